@@ -1,0 +1,77 @@
+"""What a layer costs, in closed form. The same arithmetic prices one network or a hundred thousand.
+
+`Num` is an int, or a NumPy array of them; nothing here or in `blocks/` asks which.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+Num = Any
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Channels, height and width of a feature map."""
+
+    channels: Num
+    height: Num
+    width: Num
+
+    @property
+    def pixels(self) -> Num:
+        """Height times width."""
+        return self.height * self.width
+
+    def strided(self, stride: Num, channels: Num) -> "Shape":
+        """After a convolution with an odd kernel and same padding."""
+        return Shape(channels, (self.height - 1) // stride + 1, (self.width - 1) // stride + 1)
+
+    def padded_to(self, patch: Num) -> "Shape":
+        """The next size up that a patch divides."""
+        return Shape(self.channels, -(-self.height // patch) * patch, -(-self.width // patch) * patch)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Parameters and multiply-accumulates of one image.
+
+    `macs` is exact: convolutions, linear layers and both attention products at their real sizes. `macs_paper` is what
+    the authors' own profiler says, which every "FLOPs" figure of arXiv 2209.15159 is: biases count, and softmax
+    attention counts as 2·N·C² for each place in a patch instead of 2·N²·C.
+    """
+
+    params: Num = 0
+    macs: Num = 0
+    macs_paper: Num = 0
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.params + other.params, self.macs + other.macs, self.macs_paper + other.macs_paper)
+
+    def times(self, n: Num) -> "Cost":
+        """The cost of n copies."""
+        return Cost(self.params * n, self.macs * n, self.macs_paper * n)
+
+
+def conv(
+    channels: Num, out: Num, pixels: Num, *, kernel: Num = 1, groups: Num = 1, bias: bool = False, norm: bool = True
+) -> Cost:
+    """A convolution that makes `pixels` outputs a channel, and the affine norm behind it."""
+    weights = kernel * kernel * channels // groups * out
+    macs = weights * pixels
+    return Cost(weights + bias * out + norm * 2 * out, macs, macs + bias * out * pixels)
+
+
+def linear(channels: Num, out: Num, rows: Num) -> Cost:
+    """A linear layer with bias over `rows` vectors."""
+    macs = channels * out * rows
+    return Cost(channels * out + out, macs, macs + out * rows)
+
+
+def attention(channels: Num, tokens: Num, groups: Num) -> Cost:
+    """Both products of softmax attention among `tokens`, done `groups` times: no parameters."""
+    return Cost(0, 2 * tokens * tokens * channels * groups, 2 * tokens * channels * channels * groups)
+
+
+def norm(channels: Num) -> Cost:
+    """An affine normalisation: two parameters a channel, no multiply-accumulates by convention."""
+    return Cost(2 * channels)

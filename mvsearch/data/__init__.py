@@ -1,0 +1,54 @@
+"""One file a source of images: `data/folder.py` is the source `folder`. No torch here.
+
+A file of this kind defines
+
+    DESCRIPTION, LICENCE                one line of text each
+    get(path, progress) -> Path         where the raw files lie, fetched first if they can be; DataError says what to
+                                        do by hand. `path` is the user's own place for them, or None
+    load(request, progress) -> DataSet  decoded once into the cache by `_cache.stored`, memory-mapped ever after
+    check(path, progress) -> facts      one sentence for each thing found true of the raw files; DataError if one is not
+
+`progress` is a `rich.progress.Progress` that the caller started, or None for silence.
+"""
+
+from pathlib import Path
+
+from mvsearch import plugins
+from mvsearch.data._cache import cache_dir, digest_of
+from mvsearch.data._images import DataSet, Images, Request, stratified_split
+from mvsearch.data._progress import Progress
+from mvsearch.errors import DataError
+
+__all__ = ["DataSet", "Images", "Request", "cache_dir", "check", "load", "stratified_split"]
+
+
+def load(
+    source: str,
+    *,
+    path: Path | None = None,
+    size: int | None = None,
+    test_fraction: float = 0.1,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> DataSet:
+    """The images of a source, e.g. `load("folder", path=Path("pets"), size=96)`.
+
+    `test_fraction` and `seed` matter only where a set has no test part of its own.
+    """
+    module = plugins.load("data", source, error=DataError)
+    data: DataSet = module.load(Request(path, size, test_fraction, seed), progress)
+    return data
+
+
+def check(
+    source: str, *, path: Path | None = None, size: int | None = None, progress: Progress | None = None
+) -> tuple[DataSet, tuple[str, ...]]:
+    """The images of a source and what was found true of them; the raw files and the decoded ones are read in full."""
+    module = plugins.load("data", source, error=DataError)
+    facts: tuple[str, ...] = module.check(path, progress)
+    data = load(source, path=path, size=size, progress=progress)
+    if digest_of(data.train, data.test) != data.checksum:
+        raise DataError(
+            f"{source}: its decoded images in {cache_dir()} have changed since they were written; delete that folder."
+        )
+    return data, (*facts, "the decoded images are as they were written.")

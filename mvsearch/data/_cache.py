@@ -1,0 +1,150 @@
+"""Images are decoded once, into files that are memory-mapped ever after.
+
+    CACHE/decoded/NAME-KEY/     whole as soon as it exists: written under another name, then renamed
+        train.pixels  test.pixels     uint8, image after image
+        train.labels  test.labels     int64
+        about.json                    shapes, classes, checksum, images skipped
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from filelock import FileLock
+from platformdirs import user_cache_dir
+
+from mvsearch.data._images import DataSet, Images
+from mvsearch.errors import DataError, EnvironmentFault
+
+FORMAT = 1  # a change of it decodes everything anew
+
+Decoded = Iterable[tuple[np.ndarray | None, int]]
+"""Pixels and label of one image after another; None stands for a broken image."""
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """A data set on its way into the cache. Its streams raise nothing but MvsearchError."""
+
+    classes: tuple[str, ...]
+    train: Decoded
+    test: Decoded
+
+
+def cache_dir() -> Path:
+    """Where fetched and decoded images are kept: `$MVSEARCH_CACHE`, or the user's cache folder."""
+    return Path(os.environ.get("MVSEARCH_CACHE") or user_cache_dir("mvsearch"))
+
+
+def stored(name: str, identity: Any, decode: Callable[[], Decoding], *, source: str, licence: str) -> DataSet:
+    """The decoded images of `identity`, from the cache if they were decoded before.
+
+    `identity` is JSON and names all that the pixels depend on: files, size, seed. Of two processes that want the
+    same images one decodes and the other waits.
+    """
+    key = hashlib.sha256(json.dumps([FORMAT, name, identity]).encode()).hexdigest()[:16]
+    folder = cache_dir() / "decoded" / f"{name}-{key}"
+    if not folder.exists():
+        with cache_faults(), _alone(folder):
+            if not folder.exists():
+                _write(folder, decode)
+    return _read(folder, name, source, licence)
+
+
+def digest_of(*parts: Images) -> str:
+    """The checksum of decoded images: shapes, classes, pixels and labels."""
+    total = hashlib.sha256()
+    for images in parts:
+        pixels = hashlib.sha256(images.pixels)
+        total.update(_summary(images.pixels.shape, images.classes, pixels.hexdigest(), images.labels))
+    return total.hexdigest()[:32]
+
+
+@contextmanager
+def cache_faults() -> Iterator[None]:
+    """Turn what a full disk or a forbidden folder raises into one sentence."""
+    try:
+        yield
+    except OSError as fault:
+        raise EnvironmentFault(
+            f"{cache_dir()}: the cache cannot be written ({fault.strerror or fault}); "
+            "make room or set MVSEARCH_CACHE to a folder that can."
+        ) from fault
+
+
+def files_identity(root: Path, files: Iterable[Path]) -> list[tuple[str, int, int]]:
+    """Name, size and time of change of every file: what tells their content apart without reading it."""
+    stats = ((path, path.stat()) for path in files)
+    return [(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+
+
+def _alone(folder: Path) -> FileLock:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return FileLock(folder.with_name(folder.name + ".lock"))
+
+
+def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
+    partial = folder.with_name(folder.name + ".partial")  # one name will do: its owner holds the lock
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        decoding = decode()
+        about: dict[str, Any] = {"classes": decoding.classes}
+        total = hashlib.sha256()
+        for part, stream in (("train", decoding.train), ("test", decoding.test)):
+            about[part], summary = _write_part(partial, part, stream, decoding.classes)
+            total.update(summary)
+        (partial / "about.json").write_text(json.dumps(about | {"checksum": total.hexdigest()[:32]}), encoding="utf-8")
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _write_part(folder: Path, part: str, stream: Decoded, classes: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
+    labels, skipped, shape, digest = [], 0, (), hashlib.sha256()
+    with (folder / f"{part}.pixels").open("wb") as file:
+        for pixels, label in stream:
+            if pixels is None:
+                skipped += 1
+                continue
+            raw = pixels.tobytes()
+            file.write(raw)
+            digest.update(raw)
+            labels.append(label)
+            shape = pixels.shape
+    kept = np.array(labels, np.int64)
+    kept.tofile(folder / f"{part}.labels")
+    shape = (len(labels), *shape)
+    return {"shape": shape, "skipped": skipped}, _summary(shape, classes, digest.hexdigest(), kept)
+
+
+def _summary(shape: tuple[int, ...], classes: tuple[str, ...], pixels: str, labels: np.ndarray) -> bytes:
+    # The bytes behind a checksum; labels are little-endian wherever they were counted.
+    return json.dumps([shape, classes, pixels]).encode() + labels.astype("<i8").tobytes()
+
+
+def _read(folder: Path, name: str, source: str, licence: str) -> DataSet:
+    try:
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        train, test = (_map(folder, part, about) for part in ("train", "test"))
+    except (OSError, ValueError, KeyError) as fault:
+        raise DataError(f"{folder}: these decoded images are damaged ({fault}); delete the folder.") from fault
+    skipped = about["train"]["skipped"] + about["test"]["skipped"]
+    return DataSet(name, train, test, about["checksum"], skipped, source, licence)
+
+
+def _map(folder: Path, part: str, about: dict[str, Any]) -> Images:
+    shape = tuple(about[part]["shape"])
+    pixels = np.memmap(folder / f"{part}.pixels", np.uint8, mode="r", shape=shape)
+    labels = np.fromfile(folder / f"{part}.labels", np.int64)
+    if len(labels) != len(pixels):
+        raise ValueError(f"{len(pixels)} images but {len(labels)} labels")
+    labels.setflags(write=False)
+    return Images(pixels, labels, tuple(about["classes"]))

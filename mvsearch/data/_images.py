@@ -1,0 +1,69 @@
+"""What every source of images gives, and how one is split. NumPy only."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.errors import DataError
+
+
+@dataclass(frozen=True)
+class Images:
+    """Images of one size with a class each.
+
+    `pixels` is uint8 of shape (image, row, column, channel), memory-mapped and read-only, with 1 or 3 channels;
+    `labels` is int64 and counts into `classes`.
+    """
+
+    pixels: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """Images to learn from and images to be judged by.
+
+    `checksum` identifies the decoded content, whatever machine or folder it lies on; `skipped` counts the broken
+    images that were passed over.
+    """
+
+    name: str
+    train: Images
+    test: Images
+    checksum: str
+    skipped: int
+    source: str
+    licence: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked of a source: `None` means the source's own choice."""
+
+    path: Path | None = None
+    size: int | None = None
+    test_fraction: float = 0.1
+    seed: int = 0
+
+    def only_size(self, name: str, size: int) -> None:
+        """Refuse any other size than the one a source comes in: a silent resize would alter the published images."""
+        if self.size not in (None, size):
+            raise DataError(f"{name}: size={self.size} was asked for, but its images come at {size} px; leave size out.")
+
+
+def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The indices kept and those held out: of every class the same share, and one image at the least."""
+    if not 0 < fraction < 1:
+        raise DataError(f"a split that holds out {fraction} of the images is none; give a fraction between 0 and 1.")
+    rng = np.random.default_rng(seed)
+    kept, held = [], []
+    for label in np.unique(labels):
+        members = rng.permutation(np.flatnonzero(labels == label))
+        if len(members) < 2:
+            raise DataError(f"class {label} has one image and cannot be split; give it two or more.")
+        share = min(max(round(fraction * len(members)), 1), len(members) - 1)
+        held.append(members[:share])
+        kept.append(members[share:])
+    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))

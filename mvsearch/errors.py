@@ -1,0 +1,50 @@
+"""What a user can get wrong: one tree, caught once, at the edge of the command line.
+
+    MvsearchError
+      YamlError            a file that is no YAML, or asks for more than values
+      ArchitectureError    a row that is misspelt or illegal
+      SpaceError           a search space that is misspelt, empty or does not contain what it says
+      PlanError            search, proxy, latency or data settings that cannot be met
+      DataError            images that are missing, broken or not what was asked for
+      StudyError           a study that is missing, damaged, or made under other settings
+      CheckpointError      weights that do not fit the network
+      EnvironmentFault     a missing package, device or file permission
+
+Every message says where, what was found, and what would do.
+"""
+
+
+class MvsearchError(Exception):
+    """Anything the user can mend; printed as one sentence, exit code 1."""
+
+
+class YamlError(MvsearchError):
+    """A file that cannot be read as plain YAML values."""
+
+
+class ArchitectureError(MvsearchError):
+    """A row or a file of rows that describes no network."""
+
+
+class SpaceError(MvsearchError):
+    """A search space that cannot be searched as it stands."""
+
+
+class PlanError(MvsearchError):
+    """Settings of a search that contradict each other or the machine."""
+
+
+class DataError(MvsearchError):
+    """Images that are missing, broken or not what was asked for."""
+
+
+class StudyError(MvsearchError):
+    """A study that cannot be opened, joined or read."""
+
+
+class CheckpointError(MvsearchError):
+    """Weights whose names or shapes do not fit the network."""
+
+
+class EnvironmentFault(MvsearchError):
+    """Something the machine lacks: a package, a device, space or permission."""

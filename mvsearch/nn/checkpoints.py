@@ -1,0 +1,91 @@
+"""Weights from elsewhere: the authors' key names, timm's, and our own. Names are rewritten; shapes must fit exactly."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from torch import Tensor, nn
+
+from mvsearch.errors import CheckpointError
+
+_AUTHORS = (
+    (r"^conv_1\.block\.", "stem."),
+    (r"^conv_1x1_exp\.block\.", "final."),
+    (r"^classifier\.(fc|1)\.", "head.linear."),
+    (r"^layer_(\d+)\.(\d+)\.", r"<\1:\2>"),
+    (r">block\.exp_1x1\.block\.", ">widen."),
+    (r">block\.conv_3x3\.block\.", ">depthwise."),
+    (r">block\.red_1x1\.block\.", ">narrow."),
+    (r">local_rep\.(conv_3x3|0)\.block\.", ">local."),
+    (r">local_rep\.(conv_1x1|1)\.block\.conv\.", ">reduce."),
+    (r">global_rep\.(\d+)\.(weight|bias)$", r">norm.\2"),
+    (r">global_rep\.(\d+)\.", r">layers.\1."),
+    (r"\.pre_norm_(mha|attn)\.0\.", ".norm1."),
+    (r"\.pre_norm_(mha|attn)\.1\.qkv_proj\.(block\.conv\.)?", ".attention.qkv."),
+    (r"\.pre_norm_(mha|attn)\.1\.out_proj\.(block\.conv\.)?", ".attention.out."),
+    (r"\.pre_norm_ffn\.0\.", ".norm2."),
+    (r"\.pre_norm_ffn\.1\.(block\.conv\.)?", ".ffn_in."),
+    (r"\.pre_norm_ffn\.[34]\.(block\.conv\.)?", ".ffn_out."),
+    (r">conv_proj\.block\.", ">project."),
+    (r">fusion\.block\.", ">fuse."),
+)
+
+_TIMM = (
+    (r"^stem\.bn\.", "stem.norm."),
+    (r"^final_conv\.", "final."),
+    (r"^head\.fc\.", "head.linear."),
+    (r"^stages\.(\d+)\.(\d+)\.", lambda found: f"<{int(found[1]) + 1}:{found[2]}>"),
+    (r">conv1_1x1\.", ">widen."),
+    (r">conv2_kxk\.", ">depthwise."),
+    (r">conv3_1x1\.", ">narrow."),
+    (r">conv_kxk\.", ">local."),
+    (r">conv_1x1\.", ">reduce."),
+    (r">transformer\.", ">layers."),
+    (r"\.attn\.qkv(_proj)?\.", ".attention.qkv."),
+    (r"\.attn\.(proj|out_proj)\.", ".attention.out."),
+    (r"\.mlp\.fc1\.", ".ffn_in."),
+    (r"\.mlp\.fc2\.", ".ffn_out."),
+    (r">conv_proj\.", ">project."),
+    (r">conv_fusion\.", ">fuse."),
+    (r"\.bn\.(\w+)$", r".norm.\1"),
+)
+
+
+def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
+    """Put weights into a network that `build` made; the authors' names, timm's and ours are understood.
+
+    Raises CheckpointError, and changes nothing, if a name is missing or left over or if a shape differs.
+    """
+    own = model.state_dict()
+    renamed = {ours: name for name in state_dict for ours in [_translate(name, _places(own))]}
+    for ours in own:
+        if ours not in renamed:
+            raise CheckpointError(f"the checkpoint has no weights for {ours!r}; is it of another architecture?")
+    for ours, name in renamed.items():
+        if ours not in own:
+            raise CheckpointError(f"{name!r} has no place in this network; is it of another architecture?")
+        if own[ours].shape != state_dict[name].shape:
+            raise CheckpointError(
+                f"{name!r} has shape {tuple(state_dict[name].shape)}, the network's {ours!r} has "
+                f"{tuple(own[ours].shape)}; build the architecture that the checkpoint is of."
+            )
+    model.load_state_dict({ours: state_dict[name] for ours, name in renamed.items()})
+
+
+def _places(own: Iterable[str]) -> dict[tuple[int, int], str]:
+    """(stage, position in the stage) to the module's name: rows `layer3_down` and `layer3` are (3, 0) and (3, 1)."""
+    modules: dict[int, dict[str, None]] = {}
+    for key in own:
+        if found := re.match(r"(layer(\d+)\w*(?:\.\d+(?=\.))?)\.", key):
+            modules.setdefault(int(found[2]), {})[found[1]] = None
+    return {(stage, i): name for stage, names in modules.items() for i, name in enumerate(names)}
+
+
+def _translate(name: str, places: dict[tuple[int, int], str]) -> str:
+    rules = _TIMM if re.match(r"stages\.|stem\.bn|final_conv|head\.fc", name) else _AUTHORS
+    for pattern, ours in rules:
+        name = re.sub(pattern, ours, name)
+    found = re.match(r"<(\d+):(\d+)>", name)
+    if found is None:
+        return name
+    place = places.get((int(found[1]), int(found[2])), f"layer{found[1]}[{found[2]}]")
+    return f"{place}.{name[found.end() :]}"

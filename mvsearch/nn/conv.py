@@ -1,0 +1,19 @@
+"""Convolution, batch norm, SiLU: the block `conv`, and the brick that the others are made of."""
+
+from torch import nn
+
+
+class Conv(nn.Sequential):
+    """Convolution without bias, batch norm and, unless `act` is off, SiLU. (B, C, H, W) → (B, out, H/stride, W/stride)."""
+
+    def __init__(
+        self, in_channels: int, out: int, *, kernel: int = 3, stride: int = 1, groups: int = 1, act: bool = True
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out, kernel, stride, kernel // 2, groups=groups, bias=False)
+        self.norm = nn.BatchNorm2d(out)
+        if act:
+            self.act = nn.SiLU()
+
+
+LAYER = Conv

@@ -1,0 +1,29 @@
+"""What stands behind the last row: pooling, dropout, classifier; and the paper's initialisation of all weights."""
+
+from torch import Tensor, nn
+
+
+class Head(nn.Module):
+    """Pooling over the map, dropout, linear classifier; with `classes` None the pooled features come out."""
+
+    def __init__(self, features: int, classes: int | None, *, pool: str = "mean", dropout: float = 0.0) -> None:
+        super().__init__()
+        self.pool = pool
+        self.dropout = nn.Dropout(dropout)
+        self.linear = nn.Identity() if classes is None else nn.Linear(features, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, classes)."""
+        pooled = x.mean((2, 3)) if self.pool == "mean" else x.amax((2, 3))
+        y: Tensor = self.linear(self.dropout(pooled))
+        return y
+
+
+def initialise(module: nn.Module) -> None:
+    """Weights as the authors start them: convolutions Kaiming normal over outputs, linear layers normal 0.02."""
+    if isinstance(module, nn.Conv2d):
+        nn.init.kaiming_normal_(module.weight, mode="fan_out")
+    elif isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+    if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
+        nn.init.zeros_(module.bias)

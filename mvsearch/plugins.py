@@ -1,0 +1,31 @@
+"""A file is the extension point: `blocks/conv.py` is the block `conv`.
+
+Each folder's `__init__` says what a file of its kind must define. Files whose name starts with `_` are helpers.
+"""
+
+from difflib import get_close_matches
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from mvsearch.errors import MvsearchError
+
+
+def names(kind: str) -> tuple[str, ...]:
+    """The names of every file of a kind, e.g. `names("blocks")`, without importing any of them."""
+    folder = Path(__file__).parent / kind
+    return tuple(sorted(path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")))
+
+
+def load(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -> ModuleType:
+    """The module `mvsearch/KIND/NAME.py`; raises `error`, with a suggestion, if there is none."""
+    known = names(kind)
+    if name not in known:
+        raise error(f"{name!r} is none of the {kind}; {suggest(name, known)}")
+    return import_module(f"mvsearch.{kind}.{name}")
+
+
+def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
+    """What would do in place of a misspelt name: the nearest, or all of them."""
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(known)}."

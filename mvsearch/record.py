@@ -1,0 +1,65 @@
+"""What is known of a finished candidate, complete in itself. Plain Python; units live in the names."""
+
+from dataclasses import dataclass
+from typing import Any
+
+Metrics = dict[str, Any]
+"""Raw numbers by name: params, macs, macs_paper, top1, loss, latency_ms, and what belongs beside them."""
+
+
+@dataclass(frozen=True)
+class Latency:
+    """How long one batch takes, with its spread, and all that the number depends on.
+
+    `device` names the hardware and the software ("cpu: AMD EPYC 9R14, torch 2.13.0"): two studies may be
+    compared only where it is the same.
+    """
+
+    median_ms: float
+    p10_ms: float
+    p90_ms: float
+    repeats: int
+    batch: int
+    image_size: int
+    threads: int
+    precision: str
+    backend: str
+    device: str
+
+    @property
+    def images_s(self) -> float:
+        """Throughput at this batch, in images a second."""
+        return self.batch / self.median_ms * 1e3
+
+    def metrics(self) -> Metrics:
+        """As they are stored with a candidate."""
+        return {
+            "latency_ms": self.median_ms,
+            "latency_p10_ms": self.p10_ms,
+            "latency_p90_ms": self.p90_ms,
+            "latency_batch": self.batch,
+            "latency_threads": self.threads,
+            "latency_backend": self.backend,
+            "latency_device": self.device,
+        }
+
+
+@dataclass(frozen=True)
+class Record:
+    """One finished candidate of a study.
+
+    `state` is `complete`, `pruned` (refused by a limit) or `failed`; `reason` says why for the last two.
+    `choices` are the values of the space's open choices, `architecture` the whole network as a document.
+    `published` is the name of the published model that it is, if it is one.
+    """
+
+    number: int
+    key: str
+    state: str
+    reason: str | None
+    metrics: Metrics
+    choices: dict[str, Any]
+    architecture: dict[str, Any]
+    published: str | None
+    seconds: float
+    cached: bool = False

@@ -1,0 +1,139 @@
+"""Read YAML as plain values, and keep the line of every one of them.
+
+>>> document = read(Path("spaces/v3.yaml"))
+>>> document.where("blocks", 3, "dim")
+'spaces/v3.yaml:17: blocks.layer3.dim'
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from mvsearch.errors import YamlError
+
+Place = tuple[str | int, ...]
+
+_MOST_VALUES = 100_000  # aliases of aliases can ask for billions
+_PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
+
+
+@dataclass(frozen=True)
+class Document:
+    """A file's values and where they stand; `file` is None for values that came from no file."""
+
+    data: dict[str, Any]
+    file: str | None = None
+    lines: dict[Place, int] = field(default_factory=dict)
+
+    def where(self, *place: str | int) -> str:
+        """A place as a person would look for it: file and line if known, then the path, rows by their name."""
+        words = ".".join(_words(self.data, place))
+        line = next((self.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self.lines), None)
+        file = ":".join(str(part) for part in (self.file, line) if part is not None)
+        return ": ".join(part for part in (file, words) if part)
+
+
+def _words(data: Any, place: Place) -> Iterator[str]:
+    for step in place:
+        data = data[step] if isinstance(data, (dict, list)) and _has(data, step) else None
+        name = data.get("name") if isinstance(data, dict) and isinstance(step, int) else None
+        yield str(name if name is not None else step)
+
+
+def _has(data: Any, step: str | int) -> bool:
+    if isinstance(data, dict):
+        return step in data
+    return isinstance(step, int) and 0 <= step < len(data)
+
+
+def read(path: Path) -> Document:
+    """The mapping in a YAML file; raises YamlError on anything else, tags that ask for objects included."""
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise YamlError(f"{path}: cannot be read ({reason}); give the path of a YAML file.") from None
+    return parse(text, str(path))
+
+
+def parse(text: str, file: str | None = None) -> Document:
+    """The mapping in a YAML text."""
+    yaml = YAML(typ="safe", pure=True)
+    try:
+        root = yaml.compose(io.StringIO(text))
+    except (YAMLError, MarkedYAMLError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{file}:{mark.line + 1}" if mark else file
+        raise YamlError(f"{place}: not valid YAML ({getattr(error, 'problem', None) or error}).") from None
+    if root is None:
+        raise YamlError(f"{file}: the file is empty; it needs at least `blocks:`.")
+    reader = _Reader(yaml, file)
+    data = reader.value(root, ())
+    if not isinstance(data, dict):
+        raise YamlError(f"{file}:1: found a {type(data).__name__}; a file is a mapping with at least `blocks:`.")
+    return Document(data, file, reader.lines)
+
+
+class _Reader:
+    """Turns nodes into values, noting lines on the way."""
+
+    def __init__(self, yaml: YAML, file: str | None) -> None:
+        self.yaml, self.file = yaml, file
+        self.lines: dict[Place, int] = {}
+        self._open: list[int] = []
+
+    def value(self, node: Node, place: Place) -> Any:
+        line = node.start_mark.line + 1
+        if str(node.tag) not in _PLAIN:
+            raise YamlError(f"{self.file}:{line}: the tag {node.tag} asks for more than a value; take it out.")
+        if id(node) in self._open:
+            raise YamlError(f"{self.file}:{line}: this value contains itself; write it out.")
+        if len(self.lines) > _MOST_VALUES:
+            raise YamlError(f"{self.file}:{line}: more than {_MOST_VALUES} values; a space is smaller than that.")
+        self.lines.setdefault(place, line)
+        if isinstance(node, ScalarNode):
+            return self.yaml.constructor.construct_object(node)
+        self._open.append(id(node))
+        made = self._mapping(node, place) if isinstance(node, MappingNode) else self._sequence(node, place)
+        self._open.pop()
+        return made
+
+    def _sequence(self, node: SequenceNode, place: Place) -> list[Any]:
+        return [self.value(item, (*place, i)) for i, item in enumerate(node.value)]
+
+    def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
+        made: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            key, line = key_node.value, key_node.start_mark.line + 1
+            if not isinstance(key, str) or key == "<<":
+                raise YamlError(f"{self.file}:{line}: a key must be a plain word.")
+            if key in made:
+                raise YamlError(f"{self.file}:{line}: {key!r} stands here twice; keep one.")
+            self.lines[(*place, key)] = line
+            made[key] = self.value(value_node, (*place, key))
+        return made
+
+
+def dump(data: dict[str, Any]) -> str:
+    """Plain values as YAML: small mappings on one line, as a person would write a row."""
+    return "\n".join(_top(key, value) for key, value in data.items()) + "\n"
+
+
+def _top(key: str, value: Any) -> str:
+    if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
+        return f"{key}:\n" + "\n".join(f"  - {_flow(item)}" for item in value)
+    return f"{key}: {_flow(value)}"
+
+
+def _flow(value: Any) -> str:
+    out = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 10_000, False  # type: ignore
+    yaml.dump(value, out)
+    return out.getvalue().removesuffix("...\n").strip()
