@@ -33,17 +33,18 @@ class Document:
 
     def where(self, *place: str | int) -> str:
         """A place as a person would look for it: file and line if known, then the path, rows by their name."""
-        words = ".".join(_words(self.data, place))
+        words = ".".join(self.words(*place))
         line = next((self.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self.lines), None)
         file = ":".join(str(part) for part in (self.file, line) if part is not None)
         return ": ".join(part for part in (file, words) if part)
 
-
-def _words(data: Any, place: Place) -> Iterator[str]:
-    for step in place:
-        data = data[step] if isinstance(data, (dict, list)) and _has(data, step) else None
-        name = data.get("name") if isinstance(data, dict) and isinstance(step, int) else None
-        yield str(name if name is not None else step)
+    def words(self, *place: str | int) -> Iterator[str]:
+        """The steps of a place, rows by their name rather than their number."""
+        data: Any = self.data
+        for step in place:
+            data = data[step] if isinstance(data, dict | list) and _has(data, step) else None
+            name = data.get("name") if isinstance(data, dict) and isinstance(step, int) else None
+            yield str(name if name is not None else step)
 
 
 def _has(data: Any, step: str | int) -> bool:
