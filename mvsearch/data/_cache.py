@@ -1,9 +1,9 @@
 """Images are decoded once, into files that are memory-mapped ever after.
 
-    CACHE/decoded/NAME-KEY/     whole as soon as it exists: written under another name, then renamed
-        train.pixels  test.pixels     uint8, image after image
-        train.labels  test.labels     int64
-        about.json                    shapes, classes, checksum, images skipped
+CACHE/decoded/NAME-KEY/     whole as soon as it exists: written under another name, then renamed
+    train.pixels  test.pixels     uint8, image after image
+    train.labels  test.labels     int64
+    about.json                    shapes, classes, checksum, images skipped
 """
 
 import hashlib
@@ -62,7 +62,7 @@ def digest_of(*parts: Images) -> str:
     """The checksum of decoded images: shapes, classes, pixels and labels."""
     total = hashlib.sha256()
     for images in parts:
-        pixels = hashlib.sha256(images.pixels)
+        pixels = hashlib.sha256(np.ascontiguousarray(images.pixels).data)
         total.update(_summary(images.pixels.shape, images.classes, pixels.hexdigest(), images.labels))
     return total.hexdigest()[:32]
 
@@ -108,7 +108,9 @@ def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
 
 
 def _write_part(folder: Path, part: str, stream: Decoded, classes: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
-    labels, skipped, shape, digest = [], 0, (), hashlib.sha256()
+    labels: list[int] = []
+    shape: tuple[int, ...] = ()
+    skipped, digest = 0, hashlib.sha256()
     with (folder / f"{part}.pixels").open("wb") as file:
         for pixels, label in stream:
             if pixels is None:

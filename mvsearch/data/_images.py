@@ -50,7 +50,7 @@ class Request:
     def only_size(self, name: str, size: int) -> None:
         """Refuse any other size than the one a source comes in: a silent resize would alter the published images."""
         if self.size not in (None, size):
-            raise DataError(f"{name}: size={self.size} was asked for, but its images come at {size} px; leave size out.")
+            raise DataError(f"{name}: size={self.size} was asked for, but its images have {size} px; leave size out.")
 
 
 def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,20 +1,18 @@
-"""Saying how far a long job is, to whoever wants to know. rich is loaded only by those who draw."""
-
-from __future__ import annotations
+"""Saying how far a long job is, to whoever wants to know. rich fits in, and is loaded by those who draw."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, TypeVar
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
-else:
-    Progress = object
+from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
 
-__all__ = ["Progress", "tracked"]
+
+class Progress(Protocol):
+    """The one method of `rich.progress.Progress` that is used here."""
+
+    def track(self, sequence: Iterable[Item], total: float | None = None, *, description: str = "") -> Iterable[Item]:
+        """The same items, with a bar that moves as they are taken."""
 
 
-def tracked(items: Iterable[Item], words: str, total: int, progress: Progress | None) -> Iterable[Item]:
-    """The same items, with a bar that moves as they are taken."""
-    return items if progress is None else progress.track(items, total=total, description=words)
+def tracked(items: Iterable[Item], words: str, total: int | None, progress: Progress | None) -> Iterable[Item]:
+    """The same items, with a bar if somebody watches; `total` is None where the length is not known."""
+    return items if progress is None else progress.track(items, total, description=words)

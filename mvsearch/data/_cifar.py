@@ -1,0 +1,151 @@
+"""What CIFAR-10 and CIFAR-100 share: their archive, as Python pickles or as plain bytes, packed or unpacked."""
+
+import hashlib
+import pickle
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.data._cache import Decoding, cache_dir, files_identity, stored
+from mvsearch.data._images import DataSet, Request
+from mvsearch.data._pickles import read_pickle
+from mvsearch.data._progress import Progress, tracked
+from mvsearch.errors import DataError
+
+SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+LICENCE = "none stated; the authors ask to be cited (Krizhevsky, 2009)"
+
+
+@dataclass(frozen=True)
+class Form:
+    """One of the forms a set is published in: pickles, which have keys, or rows of bytes, labels before pixels."""
+
+    archive: str
+    md5: str
+    folder: str
+    train: tuple[str, ...]
+    test: str
+    names: str
+    names_key: bytes = b""
+    labels_key: bytes = b""
+    label_bytes: int = 0  # CIFAR-100 has two, the second is the fine class
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """All that is read of the archive."""
+        return (*self.train, self.test, self.names)
+
+
+@dataclass(frozen=True)
+class Cifar:
+    """One of the two sets, in whichever form is found."""
+
+    name: str
+    forms: tuple[Form, ...]
+
+    def find(self, path: Path | None) -> tuple[Path, Form]:
+        """The archive or the unpacked folder: `path` itself or inside it; without a path, in the cache."""
+        place = path or cache_dir() / self.name
+        for form in self.forms:
+            for archive in (place, place / form.archive):
+                if archive.name == form.archive and archive.is_file():
+                    return archive, form
+            for folder in (place, place / form.folder):
+                if (folder / form.train[0]).is_file():
+                    return folder, form
+        form = self.forms[0]
+        raise DataError(
+            f"{self.name}: neither {form.archive} nor the folder {form.folder} was found at {place}; "
+            f"fetch the archive from {SOURCE} and put it there, or give its path."
+        )
+
+    def load(self, request: Request, progress: Progress | None) -> DataSet:
+        """The published split; there is nothing to choose."""
+        request.only_size(self.name, 32)
+        place, form = self.find(request.path)
+
+        def decode() -> Decoding:
+            raw = _read(place, form, progress)
+            classes = _classes(place, form, raw[form.names])
+            parts = (_images(place, form, raw, part, len(classes)) for part in (form.train, (form.test,)))
+            return Decoding(classes, *parts)
+
+        return stored(self.name, _identity(place, form), decode, source=SOURCE, licence=LICENCE)
+
+    def check(self, path: Path | None) -> tuple[str, ...]:
+        """Says whether the archive is the published one; another in the same form is read all the same."""
+        place, form = self.find(path)
+        if place.is_dir():
+            return (f"{place}: is unpacked, so the MD5 of the published archive says nothing about it.",)
+        with place.open("rb") as file:
+            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        verdict = "its MD5 is that" if found == form.md5 else f"its MD5, {found}, is not that"
+        return (f"{place}: {verdict} of the published archive.",)
+
+
+def _identity(place: Path, form: Form) -> list[tuple[str, int, int]]:
+    if place.is_file():
+        return files_identity(place.parent, [place])
+    try:
+        return files_identity(place, [place / name for name in form.files])
+    except OSError as fault:
+        raise DataError(f"{place}: {fault.filename} is missing; unpack the whole archive of {SOURCE}.") from fault
+
+
+def _read(place: Path, form: Form, progress: Progress | None) -> dict[str, bytes]:
+    """The files of the set by name, in one pass; nothing of an archive is written to disk."""
+    words = f"read {place.name}"
+    try:
+        if place.is_dir():
+            return {name: (place / name).read_bytes() for name in tracked(form.files, words, len(form.files), progress)}
+        wanted = {f"{form.folder}/{name}": name for name in form.files}
+        with tarfile.open(place) as archive:
+            streams = ((member.name, archive.extractfile(member)) for member in tracked(archive, words, None, progress))
+            found = {wanted[name]: file.read() for name, file in streams if file and name in wanted}
+    except (OSError, EOFError, tarfile.TarError, zlib.error) as fault:
+        raise DataError(f"{place}: cannot be read ({fault}); fetch the archive again from {SOURCE}.") from fault
+    if missing := set(wanted.values()) - set(found):
+        raise DataError(f"{place}: has no {min(missing)} in it; fetch the archive again from {SOURCE}.")
+    return found
+
+
+def _classes(place: Path, form: Form, raw: bytes) -> tuple[str, ...]:
+    try:
+        names = read_pickle(raw)[form.names_key] if form.names_key else raw.split()
+        return tuple(name.decode() for name in names)
+    except (pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError) as fault:
+        raise _odd(place, form.names, fault) from fault
+
+
+def _images(
+    place: Path, form: Form, raw: dict[str, bytes], names: tuple[str, ...], classes: int
+) -> Iterator[tuple[np.ndarray, int]]:
+    for name in names:
+        try:
+            labels, pixels = _rows(form, raw[name])
+            if len(labels) != len(pixels) or not 0 <= min(labels) <= max(labels) < classes:
+                raise ValueError(f"{len(pixels)} images, {len(labels)} labels, {classes} classes")
+        except (pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError) as fault:
+            raise _odd(place, name, fault) from fault
+        yield from zip(pixels, labels, strict=True)
+
+
+def _rows(form: Form, raw: bytes) -> tuple[list[int], np.ndarray]:
+    if form.labels_key:
+        batch = read_pickle(raw)
+        labels, flat = [int(label) for label in batch[form.labels_key]], batch[b"data"].bytes_array()
+    else:
+        table = np.frombuffer(raw, np.uint8).reshape(-1, form.label_bytes + 3072)
+        labels, flat = table[:, form.label_bytes - 1].tolist(), table[:, form.label_bytes :]
+    return labels, flat.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+
+
+def _odd(place: Path, name: str, fault: Exception) -> DataError:
+    return DataError(
+        f"{place}: {name} is not in the published form ({type(fault).__name__}: {fault}); "
+        f"fetch the archive again from {SOURCE}."
+    )

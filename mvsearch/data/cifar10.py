@@ -1,0 +1,50 @@
+"""CIFAR-10: 60,000 colour photographs, 32 px, ten classes; from the archive that its authors offer."""
+
+from pathlib import Path
+
+from mvsearch.data import _cifar
+from mvsearch.data._images import DataSet, Request
+from mvsearch.data._progress import Progress
+
+DESCRIPTION = "60,000 colour photographs, 10 classes, 32 px, from an archive that you fetch"
+LICENCE = _cifar.LICENCE
+
+CIFAR = _cifar.Cifar(
+    "cifar10",
+    (
+        _cifar.Form(
+            archive="cifar-10-python.tar.gz",
+            md5="c58f30108f718f92721af3b95e74349a",
+            folder="cifar-10-batches-py",
+            train=tuple(f"data_batch_{i}" for i in range(1, 6)),
+            test="test_batch",
+            names="batches.meta",
+            names_key=b"label_names",
+            labels_key=b"labels",
+        ),
+        _cifar.Form(
+            archive="cifar-10-binary.tar.gz",
+            md5="c32a1d4ab5d03f1284b67883e8d87530",
+            folder="cifar-10-batches-bin",
+            train=tuple(f"data_batch_{i}.bin" for i in range(1, 6)),
+            test="test_batch.bin",
+            names="batches.meta.txt",
+            label_bytes=1,
+        ),
+    ),
+)
+
+
+def get(path: Path | None, progress: Progress | None) -> Path:
+    """The archive or the unpacked folder, at `path` or in the cache; it is never fetched."""
+    return CIFAR.find(path)[0]
+
+
+def load(request: Request, progress: Progress | None) -> DataSet:
+    """The published split, 50,000 and 10,000."""
+    return CIFAR.load(request, progress)
+
+
+def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
+    """Whether the archive is the published one."""
+    return CIFAR.check(path)

@@ -1,0 +1,50 @@
+"""CIFAR-100: 60,000 colour photographs, 32 px, a hundred fine classes; from the archive that its authors offer."""
+
+from pathlib import Path
+
+from mvsearch.data import _cifar
+from mvsearch.data._images import DataSet, Request
+from mvsearch.data._progress import Progress
+
+DESCRIPTION = "60,000 colour photographs, 100 classes, 32 px, from an archive that you fetch"
+LICENCE = _cifar.LICENCE
+
+CIFAR = _cifar.Cifar(
+    "cifar100",
+    (
+        _cifar.Form(
+            archive="cifar-100-python.tar.gz",
+            md5="eb9058c3a382ffc7106e4002c42a8d85",
+            folder="cifar-100-python",
+            train=("train",),
+            test="test",
+            names="meta",
+            names_key=b"fine_label_names",
+            labels_key=b"fine_labels",
+        ),
+        _cifar.Form(
+            archive="cifar-100-binary.tar.gz",
+            md5="03b5dce01913d631647c71ecec9e9cb8",
+            folder="cifar-100-binary",
+            train=("train.bin",),
+            test="test.bin",
+            names="fine_label_names.txt",
+            label_bytes=2,
+        ),
+    ),
+)
+
+
+def get(path: Path | None, progress: Progress | None) -> Path:
+    """The archive or the unpacked folder, at `path` or in the cache; it is never fetched."""
+    return CIFAR.find(path)[0]
+
+
+def load(request: Request, progress: Progress | None) -> DataSet:
+    """The published split, 50,000 and 10,000."""
+    return CIFAR.load(request, progress)
+
+
+def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
+    """Whether the archive is the published one."""
+    return CIFAR.check(path)

@@ -1,0 +1,152 @@
+"""Fashion-MNIST: 70,000 real photographs of clothes, grey, 28 px, ten balanced classes.
+
+They are delivered with two rows and columns of zeros on every side, 32 px in all, as LeNet's authors did for MNIST:
+a network that halves five times then comes out even.
+"""
+
+import gzip
+import hashlib
+import subprocess
+import tempfile
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator
+from http.client import HTTPException
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
+from mvsearch.data._images import DataSet, Request
+from mvsearch.data._progress import Progress, tracked
+from mvsearch.errors import DataError
+
+DESCRIPTION = "70,000 grey photographs of clothes, 10 classes, 28 px padded to 32 px (the default)"
+LICENCE = "MIT (Expat), Zalando SE"
+SOURCE = "https://github.com/zalandoresearch/fashion-mnist"
+
+PACKAGE = "dataset-fashion-mnist"
+PACKAGED = Path("/usr/share/datasets/fashion-mnist")
+ADDRESS = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com"
+TIMEOUT_S = 5
+
+# SHA-256 of what is inside the .gz files: the authors and Debian packed the same bytes differently.
+FILES = {
+    "train-images-idx3-ubyte.gz": "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+    "train-labels-idx1-ubyte.gz": "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+    "t10k-images-idx3-ubyte.gz": "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+    "t10k-labels-idx1-ubyte.gz": "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+}
+CLASSES = (
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
+
+
+def get(path: Path | None, progress: Progress | None) -> Path:
+    """The folder of the four .gz files: the user's, Debian's, the cache's; else fetched into the cache."""
+    if path is not None:
+        if fault := _fault(path):
+            raise DataError(f"{path}: {fault}; this folder should hold the four .gz files of {SOURCE}.")
+        return path
+    own = cache_dir() / "fashion_mnist"
+    for folder in (PACKAGED, own):
+        if _fault(folder) is None:
+            return folder
+    failures = [failure for fetch in (_download, _unpack_package) if (failure := _try(fetch, own, progress))]
+    if len(failures) < 2:
+        return own
+    raise DataError(
+        f"fashion_mnist: neither {PACKAGED} nor {own} holds its four .gz files and they could not be fetched "
+        f"({'; '.join(failures)}); install Debian's package {PACKAGE}, or put the files of {SOURCE} into {own}."
+    )
+
+
+def load(request: Request, progress: Progress | None) -> DataSet:
+    """The published split; there is nothing to choose."""
+    request.only_size("fashion_mnist", 32)
+    if request.path is not None:
+        get(request.path, progress)  # a wrong path is an error even where the images are in the cache already
+
+    def decode() -> Decoding:
+        folder = get(request.path, progress)
+        return Decoding(CLASSES, _images(folder, "train", progress), _images(folder, "t10k", progress))
+
+    return stored("fashion_mnist", list(FILES.values()), decode, source=SOURCE, licence=LICENCE)
+
+
+def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
+    """Reads every file to its end: `get` accepts none whose SHA-256 is not that of the published set."""
+    folder = get(path, progress)
+    return tuple(f"{folder / name}: its SHA-256 is that of the published set." for name in FILES)
+
+
+def _try(fetch: Callable[[Path, Progress | None], None], folder: Path, progress: Progress | None) -> str | None:
+    """Why a way of fetching failed, or None when the files are there and right."""
+    with cache_faults():
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        fetch(folder, progress)
+    except (OSError, HTTPException, subprocess.SubprocessError) as fault:
+        return f"{fetch.__name__.strip('_')}: {_reason(fault)}"
+    return _fault(folder)
+
+
+def _download(folder: Path, progress: Progress | None) -> None:
+    # The smallest files first: a blocked network is noticed after one time-out.
+    for name in sorted(FILES, key=lambda name: "images" in name):
+        with urllib.request.urlopen(f"{ADDRESS}/{name}", timeout=TIMEOUT_S) as answer:
+            length = int(answer.headers.get("Content-Length", 0))
+            chunks = iter(lambda: answer.read(1 << 16), b"")
+            body = b"".join(tracked(chunks, f"fetch {name}", -(-length // (1 << 16)), progress))
+        _put(folder, name, body)
+
+
+def _unpack_package(folder: Path, progress: Progress | None) -> None:
+    # Debian's package is opened without installing it, so nobody need be root.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        fetch = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", "download", PACKAGE]
+        for command in tracked((fetch, ["dpkg-deb", "-x"]), f"apt-get download {PACKAGE}", 2, progress):
+            if command is not fetch:
+                command = [*command, *map(str, Path(scratch).glob("*.deb")), scratch]
+            subprocess.run(command, cwd=scratch, check=True, capture_output=True, text=True, timeout=300)
+        for name in FILES:
+            _put(folder, name, (Path(scratch) / PACKAGED.relative_to("/") / name).read_bytes())
+
+
+def _put(folder: Path, name: str, body: bytes) -> None:
+    with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
+        file.write(body)
+    Path(file.name).replace(folder / name)
+
+
+def _reason(fault: Exception) -> str:
+    if isinstance(fault, subprocess.CalledProcessError):
+        words = str(fault.stderr).strip().splitlines()[-1:] or [f"exit code {fault.returncode}"]
+        return f"{words[0]} (are the lists fresh? run apt-get update)"
+    return str(getattr(fault, "reason", fault))
+
+
+def _fault(folder: Path) -> str | None:
+    """What is wrong with the first file that is missing or not the published one."""
+    for name, expected in FILES.items():
+        try:
+            found = hashlib.sha256(_content(folder / name)).hexdigest()
+        except FileNotFoundError:
+            return f"{name} is missing"
+        except (OSError, EOFError, zlib.error) as fault:
+            return f"{name} cannot be read ({fault})"
+        if found != expected:
+            return f"{name} is not the published file (SHA-256 {found[:12]}… inside)"
+    return None
+
+
+def _content(path: Path) -> bytes:
+    with gzip.open(path) as file:
+        return file.read()
+
+
+def _images(folder: Path, part: str, progress: Progress | None) -> Iterator[tuple[np.ndarray, int]]:
+    pixels = np.frombuffer(_content(folder / f"{part}-images-idx3-ubyte.gz"), np.uint8, offset=16)
+    labels = np.frombuffer(_content(folder / f"{part}-labels-idx1-ubyte.gz"), np.uint8, offset=8)
+    padded = np.pad(pixels.reshape(-1, 28, 28, 1), ((0, 0), (2, 2), (2, 2), (0, 0)))
+    yield from tracked(zip(padded, labels.tolist(), strict=True), f"decode {part}", len(padded), progress)

