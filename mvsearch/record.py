@@ -7,6 +7,14 @@ Metrics = dict[str, Any]
 """Raw numbers by name: params, macs, macs_paper, top1, loss, latency_ms, and what belongs beside them."""
 
 
+class Refused(Exception):
+    """A limit rules a candidate out before anything costly; told as pruned, with this reason."""
+
+
+class Failed(Exception):
+    """A candidate could not be measured; told as failed, with this reason. The study goes on."""
+
+
 @dataclass(frozen=True)
 class Latency:
     """How long one batch takes, with its spread, and all that the number depends on.
@@ -37,7 +45,10 @@ class Latency:
             "latency_ms": self.median_ms,
             "latency_p10_ms": self.p10_ms,
             "latency_p90_ms": self.p90_ms,
+            "latency_repeats": self.repeats,
             "latency_batch": self.batch,
+            "latency_image_size": self.image_size,
+            "latency_precision": self.precision,
             "latency_threads": self.threads,
             "latency_backend": self.backend,
             "latency_device": self.device,

@@ -1,0 +1,15 @@
+"""How long a network takes on a device: one file a backend, and the file's name is the backend's.
+
+    latency/x.py
+      measure(model, image_size, *, batch=1, repeats=50, threads=1, limit_s=30.0, ...) -> Latency
+      device(*, threads=1, ...) -> str      the hardware and software that the number depends on
+
+What every backend promises, and a test asks of every file here:
+
+* The number comes with its spread (10th and 90th percentile) and with the count of calls that were timed: fewer than
+  `repeats` where these would take longer than `limit_s`.
+* It is taken alone on the machine (`machine.alone`), after calls that warm up and are not kept.
+* The caller's model and settings are left as they were: weights, mode, device, threads, random state.
+* `device()` is the same string for the same machine and software, and two studies are compared only where it is the
+  same. A backend that cannot run here raises `EnvironmentFault` from both functions.
+"""

@@ -1,0 +1,92 @@
+"""What all backends share: a copy to work on, warm-up, how many calls can be afforded, and the statistics."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import deepcopy
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mvsearch.errors import PlanError
+from mvsearch.record import Latency
+
+WARM_CALLS = 5
+WARM_S = 0.3
+FEWEST = 3  # calls that are timed however long they take: with fewer there is no spread
+
+
+def check(*, image_size: int, batch: int, repeats: int, threads: int) -> None:
+    """Refuse what cannot be measured before anything is copied or waited for."""
+    for name, value in {"image_size": image_size, "batch": batch, "repeats": repeats, "threads": threads}.items():
+        if value < 1:
+            raise PlanError(f"latency: {name}={value} cannot be measured; use 1 or more.")
+
+
+def inputs(
+    model: nn.Module,
+    image_size: int,
+    batch: int,
+    *,
+    device: str,
+    dtype: torch.dtype,
+    memory_format: torch.memory_format,
+) -> tuple[nn.Module, torch.Tensor]:
+    """A copy of the model in eval mode, and images for it, made without the global random state."""
+    placed: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": memory_format}
+    images = torch.rand(batch, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+    return deepcopy(model).eval().to(**placed), images.to(**placed)
+
+
+@contextmanager
+def fixed_threads(threads: int) -> Iterator[None]:
+    """Run with this many torch threads, and go back to the caller's."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def warm_up(call: Callable[[], object], *, limit_s: float, clock: Callable[[], float] = perf_counter) -> float:
+    """Call until caches are filled and clocks are up; the seconds of the fastest call. A call must wait for its end."""
+    begin, fastest, calls = clock(), float("inf"), 0
+    while calls < 1 or ((calls < WARM_CALLS or clock() - begin < WARM_S) and clock() - begin < limit_s):
+        fastest, calls = min(fastest, seconds_of(call, clock)), calls + 1
+    return fastest
+
+
+def seconds_of(call: Callable[[], object], clock: Callable[[], float] = perf_counter) -> float:
+    """How long one call takes."""
+    begin = clock()
+    call()
+    return clock() - begin
+
+
+def affordable(repeats: int, *, seconds: float, limit_s: float) -> int:
+    """As many of the repeats as fit into the time limit at so many seconds a call, but never too few for a spread."""
+    if seconds * repeats <= limit_s:
+        return repeats
+    return max(min(FEWEST, repeats), int(limit_s / seconds))
+
+
+def summarise(
+    times_ms: Sequence[float], *, batch: int, image_size: int, threads: int, precision: str, backend: str, device: str
+) -> Latency:
+    """Median and spread of the times, beside all that they depend on."""
+    p10, median, p90 = (float(value) for value in np.percentile(np.asarray(times_ms, dtype=float), [10, 50, 90]))
+    return Latency(
+        median_ms=median,
+        p10_ms=p10,
+        p90_ms=p90,
+        repeats=len(times_ms),
+        batch=batch,
+        image_size=image_size,
+        threads=threads,
+        precision=precision,
+        backend=backend,
+        device=device,
+    )

@@ -1,0 +1,139 @@
+"""Latency of PyTorch on an NVIDIA GPU, as the GPU sees it: from the first kernel of a batch to the last.
+
+Batches follow each other without waiting for the host, and the images are on the GPU already. At batch 1 a small
+network is bound by the host launching its kernels, and that waiting is in the number; `graph=True` launches all of
+them at once and leaves the kernels alone.
+
+`precision` is one of
+    fp32   every product in full; TF32 is switched off
+    tf32   fp32 weights and sums, products of matrices and convolutions in TensorFloat-32
+    fp16, bf16   weights, images and products in half
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from mvsearch import machine
+from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.latency._timing import affordable, check, fixed_threads, inputs, summarise, warm_up
+from mvsearch.record import Latency
+
+DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+def measure(
+    model: nn.Module,
+    image_size: int,
+    *,
+    batch: int = 1,
+    repeats: int = 50,
+    threads: int = 1,
+    limit_s: float = 30.0,
+    precision: str = "fp32",
+    graph: bool = False,
+) -> Latency:
+    """Time one batch, alone on the machine. The first calls warm up, let cuDNN choose, and are not kept."""
+    name = device(graph=graph)
+    check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
+    dtype, layout = _format(precision)
+    network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout)
+    with machine.alone(), fixed_threads(threads), settings(precision), torch.inference_mode():
+        times_ms = _times_ms(lambda: network(images), repeats=repeats, limit_s=limit_s, graph=graph)
+    return summarise(
+        times_ms,
+        batch=batch,
+        image_size=image_size,
+        threads=threads,
+        precision=precision,
+        backend="torch_cuda",
+        device=name,
+    )
+
+
+def device(*, graph: bool = False) -> str:
+    """The GPU, the versions of torch, CUDA and cuDNN, and how kernels are launched."""
+    if not torch.cuda.is_available():
+        raise EnvironmentFault("latency: torch sees no CUDA device on this machine; use --latency torch_cpu.")
+    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    software = f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
+    return f"cuda: {torch.cuda.get_device_name()}, {software}, {'CUDA graph' if graph else 'eager'}"
+
+
+def _format(precision: str) -> tuple[torch.dtype, torch.memory_format]:
+    if precision not in DTYPES:
+        raise PlanError(f"latency: precision={precision!r} is unknown; use one of: {', '.join(DTYPES)}.")
+    # Tensor cores want channels last; the convolutions in full fp32 do not use them.
+    return DTYPES[precision], torch.contiguous_format if precision == "fp32" else torch.channels_last
+
+
+def _times_ms(call: Callable[[], object], *, repeats: int, limit_s: float, graph: bool) -> list[float]:
+    """Warm-up, capture and timing on one side stream: libraries keep their handles and workspaces per stream."""
+    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        seconds = warm_up(_waiting(call, stream), limit_s=limit_s)
+        if graph:
+            call = _captured(call, stream)
+            seconds = warm_up(_waiting(call, stream), limit_s=limit_s)
+        return _event_times_ms(call, affordable(repeats, seconds=seconds, limit_s=limit_s))
+
+
+def _waiting(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[[], None]:
+    def call_and_wait() -> None:
+        call()
+        stream.synchronize()
+
+    return call_and_wait
+
+
+def _captured(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[[], object]:
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph, stream=stream):
+        call()
+    return graph.replay
+
+
+def _event_times_ms(call: Callable[[], object], count: int) -> list[float]:
+    starts, ends = _events(count), _events(count)
+    for start, end in zip(starts, ends, strict=True):
+        start.record()
+        call()
+        end.record()
+    torch.cuda.synchronize()
+    return [start.elapsed_time(end) for start, end in zip(starts, ends, strict=True)]
+
+
+def _events(count: int) -> list[torch.cuda.Event]:
+    return [torch.cuda.Event(enable_timing=True) for _ in range(count)]  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def settings(precision: str, backends: Any = torch.backends) -> Iterator[None]:
+    """Set cuDNN's search for the fastest kernels and TF32 for one measurement, and put back what was there."""
+    with ExitStack() as stack:
+        stack.enter_context(_set(backends.cudnn, "benchmark", True))
+        for owner, name, value in _tf32(backends, on=precision == "tf32"):
+            stack.enter_context(_set(owner, name, value))
+        yield
+
+
+def _tf32(backends: Any, *, on: bool) -> list[tuple[Any, str, Any]]:
+    # torch 2.9 renamed the switches, and the old names raise once anybody has used the new ones.
+    if hasattr(backends.cudnn, "conv"):
+        value = "tf32" if on else "ieee"
+        return [(backends.cuda.matmul, "fp32_precision", value), (backends.cudnn.conv, "fp32_precision", value)]
+    return [(backends.cuda.matmul, "allow_tf32", on), (backends.cudnn, "allow_tf32", on)]
+
+
+@contextmanager
+def _set(owner: Any, name: str, value: Any) -> Iterator[None]:
+    before = getattr(owner, name)
+    setattr(owner, name, value)
+    try:
+        yield
+    finally:
+        setattr(owner, name, before)
