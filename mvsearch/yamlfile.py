@@ -138,3 +138,12 @@ def _flow(value: Any) -> str:
     yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 10_000, False  # type: ignore
     yaml.dump(value, out)
     return out.getvalue().removesuffix("...\n").strip()
+
+
+def dump_block(data: dict[str, Any]) -> str:
+    """Plain values as YAML, one a line."""
+    out = io.StringIO()
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style, yaml.sort_base_mapping_type_on_output, yaml.width = None, False, 120  # type: ignore
+    yaml.dump(data, out)
+    return out.getvalue()

@@ -1,0 +1,36 @@
+"""Words to the terminal: JSON on stdout, tables for people, progress on stderr."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def print_json(value: Any) -> None:
+    """One document on stdout."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def console(*, stderr: bool = False) -> "Console":
+    """The terminal; as wide as a table needs when it is none."""
+    from rich.console import Console
+
+    made = Console(stderr=stderr, highlight=False)
+    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=140)
+
+
+def table(*columns: str, title: str | None = None, numbers_from: int = 1) -> "Table":
+    """An empty table; columns from `numbers_from` on are set flush right."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title_justify="left")
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="right" if i >= numbers_from else "left", no_wrap=True)
+    return made

@@ -1,0 +1,93 @@
+"""What a run looks like while it goes: a live display on a terminal, plain lines elsewhere."""
+
+from collections import Counter
+from typing import Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
+
+from mvsearch.pareto import front
+from mvsearch.plan import Plan
+from mvsearch.record import Record
+from mvsearch.report.table import front_table
+from mvsearch.report.units import pretty
+
+_FRONT_ROWS = 12
+
+
+class Watching:
+    """Called with the records and what the workers say, as often as you like."""
+
+    def __init__(self, plan: Plan, records: list[Record], console: Console) -> None:
+        self.plan, self.console = plan, console
+        self.printed = {record.number for record in records}
+        self.already = len(records)
+        self.progress = Progress(
+            TextColumn("[bold]{task.description}"),
+            BarColumn(bar_width=None),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[tally]}"),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+            console=console,
+            expand=True,
+        )
+        self.task = self.progress.add_task(plan.name, total=plan.search.trials, completed=self.already, tally="")
+        self.live = Live(self.progress, console=console, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> Self:
+        sought = ", ".join(plan_objective.name for plan_objective in self.plan.objectives)
+        goes_on = f", goes on from {self.already}" if self.already else ""
+        self.console.print(
+            f"study [bold]{self.plan.name}[/] in {self.plan.folder}: {self.plan.search.trials} trials{goes_on}, sampler "
+            f"{self.plan.search.sampler}, objectives {sought}, {self.plan.workers} worker(s). Ctrl-C stops, and the same "
+            "command goes on."
+        )
+        if self.console.is_terminal:
+            self.live.__enter__()
+        return self
+
+    def __exit__(self, *raised: Any) -> None:
+        if self.console.is_terminal:
+            self.live.__exit__(*raised)
+
+    def __call__(self, records: list[Record], statuses: list[dict[str, Any]]) -> None:
+        if self.console.is_terminal:
+            count = Counter(record.state for record in records)
+            tally = f"{count['complete']} complete, {count['pruned']} pruned, {count['failed']} failed"
+            self.progress.update(self.task, completed=len(records), tally=tally)
+            self.live.update(self._picture(records, statuses))
+            return
+        for record in records:
+            if record.number not in self.printed:
+                self.printed.add(record.number)
+                self.console.print(self._line(record))
+
+    def _line(self, record: Record) -> Text:
+        name = record.published or record.key
+        values = ", ".join(
+            f"{objective.name} {pretty(objective.name, record.metrics.get(objective.name))}"
+            for objective in self.plan.objectives
+        )
+        said = values if record.state == "complete" else f"{record.state}: {record.reason}"
+        cached = " (known already)" if record.cached else f" ({record.seconds:.0f} s)"
+        done = f"[{len(self.printed)}/{self.plan.search.trials}]"
+        return Text(f"{done} trial {record.number} {name}: {said}{cached}")
+
+    def _picture(self, records: list[Record], statuses: list[dict[str, Any]]) -> RenderableType:
+        lines = [Text(self._at_work(status), style="dim") for status in statuses if "number" in status]
+        best = front(records, self.plan.objectives)
+        shown: list[RenderableType] = [self.progress, *lines]
+        if best:
+            shown.append(front_table(records, best[:_FRONT_ROWS], self.plan.objectives))
+        if len(best) > _FRONT_ROWS:
+            shown.append(Text(f"... and {len(best) - _FRONT_ROWS} more on the front", style="dim"))
+        return Group(*shown)
+
+    @staticmethod
+    def _at_work(status: dict[str, Any]) -> str:
+        of = f" {status['done']}/{status['of']}" if status.get("of") else ""
+        return f"  trial {status['number']} {status['name']}: {status.get('doing') or 'starting'}{of}"

@@ -1,0 +1,100 @@
+"""`mvsearch profile ARCH`: shapes, parameters and MACs, stage by stage."""
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mvsearch.cli._print import console, json_option, print_json, table
+
+if TYPE_CHECKING:
+    from mvsearch.architecture import Architecture
+    from mvsearch.counters import Count
+    from mvsearch.record import Latency
+
+
+@click.command()
+@click.argument("arch")
+@click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the file's.")
+@click.option("--counter", type=click.Choice(["fvcore", "thop", "dispatch"]), help="Count with another tool as well.")
+@click.option("--latency", is_flag=True, help="Time the network on this machine.")
+@click.option("--backend", default=None, help="Where to time it: torch_cpu (default) or torch_cuda.")
+@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time, for latency.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency.")
+@json_option
+def profile(
+    arch: str,
+    image_size: int | None,
+    counter: str | None,
+    latency: bool,
+    backend: str | None,
+    batch: int,
+    threads: int,
+    as_json: bool,
+) -> None:
+    """Parameters and MACs of ARCH per stage: a published name, a YAML file, or STUDY:NUMBER."""
+    from mvsearch import plugins
+    from mvsearch.errors import PlanError
+    from mvsearch.finding import find_architecture
+
+    found = find_architecture(arch).at(image_size=image_size)
+    count = plugins.load("counters", counter).count(found) if counter else None
+    timed = None
+    if latency or backend:
+        from mvsearch.nn import build
+
+        module = plugins.load("latency", backend or "torch_cpu", error=PlanError)
+        timed = module.measure(build(found, seed=0), found.image_size, batch=batch, threads=threads)
+    if as_json:
+        print_json(_facts(arch, found, count, timed))
+    else:
+        _show(arch, found, count, timed)
+
+
+def _facts(
+    name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None"
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    stages = [
+        {
+            "name": stage.name,
+            "block": stage.block,
+            "out": [stage.out.channels, stage.out.height, stage.out.width],
+            "params": stage.cost.params,
+            "macs": stage.cost.macs,
+            "macs_paper": stage.cost.macs_paper,
+        }
+        for stage in arch.stages()
+    ]
+    facts = {"name": arch.name or name, "key": arch.key, "image_size": arch.image_size, **arch.metrics(), "stages": stages}
+    if count is not None:
+        facts["counter"] = asdict(count)
+    if timed is not None:
+        facts |= timed.metrics()
+    return facts
+
+
+def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> None:
+    from mvsearch.report.units import pretty
+
+    made = table("stage", "block", "output", "params", "MACs", "share", "MACs (paper)", numbers_from=2)
+    total = arch.cost()
+    for stage in arch.stages():
+        out = stage.out
+        size = f"{out.channels}" if stage.block == "head" else f"{out.channels} x {out.height} x {out.width}"
+        share = f"{100 * stage.cost.macs / total.macs:.1f} %"
+        paper = pretty("macs", stage.cost.macs_paper)
+        made.add_row(stage.name, stage.block, size, f"{stage.cost.params:,}", pretty("macs", stage.cost.macs), share, paper)
+    made.add_section()
+    paper = pretty("macs", total.macs_paper)
+    made.add_row("total", "", "", f"{total.params:,}", f"{total.macs:,}", "", paper, style="bold")
+    screen = console()
+    screen.print(f"[bold]{arch.name or name}[/] at {arch.image_size} px, {arch.num_classes} classes, key {arch.key}")
+    screen.print(made)
+    if count is not None:
+        screen.print(count.sentence(total.macs))
+    if timed is not None:
+        screen.print(
+            f"{timed.median_ms:.2f} ms a batch of {timed.batch} (10th to 90th percentile {timed.p10_ms:.2f} to "
+            f"{timed.p90_ms:.2f}, {timed.repeats} runs), {timed.images_s:.1f} images/s on {timed.device}, {timed.precision}."
+        )

@@ -1,0 +1,102 @@
+"""`mvsearch run SPACE`: search, show it as it goes, leave the remains."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mvsearch.cli._print import console, json_option, print_json
+
+if TYPE_CHECKING:
+    from mvsearch.plan import Plan
+
+
+@click.command()
+@click.argument("space", type=click.Path())
+@click.option("--name", help="The study's name, instead of the space's.")
+@click.option("--trials", type=click.IntRange(min=1), help="How many in all, earlier ones included.")
+@click.option("--objective", "-o", "objectives", multiple=True, help="top1, params, macs, latency_ms; may be repeated.")
+@click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
+@click.option("--sampler", help="tpe, nsga2, gp or random.")
+@click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
+@click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
+@click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
+@json_option
+def run(
+    space: str,
+    name: str | None,
+    trials: int | None,
+    objectives: tuple[str, ...],
+    limits: tuple[str, ...],
+    sampler: str | None,
+    seed: int | None,
+    workers: int | None,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Search SPACE, or go on with the study if it exists. Everything is kept in studies/NAME/."""
+    from mvsearch.plan import Plan
+
+    plan = Plan.load(
+        space,
+        name=name,
+        storage=storage,
+        trials=trials,
+        objectives=objectives,
+        limits=limits,
+        sampler=sampler,
+        seed=seed,
+        workers=workers,
+    )
+    _prepare(plan)
+    _search(plan)
+    _finish(plan, as_json)
+
+
+def _prepare(plan: "Plan") -> None:
+    """All that can go wrong before the first candidate goes wrong here: images, device, database."""
+    from rich.progress import Progress
+
+    from mvsearch import plugins
+    from mvsearch.evaluate import load_data
+    from mvsearch.study import Study
+
+    if plan.wants("latency_ms"):
+        plugins.load("latency", plan.latency.backend).device()
+    if plan.wants("top1", "loss"):
+        with Progress(console=console(stderr=True), transient=True) as progress:
+            load_data(plan, progress)
+    Study.join(plan)
+
+
+def _search(plan: "Plan") -> None:
+    from mvsearch.cli._watch import Watching
+    from mvsearch.executors import local
+    from mvsearch.reading import Reader
+    from mvsearch.store import Store
+
+    reader = Reader(plan.name, Store(plan.url, create=False))
+    with Watching(plan, reader.records(), console(stderr=True)) as watching:
+        local.run(plan, reader, watching)
+
+
+def _finish(plan: "Plan", as_json: bool) -> None:
+    from mvsearch.cli.front import front_facts
+    from mvsearch.pareto import comparable, front
+    from mvsearch.reading import Reader
+    from mvsearch.report.remains import write_remains
+    from mvsearch.report.table import front_table
+    from mvsearch.store import Store
+
+    reader = Reader(plan.name, Store(plan.url, create=False))
+    records = reader.records()
+    if not comparable(records, plan.objectives):
+        click.echo(f"no candidate of {plan.name} was measured: {records[-1].reason if records else 'none ran'}", err=True)
+        return
+    written = write_remains(reader, plan.folder)
+    if as_json:
+        print_json(front_facts(reader, records, plan.objectives))
+        return
+    screen = console()
+    screen.print(front_table(records, front(records, plan.objectives), plan.objectives, title=f"Pareto front of {plan.name}"))
+    screen.print(f"written: {', '.join(str(path) for path in written)}", style="dim")
+    screen.print(f"next: `mvsearch front {plan.name} --plot front.html`, `mvsearch export {plan.name}:NUMBER`", style="dim")

@@ -1,0 +1,93 @@
+"""The order in which a candidate is measured: cheap facts decide before costly ones are bought."""
+
+import statistics
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mvsearch import machine, plugins
+from mvsearch.architecture import Architecture
+from mvsearch.data import DataSet, load
+from mvsearch.plan import Plan
+from mvsearch.record import Metrics
+
+Report = Callable[..., None]
+
+
+class Evaluator:
+    """Measures architectures as a plan says, on this machine. `report(doing=..., done=..., of=...)` hears of progress."""
+
+    def __init__(self, plan: Plan, *, report: Report | None = None) -> None:
+        self.plan = plan
+        self.report: Report = report or (lambda **_: None)
+        self.data = load_data(plan) if plan.wants("top1", "loss") else None
+        self.device = _training_device()
+
+    def facts(self) -> dict[str, Any]:
+        """What the numbers depend on beside the plan: the images, and the device whose time is taken."""
+        facts: dict[str, Any] = {}
+        if self.data is not None:
+            facts["data"] = f"{self.data.name} {self.data.checksum}"
+        if self.plan.wants("latency_ms"):
+            backend = plugins.load("latency", self.plan.latency.backend)
+            facts["device"] = backend.device(threads=self.plan.latency.threads)
+        return facts
+
+    def __call__(self, arch: Architecture) -> Metrics:
+        """Raises Refused for a candidate over a limit, Failed for one that cannot be measured."""
+        metrics: Metrics = arch.metrics()
+        self.plan.refuse_if_over_limits(metrics)
+        if self.plan.wants("latency_ms"):
+            self.report(doing="latency")
+            metrics |= self._latency(arch)
+            self.plan.refuse_if_over_limits(metrics)
+        if self.data is not None:
+            metrics |= self._proxy(arch, self.data)
+            self.plan.refuse_if_over_limits(metrics)
+        return metrics
+
+    def _latency(self, arch: Architecture) -> Metrics:
+        from mvsearch.nn import build
+
+        settings = asdict(self.plan.latency)
+        backend = plugins.load("latency", settings.pop("backend"))
+        measured: Metrics = backend.measure(build(arch, seed=0), settings.pop("image_size"), **settings).metrics()
+        return measured
+
+    def _proxy(self, arch: Architecture, data: DataSet) -> Metrics:
+        """The score, averaged over the plan's seeds; with two or more, `top1_std` says how far it scatters."""
+        proxy = plugins.load("proxies", self.plan.proxy.name)
+        seeds, scores = self.plan.proxy.seeds, []
+        for seed in range(seeds):
+            doing = self.plan.proxy.name if seeds == 1 else f"{self.plan.proxy.name}, seed {seed + 1} of {seeds}"
+
+            def progress(done: int, of: int, doing: str = doing) -> None:
+                self.report(doing=doing, done=done, of=of)
+
+            with machine.beside_others():
+                score = proxy.score(
+                    arch, self.plan.proxy_settings(), data, seed=seed, device=self.device, progress=progress
+                )
+            scores.append(score)
+        mean = {name: statistics.fmean(score[name] for score in scores) for name in scores[0]}
+        noise = {"top1_std": statistics.stdev(score["top1"] for score in scores)} if seeds > 1 else {}
+        return {**mean, **noise}
+
+
+def load_data(plan: Plan, progress: Any = None) -> DataSet:
+    """The images that the plan's proxy sees, fetched and decoded first if they were not yet."""
+    return load(
+        plan.data.source,
+        path=Path(plan.data.path) if plan.data.path else None,
+        size=plan.data.size,
+        test_fraction=plan.data.test_fraction,
+        seed=plan.data.seed,
+        progress=progress,
+    )
+
+
+def _training_device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,97 @@
+"""Worker processes on this machine. The parent only watches: what it shows it reads from the study's database."""
+
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from mvsearch.errors import MvsearchError, StudyError
+from mvsearch.plan import Plan
+from mvsearch.reading import Reader
+from mvsearch.record import Record
+from mvsearch.worker import clear_errors, statuses
+
+Watch = Callable[[list[Record], list[dict[str, Any]]], None]
+
+_LOOK_EVERY_S = 0.4
+_PATIENCE_S = 15
+
+
+def run(plan: Plan, reader: Reader, watch: Watch) -> None:
+    """Work on the study with `plan.workers` processes until it is done; `watch(records, statuses)` is told on the way.
+
+    Raises StudyError with a worker's own words if all of them gave up before the end. KeyboardInterrupt stops the
+    workers; what they had finished is kept.
+    """
+    clear_errors(plan.folder)
+    spawn = multiprocessing.get_context("spawn")
+    wanted = max(1, min(plan.workers, plan.search.trials - reader.count()))
+    workers = [spawn.Process(target=work, args=(plan, wanted, os.getpid()), daemon=True) for _ in range(wanted)]
+    try:
+        for worker in workers:
+            worker.start()
+        while any(worker.is_alive() for worker in workers):
+            watch(reader.records(), statuses(plan.folder))
+            time.sleep(_LOOK_EVERY_S)
+    finally:
+        _stop(workers)
+    watch(reader.records(), [])
+    _refuse_unfinished(plan, reader, workers)
+
+
+def _stop(workers: list[BaseProcess]) -> None:
+    for worker in workers:
+        if worker.is_alive() and worker.pid is not None:
+            os.kill(worker.pid, signal.SIGINT)
+    for worker in workers:
+        if worker.pid is not None:
+            worker.join(_PATIENCE_S)
+            worker.kill()
+
+
+def _refuse_unfinished(plan: Plan, reader: Reader, workers: list[BaseProcess]) -> None:
+    if reader.count() >= plan.search.trials:
+        return
+    said = [status["error"] for status in statuses(plan.folder) if "error" in status]
+    if said:
+        raise StudyError(said[0])
+    codes = ", ".join(str(worker.exitcode) for worker in workers)
+    raise StudyError(
+        f"the workers ended (exit codes {codes}) with {reader.count()} of {plan.search.trials} trials done; what is "
+        "finished is kept, and the same command goes on."
+    )
+
+
+def work(plan: Plan, workers: int, parent: int) -> None:
+    """One worker process, from start to end."""
+    import torch
+
+    from mvsearch.evaluate import Evaluator
+    from mvsearch.study import Study
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+    study = None
+    try:
+        study = Study.join(plan)
+        worker = study.worker
+
+        def report(**status: Any) -> None:
+            if os.getppid() != parent:  # nobody watches any more: the command was killed
+                raise KeyboardInterrupt
+            worker.report(**status)
+
+        evaluator = Evaluator(plan, report=report)
+        study.hold_to(**evaluator.facts())
+        study.run(evaluator)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except MvsearchError as error:
+        if study is None:
+            print(error, file=sys.stderr)
+        else:
+            study.worker.report(error=str(error))
+        sys.exit(1)

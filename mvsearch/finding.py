@@ -1,0 +1,34 @@
+"""Finding the architecture that a person names. Loads the database only for a trial of a study."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from mvsearch import plugins
+from mvsearch.architecture import Architecture
+from mvsearch.errors import ArchitectureError, StudyError
+from mvsearch.models import model_names, published
+
+
+def find_architecture(name: str) -> Architecture:
+    """An architecture by published name, YAML file or `STUDY:NUMBER`; raises ArchitectureError, saying what would do."""
+    if name in model_names():
+        return published(name)
+    study, colon, number = name.rpartition(":")
+    if colon and number.isdigit():
+        return _of_trial(study, int(number))
+    if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():
+        return Architecture.load(name)
+    raise ArchitectureError(
+        f"{name!r} names no architecture; give a published name ({plugins.suggest(name, model_names())}), a YAML file "
+        "or STUDY:NUMBER."
+    )
+
+
+def _of_trial(study: str, number: int) -> Architecture:
+    from mvsearch.reading import open_study
+
+    reader = open_study(study)
+    for record in reader.records():
+        if record.number == number:
+            return replace(Architecture.from_dict(record.architecture), name=f"{reader.name}_{number}")
+    raise StudyError(f"study {reader.name!r} has no finished trial {number}; `mvsearch front {study}` lists the best.")

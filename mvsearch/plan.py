@@ -1,0 +1,289 @@
+"""What a study is to do, as one value: the space, and the file's `search:`, `proxy:`, `latency:` and `data:`.
+
+YAML becomes values here, once; flags of the command win over the file. No torch.
+"""
+
+import hashlib
+import json
+import os
+import re
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvsearch import plugins
+from mvsearch.cost import Cost
+from mvsearch.errors import PlanError
+from mvsearch.pareto import Objective
+from mvsearch.record import Metrics, Refused
+from mvsearch.space import Codes, SearchSpace
+from mvsearch.yamlfile import Document
+
+PRICED = ("params", "macs", "macs_paper")
+"""What the closed form gives: known before a network is built."""
+
+_UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9.]+(?:e[0-9]+)?)\s*([kKMG]?)\s*")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a candidate must keep to, e.g. `params <= 6M`."""
+
+    name: str
+    at_most: bool
+    value: float
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises PlanError, saying what would do."""
+        found = _LIMIT.fullmatch(str(text))
+        if found is None:
+            raise PlanError(f"{text!r} is no limit; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
+        Objective.named(found[1])
+        return cls(found[1], found[2] == "<=", float(found[3]) * _UNITS[found[4]], str(text).strip())
+
+    def holds(self, value: Any) -> Any:
+        """Whether a value, or each of an array, keeps to the limit."""
+        return value <= self.value if self.at_most else value >= self.value
+
+
+@dataclass(frozen=True)
+class Search:
+    """`search:` what is sought, how, and for how long. `workers` 0 means one for each core (one for each GPU)."""
+
+    objectives: tuple[str, ...] = ("top1", "params", "macs")
+    limits: tuple[str, ...] = ()
+    sampler: str = "tpe"
+    trials: int = 40
+    seed: int = 0
+    workers: int = 0
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """`proxy:` which score stands for accuracy, and its settings, which are the proxy's own."""
+
+    name: str = "train"
+    seeds: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """`latency:` where and how time is taken. It is measured only if an objective or a limit asks for it."""
+
+    backend: str = "torch_cpu"
+    batch: int = 1
+    repeats: int = 50
+    threads: int = 1
+    image_size: int = 256
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """`data:` which images the proxy sees."""
+
+    source: str = "fashion_mnist"
+    path: str | None = None
+    size: int | None = None
+    test_fraction: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's whole intent."""
+
+    name: str
+    space: SearchSpace
+    search: Search = Search()
+    proxy: Proxy = Proxy()
+    latency: LatencySettings = LatencySettings()
+    data: DataSettings = DataSettings()
+    storage: str | None = None
+    studies: Path = Path("studies")
+
+    @classmethod
+    def load(cls, path: str | Path, *, name: str | None = None, storage: str | None = None, **flags: Any) -> Self:
+        """The plan in a space file; `flags` are fields of Search, given as on the command line (None: not given)."""
+        return cls.of(SearchSpace.load(path), name=name, storage=storage, **flags)
+
+    @classmethod
+    def of(cls, space: SearchSpace, *, name: str | None = None, storage: str | None = None, **flags: Any) -> Self:
+        """The plan in a space's own document."""
+        document = space.document
+        search = _section(document, "search", Search)
+        search = replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
+        plan = cls(
+            name=_checked_name(name or space.name),
+            space=space,
+            search=search,
+            proxy=_proxy(document),
+            latency=_section(document, "latency", LatencySettings),
+            data=_section(document, "data", DataSettings),
+            storage=storage,
+        )
+        plan._check()
+        return plan
+
+    def _check(self) -> None:
+        objectives = self.objectives
+        if not objectives or len(set(self.search.objectives)) < len(self.search.objectives):
+            raise PlanError(f"objectives {', '.join(self.search.objectives) or 'none'}: name one or more, each once.")
+        plugins.load("samplers", self.search.sampler, error=PlanError)
+        if self.search.trials < 1 or self.search.workers < 0:
+            raise PlanError(f"trials={self.search.trials}, workers={self.search.workers}: use 1 or more (workers from 0).")
+        if not self.space.choices:
+            raise PlanError(f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`.")
+        self.proxy_settings()
+        plugins.load("data", self.data.source, error=PlanError)
+        plugins.load("latency", self.latency.backend, error=PlanError)
+        self._check_limits()
+
+    def _check_limits(self) -> None:
+        if not any(limit.name in PRICED for limit in self.limits):
+            return
+        costs = self.space.costs(20_000)
+        if not self.within_limits(costs).any():
+            name = next(limit.name for limit in self.limits if limit.name in PRICED)
+            values = getattr(costs, name)
+            said = " and ".join(limit.text for limit in self.limits)
+            raise PlanError(
+                f"{self.space.document.where('search', 'limits')}: none of 20,000 sampled candidates keeps to {said}; "
+                f"their {name} run from {values.min():,} to {values.max():,}."
+            )
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is sought, with its direction."""
+        return tuple(Objective.named(name) for name in self.search.objectives)
+
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """What every candidate must keep to."""
+        return tuple(Limit.parse(text) for text in self.search.limits)
+
+    def wants(self, *names: str) -> bool:
+        """Whether an objective or a limit asks for one of these."""
+        asked = {*self.search.objectives, *(limit.name for limit in self.limits)}
+        return bool(asked & set(names))
+
+    def within_limits(self, costs: Cost) -> NDArray[np.bool_]:
+        """Which of many candidates keep to the limits on what the closed form prices."""
+        kept = np.ones(len(costs.params), dtype=bool)
+        for limit in self.limits:
+            if limit.name in PRICED:
+                kept &= limit.holds(getattr(costs, limit.name))
+        return kept
+
+    def admissible(self, codes: Codes) -> NDArray[np.bool_]:
+        """Which points meet the space's conditions and the limits on cost."""
+        return self.space.legal(codes) & self.within_limits(self.space.costs(codes))
+
+    def refuse_if_over_limits(self, metrics: Metrics) -> None:
+        """Raises Refused, naming the limit, if a metric known by now breaks one."""
+        for limit in self.limits:
+            if limit.name in metrics and not limit.holds(metrics[limit.name]):
+                raise Refused(f"{limit.name} {metrics[limit.name]:,} breaks the limit {limit.text}")
+
+    def proxy_settings(self) -> Any:
+        """The settings of the chosen proxy, as its own dataclass; raises PlanError for a field it does not have."""
+        module = plugins.load("proxies", self.proxy.name, error=PlanError)
+        return _filled(self.space.document, ("proxy",), module.Settings, self.proxy.settings)
+
+    def settings(self) -> dict[str, Any]:
+        """All that a measured number depends on beside the architecture; equal settings, equal numbers."""
+        measured: dict[str, Any] = {"image_size": self.space.document.data.get("image_size", 256)}
+        if self.wants("top1", "loss"):
+            proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **asdict(self.proxy_settings())}
+            measured |= {"proxy": proxy, "data": asdict(self.data)}
+        if self.wants("latency_ms"):
+            measured["latency"] = asdict(self.latency)
+        return measured
+
+    @property
+    def settings_key(self) -> str:
+        """Twelve hexadecimal digits that name the settings."""
+        return _digest(self.settings())
+
+    @property
+    def space_key(self) -> str:
+        """Twelve hexadecimal digits that name what may vary."""
+        data = self.space.document.data
+        return _digest({key: data.get(key) for key in ("image_size", "num_classes", "vars", "blocks", "head", "where")})
+
+    @property
+    def folder(self) -> Path:
+        """Where the study lives."""
+        return self.studies / self.name
+
+    @property
+    def url(self) -> str:
+        """The database, as SQLAlchemy names it."""
+        return self.storage or f"sqlite:///{self.folder / 'study.db'}"
+
+    @property
+    def workers(self) -> int:
+        """How many processes evaluate at once."""
+        return self.search.workers or min(8, os.cpu_count() or 1)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _checked_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise PlanError(f"{name!r} cannot name a study; use letters, digits, _ . and -, and begin with one of the first two.")
+    return name
+
+
+def _section(document: Document, key: str, cls: type[Any]) -> Any:
+    raw = document.data.get(key, {})
+    if not isinstance(raw, dict):
+        raise PlanError(f"{document.where(key)}: found {raw!r}; use a mapping of settings.")
+    return _filled(document, (key,), cls, raw)
+
+
+def _proxy(document: Document) -> Proxy:
+    raw = dict(document.data.get("proxy") or {})
+    name, seeds = raw.pop("name", "train"), raw.pop("seeds", 1)
+    if type(seeds) is not int or not 1 <= seeds <= 100:
+        raise PlanError(f"{document.where('proxy', 'seeds')}: found {seeds!r}; use a whole number from 1 to 100.")
+    return Proxy(name, seeds, raw)
+
+
+def _filled(document: Document, place: tuple[str, ...], cls: type[Any], raw: dict[str, Any]) -> Any:
+    """The settings as a dataclass, names and types checked against its fields."""
+    known = {f.name: f for f in fields(cls)}
+    values = {}
+    for key, value in raw.items():
+        where = document.where(*place, key)
+        if key not in known:
+            raise PlanError(f"{where}: no such setting; {plugins.suggest(key, list(known))}")
+        values[key] = _typed(where, value, known[key].default, str(known[key].type))
+    return cls(**values)
+
+
+def _typed(where: str, value: Any, default: Any, declared: str) -> Any:
+    if isinstance(default, tuple) and isinstance(value, list) and all(isinstance(v, str) for v in value):
+        return tuple(value)
+    if isinstance(default, float) and type(value) in (int, float):
+        if value < 0:
+            raise PlanError(f"{where}: found {value}; use 0 or more.")
+        return float(value)
+    if isinstance(default, bool) or isinstance(value, bool):
+        fits = isinstance(default, bool) and isinstance(value, bool)
+    elif isinstance(default, int):
+        fits = type(value) is int and value >= 0
+    else:
+        fits = (value is None or type(value).__name__ in declared) if default is None else type(value) is type(default)
+    if not fits:
+        wanted = "a list of words" if isinstance(default, tuple) else f"a value like {default!r}"
+        raise PlanError(f"{where}: found {value!r}; use {wanted}.")
+    return value

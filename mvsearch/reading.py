@@ -1,0 +1,56 @@
+"""Reading a study. It creates nothing and loads no Optuna."""
+
+from pathlib import Path
+from typing import Any
+
+from mvsearch import plugins
+from mvsearch.errors import StudyError
+from mvsearch.pareto import Objective
+from mvsearch.record import Record
+from mvsearch.store import Store
+
+STUDIES = Path("studies")
+
+
+class Reader:
+    """A study's finished candidates, and what the study was made with."""
+
+    def __init__(self, name: str, store: Store) -> None:
+        facts = store.study(name)
+        if facts is None:
+            known = ", ".join(store.names()) or "none"
+            raise StudyError(f"{store.shown}: there is no study {name!r}; it holds {known}.")
+        self.name, self.store, self.facts = name, store, facts
+
+    @property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What the study seeks."""
+        return tuple(Objective.named(name) for name in self.facts["objectives"])
+
+    def records(self) -> list[Record]:
+        """Every finished candidate, in the order of their numbers."""
+        return self.store.records(self.name)
+
+    def count(self) -> int:
+        """How many candidates are finished: complete, pruned or failed."""
+        return self.store.count(self.name)
+
+    def machines(self) -> list[dict[str, Any]]:
+        """What the candidates were measured on."""
+        return self.store.machines(self.name)
+
+
+def open_study(study: str | Path, *, storage: str | None = None) -> Reader:
+    """A study by name (`v3`), by folder (`studies/v3`) or by database (`studies/v3/study.db`, or a storage URL)."""
+    if storage is not None:
+        return Reader(str(study), Store(storage, create=False))
+    path = Path(study)
+    database = next((p for p in (path, path / "study.db", STUDIES / path / "study.db") if p.is_file()), None)
+    if database is None or ".." in path.parts:
+        known = [found.parent.name for found in STUDIES.glob("*/study.db")]
+        hint = plugins.suggest(path.name, known) if known else "`mvsearch run SPACE` makes one."
+        raise StudyError(f"there is no study {str(study)!r} here; {hint}")
+    store = Store(f"sqlite:///{database}", create=False)
+    names = store.names()
+    name = database.parent.name if database.parent.name in names or len(names) != 1 else names[0]
+    return Reader(name, store)

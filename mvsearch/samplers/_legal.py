@@ -1,0 +1,102 @@
+"""Around every sampler: what it proposes is moved to the nearest new point inside the conditions and the limits.
+
+Optuna's samplers know neither conditions between choices nor closed-form costs, and propose duplicates. Priced in bulk,
+hundreds of neighbours cost a millisecond, so no trial is spent on a candidate that arithmetic rules out.
+"""
+
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState
+
+from mvsearch import plugins
+from mvsearch.plan import Plan
+from mvsearch.space import Codes, SearchSpace
+
+_NEIGHBOURS = 256
+
+
+def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """The open choices as Optuna names them."""
+    return {
+        choice.name: CategoricalDistribution(choice.values)
+        if choice.step is None
+        else IntDistribution(choice.values[0], choice.values[-1], step=choice.step)
+        for choice in space.choices
+    }
+
+
+class Legal(optuna.samplers.BaseSampler):
+    """The plan's sampler, made anew for each trial and kept inside the space."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.space = plan, plan.space
+        self.distributions = distributions(plan.space)
+
+    def _inner(self, trial: FrozenTrial) -> optuna.samplers.BaseSampler:
+        seed = int(np.random.default_rng([self.plan.search.seed, trial.number]).integers(2**31))
+        made: optuna.samplers.BaseSampler = plugins.load("samplers", self.plan.search.sampler).make(self.plan, seed)
+        return made
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        """All choices: they are given together, so that what depends on several can be checked."""
+        return self.distributions
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """The inner sampler's proposal, made legal; nothing for a trial whose values are already fixed."""
+        if "fixed_params" in trial.system_attrs:
+            return {}
+        inner = self._inner(trial)
+        known = inner.infer_relative_search_space(study, trial)
+        proposed = inner.sample_relative(study, trial, known)
+        for name, distribution in self.distributions.items():
+            if name not in proposed:
+                proposed[name] = inner.sample_independent(study, trial, name, distribution)
+        rng = np.random.default_rng([self.plan.search.seed, trial.number, 1])
+        codes = nearest(self.plan, self.space.codes(proposed), _seen(study, self.space), rng)
+        return self.space.point(codes)
+
+    def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
+        """Never asked: `sample_relative` gives every choice."""
+        raise NotImplementedError(name)
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        """Passed on."""
+        self._inner(trial).before_trial(study, trial)
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """Passed on."""
+        self._inner(trial).after_trial(study, trial, state, values)
+
+
+def _seen(study: optuna.Study, space: SearchSpace) -> set[bytes]:
+    trials = study.get_trials(deepcopy=False)
+    full = [trial.params for trial in trials if len(trial.params) == len(space.choices)]
+    return {space.codes(params).tobytes() for params in full}
+
+
+def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator) -> Codes:
+    """The point itself if it is new and admissible; else one that differs in as few choices as will do."""
+    if codes.tobytes() not in seen and plan.admissible(codes[None])[0]:
+        return codes
+    sizes = np.array([len(choice.values) for choice in plan.space.choices])
+    for changes in range(1, len(sizes) + 1):
+        fresh = rng.integers(0, sizes, size=(_NEIGHBOURS, len(sizes)))
+        changed = rng.random(fresh.shape).argsort(axis=1).argsort(axis=1) < changes
+        pool = np.where(changed, fresh, codes)
+        found = _first_new(plan, pool, seen)
+        if found is not None:
+            return found
+    found = _first_new(plan, plan.space.sample(20_000, rng), seen)
+    return codes if found is None else found
+
+
+def _first_new(plan: Plan, pool: Codes, seen: set[bytes]) -> Codes | None:
+    for row in pool[plan.admissible(pool)]:
+        if row.tobytes() not in seen:
+            return np.asarray(row)
+    return None

@@ -1,0 +1,88 @@
+"""From uint8 images in memory to training batches: gathered, augmented and normalised as one tensor, on the device."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mvsearch.data import DataSet, stratified_split
+from mvsearch.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a network is to learn: images and labels of two disjoint sets, and the statistics that normalise them."""
+
+    train_pixels: Tensor
+    train_labels: Tensor
+    held_pixels: Tensor
+    held_labels: Tensor
+    mean: Tensor
+    std: Tensor
+    classes: int
+
+    @classmethod
+    def of(cls, data: DataSet, recipe: Recipe, device: str) -> "Task":
+        """The training part of a data set, split by the seed: the test part is never seen by a search."""
+        fraction = min(0.5, recipe.held_out / len(data.train.labels))
+        kept, held = stratified_split(data.train.labels, fraction, recipe.seed)
+        pixels = _fitted(data.train.pixels, recipe.image_size)
+        labels = torch.from_numpy(np.array(data.train.labels)).to(device)
+        sample = pixels[:: max(1, len(pixels) // 5000)].float() / 255
+        train, test = torch.from_numpy(kept), torch.from_numpy(held)
+        return cls(
+            train_pixels=pixels[train].to(device),
+            train_labels=labels[train.to(device)],
+            held_pixels=pixels[test].to(device),
+            held_labels=labels[test.to(device)],
+            mean=sample.mean((0, 2, 3)).view(1, -1, 1, 1).to(device),
+            std=sample.std((0, 2, 3)).clamp_min(1e-3).view(1, -1, 1, 1).to(device),
+            classes=len(data.train.classes),
+        )
+
+    def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+        """`recipe.steps` batches, reshuffled each epoch: the same for every network that is given the same seed."""
+        generator = torch.Generator().manual_seed(recipe.seed)
+        order = torch.empty(0, dtype=torch.long)
+        for _ in range(recipe.steps):
+            if len(order) < recipe.batch:
+                order = torch.cat((order, torch.randperm(len(self.train_labels), generator=generator)))
+            chosen, order = order[: recipe.batch].to(self.train_labels.device), order[recipe.batch :]
+            x = augment(self.train_pixels[chosen], recipe, generator)
+            yield self.normalised(x), self.train_labels[chosen]
+
+    def held_batches(self, size: int = 250) -> Iterator[tuple[Tensor, Tensor]]:
+        """The held-out images in order."""
+        for i in range(0, len(self.held_labels), size):
+            yield self.normalised(self.held_pixels[i : i + size]), self.held_labels[i : i + size]
+
+    def normalised(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) → float32 (B, 3, H, W), mean 0 and deviation 1 a channel, channels last."""
+        x = (pixels.float() / 255 - self.mean) / self.std
+        return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+
+
+def _fitted(pixels_BHWC: np.ndarray, size: int) -> Tensor:
+    """(B, H, W, C) → (B, C, size, size), resized where it must be."""
+    x = torch.from_numpy(np.array(pixels_BHWC)).permute(0, 3, 1, 2)
+    if x.shape[2:] == (size, size):
+        return x.contiguous()
+    parts = [F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True) for part in x.split(2000)]
+    return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
+
+
+def augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """Shifted by up to `crop_padding` pixels and mirrored half of the time, each image for itself."""
+    b, _, height, width = pixels.shape
+    pad, device = recipe.crop_padding, pixels.device
+    shift = torch.randint(0, 2 * pad + 1, (2, b, 1), generator=generator).to(device)
+    mirror = torch.rand(b, 1, generator=generator).to(device) < 0.5 * recipe.flip
+    rows = shift[0] + torch.arange(height, device=device)
+    columns = torch.arange(width, device=device).expand(b, -1)
+    columns = shift[1] + torch.where(mirror, width - 1 - columns, columns)
+    padded = F.pad(pixels, (pad, pad, pad, pad))
+    images = torch.arange(b, device=device)
+    return padded.permute(0, 2, 3, 1)[images[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

@@ -1,0 +1,98 @@
+"""The training loop. Plain PyTorch; stops at the first loss that is no number, and says at which step."""
+
+import copy
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mvsearch.record import Failed
+from mvsearch.training.images import Task
+from mvsearch.training.recipe import Recipe
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a training came to: top-1 (share) and loss on held-out images, and the mean loss of the last steps."""
+
+    top1: float
+    loss: float
+    train_loss: float
+
+
+def train(model: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu", progress: Progress | None = None) -> Outcome:
+    """Train a network and judge its averaged weights. The model is trained in place.
+
+    Raises Failed if the loss stops being a number. Mixed precision is used where the device has it.
+    """
+    model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+    average = copy.deepcopy(model).eval().requires_grad_(False)
+    optimiser = _optimiser(model, recipe)
+    losses: list[float] = []
+    for step, (x, labels) in enumerate(task.batches(recipe)):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.lr * schedule(step, recipe)
+        with _precision(device):
+            loss = F.cross_entropy(model(x).float(), labels, label_smoothing=recipe.label_smoothing)
+        losses.append(loss.item())
+        if not math.isfinite(losses[-1]):
+            raise Failed(f"the training loss became {losses[-1]} at step {step + 1} of {recipe.steps}")
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimiser.step()
+        _follow(average, model, min(recipe.ema, (1 + step) / (10 + step)))
+        if progress is not None:
+            progress(step + 1, recipe.steps)
+    last = losses[-max(1, recipe.steps // 10) :]
+    return _judge(average, task, device, sum(last) / len(last))
+
+
+def schedule(step: int, recipe: Recipe) -> float:
+    """The share of the peak learning rate at a step: a linear rise, then a cosine down to one hundredth."""
+    rise = max(1, round(recipe.warmup * recipe.steps))
+    if step < rise:
+        return (step + 1) / rise
+    done = (step - rise) / max(1, recipe.steps - rise)
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+
+
+def _precision(device: str) -> torch.autocast:
+    """Mixed precision on a GPU; a CPU loses time by it at these sizes."""
+    cuda = device.startswith("cuda")
+    dtype = torch.bfloat16 if not cuda or torch.cuda.is_bf16_supported() else torch.float16
+    return torch.autocast("cuda" if cuda else "cpu", dtype=dtype, enabled=cuda and dtype is torch.bfloat16)
+
+
+@torch.no_grad()
+def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move averaged weights and buffers towards the model's."""
+    theirs = [t for t in model.state_dict().values() if t.is_floating_point()]
+    ours = [t for t in average.state_dict().values() if t.is_floating_point()]
+    torch._foreach_lerp_(ours, theirs, 1 - decay)
+
+
+@torch.no_grad()
+def _judge(model: nn.Module, task: Task, device: str, train_loss: float) -> Outcome:
+    right, loss = 0, 0.0
+    for x, labels in task.held_batches():
+        with _precision(device):
+            logits: Tensor = model(x).float()
+        right += int((logits.argmax(1) == labels).sum())
+        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+    n = len(task.held_labels)
+    if not math.isfinite(loss):
+        raise Failed("the averaged network gives no numbers on held-out images")
+    return Outcome(right / n, loss / n, train_loss)

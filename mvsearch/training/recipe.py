@@ -1,0 +1,27 @@
+"""How a network is trained: numbers only, no torch, so that a plan can be checked without loading it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """AdamW with cosine and warm-up, label smoothing, averaged weights; the same batches for every network.
+
+    `lr` falls from its peak to `lr / 100` along a cosine, after `warmup` of all steps of linear rise. `ema` is the decay
+    of the averaged weights that are judged (arXiv 2209.15159, appendix C, averages too, over a longer run). Weight
+    decay leaves norms and biases alone. `held_out` images of the training part, as many of each class, judge.
+    """
+
+    steps: int = 300
+    batch: int = 64
+    image_size: int = 32
+    lr: float = 4e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    label_smoothing: float = 0.1
+    ema: float = 0.95
+    clip: float = 5.0
+    crop_padding: int = 2
+    flip: bool = True
+    held_out: int = 5000
+    seed: int = 0
