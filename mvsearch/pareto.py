@@ -1,0 +1,145 @@
+"""Which records are best, when best means several things at once. NumPy and moocore; no torch, no Optuna.
+
+top1 |        o B          A and B are the front: nobody is better in one thing and at least as good in the rest.
+     |  o A       . D      C and D are dominated.
+     |      . C            x is the reference point: the hypervolume is the share of the box between it and the
+     +------------- x      ideal (here the upper left corner) that the front dominates.
+          params
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvsearch.errors import PlanError, StudyError
+from mvsearch.plugins import suggest
+from mvsearch.record import Record
+
+MAXIMISED = {
+    "top1": True,
+    "params": False,
+    "macs": False,
+    "macs_paper": False,
+    "latency_ms": False,
+    "loss": False,
+}
+"""Every metric that can be sought, and whether more of it is better."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """A metric that is sought, and its direction."""
+
+    name: str
+    maximise: bool
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """The objective of that name; raises PlanError, with a suggestion, if there is none.
+
+        >>> Objective.named("top1")
+        Objective(name='top1', maximise=True)
+        """
+        if name not in MAXIMISED:
+            raise PlanError(f"{name!r} is no objective; {suggest(name, list(MAXIMISED))}")
+        return cls(name, MAXIMISED[name])
+
+    @property
+    def ideal(self) -> float:
+        """The value that nothing can beat: every image right, or no cost at all."""
+        return 1.0 if self.maximise else 0.0
+
+    def cost(self, value: float) -> float:
+        """The value turned so that less is better."""
+        return -float(value) if self.maximise else float(value)
+
+
+def comparable(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
+    """The complete records that have a finite number for every objective."""
+    complete = (record for record in records if record.state == "complete")
+    return [record for record in complete if all(_is_measured(record, objective) for objective in objectives)]
+
+
+def some_comparable(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
+    """At least one comparable record; raises StudyError, naming what nobody has, if there is none."""
+    if rows := comparable(records, objectives):
+        return rows
+    missing = [objective for objective in objectives if not comparable(records, [objective])] or objectives
+    names = " and ".join(objective.name for objective in missing)
+    raise StudyError(f"no finished trial has a number for {names}; let the study run on, or ask for another metric.")
+
+
+def front(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
+    """The non-dominated records, sorted by the first objective that is minimised.
+
+    Different architectures of equal values all stay; of one architecture met twice with equal values, the first trial.
+    """
+    import moocore
+
+    rows = _once_each(comparable(records, objectives), objectives)
+    if not rows:
+        return []
+    costs = _costs(rows, objectives)
+    leading = next((i for i, objective in enumerate(objectives) if not objective.maximise), 0)
+    kept = np.flatnonzero(moocore.is_nondominated(costs, keep_weakly=True))
+    return [rows[i] for i in sorted(kept, key=lambda i: (costs[i, leading], *costs[i], rows[i].number))]
+
+
+def reference_point(records: Sequence[Record], objectives: Sequence[Objective]) -> dict[str, float]:
+    """The worst value of each objective over the comparable records, moved away by a tenth of the range seen.
+
+    Where all values are equal, by a tenth of that value. It depends on the records: studies are compared with
+    the reference point of all their records together. Raises StudyError if there is nothing to compare.
+    """
+    costs = _costs(some_comparable(records, objectives), objectives)
+    point = {}
+    for objective, column in zip(objectives, costs.T, strict=True):
+        worst = float(column.max())
+        span = worst - float(column.min()) or abs(worst) or 1.0
+        point[objective.name] = objective.cost(worst + 0.1 * span)
+    return point
+
+
+def hypervolume(records: Sequence[Record], objectives: Sequence[Objective], reference: Mapping[str, float]) -> float:
+    """The share, 0 to 1, of the box between the reference point and the ideal point that the records dominate.
+
+    The ideal is top1 = 1 and nothing spent. Neither corner moves with the records given here, so numbers taken with
+    one reference point may be compared, between studies and along a study. Records beyond it add nothing.
+    """
+    import moocore
+
+    rows = comparable(records, objectives)
+    ideal = np.array([objective.cost(objective.ideal) for objective in objectives])
+    corner = np.array([objective.cost(reference[objective.name]) for objective in objectives])
+    if not (corner > ideal).all():
+        best = {objective.name: objective.ideal for objective in objectives}
+        raise PlanError(f"the reference point {dict(reference)} must be worse than {best} in everything.")
+    if not rows:
+        return 0.0
+    shares = (_costs(rows, objectives) - ideal) / (corner - ideal)
+    return float(moocore.hypervolume(shares, ref=np.ones(len(objectives))))
+
+
+def _is_measured(record: Record, objective: Objective) -> bool:
+    value = record.metrics.get(objective.name)
+    return isinstance(value, Real) and math.isfinite(value)
+
+
+def _once_each(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
+    first: dict[tuple[str, ...], Record] = {}
+    for record in sorted(records, key=lambda record: record.number):
+        values = (repr(float(record.metrics[objective.name])) for objective in objectives)
+        first.setdefault((record.key, *values), record)
+    return list(first.values())
+
+
+def _costs(records: Sequence[Record], objectives: Sequence[Objective]) -> NDArray[np.float64]:
+    """A row a record, a column an objective; less is better in all, so no case is left inside."""
+    return np.array(
+        [[objective.cost(record.metrics[objective.name]) for objective in objectives] for record in records]
+    )

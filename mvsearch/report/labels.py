@@ -1,0 +1,153 @@
+"""Where the labels of a plot go so that none hides a point or another label. Plain geometry, in pixels.
+
+Every label tries places on rings around its point and takes the cheapest; a few rounds let the first ones move
+again once the others are known.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Boxes = NDArray[np.float64]
+"""Rows of left, bottom, right, top."""
+
+Points = NDArray[np.float64]
+"""Rows of x, y."""
+
+GAPS = (3.0, 9.0, 17.0, 27.0, 40.0, 56.0)
+ANGLES = np.arange(24) * (2 * np.pi / 24)
+ROUNDS = 4
+AIR = np.array([-6.0, -3.0, 6.0, 3.0])
+"""Added round a text: two that touch read as one, and one that touches another's marker reads as its name."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What labels have to respect: markers not to be hidden, a line better not crossed, and the frame."""
+
+    markers: Boxes
+    line: Points
+    frame: tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Label:
+    """A point to be named: its place, its marker's radius, and how large its text is."""
+
+    x: float
+    y: float
+    radius: float
+    width: float
+    height: float
+
+
+def place(labels: Sequence[Label], scene: Scene) -> list[tuple[float, float]]:
+    """The centre of each label's text."""
+    choices = [_candidates(label) for label in labels]
+    own = [_own_costs(label, boxes, scene) for label, boxes in zip(labels, choices, strict=True)]
+    taken: list[int | None] = [None] * len(labels)
+    for _ in range(ROUNDS):
+        before = list(taken)
+        for i, label in enumerate(labels):
+            others = [(labels[j], choices[j][k]) for j, k in enumerate(taken) if j != i and k is not None]
+            taken[i] = int(np.argmin(own[i] + _crowding(label, choices[i], others)))
+        if taken == before:
+            break
+    return [_centre(choices[i][k]) for i, k in enumerate(taken) if k is not None]
+
+
+def leader(label: Label, centre: tuple[float, float]) -> Points:
+    """The line from the marker's edge to the nearest point of the text's box, as two rows."""
+    start, end = _leaders(label, _box(*centre, label.width, label.height)[None])
+    return np.concatenate([start, end])
+
+
+def _candidates(label: Label) -> Boxes:
+    """Boxes around the point, each ring a little further from the marker's edge; preferred ones first."""
+    rings = []
+    for gap in GAPS:
+        across, up = label.width / 2 + label.radius + gap, label.height / 2 + label.radius + gap
+        # The box slides round the marker: its nearest point, not its centre, keeps the distance.
+        x = np.clip(np.cos(ANGLES) * across * 1.4, -across, across)
+        y = np.clip(np.sin(ANGLES) * up * 1.4, -up, up)
+        rings.append(_box(label.x + x, label.y + y, label.width, label.height))
+    return np.concatenate(rings)
+
+
+def _own_costs(label: Label, boxes: Boxes, scene: Scene) -> Points:
+    """What each place costs whatever the other labels do: distance, hidden markers, crossed lines, a cut frame."""
+    start, end = _leaders(label, boxes)
+    left, bottom, right, top = scene.frame
+    low, high = np.array([left, bottom]), np.array([right, top])
+    outside = np.maximum(low - boxes[:, :2], 0).sum(axis=1) + np.maximum(boxes[:, 2:] - high, 0).sum(axis=1)
+    markers = scene.markers[(np.abs(_centres(scene.markers) - (label.x, label.y)) > 1e-6).any(axis=1)]
+    hidden = _overlap(boxes, scene.markers).sum(axis=1) / (label.height**2)
+    crossed = _hits(_along(start, end), markers)
+    on_line = _held(scene.line, boxes)
+    distance = np.hypot(*(end - start).T) / label.height
+    return np.asarray(50 * outside + 40 * hidden + crossed + 0.25 * on_line + 1.2 * distance)
+
+
+def _crowding(label: Label, boxes: Boxes, others: Sequence[tuple[Label, Boxes]]) -> Points:
+    """What each place costs beside the labels that already have one: covered text, and leaders gone astray."""
+    if not others:
+        return np.zeros(len(boxes))
+    placed = np.array([box for _, box in others])
+    lines = [_leaders(other, box[None]) for other, box in others]
+    theirs = np.concatenate([_along(start, end)[0] for start, end in lines])
+    mine = _along(*_leaders(label, boxes))
+    markers = np.array([_box(other.x, other.y, 2 * other.radius, 2 * other.radius) for other, _ in others])
+    touched = (6 * _overlap(boxes + AIR, markers) + 12 * _overlap(boxes + AIR, placed)).sum(axis=1) / label.height**2
+    covered = 48 * _overlap(boxes, placed).sum(axis=1) / label.height**2
+    astray = 6 * _hits(mine, placed) + 3 * _hits(mine, markers) + 6 * _held(theirs, boxes)
+    close = np.abs(mine[:, :, None, :] - theirs).max(axis=3) < 3
+    return np.asarray(covered + touched + astray + 2 * close.any(axis=(1, 2)))
+
+
+def _leaders(label: Label, boxes: Boxes) -> tuple[Points, Points]:
+    point = np.array([label.x, label.y])
+    end = np.clip(point, boxes[:, :2], boxes[:, 2:])
+    away = end - point
+    length = np.maximum(np.hypot(*away.T), 1e-9)[:, None]
+    return point + away / length * np.minimum(label.radius, length), end
+
+
+def _along(start: Points, end: Points) -> NDArray[np.float64]:
+    """Eight points of each line."""
+    steps = np.linspace(0.02, 0.98, 8)[:, None]
+    return np.asarray(start[:, None] + (end - start)[:, None] * steps)
+
+
+def _box(x: Points | float, y: Points | float, width: float, height: float) -> Boxes:
+    return np.stack([x - width / 2, y - height / 2, x + width / 2, y + height / 2], axis=-1)
+
+
+def _centres(boxes: Boxes) -> Points:
+    return np.asarray((boxes[:, :2] + boxes[:, 2:]) / 2)
+
+
+def _centre(box: Boxes) -> tuple[float, float]:
+    x, y = _centres(box[None])[0]
+    return float(x), float(y)
+
+
+def _overlap(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
+    """The area that each box shares with each other one."""
+    low = np.maximum(boxes[:, None, :2], others[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], others[None, :, 2:])
+    return np.asarray(np.clip(high - low, 0, None).prod(axis=2))
+
+
+def _hits(lines: NDArray[np.float64], boxes: Boxes) -> NDArray[np.int64]:
+    """How many of the boxes each line, a row of points, runs through."""
+    x, y = lines[:, :, None, 0], lines[:, :, None, 1]
+    held = (x >= boxes[:, 0]) & (y >= boxes[:, 1]) & (x <= boxes[:, 2]) & (y <= boxes[:, 3])
+    return np.asarray(held.any(axis=1).sum(axis=-1))
+
+
+def _held(points: Points, boxes: Boxes) -> NDArray[np.int64]:
+    """How many of the points each box holds."""
+    held = (points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])
+    return np.asarray(held.all(axis=2).sum(axis=-1))

@@ -1,0 +1,44 @@
+"""The small remains of a study: what is worth keeping in git when the database is not."""
+
+import csv
+import io
+import json
+from pathlib import Path
+
+from mvsearch import yamlfile
+from mvsearch.pareto import front
+from mvsearch.reading import Reader
+from mvsearch.report.plot import plot_front, write_whole
+from mvsearch.report.table import metric_columns
+
+
+def write_remains(reader: Reader, folder: Path) -> list[Path]:
+    """Write the front as CSV and picture, the settings and the machines into a folder; the paths written."""
+    records = reader.records()
+    best = front(records, reader.objectives)
+    settings = {key: reader.facts[key] for key in ("objectives", "limits", "settings")}
+    settings |= {"trials": len(records), "space": reader.facts["document"]}
+    content = {
+        "front.csv": _csv(reader),
+        "settings.yaml": yamlfile.dump_block(settings),
+        "machine.json": json.dumps(reader.machines(), indent=2) + "\n",
+    }
+    for name, text in content.items():
+        write_whole(folder / name, text.encode())
+    if best:
+        plot_front(records, reader.objectives, folder / "front.png", title=reader.name)
+    return [folder / name for name in (*content, "front.png")]
+
+
+def _csv(reader: Reader) -> str:
+    records = reader.records()
+    best = front(records, reader.objectives)
+    metrics = metric_columns(best, reader.objectives)
+    choices = list(best[0].choices) if best else []
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["number", "key", "published", *metrics, *choices])
+    for record in best:
+        values = [record.metrics.get(name) for name in metrics]
+        writer.writerow([record.number, record.key, record.published, *values, *(record.choices[c] for c in choices)])
+    return out.getvalue()

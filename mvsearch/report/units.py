@@ -1,0 +1,82 @@
+"""How a raw number is written for people: `1_249_448` params are `1.25 M`."""
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+_PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """How a metric is called in a table's head and along an axis; counts take the prefix that suits their size."""
+
+    head: str
+    words: str
+    symbol: str = ""
+    size: float = 1.0
+    count: bool = False
+
+
+UNITS = {
+    "top1": Unit("top-1", "proxy top-1", "%", 0.01),
+    "params": Unit("params", "parameters", count=True),
+    "macs": Unit("MACs", "MACs", count=True),
+    "macs_paper": Unit("MACs (paper)", "MACs as the paper counts them", count=True),
+    "latency_ms": Unit("latency", "latency", "ms"),
+    "loss": Unit("loss", "proxy loss"),
+}
+
+
+def unit(name: str) -> Unit:
+    """The unit of a metric; a metric that is not listed is a plain number under its own name."""
+    return UNITS.get(name, Unit(name, name))
+
+
+def pretty(name: str, value: Any) -> str:
+    """A metric as it stands in a table; what was not measured is a dash.
+
+    >>> pretty("macs", 1_832_711_680), pretty("top1", 0.712), pretty("latency_ms", None)
+    ('1.83 G', '71.2 %', '-')
+    """
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return "-"
+    if unit(name).count:
+        symbol, size = _prefix(value)
+    else:
+        symbol, size = unit(name).symbol, unit(name).size
+    return f"{three_digits(value / size)} {symbol}".rstrip()
+
+
+def scale(name: str, values: Iterable[float]) -> tuple[str, float]:
+    """An axis label and what to divide by, e.g. `("parameters (M)", 1e6)`."""
+    found = unit(name)
+    symbol, size = _prefix(max(map(abs, values), default=0)) if found.count else (found.symbol, found.size)
+    return (f"{found.words} ({symbol})" if symbol else found.words), size
+
+
+def three_digits(value: float) -> str:
+    """Three significant digits, never an exponent: 0.0123, 1.25, 71.2, 332, 2549."""
+    if value == 0:
+        return "0"
+    magnitude = math.floor(math.log10(abs(float(f"{value:.2e}"))))
+    return f"{value:.{max(0, 2 - magnitude)}f}"
+
+
+def short_name(name: str) -> str:
+    """A published name as short as a label beside a point must be.
+
+    >>> short_name("mobilevitv3_xxs_l2"), short_name("mobilevitv2_0.5"), short_name("ablation_2_conv1x1")
+    ('v3-XXS-L2', 'v2-0.5', 'abl. 2')
+    """
+    if row := re.match(r"ablation_(\d+)", name):
+        return f"abl. {row[1]}"
+    version, *rest = name.removeprefix("mobilevit").split("_")
+    return "-".join([version, *(part.upper() if re.fullmatch(r"x*s|l\d", part) else part for part in rest)])
+
+
+def _prefix(value: float) -> tuple[str, float]:
+    rounded = abs(float(f"{value:.2e}"))  # 999.9 M is 1.00 G
+    return next(((symbol, size) for symbol, size in _PREFIXES if rounded >= size), ("", 1.0))
