@@ -1,6 +1,6 @@
 """A network as rows: what it is, which shapes it makes, what it costs. No torch.
 
-    image ─ row ─ row ─ ... ─ head (pool, dropout, linear) ─ logits
+image ─ row ─ row ─ ... ─ head (pool, dropout, linear) ─ logits
 """
 
 import hashlib

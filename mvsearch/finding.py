@@ -10,7 +10,7 @@ from mvsearch.models import model_names, published
 
 
 def find_architecture(name: str) -> Architecture:
-    """An architecture by published name, YAML file or `STUDY:NUMBER`; raises ArchitectureError, saying what would do."""
+    """An architecture by published name, YAML file or `STUDY:NUMBER`; ArchitectureError says what would do."""
     if name in model_names():
         return published(name)
     study, colon, number = name.rpartition(":")

@@ -1,4 +1,4 @@
-"""The published models: an architecture each, and what the paper prints beside it. The data lies in `published/*.yaml`."""
+"""The published models: an architecture each, and what the paper prints beside it. `published/*.yaml` is the data."""
 
 from dataclasses import dataclass
 from functools import cache

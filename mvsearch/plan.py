@@ -137,9 +137,13 @@ class Plan:
             raise PlanError(f"objectives {', '.join(self.search.objectives) or 'none'}: name one or more, each once.")
         plugins.load("samplers", self.search.sampler, error=PlanError)
         if self.search.trials < 1 or self.search.workers < 0:
-            raise PlanError(f"trials={self.search.trials}, workers={self.search.workers}: use 1 or more (workers from 0).")
+            raise PlanError(
+                f"trials={self.search.trials}, workers={self.search.workers}: use 1 or more (workers from 0)."
+            )
         if not self.space.choices:
-            raise PlanError(f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`.")
+            raise PlanError(
+                f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."
+            )
         self.proxy_settings()
         plugins.load("data", self.data.source, error=PlanError)
         plugins.load("latency", self.latency.backend, error=PlanError)
@@ -239,7 +243,9 @@ def _digest(value: Any) -> str:
 
 def _checked_name(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        raise PlanError(f"{name!r} cannot name a study; use letters, digits, _ . and -, and begin with one of the first two.")
+        raise PlanError(
+            f"{name!r} cannot name a study; use letters, digits, _ . and -, and begin with one of the first two."
+        )
     return name
 
 

@@ -10,7 +10,6 @@ candidates are one array, priced by the same arithmetic as a single one.
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -131,7 +130,7 @@ class SearchSpace:
             wrong = np.flatnonzero(~self._hold(group.conditions, codes))
             if not len(wrong):
                 return
-            codes[np.ix_(wrong, group.columns)] = self._uniform(len(wrong), rng)[:, group.columns]
+            codes[wrong[:, None], group.columns] = self._uniform(len(wrong), rng)[:, group.columns]
         raise SpaceError(f"{self.document.where('where')}: hardly any point meets the conditions; loosen them.")
 
     def legal(self, codes: Codes) -> NDArray[np.bool_]:
@@ -189,7 +188,9 @@ class SearchSpace:
         """Parameters and MACs of many points at once, as arrays; a number means that many samples."""
         codes = self.sample(points, seed) if isinstance(points, int) else points
         cost = self._bulk(codes).cost()
-        return Cost(*(np.broadcast_to(np.asarray(part), len(codes)) for part in (cost.params, cost.macs, cost.macs_paper)))
+        return Cost(
+            *(np.broadcast_to(np.asarray(part), len(codes)) for part in (cost.params, cost.macs, cost.macs_paper))
+        )
 
     def _bulk(self, codes: Codes) -> Architecture:
         scope, data = self._scope(codes), self.document.data

@@ -158,7 +158,17 @@ class Store:
                 self._once(connection, _evaluations, key=record.key, settings=settings, **measured)
             row = {
                 column: getattr(record, column)
-                for column in ("number", "key", "state", "reason", "metrics", "choices", "published", "seconds", "cached")
+                for column in (
+                    "number",
+                    "key",
+                    "state",
+                    "reason",
+                    "metrics",
+                    "choices",
+                    "published",
+                    "seconds",
+                    "cached",
+                )
             }
             connection.execute(sa.insert(_records).values(study=study, machine=number, finished=now, **row))
 

@@ -82,15 +82,17 @@ class Study(Reader):
             for name, value in facts.items():
                 if known.setdefault(name, value) != value:
                     raise StudyError(
-                        f"study {self.name!r} has numbers from another {name} ({known[name]}; here: {value}), and the two "
-                        "may not be mixed; start one of its own with --name."
+                        f"study {self.name!r} has numbers from another {name} ({known[name]}; here: {value}), "
+                        "and the two may not be mixed; start one of its own with --name."
                     )
             self.store.amend_study(self.name, known)
 
     # ---- running
 
-    def run(self, evaluate: Evaluate, trials: int | None = None, *, tell: Callable[[Record], None] | None = None) -> None:
-        """Evaluate until the study holds `trials` candidates in all, those of other workers and of earlier runs included.
+    def run(
+        self, evaluate: Evaluate, trials: int | None = None, *, tell: Callable[[Record], None] | None = None
+    ) -> None:
+        """Evaluate until the study holds `trials` candidates, those of other workers and of earlier runs included.
 
         An exception of `evaluate` ends its candidate as failed, with the reason; the study goes on.
         """
@@ -211,7 +213,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "settings": plan.settings(),
         "settings_key": plan.settings_key,
         "limits": list(plan.search.limits),
-        "document": {key: value for key, value in plan.space.document.data.items()},
+        "document": dict(plan.space.document.data),
         "published": {name: plan.space.architecture(point).key for name, point in plan.space.published_points()},
     }
 

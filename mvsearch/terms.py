@@ -1,9 +1,9 @@
 """The names of a space file: what is constant, what is open, what follows from others.
 
-    vars:   {width: {choose: [64, 96]}}              width        a Choice
-    blocks: - {name: layer3, dim: width, ...}        layer3.dim   an Expression: width
-              {..., ffn: 2*dim}                      layer3.ffn   an Expression: 2*layer3.dim
-              {..., heads: 4}                        layer3.heads a constant
+vars:   {width: {choose: [64, 96]}}              width        a Choice
+blocks: - {name: layer3, dim: width, ...}        layer3.dim   an Expression: width
+          {..., ffn: 2*dim}                      layer3.ffn   an Expression: 2*layer3.dim
+          {..., heads: 4}                        layer3.heads a constant
 """
 
 from collections.abc import Iterable
@@ -176,7 +176,9 @@ def _refuse_circles(document: Document, terms: dict[str, Term]) -> None:
             raise SpaceError(f"{document.file or 'space'}: {loop} goes in a circle; give one of them a value.")
         term = terms.get(name)
         if term is None:
-            raise SpaceError(f"{document.file or 'space'}: {path[-1]} uses {name}, which the file leaves out; write it.")
+            raise SpaceError(
+                f"{document.file or 'space'}: {path[-1]} uses {name}, which the file leaves out; write it."
+            )
         if name not in done and isinstance(term, Expression):
             for other in term.names:
                 visit(other, (*path, name))

@@ -13,7 +13,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from mvsearch.errors import YamlError
 
@@ -42,7 +42,7 @@ class Document:
         """The steps of a place, rows by their name rather than their number."""
         data: Any = self.data
         for step in place:
-            data = data[step] if isinstance(data, dict | list) and _has(data, step) else None
+            data = data[step] if _has(data, step) else None
             name = data.get("name") if isinstance(data, dict) and isinstance(step, int) else None
             yield str(name if name is not None else step)
 
@@ -50,7 +50,7 @@ class Document:
 def _has(data: Any, step: str | int) -> bool:
     if isinstance(data, dict):
         return step in data
-    return isinstance(step, int) and 0 <= step < len(data)
+    return isinstance(data, list) and isinstance(step, int) and 0 <= step < len(data)
 
 
 def read(path: Path) -> Document:
@@ -101,12 +101,13 @@ class _Reader:
         if isinstance(node, ScalarNode):
             return self.yaml.constructor.construct_object(node)
         self._open.append(id(node))
-        made = self._mapping(node, place) if isinstance(node, MappingNode) else self._sequence(node, place)
+        made: Any
+        if isinstance(node, MappingNode):
+            made = self._mapping(node, place)
+        else:
+            made = [self.value(item, (*place, i)) for i, item in enumerate(node.value)]
         self._open.pop()
         return made
-
-    def _sequence(self, node: SequenceNode, place: Place) -> list[Any]:
-        return [self.value(item, (*place, i)) for i, item in enumerate(node.value)]
 
     def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
         made: dict[str, Any] = {}

@@ -10,11 +10,11 @@ import click
 @click.option("--to", "kind", default="torch", show_default=True, help="The format: torch or yaml.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; by default the architecture's name.")
 @click.option("--weights", type=click.Path(path_type=Path), help="Write weights beside it: a .safetensors file.")
-@click.option("--checkpoint", type=click.Path(path_type=Path), help="Weights to take, instead of fresh ones from --seed.")
+@click.option(
+    "--checkpoint", type=click.Path(path_type=Path), help="Weights to take, instead of fresh ones from --seed."
+)
 @click.option("--seed", default=0, show_default=True, help="For fresh weights.")
-def export(
-    arch: str, kind: str, output: Path | None, weights: Path | None, checkpoint: Path | None, seed: int
-) -> None:
+def export(arch: str, kind: str, output: Path | None, weights: Path | None, checkpoint: Path | None, seed: int) -> None:
     """Write ARCH (a published name, a YAML file or STUDY:NUMBER) as a file that needs no mvsearch."""
     from mvsearch import plugins
     from mvsearch.errors import PlanError

@@ -64,6 +64,7 @@ def front_facts(reader: "Reader", records: "list[Record]", objectives: "tuple[Ob
         "reference_point": point,
         "hypervolume": hypervolume(best, objectives, point),
         "trials": [
-            {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices} for r in best
+            {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}
+            for r in best
         ],
     }

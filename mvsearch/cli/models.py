@@ -21,9 +21,7 @@ def models(as_json: bool) -> None:
     if as_json:
         print_json([_facts(m) for m in found])
         return
-    made = table(
-        "model", "px", "params", "printed", "MACs", "MACs (paper)", "printed", "top-1 %", "ms", "img/s"
-    )
+    made = table("model", "px", "params", "printed", "MACs", "MACs (paper)", "printed", "top-1 %", "ms", "img/s")
     for m in found:
         cost, figures = m.architecture.cost(), m.figures
         top1 = figures.get("top1", figures.get("top1_100_epochs"))

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.option("--counter", type=click.Choice(["fvcore", "thop", "dispatch"]), help="Count with another tool as well.")
 @click.option("--latency", is_flag=True, help="Time the network on this machine.")
 @click.option("--backend", default=None, help="Where to time it: torch_cpu (default) or torch_cuda.")
-@click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time, for latency.")
+@click.option(
+    "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time, for latency."
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency.")
 @json_option
 def profile(
@@ -50,9 +52,7 @@ def profile(
         _show(arch, found, count, timed)
 
 
-def _facts(
-    name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None"
-) -> dict[str, Any]:
+def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> dict[str, Any]:
     from dataclasses import asdict
 
     stages = [
@@ -66,7 +66,13 @@ def _facts(
         }
         for stage in arch.stages()
     ]
-    facts = {"name": arch.name or name, "key": arch.key, "image_size": arch.image_size, **arch.metrics(), "stages": stages}
+    facts = {
+        "name": arch.name or name,
+        "key": arch.key,
+        "image_size": arch.image_size,
+        **arch.metrics(),
+        "stages": stages,
+    }
     if count is not None:
         facts["counter"] = asdict(count)
     if timed is not None:
@@ -84,7 +90,9 @@ def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latenc
         size = f"{out.channels}" if stage.block == "head" else f"{out.channels} x {out.height} x {out.width}"
         share = f"{100 * stage.cost.macs / total.macs:.1f} %"
         paper = pretty("macs", stage.cost.macs_paper)
-        made.add_row(stage.name, stage.block, size, f"{stage.cost.params:,}", pretty("macs", stage.cost.macs), share, paper)
+        made.add_row(
+            stage.name, stage.block, size, f"{stage.cost.params:,}", pretty("macs", stage.cost.macs), share, paper
+        )
     made.add_section()
     paper = pretty("macs", total.macs_paper)
     made.add_row("total", "", "", f"{total.params:,}", f"{total.macs:,}", "", paper, style="bold")
@@ -96,5 +104,6 @@ def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latenc
     if timed is not None:
         screen.print(
             f"{timed.median_ms:.2f} ms a batch of {timed.batch} (10th to 90th percentile {timed.p10_ms:.2f} to "
-            f"{timed.p90_ms:.2f}, {timed.repeats} runs), {timed.images_s:.1f} images/s on {timed.device}, {timed.precision}."
+            f"{timed.p90_ms:.2f}, {timed.repeats} runs), "
+            f"{timed.images_s:.1f} images/s on {timed.device}, {timed.precision}."
         )

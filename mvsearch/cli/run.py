@@ -90,13 +90,19 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     reader = Reader(plan.name, Store(plan.url, create=False))
     records = reader.records()
     if not comparable(records, plan.objectives):
-        click.echo(f"no candidate of {plan.name} was measured: {records[-1].reason if records else 'none ran'}", err=True)
+        click.echo(
+            f"no candidate of {plan.name} was measured: {records[-1].reason if records else 'none ran'}", err=True
+        )
         return
     written = write_remains(reader, plan.folder)
     if as_json:
         print_json(front_facts(reader, records, plan.objectives))
         return
     screen = console()
-    screen.print(front_table(records, front(records, plan.objectives), plan.objectives, title=f"Pareto front of {plan.name}"))
+    screen.print(
+        front_table(records, front(records, plan.objectives), plan.objectives, title=f"Pareto front of {plan.name}")
+    )
     screen.print(f"written: {', '.join(str(path) for path in written)}", style="dim")
-    screen.print(f"next: `mvsearch front {plan.name} --plot front.html`, `mvsearch export {plan.name}:NUMBER`", style="dim")
+    screen.print(
+        f"next: `mvsearch front {plan.name} --plot front.html`, `mvsearch export {plan.name}:NUMBER`", style="dim"
+    )

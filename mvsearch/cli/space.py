@@ -35,7 +35,11 @@ def _facts(plan: "Plan", seed: int) -> dict[str, Any]:
     kept = plan.within_limits(costs)
     ranges = {
         name: dict(
-            zip(("min", "p10", "median", "p90", "max"), np.percentile(values, [0, 10, 50, 90, 100]).tolist(), strict=True)
+            zip(
+                ("min", "p10", "median", "p90", "max"),
+                np.percentile(values, [0, 10, 50, 90, 100]).tolist(),
+                strict=True,
+            )
         )
         for name, values in (("params", costs.params), ("macs", costs.macs), ("macs_paper", costs.macs_paper))
     }

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -43,7 +43,7 @@ def run(plan: Plan, reader: Reader, watch: Watch) -> None:
     _refuse_unfinished(plan, reader, workers)
 
 
-def _stop(workers: list[BaseProcess]) -> None:
+def _stop(workers: Sequence[BaseProcess]) -> None:
     for worker in workers:
         if worker.is_alive() and worker.pid is not None:
             os.kill(worker.pid, signal.SIGINT)
@@ -53,7 +53,7 @@ def _stop(workers: list[BaseProcess]) -> None:
             worker.kill()
 
 
-def _refuse_unfinished(plan: Plan, reader: Reader, workers: list[BaseProcess]) -> None:
+def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess]) -> None:
     if reader.count() >= plan.search.trials:
         return
     said = [status["error"] for status in statuses(plan.folder) if "error" in status]
@@ -68,12 +68,9 @@ def _refuse_unfinished(plan: Plan, reader: Reader, workers: list[BaseProcess]) -
 
 def work(plan: Plan, workers: int, parent: int) -> None:
     """One worker process, from start to end."""
-    import torch
-
     from mvsearch.evaluate import Evaluator
     from mvsearch.study import Study
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
     study = None
     try:
         study = Study.join(plan)
@@ -84,6 +81,8 @@ def work(plan: Plan, workers: int, parent: int) -> None:
                 raise KeyboardInterrupt
             worker.report(**status)
 
+        if plan.wants("top1", "loss"):
+            _share_cores(workers)
         evaluator = Evaluator(plan, report=report)
         study.hold_to(**evaluator.facts())
         study.run(evaluator)
@@ -95,3 +94,9 @@ def work(plan: Plan, workers: int, parent: int) -> None:
         else:
             study.worker.report(error=str(error))
         sys.exit(1)
+
+
+def _share_cores(workers: int) -> None:
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))

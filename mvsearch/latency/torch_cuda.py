@@ -58,7 +58,7 @@ def device(*, graph: bool = False) -> str:
     """The GPU, the versions of torch, CUDA and cuDNN, and how kernels are launched."""
     if not torch.cuda.is_available():
         raise EnvironmentFault("latency: torch sees no CUDA device on this machine; use --latency torch_cpu.")
-    cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    cudnn = torch.backends.cudnn.version()
     software = f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
     return f"cuda: {torch.cuda.get_device_name()}, {software}, {'CUDA graph' if graph else 'eager'}"
 
@@ -72,7 +72,7 @@ def _format(precision: str) -> tuple[torch.dtype, torch.memory_format]:
 
 def _times_ms(call: Callable[[], object], *, repeats: int, limit_s: float, graph: bool) -> list[float]:
     """Warm-up, capture and timing on one side stream: libraries keep their handles and workspaces per stream."""
-    stream = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         seconds = warm_up(_waiting(call, stream), limit_s=limit_s)
@@ -108,7 +108,7 @@ def _event_times_ms(call: Callable[[], object], count: int) -> list[float]:
 
 
 def _events(count: int) -> list[torch.cuda.Event]:
-    return [torch.cuda.Event(enable_timing=True) for _ in range(count)]  # type: ignore[no-untyped-call]
+    return [torch.cuda.Event(enable_timing=True) for _ in range(count)]
 
 
 @contextmanager

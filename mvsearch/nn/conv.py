@@ -4,7 +4,7 @@ from torch import nn
 
 
 class Conv(nn.Sequential):
-    """Convolution without bias, batch norm and, unless `act` is off, SiLU. (B, C, H, W) → (B, out, H/stride, W/stride)."""
+    """Convolution without bias, batch norm and, unless `act` is off, SiLU: (B, C, H, W) → (B, out, H/s, W/s)."""
 
     def __init__(
         self, in_channels: int, out: int, *, kernel: int = 3, stride: int = 1, groups: int = 1, act: bool = True

@@ -15,8 +15,7 @@ class Head(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, classes)."""
         pooled = x.mean((2, 3)) if self.pool == "mean" else x.amax((2, 3))
-        y: Tensor = self.linear(self.dropout(pooled))
-        return y
+        return self.linear(self.dropout(pooled))
 
 
 def initialise(module: nn.Module) -> None:

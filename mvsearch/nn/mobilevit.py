@@ -20,8 +20,7 @@ class SelfAttention(nn.Module):
         """(B, N, D) → (B, N, D)."""
         q, k, v = self.qkv(x_BND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         y_BHNd = F.scaled_dot_product_attention(q, k, v)
-        y_BND: Tensor = self.out(y_BHNd.transpose(1, 2).flatten(2))
-        return y_BND
+        return self.out(y_BHNd.transpose(1, 2).flatten(2))
 
 
 class TransformerLayer(nn.Module):
@@ -39,8 +38,7 @@ class TransformerLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) → (B, N, D)."""
         x = x + self.dropout(self.attention(self.norm1(x)))
-        y: Tensor = x + self.dropout(self.ffn_out(F.silu(self.ffn_in(self.norm2(x)))))
-        return y
+        return x + self.dropout(self.ffn_out(F.silu(self.ffn_in(self.norm2(x)))))
 
 
 class MobileViT(nn.Module):

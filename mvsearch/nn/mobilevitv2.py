@@ -8,7 +8,7 @@ from mvsearch.nn.conv import Conv
 
 
 class SeparableAttention(nn.Module):
-    """One score a token, one context vector for all (arXiv 2206.02680, section 3.2). Convolutions do the projections."""
+    """One score a token, one context vector for all (arXiv 2206.02680, section 3.2). Projections are 1x1."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -20,8 +20,7 @@ class SeparableAttention(nn.Module):
         """(B, D, P, N) → (B, D, P, N): P places in a patch, N patches."""
         q_B1PN, k_BDPN, v_BDPN = self.qkv(x_BDPN).split((1, self.dim, self.dim), dim=1)
         context_BDP1 = (k_BDPN * q_B1PN.softmax(dim=-1)).sum(dim=-1, keepdim=True)
-        y_BDPN: Tensor = self.out(F.relu(v_BDPN) * context_BDP1)
-        return y_BDPN
+        return self.out(F.relu(v_BDPN) * context_BDP1)
 
 
 class SeparableLayer(nn.Module):
@@ -38,8 +37,7 @@ class SeparableLayer(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, P, N) → (B, D, P, N)."""
         x = x + self.attention(self.norm1(x))
-        y: Tensor = x + self.ffn_out(F.silu(self.ffn_in(self.norm2(x))))
-        return y
+        return x + self.ffn_out(F.silu(self.ffn_in(self.norm2(x))))
 
 
 class MobileViTv2(nn.Module):

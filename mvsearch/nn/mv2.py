@@ -19,7 +19,7 @@ class MV2(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, out, H/stride, W/stride)."""
-        y: Tensor = self.narrow(self.depthwise(self.widen(x)))
+        y = self.narrow(self.depthwise(self.widen(x)))
         return x + y if self.residual else y
 
 

@@ -22,7 +22,8 @@ class Call:
     args: tuple[int | None, ...]
     kwargs: dict[str, Any]
 
-    def __call__(self) -> nn.Module:
+    def make(self) -> nn.Module:
+        """The module."""
         return self.cls(*self.args, **self.kwargs)
 
     def __str__(self) -> str:
@@ -32,7 +33,9 @@ class Call:
 
 def calls(arch: Architecture) -> dict[str, list[Call]]:
     """Row name to the modules of the row, in order; the head last."""
-    rows = {name: [_call(layer) for layer in layers] for name, layers in groupby(arch.layers(), lambda layer: layer.name)}
+    rows = {
+        name: [_call(layer) for layer in layers] for name, layers in groupby(arch.layers(), lambda layer: layer.name)
+    }
     classes = arch.num_classes if arch.head.linear else None
     options = _without_defaults(Head, {"pool": arch.head.pool, "dropout": arch.head.dropout})
     return {**rows, "head": [Call(Head, (arch.features, classes), options)]}
@@ -64,4 +67,4 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
 
 
 def _stage(row: list[Call]) -> nn.Module:
-    return row[0]() if len(row) == 1 else nn.Sequential(*(call() for call in row))
+    return row[0].make() if len(row) == 1 else nn.Sequential(*(call.make() for call in row))

@@ -3,7 +3,8 @@
 import copy
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +16,8 @@ from mvsearch.training.recipe import Recipe
 
 Progress = Callable[[int, int], None]
 
+_CALIBRATION_STEPS = 8
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -25,13 +28,26 @@ class Outcome:
     train_loss: float
 
 
-def train(model: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu", progress: Progress | None = None) -> Outcome:
+def train(
+    model: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu", progress: Progress | None = None
+) -> Outcome:
     """Train a network and judge its averaged weights. The model is trained in place.
 
     Raises Failed if the loss stops being a number. Mixed precision is used where the device has it.
     """
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    average = copy.deepcopy(model).eval().requires_grad_(False)
+    average = copy.deepcopy(model).requires_grad_(False)
+    with _seeded(recipe.seed, device):
+        losses = _learn(model, average, task, recipe, device, progress)
+    _recalibrate(average, task, recipe)
+    last = losses[-max(1, recipe.steps // 10) :]
+    return _judge(average.eval(), task, device, sum(last) / len(last))
+
+
+def _learn(
+    model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, device: str, progress: Progress | None
+) -> list[float]:
+    """Train the model, let the average follow; the loss of every step."""
     optimiser = _optimiser(model, recipe)
     losses: list[float] = []
     for step, (x, labels) in enumerate(task.batches(recipe)):
@@ -49,8 +65,15 @@ def train(model: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu", 
         _follow(average, model, min(recipe.ema, (1 + step) / (10 + step)))
         if progress is not None:
             progress(step + 1, recipe.steps)
-    last = losses[-max(1, recipe.steps // 10) :]
-    return _judge(average, task, device, sum(last) / len(last))
+    return losses
+
+
+def _seeded(seed: int, device: str) -> AbstractContextManager[None]:
+    """Dropout by a seed of its own; torch's generators are left where they were."""
+    stack = ExitStack()
+    stack.enter_context(torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []))
+    torch.manual_seed(seed)
+    return stack
 
 
 def schedule(step: int, recipe: Recipe) -> float:
@@ -78,10 +101,23 @@ def _precision(device: str) -> torch.autocast:
 
 @torch.no_grad()
 def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move averaged weights and buffers towards the model's."""
-    theirs = [t for t in model.state_dict().values() if t.is_floating_point()]
-    ours = [t for t in average.state_dict().values() if t.is_floating_point()]
-    torch._foreach_lerp_(ours, theirs, 1 - decay)
+    """Move the averaged weights towards the model's."""
+    for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
+        ours.lerp_(theirs, 1 - decay)
+
+
+@torch.no_grad()
+def _recalibrate(average: nn.Module, task: Task, recipe: Recipe) -> None:
+    """Batch-norm statistics of the averaged weights themselves: those of a short training would lag behind."""
+    norms = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d)]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # a plain mean over the batches below
+    average.eval()
+    for norm in norms:
+        norm.train()
+    for x, _ in task.batches(replace(recipe, steps=_CALIBRATION_STEPS, batch=250)):
+        average(x)
 
 
 @torch.no_grad()

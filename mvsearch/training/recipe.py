@@ -7,9 +7,9 @@ from dataclasses import dataclass
 class Recipe:
     """AdamW with cosine and warm-up, label smoothing, averaged weights; the same batches for every network.
 
-    `lr` falls from its peak to `lr / 100` along a cosine, after `warmup` of all steps of linear rise. `ema` is the decay
-    of the averaged weights that are judged (arXiv 2209.15159, appendix C, averages too, over a longer run). Weight
-    decay leaves norms and biases alone. `held_out` images of the training part, as many of each class, judge.
+    `lr` rises linearly over the `warmup` share of all steps, then falls along a cosine to a hundredth. `ema` is the
+    decay of the averaged weights that are judged (arXiv 2209.15159, appendix C, averages too, over a longer run).
+    Weight decay leaves norms and biases alone. `held_out` images of the training part, as many of each class, judge.
     """
 
     steps: int = 300

@@ -1,0 +1,85 @@
+"""The house's rules: who may import whom, and which rooms stay light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "mvsearch"
+
+LEVELS = [
+    {"errors", "cost"},
+    {"plugins", "record"},
+    {"yamlfile", "expression", "blocks", "machine", "pareto", "worker"},
+    {"architecture"},
+    {"models", "terms", "data", "latency", "store"},
+    {"locate", "nn", "reading", "training"},
+    {"space", "finding", "counters", "proxies"},
+    {"plan", "report"},
+    {"samplers", "evaluate", "exporters"},
+    {"study"},
+    {"executors"},
+    {"cli"},
+]
+"""From the ground up: a room imports from lower levels, and from its own."""
+
+LIGHT = ("space", "plan", "models", "finding", "reading", "pareto", "report.table", "report.plot", "data", "machine")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports_of(path: Path) -> set[str]:
+    """The rooms that a file imports, also inside functions; imports for the type checker alone do not count."""
+    tree = ast.parse(path.read_text())
+    checked_only = {
+        id(inner)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for inner in ast.walk(node)
+    }
+    found = set()
+    for node in ast.walk(tree):
+        if id(node) in checked_only or not isinstance(node, ast.ImportFrom) or not node.module:
+            continue
+        parts = node.module.split(".")
+        if parts[0] == "mvsearch":
+            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names}
+    return found - {"__version__"}
+
+
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_go_downward_only(path):
+    level = {room: i for i, rooms in enumerate(LEVELS) for room in rooms}
+    room = room_of(path)
+    if room == "__init__":
+        return
+    above = [other for other in imports_of(path) if other != room and level[other] >= level[room]]
+    assert not above, f"{room} is below or beside {', '.join(above)}"
+
+
+@pytest.mark.parametrize("room", LIGHT)
+def test_light_rooms_load_no_torch(room):
+    code = f"import sys, mvsearch.{room}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("room", ["reading", "finding", "report.plot", "pareto", "cli.front"])
+def test_reading_a_study_loads_no_optuna(room):
+    code = f"import sys, mvsearch.{room}; sys.exit('optuna' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_public_names_come_without_torch():
+    names = "Architecture, SearchSpace, Plan, published, front"
+    code = f"import sys; from mvsearch import {names}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_every_block_has_its_module():
+    from mvsearch import plugins
+
+    assert {path.stem for path in (PACKAGE / "nn").glob("*.py")} >= set(plugins.names("blocks"))

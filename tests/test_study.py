@@ -1,0 +1,244 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from toy import TOY, arithmetic, toy_plan
+
+from mvsearch import plugins
+from mvsearch.errors import StudyError
+from mvsearch.record import Failed, Refused
+from mvsearch.study import Study
+
+
+def test_a_worker_that_joins_late_stops_at_the_same_total(tmp_path):
+    plan = toy_plan(tmp_path)
+    for _worker in range(2):
+        Study.join(plan).run(arithmetic, trials=12)
+
+    assert Study.read(plan).count() == 12
+
+
+def test_a_study_goes_on_to_a_larger_total(tmp_path):
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(arithmetic, trials=3)
+    Study.join(plan).run(arithmetic, trials=7)
+
+    assert [record.number for record in Study.read(plan).records()] == list(range(7))
+
+
+def test_the_published_models_of_the_space_come_first_and_are_marked(tmp_path):
+    from dataclasses import replace
+
+    from mvsearch.plan import Plan
+
+    plan = replace(Plan.load("spaces/v3.yaml", objectives=("params", "macs"), sampler="random"), studies=tmp_path)
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=13)
+
+    names = [record.published for record in Study.read(plan).records()]
+    assert names[:6] == [
+        "mobilevitv3_xxs",
+        "mobilevitv3_xxs_l2",
+        "mobilevitv3_xs",
+        "mobilevitv3_xs_l2",
+        "mobilevitv3_s",
+        "mobilevitv3_s_l2",
+    ]
+    assert names[6:8] == ["mobilevitv1_s", "mobilevitv3_s_unscaled"]
+    assert names[11:] == [None, None]
+
+
+def test_no_architecture_is_paid_for_twice(tmp_path):
+    paid = Counter()
+
+    def evaluate(arch):
+        paid[arch.key] += 1
+        return arithmetic(arch)
+
+    moot = TOY.replace("depth: {choose: [1, 2, 3]}", "depth: 1, fusion: none, concat: {choose: [local, input]}")
+    plan = toy_plan(tmp_path, moot)
+    Study.join(plan).run(evaluate, trials=60)
+
+    records = Study.read(plan).records()
+    assert len(records) == 60
+    assert set(paid.values()) == {1}
+    assert sum(record.cached for record in records) == 60 - len(paid)
+    bought = {record.key: record.metrics for record in records if not record.cached}
+    assert all(record.metrics == bought[record.key] for record in records)
+
+
+def test_a_failed_candidate_is_told_with_its_reason_and_the_study_goes_on(tmp_path):
+    plan = toy_plan(tmp_path)
+
+    def evaluate(arch):
+        if arch.blocks[0].out % 16 == 0:
+            raise Failed("the loss became nan at step 3 of 9")
+        if arch.blocks[0].out == 8:
+            raise ValueError("a bug")
+        return arithmetic(arch)
+
+    Study.join(plan).run(evaluate, trials=30)
+
+    reasons = {record.reason for record in Study.read(plan).records() if record.state == "failed"}
+    assert reasons == {"the loss became nan at step 3 of 9", "ValueError: a bug"}
+    assert Study.read(plan).count() == 30
+
+
+def test_a_study_in_which_nothing_works_gives_up_and_says_why(tmp_path):
+    def evaluate(arch):
+        raise RuntimeError("no such device")
+
+    with pytest.raises(StudyError, match="no such device"):
+        Study.join(toy_plan(tmp_path)).run(evaluate, trials=30)
+    assert Study.read(toy_plan(tmp_path)).count() == 5
+
+
+def test_a_refused_candidate_is_pruned_and_its_cost_is_kept(tmp_path):
+    def evaluate(arch):
+        raise Refused("params 9,999 breaks the limit params <= 1k")
+
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(evaluate, trials=2)
+
+    for record in Study.read(plan).records():
+        assert (record.state, record.reason) == ("pruned", "params 9,999 breaks the limit params <= 1k")
+        assert record.metrics["params"] > 0
+
+
+def test_an_objective_that_is_no_number_fails_the_candidate(tmp_path):
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(lambda arch: arithmetic(arch) | {"loss": float("nan")}, trials=1)
+
+    assert Study.read(plan).records()[0].reason == "the objective loss came out as nan"
+
+
+def test_the_same_seed_and_one_worker_give_the_same_candidates_even_if_interrupted(tmp_path):
+    for sampler in ("random", "tpe", "nsga2"):
+        whole = toy_plan(tmp_path / f"whole-{sampler}", sampler=sampler, seed=3)
+        parts = toy_plan(tmp_path / f"parts-{sampler}", sampler=sampler, seed=3)
+        Study.join(whole).run(arithmetic, trials=25)
+        for trials in (4, 11, 25):
+            Study.join(parts).run(arithmetic, trials=trials)
+
+        assert [r.choices for r in Study.read(whole).records()] == [r.choices for r in Study.read(parts).records()]
+
+
+@pytest.mark.parametrize("sampler", plugins.names("samplers"))
+def test_every_sampler_keeps_to_conditions_and_limits_and_repeats_nothing(tmp_path, sampler):
+    plan = toy_plan(tmp_path, sampler=sampler, limits=("params <= 40k",))
+    Study.join(plan).run(arithmetic, trials=24)
+
+    records = Study.read(plan).records()
+    assert all(record.choices["stem.out"] <= record.choices["body.out"] for record in records)
+    assert all(record.metrics["params"] <= 40_000 for record in records)
+    assert len({record.key for record in records}) == 24
+
+
+def test_another_space_or_other_settings_are_refused_with_what_differs(tmp_path):
+    Study.join(toy_plan(tmp_path))
+
+    with pytest.raises(StudyError, match="from a space with other choices"):
+        Study.join(toy_plan(tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}")))
+    with pytest.raises(StudyError, match=r"proxy\.steps: 300 there, 99 here"):
+        Study.join(toy_plan(tmp_path, TOY + "proxy: {steps: 99}\n"))
+    with pytest.raises(StudyError, match="for loss, params, not params"):
+        Study.join(toy_plan(tmp_path, objectives=("params",)))
+
+
+def test_a_study_holds_to_one_device(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    study.hold_to(device="cpu: one")
+    study.hold_to(device="cpu: one")
+
+    with pytest.raises(StudyError, match="numbers from another device"):
+        Study.join(toy_plan(tmp_path)).hold_to(device="cpu: two")
+
+
+def test_reading_creates_nothing(tmp_path):
+    with pytest.raises(StudyError, match="no such study"):
+        Study.read(toy_plan(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_database_is_in_write_ahead_mode(tmp_path):
+    plan = toy_plan(tmp_path)
+    Study.join(plan)
+
+    with sqlite3.connect(plan.folder / "study.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_a_crash_between_saving_and_telling_loses_nothing(tmp_path, monkeypatch):
+    plan = toy_plan(tmp_path)
+    study = Study.join(plan)
+    monkeypatch.setattr(study, "_tell", lambda *_: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        study.run(arithmetic, trials=3)
+    assert Study.read(plan).count() == 1
+
+    Study.join(plan).run(arithmetic, trials=3)
+
+    assert [record.number for record in Study.read(plan).records()] == [0, 1, 2]
+    assert [trial.state.name for trial in Study.join(plan).inner.trials] == ["COMPLETE"] * 3
+
+
+def worker_process(folder: Path, trials: int, seconds: float) -> subprocess.Popen:
+    """A real process that works on the toy study and takes its time over each candidate."""
+    script = f"""
+        import sys, time
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from pathlib import Path
+        from toy import toy_plan, arithmetic
+        from mvsearch.study import Study
+
+        def evaluate(arch):
+            with open({str(folder / "started.txt")!r}, "a") as file:
+                file.write(arch.key + "\\n")
+            time.sleep({seconds})
+            return arithmetic(arch)
+
+        Study.join(toy_plan(Path({str(folder)!r}))).run(evaluate, trials={trials})
+    """
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+
+
+def wait_for_lines(path: Path, n: int) -> list[str]:
+    for _ in range(600):
+        lines = path.read_text().splitlines() if path.exists() else []
+        if len(lines) >= n:
+            return lines
+        time.sleep(0.05)
+    raise AssertionError(f"{path} never had {n} lines")
+
+
+def test_kill_9_loses_at_most_the_candidate_under_way_and_that_one_is_tried_again(tmp_path):
+    process = worker_process(tmp_path, trials=6, seconds=0.2)
+    started = wait_for_lines(tmp_path / "started.txt", 3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = Study.read(toy_plan(tmp_path)).records()
+    assert len(before) in (2, 3)
+
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=6)
+
+    after = Study.read(toy_plan(tmp_path)).records()
+    assert after[: len(before)] == before
+    assert len(after) == 6
+    assert started[len(before) : 3] == [record.key for record in after[len(before) : 3]]
+    assert len({record.key for record in after}) == 6
+
+
+def test_several_processes_share_a_study_without_overshooting(tmp_path):
+    workers = [worker_process(tmp_path, trials=15, seconds=0.05) for _ in range(3)]
+    assert [worker.wait(120) for worker in workers] == [0, 0, 0]
+
+    records = Study.read(toy_plan(tmp_path)).records()
+    assert len(records) == 15
+    assert len({record.key for record in records}) == 15
+    assert len((tmp_path / "started.txt").read_text().splitlines()) == 15

@@ -1,0 +1,126 @@
+"""Training on real images, kept short: what must hold of any length."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from toy import toy_plan
+
+from mvsearch.data import load
+from mvsearch.models import published
+from mvsearch.nn import build
+from mvsearch.proxies import train as train_proxy
+from mvsearch.record import Failed
+from mvsearch.training.images import Task, augment
+from mvsearch.training.loop import schedule, train
+from mvsearch.training.recipe import Recipe
+
+SHORT = Recipe(steps=12, batch=32, held_out=500)
+
+
+@pytest.fixture(scope="module")
+def fashion():
+    return load("fashion_mnist")
+
+
+@pytest.fixture(scope="module")
+def task(fashion):
+    return Task.of(fashion, SHORT, "cpu")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_the_same_seed_gives_the_same_score_and_another_seed_another(fashion):
+    arch = published("mobilevitv3_xxs")
+    first, again = (train_proxy.score(arch, SHORT, fashion, seed=0, device="cpu") for _ in range(2))
+    other = train_proxy.score(arch, SHORT, fashion, seed=1, device="cpu")
+
+    assert first == again
+    assert first != other
+
+
+def test_a_network_learns_more_than_chance_in_sixty_steps(fashion):
+    recipe = replace(SHORT, steps=60)
+    score = train_proxy.score(published("mobilevitv3_xxs"), recipe, fashion, seed=0, device="cpu")
+
+    assert score["top1"] > 0.4
+    assert score["loss"] < 2.0
+
+
+def test_held_out_images_are_never_trained_on_and_hold_every_class_alike(fashion, task):
+    assert len(task.train_labels) + len(task.held_labels) == len(fashion.train.labels)
+    assert task.held_labels.bincount().tolist() == [50] * 10
+    train_images = {image.numpy().tobytes() for image in task.train_pixels}
+    held_images = [image.numpy().tobytes() for image in task.held_pixels]
+    assert sum(image in train_images for image in held_images) <= 2  # the set itself holds some images twice
+
+
+def test_every_network_sees_the_same_batches(task):
+    one, other = (list(task.batches(SHORT)) for _ in range(2))
+
+    assert all(torch.equal(x, y) and torch.equal(a, b) for (x, a), (y, b) in zip(one, other, strict=True))
+    assert not torch.equal(one[0][0], next(iter(task.batches(replace(SHORT, seed=1))))[0])
+
+
+def test_augmentation_shifts_and_mirrors_and_changes_nothing_else():
+    pixels = torch.arange(2 * 1 * 6 * 6, dtype=torch.uint8).view(2, 1, 6, 6) + 1
+    off = replace(SHORT, crop_padding=0, flip=False)
+    assert torch.equal(augment(pixels, off, torch.Generator().manual_seed(0)), pixels)
+
+    mirrored = augment(pixels, replace(off, flip=True), torch.Generator().manual_seed(1))
+    for image, original in zip(mirrored, pixels, strict=True):
+        assert torch.equal(image, original) or torch.equal(image, original.flip(-1))
+
+    shifted = augment(pixels, replace(off, crop_padding=2), torch.Generator().manual_seed(0))
+    assert {int(v) for v in shifted.unique()} <= {0, *(int(v) for v in pixels.unique())}
+
+
+def test_the_learning_rate_rises_to_its_peak_then_falls_to_a_hundredth():
+    recipe = replace(SHORT, steps=100)
+    rates = [schedule(step, recipe) for step in range(100)]
+
+    assert max(rates) == rates[9] == 1.0
+    assert rates[:10] == sorted(rates[:10])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01, abs=0.002)
+
+
+def test_a_loss_that_is_no_number_stops_the_training_and_says_where(task):
+    model = build(published("mobilevitv3_xxs").at(image_size=32, num_classes=10), seed=0)
+    with torch.no_grad():
+        model.stem.conv.weight.fill_(float("nan"))
+
+    with pytest.raises(Failed, match="became nan at step 1 of 12"):
+        train(model, task, SHORT)
+
+
+def test_two_seeds_tell_the_noise_of_the_score(tmp_path):
+    from mvsearch.evaluate import Evaluator
+
+    text = "proxy: {steps: 4, batch: 16, held_out: 200, seeds: 2}\n"
+    from toy import TOY
+
+    plan = toy_plan(tmp_path, TOY + text, objectives=("top1", "params"))
+    evaluator = Evaluator(plan)
+    metrics = evaluator(plan.space.architecture(plan.space.point(plan.space.sample(1, 0)[0])))
+
+    assert 0 <= metrics["top1"] <= 1
+    assert metrics["top1_std"] >= 0
+    assert "fashion_mnist" in evaluator.facts()["data"]
+
+
+def test_images_of_another_size_are_resized_to_the_recipe(fashion):
+    small = replace(
+        fashion, train=replace(fashion.train, pixels=fashion.train.pixels[:600], labels=fashion.train.labels[:600])
+    )
+    task = Task.of(small, replace(SHORT, image_size=48, held_out=100), "cpu")
+
+    x, _ = next(iter(task.batches(replace(SHORT, image_size=48))))
+    assert x.shape == (32, 3, 48, 48)
+    assert abs(float(x.mean())) < 0.2
