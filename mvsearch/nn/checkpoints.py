@@ -56,7 +56,12 @@ def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     Raises CheckpointError, and changes nothing, if a name is missing or left over or if a shape differs.
     """
     own = model.state_dict()
-    renamed = {ours: name for name in state_dict for ours in [_translate(name, _places(own))]}
+    places = _places(own)
+    renamed: dict[str, str] = {}
+    for name in state_dict:
+        first = renamed.setdefault(_translate(name, places), name)
+        if first != name:
+            raise CheckpointError(f"{name!r} and {first!r} would go to one place; is it of another architecture?")
     for ours in own:
         if ours not in renamed:
             raise CheckpointError(f"the checkpoint has no weights for {ours!r}; is it of another architecture?")

@@ -1,0 +1,53 @@
+"""timm's models as an independent oracle for v1 and v2: same weights, same logits."""
+
+import pytest
+import torch
+
+from mvsearch.models import published
+from mvsearch.nn import build, load_checkpoint
+
+PAIRS = {
+    "mobilevitv1_xxs": "mobilevit_xxs",
+    "mobilevitv1_xs": "mobilevit_xs",
+    "mobilevitv1_s": "mobilevit_s",
+    "mobilevitv2_0.5": "mobilevitv2_050",
+    "mobilevitv2_0.75": "mobilevitv2_075",
+    "mobilevitv2_1.0": "mobilevitv2_100",
+}
+
+
+@pytest.fixture(scope="module")
+def timm():
+    """timm needs torchvision to import, and torchvision two operators that the CPU build of torch does not declare."""
+    library = torch.library.Library("torchvision", "DEF")
+    for operator in ("nms", "qnms"):
+        library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+    import timm as package
+
+    yield package
+    library._destroy()
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_timms_weights_give_timms_logits_also_where_the_patch_does_not_divide(timm, name):
+    theirs = timm.create_model(PAIRS[name]).eval()
+    for module in theirs.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 1.5)
+    ours = build(published(name)).eval()
+    load_checkpoint(ours, theirs.state_dict())
+
+    for size in (256, 160, 200):
+        images = torch.randn(1, 3, size, size)
+        with torch.no_grad():
+            want, got = theirs(images), ours(images)
+        assert float((want - got).abs().max()) < 1e-4 * float(want.abs().max())
