@@ -13,7 +13,7 @@ from mvsearch.cost import Cost, Num, Shape
 
 @dataclass(frozen=True)
 class Domain:
-    """Which values a field takes, and how a file spells them. `spelling` maps a word to the number that stands for it."""
+    """Which values a field takes; `spelling` maps a word of a file to the number that stands for it."""
 
     says: str
     holds: Callable[[Any], bool]

@@ -29,11 +29,10 @@ def run(plan: Plan, reader: Reader, watch: Watch) -> None:
     """
     clear_errors(plan.folder)
     spawn = multiprocessing.get_context("spawn")
-    wanted = max(1, min(plan.workers, plan.search.trials - reader.count()))
+    wanted = max(0, min(plan.workers, plan.search.trials - reader.count()))
     workers = [spawn.Process(target=work, args=(plan, wanted, os.getpid()), daemon=True) for _ in range(wanted)]
     try:
-        for worker in workers:
-            worker.start()
+        _start(workers)
         while any(worker.is_alive() for worker in workers):
             watch(reader.records(), statuses(plan.folder))
             time.sleep(_LOOK_EVERY_S)
@@ -43,14 +42,23 @@ def run(plan: Plan, reader: Reader, watch: Watch) -> None:
     _refuse_unfinished(plan, reader, workers)
 
 
+def _start(workers: Sequence[BaseProcess]) -> None:
+    """Start them deaf to Ctrl-C, which a terminal sends to all: the parent hears it and ends them in order."""
+    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        for worker in workers:
+            worker.start()
+    finally:
+        signal.signal(signal.SIGINT, heard)
+
+
 def _stop(workers: Sequence[BaseProcess]) -> None:
-    for worker in workers:
-        if worker.is_alive() and worker.pid is not None:
-            os.kill(worker.pid, signal.SIGINT)
-    for worker in workers:
-        if worker.pid is not None:
-            worker.join(_PATIENCE_S)
-            worker.kill()
+    started = [worker for worker in workers if worker.pid is not None]
+    for worker in started:
+        worker.terminate()
+    for worker in started:
+        worker.join(_PATIENCE_S)
+        worker.kill()
 
 
 def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess]) -> None:
@@ -71,28 +79,29 @@ def work(plan: Plan, workers: int, parent: int) -> None:
     from mvsearch.evaluate import Evaluator
     from mvsearch.study import Study
 
-    study = None
+    def watched() -> None:
+        if os.getppid() != parent:  # the command was killed: nobody is there to stop this one
+            raise KeyboardInterrupt
+
+    def report(**status: Any) -> None:
+        watched()
+        study.worker.report(**status)
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         study = Study.join(plan)
-        worker = study.worker
-
-        def report(**status: Any) -> None:
-            if os.getppid() != parent:  # nobody watches any more: the command was killed
-                raise KeyboardInterrupt
-            worker.report(**status)
-
+    except MvsearchError as error:
+        sys.exit(f"mvsearch: {error}")
+    try:
         if plan.wants("top1", "loss"):
             _share_cores(workers)
         evaluator = Evaluator(plan, report=report)
         study.hold_to(**evaluator.facts())
-        study.run(evaluator)
+        study.run(evaluator, tell=lambda _: watched())
     except KeyboardInterrupt:
         sys.exit(130)
     except MvsearchError as error:
-        if study is None:
-            print(error, file=sys.stderr)
-        else:
-            study.worker.report(error=str(error))
+        study.worker.report(error=str(error))
         sys.exit(1)
 
 

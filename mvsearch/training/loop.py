@@ -2,8 +2,8 @@
 
 import copy
 import math
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
@@ -68,12 +68,12 @@ def _learn(
     return losses
 
 
-def _seeded(seed: int, device: str) -> AbstractContextManager[None]:
+@contextmanager
+def _seeded(seed: int, device: str) -> Iterator[None]:
     """Dropout by a seed of its own; torch's generators are left where they were."""
-    stack = ExitStack()
-    stack.enter_context(torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []))
-    torch.manual_seed(seed)
-    return stack
+    with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def schedule(step: int, recipe: Recipe) -> float:
