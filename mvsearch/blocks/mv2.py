@@ -7,8 +7,8 @@ from mvsearch.blocks import Block, integer, odd
 from mvsearch.cost import Cost, Num, Shape
 
 
-def make_divisible(value: Num, divisor: int) -> Num:
-    """The multiple of `divisor` nearest to `value`, not more than 10 % below it (MobileNetV2's rounding)."""
+def make_divisible(value: int, divisor: int) -> int:
+    """The multiple of `divisor` nearest to `value`, not more than 10 % below it: MobileNetV2's rounding."""
     near = (2 * value + divisor) // (2 * divisor) * divisor
     near = near + (divisor - near) * (near < divisor)
     return near + divisor * (10 * near < 9 * value)

@@ -26,9 +26,13 @@ class Call:
         """The module."""
         return self.cls(*self.args, **self.kwargs)
 
+    def words(self) -> list[str]:
+        """The arguments as one writes them."""
+        named = [f"{name}={value!r}".replace("'", '"') for name, value in self.kwargs.items()]
+        return [repr(arg) for arg in self.args] + named
+
     def __str__(self) -> str:
-        words = [repr(arg) for arg in self.args] + [f"{name}={value!r}" for name, value in self.kwargs.items()]
-        return f"{self.cls.__name__}({', '.join(words)})"
+        return f"{self.cls.__name__}({', '.join(self.words())})"
 
 
 def calls(arch: Architecture) -> dict[str, list[Call]]:

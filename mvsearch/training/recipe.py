@@ -15,13 +15,13 @@ class Recipe:
     steps: int = 300
     batch: int = 64
     image_size: int = 32
-    lr: float = 4e-3
+    lr: float = 2e-3
     warmup: float = 0.1
-    weight_decay: float = 0.01
+    weight_decay: float = 0.05
     label_smoothing: float = 0.1
     ema: float = 0.95
     clip: float = 5.0
-    crop_padding: int = 2
+    crop_padding: int = 1
     flip: bool = True
     held_out: int = 5000
     seed: int = 0
