@@ -18,11 +18,10 @@ Report = Callable[..., None]
 class Evaluator:
     """Measures architectures as a plan says, on this machine; `report(doing=, done=, of=)` hears of progress."""
 
-    def __init__(self, plan: Plan, *, report: Report | None = None) -> None:
-        self.plan = plan
+    def __init__(self, plan: Plan, *, device: str = "cpu", report: Report | None = None) -> None:
+        self.plan, self.device = plan, device
         self.report: Report = report or (lambda **_: None)
         self.data = load_data(plan) if plan.wants("top1", "loss") else None
-        self.device = _training_device() if self.data is not None else "none"
 
     def facts(self) -> dict[str, Any]:
         """What the numbers depend on beside the plan: the images, and the device whose time is taken."""
@@ -85,9 +84,3 @@ def load_data(plan: Plan, progress: Any = None) -> DataSet:
         seed=plan.data.seed,
         progress=progress,
     )
-
-
-def _training_device() -> str:
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

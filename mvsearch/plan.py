@@ -5,7 +5,6 @@ YAML becomes values here, once; flags of the command win over the file. No torch
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -230,11 +229,6 @@ class Plan:
     def url(self) -> str:
         """The database, as SQLAlchemy names it."""
         return self.storage or f"sqlite:///{self.folder / 'study.db'}"
-
-    @property
-    def workers(self) -> int:
-        """How many processes evaluate at once."""
-        return self.search.workers or min(8, os.cpu_count() or 1)
 
 
 def _digest(value: Any) -> str:

@@ -20,8 +20,8 @@ _FRONT_ROWS = 12
 class Watching:
     """Called with the records and what the workers say, as often as you like."""
 
-    def __init__(self, plan: Plan, records: list[Record], console: Console) -> None:
-        self.plan, self.console = plan, console
+    def __init__(self, plan: Plan, records: list[Record], workers: int, console: Console) -> None:
+        self.plan, self.workers, self.console = plan, workers, console
         self.printed = {record.number for record in records}
         self.already = len(records)
         self.progress = Progress(
@@ -43,7 +43,7 @@ class Watching:
         goes_on = f", goes on from {self.already}" if self.already else ""
         self.console.print(
             f"study [bold]{self.plan.name}[/] in {self.plan.folder}: {self.plan.search.trials} trials{goes_on}, "
-            f"sampler {self.plan.search.sampler}, objectives {sought}, {self.plan.workers} worker(s). "
+            f"sampler {self.plan.search.sampler}, objectives {sought}, {self.workers} worker(s). "
             "Ctrl-C stops, and the same command goes on."
         )
         if self.console.is_terminal:

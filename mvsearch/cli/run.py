@@ -75,8 +75,9 @@ def _search(plan: "Plan") -> None:
     from mvsearch.store import Store
 
     reader = Reader(plan.name, Store(plan.url, create=False))
-    with Watching(plan, reader.records(), console(stderr=True)) as watching:
-        local.run(plan, reader, watching)
+    workers = local.workers_for(plan)
+    with Watching(plan, reader.records(), workers, console(stderr=True)) as watching:
+        local.run(plan, reader, watching, workers=workers)
 
 
 def _finish(plan: "Plan", as_json: bool) -> None:

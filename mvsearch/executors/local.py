@@ -21,25 +21,39 @@ _LOOK_EVERY_S = 0.4
 _PATIENCE_S = 15
 
 
-def run(plan: Plan, reader: Reader, watch: Watch) -> None:
-    """Work on the study with `plan.workers` processes until it is done; `watch(records, statuses)` is told on the way.
+def workers_for(plan: Plan) -> int:
+    """As many processes as the plan says, else one a GPU, else one a core, but no more than 16: each holds the images."""
+    return plan.search.workers or len(_gpus(plan)) or min(16, os.cpu_count() or 1)
+
+
+def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> None:
+    """Work on the study with so many processes until it is done; `watch(records, statuses)` is told on the way.
 
     Raises StudyError with a worker's own words if all of them gave up before the end. KeyboardInterrupt stops the
     workers; what they had finished is kept.
     """
     clear_errors(plan.folder)
     spawn = multiprocessing.get_context("spawn")
-    wanted = max(0, min(plan.workers, plan.search.trials - reader.count()))
-    workers = [spawn.Process(target=work, args=(plan, wanted, os.getpid()), daemon=True) for _ in range(wanted)]
+    wanted = max(0, min(workers, plan.search.trials - reader.count()))
+    processes = [spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=True) for i in range(wanted)]
     try:
-        _start(workers)
-        while any(worker.is_alive() for worker in workers):
+        _start(processes)
+        while any(process.is_alive() for process in processes):
             watch(reader.records(), statuses(plan.folder))
             time.sleep(_LOOK_EVERY_S)
     finally:
-        _stop(workers)
+        _stop(processes)
     watch(reader.records(), [])
-    _refuse_unfinished(plan, reader, workers)
+    _refuse_unfinished(plan, reader, processes)
+
+
+def _gpus(plan: Plan) -> list[str]:
+    """The GPUs that trainings can run on."""
+    if not plan.wants("top1", "loss"):
+        return []
+    import torch
+
+    return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
 
 def _start(workers: Sequence[BaseProcess]) -> None:
@@ -74,8 +88,8 @@ def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess
     )
 
 
-def work(plan: Plan, workers: int, parent: int) -> None:
-    """One worker process, from start to end."""
+def work(plan: Plan, index: int, parent: int) -> None:
+    """One worker process, from start to end; the `index`-th of its command."""
     from mvsearch.evaluate import Evaluator
     from mvsearch.study import Study
 
@@ -93,9 +107,7 @@ def work(plan: Plan, workers: int, parent: int) -> None:
     except MvsearchError as error:
         sys.exit(f"mvsearch: {error}")
     try:
-        if plan.wants("top1", "loss"):
-            _share_cores(workers)
-        evaluator = Evaluator(plan, report=report)
+        evaluator = Evaluator(plan, device=_device(plan, index), report=report)
         study.hold_to(**evaluator.facts())
         study.run(evaluator, tell=lambda _: watched())
     except KeyboardInterrupt:
@@ -105,7 +117,11 @@ def work(plan: Plan, workers: int, parent: int) -> None:
         sys.exit(1)
 
 
-def _share_cores(workers: int) -> None:
-    import torch
+def _device(plan: Plan, index: int) -> str:
+    """A worker's own GPU if there are any, else one core: so a score does not depend on how many work beside it."""
+    gpus = _gpus(plan)
+    if not gpus and plan.wants("top1", "loss"):
+        import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 1) // workers))
+        torch.set_num_threads(1)
+    return gpus[index % len(gpus)] if gpus else "cpu"
