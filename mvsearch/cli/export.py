@@ -13,7 +13,7 @@ import click
 @click.option(
     "--checkpoint", type=click.Path(path_type=Path), help="Weights to take, instead of fresh ones from --seed."
 )
-@click.option("--seed", default=0, show_default=True, help="For fresh weights.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For fresh weights.")
 def export(arch: str, kind: str, output: Path | None, weights: Path | None, checkpoint: Path | None, seed: int) -> None:
     """Write ARCH (a published name, a YAML file or STUDY:NUMBER) as a file that needs no mvsearch."""
     from mvsearch import plugins
@@ -21,12 +21,14 @@ def export(arch: str, kind: str, output: Path | None, weights: Path | None, chec
     from mvsearch.finding import find_architecture
 
     found = find_architecture(arch)
+    if checkpoint is not None and weights is None:
+        raise PlanError("--checkpoint says where weights come from; say where they go with --weights FILE.safetensors.")
     exporter = plugins.load("exporters", kind, error=PlanError)
     path = output or Path(f"{found.name or found.key}{exporter.SUFFIX}")
-    exporter.export(found, path)
-    click.echo(f"wrote {path}")
     if weights is not None:
         from mvsearch.exporters._weights import write_weights
 
         write_weights(found, weights, checkpoint=checkpoint, seed=seed)
         click.echo(f"wrote {weights}")
+    exporter.export(found, path)
+    click.echo(f"wrote {path}")

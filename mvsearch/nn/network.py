@@ -1,6 +1,7 @@
 """From rows to a torch network. `build` makes the calls that `calls` lists; the exporter prints them."""
 
 import inspect
+import keyword
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import groupby
@@ -11,6 +12,7 @@ from torch import nn
 
 from mvsearch import plugins
 from mvsearch.architecture import Architecture, Layer
+from mvsearch.errors import ArchitectureError
 from mvsearch.nn.head import Head, initialise
 
 
@@ -36,13 +38,21 @@ class Call:
 
 
 def calls(arch: Architecture) -> dict[str, list[Call]]:
-    """Row name to the modules of the row, in order; the head last."""
+    """Row name to the modules of the row, in order; the head last. ArchitectureError if a row cannot be an attribute."""
+    for row in arch.blocks:
+        _check_attribute(row.name)
     rows = {
         name: [_call(layer) for layer in layers] for name, layers in groupby(arch.layers(), lambda layer: layer.name)
     }
     classes = arch.num_classes if arch.head.linear else None
     options = _without_defaults(Head, {"pool": arch.head.pool, "dropout": arch.head.dropout})
     return {**rows, "head": [Call(Head, (arch.features, classes), options)]}
+
+
+def _check_attribute(row: str) -> None:
+    # Python mangles `__x` inside a class and normalises letters beyond ASCII: the weights' names would differ.
+    if keyword.iskeyword(row) or hasattr(nn.Sequential(), row) or row.startswith("__") or not row.isascii():
+        raise ArchitectureError(f"a row named {row!r} cannot be an attribute of a torch module; rename the row.")
 
 
 def _call(layer: Layer) -> Call:

@@ -1,0 +1,49 @@
+"""Weights beside an exported file, as safetensors."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mvsearch.architecture import Architecture
+from mvsearch.errors import CheckpointError, EnvironmentFault, PlanError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def write_weights(arch: Architecture, path: Path, *, checkpoint: Path | None, seed: int) -> None:
+    """The network's weights: those of a checkpoint (.safetensors, or .pt of plain tensors), else fresh from a seed."""
+    from safetensors.torch import save
+
+    from mvsearch.nn import build, load_checkpoint
+    from mvsearch.report.plot import write_whole
+
+    if path.suffix != ".safetensors":
+        raise PlanError(f"{path}: weights are written as .safetensors; name the file so.")
+    model = build(arch, seed=seed)
+    if checkpoint is not None:
+        weights = read_checkpoint(checkpoint)
+        try:
+            load_checkpoint(model, weights)
+        except CheckpointError as error:
+            raise CheckpointError(f"{checkpoint}: {error}") from None
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    write_whole(path, save(state, {"architecture": arch.key, "name": str(arch.name or "")}))
+
+
+def read_checkpoint(path: Path) -> "dict[str, Tensor]":
+    """The tensors in a file, by name; nothing in it is executed."""
+    import torch
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise EnvironmentFault(f"{path}: there is no such file; give a .safetensors or .pt checkpoint.")
+    try:
+        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read ({error.strerror}); give a file that you may read.") from None
+    except Exception:  # a damaged pickle can raise anything; torch's own words advise to run the code in it
+        raise CheckpointError(f"{path}: no checkpoint of plain tensors; save `model.state_dict()`.") from None
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise CheckpointError(f"{path}: holds no state_dict, a mapping of names to tensors.")
+    return state

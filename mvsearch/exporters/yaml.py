@@ -1,0 +1,19 @@
+"""The rows, as an architecture file that every command reads."""
+
+from pathlib import Path
+
+from mvsearch import yamlfile
+from mvsearch.architecture import Architecture
+from mvsearch.report.plot import write_whole
+
+SUFFIX = ".yaml"
+
+
+def export(arch: Architecture, path: Path) -> None:
+    """Write the file; `Architecture.load` reads it back with the same key."""
+    cost = arch.cost()
+    head = (
+        f"# key {arch.key}: {cost.params:,} parameters; at {arch.image_size} px {cost.macs:,} MACs "
+        f"({cost.macs_paper:,} as the MobileViTv3 paper counts)\n"
+    )
+    write_whole(path, (head + yamlfile.dump(arch.to_dict())).encode())
