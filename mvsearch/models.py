@@ -54,5 +54,5 @@ def published(name: str) -> Architecture:
 
 @cache
 def published_keys() -> dict[str, str]:
-    """Architecture key to name, for recognising a candidate that is a published model."""
-    return {published(name).key: name for name in reversed(model_names())}
+    """Architecture key to name, for recognising a published model; ablation rows that are whole models go by theirs."""
+    return {published(name).key: name for name in model_names()}

@@ -134,7 +134,7 @@ class Plan:
         objectives = self.objectives
         if not objectives or len(set(self.search.objectives)) < len(self.search.objectives):
             raise PlanError(f"objectives {', '.join(self.search.objectives) or 'none'}: name one or more, each once.")
-        plugins.load("samplers", self.search.sampler, error=PlanError)
+        plugins.check("samplers", self.search.sampler, error=PlanError)
         if self.search.trials < 1 or self.search.workers < 0:
             raise PlanError(
                 f"trials={self.search.trials}, workers={self.search.workers}: use 1 or more (workers from 0)."
@@ -144,8 +144,8 @@ class Plan:
                 f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."
             )
         self.proxy_settings()
-        plugins.load("data", self.data.source, error=PlanError)
-        plugins.load("latency", self.latency.backend, error=PlanError)
+        plugins.check("data", self.data.source, error=PlanError)
+        plugins.check("latency", self.latency.backend, error=PlanError)
         self._check_limits()
 
     def _check_limits(self) -> None:

@@ -19,10 +19,15 @@ def names(kind: str) -> tuple[str, ...]:
 
 def load(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -> ModuleType:
     """The module `mvsearch/KIND/NAME.py`; raises `error`, with a suggestion, if there is none."""
+    check(kind, name, error=error)
+    return import_module(f"mvsearch.{kind}.{name}")
+
+
+def check(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -> None:
+    """Raises `error`, with a suggestion, if there is no file of that kind and name; imports nothing."""
     known = names(kind)
     if name not in known:
-        raise error(f"{name!r} is none of the {kind}; {suggest(name, known)}")
-    return import_module(f"mvsearch.{kind}.{name}")
+        raise error(f"{name!r} is none of the {kind}; {suggest(str(name), known)}")
 
 
 def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._print import console, json_option, print_json, table
+from mvsearch.plugins import names
 
 if TYPE_CHECKING:
     from mvsearch.architecture import Architecture
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("arch")
 @click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the file's.")
-@click.option("--counter", type=click.Choice(["fvcore", "thop", "dispatch"]), help="Count with another tool as well.")
+@click.option("--counter", type=click.Choice(names("counters")), help="Count with another tool as well.")
 @click.option("--latency", is_flag=True, help="Time the network on this machine.")
 @click.option("--backend", default=None, help="Where to time it: torch_cpu (default) or torch_cuda.")
 @click.option(
@@ -74,7 +75,7 @@ def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
         "stages": stages,
     }
     if count is not None:
-        facts["counter"] = asdict(count)
+        facts["counter"] = asdict(count) | {"exact": count.exact, "exact_params": count.exact_params}
     if timed is not None:
         facts |= timed.metrics()
     return facts

@@ -52,9 +52,12 @@ def get(path: Path | None, progress: Progress | None) -> Path:
     for folder in (PACKAGED, own):
         if _fault(folder) is None:
             return folder
-    failures = [failure for fetch in (_download, _unpack_package) if (failure := _try(fetch, own, progress))]
-    if len(failures) < 2:
-        return own
+    failures = []
+    for fetch in (_download, _unpack_package, _unpack_package_anew):
+        failure = _try(fetch, own, progress)
+        if failure is None:
+            return own
+        failures.append(failure)
     raise DataError(
         f"fashion_mnist: neither {PACKAGED} nor {own} holds its four .gz files and they could not be fetched "
         f"({'; '.join(failures)}); install Debian's package {PACKAGE}, or put the files of {SOURCE} into {own}."
@@ -104,13 +107,31 @@ def _download(folder: Path, progress: Progress | None) -> None:
 def _unpack_package(folder: Path, progress: Progress | None) -> None:
     # Debian's package is opened without installing it, so nobody need be root.
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        fetch = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", "download", PACKAGE]
-        for command in tracked((fetch, ["dpkg-deb", "-x"]), f"apt-get download {PACKAGE}", 2, progress):
-            if command is not fetch:
-                command = [*command, *map(str, Path(scratch).glob("*.deb")), scratch]
-            subprocess.run(command, cwd=scratch, check=True, capture_output=True, text=True, timeout=300)
-        for name in FILES:
-            _put(folder, name, (Path(scratch) / PACKAGED.relative_to("/") / name).read_bytes())
+        _run_apt(Path(scratch), [["download", PACKAGE]], progress)
+        _take_from_package(folder, Path(scratch))
+
+
+def _unpack_package_anew(folder: Path, progress: Progress | None) -> None:
+    # The machine's list of packages may be missing or old; one of our own needs no root either.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        for name in ("lists/partial", "archives/partial"):
+            (Path(scratch) / name).mkdir(parents=True)
+        own = ["-o", f"Dir::State::Lists={scratch}/lists", "-o", f"Dir::Cache={scratch}", "-o", "APT::Sandbox::User="]
+        _run_apt(Path(scratch), [[*own, "update"], [*own, "download", PACKAGE]], progress)
+        _take_from_package(folder, Path(scratch))
+
+
+def _run_apt(scratch: Path, commands: list[list[str]], progress: Progress | None) -> None:
+    for words in tracked(commands, f"apt-get download {PACKAGE}", len(commands), progress):
+        command = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", *words]
+        subprocess.run(command, cwd=scratch, check=True, capture_output=True, text=True, timeout=300)
+
+
+def _take_from_package(folder: Path, scratch: Path) -> None:
+    command = ["dpkg-deb", "-x", *map(str, scratch.glob("*.deb")), str(scratch)]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
+    for name in FILES:
+        _put(folder, name, (scratch / PACKAGED.relative_to("/") / name).read_bytes())
 
 
 def _put(folder: Path, name: str, body: bytes) -> None:
@@ -122,7 +143,7 @@ def _put(folder: Path, name: str, body: bytes) -> None:
 def _reason(fault: Exception) -> str:
     if isinstance(fault, subprocess.CalledProcessError):
         words = str(fault.stderr).strip().splitlines()[-1:] or [f"exit code {fault.returncode}"]
-        return f"{words[0]} (are the lists fresh? run apt-get update)"
+        return words[0]
     return str(getattr(fault, "reason", fault))
 
 
