@@ -1,5 +1,6 @@
 """The order in which a candidate is measured: cheap facts decide before costly ones are bought."""
 
+import inspect
 import statistics
 from collections.abc import Callable
 from dataclasses import asdict
@@ -9,8 +10,9 @@ from typing import Any
 from mvsearch import machine, plugins
 from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet, load
-from mvsearch.plan import Plan
-from mvsearch.record import Metrics
+from mvsearch.errors import PlanError
+from mvsearch.plan import LatencySettings, Plan
+from mvsearch.record import Latency, Metrics
 
 Report = Callable[..., None]
 
@@ -29,8 +31,7 @@ class Evaluator:
         if self.data is not None:
             facts["data"] = f"{self.data.name} {self.data.checksum}"
         if self.plan.wants("latency_ms"):
-            backend = plugins.load("latency", self.plan.latency.backend)
-            facts["device"] = backend.device(threads=self.plan.latency.threads)
+            facts["device"] = latency_device(self.plan)
         return facts
 
     def __call__(self, arch: Architecture) -> Metrics:
@@ -49,10 +50,10 @@ class Evaluator:
     def _latency(self, arch: Architecture) -> Metrics:
         from mvsearch.nn import build
 
-        settings = asdict(self.plan.latency)
-        backend = plugins.load("latency", settings.pop("backend"))
-        measured: Metrics = backend.measure(build(arch, seed=0), settings.pop("image_size"), **settings).metrics()
-        return measured
+        backend = plugins.load("latency", self.plan.latency.backend)
+        options = _taken(backend.measure, asdict(self.plan.latency))
+        latency: Latency = backend.measure(build(arch, seed=0), **options)
+        return latency.metrics()
 
     def _proxy(self, arch: Architecture, data: DataSet) -> Metrics:
         """The score, averaged over the plan's seeds; with two or more, `top1_std` says how far it scatters."""
@@ -72,6 +73,26 @@ class Evaluator:
         mean = {name: statistics.fmean(score[name] for score in scores) for name in scores[0]}
         noise = {"top1_std": statistics.stdev(score["top1"] for score in scores)} if seeds > 1 else {}
         return {**mean, **noise}
+
+
+def latency_device(plan: Plan) -> str:
+    """The device that a plan's latencies are taken on; raises EnvironmentFault if it is not there.
+
+    Raises PlanError for a setting that the backend does not have, unless it is at its default.
+    """
+    backend = plugins.load("latency", plan.latency.backend)
+    settings = asdict(plan.latency)
+    known = _taken(backend.measure, settings)
+    for name in settings.keys() - known.keys() - {"backend"}:
+        if settings[name] != getattr(LatencySettings, name):
+            raise PlanError(f"latency: {plan.latency.backend} has no setting {name!r}; take it out.")
+    device: str = backend.device(**_taken(backend.device, settings))
+    return device
+
+
+def _taken(function: Callable[..., Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings that a function has parameters for."""
+    return {name: value for name, value in settings.items() if name in inspect.signature(function).parameters}
 
 
 def load_data(plan: Plan, progress: Any = None) -> DataSet:

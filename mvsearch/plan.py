@@ -74,13 +74,18 @@ class Proxy:
 
 @dataclass(frozen=True)
 class LatencySettings:
-    """`latency:` where and how time is taken. It is measured only if an objective or a limit asks for it."""
+    """`latency:` where and how time is taken. It is measured only if an objective or a limit asks for it.
+
+    `precision` (fp32, tf32, fp16, bf16) and `graph` (a captured CUDA graph) are for the backends that have them.
+    """
 
     backend: str = "torch_cpu"
     batch: int = 1
     repeats: int = 50
     threads: int = 1
     image_size: int = 256
+    precision: str = "fp32"
+    graph: bool = False
 
 
 @dataclass(frozen=True)

@@ -56,15 +56,16 @@ def _prepare(plan: "Plan") -> None:
     """All that can go wrong before the first candidate goes wrong here: images, device, database."""
     from rich.progress import Progress
 
-    from mvsearch import plugins
-    from mvsearch.evaluate import load_data
+    from mvsearch.evaluate import latency_device, load_data
     from mvsearch.study import Study
 
     if plan.wants("latency_ms"):
-        plugins.load("latency", plan.latency.backend).device()
+        latency_device(plan)
     if plan.wants("top1", "loss"):
         with Progress(console=console(stderr=True), transient=True) as progress:
-            load_data(plan, progress)
+            data = load_data(plan, progress)
+        if data.skipped:
+            click.echo(f"{data.name}: {data.skipped} broken images were passed over.", err=True)
     Study.join(plan)
 
 

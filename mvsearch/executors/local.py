@@ -22,7 +22,7 @@ _PATIENCE_S = 15
 
 
 def workers_for(plan: Plan) -> int:
-    """As many processes as the plan says, else one a GPU, else one a core, but no more than 16: each holds the images."""
+    """As many processes as the plan says, else one a GPU, else one a core, up to 16: each holds the images."""
     return plan.search.workers or len(_gpus(plan)) or min(16, os.cpu_count() or 1)
 
 

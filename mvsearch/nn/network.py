@@ -38,7 +38,7 @@ class Call:
 
 
 def calls(arch: Architecture) -> dict[str, list[Call]]:
-    """Row name to the modules of the row, in order; the head last. ArchitectureError if a row cannot be an attribute."""
+    """Row name to its modules, in order, the head last; ArchitectureError if a row's name is no attribute."""
     for row in arch.blocks:
         _check_attribute(row.name)
     rows = {
