@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from mvsearch.cli._print import console, json_option, print_json, table
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from mvsearch.data import DataSet, Images
 
 path_option = click.option("--path", type=click.Path(path_type=Path), help="Where the images lie, if they are yours.")
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
 @click.group()
@@ -31,9 +31,14 @@ def list_command(as_json: bool) -> None:
     modules = [(name, plugins.load("data", name)) for name in plugins.names("data")]
     rows = [{"name": name, "description": mod.DESCRIPTION, "licence": mod.LICENCE} for name, mod in modules]
     if as_json:
-        click.echo(json.dumps(rows, indent=2))
-    else:
-        _table(["source", "images", "licence"], [list(row.values()) for row in rows])
+        print_json(rows)
+        return
+    made = table("source", "images", "licence", numbers_from=3)
+    for column in made.columns[1:]:
+        column.no_wrap = False
+    for row in rows:
+        made.add_row(*row.values())
+    console().print(made)
 
 
 @data.command("get")
@@ -63,10 +68,12 @@ def check_command(name: str, path: Path | None, size: int | None, as_json: bool)
         found, facts = check(name, path=path, size=size, progress=progress)
     report = _report(found, facts)
     if as_json:
-        click.echo(json.dumps(report, indent=2))
+        print_json(report)
         return
-    parts = ("train", "test")
-    _table(["", *parts], [[row, *(str(report[part][row]) for part in parts)] for row in report["train"]])
+    made = table("", "train", "test")
+    for row in report["train"]:
+        made.add_row(row.replace("_", " "), *(f"{report[part][row]:,}" for part in ("train", "test")))
+    console().print(made)
     for line in (*facts, f"classes: {len(found.train.classes)}; broken images passed over: {found.skipped}."):
         click.echo(line)
     click.echo(f"checksum: {found.checksum}; licence: {found.licence}; from {found.source}.")
@@ -102,17 +109,6 @@ def _part(images: Images) -> dict[str, int]:
 
 
 def _progress() -> Progress:
-    from rich.console import Console
     from rich.progress import Progress
 
-    return Progress(console=Console(stderr=True), transient=True)
-
-
-def _table(head: list[str], rows: list[list[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*head)
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
+    return Progress(console=console(stderr=True), transient=True)

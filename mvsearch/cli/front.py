@@ -28,6 +28,7 @@ def front(
     from mvsearch.reading import open_study
     from mvsearch.report.plot import plot_front
     from mvsearch.report.table import front_table
+    from mvsearch.report.units import pretty
 
     reader = open_study(study, storage=storage)
     sought = tuple(Objective.named(name) for name in objectives) or reader.objectives
@@ -40,8 +41,8 @@ def front(
 
         screen = console()
         screen.print(front_table(records, best(records, sought), sought, title=f"Pareto front of {reader.name}"))
-        point = ", ".join(f"{name} {value:,.4g}" for name, value in facts["reference_point"].items())
-        screen.print(f"hypervolume {facts['hypervolume']:.4f}, of the box from the ideal to {point}", style="dim")
+        point = ", ".join(f"{name} {pretty(name, value)}" for name, value in facts["reference_point"].items())
+        screen.print(f"hypervolume {facts['hypervolume']:.4f} of the box from the ideal to {point}", style="dim")
         if facts["trials"]:
             screen.print(
                 f"`mvsearch export {study}:{facts['trials'][-1]['number']} --to torch -o net.py` takes one along.",
