@@ -76,7 +76,11 @@ class Cifar:
 
         return stored(self.name, _identity(place, form), decode, source=SOURCE, licence=LICENCE)
 
-    def check(self, path: Path | None) -> tuple[str, ...]:
+    def get(self, path: Path | None, progress: Progress | None) -> Path:
+        """The archive or the unpacked folder, at `path` or in the cache; it is never fetched."""
+        return self.find(path)[0]
+
+    def check(self, path: Path | None, progress: Progress | None) -> tuple[str, ...]:
         """Says whether the archive is the published one; another in the same form is read all the same."""
         place, form = self.find(path)
         if place.is_dir():

@@ -1,10 +1,6 @@
 """CIFAR-100: 60,000 colour photographs, 32 px, a hundred fine classes; from the archive that its authors offer."""
 
-from pathlib import Path
-
 from mvsearch.data import _cifar
-from mvsearch.data._images import DataSet, Request
-from mvsearch.data._progress import Progress
 
 DESCRIPTION = "60,000 colour photographs, 100 classes, 32 px, from an archive that you fetch"
 LICENCE = _cifar.LICENCE
@@ -34,17 +30,4 @@ CIFAR = _cifar.Cifar(
     ),
 )
 
-
-def get(path: Path | None, progress: Progress | None) -> Path:
-    """The archive or the unpacked folder, at `path` or in the cache; it is never fetched."""
-    return CIFAR.find(path)[0]
-
-
-def load(request: Request, progress: Progress | None) -> DataSet:
-    """The published split, 50,000 and 10,000."""
-    return CIFAR.load(request, progress)
-
-
-def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
-    """Whether the archive is the published one."""
-    return CIFAR.check(path)
+get, load, check = CIFAR.get, CIFAR.load, CIFAR.check
