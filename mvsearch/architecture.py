@@ -5,6 +5,7 @@ image ─ row ─ row ─ ... ─ head (pool, dropout, linear) ─ logits
 
 import hashlib
 import json
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
@@ -87,7 +88,7 @@ class Architecture:
             head=_parse_head(document),
             image_size=_number(document, "image_size", 256, 32),
             num_classes=_number(document, "num_classes", 1000, 1),
-            name=data.get("name"),
+            name=_parse_name(document),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -164,6 +165,14 @@ def _number(document: Document, key: str, default: int, low: int) -> int:
     return value
 
 
+def _parse_name(document: Document) -> str | None:
+    name = document.data.get("name")
+    # It becomes the name of files.
+    if name is not None and not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name)):
+        raise ArchitectureError(f"{document.where('name')}: found {name!r}; use letters, digits, _ . and -.")
+    return name
+
+
 def _parse_head(document: Document) -> Head:
     raw = document.data.get("head", {})
     _known_keys(document, ("head",), raw, ("pool", "dropout", "linear"))
@@ -174,7 +183,7 @@ def _parse_head(document: Document) -> Head:
         raise ArchitectureError(f"{document.where('head', 'dropout')}: found {head.dropout!r}; use 0 to below 1.")
     if type(head.linear) is not bool:
         raise ArchitectureError(f"{document.where('head', 'linear')}: found {head.linear!r}; use true or false.")
-    return head
+    return replace(head, dropout=float(head.dropout))
 
 
 def row_class(document: Document, i: int) -> type[Block]:
@@ -215,7 +224,7 @@ def _parse_row(document: Document, i: int, width: int, taken: set[str]) -> Block
     for rule in cls.rules:
         facts = {field: width if field == "width" else getattr(block, field) for field in rule.fields}
         if not rule.holds(**facts):
-            at = next(field for field in reversed(rule.fields) if field in raw or field == rule.fields[-1])
+            at = next(field for field in reversed(rule.fields) if field in raw)
             raise ArchitectureError(f"{document.where('blocks', i, at)}: {rule.says.format(**facts)}")
     return block
 

@@ -6,37 +6,47 @@
 
 import ast
 import operator
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from mvsearch.errors import SpaceError
+
 Lookup = Callable[[str], Any]
 
+LARGEST = 2**31
+"""Of numbers in arithmetic: a product of two still fits the 64 bits of a NumPy integer, so columns never wrap."""
+_LONGEST, _DEEPEST = 400, 40
 _WORDS = {"true": True, "false": False, "none": "none"}
-_BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.And: operator.and_,
-    ast.Or: operator.or_,
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-}
-_UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Not: lambda value: value ^ True,
-}
-_LONGEST = 400
+
+
+def _number(value: Any) -> Any:
+    """A truth counts as 0 or 1, alone and in a column, and a word does not count."""
+    if _is_words(value):
+        raise TypeError("a word stands where a number should")
+    value = value + 0 if np.asarray(value).dtype == bool else value
+    if not np.all(abs(value) <= LARGEST):
+        raise OverflowError(f"a number grows beyond {LARGEST:,}")
+    return value
+
+
+def _is_words(value: Any) -> bool:
+    return value.dtype.kind in "OU" if isinstance(value, np.ndarray) else not isinstance(value, int | float)
+
+
+def _truth(value: Any) -> Any:
+    return _number(value) != 0
+
+
+def _numbers(work: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values: work(*map(_number, values))
+
+
+def _truths(work: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values: work(*map(_truth, values))
 
 
 def _smallest(*values: Any) -> Any:
@@ -51,7 +61,28 @@ def _bulk(values: tuple[Any, ...]) -> bool:
     return any(isinstance(value, np.ndarray) for value in values)
 
 
-_CALLS: dict[str, Callable[..., Any]] = {"min": _smallest, "max": _largest}
+_BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+    ast.Add: _numbers(operator.add),
+    ast.Sub: _numbers(operator.sub),
+    ast.Mult: _numbers(operator.mul),
+    ast.Div: _numbers(operator.truediv),
+    ast.FloorDiv: _numbers(operator.floordiv),
+    ast.Mod: _numbers(operator.mod),
+    ast.And: _truths(operator.and_),
+    ast.Or: _truths(operator.or_),
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.Lt: _numbers(operator.lt),
+    ast.LtE: _numbers(operator.le),
+    ast.Gt: _numbers(operator.gt),
+    ast.GtE: _numbers(operator.ge),
+}
+_UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
+    ast.USub: _numbers(operator.neg),
+    ast.UAdd: _numbers(operator.pos),
+    ast.Not: _truths(lambda value: value ^ True),
+}
+_CALLS: dict[str, Callable[..., Any]] = {"min": _numbers(_smallest), "max": _numbers(_largest)}
 
 
 @dataclass(frozen=True)
@@ -62,6 +93,7 @@ class Expression:
     tree: ast.expr
     names: tuple[str, ...]
     meanings: dict[str, str] = field(default_factory=dict)
+    where: str = ""
 
     @classmethod
     def parse(cls, source: str) -> "Expression":
@@ -69,11 +101,13 @@ class Expression:
         if len(source) > _LONGEST:
             raise ValueError(f"an expression of {len(source)} characters is too long; use at most {_LONGEST}")
         try:
-            tree = ast.parse(source.strip(), mode="eval").body
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # Python's advice on its own syntax
+                tree = ast.parse(source.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise ValueError(f"{source!r} is no expression; use plain arithmetic such as 2*dim") from None
         names: list[str] = []
-        _check(tree, names)
+        _check(tree, names, source.strip())
         return cls(source, tree, tuple(dict.fromkeys(names)))
 
     @property
@@ -81,13 +115,22 @@ class Expression:
         """The name that the whole expression is, if it is no more than a name."""
         return self.names[0] if _name(self.tree) and self.names else None
 
-    def renamed(self, meanings: dict[str, str]) -> "Expression":
-        """The same arithmetic over other names."""
-        return replace(self, names=tuple(meanings[name] for name in self.names), meanings=meanings)
+    def placed(self, where: str, meanings: dict[str, str]) -> "Expression":
+        """The same arithmetic over other names, found at a line of a file."""
+        return replace(self, names=tuple(meanings[name] for name in self.names), meanings=meanings, where=where)
 
     def evaluate(self, lookup: Lookup) -> Any:
-        """The value, names looked up."""
-        return _evaluate(self.tree, lambda name: lookup(self.meanings.get(name, name)))
+        """The value, names looked up; raises SpaceError, for a column as for a single value, if there is none."""
+        place = f"{self.where}: " if self.where else ""
+        try:
+            with np.errstate(divide="raise", invalid="raise"):
+                return _evaluate(self.tree, lambda name: lookup(self.meanings.get(name, name)))
+        except (ZeroDivisionError, FloatingPointError):
+            raise SpaceError(f"{place}{self.source!r} divides by zero; keep what it divides by at 1 or more.") from None
+        except (TypeError, OverflowError) as error:
+            raise SpaceError(f"{place}{self.source!r} cannot be worked out: {error}.") from None
+        except RecursionError:
+            raise SpaceError(f"{place}{self.source!r} follows from too many other names; use fewer.") from None
 
     def __str__(self) -> str:
         return self.source
@@ -101,16 +144,23 @@ def _name(node: ast.AST) -> str | None:
     return None
 
 
-def _check(node: ast.expr, names: list[str]) -> None:
+def _check(node: ast.expr, names: list[str], source: str, depth: int = 0) -> None:
+    if depth > _DEEPEST:
+        raise ValueError(f"{source!r} is nested too deeply; give a part of it a name under `vars:`")
     if (name := _name(node)) is not None:
         if name not in _WORDS:
             names.append(name)
         return
-    for part in _parts(node):
-        _check(part, names)
+    parts = _parts(node)
+    if parts is None:
+        found = ast.get_source_segment(source, node) or source
+        raise ValueError(f"{found!r} is more than arithmetic; use + - * / // %, comparisons, min and max")
+    for part in parts:
+        _check(part, names, source, depth + 1)
 
 
-def _parts(node: ast.expr) -> list[ast.expr]:
+def _parts(node: ast.expr) -> list[ast.expr] | None:
+    """What a node is made of; None if it has no place in an expression."""
     match node:
         case ast.Constant(value=int() | float() | str()):
             return []
@@ -126,7 +176,7 @@ def _parts(node: ast.expr) -> list[ast.expr]:
             return [node.test, node.body, node.orelse]
         case ast.Call(func=ast.Name(id=function), keywords=[]) if function in _CALLS and node.args:
             return node.args
-    raise ValueError(f"{ast.unparse(node)!r} is more than arithmetic; use + - * / // %, comparisons, min and max")
+    return None
 
 
 def _evaluate(node: ast.expr, lookup: Lookup) -> Any:
@@ -139,7 +189,7 @@ def _evaluate(node: ast.expr, lookup: Lookup) -> Any:
             return _compare(node, lookup)
         case ast.IfExp():
             return _choose(*(_evaluate(part, lookup) for part in (node.test, node.body, node.orelse)))
-    values = [_evaluate(part, lookup) for part in _parts(node)]
+    values = [_evaluate(part, lookup) for part in _parts(node) or ()]
     match node:
         case ast.UnaryOp():
             return _UNARY[type(node.op)](values[0])
@@ -162,4 +212,8 @@ def _compare(node: ast.Compare, lookup: Lookup) -> Any:
 
 
 def _choose(test: Any, then: Any, other: Any) -> Any:
-    return np.where(test, then, other) if isinstance(test, np.ndarray) else (then if test else other)
+    if not isinstance(test, np.ndarray):
+        return then if _truth(test) else other
+    if _is_words(then) != _is_words(other):  # NumPy would turn the numbers into words
+        then, other = (np.asarray(value, dtype=object) for value in (then, other))
+    return np.where(_truth(test), then, other)

@@ -1,9 +1,9 @@
 """Finding the architecture that a person names. Loads the database only for a trial of a study."""
 
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
 
-from mvsearch import plugins
 from mvsearch.architecture import Architecture
 from mvsearch.errors import ArchitectureError, StudyError
 from mvsearch.models import model_names, published
@@ -18,10 +18,9 @@ def find_architecture(name: str) -> Architecture:
         return _of_trial(study, int(number))
     if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():
         return Architecture.load(name)
-    raise ArchitectureError(
-        f"{name!r} names no architecture; give a published name ({plugins.suggest(name, model_names())}), a YAML file "
-        "or STUDY:NUMBER."
-    )
+    near = get_close_matches(name, model_names(), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "; `mvsearch models` lists the published ones."
+    raise ArchitectureError(f"{name!r} names no architecture: no published model, YAML file or STUDY:NUMBER{hint}")
 
 
 def _of_trial(study: str, number: int) -> Architecture:

@@ -25,7 +25,7 @@ PRICED = ("params", "macs", "macs_paper")
 """What the closed form gives: known before a network is built."""
 
 _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
-_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9.]+(?:e[0-9]+)?)\s*([kKMG]?)\s*")
+_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kKMG]?)\s*")
 
 
 @dataclass(frozen=True)
@@ -249,14 +249,18 @@ def _checked_name(name: str) -> str:
 
 
 def _section(document: Document, key: str, cls: type[Any]) -> Any:
+    return _filled(document, (key,), cls, _mapping(document, key))
+
+
+def _mapping(document: Document, key: str) -> dict[str, Any]:
     raw = document.data.get(key, {})
     if not isinstance(raw, dict):
         raise PlanError(f"{document.where(key)}: found {raw!r}; use a mapping of settings.")
-    return _filled(document, (key,), cls, raw)
+    return dict(raw)
 
 
 def _proxy(document: Document) -> Proxy:
-    raw = dict(document.data.get("proxy") or {})
+    raw = _mapping(document, "proxy")
     name, seeds = raw.pop("name", "train"), raw.pop("seeds", 1)
     if type(seeds) is not int or not 1 <= seeds <= 100:
         raise PlanError(f"{document.where('proxy', 'seeds')}: found {seeds!r}; use a whole number from 1 to 100.")

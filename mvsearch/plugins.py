@@ -10,6 +10,8 @@ from types import ModuleType
 
 from mvsearch.errors import MvsearchError
 
+_FEW = 12
+
 
 def names(kind: str) -> tuple[str, ...]:
     """The names of every file of a kind, e.g. `names("blocks")`, without importing any of them."""
@@ -33,4 +35,7 @@ def check(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -
 def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
     """What would do in place of a misspelt name: the nearest, or all of them."""
     near = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"choose one of: {', '.join(known)}."
+    if near:
+        return f"did you mean {near[0]!r}?"
+    rest = f" ... ({len(known)} in all)" if len(known) > _FEW else ""
+    return f"choose one of: {', '.join(known[:_FEW])}{rest}."

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch import models, plugins, yamlfile
-from mvsearch.architecture import KEYS, Architecture, Head, row_class
+from mvsearch.architecture import IMAGE_CHANNELS, KEYS, Architecture, Head, row_class
 from mvsearch.blocks import Block, Domain, Rule
 from mvsearch.cost import Cost
 from mvsearch.errors import ArchitectureError, SpaceError
@@ -32,6 +32,7 @@ SETTINGS = ("search", "proxy", "latency", "data")
 _KEYS = (*KEYS, "vars", "where", "contains", *SETTINGS)
 _COUNTABLE = 2_000_000  # combinations that are enumerated; beyond, sampled
 _SAMPLE = 20_000
+_MOST_EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class SearchSpace:
         conditions = read_conditions(document, terms)
         space = cls(document, terms, choices, conditions, _groups(document, terms, choices, conditions))
         space._check_rows()
+        space._check_size()
         space._check_contains()
         return space
 
@@ -187,13 +189,14 @@ class SearchSpace:
     def costs(self, points: int | Codes, *, seed: int = 0) -> Cost:
         """Parameters and MACs of many points at once, as arrays; a number means that many samples."""
         codes = self.sample(points, seed) if isinstance(points, int) else points
-        cost = self._bulk(codes).cost()
+        cost = self._bulk(self._scope(codes)).cost()
         return Cost(
             *(np.broadcast_to(np.asarray(part), len(codes)) for part in (cost.params, cost.macs, cost.macs_paper))
         )
 
-    def _bulk(self, codes: Codes) -> Architecture:
-        scope, data = self._scope(codes), self.document.data
+    def _bulk(self, scope: Scope) -> Architecture:
+        """Architectures whose fields are columns: only good for their cost."""
+        data = self.document.data
         return Architecture(
             blocks=tuple(self._bulk_row(i, scope) for i in range(len(data["blocks"]))),
             head=Head(**data.get("head", {})),
@@ -212,6 +215,16 @@ class SearchSpace:
 
     # ---- checks
 
+    def _check_size(self) -> None:
+        """Columns hold 64 bits: the network in which every choice is at its largest must leave room to spare."""
+        largest = {c.name: max(c.values, key=lambda v: 0 if isinstance(v, str) else v) for c in self.choices}
+        cost = self._bulk(Scope(self.terms, largest)).cost()
+        if max(cost.params, cost.macs, cost.macs_paper) > _MOST_EXACT:
+            raise SpaceError(
+                f"{self.document.where('blocks')}: the largest networks here need {cost.macs:,} MACs, too many to be "
+                "counted exactly; use smaller values."
+            )
+
     def _check_rows(self) -> None:
         self.architecture(self.point(self.sample(1, 0)[0]))
         for i, raw in enumerate(self.document.data["blocks"]):
@@ -224,7 +237,7 @@ class SearchSpace:
 
     def _check_domain(self, i: int, name: str, domain: Domain) -> None:
         term = f"{self.document.data['blocks'][i]['name']}.{name}"
-        for value in set(np.atleast_1d(self._taken([term])[term]).tolist()):
+        for value in dict.fromkeys(np.atleast_1d(self._taken([term])[term]).tolist()):
             try:
                 domain.read(value)
             except ValueError as error:
@@ -234,11 +247,9 @@ class SearchSpace:
     def _check_rule(self, i: int, rule: Rule) -> None:
         rows = self.document.data["blocks"]
         names = {f: f"{rows[i - 1]['name']}.out" if f == "width" else f"{rows[i]['name']}.{f}" for f in rule.fields}
-        if i == 0 and "width" in names:
-            return  # what comes into the first row is fixed, and the sampled architecture was checked
         taken = self._taken(list(names.values()))
-        columns = np.broadcast_arrays(*(np.atleast_1d(taken[name]) for name in names.values()))
-        facts = dict(zip(names, columns, strict=True))
+        values = [IMAGE_CHANNELS if (i, f) == (0, "width") else taken[name] for f, name in names.items()]
+        facts = dict(zip(names, np.broadcast_arrays(*map(np.atleast_1d, values)), strict=True))
         wrong = np.flatnonzero(~np.asarray(rule.holds(**facts), dtype=bool))
         if len(wrong):
             example = {f: column[wrong[0]].item() for f, column in facts.items()}
@@ -265,10 +276,13 @@ class SearchSpace:
         if not isinstance(names, list):
             raise SpaceError(f"{self.document.where('contains')}: found {names!r}; use a list of published models.")
         for i, name in enumerate(names):
+            where = self.document.where("contains", i)
+            if name not in models.model_names():
+                hint = plugins.suggest(str(name), models.model_names())
+                raise SpaceError(f"{where}: there is no published model {name!r}; {hint}")
             try:
                 self.locate(models.published(name))
-            except (SpaceError, ArchitectureError) as error:
-                where = self.document.where("contains", i)
+            except SpaceError as error:
                 raise SpaceError(f"{where}: the space does not contain {name}: {error}.") from None
 
 
@@ -320,7 +334,7 @@ def _read_column(domain: Domain, column: Any) -> Any:
     """What a column's spellings stand for; a single value is read as such."""
     if not isinstance(column, np.ndarray):
         return domain.read(column)
-    if column.dtype.kind != "O":
+    if not domain.spelling or column.dtype.kind not in "OU":
         return column
     values, codes = np.unique(column.astype(str), return_inverse=True)
     plain = {str(value): domain.read(value) for value in set(column.tolist())}

@@ -82,7 +82,7 @@ class Store:
     def __init__(self, url: str, *, create: bool) -> None:
         self.url = _parsed(url)
         self._refuse_missing(create)
-        with _told(self.url):
+        with told(self.url):
             self.engine = _engine(self.url)
             if create:
                 _META.create_all(self.engine)
@@ -114,7 +114,7 @@ class Store:
 
     def study(self, name: str) -> dict[str, Any] | None:
         """What a study was made with, or None; raises StudyError if a newer version wrote it."""
-        with _told(self.url), self.engine.connect() as connection:
+        with told(self.url), self.engine.connect() as connection:
             row = connection.execute(sa.select(_studies).where(_studies.c.name == name)).one_or_none()
         if row is None:
             return None
@@ -127,18 +127,18 @@ class Store:
 
     def names(self) -> list[str]:
         """The names of all studies here."""
-        with _told(self.url), self.engine.connect() as connection:
+        with told(self.url), self.engine.connect() as connection:
             return list(connection.execute(sa.select(_studies.c.name).order_by(_studies.c.name)).scalars())
 
     def add_study(self, name: str, facts: dict[str, Any]) -> None:
         """Note a new study and what its numbers will depend on."""
         row = {"name": name, "schema": SCHEMA, "version": __version__, "facts": facts, "created": time.time()}
-        with _told(self.url), self.engine.begin() as connection:
+        with told(self.url), self.engine.begin() as connection:
             connection.execute(sa.insert(_studies).values(**row))
 
     def amend_study(self, name: str, facts: dict[str, Any]) -> None:
         """Replace what is known of a study."""
-        with _told(self.url), self.engine.begin() as connection:
+        with told(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_studies).where(_studies.c.name == name).values(facts=facts))
 
     # ---- candidates
@@ -149,7 +149,7 @@ class Store:
 
         number = machine_id(machine) if machine else None
         now = time.time()
-        with _told(self.url), self.engine.begin() as connection:
+        with told(self.url), self.engine.begin() as connection:
             self._once(connection, _architectures, key=record.key, document=record.architecture)
             if machine:
                 self._once(connection, _machines, id=number, description=machine)
@@ -181,14 +181,14 @@ class Store:
     def evaluation(self, key: str, settings: str) -> Metrics | None:
         """What an architecture measured under these settings before, or None."""
         same = (_evaluations.c.key == key, _evaluations.c.settings == settings)
-        with _told(self.url), self.engine.connect() as connection:
+        with told(self.url), self.engine.connect() as connection:
             metrics = connection.execute(sa.select(_evaluations.c.metrics).where(*same)).scalar_one_or_none()
         return dict(metrics) if metrics is not None else None
 
     def count(self, study: str) -> int:
         """How many candidates of a study are finished."""
         query = sa.select(sa.func.count()).select_from(_records).where(_records.c.study == study)
-        with _told(self.url), self.engine.connect() as connection:
+        with told(self.url), self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
     def records(self, study: str) -> list[Record]:
@@ -199,14 +199,14 @@ class Store:
             .where(_records.c.study == study)
             .order_by(_records.c.number)
         )
-        with _told(self.url), self.engine.connect() as connection:
+        with told(self.url), self.engine.connect() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     def machines(self, study: str) -> list[dict[str, Any]]:
         """The machines that a study's candidates were measured on."""
         used = sa.select(_records.c.machine).where(_records.c.study == study)
         query = sa.select(_machines.c.description).where(_machines.c.id.in_(used)).order_by(_machines.c.id)
-        with _told(self.url), self.engine.connect() as connection:
+        with told(self.url), self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
 
@@ -249,7 +249,7 @@ def tune(engine: Engine) -> None:
 
 
 @contextmanager
-def _told(url: URL) -> Iterator[None]:
+def told(url: URL) -> Iterator[None]:
     """Database trouble as one sentence."""
     shown = url.render_as_string(hide_password=True)
     try:

@@ -12,7 +12,8 @@ import logging
 import math
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
@@ -29,14 +30,14 @@ from mvsearch.plan import Plan
 from mvsearch.reading import Reader, open_study
 from mvsearch.record import Failed, Metrics, Record, Refused
 from mvsearch.samplers._legal import Legal, distributions
-from mvsearch.store import Store, tune
+from mvsearch.store import Store, told, tune
 from mvsearch.worker import Worker
 
 Evaluate = Callable[[Architecture], Metrics]
 
 _GIVE_UP_AFTER = 5  # failures before anything succeeded: it is not the candidates
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 _LOG = logging.getLogger(__name__)
 
@@ -55,12 +56,12 @@ class Study(Reader):
     @classmethod
     def join(cls, plan: Plan) -> Self:
         """Open the plan's study, made if there is none; raises StudyError if it was made for something else."""
+        store = Store(plan.url, create=True)
         try:
             plan.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise EnvironmentFault(f"{plan.folder}: the folder cannot be made ({error.strerror}).") from None
-        store = Store(plan.url, create=True)
-        with FileLock(plan.folder / "claim.lock"):
+        with FileLock(plan.folder / "claim.lock"), _told(store):
             found = store.study(plan.name)
             if found is not None:
                 _refuse_other(plan, found)
@@ -109,7 +110,7 @@ class Study(Reader):
                     raise StudyError(f"study {self.name!r}: nothing but failures so far, the last: {record.reason}")
 
     def _claim(self, total: int) -> Trial | None:
-        with self._lock:
+        with self._lock, _told(self.store):
             self._give_back()
             if self.count() + len(self._running()) >= total:
                 return None
@@ -177,12 +178,23 @@ class Study(Reader):
 
     def _finish(self, trial: Trial, record: Record) -> None:
         self.store.save(self.name, record, settings=self.plan.settings_key, machine=machine.describe())
-        self._tell(trial, record)
+        with _told(self.store):
+            self._tell(trial, record)
 
     def _tell(self, trial: Trial | int, record: Record) -> None:
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
         values = [record.metrics[name] for name in self.plan.search.objectives] if record.state == "complete" else None
         self.inner.tell(trial, values=values, state=states[record.state])
+
+
+@contextmanager
+def _told(store: Store) -> Iterator[None]:
+    """Trouble that Optuna has with the database, told as ours is."""
+    with told(store.url):
+        try:
+            yield
+        except optuna.exceptions.StorageInternalError as error:
+            raise (error.__cause__ or error) from None
 
 
 def _optuna_study(plan: Plan) -> optuna.Study:

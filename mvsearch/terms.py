@@ -18,7 +18,7 @@ from mvsearch import plugins
 from mvsearch.architecture import row_class
 from mvsearch.blocks import Domain
 from mvsearch.errors import SpaceError
-from mvsearch.expression import Expression
+from mvsearch.expression import LARGEST, Expression
 from mvsearch.yamlfile import Document, Place
 
 
@@ -33,9 +33,11 @@ class Choice:
     @cached_property
     def array(self) -> NDArray[Any]:
         """The values, to be indexed by codes."""
-        mixed = len({isinstance(v, str) for v in self.values}) > 1
+        mixed = len({isinstance(v, str) for v in self.values}) > 1  # NumPy would turn the numbers into words
         return np.array(self.values, dtype=object if mixed else None)
 
+
+_LONGEST_CHAIN = 20
 
 Term = Choice | Expression | Any
 """What a name stands for: an open value, an expression of other names, or a constant."""
@@ -63,32 +65,35 @@ def read_terms(document: Document) -> dict[str, Term]:
     for name in raw_vars:
         if not name.isidentifier():
             raise SpaceError(f"{document.where('vars', name)}: {name!r} is no name; use letters, digits and _.")
-    terms = _defaults(document)
-    known = {*terms, *raw_vars, *(f"{row['name']}.{key}" for row in rows for key in row)}
+    fields = _fields(document)
+    terms = {name: default for name, (_, _, default) in fields.items() if default is not None}
+    written = {name: place for name, (place, _, _) in fields.items() if place[-1] in rows[place[1]]}
+    places: dict[str, Place] = {**{name: ("vars", name) for name in raw_vars}, **written}
+    known = {*terms, *places}
     for name, value in raw_vars.items():
-        terms[name] = _term(document, ("vars", name), value, known)
-    for i, row in enumerate(rows):
-        for key, domain in row_class(document, i).domains().items():
-            if key in row:
-                terms[f"{row['name']}.{key}"] = _term(document, ("blocks", i, key), row[key], known, domain)
-    _refuse_circles(document, terms)
+        terms[name] = _term(document, places[name], value, known)
+    for name, place in written.items():
+        terms[name] = _term(document, place, rows[place[1]][place[-1]], known, fields[name][1])
+    _refuse_circles(document, terms, places)
     return terms
 
 
-def _defaults(document: Document) -> dict[str, Term]:
-    rows = document.data["blocks"]
-    classes = [row_class(document, i) for i in range(len(rows))]
-    if len({row["name"] for row in rows}) < len(rows):
-        raise SpaceError(f"{document.where('blocks')}: two rows have one name; rename one.")
-    values = {
-        f"{row['name']}.{key}": getattr(cls, key, None)
-        for row, cls in zip(rows, classes, strict=True)
-        for key in cls.domains()
-    }
-    return {name: value for name, value in values.items() if value is not None}
+def _fields(document: Document) -> dict[str, tuple[Place, Domain, Any]]:
+    """Every field that some row has, written or not: its place, the values it takes, its default."""
+    fields: dict[str, tuple[Place, Domain, Any]] = {}
+    for i, row in enumerate(document.data["blocks"]):
+        cls = row_class(document, i)
+        if f"{row['name']}.out" in fields:
+            where = document.where("blocks", i, "name")
+            raise SpaceError(f"{where}: {row['name']!r} names two rows; rename one.")
+        for key, domain in cls.domains().items():
+            fields[f"{row['name']}.{key}"] = (("blocks", i, key), domain, getattr(cls, key, None))
+    return fields
 
 
 def _term(document: Document, place: Place, value: Any, known: set[str], domain: Domain | None = None) -> Term:
+    if value is None:
+        raise SpaceError(f"{document.where(*place)}: found nothing; give it a value, or take the line out.")
     if isinstance(value, dict):
         return _choice(document, place, value)
     if not isinstance(value, str) or (domain is not None and _takes(domain, value)):
@@ -126,15 +131,15 @@ def read_conditions(document: Document, terms: dict[str, Term]) -> tuple[Express
 
 def _resolved(document: Document, place: Place, expression: Expression, known: set[str]) -> Expression:
     """The expression with each bare name in a row read as a field of the same row, or else as a var."""
-    row = document.data["blocks"][place[1]]["name"] if place[0] == "blocks" else None
+    row = f"{document.data['blocks'][place[1]]['name']}." if place[0] == "blocks" else ""
     meanings = {}
     for name in expression.names:
-        own = f"{row}.{name}"
+        own = row + name
         meanings[name] = own if own in known and name != place[-1] else name
         if meanings[name] not in known:
             hint = plugins.suggest(name, sorted(known))
             raise SpaceError(f"{document.where(*place)}: {name!r} is no name here; {hint}")
-    return expression.renamed(meanings)
+    return expression.placed(document.where(*place), meanings)
 
 
 def _choice(document: Document, place: Place, raw: dict[str, Any]) -> Choice:
@@ -143,9 +148,14 @@ def _choice(document: Document, place: Place, raw: dict[str, Any]) -> Choice:
         values = raw["choose"]
         if not isinstance(values, list) or not values or any(isinstance(v, list | dict) or v is None for v in values):
             raise SpaceError(f"{where}: found choose: {values!r}; use a list of one or more plain values.")
-        if len({(type(v), v) for v in values}) < len(values):
+        if len({(type(v) is bool, v) for v in values}) < len(values):
             raise SpaceError(f"{where}: {values} names a value twice; keep one.")
-        return Choice(name, tuple(values))
+        if any(isinstance(v, int | float) and not abs(v) <= LARGEST for v in values):
+            raise SpaceError(f"{where}: found choose: {values!r}; use numbers up to {LARGEST:,}.")
+        kinds = {type(v) for v in values}
+        if bool in kinds and kinds & {int, float}:
+            raise SpaceError(f"{where}: {values} mixes numbers with true and false; use one or the other.")
+        return Choice(name, tuple(map(float, values) if kinds == {int, float} else values))
     if list(raw) == ["range"]:
         return _range(where, name, raw["range"])
     raise SpaceError(f"{where}: found {raw!r}; an open value is {{choose: [a, b]}} or {{range: [low, high, step]}}.")
@@ -155,6 +165,8 @@ def _range(where: str, name: str, raw: Any) -> Choice:
     if not isinstance(raw, list) or len(raw) not in (2, 3) or any(type(v) is not int for v in raw):
         raise SpaceError(f"{where}: found range: {raw!r}; use whole numbers [low, high, step].")
     low, high, step = (*raw, 1)[:3]
+    if max(map(abs, raw)) > LARGEST:
+        raise SpaceError(f"{where}: found range: {raw!r}; use numbers up to {LARGEST:,}.")
     if step < 1:
         raise SpaceError(f"{where}: a step of {step} leads nowhere; use 1 or more.")
     if high < low:
@@ -167,18 +179,18 @@ def _range(where: str, name: str, raw: Any) -> Choice:
     return Choice(name, tuple(range(low, high + 1, step)), step)
 
 
-def _refuse_circles(document: Document, terms: dict[str, Term]) -> None:
+def _refuse_circles(document: Document, terms: dict[str, Term], places: dict[str, Place]) -> None:
     done: set[str] = set()
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
             loop = " → ".join((*path[path.index(name) :], name))
-            raise SpaceError(f"{document.file or 'space'}: {loop} goes in a circle; give one of them a value.")
-        term = terms.get(name)
-        if term is None:
-            raise SpaceError(
-                f"{document.file or 'space'}: {path[-1]} uses {name}, which the file leaves out; write it."
-            )
+            where = document.where(*places[name])
+            raise SpaceError(f"{where}: {loop} goes in a circle; give one of them a value.")
+        if len(path) > _LONGEST_CHAIN:
+            where = document.where(*places[path[0]])
+            raise SpaceError(f"{where}: follows from more than {_LONGEST_CHAIN} names, one from the other; use fewer.")
+        term = terms[name]
         if name not in done and isinstance(term, Expression):
             for other in term.names:
                 visit(other, (*path, name))

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
 from mvsearch.errors import YamlError
@@ -66,16 +66,21 @@ def read(path: Path) -> Document:
 def parse(text: str, file: str | None = None) -> Document:
     """The mapping in a YAML text."""
     yaml = YAML(typ="safe", pure=True)
+    reader = _Reader(yaml, file)
     try:
         root = yaml.compose(io.StringIO(text))
-    except (YAMLError, MarkedYAMLError) as error:
+        data = None if root is None else reader.value(root, ())
+    except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{file}:{mark.line + 1}" if mark else file
-        raise YamlError(f"{place}: not valid YAML ({getattr(error, 'problem', None) or error}).") from None
+        said = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise YamlError(f"{place}: not valid YAML ({said}); see the examples in spaces/.") from None
+    except RecursionError:
+        raise YamlError(f"{file}: nested too deeply; a space is flatter than that.") from None
+    except (ValueError, OverflowError) as error:  # a number or an escape that YAML's grammar lets through
+        raise YamlError(f"{file}: not valid YAML ({error}); see the examples in spaces/.") from None
     if root is None:
         raise YamlError(f"{file}: the file is empty; it needs at least `blocks:`.")
-    reader = _Reader(yaml, file)
-    data = reader.value(root, ())
     if not isinstance(data, dict):
         raise YamlError(f"{file}:1: found a {type(data).__name__}; a file is a mapping with at least `blocks:`.")
     return Document(data, file, reader.lines)
@@ -99,7 +104,7 @@ class _Reader:
             raise YamlError(f"{self.file}:{line}: more than {_MOST_VALUES} values; a space is smaller than that.")
         self.lines.setdefault(place, line)
         if isinstance(node, ScalarNode):
-            return self.yaml.constructor.construct_object(node)
+            return self._scalar(node, line)
         self._open.append(id(node))
         made: Any
         if isinstance(node, MappingNode):
@@ -109,11 +114,18 @@ class _Reader:
         self._open.pop()
         return made
 
+    def _scalar(self, node: ScalarNode, line: int) -> Any:
+        try:
+            return self.yaml.constructor.construct_object(node)
+        except (YAMLError, ValueError, KeyError, OverflowError):
+            kind = str(node.tag).rpartition(":")[2]
+            raise YamlError(f"{self.file}:{line}: {node.value!r} cannot be read as {kind}; take the tag out.") from None
+
     def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
         made: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
-            if not isinstance(key, str) or key == "<<":
+            if not isinstance(key, str) or key == "<<" or not key.isprintable():
                 raise YamlError(f"{self.file}:{line}: a key must be a plain word.")
             if key in made:
                 raise YamlError(f"{self.file}:{line}: {key!r} stands here twice; keep one.")

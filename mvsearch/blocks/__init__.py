@@ -10,6 +10,13 @@ from typing import Any, ClassVar, Self
 
 from mvsearch.cost import Cost, Num, Shape
 
+MOST_LAYERS = 1000
+"""In one row: more is a slip of the keyboard, and would fill the memory before it could be refused."""
+
+
+def _same(value: Any) -> Any:
+    return value
+
 
 @dataclass(frozen=True)
 class Domain:
@@ -18,13 +25,15 @@ class Domain:
     says: str
     holds: Callable[[Any], bool]
     spelling: dict[str, int] = field(default_factory=dict)
+    kind: Callable[[Any], Any] = _same
 
     def read(self, value: Any) -> Any:
         """The value that a file's spelling stands for; raises ValueError, saying what would do."""
-        value = self.spelling.get(value, value) if isinstance(value, str) else value
-        if not self.holds(value):
+        if isinstance(value, str) and value in self.spelling:
+            return self.spelling[value]
+        if not self.holds(value) or value in self.spelling.values():
             raise ValueError(f"use {self.says}")
-        return value
+        return self.kind(value)
 
     def write(self, value: Any) -> Any:
         """The spelling of a value."""
@@ -32,9 +41,10 @@ class Domain:
         return words.get(value, value)
 
 
-def integer(low: int = 1, **default: Any) -> Any:
-    """A field that takes whole numbers from `low`."""
-    domain = Domain(f"a whole number from {low}", lambda v: type(v) is int and v >= low)
+def integer(low: int = 1, high: int | None = None, **default: Any) -> Any:
+    """A field that takes whole numbers from `low`, to `high` if that is given."""
+    says = f"a whole number from {low}" + (f" to {high:,}" if high else "")
+    domain = Domain(says, lambda v: type(v) is int and low <= v and (high is None or v <= high))
     return field(metadata={"domain": domain}, **default)
 
 
@@ -46,7 +56,7 @@ def odd(**default: Any) -> Any:
 
 def fraction(**default: Any) -> Any:
     """A field that takes numbers from 0 up to, not including, 1."""
-    domain = Domain("a number from 0 to below 1", lambda v: type(v) in (int, float) and 0 <= v < 1)
+    domain = Domain("a number from 0 to below 1", lambda v: type(v) in (int, float) and 0 <= v < 1, kind=float)
     return field(metadata={"domain": domain}, **default)
 
 
@@ -74,7 +84,7 @@ class Block:
     name: str
     out: int = integer()
     stride: int = one_of(1, 2, default=1)
-    repeat: int = integer(default=1)
+    repeat: int = integer(high=MOST_LAYERS, default=1)
 
     rules: ClassVar[tuple[Rule, ...]] = ()
     unused_when: ClassVar[dict[str, tuple[str, Any]]] = {}

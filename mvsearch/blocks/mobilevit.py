@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mvsearch import cost
-from mvsearch.blocks import Block, Rule, fraction, integer, one_of
+from mvsearch.blocks import MOST_LAYERS, Block, Rule, fraction, integer, one_of
 from mvsearch.cost import Cost, Num, Shape
 
 
@@ -20,7 +20,7 @@ class Row(Block):
     """v3 by default; v1 is `local: dense, fusion: 3, concat: input, add_input: false`."""
 
     dim: int = integer()
-    depth: int = integer()
+    depth: int = integer(high=MOST_LAYERS)
     ffn: int = integer(default=None)
     heads: int = integer(default=4)
     patch: int = integer(default=2)

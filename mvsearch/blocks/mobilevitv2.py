@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mvsearch import cost
-from mvsearch.blocks import Block, Rule, integer, one_of
+from mvsearch.blocks import MOST_LAYERS, Block, Rule, integer, one_of
 from mvsearch.blocks.mobilevit import Row as MobileViTRow
 from mvsearch.cost import Cost, Num, Shape
 
@@ -20,7 +20,7 @@ class Row(Block):
     """v3 by default; v2 is `fusion: none, add_input: false`. A size that no patch divides grows to one it does."""
 
     dim: int = integer()
-    depth: int = integer()
+    depth: int = integer(high=MOST_LAYERS)
     ffn: int = integer(default=None)
     patch: int = integer(default=2)
     fusion: int = one_of(1, 0, spelling={"none": 0}, default=1)
@@ -30,7 +30,7 @@ class Row(Block):
 
     def __post_init__(self) -> None:
         if self.ffn is None:
-            object.__setattr__(self, "ffn", 2 * self.dim // 16 * 16)
+            object.__setattr__(self, "ffn", 2 * self.dim // 16 * 16 + 16 * (self.dim < 8))  # but not to 0
 
     def output(self, x: Shape, stride: Num) -> Shape:
         """The input's shape, grown to a multiple of the patch."""

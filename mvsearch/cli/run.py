@@ -61,12 +61,13 @@ def _prepare(plan: "Plan") -> None:
 
     if plan.wants("latency_ms"):
         latency_device(plan)
+    Study.join(plan)
     if plan.wants("top1", "loss"):
-        with Progress(console=console(stderr=True), transient=True) as progress:
+        screen = console(stderr=True)
+        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
             data = load_data(plan, progress)
         if data.skipped:
             click.echo(f"{data.name}: {data.skipped} broken images were passed over.", err=True)
-    Study.join(plan)
 
 
 def _search(plan: "Plan") -> None:

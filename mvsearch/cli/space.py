@@ -58,6 +58,8 @@ def _facts(plan: "Plan", seed: int) -> dict[str, Any]:
 
 
 def _show(facts: dict[str, Any]) -> None:
+    from rich.text import Text
+
     from mvsearch.report.units import pretty
 
     screen = console()
@@ -67,11 +69,11 @@ def _show(facts: dict[str, Any]) -> None:
     opened.columns[2].justify, opened.columns[2].no_wrap = "left", False
     for choice in facts["choices"]:
         values = choice["values"]
-        shown = ", ".join(map(str, values)) if len(values) <= 8 else f"{values[0]}, {values[1]} ... {values[-1]}"
-        opened.add_row(choice["name"], str(len(values)), shown)
+        shown = ", ".join(map(_shown, values)) if len(values) <= 8 else f"{values[0]}, {values[1]} ... {values[-1]}"
+        opened.add_row(choice["name"], str(len(values)), Text(shown))
     screen.print(opened)
     for line in facts["conditions"]:
-        screen.print(f"where {line}", style="dim")
+        screen.print(Text(f"where {line}", style="dim"))
     costs = table("cost", "min", "10 %", "median", "90 %", "max")
     for name, spread in facts["costs"].items():
         costs.add_row(name, *(pretty(name, spread[part]) for part in ("min", "p10", "median", "p90", "max")))
@@ -81,3 +83,7 @@ def _show(facts: dict[str, Any]) -> None:
         share = 100 * facts["within_limits"]
         screen.print(f"{share:.1f} % keep to {limits} (of {facts['sampled']:,} samples).")
     screen.print(f"contains {', '.join(facts['contains']) or 'no published model'}")
+
+
+def _shown(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -7,13 +7,16 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.errors import MvsearchError, StudyError
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader
 from mvsearch.record import Record
 from mvsearch.worker import clear_errors, statuses
+
+if TYPE_CHECKING:
+    from mvsearch.study import Study
 
 Watch = Callable[[list[Record], list[dict[str, Any]]], None]
 
@@ -112,9 +115,17 @@ def work(plan: Plan, index: int, parent: int) -> None:
         study.run(evaluator, tell=lambda _: watched())
     except KeyboardInterrupt:
         sys.exit(130)
-    except MvsearchError as error:
-        study.worker.report(error=str(error))
+    except (MvsearchError, OSError) as error:
+        _leave_word(study, error)
         sys.exit(1)
+
+
+def _leave_word(study: "Study", error: Exception) -> None:
+    """Say why a worker ends: to its parent, or to the terminal if there is no space even for that."""
+    try:
+        study.worker.report(error=str(error))
+    except OSError:
+        print(f"mvsearch: {error}", file=sys.stderr)
 
 
 def _device(plan: Plan, index: int) -> str:

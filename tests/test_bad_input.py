@@ -1,0 +1,384 @@
+"""What a user can get wrong, through the command itself: one sentence, exit code 1, nothing half written."""
+
+import os
+import resource
+import shutil
+import sqlite3
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mvsearch.cli.main import main
+from mvsearch.plan import Plan
+from mvsearch.study import Study
+
+QUICK = (Path(__file__).parent.parent / "spaces" / "quick.yaml").read_text()
+CHEAP = ("-o", "params", "-o", "macs")
+
+
+def cases(table: dict[str, tuple]) -> list:
+    """A table's lines as parameters, known by their names."""
+    return [pytest.param(*line, id=name) for name, line in table.items()]
+
+
+@dataclass(frozen=True)
+class Said:
+    """What became of a command."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def mvsearch(tmp_path, monkeypatch, capsys) -> Callable[..., Said]:
+    """The command, in a folder of its own that holds `quick.yaml`."""
+    monkeypatch.chdir(tmp_path)
+    Path("quick.yaml").write_text(QUICK)
+
+    def run(*args: str) -> Said:
+        monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code
+        return Said(code, *capsys.readouterr())
+
+    return run
+
+
+def everything() -> dict[str, bytes | None]:
+    """Every file and folder here, with what it holds."""
+    return {str(path): path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
+
+
+def refused(mvsearch: Callable[..., Said], *args: str) -> str:
+    """The sentence; and nothing was printed or written beside it."""
+    before = everything()
+    said = mvsearch(*args)
+
+    assert said.code == 1, said
+    assert said.out == ""
+    assert_one_sentence(said.err)
+    assert everything() == before
+    return said.err
+
+
+def assert_one_sentence(err: str) -> None:
+    assert err.startswith("mvsearch: "), err
+    assert len(err.splitlines()) == 1, err
+    assert err.rstrip().endswith((".", "?")), err
+    assert "Traceback" not in err
+
+
+# ---- files
+
+FILES = {
+    "an empty file": ("", "bad.yaml: the file is empty; it needs at least `blocks:`."),
+    "a file of comments": ("# nothing\n", "bad.yaml: the file is empty"),
+    "a word": ("MobileViT\n", "bad.yaml:1: found a str; a file is a mapping with at least `blocks:`."),
+    "no blocks": ("name: x\n", "blocks: found no rows; `blocks:` is a list with one or more."),
+    "no rows": ("blocks: []\n", "bad.yaml:1: blocks: found no rows"),
+    "no YAML": ("blocks: [}\n", "bad.yaml:1: not valid YAML ("),
+    "code to be run": ("blocks: !!python/object/apply:os.system ['touch owned']\n", "bad.yaml:1: the tag "),
+    "an object": ("blocks: !!python/object:pathlib.Path {}\n", "asks for more than a value; take it out."),
+    "a bomb": (
+        "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
+        + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9)),
+        "more than 100000 values; a space is smaller than that.",
+    ),
+    "a knot": ("a: &a [*a]\n", "bad.yaml:1: this value contains itself; write it out."),
+    "an abyss": ("blocks: " + "[" * 5000, "bad.yaml: nested too deeply"),
+    "a key twice": ("name: a\nname: b\n", "bad.yaml:2: 'name' stands here twice; keep one."),
+}
+
+
+@pytest.mark.parametrize(("text", "says"), cases(FILES))
+@pytest.mark.parametrize("command", [("space",), ("run", *CHEAP), ("profile",), ("export",)], ids=lambda c: c[0])
+def test_a_file_that_is_no_space_is_refused_by_every_command(mvsearch, command, text, says):
+    Path("bad.yaml").write_text(text)
+
+    assert says in refused(mvsearch, command[0], "bad.yaml", *command[1:])
+
+
+SLIPS = {
+    "an unknown block": ("block: mobilevit,", "block: mobilevitt,", "there is no block 'mobilevitt'; did you mean"),
+    "heads do not divide dim": ("dim: out, depth: 2", "dim: out + 2, depth: 2", "does not split over heads=4; use a"),
+    "a step of nought": ("[48, 80, 16]", "[48, 80, 0]", "quick.yaml:20: blocks.layer3.out: a step of 0 leads nowhere"),
+    "a condition nothing meets": (
+        "- layer3.out <= layer4.out",
+        "- layer5.out < layer4.out - 99 and layer3.out",
+        "meets",
+    ),
+    "contains what it does not": ("- mobilevitv3_xxs_l2", "- mobilevitv3_xs", "does not contain mobilevitv3_xs: layer"),
+    "contains what is no model": ("- mobilevitv3_xxs_l2", "- mobilevitv3_xxl", "there is no published model"),
+    "a misspelt key": ("search:", "serach:", "serach: no such key; did you mean 'search'?"),
+    "a misspelt field": (
+        "ffn: ratio*dim, dropout: drop}   #",
+        "fnn: ratio*dim}   #",
+        "no such field; did you mean 'ffn'?",
+    ),
+    "a misspelt setting": ("trials: 12", "trails: 12", "search.trails: no such setting; did you mean 'trials'?"),
+    "a misspelt proxy setting": ("steps: 60", "setps: 60", "proxy.setps: no such setting; did you mean 'steps'?"),
+    "an unknown proxy": ("name: train,", "name: trian,", "did you mean 'train'?"),
+    "a proxy that is a number": ("name: train,", "name: 5,", "5 is none of the proxies; choose one of: train."),
+    "a proxy that is a word": (
+        "proxy: {name: train, steps: 60, image_size: 32, held_out: 1000}",
+        "proxy: train",
+        "proxy:",
+    ),
+    "an unknown source": ("source: fashion_mnist", "source: fashion_minst", "did you mean 'fashion_mnist'?"),
+    "an unknown sampler": ("sampler: tpe", "sampler: tpo", "did you mean 'tpe'?"),
+    "an unknown objective": ("[top1, params, macs]", "[top_1, params, macs]", "did you mean 'top1'?"),
+    "an objective twice": ("[top1, params, macs]", "[params, params]", "name one or more, each once."),
+    "no objectives": ("[top1, params, macs]", "[]", "name one or more, each once."),
+    "objectives that are a word": ("[top1, params, macs]", "top1", "use a list of words."),
+    "no trials": ("trials: 12", "trials: 0", "use 1 or more"),
+    "half a trial": ("trials: 12", "trials: 1.5", "search.trials: found 1.5; use a value like 40."),
+    "a seed of words": ("seed: 0", "seed: lucky", "search.seed: found 'lucky'; use a value like 0."),
+    "limits nothing meets": (
+        "[params <= 1.4M]",
+        "[params <= 1k]",
+        "none of 20,000 sampled candidates keeps to params <= 1k",
+    ),
+    "limits that exclude each other": ("[params <= 1.4M]", "[params <= 1M, params >= 2M]", "keeps to params <= 1M and"),
+    "a limit that is none": ("[params <= 1.4M]", "[params < 1.4M]", "'params < 1.4M' is no limit; write e.g."),
+    "a limit of two points": ("[params <= 1.4M]", "[params <= 1.4.2M]", "is no limit; write e.g."),
+    "a limit on what is unknown": ("[params <= 1.4M]", "[parms <= 1.4M]", "did you mean 'params'?"),
+    "a name with a path": ("name: quick ", "name: ../quick ", "'../quick' cannot name a study"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "says"), cases(SLIPS))
+@pytest.mark.parametrize("command", [("space",), ("run", "--workers", "1")], ids=lambda c: c[0])
+def test_a_slip_in_a_space_is_told_by_check_and_by_run(mvsearch, command, old, new, says):
+    assert QUICK.count(old) >= 1
+    Path("quick.yaml").write_text(QUICK.replace(old, new, 1))
+
+    assert says in refused(mvsearch, command[0], "quick.yaml", *command[1:])
+
+
+def test_code_in_a_file_is_never_run(mvsearch):
+    for code in ("!!python/object/apply:os.system ['touch owned']", "\"__import__('os').system('touch owned')\""):
+        Path("quick.yaml").write_text(QUICK.replace("3*out//4", code))
+        refused(mvsearch, "space", "quick.yaml")
+
+    assert not Path("owned").exists()
+
+
+def test_an_architecture_may_not_name_itself_out_of_the_folder(mvsearch):
+    Path("evil.yaml").write_text("name: ../../evil\nblocks: [{name: a, block: conv, out: 8}]\n")
+
+    assert "name: found '../../evil'; use letters, digits" in refused(mvsearch, "export", "evil.yaml")
+
+
+# ---- arguments
+
+ARGUMENTS = {
+    "a name with a path": (("run", "quick.yaml", "--name", "../x"), "'../x' cannot name a study; use letters, digits"),
+    "an absolute name": (("run", "quick.yaml", "--name", "/tmp/x"), "'/tmp/x' cannot name a study"),
+    "a hidden name": (("run", "quick.yaml", "--name", ".x"), "'.x' cannot name a study"),
+    "a missing file": (
+        ("run", "nowhere.yaml"),
+        "nowhere.yaml: cannot be read (No such file or directory); give the path",
+    ),
+    "a folder": (("space", "."), ".: cannot be read (Is a directory); give the path of a YAML file."),
+    "an unknown objective": (("run", "quick.yaml", "-o", "parms"), "'parms' is no objective; did you mean 'params'?"),
+    "an objective twice": (("run", "quick.yaml", "-o", "params", "-o", "params"), "name one or more, each once."),
+    "an unknown sampler": (("run", "quick.yaml", "--sampler", "ngsa2"), "did you mean 'nsga2'?"),
+    "a limit that is none": (("run", "quick.yaml", "--limit", "small"), "'small' is no limit; write e.g."),
+    "a limit of two points": (("run", "quick.yaml", "--limit", "params <= 1.2.3"), "is no limit; write e.g."),
+    "a limit of a point": (("run", "quick.yaml", "--limit", "params <= ."), "is no limit; write e.g."),
+    "a limit nothing meets": (
+        ("run", "quick.yaml", "--limit", "macs <= 1k"),
+        "keeps to macs <= 1k; their macs run from",
+    ),
+    "no study": (("front", "nowhere"), "there is no study 'nowhere' here; `mvsearch run SPACE` makes one."),
+    "a study outside": (("front", "../x"), "there is no study '../x' here"),
+    "a trial of no study": (("profile", "nowhere:3"), "there is no study 'nowhere' here"),
+    "no architecture": (("profile", "mobilevitv3_xxss"), "'mobilevitv3_xxss' names no architecture"),
+    "no format": (("export", "mobilevitv3_xxs", "--to", "tensorflow"), "'tensorflow' is none of the exporters"),
+    "no source": (("data", "get", "imagenette"), "imagenette"),
+}
+
+
+@pytest.mark.parametrize(("args", "says"), cases(ARGUMENTS))
+def test_an_argument_that_will_not_do_is_told_what_would(mvsearch, args, says):
+    assert says in refused(mvsearch, *args)
+
+
+@pytest.mark.parametrize(
+    "args", [("run", "quick.yaml", "--trials", "0"), ("run",), ("rnu", "quick.yaml"), ("space", "quick.yaml", "--jsn")]
+)
+def test_a_slip_in_usage_is_clicks_and_exit_code_2(mvsearch, args):
+    before = everything()
+    said = mvsearch(*args)
+
+    assert said.code == 2
+    assert "Traceback" not in said.err
+    assert everything() == before
+
+
+STORAGES = {
+    "no URL": ("not a url", "'not a url' is no database URL; write e.g. sqlite:///studies/v3/study.db."),
+    "an unknown kind": ("sqlight:///x.db", "no such kind of database; did you mean 'sqlite'?"),
+    "a kind without its driver": ("mssql+nodriver://localhost/x", "mssql+nodriver"),
+    "a folder that cannot be made": ("sqlite:////proc/nowhere/x.db", "/proc/nowhere: the folder cannot be made ("),
+    "a folder": ("sqlite:////", "cannot be"),
+    "what is no database": ("sqlite:///quick.yaml", "this is no database that can be read ("),
+}
+
+
+@pytest.mark.parametrize(("url", "says"), cases(STORAGES))
+def test_a_storage_that_cannot_be_opened_is_told_and_leaves_no_study(mvsearch, url, says):
+    assert says in refused(mvsearch, "run", "quick.yaml", *CHEAP, "--storage", url)
+
+
+@pytest.mark.parametrize(("url", "says"), cases(STORAGES))
+def test_a_storage_that_cannot_be_opened_cannot_be_read_either(mvsearch, url, says):
+    refused(mvsearch, "front", "quick", "--storage", url)
+
+
+# ---- studies made otherwise
+
+
+@pytest.fixture
+def studied(mvsearch) -> Callable[..., Said]:
+    """The command, where the study `quick` has three candidates."""
+    Study.join(Plan.load("quick.yaml", objectives=("params", "macs"))).run(lambda arch: arch.metrics(), trials=3)
+    return mvsearch
+
+
+def test_a_study_written_by_another_version_is_neither_read_nor_joined(studied):
+    connection = sqlite3.connect("studies/quick/study.db")
+    connection.execute("UPDATE mvsearch_studies SET schema = 99, version = '9.9'")
+    connection.commit()
+    connection.close()
+
+    for args in (("run", "quick.yaml", *CHEAP), ("front", "quick"), ("profile", "quick:1"), ("export", "quick:1")):
+        said = studied(*args)
+        assert said.code == 1
+        assert_one_sentence(said.err)
+        assert "study 'quick' was written by mvsearch 9.9 (format 99)" in said.err
+        assert "install that version, or start anew with --name." in said.err
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "objectives", "says"),
+    [
+        ("[48, 80, 16]", "[64, 80, 16]", CHEAP, "was made from a space with other choices; give this one a name"),
+        ("image_size: 256", "image_size: 256", ("-o", "params"), "was made for params, macs, not params; give this"),
+    ],
+)
+def test_a_study_made_for_something_else_is_not_joined(studied, old, new, objectives, says):
+    Path("quick.yaml").write_text(QUICK.replace(old, new))
+    said = studied("run", "quick.yaml", *objectives)
+
+    assert said.code == 1
+    assert_one_sentence(said.err)
+    assert says in said.err
+
+
+def test_a_study_made_under_other_settings_is_not_joined_and_the_setting_is_named(mvsearch):
+    timed = ("-o", "latency_ms", "-o", "params")
+    Study.join(Plan.load("quick.yaml", objectives=("latency_ms", "params")))
+    Path("quick.yaml").write_text(QUICK + "latency: {repeats: 51}\n")
+    said = mvsearch("run", "quick.yaml", *timed)
+
+    assert said.code == 1
+    assert_one_sentence(said.err)
+    assert "under other settings (latency.repeats: 50 there, 51 here)" in said.err
+
+
+def test_a_trial_that_is_not_there_is_told(studied):
+    assert "study 'quick' has no finished trial 77" in studied("profile", "quick:77").err
+
+
+def test_a_damaged_database_is_told_in_a_sentence(studied):
+    for path in Path("studies/quick").glob("study.db*"):
+        path.unlink()
+    Path("studies/quick/study.db").write_bytes(b"SQLite format 3\x00" + b"rubbish" * 1000)
+
+    for args in (("front", "quick"), ("run", "quick.yaml", *CHEAP)):
+        said = studied(*args)
+        assert said.code == 1
+        assert_one_sentence(said.err)
+        assert "database" in said.err
+
+
+def test_a_database_of_something_else_is_no_study(mvsearch):
+    Path("studies/quick").mkdir(parents=True)
+    connection = sqlite3.connect("studies/quick/study.db")
+    connection.execute("CREATE TABLE cats (name TEXT)")
+    connection.commit()
+    connection.close()
+
+    said = mvsearch("front", "quick")
+    assert said.code == 1
+    assert_one_sentence(said.err)
+    assert "holds no studies of mvsearch" in said.err
+
+
+def test_a_place_that_may_not_be_written_is_told(mvsearch):
+    Path("studies").write_text("a file where a folder should be")
+
+    assert "studies/quick: the folder cannot be made (Not a directory)" in refused(
+        mvsearch, "run", "quick.yaml", *CHEAP
+    )
+
+
+# ---- no space left
+
+
+def limited(folder: Path, limit: int, *args: str) -> subprocess.CompletedProcess:
+    """The command in a process whose files may not grow beyond a limit, as on a disk that fills up."""
+    code = "from mvsearch.cli.main import main; main()"
+
+    def starve() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    command = [sys.executable, "-c", code, *args]
+    return subprocess.run(command, cwd=folder, preexec_fn=starve, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("limit", [0, 30_000, 100_000, 250_000, 300_000, 400_000])
+def test_a_disk_that_fills_up_ends_the_study_in_a_sentence_and_space_lets_it_go_on(tmp_path, monkeypatch, limit):
+    (tmp_path / "quick.yaml").write_text(QUICK)
+    done = limited(tmp_path, limit, "run", "quick.yaml", *CHEAP, "--workers", "1", "--trials", "40")
+
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert_one_sentence(done.stderr.splitlines()[-1])
+
+    monkeypatch.chdir(tmp_path)
+    plan = Plan.load("quick.yaml", objectives=("params", "macs"))
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=3)
+    assert Study.read(plan).count() >= 3
+
+
+def test_a_tiny_disk_is_told_to_be_full(tmp_path, monkeypatch, mvsearch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)]
+    if (
+        os.geteuid() != 0
+        or not shutil.which("mount")
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
+        pytest.skip("no file system may be mounted here")
+    try:
+        monkeypatch.chdir(disk)
+        Path("quick.yaml").write_text(QUICK)
+        said = mvsearch("run", "quick.yaml", *CHEAP, "--workers", "1", "--trials", "3")
+    finally:
+        monkeypatch.chdir(tmp_path)
+        subprocess.run(["umount", "-l", str(disk)], check=False)
+
+    assert said.code == 1
+    assert_one_sentence(said.err)
+    assert "full" in said.err
