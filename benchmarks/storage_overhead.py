@@ -1,7 +1,7 @@
 """What a trial costs in bookkeeping: Optuna on SQLite as it comes, against a study of ours; nothing is evaluated.
 
-Both sides are interleaved in one run and propose at random over the choices of spaces/v3.yaml. Prints milliseconds of CPU
-and of wall clock a trial, and their ratios.
+Both sides are interleaved in one run and propose at random over the choices of spaces/v3.yaml. Prints milliseconds of
+CPU and of wall clock a trial.
 
     python benchmarks/storage_overhead.py --trials 60 --rounds 3
 """
