@@ -4,6 +4,7 @@ Each folder's `__init__` says what a file of its kind must define. Files whose n
 """
 
 from difflib import get_close_matches
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +14,7 @@ from mvsearch.errors import MvsearchError
 _FEW = 12
 
 
+@cache
 def names(kind: str) -> tuple[str, ...]:
     """The names of every file of a kind, e.g. `names("blocks")`, without importing any of them."""
     folder = Path(__file__).parent / kind

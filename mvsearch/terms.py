@@ -30,6 +30,11 @@ class Choice:
     values: tuple[Any, ...]
     step: int | None = None
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the values are numbers, so that one lies between two others."""
+        return all(type(v) in (int, float) for v in self.values)
+
     @cached_property
     def array(self) -> NDArray[Any]:
         """The values, to be indexed by codes."""

@@ -119,7 +119,7 @@ def test_an_objective_that_is_no_number_fails_the_candidate(tmp_path):
 
 
 def test_the_same_seed_and_one_worker_give_the_same_candidates_even_if_interrupted(tmp_path):
-    for sampler in ("random", "tpe", "nsga2"):
+    for sampler in ("random", "tpe", "nsga2", "surrogate"):
         whole = toy_plan(tmp_path / f"whole-{sampler}", sampler=sampler, seed=3)
         parts = toy_plan(tmp_path / f"parts-{sampler}", sampler=sampler, seed=3)
         Study.join(whole).run(arithmetic, trials=25)
