@@ -75,6 +75,10 @@ class Architecture:
     def parse(cls, document: Document) -> Self:
         """The architecture in a document, every value checked."""
         data = document.data
+        if "vars" in data or "where" in data or "contains" in data:
+            raise ArchitectureError(
+                f"{document.file}: is a search space; `mvsearch space` reads it, STUDY:NUMBER names one network."
+            )
         _known_keys(document, (), data, KEYS)
         rows = data.get("blocks")
         if not isinstance(rows, list) or not rows:

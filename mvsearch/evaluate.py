@@ -51,9 +51,14 @@ class Evaluator:
         from mvsearch.nn import build
 
         backend = plugins.load("latency", self.plan.latency.backend)
-        options = _taken(backend.measure, asdict(self.plan.latency))
-        latency: Latency = backend.measure(build(arch, seed=0), **options)
-        return latency.metrics()
+        options = _taken(backend.measure, self.plan.settings()["latency"])
+        model = build(arch, seed=0)
+        latency: Latency = backend.measure(model, **options)
+        metrics = latency.metrics()
+        if batch := self.plan.latency.throughput_batch:
+            many: Latency = backend.measure(model, **{**options, "batch": batch})
+            metrics |= {"throughput_images_s": many.images_s, "throughput_batch": batch}
+        return metrics
 
     def _proxy(self, arch: Architecture, data: DataSet) -> Metrics:
         """The score, averaged over the plan's seeds; with two or more, `top1_std` says how far it scatters."""
@@ -82,12 +87,17 @@ def latency_device(plan: Plan) -> str:
     """
     backend = plugins.load("latency", plan.latency.backend)
     settings = asdict(plan.latency)
-    known = _taken(backend.measure, settings)
-    for name in settings.keys() - known.keys() - {"backend"}:
-        if settings[name] != getattr(LatencySettings, name):
-            raise PlanError(f"latency: {plan.latency.backend} has no setting {name!r}; take it out.")
+    own = {"backend", "image_size", "throughput_batch"}
+    accepted(backend, {n: v for n, v in settings.items() if n not in own and v != getattr(LatencySettings, n)})
     device: str = backend.device(**_taken(backend.device, settings))
     return device
+
+
+def accepted(backend: Any, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings, if the latency backend takes them all; else raises PlanError, naming the first that it does not."""
+    for name in settings.keys() - _taken(backend.measure, settings).keys():
+        raise PlanError(f"latency: {backend.__name__.rpartition('.')[2]} has no setting {name!r}; take it out.")
+    return settings
 
 
 def _taken(function: Callable[..., Any], settings: dict[str, Any]) -> dict[str, Any]:

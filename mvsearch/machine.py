@@ -7,8 +7,7 @@ they take turns, through two lock files in the temporary folder:
     alone()           nobody else: timing            room: held shared, or exclusively
 
 Who wants to be alone waits in the open door until the room is empty. Nobody else gets in meanwhile, so it is not put
-off for ever by trainings that keep coming; they lose the time that the last of them still takes. Hold a shared turn
-for an epoch rather than for a run, and nobody waits long.
+off for ever by trainings that keep coming; they lose the time that the last of them still takes.
 
 The operating system frees the locks of a process that dies, however it dies. They hold among the processes of one
 user that share a temporary folder: containers and other users are not seen. Windows has no shared file locks: there,

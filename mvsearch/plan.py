@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mvsearch import plugins
 from mvsearch.cost import Cost
 from mvsearch.errors import PlanError
+from mvsearch.limits import Limit
 from mvsearch.pareto import Objective
 from mvsearch.record import Metrics, Refused
 from mvsearch.space import Codes, SearchSpace
@@ -23,32 +24,6 @@ from mvsearch.yamlfile import Document
 
 PRICED = ("params", "macs", "macs_paper")
 """What the closed form gives: known before a network is built."""
-
-_UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
-_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kKMG]?)\s*")
-
-
-@dataclass(frozen=True)
-class Limit:
-    """What a candidate must keep to, e.g. `params <= 6M`."""
-
-    name: str
-    at_most: bool
-    value: float
-    text: str
-
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Raises PlanError, saying what would do."""
-        found = _LIMIT.fullmatch(str(text))
-        if found is None:
-            raise PlanError(f"{text!r} is no limit; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
-        Objective.named(found[1])
-        return cls(found[1], found[2] == "<=", float(found[3]) * _UNITS[found[4]], str(text).strip())
-
-    def holds(self, value: Any) -> Any:
-        """Whether a value, or each of an array, keeps to the limit."""
-        return value <= self.value if self.at_most else value >= self.value
 
 
 @dataclass(frozen=True)
@@ -76,6 +51,8 @@ class Proxy:
 class LatencySettings:
     """`latency:` where and how time is taken. It is measured only if an objective or a limit asks for it.
 
+    `image_size` is the space's unless given. With a `throughput_batch` above 0, images a second at that batch are
+    measured as well.
     `precision` (fp32, tf32, fp16, bf16) and `graph` (a captured CUDA graph) are for the backends that have them.
     """
 
@@ -83,7 +60,8 @@ class LatencySettings:
     batch: int = 1
     repeats: int = 50
     threads: int = 1
-    image_size: int = 256
+    image_size: int | None = None
+    throughput_batch: int = 0
     precision: str = "fp32"
     graph: bool = False
 
@@ -123,6 +101,8 @@ class Plan:
         document = space.document
         search = _section(document, "search", Search)
         search = replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
+        if space.choices and space.size_is_exact:
+            search = replace(search, trials=min(search.trials, space.size))  # then all of it is known
         plan = cls(
             name=_checked_name(name or space.name),
             space=space,
@@ -149,6 +129,9 @@ class Plan:
                 f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."
             )
         self.proxy_settings()
+        for name in ("batch", "repeats", "threads"):
+            if getattr(self.latency, name) < 1:
+                raise PlanError(f"{self.space.document.where('latency', name)}: found 0; use 1 or more.")
         plugins.check("data", self.data.source, error=PlanError)
         plugins.check("latency", self.latency.backend, error=PlanError)
         self._check_limits()
@@ -197,7 +180,7 @@ class Plan:
         """Raises Refused, naming the limit, if a metric known by now breaks one."""
         for limit in self.limits:
             if limit.name in metrics and not limit.holds(metrics[limit.name]):
-                raise Refused(f"{limit.name} {metrics[limit.name]:,} breaks the limit {limit.text}")
+                raise Refused(f"{limit.name} {metrics[limit.name]:,} breaks the limit {limit.text}", metrics)
 
     def proxy_settings(self) -> Any:
         """The settings of the chosen proxy, as its own dataclass; raises PlanError for a field it does not have."""
@@ -211,19 +194,20 @@ class Plan:
             proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **asdict(self.proxy_settings())}
             measured |= {"proxy": proxy, "data": asdict(self.data)}
         if self.wants("latency_ms"):
-            measured["latency"] = asdict(self.latency)
+            size = self.latency.image_size or measured["image_size"]
+            measured["latency"] = {**asdict(self.latency), "image_size": size}
         return measured
 
     @property
     def settings_key(self) -> str:
         """Twelve hexadecimal digits that name the settings."""
-        return _digest(self.settings())
+        return digest(self.settings())
 
     @property
     def space_key(self) -> str:
         """Twelve hexadecimal digits that name what may vary."""
         data = self.space.document.data
-        return _digest({key: data.get(key) for key in ("image_size", "num_classes", "vars", "blocks", "head", "where")})
+        return digest({key: data.get(key) for key in ("image_size", "num_classes", "vars", "blocks", "head", "where")})
 
     @property
     def folder(self) -> Path:
@@ -236,7 +220,8 @@ class Plan:
         return self.storage or f"sqlite:///{self.folder / 'study.db'}"
 
 
-def _digest(value: Any) -> str:
+def digest(value: Any) -> str:
+    """Twelve hexadecimal digits that name plain values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from mvsearch import plugins
 from mvsearch.errors import StudyError
+from mvsearch.limits import Limit
 from mvsearch.pareto import Objective
 from mvsearch.record import Record
 from mvsearch.store import Store
@@ -30,6 +31,13 @@ class Reader:
     def records(self) -> list[Record]:
         """Every finished candidate, in the order of their numbers."""
         return self.store.records(self.name)
+
+    def within_limits(self, records: list[Record]) -> list[Record]:
+        """Those that keep to the study's limits as they are now; an earlier run may have had others."""
+        limits = [Limit.parse(text) for text in self.facts["limits"]]
+        return [
+            r for r in records if all(limit.holds(r.metrics[limit.name]) for limit in limits if limit.name in r.metrics)
+        ]
 
     def count(self) -> int:
         """How many candidates are finished: complete, pruned or failed."""

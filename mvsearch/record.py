@@ -8,7 +8,11 @@ Metrics = dict[str, Any]
 
 
 class Refused(Exception):
-    """A limit rules a candidate out before anything costly; told as pruned, with this reason."""
+    """A limit rules a candidate out; told as pruned, with this reason and what was measured until then."""
+
+    def __init__(self, reason: str, metrics: Metrics | None = None) -> None:
+        super().__init__(reason)
+        self.metrics = metrics
 
 
 class Failed(Exception):

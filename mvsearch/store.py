@@ -104,11 +104,8 @@ class Store:
         path = Path(self.url.database or "")
         if not create and not path.exists():
             raise StudyError(f"{path}: there is no such study; `mvsearch run SPACE` makes one.")
-        try:
-            if create:
-                path.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentFault(f"{path.parent}: the folder cannot be made ({error.strerror}).") from None
+        if not path.parent.is_dir():
+            raise EnvironmentFault(f"{path.parent}: there is no such folder to keep a database in; make it first.")
 
     # ---- studies
 
@@ -140,6 +137,12 @@ class Store:
         """Replace what is known of a study."""
         with told(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_studies).where(_studies.c.name == name).values(facts=facts))
+
+    def remove_study(self, name: str) -> None:
+        """Forget a study and its records; the cache of evaluations stays."""
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(sa.delete(_records).where(_records.c.study == name))
+            connection.execute(sa.delete(_studies).where(_studies.c.name == name))
 
     # ---- candidates
 

@@ -13,7 +13,8 @@ import math
 import time
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Self
 
@@ -26,12 +27,12 @@ from mvsearch import machine
 from mvsearch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
 from mvsearch.models import published_keys
-from mvsearch.plan import Plan
+from mvsearch.plan import Plan, digest
 from mvsearch.reading import Reader, open_study
 from mvsearch.record import Failed, Metrics, Record, Refused
 from mvsearch.samplers._legal import Legal, distributions
 from mvsearch.store import Store, told, tune
-from mvsearch.worker import Worker
+from mvsearch.worker import Worker, any_at_work
 
 Evaluate = Callable[[Architecture], Metrics]
 
@@ -56,15 +57,20 @@ class Study(Reader):
     @classmethod
     def join(cls, plan: Plan) -> Self:
         """Open the plan's study, made if there is none; raises StudyError if it was made for something else."""
-        store = Store(plan.url, create=True)
-        try:
-            plan.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentFault(f"{plan.folder}: the folder cannot be made ({error.strerror}).") from None
+        store = _opened(plan)
         with FileLock(plan.folder / "claim.lock"), _told(store):
             found = store.study(plan.name)
+            difference = found and _difference(plan, found)
+            if difference and (store.count(plan.name) or any_at_work(plan.folder)):
+                raise StudyError(
+                    f"study {plan.name!r} in {plan.url} was made {difference}; give this one a name of its own with "
+                    "--name, or put the file back as it was."
+                )
+            if difference:  # but nothing was measured yet
+                _forget(plan, store)
+                found = None
             if found is not None:
-                _refuse_other(plan, found)
+                store.amend_study(plan.name, found | _wishes(plan))
             inner = _optuna_study(plan)
             if found is None:
                 _queue_published(plan, inner)
@@ -87,6 +93,13 @@ class Study(Reader):
                         "and the two may not be mixed; start one of its own with --name."
                     )
             self.store.amend_study(self.name, known)
+            self.facts = known
+
+    @property
+    def settings_key(self) -> str:
+        """Names all that a number depends on beside the architecture: the plan's settings, the device, the images."""
+        held = {name: self.facts.get(name) for name in ("device", "data")}
+        return digest({"settings": self.plan.settings(), **held})
 
     # ---- running
 
@@ -130,22 +143,23 @@ class Study(Reader):
                 self._tell(trial.number, known[trial.number])
                 continue
             self.inner.tell(trial.number, state=TrialState.FAIL)
-            if len(trial.params) == len(self.plan.space.choices):
-                self.inner.enqueue_trial(trial.params)
+            params = trial.system_attrs.get("fixed_params") or trial.params
+            if len(params) == len(self.plan.space.choices):
+                self.inner.enqueue_trial(params)
 
     def _evaluated(self, trial: Trial, evaluate: Evaluate) -> Record:
         """The candidate's record, whatever happens to it."""
         arch = self.plan.space.architecture(trial.params)
         self.worker.report(number=trial.number, name=self._published_name(arch.key) or arch.key, doing="", done=0, of=0)
         start = time.monotonic()
-        state, reason, metrics = "complete", None, self.store.evaluation(arch.key, self.plan.settings_key)
+        state, reason, metrics = "complete", None, self.store.evaluation(arch.key, self.settings_key)
         cached = metrics is not None
         try:
             metrics = metrics if metrics is not None else dict(evaluate(arch))
             self._refuse_without_objectives(metrics)
             self.plan.refuse_if_over_limits(metrics)
         except Refused as refusal:
-            state, reason, metrics = "pruned", str(refusal), arch.metrics()
+            state, reason, metrics = "pruned", str(refusal), refusal.metrics or arch.metrics()
         except Failed as failure:
             state, reason, metrics = "failed", str(failure), arch.metrics()
         except MvsearchError:
@@ -177,7 +191,7 @@ class Study(Reader):
         return names.get(key) or published_keys().get(key)
 
     def _finish(self, trial: Trial, record: Record) -> None:
-        self.store.save(self.name, record, settings=self.plan.settings_key, machine=machine.describe())
+        self.store.save(self.name, record, settings=self.settings_key, machine=machine.describe())
         with _told(self.store):
             self._tell(trial, record)
 
@@ -198,18 +212,40 @@ def _told(store: Store) -> Iterator[None]:
 
 
 def _optuna_study(plan: Plan) -> optuna.Study:
+    return optuna.create_study(
+        study_name=plan.name,
+        storage=_optuna_storage(plan),
+        sampler=Legal(plan),
+        directions=["maximize" if objective.maximise else "minimize" for objective in plan.objectives],
+        load_if_exists=True,
+    )
+
+
+def _optuna_storage(plan: Plan) -> RDBStorage:
     kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {}
     storage = RDBStorage(plan.url, engine_kwargs=kwargs)
     if plan.url.startswith("sqlite"):
         tune(storage.engine)
         storage.engine.dispose()  # connections from before the tuning
-    return optuna.create_study(
-        study_name=plan.name,
-        storage=storage,
-        sampler=Legal(plan),
-        directions=["maximize" if objective.maximise else "minimize" for objective in plan.objectives],
-        load_if_exists=True,
-    )
+    return storage
+
+
+def _opened(plan: Plan) -> Store:
+    """The plan's database. Only a study's own folder is made for it, and only if the database could be opened."""
+    try:
+        if plan.storage is None:
+            plan.folder.mkdir(parents=True, exist_ok=True)
+        store = Store(plan.url, create=True)
+        plan.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentFault(f"{plan.folder}: the folder cannot be made ({error.strerror}).") from None
+    return store
+
+
+def _forget(plan: Plan, store: Store) -> None:
+    store.remove_study(plan.name)
+    with suppress(KeyError):
+        optuna.delete_study(study_name=plan.name, storage=_optuna_storage(plan))
 
 
 def _queue_published(plan: Plan, inner: optuna.Study) -> None:
@@ -224,26 +260,26 @@ def _facts(plan: Plan) -> dict[str, Any]:
         "space": plan.space_key,
         "settings": plan.settings(),
         "settings_key": plan.settings_key,
-        "limits": list(plan.search.limits),
+        **_wishes(plan),
         "document": dict(plan.space.document.data),
         "published": {name: plan.space.architecture(point).key for name, point in plan.space.published_points()},
     }
 
 
-def _refuse_other(plan: Plan, found: dict[str, Any]) -> None:
-    """Raises StudyError if the study was made from another space, or its numbers depend on other settings."""
+def _wishes(plan: Plan) -> dict[str, Any]:
+    """What may change from one run of a study to the next."""
+    return {"limits": list(plan.search.limits), "search": asdict(plan.search)}
+
+
+def _difference(plan: Plan, found: dict[str, Any]) -> str | None:
+    """What a study was made for that is not the plan's, or None if the plan may join it."""
     mine = _facts(plan)
     said = {
         "objectives": f"for {', '.join(found['objectives'])}, not {', '.join(mine['objectives'])}",
         "space": "from a space with other choices",
         "settings_key": f"under other settings ({_differing(found['settings'], mine['settings'])})",
     }
-    for key, words in said.items():
-        if found[key] != mine[key]:
-            raise StudyError(
-                f"study {plan.name!r} in {plan.url} was made {words}; give this one a name of its own with --name, "
-                "or put the file back as it was."
-            )
+    return next((words for key, words in said.items() if found[key] != mine[key]), None)
 
 
 def _differing(theirs: dict[str, Any], mine: dict[str, Any], path: str = "") -> str:

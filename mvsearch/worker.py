@@ -64,6 +64,12 @@ class Worker:
             partial.replace(self._path(self.name, "json"))
 
 
+def any_at_work(study: Path) -> bool:
+    """Whether any worker of a study is alive."""
+    nobody = Worker(study)
+    return any(nobody.is_alive(path.stem) for path in (study / "workers").glob("*.lock"))
+
+
 def statuses(study: Path) -> list[dict[str, Any]]:
     """What every worker of a study last said."""
     found = []

@@ -41,7 +41,7 @@ def test_a_published_model_is_the_same_after_a_dict_and_after_a_file(name):
 @pytest.mark.parametrize("name", model_names())
 def test_the_key_of_a_published_model_is_that_of_its_layers_whatever_its_rows_are_called(name):
     arch = published(name)
-    renamed = replace(arch, name=None, blocks=tuple(b.with_(name=f"row{i}") for i, b in enumerate(arch.blocks)))
+    renamed = replace(arch, name=None, blocks=tuple(replace(b, name=f"row{i}") for i, b in enumerate(arch.blocks)))
 
     assert renamed.key == arch.key
     assert renamed.cost() == arch.cost()

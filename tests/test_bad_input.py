@@ -228,7 +228,7 @@ STORAGES = {
     "no URL": ("not a url", "'not a url' is no database URL; write e.g. sqlite:///studies/v3/study.db."),
     "an unknown kind": ("sqlight:///x.db", "no such kind of database; did you mean 'sqlite'?"),
     "a kind without its driver": ("mssql+nodriver://localhost/x", "mssql+nodriver"),
-    "a folder that cannot be made": ("sqlite:////proc/nowhere/x.db", "/proc/nowhere: the folder cannot be made ("),
+    "a folder that is not there": ("sqlite:////proc/nowhere/x.db", "/proc/nowhere: there is no such folder"),
     "a folder": ("sqlite:////", "cannot be"),
     "what is no database": ("sqlite:///quick.yaml", "this is no database that can be read ("),
 }
@@ -286,7 +286,8 @@ def test_a_study_made_for_something_else_is_not_joined(studied, old, new, object
 
 def test_a_study_made_under_other_settings_is_not_joined_and_the_setting_is_named(mvsearch):
     timed = ("-o", "latency_ms", "-o", "params")
-    Study.join(Plan.load("quick.yaml", objectives=("latency_ms", "params")))
+    study = Study.join(Plan.load("quick.yaml", objectives=("latency_ms", "params")))
+    study.run(lambda arch: {**arch.metrics(), "latency_ms": 5.0}, trials=1)
     Path("quick.yaml").write_text(QUICK + "latency: {repeats: 51}\n")
     said = mvsearch("run", "quick.yaml", *timed)
 

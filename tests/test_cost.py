@@ -169,7 +169,7 @@ def test_a_repeat_costs_the_sum_of_its_layers(kind):
     def holds(one: Block, size: int) -> None:
         x, total = Shape(8, size, size), Cost()
         for i in range(one.repeat):
-            single = one.with_(repeat=1, stride=one.stride if i == 0 else 1)
+            single = replace(one, repeat=1, stride=one.stride if i == 0 else 1)
             cost, x = single.cost(x)
             total += cost
         assert one.cost(Shape(8, size, size)) == (total, x)

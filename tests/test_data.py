@@ -459,7 +459,7 @@ def test_photos_are_balanced_and_follow_the_seed(cache):
 def test_a_missing_package_is_said_with_the_command_that_installs_it(monkeypatch):
     monkeypatch.setitem(photos.PHOTOS, "astronaut", "no_such_package/data/astronaut.png")
 
-    with pytest.raises(EnvironmentFault, match=r"pip install 'mvsearch\[photos\]'"):
+    with pytest.raises(EnvironmentFault, match=r"pip install -e '\.\[photos\]'"):
         data.load("photos")
 
 

@@ -13,6 +13,7 @@ LEVELS = [
     {"errors", "cost"},
     {"plugins", "record"},
     {"yamlfile", "expression", "blocks", "machine", "pareto", "worker"},
+    {"limits"},
     {"architecture"},
     {"models", "terms", "data", "latency", "store"},
     {"locate", "nn", "reading", "training"},

@@ -241,7 +241,7 @@ def test_repeats_are_cut_to_the_time_limit_but_keep_a_spread(repeats, seconds, t
 @no_cuda
 def test_without_a_gpu_the_way_out_is_told():
     for ask in (torch_cuda.device, lambda: torch_cuda.measure(toy(), 32)):
-        with pytest.raises(EnvironmentFault, match=r"no CUDA device .* use --latency torch_cpu"):
+        with pytest.raises(EnvironmentFault, match=r"no CUDA device .* use the backend torch_cpu"):
             ask()
 
 

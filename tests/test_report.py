@@ -1,5 +1,4 @@
 import io
-import sys
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -266,14 +265,6 @@ def test_an_html_file_needs_no_network_and_says_what_a_point_is(records, tmp_pat
     assert "<link" not in html
     assert "mobilevitv3_xxs" in html
     assert "layer4.depth = 2" in html
-
-
-def test_without_plotly_the_message_says_what_to_install(records, tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "plotly", None)
-    with pytest.raises(EnvironmentFault, match=r"pip install 'mvsearch\[html\]'"):
-        plot_front(records, OBJECTIVES, tmp_path / "front.html", title="v3")
-
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("name", ["front.jpg", "front"])

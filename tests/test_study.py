@@ -6,6 +6,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from toy import TOY, arithmetic, toy_plan
 
 from mvsearch import plugins
 from mvsearch.errors import StudyError
+from mvsearch.plan import Plan
+from mvsearch.reading import Reader
 from mvsearch.record import Failed, Refused
+from mvsearch.store import Store
 from mvsearch.study import Study
 
 
@@ -34,10 +38,6 @@ def test_a_study_goes_on_to_a_larger_total(tmp_path):
 
 
 def test_the_published_models_of_the_space_come_first_and_are_marked(tmp_path):
-    from dataclasses import replace
-
-    from mvsearch.plan import Plan
-
     plan = replace(Plan.load("spaces/v3.yaml", objectives=("params", "macs"), sampler="random"), studies=tmp_path)
     Study.join(plan).run(lambda arch: arch.metrics(), trials=13)
 
@@ -141,7 +141,7 @@ def test_every_sampler_keeps_to_conditions_and_limits_and_repeats_nothing(tmp_pa
 
 
 def test_another_space_or_other_settings_are_refused_with_what_differs(tmp_path):
-    Study.join(toy_plan(tmp_path))
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=1)
 
     with pytest.raises(StudyError, match="from a space with other choices"):
         Study.join(toy_plan(tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}")))
@@ -149,6 +149,66 @@ def test_another_space_or_other_settings_are_refused_with_what_differs(tmp_path)
         Study.join(toy_plan(tmp_path, TOY + "proxy: {steps: 99}\n"))
     with pytest.raises(StudyError, match="for loss, params, not params"):
         Study.join(toy_plan(tmp_path, objectives=("params",)))
+
+
+def test_a_study_in_which_nothing_is_measured_yet_may_be_made_anew(tmp_path):
+    Study.join(toy_plan(tmp_path))
+    other = toy_plan(
+        tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}"), objectives=("macs",)
+    )
+    Study.join(other).run(arithmetic, trials=4)
+
+    assert {record.choices["body.depth"] for record in Study.read(other).records()} <= {1, 2}
+    assert [objective.name for objective in Study.read(other).objectives] == ["macs"]
+
+
+def test_numbers_of_another_device_are_not_taken_from_the_cache(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    for name, device in (("one", "cpu: slow"), ("two", "cpu: fast"), ("three", "cpu: slow")):
+        study = Study.join(replace(toy_plan(tmp_path, seed=4), name=name, storage=url))
+        study.hold_to(device=device)
+        study.run(arithmetic, trials=5)
+
+    cached = [[r.cached for r in Reader(name, Store(url, create=False)).records()] for name in ("one", "two", "three")]
+    assert cached == [[False] * 5, [False] * 5, [True] * 5]
+
+
+def test_a_refused_candidate_keeps_what_was_measured_of_it(tmp_path):
+    plan = toy_plan(tmp_path, limits=("loss <= 1",))
+
+    def evaluate(arch):
+        metrics = arithmetic(arch) | {"loss": 7.0}
+        plan.refuse_if_over_limits(metrics)
+        return metrics
+
+    Study.join(plan).run(evaluate, trials=2)
+    assert [r.metrics["loss"] for r in Study.read(plan).records()] == [7.0, 7.0]
+
+
+def test_limits_may_change_and_the_front_keeps_to_the_new_ones(tmp_path):
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=20)
+    Study.join(toy_plan(tmp_path, limits=("params <= 40k",)))
+
+    reader = Study.read(toy_plan(tmp_path))
+    kept = reader.within_limits(reader.records())
+    assert 0 < len(kept) < 20
+    assert all(record.metrics["params"] <= 40_000 for record in kept)
+
+
+def test_a_queued_candidate_whose_worker_died_while_asking_is_queued_again(tmp_path):
+    plan = replace(Plan.load("spaces/fusion.yaml", objectives=("params", "macs")), studies=tmp_path)
+    study = Study.join(plan)
+    storage = study.inner._storage
+    point = plan.space.point(plan.space.sample(1, seed=8)[0])
+    number = storage.create_new_trial(study.inner._study_id, None)  # a trial that was never given its values
+    storage.set_trial_system_attr(number, "fixed_params", point)
+
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=6)
+    assert point in [record.choices for record in Study.read(plan).records()]
+
+
+def test_a_space_smaller_than_the_trials_asked_for_is_walked_once(tmp_path):
+    assert Plan.load("spaces/fusion.yaml", trials=99).search.trials == 16
 
 
 def test_a_study_holds_to_one_device(tmp_path):

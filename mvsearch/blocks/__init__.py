@@ -5,8 +5,8 @@ schema; `nn/x.py` holds the torch module of the same fields. To add a block, wri
 """
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields, replace
-from typing import Any, ClassVar, Self
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar
 
 from mvsearch.cost import Cost, Num, Shape
 
@@ -127,7 +127,3 @@ class Block:
         values = {name: getattr(self, name) for name in self.domains() if name not in ("stride", "repeat")}
         moot = {name for name, (other, value) in self.unused_when.items() if values[other] == value}
         return {name: value for name, value in values.items() if name not in moot}
-
-    def with_(self, **changes: Any) -> Self:
-        """The row with some fields changed."""
-        return replace(self, **changes)

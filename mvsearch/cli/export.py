@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from mvsearch.cli._print import storage_option
+
 
 @click.command()
 @click.argument("arch")
@@ -13,14 +15,23 @@ import click
 @click.option(
     "--checkpoint", type=click.Path(path_type=Path), help="Weights to take, instead of fresh ones from --seed."
 )
+@storage_option
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For fresh weights.")
-def export(arch: str, kind: str, output: Path | None, weights: Path | None, checkpoint: Path | None, seed: int) -> None:
+def export(
+    arch: str,
+    kind: str,
+    output: Path | None,
+    weights: Path | None,
+    checkpoint: Path | None,
+    storage: str | None,
+    seed: int,
+) -> None:
     """Write ARCH (a published name, a YAML file or STUDY:NUMBER) as a file that needs no mvsearch."""
     from mvsearch import plugins
     from mvsearch.errors import PlanError
     from mvsearch.finding import find_architecture
 
-    found = find_architecture(arch)
+    found = find_architecture(arch, storage=storage)
     if checkpoint is not None and weights is None:
         raise PlanError("--checkpoint says where weights come from; say where they go with --weights FILE.safetensors.")
     exporter = plugins.load("exporters", kind, error=PlanError)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json
+from mvsearch.cli._print import console, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from mvsearch.pareto import Objective
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png, .svg or .html file.")
 @click.option("--objective", "-o", "objectives", multiple=True, help="Instead of the study's own; may be repeated.")
 @click.option("--x", help="The cost along the horizontal axis: params, macs, latency_ms ...")
-@click.option("--storage", help="The database, if it is not studies/STUDY/study.db.")
+@storage_option
 @json_option
 def front(
     study: str, plot: Path | None, objectives: tuple[str, ...], x: str | None, storage: str | None, as_json: bool
@@ -26,13 +26,15 @@ def front(
     """The best trade-offs of STUDY: a name, a folder, or a study.db."""
     from mvsearch.pareto import Objective
     from mvsearch.reading import open_study
-    from mvsearch.report.plot import plot_front
+    from mvsearch.report.plot import drawer, plot_front
     from mvsearch.report.table import front_table
     from mvsearch.report.units import pretty
 
+    if plot is not None:
+        drawer(plot)
     reader = open_study(study, storage=storage)
     sought = tuple(Objective.named(name) for name in objectives) or reader.objectives
-    records = reader.records()
+    records = reader.within_limits(reader.records())
     facts = front_facts(reader, records, sought)
     if as_json:
         print_json(facts)

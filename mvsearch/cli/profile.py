@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, table
+from mvsearch.cli._print import console, json_option, print_json, storage_option, table
 from mvsearch.plugins import names
 
 if TYPE_CHECKING:
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time, for latency."
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency.")
+@click.option("--precision", help="fp32, tf32, fp16 or bf16, where the backend has it.")
+@click.option("--graph", is_flag=True, help="Replay a captured CUDA graph, where the backend has it.")
+@storage_option
 @json_option
 def profile(
     arch: str,
@@ -32,6 +35,9 @@ def profile(
     backend: str | None,
     batch: int,
     threads: int,
+    precision: str | None,
+    graph: bool,
+    storage: str | None,
     as_json: bool,
 ) -> None:
     """Parameters and MACs of ARCH per stage: a published name, a YAML file, or STUDY:NUMBER."""
@@ -39,14 +45,17 @@ def profile(
     from mvsearch.errors import PlanError
     from mvsearch.finding import find_architecture
 
-    found = find_architecture(arch).at(image_size=image_size)
+    found = find_architecture(arch, storage=storage).at(image_size=image_size)
     count = plugins.load("counters", counter).count(found) if counter else None
     timed = None
     if latency or backend:
+        from mvsearch.evaluate import accepted
         from mvsearch.nn import build
 
         module = plugins.load("latency", backend or "torch_cpu", error=PlanError)
-        timed = module.measure(build(found, seed=0), found.image_size, batch=batch, threads=threads)
+        asked = {"batch": batch, "threads": threads, "precision": precision, "graph": graph or None}
+        options = accepted(module, {name: value for name, value in asked.items() if value is not None})
+        timed = module.measure(build(found, seed=0), found.image_size, **options)
     if as_json:
         print_json(_facts(arch, found, count, timed))
     else:

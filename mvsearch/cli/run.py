@@ -61,13 +61,13 @@ def _prepare(plan: "Plan") -> None:
 
     if plan.wants("latency_ms"):
         latency_device(plan)
-    Study.join(plan)
     if plan.wants("top1", "loss"):
         screen = console(stderr=True)
         with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
             data = load_data(plan, progress)
         if data.skipped:
             click.echo(f"{data.name}: {data.skipped} broken images were passed over.", err=True)
+    Study.join(plan)
 
 
 def _search(plan: "Plan") -> None:
@@ -84,6 +84,7 @@ def _search(plan: "Plan") -> None:
 
 def _finish(plan: "Plan", as_json: bool) -> None:
     from mvsearch.cli.front import front_facts
+    from mvsearch.errors import StudyError
     from mvsearch.pareto import comparable, front
     from mvsearch.reading import Reader
     from mvsearch.report.remains import write_remains
@@ -91,12 +92,12 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     from mvsearch.store import Store
 
     reader = Reader(plan.name, Store(plan.url, create=False))
-    records = reader.records()
+    records = reader.within_limits(reader.records())
     if not comparable(records, plan.objectives):
-        click.echo(
-            f"no candidate of {plan.name} was measured: {records[-1].reason if records else 'none ran'}", err=True
+        reasons = [record.reason for record in reader.records() if record.reason]
+        raise StudyError(
+            f"no candidate of {plan.name} was measured; the last: {reasons[-1] if reasons else 'none ran'}."
         )
-        return
     written = write_remains(reader, plan.folder)
     if as_json:
         print_json(front_facts(reader, records, plan.objectives))

@@ -118,7 +118,9 @@ def _photo(place: str) -> Path:
     file = Path(spec.origin).parent / rest if spec and spec.origin else None
     if file is None or not file.is_file():
         found = "is not installed" if file is None else f"has no {rest}"
-        raise EnvironmentFault(f"photos: the package {package} {found}; run pip install 'mvsearch[photos]'.")
+        raise EnvironmentFault(
+            f"photos: the package {package} {found}; install the extra `photos`: pip install -e '.[photos]'."
+        )
     return file
 
 

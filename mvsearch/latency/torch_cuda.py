@@ -57,7 +57,7 @@ def measure(
 def device(*, graph: bool = False) -> str:
     """The GPU, the versions of torch, CUDA and cuDNN, and how kernels are launched."""
     if not torch.cuda.is_available():
-        raise EnvironmentFault("latency: torch sees no CUDA device on this machine; use --latency torch_cpu.")
+        raise EnvironmentFault("latency: torch sees no CUDA device on this machine; use the backend torch_cpu.")
     cudnn = torch.backends.cudnn.version()
     software = f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
     return f"cuda: {torch.cuda.get_device_name()}, {software}, {'CUDA graph' if graph else 'eager'}"

@@ -3,7 +3,6 @@
 from html import escape
 from typing import Any
 
-from mvsearch.errors import EnvironmentFault
 from mvsearch.report.palette import BLUE, GREY, GRID, INK, KINDS, VERMILION, Kind
 from mvsearch.report.picture import FrontPicture
 from mvsearch.report.sheet import Named, Sheet, marker_share
@@ -18,11 +17,9 @@ LETTER, LINE = 6.9, 16.0
 
 
 def draw(picture: FrontPicture) -> bytes:
-    """The file's content; the same picture gives the same bytes. Raises EnvironmentFault where plotly is missing."""
-    try:
-        from plotly import graph_objects
-    except ImportError as error:
-        raise EnvironmentFault("plotly, which draws .html, is missing: pip install 'mvsearch[html]'.") from error
+    """The file's content; the same picture gives the same bytes."""
+    from plotly import graph_objects
+
     figure = graph_objects.Figure(data=_traces(picture), layout=_layout(picture))
     html: str = figure.to_html(include_plotlyjs=True, div_id="front", config={"displaylogo": False})
     return html.encode()

@@ -4,22 +4,25 @@ import csv
 import io
 import json
 from pathlib import Path
+from typing import Any
 
 from mvsearch import yamlfile
 from mvsearch.pareto import front
 from mvsearch.reading import Reader
+from mvsearch.record import Record
 from mvsearch.report.plot import plot_front, write_whole
-from mvsearch.report.table import metric_columns
 
 
 def write_remains(reader: Reader, folder: Path) -> list[Path]:
     """Write the front as CSV and picture, the settings and the machines into a folder; the paths written."""
-    records = reader.records()
+    records = reader.within_limits(reader.records())
     best = front(records, reader.objectives)
-    settings = {key: reader.facts[key] for key in ("objectives", "limits", "settings")}
-    settings |= {"trials": len(records), "space": reader.facts["document"]}
+    settings: dict[str, Any] = {
+        key: reader.facts[key] for key in ("search", "settings", "data", "device") if key in reader.facts
+    }
+    settings |= {"finished": reader.count(), "space": reader.facts["document"]}
     content = {
-        "front.csv": _csv(reader),
+        "front.csv": _csv(best),
         "settings.yaml": yamlfile.dump_block(settings),
         "machine.json": json.dumps(reader.machines(), indent=2) + "\n",
     }
@@ -30,10 +33,8 @@ def write_remains(reader: Reader, folder: Path) -> list[Path]:
     return [folder / name for name in (*content, "front.png")]
 
 
-def _csv(reader: Reader) -> str:
-    records = reader.records()
-    best = front(records, reader.objectives)
-    metrics = metric_columns(best, reader.objectives)
+def _csv(best: list[Record]) -> str:
+    metrics = list(dict.fromkeys(name for record in best for name in record.metrics))
     choices = list(best[0].choices) if best else []
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

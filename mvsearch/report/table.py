@@ -13,7 +13,7 @@ from mvsearch.pareto import Objective
 from mvsearch.record import Record
 from mvsearch.report.units import pretty, unit
 
-USUAL = ("params", "macs", "macs_paper", "top1", "latency_ms")
+USUAL = ("params", "macs", "macs_paper", "top1", "top1_std", "latency_ms")
 """The columns that follow the objectives."""
 
 

@@ -22,6 +22,7 @@ class Unit:
 
 UNITS = {
     "top1": Unit("top-1", "proxy top-1", "%", 0.01),
+    "top1_std": Unit("± top-1", "noise of top-1", "%", 0.01),
     "params": Unit("params", "parameters", count=True),
     "macs": Unit("MACs", "MACs", count=True),
     "macs_paper": Unit("MACs (paper)", "MACs as the paper counts them", count=True),

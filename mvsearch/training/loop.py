@@ -49,6 +49,7 @@ def _learn(
 ) -> list[float]:
     """Train the model, let the average follow; the loss of every step."""
     optimiser = _optimiser(model, recipe)
+    scaler = torch.amp.GradScaler("cuda", enabled=_half(device) is torch.float16)
     losses: list[float] = []
     for step, (x, labels) in enumerate(task.batches(recipe)):
         for group in optimiser.param_groups:
@@ -59,9 +60,11 @@ def _learn(
         if not math.isfinite(losses[-1]):
             raise Failed(f"the training loss became {losses[-1]} at step {step + 1} of {recipe.steps}")
         optimiser.zero_grad(set_to_none=True)
-        loss.backward()
+        scaler.scale(loss).backward()
+        scaler.unscale_(optimiser)
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        optimiser.step()
+        scaler.step(optimiser)
+        scaler.update()
         _follow(average, model, min(recipe.ema, (1 + step) / (10 + step)))
         if progress is not None:
             progress(step + 1, recipe.steps)
@@ -92,11 +95,16 @@ def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
 
 
+def _half(device: str) -> torch.dtype | None:
+    """What a GPU multiplies in: bfloat16 where it can, else float16, gradients scaled; a CPU loses time by either."""
+    if not device.startswith("cuda"):
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+
+
 def _precision(device: str) -> torch.autocast:
-    """Mixed precision on a GPU; a CPU loses time by it at these sizes."""
-    cuda = device.startswith("cuda")
-    dtype = torch.bfloat16 if not cuda or torch.cuda.is_bf16_supported() else torch.float16
-    return torch.autocast("cuda" if cuda else "cpu", dtype=dtype, enabled=cuda and dtype is torch.bfloat16)
+    """Mixed precision where the device has it."""
+    return torch.autocast(device.partition(":")[0], dtype=_half(device), enabled=_half(device) is not None)
 
 
 @torch.no_grad()

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from mvsearch.errors import PlanError
+
 
 @dataclass(frozen=True)
 class Recipe:
@@ -25,3 +27,12 @@ class Recipe:
     flip: bool = True
     held_out: int = 5000
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        lowest = {"steps": 1, "batch": 2, "image_size": 8, "held_out": 1}
+        for name, low in lowest.items():
+            if getattr(self, name) < low:
+                raise PlanError(f"proxy: {name}={getattr(self, name)} trains nothing; use {low} or more.")
+        for name in ("warmup", "ema", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise PlanError(f"proxy: {name}={getattr(self, name)} is no share; use 0 to below 1.")

@@ -1,0 +1,34 @@
+"""Budgets: what a candidate must keep to, as a person writes it."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+from mvsearch.errors import PlanError
+from mvsearch.pareto import Objective
+
+_UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kKMG]?)\s*")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a candidate must keep to, e.g. `params <= 6M`."""
+
+    name: str
+    at_most: bool
+    value: float
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises PlanError, saying what would do."""
+        found = _LIMIT.fullmatch(str(text))
+        if found is None:
+            raise PlanError(f"{text!r} is no limit; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
+        Objective.named(found[1])
+        return cls(found[1], found[2] == "<=", float(found[3]) * _UNITS[found[4]], str(text).strip())
+
+    def holds(self, value: Any) -> Any:
+        """Whether a value, or each of an array, keeps to the limit."""
+        return value <= self.value if self.at_most else value >= self.value
