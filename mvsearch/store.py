@@ -85,9 +85,15 @@ class Store:
         with told(self.url):
             self.engine = _engine(self.url)
             if create:
-                _META.create_all(self.engine)
+                self._make_tables()
             elif not sa.inspect(self.engine).has_table(_studies.name):
                 raise StudyError(f"{self.shown}: holds no studies of mvsearch; give the study.db of one.")
+
+    def _make_tables(self) -> None:
+        # IF NOT EXISTS, not a look and then a CREATE: two workers may be the first at once.
+        with self.engine.begin() as connection:
+            for table in _META.sorted_tables:
+                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
 
     @property
     def shown(self) -> str:
@@ -247,7 +253,7 @@ def tune(engine: Engine) -> None:
 
     @sa.event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _: Any) -> None:
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "busy_timeout=60000"):
+        for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=NORMAL"):
             connection.execute(f"PRAGMA {pragma}")
 
 

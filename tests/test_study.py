@@ -294,6 +294,13 @@ def test_kill_9_loses_at_most_the_candidate_under_way_and_that_one_is_tried_agai
     assert len({record.key for record in after}) == 6
 
 
+def test_many_processes_may_be_the_first_to_open_a_database(tmp_path):
+    code = "import sys; from mvsearch.store import Store; Store(sys.argv[1], create=True)"
+    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path / 'new.db'}"]
+    openers = [subprocess.Popen(command) for _ in range(8)]
+    assert [opener.wait(60) for opener in openers] == [0] * 8
+
+
 def test_several_processes_share_a_study_without_overshooting(tmp_path):
     workers = [worker_process(tmp_path, trials=15, seconds=0.05) for _ in range(3)]
     assert [worker.wait(120) for worker in workers] == [0, 0, 0]
