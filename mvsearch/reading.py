@@ -34,7 +34,7 @@ class Reader:
 
     def within_limits(self, records: list[Record]) -> list[Record]:
         """Those that keep to the study's limits as they are now; an earlier run may have had others."""
-        limits = [Limit.parse(text) for text in self.facts["limits"]]
+        limits = [Limit.parse(text) for text in self.facts["search"]["limits"]]
         return [
             r for r in records if all(limit.holds(r.metrics[limit.name]) for limit in limits if limit.name in r.metrics)
         ]

@@ -268,7 +268,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 def _wishes(plan: Plan) -> dict[str, Any]:
     """What may change from one run of a study to the next."""
-    return {"limits": list(plan.search.limits), "search": asdict(plan.search)}
+    return {"search": asdict(plan.search)}
 
 
 def _difference(plan: Plan, found: dict[str, Any]) -> str | None:

@@ -73,10 +73,9 @@ def _prepare(plan: "Plan") -> None:
 def _search(plan: "Plan") -> None:
     from mvsearch.cli._watch import Watching
     from mvsearch.executors import local
-    from mvsearch.reading import Reader
-    from mvsearch.store import Store
+    from mvsearch.study import Study
 
-    reader = Reader(plan.name, Store(plan.url, create=False))
+    reader = Study.read(plan)
     workers = local.workers_for(plan)
     with Watching(plan, reader.records(), workers, console(stderr=True)) as watching:
         local.run(plan, reader, watching, workers=workers)
@@ -86,12 +85,11 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     from mvsearch.cli.front import front_facts
     from mvsearch.errors import StudyError
     from mvsearch.pareto import comparable, front
-    from mvsearch.reading import Reader
     from mvsearch.report.remains import write_remains
     from mvsearch.report.table import front_table
-    from mvsearch.store import Store
+    from mvsearch.study import Study
 
-    reader = Reader(plan.name, Store(plan.url, create=False))
+    reader = Study.read(plan)
     records = reader.within_limits(reader.records())
     if not comparable(records, plan.objectives):
         reasons = [record.reason for record in reader.records() if record.reason]

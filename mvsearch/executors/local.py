@@ -39,10 +39,13 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> None:
     spawn = multiprocessing.get_context("spawn")
     wanted = max(0, min(workers, plan.search.trials - reader.count()))
     processes = [spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=True) for i in range(wanted)]
+    records = reader.records()
     try:
         _start(processes)
         while any(process.is_alive() for process in processes):
-            watch(reader.records(), statuses(plan.folder))
+            if reader.count() > len(records):
+                records = reader.records()
+            watch(records, statuses(plan.folder))
             time.sleep(_LOOK_EVERY_S)
     finally:
         _stop(processes)

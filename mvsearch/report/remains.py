@@ -14,7 +14,7 @@ from mvsearch.report.plot import plot_front, write_whole
 
 
 def write_remains(reader: Reader, folder: Path) -> list[Path]:
-    """Write the front as CSV and picture, the settings and the machines into a folder; the paths written."""
+    """Write the front, which must not be empty, the settings and the machines into a folder; the paths written."""
     records = reader.within_limits(reader.records())
     best = front(records, reader.objectives)
     settings: dict[str, Any] = {
@@ -28,14 +28,13 @@ def write_remains(reader: Reader, folder: Path) -> list[Path]:
     }
     for name, text in content.items():
         write_whole(folder / name, text.encode())
-    if best:
-        plot_front(records, reader.objectives, folder / "front.png", title=reader.name)
+    plot_front(records, reader.objectives, folder / "front.png", title=reader.name)
     return [folder / name for name in (*content, "front.png")]
 
 
 def _csv(best: list[Record]) -> str:
     metrics = list(dict.fromkeys(name for record in best for name in record.metrics))
-    choices = list(best[0].choices) if best else []
+    choices = list(best[0].choices)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["number", "key", "published", *metrics, *choices])

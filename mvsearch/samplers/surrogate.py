@@ -54,8 +54,7 @@ class Surrogate(optuna.samplers.BaseSampler):
 
     def _spread(self, rng: np.random.Generator) -> Codes:
         """A point from anywhere along the budget, not from where most points are."""
-        codes = self.space.sample(2000, rng)
-        codes = codes[self.plan.admissible(codes)] if self.plan.admissible(codes).any() else codes
+        codes = _admissible(self.plan, self.space.sample(2000, rng))
         size = np.log(self.space.costs(codes).macs)
         wanted = rng.uniform(size.min(), size.max())
         return np.asarray(codes[np.abs(size - wanted).argmin()])
@@ -80,7 +79,7 @@ class _Search:
             for i, objective in enumerate(plan.objectives)
             if objective.name not in PRICED
         }
-        anywhere = self._costs(self._admissible(plan.space.sample(2000, rng)), 0.0)
+        anywhere = self._costs(_admissible(self.plan, plan.space.sample(2000, rng)), 0.0)
         here = self._costs(codes, 0.0) if len(codes) else anywhere
         both = np.vstack((anywhere, here))
         self.low, self.high = both.min(0), both.max(0)
@@ -101,10 +100,6 @@ class _Search:
     def _scaled(self, codes: Codes, optimism: float = 0.0) -> Array:
         return np.asarray((self._costs(codes, optimism) - self.low) / np.maximum(self.high - self.low, 1e-12))
 
-    def _admissible(self, codes: Codes) -> Codes:
-        kept = codes[self.plan.admissible(codes)]
-        return np.asarray(kept if len(kept) else codes)
-
     def best(self) -> Codes:
         """The new point whose optimistic values add most to the front of what is known and under way."""
         import moocore
@@ -112,7 +107,7 @@ class _Search:
         known = {row.tobytes() for row in self.seen}
         pool = np.array([row for row in self._evolved() if row.tobytes() not in known])
         if not len(pool):
-            return np.asarray(self._admissible(self.space.sample(500, self.rng))[0])
+            return np.asarray(_admissible(self.plan, self.space.sample(500, self.rng))[0])
         optimism = float(self.rng.choice(_CAUTION)) if self.models else 0.0
         costs = self._scaled(pool, optimism)
         rank = moocore.pareto_rank(costs)
@@ -129,16 +124,16 @@ class _Search:
         """Points that are good on the model and on exact costs, from the known ones and from anywhere."""
         import moocore
 
-        pool = np.unique(np.vstack((self.seen, self._admissible(self.space.sample(400, self.rng)))), axis=0)
+        pool = np.unique(np.vstack((self.seen, _admissible(self.plan, self.space.sample(400, self.rng)))), axis=0)
         costs = self._scaled(pool)
         for _ in range(_GENERATIONS):
-            parents = pool[_survivors(costs, _PARENTS, moocore.pareto_rank(costs), self.rng)]
+            parents = pool[_survivors(costs, _PARENTS, moocore.pareto_rank(costs))]
             children = np.unique(self._children(parents), axis=0)
             children = children[self.plan.admissible(children)]
             if not len(children):
                 continue
             pool, costs = np.vstack((pool, children)), np.vstack((costs, self._scaled(children)))
-            kept = _survivors(costs, 3 * _PARENTS, moocore.pareto_rank(costs), self.rng)
+            kept = _survivors(costs, 3 * _PARENTS, moocore.pareto_rank(costs))
             pool, costs = pool[kept], costs[kept]
         return pool
 
@@ -156,7 +151,13 @@ class _Search:
         return np.where(changed, np.where(stepped, step, jump), made)
 
 
-def _survivors(costs: Array, n: int, rank: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
+def _admissible(plan: Plan, codes: Codes) -> Codes:
+    """Those that keep to conditions and limits; all, if none does: the wrapper looks farther."""
+    kept = codes[plan.admissible(codes)]
+    return np.asarray(kept if len(kept) else codes)
+
+
+def _survivors(costs: Array, n: int, rank: NDArray[np.int64]) -> NDArray[np.int64]:
     """The n of lowest rank; among the last rank, those that stand most alone."""
     if len(costs) <= n:
         return np.arange(len(costs))
