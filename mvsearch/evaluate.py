@@ -1,9 +1,8 @@
 """The order in which a candidate is measured: cheap facts decide before costly ones are bought."""
 
 import inspect
-import statistics
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet, load
 from mvsearch.errors import PlanError
 from mvsearch.plan import LatencySettings, Plan
-from mvsearch.record import Latency, Metrics
+from mvsearch.record import Latency, Metrics, averaged
 
 Report = Callable[..., None]
 
@@ -24,6 +23,7 @@ class Evaluator:
         self.plan, self.device = plan, device
         self.report: Report = report or (lambda **_: None)
         self.data = load_data(plan) if plan.wants("top1", "loss") else None
+        self._timed: tuple[str, Metrics] = ("", {})
 
     def facts(self) -> dict[str, Any]:
         """What the numbers depend on beside the plan: the images, and the device whose time is taken."""
@@ -34,16 +34,21 @@ class Evaluator:
             facts["device"] = latency_device(self.plan)
         return facts
 
-    def __call__(self, arch: Architecture) -> Metrics:
-        """Raises Refused for a candidate over a limit, Failed for one that cannot be measured."""
+    def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
+        """What an architecture costs, takes and scores: after `rung` steps, if given; repeats have further seeds.
+
+        Raises Refused for a candidate over a limit, Failed for one that cannot be measured.
+        """
         metrics: Metrics = arch.metrics()
         self.plan.refuse_if_over_limits(metrics)
         if self.plan.wants("latency_ms"):
-            self.report(doing="latency")
-            metrics |= self._latency(arch)
+            if self._timed[0] != arch.key:  # once for all rungs of a candidate
+                self.report(doing="latency")
+                self._timed = (arch.key, self._latency(arch))
+            metrics |= self._timed[1]
             self.plan.refuse_if_over_limits(metrics)
         if self.data is not None:
-            metrics |= self._proxy(arch, self.data)
+            metrics |= self._proxy(arch, self.data, rung, repeat)
             self.plan.refuse_if_over_limits(metrics)
         return metrics
 
@@ -60,24 +65,20 @@ class Evaluator:
             metrics |= {"throughput_images_s": many.images_s, "throughput_batch": batch}
         return metrics
 
-    def _proxy(self, arch: Architecture, data: DataSet) -> Metrics:
+    def _proxy(self, arch: Architecture, data: DataSet, rung: int | None, repeat: int) -> Metrics:
         """The score, averaged over the plan's seeds; with two or more, `top1_std` says how far it scatters."""
-        proxy = plugins.load("proxies", self.plan.proxy.name)
-        seeds, scores = self.plan.proxy.seeds, []
-        for seed in range(seeds):
-            doing = self.plan.proxy.name if seeds == 1 else f"{self.plan.proxy.name}, seed {seed + 1} of {seeds}"
+        proxy, settings = plugins.load("proxies", self.plan.proxy.name), self.plan.proxy_settings()
+        settings = replace(settings, steps=rung) if rung else settings
+        seeds, found = self.plan.proxy.seeds, []
+        for seed in range(repeat * seeds, (repeat + 1) * seeds):
+            doing = self.plan.proxy.name if seed == 0 and seeds == 1 else f"{self.plan.proxy.name}, seed {seed}"
 
             def progress(done: int, of: int, doing: str = doing) -> None:
                 self.report(doing=doing, done=done, of=of)
 
             with machine.beside_others():
-                score = proxy.score(
-                    arch, self.plan.proxy_settings(), data, seed=seed, device=self.device, progress=progress
-                )
-            scores.append(score)
-        mean = {name: statistics.fmean(score[name] for score in scores) for name in scores[0]}
-        noise = {"top1_std": statistics.stdev(score["top1"] for score in scores)} if seeds > 1 else {}
-        return {**mean, **noise}
+                found.append(proxy.score(arch, settings, data, seed=seed, device=self.device, progress=progress))
+        return averaged(found)
 
 
 def latency_device(plan: Plan) -> str:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.plugins import suggest
-from mvsearch.record import Record
+from mvsearch.record import Metrics, Record
 
 MAXIMISED = {
     "top1": True,
@@ -123,6 +123,24 @@ def hypervolume(records: Sequence[Record], objectives: Sequence[Objective], refe
         return 0.0
     shares = (_costs(rows, objectives) - ideal) / (corner - ideal)
     return float(moocore.hypervolume(shares, ref=np.ones(len(objectives))))
+
+
+def places(rows: Sequence[Metrics], objectives: Sequence[Objective]) -> list[int]:
+    """The place of each among all, 1 the best: by its front, then by the hypervolume that its front would lose with it.
+
+    Every row has every objective. The rows of one front that stand most alone come first (Deb et al. 2002 sort by
+    crowding; Beume et al. 2007, SMS-EMOA, by hypervolume, as here).
+    """
+    import moocore
+
+    costs = np.array([[objective.cost(row[objective.name]) for objective in objectives] for row in rows])
+    low = costs.min(0)
+    scaled = (costs - low) / np.where(costs.max(0) > low, costs.max(0) - low, 1)
+    fronts, gain = moocore.pareto_rank(scaled), np.zeros(len(rows))
+    for rank in np.unique(fronts):
+        gain[fronts == rank] = moocore.hv_contributions(scaled[fronts == rank], ref=np.full(len(objectives), 1.1))
+    order = np.lexsort((-gain, fronts))
+    return (order.argsort() + 1).tolist()  # type: ignore[no-any-return]
 
 
 def _is_measured(record: Record, objective: Objective) -> bool:

@@ -28,7 +28,10 @@ PRICED = ("params", "macs", "macs_paper")
 
 @dataclass(frozen=True)
 class Search:
-    """`search:` what is sought, how, and for how long. `workers` 0 means one for each core (one for each GPU)."""
+    """`search:` what is sought, how, and for how long. `workers` 0 means one for each core (one for each GPU).
+
+    With `confirm`, what is on the front at the end is measured with further seeds until its noise decides nothing.
+    """
 
     objectives: tuple[str, ...] = ("top1", "params", "macs")
     limits: tuple[str, ...] = ()
@@ -36,14 +39,21 @@ class Search:
     trials: int = 40
     seed: int = 0
     workers: int = 0
+    confirm: bool = False
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """`proxy:` which score stands for accuracy, and its settings, which are the proxy's own."""
+    """`proxy:` which score stands for accuracy, and its settings, which are the proxy's own.
+
+    `rungs` are numbers of steps below the whole (successive halving): each candidate is trained for so many first, and
+    only the best `keep` of all that came to a rung, by hypervolume gain, go on to the next.
+    """
 
     name: str = "train"
     seeds: int = 1
+    rungs: tuple[int, ...] = ()
+    keep: float = 0.5
     settings: dict[str, Any] = field(default_factory=dict)
 
 
@@ -128,13 +138,27 @@ class Plan:
             raise PlanError(
                 f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."
             )
-        self.proxy_settings()
+        self._check_rungs()
         for name in ("batch", "repeats", "threads"):
             if getattr(self.latency, name) < 1:
                 raise PlanError(f"{self.space.document.where('latency', name)}: found 0; use 1 or more.")
         plugins.check("data", self.data.source, error=PlanError)
         plugins.check("latency", self.latency.backend, error=PlanError)
         self._check_limits()
+
+    def _check_rungs(self) -> None:
+        settings, where = self.proxy_settings(), self.space.document.where("proxy", "rungs")
+        if not self.proxy.rungs:
+            return
+        if not hasattr(settings, "steps"):
+            raise PlanError(f"{where}: the proxy {self.proxy.name} has no steps, so it has no rungs; take them out.")
+        ladder = [*self.proxy.rungs, settings.steps]
+        if ladder != sorted(set(ladder)):
+            raise PlanError(
+                f"{where}: found {list(self.proxy.rungs)}; use rising numbers below steps={settings.steps}."
+            )
+        for steps in self.proxy.rungs:
+            replace(settings, steps=steps)  # each rung is a training, with a training's own checks
 
     def _check_limits(self) -> None:
         if not any(limit.name in PRICED for limit in self.limits):
@@ -187,11 +211,16 @@ class Plan:
         module = plugins.load("proxies", self.proxy.name, error=PlanError)
         return _filled(self.space.document, ("proxy",), module.Settings, self.proxy.settings)
 
-    def settings(self) -> dict[str, Any]:
-        """All that a measured number depends on beside the architecture; equal settings, equal numbers."""
+    def settings(self, *, rung: int | None = None, repeat: int = 0) -> dict[str, Any]:
+        """All that a measured number depends on beside the architecture; equal settings, equal numbers.
+
+        Those of a rung are those of a plan whose whole training is as short; a repeat has seeds of its own.
+        """
         measured: dict[str, Any] = {"image_size": self.space.document.data.get("image_size", 256)}
         if self.wants("top1", "loss"):
             proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **asdict(self.proxy_settings())}
+            proxy |= {"steps": rung} if rung else {}
+            proxy |= {"repeat": repeat} if repeat else {}
             measured |= {"proxy": proxy, "data": asdict(self.data)}
         if self.wants("latency_ms"):
             size = self.latency.image_size or measured["image_size"]
@@ -249,7 +278,12 @@ def _proxy(document: Document) -> Proxy:
     name, seeds = raw.pop("name", "train"), raw.pop("seeds", 1)
     if type(seeds) is not int or not 1 <= seeds <= 100:
         raise PlanError(f"{document.where('proxy', 'seeds')}: found {seeds!r}; use a whole number from 1 to 100.")
-    return Proxy(name, seeds, raw)
+    rungs, keep = raw.pop("rungs", []), raw.pop("keep", Proxy.keep)
+    if not isinstance(rungs, list) or not all(type(steps) is int for steps in rungs):
+        raise PlanError(f"{document.where('proxy', 'rungs')}: found {rungs!r}; use a list of steps, e.g. [75, 150].")
+    if type(keep) not in (int, float) or not 0 < keep <= 1:
+        raise PlanError(f"{document.where('proxy', 'keep')}: found {keep!r}; use a share above 0, up to 1.")
+    return Proxy(name, seeds, tuple(rungs), keep, raw)
 
 
 def _filled(document: Document, place: tuple[str, ...], cls: type[Any], raw: dict[str, Any]) -> Any:

@@ -1,10 +1,37 @@
 """What is known of a finished candidate, complete in itself. Plain Python; units live in the names."""
 
+import math
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 Metrics = dict[str, Any]
 """Raw numbers by name: params, macs, macs_paper, top1, loss, latency_ms, and what belongs beside them."""
+
+
+_FACTS = ("params", "macs", "latency_", "throughput_")
+_NOISE = ("_std", "_sem")
+
+
+def scores(metrics: Metrics) -> Metrics:
+    """What a proxy said of a candidate: neither costs nor times, nor what was worked out from several seeds."""
+    kept = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    return {name: value for name, value in kept.items() if not name.startswith(_FACTS) and not name.endswith(_NOISE)}
+
+
+def averaged(repeats: Sequence[Metrics]) -> Metrics:
+    """The mean of each score over several measurements; with two or more, its deviation and standard error.
+
+    >>> averaged([{"top1": 0.5}, {"top1": 0.7}])["top1"]
+    0.6
+    """
+    mean = {name: statistics.fmean(repeat[name] for repeat in repeats) for name in repeats[0]}
+    if len(repeats) == 1:
+        return mean
+    deviation = {name: statistics.stdev(repeat[name] for repeat in repeats) for name in mean}
+    std = {f"{name}_std": value for name, value in deviation.items()}
+    return mean | std | {f"{name}_sem": value / math.sqrt(len(repeats)) for name, value in deviation.items()}
 
 
 class Refused(Exception):

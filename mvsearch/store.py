@@ -5,13 +5,15 @@
     evaluations    the cache: metrics by architecture and settings, so that nothing is paid for twice
     architectures  each network once, by key
     machines       what the numbers were measured on
+    repeats        who measures which candidate once more
 
 One finished candidate is one transaction.
 """
 
+import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,8 @@ from mvsearch import __version__, plugins
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.record import Metrics, Record
 
-SCHEMA = 1
+SCHEMA = 2
+_FEW = 500  # numbers named in one query
 _META = sa.MetaData()
 
 _studies = sa.Table(
@@ -73,6 +76,13 @@ _machines = sa.Table(
     _META,
     sa.Column("id", sa.String(12), primary_key=True),
     sa.Column("description", sa.JSON, nullable=False),
+)
+_repeats = sa.Table(
+    "mvsearch_repeats",
+    _META,
+    sa.Column("study", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("worker", sa.String(64), nullable=False),
 )
 
 
@@ -152,19 +162,37 @@ class Store:
 
     # ---- candidates
 
-    def save(self, study: str, record: Record, *, settings: str, machine: dict[str, Any] | None) -> None:
-        """Write a finished candidate, and its measurement for the cache, in one transaction."""
+    def remember(self, key: str, settings: str, metrics: Metrics, seconds: float, machine: dict[str, Any]) -> None:
+        """Note a measurement for the cache before its candidate is finished: a rung, or a repeat."""
+        with told(self.url), self.engine.begin() as connection:
+            self._measured(connection, key, settings, metrics, seconds, machine)
+
+    def _measured(
+        self,
+        connection: sa.Connection,
+        key: str,
+        settings: str,
+        metrics: Metrics,
+        seconds: float,
+        machine: dict[str, Any],
+    ) -> None:
+        number = self._machine(connection, machine)
+        measured = {"metrics": metrics, "seconds": seconds, "machine": number, "finished": time.time()}
+        self._once(connection, _evaluations, key=key, settings=settings, **measured)
+
+    def _machine(self, connection: sa.Connection, machine: dict[str, Any]) -> str:
         from mvsearch.machine import machine_id
 
-        number = machine_id(machine) if machine else None
-        now = time.time()
+        number = machine_id(machine)
+        self._once(connection, _machines, id=number, description=machine)
+        return number
+
+    def save(self, study: str, record: Record, *, settings: str, machine: dict[str, Any]) -> None:
+        """Write a finished candidate, and its measurement for the cache, in one transaction."""
         with told(self.url), self.engine.begin() as connection:
             self._once(connection, _architectures, key=record.key, document=record.architecture)
-            if machine:
-                self._once(connection, _machines, id=number, description=machine)
             if record.state == "complete" and not record.cached:
-                measured = {"metrics": record.metrics, "seconds": record.seconds, "machine": number, "finished": now}
-                self._once(connection, _evaluations, key=record.key, settings=settings, **measured)
+                self._measured(connection, record.key, settings, record.metrics, record.seconds, machine)
             row = {
                 column: getattr(record, column)
                 for column in (
@@ -179,7 +207,8 @@ class Store:
                     "cached",
                 )
             }
-            connection.execute(sa.insert(_records).values(study=study, machine=number, finished=now, **row))
+            row |= {"study": study, "machine": self._machine(connection, machine), "finished": time.time()}
+            connection.execute(sa.insert(_records).values(**row))
 
     def _once(self, connection: sa.Connection, table: sa.Table, **row: Any) -> None:
         # One statement, not a look and a write: in SQLite a transaction that began by reading may not go on to write
@@ -193,6 +222,38 @@ class Store:
         with told(self.url), self.engine.connect() as connection:
             metrics = connection.execute(sa.select(_evaluations.c.metrics).where(*same)).scalar_one_or_none()
         return dict(metrics) if metrics is not None else None
+
+    def metrics(self, study: str, numbers: Sequence[int]) -> dict[int, Metrics]:
+        """What was measured of finished candidates, by number; those that left no record are not in it."""
+        columns = sa.select(_records.c.number, _records.c.metrics).where(_records.c.study == study)
+        few = _records.c.number.in_(numbers) if len(numbers) < _FEW else sa.true()
+        with told(self.url), self.engine.connect() as connection:
+            rows = connection.execute(columns.where(few)).all()
+        wanted = set(numbers)
+        return {number: metrics for number, metrics in rows if number in wanted}
+
+    def amend_record(self, study: str, number: int, metrics: Metrics) -> None:
+        """Replace what was measured of a finished candidate, which was measured once more."""
+        this = (_records.c.study == study, _records.c.number == number)
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(sa.update(_records).where(*this).values(metrics=metrics))
+
+    def repeats(self, study: str) -> dict[int, str]:
+        """Which candidates are being measured once more, and by which worker."""
+        query = sa.select(_repeats.c.number, _repeats.c.worker).where(_repeats.c.study == study)
+        with told(self.url), self.engine.connect() as connection:
+            return {row.number: row.worker for row in connection.execute(query)}
+
+    def begin_repeat(self, study: str, number: int, worker: str) -> None:
+        """Note that a worker measures a candidate once more, in place of whoever said so before."""
+        self.end_repeat(study, number)
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(sa.insert(_repeats).values(study=study, number=number, worker=worker))
+
+    def end_repeat(self, study: str, number: int) -> None:
+        """It is done, or given up."""
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(sa.delete(_repeats).where(_repeats.c.study == study, _repeats.c.number == number))
 
     def count(self, study: str) -> int:
         """How many candidates of a study are finished."""
@@ -253,8 +314,19 @@ def tune(engine: Engine) -> None:
 
     @sa.event.listens_for(engine, "connect")
     def _pragmas(connection: Any, _: Any) -> None:
-        for pragma in ("busy_timeout=60000", "journal_mode=WAL", "synchronous=NORMAL"):
+        for pragma in ("busy_timeout=60000", "synchronous=NORMAL"):
             connection.execute(f"PRAGMA {pragma}")
+        _write_ahead(connection)
+
+
+def _write_ahead(connection: Any) -> None:
+    """Into write-ahead mode: for this SQLite does not wait for others by itself, whatever its busy_timeout."""
+    for wait_s in (0.01, 0.05, 0.2, 1.0, 5.0, 20.0):
+        with suppress(sqlite3.OperationalError):
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        time.sleep(wait_s)
+    connection.execute("PRAGMA journal_mode=WAL")
 
 
 @contextmanager

@@ -1,11 +1,13 @@
 """A study: join it, run it, read it. The only room that knows Optuna's study.
 
     join ── claim ── evaluate ── save ── claim ── ...      as many processes as you like
-              │                    └ one transaction: record, cache, machine; then Optuna is told
+              │          │         └ one transaction: record, cache, machine; then Optuna is told
+              │          └ rung by rung, if the plan has rungs; each is kept as soon as it is known
               └ under a lock: give back what dead workers held, count, ask the sampler
 
 A claimed candidate carries its worker's name. A worker holds a lock on its own file for as long as it lives, so that
-others can tell a dead one, however it died; its candidate is then queued again.
+others can tell a dead one, however it died; its candidate is then tried again. At the end the front may be confirmed:
+its members measured once more, claimed in the same way.
 """
 
 import logging
@@ -14,28 +16,32 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
 import optuna
 from filelock import FileLock
 from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mvsearch import machine
 from mvsearch.architecture import Architecture
+from mvsearch.confirm import repeats, unsure
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
+from mvsearch.mirror import Mirror
 from mvsearch.models import published_keys
+from mvsearch.pareto import places
 from mvsearch.plan import Plan, digest
 from mvsearch.reading import Reader, open_study
-from mvsearch.record import Failed, Metrics, Record, Refused
-from mvsearch.samplers._legal import Legal, distributions
+from mvsearch.record import Failed, Metrics, Record, Refused, averaged, scores
 from mvsearch.store import Store, told, tune
 from mvsearch.worker import Worker, any_at_work
 
-Evaluate = Callable[[Architecture], Metrics]
+Evaluate = Callable[..., Metrics]
+"""Architecture → metrics. With rungs it is called with `rung=steps` too, to confirm with `repeat=1`, `2` and so on."""
 
+_NOTES = "sampler"  # where a study keeps what its sampler noted
 _GIVE_UP_AFTER = 5  # failures before anything succeeded: it is not the candidates
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
@@ -50,6 +56,7 @@ class Study(Reader):
         super().__init__(plan.name, store)
         self.plan, self.inner = plan, inner
         self._lock = FileLock(plan.folder / "claim.lock")
+        self._mirror = Mirror(plan, inner.user_attrs.get(_NOTES, {}))
         self.worker = Worker(plan.folder)
 
     # ---- opening
@@ -73,7 +80,6 @@ class Study(Reader):
                 store.amend_study(plan.name, found | _wishes(plan))
             inner = _optuna_study(plan)
             if found is None:
-                _queue_published(plan, inner)
                 store.add_study(plan.name, _facts(plan))
         return cls(plan, store, inner)
 
@@ -95,11 +101,10 @@ class Study(Reader):
             self.store.amend_study(self.name, known)
             self.facts = known
 
-    @property
-    def settings_key(self) -> str:
+    def settings_key(self, *, rung: int | None = None, repeat: int = 0) -> str:
         """Names all that a number depends on beside the architecture: the plan's settings, the device, the images."""
         held = {name: self.facts.get(name) for name in ("device", "data")}
-        return digest({"settings": self.plan.settings(), **held})
+        return digest({"settings": self.plan.settings(rung=rung, repeat=repeat), **held})
 
     # ---- running
 
@@ -115,70 +120,119 @@ class Study(Reader):
         with self.worker.at_work():
             while (trial := self._claim(total)) is not None:
                 record = self._evaluated(trial, evaluate)
-                self._finish(trial, record)
+                self._finish(record)
                 if tell is not None:
                     tell(record)
                 failures += record.state == "failed"
                 if failures == _GIVE_UP_AFTER and not any(r.state == "complete" for r in self.records()):
                     raise StudyError(f"study {self.name!r}: nothing but failures so far, the last: {record.reason}")
+            while self.plan.search.confirm and (doubtful := self._claim_repeat()) is not None:
+                self._repeat(doubtful, evaluate)
 
-    def _claim(self, total: int) -> Trial | None:
+    def _claim(self, total: int) -> FrozenTrial | None:
         with self._lock, _told(self.store):
-            self._give_back()
-            if self.count() + len(self._running()) >= total:
+            trials = self._trials()
+            if self._give_back(trials):
+                trials = self._trials()
+            running = sum(not trial.state.is_finished() for trial in trials)
+            if self.count() + running >= total:
                 return None
-            trial = self.inner.ask(distributions(self.plan.space))
-            trial.set_user_attr("worker", self.worker.name)
+            self._mirror.follow(trials, lambda numbers: self.store.metrics(self.name, numbers))
+            notes, proposed = self._mirror.notes, self._mirror.propose()
+            if notes != self._mirror.notes:
+                self.inner.set_user_attr(_NOTES, self._mirror.notes)
+            trial = create_trial(
+                state=TrialState.RUNNING,
+                params=proposed.params,
+                distributions=proposed.distributions,
+                user_attrs={"worker": self.worker.name},
+                system_attrs=proposed.system_attrs,
+            )
+            self.inner.add_trial(trial)
+            trial.number = len(trials)
             return trial
 
-    def _running(self) -> list[FrozenTrial]:
-        return self.inner.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+    def _trials(self) -> list[FrozenTrial]:
+        return self.inner.get_trials(deepcopy=False)
 
-    def _give_back(self) -> None:
-        """End what dead workers held; queue it again, unless it was measured and only Optuna was not told."""
-        dead = [trial for trial in self._running() if not self.worker.is_alive(trial.user_attrs.get("worker"))]
+    def _give_back(self, trials: list[FrozenTrial]) -> bool:
+        """End what dead workers held, to be tried again, unless it was measured and only Optuna was not told."""
+        running = [trial for trial in trials if not trial.state.is_finished()]
+        dead = [trial.number for trial in running if not self.worker.is_alive(trial.user_attrs.get("worker"))]
         known = {record.number: record for record in self.records()} if dead else {}
-        for trial in dead:
-            if trial.number in known:
-                self._tell(trial.number, known[trial.number])
-                continue
-            self.inner.tell(trial.number, state=TrialState.FAIL)
-            params = trial.system_attrs.get("fixed_params") or trial.params
-            if len(params) == len(self.plan.space.choices):
-                self.inner.enqueue_trial(params)
+        for number in dead:
+            if number in known:
+                self._tell(known[number])
+            else:
+                self.inner.tell(number, state=TrialState.FAIL)
+        return bool(dead)
 
-    def _evaluated(self, trial: Trial, evaluate: Evaluate) -> Record:
+    def _evaluated(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
         """The candidate's record, whatever happens to it."""
         arch = self.plan.space.architecture(trial.params)
-        self.worker.report(number=trial.number, name=self._published_name(arch.key) or arch.key, doing="", done=0, of=0)
+        name = self._published_name(arch.key)
+        self.worker.report(number=trial.number, name=name or arch.key, doing="", done=0, of=0)
         start = time.monotonic()
-        state, reason, metrics = "complete", None, self.store.evaluation(arch.key, self.settings_key)
-        cached = metrics is not None
+        record = Record(
+            number=trial.number,
+            key=arch.key,
+            state="complete",
+            reason=None,
+            metrics={},
+            choices=dict(trial.params),
+            architecture=arch.to_dict(),
+            published=name,
+            seconds=0.0,
+        )
+        known = self.store.evaluation(arch.key, self.settings_key())
         try:
-            metrics = metrics if metrics is not None else dict(evaluate(arch))
+            metrics = known if known is not None else self._measured(arch, evaluate, name)
             self._refuse_without_objectives(metrics)
             self.plan.refuse_if_over_limits(metrics)
+            record = replace(record, metrics=metrics, cached=known is not None)
         except Refused as refusal:
-            state, reason, metrics = "pruned", str(refusal), refusal.metrics or arch.metrics()
-        except Failed as failure:
-            state, reason, metrics = "failed", str(failure), arch.metrics()
+            record = replace(record, state="pruned", reason=str(refusal), metrics=refusal.metrics or arch.metrics())
         except MvsearchError:
             raise
         except Exception as error:
             _LOG.debug("candidate %d", trial.number, exc_info=True)
-            state, reason, metrics = "failed", f"{type(error).__name__}: {error}", arch.metrics()
-        return Record(
-            number=trial.number,
-            key=arch.key,
-            state=state,
-            reason=reason,
-            metrics=metrics,
-            choices=dict(trial.params),
-            architecture=arch.to_dict(),
-            published=self._published_name(arch.key),
-            seconds=time.monotonic() - start,
-            cached=cached,
-        )
+            record = replace(record, state="failed", reason=_reason(error), metrics=arch.metrics())
+        return replace(record, seconds=time.monotonic() - start)
+
+    def _measured(self, arch: Architecture, evaluate: Evaluate, published: str | None) -> Metrics:
+        """The whole measurement, after the rungs before it; raises Refused for what is not worth the next."""
+        rungs: dict[str, Metrics] = {}
+        for steps in self.plan.proxy.rungs if self.plan.wants("top1", "loss") else ():
+            metrics = self._remembered(arch, evaluate, rung=steps)
+            rungs[str(steps)] = scores(metrics)
+            if published is None:  # landmarks are always measured whole, and tell what a rung's score is worth
+                self._refuse_unless_promising(metrics, rungs)
+        metrics = dict(evaluate(arch))
+        return metrics | {"rungs": rungs} if rungs else metrics
+
+    def _remembered(self, arch: Architecture, evaluate: Evaluate, **at: int) -> Metrics:
+        """A measurement beside the whole one, from the cache if it was made before."""
+        key, start = self.settings_key(**at), time.monotonic()
+        metrics = self.store.evaluation(arch.key, key)
+        if metrics is None:
+            metrics = dict(evaluate(arch, **at))
+            self.store.remember(arch.key, key, metrics, time.monotonic() - start, machine.describe())
+        return metrics
+
+    def _refuse_unless_promising(self, metrics: Metrics, rungs: dict[str, Metrics]) -> None:
+        """Successive halving over all candidates: the best share of those that came to a rung goes on.
+
+        Jamieson and Talwalkar 2016, section 3, decided for each candidate as it comes (Li et al. 2020, ASHA), with
+        hypervolume gain in the place of one score. No one waits: a front only moves away from who was left behind.
+        """
+        steps, keep = list(rungs)[-1], self.plan.proxy.keep
+        others = [record.metrics for record in self.records() if steps in record.metrics.get("rungs", {})]
+        rows = [metrics, *(other | other["rungs"][steps] for other in others)]
+        place, going = places(rows, self.plan.objectives)[0], math.ceil(keep * len(rows))
+        if place > going:
+            facts = {name: value for name, value in metrics.items() if name not in scores(metrics)}
+            reason = f"stopped after {steps} of {self.plan.proxy_settings().steps} steps: number {place} of {len(rows)}"
+            raise Refused(f"{reason} by hypervolume gain, {going} go on", facts | {"rungs": rungs})
 
     def _refuse_without_objectives(self, metrics: Metrics) -> None:
         for name in self.plan.search.objectives:
@@ -190,15 +244,49 @@ class Study(Reader):
         names = {arch_key: name for name, arch_key in self.facts["published"].items()}
         return names.get(key) or published_keys().get(key)
 
-    def _finish(self, trial: Trial, record: Record) -> None:
-        self.store.save(self.name, record, settings=self.settings_key, machine=machine.describe())
+    def _finish(self, record: Record) -> None:
+        self.store.save(self.name, record, settings=self.settings_key(), machine=machine.describe())
         with _told(self.store):
-            self._tell(trial, record)
+            self._tell(record)
 
-    def _tell(self, trial: Trial | int, record: Record) -> None:
+    def _tell(self, record: Record) -> None:
         states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
         values = [record.metrics[name] for name in self.plan.search.objectives] if record.state == "complete" else None
-        self.inner.tell(trial, values=values, state=states[record.state])
+        self.inner.tell(record.number, values=values, state=states[record.state])
+
+    # ---- confirming
+
+    def _claim_repeat(self) -> Record | None:
+        """The least sure member of the front that nobody alive is measuring."""
+        with self._lock:
+            taken = {n for n, name in self.store.repeats(self.name).items() if self.worker.is_alive(name)}
+            doubtful = unsure(self.within_limits(self.records()), self.plan.objectives)
+            free = next((record for record in doubtful if record.number not in taken), None)
+            if free is not None:
+                self.store.begin_repeat(self.name, free.number, self.worker.name)
+            return free
+
+    def _repeat(self, record: Record, evaluate: Evaluate) -> None:
+        """Measure a candidate with the next seed; its scores become the mean of all."""
+        before = repeats(record)
+        name = record.published or record.key
+        self.worker.report(number=record.number, name=name, doing="once more", done=0, of=0)
+        arch = Architecture.from_dict(record.architecture)
+        try:
+            found = self._remembered(arch, evaluate, repeat=len(before))
+            after = [*before, {name: scores(found)[name] for name in before[0]}]
+            metrics = record.metrics | averaged(after) | {"repeats": after}
+        except MvsearchError:
+            raise
+        except Exception as error:
+            _LOG.debug("candidate %d once more", record.number, exc_info=True)
+            metrics = record.metrics | {"unconfirmed": _reason(error)}
+        self.store.amend_record(self.name, record.number, metrics)
+        self.store.end_repeat(self.name, record.number)
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, Failed | Refused) else f"{type(error).__name__}: {error}"
 
 
 @contextmanager
@@ -215,7 +303,7 @@ def _optuna_study(plan: Plan) -> optuna.Study:
     return optuna.create_study(
         study_name=plan.name,
         storage=_optuna_storage(plan),
-        sampler=Legal(plan),
+        sampler=optuna.samplers.RandomSampler(),  # never asked: the mirror proposes
         directions=["maximize" if objective.maximise else "minimize" for objective in plan.objectives],
         load_if_exists=True,
     )
@@ -246,11 +334,6 @@ def _forget(plan: Plan, store: Store) -> None:
     store.remove_study(plan.name)
     with suppress(KeyError):
         optuna.delete_study(study_name=plan.name, storage=_optuna_storage(plan))
-
-
-def _queue_published(plan: Plan, inner: optuna.Study) -> None:
-    for _, point in plan.space.published_points():
-        inner.enqueue_trial(point, skip_if_exists=True)
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

@@ -195,16 +195,16 @@ def test_limits_may_change_and_the_front_keeps_to_the_new_ones(tmp_path):
     assert all(record.metrics["params"] <= 40_000 for record in kept)
 
 
-def test_a_queued_candidate_whose_worker_died_while_asking_is_queued_again(tmp_path):
-    plan = replace(Plan.load("spaces/fusion.yaml", objectives=("params", "macs")), studies=tmp_path)
-    study = Study.join(plan)
-    storage = study.inner._storage
-    point = plan.space.point(plan.space.sample(1, seed=8)[0])
-    number = storage.create_new_trial(study.inner._study_id, None)  # a trial that was never given its values
-    storage.set_trial_system_attr(number, "fixed_params", point)
+def test_a_claimed_candidate_has_all_its_values_from_the_first_moment(tmp_path):
+    plan = toy_plan(tmp_path)
 
-    Study.join(plan).run(lambda arch: arch.metrics(), trials=6)
-    assert point in [record.choices for record in Study.read(plan).records()]
+    def evaluate(arch):
+        (claimed,) = [t for t in Study.join(plan).inner.trials if t.state.name == "RUNNING"]
+        assert plan.space.architecture(claimed.params).key == arch.key
+        return arithmetic(arch)
+
+    Study.join(plan).run(evaluate, trials=3)
+    assert [record.state for record in Study.read(plan).records()] == ["complete"] * 3
 
 
 def test_a_space_smaller_than_the_trials_asked_for_is_walked_once(tmp_path):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 @click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
 @click.option("--sampler", help="tpe, surrogate, nsga2, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
+@click.option("--confirm", is_flag=True, default=None, help="Measure the front again until its noise decides nothing.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
 @json_option
@@ -29,6 +30,7 @@ def run(
     limits: tuple[str, ...],
     sampler: str | None,
     seed: int | None,
+    confirm: bool | None,
     workers: int | None,
     storage: str | None,
     as_json: bool,
@@ -45,6 +47,7 @@ def run(
         limits=limits,
         sampler=sampler,
         seed=seed,
+        confirm=confirm,
         workers=workers,
     )
     _prepare(plan)

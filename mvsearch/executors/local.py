@@ -37,7 +37,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> None:
     """
     clear_errors(plan.folder)
     spawn = multiprocessing.get_context("spawn")
-    wanted = max(0, min(workers, plan.search.trials - reader.count()))
+    wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
     processes = [spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=True) for i in range(wanted)]
     records = reader.records()
     try:

@@ -1,0 +1,64 @@
+"""Which members of a front are measured once more: those whose noise could still decide who is on it.
+
+Two candidates of which one is no worse in everything but a noisy score stand in each other's way: the score alone says
+whether both are on the front. The gap between their scores must be larger than the standard error of a member's mean.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+from mvsearch.pareto import Objective, comparable, front
+from mvsearch.record import Record, scores
+
+MOST = 6
+"""Measurements of one candidate, the first included; a gap that is still smaller than the noise then stays open."""
+
+
+def unsure(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
+    """The members of the front that need another measurement, the least sure first.
+
+    Every member is measured twice at least, so that its own scatter is known; the noise of one measurement is pooled
+    over all candidates that were measured more than once.
+    """
+    rows = comparable(records, objectives)
+    noisy = [objective for objective in objectives if any(objective.name in scores(row.metrics) for row in rows)]
+    doubt = {}
+    for member in front(rows, objectives) if noisy else []:
+        if len(repeats(member)) < MOST and "unconfirmed" not in member.metrics:
+            doubt[member.number] = max(_doubt(member, rows, objective, objectives) for objective in noisy)
+    known = {row.number: row for row in rows}
+    return [known[n] for n in sorted(doubt, key=lambda n: (-doubt[n], n)) if doubt[n] > 1]
+
+
+def repeats(record: Record) -> list[dict[str, float]]:
+    """The scores of each measurement of a candidate."""
+    return list(record.metrics.get("repeats", [scores(record.metrics)]))
+
+
+def _doubt(member: Record, rows: Sequence[Record], noisy: Objective, objectives: Sequence[Objective]) -> float:
+    """The standard error of a member's score, in gaps to the nearest candidate whose place it decides."""
+    times = len(repeats(member))
+    if times < 2:
+        return math.inf
+    gaps = [_gap(member, row, noisy) for row in rows if _stand_in_the_way(member, row, noisy, objectives)]
+    noise = _noise(rows, noisy) / math.sqrt(times)
+    return noise / max(min(gaps, default=math.inf), 1e-12)
+
+
+def _noise(rows: Sequence[Record], noisy: Objective) -> float:
+    """The deviation of one measurement, pooled over all that were repeated."""
+    groups = [[repeat[noisy.name] for repeat in repeats(row)] for row in rows if len(repeats(row)) > 1]
+    squares = sum((len(group) - 1) * statistics.variance(group) for group in groups)
+    return math.sqrt(squares / sum(len(group) - 1 for group in groups))
+
+
+def _gap(one: Record, other: Record, noisy: Objective) -> float:
+    return abs(float(one.metrics[noisy.name]) - float(other.metrics[noisy.name]))
+
+
+def _stand_in_the_way(one: Record, other: Record, noisy: Objective, objectives: Sequence[Objective]) -> bool:
+    if one.key == other.key:
+        return False
+    gaps = [o.cost(one.metrics[o.name]) - o.cost(other.metrics[o.name]) for o in objectives if o != noisy]
+    return all(gap <= 0 for gap in gaps) or all(gap >= 0 for gap in gaps)
