@@ -196,6 +196,7 @@ def _gpu_names() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
+@cache
 def _version(package: str) -> str | None:
     try:
         return version(package)

@@ -1,4 +1,4 @@
-"""A study: join it, run it, read it. The only room that knows Optuna's study.
+"""A study: join it, run it, read it.
 
     join ── claim ── evaluate ── save ── claim ── ...      as many processes as you like
               │          │         └ one transaction: record, cache, machine; then Optuna is told
@@ -13,50 +13,43 @@ its members measured once more, claimed in the same way.
 import logging
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Self
 
-import optuna
 from filelock import FileLock
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.trial import FrozenTrial
 
 from mvsearch import machine
 from mvsearch.architecture import Architecture
 from mvsearch.confirm import repeats, unsure
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
-from mvsearch.mirror import Mirror
 from mvsearch.models import published_keys
 from mvsearch.pareto import places
 from mvsearch.plan import Plan, digest
 from mvsearch.reading import Reader, open_study
 from mvsearch.record import Failed, Metrics, Record, Refused, averaged, scores
-from mvsearch.store import Store, told, tune
+from mvsearch.store import Store
+from mvsearch.trials import Mirror, Trials, told_of_trials
 from mvsearch.worker import Worker, any_at_work
 
 Evaluate = Callable[..., Metrics]
 """Architecture → metrics. With rungs it is called with `rung=steps` too, to confirm with `repeat=1`, `2` and so on."""
 
-_NOTES = "sampler"  # where a study keeps what its sampler noted
 _GIVE_UP_AFTER = 5  # failures before anything succeeded: it is not the candidates
 
-optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 _LOG = logging.getLogger(__name__)
 
 
 class Study(Reader):
     """A study that this process works on."""
 
-    def __init__(self, plan: Plan, store: Store, inner: optuna.Study) -> None:
+    def __init__(self, plan: Plan, store: Store, trials: Trials) -> None:
         super().__init__(plan.name, store)
-        self.plan, self.inner = plan, inner
+        self.plan, self.trials = plan, trials
         self._lock = FileLock(plan.folder / "claim.lock")
-        self._mirror = Mirror(plan, inner.user_attrs.get(_NOTES, {}))
+        self._mirror = Mirror(plan, trials.notes)
         self.worker = Worker(plan.folder)
 
     # ---- opening
@@ -65,7 +58,7 @@ class Study(Reader):
     def join(cls, plan: Plan) -> Self:
         """Open the plan's study, made if there is none; raises StudyError if it was made for something else."""
         store = _opened(plan)
-        with FileLock(plan.folder / "claim.lock"), _told(store):
+        with FileLock(plan.folder / "claim.lock"), told_of_trials(plan.url):
             found = store.study(plan.name)
             difference = found and _difference(plan, found)
             if difference and (store.count(plan.name) or any_at_work(plan.folder)):
@@ -74,14 +67,15 @@ class Study(Reader):
                     "--name, or put the file back as it was."
                 )
             if difference:  # but nothing was measured yet
-                _forget(plan, store)
+                store.remove_study(plan.name)
+                Trials.forget(plan)
                 found = None
             if found is not None:
                 store.amend_study(plan.name, found | _wishes(plan))
-            inner = _optuna_study(plan)
+            trials = Trials.open(plan)
             if found is None:
                 store.add_study(plan.name, _facts(plan))
-        return cls(plan, store, inner)
+            return cls(plan, store, trials)
 
     @staticmethod
     def read(plan: Plan | str | Path) -> Reader:
@@ -130,42 +124,28 @@ class Study(Reader):
                 self._repeat(doubtful, evaluate)
 
     def _claim(self, total: int) -> FrozenTrial | None:
-        with self._lock, _told(self.store):
-            trials = self._trials()
-            if self._give_back(trials):
-                trials = self._trials()
+        with self._lock, told_of_trials(self.plan.url):
+            trials = self._give_back(self.trials.all())
             running = sum(not trial.state.is_finished() for trial in trials)
             if self.count() + running >= total:
                 return None
             self._mirror.follow(trials, lambda numbers: self.store.metrics(self.name, numbers))
             notes, proposed = self._mirror.notes, self._mirror.propose()
             if notes != self._mirror.notes:
-                self.inner.set_user_attr(_NOTES, self._mirror.notes)
-            trial = create_trial(
-                state=TrialState.RUNNING,
-                params=proposed.params,
-                distributions=proposed.distributions,
-                user_attrs={"worker": self.worker.name},
-                system_attrs=proposed.system_attrs,
-            )
-            self.inner.add_trial(trial)
-            trial.number = len(trials)
-            return trial
+                self.trials.notes = self._mirror.notes
+            return self.trials.begin(proposed, self.worker.name)
 
-    def _trials(self) -> list[FrozenTrial]:
-        return self.inner.get_trials(deepcopy=False)
-
-    def _give_back(self, trials: list[FrozenTrial]) -> bool:
+    def _give_back(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """End what dead workers held, to be tried again, unless it was measured and only Optuna was not told."""
         running = [trial for trial in trials if not trial.state.is_finished()]
         dead = [trial.number for trial in running if not self.worker.is_alive(trial.user_attrs.get("worker"))]
         known = {record.number: record for record in self.records()} if dead else {}
         for number in dead:
             if number in known:
-                self._tell(known[number])
+                self.trials.end(known[number])
             else:
-                self.inner.tell(number, state=TrialState.FAIL)
-        return bool(dead)
+                self.trials.lose(number)
+        return self.trials.all() if dead else trials
 
     def _evaluated(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
         """The candidate's record, whatever happens to it."""
@@ -246,13 +226,8 @@ class Study(Reader):
 
     def _finish(self, record: Record) -> None:
         self.store.save(self.name, record, settings=self.settings_key(), machine=machine.describe())
-        with _told(self.store):
-            self._tell(record)
-
-    def _tell(self, record: Record) -> None:
-        states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-        values = [record.metrics[name] for name in self.plan.search.objectives] if record.state == "complete" else None
-        self.inner.tell(record.number, values=values, state=states[record.state])
+        with told_of_trials(self.plan.url):
+            self.trials.end(record)
 
     # ---- confirming
 
@@ -289,35 +264,6 @@ def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, Failed | Refused) else f"{type(error).__name__}: {error}"
 
 
-@contextmanager
-def _told(store: Store) -> Iterator[None]:
-    """Trouble that Optuna has with the database, told as ours is."""
-    with told(store.url):
-        try:
-            yield
-        except optuna.exceptions.StorageInternalError as error:
-            raise (error.__cause__ or error) from None
-
-
-def _optuna_study(plan: Plan) -> optuna.Study:
-    return optuna.create_study(
-        study_name=plan.name,
-        storage=_optuna_storage(plan),
-        sampler=optuna.samplers.RandomSampler(),  # never asked: the mirror proposes
-        directions=["maximize" if objective.maximise else "minimize" for objective in plan.objectives],
-        load_if_exists=True,
-    )
-
-
-def _optuna_storage(plan: Plan) -> RDBStorage:
-    kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {}
-    storage = RDBStorage(plan.url, engine_kwargs=kwargs)
-    if plan.url.startswith("sqlite"):
-        tune(storage.engine)
-        storage.engine.dispose()  # connections from before the tuning
-    return storage
-
-
 def _opened(plan: Plan) -> Store:
     """The plan's database. Only a study's own folder is made for it, and only if the database could be opened."""
     try:
@@ -328,12 +274,6 @@ def _opened(plan: Plan) -> Store:
     except OSError as error:
         raise EnvironmentFault(f"{plan.folder}: the folder cannot be made ({error.strerror}).") from None
     return store
-
-
-def _forget(plan: Plan, store: Store) -> None:
-    store.remove_study(plan.name)
-    with suppress(KeyError):
-        optuna.delete_study(study_name=plan.name, storage=_optuna_storage(plan))
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

@@ -20,7 +20,7 @@ LEVELS = [
     {"space", "finding", "counters", "proxies"},
     {"plan", "report"},
     {"samplers", "evaluate", "exporters"},
-    {"mirror"},
+    {"trials"},
     {"study"},
     {"executors"},
     {"cli"},

@@ -199,7 +199,7 @@ def test_a_claimed_candidate_has_all_its_values_from_the_first_moment(tmp_path):
     plan = toy_plan(tmp_path)
 
     def evaluate(arch):
-        (claimed,) = [t for t in Study.join(plan).inner.trials if t.state.name == "RUNNING"]
+        (claimed,) = [t for t in Study.join(plan).trials.all() if t.state.name == "RUNNING"]
         assert plan.space.architecture(claimed.params).key == arch.key
         return arithmetic(arch)
 
@@ -237,7 +237,7 @@ def test_the_database_is_in_write_ahead_mode(tmp_path):
 def test_a_crash_between_saving_and_telling_loses_nothing(tmp_path, monkeypatch):
     plan = toy_plan(tmp_path)
     study = Study.join(plan)
-    monkeypatch.setattr(study, "_tell", lambda *_: sys.exit("killed"))
+    monkeypatch.setattr(study.trials, "end", lambda *_: sys.exit("killed"))
     with pytest.raises(SystemExit):
         study.run(arithmetic, trials=3)
     assert Study.read(plan).count() == 1
@@ -245,7 +245,7 @@ def test_a_crash_between_saving_and_telling_loses_nothing(tmp_path, monkeypatch)
     Study.join(plan).run(arithmetic, trials=3)
 
     assert [record.number for record in Study.read(plan).records()] == [0, 1, 2]
-    assert [trial.state.name for trial in Study.join(plan).inner.trials] == ["COMPLETE"] * 3
+    assert [trial.state.name for trial in Study.join(plan).trials.all()] == ["COMPLETE"] * 3
 
 
 def worker_process(folder: Path, trials: int, seconds: float) -> subprocess.Popen:

@@ -1,0 +1,182 @@
+"""Optuna's trials of a study: in the database, where all workers see them; in memory, where the sampler is asked.
+
+    database ── follow ──▶ mirror ── propose ──▶ database, in one transaction
+
+Optuna's own way of asking writes each value of a trial in a transaction of its own. Here a proposal is complete before
+the database hears of it, so a trial there always has all its values, however a worker dies.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, Self
+
+import optuna
+from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, get_storage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from sqlalchemy.engine import make_url
+
+from mvsearch.plan import Plan
+from mvsearch.record import Metrics, Record
+from mvsearch.samplers._legal import Legal, distributions
+from mvsearch.store import told, tune
+
+optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_NOTES = "sampler"  # where a study keeps what its sampler noted
+
+Lookup = Callable[[Sequence[int]], dict[int, Metrics]]
+"""The metrics of finished candidates by their numbers; those without a record are left out."""
+
+
+class Trials:
+    """The trials in a plan's database, numbered from 0 in the order in which they began."""
+
+    def __init__(self, plan: Plan, storage: BaseStorage) -> None:
+        self.plan, self._storage = plan, storage
+        self._study = storage.get_study_id_from_name(plan.name)
+
+    @classmethod
+    def open(cls, plan: Plan) -> Self:
+        """Those of the plan's study, which is made if there is none."""
+        storage = _storage(plan)
+        optuna.create_study(study_name=plan.name, storage=storage, directions=_directions(plan), load_if_exists=True)
+        return cls(plan, storage)
+
+    @staticmethod
+    def forget(plan: Plan) -> None:
+        """Remove them all."""
+        with suppress(KeyError):
+            optuna.delete_study(study_name=plan.name, storage=_storage(plan))
+
+    def all(self) -> list[FrozenTrial]:
+        """Every trial, in the order of their numbers."""
+        return self._storage.get_all_trials(self._study, deepcopy=False)
+
+    def begin(self, proposed: FrozenTrial, worker: str) -> FrozenTrial:
+        """Write a proposal as a trial that a worker has begun."""
+        trial = create_trial(
+            state=TrialState.RUNNING,
+            params=proposed.params,
+            distributions=proposed.distributions,
+            user_attrs={"worker": worker},
+            system_attrs=proposed.system_attrs,
+        )
+        return self._storage.get_trial(self._storage.create_new_trial(self._study, trial))
+
+    def end(self, record: Record) -> None:
+        """Write what became of a trial."""
+        done = record.state == "complete"
+        values = [float(record.metrics[name]) for name in self.plan.search.objectives] if done else None
+        self._storage.set_trial_state_values(self._id(record.number), _STATES[record.state], values)
+
+    def lose(self, number: int) -> None:
+        """End a trial whose worker died."""
+        self._storage.set_trial_state_values(self._id(number), TrialState.FAIL)
+
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the sampler noted of the study (of NSGA-II, each generation's parents)."""
+        return dict(self._storage.get_study_user_attrs(self._study).get(_NOTES, {}))
+
+    @notes.setter
+    def notes(self, notes: dict[str, Any]) -> None:
+        self._storage.set_study_user_attr(self._study, _NOTES, notes)
+
+
+class Mirror:
+    """Follows the trials of a database; proposes new ones. Trials keep their numbers."""
+
+    def __init__(self, plan: Plan, notes: dict[str, Any]) -> None:
+        self.plan, self.distributions = plan, distributions(plan.space)
+        self._storage = InMemoryStorage()
+        self._study = optuna.create_study(storage=self._storage, sampler=Legal(plan), directions=_directions(plan))
+        self._id = self._storage.get_study_id_from_name(self._study.study_name)
+        for key, value in notes.items():
+            self._storage.set_study_system_attr(self._id, key, value)
+        self._published = [point for _, point in plan.space.published_points()]
+        self._open: set[int] = set()
+        self._lost: list[dict[str, Any]] = []
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the sampler noted of the study."""
+        return dict(self._storage.get_study_system_attrs(self._id))
+
+    def follow(self, trials: Sequence[FrozenTrial], metrics: Lookup) -> None:
+        """Take in what became of every trial: `trials` are all of the study, in the order of their numbers."""
+        for trial in trials[len(self._trials()) :]:
+            self._storage.create_new_trial(self._id, _begun(trial))
+            self._open.add(trial.number)
+        ended = [number for number in sorted(self._open) if trials[number].state.is_finished()]
+        measured = metrics(ended) if ended else {}
+        for number in ended:
+            self._end(trials[number], measured.get(number))
+        self._open -= set(ended)
+
+    def _end(self, trial: FrozenTrial, metrics: Metrics | None) -> None:
+        number = self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+        values = trial.values
+        if metrics is None:
+            self._lost.append(trial.params)
+        else:
+            self._storage.set_trial_user_attr(number, "metrics", metrics)
+            if trial.state == TrialState.COMPLETE:  # the mean, if it was measured again
+                values = [float(metrics[name]) for name in self.plan.search.objectives]
+        self._storage.set_trial_state_values(number, trial.state, values)
+
+    def propose(self) -> FrozenTrial:
+        """The next candidate: a published model not tried yet, else one that a dead worker lost, else the sampler's."""
+        due = self._due()
+        if due is not None:
+            return create_trial(state=TrialState.RUNNING, params=due, distributions=self.distributions)
+        number = self._study.ask(self.distributions).number
+        self._open.add(number)
+        return self._trials()[number]
+
+    def _due(self) -> dict[str, Any] | None:
+        tried = [trial.params for trial in self._trials()]
+        lost = (params for params in self._lost if tried.count(params) == self._lost.count(params))
+        return next((point for point in self._published if point not in tried), None) or next(lost, None)
+
+    def _trials(self) -> list[FrozenTrial]:
+        return self._storage.get_all_trials(self._id, deepcopy=False)
+
+
+def _begun(trial: FrozenTrial) -> FrozenTrial:
+    """The trial as it was when it began."""
+    return create_trial(
+        state=TrialState.RUNNING,
+        params=trial.params,
+        distributions=trial.distributions,
+        system_attrs=trial.system_attrs,
+    )
+
+
+def _directions(plan: Plan) -> list[StudyDirection]:
+    return [StudyDirection.MAXIMIZE if o.maximise else StudyDirection.MINIMIZE for o in plan.objectives]
+
+
+def _storage(plan: Plan) -> BaseStorage:
+    kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {}
+    storage = RDBStorage(plan.url, engine_kwargs=kwargs)
+    if plan.url.startswith("sqlite"):
+        tune(storage.engine)
+        storage.engine.dispose()  # connections from before the tuning
+    return get_storage(storage)  # with Optuna's own cache of finished trials
+
+
+@contextmanager
+def told_of_trials(url: str) -> Iterator[None]:
+    """Trouble that Optuna has with the database, told as ours is."""
+    with told(make_url(url)):
+        try:
+            yield
+        except optuna.exceptions.StorageInternalError as error:
+            raise (error.__cause__ or error) from None
