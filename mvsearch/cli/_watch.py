@@ -8,11 +8,12 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
+from mvsearch.confirm import repeats
 from mvsearch.pareto import front
 from mvsearch.plan import Plan
 from mvsearch.record import Record
 from mvsearch.report.table import front_table
-from mvsearch.report.units import pretty
+from mvsearch.report.units import with_error
 
 _FRONT_ROWS = 12
 
@@ -22,7 +23,7 @@ class Watching:
 
     def __init__(self, plan: Plan, records: list[Record], workers: int, console: Console) -> None:
         self.plan, self.workers, self.console = plan, workers, console
-        self.printed = {record.number for record in records}
+        self.printed = {record.number: len(repeats(record)) for record in records}
         self.already = len(records)
         self.progress = Progress(
             TextColumn("[bold]{task.description}"),
@@ -62,17 +63,24 @@ class Watching:
             self.live.update(self._picture(records, statuses))
             return
         for record in records:
-            if record.number not in self.printed:
-                self.printed.add(record.number)
-                self.console.print(self._line(record))
+            times, printed = len(repeats(record)), self.printed.get(record.number, 0)
+            self.printed[record.number] = times
+            if printed != times:
+                self.console.print(self._line(record) if not printed else self._again(record))
+
+    def _again(self, record: Record) -> Text:
+        name = record.published or record.key
+        return Text(
+            f"[front] trial {record.number} {name}: {self._values(record)} over {len(repeats(record))} measurements"
+        )
+
+    def _values(self, record: Record) -> str:
+        names = (objective.name for objective in self.plan.objectives)
+        return ", ".join(f"{name} {with_error(name, record.metrics)}" for name in names)
 
     def _line(self, record: Record) -> Text:
         name = record.published or record.key
-        values = ", ".join(
-            f"{objective.name} {pretty(objective.name, record.metrics.get(objective.name))}"
-            for objective in self.plan.objectives
-        )
-        said = values if record.state == "complete" else f"{record.state}: {record.reason}"
+        said = self._values(record) if record.state == "complete" else f"{record.state}: {record.reason}"
         cached = " (known already)" if record.cached else f" ({record.seconds:.0f} s)"
         done = f"[{len(self.printed)}/{self.plan.search.trials}]"
         return Text(f"{done} trial {record.number} {name}: {said}{cached}")

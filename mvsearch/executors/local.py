@@ -43,7 +43,8 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> None:
     try:
         _start(processes)
         while any(process.is_alive() for process in processes):
-            if reader.count() > len(records):
+            confirming = plan.search.confirm and len(records) >= plan.search.trials
+            if confirming or reader.count() > len(records):
                 records = reader.records()
             watch(records, statuses(plan.folder))
             time.sleep(_LOOK_EVERY_S)

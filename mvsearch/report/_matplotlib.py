@@ -70,6 +70,18 @@ def _points(axes: Axes, picture: FrontPicture) -> None:
     axes.plot(*zip(*picture.staircase, strict=True), color=BLUE, linewidth=1.3, alpha=0.55, zorder=1.5)
     for level, kind in enumerate(KINDS):
         group = picture.group(published=kind.published, on_front=kind.on_front)
+        unsure = [point for point in group if point.x_error or point.y_error]
+        axes.errorbar(
+            [point.x for point in unsure],
+            [point.y for point in unsure],
+            xerr=[point.x_error for point in unsure],
+            yerr=[point.y_error for point in unsure],
+            linestyle="",
+            ecolor=kind.bar,
+            elinewidth=1.0,
+            capsize=2.0,
+            zorder=2 + level / 10,
+        )
         axes.scatter(
             [point.x for point in group],
             [point.y for point in group],

@@ -49,9 +49,15 @@ def _trace(picture: FrontPicture, kind: Kind) -> dict[str, Any]:
         "x": [point.x for point in group],
         "y": [point.y for point in group],
         "marker": marker,
+        "error_x": _bars([point.x_error for point in group], kind),
+        "error_y": _bars([point.y_error for point in group], kind),
         "text": [_hover(point.lines) for point in group],
         "hovertemplate": "%{text}<extra></extra>",
     }
+
+
+def _bars(errors: list[float], kind: Kind) -> dict[str, Any]:
+    return {"array": errors, "visible": any(errors), "color": kind.bar, "thickness": 1, "width": 3}
 
 
 def _hover(lines: tuple[str, ...]) -> str:

@@ -20,6 +20,11 @@ class Kind:
     edge: str
     opacity: float
 
+    @property
+    def bar(self) -> str:
+        """The colour of its error bars."""
+        return self.edge if self.fill in (None, PALE) else str(self.fill)
+
 
 KINDS = (
     Kind(False, False, "dominated", PALE, GREY, 0.55),

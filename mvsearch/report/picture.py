@@ -9,7 +9,7 @@ from mvsearch.errors import PlanError
 from mvsearch.pareto import Objective, front, some_comparable
 from mvsearch.record import Record
 from mvsearch.report.table import metric_columns
-from mvsearch.report.units import pretty, scale, short_name, unit
+from mvsearch.report.units import scale, short_name, unit, with_error
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Axis:
     @classmethod
     def over(cls, name: str, records: Sequence[Record]) -> "Axis":
         """Wide enough for every record and for the markers and labels around the outermost."""
-        values = [record.metrics[name] for record in records]
+        values = [record.metrics[name] + side * _error(name, record) for record in records for side in (-1, 1)]
         label, size = scale(name, values)
         low, high = min(values) / size, max(values) / size
         margin = 0.09 * ((high - low) or abs(high) or 1.0)
@@ -34,13 +34,26 @@ class Axis:
         """The record's value in the label's unit."""
         return float(record.metrics[self.name]) / self.size
 
+    def error(self, record: Record) -> float:
+        """The standard error of that value; 0 where it is not known, or exact."""
+        return _error(self.name, record) / self.size
+
+
+def _error(name: str, record: Record) -> float:
+    return float(record.metrics.get(f"{name}_sem", 0.0))
+
 
 @dataclass(frozen=True)
 class Point:
-    """One candidate, in the units of the axes; `label` is for published models only."""
+    """One candidate, in the units of the axes; `label` is for published models only.
+
+    `x_error` and `y_error` are standard errors, 0 where there is none to show.
+    """
 
     x: float
     y: float
+    x_error: float
+    y_error: float
     area: float | None
     on_front: bool
     label: str | None
@@ -103,6 +116,8 @@ def front_picture(
             Point(
                 across.of(record),
                 up.of(record),
+                across.error(record),
+                up.error(record),
                 area.of(record) if area else None,
                 record.number in members,
                 short_name(record.published) if record.published else None,
@@ -129,7 +144,7 @@ def drawn(objectives: Sequence[Objective], x: str | None = None) -> tuple[str, s
 def _lines(record: Record, objectives: Sequence[Objective]) -> tuple[str, ...]:
     """What is said of a candidate when one asks: its name, its numbers, its choices."""
     numbers = (
-        f"{unit(name).head}: {pretty(name, record.metrics.get(name))}" for name in metric_columns([record], objectives)
+        f"{unit(name).head}: {with_error(name, record.metrics)}" for name in metric_columns([record], objectives)
     )
     choices = (f"{name} = {value}" for name, value in record.choices.items())
     return (f"trial {record.number}: {record.published or record.key}", *numbers, *choices)

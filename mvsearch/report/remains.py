@@ -33,7 +33,8 @@ def write_remains(reader: Reader, folder: Path) -> list[Path]:
 
 
 def _csv(best: list[Record]) -> str:
-    metrics = list(dict.fromkeys(name for record in best for name in record.metrics))
+    plain = (name for record in best for name, value in record.metrics.items() if not isinstance(value, list | dict))
+    metrics = list(dict.fromkeys(plain))
     choices = list(best[0].choices)
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")

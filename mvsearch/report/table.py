@@ -11,9 +11,9 @@ from rich.text import Text
 
 from mvsearch.pareto import Objective
 from mvsearch.record import Record
-from mvsearch.report.units import pretty, unit
+from mvsearch.report.units import unit, with_error
 
-USUAL = ("params", "macs", "macs_paper", "top1", "top1_std", "latency_ms")
+USUAL = ("params", "macs", "macs_paper", "top1", "latency_ms")
 """The columns that follow the objectives."""
 
 
@@ -50,7 +50,7 @@ def front_table(
     for name in columns:
         table.add_column(unit(name).head, justify="right", no_wrap=True)
     for record in front:
-        table.add_row(str(record.number), Name(record), *(pretty(name, record.metrics.get(name)) for name in columns))
+        table.add_row(str(record.number), Name(record), *(with_error(name, record.metrics) for name in columns))
     return table
 
 
@@ -66,4 +66,5 @@ def tally(records: Sequence[Record], front: Sequence[Record]) -> str:
     count = Counter(record.state for record in records)
     others = [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
     kept = f"{len(front)} of {count['complete']} complete {'trial' if count['complete'] == 1 else 'trials'}"
-    return "; ".join([kept, *([", ".join(others)] if others else [])])
+    noise = "± is the standard error of a mean over seeds" if any("repeats" in r.metrics for r in front) else ""
+    return "; ".join(part for part in (kept, ", ".join(others), noise) if part)

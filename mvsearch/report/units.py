@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,6 @@ class Unit:
 
 UNITS = {
     "top1": Unit("top-1", "proxy top-1", "%", 0.01),
-    "top1_std": Unit("± top-1", "noise of top-1", "%", 0.01),
     "params": Unit("params", "parameters", count=True),
     "macs": Unit("MACs", "MACs", count=True),
     "macs_paper": Unit("MACs (paper)", "MACs as the paper counts them", count=True),
@@ -49,6 +48,19 @@ def pretty(name: str, value: Any) -> str:
     else:
         symbol, size = unit(name).symbol, unit(name).size
     return f"{three_digits(value / size)} {symbol}".rstrip()
+
+
+def with_error(name: str, metrics: Mapping[str, Any]) -> str:
+    """A metric, with the standard error of its mean where it was measured several times.
+
+    >>> with_error("top1", {"top1": 0.8571, "top1_sem": 0.0039})
+    '85.7 ± 0.39 %'
+    """
+    said, error = pretty(name, metrics.get(name)), metrics.get(f"{name}_sem")
+    if error is None or said == "-":
+        return said
+    value, _, symbol = said.partition(" ")
+    return f"{value} ± {float(f'{error / unit(name).size:.2g}'):g} {symbol}".rstrip()
 
 
 def scale(name: str, values: Iterable[float]) -> tuple[str, float]:
