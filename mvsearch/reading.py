@@ -28,9 +28,9 @@ class Reader:
         """What the study seeks."""
         return tuple(Objective.named(name) for name in self.facts["objectives"])
 
-    def records(self) -> list[Record]:
-        """Every finished candidate, in the order of their numbers."""
-        return self.store.records(self.name)
+    def records(self, first: int = 0) -> list[Record]:
+        """Every finished candidate from a number on, in the order of their numbers."""
+        return self.store.records(self.name, first)
 
     def within_limits(self, records: list[Record]) -> list[Record]:
         """Those that keep to the study's limits as they are now; an earlier run may have had others."""

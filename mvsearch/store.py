@@ -261,12 +261,12 @@ class Store:
         with told(self.url), self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
-    def records(self, study: str) -> list[Record]:
-        """Every finished candidate of a study, in the order of their numbers."""
+    def records(self, study: str, first: int = 0) -> list[Record]:
+        """Every finished candidate of a study from a number on, in the order of their numbers."""
         query = (
             sa.select(_records, _architectures.c.document)
             .join(_architectures, _architectures.c.key == _records.c.key)
-            .where(_records.c.study == study)
+            .where(_records.c.study == study, _records.c.number >= first)
             .order_by(_records.c.number)
         )
         with told(self.url), self.engine.connect() as connection:

@@ -133,7 +133,7 @@ class Study(Reader):
             notes, proposed = self._mirror.notes, self._mirror.propose()
             if notes != self._mirror.notes:
                 self.trials.notes = self._mirror.notes
-            return self.trials.begin(proposed, self.worker.name)
+            return self.trials.begin(len(trials), proposed, self.worker.name)
 
     def _give_back(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
         """End what dead workers held, to be tried again, unless it was measured and only Optuna was not told."""

@@ -56,8 +56,8 @@ class Trials:
         """Every trial, in the order of their numbers."""
         return self._storage.get_all_trials(self._study, deepcopy=False)
 
-    def begin(self, proposed: FrozenTrial, worker: str) -> FrozenTrial:
-        """Write a proposal as a trial that a worker has begun."""
+    def begin(self, number: int, proposed: FrozenTrial, worker: str) -> FrozenTrial:
+        """Write a proposal as the trial of that number, the next, which a worker has begun."""
         trial = create_trial(
             state=TrialState.RUNNING,
             params=proposed.params,
@@ -65,7 +65,9 @@ class Trials:
             user_attrs={"worker": worker},
             system_attrs=proposed.system_attrs,
         )
-        return self._storage.get_trial(self._storage.create_new_trial(self._study, trial))
+        self._storage.create_new_trial(self._study, trial)
+        trial.number = number
+        return trial
 
     def end(self, record: Record) -> None:
         """Write what became of a trial."""

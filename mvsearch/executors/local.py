@@ -43,15 +43,23 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> None:
     try:
         _start(processes)
         while any(process.is_alive() for process in processes):
-            confirming = plan.search.confirm and len(records) >= plan.search.trials
-            if confirming or reader.count() > len(records):
-                records = reader.records()
+            records = _followed(plan, reader, records)
             watch(records, statuses(plan.folder))
             time.sleep(_LOOK_EVERY_S)
     finally:
         _stop(processes)
     watch(reader.records(), [])
     _refuse_unfinished(plan, reader, processes)
+
+
+def _followed(plan: Plan, reader: Reader, records: list[Record]) -> list[Record]:
+    """The records as they are now, reading no more of them than may have changed."""
+    if plan.search.confirm and len(records) >= plan.search.trials:
+        return reader.records()
+    if reader.count() == len(records):
+        return records
+    settled = next((i for i, record in enumerate(records) if record.number != i), len(records))
+    return records[:settled] + reader.records(settled)
 
 
 def _gpus(plan: Plan) -> list[str]:
