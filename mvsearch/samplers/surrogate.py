@@ -5,8 +5,8 @@
 
 The front is of what the models expect of finished trials, not of what was measured: so luck with a noisy score does not
 keep others away. Candidates under way count as if they had come out as expected: so several workers spread out. A limit
-on a bought metric weighs the gain by the probability that it holds. Half of the proposals, drawn at random, measure exact
-costs by their logarithms, so that small networks get as many trainings as large ones.
+on a bought metric weighs the gain by the probability that it holds. Half of the proposals, drawn at random, measure
+exact costs by their logarithms, so that small networks get as many trainings as large ones.
 """
 
 from typing import Any
