@@ -108,11 +108,9 @@ class GaussianProcess:
     def of(cls, points: Points, found: Scores, theta: Array, groups: NDArray[np.int64]) -> Self:
         """The process whose few numbers are `theta`, after these scores."""
         centre, spread = _centre(found.y)
-        variances = np.where(np.isfinite(found.known), found.known / spread**2, np.exp(2 * theta[2]))
+        variances = found.variances(spread**2 * np.exp(2 * theta[2])) / spread**2
         none = np.empty((0, 0))
-        return cls(
-            points, found.y, variances + found.extra / spread**2, centre, spread, theta, groups, none, none
-        )._solved()
+        return cls(points, found.y, variances, centre, spread, theta, groups, none, none)._solved()
 
     def _solved(self) -> Self:
         matrix = self._kernel(self.points, self.points)
@@ -165,7 +163,7 @@ def fitted(points: Points, found: Scores, groups: NDArray[np.int64]) -> Array:
     """The theta of largest posterior."""
     centre, spread = _centre(found.y)
     y, fixed = (found.y - centre) / spread, np.isfinite(found.known)
-    given = (np.where(fixed, found.known, 0.0) + found.extra) / spread**2 + _JITTER
+    given = found.variances(0.0) / spread**2 + _JITTER
     count = int(groups.max()) + 1
     mean = np.concatenate((_PRIOR_MEAN, np.full(count, _LENGTH_MEAN)))
     width = np.concatenate((_PRIOR_WIDTH, np.full(count, _LENGTH_WIDTH)))

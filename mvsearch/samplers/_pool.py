@@ -27,7 +27,7 @@ def inside(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
         if (over == 0).mean() > _ENOUGH:
             break
         codes = codes[np.argsort(over, kind="stable")[: n // 4]]
-        moved = _children(plan, codes, rng)
+        moved = _children(plan, codes[:_PARENTS], rng)
         codes = np.unique(np.vstack((codes, moved[plan.space.legal(moved)])), axis=0)
     kept = codes[plan.admissible(codes)]
     return np.asarray(kept if len(kept) else codes)

@@ -59,6 +59,18 @@ class Scores:
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def variances(self, unknown: float | Array) -> Array:
+        """Noise of each: `unknown` where nobody measured it; else at least a quarter of the usual, since two repeats
+        may agree by chance."""
+        given = np.isfinite(self.known)
+        steadied = np.maximum(self.known, self.known[given].mean() / 4) if given.any() else self.known
+        return np.asarray(np.where(given, steadied, unknown) + self.extra)
+
+    @property
+    def full(self) -> "Scores":
+        """Those of whole trainings."""
+        return self.part(np.flatnonzero(self.extra == 0))
+
     def part(self, rows: slice | NDArray[np.int64]) -> "Scores":
         """Some of them."""
         numbers = tuple(np.array(self.numbers)[rows].tolist())
@@ -85,8 +97,8 @@ def scores(trials: Sequence[FrozenTrial], objective: Objective, names: Sequence[
     numbers = tuple(sorted({*full, *stopped}))
     y = np.array([scale.distance(full[i]) if i in full else stopped[i][0] for i in numbers], dtype=float)
     known = scale.error(np.array([sems.get(i, math.nan) for i in numbers], dtype=float), y) ** 2
-    extra = np.array([stopped[i][1] if i in stopped else 0.0 for i in numbers], dtype=float)
-    return Scores(scale, numbers, y, _steadied(known), extra)
+    extra = np.array([max(stopped[i][1], _LEAST) if i in stopped else 0.0 for i in numbers], dtype=float)
+    return Scores(scale, numbers, y, known, extra)
 
 
 def _is_number(value: Any) -> bool:
@@ -121,9 +133,3 @@ def _on_line(x: Array, y: Array, at: float) -> tuple[float, float]:
     slope = apart @ y / (apart @ apart) if apart.any() else 0.0
     left = y - y.mean() - slope * apart
     return float(y.mean() + slope * (at - x.mean())), float(left @ left / (len(x) - 2))
-
-
-def _steadied(known: Array) -> Array:
-    """Variances of few repeats vary much themselves: each is moved halfway to their mean."""
-    given = np.isfinite(known)
-    return np.where(given, (known + known[given].mean()) / 2, known) if given.any() else known

@@ -50,7 +50,7 @@ class Surrogate(optuna.samplers.BaseSampler):
         self.bought = {name: Objective.named(name) for name in names if name not in PRICED}
         self._features = Features(plan.space)
         self._history = History(plan.space)
-        self._thetas: dict[str, tuple[tuple[int, ...], Array]] = {}
+        self._thetas: dict[str, tuple[object, Array]] = {}
         every = grid(plan.space)
         every = None if every is None else every[plan.admissible(every)]
         self._every = every if every is not None and 0 < len(every) <= _SMALL else None
@@ -82,25 +82,26 @@ class Surrogate(optuna.samplers.BaseSampler):
         models = {}
         for name, objective in self.bought.items():
             found = scores(trials, objective, self.plan.search.objectives)
-            if len(found) >= _FIRST:
+            if len(found.full) >= _FIRST:
                 models[name] = (found.scale, self._model(name, found))
         return Belief(self.plan, self._features, models)
 
     def _model(self, name: str, found: Scores) -> GaussianProcess:
         latest = found.part(slice(-_MODELLED, None))
-        return GaussianProcess.of(self._points(latest), latest, self._theta(name, found), self._features.groups)
+        return GaussianProcess.of(self._points(latest), latest, self._theta(name, found.full), self._features.groups)
 
     def _theta(self, name: str, found: Scores) -> Array:
         """A model's few numbers, of its first scores; set anew only when those have grown by a tenth."""
         start = _FIRST
         while (more := max(start + 1, int(start * _GROWTH))) <= len(found):
             start = more
-        key, theta = self._thetas.get(name, ((), np.empty(0)))
-        if key != found.numbers[:start]:
-            rows = np.random.default_rng([self.seed, start]).permutation(start)[:_FITTED]
-            few = found.part(rows)
+        rows = np.random.default_rng([self.seed, start]).permutation(start)[:_FITTED]
+        few = found.part(rows)
+        key = (few.numbers, few.y.tobytes(), few.known.tobytes())
+        known, theta = self._thetas.get(name, (None, np.empty(0)))
+        if key != known:
             theta = fitted(self._points(few), few, self._features.groups)
-            self._thetas[name] = (found.numbers[:start], theta)
+            self._thetas[name] = (key, theta)
         return theta
 
     def _points(self, found: Scores) -> Any:
