@@ -10,7 +10,7 @@ import numpy as np
 import optuna
 import pytest
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from toy import TOY, toy_plan, toy_space
+from toy import TOY, toy_space
 
 from mvsearch.pareto import Objective
 from mvsearch.plan import Plan
@@ -23,6 +23,7 @@ from mvsearch.samplers.surrogate import Surrogate
 from mvsearch.space import SearchSpace
 
 TOP1, LATENCY = Objective.named("top1"), Objective.named("latency_ms")
+WIDE = TOY.replace("64, 8]", "64, 4]")  # too many points to be looked through whole
 ONE_CHOICE = """
 name: one
 image_size: 32
@@ -32,7 +33,7 @@ blocks:
 """
 
 
-def plan_of(text: str = TOY, **search: Any) -> Plan:
+def plan_of(text: str = WIDE, **search: Any) -> Plan:
     search = {"objectives": ("top1", "params"), "sampler": "surrogate", "trials": 60, **search}
     return Plan.of(toy_space(text), **search)
 
@@ -78,7 +79,9 @@ def keys(study: optuna.Study) -> list[tuple[Any, ...]]:
     return [tuple(trial.params.values()) for trial in study.get_trials(deepcopy=False)]
 
 
-def finished(params: dict[str, Any], number: int, state: TrialState = TrialState.COMPLETE, **metrics: Any) -> FrozenTrial:
+def finished(
+    params: dict[str, Any], number: int, state: TrialState = TrialState.COMPLETE, **metrics: Any
+) -> FrozenTrial:
     trial = create_trial(state=TrialState.PRUNED, params={}, distributions={}, user_attrs={"metrics": metrics})
     trial.state, trial.params, trial.number = state, params, number
     return trial
@@ -263,7 +266,7 @@ def test_limits_on_cost_hold_even_where_hardly_any_point_meets_them():
 
 def test_points_inside_narrow_limits_are_reached_by_walking():
     space = SearchSpace.load("spaces/v3.yaml")
-    plan = replace(Plan.of(space), search=replace(Plan.of(space).search, limits=("params <= 0.75M",)))
+    plan = replace(Plan.of(space), search=replace(Plan.of(space).search, limits=("params <= 0.95M",)))
     codes = inside(plan, 2000, np.random.default_rng(0))
 
     assert plan.admissible(space.sample(2000, 0)).mean() < 0.001
@@ -272,27 +275,30 @@ def test_points_inside_narrow_limits_are_reached_by_walking():
 
 
 def test_a_limit_that_must_be_measured_is_learnt():
-    plan = plan_of(objectives=("top1",), limits=("latency_ms <= 1.5",))
+    plan = plan_of(objectives=("top1",), limits=("latency_ms <= 6",))
     rows = plan.space.sample(1000, 0)
-    by_chance = np.mean([measured(plan, plan.space.point(row))["latency_ms"] <= 1.5 for row in rows])
+    by_chance = np.mean([measured(plan, plan.space.point(row))["latency_ms"] <= 6 for row in rows])
     study = run(plan, 40)
 
     held = [trial.state == TrialState.COMPLETE for trial in study.get_trials()]
-    assert by_chance < 0.35
-    assert np.mean(held[20:]) > 0.6
+    assert 0 < by_chance < 0.2
+    assert np.mean(held[20:]) > 2 * by_chance
+    inside = [row for row in rows if measured(plan, plan.space.point(row))["latency_ms"] <= 6]
+    assert study.best_value >= max(measured(plan, plan.space.point(row))["top1"] for row in inside)
 
 
 def test_a_limit_that_rules_out_nearly_all_is_learnt_before_any_score_is_bought():
-    plan = plan_of(objectives=("top1",), limits=("latency_ms <= 1.2",))
+    plan = plan_of(objectives=("top1",), limits=("latency_ms <= 4",))
     study = study_of(plan)
     for _ in range(40):
         trial = study.ask(distributions(plan.space))
         metrics = measured(plan, trial.params)
-        if metrics["latency_ms"] > 1.2:
+        if metrics["latency_ms"] > 4:
             del metrics["top1"]  # refused before the training
         tell(plan, study, trial, metrics)
 
-    assert sum(trial.state == TrialState.COMPLETE for trial in study.get_trials()[10:]) > 15
+    kept = sum(trial.state == TrialState.COMPLETE for trial in study.get_trials())
+    assert kept >= 8  # of 22 points among 1,404: by chance it would be one
 
 
 def test_several_workers_that_ask_at_once_spread_out():
@@ -434,5 +440,5 @@ def test_proposals_cover_the_range_of_budgets():
 
     params = np.sort([trial.values[1] for trial in study.get_trials()[10:]])
     assert params[0] < 1.2e6
-    assert params[-1] > 5e6
+    assert params[-1] > 4.5e6
     assert statistics.median(params) < 4e6

@@ -1,8 +1,9 @@
 """A Gaussian process over the choices of a space: what the scores bought so far say of those not bought.
 
-Kernel: squared exponential with a length for each choice and each exact cost, plus a part that adds up over the
-choices (each with an effect of its own), plus a linear part, plus noise. Its few numbers are set where the posterior is
-largest (Rasmussen and Williams 2006, section 5.4, with log-normal priors). A score whose noise is known has its own.
+Kernel: squared exponential with a length for each choice, plus a part that adds up over the choices (each with an
+effect of its own), plus a part linear in choices and exact costs, plus noise. Its few numbers are set where the
+posterior is largest (Rasmussen and Williams 2006, section 5.4, with log-normal priors). A score whose noise is known
+has its own.
 """
 
 from dataclasses import dataclass, replace
@@ -26,20 +27,22 @@ _BLOCK = 2000  # points predicted at once, so that memory stays bounded
 
 @dataclass(frozen=True)
 class Points:
-    """`near` (n, features): the kernel of distances takes these; `alone` (n, factors): that of own effects."""
+    """What each part of the kernel takes, (n, features): the squared exponential, the additive, the linear."""
 
     near: Array
     alone: Array
+    straight: Array
 
     def __len__(self) -> int:
         return len(self.near)
 
     def __getitem__(self, rows: slice) -> "Points":
-        return Points(self.near[rows], self.alone[rows])
+        return Points(self.near[rows], self.alone[rows], self.straight[rows])
 
     def with_(self, other: "Points") -> "Points":
         """These, then those."""
-        return Points(np.vstack((self.near, other.near)), np.vstack((self.alone, other.alone)))
+        both = ((getattr(self, part), getattr(other, part)) for part in ("near", "alone", "straight"))
+        return Points(*map(np.vstack, both))
 
 
 class Features:
@@ -49,7 +52,7 @@ class Features:
         self.space = space
         self._near = [_placed(choice) for choice in space.choices]
         self._alone = [_factors(table) / np.sqrt(len(self._near)) for table in self._near]
-        widths = [*(table.shape[1] for table in self._near), 1, 1]
+        widths = [table.shape[1] for table in self._near]
         self.groups = np.repeat(np.arange(len(widths)), widths)
         sizes = self._sizes(space.sample(2000, 0))
         self._low, self._range = sizes.min(0), np.maximum(np.ptp(sizes, axis=0), 1e-9)
@@ -59,7 +62,7 @@ class Features:
         near, alone = (
             np.hstack([table[codes[:, i]] for i, table in enumerate(tables)]) for tables in (self._near, self._alone)
         )
-        return Points(np.hstack((near, (self._sizes(codes) - self._low) / self._range)), alone)
+        return Points(near, alone, np.hstack((near, (self._sizes(codes) - self._low) / self._range)))
 
     def _sizes(self, codes: Codes) -> Array:
         cost = self.space.costs(codes)
@@ -132,25 +135,32 @@ class GaussianProcess:
     def mean(self, points: Points) -> Array:
         """The expected score."""
         blocks = [points[i : i + _BLOCK] for i in range(0, len(points), _BLOCK)]
-        found = [self._kernel(block, self.points) @ self.weights for block in blocks]
-        return np.asarray(self.centre + self.spread * np.concatenate([np.empty(0), *found]))
+        near = np.concatenate([np.empty(0), *(self._near(block, self.points) @ self.weights for block in blocks)])
+        straight = self.weights.sum() + points.straight @ (self.points.straight.T @ self.weights)
+        alone = points.alone @ (self.points.alone.T @ self.weights)
+        _, linear, _, own = np.exp(2 * self.theta[:4])
+        return np.asarray(self.centre + self.spread * (near + linear * straight + own * alone))
 
     def predict(self, points: Points) -> tuple[Array, Array]:
         """The expected score, and how far the true one may lie from it; for some thousands of points."""
         across = self._kernel(self.points, points)
         explained = solve_triangular(self.factor, across, lower=True, check_finite=False)
         near, straight, _, alone = np.exp(2 * self.theta[:4])
-        prior = near + straight * (1 + (points.near**2).sum(1)) + alone * (points.alone**2).sum(1)
+        prior = near + straight * (1 + (points.straight**2).sum(1)) + alone * (points.alone**2).sum(1)
         left = np.sqrt(np.maximum(prior - (explained**2).sum(0), 1e-12))
         return self.centre + self.spread * (across.T @ self.weights), self.spread * left
 
     def _kernel(self, one: Points, other: Points) -> Array:
+        _, linear, _, own = np.exp(2 * self.theta[:4])
+        alone = (own * one.alone) @ other.alone.T
+        return np.asarray(self._near(one, other) + (linear * one.straight) @ other.straight.T + alone + linear)
+
+    def _near(self, one: Points, other: Points) -> Array:
         scale = np.exp(-self.theta[4:])[self.groups]
         a, b = one.near * scale, other.near * scale
-        squared = (a**2).sum(1)[:, None] + (b**2).sum(1)[None] - 2 * a @ b.T
-        near = np.exp(2 * self.theta[0] - 0.5 * np.maximum(squared, 0))
-        straight, alone = np.exp(2 * self.theta[1]), np.exp(2 * self.theta[3])
-        return np.asarray(near + straight * (1 + one.near @ other.near.T) + alone * (one.alone @ other.alone.T))
+        exponent = a @ b.T - 0.5 * (a**2).sum(1)[:, None]
+        exponent -= 0.5 * (b**2).sum(1)
+        return np.asarray(np.exp(exponent + 2 * self.theta[0], out=exponent))
 
 
 def _centre(y: Array) -> tuple[float, float]:
@@ -169,7 +179,8 @@ def fitted(points: Points, found: Scores, groups: NDArray[np.int64]) -> Array:
     width = np.concatenate((_PRIOR_WIDTH, np.full(count, _LENGTH_WIDTH)))
     x = points.near
     apart = np.stack([((x[:, None, groups == g] - x[None, :, groups == g]) ** 2).sum(-1) for g in range(count)])
-    linear, own, eye = 1 + x @ x.T, points.alone @ points.alone.T, np.eye(len(x))
+    linear, own = 1 + points.straight @ points.straight.T, points.alone @ points.alone.T
+    eye = np.eye(len(x))
 
     def loss(theta: Array) -> tuple[float, Array]:
         near = np.exp(2 * theta[0] - 0.5 * np.tensordot(np.exp(-2 * theta[4:]), apart, 1))

@@ -130,7 +130,7 @@ class Surrogate(optuna.samplers.BaseSampler):
         """A point from anywhere along the budget, not from where most points are; one that may keep to the limits."""
         codes = self._new(anywhere) if len(self._new(anywhere)) else anywhere
         chance = belief.of(codes).chance()
-        codes = codes[chance >= min(0.5, np.quantile(chance, 0.95))]
+        codes = codes[chance >= min(0.5, chance.max())]
         size = np.log(self.space.costs(codes).macs)
         wanted = rng.uniform(size.min(), size.max())
         return np.asarray(codes[np.abs(size - wanted).argmin()])
