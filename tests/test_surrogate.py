@@ -1,7 +1,7 @@
 """The default sampler's promises, on real Optuna studies in memory."""
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,11 +16,11 @@ from mvsearch.pareto import Objective
 from mvsearch.plan import Plan
 from mvsearch.samplers._history import History
 from mvsearch.samplers._legal import Legal, distributions
-from mvsearch.samplers._model import Features, GaussianProcess, fitted
+from mvsearch.samplers._model import Array, Features, GaussianProcess, fitted
 from mvsearch.samplers._pool import inside
 from mvsearch.samplers._scores import scores
 from mvsearch.samplers.surrogate import Surrogate
-from mvsearch.space import SearchSpace
+from mvsearch.space import Codes, SearchSpace
 
 TOP1, LATENCY = Objective.named("top1"), Objective.named("latency_ms")
 WIDE = TOY.replace("64, 8]", "64, 4]")  # too many points to be looked through whole
@@ -175,23 +175,41 @@ def test_a_score_measured_several_times_is_believed_more():
     assert off(0.001) < 0.5 * off(None)
 
 
-def test_the_model_finds_a_smooth_score_that_it_has_not_seen():
-    plan = plan_of()
-    codes = plan.space.sample(120, 0)
-    values = [measured(plan, plan.space.point(row))["top1"] for row in codes]
-    found = scores([finished({}, i, top1=value) for i, value in enumerate(values)], TOP1, ("top1",))
-    features = Features(plan.space)
-    seen, rest = found.part(slice(80)), found.part(slice(80, None))
-    theta = fitted(features.of(codes[:80]), seen, features.groups)
-    model = GaussianProcess.of(features.of(codes[:80]), seen, theta, features.groups)
+def model_of(space: SearchSpace, codes: Codes, values: Sequence[float]) -> tuple[Features, GaussianProcess]:
+    """Fitted to scores as they are: none is below nought, where a logarithm would be taken."""
+    features = Features(space)
+    trials = [finished({}, i, top1=1.5 + value) for i, value in enumerate(values)]
+    found = scores(trials, TOP1, ("top1",))
+    points = features.of(codes)
+    return features, GaussianProcess.of(points, found, fitted(points, found, features.groups), features.groups)
 
+
+def test_the_model_learns_a_smooth_score_and_knows_where_it_has_not_looked():
+    space = toy_space(TOY.replace("{range: [8, 64, 8]}", "{range: [8, 512, 8]}"))
+    codes = space.sample(120, seed=3)
+
+    def score(some: Codes) -> Array:
+        x = Features(space).of(some).near
+        return 3 * x[:, 0] + np.sin(3 * x[:, 1]) + 10
+
+    features, model = model_of(space, codes[:80], score(codes[:80]))
     mean, deviation = model.predict(features.of(codes[80:]))
-    assert np.abs(mean - rest.y).max() < 0.25 * rest.y.std()
+    assert np.abs(-mean - 0.5 - score(codes[80:])).max() < 0.15
     assert mean == pytest.approx(model.mean(features.of(codes[80:])))
-    assert (np.abs(mean - rest.y) < 4 * deviation).all()
-    believing = model.believing(features.of(codes[80:]))
+    assert deviation.mean() > model.predict(features.of(codes[:80]))[1].mean()
+    flat = model_of(space, codes[:20], [7.0] * 20)[1]
+    assert np.allclose(-flat.mean(features.of(codes[80:])) - 0.5, 7.0)
+
+
+def test_believing_in_candidates_under_way_makes_surer_and_changes_no_expectation():
+    plan = plan_of()
+    codes = plan.space.sample(60, 0)
+    values = [measured(plan, plan.space.point(row))["top1"] for row in codes]
+    features, model = model_of(plan.space, codes[:40], values[:40])
+    believing = model.believing(features.of(codes[40:]))
+
     assert believing.mean(features.of(codes)) == pytest.approx(model.mean(features.of(codes)), abs=1e-4)
-    assert (believing.predict(features.of(codes[80:]))[1] < deviation).all()
+    assert (believing.predict(features.of(codes[40:]))[1] < model.predict(features.of(codes[40:]))[1]).all()
 
 
 # ---- what is proposed
@@ -383,6 +401,31 @@ def test_a_study_that_was_built_anew_goes_on_as_it_would_have(objectives):
 
 def test_another_seed_gives_other_candidates():
     assert keys(run(plan_of(seed=5), 12)) != keys(run(plan_of(seed=6), 12))
+
+
+def test_trials_stopped_early_are_used_and_not_tried_again():
+    plan = plan_of(objectives=("top1", "params"))
+
+    def told(study: optuna.Study, n: int) -> optuna.Study:
+        for _ in range(n):
+            trial = study.ask(distributions(plan.space))
+            metrics: dict[str, Any] = measured(plan, trial.params)
+            metrics["rungs"] = {"75": {"top1": metrics["top1"] - 0.1}}
+            if trial.number % 2:
+                del metrics["top1"]
+                trial.set_user_attr("metrics", metrics)
+                study.tell(trial, state=TrialState.PRUNED)
+            else:
+                tell(plan, study, trial, metrics)
+        return study
+
+    study = told(study_of(plan), 30)
+    states = [trial.state for trial in study.get_trials()]
+    assert states.count(TrialState.PRUNED) == 15
+    assert len(set(keys(study))) == 30
+    again = study_of(plan)
+    again.add_trials(told(study_of(plan), 20).get_trials())
+    assert keys(told(again, 10)) == keys(study)
 
 
 # ---- what it costs

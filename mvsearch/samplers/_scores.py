@@ -10,6 +10,7 @@ each length, what the full score would have been; the scatter about the line is 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -102,7 +103,7 @@ def scores(trials: Sequence[FrozenTrial], objective: Objective, names: Sequence[
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _rungs(metrics: Mapping[str, Any], name: str) -> dict[int, float]:
