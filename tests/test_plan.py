@@ -7,7 +7,6 @@ from toy import TOY, toy_plan, toy_space
 from mvsearch.errors import PlanError
 from mvsearch.plan import Limit, Plan
 from mvsearch.samplers._legal import nearest
-from mvsearch.samplers._model import Features, GaussianProcess
 from mvsearch.study import Study
 
 SETTINGS = """
@@ -107,20 +106,3 @@ def test_the_ablation_can_be_walked_whole(tmp_path):
     records = Study.read(plan).records()
     assert len({record.key for record in records}) == plan.space.size == 16
     assert [bool(record.published) for record in records] == [True] * 5 + [False] * 11
-
-
-def test_the_model_learns_a_smooth_score_and_knows_where_it_has_not_looked():
-    space = toy_space(TOY.replace("{range: [8, 64, 8]}", "{range: [8, 512, 8]}"))
-    features, rng = Features(space), np.random.default_rng(0)
-    codes = space.sample(120, seed=3)
-
-    def score(some):
-        x = features.of(some)
-        return 3 * x[:, 0] + np.sin(3 * x[:, 1]) + 10
-
-    model = GaussianProcess.fit(features.of(codes[:80]), score(codes[:80]), features.groups, rng)
-    unseen = features.of(codes[80:])
-    assert np.abs(model.mean(unseen) - score(codes[80:])).max() < 0.15
-    assert model.deviation(unseen).mean() > model.deviation(features.of(codes[:80])).mean()
-    flat = GaussianProcess.fit(features.of(codes[:20]), np.full(20, 7.0), features.groups, rng)
-    assert np.allclose(flat.mean(unseen), 7.0)

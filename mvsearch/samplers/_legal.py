@@ -4,6 +4,7 @@ Optuna's samplers know neither conditions between choices nor closed-form costs,
 hundreds of neighbours cost a millisecond, so no trial is spent on a candidate that arithmetic rules out.
 """
 
+import math
 from typing import Any
 
 import numpy as np
@@ -13,9 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 
 from mvsearch import plugins
 from mvsearch.plan import Plan
+from mvsearch.samplers._history import History
 from mvsearch.space import Codes, SearchSpace
 
 _NEIGHBOURS = 256
+_LISTED = 20_000  # combinations that are looked through one by one
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -29,16 +32,14 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 class Legal(optuna.samplers.BaseSampler):
-    """The plan's sampler, made anew for each trial and kept inside the space."""
+    """The plan's sampler, kept inside the space."""
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.space = plan, plan.space
         self.distributions = distributions(plan.space)
-
-    def _inner(self, trial: FrozenTrial) -> optuna.samplers.BaseSampler:
-        seed = int(np.random.default_rng([self.plan.search.seed, trial.number]).integers(2**31))
-        made: optuna.samplers.BaseSampler = plugins.load("samplers", self.plan.search.sampler).make(self.plan, seed)
-        return made
+        module = plugins.load("samplers", plan.search.sampler)
+        self.inner: optuna.samplers.BaseSampler = module.make(plan, plan.search.seed)
+        self._history = History(plan.space)
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All choices: they are given together, so that what depends on several can be checked."""
@@ -50,15 +51,14 @@ class Legal(optuna.samplers.BaseSampler):
         """The inner sampler's proposal, made legal; nothing for a trial whose values are already fixed."""
         if "fixed_params" in trial.system_attrs:
             return {}
-        inner = self._inner(trial)
-        known = inner.infer_relative_search_space(study, trial)
-        proposed = inner.sample_relative(study, trial, known)
+        known = self.inner.infer_relative_search_space(study, trial)
+        proposed = self.inner.sample_relative(study, trial, known)
         for name, distribution in self.distributions.items():
             if name not in proposed:
-                proposed[name] = inner.sample_independent(study, trial, name, distribution)
+                proposed[name] = self.inner.sample_independent(study, trial, name, distribution)
         rng = np.random.default_rng([self.plan.search.seed, trial.number, 1])
-        codes = nearest(self.plan, self.space.codes(proposed), _seen(study, self.space), rng)
-        return self.space.point(codes)
+        self._history.update(study)
+        return self.space.point(nearest(self.plan, self.space.codes(proposed), self._history.seen, rng))
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
         """Never asked: `sample_relative` gives every choice."""
@@ -66,23 +66,20 @@ class Legal(optuna.samplers.BaseSampler):
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
         """Passed on."""
-        self._inner(trial).before_trial(study, trial)
+        self.inner.before_trial(study, trial)
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
         """Passed on."""
-        self._inner(trial).after_trial(study, trial, state, values)
-
-
-def _seen(study: optuna.Study, space: SearchSpace) -> set[bytes]:
-    trials = study.get_trials(deepcopy=False)
-    full = [trial.params for trial in trials if len(trial.params) == len(space.choices)]
-    return {space.codes(params).tobytes() for params in full}
+        self.inner.after_trial(study, trial, state, values)
 
 
 def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator) -> Codes:
     """The point itself if it is new and admissible; else one that differs in as few choices as will do."""
     if codes.tobytes() not in seen and plan.admissible(codes[None])[0]:
         return codes
+    if (every := grid(plan.space)) is not None:
+        found = _first_new(plan, every[np.argsort((every != codes).sum(1), kind="stable")], seen)
+        return codes if found is None else found
     sizes = np.array([len(choice.values) for choice in plan.space.choices])
     for changes in range(1, len(sizes) + 1):
         fresh = rng.integers(0, sizes, size=(_NEIGHBOURS, len(sizes)))
@@ -93,6 +90,12 @@ def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator
             return found
     found = _first_new(plan, plan.space.sample(20_000, rng), seen)
     return codes if found is None else found
+
+
+def grid(space: SearchSpace) -> Codes | None:
+    """Every combination of choices, legal or not, (n, choices); None if they are more than `_LISTED`."""
+    sizes = [len(choice.values) for choice in space.choices]
+    return np.indices(sizes).reshape(len(sizes), -1).T if math.prod(sizes) <= _LISTED else None
 
 
 def _first_new(plan: Plan, pool: Codes, seen: set[bytes]) -> Codes | None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial
@@ -24,7 +25,7 @@ class Uniform(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """A value for every choice."""
-        return self.space.point(self.space.sample(1, self.seed)[0])
+        return self.space.point(self.space.sample(1, np.random.default_rng([self.seed, trial.number]))[0])
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
         """Never asked: every choice has a value already."""

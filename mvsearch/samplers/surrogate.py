@@ -1,9 +1,12 @@
 """Buys only what arithmetic cannot know: exact costs are priced in bulk, a Gaussian process stands for the rest.
 
-    finished trials ──▶ a model of each bought objective ─┐
-                        exact costs, in closed form ──────┴▶ evolve a pool ──▶ the largest gain of hypervolume
+    finished trials ──▶ a model of each bought metric ─┐
+                        exact costs, in closed form ───┴▶ evolve a pool ──▶ the largest expected gain of hypervolume
 
-Candidates under way count with what the model expects of them, so that several workers spread out.
+The front is of what the models expect of finished trials, not of what was measured: so luck with a noisy score does not
+keep others away. Candidates under way count as if they had come out as expected: so several workers spread out. A limit
+on a bought metric weighs the gain by the probability that it holds. Half of the proposals, drawn at random, measure
+exact costs by their logarithms, so that small networks get as many trainings as large ones.
 """
 
 from typing import Any
@@ -13,24 +16,44 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
+from scipy.stats import norm
 
+from mvsearch.pareto import Objective
 from mvsearch.plan import PRICED, Plan
-from mvsearch.samplers._model import Features, GaussianProcess
+from mvsearch.samplers._belief import Belief
+from mvsearch.samplers._gain import Gain
+from mvsearch.samplers._history import History
+from mvsearch.samplers._legal import grid
+from mvsearch.samplers._model import Features, GaussianProcess, fitted
+from mvsearch.samplers._pool import evolved, inside, neighbours, survivors
+from mvsearch.samplers._scores import Scores, metrics_of, scores
 from mvsearch.space import Codes
 
 Array = NDArray[np.float64]
 
 _FIRST = 8  # scores before a model is worth fitting
-_PARENTS, _CHILDREN, _GENERATIONS = 80, 240, 8
+_FITTED = 200  # scores from which a model's few numbers are set
+_GROWTH = 1.1  # they are set anew when there are so many times the scores
+_MODELLED = 1000  # scores that a model rests on: the latest
 _CONSIDERED = 150  # candidates whose gain is computed
-_CAUTION = (0.0, 0.5, 1.0)  # deviations of optimism, drawn for each proposal
+_LEVELS = 5  # values that a bought metric may take, equally likely
+_ROUNDS = 6  # of refinement
+_SMALL = 1000  # points of a space that is looked through whole
 
 
 class Surrogate(optuna.samplers.BaseSampler):
-    """Made anew for each trial; all it knows is in the study."""
+    """All that decides is in the study; what is kept between proposals saves time."""
 
     def __init__(self, plan: Plan, seed: int) -> None:
         self.plan, self.space, self.seed = plan, plan.space, seed
+        names = dict.fromkeys((*plan.search.objectives, *(limit.name for limit in plan.limits)))
+        self.bought = {name: Objective.named(name) for name in names if name not in PRICED}
+        self._features = Features(plan.space)
+        self._history = History(plan.space)
+        self._thetas: dict[str, tuple[object, Array]] = {}
+        every = grid(plan.space)
+        every = None if every is None else every[plan.admissible(every)]
+        self._every = every if every is not None and 0 < len(every) <= _SMALL else None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing is inferred: `sample_relative` gives every choice."""
@@ -40,143 +63,121 @@ class Surrogate(optuna.samplers.BaseSampler):
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         """A value for every choice."""
-        rng = np.random.default_rng(self.seed)
-        trials = [t for t in study.get_trials(deepcopy=False) if len(t.params) == len(self.space.choices)]
-        done = [t for t in trials if t.state == TrialState.COMPLETE]
-        pending = [t for t in trials if t.state == TrialState.RUNNING]
-        bought = any(name not in PRICED for name in self.plan.search.objectives)
-        if bought and len(done) < _FIRST:
-            return self.space.point(self._spread(rng))
-        codes = np.array([self.space.codes(t.params) for t in (*done, *pending)], dtype=np.int64)
-        values = np.array([t.values for t in done], dtype=float)
-        search = _Search(self.plan, codes.reshape(-1, len(self.space.choices)), values, rng)
-        return self.space.point(search.best())
-
-    def _spread(self, rng: np.random.Generator) -> Codes:
-        """A point from anywhere along the budget, not from where most points are."""
-        codes = _admissible(self.plan, self.space.sample(2000, rng))
-        size = np.log(self.space.costs(codes).macs)
-        wanted = rng.uniform(size.min(), size.max())
-        return np.asarray(codes[np.abs(size - wanted).argmin()])
+        rng = np.random.default_rng([self.seed, trial.number])
+        trials = [t for t in self._history.update(study) if t.number in self._history.codes]
+        belief = self._belief(trials)
+        anywhere = inside(self.plan, 2000, rng) if self._every is None else self._every
+        ready = all(name in belief.models for name in self.plan.search.objectives if name in self.bought)
+        codes = self._best(belief, trials, anywhere, rng) if ready else self._spread(belief, anywhere, rng)
+        return self.space.point(codes)
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
         """Never asked: every choice has a value already."""
         raise NotImplementedError(name)
 
+    # ---- what is known
 
-class _Search:
-    """One proposal: objectives as costs in [0, 1] (less is better), known exactly or expected by a model."""
+    def _belief(self, trials: list[FrozenTrial]) -> Belief:
+        """Models of the metrics that have scores enough."""
+        models = {}
+        for name, objective in self.bought.items():
+            found = scores(trials, objective, self.plan.search.objectives)
+            if len(found.full) >= _FIRST:
+                models[name] = (found.scale, self._model(name, found))
+        return Belief(self.plan, self._features, models)
 
-    def __init__(self, plan: Plan, codes: Codes, values: Array, rng: np.random.Generator) -> None:
-        self.plan, self.space, self.rng = plan, plan.space, rng
-        self.seen = codes
-        self.features = Features(plan.space)
-        self.sizes = np.array([len(choice.values) for choice in plan.space.choices])
-        self.ordered = np.array([choice.ordered for choice in plan.space.choices])
-        x = self.features.of(codes[: len(values)]) if len(values) else np.empty((0, 0))
-        self.models = {
-            i: GaussianProcess.fit(x, objective.cost(1) * values[:, i], self.features.groups, rng)
-            for i, objective in enumerate(plan.objectives)
-            if objective.name not in PRICED
-        }
-        anywhere = self._costs(_admissible(self.plan, plan.space.sample(2000, rng)), 0.0)
-        here = self._costs(codes, 0.0) if len(codes) else anywhere
-        both = np.vstack((anywhere, here))
-        self.low, self.high = both.min(0), both.max(0)
+    def _model(self, name: str, found: Scores) -> GaussianProcess:
+        latest = found.part(slice(-_MODELLED, None))
+        return GaussianProcess.of(self._points(latest), latest, self._theta(name, found.full), self._features.groups)
 
-    def _costs(self, codes: Codes, optimism: float) -> Array:
-        """(n, objectives): logarithms of exact costs; expected costs of the bought, better by some deviations."""
-        exact = self.space.costs(codes)
-        columns = []
-        x = self.features.of(codes)
-        for i, objective in enumerate(self.plan.objectives):
-            if i in self.models:
-                column = self.models[i].mean(x)
-                columns.append(column - optimism * self.models[i].deviation(x) if optimism else column)
-            else:
-                columns.append(np.log(getattr(exact, objective.name).astype(float)))
-        return np.stack(columns, 1)
+    def _theta(self, name: str, found: Scores) -> Array:
+        """A model's few numbers, of its first scores; set anew only when those have grown by a tenth."""
+        start = _FIRST
+        while (more := max(start + 1, int(start * _GROWTH))) <= len(found):
+            start = more
+        rows = np.random.default_rng([self.seed, start]).permutation(start)[:_FITTED]
+        few = found.part(rows)
+        key = (few.numbers, few.y.tobytes(), few.known.tobytes())
+        known, theta = self._thetas.get(name, (None, np.empty(0)))
+        if key != known:
+            theta = fitted(self._points(few), few, self._features.groups)
+            self._thetas[name] = (key, theta)
+        return theta
 
-    def _scaled(self, codes: Codes, optimism: float = 0.0) -> Array:
-        return np.asarray((self._costs(codes, optimism) - self.low) / np.maximum(self.high - self.low, 1e-12))
+    def _points(self, found: Scores) -> Any:
+        return self._features.of(np.array([self._history.codes[number] for number in found.numbers]))
 
-    def best(self) -> Codes:
-        """The new point whose optimistic values add most to the front of what is known and under way."""
-        import moocore
+    def _held(self, trials: list[FrozenTrial]) -> Codes:
+        """Complete trials and those under way, as far as they keep to the limits."""
+        held = [t for t in trials if t.state in (TrialState.COMPLETE, TrialState.RUNNING) and self._keeps(t)]
+        codes = self._codes(held)
+        return np.asarray(codes[self.plan.admissible(codes)]) if len(codes) else codes
 
-        known = {row.tobytes() for row in self.seen}
-        pool = np.array([row for row in self._evolved() if row.tobytes() not in known])
+    def _keeps(self, trial: FrozenTrial) -> bool:
+        metrics = metrics_of(trial, self.plan.search.objectives)
+        return all(limit.holds(metrics[limit.name]) for limit in self.plan.limits if limit.name in metrics)
+
+    def _codes(self, trials: list[FrozenTrial]) -> Codes:
+        rows = [self._history.codes[t.number] for t in trials]
+        return np.array(rows, dtype=np.int64).reshape(-1, len(self.space.choices))
+
+    def _new(self, codes: Codes) -> Codes:
+        return np.asarray(codes[[row.tobytes() not in self._history.seen for row in codes]])
+
+    # ---- what to propose
+
+    def _spread(self, belief: Belief, anywhere: Codes, rng: np.random.Generator) -> Codes:
+        """A point from anywhere along the budget, not from where most points are; one that may keep to the limits."""
+        codes = self._new(anywhere) if len(self._new(anywhere)) else anywhere
+        chance = belief.of(codes).chance()
+        codes = codes[chance >= min(0.5, chance.max())]
+        size = np.log(self.space.costs(codes).macs)
+        wanted = rng.uniform(size.min(), size.max())
+        return np.asarray(codes[np.abs(size - wanted).argmin()])
+
+    def _best(self, belief: Belief, trials: list[FrozenTrial], anywhere: Codes, rng: np.random.Generator) -> Codes:
+        """The new point of largest expected gain over what is held and under way."""
+        held = self._held(trials)
+        belief = belief.believing(self._codes([t for t in trials if t.state == TrialState.RUNNING]))
+        known, around = (belief.of(codes, deviations=False).expected() for codes in (held, anywhere))
+        both = np.vstack((known, around))
+        logs = np.array([name in PRICED for name in self.plan.search.objectives]) & (rng.random() < 0.5)
+        gain = Gain(known, both.min(0), both.max(0), logs)
+
+        def costs_of(codes: Codes) -> Array:
+            outlook = belief.of(codes, deviations=False)
+            return np.asarray(gain.scaled(outlook.expected()) + outlook.excess()[:, None])
+
+        start = np.unique(np.vstack((held, anywhere[:400])), axis=0)
+        pool = self._new(anywhere if self._every is not None else evolved(self.plan, start, costs_of, rng))
         if not len(pool):
-            return np.asarray(_admissible(self.plan, self.space.sample(500, self.rng))[0])
-        optimism = float(self.rng.choice(_CAUTION)) if self.models else 0.0
-        costs = self._scaled(pool, optimism)
-        rank = moocore.pareto_rank(costs)
-        order = np.lexsort((self.rng.random(len(pool)), rank))[:_CONSIDERED]
-        reference = np.full(costs.shape[1], 1.1)
-        front = self._scaled(self.seen) if len(self.seen) else np.empty((0, costs.shape[1]))
-        front = front[(front < reference).all(1)]
-        front = front[moocore.is_nondominated(front)] if len(front) else front
-        volume = moocore.hypervolume(front, ref=reference) if len(front) else 0.0
-        gains = [moocore.hypervolume(np.vstack((front, costs[i])), ref=reference) - volume for i in order]
-        return np.asarray(pool[order[int(np.argmax(gains))]])
+            return np.asarray(anywhere[rng.integers(len(anywhere))])
+        z = _levels(len(belief.models), rng)
 
-    def _evolved(self) -> Codes:
-        """Points that are good on the model and on exact costs, from the known ones and from anywhere."""
-        import moocore
+        def worth(codes: Codes) -> Array:
+            outlook = belief.of(codes)
+            return np.asarray(gain.of(outlook.costs(z)) * outlook.chance())
 
-        pool = np.unique(np.vstack((self.seen, _admissible(self.plan, self.space.sample(400, self.rng)))), axis=0)
-        costs = self._scaled(pool)
-        for _ in range(_GENERATIONS):
-            parents = pool[_survivors(costs, _PARENTS, moocore.pareto_rank(costs))]
-            children = np.unique(self._children(parents), axis=0)
-            children = children[self.plan.admissible(children)]
-            if not len(children):
-                continue
-            pool, costs = np.vstack((pool, children)), np.vstack((costs, self._scaled(children)))
-            kept = _survivors(costs, 3 * _PARENTS, moocore.pareto_rank(costs))
-            pool, costs = pool[kept], costs[kept]
-        return pool
+        pool = pool[survivors(costs_of(pool), _CONSIDERED)]
+        return self._refined(pool, worth)
 
-    def _children(self, parents: Codes) -> Codes:
-        """Half of two parents each, then a step or a jump in one to three choices."""
-        n, width = _CHILDREN, len(self.sizes)
-        one, other = (parents[self.rng.integers(len(parents), size=n)] for _ in range(2))
-        crossed = self.rng.random((n, 1)) < 0.5
-        made = np.where(crossed & (self.rng.random((n, width)) < 0.5), other, one)
-        changes = self.rng.integers(1, 4, size=(n, 1))
-        changed = self.rng.random((n, width)).argsort(1).argsort(1) < changes
-        step = np.clip(made + self.rng.choice((-1, 1), size=made.shape), 0, self.sizes - 1)
-        jump = self.rng.integers(0, self.sizes, size=made.shape)
-        stepped = self.ordered & (self.rng.random(made.shape) < 0.7)
-        return np.where(changed, np.where(stepped, step, jump), made)
+    def _refined(self, pool: Codes, worth: Any) -> Codes:
+        """The best of a pool, moved to better neighbours while there are any."""
+        gains = worth(pool)
+        best, most = pool[gains.argmax()], gains.max()
+        for _ in range(_ROUNDS):
+            near = self._new(neighbours(self.plan, best))
+            gains = worth(near)
+            if not len(near) or gains.max() <= most:
+                break
+            best, most = near[gains.argmax()], gains.max()
+        return np.asarray(best)
 
 
-def _admissible(plan: Plan, codes: Codes) -> Codes:
-    """Those that keep to conditions and limits; all, if none does: the wrapper looks farther."""
-    kept = codes[plan.admissible(codes)]
-    return np.asarray(kept if len(kept) else codes)
-
-
-def _survivors(costs: Array, n: int, rank: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The n of lowest rank; among the last rank, those that stand most alone."""
-    if len(costs) <= n:
-        return np.arange(len(costs))
-    order = np.argsort(rank, kind="stable")
-    last = rank[order[n - 1]]
-    sure, torn = np.flatnonzero(rank < last), np.flatnonzero(rank == last)
-    alone = _crowding(costs[torn])
-    return np.concatenate((sure, torn[np.argsort(-alone, kind="stable")][: n - len(sure)]))
-
-
-def _crowding(costs: Array) -> Array:
-    """Crowding distance (Deb et al. 2002, section III.B)."""
-    distance = np.zeros(len(costs))
-    for column in costs.T:
-        order = np.argsort(column, kind="stable")
-        gaps = np.diff(column[order])
-        distance[order[[0, -1]]] += 10
-        distance[order[1:-1]] += gaps[:-1] + gaps[1:]
-    return distance
+def _levels(models: int, rng: np.random.Generator) -> Array:
+    """(levels, models): equally likely deviations, every model's in an order of its own (a Latin hypercube)."""
+    levels = norm.ppf((np.arange(_LEVELS) + 0.5) / _LEVELS)
+    return np.stack([rng.permutation(levels) for _ in range(models)], 1) if models else np.zeros((1, 0))
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:

@@ -5,10 +5,15 @@ import warnings
 import optuna
 
 from mvsearch.plan import Plan
+from mvsearch.samplers._anew import Anew
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
     """Multivariate: the univariate default proposes two duplicates in three with several objectives."""
+    return Anew(_made, seed)
+
+
+def _made(seed: int) -> optuna.samplers.BaseSampler:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, n_startup_trials=10, seed=seed)
