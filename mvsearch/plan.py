@@ -35,7 +35,7 @@ class Search:
 
     objectives: tuple[str, ...] = ("top1", "params", "macs")
     limits: tuple[str, ...] = ()
-    sampler: str = "tpe"
+    sampler: str = "surrogate"
     trials: int = 40
     seed: int = 0
     workers: int = 0

@@ -133,7 +133,7 @@ SLIPS = {
         "proxy:",
     ),
     "an unknown source": ("source: fashion_mnist", "source: fashion_minst", "did you mean 'fashion_mnist'?"),
-    "an unknown sampler": ("sampler: tpe", "sampler: tpo", "did you mean 'tpe'?"),
+    "an unknown sampler": ("sampler: surrogate", "sampler: tpo", "did you mean 'tpe'?"),
     "an unknown objective": ("[top1, params, macs]", "[top_1, params, macs]", "did you mean 'top1'?"),
     "an objective twice": ("[top1, params, macs]", "[params, params]", "name one or more, each once."),
     "no objectives": ("[top1, params, macs]", "[]", "name one or more, each once."),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.option("--trials", type=click.IntRange(min=1), help="How many in all, earlier ones included.")
 @click.option("--objective", "-o", "objectives", multiple=True, help="top1, params, macs, latency_ms; may be repeated.")
 @click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
-@click.option("--sampler", help="tpe, surrogate, nsga2, gp or random.")
+@click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
 @click.option("--confirm", is_flag=True, default=None, help="Measure the front again until its noise decides nothing.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
