@@ -17,9 +17,9 @@ _STEPS = 30  # towards the limits, before giving up
 
 
 def inside(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
-    """Up to n points inside conditions and limits, from anywhere; where hardly any lie there, by walking towards them.
+    """Up to n points inside conditions and limits, in any order; where hardly any lie there, by walking towards them.
 
-    Points outside, the nearest to the limits, if none was reached.
+    Points outside, those nearest to the limits, if none was reached.
     """
     codes = plan.space.sample(n, rng)
     for _ in range(_STEPS):
@@ -30,7 +30,7 @@ def inside(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
         moved = _children(plan, codes[:_PARENTS], rng)
         codes = np.unique(np.vstack((codes, moved[plan.space.legal(moved)])), axis=0)
     kept = codes[plan.admissible(codes)]
-    return np.asarray(kept if len(kept) else codes)
+    return rng.permutation(kept if len(kept) else codes)
 
 
 def _excess(plan: Plan, codes: Codes) -> Array:

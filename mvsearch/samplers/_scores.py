@@ -88,7 +88,7 @@ def scores(trials: Sequence[FrozenTrial], objective: Objective, names: Sequence[
     """What complete and pruned trials say of a metric; `names` are those of `trial.values`."""
     name = objective.name
     seen = [(t.number, metrics_of(t, names)) for t in trials if t.state in (TrialState.COMPLETE, TrialState.PRUNED)]
-    full = {number: metrics[name] for number, metrics in seen if _is_number(metrics.get(name))}
+    full = {number: metrics[name] for number, metrics in seen if is_number(metrics.get(name))}
     rungs = {number: _rungs(metrics, name) for number, metrics in seen if metrics.get("rungs")}
     every = np.array([*full.values(), *(value for rung in rungs.values() for value in rung.values())], dtype=float)
     plain = Scale(objective, False).distance(every)
@@ -102,14 +102,15 @@ def scores(trials: Sequence[FrozenTrial], objective: Objective, names: Sequence[
     return Scores(scale, numbers, y, known, extra)
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether something was measured, and came out finite."""
     return isinstance(value, Real) and math.isfinite(value)
 
 
 def _rungs(metrics: Mapping[str, Any], name: str) -> dict[int, float]:
     """Length → score, of the shorter trainings of a trial."""
     found = {int(length): scores.get(name) for length, scores in metrics["rungs"].items()}
-    return {length: value for length, value in found.items() if _is_number(value)}
+    return {length: value for length, value in found.items() if is_number(value)}
 
 
 def _stopped(

@@ -9,6 +9,7 @@ on a bought metric weighs the gain by the probability that it holds. Half of the
 exact costs by their logarithms, so that small networks get as many trainings as large ones.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -24,9 +25,9 @@ from mvsearch.samplers._belief import Belief
 from mvsearch.samplers._gain import Gain
 from mvsearch.samplers._history import History
 from mvsearch.samplers._legal import grid
-from mvsearch.samplers._model import Features, GaussianProcess, fitted
+from mvsearch.samplers._model import Features, GaussianProcess, Points, fitted
 from mvsearch.samplers._pool import evolved, inside, neighbours, survivors
-from mvsearch.samplers._scores import Scores, metrics_of, scores
+from mvsearch.samplers._scores import Scores, is_number, metrics_of, scores
 from mvsearch.space import Codes
 
 Array = NDArray[np.float64]
@@ -104,7 +105,7 @@ class Surrogate(optuna.samplers.BaseSampler):
             self._thetas[name] = (key, theta)
         return theta
 
-    def _points(self, found: Scores) -> Any:
+    def _points(self, found: Scores) -> Points:
         return self._features.of(np.array([self._history.codes[number] for number in found.numbers]))
 
     def _held(self, trials: list[FrozenTrial]) -> Codes:
@@ -115,7 +116,8 @@ class Surrogate(optuna.samplers.BaseSampler):
 
     def _keeps(self, trial: FrozenTrial) -> bool:
         metrics = metrics_of(trial, self.plan.search.objectives)
-        return all(limit.holds(metrics[limit.name]) for limit in self.plan.limits if limit.name in metrics)
+        known = [limit for limit in self.plan.limits if is_number(metrics.get(limit.name))]
+        return all(limit.holds(metrics[limit.name]) for limit in known)
 
     def _codes(self, trials: list[FrozenTrial]) -> Codes:
         rows = [self._history.codes[t.number] for t in trials]
@@ -161,14 +163,13 @@ class Surrogate(optuna.samplers.BaseSampler):
         pool = pool[survivors(costs_of(pool), _CONSIDERED)]
         return self._refined(pool, worth)
 
-    def _refined(self, pool: Codes, worth: Any) -> Codes:
+    def _refined(self, pool: Codes, worth: Callable[[Codes], Array]) -> Codes:
         """The best of a pool, moved to better neighbours while there are any."""
         gains = worth(pool)
         best, most = pool[gains.argmax()], gains.max()
         for _ in range(_ROUNDS):
             near = self._new(neighbours(self.plan, best))
-            gains = worth(near)
-            if not len(near) or gains.max() <= most:
+            if not len(near) or (gains := worth(near)).max() <= most:
                 break
             best, most = near[gains.argmax()], gains.max()
         return np.asarray(best)
