@@ -72,6 +72,8 @@ class Sought:
             if name not in PRICED:
                 known = ", ".join(PRICED)
                 raise PlanError(f"{name!r} is only known when a network is built and tried; the costs are {known}.")
+        if len(set(objectives)) < len(objectives):
+            raise PlanError(f"objectives {', '.join(objectives)}: name each once.")
         if not objectives:
             raise PlanError(f"nothing is sought that is a cost; name one or more of {', '.join(PRICED)}.")
         low, high = np.full(len(names), -_FREE), np.full(len(names), _FREE)
@@ -204,12 +206,12 @@ class _Elimination:
     def _refuse_if_beyond(self, *, sums: int = 0, lines: int = 0) -> None:
         self.summed += sums
         if self.summed > _MOST_SUMS or lines > _MOST_LINES:
-            lower = [limit.text for limit in self.sought.limits if not limit.at_most]
-            why = f"With {' and '.join(lower)} the dearer may be the better, so too" if lower else "Too"
+            lower = " and ".join(limit.text for limit in self.sought.limits if not limit.at_most)
+            why = f"with {lower} the dearer may be the better, and too" if lower else "too"
             raise PlanError(
-                f"{why} many sums of costs stay in the running after {self.left} of {len(self.order)} choices; seek "
-                f"fewer objectives, {'take out the lower limit, ' if lower else ''}set an upper limit, or leave fewer "
-                "choices open."
+                f"{self.space.document.file}: {why} many sums of costs stay in the running ({self.left} of "
+                f"{len(self.order)} choices are settled); seek fewer objectives, "
+                f"{'take out the lower limit or lower it, ' if lower else ''}or leave fewer choices open."
             )
 
     def _best(self, table: Table, rest: Rest) -> Table:

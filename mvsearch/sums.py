@@ -75,8 +75,8 @@ class _Reader:
         shapes = _Shapes(self.space, (), self.space.every(()), np.array([[IMAGE_CHANNELS, side, side]]))
         for i, row in enumerate(self.space.document.data["blocks"]):
             columns = tuple(sorted({*shapes.columns, *self.space.row_columns(i)}))
-            codes = self._together(columns, f"row {row['name']}")
-            cost, y = self.space.row(i, codes).cost(shapes.at(codes))
+            codes, x = shapes.at(self._together(columns, f"row {row['name']}"))
+            cost, y = self.space.row(i, codes).cost(x)
             yield self._table(columns, codes, cost)
             made = _stacked(len(codes), y.channels, y.height, y.width)
             shapes = _Shapes(self.space, *_narrowed(self.space, columns, codes, made))
@@ -128,12 +128,12 @@ class _Shapes:
     codes: Codes
     values: Ints
 
-    def at(self, codes: Codes) -> Shape:
-        """The shapes at other codes, as columns."""
-        known = keys(self.space, self.codes, self.columns)
+    def at(self, codes: Codes) -> tuple[Codes, Shape]:
+        """The shapes at other codes, as columns; without the codes that conditions on the rows before forbid."""
+        known, sought = (keys(self.space, c, self.columns) for c in (self.codes, codes))
         order = np.argsort(known)
-        found = np.searchsorted(known, keys(self.space, codes, self.columns), sorter=order)
-        return Shape(*self.values[order[found]].T)
+        codes, sought = (values[np.isin(sought, known)] for values in (codes, sought))
+        return codes, Shape(*self.values[order[np.searchsorted(known, sought, sorter=order)]].T)
 
 
 def _narrowed(
