@@ -28,6 +28,10 @@ class Head:
     dropout: float = 0.0
     linear: bool = True
 
+    def cost(self, channels: Num, num_classes: int) -> Cost:
+        """The classifier's cost, for one image."""
+        return cost.linear(channels, num_classes, 1) if self.linear else Cost()
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -137,8 +141,7 @@ class Architecture:
             row_cost, x = row.cost(x)
             made.append(Stage(row.name, row.kind(), x, row_cost))
         classes = self.num_classes if self.head.linear else x.channels
-        head_cost = cost.linear(x.channels, self.num_classes, 1) if self.head.linear else Cost()
-        return [*made, Stage("head", "head", Shape(classes, 1, 1), head_cost)]
+        return [*made, Stage("head", "head", Shape(classes, 1, 1), self.head.cost(x.channels, self.num_classes))]
 
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates of the whole network, for one image of `image_size`."""

@@ -119,6 +119,20 @@ class Expression:
         """The same arithmetic over other names, found at a line of a file."""
         return replace(self, names=tuple(meanings[name] for name in self.names), meanings=meanings, where=where)
 
+    @property
+    def conjuncts(self) -> tuple["Expression", ...]:
+        """Expressions that are all true where this one is, and not else; each names as little as it can.
+
+        >>> [conjunct.names for conjunct in Expression.parse("a <= b <= c and d").conjuncts]
+        [('a', 'b'), ('b', 'c'), ('d',)]
+        """
+        return tuple(self._part(tree) for tree in _conjuncts(self.tree))
+
+    def _part(self, tree: ast.expr) -> "Expression":
+        names: list[str] = []
+        _check(tree, names, self.source)
+        return replace(self, tree=tree, names=tuple(dict.fromkeys(self.meanings.get(name, name) for name in names)))
+
     def evaluate(self, lookup: Lookup) -> Any:
         """The value, names looked up; raises SpaceError, for a column as for a single value, if there is none."""
         place = f"{self.where}: " if self.where else ""
@@ -134,6 +148,16 @@ class Expression:
 
     def __str__(self) -> str:
         return self.source
+
+
+def _conjuncts(node: ast.expr) -> list[ast.expr]:
+    match node:
+        case ast.BoolOp(op=ast.And()):
+            return [part for value in node.values for part in _conjuncts(value)]
+        case ast.Compare(ops=[_, _, *_]):
+            pairs = zip([node.left, *node.comparators], node.ops, node.comparators, strict=False)
+            return [ast.Compare(left, [op], [right]) for left, op, right in pairs]
+    return [node]
 
 
 def _name(node: ast.AST) -> str | None:

@@ -8,7 +8,7 @@ candidates are one array, priced by the same arithmetic as a single one.
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -108,7 +108,7 @@ class SearchSpace:
         if group.legal is not None:
             return len(group.legal)
         total = math.prod(len(self.choices[i].values) for i in group.columns)
-        held = self._hold(group.conditions, self._uniform(_SAMPLE, np.random.default_rng(0)))
+        held = self.hold(group.conditions, self._uniform(_SAMPLE, np.random.default_rng(0)))
         return max(1, round(total * float(held.mean())))
 
     # ---- points
@@ -129,17 +129,25 @@ class SearchSpace:
 
     def _redraw(self, group: Group, codes: Codes, rng: np.random.Generator) -> None:
         for _ in range(1000):
-            wrong = np.flatnonzero(~self._hold(group.conditions, codes))
+            wrong = np.flatnonzero(~self.hold(group.conditions, codes))
             if not len(wrong):
                 return
             codes[wrong[:, None], group.columns] = self._uniform(len(wrong), rng)[:, group.columns]
         raise SpaceError(f"{self.document.where('where')}: hardly any point meets the conditions; loosen them.")
 
+    def every(self, columns: Sequence[int]) -> Codes:
+        """Everything that the choices of some columns take together, conditions or not; the other codes are 0."""
+        sizes = [len(self.choices[i].values) for i in columns]
+        codes = np.zeros((math.prod(sizes), len(self.choices)), dtype=np.int64)
+        codes[:, columns] = _grid(sizes)
+        return codes
+
     def legal(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points meet all conditions."""
-        return self._hold(self.conditions, codes)
+        return self.hold(self.conditions, codes)
 
-    def _hold(self, conditions: Iterable[Expression], codes: Codes) -> NDArray[np.bool_]:
+    def hold(self, conditions: Iterable[Expression], codes: Codes) -> NDArray[np.bool_]:
+        """At which points some conditions hold; only the choices that they name need codes."""
         scope = self._scope(codes)
         held = np.ones(len(codes), dtype=bool)
         for condition in conditions:
@@ -186,6 +194,34 @@ class SearchSpace:
 
     # ---- costs
 
+    def row(self, i: int, codes: Codes) -> Block:
+        """The i-th row at many points, its fields columns; only the choices of `row_columns` need codes."""
+        return self._bulk_row(i, self._scope(codes))
+
+    def row_columns(self, i: int) -> tuple[int, ...]:
+        """The choices that the fields of the i-th row depend on."""
+        raw = self.document.data["blocks"][i]
+        return self.columns(f"{raw['name']}.{field}" for field in row_class(self.document, i).domains())
+
+    def columns(self, names: Iterable[str]) -> tuple[int, ...]:
+        """Where the choices that some names depend on stand in the codes."""
+        return tuple(self.choices.index(choice) for choice in choices_of(self.terms, names))
+
+    @property
+    def head(self) -> Head:
+        """The head, in which nothing is open."""
+        return Head(**self.document.data.get("head", {}))
+
+    @property
+    def image_size(self) -> int:
+        """The side of the images that costs are counted for."""
+        return int(self.document.data.get("image_size", 256))
+
+    @property
+    def num_classes(self) -> int:
+        """The classes that a linear head tells apart."""
+        return int(self.document.data.get("num_classes", 1000))
+
     def costs(self, points: int | Codes, *, seed: int = 0) -> Cost:
         """Parameters and MACs of many points at once, as arrays; a number means that many samples."""
         codes = self.sample(points, seed) if isinstance(points, int) else points
@@ -199,9 +235,9 @@ class SearchSpace:
         data = self.document.data
         return Architecture(
             blocks=tuple(self._bulk_row(i, scope) for i in range(len(data["blocks"]))),
-            head=Head(**data.get("head", {})),
-            image_size=data.get("image_size", 256),
-            num_classes=data.get("num_classes", 1000),
+            head=self.head,
+            image_size=self.image_size,
+            num_classes=self.num_classes,
         )
 
     def _bulk_row(self, i: int, scope: Scope) -> Block:
@@ -265,9 +301,8 @@ class SearchSpace:
         if math.prod(sizes) > _COUNTABLE:
             codes = self.sample(_SAMPLE, 0)
         else:
-            codes = np.zeros((math.prod(sizes), len(self.choices)), dtype=np.int64)
-            codes[:, columns] = _grid(sizes)
-            codes = codes[self._hold([c for group in groups for c in group.conditions], codes)]
+            codes = self.every(columns)
+            codes = codes[self.hold([c for group in groups for c in group.conditions], codes)]
         scope = self._scope(codes)
         return {name: scope.value(name) for name in names}
 

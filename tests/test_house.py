@@ -18,8 +18,8 @@ LEVELS = [
     {"models", "terms", "data", "latency", "store"},
     {"locate", "nn", "reading", "training"},
     {"space", "finding", "counters", "proxies"},
-    {"plan", "report"},
-    {"samplers", "evaluate", "exporters"},
+    {"plan", "report", "sums"},
+    {"samplers", "evaluate", "exporters", "exact"},
     {"trials"},
     {"study"},
     {"executors"},
@@ -27,7 +27,19 @@ LEVELS = [
 ]
 """From the ground up: a room imports from lower levels, and from its own."""
 
-LIGHT = ("space", "plan", "models", "finding", "reading", "pareto", "report.table", "report.plot", "data", "machine")
+LIGHT = (
+    "space",
+    "plan",
+    "exact",
+    "models",
+    "finding",
+    "reading",
+    "pareto",
+    "report.table",
+    "report.plot",
+    "data",
+    "machine",
+)
 
 
 def room_of(path: Path) -> str:
@@ -69,7 +81,7 @@ def test_light_rooms_load_no_torch(room):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("room", ["reading", "finding", "report.plot", "pareto", "cli.front"])
+@pytest.mark.parametrize("room", ["reading", "finding", "report.plot", "pareto", "exact", "cli.front"])
 def test_reading_a_study_loads_no_optuna(room):
     code = f"import sys, mvsearch.{room}; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,5 +1,7 @@
 """`mvsearch space SPACE`: is the file sound, how large is it, what does it hold, what would it cost."""
 
+import time
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -7,6 +9,10 @@ import click
 from mvsearch.cli._print import console, json_option, print_json, table
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from mvsearch.exact import Member
+    from mvsearch.limits import Limit
     from mvsearch.plan import Plan
 
 _SAMPLE = 100_000
@@ -15,17 +21,133 @@ _SAMPLE = 100_000
 @click.command()
 @click.argument("space", type=click.Path())
 @click.option("--seed", default=0, show_default=True, help="For the sampled shares and ranges.")
+@click.option("--front", is_flag=True, help="Instead, the exact front over costs alone.")
+@click.option(
+    "--objective", "-o", "objectives", multiple=True, help="With --front: params, macs or macs_paper; may be repeated."
+)
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    help="With --front: beside the file's own, e.g. 'params >= 1M'; may be repeated.",
+)
 @json_option
-def space(space: str, seed: int, as_json: bool) -> None:
-    """Check SPACE, and say its size, open values, contents, and what its candidates cost."""
+def space(
+    space: str, seed: int, front: bool, objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool
+) -> None:
+    """Check SPACE, and say its size, open values, contents, and what its candidates cost.
+
+    With --front: of all points of SPACE, those whose costs no other undercuts, exactly and without sampling. What is
+    traded off are those objectives of the file that are costs (params, macs, macs_paper), or those given with -o, all
+    of them minimised, within the file's limits on costs. Where everything small is cheap, that is a short front or a
+    single point, at the small end: set `--limit 'params >= 1M'` to ask for the least MACs that so many parameters cost.
+    A space or a limit for which that is too much to work out is refused.
+    """
     from mvsearch.plan import Plan
 
+    if (objectives or limits) and not front:
+        raise click.UsageError("-o and --limit are for --front; add it.")
     plan = Plan.load(space)
+    if front:
+        _front(plan, objectives, limits, as_json)
+        return
     facts = _facts(plan, seed)
     if as_json:
         print_json(facts)
     else:
         _show(facts)
+
+
+def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
+    from mvsearch.exact import exact_front
+    from mvsearch.limits import Limit
+    from mvsearch.pareto import Objective
+    from mvsearch.plan import PRICED
+
+    sought = tuple(Objective.named(name).name for name in objectives)
+    sought = sought or tuple(name for name in plan.search.objectives if name in PRICED)
+    kept = [*(limit for limit in plan.limits if limit.name in PRICED), *map(Limit.parse, limits)]
+    began = time.perf_counter()
+    with _Bar() as bar:
+        members = exact_front(plan.space, sought, kept, progress=bar)
+    seconds = time.perf_counter() - began
+    if as_json:
+        print_json(_front_facts(plan, sought, kept, members, seconds))
+    else:
+        _show_front(plan, sought, kept, members, seconds)
+
+
+class _Bar(AbstractContextManager["_Bar"]):
+    """A bar on stderr, once it has taken two seconds."""
+
+    def __init__(self) -> None:
+        self.began = time.perf_counter()
+        self.progress: Progress | None = None
+
+    def __call__(self, done: int, total: int) -> None:
+        if self.progress is None and time.perf_counter() - self.began > 2:
+            self.progress = _started()
+        if self.progress is not None:
+            self.progress.update(self.progress.task_ids[0], completed=done, total=total)
+
+    def __exit__(self, *error: object) -> None:
+        if self.progress is not None:
+            self.progress.stop()
+
+
+def _started() -> "Progress":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("choices settled"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    progress = Progress(*columns, console=console(stderr=True), transient=True)
+    progress.add_task("", total=None)
+    progress.start()
+    return progress
+
+
+def _front_facts(
+    plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[Member]", seconds: float
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    return {
+        "space": plan.space.name,
+        "objectives": list(objectives),
+        "limits": [limit.text for limit in limits],
+        "seconds": round(seconds, 3),
+        "front": [{**asdict(m.cost), "ties": m.ties, "published": m.published, "choices": m.point} for m in members],
+    }
+
+
+def _show_front(
+    plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[Member]", seconds: float
+) -> None:
+    from rich.text import Text
+
+    from mvsearch.report.units import unit
+
+    screen = console()
+    names = dict.fromkeys([*objectives, *(limit.name for limit in limits), "params", "macs"])
+    differ = [name for name in members[0].point if any(m.point[name] != members[0].point[name] for m in members)]
+    heads = [*(unit(name).head for name in names), "tied", *(name.replace(".", "\n") for name in differ)]
+    made = table(*heads, title=f"exact front of {plan.space.name} over {', '.join(objectives)}", numbers_from=0)
+    for member in members:
+        costs = (f"{getattr(member.cost, name):,}" for name in names)
+        made.add_row(*costs, f"{member.ties:,}", *(_shown(member.point[name]) for name in differ))
+    screen.print(made)
+    same = ", ".join(f"{name} {_shown(value)}" for name, value in members[0].point.items() if name not in differ)
+    screen.print(Text(f"all have {same}" if len(members) > 1 else same))
+    for member in members:
+        if member.published:
+            screen.print(Text(f"{member.published} is the one of {member.cost.params:,} params"), style="bold")
+    kept = f" that keep to {' and '.join(limit.text for limit in limits)}" if limits else ""
+    about = "exactly" if plan.space.size_is_exact else "about"
+    screen.print(
+        Text(
+            f"of {about} {plan.space.size:,} points, all{kept} compared in {seconds:.1f} s; of points tied one is shown"
+        ),
+        style="dim",
+    )
 
 
 def _facts(plan: "Plan", seed: int) -> dict[str, Any]:
