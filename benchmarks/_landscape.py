@@ -19,7 +19,6 @@ from mvsearch.terms import Scope
 Array = NDArray[np.float64]
 
 ROOT = Path(__file__).parent.parent
-MADE = ("layer3", "layer4", "layer5")
 
 _CEILING = 83.0
 _WEIGHTS = {"layer1.out": 0.10, "layer2.out": 0.15, "layer3.out": 0.14, "layer4.out": 0.17, "layer5.out": 0.17}
@@ -136,7 +135,7 @@ TASKS = (
     Task("noise05", "v3 space, noise of 0.5 points", noise=0.5),
     Task("rugged", "v3 space, rugged", rugged=True),
     Task("limited", "v3 space, params ≤ 2 M", params=2e6),
-    Task("fusion", "fusion × widths space", file="benchmarks/spaces/fusion_widths.yaml", worst=72.0),
+    Task("fusion", "fusion by widths space", file="benchmarks/spaces/fusion_widths.yaml", worst=72.0),
     Task("noise10", "v3 space, noise of 1.0 points", noise=1.0),
 )
 """By importance."""

@@ -42,6 +42,7 @@ class Run:
 
     @classmethod
     def of(cls, task: Task, searcher: Searcher, seed: int) -> "Run":
+        """With the digests as they are now."""
         return cls(task.name, searcher.name, seed, task.landscape_key, source_key(searcher))
 
     def __call__(self, evaluations: int) -> dict[str, Any]:
@@ -75,6 +76,7 @@ def missing(searchers: list[Searcher], tasks: list[Task], seeds: int, most: int,
         (Run.of(task, searcher, seed), min(most, searcher.evaluations))
         for task in tasks
         for searcher in searchers
+        if task.name in searcher.tasks
         for seed in range(min(seeds, searcher.seeds))
     ]
     return [(r, n) for r, n in wanted if r not in there or there[r]["evaluations"] < n]
@@ -103,7 +105,7 @@ def fill(file: Path, runs: list[tuple[Run, int]], jobs: int) -> None:
 @click.argument("samplers", nargs=-1, type=click.Choice(["all", *(searcher.name for searcher in SEARCHERS)]))
 @click.option("--task", "tasks", multiple=True, type=click.Choice([task.name for task in TASKS]), help="Default: all.")
 @click.option("--seeds", default=5, show_default=True)
-@click.option("--evaluations", default=1000, show_default=True, help="At most; ours runs to 200, GP to 100.")
+@click.option("--evaluations", default=1000, show_default=True, help="At most; Ours goes to 200, GP to 50.")
 @click.option("--jobs", default=1, show_default=True, help="Processes at once.")
 @click.option("--results", default=Path("build/search.jsonl"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--cache", default=CACHE, show_default=True, type=click.Path(path_type=Path), help="Of best fronts.")
