@@ -130,3 +130,10 @@ def test_the_page_is_written_from_whatever_there_is(tmp_path):
     write(tmp_path, {made: account}, {task.name: Reference(0.55, 1, (0.55,)) for task in search.TASKS})
     assert "| random | 1 |" in (tmp_path / "search.md").read_text()
     assert (tmp_path / "search.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_nobody_may_beat_the_best_front_known(tmp_path):
+    made = Run.of(SMOOTH, searcher_named("random"), 0)
+    account = run(searcher_named("random"), SMOOTH, 0, 30)
+    with pytest.raises(ValueError, match="beats the best front known"):
+        write(tmp_path, {made: account}, {task.name: Reference(0.1, 1, (0.1,)) for task in search.TASKS})
