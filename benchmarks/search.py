@@ -1,149 +1,141 @@
 """How many trainings a sampler needs: hypervolume against evaluations, on a score that costs nothing.
 
-Parameters and MACs are exact, of spaces/v3.yaml. The score is made up, and documented in `Landscape`: it saturates,
-rewards balanced widths, and puts the published models near their Top-1. It says how samplers compare on a landscape of
-this size and shape, not what ImageNet does. Hypervolume is taken in the box params < 7 M, MACs < 2.5 G, score > 66, as
-a share of that of a front found by a long evolution on the score itself. All begin with the published models.
+    _landscape.py   the tasks: real spaces, exact costs, a made-up score, the best front known
+    _searchers.py   who is compared: one table
+    _page.py        docs/benchmarks/search.md and .png, out of the results
 
-    python benchmarks/search.py surrogate tpe nsga2 random --trials 200 --seeds 5 --noise 0.5
+An evaluation is a training bought, so proposals that no network fits (against the conditions of the space) are free,
+to everybody's gain. Every finished run is a line of the results; what is there is not run again, unless the sampler is
+ours and its source has changed.
+
+    OMP_NUM_THREADS=1 python benchmarks/search.py all --seeds 5 --report     everything, then the page
+    OMP_NUM_THREADS=1 python benchmarks/search.py surrogate --report         ours anew after a change
+    python benchmarks/search.py --report                                     the page alone
 """
 
-import statistics
-import time
-import warnings
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import click
-import moocore
-import numpy as np
-import optuna
-from numpy.typing import NDArray
+from _landscape import ROOT, TASKS, Reference, Task
+from _searchers import SEARCHERS, Searcher, run, source_key
+from platformdirs import user_cache_path
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mvsearch.plan import Plan
-from mvsearch.samplers._legal import Legal, distributions
-from mvsearch.space import Codes, SearchSpace
-
-Array = NDArray[np.float64]
-
-_STEPS = (25, 50, 100, 200, 500, 1000)
-_BOX = (66.0, 7e6, 2.5e9)
+CACHE = user_cache_path("mvsearch") / "benchmarks"
 
 
 @dataclass(frozen=True)
-class Landscape:
-    """Score = 83 - exp(a - b·g): g adds logarithms of widths, saturating depths, the fusion's choices, less imbalance.
+class Run:
+    """What makes a run itself: with the same values, it would come out the same."""
 
-    `rugged` adds a random table for each of 40 pairs of choices, of 0.7 points standard deviation in all.
-    """
+    task: str
+    sampler: str
+    seed: int
+    landscape: str
+    source: str
 
-    space: SearchSpace
-    rugged: bool = False
+    @classmethod
+    def of(cls, task: Task, searcher: Searcher, seed: int) -> "Run":
+        """With the digests as they are now."""
+        return cls(task.name, searcher.name, seed, task.landscape_key, source_key(searcher))
 
-    def score(self, codes: Codes) -> Array:
-        """The true score, in points, of many candidates."""
-        value = {choice.name: choice.array[codes[:, i]] for i, choice in enumerate(self.space.choices)}
-        log = {name: np.log2(v.astype(float)) for name, v in value.items() if v.dtype.kind in "iu"}
-        weights = {"layer1.out": 0.10, "layer2.out": 0.15, "layer3.out": 0.14, "layer4.out": 0.17, "layer5.out": 0.17}
-        weights |= {"layer3.dim": 0.10, "layer4.dim": 0.12, "layer5.dim": 0.10, "expand": 0.08, "ratio": 0.07}
-        good = sum(weight * log[name] for name, weight in weights.items())
-        for layer, weight in (("layer3", 0.15), ("layer4", 0.25), ("layer5", 0.20)):
-            good = good - weight * np.exp(-value[f"{layer}.depth"] / 1.5)
-            good = good - 0.06 * (log[f"{layer}.dim"] - log[f"{layer}.out"]) ** 2
-        good = good - 0.05 * (log["layer4.out"] - log["layer3.out"] - 0.5) ** 2
-        good = good - 0.05 * (log["layer5.out"] - log["layer4.out"] - 0.3) ** 2
-        good = good + 0.04 * (value["fusion"] == 1) + 0.03 * value["add_input"]
-        good = good + 0.02 * (value["local"] == "depthwise") * (value["concat"] == "local")
-        return np.asarray(83 - np.exp(2.03 + 0.829 * (6.9 - good)) + self._bumps(codes))
-
-    def _bumps(self, codes: Codes) -> Array:
-        bumps = np.zeros(len(codes))
-        rng = np.random.default_rng(11)
-        for _ in range(40 if self.rugged else 0):
-            one, other = rng.choice(codes.shape[1], size=2, replace=False)
-            table = rng.normal(scale=0.7 / np.sqrt(40), size=(20, 20))
-            bumps += table[codes[:, one], codes[:, other]]
-        return bumps
-
-    def objectives(self, codes: Codes) -> Array:
-        """(n, 3) scaled to the box: below 1 in each is inside; less is better."""
-        cost = self.space.costs(codes)
-        worst, params, macs = _BOX
-        return np.stack([(83 - self.score(codes)) / (83 - worst), cost.params / params, cost.macs / macs], 1)
+    def __call__(self, evaluations: int) -> dict[str, Any]:
+        """The line that is kept."""
+        return {**asdict(self), **run(searcher_named(self.sampler), task_named(self.task), self.seed, evaluations)}
 
 
-def volume(points: Array) -> float:
-    """Hypervolume inside the box."""
-    inside = points[(points < 1).all(1)]
-    return float(moocore.hypervolume(inside, ref=np.ones(3))) if len(inside) else 0.0
+def searcher_named(name: str) -> Searcher:
+    return next(searcher for searcher in SEARCHERS if searcher.name == name)
 
 
-def best_front(landscape: Landscape, generations: int = 150, children: int = 6000) -> Array:
-    """The front that a long evolution on the true score finds; no proof that it is the whole."""
-    space, rng = landscape.space, np.random.default_rng(0)
-    sizes = np.array([len(choice.values) for choice in space.choices])
-    published = [space.codes(point)[None] for _, point in space.published_points()]
-    pool = np.vstack([space.sample(20_000, rng), *published])
-    for _ in range(generations):
-        pool = pool[moocore.is_nondominated(landscape.objectives(pool))]
-        one, other = (pool[rng.integers(len(pool), size=children)] for _ in range(2))
-        made = np.where((rng.random((children, 1)) < 0.5) & (rng.random(one.shape) < 0.5), other, one)
-        changed = rng.random(made.shape).argsort(1).argsort(1) < rng.integers(1, 4, size=(children, 1))
-        step = np.clip(made + rng.choice((-1, 1), size=made.shape), 0, sizes - 1)
-        jump = rng.integers(0, sizes, size=made.shape)
-        made = np.where(changed, np.where(rng.random(made.shape) < 0.7, step, jump), made)
-        pool = np.unique(np.vstack((pool, made[space.legal(made)])), axis=0)
-    return np.asarray(landscape.objectives(pool))
+def task_named(name: str) -> Task:
+    return next(task for task in TASKS if task.name == name)
 
 
-def curve(plan: Plan, landscape: Landscape, noise: float) -> tuple[dict[int, float], float]:
-    """Hypervolume after so many evaluations, and the median CPU seconds of the last 20 proposals."""
-    space, rng = plan.space, np.random.default_rng([plan.search.seed, 7])
-    study = optuna.create_study(directions=["maximize", "minimize", "minimize"], sampler=Legal(plan))
-    for _, point in space.published_points():
-        study.enqueue_trial(point)
-    points, seconds, volumes = [], [], {}
-    for done in range(1, plan.search.trials + 1):
-        start = time.process_time()
-        trial = study.ask(distributions(space))
-        seconds.append(time.process_time() - start)
-        codes = space.codes(trial.params)[None]
-        point = landscape.objectives(codes)[0]
-        metrics = space.costs(codes)
-        seen = landscape.score(codes)[0] + noise * rng.normal()
-        study.tell(trial, [seen / 100, float(metrics.params[0]), float(metrics.macs[0])])
-        points.append(point)
-        if done in _STEPS:
-            volumes[done] = volume(np.array(points))
-    return volumes, statistics.median(seconds[-20:])
+def read(file: Path) -> dict[Run, dict[str, Any]]:
+    """Run → its account; of a run made twice, the longer."""
+    found: dict[Run, dict[str, Any]] = {}
+    for line in file.read_text().splitlines() if file.exists() else ():
+        account = json.loads(line)
+        made = Run(**{name: account.pop(name) for name in Run.__dataclass_fields__})
+        if made not in found or account["evaluations"] >= found[made]["evaluations"]:
+            found[made] = account
+    return found
+
+
+def current(results: dict[Run, dict[str, Any]]) -> dict[Run, dict[str, Any]]:
+    """Those of the landscapes and samplers as they are now."""
+    kinds = {Run.of(task, searcher, 0) for task in TASKS for searcher in SEARCHERS}
+    return {made: account for made, account in results.items() if replace(made, seed=0) in kinds}
+
+
+def missing(searchers: list[Searcher], tasks: list[Task], seeds: int, most: int, file: Path) -> list[tuple[Run, int]]:
+    """The runs that the results do not hold, or not as far as asked, by importance of the task."""
+    there = read(file)
+    wanted = [
+        (Run.of(task, searcher, seed), min(most, searcher.evaluations))
+        for task in tasks
+        for searcher in searchers
+        if task.name in searcher.tasks
+        for seed in range(min(seeds, searcher.seeds))
+    ]
+    return [(r, n) for r, n in wanted if r not in there or there[r]["evaluations"] < n]
+
+
+def execute(runs: list[tuple[Run, int]], jobs: int) -> Iterator[dict[str, Any]]:
+    """Accounts as they come."""
+    with ProcessPoolExecutor(jobs) as pool:
+        for future in as_completed([pool.submit(made, evaluations) for made, evaluations in runs]):
+            yield future.result()
+
+
+def fill(file: Path, runs: list[tuple[Run, int]], jobs: int) -> None:
+    """Adds a line a run."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True)) as progress, file.open("a") as lines:
+        bar = progress.add_task("", total=len(runs))
+        for account in execute(runs, jobs):
+            lines.write(json.dumps(account) + "\n")
+            lines.flush()
+            progress.update(bar, advance=1, description=f"{account['task']} {account['sampler']}")
 
 
 @click.command()
-@click.argument("samplers", nargs=-1, required=True)
-@click.option("--trials", default=100, show_default=True)
+@click.argument("samplers", nargs=-1, type=click.Choice(["all", *(searcher.name for searcher in SEARCHERS)]))
+@click.option("--task", "tasks", multiple=True, type=click.Choice([task.name for task in TASKS]), help="Default: all.")
 @click.option("--seeds", default=5, show_default=True)
-@click.option("--noise", default=0.0, show_default=True, help="Standard deviation of the seen score, in points.")
-@click.option("--rugged", is_flag=True, help="With random interactions of pairs of choices.")
-@click.option("--space", default="spaces/v3.yaml", show_default=True)
-def main(samplers: tuple[str, ...], trials: int, seeds: int, noise: float, rugged: bool, space: str) -> None:
-    """Medians over seeds, and their spread, as shares of the long evolution's hypervolume."""
-    warnings.simplefilter("ignore")
-    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    plan = Plan.load(space, trials=trials, limits=("params <= 7M", "macs <= 2.5G"))
-    landscape = Landscape(plan.space, rugged)
-    true = volume(best_front(landscape))
-    for name, point in plan.space.published_points()[:6]:
-        click.echo(f"{name}: score {landscape.score(plan.space.codes(point)[None])[0]:.2f}")
-    click.echo(f"hypervolume of the long evolution: {true:.4f}; noise {noise}, {'rugged' if rugged else 'smooth'}")
-    for sampler in samplers:
-        runs = [
-            curve(replace(plan, search=replace(plan.search, sampler=sampler, seed=seed)), landscape, noise)
-            for seed in range(seeds)
-        ]
-        cells = []
-        for step in runs[0][0]:
-            shares = [volumes[step] / true for volumes, _ in runs]
-            cells.append(f"{step}: {statistics.median(shares):.3f} [{min(shares):.3f}-{max(shares):.3f}]")
-        click.echo(f"{sampler:10} {'  '.join(cells)}  {1e3 * statistics.median(s for _, s in runs):.0f} ms a proposal")
+@click.option("--evaluations", default=1000, show_default=True, help="At most; Ours goes to 200, GP to 50.")
+@click.option("--jobs", default=1, show_default=True, help="Processes at once.")
+@click.option("--results", default=Path("build/search.jsonl"), show_default=True, type=click.Path(path_type=Path))
+@click.option("--cache", default=CACHE, show_default=True, type=click.Path(path_type=Path), help="Of best fronts.")
+@click.option("--report", is_flag=True, help="Write docs/benchmarks/search.md and search.png.")
+def main(
+    samplers: tuple[str, ...],
+    tasks: tuple[str, ...],
+    seeds: int,
+    evaluations: int,
+    jobs: int,
+    results: Path,
+    cache: Path,
+    report: bool,
+) -> None:
+    """Run SAMPLERS (`all`, or some) where the results lack them; write the page."""
+    searchers = [s for s in SEARCHERS if "all" in samplers or s.name in samplers]
+    chosen = [task for task in TASKS if not tasks or task.name in tasks]
+    fill(results, missing(searchers, chosen, seeds, evaluations, results), jobs)
+    if report:
+        from _page import write
+
+        write(
+            ROOT / "docs/benchmarks", current(read(results)), {task.name: Reference.of(task, cache) for task in TASKS}
+        )
 
 
 if __name__ == "__main__":

@@ -1,0 +1,232 @@
+"""Who is compared, each as its user would have it, and the purse that counts what it buys."""
+
+import statistics
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Any
+
+import moocore
+import numpy as np
+import optuna
+from _landscape import ROOT, TASKS, Array, Task, volume
+from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+
+from mvsearch.samplers._legal import Legal, distributions
+from mvsearch.space import Codes
+
+POPULATION = 50  # Optuna's default, given to pymoo too: a first generation of 100 would be random until 100
+_DIRECTIONS = ("maximize", "minimize", "minimize")
+
+
+class Purse:
+    """Sells scores, so many and no more, and keeps account: hypervolume of the true scores after each, duplicates."""
+
+    def __init__(self, task: Task, seed: int, size: int) -> None:
+        self.task, self.size = task, size
+        self.rng = np.random.default_rng([seed, 7])
+        self.bought = self.duplicates = self.over = self.unbuildable = 0
+        self.seen: set[bytes] = set()
+        self.front: Array = np.empty((0, 3))
+        self.curve: list[tuple[int, float]] = []
+        self.seconds: deque[float] = deque(maxlen=20)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing more can be bought; also if hardly any proposal could be built."""
+        return self.bought >= self.size or self.unbuildable >= 100 * self.size
+
+    def buildable(self, codes: Codes) -> bool:
+        """Whether a proposal meets the space's conditions; what does not is no network, and costs nothing."""
+        legal = bool(self.task.plan.space.legal(codes[None])[0])
+        self.unbuildable += not legal
+        return legal
+
+    def buy(self, codes: Codes) -> tuple[float, float, float]:
+        """Score as seen (0 to 1), parameters, MACs: of one network."""
+        scaled = self.task.objectives(codes[None])[0]
+        self.bought += 1
+        self.duplicates += codes.tobytes() in self.seen
+        self.seen.add(codes.tobytes())
+        self.over += bool((scaled[1:] > 1).any())
+        self._enter(scaled)
+        params, macs = scaled[1] * self.task.params, scaled[2] * self.task.macs
+        score = float(self.task.landscape.score(codes[None])[0]) + self.task.noise * self.rng.normal()
+        return score / 100, float(params), float(macs)
+
+    def _enter(self, scaled: Array) -> None:
+        if (scaled >= 1).any() or (self.front <= scaled).all(1).any():
+            return
+        self.front = np.vstack((self.front, scaled))
+        self.front = self.front[moocore.is_nondominated(self.front)]
+        self.curve.append((self.bought, round(volume(self.front), 6)))
+
+    @contextmanager
+    def thinking(self, proposals: int = 1) -> Iterator[None]:
+        """Around what a proposal costs in CPU."""
+        start = time.process_time()
+        yield
+        self.seconds.extend([(time.process_time() - start) / proposals] * proposals)
+
+    def account(self) -> dict[str, Any]:
+        """What is kept of a run."""
+        return {
+            "evaluations": self.bought,
+            "curve": self.curve,
+            "duplicates": self.duplicates,
+            "over": self.over,
+            "unbuildable": self.unbuildable,
+            "proposal_ms": round(1e3 * statistics.median(self.seconds), 3),
+        }
+
+
+Walk = Callable[[Task, int, Purse], None]
+
+
+def stock(make: Callable[[int], BaseSampler]) -> Walk:
+    """Plain Optuna, nothing of ours around it.
+
+    A proposal against the space's conditions fails, as an objective that raises would make it, and is not counted.
+    One beyond the limits is bought, and told with Optuna's own constraints.
+    """
+
+    def walk(task: Task, seed: int, purse: Purse) -> None:
+        space = task.plan.space
+        study = optuna.create_study(directions=_DIRECTIONS, sampler=make(seed))
+        while not purse.empty:
+            with purse.thinking():
+                trial = study.ask(distributions(space))
+            codes = space.codes(trial.params)
+            if not purse.buildable(codes):
+                study.tell(trial, state=TrialState.FAIL)
+                continue
+            score, params, macs = purse.buy(codes)
+            trial.set_constraint("params", params / task.params - 1)
+            trial.set_constraint("macs", macs / task.macs - 1)
+            study.tell(trial, (score, params, macs))
+
+    return walk
+
+
+def ours(sampler: str) -> Walk:
+    """As `mvsearch run` has it: moved inside conditions and limits, never twice, the published models first."""
+
+    def walk(task: Task, seed: int, purse: Purse) -> None:
+        space = task.plan.space
+        search = replace(task.plan.search, sampler=sampler, seed=seed, trials=purse.size)
+        study = optuna.create_study(directions=_DIRECTIONS, sampler=Legal(replace(task.plan, search=search)))
+        for codes in task.published:
+            study.enqueue_trial(space.point(codes))
+        while not purse.empty:
+            with purse.thinking():
+                trial = study.ask(distributions(space))
+            study.tell(trial, purse.buy(space.codes(trial.params)))
+
+    return walk
+
+
+def pymoo(seeded: bool) -> Walk:
+    """pymoo's NSGA-II on whole numbers; conditions and limits are its own constraints."""
+
+    def walk(task: Task, seed: int, purse: Purse) -> None:
+        algorithm, evaluated = _pymoo_algorithm(task, seed, seeded)
+        while not purse.empty:
+            with purse.thinking(POPULATION):
+                asked = algorithm.ask()
+            told = [_told(purse, codes) for codes in asked.get("X").astype(np.int64)]
+            with purse.thinking(POPULATION):
+                algorithm.tell(infills=evaluated(asked, *map(np.array, zip(*told, strict=True))))
+
+    return walk
+
+
+def _pymoo_algorithm(task: Task, seed: int, seeded: bool) -> tuple[Any, Callable[..., Any]]:
+    from pymoo.algorithms.moo.nsga2 import NSGA2
+    from pymoo.core.evaluator import Evaluator
+    from pymoo.core.problem import Problem
+    from pymoo.core.termination import NoTermination
+    from pymoo.operators.crossover.sbx import SBX
+    from pymoo.operators.mutation.pm import PM
+    from pymoo.operators.repair.rounding import RoundingRepair
+    from pymoo.operators.sampling.rnd import IntegerRandomSampling
+    from pymoo.problems.static import StaticProblem
+
+    space = task.plan.space
+    last = np.array([len(choice.values) for choice in space.choices]) - 1
+    problem = Problem(n_var=len(last), n_obj=3, n_ieq_constr=3, xl=0, xu=last, vtype=int)
+    first: Any = IntegerRandomSampling()
+    if seeded:
+        first = np.vstack((task.published, space.sample(POPULATION - len(task.published), seed)))
+    algorithm = NSGA2(
+        pop_size=POPULATION,
+        sampling=first,
+        crossover=SBX(prob=0.9, eta=15, vtype=float, repair=RoundingRepair()),
+        mutation=PM(eta=20, vtype=float, repair=RoundingRepair()),
+    )
+    algorithm.setup(problem, termination=NoTermination(), seed=seed)
+
+    def evaluated(population: Any, objectives: Array, over: Array) -> Any:
+        return Evaluator().eval(StaticProblem(problem, F=objectives, G=over), population)
+
+    return algorithm, evaluated
+
+
+def _told(purse: Purse, codes: Codes) -> tuple[Array, Array]:
+    """Objectives (less is better) and constraints (at most 0) as pymoo hears them; the worst, if nothing was bought."""
+    if purse.empty or not purse.buildable(codes):
+        return np.array([0.0, np.inf, np.inf]), np.array([1.0, 1.0, 1.0])
+    score, params, macs = purse.buy(codes)
+    return np.array([-score, params, macs]), np.array([0, params / purse.task.params - 1, macs / purse.task.macs - 1])
+
+
+@dataclass(frozen=True)
+class Searcher:
+    """One line of the table: how it walks, and how far, how often and where it is worth walking."""
+
+    name: str
+    title: str
+    walk: Walk
+    evaluations: int = 1000
+    seeds: int = 99
+    tasks: tuple[str, ...] = tuple(task.name for task in TASKS)
+
+
+SEARCHERS = (
+    Searcher("surrogate", "mvsearch", ours("surrogate"), 200),
+    Searcher("random", "random", stock(lambda seed: RandomSampler(seed=seed))),
+    Searcher("nsga2", "NSGA-II", stock(lambda seed: NSGAIISampler(seed=seed))),
+    Searcher("nsga3", "NSGA-III", stock(lambda seed: NSGAIIISampler(seed=seed))),
+    Searcher("pymoo", "pymoo NSGA-II", pymoo(seeded=False)),
+    Searcher("tpe", "TPE", stock(lambda seed: TPESampler(multivariate=True, seed=seed))),
+    Searcher("gp", "GP", stock(lambda seed: GPSampler(seed=seed)), 50, 2, ("smooth",)),
+    Searcher("random+", "seeded random", ours("random")),
+    Searcher("nsga2+", "seeded NSGA-II", ours("nsga2")),
+    Searcher("nsga3+", "seeded NSGA-III", ours("nsga3")),
+    Searcher("pymoo+", "seeded pymoo NSGA-II", pymoo(seeded=True)),
+    Searcher("tpe+", "seeded TPE", ours("tpe")),
+    Searcher("gp+", "seeded GP", ours("gp"), 100, 2, ("smooth",)),
+)
+"""Names are those of `mvsearch run --sampler`; a plus stands for the published models as a start."""
+
+
+def source_key(searcher: Searcher) -> str:
+    """Changes with the source of our own sampler, so that it is run anew; empty for the others."""
+    if searcher.name != "surrogate":
+        return ""
+    folder = ROOT / "mvsearch/samplers"
+    files = [*sorted(folder.glob("_[a-z]*.py")), folder / f"{searcher.name}.py"]
+    return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+
+
+def run(searcher: Searcher, task: Task, seed: int, evaluations: int) -> dict[str, Any]:
+    """One run's account."""
+    warnings.simplefilter("ignore")
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    purse = Purse(task, seed, evaluations)
+    searcher.walk(task, seed, purse)
+    return purse.account()
