@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -173,12 +174,12 @@ class Plan:
                 f"their {name} run from {values.min():,} to {values.max():,}."
             )
 
-    @property
+    @cached_property
     def objectives(self) -> tuple[Objective, ...]:
         """What is sought, with its direction."""
         return tuple(Objective.named(name) for name in self.search.objectives)
 
-    @property
+    @cached_property
     def limits(self) -> tuple[Limit, ...]:
         """What every candidate must keep to."""
         return tuple(Limit.parse(text) for text in self.search.limits)
@@ -198,7 +199,9 @@ class Plan:
 
     def admissible(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points meet the space's conditions and the limits on cost."""
-        return self.space.legal(codes) & self.within_limits(self.space.costs(codes))
+        legal = self.space.legal(codes)
+        priced = any(limit.name in PRICED for limit in self.limits)
+        return legal & self.within_limits(self.space.costs(codes)) if priced else legal
 
     def refuse_if_over_limits(self, metrics: Metrics) -> None:
         """Raises Refused, naming the limit, if a metric known by now breaks one."""

@@ -58,6 +58,22 @@ def test_run_trains_on_real_images_and_leaves_a_front_that_other_commands_read(t
     assert (tmp_path / "front.svg").read_text().startswith("<?xml")
 
 
+def test_rungs_and_confirming_work_on_real_trainings(tmp_path):
+    space = tiny(tmp_path, steps=4)
+    (tmp_path / space).write_text((tmp_path / space).read_text().replace("{steps: 4,", "{steps: 4, rungs: [1, 2],"))
+    done = mvsearch("run", space, "--confirm", "--workers", "2", "--json", folder=tmp_path)
+    assert done.returncode == 0, done.stderr
+
+    members = json.loads(done.stdout)["trials"]
+    assert all(len(member["repeats"]) >= 2 and member["top1_sem"] >= 0 for member in members)
+    assert all(set(member["rungs"]) == {"1", "2"} for member in members)
+    assert "measurements" in done.stderr
+    assert " ± " in mvsearch("front", "tiny", folder=tmp_path).stdout
+    header = (tmp_path / "studies" / "tiny" / "front.csv").read_text().splitlines()[0].split(",")
+    assert "top1_sem" in header
+    assert "repeats" not in header
+
+
 def test_run_again_goes_on_to_the_total_and_then_has_nothing_to_do(tmp_path):
     space = str(ROOT / "spaces" / "v3.yaml")
     for trials, expected in (("4", 4), ("14", 14), ("14", 14), ("5", 14)):
