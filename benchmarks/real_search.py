@@ -84,6 +84,7 @@ def judged(records: Sequence[Record], truth: dict[str, Record]) -> tuple[float, 
 @click.option("--sampler", "samplers", multiple=True, default=("surrogate", "nsga2"), show_default=True)
 def main(folder: Path, seconds: int, seeds: int, workers: int, truth_seeds: int, samplers: tuple[str, ...]) -> None:
     """Run what was not run yet, then print the comparison."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would not hear it
     folder.mkdir(parents=True, exist_ok=True)
     turns = [(sampler, seed) for seed in range(seeds) for sampler in samplers[:: -1 if seed % 2 else 1]]
     names = [search(folder, sampler, seed, seconds, workers) for sampler, seed in turns]
