@@ -217,12 +217,15 @@ def _random_target(board: Board) -> Target:
         for other in ("random", "random+"):
             ours, theirs = board.median(task.name, OURS.name), board.median(task.name, other)
             n = min(len(ours), len(theirs))
-            gaps += [(float(gap), f"{task.title} at {i + 1}") for i, gap in enumerate(ours[:n] - theirs[:n])]
+            gaps += [(float(gap), i + 1, task.title) for i, gap in enumerate(ours[:n] - theirs[:n])]
     if not gaps:
         return Target(promise, "-", None)
-    least, where = min(gaps)
-    said = "never below" if least >= 0 else f"{least:+.3f} on {where}; below at {sum(g < 0 for g, _ in gaps)} points"
-    return Target(promise, said, least >= 0)
+    below = [i for gap, i, _ in gaps if gap < 0]
+    if not below:
+        return Target(promise, "never below", True)
+    least, where, title = min(gaps)
+    said = f"{least:+.3f} at {where} on {title}; below at {len(below)} points, at none after {max(below)}"
+    return Target(promise, said, False)
 
 
 def _lead_target(board: Board, words: str, others: Sequence[Searcher]) -> Target:
