@@ -37,11 +37,12 @@ class Evaluator:
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
         """What an architecture costs, takes and scores: after `rung` steps, if given; repeats have further seeds.
 
-        Raises Refused for a candidate over a limit, Failed for one that cannot be measured.
+        Limits on a score are for whole trainings, so no rung and no single repeat is held to them. Raises Refused for
+        a candidate over a limit, Failed for one that cannot be measured.
         """
         metrics: Metrics = arch.metrics()
         self.plan.refuse_if_over_limits(metrics)
-        if self.plan.wants("latency_ms"):
+        if self.plan.wants("latency_ms") and not repeat:
             if self._timed[0] != arch.key:  # once for all rungs of a candidate
                 self.report(doing="latency")
                 self._timed = (arch.key, self._latency(arch))
@@ -49,7 +50,8 @@ class Evaluator:
             self.plan.refuse_if_over_limits(metrics)
         if self.data is not None:
             metrics |= self._proxy(arch, self.data, rung, repeat)
-            self.plan.refuse_if_over_limits(metrics)
+            if rung is None and not repeat:
+                self.plan.refuse_if_over_limits(metrics)
         return metrics
 
     def _latency(self, arch: Architecture) -> Metrics:

@@ -115,6 +115,26 @@ def test_two_seeds_tell_the_noise_of_the_score(tmp_path):
     assert "fashion_mnist" in evaluator.facts()["data"]
 
 
+def test_a_rung_is_a_training_of_its_own_that_no_limit_on_the_score_ends(tmp_path):
+    from toy import TOY
+
+    from mvsearch.evaluate import Evaluator
+    from mvsearch.record import Refused
+
+    text = "proxy: {steps: 4, batch: 16, held_out: 200, rungs: [2]}\n"
+    limited = toy_plan(tmp_path, TOY + text, objectives=("top1", "params"), limits=("top1 >= 0.99",))
+    short = toy_plan(tmp_path, TOY + text.replace("4", "2").replace(", rungs: [2]", ""), objectives=("top1", "params"))
+    arch = limited.space.architecture(limited.space.point(limited.space.sample(1, 0)[0]))
+
+    evaluator = Evaluator(limited)
+    rung = evaluator(arch, rung=2)
+    assert rung == Evaluator(short)(arch)
+    assert limited.settings(rung=2) == short.settings()
+    assert evaluator(arch, repeat=1)["top1"] < 0.99
+    with pytest.raises(Refused, match=r"breaks the limit top1 >= 0\.99"):
+        evaluator(arch)
+
+
 def test_images_of_another_size_are_resized_to_the_recipe(fashion):
     small = replace(
         fashion, train=replace(fashion.train, pixels=fashion.train.pixels[:600], labels=fashion.train.labels[:600])

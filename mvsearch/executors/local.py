@@ -91,7 +91,8 @@ def _stop(workers: Sequence[BaseProcess]) -> None:
 
 
 def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess]) -> None:
-    if reader.count() >= plan.search.trials:
+    confirmed = not plan.search.confirm or any(worker.exitcode == 0 for worker in workers)
+    if reader.count() >= plan.search.trials and confirmed:
         return
     said = [status["error"] for status in statuses(plan.folder) if "error" in status]
     if said:
