@@ -125,27 +125,31 @@ class Study(Reader):
 
     def _claim(self, total: int) -> FrozenTrial | None:
         with self._lock, told_of_trials(self.plan.url):
-            trials = self._give_back(self.trials.all())
-            running = sum(not trial.state.is_finished() for trial in trials)
-            if self.count() + running >= total:
+            if self._give_back(self._follow()):
+                self._follow()
+            if self._mirror.known - self._mirror.lost >= total:
                 return None
-            self._mirror.follow(trials, lambda numbers: self.store.metrics(self.name, numbers))
-            notes, proposed = self._mirror.notes, self._mirror.propose()
+            number, notes, proposed = self._mirror.known, self._mirror.notes, self._mirror.propose()
             if notes != self._mirror.notes:
                 self.trials.notes = self._mirror.notes
-            return self.trials.begin(len(trials), proposed, self.worker.name)
+            return self.trials.begin(number, proposed, self.worker.name)
 
-    def _give_back(self, trials: list[FrozenTrial]) -> list[FrozenTrial]:
+    def _follow(self) -> list[FrozenTrial]:
+        trials = self.trials.all()
+        self._mirror.follow(trials, lambda numbers: self.store.metrics(self.name, numbers))
+        return trials
+
+    def _give_back(self, trials: list[FrozenTrial]) -> bool:
         """End what dead workers held, to be tried again, unless it was measured and only Optuna was not told."""
-        running = [trial for trial in trials if not trial.state.is_finished()]
-        dead = [trial.number for trial in running if not self.worker.is_alive(trial.user_attrs.get("worker"))]
+        names = {number: trials[number].user_attrs.get("worker") for number in self._mirror.open}
+        dead = [number for number, name in names.items() if not self.worker.is_alive(name)]
         known = {record.number: record for record in self.records()} if dead else {}
         for number in dead:
             if number in known:
                 self.trials.end(known[number])
             else:
                 self.trials.lose(number)
-        return self.trials.all() if dead else trials
+        return bool(dead)
 
     def _evaluated(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
         """The candidate's record, whatever happens to it."""

@@ -93,7 +93,10 @@ class Trials:
 
 
 class Mirror:
-    """Follows the trials of a database; proposes new ones. Trials keep their numbers."""
+    """Follows the trials of a database; proposes new ones. Trials keep their numbers.
+
+    `known` counts them all, `open` are the numbers of those under way, `lost` counts those whose worker died.
+    """
 
     def __init__(self, plan: Plan, notes: dict[str, Any]) -> None:
         self.plan, self.distributions = plan, distributions(plan.space)
@@ -102,9 +105,9 @@ class Mirror:
         self._id = self._storage.get_study_id_from_name(self._study.study_name)
         for key, value in notes.items():
             self._storage.set_study_system_attr(self._id, key, value)
-        self._published = [point for _, point in plan.space.published_points()]
-        self._open: set[int] = set()
-        self._lost: list[dict[str, Any]] = []
+        self.open: set[int] = set()
+        self.known = self.lost = 0
+        self._due = [point for _, point in plan.space.published_points()]
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -113,42 +116,48 @@ class Mirror:
 
     def follow(self, trials: Sequence[FrozenTrial], metrics: Lookup) -> None:
         """Take in what became of every trial: `trials` are all of the study, in the order of their numbers."""
-        for trial in trials[len(self._trials()) :]:
+        for trial in trials[self.known :]:
             self._storage.create_new_trial(self._id, _begun(trial))
-            self._open.add(trial.number)
-        ended = [number for number in sorted(self._open) if trials[number].state.is_finished()]
+            self._begin(trial.number, trial.params)
+        ended = [number for number in sorted(self.open) if trials[number].state.is_finished()]
         measured = metrics(ended) if ended else {}
         for number in ended:
-            self._end(trials[number], measured.get(number))
-        self._open -= set(ended)
+            if number in measured:
+                self._end(trials[number], measured[number])
+            else:
+                self._lose(trials[number], trials[number + 1 :])
+        self.open -= set(ended)
 
-    def _end(self, trial: FrozenTrial, metrics: Metrics | None) -> None:
+    def _begin(self, number: int, params: dict[str, Any]) -> None:
+        self.known += 1
+        self.open.add(number)
+        if params in self._due:
+            self._due.remove(params)
+
+    def _end(self, trial: FrozenTrial, metrics: Metrics) -> None:
         number = self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+        self._storage.set_trial_user_attr(number, "metrics", metrics)
         values = trial.values
-        if metrics is None:
-            self._lost.append(trial.params)
-        else:
-            self._storage.set_trial_user_attr(number, "metrics", metrics)
-            if trial.state == TrialState.COMPLETE:  # the mean, if it was measured again
-                values = [float(metrics[name]) for name in self.plan.search.objectives]
+        if trial.state == TrialState.COMPLETE:  # the mean, if it was measured again
+            values = [float(metrics[name]) for name in self.plan.search.objectives]
         self._storage.set_trial_state_values(number, trial.state, values)
+
+    def _lose(self, trial: FrozenTrial, later: Sequence[FrozenTrial]) -> None:
+        """A worker died over it: it is due again, unless it was taken up since."""
+        number = self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
+        self._storage.set_trial_state_values(number, TrialState.FAIL)
+        self.lost += 1
+        if all(other.params != trial.params for other in later):
+            self._due.append(trial.params)
 
     def propose(self) -> FrozenTrial:
         """The next candidate: a published model not tried yet, else one that a dead worker lost, else the sampler's."""
-        due = self._due()
-        if due is not None:
-            return create_trial(state=TrialState.RUNNING, params=due, distributions=self.distributions)
+        if self._due:
+            return create_trial(state=TrialState.RUNNING, params=self._due[0], distributions=self.distributions)
         number = self._study.ask(self.distributions).number
-        self._open.add(number)
-        return self._trials()[number]
-
-    def _due(self) -> dict[str, Any] | None:
-        tried = [trial.params for trial in self._trials()]
-        lost = (params for params in self._lost if tried.count(params) == self._lost.count(params))
-        return next((point for point in self._published if point not in tried), None) or next(lost, None)
-
-    def _trials(self) -> list[FrozenTrial]:
-        return self._storage.get_all_trials(self._id, deepcopy=False)
+        trial = self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._id, number))
+        self._begin(number, trial.params)
+        return trial
 
 
 def _begun(trial: FrozenTrial) -> FrozenTrial:
