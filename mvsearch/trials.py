@@ -174,9 +174,21 @@ def _directions(plan: Plan) -> list[StudyDirection]:
     return [StudyDirection.MAXIMIZE if o.maximise else StudyDirection.MINIMIZE for o in plan.objectives]
 
 
+class _Storage(RDBStorage):
+    """Optuna's, without a query a value for whether its distribution is the study's own: a study has one space.
+
+    The method is Optuna's private one; where a later version has no such method, this is only slower.
+    """
+
+    def _set_trial_param_without_commit(
+        self, session: Any, trial_id: int, name: str, value: float, distribution: Any, previous: Any = None
+    ) -> None:
+        super()._set_trial_param_without_commit(session, trial_id, name, value, distribution, previous or distribution)
+
+
 def _storage(plan: Plan) -> BaseStorage:
     kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {}
-    storage = RDBStorage(plan.url, engine_kwargs=kwargs)
+    storage = _Storage(plan.url, engine_kwargs=kwargs)
     if plan.url.startswith("sqlite"):
         tune(storage.engine)
         storage.engine.dispose()  # connections from before the tuning
