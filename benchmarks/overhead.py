@@ -85,7 +85,7 @@ def cost(work: Callable[[Path, int, int], None], folder: Path, done: int, trials
 
 @click.command()
 @click.option("--trials", default=5000, show_default=True)
-@click.option("--block", default=500, show_default=True)
+@click.option("--block", default=5000, show_default=True, help="Smaller ones take turns, and reopen the study each.")
 def main(trials: int, block: int) -> None:
     """Measure and print, block by block."""
     with tempfile.TemporaryDirectory() as name:
