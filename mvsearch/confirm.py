@@ -23,10 +23,11 @@ def unsure(records: Sequence[Record], objectives: Sequence[Objective]) -> list[R
     """
     rows = comparable(records, objectives)
     noisy = [objective for objective in objectives if any(objective.name in scores(row.metrics) for row in rows)]
+    noise = {objective.name: _noise(rows, objective) for objective in noisy}
     doubt = {}
     for member in front(rows, objectives) if noisy else []:
         if len(repeats(member)) < MOST and "unconfirmed" not in member.metrics:
-            doubt[member.number] = max(_doubt(member, rows, objective, objectives) for objective in noisy)
+            doubt[member.number] = max(_doubt(member, rows, o, objectives, noise[o.name]) for o in noisy)
     known = {row.number: row for row in rows}
     return [known[n] for n in sorted(doubt, key=lambda n: (-doubt[n], n)) if doubt[n] > 1]
 
@@ -36,21 +37,22 @@ def repeats(record: Record) -> list[dict[str, float]]:
     return list(record.metrics.get("repeats", [scores(record.metrics)]))
 
 
-def _doubt(member: Record, rows: Sequence[Record], noisy: Objective, objectives: Sequence[Objective]) -> float:
+def _doubt(
+    member: Record, rows: Sequence[Record], noisy: Objective, objectives: Sequence[Objective], noise: float
+) -> float:
     """The standard error of a member's score, in gaps to the nearest candidate whose place it decides."""
     times = len(repeats(member))
     if times < 2:
         return math.inf
     gaps = [_gap(member, row, noisy) for row in rows if _stand_in_the_way(member, row, noisy, objectives)]
-    noise = _noise(rows, noisy) / math.sqrt(times)
-    return noise / max(min(gaps, default=math.inf), 1e-12)
+    return noise / math.sqrt(times) / max(min(gaps, default=math.inf), 1e-12)
 
 
 def _noise(rows: Sequence[Record], noisy: Objective) -> float:
-    """The deviation of one measurement, pooled over all that were repeated."""
+    """The deviation of one measurement, pooled over all that were repeated; infinite as long as none was."""
     groups = [[repeat[noisy.name] for repeat in repeats(row)] for row in rows if len(repeats(row)) > 1]
     squares = sum((len(group) - 1) * statistics.variance(group) for group in groups)
-    return math.sqrt(squares / sum(len(group) - 1 for group in groups))
+    return math.sqrt(squares / sum(len(group) - 1 for group in groups)) if groups else math.inf
 
 
 def _gap(one: Record, other: Record, noisy: Objective) -> float:

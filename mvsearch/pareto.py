@@ -7,10 +7,8 @@ top1 |        o B          A and B are the front: nobody is better in one thing 
           params
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Self
 
 import numpy as np
@@ -18,7 +16,7 @@ from numpy.typing import NDArray
 
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.plugins import suggest
-from mvsearch.record import Metrics, Record
+from mvsearch.record import Metrics, Record, is_number
 
 MAXIMISED = {
     "top1": True,
@@ -62,7 +60,7 @@ class Objective:
 def comparable(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
     """The complete records that have a finite number for every objective."""
     complete = (record for record in records if record.state == "complete")
-    return [record for record in complete if all(_is_measured(record, objective) for objective in objectives)]
+    return [row for row in complete if all(is_number(row.metrics.get(objective.name)) for objective in objectives)]
 
 
 def some_comparable(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
@@ -141,11 +139,6 @@ def places(rows: Sequence[Metrics], objectives: Sequence[Objective]) -> list[int
         gain[fronts == rank] = moocore.hv_contributions(scaled[fronts == rank], ref=np.full(len(objectives), 1.1))
     order = np.lexsort((-gain, fronts))
     return (order.argsort() + 1).tolist()  # type: ignore[no-any-return]
-
-
-def _is_measured(record: Record, objective: Objective) -> bool:
-    value = record.metrics.get(objective.name)
-    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _once_each(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:

@@ -162,11 +162,11 @@ class Plan:
             replace(settings, steps=steps)  # each rung is a training, with a training's own checks
 
     def _check_limits(self) -> None:
-        if not any(limit.name in PRICED for limit in self.limits):
+        if not self.priced_limits:
             return
         costs = self.space.costs(20_000)
         if not self.within_limits(costs).any():
-            name = next(limit.name for limit in self.limits if limit.name in PRICED)
+            name = self.priced_limits[0].name
             values = getattr(costs, name)
             said = " and ".join(limit.text for limit in self.limits)
             raise PlanError(
@@ -184,6 +184,11 @@ class Plan:
         """What every candidate must keep to."""
         return tuple(Limit.parse(text) for text in self.search.limits)
 
+    @cached_property
+    def priced_limits(self) -> tuple[Limit, ...]:
+        """Those of the limits that the closed form can judge."""
+        return tuple(limit for limit in self.limits if limit.name in PRICED)
+
     def wants(self, *names: str) -> bool:
         """Whether an objective or a limit asks for one of these."""
         asked = {*self.search.objectives, *(limit.name for limit in self.limits)}
@@ -192,16 +197,14 @@ class Plan:
     def within_limits(self, costs: Cost) -> NDArray[np.bool_]:
         """Which of many candidates keep to the limits on what the closed form prices."""
         kept = np.ones(len(costs.params), dtype=bool)
-        for limit in self.limits:
-            if limit.name in PRICED:
-                kept &= limit.holds(getattr(costs, limit.name))
+        for limit in self.priced_limits:
+            kept &= limit.holds(getattr(costs, limit.name))
         return kept
 
     def admissible(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points meet the space's conditions and the limits on cost."""
         legal = self.space.legal(codes)
-        priced = any(limit.name in PRICED for limit in self.limits)
-        return legal & self.within_limits(self.space.costs(codes)) if priced else legal
+        return legal & self.within_limits(self.space.costs(codes)) if self.priced_limits else legal
 
     def refuse_if_over_limits(self, metrics: Metrics) -> None:
         """Raises Refused, naming the limit, if a metric known by now breaks one."""

@@ -4,10 +4,16 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 Metrics = dict[str, Any]
 """Raw numbers by name: params, macs, macs_paper, top1, loss, latency_ms, and what belongs beside them."""
+
+
+def is_number(value: Any) -> bool:
+    """Whether something was measured, and came out finite."""
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 _FACTS = ("params", "macs", "latency_", "throughput_")

@@ -165,34 +165,25 @@ class Store:
     def remember(self, key: str, settings: str, metrics: Metrics, seconds: float, machine: dict[str, Any]) -> None:
         """Note a measurement for the cache before its candidate is finished: a rung, or a repeat."""
         with told(self.url), self.engine.begin() as connection:
-            self._measured(connection, key, settings, metrics, seconds, machine)
+            measured = {"metrics": metrics, "seconds": seconds, **self._origin(connection, machine)}
+            self._once(connection, _evaluations, key=key, settings=settings, **measured)
 
-    def _measured(
-        self,
-        connection: sa.Connection,
-        key: str,
-        settings: str,
-        metrics: Metrics,
-        seconds: float,
-        machine: dict[str, Any],
-    ) -> None:
-        number = self._machine(connection, machine)
-        measured = {"metrics": metrics, "seconds": seconds, "machine": number, "finished": time.time()}
-        self._once(connection, _evaluations, key=key, settings=settings, **measured)
-
-    def _machine(self, connection: sa.Connection, machine: dict[str, Any]) -> str:
+    def _origin(self, connection: sa.Connection, machine: dict[str, Any]) -> dict[str, Any]:
+        """Where and when a row was measured; the machine is noted if it is new."""
         from mvsearch.machine import machine_id
 
         number = machine_id(machine)
         self._once(connection, _machines, id=number, description=machine)
-        return number
+        return {"machine": number, "finished": time.time()}
 
     def save(self, study: str, record: Record, *, settings: str, machine: dict[str, Any]) -> None:
         """Write a finished candidate, and its measurement for the cache, in one transaction."""
         with told(self.url), self.engine.begin() as connection:
             self._once(connection, _architectures, key=record.key, document=record.architecture)
+            origin = self._origin(connection, machine)
             if record.state == "complete" and not record.cached:
-                self._measured(connection, record.key, settings, record.metrics, record.seconds, machine)
+                measured = {"metrics": record.metrics, "seconds": record.seconds, **origin}
+                self._once(connection, _evaluations, key=record.key, settings=settings, **measured)
             row = {
                 column: getattr(record, column)
                 for column in (
@@ -207,8 +198,7 @@ class Store:
                     "cached",
                 )
             }
-            row |= {"study": study, "machine": self._machine(connection, machine), "finished": time.time()}
-            connection.execute(sa.insert(_records).values(**row))
+            connection.execute(sa.insert(_records).values(study=study, **row, **origin))
 
     def _once(self, connection: sa.Connection, table: sa.Table, **row: Any) -> None:
         # One statement, not a look and a write: in SQLite a transaction that began by reading may not go on to write
@@ -246,14 +236,14 @@ class Store:
 
     def begin_repeat(self, study: str, number: int, worker: str) -> None:
         """Note that a worker measures a candidate once more, in place of whoever said so before."""
-        self.end_repeat(study, number)
         with told(self.url), self.engine.begin() as connection:
+            connection.execute(_repeat(study, number))
             connection.execute(sa.insert(_repeats).values(study=study, number=number, worker=worker))
 
     def end_repeat(self, study: str, number: int) -> None:
         """It is done, or given up."""
         with told(self.url), self.engine.begin() as connection:
-            connection.execute(sa.delete(_repeats).where(_repeats.c.study == study, _repeats.c.number == number))
+            connection.execute(_repeat(study, number))
 
     def count(self, study: str) -> int:
         """How many candidates of a study are finished."""
@@ -278,6 +268,10 @@ class Store:
         query = sa.select(_machines.c.description).where(_machines.c.id.in_(used)).order_by(_machines.c.id)
         with told(self.url), self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
+
+
+def _repeat(study: str, number: int) -> sa.Delete:
+    return sa.delete(_repeats).where(_repeats.c.study == study, _repeats.c.number == number)
 
 
 def _record(row: Any) -> Record:

@@ -58,13 +58,7 @@ class Trials:
 
     def begin(self, number: int, proposed: FrozenTrial, worker: str) -> FrozenTrial:
         """Write a proposal as the trial of that number, the next, which a worker has begun."""
-        trial = create_trial(
-            state=TrialState.RUNNING,
-            params=proposed.params,
-            distributions=proposed.distributions,
-            user_attrs={"worker": worker},
-            system_attrs=proposed.system_attrs,
-        )
+        trial = _begun(proposed, worker=worker)
         self._storage.create_new_trial(self._study, trial)
         trial.number = number
         return trial
@@ -102,9 +96,9 @@ class Mirror:
         self.plan, self.distributions = plan, distributions(plan.space)
         self._storage = InMemoryStorage()
         self._study = optuna.create_study(storage=self._storage, sampler=Legal(plan), directions=_directions(plan))
-        self._id = self._storage.get_study_id_from_name(self._study.study_name)
+        self._inner_id = self._storage.get_study_id_from_name(self._study.study_name)
         for key, value in notes.items():
-            self._storage.set_study_system_attr(self._id, key, value)
+            self._storage.set_study_system_attr(self._inner_id, key, value)
         self.open: set[int] = set()
         self.known = self.lost = 0
         self._due = [point for _, point in plan.space.published_points()]
@@ -112,12 +106,12 @@ class Mirror:
     @property
     def notes(self) -> dict[str, Any]:
         """What the sampler noted of the study."""
-        return dict(self._storage.get_study_system_attrs(self._id))
+        return dict(self._storage.get_study_system_attrs(self._inner_id))
 
     def follow(self, trials: Sequence[FrozenTrial], metrics: Lookup) -> None:
         """Take in what became of every trial: `trials` are all of the study, in the order of their numbers."""
         for trial in trials[self.known :]:
-            self._storage.create_new_trial(self._id, _begun(trial))
+            self._storage.create_new_trial(self._inner_id, _begun(trial))
             self._begin(trial.number, trial.params)
         ended = [number for number in sorted(self.open) if trials[number].state.is_finished()]
         measured = metrics(ended) if ended else {}
@@ -135,17 +129,15 @@ class Mirror:
             self._due.remove(params)
 
     def _end(self, trial: FrozenTrial, metrics: Metrics) -> None:
-        number = self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
-        self._storage.set_trial_user_attr(number, "metrics", metrics)
+        self._storage.set_trial_user_attr(self._id(trial.number), "metrics", metrics)
         values = trial.values
         if trial.state == TrialState.COMPLETE:  # the mean, if it was measured again
             values = [float(metrics[name]) for name in self.plan.search.objectives]
-        self._storage.set_trial_state_values(number, trial.state, values)
+        self._storage.set_trial_state_values(self._id(trial.number), trial.state, values)
 
     def _lose(self, trial: FrozenTrial, later: Sequence[FrozenTrial]) -> None:
         """A worker died over it: it is due again, unless it was taken up since."""
-        number = self._storage.get_trial_id_from_study_id_trial_number(self._id, trial.number)
-        self._storage.set_trial_state_values(number, TrialState.FAIL)
+        self._storage.set_trial_state_values(self._id(trial.number), TrialState.FAIL)
         self.lost += 1
         if all(other.params != trial.params for other in later):
             self._due.append(trial.params)
@@ -155,17 +147,21 @@ class Mirror:
         if self._due:
             return create_trial(state=TrialState.RUNNING, params=self._due[0], distributions=self.distributions)
         number = self._study.ask(self.distributions).number
-        trial = self._storage.get_trial(self._storage.get_trial_id_from_study_id_trial_number(self._id, number))
+        trial = self._storage.get_trial(self._id(number))
         self._begin(number, trial.params)
         return trial
 
+    def _id(self, number: int) -> int:
+        return self._storage.get_trial_id_from_study_id_trial_number(self._inner_id, number)
 
-def _begun(trial: FrozenTrial) -> FrozenTrial:
-    """The trial as it was when it began."""
+
+def _begun(trial: FrozenTrial, **attributes: str) -> FrozenTrial:
+    """The trial as it is when it begins."""
     return create_trial(
         state=TrialState.RUNNING,
         params=trial.params,
         distributions=trial.distributions,
+        user_attrs=attributes,
         system_attrs=trial.system_attrs,
     )
 

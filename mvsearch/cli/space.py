@@ -66,7 +66,7 @@ def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], a
 
     sought = tuple(Objective.named(name).name for name in objectives)
     sought = sought or tuple(name for name in plan.search.objectives if name in PRICED)
-    kept = [*(limit for limit in plan.limits if limit.name in PRICED), *map(Limit.parse, limits)]
+    kept = [*plan.priced_limits, *map(Limit.parse, limits)]
     began = time.perf_counter()
     with _Bar() as bar:
         members = exact_front(plan.space, sought, kept, progress=bar)

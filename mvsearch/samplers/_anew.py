@@ -1,5 +1,6 @@
 """A stock sampler, made anew for each trial: Optuna's keep a generator of their own, which a resumed study has not."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -7,6 +8,13 @@ import numpy as np
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
+
+from mvsearch.plan import Plan
+
+
+def generation(plan: Plan) -> int:
+    """A tenth of the trials, 10 to 50: a study shorter than its first generation is a random search."""
+    return min(50, max(10, plan.search.trials // 10))
 
 
 class Anew(optuna.samplers.BaseSampler):
@@ -16,7 +24,9 @@ class Anew(optuna.samplers.BaseSampler):
         self.made, self.seed = made, seed
 
     def _inner(self, trial: FrozenTrial) -> optuna.samplers.BaseSampler:
-        return self.made(int(np.random.default_rng([self.seed, trial.number]).integers(2**31)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            return self.made(int(np.random.default_rng([self.seed, trial.number]).integers(2**31)))
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """The inner sampler's."""

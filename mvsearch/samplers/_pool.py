@@ -6,7 +6,7 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.plan import PRICED, Plan
+from mvsearch.plan import Plan
 from mvsearch.space import Codes
 
 Array = NDArray[np.float64]
@@ -36,10 +36,9 @@ def inside(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
 def _excess(plan: Plan, codes: Codes) -> Array:
     """How far points lie beyond the limits on cost, as logarithms."""
     costs, over = plan.space.costs(codes), np.zeros(len(codes))
-    for limit in plan.limits:
-        if limit.name in PRICED:
-            beyond = np.log(getattr(costs, limit.name) / max(limit.value, 1e-9))
-            over += np.where(limit.holds(getattr(costs, limit.name)), 0, np.abs(beyond))
+    for limit in plan.priced_limits:
+        beyond = np.log(getattr(costs, limit.name) / max(limit.value, 1e-9))
+        over += np.where(limit.holds(getattr(costs, limit.name)), 0, np.abs(beyond))
     return over
 
 

@@ -10,7 +10,6 @@ each length, what the full score would have been; the scatter about the line is 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 
 from mvsearch.pareto import Objective
+from mvsearch.record import is_number
 
 Array = NDArray[np.float64]
 
@@ -100,11 +100,6 @@ def scores(trials: Sequence[FrozenTrial], objective: Objective, names: Sequence[
     known = scale.error(np.array([sems.get(i, math.nan) for i in numbers], dtype=float), y) ** 2
     extra = np.array([max(stopped[i][1], _LEAST) if i in stopped else 0.0 for i in numbers], dtype=float)
     return Scores(scale, numbers, y, known, extra)
-
-
-def is_number(value: Any) -> bool:
-    """Whether something was measured, and came out finite."""
-    return isinstance(value, Real) and math.isfinite(value)
 
 
 def _rungs(metrics: Mapping[str, Any], name: str) -> dict[int, float]:

@@ -1,7 +1,5 @@
 """Optuna's Gaussian process with expected hypervolume improvement: careful, and about a second a proposal."""
 
-import warnings
-
 import optuna
 
 from mvsearch.plan import Plan
@@ -14,6 +12,4 @@ def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
 
 
 def _made(seed: int) -> optuna.samplers.BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.GPSampler(n_startup_trials=10, seed=seed)
+    return optuna.samplers.GPSampler(n_startup_trials=10, seed=seed)

@@ -21,13 +21,14 @@ from scipy.stats import norm
 
 from mvsearch.pareto import Objective
 from mvsearch.plan import PRICED, Plan
+from mvsearch.record import is_number
 from mvsearch.samplers._belief import Belief
 from mvsearch.samplers._gain import Gain
 from mvsearch.samplers._history import History
 from mvsearch.samplers._legal import grid
 from mvsearch.samplers._model import Features, GaussianProcess, Points, fitted
 from mvsearch.samplers._pool import evolved, inside, neighbours, survivors
-from mvsearch.samplers._scores import Scores, is_number, metrics_of, scores
+from mvsearch.samplers._scores import Scores, metrics_of, scores
 from mvsearch.space import Codes
 
 Array = NDArray[np.float64]

@@ -1,7 +1,5 @@
 """Optuna's tree-structured Parzen estimator, choices modelled together; for some tens to hundreds of trials."""
 
-import warnings
-
 import optuna
 
 from mvsearch.plan import Plan
@@ -14,6 +12,4 @@ def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
 
 
 def _made(seed: int) -> optuna.samplers.BaseSampler:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, n_startup_trials=10, seed=seed)
+    return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, n_startup_trials=10, seed=seed)
