@@ -134,9 +134,11 @@ def places(rows: Sequence[Metrics], objectives: Sequence[Objective]) -> list[int
     costs = np.array([[objective.cost(row[objective.name]) for objective in objectives] for row in rows])
     low = costs.min(0)
     scaled = (costs - low) / np.where(costs.max(0) > low, costs.max(0) - low, 1)
+    if len(objectives) == 1:
+        scaled = np.column_stack((scaled, np.zeros(len(rows))))  # moocore ranks from two columns on
     fronts, gain = moocore.pareto_rank(scaled), np.zeros(len(rows))
     for rank in np.unique(fronts):
-        gain[fronts == rank] = moocore.hv_contributions(scaled[fronts == rank], ref=np.full(len(objectives), 1.1))
+        gain[fronts == rank] = moocore.hv_contributions(scaled[fronts == rank], ref=np.full(scaled.shape[1], 1.1))
     order = np.lexsort((-gain, fronts))
     return (order.argsort() + 1).tolist()  # type: ignore[no-any-return]
 

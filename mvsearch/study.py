@@ -169,8 +169,9 @@ class Study(Reader):
             seconds=0.0,
         )
         known = self.store.evaluation(arch.key, self.settings_key())
+        rungs: dict[str, Metrics] = {}
         try:
-            metrics = known if known is not None else self._measured(arch, evaluate, name)
+            metrics = known if known is not None else self._measured(arch, evaluate, name, rungs)
             self._refuse_without_objectives(metrics)
             self.plan.refuse_if_over_limits(metrics)
             record = replace(record, metrics=metrics, cached=known is not None)
@@ -181,18 +182,21 @@ class Study(Reader):
         except Exception as error:
             _LOG.debug("candidate %d", trial.number, exc_info=True)
             record = replace(record, state="failed", reason=_reason(error), metrics=arch.metrics())
-        return replace(record, seconds=time.monotonic() - start)
+        kept = {"rungs": rungs} if rungs else {}  # whatever became of the candidate
+        return replace(record, metrics=record.metrics | kept, seconds=time.monotonic() - start)
 
-    def _measured(self, arch: Architecture, evaluate: Evaluate, published: str | None) -> Metrics:
-        """The whole measurement, after the rungs before it; raises Refused for what is not worth the next."""
-        rungs: dict[str, Metrics] = {}
+    def _measured(
+        self, arch: Architecture, evaluate: Evaluate, published: str | None, rungs: dict[str, Metrics]
+    ) -> Metrics:
+        """The whole measurement, after the `rungs` before it, which are filled in; raises Refused for what is not worth
+        the next."""
         for steps in self.plan.proxy.rungs if self.plan.wants("top1", "loss") else ():
             metrics = self._remembered(arch, evaluate, rung=steps)
+            self._refuse_without_objectives(metrics)
             rungs[str(steps)] = scores(metrics)
             if published is None:  # landmarks are always measured whole, and tell what a rung's score is worth
                 self._refuse_unless_promising(metrics, rungs)
-        metrics = dict(evaluate(arch))
-        return metrics | {"rungs": rungs} if rungs else metrics
+        return dict(evaluate(arch))
 
     def _remembered(self, arch: Architecture, evaluate: Evaluate, **at: int) -> Metrics:
         """A measurement beside the whole one, from the cache if it was made before."""
@@ -216,7 +220,7 @@ class Study(Reader):
         if place > going:
             facts = {name: value for name, value in metrics.items() if name not in scores(metrics)}
             reason = f"stopped after {steps} of {self.plan.proxy_settings().steps} steps: number {place} of {len(rows)}"
-            raise Refused(f"{reason} by hypervolume gain, {going} go on", facts | {"rungs": rungs})
+            raise Refused(f"{reason} by hypervolume gain, {going} go on", facts)
 
     def _refuse_without_objectives(self, metrics: Metrics) -> None:
         for name in self.plan.search.objectives:

@@ -105,6 +105,16 @@ def printed(table, width: int = 80, encoding: str = "utf-8") -> str:
     return stream.buffer.getvalue().decode(encoding)
 
 
+def test_an_error_beside_a_score_is_explained_under_the_table():
+    one = candidate(0, 1_000_000, 300_000_000, 0.8)
+    several = replace(one, metrics=one.metrics | {"top1_std": 0.02, "top1_sem": 0.014})
+    assert "±" not in printed(front_table([one], [one], objectives("top1", "params")))
+
+    shown = printed(front_table([several], [several], objectives("top1", "params")))
+    assert "80.0 ± 1.4 %" in shown
+    assert "± is the standard error" in shown
+
+
 def test_the_front_table_has_the_objectives_first_and_stars_the_published(records):
     asked = objectives("macs", "top1")
     table = front_table(records, front(records, asked), asked)

@@ -66,6 +66,54 @@ def test_what_is_stopped_is_what_adds_least(tmp_path):
     assert hypervolume(kept, (LOSS, PARAMS), reference) > 0.98 * hypervolume(known, (LOSS, PARAMS), reference)
 
 
+@pytest.mark.parametrize("objectives", [("loss",), ("loss", "params"), ("loss", "params", "macs")])
+def test_rungs_halve_whatever_the_number_of_objectives(tmp_path, objectives):
+    plan, train = toy_plan(tmp_path, RUNGS, objectives=objectives), Trainings()
+    Study.join(plan).run(train, trials=24)
+
+    states = Counter(record.state for record in Study.read(plan).records())
+    assert states["failed"] == 0
+    assert states["pruned"] >= 6
+    assert train.paid[300, 0] == states["complete"] < train.paid[30, 0] == 24
+
+
+def test_places_by_a_single_objective_are_its_order():
+    rows = [{"loss": 2.0}, {"loss": 1.0}, {"loss": 3.0}]
+    assert places(rows, (LOSS,)) == [2, 1, 3]
+    top1 = [{"top1": 0.2}, {"top1": 0.9}, {"top1": 0.5}]
+    assert places(top1, (Objective.named("top1"),)) == [3, 1, 2]
+
+
+def test_a_limit_that_refuses_the_whole_training_does_not_lose_its_rungs(tmp_path):
+    plan, train = toy_plan(tmp_path, RUNGS, objectives=("params", "macs"), limits=("loss <= 0.5",)), Trainings()
+
+    def evaluate(arch, *, rung=300, repeat=0):
+        metrics = train(arch, rung=rung, repeat=repeat)
+        if rung == 300:
+            plan.refuse_if_over_limits(metrics)
+        return metrics
+
+    Study.join(plan).run(evaluate, trials=30)
+    records = Study.read(plan).records()
+    refused = [record for record in records if "breaks the limit" in (record.reason or "")]
+    assert refused
+    assert all(set(record.metrics["rungs"]) == {"30", "100"} for record in refused)
+    assert train.paid[300, 0] < 24
+
+
+def test_a_rung_without_a_number_fails_its_candidate_and_disturbs_no_other(tmp_path):
+    plan, train = toy_plan(tmp_path, RUNGS), Trainings()
+
+    def evaluate(arch, *, rung=300, repeat=0):
+        metrics = train(arch, rung=rung, repeat=repeat)
+        return metrics | {"loss": float("nan")} if arch.blocks[0].out == 16 and rung == 100 else metrics
+
+    Study.join(plan).run(evaluate, trials=30)
+    failed = [record for record in Study.read(plan).records() if record.state == "failed"]
+    assert {record.reason for record in failed} == {"the objective loss came out as nan"}
+    assert all(set(record.metrics["rungs"]) == {"30"} for record in failed)
+
+
 def test_published_models_are_measured_whole_whatever_their_rungs_say(tmp_path):
     plan = Plan.load("spaces/fusion.yaml", objectives=("loss", "params"), sampler="random")
     plan = replace(plan, studies=tmp_path, proxy=replace(plan.proxy, rungs=(30,), keep=0.1))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
 @click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
-@click.option("--confirm", is_flag=True, default=None, help="Measure the front again until its noise decides nothing.")
+@click.option("--confirm", is_flag=True, default=None, help="Measure members of the front again, up to six times.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
 @json_option

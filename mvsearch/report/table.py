@@ -61,10 +61,14 @@ def metric_columns(records: Sequence[Record], objectives: Sequence[Objective]) -
     return [*sought, *(name for name in known if name not in sought)]
 
 
+def _has_error(record: Record) -> bool:
+    return any(name.endswith("_sem") for name in record.metrics)
+
+
 def tally(records: Sequence[Record], front: Sequence[Record]) -> str:
     """How many trials there were and what became of them, e.g. `12 of 40 complete trials; 3 pruned, 1 failed`."""
     count = Counter(record.state for record in records)
     others = [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
     kept = f"{len(front)} of {count['complete']} complete {'trial' if count['complete'] == 1 else 'trials'}"
-    noise = "± is the standard error of a mean over seeds" if any("repeats" in r.metrics for r in front) else ""
+    noise = "± is the standard error of a mean over seeds" if any(map(_has_error, front)) else ""
     return "; ".join(part for part in (kept, ", ".join(others), noise) if part)
