@@ -3,7 +3,7 @@
 `Num` is an int, or a NumPy array of them; nothing here or in `blocks/` asks which.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 Num = Any
@@ -50,6 +50,10 @@ class Cost:
     def times(self, n: Num) -> "Cost":
         """The cost of n copies."""
         return Cost(self.params * n, self.macs * n, self.macs_paper * n)
+
+
+PRICED = tuple(field.name for field in fields(Cost))
+"""What the closed form gives: known before a network is built."""
 
 
 def conv(

@@ -16,10 +16,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.cost import Cost
+from mvsearch.cost import PRICED, Cost
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.limits import Limit
-from mvsearch.plan import PRICED
 from mvsearch.space import SearchSpace
 from mvsearch.sums import Ints, Table, keys, tables_of
 
@@ -29,6 +28,14 @@ _MOST_SUMS = 60_000_000  # a few minutes
 _MOST_LINES = 3_000_000  # about a gigabyte
 _AT_ONCE = 1_000_000
 _FREE = 2**60  # beyond every cost, so no limit
+
+
+class NothingWithin(PlanError):
+    """No point of the space keeps to all limits; `said` is that as the part of a sentence."""
+
+    def __init__(self, where: str, said: str) -> None:
+        super().__init__(f"{where}: {said}; loosen one.")
+        self.said = said
 
 
 @dataclass(frozen=True)
@@ -47,9 +54,12 @@ def exact_front(
     """The non-dominated points over objectives that are costs, one for each vector of them, sorted by the first.
 
     Of points that tie a published one is taken. `progress` hears how many choices have left, and of how many. Raises
-    PlanError for what is no cost, or if nothing keeps to the limits; PlanError or SpaceError where it cannot be had.
+    NothingWithin if nothing keeps to the limits, PlanError for what is no cost; either it or SpaceError where the front
+    cannot be had.
     """
     sought = Sought.of(objectives, limits)
+    if (sought.low > sought.high).any():
+        raise NothingWithin(str(space.document.file), f"no point keeps to {sought.said}, which contradict each other")
     elimination = _Elimination(space, sought, progress or (lambda done, total: None))
     return _members(space, sought, elimination.run())
 
@@ -182,7 +192,7 @@ class _Elimination:
             self.progress(self.left, len(self.order))
         if not parts:
             also = f" and {self.sought.said}" if self.sought.limits else ""
-            raise PlanError(f"{self.space.document.file}: no point keeps to all conditions{also}; loosen one.")
+            raise NothingWithin(str(self.space.document.file), f"no point keeps to all conditions{also}")
         if len(parts) == 1:
             return parts[0]
         whole = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "costs", "counts"))

@@ -5,6 +5,7 @@ YAML becomes values here, once; flags of the command win over the file. No torch
 
 import hashlib
 import json
+import math
 import re
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -15,16 +16,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch import plugins
-from mvsearch.cost import Cost
-from mvsearch.errors import PlanError
+from mvsearch.cost import PRICED, Cost
+from mvsearch.errors import PlanError, SpaceError
+from mvsearch.exact import NothingWithin, exact_front
 from mvsearch.limits import Limit
 from mvsearch.pareto import Objective
 from mvsearch.record import Metrics, Refused
 from mvsearch.space import Codes, SearchSpace
 from mvsearch.yamlfile import Document
 
-PRICED = ("params", "macs", "macs_paper")
-"""What the closed form gives: known before a network is built."""
+_LISTED = 20_000  # combinations of choices that are looked through one by one, or sampled
 
 
 @dataclass(frozen=True)
@@ -113,8 +114,6 @@ class Plan:
         document = space.document
         search = _section(document, "search", Search)
         search = replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
-        if space.choices and space.size_is_exact:
-            search = replace(search, trials=min(search.trials, space.size))  # then all of it is known
         plan = cls(
             name=_checked_name(name or space.name),
             space=space,
@@ -125,7 +124,8 @@ class Plan:
             storage=storage,
         )
         plan._check()
-        return plan
+        known = search.trials if plan.every is None else len(plan.every)  # then all of it is known
+        return replace(plan, search=replace(search, trials=min(search.trials, known)))
 
     def _check(self) -> None:
         objectives = self.objectives
@@ -160,20 +160,26 @@ class Plan:
                 f"{where}: found {list(self.proxy.rungs)}; use rising numbers below steps={settings.steps}."
             )
         for steps in self.proxy.rungs:
-            replace(settings, steps=steps)  # each rung is a training, with a training's own checks
+            try:
+                replace(settings, steps=steps)  # each rung is a training, with a training's own checks
+            except PlanError as error:
+                raise PlanError(f"{where}: {str(error).removeprefix('proxy: ')}") from None
 
     def _check_limits(self) -> None:
         if not self.priced_limits:
             return
-        costs = self.space.costs(20_000)
-        if not self.within_limits(costs).any():
-            name = self.priced_limits[0].name
-            values = getattr(costs, name)
-            said = " and ".join(limit.text for limit in self.limits)
-            raise PlanError(
-                f"{self.space.document.where('search', 'limits')}: none of 20,000 sampled candidates keeps to {said}; "
-                f"their {name} run from {values.min():,} to {values.max():,}."
-            )
+        costs = self.space.costs(_LISTED)
+        if self.within_limits(costs).any():
+            return
+        name, where = self.priced_limits[0].name, self.space.document.where("search", "limits")
+        try:
+            exact_front(self.space, (name,), self.priced_limits)
+        except NothingWithin as nothing:
+            (least,) = exact_front(self.space, (name,))
+            values = f"from {getattr(least.cost, name):,} to about {getattr(costs, name).max():,}"
+            raise PlanError(f"{where}: {nothing.said}; {name} of the whole space run {values}.") from None
+        except (PlanError, SpaceError):  # too entangled to be settled beforehand: the samplers walk there
+            return
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
@@ -201,6 +207,14 @@ class Plan:
         for limit in self.priced_limits:
             kept &= limit.holds(getattr(costs, limit.name))
         return kept
+
+    @cached_property
+    def every(self) -> Codes | None:
+        """All points inside the conditions and the limits on cost; None where they are too many to be listed."""
+        if math.prod(len(choice.values) for choice in self.space.choices) > _LISTED:
+            return None
+        codes = self.space.every(range(len(self.space.choices)))
+        return np.asarray(codes[self.admissible(codes)])
 
     def admissible(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points meet the space's conditions and the limits on cost."""

@@ -144,9 +144,13 @@ SLIPS = {
     "limits nothing meets": (
         "[params <= 1.4M]",
         "[params <= 1k]",
-        "none of 20,000 sampled candidates keeps to params <= 1k",
+        "no point keeps to all conditions and params <= 1k; params of the whole space run from",
     ),
-    "limits that exclude each other": ("[params <= 1.4M]", "[params <= 1M, params >= 2M]", "keeps to params <= 1M and"),
+    "limits that exclude each other": (
+        "[params <= 1.4M]",
+        "[params <= 1M, params >= 2M]",
+        "params <= 1M and params >= 2M, which contradict",
+    ),
     "a limit that is none": ("[params <= 1.4M]", "[params < 1.4M]", "'params < 1.4M' is no limit; write e.g."),
     "a limit of two points": ("[params <= 1.4M]", "[params <= 1.4.2M]", "is no limit; write e.g."),
     "a limit on what is unknown": ("[params <= 1.4M]", "[parms <= 1.4M]", "did you mean 'params'?"),
@@ -196,7 +200,7 @@ ARGUMENTS = {
     "a limit of a point": (("run", "quick.yaml", "--limit", "params <= ."), "is no limit; write e.g."),
     "a limit nothing meets": (
         ("run", "quick.yaml", "--limit", "macs <= 1k"),
-        "keeps to macs <= 1k; their macs run from",
+        "keeps to all conditions and macs <= 1k; macs of the whole space run from",
     ),
     "no study": (("front", "nowhere"), "there is no study 'nowhere' here; `mvsearch run SPACE` makes one."),
     "a study outside": (("front", "../x"), "there is no study '../x' here"),

@@ -52,7 +52,10 @@ def test_limits_read_as_they_are_written(text, name, value):
         ("search: {objectives: [top2]}", "did you mean 'top1'"),
         ("search: {objectives: [params, params]}", "each once"),
         ("search: {limits: [params < 6M]}", "is no limit"),
-        ("search: {limits: [params <= 1]}", r"keeps to params <= 1; their params run from [\d,]+ to [\d,]+"),
+        (
+            "search: {limits: [params <= 1]}",
+            r"keeps to all conditions and params <= 1; params of the whole space run from [\d,]+ to about [\d,]+",
+        ),
         ("search: []", "use a mapping of settings"),
         ("proxy: {name: trian}", "did you mean 'train'"),
         ("proxy: {stepps: 3}", "did you mean 'steps'"),
@@ -106,3 +109,13 @@ def test_the_ablation_can_be_walked_whole(tmp_path):
     records = Study.read(plan).records()
     assert len({record.key for record in records}) == plan.space.size == 16
     assert [bool(record.published) for record in records] == [True] * 5 + [False] * 11
+
+
+def test_limits_that_only_few_points_meet_are_taken_and_those_that_none_meets_refused():
+    plan = Plan.load("spaces/v3.yaml", limits=("params <= 0.95M",))
+    assert not plan.admissible(plan.space.sample(20_000, 0)).any()
+
+    with pytest.raises(PlanError, match=r"no point keeps to .* params <= 0.69M; params .* run from 691,528 to about"):
+        Plan.load("spaces/v3.yaml", limits=("params <= 0.69M",))
+    with pytest.raises(PlanError, match="no point keeps to params >= 9M and params <= 6M, which contradict"):
+        Plan.load("spaces/v3.yaml", limits=("params >= 9M", "params <= 6M"))

@@ -59,10 +59,10 @@ def space(
 
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
+    from mvsearch.cost import PRICED
     from mvsearch.exact import exact_front
     from mvsearch.limits import Limit
     from mvsearch.pareto import Objective
-    from mvsearch.plan import PRICED
 
     sought = tuple(Objective.named(name).name for name in objectives)
     sought = sought or tuple(name for name in plan.search.objectives if name in PRICED)

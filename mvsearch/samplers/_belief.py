@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from mvsearch.cost import Cost
+from mvsearch.cost import PRICED, Cost
 from mvsearch.limits import Limit
-from mvsearch.plan import PRICED, Plan
+from mvsearch.plan import Plan
 from mvsearch.samplers._model import Features, GaussianProcess
 from mvsearch.samplers._scores import Scale
 from mvsearch.space import Codes

@@ -4,7 +4,6 @@ Optuna's samplers know neither conditions between choices nor closed-form costs,
 hundreds of neighbours cost a millisecond, so no trial is spent on a candidate that arithmetic rules out.
 """
 
-import math
 from typing import Any
 
 import numpy as np
@@ -15,10 +14,11 @@ from optuna.trial import FrozenTrial, TrialState
 from mvsearch import plugins
 from mvsearch.plan import Plan
 from mvsearch.samplers._history import History
+from mvsearch.samplers._pool import inside
 from mvsearch.space import Codes, SearchSpace
 
 _NEIGHBOURS = 256
-_LISTED = 20_000  # combinations that are looked through one by one
+_SAMPLE = 20_000  # points to look through where none was found nearby
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -74,32 +74,30 @@ class Legal(optuna.samplers.BaseSampler):
 
 
 def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator) -> Codes:
-    """The point itself if it is new and admissible; else one that differs in as few choices as will do."""
+    """The point itself if it is new and admissible; else one that differs in as few choices as will do.
+
+    If none is found, one that is not both.
+    """
     if codes.tobytes() not in seen and plan.admissible(codes[None])[0]:
         return codes
-    if (every := grid(plan.space)) is not None:
-        found = _first_new(plan, every[np.argsort((every != codes).sum(1), kind="stable")], seen)
+    if plan.every is not None:
+        nearest_first = np.argsort((plan.every != codes).sum(1), kind="stable")
+        found = _first_new(plan.every[nearest_first], seen)
         return codes if found is None else found
     sizes = np.array([len(choice.values) for choice in plan.space.choices])
     for changes in range(1, len(sizes) + 1):
         fresh = rng.integers(0, sizes, size=(_NEIGHBOURS, len(sizes)))
         changed = rng.random(fresh.shape).argsort(axis=1).argsort(axis=1) < changes
         pool = np.where(changed, fresh, codes)
-        found = _first_new(plan, pool, seen)
+        found = _first_new(pool[plan.admissible(pool)], seen)
         if found is not None:
             return found
-    found = _first_new(plan, plan.space.sample(20_000, rng), seen)
+    found = _first_new(inside(plan, _SAMPLE, rng), seen)
     return codes if found is None else found
 
 
-def grid(space: SearchSpace) -> Codes | None:
-    """Every combination of choices, legal or not, (n, choices); None if they are more than `_LISTED`."""
-    sizes = [len(choice.values) for choice in space.choices]
-    return np.indices(sizes).reshape(len(sizes), -1).T if math.prod(sizes) <= _LISTED else None
-
-
-def _first_new(plan: Plan, pool: Codes, seen: set[bytes]) -> Codes | None:
-    for row in pool[plan.admissible(pool)]:
+def _first_new(pool: Codes, seen: set[bytes]) -> Codes | None:
+    for row in pool:
         if row.tobytes() not in seen:
             return np.asarray(row)
     return None

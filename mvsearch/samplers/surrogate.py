@@ -19,13 +19,13 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
+from mvsearch.cost import PRICED
 from mvsearch.pareto import Objective
-from mvsearch.plan import PRICED, Plan
+from mvsearch.plan import Plan
 from mvsearch.record import is_number
 from mvsearch.samplers._belief import Belief
 from mvsearch.samplers._gain import Gain
 from mvsearch.samplers._history import History
-from mvsearch.samplers._legal import grid
 from mvsearch.samplers._model import Features, GaussianProcess, Points, fitted
 from mvsearch.samplers._pool import evolved, inside, neighbours, survivors
 from mvsearch.samplers._scores import Scores, metrics_of, scores
@@ -53,9 +53,7 @@ class Surrogate(optuna.samplers.BaseSampler):
         self._features = Features(plan.space)
         self._history = History(plan.space)
         self._thetas: dict[str, tuple[object, Array]] = {}
-        every = grid(plan.space)
-        every = None if every is None else every[plan.admissible(every)]
-        self._every = every if every is not None and 0 < len(every) <= _SMALL else None
+        self._every = plan.every if plan.every is not None and 0 < len(plan.every) <= _SMALL else None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing is inferred: `sample_relative` gives every choice."""
