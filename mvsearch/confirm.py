@@ -1,12 +1,13 @@
 """Which members of a front are measured once more: those whose noise could still decide who is on it.
 
 Two candidates of which one is no worse in everything but a noisy score stand in each other's way: the score alone says
-whether both are on the front. The gap between their scores must be larger than the standard error of a member's mean.
+whether both are on the front. The gap between their scores must be larger than its standard error, as far as more
+measurements of members would make that smaller: one off the front is not measured again, so its own noise stays.
 """
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mvsearch.pareto import Objective, comparable, front
 from mvsearch.record import Record, scores
@@ -24,12 +25,13 @@ def unsure(records: Sequence[Record], objectives: Sequence[Objective]) -> list[R
     rows = comparable(records, objectives)
     noisy = [objective for objective in objectives if any(objective.name in scores(row.metrics) for row in rows)]
     noise = {objective.name: _noise(rows, objective) for objective in noisy}
-    doubt = {}
-    for member in front(rows, objectives) if noisy else []:
-        if len(repeats(member)) < MOST and "unconfirmed" not in member.metrics:
-            doubt[member.number] = max(_doubt(member, rows, o, objectives, noise[o.name]) for o in noisy)
-    known = {row.number: row for row in rows}
-    return [known[n] for n in sorted(doubt, key=lambda n: (-doubt[n], n)) if doubt[n] > 1]
+    members = {row.number: row for row in front(rows, objectives)} if noisy else {}
+
+    def doubt(member: Record) -> float:
+        return max(_doubt(member, rows, members, o, objectives, noise[o.name]) for o in noisy)
+
+    doubts = {n: doubt(member) for n, member in members.items() if len(repeats(member)) < MOST}
+    return [members[n] for n in sorted(doubts, key=lambda n: (-doubts[n], n)) if doubts[n] > 1]
 
 
 def repeats(record: Record) -> list[dict[str, float]]:
@@ -38,14 +40,23 @@ def repeats(record: Record) -> list[dict[str, float]]:
 
 
 def _doubt(
-    member: Record, rows: Sequence[Record], noisy: Objective, objectives: Sequence[Objective], noise: float
+    member: Record,
+    rows: Sequence[Record],
+    members: Mapping[int, Record],
+    noisy: Objective,
+    objectives: Sequence[Objective],
+    noise: float,
 ) -> float:
-    """The standard error of a member's score, in gaps to the nearest candidate whose place it decides."""
-    times = len(repeats(member))
-    if times < 2:
+    """The largest standard error of a gap that decides a place, a member's or its rival's, in gaps."""
+    if len(repeats(member)) < 2:
         return math.inf
-    gaps = [_gap(member, row, noisy) for row in rows if _stand_in_the_way(member, row, noisy, objectives)]
-    return noise / math.sqrt(times) / max(min(gaps, default=math.inf), 1e-12)
+    doubts = [0.0]
+    for rival in rows:
+        if _stand_in_the_way(member, rival, noisy, objectives):
+            measured = [member, rival] if rival.number in members else [member]
+            error = noise * math.sqrt(sum(1 / len(repeats(row)) for row in measured))
+            doubts.append(error / max(_gap(member, rival, noisy), 1e-12))
+    return max(doubts)
 
 
 def _noise(rows: Sequence[Record], noisy: Objective) -> float:

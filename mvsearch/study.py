@@ -10,6 +10,7 @@ others can tell a dead one, however it died; its candidate is then tried again. 
 its members measured once more, claimed in the same way.
 """
 
+import inspect
 import logging
 import math
 import time
@@ -43,7 +44,10 @@ _LOG = logging.getLogger(__name__)
 
 
 class Study(Reader):
-    """A study that this process works on."""
+    """A study that this process works on.
+
+    `exhausted` says whether it found nothing new to try inside the conditions and limits when it last looked.
+    """
 
     def __init__(self, plan: Plan, store: Store, trials: Trials) -> None:
         super().__init__(plan.name, store)
@@ -51,6 +55,8 @@ class Study(Reader):
         self._lock = FileLock(plan.folder / "claim.lock")
         self._mirror = Mirror(plan, trials.notes)
         self.worker = Worker(plan.folder)
+        self.exhausted = False
+        self._given_up: set[int] = set()  # could not be measured again in this run
 
     # ---- opening
 
@@ -107,8 +113,10 @@ class Study(Reader):
     ) -> None:
         """Evaluate until the study holds `trials` candidates, those of other workers and of earlier runs included.
 
-        An exception of `evaluate` ends its candidate as failed, with the reason; the study goes on.
+        An exception of `evaluate` ends its candidate as failed, with the reason; the study goes on. It ends before the
+        total, and is `exhausted`, where no new candidate is left inside the conditions and limits.
         """
+        _refuse_deaf(evaluate, self.plan)
         total = self.plan.search.trials if trials is None else trials
         failures = 0
         with self.worker.at_work():
@@ -129,10 +137,24 @@ class Study(Reader):
                 self._follow()
             if self._mirror.known - self._mirror.lost >= total:
                 return None
-            number, notes, proposed = self._mirror.known, self._mirror.notes, self._mirror.propose()
-            if notes != self._mirror.notes:
-                self.trials.notes = self._mirror.notes
-            return self.trials.begin(number, proposed, self.worker.name)
+            number, notes = self._mirror.known, self._mirror.notes
+            begun = None
+            try:
+                begun = self._begin(number, notes)
+            finally:
+                if begun is None:  # the mirror has seen what the database has not
+                    self._mirror = Mirror(self.plan, notes)
+            self.exhausted = begun is None
+            return begun
+
+    def _begin(self, number: int, notes: dict[str, Any]) -> FrozenTrial | None:
+        """The next trial, proposed and written; None if nothing new is left."""
+        proposed = self._mirror.propose()
+        if proposed is None:
+            return None
+        if notes != self._mirror.notes:
+            self.trials.notes = self._mirror.notes
+        return self.trials.begin(number, proposed, self.worker.name)
 
     def _follow(self) -> list[FrozenTrial]:
         trials = self.trials.all()
@@ -244,7 +266,7 @@ class Study(Reader):
         with self._lock:
             taken = {n for n, name in self.store.repeats(self.name).items() if self.worker.is_alive(name)}
             doubtful = unsure(self.within_limits(self.records()), self.plan.objectives)
-            free = next((record for record in doubtful if record.number not in taken), None)
+            free = next((record for record in doubtful if record.number not in taken | self._given_up), None)
             if free is not None:
                 self.store.begin_repeat(self.name, free.number, self.worker.name)
             return free
@@ -259,13 +281,29 @@ class Study(Reader):
             found = self._remembered(arch, evaluate, repeat=len(before))
             after = [*before, {name: scores(found)[name] for name in before[0]}]
             metrics = record.metrics | averaged(after) | {"repeats": after}
+            metrics.pop("unconfirmed", None)
         except MvsearchError:
             raise
         except Exception as error:
             _LOG.debug("candidate %d once more", record.number, exc_info=True)
+            self._given_up.add(record.number)
             metrics = record.metrics | {"unconfirmed": _reason(error)}
         self.store.amend_record(self.name, record.number, metrics)
         self.store.end_repeat(self.name, record.number)
+
+
+def _refuse_deaf(evaluate: Evaluate, plan: Plan) -> None:
+    """Raises StudyError if the function does not take what the plan will call it with."""
+    settings = {"rung": ("proxy.rungs", plan.proxy.rungs), "repeat": ("search.confirm", plan.search.confirm)}
+    for name, (setting, asked) in settings.items():
+        if asked and plan.wants("top1", "loss"):
+            try:
+                inspect.signature(evaluate).bind(None, **{name: 1})
+            except TypeError:
+                raise StudyError(
+                    f"{setting} calls the evaluation with {name}=, which it does not take; write it as "
+                    f"`def evaluate(arch, *, rung=None, repeat=0)`."
+                ) from None
 
 
 def _reason(error: Exception) -> str:

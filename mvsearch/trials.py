@@ -101,7 +101,9 @@ class Mirror:
             self._storage.set_study_system_attr(self._inner_id, key, value)
         self.open: set[int] = set()
         self.known = self.lost = 0
-        self._due = [point for _, point in plan.space.published_points()]
+        published = [point for _, point in plan.space.published_points()]
+        self._due = [point for point in published if self._is_admissible(point)]
+        self._seen: set[tuple[Any, ...]] = set()
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -125,6 +127,7 @@ class Mirror:
     def _begin(self, number: int, params: dict[str, Any]) -> None:
         self.known += 1
         self.open.add(number)
+        self._seen.add(self._values(params))
         if params in self._due:
             self._due.remove(params)
 
@@ -142,14 +145,26 @@ class Mirror:
         if all(other.params != trial.params for other in later):
             self._due.append(trial.params)
 
-    def propose(self) -> FrozenTrial:
-        """The next candidate: a published model not tried yet, else one that a dead worker lost, else the sampler's."""
+    def propose(self) -> FrozenTrial | None:
+        """The next candidate: a published model not tried yet, else one that a dead worker lost, else the sampler's.
+
+        None if the sampler found nothing new inside the conditions and limits. The mirror is ahead of the database
+        then, as it is when a proposal could not be written: follow with a new one.
+        """
         if self._due:
             return create_trial(state=TrialState.RUNNING, params=self._due[0], distributions=self.distributions)
         number = self._study.ask(self.distributions).number
         trial = self._storage.get_trial(self._id(number))
+        if self._values(trial.params) in self._seen or not self._is_admissible(trial.params):
+            return None
         self._begin(number, trial.params)
         return trial
+
+    def _values(self, params: dict[str, Any]) -> tuple[Any, ...]:
+        return tuple(params[name] for name in self.distributions)
+
+    def _is_admissible(self, params: dict[str, Any]) -> bool:
+        return bool(self.plan.admissible(self.plan.space.codes(params)[None])[0])
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._inner_id, number)

@@ -152,3 +152,12 @@ def test_a_worker_that_cannot_work_says_why_and_the_command_fails(tmp_path):
     assert done.returncode == 1
     assert "numbers from another device (cpu: another" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_run_ends_where_nothing_new_is_left_inside_the_limits(tmp_path):
+    asked = (*CHEAP, "--limit", "params <= 0.70M", "--trials", "40", "--workers", "2", "--json")
+    done = mvsearch("run", str(ROOT / "spaces" / "v3.yaml"), *asked, folder=tmp_path)
+
+    assert "every candidate inside the conditions and limits that could be found is known by now" in done.stderr
+    assert done.returncode == 0
+    assert open_study(tmp_path / "studies" / "v3").count() == 16

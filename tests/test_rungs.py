@@ -1,5 +1,6 @@
 """Successive halving over candidates, and measuring the front again: with the real store, and a score that is known."""
 
+import math
 from collections import Counter
 from dataclasses import replace
 
@@ -8,11 +9,12 @@ import pytest
 from toy import TOY, toy_plan
 
 from mvsearch.confirm import MOST, repeats, unsure
-from mvsearch.errors import PlanError
+from mvsearch.errors import PlanError, StudyError
 from mvsearch.pareto import Objective, front, hypervolume, places
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader
 from mvsearch.record import Failed, Record
+from mvsearch.report.table import tally
 from mvsearch.store import Store
 from mvsearch.study import Study
 
@@ -154,7 +156,7 @@ def test_a_rung_that_was_paid_before_the_worker_died_is_not_paid_again(tmp_path)
     [
         ("{rungs: [100, 30]}", "use rising numbers below steps=300"),
         ("{rungs: [300]}", "use rising numbers below steps=300"),
-        ("{rungs: [0]}", "trains nothing"),
+        ("{rungs: [0]}", "toy.yaml:12: proxy.rungs: steps=0 trains nothing"),
         ("{rungs: 30}", "use a list of steps"),
         ("{rungs: [a]}", "use a list of steps"),
         ("{keep: 0}", "use a share above 0, up to 1"),
@@ -224,7 +226,7 @@ def test_confirming_again_pays_nothing_and_a_larger_study_goes_on_from_the_means
     assert {trial.number: trial.values[0] for trial in seen} == means
 
 
-def test_a_member_that_fails_with_another_seed_says_so_and_is_left_alone(tmp_path):
+def test_a_member_that_fails_with_another_seed_says_so_and_is_tried_again_by_the_next_run(tmp_path):
     plan = toy_plan(tmp_path, confirm=True)
     train = Trainings()
 
@@ -236,6 +238,19 @@ def test_a_member_that_fails_with_another_seed_says_so_and_is_left_alone(tmp_pat
     Study.join(plan).run(fails, trials=8)
     members = front(Study.read(plan).records(), plan.objectives)
     assert {record.metrics["unconfirmed"] for record in members} == {"the training loss became nan at step 3 of 300"}
+    assert f"{members[0].number} (the training loss became nan at step 3 of 300)" in tally(members, members)
+
+    Study.join(plan).run(train, trials=8)
+    members = front(Study.read(plan).records(), plan.objectives)
+    assert not any("unconfirmed" in record.metrics for record in members)
+    assert all(len(repeats(record)) == 2 for record in members)
+
+
+@pytest.mark.parametrize(("more", "name"), [("", "repeat"), ("proxy: {rungs: [30]}", "rung")])
+def test_an_evaluation_that_cannot_hear_of_rungs_or_repeats_is_refused_before_it_is_called(tmp_path, more, name):
+    plan = toy_plan(tmp_path, f"{TOY}{more}\n", confirm=not more)
+    with pytest.raises(StudyError, match=f"calls the evaluation with {name}=, which it does not take"):
+        Study.join(plan).run(lambda arch: pytest.fail("called"))
 
 
 def test_a_search_over_exact_objectives_has_nothing_to_confirm(tmp_path):
@@ -255,3 +270,12 @@ def test_only_gaps_that_decide_something_count():
     worse = record(2, 300, 1.08, 1.09)  # dominated by `large`, by less than its noise
     assert unsure([small, large], (LOSS, PARAMS)) == []
     assert [r.number for r in unsure([small, large, worse], (LOSS, PARAMS))] == [1]
+
+
+def test_the_noise_of_both_counts_where_both_are_on_the_front():
+    pair = [record(0, 100, 1.12, 1.12, 1.12), record(1, 200, 1.05, 0.95)]
+    deviation = math.sqrt(0.005 / 3)  # pooled: three degrees of freedom
+    assert unsure(pair, (LOSS, PARAMS)) == []
+    near = [record(0, 100, 1.031, 1.031, 1.031), record(1, 200, 1.05, 0.95)]
+    assert deviation / math.sqrt(2) < 0.031 < deviation * math.sqrt(1 / 2 + 1 / 3)
+    assert [r.number for r in unsure(near, (LOSS, PARAMS))] == [0, 1]

@@ -309,3 +309,45 @@ def test_several_processes_share_a_study_without_overshooting(tmp_path):
     assert len(records) == 15
     assert len({record.key for record in records}) == 15
     assert len((tmp_path / "started.txt").read_text().splitlines()) == 15
+
+
+def test_published_models_beyond_the_limits_cost_no_trial(tmp_path):
+    plan = Plan.load("spaces/v3.yaml", objectives=("params", "macs"), limits=("params <= 2M",), sampler="random")
+    plan = replace(plan, studies=tmp_path)
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=8)
+
+    records = Study.read(plan).records()
+    assert [record.state for record in records] == ["complete"] * 8
+    assert [record.published for record in records[:3]] == ["mobilevitv3_xxs", "mobilevitv3_xxs_l2", None]
+    assert all(record.metrics["params"] <= 2e6 for record in records)
+
+
+@pytest.mark.parametrize("sampler", plugins.names("samplers"))
+def test_a_study_ends_when_no_new_candidate_is_left_inside_the_limits(tmp_path, sampler):
+    plan = toy_plan(tmp_path, sampler=sampler, objectives=("params", "macs"), limits=("params <= 6000",))
+    inside = plan.admissible(plan.space.every(range(len(plan.space.choices)))).sum()
+    assert plan.search.trials == inside < 40
+
+    study = Study.join(plan)
+    study.run(lambda arch: arch.metrics(), trials=99)
+    assert study.exhausted
+    assert len({tuple(record.choices.values()) for record in study.records()}) == study.count() == inside
+    study.run(lambda arch: arch.metrics(), trials=99)
+    assert study.count() == inside
+
+
+def test_a_proposal_that_could_not_be_written_is_made_again(tmp_path, monkeypatch):
+    plan = toy_plan(tmp_path, sampler="nsga2")
+    unbroken = toy_plan(tmp_path / "unbroken", sampler="nsga2")
+    Study.join(unbroken).run(arithmetic, trials=8)
+
+    study = Study.join(plan)
+    study.run(arithmetic, trials=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(study.trials, "begin", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            study.run(arithmetic, trials=8)
+    study.run(arithmetic, trials=8)
+
+    choices = [[record.choices for record in Study.read(p).records()] for p in (plan, unbroken)]
+    assert choices[0] == choices[1]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
 @click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
-@click.option("--confirm", is_flag=True, default=None, help="Measure members of the front again, up to six times.")
+@click.option("--confirm/--no-confirm", default=None, help="Measure members of the front again, up to six times.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
 @json_option
@@ -51,7 +51,8 @@ def run(
         workers=workers,
     )
     _prepare(plan)
-    _search(plan)
+    if _search(plan):
+        click.echo("every candidate inside the conditions and limits that could be found is known by now.", err=True)
     _finish(plan, as_json)
 
 
@@ -73,7 +74,7 @@ def _prepare(plan: "Plan") -> None:
     Study.join(plan)
 
 
-def _search(plan: "Plan") -> None:
+def _search(plan: "Plan") -> bool:
     from mvsearch.cli._watch import Watching
     from mvsearch.executors import local
     from mvsearch.study import Study
@@ -81,7 +82,7 @@ def _search(plan: "Plan") -> None:
     reader = Study.read(plan)
     workers = local.workers_for(plan)
     with Watching(plan, reader.records(), workers, console(stderr=True)) as watching:
-        local.run(plan, reader, watching, workers=workers)
+        return local.run(plan, reader, watching, workers=workers)
 
 
 def _finish(plan: "Plan", as_json: bool) -> None:
@@ -97,7 +98,7 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     if not comparable(records, plan.objectives):
         reasons = [record.reason for record in reader.records() if record.reason]
         raise StudyError(
-            f"no candidate of {plan.name} was measured; the last: {reasons[-1] if reasons else 'none ran'}."
+            f"no candidate of {plan.name} was measured; the last: {reasons[-1] if reasons else 'none was found'}."
         )
     written = write_remains(reader, plan.folder)
     if as_json:

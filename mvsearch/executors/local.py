@@ -22,6 +22,7 @@ Watch = Callable[[list[Record], list[dict[str, Any]]], None]
 
 _LOOK_EVERY_S = 0.4
 _PATIENCE_S = 15
+_EXHAUSTED = 3  # exit code of a worker that found no new candidate
 
 
 def workers_for(plan: Plan) -> int:
@@ -29,9 +30,10 @@ def workers_for(plan: Plan) -> int:
     return plan.search.workers or len(_gpus(plan)) or min(16, os.cpu_count() or 1)
 
 
-def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> None:
+def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     """Work on the study with so many processes until it is done; `watch(records, statuses)` is told on the way.
 
+    Returns whether it ended before its total because no new candidate was found inside the conditions and limits.
     Raises StudyError with a worker's own words if all of them gave up before the end. KeyboardInterrupt stops the
     workers; what they had finished is kept.
     """
@@ -49,7 +51,11 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> None:
     finally:
         _stop(processes)
     watch(reader.records(), [])
-    _refuse_unfinished(plan, reader, processes)
+    codes = {process.exitcode for process in processes}
+    exhausted = _EXHAUSTED in codes and codes <= {0, _EXHAUSTED}
+    if not exhausted:
+        _refuse_unfinished(plan, reader, processes)
+    return exhausted
 
 
 def _followed(plan: Plan, reader: Reader, records: list[Record]) -> list[Record]:
@@ -126,6 +132,8 @@ def work(plan: Plan, index: int, parent: int) -> None:
         evaluator = Evaluator(plan, device=_device(plan, index), report=report)
         study.hold_to(**evaluator.facts())
         study.run(evaluator, tell=lambda _: watched())
+        if study.exhausted:
+            sys.exit(_EXHAUSTED)
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:

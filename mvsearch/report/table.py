@@ -71,4 +71,7 @@ def tally(records: Sequence[Record], front: Sequence[Record]) -> str:
     others = [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
     kept = f"{len(front)} of {count['complete']} complete {'trial' if count['complete'] == 1 else 'trials'}"
     noise = "± is the standard error of a mean over seeds" if any(map(_has_error, front)) else ""
-    return "; ".join(part for part in (kept, ", ".join(others), noise) if part)
+    unconfirmed = {record.number: record.metrics.get("unconfirmed") for record in front}
+    said = ", ".join(f"{number} ({reason})" for number, reason in unconfirmed.items() if reason)
+    again = f"could not be measured again: {said}" if said else ""
+    return "; ".join(part for part in (kept, ", ".join(others), noise, again) if part)
