@@ -95,15 +95,15 @@ class Mirror:
     def __init__(self, plan: Plan, notes: dict[str, Any]) -> None:
         self.plan, self.distributions = plan, distributions(plan.space)
         self._storage = InMemoryStorage()
-        self._study = optuna.create_study(storage=self._storage, sampler=Legal(plan), directions=_directions(plan))
+        self._sampler = Legal(plan)
+        self._study = optuna.create_study(storage=self._storage, sampler=self._sampler, directions=_directions(plan))
         self._inner_id = self._storage.get_study_id_from_name(self._study.study_name)
         for key, value in notes.items():
             self._storage.set_study_system_attr(self._inner_id, key, value)
         self.open: set[int] = set()
         self.known = self.lost = 0
         published = [point for _, point in plan.space.published_points()]
-        self._due = [point for point in published if self._is_admissible(point)]
-        self._seen: set[tuple[Any, ...]] = set()
+        self._due = [point for point in published if plan.admissible(plan.space.codes(point)[None])[0]]
 
     @property
     def notes(self) -> dict[str, Any]:
@@ -127,7 +127,6 @@ class Mirror:
     def _begin(self, number: int, params: dict[str, Any]) -> None:
         self.known += 1
         self.open.add(number)
-        self._seen.add(self._values(params))
         if params in self._due:
             self._due.remove(params)
 
@@ -155,16 +154,10 @@ class Mirror:
             return create_trial(state=TrialState.RUNNING, params=self._due[0], distributions=self.distributions)
         number = self._study.ask(self.distributions).number
         trial = self._storage.get_trial(self._id(number))
-        if self._values(trial.params) in self._seen or not self._is_admissible(trial.params):
+        if self._sampler.exhausted:
             return None
         self._begin(number, trial.params)
         return trial
-
-    def _values(self, params: dict[str, Any]) -> tuple[Any, ...]:
-        return tuple(params[name] for name in self.distributions)
-
-    def _is_admissible(self, params: dict[str, Any]) -> bool:
-        return bool(self.plan.admissible(self.plan.space.codes(params)[None])[0])
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._inner_id, number)

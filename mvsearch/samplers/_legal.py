@@ -32,7 +32,10 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 class Legal(optuna.samplers.BaseSampler):
-    """The plan's sampler, kept inside the space."""
+    """The plan's sampler, kept inside the space.
+
+    `exhausted` says whether the last proposal could not be made new and admissible.
+    """
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.space = plan, plan.space
@@ -40,6 +43,7 @@ class Legal(optuna.samplers.BaseSampler):
         module = plugins.load("samplers", plan.search.sampler)
         self.inner: optuna.samplers.BaseSampler = module.make(plan, plan.search.seed)
         self._history = History(plan.space)
+        self.exhausted = False
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """All choices: they are given together, so that what depends on several can be checked."""
@@ -58,7 +62,10 @@ class Legal(optuna.samplers.BaseSampler):
                 proposed[name] = self.inner.sample_independent(study, trial, name, distribution)
         rng = np.random.default_rng([self.plan.search.seed, trial.number, 1])
         self._history.update(study)
-        return self.space.point(nearest(self.plan, self.space.codes(proposed), self._history.seen, rng))
+        codes = self.space.codes(proposed)
+        found = nearest(self.plan, codes, self._history.seen, rng)
+        self.exhausted = found is None
+        return self.space.point(codes if found is None else found)
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
         """Never asked: `sample_relative` gives every choice."""
@@ -73,17 +80,13 @@ class Legal(optuna.samplers.BaseSampler):
         self.inner.after_trial(study, trial, state, values)
 
 
-def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator) -> Codes:
-    """The point itself if it is new and admissible; else one that differs in as few choices as will do.
-
-    If none is found, one that is not both.
-    """
+def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator) -> Codes | None:
+    """The point itself if it is new and admissible; else one that differs in as few choices as will do, if there is."""
     if codes.tobytes() not in seen and plan.admissible(codes[None])[0]:
         return codes
     if plan.every is not None:
         nearest_first = np.argsort((plan.every != codes).sum(1), kind="stable")
-        found = _first_new(plan.every[nearest_first], seen)
-        return codes if found is None else found
+        return _first_new(plan.every[nearest_first], seen)
     sizes = np.array([len(choice.values) for choice in plan.space.choices])
     for changes in range(1, len(sizes) + 1):
         fresh = rng.integers(0, sizes, size=(_NEIGHBOURS, len(sizes)))
@@ -92,8 +95,8 @@ def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator
         found = _first_new(pool[plan.admissible(pool)], seen)
         if found is not None:
             return found
-    found = _first_new(inside(plan, _SAMPLE, rng), seen)
-    return codes if found is None else found
+    walked = inside(plan, _SAMPLE, rng)
+    return _first_new(walked[plan.admissible(walked)], seen)
 
 
 def _first_new(pool: Codes, seen: set[bytes]) -> Codes | None:
