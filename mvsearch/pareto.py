@@ -28,6 +28,9 @@ MAXIMISED = {
 }
 """Every metric that can be sought, and whether more of it is better."""
 
+SCORES = ("top1", "loss")
+"""Those that a proxy says; the others are costs."""
+
 
 @dataclass(frozen=True)
 class Objective:

@@ -1,12 +1,13 @@
 """Reading a study. It creates nothing and loads no Optuna."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mvsearch import plugins
 from mvsearch.errors import StudyError
 from mvsearch.limits import Limit
-from mvsearch.pareto import Objective
+from mvsearch.pareto import Objective, comparable, some_comparable
 from mvsearch.record import Record
 from mvsearch.store import Store
 
@@ -32,16 +33,46 @@ class Reader:
         """Every finished candidate from a number on, in the order of their numbers."""
         return self.store.records(self.name, first)
 
+    @property
+    def limits(self) -> tuple[Limit, ...]:
+        """What candidates must keep to, as the study's last run had it."""
+        return tuple(Limit.parse(text) for text in self.facts["search"]["limits"])
+
     def within_limits(self, records: list[Record]) -> list[Record]:
         """Those that keep to the study's limits as they are now; an earlier run may have had others."""
-        limits = [Limit.parse(text) for text in self.facts["search"]["limits"]]
+        limits = self.limits
         return [
             r for r in records if all(limit.holds(r.metrics[limit.name]) for limit in limits if limit.name in r.metrics)
         ]
 
+    def measured(self, objectives: Sequence[Objective]) -> list[Record]:
+        """Every finished candidate within the limits, of which at least one has a number for each objective.
+
+        Raises StudyError, saying what is missing, if there is none.
+        """
+        records = self.records()
+        kept = self.within_limits(records)
+        if comparable(kept, objectives):
+            return kept
+        if not records:
+            raise StudyError(f"study {self.name!r} has no finished trial yet; let it run on.")
+        if comparable(records, objectives):
+            said = " and ".join(limit.text for limit in self.limits)
+            raise StudyError(f"study {self.name!r}: none of its {len(records)} trials keeps to {said}; let it run on.")
+        if not any(record.state == "complete" for record in records):
+            reasons = [record.reason for record in records if record.reason]
+            raise StudyError(f"no candidate of {self.name} was measured; the last: {reasons[-1]}.")
+        return some_comparable(kept, objectives)
+
     def count(self) -> int:
         """How many candidates are finished: complete, pruned or failed."""
         return self.store.count(self.name)
+
+    @property
+    def progress(self) -> str:
+        """How far a study has come that has not all its trials, e.g. `12 of 40 trials so far`; else empty."""
+        done, wanted = self.count(), self.facts["search"]["trials"]
+        return f"{done} of {wanted} trials so far" if done < wanted else ""
 
     def machines(self) -> list[dict[str, Any]]:
         """What the candidates were measured on."""

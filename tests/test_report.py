@@ -11,13 +11,15 @@ from PIL import Image
 from rich.console import Console
 
 from mvsearch.errors import EnvironmentFault, PlanError, StudyError
-from mvsearch.models import model_names
+from mvsearch.limits import Limit
+from mvsearch.models import model_names, published
 from mvsearch.pareto import Objective, front
 from mvsearch.record import Record
 from mvsearch.report import plot
 from mvsearch.report.labels import GAPS, Label, Scene, place
-from mvsearch.report.picture import drawn, front_picture
-from mvsearch.report.plot import plot_front
+from mvsearch.report.palette import DARK, LIGHT
+from mvsearch.report.picture import drawn, front_picture, pairs
+from mvsearch.report.plot import plot_fronts
 from mvsearch.report.sheet import Sheet
 from mvsearch.report.table import front_table
 from mvsearch.report.units import pretty, scale, short_name, three_digits
@@ -37,10 +39,12 @@ def objectives(*names: str) -> tuple[Objective, ...]:
     return tuple(Objective.named(name) for name in names)
 
 
+XXS = published("mobilevitv3_xxs").to_dict()
+
+
 def candidate(number: int, params: int, macs: int, top1: float, published: str | None = None) -> Record:
     metrics = {"params": params, "macs": macs, "macs_paper": macs * 9 // 10, "top1": top1}
-    choices = {"layer4.depth": number % 3 + 2}
-    return Record(number, f"{number:012x}", "complete", None, metrics, choices, {}, published, 30.0)
+    return Record(number, f"{number:012x}", "complete", None, metrics, {"layer4.depth": 2}, XXS, published, 30.0)
 
 
 @pytest.fixture
@@ -142,25 +146,85 @@ def test_a_terminal_without_the_star_still_gets_a_table(records):
     assert "* mobilevitv3_xxs" in text
 
 
+COSTS = ("params", "macs")
+
+
 @pytest.mark.parametrize(
-    ("sought", "x", "expected"),
+    ("sought", "chosen", "expected"),
     [
-        (("top1", "params", "macs"), None, ("params", "top1", "macs")),
-        (("top1", "latency_ms"), None, ("latency_ms", "top1", None)),
-        (("top1", "macs", "params"), "macs", ("macs", "top1", "params")),
-        (("top1",), None, ("params", "top1", None)),
-        (("params", "macs"), None, ("params", "macs", None)),
-        (("macs", "params", "loss"), None, ("macs", "params", "loss")),
-        (("top1", "latency_ms", "macs", "params"), None, ("params", "top1", "macs")),
+        (("top1", "params", "macs"), {}, ("params", "top1", "macs")),
+        (("top1", "latency_ms"), {}, ("latency_ms", "top1", None)),
+        (("top1", "latency_ms"), {"known": COSTS}, ("latency_ms", "top1", "macs")),
+        (("top1", "macs", "params"), {"x": "macs"}, ("macs", "top1", "params")),
+        (("top1", "macs", "params"), {"y": "macs"}, ("params", "macs", "top1")),
+        (
+            ("top1", "macs", "params"),
+            {"x": "macs", "y": "params", "area": "latency_ms"},
+            ("macs", "params", "latency_ms"),
+        ),
+        (("top1",), {}, ("params", "top1", None)),
+        (("top1",), {"known": COSTS}, ("params", "top1", "macs")),
+        (("params",), {"known": COSTS}, ("params", "macs", None)),
+        (("params",), {"known": ("top1", *COSTS)}, ("params", "top1", "macs")),
+        (("macs",), {"known": COSTS}, ("macs", "params", None)),
+        (("params", "macs"), {"known": COSTS}, ("params", "macs", None)),
+        (("macs", "params", "loss"), {}, ("macs", "params", "loss")),
+        (("top1", "latency_ms", "macs", "params"), {}, ("params", "top1", "macs")),
     ],
 )
-def test_top1_is_drawn_against_params_and_macs_are_the_area(sought, x, expected):
-    assert drawn(objectives(*sought), x) == expected
+def test_top1_is_drawn_against_params_and_macs_are_the_area(sought, chosen, expected):
+    assert drawn(objectives(*sought), **chosen) == expected
 
 
 def test_one_metric_makes_no_plot():
     with pytest.raises(PlanError, match="params alone"):
         drawn(objectives("params"), "params")
+    with pytest.raises(PlanError, match="macs against itself"):
+        drawn(objectives("params", "macs"), x="macs", y="macs")
+
+
+def test_each_score_is_paired_with_each_cost_and_costs_with_each_other_only_where_there_is_no_score():
+    assert pairs(objectives("top1", "params", "macs")) == [("params", "top1"), ("macs", "top1")]
+    assert pairs(objectives("loss", "macs", "top1")) == [("macs", "loss"), ("macs", "top1")]
+    assert pairs(objectives("params", "macs", "latency_ms")) == [
+        ("params", "macs"),
+        ("params", "latency_ms"),
+        ("macs", "latency_ms"),
+    ]
+    assert pairs(objectives("params")) == []
+
+
+def test_a_study_of_one_objective_is_drawn_against_what_else_is_known(records):
+    picture = front_picture(records, objectives("params"), title="v3")
+
+    assert (picture.x.name, picture.y.name, picture.area.name) == ("params", "top1", "macs")
+    assert [point.label for point in picture.points if point.on_front] == ["v3-XXS"]
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "along_x", "forbidden"),
+    [
+        ("params <= 6M", "params", True, (6.0, None)),
+        ("params >= 1M", "params", True, (None, 1.0)),
+        ("params <= 6M", "macs", None, None),
+        ("top1 >= 0.77", "params", False, (None, 77.0)),
+        ("params <= 60M", "params", None, None),
+    ],
+)
+def test_the_forbidden_side_of_a_limit_is_shaded_up_to_the_edge_of_the_plot(records, text, x, along_x, forbidden):
+    picture = front_picture(records, OBJECTIVES, title="v3", limits=[Limit.parse(text)], x=x)
+    if forbidden is None:
+        assert picture.shades == ()
+        assert picture.subtitle.endswith(f"; limited to {text.replace('<=', '≤')}")
+        return
+    (shade,) = picture.shades
+    ends = (picture.x if along_x else picture.y).limits
+
+    assert shade.along_x == along_x
+    assert (shade.low, shade.high) == pytest.approx([f or end for f, end in zip(forbidden, ends, strict=True)])
+    assert ends[0] < shade.edge < ends[1]
+    assert shade.high - shade.low >= 0.04 * (ends[1] - ends[0])
+    assert "limited" not in picture.subtitle
 
 
 def test_the_picture_shows_every_measured_record_once_in_the_units_of_the_axes(records):
@@ -202,15 +266,21 @@ def test_all_points_lie_within_the_limits_even_a_single_one(records):
             assert picture.y.limits[0] < point.y < picture.y.limits[1]
 
 
-def test_hovering_tells_name_numbers_and_choices(records):
+def test_hovering_tells_name_numbers_and_stages(records):
     lines = front_picture(records, OBJECTIVES, title="v3").points[0].lines
 
     assert lines[0] == "trial 0: mobilevitv3_xxs"
-    assert {"top-1: 79.2 %", "params: 1.25 M", "MACs: 332 M", "layer4.depth = 2"} <= set(lines)
+    assert {"top-1: 79.2 %", "params: 1.25 M", "MACs: 332 M"} <= set(lines)
+    assert "layer4: mobilevit 80, dim 80, depth 4, ffn 160" in lines
+    assert lines[-1] == "local depthwise, fusion 1, concat local, add_input true"
+    assert len(lines) < 20
 
 
 def test_the_area_key_spans_the_areas_in_round_values(records):
     assert front_picture(records, OBJECTIVES, title="v3").area_key == (0.5, 1.0, 2.0)
+    assert front_picture(records, OBJECTIVES, title="v3", x="macs").area_key == (1.0, 2.0, 5.0)
+    alike = [candidate(i, 10**6, macs, 0.7) for i, macs in enumerate((210_000_000, 330_000_000, 410_000_000))]
+    assert front_picture(alike, OBJECTIVES, title="v3").area_key == (150.0, 250.0, 400.0)
 
 
 def test_a_study_without_the_metric_cannot_be_drawn_and_says_which(records):
@@ -248,52 +318,102 @@ def test_a_sheet_maps_to_pixels_and_back(records):
     )
 
 
-def test_a_png_of_its_size_has_the_colours_of_front_and_landmarks(records, tmp_path):
-    picture = plot_front(records, OBJECTIVES, tmp_path / "front.png", title="v3")
+def contrast(one: str, other: str) -> float:
+    """Between two colours, as WCAG 2 defines it."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722])) + 0.05
+
+    return max(light(one), light(other)) / min(light(one), light(other))
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_and_markers_stand_out_from_their_paper(theme):
+    assert contrast(theme.ink, theme.paper) >= 7
+    assert contrast(theme.faint, theme.paper) >= 4.5
+    assert min(contrast(colour, theme.paper) for colour in (theme.own, theme.printed, theme.grey)) >= 3
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_a_dozen_studies_in_one_plot_all_look_different(theme):
+    assert len(set(theme.looks(12))) == 12
+
+
+def pictures(records, *names: str, **chosen) -> list:
+    return [front_picture(records, objectives(*names) or OBJECTIVES, title="50 $ & <more>", **chosen)]
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_a_png_of_its_size_has_the_colours_of_paper_front_and_landmarks(records, tmp_path, theme):
+    plot_fronts(pictures(records), tmp_path / "front.png", theme)
     image = Image.open(tmp_path / "front.png").convert("RGB")
 
     assert image.size == (1040, 715)
-    colours = {colour for _, colour in image.getcolors(1 << 20)}
-    assert any(np.abs(np.array(colour) - (0, 114, 178)).max() < 20 for colour in colours)
-    assert any(np.abs(np.array(colour) - (213, 94, 0)).max() < 20 for colour in colours)
-    assert picture.title == "v3"
+    colours = np.array([colour for _, colour in image.getcolors(1 << 20)])
+    for wanted in (theme.paper, theme.own, theme.printed):
+        assert np.abs(colours - [int(wanted[i : i + 2], 16) for i in (1, 3, 5)]).max(axis=1).min() < 20
 
 
 def test_an_svg_is_well_formed_and_the_same_each_time(records, tmp_path):
+    several = pictures(records) + pictures(records, x="macs", limits=[Limit.parse("macs <= 2G")])
     for name in ("a.svg", "b.svg"):
-        plot_front(records, OBJECTIVES, tmp_path / name, title="50 $ & <more>")
+        plot_fronts(several, tmp_path / name)
 
     assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
 def test_an_html_file_needs_no_network_and_says_what_a_point_is(records, tmp_path):
-    plot_front(records, OBJECTIVES, tmp_path / "front.html", title="<v3>")
+    plot_fronts(pictures(records) + pictures(records, x="macs"), tmp_path / "front.html", DARK)
     html = (tmp_path / "front.html").read_text(encoding="utf-8")
 
     assert "<script src" not in html
     assert "<link" not in html
+    assert "<title>50 $ &amp; &lt;more&gt;</title>" in html
     assert "mobilevitv3_xxs" in html
-    assert "layer4.depth = 2" in html
+    assert "layer4: mobilevit 80, dim 80, depth 4" in html
+    assert html.count("Plotly.newPlot(") == 2
+    assert html.count("* plotly.js v") == 1
+
+
+def test_an_html_file_has_a_circle_for_each_value_of_the_size_legend_and_none_without(records):
+    from mvsearch.report._plotly import layout
+
+    (sized,), (plain,) = pictures(records), pictures(records, "params", "macs")
+    circles = [shape for shape in layout(sized, LIGHT)["shapes"] if shape["type"] == "circle"]
+    widths = [circle["x1"] - circle["x0"] for circle in circles]
+
+    assert np.square(widths) / np.square(widths[-1]) == pytest.approx([0.25, 0.5, 1.0])
+    assert layout(plain, LIGHT)["shapes"] == []
 
 
 @pytest.mark.parametrize("name", ["front.jpg", "front"])
-def test_another_suffix_is_refused_before_anything_is_drawn(name, records, tmp_path):
+def test_another_suffix_is_refused_before_anything_is_drawn(name, tmp_path):
     with pytest.raises(PlanError, match=r"use \.png, \.svg or \.html"):
-        plot_front(records, OBJECTIVES, tmp_path / name, title="v3")
+        plot.refuse_to_draw(tmp_path / name, force=False)
+
+
+def test_a_file_that_is_there_is_drawn_over_only_by_force(tmp_path):
+    (tmp_path / "front.png").write_bytes(b"old")
+
+    plot.refuse_to_draw(tmp_path / "front.png", force=True)
+    with pytest.raises(EnvironmentFault, match=r"front\.png: is there already; --force writes over it"):
+        plot.refuse_to_draw(tmp_path / "front.png", force=False)
 
 
 @pytest.mark.parametrize("kind", [".png", ".html"])
 def test_a_study_of_one_trial_or_of_unnamed_trials_can_be_drawn(kind, records, tmp_path):
     for some in (records[:1], records[5:]):
-        plot_front(some, objectives("top1", "params"), tmp_path / f"few{kind}", title="v3")
+        plot_fronts(pictures(some, "top1", "params"), tmp_path / f"few{kind}")
 
     assert (tmp_path / f"few{kind}").stat().st_size > 10_000
 
 
 def test_a_folder_that_is_not_there_is_named(records, tmp_path):
     with pytest.raises(EnvironmentFault, match=r"missing.front\.png: cannot be written"):
-        plot_front(records, OBJECTIVES, tmp_path / "missing" / "front.png", title="v3")
+        plot_fronts(pictures(records), tmp_path / "missing" / "front.png")
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole_and_nothing_beside_it(tmp_path, monkeypatch):

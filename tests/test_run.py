@@ -82,6 +82,15 @@ def test_run_again_goes_on_to_the_total_and_then_has_nothing_to_do(tmp_path):
         assert open_study(tmp_path / "studies" / "v3").count() == expected
 
 
+@pytest.mark.parametrize("objective", ["params", "macs"])
+def test_a_study_of_a_single_objective_leaves_its_remains_too(tmp_path, objective):
+    space = str(ROOT / "spaces" / "quick.yaml")
+    done = mvsearch("run", space, "-o", objective, "--trials", "3", "--workers", "1", folder=tmp_path)
+
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "studies" / "quick" / "front.png").stat().st_size > 10_000
+
+
 def test_json_is_one_document_on_stdout(tmp_path):
     space = str(ROOT / "spaces" / "v3.yaml")
     done = mvsearch("run", space, *CHEAP, "--trials", "2", "--workers", "1", "--json", folder=tmp_path)

@@ -1,6 +1,8 @@
 """Words to the terminal: JSON on stdout, tables for people, progress on stderr."""
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -9,8 +11,19 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+Command = Callable[..., None]
+"""A command's function, before click makes a command of it."""
+
 storage_option = click.option("--storage", help="The database, if it is not studies/STUDY/study.db.")
+_plot = click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png, .svg or .html file.")
+_theme = click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
+force_option = click.option("--force", is_flag=True, help="Write over a file that is there.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+
+
+def drawing_options(command: Command) -> Command:
+    """The options `--plot FILE --theme light|dark --force`, as `plot`, `theme` and `force`."""
+    return _plot(_theme(force_option(command)))
 
 
 def print_json(value: Any) -> None:

@@ -5,54 +5,103 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option
+from mvsearch.cli._print import console, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from mvsearch.pareto import Objective
     from mvsearch.reading import Reader
     from mvsearch.record import Record
+    from mvsearch.report.picture import FrontPicture
 
 
 @click.command()
 @click.argument("study")
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png, .svg or .html file.")
+@drawing_options
 @click.option("--objective", "-o", "objectives", multiple=True, help="Instead of the study's own; may be repeated.")
-@click.option("--x", help="The cost along the horizontal axis: params, macs, latency_ms ...")
+@click.option("--x", help="What to draw across: params, macs, latency_ms ...")
+@click.option("--y", help="What to draw up; top1, if it is sought.")
+@click.option("--area", help="What the markers' area is; MACs, if they are known.")
+@click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
 @storage_option
 @json_option
 def front(
-    study: str, plot: Path | None, objectives: tuple[str, ...], x: str | None, storage: str | None, as_json: bool
+    study: str,
+    plot: Path | None,
+    theme: str,
+    force: bool,
+    objectives: tuple[str, ...],
+    x: str | None,
+    y: str | None,
+    area: str | None,
+    pairs: bool,
+    storage: str | None,
+    as_json: bool,
 ) -> None:
     """The best trade-offs of STUDY: a name, a folder, or a study.db."""
     from mvsearch.pareto import Objective
     from mvsearch.reading import open_study
-    from mvsearch.report.plot import drawer, plot_front
-    from mvsearch.report.table import front_table
-    from mvsearch.report.units import pretty
+    from mvsearch.report.palette import THEMES
+    from mvsearch.report.plot import plot_fronts, refuse_to_draw
 
+    if pairs and (x or y or area):
+        raise click.UsageError("--pairs draws every pair; leave out --x, --y and --area.")
     if plot is not None:
-        drawer(plot)
+        refuse_to_draw(plot, force=force)
     reader = open_study(study, storage=storage)
     sought = tuple(Objective.named(name) for name in objectives) or reader.objectives
-    records = reader.within_limits(reader.records())
+    records = reader.measured(sought)
+    if plot is not None:
+        ways = _ways(sought) if pairs else [(x, y, area)]
+        plot_fronts([_picture(reader, records, sought, *way) for way in ways], plot, THEMES[theme])
     facts = front_facts(reader, records, sought)
     if as_json:
         print_json(facts)
     else:
-        from mvsearch.pareto import front as best
-
-        screen = console()
-        screen.print(front_table(records, best(records, sought), sought, title=f"Pareto front of {reader.name}"))
-        point = ", ".join(f"{name} {pretty(name, value)}" for name, value in facts["reference_point"].items())
-        screen.print(f"hypervolume {facts['hypervolume']:.4f} of the box from the ideal to {point}", style="dim")
-        if facts["trials"]:
-            screen.print(
-                f"`mvsearch export {study}:{facts['trials'][-1]['number']} --to torch -o net.py` takes one along.",
-                style="dim",
-            )
+        _show(study, reader, records, sought, facts)
     if plot is not None:
-        plot_front(records, sought, plot, title=reader.name, x=x)
         click.echo(f"drew {plot}", err=True)
+
+
+def _ways(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, str | None, str | None]]:
+    """What to draw across, up and as area, a picture each."""
+    from mvsearch.report.picture import pairs
+
+    return [(x, y, None) for x, y in pairs(objectives)] or [(None, None, None)]
+
+
+def _picture(
+    reader: "Reader",
+    records: "list[Record]",
+    objectives: "tuple[Objective, ...]",
+    x: str | None,
+    y: str | None,
+    area: str | None,
+) -> "FrontPicture":
+    from mvsearch.report.picture import front_picture
+
+    title = f"{reader.name} ({reader.progress})" if reader.progress else reader.name
+    return front_picture(records, objectives, title=title, limits=reader.limits, x=x, y=y, area=area)
+
+
+def _show(
+    study: str,
+    reader: "Reader",
+    records: "list[Record]",
+    objectives: "tuple[Objective, ...]",
+    facts: dict[str, Any],
+) -> None:
+    from mvsearch.pareto import front as best
+    from mvsearch.report.table import front_table
+    from mvsearch.report.units import pretty
+
+    screen = console()
+    screen.print(front_table(records, best(records, objectives), objectives, title=f"Pareto front of {reader.name}"))
+    point = ", ".join(f"{name} {pretty(name, value)}" for name, value in facts["reference_point"].items())
+    screen.print(f"hypervolume {facts['hypervolume']:.4f} of the box from the ideal to {point}", style="dim")
+    if reader.progress:
+        screen.print(f"the study is not at its end: {reader.progress}", style="dim")
+    last = facts["trials"][-1]["number"]
+    screen.print(f"`mvsearch export {study}:{last} --to torch -o net.py` takes one along.", style="dim")
 
 
 def front_facts(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> dict[str, Any]:

@@ -87,19 +87,13 @@ def _search(plan: "Plan") -> bool:
 
 def _finish(plan: "Plan", as_json: bool) -> None:
     from mvsearch.cli.front import front_facts
-    from mvsearch.errors import StudyError
-    from mvsearch.pareto import comparable, front
+    from mvsearch.pareto import front
     from mvsearch.report.remains import write_remains
     from mvsearch.report.table import front_table
     from mvsearch.study import Study
 
     reader = Study.read(plan)
-    records = reader.within_limits(reader.records())
-    if not comparable(records, plan.objectives):
-        reasons = [record.reason for record in reader.records() if record.reason]
-        raise StudyError(
-            f"no candidate of {plan.name} was measured; the last: {reasons[-1] if reasons else 'none was found'}."
-        )
+    records = reader.measured(plan.objectives)
     written = write_remains(reader, plan.folder)
     if as_json:
         print_json(front_facts(reader, records, plan.objectives))

@@ -1,35 +1,85 @@
-"""A FrontPicture as one HTML file that needs nothing else: hovering over a point says all that is known of it."""
+"""FrontPictures as one HTML file that needs nothing else: hovering over a point says all that is known of it."""
 
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-from mvsearch.report.palette import BLUE, GREY, GRID, INK, KINDS, VERMILION, Kind
-from mvsearch.report.picture import FrontPicture
+from mvsearch.report.palette import WASH, Kind, Theme
+from mvsearch.report.picture import FrontPicture, Shade
 from mvsearch.report.sheet import Named, Sheet, marker_share
 
-WIDTH, HEIGHT = 960, 640
-MARGIN = {"l": 70, "r": 25, "t": 85, "b": 100}
-LARGEST = 14.0
+WIDTH, HEIGHT = 800, 600
+MARGIN = {"l": 65, "r": 20, "t": 90, "b": 115}
+LARGEST = 13.0
 """The largest marker's radius, in pixels."""
 
 LETTER, LINE = 6.9, 16.0
 """A generous guess at how wide and high a letter of 12 pixels is: the reader's font is not known here."""
 
 
-def draw(picture: FrontPicture) -> bytes:
-    """The file's content; the same picture gives the same bytes."""
+def draw(pictures: Sequence[FrontPicture], theme: Theme) -> bytes:
+    """The file's content; the same pictures give the same bytes."""
+    figures = [{"data": traces(picture, theme), "layout": layout(picture, theme)} for picture in pictures]
+    return page(pictures[0].title, figures, theme)
+
+
+def page(title: str, figures: Sequence[dict[str, Any]], theme: Theme) -> bytes:
+    """Figures below each other, as one file that asks nothing of the network."""
     from plotly import graph_objects
 
-    figure = graph_objects.Figure(data=_traces(picture), layout=_layout(picture))
-    html: str = figure.to_html(include_plotlyjs=True, div_id="front", config={"displaylogo": False})
-    return html.encode()
+    drawn = [
+        graph_objects.Figure(figure).to_html(
+            full_html=False, include_plotlyjs=i == 0, div_id=f"plot{i}", config={"displaylogo": False}
+        )
+        for i, figure in enumerate(figures)
+    ]
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width={WIDTH}">
+<title>{escape(title)}</title>
+<style>body {{ margin: 0 auto; width: {WIDTH}px; background: {theme.paper}; }}</style>
+</head>
+<body>
+{"".join(drawn)}
+</body>
+</html>
+""".encode()
 
 
-def _traces(picture: FrontPicture) -> list[dict[str, Any]]:
+def base_layout(title: str, below: str, height: float, theme: Theme) -> dict[str, Any]:
+    """What all plots have in common."""
+    return {
+        "title": {
+            "text": f"<b>{escape(title)}</b>",
+            "subtitle": {"text": escape(below), "font": {"size": 12, "color": theme.faint}},
+            "x": 0.02,
+            "y": 1 - 24 / height,
+            "yanchor": "top",
+        },
+        "width": WIDTH,
+        "height": height,
+        "margin": MARGIN,
+        "font": {"color": theme.ink, "family": "Helvetica, Arial, sans-serif"},
+        "paper_bgcolor": theme.paper,
+        "plot_bgcolor": theme.paper,
+        "hoverlabel": {"align": "left"},
+    }
+
+
+def axis(label: str, limits: tuple[float, float], theme: Theme) -> dict[str, Any]:
+    """A line with a grid behind it."""
+    lines = {"showline": True, "linecolor": theme.grey, "gridcolor": theme.grid, "zeroline": False, "ticks": "outside"}
+    return lines | {"tickcolor": theme.grey, "title": {"text": label, "standoff": 8}, "range": limits}
+
+
+def traces(picture: FrontPicture, theme: Theme) -> list[dict[str, Any]]:
+    """The front's line, and the candidates kind by kind."""
     x, y = zip(*picture.staircase, strict=True)
-    line = {"color": BLUE, "width": 1.5}
-    staircase = {"type": "scatter", "x": x, "y": y, "mode": "lines", "line": line, "opacity": 0.55, "hoverinfo": "skip"}
-    return [staircase | {"name": "front of these two axes"}, *(_trace(picture, kind) for kind in KINDS)]
+    line = {"color": theme.own, "width": 1.5}
+    outline = {"type": "scatter", "x": x, "y": y, "mode": "lines", "line": line, "opacity": 0.55, "hoverinfo": "skip"}
+    return [outline | {"name": "front of these two axes"}, *(_trace(picture, kind) for kind in theme.kinds)]
 
 
 def _trace(picture: FrontPicture, kind: Kind) -> dict[str, Any]:
@@ -51,7 +101,7 @@ def _trace(picture: FrontPicture, kind: Kind) -> dict[str, Any]:
         "marker": marker,
         "error_x": _bars([point.x_error for point in group], kind),
         "error_y": _bars([point.y_error for point in group], kind),
-        "text": [_hover(point.lines) for point in group],
+        "text": [hover(point.lines) for point in group],
         "hovertemplate": "%{text}<extra></extra>",
     }
 
@@ -60,43 +110,84 @@ def _bars(errors: list[float], kind: Kind) -> dict[str, Any]:
     return {"array": errors, "visible": any(errors), "color": kind.bar, "thickness": 1, "width": 3}
 
 
-def _hover(lines: tuple[str, ...]) -> str:
+def hover(lines: tuple[str, ...]) -> str:
+    """What a point says: its name, and the rest below."""
     name, *rest = (escape(line) for line in lines)
     return "<br>".join([f"<b>{name}</b>", *rest])
 
 
-def _layout(picture: FrontPicture) -> dict[str, Any]:
-    area = f"; area of a marker: {picture.area.label}" if picture.area else ""
-    frame = {"showline": True, "linecolor": GREY, "gridcolor": GRID, "zeroline": False, "ticks": "outside"}
-    return {
-        "title": {
-            "text": f"<b>{escape(picture.title)}</b>",
-            "subtitle": {"text": escape(picture.subtitle) + area, "font": {"size": 12}},
-            "x": 0.02,
-        },
-        "width": WIDTH,
-        "height": HEIGHT,
-        "margin": MARGIN,
-        "font": {"color": INK, "family": "Helvetica, Arial, sans-serif"},
-        "plot_bgcolor": "white",
-        "xaxis": frame | {"title": {"text": picture.x.label}, "range": picture.x.limits},
-        "yaxis": frame | {"title": {"text": picture.y.label}, "range": picture.y.limits},
-        "legend": {"orientation": "h", "y": -0.14, "itemsizing": "constant"},
-        "hoverlabel": {"align": "left"},
-        "annotations": _annotations(picture),
+def layout(picture: FrontPicture, theme: Theme) -> dict[str, Any]:
+    """Axes, names, limits and the legend of sizes."""
+    return base_layout(picture.title, picture.subtitle, HEIGHT, theme) | {
+        "xaxis": axis(picture.x.label, picture.x.limits, theme),
+        "yaxis": axis(picture.y.label, picture.y.limits, theme),
+        "legend": {"x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant"},
+        "shapes": [*(part for shade in picture.shades for part in _shade(shade, theme)), *_size_key(picture, theme)],
+        "annotations": [
+            *_annotations(picture, theme),
+            *(_words(shade, theme) for shade in picture.shades),
+            *_size_words(picture),
+        ],
     }
 
 
-def _annotations(picture: FrontPicture) -> list[dict[str, Any]]:
+def _shade(shade: Shade, theme: Theme) -> list[dict[str, Any]]:
+    """What a limit forbids: a wash of grey behind a dashed line."""
+    along, across = ("x", "y") if shade.along_x else ("y", "x")
+    place = {f"{across}ref": f"{across} domain", f"{across}0": 0, f"{across}1": 1}
+    wash = {"type": "rect", f"{along}0": shade.low, f"{along}1": shade.high, "line": {"width": 0}}
+    edge = {"type": "line", f"{along}0": shade.edge, f"{along}1": shade.edge}
+    line = {"line": {"color": theme.grey, "width": 1, "dash": "dash"}}
+    return [place | wash | {"fillcolor": theme.grey, "opacity": WASH, "layer": "below"}, place | edge | line]
+
+
+def _words(shade: Shade, theme: Theme) -> dict[str, Any]:
+    upper = shade.edge == shade.low
+    said = {"text": escape(shade.words), "showarrow": False, "font": {"size": 11, "color": theme.faint}}
+    if shade.along_x:
+        at = {"x": shade.edge, "yref": "y domain", "y": 0, "yanchor": "bottom", "textangle": -90}
+        return said | at | {"xanchor": "left" if upper else "right"}
+    at = {"y": shade.edge, "xref": "x domain", "x": 0, "xanchor": "left"}
+    return said | at | {"yanchor": "bottom" if upper else "top"}
+
+
+_KEY_FROM, _KEY_STEP, _KEY_DOWN = 0.72, 75, 88
+"""The size legend: where it begins across; in pixels, how far its circles are from each other and below the plot."""
+
+
+def _size_key(picture: FrontPicture, theme: Theme) -> list[dict[str, Any]]:
+    """Circles of known size below the plot, at the right."""
+    place = {"type": "circle", "xref": "paper", "yref": "paper", "xsizemode": "pixel", "ysizemode": "pixel"}
+    look = {"fillcolor": theme.pale, "line": {"color": theme.grey, "width": 1}, "xanchor": _KEY_FROM, "yanchor": 0}
+    circles = []
+    for i, value in enumerate(picture.area_key):
+        radius = LARGEST * max(picture.share(value), 0) ** 0.5
+        x, y = i * _KEY_STEP, -_KEY_DOWN
+        circles.append(place | look | {"x0": x - radius, "x1": x + radius, "y0": y - radius, "y1": y + radius})
+    return circles
+
+
+def _size_words(picture: FrontPicture) -> list[dict[str, Any]]:
+    if picture.area is None:
+        return []
+    place = {"xref": "paper", "yref": "paper", "x": _KEY_FROM, "y": 0, "showarrow": False, "xanchor": "left"}
+    head = {"text": f"area: {picture.area.label}", "xshift": -LARGEST, "yshift": -_KEY_DOWN + 30}
+    values = [
+        {"text": f"{value:.3g}", "xshift": i * _KEY_STEP + LARGEST + 3, "yshift": -_KEY_DOWN}
+        for i, value in enumerate(picture.area_key)
+    ]
+    return [place | {"yanchor": "middle"} | words for words in (head, *values)]
+
+
+def _annotations(picture: FrontPicture, theme: Theme) -> list[dict[str, Any]]:
     """The published models' names, held to their points by pixels, so that they stay there when one zooms in."""
     frame = (MARGIN["l"], MARGIN["b"], WIDTH - MARGIN["r"], HEIGHT - MARGIN["t"])
     sheet = Sheet(picture, frame, LARGEST)
-    return [
-        _annotation(sheet, name) for name in sheet.names([(LETTER * len(str(p.label)), LINE) for p in picture.named])
-    ]
+    named = sheet.names([(LETTER * len(str(p.label)), LINE) for p in picture.named])
+    return [_annotation(sheet, name, theme) for name in named]
 
 
-def _annotation(sheet: Sheet, name: Named) -> dict[str, Any]:
+def _annotation(sheet: Sheet, name: Named, theme: Theme) -> dict[str, Any]:
     (x, y), (text_x, text_y) = sheet.pixels([(name.point.x, name.point.y), name.centre])
     return {
         "text": escape(str(name.point.label)),
@@ -107,6 +198,6 @@ def _annotation(sheet: Sheet, name: Named) -> dict[str, Any]:
         "standoff": sheet.radius(name.point),
         "arrowhead": 0,
         "arrowwidth": 1,
-        "arrowcolor": VERMILION if len(name.line) else "rgba(0,0,0,0)",
+        "arrowcolor": theme.printed if len(name.line) else "rgba(0,0,0,0)",
         "font": {"size": 12},
     }

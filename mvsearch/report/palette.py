@@ -1,12 +1,12 @@
-"""How each kind of candidate looks, in every kind of picture.
+"""How things look, in every kind of picture and on light and dark paper.
 
-Okabe and Ito's colours: told apart under the common kinds of colour blindness, and in grey by their lightness.
-Shape says who made it (a circle the search, a diamond a paper), filling says whether it is on the front.
+Okabe and Ito's colours (Color Universal Design, 2008): told apart under the common kinds of colour blindness, and in
+grey by their lightness. Shape says who made a candidate (a circle the search, a diamond a paper), filling whether it
+is on the front. Where several studies share a plot, each has its colour, its dashes and its marker.
 """
 
 from dataclasses import dataclass
-
-BLUE, VERMILION, GREY, PALE, GRID, INK = "#0072B2", "#D55E00", "#8C8C8C", "#D9D9D9", "#ECECEC", "#333333"
+from itertools import cycle, islice
 
 
 @dataclass(frozen=True)
@@ -18,18 +18,75 @@ class Kind:
     words: str
     fill: str | None
     edge: str
+    bar: str
     opacity: float
 
+
+@dataclass(frozen=True)
+class Look:
+    """One of several studies in one plot: colours alone are never all that tells them apart."""
+
+    colour: str
+    dashes: str
+    marker: str
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours of one kind of paper: `own` for what the search found, `printed` for the published models."""
+
+    paper: str
+    ink: str
+    faint: str
+    grey: str
+    pale: str
+    grid: str
+    own: str
+    printed: str
+    hues: tuple[str, ...]
+
     @property
-    def bar(self) -> str:
-        """The colour of its error bars."""
-        return self.edge if self.fill in (None, PALE) else str(self.fill)
+    def kinds(self) -> tuple[Kind, ...]:
+        """In the order in which they are drawn: the last lie on top."""
+        return (
+            Kind(False, False, "dominated", self.pale, self.grey, self.grey, 0.55),
+            Kind(False, True, "on the front", self.own, self.paper, self.own, 0.95),
+            Kind(True, False, "published, dominated", None, self.printed, self.printed, 1.0),
+            Kind(True, True, "published, on the front", self.printed, self.paper, self.printed, 0.95),
+        )
+
+    def looks(self, several: int) -> list[Look]:
+        """A look for each of several studies; where the colours are used up, dashes and markers still differ."""
+        ways = zip(cycle(self.hues), cycle(_DASHES), cycle(_MARKERS), strict=False)
+        return [Look(*way) for way in islice(ways, several)]
 
 
-KINDS = (
-    Kind(False, False, "dominated", PALE, GREY, 0.55),
-    Kind(False, True, "on the front", BLUE, "white", 0.95),
-    Kind(True, False, "published, dominated", None, VERMILION, 1.0),
-    Kind(True, True, "published, on the front", VERMILION, "white", 0.95),
+WASH = 0.16
+"""How strongly an area is shaded, so that what lies in it is still read."""
+
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
+_MARKERS = ("circle", "square", "triangle", "cross", "star", "hexagon")
+
+LIGHT = Theme(
+    paper="#FFFFFF",
+    ink="#333333",
+    faint="#666666",
+    grey="#8C8C8C",
+    pale="#D9D9D9",
+    grid="#ECECEC",
+    own="#0072B2",
+    printed="#D55E00",
+    hues=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
 )
-"""In the order in which they are drawn: the last lie on top."""
+DARK = Theme(
+    paper="#15181C",
+    ink="#E4E6E8",
+    faint="#A6ACB3",
+    grey="#8A9097",
+    pale="#454B52",
+    grid="#2B3036",
+    own="#56B4E9",
+    printed="#E69F00",
+    hues=("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF"),
+)
+THEMES = {"light": LIGHT, "dark": DARK}

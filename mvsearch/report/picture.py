@@ -1,15 +1,20 @@
 """What a plot of a study shows, as data: points, axes and the line of the front. Nothing here draws."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 from mvsearch.errors import PlanError
-from mvsearch.pareto import Objective, front, some_comparable
+from mvsearch.limits import Limit
+from mvsearch.pareto import MAXIMISED, SCORES, Objective, comparable, front, some_comparable
 from mvsearch.record import Record
+from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
 from mvsearch.report.units import scale, short_name, unit, with_error
+
+_NEAR = 0.35
+"""How far beyond the records a limit may lie and still be drawn, as a share of their span."""
 
 
 @dataclass(frozen=True)
@@ -22,13 +27,18 @@ class Axis:
     limits: tuple[float, float]
 
     @classmethod
-    def over(cls, name: str, records: Sequence[Record]) -> "Axis":
-        """Wide enough for every record and for the markers and labels around the outermost."""
+    def over(cls, name: str, records: Sequence[Record], limits: Sequence[Limit] = ()) -> "Axis":
+        """Wide enough for every record, for the markers and labels around the outermost, and for limits close by."""
         values = [record.metrics[name] + side * _error(name, record) for record in records for side in (-1, 1)]
         label, size = scale(name, values)
-        low, high = min(values) / size, max(values) / size
-        margin = 0.09 * ((high - low) or abs(high) or 1.0)
-        return cls(name, label, size, (low - margin, high + margin))
+        low, high = min(values), max(values)
+        span = (high - low) or abs(high) or 1.0
+        ends = [low - 0.09 * span, high + 0.09 * span]
+        for limit in limits:
+            if limit.name == name and low - _NEAR * span <= limit.value <= high + _NEAR * span:
+                edge = 0.06 * span if limit.at_most else -0.06 * span
+                ends += [limit.value + edge]
+        return cls(name, label, size, (min(ends) / size, max(ends) / size))
 
     def of(self, record: Record) -> float:
         """The record's value in the label's unit."""
@@ -61,6 +71,18 @@ class Point:
 
 
 @dataclass(frozen=True)
+class Shade:
+    """The side of a limit that is forbidden: from `low` to `high` along one axis, in its unit, and across all of the
+    other. `edge` is the limit itself."""
+
+    along_x: bool
+    low: float
+    high: float
+    edge: float
+    words: str
+
+
+@dataclass(frozen=True)
 class FrontPicture:
     """A study seen along two axes; a third metric, if there is one, is the markers' area.
 
@@ -75,6 +97,7 @@ class FrontPicture:
     area_key: tuple[float, ...]
     points: tuple[Point, ...]
     staircase: tuple[tuple[float, float], ...]
+    shades: tuple[Shade, ...] = ()
 
     def group(self, *, published: bool, on_front: bool) -> list[Point]:
         """One of the four kinds of marker, the largest first so that no small one is hidden."""
@@ -96,61 +119,122 @@ class FrontPicture:
 
 
 def front_picture(
-    records: Sequence[Record], objectives: Sequence[Objective], *, title: str, x: str | None = None
+    records: Sequence[Record],
+    objectives: Sequence[Objective],
+    *,
+    title: str,
+    limits: Sequence[Limit] = (),
+    x: str | None = None,
+    y: str | None = None,
+    area: str | None = None,
 ) -> FrontPicture:
-    """Top-1 against `x` (params, if it is an objective), or the first two objectives if top-1 is none."""
-    x_name, y_name, area_name = drawn(objectives, x)
+    """Top-1 against params, if they are sought, with MACs as area; `x`, `y` and `area` name other metrics.
+
+    Raises PlanError for a metric that there is not, StudyError for one that no record has.
+    """
+    known = _known(some_comparable(records, objectives))
+    x_name, y_name, area_name = drawn(objectives, x, y, area, known=known)
     names = [name for name in (x_name, y_name, area_name) if name]
     shown = some_comparable(records, list(dict.fromkeys([*objectives, *map(Objective.named, names)])))
     members = {record.number for record in front(shown, objectives)}
-    across, up = Axis.over(x_name, shown), Axis.over(y_name, shown)
-    area = Axis.over(area_name, shown) if area_name else None
+    across, up = Axis.over(x_name, shown, limits), Axis.over(y_name, shown, limits)
+    third = Axis.over(area_name, shown) if area_name else None
+    shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _seen(axis, limits))
+    unseen = [limit for limit in limits if limit not in (*_seen(across, limits), *_seen(up, limits))]
     return FrontPicture(
         title,
-        _subtitle(len(records), len(shown), len(members), objectives),
+        _subtitle(len(records), len(shown), len(members), objectives, unseen),
         across,
         up,
-        area,
-        _round_values([area.of(record) for record in shown]) if area else (),
+        third,
+        _round_values([third.of(record) for record in shown]) if third else (),
         tuple(
             Point(
                 across.of(record),
                 up.of(record),
                 across.error(record),
                 up.error(record),
-                area.of(record) if area else None,
+                third.of(record) if third else None,
                 record.number in members,
                 short_name(record.published) if record.published else None,
-                _lines(record, objectives),
+                lines_about(record, objectives),
             )
             for record in shown
         ),
-        _staircase(shown, across, up),
+        staircase(shown, across, up),
+        shades,
     )
 
 
-def drawn(objectives: Sequence[Objective], x: str | None = None) -> tuple[str, str, str | None]:
-    """The metrics across, up, and as area: of the objectives, what is left for the area is MACs if it can be."""
+def drawn(
+    objectives: Sequence[Objective],
+    x: str | None = None,
+    y: str | None = None,
+    area: str | None = None,
+    *,
+    known: Collection[str] = (),
+) -> tuple[str, str, str | None]:
+    """The metrics across, up, and as area.
+
+    Where fewer than three are sought, what else is `known` of every candidate stands in: costs that come with any
+    network, or a score. Raises PlanError if there are no two.
+    """
     sought = [objective.name for objective in objectives]
-    costs = sorted((name for name in sought if name != "top1"), key=lambda name: name != "params")
-    across = Objective.named(x).name if x else (costs[0] if costs else "params") if "top1" in sought else sought[0]
+    costs = sorted((name for name in sought if name != "top1" and name != y), key=lambda name: name != "params")
+    across = x or (costs[0] if costs else "params") if x or y or "top1" in sought else sought[0]
     upward = sorted((name for name in sought if name != across), key=lambda name: name != "top1")
-    if not upward:
+    upward += [name for name in ("top1", "params", "macs") if name in known and name not in (across, *upward)]
+    if y is None and not upward:
         raise PlanError(f"{across} alone makes no plot; choose another metric for the x axis.")
-    rest = sorted(upward[1:], key=lambda name: name != "macs")
-    return across, upward[0], rest[0] if rest else None
+    up = y or upward[0]
+    if across == up:
+        raise PlanError(f"{across} against itself makes no plot; choose two metrics for --x and --y.")
+    rest = sorted((name for name in sought if name not in (across, up)), key=lambda name: name != "macs")
+    rest += [name for name in ("macs", "params") if up in SCORES and name in known and name != across]
+    for name in (across, up, *([area] if area else [])):
+        Objective.named(name)
+    return across, up, area or (rest[0] if rest else None)
 
 
-def _lines(record: Record, objectives: Sequence[Objective]) -> tuple[str, ...]:
-    """What is said of a candidate when one asks: its name, its numbers, its choices."""
+def pairs(objectives: Sequence[Objective]) -> list[tuple[str, str]]:
+    """What to draw across and up so that every trade-off is seen: each score against each cost.
+
+    Where there are no scores, or nothing else, each objective against each other.
+    """
+    sought = [objective.name for objective in objectives]
+    scores, costs = [n for n in sought if n in SCORES], [n for n in sought if n not in SCORES]
+    return [(cost, score) for score in scores for cost in costs] or list(combinations(sought, 2))
+
+
+def _known(records: Sequence[Record]) -> set[str]:
+    return {name for name in MAXIMISED if len(comparable(records, [Objective.named(name)])) == len(records)}
+
+
+def _seen(axis: Axis, limits: Sequence[Limit]) -> list[Limit]:
+    low, high = axis.limits
+    return [limit for limit in limits if limit.name == axis.name and low < limit.value / axis.size < high]
+
+
+def _shade(limit: Limit, axis: Axis, along_x: bool) -> Shade:
+    (low, high), edge = axis.limits, limit.value / axis.size
+    span = (edge, high) if limit.at_most else (low, edge)
+    return Shade(along_x, *span, edge, _written(limit))
+
+
+def _written(limit: Limit) -> str:
+    return limit.text.replace("<=", "≤").replace(">=", "≥")
+
+
+def lines_about(record: Record, objectives: Sequence[Objective]) -> tuple[str, ...]:
+    """What is said of a candidate when one asks: its name, its numbers, its rows."""
     numbers = (
         f"{unit(name).head}: {with_error(name, record.metrics)}" for name in metric_columns([record], objectives)
     )
-    choices = (f"{name} = {value}" for name, value in record.choices.items())
-    return (f"trial {record.number}: {record.published or record.key}", *numbers, *choices)
+    name = f"trial {record.number}: {record.published or record.key}"
+    return (name, *numbers, *stage_lines(record.architecture))
 
 
-def _staircase(records: Sequence[Record], x: Axis, y: Axis) -> tuple[tuple[float, float], ...]:
+def staircase(records: Sequence[Record], x: Axis, y: Axis) -> tuple[tuple[float, float], ...]:
     """The corners of the outline of what is reached: y stays as good as at one member until the next is reached."""
     pair = [Objective.named(x.name), Objective.named(y.name)]
     members = sorted((x.of(record), y.of(record)) for record in front(records, pair))
@@ -161,14 +245,18 @@ def _staircase(records: Sequence[Record], x: Axis, y: Axis) -> tuple[tuple[float
 
 
 def _round_values(values: Sequence[float]) -> tuple[float, ...]:
-    """Up to three of 1, 2, 5, 10 ... that span the values: what a size legend can show."""
-    steps = [digit * 10.0**power for power in range(-6, 7) for digit in (1, 2, 5)]
-    near = [step for step in steps if 0.7 * min(values) <= step <= 1.1 * max(values)] or [max(values)]
-    return tuple(dict.fromkeys((near[0], near[len(near) // 2], near[-1])))
+    """Two or three round values that span the others: what a size legend can show."""
+    for digits in ((1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+        steps = [float(f"{digit}e{power}") for power in range(-6, 7) for digit in digits]
+        near = [step for step in steps if 0.7 * min(values) <= step <= 1.1 * max(values)]
+        if len(near) > 1:
+            return tuple(dict.fromkeys((near[0], near[len(near) // 2], near[-1])))
+    return (max(values),)
 
 
-def _subtitle(trials: int, shown: int, members: int, objectives: Sequence[Objective]) -> str:
+def _subtitle(trials: int, shown: int, members: int, objectives: Sequence[Objective], unseen: Sequence[Limit]) -> str:
     *most, last = (unit(objective.name).head for objective in objectives)
     sought = f"{', '.join(most)} and {last}" if most else last
     found = f"{shown} of {trials} trials complete" if shown < trials else f"{trials} trial{'s' * (trials > 1)}"
-    return f"{found}, {members} on the front of {sought}"
+    kept = f"; limited to {', '.join(map(_written, unseen))}" if unseen else ""
+    return f"{found}, {members} on the front of {sought}{kept}"

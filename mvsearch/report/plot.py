@@ -2,37 +2,47 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mvsearch.errors import EnvironmentFault, PlanError
-from mvsearch.pareto import Objective
-from mvsearch.record import Record
-from mvsearch.report.picture import FrontPicture, front_picture
+from mvsearch.report.palette import LIGHT, Theme
+from mvsearch.report.picture import FrontPicture
+
+SUFFIXES = (".png", ".svg", ".html")
 
 
-def plot_front(
-    records: Sequence[Record], objectives: Sequence[Objective], path: Path, *, title: str, x: str | None = None
-) -> FrontPicture:
-    """Draw a study into a .png, .svg or .html file and return what was drawn; `title` is the study's name."""
-    draw = drawer(path)
-    picture = front_picture(records, objectives, title=title, x=x)
-    write_whole(path, draw(picture))
-    return picture
-
-
-def drawer(path: Path) -> Callable[[FrontPicture], bytes]:
-    """What turns a picture into the content of such a file; raises PlanError for a suffix that no one draws."""
-    suffix = path.suffix.lower()
-    if suffix not in (".png", ".svg", ".html"):
-        raise PlanError(f"{path}: cannot draw {suffix or 'a file without suffix'}; use .png, .svg or .html.")
-    if suffix == ".html":
+def plot_fronts(pictures: Sequence[FrontPicture], path: Path, theme: Theme = LIGHT) -> None:
+    """Draw one study, one picture below the other, into a .png, .svg or .html file."""
+    kind = kind_of(path)
+    if kind == "html":
         from mvsearch.report import _plotly
 
-        return _plotly.draw
-    from mvsearch.report import _matplotlib
+        write_whole(path, _plotly.draw(pictures, theme))
+    else:
+        from mvsearch.report import _matplotlib
 
-    return lambda picture: _matplotlib.draw(picture, suffix.removeprefix("."))
+        write_whole(path, _matplotlib.draw(pictures, kind, theme))
+
+
+def kind_of(path: Path) -> str:
+    """`png`, `svg` or `html`; raises PlanError for a suffix that no one draws."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise PlanError(f"{path}: cannot draw {suffix or 'a file without suffix'}; use .png, .svg or .html.")
+    return suffix.removeprefix(".")
+
+
+def refuse_to_draw(path: Path, *, force: bool) -> None:
+    """Raises PlanError or EnvironmentFault for a file that could not be drawn, before any work is done."""
+    kind_of(path)
+    refuse_existing(path, force=force)
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raises EnvironmentFault if a file would be lost; `force` is the user's leave."""
+    if path.is_file() and not force:
+        raise EnvironmentFault(f"{path}: is there already; --force writes over it.")
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -10,7 +10,8 @@ from mvsearch import yamlfile
 from mvsearch.pareto import front
 from mvsearch.reading import Reader
 from mvsearch.record import Record
-from mvsearch.report.plot import plot_front, write_whole
+from mvsearch.report.picture import front_picture
+from mvsearch.report.plot import plot_fronts, write_whole
 
 
 def write_remains(reader: Reader, folder: Path) -> list[Path]:
@@ -28,7 +29,8 @@ def write_remains(reader: Reader, folder: Path) -> list[Path]:
     }
     for name, text in content.items():
         write_whole(folder / name, text.encode())
-    plot_front(records, reader.objectives, folder / "front.png", title=reader.name)
+    picture = front_picture(records, reader.objectives, title=reader.name, limits=reader.limits)
+    plot_fronts([picture], folder / "front.png")
     return [folder / name for name in (*content, "front.png")]
 
 
