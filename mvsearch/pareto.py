@@ -126,6 +126,71 @@ def hypervolume(records: Sequence[Record], objectives: Sequence[Objective], refe
     return float(moocore.hypervolume(shares, ref=np.ones(len(objectives))))
 
 
+def running_hypervolume(
+    records: Sequence[Record], objectives: Sequence[Objective], reference: Mapping[str, float]
+) -> list[float]:
+    """The hypervolume of the first record, of the first two, and so on; one that was not measured adds nothing."""
+    reached: list[float] = []
+    members: list[Record] = []
+    rows = np.empty((0, len(objectives)))
+    for record in records:
+        new = _costs(comparable([record], objectives), objectives).reshape(-1, len(objectives))
+        if len(new) and not (rows <= new).all(1).any():
+            kept = np.flatnonzero(~(new <= rows).all(1))
+            members = [*(members[i] for i in kept), record]
+            rows = np.vstack((rows[kept], new))
+            reached.append(hypervolume(members, objectives, reference))
+        else:
+            reached.append(reached[-1] if reached else 0.0)
+    return reached
+
+
+def coverage(members: Sequence[Record], others: Sequence[Record], objectives: Sequence[Objective]) -> float:
+    """The share of `others` that some member equals or beats in everything (C, Zitzler and Thiele 1999).
+
+    The other way round is another number: neither follows from the other.
+    """
+    ours, theirs = _costs(members, objectives), _costs(others, objectives)
+    return float((ours[:, None] <= theirs[None]).all(2).any(0).mean())
+
+
+def spans(records: Sequence[Record], objectives: Sequence[Objective]) -> dict[str, tuple[float, float]]:
+    """From the least to the greatest value of each objective."""
+    values = {o.name: [float(record.metrics[o.name]) for record in records] for o in objectives}
+    return {name: (min(found), max(found)) for name, found in values.items()}
+
+
+def epsilon(
+    members: Sequence[Record],
+    others: Sequence[Record],
+    objectives: Sequence[Objective],
+    scales: Mapping[str, tuple[float, float]],
+) -> float:
+    """By how much the members must improve in every objective at once to cover all others (Zitzler et al. 2003).
+
+    Each objective is counted in its span of `scales`, so that 0.05 is a twentieth of it; 0 or less: all are covered.
+    """
+    import moocore
+
+    widths = [scales[o.name][1] - scales[o.name][0] or 1.0 for o in objectives]
+    ours, theirs = _costs(members, objectives) / widths, _costs(others, objectives) / widths
+    return float(moocore.epsilon_additive(ours, ref=theirs))
+
+
+def attainment(fronts: Sequence[Sequence[Record]], objectives: Sequence[Objective], times: int) -> list[Metrics]:
+    """The empirical attainment surface of repeats: the best points that at least `times` of the fronts reach.
+
+    With 1 it is the best surface, with all of them the worst (Grunert da Fonseca et al. 2001). For two or three
+    objectives; the points are values by objective, and need not be points of any front.
+    """
+    import moocore
+
+    rows = np.vstack([_costs(members, objectives) for members in fronts])
+    numbers = np.repeat(range(len(fronts)), [len(members) for members in fronts])
+    found = moocore.eaf(rows, numbers, percentiles=[100 * times / len(fronts)])[:, :-1]
+    return [{o.name: o.cost(value) for o, value in zip(objectives, row, strict=True)} for row in sorted(found.tolist())]
+
+
 def places(rows: Sequence[Metrics], objectives: Sequence[Objective]) -> list[int]:
     """The place of each among all, 1 the best: by its front, then by the hypervolume that its front would lose with it.
 

@@ -1,6 +1,6 @@
 """Reading a study. It creates nothing and loads no Optuna."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +93,15 @@ def open_study(study: str | Path, *, storage: str | None = None) -> Reader:
     names = store.names()
     name = database.parent.name if database.parent.name in names or len(names) != 1 else names[0]
     return Reader(name, store)
+
+
+def flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
+    """Settings within settings by dotted names, so that two studies' can be laid side by side.
+
+    >>> flat({"proxy": {"steps": 300}})
+    {'proxy.steps': 300}
+    """
+    found: dict[str, Any] = {}
+    for key, value in settings.items():
+        found |= flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
+    return found

@@ -29,7 +29,7 @@ from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
 from mvsearch.models import published_keys
 from mvsearch.pareto import places
 from mvsearch.plan import Plan, digest
-from mvsearch.reading import Reader, open_study
+from mvsearch.reading import Reader, flat, open_study
 from mvsearch.record import Failed, Metrics, Record, Refused, averaged, scores
 from mvsearch.store import Store
 from mvsearch.trials import Mirror, Trials, told_of_trials
@@ -351,12 +351,10 @@ def _difference(plan: Plan, found: dict[str, Any]) -> str | None:
     return next((words for key, words in said.items() if found[key] != mine[key]), None)
 
 
-def _differing(theirs: dict[str, Any], mine: dict[str, Any], path: str = "") -> str:
-    words = []
-    for key in sorted(theirs.keys() | mine.keys()):
-        one, other = theirs.get(key), mine.get(key)
-        if isinstance(one, dict) and isinstance(other, dict):
-            words.append(_differing(one, other, f"{path}{key}."))
-        elif one != other:
-            words.append(f"{path}{key}: {one} there, {other} here")
-    return "; ".join(word for word in words if word)
+def _differing(theirs: dict[str, Any], mine: dict[str, Any]) -> str:
+    one, other = flat(theirs), flat(mine)
+    return "; ".join(
+        f"{key}: {one.get(key)} there, {other.get(key)} here"
+        for key in sorted(one.keys() | other.keys())
+        if one.get(key) != other.get(key)
+    )

@@ -17,7 +17,7 @@ LEVELS = [
     {"architecture"},
     {"models", "terms", "data", "latency", "store"},
     {"locate", "nn", "reading", "training"},
-    {"space", "finding", "counters", "proxies"},
+    {"space", "finding", "counters", "proxies", "comparison"},
     {"report", "sums"},
     {"exact", "exporters"},
     {"plan"},
@@ -37,6 +37,7 @@ LIGHT = (
     "finding",
     "reading",
     "pareto",
+    "comparison",
     "report.table",
     "report.plot",
     "data",
@@ -83,7 +84,9 @@ def test_light_rooms_load_no_torch(room):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("room", ["reading", "finding", "report.plot", "pareto", "exact", "cli.front"])
+@pytest.mark.parametrize(
+    "room", ["reading", "finding", "comparison", "report.plot", "pareto", "exact", "cli.front", "cli.compare"]
+)
 def test_reading_a_study_loads_no_optuna(room):
     code = f"import sys, mvsearch.{room}; sys.exit('optuna' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

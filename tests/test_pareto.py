@@ -8,7 +8,17 @@ from hypothesis import strategies as st
 from optuna._hypervolume import compute_hypervolume
 
 from mvsearch.errors import PlanError, StudyError
-from mvsearch.pareto import Objective, front, hypervolume, reference_point
+from mvsearch.pareto import (
+    Objective,
+    attainment,
+    coverage,
+    epsilon,
+    front,
+    hypervolume,
+    reference_point,
+    running_hypervolume,
+    spans,
+)
 from mvsearch.record import Record
 
 TOP1, PARAMS, MACS = (Objective.named(name) for name in ("top1", "params", "macs"))
@@ -139,3 +149,75 @@ def test_records_beyond_the_reference_point_add_nothing():
 def test_a_reference_point_no_worse_than_the_ideal_is_refused():
     with pytest.raises(PlanError, match="must be worse"):
         hypervolume([record(0, 0.7, 1e6)], [TOP1, PARAMS], {"top1": 1.0, "params": 2e6})
+
+
+# ---- one front over another
+
+PAIR = (TOP1, PARAMS)
+
+
+def test_coverage_is_the_share_that_is_equalled_or_beaten_and_differs_each_way():
+    one = [record(0, 0.8, 1e6)]
+    three = [record(0, 0.8, 1e6), record(1, 0.7, 2e6), record(2, 0.9, 3e6)]
+
+    assert coverage(one, three, PAIR) == pytest.approx(2 / 3)
+    assert coverage(three, one, PAIR) == 1.0
+    assert coverage([record(0, 0.8, 2e6)], one, PAIR) == 0.0
+
+
+def test_epsilon_is_what_the_nearest_member_lacks_in_spans_of_the_objectives():
+    ends = [record(0, 0.7, 1e6), record(1, 0.9, 3e6)]
+    scales = spans(ends, PAIR)
+    assert scales == {"top1": (0.7, 0.9), "params": (1e6, 3e6)}
+
+    # Top-1 of .75 at 1.5 M is a quarter of the span above the one end, and three quarters cheaper than the other.
+    assert epsilon(ends, [record(2, 0.75, 1.5e6)], PAIR, scales) == pytest.approx(0.25)
+    assert epsilon([record(2, 0.75, 1.5e6)], ends, PAIR, scales) == pytest.approx(0.75)
+    assert epsilon(ends, ends, PAIR, scales) == 0.0
+    assert epsilon([record(2, 0.9, 2e6)], [record(0, 0.7, 3e6)], PAIR, scales) == pytest.approx(-0.5)
+
+
+def test_where_all_are_alike_epsilon_is_counted_in_the_objectives_own_unit():
+    same = [record(0, 0.7, 1e6)]
+    assert epsilon(same, same, PAIR, spans(same, PAIR)) == 0.0
+
+
+@given(studies().filter(bool), studies().filter(bool))
+def test_all_is_covered_exactly_where_epsilon_is_nought_or_less(one, other):
+    scales = spans([*one, *other], ALL)
+    assert (coverage(one, other, ALL) == 1.0) == (epsilon(one, other, ALL, scales) <= 0)
+
+
+def test_attainment_is_what_one_two_and_all_of_three_fronts_reach():
+    reached = ([(0.7, 1e6), (0.9, 3e6)], [(0.8, 2e6)], [(0.6, 1e6), (0.9, 4e6)])
+    fronts = [[record(i, *values) for i, values in enumerate(rows)] for rows in reached]
+
+    def surface(times: int) -> list[tuple[float, float]]:
+        return sorted((row["params"], row["top1"]) for row in attainment(fronts, PAIR, times))
+
+    assert surface(1) == [(1e6, 0.7), (2e6, 0.8), (3e6, 0.9)]
+    assert surface(2) == [(1e6, 0.6), (2e6, 0.7), (3e6, 0.8), (4e6, 0.9)]
+    assert surface(3) == [(2e6, 0.6), (4e6, 0.8)]
+
+
+@given(studies().filter(bool))
+def test_the_attainment_of_a_single_front_is_that_front(records):
+    best = front(records, ALL)
+    expected = {tuple(member.metrics[o.name] for o in ALL) for member in best}
+    assert {tuple(row[o.name] for o in ALL) for row in attainment([best], ALL, 1)} == expected
+
+
+@settings(deadline=None)
+@given(studies().filter(bool))
+def test_the_running_hypervolume_is_that_of_all_so_far(records):
+    reference = reference_point(records, ALL)
+    expected = [hypervolume(records[: n + 1], ALL, reference) for n in range(len(records))]
+
+    assert running_hypervolume(records, ALL, reference) == pytest.approx(expected, abs=1e-12)
+
+
+def test_a_refused_candidate_counts_as_an_evaluation_and_adds_no_hypervolume():
+    reference = {"top1": 0.0, "params": 10.0}
+    records = [record(0, 0.9, 1.0, state="failed"), record(1, 0.5, 2.0), record(2, None, 1.0)]
+
+    assert running_hypervolume(records, PAIR, reference) == pytest.approx([0.0, 0.4, 0.4])

@@ -67,6 +67,12 @@ WASH = 0.16
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _MARKERS = ("circle", "square", "triangle", "cross", "star", "hexagon")
 
+
+def marker_size(place: int) -> float:
+    """Of one of several studies, in points: the later, which lie on top, are smaller, so that none hides another."""
+    return max(3.5, 10 * 0.65**place)
+
+
 LIGHT = Theme(
     paper="#FFFFFF",
     ink="#333333",

@@ -132,8 +132,7 @@ def front_picture(
 
     Raises PlanError for a metric that there is not, StudyError for one that no record has.
     """
-    known = _known(some_comparable(records, objectives))
-    x_name, y_name, area_name = drawn(objectives, x, y, area, known=known)
+    x_name, y_name, area_name = drawn(objectives, x, y, area, beside=known(some_comparable(records, objectives)))
     names = [name for name in (x_name, y_name, area_name) if name]
     shown = some_comparable(records, list(dict.fromkeys([*objectives, *map(Objective.named, names)])))
     members = {record.number for record in front(shown, objectives)}
@@ -172,25 +171,25 @@ def drawn(
     y: str | None = None,
     area: str | None = None,
     *,
-    known: Collection[str] = (),
+    beside: Collection[str] = (),
 ) -> tuple[str, str, str | None]:
     """The metrics across, up, and as area.
 
-    Where fewer than three are sought, what else is `known` of every candidate stands in: costs that come with any
-    network, or a score. Raises PlanError if there are no two.
+    Where fewer than three are sought, what is known `beside` them stands in: costs that come with any network, or a
+    score. Raises PlanError if there are no two.
     """
     sought = [objective.name for objective in objectives]
     costs = sorted((name for name in sought if name != "top1" and name != y), key=lambda name: name != "params")
     across = x or (costs[0] if costs else "params") if x or y or "top1" in sought else sought[0]
     upward = sorted((name for name in sought if name != across), key=lambda name: name != "top1")
-    upward += [name for name in ("top1", "params", "macs") if name in known and name not in (across, *upward)]
+    upward += [name for name in ("top1", "params", "macs") if name in beside and name not in (across, *upward)]
     if y is None and not upward:
         raise PlanError(f"{across} alone makes no plot; choose another metric for the x axis.")
     up = y or upward[0]
     if across == up:
         raise PlanError(f"{across} against itself makes no plot; choose two metrics for --x and --y.")
     rest = sorted((name for name in sought if name not in (across, up)), key=lambda name: name != "macs")
-    rest += [name for name in ("macs", "params") if up in SCORES and name in known and name != across]
+    rest += [name for name in ("macs", "params") if up in SCORES and name in beside and name != across]
     for name in (across, up, *([area] if area else [])):
         Objective.named(name)
     return across, up, area or (rest[0] if rest else None)
@@ -203,10 +202,13 @@ def pairs(objectives: Sequence[Objective]) -> list[tuple[str, str]]:
     """
     sought = [objective.name for objective in objectives]
     scores, costs = [n for n in sought if n in SCORES], [n for n in sought if n not in SCORES]
-    return [(cost, score) for score in scores for cost in costs] or list(combinations(sought, 2))
+    return [(cost, score) for score in scores for cost in costs] or list(
+        combinations(sorted(sought, key="top1".__eq__), 2)
+    )
 
 
-def _known(records: Sequence[Record]) -> set[str]:
+def known(records: Sequence[Record]) -> set[str]:
+    """The metrics that every record has a number for."""
     return {name for name in MAXIMISED if len(comparable(records, [Objective.named(name)])) == len(records)}
 
 

@@ -1,4 +1,4 @@
-"""A study as a picture in a file; the suffix says which kind. What is shown is decided in `picture`."""
+"""Pictures as files; the suffix says which kind. What is shown is decided in `picture` and `overlay`."""
 
 import os
 import tempfile
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.report.overlay import Overlay
 from mvsearch.report.palette import LIGHT, Theme
 from mvsearch.report.picture import FrontPicture
 
@@ -23,6 +24,19 @@ def plot_fronts(pictures: Sequence[FrontPicture], path: Path, theme: Theme = LIG
         from mvsearch.report import _matplotlib
 
         write_whole(path, _matplotlib.draw(pictures, kind, theme))
+
+
+def plot_overlay(overlay: Overlay, path: Path, theme: Theme = LIGHT) -> None:
+    """Draw several studies over each other into a .png, .svg or .html file."""
+    kind = kind_of(path)
+    if kind == "html":
+        from mvsearch.report import _plotly_overlay
+
+        write_whole(path, _plotly_overlay.draw(overlay, theme))
+    else:
+        from mvsearch.report import _matplotlib_overlay
+
+        write_whole(path, _matplotlib_overlay.draw(overlay, kind, theme))
 
 
 def kind_of(path: Path) -> str:

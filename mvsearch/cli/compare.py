@@ -1,0 +1,139 @@
+"""`mvsearch compare STUDY STUDY ...`: which study found more, where, and at what expense."""
+
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mvsearch.cli._print import console, drawing_options, json_option, print_json, storage_option
+
+if TYPE_CHECKING:
+    from mvsearch.comparison import Comparison, Run, Side, Stretch
+    from mvsearch.reading import Reader
+
+
+@click.command()
+@click.argument("studies", nargs=-1, required=True)
+@drawing_options
+@click.option("--objective", "-o", "objectives", multiple=True, help="Instead of what all seek; may be repeated.")
+@click.option("--x", help="What to draw across: params, macs, latency_ms ...")
+@click.option("--y", help="What to draw up; top1, if it is sought.")
+@click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
+@click.option("--anyway", is_flag=True, help="Compare other proxies or devices too, and say so.")
+@storage_option
+@json_option
+def compare(
+    studies: tuple[str, ...],
+    plot: Path | None,
+    theme: str,
+    force: bool,
+    objectives: tuple[str, ...],
+    x: str | None,
+    y: str | None,
+    pairs: bool,
+    anyway: bool,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Compare the fronts of two or more STUDIES: names, folders, or study.db files.
+
+    Studies of one plan that differ in nothing but the seed are taken for repeats, and compared as one. Latencies of
+    different devices and scores of different proxies, images or steps are refused, unless --anyway.
+    """
+    from mvsearch import comparison
+    from mvsearch.pareto import Objective
+    from mvsearch.report.overlay import overlay
+    from mvsearch.report.palette import THEMES
+    from mvsearch.report.plot import plot_overlay, refuse_to_draw
+
+    if pairs and (x or y):
+        raise click.UsageError("--pairs draws every pair; leave out --x and --y.")
+    if plot is not None:
+        refuse_to_draw(plot, force=force)
+    sought = tuple(Objective.named(name) for name in objectives)
+    found = comparison.compare(_opened(studies, storage), sought, anyway=anyway)
+    if plot is not None:
+        plot_overlay(overlay(found, x=x, y=y, every_pair=pairs), plot, THEMES[theme])
+    if as_json:
+        print_json(_facts(found))
+    else:
+        _show(found)
+    if plot is not None:
+        click.echo(f"drew {plot}", err=True)
+
+
+def _opened(studies: tuple[str, ...], storage: str | None) -> "dict[str, Reader]":
+    """The studies by name; where two have one name, by the words that they were asked for with."""
+    from mvsearch.errors import StudyError
+    from mvsearch.reading import open_study
+
+    readers = [open_study(study, storage=storage) for study in studies]
+    names = [reader.name for reader in readers]
+    found = {
+        reader.name if names.count(reader.name) == 1 else asked: reader
+        for asked, reader in zip(studies, readers, strict=True)
+    }
+    if len({(reader.store.url, reader.name) for reader in readers}) < len(studies):
+        raise StudyError(f"{' '.join(studies)}: one study is named twice; each is compared with the others.")
+    return found
+
+
+def _show(comparison: "Comparison") -> None:
+    from rich.text import Text
+
+    from mvsearch.report.verdict import explanations, pairs_table, studies_table, verdict
+
+    screen = console()
+    for warning in comparison.warnings:
+        screen.print(Text(f"not comparable: {warning}"), style="bold red")
+    screen.print(studies_table(comparison))
+    screen.print(pairs_table(comparison))
+    for sentence in verdict(comparison):
+        screen.print(Text(sentence))
+    for line in (*explanations(comparison), *comparison.notes):
+        screen.print(Text(line), style="dim")
+
+
+def _facts(comparison: "Comparison") -> dict[str, Any]:
+    from mvsearch.report.picture import pairs
+
+    return {
+        "objectives": [objective.name for objective in comparison.objectives],
+        "reference_point": comparison.reference,
+        "epsilon_spans": comparison.spans,
+        "warnings": comparison.warnings,
+        "notes": comparison.notes,
+        "studies": [_run_facts(run) for run in comparison.runs],
+        "sides": [{"name": side.name, "studies": [run.name for run in side.runs]} for side in comparison.sides],
+        "pairs": [vars(pair) for pair in comparison.pairs],
+        "ahead": [
+            {"cost": cost, "gain": gain, "stretches": list(map(_stretch_facts, comparison.stretches(cost, gain)))}
+            for cost, gain in pairs(comparison.objectives)
+        ],
+        "repeats": [_repeat_facts(side, comparison) for side in comparison.repeats],
+    }
+
+
+def _run_facts(run: "Run") -> dict[str, Any]:
+    return {
+        "study": run.name,
+        "trials": len(run.records),
+        "hypervolume": run.hypervolume,
+        "hypervolumes": run.hypervolumes,
+        "seconds": run.seconds,
+        "front": [record.number for record in run.front],
+    }
+
+
+def _stretch_facts(stretch: "Stretch") -> dict[str, Any]:
+    """JSON knows no infinity: `end` is null where a stretch goes on, `by` where nobody else is so cheap."""
+    return {name: None if value == math.inf else value for name, value in vars(stretch).items()}
+
+
+def _repeat_facts(side: "Side", comparison: "Comparison") -> dict[str, Any]:
+    """The attainment surfaces of repeats; only two or three objectives have them."""
+    levels = {"best": 1, "median": side.half, "worst": len(side.runs)}
+    few = 2 <= len(comparison.objectives) <= 3
+    surfaces = {name: side.surface(comparison.objectives, times) for name, times in levels.items() if few}
+    return {"name": side.name, "studies": [run.name for run in side.runs], "attainment": surfaces}

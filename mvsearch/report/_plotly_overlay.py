@@ -1,0 +1,113 @@
+"""An Overlay as one HTML file that needs nothing else: the fronts, and below them the two curves."""
+
+from html import escape
+from textwrap import wrap
+from typing import Any
+
+from mvsearch.report._plotly import MARGIN, axis, base_layout, hover, page
+from mvsearch.report.overlay import Dot, Overlay, Panel, Strand
+from mvsearch.report.palette import WASH, Look, Theme, marker_size
+
+HEIGHT, CURVE, LINE = 560, 350, 17
+"""In pixels: a plot of fronts, one of the two curves, and a line below the title."""
+
+LETTERS = 120
+"""What a line below the title holds."""
+
+SYMBOLS = {
+    "circle": "circle",
+    "square": "square",
+    "triangle": "triangle-up",
+    "cross": "x",
+    "star": "star",
+    "hexagon": "hexagon",
+}
+
+
+def draw(overlay: Overlay, theme: Theme) -> bytes:
+    """The file's content; the same overlay gives the same bytes."""
+    looks = theme.looks(len(overlay.fronts[0].strands))
+    fronts = [_fronts(overlay, panel, looks, theme) for panel in overlay.fronts]
+    return page(overlay.title, [*fronts, _curves(overlay, looks, theme)], theme)
+
+
+def _fronts(overlay: Overlay, panel: Panel, looks: list[Look], theme: Theme) -> dict[str, Any]:
+    words = _words(overlay, theme)
+    layout = base_layout(overlay.title, overlay.remarks[0], HEIGHT + LINE * len(words), theme) | {
+        "margin": MARGIN | {"t": MARGIN["t"] + LINE * len(words)},
+        "xaxis": axis(panel.x_label, panel.x_limits, theme),
+        "yaxis": axis(panel.y_label, panel.y_limits, theme),
+        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
+        "annotations": words,
+    }
+    return {"data": _traces(panel, looks, "", legend=True), "layout": layout}
+
+
+def _words(overlay: Overlay, theme: Theme) -> list[dict[str, Any]]:
+    """What stands between the title and the plot, a line each."""
+    remarks = [(line, theme.faint) for remark in overlay.remarks[1:] for line in wrap(remark, LETTERS)]
+    warnings = [(line, theme.printed) for warning in overlay.warnings for line in wrap(warning, LETTERS)]
+    place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
+    place |= {"xshift": 16 - MARGIN["l"], "showarrow": False}
+    lines = [*remarks, *warnings]
+    return [
+        place | {"text": escape(line), "font": {"size": 12, "color": colour}, "yshift": 8 + LINE * (len(lines) - i)}
+        for i, (line, colour) in enumerate(lines, 1)
+    ]
+
+
+def _curves(overlay: Overlay, looks: list[Look], theme: Theme) -> dict[str, Any]:
+    layout = base_layout("", "", CURVE, theme) | {"margin": MARGIN | {"t": 45, "b": 55}}
+    data = []
+    for number, (panel, domain) in enumerate(zip(overlay.curves, ([0, 0.46], [0.56, 1]), strict=True), 1):
+        layout[f"xaxis{number}"] = axis(panel.x_label, panel.x_limits, theme) | {
+            "domain": domain,
+            "anchor": f"y{number}",
+        }
+        layout[f"yaxis{number}"] = axis(panel.y_label, panel.y_limits, theme) | {"anchor": f"x{number}"}
+        data += _traces(panel, looks, str(number), legend=False)
+    return {"data": data, "layout": layout}
+
+
+def _traces(panel: Panel, looks: list[Look], number: str, *, legend: bool) -> list[dict[str, Any]]:
+    where = {"xaxis": f"x{number}", "yaxis": f"y{number}"}
+    found = []
+    for place, (strand, look) in enumerate(zip(panel.strands, looks, strict=True)):
+        of_it = where | {"type": "scatter", "legendgroup": strand.name, "name": strand.name}
+        if strand.band:
+            found.append(of_it | _band(strand, look))
+        found.append(of_it | _line(strand, look) | {"showlegend": legend})
+        if strand.dots:
+            found.append(of_it | _members(strand.dots, look, marker_size(place)))
+    return found
+
+
+def _band(strand: Strand, look: Look) -> dict[str, Any]:
+    x, y = zip(*strand.band, strict=True)
+    filled = {"fill": "toself", "fillcolor": look.colour, "opacity": WASH, "line": {"width": 0}, "mode": "lines"}
+    return {"x": x, "y": y, "hoverinfo": "skip", "showlegend": False} | filled
+
+
+def _line(strand: Strand, look: Look) -> dict[str, Any]:
+    x, y = zip(*strand.line, strict=True)
+    line = {"color": look.colour, "width": 2, "dash": look.dashes}
+    return {"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip"}
+
+
+def _members(dots: tuple[Dot, ...], look: Look, size: float) -> dict[str, Any]:
+    bars = {"color": look.colour, "thickness": 1, "width": 3}
+    return {
+        "x": [dot.x for dot in dots],
+        "y": [dot.y for dot in dots],
+        "error_x": bars | _errors([dot.x_error for dot in dots]),
+        "error_y": bars | _errors([dot.y_error for dot in dots]),
+        "mode": "markers",
+        "marker": {"symbol": SYMBOLS[look.marker], "size": 4 / 3 * size, "color": look.colour, "opacity": 0.9},
+        "text": [hover(dot.lines) for dot in dots],
+        "hovertemplate": "%{text}<extra></extra>",
+        "showlegend": False,
+    }
+
+
+def _errors(errors: list[float]) -> dict[str, Any]:
+    return {"array": errors, "visible": any(errors)}
