@@ -169,10 +169,10 @@ def compare(studies: Mapping[str, Reader], objectives: Sequence[Objective] = (),
     if len(studies) < 2:
         raise StudyError("one study alone cannot be compared; name two or more.")
     sought = tuple(objectives) or _shared(studies)
+    records = {name: reader.measured(sought) for name, reader in studies.items()}
     warnings = (*_other_proxies(studies, sought), *_other_devices(studies, sought))
     if warnings and not anyway:
         raise StudyError(f"these studies may not be compared: {'; '.join(warnings)}. --anyway does, and says so.")
-    records = {name: reader.measured(sought) for name, reader in studies.items()}
     point = reference_point([record for found in records.values() for record in found], sought)
     runs = {name: _run(name, found, sought, point) for name, found in records.items()}
     plans = _plans(studies)

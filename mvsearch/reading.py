@@ -62,7 +62,10 @@ class Reader:
         if not any(record.state == "complete" for record in records):
             reasons = [record.reason for record in records if record.reason]
             raise StudyError(f"no candidate of {self.name} was measured; the last: {reasons[-1]}.")
-        return some_comparable(kept, objectives)
+        try:
+            return some_comparable(kept, objectives)
+        except StudyError as error:
+            raise StudyError(f"study {self.name!r}: {error}") from None
 
     def count(self) -> int:
         """How many candidates are finished: complete, pruned or failed."""

@@ -444,7 +444,7 @@ UNSHOWN = {
         "study 'dear': none of its 2 trials keeps to params <= 10k; let it run on.",
     ),
     "an unknown metric": (("b", "-o", "parms"), "'parms' is no objective; did you mean 'params'?"),
-    "an unmeasured one": (("b", "-o", "latency_ms"), "no finished trial has a number for latency_ms;"),
+    "an unmeasured one": (("b", "-o", "latency_ms"), "': no finished trial has a number for latency_ms;"),
     "a file that is there": (("b", "--plot", "old.png"), "old.png: is there already; --force writes over it."),
     "a folder that is not": (("b", "--plot", "no/x.png"), "no/x.png: cannot be written (No such file or directory)"),
     "another kind of file": (("b", "--plot", "x.pdf"), "x.pdf: cannot draw .pdf; use .png, .svg or .html."),

@@ -64,7 +64,12 @@ def base_layout(title: str, below: str, height: float, theme: Theme) -> dict[str
         "font": {"color": theme.ink, "family": "Helvetica, Arial, sans-serif"},
         "paper_bgcolor": theme.paper,
         "plot_bgcolor": theme.paper,
-        "hoverlabel": {"align": "left"},
+        "hoverlabel": {
+            "align": "left",
+            "bgcolor": theme.paper,
+            "bordercolor": theme.grey,
+            "font": {"color": theme.ink, "size": 12},
+        },
     }
 
 

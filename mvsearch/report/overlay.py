@@ -6,7 +6,6 @@ Nothing here draws.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from mvsearch.comparison import Comparison, Side
 from mvsearch.errors import StudyError
 from mvsearch.pareto import Objective
 from mvsearch.record import Metrics
-from mvsearch.report.picture import Axis, drawn, known, lines_about, pairs
+from mvsearch.report.picture import Axis, drawn, known, lines_about, outline, pairs
 from mvsearch.report.units import pretty, unit
 
 _FEW = 3
@@ -151,11 +150,8 @@ def _staircase(side: Side, times: int, pair: tuple[Objective, Objective], across
     """The outline of what so many runs reach, led on to the edges of the plot: who gets that far gets further."""
     x, y = pair
     worst_x, worst_y = across.limits[0 if x.maximise else 1], up.limits[0 if y.maximise else 1]
-    corners = sorted(_place(row, across, up) for row in side.surface(pair, times))
-    line = corners[:1]
-    for (x0, y0), (x1, y1) in pairwise(corners):
-        line += [(x0, y1) if x.maximise else (x1, y0), (x1, y1)]
-    first, last = corners[0], corners[-1]
+    line = outline([_place(row, across, up) for row in side.surface(pair, times)], x)
+    first, last = line[0], line[-1]
     if x.maximise:
         return ((worst_x, first[1]), *line, (last[0], worst_y))
     return ((first[0], worst_y), *line, (worst_x, last[1]))

@@ -147,21 +147,24 @@ def front_picture(
         up,
         third,
         _round_values([third.of(record) for record in shown]) if third else (),
-        tuple(
-            Point(
-                across.of(record),
-                up.of(record),
-                across.error(record),
-                up.error(record),
-                third.of(record) if third else None,
-                record.number in members,
-                short_name(record.published) if record.published else None,
-                lines_about(record, objectives),
-            )
-            for record in shown
-        ),
-        staircase(shown, across, up),
+        tuple(_point(record, across, up, third, record.number in members, objectives) for record in shown),
+        _staircase(shown, across, up),
         shades,
+    )
+
+
+def _point(
+    record: Record, x: Axis, y: Axis, area: Axis | None, on_front: bool, objectives: Sequence[Objective]
+) -> Point:
+    return Point(
+        x.of(record),
+        y.of(record),
+        x.error(record),
+        y.error(record),
+        area.of(record) if area else None,
+        on_front,
+        short_name(record.published) if record.published else None,
+        lines_about(record, objectives),
     )
 
 
@@ -178,21 +181,36 @@ def drawn(
     Where fewer than three are sought, what is known `beside` them stands in: costs that come with any network, or a
     score. Raises PlanError if there are no two.
     """
+    for name in filter(None, (x, y, area)):
+        Objective.named(name)
     sought = [objective.name for objective in objectives]
-    costs = sorted((name for name in sought if name != "top1" and name != y), key=lambda name: name != "params")
-    across = x or (costs[0] if costs else "params") if x or y or "top1" in sought else sought[0]
-    upward = sorted((name for name in sought if name != across), key=lambda name: name != "top1")
-    upward += [name for name in ("top1", "params", "macs") if name in beside and name not in (across, *upward)]
-    if y is None and not upward:
+    across = x or _across([name for name in sought if name != y], scored="top1" in sought or y is not None)
+    others = [name for name in sought if name != across] or [
+        name for name in _BESIDE if name in beside and name != across
+    ]
+    up = y or _first(("top1",), others)
+    if up is None:
         raise PlanError(f"{across} alone makes no plot; choose another metric for the x axis.")
-    up = y or upward[0]
     if across == up:
         raise PlanError(f"{across} against itself makes no plot; choose two metrics for --x and --y.")
-    rest = sorted((name for name in sought if name not in (across, up)), key=lambda name: name != "macs")
-    rest += [name for name in ("macs", "params") if up in SCORES and name in beside and name != across]
-    for name in (across, up, *([area] if area else [])):
-        Objective.named(name)
-    return across, up, area or (rest[0] if rest else None)
+    rest = [name for name in sought if name not in (across, up)]
+    if not rest and up in SCORES:
+        rest = [name for name in _BESIDE if name in beside and name not in (across, up)]
+    return across, up, area or _first(("macs",), rest)
+
+
+_BESIDE = ("top1", "params", "macs")
+"""What may stand in where fewer than three metrics are sought."""
+
+
+def _across(names: Sequence[str], *, scored: bool) -> str:
+    """The cost that a score is drawn against: params, if they are among them; without a score, what comes first."""
+    costs = [name for name in names if name != "top1"]
+    return _first(("params",) if scored else (), costs) or "params"
+
+
+def _first(preferred: Sequence[str], names: Sequence[str]) -> str | None:
+    return next((name for name in (*preferred, *names) if name in names), None)
 
 
 def pairs(objectives: Sequence[Objective]) -> list[tuple[str, str]]:
@@ -201,10 +219,8 @@ def pairs(objectives: Sequence[Objective]) -> list[tuple[str, str]]:
     Where there are no scores, or nothing else, each objective against each other.
     """
     sought = [objective.name for objective in objectives]
-    scores, costs = [n for n in sought if n in SCORES], [n for n in sought if n not in SCORES]
-    return [(cost, score) for score in scores for cost in costs] or list(
-        combinations(sorted(sought, key="top1".__eq__), 2)
-    )
+    both = [(cost, score) for score in sought for cost in sought if score in SCORES and cost not in SCORES]
+    return both or list(combinations(sorted(sought, key="top1".__eq__), 2))
 
 
 def known(records: Sequence[Record]) -> set[str]:
@@ -236,14 +252,18 @@ def lines_about(record: Record, objectives: Sequence[Objective]) -> tuple[str, .
     return (name, *numbers, *stage_lines(record.architecture))
 
 
-def staircase(records: Sequence[Record], x: Axis, y: Axis) -> tuple[tuple[float, float], ...]:
-    """The corners of the outline of what is reached: y stays as good as at one member until the next is reached."""
-    pair = [Objective.named(x.name), Objective.named(y.name)]
-    members = sorted((x.of(record), y.of(record)) for record in front(records, pair))
-    corners = members[:1]
-    for (x0, y0), (x1, y1) in pairwise(members):
-        corners += [(x0, y1) if pair[0].maximise else (x1, y0), (x1, y1)]
-    return tuple(corners)
+def _staircase(records: Sequence[Record], x: Axis, y: Axis) -> tuple[tuple[float, float], ...]:
+    pair = (Objective.named(x.name), Objective.named(y.name))
+    return tuple(outline([(x.of(record), y.of(record)) for record in front(records, pair)], pair[0]))
+
+
+def outline(members: Sequence[tuple[float, float]], x: Objective) -> list[tuple[float, float]]:
+    """The corners of what a front reaches: y stays as good as at one member until the next is reached."""
+    places = sorted(members)
+    corners = places[:1]
+    for (x0, y0), (x1, y1) in pairwise(places):
+        corners += [(x0, y1) if x.maximise else (x1, y0), (x1, y1)]
+    return corners
 
 
 def _round_values(values: Sequence[float]) -> tuple[float, ...]:

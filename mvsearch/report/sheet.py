@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mvsearch.report.labels import Label, Points, Scene, leader, place
-from mvsearch.report.picture import FrontPicture, Point
+from mvsearch.report.picture import FrontPicture, Point, Shade
 
 SMALLEST = 0.04
 """The smallest marker that is still seen, as a share of the largest area."""
@@ -70,10 +70,20 @@ class Sheet:
     def _scene(self) -> Scene:
         centres = self.pixels([(point.x, point.y) for point in self.picture.points])
         radii = np.array([self.radius(point) for point in self.picture.points])[:, None]
-        corners = self.pixels(self.picture.staircase)
-        steps = np.linspace(0, len(corners) - 1, 25 * len(corners))
-        line = np.stack([np.interp(steps, range(len(corners)), column) for column in corners.T], axis=1)
-        return Scene(np.hstack([centres - radii, centres + radii]), line, self.frame)
+        edges = [self._dotted(self._edge(shade)) for shade in self.picture.shades]
+        lines = np.concatenate([self._dotted(self.picture.staircase), *edges])
+        return Scene(np.hstack([centres - radii, centres + radii]), lines, self.frame)
+
+    def _dotted(self, corners: Sequence[tuple[float, float]]) -> Points:
+        """Points along a line, close enough that no name slips through."""
+        places = self.pixels(corners)
+        steps = np.linspace(0, len(places) - 1, 25 * len(places))
+        return np.stack([np.interp(steps, range(len(places)), column) for column in places.T], axis=1)
+
+    def _edge(self, shade: Shade) -> list[tuple[float, float]]:
+        """From end to end of the plot."""
+        x, y = self.picture.x.limits, self.picture.y.limits
+        return [(shade.edge, end) for end in y] if shade.along_x else [(end, shade.edge) for end in x]
 
     @property
     def _limits(self) -> tuple[Points, Points]:
