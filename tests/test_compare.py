@@ -152,7 +152,7 @@ def test_many_changes_of_place_are_told_as_shares_of_the_range():
 
     assert verdict(compared("a", "b"))[1] == (
         "top-1 for params: places change 10 times; of the range from 1.00 M to 11.0 M a ahead over 50 %, "
-        "b ahead over 50 %; beyond it a is ahead."
+        "b ahead over 50 %; beyond it a is ahead (by up to 1 points)."
     )
 
 

@@ -21,6 +21,7 @@ from mvsearch.report.palette import DARK, LIGHT
 from mvsearch.report.picture import drawn, front_picture, pairs
 from mvsearch.report.plot import plot_fronts
 from mvsearch.report.sheet import Sheet
+from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import front_table
 from mvsearch.report.units import pretty, scale, short_name, three_digits
 
@@ -274,6 +275,12 @@ def test_hovering_tells_name_numbers_and_stages(records):
     assert "layer4: mobilevit 80, dim 80, depth 4, ffn 160" in lines
     assert lines[-1] == "local depthwise, fusion 1, concat local, add_input true"
     assert len(lines) < 20
+
+
+def test_rows_that_are_fused_in_different_ways_are_told_with_every_way():
+    rows = [{"name": name, "block": "mobilevit", "out": 64, "dim": 64, "fusion": f} for name, f in (("a", 1), ("b", 3))]
+
+    assert stage_lines({"blocks": rows}) == ("a: mobilevit 64, dim 64", "b: mobilevit 64, dim 64", "fusion 1 / 3")
 
 
 def test_the_area_key_spans_the_areas_in_round_values(records):

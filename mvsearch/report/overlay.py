@@ -74,15 +74,14 @@ def overlay(comparison: Comparison, *, x: str | None = None, y: str | None = Non
 
     Raises PlanError for a metric that there is not, StudyError for one that some member of a front lacks.
     """
-    drawn_pairs = pairs(comparison.objectives) if every_pair else []
-    drawn_pairs = drawn_pairs or [_chosen(comparison, x, y)]
+    ways = (pairs(comparison.objectives) if every_pair else []) or [_chosen(comparison, x, y)]
     evaluations = [[range(1, len(run.records) + 1) for run in side.runs] for side in comparison.sides]
     seconds = [[run.seconds for run in side.runs] for side in comparison.sides]
     return Overlay(
         _title(comparison),
         _remarks(comparison),
         tuple(f"not comparable: {warning}" for warning in comparison.warnings),
-        tuple(_front_panel(comparison, x, y) for x, y in drawn_pairs),
+        tuple(_front_panel(comparison, across, up) for across, up in ways),
         (
             _curve_panel(comparison, "evaluations", evaluations),
             _curve_panel(comparison, "seconds of evaluation", seconds),
@@ -109,12 +108,9 @@ def _title(comparison: Comparison) -> str:
 def _remarks(comparison: Comparison) -> tuple[str, ...]:
     values = (f"{unit(name).head} {pretty(name, value)}" for name, value in comparison.reference.items())
     point = f"reference point: {', '.join(values)}"
-    several = any(len(side.runs) > 1 for side in comparison.sides)
-    return (
-        (point, "line: what at least half of the seeds reach; band: from the worst to the best")
-        if several
-        else (point,)
-    )
+    if all(len(side.runs) == 1 for side in comparison.sides):
+        return (point,)
+    return (point, "line: what at least half of the seeds reach; band: from the worst to the best")
 
 
 # ---- fronts

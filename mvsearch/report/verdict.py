@@ -61,11 +61,11 @@ def _altogether(comparison: Comparison) -> str:
 
 
 def _where(comparison: Comparison, cost: str, gain: str) -> str:
-    """`top-1 at most so many params: a is ahead up to 2.00 M (by up to 1.2 %), b from there on.`"""
+    """`top-1 for params: a is ahead (by up to 1.2 points) below 2.00 M, b is ahead (...) from 2.00 M on.`"""
     stretches = comparison.stretches(cost, gain)
     everyone = len(comparison.sides)
     if len(stretches) > FEW:
-        said = _shares(stretches, cost, everyone)
+        said = _shares(stretches, cost, gain, everyone)
     else:
         said = ", ".join(f"{_who(s, gain, everyone)} {_from_to(s, cost, stretches)}" for s in stretches)
     return f"{unit(gain).head} for {unit(cost).head}: {said}."
@@ -94,7 +94,7 @@ def _from_to(stretch: Stretch, cost: str, all_of_them: Sequence[Stretch]) -> str
     return f"below {end}" if stretch is all_of_them[0] else f"from {start} to {end}"
 
 
-def _shares(stretches: Sequence[Stretch], cost: str, everyone: int) -> str:
+def _shares(stretches: Sequence[Stretch], cost: str, gain: str, everyone: int) -> str:
     """Where places change too often to be told one by one: who leads over how much of the range."""
     start, end = stretches[0].start, stretches[-1].start
     shares: dict[str, float] = {}
@@ -102,7 +102,7 @@ def _shares(stretches: Sequence[Stretch], cost: str, everyone: int) -> str:
         name = "level" if len(stretch.leaders) == everyone else f"{' and '.join(stretch.leaders)} ahead"
         shares[name] = shares.get(name, 0.0) + (stretch.end - stretch.start) / (end - start)
     told = ", ".join(f"{name} over {100 * share:.0f} %" for name, share in sorted(shares.items(), key=lambda s: -s[1]))
-    last = _who(stretches[-1], cost, everyone).partition(" (")[0]
+    last = _who(stretches[-1], gain, everyone)
     return (
         f"places change {len(stretches) - 1} times; of the range from {pretty(cost, start)} to {pretty(cost, end)} "
         f"{told}; beyond it {last}"
