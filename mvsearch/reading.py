@@ -72,10 +72,15 @@ class Reader:
         return self.store.count(self.name)
 
     @property
+    def exhausted(self) -> bool:
+        """Whether the search found no new candidate inside the conditions and limits when it last looked."""
+        return bool((self.store.study(self.name) or {}).get("exhausted"))
+
+    @property
     def progress(self) -> str:
-        """How far a study has come that has not all its trials, e.g. `12 of 40 trials so far`; else empty."""
+        """How far a study has come that may go on, e.g. `12 of 40 trials so far`; else empty."""
         done, wanted = self.count(), self.facts["search"]["trials"]
-        return f"{done} of {wanted} trials so far" if done < wanted else ""
+        return f"{done} of {wanted} trials so far" if done < wanted and not self.exhausted else ""
 
     def machines(self) -> list[dict[str, Any]]:
         """What the candidates were measured on."""

@@ -44,10 +44,7 @@ _LOG = logging.getLogger(__name__)
 
 
 class Study(Reader):
-    """A study that this process works on.
-
-    `exhausted` says whether it found nothing new to try inside the conditions and limits when it last looked.
-    """
+    """A study that this process works on."""
 
     def __init__(self, plan: Plan, store: Store, trials: Trials) -> None:
         super().__init__(plan.name, store)
@@ -55,7 +52,6 @@ class Study(Reader):
         self._lock = FileLock(plan.folder / "claim.lock")
         self._mirror = Mirror(plan, trials.notes)
         self.worker = Worker(plan.folder)
-        self.exhausted = False
         self._given_up: set[int] = set()  # could not be measured again in this run
 
     # ---- opening
@@ -98,8 +94,11 @@ class Study(Reader):
                         f"study {self.name!r} has numbers from another {name} ({known[name]}; here: {value}), "
                         "and the two may not be mixed; start one of its own with --name."
                     )
-            self.store.amend_study(self.name, known)
-            self.facts = known
+            self._amend(**known)
+
+    def _amend(self, **facts: Any) -> None:
+        self.facts = (self.store.study(self.name) or {}) | facts
+        self.store.amend_study(self.name, self.facts)
 
     def settings_key(self, *, rung: int | None = None, repeat: int = 0) -> str:
         """Names all that a number depends on beside the architecture: the plan's settings, the device, the images."""
@@ -144,7 +143,8 @@ class Study(Reader):
             finally:
                 if begun is None:  # the mirror has seen what the database has not
                     self._mirror = Mirror(self.plan, notes)
-            self.exhausted = begun is None
+            if begun is None:
+                self._amend(exhausted=True)
             return begun
 
     def _begin(self, number: int, notes: dict[str, Any]) -> FrozenTrial | None:
@@ -337,7 +337,7 @@ def _facts(plan: Plan) -> dict[str, Any]:
 
 def _wishes(plan: Plan) -> dict[str, Any]:
     """What may change from one run of a study to the next."""
-    return {"search": asdict(plan.search)}
+    return {"search": asdict(plan.search), "exhausted": False}
 
 
 def _difference(plan: Plan, found: dict[str, Any]) -> str | None:

@@ -22,7 +22,6 @@ Watch = Callable[[list[Record], list[dict[str, Any]]], None]
 
 _LOOK_EVERY_S = 0.4
 _PATIENCE_S = 15
-_EXHAUSTED = 3  # exit code of a worker that found no new candidate
 
 
 def workers_for(plan: Plan) -> int:
@@ -51,11 +50,8 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     finally:
         _stop(processes)
     watch(reader.records(), [])
-    codes = {process.exitcode for process in processes}
-    exhausted = _EXHAUSTED in codes and codes <= {0, _EXHAUSTED}
-    if not exhausted:
-        _refuse_unfinished(plan, reader, processes)
-    return exhausted
+    _refuse_unfinished(plan, reader, processes)
+    return reader.exhausted
 
 
 def _followed(plan: Plan, reader: Reader, records: list[Record]) -> list[Record]:
@@ -97,8 +93,9 @@ def _stop(workers: Sequence[BaseProcess]) -> None:
 
 
 def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess]) -> None:
-    confirmed = not plan.search.confirm or any(worker.exitcode == 0 for worker in workers)
-    if reader.count() >= plan.search.trials and confirmed:
+    ended = any(worker.exitcode == 0 for worker in workers)
+    whole = reader.count() >= plan.search.trials
+    if (whole and (ended or not plan.search.confirm)) or (reader.exhausted and ended):
         return
     said = [status["error"] for status in statuses(plan.folder) if "error" in status]
     if said:
@@ -132,8 +129,6 @@ def work(plan: Plan, index: int, parent: int) -> None:
         evaluator = Evaluator(plan, device=_device(plan, index), report=report)
         study.hold_to(**evaluator.facts())
         study.run(evaluator, tell=lambda _: watched())
-        if study.exhausted:
-            sys.exit(_EXHAUSTED)
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:
