@@ -8,7 +8,20 @@ from mvsearch.errors import PlanError
 from mvsearch.pareto import Objective
 
 _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
-_LIMIT = re.compile(r"\s*(\w+)\s*(<=|>=)\s*([0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?)\s*([kKMG]?)\s*")
+AMOUNT = r"[0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?\s*[kKMG]?"
+"""A number as it is written in a limit: 6M, 1.5 G, 12, 3e6."""
+
+_LIMIT = re.compile(rf"\s*(\w+)\s*(<=|>=)\s*({AMOUNT})\s*")
+
+
+def amount(text: str) -> float:
+    """The number that is written so.
+
+    >>> amount("5.6M")
+    5600000.0
+    """
+    digits = text.rstrip(" kKMG")
+    return float(digits) * _UNITS[text[len(digits) :].strip()]
 
 
 @dataclass(frozen=True)
@@ -27,7 +40,7 @@ class Limit:
         if found is None:
             raise PlanError(f"{text!r} is no limit; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
         Objective.named(found[1])
-        return cls(found[1], found[2] == "<=", float(found[3]) * _UNITS[found[4]], str(text).strip())
+        return cls(found[1], found[2] == "<=", amount(found[3]), str(text).strip())
 
     def holds(self, value: Any) -> Any:
         """Whether a value, or each of an array, keeps to the limit."""

@@ -17,7 +17,7 @@ LEVELS = [
     {"architecture"},
     {"models", "terms", "data", "latency", "store"},
     {"locate", "nn", "reading", "training"},
-    {"space", "finding", "counters", "proxies", "comparison"},
+    {"space", "finding", "counters", "proxies", "comparison", "scaling"},
     {"report", "sums"},
     {"exact", "exporters"},
     {"plan"},
@@ -32,6 +32,7 @@ LEVELS = [
 LIGHT = (
     "space",
     "plan",
+    "scaling",
     "exact",
     "models",
     "finding",

@@ -1,0 +1,173 @@
+"""The scaled architecture that costs a budget."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations, product
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvsearch import plugins
+from mvsearch.architecture import Architecture
+from mvsearch.errors import PlanError
+from mvsearch.record import Latency
+from mvsearch.scaling.budget import TOLERANCE, Budget
+from mvsearch.scaling.knobs import DIALS
+from mvsearch.scaling.path import Coefficients, Path, Rungs, path
+
+WAYS = (*DIALS, "compound")
+
+MOST_TIMES = 64
+"""As far as one multiplier goes."""
+
+MOST_MOVED = 3
+"""As many knobs stand beside the multiplier's value at most, each by one rung."""
+
+Costs = NDArray[np.int64]
+"""(n,): what each of so many architectures costs."""
+
+_MOST_NEIGHBOURS = 200_000
+_MOST_EXACT = 10**15  # columns hold 64 bits, and a step beyond the budget may cost a few times as much
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """An architecture scaled to a budget: at which scale (`Path.scale`), and what it costs.
+
+    `smaller` and `larger` are the nearest that others cost, up to the budget and beyond it. `adjusted` names the knobs that
+    stand a rung beside the multiplier's value. `latency` is None unless the budget is one.
+    """
+
+    before: Architecture
+    arch: Architecture
+    by: str
+    budget: Budget
+    scale: float
+    value: float
+    smaller: float | None
+    larger: float | None
+    adjusted: tuple[str, ...] = ()
+    latency: Latency | None = None
+
+    @property
+    def met(self) -> bool:
+        """Whether it is within the tolerance."""
+        return self.budget.meets(self.value)
+
+
+def to_budget(
+    arch: Architecture,
+    budget: Budget,
+    by: str,
+    *,
+    keep: Sequence[str] = (),
+    coefficients: Coefficients | None = None,
+) -> Scaled:
+    """The scaled architecture that costs `budget` to within 1 %, or else the nearest one.
+
+    That is a step of the path if one comes so near. Else it is one that costs something between the two steps around the
+    budget, with up to three knobs a rung beside them: as few as bring every budget between the two within 1 %. So a larger
+    budget never gives a cheaper architecture. Raises PlanError for a budget out of reach.
+    """
+    _check(budget, by)
+    for times in (2**n for n in range(1, MOST_TIMES.bit_length())):
+        way = path(arch, by, keep=keep, coefficients=coefficients, times=times)
+        if getattr(way.architecture(way.steps[-1].rungs).cost(), budget.name) > budget.value:
+            break
+    costs = way.costs(way.rungs, budget.name)
+    check_reach(way, budget, f"{costs[0]:,}", budget.off(costs[0]), f"{costs[-1]:,}", budget.off(costs[-1]))
+    above = int(np.searchsorted(costs, budget.value, side="right"))
+    low, high = max(0, above - 1), min(above, len(costs) - 1)
+    on_path = [i for i in (low, high) if budget.meets(costs[i])]
+    if on_path:
+        nearest = min(on_path, key=lambda i: abs(budget.off(costs[i])))
+        return _scaled(way, budget, _nearest_own(way, costs, nearest), costs)
+    rungs, values = _between(way, budget, low, high, costs)
+    allowed = values[: np.searchsorted(values, budget.value, side="right")] if budget.at_most else values
+    best = rungs[np.argmin(np.abs(allowed - budget.value))]
+    base = min((low, high), key=lambda i: np.count_nonzero(way.rungs[i] != best))
+    return _scaled(way, budget, base, values, tuple(best.tolist()))
+
+
+def _check(budget: Budget, by: str) -> None:
+    if by not in WAYS:
+        raise PlanError(f"{by!r} is no way to scale; {plugins.suggest(by, WAYS)}")
+    if by == "resolution" and budget.name == "params":
+        raise PlanError(
+            "the number of parameters does not depend on the size of the images; scale to macs=... by resolution, or "
+            f"to params={budget.text} by width or depth."
+        )
+    if budget.value > _MOST_EXACT:
+        raise PlanError(f"{budget.name}={budget.text} is more than is counted exactly; ask for less than 10^15.")
+
+
+def check_reach(way: Path, budget: Budget, least: str, least_off: float, most: str, most_off: float) -> None:
+    """Raises PlanError if even the first step costs too much for the budget, or the last one too little."""
+    name, asked = way.arch.name or way.arch.key, f"{budget.name}={budget.text} is out of reach"
+    if least_off > (0 if budget.at_most else TOLERANCE):
+        raise PlanError(f"{asked}: {name} at its least by {way.by} has {least}; ask for more, or scale in another way.")
+    if most_off < -TOLERANCE:
+        raise PlanError(f"{asked}: {name} at its most by {way.by} has {most}; ask for less, or scale in another way.")
+
+
+def _nearest_own(way: Path, costs: Costs, step: int) -> int:
+    """Of the steps that cost the same, as where only the resolution differs, the one nearest to the architecture."""
+    first = int(np.searchsorted(costs, costs[step], side="left"))
+    last = int(np.searchsorted(costs, costs[step], side="right")) - 1
+    return min(max(way.own, first), last)
+
+
+def _between(way: Path, budget: Budget, low: int, high: int, costs: Costs) -> tuple[Rungs, Costs]:
+    """Rungs and costs, the cheapest first, of the two steps and their neighbours that cost something between."""
+    for moved in range(MOST_MOVED + 1):
+        rungs = _neighbours(way, way.rungs[[low, high]], moved)
+        values = way.costs(rungs, budget.name)
+        inside = (values >= costs[low]) & (values <= costs[high])
+        # Stable: of those that cost the same, the one with fewest moved stays in front.
+        order = np.argsort(values[inside], kind="stable")
+        rungs, values = rungs[inside][order], values[inside][order]
+        if (np.diff(values) <= TOLERANCE * (values[1:] + values[:-1] * (not budget.at_most))).all():
+            break
+    return rungs, values
+
+
+def _neighbours(way: Path, bases: Rungs, moved: int) -> Rungs:
+    """The bases, and all with up to `moved` knobs one rung up or down; the fewest moved first."""
+    count = len(way.knobs)
+    moves = [np.zeros((1, count), dtype=np.int64)]
+    for k in range(1, min(moved, count) + 1):
+        if math.comb(count, k) * 2**k > _MOST_NEIGHBOURS:
+            break
+        move = np.zeros((math.comb(count, k), 2**k, count), dtype=np.int64)
+        for i, chosen in enumerate(combinations(range(count), k)):
+            move[i][:, chosen] = list(product((-1, 1), repeat=k))
+        moves.append(move.reshape(-1, count))
+    made = (np.concatenate(moves)[:, None] + bases).reshape(-1, count)
+    return made[((made >= 0) & (made < [len(knob.ladder) for knob in way.knobs])).all(axis=1)]
+
+
+def _scaled(way: Path, budget: Budget, step: int, costs: Costs, rungs: tuple[int, ...] | None = None) -> Scaled:
+    on_path = way.steps[step].rungs
+    taken = on_path if rungs is None else rungs
+    made = named(way.architecture(taken), way.arch, budget)
+    up_to = int(np.searchsorted(costs, budget.value, side="right"))
+    return Scaled(
+        before=way.arch,
+        arch=made,
+        by=way.by,
+        budget=budget,
+        scale=way.shown_scale(step),
+        value=getattr(made.cost(), budget.name),
+        smaller=int(costs[up_to - 1]) if up_to > 0 else None,
+        larger=int(costs[up_to]) if up_to < len(costs) else None,
+        adjusted=tuple(knob.name for knob, a, b in zip(way.knobs, taken, on_path, strict=True) if a != b),
+    )
+
+
+def named(made: Architecture, before: Architecture, budget: Budget) -> Architecture:
+    """Under a name that says what it was scaled to, unless it is what it was."""
+    if made.key == before.key:
+        return made
+    tail = f"_{budget.name}_{budget.text}"
+    return replace(made, name=f"{(before.name or before.key)[: 128 - len(tail)]}{tail}")
