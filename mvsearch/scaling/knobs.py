@@ -34,8 +34,8 @@ class Knob:
     def thresholds(self) -> list[Fraction]:
         """From which multiplier on it takes each rung but the lowest.
 
-        It takes the rung nearest to the multiplier times its own value, but none more than 10 % below that: MobileNetV2's
-        rounding, by which MobileViTv2's family is made (mobilevitv2_1.0 at half its width is mobilevitv2_0.5).
+        It takes the rung nearest to the multiplier times its own value, but none more than 10 % below that. This is
+        MobileNetV2's rounding, by which MobileViTv2's family is made: mobilevitv2_1.0 at half its width is mobilevitv2_0.5.
         """
         return [
             min(Fraction(lower + upper, 2), Fraction(10 * lower, 9)) / self.own
@@ -46,8 +46,8 @@ class Knob:
 def knobs(arch: Architecture, dials: Iterable[str], *, keep: Sequence[str] = (), times: float = 2) -> tuple[Knob, ...]:
     """What scaling may turn, with ladders that reach `times` as far.
 
-    `keep` names rows (`stem`), fields (`dim`) or one field of a row (`layer3.dim`) that stay as they are. Raises PlanError
-    for a name that is none, or if nothing is left.
+    `keep` names rows (`stem`), fields (`dim`) or one field of a row (`layer3.dim`) that stay as they are. Raises
+    PlanError for a name that is none, or if nothing is left.
     """
     rows = arch.blocks
     depths = [((i, name),) for i, row in enumerate(rows) if (name := deepens(row))]

@@ -35,8 +35,8 @@ _MOST_EXACT = 10**15  # columns hold 64 bits, and a step beyond the budget may c
 class Scaled:
     """An architecture scaled to a budget: at which scale (`Path.scale`), and what it costs.
 
-    `smaller` and `larger` are the nearest that others cost, up to the budget and beyond it. `adjusted` names the knobs that
-    stand a rung beside the multiplier's value. `latency` is None unless the budget is one.
+    `smaller` and `larger` are the nearest that others cost, up to the budget and beyond it. `adjusted` names the knobs
+    that stand a rung beside the multiplier's value. `latency` is None unless the budget is one.
     """
 
     before: Architecture
@@ -66,9 +66,9 @@ def to_budget(
 ) -> Scaled:
     """The scaled architecture that costs `budget` to within 1 %, or else the nearest one.
 
-    That is a step of the path if one comes so near. Else it is one that costs something between the two steps around the
-    budget, with up to three knobs a rung beside them: as few as bring every budget between the two within 1 %. So a larger
-    budget never gives a cheaper architecture. Raises PlanError for a budget out of reach.
+    That is a step of the path if one comes so near. Else it is one that costs something between the two steps around
+    the budget, with up to three knobs a rung beside them: as few as bring every budget between the two within 1 %. So
+    a larger budget never gives a cheaper architecture. Raises PlanError for a budget out of reach.
     """
     _check(budget, by)
     for times in (2**n for n in range(1, MOST_TIMES.bit_length())):
@@ -81,7 +81,7 @@ def to_budget(
     low, high = max(0, above - 1), min(above, len(costs) - 1)
     on_path = [i for i in (low, high) if budget.meets(costs[i])]
     if on_path:
-        nearest = min(on_path, key=lambda i: abs(budget.off(costs[i])))
+        nearest = min(on_path, key=lambda i: abs(budget.value - costs[i]))
         return _scaled(way, budget, _nearest_own(way, costs, nearest), costs)
     rungs, values = _between(way, budget, low, high, costs)
     allowed = values[: np.searchsorted(values, budget.value, side="right")] if budget.at_most else values

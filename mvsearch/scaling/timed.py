@@ -1,4 +1,4 @@
-"""The scaled architecture that takes a given time. A measured number has noise, so few are taken and 1 % is near enough."""
+"""The scaled architecture that takes a given time. A timing is costly and has noise: few are taken, none is refined."""
 
 from collections.abc import Callable, Sequence
 
@@ -29,8 +29,9 @@ def to_latency(
 ) -> Scaled:
     """The step of the path whose measured latency is nearest to the budget, in ms.
 
-    Begins with the architecture as it is, and takes the next step to be timed where the MACs of those timed before lead
-    to expect the budget. Ends within 1 %, between two neighbouring steps, or after twelve timings. `told` hears of each.
+    Begins with the architecture as it is, and takes the next step to be timed where the MACs of those timed before
+    lead to expect the budget. Ends within 1 %, between two neighbouring steps, or after twelve timings; `told` hears of
+    each. Raises PlanError for a budget out of reach.
     """
     way = path(arch, by, keep=keep, coefficients=coefficients, times=MOST_TIMES)
     macs = way.costs(way.rungs, "macs")
