@@ -10,7 +10,7 @@ from mvsearch.report.overlay import Overlay
 from mvsearch.report.palette import LIGHT, Theme
 from mvsearch.report.picture import FrontPicture
 
-SUFFIXES = (".png", ".svg", ".html")
+KINDS = ("png", "svg", "html")
 
 
 def plot_fronts(pictures: Sequence[FrontPicture], path: Path, theme: Theme = LIGHT) -> None:
@@ -39,17 +39,18 @@ def plot_overlay(overlay: Overlay, path: Path, theme: Theme = LIGHT) -> None:
         write_whole(path, _matplotlib_overlay.draw(overlay, kind, theme))
 
 
-def kind_of(path: Path) -> str:
-    """`png`, `svg` or `html`; raises PlanError for a suffix that no one draws."""
+def kind_of(path: Path, kinds: Sequence[str] = KINDS) -> str:
+    """The kind of picture that a file's suffix asks for; raises PlanError if it is none of these."""
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise PlanError(f"{path}: cannot draw {suffix or 'a file without suffix'}; use .png, .svg or .html.")
+    if suffix.removeprefix(".") not in kinds:
+        *most, last = (f".{kind}" for kind in kinds)
+        raise PlanError(f"{path}: cannot draw {suffix or 'a file without suffix'}; use {', '.join(most)} or {last}.")
     return suffix.removeprefix(".")
 
 
-def refuse_to_draw(path: Path, *, force: bool) -> None:
+def refuse_to_draw(path: Path, *, force: bool, kinds: Sequence[str] = KINDS) -> None:
     """Raises PlanError or EnvironmentFault for a file that could not be drawn, before any work is done."""
-    kind_of(path)
+    kind_of(path, kinds)
     refuse_existing(path, force=force)
 
 

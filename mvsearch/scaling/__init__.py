@@ -9,8 +9,20 @@ fit      coefficients of compound scaling along the front of a study
 
 from mvsearch.scaling.budget import Budget
 from mvsearch.scaling.fit import fitted
-from mvsearch.scaling.path import Coefficients, Path, path
+from mvsearch.scaling.path import Coefficients, Path, at_scale, path, reach
 from mvsearch.scaling.search import WAYS, Scaled, to_budget
 from mvsearch.scaling.timed import to_latency
 
-__all__ = ["WAYS", "Budget", "Coefficients", "Path", "Scaled", "fitted", "path", "to_budget", "to_latency"]
+__all__ = [
+    "WAYS",
+    "Budget",
+    "Coefficients",
+    "Path",
+    "Scaled",
+    "at_scale",
+    "fitted",
+    "path",
+    "reach",
+    "to_budget",
+    "to_latency",
+]

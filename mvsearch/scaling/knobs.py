@@ -35,7 +35,7 @@ class Knob:
         """From which multiplier on it takes each rung but the lowest.
 
         It takes the rung nearest to the multiplier times its own value, but none more than 10 % below that. This is
-        MobileNetV2's rounding, by which MobileViTv2's family is made: mobilevitv2_1.0 at half its width is mobilevitv2_0.5.
+        MobileNetV2's rounding, by which MobileViTv2's family is made: half of mobilevitv2_1.0 is mobilevitv2_0.5.
         """
         return [
             min(Fraction(lower + upper, 2), Fraction(10 * lower, 9)) / self.own

@@ -3,7 +3,7 @@
 import math
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import cached_property
 
@@ -13,6 +13,12 @@ from numpy.typing import NDArray
 from mvsearch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.scaling.knobs import DIALS, Knob, knobs, turned
+
+MOST_TIMES = 64
+"""As far as one multiplier goes."""
+
+MOST_UNITS = 10
+"""As far as the exponent of `compound` goes, up and down."""
 
 Rungs = NDArray[np.int64]
 """(n, knobs): for each knob which rung of its ladder it stands on."""
@@ -127,3 +133,28 @@ def _steps(events: Iterable[tuple[float, int, int]], knobs: int, by: str) -> Ite
             yield Step(scale, tuple(rungs))
         scale, rungs[i] = at, rung
     yield Step(scale, tuple(rungs))
+
+
+def at_scale(
+    arch: Architecture,
+    by: str,
+    scale: float,
+    *,
+    keep: Sequence[str] = (),
+    coefficients: Coefficients | None = None,
+) -> Architecture:
+    """The architecture at a multiplier, or for `compound` at an exponent; raises PlanError for one out of range."""
+    if by == "compound" and not abs(scale) <= MOST_UNITS:
+        raise PlanError(f"{scale:g} is no number of units to scale by; use {-MOST_UNITS} to {MOST_UNITS}.")
+    if by != "compound" and not 0 < scale <= MOST_TIMES:
+        raise PlanError(f"{scale:g} is no multiplier; use a number above 0, up to {MOST_TIMES}.")
+    way = path(arch, by, keep=keep, coefficients=coefficients, times=reach(by, scale, coefficients))
+    made = way.architecture(way.steps[way.index(scale)].rungs)
+    return made if made.key == arch.key else replace(made, name=None)
+
+
+def reach(by: str, scale: float, coefficients: Coefficients | None) -> float:
+    """How many times as large anything becomes at a scale."""
+    given = coefficients or Coefficients()
+    fastest = max(given.depth, given.width, given.resolution)
+    return float(max(1.0, fastest**scale if by == "compound" else scale))

@@ -14,12 +14,9 @@ from mvsearch.errors import PlanError
 from mvsearch.record import Latency
 from mvsearch.scaling.budget import TOLERANCE, Budget
 from mvsearch.scaling.knobs import DIALS
-from mvsearch.scaling.path import Coefficients, Path, Rungs, path
+from mvsearch.scaling.path import MOST_TIMES, Coefficients, Path, Rungs, path
 
 WAYS = (*DIALS, "compound")
-
-MOST_TIMES = 64
-"""As far as one multiplier goes."""
 
 MOST_MOVED = 3
 """As many knobs stand beside the multiplier's value at most, each by one rung."""

@@ -1,0 +1,144 @@
+"""What `scale` says of its results: sentences and tables for people, raw numbers for programs."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from mvsearch.architecture import Architecture
+from mvsearch.cli._print import table
+from mvsearch.report.anatomy import difference
+from mvsearch.report.diagram import difference_table
+from mvsearch.report.growth import Member, member_costs
+from mvsearch.report.units import pretty, unit
+from mvsearch.scaling import Scaled
+
+
+def show_scaled(result: Scaled, screen: Console, written: Path | None) -> None:
+    """The sentence, the table of what changed, and what to do next."""
+    before = result.before.name or result.before.key
+    screen.print(Text.assemble((before, "bold"), f" {_way(result)}: {sentence(result)}"))
+    if result.arch.key == result.before.key:
+        screen.print(f"it is that already, key {result.arch.key}")
+    else:
+        arrow = "->" if screen.options.ascii_only else "→"
+        screen.print(difference_table(result.before, result.arch, arrow=arrow))
+    for line in _remarks(result):
+        screen.print(Text(line, style="dim"))
+    done = f"wrote {written}" if written else "-o FILE.yaml keeps it."
+    screen.print(Text(done, style="dim"))
+
+
+def sentence(result: Scaled) -> str:
+    """`5.60 M parameters, 0.02 % above 5.6M`; where that is not within 1 %, what the neighbours are."""
+    said = f"{_costs(result, result.value)}, {_off(result)}"
+    if result.latency is not None:
+        said += f" (10th to 90th percentile {result.latency.p10_ms:.2f} to {result.latency.p90_ms:.2f} ms)"
+    if result.met:
+        return f"{said}."
+    others = [
+        f"the next {word} is {pretty(result.budget.name, value)}"
+        for word, value in (("smaller", result.smaller), ("larger", result.larger))
+        if value is not None and value != result.value
+    ]
+    return f"closest {'timed' if result.latency else 'legal'}: {'; '.join([said, *others])}."
+
+
+def _costs(result: Scaled, value: float) -> str:
+    name = result.budget.name
+    return pretty(name, value) if name == "latency_ms" else f"{pretty(name, value)} {unit(name).words}"
+
+
+def _off(result: Scaled) -> str:
+    off = 100 * result.budget.off(result.value)
+    if off == 0:
+        return f"exactly {result.budget.text}"
+    share = f"{abs(off):.1f} %" if abs(off) >= 0.1 else f"{abs(off):.1g} %" if abs(off) >= 0.01 else "less than 0.01 %"
+    return f"{share} {'over' if off > 0 else 'under'} {result.budget.text}"
+
+
+def _way(result: Scaled) -> str:
+    if result.by == "compound":
+        return f"scaled by {result.scale:+.2f} units of depth, width and resolution"
+    if result.by == "resolution":
+        return f"at {result.arch.image_size} px"
+    return f"made {result.scale:.3g} times as {'wide' if result.by == 'width' else 'deep'}"
+
+
+def _remarks(result: Scaled) -> list[str]:
+    said = []
+    if result.adjusted:
+        stand = "stands" if len(result.adjusted) == 1 else "stand"
+        said.append(f"{', '.join(result.adjusted)} {stand} a step beside the multiplier, which alone comes no nearer.")
+    if result.by == "resolution":
+        said.append("The number of parameters does not depend on the size of the images.")
+    if result.latency is not None:
+        said.append(f"measured on {result.latency.device}, {result.latency.repeats} runs")
+    return said
+
+
+def scaled_facts(result: Scaled) -> dict[str, Any]:
+    """The result as raw numbers."""
+    latency = result.latency.metrics() if result.latency else {}
+    return {
+        "by": result.by,
+        "budget": {"name": result.budget.name, "value": result.budget.value, "at_most": result.budget.at_most},
+        "met": result.met,
+        "off": result.budget.off(result.value),
+        "scale": result.scale,
+        "smaller": result.smaller,
+        "larger": result.larger,
+        "adjusted": list(result.adjusted),
+        "before": _facts(result.before),
+        "after": _facts(result.arch) | latency,
+        "parts": [change.facts() for change in difference(result.before, result.arch)],
+        "architecture": result.arch.to_dict(),
+    }
+
+
+def _facts(arch: Architecture) -> dict[str, Any]:
+    return {"name": arch.name, "key": arch.key, "image_size": arch.image_size, **arch.metrics()}
+
+
+def show_family(members: Sequence[Member], by: str, screen: Console) -> None:
+    """The sizes with their widths and costs, and what they would cost under each fusion."""
+    made = table("size", "units" if by == "compound" else "times", "px", "widths", "attention", "params", "MACs")
+    for column in made.columns[3:5]:
+        column.justify, column.no_wrap = "left", False
+    for member in members:
+        arch, cost = member.arch, member.arch.cost()
+        outs = dict.fromkeys(str(row.out) for row in arch.blocks)
+        rows: list[Any] = [row for row in arch.blocks if hasattr(row, "dim")]
+        attention = (f"{row.dim}x{row.depth}" for row in rows)
+        priced = pretty("params", cost.params), pretty("macs", cost.macs)
+        made.add_row(
+            member.name, f"{member.scale:.3g}", str(arch.image_size), " ".join(outs), " ".join(attention), *priced
+        )
+    screen.print(made)
+    costs = [member_costs(member) for member in members]
+    if len(costs[0]) > 1:
+        beside = table("size", *costs[0], title="parameters / MACs at the same widths")
+        for member, row in zip(members, costs, strict=True):
+            beside.add_row(
+                member.name, *(f"{pretty('params', c.params)} / {pretty('macs', c.macs)}" for c in row.values())
+            )
+        screen.print(beside)
+
+
+def family_facts(members: Sequence[Member], by: str) -> dict[str, Any]:
+    """The family as raw numbers."""
+    return {
+        "by": by,
+        "members": [
+            {
+                "size": member.name,
+                "scale": member.scale,
+                **_facts(member.arch),
+                "fusions": {words: {"params": c.params, "macs": c.macs} for words, c in member_costs(member).items()},
+                "architecture": member.arch.to_dict(),
+            }
+            for member in members
+        ],
+    }

@@ -1,0 +1,268 @@
+"""`mvsearch scale ARCH --to BUDGET`: a wider, deeper or finer network, or all three, that costs what was asked for."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mvsearch.cli._print import console, json_option, print_json, storage_option
+from mvsearch.errors import EnvironmentFault
+
+if TYPE_CHECKING:
+    from mvsearch.architecture import Architecture
+    from mvsearch.record import Latency
+    from mvsearch.report.growth import Member
+    from mvsearch.scaling import Budget, Coefficients, Scaled
+
+
+@click.command()
+@click.argument("arch")
+@click.option("--to", help="The budget: params=5.6M, macs=1G, latency_ms=8; 'params<=5.6M' is never exceeded.")
+@click.option("--by", default="width", show_default=True, help="What grows: width, depth, resolution or compound.")
+@click.option(
+    "--keep", multiple=True, help="Rows or fields that stay as they are: stem, dim, layer3.dim; comma or repeat."
+)
+@click.option(
+    "--coefficients", help="For compound: of depth, width, resolution; 1.2,1.1,1.15 (EfficientNet) if not given."
+)
+@click.option("--fit", metavar="STUDY", help="For compound: fit the coefficients to the front of a study.")
+@click.option("--grid", help="A family instead: multipliers (0.5,0.75,1), or budgets (params=1.25M,2.5M,5.8M).")
+@click.option("--plot", type=click.Path(path_type=Path), help="With --grid: cost against scale, for v1 and v3 fusion.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="The YAML file to write; with --grid a folder.")
+@click.option("--force", is_flag=True, help="Overwrite what exists.")
+@click.option("--backend", default="torch_cpu", show_default=True, help="For latency_ms: where to time it.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency_ms."
+)
+@storage_option
+@json_option
+def scale(
+    arch: str,
+    to: str | None,
+    by: str,
+    keep: tuple[str, ...],
+    coefficients: str | None,
+    fit: str | None,
+    grid: str | None,
+    plot: Path | None,
+    output: Path | None,
+    force: bool,
+    backend: str,
+    threads: int,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Scale ARCH (a published name, a YAML file or STUDY:NUMBER) until it costs --to, to within 1 %.
+
+    One multiplier turns all numbers, rounded to what is legal; where its steps are too coarse, up to three numbers
+    stand a step beside. What MobileViTv3 did to its blocks is `--by width --keep dim,stem,layer1,layer2`: convolutions
+    of the later stages grow, attention stays as wide as it was.
+    """
+    if (to is None) == (grid is None):
+        raise click.UsageError("say what it is to cost with --to, or give a family with --grid; one of the two.")
+    if plot is not None and grid is None:
+        raise click.UsageError("--plot draws a family; add --grid.")
+    if by != "compound" and (coefficients or fit):
+        raise click.UsageError("coefficients are for --by compound; add it.")
+    if coefficients and fit:
+        raise click.UsageError("--coefficients or --fit; not both.")
+    from mvsearch.finding import find_architecture
+
+    found = find_architecture(arch, storage=storage)
+    given = _coefficients(coefficients, fit, storage)
+    kept = tuple(word.strip() for words in keep for word in words.split(",") if word.strip())
+
+    def scaled(budget: "Budget") -> "Scaled":
+        return _scaled(found, budget, by, kept, given, backend, threads)
+
+    if to is not None:
+        _one(to, scaled, output, force, as_json)
+    else:
+        _family(
+            _members(str(grid), found, by, kept, given, scaled), found, by, kept, given, plot, output, force, as_json
+        )
+
+
+def _coefficients(text: str | None, study: str | None, storage: str | None) -> "Coefficients | None":
+    from mvsearch.errors import PlanError
+    from mvsearch.scaling import Coefficients, fitted
+
+    if study is not None:
+        from mvsearch.architecture import Architecture
+        from mvsearch.pareto import front
+        from mvsearch.reading import open_study
+
+        reader = open_study(study, storage=storage)
+        best = front(reader.within_limits(reader.records()), reader.objectives)
+        made = fitted([Architecture.from_dict(record.architecture) for record in best])
+        values = f"depth {made.depth:.3f}, width {made.width:.3f}, resolution {made.resolution:.3f}"
+        click.echo(f"fitted to {len(best)} members of the front of {reader.name}: {values}", err=True)
+        return made
+    if text is None:
+        return None
+    try:
+        depth, width, resolution = map(float, text.split(","))
+    except ValueError:
+        raise PlanError(
+            f"--coefficients {text}: write three numbers, of depth, width, resolution: 1.2,1.1,1.15."
+        ) from None
+    return Coefficients(depth, width, resolution)
+
+
+def _scaled(
+    arch: "Architecture",
+    budget: "Budget",
+    by: str,
+    keep: tuple[str, ...],
+    coefficients: "Coefficients | None",
+    backend: str,
+    threads: int,
+) -> "Scaled":
+    from mvsearch.scaling import to_budget, to_latency
+    from mvsearch.scaling.budget import TIMED
+
+    if budget.name != TIMED:
+        return to_budget(arch, budget, by, keep=keep, coefficients=coefficients)
+    measure = _measure(backend, threads)
+    with _timings() as told:
+        return to_latency(arch, budget, by, measure, keep=keep, coefficients=coefficients, told=told)
+
+
+@contextmanager
+def _timings() -> "Iterator[Callable[[Architecture, Latency], None]]":
+    """A bar on stderr, and a line for each network that was timed."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from mvsearch.scaling.timed import MOST_TIMINGS
+
+    columns = (TextColumn("timed, at most"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=MOST_TIMINGS)
+
+        def told(arch: "Architecture", latency: "Latency") -> None:
+            progress.advance(task)
+            cost = arch.cost()
+            progress.console.print(f"{cost.params:,} params, {cost.macs:,} MACs: {latency.median_ms:.2f} ms")
+
+        yield told
+
+
+def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
+    from mvsearch import plugins
+    from mvsearch.errors import PlanError
+    from mvsearch.nn import build
+
+    module = plugins.load("latency", backend, error=PlanError)
+
+    def measure(arch: "Architecture") -> "Latency":
+        timed: Latency = module.measure(build(arch, seed=0), arch.image_size, threads=threads)
+        return timed
+
+    return measure
+
+
+def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, force: bool, as_json: bool) -> None:
+    from mvsearch.cli._scaled import scaled_facts, show_scaled
+    from mvsearch.exporters.yaml import export
+    from mvsearch.scaling import Budget
+
+    budget = Budget.parse(to)
+    if output is not None:
+        _check_writable(output, force)
+    result = scaled(budget)
+    if output is not None:
+        export(result.arch, output)
+    if as_json:
+        print_json(scaled_facts(result))
+    else:
+        show_scaled(result, console(), output)
+
+
+def _members(
+    grid: str,
+    arch: "Architecture",
+    by: str,
+    keep: tuple[str, ...],
+    coefficients: "Coefficients | None",
+    scaled: "Callable[[Budget], Scaled]",
+) -> "list[Member]":
+    """The family, the smallest first: multipliers as they are given, budgets where they lead."""
+    from mvsearch.errors import PlanError
+    from mvsearch.report.growth import NAMES, Member
+    from mvsearch.scaling import Budget, at_scale
+
+    name, equals, values = grid.rpartition("=")
+    words = [word.strip() for word in values.split(",")]
+    if not 2 <= len(words) <= len(NAMES):
+        raise PlanError(f"--grid {grid}: found {len(words)} values; use 2 to {len(NAMES)}, e.g. 0.5,0.75,1.")
+    if equals:
+        results = [scaled(Budget.parse(f"{name}={word}")) for word in words]
+        made = sorted((result.scale, result.arch) for result in results)
+    else:
+        try:
+            scales = sorted({float(word) for word in words})
+        except ValueError:
+            raise PlanError(f"--grid {grid}: write multipliers (0.5,0.75,1) or budgets (params=1.25M,2.5M).") from None
+        made = [(one, at_scale(arch, by, one, keep=keep, coefficients=coefficients)) for one in scales]
+    return [Member(size, one, made_arch) for size, (one, made_arch) in zip(NAMES, made, strict=False)]
+
+
+def _family(
+    members: "list[Member]",
+    arch: "Architecture",
+    by: str,
+    keep: tuple[str, ...],
+    coefficients: "Coefficients | None",
+    plot: Path | None,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
+) -> None:
+    from mvsearch.cli._scaled import family_facts, show_family
+    from mvsearch.report.growth import growth
+
+    if output is not None:
+        _write_family(members, arch, output, force)
+    if plot is not None:
+        from mvsearch.report._growth_figure import plot_growth
+
+        plot_growth(growth(arch, by, members, keep=keep, coefficients=coefficients), plot)
+    if as_json:
+        print_json(family_facts(members, by))
+    else:
+        show_family(members, by, console())
+    if plot is not None:
+        click.echo(f"drew {plot}", err=True)
+
+
+def _write_family(members: "list[Member]", arch: "Architecture", folder: Path, force: bool) -> None:
+    from dataclasses import replace
+
+    from mvsearch.exporters.yaml import export
+
+    names = [f"{arch.name or arch.key}_{member.name.lower()}" for member in members]
+    if folder.exists() and not folder.is_dir():
+        raise EnvironmentFault(f"{folder}: is a file; a family goes into a folder.")
+    for name in names:
+        _check_existing(folder / f"{name}.yaml", force)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, member in zip(names, members, strict=True):
+        export(replace(member.arch, name=name), folder / f"{name}.yaml")
+
+
+def _check_writable(path: Path, force: bool) -> None:
+    """Before anything takes long: a folder that is not there, a file that would be lost."""
+    if not path.parent.is_dir():
+        raise EnvironmentFault(
+            f"{path}: cannot be written (there is no folder {path.parent}); make it, or choose another."
+        )
+    _check_existing(path, force)
+
+
+def _check_existing(path: Path, force: bool) -> None:
+    if path.is_dir():
+        raise EnvironmentFault(f"{path}: is a folder; give the name of a file.")
+    if path.exists() and not force:
+        raise EnvironmentFault(f"{path}: exists already; choose another name, or overwrite it with --force.")

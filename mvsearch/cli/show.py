@@ -1,0 +1,103 @@
+"""`mvsearch show ARCH`: an architecture as a table, a diagram and a picture; with `--diff` beside another."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mvsearch.cli._print import console, json_option, print_json, storage_option
+
+if TYPE_CHECKING:
+    from mvsearch.architecture import Architecture
+
+
+@click.command()
+@click.argument("arch")
+@click.option(
+    "--diff", "other", metavar="ARCH2", help="Beside another: which rows and fields differ, and what that costs."
+)
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png or .svg file.")
+@storage_option
+@json_option
+def show(arch: str, other: str | None, plot: Path | None, storage: str | None, as_json: bool) -> None:
+    """ARCH as a table and as a diagram: stages, shapes, costs. A published name, a YAML file, or STUDY:NUMBER."""
+    from dataclasses import replace
+
+    from mvsearch.finding import find_architecture
+
+    named = {name: find_architecture(name, storage=storage) for name in (arch, other) if name}
+    found = [replace(one, name=one.name or name) for name, one in named.items()]
+    if other == arch:
+        found *= 2
+    if plot is not None:
+        _draw(plot, found)
+    if as_json:
+        print_json(_facts(found[0]) if other is None else difference_facts(*found))
+    elif other is None:
+        _show(found[0])
+    else:
+        _show_difference(*found)
+    if plot is not None:
+        click.echo(f"drew {plot}", err=True)
+
+
+def _draw(plot: Path, found: "list[Architecture]") -> None:
+    from mvsearch.report.plot import drawn_kind, write_whole
+
+    kind = drawn_kind(plot, ("png", "svg"))
+    from mvsearch.report._anatomy_figure import draw
+
+    write_whole(plot, draw(found, " → ".join(str(one.name) for one in found), kind))
+
+
+def _facts(arch: "Architecture") -> dict[str, Any]:
+    from mvsearch.report.anatomy import parts
+
+    stages = [
+        {
+            "name": part.name,
+            "block": part.block,
+            "out": [part.out.channels, part.out.height, part.out.width],
+            "params": part.cost.params,
+            "macs": part.cost.macs,
+            "macs_paper": part.cost.macs_paper,
+            "fields": {name: value for name, value in part.fields.items() if name not in ("name", "block")},
+        }
+        for part in parts(arch)[1:]
+    ]
+    return {"name": arch.name, "key": arch.key, "image_size": arch.image_size, **arch.metrics(), "stages": stages}
+
+
+def difference_facts(first: "Architecture", second: "Architecture") -> dict[str, Any]:
+    """Two architectures as raw numbers, and every part of either with what differs."""
+    from mvsearch.report.anatomy import difference
+
+    return {
+        "first": {"name": first.name, "key": first.key, **first.metrics()},
+        "second": {"name": second.name, "key": second.key, **second.metrics()},
+        "parts": [change.facts() for change in difference(first, second)],
+    }
+
+
+def _show(arch: "Architecture") -> None:
+    from rich.text import Text
+
+    from mvsearch.report.diagram import Diagram, stage_table
+
+    screen = console()
+    screen.print(Text.assemble((str(arch.name), "bold"), f" at {arch.image_size} px, key {arch.key}"))
+    screen.print(stage_table(arch))
+    screen.print(Diagram(arch))
+
+
+def _show_difference(first: "Architecture", second: "Architecture") -> None:
+    from rich.text import Text
+
+    from mvsearch.report.diagram import difference_table
+
+    screen = console()
+    screen.print(Text.assemble((str(first.name), "bold"), " and ", (str(second.name), "bold")))
+    if first.key == second.key:
+        screen.print(f"the same network, key {first.key}")
+        return
+    screen.print(difference_table(first, second, arrow="->" if screen.options.ascii_only else "→"))

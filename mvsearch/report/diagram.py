@@ -1,0 +1,143 @@
+"""An architecture, or two beside each other, in the terminal: tables, and stages as boxes with costs as bars."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from textwrap import wrap
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.table import Table
+from rich.text import Text
+
+from mvsearch.architecture import Architecture
+from mvsearch.cost import Cost
+from mvsearch.report.anatomy import Change, Part, difference, parts, shown, total
+from mvsearch.report.palette import BLUE, VERMILION
+from mvsearch.report.units import pretty, unit
+
+_EIGHTHS = " ▏▎▍▌▋▊▉"
+_NARROWEST, _WIDEST = 60, 120
+_LABEL = 7  # " 45.6 %"
+
+
+def stage_table(arch: Architecture) -> Table:
+    """Every row: width of attention, layers, what comes out, what it costs."""
+    made = _table("stage", "block", "dim", "layers", "output", "params", "MACs")
+    some = parts(arch)[1:]
+    for part in some:
+        costs = pretty("params", part.cost.params), pretty("macs", part.cost.macs)
+        made.add_row(part.name, part.block, shown(part.fields.get("dim")), shown(part.layers), part.size, *costs)
+    made.add_section()
+    whole = total(some)
+    costs = pretty("params", whole.params), pretty("macs", whole.macs)
+    made.add_row("total", "", "", "", "", *costs, style="bold")
+    return made
+
+
+def difference_table(first: Architecture, second: Architecture, *, arrow: str = "→") -> Table:
+    """Two architectures, a row for each part of either: which fields differ, and by how much the costs do.
+
+    Costs are the first's, changes what the second adds to them; `arrow` stands between its values and the second's.
+    """
+    made = _table("", "stage", "differs", "params", "change", "MACs", "change", left=3)
+    made.columns[2].no_wrap, made.columns[2].overflow = False, "fold"
+    for change in difference(first, second):
+        if change.name != "image" or change.mark:
+            made.add_row(*_changed(change, arrow), style=_STYLES.get(change.mark, "dim"))
+    made.add_section()
+    costs = first.cost(), second.cost()
+    made.add_row("", "total", "", *_deltas("params", *costs), *_deltas("macs", *costs), style="bold")
+    return made
+
+
+_STYLES = {"+": "green", "-": "red", "~": "yellow"}
+
+
+def _changed(change: Change, arrow: str) -> Iterator[str]:
+    yield change.mark
+    yield change.name
+    if change.first is None or change.second is None:
+        yield f"only in the {'first' if change.first else 'second'}"
+    else:
+        yield change.words(arrow)
+    yield from _deltas("params", *change.costs)
+    yield from _deltas("macs", *change.costs)
+
+
+def _deltas(name: str, *costs: Cost) -> Iterator[str]:
+    before, after = (getattr(cost, name) for cost in costs)
+    yield pretty(name, before)
+    yield "" if after == before else f"{'+' if after > before else '-'}{pretty(name, abs(after - before))}"
+
+
+def _table(*columns: str, left: int = 2) -> Table:
+    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for i, column in enumerate(columns):
+        made.add_column(column, justify="left" if i < left else "right", no_wrap=True)
+    return made
+
+
+@dataclass(frozen=True)
+class Pen:
+    """What a diagram is drawn with: lines of a box, the branches into and out of it, and bars in eighths."""
+
+    corners: tuple[str, str, str, str]
+    across: str
+    upright: str
+    down: str
+    up: str
+    eighths: str
+    full: str
+
+    def bar(self, length: float) -> str:
+        """A bar so many characters long; what is not nothing is seen."""
+        whole, eighth = divmod(round(length * len(self.eighths)), len(self.eighths))
+        return self.full * whole + (self.eighths[eighth] if eighth else "") or self.eighths[1] * (length > 0)
+
+
+ROUND = Pen(("╭", "╮", "╰", "╯"), "─", "│", "┬", "┴", _EIGHTHS, "█")
+PLAIN = Pen(("+", "+", "+", "+"), "-", "|", "+", "+", " #", "#")
+
+
+class Diagram:
+    """An architecture as boxes from the image to the head; beside each its shares of the cost as bars."""
+
+    def __init__(self, arch: Architecture) -> None:
+        self.image, *self.parts = parts(arch)
+        self.whole = total(self.parts)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        width = max(_NARROWEST, min(_WIDEST, options.max_width))
+        inner = max(24, width * 2 // 5 - 4)
+        pen = PLAIN if options.ascii_only else ROUND
+        bar = (width - inner - 8) // 2 - _LABEL
+        heads = (f"{unit(name).head} ({pretty(name, getattr(self.whole, name))})" for name in ("params", "macs"))
+        yield Text(f"   {self.image.size}".ljust(inner + 6) + "".join(head.ljust(bar + _LABEL + 2) for head in heads))
+        for part in self.parts:
+            bars = self._bar(part, "params", BLUE, pen, bar) + self._bar(part, "macs", VERMILION, pen, bar)
+            yield from _box(part, pen, inner, bars)
+
+    def _bar(self, part: Part, name: str, colour: str, pen: Pen, width: int) -> Text:
+        value, whole = getattr(part.cost, name), getattr(self.whole, name) or 1
+        most = max(getattr(other.cost, name) for other in self.parts) or 1
+        drawn = pen.bar(width * value / most)
+        share = f" {100 * value / whole:.1f} %".ljust(width - len(drawn) + _LABEL)
+        return Text.assemble("  ", (drawn, colour), share)
+
+
+def _box(part: Part, pen: Pen, inner: int, bars: Text) -> Iterator[Text]:
+    """The name in the upper edge, what comes out in the lower one, bars beside the first line between."""
+    colour = BLUE if "dim" in part.fields else ""
+    upper_left, upper_right, lower_left, lower_right = pen.corners
+    rest = pen.across * (inner - len(part.name) - 3)
+    yield Text.assemble(
+        (f"{upper_left}{pen.across}{pen.up}{pen.across} ", colour),
+        (part.name, "bold"),
+        (f" {rest}{upper_right}", colour),
+    )
+    for i, line in enumerate(wrap(f"{part.block}: {part.words}" if part.words else part.block, inner)):
+        edge = (pen.upright, colour)
+        yield Text.assemble(edge, f" {line:<{inner}} ", edge, bars if i == 0 else "")
+    branch = pen.across if part.name == "head" else pen.down
+    lower = f"{lower_left}{pen.across}{branch}{pen.across} {part.size} "
+    yield Text(lower.ljust(inner + 3, pen.across) + lower_right, style=colour)
