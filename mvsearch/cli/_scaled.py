@@ -20,9 +20,7 @@ def show_scaled(result: Scaled, screen: Console, written: Path | None) -> None:
     """The sentence, the table of what changed, and what to do next."""
     before = result.before.name or result.before.key
     screen.print(Text.assemble((before, "bold"), f" {_way(result)}: {sentence(result)}"))
-    if result.arch.key == result.before.key:
-        screen.print(f"it is that already, key {result.arch.key}")
-    else:
+    if result.arch.key != result.before.key:
         arrow = "->" if screen.options.ascii_only else "→"
         screen.print(difference_table(result.before, result.arch, arrow=arrow))
     for line in _remarks(result):
@@ -60,6 +58,8 @@ def _off(result: Scaled) -> str:
 
 
 def _way(result: Scaled) -> str:
+    if result.arch.key == result.before.key:
+        return "as it is"
     if result.by == "compound":
         return f"scaled by {result.scale:+.2f} units of depth, width and resolution"
     if result.by == "resolution":
@@ -125,6 +125,9 @@ def show_family(members: Sequence[Member], by: str, screen: Console) -> None:
                 member.name, *(f"{pretty('params', c.params)} / {pretty('macs', c.macs)}" for c in row.values())
             )
         screen.print(beside)
+    for member in members:
+        if member.note:
+            screen.print(Text(f"{member.name} is the {member.note}", style="dim"))
 
 
 def family_facts(members: Sequence[Member], by: str) -> dict[str, Any]:

@@ -189,6 +189,7 @@ def _members(
     scaled: "Callable[[Budget], Scaled]",
 ) -> "list[Member]":
     """The family, the smallest first: multipliers as they are given, budgets where they lead."""
+    from mvsearch.cli._scaled import sentence
     from mvsearch.errors import PlanError
     from mvsearch.report.growth import NAMES, Member
     from mvsearch.scaling import Budget, at_scale
@@ -199,14 +200,16 @@ def _members(
         raise PlanError(f"--grid {grid}: found {len(words)} values; use 2 to {len(NAMES)}, e.g. 0.5,0.75,1.")
     if equals:
         results = [scaled(Budget.parse(f"{name}={word}")) for word in words]
-        made = sorted((result.scale, result.arch) for result in results)
+        notes = ["" if result.met else sentence(result) for result in results]
+        made = [(result.scale, result.arch, note) for result, note in zip(results, notes, strict=True)]
     else:
         try:
-            scales = sorted({float(word) for word in words})
+            scales = {float(word) for word in words}
         except ValueError:
             raise PlanError(f"--grid {grid}: write multipliers (0.5,0.75,1) or budgets (params=1.25M,2.5M).") from None
-        made = [(one, at_scale(arch, by, one, keep=keep, coefficients=coefficients)) for one in scales]
-    return [Member(size, one, made_arch) for size, (one, made_arch) in zip(NAMES, made, strict=False)]
+        made = [(one, at_scale(arch, by, one, keep=keep, coefficients=coefficients), "") for one in scales]
+    made.sort(key=lambda member: member[0])
+    return [Member(size, *member) for size, member in zip(NAMES, made, strict=False)]
 
 
 def _family(

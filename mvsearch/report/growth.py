@@ -31,11 +31,12 @@ FUSIONS: dict[str, dict[str, dict[str, Any]]] = {
 
 @dataclass(frozen=True)
 class Member:
-    """One of a family, at its scale."""
+    """One of a family, at its scale; `note` says so if it is only the closest to what was asked for."""
 
     name: str
     scale: float
     arch: Architecture
+    note: str = ""
 
 
 @dataclass(frozen=True)

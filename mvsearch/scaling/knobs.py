@@ -1,7 +1,7 @@
 """The numbers of an architecture that scaling turns: channels, attention's widths, depths, repeats, image size."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -32,15 +32,16 @@ class Knob:
     ladder: tuple[int, ...]
 
     def thresholds(self) -> list[Fraction]:
-        """From which multiplier on it takes each rung but the lowest.
+        """From which multiplier on it takes each rung but the lowest."""
+        return [_threshold(low, high) / self.own for low, high in pairwise(self.ladder)]
 
-        It takes the rung nearest to the multiplier times its own value, but none more than 10 % below that. This is
-        MobileNetV2's rounding, by which MobileViTv2's family is made: half of mobilevitv2_1.0 is mobilevitv2_0.5.
-        """
-        return [
-            min(Fraction(lower + upper, 2), Fraction(10 * lower, 9)) / self.own
-            for lower, upper in pairwise(self.ladder)
-        ]
+
+def _threshold(low: int, high: int) -> Fraction:
+    """From which value on `high` is taken: it is nearer, or `low` would be more than 10 % below.
+
+    This is MobileNetV2's rounding, by which MobileViTv2's family is made: half of mobilevitv2_1.0 is mobilevitv2_0.5.
+    """
+    return min(Fraction(low + high, 2), Fraction(10 * low, 9))
 
 
 def knobs(arch: Architecture, dials: Iterable[str], *, keep: Sequence[str] = (), times: float = 2) -> tuple[Knob, ...]:
@@ -54,7 +55,7 @@ def knobs(arch: Architecture, dials: Iterable[str], *, keep: Sequence[str] = (),
     found = [
         *(_knob("width", places, rows, times) for places in _widths(rows)),
         *(_knob("depth", places, rows, times) for places in depths),
-        Knob("resolution", "image_size", (), arch.image_size, _ladder("resolution", arch.image_size, times)),
+        Knob("resolution", "image_size", (), arch.image_size, _ladder("resolution", arch.image_size, times, bool)),
     ]
     _check_keep(keep, rows, found)
     left = tuple(knob for knob in found if knob.dial in dials and not _words(knob, rows) & set(keep))
@@ -84,14 +85,22 @@ def deepens(row: Block) -> str:
 def _knob(dial: str, places: tuple[tuple[int, str], ...], rows: Sequence[Block], times: float) -> Knob:
     last, name = places[-1]
     own = getattr(rows[last], name)
-    ladder = [value for value in _ladder(dial, own, times) if all(_fits(rows[i], part, value) for i, part in places)]
-    return Knob(dial, f"{rows[last].name}.{name}", places, own, tuple(ladder))
+    most = MOST_LAYERS if dial == "depth" else sys.maxsize
+    ladder = _ladder(dial, own, times, lambda v: v <= most and all(_fits(rows[i], part, v) for i, part in places))
+    return Knob(dial, f"{rows[last].name}.{name}", places, own, ladder)
 
 
-def _ladder(dial: str, own: int, times: float) -> tuple[int, ...]:
-    """Twice as far as the reach, because a rung is taken from halfway to it on."""
-    end = min(int(2 * times * own), MOST_LAYERS if dial == "depth" else sys.maxsize)
-    return tuple(sorted({own, *range(DIVISOR[dial], end + 1, DIVISOR[dial])}))
+def _ladder(dial: str, own: int, times: float, legal: Callable[[int], bool]) -> tuple[int, ...]:
+    """Every rung that a multiplier up to `times` takes, and the next."""
+    # Eight times its own value is legal for anything with heads, so one more is found in this range.
+    values = {own, *range(DIVISOR[dial], int((2 * times + 16) * own) + 1, DIVISOR[dial])}
+    made: list[int] = []
+    for value in sorted(values):
+        if value == own or legal(value):
+            made.append(value)
+            if len(made) > 1 and _threshold(*made[-2:]) > times * own:
+                break
+    return tuple(made)
 
 
 def _fits(row: Block, name: str, value: int) -> bool:
@@ -132,7 +141,7 @@ def turned(arch: Architecture, knobs: Sequence[Knob], values: Sequence[Any]) -> 
 
 
 def _in_proportion(ffn: int, own: int, dim: Any) -> Any:
-    """The hidden width that is to `dim` as it was to its own, to a multiple of 8; as it was where `dim` is."""
+    """The hidden width that is to `dim` as it was to its own, to a multiple of 8; it never shrinks as `dim` grows."""
     near = (2 * ffn * dim + 8 * own) // (2 * 8 * own) * 8
     near = near + (8 - near) * (near < 8)
-    return near + (ffn - near) * (dim == own)
+    return near + (ffn - near) * ((dim <= own) & (near > ffn) | (dim >= own) & (near < ffn))

@@ -82,10 +82,14 @@ class Path:
         made = turned(self.arch, self.knobs, values)
         return self.arch if made == self.arch else Architecture.from_dict(made.to_dict())
 
+    def values(self, rungs: Rungs) -> Rungs:
+        """What stands on the rungs, (n, knobs)."""
+        return np.stack([np.array(knob.ladder)[rungs[:, i]] for i, knob in enumerate(self.knobs)], axis=1)
+
     def costs(self, rungs: Rungs, name: str) -> NDArray[np.int64]:
         """A cost of many architectures at once, (n,)."""
-        values = [np.array(knob.ladder)[rungs[:, i]] for i, knob in enumerate(self.knobs)]
-        return np.broadcast_to(getattr(turned(self.arch, self.knobs, values).cost(), name), len(rungs))
+        columns = list(self.values(rungs).T)
+        return np.broadcast_to(getattr(turned(self.arch, self.knobs, columns).cost(), name), len(rungs))
 
     def shown_scale(self, step: int) -> float:
         """A scale that leads to the step: its own one if it does, else the middle of those that do."""

@@ -24,8 +24,11 @@ MOST_MOVED = 3
 Costs = NDArray[np.int64]
 """(n,): what each of so many architectures costs."""
 
+GENTLE = 0.25
+"""A rung that changes a knob by more than this share is taken only where gentler ones do not do."""
+
 _MOST_NEIGHBOURS = 200_000
-_MOST_EXACT = 10**15  # columns hold 64 bits, and a step beyond the budget may cost a few times as much
+_MOST_EXACT = 10**14  # columns hold 64 bits, and a step beyond the budget may cost a few times as much
 
 
 @dataclass(frozen=True)
@@ -64,10 +67,10 @@ def to_budget(
     """The scaled architecture that costs `budget` to within 1 %, or else the nearest one.
 
     That is a step of the path if one comes so near. Else it is one that costs something between the two steps around
-    the budget, with up to three knobs a rung beside them: as few as bring every budget between the two within 1 %. So
-    a larger budget never gives a cheaper architecture. Raises PlanError for a budget out of reach.
+    the budget, with up to three knobs a rung beside them, as few and as gently as will do for every budget around it.
+    A larger budget never gives a cheaper architecture. Raises PlanError for a budget out of reach.
     """
-    _check(budget, by)
+    _check(arch, budget, by)
     for times in (2**n for n in range(1, MOST_TIMES.bit_length())):
         way = path(arch, by, keep=keep, coefficients=coefficients, times=times)
         if getattr(way.architecture(way.steps[-1].rungs).cost(), budget.name) > budget.value:
@@ -87,7 +90,7 @@ def to_budget(
     return _scaled(way, budget, base, values, tuple(best.tolist()))
 
 
-def _check(budget: Budget, by: str) -> None:
+def _check(arch: Architecture, budget: Budget, by: str) -> None:
     if by not in WAYS:
         raise PlanError(f"{by!r} is no way to scale; {plugins.suggest(by, WAYS)}")
     if by == "resolution" and budget.name == "params":
@@ -95,8 +98,8 @@ def _check(budget: Budget, by: str) -> None:
             "the number of parameters does not depend on the size of the images; scale to macs=... by resolution, or "
             f"to params={budget.text} by width or depth."
         )
-    if budget.value > _MOST_EXACT:
-        raise PlanError(f"{budget.name}={budget.text} is more than is counted exactly; ask for less than 10^15.")
+    if max(budget.value, *arch.metrics().values()) > _MOST_EXACT:
+        raise PlanError(f"{budget.name}={budget.text}: costs from 10^14 on are not counted exactly; stay below.")
 
 
 def check_reach(way: Path, budget: Budget, least: str, least_off: float, most: str, most_off: float) -> None:
@@ -116,32 +119,52 @@ def _nearest_own(way: Path, costs: Costs, step: int) -> int:
 
 
 def _between(way: Path, budget: Budget, low: int, high: int, costs: Costs) -> tuple[Rungs, Costs]:
-    """Rungs and costs, the cheapest first, of the two steps and their neighbours that cost something between."""
-    for moved in range(MOST_MOVED + 1):
-        rungs = _neighbours(way, way.rungs[[low, high]], moved)
-        values = way.costs(rungs, budget.name)
-        inside = (values >= costs[low]) & (values <= costs[high])
-        # Stable: of those that cost the same, the one with fewest moved stays in front.
-        order = np.argsort(values[inside], kind="stable")
-        rungs, values = rungs[inside][order], values[inside][order]
-        if (np.diff(values) <= TOLERANCE * (values[1:] + values[:-1] * (not budget.at_most))).all():
+    """Rungs and costs, the cheapest first, of the two steps and of what lies between: no more of it than is needed.
+
+    Gaps that are too wide are filled from ever larger neighbourhoods. That depends on the steps alone, not on where
+    between them the budget is.
+    """
+    rungs, values = way.rungs[[low, high]], costs[[low, high]]
+    for change, moved in product((GENTLE, math.inf), range(1, MOST_MOVED + 1)):
+        wide = np.diff(values) > TOLERANCE * (values[1:] + values[:-1] * (not budget.at_most))
+        if not wide.any():
             break
+        more = _neighbours(way, way.rungs[[low, high]], moved, change)
+        priced = way.costs(more, budget.name)
+        # The gap that each falls into; what costs as much as one that is there falls into none.
+        gap = np.searchsorted(values, priced, side="left")
+        new = (gap > 0) & (gap < len(values)) & (priced != values[np.minimum(gap, len(values) - 1)])
+        new[new] = wide[gap[new] - 1]
+        values, first = np.unique(np.concatenate([values, priced[new]]), return_index=True)
+        rungs = np.concatenate([rungs, more[new]])[first]
     return rungs, values
 
 
-def _neighbours(way: Path, bases: Rungs, moved: int) -> Rungs:
-    """The bases, and all with up to `moved` knobs one rung up or down; the fewest moved first."""
-    count = len(way.knobs)
-    moves = [np.zeros((1, count), dtype=np.int64)]
-    for k in range(1, min(moved, count) + 1):
-        if math.comb(count, k) * 2**k > _MOST_NEIGHBOURS:
+def _neighbours(way: Path, bases: Rungs, moved: int, change: float) -> Rungs:
+    """All with up to `moved` knobs one rung beside a base, changed by a share of at most `change`; fewest moved first.
+
+    Where the architecture grows no knob shrinks, nor the other way round.
+    """
+    own, last = way.rungs[way.own], np.array([len(knob.ladder) - 1 for knob in way.knobs])
+    least, most = (own, last) if (bases[0] >= own).all() else (np.zeros_like(own), own)
+    made = _moves(len(way.knobs), moved)[:, None] + bases
+    inside = ((made >= least) & (made <= most)).all(axis=2)
+    made, base = made[inside], np.broadcast_to(bases, made.shape)[inside]
+    changed: Rungs = made[(np.abs(way.values(made) / way.values(base) - 1) <= change).all(axis=1)]
+    return changed
+
+
+def _moves(knobs: int, moved: int) -> Rungs:
+    """(moves, knobs) of -1, 0 and 1, with up to `moved` of them not 0."""
+    made = [np.zeros((1, knobs), dtype=np.int64)]
+    for k in range(1, min(moved, knobs) + 1):
+        if math.comb(knobs, k) * 2**k > _MOST_NEIGHBOURS:
             break
-        move = np.zeros((math.comb(count, k), 2**k, count), dtype=np.int64)
-        for i, chosen in enumerate(combinations(range(count), k)):
-            move[i][:, chosen] = list(product((-1, 1), repeat=k))
-        moves.append(move.reshape(-1, count))
-    made = (np.concatenate(moves)[:, None] + bases).reshape(-1, count)
-    return made[((made >= 0) & (made < [len(knob.ladder) for knob in way.knobs])).all(axis=1)]
+        moves = np.zeros((math.comb(knobs, k), 2**k, knobs), dtype=np.int64)
+        for i, chosen in enumerate(combinations(range(knobs), k)):
+            moves[i][:, chosen] = list(product((-1, 1), repeat=k))
+        made.append(moves.reshape(-1, knobs))
+    return np.concatenate(made)
 
 
 def _scaled(way: Path, budget: Budget, step: int, costs: Costs, rungs: tuple[int, ...] | None = None) -> Scaled:
