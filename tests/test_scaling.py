@@ -18,7 +18,7 @@ from mvsearch.models import model_names, published
 from mvsearch.record import Latency
 from mvsearch.report._growth_figure import plot_growth
 from mvsearch.report.growth import Member, fusions, growth
-from mvsearch.scaling import WAYS, Budget, Coefficients, at_scale, fitted, path, to_budget, to_latency
+from mvsearch.scaling import WAYS, Budget, Coefficients, Scaling, fitted, to_budget, to_latency
 from mvsearch.scaling.knobs import knobs
 
 PAPER = ("dim", "stem", "layer1", "layer2")
@@ -56,10 +56,10 @@ def test_the_result_is_legal_and_within_one_percent_or_else_nothing_near_the_mul
 ):
     by, name = way
     sought = budget(name, round(costs(arch, name) * share), at_most=at_most)
-    reachable = path(arch, by, times=8)
+    reachable = Scaling(arch, by).path(8)
     assume(costs(reachable.architecture(reachable.steps[0].rungs), name) < sought.value)
     assume(costs(reachable.architecture(reachable.steps[-1].rungs), name) > sought.value)
-    result = to_budget(arch, sought, by)
+    result = to_budget(Scaling(arch, by), sought)
 
     assert Architecture.from_dict(result.arch.to_dict()).key == result.arch.key
     assert result.value == costs(result.arch, name)
@@ -73,7 +73,7 @@ def test_the_result_is_legal_and_within_one_percent_or_else_nothing_near_the_mul
 
 def everything_near(arch: Architecture, by: str, name: str, value: float) -> list[int]:
     """What all multipliers cost, and by brute force what up to three knobs a rung beside the nearest two do."""
-    way = path(arch, by, times=8)
+    way = Scaling(arch, by).path(8)
     priced = way.costs(way.rungs, name).tolist()
     high = next(i for i, cost in enumerate(priced) if cost > value)
     found = list(priced)
@@ -93,7 +93,7 @@ def everything_near(arch: Architecture, by: str, name: str, value: float) -> lis
 @pytest.mark.parametrize("model", model_names())
 def test_scaling_to_its_own_cost_leaves_an_architecture_as_it_is(model, by, name):
     arch = published(model)
-    result = to_budget(arch, budget(name, costs(arch, name)), by)
+    result = to_budget(Scaling(arch, by), budget(name, costs(arch, name)))
 
     assert result.arch == arch
     assert result.scale == (0 if by == "compound" else 1)
@@ -109,9 +109,10 @@ def test_scaling_to_its_own_cost_leaves_an_architecture_as_it_is(model, by, name
 def test_a_larger_budget_never_gives_a_cheaper_architecture(arch, way, shares, at_most):
     by, name = way
     own = costs(arch, name)
-    reachable = path(arch, by, times=8)
+    reachable = Scaling(arch, by).path(8)
     assume(costs(reachable.architecture(reachable.steps[0].rungs), name) < own * min(shares))
-    values = [to_budget(arch, budget(name, own * s, at_most=at_most), by).value for s in sorted(shares)]
+    assume(costs(reachable.architecture(reachable.steps[-1].rungs), name) > own * max(shares))
+    values = [to_budget(Scaling(arch, by), budget(name, own * s, at_most=at_most)).value for s in sorted(shares)]
 
     assert values == sorted(values)
 
@@ -121,9 +122,9 @@ def test_a_larger_budget_never_gives_a_cheaper_architecture(arch, way, shares, a
 def test_the_v2_family_is_one_of_its_members_at_other_widths(version, one, other, times):
     arch, sought = published(f"mobilevit{version}_{one}"), published(f"mobilevit{version}_{other}")
 
-    assert at_scale(arch, "width", times).key == sought.key
+    assert Scaling(arch, "width").at(times).key == sought.key
     for name in ("params", "macs"):
-        result = to_budget(arch, budget(name, costs(sought, name)), "width")
+        result = to_budget(Scaling(arch, "width"), budget(name, costs(sought, name)))
         assert result.arch.key == sought.key
         assert result.scale == pytest.approx(times, rel=0.02)
 
@@ -131,14 +132,14 @@ def test_the_v2_family_is_one_of_its_members_at_other_widths(version, one, other
 def test_the_384_models_are_the_others_with_larger_images():
     arch, sought = published("mobilevitv2_1.0"), published("mobilevitv2_1.0_384")
 
-    assert to_budget(arch, budget("macs", costs(sought, "macs")), "resolution").arch.key == sought.key
+    assert to_budget(Scaling(arch, "resolution"), budget("macs", costs(sought, "macs"))).arch.key == sought.key
 
 
 @pytest.mark.parametrize("size", ["xxs", "xs", "s"])
 def test_widening_the_v3_block_until_it_costs_what_v1_costs_lies_among_the_papers_multipliers(size):
     v1, v3 = published(f"mobilevitv1_{size}"), published(f"mobilevitv3_{size}")
     unscaled = fusions(v1)["v3: 1x1 fusion"]
-    result = to_budget(unscaled, budget("params", v1.cost().params), "width", keep=PAPER)
+    result = to_budget(Scaling(unscaled, "width", PAPER), budget("params", v1.cost().params))
     papers = [b.out / a.out for a, b in zip(v1.blocks, v3.blocks, strict=True) if b.out != a.out]
 
     assert result.met
@@ -152,7 +153,7 @@ def test_widening_the_v3_block_until_it_costs_what_v1_costs_lies_among_the_paper
 @settings(deadline=None, max_examples=40)
 @given(architectures(), st.sampled_from(["width", "depth", "resolution"]), st.floats(0.2, 6))
 def test_every_number_is_the_nearest_legal_one_or_at_least_nine_tenths_of_what_the_multiplier_asks(arch, by, times):
-    way = path(arch, by, times=8)
+    way = Scaling(arch, by).path(8)
     step = way.steps[way.index(times)]
     for knob, rung in zip(way.knobs, step.rungs, strict=True):
         asked, value = knob.own * times, knob.ladder[rung]
@@ -164,7 +165,7 @@ def test_every_number_is_the_nearest_legal_one_or_at_least_nine_tenths_of_what_t
 @settings(deadline=None, max_examples=30)
 @given(architectures(), st.sampled_from(WAYS), st.sampled_from(["params", "macs", "macs_paper"]))
 def test_costs_in_bulk_are_the_costs_of_the_architectures_and_rise_along_the_path(arch, by, name):
-    way = path(arch, by)
+    way = Scaling(arch, by).path()
     bulk = way.costs(way.rungs, name)
 
     assert (np.diff(bulk) >= 0).all()
@@ -184,7 +185,7 @@ def test_attention_stays_divisible_by_its_heads_and_its_hidden_width_in_proporti
     odd = replace(
         arch, blocks=tuple(replace(r, heads=6, ffn=3 * r.dim) if hasattr(r, "dim") else r for r in arch.blocks)
     )
-    scaled = at_scale(odd, "width", 1.37)
+    scaled = Scaling(odd, "width").at(1.37)
 
     assert [(row.dim % 24, row.ffn - 3 * row.dim) for row in scaled.blocks if hasattr(row, "dim")] == [(0, 0)] * 3
 
@@ -200,7 +201,7 @@ def test_attention_stays_divisible_by_its_heads_and_its_hidden_width_in_proporti
 )
 def test_what_is_kept_stays_and_the_rest_grows(word, kept):
     arch = published("mobilevitv3_s")
-    result = to_budget(arch, budget("params", 9_000_000), "width", keep=[word])
+    result = to_budget(Scaling(arch, "width", (word,)), budget("params", 9_000_000))
     same = [
         f"{after.name}.{field}"
         for before, after in zip(arch.blocks, result.arch.blocks, strict=True)
@@ -218,7 +219,7 @@ def test_what_is_kept_stays_and_the_rest_grows(word, kept):
 def test_a_unit_of_compound_scaling_about_doubles_the_macs():
     arch = published("mobilevitv3_s")
     ratios = [
-        costs(at_scale(arch, "compound", n + 1), "macs") / costs(at_scale(arch, "compound", n), "macs")
+        costs(Scaling(arch, "compound").at(n + 1), "macs") / costs(Scaling(arch, "compound").at(n), "macs")
         for n in range(4)
     ]
 
@@ -229,7 +230,7 @@ def test_a_unit_of_compound_scaling_about_doubles_the_macs():
     "given_", [Coefficients(1.3, 1.24, 1.0), Coefficients(1.2, 1.1, 1.17), Coefficients(1, 1.2, 1.18)]
 )
 def test_coefficients_are_found_again_in_the_family_that_they_made(given_):
-    members = [at_scale(published("mobilevitv3_s"), "compound", n, coefficients=given_) for n in range(-3, 7)]
+    members = [Scaling(published("mobilevitv3_s"), "compound", (), given_).at(n) for n in range(-3, 7)]
     doubled = given_.depth * given_.width**2 * given_.resolution**2
     found = fitted(members)
 
@@ -242,7 +243,7 @@ def test_coefficients_are_found_again_in_the_family_that_they_made(given_):
 def test_a_front_of_two_sizes_or_on_which_nothing_grows_cannot_be_fitted():
     arch = published("mobilevitv3_s")
     with pytest.raises(StudyError, match="2 sizes are too few"):
-        fitted([arch, arch, at_scale(arch, "width", 2)])
+        fitted([arch, arch, Scaling(arch, "width").at(2)])
     with pytest.raises(StudyError, match="nothing to fit"):
         fitted(list(fusions(published("mobilevitv1_s")).values()))
 
@@ -269,7 +270,7 @@ def test_a_latency_is_found_in_few_timings(by, sought):
         asked.append(arch)
         return timed(2 + costs(arch, "macs") / 1e8 if by != "depth" else sought * costs(arch, "macs") / 2.4e9)
 
-    result = to_latency(published("mobilevitv3_s"), budget("latency_ms", sought), by, measure)
+    result = to_latency(Scaling(published("mobilevitv3_s"), by), budget("latency_ms", sought), measure)
 
     assert len(asked) <= 12
     assert len({arch.key for arch in asked}) == len(asked)
@@ -280,14 +281,16 @@ def test_a_latency_is_found_in_few_timings(by, sought):
 
 
 def test_a_latency_out_of_reach_says_what_the_least_takes():
-    with pytest.raises(PlanError, match=r"latency_ms=1 is out of reach: mobilevitv3_s at its least by width has 5 ms"):
-        to_latency(published("mobilevitv3_s"), budget("latency_ms", 1), "width", lambda _: timed(5.0))
+    with pytest.raises(
+        PlanError, match=r"latency_ms=1 is out of reach: mobilevitv3_s by width comes to 5 at the least"
+    ):
+        to_latency(Scaling(published("mobilevitv3_s"), "width"), budget("latency_ms", 1), lambda _: timed(5.0))
 
 
 def test_a_latency_that_may_not_be_exceeded_is_not():
     arch = published("mobilevitv3_s")
     result = to_latency(
-        arch, budget("latency_ms", 7.001, at_most=True), "resolution", lambda a: timed(costs(a, "macs") / 2e8)
+        Scaling(arch, "resolution"), budget("latency_ms", 7.001, at_most=True), lambda a: timed(costs(a, "macs") / 2e8)
     )
 
     assert result.value <= 7.001
@@ -299,8 +302,8 @@ def test_a_latency_that_may_not_be_exceeded_is_not():
 @pytest.mark.parametrize("keep", [(), PAPER])
 def test_a_3x3_fusion_costs_more_at_every_width_and_ever_more_where_attention_stays_as_wide(keep):
     arch = published("mobilevitv3_s_unscaled")
-    members = [Member(name, s, at_scale(arch, "width", s, keep=keep)) for name, s in (("XXS", 0.5), ("S", 1), ("L", 2))]
-    lines = {line.words: line for line in growth(arch, "width", members, keep=keep).lines}
+    members = [Member(name, s, Scaling(arch, "width", keep).at(s)) for name, s in (("XXS", 0.5), ("S", 1), ("L", 2))]
+    lines = {line.words: line for line in growth(Scaling(arch, "width", keep), members).lines}
     v1, between, v3 = (lines[words] for words in ("v1: 3x3 fusion", "v1 with 1x1 fusion", "v3: 1x1 fusion"))
 
     for name in ("params", "macs"):
@@ -313,8 +316,8 @@ def test_a_3x3_fusion_costs_more_at_every_width_and_ever_more_where_attention_st
 
 def test_the_members_lie_on_their_line():
     arch = published("mobilevitv3_s_unscaled")
-    members = [Member("XXS", 0.61, at_scale(arch, "width", 0.61)), Member("XS", 1.5, at_scale(arch, "width", 1.5))]
-    line = growth(arch, "width", members).lines[-1]
+    members = [Member("XXS", 0.61, Scaling(arch, "width").at(0.61)), Member("XS", 1.5, Scaling(arch, "width").at(1.5))]
+    line = growth(Scaling(arch), members).lines[-1]
     for member in members:
         step = np.searchsorted(line.scales, member.scale, side="right") - 1
         assert line.costs["params"][step] == costs(member.arch, "params")
@@ -324,7 +327,7 @@ def test_the_members_lie_on_their_line():
 @pytest.mark.parametrize("kind", ["png", "svg", "html"])
 def test_the_plot_is_drawn_the_same_each_time(tmp_path, kind, model):
     arch = published(model)
-    picture = growth(arch, "width", [Member("XXS", 0.5, at_scale(arch, "width", 0.5)), Member("XS", 1.0, arch)])
+    picture = growth(Scaling(arch), [Member("XXS", 0.5, Scaling(arch, "width").at(0.5)), Member("XS", 1.0, arch)])
     for name in ("a", "b"):
         plot_growth(picture, tmp_path / f"{name}.{kind}")
 
@@ -388,8 +391,11 @@ def test_a_family_is_written_as_files_that_can_be_profiled_and_nothing_is_lost_w
 
 
 WRONG = {
-    "too small": (("--to", "params=1k"), "params=1k is out of reach: mobilevitv3_xxs at its least by width has 19,248"),
-    "too large": (("--to", "params=100G"), "at its most by width has"),
+    "too small": (
+        ("--to", "params=1k"),
+        "params=1k is out of reach: mobilevitv3_xxs by width comes to 19,248 at the least",
+    ),
+    "too large": (("--to", "params=100G"), "at the most; ask for less"),
     "far too large": (("--to", "params=1e30"), "costs from 10^14 on are not counted exactly"),
     "nothing": (("--to", "params=0"), "out of reach"),
     "params by resolution": (("--to", "params=1M", "--by", "resolution"), "does not depend on the size of the images"),

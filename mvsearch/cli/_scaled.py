@@ -1,6 +1,7 @@
 """What `scale` says of its results: sentences and tables for people, raw numbers for programs."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,16 @@ from mvsearch.report.anatomy import difference
 from mvsearch.report.diagram import difference_table
 from mvsearch.report.growth import Member, member_costs
 from mvsearch.report.units import pretty, unit
-from mvsearch.scaling import Scaled
+from mvsearch.scaling import Scaled, Scaling
 
 
 def show_scaled(result: Scaled, screen: Console, written: Path | None) -> None:
     """The sentence, the table of what changed, and what to do next."""
-    before = result.before.name or result.before.key
-    screen.print(Text.assemble((before, "bold"), f" {_way(result)}: {sentence(result)}"))
-    if result.arch.key != result.before.key:
+    arch = result.scaling.arch
+    screen.print(Text.assemble((arch.name or arch.key, "bold"), f" {_way(result)}: {sentence(result)}"))
+    if result.arch.key != arch.key:
         arrow = "->" if screen.options.ascii_only else "→"
-        screen.print(difference_table(result.before, result.arch, arrow=arrow))
+        screen.print(difference_table(arch, result.arch, arrow=arrow))
     for line in _remarks(result):
         screen.print(Text(line, style="dim"))
     done = f"wrote {written}" if written else "-o FILE.yaml keeps it."
@@ -58,13 +59,14 @@ def _off(result: Scaled) -> str:
 
 
 def _way(result: Scaled) -> str:
-    if result.arch.key == result.before.key:
+    if result.arch.key == result.scaling.arch.key:
         return "as it is"
-    if result.by == "compound":
-        return f"scaled by {result.scale:+.2f} units of depth, width and resolution"
-    if result.by == "resolution":
+    kept = f" ({', '.join(result.scaling.keep)} kept)" if result.scaling.keep else ""
+    if result.scaling.by == "compound":
+        return f"scaled by {result.scale:+.2f} units of depth, width and resolution{kept}"
+    if result.scaling.by == "resolution":
         return f"at {result.arch.image_size} px"
-    return f"made {result.scale:.3g} times as {'wide' if result.by == 'width' else 'deep'}"
+    return f"made {result.scale:.3g} times as {'wide' if result.scaling.by == 'width' else 'deep'}{kept}"
 
 
 def _remarks(result: Scaled) -> list[str]:
@@ -72,7 +74,7 @@ def _remarks(result: Scaled) -> list[str]:
     if result.adjusted:
         stand = "stands" if len(result.adjusted) == 1 else "stand"
         said.append(f"{', '.join(result.adjusted)} {stand} a step beside the multiplier, which alone comes no nearer.")
-    if result.by == "resolution":
+    if result.scaling.by == "resolution":
         said.append("The number of parameters does not depend on the size of the images.")
     if result.latency is not None:
         said.append(f"measured on {result.latency.device}, {result.latency.repeats} runs")
@@ -83,7 +85,7 @@ def scaled_facts(result: Scaled) -> dict[str, Any]:
     """The result as raw numbers."""
     latency = result.latency.metrics() if result.latency else {}
     return {
-        "by": result.by,
+        **_ways(result.scaling),
         "budget": {"name": result.budget.name, "value": result.budget.value, "at_most": result.budget.at_most},
         "met": result.met,
         "off": result.budget.off(result.value),
@@ -91,20 +93,27 @@ def scaled_facts(result: Scaled) -> dict[str, Any]:
         "smaller": result.smaller,
         "larger": result.larger,
         "adjusted": list(result.adjusted),
-        "before": _facts(result.before),
+        "before": _facts(result.scaling.arch),
         "after": _facts(result.arch) | latency,
-        "parts": [change.facts() for change in difference(result.before, result.arch)],
+        "parts": [change.facts() for change in difference(result.scaling.arch, result.arch)],
         "architecture": result.arch.to_dict(),
     }
+
+
+def _ways(scaling: Scaling) -> dict[str, Any]:
+    coefficients = {"coefficients": asdict(scaling.coefficients)} if scaling.by == "compound" else {}
+    return {"by": scaling.by, "keep": list(scaling.keep), **coefficients}
 
 
 def _facts(arch: Architecture) -> dict[str, Any]:
     return {"name": arch.name, "key": arch.key, "image_size": arch.image_size, **arch.metrics()}
 
 
-def show_family(members: Sequence[Member], by: str, screen: Console) -> None:
+def show_family(scaling: Scaling, members: Sequence[Member], screen: Console) -> None:
     """The sizes with their widths and costs, and what they would cost under each fusion."""
-    made = table("size", "units" if by == "compound" else "times", "px", "widths", "attention", "params", "MACs")
+    made = table(
+        "size", "units" if scaling.by == "compound" else "times", "px", "widths", "attention", "params", "MACs"
+    )
     for column in made.columns[3:5]:
         column.justify, column.no_wrap = "left", False
     for member in members:
@@ -130,10 +139,10 @@ def show_family(members: Sequence[Member], by: str, screen: Console) -> None:
             screen.print(Text(f"{member.name} is the {member.note}", style="dim"))
 
 
-def family_facts(members: Sequence[Member], by: str) -> dict[str, Any]:
+def family_facts(scaling: Scaling, members: Sequence[Member]) -> dict[str, Any]:
     """The family as raw numbers."""
     return {
-        "by": by,
+        **_ways(scaling),
         "members": [
             {
                 "size": member.name,

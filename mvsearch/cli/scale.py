@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mvsearch.architecture import Architecture
     from mvsearch.record import Latency
     from mvsearch.report.growth import Member
-    from mvsearch.scaling import Budget, Coefficients, Scaled
+    from mvsearch.scaling import Budget, Coefficients, Scaled, Scaling
 
 
 @click.command()
@@ -69,23 +69,22 @@ def scale(
     if coefficients and fit:
         raise click.UsageError("--coefficients or --fit; not both.")
     from mvsearch.finding import find_architecture
+    from mvsearch.scaling import Scaling
 
     found = find_architecture(arch, storage=storage)
-    given = _coefficients(coefficients, fit, storage)
     kept = tuple(word.strip() for words in keep for word in words.split(",") if word.strip())
+    scaling = Scaling(found, by, kept, _coefficients(coefficients, fit, storage))
 
     def scaled(budget: "Budget") -> "Scaled":
-        return _scaled(found, budget, by, kept, given, backend, threads)
+        return _scaled(scaling, budget, backend, threads)
 
     if to is not None:
         _one(to, scaled, output, force, as_json)
     else:
-        _family(
-            _members(str(grid), found, by, kept, given, scaled), found, by, kept, given, plot, output, force, as_json
-        )
+        _family(scaling, _members(str(grid), scaling, scaled), plot, output, force, as_json)
 
 
-def _coefficients(text: str | None, study: str | None, storage: str | None) -> "Coefficients | None":
+def _coefficients(text: str | None, study: str | None, storage: str | None) -> "Coefficients":
     from mvsearch.errors import PlanError
     from mvsearch.scaling import Coefficients, fitted
 
@@ -101,7 +100,7 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
         click.echo(f"fitted to {len(best)} members of the front of {reader.name}: {values}", err=True)
         return made
     if text is None:
-        return None
+        return Coefficients()
     try:
         depth, width, resolution = map(float, text.split(","))
     except ValueError:
@@ -111,23 +110,15 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
     return Coefficients(depth, width, resolution)
 
 
-def _scaled(
-    arch: "Architecture",
-    budget: "Budget",
-    by: str,
-    keep: tuple[str, ...],
-    coefficients: "Coefficients | None",
-    backend: str,
-    threads: int,
-) -> "Scaled":
+def _scaled(scaling: "Scaling", budget: "Budget", backend: str, threads: int) -> "Scaled":
     from mvsearch.scaling import to_budget, to_latency
     from mvsearch.scaling.budget import TIMED
 
     if budget.name != TIMED:
-        return to_budget(arch, budget, by, keep=keep, coefficients=coefficients)
+        return to_budget(scaling, budget)
     measure = _measure(backend, threads)
     with _timings() as told:
-        return to_latency(arch, budget, by, measure, keep=keep, coefficients=coefficients, told=told)
+        return to_latency(scaling, budget, measure, told)
 
 
 @contextmanager
@@ -180,26 +171,21 @@ def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, for
         show_scaled(result, console(), output)
 
 
-def _members(
-    grid: str,
-    arch: "Architecture",
-    by: str,
-    keep: tuple[str, ...],
-    coefficients: "Coefficients | None",
-    scaled: "Callable[[Budget], Scaled]",
-) -> "list[Member]":
+def _members(grid: str, scaling: "Scaling", scaled: "Callable[[Budget], Scaled]") -> "list[Member]":
     """The family, the smallest first: multipliers as they are given, budgets where they lead."""
+    from dataclasses import replace
+
     from mvsearch.cli._scaled import sentence
     from mvsearch.errors import PlanError
     from mvsearch.report.growth import NAMES, Member
-    from mvsearch.scaling import Budget, at_scale
+    from mvsearch.scaling import Budget
 
-    name, equals, values = grid.rpartition("=")
+    cost, equals, values = grid.rpartition("=")
     words = [word.strip() for word in values.split(",")]
     if not 2 <= len(words) <= len(NAMES):
         raise PlanError(f"--grid {grid}: found {len(words)} values; use 2 to {len(NAMES)}, e.g. 0.5,0.75,1.")
     if equals:
-        results = [scaled(Budget.parse(f"{name}={word}")) for word in words]
+        results = [scaled(Budget.parse(f"{cost}={word}")) for word in words]
         notes = ["" if result.met else sentence(result) for result in results]
         made = [(result.scale, result.arch, note) for result, note in zip(results, notes, strict=True)]
     else:
@@ -207,52 +193,46 @@ def _members(
             scales = {float(word) for word in words}
         except ValueError:
             raise PlanError(f"--grid {grid}: write multipliers (0.5,0.75,1) or budgets (params=1.25M,2.5M).") from None
-        made = [(one, at_scale(arch, by, one, keep=keep, coefficients=coefficients), "") for one in scales]
+        made = [(one, scaling.at(one), "") for one in scales]
     made.sort(key=lambda member: member[0])
-    return [Member(size, *member) for size, member in zip(NAMES, made, strict=False)]
+    name = scaling.arch.name or scaling.arch.key
+    return [
+        Member(size, one, replace(found, name=f"{name}_{size.lower()}"), note)
+        for size, (one, found, note) in zip(NAMES, made, strict=False)
+    ]
 
 
 def _family(
-    members: "list[Member]",
-    arch: "Architecture",
-    by: str,
-    keep: tuple[str, ...],
-    coefficients: "Coefficients | None",
-    plot: Path | None,
-    output: Path | None,
-    force: bool,
-    as_json: bool,
+    scaling: "Scaling", members: "list[Member]", plot: Path | None, output: Path | None, force: bool, as_json: bool
 ) -> None:
     from mvsearch.cli._scaled import family_facts, show_family
     from mvsearch.report.growth import growth
 
     if output is not None:
-        _write_family(members, arch, output, force)
+        _write_family(members, output, force)
     if plot is not None:
         from mvsearch.report._growth_figure import plot_growth
 
-        plot_growth(growth(arch, by, members, keep=keep, coefficients=coefficients), plot)
+        plot_growth(growth(scaling, members), plot)
     if as_json:
-        print_json(family_facts(members, by))
+        print_json(family_facts(scaling, members))
     else:
-        show_family(members, by, console())
+        show_family(scaling, members, console())
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
 
-def _write_family(members: "list[Member]", arch: "Architecture", folder: Path, force: bool) -> None:
-    from dataclasses import replace
-
+def _write_family(members: "list[Member]", folder: Path, force: bool) -> None:
     from mvsearch.exporters.yaml import export
 
-    names = [f"{arch.name or arch.key}_{member.name.lower()}" for member in members]
     if folder.exists() and not folder.is_dir():
         raise EnvironmentFault(f"{folder}: is a file; a family goes into a folder.")
-    for name in names:
-        _check_existing(folder / f"{name}.yaml", force)
+    files = {folder / f"{member.arch.name}.yaml": member.arch for member in members}
+    for path in files:
+        _check_existing(path, force)
     folder.mkdir(parents=True, exist_ok=True)
-    for name, member in zip(names, members, strict=True):
-        export(replace(member.arch, name=name), folder / f"{name}.yaml")
+    for path, arch in files.items():
+        export(arch, path)
 
 
 def _check_writable(path: Path, force: bool) -> None:

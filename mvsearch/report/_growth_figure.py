@@ -117,6 +117,7 @@ def _traces(growth: Growth, name: str, size: float, tail: str) -> list[dict[str,
         )
     costs = [getattr(member.arch.cost(), name) for member in growth.members]
     text = [f"<b>{m.name}</b> {m.scale:.3g}: {pretty(name, c)}" for m, c in zip(growth.members, costs, strict=True)]
-    dots = {"x": [m.scale for m in growth.members], "y": [cost / size for cost in costs], "mode": "markers"}
+    dots = {"x": [m.scale for m in growth.members], "y": [cost / size for cost in costs], "mode": "markers+text"}
     marker = {"name": "the family", "marker": {"color": INK, "size": 9}, "legendgroup": "the family"}
-    return [*made, place | dots | marker | {"text": text, "hovertemplate": "%{text}<extra></extra>"}]
+    names = {"text": [m.name for m in growth.members], "textposition": "bottom right", "hovertext": text}
+    return [*made, place | dots | marker | names | {"hovertemplate": "%{hovertext}<extra></extra>"}]

@@ -11,7 +11,7 @@ from typing import Any
 from mvsearch.architecture import Architecture
 from mvsearch.cost import Cost
 from mvsearch.report.units import pretty, scale
-from mvsearch.scaling import Coefficients, path, reach
+from mvsearch.scaling import Scaling
 
 NAMES = ("XXS", "XS", "S", "M", "L", "XL", "XXL")
 
@@ -73,31 +73,23 @@ def fusions(arch: Architecture) -> dict[str, Architecture]:
     } or {"as it is": arch}
 
 
-def growth(
-    arch: Architecture,
-    by: str,
-    members: Sequence[Member],
-    *,
-    keep: Sequence[str] = (),
-    coefficients: Coefficients | None = None,
-) -> Growth:
+def growth(scaling: Scaling, members: Sequence[Member]) -> Growth:
     """The costs of all fusions from the smallest of the members to the largest, and a little beyond."""
     scales = [member.scale for member in members]
     margin = 0.08 * (max(scales) - min(scales) or 1.0)
     low, high = min(scales) - margin, max(scales) + margin
     lines = []
-    for words, fused in fusions(arch).items():
-        way = path(fused, by, keep=keep, coefficients=coefficients, times=reach(by, high, coefficients))
+    for words, fused in fusions(scaling.arch).items():
+        way = replace(scaling, arch=fused).path(scaling.times(high))
         first, last = way.index(low), way.index(high) + 1
         steps = [max(low, step.scale) for step in way.steps[first:last]]
         costs = {name: way.costs(way.rungs[first:last], name).tolist() for name in COSTS}
         # A step holds until the next: the last one up to the edge.
         lines.append(Line(words, (*steps, high), {name: (*some, some[-1]) for name, some in costs.items()}))
-    across = "scale (units of the compound coefficients)" if by == "compound" else f"{by} multiplier"
-    kept = f" ({', '.join(keep)} kept)" if keep else ""
-    return Growth(
-        f"{arch.name or arch.key} by {by}{kept}", _subtitle(arch, members), across, tuple(lines), tuple(members)
-    )
+    across = "scale (units of the coefficients)" if scaling.by == "compound" else f"{scaling.by} multiplier"
+    kept = f" ({', '.join(scaling.keep)} kept)" if scaling.keep else ""
+    title = f"{scaling.arch.name or scaling.arch.key} by {scaling.by}{kept}"
+    return Growth(title, _subtitle(scaling.arch, members), across, tuple(lines), tuple(members))
 
 
 def member_costs(member: Member) -> dict[str, Cost]:

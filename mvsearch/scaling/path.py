@@ -2,17 +2,20 @@
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvsearch import plugins
 from mvsearch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.scaling.knobs import DIALS, Knob, knobs, turned
+
+WAYS = (*DIALS, "compound")
 
 MOST_TIMES = 64
 """As far as one multiplier goes."""
@@ -46,8 +49,75 @@ class Coefficients:
 
 
 @dataclass(frozen=True)
+class Scaling:
+    """A way to scale an architecture: by width, depth, resolution or compound; `keep` names what stays (see `knobs`).
+
+    A scale is the multiplier, or for `compound` the exponent of the coefficients: 1 or 0 change nothing.
+    """
+
+    arch: Architecture
+    by: str = "width"
+    keep: tuple[str, ...] = ()
+    coefficients: Coefficients = Coefficients()
+
+    def __post_init__(self) -> None:
+        if self.by not in WAYS:
+            raise PlanError(f"{self.by!r} is no way to scale; {plugins.suggest(self.by, WAYS)}")
+
+    @property
+    def own_scale(self) -> float:
+        """The scale that changes nothing."""
+        return 0.0 if self.by == "compound" else 1.0
+
+    def at(self, scale: float) -> Architecture:
+        """The architecture at a scale; raises PlanError for one out of range."""
+        if self.by == "compound" and not abs(scale) <= MOST_UNITS:
+            raise PlanError(f"{scale:g} is no number of units to scale by; use {-MOST_UNITS} to {MOST_UNITS}.")
+        if self.by != "compound" and not 0 < scale <= MOST_TIMES:
+            raise PlanError(f"{scale:g} is no multiplier; use a number above 0, up to {MOST_TIMES}.")
+        path = self.path(self.times(scale))
+        return path.architecture(path.steps[path.index(scale)].rungs)
+
+    def times(self, scale: float) -> float:
+        """How many times as large anything becomes at a scale."""
+        given = self.coefficients
+        fastest = max(given.depth, given.width, given.resolution)
+        return float(max(1.0, fastest**scale if self.by == "compound" else scale))
+
+    def path(self, times: float = 2) -> "Path":
+        """All that scaling makes, from the smallest to where anything is `times` as large. Raises PlanError if nothing
+        is left to scale."""
+        rates = self._rates() if self.by == "compound" else {self.by: math.nan}
+        found = knobs(self.arch, rates, keep=self.keep, times=times)
+
+        def scale(dial: str, multiplier: Fraction | float) -> float:
+            return math.log(multiplier) / rates[dial] if self.by == "compound" else float(multiplier)
+
+        end = min(scale(dial, times) for dial in rates)
+        events = sorted(
+            (scale(knob.dial, threshold), i, rung)
+            for i, knob in enumerate(found)
+            for rung, threshold in enumerate(knob.thresholds(), start=1)
+        )
+        first = -math.inf if self.by == "compound" else 0.0
+        return Path(self, found, tuple(_steps([event for event in events if event[0] <= end], len(found), first)))
+
+    def _rates(self) -> dict[str, float]:
+        return {dial: math.log(value) for dial in DIALS if (value := getattr(self.coefficients, dial)) > 1}
+
+
+def _steps(events: Iterable[tuple[float, int, int]], knobs: int, first: float) -> "Iterable[Step]":
+    rungs, scale = [0] * knobs, first
+    for at, i, rung in events:
+        if at != scale:
+            yield Step(scale, tuple(rungs))
+        scale, rungs[i] = at, rung
+    yield Step(scale, tuple(rungs))
+
+
+@dataclass(frozen=True)
 class Step:
-    """What the multipliers from `scale` on, up to the next step, make of the knobs."""
+    """What the scales from this one on, up to the next step's, make of the knobs."""
 
     scale: float
     rungs: tuple[int, ...]
@@ -55,32 +125,38 @@ class Step:
 
 @dataclass(frozen=True)
 class Path:
-    """What scaling `arch` in one way can make; a `scale` is the multiplier, but for `compound` the exponent."""
+    """What a way of scaling makes of an architecture: a step function of the scale, all its steps."""
 
-    arch: Architecture
-    by: str
+    scaling: Scaling
     knobs: tuple[Knob, ...]
     steps: tuple[Step, ...]
+
+    @cached_property
+    def rungs(self) -> Rungs:
+        """The knobs at every step."""
+        return np.array([step.rungs for step in self.steps], dtype=np.int64)
 
     @property
     def own(self) -> int:
         """The step at which the architecture is as it is."""
-        return self.index(self.own_scale)
-
-    @property
-    def own_scale(self) -> float:
-        """The scale that changes nothing."""
-        return 0.0 if self.by == "compound" else 1.0
+        return self.index(self.scaling.own_scale)
 
     def index(self, scale: float) -> int:
         """The step that a scale lies on."""
         return max(0, bisect_right(self.steps, scale, key=lambda step: step.scale) - 1)
 
+    def scale(self, step: int) -> float:
+        """A scale that leads to the step: the one that changes nothing if it does, else the middle of those that do."""
+        if step == self.own:
+            return self.scaling.own_scale
+        first, last = self.steps[step].scale, self.steps[min(step + 1, len(self.steps) - 1)].scale
+        return last if math.isinf(first) else (first + last) / 2
+
     def architecture(self, rungs: Iterable[int]) -> Architecture:
         """The architecture with its knobs on these rungs, every value checked again."""
-        values = [knob.ladder[rung] for knob, rung in zip(self.knobs, rungs, strict=True)]
-        made = turned(self.arch, self.knobs, values)
-        return self.arch if made == self.arch else Architecture.from_dict(made.to_dict())
+        arch = self.scaling.arch
+        made = turned(arch, self.knobs, [knob.ladder[rung] for knob, rung in zip(self.knobs, rungs, strict=True)])
+        return arch if made == arch else Architecture.from_dict(made.to_dict())
 
     def values(self, rungs: Rungs) -> Rungs:
         """What stands on the rungs, (n, knobs)."""
@@ -89,76 +165,4 @@ class Path:
     def costs(self, rungs: Rungs, name: str) -> NDArray[np.int64]:
         """A cost of many architectures at once, (n,)."""
         columns = list(self.values(rungs).T)
-        return np.broadcast_to(getattr(turned(self.arch, self.knobs, columns).cost(), name), len(rungs))
-
-    def shown_scale(self, step: int) -> float:
-        """A scale that leads to the step: its own one if it does, else the middle of those that do."""
-        if step == self.own:
-            return self.own_scale
-        first, last = self.steps[step].scale, self.steps[min(step + 1, len(self.steps) - 1)].scale
-        return last if math.isinf(first) else (first + last) / 2
-
-    @cached_property
-    def rungs(self) -> Rungs:
-        """The knobs at every step."""
-        return np.array([step.rungs for step in self.steps], dtype=np.int64)
-
-
-def path(
-    arch: Architecture, by: str, *, keep: Sequence[str] = (), coefficients: Coefficients | None = None, times: float = 2
-) -> Path:
-    """Everything that one multiplier up to `times` makes of an architecture, from the smallest on.
-
-    `by` is width, depth, resolution or compound, which goes on until the first of the three reaches `times`.
-    """
-    rates = _rates(coefficients or Coefficients()) if by == "compound" else {by: math.nan}
-    found = knobs(arch, rates, keep=keep, times=times)
-
-    def scale(dial: str, multiplier: Fraction | float) -> float:
-        return math.log(multiplier) / rates[dial] if by == "compound" else float(multiplier)
-
-    end = min(scale(dial, times) for dial in rates)
-    events = sorted(
-        (scale(knob.dial, threshold), i, rung)
-        for i, knob in enumerate(found)
-        for rung, threshold in enumerate(knob.thresholds(), start=1)
-    )
-    return Path(arch, by, found, tuple(_steps([event for event in events if event[0] <= end], len(found), by)))
-
-
-def _rates(coefficients: Coefficients) -> dict[str, float]:
-    return {dial: math.log(value) for dial in DIALS if (value := getattr(coefficients, dial)) > 1}
-
-
-def _steps(events: Iterable[tuple[float, int, int]], knobs: int, by: str) -> Iterable[Step]:
-    rungs, scale = [0] * knobs, -math.inf if by == "compound" else 0.0
-    for at, i, rung in events:
-        if at != scale:
-            yield Step(scale, tuple(rungs))
-        scale, rungs[i] = at, rung
-    yield Step(scale, tuple(rungs))
-
-
-def at_scale(
-    arch: Architecture,
-    by: str,
-    scale: float,
-    *,
-    keep: Sequence[str] = (),
-    coefficients: Coefficients | None = None,
-) -> Architecture:
-    """The architecture at a multiplier, or for `compound` at an exponent; raises PlanError for one out of range."""
-    if by == "compound" and not abs(scale) <= MOST_UNITS:
-        raise PlanError(f"{scale:g} is no number of units to scale by; use {-MOST_UNITS} to {MOST_UNITS}.")
-    if by != "compound" and not 0 < scale <= MOST_TIMES:
-        raise PlanError(f"{scale:g} is no multiplier; use a number above 0, up to {MOST_TIMES}.")
-    way = path(arch, by, keep=keep, coefficients=coefficients, times=reach(by, scale, coefficients))
-    made = way.architecture(way.steps[way.index(scale)].rungs)
-    return made if made.key == arch.key else replace(made, name=None)
-
-
-def reach(by: str, scale: float, coefficients: Coefficients | None) -> float:
-    """How many times as large anything becomes at a scale."""
-    given = coefficients or Coefficients()
-    fastest = max(given.depth, given.width, given.resolution)
-    return float(max(1.0, fastest**scale if by == "compound" else scale))
+        return np.broadcast_to(getattr(turned(self.scaling.arch, self.knobs, columns).cost(), name), len(rungs))

@@ -1,22 +1,17 @@
 """The scaled architecture that costs a budget."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch import plugins
 from mvsearch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.record import Latency
 from mvsearch.scaling.budget import TOLERANCE, Budget
-from mvsearch.scaling.knobs import DIALS
-from mvsearch.scaling.path import MOST_TIMES, Coefficients, Path, Rungs, path
-
-WAYS = (*DIALS, "compound")
+from mvsearch.scaling.path import MOST_TIMES, Path, Rungs, Scaling
 
 MOST_MOVED = 3
 """As many knobs stand beside the multiplier's value at most, each by one rung."""
@@ -33,15 +28,14 @@ _MOST_EXACT = 10**14  # columns hold 64 bits, and a step beyond the budget may c
 
 @dataclass(frozen=True)
 class Scaled:
-    """An architecture scaled to a budget: at which scale (`Path.scale`), and what it costs.
+    """An architecture scaled to a budget: how, at which scale, and what it costs.
 
     `smaller` and `larger` are the nearest that others cost, up to the budget and beyond it. `adjusted` names the knobs
     that stand a rung beside the multiplier's value. `latency` is None unless the budget is one.
     """
 
-    before: Architecture
+    scaling: Scaling
     arch: Architecture
-    by: str
     budget: Budget
     scale: float
     value: float
@@ -56,27 +50,20 @@ class Scaled:
         return self.budget.meets(self.value)
 
 
-def to_budget(
-    arch: Architecture,
-    budget: Budget,
-    by: str,
-    *,
-    keep: Sequence[str] = (),
-    coefficients: Coefficients | None = None,
-) -> Scaled:
+def to_budget(scaling: Scaling, budget: Budget) -> Scaled:
     """The scaled architecture that costs `budget` to within 1 %, or else the nearest one.
 
     That is a step of the path if one comes so near. Else it is one that costs something between the two steps around
     the budget, with up to three knobs a rung beside them, as few and as gently as will do for every budget around it.
     A larger budget never gives a cheaper architecture. Raises PlanError for a budget out of reach.
     """
-    _check(arch, budget, by)
+    _check(scaling, budget)
     for times in (2**n for n in range(1, MOST_TIMES.bit_length())):
-        way = path(arch, by, keep=keep, coefficients=coefficients, times=times)
+        way = scaling.path(times)
         if getattr(way.architecture(way.steps[-1].rungs).cost(), budget.name) > budget.value:
             break
     costs = way.costs(way.rungs, budget.name)
-    check_reach(way, budget, f"{costs[0]:,}", budget.off(costs[0]), f"{costs[-1]:,}", budget.off(costs[-1]))
+    check_reach(scaling, budget, int(costs[0]), int(costs[-1]))
     above = int(np.searchsorted(costs, budget.value, side="right"))
     low, high = max(0, above - 1), min(above, len(costs) - 1)
     on_path = [i for i in (low, high) if budget.meets(costs[i])]
@@ -90,25 +77,25 @@ def to_budget(
     return _scaled(way, budget, base, values, tuple(best.tolist()))
 
 
-def _check(arch: Architecture, budget: Budget, by: str) -> None:
-    if by not in WAYS:
-        raise PlanError(f"{by!r} is no way to scale; {plugins.suggest(by, WAYS)}")
-    if by == "resolution" and budget.name == "params":
+def _check(scaling: Scaling, budget: Budget) -> None:
+    if scaling.by == "resolution" and budget.name == "params":
         raise PlanError(
             "the number of parameters does not depend on the size of the images; scale to macs=... by resolution, or "
             f"to params={budget.text} by width or depth."
         )
-    if max(budget.value, *arch.metrics().values()) > _MOST_EXACT:
+    if max(budget.value, *scaling.arch.metrics().values()) > _MOST_EXACT:
         raise PlanError(f"{budget.name}={budget.text}: costs from 10^14 on are not counted exactly; stay below.")
 
 
-def check_reach(way: Path, budget: Budget, least: str, least_off: float, most: str, most_off: float) -> None:
-    """Raises PlanError if even the first step costs too much for the budget, or the last one too little."""
-    name, asked = way.arch.name or way.arch.key, f"{budget.name}={budget.text} is out of reach"
-    if least_off > (0 if budget.at_most else TOLERANCE):
-        raise PlanError(f"{asked}: {name} at its least by {way.by} has {least}; ask for more, or scale in another way.")
-    if most_off < -TOLERANCE:
-        raise PlanError(f"{asked}: {name} at its most by {way.by} has {most}; ask for less, or scale in another way.")
+def check_reach(scaling: Scaling, budget: Budget, least: float | None, most: float | None) -> None:
+    """Raises PlanError if even the least that scaling makes costs too much, or even the most too little."""
+    for end, word, value in (("least", "more", least), ("most", "less", most)):
+        off = 0.0 if value is None else budget.off(value)
+        if off > (0 if budget.at_most else TOLERANCE) if end == "least" else off < -TOLERANCE:
+            raise PlanError(
+                f"{budget.name}={budget.text} is out of reach: {scaling.arch.name or scaling.arch.key} by {scaling.by} "
+                f"comes to {value:,.12g} at the {end}; ask for {word}, or scale in another way."
+            )
 
 
 def _nearest_own(way: Path, costs: Costs, step: int) -> int:
@@ -170,14 +157,13 @@ def _moves(knobs: int, moved: int) -> Rungs:
 def _scaled(way: Path, budget: Budget, step: int, costs: Costs, rungs: tuple[int, ...] | None = None) -> Scaled:
     on_path = way.steps[step].rungs
     taken = on_path if rungs is None else rungs
-    made = named(way.architecture(taken), way.arch, budget)
+    made = named(way.architecture(taken), way.scaling.arch, budget)
     up_to = int(np.searchsorted(costs, budget.value, side="right"))
     return Scaled(
-        before=way.arch,
+        scaling=way.scaling,
         arch=made,
-        by=way.by,
         budget=budget,
-        scale=way.shown_scale(step),
+        scale=way.scale(step),
         value=getattr(made.cost(), budget.name),
         smaller=int(costs[up_to - 1]) if up_to > 0 else None,
         larger=int(costs[up_to]) if up_to < len(costs) else None,

@@ -1,6 +1,6 @@
 """The scaled architecture that takes a given time. A timing is costly and has noise: few are taken, none is refined."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from mvsearch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.record import Latency
 from mvsearch.scaling.budget import Budget
-from mvsearch.scaling.path import Coefficients, path
+from mvsearch.scaling.path import Scaling
 from mvsearch.scaling.search import Costs, Scaled, check_reach, named
 
 MOST_TIMES = 8
@@ -18,13 +18,9 @@ MOST_TIMINGS = 12
 
 
 def to_latency(
-    arch: Architecture,
+    scaling: Scaling,
     budget: Budget,
-    by: str,
     measure: Callable[[Architecture], Latency],
-    *,
-    keep: Sequence[str] = (),
-    coefficients: Coefficients | None = None,
     told: Callable[[Architecture, Latency], None] = lambda _arch, _latency: None,
 ) -> Scaled:
     """The step of the path whose measured latency is nearest to the budget, in ms.
@@ -33,7 +29,7 @@ def to_latency(
     lead to expect the budget. Ends within 1 %, between two neighbouring steps, or after twelve timings; `told` hears of
     each. Raises PlanError for a budget out of reach.
     """
-    way = path(arch, by, keep=keep, coefficients=coefficients, times=MOST_TIMES)
+    way = scaling.path(MOST_TIMES)
     macs = way.costs(way.rungs, "macs")
     timed: dict[int, Latency] = {}
     low, high, step = -1, len(way.steps), way.own
@@ -46,21 +42,16 @@ def to_latency(
         low, high = (step, high) if timed[step].median_ms < budget.value else (low, step)
         step = _next(macs, timed, low, high, budget.value)
     times = {i: latency.median_ms for i, latency in timed.items()}
-    if high == 0 or low == len(way.steps) - 1:
-        off = {i: budget.off(ms) for i, ms in times.items()}
-        shown = {i: f"{ms:.3g} ms" for i, ms in times.items()}
-        last = len(way.steps) - 1
-        check_reach(way, budget, shown.get(0, ""), off.get(0, 0.0), shown.get(last, ""), off.get(last, 0.0))
+    check_reach(scaling, budget, times.get(0), times.get(len(way.steps) - 1))
     allowed = [i for i, ms in times.items() if ms <= budget.value] if budget.at_most else list(times)
     if not allowed:
         raise PlanError(f"none of {len(times)} timed architectures keeps to latency_ms<={budget.text}; ask for more.")
     best = min(allowed, key=lambda i: abs(budget.off(times[i])))
     return Scaled(
-        before=arch,
-        arch=named(way.architecture(way.steps[best].rungs), arch, budget),
-        by=by,
+        scaling=scaling,
+        arch=named(way.architecture(way.steps[best].rungs), scaling.arch, budget),
         budget=budget,
-        scale=way.shown_scale(best),
+        scale=way.scale(best),
         value=times[best],
         smaller=max((ms for ms in times.values() if ms <= budget.value), default=None),
         larger=min((ms for ms in times.values() if ms > budget.value), default=None),
