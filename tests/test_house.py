@@ -41,6 +41,8 @@ LIGHT = (
     "comparison",
     "report.table",
     "report.plot",
+    "report.growth",
+    "report.diagram",
     "data",
     "machine",
 )

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from toy import toy_space
+from toy import arithmetic, toy_plan, toy_space
 
 from mvsearch.architecture import Architecture
 from mvsearch.cli.main import main
@@ -20,6 +20,7 @@ from mvsearch.report._growth_figure import plot_growth
 from mvsearch.report.growth import Member, fusions, growth
 from mvsearch.scaling import WAYS, Budget, Coefficients, Scaling, fitted, to_budget, to_latency
 from mvsearch.scaling.knobs import knobs
+from mvsearch.study import Study
 
 PAPER = ("dim", "stem", "layer1", "layer2")
 """What MobileViTv3 left as it was when it widened its blocks."""
@@ -415,7 +416,7 @@ WRONG = {
     "one size": (("--grid", "0.5"), "found 1 values; use 2 to 7"),
     "no multiplier": (("--grid", "0,1"), "0 is no multiplier; use a number above 0, up to 64."),
     "no number among them": (("--grid", "1,x"), "write multipliers (0.5,0.75,1) or budgets"),
-    "a picture of no kind": (("--grid", "0.5,1", "--plot", "a.jpg"), "use .png, .svg or .html."),
+    "a picture of no kind": (("--grid", "0.5,1", "--plot", "a.jpg", "-o", "family"), "use .png, .svg or .html."),
     "two coefficients": (("--to", "macs=1G", "--by", "compound", "--coefficients", "1,2"), "write three numbers"),
     "no study": (("--to", "macs=1G", "--by", "compound", "--fit", "nothing"), "there is no study 'nothing' here"),
     "a family in a file": (("--grid", "0.5,1", "-o", "here.yaml"), "is a file; a family goes into a folder."),
@@ -469,3 +470,16 @@ def test_scaling_by_arithmetic_loads_no_torch(tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0
+
+
+def test_coefficients_are_fitted_to_the_front_of_a_study_and_said(mvsearch, tmp_path):
+    Study.join(toy_plan(tmp_path / "studies")).run(arithmetic, trials=30)
+    said = json.loads(
+        mvsearch("scale", "mobilevitv3_s", "--to", "macs=3G", "--by", "compound", "--fit", "toy", "--json")
+    )
+    found = said["coefficients"]
+
+    assert found["resolution"] == 1
+    assert found["depth"] * found["width"] ** 2 == pytest.approx(2)
+    assert said["after"]["image_size"] == 256
+    assert said["met"]

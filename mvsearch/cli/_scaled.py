@@ -31,7 +31,7 @@ def show_scaled(result: Scaled, screen: Console, written: Path | None) -> None:
 
 
 def sentence(result: Scaled) -> str:
-    """`5.60 M parameters, 0.02 % above 5.6M`; where that is not within 1 %, what the neighbours are."""
+    """`5.60 M parameters, 0.02 % over 5.6M`; where that is not within 1 %, what the neighbours are."""
     said = f"{_costs(result, result.value)}, {_off(result)}"
     if result.latency is not None:
         said += f" (10th to 90th percentile {result.latency.p10_ms:.2f} to {result.latency.p90_ms:.2f} ms)"
@@ -73,7 +73,9 @@ def _remarks(result: Scaled) -> list[str]:
     said = []
     if result.adjusted:
         stand = "stands" if len(result.adjusted) == 1 else "stand"
-        said.append(f"{', '.join(result.adjusted)} {stand} a step beside the multiplier, which alone comes no nearer.")
+        said.append(
+            f"{', '.join(result.adjusted)} {stand} a step beside the multiplier, which alone does not come within 1 %."
+        )
     if result.scaling.by == "resolution":
         said.append("The number of parameters does not depend on the size of the images.")
     if result.latency is not None:

@@ -69,8 +69,11 @@ def scale(
     if coefficients and fit:
         raise click.UsageError("--coefficients or --fit; not both.")
     from mvsearch.finding import find_architecture
+    from mvsearch.report.plot import drawn_kind
     from mvsearch.scaling import Scaling
 
+    if plot is not None:
+        drawn_kind(plot)
     found = find_architecture(arch, storage=storage)
     kept = tuple(word.strip() for words in keep for word in words.split(",") if word.strip())
     scaling = Scaling(found, by, kept, _coefficients(coefficients, fit, storage))

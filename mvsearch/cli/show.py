@@ -25,16 +25,14 @@ def show(arch: str, other: str | None, plot: Path | None, storage: str | None, a
 
     from mvsearch.finding import find_architecture
 
-    named = {name: find_architecture(name, storage=storage) for name in (arch, other) if name}
-    found = [replace(one, name=one.name or name) for name, one in named.items()]
-    if other == arch:
-        found *= 2
+    named = [(name, find_architecture(name, storage=storage)) for name in (arch, other) if name]
+    found = [replace(one, name=one.name or name) for name, one in named]
     if plot is not None:
         _draw(plot, found)
     if as_json:
-        print_json(_facts(found[0]) if other is None else difference_facts(*found))
-    elif other is None:
-        _show(found[0])
+        print_json(_facts(*found) if len(found) == 1 else _difference_facts(*found))
+    elif len(found) == 1:
+        _show(*found)
     else:
         _show_difference(*found)
     if plot is not None:
@@ -68,8 +66,7 @@ def _facts(arch: "Architecture") -> dict[str, Any]:
     return {"name": arch.name, "key": arch.key, "image_size": arch.image_size, **arch.metrics(), "stages": stages}
 
 
-def difference_facts(first: "Architecture", second: "Architecture") -> dict[str, Any]:
-    """Two architectures as raw numbers, and every part of either with what differs."""
+def _difference_facts(first: "Architecture", second: "Architecture") -> dict[str, Any]:
     from mvsearch.report.anatomy import difference
 
     return {

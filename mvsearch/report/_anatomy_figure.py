@@ -21,7 +21,7 @@ from mvsearch.report.units import pretty, unit
 _WIDTH, _HEIGHT, _MARGINS = 9.0, 0.62, 1.25
 """In inches: the sheet's width, the height of a row, and what is above and below all rows."""
 
-_LETTERS = 43
+_LETTERS = 46
 """As many fit on a line of a box."""
 
 
@@ -106,8 +106,9 @@ def _boxes(axes: Axes, rows: Sequence[_Row], image: str) -> None:
         box.set(facecolor="#E8F1F8" if row.attention else "#F6F6F6", edgecolor=edge)
         axes.add_patch(box)
         axes.text(0.03, i + 0.48, f"{row.mark} {row.name}".strip(), fontsize=9, fontweight="bold", va="center")
-        words = fill(row.words, _LETTERS, max_lines=2, placeholder=" …")
-        axes.text(0.335, i + 0.48, words, fontsize=7.5, va="center", linespacing=1.15, parse_math=False)
+        words = fill(row.words, _LETTERS, max_lines=3, placeholder=" …")
+        size = 7.0 if words.count("\n") < 2 else 6.2
+        axes.text(0.335, i + 0.48, words, fontsize=size, va="center", linespacing=1.15, parse_math=False)
         if i + 1 < len(rows):
             axes.annotate("", (0.1, i + 1.19), (0.1, i + 0.77), arrowprops={"arrowstyle": "->", "color": GREY})
         axes.text(0.14, i + 0.98, row.size, fontsize=8, color="#666666", ha="left", va="center")

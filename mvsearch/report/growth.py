@@ -1,6 +1,6 @@
 """How cost grows as an architecture is scaled, with the fusions of the MobileViT versions side by side, as data.
 
-The argument of MobileViTv3 (arXiv 2209.15159, section 3.1.1): a 3x3 fusion makes wide blocks costly, a 1x1 fusion
+The argument of MobileViTv3 (arXiv 2209.15159, section 3.1): a 3x3 fusion makes wide blocks costly, a 1x1 fusion
 leaves room to widen them.
 """
 
@@ -50,7 +50,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Growth:
-    """A family and the lines that it lies among. `labels` and `sizes` are those of the vertical axes, per cost."""
+    """A family and the lines that it lies among; `across` is the label of the scale."""
 
     title: str
     subtitle: str
@@ -78,6 +78,8 @@ def growth(scaling: Scaling, members: Sequence[Member]) -> Growth:
     scales = [member.scale for member in members]
     margin = 0.08 * (max(scales) - min(scales) or 1.0)
     low, high = min(scales) - margin, max(scales) + margin
+    if scaling.by != "compound":
+        low = max(low, min(scales) / 2)
     lines = []
     for words, fused in fusions(scaling.arch).items():
         way = replace(scaling, arch=fused).path(scaling.times(high))

@@ -85,8 +85,7 @@ class Scaling:
         return float(max(1.0, fastest**scale if self.by == "compound" else scale))
 
     def path(self, times: float = 2) -> "Path":
-        """All that scaling makes, from the smallest to where anything is `times` as large. Raises PlanError if nothing
-        is left to scale."""
+        """All that scaling makes, from the smallest on, until anything is `times` as large."""
         rates = self._rates() if self.by == "compound" else {self.by: math.nan}
         found = knobs(self.arch, rates, keep=self.keep, times=times)
 
