@@ -446,7 +446,7 @@ UNSHOWN = {
     "an unknown metric": (("b", "-o", "parms"), "'parms' is no objective; did you mean 'params'?"),
     "an unmeasured one": (("b", "-o", "latency_ms"), "': no finished trial has a number for latency_ms;"),
     "a file that is there": (("b", "--plot", "old.png"), "old.png: is there already; --force writes over it."),
-    "a folder that is not": (("b", "--plot", "no/x.png"), "no/x.png: cannot be written (No such file or directory)"),
+    "a folder that is not": (("b", "--plot", "no/x.png"), "no/x.png: cannot be written (there is no folder no)"),
     "another kind of file": (("b", "--plot", "x.pdf"), "x.pdf: cannot draw .pdf; use .png, .svg or .html."),
 }
 

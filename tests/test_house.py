@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "mvsearch"
 
 LEVELS = [
     {"errors", "cost"},
-    {"plugins", "record"},
+    {"plugins", "record", "files"},
     {"yamlfile", "expression", "blocks", "machine", "pareto", "worker"},
     {"limits", "confirm"},
     {"architecture"},

@@ -387,7 +387,7 @@ def test_a_family_is_written_as_files_that_can_be_profiled_and_nothing_is_lost_w
     for member in said["members"]:
         file = f"family/mobilevitv3_s_{member['size'].lower()}.yaml"
         assert json.loads(mvsearch("profile", file, "--json"))["params"] == member["params"]
-    assert "exists already" in mvsearch(*arguments, code=1)
+    assert "is there already; --force writes over it" in mvsearch(*arguments, code=1)
     mvsearch(*arguments, "--force")
 
 
@@ -410,7 +410,7 @@ WRONG = {
     "a folder": (("--to", "params=1M", "-o", "."), "is a folder; give the name of a file."),
     "a file that exists": (
         ("--to", "params=1M", "-o", "here.yaml"),
-        "here.yaml: exists already; choose another name, or",
+        "here.yaml: is there already; --force writes over it",
     ),
     "no such backend": (("--to", "latency_ms=5", "--backend", "torch_cpo"), "did you mean 'torch_cpu'?"),
     "one size": (("--grid", "0.5"), "found 1 values; use 2 to 7"),

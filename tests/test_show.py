@@ -15,6 +15,7 @@ from mvsearch.models import model_names, published
 from mvsearch.report._anatomy_figure import draw
 from mvsearch.report.anatomy import difference, parts, total
 from mvsearch.report.diagram import PLAIN, ROUND, Diagram, difference_table, stage_table
+from mvsearch.report.palette import LIGHT
 
 
 def printed(*shown: object, width: int = 80, ascii_only: bool = False) -> list[str]:
@@ -117,11 +118,11 @@ def test_the_same_network_has_no_differences():
 def test_pictures_are_whole_and_the_same_each_time(names, tmp_path):
     archs = [published(name) for name in names]
     for kind in ("png", "svg"):
-        (tmp_path / f"a.{kind}").write_bytes(draw(archs, "50 $ & <more>", kind))
+        (tmp_path / f"a.{kind}").write_bytes(draw(archs, "50 $ & <more>", kind, LIGHT))
 
     assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
     assert Image.open(tmp_path / "a.png").size[0] == 1170
-    assert draw(archs, "50 $ & <more>", "svg") == (tmp_path / "a.svg").read_bytes()
+    assert draw(archs, "50 $ & <more>", "svg", LIGHT) == (tmp_path / "a.svg").read_bytes()
 
 
 # ---- the command

@@ -16,14 +16,14 @@ Command = Callable[..., None]
 
 storage_option = click.option("--storage", help="The database, if it is not studies/STUDY/study.db.")
 _plot = click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png, .svg or .html file.")
-_theme = click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
+theme_option = click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
 force_option = click.option("--force", is_flag=True, help="Write over a file that is there.")
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
 
 
 def drawing_options(command: Command) -> Command:
     """The options `--plot FILE --theme light|dark --force`, as `plot`, `theme` and `force`."""
-    return _plot(_theme(force_option(command)))
+    return _plot(theme_option(force_option(command)))
 
 
 def print_json(value: Any) -> None:

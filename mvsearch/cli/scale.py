@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option
+from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option, theme_option
 from mvsearch.errors import EnvironmentFault
 
 if TYPE_CHECKING:
@@ -30,8 +30,9 @@ if TYPE_CHECKING:
 @click.option("--fit", metavar="STUDY", help="For compound: fit the coefficients to the front of a study.")
 @click.option("--grid", help="A family instead: multipliers (0.5,0.75,1), or budgets (params=1.25M,2.5M,5.8M).")
 @click.option("--plot", type=click.Path(path_type=Path), help="With --grid: cost against scale, for v1 and v3 fusion.")
+@theme_option
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The YAML file to write; with --grid a folder.")
-@click.option("--force", is_flag=True, help="Overwrite what exists.")
+@force_option
 @click.option("--backend", default="torch_cpu", show_default=True, help="For latency_ms: where to time it.")
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency_ms."
@@ -47,6 +48,7 @@ def scale(
     fit: str | None,
     grid: str | None,
     plot: Path | None,
+    theme: str,
     output: Path | None,
     force: bool,
     backend: str,
@@ -69,11 +71,11 @@ def scale(
     if coefficients and fit:
         raise click.UsageError("--coefficients or --fit; not both.")
     from mvsearch.finding import find_architecture
-    from mvsearch.report.plot import drawn_kind
+    from mvsearch.report.plot import refuse_to_draw
     from mvsearch.scaling import Scaling
 
     if plot is not None:
-        drawn_kind(plot)
+        refuse_to_draw(plot, force=force)
     found = find_architecture(arch, storage=storage)
     kept = tuple(word.strip() for words in keep for word in words.split(",") if word.strip())
     scaling = Scaling(found, by, kept, _coefficients(coefficients, fit, storage))
@@ -84,7 +86,12 @@ def scale(
     if to is not None:
         _one(to, scaled, output, force, as_json)
     else:
-        _family(scaling, _members(str(grid), scaling, scaled), plot, output, force, as_json)
+        members = _members(str(grid), scaling, scaled)
+        if output is not None:
+            _write_family(members, output, force)
+        if plot is not None:
+            _plot_family(scaling, members, plot, theme)
+        _show_family(scaling, members, as_json)
 
 
 def _coefficients(text: str | None, study: str | None, storage: str | None) -> "Coefficients":
@@ -160,11 +167,12 @@ def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
 def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, force: bool, as_json: bool) -> None:
     from mvsearch.cli._scaled import scaled_facts, show_scaled
     from mvsearch.exporters.yaml import export
+    from mvsearch.files import refuse_existing
     from mvsearch.scaling import Budget
 
     budget = Budget.parse(to)
     if output is not None:
-        _check_writable(output, force)
+        refuse_existing(output, force=force)
     result = scaled(budget)
     if output is not None:
         export(result.arch, output)
@@ -205,50 +213,33 @@ def _members(grid: str, scaling: "Scaling", scaled: "Callable[[Budget], Scaled]"
     ]
 
 
-def _family(
-    scaling: "Scaling", members: "list[Member]", plot: Path | None, output: Path | None, force: bool, as_json: bool
-) -> None:
-    from mvsearch.cli._scaled import family_facts, show_family
+def _plot_family(scaling: "Scaling", members: "list[Member]", plot: Path, theme: str) -> None:
+    from mvsearch.report._growth_figure import plot_growth
     from mvsearch.report.growth import growth
+    from mvsearch.report.palette import THEMES
 
-    if output is not None:
-        _write_family(members, output, force)
-    if plot is not None:
-        from mvsearch.report._growth_figure import plot_growth
+    plot_growth(growth(scaling, members), plot, THEMES[theme])
+    click.echo(f"drew {plot}", err=True)
 
-        plot_growth(growth(scaling, members), plot)
+
+def _show_family(scaling: "Scaling", members: "list[Member]", as_json: bool) -> None:
+    from mvsearch.cli._scaled import family_facts, show_family
+
     if as_json:
         print_json(family_facts(scaling, members))
     else:
         show_family(scaling, members, console())
-    if plot is not None:
-        click.echo(f"drew {plot}", err=True)
 
 
 def _write_family(members: "list[Member]", folder: Path, force: bool) -> None:
     from mvsearch.exporters.yaml import export
+    from mvsearch.files import refuse_existing
 
     if folder.exists() and not folder.is_dir():
         raise EnvironmentFault(f"{folder}: is a file; a family goes into a folder.")
     files = {folder / f"{member.arch.name}.yaml": member.arch for member in members}
-    for path in files:
-        _check_existing(path, force)
+    for path in files if folder.exists() else ():
+        refuse_existing(path, force=force)
     folder.mkdir(parents=True, exist_ok=True)
     for path, arch in files.items():
         export(arch, path)
-
-
-def _check_writable(path: Path, force: bool) -> None:
-    """Before anything takes long: a folder that is not there, a file that would be lost."""
-    if not path.parent.is_dir():
-        raise EnvironmentFault(
-            f"{path}: cannot be written (there is no folder {path.parent}); make it, or choose another."
-        )
-    _check_existing(path, force)
-
-
-def _check_existing(path: Path, force: bool) -> None:
-    if path.is_dir():
-        raise EnvironmentFault(f"{path}: is a folder; give the name of a file.")
-    if path.exists() and not force:
-        raise EnvironmentFault(f"{path}: exists already; choose another name, or overwrite it with --force.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option
+from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option, theme_option
 
 if TYPE_CHECKING:
     from mvsearch.architecture import Architecture
@@ -17,18 +17,24 @@ if TYPE_CHECKING:
     "--diff", "other", metavar="ARCH2", help="Beside another: which rows and fields differ, and what that costs."
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png or .svg file.")
+@theme_option
+@force_option
 @storage_option
 @json_option
-def show(arch: str, other: str | None, plot: Path | None, storage: str | None, as_json: bool) -> None:
+def show(
+    arch: str, other: str | None, plot: Path | None, theme: str, force: bool, storage: str | None, as_json: bool
+) -> None:
     """ARCH as a table and as a diagram: stages, shapes, costs. A published name, a YAML file, or STUDY:NUMBER."""
     from dataclasses import replace
 
     from mvsearch.finding import find_architecture
 
+    if plot is not None:
+        _refuse_to_draw(plot, force)
     named = [(name, find_architecture(name, storage=storage)) for name in (arch, other) if name]
     found = [replace(one, name=one.name or name) for name, one in named]
     if plot is not None:
-        _draw(plot, found)
+        _draw(plot, found, theme)
     if as_json:
         print_json(_facts(*found) if len(found) == 1 else _difference_facts(*found))
     elif len(found) == 1:
@@ -39,13 +45,19 @@ def show(arch: str, other: str | None, plot: Path | None, storage: str | None, a
         click.echo(f"drew {plot}", err=True)
 
 
-def _draw(plot: Path, found: "list[Architecture]") -> None:
-    from mvsearch.report.plot import drawn_kind, write_whole
+def _refuse_to_draw(plot: Path, force: bool) -> None:
+    from mvsearch.report.plot import refuse_to_draw
 
-    kind = drawn_kind(plot, ("png", "svg"))
+    refuse_to_draw(plot, force=force, kinds=("png", "svg"))
+
+
+def _draw(plot: Path, found: "list[Architecture]", theme: str) -> None:
+    from mvsearch.files import write_whole
     from mvsearch.report._anatomy_figure import draw
+    from mvsearch.report.palette import THEMES
+    from mvsearch.report.plot import kind_of
 
-    write_whole(plot, draw(found, " → ".join(str(one.name) for one in found), kind))
+    write_whole(plot, draw(found, " → ".join(str(one.name) for one in found), kind_of(plot), THEMES[theme]))
 
 
 def _facts(arch: "Architecture") -> dict[str, Any]:

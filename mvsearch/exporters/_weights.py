@@ -14,8 +14,8 @@ def write_weights(arch: Architecture, path: Path, *, checkpoint: Path | None, se
     """The network's weights: those of a checkpoint (.safetensors, or .pt of plain tensors), else fresh from a seed."""
     from safetensors.torch import save
 
+    from mvsearch.files import write_whole
     from mvsearch.nn import build, load_checkpoint
-    from mvsearch.report.plot import write_whole
 
     if path.suffix != ".safetensors":
         raise PlanError(f"{path}: weights are written as .safetensors; name the file so.")

@@ -8,9 +8,9 @@ from pathlib import Path
 from mvsearch import yamlfile
 from mvsearch.architecture import Architecture
 from mvsearch.exporters._source import Sources
+from mvsearch.files import write_whole
 from mvsearch.nn.head import initialise
 from mvsearch.nn.network import Call, calls
-from mvsearch.report.plot import write_whole
 
 SUFFIX = ".py"
 

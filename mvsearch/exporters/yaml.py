@@ -4,7 +4,7 @@ from pathlib import Path
 
 from mvsearch import yamlfile
 from mvsearch.architecture import Architecture
-from mvsearch.report.plot import write_whole
+from mvsearch.files import write_whole
 
 SUFFIX = ".yaml"
 

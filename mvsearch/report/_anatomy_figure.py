@@ -1,11 +1,9 @@
 """An architecture, or two, as a PNG or SVG picture: stages as boxes from top to bottom, their costs as bars beside."""
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from textwrap import fill
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -13,9 +11,9 @@ from matplotlib.patches import FancyBboxPatch, Patch
 
 from mvsearch.architecture import Architecture
 from mvsearch.cost import Cost
-from mvsearch.report._matplotlib import DPI, LEGEND, STYLE
+from mvsearch.report._matplotlib import DPI, LEGEND, rendered
 from mvsearch.report.anatomy import difference, parts
-from mvsearch.report.palette import BLUE, GREY, PALE, VERMILION
+from mvsearch.report.palette import WASH, Theme
 from mvsearch.report.units import pretty, unit
 
 _WIDTH, _HEIGHT, _MARGINS = 9.0, 0.62, 1.25
@@ -37,29 +35,27 @@ class _Row:
     costs: tuple[Cost, ...]
 
 
-def draw(archs: Sequence[Architecture], title: str, kind: str) -> bytes:
+def draw(archs: Sequence[Architecture], title: str, kind: str, theme: Theme) -> bytes:
     """The content of a `png` or `svg` file for one architecture, or for two beside each other."""
-    content = io.BytesIO()
-    with matplotlib.rc_context(STYLE):
-        metadata = {"Date": None} if kind == "svg" else {"Software": None}
-        _figure(archs, title).savefig(content, format=kind, dpi=DPI, metadata=metadata)
-    return content.getvalue()
+    return rendered(lambda: _figure(archs, title, theme), kind, theme)
 
 
-def _figure(archs: Sequence[Architecture], title: str) -> Figure:
+def _figure(archs: Sequence[Architecture], title: str, theme: Theme) -> Figure:
     rows = _rows(archs)
     height = _HEIGHT * len(rows) + _MARGINS
     figure = Figure(figsize=(_WIDTH, height), dpi=DPI)
     FigureCanvasAgg(figure)
     bottom, tall = 0.45 / height, 1 - _MARGINS / height
     figure.text(0.02, 1 - 0.25 / height, title, fontsize=13, fontweight="bold", va="center", parse_math=False)
-    figure.text(0.02, 1 - 0.52 / height, _subtitle(archs), fontsize=9, color="#666666", va="center", parse_math=False)
-    _boxes(figure.add_axes((0.02, bottom, 0.42, tall)), rows, f"3 x {archs[0].image_size} x {archs[0].image_size}")
+    figure.text(0.02, 1 - 0.52 / height, _subtitle(archs), fontsize=9, color=theme.faint, va="center", parse_math=False)
+    _boxes(
+        figure.add_axes((0.02, bottom, 0.42, tall)), rows, f"3 x {archs[0].image_size} x {archs[0].image_size}", theme
+    )
     for i, name in enumerate(("params", "macs")):
-        _bars(figure.add_axes((0.46 + 0.275 * i, bottom, 0.2, tall)), rows, name, (BLUE, VERMILION)[i])
+        _bars(figure.add_axes((0.46 + 0.275 * i, bottom, 0.2, tall)), rows, name, (theme.own, theme.printed)[i], theme)
     if len(archs) > 1:
-        before = Patch(color=PALE, label=archs[0].name or archs[0].key)
-        after = Patch(color=BLUE, label=f"{archs[1].name or archs[1].key} (in colour)")
+        before = Patch(color=theme.pale, label=archs[0].name or archs[0].key)
+        after = Patch(color=theme.own, label=f"{archs[1].name or archs[1].key} (in colour)")
         figure.legend(handles=[before, after], loc="lower right", bbox_to_anchor=(0.99, 0.0), ncols=2, **LEGEND)
     return figure
 
@@ -95,26 +91,26 @@ def _rows(archs: Sequence[Architecture]) -> list[_Row]:
     return made
 
 
-def _boxes(axes: Axes, rows: Sequence[_Row], image: str) -> None:
+def _boxes(axes: Axes, rows: Sequence[_Row], image: str, theme: Theme) -> None:
     axes.set(xlim=(0, 1), ylim=(len(rows), 0))
     axes.axis("off")
-    axes.text(0.14, -0.02, image, fontsize=8, color="#666666", ha="left", va="center")
-    axes.annotate("", (0.1, 0.18), (0.1, -0.14), arrowprops={"arrowstyle": "->", "color": GREY})
+    axes.text(0.14, -0.02, image, fontsize=8, color=theme.faint, ha="left", va="center")
+    axes.annotate("", (0.1, 0.18), (0.1, -0.14), arrowprops={"arrowstyle": "->", "color": theme.grey})
     for i, row in enumerate(rows):
-        edge = VERMILION if row.mark else BLUE if row.attention else GREY
+        edge = theme.printed if row.mark else theme.own if row.attention else theme.grey
         box = FancyBboxPatch((0.01, i + 0.2), 0.98, 0.56, "round,pad=0,rounding_size=0.03", mutation_aspect=3)
-        box.set(facecolor="#E8F1F8" if row.attention else "#F6F6F6", edgecolor=edge)
+        box.set(facecolor=(theme.own if row.attention else theme.pale, WASH), edgecolor=edge)
         axes.add_patch(box)
         axes.text(0.03, i + 0.48, f"{row.mark} {row.name}".strip(), fontsize=9, fontweight="bold", va="center")
         words = fill(row.words, _LETTERS, max_lines=3, placeholder=" …")
         size = 7.0 if words.count("\n") < 2 else 6.2
         axes.text(0.335, i + 0.48, words, fontsize=size, va="center", linespacing=1.15, parse_math=False)
         if i + 1 < len(rows):
-            axes.annotate("", (0.1, i + 1.19), (0.1, i + 0.77), arrowprops={"arrowstyle": "->", "color": GREY})
-        axes.text(0.14, i + 0.98, row.size, fontsize=8, color="#666666", ha="left", va="center")
+            axes.annotate("", (0.1, i + 1.19), (0.1, i + 0.77), arrowprops={"arrowstyle": "->", "color": theme.grey})
+        axes.text(0.14, i + 0.98, row.size, fontsize=8, color=theme.faint, ha="left", va="center")
 
 
-def _bars(axes: Axes, rows: Sequence[_Row], name: str, colour: str) -> None:
+def _bars(axes: Axes, rows: Sequence[_Row], name: str, colour: str, theme: Theme) -> None:
     """Bars of one cost; where there are two architectures the first's lies pale above the second's."""
     most = max(getattr(cost, name) for row in rows for cost in row.costs) or 1
     axes.set(xlim=(0, most), ylim=(len(rows), 0))
@@ -124,5 +120,5 @@ def _bars(axes: Axes, rows: Sequence[_Row], name: str, colour: str) -> None:
     for i, row in enumerate(rows):
         for j, cost in enumerate(row.costs):
             value, at = getattr(cost, name), i + 0.48 + 0.25 * (j - (count - 1) / 2)
-            axes.barh(at, value, height=0.46 / count, color=colour if j == count - 1 else PALE)
+            axes.barh(at, value, height=0.46 / count, color=colour if j == count - 1 else theme.pale)
             axes.text(value + most * 0.02, at, pretty(name, value), fontsize=8 if count == 1 else 7, va="center")

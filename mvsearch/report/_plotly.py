@@ -73,8 +73,8 @@ def base_layout(title: str, below: str, height: float, theme: Theme) -> dict[str
     }
 
 
-def axis(label: str, limits: tuple[float, float], theme: Theme) -> dict[str, Any]:
-    """A line with a grid behind it."""
+def axis(label: str, limits: tuple[float, float] | None, theme: Theme) -> dict[str, Any]:
+    """A line with a grid behind it; without limits as long as it has to be."""
     lines = {"showline": True, "linecolor": theme.grey, "gridcolor": theme.grid, "zeroline": False, "ticks": "outside"}
     return lines | {"tickcolor": theme.grey, "title": {"text": label, "standoff": 8}, "range": limits}
 

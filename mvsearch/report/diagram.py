@@ -12,7 +12,7 @@ from rich.text import Text
 from mvsearch.architecture import Architecture
 from mvsearch.cost import Cost
 from mvsearch.report.anatomy import Change, Part, difference, parts, shown, total
-from mvsearch.report.palette import BLUE, VERMILION
+from mvsearch.report.palette import LIGHT
 from mvsearch.report.units import pretty, unit
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
@@ -114,7 +114,7 @@ class Diagram:
         heads = (f"{unit(name).head} ({pretty(name, getattr(self.whole, name))})" for name in ("params", "macs"))
         yield Text(f"   {self.image.size}".ljust(inner + 6) + "".join(head.ljust(bar + _LABEL + 2) for head in heads))
         for part in self.parts:
-            bars = self._bar(part, "params", BLUE, pen, bar) + self._bar(part, "macs", VERMILION, pen, bar)
+            bars = self._bar(part, "params", LIGHT.own, pen, bar) + self._bar(part, "macs", LIGHT.printed, pen, bar)
             yield from _box(part, pen, inner, bars)
 
     def _bar(self, part: Part, name: str, colour: str, pen: Pen, width: int) -> Text:
@@ -127,7 +127,7 @@ class Diagram:
 
 def _box(part: Part, pen: Pen, inner: int, bars: Text) -> Iterator[Text]:
     """The name in the upper edge, what comes out in the lower one, bars beside the first line between."""
-    colour = BLUE if "dim" in part.fields else ""
+    colour = LIGHT.own if "dim" in part.fields else ""
     upper_left, upper_right, lower_left, lower_right = pen.corners
     rest = pen.across * (inner - len(part.name) - 3)
     yield Text.assemble(

@@ -1,11 +1,10 @@
 """Pictures as files; the suffix says which kind. What is shown is decided in `picture` and `overlay`."""
 
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.errors import PlanError
+from mvsearch.files import refuse_existing, write_whole
 from mvsearch.report.overlay import Overlay
 from mvsearch.report.palette import LIGHT, Theme
 from mvsearch.report.picture import FrontPicture
@@ -52,27 +51,3 @@ def refuse_to_draw(path: Path, *, force: bool, kinds: Sequence[str] = KINDS) -> 
     """Raises PlanError or EnvironmentFault for a file that could not be drawn, before any work is done."""
     kind_of(path, kinds)
     refuse_existing(path, force=force)
-
-
-def refuse_existing(path: Path, *, force: bool) -> None:
-    """Raises EnvironmentFault if a file would be lost; `force` is the user's leave."""
-    if path.is_file() and not force:
-        raise EnvironmentFault(f"{path}: is there already; --force writes over it.")
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside the file first, then take its place: whatever fails, no half of a file is left."""
-    try:
-        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise EnvironmentFault(
-            f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to."
-        ) from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(beside).chmod(0o644)
-        Path(beside).replace(path)
-    except OSError as error:
-        Path(beside).unlink(missing_ok=True)
-        raise EnvironmentFault(f"{path}: cannot be written ({error.strerror}); choose another file.") from error

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch import yamlfile
+from mvsearch.files import write_whole
 from mvsearch.pareto import front
 from mvsearch.reading import Reader
 from mvsearch.record import Record
 from mvsearch.report.picture import front_picture
-from mvsearch.report.plot import plot_fronts, write_whole
+from mvsearch.report.plot import plot_fronts
 
 
 def write_remains(reader: Reader, folder: Path) -> list[Path]:

@@ -1,0 +1,40 @@
+"""Files that a command writes: whole or not at all, and none that is there is lost unasked."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from mvsearch.errors import EnvironmentFault
+
+
+def refuse_existing(path: Path, *, force: bool) -> None:
+    """Raises EnvironmentFault for what cannot be written or would be lost, before any work is done.
+
+    `force` is the user's leave to write over a file; a folder is never replaced.
+    """
+    if path.is_dir():
+        raise EnvironmentFault(f"{path}: is a folder; give the name of a file.")
+    if not path.parent.is_dir():
+        raise EnvironmentFault(
+            f"{path}: cannot be written (there is no folder {path.parent}); make it, or choose another."
+        )
+    if path.exists() and not force:
+        raise EnvironmentFault(f"{path}: is there already; --force writes over it.")
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside the file first, then take its place: whatever fails, no half of a file is left."""
+    try:
+        handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to."
+        ) from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(beside).chmod(0o644)
+        Path(beside).replace(path)
+    except OSError as error:
+        Path(beside).unlink(missing_ok=True)
+        raise EnvironmentFault(f"{path}: cannot be written ({error.strerror}); choose another file.") from error
