@@ -8,6 +8,7 @@
       DataError            images that are missing, broken or not what was asked for
       StudyError           a study that is missing, damaged, or made under other settings
       CheckpointError      weights that do not fit the network
+      VerificationError    an exported file that does not compute what the network computes
       EnvironmentFault     a missing package, device or file permission
 
 Every message says where, what was found, and what would do.
@@ -44,6 +45,10 @@ class StudyError(MvsearchError):
 
 class CheckpointError(MvsearchError):
     """Weights whose names or shapes do not fit the network."""
+
+
+class VerificationError(MvsearchError):
+    """An exported file that does not compute what the network computes."""
 
 
 class EnvironmentFault(MvsearchError):

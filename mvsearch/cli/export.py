@@ -1,45 +1,138 @@
-"""`mvsearch export ARCH --to FORMAT -o FILE`: take a network out of the framework."""
+"""`mvsearch export ARCH --to FORMAT -o FILE`: take a network out of the framework, and see that it is the same."""
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from mvsearch.cli._print import storage_option
+from mvsearch.cli._print import console, json_option, print_json, storage_option, table
+from mvsearch.cli._steps import Steps
+from mvsearch.exporters import formats
+
+if TYPE_CHECKING:
+    from mvsearch.architecture import Architecture
+    from mvsearch.exporters.subject import Subject
+    from mvsearch.verify import Report
+
+_IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 
 
 @click.command()
 @click.argument("arch")
-@click.option("--to", "kind", default="torch", show_default=True, help="The format: torch or yaml.")
+@click.option("--to", "kind", default="torch", show_default=True, help=f"The format: {', '.join(formats())}.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; by default the architecture's name.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Write weights beside it: a .safetensors file.")
 @click.option(
-    "--checkpoint", type=click.Path(path_type=Path), help="Weights to take, instead of fresh ones from --seed."
+    "--weights", type=click.Path(path_type=Path), help="A checkpoint: .safetensors or .pt. Else fresh from --seed."
 )
-@storage_option
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For fresh weights.")
+@click.option("--data", help="The images to verify on: a source or a folder. Else the study's own, or fashion_mnist.")
+@click.option("--images", type=click.IntRange(min=2), help=f"How many ({_IMAGES}, with --int8 {_INT8_IMAGES}).")
+@click.option("--no-verify", is_flag=True, help="Write the file without running it.")
+@click.option("--int8", is_flag=True, help="Quantise to int8 (onnx, executorch), calibrated on training images.")
+@click.option("--max-drop", type=click.FloatRange(0, 100), help="Points of top-1 that int8 may cost (5).")
+@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@storage_option
+@json_option
 def export(
     arch: str,
     kind: str,
     output: Path | None,
     weights: Path | None,
-    checkpoint: Path | None,
-    storage: str | None,
     seed: int,
+    data: str | None,
+    images: int | None,
+    no_verify: bool,
+    int8: bool,
+    max_drop: float | None,
+    force: bool,
+    storage: str | None,
+    as_json: bool,
 ) -> None:
-    """Write ARCH (a published name, a YAML file or STUDY:NUMBER) as a file that needs no mvsearch."""
-    from mvsearch import plugins
+    """Write ARCH (a published name, a YAML file or STUDY:NUMBER) as a file that needs no mvsearch.
+
+    A file with a runtime is run by it and compared with the network on real images before it is put in its place; what
+    was found is printed, and stored in FILE.report.json. If they differ nothing is kept but that report, and the exit
+    code is 1.
+    """
+    from mvsearch import verify
     from mvsearch.errors import PlanError
+    from mvsearch.exporters import load_format
     from mvsearch.finding import find_architecture
 
+    module = load_format(kind)
+    if int8 and not hasattr(module, "export_int8"):
+        raise PlanError(f"--int8: {kind} is written in float32 only; use --to onnx or --to executorch.")
+    if max_drop is not None and not int8:
+        raise click.UsageError("--max-drop is for --int8; add it.")
     found = find_architecture(arch, storage=storage)
-    if checkpoint is not None and weights is None:
-        raise PlanError("--checkpoint says where weights come from; say where they go with --weights FILE.safetensors.")
-    exporter = plugins.load("exporters", kind, error=PlanError)
-    path = output or Path(f"{found.name or found.key}{exporter.SUFFIX}")
-    if weights is not None:
-        from mvsearch.exporters._weights import write_weights
+    path = output or Path(f"{found.name or found.key}{'_int8' if int8 else ''}{module.SUFFIX}")
+    verify.check_free(module, path, force=force)
+    checked = hasattr(module, "read_back") and not no_verify
+    with Steps() as say:
+        job = verify.Job(kind, module, _subject(found, weights, seed), path)
+        if checked or int8:
+            say("reading images")
+            settings = verify.images_for(arch, data, storage)
+            held_out = images or (_INT8_IMAGES if int8 else _IMAGES)
+            sample, training = verify.draw(settings, found.image_size, held_out, _CALIBRATION if int8 else 0)
+            job = replace(job, calibration=training.images if int8 else None)
+        if checked:
+            drop = verify.MAX_DROP if max_drop is None else max_drop / 100
+            report = verify.export_verified(job, sample, max_drop=drop, say=say)
+        else:
+            say(f"exporting to {kind}")
+            verify.export(job)
+    if not checked:
+        unread = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
+        click.echo(f"wrote {path}, not verified: {unread}")
+    elif as_json:
+        print_json(report.to_dict())
+    else:
+        _show(report, path)
 
-        write_weights(found, weights, checkpoint=checkpoint, seed=seed)
-        click.echo(f"wrote {weights}")
-    exporter.export(found, path)
-    click.echo(f"wrote {path}")
+
+def _subject(arch: "Architecture", weights: Path | None, seed: int) -> "Subject":
+    from mvsearch.exporters._weights import load_weights
+    from mvsearch.exporters.subject import Subject
+    from mvsearch.nn import build
+
+    model = build(arch, seed=seed).eval()
+    if weights is not None:
+        load_weights(model, weights)
+    return Subject(arch, model, weights.name if weights else f"fresh, seed {seed}")
+
+
+def _show(report: "Report", path: Path) -> None:
+    from rich.text import Text
+
+    from mvsearch.report.units import pretty, three_digits
+
+    screen = console()
+    facts = [
+        f"{name.replace('_', ' ')} {value:.1%}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in report.facts.items()
+    ]
+    screen.print(
+        Text(f"{path}: {report.name or report.key} in {report.precision}, weights {report.weights}"), style="bold"
+    )
+    screen.print(Text(", ".join([report.runtime, *facts])))
+    if report.comparisons:
+        made = table("batch", "worst difference", "of the deviation", "same top-1", numbers_from=0)
+        for each in report.comparisons:
+            made.add_row(str(each.batch), f"{each.worst:.1e}", f"{each.ratio:.1e}", pretty("top1", each.top1_agreement))
+        made.title = f"beside eager, {report.images} images of {report.data}, {report.image_size} px"
+        screen.print(made)
+    if report.top1 is not None:
+        made = table("top-1", "eager", "file", "change")
+        change = f"{100 * report.top1.change:+.1f} ± {100 * report.top1.change_sem:.1f} points"
+        made.add_row("against labels", pretty("top1", report.top1.eager), pretty("top1", report.top1.file), change)
+        screen.print(made)
+    if report.latency is not None and report.eager_latency is not None:
+        made = table("one image, one thread", "median", "10 %", "90 %", "of eager")
+        for words, times in ((report.runtime, report.latency), ("eager torch", report.eager_latency)):
+            shown = [f"{three_digits(ms)} ms" for ms in (times.median_ms, times.p10_ms, times.p90_ms)]
+            made.add_row(words, *shown, f"{times.median_ms / report.eager_latency.median_ms:.2f}")
+        screen.print(made)
+    verdict = "verified" if report.verified else "written"
+    screen.print(Text(f"{verdict}: {report.reason}"), style="green" if report.verified else "yellow")

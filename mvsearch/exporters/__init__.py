@@ -1,6 +1,38 @@
 """Formats in which a network leaves: one file a format. Read back, it is the same network.
 
 exporters/x.py
-  SUFFIX                          what the file's name ends with
-  export(arch, path)              write the file, whole or not at all
+  SUFFIX                                  what the file's name ends with
+  BESIDE = (".bin",)                      suffixes of what is written beside it, if anything is
+  EXTRA                                   mvsearch's extra that brings the packages it needs, or None
+  export(subject, path)                   write the file (onto nothing: whoever calls puts it in its place)
+
+and, where the format has a runtime,
+
+  RUNTIME                                 the package that runs it
+  BATCHES                                 batch sizes at which the file is tried; (1,) if it takes one image at a time
+  read_back(path, *, threads=1) -> Run    the file in its own runtime: (B, 3, H, W) float32 → its outputs, float32
+  facts(path) -> dict                     what the file says of itself: opset, operators, share that is delegated
+  export_int8(subject, path, images)      the same file with int8 weights and activations, calibrated on (N, 3, H, W)
+  why_unread() -> str | None              why the file cannot be run on this machine, in words
+
+A package that is missing is named with the extra that brings it.
 """
+
+from types import ModuleType
+
+from mvsearch import plugins
+from mvsearch.errors import PlanError
+
+_NOT_FORMATS = ("subject",)
+
+
+def formats() -> tuple[str, ...]:
+    """The names of all formats, without importing any."""
+    return tuple(name for name in plugins.names("exporters") if name not in _NOT_FORMATS)
+
+
+def load_format(name: str) -> ModuleType:
+    """The module of a format; raises PlanError, with a suggestion, if there is none."""
+    if name not in formats():
+        raise PlanError(f"{name!r} is none of the formats; {plugins.suggest(name, formats())}")
+    return plugins.load("exporters", name)

@@ -3,31 +3,32 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvsearch.architecture import Architecture
-from mvsearch.errors import CheckpointError, EnvironmentFault, PlanError
+from mvsearch.errors import CheckpointError, EnvironmentFault
+from mvsearch.exporters.subject import Subject
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import Tensor, nn
 
 
-def write_weights(arch: Architecture, path: Path, *, checkpoint: Path | None, seed: int) -> None:
-    """The network's weights: those of a checkpoint (.safetensors, or .pt of plain tensors), else fresh from a seed."""
+def write_weights(subject: Subject, path: Path) -> None:
+    """The network's weights as safetensors, with the key and the name of the architecture."""
     from safetensors.torch import save
 
     from mvsearch.files import write_whole
-    from mvsearch.nn import build, load_checkpoint
 
-    if path.suffix != ".safetensors":
-        raise PlanError(f"{path}: weights are written as .safetensors; name the file so.")
-    model = build(arch, seed=seed)
-    if checkpoint is not None:
-        weights = read_checkpoint(checkpoint)
-        try:
-            load_checkpoint(model, weights)
-        except CheckpointError as error:
-            raise CheckpointError(f"{checkpoint}: {error}") from None
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    write_whole(path, save(state, {"architecture": arch.key, "name": str(arch.name or "")}))
+    state = {name: tensor.contiguous() for name, tensor in subject.model.state_dict().items()}
+    write_whole(path, save(state, {"architecture": subject.arch.key, "name": str(subject.arch.name or "")}))
+
+
+def load_weights(model: "nn.Module", path: Path) -> None:
+    """Put a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file."""
+    from mvsearch.nn import load_checkpoint
+
+    weights = read_checkpoint(path)
+    try:
+        load_checkpoint(model, weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
 
 
 def read_checkpoint(path: Path) -> "dict[str, Tensor]":

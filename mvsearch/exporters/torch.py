@@ -7,19 +7,36 @@ from pathlib import Path
 
 from mvsearch import yamlfile
 from mvsearch.architecture import Architecture
+from mvsearch.errors import PlanError
 from mvsearch.exporters._source import Sources
-from mvsearch.files import write_whole
+from mvsearch.exporters._tools import Run
+from mvsearch.exporters._weights import write_weights
+from mvsearch.exporters.subject import Subject
 from mvsearch.nn.head import initialise
 from mvsearch.nn.network import Call, calls
 
 SUFFIX = ".py"
+BESIDE = (".safetensors",)
+EXTRA = None
+RUNTIME = "torch"
+BATCHES = (1, 3, 8)
 
 _WIDTH = 120
 
 
-def export(arch: Architecture, path: Path) -> None:
-    """Write the file. Its network has the key names of `build(arch)`."""
-    write_whole(path, source(arch).encode())
+def export(subject: Subject, path: Path) -> None:
+    """Write the file, and its weights beside it. The network has the key names of `build(arch)`."""
+    if subject.features:
+        raise PlanError("torch: the file gives logits, no feature maps; use --to onnx, or leave --features out.")
+    write_whole(path, source(subject.arch).encode())
+    write_weights(subject, path.with_suffix(".safetensors"))
+
+
+def read_back(path: Path, *, threads: int = 1) -> Run:
+    """The file in a fresh interpreter to which mvsearch cannot be imported, with the weights beside it."""
+    from mvsearch.exporters._fresh import Fresh
+
+    return Fresh(path, threads=threads)
 
 
 def source(arch: Architecture) -> str:

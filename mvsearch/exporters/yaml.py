@@ -3,14 +3,16 @@
 from pathlib import Path
 
 from mvsearch import yamlfile
-from mvsearch.architecture import Architecture
+from mvsearch.exporters.subject import Subject
 from mvsearch.files import write_whole
 
 SUFFIX = ".yaml"
+EXTRA = None
 
 
-def export(arch: Architecture, path: Path) -> None:
+def export(subject: Subject, path: Path) -> None:
     """Write the file; `Architecture.load` reads it back with the same key."""
+    arch = subject.arch
     cost = arch.cost()
     head = (
         f"# key {arch.key}: {cost.params:,} parameters; at {arch.image_size} px {cost.macs:,} MACs "

@@ -1,6 +1,7 @@
 """What all backends share: a copy to work on, warm-up, how many calls can be afforded, and the statistics."""
 
-from collections.abc import Callable, Iterator, Sequence
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 from time import perf_counter
@@ -71,6 +72,22 @@ def affordable(repeats: int, *, seconds: float, limit_s: float) -> int:
     if seconds * repeats <= limit_s:
         return repeats
     return max(min(FEWEST, repeats), int(limit_s / seconds))
+
+
+def interleaved(
+    calls: Mapping[str, Callable[[], object]], *, repeats: int, limit_s: float, seed: int = 0
+) -> dict[str, list[float]]:
+    """Milliseconds of every call, by name: round after round, each in a new order, so that whatever else the machine
+    does meets all of them alike. All are warmed up first; `limit_s` is for all of them together."""
+    seconds = sum(warm_up(call, limit_s=limit_s / len(calls)) for call in calls.values())
+    order = list(calls)
+    times_ms: dict[str, list[float]] = {name: [] for name in calls}
+    shuffle = random.Random(seed).shuffle
+    for _ in range(affordable(repeats, seconds=seconds, limit_s=limit_s)):
+        shuffle(order)
+        for name in order:
+            times_ms[name].append(seconds_of(calls[name]) * 1e3)
+    return times_ms
 
 
 def summarise(

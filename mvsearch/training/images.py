@@ -29,17 +29,17 @@ class Task:
         """The training part of a data set, split by the seed: the test part is never seen by a search."""
         fraction = min(0.5, recipe.held_out / len(data.train.labels))
         kept, held = stratified_split(data.train.labels, fraction, recipe.seed)
-        pixels = _fitted(data.train.pixels, recipe.image_size)
+        pixels = fitted(data.train.pixels, recipe.image_size)
         labels = torch.from_numpy(np.array(data.train.labels)).to(device)
-        sample = pixels[:: max(1, len(pixels) // 5000)].float() / 255
+        mean, std = statistics(pixels[:: max(1, len(pixels) // 5000)])
         train, test = torch.from_numpy(kept), torch.from_numpy(held)
         return cls(
             train_pixels=pixels[train].to(device),
             train_labels=labels[train.to(device)],
             held_pixels=pixels[test].to(device),
             held_labels=labels[test.to(device)],
-            mean=sample.mean((0, 2, 3)).view(1, -1, 1, 1).to(device),
-            std=sample.std((0, 2, 3)).clamp_min(1e-3).view(1, -1, 1, 1).to(device),
+            mean=mean.to(device),
+            std=std.to(device),
             classes=len(data.train.classes),
         )
 
@@ -61,11 +61,21 @@ class Task:
 
     def normalised(self, pixels: Tensor) -> Tensor:
         """uint8 (B, C, H, W) → float32 (B, 3, H, W), mean 0 and deviation 1 a channel, channels last."""
-        x = (pixels.float() / 255 - self.mean) / self.std
-        return x.expand(-1, 3, -1, -1).contiguous(memory_format=torch.channels_last)
+        return normalised(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
 
-def _fitted(pixels_BHWC: np.ndarray, size: int) -> Tensor:
+def statistics(pixels: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and deviation of each channel, (1, C, 1, 1), of uint8 images (B, C, H, W) taken for 0 to 1."""
+    x = pixels.float() / 255
+    return x.mean((0, 2, 3)).view(1, -1, 1, 1), x.std((0, 2, 3)).clamp_min(1e-3).view(1, -1, 1, 1)
+
+
+def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """uint8 (B, C, H, W) → float32 (B, 3, H, W); grey images have three equal channels."""
+    return ((pixels.float() / 255 - mean) / std).expand(-1, 3, -1, -1)
+
+
+def fitted(pixels_BHWC: np.ndarray, size: int) -> Tensor:
     """(B, H, W, C) → (B, C, size, size), resized where it must be."""
     x = torch.from_numpy(np.array(pixels_BHWC)).permute(0, 3, 1, 2)
     if x.shape[2:] == (size, size):

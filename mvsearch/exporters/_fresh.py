@@ -1,0 +1,66 @@
+"""An exported Python file at work in an interpreter of its own, where mvsearch cannot be imported."""
+
+import pickle
+import subprocess
+import sys
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.errors import EnvironmentFault
+
+_CODE = """
+import importlib.util, pickle, sys
+sys.modules["mvsearch"] = None
+import torch
+from safetensors.torch import load_file
+path, weights, threads = sys.argv[1:]
+torch.set_num_threads(int(threads))
+spec = importlib.util.spec_from_file_location("exported", path)
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+network = [value for value in vars(module).values() if isinstance(value, type)][-1]().eval()
+network.load_state_dict(load_file(weights))
+while True:
+    try:
+        images = torch.from_numpy(pickle.load(sys.stdin.buffer))
+    except EOFError:
+        break
+    with torch.inference_mode():
+        logits = network(images)
+    pickle.dump(logits.numpy(), sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+"""
+
+
+class Fresh:
+    """Called with images (B, 3, H, W), it answers with [logits]; the interpreter ends when nobody holds this."""
+
+    def __init__(self, path: Path, *, threads: int) -> None:
+        command = [sys.executable, "-c", _CODE, str(path), str(path.with_suffix(".safetensors")), str(threads)]
+        pipe = subprocess.PIPE
+        self.path, self.process = path, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
+        weakref.finalize(self, _end, self.process)
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """(B, 3, H, W) → [(B, classes)]; raises EnvironmentFault if the file fails, with its last words."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        try:
+            pickle.dump(images, self.process.stdin)
+            self.process.stdin.flush()
+            return [pickle.load(self.process.stdout)]
+        except (OSError, EOFError):
+            said = self.process.stderr.read().decode().strip()
+            raise EnvironmentFault(f"{self.path}: does not run alone: {said.splitlines()[-1]}") from None
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        with suppress(OSError):  # what was not sent to one that is gone
+            assert pipe is not None
+            pipe.close()
+    process.wait()

@@ -1,0 +1,385 @@
+"""Whether an exported file computes what the network computes: told by the file's own runtime, on real images.
+
+A file stands under its name only once it has passed, because what stands there is what the next script deploys:
+
+    export ─ into a folder beside ─ read back ─ compare with eager ─ time beside eager ─ to its place, with a report
+                                                └ differs: find the first stage that does, leave the report alone
+
+Random input would hide errors: it drives a network into a corner that images never reach.
+"""
+
+import json
+import math
+import shutil
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mvsearch import machine, plugins
+from mvsearch.data import load
+from mvsearch.errors import DataError, EnvironmentFault, MvsearchError, VerificationError
+from mvsearch.exporters._tools import Run, as_list
+from mvsearch.exporters.subject import Subject
+from mvsearch.latency import torch_cpu
+from mvsearch.latency._timing import fixed_threads, inputs, interleaved, summarise
+from mvsearch.plan import DataSettings
+from mvsearch.reading import open_study
+from mvsearch.record import Latency
+from mvsearch.report.plot import write_whole
+from mvsearch.training.sample import Sample, samples
+
+TOLERANCE = 1e-3
+"""The largest difference that float32 arithmetic in another order is allowed, as a share of the outputs' deviation."""
+
+MAX_DROP = 0.05
+"""The share of images that int8 may get wrong beyond what float32 gets wrong."""
+
+Say = Callable[[str], None]
+
+_STAGE_IMAGES = 8
+_EAGER_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A file beside eager, its images given so many at a time; `ratio` is `worst` over the outputs' deviation."""
+
+    batch: int
+    worst: float
+    ratio: float
+    top1_agreement: float | None
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Top-1 against the labels of the sample, eager's and the file's; the change with its standard error."""
+
+    eager: float
+    file: float
+    change: float
+    change_sem: float
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was found of one file. `verified` is None where it could not be judged; `reason` says it in words."""
+
+    file: str
+    format: str
+    runtime: str
+    precision: str
+    name: str | None
+    key: str
+    weights: str
+    image_size: int
+    num_classes: int
+    data: str
+    images: int
+    verified: bool | None
+    reason: str
+    tolerance: float
+    facts: dict[str, Any]
+    comparisons: tuple[Comparison, ...] = ()
+    first_differing_stage: str | None = None
+    top1: Accuracy | None = None
+    latency: Latency | None = None
+    eager_latency: Latency | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As it is stored: `latency_ms` and its kin at the top level, eager's under `eager`."""
+        found = asdict(self)
+        del found["latency"], found["eager_latency"]
+        if self.latency is not None and self.eager_latency is not None:
+            found |= self.latency.metrics() | {"eager": self.eager_latency.metrics()}
+        return found
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be written where, and what it is to be compared on; with `calibration` images it is int8."""
+
+    kind: str
+    module: ModuleType
+    subject: Subject
+    path: Path
+    calibration: np.ndarray | None = None
+
+    def write(self, path: Path, *, model: nn.Module | None = None) -> None:
+        """Write the file, or that of another model; whatever a converter raises becomes a sentence."""
+        subject = self.subject if model is None else replace(self.subject, model=model)
+        try:
+            if self.calibration is None:
+                self.module.export(subject, path)
+            else:
+                self.module.export_int8(subject, path, self.calibration)
+        except (MvsearchError, OSError):
+            raise
+        except Exception as error:  # converters raise what they like
+            words = (str(error).strip() or "no word of why").splitlines()[0]
+            raise VerificationError(
+                f"{self.path}: {self.kind} cannot take this network ({type(error).__name__}: {words}); "
+                "try another format."
+            ) from error
+
+    @property
+    def report_path(self) -> Path:
+        """Where the report goes."""
+        return self.path.with_name(self.path.name + ".report.json")
+
+
+def check_free(module: ModuleType, path: Path, *, force: bool) -> None:
+    """Raises EnvironmentFault if an export would replace something unasked, or if there is no folder to put it in."""
+    if not path.parent.is_dir():
+        raise EnvironmentFault(f"{path}: cannot be written, there is no such folder; make it first.")
+    taken = [path, *(path.with_suffix(suffix) for suffix in getattr(module, "BESIDE", ()))]
+    standing = [each for each in taken if each.exists()]
+    if standing and not force:
+        raise EnvironmentFault(f"{standing[0]}: is there already; --force replaces it.")
+
+
+def images_for(arch: str, chosen: str | None, storage: str | None) -> DataSettings:
+    """Which images to look at: a source or folder that was chosen, else the study's own for STUDY:NUMBER, else any."""
+    if chosen is not None:
+        if chosen not in plugins.names("data") and Path(chosen).is_dir():
+            return DataSettings(source="folder", path=chosen)
+        plugins.check("data", chosen, error=DataError)
+        return DataSettings(source=chosen)
+    study, colon, number = arch.rpartition(":")
+    if colon and number.isdigit():
+        settings = open_study(study, storage=storage).facts["settings"]
+        return DataSettings(**settings.get("data", {}))
+    return DataSettings()
+
+
+def draw(settings: DataSettings, size: int, held_out: int, training: int) -> tuple[Sample, Sample]:
+    """So many images of the test part and of the training part, at `size` pixels."""
+    path = Path(settings.path) if settings.path else None
+    data = load(
+        settings.source, path=path, size=settings.size, test_fraction=settings.test_fraction, seed=settings.seed
+    )
+    return samples(data, size, held_out=held_out, training=training)
+
+
+def export(job: Job) -> None:
+    """Write the file to its place, unverified; an old report of it is taken away."""
+    with _beside(job.path) as folder:
+        job.write(folder / job.path.name)
+        _publish(folder, job.path.parent)
+    job.report_path.unlink(missing_ok=True)
+
+
+def export_verified(job: Job, sample: Sample, *, max_drop: float = MAX_DROP, say: Say) -> Report:
+    """Write the file and its report, if it computes what the network computes on the sample.
+
+    Raises VerificationError otherwise: then nothing stands at the file's place, and the report tells what differed.
+    """
+    with _beside(job.path) as folder:
+        say(f"exporting to {job.kind}")
+        staged = folder / job.path.name
+        job.write(staged)
+        report = verify(job, staged, sample, max_drop=max_drop, say=say)
+        if report.verified is not False:
+            _publish(folder, job.path.parent)
+    write_whole(job.report_path, (json.dumps(_finite(report.to_dict()), indent=2) + "\n").encode())
+    if report.verified is False:
+        raise VerificationError(f"{job.path}: {report.reason}; the file is not kept, {job.report_path} tells more.")
+    return report
+
+
+def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, say: Say) -> Report:
+    """Read a file back and compare it with eager, at every batch size of its format, then time the two in turns."""
+    report = Report(
+        file=job.path.name,
+        format=job.kind,
+        runtime=runtime(job.module),
+        precision="float32" if job.calibration is None else "int8",
+        name=job.subject.arch.name,
+        key=job.subject.arch.key,
+        weights=job.subject.weights,
+        image_size=job.subject.arch.image_size,
+        num_classes=job.subject.arch.num_classes,
+        data=sample.source,
+        images=len(sample.images),
+        tolerance=TOLERANCE,
+        verified=None,
+        reason="",
+        facts=job.module.facts(file) if hasattr(job.module, "facts") else {},
+    )
+    if why := why_unread(job.module):
+        return replace(report, reason=f"not verified: {why}")
+    say("running eager")
+    expected = eager(job.subject.model, sample.images)
+    run = job.module.read_back(file)
+    comparisons, found = [], expected
+    for batch in job.module.BATCHES:
+        say(f"comparing {len(sample.images)} images, {batch} at a time")
+        found = outputs(run, sample.images, batch)
+        comparisons.append(compare(expected, found, batch, classes=not job.subject.features))
+    top1 = accuracy(expected[0], found[0], sample, job.subject)
+    report = replace(report, comparisons=tuple(comparisons), top1=top1)
+    verified, reason = judge(report, max_drop)
+    stage = None
+    if verified is False:
+        stage = first_differing_stage(job, sample.images[:_STAGE_IMAGES], say)
+        reason += f", first at stage {stage}" if stage else ""
+    say("timing beside eager")
+    times, eager_times = _timed(job, run, sample.images[:1])
+    return replace(
+        report,
+        verified=verified,
+        reason=reason,
+        first_differing_stage=stage,
+        latency=times,
+        eager_latency=eager_times,
+    )
+
+
+def why_unread(module: ModuleType) -> str | None:
+    """Why a file of this format cannot be run here, or None."""
+    why: Callable[[], str | None] = getattr(module, "why_unread", lambda: None)
+    return why()
+
+
+def runtime(module: ModuleType) -> str:
+    """The package that runs a format's files, with its version."""
+    return f"{module.RUNTIME} {version(module.RUNTIME).split('+')[0]}"
+
+
+def eager(model: nn.Module, images: np.ndarray) -> list[np.ndarray]:
+    """The network's own outputs for (N, 3, H, W), in float32 on the CPU."""
+
+    def run(part: np.ndarray) -> list[np.ndarray]:
+        return as_list(model(torch.from_numpy(part)))
+
+    with torch.inference_mode():
+        return outputs(run, images, _EAGER_BATCH)
+
+
+def outputs(run: Run, images: np.ndarray, batch: int) -> list[np.ndarray]:
+    """All outputs for (N, 3, H, W), so many images at a time."""
+    parts = [run(np.ascontiguousarray(images[i : i + batch])) for i in range(0, len(images), batch)]
+    return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
+
+
+def compare(expected: Sequence[np.ndarray], found: Sequence[np.ndarray], batch: int, *, classes: bool) -> Comparison:
+    """How far a file's outputs are from eager's; what is no number, or of another shape, is infinitely far."""
+    if [each.shape for each in expected] != [each.shape for each in found]:
+        return Comparison(batch, math.inf, math.inf, None)
+    worst, ratio = 0.0, 0.0
+    for ours, theirs in zip(expected, found, strict=True):
+        far = float(np.abs(ours - theirs).max()) if np.isfinite(theirs).all() else math.inf
+        worst, ratio = max(worst, far), max(ratio, far / max(float(ours.std()), 1e-12))
+    same = float((expected[0].argmax(1) == found[0].argmax(1)).mean()) if classes else None
+    return Comparison(batch, worst, ratio, same)
+
+
+def accuracy(ours: np.ndarray, theirs: np.ndarray, sample: Sample, subject: Subject) -> Accuracy | None:
+    """Top-1 of both against the labels; None where the network's classes are not those of the sample."""
+    if subject.features or ours.shape != theirs.shape or ours.shape[1:] != (len(sample.classes),):
+        return None
+    right, after = ours.argmax(1) == sample.labels, theirs.argmax(1) == sample.labels
+    changes = after.astype(float) - right
+    sem = float(changes.std() / math.sqrt(len(changes)))
+    return Accuracy(float(right.mean()), float(after.mean()), float(changes.mean()), sem)
+
+
+def judge(report: Report, max_drop: float) -> tuple[bool | None, str]:
+    """Whether a file passes, and why: in float32 by its largest difference, in int8 by what it costs in accuracy."""
+    worst = max(report.comparisons, key=lambda each: each.ratio)
+    if not math.isfinite(worst.ratio):
+        return False, "its outputs are no numbers, or not as many as the network's"
+    if report.precision == "float32":
+        said = f"its outputs differ from eager by up to {worst.worst:.2g}, {worst.ratio:.2g} of their deviation"
+        return worst.ratio <= TOLERANCE, said + (f" ({TOLERANCE:g} is allowed)" if worst.ratio > TOLERANCE else "")
+    if report.top1 is None:
+        return None, "not judged: the images' classes are not the network's, so int8 has no accuracy to keep"
+    change = f"int8 changes top-1 by {100 * report.top1.change:+.1f} ± {100 * report.top1.change_sem:.1f} points"
+    return -report.top1.change <= max_drop, f"{change} ({100 * max_drop:g} may be lost)"
+
+
+def first_differing_stage(job: Job, images: np.ndarray, say: Say) -> str | None:
+    """The first stage after which the file differs: the network is exported up to a stage, by bisection.
+
+    None where the model has no stages to cut between, or where each stage alone does as it should.
+    """
+    if job.module.EXTRA is None or not isinstance(job.subject.model, nn.Sequential):
+        return None  # a format without a runtime of its own prints rows and does not look at the model
+    stages = list(job.subject.model.named_children())
+    low, high = 0, len(stages)
+    while low < high:
+        middle = (low + high) // 2
+        say(f"looking for the stage that differs: up to {stages[middle][0]}")
+        low, high = (low, middle) if _differs(job, stages[: middle + 1], images) else (middle + 1, high)
+    return stages[low][0] if low < len(stages) else None
+
+
+def _differs(job: Job, stages: list[tuple[str, nn.Module]], images: np.ndarray) -> bool:
+    part = nn.Sequential(OrderedDict(stages)).eval()
+    with TemporaryDirectory() as folder:
+        file = Path(folder, job.path.name)
+        job.write(file, model=part)
+        found = outputs(job.module.read_back(file), images, job.module.BATCHES[0])
+    # int8 differs everywhere; where it is off by as much as the images differ, nothing is left of them.
+    allowed = TOLERANCE if job.calibration is None else 1.0
+    return compare(eager(part, images), found, 1, classes=False).ratio > allowed
+
+
+def _timed(job: Job, run: Run, image: np.ndarray) -> tuple[Latency, Latency]:
+    """One image in the file's runtime and in eager torch, one thread each, in turns."""
+    size = job.subject.arch.image_size
+    network, images = inputs(
+        job.subject.model, size, 1, device="cpu", dtype=torch.float32, memory_format=torch.channels_last
+    )
+    calls = {job.kind: lambda: run(image), "eager": lambda: network(images)}
+    with machine.alone(), fixed_threads(1), torch.inference_mode():
+        times_ms = interleaved(calls, repeats=50, limit_s=20.0)
+    precision = "fp32" if job.calibration is None else "int8"
+
+    def summary(name: str, backend: str, precision: str, device: str) -> Latency:
+        times = times_ms[name]
+        return summarise(
+            times, batch=1, image_size=size, threads=1, precision=precision, backend=backend, device=device
+        )
+
+    device = f"cpu: {machine.cpu_name()}, {runtime(job.module)}, 1 thread"
+    return summary(job.kind, job.kind, precision, device), summary("eager", "torch_cpu", "fp32", torch_cpu.device())
+
+
+@contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A folder on the disk where the file will lie, so that moving it there is one step."""
+    try:
+        folder = TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to."
+        ) from None
+    with folder as name:
+        yield Path(name)
+
+
+def _publish(folder: Path, place: Path) -> None:
+    for made in folder.iterdir():
+        target = place / made.name
+        if target.is_dir():
+            shutil.rmtree(target)
+        made.replace(target)
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity: null."""
+    if isinstance(value, dict):
+        return {name: _finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
