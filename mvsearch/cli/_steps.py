@@ -1,7 +1,6 @@
 """What a long command is doing: a moving line with the time it took on a terminal, plain lines elsewhere."""
 
 import os
-import sys
 from contextlib import AbstractContextManager
 
 from rich.console import Console
@@ -13,7 +12,7 @@ class Steps(AbstractContextManager["Steps"]):
 
     def __init__(self) -> None:
         # A descriptor of its own: exporters silence the other one while a converter talks.
-        self.file = os.fdopen(os.dup(sys.stderr.fileno()), "w")
+        self.file = os.fdopen(os.dup(2), "w")
         columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
         self.progress = Progress(*columns, console=Console(file=self.file), transient=True)
         self.progress.add_task("starting", total=None)

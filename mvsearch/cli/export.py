@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,7 +13,6 @@ from mvsearch.exporters import formats
 if TYPE_CHECKING:
     from mvsearch.architecture import Architecture
     from mvsearch.exporters.subject import Subject
-    from mvsearch.verify import Report
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 
@@ -68,28 +67,28 @@ def export(
     found = find_architecture(arch, storage=storage)
     path = output or Path(f"{found.name or found.key}{'_int8' if int8 else ''}{module.SUFFIX}")
     verify.check_free(module, path, force=force)
+    settings = verify.images_for(arch, data, storage)
+    job = verify.Job(kind, module, _subject(found, weights, seed), path)
     checked = hasattr(module, "read_back") and not no_verify
     with Steps() as say:
-        job = verify.Job(kind, module, _subject(found, weights, seed), path)
         if checked or int8:
             say("reading images")
-            settings = verify.images_for(arch, data, storage)
             held_out = images or (_INT8_IMAGES if int8 else _IMAGES)
             sample, training = verify.draw(settings, found.image_size, held_out, _CALIBRATION if int8 else 0)
             job = replace(job, calibration=training.images if int8 else None)
         if checked:
             drop = verify.MAX_DROP if max_drop is None else max_drop / 100
-            report = verify.export_verified(job, sample, max_drop=drop, say=say)
+            report = verify.export_verified(job, sample, max_drop=drop, say=say).to_dict()
         else:
             say(f"exporting to {kind}")
             verify.export(job)
-    if not checked:
-        unread = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
-        click.echo(f"wrote {path}, not verified: {unread}")
-    elif as_json:
-        print_json(report.to_dict())
+            why = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
+            report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {why}"}
+    if as_json:
+        print_json(report)
     else:
-        _show(report, path)
+        click.echo(f"wrote {path}")
+        _show(report)
 
 
 def _subject(arch: "Architecture", weights: Path | None, seed: int) -> "Subject":
@@ -103,36 +102,38 @@ def _subject(arch: "Architecture", weights: Path | None, seed: int) -> "Subject"
     return Subject(arch, model, weights.name if weights else f"fresh, seed {seed}")
 
 
-def _show(report: "Report", path: Path) -> None:
+def _show(report: dict[str, Any]) -> None:
     from rich.text import Text
 
     from mvsearch.report.units import pretty, three_digits
 
     screen = console()
-    facts = [
-        f"{name.replace('_', ' ')} {value:.1%}" if isinstance(value, float) else f"{name} {value}"
-        for name, value in report.facts.items()
-    ]
-    screen.print(
-        Text(f"{path}: {report.name or report.key} in {report.precision}, weights {report.weights}"), style="bold"
-    )
-    screen.print(Text(", ".join([report.runtime, *facts])))
-    if report.comparisons:
+    if "facts" in report:
+        facts = [f"{name.replace('_', ' ')} {_fact(value)}" for name, value in report["facts"].items()]
+        told = [f"{report['precision']}, weights {report['weights']}, {report['runtime']}", *facts]
+        screen.print(Text(", ".join(told)), style="dim")
+    if report.get("comparisons"):
         made = table("batch", "worst difference", "of the deviation", "same top-1", numbers_from=0)
-        for each in report.comparisons:
-            made.add_row(str(each.batch), f"{each.worst:.1e}", f"{each.ratio:.1e}", pretty("top1", each.top1_agreement))
-        made.title = f"beside eager, {report.images} images of {report.data}, {report.image_size} px"
+        for each in report["comparisons"]:
+            same = pretty("top1", each["top1_agreement"])
+            made.add_row(str(each["batch"]), f"{each['worst']:.1e}", f"{each['ratio']:.1e}", same)
+        on = f"{report['images']} images of {report['data']}, {report['image_size']} px"
+        screen.print(Text(f"beside eager torch on {on}:"))
         screen.print(made)
-    if report.top1 is not None:
+    if top1 := report.get("top1"):
         made = table("top-1", "eager", "file", "change")
-        change = f"{100 * report.top1.change:+.1f} ± {100 * report.top1.change_sem:.1f} points"
-        made.add_row("against labels", pretty("top1", report.top1.eager), pretty("top1", report.top1.file), change)
+        change = f"{100 * top1['change']:+.1f} ± {100 * top1['change_sem']:.1f} points"
+        made.add_row("against labels", pretty("top1", top1["eager"]), pretty("top1", top1["file"]), change)
         screen.print(made)
-    if report.latency is not None and report.eager_latency is not None:
+    if "eager" in report:
         made = table("one image, one thread", "median", "10 %", "90 %", "of eager")
-        for words, times in ((report.runtime, report.latency), ("eager torch", report.eager_latency)):
-            shown = [f"{three_digits(ms)} ms" for ms in (times.median_ms, times.p10_ms, times.p90_ms)]
-            made.add_row(words, *shown, f"{times.median_ms / report.eager_latency.median_ms:.2f}")
+        for words, times in ((report["runtime"], report), ("eager torch", report["eager"])):
+            shown = [f"{three_digits(times[name])} ms" for name in ("latency_ms", "latency_p10_ms", "latency_p90_ms")]
+            made.add_row(words, *shown, f"{times['latency_ms'] / report['eager']['latency_ms']:.2f}")
         screen.print(made)
-    verdict = "verified" if report.verified else "written"
-    screen.print(Text(f"{verdict}: {report.reason}"), style="green" if report.verified else "yellow")
+    verdict, style = ("verified: ", "green") if report["verified"] else ("", "yellow")
+    screen.print(Text(verdict + report["reason"]), style=style)
+
+
+def _fact(value: float) -> str:
+    return f"{value:.1%}" if isinstance(value, float) else str(value)

@@ -34,5 +34,5 @@ def formats() -> tuple[str, ...]:
 def load_format(name: str) -> ModuleType:
     """The module of a format; raises PlanError, with a suggestion, if there is none."""
     if name not in formats():
-        raise PlanError(f"{name!r} is none of the formats; {plugins.suggest(name, formats())}")
+        raise PlanError(f"{name!r} is none of the exporters; {plugins.suggest(name, formats())}")
     return plugins.load("exporters", name)

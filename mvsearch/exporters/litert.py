@@ -36,6 +36,7 @@ litert_torch.convert(network, (torch.zeros(1, 3, size, size),)).export(sys.argv[
 
 def export(subject: Subject, path: Path) -> None:
     """Write the file, by the Python that MVSEARCH_LITERT_PYTHON names (else by this one)."""
+    require(EXTRA, "ai_edge_litert")
     python = os.environ.get(PYTHON, sys.executable)
     with TemporaryDirectory() as folder:
         program = Path(folder, "network.pt2")

@@ -1,0 +1,74 @@
+"""Networks small enough to be converted in seconds, and jobs that export them."""
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from mvsearch import exporters, verify
+from mvsearch.architecture import Architecture
+from mvsearch.exporters import litert
+from mvsearch.exporters.subject import Subject
+from mvsearch.nn import build
+from mvsearch.training.sample import Sample
+
+NEEDS = {
+    "torch": (),
+    "onnx": ("onnx", "onnxscript", "onnxruntime"),
+    "openvino": ("openvino",),
+    "executorch": ("executorch",),
+    "coreml": ("coremltools",),
+    "litert": ("ai_edge_litert",),
+}
+
+SOFTMAX = {
+    "name": "small_softmax",
+    "image_size": 32,
+    "num_classes": 10,
+    "blocks": [
+        {"name": "stem", "block": "conv", "out": 16, "stride": 2},
+        {"name": "down", "block": "mv2", "out": 16, "stride": 2, "expand": 2},
+        {"name": "body", "block": "mobilevit", "out": 16, "dim": 16, "depth": 1},
+    ],
+}
+PLAIN = {**SOFTMAX, "name": "small_plain", "blocks": SOFTMAX["blocks"][:2]}
+DENSE = {
+    **SOFTMAX,
+    "name": "small_v1",
+    "blocks": [
+        *SOFTMAX["blocks"][:2],
+        {
+            **{"name": "body", "block": "mobilevit", "out": 16, "dim": 16, "depth": 1, "local": "dense"},
+            **{"fusion": 3, "concat": "input", "add_input": False},
+        },
+    ],
+}
+SEPARABLE = {
+    **SOFTMAX,
+    "name": "small_separable",
+    "blocks": [*SOFTMAX["blocks"][:2], {"name": "body", "block": "mobilevitv2", "out": 16, "dim": 16, "depth": 1}],
+}
+
+
+def real_images(count: int = 24, training: int = 0) -> tuple[Sample, Sample]:
+    return verify.draw(verify.images_for("any", None, None), 32, count, training)
+
+
+def subject(document=SOFTMAX, seed: int = 0) -> Subject:
+    arch = Architecture.from_dict(document)
+    return Subject(arch, build(arch, seed=seed).eval(), f"fresh, seed {seed}")
+
+
+def job(kind: str, path: Path, made: Subject | None = None) -> verify.Job:
+    missing = [package for package in NEEDS[kind] if find_spec(package) is None]
+    if missing:
+        pytest.skip(f"{missing[0]} is not installed")
+    if kind == "litert" and litert.PYTHON not in os.environ:
+        pytest.skip(f"{litert.PYTHON} names no Python with litert-torch")
+    module = exporters.load_format(kind)
+    return verify.Job(kind, module, made or subject(), path / f"net{module.SUFFIX}")
+
+
+def silent(_doing: str) -> None:
+    pass
