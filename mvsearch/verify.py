@@ -27,7 +27,7 @@ from torch import nn
 
 from mvsearch import machine, plugins
 from mvsearch.data import load
-from mvsearch.errors import DataError, EnvironmentFault, MvsearchError, VerificationError
+from mvsearch.errors import DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
 from mvsearch.exporters._tools import Run, as_list
 from mvsearch.exporters.subject import Subject
 from mvsearch.latency import torch_cpu
@@ -138,7 +138,10 @@ class Job:
 
 
 def check_free(module: ModuleType, path: Path, *, force: bool) -> None:
-    """Raises EnvironmentFault if an export would replace something unasked, or if there is no folder to put it in."""
+    """Raises EnvironmentFault if an export would replace something unasked, or has no folder to go to; PlanError if the
+    name ends as no file of the format does."""
+    if module.SUFFIX and path.suffix != module.SUFFIX:
+        raise PlanError(f"{path}: name the file *{module.SUFFIX}, as this format's files are.")
     if not path.parent.is_dir():
         raise EnvironmentFault(f"{path}: cannot be written, there is no such folder; make it first.")
     taken = [path, *(path.with_suffix(suffix) for suffix in getattr(module, "BESIDE", ()))]
@@ -228,20 +231,14 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
     top1 = accuracy(expected[0], found[0], sample, job.subject)
     report = replace(report, comparisons=tuple(comparisons), top1=top1)
     verified, reason = judge(report, max_drop)
-    stage = None
+    report = replace(report, verified=verified, reason=reason)
     if verified is False:
         stage = first_differing_stage(job, sample.images[:_STAGE_IMAGES], say)
-        reason += f", first at stage {stage}" if stage else ""
+        said = reason + (f", first at stage {stage}" if stage else "")
+        return replace(report, reason=said, first_differing_stage=stage)
     say("timing beside eager")
     times, eager_times = _timed(job, run, sample.images[:1])
-    return replace(
-        report,
-        verified=verified,
-        reason=reason,
-        first_differing_stage=stage,
-        latency=times,
-        eager_latency=eager_times,
-    )
+    return replace(report, latency=times, eager_latency=eager_times)
 
 
 def why_unread(module: ModuleType) -> str | None:
@@ -376,8 +373,16 @@ def _publish(folder: Path, place: Path) -> None:
     for made in folder.iterdir():
         target = place / made.name
         if target.is_dir():
-            shutil.rmtree(target)
+            _remove_export(target, made)
         made.replace(target)
+
+
+def _remove_export(old: Path, new: Path) -> None:
+    """Remove a folder that an earlier export wrote, and no other: everything in it must be in the new one too."""
+    written = {path.name for path in new.iterdir()} if new.is_dir() else set()
+    if strange := sorted({path.name for path in old.iterdir()} - written):
+        raise EnvironmentFault(f"{old}: is a folder with {strange[0]}, which no export wrote; choose another name.")
+    shutil.rmtree(old)
 
 
 def _finite(value: Any) -> Any:

@@ -20,7 +20,7 @@ from mvsearch.training.sample import Sample
 TOLD = {
     "onnx": lambda facts: facts["opset"] >= 18 and facts["operators"] > 20,
     "openvino": lambda facts: facts["operators"] > 20,
-    "executorch": lambda facts: 0.9 < facts["delegated_share"] < 1,
+    "executorch": lambda facts: 0.5 < facts["delegated_share"] < 1,
     "litert": lambda facts: facts["operators"] > 20,
 }
 """What files say of themselves."""

@@ -73,6 +73,23 @@ def test_a_file_without_numbers_or_of_another_shape_is_infinitely_far():
     assert verify.compare(ours, [*ours, *ours], 1, classes=True).ratio == math.inf
 
 
+def test_force_replaces_an_earlier_export_but_never_a_folder_of_yours(tmp_path):
+    def folder(_subject, path: Path) -> None:
+        path.mkdir()
+        (path / "model.py").write_text("new")
+
+    done = verify.Job("toy", SimpleNamespace(export=folder), subject(), tmp_path / "net")
+    verify.export(done)
+    (done.path / "model.py").write_text("old")
+    verify.export(done)
+    assert (done.path / "model.py").read_text() == "new"
+
+    (done.path / "photo.jpg").touch()
+    with pytest.raises(EnvironmentFault, match=r"net: is a folder with photo\.jpg, which no export wrote"):
+        verify.export(done)
+    assert (done.path / "photo.jpg").exists()
+
+
 def test_whatever_a_converter_raises_becomes_a_sentence(tmp_path):
     def fail(*_args):
         raise KeyError("aten::odd\nand twenty lines more")
@@ -164,6 +181,7 @@ def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(tmp_path,
         ("--to", "subject"): "is none of the exporters",
         ("--to", "torch", "--int8"): "use --to onnx or --to executorch",
         ("--to", "torch", "-o", "no/net.py"): "no such folder",
+        ("--to", "torch", "-o", "net.onnx"): "name the file *.py",
         ("--to", "torch", "--data", "fashion"): "did you mean 'fashion_mnist'?",
         ("--to", "torch", "--weights", "none.pt"): "there is no such file",
     }.items():
