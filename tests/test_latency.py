@@ -228,6 +228,17 @@ def test_warm_up_of_a_huge_network_ends_at_the_time_limit_but_calls_once():
     assert len(calls) == 1
 
 
+def test_calls_that_are_compared_take_turns_in_changing_order():
+    made: list[str] = []
+    calls = {name: (lambda name=name: made.append(name)) for name in ("a", "b", "c")}
+    times_ms = _timing.interleaved(calls, repeats=20, limit_s=30)
+
+    assert [len(times) for times in times_ms.values()] == [20, 20, 20]
+    rounds = [tuple(made[i : i + 3]) for i in range(len(made) - 60, len(made), 3)]
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
+    assert len(set(rounds)) > 2
+
+
 @pytest.mark.parametrize(
     ("repeats", "seconds", "timed"), [(50, 0.01, 50), (50, 1.0, 30), (50, 60.0, 3), (2, 60.0, 2), (50, 0.0, 50)]
 )

@@ -4,7 +4,7 @@ import os
 from contextlib import AbstractContextManager
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 
 class Steps(AbstractContextManager["Steps"]):
@@ -13,8 +13,9 @@ class Steps(AbstractContextManager["Steps"]):
     def __init__(self) -> None:
         # A descriptor of its own: exporters silence the other one while a converter talks.
         self.file = os.fdopen(os.dup(2), "w")
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self.progress = Progress(*columns, console=Console(file=self.file), transient=True)
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        # Seldom redrawn: what is timed meanwhile should not notice.
+        self.progress = Progress(*columns, console=Console(file=self.file), transient=True, refresh_per_second=2)
         self.progress.add_task("starting", total=None)
         self.live = self.file.isatty()
 
