@@ -1,6 +1,5 @@
 """docs/benchmarks/search.md and search.png: results in, something to read out."""
 
-import io
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,31 +7,29 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from _landscape import TASKS, Array, Reference, Task
 from _searchers import SEARCHERS, Searcher
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
 from mvsearch.machine import describe
-from mvsearch.report._matplotlib import DPI, STYLE
-from mvsearch.report.palette import BLUE, GREY, GRID, INK, VERMILION
+from mvsearch.report._matplotlib import blank, rendered
+from mvsearch.report.palette import LIGHT
 
 STEPS = (25, 50, 100, 200, 500, 1000)
 FIRST = 10  # where the plot begins: before, all buy the published models, or a handful at random
 GREEN, ORANGE = "#009E73", "#E69F00"  # Okabe and Ito's, as those of the palette
 
 DRAWN = {
-    "random": (GREY, "-"),
-    "nsga2": (VERMILION, "-"),
+    "random": (LIGHT.grey, "-"),
+    "nsga2": (LIGHT.printed, "-"),
     "tpe": (GREEN, "-"),
-    "nsga2+": (VERMILION, (0, (3, 1.5))),
+    "nsga2+": (LIGHT.printed, (0, (3, 1.5))),
     "tpe+": (GREEN, (0, (3, 1.5))),
     "gp+": (ORANGE, (0, (3, 1.5))),
-    "surrogate": (BLUE, "-"),
+    "surrogate": (LIGHT.own, "-"),
 }
 """Colour and stroke: broken is started with the published models. NSGA-III and pymoo lie on NSGA-II: only in tables."""
 
@@ -336,18 +333,18 @@ def _share(value: float) -> str:
 
 def picture(board: Board) -> bytes:
     """PNG: a panel a task."""
-    content = io.BytesIO()
-    with matplotlib.rc_context({**STYLE, "font.size": 10}):
-        figure = Figure(figsize=(8.0, 9.0), dpi=DPI)
-        FigureCanvasAgg(figure)
-        panels = figure.subplots(3, 2).flat
-        for axes, task in zip(panels, TASKS, strict=True):
-            _panel(axes, board, task)
-        figure.supxlabel("evaluations (trainings bought)", fontsize=10.5, y=0.008)
-        figure.supylabel("share of the best hypervolume known", fontsize=10.5, x=0.008)
-        figure.subplots_adjust(left=0.095, right=0.85, top=0.965, bottom=0.065, wspace=0.68, hspace=0.27)
-        figure.savefig(content, format="png", dpi=DPI, metadata={"Software": None})
-    return content.getvalue()
+    return rendered(lambda: _figure(board), "png", LIGHT)
+
+
+def _figure(board: Board) -> Figure:
+    figure = blank(9.0)
+    panels = figure.subplots(3, 2).flat
+    for axes, task in zip(panels, TASKS, strict=True):
+        _panel(axes, board, task)
+    figure.supxlabel("evaluations (trainings bought)", fontsize=10.5, y=0.008)
+    figure.supylabel("share of the best hypervolume known", fontsize=10.5, x=0.008)
+    figure.subplots_adjust(left=0.095, right=0.85, top=0.965, bottom=0.065, wspace=0.68, hspace=0.27)
+    return figure
 
 
 def _panel(axes: Axes, board: Board, task: Task) -> None:
@@ -355,7 +352,7 @@ def _panel(axes: Axes, board: Board, task: Task) -> None:
     lowest = 1.0
     mark = board.at(task.name, OURS.name, 100)
     if mark is not None:
-        axes.plot([100, 1000], [mark, mark], color=BLUE, linestyle=":", linewidth=1.0)
+        axes.plot([100, 1000], [mark, mark], color=LIGHT.own, linestyle=":", linewidth=1.0)
     for searcher in sorted(SEARCHERS, key=lambda s: s is OURS):
         runs = board.curves[task.name].get(searcher.name)
         if searcher.name not in DRAWN or runs is None:
@@ -374,9 +371,9 @@ def _panel(axes: Axes, board: Board, task: Task) -> None:
 
 
 def _frame(axes: Axes, title: str) -> None:
-    axes.set_title(title, fontsize=10.5, fontweight="bold", loc="left", color=INK)
+    axes.set_title(title, fontsize=10.5, fontweight="bold", loc="left", color=LIGHT.ink)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(color=GRID, linewidth=0.8)
+    axes.grid(linewidth=0.8)
     axes.set_axisbelow(True)
     axes.xaxis.set_major_locator(FixedLocator([10, 25, 50, 100, 200, 500, 1000]))
     axes.xaxis.set_minor_locator(NullLocator())

@@ -7,12 +7,12 @@ from pathlib import Path
 from mvsearch.errors import EnvironmentFault
 
 
-def refuse_existing(path: Path, *, force: bool) -> None:
+def refuse_existing(path: Path, *, force: bool, folder: bool = False) -> None:
     """Raises EnvironmentFault for what cannot be written or would be lost, before any work is done.
 
-    `force` is the user's leave to write over a file; a folder is never replaced.
+    `force` is the user's leave to write over it; a folder only where one is to be written.
     """
-    if path.is_dir():
+    if path.is_dir() and not folder:
         raise EnvironmentFault(f"{path}: is a folder; give the name of a file.")
     if not path.parent.is_dir():
         raise EnvironmentFault(

@@ -30,12 +30,12 @@ from mvsearch.data import load
 from mvsearch.errors import DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
 from mvsearch.exporters._tools import Run, as_list
 from mvsearch.exporters.subject import Subject
+from mvsearch.files import refuse_existing, write_whole
 from mvsearch.latency import torch_cpu
 from mvsearch.latency._timing import fixed_threads, inputs, interleaved, summarise
 from mvsearch.plan import DataSettings
 from mvsearch.reading import open_study
 from mvsearch.record import Latency
-from mvsearch.report.plot import write_whole
 from mvsearch.training.sample import Sample, samples
 
 TOLERANCE = 1e-3
@@ -142,12 +142,8 @@ def check_free(module: ModuleType, path: Path, *, force: bool) -> None:
     name ends as no file of the format does."""
     if module.SUFFIX and path.suffix != module.SUFFIX:
         raise PlanError(f"{path}: name the file *{module.SUFFIX}, as this format's files are.")
-    if not path.parent.is_dir():
-        raise EnvironmentFault(f"{path}: cannot be written, there is no such folder; make it first.")
-    taken = [path, *(path.with_suffix(suffix) for suffix in getattr(module, "BESIDE", ()))]
-    standing = [each for each in taken if each.exists()]
-    if standing and not force:
-        raise EnvironmentFault(f"{standing[0]}: is there already; --force replaces it.")
+    for each in (path, *(path.with_suffix(suffix) for suffix in getattr(module, "BESIDE", ()))):
+        refuse_existing(each, force=force, folder=True)
 
 
 def images_for(arch: str, chosen: str | None, storage: str | None) -> DataSettings:

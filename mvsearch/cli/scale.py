@@ -166,7 +166,7 @@ def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
 
 def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, force: bool, as_json: bool) -> None:
     from mvsearch.cli._scaled import scaled_facts, show_scaled
-    from mvsearch.exporters.yaml import export
+    from mvsearch.exporters.yaml import write
     from mvsearch.files import refuse_existing
     from mvsearch.scaling import Budget
 
@@ -175,7 +175,7 @@ def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, for
         refuse_existing(output, force=force)
     result = scaled(budget)
     if output is not None:
-        export(result.arch, output)
+        write(result.arch, output)
     if as_json:
         print_json(scaled_facts(result))
     else:
@@ -232,7 +232,7 @@ def _show_family(scaling: "Scaling", members: "list[Member]", as_json: bool) -> 
 
 
 def _write_family(members: "list[Member]", folder: Path, force: bool) -> None:
-    from mvsearch.exporters.yaml import export
+    from mvsearch.exporters.yaml import write
     from mvsearch.files import refuse_existing
 
     if folder.exists() and not folder.is_dir():
@@ -242,4 +242,4 @@ def _write_family(members: "list[Member]", folder: Path, force: bool) -> None:
         refuse_existing(path, force=force)
     folder.mkdir(parents=True, exist_ok=True)
     for path, arch in files.items():
-        export(arch, path)
+        write(arch, path)

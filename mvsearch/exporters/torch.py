@@ -12,6 +12,7 @@ from mvsearch.exporters._source import Sources
 from mvsearch.exporters._tools import Run
 from mvsearch.exporters._weights import write_weights
 from mvsearch.exporters.subject import Subject
+from mvsearch.files import write_whole
 from mvsearch.nn.head import initialise
 from mvsearch.nn.network import Call, calls
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from mvsearch import yamlfile
+from mvsearch.architecture import Architecture
 from mvsearch.exporters.subject import Subject
 from mvsearch.files import write_whole
 
@@ -11,8 +12,12 @@ EXTRA = None
 
 
 def export(subject: Subject, path: Path) -> None:
-    """Write the file; `Architecture.load` reads it back with the same key."""
-    arch = subject.arch
+    """Write the file; weights have no place in it."""
+    write(subject.arch, path)
+
+
+def write(arch: Architecture, path: Path) -> None:
+    """An architecture as a file; `Architecture.load` reads it back with the same key."""
     cost = arch.cost()
     head = (
         f"# key {arch.key}: {cost.params:,} parameters; at {arch.image_size} px {cost.macs:,} MACs "
