@@ -171,7 +171,7 @@ def test_the_command_verifies_reports_and_keeps_what_is_there(tmp_path, run):
 
     forced = run("--to", "torch", "-o", "net.py", "--force", "--no-verify")
     assert forced.code == 0
-    assert forced.out == "wrote net.py\nnot verified: --no-verify\n"
+    assert forced.out == "wrote net.py\nweights: fresh, seed 0\nnot verified: --no-verify\n"
     assert not (tmp_path / "net.py.report.json").exists()
 
 

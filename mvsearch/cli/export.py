@@ -11,7 +11,6 @@ from mvsearch.cli._steps import Steps
 from mvsearch.exporters import formats
 
 if TYPE_CHECKING:
-    from mvsearch.architecture import Architecture
     from mvsearch.exporters.subject import Subject
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
@@ -22,9 +21,16 @@ _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 @click.option("--to", "kind", default="torch", show_default=True, help=f"The format: {', '.join(formats())}.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; by default the architecture's name.")
 @click.option(
-    "--weights", type=click.Path(path_type=Path), help="A checkpoint: .safetensors or .pt. Else fresh from --seed."
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="A checkpoint (.safetensors, .pt) with our names, the authors' or timm's. Else fresh from --seed.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For fresh weights.")
+@click.option(
+    "--num-classes", type=click.IntRange(min=1), help="A classifier for so many; fresh if --weights is for others."
+)
+@click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the architecture's.")
+@click.option("--features", is_flag=True, help="Feature maps at strides 4, 8, 16, 32 instead of logits.")
 @click.option("--data", help="The images to verify on: a source or a folder. Else the study's own, or fashion_mnist.")
 @click.option("--images", type=click.IntRange(min=2), help=f"How many ({_IMAGES}, with --int8 {_INT8_IMAGES}).")
 @click.option("--no-verify", is_flag=True, help="Write the file without running it.")
@@ -39,6 +45,9 @@ def export(
     output: Path | None,
     weights: Path | None,
     seed: int,
+    num_classes: int | None,
+    image_size: int | None,
+    features: bool,
     data: str | None,
     images: int | None,
     no_verify: bool,
@@ -57,24 +66,30 @@ def export(
     from mvsearch import verify
     from mvsearch.errors import PlanError
     from mvsearch.exporters import load_format
+    from mvsearch.exporters.subject import Subject
     from mvsearch.finding import find_architecture
 
     module = load_format(kind)
     if int8 and not hasattr(module, "export_int8"):
         raise PlanError(f"--int8: {kind} is written in float32 only; use --to onnx or --to executorch.")
+    if (weights or features) and not hasattr(module, "read_back"):
+        raise PlanError(f"{kind} holds rows alone, neither weights nor feature maps; use --to torch.")
     if max_drop is not None and not int8:
         raise click.UsageError("--max-drop is for --int8; add it.")
     found = find_architecture(arch, storage=storage)
     path = output or Path(f"{found.name or found.key}{'_int8' if int8 else ''}{module.SUFFIX}")
     verify.check_free(module, path, force=force)
     settings = verify.images_for(arch, data, storage)
-    job = verify.Job(kind, module, _subject(found, weights, seed), path)
+    subject = Subject.of(
+        found, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
+    )
+    job = verify.Job(kind, module, subject, path)
     checked = hasattr(module, "read_back") and not no_verify
     with Steps() as say:
         if checked or int8:
             say("reading images")
             held_out = images or (_INT8_IMAGES if int8 else _IMAGES)
-            sample, training = verify.draw(settings, found.image_size, held_out, _CALIBRATION if int8 else 0)
+            sample, training = verify.draw(settings, subject.arch.image_size, held_out, _CALIBRATION if int8 else 0)
             job = replace(job, calibration=training.images if int8 else None)
         if checked:
             drop = verify.MAX_DROP if max_drop is None else max_drop / 100
@@ -84,6 +99,7 @@ def export(
             verify.export(job)
             why = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {why}"}
+    report |= _facts_of(subject)
     if as_json:
         print_json(report)
     else:
@@ -91,15 +107,17 @@ def export(
         _show(report)
 
 
-def _subject(arch: "Architecture", weights: Path | None, seed: int) -> "Subject":
-    from mvsearch.exporters._weights import load_weights
-    from mvsearch.exporters.subject import Subject
-    from mvsearch.nn import build
+def _facts_of(subject: "Subject") -> dict[str, Any]:
+    """What a file is of, whether or not it was looked at."""
+    from dataclasses import asdict
 
-    model = build(arch, seed=seed).eval()
-    if weights is not None:
-        load_weights(model, weights)
-    return Subject(arch, model, weights.name if weights else f"fresh, seed {seed}")
+    from mvsearch.nn.features import taps
+
+    arch = subject.arch
+    facts = {"name": arch.name, "key": arch.key, "weights": subject.weights, "image_size": arch.image_size}
+    if subject.features:
+        return facts | {"features": [asdict(tap) for tap in taps(arch)]}
+    return facts | {"num_classes": arch.num_classes}
 
 
 def _show(report: dict[str, Any]) -> None:
@@ -108,10 +126,15 @@ def _show(report: dict[str, Any]) -> None:
     from mvsearch.report.units import pretty, three_digits
 
     screen = console()
+    screen.print(Text(f"weights: {report['weights']}"))
+    if "features" in report:
+        made = table("feature map", "channels", "stride", numbers_from=1)
+        for each in report["features"]:
+            made.add_row(f"after {each['row']}", str(each["channels"]), str(each["reduction"]))
+        screen.print(made)
     if "facts" in report:
         facts = [f"{name.replace('_', ' ')} {_fact(value)}" for name, value in report["facts"].items()]
-        told = [f"{report['precision']}, weights {report['weights']}, {report['runtime']}", *facts]
-        screen.print(Text(", ".join(told)), style="dim")
+        screen.print(Text(", ".join([report["precision"], report["runtime"], *facts])), style="dim")
     if report.get("comparisons"):
         made = table("batch", "worst difference", "of the deviation", "same top-1", numbers_from=0)
         for each in report["comparisons"]:

@@ -29,14 +29,14 @@ while True:
     except EOFError:
         break
     with torch.inference_mode():
-        logits = network(images)
-    pickle.dump(logits.numpy(), sys.stdout.buffer)
+        found = network(images)
+    pickle.dump([each.numpy() for each in (found if isinstance(found, list) else [found])], sys.stdout.buffer)
     sys.stdout.buffer.flush()
 """
 
 
 class Fresh:
-    """Called with images (B, 3, H, W), it answers with [logits]; the interpreter ends when nobody holds this."""
+    """Called with images (B, 3, H, W), it answers with the outputs; the interpreter ends when nobody holds this."""
 
     def __init__(self, path: Path, *, threads: int) -> None:
         command = [sys.executable, "-c", _CODE, str(path), str(path.with_suffix(".safetensors")), str(threads)]
@@ -45,14 +45,15 @@ class Fresh:
         weakref.finalize(self, _end, self.process)
 
     def __call__(self, images: np.ndarray) -> list[np.ndarray]:
-        """(B, 3, H, W) → [(B, classes)]; raises EnvironmentFault if the file fails, with its last words."""
+        """(B, 3, H, W) → [(B, classes)], or maps; raises EnvironmentFault if the file fails, with its last words."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         assert self.process.stderr is not None
         try:
             pickle.dump(images, self.process.stdin)
             self.process.stdin.flush()
-            return [pickle.load(self.process.stdout)]
+            found: list[np.ndarray] = pickle.load(self.process.stdout)
+            return found
         except (OSError, EOFError):
             said = self.process.stderr.read().decode().strip()
             raise EnvironmentFault(f"{self.path}: does not run alone: {said.splitlines()[-1]}") from None

@@ -20,15 +20,27 @@ def write_weights(subject: Subject, path: Path) -> None:
     write_whole(path, save(state, {"architecture": subject.arch.key, "name": str(subject.arch.name or "")}))
 
 
-def load_weights(model: "nn.Module", path: Path) -> None:
-    """Put a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file."""
-    from mvsearch.nn import load_checkpoint
+def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -> bool:
+    """Put a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file.
 
-    weights = read_checkpoint(path)
+    With `any_classes` a classifier that the file lacks, or has for other classes, stays as it is in the model. Returns
+    whether the classifier too is the file's.
+    """
+    from mvsearch.nn import load_checkpoint
+    from mvsearch.nn.checkpoints import our_names
+
+    weights, own = read_checkpoint(path), model.state_dict()
     try:
+        names = our_names(model, weights)
+        head = {name for name in (*own, *names) if name.startswith("head.")}
+        fits = all(name in own and name in names and own[name].shape == weights[names[name]].shape for name in head)
+        if any_classes and not fits:
+            weights = {theirs: weights[theirs] for ours, theirs in names.items() if ours not in head}
+            weights |= {name: own[name] for name in head if name in own}
         load_checkpoint(model, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
+    return fits
 
 
 def read_checkpoint(path: Path) -> "dict[str, Tensor]":

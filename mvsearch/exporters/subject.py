@@ -1,12 +1,16 @@
 """What is exported: an architecture, and the model that goes by it."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
 
 from mvsearch.architecture import Architecture
+from mvsearch.errors import PlanError
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from mvsearch.training.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -15,9 +19,45 @@ class Subject:
 
     `model` is in eval mode with its weights in; `weights` says in words where they come from ("fresh, seed 0", or the
     file's name). With `features` the model returns a list of feature maps at strides 4, 8, 16, 32 instead of logits.
+    `sample` holds real images, prepared as the network wants them, for formats that say how or keep one.
     """
 
     arch: Architecture
     model: "nn.Module"
     weights: str
     features: bool = False
+    sample: "Sample | None" = None
+
+    @classmethod
+    def of(
+        cls,
+        arch: Architecture,
+        *,
+        weights: Path | None = None,
+        seed: int = 0,
+        num_classes: int | None = None,
+        image_size: int | None = None,
+        features: bool = False,
+    ) -> Self:
+        """The network of an architecture, for other classes or images if asked, with a checkpoint's weights or fresh.
+
+        With `num_classes`, weights for other classes are taken too, all but the classifier, which is fresh then; and
+        with `features` there is none. Raises CheckpointError for weights that do not fit, EnvironmentFault for a file
+        that cannot be read, PlanError for `num_classes` without a classifier, ArchitectureError for a network without
+        a map at any of the strides.
+        """
+        from mvsearch.exporters._weights import load_weights
+        from mvsearch.nn import build
+        from mvsearch.nn.features import Features
+
+        if num_classes is not None and (features or not arch.head.linear):
+            what = "feature maps have" if features else "this architecture's head has"
+            raise PlanError(f"num_classes={num_classes}: {what} no classifier; leave the classes out.")
+        arch = arch.at(num_classes=num_classes, image_size=image_size)
+        model = build(arch, seed=seed).eval()
+        words = f"fresh, seed {seed}"
+        if weights is not None:
+            whole = load_weights(model, weights, any_classes=features or num_classes is not None)
+            fresh = "" if whole or features else f"; the classifier for {arch.num_classes} classes is {words}"
+            words = weights.name + fresh
+        return cls(arch, Features.of(model, arch) if features else model, words, features)

@@ -33,7 +33,7 @@ _TIMM = (
     (r"^stem\.bn\.", "stem.norm."),
     (r"^final_conv\.", "final."),
     (r"^head\.fc\.", "head.linear."),
-    (r"^stages\.(\d+)\.(\d+)\.", lambda found: f"<{int(found[1]) + 1}:{found[2]}>"),
+    (r"^stages[._](\d+)\.(\d+)\.", lambda found: f"<{int(found[1]) + 1}:{found[2]}>"),
     (r">conv1_1x1\.", ">widen."),
     (r">conv2_kxk\.", ">depthwise."),
     (r">conv3_1x1\.", ">narrow."),
@@ -55,13 +55,7 @@ def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
     Raises CheckpointError, and changes nothing, if a name is missing or left over or if a shape differs.
     """
-    own = model.state_dict()
-    places = _places(own)
-    renamed: dict[str, str] = {}
-    for name in state_dict:
-        first = renamed.setdefault(_translate(name, places), name)
-        if first != name:
-            raise CheckpointError(f"{name!r} and {first!r} would go to one place; is it of another architecture?")
+    own, renamed = model.state_dict(), our_names(model, state_dict)
     for ours in own:
         if ours not in renamed:
             raise CheckpointError(f"the checkpoint has no weights for {ours!r}; is it of another architecture?")
@@ -76,6 +70,17 @@ def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     model.load_state_dict({ours: state_dict[name] for ours, name in renamed.items()})
 
 
+def our_names(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """The names that a network's tensors have with us, to those in a checkpoint; CheckpointError if two would meet."""
+    places = _places(model.state_dict())
+    renamed: dict[str, str] = {}
+    for name in names:
+        first = renamed.setdefault(_translate(name, places), name)
+        if first != name:
+            raise CheckpointError(f"{name!r} and {first!r} would go to one place; is it of another architecture?")
+    return renamed
+
+
 def _places(own: Iterable[str]) -> dict[tuple[int, int], str]:
     """(stage, position in the stage) to the module's name: rows `layer3_down` and `layer3` are (3, 0) and (3, 1)."""
     modules: dict[int, dict[str, None]] = {}
@@ -86,7 +91,7 @@ def _places(own: Iterable[str]) -> dict[tuple[int, int], str]:
 
 
 def _translate(name: str, places: dict[tuple[int, int], str]) -> str:
-    rules = _TIMM if re.match(r"stages\.|stem\.bn|final_conv|head\.fc", name) else _AUTHORS
+    rules = _TIMM if re.match(r"stages[._]|stem\.bn|final_conv|head\.fc", name) else _AUTHORS
     for pattern, ours in rules:
         name = re.sub(pattern, ours, name)
     found = re.match(r"<(\d+):(\d+)>", name)
