@@ -48,6 +48,7 @@ Say = Callable[[str], None]
 
 _STAGE_IMAGES = 8
 _EAGER_BATCH = 8
+_CACHES = {"__pycache__", ".pytest_cache"}  # what Python leaves in a folder that was used
 
 
 @dataclass(frozen=True)
@@ -307,10 +308,10 @@ def judge(report: Report, max_drop: float) -> tuple[bool | None, str]:
 def first_differing_stage(job: Job, images: np.ndarray, say: Say) -> str | None:
     """The first stage after which the file differs: the network is exported up to a stage, by bisection.
 
-    None where the model has no stages to cut between, or where each stage alone does as it should.
+    None where the model or the format has no stages to cut between, or where each stage alone does as it should.
     """
-    if job.module.EXTRA is None or not isinstance(job.subject.model, nn.Sequential):
-        return None  # a format without a runtime of its own prints rows and does not look at the model
+    if hasattr(job.module, "WHOLE") or not isinstance(job.subject.model, nn.Sequential):
+        return None
     stages = list(job.subject.model.named_children())
     low, high = 0, len(stages)
     while low < high:
@@ -376,7 +377,7 @@ def _publish(folder: Path, place: Path) -> None:
 def _remove_export(old: Path, new: Path) -> None:
     """Remove a folder that an earlier export wrote, and no other: everything in it must be in the new one too."""
     written = {path.name for path in new.iterdir()} if new.is_dir() else set()
-    if strange := sorted({path.name for path in old.iterdir()} - written):
+    if strange := sorted({path.name for path in old.iterdir()} - written - _CACHES):
         raise EnvironmentFault(f"{old}: is a folder with {strange[0]}, which no export wrote; choose another name.")
     shutil.rmtree(old)
 

@@ -61,7 +61,7 @@ def subject(document=SOFTMAX, seed: int = 0) -> Subject:
 
 
 def job(kind: str, path: Path, made: Subject | None = None) -> verify.Job:
-    missing = [package for package in NEEDS[kind] if find_spec(package) is None]
+    missing = [package for package in NEEDS.get(kind, ()) if find_spec(package) is None]
     if missing:
         pytest.skip(f"{missing[0]} is not installed")
     if kind == "litert" and litert.PYTHON not in os.environ:

@@ -86,11 +86,11 @@ def export(
     job = verify.Job(kind, module, subject, path)
     checked = hasattr(module, "read_back") and not no_verify
     with Steps() as say:
-        if checked or int8:
+        if checked or int8 or hasattr(module, "SAMPLE"):
             say("reading images")
             held_out = images or (_INT8_IMAGES if int8 else _IMAGES)
             sample, training = verify.draw(settings, subject.arch.image_size, held_out, _CALIBRATION if int8 else 0)
-            job = replace(job, calibration=training.images if int8 else None)
+            job = replace(job, subject=replace(subject, sample=sample), calibration=training.images if int8 else None)
         if checked:
             drop = verify.MAX_DROP if max_drop is None else max_drop / 100
             report = verify.export_verified(job, sample, max_drop=drop, say=say).to_dict()

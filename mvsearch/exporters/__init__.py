@@ -13,6 +13,8 @@ and, where the format has a runtime,
   read_back(path, *, threads=1) -> Run    the file in its own runtime: (B, 3, H, W) float32 → its outputs, float32
   facts(path) -> dict                     what the file says of itself: opset, operators, share that is delegated
   export_int8(subject, path, images)      the same file with int8 weights and activations, calibrated on (N, 3, H, W)
+  WHOLE = True                            the file is printed from the rows: no stage of it can be exported alone
+  SAMPLE = True                           it tells of real images: `subject.sample` must be there
   why_unread() -> str | None              why the file cannot be run on this machine, in words
 
 A package that is missing is named with the extra that brings it.

@@ -7,7 +7,9 @@ import textwrap
 from mvsearch import yamlfile
 from mvsearch.architecture import Architecture, Stage
 from mvsearch.cost import Cost
+from mvsearch.exporters._source import Sources
 from mvsearch.nn.features import Tap, needed, taps
+from mvsearch.nn.head import initialise
 from mvsearch.nn.network import Call, calls
 
 _WIDTH = 120
@@ -96,6 +98,21 @@ def _fold(line: str) -> list[str]:
     tied = line.replace(": ", ":\N{NO-BREAK SPACE}")
     parts = textwrap.wrap(tied, _WIDTH - 4, subsequent_indent=" " * 5, break_long_words=False, break_on_hyphens=False)
     return [part.replace("\N{NO-BREAK SPACE}", " ") for part in parts]
+
+
+def sources_of(rows: dict[str, list[Call]]) -> Sources:
+    """The classes that the rows need, and what all networks of ours do."""
+    sources = Sources()
+    for call in (call for row in rows.values() for call in row):
+        sources.add(call.cls)
+    sources.add(initialise)
+    sources.add_import("from torch import Tensor, nn")
+    return sources
+
+
+def joined(parts: list[str]) -> str:
+    """A file's docstring and its other parts, with the empty lines between them that formatters want."""
+    return parts[0] + "\n\n" + "\n\n\n".join(parts[1:]) + "\n"
 
 
 def network(arch: Architecture, name: str, *, features: bool) -> str:

@@ -16,12 +16,12 @@ import importlib.util, pickle, sys
 sys.modules["mvsearch"] = None
 import torch
 from safetensors.torch import load_file
-path, weights, threads = sys.argv[1:]
+path, weights, threads, make = sys.argv[1:]
 torch.set_num_threads(int(threads))
 spec = importlib.util.spec_from_file_location("exported", path)
-module = importlib.util.module_from_spec(spec)
+module = sys.modules["exported"] = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-network = [value for value in vars(module).values() if isinstance(value, type)][-1]().eval()
+network = eval(make).eval()
 network.load_state_dict(load_file(weights))
 while True:
     try:
@@ -34,12 +34,17 @@ while True:
     sys.stdout.buffer.flush()
 """
 
+LAST_CLASS = "[value for value in vars(module).values() if isinstance(value, type)][-1]()"
+
 
 class Fresh:
-    """Called with images (B, 3, H, W), it answers with the outputs; the interpreter ends when nobody holds this."""
+    """Called with images (B, 3, H, W), it answers with the outputs; the interpreter ends when nobody holds this.
 
-    def __init__(self, path: Path, *, threads: int) -> None:
-        command = [sys.executable, "-c", _CODE, str(path), str(path.with_suffix(".safetensors")), str(threads)]
+    `make` is the expression that makes the network of the loaded `module`.
+    """
+
+    def __init__(self, path: Path, weights: Path, *, threads: int, make: str = LAST_CLASS) -> None:
+        command = [sys.executable, "-c", _CODE, str(path), str(weights), str(threads), make]
         pipe = subprocess.PIPE
         self.path, self.process = path, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
         weakref.finalize(self, _end, self.process)

@@ -1,21 +1,21 @@
 """One Python file that needs torch alone: the source of the classes that were trained, and calls of them."""
 
+import ast
 from pathlib import Path
 
 from mvsearch.architecture import Architecture
-from mvsearch.exporters._code import class_name, docstring, network, rows_of
-from mvsearch.exporters._source import Sources
+from mvsearch.exporters._code import class_name, docstring, joined, network, rows_of, sources_of
 from mvsearch.exporters._tools import Run
 from mvsearch.exporters._weights import write_weights
 from mvsearch.exporters.subject import Subject
 from mvsearch.files import write_whole
-from mvsearch.nn.head import initialise
 
 SUFFIX = ".py"
 BESIDE = (".safetensors",)
 EXTRA = None
 RUNTIME = "torch"
 BATCHES = (1, 3, 8)
+WHOLE = True
 
 
 def export(subject: Subject, path: Path) -> None:
@@ -29,17 +29,13 @@ def read_back(path: Path, *, threads: int = 1) -> Run:
     """The file in a fresh interpreter to which mvsearch cannot be imported, with the weights beside it."""
     from mvsearch.exporters._fresh import Fresh
 
-    return Fresh(path, threads=threads)
+    return Fresh(path, path.with_suffix(".safetensors"), threads=threads)
 
 
 def source(arch: Architecture, *, features: bool = False, weights: str = "weights.safetensors") -> str:
     """The file's text; with `features` it gives feature maps at strides 4, 8, 16, 32 and has nothing behind them."""
-    sources = Sources()
-    for call in (call for row in rows_of(arch, features=features).values() for call in row):
-        sources.add(call.cls)
-    sources.add(initialise)
+    sources = sources_of(rows_of(arch, features=features))
     sources.add_import("import torch")
-    sources.add_import("from torch import Tensor, nn")
     name = class_name(str(arch.name or "Network"), sources.names)
     usage = f'Weights: `model.load_state_dict(safetensors.torch.load_file("{weights}"))`.'
     parts = [
@@ -49,7 +45,12 @@ def source(arch: Architecture, *, features: bool = False, weights: str = "weight
         network(arch, name, features=features),
         _main(arch, name, features=features),
     ]
-    return parts[0] + "\n\n" + "\n\n\n".join(parts[1:]) + "\n"
+    return joined(parts)
+
+
+def defined(text: str) -> str:
+    """The name of the network's class in a file's text."""
+    return [node.name for node in ast.parse(text).body if isinstance(node, ast.ClassDef)][-1]
 
 
 def _main(arch: Architecture, name: str, *, features: bool) -> str:

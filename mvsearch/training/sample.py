@@ -13,12 +13,17 @@ _STATISTICS = 500
 
 @dataclass(frozen=True)
 class Sample:
-    """Images as a network sees them: (N, 3, H, W) float32, normalised as in training; labels count into the classes."""
+    """Images as a network sees them: (N, 3, H, W) float32, normalised as in training; labels count into the classes.
+
+    `mean` and `std`, red, green and blue, are what pixels from 0 to 1 were normalised with.
+    """
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
     source: str
+    mean: tuple[float, ...] = (0.0, 0.0, 0.0)
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
 
 
 def samples(data: DataSet, size: int, *, held_out: int, training: int, seed: int = 0) -> tuple[Sample, Sample]:
@@ -29,10 +34,12 @@ def samples(data: DataSet, size: int, *, held_out: int, training: int, seed: int
     rng = np.random.default_rng(seed)
     mean, std = statistics(fitted(_drawn(data.train, _STATISTICS, rng)[0], size))
 
+    used = tuple(tuple(each.expand(1, 3, 1, 1).flatten().tolist()) for each in (mean, std))
+
     def taken(part: Part, name: str, count: int) -> Sample:
         pixels, labels = _drawn(part, count, rng)
         images = normalised(fitted(pixels, size), mean, std).contiguous()
-        return Sample(images.numpy(), labels, part.classes, f"{data.name}, {name} part")
+        return Sample(images.numpy(), labels, part.classes, f"{data.name}, {name} part", *used)
 
     return taken(data.test, "test", held_out), taken(data.train, "training", training)
 
