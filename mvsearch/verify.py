@@ -15,7 +15,6 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -28,6 +27,7 @@ from torch import nn
 from mvsearch import machine, plugins
 from mvsearch.data import load
 from mvsearch.errors import DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
+from mvsearch.exporters import runtime
 from mvsearch.exporters._tools import Run, as_list
 from mvsearch.exporters.subject import Subject
 from mvsearch.files import refuse_existing, write_whole
@@ -242,11 +242,6 @@ def why_unread(module: ModuleType) -> str | None:
     """Why a file of this format cannot be run here, or None."""
     why: Callable[[], str | None] = getattr(module, "why_unread", lambda: None)
     return why()
-
-
-def runtime(module: ModuleType) -> str:
-    """The package that runs a format's files, with its version."""
-    return f"{module.RUNTIME} {version(module.RUNTIME).split('+')[0]}"
 
 
 def eager(model: nn.Module, images: np.ndarray) -> list[np.ndarray]:

@@ -21,7 +21,7 @@ LEVELS = [
     {"report", "sums"},
     {"exact", "exporters"},
     {"plan", "latency"},
-    {"samplers", "evaluate", "verify"},
+    {"samplers", "evaluate", "verify", "bench"},
     {"trials"},
     {"study"},
     {"executors"},

@@ -8,6 +8,7 @@ import click
 
 from mvsearch import __version__, plugins
 from mvsearch.errors import MvsearchError
+from mvsearch.record import Failed
 
 _NOT_COMMANDS = ("main",)
 
@@ -51,7 +52,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except MvsearchError as error:
+    except (MvsearchError, Failed) as error:
         click.echo(f"mvsearch: {error}", err=True)
         sys.exit(1)
     except OSError as error:

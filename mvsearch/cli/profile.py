@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the file's.")
 @click.option("--counter", type=click.Choice(names("counters")), help="Count with another tool as well.")
 @click.option("--latency", is_flag=True, help="Time the network on this machine.")
-@click.option("--backend", default=None, help="Where to time it: torch_cpu (default) or torch_cuda.")
+@click.option("--backend", default=None, help=f"Where to time it: {', '.join(names('latency'))}; by default torch_cpu.")
 @click.option(
     "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time, for latency."
 )

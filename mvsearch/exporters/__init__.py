@@ -20,6 +20,7 @@ and, where the format has a runtime,
 A package that is missing is named with the extra that brings it.
 """
 
+from importlib.metadata import version
 from types import ModuleType
 
 from mvsearch import plugins
@@ -38,3 +39,8 @@ def load_format(name: str) -> ModuleType:
     if name not in formats():
         raise PlanError(f"{name!r} is none of the exporters; {plugins.suggest(name, formats())}")
     return plugins.load("exporters", name)
+
+
+def runtime(module: ModuleType) -> str:
+    """The package that runs a format's files, with its version."""
+    return f"{module.RUNTIME} {version(module.RUNTIME).split('+')[0]}"

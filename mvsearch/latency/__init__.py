@@ -4,6 +4,11 @@
       measure(model, image_size, *, batch=1, repeats=50, threads=1, limit_s=30.0, ...) -> Latency
       device(*, threads=1, ...) -> str      the hardware and software that the number depends on
 
+and, where networks can take turns with others (`mvsearch bench`),
+
+      ready(model, image_size, *, batch=1, threads=1)   a context in which there is a call that runs one batch
+      missing() -> (extra, packages)        what mvsearch[extra] would bring and is not here, if packages are needed
+
 What every backend promises, and a test asks of every file here:
 
 * The number comes with its spread (10th and 90th percentile) and with the count of calls that were timed: fewer than

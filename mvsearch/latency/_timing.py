@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mvsearch import machine
 from mvsearch.errors import PlanError
 from mvsearch.record import Latency
 
@@ -75,15 +76,23 @@ def affordable(repeats: int, *, seconds: float, limit_s: float) -> int:
 
 
 def interleaved(
-    calls: Mapping[str, Callable[[], object]], *, repeats: int, limit_s: float, seed: int = 0
+    calls: Mapping[str, Callable[[], object]],
+    *,
+    repeats: int,
+    limit_s: float,
+    seed: int = 0,
+    progress: Callable[[int, int], object] = lambda _done, _of: None,
 ) -> dict[str, list[float]]:
     """Milliseconds of every call, by name: round after round, each in a new order, so that whatever else the machine
-    does meets all of them alike. All are warmed up first; `limit_s` is for all of them together."""
+    does meets all of them alike. All are warmed up first; `limit_s` is for all of them together. `progress` hears of
+    every round before it begins."""
     seconds = sum(warm_up(call, limit_s=limit_s / len(calls)) for call in calls.values())
     order = list(calls)
     times_ms: dict[str, list[float]] = {name: [] for name in calls}
     shuffle = random.Random(seed).shuffle
-    for _ in range(affordable(repeats, seconds=seconds, limit_s=limit_s)):
+    rounds = affordable(repeats, seconds=seconds, limit_s=limit_s)
+    for done in range(rounds):
+        progress(done, rounds)
         shuffle(order)
         for name in order:
             times_ms[name].append(seconds_of(calls[name]) * 1e3)
@@ -106,4 +115,23 @@ def summarise(
         precision=precision,
         backend=backend,
         device=device,
+    )
+
+
+def measured(
+    call: Callable[[], object],
+    image_size: int,
+    *,
+    batch: int,
+    repeats: int,
+    threads: int,
+    limit_s: float,
+    backend: str,
+    device: str,
+) -> Latency:
+    """Time a call that runs one batch in float32, alone on the machine."""
+    with machine.alone():
+        [times_ms] = interleaved({backend: call}, repeats=repeats, limit_s=limit_s).values()
+    return summarise(
+        times_ms, batch=batch, image_size=image_size, threads=threads, precision="fp32", backend=backend, device=device
     )

@@ -1,10 +1,13 @@
 """Latency of PyTorch on the CPU: eager, fp32, channels last, which is what PyTorch itself runs fastest here."""
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 
 from mvsearch import machine
-from mvsearch.latency._timing import affordable, check, fixed_threads, inputs, seconds_of, summarise, warm_up
+from mvsearch.latency._timing import check, fixed_threads, inputs, measured
 from mvsearch.record import Latency
 
 
@@ -13,22 +16,32 @@ def measure(
 ) -> Latency:
     """Time one batch, alone on the machine. The first calls warm up and are not kept."""
     check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
+    with ready(model, image_size, batch=batch, threads=threads) as call:
+        return measured(
+            call,
+            image_size,
+            batch=batch,
+            repeats=repeats,
+            threads=threads,
+            limit_s=limit_s,
+            backend="torch_cpu",
+            device=device(threads=threads),
+        )
+
+
+@contextmanager
+def ready(model: nn.Module, image_size: int, *, batch: int = 1, threads: int = 1) -> Iterator[Callable[[], object]]:
+    """A call that runs one batch through a copy of the model; torch has so many threads meanwhile."""
     network, images = inputs(
         model, image_size, batch, device="cpu", dtype=torch.float32, memory_format=torch.channels_last
     )
-    with machine.alone(), fixed_threads(threads), torch.inference_mode():
-        seconds = warm_up(lambda: network(images), limit_s=limit_s)
-        count = affordable(repeats, seconds=seconds, limit_s=limit_s)
-        times_ms = [seconds_of(lambda: network(images)) * 1e3 for _ in range(count)]
-    return summarise(
-        times_ms,
-        batch=batch,
-        image_size=image_size,
-        threads=threads,
-        precision="fp32",
-        backend="torch_cpu",
-        device=device(threads=threads),
-    )
+
+    def call() -> object:
+        with torch.inference_mode():
+            return network(images)
+
+    with fixed_threads(threads):
+        yield call
 
 
 def device(*, threads: int = 1) -> str:

@@ -1,0 +1,6 @@
+"""Latency of onnxruntime on the CPU, fp32: the file that `mvsearch export --to onnx` writes."""
+
+from mvsearch.latency._exported import Exported
+
+_FILES = Exported("onnxruntime", "onnx", ("onnx", "onnxscript", "onnxruntime"))
+measure, ready, device, missing = _FILES.measure, _FILES.ready, _FILES.device, _FILES.missing
