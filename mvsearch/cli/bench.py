@@ -70,13 +70,18 @@ def _show(results: "list[Timed]") -> None:
     previous = None
     for each in results:
         arch, times = each.arch, each.latency
-        named = (arch.name or arch.key, str(arch.image_size), pretty("params", arch.cost().params))
-        if previous is not None and previous is not arch:
+        named = [""] * 4
+        if arch is not previous:
+            cost, previous = arch.cost(), arch
             made.add_section()
-        first = previous is not arch
-        previous = arch
+            named = [
+                arch.name or arch.key,
+                str(arch.image_size),
+                pretty("params", cost.params),
+                pretty("macs", cost.macs),
+            ]
         made.add_row(
-            *((*named, pretty("macs", arch.cost().macs)) if first else [""] * 4),
+            *named,
             times.backend,
             *(f"{three_digits(ms)} ms" for ms in (times.median_ms, times.p10_ms, times.p90_ms)),
             "-" if each.of_eager is None else f"{each.of_eager:.2f}",
