@@ -16,7 +16,7 @@ from mvsearch.exporters._code import costs_of, joined, numbers, title
 from mvsearch.exporters._tools import Run, output_names
 from mvsearch.exporters._weights import write_weights
 from mvsearch.exporters.subject import Subject
-from mvsearch.report.plot import write_whole
+from mvsearch.files import write_whole
 
 if TYPE_CHECKING:
     from torch import Tensor

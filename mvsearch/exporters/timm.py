@@ -17,9 +17,9 @@ from mvsearch.exporters._code import assignments, class_name, docstring, joined,
 from mvsearch.exporters._tools import Run, require
 from mvsearch.exporters._weights import write_weights
 from mvsearch.exporters.subject import Subject
+from mvsearch.files import write_whole
 from mvsearch.nn.features import STRIDES, taps
 from mvsearch.nn.network import Call
-from mvsearch.report.plot import write_whole
 
 if TYPE_CHECKING:
     from torch import nn
