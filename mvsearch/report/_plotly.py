@@ -1,6 +1,7 @@
 """FrontPictures as one HTML file that needs nothing else: hovering over a point says all that is known of it."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -12,6 +13,26 @@ WIDTH, HEIGHT = 800, 600
 MARGIN = {"l": 65, "r": 20, "t": 90, "b": 115}
 LARGEST = 13.0
 """The largest marker's radius, in pixels."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """The size of a plot in pixels, and where its size legend is: from where across, and how far below the axis."""
+
+    width: int
+    height: int
+    top: int
+    bottom: int
+    key_from: float
+    key_down: int
+
+    @property
+    def margin(self) -> dict[str, int]:
+        """What is kept free round the axes."""
+        return MARGIN | {"t": self.top, "b": self.bottom}
+
+
+USUAL = Format(WIDTH, HEIGHT, MARGIN["t"], MARGIN["b"], 0.72, 88)
 
 LETTER, LINE = 6.9, 16.0
 """A generous guess at how wide and high a letter of 12 pixels is: the reader's font is not known here."""
@@ -121,17 +142,21 @@ def hover(lines: tuple[str, ...]) -> str:
     return "<br>".join([f"<b>{name}</b>", *rest])
 
 
-def layout(picture: FrontPicture, theme: Theme) -> dict[str, Any]:
+def layout(picture: FrontPicture, theme: Theme, form: Format = USUAL) -> dict[str, Any]:
     """Axes, names, limits and the legend of sizes."""
-    return base_layout(picture.title, picture.subtitle, HEIGHT, theme) | {
+    return base_layout(picture.title, picture.subtitle, form.height, theme) | {
+        "margin": form.margin,
         "xaxis": axis(picture.x.label, picture.x.limits, theme),
         "yaxis": axis(picture.y.label, picture.y.limits, theme),
         "legend": {"x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant"},
-        "shapes": [*(part for shade in picture.shades for part in _shade(shade, theme)), *_size_key(picture, theme)],
+        "shapes": [
+            *(part for shade in picture.shades for part in _shade(shade, theme)),
+            *_size_key(picture, theme, form),
+        ],
         "annotations": [
-            *_annotations(picture, theme),
+            *_annotations(picture, theme, form),
             *(_words(shade, theme) for shade in picture.shades),
-            *_size_words(picture),
+            *_size_words(picture, form),
         ],
     }
 
@@ -156,37 +181,37 @@ def _words(shade: Shade, theme: Theme) -> dict[str, Any]:
     return said | at | {"yanchor": "bottom" if upper else "top"}
 
 
-_KEY_FROM, _KEY_STEP, _KEY_DOWN = 0.72, 75, 88
-"""The size legend: where it begins across; in pixels, how far its circles are from each other and below the plot."""
+_KEY_STEP = 75
+"""How far the circles of the size legend are from each other, in pixels."""
 
 
-def _size_key(picture: FrontPicture, theme: Theme) -> list[dict[str, Any]]:
+def _size_key(picture: FrontPicture, theme: Theme, form: Format) -> list[dict[str, Any]]:
     """Circles of known size below the plot, at the right."""
     place = {"type": "circle", "xref": "paper", "yref": "paper", "xsizemode": "pixel", "ysizemode": "pixel"}
-    look = {"fillcolor": theme.pale, "line": {"color": theme.grey, "width": 1}, "xanchor": _KEY_FROM, "yanchor": 0}
+    look = {"fillcolor": theme.pale, "line": {"color": theme.grey, "width": 1}, "xanchor": form.key_from, "yanchor": 0}
     circles = []
     for i, value in enumerate(picture.area_key):
         radius = LARGEST * max(picture.share(value), 0) ** 0.5
-        x, y = i * _KEY_STEP, -_KEY_DOWN
+        x, y = i * _KEY_STEP, -form.key_down
         circles.append(place | look | {"x0": x - radius, "x1": x + radius, "y0": y - radius, "y1": y + radius})
     return circles
 
 
-def _size_words(picture: FrontPicture) -> list[dict[str, Any]]:
+def _size_words(picture: FrontPicture, form: Format) -> list[dict[str, Any]]:
     if picture.area is None:
         return []
-    place = {"xref": "paper", "yref": "paper", "x": _KEY_FROM, "y": 0, "showarrow": False, "xanchor": "left"}
-    head = {"text": f"area: {picture.area.label}", "xshift": -LARGEST, "yshift": -_KEY_DOWN + 30}
+    place = {"xref": "paper", "yref": "paper", "x": form.key_from, "y": 0, "showarrow": False, "xanchor": "left"}
+    head = {"text": f"area: {picture.area.label}", "xshift": -LARGEST, "yshift": -form.key_down + 30}
     values = [
-        {"text": f"{value:.3g}", "xshift": i * _KEY_STEP + LARGEST + 3, "yshift": -_KEY_DOWN}
+        {"text": f"{value:.3g}", "xshift": i * _KEY_STEP + LARGEST + 3, "yshift": -form.key_down}
         for i, value in enumerate(picture.area_key)
     ]
     return [place | {"yanchor": "middle"} | words for words in (head, *values)]
 
 
-def _annotations(picture: FrontPicture, theme: Theme) -> list[dict[str, Any]]:
+def _annotations(picture: FrontPicture, theme: Theme, form: Format) -> list[dict[str, Any]]:
     """The published models' names, held to their points by pixels, so that they stay there when one zooms in."""
-    frame = (MARGIN["l"], MARGIN["b"], WIDTH - MARGIN["r"], HEIGHT - MARGIN["t"])
+    frame = (MARGIN["l"], form.bottom, form.width - MARGIN["r"], form.height - form.top)
     sheet = Sheet(picture, frame, LARGEST)
     named = sheet.names([(LETTER * len(str(p.label)), LINE) for p in picture.named])
     return [_annotation(sheet, name, theme) for name in named]

@@ -51,3 +51,10 @@ def refuse_to_draw(path: Path, *, force: bool, kinds: Sequence[str] = KINDS) -> 
     """Raises PlanError or EnvironmentFault for a file that could not be drawn, before any work is done."""
     kind_of(path, kinds)
     refuse_existing(path, force=force)
+
+
+def refuse_to_write(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
+    """Raises PlanError for another suffix, EnvironmentFault for a file that would be lost, before any work is done."""
+    if path.suffix.lower() not in suffixes:
+        raise PlanError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {' or '.join(suffixes)}.")
+    refuse_existing(path, force=force)
