@@ -26,6 +26,7 @@ from mvsearch import machine
 from mvsearch.architecture import Architecture
 from mvsearch.confirm import repeats, unsure
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
+from mvsearch.locate import Point
 from mvsearch.models import published_keys
 from mvsearch.pareto import places
 from mvsearch.plan import Plan, digest
@@ -154,7 +155,12 @@ class Study(Reader):
             return None
         if notes != self._mirror.notes:
             self.trials.notes = self._mirror.notes
-        return self.trials.begin(number, proposed, self.worker.name)
+        name = self._name(proposed.params)
+        return self.trials.begin(number, proposed, worker=self.worker.name, architecture=name)
+
+    def _name(self, point: Point) -> str:
+        key = self.plan.space.architecture(point).key
+        return self._published_name(key) or key
 
     def _follow(self) -> list[FrozenTrial]:
         trials = self.trials.all()

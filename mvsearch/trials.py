@@ -43,7 +43,11 @@ class Trials:
     def open(cls, plan: Plan) -> Self:
         """Those of the plan's study, which is made if there is none."""
         storage = _storage(plan)
-        optuna.create_study(study_name=plan.name, storage=storage, directions=_directions(plan), load_if_exists=True)
+        study = optuna.create_study(
+            study_name=plan.name, storage=storage, directions=_directions(plan), load_if_exists=True
+        )
+        if study.metric_names is None:
+            study.set_metric_names(list(plan.search.objectives))  # what optuna-dashboard calls the values
         return cls(plan, storage)
 
     @staticmethod
@@ -56,9 +60,9 @@ class Trials:
         """Every trial, in the order of their numbers."""
         return self._storage.get_all_trials(self._study, deepcopy=False)
 
-    def begin(self, number: int, proposed: FrozenTrial, worker: str) -> FrozenTrial:
-        """Write a proposal as the trial of that number, the next, which a worker has begun."""
-        trial = _begun(proposed, worker=worker)
+    def begin(self, number: int, proposed: FrozenTrial, *, worker: str, architecture: str) -> FrozenTrial:
+        """Write a proposal as the trial of that number, the next, which a worker has begun; both names are kept."""
+        trial = _begun(proposed, worker=worker, architecture=architecture)
         self._storage.create_new_trial(self._study, trial)
         trial.number = number
         return trial

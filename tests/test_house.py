@@ -43,6 +43,7 @@ LIGHT = (
     "report.plot",
     "report.growth",
     "report.diagram",
+    "report.page.page",
     "data",
     "machine",
 )
@@ -88,7 +89,19 @@ def test_light_rooms_load_no_torch(room):
 
 
 @pytest.mark.parametrize(
-    "room", ["reading", "finding", "comparison", "report.plot", "pareto", "exact", "cli.front", "cli.compare"]
+    "room",
+    [
+        "reading",
+        "finding",
+        "comparison",
+        "report.plot",
+        "report.page.page",
+        "pareto",
+        "exact",
+        "cli.front",
+        "cli.compare",
+        "cli.report",
+    ],
 )
 def test_reading_a_study_loads_no_optuna(room):
     code = f"import sys, mvsearch.{room}; sys.exit('optuna' in sys.modules)"

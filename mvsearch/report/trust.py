@@ -53,7 +53,7 @@ def trust(records: Sequence[Record], objectives: Sequence[Objective]) -> Trust:
 
 def _printed(name: str | None) -> float | None:
     """The Top-1 of the paper's own recipe; figures for other batch sizes and fewer epochs are not comparable."""
-    return models.model(name).figures.get("top1") if name else None
+    return models.model(name).figures.get("top1") if name in models.model_names() else None
 
 
 def _tau(pairs: NDArray[np.float64]) -> float:

@@ -1,4 +1,4 @@
-"""The plots of a report, as plotly reads them. They are given in light colours; the page swaps them where it is dark."""
+"""The plots of a report, as plotly reads them, in light colours; the page swaps these where it is dark."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -18,7 +18,7 @@ from mvsearch.terms import Choice
 Figure = dict[str, Any]
 """`data` and `layout` of plotly; where a narrow screen needs another layout, `narrow` too."""
 
-_WIDE = Format(800, 560, 24, 120, 0.72, 90)
+_WIDE = Format(800, 590, 24, 150, 0.72, 100)
 _NARROW = Format(340, 560, 16, 205, 0.08, 84)
 
 SHADES = 5

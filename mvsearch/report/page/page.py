@@ -41,7 +41,8 @@ def page(findings: Findings) -> bytes:
 
 def _colours() -> str:
     """The palette as variables; paper that is printed on is light."""
-    return f":root {{ {_variables(LIGHT)} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}\n"
+    light, dark = (f":root {{ {_variables(theme)} }}" for theme in (LIGHT, DARK))
+    return f"{light}\n@media screen and (prefers-color-scheme: dark) {{ {dark} }}\n"
 
 
 def _variables(theme: Theme) -> str:

@@ -6,7 +6,8 @@ from typing import Any
 
 from mvsearch import yamlfile
 from mvsearch.architecture import Architecture
-from mvsearch.pareto import Objective
+from mvsearch.blocks import Block
+from mvsearch.pareto import Objective, comparable
 from mvsearch.record import Record
 from mvsearch.report import importance, trust
 from mvsearch.report.importance import Importance, Share
@@ -54,9 +55,9 @@ def _summary(findings: Findings) -> str:
         return f"{said}. It has no front yet."
     few = len(findings.front)
     found = f"{few} of {len(findings.records)} candidates {'is' if few == 1 else 'are'} on the front"
-    best = max(findings.kept, key=lambda r: -findings.score.cost(r.metrics.get(findings.score.name, float("nan"))))
-    reached = with_error(findings.score.name, best.metrics)
-    return f"{said}: {found}; the best {unit(findings.score.name).head} is {reached}."
+    score = findings.score
+    best = min(comparable(findings.kept, [score]), key=lambda record: score.cost(record.metrics[score.name]))
+    return f"{said}: {found}; the best {unit(score.name).head} is {with_error(score.name, best.metrics)}."
 
 
 def _sought(objective: Objective) -> str:
@@ -163,7 +164,7 @@ def _seconds(seconds: float) -> str:
 
 
 def _member(findings: Findings, record: Record) -> Html:
-    numbers = ", ".join(with_error(o.name, record.metrics) for o in findings.objectives)
+    numbers = ", ".join(f"{unit(o.name).head} {with_error(o.name, record.metrics)}" for o in findings.objectives)
     heading = join([tag("b", f"Trial {record.number}"), f" {record.published or record.key}: {numbers}"])
     command = f"mvsearch export {findings.name}:{record.number} --to torch -o net.py"
     chosen = ", ".join(f"{name} {charts.spelt(value)}" for name, value in record.choices.items())
@@ -182,13 +183,12 @@ def _stages(arch: Architecture) -> Html:
     lines: list[list[tuple[Any, object]]] = []
     for place, stage in enumerate(arch.stages()):
         out = stage.out
-        shape = f"{out.channels}" if stage.block == "head" else f"{out.channels} × {out.height} × {out.width}"
-        settings = rows[stage.name].settings() if stage.name in rows else {}
+        shape = f"{out.channels}" if stage.block == "head" else f"{out.channels} x {out.height} x {out.width}"
         lines.append(
             [
                 (place, stage.name),
                 (stage.block, stage.block),
-                (None, _settings(settings)),
+                (None, _settings(rows.get(stage.name))),
                 (out.channels, shape),
                 (stage.cost.params, pretty("params", stage.cost.params)),
                 (stage.cost.macs, pretty("macs", stage.cost.macs)),
@@ -198,10 +198,12 @@ def _stages(arch: Architecture) -> Html:
     return _table(["stage", "block", "settings", "output", "params", "MACs", "share"], lines, words_first=3)
 
 
-def _settings(settings: Mapping[str, Any]) -> str:
-    return ", ".join(
-        f"{name} {charts.spelt(value)}" for name, value in settings.items() if name not in ("out", "stride")
-    )
+def _settings(row: Block | None) -> str:
+    """What makes a row beside its shape; the head has none."""
+    if row is None:
+        return ""
+    said = [f"{name} {charts.spelt(value)}" for name, value in row.settings().items() if name != "out"]
+    return ", ".join([*said, *([f"{row.repeat} times"] if row.repeat > 1 else [])])
 
 
 def _measured(record: Record) -> str:
@@ -227,7 +229,10 @@ def _choices(findings: Findings) -> Html:
         if shown < len(findings.kept)
         else "Every trial"
     )
-    words = f"{drawn}, a line each: the better its {score}, the stronger its colour. A click on a colour below takes it away, a double-click leaves it alone."
+    words = (
+        f"{drawn}, a line each: the better its {score}, the stronger its colour. A click on a colour below takes it "
+        "away, a double-click leaves it alone."
+    )
     width = f"{max(20, 3 * len(findings.space.choices))}rem"
     return join(
         [tag("p", words), _scrolled(_plot("choices", "Parallel coordinates of the choices of all trials."), width)]
@@ -246,28 +251,35 @@ def _importance(findings: Findings) -> Html:
     rows = [[(choice.name, choice.name), *(_bar(f.shares[choice.name]) for f in known)] for choice in ranked]
     says = tag("p", _method(known), class_="lead-in")
     told = (tag("p", _believed(found, len(findings.space.choices)), class_="faint") for found in known)
-    return join([says, _table(heads, rows), *told, *missing])
+    return join([says, _table(heads, rows, words_first=len(heads)), *told, *missing])
 
 
 def _bar(share: Share) -> tuple[float, Html]:
-    spread = f" ({100 * share.low:.0f} to {100 * share.high:.0f})" if share.high > share.low else ""
-    style = f"--share: {100 * share.share:.1f}%"
-    return share.share, join([tag("span", class_="bar", style=style), f"{100 * share.share:.0f} %{spread}"])
+    said, low, high = (f"{100 * value:.0f}" for value in (share.share, share.low, share.high))
+    spread = f" ({low} to {high})" if low != high else ""
+    bar = tag("span", class_="bar", style=f"--share: {100 * share.share:.1f}%")
+    return share.share, join([bar, f"{said} %{spread}"])
 
 
 def _method(known: Sequence[Importance]) -> str:
     if known[0].method == "fANOVA":
         return "How much of the variance of each objective a choice explains by itself (functional ANOVA)."
-    return "How much a choice tells the best tenth of the candidates from the others (PED-ANOVA: scikit-learn is not there)."
+    return (
+        "How much a choice tells the best tenth of the candidates from the others (PED-ANOVA; scikit-learn, which "
+        "functional ANOVA needs, is not installed)."
+    )
 
 
 def _believed(found: Importance, choices: int) -> str:
     head = unit(found.objective).head
     if found.priced:
         return f"{head}: over {found.points} points drawn evenly from the space, priced in closed form."
-    spread = f"{head}: over {found.points} trials; in brackets, from the least to the greatest of {importance.RESAMPLES} resamples."
-    few = f" {found.points} trials for {choices} choices are few, and the search did not draw them evenly: a hint, no finding."
-    return spread + (few if found.points < importance.ENOUGH * choices else " The search did not draw them evenly.")
+    told = (
+        f"{head}: over {found.points} trials, which the search did not draw evenly; in brackets the least and the "
+        f"greatest of {importance.RESAMPLES} resamples."
+    )
+    few = found.points < importance.ENOUGH * choices
+    return f"{told} {found.points} trials for {choices} choices are few: a hint, no finding." if few else told
 
 
 # ---- progress and trust
@@ -278,8 +290,9 @@ def _progress(findings: Findings) -> Html:
         return tag("p", f"{len(findings.records)} trials have finished.")
     seconds = sum(record.seconds for record in findings.records)
     words = (
-        f"The share of the box between the ideal and the reference point that is reached, after each of {len(findings.kept)} "
-        f"evaluations, which took {seconds / 60:.1f} minutes added up over all workers. Diamonds are published models, which come first."
+        "The share of the box between the ideal and the reference point that is reached, after each of "
+        f"{len(findings.kept)} evaluations, which took {seconds / 60:.1f} minutes added up over all workers. Diamonds "
+        "are published models, which come first."
     )
     return join([tag("p", words), _plot("progress", "Hypervolume against evaluations.")])
 
@@ -301,9 +314,9 @@ def _tau(found: trust.Trust) -> str:
     if found.tau is None or found.low is None or found.high is None:
         why = f"{n} published models with a printed ImageNet Top-1 {'was' if n == 1 else 'were'} evaluated here"
         return f"Not measured: {why}; a rank correlation needs {trust.FEWEST}, and scores that differ."
-    said = f"Kendall's tau between the proxy's score and the printed ImageNet Top-1 is {found.tau:.2f} over {n} published models"
+    said = f"Kendall's tau between the proxy's score and the printed ImageNet Top-1 is {found.tau:.2f} over {n} models"
     if found.low == found.high:
-        return f"{said}. All pairs agree, so that resampling cannot show a doubt; {n} models are few all the same."
+        return f"{said}. All pairs agree, so that resampling cannot show a doubt; {n} are few all the same."
     return f"{said} (95 % of resamples from {found.low:.2f} to {found.high:.2f}). 1 is the same order, 0 is none."
 
 
@@ -312,16 +325,16 @@ def _tau(found: trust.Trust) -> str:
 
 def _space(findings: Findings) -> Html:
     space = findings.space
-    size = f"{'' if space.size_is_exact else 'about '}{space.size:,} architectures at {space.document.data.get('image_size', 256)} px"
-    rows = [[(c.name, c.name), (len(c.values), len(c.values)), (None, _values(c))] for c in space.choices]
+    about, pixels = "" if space.size_is_exact else "about ", space.document.data.get("image_size", 256)
+    rows = [[(c.name, c.name), (None, _values(c)), (len(c.values), len(c.values))] for c in space.choices]
     where = space.document.data.get("where", [])
     conditions = [where] if isinstance(where, str) else where
     facts = {
-        "size": size,
+        "size": f"{about}{space.size:,} architectures at {pixels} px",
         "conditions": tag("ul", *(tag("li", tag("code", text)) for text in conditions)) if conditions else "none",
         "contains": ", ".join(space.contains) or "no published model",
     }
-    return join([_list(facts), _table(["open value", "values", "which"], rows)])
+    return join([_list(facts), _table(["open value", "may be", "values"], rows, words_first=2)])
 
 
 def _values(choice: Choice) -> str:
@@ -342,7 +355,7 @@ def _asked(findings: Findings) -> Html:
         "device": facts.get("device", "nothing was timed"),
     }
     named = {name: _pairs(part) for name, part in facts["settings"].items() if isinstance(part, dict)}
-    return _list({key: value for key, value in (asked | named).items()})
+    return _list(asked | named)
 
 
 def _pairs(settings: Mapping[str, Any]) -> str:
@@ -357,7 +370,8 @@ def _machines(findings: Findings) -> Html:
     if not findings.machines:
         return tag("p", "Nothing was measured yet, on no machine.")
     return join(
-        _list({key: _machine_fact(key, value) for key, value in one.items() if value}) for one in findings.machines
+        _list({key.removesuffix("_bytes"): _machine_fact(key, value) for key, value in one.items() if value})
+        for one in findings.machines
     )
 
 
@@ -375,7 +389,10 @@ def _again(findings: Findings) -> Html:
     version = (
         ", ".join(dict.fromkeys(str(m.get("versions", {}).get("mvsearch")) for m in findings.machines)) or "unknown"
     )
-    notes = f"With mvsearch {version}, as here, and one worker, the same seed proposes the same candidates; scores differ between machines by the noise of training."
+    notes = (
+        f"With mvsearch {version}, as here, and one worker, the same seed proposes the same candidates; scores differ "
+        "between machines by the noise of training."
+    )
     return join(
         [
             tag("p", *words),
