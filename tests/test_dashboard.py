@@ -53,7 +53,7 @@ def test_the_dashboard_shows_our_study_in_names_that_a_person_can_read(studied, 
         assert trial["state"] == "Complete"
         assert trial["values"] == [record.metrics["loss"], record.metrics["params"]]
         assert {param["name"] for param in trial["params"]} == set(record.choices)
-        attributes = {attribute["key"]: json.loads(attribute["value"]) for attribute in trial["user_attrs"]}
+        attributes = {attribute["key"]: attribute["value"] for attribute in trial["user_attrs"]}
         assert attributes["architecture"] == record.key
 
 
