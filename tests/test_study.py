@@ -344,7 +344,7 @@ def test_a_proposal_that_could_not_be_written_is_made_again(tmp_path, monkeypatc
     study = Study.join(plan)
     study.run(arithmetic, trials=4)
     with monkeypatch.context() as patch:
-        patch.setattr(study.trials, "begin", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
+        patch.setattr(study.trials, "begin", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
         with pytest.raises(OSError, match="disk full"):
             study.run(arithmetic, trials=8)
     study.run(arithmetic, trials=8)
