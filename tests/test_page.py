@@ -184,6 +184,20 @@ def test_importance_is_not_made_up(scores, says):
     assert not found.shares
 
 
+def test_of_very_many_trials_some_are_weighed(monkeypatch):
+    monkeypatch.setattr(importance, "MOST", 40)
+    space, told = toy_space(), []
+    points = [space.point(codes) for codes in space.sample(60, 1)]
+    records = [chosen(i, point, point["body.depth"] / 10) for i, point in enumerate(points)]
+    (found,) = importances(space, records, [TOP1], tell=lambda done, of: told.append((done, of)))
+
+    assert (found.points, found.known) == (40, 60)
+    assert max(found.shares, key=lambda name: found.shares[name].share) == "body.depth"
+    assert told == sorted(told)
+    assert len(told) == importance.RESAMPLES + 1  # the bar moves with every answer
+    assert (found,) == tuple(importances(space, records, [TOP1]))
+
+
 def test_the_plan_on_the_page_is_the_plan_that_ran():
     plan = studied(12, seed=3, limits=("params <= 1M",))
     again = Plan.of(parse_space(plan_yaml(gather(open_study("toy")))), name="toy")
@@ -385,6 +399,13 @@ def test_every_plot_is_drawn_and_pointing_shows_the_architecture(opened):
         assert "dim" in said
 
 
+def test_no_button_uploads_a_plot(opened):
+    titles = opened().locator(".modebar-btn").evaluate_all("buttons => buttons.map((b) => b.dataset.title)")
+
+    assert "Pan" in titles
+    assert not [title for title in titles if "hare" in title]
+
+
 def test_a_click_on_a_head_sorts_and_another_turns_it_round(opened):
     tab = opened()
     before = column(tab, "params")
@@ -407,7 +428,7 @@ def test_a_trial_in_the_table_opens_its_stages(opened):
     assert not member.locator("table").is_visible()
     link.click()
 
-    assert member.locator("table").is_visible()
+    member.locator("table").wait_for(state="visible")  # the browser tells the page of it in a moment
     assert "head" in member.locator("tbody tr").last.inner_text()
 
 

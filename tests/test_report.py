@@ -383,6 +383,7 @@ def test_an_html_file_needs_no_network_and_says_what_a_point_is(records, tmp_pat
     assert "layer4: mobilevit 80, dim 80, depth 4" in html
     assert html.count("Plotly.newPlot(") == 2
     assert html.count("* plotly.js v") == 1
+    assert html.count('"modeBarButtonsToRemove": ["sendChartToCloud"]') == 2
 
 
 def test_an_html_file_has_a_circle_for_each_value_of_the_size_legend_and_none_without(records):

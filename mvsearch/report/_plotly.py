@@ -14,6 +14,9 @@ MARGIN = {"l": 65, "r": 20, "t": 90, "b": 115}
 LARGEST = 13.0
 """The largest marker's radius, in pixels."""
 
+CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["sendChartToCloud"]}
+"""Plotly 7 has a button that uploads a plot to its makers' cloud; a study is nobody else's business."""
+
 
 @dataclass(frozen=True)
 class Format:
@@ -49,9 +52,7 @@ def page(title: str, figures: Sequence[dict[str, Any]], theme: Theme) -> bytes:
     from plotly import graph_objects
 
     drawn = [
-        graph_objects.Figure(figure).to_html(
-            full_html=False, include_plotlyjs=i == 0, div_id=f"plot{i}", config={"displaylogo": False}
-        )
+        graph_objects.Figure(figure).to_html(full_html=False, include_plotlyjs=i == 0, div_id=f"plot{i}", config=CONFIG)
         for i, figure in enumerate(figures)
     ]
     return f"""<!DOCTYPE html>

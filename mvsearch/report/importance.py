@@ -25,6 +25,9 @@ FEWEST = 10
 ENOUGH = 10
 """Trials a choice: with fewer, what is said is a hint."""
 
+MOST = 500
+"""Of more trials so many are drawn: time and memory grow with them, and the answer hardly changes."""
+
 RESAMPLES = 8
 DRAWN = 300
 """Points of the space that are priced."""
@@ -46,18 +49,22 @@ class Share:
 
 @dataclass(frozen=True)
 class Importance:
-    """What each choice explains of one objective; `missing` says why nothing is known, and `shares` is empty then."""
+    """What each choice explains of one objective, over `points` of the `known`.
+
+    `missing` says why nothing is known, and `shares` is empty then.
+    """
 
     objective: str
     method: str
     priced: bool
     points: int
+    known: int
     shares: Mapping[str, Share]
     missing: str = ""
 
 
-Tell = Callable[[int, int], None]
-"""Is told how many of how many objectives are done."""
+Tell = Callable[[float, int], None]
+"""Is told how many of how many objectives are done, the one under way in parts."""
 
 
 def importances(
@@ -66,9 +73,13 @@ def importances(
     """One for each objective. Same records, same numbers."""
     found = []
     for done, objective in enumerate(objectives):
-        tell(done, len(objectives))
+
+        def part(share: float, done: int = done) -> None:
+            tell(done + share, len(objectives))
+
+        part(0)
         priced = objective.name in _PRICED
-        found.append(_priced(space, objective.name) if priced else _learned(space, records, objective))
+        found.append(_priced(space, objective.name) if priced else _learned(space, records, objective, part))
     return found
 
 
@@ -83,35 +94,40 @@ def _priced(space: SearchSpace, name: str) -> Importance:
     if not np.ptp(values):
         return _unknown(name, len(values), f"{name} is the same all over the space.")
     shares = _shares(space.choices, codes.tolist(), values.tolist())
-    return Importance(name, method(), True, len(values), {key: Share(s, s, s) for key, s in shares.items()})
+    return Importance(
+        name, method(), True, len(values), len(values), {key: Share(s, s, s) for key, s in shares.items()}
+    )
 
 
-def _learned(space: SearchSpace, records: Sequence[Record], objective: Objective) -> Importance:
-    rows = comparable(records, [objective])
+def _learned(
+    space: SearchSpace, records: Sequence[Record], objective: Objective, tell: Callable[[float], None]
+) -> Importance:
+    known, rng = comparable(records, [objective]), np.random.default_rng(0)
+    rows = [known[i] for i in sorted(rng.permutation(len(known))[:MOST])]
     values = np.array([float(row.metrics[objective.name]) for row in rows])
     if len(rows) < FEWEST:
         return _unknown(objective.name, len(rows), f"{len(rows)} measured trials are too few; {FEWEST} are the least.")
     if not np.ptp(values):
         return _unknown(objective.name, len(rows), f"all {len(rows)} trials came out the same.")
     codes = np.array([space.codes(row.choices) for row in rows])
-    shares, rng = _shares(space.choices, codes.tolist(), values.tolist()), np.random.default_rng(0)
-    again = [
-        _shares(space.choices, codes[drawn].tolist(), values[drawn].tolist())
-        for drawn in rng.integers(len(rows), size=(RESAMPLES, len(rows)))
-        if np.ptp(values[drawn])
-    ]
-    found = {name: [share, *(other[name] for other in again)] for name, share in shares.items()}
+    found = [_shares(space.choices, codes.tolist(), values.tolist())]
+    for done, drawn in enumerate(rng.integers(len(rows), size=(RESAMPLES, len(rows))), 1):
+        tell(done / (1 + RESAMPLES))
+        if np.ptp(values[drawn]):
+            found.append(_shares(space.choices, codes[drawn].tolist(), values[drawn].tolist()))
+    spread = {name: [shares[name] for shares in found] for name in found[0]}
     return Importance(
         objective.name,
         method(),
         False,
         len(rows),
-        {name: Share(shares[name], min(all_), max(all_)) for name, all_ in found.items()},
+        len(known),
+        {name: Share(shares[0], min(shares), max(shares)) for name, shares in spread.items()},
     )
 
 
 def _unknown(name: str, points: int, why: str) -> Importance:
-    return Importance(name, method(), False, points, {}, why)
+    return Importance(name, method(), False, points, points, {}, why)
 
 
 def _shares(choices: Sequence[Choice], codes: Sequence[Sequence[int]], values: Sequence[float]) -> dict[str, float]:

@@ -5,7 +5,7 @@ const NARROW = 560; // pixels: below, plots take the layout for narrow screens
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const print = matchMedia("print");
 const held = document.getElementById("data");
-const { inks, figures } = held ? JSON.parse(held.textContent) : { inks: {}, figures: {} };
+const { inks, figures, config } = held ? JSON.parse(held.textContent) : { inks: {}, figures: {}, config: {} };
 
 function inked(value) {
   if (typeof value === "string") return inks[value] || value;
@@ -23,7 +23,7 @@ function draw() {
     const layout = box.clientWidth < NARROW && figure.narrow ? figure.narrow : figure.layout;
     const drawn = structuredClone({ data: figure.data, layout }); // plotly writes into what it is given
     const { data, layout: laid } = onDark ? inked(drawn) : drawn;
-    Plotly.react(box, data, { ...laid, autosize: true, width: box.clientWidth }, { displaylogo: false });
+    Plotly.react(box, data, { ...laid, autosize: true, width: box.clientWidth }, config);
   }
 }
 

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from mvsearch.report._plotly import CONFIG
 from mvsearch.report.page import charts, sections
 from mvsearch.report.page.findings import Findings
 from mvsearch.report.page.html import Html, tag
@@ -29,7 +30,7 @@ def page(findings: Findings) -> bytes:
     )
     scripts = [tag("noscript", "Plots and sorting need JavaScript; all numbers are in the tables.")]
     if figures:
-        data = {"inks": charts.inks(), "figures": figures}
+        data = {"inks": charts.inks(), "figures": figures, "config": CONFIG}
         scripts += [
             tag("script", Html(_json(data)), type="application/json", id="data"),
             tag("script", Html(_plotly())),

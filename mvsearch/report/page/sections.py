@@ -274,8 +274,9 @@ def _believed(found: Importance, choices: int) -> str:
     head = unit(found.objective).head
     if found.priced:
         return f"{head}: over {found.points} points drawn evenly from the space, priced in closed form."
+    points = f"{found.points} of {found.known}" if found.points < found.known else f"{found.points}"
     told = (
-        f"{head}: over {found.points} trials, which the search did not draw evenly; in brackets the least and the "
+        f"{head}: over {points} trials, which the search did not draw evenly; in brackets the least and the "
         f"greatest of {importance.RESAMPLES} resamples."
     )
     few = found.points < importance.ENOUGH * choices
