@@ -49,7 +49,7 @@ def bench(
             say(f"making {arch.name or arch.key} ready for {name}")
             made = modules[name].ready(build(arch, seed=0), arch.image_size, batch=batch, threads=threads)
             calls[key] = stack.enter_context(made)
-        say(f"warming up {len(calls)} pairs")
+        say("warming up")
         stack.enter_context(machine.alone())
         times_ms = interleaved(calls, repeats=repeats, limit_s=limit_s * len(calls), progress=_fifths(say))
 

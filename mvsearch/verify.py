@@ -28,11 +28,11 @@ from mvsearch import machine, plugins
 from mvsearch.data import load
 from mvsearch.errors import DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
 from mvsearch.exporters import runtime
-from mvsearch.exporters._tools import Run, as_list
+from mvsearch.exporters._tools import Run, as_list, cannot_take, require
 from mvsearch.exporters.subject import Subject
 from mvsearch.files import refuse_existing, write_whole
 from mvsearch.latency import torch_cpu
-from mvsearch.latency._timing import fixed_threads, inputs, interleaved, summarise
+from mvsearch.latency._timing import interleaved, summarise
 from mvsearch.plan import DataSettings
 from mvsearch.reading import open_study
 from mvsearch.record import Latency
@@ -79,11 +79,7 @@ class Report:
     format: str
     runtime: str
     precision: str
-    name: str | None
-    key: str
-    weights: str
-    image_size: int
-    num_classes: int
+    subject: dict[str, Any]
     data: str
     images: int
     verified: bool | None
@@ -97,8 +93,9 @@ class Report:
     eager_latency: Latency | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is stored: `latency_ms` and its kin at the top level, eager's under `eager`."""
+        """As it is stored: what it is of, `latency_ms` and its kin at the top level, eager's under `eager`."""
         found = asdict(self)
+        found |= found.pop("subject")
         del found["latency"], found["eager_latency"]
         if self.latency is not None and self.eager_latency is not None:
             found |= self.latency.metrics() | {"eager": self.eager_latency.metrics()}
@@ -126,11 +123,7 @@ class Job:
         except (MvsearchError, OSError):
             raise
         except Exception as error:  # converters raise what they like
-            words = (str(error).strip() or "no word of why").splitlines()[0]
-            raise VerificationError(
-                f"{self.path}: {self.kind} cannot take this network ({type(error).__name__}: {words}); "
-                "try another format."
-            ) from error
+            raise VerificationError(f"{self.path}: {cannot_take(self.kind, error)}; try another format.") from error
 
     @property
     def report_path(self) -> Path:
@@ -139,8 +132,9 @@ class Job:
 
 
 def check_free(module: ModuleType, path: Path, *, force: bool) -> None:
-    """Raises EnvironmentFault if an export would replace something unasked, or has no folder to go to; PlanError if the
-    name ends as no file of the format does."""
+    """Raises EnvironmentFault if an export would replace something unasked, has no folder to go to, or needs a package
+    that is missing; PlanError if the name ends as no file of the format does."""
+    require(module.EXTRA, *getattr(module, "PACKAGES", ()))
     if module.SUFFIX and path.suffix != module.SUFFIX:
         raise PlanError(f"{path}: name the file *{module.SUFFIX}, as this format's files are.")
     for each in (path, *(path.with_suffix(suffix) for suffix in getattr(module, "BESIDE", ()))):
@@ -203,11 +197,7 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
         format=job.kind,
         runtime=runtime(job.module),
         precision="float32" if job.calibration is None else "int8",
-        name=job.subject.arch.name,
-        key=job.subject.arch.key,
-        weights=job.subject.weights,
-        image_size=job.subject.arch.image_size,
-        num_classes=job.subject.arch.num_classes,
+        subject=job.subject.facts(),
         data=sample.source,
         images=len(sample.images),
         tolerance=TOLERANCE,
@@ -274,7 +264,7 @@ def compare(expected: Sequence[np.ndarray], found: Sequence[np.ndarray], batch: 
 
 def accuracy(ours: np.ndarray, theirs: np.ndarray, sample: Sample, subject: Subject) -> Accuracy | None:
     """Top-1 of both against the labels; None where the network's classes are not those of the sample."""
-    if subject.features or ours.shape != theirs.shape or ours.shape[1:] != (len(sample.classes),):
+    if "num_classes" not in subject.facts() or ours.shape != theirs.shape or ours.shape[1:] != (len(sample.classes),):
         return None
     right, after = ours.argmax(1) == sample.labels, theirs.argmax(1) == sample.labels
     changes = after.astype(float) - right
@@ -291,7 +281,7 @@ def judge(report: Report, max_drop: float) -> tuple[bool | None, str]:
         said = f"its outputs differ from eager by up to {worst.worst:.2g}, {worst.ratio:.2g} of their deviation"
         return worst.ratio <= TOLERANCE, said + (f" ({TOLERANCE:g} is allowed)" if worst.ratio > TOLERANCE else "")
     allowed = f"({100 * max_drop:g} points may be lost)"
-    if report.top1 is not None and report.top1.eager > 2 / report.num_classes:
+    if report.top1 is not None and report.top1.eager > 2 / report.subject["num_classes"]:
         change = f"int8 changes top-1 by {100 * report.top1.change:+.1f} ± {100 * report.top1.change_sem:.1f} points"
         return -report.top1.change <= max_drop, f"{change} {allowed}"
     if worst.top1_agreement is None:
@@ -330,11 +320,8 @@ def _differs(job: Job, stages: list[tuple[str, nn.Module]], images: np.ndarray) 
 def _timed(job: Job, run: Run, image: np.ndarray) -> tuple[Latency, Latency]:
     """One image in the file's runtime and in eager torch, one thread each, in turns."""
     size = job.subject.arch.image_size
-    network, images = inputs(
-        job.subject.model, size, 1, device="cpu", dtype=torch.float32, memory_format=torch.channels_last
-    )
-    calls = {job.kind: lambda: run(image), "eager": lambda: network(images)}
-    with machine.alone(), fixed_threads(1), torch.inference_mode():
+    with torch_cpu.ready(job.subject.model, size) as eager_call, machine.alone():
+        calls = {job.kind: lambda: run(image), "eager": eager_call}
         times_ms = interleaved(calls, repeats=50, limit_s=20.0)
     precision = "fp32" if job.calibration is None else "int8"
 

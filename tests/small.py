@@ -14,12 +14,8 @@ from mvsearch.nn import build
 from mvsearch.training.sample import Sample
 
 NEEDS = {
-    "torch": (),
-    "onnx": ("onnx", "onnxscript", "onnxruntime"),
-    "openvino": ("openvino",),
-    "executorch": ("executorch",),
-    "coreml": ("coremltools",),
-    "litert": ("ai_edge_litert",),
+    kind: getattr(exporters.load_format(kind), "PACKAGES", ())
+    for kind in ("torch", "onnx", "openvino", "executorch", "coreml", "litert")
 }
 
 SOFTMAX = {

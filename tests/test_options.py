@@ -5,6 +5,7 @@ import sys
 from collections import OrderedDict
 from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -215,6 +216,7 @@ def test_the_terminal_lists_the_maps_with_their_channels(run):
     found = json.loads(run("-o", "net.py", "--features", "--images", "4", "--json", "--force").out)
     assert found["features"] == [{"row": "body", "channels": 16, "reduction": 4}]
     assert found["verified"] is True
+    assert found == json.loads(Path("net.py.report.json").read_text())
 
 
 def test_another_image_size_is_that_of_the_file(run):

@@ -251,6 +251,24 @@ def test_what_timm_could_not_use_is_refused(tmp_path, sample):
     assert not list(tmp_path.glob("*.py"))
 
 
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("mobilevitv2_0.5", "mobilevitv2_0_5"), ("17", "network_17"), ("class", "network_class")]
+)
+def test_timm_s_file_is_called_by_default_what_it_can_be_imported_as(name, wanted, tmp_path, monkeypatch, capsys):
+    from mvsearch import yamlfile
+    from mvsearch.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(yamlfile.dump({**SOFTMAX, "name": name}))
+    monkeypatch.setattr(
+        sys, "argv", ["mvsearch", "export", "small.yaml", "--to", "timm", "--no-verify", "--images", "4"]
+    )
+    monkeypatch.setattr(registered, "PACKAGES", ())
+    main.main()
+    assert f"wrote {wanted}.py" in capsys.readouterr().out
+    assert f"def {wanted}(pretrained" in (tmp_path / f"{wanted}.py").read_text()
+
+
 def test_a_network_without_a_classifier_has_none_with_timm(sample):
     arch = replace(Architecture.from_dict(SOFTMAX), head=Head(linear=False))
     made = Subject.of(arch)

@@ -122,10 +122,9 @@ def test_int8_is_judged_by_the_accuracy_it_costs_where_the_network_knows_the_cla
 
 
 def report(**changed) -> verify.Report:
-    plain = {"file": "net", "format": "toy", "runtime": "toy 1", "precision": "float32", "name": None, "key": "k"}
-    sizes = {"image_size": 32, "num_classes": 10, "images": 8, "tolerance": verify.TOLERANCE, "facts": {}}
-    rest = {"weights": "fresh", "data": "toy", "verified": None, "reason": ""}
-    return verify.Report(**{**plain, **sizes, **rest, **changed})
+    plain = {"file": "net", "format": "toy", "runtime": "toy 1", "precision": "float32", "subject": {"num_classes": 10}}
+    rest = {"images": 8, "tolerance": verify.TOLERANCE, "facts": {}, "data": "toy", "verified": None, "reason": ""}
+    return verify.Report(**{**plain, **rest, **changed})
 
 
 def test_the_change_of_accuracy_has_its_standard_error():

@@ -1,5 +1,6 @@
 """`mvsearch bench ARCH...`: networks timed side by side on several runtimes of this machine."""
 
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -67,26 +68,27 @@ def _show(results: "list[Timed]") -> None:
 
     made = table("architecture", "px", "params", "MACs", "backend", "median", "10 %", "90 %", "of eager", "rounds")
     made.columns[4].justify = "left"
-    previous = None
-    for each in results:
-        arch, times = each.arch, each.latency
-        named = [""] * 4
-        if arch is not previous:
-            cost, previous = arch.cost(), arch
-            made.add_section()
-            named = [
-                arch.name or arch.key,
-                str(arch.image_size),
-                pretty("params", cost.params),
-                pretty("macs", cost.macs),
-            ]
-        made.add_row(
-            *named,
-            times.backend,
-            *(f"{three_digits(ms)} ms" for ms in (times.median_ms, times.p10_ms, times.p90_ms)),
-            "-" if each.of_eager is None else f"{each.of_eager:.2f}",
-            str(times.repeats),
-        )
+    for _, group in groupby(results, key=lambda each: id(each.arch)):
+        rows = list(group)
+        arch, fastest = rows[0].arch, min(rows, key=lambda each: each.latency.median_ms)
+        named = [
+            arch.name or arch.key,
+            str(arch.image_size),
+            pretty("params", arch.cost().params),
+            pretty("macs", arch.cost().macs),
+        ]
+        made.add_section()
+        for each in rows:
+            times, style = each.latency, "bold" if each is fastest else ""
+            made.add_row(
+                *named,
+                Text(times.backend, style),
+                Text(f"{three_digits(times.median_ms)} ms", style),
+                *(f"{three_digits(ms)} ms" for ms in (times.p10_ms, times.p90_ms)),
+                "-" if each.of_eager is None else f"{each.of_eager:.2f}",
+                str(times.repeats),
+            )
+            named = [""] * len(named)
     batch, screen = results[0].latency.batch, console()
     screen.print(made)
     screen.print(Text(f"{batch} image{'s' if batch > 1 else ''} a call, fp32; on"))

@@ -2,16 +2,13 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from mvsearch.cli._print import console, json_option, print_json, storage_option, table
 from mvsearch.cli._steps import Steps
 from mvsearch.exporters import formats
-
-if TYPE_CHECKING:
-    from mvsearch.exporters.subject import Subject
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 
@@ -77,7 +74,8 @@ def export(
     if max_drop is not None and not int8:
         raise click.UsageError("--max-drop is for --int8; add it.")
     found = find_architecture(arch, storage=storage)
-    path = output or Path(f"{found.name or found.key}{'_int8' if int8 else ''}{module.SUFFIX}")
+    name = getattr(module, "stem", str)(found.name or found.key)
+    path = output or Path(f"{name}{'_int8' if int8 else ''}{module.SUFFIX}")
     verify.check_free(module, path, force=force)
     settings = verify.images_for(arch, data, storage)
     subject = Subject.of(
@@ -99,25 +97,12 @@ def export(
             verify.export(job)
             why = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {why}"}
-    report |= _facts_of(subject)
+            report |= subject.facts()
     if as_json:
         print_json(report)
     else:
         click.echo(f"wrote {path}")
         _show(report)
-
-
-def _facts_of(subject: "Subject") -> dict[str, Any]:
-    """What a file is of, whether or not it was looked at."""
-    from dataclasses import asdict
-
-    from mvsearch.nn.features import taps
-
-    arch = subject.arch
-    facts = {"name": arch.name, "key": arch.key, "weights": subject.weights, "image_size": arch.image_size}
-    if subject.features:
-        return facts | {"features": [asdict(tap) for tap in taps(arch)]}
-    return facts | {"num_classes": arch.num_classes}
 
 
 def _show(report: dict[str, Any]) -> None:

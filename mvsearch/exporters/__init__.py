@@ -4,6 +4,8 @@ exporters/x.py
   SUFFIX                                  what the file's name ends with
   BESIDE = (".bin",)                      suffixes of what is written beside it, if anything is
   EXTRA                                   mvsearch's extra that brings the packages it needs, or None
+  PACKAGES = ("onnx", ...)                these packages, if there is an extra
+  stem(name) -> str                       the file's name without a suffix, where not every architecture's will do
   export(subject, path)                   write the file (onto nothing: whoever calls puts it in its place)
 
 and, where the format has a runtime,

@@ -26,6 +26,12 @@ def require(extra: str, *packages: str) -> None:
             raise EnvironmentFault(f"the package {package} is missing; pip install 'mvsearch[{extra}]' brings it.")
 
 
+def cannot_take(kind: str, error: Exception) -> str:
+    """What a converter raised, in a line."""
+    words = (str(error).strip() or "no word of why").splitlines()[0]
+    return f"{kind} cannot take this network ({type(error).__name__}: {words})"
+
+
 def example(subject: Subject, batch: int) -> torch.Tensor:
     """Images to trace a network with: (batch, 3, H, W), zeros."""
     return torch.zeros(batch, 3, subject.arch.image_size, subject.arch.image_size)

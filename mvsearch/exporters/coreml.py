@@ -14,13 +14,14 @@ from mvsearch.exporters.subject import Subject
 
 SUFFIX = ".mlpackage"
 EXTRA = "coreml"
+PACKAGES = ("coremltools",)
 RUNTIME = "coremltools"
 BATCHES = (1,)
 
 
 def export(subject: Subject, path: Path) -> None:
     """Write the folder."""
-    require(EXTRA, "coremltools")
+    require(EXTRA, *PACKAGES)
     program = traced(subject, any_batch=False)
     with quiet():
         import coremltools
@@ -44,7 +45,7 @@ def why_unread() -> str | None:
 
 def read_back(path: Path, *, threads: int = 1) -> Run:
     """The file in Core ML, which chooses its threads and devices itself. Written by the documentation, not yet run."""
-    require(EXTRA, "coremltools")
+    require(EXTRA, *PACKAGES)
     import coremltools
 
     model = coremltools.models.MLModel(str(path))
@@ -59,7 +60,7 @@ def read_back(path: Path, *, threads: int = 1) -> Run:
 
 def facts(path: Path) -> dict[str, Any]:
     """How many operators the program holds."""
-    require(EXTRA, "coremltools")
+    require(EXTRA, *PACKAGES)
     with quiet():
         import coremltools
 

@@ -15,19 +15,20 @@ from mvsearch.exporters.subject import Subject
 
 SUFFIX = ".pte"
 EXTRA = "executorch"
+PACKAGES = ("executorch",)
 RUNTIME = "executorch"
 BATCHES = (1,)
 
 
 def export(subject: Subject, path: Path) -> None:
     """Write the file, attention spelt out."""
-    require(EXTRA, "executorch")
+    require(EXTRA, *PACKAGES)
     _lower(traced(subject, model=unfused(subject.model), any_batch=False), path)
 
 
 def export_int8(subject: Subject, path: Path, images: np.ndarray) -> None:
     """Static quantisation as XNNPACK wants it: int8 weights a channel, int8 activations, calibrated on the images."""
-    require(EXTRA, "executorch", "torchao")
+    require(EXTRA, *PACKAGES, "torchao")
     with quiet(), torch.no_grad():
         from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
@@ -61,7 +62,7 @@ def _lower(program: torch.export.ExportedProgram, path: Path) -> None:
 
 def read_back(path: Path, *, threads: int = 1) -> Run:
     """The file in ExecuTorch's own runtime. The number of threads is the whole process's."""
-    require(EXTRA, "executorch")
+    require(EXTRA, *PACKAGES)
     with quiet():
         from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
         from executorch.runtime import Runtime
@@ -78,7 +79,7 @@ def read_back(path: Path, *, threads: int = 1) -> Run:
 
 def facts(path: Path) -> dict[str, Any]:
     """How many operators the graph has, and the share of them that XNNPACK takes."""
-    require(EXTRA, "executorch")
+    require(EXTRA, *PACKAGES)
     with quiet():
         from executorch.runtime import Runtime
 

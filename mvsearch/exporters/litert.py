@@ -17,6 +17,7 @@ from mvsearch.exporters.subject import Subject
 
 SUFFIX = ".tflite"
 EXTRA = "litert"
+PACKAGES = ("ai_edge_litert",)
 RUNTIME = "ai-edge-litert"
 BATCHES = (1,)
 PYTHON = "MVSEARCH_LITERT_PYTHON"
@@ -36,7 +37,7 @@ litert_torch.convert(network, (torch.zeros(1, 3, size, size),)).export(sys.argv[
 
 def export(subject: Subject, path: Path) -> None:
     """Write the file, by the Python that MVSEARCH_LITERT_PYTHON names (else by this one)."""
-    require(EXTRA, "ai_edge_litert")
+    require(EXTRA, *PACKAGES)
     python = os.environ.get(PYTHON, sys.executable)
     with TemporaryDirectory() as folder:
         program = Path(folder, "network.pt2")
@@ -59,7 +60,7 @@ def export(subject: Subject, path: Path) -> None:
 
 def read_back(path: Path, *, threads: int = 1) -> Run:
     """The file in LiteRT's runtime on the CPU."""
-    require(EXTRA, "ai_edge_litert")
+    require(EXTRA, *PACKAGES)
     with quiet():
         from ai_edge_litert.interpreter import Interpreter
 
@@ -81,7 +82,7 @@ def read_back(path: Path, *, threads: int = 1) -> Run:
 
 def facts(path: Path) -> dict[str, Any]:
     """How many operators the file holds."""
-    require(EXTRA, "ai_edge_litert")
+    require(EXTRA, *PACKAGES)
     with quiet():
         from ai_edge_litert.interpreter import Interpreter
 

@@ -11,13 +11,14 @@ from mvsearch.exporters.subject import Subject
 
 SUFFIX = ".onnx"
 EXTRA = "onnx"
+PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 RUNTIME = "onnxruntime"
 BATCHES = (1, 3, 8)
 
 
 def export(subject: Subject, path: Path) -> None:
     """Write the file, its weights inside; opset and operators are the exporter's own choice and are told by `facts`."""
-    require(EXTRA, "onnx", "onnxscript", "onnxruntime")
+    require(EXTRA, *PACKAGES)
     with quiet(), torch.no_grad():
         program = torch.onnx.export(
             subject.model,
@@ -37,7 +38,7 @@ def export_int8(subject: Subject, path: Path, images: np.ndarray) -> None:
     """Static quantisation: int8 weights a channel, int8 activations with the ranges seen on the images (QDQ nodes)."""
     from tempfile import TemporaryDirectory
 
-    require(EXTRA, "onnx", "onnxscript", "onnxruntime")
+    require(EXTRA, *PACKAGES)
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 

@@ -9,13 +9,14 @@ from mvsearch.exporters.subject import Subject
 SUFFIX = ".xml"
 BESIDE = (".bin",)
 EXTRA = "openvino"
+PACKAGES = ("openvino",)
 RUNTIME = "openvino"
 BATCHES = (1, 3, 8)
 
 
 def export(subject: Subject, path: Path) -> None:
     """Write both files, weights in float32."""
-    require(EXTRA, "openvino")
+    require(EXTRA, *PACKAGES)
     import openvino
 
     size = subject.arch.image_size
@@ -31,7 +32,7 @@ def export(subject: Subject, path: Path) -> None:
 
 def read_back(path: Path, *, threads: int = 1, precision: str = "f32") -> Run:
     """The file in OpenVINO on the CPU, in float32: its default is bfloat16 where the processor has it."""
-    require(EXTRA, "openvino")
+    require(EXTRA, *PACKAGES)
     import openvino
 
     options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
@@ -41,7 +42,7 @@ def read_back(path: Path, *, threads: int = 1, precision: str = "f32") -> Run:
 
 def facts(path: Path) -> dict[str, Any]:
     """How many operators the file holds."""
-    require(EXTRA, "openvino")
+    require(EXTRA, *PACKAGES)
     import openvino
 
     operators = openvino.Core().read_model(path).get_ops()

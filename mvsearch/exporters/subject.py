@@ -1,8 +1,8 @@
 """What is exported: an architecture, and the model that goes by it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from mvsearch.architecture import Architecture
 from mvsearch.errors import PlanError
@@ -61,3 +61,13 @@ class Subject:
             fresh = "" if whole or features else f"; the classifier for {arch.num_classes} classes is {words}"
             words = weights.name + fresh
         return cls(arch, Features.of(model, arch) if features else model, words, features)
+
+    def facts(self) -> dict[str, Any]:
+        """What a file of this is of: the network, its weights, and its classes or its maps with their channels."""
+        from mvsearch.nn.features import taps
+
+        arch = self.arch
+        facts = {"name": arch.name, "key": arch.key, "weights": self.weights, "image_size": arch.image_size}
+        if self.features:
+            return facts | {"features": [asdict(tap) for tap in taps(arch)]}
+        return facts | ({"num_classes": arch.num_classes} if arch.head.linear else {})

@@ -4,6 +4,7 @@ Once the file is imported, `timm.create_model(NAME, num_classes=..., in_chans=..
 makes the network from the classes that were trained. Feature maps begin at stride 2, as those of timm's own models do.
 """
 
+import keyword
 import re
 import subprocess
 import sys
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 SUFFIX = ".py"
 BESIDE = (".safetensors",)
 EXTRA = "timm"
+PACKAGES = ("timm",)
 RUNTIME = "timm"
 BATCHES = (1, 3, 8)
 WHOLE = True
@@ -44,13 +46,13 @@ def export(subject: Subject, path: Path) -> None:
     Raises PlanError for a file that could not be imported, for feature maps, which timm makes itself, and for a subject
     without a sample, whose mean and deviation timm is to know; ArchitectureError for a row named as timm's attributes.
     """
-    require(EXTRA, "timm")
+    require(EXTRA, *PACKAGES)
     if subject.features:
         raise PlanError("timm: `create_model(..., features_only=True)` gives feature maps; leave --features out.")
     if subject.sample is None:
         raise PlanError("timm: it wants to know the mean and deviation of images, and the subject has no sample.")
-    if not path.stem.isidentifier():
-        wanted = registered_name(path.stem)
+    if not path.stem.isidentifier() or keyword.iskeyword(path.stem):
+        wanted = stem(path.stem)
         raise PlanError(f"{path.name}: could not be imported under this name; call it {wanted}.py (with -o).")
     weights = path.with_suffix(".safetensors")
     write_whole(path, source(subject.arch, subject.model, subject.sample, module=path.stem).encode())
@@ -71,14 +73,15 @@ def read_back(path: Path, *, threads: int = 1) -> Run:
     return Fresh(path, path.with_suffix(".safetensors"), threads=threads, make=make)
 
 
-def registered_name(name: str) -> str:
-    """What timm calls the network: a function's name, without a dot, which timm takes for the beginning of a tag.
+def stem(name: str) -> str:
+    """What timm calls the network, and how its file is called: a function's name, without a dot, which timm takes for
+    the beginning of a tag.
 
-    >>> registered_name("mobilevitv2_0.5"), registered_name("17")
-    ('mobilevitv2_0_5', 'network_17')
+    >>> stem("mobilevitv2_0.5"), stem("17"), stem("class")
+    ('mobilevitv2_0_5', 'network_17', 'network_class')
     """
     made = re.sub(r"[^a-z0-9_]", "_", name.lower())
-    return made if re.match("[a-z]", made) else f"network_{made}"
+    return made if re.match("[a-z]", made) and not keyword.iskeyword(made) else f"network_{made}"
 
 
 def source(arch: Architecture, model: "nn.Module", sample: "Sample", *, module: str) -> str:
@@ -94,7 +97,7 @@ def source(arch: Architecture, model: "nn.Module", sample: "Sample", *, module: 
         "from timm.models import build_model_with_cfg, generate_default_cfgs, register_model",
     ):
         sources.add_import(statement)
-    name = registered_name(str(arch.name or f"network_{arch.key}"))
+    name = stem(str(arch.name or f"network_{arch.key}"))
     while name in sources.names:
         name += "_network"
     cls = class_name(str(arch.name or "Network"), {*sources.names, name})

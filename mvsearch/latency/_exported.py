@@ -14,7 +14,7 @@ from mvsearch import machine
 from mvsearch.architecture import Architecture
 from mvsearch.errors import MvsearchError
 from mvsearch.exporters import load_format, runtime
-from mvsearch.exporters._tools import Run, require
+from mvsearch.exporters._tools import Run, cannot_take, require
 from mvsearch.exporters.subject import Subject
 from mvsearch.latency._timing import check, inputs, measured
 from mvsearch.record import Failed, Latency
@@ -22,11 +22,10 @@ from mvsearch.record import Failed, Latency
 
 @dataclass(frozen=True)
 class Exported:
-    """A backend by name, the format whose files it runs, and the packages that writing and running them takes."""
+    """A backend by name, and the format whose files it runs."""
 
     backend: str
     kind: str
-    packages: tuple[str, ...]
 
     def measure(
         self,
@@ -74,15 +73,15 @@ class Exported:
     def device(self, *, threads: int = 1) -> str:
         """The processor, the runtime, the torch that wrote the file, and the threads."""
         module = load_format(self.kind)
-        require(module.EXTRA, *self.packages)
+        require(module.EXTRA, *module.PACKAGES)
         release = torch.__version__.split("+")[0]
         plural = "s" if threads > 1 else ""
         return f"cpu: {machine.cpu_name()}, {runtime(module)} from torch {release}, {threads} thread{plural}"
 
     def missing(self) -> tuple[str, list[str]]:
         """The extra that brings the packages, and those of them that are not here."""
-        extra: str = load_format(self.kind).EXTRA
-        return extra, [package for package in self.packages if find_spec(package) is None]
+        module = load_format(self.kind)
+        return module.EXTRA, [package for package in module.PACKAGES if find_spec(package) is None]
 
     def _converted(self, network: nn.Module, image_size: int, folder: Path, threads: int) -> Run:
         module = load_format(self.kind)
@@ -95,6 +94,5 @@ class Exported:
         except (MvsearchError, OSError):
             raise
         except Exception as error:  # converters raise what they like
-            words = (str(error).strip() or "no word of why").splitlines()[0]
-            raise Failed(f"{self.kind} cannot take this network ({type(error).__name__}: {words})") from error
+            raise Failed(cannot_take(self.kind, error)) from error
         return run

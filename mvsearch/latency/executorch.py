@@ -20,14 +20,15 @@ class _Files(Exported):
         with quiet():
             from executorch.extension.pybindings import portable_lib
 
-        # ExecuTorch's threads are the whole process's, and go back to the caller's number.
-        before = portable_lib._threadpool_get_thread_count()
+            # ExecuTorch's threads are the whole process's, and go back to the caller's number.
+            before = portable_lib._threadpool_get_thread_count()
         try:
             with super().ready(model, image_size, batch=batch, threads=threads) as call:
                 yield call
         finally:
-            portable_lib._unsafe_reset_threadpool(before)
+            with quiet():
+                portable_lib._unsafe_reset_threadpool(before)
 
 
-_FILES = _Files("executorch", "executorch", ("executorch",))
+_FILES = _Files("executorch", "executorch")
 measure, ready, device, missing = _FILES.measure, _FILES.ready, _FILES.device, _FILES.missing

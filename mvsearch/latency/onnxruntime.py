@@ -2,5 +2,5 @@
 
 from mvsearch.latency._exported import Exported
 
-_FILES = Exported("onnxruntime", "onnx", ("onnx", "onnxscript", "onnxruntime"))
+_FILES = Exported("onnxruntime", "onnx")
 measure, ready, device, missing = _FILES.measure, _FILES.ready, _FILES.device, _FILES.missing

@@ -2,5 +2,5 @@
 
 from mvsearch.latency._exported import Exported
 
-_FILES = Exported("openvino", "openvino", ("openvino",))
+_FILES = Exported("openvino", "openvino")
 measure, ready, device, missing = _FILES.measure, _FILES.ready, _FILES.device, _FILES.missing
