@@ -231,7 +231,8 @@ def test_another_image_size_is_that_of_the_file(run):
 
 
 @pytest.mark.parametrize("kind", exporters.formats())
-def test_options_that_contradict_each_other_are_one_sentence(run, kind):
+def test_options_that_contradict_each_other_are_one_sentence(run, kind, monkeypatch):
+    monkeypatch.setattr(exporters.load_format(kind), "PACKAGES", (), raising=False)
     done = run("--to", kind, "--features", "--num-classes", "3")
     assert done.code == 1
     words = "yaml holds rows alone" if kind == "yaml" else "num_classes=3: feature maps have no classifier"

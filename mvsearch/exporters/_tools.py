@@ -4,7 +4,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,8 @@ def quiet() -> Iterator[None]:
         try:
             for descriptor, _ in kept:
                 os.dup2(nowhere.fileno(), descriptor)
-            yield
+            with redirect_stdout(nowhere), redirect_stderr(nowhere):
+                yield
         finally:
             sys.stdout.flush(), sys.stderr.flush()
             for descriptor, before in kept:
