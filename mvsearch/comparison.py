@@ -18,7 +18,6 @@ from typing import Any
 
 from mvsearch.errors import StudyError
 from mvsearch.pareto import (
-    SCORES,
     Objective,
     attainment,
     coverage,
@@ -26,6 +25,7 @@ from mvsearch.pareto import (
     front,
     reference_point,
     running_hypervolume,
+    scores,
     spans,
 )
 from mvsearch.reading import Reader, flat
@@ -242,7 +242,7 @@ def _side(names: Sequence[str], runs: Mapping[str, Run]) -> Side:
 
 def _other_proxies(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
     """How the scores were come by, where it differs. Another seed is another throw, not another measure."""
-    if not any(objective.name in SCORES for objective in objectives):
+    if not any(objective.name in scores() for objective in objectives):
         return []
     said = {name: _settings(reader, "proxy", "data") for name, reader in studies.items()}
     measures = {

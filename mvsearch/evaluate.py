@@ -22,7 +22,7 @@ class Evaluator:
     def __init__(self, plan: Plan, *, device: str = "cpu", report: Report | None = None) -> None:
         self.plan, self.device = plan, device
         self.report: Report = report or (lambda **_: None)
-        self.data = load_data(plan) if plan.wants("top1", "loss") else None
+        self.data = load_data(plan) if plan.scored else None
         self._timed: tuple[str, Metrics] = ("", {})
 
     def facts(self) -> dict[str, Any]:

@@ -9,27 +9,38 @@ top1 |        o B          A and B are the front: nobody is better in one thing 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mvsearch import plugins
 from mvsearch.errors import PlanError, StudyError
-from mvsearch.plugins import suggest
 from mvsearch.record import Metrics, Record, is_number
 
-MAXIMISED = {
-    "top1": True,
-    "params": False,
-    "macs": False,
-    "macs_paper": False,
-    "latency_ms": False,
-    "loss": False,
-}
-"""Every metric that can be sought, and whether more of it is better."""
+COSTS = ("params", "macs", "macs_paper", "latency_ms")
+"""What a network spends: less is better, and nothing at all is the best there is."""
 
-SCORES = ("top1", "loss")
-"""Those that a proxy says; the others are costs."""
+
+@dataclass(frozen=True)
+class Score:
+    """What a proxy says of a network: its direction, and the value that no network can beat."""
+
+    maximise: bool
+    ideal: float
+
+
+@cache
+def scores() -> dict[str, Score]:
+    """Every score, of whatever proxy."""
+    modules = (plugins.load("proxies", name) for name in plugins.names("proxies"))
+    return {name: score for module in modules for name, score in module.SCORES.items()}
+
+
+def metrics() -> tuple[str, ...]:
+    """All that can be sought, scores first."""
+    return (*scores(), *COSTS)
 
 
 @dataclass(frozen=True)
@@ -46,14 +57,14 @@ class Objective:
         >>> Objective.named("top1")
         Objective(name='top1', maximise=True)
         """
-        if name not in MAXIMISED:
-            raise PlanError(f"{name!r} is no objective; {suggest(name, list(MAXIMISED))}")
-        return cls(name, MAXIMISED[name])
+        if name not in metrics():
+            raise PlanError(f"{name!r} is no objective; {plugins.suggest(name, metrics())}")
+        return cls(name, name in scores() and scores()[name].maximise)
 
     @property
     def ideal(self) -> float:
         """The value that nothing can beat: every image right, or no cost at all."""
-        return 1.0 if self.maximise else 0.0
+        return scores()[self.name].ideal if self.name in scores() else 0.0
 
     def cost(self, value: float) -> float:
         """The value turned so that less is better."""

@@ -20,7 +20,7 @@ from mvsearch.cost import PRICED, Cost
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.exact import NothingWithin, exact_front
 from mvsearch.limits import Limit
-from mvsearch.pareto import Objective
+from mvsearch.pareto import Objective, scores
 from mvsearch.record import Metrics, Refused
 from mvsearch.space import Codes, SearchSpace
 from mvsearch.yamlfile import Document
@@ -114,11 +114,14 @@ class Plan:
         document = space.document
         search = _section(document, "search", Search)
         search = replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
+        proxy = _proxy(document)
+        if not flags.get("objectives") and "objectives" not in _mapping(document, "search"):
+            search = replace(search, objectives=(_said(proxy)[0], *search.objectives[1:]))
         plan = cls(
             name=_checked_name(name or space.name),
             space=space,
             search=search,
-            proxy=_proxy(document),
+            proxy=proxy,
             latency=_section(document, "latency", LatencySettings),
             data=_section(document, "data", DataSettings),
             storage=storage,
@@ -131,6 +134,9 @@ class Plan:
         objectives = self.objectives
         if not objectives or len(set(self.search.objectives)) < len(self.search.objectives):
             raise PlanError(f"objectives {', '.join(self.search.objectives) or 'none'}: name one or more, each once.")
+        said = _said(self.proxy)
+        for name in self.asked & scores().keys() - {*said}:
+            raise PlanError(f"{name} is not said by the proxy {self.proxy.name}; it says {', '.join(said)}.")
         plugins.check("samplers", self.search.sampler, error=PlanError)
         if self.search.trials < 1 or self.search.workers < 0:
             raise PlanError(
@@ -198,8 +204,17 @@ class Plan:
 
     def wants(self, *names: str) -> bool:
         """Whether an objective or a limit asks for one of these."""
-        asked = {*self.search.objectives, *(limit.name for limit in self.limits)}
-        return bool(asked & set(names))
+        return bool(self.asked & set(names))
+
+    @property
+    def asked(self) -> set[str]:
+        """The metrics that an objective or a limit asks for."""
+        return {*self.search.objectives, *(limit.name for limit in self.limits)}
+
+    @property
+    def scored(self) -> bool:
+        """Whether the proxy is asked for anything."""
+        return self.wants(*scores())
 
     def within_limits(self, costs: Cost) -> NDArray[np.bool_]:
         """Which of many candidates keep to the limits on what the closed form prices."""
@@ -238,7 +253,7 @@ class Plan:
         Those of a rung are those of a plan whose whole training is as short; a repeat has seeds of its own.
         """
         measured: dict[str, Any] = {"image_size": self.space.document.data.get("image_size", 256)}
-        if self.wants("top1", "loss"):
+        if self.scored:
             proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **asdict(self.proxy_settings())}
             proxy |= {"steps": rung} if rung else {}
             proxy |= {"repeat": repeat} if repeat else {}
@@ -268,6 +283,10 @@ class Plan:
     def url(self) -> str:
         """The database, as SQLAlchemy names it."""
         return self.storage or f"sqlite:///{self.folder / 'study.db'}"
+
+
+def _said(proxy: Proxy) -> tuple[str, ...]:
+    return tuple(plugins.load("proxies", proxy.name, error=PlanError).SCORES)
 
 
 def digest(value: Any) -> str:

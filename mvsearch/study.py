@@ -218,7 +218,7 @@ class Study(Reader):
     ) -> Metrics:
         """The whole measurement, after the `rungs` before it, which are filled in; raises Refused for what is not worth
         the next."""
-        for steps in self.plan.proxy.rungs if self.plan.wants("top1", "loss") else ():
+        for steps in self.plan.proxy.rungs if self.plan.scored else ():
             metrics = self._remembered(arch, evaluate, rung=steps)
             self._refuse_without_objectives(metrics)
             rungs[str(steps)] = scores(metrics)
@@ -302,7 +302,7 @@ def _refuse_deaf(evaluate: Evaluate, plan: Plan) -> None:
     """Raises StudyError if the function does not take what the plan will call it with."""
     settings = {"rung": ("proxy.rungs", plan.proxy.rungs), "repeat": ("search.confirm", plan.search.confirm)}
     for name, (setting, asked) in settings.items():
-        if asked and plan.wants("top1", "loss"):
+        if asked and plan.scored:
             try:
                 inspect.signature(evaluate).bind(None, **{name: 1})
             except TypeError:

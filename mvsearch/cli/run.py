@@ -14,7 +14,13 @@ if TYPE_CHECKING:
 @click.argument("space", type=click.Path())
 @click.option("--name", help="The study's name, instead of the space's.")
 @click.option("--trials", type=click.IntRange(min=1), help="How many in all, earlier ones included.")
-@click.option("--objective", "-o", "objectives", multiple=True, help="top1, params, macs, latency_ms; may be repeated.")
+@click.option(
+    "--objective",
+    "-o",
+    "objectives",
+    multiple=True,
+    help="A score (top1) or a cost (params, macs, latency_ms); may be repeated.",
+)
 @click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
 @click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
@@ -65,7 +71,7 @@ def _prepare(plan: "Plan") -> None:
 
     if plan.wants("latency_ms"):
         latency_device(plan)
-    if plan.wants("top1", "loss"):
+    if plan.scored:
         screen = console(stderr=True)
         with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
             data = load_data(plan, progress)

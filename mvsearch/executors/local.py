@@ -66,7 +66,7 @@ def _followed(plan: Plan, reader: Reader, records: list[Record]) -> list[Record]
 
 def _gpus(plan: Plan) -> list[str]:
     """The GPUs that trainings can run on."""
-    if not plan.wants("top1", "loss"):
+    if not plan.scored:
         return []
     import torch
 
@@ -147,7 +147,7 @@ def _leave_word(study: "Study", error: Exception) -> None:
 def _device(plan: Plan, index: int) -> str:
     """A worker's own GPU if there are any, else one core: so a score does not depend on how many work beside it."""
     gpus = _gpus(plan)
-    if not gpus and plan.wants("top1", "loss"):
+    if not gpus and plan.scored:
         import torch
 
         torch.set_num_threads(1)

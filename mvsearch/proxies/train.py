@@ -5,10 +5,12 @@ from dataclasses import replace
 
 from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet
+from mvsearch.pareto import Score
 from mvsearch.record import Metrics
 from mvsearch.training.recipe import Recipe
 
 Settings = Recipe
+SCORES = {"top1": Score(maximise=True, ideal=1.0), "loss": Score(maximise=False, ideal=0.0)}
 
 
 def score(

@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 from mvsearch.errors import PlanError
 from mvsearch.limits import Limit
-from mvsearch.pareto import MAXIMISED, SCORES, Objective, comparable, front, some_comparable
+from mvsearch.pareto import Objective, comparable, front, metrics, scores, some_comparable
 from mvsearch.record import Record
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
@@ -194,7 +194,7 @@ def drawn(
     if across == up:
         raise PlanError(f"{across} against itself makes no plot; choose two metrics for --x and --y.")
     rest = [name for name in sought if name not in (across, up)]
-    if not rest and up in SCORES:
+    if not rest and up in scores():
         rest = [name for name in _BESIDE if name in beside and name not in (across, up)]
     return across, up, area or _first(("macs",), rest)
 
@@ -219,13 +219,13 @@ def pairs(objectives: Sequence[Objective]) -> list[tuple[str, str]]:
     Where there are no scores, or nothing else, each objective against each other.
     """
     sought = [objective.name for objective in objectives]
-    both = [(cost, score) for score in sought for cost in sought if score in SCORES and cost not in SCORES]
+    both = [(cost, score) for score in sought for cost in sought if score in scores() and cost not in scores()]
     return both or list(combinations(sorted(sought, key="top1".__eq__), 2))
 
 
 def known(records: Sequence[Record]) -> set[str]:
     """The metrics that every record has a number for."""
-    return {name for name in MAXIMISED if len(comparable(records, [Objective.named(name)])) == len(records)}
+    return {name for name in metrics() if len(comparable(records, [Objective.named(name)])) == len(records)}
 
 
 def _seen(axis: Axis, limits: Sequence[Limit]) -> list[Limit]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch import models
-from mvsearch.pareto import SCORES, Objective, comparable
+from mvsearch.pareto import Objective, comparable, scores
 from mvsearch.record import Record
 
 FEWEST = 4
@@ -34,7 +34,7 @@ class Trust:
 
 def trust(records: Sequence[Record], objectives: Sequence[Objective]) -> Trust:
     """What is known of the study's own score from the published models that it evaluated; each counts once."""
-    score = next((objective for objective in objectives if objective.name in SCORES), None)
+    score = next((objective for objective in objectives if objective.name in scores()), None)
     if score is None:
         return Trust(None, ())
     known = {record.published: record for record in comparable(records, [score]) if _printed(record.published)}
