@@ -11,7 +11,7 @@ from mvsearch.models import published
 from mvsearch.nn import build
 from mvsearch.proxies import train as train_proxy
 from mvsearch.record import Failed
-from mvsearch.training.images import Task, augment
+from mvsearch.training.images import Task, moved
 from mvsearch.training.loop import schedule, train
 from mvsearch.training.recipe import Recipe
 
@@ -70,15 +70,22 @@ def test_every_network_sees_the_same_batches(task):
 
 def test_augmentation_shifts_and_mirrors_and_changes_nothing_else():
     pixels = torch.arange(2 * 1 * 6 * 6, dtype=torch.uint8).view(2, 1, 6, 6) + 1
-    off = replace(SHORT, crop_padding=0, flip=False)
-    assert torch.equal(augment(pixels, off, torch.Generator().manual_seed(0)), pixels)
+    still, mirror = torch.zeros(2, 2, dtype=torch.long), torch.tensor([False, True])
+    assert torch.equal(moved(pixels, still, ~mirror & mirror, 0), pixels)
+    assert torch.equal(moved(pixels, still, mirror, 0), torch.stack((pixels[0], pixels[1].flip(-1))))
 
-    mirrored = augment(pixels, replace(off, flip=True), torch.Generator().manual_seed(1))
-    for image, original in zip(mirrored, pixels, strict=True):
-        assert torch.equal(image, original) or torch.equal(image, original.flip(-1))
+    down_right = moved(pixels, torch.tensor([[0, 2], [1, 2]]), mirror, 1)
+    assert torch.equal(down_right[0, :, 1:], pixels[0, :, :-1])  # cut out from above: black on top
+    assert not down_right[0, :, 0].any()
+    assert torch.equal(down_right[1, :, :-1, 1:], pixels[1, :, 1:, 1:].flip(-1))
 
-    shifted = augment(pixels, replace(off, crop_padding=2), torch.Generator().manual_seed(0))
-    assert {int(v) for v in shifted.unique()} <= {0, *(int(v) for v in pixels.unique())}
+
+def test_draws_keep_to_the_recipe(task):
+    chosen, shift, mirror = next(iter(task.draws(replace(SHORT, crop_padding=2))))
+    assert len(chosen.unique()) == SHORT.batch
+    assert set(shift.unique().tolist()) == {0, 1, 2, 3, 4}
+    assert 0 < int(mirror.sum()) < SHORT.batch
+    assert not next(iter(task.draws(replace(SHORT, flip=False))))[2].any()
 
 
 def test_the_learning_rate_rises_to_its_peak_then_falls_to_a_hundredth():

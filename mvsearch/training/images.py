@@ -45,14 +45,22 @@ class Task:
 
     def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         """`recipe.steps` batches, reshuffled each epoch: the same for every network that is given the same seed."""
-        generator = torch.Generator().manual_seed(recipe.seed)
+        for chosen, shift, mirror in self.draws(recipe):
+            x = moved(self.train_pixels[chosen], shift, mirror, recipe.crop_padding)
+            yield self.normalised(x), self.train_labels[chosen]
+
+    def draws(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What each batch is made of: which images, (B,), how far each is shifted down and right, (2, B), from 0 to
+        twice the padding, and which are mirrored, (B,)."""
+        generator, device = torch.Generator().manual_seed(recipe.seed), self.train_labels.device
         order = torch.empty(0, dtype=torch.long)
         for _ in range(recipe.steps):
             if len(order) < recipe.batch:
                 order = torch.cat((order, torch.randperm(len(self.train_labels), generator=generator)))
-            chosen, order = order[: recipe.batch].to(self.train_labels.device), order[recipe.batch :]
-            x = augment(self.train_pixels[chosen], recipe, generator)
-            yield self.normalised(x), self.train_labels[chosen]
+            chosen, order = order[: recipe.batch], order[recipe.batch :]
+            shift = torch.randint(0, 2 * recipe.crop_padding + 1, (2, recipe.batch), generator=generator)
+            mirror = torch.rand(recipe.batch, generator=generator) < 0.5 * recipe.flip
+            yield chosen.to(device), shift.to(device), mirror.to(device)
 
     def held_batches(self, size: int = 250) -> Iterator[tuple[Tensor, Tensor]]:
         """The held-out images in order."""
@@ -84,15 +92,13 @@ def fitted(pixels_BHWC: np.ndarray, size: int) -> Tensor:
     return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
 
 
-def augment(pixels: Tensor, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """Shifted by up to `crop_padding` pixels and mirrored half of the time, each image for itself."""
+def moved(pixels: Tensor, shift: Tensor, mirror: Tensor, pad: int) -> Tensor:
+    """(B, C, H, W), each image for itself padded by `pad` black pixels, cut out again at its shift, and mirrored."""
     b, _, height, width = pixels.shape
-    pad, device = recipe.crop_padding, pixels.device
-    shift = torch.randint(0, 2 * pad + 1, (2, b, 1), generator=generator).to(device)
-    mirror = torch.rand(b, 1, generator=generator).to(device) < 0.5 * recipe.flip
-    rows = shift[0] + torch.arange(height, device=device)
+    device = pixels.device
+    rows = shift[0, :, None] + torch.arange(height, device=device)
     columns = torch.arange(width, device=device).expand(b, -1)
-    columns = shift[1] + torch.where(mirror, width - 1 - columns, columns)
+    columns = shift[1, :, None] + torch.where(mirror[:, None], width - 1 - columns, columns)
     padded = F.pad(pixels, (pad, pad, pad, pad))
     images = torch.arange(b, device=device)
     return padded.permute(0, 2, 3, 1)[images[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

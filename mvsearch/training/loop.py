@@ -38,27 +38,30 @@ def train(
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(False)
     with _seeded(recipe.seed, device):
-        losses = _learn(model, average, task, recipe, device, progress)
+        losses = []
+        for loss in learn(model, average, task, recipe, device=device):
+            losses.append(loss)
+            if progress is not None:
+                progress(len(losses), recipe.steps)
     _recalibrate(average, task, recipe)
     last = losses[-max(1, recipe.steps // 10) :]
     return _judge(average.eval(), task, device, sum(last) / len(last))
 
 
-def _learn(
-    model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, device: str, progress: Progress | None
-) -> list[float]:
-    """Train the model, let the average follow; the loss of every step."""
+def learn(model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu") -> Iterator[float]:
+    """Train the model in place, a step at a time, and let the average follow; the loss of each step, before it.
+
+    Raises Failed if a loss is no number.
+    """
     optimiser = _optimiser(model, recipe)
     scaler = torch.amp.GradScaler("cuda", enabled=_half(device) is torch.float16)
-    losses: list[float] = []
     for step, (x, labels) in enumerate(task.batches(recipe)):
         for group in optimiser.param_groups:
             group["lr"] = recipe.lr * schedule(step, recipe)
         with _precision(device):
             loss = F.cross_entropy(model(x).float(), labels, label_smoothing=recipe.label_smoothing)
-        losses.append(loss.item())
-        if not math.isfinite(losses[-1]):
-            raise Failed(f"the training loss became {losses[-1]} at step {step + 1} of {recipe.steps}")
+        if not math.isfinite(found := loss.item()):
+            raise Failed(f"the training loss became {found} at step {step + 1} of {recipe.steps}")
         optimiser.zero_grad(set_to_none=True)
         scaler.scale(loss).backward()
         scaler.unscale_(optimiser)
@@ -66,9 +69,7 @@ def _learn(
         scaler.step(optimiser)
         scaler.update()
         _follow(average, model, min(recipe.ema, (1 + step) / (10 + step)))
-        if progress is not None:
-            progress(step + 1, recipe.steps)
-    return losses
+        yield found
 
 
 @contextmanager

@@ -1,0 +1,206 @@
+"""How fast the proxy `train` trains on a CPU: its loop against a plain one on blocks in the authors' style.
+
+Plain is what one writes first: images augmented one by one, maps stored channel by channel (NCHW), patches unfolded by
+the authors' chain of reshapes, attention as separate operators, AdamW as it comes, every weight and buffer averaged by
+itself. Both sides train the same network from the same weights on the same images with the same shifts and mirrors, a
+few steps each in turn in one process with one thread. Prints images a second of CPU time, the ratio of each turn, and
+how far the losses are apart.
+
+    python benchmarks/training.py
+"""
+
+import copy
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+import click
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from mvsearch.data import load
+from mvsearch.models import published
+from mvsearch.nn import build
+from mvsearch.nn.mobilevit import MobileViT, SelfAttention
+from mvsearch.training.images import Task, normalised
+from mvsearch.training.loop import learn, schedule
+from mvsearch.training.recipe import Recipe
+
+
+class PlainAttention(SelfAttention):
+    """Softmax attention, an operator a line."""
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        """(B, N, D) → (B, N, D)."""
+        b, n, _ = x_BND.shape
+        qkv = self.qkv(x_BND).reshape(b, n, 3, self.heads, -1).transpose(1, 3).contiguous()
+        q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
+        scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).softmax(dim=-1)
+        return self.out(torch.matmul(scores, v).transpose(1, 2).reshape(b, n, -1))
+
+
+class PlainMobileViT(MobileViT):
+    """Patches by reshapes and transpositions, each of which copies."""
+
+    def _attend(self, x_BDHW: Tensor) -> Tensor:
+        p, size = self.patch, x_BDHW.shape[2:]
+        h, w = (-(-side // p) for side in size)
+        if size != (h * p, w * p):
+            x_BDHW = F.interpolate(x_BDHW, (h * p, w * p), mode="bilinear", align_corners=False)
+        b, d = x_BDHW.shape[:2]
+        patches = x_BDHW.reshape(b * d * h, p, w, p).transpose(1, 2).reshape(b, d, h * w, p * p)
+        y = self.norm(self.layers(patches.transpose(1, 3).reshape(b * p * p, h * w, d)))
+        y = y.contiguous().view(b, p * p, h * w, d).transpose(1, 3).reshape(b * d * h, w, p, p)
+        y = y.transpose(1, 2).reshape(b, d, h * p, w * p)
+        return y if size == y.shape[2:] else F.interpolate(y, size, mode="bilinear", align_corners=False)
+
+
+PLAIN = {SelfAttention: PlainAttention, MobileViT: PlainMobileViT}
+
+
+def plain(model: nn.Module) -> nn.Module:
+    """The same weights in plain blocks."""
+    made = copy.deepcopy(model)
+    for module in made.modules():
+        module.__class__ = PLAIN.get(type(module), type(module))
+    return made
+
+
+def plain_batches(task: Task, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches of the house, image by image."""
+    pad = recipe.crop_padding
+    for chosen, shift, mirror in task.draws(recipe):
+        images = []
+        for i, (down, right), flip in zip(chosen.tolist(), shift.T.tolist(), mirror.tolist(), strict=True):
+            padded = F.pad(task.train_pixels[i], (pad, pad, pad, pad))
+            image = padded[:, down : down + recipe.image_size, right : right + recipe.image_size]
+            images.append(normalised((image.flip(-1) if flip else image)[None], task.mean, task.std)[0])
+        yield torch.stack(images), task.train_labels[chosen]
+
+
+def plainly(model: nn.Module, task: Task, recipe: Recipe) -> Iterator[float]:
+    """The loss of each step of a plain loop."""
+    average = copy.deepcopy(model)
+    decayed, others = [], []
+    for weight in model.parameters():
+        (decayed if weight.ndim > 1 else others).append(weight)
+    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    optimiser = torch.optim.AdamW(groups, lr=recipe.lr)
+    for step, (x, labels) in enumerate(plain_batches(task, recipe)):
+        for group in optimiser.param_groups:
+            group["lr"] = recipe.lr * schedule(step, recipe)
+        loss = F.cross_entropy(model(x), labels, label_smoothing=recipe.label_smoothing)
+        optimiser.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+        optimiser.step()
+        decay = min(recipe.ema, (1 + step) / (10 + step))
+        weights = model.state_dict()
+        for name, averaged in average.state_dict().items():
+            averaged.copy_(averaged * decay + weights[name].detach() * (1 - decay))
+        yield loss.item()
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network at one size."""
+
+    name: str
+    image_size: int
+    batch: int
+
+
+CASES = (
+    Case("mobilevitv3_xxs", 32, 64),
+    Case("mobilevitv3_xxs", 64, 64),
+    Case("mobilevitv3_s", 32, 64),
+    Case("mobilevitv3_s", 64, 32),
+    Case("mobilevitv1_s", 32, 64),
+)
+
+
+@dataclass(frozen=True)
+class Result:
+    """Images a second of CPU time on both sides, their ratio turn by turn, and what the losses came to."""
+
+    case: Case
+    plain_images_s: float
+    ours_images_s: float
+    ratios: list[float]
+    plain_loss: float
+    ours_loss: float
+    loss_gap: float
+    """The mean distance of the two curves, step by step."""
+
+
+def measured(case: Case, turns: int, steps: int) -> Result:
+    """`turns` blocks of `steps` steps on each side; the first block warms up and is not kept."""
+    data = load("fashion_mnist")
+    recipe = Recipe(steps=(turns + 1) * steps, image_size=case.image_size, batch=case.batch)
+    task = Task.of(data, recipe, "cpu")
+    model = build(published(case.name).at(image_size=case.image_size, num_classes=task.classes), seed=0).train()
+    ours = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    sides = {
+        "plain": plainly(plain(model), task, recipe),
+        "ours": learn(ours, copy.deepcopy(ours).requires_grad_(False), task, recipe),
+    }
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    losses: dict[str, list[float]] = {name: [] for name in sides}
+    for _ in range(turns + 1):
+        for name, side in sides.items():
+            torch.manual_seed(len(losses[name]))  # the same dropout, as far as the same operators draw it
+            start = time.process_time()
+            losses[name] += [next(side) for _ in range(steps)]
+            seconds[name].append(time.process_time() - start)
+    rate = {name: steps * case.batch / statistics.median(taken[1:]) for name, taken in seconds.items()}
+    last = {name: statistics.fmean(found[-steps:]) for name, found in losses.items()}
+    gaps = [abs(a - b) for a, b in zip(losses["plain"], losses["ours"], strict=True)]
+    return Result(
+        case=case,
+        plain_images_s=rate["plain"],
+        ours_images_s=rate["ours"],
+        ratios=[a / b for a, b in zip(seconds["plain"][1:], seconds["ours"][1:], strict=True)],
+        plain_loss=last["plain"],
+        ours_loss=last["ours"],
+        loss_gap=statistics.fmean(gaps),
+    )
+
+
+@click.command()
+@click.option("--turns", default=7, show_default=True)
+@click.option("--steps", default=8, show_default=True, help="Of a turn.")
+@click.option("--json", "as_json", is_flag=True)
+def main(turns: int, steps: int, as_json: bool) -> None:
+    """Measure and print."""
+    torch.set_num_threads(1)
+    table = Table("network", "px", "batch", "plain", "ours", "ratio", "turns", "loss, plain", "loss, ours", "apart")
+    results = []
+    for case in CASES:
+        found = measured(case, turns, steps)
+        results.append(asdict(found))
+        table.add_row(
+            case.name,
+            str(case.image_size),
+            str(case.batch),
+            f"{found.plain_images_s:.0f} images/s",
+            f"{found.ours_images_s:.0f} images/s",
+            f"{statistics.median(found.ratios):.2f}",
+            f"{min(found.ratios):.2f} to {max(found.ratios):.2f}",
+            f"{found.plain_loss:.3f}",
+            f"{found.ours_loss:.3f}",
+            f"{found.loss_gap:.3f}",
+        )
+        Console(stderr=True).print(f"{case.name} at {case.image_size} px: {statistics.median(found.ratios):.2f}")
+    if as_json:
+        click.echo(json.dumps(results, indent=2))
+    else:
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
