@@ -13,9 +13,8 @@ from mvsearch.proxies import train as train_proxy
 from mvsearch.record import Failed
 from mvsearch.training.images import Task, moved
 from mvsearch.training.loop import schedule, train
-from mvsearch.training.recipe import Recipe
 
-SHORT = Recipe(steps=12, batch=32, held_out=500)
+SHORT = train_proxy.Settings(steps=12, batch=32, held_out=500)
 
 
 @pytest.fixture(scope="module")
