@@ -165,6 +165,16 @@ def test_the_choice_that_decides_alone_is_the_most_important(monkeypatch, method
     assert (found.method, found.points, found.priced) == (method, 60, False)
 
 
+def test_what_two_choices_do_only_together_is_not_put_down_to_either():
+    space = toy_space()
+    points = [space.point(codes) for codes in space.sample(200, 1)]
+    deep, wide = ([point[name] > min(p[name] for p in points) for point in points] for name in ("body.depth", "dim"))
+    records = [chosen(i, point, float(d != w)) for i, (point, d, w) in enumerate(zip(points, deep, wide, strict=True))]
+    (found,) = importances(space, records, [TOP1])
+
+    assert sum(share.share for share in found.shares.values()) < 0.6
+
+
 def test_importance_for_a_cost_needs_no_trials():
     (found,) = importances(toy_space(), [], [Objective.named("params")])
 

@@ -37,9 +37,10 @@ _PRICED = ("params", "macs", "macs_paper")
 
 @dataclass(frozen=True)
 class Share:
-    """The share of an objective's variance that one choice alone explains, 0 to 1.
+    """The share of an objective's variance that one choice alone explains, 0 to 1; the rest is what they do together.
 
-    `low` and `high` are the least and the greatest over resamples of the trials; for prices all three are one.
+    PED-ANOVA knows no such rest: its shares add up to 1. `low` and `high` are the least and the greatest over resamples
+    of the trials; for prices all three are one.
     """
 
     share: float
@@ -142,8 +143,11 @@ def _shares(choices: Sequence[Choice], codes: Sequence[Sequence[int]], values: S
         point: dict[str, Any] = {choice.name: code for choice, code in zip(choices, row, strict=True)}
         params = {name: point[name] for name in distributions}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
-    evaluator = FanovaImportanceEvaluator(seed=0) if method() == "fANOVA" else PedAnovaImportanceEvaluator()
-    found = get_param_importances(study, evaluator=evaluator)
+    if method() == "fANOVA":
+        # Not get_param_importances: it would share out what choices do together as if each did it alone.
+        found = FanovaImportanceEvaluator(seed=0).evaluate(study)
+    else:
+        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {choice.name: float(found.get(choice.name, 0.0)) for choice in choices}
 
 

@@ -263,7 +263,10 @@ def _bar(share: Share) -> tuple[float, Html]:
 
 def _method(known: Sequence[Importance]) -> str:
     if known[0].method == "fANOVA":
-        return "How much of the variance of each objective a choice explains by itself (functional ANOVA)."
+        return (
+            "How much of the variance of each objective a choice explains by itself (functional ANOVA). The rest up to "
+            "100 % is what choices do together and, of a score, noise."
+        )
     return (
         "How much a choice tells the best tenth of the candidates from the others (PED-ANOVA; scikit-learn, which "
         "functional ANOVA needs, is not installed)."
