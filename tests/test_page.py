@@ -21,6 +21,7 @@ from mvsearch.reading import open_study
 from mvsearch.record import Record
 from mvsearch.report import importance
 from mvsearch.report.importance import importances
+from mvsearch.report.page import sections
 from mvsearch.report.page.findings import gather
 from mvsearch.report.page.html import Html, join, tag
 from mvsearch.report.page.sections import plan_yaml
@@ -128,6 +129,20 @@ def test_trust_is_kendalls_tau_over_the_published_models():
     assert found.low < found.tau < found.high == 1
     assert [row[0] for row in found.models] == list(MODELS)
     assert found == trust([*records, measured(9, None, 0.9)], [TOP1])
+
+
+def test_trust_has_the_number_of_parameters_beside_the_proxy_on_the_same_models():
+    scores = [(name, published(name).cost().params) for name in MODELS]
+    same = trust([measured(i, name, params / 1e7) for i, (name, params) in enumerate(scores)], [TOP1])
+    worse = trust([measured(i, name, 1 - params / 1e7) for i, (name, params) in enumerate(scores)], [TOP1])
+
+    assert [row[3] for row in same.models] == [params for _, params in scores]
+    assert same.baseline == same.tau == worse.baseline == 1  # these four are printed in the order of their size
+    assert worse.tau == -1
+    assert "parameters alone, which costs no training, has 1.00" in sections._tau(same)
+    assert "All pairs agree" in sections._tau(same)
+    assert "tells no more than size does" in sections._tau(same)
+    assert "All pairs are the wrong way round" in sections._tau(worse)
 
 
 def test_trust_of_a_loss_counts_less_as_better():
@@ -313,7 +328,7 @@ def test_json_has_the_numbers_of_the_page(capsys):
     assert facts["front"] == [record.number for record in found.front]
     assert facts["hypervolumes"][-1] == found.hypervolumes[-1]
     assert facts["file"] == "report.html"
-    assert facts["trust"]["tau"] is None
+    assert facts["trust"]["tau"] is facts["trust"]["baseline"] is None
     assert facts["importance"][1]["shares"]["dim"]["share"] == found.importances[1].shares["dim"].share
 
 

@@ -21,15 +21,17 @@ _RESAMPLES = 2000
 class Trust:
     """Kendall's tau-b between the proxy's score and the ImageNet-1k Top-1 that the papers print.
 
-    `models` are (published name, proxy score, printed Top-1 in %). `tau` is None where there are too few of them;
-    `low` to `high` is the 95 % percentile interval over resamples of the models.
+    `models` are (published name, proxy score, printed Top-1 in %, parameters). `tau` is None where there are too few of
+    them; `low` to `high` is the 95 % percentile interval over resamples of the models. `baseline` is the tau of the
+    number of parameters, which costs no training: a proxy has to do better.
     """
 
     score: str | None
-    models: tuple[tuple[str, float, float], ...]
+    models: tuple[tuple[str, float, float, int], ...]
     tau: float | None = None
     low: float | None = None
     high: float | None = None
+    baseline: float | None = None
 
 
 def trust(records: Sequence[Record], objectives: Sequence[Objective]) -> Trust:
@@ -38,17 +40,21 @@ def trust(records: Sequence[Record], objectives: Sequence[Objective]) -> Trust:
     if score is None:
         return Trust(None, ())
     known = {record.published: record for record in comparable(records, [score]) if _printed(record.published)}
-    rows = tuple((str(name), float(r.metrics[score.name]), _printed(name) or 0.0) for name, r in known.items())
+    rows = tuple(
+        (str(name), float(r.metrics[score.name]), _printed(name) or 0.0, models.published(str(name)).cost().params)
+        for name, r in known.items()
+    )
     if len(rows) < FEWEST:
         return Trust(score.name, rows)
-    pairs = np.array([(-score.cost(value), printed) for _, value, printed in rows])
-    drawn = np.random.default_rng(0).integers(len(pairs), size=(_RESAMPLES, len(pairs)))
-    found = [tau for tau in (_tau(pairs[rows_]) for rows_ in drawn) if not math.isnan(tau)]
+    pairs = np.array([(-score.cost(value), printed) for _, value, printed, _ in rows])
     tau = _tau(pairs)
     if math.isnan(tau):  # all scores are one
         return Trust(score.name, rows)
+    drawn = np.random.default_rng(0).integers(len(pairs), size=(_RESAMPLES, len(pairs)))
+    found = [tau for tau in (_tau(pairs[rows_]) for rows_ in drawn) if not math.isnan(tau)]
     low, high = np.quantile(found, [0.025, 0.975])
-    return Trust(score.name, rows, tau, float(low), float(high))
+    size = _tau(np.array([(params, printed) for _, _, printed, params in rows]))
+    return Trust(score.name, rows, tau, float(low), float(high), None if math.isnan(size) else size)
 
 
 def _printed(name: str | None) -> float | None:

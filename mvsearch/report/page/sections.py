@@ -306,8 +306,11 @@ def _trust(findings: Findings) -> Html:
     if found.score is None:
         return tag("p", "No score was sought: costs in closed form are exact, and need no trust.")
     rows = sorted(found.models, key=lambda row: -row[2])
-    cells = [[(name, name), (score, pretty(found.score, score)), (top1, f"{top1:g} %")] for name, score, top1 in rows]
-    heads = ["published model", unit(found.score).words, "ImageNet top-1 as printed"]
+    cells = [
+        [(name, name), (score, pretty(found.score, score)), (params, pretty("params", params)), (top1, f"{top1:g} %")]
+        for name, score, top1, params in rows
+    ]
+    heads = ["published model", unit(found.score).words, unit("params").head, "ImageNet top-1 as printed"]
     return join(
         [tag("p", _tau(found), class_="note" if found.tau is None else None), _table(heads, cells) if rows else ""]
     )
@@ -319,9 +322,22 @@ def _tau(found: trust.Trust) -> str:
         why = f"{n} published models with a printed ImageNet Top-1 {'was' if n == 1 else 'were'} evaluated here"
         return f"Not measured: {why}; a rank correlation needs {trust.FEWEST}, and scores that differ."
     said = f"Kendall's tau between the proxy's score and the printed ImageNet Top-1 is {found.tau:.2f} over {n} models"
-    if found.low == found.high:
-        return f"{said}. All pairs agree, so that resampling cannot show a doubt; {n} are few all the same."
-    return f"{said} (95 % of resamples from {found.low:.2f} to {found.high:.2f}). 1 is the same order, 0 is none."
+    return f"{said}{_doubt(found.low, found.high, n)}{_size(found)}"
+
+
+def _doubt(low: float, high: float, n: int) -> str:
+    if low < high:
+        return f" (95 % of resamples from {low:.2f} to {high:.2f}). 1 is the same order, 0 is none."
+    agree = "agree" if low > 0 else "are the wrong way round"
+    return f". All pairs {agree}, so that resampling cannot show a doubt; {n} are few all the same."
+
+
+def _size(found: trust.Trust) -> str:
+    """What the proxy has to be better than, to be worth its time."""
+    if found.baseline is None or found.tau is None:
+        return ""
+    said = f" The number of parameters alone, which costs no training, has {found.baseline:.2f} on the same models"
+    return f"{said}: on them the proxy tells no more than size does." if found.tau <= found.baseline else f"{said}."
 
 
 # ---- what was asked
