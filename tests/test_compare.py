@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,13 @@ def study(
     cached: bool = False,
     failed: int = 0,
     cpu: str = "one",
+    published: dict[int, str] | None = None,
     **metrics: float,
 ) -> str:
-    """A study whose trials reached these top-1 and parameters, a second each, after `failed` that reached nothing."""
+    """A study whose trials reached these top-1 and parameters, a second each, after `failed` that reached nothing.
+
+    `published` names trials that are published models.
+    """
     path = Path(folder, name)
     path.mkdir(parents=True)
     store = Store(f"sqlite:///{path / 'study.db'}", create=True)
@@ -64,9 +69,10 @@ def study(
     store.add_study(name, facts)
     rows = [*[("failed", "no memory", {})] * failed]
     rows += [("complete", None, {"top1": top1, "params": n, "macs": 100 * n, **metrics}) for top1, n in points]
+    name_of = published or {}
     for number, (state, reason, values) in enumerate(rows):
         key = f"{name}{number:03d}".rjust(12, "0")[-12:]
-        record = Record(number, key, state, reason, values, {}, {"blocks": [ROW]}, None, 1.0, cached)
+        record = Record(number, key, state, reason, values, {}, {"blocks": [ROW]}, name_of.get(number), 1.0, cached)
         store.save(name, record, settings="s", machine={"cpu": cpu})
     return name
 
@@ -306,6 +312,23 @@ def test_the_overlay_of_repeats_has_a_band_from_worst_to_best():
     assert found.remarks[1].startswith("line: what at least half of the seeds reach")
 
 
+def test_published_models_are_landmarks_where_the_fronts_are_each_of_a_side_once():
+    names = {0: "mobilevitv3_xxs", 2: "mobilevitv3_xs", 3: "mobilevitv3_s"}
+    dominated, beyond = (0.72, 3_500_000), (0.91, 9_000_000)
+    for seed, first in enumerate((0.70, 0.72)):
+        points = [(first, 1_000_000), (0.95, 4_000_000), dominated, beyond]
+        study(f"a-{seed}", points, seed=seed, published=names)
+    study("b", [(0.71, 1_000_000), (0.80, 3_000_000)], proxy={"seed": 1}, limits=("params<=9M",), published=names)
+    (panel,) = overlay(compared("a-0", "a-1", "b")).fronts
+
+    assert [(mark.label, mark.x, mark.y) for mark in panel.landmarks] == [
+        ("v3-XXS", 1, pytest.approx(71)),  # the median of a, and what b found
+        ("v3-XS", 3.5, pytest.approx(72)),
+    ]
+    assert panel.named == panel.landmarks
+    assert replace(panel, landmarks=panel.landmarks * 9).named == ()
+
+
 def test_the_curves_are_steps_to_the_hypervolume_of_each_study():
     found = compared(study("a", A, failed=1), study("b", B))
     one, two = found.runs[0].hypervolumes[1:]
@@ -363,7 +386,7 @@ def test_a_single_objective_is_compared_and_drawn_against_what_else_is_known():
 def test_every_kind_of_file_is_drawn_the_same_each_time_with_its_warning(name):
     study("b", B, proxy={"steps": 60})
     for number in range(2):
-        study(f"a-{number}", A, seed=number)
+        study(f"a-{number}", A, seed=number, published={0: "mobilevitv3_xxs"})
     found = overlay(compared("a-0", "a-1", "b", anyway=True))
     for folder in ("one", "two"):
         Path(folder).mkdir()
@@ -373,6 +396,7 @@ def test_every_kind_of_file_is_drawn_the_same_each_time_with_its_warning(name):
     assert content == Path("two", name).read_bytes()
     if name.endswith("html"):
         assert b"proxy.steps is 300 in a-0 and a-1, 60 in b" in content
+        assert b'"text":"v3-XXS"' in content
         assert b"<script src" not in content
         assert content.count(b"Plotly.newPlot(") == 2
     if name.endswith("png"):

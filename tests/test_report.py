@@ -319,8 +319,9 @@ def test_a_sheet_maps_to_pixels_and_back(records):
     sheet = Sheet(front_picture(records, OBJECTIVES, title="v3"), (50, 60, 850, 560), 10)
     places = np.array([(point.x, point.y) for point in sheet.picture.points])
 
-    assert sheet.units(sheet.pixels(list(map(tuple, places)))) == pytest.approx(places)
-    assert sheet.pixels([(sheet.picture.x.limits[1], sheet.picture.y.limits[0])]) == pytest.approx(
+    frame = sheet.frame
+    assert frame.units(frame.pixels(list(map(tuple, places)))) == pytest.approx(places)
+    assert frame.pixels([(sheet.picture.x.limits[1], sheet.picture.y.limits[0])]) == pytest.approx(
         np.array([[850, 60]])
     )
 

@@ -15,7 +15,7 @@ from matplotlib.patheffects import withStroke
 
 from mvsearch.report.palette import WASH, Theme
 from mvsearch.report.picture import FrontPicture, Shade
-from mvsearch.report.sheet import Sheet, marker_share
+from mvsearch.report.sheet import Name, Sheet, marker_share
 
 WIDTH, TITLE, PLOT, FOOT, GAP = 8.0, 0.66, 3.74, 1.1, 0.35
 """In inches: the sheet, and from top to bottom its title, then for each picture the plot and what lies below it; the
@@ -201,11 +201,17 @@ def below(figure: Figure, axes: Axes, corner: str, **legend: Any) -> None:
 
 
 def _names(axes: Axes, picture: FrontPicture, theme: Theme) -> None:
-    """The published models' names, each tied to its point by a thin line unless it is close by."""
-    texts = [axes.text(0, 0, str(point.label), fontsize=8, ha="center", va="center") for point in picture.named]
+    """The published models' names."""
+    sheet = Sheet(picture, axes.get_window_extent().extents, LARGEST * DPI / 72)
+    write_names(axes, [str(point.label) for point in picture.named], sheet.names, theme.printed, theme)
+
+
+def write_names(
+    axes: Axes, words: Sequence[str], places: Callable[[list[tuple[float, float]]], list[Name]], line: str, theme: Theme
+) -> None:
+    """Names where `places`, told how large they are, puts them; a line ties each to its point unless it is near."""
+    texts = [axes.text(0, 0, word, fontsize=8, ha="center", va="center", parse_math=False) for word in words]
     extents = [text.get_window_extent() for text in texts]
-    box = axes.get_window_extent()
-    sheet = Sheet(picture, (box.x0, box.y0, box.x1, box.y1), LARGEST * DPI / 72)
-    for text, name in zip(texts, sheet.names([(found.width + 4, found.height + 2) for found in extents]), strict=True):
+    for text, name in zip(texts, places([(found.width + 4, found.height + 2) for found in extents]), strict=True):
         text.set(position=name.centre, zorder=4, path_effects=[withStroke(linewidth=2, foreground=theme.paper)])
-        axes.plot(*name.line.T, color=theme.printed, linewidth=0.8, zorder=3)
+        axes.plot(*name.line.T, color=line, linewidth=0.8, zorder=3)

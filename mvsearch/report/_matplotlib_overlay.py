@@ -1,5 +1,6 @@
 """An Overlay as PNG or SVG: the fronts, and below them the two curves side by side."""
 
+import math
 from textwrap import wrap
 from typing import Any
 
@@ -7,9 +8,22 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mvsearch.report._matplotlib import LEFT, LEGEND, PLOT, RIGHT, TITLE, blank, frame, rendered, title
+from mvsearch.report._matplotlib import (
+    DPI,
+    LEFT,
+    LEGEND,
+    PLOT,
+    RIGHT,
+    TITLE,
+    blank,
+    frame,
+    rendered,
+    title,
+    write_names,
+)
 from mvsearch.report.overlay import Overlay, Panel, Strand
-from mvsearch.report.palette import WASH, Look, Theme, marker_size
+from mvsearch.report.palette import LANDMARK, WASH, Look, Theme, marker_size
+from mvsearch.report.sheet import Frame, Name, panel_names
 
 LABEL, CURVE, FOOT, LINE = 0.66, 2.3, 0.3, 0.2
 """In inches: an axis label with the gap below it, the height of a curve, the legend, and a line below the title."""
@@ -48,11 +62,13 @@ def _figure(overlay: Overlay, theme: Theme) -> Figure:
     looks = theme.looks(len(overlay.fronts[0].strands))
     for place, panel in enumerate(overlay.fronts, 1):
         foot = height - head - place * PLOT - (place - 1) * LABEL
-        _panel(figure.add_axes((LEFT, foot / height, RIGHT - LEFT, PLOT / height)), panel, looks)
+        axes = figure.add_axes((LEFT, foot / height, RIGHT - LEFT, PLOT / height))
+        _panel(axes, panel, looks)
+        _landmarks(axes, panel, theme)
     width = (RIGHT - LEFT - MIDDLE) / 2
     for left, panel in zip((LEFT, LEFT + width + MIDDLE), overlay.curves, strict=True):
         _panel(figure.add_axes((left, (FOOT + LABEL) / height, width, CURVE / height)), panel, looks)
-    _legend(figure, overlay, looks)
+    _legend(figure, overlay, looks, theme)
     return figure
 
 
@@ -87,10 +103,29 @@ def _dots(axes: Axes, strand: Strand, look: Look, size: float) -> None:
     axes.scatter(x, y, s=size**2, marker=marker, color=look.colour, edgecolor=edge, linewidth=0.7, alpha=0.9, zorder=3)
 
 
-def _legend(figure: Figure, overlay: Overlay, looks: list[Look]) -> None:
+def _landmarks(axes: Axes, panel: Panel, theme: Theme) -> None:
+    """Published models as outlines, through which a side's own marker is seen, and their names."""
+    where = [mark.x for mark in panel.landmarks], [mark.y for mark in panel.landmarks]
+    axes.plot(*where, **_outline(theme), zorder=3.5, clip_on=False)
+    frame = Frame(panel.x_limits, panel.y_limits, axes.get_window_extent().extents)
+
+    def places(sizes: list[tuple[float, float]]) -> list[Name]:
+        return panel_names(panel, frame, sizes, DPI / 72)
+
+    write_names(axes, [mark.label for mark in panel.named], places, theme.ink, theme)
+
+
+def _outline(theme: Theme) -> dict[str, Any]:
+    look = {"marker": "D", "markerfacecolor": "none", "markeredgecolor": theme.ink, "markeredgewidth": 1.2}
+    return look | {"linestyle": "", "markersize": 2 * LANDMARK / math.sqrt(2)}
+
+
+def _legend(figure: Figure, overlay: Overlay, looks: list[Look], theme: Theme) -> None:
     handles = [
         Line2D([], [], color=look.colour, linestyle=DASHES[look.dashes], marker=MARKERS[look.marker], label=strand.name)
         for strand, look in zip(overlay.fronts[0].strands, looks, strict=True)
     ]
+    if any(panel.landmarks for panel in overlay.fronts):
+        handles.append(Line2D([], [], label="published", **_outline(theme)))
     style = LEGEND | {"handlelength": 3.2}
     figure.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=4, **style)

@@ -7,7 +7,7 @@ from typing import Any
 
 from mvsearch.report.palette import WASH, Kind, Theme
 from mvsearch.report.picture import FrontPicture, Shade
-from mvsearch.report.sheet import Named, Sheet, marker_share
+from mvsearch.report.sheet import Frame, Mark, Name, Sheet, marker_share
 
 WIDTH, HEIGHT = 800, 600
 MARGIN = {"l": 65, "r": 20, "t": 90, "b": 115}
@@ -211,24 +211,37 @@ def _size_words(picture: FrontPicture, form: Format) -> list[dict[str, Any]]:
 
 
 def _annotations(picture: FrontPicture, theme: Theme, form: Format) -> list[dict[str, Any]]:
-    """The published models' names, held to their points by pixels, so that they stay there when one zooms in."""
-    frame = (MARGIN["l"], form.bottom, form.width - MARGIN["r"], form.height - form.top)
-    sheet = Sheet(picture, frame, LARGEST)
-    named = sheet.names([(LETTER * len(str(p.label)), LINE) for p in picture.named])
-    return [_annotation(sheet, name, theme) for name in named]
+    """The published models' names."""
+    box = (MARGIN["l"], form.bottom, form.width - MARGIN["r"], form.height - form.top)
+    sheet = Sheet(picture, box, LARGEST)
+    words = [str(point.label) for point in picture.named]
+    marks = [Mark(point.x, point.y, sheet.radius(point)) for point in picture.named]
+    return annotations(sheet.frame, words, marks, sheet.names([text_size(word) for word in words]), theme.printed)
 
 
-def _annotation(sheet: Sheet, name: Named, theme: Theme) -> dict[str, Any]:
-    (x, y), (text_x, text_y) = sheet.pixels([(name.point.x, name.point.y), name.centre])
+def text_size(text: str) -> tuple[float, float]:
+    """How wide and high it is at most, in pixels."""
+    return LETTER * len(text), LINE
+
+
+def annotations(
+    frame: Frame, words: Sequence[str], marks: Sequence[Mark], names: Sequence[Name], line: str
+) -> list[dict[str, Any]]:
+    """Names in their places, held to their points by pixels, so that they stay there when one zooms in."""
+    return [_annotation(frame, *named, line) for named in zip(words, marks, names, strict=True)]
+
+
+def _annotation(frame: Frame, text: str, mark: Mark, name: Name, line: str) -> dict[str, Any]:
+    (x, y), (text_x, text_y) = frame.pixels([(mark.x, mark.y), name.centre])
     return {
-        "text": escape(str(name.point.label)),
-        "x": name.point.x,
-        "y": name.point.y,
+        "text": escape(text),
+        "x": mark.x,
+        "y": mark.y,
         "ax": text_x - x,
         "ay": y - text_y,  # plotly's pixels count downwards
-        "standoff": sheet.radius(name.point),
+        "standoff": mark.radius,
         "arrowhead": 0,
         "arrowwidth": 1,
-        "arrowcolor": theme.printed if len(name.line) else "rgba(0,0,0,0)",
+        "arrowcolor": line if len(name.line) else "rgba(0,0,0,0)",
         "font": {"size": 12},
     }

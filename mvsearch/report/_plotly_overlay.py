@@ -4,12 +4,16 @@ from html import escape
 from textwrap import wrap
 from typing import Any
 
-from mvsearch.report._plotly import MARGIN, axis, base_layout, hover, page
+from mvsearch.report._plotly import MARGIN, WIDTH, annotations, axis, base_layout, hover, page, text_size
 from mvsearch.report.overlay import Dot, Overlay, Panel, Strand
-from mvsearch.report.palette import WASH, Look, Theme, marker_size
+from mvsearch.report.palette import LANDMARK, WASH, Look, Theme, marker_size
+from mvsearch.report.sheet import Frame, Mark, panel_names
 
 HEIGHT, CURVE, LINE = 560, 350, 17
 """In pixels: a plot of fronts, one of the two curves, and a line below the title."""
+
+PIXELS = 4 / 3
+"""In a point."""
 
 LETTERS = 120
 """What a line below the title holds."""
@@ -38,9 +42,38 @@ def _fronts(overlay: Overlay, panel: Panel, looks: list[Look], theme: Theme) -> 
         "xaxis": axis(panel.x_label, panel.x_limits, theme),
         "yaxis": axis(panel.y_label, panel.y_limits, theme),
         "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
-        "annotations": words,
+        "annotations": [*words, *_names(panel, theme)],
     }
-    return {"data": _traces(panel, looks, "", legend=True), "layout": layout}
+    return {"data": [*_traces(panel, looks, "", legend=True), *_landmarks(panel, theme)], "layout": layout}
+
+
+def _landmarks(panel: Panel, theme: Theme) -> list[dict[str, Any]]:
+    """Published models as outlines; what lies under them still answers when one points at it."""
+    if not panel.landmarks:
+        return []
+    size = 2 * LANDMARK * PIXELS / 1.3  # plotly's diamond is wider than its size
+    look = {"symbol": "diamond-open", "size": size, "color": theme.ink, "line": {"width": 1.5}}
+    places = {"x": [mark.x for mark in panel.landmarks], "y": [mark.y for mark in panel.landmarks]}
+    shown = {
+        "type": "scatter",
+        "mode": "markers",
+        "name": "published",
+        "marker": look,
+        "hoverinfo": "skip",
+        "cliponaxis": False,
+    }
+    return [shown | places]
+
+
+def _names(panel: Panel, theme: Theme) -> list[dict[str, Any]]:
+    """The landmarks' names; lines above the plot add to the height of the whole, not of the plot."""
+    box = (MARGIN["l"], MARGIN["b"], WIDTH - MARGIN["r"], HEIGHT - MARGIN["t"])
+    frame = Frame(panel.x_limits, panel.y_limits, box)
+    words = [mark.label for mark in panel.named]
+    marks = [Mark(mark.x, mark.y, LANDMARK * PIXELS) for mark in panel.named]
+    return annotations(
+        frame, words, marks, panel_names(panel, frame, [text_size(word) for word in words], PIXELS), theme.ink
+    )
 
 
 def _words(overlay: Overlay, theme: Theme) -> list[dict[str, Any]]:
@@ -90,7 +123,8 @@ def _band(strand: Strand, look: Look) -> dict[str, Any]:
 
 def _line(strand: Strand, look: Look) -> dict[str, Any]:
     x, y = zip(*strand.line, strict=True)
-    line = {"color": look.colour, "width": 2, "dash": look.dashes}
+    # Simplified, a small step after a long level would be a slope.
+    line = {"color": look.colour, "width": 2, "dash": look.dashes, "simplify": False}
     return {"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip"}
 
 
@@ -102,7 +136,7 @@ def _members(dots: tuple[Dot, ...], look: Look, size: float) -> dict[str, Any]:
         "error_x": bars | _errors([dot.x_error for dot in dots]),
         "error_y": bars | _errors([dot.y_error for dot in dots]),
         "mode": "markers",
-        "marker": {"symbol": SYMBOLS[look.marker], "size": 4 / 3 * size, "color": look.colour, "opacity": 0.9},
+        "marker": {"symbol": SYMBOLS[look.marker], "size": PIXELS * size, "color": look.colour, "opacity": 0.9},
         "text": [hover(dot.lines) for dot in dots],
         "hovertemplate": "%{text}<extra></extra>",
         "showlegend": False,

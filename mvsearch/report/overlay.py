@@ -6,18 +6,22 @@ Nothing here draws.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import median
 
 import numpy as np
 
 from mvsearch.comparison import Comparison, Side
 from mvsearch.errors import StudyError
-from mvsearch.pareto import Objective
-from mvsearch.record import Metrics
+from mvsearch.pareto import Objective, comparable
+from mvsearch.record import Metrics, Record
 from mvsearch.report.picture import Axis, drawn, known, lines_about, outline, pairs
-from mvsearch.report.units import pretty, unit
+from mvsearch.report.units import pretty, short_name, unit
 
 _FEW = 3
 """Names that a title still holds."""
+
+MOST_NAMES = 16
+"""Of more landmarks in one plot the names would hide it."""
 
 Line = tuple[tuple[float, float], ...]
 """Points in the units of the axes."""
@@ -45,6 +49,15 @@ class Strand:
 
 
 @dataclass(frozen=True)
+class Landmark:
+    """A published model that some side evaluated; where a side has several runs, at the medians of what they found."""
+
+    x: float
+    y: float
+    label: str
+
+
+@dataclass(frozen=True)
 class Panel:
     """One plot; its strands come in the order of the sides, which have the same looks in every panel."""
 
@@ -53,6 +66,12 @@ class Panel:
     x_limits: tuple[float, float]
     y_limits: tuple[float, float]
     strands: tuple[Strand, ...]
+    landmarks: tuple[Landmark, ...] = ()
+
+    @property
+    def named(self) -> tuple[Landmark, ...]:
+        """The landmarks whose names are written: all, unless they are so many that no name could be read."""
+        return self.landmarks if len(self.landmarks) <= MOST_NAMES else ()
 
 
 @dataclass(frozen=True)
@@ -124,7 +143,25 @@ def _front_panel(comparison: Comparison, x: str, y: str) -> Panel:
         Strand(side.name, _staircase(side, side.half, pair, across, up), _band(side, pair, across, up), dots)
         for side, dots in ((side, _dots(side, comparison, across, up)) for side in comparison.sides)
     )
-    return Panel(across.label, up.label, across.limits, up.limits, tuple(strands))
+    landmarks = _landmarks(comparison, pair, across, up)
+    return Panel(across.label, up.label, across.limits, up.limits, tuple(strands), landmarks)
+
+
+def _landmarks(
+    comparison: Comparison, pair: tuple[Objective, Objective], across: Axis, up: Axis
+) -> tuple[Landmark, ...]:
+    """Those within the axes, which are as wide as the fronts; what several sides agree on is there once."""
+    found: dict[Landmark, None] = {}
+    for side in comparison.sides:
+        met: dict[str, list[Record]] = {}
+        for record in comparable([record for run in side.runs for record in run.records], pair):
+            if record.published:
+                met.setdefault(record.published, []).append(record)
+        for name, records in met.items():
+            x, y = (median(map(axis.of, records)) for axis in (across, up))
+            if across.limits[0] <= x <= across.limits[1] and up.limits[0] <= y <= up.limits[1]:
+                found[Landmark(x, y, short_name(name))] = None
+    return tuple(found)
 
 
 def _dots(side: Side, comparison: Comparison, across: Axis, up: Axis) -> tuple[Dot, ...]:

@@ -68,6 +68,10 @@ _DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
 _MARKERS = ("circle", "square", "triangle", "cross", "star", "hexagon")
 
 
+LANDMARK = 7.5
+"""Half the width of a published model's diamond among several studies, in points: wider than any of their markers."""
+
+
 def marker_size(place: int) -> float:
     """Of one of several studies, in points: the later, which lie on top, are smaller, so that none hides another."""
     return max(3.5, 10 * 0.65**place)
