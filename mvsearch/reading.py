@@ -1,5 +1,6 @@
 """Reading a study. It creates nothing and loads no Optuna."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,22 @@ STUDIES = Path("studies")
 
 
 class Reader:
-    """A study's finished candidates, and what the study was made with."""
+    """A study's finished candidates, and what the study was made with.
 
-    def __init__(self, name: str, store: Store) -> None:
+    `path` is the name, folder or file under which it was found; None where it was looked for in a given database.
+    """
+
+    def __init__(self, name: str, store: Store, *, path: str | None = None) -> None:
         facts = store.study(name)
         if facts is None:
             known = ", ".join(store.names()) or "none"
             raise StudyError(f"{store.shown}: there is no study {name!r}; it holds {known}.")
-        self.name, self.store, self.facts = name, store, facts
+        self.name, self.store, self.facts, self.path = name, store, facts, path
+
+    def called(self, number: int) -> str:
+        """A trial as the command line takes it: `v3:17`, with `--storage` for a database of another place."""
+        trial = shlex.quote(f"{self.path or self.name}:{number}")
+        return trial if self.path else f"{trial} --storage {shlex.quote(self.store.url.render_as_string())}"
 
     @property
     def objectives(self) -> tuple[Objective, ...]:
@@ -94,13 +103,13 @@ def open_study(study: str | Path, *, storage: str | None = None) -> Reader:
     path = Path(study)
     database = next((p for p in (path, path / "study.db", STUDIES / path / "study.db") if p.is_file()), None)
     if database is None or ".." in path.parts:
-        known = [found.parent.name for found in STUDIES.glob("*/study.db")]
+        known = sorted(found.parent.name for found in STUDIES.glob("*/study.db"))
         hint = plugins.suggest(path.name, known) if known else "`mvsearch run SPACE` makes one."
         raise StudyError(f"there is no study {str(study)!r} here; {hint}")
     store = Store(f"sqlite:///{database}", create=False)
     names = store.names()
     name = database.parent.name if database.parent.name in names or len(names) != 1 else names[0]
-    return Reader(name, store)
+    return Reader(name, store, path=str(study))
 
 
 def flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:

@@ -255,6 +255,21 @@ def test_the_page_tells_a_study_in_words():
         assert f"mvsearch export toy:{record.number} --to torch" in said
 
 
+def test_what_takes_a_member_along_finds_it_again_wherever_the_study_was_found(capsys):
+    plan = studied(12)
+    Path("studies", "toy").rename(Path("studies", "my toy"))
+    url = plan.url.replace("/toy/", "/my toy/")
+    number = gather(open_study("my toy")).front[0].number
+
+    assert f"mvsearch export 'my toy:{number}' --to torch" in words(page("my toy"))
+    assert mvsearch("show", f"my toy:{number}") == 0
+    assert mvsearch("report", "toy", "--storage", url, "-o", "report.html", "--force") == 0
+    assert f"mvsearch export toy:{number} --storage '{url}' --to torch" in words(Path("report.html").read_text())
+    capsys.readouterr()
+    assert mvsearch("front", "toy", "--storage", url) == 0
+    assert " --storage '" in capsys.readouterr().out
+
+
 def test_no_name_can_break_out(capsys):
     plan = studied(12, TOY.replace("name: toy", f"name: {json.dumps(NASTY)}"), name="toy")
     store, reader = Store(plan.url, create=False), open_study("toy")

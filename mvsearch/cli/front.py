@@ -57,7 +57,7 @@ def front(
     if as_json:
         print_json(facts)
     else:
-        _show(study, reader, records, sought, facts)
+        _show(reader, records, sought, facts)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
@@ -84,12 +84,13 @@ def _picture(
 
 
 def _show(
-    study: str,
     reader: "Reader",
     records: "list[Record]",
     objectives: "tuple[Objective, ...]",
     facts: dict[str, Any],
 ) -> None:
+    from rich.text import Text
+
     from mvsearch.pareto import front as best
     from mvsearch.report.table import front_table
     from mvsearch.report.units import pretty
@@ -100,8 +101,8 @@ def _show(
     screen.print(f"hypervolume {facts['hypervolume']:.4f} of the box from the ideal to {point}", style="dim")
     if reader.progress:
         screen.print(f"the study is not at its end: {reader.progress}", style="dim")
-    last = facts["trials"][-1]["number"]
-    screen.print(f"`mvsearch export {study}:{last} --to torch -o net.py` takes one along.", style="dim")
+    last = reader.called(facts["trials"][-1]["number"])
+    screen.print(Text(f"`mvsearch export {last} --to torch -o net.py` takes one along.", style="dim"))
 
 
 def front_facts(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> dict[str, Any]:

@@ -20,7 +20,8 @@ class Findings:
     """A study as a report shows it.
 
     `records` are all that finished, `kept` those within the limits. Without a front, `silence` says why, and `kept`,
-    `front`, `reference` and `hypervolumes` are empty. `progress` is empty once the study has all its trials.
+    `front`, `reference` and `hypervolumes` are empty. `called` are the front's members, by number, as the command line
+    takes them. `progress` is empty once the study has all its trials.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Findings:
     records: tuple[Record, ...]
     kept: tuple[Record, ...]
     front: tuple[Record, ...]
+    called: Mapping[int, str]
     silence: str
     reference: Mapping[str, float]
     hypervolumes: tuple[float, ...]
@@ -51,6 +53,7 @@ def gather(reader: Reader, *, tell: Tell = lambda *_: None) -> Findings:
     space = SearchSpace.parse(Document(dict(reader.facts["document"])))
     kept, silence = _measured(reader)
     reference = reference_point(kept, objectives) if kept else {}
+    best = front(kept, objectives)
     return Findings(
         name=reader.name,
         facts=reader.facts,
@@ -60,7 +63,8 @@ def gather(reader: Reader, *, tell: Tell = lambda *_: None) -> Findings:
         progress=reader.progress,
         records=tuple(records),
         kept=tuple(kept),
-        front=tuple(front(kept, objectives)),
+        front=tuple(best),
+        called={record.number: reader.called(record.number) for record in best},
         silence=silence,
         reference=reference,
         hypervolumes=tuple(running_hypervolume(kept, objectives, reference)) if kept else (),

@@ -1,5 +1,6 @@
 """The parts of a report, from top to bottom: each is findings in, markup out."""
 
+import shlex
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -166,7 +167,7 @@ def _seconds(seconds: float) -> str:
 def _member(findings: Findings, record: Record) -> Html:
     numbers = ", ".join(f"{unit(o.name).head} {with_error(o.name, record.metrics)}" for o in findings.objectives)
     heading = join([tag("b", f"Trial {record.number}"), f" {record.published or record.key}: {numbers}"])
-    command = f"mvsearch export {findings.name}:{record.number} --to torch -o net.py"
+    command = f"mvsearch export {findings.called[record.number]} --to torch -o net.py"
     chosen = ", ".join(f"{name} {charts.spelt(value)}" for name, value in record.choices.items())
     return _more(
         heading,
@@ -416,7 +417,7 @@ def _again(findings: Findings) -> Html:
     return join(
         [
             tag("p", *words),
-            tag("pre", tag("code", f"mvsearch run {file} --name {findings.name}")),
+            tag("pre", tag("code", f"mvsearch run {shlex.quote(file)} --name {shlex.quote(findings.name)}")),
             tag("p", notes),
             _more("The plan", tag("pre", tag("code", text))),
         ]
