@@ -496,6 +496,15 @@ def test_one_study_is_not_compared_with_itself_or_with_nothing(monkeypatch, caps
     assert "a studies/a: one study is named twice; each is compared with the others." in said
 
 
+@pytest.mark.parametrize("options", [("--x", "parms"), ("--y", "top1"), ("--pairs",)], ids=lambda options: options[0])
+@pytest.mark.parametrize("command", [("front", "a"), ("compare", "a", "b")], ids=lambda command: command[0])
+def test_how_to_draw_without_a_plot_is_a_matter_of_usage(monkeypatch, capsys, command, options):
+    code, out, err = mvsearch(monkeypatch, capsys, *command, *options)
+
+    assert (code, out) == (2, "")
+    assert "about the plot; add --plot FILE." in err
+
+
 @pytest.mark.parametrize("command", [("front", "a"), ("compare", "a", "b")])
 def test_force_draws_over_a_file_and_an_unfinished_study_says_so(monkeypatch, capsys, command):
     study("a", A, trials=40)

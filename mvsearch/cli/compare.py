@@ -49,6 +49,8 @@ def compare(
 
     if pairs and (x or y):
         raise click.UsageError("--pairs draws every pair; leave out --x and --y.")
+    if plot is None and (pairs or x or y):
+        raise click.UsageError("--x, --y and --pairs are about the plot; add --plot FILE.")
     if plot is not None:
         refuse_to_draw(plot, force=force)
     sought = tuple(Objective.named(name) for name in objectives)

@@ -45,6 +45,8 @@ def front(
 
     if pairs and (x or y or area):
         raise click.UsageError("--pairs draws every pair; leave out --x, --y and --area.")
+    if plot is None and (pairs or x or y or area):
+        raise click.UsageError("--x, --y, --area and --pairs are about the plot; add --plot FILE.")
     if plot is not None:
         refuse_to_draw(plot, force=force)
     reader = open_study(study, storage=storage)
