@@ -192,9 +192,9 @@ def _members(grid: str, scaling: "Scaling", scaled: "Callable[[Budget], Scaled]"
     from mvsearch.scaling import Budget
 
     cost, equals, values = grid.rpartition("=")
-    words = [word.strip() for word in values.split(",")]
+    words = list(dict.fromkeys(word.strip() for word in values.split(",")))
     if not 2 <= len(words) <= len(NAMES):
-        raise PlanError(f"--grid {grid}: found {len(words)} values; use 2 to {len(NAMES)}, e.g. 0.5,0.75,1.")
+        raise PlanError(f"--grid {grid}: different values: {len(words)}; use 2 to {len(NAMES)}, e.g. 0.5,0.75,1.")
     if equals:
         results = [scaled(Budget.parse(f"{cost}={word}")) for word in words]
         notes = ["" if result.met else sentence(result) for result in results]
