@@ -255,6 +255,16 @@ def test_the_page_tells_a_study_in_words():
         assert f"mvsearch export toy:{record.number} --to torch" in said
 
 
+def test_the_stages_of_a_member_are_spelled_as_a_file_spells_them():
+    studied(12, TOY.replace("dim: dim, depth", "fusion: none, dim: dim, depth"))
+    said = words(page())
+
+    assert "conv stride 2" in said
+    assert "fusion none" in said
+    assert "add_input" in said
+    assert "10 classes" in said
+
+
 def test_what_takes_a_member_along_finds_it_again_wherever_the_study_was_found(capsys):
     plan = studied(12)
     Path("studies", "toy").rename(Path("studies", "my toy"))

@@ -7,10 +7,9 @@ from typing import Any
 
 from mvsearch import yamlfile
 from mvsearch.architecture import Architecture
-from mvsearch.blocks import Block
 from mvsearch.pareto import Objective, comparable
 from mvsearch.record import Record
-from mvsearch.report import importance, trust
+from mvsearch.report import anatomy, importance, trust
 from mvsearch.report.importance import Importance, Share
 from mvsearch.report.page import charts
 from mvsearch.report.page.findings import Findings
@@ -179,32 +178,27 @@ def _member(findings: Findings, record: Record) -> Html:
 
 
 def _stages(arch: Architecture) -> Html:
-    total = arch.cost()
-    rows = {row.name: row for row in arch.blocks}
-    lines: list[list[tuple[Any, object]]] = []
-    for place, stage in enumerate(arch.stages()):
-        out = stage.out
-        shape = f"{out.channels}" if stage.block == "head" else f"{out.channels} x {out.height} x {out.width}"
-        lines.append(
-            [
-                (place, stage.name),
-                (stage.block, stage.block),
-                (None, _settings(rows.get(stage.name))),
-                (out.channels, shape),
-                (stage.cost.params, pretty("params", stage.cost.params)),
-                (stage.cost.macs, pretty("macs", stage.cost.macs)),
-                (stage.cost.macs, f"{100 * stage.cost.macs / total.macs:.1f} %"),
-            ]
-        )
+    whole = arch.cost()
+    lines: list[list[tuple[Any, object]]] = [
+        [
+            (place, part.name),
+            (part.block, part.block),
+            (
+                None,
+                ", ".join(f"{name} {anatomy.shown(value)}" for name, value in part.fields.items() if name not in _SAID),
+            ),
+            (part.out.channels, part.size),
+            (part.cost.params, pretty("params", part.cost.params)),
+            (part.cost.macs, pretty("macs", part.cost.macs)),
+            (part.cost.macs, f"{100 * part.cost.macs / whole.macs:.1f} %"),
+        ]
+        for place, part in enumerate(anatomy.parts(arch)[1:])
+    ]
     return _table(["stage", "block", "settings", "output", "params", "MACs", "share"], lines, words_first=3)
 
 
-def _settings(row: Block | None) -> str:
-    """What makes a row beside its shape; the head has none."""
-    if row is None:
-        return ""
-    said = [f"{name} {charts.spelt(value)}" for name, value in row.settings().items() if name != "out"]
-    return ", ".join([*said, *([f"{row.repeat} times"] if row.repeat > 1 else [])])
+_SAID = ("name", "block", "out", "num_classes")
+"""Fields of a stage that have a column of their own."""
 
 
 def _measured(record: Record) -> str:
