@@ -243,7 +243,7 @@ def test_coefficients_are_found_again_in_the_family_that_they_made(given_):
 
 def test_a_front_of_two_sizes_or_on_which_nothing_grows_cannot_be_fitted():
     arch = published("mobilevitv3_s")
-    with pytest.raises(StudyError, match="2 sizes are too few"):
+    with pytest.raises(StudyError, match="different sizes on the front: 2;"):
         fitted([arch, arch, Scaling(arch, "width").at(2)])
     with pytest.raises(StudyError, match="nothing to fit"):
         fitted(list(fusions(published("mobilevitv1_s")).values()))
@@ -471,6 +471,13 @@ def test_scaling_by_arithmetic_loads_no_torch(tmp_path):
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0
+
+
+def test_a_study_without_a_front_has_no_coefficients_and_says_why(mvsearch, tmp_path):
+    Study.join(toy_plan(tmp_path / "studies", trials=8))
+    said = mvsearch("scale", "mobilevitv3_xxs", "--to", "macs=1G", "--by", "compound", "--fit", "toy", code=1)
+
+    assert "study 'toy' has no finished trial yet; let it run on." in said
 
 
 def test_coefficients_are_fitted_to_the_front_of_a_study_and_said(mvsearch, tmp_path):

@@ -104,7 +104,7 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
         from mvsearch.reading import open_study
 
         reader = open_study(study, storage=storage)
-        best = front(reader.within_limits(reader.records()), reader.objectives)
+        best = front(reader.measured(reader.objectives), reader.objectives)
         made = fitted([Architecture.from_dict(record.architecture) for record in best])
         values = f"depth {made.depth:.3f}, width {made.width:.3f}, resolution {made.resolution:.3f}"
         click.echo(f"fitted to {len(best)} members of the front of {reader.name}: {values}", err=True)

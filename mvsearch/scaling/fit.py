@@ -24,7 +24,7 @@ def fitted(members: Sequence[Architecture]) -> Coefficients:
     """
     macs = np.log([member.cost().macs for member in members])
     if len(np.unique(macs)) < 3:
-        raise StudyError(f"{len(np.unique(macs))} sizes are too few to fit how a front grows; three are needed.")
+        raise StudyError(f"different sizes on the front: {len(np.unique(macs))}; three are needed to fit how it grows.")
     slopes = {dial: max(0.0, float(np.polyfit(macs, _logs(members, dial), 1)[0])) for dial in DIALS}
     doubling = slopes["depth"] + 2 * slopes["width"] + 2 * slopes["resolution"]
     if doubling < 1e-9:
