@@ -9,6 +9,7 @@ Every number is about the front of the whole study within its own limits.
 
 import json
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,11 @@ class Run:
     def hypervolume(self) -> float:
         """That of the whole study."""
         return self.hypervolumes[-1]
+
+    def within(self, *, evaluations: float = math.inf, seconds: float = math.inf) -> float:
+        """That of its first evaluations, no more than so many, and no more than were done in so many seconds."""
+        done = int(min(evaluations, bisect_right(self.seconds, seconds)))
+        return self.hypervolumes[done - 1] if done else 0.0
 
 
 @dataclass(frozen=True)

@@ -174,6 +174,18 @@ def test_hypervolume_grows_with_evaluations_and_seconds_failed_ones_included():
 # ---- repeats
 
 
+def test_a_study_that_went_on_for_longer_is_also_compared_as_it_stood_then():
+    found = compared(study("a", [*A, (0.95, 1_000_000)]), study("b", B))
+    (run, _), (after,) = found.runs, [said for said in verdict(found) if "each" in said]
+
+    assert run.within(evaluations=2) == run.within(seconds=2.5) == run.hypervolumes[1] < run.hypervolume
+    assert run.within(seconds=0.5) == 0
+    then = f"b {found.runs[1].hypervolume:.4f}, a {run.hypervolumes[1]:.4f}"
+    assert after == f"hypervolume after 2 evaluations each: {then}; after 2.00 s each: {then}."
+    assert verdict(found)[0].startswith("a has the largest hypervolume")
+    assert not any("each" in said for said in verdict(compared(study("c", A), study("d", B))))
+
+
 def repeated() -> Comparison:
     study("a-0", A, seed=0)
     study("a-1", [(0.72, 1_000_000), (0.80, 2_000_000)], seed=1, proxy={"seed": 1})

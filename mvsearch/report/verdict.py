@@ -41,10 +41,11 @@ def _table(*columns: str) -> Table:
 
 
 def verdict(comparison: Comparison) -> list[str]:
-    """Who is ahead, altogether and cost by cost; who covers whom; and how far repeats lie apart."""
+    """Who is ahead, altogether, cost by cost and for the same expense; who covers whom; how far repeats lie apart."""
     return [
         _altogether(comparison),
         *(_where(comparison, cost, gain) for cost, gain in pairs(comparison.objectives)),
+        *(_evenly(comparison)),
         *(_covering(comparison)),
         *(_scatter(comparison)),
     ]
@@ -107,6 +108,23 @@ def _shares(stretches: Sequence[Stretch], cost: str, gain: str, everyone: int) -
         f"places change {len(stretches) - 1} times; of the range from {pretty(cost, start)} to {pretty(cost, end)} "
         f"{told}; beyond it {last}"
     )
+
+
+def _evenly(comparison: Comparison) -> list[str]:
+    """Hypervolumes for as many evaluations, and as many seconds, as every study had; nothing where all had the same."""
+    runs = comparison.runs
+    evaluations, seconds = min(len(run.records) for run in runs), min(run.seconds[-1] for run in runs)
+    if all(len(run.records) == evaluations and run.seconds[-1] == seconds for run in runs):
+        return []
+    return [
+        f"hypervolume after {evaluations} evaluations each: {_each(comparison, evaluations=evaluations)}; "
+        f"after {three_digits(seconds)} s each: {_each(comparison, seconds=seconds)}."
+    ]
+
+
+def _each(comparison: Comparison, **budget: float) -> str:
+    found = {side.name: median(run.within(**budget) for run in side.runs) for side in comparison.sides}
+    return ", ".join(f"{name} {value:.4f}" for name, value in sorted(found.items(), key=lambda one: -one[1]))
 
 
 def _covering(comparison: Comparison) -> list[str]:
