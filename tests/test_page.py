@@ -256,8 +256,10 @@ def test_the_page_tells_a_study_in_words():
 
 
 def test_the_stages_of_a_member_are_spelled_as_a_file_spells_them():
-    studied(12, TOY.replace("dim: dim, depth", "fusion: none, dim: dim, depth"))
+    studied(12, TOY.replace("dim: dim, depth", "fusion: none, add_input: {choose: [true, false]}, dim: dim, depth"))
     said = words(page())
+
+    assert "body.add_input true, false" in said  # the space, in the words of the plan below it
 
     assert "conv stride 2" in said
     assert "fusion none" in said

@@ -8,6 +8,7 @@ from typing import Any
 
 from mvsearch.pareto import comparable
 from mvsearch.record import Record
+from mvsearch.report import anatomy
 from mvsearch.report._plotly import Format, axis, base_layout, layout, traces
 from mvsearch.report.page.findings import Findings
 from mvsearch.report.palette import DARK, LIGHT, Theme
@@ -147,14 +148,9 @@ def _marks(place: int, choice: Choice) -> list[dict[str, Any]]:
     written = values if len(values) <= _SPELT else (values[0], values[len(values) // 2], values[-1])
     look = {"showarrow": False, "xanchor": "right", "xshift": -3, "font": {"size": 10, "color": LIGHT.faint}}
     return [
-        look | {"x": place, "y": _height(choice, value), "text": escape(spelt(value)), "bgcolor": LIGHT.paper}
+        look | {"x": place, "y": _height(choice, value), "text": escape(anatomy.shown(value)), "bgcolor": LIGHT.paper}
         for value in written
     ]
-
-
-def spelt(value: Any) -> str:
-    """A value as a person reads it."""
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
 
 
 # ---- progress

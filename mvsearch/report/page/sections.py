@@ -167,7 +167,7 @@ def _member(findings: Findings, record: Record) -> Html:
     numbers = ", ".join(f"{unit(o.name).head} {with_error(o.name, record.metrics)}" for o in findings.objectives)
     heading = join([tag("b", f"Trial {record.number}"), f" {record.published or record.key}: {numbers}"])
     command = f"mvsearch export {findings.called[record.number]} --to torch -o net.py"
-    chosen = ", ".join(f"{name} {charts.spelt(value)}" for name, value in record.choices.items())
+    chosen = ", ".join(f"{name} {anatomy.shown(value)}" for name, value in record.choices.items())
     return _more(
         heading,
         _stages(Architecture.from_dict(record.architecture)),
@@ -355,7 +355,7 @@ def _space(findings: Findings) -> Html:
 def _values(choice: Choice) -> str:
     if choice.step is not None:
         return f"{choice.values[0]} to {choice.values[-1]} in steps of {choice.step}"
-    return ", ".join(map(charts.spelt, choice.values))
+    return ", ".join(map(anatomy.shown, choice.values))
 
 
 def _asked(findings: Findings) -> Html:
@@ -378,7 +378,7 @@ def _pairs(settings: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else charts.spelt(value)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else anatomy.shown(value)
 
 
 def _machines(findings: Findings) -> Html:
