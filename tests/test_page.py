@@ -388,7 +388,10 @@ def chromium():
 def report(tmp_path_factory) -> Path:
     """A finished study's page, with landmarks on its front."""
     folder = tmp_path_factory.mktemp("report")
-    plan = replace(Plan.load(SPACES / "quick.yaml", trials=30, sampler="random"), studies=folder)
+    plan = replace(
+        Plan.load(SPACES / "quick.yaml", trials=30, sampler="random", objectives=("top1", "params", "macs")),
+        studies=folder,
+    )
     Study.join(plan).run(lambda arch: {**arch.metrics(), "top1": arch.cost().params / 1e7}, trials=30)
     from mvsearch.report.page.page import page
 
