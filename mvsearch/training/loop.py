@@ -37,7 +37,7 @@ def train(
     """
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(False)
-    with _seeded(recipe.seed, device):
+    with torch.enable_grad(), _seeded(recipe.seed, device):
         losses = []
         for loss in learn(model, average, task, recipe, device=device):
             losses.append(loss)

@@ -1,0 +1,28 @@
+"""How long the gradients of an untrained network are (Abdelfattah et al. 2021, arXiv 2101.08134, section 3.2): the
+Euclidean norm of each layer's gradient, summed over convolutions and linear layers."""
+
+from collections.abc import Callable
+
+from mvsearch.architecture import Architecture
+from mvsearch.data import DataSet
+from mvsearch.pareto import Score
+from mvsearch.proxies._probe import Settings, gradients, number, probed
+from mvsearch.record import Metrics
+
+__all__ = ["SCORES", "Settings", "score"]
+
+SCORES = {"grad_norm": Score(maximise=True, ideal=1e6)}
+
+
+def score(
+    arch: Architecture,
+    settings: Settings,
+    data: DataSet,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Metrics:
+    """One batch, forward and backward."""
+    with probed(arch, settings, data, seed=seed, device=device) as probe:
+        return number("grad_norm", sum(float(gradient.norm()) for gradient in gradients(probe)))

@@ -1,0 +1,38 @@
+"""How little an untrained network's responses to different images are alike (Mellor et al., arXiv 2006.04647 version 1,
+section 3): from the eigenvalues of the correlation of its input gradients, -Σ (log(v + k) + 1/(v + k)).
+
+From seed to seed it scatters more than from network to network of this family; look at several seeds.
+"""
+
+from collections.abc import Callable
+
+from mvsearch.architecture import Architecture
+from mvsearch.data import DataSet
+from mvsearch.pareto import Score
+from mvsearch.proxies._probe import Settings, number, probed
+from mvsearch.record import Metrics
+
+__all__ = ["SCORES", "Settings", "score"]
+
+SCORES = {"jacob_cov": Score(maximise=True, ideal=0.0)}
+
+_K = 1e-5
+
+
+def score(
+    arch: Architecture,
+    settings: Settings,
+    data: DataSet,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Metrics:
+    """One batch: the gradient of the sum of all outputs by each pixel, and how the images' gradients correlate."""
+    import torch
+
+    with probed(arch, settings, data, seed=seed, device=device) as probe:
+        images = probe.batches[0][0].requires_grad_()
+        (jacobian,) = torch.autograd.grad(probe.model(images).sum(), images)
+    values = torch.linalg.eigvalsh(torch.corrcoef(jacobian.flatten(1).double()))
+    return number("jacob_cov", float(-((values + _K).log() + 1 / (values + _K)).sum()))

@@ -1,0 +1,53 @@
+"""How differently an untrained network's activations switch for different images (Mellor et al. 2021, arXiv 2006.04647,
+section 3): the log-determinant of the kernel that counts the units two images agree on.
+
+The source has ReLU, whose code is whether a unit is on. SiLU, which MobileViT has throughout, is taken by the sign of
+what goes in, as is the ReLU of separable attention; softmax switches nothing and is left out.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from mvsearch.architecture import Architecture
+from mvsearch.data import DataSet
+from mvsearch.pareto import Score
+from mvsearch.proxies._probe import Settings, number, probed
+from mvsearch.record import Metrics
+
+__all__ = ["SCORES", "Settings", "score"]
+
+SCORES = {"naswot": Score(maximise=True, ideal=1e4)}
+
+
+def score(
+    arch: Architecture,
+    settings: Settings,
+    data: DataSet,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Metrics:
+    """log |K|, with K of (B, B), K_ij the number of units that are equally on or off for the images i and j."""
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Codes(TorchDispatchMode):
+        """Adds to the kernel whatever goes into an activation."""
+
+        def __init__(self, batch: int) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.kernel = torch.zeros(batch, batch, dtype=torch.float64, device=device)
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func in (torch.ops.aten.silu.default, torch.ops.aten.relu.default):
+                signs = (args[0] > 0).reshape(len(self.kernel), -1).float() * 2 - 1
+                # Equal signs less unequal ones is the product; equal ones are half of that and of all.
+                self.kernel += (signs @ signs.T).double() / 2 + signs.shape[1] / 2
+            return func(*args, **(kwargs or {}))
+
+    with probed(arch, settings, data, seed=seed, device=device) as probe, torch.no_grad():
+        images, _ = probe.batches[0]
+        with Codes(len(images)) as codes:
+            probe.model(images)
+    return number("naswot", float(torch.linalg.slogdet(codes.kernel).logabsdet))

@@ -1,0 +1,29 @@
+"""The baseline to beat: the number of parameters, more being taken for better. In closed form."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mvsearch.architecture import Architecture
+from mvsearch.data import DataSet
+from mvsearch.pareto import Score
+from mvsearch.record import Metrics
+
+SCORES = {"params_score": Score(maximise=True, ideal=1e10)}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """There is nothing to set."""
+
+
+def score(
+    arch: Architecture,
+    settings: Settings,
+    data: DataSet | None,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Metrics:
+    """Count."""
+    return {"params_score": arch.cost().params}

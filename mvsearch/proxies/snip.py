@@ -1,0 +1,32 @@
+"""How much the loss of an untrained network would change without each of its weights, to first order (Lee et al. 2019,
+arXiv 1810.02340, section 4): Σ |w ∂L/∂w| over the weights of convolutions and linear layers.
+
+Summed over the network and not normalised, as Abdelfattah et al. (2021, arXiv 2101.08134, section 3.2) do.
+"""
+
+from collections.abc import Callable
+
+from mvsearch.architecture import Architecture
+from mvsearch.data import DataSet
+from mvsearch.pareto import Score
+from mvsearch.proxies._probe import Settings, gradients, number, probed
+from mvsearch.record import Metrics
+
+__all__ = ["SCORES", "Settings", "score"]
+
+SCORES = {"snip": Score(maximise=True, ideal=1e6)}
+
+
+def score(
+    arch: Architecture,
+    settings: Settings,
+    data: DataSet,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Metrics:
+    """One batch, forward and backward."""
+    with probed(arch, settings, data, seed=seed, device=device) as probe:
+        pairs = zip(probe.weights, gradients(probe), strict=True)
+        return number("snip", sum(float((weight.detach() * gradient).abs().sum()) for weight, gradient in pairs))

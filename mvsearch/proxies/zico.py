@@ -1,0 +1,38 @@
+"""How steady the gradients of an untrained network are from batch to batch (Li et al. 2023, arXiv 2301.11300,
+section 3): the mean size of each weight's gradient over its deviation, summed in a layer, as a logarithm, summed.
+
+Two batches, as in the source's experiments. Weights whose gradient is the same in both, and layers of none but such,
+say nothing of steadiness and are left out, as the authors' own code does.
+"""
+
+import math
+from collections.abc import Callable
+
+from mvsearch.architecture import Architecture
+from mvsearch.data import DataSet
+from mvsearch.pareto import Score
+from mvsearch.proxies._probe import Settings, gradients, number, probed
+from mvsearch.record import Metrics
+
+__all__ = ["SCORES", "Settings", "score"]
+
+SCORES = {"zico": Score(maximise=True, ideal=1e5)}
+
+
+def score(
+    arch: Architecture,
+    settings: Settings,
+    data: DataSet,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Callable[[int, int], None] | None = None,
+) -> Metrics:
+    """Two batches of `batch` images, forward and backward."""
+    total = 0.0
+    with probed(arch, settings, data, seed=seed, device=device, batches=2) as probe:
+        for first, second in zip(gradients(probe, 0), gradients(probe, 1), strict=True):
+            mean, deviation = (first.abs() + second.abs()) / 2, (first - second).abs() / 2
+            steady = float((mean / deviation)[deviation > 0].sum())
+            total += math.log(steady) if steady > 0 else 0.0
+    return number("zico", total)

@@ -1,0 +1,206 @@
+"""Every file of the kind keeps one promise: seed in, score out, nothing else changed. What a score is, by hand."""
+
+import math
+import subprocess
+import sys
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from small import DENSE, PLAIN, SEPARABLE, SOFTMAX
+
+from mvsearch import plugins
+from mvsearch.architecture import Architecture
+from mvsearch.data import load
+from mvsearch.errors import PlanError
+from mvsearch.models import published
+from mvsearch.nn import build
+from mvsearch.pareto import scores
+from mvsearch.plan import Plan
+from mvsearch.proxies import _probe, channel_weights, grad_norm, jacob_cov, naswot, snip, synflow, zico
+from mvsearch.record import Failed
+from mvsearch.space import SearchSpace
+from mvsearch.study import Study
+from mvsearch.yamlfile import Document
+
+NAMES = plugins.names("proxies")
+SHORT = {"steps": 3, "batch": 8, "image_size": 32, "held_out": 50}
+OPEN = {**SOFTMAX, "blocks": [*SOFTMAX["blocks"][:2], {**SOFTMAX["blocks"][2], "dim": {"choose": [16, 32]}}]}
+LOOKING = ("naswot", "zico", "jacob_cov", "snip", "grad_norm", "train")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load("fashion_mnist")
+
+
+def settings(name, **more):
+    cls = plugins.load("proxies", name).Settings
+    known = {field.name for field in fields(cls)}
+    return cls(**{key: value for key, value in {**SHORT, **more}.items() if key in known})
+
+
+def said(name, data, document=SOFTMAX, *, seed=0):
+    arch = Architecture.from_dict(document)
+    return plugins.load("proxies", name).score(arch, settings(name), data, seed=seed, device="cpu", progress=None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_says_the_same_and_torch_is_left_as_it_was(name, data):
+    torch.manual_seed(1)
+    before, grad = torch.random.get_rng_state(), torch.is_grad_enabled()
+    with torch.no_grad():
+        first, again = said(name, data), said(name, data)
+
+    assert first == again
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.is_grad_enabled() is grad
+    assert set(plugins.load("proxies", name).SCORES) <= set(first)
+    assert all(math.isfinite(value) for value in first.values())
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_another_seed_says_another_thing(name, data):
+    ranked = next(iter(plugins.load("proxies", name).SCORES))
+    assert said(name, data)[ranked] != said(name, data, seed=1)[ranked]
+
+
+@pytest.mark.parametrize("document", [PLAIN, SOFTMAX, DENSE, SEPARABLE], ids=lambda each: each["name"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_has_a_score_short_of_the_ideal(name, document, data):
+    ranked, score = next(iter(plugins.load("proxies", name).SCORES.items()))
+    value = said(name, data, document)[ranked]
+    assert value < score.ideal if score.maximise else value > score.ideal
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_proxy_loads_torch_before_it_is_asked(name):
+    code = f"import sys, mvsearch.proxies.{name}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_two_proxies_say_a_score_of_the_same_name():
+    assert len(scores()) == sum(len(plugins.load("proxies", name).SCORES) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", set(NAMES) - {"train"})
+def test_a_study_seeks_what_its_proxy_says(name, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan.of(SearchSpace.parse(Document({**OPEN, "proxy": {"name": name}})), name="toy", trials=2)
+    assert plan.search.objectives == (*plugins.load("proxies", name).SCORES, "params", "macs")
+
+    from mvsearch.evaluate import Evaluator
+
+    study = Study.join(plan)
+    study.run(Evaluator(plan), trials=2)
+    assert [record.state for record in study.records()] == ["complete"] * 2
+
+
+def test_a_score_that_the_proxy_does_not_say_is_refused():
+    space = SearchSpace.parse(Document({**OPEN, "proxy": {"name": "naswot"}}))
+    with pytest.raises(PlanError, match="top1 is not said by the proxy naswot; it says naswot"):
+        Plan.of(space, name="toy", objectives=("top1", "params"))
+
+
+def test_too_little_to_look_at_is_refused():
+    with pytest.raises(PlanError, match="batch=1 is too little to look at; use 2 or more"):
+        _probe.Settings(batch=1)
+
+
+def test_what_is_no_number_is_a_failure_and_no_score():
+    with pytest.raises(Failed, match="zico came out as nan"):
+        _probe.number("zico", math.nan)
+
+
+def probe(data, batches=1):
+    return _probe.probed(Architecture.from_dict(PLAIN), settings("snip"), data, seed=0, device="cpu", batches=batches)
+
+
+def test_synflow_is_the_sum_over_all_ways_through_a_chain(data):
+    """Without norms, ones in: R = Σ over layers of what flows through, which is the output once a layer."""
+    with probe(data) as made:
+        arch = Architecture.from_dict(PLAIN)
+        model = build(arch.at(num_classes=10), seed=0).double()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.abs_()
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, torch.nn.BatchNorm2d):
+                setattr(parent, name, torch.nn.Identity())
+    model.eval()
+    ones, least = torch.ones(1, 3, 32, 32, dtype=torch.float64), 1e-7
+    weights = [weight for weight in model.parameters() if weight.ndim > 1]
+    total = 0.0
+    for weight in weights:  # R as the derivative of the flow when one layer grows by a factor
+        with torch.no_grad():
+            before = model(ones).sum()
+            weight.mul_(1 + least)
+            total += float((model(ones).sum() - before) / least)
+            weight.div_(1 + least)
+    found = synflow.score(arch, settings("synflow"), data)["synflow"]
+    assert len(weights) == len(made.weights)
+    assert found == pytest.approx(math.log10(total), abs=1e-4)
+
+
+def test_naswot_counts_the_units_on_which_two_images_agree(data):
+    seen = []
+    with probe(data) as made, torch.no_grad():
+        for module in made.model.modules():
+            if isinstance(module, torch.nn.SiLU):
+                module.register_forward_hook(lambda _, args, __: seen.append(args[0] > 0))
+        made.model(made.batches[0][0])
+    codes = np.concatenate([each.flatten(1).numpy() for each in seen], axis=1)
+    kernel = (codes[:, None] == codes[None]).sum(-1)
+    found = naswot.score(Architecture.from_dict(PLAIN), settings("naswot"), data)["naswot"]
+    assert found == pytest.approx(np.linalg.slogdet(kernel.astype(float))[1], rel=1e-6)
+
+
+def test_snip_is_what_the_loss_loses_with_each_weight_and_grad_norm_the_length_of_its_gradient(data):
+    with probe(data) as made:
+        images, labels = made.batches[0]
+        F.cross_entropy(made.model(images), labels).backward()
+        products = sum(float((w * w.grad).abs().sum()) for w in made.weights)
+        lengths = sum(float(w.grad.pow(2).sum().sqrt()) for w in made.weights)
+    arch = Architecture.from_dict(PLAIN)
+    assert snip.score(arch, settings("snip"), data)["snip"] == pytest.approx(products, rel=1e-5)
+    assert grad_norm.score(arch, settings("grad_norm"), data)["grad_norm"] == pytest.approx(lengths, rel=1e-5)
+
+
+def test_zico_is_mean_over_deviation_of_two_batches(data):
+    with probe(data, batches=2) as made:
+        first, second = (_probe.gradients(made, i) for i in (0, 1))
+    total = 0.0
+    for pair in zip(first, second, strict=True):
+        both = torch.stack(pair).double()
+        deviation = both.std(0, correction=0)
+        total += math.log(float((both.abs().mean(0) / deviation)[deviation > 0].sum()))
+    found = zico.score(Architecture.from_dict(PLAIN), settings("zico"), data)["zico"]
+    assert found == pytest.approx(total, rel=1e-4)
+
+
+def test_jacob_cov_is_best_where_images_have_nothing_in_common(data):
+    with probe(data) as made:
+        images = made.batches[0][0]
+        (jacobian,) = torch.autograd.functional.jacobian(lambda x: made.model(x).sum(), (images,))
+    values = np.linalg.eigvalsh(np.corrcoef(jacobian.flatten(1).double().numpy()))
+    found = jacob_cov.score(Architecture.from_dict(PLAIN), settings("jacob_cov"), data)["jacob_cov"]
+    assert found == pytest.approx(-(np.log(values + 1e-5) + 1 / (values + 1e-5)).sum(), rel=1e-3)
+
+
+def test_channel_weights_count_a_kernel_once():
+    arch = Architecture.from_dict({**PLAIN, "blocks": [{"name": "stem", "block": "conv", "out": 16, "kernel": 5}]})
+    assert channel_weights.count(arch) == 3 * 16 + 2 * 16 + 16 * 10 + 10
+    dense, light = (published(name) for name in ("ablation_1_baseline_v1_s", "ablation_2_conv1x1"))
+    assert dense.cost().params - light.cost().params == 819_200
+    assert channel_weights.count(dense) - channel_weights.count(light) == 0
+
+
+def test_scaled_loss_is_the_loss_over_a_power_of_the_channel_weights(data):
+    arch = Architecture.from_dict(SOFTMAX)
+    module = plugins.load("proxies", "train")
+    for power in (0.0, 0.5):
+        found = module.score(arch, settings("train", power=power), data, seed=0, device="cpu")
+        assert found["scaled_loss"] == pytest.approx(found["loss"] / (channel_weights.count(arch) / 1e6) ** power)
