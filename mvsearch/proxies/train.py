@@ -1,9 +1,11 @@
 """A short real training on real images: top-1 and loss on held-out ones. The only proxy that sees what is learned.
 
-Few steps favour small networks, which have little to learn; a long training does not. `scaled_loss` corrects for what
-is known without training: it is the held-out loss over a power of the weights that mix channels, in millions, as losses
-fall by a power of size in scaling laws (arXiv 2001.08361, equation 1.1). The power is one round number; how well it
-ranks the published models, and what else was tried, is in docs/proxies.md and docs/log.md.
+It ranks by `scaled_loss`, which is made of two things. The mean training loss over all steps tells how fast a network
+learns, on the same images for all, with less noise than what it knows at the end (Ru et al. 2021, arXiv 2006.04492).
+But few steps favour small networks, which have little to learn, and a long training does not: so the loss is divided by
+a power of the weights that mix channels, in millions, as losses fall by a power of size in scaling laws (Kaplan et al.
+2020, arXiv 2001.08361). The power is one round number. How well this ranks the published models, and what else was
+tried, is in docs/proxies.md and docs/log.md.
 """
 
 from collections.abc import Callable
@@ -48,5 +50,5 @@ def score(
     task = Task.of(data, recipe, device)
     model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
     outcome = train(model, task, recipe, device=device, progress=progress)
-    scaled = outcome.loss / (channel_weights.count(arch) / 1e6) ** settings.power
+    scaled = outcome.train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
     return {"scaled_loss": scaled, "top1": outcome.top1, "loss": outcome.loss, "train_loss": outcome.train_loss}

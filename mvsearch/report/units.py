@@ -27,7 +27,7 @@ UNITS = {
     "macs_paper": Unit("MACs (paper)", "MACs as the paper counts them", count=True),
     "latency_ms": Unit("latency", "latency", "ms"),
     "loss": Unit("loss", "proxy loss"),
-    "scaled_loss": Unit("scaled loss", "proxy loss, scaled by size"),
+    "scaled_loss": Unit("scaled loss", "training loss, scaled by size"),
 }
 
 
