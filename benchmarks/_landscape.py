@@ -97,7 +97,8 @@ class Task:
     @cached_property
     def plan(self) -> Plan:
         """What `mvsearch run` would be told."""
-        return Plan.load(ROOT / self.file, limits=(f"params <= {self.params:.0f}", f"macs <= {self.macs:.0f}"))
+        limits = (f"params <= {self.params:.0f}", f"macs <= {self.macs:.0f}")
+        return Plan.load(ROOT / self.file, objectives=("top1", "params", "macs"), limits=limits)
 
     @cached_property
     def landscape(self) -> Landscape:

@@ -323,7 +323,7 @@ def test_what_cannot_be_asked_is_one_sentence(mvsearch, flags, says):  # noqa: F
 
 def test_a_file_that_seeks_no_cost_is_told_to_name_one(mvsearch):  # noqa: F811
     text = Path("quick.yaml").read_text()
-    Path("quick.yaml").write_text(text.replace("[top1, params, macs]", "[top1]"))
+    Path("quick.yaml").write_text(text.replace("[scaled_loss, params, macs]", "[top1]"))
     assert "nothing is sought that is a cost" in refused(mvsearch, "space", "quick.yaml", "--front")
 
 
