@@ -8,7 +8,7 @@
       DataError            images that are missing, broken or not what was asked for
       StudyError           a study that is missing, damaged, or made under other settings
       CheckpointError      weights that do not fit the network
-      VerificationError    an exported file that does not compute what the network computes
+      VerificationError    an exported file that cannot be made, or does not compute what the network computes
       EnvironmentFault     a missing package, device or file permission
 
 Every message says where, what was found, and what would do.
@@ -48,7 +48,7 @@ class CheckpointError(MvsearchError):
 
 
 class VerificationError(MvsearchError):
-    """An exported file that does not compute what the network computes."""
+    """An exported file that cannot be made or run, or does not compute what the network computes."""
 
 
 class EnvironmentFault(MvsearchError):

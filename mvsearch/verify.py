@@ -3,7 +3,7 @@
 A file stands under its name only once it has passed, because what stands there is what the next script deploys:
 
     export ─ into a folder beside ─ read back ─ compare with eager ─ time beside eager ─ to its place, with a report
-                                                └ differs: find the first stage that does, leave the report alone
+    └────────── fails ──────────────└───────────└ differs: find the first stage that does, leave the report alone
 
 Random input would hide errors: it drives a network into a corner that images never reach.
 """
@@ -26,9 +26,9 @@ from torch import nn
 
 from mvsearch import machine, plugins
 from mvsearch.data import load
-from mvsearch.errors import DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
+from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
 from mvsearch.exporters import runtime
-from mvsearch.exporters._tools import Run, as_list, cannot_take, require
+from mvsearch.exporters._tools import Run, as_list, in_a_line, require
 from mvsearch.exporters.subject import Subject
 from mvsearch.files import refuse_existing, write_whole
 from mvsearch.latency import torch_cpu
@@ -113,22 +113,29 @@ class Job:
     calibration: np.ndarray | None = None
 
     def write(self, path: Path, *, model: nn.Module | None = None) -> None:
-        """Write the file, or that of another model; whatever a converter raises becomes a sentence."""
+        """Write the file, or that of another model. Raises VerificationError for whatever a converter raises."""
         subject = self.subject if model is None else replace(self.subject, model=model)
-        try:
+        with _in_a_line(f"{self.kind} cannot take this network"):
             if self.calibration is None:
                 self.module.export(subject, path)
             else:
                 self.module.export_int8(subject, path, self.calibration)
-        except (MvsearchError, OSError):
-            raise
-        except Exception as error:  # converters raise what they like
-            raise VerificationError(f"{self.path}: {cannot_take(self.kind, error)}; try another format.") from error
 
     @property
     def report_path(self) -> Path:
         """Where the report goes."""
         return self.path.with_name(self.path.name + ".report.json")
+
+
+@contextmanager
+def _in_a_line(said: str) -> Iterator[None]:
+    """Converters and runtimes raise what they like; here it becomes a VerificationError."""
+    try:
+        yield
+    except (MvsearchError, OSError):
+        raise
+    except Exception as error:
+        raise VerificationError(in_a_line(said, error)) from error
 
 
 def check_free(module: ModuleType, path: Path, *, force: bool) -> None:
@@ -167,7 +174,10 @@ def draw(settings: DataSettings, size: int, held_out: int, training: int) -> tup
 def export(job: Job) -> None:
     """Write the file to its place, unverified; an old report of it is taken away."""
     with _beside(job.path) as folder:
-        job.write(folder / job.path.name)
+        try:
+            job.write(folder / job.path.name)
+        except VerificationError as error:
+            raise VerificationError(f"{job.path}: {error}; try another format.") from error
         _publish(folder, job.path.parent)
     job.report_path.unlink(missing_ok=True)
 
@@ -175,23 +185,26 @@ def export(job: Job) -> None:
 def export_verified(job: Job, sample: Sample, *, max_drop: float = MAX_DROP, say: Say) -> Report:
     """Write the file and its report, if it computes what the network computes on the sample.
 
-    Raises VerificationError otherwise: then nothing stands at the file's place, and the report tells what differed.
+    Raises VerificationError otherwise: then the file is not put in its place, and the report tells what differed.
     """
     with _beside(job.path) as folder:
-        say(f"exporting to {job.kind}")
-        staged = folder / job.path.name
-        job.write(staged)
-        report = verify(job, staged, sample, max_drop=max_drop, say=say)
+        report = verify(job, folder / job.path.name, sample, max_drop=max_drop, say=say)
         if report.verified is not False:
             _publish(folder, job.path.parent)
     write_whole(job.report_path, (json.dumps(_finite(report.to_dict()), indent=2) + "\n").encode())
     if report.verified is False:
-        raise VerificationError(f"{job.path}: {report.reason}; the file is not kept, {job.report_path} tells more.")
+        earlier = " (what stands there is an earlier one)" if job.path.exists() else ""
+        raise VerificationError(
+            f"{job.path}: {report.reason}; the file is not kept{earlier}, {job.report_path} tells more."
+        )
     return report
 
 
 def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, say: Say) -> Report:
-    """Read a file back and compare it with eager, at every batch size of its format, then time the two in turns."""
+    """Write the file, compare it with eager at every batch size of its format, and time the two in turns.
+
+    If it cannot be written or run, or differs, the report names the first stage at which that is so.
+    """
     report = Report(
         file=job.path.name,
         format=job.kind,
@@ -203,21 +216,26 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
         tolerance=TOLERANCE,
         verified=None,
         reason="",
-        facts=job.module.facts(file) if hasattr(job.module, "facts") else {},
+        facts={},
     )
-    if why := why_unread(job.module):
-        return replace(report, reason=f"not verified: {why}")
     say("running eager")
     expected = eager(job.subject.model, sample.images)
-    run = job.module.read_back(file)
-    comparisons, found = [], expected
-    for batch in job.module.BATCHES:
-        say(f"comparing {len(sample.images)} images, {batch} at a time")
-        found = outputs(run, sample.images, batch)
-        comparisons.append(compare(expected, found, batch, classes=not job.subject.features))
-    top1 = accuracy(expected[0], found[0], sample, job.subject)
-    report = replace(report, comparisons=tuple(comparisons), top1=top1)
-    verified, reason = judge(report, max_drop)
+    if not all(np.isfinite(each).all() for each in expected):
+        raise CheckpointError(
+            f"{job.subject.weights}: with these weights the network itself gives no numbers; take others."
+        )
+    try:
+        say(f"exporting to {job.kind}")
+        job.write(file)
+        with _in_a_line(f"{report.runtime} cannot run the file"):
+            report = replace(report, facts=job.module.facts(file) if hasattr(job.module, "facts") else {})
+            if why := why_unread(job.module):
+                return replace(report, reason=f"not verified: {why}")
+            run = job.module.read_back(file)
+            report = _compared(job, report, run, expected, sample, say)
+        verified, reason = judge(report, max_drop)
+    except VerificationError as error:
+        verified, reason = False, str(error)
     report = replace(report, verified=verified, reason=reason)
     if verified is False:
         stage = first_differing_stage(job, sample.images[:_STAGE_IMAGES], say)
@@ -226,6 +244,16 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
     say("timing beside eager")
     times, eager_times = _timed(job, run, sample.images[:1])
     return replace(report, latency=times, eager_latency=eager_times)
+
+
+def _compared(job: Job, report: Report, run: Run, expected: list[np.ndarray], sample: Sample, say: Say) -> Report:
+    comparisons, found = [], expected
+    for batch in job.module.BATCHES:
+        say(f"comparing {len(sample.images)} images, {batch} at a time")
+        found = outputs(run, sample.images, batch)
+        comparisons.append(compare(expected, found, batch, classes=not job.subject.features))
+    top1 = accuracy(expected[0], found[0], sample, job.subject)
+    return replace(report, comparisons=tuple(comparisons), top1=top1)
 
 
 def why_unread(module: ModuleType) -> str | None:
@@ -306,12 +334,22 @@ def first_differing_stage(job: Job, images: np.ndarray, say: Say) -> str | None:
     return stages[low][0] if low < len(stages) else None
 
 
+class _Part(nn.Sequential):
+    """A network up to a stage; of a whole one's outputs it has none."""
+
+    outputs = ("stage",)
+
+
 def _differs(job: Job, stages: list[tuple[str, nn.Module]], images: np.ndarray) -> bool:
-    part = nn.Sequential(OrderedDict(stages)).eval()
+    part = _Part(OrderedDict(stages)).eval()
     with TemporaryDirectory() as folder:
         file = Path(folder, job.path.name)
-        job.write(file, model=part)
-        found = outputs(job.module.read_back(file), images, job.module.BATCHES[0])
+        try:
+            job.write(file, model=part)
+            with _in_a_line("the part cannot be run"):
+                found = outputs(job.module.read_back(file), images, job.module.BATCHES[0])
+        except VerificationError:
+            return True
     # int8 differs everywhere; where it is off by as much as the images differ, nothing is left of them.
     allowed = TOLERANCE if job.calibration is None else 1.0
     return compare(eager(part, images), found, 1, classes=False).ratio > allowed

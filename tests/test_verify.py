@@ -16,7 +16,7 @@ from torch import nn
 from mvsearch import exporters, verify, yamlfile
 from mvsearch.architecture import Architecture
 from mvsearch.cli import main
-from mvsearch.errors import DataError, EnvironmentFault, PlanError, VerificationError
+from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, PlanError, VerificationError
 from mvsearch.exporters.subject import Subject
 from mvsearch.training.sample import Sample
 
@@ -66,6 +66,64 @@ def test_the_first_stage_that_differs_is_named_and_only_the_report_is_kept(wrong
     assert (stored["verified"], stored["first_differing_stage"]) == (False, wrong)
 
 
+class Choosy(Broken):
+    """A converter that cannot take a stage, or a runtime that cannot run it."""
+
+    def __init__(self, wrong: str, *, runs: bool) -> None:
+        super().__init__(wrong)
+        self.runs = runs
+
+    def export(self, subject: Subject, path: Path) -> None:
+        if self.runs or self.wrong not in dict(subject.model.named_children()):
+            super().export(subject, path)
+        else:
+            raise KeyError("aten::odd\nand twenty lines more")
+
+    def read_back(self, path: Path, *, threads: int = 1):
+        if self.runs and self.wrong in dict(torch.load(path, weights_only=False).named_children()):
+            raise RuntimeError("no kernel for aten::odd")
+        return super().read_back(path)
+
+
+@pytest.mark.parametrize(
+    ("runs", "words"),
+    [(False, r"toy cannot take this network \(KeyError"), (True, r"torch .* cannot run the file \(Run")],
+)
+@pytest.mark.parametrize("wrong", ["stem", "body", "head"])
+def test_the_stage_that_a_converter_or_a_runtime_cannot_take_is_named_too(wrong, runs, words, tmp_path, sample):
+    done = verify.Job("toy", Choosy(wrong, runs=runs), subject(), tmp_path / "net.toy")
+    with pytest.raises(VerificationError, match=rf"net\.toy: {words}.*aten::odd.*, first at stage {wrong}; the file"):
+        verify.export_verified(done, sample, say=silent)
+
+    assert [path.name for path in tmp_path.iterdir()] == ["net.toy.report.json"]
+    assert json.loads(done.report_path.read_text())["first_differing_stage"] == wrong
+
+
+@pytest.mark.parametrize("kind", ["onnx", "openvino", "executorch"])
+def test_the_stages_of_a_backbone_can_be_told_apart_in_every_format(kind, tmp_path, sample):
+    done = job(kind, tmp_path, Subject.of(Architecture.from_dict(SOFTMAX), features=True))
+    stages = list(done.subject.model.named_children())
+    assert not any(verify._differs(done, stages[: i + 1], sample.images[:2]) for i in range(len(stages)))
+
+
+def test_the_earlier_file_stays_where_its_successor_fails_and_is_said_to_be_earlier(tmp_path, sample):
+    done = verify.Job("toy", Broken("down"), subject(), tmp_path / "net.toy")
+    done.path.write_text("earlier")
+    with pytest.raises(VerificationError, match=r"not kept \(what stands there is an earlier one\)"):
+        verify.export_verified(done, sample, say=silent)
+    assert done.path.read_text() == "earlier"
+
+
+def test_weights_that_give_no_numbers_are_not_the_file_s_fault(tmp_path, sample):
+    made = subject()
+    with torch.no_grad():
+        made.model.stem.conv.weight[0, 0, 0, 0] = math.nan
+    done = verify.Job("toy", Broken("none"), made, tmp_path / "net.toy")
+    with pytest.raises(CheckpointError, match="the network itself gives no numbers"):
+        verify.export_verified(done, sample, say=silent)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_file_without_numbers_or_of_another_shape_is_infinitely_far():
     ours = [np.ones((2, 3), dtype=np.float32)]
     assert verify.compare(ours, [np.full((2, 3), np.nan)], 1, classes=True).ratio == math.inf
@@ -95,7 +153,8 @@ def test_whatever_a_converter_raises_becomes_a_sentence(tmp_path):
         raise KeyError("aten::odd\nand twenty lines more")
 
     done = verify.Job("toy", SimpleNamespace(export=fail), subject(), tmp_path / "net.toy")
-    with pytest.raises(VerificationError, match=r"net\.toy: toy cannot take this network \(KeyError: .*odd.*\)"):
+    words = r"net\.toy: toy cannot take this network \(KeyError: .*odd.*\); try another format\."
+    with pytest.raises(VerificationError, match=words):
         verify.export(done)
     assert not list(tmp_path.iterdir())
 

@@ -26,10 +26,10 @@ def require(extra: str, *packages: str) -> None:
             raise EnvironmentFault(f"the package {package} is missing; pip install 'mvsearch[{extra}]' brings it.")
 
 
-def cannot_take(kind: str, error: Exception) -> str:
-    """What a converter raised, in a line."""
+def in_a_line(said: str, error: Exception) -> str:
+    """What a converter or a runtime raised, behind what is said of it."""
     words = (str(error).strip() or "no word of why").splitlines()[0]
-    return f"{kind} cannot take this network ({type(error).__name__}: {words})"
+    return f"{said} ({type(error).__name__}: {words})"
 
 
 def example(subject: Subject, batch: int) -> torch.Tensor:

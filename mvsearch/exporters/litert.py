@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mvsearch.errors import EnvironmentFault
+from mvsearch.errors import EnvironmentFault, VerificationError
 from mvsearch.exporters._tools import Run, quiet, require, traced
 from mvsearch.exporters.subject import Subject
 
@@ -55,7 +55,7 @@ def export(subject: Subject, path: Path) -> None:
         )
     if run.returncode:
         last = (run.stderr.strip() or "no word of why").splitlines()[-1]
-        raise EnvironmentFault(f"litert-torch in {python} could not convert the network: {last}")
+        raise VerificationError(f"litert-torch in {python} cannot take this network ({last})")
 
 
 def read_back(path: Path, *, threads: int = 1) -> Run:

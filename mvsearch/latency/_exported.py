@@ -14,7 +14,7 @@ from mvsearch import machine
 from mvsearch.architecture import Architecture
 from mvsearch.errors import MvsearchError
 from mvsearch.exporters import load_format, runtime
-from mvsearch.exporters._tools import Run, cannot_take, require
+from mvsearch.exporters._tools import Run, in_a_line, require
 from mvsearch.exporters.subject import Subject
 from mvsearch.latency._timing import check, inputs, measured
 from mvsearch.record import Failed, Latency
@@ -94,5 +94,5 @@ class Exported:
         except (MvsearchError, OSError):
             raise
         except Exception as error:  # converters raise what they like
-            raise Failed(cannot_take(self.kind, error)) from error
+            raise Failed(in_a_line(f"{self.kind} cannot take this network", error)) from error
         return run
