@@ -1,21 +1,36 @@
 """Finding the architecture that a person names. Loads the database only for a trial of a study."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from mvsearch.architecture import Architecture
 from mvsearch.errors import ArchitectureError, StudyError
 from mvsearch.models import model_names, published
+from mvsearch.record import Record
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished candidate of a study, and the settings that its numbers depend on."""
+
+    study: str
+    record: Record
+    settings: dict[str, Any]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The whole network, named after the study and the trial."""
+        return replace(Architecture.from_dict(self.record.architecture), name=f"{self.study}_{self.record.number}")
 
 
 def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
     """An architecture by published name, YAML file or `STUDY:NUMBER`; ArchitectureError says what would do."""
     if name in model_names():
         return published(name)
-    study, colon, number = name.rpartition(":")
-    if colon and number.isdigit():
-        return _of_trial(study, int(number), storage)
+    if trial := find_trial(name, storage=storage):
+        return trial.architecture
     if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():
         return Architecture.load(name)
     near = get_close_matches(name, model_names(), n=1)
@@ -23,11 +38,15 @@ def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
     raise ArchitectureError(f"{name!r} names no architecture: no published model, YAML file or STUDY:NUMBER{hint}")
 
 
-def _of_trial(study: str, number: int, storage: str | None) -> Architecture:
+def find_trial(name: str, *, storage: str | None = None) -> Trial | None:
+    """The candidate that `STUDY:NUMBER` names; None for a name of another kind. StudyError if there is none."""
+    study, colon, number = name.rpartition(":")
+    if not (colon and number.isdigit()):
+        return None
     from mvsearch.reading import open_study
 
     reader = open_study(study, storage=storage)
     for record in reader.records():
-        if record.number == number:
-            return replace(Architecture.from_dict(record.architecture), name=f"{reader.name}_{number}")
+        if record.number == int(number):
+            return Trial(reader.name, record, reader.facts["settings"])
     raise StudyError(f"study {reader.name!r} has no finished trial {number}; `mvsearch front {study}` lists the best.")

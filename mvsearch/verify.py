@@ -31,10 +31,10 @@ from mvsearch.exporters import runtime
 from mvsearch.exporters._tools import Run, as_list, in_a_line, require
 from mvsearch.exporters.subject import Subject
 from mvsearch.files import refuse_existing, write_whole
+from mvsearch.finding import Trial
 from mvsearch.latency import torch_cpu
 from mvsearch.latency._timing import interleaved, summarise
 from mvsearch.plan import DataSettings
-from mvsearch.reading import open_study
 from mvsearch.record import Latency
 from mvsearch.training.sample import Sample, samples
 
@@ -148,18 +148,14 @@ def check_free(module: ModuleType, path: Path, *, force: bool) -> None:
         refuse_existing(each, force=force, folder=True)
 
 
-def images_for(arch: str, chosen: str | None, storage: str | None) -> DataSettings:
-    """Which images to look at: a source or folder that was chosen, else the study's own for STUDY:NUMBER, else any."""
+def images_for(chosen: str | None, trial: Trial | None = None) -> DataSettings:
+    """Which images to look at: a source or folder that was chosen, else those of the trial's study, else any."""
     if chosen is not None:
         if chosen not in plugins.names("data") and Path(chosen).is_dir():
             return DataSettings(source="folder", path=chosen)
         plugins.check("data", chosen, error=DataError)
         return DataSettings(source=chosen)
-    study, colon, number = arch.rpartition(":")
-    if colon and number.isdigit():
-        settings = open_study(study, storage=storage).facts["settings"]
-        return DataSettings(**settings.get("data", {}))
-    return DataSettings()
+    return DataSettings(**trial.settings.get("data", {})) if trial else DataSettings()
 
 
 def draw(settings: DataSettings, size: int, held_out: int, training: int) -> tuple[Sample, Sample]:

@@ -48,7 +48,7 @@ SEPARABLE = {
 
 
 def real_images(count: int = 24, training: int = 0) -> tuple[Sample, Sample]:
-    return verify.draw(verify.images_for("any", None, None), 32, count, training)
+    return verify.draw(verify.images_for(None), 32, count, training)
 
 
 def subject(document=SOFTMAX, seed: int = 0) -> Subject:

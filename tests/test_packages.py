@@ -18,7 +18,9 @@ from mvsearch.architecture import Architecture, Head
 from mvsearch.errors import ArchitectureError, PlanError
 from mvsearch.exporters import timm as registered
 from mvsearch.exporters.subject import Subject
+from mvsearch.finding import Trial
 from mvsearch.models import published
+from mvsearch.record import Record
 from mvsearch.training.sample import Sample
 
 needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
@@ -118,6 +120,31 @@ def test_the_package_s_image_is_real_and_its_readme_has_the_numbers(tmp_path, sa
     ):
         assert words in text
     assert f"less the mean ({', '.join([f'{sample.mean[0]:.4f}'] * 3)})" in text
+
+
+def test_the_readme_of_a_trial_has_what_the_search_measured_of_it(tmp_path, sample):
+    metrics = {"params": 5, "top1": 0.8571, "top1_sem": 0.0039, "loss": 0.451, "latency_ms": 12.34}
+    metrics |= {"latency_backend": "onnxruntime", "latency_device": "cpu: toy, 1 thread", "latency_image_size": 32}
+    record = Record(17, "key", "complete", None, metrics, {}, SOFTMAX, None, 1.0)
+    settings = {"proxy": {"name": "train", "steps": 300}, "data": {"source": "photos"}}
+    made = replace(subject(), sample=sample, trial=Trial("mine", record, settings))
+    done = job("package", tmp_path, made)
+    report = verify.export_verified(done, sample, say=silent).to_dict()
+    assert report["trial"] == {"study": "mine", "number": 17, "metrics": metrics}
+
+    text = (done.path / "README.md").read_text()
+    assert "Trial 17 of the study mine." in text
+    for name, value in {
+        "proxy top-1": "85.7 ± 0.39 %",
+        "proxy loss": "0.451",
+        "latency": "12.3 ms",
+        "measured by": "onnxruntime on cpu: toy, 1 thread, 32 px",
+        "proxy": "train on photos",
+        "  steps": "300",
+    }.items():
+        assert f"{name:<32}{value}\n" in text
+    verify.export(replace(done, subject=replace(made, trial=None)))
+    assert "In the search" not in (done.path / "README.md").read_text()
 
 
 def test_a_package_that_was_used_is_replaced_when_forced(tmp_path, sample):

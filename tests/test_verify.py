@@ -250,16 +250,15 @@ def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(tmp_path,
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 
-def test_the_images_are_those_chosen_else_the_study_s_own(tmp_path, monkeypatch):
+def test_the_images_are_those_chosen_else_the_study_s_own(tmp_path):
     (tmp_path / "mine").mkdir()
-    assert verify.images_for("any", str(tmp_path / "mine"), None).source == "folder"
-    assert verify.images_for("any", "cifar10", None).source == "cifar10"
+    assert verify.images_for(str(tmp_path / "mine")).source == "folder"
+    assert verify.images_for("cifar10").source == "cifar10"
     with pytest.raises(DataError, match="none of the data"):
-        verify.images_for("any", "nothing", None)
+        verify.images_for("nothing")
 
-    facts = {"settings": {"data": {"source": "photos", "path": None, "size": None, "test_fraction": 0.2, "seed": 1}}}
-    monkeypatch.setattr(verify, "open_study", lambda *_, **__: SimpleNamespace(facts=facts))
-    found = verify.images_for("mine:3", None, None)
+    data = {"source": "photos", "path": None, "size": None, "test_fraction": 0.2, "seed": 1}
+    found = verify.images_for(None, SimpleNamespace(settings={"data": data}))
     assert (found.source, found.test_fraction) == ("photos", 0.2)
 
 

@@ -64,7 +64,7 @@ def export(
     from mvsearch.errors import PlanError
     from mvsearch.exporters import load_format
     from mvsearch.exporters.subject import Subject
-    from mvsearch.finding import find_architecture
+    from mvsearch.finding import find_architecture, find_trial
 
     module = load_format(kind)
     if int8 and not hasattr(module, "export_int8"):
@@ -73,14 +73,16 @@ def export(
         raise PlanError(f"{kind} holds rows alone, neither weights nor feature maps; use --to torch.")
     if max_drop is not None and not int8:
         raise click.UsageError("--max-drop is for --int8; add it.")
-    found = find_architecture(arch, storage=storage)
+    trial = find_trial(arch, storage=storage)
+    found = trial.architecture if trial else find_architecture(arch)
     name = getattr(module, "stem", str)(found.name or found.key)
     path = output or Path(f"{name}{'_int8' if int8 else ''}{module.SUFFIX}")
     verify.check_free(module, path, force=force)
-    settings = verify.images_for(arch, data, storage)
+    settings = verify.images_for(data, trial)
     subject = Subject.of(
         found, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
     )
+    subject = replace(subject, trial=trial)
     job = verify.Job(kind, module, subject, path)
     checked = hasattr(module, "read_back") and not no_verify
     with Steps() as say:
@@ -88,7 +90,9 @@ def export(
             say("reading images")
             held_out = images or (_INT8_IMAGES if int8 else _IMAGES)
             sample, training = verify.draw(settings, subject.arch.image_size, held_out, _CALIBRATION if int8 else 0)
-            job = replace(job, subject=replace(subject, sample=sample), calibration=training.images if int8 else None)
+            job = replace(
+                job, subject=replace(job.subject, sample=sample), calibration=training.images if int8 else None
+            )
         if checked:
             drop = verify.MAX_DROP if max_drop is None else max_drop / 100
             report = verify.export_verified(job, sample, max_drop=drop, say=say).to_dict()

@@ -17,6 +17,9 @@ from mvsearch.exporters._tools import Run, output_names
 from mvsearch.exporters._weights import write_weights
 from mvsearch.exporters.subject import Subject
 from mvsearch.files import write_whole
+from mvsearch.finding import Trial
+from mvsearch.record import scores
+from mvsearch.report.units import unit, with_error
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -124,7 +127,7 @@ Needs torch and safetensors. `python -m pytest` in this folder says whether it i
 ```text
 {numbers(arch, features=subject.features).rstrip()}
 ```
-
+{_of_search(subject.trial) if subject.trial else ""}
 ## Images
 
 RGB from 0 to 1 at {arch.image_size} x {arch.image_size} px, less the mean ({mean}), over the deviation ({std}):
@@ -134,4 +137,27 @@ those of the training part of {sample.source.partition(",")[0]}. The image in `e
 ## Weights
 
 {weights}. Written by mvsearch; key of the architecture: {arch.key}.
+"""
+
+
+def _of_search(trial: Trial) -> str:
+    metrics, settings = trial.record.metrics, trial.settings
+    measured = [*scores(metrics), *(name for name in ("latency_ms", "throughput_images_s") if name in metrics)]
+    lines = [f"{unit(name).words:<32}{with_error(name, metrics)}" for name in measured]
+    if "latency_ms" in metrics:
+        by = "{latency_backend} on {latency_device}, {latency_image_size} px".format(**metrics)
+        lines.append(f"{'measured by':<32}{by}")
+    proxy = dict(settings.get("proxy", {}))
+    lines.append(f"{'proxy':<32}{proxy.pop('name', 'none')} on {settings.get('data', {}).get('source', 'no images')}")
+    lines += [f"  {name:<30}{value}" for name, value in proxy.items()]
+    table = "\n".join(lines)
+    return f"""
+## In the search
+
+Trial {trial.record.number} of the study {trial.study}. A proxy ranks the candidates of one study; it does not say what
+these weights score.
+
+```text
+{table}
+```
 """

@@ -10,6 +10,7 @@ from mvsearch.errors import PlanError
 if TYPE_CHECKING:
     from torch import nn
 
+    from mvsearch.finding import Trial
     from mvsearch.training.sample import Sample
 
 
@@ -19,7 +20,8 @@ class Subject:
 
     `model` is in eval mode with its weights in; `weights` says in words where they come from ("fresh, seed 0", or the
     file's name). With `features` the model returns a list of feature maps at strides 4, 8, 16, 32 instead of logits.
-    `sample` holds real images, prepared as the network wants them, for formats that say how or keep one.
+    `sample` holds real images, prepared as the network wants them, for formats that say how or keep one. `trial` is
+    the candidate of a study that the architecture was, with what the search measured of it.
     """
 
     arch: Architecture
@@ -27,6 +29,7 @@ class Subject:
     weights: str
     features: bool = False
     sample: "Sample | None" = None
+    trial: "Trial | None" = None
 
     @classmethod
     def of(
@@ -68,6 +71,9 @@ class Subject:
 
         arch = self.arch
         facts = {"name": arch.name, "key": arch.key, "weights": self.weights, "image_size": arch.image_size}
+        if self.trial is not None:
+            record = self.trial.record
+            facts["trial"] = {"study": self.trial.study, "number": record.number, "metrics": record.metrics}
         if self.features:
             return facts | {"features": [asdict(tap) for tap in taps(arch)]}
         return facts | ({"num_classes": arch.num_classes} if arch.head.linear else {})
