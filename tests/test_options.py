@@ -2,6 +2,7 @@
 
 import json
 import sys
+from argparse import Namespace
 from collections import OrderedDict
 from dataclasses import replace
 from importlib.util import find_spec
@@ -58,6 +59,22 @@ def test_weights_come_from_safetensors_and_from_pt_alike(weights, tmp_path):
         made = Subject.of(SMALL, weights=tmp_path / name)
         assert made.weights == name
         assert equal(made.model.state_dict(), weights.state)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("kept_under", ["state_dict", "model_state_dict", "model"])
+def test_a_checkpoint_of_a_training_script_is_read_as_the_script_left_it(kept_under, prefix, weights, tmp_path):
+    state = {prefix + name: tensor for name, tensor in weights.state.items()}
+    rest = {"epoch": 3, "args": Namespace(lr=0.1), "optimizer": {"state": {0: {"step": torch.ones(1)}}}}
+    torch.save({**rest, kept_under: state}, tmp_path / "last.pth.tar")
+    assert equal(Subject.of(SMALL, weights=tmp_path / "last.pth.tar").model.state_dict(), weights.state)
+
+
+def test_what_is_no_mapping_of_names_to_tensors_is_refused(tmp_path):
+    for content in ([torch.ones(1)], {3: torch.ones(1)}, {"epoch": 3}, torch.ones(1)):
+        torch.save(content, tmp_path / "odd.pt")
+        with pytest.raises(CheckpointError, match=r"odd\.pt: holds no state_dict"):
+            Subject.of(SMALL, weights=tmp_path / "odd.pt")
 
 
 def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path):

@@ -9,6 +9,9 @@ from mvsearch.exporters.subject import Subject
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+_KEPT_UNDER = ("state_dict", "model_state_dict", "model")  # by timm's and others' training scripts
+_WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+
 
 def write_weights(subject: Subject, path: Path) -> None:
     """The network's weights as safetensors, with the key and the name of the architecture."""
@@ -44,19 +47,29 @@ def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -
 
 
 def read_checkpoint(path: Path) -> "dict[str, Tensor]":
-    """The tensors in a file, by name; nothing in it is executed."""
+    """The tensors in a file, by name, without what a training script wrapped around them; nothing in it is executed."""
+    from argparse import Namespace
+
     import torch
     from safetensors.torch import load_file
 
     if not path.is_file():
         raise EnvironmentFault(f"{path}: there is no such file; give a .safetensors or .pt checkpoint.")
     try:
-        state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+        # timm's script keeps its arguments beside the weights; a Namespace is attributes alone.
+        with torch.serialization.safe_globals([Namespace]):
+            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except OSError as error:
         raise EnvironmentFault(f"{path}: cannot be read ({error.strerror}); give a file that you may read.") from None
     except Exception:  # a damaged pickle can raise anything; torch's own words advise to run the code in it
         raise CheckpointError(f"{path}: no checkpoint of plain tensors; save `model.state_dict()`.") from None
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+    if isinstance(state, dict):
+        state = next((state[name] for name in _KEPT_UNDER if isinstance(state.get(name), dict)), state)
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
         raise CheckpointError(f"{path}: holds no state_dict, a mapping of names to tensors.")
+    for wrapper in _WRAPPERS * 2:  # in either order
+        if all(name.startswith(wrapper) for name in state):
+            state = {name.removeprefix(wrapper): value for name, value in state.items()}
     return state
