@@ -27,7 +27,7 @@ from torch import nn
 from mvsearch import machine, plugins
 from mvsearch.data import load
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
-from mvsearch.exporters import runtime
+from mvsearch.exporters import runtime, takes
 from mvsearch.exporters._tools import Run, as_list, in_a_line, require
 from mvsearch.exporters.subject import Subject
 from mvsearch.files import refuse_existing, write_whole
@@ -78,6 +78,7 @@ class Report:
     file: str
     format: str
     runtime: str
+    takes: str
     precision: str
     subject: dict[str, Any]
     data: str
@@ -205,6 +206,7 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
         file=job.path.name,
         format=job.kind,
         runtime=runtime(job.module),
+        takes=takes(job.module),
         precision="float32" if job.calibration is None else "int8",
         subject=job.subject.facts(),
         data=sample.source,

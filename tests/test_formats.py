@@ -54,6 +54,7 @@ def test_a_file_read_back_by_its_runtime_gives_the_network_s_logits_on_real_imag
     assert done.path.is_file()
     stored = json.loads(done.report_path.read_text())
     assert stored["verified"] is True
+    assert stored["takes"] == ("one image at a time" if done.module.BATCHES == (1,) else "any number of images")
     assert stored["key"] == done.subject.arch.key
     assert stored["data"] == "fashion_mnist, test part"
     assert {path.suffix for path in tmp_path.iterdir()} == {

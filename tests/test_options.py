@@ -236,6 +236,24 @@ def test_the_terminal_lists_the_maps_with_their_channels(run):
     assert found == json.loads(Path("net.py.report.json").read_text())
 
 
+@pytest.mark.parametrize("kind", exporters.formats())
+def test_a_file_of_one_image_at_a_time_is_said_to_be_so_in_report_terminal_and_help(run, kind):
+    module = exporters.load_format(kind)
+    one = getattr(module, "BATCHES", None) == (1,)
+    [said] = [line for line in run("--help").out.split(".") if "take one image at a time" in " ".join(line.split())]
+    assert (kind in said.replace(",", " ").split()) is one
+    if not all(find_spec(package) for package in getattr(module, "PACKAGES", ())) or kind == "litert":
+        pytest.skip("cannot be written here")
+    done = run("--to", kind, "-o", f"net{module.SUFFIX}", "--no-verify")
+    assert ("takes: one image at a time" in done.out) is one
+    assert ("takes: any number of images" in done.out) is (not one and kind != "yaml")
+
+
+def test_rows_alone_are_not_said_to_have_weights(run):
+    assert run("--to", "yaml", "-o", "net.yaml").out == "wrote net.yaml\nnot verified: yaml has no runtime of its own\n"
+    assert json.loads(run("--to", "yaml", "-o", "net.yaml", "--force", "--json").out)["weights"] is None
+
+
 def test_another_image_size_is_that_of_the_file(run):
     found = json.loads(run("-o", "net.py", "--image-size", "64", "--images", "4", "--json").out)
     assert found["image_size"] == 64

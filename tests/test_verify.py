@@ -182,6 +182,7 @@ def test_int8_is_judged_by_the_accuracy_it_costs_where_the_network_knows_the_cla
 
 def report(**changed) -> verify.Report:
     plain = {"file": "net", "format": "toy", "runtime": "toy 1", "precision": "float32", "subject": {"num_classes": 10}}
+    plain["takes"] = "any number of images"
     rest = {"images": 8, "tolerance": verify.TOLERANCE, "facts": {}, "data": "toy", "verified": None, "reason": ""}
     return verify.Report(**{**plain, **rest, **changed})
 
@@ -229,7 +230,9 @@ def test_the_command_verifies_reports_and_keeps_what_is_there(tmp_path, run):
 
     forced = run("--to", "torch", "-o", "net.py", "--force", "--no-verify")
     assert forced.code == 0
-    assert forced.out == "wrote net.py\nweights: fresh, seed 0\nnot verified: --no-verify\n"
+    assert forced.out == (
+        "wrote net.py\nweights: fresh, seed 0\ntakes: any number of images\nnot verified: --no-verify\n"
+    )
     assert not (tmp_path / "net.py.report.json").exists()
 
 

@@ -58,11 +58,11 @@ def export(
 
     A file with a runtime is run by it and compared with the network on real images before it is put in its place; what
     was found is printed, and stored in FILE.report.json. If they differ nothing is kept but that report, and the exit
-    code is 1.
+    code is 1. Files of executorch, litert and coreml take one image at a time.
     """
     from mvsearch import verify
     from mvsearch.errors import PlanError
-    from mvsearch.exporters import load_format
+    from mvsearch.exporters import load_format, takes
     from mvsearch.exporters.subject import Subject
     from mvsearch.finding import find_architecture, find_trial
 
@@ -101,7 +101,7 @@ def export(
             verify.export(job)
             why = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {why}"}
-            report |= subject.facts()
+            report |= subject.facts() | ({"takes": takes(module)} if hasattr(module, "BATCHES") else {"weights": None})
     if as_json:
         print_json(report)
     else:
@@ -115,7 +115,10 @@ def _show(report: dict[str, Any]) -> None:
     from mvsearch.report.units import pretty, three_digits
 
     screen = console()
-    screen.print(Text(f"weights: {report['weights']}"))
+    if report["weights"] is not None:
+        screen.print(Text(f"weights: {report['weights']}"))
+    if "takes" in report:
+        screen.print(Text(f"takes: {report['takes']}"))
     if "features" in report:
         made = table("feature map", "channels", "stride", numbers_from=1)
         for each in report["features"]:

@@ -43,6 +43,11 @@ def load_format(name: str) -> ModuleType:
     return plugins.load("exporters", name)
 
 
+def takes(module: ModuleType) -> str:
+    """How many images a file of a format takes at a time, in words."""
+    return "one image at a time" if module.BATCHES == (1,) else "any number of images"
+
+
 def runtime(module: ModuleType) -> str:
     """The package that runs a format's files, with its version."""
     return f"{module.RUNTIME} {version(module.RUNTIME).split('+')[0]}"
