@@ -33,8 +33,11 @@ def bench(
     repeats: int = 50,
     limit_s: float = 30.0,
     say: Callable[[str], None],
+    progress: Callable[[int, int], object] = lambda _done, _of: None,
 ) -> list[Timed]:
     """Time every architecture on every backend, in turns; a pair may take `limit_s` on average.
+
+    `say` hears what is being done, and `progress` of every round before it begins.
 
     Raises PlanError for a backend that cannot take turns, EnvironmentFault for packages that are missing, Failed for a
     network that a backend's format cannot take.
@@ -51,7 +54,7 @@ def bench(
             calls[key] = stack.enter_context(made)
         say("warming up")
         stack.enter_context(machine.alone())
-        times_ms = interleaved(calls, repeats=repeats, limit_s=limit_s * len(calls), progress=_fifths(say))
+        times_ms = interleaved(calls, repeats=repeats, limit_s=limit_s * len(calls), progress=progress)
 
     def latency(i: int, name: str) -> Latency:
         return summarise(
@@ -92,11 +95,3 @@ def backends_of(names: Sequence[str]) -> dict[str, ModuleType]:
             f"missing packages: {packages}; pip install 'mvsearch[{extras}]' brings them, or choose with --backend."
         )
     return modules
-
-
-def _fifths(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    def progress(done: int, of: int) -> None:
-        if done % -(-of // 5) == 0:
-            say(f"timing, round {done + 1} of {of}")
-
-    return progress

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from rich.progress import BarColumn
 from small import SEPARABLE, SOFTMAX
 from torch import nn
 from toy import toy_plan
@@ -16,6 +17,7 @@ from toy import toy_plan
 from mvsearch import bench, machine, plugins, yamlfile
 from mvsearch.architecture import Architecture
 from mvsearch.cli import main
+from mvsearch.cli._steps import Steps
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.evaluate import Evaluator
 from mvsearch.latency import _exported
@@ -207,6 +209,19 @@ def test_the_command_times_all_runtimes_that_are_here(run):
         assert each["ratio_to_eager"] == pytest.approx(each["latency_ms"] / found[0]["latency_ms"])
     steps = [f"making small_softmax ready for {name}" for name in here]
     assert done.err.splitlines() == [*steps, "warming up", *(f"timing, round {i} of 5" for i in range(1, 6))]
+
+
+def test_on_a_terminal_the_rounds_are_a_bar():
+    steps = Steps()
+    steps.live = True
+    steps("warming up")
+    assert not any(isinstance(column, BarColumn) for column in steps.progress.columns)
+    for done in range(7):
+        steps.rounds(done, 7)
+    [task] = steps.progress.tasks
+    assert (task.description, task.completed, task.total) == ("timing, round 7 of 7", 6, 7)
+    assert any(isinstance(column, BarColumn) for column in steps.progress.columns)
+    steps.file.close()
 
 
 def test_the_table_names_each_network_once_and_every_device(run):

@@ -47,8 +47,10 @@ def bench(
         raise click.UsageError(f"--backend {backend!r} names none; use {_BACKENDS}, or some of them.")
     backends_of(backends)
     found = [find_architecture(arch, storage=storage).at(image_size=image_size) for arch in archs]
-    with Steps() as say:
-        results = timed(found, backends, batch=batch, threads=threads, repeats=repeats, say=say)
+    with Steps() as steps:
+        results = timed(
+            found, backends, batch=batch, threads=threads, repeats=repeats, say=steps, progress=steps.rounds
+        )
     if as_json:
         print_json([_facts(each) for each in results])
     else:
