@@ -40,6 +40,13 @@ def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -
         if any_classes and not fits:
             weights = {theirs: weights[theirs] for ours, theirs in names.items() if ours not in head}
             weights |= {name: own[name] for name in head if name in own}
+        elif "head.linear.weight" in names and "head.linear.weight" in own:
+            theirs, ours = weights[names["head.linear.weight"]].shape, own["head.linear.weight"].shape
+            if theirs[0] != ours[0] and theirs[1:] == ours[1:]:
+                raise CheckpointError(
+                    f"is for {theirs[0]} classes and the network for {ours[0]}; --num-classes {theirs[0]} makes it "
+                    "fit, any other number leaves the checkpoint's classifier out."
+                )
         load_checkpoint(model, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
