@@ -12,6 +12,7 @@ from types import ModuleType
 from mvsearch.errors import MvsearchError
 
 _FEW = 12
+_CALLED = {"data": "data sources", "latency": "latency backends"}  # folders that are not called what is in them
 
 
 @cache
@@ -31,7 +32,7 @@ def check(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -
     """Raises `error`, with a suggestion, if there is no file of that kind and name; imports nothing."""
     known = names(kind)
     if name not in known:
-        raise error(f"{name!r} is none of the {kind}; {suggest(str(name), known)}")
+        raise error(f"{name!r} is none of the {_CALLED.get(kind, kind)}; {suggest(str(name), known)}")
 
 
 def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:

@@ -154,6 +154,10 @@ def images_for(chosen: str | None, trial: Trial | None = None) -> DataSettings:
     if chosen is not None:
         if chosen not in plugins.names("data") and Path(chosen).is_dir():
             return DataSettings(source="folder", path=chosen)
+        if chosen == "folder":
+            raise DataError("--data folder: which one? Give the folder itself: --data /my/images.")
+        if Path(chosen).name != chosen:
+            raise DataError(f"--data {chosen}: there is no such folder; give one of images, or a source.")
         plugins.check("data", chosen, error=DataError)
         return DataSettings(source=chosen)
     return DataSettings(**trial.settings.get("data", {})) if trial else DataSettings()

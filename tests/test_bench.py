@@ -250,7 +250,11 @@ def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
             "--backend",
             "torch_cuda",
         ): "torch_cuda cannot take turns with others; `mvsearch profile",
-        ("small_softmax.yaml", "--backend", "onnxruntim"): "did you mean 'onnxruntime'?",
+        (
+            "small_softmax.yaml",
+            "--backend",
+            "onnxruntim",
+        ): "none of the latency backends; did you mean 'onnxruntime'?",
         ("nothing", "--backend", "torch_cpu"): "names no architecture",
     }.items():
         done = run(*args)

@@ -1,6 +1,7 @@
 """What `mvsearch export` does to a network on its way out: weights in, other classes, other images, feature maps."""
 
 import json
+import pickle
 import sys
 from argparse import Namespace
 from collections import OrderedDict
@@ -77,15 +78,19 @@ def test_what_is_no_mapping_of_names_to_tensors_is_refused(tmp_path):
             Subject.of(SMALL, weights=tmp_path / "odd.pt")
 
 
-def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path):
+def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, recwarn):
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "ran"), "w"))
 
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"stem": Evil()}))
+    with pytest.raises(CheckpointError, match=r"evil\.pt: no checkpoint of plain tensors"):
+        Subject.of(SMALL, weights=tmp_path / "evil.pt")
     torch.save({"stem": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(CheckpointError, match=r"evil\.pt: no checkpoint of plain tensors"):
         Subject.of(SMALL, weights=tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
+    assert not list(recwarn)
 
 
 def test_the_classifier_of_as_many_classes_is_kept(weights):

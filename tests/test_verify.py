@@ -257,8 +257,12 @@ def test_the_images_are_those_chosen_else_the_study_s_own(tmp_path):
     (tmp_path / "mine").mkdir()
     assert verify.images_for(str(tmp_path / "mine")).source == "folder"
     assert verify.images_for("cifar10").source == "cifar10"
-    with pytest.raises(DataError, match="none of the data"):
+    with pytest.raises(DataError, match="none of the data sources"):
         verify.images_for("nothing")
+    with pytest.raises(DataError, match="--data folder: which one"):
+        verify.images_for("folder")
+    with pytest.raises(DataError, match="/no/images: there is no such folder"):
+        verify.images_for("/no/images")
 
     data = {"source": "photos", "path": None, "size": None, "test_fraction": 0.2, "seed": 1}
     found = verify.images_for(None, SimpleNamespace(settings={"data": data}))

@@ -1,5 +1,6 @@
 """Weights beside an exported file, as safetensors."""
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -64,7 +65,8 @@ def read_checkpoint(path: Path) -> "dict[str, Tensor]":
         raise EnvironmentFault(f"{path}: there is no such file; give a .safetensors or .pt checkpoint.")
     try:
         # timm's script keeps its arguments beside the weights; a Namespace is attributes alone.
-        with torch.serialization.safe_globals([Namespace]):
+        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch did not write
             state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except OSError as error:
         raise EnvironmentFault(f"{path}: cannot be read ({error.strerror}); give a file that you may read.") from None
