@@ -54,7 +54,9 @@ def bench(
             calls[key] = stack.enter_context(made)
         say("warming up")
         stack.enter_context(machine.alone())
-        times_ms = interleaved(calls, repeats=repeats, limit_s=limit_s * len(calls), progress=progress)
+        times_ms = interleaved(
+            calls, repeats=repeats, limit_s=limit_s * len(calls), settle=threads > 1, progress=progress
+        )
 
     def latency(i: int, name: str) -> Latency:
         return summarise(

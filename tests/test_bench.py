@@ -166,6 +166,16 @@ def test_every_pair_is_timed_as_often_and_compared_with_eager_of_the_same_networ
     assert [each.of_eager for each in bench.bench([SMALL], ["slow"], say=silent)] == [None]
 
 
+@pytest.mark.parametrize(("threads", "settle"), [(1, False), (2, True)])
+def test_only_where_threads_could_meet_a_pair_waits_for_those_of_the_one_before(threads, settle, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        bench, "interleaved", lambda calls, **given: seen.append(given) or {key: [1.0] for key in calls}
+    )
+    bench.bench([SMALL], ["torch_cpu"], threads=threads, say=silent)
+    assert [given["settle"] for given in seen] == [settle]
+
+
 def test_pairs_take_turns_alone_on_the_machine_once_all_are_ready(monkeypatch):
     seen = []
 

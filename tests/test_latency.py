@@ -228,6 +228,20 @@ def test_warm_up_of_a_huge_network_ends_at_the_time_limit_but_calls_once():
     assert len(calls) == 1
 
 
+def test_calls_of_several_threads_are_timed_once_other_threads_sleep_and_their_own_are_awake(monkeypatch):
+    done = []
+    monkeypatch.setattr(_timing, "warm_up", lambda call, *, limit_s: 0.001)
+    monkeypatch.setattr(_timing, "sleep", lambda seconds: done.append(f"asleep {seconds}"))
+    monkeypatch.setattr(_timing, "seconds_of", lambda call: [done.append("timed"), call()] and 0.001)
+    found = _timing.interleaved({"a": lambda: done.append("runs")}, repeats=2, limit_s=1, settle=True)
+    assert done == ["asleep 0.01", "runs", "timed", "runs"] * 2
+    assert found == {"a": [1.0, 1.0]}
+
+    done.clear()
+    _timing.interleaved({"a": lambda: done.append("runs")}, repeats=100, limit_s=0.12, settle=True)
+    assert done.count("timed") == 10  # of 2 x 1 ms and 10 ms
+
+
 def test_calls_that_are_compared_take_turns_in_changing_order():
     made: list[str] = []
     calls = {name: (lambda name=name: made.append(name)) for name in ("a", "b", "c")}

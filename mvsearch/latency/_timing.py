@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from time import perf_counter
+from time import perf_counter, sleep
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from mvsearch.record import Latency
 
 WARM_CALLS = 5
 WARM_S = 0.3
+SETTLE_S = 0.01  # threads that have nothing to do spin for a few milliseconds before they sleep
 FEWEST = 3  # calls that are timed however long they take: with fewer there is no spread
 
 
@@ -81,12 +82,16 @@ def interleaved(
     repeats: int,
     limit_s: float,
     seed: int = 0,
+    settle: bool = False,
     progress: Callable[[int, int], object] = lambda _done, _of: None,
 ) -> dict[str, list[float]]:
     """Milliseconds of every call, by name: round after round, each in a new order, so that whatever else the machine
-    does meets all of them alike. All are warmed up first; `limit_s` is for all of them together. `progress` hears of
-    every round before it begins."""
+    does meets all of them alike. All are warmed up first; `limit_s` is for all of them together. With `settle`
+    each waits until the threads of the one before are asleep, and runs once untimed to wake its own. `progress` hears
+    of every round before it begins."""
     seconds = sum(warm_up(call, limit_s=limit_s / len(calls)) for call in calls.values())
+    if settle:
+        seconds = 2 * seconds + SETTLE_S * len(calls)
     order = list(calls)
     times_ms: dict[str, list[float]] = {name: [] for name in calls}
     shuffle = random.Random(seed).shuffle
@@ -95,6 +100,9 @@ def interleaved(
         progress(done, rounds)
         shuffle(order)
         for name in order:
+            if settle:
+                sleep(SETTLE_S)
+                calls[name]()
             times_ms[name].append(seconds_of(calls[name]) * 1e3)
     return times_ms
 
