@@ -1,6 +1,8 @@
 """Runtimes as latency backends, and networks timed side by side on them."""
 
 import json
+import os
+import subprocess
 import sys
 import tempfile
 from dataclasses import replace
@@ -79,7 +81,31 @@ def test_a_runtime_leaves_the_caller_s_model_threads_and_random_state_as_they_we
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
     assert torch.get_num_threads() == threads
-    assert {path.suffix for path in tmp_path.iterdir()} <= {".lock"}
+    left = [path for path in tmp_path.iterdir() if not path.name.startswith("torchinductor")]  # torch's own cache
+    assert {path.suffix for path in left} <= {".lock"}
+
+
+def test_the_first_use_of_executorch_in_a_process_leaves_the_random_state_too():
+    backend_of("executorch")
+    first = """
+import torch
+from small import SOFTMAX
+from mvsearch.architecture import Architecture
+from mvsearch.latency import executorch
+from mvsearch.nn import build
+model = build(Architecture.from_dict(SOFTMAX), seed=0)
+before = torch.get_rng_state()
+executorch.measure(model, 32, repeats=3)
+assert torch.equal(torch.get_rng_state(), before)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", first],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
 
 
 def test_executorch_s_threads_go_back_to_what_they_were():

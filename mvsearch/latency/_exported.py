@@ -66,7 +66,8 @@ class Exported:
         one_by_one = load_format(self.kind).BATCHES == (1,)
         parts = [part.numpy() for part in images.split(1 if one_by_one else batch)]
         with TemporaryDirectory() as folder:
-            with machine.beside_others():  # converting keeps a core busy for seconds
+            # Converting keeps a core busy for seconds, and what converters import may draw from the random state.
+            with machine.beside_others(), torch.random.fork_rng(devices=[]):
                 run = self._converted(network, image_size, Path(folder), threads)
             yield lambda: [run(part) for part in parts]
 

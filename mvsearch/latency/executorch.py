@@ -6,6 +6,7 @@ The file takes one image, so a batch is its images one after another.
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 
 from mvsearch.exporters._tools import quiet
@@ -17,7 +18,7 @@ class _Files(Exported):
     def ready(
         self, model: nn.Module, image_size: int, *, batch: int = 1, threads: int = 1
     ) -> Iterator[Callable[[], object]]:
-        with quiet():
+        with quiet(), torch.random.fork_rng(devices=[]):  # the first import draws from torch's random state
             from executorch.extension.pybindings import portable_lib
 
             # ExecuTorch's threads are the whole process's, and go back to the caller's number.
