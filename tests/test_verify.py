@@ -167,6 +167,14 @@ def test_a_network_that_leaves_its_module_out_of_order_fails_in_a_fresh_interpre
         done.module.read_back(done.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
 
 
+def test_an_interpreter_that_is_killed_is_a_sentence_too(tmp_path):
+    done = job("torch", tmp_path)
+    done.write(done.path)
+    done.path.write_text("import os\nos._exit(9)\n")
+    with pytest.raises(EnvironmentFault, match="does not run alone: it ended without a word"):
+        done.module.read_back(done.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
+
+
 # int8
 
 

@@ -60,7 +60,7 @@ class Fresh:
             found: list[np.ndarray] = pickle.load(self.process.stdout)
             return found
         except (OSError, EOFError):
-            said = self.process.stderr.read().decode().strip()
+            said = self.process.stderr.read().decode().strip() or "it ended without a word"
             raise EnvironmentFault(f"{self.path}: does not run alone: {said.splitlines()[-1]}") from None
 
 
