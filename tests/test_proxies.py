@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from small import DENSE, PLAIN, SEPARABLE, SOFTMAX
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mvsearch import plugins
 from mvsearch.architecture import Architecture
@@ -19,7 +20,7 @@ from mvsearch.models import published
 from mvsearch.nn import build
 from mvsearch.pareto import scores
 from mvsearch.plan import Plan
-from mvsearch.proxies import _probe, channel_weights, grad_norm, jacob_cov, naswot, snip, synflow, zico
+from mvsearch.proxies import _probe, channel_weights, jacob_cov, synflow, zico
 from mvsearch.record import Failed
 from mvsearch.space import SearchSpace
 from mvsearch.study import Study
@@ -42,9 +43,9 @@ def settings(name, **more):
     return cls(**{key: value for key, value in {**SHORT, **more}.items() if key in known})
 
 
-def said(name, data, document=SOFTMAX, *, seed=0):
+def said(name, data, document=SOFTMAX, *, seed=0, device="cpu"):
     arch = Architecture.from_dict(document)
-    return plugins.load("proxies", name).score(arch, settings(name), data, seed=seed, device="cpu", progress=None)
+    return plugins.load("proxies", name).score(arch, settings(name), data, seed=seed, device=device, progress=None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -52,7 +53,7 @@ def test_the_same_seed_says_the_same_and_torch_is_left_as_it_was(name, data):
     torch.manual_seed(1)
     before, grad = torch.random.get_rng_state(), torch.is_grad_enabled()
     with torch.no_grad():
-        first, again = said(name, data), said(name, data)
+        first, again = said(name, data), said(name, data, device="cpu:0")
 
     assert first == again
     assert torch.equal(torch.random.get_rng_state(), before)
@@ -104,6 +105,12 @@ def test_a_score_that_the_proxy_does_not_say_is_refused():
         Plan.of(space, name="toy", objectives=("top1", "params"))
 
 
+def test_rungs_are_refused_where_there_are_no_steps():
+    space = SearchSpace.parse(Document({**OPEN, "proxy": {"name": "naswot", "rungs": [10]}}))
+    with pytest.raises(PlanError, match="the proxy naswot has no steps, so it has no rungs; take them out"):
+        Plan.of(space, name="toy")
+
+
 def test_too_little_to_look_at_is_refused():
     with pytest.raises(PlanError, match="batch=1 is too little to look at; use 2 or more"):
         _probe.Settings(batch=1)
@@ -114,8 +121,22 @@ def test_what_is_no_number_is_a_failure_and_no_score():
         _probe.number("zico", math.nan)
 
 
-def probe(data, batches=1):
-    return _probe.probed(Architecture.from_dict(PLAIN), settings("snip"), data, seed=0, device="cpu", batches=batches)
+@pytest.mark.parametrize("name", [*LOOKING, "synflow"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_network_that_gives_no_numbers_fails_in_a_sentence(name, value, data, monkeypatch):
+    def broken(arch, *, seed=None):
+        model = build(arch, seed=seed)
+        torch.nn.init.constant_(model.stem[0].weight[0], value)
+        return model
+
+    monkeypatch.setattr("mvsearch.nn.build", broken)
+    with pytest.raises(Failed, match=r"is no number|came out as|became"):
+        said(name, data)
+
+
+def probe(data, batches=1, document=PLAIN):
+    arch = Architecture.from_dict(document)
+    return _probe.probed(arch, settings("snip"), data, seed=0, device="cpu", batches=batches)
 
 
 def test_synflow_is_the_sum_over_all_ways_through_a_chain(data):
@@ -145,28 +166,58 @@ def test_synflow_is_the_sum_over_all_ways_through_a_chain(data):
     assert found == pytest.approx(math.log10(total), abs=1e-4)
 
 
-def test_naswot_counts_the_units_on_which_two_images_agree(data):
+def test_synflow_through_fused_attention_is_synflow_through_plain_operators(data):
+    fused = said("synflow", data)
+    with sdpa_kernel(SDPBackend.MATH):
+        plain = said("synflow", data)
+    assert fused["synflow"] == pytest.approx(plain["synflow"], rel=1e-9)
+
+
+@pytest.mark.parametrize("document", [PLAIN, SOFTMAX, SEPARABLE], ids=lambda each: each["name"])
+def test_naswot_counts_the_units_on_which_two_images_agree(document, data, monkeypatch):
     seen = []
-    with probe(data) as made, torch.no_grad():
-        for module in made.model.modules():
-            if isinstance(module, torch.nn.SiLU):
-                module.register_forward_hook(lambda _, args, __: seen.append(args[0] > 0))
+    for name in ("silu", "relu"):
+        activation = getattr(F, name)
+
+        def noted(x, *more, activation=activation, **options):
+            seen.append((x > 0).reshape(SHORT["batch"], -1).numpy())
+            return activation(x, *more, **options)
+
+        monkeypatch.setattr(F, name, noted)
+    with probe(data, document=document) as made, torch.no_grad():
         made.model(made.batches[0][0])
-    codes = np.concatenate([each.flatten(1).numpy() for each in seen], axis=1)
+    monkeypatch.undo()
+    codes = np.concatenate(seen, axis=1)
     kernel = (codes[:, None] == codes[None]).sum(-1)
-    found = naswot.score(Architecture.from_dict(PLAIN), settings("naswot"), data)["naswot"]
+    found = said("naswot", data, document)["naswot"]
     assert found == pytest.approx(np.linalg.slogdet(kernel.astype(float))[1], rel=1e-6)
 
 
-def test_snip_is_what_the_loss_loses_with_each_weight_and_grad_norm_the_length_of_its_gradient(data):
-    with probe(data) as made:
+@pytest.mark.parametrize("document", [PLAIN, SOFTMAX, SEPARABLE], ids=lambda each: each["name"])
+def test_snip_and_grad_norm_are_slopes_of_the_loss(document, data):
+    """Taken by finite differences in float64, layer by layer: along the weights, and along the gradient."""
+    with probe(data, document=document) as made:
+        signs = [gradient.sign() for gradient in _probe.gradients(made)]
+        units = [gradient / gradient.norm() for gradient in _probe.gradients(made)]
         images, labels = made.batches[0]
-        F.cross_entropy(made.model(images), labels).backward()
-        products = sum(float((w.detach() * w.grad).abs().sum()) for w in made.weights)
-        lengths = sum(float(w.grad.pow(2).sum().sqrt()) for w in made.weights)
-    arch = Architecture.from_dict(PLAIN)
-    assert snip.score(arch, settings("snip"), data)["snip"] == pytest.approx(products, rel=1e-5)
-    assert grad_norm.score(arch, settings("grad_norm"), data)["grad_norm"] == pytest.approx(lengths, rel=1e-5)
+        images, weights = images.double(), made.weights
+        made.model.double()
+
+        def slope(weight, along, step=1e-6):
+            at = weight.clone()
+            losses = []
+            for side in (step, -step):
+                weight.copy_(at + side * along)
+                losses.append(float(F.cross_entropy(made.model(images), labels)))
+            weight.copy_(at)
+            return (losses[0] - losses[1]) / (2 * step)
+
+        with torch.no_grad():
+            each = list(zip(weights, signs, units, strict=True))
+            products = sum(slope(weight, sign * weight.abs()) for weight, sign, _ in each)
+            lengths = sum(slope(weight, unit.double()) for weight, _, unit in each)
+    assert said("snip", data, document)["snip"] == pytest.approx(products, rel=1e-3)
+    assert said("grad_norm", data, document)["grad_norm"] == pytest.approx(lengths, rel=1e-3)
 
 
 def test_zico_is_mean_over_deviation_of_two_batches(data):

@@ -70,12 +70,20 @@ def probed(
 
 
 def gradients(probe: Probe, batch: int = 0) -> "list[Tensor]":
-    """Of the cross-entropy of one batch, one for each of the probe's weights."""
+    """Of the cross-entropy of one batch, one for each of the probe's weights; raises Failed if they are no numbers."""
     import torch
     import torch.nn.functional as F
 
     images, labels = probe.batches[batch]
-    return list(torch.autograd.grad(F.cross_entropy(probe.model(images), labels), probe.weights))
+    found = torch.autograd.grad(F.cross_entropy(probe.model(images), labels), probe.weights)
+    return [finite("a gradient", gradient) for gradient in found]
+
+
+def finite(what: str, values: "Tensor") -> "Tensor":
+    """The values; raises Failed if one is no number. For where a comparison or a sort would hide it."""
+    if not values.isfinite().all():
+        raise Failed(f"{what} of the untrained network is no number")
+    return values
 
 
 def number(name: str, value: float) -> dict[str, float]:

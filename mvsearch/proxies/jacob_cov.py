@@ -9,12 +9,13 @@ from collections.abc import Callable
 from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.pareto import Score
-from mvsearch.proxies._probe import Settings, number, probed
+from mvsearch.proxies._probe import Settings, finite, number, probed
 from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
 SCORES = {"jacob_cov": Score(maximise=True, ideal=0.0)}
+"""log x + 1/x is 1 at least, so the score of B images is -B at most."""
 
 _K = 1e-5
 
@@ -34,5 +35,6 @@ def score(
     with probed(arch, settings, data, seed=seed, device=device) as probe:
         images = probe.batches[0][0].requires_grad_()
         (jacobian,) = torch.autograd.grad(probe.model(images).sum(), images)
-    values = torch.linalg.eigvalsh(torch.corrcoef(jacobian.flatten(1).double()))
+    related = torch.corrcoef(jacobian.flatten(1).double())
+    values = torch.linalg.eigvalsh(finite("a correlation of input gradients", related))
     return number("jacob_cov", float(-((values + _K).log() + 1 / (values + _K)).sum()))

@@ -11,12 +11,13 @@ from typing import Any
 from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.pareto import Score
-from mvsearch.proxies._probe import Settings, number, probed
+from mvsearch.proxies._probe import Settings, finite, number, probed
 from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
 SCORES = {"naswot": Score(maximise=True, ideal=1e4)}
+"""B images and N units: at most B log N, by Hadamard's inequality. Beyond 400 images of ten thousand million units."""
 
 
 def score(
@@ -49,5 +50,5 @@ def score(
     with probed(arch, settings, data, seed=seed, device=device) as probe, torch.no_grad():
         images, _ = probe.batches[0]
         with Codes(len(images)) as codes:
-            probe.model(images)
+            finite("an output", probe.model(images))
     return number("naswot", float(torch.linalg.slogdet(codes.kernel).logabsdet))
