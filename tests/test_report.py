@@ -67,6 +67,8 @@ def records() -> list[Record]:
         ("params", 12_340, "12.3 k"),
         ("params", 640, "640"),
         ("top1", 0.712, "71.2 %"),
+        ("naswot", 183.0812, "183.08"),
+        ("jacob_cov", -16.0574, "-16.057"),
         ("latency_ms", 12.4, "12.4 ms"),
         ("latency_ms", 2549.3, "2549 ms"),
         ("loss", 0, "0"),
@@ -169,11 +171,13 @@ COSTS = ("params", "macs")
         (("params",), {"beside": ("top1", *COSTS)}, ("params", "top1", "macs")),
         (("macs",), {"beside": COSTS}, ("macs", "params", None)),
         (("params", "macs"), {"beside": COSTS}, ("params", "macs", None)),
-        (("macs", "params", "loss"), {}, ("macs", "params", "loss")),
+        (("macs", "params", "loss"), {}, ("params", "loss", "macs")),
+        (("naswot", "params", "macs"), {}, ("params", "naswot", "macs")),
+        (("synflow",), {"beside": ("naswot", "synflow", *COSTS)}, ("params", "synflow", "macs")),
         (("top1", "latency_ms", "macs", "params"), {}, ("params", "top1", "macs")),
     ],
 )
-def test_top1_is_drawn_against_params_and_macs_are_the_area(sought, chosen, expected):
+def test_a_score_is_drawn_against_params_and_macs_are_the_area(sought, chosen, expected):
     assert drawn(objectives(*sought), **chosen) == expected
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @drawing_options
 @click.option("--objective", "-o", "objectives", multiple=True, help="Instead of what all seek; may be repeated.")
 @click.option("--x", help="What to draw across: params, macs, latency_ms ...")
-@click.option("--y", help="What to draw up; top1, if it is sought.")
+@click.option("--y", help="What to draw up; the first score, if one is sought.")
 @click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
 @click.option("--anyway", is_flag=True, help="Compare other proxies or devices too, and say so.")
 @storage_option

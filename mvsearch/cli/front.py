@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @drawing_options
 @click.option("--objective", "-o", "objectives", multiple=True, help="Instead of the study's own; may be repeated.")
 @click.option("--x", help="What to draw across: params, macs, latency_ms ...")
-@click.option("--y", help="What to draw up; top1, if it is sought.")
+@click.option("--y", help="What to draw up; the first score, if one is sought.")
 @click.option("--area", help="What the markers' area is; MACs, if they are known.")
 @click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
 @storage_option
@@ -95,12 +95,12 @@ def _show(
 
     from mvsearch.pareto import front as best
     from mvsearch.report.table import front_table
-    from mvsearch.report.units import pretty
+    from mvsearch.report.units import pretty, volume
 
     screen = console()
     screen.print(front_table(records, best(records, objectives), objectives, title=f"Pareto front of {reader.name}"))
     point = ", ".join(f"{name} {pretty(name, value)}" for name, value in facts["reference_point"].items())
-    screen.print(f"hypervolume {facts['hypervolume']:.4f} of the box from the ideal to {point}", style="dim")
+    screen.print(f"hypervolume {volume(facts['hypervolume'])} of the box from the ideal to {point}", style="dim")
     if reader.progress:
         screen.print(f"the study is not at its end: {reader.progress}", style="dim")
     last = reader.called(facts["trials"][-1]["number"])

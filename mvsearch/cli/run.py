@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     "-o",
     "objectives",
     multiple=True,
-    help="A score (top1) or a cost (params, macs, latency_ms); may be repeated.",
+    help="A score of the proxy (scaled_loss, top1 ...) or a cost (params, macs, latency_ms); may be repeated.",
 )
 @click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
 @click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")

@@ -1,6 +1,6 @@
 """What a plot of a study shows, as data: points, axes and the line of the front. Nothing here draws."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
@@ -128,7 +128,7 @@ def front_picture(
     y: str | None = None,
     area: str | None = None,
 ) -> FrontPicture:
-    """Top-1 against params, if they are sought, with MACs as area; `x`, `y` and `area` name other metrics.
+    """A score against params, if they are sought, with MACs as area; `x`, `y` and `area` name other metrics.
 
     Raises PlanError for a metric that there is not, StudyError for one that no record has.
     """
@@ -184,32 +184,31 @@ def drawn(
     for name in filter(None, (x, y, area)):
         Objective.named(name)
     sought = [objective.name for objective in objectives]
-    across = x or _across([name for name in sought if name != y], scored="top1" in sought or y is not None)
-    others = [name for name in sought if name != across] or [
-        name for name in _BESIDE if name in beside and name != across
-    ]
-    up = y or _first(("top1",), others)
+    across = x or _across([name for name in sought if name != y], scored=y is not None or any(map(_scored, sought)))
+    stand_ins = [name for name in (*scores(), "params", "macs") if name in beside and name != across]
+    others = [name for name in sought if name != across] or stand_ins
+    up = y or _first(filter(_scored, others), others)
     if up is None:
         raise PlanError(f"{across} alone makes no plot; choose another metric for the x axis.")
     if across == up:
         raise PlanError(f"{across} against itself makes no plot; choose two metrics for --x and --y.")
     rest = [name for name in sought if name not in (across, up)]
-    if not rest and up in scores():
-        rest = [name for name in _BESIDE if name in beside and name not in (across, up)]
+    if not rest and _scored(up):
+        rest = [name for name in stand_ins if not _scored(name)]
     return across, up, area or _first(("macs",), rest)
-
-
-_BESIDE = ("top1", "params", "macs")
-"""What may stand in where fewer than three metrics are sought."""
 
 
 def _across(names: Sequence[str], *, scored: bool) -> str:
     """The cost that a score is drawn against: params, if they are among them; without a score, what comes first."""
-    costs = [name for name in names if name != "top1"]
+    costs = [name for name in names if not _scored(name)]
     return _first(("params",) if scored else (), costs) or "params"
 
 
-def _first(preferred: Sequence[str], names: Sequence[str]) -> str | None:
+def _scored(name: str) -> bool:
+    return name in scores()
+
+
+def _first(preferred: Iterable[str], names: Sequence[str]) -> str | None:
     return next((name for name in (*preferred, *names) if name in names), None)
 
 

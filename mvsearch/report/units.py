@@ -11,13 +11,17 @@ _PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
 
 @dataclass(frozen=True)
 class Unit:
-    """How a metric is called in a table's head and along an axis; counts take the prefix that suits their size."""
+    """How a metric is called in a table's head and along an axis; counts take the prefix that suits their size.
+
+    `digits` are what a table shows: more than three where networks of one space are all nearly alike.
+    """
 
     head: str
     words: str
     symbol: str = ""
     size: float = 1.0
     count: bool = False
+    digits: int = 3
 
 
 UNITS = {
@@ -27,6 +31,15 @@ UNITS = {
     "macs_paper": Unit("MACs (paper)", "MACs as the paper counts them", count=True),
     "latency_ms": Unit("latency", "latency", "ms"),
     "loss": Unit("loss", "proxy loss"),
+    "channel_weights": Unit("channel weights", "weights, each kernel counted once", count=True),
+    "grad_norm": Unit("gradient norm", "gradient norm"),
+    "jacob_cov": Unit("Jacobian cov.", "Jacobian covariance", digits=5),
+    "macs_score": Unit("MACs, a score", "MACs, taken for a score", count=True),
+    "naswot": Unit("NASWOT", "NASWOT", digits=5),
+    "params_score": Unit("params, a score", "parameters, taken for a score", count=True),
+    "snip": Unit("SNIP", "SNIP"),
+    "synflow": Unit("SynFlow", "SynFlow, log10", digits=4),
+    "zico": Unit("ZiCo", "ZiCo", digits=4),
     "scaled_loss": Unit("scaled loss", "training loss, scaled by size"),
 }
 
@@ -39,8 +52,8 @@ def unit(name: str) -> Unit:
 def pretty(name: str, value: Any) -> str:
     """A metric as it stands in a table; what was not measured is a dash.
 
-    >>> pretty("macs", 1_832_711_680), pretty("top1", 0.712), pretty("latency_ms", None)
-    ('1.83 G', '71.2 %', '-')
+    >>> pretty("macs", 1_832_711_680), pretty("top1", 0.712), pretty("naswot", 183.0812), pretty("latency_ms", None)
+    ('1.83 G', '71.2 %', '183.08', '-')
     """
     if not isinstance(value, int | float) or not math.isfinite(value):
         return "-"
@@ -48,7 +61,7 @@ def pretty(name: str, value: Any) -> str:
         symbol, size = _prefix(value)
     else:
         symbol, size = unit(name).symbol, unit(name).size
-    return f"{three_digits(value / size)} {symbol}".rstrip()
+    return f"{_digits(value / size, unit(name).digits)} {symbol}".rstrip()
 
 
 def with_error(name: str, metrics: Mapping[str, Any]) -> str:
@@ -73,10 +86,23 @@ def scale(name: str, values: Iterable[float]) -> tuple[str, float]:
 
 def three_digits(value: float) -> str:
     """Three significant digits, never an exponent: 0.0123, 1.25, 71.2, 332, 2549."""
+    return _digits(value, 3)
+
+
+def volume(share: float) -> str:
+    """A hypervolume: four decimals, or four digits where the ideal is so far off that a front reaches next to nothing.
+
+    >>> volume(0.24501), volume(0.00005538104)
+    ('0.2450', '0.00005538')
+    """
+    return f"{share:.4f}" if share == 0 or share >= 0.01 else _digits(share, 4)
+
+
+def _digits(value: float, count: int) -> str:
     if value == 0:
         return "0"
-    magnitude = math.floor(math.log10(abs(float(f"{value:.2e}"))))
-    return f"{value:.{max(0, 2 - magnitude)}f}"
+    magnitude = math.floor(math.log10(abs(float(f"{value:.{count - 1}e}"))))
+    return f"{value:.{max(0, count - 1 - magnitude)}f}"
 
 
 def short_name(name: str) -> str:

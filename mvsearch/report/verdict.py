@@ -9,7 +9,7 @@ from rich.table import Table
 
 from mvsearch.comparison import Comparison, Stretch
 from mvsearch.report.picture import pairs
-from mvsearch.report.units import pretty, three_digits, unit
+from mvsearch.report.units import pretty, three_digits, unit, volume
 
 FEW = 5
 """Changes of place that are told one by one; of more, only the shares are told."""
@@ -20,7 +20,7 @@ def studies_table(comparison: Comparison) -> Table:
     table = _table("study", "trials", "front", "hypervolume", "seconds")
     for run in comparison.runs:
         seconds = three_digits(run.seconds[-1])
-        table.add_row(run.name, str(len(run.records)), str(len(run.front)), f"{run.hypervolume:.4f}", seconds)
+        table.add_row(run.name, str(len(run.records)), str(len(run.front)), volume(run.hypervolume), seconds)
     return table
 
 
@@ -55,8 +55,9 @@ def _altogether(comparison: Comparison) -> str:
     ranked = sorted(comparison.sides, key=lambda side: -side.hypervolume)
     best, second = ranked[:2]
     if best.hypervolume == second.hypervolume:
-        return f"{best.name} and {second.name} have the same hypervolume, {best.hypervolume:.4f}."
-    said = f"{best.name} has the largest hypervolume, {best.hypervolume:.4f} against {second.hypervolume:.4f} of"
+        return f"{best.name} and {second.name} have the same hypervolume, {volume(best.hypervolume)}."
+    most, less = volume(best.hypervolume), volume(second.hypervolume)
+    said = f"{best.name} has the largest hypervolume, {most} against {less} of"
     overlap = min(run.hypervolume for run in best.runs) <= max(run.hypervolume for run in second.runs)
     return f"{said} {second.name}{'; from seed to seed they overlap' if overlap else ''}."
 
@@ -124,7 +125,7 @@ def _evenly(comparison: Comparison) -> list[str]:
 
 def _each(comparison: Comparison, **budget: float) -> str:
     found = {side.name: median(run.within(**budget) for run in side.runs) for side in comparison.sides}
-    return ", ".join(f"{name} {value:.4f}" for name, value in sorted(found.items(), key=lambda one: -one[1]))
+    return ", ".join(f"{name} {volume(value)}" for name, value in sorted(found.items(), key=lambda one: -one[1]))
 
 
 def _covering(comparison: Comparison) -> list[str]:
@@ -140,9 +141,10 @@ def _covering(comparison: Comparison) -> list[str]:
 
 def _scatter(comparison: Comparison) -> list[str]:
     return [
-        f"{side.name}: hypervolume {median(found):.4f} in the middle, from {min(found):.4f} to {max(found):.4f}."
+        f"{side.name}: hypervolume {middle} in the middle, from {low} to {high}."
         for side in comparison.repeats
         for found in ([run.hypervolume for run in side.runs],)
+        for middle, low, high in [map(volume, (median(found), min(found), max(found)))]
     ]
 
 

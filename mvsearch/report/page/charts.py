@@ -13,7 +13,7 @@ from mvsearch.report._plotly import Format, axis, base_layout, layout, traces
 from mvsearch.report.page.findings import Findings
 from mvsearch.report.palette import DARK, LIGHT, Theme
 from mvsearch.report.picture import FrontPicture, front_picture, pairs
-from mvsearch.report.units import pretty, unit
+from mvsearch.report.units import pretty, unit, volume
 from mvsearch.terms import Choice
 
 Figure = dict[str, Any]
@@ -162,7 +162,7 @@ def progress(findings: Findings) -> Figure:
     numbers = list(range(1, len(reached) + 1))
     gains = [0, *(i for i, (before, now) in enumerate(pairwise(reached), 1) if now > before)]
     kept = findings.kept
-    text = [f"{escape(_name(kept[i]))}<br>hypervolume {reached[i]:.4f}" for i in gains]
+    text = [f"{escape(_name(kept[i]))}<br>hypervolume {volume(reached[i])}" for i in gains]
     line = {"type": "scatter", "mode": "lines", "x": numbers, "y": reached, "hoverinfo": "skip"}
     dots = {"type": "scatter", "mode": "markers", "x": [numbers[i] for i in gains], "y": [reached[i] for i in gains]}
     look = {

@@ -15,7 +15,7 @@ from mvsearch.report.page import charts
 from mvsearch.report.page.findings import Findings
 from mvsearch.report.page.html import Html, join, tag
 from mvsearch.report.table import metric_columns, tally
-from mvsearch.report.units import pretty, unit, with_error
+from mvsearch.report.units import pretty, unit, volume, with_error
 from mvsearch.terms import Choice
 
 Figures = Mapping[str, charts.Figure]
@@ -119,7 +119,7 @@ def _front(findings: Findings) -> Html:
         "or touch it, to see its architecture; drag to enlarge, double-click to go back."
     )
     point = ", ".join(f"{unit(name).head} {pretty(name, value)}" for name, value in findings.reference.items())
-    volume = f"Hypervolume {findings.hypervolumes[-1]:.4f} of the box from the ideal to {point}."
+    reached = f"Hypervolume {volume(findings.hypervolumes[-1])} of the box from the ideal to {point}."
     return join(
         [
             tag("p", words),
@@ -127,7 +127,7 @@ def _front(findings: Findings) -> Html:
                 _plot(name, "Scatter plot of all candidates; the front's members are in the table below.")
                 for name in names
             ),
-            tag("p", volume, class_="faint"),
+            tag("p", reached, class_="faint"),
         ]
     )
 
