@@ -13,7 +13,7 @@ _PREFIXES = (("G", 1e9), ("M", 1e6), ("k", 1e3), ("", 1.0))
 class Unit:
     """How a metric is called in a table's head and along an axis; counts take the prefix that suits their size.
 
-    `digits` are what a table shows: more than three where networks of one space are all nearly alike.
+    Three digits are shown, unless `decimals` says more: where networks of one space are all nearly alike.
     """
 
     head: str
@@ -21,7 +21,7 @@ class Unit:
     symbol: str = ""
     size: float = 1.0
     count: bool = False
-    digits: int = 3
+    decimals: int | None = None
 
 
 UNITS = {
@@ -33,13 +33,13 @@ UNITS = {
     "loss": Unit("loss", "proxy loss"),
     "channel_weights": Unit("channel weights", "weights, each kernel counted once", count=True),
     "grad_norm": Unit("gradient norm", "gradient norm"),
-    "jacob_cov": Unit("Jacobian cov.", "Jacobian covariance", digits=5),
+    "jacob_cov": Unit("Jacobian cov.", "Jacobian covariance", decimals=3),
     "macs_score": Unit("MACs, a score", "MACs, taken for a score", count=True),
-    "naswot": Unit("NASWOT", "NASWOT", digits=5),
+    "naswot": Unit("NASWOT", "NASWOT", decimals=2),
     "params_score": Unit("params, a score", "parameters, taken for a score", count=True),
     "snip": Unit("SNIP", "SNIP"),
-    "synflow": Unit("SynFlow", "SynFlow, log10", digits=4),
-    "zico": Unit("ZiCo", "ZiCo", digits=4),
+    "synflow": Unit("SynFlow", "SynFlow, log10", decimals=2),
+    "zico": Unit("ZiCo", "ZiCo", decimals=1),
     "scaled_loss": Unit("scaled loss", "training loss, scaled by size"),
 }
 
@@ -61,7 +61,9 @@ def pretty(name: str, value: Any) -> str:
         symbol, size = _prefix(value)
     else:
         symbol, size = unit(name).symbol, unit(name).size
-    return f"{_digits(value / size, unit(name).digits)} {symbol}".rstrip()
+    decimals = unit(name).decimals
+    number = three_digits(value / size) if decimals is None else f"{value / size:.{decimals}f}"
+    return f"{number} {symbol}".rstrip()
 
 
 def with_error(name: str, metrics: Mapping[str, Any]) -> str:
