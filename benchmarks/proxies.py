@@ -1,0 +1,117 @@
+"""What every proxy costs a candidate: CPU milliseconds for MobileViTv3-XXS, XS and S, images and building included.
+
+All proxies score all networks in turn, a turn after the other, in one process with one thread; the first turn warms up
+and is not kept. The training proxy, at its default settings, takes a minute: it has fewer turns.
+
+    OMP_NUM_THREADS=1 python benchmarks/proxies.py --page
+"""
+
+import json
+import statistics
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import groupby, product
+from pathlib import Path
+
+import click
+import torch
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from mvsearch import plugins
+from mvsearch.data import DataSet, load
+from mvsearch.machine import describe
+from mvsearch.models import published
+from mvsearch.report.units import short_name, three_digits
+
+PAGE = Path(__file__).parent.parent / "docs" / "benchmarks" / "proxies.md"
+MODELS = ("mobilevitv3_xxs", "mobilevitv3_xs", "mobilevitv3_s")
+HEADS = ("proxy", "looks at", *map(short_name, MODELS), "turns")
+TRAINED = "train"
+UNTRAINED = [name for name in plugins.names("proxies") if name != TRAINED]
+
+
+@dataclass(frozen=True)
+class Cost:
+    """CPU milliseconds of one proxy for one network, turn by turn."""
+
+    proxy: str
+    model: str
+    cpu_ms: tuple[float, ...]
+
+    def __str__(self) -> str:
+        middle, low, high = (three_digits(of(self.cpu_ms)) for of in (statistics.median, min, max))
+        return f"{middle} ({low} to {high})"
+
+
+def measured(proxies: list[str], data: DataSet, turns: int) -> Iterator[Cost]:
+    """Each of the proxies for each network, with another seed a turn."""
+    cases = list(product(proxies, MODELS))
+    found: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
+    planned = list(product(range(turns + 1), cases))
+    for turn, (proxy, model) in track(planned, ", ".join(proxies), console=Console(stderr=True)):
+        module, arch = plugins.load("proxies", proxy), published(model)
+        start = time.process_time()
+        module.score(arch, module.Settings(), data, seed=turn, device="cpu")
+        if turn:
+            found[proxy, model].append(1e3 * (time.process_time() - start))
+    return (Cost(proxy, model, tuple(cpu_ms)) for (proxy, model), cpu_ms in found.items())
+
+
+def rows(costs: list[Cost]) -> Iterator[tuple[str, ...]]:
+    """A row a proxy: its name, what it looks at, its cost for each network, and the turns."""
+    for proxy, of_one in groupby(costs, key=lambda cost: cost.proxy):
+        settings = asdict(plugins.load("proxies", proxy).Settings())
+        known = {"steps": "{} steps of ", "batch": "{} images", "image_size": ", {} px"}
+        words = [text.format(settings[name]) for name, text in known.items() if name in settings]
+        found = list(of_one)
+        yield proxy, "".join(words) or "rows", *map(str, found), str(len(found[0].cpu_ms))
+
+
+def page(costs: list[Cost], source: str) -> str:
+    """docs/benchmarks/proxies.md."""
+    machine = describe()
+    versions = ", ".join(f"{name} {machine['versions'][name]}" for name in ("mvsearch", "torch", "numpy"))
+    lines = [
+        "# What a proxy costs",
+        "",
+        f"CPU milliseconds a candidate on {source}, at default settings, drawing the images and building the network",
+        "included: median (least to most) of turns that all take one after the other. `zico` looks at two such",
+        "batches, `synflow` at one image of ones. How well they rank is in [the log](../log.md).",
+        "",
+        *(f"| {' | '.join(row)} |" for row in (HEADS, ["---"] * len(HEADS), *rows(costs))),
+        "",
+        "    OMP_NUM_THREADS=1 python benchmarks/proxies.py --page",
+        "",
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, one thread. Python",
+        f"{machine['python']}, {versions}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+@click.command()
+@click.option("--turns", default=9, show_default=True)
+@click.option("--trainings", default=2, show_default=True, help="Turns of the training proxy; 0 leaves it out.")
+@click.option("--json", "as_json", is_flag=True)
+@click.option("--page", "write", is_flag=True, help="Write docs/benchmarks/proxies.md.")
+def main(turns: int, trainings: int, as_json: bool, write: bool) -> None:
+    """Measure and print."""
+    torch.set_num_threads(1)
+    data = load("fashion_mnist")
+    costs = [*measured(UNTRAINED, data, turns), *(measured([TRAINED], data, trainings) if trainings else ())]
+    if write:
+        PAGE.write_text(page(costs, data.name))
+    if as_json:
+        click.echo(json.dumps([asdict(cost) for cost in costs], indent=2))
+        return
+    table = Table(*HEADS)
+    for row in rows(costs):
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()
