@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
 from pathlib import Path
@@ -327,14 +328,17 @@ def _proxy(document: Document) -> Proxy:
 
 
 def _filled(document: Document, place: tuple[str, ...], cls: type[Any], raw: dict[str, Any]) -> Any:
-    """The settings as a dataclass, names and types checked against its fields."""
+    return filled(cls, raw, lambda key: document.where(*place, key))
+
+
+def filled(cls: type[Any], raw: dict[str, Any], where: Callable[[str], str]) -> Any:
+    """Settings as a dataclass, names and types checked against its fields; raises PlanError, saying `where` it is."""
     known = {f.name: f for f in fields(cls)}
     values = {}
     for key, value in raw.items():
-        where = document.where(*place, key)
         if key not in known:
-            raise PlanError(f"{where}: no such setting; {plugins.suggest(key, list(known))}")
-        values[key] = _typed(where, value, known[key].default, str(known[key].type))
+            raise PlanError(f"{where(key)}: no such setting; {plugins.suggest(key, list(known))}")
+        values[key] = _typed(where(key), value, known[key].default, str(known[key].type))
     return cls(**values)
 
 

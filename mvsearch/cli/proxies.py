@@ -1,0 +1,242 @@
+"""`mvsearch proxies`: how far each proxy is to be trusted, on the models whose ImageNet Top-1 is published."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mvsearch.cli._print import console, drawing_options, json_option, print_json, table
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mvsearch.architecture import Architecture
+    from mvsearch.data import DataSet
+    from mvsearch.judge import Judgement, Scorer
+    from mvsearch.ranking import Estimate
+    from mvsearch.store import Store
+
+_DATABASE = Path("studies/proxies/scores.db")
+
+
+@click.command()
+@click.option("--proxy", "names", multiple=True, help="Which; all of them, if none is named. May be repeated.")
+@click.option("--data", default="fashion_mnist", show_default=True, help="The source of images; see `mvsearch data`.")
+@click.option("--path", type=click.Path(path_type=Path), help="Where the images lie, if they are yours.")
+@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Scores of each model.")
+@click.option("--set", "changes", multiple=True, help="A proxy's setting, e.g. train.steps=100; may be repeated.")
+@click.option("--models", help="Only these published models, with commas between them.")
+@click.option("--storage", help=f"The database that keeps the scores, instead of sqlite:///{_DATABASE}.")
+@drawing_options
+@json_option
+def proxies(
+    names: tuple[str, ...],
+    data: str,
+    path: Path | None,
+    seeds: int,
+    changes: tuple[str, ...],
+    models: str | None,
+    storage: str | None,
+    plot: Path | None,
+    theme: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Score the published models with each proxy, and say how well it ranks them as ImageNet does.
+
+    Fifteen models and the five rows of the paper's ablation; parameters and MACs, which cost nothing, stand beside.
+    Every score is kept as soon as it is known: Ctrl-C shows what there is, and the same command goes on from there.
+    docs/proxies.md says how to read the numbers.
+    """
+    from mvsearch.cli._scoring import Scoring
+    from mvsearch.judge import BASELINES, architectures, baseline
+    from mvsearch.report.plot import refuse_to_draw
+
+    if plot is not None:
+        refuse_to_draw(plot, force=force)
+    archs = architectures(tuple(name.strip() for name in models.split(",")) if models else ())
+    settings = _settings(names, changes)
+    images = _images(data, path)
+    scorers = _scorers(settings, images, storage)
+    interrupted = False
+    try:
+        with Scoring([scorer.proxy for scorer in scorers], archs, seeds) as scoring:
+            for scorer in scorers:
+                scorer.fill(archs, range(seeds), scoring.telling(scorer.proxy))
+    except KeyboardInterrupt:
+        interrupted = True
+    judged = [*(scorer.read(archs, range(seeds)) for scorer in scorers), *(baseline(name, archs) for name in BASELINES)]
+    if as_json:
+        print_json(_facts(judged, archs, images, seeds))
+    else:
+        _show(judged, images, seeds)
+    if interrupted:
+        raise KeyboardInterrupt
+    if plot is not None:
+        _draw(judged, images, plot, theme)
+        click.echo(f"drew {plot}", err=True)
+
+
+def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
+    """The settings of each proxy by name; those that take steps, and so time, come last."""
+    from mvsearch import plugins
+    from mvsearch.errors import PlanError
+    from mvsearch.judge import BASELINES
+
+    wanted = [name for name in dict.fromkeys(names or plugins.names("proxies")) if name not in BASELINES]
+    for name in wanted:
+        plugins.check("proxies", name, error=PlanError)
+    given: dict[str, dict[str, Any]] = {name: {} for name in wanted}
+    for change in changes:
+        proxy, key, value = _change(change, wanted)
+        given[proxy][key] = value
+    made = {name: _filled(name, raw) for name, raw in given.items()}
+    return dict(sorted(made.items(), key=lambda item: hasattr(item[1], "steps")))
+
+
+def _filled(proxy: str, raw: dict[str, Any]) -> Any:
+    from mvsearch import plugins
+    from mvsearch.plan import filled
+
+    return filled(plugins.load("proxies", proxy).Settings, raw, lambda key: f"--set {proxy}.{key}")
+
+
+def _change(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:
+    """`train.steps=100` as a proxy, its setting and a value."""
+    from mvsearch import yamlfile
+    from mvsearch.errors import PlanError
+
+    place, equals, value = text.partition("=")
+    proxy, dot, key = place.strip().partition(".")
+    if not equals or not dot or proxy not in proxies:
+        raise PlanError(
+            f"--set {text}: use PROXY.SETTING=VALUE with a proxy that runs: {', '.join(proxies) or 'none'}."
+        )
+    return proxy, key, yamlfile.parse(f"value: {value}", "--set").data["value"]
+
+
+def _images(source: str, path: Path | None) -> "DataSet":
+    from rich.progress import Progress
+
+    from mvsearch.data import load
+
+    screen = console(stderr=True)
+    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
+        return load(source, path=path, progress=progress)
+
+
+def _scorers(settings: Mapping[str, Any], images: "DataSet", storage: str | None) -> "list[Scorer]":
+    from mvsearch.judge import Scorer, found_device
+    from mvsearch.store import Store
+
+    store = Store(storage, create=True) if storage else _own_store()
+    device = found_device() if settings else "cpu"
+    return [Scorer(store, name, values, images, device) for name, values in settings.items()]
+
+
+def _own_store() -> "Store":
+    from mvsearch.store import Store
+
+    _DATABASE.parent.mkdir(parents=True, exist_ok=True)
+    return Store(f"sqlite:///{_DATABASE}", create=True)
+
+
+def _show(judged: "Sequence[Judgement]", images: "DataSet", seeds: int) -> None:
+    from rich.text import Text
+
+    from mvsearch.ranking import ablation, published
+
+    screen = console()
+    screen.print(_table(judged))
+    taken = f"{seeds} seed{'s' * (seeds > 1)}, {images.name}"
+    for line in (
+        f"{len(published())} published models and {len(ablation())} rows of the ablation, {taken}; in brackets what "
+        "95 % of resamples of the models give; regret in points of top-1.",
+        "Size alone ranks models of different cost: what a proxy adds is in `within size` and `ablation`.",
+    ):
+        screen.print(Text(line, style="dim"))
+    for each in judged:
+        for reason, names in _reasons(each.missing).items():
+            screen.print(Text(f"{each.proxy}: {reason}: {', '.join(names)}"))
+
+
+def _reasons(missing: Mapping[str, str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        found.setdefault(reason, []).append(name)
+    return found
+
+
+def _table(judged: "Sequence[Judgement]") -> "Table":
+    """A row a proxy, the best within a size first; the baselines dim."""
+    from mvsearch.judge import BASELINES
+    from mvsearch.report.units import three_digits
+
+    heads = ("proxy", "models", "tau\nall", "", "rho", "tau\nwithin size", "", "tau\nablation", "regret\nmean")
+    made = table(*heads, "regret\nworst", "seed to\nseed", "CPU s\na model")
+    for each in sorted(judged, key=lambda each: -_value(each.ranking.within, -2)):
+        found = each.ranking
+        made.add_row(
+            each.proxy,
+            str(found.models),
+            *_with_interval(found.tau),
+            _two(found.rho),
+            *_with_interval(found.within),
+            _two(found.ablation),
+            _two(found.regret),
+            _two(found.worst_regret),
+            _two(found.seed_tau),
+            "-" if each.cpu_s is None else three_digits(each.cpu_s),
+            style="dim" if each.proxy in BASELINES else "",
+        )
+    return made
+
+
+def _value(estimate: "Estimate", otherwise: float) -> float:
+    return otherwise if estimate.value is None else estimate.value
+
+
+def _two(estimate: "Estimate") -> str:
+    return "-" if estimate.value is None else f"{estimate.value:.2f}"
+
+
+def _with_interval(estimate: "Estimate") -> tuple[str, str]:
+    interval = "" if estimate.value is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
+    return _two(estimate), interval
+
+
+def _facts(
+    judged: "Sequence[Judgement]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int
+) -> dict[str, Any]:
+    from mvsearch.ranking import ablation, published
+
+    references = [reference for reference in (*published(), *ablation()) if reference.name in archs]
+    return {
+        "data": {"name": images.name, "checksum": images.checksum},
+        "seeds": seeds,
+        "models": [{**asdict(each), "key": archs[each.name].key, **archs[each.name].metrics()} for each in references],
+        "proxies": [
+            {
+                "proxy": each.proxy,
+                "score": each.score,
+                "maximise": each.maximise,
+                "settings": each.settings,
+                "cpu_s": each.cpu_s,
+                "statistics": asdict(each.ranking),
+                "scores": each.metrics,
+                "missing": each.missing,
+            }
+            for each in judged
+        ],
+    }
+
+
+def _draw(judged: "Sequence[Judgement]", images: "DataSet", plot: Path, theme: str) -> None:
+    from mvsearch.report._scatter_figure import plot_scatter
+    from mvsearch.report.palette import THEMES
+    from mvsearch.report.scatter import panel, scatter
+
+    panels = [panel(each.proxy, each.score, each.scores, each.maximise, each.ranking) for each in judged]
+    plot_scatter(scatter([each for each in panels if each.dots], images.name), plot, THEMES[theme])
