@@ -9,7 +9,7 @@ from mvsearch import plugins
 from mvsearch.errors import StudyError
 from mvsearch.limits import Limit
 from mvsearch.pareto import Objective, comparable, some_comparable
-from mvsearch.record import Record
+from mvsearch.record import Metrics, Record
 from mvsearch.store import Store
 
 STUDIES = Path("studies")
@@ -90,6 +90,11 @@ class Reader:
         """How far a study has come that may go on, e.g. `12 of 40 trials so far`; else empty."""
         done, wanted = self.count(), self.facts["search"]["trials"]
         return f"{done} of {wanted} trials so far" if done < wanted and not self.exhausted else ""
+
+    @property
+    def checked(self) -> dict[str, Metrics]:
+        """What `run --check-proxy` measured of published models, by name, beside those that were searched among."""
+        return dict(self.facts.get("proxy_check", {}).get("metrics", {}))
 
     def machines(self) -> list[dict[str, Any]]:
         """What the candidates were measured on."""

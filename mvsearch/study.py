@@ -298,6 +298,13 @@ class Study(Reader):
         self.store.end_repeat(self.name, record.number)
 
 
+def note(plan: Plan, **facts: Any) -> None:
+    """Keep something with the plan's study, which must be there, in place of what it knew under the same names."""
+    store = Store(plan.url, create=False)
+    with FileLock(plan.folder / "claim.lock"):
+        store.amend_study(plan.name, (store.study(plan.name) or {}) | facts)
+
+
 def _refuse_deaf(evaluate: Evaluate, plan: Plan) -> None:
     """Raises StudyError if the function does not take what the plan will call it with."""
     settings = {"rung": ("proxy.rungs", plan.proxy.rungs), "repeat": ("search.confirm", plan.search.confirm)}

@@ -101,15 +101,31 @@ def _show(
     screen.print(front_table(records, best(records, objectives), objectives, title=f"Pareto front of {reader.name}"))
     point = ", ".join(f"{name} {pretty(name, value)}" for name, value in facts["reference_point"].items())
     screen.print(f"hypervolume {volume(facts['hypervolume'])} of the box from the ideal to {point}", style="dim")
+    show_proxy(reader, records, objectives)
     if reader.progress:
         screen.print(f"the study is not at its end: {reader.progress}", style="dim")
     last = reader.called(facts["trials"][-1]["number"])
     screen.print(Text(f"`mvsearch export {last} --to torch -o net.py` takes one along.", style="dim"))
 
 
+def show_proxy(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> None:
+    """In one line, which proxy scored the front and how far it is to be trusted; nothing where none did."""
+    from rich.text import Text
+
+    from mvsearch.report.proxy_line import proxy_line
+    from mvsearch.report.trust import trust
+
+    line = proxy_line(reader.facts["settings"], trust(records, objectives, reader.checked))
+    if line is not None:
+        console().print(Text(line, style="dim"))
+
+
 def front_facts(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> dict[str, Any]:
     """The front as raw numbers, as `--json` prints them."""
+    from dataclasses import asdict
+
     from mvsearch.pareto import front, hypervolume, reference_point
+    from mvsearch.report.trust import trust
 
     point = reference_point(records, objectives)
     best = front(records, objectives)
@@ -118,6 +134,8 @@ def front_facts(reader: "Reader", records: "list[Record]", objectives: "tuple[Ob
         "objectives": [objective.name for objective in objectives],
         "reference_point": point,
         "hypervolume": hypervolume(best, objectives, point),
+        "proxy": reader.facts["settings"].get("proxy"),
+        "trust": asdict(trust(records, objectives, reader.checked)),
         "trials": [
             {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}
             for r in best

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
 @click.option("--confirm/--no-confirm", default=None, help="Measure members of the front again, up to six times.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
+@click.option("--check-proxy", is_flag=True, help="Score the other published models too: how far is the proxy right?")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
 @json_option
 def run(
@@ -38,10 +39,12 @@ def run(
     seed: int | None,
     confirm: bool | None,
     workers: int | None,
+    check_proxy: bool,
     storage: str | None,
     as_json: bool,
 ) -> None:
     """Search SPACE, or go on with the study if it exists. Everything is kept in studies/NAME/."""
+    from mvsearch.errors import PlanError
     from mvsearch.plan import Plan
 
     plan = Plan.load(
@@ -56,9 +59,15 @@ def run(
         confirm=confirm,
         workers=workers,
     )
+    if check_proxy and not plan.scored:
+        raise PlanError("--check-proxy: this study seeks costs alone; there is no proxy to check.")
     _prepare(plan)
     if _search(plan):
         click.echo("every candidate inside the conditions and limits that could be found is known by now.", err=True)
+    if check_proxy:
+        from mvsearch.cli._check import check_proxy as check
+
+        check(plan)
     _finish(plan, as_json)
 
 
@@ -92,7 +101,7 @@ def _search(plan: "Plan") -> bool:
 
 
 def _finish(plan: "Plan", as_json: bool) -> None:
-    from mvsearch.cli.front import front_facts
+    from mvsearch.cli.front import front_facts, show_proxy
     from mvsearch.pareto import front
     from mvsearch.report.remains import write_remains
     from mvsearch.report.table import front_table
@@ -108,6 +117,7 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     screen.print(
         front_table(records, front(records, plan.objectives), plan.objectives, title=f"Pareto front of {plan.name}")
     )
+    show_proxy(reader, records, plan.objectives)
     screen.print(f"written: {', '.join(str(path) for path in written)}", style="dim")
     screen.print(
         f"next: `mvsearch front {plan.name} --plot front.html`, `mvsearch export {plan.name}:NUMBER`", style="dim"

@@ -13,6 +13,7 @@ from mvsearch.reading import Reader
 from mvsearch.record import Record
 from mvsearch.report.picture import front_picture
 from mvsearch.report.plot import plot_fronts
+from mvsearch.report.trust import Trust, trust
 
 
 def write_remains(reader: Reader, folder: Path) -> list[Path]:
@@ -22,6 +23,8 @@ def write_remains(reader: Reader, folder: Path) -> list[Path]:
     settings: dict[str, Any] = {
         key: reader.facts[key] for key in ("search", "settings", "data", "device") if key in reader.facts
     }
+    known = trust(records, reader.objectives, reader.checked)
+    settings |= {"trust": _trust(known)} if known.tau is not None else {}
     settings |= {"finished": reader.count(), "space": reader.facts["document"]}
     content = {
         "front.csv": _csv(best),
@@ -33,6 +36,11 @@ def write_remains(reader: Reader, folder: Path) -> list[Path]:
     picture = front_picture(records, reader.objectives, title=reader.name, limits=reader.limits)
     plot_fronts([picture], folder / "front.png")
     return [folder / name for name in (*content, "front.png")]
+
+
+def _trust(known: Trust) -> dict[str, Any]:
+    told = ("tau", "low", "high", "within", "baseline")
+    return {"score": known.score, "published_models": len(known.models)} | {name: getattr(known, name) for name in told}
 
 
 def _csv(best: list[Record]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from mvsearch import models, ranking
 from mvsearch.pareto import Objective, comparable, scores
 from mvsearch.ranking import FEWEST, estimate
-from mvsearch.record import Record
+from mvsearch.record import Metrics, Record
 
 __all__ = ["FEWEST", "Trust", "trust"]
 
@@ -35,19 +35,20 @@ class Trust:
 
 
 def trust(
-    records: Sequence[Record], objectives: Sequence[Objective], checked: Mapping[str, float] | None = None
+    records: Sequence[Record], objectives: Sequence[Objective], checked: Mapping[str, Metrics] | None = None
 ) -> Trust:
     """What is known of the study's own score from the published models that it evaluated; each counts once.
 
-    `checked` are further published models' scores under the study's settings, which `run --check-proxy` took.
+    `checked` are the metrics of further published models under the study's settings, by name: `Reader.checked`.
     """
     score = next((objective for objective in objectives if objective.name in scores()), None)
     if score is None:
         return Trust(None, ())
+    beside = {name: float(found[score.name]) for name, found in (checked or {}).items() if score.name in found}
     own = {str(record.published): float(record.metrics[score.name]) for record in comparable(records, [score])}
     rows = tuple(
         (name, value, top1, models.published(name).cost().params)
-        for name, value in ({**(checked or {}), **own}).items()
+        for name, value in (beside | own).items()
         if (top1 := _printed(name)) is not None
     )
     values, printed = [-score.cost(row[1]) for row in rows], [row[2] for row in rows]

@@ -69,7 +69,7 @@ def gather(reader: Reader, *, tell: Tell = lambda *_: None) -> Findings:
         reference=reference,
         hypervolumes=tuple(running_hypervolume(kept, objectives, reference)) if kept else (),
         importances=tuple(importances(space, records, objectives, tell=tell)),
-        trust=trust(records, objectives),
+        trust=trust(records, objectives, reader.checked),
         machines=tuple(reader.machines()),
     )
 

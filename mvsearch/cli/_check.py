@@ -1,0 +1,33 @@
+"""`run --check-proxy`: the published models that a study did not search among, scored as its candidates are."""
+
+from typing import TYPE_CHECKING, Any
+
+from mvsearch.cli._scoring import Scoring
+
+if TYPE_CHECKING:
+    from mvsearch.plan import Plan
+
+
+def check_proxy(plan: "Plan") -> None:
+    """Score them, and note what came out with the study, where `front` and `report` read it.
+
+    Those that the study evaluated itself are not scored again. KeyboardInterrupt loses nothing finished.
+    """
+    from mvsearch.evaluate import load_data
+    from mvsearch.judge import Scorer, architectures, found_device
+    from mvsearch.ranking import published
+    from mvsearch.record import averaged
+    from mvsearch.study import Study, note
+
+    reader = Study.read(plan)
+    own = {record.published for record in reader.records() if record.state == "complete"}
+    names = [reference.name for reference in published() if reference.name not in own]
+    size: dict[str, Any] = {key: plan.space.document.data.get(key) for key in ("image_size", "num_classes")}
+    archs = {name: arch.at(**size) for name, arch in architectures(names).items()} if names else {}
+    scorer = Scorer(reader.store, plan.proxy.name, plan.proxy_settings(), load_data(plan), found_device())
+    seeds = range(plan.proxy.seeds)
+    with Scoring([scorer.proxy], archs, len(seeds)) as scoring:
+        scorer.fill(archs, seeds, scoring.telling(scorer.proxy))
+    found = scorer.read(archs, seeds)
+    scored = {name: averaged(rows) for name, rows in found.metrics.items() if name not in found.missing}
+    note(plan, proxy_check={"metrics": scored, "missing": found.missing})
