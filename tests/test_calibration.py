@@ -1,0 +1,70 @@
+"""From a proxy's score to an ImageNet Top-1, and how far that is off."""
+
+import numpy as np
+import pytest
+from sklearn.isotonic import IsotonicRegression
+
+from mvsearch import ranking
+from mvsearch.calibration import Calibration, isotonic
+from mvsearch.errors import StudyError
+
+SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
+TOPS = (69.0, 70.0, 74.0, 75.0, 78.0, 79.0)
+
+
+def test_on_monotone_data_the_line_is_exact():
+    calibration = Calibration.of(SCORES[::-1], TOPS[::-1])
+    assert [calibration.expected(score).top1 for score in SCORES] == pytest.approx(TOPS)
+    assert calibration.expected(0.25).top1 == pytest.approx(72)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_line_never_falls_and_is_scikit_learns(seed):
+    random = np.random.default_rng(seed)
+    x, y = random.integers(8, size=15).astype(float), random.normal(size=15)
+    places, values = isotonic(x, y)
+
+    assert (np.diff(places) > 0).all()
+    assert (np.diff(values) >= 0).all()
+    assert values == pytest.approx(IsotonicRegression().fit(x, y).predict(places))
+
+
+def test_beyond_the_published_scores_it_is_said_to_be_extrapolated():
+    calibration = Calibration.of(SCORES, TOPS)
+    assert calibration.expected(0.7).extrapolated
+    assert calibration.expected(0.05).extrapolated
+    assert calibration.expected(0.7).top1 == 79
+    assert not any(calibration.expected(score).extrapolated for score in SCORES)
+
+
+def test_the_interval_is_as_wide_as_models_that_were_left_out_are_off():
+    calibration = Calibration.of(SCORES, TOPS)
+    # left out: the ends fall back on their neighbour, 1 point off; 70, 74, 75, 78 against 71.5, 72.5, 76, 77
+    assert calibration.error == pytest.approx(1.5)
+    assert calibration.coverage == pytest.approx(6 / 7)
+    found = calibration.expected(0.3)
+    assert (found.low, found.high) == pytest.approx((72.5, 75.5))
+
+
+def test_fifteen_models_are_enough_for_nine_in_ten():
+    references = ranking.published()
+    calibration = Calibration.of([reference.top1 for reference in references], [r.top1 for r in references])
+    assert calibration.coverage == 15 / 16
+
+    noise = np.random.default_rng(0).normal(size=40)
+    many = Calibration.of(np.arange(40.0), np.arange(40.0) + noise)
+    assert many.coverage == pytest.approx(0.9, abs=0.02)
+
+
+def test_no_interval_goes_beyond_all_images_right():
+    assert Calibration.of(SCORES, [40, 90, 60, 95, 70, 99]).expected(0.6).high == 100
+
+
+def test_fewer_than_five_models_are_refused_in_a_sentence():
+    with pytest.raises(StudyError, match="4 published models have a score, and a calibration needs 5"):
+        Calibration.of(SCORES[:4], TOPS[:4])
+
+
+def test_equal_scores_are_refused():
+    with pytest.raises(StudyError, match="same score"):
+        Calibration.of([1.0] * 6, TOPS)
