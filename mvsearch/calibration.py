@@ -5,8 +5,8 @@
           |   o---o
           +----------------- score, better to the right
 
-The line is isotonic regression by pooling adjacent violators (Ayer et al. 1955), straight between the pools' points. How
-far it is off is seen by leaving out one model at a time.
+The line is isotonic regression by pooling adjacent violators (Ayer et al. 1955), straight between the pools' points.
+How far it is off is seen by leaving out one model at a time.
 """
 
 import math

@@ -1,12 +1,19 @@
 """From a proxy's score to an ImageNet Top-1, and how far that is off."""
 
+import json
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from sklearn.isotonic import IsotonicRegression
 
 from mvsearch import ranking
 from mvsearch.calibration import Calibration, isotonic
+from mvsearch.cli import main
 from mvsearch.errors import StudyError
+from mvsearch.plan import Plan
+from mvsearch.study import Study
 
 SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 TOPS = (69.0, 70.0, 74.0, 75.0, 78.0, 79.0)
@@ -68,3 +75,28 @@ def test_fewer_than_five_models_are_refused_in_a_sentence():
 def test_equal_scores_are_refused():
     with pytest.raises(StudyError, match="same score"):
         Calibration.of([1.0] * 6, TOPS)
+
+
+def test_the_front_tells_what_its_scores_stand_for(tmp_path, monkeypatch, capsys):
+    plan = replace(Plan.load("spaces/v3.yaml", objectives=("top1", "params"), trials=14), studies=tmp_path)
+    Study.join(plan).run(lambda arch: {**arch.metrics(), "top1": arch.cost().macs / 4e9}, trials=14)
+    monkeypatch.setattr(sys, "argv", ["mvsearch", "front", str(tmp_path / "v3"), "--calibrate", "--json"])
+    main.main()
+    front = json.loads(capsys.readouterr().out)["trials"]
+    assert all(0.69 <= member["top1_imagenet_est"] <= 0.793 for member in front)
+    assert all(member["top1_imagenet_low"] <= member["top1_imagenet_est"] for member in front)
+
+    monkeypatch.setattr(sys, "argv", ["mvsearch", "front", str(tmp_path / "v3"), "--calibrate"])
+    main.main()
+    assert "ImageNet top-1, est." in (out := capsys.readouterr().out)
+    assert "by a line that never falls through 7 published models" in " ".join(out.split())
+
+
+def test_a_study_without_a_score_has_nothing_to_calibrate(tmp_path, monkeypatch, capsys):
+    plan = replace(Plan.load("spaces/fusion.yaml", objectives=("params", "macs")), studies=tmp_path)
+    Study.join(plan).run(lambda arch: arch.metrics())
+    monkeypatch.setattr(sys, "argv", ["mvsearch", "front", str(tmp_path / "fusion"), "--calibrate"])
+    with pytest.raises(SystemExit) as end:
+        main.main()
+    assert end.value.code == 1
+    assert "seeks no score" in capsys.readouterr().err

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from mvsearch.pareto import Objective
     from mvsearch.reading import Reader
     from mvsearch.record import Record
+    from mvsearch.report.estimates import Estimates
     from mvsearch.report.picture import FrontPicture
 
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 @click.option("--y", help="What to draw up; the first score, if one is sought.")
 @click.option("--area", help="What the markers' area is; MACs, if they are known.")
 @click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
+@click.option("--calibrate", is_flag=True, help="Add the ImageNet top-1 to be expected, by the published models.")
 @storage_option
 @json_option
 def front(
@@ -34,6 +36,7 @@ def front(
     y: str | None,
     area: str | None,
     pairs: bool,
+    calibrate: bool,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -55,13 +58,22 @@ def front(
     if plot is not None:
         ways = _ways(sought) if pairs else [(x, y, area)]
         plot_fronts([_picture(reader, records, sought, *way) for way in ways], plot, THEMES[theme])
-    facts = front_facts(reader, records, sought)
+    estimates = _estimates(reader, records, sought) if calibrate else None
+    facts = front_facts(reader, records, sought, estimates)
     if as_json:
         print_json(facts)
     else:
-        _show(reader, records, sought, facts)
+        _show(reader, records, sought, facts, estimates)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
+
+
+def _estimates(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> "Estimates":
+    from mvsearch.pareto import front as best
+    from mvsearch.report.estimates import estimates
+    from mvsearch.report.trust import trust
+
+    return estimates(best(records, objectives), trust(records, objectives, reader.checked))
 
 
 def _ways(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, str | None, str | None]]:
@@ -90,18 +102,25 @@ def _show(
     records: "list[Record]",
     objectives: "tuple[Objective, ...]",
     facts: dict[str, Any],
+    estimates: "Estimates | None",
 ) -> None:
     from rich.text import Text
 
     from mvsearch.pareto import front as best
+    from mvsearch.report.estimates import HEAD
     from mvsearch.report.table import front_table
     from mvsearch.report.units import pretty, volume
 
     screen = console()
-    screen.print(front_table(records, best(records, objectives), objectives, title=f"Pareto front of {reader.name}"))
+    members = best(records, objectives)
+    beside = {HEAD: [estimates.cell(member.number) for member in members]} if estimates else {}
+    title = f"Pareto front of {reader.name}"
+    screen.print(front_table(records, members, objectives, title=title, beside=beside))
     point = ", ".join(f"{name} {pretty(name, value)}" for name, value in facts["reference_point"].items())
     screen.print(f"hypervolume {volume(facts['hypervolume'])} of the box from the ideal to {point}", style="dim")
     show_proxy(reader, records, objectives)
+    if estimates is not None:
+        screen.print(Text(estimates.words, style="dim"))
     if reader.progress:
         screen.print(f"the study is not at its end: {reader.progress}", style="dim")
     last = reader.called(facts["trials"][-1]["number"])
@@ -120,7 +139,12 @@ def show_proxy(reader: "Reader", records: "list[Record]", objectives: "tuple[Obj
         console().print(Text(line, style="dim"))
 
 
-def front_facts(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> dict[str, Any]:
+def front_facts(
+    reader: "Reader",
+    records: "list[Record]",
+    objectives: "tuple[Objective, ...]",
+    estimates: "Estimates | None" = None,
+) -> dict[str, Any]:
     """The front as raw numbers, as `--json` prints them."""
     from dataclasses import asdict
 
@@ -138,6 +162,7 @@ def front_facts(reader: "Reader", records: "list[Record]", objectives: "tuple[Ob
         "trust": asdict(trust(records, objectives, reader.checked)),
         "trials": [
             {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}
+            | (estimates.facts(r.number) if estimates else {})
             for r in best
         ],
     }

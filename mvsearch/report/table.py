@@ -1,7 +1,7 @@
 """Records as tables for the terminal."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
@@ -41,16 +41,23 @@ def front_table(
     objectives: Sequence[Objective],
     *,
     title: str | None = None,
+    beside: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
-    """The front, a row a member, in its order: the objectives first, then what else is known of anyone in it."""
+    """The front, a row a member, in its order: the objectives first, then what else is known of anyone in it.
+
+    `beside` are further columns by their heads, a text for each member.
+    """
     table = Table(title=title, caption=tally(records, front), box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("architecture", overflow="fold")
     columns = metric_columns(front, objectives)
     for name in columns:
         table.add_column(unit(name).head, justify="right", no_wrap=True)
-    for record in front:
-        table.add_row(str(record.number), Name(record), *(with_error(name, record.metrics) for name in columns))
+    for head in beside or {}:
+        table.add_column(head, justify="right", no_wrap=True)
+    for i, record in enumerate(front):
+        further = (texts[i] for texts in (beside or {}).values())
+        table.add_row(str(record.number), Name(record), *(with_error(n, record.metrics) for n in columns), *further)
     return table
 
 

@@ -1,0 +1,54 @@
+"""The ImageNet Top-1 that a study's scores stand for, by the published models that it scored."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mvsearch.calibration import Calibration, Expected
+from mvsearch.errors import StudyError
+from mvsearch.pareto import Objective
+from mvsearch.record import Record
+from mvsearch.report.trust import Trust
+
+HEAD = "ImageNet top-1, est."
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """By trial number; `words` says what they rest on."""
+
+    expected: Mapping[int, Expected]
+    words: str
+
+    def cell(self, number: int) -> str:
+        """As it stands in a table."""
+        found = self.expected[number]
+        interval = "beyond" if found.extrapolated else f"[{found.low:.1f}, {found.high:.1f}]"
+        return f"{found.top1:.1f} % {interval}"
+
+    def facts(self, number: int) -> dict[str, float | bool]:
+        """As raw numbers: shares, as every top-1."""
+        found = self.expected[number]
+        return {
+            "top1_imagenet_est": found.top1 / 100,
+            "top1_imagenet_low": found.low / 100,
+            "top1_imagenet_high": found.high / 100,
+            "top1_imagenet_extrapolated": found.extrapolated,
+        }
+
+
+def estimates(records: Sequence[Record], trust: Trust) -> Estimates:
+    """For records that have the study's score.
+
+    Raises StudyError where no score is sought, or too few published models have it.
+    """
+    if trust.score is None:
+        raise StudyError("this study seeks no score, so there is nothing to estimate a top-1 from.")
+    score = Objective.named(trust.score)
+    line = Calibration.of([-score.cost(row[1]) for row in trust.models], [row[2] for row in trust.models])
+    found = {record.number: line.expected(-score.cost(float(record.metrics[score.name]))) for record in records}
+    return Estimates(
+        found,
+        f"ImageNet top-1 expected of {score.name}, by a line that never falls through {len(trust.models)} published "
+        f"models; in brackets what holds about {line.coverage:.0%} of models that were left out; beyond: no published "
+        "model scores so, and the outermost one's stands there.",
+    )
