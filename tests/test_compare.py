@@ -60,7 +60,11 @@ def study(
     facts = {
         "objectives": list(objectives),
         "space": "abc",
-        "settings": {"image_size": 64, "proxy": {"steps": 300, "seed": 0} | (proxy or {}), "data": {"source": "toy"}},
+        "settings": {
+            "image_size": 64,
+            "proxy": {"name": "train", "steps": 300, "seed": 0} | (proxy or {}),
+            "data": {"source": "toy"},
+        },
         "search": {"seed": seed, "limits": list(limits), "trials": trials or total, "workers": 1},
         "document": {"name": "toy"},
         "data": "toy 123",
@@ -244,7 +248,7 @@ def test_sides_of_like_names_stay_apart():
     ("other", "says"),
     [
         ({"proxy": {"steps": 60}}, "proxy.steps is 300 in a, 60 in b"),
-        ({"proxy": {"name": "train"}}, "proxy.name is None in a, train in b"),
+        ({"proxy": {"name": "naswot"}}, "proxy.name is train in a, naswot in b"),
         ({"objectives": ("top1", "params", "latency_ms"), "device": "cpu: two"}, None),
     ],
 )
