@@ -114,7 +114,7 @@ class Scorer:
         return self.store.evaluation(key, self._settings_key(seed))
 
     def _settings_key(self, seed: int) -> str:
-        proxy = {"name": self.proxy, "seed": seed, **asdict(self.settings)}
+        proxy = {"name": self.proxy, "seed": seed, "settings": asdict(self.settings)}
         images = f"{self.data.name} {self.data.checksum}"
         return digest({"judged": proxy, "data": images, "device": self.device, "version": __version__})
 
