@@ -106,8 +106,10 @@ def open_study(study: str | Path, *, storage: str | None = None) -> Reader:
     if storage is not None:
         return Reader(str(study), Store(storage, create=False))
     path = Path(study)
-    database = next((p for p in (path, path / "study.db", STUDIES / path / "study.db") if p.is_file()), None)
-    if database is None or ".." in path.parts:
+    # A name stays in its folder; a path goes anywhere.
+    named = [] if ".." in path.parts else [STUDIES / path / "study.db"]
+    database = next((place for place in (path, path / "study.db", *named) if place.is_file()), None)
+    if database is None:
         known = sorted(found.parent.name for found in STUDIES.glob("*/study.db"))
         hint = plugins.suggest(path.name, known) if known else "`mvsearch run SPACE` makes one."
         raise StudyError(f"there is no study {str(study)!r} here; {hint}")

@@ -7,13 +7,14 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from mvsearch.cli.main import main
 from mvsearch.plan import Plan
+from mvsearch.reading import open_study
 from mvsearch.study import Study
 
 QUICK = (Path(__file__).parent.parent / "spaces" / "quick.yaml").read_text()
@@ -387,3 +388,11 @@ def test_a_tiny_disk_is_told_to_be_full(tmp_path, monkeypatch, mvsearch):
     assert said.code == 1
     assert_one_sentence(said.err)
     assert "full" in said.err
+
+
+def test_a_study_is_found_by_a_path_that_goes_up(mvsearch, tmp_path, monkeypatch):
+    plan = replace(Plan.load("quick.yaml", objectives=("params", "macs")), studies=tmp_path / "studies")
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=3)
+    (tmp_path / "inside").mkdir()
+    monkeypatch.chdir(tmp_path / "inside")
+    assert open_study("../studies/quick").name == "quick"

@@ -26,6 +26,7 @@ LEVELS = [
     {"study"},
     {"executors"},
     {"cli"},
+    {"__main__"},
 ]
 """From the ground up: a room imports from lower levels, and from its own."""
 

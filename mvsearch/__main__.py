@@ -1,0 +1,5 @@
+"""`python -m mvsearch` is `mvsearch`."""
+
+from mvsearch.cli.main import main
+
+main()
