@@ -14,16 +14,18 @@ HEAD = "ImageNet top-1, est."
 
 @dataclass(frozen=True)
 class Estimates:
-    """By trial number; `words` says what they rest on."""
+    """By trial number; `least` is the lowest Top-1 (%) of a published model, `words` says what all rests on."""
 
     expected: Mapping[int, Expected]
+    least: float
     words: str
 
     def cell(self, number: int) -> str:
         """As it stands in a table."""
         found = self.expected[number]
-        interval = "beyond" if found.extrapolated else f"[{found.low:.1f}, {found.high:.1f}]"
-        return f"{found.top1:.1f} % {interval}"
+        if found.extrapolated:
+            return f"{'<' if found.top1 == self.least else '>'} {found.top1:.1f} %"
+        return f"{found.top1:.1f} % [{found.low:.1f}, {found.high:.1f}]"
 
     def facts(self, number: int) -> dict[str, float | bool]:
         """As raw numbers: shares, as every top-1."""
@@ -48,7 +50,8 @@ def estimates(records: Sequence[Record], trust: Trust) -> Estimates:
     found = {record.number: line.expected(-score.cost(float(record.metrics[score.name]))) for record in records}
     return Estimates(
         found,
+        line.tops[0],
         f"ImageNet top-1 expected of {score.name}, by a line that never falls through {len(trust.models)} published "
-        f"models; in brackets what holds about {line.coverage:.0%} of models that were left out; beyond: no published "
-        "model scores so, and the outermost one's stands there.",
+        f"models; in brackets what held about {line.coverage:.0%} of models left out one at a time; < and >: beyond all "
+        "published scores.",
     )
