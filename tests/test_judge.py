@@ -90,6 +90,7 @@ def test_a_model_that_has_no_score_is_left_out_and_the_reason_told(run, spied):
     done = run("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
     assert done.code == 0
     assert "naswot: it came out as nan: mobilevitv2_0.5" in done.out
+    assert "4 published models and 0 rows of the ablation" in done.out
 
 
 @pytest.mark.parametrize(

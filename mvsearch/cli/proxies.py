@@ -71,7 +71,7 @@ def proxies(
     if as_json:
         print_json(_facts(judged, archs, images, seeds))
     else:
-        _show(judged, images, seeds)
+        _show(judged, archs, images, seeds)
     if interrupted:
         raise KeyboardInterrupt
     if plot is not None:
@@ -143,16 +143,17 @@ def _own_store() -> "Store":
     return Store(f"sqlite:///{_DATABASE}", create=True)
 
 
-def _show(judged: "Sequence[Judgement]", images: "DataSet", seeds: int) -> None:
+def _show(judged: "Sequence[Judgement]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int) -> None:
     from rich.text import Text
 
     from mvsearch.ranking import ablation, published
 
     screen = console()
     screen.print(_table(judged))
+    scored, rows = (sum(each.name in archs for each in held_to()) for held_to in (published, ablation))
     taken = f"{seeds} seed{'s' * (seeds > 1)}, {images.name}"
     for line in (
-        f"{len(published())} published models and {len(ablation())} rows of the ablation, {taken}; in brackets what "
+        f"{scored} published models and {rows} rows of the ablation, {taken}; in brackets what "
         "95 % of resamples of the models give; regret in points of top-1.",
         "Size alone ranks models of different cost: what a proxy adds is in `within size` and `ablation`.",
     ):

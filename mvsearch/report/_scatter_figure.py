@@ -64,6 +64,7 @@ def _panel(axes: Any, panel: ScorePanel, theme: Theme) -> None:
     from mvsearch.report._matplotlib_overlay import MARKERS
 
     axes.set(xlabel=panel.x_label, xlim=panel.x_limits, ylim=panel.y_limits)
+    axes.locator_params(axis="x", nbins=5)  # long numbers would touch
     axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", parse_math=False, pad=17)
     above = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(panel.said, (0, 1), (0, 6), fontsize=8, color=theme.faint, **above)
