@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
+from mvsearch.beats import register
 from mvsearch.errors import MvsearchError, StudyError
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader
 from mvsearch.record import Record
-from mvsearch.worker import clear_errors, statuses
 
 if TYPE_CHECKING:
     from mvsearch.study import Study
@@ -36,7 +36,8 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     Raises StudyError with a worker's own words if all of them gave up before the end. KeyboardInterrupt stops the
     workers; what they had finished is kept.
     """
-    clear_errors(plan.folder)
+    others = register(reader.store, plan.name)
+    others.clear_errors()
     spawn = multiprocessing.get_context("spawn")
     wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
     processes = [spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=True) for i in range(wanted)]
@@ -45,7 +46,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
         _start(processes)
         while any(process.is_alive() for process in processes):
             records = _followed(plan, reader, records)
-            watch(records, statuses(plan.folder))
+            watch(records, others.statuses())
             time.sleep(_LOOK_EVERY_S)
     finally:
         _stop(processes)
@@ -97,7 +98,7 @@ def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess
     whole = reader.count() >= plan.search.trials
     if (whole and (ended or not plan.search.confirm)) or (reader.exhausted and ended):
         return
-    said = [status["error"] for status in statuses(plan.folder) if "error" in status]
+    said = [status["error"] for status in register(reader.store, plan.name).statuses() if "error" in status]
     if said:
         raise StudyError(said[0])
     codes = ", ".join(str(worker.exitcode) for worker in workers)

@@ -52,6 +52,6 @@ def estimates(records: Sequence[Record], trust: Trust) -> Estimates:
         found,
         line.tops[0],
         f"ImageNet top-1 expected of {score.name}, by a line that never falls through {len(trust.models)} published "
-        f"models; in brackets what held about {line.coverage:.0%} of models left out one at a time; < and >: beyond all "
-        "published scores.",
+        f"models; in brackets what held about {line.coverage:.0%} of models left out one at a time; < and >: beyond "
+        "all published scores.",
     )
