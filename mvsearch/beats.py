@@ -23,7 +23,7 @@ _LOG = logging.getLogger(__name__)
 class Beats:
     """A register in the database. A worker beats every `beat_s`; after `grace_s` without, it is dead to who watched."""
 
-    def __init__(self, store: Store, study: str, *, beat_s: float = BEAT_S, grace_s: float = GRACE_S) -> None:
+    def __init__(self, store: Store, study: str, *, beat_s: float, grace_s: float) -> None:
         self.store, self.study, self.beat_s, self.grace_s = store, study, beat_s, grace_s
         self._seen: dict[str, tuple[int, float]] = {}
         """By name: the last beat seen, and when it was first seen."""
@@ -92,4 +92,4 @@ class Beats:
 def register(store: Store, study: str) -> Register:
     """The register of a study: in files beside a database that is a file, else in the database."""
     place = store.place(study)
-    return Files(place / "workers") if place else Beats(store, study)
+    return Files(place / "workers") if place else Beats(store, study, beat_s=BEAT_S, grace_s=GRACE_S)
