@@ -22,6 +22,7 @@ from mvsearch.errors import PlanError, SpaceError
 from mvsearch.exact import NothingWithin, exact_front
 from mvsearch.limits import Limit
 from mvsearch.pareto import Objective, scores
+from mvsearch.reading import Reader
 from mvsearch.record import Metrics, Refused
 from mvsearch.space import Codes, SearchSpace
 from mvsearch.yamlfile import Document
@@ -130,6 +131,15 @@ class Plan:
         plan._check()
         known = search.trials if plan.every is None else len(plan.every)  # then all of it is known
         return replace(plan, search=replace(search, trials=min(search.trials, known)))
+
+    @classmethod
+    def of_study(cls, study: Reader, *, workers: int) -> Self:
+        """The plan that a study was made with, for so many processes more."""
+        search = {key: tuple(v) if isinstance(v, list) else v for key, v in study.facts["search"].items()}
+        space = SearchSpace.parse(Document(study.facts["document"]))
+        url = study.store.url.render_as_string(hide_password=False)
+        plan = cls.of(space, name=study.name, storage=url, **search)
+        return replace(plan, search=replace(plan.search, workers=workers))
 
     def _check(self) -> None:
         objectives = self.objectives

@@ -149,7 +149,7 @@ class Store:
     @property
     def shown(self) -> str:
         """The URL without a password; the path alone for a file."""
-        return self.url.database or "" if self._is_file else self.url.render_as_string()
+        return self.url.database or "" if self._is_file else self.url.render_as_string(hide_password=True)
 
     @property
     def _is_file(self) -> bool:

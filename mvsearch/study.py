@@ -61,8 +61,11 @@ class Study(Reader):
     # ---- opening
 
     @classmethod
-    def join(cls, plan: Plan) -> Self:
-        """Open the plan's study, made if there is none; raises StudyError if it was made for something else."""
+    def join(cls, plan: Plan, *, as_worker: bool = False) -> Self:
+        """Open the plan's study, made if there is none; raises StudyError if it was made for something else.
+
+        The study takes over how the plan searches (limits, trials ...), unless it is joined `as_worker`.
+        """
         store = _opened(plan)
         with store.alone(plan.name), told_of_trials(plan.url):
             found = store.study(plan.name)
@@ -76,7 +79,7 @@ class Study(Reader):
                 store.remove_study(plan.name)
                 Trials.forget(plan)
                 found = None
-            if found is not None:
+            if found is not None and not as_worker:
                 store.amend_study(plan.name, found | _wishes(plan))
             trials = Trials.open(plan)
             if found is None:

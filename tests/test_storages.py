@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy import arithmetic, toy_plan
+from toy import TOY, arithmetic, toy_plan
 
 from mvsearch import beats
 from mvsearch.beats import Beats
@@ -200,3 +200,25 @@ def test_a_study_on_a_server_needs_no_folder(postgres, tmp_path):
     plan = plan_in(postgres.database(), tmp_path / "nowhere")
     Study.join(plan).run(arithmetic, trials=2)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(storage, tmp_path):
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    away.mkdir()
+    (home / "toy.yaml").write_text(TOY)
+    mvsearch = [sys.executable, "-m", "mvsearch"]
+    asked = ["-o", "params", "-o", "macs", "--workers", "1", "--storage", storage]
+    command = [*mvsearch, "run", "toy.yaml", "--trials", "30", "--sampler", "random", *asked]
+    driver = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL)
+    while "toy" not in Store(storage, create=True).names():
+        time.sleep(0.1)
+    helped = subprocess.run(
+        [*mvsearch, "worker", "toy", "--storage", storage], cwd=away, capture_output=True, text=True
+    )
+
+    assert (driver.wait(120), helped.returncode) == (0, 0), helped.stderr
+    assert "30 of 30 trials are done" in helped.stderr
+    assert {path.name for path in (home / "studies/toy").iterdir()} >= {"front.csv", "front.png"}
+    assert not list(away.iterdir())
+    assert len({record.key for record in Store(storage, create=False).records("toy")}) == 30

@@ -1,5 +1,6 @@
 """`mvsearch run SPACE`: search, show it as it goes, leave the remains."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -44,8 +45,10 @@ def run(
     as_json: bool,
 ) -> None:
     """Search SPACE, or go on with the study if it exists. Everything is kept in studies/NAME/."""
+    from mvsearch.cli._search import prepare, search
     from mvsearch.errors import PlanError
     from mvsearch.plan import Plan
+    from mvsearch.study import Study
 
     plan = Plan.load(
         space,
@@ -61,43 +64,14 @@ def run(
     )
     if check_proxy and not plan.scored:
         raise PlanError("--check-proxy: this study seeks costs alone; there is no proxy to check.")
-    _prepare(plan)
-    if _search(plan):
-        click.echo("every candidate inside the conditions and limits that could be found is known by now.", err=True)
+    prepare(plan)
+    Study.join(plan)
+    search(plan)
     if check_proxy:
         from mvsearch.cli._check import check_proxy as check
 
         check(plan)
     _finish(plan, as_json)
-
-
-def _prepare(plan: "Plan") -> None:
-    """All that can go wrong before the first candidate goes wrong here: images, device, database."""
-    from rich.progress import Progress
-
-    from mvsearch.evaluate import latency_device, load_data
-    from mvsearch.study import Study
-
-    if plan.wants("latency_ms"):
-        latency_device(plan)
-    if plan.scored:
-        screen = console(stderr=True)
-        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-            data = load_data(plan, progress)
-        if data.skipped:
-            click.echo(f"{data.name}: {data.skipped} broken images were passed over.", err=True)
-    Study.join(plan)
-
-
-def _search(plan: "Plan") -> bool:
-    from mvsearch.cli._watch import Watching
-    from mvsearch.executors import local
-    from mvsearch.study import Study
-
-    reader = Study.read(plan)
-    workers = local.workers_for(plan)
-    with Watching(plan, reader.records(), workers, console(stderr=True)) as watching:
-        return local.run(plan, reader, watching, workers=workers)
 
 
 def _finish(plan: "Plan", as_json: bool) -> None:
@@ -119,6 +93,8 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     )
     show_proxy(reader, records, plan.objectives)
     screen.print(f"written: {', '.join(str(path) for path in written)}", style="dim")
+    there = f" --storage {shlex.quote(reader.store.url.render_as_string())}" if plan.storage else ""
     screen.print(
-        f"next: `mvsearch front {plan.name} --plot front.html`, `mvsearch export {plan.name}:NUMBER`", style="dim"
+        f"next: `mvsearch front {plan.name}{there} --plot front.html`, `mvsearch export {plan.name}:NUMBER{there}`",
+        style="dim",
     )

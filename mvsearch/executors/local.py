@@ -123,7 +123,7 @@ def work(plan: Plan, index: int, parent: int) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        study = Study.join(plan)
+        study = Study.join(plan, as_worker=True)
     except MvsearchError as error:
         sys.exit(f"mvsearch: {error}")
     try:
