@@ -15,7 +15,7 @@ import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -141,10 +141,8 @@ class Store:
                 raise StudyError(f"{self.shown}: holds no studies of mvsearch; give the study.db of one.")
 
     def _make_tables(self) -> None:
-        # IF NOT EXISTS, not a look and then a CREATE: two workers may be the first at once.
-        with self.engine.begin() as connection:
-            for table in _META.sorted_tables:
-                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        with self.locked("open"), self.engine.begin() as connection:
+            _META.create_all(connection)
 
     @property
     def shown(self) -> str:
@@ -172,22 +170,37 @@ class Store:
         return path.parent if path.parent.name == study else path.with_name(f"{path.name}.{study}")
 
     @contextmanager
-    def alone(self, study: str, what: str = "claim") -> Iterator[None]:
-        """Wait until no other process holds `what` of a study, on whatever machine, and hold it."""
-        if (place := self.place(study)) is not None:
-            place.mkdir(parents=True, exist_ok=True)
-            with FileLock(place / f"{what}.lock"):
+    def locked(self, what: str, *, fleeting: bool = False) -> Iterator[None]:
+        """Wait until no other process, on whatever machine, holds the lock of that name in this database; hold it.
+
+        A `fleeting` one leaves no file behind.
+        """
+        if self._is_file:
+            path = Path(self.url.database or "")
+            folder = path.with_name(f"{path.name}.locks")
+            folder.mkdir(exist_ok=True)
+            with FileLock(folder / what):
                 yield
+                if fleeting:  # who waits for it may then run beside a newcomer, after what it waited for
+                    (folder / what).unlink()
             return
-        key = sa.func.hashtextextended(f"mvsearch {study} {what}", 0)
+        key = sa.func.hashtextextended(f"mvsearch {what}", 0)
         with told(self.url), self.engine.connect() as connection:
             connection.execution_options(isolation_level="AUTOCOMMIT")
             connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
             try:
                 yield
             finally:
-                with suppress(OperationalError):  # the server went away, and the lock with it
+                with suppress(sa.exc.DBAPIError):  # the server went away, and the lock with it
                     connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+
+    def claiming(self, study: str) -> AbstractContextManager[None]:
+        """Let nobody else claim, end or return candidates of a study."""
+        return self.locked(f"claim {study}")
+
+    def measuring(self, key: str, settings: str) -> AbstractContextManager[None]:
+        """Let nobody else measure this architecture under these settings, in whatever study."""
+        return self.locked(f"measure {key} {settings}", fleeting=True)
 
     # ---- studies
 

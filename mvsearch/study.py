@@ -67,7 +67,7 @@ class Study(Reader):
         The study takes over how the plan searches (limits, trials ...), unless it is joined `as_worker`.
         """
         store = _opened(plan)
-        with store.alone(plan.name), told_of_trials(plan.url):
+        with store.locked("open"), store.claiming(plan.name), told_of_trials(plan.url):
             found = store.study(plan.name)
             difference = found and _difference(plan, found)
             if difference and (store.count(plan.name) or register(store, plan.name).anyone()):
@@ -93,7 +93,7 @@ class Study(Reader):
 
     def hold_to(self, **facts: Any) -> None:
         """Note what the numbers depend on (device, data); raises StudyError if the study holds another already."""
-        with self.store.alone(self.name):
+        with self.store.claiming(self.name):
             known = self.store.study(self.name) or {}
             for name, value in facts.items():
                 if known.setdefault(name, value) != value:
@@ -127,12 +127,7 @@ class Study(Reader):
         failures = 0
         with self.worker.at_work():
             while (trial := self._next(total)) is not None:
-                try:
-                    record = self._evaluated(trial, evaluate)
-                except BaseException:  # Ctrl-C, or a fault of this machine: not the candidate's
-                    self._return(trial.number)
-                    raise
-                patiently(partial(self._finish, record))
+                record = self._settled(trial, evaluate)
                 if tell is not None:
                     tell(record)
                 failures += record.state == "failed"
@@ -141,6 +136,18 @@ class Study(Reader):
             while self.plan.search.confirm and (doubtful := patiently(self._claim_repeat)) is not None:
                 self._repeat(doubtful, evaluate)
 
+    def _settled(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
+        """The candidate's record, kept; nobody measures the same meanwhile, in whatever study of this database."""
+        key = self.plan.space.architecture(trial.params).key
+        with self.store.measuring(key, self.settings_key()):
+            try:
+                record = self._evaluated(trial, evaluate)
+            except BaseException:  # Ctrl-C, or a fault of this machine: not the candidate's
+                self._return(trial.number)
+                raise
+            patiently(partial(self._finish, record))
+            return record
+
     def _next(self, total: int) -> FrozenTrial | None:
         """The next candidate of this worker; waits while all that is left is in the hands of others, who may die."""
         while (trial := patiently(lambda: self._claim(total))) is None and self._mirror.open:
@@ -148,7 +155,7 @@ class Study(Reader):
         return trial
 
     def _claim(self, total: int) -> FrozenTrial | None:
-        with self.store.alone(self.name), told_of_trials(self.plan.url):
+        with self.store.claiming(self.name), told_of_trials(self.plan.url):
             trials = self._follow()
             if self._give_back(trials):
                 trials = self._follow()
@@ -203,7 +210,7 @@ class Study(Reader):
 
     def _return(self, number: int) -> None:
         """Leave a candidate to others; if that fails, they find it with a dead worker."""
-        with suppress(MvsearchError), self.store.alone(self.name), told_of_trials(self.plan.url):
+        with suppress(MvsearchError), self.store.claiming(self.name), told_of_trials(self.plan.url):
             self.trials.lose(number, returned=True)
 
     @staticmethod
@@ -299,7 +306,7 @@ class Study(Reader):
     def _finish(self, record: Record) -> None:
         """Keep what was found. A worker that was taken for dead finds its candidate in other hands: then only the
         measurement is kept, for whoever has it now."""
-        with self.store.alone(self.name), told_of_trials(self.plan.url):
+        with self.store.claiming(self.name), told_of_trials(self.plan.url):
             if self.trials.is_open(record.number):
                 self._end(record)
             elif record.state == "complete" and not record.cached:
@@ -314,7 +321,7 @@ class Study(Reader):
 
     def _claim_repeat(self) -> Record | None:
         """The least sure member of the front that nobody alive is measuring."""
-        with self.store.alone(self.name):
+        with self.store.claiming(self.name):
             taken = {n for n, name in self.store.repeats(self.name).items() if self.worker.is_alive(name)}
             doubtful = unsure(self.within_limits(self.records()), self.plan.objectives)
             free = next((record for record in doubtful if record.number not in taken | self._given_up), None)
@@ -346,7 +353,7 @@ class Study(Reader):
 def note(plan: Plan, **facts: Any) -> None:
     """Keep something with the plan's study, which must be there, in place of what it knew under the same names."""
     store = Store(plan.url, create=False)
-    with store.alone(plan.name):
+    with store.claiming(plan.name):
         store.amend_study(plan.name, (store.study(plan.name) or {}) | facts)
 
 

@@ -26,7 +26,7 @@ def plan_in(storage, folder, **search):
     return replace(toy_plan(folder, **search), storage=storage)
 
 
-def worker_process(storage: str, folder: Path, trials: int, seconds: float) -> subprocess.Popen:
+def worker_process(storage: str, folder: Path, trials: int, seconds: float, name: str = "toy") -> subprocess.Popen:
     """A real process at work on the toy study. It notes each evaluation that it ends, and beats fast."""
     script = f"""
         import os, sys, time
@@ -45,7 +45,7 @@ def worker_process(storage: str, folder: Path, trials: int, seconds: float) -> s
                 file.write(arch.key + "\\n")
             return arithmetic(arch)
 
-        plan = replace(toy_plan(Path({str(folder)!r})), storage={storage!r})
+        plan = replace(toy_plan(Path({str(folder)!r})), name={name!r}, storage={storage!r})
         Study.join(plan).run(evaluate, trials={trials})
     """
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.DEVNULL)
@@ -222,3 +222,13 @@ def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(
     assert {path.name for path in (home / "studies/toy").iterdir()} >= {"front.csv", "front.png"}
     assert not list(away.iterdir())
     assert len({record.key for record in Store(storage, create=False).records("toy")}) == 30
+
+
+def test_two_studies_of_one_database_never_pay_for_the_same_at_the_same_time(storage, tmp_path):
+    crew = [worker_process(storage, tmp_path, 12, 0.1, name) for name in ("one", "two")]
+    assert [worker.wait(120) for worker in crew] == [0, 0]
+
+    ended = (tmp_path / "ended.txt").read_text().split()
+    keys = {name: {record.key for record in Store(storage, create=False).records(name)} for name in ("one", "two")}
+    assert keys["one"] == keys["two"]  # the same seed
+    assert len(ended) == len(set(ended)) == 12

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 @click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
 @click.option("--confirm/--no-confirm", default=None, help="Measure members of the front again, up to six times.")
+@click.option("--isolate", is_flag=True, default=None, help="Evaluate in child processes: a crash is a failed trial.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Seconds a trial may take; isolates.")
+@click.option("--memory", "memory_gib", type=click.FloatRange(min=0), help="GiB a trial may take; isolates.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
 @click.option("--check-proxy", is_flag=True, help="Score the other published models too: how far is the proxy right?")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
@@ -39,6 +42,9 @@ def run(
     sampler: str | None,
     seed: int | None,
     confirm: bool | None,
+    isolate: bool | None,
+    timeout_s: float | None,
+    memory_gib: float | None,
     workers: int | None,
     check_proxy: bool,
     storage: str | None,
@@ -60,6 +66,9 @@ def run(
         sampler=sampler,
         seed=seed,
         confirm=confirm,
+        isolate=isolate,
+        timeout_s=timeout_s,
+        memory_gib=memory_gib,
         workers=workers,
     )
     if check_proxy and not plan.scored:

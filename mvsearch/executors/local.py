@@ -40,7 +40,9 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     others.clear_errors()
     spawn = multiprocessing.get_context("spawn")
     wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
-    processes = [spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=True) for i in range(wanted)]
+    processes = [
+        spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=not plan.search.isolated) for i in range(wanted)
+    ]
     records = reader.records()
     try:
         _start(processes)
@@ -111,6 +113,7 @@ def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess
 def work(plan: Plan, index: int, parent: int) -> None:
     """One worker process, from start to end; the `index`-th of its command."""
     from mvsearch.evaluate import Evaluator
+    from mvsearch.executors.isolated import Isolated
     from mvsearch.study import Study
 
     def watched() -> None:
@@ -127,9 +130,11 @@ def work(plan: Plan, index: int, parent: int) -> None:
     except MvsearchError as error:
         sys.exit(f"mvsearch: {error}")
     try:
-        evaluator = Evaluator(plan, device=_device(plan, index), report=report)
+        device = _device(plan, index)
+        evaluator = Evaluator(plan, device=device, report=report)
         study.hold_to(**evaluator.facts())
-        study.run(evaluator, tell=lambda _: watched())
+        evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
+        study.run(evaluate, tell=lambda _: watched())
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:
