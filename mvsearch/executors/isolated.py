@@ -5,7 +5,6 @@ worker ── architecture ──▶ child, kept for the next candidate
 """
 
 import multiprocessing
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,12 +12,20 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from mvsearch.architecture import Architecture
-from mvsearch.evaluate import Evaluator
+from mvsearch.evaluate import Evaluator, Report
 from mvsearch.plan import Plan
 from mvsearch.record import Failed, Metrics
 
 _LOOK_EVERY_S = 0.5
 _GIB = 1 << 30
+
+
+Make = Callable[[Plan, str, Report], Callable[..., Metrics]]
+"""Plan, device, report → the evaluation. It is called in the child, so it must be a module's own function."""
+
+
+def _evaluator(plan: Plan, device: str, report: Report) -> Evaluator:
+    return Evaluator(plan, device=device, report=report)
 
 
 class Isolated:
@@ -27,8 +34,8 @@ class Isolated:
     Raises what the evaluation raised; Failed where the child was stopped for its time, or died.
     """
 
-    def __init__(self, plan: Plan, *, device: str, report: Callable[..., None]) -> None:
-        self.plan, self.device, self.report = plan, device, report
+    def __init__(self, plan: Plan, *, device: str, report: Report, make: Make = _evaluator) -> None:
+        self.plan, self.device, self.report, self.make = plan, device, report, make
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
@@ -57,6 +64,9 @@ class Isolated:
                 self.report(**said)
             elif kind == "raised":
                 raise said
+            elif kind == "out of memory":
+                self.close()
+                raise Failed(f"ran out of memory (limit {self.plan.search.memory_gib:g} GiB)")
             else:
                 return dict(said)
 
@@ -64,7 +74,7 @@ class Isolated:
         if self._child is None or self._pipe is None or not self._child.is_alive():
             spawn = multiprocessing.get_context("spawn")
             self._pipe, theirs = spawn.Pipe()
-            self._child = spawn.Process(target=_serve, args=(self.plan, self.device, theirs), daemon=True)
+            self._child = spawn.Process(target=_serve, args=(self.make, self.plan, self.device, theirs), daemon=True)
             self._child.start()
             theirs.close()
         return self._child, self._pipe
@@ -87,7 +97,7 @@ def _last_words(code: int | None, memory_gib: float) -> str:
     return words + (f" (limit {memory_gib:g} GiB)" if memory_gib else "")
 
 
-def _serve(plan: Plan, device: str, pipe: Connection) -> None:
+def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
     """The child: evaluates what it is sent, until nobody sends any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _limit_memory(plan.search.memory_gib)
@@ -95,17 +105,17 @@ def _serve(plan: Plan, device: str, pipe: Connection) -> None:
         import torch
 
         torch.set_num_threads(1)
-    evaluator = Evaluator(plan, device=device, report=lambda **said: pipe.send(("progress", said)))
+    evaluate = make(plan, device, lambda **said: pipe.send(("progress", said)))
     while True:
         try:
             arch, rung, repeat = pipe.recv()
         except EOFError:
             return
         try:
-            pipe.send(("result", evaluator(arch, rung=rung, repeat=repeat)))
+            pipe.send(("result", evaluate(arch, rung=rung, repeat=repeat)))
         except MemoryError:
-            pipe.send(("raised", Failed(f"ran out of memory (limit {plan.search.memory_gib:g} GiB)")))
-            os._exit(1)  # what is left of it is not to be trusted
+            pipe.send(("out of memory", None))
+            return  # what is left of it is not to be trusted
         except Exception as error:
             pipe.send(("raised", error))
 
