@@ -10,6 +10,7 @@
       CheckpointError      weights that do not fit the network
       VerificationError    an exported file that cannot be made, or does not compute what the network computes
       EnvironmentFault     a missing package, device or file permission
+        DatabaseAway       a database server that does not answer, and may again
 
 Every message says where, what was found, and what would do.
 """
@@ -53,3 +54,7 @@ class VerificationError(MvsearchError):
 
 class EnvironmentFault(MvsearchError):
     """Something the machine lacks: a package, a device, space or permission."""
+
+
+class DatabaseAway(EnvironmentFault):
+    """A database server that does not answer; what was asked of it may be asked again."""

@@ -22,6 +22,7 @@ from mvsearch.errors import PlanError, SpaceError
 from mvsearch.exact import NothingWithin, exact_front
 from mvsearch.limits import Limit
 from mvsearch.pareto import Objective, scores
+from mvsearch.reading import Reader
 from mvsearch.record import Metrics, Refused
 from mvsearch.space import Codes, SearchSpace
 from mvsearch.yamlfile import Document
@@ -35,6 +36,9 @@ class Search:
 
     With `confirm`, what is on the front at the end is measured with further seeds, two times at least and six at most,
     until the standard error of a member is smaller than the gaps that decide its place.
+
+    With `isolate` each worker evaluates in a child process, so that a candidate that crashes it has failed, no more. A
+    `timeout_s` on a candidate, or a limit on the memory of its process, `memory_gib`, implies it; 0 is none.
     """
 
     objectives: tuple[str, ...] = ("top1", "params", "macs")
@@ -44,6 +48,14 @@ class Search:
     seed: int = 0
     workers: int = 0
     confirm: bool = False
+    isolate: bool = False
+    timeout_s: float = 0.0
+    memory_gib: float = 0.0
+
+    @property
+    def isolated(self) -> bool:
+        """Whether candidates are evaluated in a process of their own."""
+        return self.isolate or self.timeout_s > 0 or self.memory_gib > 0
 
 
 @dataclass(frozen=True)
@@ -131,6 +143,15 @@ class Plan:
         known = search.trials if plan.every is None else len(plan.every)  # then all of it is known
         return replace(plan, search=replace(search, trials=min(search.trials, known)))
 
+    @classmethod
+    def of_study(cls, study: Reader, *, workers: int) -> Self:
+        """The plan that a study was made with, for so many processes more."""
+        search = {key: tuple(v) if isinstance(v, list) else v for key, v in study.facts["search"].items()}
+        space = SearchSpace.parse(Document(study.facts["document"]))
+        url = study.store.url.render_as_string(hide_password=False)
+        plan = cls.of(space, name=study.name, storage=url, **search)
+        return replace(plan, search=replace(plan.search, workers=workers))
+
     def _check(self) -> None:
         objectives = self.objectives
         if not objectives or len(set(self.search.objectives)) < len(self.search.objectives):
@@ -143,6 +164,9 @@ class Plan:
             raise PlanError(
                 f"trials={self.search.trials}, workers={self.search.workers}: use 1 or more (workers from 0)."
             )
+        for name in ("timeout_s", "memory_gib"):
+            if getattr(self.search, name) < 0:
+                raise PlanError(f"{name}={getattr(self.search, name)}: use a number above 0, or 0 for no limit.")
         if not self.space.choices:
             raise PlanError(
                 f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."

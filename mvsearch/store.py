@@ -6,27 +6,37 @@
     architectures  each network once, by key
     machines       what the numbers were measured on
     repeats        who measures which candidate once more
+    workers        who is at work, where the database is a server (`beats`)
 
-One finished candidate is one transaction.
+One finished candidate is one transaction. A server that is away is waited for; a file is there or it is not.
 """
 
+import logging
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
+from filelock import FileLock
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from mvsearch import __version__, plugins
-from mvsearch.errors import EnvironmentFault, StudyError
+from mvsearch.errors import DatabaseAway, EnvironmentFault, StudyError
 from mvsearch.record import Metrics, Record
 
+_LOG = logging.getLogger(__name__)
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+PATIENCE_S = 600.0
 SCHEMA = 2
+_DATABASES = ("sqlite", "postgresql+psycopg", "postgresql+psycopg2")
 _FEW = 500  # numbers named in one query
 _META = sa.MetaData()
 
@@ -84,6 +94,37 @@ _repeats = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("worker", sa.String(64), nullable=False),
 )
+_workers = sa.Table(
+    "mvsearch_workers",
+    _META,
+    sa.Column("study", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("host", sa.String(64), nullable=False),
+    sa.Column("beat", sa.Integer),  # NULL: not at work
+    sa.Column("words", sa.JSON, nullable=False),
+)
+
+
+def patiently(act: Callable[[], _R]) -> _R:
+    """What `act` returns; it is done again while a database server is away, up to ten minutes. It must bear that."""
+    start, wait_s = time.monotonic(), 0.5
+    while True:
+        try:
+            return act()
+        except DatabaseAway as error:
+            if time.monotonic() - start > PATIENCE_S:
+                raise
+            _LOG.warning("%s Waiting for it.", error)
+            time.sleep(wait_s)
+            wait_s = min(15.0, 2 * wait_s)
+
+
+def _patient(method: "Callable[Concatenate[Store, _P], _R]") -> "Callable[Concatenate[Store, _P], _R]":
+    @wraps(method)
+    def done(self: "Store", /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return patiently(lambda: method(self, *args, **kwargs))
+
+    return done
 
 
 class Store:
@@ -100,15 +141,13 @@ class Store:
                 raise StudyError(f"{self.shown}: holds no studies of mvsearch; give the study.db of one.")
 
     def _make_tables(self) -> None:
-        # IF NOT EXISTS, not a look and then a CREATE: two workers may be the first at once.
-        with self.engine.begin() as connection:
-            for table in _META.sorted_tables:
-                connection.execute(sa.schema.CreateTable(table, if_not_exists=True))
+        with self.locked("open"), self.engine.begin() as connection:
+            _META.create_all(connection)
 
     @property
     def shown(self) -> str:
         """The URL without a password; the path alone for a file."""
-        return self.url.database or "" if self._is_file else self.url.render_as_string()
+        return self.url.database or "" if self._is_file else self.url.render_as_string(hide_password=True)
 
     @property
     def _is_file(self) -> bool:
@@ -123,8 +162,49 @@ class Store:
         if not path.parent.is_dir():
             raise EnvironmentFault(f"{path.parent}: there is no such folder to keep a database in; make it first.")
 
+    def place(self, study: str) -> Path | None:
+        """The folder beside a database file where the locks of a study are; None where the database is a server."""
+        if not self._is_file:
+            return None
+        path = Path(self.url.database or "")
+        return path.parent if path.parent.name == study else path.with_name(f"{path.name}.{study}")
+
+    @contextmanager
+    def locked(self, what: str, *, fleeting: bool = False) -> Iterator[None]:
+        """Wait until no other process, on whatever machine, holds the lock of that name in this database; hold it.
+
+        A `fleeting` one leaves no file behind.
+        """
+        if self._is_file:
+            path = Path(self.url.database or "")
+            folder = path.with_name(f"{path.name}.locks")
+            folder.mkdir(exist_ok=True)
+            with FileLock(folder / what):
+                yield
+                if fleeting:  # who waits for it may then run beside a newcomer, after what it waited for
+                    (folder / what).unlink()
+            return
+        key = sa.func.hashtextextended(f"mvsearch {what}", 0)
+        with told(self.url), self.engine.connect() as connection:
+            connection.execution_options(isolation_level="AUTOCOMMIT")
+            connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
+            try:
+                yield
+            finally:
+                with suppress(sa.exc.DBAPIError):  # the server went away, and the lock with it
+                    connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+
+    def claiming(self, study: str) -> AbstractContextManager[None]:
+        """Let nobody else claim, end or return candidates of a study."""
+        return self.locked(f"claim {study}")
+
+    def measuring(self, key: str, settings: str) -> AbstractContextManager[None]:
+        """Let nobody else measure this architecture under these settings, in whatever study."""
+        return self.locked(f"measure {key} {settings}", fleeting=True)
+
     # ---- studies
 
+    @_patient
     def study(self, name: str) -> dict[str, Any] | None:
         """What a study was made with, or None; raises StudyError if a newer version wrote it."""
         with told(self.url), self.engine.connect() as connection:
@@ -138,22 +218,26 @@ class Store:
             )
         return dict(row.facts)
 
+    @_patient
     def names(self) -> list[str]:
         """The names of all studies here."""
         with told(self.url), self.engine.connect() as connection:
             return list(connection.execute(sa.select(_studies.c.name).order_by(_studies.c.name)).scalars())
 
+    @_patient
     def add_study(self, name: str, facts: dict[str, Any]) -> None:
         """Note a new study and what its numbers will depend on."""
         row = {"name": name, "schema": SCHEMA, "version": __version__, "facts": facts, "created": time.time()}
         with told(self.url), self.engine.begin() as connection:
             connection.execute(sa.insert(_studies).values(**row))
 
+    @_patient
     def amend_study(self, name: str, facts: dict[str, Any]) -> None:
         """Replace what is known of a study."""
         with told(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_studies).where(_studies.c.name == name).values(facts=facts))
 
+    @_patient
     def remove_study(self, name: str) -> None:
         """Forget a study and its records; the cache of evaluations stays."""
         with told(self.url), self.engine.begin() as connection:
@@ -162,6 +246,7 @@ class Store:
 
     # ---- candidates
 
+    @_patient
     def remember(self, key: str, settings: str, metrics: Metrics, seconds: float, machine: dict[str, Any]) -> None:
         """Note a measurement for the cache before its candidate is finished: a rung, or a repeat."""
         with told(self.url), self.engine.begin() as connection:
@@ -176,6 +261,7 @@ class Store:
         self._once(connection, _machines, id=number, description=machine)
         return {"machine": number, "finished": time.time()}
 
+    @_patient
     def save(self, study: str, record: Record, *, settings: str, machine: dict[str, Any]) -> None:
         """Write a finished candidate, and its measurement for the cache, in one transaction."""
         with told(self.url), self.engine.begin() as connection:
@@ -198,14 +284,17 @@ class Store:
                     "cached",
                 )
             }
-            connection.execute(sa.insert(_records).values(study=study, **row, **origin))
+            self._once(connection, _records, study=study, **row, **origin)
 
     def _once(self, connection: sa.Connection, table: sa.Table, **row: Any) -> None:
         # One statement, not a look and a write: in SQLite a transaction that began by reading may not go on to write
         # once another has written.
-        insert = postgresql.insert if self.engine.dialect.name == "postgresql" else sqlite.insert
-        connection.execute(insert(table).values(**row).on_conflict_do_nothing())
+        connection.execute(self._insert(table).values(**row).on_conflict_do_nothing())
 
+    def _insert(self, table: sa.Table) -> Any:
+        return (sqlite if self._is_file else postgresql).insert(table)
+
+    @_patient
     def evaluation(self, key: str, settings: str) -> Metrics | None:
         """What an architecture measured under these settings before, or None."""
         same = (_evaluations.c.key == key, _evaluations.c.settings == settings)
@@ -213,6 +302,7 @@ class Store:
             metrics = connection.execute(sa.select(_evaluations.c.metrics).where(*same)).scalar_one_or_none()
         return dict(metrics) if metrics is not None else None
 
+    @_patient
     def metrics(self, study: str, numbers: Sequence[int]) -> dict[int, Metrics]:
         """What was measured of finished candidates, by number; those that left no record are not in it."""
         columns = sa.select(_records.c.number, _records.c.metrics).where(_records.c.study == study)
@@ -222,35 +312,41 @@ class Store:
         wanted = set(numbers)
         return {number: metrics for number, metrics in rows if number in wanted}
 
+    @_patient
     def amend_record(self, study: str, number: int, metrics: Metrics) -> None:
         """Replace what was measured of a finished candidate, which was measured once more."""
         this = (_records.c.study == study, _records.c.number == number)
         with told(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_records).where(*this).values(metrics=metrics))
 
+    @_patient
     def repeats(self, study: str) -> dict[int, str]:
         """Which candidates are being measured once more, and by which worker."""
         query = sa.select(_repeats.c.number, _repeats.c.worker).where(_repeats.c.study == study)
         with told(self.url), self.engine.connect() as connection:
             return {row.number: row.worker for row in connection.execute(query)}
 
+    @_patient
     def begin_repeat(self, study: str, number: int, worker: str) -> None:
         """Note that a worker measures a candidate once more, in place of whoever said so before."""
         with told(self.url), self.engine.begin() as connection:
             connection.execute(_repeat(study, number))
             connection.execute(sa.insert(_repeats).values(study=study, number=number, worker=worker))
 
+    @_patient
     def end_repeat(self, study: str, number: int) -> None:
         """It is done, or given up."""
         with told(self.url), self.engine.begin() as connection:
             connection.execute(_repeat(study, number))
 
+    @_patient
     def count(self, study: str) -> int:
         """How many candidates of a study are finished."""
         query = sa.select(sa.func.count()).select_from(_records).where(_records.c.study == study)
         with told(self.url), self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
+    @_patient
     def records(self, study: str, first: int = 0) -> list[Record]:
         """Every finished candidate of a study from a number on, in the order of their numbers."""
         query = (
@@ -262,6 +358,65 @@ class Store:
         with told(self.url), self.engine.connect() as connection:
             return [_record(row) for row in connection.execute(query)]
 
+    # ---- workers of a server
+
+    @_patient
+    def enlist(self, study: str, name: str, host: str) -> None:
+        """Note a worker that begins to beat."""
+        self._beaten(study, name, host)
+
+    def beat(self, study: str, name: str, host: str) -> None:
+        """Let a worker's number rise; raises DatabaseAway at once."""
+        self._beaten(study, name, host)
+
+    def _beaten(self, study: str, name: str, host: str) -> None:
+        insert = self._insert(_workers).values(study=study, name=name, host=host, beat=0, words={})
+        rises = sa.func.coalesce(_workers.c.beat, 0) + 1
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_={"beat": rises}))
+
+    @_patient
+    def beats(self, study: str) -> dict[str, int]:
+        """The numbers of all workers that said that they are at work."""
+        query = sa.select(_workers.c.name, _workers.c.beat).where(
+            _workers.c.study == study, _workers.c.beat.is_not(None)
+        )
+        with told(self.url), self.engine.connect() as connection:
+            return {row.name: row.beat for row in connection.execute(query)}
+
+    @_patient
+    def dismiss(self, study: str, name: str, beat: int) -> None:
+        """Forget a worker, unless its number has risen after all."""
+        this = (_workers.c.study == study, _workers.c.name == name, _workers.c.beat == beat)
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(sa.delete(_workers).where(*this))
+
+    def retire(self, study: str, name: str) -> None:
+        """Note that a worker beats no more; its last words stay."""
+        this = (_workers.c.study == study, _workers.c.name == name)
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(sa.update(_workers).where(*this).values(beat=None))
+
+    def erase(self, study: str, name: str) -> None:
+        """Forget a worker that beats no more."""
+        this = (_workers.c.study == study, _workers.c.name == name, _workers.c.beat.is_(None))
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(sa.delete(_workers).where(*this))
+
+    def say(self, study: str, name: str, words: dict[str, Any]) -> None:
+        """Note what a worker does; raises DatabaseAway at once."""
+        insert = self._insert(_workers).values(study=study, name=name, host="", beat=None, words=words)
+        with told(self.url), self.engine.begin() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_={"words": words}))
+
+    @_patient
+    def words(self, study: str) -> dict[str, dict[str, Any]]:
+        """What workers last said, by name."""
+        query = sa.select(_workers.c.name, _workers.c.words).where(_workers.c.study == study)
+        with told(self.url), self.engine.connect() as connection:
+            return {row.name: row.words for row in connection.execute(query.order_by(_workers.c.name))}
+
+    @_patient
     def machines(self, study: str) -> list[dict[str, Any]]:
         """The machines that a study's candidates were measured on."""
         used = sa.select(_records.c.machine).where(_records.c.study == study)
@@ -291,13 +446,17 @@ def _record(row: Any) -> Record:
 
 def _parsed(url: str) -> URL:
     try:
-        return make_url(url)
+        parsed = make_url(url)
     except ArgumentError:
         raise StudyError(f"{url!r} is no database URL; write e.g. sqlite:///studies/v3/study.db.") from None
+    if parsed.drivername not in _DATABASES:
+        hint = plugins.suggest(parsed.drivername, _DATABASES)
+        raise StudyError(f"{parsed.render_as_string()}: no such kind of database; {hint}")
+    return parsed
 
 
 def _engine(url: URL) -> Engine:
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
     if url.get_backend_name() == "sqlite":
         tune(engine)
     return engine
@@ -330,12 +489,14 @@ def told(url: URL) -> Iterator[None]:
     try:
         yield
     except NoSuchModuleError:
-        known = ("sqlite", "postgresql+psycopg", "mysql+pymysql")
-        raise StudyError(f"{shown}: no such kind of database; {plugins.suggest(url.drivername, known)}") from None
+        hint = plugins.suggest(url.drivername, _DATABASES)
+        raise StudyError(f"{shown}: no such kind of database; {hint}") from None
     except ModuleNotFoundError as error:
-        raise EnvironmentFault(f"{shown}: the database driver {error.name!r} is not installed.") from None
+        hint = "pip install 'mvsearch[postgres]'"
+        raise EnvironmentFault(f"{shown}: the database driver {error.name!r} is not installed; {hint}.") from None
     except OperationalError as error:
-        raise EnvironmentFault(f"{shown}: the database cannot be used ({_cause(error)}).") from None
+        away = EnvironmentFault if url.get_backend_name() == "sqlite" else DatabaseAway
+        raise away(f"{shown}: the database cannot be used ({_cause(error)}).") from None
     except DatabaseError as error:
         raise StudyError(f"{shown}: this is no database that can be read ({_cause(error)}).") from None
     except SQLAlchemyError as error:

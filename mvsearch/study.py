@@ -5,9 +5,9 @@
               │          └ rung by rung, if the plan has rungs; each is kept as soon as it is known
               └ under a lock: give back what dead workers held, count, ask the sampler
 
-A claimed candidate carries its worker's name. A worker holds a lock on its own file for as long as it lives, so that
-others can tell a dead one, however it died; its candidate is then tried again. At the end the front may be confirmed:
-its members measured once more, claimed in the same way.
+A claimed candidate carries its worker's name, and others can tell a worker that died, however it did (`worker`,
+`beats`): its candidate is then tried again, up to three times in all, and a worker stays until nothing is open. At the
+end the front may be confirmed: its members measured once more, claimed in the same way.
 """
 
 import inspect
@@ -15,15 +15,17 @@ import logging
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from filelock import FileLock
 from optuna.trial import FrozenTrial
 
 from mvsearch import machine
 from mvsearch.architecture import Architecture
+from mvsearch.beats import register
 from mvsearch.confirm import repeats, unsure
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
 from mvsearch.locate import Point
@@ -32,14 +34,16 @@ from mvsearch.pareto import places
 from mvsearch.plan import Plan, digest
 from mvsearch.reading import Reader, flat, open_study
 from mvsearch.record import Failed, Metrics, Record, Refused, averaged, scores
-from mvsearch.store import Store
+from mvsearch.store import Store, patiently
 from mvsearch.trials import Mirror, Trials, told_of_trials
-from mvsearch.worker import Worker, any_at_work
+from mvsearch.worker import Worker
 
 Evaluate = Callable[..., Metrics]
 """Architecture → metrics. With rungs it is called with `rung=steps` too, to confirm with `repeat=1`, `2` and so on."""
 
 _GIVE_UP_AFTER = 5  # failures before anything succeeded: it is not the candidates
+_TRIES = 3  # workers that may die over one candidate
+_LOOK_AGAIN_S = 1.0  # where all that is left is in other hands
 
 _LOG = logging.getLogger(__name__)
 
@@ -50,21 +54,23 @@ class Study(Reader):
     def __init__(self, plan: Plan, store: Store, trials: Trials) -> None:
         super().__init__(plan.name, store)
         self.plan, self.trials = plan, trials
-        self._lock = FileLock(plan.folder / "claim.lock")
         self._mirror = Mirror(plan, trials.notes)
-        self.worker = Worker(plan.folder)
+        self.worker = Worker(register(store, plan.name))
         self._given_up: set[int] = set()  # could not be measured again in this run
 
     # ---- opening
 
     @classmethod
-    def join(cls, plan: Plan) -> Self:
-        """Open the plan's study, made if there is none; raises StudyError if it was made for something else."""
+    def join(cls, plan: Plan, *, as_worker: bool = False) -> Self:
+        """Open the plan's study, made if there is none; raises StudyError if it was made for something else.
+
+        The study takes over how the plan searches (limits, trials ...), unless it is joined `as_worker`.
+        """
         store = _opened(plan)
-        with FileLock(plan.folder / "claim.lock"), told_of_trials(plan.url):
+        with store.locked("open"), store.claiming(plan.name), told_of_trials(plan.url):
             found = store.study(plan.name)
             difference = found and _difference(plan, found)
-            if difference and (store.count(plan.name) or any_at_work(plan.folder)):
+            if difference and (store.count(plan.name) or register(store, plan.name).anyone()):
                 raise StudyError(
                     f"study {plan.name!r} in {plan.url} was made {difference}; give this one a name of its own with "
                     "--name, or put the file back as it was."
@@ -73,7 +79,7 @@ class Study(Reader):
                 store.remove_study(plan.name)
                 Trials.forget(plan)
                 found = None
-            if found is not None:
+            if found is not None and not as_worker:
                 store.amend_study(plan.name, found | _wishes(plan))
             trials = Trials.open(plan)
             if found is None:
@@ -87,7 +93,7 @@ class Study(Reader):
 
     def hold_to(self, **facts: Any) -> None:
         """Note what the numbers depend on (device, data); raises StudyError if the study holds another already."""
-        with self._lock:
+        with self.store.claiming(self.name):
             known = self.store.study(self.name) or {}
             for name, value in facts.items():
                 if known.setdefault(name, value) != value:
@@ -120,21 +126,42 @@ class Study(Reader):
         total = self.plan.search.trials if trials is None else trials
         failures = 0
         with self.worker.at_work():
-            while (trial := self._claim(total)) is not None:
-                record = self._evaluated(trial, evaluate)
-                self._finish(record)
+            while (trial := self._next(total)) is not None:
+                record = self._settled(trial, evaluate)
                 if tell is not None:
                     tell(record)
                 failures += record.state == "failed"
                 if failures == _GIVE_UP_AFTER and not any(r.state == "complete" for r in self.records()):
                     raise StudyError(f"study {self.name!r}: nothing but failures so far, the last: {record.reason}")
-            while self.plan.search.confirm and (doubtful := self._claim_repeat()) is not None:
+            while self.plan.search.confirm and (doubtful := patiently(self._claim_repeat)) is not None:
                 self._repeat(doubtful, evaluate)
 
+    def _settled(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
+        """The candidate's record, kept; nobody measures the same meanwhile, in whatever study of this database."""
+        key = self.plan.space.architecture(trial.params).key
+        with self.store.measuring(key, self.settings_key()):
+            try:
+                record = self._evaluated(trial, evaluate)
+            except BaseException:  # Ctrl-C, or a fault of this machine: not the candidate's
+                self._return(trial.number)
+                raise
+            patiently(partial(self._finish, record))
+            return record
+
+    def _next(self, total: int) -> FrozenTrial | None:
+        """The next candidate of this worker; waits while all that is left is in the hands of others, who may die."""
+        while (trial := patiently(lambda: self._claim(total))) is None and self._mirror.open:
+            time.sleep(_LOOK_AGAIN_S)
+        return trial
+
     def _claim(self, total: int) -> FrozenTrial | None:
-        with self._lock, told_of_trials(self.plan.url):
-            if self._give_back(self._follow()):
-                self._follow()
+        with self.store.claiming(self.name), told_of_trials(self.plan.url):
+            trials = self._follow()
+            if self._give_back(trials):
+                trials = self._follow()
+            mine = (n for n in self._mirror.open if trials[n].user_attrs.get("worker") == self.worker.name)
+            if (number := next(mine, None)) is not None:  # written, though the server could not say so any more
+                return trials[number]
             if self._mirror.known - self._mirror.lost >= total:
                 return None
             number, notes = self._mirror.known, self._mirror.notes
@@ -175,43 +202,59 @@ class Study(Reader):
         for number in dead:
             if number in known:
                 self.trials.end(known[number])
-            else:
+            elif (died := 1 + self._losses(trials, trials[number], known)) < _TRIES:
                 self.trials.lose(number)
+            else:
+                self._end(replace(self._record(trials[number]), state="failed", reason=_deadly(died)))
         return bool(dead)
+
+    def _return(self, number: int) -> None:
+        """Leave a candidate to others; if that fails, they find it with a dead worker."""
+        with suppress(MvsearchError), self.store.claiming(self.name), told_of_trials(self.plan.url):
+            self.trials.lose(number, returned=True)
+
+    @staticmethod
+    def _losses(trials: list[FrozenTrial], trial: FrozenTrial, known: dict[int, Record]) -> int:
+        """How many workers died over the same candidate before."""
+        lost = [t for t in trials if t.state.is_finished() and t.number not in known and not Trials.was_returned(t)]
+        return sum(other.params == trial.params for other in lost)
 
     def _evaluated(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
         """The candidate's record, whatever happens to it."""
-        arch = self.plan.space.architecture(trial.params)
-        name = self._published_name(arch.key)
-        self.worker.report(number=trial.number, name=name or arch.key, doing="", done=0, of=0)
+        arch, record = self.plan.space.architecture(trial.params), self._record(trial)
+        self.worker.report(number=trial.number, name=record.published or arch.key, doing="", done=0, of=0)
         start = time.monotonic()
-        record = Record(
-            number=trial.number,
-            key=arch.key,
-            state="complete",
-            reason=None,
-            metrics={},
-            choices=dict(trial.params),
-            architecture=arch.to_dict(),
-            published=name,
-            seconds=0.0,
-        )
         known = self.store.evaluation(arch.key, self.settings_key())
         rungs: dict[str, Metrics] = {}
         try:
-            metrics = known if known is not None else self._measured(arch, evaluate, name, rungs)
+            metrics = known if known is not None else self._measured(arch, evaluate, record.published, rungs)
             self._refuse_without_objectives(metrics)
             self.plan.refuse_if_over_limits(metrics)
             record = replace(record, metrics=metrics, cached=known is not None)
         except Refused as refusal:
-            record = replace(record, state="pruned", reason=str(refusal), metrics=refusal.metrics or arch.metrics())
+            record = replace(record, state="pruned", reason=str(refusal), metrics=refusal.metrics or record.metrics)
         except MvsearchError:
             raise
         except Exception as error:
             _LOG.debug("candidate %d", trial.number, exc_info=True)
-            record = replace(record, state="failed", reason=_reason(error), metrics=arch.metrics())
+            record = replace(record, state="failed", reason=_reason(error))
         kept = {"rungs": rungs} if rungs else {}  # whatever became of the candidate
         return replace(record, metrics=record.metrics | kept, seconds=time.monotonic() - start)
+
+    def _record(self, trial: FrozenTrial) -> Record:
+        """The record of a candidate of which only the cost is known."""
+        arch = self.plan.space.architecture(trial.params)
+        return Record(
+            number=trial.number,
+            key=arch.key,
+            state="complete",
+            reason=None,
+            metrics=arch.metrics(),
+            choices=dict(trial.params),
+            architecture=arch.to_dict(),
+            published=self._published_name(arch.key),
+            seconds=0.0,
+        )
 
     def _measured(
         self, arch: Architecture, evaluate: Evaluate, published: str | None, rungs: dict[str, Metrics]
@@ -261,15 +304,24 @@ class Study(Reader):
         return names.get(key) or published_keys().get(key)
 
     def _finish(self, record: Record) -> None:
+        """Keep what was found. A worker that was taken for dead finds its candidate in other hands: then only the
+        measurement is kept, for whoever has it now."""
+        with self.store.claiming(self.name), told_of_trials(self.plan.url):
+            if self.trials.is_open(record.number):
+                self._end(record)
+            elif record.state == "complete" and not record.cached:
+                known = (record.key, self.settings_key(), record.metrics, record.seconds)
+                self.store.remember(*known, machine.describe())
+
+    def _end(self, record: Record) -> None:
         self.store.save(self.name, record, settings=self.settings_key(), machine=machine.describe())
-        with told_of_trials(self.plan.url):
-            self.trials.end(record)
+        self.trials.end(record)
 
     # ---- confirming
 
     def _claim_repeat(self) -> Record | None:
         """The least sure member of the front that nobody alive is measuring."""
-        with self._lock:
+        with self.store.claiming(self.name):
             taken = {n for n, name in self.store.repeats(self.name).items() if self.worker.is_alive(name)}
             doubtful = unsure(self.within_limits(self.records()), self.plan.objectives)
             free = next((record for record in doubtful if record.number not in taken | self._given_up), None)
@@ -301,7 +353,7 @@ class Study(Reader):
 def note(plan: Plan, **facts: Any) -> None:
     """Keep something with the plan's study, which must be there, in place of what it knew under the same names."""
     store = Store(plan.url, create=False)
-    with FileLock(plan.folder / "claim.lock"):
+    with store.claiming(plan.name):
         store.amend_study(plan.name, (store.study(plan.name) or {}) | facts)
 
 
@@ -319,6 +371,10 @@ def _refuse_deaf(evaluate: Evaluate, plan: Plan) -> None:
                 ) from None
 
 
+def _deadly(times: int) -> str:
+    return f"{times} workers died over it; their own terminals or the system's log may say why"
+
+
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, Failed | Refused) else f"{type(error).__name__}: {error}"
 
@@ -329,7 +385,6 @@ def _opened(plan: Plan) -> Store:
         if plan.storage is None:
             plan.folder.mkdir(parents=True, exist_ok=True)
         store = Store(plan.url, create=True)
-        plan.folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise EnvironmentFault(f"{plan.folder}: the folder cannot be made ({error.strerror}).") from None
     return store

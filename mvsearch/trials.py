@@ -26,6 +26,7 @@ optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+_RETURNED = "returned"  # a trial that was not its worker's undoing
 _NOTES = "sampler"  # where a study keeps what its sampler noted
 
 Lookup = Callable[[Sequence[int]], dict[int, Metrics]]
@@ -73,9 +74,20 @@ class Trials:
         values = [float(record.metrics[name]) for name in self.plan.search.objectives] if done else None
         self._storage.set_trial_state_values(self._id(record.number), _STATES[record.state], values)
 
-    def lose(self, number: int) -> None:
-        """End a trial whose worker died."""
+    def is_open(self, number: int) -> bool:
+        """Whether nothing is known yet of what became of a trial."""
+        return not self._storage.get_trial(self._id(number)).state.is_finished()
+
+    def lose(self, number: int, *, returned: bool = False) -> None:
+        """End a trial whose worker died, or returned it unfinished."""
+        if returned:
+            self._storage.set_trial_user_attr(self._id(number), _RETURNED, True)
         self._storage.set_trial_state_values(self._id(number), TrialState.FAIL)
+
+    @staticmethod
+    def was_returned(trial: FrozenTrial) -> bool:
+        """Whether its worker returned it."""
+        return _RETURNED in trial.user_attrs
 
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
@@ -195,7 +207,7 @@ class _Storage(RDBStorage):
 
 
 def _storage(plan: Plan) -> BaseStorage:
-    kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {}
+    kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {"pool_pre_ping": True}
     storage = _Storage(plan.url, engine_kwargs=kwargs)
     if plan.url.startswith("sqlite"):
         tune(storage.engine)

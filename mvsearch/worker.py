@@ -1,56 +1,74 @@
-"""A process at work on a study: known by a file that it keeps locked for as long as it lives, however it dies."""
+"""A process at work on a study, and the register in which others see that it lives and what it does.
+
+A register kept in files belongs to a database that is a file: a worker holds the lock of its own for as long as it
+lives, however it dies. That of a database server is in `beats`.
+"""
 
 import json
 import os
+import socket
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
 _REPORT_EVERY_S = 0.3
 
+Status = dict[str, Any]
+"""What a worker does: `number` and `name` of its candidate, `doing`, `done` and `of`; `error`, if that ended it."""
+
+
+class Register(Protocol):
+    """Who works on a study."""
+
+    def held(self, name: str) -> AbstractContextManager[None]:
+        """Be seen as alive under this name."""
+
+    def is_alive(self, name: str) -> bool:
+        """Whether the worker of that name is at work; one that is not is forgotten."""
+
+    def write(self, name: str, status: Status) -> None:
+        """Say what the worker of that name does."""
+
+    def forget(self, name: str) -> None:
+        """Take back what the worker of that name said, which is not at work any more."""
+
+    def statuses(self) -> list[Status]:
+        """What every worker last said, and its name as `worker`."""
+
+    def clear_errors(self) -> None:
+        """Forget what workers of an earlier run died of."""
+
+    def anyone(self) -> bool:
+        """Whether any worker is alive."""
+
 
 class Worker:
-    """This process, or rather its name in a study's folder."""
+    """This process, or rather its name in a study's register."""
 
-    def __init__(self, study: Path) -> None:
-        self.folder = study / "workers"
-        self.name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self.status: dict[str, Any] = {}
+    def __init__(self, register: Register) -> None:
+        self.register = register
+        self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+        self.status: Status = {}
         self._reported = 0.0
-
-    def _path(self, name: str, suffix: str) -> Path:
-        return self.folder / f"{name}.{suffix}"
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
-        """Hold the lock that says so."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._path(self.name, "lock")):
-            try:
+        """Be known as alive; what it said is taken back at the end, unless that is why it ends."""
+        try:
+            with self.register.held(self.name):
                 yield
-            finally:
-                if "error" not in self.status:
-                    self._path(self.name, "json").unlink(missing_ok=True)
-        self._path(self.name, "lock").unlink(missing_ok=True)
+        finally:
+            if "error" not in self.status:
+                self.register.forget(self.name)
 
     def is_alive(self, name: str | None) -> bool:
-        """Whether the worker of that name still holds its lock."""
-        if name == self.name:
-            return True
-        if name is None or not self._path(name, "lock").exists():
-            return False
-        try:
-            with FileLock(self._path(name, "lock"), timeout=0):
-                self._path(name, "json").unlink(missing_ok=True)
-            self._path(name, "lock").unlink(missing_ok=True)
-        except Timeout:
-            return True
-        return False
+        """Whether the worker of that name is at work."""
+        return name is not None and (name == self.name or self.register.is_alive(name))
 
     def report(self, **changes: Any) -> None:
         """Say what is being done, for whoever watches; at most some times a second, unless the candidate changes."""
@@ -58,30 +76,64 @@ class Worker:
         self.status |= changes
         if news or time.monotonic() - self._reported > _REPORT_EVERY_S:
             self._reported = time.monotonic()
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial = self._path(self.name, "partial")
-            partial.write_text(json.dumps(self.status))
-            partial.replace(self._path(self.name, "json"))
+            self.register.write(self.name, self.status)
 
 
-def any_at_work(study: Path) -> bool:
-    """Whether any worker of a study is alive."""
-    nobody = Worker(study)
-    return any(nobody.is_alive(path.stem) for path in (study / "workers").glob("*.lock"))
+class Files:
+    """A register in a folder: for each worker a file that it keeps locked, and one with what it last said."""
 
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-def statuses(study: Path) -> list[dict[str, Any]]:
-    """What every worker of a study last said."""
-    found = []
-    for path in sorted((study / "workers").glob("*.json")):
+    def _path(self, name: str, suffix: str) -> Path:
+        return self.folder / f"{name}.{suffix}"
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Hold the lock that says so."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self._path(name, "lock")):
+            yield
+        self._path(name, "lock").unlink(missing_ok=True)
+
+    def is_alive(self, name: str) -> bool:
+        """Whether its lock is held."""
+        if not self._path(name, "lock").exists():
+            return False
         try:
-            found.append({"worker": path.stem, **json.loads(path.read_text())})
-        except (OSError, ValueError):  # it ended or wrote just now
-            continue
-    return found
+            with FileLock(self._path(name, "lock"), timeout=0):
+                self.forget(name)
+            self._path(name, "lock").unlink(missing_ok=True)
+        except Timeout:
+            return True
+        return False
 
+    def write(self, name: str, status: Status) -> None:
+        """Whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        partial = self._path(name, "partial")
+        partial.write_text(json.dumps(status))
+        partial.replace(self._path(name, "json"))
 
-def clear_errors(study: Path) -> None:
-    """Forget what workers of an earlier run died of."""
-    for path in (study / "workers").glob("*.json"):
-        path.unlink(missing_ok=True)
+    def forget(self, name: str) -> None:
+        """Remove its words."""
+        self._path(name, "json").unlink(missing_ok=True)
+
+    def statuses(self) -> list[Status]:
+        """Everybody's words."""
+        found = []
+        for path in sorted(self.folder.glob("*.json")):
+            try:
+                found.append({"worker": path.stem, **json.loads(path.read_text())})
+            except (OSError, ValueError):  # it ended or wrote just now
+                continue
+        return found
+
+    def clear_errors(self) -> None:
+        """Remove everybody's words; who lives says more."""
+        for path in self.folder.glob("*.json"):
+            path.unlink(missing_ok=True)
+
+    def anyone(self) -> bool:
+        """Whether any lock is held."""
+        return any(self.is_alive(path.stem) for path in self.folder.glob("*.lock"))

@@ -16,7 +16,7 @@ LEVELS = [
     {"limits", "confirm"},
     {"architecture"},
     {"models", "terms", "data", "store"},
-    {"locate", "nn", "reading", "training", "ranking"},
+    {"beats", "locate", "nn", "reading", "training", "ranking"},
     {"calibration", "space", "finding", "counters", "proxies", "comparison", "scaling"},
     {"report", "sums"},
     {"exact", "exporters"},

@@ -21,8 +21,8 @@ _FRONT_ROWS = 12
 class Watching:
     """Called with the records and what the workers say, as often as you like."""
 
-    def __init__(self, plan: Plan, records: list[Record], workers: int, console: Console) -> None:
-        self.plan, self.workers, self.console = plan, workers, console
+    def __init__(self, plan: Plan, place: str, records: list[Record], workers: int, console: Console) -> None:
+        self.plan, self.place, self.workers, self.console = plan, place, workers, console
         self.printed = {record.number: len(repeats(record)) for record in records}
         self.already = len(records)
         self.progress = Progress(
@@ -43,7 +43,7 @@ class Watching:
         sought = ", ".join(plan_objective.name for plan_objective in self.plan.objectives)
         goes_on = f", goes on from {self.already}" if self.already else ""
         self.console.print(
-            f"study [bold]{self.plan.name}[/] in {self.plan.folder}: {self.plan.search.trials} trials{goes_on}, "
+            f"study [bold]{self.plan.name}[/] in {self.place}: {self.plan.search.trials} trials{goes_on}, "
             f"sampler {self.plan.search.sampler}, objectives {sought}, {self.workers} worker(s). "
             "Ctrl-C stops, and the same command goes on."
         )

@@ -1,5 +1,6 @@
 """`mvsearch run SPACE`: search, show it as it goes, leave the remains."""
 
+import shlex
 from typing import TYPE_CHECKING
 
 import click
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 @click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
 @click.option("--confirm/--no-confirm", default=None, help="Measure members of the front again, up to six times.")
+@click.option("--isolate", is_flag=True, default=None, help="Evaluate in child processes: a crash is a failed trial.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Seconds a trial may take; isolates.")
+@click.option("--memory", "memory_gib", type=click.FloatRange(min=0), help="GiB a trial may take; isolates.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
 @click.option("--check-proxy", is_flag=True, help="Score the other published models too: how far is the proxy right?")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
@@ -38,14 +42,19 @@ def run(
     sampler: str | None,
     seed: int | None,
     confirm: bool | None,
+    isolate: bool | None,
+    timeout_s: float | None,
+    memory_gib: float | None,
     workers: int | None,
     check_proxy: bool,
     storage: str | None,
     as_json: bool,
 ) -> None:
     """Search SPACE, or go on with the study if it exists. Everything is kept in studies/NAME/."""
+    from mvsearch.cli._search import prepare, search
     from mvsearch.errors import PlanError
     from mvsearch.plan import Plan
+    from mvsearch.study import Study
 
     plan = Plan.load(
         space,
@@ -57,47 +66,21 @@ def run(
         sampler=sampler,
         seed=seed,
         confirm=confirm,
+        isolate=isolate,
+        timeout_s=timeout_s,
+        memory_gib=memory_gib,
         workers=workers,
     )
     if check_proxy and not plan.scored:
         raise PlanError("--check-proxy: this study seeks costs alone; there is no proxy to check.")
-    _prepare(plan)
-    if _search(plan):
-        click.echo("every candidate inside the conditions and limits that could be found is known by now.", err=True)
+    prepare(plan)
+    Study.join(plan)
+    search(plan)
     if check_proxy:
         from mvsearch.cli._check import check_proxy as check
 
         check(plan)
     _finish(plan, as_json)
-
-
-def _prepare(plan: "Plan") -> None:
-    """All that can go wrong before the first candidate goes wrong here: images, device, database."""
-    from rich.progress import Progress
-
-    from mvsearch.evaluate import latency_device, load_data
-    from mvsearch.study import Study
-
-    if plan.wants("latency_ms"):
-        latency_device(plan)
-    if plan.scored:
-        screen = console(stderr=True)
-        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-            data = load_data(plan, progress)
-        if data.skipped:
-            click.echo(f"{data.name}: {data.skipped} broken images were passed over.", err=True)
-    Study.join(plan)
-
-
-def _search(plan: "Plan") -> bool:
-    from mvsearch.cli._watch import Watching
-    from mvsearch.executors import local
-    from mvsearch.study import Study
-
-    reader = Study.read(plan)
-    workers = local.workers_for(plan)
-    with Watching(plan, reader.records(), workers, console(stderr=True)) as watching:
-        return local.run(plan, reader, watching, workers=workers)
 
 
 def _finish(plan: "Plan", as_json: bool) -> None:
@@ -119,6 +102,8 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     )
     show_proxy(reader, records, plan.objectives)
     screen.print(f"written: {', '.join(str(path) for path in written)}", style="dim")
+    there = f" --storage {shlex.quote(reader.store.url.render_as_string())}" if plan.storage else ""
     screen.print(
-        f"next: `mvsearch front {plan.name} --plot front.html`, `mvsearch export {plan.name}:NUMBER`", style="dim"
+        f"next: `mvsearch front {plan.name}{there} --plot front.html`, `mvsearch export {plan.name}:NUMBER{there}`",
+        style="dim",
     )

@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
+from mvsearch.beats import register
 from mvsearch.errors import MvsearchError, StudyError
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader
 from mvsearch.record import Record
-from mvsearch.worker import clear_errors, statuses
 
 if TYPE_CHECKING:
     from mvsearch.study import Study
@@ -36,16 +36,19 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     Raises StudyError with a worker's own words if all of them gave up before the end. KeyboardInterrupt stops the
     workers; what they had finished is kept.
     """
-    clear_errors(plan.folder)
+    others = register(reader.store, plan.name)
+    others.clear_errors()
     spawn = multiprocessing.get_context("spawn")
     wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
-    processes = [spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=True) for i in range(wanted)]
+    processes = [
+        spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=not plan.search.isolated) for i in range(wanted)
+    ]
     records = reader.records()
     try:
         _start(processes)
         while any(process.is_alive() for process in processes):
             records = _followed(plan, reader, records)
-            watch(records, statuses(plan.folder))
+            watch(records, others.statuses())
             time.sleep(_LOOK_EVERY_S)
     finally:
         _stop(processes)
@@ -97,7 +100,7 @@ def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess
     whole = reader.count() >= plan.search.trials
     if (whole and (ended or not plan.search.confirm)) or (reader.exhausted and ended):
         return
-    said = [status["error"] for status in statuses(plan.folder) if "error" in status]
+    said = [status["error"] for status in register(reader.store, plan.name).statuses() if "error" in status]
     if said:
         raise StudyError(said[0])
     codes = ", ".join(str(worker.exitcode) for worker in workers)
@@ -110,6 +113,7 @@ def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess
 def work(plan: Plan, index: int, parent: int) -> None:
     """One worker process, from start to end; the `index`-th of its command."""
     from mvsearch.evaluate import Evaluator
+    from mvsearch.executors.isolated import Isolated
     from mvsearch.study import Study
 
     def watched() -> None:
@@ -122,13 +126,15 @@ def work(plan: Plan, index: int, parent: int) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        study = Study.join(plan)
+        study = Study.join(plan, as_worker=True)
     except MvsearchError as error:
         sys.exit(f"mvsearch: {error}")
     try:
-        evaluator = Evaluator(plan, device=_device(plan, index), report=report)
+        device = _device(plan, index)
+        evaluator = Evaluator(plan, device=device, report=report)
         study.hold_to(**evaluator.facts())
-        study.run(evaluator, tell=lambda _: watched())
+        evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
+        study.run(evaluate, tell=lambda _: watched())
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:

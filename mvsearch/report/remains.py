@@ -31,6 +31,7 @@ def write_remains(reader: Reader, folder: Path) -> list[Path]:
         "settings.yaml": yamlfile.dump_block(settings),
         "machine.json": json.dumps(reader.machines(), indent=2) + "\n",
     }
+    folder.mkdir(parents=True, exist_ok=True)  # a study on a server has none until now
     for name, text in content.items():
         write_whole(folder / name, text.encode())
     picture = front_picture(records, reader.objectives, title=reader.name, limits=reader.limits)

@@ -1,0 +1,95 @@
+"""The register of a database server, whose workers sit on many machines: each lets a number of its own rise.
+
+Who watches a number that no longer rises takes its worker for dead. Only the watcher's own clock is asked, and only how
+long it ran: machines may disagree about the time, and clocks may be set back.
+"""
+
+import logging
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from mvsearch.errors import MvsearchError
+from mvsearch.store import Store
+from mvsearch.worker import Files, Register, Status
+
+BEAT_S, GRACE_S = 10.0, 60.0
+
+_LOG = logging.getLogger(__name__)
+
+
+class Beats:
+    """A register in the database. A worker beats every `beat_s`; after `grace_s` without, it is dead to who watched."""
+
+    def __init__(self, store: Store, study: str, *, beat_s: float, grace_s: float) -> None:
+        self.store, self.study, self.beat_s, self.grace_s = store, study, beat_s, grace_s
+        self._seen: dict[str, tuple[int, float]] = {}
+        """By name: the last beat seen, and when it was first seen."""
+
+    @contextmanager
+    def held(self, name: str) -> Iterator[None]:
+        """Beat until the end of the block, in a thread of its own."""
+        self.store.enlist(self.study, name, socket.gethostname())
+        done = threading.Event()
+        thread = threading.Thread(target=self._beat, args=(name, done), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            with suppress(MvsearchError):
+                self.store.retire(self.study, name)
+
+    def _beat(self, name: str, done: threading.Event) -> None:
+        while not done.wait(self.beat_s):
+            try:
+                self.store.beat(self.study, name, socket.gethostname())
+            except MvsearchError as error:  # the next one may come through
+                _LOG.warning("%s", error)
+
+    def is_alive(self, name: str) -> bool:
+        """Whether its number rose lately, or was not watched long enough to say."""
+        beat = self.store.beats(self.study).get(name)
+        if beat is None:
+            self._seen.pop(name, None)
+            return False
+        if self._seen.get(name, (None, 0.0))[0] != beat:
+            self._seen[name] = (beat, time.monotonic())
+        if time.monotonic() - self._seen[name][1] <= self.grace_s:
+            return True
+        self.store.dismiss(self.study, name, beat)
+        return False
+
+    def write(self, name: str, status: Status) -> None:
+        """Beside its number. Words may be lost: nothing waits for a server that is away."""
+        with suppress(MvsearchError):
+            self.store.say(self.study, name, status)
+
+    def forget(self, name: str) -> None:
+        """Remove it, now that it beats no more."""
+        with suppress(MvsearchError):
+            self.store.erase(self.study, name)
+
+    def statuses(self) -> list[Status]:
+        """The words of those that are not known to be dead."""
+        words = self.store.words(self.study)
+        return [{"worker": name, **status} for name, status in words.items() if status]
+
+    def clear_errors(self) -> None:
+        """Remove the words of those that ended by an error."""
+        for name, status in self.store.words(self.study).items():
+            if "error" in status:
+                self.store.erase(self.study, name)
+
+    def anyone(self) -> bool:
+        """Whether any worker is alive, as far as can be said at once."""
+        return any(self.is_alive(name) for name in self.store.beats(self.study))
+
+
+def register(store: Store, study: str) -> Register:
+    """The register of a study: in files beside a database that is a file, else in the database."""
+    place = store.place(study)
+    return Files(place / "workers") if place else Beats(store, study, beat_s=BEAT_S, grace_s=GRACE_S)

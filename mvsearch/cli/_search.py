@@ -1,0 +1,41 @@
+"""Working on a study, as `run` and `worker` do: everything ready first, then shown as it goes."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from mvsearch.cli._print import console
+
+if TYPE_CHECKING:
+    from mvsearch.plan import Plan
+
+
+def prepare(plan: "Plan") -> None:
+    """All that can go wrong on this machine before the first candidate goes wrong here: images, device."""
+    from rich.progress import Progress
+
+    from mvsearch.evaluate import latency_device, load_data
+
+    if plan.wants("latency_ms"):
+        latency_device(plan)
+    if plan.scored:
+        screen = console(stderr=True)
+        with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
+            data = load_data(plan, progress)
+        if data.skipped:
+            click.echo(f"{data.name}: {data.skipped} broken images were passed over.", err=True)
+
+
+def search(plan: "Plan") -> None:
+    """Work on a study, which must be there, until it is done."""
+    from mvsearch.cli._watch import Watching
+    from mvsearch.executors import local
+    from mvsearch.study import Study
+
+    reader = Study.read(plan)
+    workers = local.workers_for(plan)
+    place = str(plan.folder) if plan.storage is None else reader.store.shown
+    with Watching(plan, place, reader.records(), workers, console(stderr=True)) as watching:
+        exhausted = local.run(plan, reader, watching, workers=workers)
+    if exhausted:
+        click.echo("every candidate inside the conditions and limits that could be found is known by now.", err=True)

@@ -1,0 +1,127 @@
+"""Evaluations in a process of their own, which may hang, grow or crash without taking its worker along.
+
+worker ── architecture ──▶ child, kept for the next candidate
+       ◀── progress, result ── or nothing any more: then the candidate failed, and the next one gets a new child
+"""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+
+from mvsearch.architecture import Architecture
+from mvsearch.evaluate import Evaluator, Report
+from mvsearch.plan import Plan
+from mvsearch.record import Failed, Metrics
+
+_LOOK_EVERY_S = 0.5
+_GIB = 1 << 30
+
+
+Make = Callable[[Plan, str, Report], Callable[..., Metrics]]
+"""Plan, device, report → the evaluation. It is called in the child, so it must be a module's own function."""
+
+
+def _evaluator(plan: Plan, device: str, report: Report) -> Evaluator:
+    return Evaluator(plan, device=device, report=report)
+
+
+class Isolated:
+    """Measures architectures as `Evaluator` does, in a child process, within the plan's limits on time and memory.
+
+    Raises what the evaluation raised; Failed where the child was stopped for its time, or died.
+    """
+
+    def __init__(self, plan: Plan, *, device: str, report: Report, make: Make = _evaluator) -> None:
+        self.plan, self.device, self.report, self.make = plan, device, report, make
+        self._child: BaseProcess | None = None
+        self._pipe: Connection | None = None
+
+    def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
+        """As `Evaluator.__call__`."""
+        child, pipe = self._started()
+        pipe.send((arch, rung, repeat))
+        end = time.monotonic() + (self.plan.search.timeout_s or float("inf"))
+        try:
+            return self._awaited(child, pipe, end)
+        except (EOFError, OSError):
+            child.join(_LOOK_EVERY_S)
+            self.close()
+            raise Failed(_last_words(child.exitcode, self.plan.search.memory_gib)) from None
+
+    def _awaited(self, child: BaseProcess, pipe: Connection, end: float) -> Metrics:
+        while True:
+            self.report()  # raises if nobody waits for this worker any more
+            if time.monotonic() > end:
+                self.close()
+                raise Failed(f"took longer than {self.plan.search.timeout_s:g} s, the limit of a trial (timeout_s)")
+            if not pipe.poll(min(_LOOK_EVERY_S, max(0.0, end - time.monotonic()))):
+                continue
+            kind, said = pipe.recv()
+            if kind == "progress":
+                self.report(**said)
+            elif kind == "raised":
+                raise said
+            elif kind == "out of memory":
+                self.close()
+                raise Failed(f"ran out of memory (limit {self.plan.search.memory_gib:g} GiB)")
+            else:
+                return dict(said)
+
+    def _started(self) -> tuple[BaseProcess, Connection]:
+        if self._child is None or self._pipe is None or not self._child.is_alive():
+            spawn = multiprocessing.get_context("spawn")
+            self._pipe, theirs = spawn.Pipe()
+            self._child = spawn.Process(target=_serve, args=(self.make, self.plan, self.device, theirs), daemon=True)
+            self._child.start()
+            theirs.close()
+        return self._child, self._pipe
+
+    def close(self) -> None:
+        """End the child."""
+        if self._child is not None and self._pipe is not None:
+            self._child.kill()
+            self._child.join()
+            self._pipe.close()
+        self._child = self._pipe = None
+
+
+def _last_words(code: int | None, memory_gib: float) -> str:
+    if code is None or code >= 0:
+        return f"its process ended with exit code {code}"
+    words = f"its process was ended by {signal.Signals(-code).name}"
+    if -code == signal.SIGKILL:
+        words += ", as a system does that is out of memory"
+    return words + (f" (limit {memory_gib:g} GiB)" if memory_gib else "")
+
+
+def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
+    """The child: evaluates what it is sent, until nobody sends any more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _limit_memory(plan.search.memory_gib)
+    if device == "cpu" and plan.scored:
+        import torch
+
+        torch.set_num_threads(1)
+    evaluate = make(plan, device, lambda **said: pipe.send(("progress", said)))
+    while True:
+        try:
+            arch, rung, repeat = pipe.recv()
+        except EOFError:
+            return
+        try:
+            pipe.send(("result", evaluate(arch, rung=rung, repeat=repeat)))
+        except MemoryError:
+            pipe.send(("out of memory", None))
+            return  # what is left of it is not to be trusted
+        except Exception as error:
+            pipe.send(("raised", error))
+
+
+def _limit_memory(gib: float) -> None:
+    if gib:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (int(gib * _GIB), int(gib * _GIB)))

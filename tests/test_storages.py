@@ -1,0 +1,234 @@
+"""Studies on a file and on a real server: many workers, and what becomes of them when machines do what machines do."""
+
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy import TOY, arithmetic, toy_plan
+
+from mvsearch import beats
+from mvsearch.beats import Beats
+from mvsearch.errors import DatabaseAway, StudyError
+from mvsearch.record import Record
+from mvsearch.store import Store
+from mvsearch.study import Study
+from mvsearch.trials import Trials
+
+
+def plan_in(storage, folder, **search):
+    return replace(toy_plan(folder, **search), storage=storage)
+
+
+def worker_process(storage: str, folder: Path, trials: int, seconds: float, name: str = "toy") -> subprocess.Popen:
+    """A real process at work on the toy study. It notes each evaluation that it ends, and beats fast."""
+    script = f"""
+        import os, sys, time
+        sys.path.insert(0, {str(Path(__file__).parent)!r})
+        from dataclasses import replace
+        from pathlib import Path
+        from toy import toy_plan, arithmetic
+        from mvsearch import beats
+        from mvsearch.study import Study
+
+        beats.BEAT_S, beats.GRACE_S = 0.2, 2.0
+
+        def evaluate(arch):
+            time.sleep({seconds})
+            with open({str(folder / "ended.txt")!r}, "a") as file:
+                file.write(arch.key + "\\n")
+            return arithmetic(arch)
+
+        plan = replace(toy_plan(Path({str(folder)!r})), name={name!r}, storage={storage!r})
+        Study.join(plan).run(evaluate, trials={trials})
+    """
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.DEVNULL)
+
+
+def test_a_study_runs_and_goes_on(storage, tmp_path):
+    plan = plan_in(storage, tmp_path)
+    Study.join(plan).run(arithmetic, trials=4)
+    Study.join(plan).run(arithmetic, trials=9)
+
+    records = Study.read(plan).records()
+    assert [record.number for record in records] == list(range(9))
+    assert len({record.key for record in records}) == 9
+    assert [trial.state.name for trial in Study.join(plan).trials.all()] == ["COMPLETE"] * 9
+
+
+def test_one_seed_gives_the_same_candidates_on_every_kind_of_database(postgres, tmp_path):
+    found = {}
+    for name, url in {"file": None, "server": postgres.database()}.items():
+        plan = replace(toy_plan(tmp_path / name, sampler="surrogate"), storage=url)
+        Study.join(plan).run(arithmetic, trials=12)
+        found[name] = [(record.key, record.metrics) for record in Study.read(plan).records()]
+    assert found["file"] == found["server"]
+
+
+def test_workers_killed_at_random_lose_nothing_that_was_finished(storage, tmp_path):
+    trials, kills = 60, 30
+    crew = [worker_process(storage, tmp_path, trials, 0.3) for _ in range(4)]
+    dice, plan = random.Random(0), plan_in(storage, tmp_path)
+    time.sleep(4)
+    seen: list[Record] = []
+    for _ in range(kills):
+        time.sleep(dice.uniform(0.1, 1.0))
+        i = dice.randrange(4)
+        crew[i].send_signal(signal.SIGKILL)
+        crew[i].wait()
+        now = Study.read(plan).records()
+        assert {record.number: record for record in seen}.items() <= {r.number: r for r in now}.items()
+        seen = now
+        crew[i] = worker_process(storage, tmp_path, trials, 0.3)
+    assert [worker.wait(180) for worker in crew] == [0] * 4
+
+    records = Study.read(plan).records()
+    states = Counter(record.state for record in records)
+    assert states["complete"] + states["failed"] == trials
+    assert len({record.key for record in records}) == trials
+    ended = Counter((tmp_path / "ended.txt").read_text().split())
+    assert {record.key for record in records if record.state == "complete"} <= ended.keys()
+    told = {trial.number: trial.state.name for trial in Trials.open(plan).all()}
+    assert all(told[record.number] == {"complete": "COMPLETE", "failed": "FAIL"}[record.state] for record in records)
+
+
+def test_workers_wait_for_a_server_that_is_restarted(postgres, tmp_path):
+    storage = postgres.database()
+    crew = [worker_process(storage, tmp_path, 24, 0.2) for _ in range(2)]
+    plan = plan_in(storage, tmp_path)
+    while not (tmp_path / "ended.txt").exists():
+        time.sleep(0.1)
+    before = Study.read(plan).records()
+    postgres.control("-m", "immediate", "restart", "-w", "-l", str(postgres.folder / "log"))
+
+    assert [worker.wait(120) for worker in crew] == [0, 0]
+    records = Study.read(plan).records()
+    assert records[: len(before)] == before
+    assert [record.state for record in records] == ["complete"] * 24
+
+
+def test_a_candidate_over_which_three_workers_died_has_failed(storage, tmp_path, monkeypatch):
+    monkeypatch.setattr(beats, "GRACE_S", -1.0)
+    plan = plan_in(storage, tmp_path)
+    for _ in range(3):
+        study = Study.join(plan)
+        assert study._next(10).number in (0, 1, 2)  # and never heard of again
+
+    Study.join(plan).run(arithmetic, trials=4)
+
+    records = Study.read(plan).records()
+    assert Counter(record.state for record in records) == {"complete": 3, "failed": 1}
+    failed = next(record for record in records if record.state == "failed")
+    assert failed.reason.startswith("3 workers died over it")
+    assert failed.metrics["params"] > 0
+
+
+def test_a_candidate_that_was_interrupted_is_not_blamed(storage, tmp_path):
+    plan = plan_in(storage, tmp_path)
+
+    def interrupted(arch):
+        raise KeyboardInterrupt
+
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            Study.join(plan).run(interrupted, trials=3)
+    Study.join(plan).run(arithmetic, trials=3)
+
+    assert [record.state for record in Study.read(plan).records()] == ["complete"] * 3
+
+
+def test_a_worker_taken_for_dead_leaves_its_measurement_to_whoever_has_the_candidate_now(storage, tmp_path):
+    plan, measured = plan_in(storage, tmp_path), []
+
+    def evaluate(arch):
+        measured.append(arch.key)
+        if len(measured) == 1:  # meanwhile another takes its candidate
+            sleeper.trials.lose(0)
+        return arithmetic(arch)
+
+    sleeper = Study.join(plan)
+    sleeper.run(evaluate, trials=3)
+
+    records = sleeper.records()
+    assert len(records) == 3
+    assert len(measured) == 3
+    assert [record.key for record in records if record.cached] == measured[:1]
+
+
+def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(postgres):
+    store = Store(postgres.database(), create=True)
+    here = Beats(store, "s", beat_s=0.1, grace_s=1.0)
+    there = Beats(store, "s", beat_s=0.1, grace_s=1.0)
+    store.enlist("s", "dead", "host")
+    with here.held("living"):
+        here.write("living", {"number": 3})
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            assert there.is_alive("living")
+            alive = there.is_alive("dead")
+            time.sleep(0.1)
+        assert not alive
+        assert there.statuses() == [{"worker": "living", "number": 3}]
+    assert not there.is_alive("living")
+
+
+def test_a_server_that_is_not_there_is_told_at_once_and_without_the_password():
+    with pytest.raises(DatabaseAway) as told:
+        Store("postgresql+psycopg://me:secret@127.0.0.1:1/x", create=True)
+    assert "secret" not in str(told.value)
+    assert "127.0.0.1" in str(told.value)
+
+
+def test_two_folders_share_the_locks_of_one_database_file(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'all.db'}"
+    here = Study.join(plan_in(storage, tmp_path / "a"))
+    there = Study.join(plan_in(storage, tmp_path / "b"))
+    with here.worker.at_work():
+        assert there.worker.is_alive(here.worker.name)
+    here.hold_to(device="one")
+    with pytest.raises(StudyError, match="another device"):
+        there.hold_to(device="other")
+
+
+def test_a_study_on_a_server_needs_no_folder(postgres, tmp_path):
+    plan = plan_in(postgres.database(), tmp_path / "nowhere")
+    Study.join(plan).run(arithmetic, trials=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(storage, tmp_path):
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    away.mkdir()
+    (home / "toy.yaml").write_text(TOY)
+    mvsearch = [sys.executable, "-m", "mvsearch"]
+    asked = ["-o", "params", "-o", "macs", "--workers", "1", "--storage", storage]
+    command = [*mvsearch, "run", "toy.yaml", "--trials", "30", "--sampler", "random", *asked]
+    driver = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL)
+    while "toy" not in Store(storage, create=True).names():
+        time.sleep(0.1)
+    helped = subprocess.run(
+        [*mvsearch, "worker", "toy", "--storage", storage], cwd=away, capture_output=True, text=True
+    )
+
+    assert (driver.wait(120), helped.returncode) == (0, 0), helped.stderr
+    assert "30 of 30 trials are done" in helped.stderr
+    assert {path.name for path in (home / "studies/toy").iterdir()} >= {"front.csv", "front.png"}
+    assert not list(away.iterdir())
+    assert len({record.key for record in Store(storage, create=False).records("toy")}) == 30
+
+
+def test_two_studies_of_one_database_never_pay_for_the_same_at_the_same_time(storage, tmp_path):
+    crew = [worker_process(storage, tmp_path, 12, 0.1, name) for name in ("one", "two")]
+    assert [worker.wait(120) for worker in crew] == [0, 0]
+
+    ended = (tmp_path / "ended.txt").read_text().split()
+    keys = {name: {record.key for record in Store(storage, create=False).records(name)} for name in ("one", "two")}
+    assert keys["one"] == keys["two"]  # the same seed
+    assert len(ended) == len(set(ended)) == 12
