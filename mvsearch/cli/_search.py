@@ -1,5 +1,7 @@
 """Working on a study, as `run` and `worker` do: everything ready first, then shown as it goes."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -7,6 +9,7 @@ import click
 from mvsearch.cli._print import console
 
 if TYPE_CHECKING:
+    from mvsearch.executors.ray import Share
     from mvsearch.plan import Plan
 
 
@@ -27,15 +30,29 @@ def prepare(plan: "Plan") -> None:
 
 
 def search(plan: "Plan") -> None:
-    """Work on a study, which must be there, until it is done."""
-    from mvsearch.cli._watch import Watching
+    """Work on a study, which must be there, until it is done, with processes of this machine."""
     from mvsearch.executors import local
+
+    _shown(plan, local.run, local.workers_for(plan))
+
+
+def search_with_ray(plan: "Plan", share: "Share") -> None:
+    """The same on the Ray cluster that is connected."""
+    import ray as cluster
+
+    from mvsearch.executors import ray
+
+    workers = plan.search.workers or share.slots(cluster.cluster_resources())
+    _shown(plan, partial(ray.run, share=share), workers)
+
+
+def _shown(plan: "Plan", run: Callable[..., bool], workers: int) -> None:
+    from mvsearch.cli._watch import Watching
     from mvsearch.study import Study
 
     reader = Study.read(plan)
-    workers = local.workers_for(plan)
     place = str(plan.folder) if plan.storage is None else reader.store.shown
     with Watching(plan, place, reader.records(), workers, console(stderr=True)) as watching:
-        exhausted = local.run(plan, reader, watching, workers=workers)
+        exhausted = run(plan, reader, watching, workers=workers)
     if exhausted:
         click.echo("every candidate inside the conditions and limits that could be found is known by now.", err=True)

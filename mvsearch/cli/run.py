@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 @click.option("--memory", "memory_gib", type=click.FloatRange(min=0), help="GiB a trial may take; isolates.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
 @click.option("--check-proxy", is_flag=True, help="Score the other published models too: how far is the proxy right?")
+@click.option(
+    "--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where trials run."
+)
+@click.option("--address", help="Of a Ray cluster; `auto` is the one this machine belongs to. None: one of its own.")
+@click.option("--gpus-per-trial", type=click.FloatRange(min=0), default=0.0, help="With Ray: e.g. 0.5 for two a GPU.")
+@click.option("--cpus-per-trial", type=click.FloatRange(min=0), default=1.0, show_default=True, help="With Ray.")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
 @json_option
 def run(
@@ -47,11 +53,15 @@ def run(
     memory_gib: float | None,
     workers: int | None,
     check_proxy: bool,
+    executor: str,
+    address: str | None,
+    gpus_per_trial: float,
+    cpus_per_trial: float,
     storage: str | None,
     as_json: bool,
 ) -> None:
     """Search SPACE, or go on with the study if it exists. Everything is kept in studies/NAME/."""
-    from mvsearch.cli._search import prepare, search
+    from mvsearch.cli._search import prepare, search, search_with_ray
     from mvsearch.errors import PlanError
     from mvsearch.plan import Plan
     from mvsearch.study import Study
@@ -73,9 +83,16 @@ def run(
     )
     if check_proxy and not plan.scored:
         raise PlanError("--check-proxy: this study seeks costs alone; there is no proxy to check.")
-    prepare(plan)
-    Study.join(plan)
-    search(plan)
+    if executor == "ray":
+        from mvsearch.executors import ray
+
+        with ray.cluster(address):
+            Study.join(plan)
+            search_with_ray(plan, ray.Share(gpus_per_trial, cpus_per_trial))
+    else:
+        prepare(plan)
+        Study.join(plan)
+        search(plan)
     if check_proxy:
         from mvsearch.cli._check import check_proxy as check
 

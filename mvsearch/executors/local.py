@@ -47,7 +47,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     try:
         _start(processes)
         while any(process.is_alive() for process in processes):
-            records = _followed(plan, reader, records)
+            records = followed(plan, reader, records)
             watch(records, others.statuses())
             time.sleep(_LOOK_EVERY_S)
     finally:
@@ -57,7 +57,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     return reader.exhausted
 
 
-def _followed(plan: Plan, reader: Reader, records: list[Record]) -> list[Record]:
+def followed(plan: Plan, reader: Reader, records: list[Record]) -> list[Record]:
     """The records as they are now, reading no more of them than may have changed."""
     if plan.search.confirm and len(records) >= plan.search.trials:
         return reader.records()

@@ -1,0 +1,168 @@
+"""Evaluations as Ray tasks, on whatever machines a Ray cluster has. The command that starts them owns the study.
+
+command: a thread a slot ── claim ── task ──▶ a node with room ── result ──▶ save ── claim ── ...
+
+Each thread works on the study as any worker does, except that it measures elsewhere: nothing but architectures and
+numbers travels. A task whose node dies is run again on another; nodes need no database and no common folder, only
+mvsearch installed and the images (fetched or decoded once a node).
+"""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from mvsearch.architecture import Architecture
+from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
+from mvsearch.evaluate import Evaluator
+from mvsearch.executors.local import Watch, followed
+from mvsearch.plan import Plan
+from mvsearch.reading import Reader
+from mvsearch.record import Failed, Metrics
+
+try:
+    import ray
+except ImportError:
+    ray = None
+
+_LOOK_EVERY_S = 0.4
+_RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one evaluation takes of a node."""
+
+    gpus: float = 0.0
+    cpus: float = 1.0
+
+    def slots(self, resources: dict[str, float]) -> int:
+        """How many fit into a cluster at once; raises EnvironmentFault if none does."""
+        wanted = {"GPU": self.gpus, "CPU": self.cpus}
+        found = min((int(resources.get(kind, 0) / share) for kind, share in wanted.items() if share), default=1)
+        if not found:
+            has = ", ".join(f"{resources.get(kind, 0):g} {kind}" for kind in wanted)
+            raise EnvironmentFault(
+                f"ray: no trial fits, the cluster has {has} and one takes {self.gpus:g} GPU, {self.cpus:g} CPU; see "
+                "--gpus-per-trial, or let nodes join."
+            )
+        return found
+
+
+@contextmanager
+def cluster(address: str | None) -> Iterator[None]:
+    """Connected to the cluster at an address (`auto`: the one of this machine), or to one of this machine's own."""
+    if ray is None:
+        raise EnvironmentFault("ray is not installed; pip install 'mvsearch[ray]'.")
+    try:
+        ray.init(address, log_to_driver=False, logging_level="error", namespace="mvsearch")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        said = str(error).splitlines()[0]
+        raise EnvironmentFault(f"ray: no cluster at {address} ({said}); start one with `ray start --head`.") from None
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share) -> bool:
+    """As `local.run`, on the cluster that is connected: so many tasks at a time, as far as they find room."""
+    from mvsearch.study import Study
+
+    slots = min(workers, max(1, plan.search.trials - reader.count()))
+    facts = _asked(_facts, share, plan)
+    study = Study.join(plan, as_worker=True)
+    study.hold_to(**facts)
+    stop = threading.Event()
+
+    def work() -> None:
+        study = Study.join(plan, as_worker=True)
+        study.hold_to(**facts)  # the cache's keys are made of them
+        study.run(_Remote(plan, share, facts, stop, study.worker.report))
+
+    records = reader.records()
+    with ThreadPoolExecutor(slots, thread_name_prefix="mvsearch") as pool:
+        threads = [pool.submit(work) for _ in range(slots)]
+        try:
+            while not all(thread.done() for thread in threads):
+                records = followed(plan, reader, records)
+                watch(records, study.worker.register.statuses())
+                time.sleep(_LOOK_EVERY_S)
+        finally:
+            stop.set()
+    watch(reader.records(), [])
+    for thread in threads:
+        if isinstance(error := thread.exception(), MvsearchError):
+            raise error
+    if reader.count() < plan.search.trials and not reader.exhausted:
+        raise StudyError(f"{reader.count()} of {plan.search.trials} trials are done; the same command goes on.")
+    return reader.exhausted
+
+
+class _Remote:
+    """The evaluation as `Study.run` calls it, done by a task."""
+
+    def __init__(self, plan: Plan, share: Share, facts: dict[str, Any], stop: threading.Event, report: Any) -> None:
+        self.plan, self.share, self.facts, self.stop, self.report = ray.put(plan), share, facts, stop, report
+        self.timeout_s = plan.search.timeout_s
+
+    def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
+        self.report(doing="with Ray")
+        task = _task(_measure, self.share).remote(self.plan, self.facts, arch, rung, repeat)
+        end = time.monotonic() + (self.timeout_s or float("inf"))
+        while not ray.wait([task], timeout=_LOOK_EVERY_S)[0]:
+            if self.stop.is_set():
+                ray.cancel(task, force=True)
+                raise KeyboardInterrupt
+            if time.monotonic() > end:
+                ray.cancel(task, force=True)
+                raise Failed(f"took longer than {self.timeout_s:g} s, the limit of a trial (timeout_s)")
+        return dict(_result(task))
+
+
+def _task(function: Any, share: Share) -> Any:
+    # A crash of the process is taken for one of its node; what the evaluation itself raises is not tried again.
+    return ray.remote(function).options(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=_RETRIES)
+
+
+def _asked(function: Any, share: Share, *args: Any) -> Any:
+    return _result(_task(function, share).remote(*args))
+
+
+def _result(task: Any) -> Any:
+    try:
+        return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause or error from None
+    except ray.exceptions.RayError as error:
+        raise Failed(f"Ray gave it up after {1 + _RETRIES} tries: {str(error).splitlines()[0]}") from None
+
+
+_known: dict[str, Evaluator] = {}
+"""On a node: the evaluator of a study's settings, with its images, from one task to the next."""
+
+
+def _evaluator(plan: Plan) -> Evaluator:
+    if plan.settings_key not in _known:
+        device = "cpu"
+        if plan.scored:
+            import torch
+
+            torch.set_num_threads(1)
+            device = "cuda:0" if ray.get_gpu_ids() else "cpu"
+        _known[plan.settings_key] = Evaluator(plan, device=device)
+    return _known[plan.settings_key]
+
+
+def _facts(plan: Plan) -> dict[str, Any]:
+    return _evaluator(plan).facts()
+
+
+def _measure(plan: Plan, facts: dict[str, Any], arch: Architecture, rung: int | None, repeat: int) -> Metrics:
+    evaluator = _evaluator(plan)
+    if (here := evaluator.facts()) != facts:
+        raise StudyError(f"a node of the cluster differs: {here} there, the study has {facts}; use nodes of one kind.")
+    return evaluator(arch, rung=rung, repeat=repeat)

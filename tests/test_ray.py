@@ -1,0 +1,52 @@
+"""Trials on a real Ray cluster of two nodes, one of which is killed in the middle."""
+
+import threading
+
+import pytest
+from toy import toy_plan
+
+from mvsearch.errors import EnvironmentFault
+from mvsearch.executors.ray import Share
+from mvsearch.executors.ray import run as run_with_ray
+from mvsearch.study import Study
+
+ray = pytest.importorskip("ray")
+
+
+@pytest.fixture(scope="module")
+def nodes():
+    """A head without room for trials, and what was given it by `add_node(num_cpus=...)`."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    ray.init(cluster.address, log_to_driver=False, logging_level="error", namespace="mvsearch")
+    yield cluster
+    ray.shutdown()
+    cluster.shutdown()
+
+
+def test_a_node_that_is_killed_loses_no_trial(nodes, tmp_path):
+    first, second = (nodes.add_node(num_cpus=2) for _ in range(2))
+    nodes.wait_for_nodes()
+    plan = toy_plan(tmp_path, objectives=("params", "macs"), trials=40)
+    Study.join(plan)
+    reader, killed = Study.read(plan), threading.Event()
+
+    def watch(records, statuses):
+        if len(records) >= 5 and not killed.is_set():
+            killed.set()
+            nodes.remove_node(second, allow_graceful=False)
+
+    assert not run_with_ray(plan, reader, watch, workers=4, share=Share(cpus=1))
+    assert killed.is_set()
+    records = reader.records()
+    assert [record.state for record in records] == ["complete"] * 40
+    assert len({record.key for record in records}) == 40
+    nodes.remove_node(first)
+
+
+def test_what_a_cluster_has_room_for():
+    assert Share(gpus=0.5).slots({"GPU": 4.0, "CPU": 64.0}) == 8
+    assert Share(cpus=2).slots({"CPU": 5.0}) == 2
+    with pytest.raises(EnvironmentFault, match="the cluster has 0 GPU, 8 CPU and one takes 1 GPU"):
+        Share(gpus=1).slots({"CPU": 8.0})
