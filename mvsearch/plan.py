@@ -131,7 +131,7 @@ class Plan:
         if not flags.get("objectives") and "objectives" not in _mapping(document, "search"):
             search = replace(search, objectives=(_said(proxy)[0], *search.objectives[1:]))
         plan = cls(
-            name=_checked_name(name or space.name),
+            name=checked_name(name or space.name),
             space=space,
             search=search,
             proxy=proxy,
@@ -319,7 +319,8 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _checked_name(name: str) -> str:
+def checked_name(name: str) -> str:
+    """The name of a study, which is that of a folder too; raises PlanError for what leads out of its place."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
         raise PlanError(
             f"{name!r} cannot name a study; use letters, digits, _ . and -, and begin with one of the first two."

@@ -347,6 +347,14 @@ class Store:
             return int(connection.execute(query).scalar_one())
 
     @_patient
+    def last(self, study: str) -> float | None:
+        """When the last candidate of a study was finished, in seconds since 1970."""
+        query = sa.select(sa.func.max(_records.c.finished)).where(_records.c.study == study)
+        with told(self.url), self.engine.connect() as connection:
+            found: float | None = connection.execute(query).scalar_one()
+            return found
+
+    @_patient
     def records(self, study: str, first: int = 0) -> list[Record]:
         """Every finished candidate of a study from a number on, in the order of their numbers."""
         query = (
@@ -357,6 +365,62 @@ class Store:
         )
         with told(self.url), self.engine.connect() as connection:
             return [_record(row) for row in connection.execute(query)]
+
+    # ---- whole studies, and the cache
+
+    @_patient
+    def rows(self, study: str) -> dict[str, list[dict[str, Any]]]:
+        """All that belongs to a study, by table: its records, and what they and its measurements refer to."""
+        keys = sa.select(_records.c.key).where(_records.c.study == study)
+        used = sa.select(_records.c.machine).where(_records.c.study == study)
+        measured = sa.select(_evaluations.c.machine).where(_evaluations.c.key.in_(keys))
+        queries = {
+            "architectures": sa.select(_architectures).where(_architectures.c.key.in_(keys)).order_by("key"),
+            "machines": sa.select(_machines)
+            .where(_machines.c.id.in_(used) | _machines.c.id.in_(measured))
+            .order_by("id"),
+            "evaluations": sa.select(_evaluations).where(_evaluations.c.key.in_(keys)).order_by("key", "settings"),
+            "records": sa.select(*(c for c in _records.c if c.name != "study"))
+            .where(_records.c.study == study)
+            .order_by("number"),
+        }
+        with told(self.url), self.engine.connect() as connection:
+            return {table: [dict(row) for row in connection.execute(q).mappings()] for table, q in queries.items()}
+
+    def put_rows(self, study: str, facts: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> None:
+        """Add a study with rows as `rows` gave them, in one transaction; what is known already stays as it is.
+
+        Raises StudyError for rows of other tables or columns.
+        """
+        tables = {"architectures": _architectures, "machines": _machines, "evaluations": _evaluations}
+        tables |= {"records": _records}
+        with told(self.url), self.engine.begin() as connection:
+            row = {"name": study, "schema": SCHEMA, "version": __version__, "facts": facts, "created": time.time()}
+            connection.execute(sa.insert(_studies).values(**row))
+            for name, found in rows.items():
+                if name not in tables or any(row.keys() - {*tables[name].c.keys()} for row in found):
+                    raise StudyError(f"{self.shown}: rows of {name!r} do not fit format {SCHEMA}; were they edited?")
+                for row in found:
+                    self._once(connection, tables[name], **({"study": study} if name == "records" else {}), **row)
+
+    @_patient
+    def cached(self) -> list[dict[str, Any]]:
+        """The cache by settings: how many measurements, the seconds that they took, when the last was made."""
+        fields = _evaluations.c
+        query = sa.select(
+            fields.settings,
+            sa.func.count().label("measurements"),
+            sa.func.sum(fields.seconds).label("seconds"),
+            sa.func.max(fields.finished).label("last"),
+        ).group_by(fields.settings)
+        with told(self.url), self.engine.connect() as connection:
+            return [dict(row) for row in connection.execute(query.order_by(fields.settings)).mappings()]
+
+    def forget_evaluations(self, settings: Sequence[str], *, before: float) -> int:
+        """Take measurements under these settings, made before a time, out of the cache; how many those were."""
+        these = (_evaluations.c.settings.in_(settings), _evaluations.c.finished < before)
+        with told(self.url), self.engine.begin() as connection:
+            return connection.execute(sa.delete(_evaluations).where(*these)).rowcount
 
     # ---- workers of a server
 

@@ -109,8 +109,7 @@ class Study(Reader):
 
     def settings_key(self, *, rung: int | None = None, repeat: int = 0) -> str:
         """Names all that a number depends on beside the architecture: the plan's settings, the device, the images."""
-        held = {name: self.facts.get(name) for name in ("device", "data")}
-        return digest({"settings": self.plan.settings(rung=rung, repeat=repeat), **held})
+        return settings_key(self.plan.settings(rung=rung, repeat=repeat), self.facts)
 
     # ---- running
 
@@ -348,6 +347,11 @@ class Study(Reader):
             metrics = record.metrics | {"unconfirmed": _reason(error)}
         self.store.amend_record(self.name, record.number, metrics)
         self.store.end_repeat(self.name, record.number)
+
+
+def settings_key(settings: dict[str, Any], facts: dict[str, Any]) -> str:
+    """Names settings together with the device and the images that a study holds to, by which the cache goes."""
+    return digest({"settings": settings, **{name: facts.get(name) for name in ("device", "data")}})
 
 
 def note(plan: Plan, **facts: Any) -> None:

@@ -92,6 +92,10 @@ class Trials:
     def _id(self, number: int) -> int:
         return self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
 
+    def put(self, trial: FrozenTrial) -> None:
+        """Write a trial of another database as the next of this one."""
+        self._storage.create_new_trial(self._study, trial)
+
     @property
     def notes(self) -> dict[str, Any]:
         """What the sampler noted of the study (of NSGA-II, each generation's parents)."""

@@ -23,7 +23,7 @@ LEVELS = [
     {"plan", "latency"},
     {"samplers", "evaluate", "verify", "bench"},
     {"trials", "judge"},
-    {"study"},
+    {"study", "archive"},
     {"executors"},
     {"cli"},
     {"__main__"},

@@ -14,12 +14,12 @@ A file of this kind defines
 from pathlib import Path
 
 from mvsearch import plugins
-from mvsearch.data._cache import cache_dir, digest_of
+from mvsearch.data._cache import cache_dir, cached, digest_of, forget
 from mvsearch.data._images import DataSet, Images, Request, stratified_split
 from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError
 
-__all__ = ["DataSet", "Images", "Request", "cache_dir", "check", "load", "stratified_split"]
+__all__ = ["DataSet", "Images", "Request", "cache_dir", "cached", "check", "forget", "load", "stratified_split"]
 
 
 def load(

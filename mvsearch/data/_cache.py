@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,44 @@ def stored(name: str, identity: Any, decode: Callable[[], Decoding], *, source: 
             if not folder.exists():
                 _write(folder, decode)
     return _read(folder, name, source, licence)
+
+
+@dataclass(frozen=True)
+class Cached:
+    """A decoded set: its bytes on disk, and when it was last read, in seconds since 1970."""
+
+    name: str
+    folder: Path
+    bytes: int
+    used: float
+
+
+def cached() -> list[Cached]:
+    """What was decoded on this machine, the last used first."""
+    folders = [path for path in (cache_dir() / "decoded").glob("*-*") if (path / "about.json").is_file()]
+    return sorted(map(_cached, folders), key=lambda each: -each.used)
+
+
+def _cached(folder: Path) -> Cached:
+    files = [path.stat() for path in folder.iterdir()]
+    return Cached(folder.name.rpartition("-")[0], folder, sum(f.st_size for f in files), folder.stat().st_mtime)
+
+
+def forget(found: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: int | None = None) -> list[Cached]:
+    """Delete decoded sets unused for so long; with `keep_bytes` only so many that the last used keep to it.
+
+    Processes that have them open go on reading: the system keeps a mapped file until nobody has it.
+    """
+    gone, kept = [], 0
+    for each in sorted(found, key=lambda each: -each.used):
+        kept += each.bytes
+        fits = keep_bytes is not None and kept <= keep_bytes
+        if fits or time.time() - each.used < older_than_s:
+            continue
+        with cache_faults(), _alone(each.folder):
+            shutil.rmtree(each.folder)
+        gone.append(each)
+    return gone
 
 
 def digest_of(*parts: Images) -> str:
@@ -133,6 +172,8 @@ def _summary(shape: tuple[int, ...], classes: tuple[str, ...], pixels: str, labe
 
 
 def _read(folder: Path, name: str, source: str, licence: str) -> DataSet:
+    with suppress(OSError):  # a cache of another user may be read all the same
+        os.utime(folder)  # when it was last used
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         train, test = (_map(folder, part, about) for part in ("train", "test"))

@@ -1,0 +1,191 @@
+"""`mvsearch studies`: which there are, and what may be done with a whole one."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option, table
+
+if TYPE_CHECKING:
+    from mvsearch.reading import Reader
+
+_FORMATS = (".jsonl", ".csv", ".parquet")
+
+
+@click.group(invoke_without_command=True)
+@click.option("--storage", help="The database, if it is not studies/*/study.db.")
+@json_option
+@click.pass_context
+def studies(context: click.Context, storage: str | None, as_json: bool) -> None:
+    """List studies; rename, copy, delete, export and import them."""
+    if context.invoked_subcommand is None:
+        _list(storage, as_json)
+
+
+def _list(storage: str | None, as_json: bool) -> None:
+    rows = [_facts(reader) for reader in _all(storage)]
+    if as_json:
+        print_json(rows)
+        return
+    made = table("study", "objectives", "trials", "of", "front", "last", "database", numbers_from=2)
+    for row in rows:
+        cells = (row["study"], ", ".join(row["objectives"]), row["trials"], row["of"], row["front"], row["last"] or "-")
+        made.add_row(*map(str, cells), row["database"])
+    made.columns[-1].justify = "left"
+    console().print(made if rows else "no studies here; `mvsearch run SPACE` makes one.")
+
+
+def _all(storage: str | None) -> "Iterator[Reader]":
+    from mvsearch.reading import STUDIES, Reader, open_study
+    from mvsearch.store import Store
+
+    if storage is not None:
+        store = Store(storage, create=False)
+        yield from (Reader(name, store) for name in store.names())
+    else:
+        yield from (open_study(path.parent) for path in sorted(STUDIES.glob("*/study.db")))
+
+
+def _facts(reader: "Reader") -> dict[str, Any]:
+    from datetime import datetime
+
+    from mvsearch.pareto import front
+
+    records = reader.records()
+    finished = reader.store.last(reader.name)
+    return {
+        "study": reader.name,
+        "objectives": list(reader.facts["objectives"]),
+        "trials": len(records),
+        "of": reader.facts["search"]["trials"],
+        "front": len(front(reader.within_limits(records), reader.objectives)),
+        "last": datetime.fromtimestamp(finished).isoformat(" ", "minutes") if finished else None,
+        "database": reader.store.shown,
+    }
+
+
+@studies.command("rename")
+@click.argument("study")
+@click.argument("name")
+@storage_option
+def rename_command(study: str, name: str, storage: str | None) -> None:
+    """Give STUDY another name."""
+    from mvsearch.archive import remove
+    from mvsearch.reading import open_study
+
+    reader = open_study(study, storage=storage)
+    _copied(reader, name, reader.store.url.render_as_string(hide_password=False) if storage else None)
+    remove(reader)
+    _leave(reader)
+    click.echo(f"{reader.name} is {name} now.", err=True)
+
+
+@studies.command("copy")
+@click.argument("study")
+@click.argument("name")
+@click.option("--to", help="The database URL to copy it to, instead of studies/NAME/study.db.")
+@storage_option
+def copy_command(study: str, name: str, to: str | None, storage: str | None) -> None:
+    """Copy STUDY as NAME, trials and all, to go on from there; --to another database."""
+    from mvsearch.reading import open_study
+
+    made = _copied(open_study(study, storage=storage), name, to)
+    click.echo(f"{made.count()} trials copied to {made.store.shown}.", err=True)
+
+
+def _copied(reader: "Reader", name: str, to: str | None) -> "Reader":
+    from mvsearch.archive import lines, restore
+
+    return restore(list(lines(reader)), to or _own(name), name=name, source=reader.name)
+
+
+def _own(name: str) -> str:
+    """The URL of a study's own database, its folder made."""
+    from mvsearch.plan import checked_name
+    from mvsearch.reading import STUDIES
+
+    folder = STUDIES / checked_name(name)
+    folder.mkdir(parents=True, exist_ok=True)
+    return f"sqlite:///{folder / 'study.db'}"
+
+
+@studies.command("delete")
+@click.argument("study")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@storage_option
+def delete_command(study: str, yes: bool, storage: str | None) -> None:
+    """Delete STUDY, its trials and its files; measurements stay in the cache of a shared database."""
+    from mvsearch.archive import refuse_at_work, remove
+    from mvsearch.reading import open_study
+
+    reader = open_study(study, storage=storage)
+    refuse_at_work(reader)
+    if not yes:
+        click.confirm(f"delete {reader.name} with {reader.count()} finished trials?", abort=True, err=True)
+    remove(reader)
+    _leave(reader)
+    click.echo(f"{reader.name} is gone.", err=True)
+
+
+def _leave(reader: "Reader") -> None:
+    """Remove a study's own folder; a database of several stays."""
+    import shutil
+
+    from mvsearch.reading import STUDIES
+
+    folder = Path(reader.store.url.database or "").parent
+    if folder.parent == STUDIES and folder.name == reader.name:
+        reader.store.engine.dispose()
+        shutil.rmtree(folder)
+
+
+@studies.command("export")
+@click.argument("study")
+@click.option("-o", "--out", type=click.Path(path_type=Path), help="STUDY.jsonl (whole), .csv or .parquet (a table).")
+@force_option
+@storage_option
+def export_command(study: str, out: Path | None, force: bool, storage: str | None) -> None:
+    """Write STUDY to one file: .jsonl holds all of it and can be imported; .csv and .parquet are tables of trials."""
+    from mvsearch import plugins
+    from mvsearch.errors import StudyError
+    from mvsearch.files import refuse_existing, write_whole
+    from mvsearch.reading import open_study
+
+    reader = open_study(study, storage=storage)
+    path = out or Path(f"{reader.name}.jsonl")
+    if path.suffix not in _FORMATS:
+        raise StudyError(f"{path}: no such format; {plugins.suggest(path.suffix, _FORMATS)}")
+    refuse_existing(path, force=force)
+    write_whole(path, _content(reader, path.suffix))
+    click.echo(path)
+
+
+def _content(reader: "Reader", suffix: str) -> bytes:
+    if suffix == ".jsonl":
+        from mvsearch.archive import lines
+
+        return "".join(f"{line}\n" for line in lines(reader)).encode()
+    from mvsearch.report.trials_table import csv, parquet
+
+    return (csv if suffix == ".csv" else parquet)(reader.records())
+
+
+@studies.command("import")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--name", help="Another name for it.")
+@storage_option
+def import_command(file: Path, name: str | None, storage: str | None) -> None:
+    """Take in a study from a .jsonl FILE that `export` wrote; it can be read, plotted and gone on with."""
+    from mvsearch.archive import restore, told_name
+    from mvsearch.errors import StudyError
+
+    try:
+        text = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        said = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise StudyError(f"{file}: cannot be read ({said}); give a .jsonl file that `export` wrote.") from None
+    chosen = name or told_name(text, str(file))
+    made = restore(text, storage or _own(chosen), name=chosen, source=str(file))
+    click.echo(f"{made.count()} trials are in {made.store.shown}.", err=True)

@@ -1,0 +1,54 @@
+"""Every finished trial as a row of a table that other tools read: choices, metrics, and what became of it."""
+
+import csv as writer
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from mvsearch.errors import EnvironmentFault
+from mvsearch.record import Record
+
+
+def table(records: Sequence[Record]) -> list[dict[str, Any]]:
+    """Rows with the same columns: number, key, state, reason, published, seconds, cached; then every choice as
+    `choice.NAME` and every metric that is a number, by its name; None where a trial has none."""
+    rows = [_row(record) for record in records]
+    columns = dict.fromkeys(column for row in rows for column in row)
+    return [{column: row.get(column) for column in columns} for row in rows]
+
+
+def _row(record: Record) -> dict[str, Any]:
+    about = ("number", "key", "state", "reason", "published", "seconds", "cached")
+    return {
+        **{name: getattr(record, name) for name in about},
+        **{f"choice.{name}": value for name, value in record.choices.items()},
+        **{name: value for name, value in record.metrics.items() if isinstance(value, int | float | str)},
+    }
+
+
+def csv(records: Sequence[Record]) -> bytes:
+    """The table as CSV, UTF-8."""
+    rows, text = table(records), io.StringIO()
+    made = writer.DictWriter(text, list(rows[0]) if rows else ["number"], lineterminator="\n")
+    made.writeheader()
+    made.writerows(rows)
+    return text.getvalue().encode()
+
+
+def parquet(records: Sequence[Record]) -> bytes:
+    """The table as Parquet; raises EnvironmentFault without pyarrow."""
+    try:
+        import pyarrow
+        from pyarrow.parquet import write_table
+    except ImportError:
+        raise EnvironmentFault("pyarrow is not installed; pip install 'mvsearch[parquet]', or write a .csv.") from None
+    rows, made = table(records), io.BytesIO()
+    columns = {name: _column([row[name] for row in rows]) for name in (rows[0] if rows else ())}
+    write_table(pyarrow.table(columns), made)
+    return made.getvalue()
+
+
+def _column(values: list[Any]) -> list[Any]:
+    """Choices may be words for one row and numbers for the next, which a column of Parquet may not."""
+    kinds = {type(value) for value in values if value is not None}
+    return values if len(kinds) <= 1 or kinds <= {int, float} else [None if v is None else str(v) for v in values]

@@ -1,0 +1,164 @@
+"""Studies as wholes: listed, copied, renamed, deleted, sent as one file and taken in again; and what is cached."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from toy import arithmetic, toy_plan
+
+from mvsearch.archive import lines, restore
+from mvsearch.errors import StudyError
+from mvsearch.plan import Plan
+from mvsearch.reading import Reader, open_study
+from mvsearch.store import Store
+from mvsearch.study import Study
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def mvsearch(*args: str, code: int = 0, input: str | None = None) -> str:
+    done = subprocess.run([sys.executable, "-m", "mvsearch", *args], capture_output=True, text=True, input=input)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def study(tmp_path) -> Reader:
+    plan = toy_plan(Path("studies"), sampler="nsga2")
+
+    def evaluate(arch):
+        if arch.blocks[-1].depth == 2:
+            raise ValueError("no luck")
+        return arithmetic(arch)
+
+    Study.join(plan).run(evaluate, trials=20)
+    return open_study("toy")
+
+
+def whole(reader: Reader) -> list[dict]:
+    return [json.loads(line) for line in list(lines(reader))[1:]]
+
+
+def test_a_study_survives_the_way_to_another_kind_of_database_and_back(study, postgres):
+    away = restore(list(lines(study)), postgres.database(), source="toy")
+    back = restore(list(lines(away)), "sqlite:///back.db", source="toy")
+    assert whole(back) == whole(away) == whole(study)
+    assert back.records() == study.records()
+    assert back.facts == study.facts
+
+
+def test_a_study_that_was_sent_goes_on_as_it_would_have_at_home(study):
+    mvsearch("studies", "copy", "toy", "other")
+    for name in ("toy", "other"):
+        plan = Plan.of_study(open_study(name), workers=1)
+        Study.join(plan).run(arithmetic, trials=26)
+    one, other = (open_study(name).records() for name in ("toy", "other"))
+    assert len(one) == 26
+    assert [record.choices for record in one] == [record.choices for record in other]
+
+
+def test_a_file_that_was_exported_is_imported_whole(study):
+    assert mvsearch("studies", "export", "toy").strip() == "toy.jsonl"
+    before = whole(study)
+    mvsearch("studies", "delete", "toy", "--yes")
+    assert not Path("studies/toy").exists()
+    mvsearch("studies", "import", "toy.jsonl")
+    assert whole(open_study("toy")) == before
+    assert "there is a study 'toy' already" in mvsearch("studies", "import", "toy.jsonl", code=1)
+    mvsearch("studies", "import", "toy.jsonl", "--name", "two")
+    assert open_study("two").count() == 20
+
+
+def test_tables_of_trials_hold_every_trial_and_choice(study):
+    import pyarrow.parquet
+
+    for suffix in ("csv", "parquet"):
+        mvsearch("studies", "export", "toy", "-o", f"toy.{suffix}")
+    table = pyarrow.parquet.read_table("toy.parquet").to_pydict()
+    rows = Path("toy.csv").read_text().splitlines()
+    assert rows[0].split(",") == list(table)
+    assert len(rows) == 21
+    assert table["params"] == [record.metrics["params"] for record in study.records()]
+    assert {f"choice.{name}" for name in study.records()[0].choices} <= table.keys()
+    assert "is there already" in mvsearch("studies", "export", "toy", "-o", "toy.csv", code=1)
+
+
+def test_a_study_is_renamed_and_listed(study):
+    mvsearch("studies", "rename", "toy", "new")
+    (row,) = json.loads(mvsearch("studies", "--json"))
+    assert (row["study"], row["trials"], row["database"]) == ("new", 20, "studies/new/study.db")
+    assert "cannot name a study" in mvsearch("studies", "rename", "new", "../out", code=1)
+    assert not Path("../out").exists()
+
+
+def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
+    mvsearch("studies", "delete", "toy", code=130, input="n\n")
+    worker = Study.join(Plan.of_study(study, workers=1)).worker
+    with worker.at_work():
+        assert "somebody works on it" in mvsearch("studies", "delete", "toy", "--yes", code=1)
+    assert study.count() == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "names no study"),
+        ("{", "toy.jsonl:1: no JSON"),
+        ("[]", "toy.jsonl:1: found list"),
+        ('{"study": "toy"}', "found format none"),
+        ('{"format": 1, "study": "../toy", "facts": {}}', "cannot name a study"),
+        ('{"format": 1, "study": "toy", "facts": {}}', "is it whole?"),
+        ('{"format": 1, "study": "toy", "facts": {}}\n{"table": "sqlite_master", "row": {"a": 1}}', "do not fit"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused_and_nothing_is_left_of_it(text, words):
+    Path("toy.jsonl").write_text(text)
+    assert words in mvsearch("studies", "import", "toy.jsonl", code=1)
+    assert [
+        name for path in Path("studies").glob("*/study.db") for name in Store(f"sqlite:///{path}", create=False).names()
+    ] == []
+
+
+def test_half_a_file_is_refused(study):
+    text = list(lines(study))
+    with pytest.raises(StudyError, match=r"half\.jsonl:41: no JSON"):
+        restore([*text[:40], text[40][:-5]], "sqlite:///half.db", source="half.jsonl")
+
+
+def test_measurements_are_listed_and_pruned_and_the_trials_stay(study):
+    (row,) = json.loads(mvsearch("cache", "toy", "--json"))
+    assert (row["studies"], row["measurements"]) == ("toy", sum(r.state == "complete" for r in study.records()))
+    assert "nothing is cached" in mvsearch("cache", "toy", "--prune")
+    assert study.count() == 20
+
+
+def test_images_are_pruned_by_use_and_by_size(tmp_path, monkeypatch):
+    from mvsearch.data import _cache
+
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    for i, name in enumerate(("old", "middle", "new")):
+        folder = tmp_path / "decoded" / f"{name}-0123"
+        folder.mkdir(parents=True)
+        (folder / "about.json").write_text("x" * 1000)
+        _cache.os.utime(folder, (1e9 + i, 1e9 + i))
+    assert [each.name for each in _cache.cached()] == ["new", "middle", "old"]
+    assert [each.name for each in _cache.forget(_cache.cached(), keep_bytes=2000)] == ["old"]
+    assert _cache.forget(_cache.cached(), older_than_s=1e10) == []
+    assert [each.name for each in _cache.forget(_cache.cached(), older_than_s=60)] == ["new", "middle"]
+
+
+def test_the_doctor_finds_this_machine_fit_and_says_what_is_not(tmp_path):
+    found = {row["what"]: row for row in json.loads(mvsearch("doctor", "--json"))}
+    assert found["torch"]["state"] == found["studies"]["state"] == "ok"
+    said = json.loads(mvsearch("doctor", "--json", "--storage", "sqlite:///nowhere.db", code=1))
+    assert said[-1] == {
+        "what": "storage",
+        "state": "broken",
+        "said": "nowhere.db: there is no such study; `mvsearch run SPACE` makes one.",
+    }
