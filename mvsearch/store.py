@@ -24,7 +24,7 @@ import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DatabaseError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
 
 from mvsearch import __version__, plugins
 from mvsearch.errors import DatabaseAway, EnvironmentFault, StudyError
@@ -135,6 +135,7 @@ class Store:
         self._refuse_missing(create)
         with told(self.url):
             self.engine = _engine(self.url)
+            self.engine.connect().close()  # what is not there now is not waited for
             if create:
                 self._make_tables()
             elif not sa.inspect(self.engine).has_table(_studies.name):
@@ -185,14 +186,24 @@ class Store:
                     (folder / what).unlink()
             return
         key = sa.func.hashtextextended(f"mvsearch {what}", 0)
-        with told(self.url), self.engine.connect() as connection:
-            connection.execution_options(isolation_level="AUTOCOMMIT")
-            connection.execute(sa.select(sa.func.pg_advisory_lock(key)))
+        connection = patiently(lambda: self._asked(sa.func.pg_advisory_lock(key)))
+        try:
+            yield
+        finally:
+            with suppress(DBAPIError):  # the server went away, and the lock with it
+                connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+            connection.close()
+
+    def _asked(self, function: sa.ColumnElement[Any]) -> sa.Connection:
+        """The connection on which the server was asked for something that lasts as long as it does."""
+        with told(self.url):
+            connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             try:
-                yield
-            finally:
-                with suppress(sa.exc.DBAPIError):  # the server went away, and the lock with it
-                    connection.execute(sa.select(sa.func.pg_advisory_unlock(key)))
+                connection.execute(sa.select(function))
+            except BaseException:
+                connection.close()
+                raise
+            return connection
 
     def claiming(self, study: str) -> AbstractContextManager[None]:
         """Let nobody else claim, end or return candidates of a study."""
@@ -520,7 +531,7 @@ def _parsed(url: str) -> URL:
 
 
 def _engine(url: URL) -> Engine:
-    engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    engine = sa.create_engine(url)
     if url.get_backend_name() == "sqlite":
         tune(engine)
     return engine
@@ -558,11 +569,11 @@ def told(url: URL) -> Iterator[None]:
     except ModuleNotFoundError as error:
         hint = "pip install 'mvsearch[postgres]'"
         raise EnvironmentFault(f"{shown}: the database driver {error.name!r} is not installed; {hint}.") from None
-    except OperationalError as error:
+    except DBAPIError as error:
+        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+            raise StudyError(f"{shown}: this is no database that can be read ({_cause(error)}).") from None
         away = EnvironmentFault if url.get_backend_name() == "sqlite" else DatabaseAway
         raise away(f"{shown}: the database cannot be used ({_cause(error)}).") from None
-    except DatabaseError as error:
-        raise StudyError(f"{shown}: this is no database that can be read ({_cause(error)}).") from None
     except SQLAlchemyError as error:
         raise StudyError(f"{shown}: {_cause(error)}.") from None
 

@@ -67,12 +67,16 @@ class Study(Reader):
         The study takes over how the plan searches (limits, trials ...), unless it is joined `as_worker`.
         """
         store = _opened(plan)
+        return patiently(lambda: cls._joined(plan, store, as_worker))
+
+    @classmethod
+    def _joined(cls, plan: Plan, store: Store, as_worker: bool) -> Self:
         with store.locked("open"), store.claiming(plan.name), told_of_trials(plan.url):
             found = store.study(plan.name)
             difference = found and _difference(plan, found)
             if difference and (store.count(plan.name) or register(store, plan.name).anyone()):
                 raise StudyError(
-                    f"study {plan.name!r} in {plan.url} was made {difference}; give this one a name of its own with "
+                    f"study {plan.name!r} in {store.shown} was made {difference}; give this one a name of its own with "
                     "--name, or put the file back as it was."
                 )
             if difference:  # but nothing was measured yet

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import optuna
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, get_storage
+from optuna.storages._rdb.models import TrialParamModel
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
@@ -199,19 +200,20 @@ def _directions(plan: Plan) -> list[StudyDirection]:
 
 
 class _Storage(RDBStorage):
-    """Optuna's, without a query a value for whether its distribution is the study's own: a study has one space.
+    """Optuna's, without two queries a value: trials are new here, and a study has one space: nothing is to be compared.
 
-    The method is Optuna's private one; where a later version has no such method, this is only slower.
+    The method and the model are Optuna's private ones; where a later version has no such method, this is only slower.
     """
 
     def _set_trial_param_without_commit(
         self, session: Any, trial_id: int, name: str, value: float, distribution: Any, previous: Any = None
     ) -> None:
-        super()._set_trial_param_without_commit(session, trial_id, name, value, distribution, previous or distribution)
+        written = optuna.distributions.distribution_to_json(distribution)
+        session.add(TrialParamModel(trial_id=trial_id, param_name=name, param_value=value, distribution_json=written))
 
 
 def _storage(plan: Plan) -> BaseStorage:
-    kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {"pool_pre_ping": True}
+    kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {}
     storage = _Storage(plan.url, engine_kwargs=kwargs)
     if plan.url.startswith("sqlite"):
         tune(storage.engine)

