@@ -8,8 +8,8 @@ from mvsearch import yamlfile
 from mvsearch.architecture import Architecture, Stage
 from mvsearch.cost import Cost
 from mvsearch.exporters._source import Sources
+from mvsearch.nn.classification import initialise
 from mvsearch.nn.features import Tap, needed, taps
-from mvsearch.nn.head import initialise
 from mvsearch.nn.network import Call, calls
 
 _WIDTH = 120
@@ -124,7 +124,7 @@ def network(arch: Architecture, name: str, *, features: bool) -> str:
         gives, returns = f"maps at strides {reductions}, of {channels} channels", "list[Tensor]"
     else:
         steps = "\n".join(f"        x = self.{row}(x)" for row in list(rows)[:-1]) + "\n        return self.head(x)"
-        gives, returns = f"(B, {arch.num_classes if arch.head.linear else arch.features})", "Tensor"
+        gives, returns = f"(B, {arch.num_classes if arch.head.classifies else arch.features})", "Tensor"
     return f'''class {name}(nn.Module):
     """(B, 3, H, W) → {gives}."""
 

@@ -105,7 +105,7 @@ def _readme(subject: Subject, sample: "Sample", name: str) -> str:
     if subject.features:
         gives, taken = "maps", "a list of feature maps, finest first"
     else:
-        gives, taken = "logits", f"(B, {arch.num_classes if arch.head.linear else arch.features})"
+        gives, taken = "logits", f"(B, {arch.num_classes if arch.head.classifies else arch.features})"
     fresh = subject.weights.startswith("fresh")
     weights = f"F{subject.weights[1:]}: nobody has trained them yet" if fresh else f"From {subject.weights}"
     return f"""# {title(arch)}

@@ -53,7 +53,7 @@ class Subject:
         from mvsearch.nn import build
         from mvsearch.nn.features import Features
 
-        if num_classes is not None and (features or not arch.head.linear):
+        if num_classes is not None and (features or not arch.head.classifies):
             what = "feature maps have" if features else "this architecture's head has"
             raise PlanError(f"num_classes={num_classes}: {what} no classifier; leave the classes out.")
         arch = arch.at(num_classes=num_classes, image_size=image_size)
@@ -76,4 +76,4 @@ class Subject:
             facts["trial"] = {"study": self.trial.study, "number": record.number, "metrics": record.metrics}
         if self.features:
             return facts | {"features": [asdict(tap) for tap in taps(arch)]}
-        return facts | ({"num_classes": arch.num_classes} if arch.head.linear else {})
+        return facts | ({"num_classes": arch.num_classes} if arch.head.classifies else {})

@@ -86,15 +86,16 @@ class Change:
 
 def parts(arch: Architecture) -> list[Part]:
     """The image, every row, and the head."""
-    *rows, head = arch.stages()
+    stages = arch.stages()
+    rows, head = stages[: len(arch.blocks)], stages[len(arch.blocks) :]
     image = Shape(3, arch.image_size, arch.image_size)
     spelled = arch.to_dict()
     made = [Part("image", "image", {"image_size": arch.image_size}, "", image, Cost())]
     for row, spelling, stage in zip(arch.blocks, spelled["blocks"], rows, strict=True):
         made.append(Part(row.name, row.kind(), spelling, _words(row), stage.out, stage.cost))
     fields = spelled["head"] | {"num_classes": arch.num_classes}
-    words = f"{arch.head.pool} pool, dropout {arch.head.dropout:g}"
-    return [*made, Part("head", "head", fields, words, head.out, head.cost)]
+    cost = sum((stage.cost for stage in head), Cost())
+    return [*made, Part("head", head[-1].block, fields, arch.head.words(), head[-1].out, cost)]
 
 
 def difference(first: Architecture, second: Architecture) -> list[Change]:

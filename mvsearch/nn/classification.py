@@ -1,4 +1,4 @@
-"""What stands behind the last row: pooling, dropout, classifier; and the paper's initialisation of all weights."""
+"""The head `classification`: pooling, dropout, classifier. And the paper's initialisation of all weights."""
 
 from torch import Tensor, nn
 
@@ -16,6 +16,9 @@ class Head(nn.Module):
         """(B, C, H, W) → (B, classes)."""
         pooled = x.mean((2, 3)) if self.pool == "mean" else x.amax((2, 3))
         return self.linear(self.dropout(pooled))
+
+
+HEAD = Head
 
 
 def initialise(module: nn.Module) -> None:
