@@ -341,8 +341,8 @@ class SearchSpace:
             raise SpaceError(f"{self.document.where('contains')}: found {names!r}; use a list of published models.")
         for i, name in enumerate(names):
             where = self.document.where("contains", i)
-            if name not in models.model_names():
-                hint = plugins.suggest(str(name), models.model_names())
+            if name not in models.all_names():
+                hint = plugins.suggest(str(name), models.model_names(self.head.task))
                 raise SpaceError(f"{where}: there is no published model {name!r}; {hint}")
             try:
                 self.locate(models.published(name))

@@ -258,7 +258,7 @@ class Study(Reader):
 
     def _published_name(self, key: str) -> str | None:
         names = {arch_key: name for name, arch_key in self.facts["published"].items()}
-        return names.get(key) or published_keys().get(key)
+        return names.get(key) or published_keys(self.plan.space.head.task).get(key)
 
     def _finish(self, record: Record) -> None:
         self.store.save(self.name, record, settings=self.settings_key(), machine=machine.describe())

@@ -151,11 +151,11 @@ def _network(arch: Architecture, cls: str, rows: dict[str, list[Call]]) -> str:
         f'            {{"num_chs": {tap.channels}, "reduction": {tap.reduction}, "module": "{tap.row}"}},'
         for tap in taps(arch, (2, *STRIDES))
     )
-    classes = arch.num_classes if classifier.linear else 0
+    classes, rate = arch.num_classes if classifier.linear else 0, classifier.dropout
     return f'''class {cls}(nn.Module):
     """(B, in_chans, H, W) → (B, num_classes), or pooled features where `num_classes` is 0."""
 
-    def __init__(self, num_classes: int = {classes}, in_chans: int = 3, drop_rate: float = {classifier.dropout}) -> None:
+    def __init__(self, num_classes: int = {classes}, in_chans: int = 3, drop_rate: float = {rate}) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.num_features = self.head_hidden_size = {arch.features}

@@ -8,6 +8,20 @@ from torch import Tensor, nn
 from mvsearch.errors import CheckpointError
 
 _AUTHORS = (
+    (r"^encoder\.", ""),
+    (r"^seg_head\.aspp\.aspp_layer\.convs\.4\.aspp_pool\.conv_1x1\.block\.", "head.mean."),
+    (r"^seg_head\.(aspp\.aspp_layer\.convs\.(\d)|psp_layer\.psp_branches\.(\d)\.1)\.block\.", r"head.branches.\2\3."),
+    (r"^seg_head\.(aspp\.aspp_layer\.project|psp_layer\.fusion\.0)\.block\.", "head.project."),
+    (r"^seg_head\.classifier\.(classifier\.)?block\.conv\.", "head.classifier."),
+    (r"^seg_head\.aux_head\.0\.block\.", "head.auxiliary.conv."),
+    (r"^seg_head\.aux_head\.2\.block\.conv\.", "head.auxiliary.classifier."),
+    (r"^extra_layers\.os_(\d+)\.", lambda found: f"head.shrink.{int(found[1]).bit_length() - 7}."),  # 64 is the first
+    (r"^extra_layers\.os_-1\.1\.block\.", "head.shrink.3."),
+    (r"^ssd_heads\.(\d)\.proj_layer\.block\.", r"head.predict.\1.widen."),
+    (r"^ssd_heads\.(\d)\.loc_cls_layer\.dw_conv\.block\.", r"head.predict.\1.depthwise."),
+    (r"^ssd_heads\.(\d)\.loc_cls_layer\.(pw_conv\.)?block\.conv\.", r"head.predict.\1.pointwise."),
+    (r"^(head\.shrink\.\d)\.dw_conv\.block\.", r"\1.depthwise."),
+    (r"^(head\.shrink\.\d)\.pw_conv\.block\.", r"\1.pointwise."),
     (r"^conv_1\.block\.", "stem."),
     (r"^conv_1x1_exp\.block\.", "final."),
     (r"^classifier\.(fc|1)\.", "head.linear."),
@@ -68,6 +82,18 @@ def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
                 f"{tuple(own[ours].shape)}; build the architecture that the checkpoint is of."
             )
     model.load_state_dict({ours: state_dict[name] for ours, name in renamed.items()})
+
+
+def load_backbone(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
+    """Put the rows' weights of a checkpoint into a network that `build` made, whatever head either of them has.
+
+    Of the checkpoint its head is left out, and a row of the name `final` if the network has none. Raises CheckpointError
+    as `load_checkpoint` does.
+    """
+    own = model.state_dict()
+    behind = ("head.",) if any(name.startswith("final.") for name in own) else ("head.", "final.")
+    rows = {ours: state_dict[name] for ours, name in our_names(model, state_dict).items() if not ours.startswith(behind)}
+    load_checkpoint(model, rows | {name: tensor for name, tensor in own.items() if name.startswith("head.")})
 
 
 def our_names(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
