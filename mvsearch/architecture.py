@@ -17,7 +17,7 @@ from mvsearch import plugins, yamlfile
 from mvsearch.blocks import Block, Domain
 from mvsearch.cost import Cost, Num, Shape
 from mvsearch.errors import ArchitectureError
-from mvsearch.heads import BaseHead
+from mvsearch.heads import BaseHead, Part
 from mvsearch.heads.classification import Head as Head  # the head that is meant where none is named
 from mvsearch.yamlfile import Document
 
@@ -138,7 +138,7 @@ class Architecture:
         """Every module to build, in order; repeats written out, strides as they run."""
         made: list[Layer] = []
         width = IMAGE_CHANNELS
-        for row, run in zip(self.blocks, self._runs(), strict=True):
+        for row, run in zip(self.blocks, self.runs(), strict=True):
             for i in range(row.repeat):
                 dilation = (run.dilation if i else run.dilation_first) if row.dilates else 1
                 stride = run.stride if i == 0 else 1
@@ -146,32 +146,43 @@ class Architecture:
                 width = row.out
         return made
 
-    def _runs(self) -> "list[Run]":
+    def runs(self) -> "list[Run]":
+        """How each row runs under the head."""
         return runs([row.stride for row in self.blocks], self.head.most_stride)
 
     def read_rows(self) -> tuple[int, ...]:
         """The rows, by number, whose maps the head reads; ValueError if one that it needs is not there."""
         return self.head.reads(reductions([row.stride for row in self.blocks]))
 
+    def head_parts(self, maps: Sequence[Shape]) -> list[Part]:
+        """The head's parts, given what comes out of each row."""
+        image = Shape(IMAGE_CHANNELS, self.image_size, self.image_size)
+        return [
+            part
+            for nth, i in enumerate(self.read_rows())
+            for part in self.head.parts(nth, maps[i], self.num_classes, image)
+        ]
+
+    def deployed(self) -> Self:
+        """The network without what its head has for training alone."""
+        return replace(self, head=self.head.deployed())
+
     def stages(self) -> list[Stage]:
         """Shape and cost of every row, then of the head or its parts."""
         made: list[Stage] = []
-        image = x = Shape(IMAGE_CHANNELS, self.image_size, self.image_size)
-        for row, run in zip(self.blocks, self._runs(), strict=True):
+        x = Shape(IMAGE_CHANNELS, self.image_size, self.image_size)
+        for row, run in zip(self.blocks, self.runs(), strict=True):
             row_cost, x = replace(row, stride=run.stride).cost(x)
             made.append(Stage(row.name, row.kind(), x, row_cost))
-        parts = [
-            part
-            for nth, i in enumerate(self.read_rows())
-            for part in self.head.parts(nth, made[i].out, self.num_classes, image)
-        ]
+        parts = self.head_parts([stage.out for stage in made])
         if self.task == "classification":
             return [*made, *(Stage("head", "head", part.out, part.cost) for part in parts)]
         return [*made, *(Stage(f"head.{part.name}", self.head.kind(), part.out, part.cost) for part in parts)]
 
     def training_cost(self) -> Cost:
         """What the head has for training alone, which `cost` leaves out: an auxiliary classifier."""
-        maps = [self.stages()[i].out for i in self.read_rows()]
+        stages = self.stages()
+        maps = [stages[i].out for i in self.read_rows()]
         return sum((self.head.training_cost(nth, x, self.num_classes) for nth, x in enumerate(maps)), Cost())
 
     def cost(self) -> Cost:

@@ -21,8 +21,8 @@ class Model:
     """A published model: the architecture, and the figures that the paper prints, with their source.
 
     Figures are those of the tables: `top1` (%, on ImageNet-1k), `params_m`, `flops_m` (the authors' count: compare with
-    `macs_paper`), `latency_ms` (batch 1) and `throughput_images_s` (batch 100) on an RTX 2080 Ti; of segmentation `miou`
-    (%), of detection `map` (%, mean over overlaps from 0.5 to 0.95), on `dataset`.
+    `macs_paper`), `latency_ms` (batch 1) and `throughput_images_s` (batch 100) on an RTX 2080 Ti. Of segmentation there
+    is `miou` (%), of detection `map` (%, mean over overlaps from 0.5 to 0.95), on `dataset`.
     """
 
     architecture: Architecture

@@ -13,7 +13,13 @@ _SCORES = {"segmentation": ("miou", "mIoU %"), "detection": ("map", "mAP %")}
 
 
 @click.command()
-@click.option("--task", type=click.Choice(["classification", *_SCORES]), default="classification", show_default=True, help="What they are for.")
+@click.option(
+    "--task",
+    type=click.Choice(["classification", *_SCORES]),
+    default="classification",
+    show_default=True,
+    help="What they are for.",
+)
 @json_option
 def models(task: str, as_json: bool) -> None:
     """The published models: what is built beside what the paper prints."""

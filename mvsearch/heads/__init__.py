@@ -7,7 +7,7 @@ these two files.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from mvsearch.blocks import Described
 from mvsearch.cost import Cost, Num, Shape
@@ -58,6 +58,14 @@ class BaseHead(Described):
     def training_cost(self, nth: int, x: Shape, num_classes: Num) -> Cost:
         """What it has on the nth map for training alone, and a finished network does without."""
         return Cost()
+
+    def deployed(self) -> Self:
+        """The head without what it has for training alone."""
+        return self
+
+    def gives(self, parts: Sequence[Part], num_classes: int) -> str:
+        """What comes out, for a person: `1000 classes`."""
+        raise NotImplementedError
 
     def settings(self) -> dict[str, Any]:
         """The fields, as values."""

@@ -1,8 +1,8 @@
 """What heads share that give a class for every pixel: the classifier, and the second one that only training has."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from typing import ClassVar, Self
 
 from mvsearch import cost
 from mvsearch.blocks import fraction, integer, one_of
@@ -52,6 +52,15 @@ class Dense(BaseHead):
             Part(name, Shape(self.out, x.height, x.width), context),
             Part("classifier", Shape(num_classes, image.height, image.width), classifier),
         ]
+
+    def deployed(self) -> Self:
+        """The head without its second classifier."""
+        return replace(self, aux=False)
+
+    def gives(self, parts: Sequence[Part], num_classes: int) -> str:
+        """Classes and the size of the image."""
+        out = parts[-1].out
+        return f"{num_classes} x {out.height} x {out.width}"
 
     def context(self, x: Shape) -> tuple[str, Cost]:
         """What gathers context: its name, and its cost on a map."""

@@ -1,5 +1,6 @@
 """`classification`: pooling, dropout, a linear classifier. What an architecture has if its file names no other head."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -31,6 +32,10 @@ class Head(BaseHead):
         if self.linear:
             return [Part("", Shape(num_classes, 1, 1), cost.linear(x.channels, num_classes, 1))]
         return [Part("", Shape(x.channels, 1, 1), Cost())]
+
+    def gives(self, parts: Sequence[Part], num_classes: int) -> str:
+        """Classes, or features."""
+        return f"{parts[0].out.channels} {'classes' if self.linear else 'features'}"
 
     def identity(self) -> list[Any]:
         """As it was before there were other heads, so that keys stay."""

@@ -50,6 +50,11 @@ class Head(BaseHead):
             made += [smaller, self._predict(level, x, num_classes)]
         return made
 
+    def gives(self, parts: Sequence[Part], num_classes: int) -> str:
+        """How many anchors, each with a box and classes."""
+        predicted = sum(part.out.channels * part.out.pixels for part in parts if part.name.startswith("predict"))
+        return f"{predicted // (4 + num_classes)} boxes, {num_classes} classes"
+
     def _predict(self, level: int, x: Shape, num_classes: Num) -> Part:
         width, out = WIDTHS[level], anchors_of(level) * (4 + num_classes)
         predicted = cost.conv(width, out, x.pixels, bias=True, norm=False)

@@ -43,6 +43,8 @@ _AUTHORS = (
     (r">fusion\.block\.", ">fuse."),
 )
 
+_AUXILIARY = "head.auxiliary."
+
 _TIMM = (
     (r"^stem\.bn\.", "stem.norm."),
     (r"^final_conv\.", "final."),
@@ -67,9 +69,12 @@ _TIMM = (
 def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Put weights into a network that `build` made; the authors' names, timm's and ours are understood.
 
-    Raises CheckpointError, and changes nothing, if a name is missing or left over or if a shape differs.
+    A classifier for training alone that the network does without is left out. Raises CheckpointError, and changes
+    nothing, if a name is missing or left over or if a shape differs.
     """
     own, renamed = model.state_dict(), our_names(model, state_dict)
+    if not any(ours.startswith(_AUXILIARY) for ours in own):
+        renamed = {ours: name for ours, name in renamed.items() if not ours.startswith(_AUXILIARY)}
     for ours in own:
         if ours not in renamed:
             raise CheckpointError(f"the checkpoint has no weights for {ours!r}; is it of another architecture?")
@@ -87,12 +92,12 @@ def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 def load_backbone(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Put the rows' weights of a checkpoint into a network that `build` made, whatever head either of them has.
 
-    Of the checkpoint its head is left out, and a row of the name `final` if the network has none. Raises CheckpointError
-    as `load_checkpoint` does.
+    The checkpoint's head is left out, and its row `final` if the network has none. Raises CheckpointError as
+    `load_checkpoint` does.
     """
-    own = model.state_dict()
-    behind = ("head.",) if any(name.startswith("final.") for name in own) else ("head.", "final.")
-    rows = {ours: state_dict[name] for ours, name in our_names(model, state_dict).items() if not ours.startswith(behind)}
+    own, names = model.state_dict(), our_names(model, state_dict)
+    out = ("head.",) if any(name.startswith("final.") for name in own) else ("head.", "final.")
+    rows = {ours: state_dict[name] for ours, name in names.items() if not ours.startswith(out)}
     load_checkpoint(model, rows | {name: tensor for name, tensor in own.items() if name.startswith("head.")})
 
 

@@ -72,7 +72,13 @@ class SSDLite(nn.Module):
             levels.append(shrink(levels[-1]))
         found = torch.cat([predict(x) for predict, x in zip(self.predict, levels, strict=True)], dim=1)
         anchors = torch.cat([anchors_at(level, x) for level, x in enumerate(levels)])
-        return found[..., 4:], found[..., :4], anchors.expand(len(found), -1, -1)
+        return found[..., 4:], found[..., :4], anchors.expand(found.shape[0], -1, -1)
+
+    def start(self) -> None:
+        """Weights as the authors start those of this head: Xavier uniform."""
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.xavier_uniform_(module.weight)
 
 
 def anchors_at(level: int, x: Tensor) -> Tensor:
@@ -84,10 +90,8 @@ def anchors_at(level: int, x: Tensor) -> Tensor:
     for ratio in RATIOS[level]:
         longer, shorter = side * ratio**0.5, side / ratio**0.5
         shapes += [(longer, shorter), (shorter, longer)]
-    height, width = x.shape[2:]
-    y = (torch.arange(height, dtype=torch.float32, device=x.device) + 0.5) / height
-    x_ = (torch.arange(width, dtype=torch.float32, device=x.device) + 0.5) / width
-    centres = torch.stack(torch.meshgrid(y, x_, indexing="ij")[::-1], dim=-1).reshape(-1, 1, 2)
+    down, across = ((torch.arange(n, dtype=torch.float32, device=x.device) + 0.5) / n for n in x.shape[2:])
+    centres = torch.stack(torch.meshgrid(down, across, indexing="ij")[::-1], dim=-1).reshape(-1, 1, 2)
     sizes = torch.tensor(shapes, dtype=torch.float32, device=x.device)[None]
     both = torch.cat([centres.expand(-1, len(shapes), -1), sizes.expand(len(centres), -1, -1)], dim=-1)
     return both.reshape(-1, 4).clamp(0, 1)
