@@ -73,6 +73,7 @@ class SearchSpace:
                 raise SpaceError(f"{document.where(key)}: no such key; {plugins.suggest(key, _KEYS)}")
         if not isinstance(document.data.get("blocks"), list) or not document.data["blocks"]:
             raise SpaceError(f"{document.where('blocks')}: found no rows; `blocks:` is a list with one or more.")
+        _check_head(document)
         terms = read_terms(document)
         choices = tuple(term for term in terms.values() if isinstance(term, Choice))
         conditions = read_conditions(document, terms)
@@ -348,6 +349,13 @@ class SearchSpace:
                 self.locate(models.published(name))
             except SpaceError as error:
                 raise SpaceError(f"{where}: the space does not contain {name}: {error}.") from None
+
+
+def _check_head(document: Document) -> None:
+    head = document.data.get("head")
+    for name, value in head.items() if isinstance(head, dict) else ():
+        if isinstance(value, dict):
+            raise SpaceError(f"{document.where('head', name)}: open, but a head has no open values; write one value.")
 
 
 def _groups(

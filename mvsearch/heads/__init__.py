@@ -76,8 +76,8 @@ class BaseHead(Described):
         return [self.kind(), {name: value for name, value in self.settings().items() if name != "output_stride"}]
 
     def words(self) -> str:
-        """The fields that matter to a reader: `out 256, output_stride 16`."""
-        return ", ".join(f"{name} {value}" for name, value in self.settings().items())
+        """What a reader is told of it beside its kind: `out 256, output stride 16`."""
+        return ""
 
 
 def at_reduction(reductions: Sequence[int], wanted: int, kind: str) -> int:

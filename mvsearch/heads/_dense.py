@@ -62,6 +62,10 @@ class Dense(BaseHead):
         out = parts[-1].out
         return f"{num_classes} x {out.height} x {out.width}"
 
+    def words(self) -> str:
+        """Its width, its stride, and whether it has a second classifier."""
+        return f"out {self.out}, output stride {self.output_stride}" + (", aux while training" if self.aux else "")
+
     def context(self, x: Shape) -> tuple[str, Cost]:
         """What gathers context: its name, and its cost on a map."""
         raise NotImplementedError

@@ -27,6 +27,10 @@ class Head(Dense):
         if self.rate is None:
             object.__setattr__(self, "rate", 96 // self.output_stride)
 
+    def words(self) -> str:
+        """The dilations too."""
+        return f"{super().words()}, dilations {', '.join(str(times * self.rate) for times in (1, 2, 3))}"
+
     def context(self, x: Shape) -> tuple[str, Cost]:
         """Five branches and what joins them."""
         branches = (

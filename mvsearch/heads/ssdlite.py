@@ -55,6 +55,10 @@ class Head(BaseHead):
         predicted = sum(part.out.channels * part.out.pixels for part in parts if part.name.startswith("predict"))
         return f"{predicted // (4 + num_classes)} boxes, {num_classes} classes"
 
+    def words(self) -> str:
+        """The maps."""
+        return f"maps at strides {', '.join(LEVELS[:-1])} and of the {LEVELS[-1]} image"
+
     def _predict(self, level: int, x: Shape, num_classes: Num) -> Part:
         width, out = WIDTHS[level], anchors_of(level) * (4 + num_classes)
         predicted = cost.conv(width, out, x.pixels, bias=True, norm=False)

@@ -90,9 +90,10 @@ def parts(arch: Architecture) -> list[Part]:
     image = Shape(3, arch.image_size, arch.image_size)
     spelled = arch.to_dict()
     made = [Part("image", "image", {"image_size": arch.image_size}, "", image, Cost())]
-    for row, spelling, stage in zip(arch.blocks, spelled["blocks"], rows, strict=True):
-        made.append(Part(row.name, row.kind(), spelling, _words(row), stage.out, stage.cost))
-    fields = spelled["head"] | {"num_classes": arch.num_classes}
+    for row, run, spelling, stage in zip(arch.blocks, arch.runs(), spelled["blocks"], rows, strict=True):
+        words = _words(row).replace("stride 2", "stride 2 by dilation") if run.stride != row.stride else _words(row)
+        made.append(Part(row.name, row.kind(), spelling, words, stage.out, stage.cost))
+    fields = {"kind": arch.head.kind()} | spelled["head"] | {"num_classes": arch.num_classes}
     cost = sum((stage.cost for stage in head), Cost())
     gives = arch.head.gives(arch.head_parts([stage.out for stage in rows]), arch.num_classes)
     return [*made, Part("head", head[-1].block, fields, arch.head.words(), head[-1].out, cost, gives)]
