@@ -93,13 +93,26 @@ def test_what_is_found_is_the_best_of_each_place_and_class():
     logits = torch.full((1, 4, 3), -9.0)
     logits[0, :, 0] = 0.0
     logits[0, 0, 1], logits[0, 1, 1], logits[0, 1, 2], logits[0, 2, 2] = 5.0, 4.0, 3.0, 6.0
-    found = boxes.detections(logits, torch.zeros(1, 4, 4), anchors, least_score=0.5)[0]
+    found = boxes.detections(logits, torch.zeros(1, 4, 4), anchors, least_score=0.2)[0]
 
     # The second anchor's class 1 is covered by the first's; its class 2 is another class. The fourth is background.
     assert found.classes.tolist() == [2, 1, 2]
     assert found.boxes[0].tolist() == pytest.approx([0.15, 0.15, 0.25, 0.25])
     assert found.boxes[1].tolist() == pytest.approx([0.3, 0.3, 0.7, 0.7])
     assert (found.scores[:-1] >= found.scores[1:]).all()
+
+
+def test_detections_are_the_same_by_a_suppression_of_one_list_as_torchvision_s_is(monkeypatch):
+    rng = torch.Generator().manual_seed(0)
+    anchors = anchors_at(1, torch.zeros(1, 1, 6, 6))[None]
+    outputs = 3 * torch.randn(1, 216, 5, generator=rng), torch.randn(1, 216, 4, generator=rng), anchors
+    monkeypatch.setattr(boxes, "compiled_suppression", lambda: None)
+    expected = boxes.detections(*outputs)[0]
+    monkeypatch.setattr(boxes, "compiled_suppression", lambda: boxes.suppress)
+    found = boxes.detections(*outputs)[0]
+
+    assert torch.equal(found.classes, expected.classes)
+    assert torch.equal(found.boxes, expected.boxes)
 
 
 @pytest.mark.parametrize("images", [1, 3])

@@ -10,7 +10,6 @@ from mvsearch import cost
 from mvsearch.cost import Cost, Num, Shape
 from mvsearch.heads._dense import Dense
 
-
 SIZES = (1, 2, 3, 6)
 """The parts along a side over which means are taken."""
 

@@ -42,11 +42,11 @@ def areas(boxes: Tensor) -> Tensor:
 
 
 def iou(first: Tensor, second: Tensor) -> Tensor:
-    """Intersection over union of boxes (N, 4) and (M, 4): (N, M); 0 where both are empty."""
-    low = torch.maximum(first[:, None, :2], second[None, :, :2])
-    high = torch.minimum(first[:, None, 2:], second[None, :, 2:])
+    """Intersection over union of boxes (..., N, 4) and (..., M, 4): (..., N, M); 0 where both are empty."""
+    low = torch.maximum(first[..., :, None, :2], second[..., None, :, :2])
+    high = torch.minimum(first[..., :, None, 2:], second[..., None, :, 2:])
     shared = (high - low).clamp(min=0).prod(dim=-1)
-    union = areas(first)[:, None] + areas(second)[None] - shared
+    union = areas(first)[..., :, None] + areas(second)[..., None, :] - shared
     return shared / union.clamp(min=torch.finfo(union.dtype).tiny)
 
 
@@ -56,13 +56,16 @@ def suppress(boxes: Tensor, scores: Tensor, most_overlap: float) -> Tensor:
     Of two that overlap by more than `most_overlap` the better is kept; of equal scores the earlier.
     """
     order = scores.argsort(descending=True, stable=True)
-    # One product of all pairs, then rows struck out in order: what is kept strikes out what it covers.
-    covers = (iou(boxes[order], boxes[order]) > most_overlap).triu(1).cpu()
-    kept = torch.ones(len(order), dtype=torch.bool)
-    for i in range(len(order)):
-        if kept[i]:
-            kept &= ~covers[i]
-    return order[kept.to(order.device)]
+    return order[uncovered(boxes[order], most_overlap)]
+
+
+def uncovered(boxes: Tensor, most_overlap: float) -> Tensor:
+    """Which boxes (..., N, 4), the best first, no better one that is kept covers: (..., N); in plain torch."""
+    covers = (iou(boxes, boxes) > most_overlap).triu(1)
+    kept = torch.ones(boxes.shape[:-1], dtype=torch.bool, device=boxes.device)
+    for i in range(boxes.shape[-2]):
+        kept &= ~(covers[..., i, :] & kept[..., i, None])
+    return kept
 
 
 @cache
@@ -107,10 +110,17 @@ def detections(
 
 
 def _of_image(boxes: Tensor, scores: Tensor, *, least_score: float, most_overlap: float, most: int) -> Detections:
-    best, anchor = scores[:, 1:].topk(min(_MOST_CANDIDATES, len(scores)), dim=0)  # (candidates, classes - 1)
-    nth, kind = torch.nonzero(best > least_score, as_tuple=True)
-    found, found_scores = boxes[anchor[nth, kind]], best[nth, kind]
-    # Moved apart by their class, boxes of different classes do not overlap.
-    apart = found + 2 * kind[:, None].to(found.dtype)
-    kept = (compiled_suppression() or suppress)(apart, found_scores, most_overlap)[:most]
-    return Detections(found[kept], kind[kept] + 1, found_scores[kept])
+    best, anchor = scores[:, 1:].T.topk(min(_MOST_CANDIDATES, len(scores)))  # (classes - 1, candidates), sorted
+    told = best > least_score
+    if compiled := compiled_suppression():
+        kind, nth = torch.nonzero(told, as_tuple=True)
+        # Moved apart by their class, boxes of different classes do not overlap.
+        kept = compiled(boxes[anchor[kind, nth]] + 2 * kind[:, None], best[kind, nth], most_overlap)
+        kind, nth = kind[kept], nth[kept]
+    else:
+        candidates = int(told.sum(dim=1).max())
+        free = uncovered(boxes[anchor[:, :candidates]], most_overlap) & told[:, :candidates]
+        kind, nth = torch.nonzero(free, as_tuple=True)
+    order = best[kind, nth].argsort(descending=True, stable=True)[:most]
+    kind, nth = kind[order], nth[order]
+    return Detections(boxes[anchor[kind, nth]], kind + 1, best[kind, nth])
