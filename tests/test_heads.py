@@ -329,13 +329,14 @@ def test_networks_that_differ_in_their_head_alone_have_keys_of_their_own():
 
 # ---- files, spaces and names
 
+LAST_ROWS = SMALL[SMALL.index("  - {name: layer4") :]
 WRONG = {
     "another task": ("name: small", "task: detection", "1: task: found detection, but the head is for segmentation"),
     "no such task": ("name: small", "task: segmentatio", "1: task: there is no task 'segmentatio'; did you mean"),
     "no such head": ("deeplabv3", "deeplabv4", "11: head.kind: there is no head 'deeplabv4'; did you mean"),
     "another's field": ("deeplabv3, out: 16, aux: true", "ssdlite, out: 16", "11: head.out: no such field"),
     "no such stride": ("aux: true", "output_stride: 4", "11: head.output_stride: found 4; use one of 8, 16, 32."),
-    "no map to read": (SMALL[SMALL.index("  - {name: layer4") :], "head: {kind: ssdlite}", "9: head: ssdlite reads a map"),
+    "no map to read": (LAST_ROWS, "head: {kind: ssdlite}", "9: head: ssdlite reads a map"),
 }  # fmt: skip
 
 
