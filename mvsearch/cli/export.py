@@ -61,6 +61,8 @@ def export(
 ) -> None:
     """Write ARCH (a published name, a YAML file or STUDY:NUMBER) as a file that needs no mvsearch.
 
+    ARCH+HEAD puts another head on any of these: deeplabv3 and pspnet for segmentation, ssdlite for detection.
+
     A file with a runtime is run by it and compared with the network on real images before it is put in its place; what
     was found is printed, and stored in FILE.report.json. If they differ nothing is kept but that report, and the exit
     code is 1. Files of executorch, litert and coreml take one image at a time.

@@ -40,7 +40,10 @@ def profile(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Parameters and MACs of ARCH per stage: a published name, a YAML file, or STUDY:NUMBER."""
+    """Parameters and MACs of ARCH per stage: a published name, a YAML file, or STUDY:NUMBER.
+
+    ARCH+HEAD puts another head on any of these: deeplabv3, pspnet, ssdlite.
+    """
     from mvsearch import plugins
     from mvsearch.errors import PlanError
     from mvsearch.finding import find_architecture
