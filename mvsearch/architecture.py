@@ -1,36 +1,29 @@
 """A network as rows: what it is, which shapes it makes, what it costs. No torch.
 
-image ─ row ─ row ─ ... ─ head (pool, dropout, linear) ─ logits
+image ─ row ─ row ─ ... ─ head ─ logits of the image (classification) or of every pixel (segmentation), or boxes
 """
 
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
+from operator import mul
 from pathlib import Path
 from typing import Any, Self
 
-from mvsearch import cost, plugins, yamlfile
+from mvsearch import plugins, yamlfile
 from mvsearch.blocks import Block, Domain
 from mvsearch.cost import Cost, Num, Shape
 from mvsearch.errors import ArchitectureError
+from mvsearch.heads import BaseHead, Part
+from mvsearch.heads.classification import Head as Head  # the head that is meant where none is named
 from mvsearch.yamlfile import Document
 
-KEYS = ("name", "image_size", "num_classes", "blocks", "head", "published")
+KEYS = ("name", "task", "image_size", "num_classes", "blocks", "head", "published")
 IMAGE_CHANNELS = 3
-
-
-@dataclass(frozen=True)
-class Head:
-    """Pooling over the map (`mean` or `max`), dropout, and a linear classifier, or none: then features come out."""
-
-    pool: str = "mean"
-    dropout: float = 0.0
-    linear: bool = True
-
-    def cost(self, channels: Num, num_classes: int) -> Cost:
-        """The classifier's cost, for one image."""
-        return cost.linear(channels, num_classes, 1) if self.linear else Cost()
+_HEAD = Head()
 
 
 @dataclass(frozen=True)
@@ -43,11 +36,15 @@ class Layer:
     in_channels: int
     stride: int
     settings: dict[str, Any]
+    dilation: int = 1
 
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of the table that `profile` prints: what comes out of a row and what it costs."""
+    """One row of the table that `profile` prints: what comes out of a row, or of a part of the head, and what it costs.
+
+    The classifier of a classification head is `head`, a part of another head `head.NAME`.
+    """
 
     name: str
     block: str
@@ -60,7 +57,7 @@ class Architecture:
     """A network with nothing open. Equal networks have equal keys, whatever their rows are called."""
 
     blocks: tuple[Block, ...]
-    head: Head = Head()
+    head: BaseHead = _HEAD
     image_size: Num = 256
     num_classes: int = 1000
     name: str | None = None
@@ -91,13 +88,19 @@ class Architecture:
         for i in range(len(rows)):
             width = blocks[-1].out if blocks else IMAGE_CHANNELS
             blocks.append(_parse_row(document, i, width, {block.name for block in blocks}))
-        return cls(
+        head = parse_head(document)
+        made = cls(
             blocks=tuple(blocks),
-            head=_parse_head(document),
-            image_size=_number(document, "image_size", 256, 32),
-            num_classes=_number(document, "num_classes", 1000, 1),
+            head=head,
+            image_size=_number(document, "image_size", head.image_size, 32),
+            num_classes=_number(document, "num_classes", head.num_classes, 1),
             name=_parse_name(document),
         )
+        try:
+            made.read_rows()
+        except ValueError as error:
+            raise ArchitectureError(f"{document.where('head')}: {error}.") from None
+        return made
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as a file spells them; `from_dict` reads them back."""
@@ -106,15 +109,18 @@ class Architecture:
             "image_size": self.image_size,
             "num_classes": self.num_classes,
             "blocks": [_spell(block) for block in self.blocks],
-            "head": {"pool": self.head.pool, "dropout": self.head.dropout, "linear": self.head.linear},
+            "head": _spell_head(self.head),
         }
 
     @property
     def key(self) -> str:
         """Twelve hexadecimal digits that name the network: same layers, same head, same sizes, same key."""
         network = [
-            [[layer.block, layer.stride, layer.settings] for layer in self.layers()],
-            [self.head.pool, self.head.dropout, self.head.linear, self.image_size, self.num_classes],
+            [
+                [layer.block, layer.stride, layer.settings, *([layer.dilation] if layer.dilation > 1 else [])]
+                for layer in self.layers()
+            ],
+            [*self.head.identity(), self.image_size, self.num_classes],
         ]
         return hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest()[:12]
 
@@ -123,25 +129,61 @@ class Architecture:
         """Channels that the last row makes."""
         return self.blocks[-1].out
 
+    @property
+    def task(self) -> str:
+        """What the network is for, which follows from its head."""
+        return self.head.task
+
     def layers(self) -> list[Layer]:
-        """Every module to build, in order; repeats written out."""
+        """Every module to build, in order; repeats written out, strides as they run."""
         made: list[Layer] = []
         width = IMAGE_CHANNELS
-        for row in self.blocks:
+        for row, run in zip(self.blocks, self.runs(), strict=True):
             for i in range(row.repeat):
-                made.append(Layer(row.name, i, row.kind(), width, row.stride if i == 0 else 1, row.settings()))
+                dilation = (run.dilation if i else run.dilation_first) if row.dilates else 1
+                stride = run.stride if i == 0 else 1
+                made.append(Layer(row.name, i, row.kind(), width, stride, row.settings(), dilation))
                 width = row.out
         return made
 
+    def runs(self) -> "list[Run]":
+        """How each row runs under the head."""
+        return runs([row.stride for row in self.blocks], self.head.most_stride)
+
+    def read_rows(self) -> tuple[int, ...]:
+        """The rows, by number, whose maps the head reads; ValueError if one that it needs is not there."""
+        return self.head.reads(reductions([row.stride for row in self.blocks]))
+
+    def head_parts(self, maps: Sequence[Shape]) -> list[Part]:
+        """The head's parts, given what comes out of each row."""
+        image = Shape(IMAGE_CHANNELS, self.image_size, self.image_size)
+        return [
+            part
+            for nth, i in enumerate(self.read_rows())
+            for part in self.head.parts(nth, maps[i], self.num_classes, image)
+        ]
+
+    def deployed(self) -> Self:
+        """The network without what its head has for training alone."""
+        return replace(self, head=self.head.deployed())
+
     def stages(self) -> list[Stage]:
-        """Shape and cost of every row, then of the head."""
+        """Shape and cost of every row, then of the head or its parts."""
         made: list[Stage] = []
         x = Shape(IMAGE_CHANNELS, self.image_size, self.image_size)
-        for row in self.blocks:
-            row_cost, x = row.cost(x)
+        for row, run in zip(self.blocks, self.runs(), strict=True):
+            row_cost, x = replace(row, stride=run.stride).cost(x)
             made.append(Stage(row.name, row.kind(), x, row_cost))
-        classes = self.num_classes if self.head.linear else x.channels
-        return [*made, Stage("head", "head", Shape(classes, 1, 1), self.head.cost(x.channels, self.num_classes))]
+        parts = self.head_parts([stage.out for stage in made])
+        if self.task == "classification":
+            return [*made, *(Stage("head", "head", part.out, part.cost) for part in parts)]
+        return [*made, *(Stage(f"head.{part.name}", self.head.kind(), part.out, part.cost) for part in parts)]
+
+    def training_cost(self) -> Cost:
+        """What the head has for training alone, which `cost` leaves out: an auxiliary classifier."""
+        stages = self.stages()
+        maps = [stages[i].out for i in self.read_rows()]
+        return sum((self.head.training_cost(nth, x, self.num_classes) for nth, x in enumerate(maps)), Cost())
 
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates of the whole network, for one image of `image_size`."""
@@ -155,6 +197,65 @@ class Architecture:
     def at(self, *, image_size: int | None = None, num_classes: int | None = None) -> Self:
         """The same rows for other images or other classes."""
         return replace(self, image_size=image_size or self.image_size, num_classes=num_classes or self.num_classes)
+
+    def with_head(self, head: BaseHead, *, image_size: int | None = None, num_classes: int | None = None) -> Self:
+        """The same backbone under another head, by default at the size and for the classes that its task goes with.
+
+        For another task than classification the 1x1 convolution that only widens the map for a classifier is left out,
+        as the authors do. Raises ArchitectureError if the head needs a map that no row makes.
+        """
+        rows = list(self.blocks)
+        while head.task != "classification" and len(rows) > 1 and _only_widens(rows[-1]):
+            rows.pop()
+        made = replace(
+            self,
+            blocks=tuple(rows),
+            head=head,
+            image_size=image_size or head.image_size,
+            num_classes=num_classes or head.num_classes,
+        )
+        try:
+            made.read_rows()
+        except ValueError as error:
+            raise ArchitectureError(f"{self.name or self.key}: {error}.") from None
+        return made
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a row runs: its stride, and the dilation of its first layer and of those behind."""
+
+    stride: Num
+    dilation_first: int = 1
+    dilation: int = 1
+
+
+def runs(strides: Sequence[Num], most: int | None) -> list[Run]:
+    """How rows run that may stride by `most` in all: a stride that goes beyond is replaced by dilation of what follows.
+
+    >>> runs([2, 2, 2], 4)[2]
+    Run(stride=1, dilation_first=1, dilation=2)
+    """
+    if most is None:
+        return [Run(stride) for stride in strides]
+    made: list[Run] = []
+    reduction = dilation = 1
+    for stride in strides:
+        before = dilation
+        if reduction * stride > most:
+            stride, dilation = 1, dilation * stride
+        reduction *= stride
+        made.append(Run(stride, before, dilation))
+    return made
+
+
+def reductions(strides: Sequence[Num]) -> list[Num]:
+    """By how much the map behind each row is smaller than the image, every stride taken."""
+    return list(accumulate(strides, mul))
+
+
+def _only_widens(row: Block) -> bool:
+    return row.kind() == "conv" and row.settings()["kernel"] == 1 and row.stride == 1
 
 
 def _known_keys(document: Document, place: tuple[str | int, ...], found: Any, known: tuple[str, ...]) -> None:
@@ -180,17 +281,40 @@ def _parse_name(document: Document) -> str | None:
     return name
 
 
-def _parse_head(document: Document) -> Head:
+def parse_head(document: Document) -> BaseHead:
+    """The head in a document, and that its `task:` is the head's; raises ArchitectureError with file and line."""
     raw = document.data.get("head", {})
-    _known_keys(document, ("head",), raw, ("pool", "dropout", "linear"))
-    head = Head(**raw)
-    if head.pool not in ("mean", "max"):
-        raise ArchitectureError(f"{document.where('head', 'pool')}: found {head.pool!r}; use mean or max.")
-    if type(head.dropout) not in (int, float) or not 0 <= head.dropout < 1:
-        raise ArchitectureError(f"{document.where('head', 'dropout')}: found {head.dropout!r}; use 0 to below 1.")
-    if type(head.linear) is not bool:
-        raise ArchitectureError(f"{document.where('head', 'linear')}: found {head.linear!r}; use true or false.")
-    return replace(head, dropout=float(head.dropout))
+    kind = raw.get("kind", "classification") if isinstance(raw, dict) else "classification"
+    kinds = plugins.names("heads")
+    if kind not in kinds:
+        hint = plugins.suggest(str(kind), kinds)
+        raise ArchitectureError(f"{document.where('head', 'kind')}: there is no head {kind!r}; {hint}")
+    cls: type[BaseHead] = plugins.load("heads", kind).Head
+    _known_keys(document, ("head",), raw, ("kind", *cls.domains()))
+    domains = cls.domains()
+    values = {key: _read(document, domains[key], value, ("head", key)) for key, value in raw.items() if key != "kind"}
+    _check_task(document, cls)
+    return cls(**values)
+
+
+def _check_task(document: Document, cls: type[BaseHead]) -> None:
+    task = document.data.get("task", cls.task)
+    if task == cls.task:
+        return
+    others: dict[str, list[str]] = {}
+    for kind in plugins.names("heads"):
+        others.setdefault(plugins.load("heads", kind).Head.task, []).append(kind)
+    where = document.where("task")
+    if not isinstance(task, str) or task not in others:
+        raise ArchitectureError(f"{where}: there is no task {task!r}; {plugins.suggest(str(task), list(others))}")
+    would = " or ".join(f"head: {{kind: {kind}}}" for kind in others[task])
+    raise ArchitectureError(f"{where}: found {task}, but the head is for {cls.task} ({cls.kind()}); use {would}.")
+
+
+def _spell_head(head: BaseHead) -> dict[str, Any]:
+    domains = head.domains()
+    kind = {} if isinstance(head, Head) else {"kind": head.kind()}
+    return kind | {field: domains[field].write(getattr(head, field)) for field in domains}
 
 
 def row_class(document: Document, i: int) -> type[Block]:

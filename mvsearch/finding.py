@@ -5,9 +5,10 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from mvsearch import plugins
 from mvsearch.architecture import Architecture
 from mvsearch.errors import ArchitectureError, StudyError
-from mvsearch.models import model_names, published
+from mvsearch.models import all_names, published
 from mvsearch.record import Record
 
 
@@ -26,14 +27,21 @@ class Trial:
 
 
 def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
-    """An architecture by published name, YAML file or `STUDY:NUMBER`; ArchitectureError says what would do."""
-    if name in model_names():
+    """An architecture by published name, YAML file or `STUDY:NUMBER`; ArchitectureError says what would do.
+
+    `ARCH+HEAD` is the backbone of any of these under another head, as its task usually has it: `studies/v3:17+ssdlite`.
+    """
+    if name in all_names():
         return published(name)
+    backbone, plus, kind = name.rpartition("+")
+    if plus and kind in plugins.names("heads"):
+        found = find_architecture(backbone, storage=storage)
+        return replace(found.with_head(plugins.load("heads", kind).Head()), name=f"{found.name or found.key}_{kind}")
     if trial := find_trial(name, storage=storage):
         return trial.architecture
     if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():
         return Architecture.load(name)
-    near = get_close_matches(name, model_names(), n=1)
+    near = get_close_matches(name, all_names(), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "; `mvsearch models` lists the published ones."
     raise ArchitectureError(f"{name!r} names no architecture: no published model, YAML file or STUDY:NUMBER{hint}")
 

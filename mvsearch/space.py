@@ -9,7 +9,8 @@ candidates are one array, priced by the same arithmetic as a single one.
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch import models, plugins, yamlfile
-from mvsearch.architecture import IMAGE_CHANNELS, KEYS, Architecture, Head, row_class
+from mvsearch.architecture import IMAGE_CHANNELS, KEYS, Architecture, parse_head, reductions, row_class, runs
 from mvsearch.blocks import Block, Domain, Rule
 from mvsearch.cost import Cost
 from mvsearch.errors import ArchitectureError, SpaceError
 from mvsearch.expression import Expression
+from mvsearch.heads import BaseHead
 from mvsearch.locate import Point, locate
 from mvsearch.terms import Choice, Scope, Term, choices_of, read_conditions, read_terms
 from mvsearch.yamlfile import Document
@@ -71,6 +73,7 @@ class SearchSpace:
                 raise SpaceError(f"{document.where(key)}: no such key; {plugins.suggest(key, _KEYS)}")
         if not isinstance(document.data.get("blocks"), list) or not document.data["blocks"]:
             raise SpaceError(f"{document.where('blocks')}: found no rows; `blocks:` is a list with one or more.")
+        _check_head(document)
         terms = read_terms(document)
         choices = tuple(term for term in terms.values() if isinstance(term, Choice))
         conditions = read_conditions(document, terms)
@@ -195,8 +198,13 @@ class SearchSpace:
     # ---- costs
 
     def row(self, i: int, codes: Codes) -> Block:
-        """The i-th row at many points, its fields columns; only the choices of `row_columns` need codes."""
-        return self._bulk_row(i, self._scope(codes))
+        """The i-th row at many points, its fields columns, its stride as it runs under the head.
+
+        Only the choices of `row_columns` need codes.
+        """
+        row = self._bulk_row(i, self._scope(codes))
+        most = self.head.most_stride
+        return row if most is None else replace(row, stride=runs(self._strides, most)[i].stride)
 
     def row_columns(self, i: int) -> tuple[int, ...]:
         """The choices that the fields of the i-th row depend on."""
@@ -207,20 +215,31 @@ class SearchSpace:
         """Where the choices that some names depend on stand in the codes."""
         return tuple(self.choices.index(choice) for choice in choices_of(self.terms, names))
 
-    @property
-    def head(self) -> Head:
+    @cached_property
+    def head(self) -> BaseHead:
         """The head, in which nothing is open."""
-        return Head(**self.document.data.get("head", {}))
+        return parse_head(self.document)
+
+    @cached_property
+    def _strides(self) -> list[Any]:
+        """Every row's, as written."""
+        return [self.terms[f"{raw['name']}.stride"] for raw in self.document.data["blocks"]]
+
+    def read_rows(self) -> tuple[int, ...]:
+        """The rows, by number, whose maps the head reads."""
+        if self.head.task == "classification":
+            return (len(self._strides) - 1,)
+        return self.head.reads(reductions(self._strides))
 
     @property
     def image_size(self) -> int:
         """The side of the images that costs are counted for."""
-        return int(self.document.data.get("image_size", 256))
+        return int(self.document.data.get("image_size", self.head.image_size))
 
     @property
     def num_classes(self) -> int:
         """The classes that a linear head tells apart."""
-        return int(self.document.data.get("num_classes", 1000))
+        return int(self.document.data.get("num_classes", self.head.num_classes))
 
     def costs(self, points: int | Codes, *, seed: int = 0) -> Cost:
         """Parameters and MACs of many points at once, as arrays; a number means that many samples."""
@@ -262,6 +281,8 @@ class SearchSpace:
             )
 
     def _check_rows(self) -> None:
+        if self.head.task != "classification":
+            self._check_strides()
         self.architecture(self.point(self.sample(1, 0)[0]))
         for i, raw in enumerate(self.document.data["blocks"]):
             cls = row_class(self.document, i)
@@ -270,6 +291,15 @@ class SearchSpace:
                     self._check_domain(i, name, domain)
             for rule in cls.rules:
                 self._check_rule(i, rule)
+
+    def _check_strides(self) -> None:
+        """Which maps such a head reads, and what is dilated for it, must be the same at all points."""
+        for i, stride in enumerate(self._strides):
+            if isinstance(stride, Choice | Expression):
+                raise SpaceError(
+                    f"{self.document.where('blocks', i, 'stride')}: open, but {self.head.kind()} reads maps at given "
+                    "strides; write a number."
+                )
 
     def _check_domain(self, i: int, name: str, domain: Domain) -> None:
         term = f"{self.document.data['blocks'][i]['name']}.{name}"
@@ -312,13 +342,20 @@ class SearchSpace:
             raise SpaceError(f"{self.document.where('contains')}: found {names!r}; use a list of published models.")
         for i, name in enumerate(names):
             where = self.document.where("contains", i)
-            if name not in models.model_names():
-                hint = plugins.suggest(str(name), models.model_names())
+            if name not in models.all_names():
+                hint = plugins.suggest(str(name), models.model_names(self.head.task))
                 raise SpaceError(f"{where}: there is no published model {name!r}; {hint}")
             try:
                 self.locate(models.published(name))
             except SpaceError as error:
                 raise SpaceError(f"{where}: the space does not contain {name}: {error}.") from None
+
+
+def _check_head(document: Document) -> None:
+    head = document.data.get("head")
+    for name, value in head.items() if isinstance(head, dict) else ():
+        if isinstance(value, dict):
+            raise SpaceError(f"{document.where('head', name)}: open, but a head has no open values; write one value.")
 
 
 def _groups(

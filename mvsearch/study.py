@@ -304,7 +304,7 @@ class Study(Reader):
 
     def _published_name(self, key: str) -> str | None:
         names = {arch_key: name for name, arch_key in self.facts["published"].items()}
-        return names.get(key) or published_keys().get(key)
+        return names.get(key) or published_keys(self.plan.space.head.task).get(key)
 
     def _finish(self, record: Record) -> None:
         """Keep what was found. A worker that was taken for dead finds its candidate in other hands: then only the

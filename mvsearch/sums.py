@@ -70,8 +70,9 @@ class _Reader:
         self.most = math.prod(len(choice.values) for choice in space.choices)
 
     def rows(self) -> Iterator[Table]:
-        """One for each row, then the head's. The shape of the maps, by the choices it depends on, goes along."""
-        side = self.space.image_size
+        """One for each row, and one for what the head does on its map. The maps' shapes, by choices, go along."""
+        side, read = self.space.image_size, self.space.read_rows()
+        image = Shape(IMAGE_CHANNELS, side, side)
         shapes = _Shapes(self.space, (), self.space.every(()), np.array([[IMAGE_CHANNELS, side, side]]))
         for i, row in enumerate(self.space.document.data["blocks"]):
             columns = tuple(sorted({*shapes.columns, *self.space.row_columns(i)}))
@@ -80,8 +81,9 @@ class _Reader:
             yield self._table(columns, codes, cost)
             made = _stacked(len(codes), y.channels, y.height, y.width)
             shapes = _Shapes(self.space, *_narrowed(self.space, columns, codes, made))
-        cost = self.space.head.cost(shapes.values[:, 0], self.space.num_classes)
-        yield self._table(shapes.columns, shapes.codes, cost)
+            for nth in (nth for nth, row in enumerate(read) if row == i):
+                parts = self.space.head.parts(nth, Shape(*shapes.values.T), self.space.num_classes, image)
+                yield self._table(shapes.columns, shapes.codes, sum((part.cost for part in parts), Cost()))
 
     def conditions(self) -> Iterator[Table]:
         """One for each part of a condition: what meets it."""

@@ -34,6 +34,7 @@ from mvsearch.files import refuse_existing, write_whole
 from mvsearch.finding import Trial
 from mvsearch.latency import torch_cpu
 from mvsearch.latency._timing import interleaved, summarise
+from mvsearch.nn.network import Network
 from mvsearch.plan import DataSettings
 from mvsearch.record import Latency
 from mvsearch.training.sample import Sample, samples
@@ -253,7 +254,7 @@ def _compared(job: Job, report: Report, run: Run, expected: list[np.ndarray], sa
     for batch in job.module.BATCHES:
         say(f"comparing {len(sample.images)} images, {batch} at a time")
         found = outputs(run, sample.images, batch)
-        comparisons.append(compare(expected, found, batch, classes=not job.subject.features))
+        comparisons.append(compare(expected, found, batch, classes=job.subject.classes_along))
     top1 = accuracy(expected[0], found[0], sample, job.subject)
     return replace(report, comparisons=tuple(comparisons), top1=top1)
 
@@ -280,15 +281,20 @@ def outputs(run: Run, images: np.ndarray, batch: int) -> list[np.ndarray]:
     return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
 
 
-def compare(expected: Sequence[np.ndarray], found: Sequence[np.ndarray], batch: int, *, classes: bool) -> Comparison:
-    """How far a file's outputs are from eager's; what is no number, or of another shape, is infinitely far."""
+def compare(
+    expected: Sequence[np.ndarray], found: Sequence[np.ndarray], batch: int, *, classes: int | None
+) -> Comparison:
+    """How far a file's outputs are from eager's; what is no number, or of another shape, is infinitely far.
+
+    `classes` is the axis of the first output along which they are told apart, if it has one.
+    """
     if [each.shape for each in expected] != [each.shape for each in found]:
         return Comparison(batch, math.inf, math.inf, None)
     worst, ratio = 0.0, 0.0
     for ours, theirs in zip(expected, found, strict=True):
         far = float(np.abs(ours - theirs).max()) if np.isfinite(theirs).all() else math.inf
         worst, ratio = max(worst, far), max(ratio, far / max(float(ours.std()), 1e-12))
-    same = float((expected[0].argmax(1) == found[0].argmax(1)).mean()) if classes else None
+    same = None if classes is None else float((expected[0].argmax(classes) == found[0].argmax(classes)).mean())
     return Comparison(batch, worst, ratio, same)
 
 
@@ -328,12 +334,13 @@ def first_differing_stage(job: Job, images: np.ndarray, say: Say) -> str | None:
     if hasattr(job.module, "WHOLE") or not isinstance(job.subject.model, nn.Sequential):
         return None
     stages = list(job.subject.model.named_children())
+    last = stages.pop()[0] if isinstance(job.subject.model, Network) else None  # its head takes more than one map
     low, high = 0, len(stages)
     while low < high:
         middle = (low + high) // 2
         say(f"looking for the stage that differs: up to {stages[middle][0]}")
         low, high = (low, middle) if _differs(job, stages[: middle + 1], images) else (middle + 1, high)
-    return stages[low][0] if low < len(stages) else None
+    return stages[low][0] if low < len(stages) else last
 
 
 class _Part(nn.Sequential):
@@ -354,7 +361,7 @@ def _differs(job: Job, stages: list[tuple[str, nn.Module]], images: np.ndarray) 
             return True
     # int8 differs everywhere; where it is off by as much as the images differ, nothing is left of them.
     allowed = TOLERANCE if job.calibration is None else 1.0
-    return compare(eager(part, images), found, 1, classes=False).ratio > allowed
+    return compare(eager(part, images), found, 1, classes=None).ratio > allowed
 
 
 def _timed(job: Job, run: Run, image: np.ndarray) -> tuple[Latency, Latency]:

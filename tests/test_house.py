@@ -14,6 +14,7 @@ LEVELS = [
     {"plugins", "record", "files"},
     {"yamlfile", "expression", "blocks", "machine", "pareto", "worker"},
     {"limits", "confirm"},
+    {"heads"},
     {"architecture"},
     {"models", "terms", "data", "store"},
     {"beats", "locate", "nn", "reading", "training", "ranking"},
@@ -31,6 +32,7 @@ LEVELS = [
 """From the ground up: a room imports from lower levels, and from its own."""
 
 LIGHT = (
+    "heads.ssdlite",
     "space",
     "plan",
     "scaling",
@@ -120,7 +122,7 @@ def test_the_public_names_come_without_torch():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_every_block_has_its_module():
+def test_every_block_and_every_head_has_its_module():
     from mvsearch import plugins
 
-    assert {path.stem for path in (PACKAGE / "nn").glob("*.py")} >= set(plugins.names("blocks"))
+    assert {path.stem for path in (PACKAGE / "nn").glob("*.py")} >= {*plugins.names("blocks"), *plugins.names("heads")}

@@ -505,7 +505,7 @@ WRONG = {
         "num_classes: 10",
         "num_classes: 10\nhead: {pool: sum}",
         4,
-        "head.pool: found 'sum'; use mean",
+        "head.pool: found 'sum'; use one of mean",
     ),
     "networks beyond counting": ("width: {choose: [16, 32]}", "width: 1000000000", 6, "too many to be counted exactly"),
     "contains that is no list": ("name: base", "contains: mobilevitv3_xxs", 1, "use a list of published models."),

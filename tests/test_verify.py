@@ -126,9 +126,9 @@ def test_weights_that_give_no_numbers_are_not_the_file_s_fault(tmp_path, sample)
 
 def test_a_file_without_numbers_or_of_another_shape_is_infinitely_far():
     ours = [np.ones((2, 3), dtype=np.float32)]
-    assert verify.compare(ours, [np.full((2, 3), np.nan)], 1, classes=True).ratio == math.inf
-    assert verify.compare(ours, [np.ones((2, 4))], 1, classes=True).ratio == math.inf
-    assert verify.compare(ours, [*ours, *ours], 1, classes=True).ratio == math.inf
+    assert verify.compare(ours, [np.full((2, 3), np.nan)], 1, classes=1).ratio == math.inf
+    assert verify.compare(ours, [np.ones((2, 4))], 1, classes=1).ratio == math.inf
+    assert verify.compare(ours, [*ours, *ours], 1, classes=1).ratio == math.inf
 
 
 def test_force_replaces_an_earlier_export_but_never_a_folder_of_yours(tmp_path):

@@ -77,8 +77,32 @@ class Rule:
     says: str
 
 
+@dataclass(frozen=True)
+class Described:
+    """A frozen dataclass whose fields are the schema of a part of a file; one file a kind."""
+
+    @classmethod
+    def kind(cls) -> str:
+        """The name of the kind, which is the name of its file."""
+        return cls.__module__.rpartition(".")[2]
+
+    @classmethod
+    def domains(cls) -> dict[str, Domain]:
+        """The fields, with the values each takes."""
+        return {f.name: f.metadata["domain"] for f in fields(cls) if "domain" in f.metadata}
+
+    @classmethod
+    def required(cls) -> tuple[str, ...]:
+        """The fields that must be given."""
+        return tuple(
+            f.name
+            for f in fields(cls)
+            if "domain" in f.metadata and f.default is MISSING and f.default_factory is MISSING
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class Block(Described):
     """What every row has. Only the first of a repeat strides."""
 
     name: str
@@ -89,25 +113,8 @@ class Block:
     rules: ClassVar[tuple[Rule, ...]] = ()
     unused_when: ClassVar[dict[str, tuple[str, Any]]] = {}
     """Fields without effect: {"concat": ("fusion", 0)} means concat is moot where fusion is 0."""
-
-    @classmethod
-    def kind(cls) -> str:
-        """The name of the block, which is the name of its file."""
-        return cls.__module__.rpartition(".")[2]
-
-    @classmethod
-    def domains(cls) -> dict[str, Domain]:
-        """The fields of the row, with the values each takes."""
-        return {f.name: f.metadata["domain"] for f in fields(cls) if "domain" in f.metadata}
-
-    @classmethod
-    def required(cls) -> tuple[str, ...]:
-        """The fields a row must give."""
-        return tuple(
-            f.name
-            for f in fields(cls)
-            if "domain" in f.metadata and f.default is MISSING and f.default_factory is MISSING
-        )
+    dilates: ClassVar[bool] = False
+    """Whether its module takes `dilation`, for heads that replace strides by it; the cost is the same."""
 
     def output(self, x: Shape, stride: Num) -> Shape:
         """The shape that one layer of the row makes of x."""

@@ -1,6 +1,7 @@
 """`conv`: convolution, batch norm, SiLU. The stem, and the widening 1x1 before the classifier."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mvsearch import cost
 from mvsearch.blocks import Block, odd
@@ -12,6 +13,8 @@ class Row(Block):
     """A dense convolution of `kernel` x `kernel` without bias, batch norm, SiLU."""
 
     kernel: int = odd(default=3)
+
+    dilates: ClassVar[bool] = True
 
     def layer_cost(self, x: Shape, stride: Num) -> Cost:
         """One convolution and its norm."""

@@ -27,6 +27,7 @@ class Row(Block):
     add_input: bool = one_of(True, False, default=True)
 
     rules: ClassVar[tuple[Rule, ...]] = MobileViTRow.rules[:2]
+    dilates: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.ffn is None:

@@ -1,6 +1,7 @@
 """`mv2`: the inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3), with SiLU as in MobileViT."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from mvsearch import cost
 from mvsearch.blocks import Block, integer, odd
@@ -20,6 +21,8 @@ class Row(Block):
 
     expand: int = integer(default=4)
     kernel: int = odd(default=3)
+
+    dilates: ClassVar[bool] = True
 
     def layer_cost(self, x: Shape, stride: Num) -> Cost:
         """Three convolutions with norm."""

@@ -11,6 +11,7 @@ from mvsearch.cli._steps import Steps
 from mvsearch.exporters import formats
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
+_FEW = 4  # of networks for other tasks than classification: a class for each pixel fills the memory
 
 
 @click.command()
@@ -29,7 +30,11 @@ _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 @click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the architecture's.")
 @click.option("--features", is_flag=True, help="Feature maps at strides 4, 8, 16, 32 instead of logits.")
 @click.option("--data", help="The images to verify on: a source or a folder. Else the study's own, or fashion_mnist.")
-@click.option("--images", type=click.IntRange(min=2), help=f"How many ({_IMAGES}, with --int8 {_INT8_IMAGES}).")
+@click.option(
+    "--images",
+    type=click.IntRange(min=2),
+    help=f"How many ({_IMAGES}, with --int8 {_INT8_IMAGES}; {_FEW} of networks for other tasks than classification).",
+)
 @click.option("--no-verify", is_flag=True, help="Write the file without running it.")
 @click.option("--int8", is_flag=True, help="Quantise to int8 (onnx, executorch), calibrated on training images.")
 @click.option("--max-drop", type=click.FloatRange(0, 100), help="Points of top-1 that int8 may cost (5).")
@@ -55,6 +60,8 @@ def export(
     as_json: bool,
 ) -> None:
     """Write ARCH (a published name, a YAML file or STUDY:NUMBER) as a file that needs no mvsearch.
+
+    ARCH+HEAD puts another head on any of these: deeplabv3 and pspnet for segmentation, ssdlite for detection.
 
     A file with a runtime is run by it and compared with the network on real images before it is put in its place; what
     was found is printed, and stored in FILE.report.json. If they differ nothing is kept but that report, and the exit
@@ -88,7 +95,8 @@ def export(
     with Steps() as say:
         if checked or int8 or hasattr(module, "SAMPLE"):
             say("reading images")
-            held_out = images or (_INT8_IMAGES if int8 else _IMAGES)
+            usual = _IMAGES if found.task == "classification" else _FEW
+            held_out = images or (_INT8_IMAGES if int8 else usual)
             sample, training = verify.draw(settings, subject.arch.image_size, held_out, _CALIBRATION if int8 else 0)
             job = replace(
                 job, subject=replace(job.subject, sample=sample), calibration=training.images if int8 else None

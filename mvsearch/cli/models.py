@@ -1,4 +1,4 @@
-"""`mvsearch models`: the published models, built numbers beside printed ones."""
+"""`mvsearch models`: the published models of a task, built numbers beside printed ones."""
 
 from typing import TYPE_CHECKING
 
@@ -9,18 +9,34 @@ from mvsearch.cli._print import console, json_option, print_json, table
 if TYPE_CHECKING:
     from mvsearch.models import Model
 
+_SCORES = {"segmentation": ("miou", "mIoU %"), "detection": ("map", "mAP %")}
+
 
 @click.command()
+@click.option(
+    "--task",
+    type=click.Choice(["classification", *_SCORES]),
+    default="classification",
+    show_default=True,
+    help="What they are for.",
+)
 @json_option
-def models(as_json: bool) -> None:
+def models(task: str, as_json: bool) -> None:
     """The published models: what is built beside what the paper prints."""
     from mvsearch.models import model, model_names
-    from mvsearch.report.units import pretty
 
-    found = [model(name) for name in model_names()]
+    found = [model(name) for name in model_names(task)]
     if as_json:
         print_json([_facts(m) for m in found])
-        return
+    elif task == "classification":
+        _show_classifiers(found)
+    else:
+        _show_others(found, *_SCORES[task])
+
+
+def _show_classifiers(found: "list[Model]") -> None:
+    from mvsearch.report.units import pretty
+
     made = table("model", "px", "params", "printed", "MACs", "MACs (paper)", "printed", "top-1 %", "ms", "img/s")
     for m in found:
         cost, figures = m.architecture.cost(), m.figures
@@ -45,6 +61,34 @@ def models(as_json: bool) -> None:
     )
 
 
+def _show_others(found: "list[Model]", score: str, head: str) -> None:
+    from mvsearch.report.units import pretty
+
+    made = table("model", "data", "px", "classes", "params", "printed", "for training", "MACs", head, numbers_from=2)
+    for m in found:
+        arch, cost = m.architecture, m.architecture.cost()
+        extra = arch.training_cost().params
+        made.add_row(
+            m.name,
+            m.dataset,
+            str(arch.image_size),
+            str(arch.num_classes),
+            f"{cost.params:,}",
+            str(m.figures.get("params_m", "-")),
+            f"+{extra:,}" if extra else "-",
+            pretty("macs", cost.macs),
+            str(m.figures.get(score, "-")),
+        )
+    console().print(made)
+    console().print(
+        "Params and exact MACs are those of the whole network, its head included, as it runs; `for training` is an "
+        f"auxiliary classifier that only training has. {head} is the paper's.",
+        style="dim",
+    )
+
+
 def _facts(m: "Model") -> dict[str, object]:
     arch = m.architecture
-    return {"name": m.name, "key": arch.key, "image_size": arch.image_size, **arch.metrics(), "printed": m.figures}
+    size = {"image_size": arch.image_size, "num_classes": arch.num_classes}
+    about = {"name": m.name, "key": arch.key, "task": arch.task, "dataset": m.dataset, **size}
+    return about | arch.metrics() | {"training_params": arch.training_cost().params, "printed": m.figures}

@@ -40,7 +40,10 @@ def profile(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Parameters and MACs of ARCH per stage: a published name, a YAML file, or STUDY:NUMBER."""
+    """Parameters and MACs of ARCH per stage: a published name, a YAML file, or STUDY:NUMBER.
+
+    ARCH+HEAD puts another head on any of these: deeplabv3, pspnet, ssdlite.
+    """
     from mvsearch import plugins
     from mvsearch.errors import PlanError
     from mvsearch.finding import find_architecture
@@ -80,7 +83,9 @@ def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
         "name": arch.name or name,
         "key": arch.key,
         "image_size": arch.image_size,
+        "task": arch.task,
         **arch.metrics(),
+        "training_params": arch.training_cost().params,
         "stages": stages,
     }
     if count is not None:
@@ -109,6 +114,8 @@ def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latenc
     screen = console()
     screen.print(f"[bold]{arch.name or name}[/] at {arch.image_size} px, {arch.num_classes} classes, key {arch.key}")
     screen.print(made)
+    if extra := arch.training_cost().params:
+        screen.print(f"For training there are {extra:,} parameters more, of an auxiliary classifier.")
     if count is not None:
         screen.print(count.sentence(total.macs))
     if timed is not None:

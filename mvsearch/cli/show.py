@@ -75,7 +75,15 @@ def _facts(arch: "Architecture") -> dict[str, Any]:
         }
         for part in parts(arch)[1:]
     ]
-    return {"name": arch.name, "key": arch.key, "image_size": arch.image_size, **arch.metrics(), "stages": stages}
+    return {
+        "name": arch.name,
+        "key": arch.key,
+        "image_size": arch.image_size,
+        "task": arch.task,
+        **arch.metrics(),
+        "training_params": arch.training_cost().params,
+        "stages": stages,
+    }
 
 
 def _difference_facts(first: "Architecture", second: "Architecture") -> dict[str, Any]:

@@ -26,7 +26,7 @@ def load(module: str) -> Any:
 
 
 def throwaway(arch: Architecture, *, device: str = "cpu") -> tuple[nn.Module, Tensor]:
-    """The network of an architecture in evaluation mode, and a batch of one image for it."""
+    """The network of an architecture as it is used, in evaluation mode, and a batch of one image for it."""
     with torch.device(device):
-        network = build(arch, seed=0).eval()
+        network = build(arch.deployed(), seed=0).eval()
         return network, torch.zeros(1, IMAGE_CHANNELS, arch.image_size, arch.image_size)

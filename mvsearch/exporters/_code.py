@@ -8,11 +8,12 @@ from mvsearch import yamlfile
 from mvsearch.architecture import Architecture, Stage
 from mvsearch.cost import Cost
 from mvsearch.exporters._source import Sources
-from mvsearch.nn.features import Tap, needed, taps
-from mvsearch.nn.head import initialise
-from mvsearch.nn.network import Call, calls
+from mvsearch.nn.classification import initialise
+from mvsearch.nn.features import needed, taps
+from mvsearch.nn.network import Call, calls, read_names
 
 _WIDTH = 120
+_RETURNS = {"segmentation": "Tensor", "detection": "tuple[Tensor, Tensor, Tensor]"}
 
 
 def class_name(name: str, taken: set[str]) -> str:
@@ -45,7 +46,7 @@ def rows_of(arch: Architecture, *, features: bool) -> dict[str, list[Call]]:
 def costs_of(arch: Architecture, *, features: bool) -> tuple[list[Stage], Cost]:
     """The stages that are written, and what they cost together."""
     written = rows_of(arch, features=features)
-    stages = [stage for stage in arch.stages() if stage.name in written]
+    stages = [stage for stage in arch.stages() if stage.name.partition(".")[0] in written]
     return stages, sum((stage.cost for stage in stages), Cost())
 
 
@@ -53,7 +54,8 @@ def numbers(arch: Architecture, *, features: bool) -> str:
     """Parameters and multiply-accumulates, then a line a stage."""
     stages, total = costs_of(arch, features=features)
     rows = [(each.name, " x ".join(map(str, _size(each))), each.cost.params, each.cost.macs) for each in stages]
-    table = "\n".join(f"{stage:<16}{size:>16}{params:>14,}{macs:>16,}" for stage, size, params, macs in rows)
+    wide = max(16, *(len(each.name) + 2 for each in stages))
+    table = "\n".join(f"{stage:<{wide}}{size:>16}{params:>14,}{macs:>16,}" for stage, size, params, macs in rows)
     found = taps(arch) if features else ()
     maps = [f"stride {tap.reduction:>2}: {tap.channels} channels, after {tap.row}" for tap in found]
     gives = "\n".join(["", "feature maps", *maps, ""]) if maps else ""
@@ -61,7 +63,7 @@ def numbers(arch: Architecture, *, features: bool) -> str:
 {total.macs:,} multiply-accumulates for one image of {arch.image_size} x {arch.image_size}
 {total.macs_paper:,} as the MobileViTv3 paper counts them (arXiv 2209.15159)
 
-{"stage":<16}{"output":>16}{"parameters":>14}{"MACs":>16}
+{"stage":<{wide}}{"output":>16}{"parameters":>14}{"MACs":>16}
 {table}
 {gives}"""
 
@@ -117,14 +119,21 @@ def joined(parts: list[str]) -> str:
 
 def network(arch: Architecture, name: str, *, features: bool) -> str:
     """The source of a class that gives logits, or a list of feature maps."""
-    rows = rows_of(arch, features=features)
+    rows, given = rows_of(arch, features=features), "x"
     if features:
-        maps, steps = taps(arch), _tapped(list(rows), taps(arch))
+        maps = taps(arch)
+        steps = _tapped(list(rows), {tap.row: tap.name for tap in maps}, "x")
+        steps += f"\n        return [{', '.join(tap.name for tap in maps)}]"
         reductions, channels = (", ".join(str(getattr(tap, of)) for tap in maps) for of in ("reduction", "channels"))
         gives, returns = f"maps at strides {reductions}, of {channels} channels", "list[Tensor]"
+    elif arch.task != "classification":
+        read = {row: f"map_{i}" for i, row in enumerate(read_names(arch))}
+        steps = _tapped(list(rows)[:-1], read, "images")
+        steps += f"\n        return self.head([{', '.join(read.values())}], images.shape[2:])"
+        given, gives, returns = "images", gives_of(arch), _RETURNS[arch.task]
     else:
         steps = "\n".join(f"        x = self.{row}(x)" for row in list(rows)[:-1]) + "\n        return self.head(x)"
-        gives, returns = f"(B, {arch.num_classes if arch.head.linear else arch.features})", "Tensor"
+        gives, returns = gives_of(arch), "Tensor"
     return f'''class {name}(nn.Module):
     """(B, 3, H, W) → {gives}."""
 
@@ -133,7 +142,7 @@ def network(arch: Architecture, name: str, *, features: bool) -> str:
 {assignments(rows)}
         self.apply(initialise)
 
-    def forward(self, x: Tensor) -> {returns}:
+    def forward(self, {given}: Tensor) -> {returns}:
         """(B, 3, H, W) → {gives}."""
 {steps}'''
 
@@ -143,14 +152,23 @@ def assignments(rows: dict[str, list[Call]]) -> str:
     return "\n".join(_assignment(row, made) for row, made in rows.items())
 
 
-def _tapped(rows: list[str], maps: tuple[Tap, ...]) -> str:
-    """Every row called in order; what is tapped gets a name of its own."""
-    names, given, lines = {tap.row: tap.name for tap in maps}, "x", []
+def gives_of(arch: Architecture) -> str:
+    """The shapes that a network gives for (B, 3, H, W), in words."""
+    if arch.task == "detection":
+        return f"logits (B, A, {arch.num_classes}), offsets (B, A, 4), anchors (B, A, 4)"
+    if arch.task == "segmentation":
+        return f"(B, {arch.num_classes}, H, W)"
+    return f"(B, {arch.num_classes if arch.head.classifies else arch.features})"
+
+
+def _tapped(rows: list[str], names: dict[str, str], given: str) -> str:
+    """Every row called in order, first on what is given; what is tapped gets a name of its own."""
+    lines = []
     for row in rows:
         made = names.get(row, "x")
         lines.append(f"        {made} = self.{row}({given})")
         given = made
-    return "\n".join([*lines, f"        return [{', '.join(names.values())}]"])
+    return "\n".join(lines)
 
 
 def _assignment(row: str, made: list[Call]) -> str:

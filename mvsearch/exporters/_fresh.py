@@ -30,7 +30,7 @@ while True:
         break
     with torch.inference_mode():
         found = network(images)
-    pickle.dump([each.numpy() for each in (found if isinstance(found, list) else [found])], sys.stdout.buffer)
+    pickle.dump([each.numpy() for each in ([found] if isinstance(found, torch.Tensor) else found)], sys.stdout.buffer)
     sys.stdout.buffer.flush()
 """
 

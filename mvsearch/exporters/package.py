@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from mvsearch.errors import PlanError
 from mvsearch.exporters import torch as source_file
-from mvsearch.exporters._code import costs_of, joined, numbers, title
+from mvsearch.exporters._code import costs_of, gives_of, joined, numbers, title
 from mvsearch.exporters._tools import Run, output_names
 from mvsearch.exporters._weights import write_weights
 from mvsearch.exporters.subject import Subject
@@ -63,10 +63,15 @@ def _example(subject: Subject, sample: "Sample") -> "dict[str, Tensor]":
     image = torch.from_numpy(sample.images[:1])
     with torch.inference_mode():
         found = subject.model(image)
-    outputs = found if subject.features else [found]
+    outputs = found if _several(subject) else [found]
     return {"image": image.contiguous()} | {
         name: each.contiguous() for name, each in zip(output_names(subject), outputs, strict=True)
     }
+
+
+def _several(subject: Subject) -> bool:
+    """Whether the model gives more than one tensor."""
+    return subject.features or subject.arch.task == "detection"
 
 
 def _test(subject: Subject, name: str) -> str:
@@ -91,7 +96,7 @@ OUTPUTS = [{", ".join(f'"{each}"' for each in output_names(subject))}]""",
     model.load_state_dict(load_file(HERE / "weights.safetensors"))
     stored = load_file(HERE / "example.safetensors")
     with torch.no_grad():
-        found = {found if subject.features else f"[{found}]"}
+        found = {found if _several(subject) else f"[{found}]"}
     for name, output in zip(OUTPUTS, found, strict=True):
         # Other processors add in another order.
         torch.testing.assert_close(output, stored[name], rtol=0, atol=1e-3 * float(stored[name].std()))""",
@@ -105,7 +110,7 @@ def _readme(subject: Subject, sample: "Sample", name: str) -> str:
     if subject.features:
         gives, taken = "maps", "a list of feature maps, finest first"
     else:
-        gives, taken = "logits", f"(B, {arch.num_classes if arch.head.linear else arch.features})"
+        gives, taken = ", ".join(output_names(subject)), gives_of(arch)
     fresh = subject.weights.startswith("fresh")
     weights = f"F{subject.weights[1:]}: nobody has trained them yet" if fresh else f"From {subject.weights}"
     return f"""# {title(arch)}

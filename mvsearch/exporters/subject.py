@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class Subject:
     """What is exported.
 
-    `model` is in eval mode with its weights in; `weights` says in words where they come from ("fresh, seed 0", or the
-    file's name). With `features` the model returns a list of feature maps at strides 4, 8, 16, 32 instead of logits.
+    `arch` is without what only training needs. `model` is in eval mode with its weights in; `weights` says in words
+    where they come from ("fresh, seed 0", or the file's name). With `features` the model returns a list of feature maps
+    at strides 4, 8, 16, 32 instead of logits.
     `sample` holds real images, prepared as the network wants them, for formats that say how or keep one. `trial` is
     the candidate of a study that the architecture was, with what the search measured of it.
     """
@@ -53,17 +54,23 @@ class Subject:
         from mvsearch.nn import build
         from mvsearch.nn.features import Features
 
-        if num_classes is not None and (features or not arch.head.linear):
+        if num_classes is not None and (features or not arch.head.classifies):
             what = "feature maps have" if features else "this architecture's head has"
             raise PlanError(f"num_classes={num_classes}: {what} no classifier; leave the classes out.")
-        arch = arch.at(num_classes=num_classes, image_size=image_size)
+        arch = arch.deployed().at(num_classes=num_classes, image_size=image_size)
         model = build(arch, seed=seed).eval()
         words = f"fresh, seed {seed}"
         if weights is not None:
             whole = load_weights(model, weights, any_classes=features or num_classes is not None)
-            fresh = "" if whole or features else f"; the classifier for {arch.num_classes} classes is {words}"
+            part = "classifier" if arch.task == "classification" else "head"
+            fresh = "" if whole or features else f"; the {part} for {arch.num_classes} classes is {words}"
             words = weights.name + fresh
         return cls(arch, Features.of(model, arch) if features else model, words, features)
+
+    @property
+    def classes_along(self) -> int | None:
+        """The axis of the first output along which classes are told apart, or None."""
+        return None if self.features else -1 if self.arch.task == "detection" else 1
 
     def facts(self) -> dict[str, Any]:
         """What a file of this is of: the network, its weights, and its classes or its maps with their channels."""
@@ -76,4 +83,6 @@ class Subject:
             facts["trial"] = {"study": self.trial.study, "number": record.number, "metrics": record.metrics}
         if self.features:
             return facts | {"features": [asdict(tap) for tap in taps(arch)]}
-        return facts | ({"num_classes": arch.num_classes} if arch.head.linear else {})
+        if arch.task != "classification":
+            facts["task"] = arch.task
+        return facts | ({"num_classes": arch.num_classes} if arch.head.classifies else {})

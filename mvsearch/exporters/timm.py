@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvsearch.architecture import Architecture
+from mvsearch.architecture import Architecture, Head
 from mvsearch.errors import ArchitectureError, PlanError
 from mvsearch.exporters._code import assignments, class_name, docstring, joined, rows_of, sources_of
 from mvsearch.exporters._tools import Run, require
@@ -126,6 +126,13 @@ class _Word(str):
         return str(self)
 
 
+def _classifier(arch: Architecture) -> Head:
+    """The head, which is the only kind that timm's models have; PlanError for another."""
+    if not isinstance(arch.head, Head):
+        raise PlanError(f"timm: its models are classifiers, and this is a network for {arch.task}; use --to torch.")
+    return arch.head
+
+
 def _with_argument(call: Call, place: int, word: str) -> Call:
     args: list[Any] = list(call.args)
     args[place] = _Word(word)
@@ -133,21 +140,22 @@ def _with_argument(call: Call, place: int, word: str) -> Call:
 
 
 def _network(arch: Architecture, cls: str, rows: dict[str, list[Call]]) -> str:
+    classifier = _classifier(arch)
     first, head = next(iter(rows)), rows["head"][0]
     options = {name: value for name, value in head.kwargs.items() if name != "dropout"}
     head = _with_argument(replace(head, kwargs={**options, "dropout": _Word("drop_rate")}), 1, "num_classes or None")
     opened = {**rows, first: [_with_argument(rows[first][0], 0, "in_chans"), *rows[first][1:]], "head": [head]}
     steps = "\n".join(f"        x = self.{row}(x)" for row in list(rows)[:-1])
-    pooled = "x.mean((2, 3))" if arch.head.pool == "mean" else "x.amax((2, 3))"
+    pooled = "x.mean((2, 3))" if classifier.pool == "mean" else "x.amax((2, 3))"
     maps = "\n".join(
         f'            {{"num_chs": {tap.channels}, "reduction": {tap.reduction}, "module": "{tap.row}"}},'
         for tap in taps(arch, (2, *STRIDES))
     )
-    classes = arch.num_classes if arch.head.linear else 0
+    classes, rate = arch.num_classes if classifier.linear else 0, classifier.dropout
     return f'''class {cls}(nn.Module):
     """(B, in_chans, H, W) → (B, num_classes), or pooled features where `num_classes` is 0."""
 
-    def __init__(self, num_classes: int = {classes}, in_chans: int = 3, drop_rate: float = {arch.head.dropout}) -> None:
+    def __init__(self, num_classes: int = {classes}, in_chans: int = 3, drop_rate: float = {rate}) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.num_features = self.head_hidden_size = {arch.features}
@@ -186,12 +194,12 @@ def _settings(arch: Architecture, name: str, model: "nn.Module", sample: "Sample
 
     first = next(name for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
     mean, std = (", ".join(f"{value:.6f}" for value in values) for values in (sample.mean, sample.std))
-    classifier = '\n            "classifier": "head.linear",' if arch.head.linear else ""
+    classifier = '\n            "classifier": "head.linear",' if arch.head.classifies else ""
     return f"""default_cfgs = generate_default_cfgs(
     {{
         "{name}": {{
             "file": str(Path(__file__).with_suffix(".safetensors")),
-            "num_classes": {arch.num_classes if arch.head.linear else 0},
+            "num_classes": {arch.num_classes if arch.head.classifies else 0},
             "input_size": (3, {arch.image_size}, {arch.image_size}),
             "interpolation": "bilinear",
             "crop_pct": 1.0,

@@ -54,7 +54,9 @@ def defined(text: str) -> str:
 
 
 def _main(arch: Architecture, name: str, *, features: bool) -> str:
-    given, shapes = ("maps", "[tuple(each.shape) for each in maps]") if features else ("logits", "tuple(logits.shape)")
+    several = features or arch.task == "detection"
+    given = "maps" if features else "found" if several else "logits"
+    shapes = f"[tuple(each.shape) for each in {given}]" if several else f"tuple({given}.shape)"
     return f"""if __name__ == "__main__":
     model = {name}().eval()
     with torch.no_grad():

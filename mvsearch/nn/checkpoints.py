@@ -8,6 +8,20 @@ from torch import Tensor, nn
 from mvsearch.errors import CheckpointError
 
 _AUTHORS = (
+    (r"^encoder\.", ""),
+    (r"^seg_head\.aspp\.aspp_layer\.convs\.4\.aspp_pool\.conv_1x1\.block\.", "head.mean."),
+    (r"^seg_head\.(aspp\.aspp_layer\.convs\.(\d)|psp_layer\.psp_branches\.(\d)\.1)\.block\.", r"head.branches.\2\3."),
+    (r"^seg_head\.(aspp\.aspp_layer\.project|psp_layer\.fusion\.0)\.block\.", "head.project."),
+    (r"^seg_head\.classifier\.(classifier\.)?block\.conv\.", "head.classifier."),
+    (r"^seg_head\.aux_head\.0\.block\.", "head.auxiliary.conv."),
+    (r"^seg_head\.aux_head\.2\.block\.conv\.", "head.auxiliary.classifier."),
+    (r"^extra_layers\.os_(\d+)\.", lambda found: f"head.shrink.{int(found[1]).bit_length() - 7}."),  # 64 is the first
+    (r"^extra_layers\.os_-1\.1\.block\.", "head.shrink.3."),
+    (r"^ssd_heads\.(\d)\.proj_layer\.block\.", r"head.predict.\1.widen."),
+    (r"^ssd_heads\.(\d)\.loc_cls_layer\.dw_conv\.block\.", r"head.predict.\1.depthwise."),
+    (r"^ssd_heads\.(\d)\.loc_cls_layer\.(pw_conv\.)?block\.conv\.", r"head.predict.\1.pointwise."),
+    (r"^(head\.shrink\.\d)\.dw_conv\.block\.", r"\1.depthwise."),
+    (r"^(head\.shrink\.\d)\.pw_conv\.block\.", r"\1.pointwise."),
     (r"^conv_1\.block\.", "stem."),
     (r"^conv_1x1_exp\.block\.", "final."),
     (r"^classifier\.(fc|1)\.", "head.linear."),
@@ -28,6 +42,8 @@ _AUTHORS = (
     (r">conv_proj\.block\.", ">project."),
     (r">fusion\.block\.", ">fuse."),
 )
+
+_AUXILIARY = "head.auxiliary."
 
 _TIMM = (
     (r"^stem\.bn\.", "stem.norm."),
@@ -53,9 +69,12 @@ _TIMM = (
 def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Put weights into a network that `build` made; the authors' names, timm's and ours are understood.
 
-    Raises CheckpointError, and changes nothing, if a name is missing or left over or if a shape differs.
+    A classifier for training alone that the network does without is left out. Raises CheckpointError, and changes
+    nothing, if a name is missing or left over or if a shape differs.
     """
     own, renamed = model.state_dict(), our_names(model, state_dict)
+    if not any(ours.startswith(_AUXILIARY) for ours in own):
+        renamed = {ours: name for ours, name in renamed.items() if not ours.startswith(_AUXILIARY)}
     for ours in own:
         if ours not in renamed:
             raise CheckpointError(f"the checkpoint has no weights for {ours!r}; is it of another architecture?")
@@ -68,6 +87,18 @@ def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
                 f"{tuple(own[ours].shape)}; build the architecture that the checkpoint is of."
             )
     model.load_state_dict({ours: state_dict[name] for ours, name in renamed.items()})
+
+
+def load_backbone(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
+    """Put the rows' weights of a checkpoint into a network that `build` made, whatever head either of them has.
+
+    The checkpoint's head is left out, and its row `final` if the network has none. Raises CheckpointError as
+    `load_checkpoint` does.
+    """
+    own, names = model.state_dict(), our_names(model, state_dict)
+    out = ("head.",) if any(name.startswith("final.") for name in own) else ("head.", "final.")
+    rows = {ours: state_dict[name] for ours, name in names.items() if not ours.startswith(out)}
+    load_checkpoint(model, rows | {name: tensor for name, tensor in own.items() if name.startswith("head.")})
 
 
 def our_names(model: nn.Module, names: Iterable[str]) -> dict[str, str]:

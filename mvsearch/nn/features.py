@@ -32,8 +32,8 @@ def taps(arch: Architecture, strides: tuple[int, ...] = STRIDES) -> tuple[Tap, .
     Raises ArchitectureError if it reaches none.
     """
     reduction, last = 1, {}
-    for row in arch.blocks:
-        reduction *= row.stride
+    for row, run in zip(arch.blocks, arch.runs(), strict=True):
+        reduction *= run.stride
         last[reduction] = Tap(row.name, row.out, reduction)
     found = tuple(last[stride] for stride in strides if stride in last)
     if not found:

@@ -58,10 +58,11 @@ class MobileViTv2(nn.Module):
         patch: int = 2,
         fusion: int = 1,
         add_input: bool = True,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         self.patch, self.fusion, self.add_input = patch, fusion, add_input
-        self.local = Conv(in_channels, in_channels, groups=in_channels)
+        self.local = Conv(in_channels, in_channels, groups=in_channels, dilation=dilation)
         self.reduce = nn.Conv2d(in_channels, dim, 1, bias=False)
         self.layers = nn.Sequential(*(SeparableLayer(dim, ffn) for _ in range(depth)))
         self.norm = nn.GroupNorm(1, dim)

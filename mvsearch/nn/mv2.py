@@ -9,12 +9,14 @@ from mvsearch.nn.conv import Conv
 class MV2(nn.Module):
     """1x1 to `expand` times the width, depthwise `kernel`, 1x1 to `out`; the input is added where shapes allow."""
 
-    def __init__(self, in_channels: int, out: int, *, expand: int = 4, kernel: int = 3, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out: int, *, expand: int = 4, kernel: int = 3, stride: int = 1, dilation: int = 1
+    ) -> None:
         super().__init__()
         hidden = make_divisible(in_channels * expand, 8)
         self.residual = stride == 1 and in_channels == out
         self.widen = Conv(in_channels, hidden, kernel=1)
-        self.depthwise = Conv(hidden, hidden, kernel=kernel, stride=stride, groups=hidden)
+        self.depthwise = Conv(hidden, hidden, kernel=kernel, stride=stride, groups=hidden, dilation=dilation)
         self.narrow = Conv(hidden, out, kernel=1, act=False)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -8,12 +8,12 @@ from itertools import groupby
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mvsearch import plugins
 from mvsearch.architecture import Architecture, Layer
 from mvsearch.errors import ArchitectureError
-from mvsearch.nn.head import Head, initialise
+from mvsearch.nn.classification import initialise
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Call:
     """A module to make: `cls(*args, **kwargs)`, arguments at their default left out."""
 
     cls: type[nn.Module]
-    args: tuple[int | None, ...]
+    args: tuple[int | tuple[int, ...] | None, ...]
     kwargs: dict[str, Any]
 
     def make(self) -> nn.Module:
@@ -44,9 +44,17 @@ def calls(arch: Architecture) -> dict[str, list[Call]]:
     rows = {
         name: [_call(layer) for layer in layers] for name, layers in groupby(arch.layers(), lambda layer: layer.name)
     }
-    classes = arch.num_classes if arch.head.linear else None
-    options = _without_defaults(Head, {"pool": arch.head.pool, "dropout": arch.head.dropout})
-    return {**rows, "head": [Call(Head, (arch.features, classes), options)]}
+    return {**rows, "head": [_head_call(arch)]}
+
+
+def _head_call(arch: Architecture) -> Call:
+    cls = plugins.load("nn", arch.head.kind()).HEAD
+    classes = arch.num_classes if arch.head.classifies else None
+    channels = tuple(arch.blocks[i].out for i in arch.read_rows())
+    # Whether there are classes, and what the rows stride, stands elsewhere in the calls.
+    settings = {name: value for name, value in arch.head.settings().items() if name not in ("linear", "output_stride")}
+    alone = arch.task == "classification"
+    return Call(cls, (channels[0] if alone else channels, classes), _without_defaults(cls, settings))
 
 
 def _check_attribute(row: str) -> None:
@@ -60,6 +68,8 @@ def _call(layer: Layer) -> Call:
     settings = {name: value for name, value in layer.settings.items() if name != "out"}
     if layer.stride != 1:
         settings["stride"] = layer.stride
+    if layer.dilation != 1:
+        settings["dilation"] = layer.dilation
     return Call(cls, (layer.in_channels, layer.settings["out"]), _without_defaults(cls, settings))
 
 
@@ -69,7 +79,10 @@ def _without_defaults(cls: type[nn.Module], settings: dict[str, Any]) -> dict[st
 
 
 def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
-    """The network of an architecture, initialised as the paper does. (B, 3, H, W) → (B, classes).
+    """The network of an architecture, initialised as the paper does: (B, 3, H, W) → what its task asks for.
+
+    classification: logits (B, classes). segmentation: logits (B, classes, H, W); a pair of such while training a head
+    with `aux`. detection: logits (B, A, classes), offsets (B, A, 4) and anchors (B, A, 4), see `mvsearch.nn.boxes`.
 
     With a seed the weights are the same every time, and torch's own generator is left where it was.
     """
@@ -77,7 +90,31 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
         if seed is not None:
             torch.manual_seed(seed)
         stages = OrderedDict((name, _stage(row)) for name, row in calls(arch).items())
-        return nn.Sequential(stages).apply(initialise)
+        made = nn.Sequential(stages) if arch.task == "classification" else Network(stages, read_names(arch))
+        return made.apply(initialise)
+
+
+def read_names(arch: Architecture) -> tuple[str, ...]:
+    """The rows whose maps the head reads, in its order."""
+    return tuple(arch.blocks[i].name for i in arch.read_rows())
+
+
+class Network(nn.Sequential):
+    """Rows, then a head that reads the maps of several of them and the size of the images."""
+
+    def __init__(self, rows: "OrderedDict[str, nn.Module]", read: tuple[str, ...]) -> None:
+        super().__init__(rows)
+        self.read = read
+        self.outputs = getattr(rows["head"], "outputs", ("logits",))
+
+    def forward(self, images: Tensor) -> Any:
+        """(B, 3, H, W) → what the head gives."""
+        x, maps = images, {}
+        for name, row in list(self.named_children())[:-1]:
+            x = row(x)
+            if name in self.read:
+                maps[name] = x
+        return self.get_submodule("head")([maps[name] for name in self.read], images.shape[2:])
 
 
 def _stage(row: list[Call]) -> nn.Module:

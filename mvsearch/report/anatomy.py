@@ -21,18 +21,17 @@ class Part:
     words: str
     out: Shape
     cost: Cost
+    gives: str = ""
 
     @property
     def size(self) -> str:
-        """What comes out: `96 x 32 x 32`; of the head `1000 classes`."""
-        if self.block == "head":
-            return f"{self.out.channels} {'classes' if self.fields['linear'] else 'features'}"
-        return f"{self.out.channels} x {self.out.height} x {self.out.width}"
+        """What comes out: `96 x 32 x 32`; of the head what it gives, `1000 classes`."""
+        return self.gives or f"{self.out.channels} x {self.out.height} x {self.out.width}"
 
     @property
     def layers(self) -> int | None:
         """How many layers of attention it has, or else how often it repeats; None for the head."""
-        found: int | None = self.fields.get("depth", self.fields.get("repeat", None if self.block == "head" else 1))
+        found: int | None = self.fields.get("depth", self.fields.get("repeat", None if self.gives else 1))
         return found
 
 
@@ -86,15 +85,18 @@ class Change:
 
 def parts(arch: Architecture) -> list[Part]:
     """The image, every row, and the head."""
-    *rows, head = arch.stages()
+    stages = arch.stages()
+    rows, head = stages[: len(arch.blocks)], stages[len(arch.blocks) :]
     image = Shape(3, arch.image_size, arch.image_size)
     spelled = arch.to_dict()
     made = [Part("image", "image", {"image_size": arch.image_size}, "", image, Cost())]
-    for row, spelling, stage in zip(arch.blocks, spelled["blocks"], rows, strict=True):
-        made.append(Part(row.name, row.kind(), spelling, _words(row), stage.out, stage.cost))
-    fields = spelled["head"] | {"num_classes": arch.num_classes}
-    words = f"{arch.head.pool} pool, dropout {arch.head.dropout:g}"
-    return [*made, Part("head", "head", fields, words, head.out, head.cost)]
+    for row, run, spelling, stage in zip(arch.blocks, arch.runs(), spelled["blocks"], rows, strict=True):
+        words = _words(row).replace("stride 2", "stride 2 by dilation") if run.stride != row.stride else _words(row)
+        made.append(Part(row.name, row.kind(), spelling, words, stage.out, stage.cost))
+    fields = {"kind": arch.head.kind()} | spelled["head"] | {"num_classes": arch.num_classes}
+    cost = sum((stage.cost for stage in head), Cost())
+    gives = arch.head.gives(arch.head_parts([stage.out for stage in rows]), arch.num_classes)
+    return [*made, Part("head", head[-1].block, fields, arch.head.words(), head[-1].out, cost, gives)]
 
 
 def difference(first: Architecture, second: Architecture) -> list[Change]:

@@ -1,4 +1,4 @@
-"""What stands behind the last row: pooling, dropout, classifier; and the paper's initialisation of all weights."""
+"""The head `classification`: pooling, dropout, classifier. And the paper's initialisation of all weights."""
 
 from torch import Tensor, nn
 
@@ -18,11 +18,16 @@ class Head(nn.Module):
         return self.linear(self.dropout(pooled))
 
 
+HEAD = Head
+
+
 def initialise(module: nn.Module) -> None:
     """Weights as the authors start them: convolutions Kaiming normal over outputs, linear layers normal 0.02."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
     elif isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
+    elif start := getattr(module, "start", None):  # a head that starts otherwise, after what it is made of
+        start()
     if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -1,0 +1,13 @@
+"""The brick that heads are made of: as that of rows, with ReLU, as the authors build what stands behind a backbone."""
+
+from torch import nn
+
+from mvsearch.nn.conv import Conv
+
+
+class ConvReLU(Conv):
+    """Convolution without bias, batch norm, ReLU: (B, C, H, W) → (B, out, H, W)."""
+
+    def __init__(self, in_channels: int, out: int, *, kernel: int = 1, dilation: int = 1) -> None:
+        super().__init__(in_channels, out, kernel=kernel, dilation=dilation, act=False)
+        self.act = nn.ReLU()
