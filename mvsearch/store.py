@@ -137,12 +137,12 @@ class Store:
             self.engine = _engine(self.url)
             self.engine.connect().close()  # what is not there now is not waited for
             if create:
-                self._make_tables()
+                patiently(self._make_tables)
             elif not sa.inspect(self.engine).has_table(_studies.name):
                 raise StudyError(f"{self.shown}: holds no studies of mvsearch; give the study.db of one.")
 
     def _make_tables(self) -> None:
-        with self.locked("open"), self.engine.begin() as connection:
+        with told(self.url), self.locked("open"), self.engine.begin() as connection:
             _META.create_all(connection)
 
     @property

@@ -102,7 +102,8 @@ def test_workers_wait_for_a_server_that_is_restarted(postgres, tmp_path):
     storage = postgres.database()
     crew = [worker_process(storage, tmp_path, 24, 0.2) for _ in range(2)]
     plan = plan_in(storage, tmp_path)
-    while not (tmp_path / "ended.txt").exists():
+    store = Store(storage, create=True)
+    while len(store.beats("toy")) < 2 or store.count("toy") < 2:
         time.sleep(0.1)
     before = Study.read(plan).records()
     postgres.control("-m", "immediate", "restart", "-w", "-l", str(postgres.folder / "log"))
