@@ -3,6 +3,7 @@
 Nobody trained these networks alike, so a word of how each rival was trained stands wherever it is named.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -158,16 +159,23 @@ def _listed(some: Sequence[Contender]) -> str:
     return ", ".join(other.called for other in some) or "none"
 
 
-def slower(ours: Sequence[Contender], others: Sequence[Contender]) -> list[str]:
-    """For each of ours the fastest rival that is at least as accurate, where one is faster: by how much."""
+def faster(ours: Sequence[Contender], others: Sequence[Contender]) -> list[str]:
+    """For each of ours that was timed, in words: the fastest rival that is at least as accurate, and by how much."""
     said = []
     for one in ours:
-        ahead = [other for other in others if other.latency_ms is not None and other.top1 >= one.top1]
-        fastest = min(ahead, key=lambda other: other.latency_ms or 0.0, default=None)
-        if one.latency_ms and fastest and fastest.latency_ms and fastest.latency_ms < one.latency_ms:
-            said.append(
-                f"{fastest.called} ({three_digits(fastest.top1)} %, {pretty('latency_ms', fastest.latency_ms)}) is "
-                f"{one.latency_ms / fastest.latency_ms:.1f} times as fast as {one.label} "
-                f"({three_digits(one.top1)} %, {pretty('latency_ms', one.latency_ms)}) on this device."
-            )
+        ahead = standing(one, others, TIME).dominated_by if one.latency_ms is not None else ()
+        if ahead:
+            rival = min(ahead, key=_latency_ms)
+            ratio = _latency_ms(one) / _latency_ms(rival)
+            said.append(f"{_timed(rival)} is {ratio:.1f} times as fast as {_timed(one)}.")
+        elif one.latency_ms is not None:
+            said.append(f"No rival that was timed is as accurate as {_timed(one)} and faster.")
     return said
+
+
+def _timed(one: Contender) -> str:
+    return f"{one.called} ({three_digits(one.top1)} %, {pretty('latency_ms', one.latency_ms)})"
+
+
+def _latency_ms(one: Contender) -> float:
+    return one.latency_ms or math.inf
