@@ -1,6 +1,7 @@
-"""An Arena as PNG, SVG or self-contained HTML: a colour a version of ours, quieter ones for rivals by their training."""
+"""An Arena as PNG, SVG or self-contained HTML: a colour a version of ours, a shape a way to train for rivals."""
 
 import math
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,23 @@ def plot_arena(arena: Arena, path: Path, theme: Theme = LIGHT) -> None:
 _MARKERS = {"longer": "square", "distilled": "triangle", "pretrained": "diamond"}
 """Rivals that were trained with more than the usual; all else is a circle."""
 
-_NAMES = {"circle": ("o", "circle"), "square": ("s", "square"), "triangle": ("^", "triangle-up"), "diamond": ("D", "diamond")}
-"""What matplotlib and plotly call them."""
 
-_AREA = {"circle": (math.pi / 4, math.pi), "square": (1.0, 4.0), "triangle": (0.5, math.sqrt(3)), "diamond": (1.0, 3.38)}
-"""A marker's area in matplotlib's `s`, and in squares of half of plotly's size."""
+@dataclass(frozen=True)
+class _Shape:
+    """What the two call it, and its area: in the unit of matplotlib's `s`, and in squares of half of plotly's size."""
+
+    matplotlib: str
+    plotly: str
+    of_s: float
+    of_square: float
+
+
+_SHAPES = {
+    "circle": _Shape("o", "circle", math.pi / 4, math.pi),
+    "square": _Shape("s", "square", 1.0, 4.0),
+    "triangle": _Shape("^", "triangle-up", 0.5, math.sqrt(3)),
+    "diamond": _Shape("D", "diamond", 1.0, 3.38),
+}
 
 
 def _colour(group: str, theme: Theme) -> str:
@@ -45,8 +58,8 @@ def _colour(group: str, theme: Theme) -> str:
     return (own | training)[group]
 
 
-def _marker(group: str) -> str:
-    return _MARKERS.get(group, "circle")
+def _shape(group: str) -> _Shape:
+    return _SHAPES[_MARKERS.get(group, "circle")]
 
 
 def _ours(group: str) -> bool:
@@ -82,13 +95,22 @@ def _picture(arena: Arena, kind: str, theme: Theme) -> bytes:
         for group, chain in arena.chains:
             axes.plot(*zip(*chain, strict=True), color=_colour(group, theme), linewidth=1.2, alpha=0.6, zorder=2.4)
         for bubble in sorted(arena.bubbles, key=lambda bubble: -bubble.area):  # none is hidden by a larger one
-            marker, size = _marker(bubble.group), math.pi * _radius(arena, bubble) ** 2
-            look = {"marker": _NAMES[marker][0], "s": size / _AREA[marker][0], "alpha": _opacity(bubble.group)}
-            look |= {"color": _colour(bubble.group, theme), "edgecolor": theme.paper, "linewidth": 0.8}
-            axes.scatter(bubble.x, bubble.y, zorder=3, **look)
+            shape = _shape(bubble.group)
+            axes.scatter(
+                bubble.x,
+                bubble.y,
+                s=math.pi * _radius(arena, bubble) ** 2 / shape.of_s,
+                marker=shape.matplotlib,
+                color=_colour(bubble.group, theme),
+                edgecolor=theme.paper,
+                linewidth=0.8,
+                alpha=_opacity(bubble.group),
+                zorder=3,
+            )
+        look: dict[str, Any] = {"linestyle": "", "markersize": 6.5}
         handles = [
-            Line2D([], [], linestyle="", markersize=6.5, marker=_NAMES[_marker(group)][0], label=_words(group), color=hue)
-            for group, hue in ((group, _colour(group, theme)) for group in arena.groups)
+            Line2D([], [], marker=_shape(group).matplotlib, color=_colour(group, theme), label=_words(group), **look)
+            for group in arena.groups
         ]
         foot = {"loc": "lower left", "bbox_to_anchor": (0.01, 0.0)}
         made.legend(handles=handles, ncols=3, **foot, **LEGEND)
@@ -128,15 +150,16 @@ def _html(arena: Arena, theme: Theme) -> bytes:
     words = [bubble.label for bubble in arena.bubbles]
     sheet = Frame(arena.x_limits, arena.y_limits, box)
     ticks = {"tickvals": [place for place, _ in arena.ticks], "ticktext": [text for _, text in arena.ticks]}
+    legend = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant"}
     layout = base_layout(arena.title, f"{arena.subtitle}; area is MACs", height, theme) | {
         "xaxis": axis(arena.x_label, arena.x_limits, theme) | ticks,
         "yaxis": axis("ImageNet-1k Top-1 (%)", arena.y_limits, theme),
-        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant"},
+        "legend": legend,
         "annotations": annotations(sheet, words, _marks(arena, _PIXELS), names, theme.grey),
     }
     traces = [_chain(group, chain, theme) for group, chain in arena.chains]
-    traces += [_trace(arena, group, theme) for group in reversed(arena.groups)]
-    return page(arena.title, [{"data": traces, "layout": layout}], theme)
+    traces += [_legend(group, theme) for group in arena.groups]
+    return page(arena.title, [{"data": [*traces, _trace(arena, theme)], "layout": layout}], theme)
 
 
 def _chain(group: str, chain: Any, theme: Theme) -> dict[str, Any]:
@@ -146,23 +169,30 @@ def _chain(group: str, chain: Any, theme: Theme) -> dict[str, Any]:
     return {"type": "scatter", "x": x, "y": y} | look
 
 
-def _trace(arena: Arena, group: str, theme: Theme) -> dict[str, Any]:
+def _legend(group: str, theme: Theme) -> dict[str, Any]:
+    """A group's entry: the bubbles are one trace, so that none is hidden by a larger one of another group."""
+    marker = {"color": _colour(group, theme), "symbol": _shape(group).plotly, "size": 9}
+    place = {"type": "scatter", "mode": "markers", "x": [None], "y": [None]}
+    return place | {"name": escape(_words(group)), "marker": marker}
+
+
+def _trace(arena: Arena, theme: Theme) -> dict[str, Any]:
     from mvsearch.report._plotly import hover
 
-    bubbles = sorted((bubble for bubble in arena.bubbles if bubble.group == group), key=lambda bubble: -bubble.area)
-    shape = _marker(group)
-    across = 2 * _PIXELS * math.sqrt(math.pi / _AREA[shape][1])
+    bubbles = sorted(arena.bubbles, key=lambda bubble: -bubble.area)
+    shapes = [_shape(bubble.group) for bubble in bubbles]
+    radii = [_radius(arena, bubble) * _PIXELS for bubble in bubbles]
     marker = {
-        "color": _colour(group, theme),
-        "symbol": _NAMES[shape][1],
-        "size": [across * _radius(arena, bubble) for bubble in bubbles],
-        "opacity": _opacity(group),
+        "color": [_colour(bubble.group, theme) for bubble in bubbles],
+        "symbol": [shape.plotly for shape in shapes],
+        "size": [2 * r * math.sqrt(math.pi / shape.of_square) for r, shape in zip(radii, shapes, strict=True)],
+        "opacity": [_opacity(bubble.group) for bubble in bubbles],
         "line": {"color": theme.paper, "width": 1},
     }
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": escape(_words(group)),
+        "showlegend": False,
         "x": [bubble.x for bubble in bubbles],
         "y": [bubble.y for bubble in bubbles],
         "marker": marker,

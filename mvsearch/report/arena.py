@@ -121,6 +121,7 @@ def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
 
 
 def _subtitle(left_out: int, device: str | None) -> str:
-    said = "Top-1 as published; rivals are marked by how they were trained"
-    said += f"; on {device}" if device else ""
-    return said + (f"; {left_out} could not be timed" if left_out else "")
+    if device is None:
+        return "Top-1 as published; rivals are marked by how they were trained"
+    missing = f"; {left_out} could not be timed" if left_out else ""
+    return f"Top-1 as published; latency of one image on {device.partition(': ')[2]}{missing}"

@@ -16,8 +16,10 @@ from mvsearch.rivals import rivals
 COSTS = ("params", "macs")
 TIME = ("latency_ms",)
 
-FAMILIES = {"v1": "MobileViTv1", "v2": "MobileViTv2", "v3": "MobileViTv3", "v3-on-v2": "MobileViTv3", "v3-L2": "v3-L2"}
-"""What the families of `ranking` are called here."""
+CAUTION = (
+    "By printed ImageNet-1k Top-1; behind a rival is how it was trained, where that is more than usual. On a device "
+    "their order may be another: `mvsearch figures --x latency_ms` times all of them here."
+)
 
 _PLAIN = "supervised"
 _HEADS = {"params": "parameters", "macs": "MACs", "latency_ms": "latency"}
