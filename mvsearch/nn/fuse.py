@@ -26,8 +26,8 @@ def fuse(model: nn.Module) -> "Fused":
     Our blocks are replaced wherever they are inside the model, also where an exported file has its own copy of their
     classes; whatever else there is, is kept as it is. Maps go in and come out as before.
     """
-    network = _fused(copy.deepcopy(model).eval().requires_grad_(False))
-    return Fused(network.to(memory_format=torch.channels_last))
+    layout: dict[str, Any] = {"memory_format": torch.channels_last}
+    return Fused(_fused(copy.deepcopy(model).eval().requires_grad_(False)).to(**layout))
 
 
 class Fused(nn.Module):
@@ -90,8 +90,9 @@ class Pointwise(nn.Module):
 
 
 def _by_onednn(x: Tensor) -> bool:
-    here = x.device.type == "cpu" and torch.backends.mkldnn.enabled and torch.backends.mkldnn.is_available()
-    return here and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+    if x.device.type != "cpu" or x.dtype != torch.float32 or torch.is_autocast_enabled("cpu"):
+        return False
+    return bool(torch.backends.mkldnn.is_available())
 
 
 def _pointwise(layer: Any, *, behind: Any = None, act: bool = False) -> Pointwise:
@@ -199,9 +200,9 @@ class FusedMobileViT(nn.Module):
         self.eps = block.norm.eps
         project = nn.utils.fuse_conv_bn_eval(block.project.conv, block.project.norm)
         self.project = _pointwise(project, behind=block.norm, act=True)
-        self.fuse = (
-            None if block.fuse is None else _joined(block.fuse, block.fuse.conv.in_channels - project.out_channels)
-        )
+        self.fuse = None
+        if block.fuse is not None:
+            self.fuse = _joined(block.fuse, block.fuse.conv.in_channels - project.out_channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
