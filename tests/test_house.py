@@ -21,7 +21,7 @@ LEVELS = [
     {"report", "sums"},
     {"exact", "exporters"},
     {"plan", "latency"},
-    {"samplers", "evaluate", "verify", "bench"},
+    {"samplers", "evaluate", "verify", "bench", "protocol"},
     {"trials", "judge"},
     {"study"},
     {"executors"},
