@@ -36,6 +36,7 @@ _TIMES = "latency.json"
     type=click.Path(path_type=Path),
     help=f"A {_TIMES} that an earlier run left: nothing is measured again.",
 )
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to time.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
 @click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Rounds, if time allows.")
 @theme_option
@@ -46,6 +47,7 @@ def figures(
     folder: Path,
     x: str,
     times_file: Path | None,
+    device: str,
     threads: int,
     repeats: int,
     theme: str,
@@ -65,7 +67,9 @@ def figures(
     paths = {name: folder / f"{name}{'' if x == 'params' else f'_{x}'}.{kind}" for name in FIGURES}
     measuring = x == "latency_ms" and times_file is None
     _make_room(folder, [*paths.values(), *([folder / _TIMES] if measuring else [])], force=force)
-    times = _times(folder, times_file, threads=threads, repeats=repeats) if measuring or times_file else None
+    times = (
+        _times(folder, times_file, device=device, threads=threads, repeats=repeats) if measuring or times_file else None
+    )
     ours, others = (side(times.latency_ms if times else None) for side in (family, against))
     for name, path in paths.items():
         drawn = arena(name, [*ours, *others], x, device=times.device if times and x == "latency_ms" else None)
@@ -92,7 +96,7 @@ def _make_room(folder: Path, paths: list[Path], *, force: bool) -> None:
         refuse_existing(path, force=force)
 
 
-def _times(folder: Path, file: Path | None, *, threads: int, repeats: int) -> "Times":
+def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeats: int) -> "Times":
     """Latencies as an earlier run left them; else measured now and left."""
     from mvsearch.rivals import times
 
@@ -104,6 +108,13 @@ def _times(folder: Path, file: Path | None, *, threads: int, repeats: int) -> "T
 
     names = [*(reference.name for reference in published()), *(rival.name for rival in rivals() if rival.timm)]
     with Steps() as steps:
-        measured = contest(names, threads=threads, repeats=repeats, say=steps, progress=steps.rounds)
+        session = contest(names, device=device, threads=threads, repeats=repeats, say=steps, progress=steps.rounds)
+    if session.interrupted:
+        raise KeyboardInterrupt
+    if session.busy:
+        click.echo(
+            f"the processor was away with others for {session.away:.0%} of the time; trust ratios first.", err=True
+        )
+    measured = {each.network: each.latency for each in session.timed}
     times.write(folder / _TIMES, measured)
     return times.times(measured)
