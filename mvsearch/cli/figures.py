@@ -71,9 +71,11 @@ def figures(
         _times(folder, times_file, device=device, threads=threads, repeats=repeats) if measuring or times_file else None
     )
     ours, others = (side(times.latency_ms if times else None) for side in (family, against))
-    for name, path in paths.items():
-        drawn = arena(name, [*ours, *others], x, device=times.device if times and x == "latency_ms" else None)
-        plot_arena(drawn, path, THEMES[theme])
+    device_shown = times.device if times and x == "latency_ms" else None
+    with Steps() as steps:
+        for name, path in paths.items():
+            steps(f"drawing {path}")
+            plot_arena(arena(name, [*ours, *others], x, device=device_shown), path, THEMES[theme])
     found, said = standings(ours, others), faster(ours, others)
     if as_json:
         networks = [each.facts() for each in (*ours, *others)]
@@ -82,7 +84,6 @@ def figures(
     else:
         for words in said if times else (each.words for each in found):
             console().print(words, markup=False)
-    click.echo(f"drew {' and '.join(str(path) for path in paths.values())}", err=True)
 
 
 def _make_room(folder: Path, paths: list[Path], *, force: bool) -> None:

@@ -133,7 +133,7 @@ def _places(arena: Arena, box: Any, pixels: float) -> Any:
     left, bottom, right, top = (float(edge) for edge in box)
     sheet = Frame(arena.x_limits, arena.y_limits, (left, bottom, right, top))
     marks = _marks(arena, pixels)
-    lines = np.concatenate([sheet.dotted(chain) for _, chain in arena.chains])
+    lines = np.concatenate([np.empty((0, 2)), *(sheet.dotted(chain) for _, chain in arena.chains)])
     return lambda sizes: sheet.names(marks, sizes, marks, lines)
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mvsearch.errors import PlanError
 from mvsearch.report.picture import round_values
 from mvsearch.report.rivalry import Contender
 from mvsearch.report.units import pretty, scale, three_digits
@@ -27,7 +28,6 @@ GROUPS = ("MobileViTv3", "MobileViTv2", "MobileViTv1", "supervised", "longer", "
 _DRAWN = {"v1": "MobileViTv1", "v2": "MobileViTv2", "v3": "MobileViTv3", "v3-on-v2": "MobileViTv3"}
 """The families of `ranking` that are drawn: the L2 variants would lie on their originals."""
 
-_CHAINS = ("v1", "v2", "v3", "v3-on-v2")
 _STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8)
 
 
@@ -69,10 +69,15 @@ class Arena:
 
 
 def arena(figure: str, contenders: Sequence[Contender], x: str = "params", *, device: str | None = None) -> Arena:
-    """The figure of that number; networks without a number for `x` are left out, and counted in the subtitle."""
+    """The figure of that number; networks without a number for `x` are left out, and counted in the subtitle.
+
+    Raises PlanError if none has one.
+    """
     kinds, title = FIGURES[figure]
     wanted = [each for each in contenders if each.family in _DRAWN or each.kind in kinds]
     shown = [each for each in wanted if getattr(each, x) is not None]
+    if not shown:
+        raise PlanError(f"{figure}: none of its networks has a number for {x}; give times of some, or another --x.")
     label, size = scale(x, [getattr(each, x) for each in shown])
     labels = Counter(each.label for each in shown)
     bubbles = [_bubble(each, x, size, each.label if labels[each.label] == 1 else each.called) for each in shown]
@@ -86,10 +91,7 @@ def arena(figure: str, contenders: Sequence[Contender], x: str = "params", *, de
         up,
         _ticks(*across),
         tuple(bubbles),
-        tuple(
-            (_DRAWN[family], tuple(sorted((_x(each, x, size), each.top1) for each in shown if each.family == family)))
-            for family in _CHAINS
-        ),
+        tuple((_DRAWN[family], chain) for family in _DRAWN if (chain := _chain(family, shown, x, size))),
         round_values([bubble.area for bubble in bubbles]),
     )
 
@@ -101,6 +103,12 @@ def _bubble(each: Contender, x: str, size: float, label: str) -> Bubble:
     group = _DRAWN[each.family] if each.family else each.recipe
     lines = (each.name, *numbers, f"trained: {each.recipe}")
     return Bubble(label, group, _x(each, x, size), each.top1, each.macs / 1e9, lines)
+
+
+def _chain(family: str, shown: Sequence[Contender], x: str, size: float) -> tuple[tuple[float, float], ...]:
+    """From a family's smallest to its largest."""
+    members = sorted((each for each in shown if each.family == family), key=lambda each: each.params)
+    return tuple((_x(each, x, size), each.top1) for each in members)
 
 
 def _x(each: Contender, x: str, size: float) -> float:
