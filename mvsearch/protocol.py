@@ -49,7 +49,7 @@ class Protocol:
         options = self.options(device, batch)
         if device == "cuda":
             return torch_cuda.device(graph=options["graph"], fused=options["fused"])
-        layout = "" if options["fused"] else ", channels first"
+        layout = ", channels first" if options.get("layout") == torch.contiguous_format else ""
         return torch_cpu.device(threads=threads, fused=options["fused"]) + layout
 
 

@@ -131,5 +131,4 @@ def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
 def _subtitle(left_out: int, device: str | None) -> str:
     if device is None:
         return "Top-1 as published; rivals are marked by how they were trained"
-    missing = f"; {left_out} could not be timed" if left_out else ""
-    return f"Top-1 as published; latency of one image on {device.partition(': ')[2]}{missing}"
+    return f"one image on {device.partition(': ')[2]}" + (f"; {left_out} could not be timed" if left_out else "")
