@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 from click.testing import CliRunner
+from toy import arithmetic, toy_plan
 
 from mvsearch.cli import main
 from mvsearch.cli.front import _rivals
@@ -17,7 +18,7 @@ from mvsearch.report.palette import DARK, LIGHT
 from mvsearch.report.rivalry import against, family
 from mvsearch.rivals import rivals
 from mvsearch.study import Study
-from toy import arithmetic, toy_plan
+
 
 @pytest.fixture(autouse=True)
 def own_lock_files(tmp_path_factory, monkeypatch):
@@ -165,7 +166,8 @@ def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, m
         ('{"latencies": {}}', "holds no latencies"),
         ('{"latencies": {"a": {"latency_ms": -1, "latency_device": "x"}}}', "holds no latencies"),
         (
-            '{"latencies": {"a": {"latency_ms": 1, "latency_device": "x"}, "b": {"latency_ms": 1, "latency_device": "y"}}}',
+            '{"latencies": {"a": {"latency_ms": 1, "latency_device": "x"}, '
+            '"b": {"latency_ms": 1, "latency_device": "y"}}}',
             "was measured on x and y",
         ),
         (None, "cannot be read"),

@@ -29,7 +29,7 @@ def rivals(sources: bool, as_json: bool) -> None:
         return
     screen = console()
     screen.print(_table([*others, *ours]))
-    show_recipes()
+    _show_recipes()
     for each in found:
         screen.print(_sentence(each))
     if sources:
@@ -50,7 +50,7 @@ def _table(contenders: "list[Contender]") -> Any:
     return made
 
 
-def show_recipes() -> None:
+def _show_recipes() -> None:
     """What the words for recipes mean: who was trained with more help is not the better network for it."""
     from rich.text import Text
 

@@ -20,8 +20,6 @@ FIGURES = {
 }
 """The paper's number of each, the kinds of rivals in it, and its title."""
 
-ACROSS = ("params", "macs", "latency_ms")
-
 GROUPS = ("MobileViTv3", "MobileViTv2", "MobileViTv1", "supervised", "longer", "distilled", "pretrained")
 """Who has a look of its own: the three versions, and rivals by how they were trained."""
 

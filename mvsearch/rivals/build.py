@@ -27,15 +27,6 @@ def build(rival: Rival) -> nn.Module:
     return network
 
 
-def why_not() -> str | None:
-    """Why no rival can be built here, in a sentence; None if all is well."""
-    try:
-        _timm()
-    except EnvironmentFault as fault:
-        return str(fault)
-    return None
-
-
 def _timm() -> Any:
     if find_spec("timm") is None:
         raise EnvironmentFault("rivals are built by timm, which is missing; pip install 'mvsearch[timm]' brings it.")
