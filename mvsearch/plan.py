@@ -79,7 +79,8 @@ class LatencySettings:
 
     `image_size` is the space's unless given. With a `throughput_batch` above 0, images a second at that batch are
     measured as well.
-    `precision` (fp32, tf32, fp16, bf16) and `graph` (a captured CUDA graph) are for the backends that have them.
+    `precision` (fp32, tf32, fp16, bf16), `graph` (a captured CUDA graph) and `fused` (the network as `mvsearch.nn.fuse`
+    makes it, with the same answers) are for the backends that have them.
     """
 
     backend: str = "torch_cpu"
@@ -90,6 +91,7 @@ class LatencySettings:
     throughput_batch: int = 0
     precision: str = "fp32"
     graph: bool = False
+    fused: bool = False
 
 
 @dataclass(frozen=True)
@@ -285,7 +287,9 @@ class Plan:
             measured |= {"proxy": proxy, "data": asdict(self.data)}
         if self.wants("latency_ms"):
             size = self.latency.image_size or measured["image_size"]
-            measured["latency"] = {**asdict(self.latency), "image_size": size}
+            latency = {**asdict(self.latency), "image_size": size}
+            # Younger than the rest: without it, studies from before it are still the same studies.
+            measured["latency"] = {name: value for name, value in latency.items() if name != "fused" or value}
         return measured
 
     @property

@@ -230,7 +230,7 @@ def test_warm_up_of_a_huge_network_ends_at_the_time_limit_but_calls_once():
 
 def test_calls_of_several_threads_are_timed_once_other_threads_sleep_and_their_own_are_awake(monkeypatch):
     done = []
-    monkeypatch.setattr(_timing, "warm_up", lambda call, *, limit_s: 0.001)
+    monkeypatch.setattr(_timing, "warm_up", lambda call, **_: 0.001)
     monkeypatch.setattr(_timing, "sleep", lambda seconds: done.append(f"asleep {seconds}"))
     monkeypatch.setattr(_timing, "seconds_of", lambda call: [done.append("timed"), call()] and 0.001)
     found = _timing.interleaved({"a": lambda: done.append("runs")}, repeats=2, limit_s=1, settle=True)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from mvsearch.record import Record
     from mvsearch.report.estimates import Estimates
     from mvsearch.report.picture import FrontPicture
+    from mvsearch.report.rivalry import Standing
 
 
 @click.command()
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--area", help="What the markers' area is; MACs, if they are known.")
 @click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
 @click.option("--calibrate", is_flag=True, help="Add the ImageNet top-1 to be expected, by the published models.")
+@click.option("--rivals", is_flag=True, help="Add which networks outside the family its published members dominate.")
 @storage_option
 @json_option
 def front(
@@ -37,6 +39,7 @@ def front(
     area: str | None,
     pairs: bool,
     calibrate: bool,
+    rivals: bool,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -60,10 +63,13 @@ def front(
         plot_fronts([_picture(reader, records, sought, *way) for way in ways], plot, THEMES[theme])
     estimates = _estimates(reader, records, sought) if calibrate else None
     facts = front_facts(reader, records, sought, estimates)
+    against = _rivals(facts) if rivals else []
     if as_json:
-        print_json(facts)
+        print_json(facts | ({"rivals": [each.facts() for each in against]} if rivals else {}))
     else:
         _show(reader, records, sought, facts, estimates)
+        if rivals:
+            _show_rivals(against)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
@@ -74,6 +80,24 @@ def _estimates(reader: "Reader", records: "list[Record]", objectives: "tuple[Obj
     from mvsearch.report.trust import trust
 
     return estimates(best(records, objectives), trust(records, objectives, reader.checked))
+
+
+def _rivals(facts: dict[str, Any]) -> "list[Standing]":
+    """Where the published members of a front stand by their printed Top-1: nothing else here has one."""
+    from mvsearch.report.rivalry import against, family, standings
+
+    names = {trial["published"] for trial in facts["trials"]}
+    return standings([each for each in family() if each.name in names], against())
+
+
+def _show_rivals(standings: "list[Standing]") -> None:
+    from mvsearch.report.rivalry import CAUTION
+
+    for each in standings:
+        console().print(each.words, markup=False)
+    console().print(
+        CAUTION if standings else "No published model is on this front; only these have a printed Top-1.", style="dim"
+    )
 
 
 def _ways(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, str | None, str | None]]:

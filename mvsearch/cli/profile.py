@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency.")
 @click.option("--precision", help="fp32, tf32, fp16 or bf16, where the backend has it.")
 @click.option("--graph", is_flag=True, help="Replay a captured CUDA graph, where the backend has it.")
+@click.option("--fused", is_flag=True, help="Time the network as `mvsearch.nn.fuse` makes it, where the backend can.")
 @storage_option
 @json_option
 def profile(
@@ -37,6 +38,7 @@ def profile(
     threads: int,
     precision: str | None,
     graph: bool,
+    fused: bool,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -56,7 +58,13 @@ def profile(
         from mvsearch.nn import build
 
         module = plugins.load("latency", backend or "torch_cpu", error=PlanError)
-        asked = {"batch": batch, "threads": threads, "precision": precision, "graph": graph or None}
+        asked = {
+            "batch": batch,
+            "threads": threads,
+            "precision": precision,
+            "graph": graph or None,
+            "fused": fused or None,
+        }
         options = accepted(module, {name: value for name, value in asked.items() if value is not None})
         timed = module.measure(build(found, seed=0), found.image_size, **options)
     if as_json:

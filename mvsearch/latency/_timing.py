@@ -13,6 +13,7 @@ from torch import nn
 
 from mvsearch import machine
 from mvsearch.errors import PlanError
+from mvsearch.nn.fuse import fuse
 from mvsearch.record import Latency
 
 WARM_CALLS = 5
@@ -36,11 +37,16 @@ def inputs(
     device: str,
     dtype: torch.dtype,
     memory_format: torch.memory_format,
+    fused: bool = False,
 ) -> tuple[nn.Module, torch.Tensor]:
-    """A copy of the model in eval mode, and images for it, made without the global random state."""
-    placed: dict[str, Any] = {"device": device, "dtype": dtype, "memory_format": memory_format}
+    """A copy of the model in eval mode, and images for it, made without the global random state.
+
+    With `fused` the copy is a fused one (`mvsearch.nn.fuse`), and all is channels last.
+    """
+    placed: dict[str, Any] = {"device": device, "dtype": dtype}
+    placed["memory_format"] = torch.channels_last if fused else memory_format
     images = torch.rand(batch, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
-    return deepcopy(model).eval().to(**placed), images.to(**placed)
+    return (fuse(model) if fused else deepcopy(model).eval()).to(**placed), images.to(**placed)
 
 
 @contextmanager
@@ -54,11 +60,17 @@ def fixed_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def warm_up(call: Callable[[], object], *, limit_s: float, clock: Callable[[], float] = perf_counter) -> float:
+def warm_up(
+    call: Callable[[], object],
+    *,
+    limit_s: float,
+    calls: int = WARM_CALLS,
+    clock: Callable[[], float] = perf_counter,
+) -> float:
     """Call until caches are filled and clocks are up; the seconds of the fastest call. A call must wait for its end."""
-    begin, fastest, calls = clock(), float("inf"), 0
-    while calls < 1 or ((calls < WARM_CALLS or clock() - begin < WARM_S) and clock() - begin < limit_s):
-        fastest, calls = min(fastest, seconds_of(call, clock)), calls + 1
+    begin, fastest, done = clock(), float("inf"), 0
+    while done < 1 or ((done < calls or clock() - begin < WARM_S) and clock() - begin < limit_s):
+        fastest, done = min(fastest, seconds_of(call, clock)), done + 1
     return fastest
 
 
@@ -83,27 +95,36 @@ def interleaved(
     limit_s: float,
     seed: int = 0,
     settle: bool = False,
+    warm_calls: int = WARM_CALLS,
+    keep: bool = False,
     progress: Callable[[int, int], object] = lambda _done, _of: None,
 ) -> dict[str, list[float]]:
     """Milliseconds of every call, by name: round after round, each in a new order, so that whatever else the machine
     does meets all of them alike. All are warmed up first; `limit_s` is for all of them together. With `settle`
     each waits until the threads of the one before are asleep, and runs once untimed to wake its own. `progress` hears
-    of every round before it begins."""
-    seconds = sum(warm_up(call, limit_s=limit_s / len(calls)) for call in calls.values())
+    of every round before it begins. With `keep`, Ctrl-C after a first round ends the rounds: whole ones are returned.
+    """
+    seconds = sum(warm_up(call, limit_s=limit_s / len(calls), calls=warm_calls) for call in calls.values())
     if settle:
         seconds = 2 * seconds + SETTLE_S * len(calls)
     order = list(calls)
     times_ms: dict[str, list[float]] = {name: [] for name in calls}
     shuffle = random.Random(seed).shuffle
     rounds = affordable(repeats, seconds=seconds, limit_s=limit_s)
-    for done in range(rounds):
-        progress(done, rounds)
-        shuffle(order)
-        for name in order:
-            if settle:
-                sleep(SETTLE_S)
-                calls[name]()
-            times_ms[name].append(seconds_of(calls[name]) * 1e3)
+    whole = 0
+    try:
+        for whole in range(rounds):
+            progress(whole, rounds)
+            shuffle(order)
+            for name in order:
+                if settle:
+                    sleep(SETTLE_S)
+                    calls[name]()
+                times_ms[name].append(seconds_of(calls[name]) * 1e3)
+    except KeyboardInterrupt:
+        if not (keep and whole):
+            raise
+        return {name: times[:whole] for name, times in times_ms.items()}
     return times_ms
 
 

@@ -8,6 +8,8 @@ them at once and leaves the kernels alone.
     fp32   every product in full; TF32 is switched off
     tf32   fp32 weights and sums, products of matrices and convolutions in TensorFloat-32
     fp16, bf16   weights, images and products in half
+
+With `fused` the network is as `mvsearch.nn.fuse` makes it, channels last.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,6 +24,7 @@ from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.latency._timing import affordable, check, fixed_threads, inputs, summarise, warm_up
 from mvsearch.record import Latency
 
+WARM_LIMIT_S = 30.0
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -35,12 +38,13 @@ def measure(
     limit_s: float = 30.0,
     precision: str = "fp32",
     graph: bool = False,
+    fused: bool = False,
 ) -> Latency:
     """Time one batch, alone on the machine. The first calls warm up, let cuDNN choose, and are not kept."""
-    name = device(graph=graph)
+    name = device(graph=graph, fused=fused)
     check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
     dtype, layout = _format(precision)
-    network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout)
+    network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout, fused=fused)
     with machine.alone(), fixed_threads(threads), settings(precision), torch.inference_mode():
         times_ms = _times_ms(lambda: network(images), repeats=repeats, limit_s=limit_s, graph=graph)
     return summarise(
@@ -54,13 +58,49 @@ def measure(
     )
 
 
-def device(*, graph: bool = False) -> str:
-    """The GPU, the versions of torch, CUDA and cuDNN, and how kernels are launched."""
+@contextmanager
+def launched(
+    model: nn.Module,
+    image_size: int,
+    *,
+    batch: int = 1,
+    threads: int = 1,
+    precision: str = "fp32",
+    graph: bool = False,
+    fused: bool = False,
+) -> Iterator[Callable[[], object]]:
+    """A call that runs one batch through a copy of the model and waits for its end, as a caller on the host would."""
+    device()
+    dtype, layout = _format(precision)
+    network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout, fused=fused)
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+
+    def run() -> object:
+        with torch.inference_mode():
+            return network(images)
+
+    with fixed_threads(threads), settings(precision):
+        with torch.cuda.stream(stream):
+            warm_up(_waiting(run, stream), limit_s=WARM_LIMIT_S)
+            launch = _captured(run, stream) if graph else run
+
+        def call() -> None:
+            with torch.cuda.stream(stream):
+                launch()
+            stream.synchronize()
+
+        yield call
+
+
+def device(*, graph: bool = False, fused: bool = False) -> str:
+    """The GPU, the versions of torch, CUDA and cuDNN, how kernels are launched; if the network is fused."""
     if not torch.cuda.is_available():
         raise EnvironmentFault("latency: torch sees no CUDA device on this machine; use the backend torch_cpu.")
     cudnn = torch.backends.cudnn.version()
     software = f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
-    return f"cuda: {torch.cuda.get_device_name()}, {software}, {'CUDA graph' if graph else 'eager'}"
+    ways = f"{'CUDA graph' if graph else 'eager'}{', fused' if fused else ''}"
+    return f"cuda: {torch.cuda.get_device_name()}, {software}, {ways}"
 
 
 def _format(precision: str) -> tuple[torch.dtype, torch.memory_format]:

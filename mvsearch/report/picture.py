@@ -146,7 +146,7 @@ def front_picture(
         across,
         up,
         third,
-        _round_values([third.of(record) for record in shown]) if third else (),
+        round_values([third.of(record) for record in shown]) if third else (),
         tuple(_point(record, across, up, third, record.number in members, objectives) for record in shown),
         _staircase(shown, across, up),
         shades,
@@ -265,7 +265,7 @@ def outline(members: Sequence[tuple[float, float]], x: Objective) -> list[tuple[
     return corners
 
 
-def _round_values(values: Sequence[float]) -> tuple[float, ...]:
+def round_values(values: Sequence[float]) -> tuple[float, ...]:
     """Two or three round values that span the others: what a size legend can show."""
     for digits in ((1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
         steps = [float(f"{digit}e{power}") for power in range(-6, 7) for digit in digits]
