@@ -17,7 +17,7 @@ LEVELS = [
     {"architecture"},
     {"models", "terms", "data", "store"},
     {"locate", "nn", "reading", "training", "ranking"},
-    {"calibration", "space", "finding", "counters", "proxies", "comparison", "scaling"},
+    {"calibration", "space", "finding", "counters", "memory", "proxies", "comparison", "scaling"},
     {"report", "sums"},
     {"exact", "exporters"},
     {"plan", "latency"},

@@ -76,8 +76,12 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        stages = OrderedDict((name, _stage(row)) for name, row in calls(arch).items())
-        return nn.Sequential(stages).apply(initialise)
+        return assembled(arch).apply(initialise)
+
+
+def assembled(arch: Architecture) -> nn.Sequential:
+    """The network with whatever weights its layers begin with, where these do not matter."""
+    return nn.Sequential(OrderedDict((name, _stage(row)) for name, row in calls(arch).items()))
 
 
 def _stage(row: list[Call]) -> nn.Module:
