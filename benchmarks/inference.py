@@ -137,7 +137,7 @@ def main(networks: tuple[str, ...], batches: tuple[int, ...], device: str, secon
     if as_json:
         click.echo(json.dumps({"device": name, "results": [asdict(result) for result in results]}, indent=2))
     else:
-        Console().print(table, name, sep="\n")
+        Console(width=100).print(table, name, sep="\n")
 
 
 def cells(result: Result) -> list[str]:
