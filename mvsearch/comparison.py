@@ -176,7 +176,7 @@ def compare(studies: Mapping[str, Reader], objectives: Sequence[Objective] = (),
         raise StudyError("one study alone cannot be compared; name two or more.")
     sought = tuple(objectives) or _shared(studies)
     records = {name: reader.measured(sought) for name, reader in studies.items()}
-    warnings = (*_other_proxies(studies, sought), *_other_devices(studies, sought))
+    warnings = (*_other_proxies(studies, sought), *_other_batches(studies, sought), *_other_devices(studies, sought))
     if warnings and not anyway:
         raise StudyError(f"these studies may not be compared: {'; '.join(warnings)}. --anyway does, and says so.")
     point = reference_point([record for found in records.values() for record in found], sought)
@@ -257,6 +257,13 @@ def _other_proxies(studies: Mapping[str, Reader], objectives: Sequence[Objective
         for name, found in said.items()
     }
     return _differences(measures)
+
+
+def _other_batches(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
+    """Of what the memory was counted, where it differs."""
+    if not {"memory_mib", "train_memory_mib"} & {objective.name for objective in objectives}:
+        return []
+    return _differences({name: _settings(reader, "memory") for name, reader in studies.items()})
 
 
 def _other_devices(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:

@@ -23,7 +23,7 @@ class Evaluator:
         self.plan, self.device = plan, device
         self.report: Report = report or (lambda **_: None)
         self.data = load_data(plan) if plan.scored else None
-        self._timed: tuple[str, Metrics] = ("", {})
+        self._measured: tuple[str, dict[str, Metrics]] = ("", {})
 
     def facts(self) -> dict[str, Any]:
         """What the numbers depend on beside the plan: the images, and the device whose time is taken."""
@@ -42,17 +42,43 @@ class Evaluator:
         """
         metrics: Metrics = arch.metrics()
         self.plan.refuse_if_over_limits(metrics)
-        if self.plan.wants("latency_ms") and not repeat:
-            if self._timed[0] != arch.key:  # once for all rungs of a candidate
-                self.report(doing="latency")
-                self._timed = (arch.key, self._latency(arch))
-            metrics |= self._timed[1]
+        for doing, measure in self._measurements().items() if not repeat else ():
+            metrics |= self._once(arch, doing, measure)
             self.plan.refuse_if_over_limits(metrics)
         if self.data is not None:
             metrics |= self._proxy(arch, self.data, rung, repeat)
             if rung is None and not repeat:
                 self.plan.refuse_if_over_limits(metrics)
         return metrics
+
+    def _measurements(self) -> dict[str, Callable[[Architecture], Metrics]]:
+        """What is measured of an untrained network, cheap before costly."""
+        found: dict[str, Callable[[Architecture], Metrics]] = {}
+        if self.plan.wants("memory_mib", "train_memory_mib"):
+            found["memory"] = self._memory
+        if self.plan.wants("latency_ms"):
+            found["latency"] = self._latency
+        return found
+
+    def _once(self, arch: Architecture, doing: str, measure: Callable[[Architecture], Metrics]) -> Metrics:
+        """Once for all rungs of a candidate."""
+        if self._measured[0] != arch.key:
+            self._measured = (arch.key, {})
+        if doing not in self._measured[1]:
+            self.report(doing=doing)
+            self._measured[1][doing] = measure(arch)
+        return self._measured[1][doing]
+
+    def _memory(self, arch: Architecture) -> Metrics:
+        from mvsearch.memory import MIB, peak_bytes
+
+        asked, size = self.plan.memory, self.plan.memory.image_size
+        peaks = {}
+        if self.plan.wants("memory_mib"):
+            peaks["memory_mib"] = peak_bytes(arch, batch=asked.batch, image_size=size) / MIB
+        if self.plan.wants("train_memory_mib"):
+            peaks["train_memory_mib"] = peak_bytes(arch, batch=asked.train_batch, image_size=size, training=True) / MIB
+        return peaks
 
     def _latency(self, arch: Architecture) -> Metrics:
         from mvsearch.nn import build

@@ -19,7 +19,7 @@ from mvsearch import plugins
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.record import Metrics, Record, is_number
 
-COSTS = ("params", "macs", "macs_paper", "latency_ms")
+COSTS = ("params", "macs", "macs_paper", "memory_mib", "train_memory_mib", "latency_ms")
 """What a network spends: less is better, and nothing at all is the best there is."""
 
 

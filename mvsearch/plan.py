@@ -95,6 +95,18 @@ class LatencySettings:
 
 
 @dataclass(frozen=True)
+class MemorySettings:
+    """`memory:` of which batch the peak is counted: of images answered (`memory_mib`), of a training step
+    (`train_memory_mib`). It is counted only if an objective or a limit asks for it; `image_size` is the space's unless
+    given.
+    """
+
+    batch: int = 1
+    train_batch: int = 64
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
 class DataSettings:
     """`data:` which images the proxy sees."""
 
@@ -113,6 +125,7 @@ class Plan:
     space: SearchSpace
     search: Search = Search()
     proxy: Proxy = Proxy()
+    memory: MemorySettings = MemorySettings()
     latency: LatencySettings = LatencySettings()
     data: DataSettings = DataSettings()
     storage: str | None = None
@@ -137,6 +150,7 @@ class Plan:
             space=space,
             search=search,
             proxy=proxy,
+            memory=_section(document, "memory", MemorySettings),
             latency=_section(document, "latency", LatencySettings),
             data=_section(document, "data", DataSettings),
             storage=storage,
@@ -174,9 +188,10 @@ class Plan:
                 f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."
             )
         self._check_rungs()
-        for name in ("batch", "repeats", "threads"):
-            if getattr(self.latency, name) < 1:
-                raise PlanError(f"{self.space.document.where('latency', name)}: found 0; use 1 or more.")
+        whole = {"latency": ("batch", "repeats", "threads"), "memory": ("batch", "train_batch")}
+        for part, name in ((part, name) for part, names in whole.items() for name in names):
+            if getattr(getattr(self, part), name) < 1:
+                raise PlanError(f"{self.space.document.where(part, name)}: found 0; use 1 or more.")
         plugins.check("data", self.data.source, error=PlanError)
         plugins.check("latency", self.latency.backend, error=PlanError)
         self._check_limits()
@@ -285,6 +300,9 @@ class Plan:
             proxy |= {"steps": rung} if rung else {}
             proxy |= {"repeat": repeat} if repeat else {}
             measured |= {"proxy": proxy, "data": asdict(self.data)}
+        if self.wants("memory_mib", "train_memory_mib"):
+            size = self.memory.image_size or measured["image_size"]
+            measured["memory"] = {**asdict(self.memory), "image_size": size}
         if self.wants("latency_ms"):
             size = self.latency.image_size or measured["image_size"]
             latency = {**asdict(self.latency), "image_size": size}

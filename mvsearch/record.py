@@ -16,7 +16,7 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and math.isfinite(value)
 
 
-_FACTS = ("params", "macs", "latency_", "throughput_")
+_FACTS = ("params", "macs", "memory_", "train_memory_", "latency_", "throughput_")
 _NOISE = ("_std", "_sem")
 
 

@@ -30,7 +30,7 @@ from mvsearch.yamlfile import Document
 
 Codes = NDArray[np.int64]
 
-SETTINGS = ("search", "proxy", "latency", "data")
+SETTINGS = ("search", "proxy", "memory", "latency", "data")
 _KEYS = (*KEYS, "vars", "where", "contains", *SETTINGS)
 _COUNTABLE = 2_000_000  # combinations that are enumerated; beyond, sampled
 _SAMPLE = 20_000

@@ -20,12 +20,20 @@ if TYPE_CHECKING:
 @click.option("--latency", is_flag=True, help="Time the network on this machine.")
 @click.option("--backend", default=None, help=f"Where to time it: {', '.join(names('latency'))}; by default torch_cpu.")
 @click.option(
-    "--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images at a time, for latency."
+    "--batch",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Images at a time, for latency and memory.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency.")
 @click.option("--precision", help="fp32, tf32, fp16 or bf16, where the backend has it.")
 @click.option("--graph", is_flag=True, help="Replay a captured CUDA graph, where the backend has it.")
 @click.option("--fused", is_flag=True, help="Time the network as `mvsearch.nn.fuse` makes it, where the backend can.")
+@click.option("--memory", is_flag=True, help="Count the peak of memory: of answering a batch, of a training step.")
+@click.option(
+    "--train-batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step, for memory."
+)
 @storage_option
 @json_option
 def profile(
@@ -39,6 +47,8 @@ def profile(
     precision: str | None,
     graph: bool,
     fused: bool,
+    memory: bool,
+    train_batch: int,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -52,6 +62,7 @@ def profile(
 
     found = find_architecture(arch, storage=storage).at(image_size=image_size)
     count = plugins.load("counters", counter).count(found) if counter else None
+    peaks = _peaks(found, batch, train_batch) if memory else {}
     timed = None
     if latency or backend:
         from mvsearch.evaluate import accepted
@@ -68,9 +79,38 @@ def profile(
         options = accepted(module, {name: value for name, value in asked.items() if value is not None})
         timed = module.measure(build(found, seed=0), found.image_size, **options)
     if as_json:
-        print_json(_facts(arch, found, count, timed))
+        print_json(_facts(arch, found, count, timed) | peaks)
     else:
         _show(arch, found, count, timed)
+        for line in _peak_lines(peaks):
+            console().print(line)
+
+
+def _peaks(arch: "Architecture", batch: int, train_batch: int) -> dict[str, Any]:
+    """Counted peaks in MiB, and what the allocator of a GPU says where there is one."""
+    import torch
+
+    from mvsearch.memory import MIB, allocated_bytes, peak_bytes
+
+    ways = {"": peak_bytes} | ({"_allocated": allocated_bytes} if torch.cuda.is_available() else {})
+    found: dict[str, Any] = {"memory_batch": batch, "train_memory_batch": train_batch}
+    for suffix, way in ways.items():
+        found[f"memory_mib{suffix}"] = way(arch, batch=batch) / MIB
+        found[f"train_memory_mib{suffix}"] = way(arch, batch=train_batch, training=True) / MIB
+    return found
+
+
+def _peak_lines(peaks: dict[str, Any]) -> list[str]:
+    from mvsearch.report.units import pretty
+
+    ways = {"": "counted", "_allocated": "as this GPU's allocator has it"}
+    return [
+        f"Memory at its worst, {words}: {pretty('memory_mib', peaks[f'memory_mib{suffix}'])} to answer a batch of "
+        f"{peaks['memory_batch']}, {pretty('train_memory_mib', peaks[f'train_memory_mib{suffix}'])} to be trained on a "
+        f"batch of {peaks['train_memory_batch']}."
+        for suffix, words in ways.items()
+        if f"memory_mib{suffix}" in peaks
+    ]
 
 
 def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> dict[str, Any]:

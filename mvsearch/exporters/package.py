@@ -33,6 +33,8 @@ BATCHES = (1, 3, 8)
 WHOLE = True
 SAMPLE = True
 
+_BESIDE_SCORES = ("memory_mib", "train_memory_mib", "latency_ms", "throughput_images_s")
+
 
 def export(subject: Subject, path: Path) -> None:
     """Make the folder. Raises PlanError if the subject has no sample to take the image of the test from."""
@@ -147,7 +149,7 @@ those of the training part of {sample.source.partition(",")[0]}. The image in `e
 
 def _of_search(trial: Trial) -> str:
     metrics, settings = trial.record.metrics, trial.settings
-    measured = [*scores(metrics), *(name for name in ("latency_ms", "throughput_images_s") if name in metrics)]
+    measured = [*scores(metrics), *(name for name in _BESIDE_SCORES if name in metrics)]
     lines = [f"{unit(name).words:<32}{with_error(name, metrics)}" for name in measured]
     if "latency_ms" in metrics:
         by = "{latency_backend} on {latency_device}, {latency_image_size} px".format(**metrics)

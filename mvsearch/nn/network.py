@@ -89,9 +89,13 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        stages = OrderedDict((name, _stage(row)) for name, row in calls(arch).items())
-        made = nn.Sequential(stages) if arch.task == "classification" else Network(stages, read_names(arch))
-        return made.apply(initialise)
+        return assembled(arch).apply(initialise)
+
+
+def assembled(arch: Architecture) -> nn.Sequential:
+    """The network with whatever weights its layers begin with, where these do not matter."""
+    stages = OrderedDict((name, _stage(row)) for name, row in calls(arch).items())
+    return nn.Sequential(stages) if arch.task == "classification" else Network(stages, read_names(arch))
 
 
 def read_names(arch: Architecture) -> tuple[str, ...]:

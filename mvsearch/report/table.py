@@ -13,7 +13,7 @@ from mvsearch.pareto import Objective
 from mvsearch.record import Record
 from mvsearch.report.units import unit, with_error
 
-USUAL = ("params", "macs", "macs_paper", "top1", "latency_ms")
+USUAL = ("params", "macs", "macs_paper", "top1", "memory_mib", "train_memory_mib", "latency_ms")
 """The columns that follow the objectives."""
 
 

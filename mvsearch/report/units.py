@@ -29,6 +29,8 @@ UNITS = {
     "params": Unit("params", "parameters", count=True),
     "macs": Unit("MACs", "MACs", count=True),
     "macs_paper": Unit("MACs (paper)", "MACs as the paper counts them", count=True),
+    "memory_mib": Unit("memory", "peak memory", "MiB"),
+    "train_memory_mib": Unit("training memory", "peak memory of a training step", "MiB"),
     "latency_ms": Unit("latency", "latency", "ms"),
     "loss": Unit("loss", "proxy loss"),
     "channel_weights": Unit("channel weights", "weights, each kernel counted once", count=True),
