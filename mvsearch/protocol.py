@@ -59,7 +59,6 @@ PAPER = Protocol(
     cuda={"fused": False, "precision": "fp32"},
 )
 OWN = Protocol("own", cpu={"fused": True}, cuda={"fused": True, "precision": "fp16"}, graph=True)
-PROTOCOLS = {protocol.name: protocol for protocol in (PAPER, OWN)}
 
 
 @dataclass(frozen=True)
