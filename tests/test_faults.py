@@ -1,0 +1,97 @@
+"""Machines that fill up, clocks that go back, commands that meet."""
+
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+
+import pytest
+from toy import TOY, arithmetic, toy_plan
+
+from mvsearch.errors import EnvironmentFault
+from mvsearch.reading import open_study
+from mvsearch.store import Store
+from mvsearch.study import Study
+
+RUN = [sys.executable, "-m", "mvsearch", "run", "toy.yaml", "-o", "params", "-o", "macs", "--sampler", "random"]
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 2 MiB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True).returncode:
+        pytest.skip("this user may not mount a file system")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def fill(path):
+    with path.open("wb") as file:
+        while True:
+            os.write(file.fileno(), bytes(4096))
+
+
+def test_a_full_disk_is_told_and_what_was_finished_is_still_there(small_disk):
+    plan = toy_plan(small_disk)
+    study = Study.join(plan)
+    study.run(arithmetic, trials=5)
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space left"):
+        fill(ballast)
+    with pytest.raises(EnvironmentFault, match="full"):
+        study.run(arithmetic, trials=400)
+    finished = study.count()
+    assert finished >= 5
+    ballast.unlink()
+
+    Study.join(plan).run(arithmetic, trials=finished + 5)
+    records = Study.read(plan).records()
+    assert len(records) == finished + 5
+    assert len({record.key for record in records}) == len(records)
+
+
+def test_two_commands_on_one_study_share_it(tmp_path):
+    (tmp_path / "toy.yaml").write_text(TOY)
+    command = [*RUN, "--trials", "30", "--workers", "2"]
+    both = [subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in "ab"]
+    said = [one.communicate(timeout=120)[1].decode() for one in both]
+    assert [one.returncode for one in both] == [0, 0], said
+
+    records = Store(f"sqlite:///{tmp_path / 'studies/toy/study.db'}", create=False).records("toy")
+    assert sorted(record.number for record in records) == list(range(30))
+    assert max(Counter(record.key for record in records).values()) == 1
+
+
+def test_a_clock_that_is_set_back_disturbs_nothing(tmp_path, monkeypatch):
+    plan, real = toy_plan(tmp_path, sampler="surrogate"), time.time
+    Study.join(plan).run(arithmetic, trials=6)
+    monkeypatch.setattr(time, "time", lambda: real() - 1e6)
+    Study.join(plan).run(arithmetic, trials=12)
+
+    records = Study.read(plan).records()
+    assert [record.number for record in records] == list(range(12))
+    assert all(0 <= record.seconds < 60 for record in records)
+
+
+def test_a_study_is_found_by_name_after_its_owner_died_in_the_middle(tmp_path, monkeypatch):
+    (tmp_path / "toy.yaml").write_text(TOY)
+    command = [*RUN, "--trials", "400", "--workers", "2"]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    database = tmp_path / "studies/toy/study.db"
+    while not database.exists() or Store(f"sqlite:///{database}", create=True).count("toy") < 5:
+        time.sleep(0.1)
+    process.kill()
+    process.wait()
+
+    monkeypatch.chdir(tmp_path)
+    reader = open_study("toy")
+    before = reader.records()
+    assert before
+    until = len(before) + 40
+    subprocess.run([*RUN, "--trials", str(until), "--workers", "2"], check=True, capture_output=True)
+    after = reader.records()
+    assert {record.number: record for record in before}.items() <= {record.number: record for record in after}.items()
+    assert len(after) >= until
