@@ -1,5 +1,7 @@
 """What others wrote, read: whatever stands there, the answer is a value or a sentence, and soon."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -13,8 +15,8 @@ NAMES = {"a": 3, "b": 64, "layer3.out": 7, "kind": "dense", "on": True}
 BRIEFLY = settings(max_examples=400, deadline=2000, suppress_health_check=[HealthCheck.too_slow])
 
 TOKENS = (
-    "a b layer3.out kind on 0 1 9 2147483647 1e308 0x7f 1j 'x' True None + - * / // % ** << >> & | ^ ~ == != < <= and or "
-    "not in is if else lambda x: [ ] { } ( ) , . : := @ min max abs print eval open __import__ __class__ f'{a}' ... \\ #"
+    "a b layer3.out kind on 0 1 9 2147483647 1e308 0x7f 1j 'x' True None + - * / // % ** << >> & | ^ ~ == != < <= and "
+    "or not in is if else lambda x: [ ] { } ( ) , . : := @ min max abs eval open __import__ __class__ f'{a}' ... \\ #"
 )
 EXPRESSIONS = st.lists(st.sampled_from([*TOKENS.split(), "\n"]), max_size=25).map(" ".join) | st.text(max_size=60)
 
@@ -26,7 +28,7 @@ PIECES = (
 YAMLS = st.lists(st.sampled_from([*PIECES.split("|"), "|"]), max_size=40).map("".join) | st.text(max_size=200)
 
 LETTERS = "abcdefghi"
-ALIASES = "".join(f"{c}: &{c} [{', '.join([f'*{p}'] * 8)}]\n" for p, c in zip(LETTERS, LETTERS[1:], strict=False))
+ALIASES = "".join(f"{c}: &{c} [{', '.join([f'*{p}'] * 8)}]\n" for p, c in pairwise(LETTERS))
 
 
 def space_of(text: str) -> SearchSpace | str:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mvsearch.architecture import Architecture
@@ -73,7 +73,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share)
     from mvsearch.study import Study
 
     slots = min(workers, max(1, plan.search.trials - reader.count()))
-    facts = _asked(_facts, share, plan)
+    facts = _asked(_facts, share, _travelling(plan))
     study = Study.join(plan, as_worker=True)
     study.hold_to(**facts)
     stop = threading.Event()
@@ -106,7 +106,13 @@ class _Remote:
     """The evaluation as `Study.run` calls it, done by a task."""
 
     def __init__(self, plan: Plan, share: Share, facts: dict[str, Any], stop: threading.Event, report: Any) -> None:
-        self.plan, self.share, self.facts, self.stop, self.report = ray.put(plan), share, facts, stop, report
+        self.plan, self.share, self.facts, self.stop, self.report = (
+            ray.put(_travelling(plan)),
+            share,
+            facts,
+            stop,
+            report,
+        )
         self.timeout_s = plan.search.timeout_s
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
@@ -121,6 +127,11 @@ class _Remote:
                 ray.cancel(task, force=True)
                 raise Failed(f"took longer than {self.timeout_s:g} s, the limit of a trial (timeout_s)")
         return dict(_result(task))
+
+
+def _travelling(plan: Plan) -> Plan:
+    """The plan as nodes may see it: without the database, whose URL may hold a password."""
+    return replace(plan, storage=None)
 
 
 def _task(function: Any, share: Share) -> Any:
