@@ -16,6 +16,7 @@ from mvsearch.store import Store
 from mvsearch.worker import Files, Register, Status
 
 BEAT_S, GRACE_S = 10.0, 60.0
+_SAY_EVERY_S = 1.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -27,6 +28,7 @@ class Beats:
         self.store, self.study, self.beat_s, self.grace_s = store, study, beat_s, grace_s
         self._seen: dict[str, tuple[int, float]] = {}
         """By name: the last beat seen, and when it was first seen."""
+        self._said = -_SAY_EVERY_S
 
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
@@ -64,9 +66,11 @@ class Beats:
         return False
 
     def write(self, name: str, status: Status) -> None:
-        """Beside its number. Words may be lost: nothing waits for a server that is away."""
-        with suppress(MvsearchError):
-            self.store.say(self.study, name, status)
+        """Beside its number, once a second at most; words may be lost, for nothing waits for a server that is away."""
+        if "error" in status or time.monotonic() - self._said > _SAY_EVERY_S:
+            self._said = time.monotonic()
+            with suppress(MvsearchError):
+                self.store.say(self.study, name, status)
 
     def forget(self, name: str) -> None:
         """Remove it, now that it beats no more."""

@@ -206,8 +206,12 @@ class Store:
             return connection
 
     def claiming(self, study: str) -> AbstractContextManager[None]:
-        """Let nobody else claim, end or return candidates of a study."""
+        """Let nobody else claim candidates of a study."""
         return self.locked(f"claim {study}")
+
+    def ending(self, study: str, number: int) -> AbstractContextManager[None]:
+        """Let nobody else end a candidate of a study, or take it for lost."""
+        return self.locked(f"end {study} {number}", fleeting=True)
 
     def measuring(self, key: str, settings: str) -> AbstractContextManager[None]:
         """Let nobody else measure this architecture under these settings, in whatever study."""

@@ -203,17 +203,20 @@ class Study(Reader):
         dead = [number for number, name in names.items() if not self.worker.is_alive(name)]
         known = {record.number: record for record in self.records()} if dead else {}
         for number in dead:
-            if number in known:
-                self.trials.end(known[number])
-            elif (died := 1 + self._losses(trials, trials[number], known)) < _TRIES:
-                self.trials.lose(number)
-            else:
-                self._end(replace(self._record(trials[number]), state="failed", reason=_deadly(died)))
+            with self.store.ending(self.name, number):
+                if number in known:
+                    self.trials.end(known[number])
+                elif not self.trials.is_open(number):  # it was not dead, and is done
+                    continue
+                elif (died := 1 + self._losses(trials, trials[number], known)) < _TRIES:
+                    self.trials.lose(number)
+                else:
+                    self._end(replace(self._record(trials[number]), state="failed", reason=_deadly(died)))
         return bool(dead)
 
     def _return(self, number: int) -> None:
         """Leave a candidate to others; if that fails, they find it with a dead worker."""
-        with suppress(MvsearchError), self.store.claiming(self.name), told_of_trials(self.plan.url):
+        with suppress(MvsearchError), self.store.ending(self.name, number), told_of_trials(self.plan.url):
             self.trials.lose(number, returned=True)
 
     @staticmethod
@@ -309,7 +312,7 @@ class Study(Reader):
     def _finish(self, record: Record) -> None:
         """Keep what was found. A worker that was taken for dead finds its candidate in other hands: then only the
         measurement is kept, for whoever has it now."""
-        with self.store.claiming(self.name), told_of_trials(self.plan.url):
+        with self.store.ending(self.name, record.number), told_of_trials(self.plan.url):
             if self.trials.is_open(record.number):
                 self._end(record)
             elif record.state == "complete" and not record.cached:

@@ -12,8 +12,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, Self
 
 import optuna
+import sqlalchemy as sa
 from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, get_storage
-from optuna.storages._rdb.models import TrialParamModel
+from optuna.storages._rdb.models import TrialModel, TrialParamModel
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
@@ -40,6 +41,8 @@ class Trials:
     def __init__(self, plan: Plan, storage: BaseStorage) -> None:
         self.plan, self._storage = plan, storage
         self._study = storage.get_study_id_from_name(plan.name)
+        self._ids: dict[int, int] = {}
+        """The database's name of each trial, by its number."""
 
     @classmethod
     def open(cls, plan: Plan) -> Self:
@@ -52,6 +55,11 @@ class Trials:
             study.set_metric_names(list(plan.search.objectives))  # what optuna-dashboard calls the values
         return cls(plan, storage)
 
+    @property
+    def _engine(self) -> sa.Engine:
+        engine: sa.Engine = self._storage._backend.engine  # type: ignore[attr-defined]
+        return engine
+
     @staticmethod
     def forget(plan: Plan) -> None:
         """Remove them all."""
@@ -60,12 +68,14 @@ class Trials:
 
     def all(self) -> list[FrozenTrial]:
         """Every trial, in the order of their numbers."""
-        return self._storage.get_all_trials(self._study, deepcopy=False)
+        trials = self._storage.get_all_trials(self._study, deepcopy=False)
+        self._ids |= {trial.number: trial._trial_id for trial in trials[len(self._ids) :]}
+        return trials
 
     def begin(self, number: int, proposed: FrozenTrial, *, worker: str, architecture: str) -> FrozenTrial:
         """Write a proposal as the trial of that number, the next, which a worker has begun; both names are kept."""
         trial = _begun(proposed, worker=worker, architecture=architecture)
-        self._storage.create_new_trial(self._study, trial)
+        self._ids[number] = self._storage.create_new_trial(self._study, trial)
         trial.number = number
         return trial
 
@@ -77,7 +87,10 @@ class Trials:
 
     def is_open(self, number: int) -> bool:
         """Whether nothing is known yet of what became of a trial."""
-        return not self._storage.get_trial(self._id(number)).state.is_finished()
+        query = sa.select(TrialModel.state).where(TrialModel.trial_id == self._id(number))
+        with self._engine.connect() as connection:
+            state: TrialState = connection.execute(query).scalar_one()
+        return not state.is_finished()
 
     def lose(self, number: int, *, returned: bool = False) -> None:
         """End a trial whose worker died, or returned it unfinished."""
@@ -91,7 +104,9 @@ class Trials:
         return _RETURNED in trial.user_attrs
 
     def _id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
+        if number not in self._ids:
+            self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
+        return self._ids[number]
 
     def put(self, trial: FrozenTrial) -> None:
         """Write a trial of another database as the next of this one."""

@@ -106,13 +106,8 @@ class _Remote:
     """The evaluation as `Study.run` calls it, done by a task."""
 
     def __init__(self, plan: Plan, share: Share, facts: dict[str, Any], stop: threading.Event, report: Any) -> None:
-        self.plan, self.share, self.facts, self.stop, self.report = (
-            ray.put(_travelling(plan)),
-            share,
-            facts,
-            stop,
-            report,
-        )
+        self.plan, self.share, self.facts = ray.put(_travelling(plan)), share, facts
+        self.stop, self.report = stop, report
         self.timeout_s = plan.search.timeout_s
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
