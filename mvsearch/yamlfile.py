@@ -8,6 +8,7 @@
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,8 @@ from mvsearch.errors import YamlError
 
 Place = tuple[str | int, ...]
 
+_MOST_CHARACTERS = 1_000_000
+_DEEPEST = 500  # open brackets: the time to read them grows with the square
 _MOST_VALUES = 100_000  # aliases of aliases can ask for billions
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
 
@@ -65,6 +68,10 @@ def read(path: Path) -> Document:
 
 def parse(text: str, file: str | None = None) -> Document:
     """The mapping in a YAML text."""
+    if len(text) > _MOST_CHARACTERS:
+        raise YamlError(f"{file}: {len(text):,} characters; a file has at most {_MOST_CHARACTERS:,}.")
+    if _open_brackets(text) > _DEEPEST:
+        raise YamlError(f"{file}: nested too deeply; a space is flatter than that.")
     yaml = YAML(typ="safe", pure=True)
     reader = _Reader(yaml, file)
     try:
@@ -84,6 +91,12 @@ def parse(text: str, file: str | None = None) -> Document:
     if not isinstance(data, dict):
         raise YamlError(f"{file}:1: found a {type(data).__name__}; a file is a mapping with at least `blocks:`.")
     return Document(data, file, reader.lines)
+
+
+def _open_brackets(text: str) -> int:
+    """The most that are open at once, quotes and comments not told apart."""
+    signs = (1 if sign in "[{" else -1 for sign in text if sign in "[]{}")
+    return max(accumulate(signs), default=0)
 
 
 class _Reader:

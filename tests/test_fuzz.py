@@ -78,3 +78,9 @@ def test_what_would_hang_or_escape_is_refused_at_once(text):
 )
 def test_a_file_that_would_explode_is_refused(text):
     assert "x.yaml" in str(space_of(text))
+
+
+@pytest.mark.parametrize("text", ["x: " + "[" * 100_000, "x: " + "{[" * 50_000, "a: 1\n" * 300_000])
+def test_a_long_file_is_refused_before_it_is_read(text, monkeypatch):
+    monkeypatch.setattr("mvsearch.yamlfile._Reader", None)  # nobody comes as far as this
+    assert "x.yaml" in str(space_of(text))
