@@ -10,6 +10,7 @@ from toy import arithmetic, toy_plan
 
 from mvsearch.archive import lines, restore
 from mvsearch.errors import StudyError
+from mvsearch.pareto import front
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader, open_study
 from mvsearch.store import Store
@@ -162,3 +163,13 @@ def test_the_doctor_finds_this_machine_fit_and_says_what_is_not(tmp_path):
         "state": "broken",
         "said": "nowhere.db: there is no such study; `mvsearch run SPACE` makes one.",
     }
+
+
+def test_the_committed_study_is_whole():
+    kept = Path(__file__).parent.parent / "studies/v3"
+    mvsearch("studies", "import", str(kept / "study.jsonl"))
+    reader = open_study("v3")
+    assert reader.count() == 40
+    rows = (kept / "front.csv").read_text().splitlines()
+    best = {record.number for record in front(reader.records(), reader.objectives)}
+    assert {int(row.split(",")[0]) for row in rows[1:]} == best
