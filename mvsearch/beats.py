@@ -8,7 +8,7 @@ import logging
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from mvsearch.errors import MvsearchError
@@ -52,18 +52,16 @@ class Beats:
             except MvsearchError as error:  # the next one may come through
                 _LOG.warning("%s", error)
 
-    def is_alive(self, name: str) -> bool:
-        """Whether its number rose lately, or was not watched long enough to say."""
-        beat = self.store.beats(self.study).get(name)
-        if beat is None:
-            self._seen.pop(name, None)
-            return False
-        if self._seen.get(name, (None, 0.0))[0] != beat:
-            self._seen[name] = (beat, time.monotonic())
-        if time.monotonic() - self._seen[name][1] <= self.grace_s:
-            return True
-        self.store.dismiss(self.study, name, beat)
-        return False
+    def dead(self, names: Iterable[str]) -> set[str]:
+        """Those whose number is gone, or was seen to stand still for too long."""
+        names, now, beats = set(names), time.monotonic(), self.store.beats(self.study)
+        for name, beat in beats.items():
+            if self._seen.get(name, (None, 0.0))[0] != beat:
+                self._seen[name] = (beat, now)
+        still = {name for name in names & beats.keys() if now - self._seen[name][1] > self.grace_s}
+        for name in still:
+            self.store.dismiss(self.study, name, beats[name])
+        return still | (names - beats.keys())
 
     def write(self, name: str, status: Status) -> None:
         """Beside its number, once a second at most; words may be lost, for nothing waits for a server that is away."""
@@ -90,7 +88,8 @@ class Beats:
 
     def anyone(self) -> bool:
         """Whether any worker is alive, as far as can be said at once."""
-        return any(self.is_alive(name) for name in self.store.beats(self.study))
+        beating = self.store.beats(self.study).keys()
+        return bool(beating - self.dead(beating))
 
 
 def register(store: Store, study: str) -> Register:

@@ -26,8 +26,12 @@ class Evaluator:
         self._measured: tuple[str, dict[str, Metrics]] = ("", {})
 
     def facts(self) -> dict[str, Any]:
-        """What the numbers depend on beside the plan: the images, and the device whose time is taken."""
+        """What the numbers depend on beside the plan: the images, the device whose time is taken, the code of both."""
         facts: dict[str, Any] = {}
+        used = {"proxies": self.plan.proxy.name} if self.plan.scored else {}
+        used |= {"latency": self.plan.latency.backend} if self.plan.wants("latency_ms") else {}
+        if used:
+            facts["code"] = ", ".join(f"{name} {plugins.load(kind, name).VERSION}" for kind, name in used.items())
         if self.data is not None:
             facts["data"] = f"{self.data.name} {self.data.checksum}"
         if self.plan.wants("latency_ms"):

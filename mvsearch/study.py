@@ -199,8 +199,9 @@ class Study(Reader):
 
     def _give_back(self, trials: list[FrozenTrial]) -> bool:
         """End what dead workers held, to be tried again, unless it was measured and only Optuna was not told."""
-        names = {number: trials[number].user_attrs.get("worker") for number in self._mirror.open}
-        dead = [number for number, name in names.items() if not self.worker.is_alive(name)]
+        names = {number: trials[number].user_attrs.get("worker", "") for number in self._mirror.open}
+        gone = self.worker.dead(names.values()) if names else set()
+        dead = [number for number, name in names.items() if name in gone]
         known = {record.number: record for record in self.records()} if dead else {}
         for number in dead:
             with self.store.ending(self.name, number):
@@ -328,7 +329,9 @@ class Study(Reader):
     def _claim_repeat(self) -> Record | None:
         """The least sure member of the front that nobody alive is measuring."""
         with self.store.claiming(self.name):
-            taken = {n for n, name in self.store.repeats(self.name).items() if self.worker.is_alive(name)}
+            claims = self.store.repeats(self.name)
+            gone = self.worker.dead(claims.values())
+            taken = {number for number, name in claims.items() if name not in gone}
             doubtful = unsure(self.within_limits(self.records()), self.plan.objectives)
             free = next((record for record in doubtful if record.number not in taken | self._given_up), None)
             if free is not None:
@@ -357,8 +360,8 @@ class Study(Reader):
 
 
 def settings_key(settings: dict[str, Any], facts: dict[str, Any]) -> str:
-    """Names settings together with the device and the images that a study holds to, by which the cache goes."""
-    return digest({"settings": settings, **{name: facts.get(name) for name in ("device", "data")}})
+    """Names settings together with the device, the images and the code that a study holds to: the cache goes by it."""
+    return digest({"settings": settings, **{name: facts.get(name) for name in ("device", "data", "code")}})
 
 
 def note(plan: Plan, **facts: Any) -> None:

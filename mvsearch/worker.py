@@ -9,7 +9,7 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
@@ -28,8 +28,8 @@ class Register(Protocol):
     def held(self, name: str) -> AbstractContextManager[None]:
         """Be seen as alive under this name."""
 
-    def is_alive(self, name: str) -> bool:
-        """Whether the worker of that name is at work; one that is not is forgotten."""
+    def dead(self, names: Iterable[str]) -> set[str]:
+        """Those of these workers that are not at work; they are forgotten."""
 
     def write(self, name: str, status: Status) -> None:
         """Say what the worker of that name does."""
@@ -66,9 +66,9 @@ class Worker:
             if "error" not in self.status:
                 self.register.forget(self.name)
 
-    def is_alive(self, name: str | None) -> bool:
-        """Whether the worker of that name is at work."""
-        return name is not None and (name == self.name or self.register.is_alive(name))
+    def dead(self, names: Iterable[str]) -> set[str]:
+        """Those of these workers that are not at work."""
+        return self.register.dead(set(names) - {self.name})
 
     def report(self, **changes: Any) -> None:
         """Say what is being done, for whoever watches; at most some times a second, unless the candidate changes."""
@@ -96,8 +96,11 @@ class Files:
             yield
         self._path(name, "lock").unlink(missing_ok=True)
 
-    def is_alive(self, name: str) -> bool:
-        """Whether its lock is held."""
+    def dead(self, names: Iterable[str]) -> set[str]:
+        """Those whose lock is not held."""
+        return {name for name in names if not self._is_held(name)}
+
+    def _is_held(self, name: str) -> bool:
         if not self._path(name, "lock").exists():
             return False
         try:
@@ -136,4 +139,4 @@ class Files:
 
     def anyone(self) -> bool:
         """Whether any lock is held."""
-        return any(self.is_alive(path.stem) for path in self.folder.glob("*.lock"))
+        return any(self._is_held(path.stem) for path in self.folder.glob("*.lock"))

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from toy import TOY, arithmetic, toy_plan
 
 from mvsearch import beats
@@ -171,12 +172,12 @@ def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(post
         here.write("living", {"number": 3})
         until = time.monotonic() + 2
         while time.monotonic() < until:
-            assert there.is_alive("living")
-            alive = there.is_alive("dead")
+            dead = there.dead(["living", "dead"])
+            assert "living" not in dead
             time.sleep(0.1)
-        assert not alive
+        assert dead == {"dead"}
         assert there.statuses() == [{"worker": "living", "number": 3}]
-    assert not there.is_alive("living")
+    assert there.dead(["living"]) == {"living"}
 
 
 def test_a_server_that_is_not_there_is_told_at_once_and_without_the_password():
@@ -191,7 +192,7 @@ def test_two_folders_share_the_locks_of_one_database_file(tmp_path):
     here = Study.join(plan_in(storage, tmp_path / "a"))
     there = Study.join(plan_in(storage, tmp_path / "b"))
     with here.worker.at_work():
-        assert there.worker.is_alive(here.worker.name)
+        assert not there.worker.dead([here.worker.name])
     here.hold_to(device="one")
     with pytest.raises(StudyError, match="another device"):
         there.hold_to(device="other")
@@ -233,3 +234,25 @@ def test_two_studies_of_one_database_never_pay_for_the_same_at_the_same_time(sto
     keys = {name: {record.key for record in Store(storage, create=False).records(name)} for name in ("one", "two")}
     assert keys["one"] == keys["two"]  # the same seed
     assert len(ended) == len(set(ended)) == 12
+
+
+def test_a_password_is_never_printed_nor_kept(postgres, tmp_path):
+    url = sa.make_url(postgres.database()).set(password="s3cret-word").render_as_string(hide_password=False)
+    (tmp_path / "toy.yaml").write_text(TOY)
+
+    def said(*args: str) -> str:
+        command = [sys.executable, "-m", "mvsearch", *args, "--storage", url]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    run = ("run", "toy.yaml", "-o", "params", "-o", "macs", "--trials", "6", "--sampler", "random")
+    words = said(*run) + said(*run, "-o", "macs_paper")  # the second is refused: other objectives
+    for command in ("front", "report", "worker", "cache"):
+        words += said(command, "toy")
+    words += said("studies") + said("doctor") + said("show", "toy:3")
+    assert "was made for" in words
+    assert "6 of 6 trials are done" in words
+    assert "s3cret-word" not in words
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"front.csv", "settings.yaml"} <= {path.name for path in written}
+    assert not [path for path in written if b"s3cret-word" in path.read_bytes()]

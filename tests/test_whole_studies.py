@@ -3,8 +3,10 @@
 import json
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 from toy import arithmetic, toy_plan
 
@@ -152,6 +154,25 @@ def test_images_are_pruned_by_use_and_by_size(tmp_path, monkeypatch):
     assert [each.name for each in _cache.forget(_cache.cached(), keep_bytes=2000)] == ["old"]
     assert _cache.forget(_cache.cached(), older_than_s=1e10) == []
     assert [each.name for each in _cache.forget(_cache.cached(), older_than_s=60)] == ["new", "middle"]
+
+
+def test_a_limit_on_decoded_images_drops_what_was_longest_unused(tmp_path, monkeypatch):
+    from mvsearch.data import _cache
+
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("MVSEARCH_CACHE_GIB", str(5000 / 2**30))
+    images = np.zeros((10, 4, 4, 3), np.uint8)
+
+    def decoding():
+        stream = [(image, i % 2) for i, image in enumerate(images)]
+        return _cache.Decoding(("a", "b"), stream, stream)
+
+    for name in ("one", "two", "three", "four"):
+        _cache.stored(name, name, decoding, source="here", licence="none")
+        time.sleep(0.02)
+    kept = [each.name for each in _cache.cached()]
+    assert kept == ["four", "three", "two"][: len(kept)]
+    assert 1 <= len(kept) < 4
 
 
 def test_the_doctor_finds_this_machine_fit_and_says_what_is_not(tmp_path):

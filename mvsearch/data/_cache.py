@@ -40,7 +40,10 @@ class Decoding:
 
 
 def cache_dir() -> Path:
-    """Where fetched and decoded images are kept: `$MVSEARCH_CACHE`, or the user's cache folder."""
+    """Where fetched and decoded images are kept: `$MVSEARCH_CACHE`, or the user's cache folder.
+
+    `$MVSEARCH_CACHE_GIB` limits the decoded ones.
+    """
     return Path(os.environ.get("MVSEARCH_CACHE") or user_cache_dir("mvsearch"))
 
 
@@ -56,7 +59,21 @@ def stored(name: str, identity: Any, decode: Callable[[], Decoding], *, source: 
         with cache_faults(), _alone(folder):
             if not folder.exists():
                 _write(folder, decode)
+        _keep_to_limit(folder)
     return _read(folder, name, source, licence)
+
+
+def _keep_to_limit(newest: Path) -> None:
+    """Forget what was longest unused where `$MVSEARCH_CACHE_GIB` is exceeded; never what was decoded just now."""
+    given = os.environ.get("MVSEARCH_CACHE_GIB")
+    if not given:
+        return
+    try:
+        limit = float(given) * 2**30
+    except ValueError:
+        raise EnvironmentFault(f"MVSEARCH_CACHE_GIB={given}: is no number of GiB; use e.g. 50.") from None
+    others = [each for each in cached() if each.folder != newest]
+    forget(others, keep_bytes=int(limit) - _cached(newest).bytes)
 
 
 @dataclass(frozen=True)

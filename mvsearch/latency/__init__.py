@@ -1,6 +1,7 @@
 """How long a network takes on a device: one file a backend, and the file's name is the backend's.
 
     latency/x.py
+      VERSION                               a number that rises when the same settings would give another time
       measure(model, image_size, *, batch=1, repeats=50, threads=1, limit_s=30.0, ...) -> Latency
       device(*, threads=1, ...) -> str      the hardware and software that the number depends on
 

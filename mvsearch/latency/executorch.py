@@ -12,6 +12,8 @@ from torch import nn
 from mvsearch.exporters._tools import quiet
 from mvsearch.latency._exported import Exported
 
+VERSION = 1
+
 
 class _Files(Exported):
     @contextmanager

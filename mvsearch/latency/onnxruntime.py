@@ -2,5 +2,6 @@
 
 from mvsearch.latency._exported import Exported
 
+VERSION = 1
 _FILES = Exported("onnxruntime", "onnx")
 measure, ready, device, missing = _FILES.measure, _FILES.ready, _FILES.device, _FILES.missing

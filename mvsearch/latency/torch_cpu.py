@@ -13,6 +13,8 @@ from mvsearch import machine
 from mvsearch.latency._timing import check, fixed_threads, inputs, measured
 from mvsearch.record import Latency
 
+VERSION = 1
+
 
 def measure(
     model: nn.Module,

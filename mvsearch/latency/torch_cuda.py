@@ -24,6 +24,7 @@ from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.latency._timing import affordable, check, fixed_threads, inputs, summarise, warm_up
 from mvsearch.record import Latency
 
+VERSION = 1
 WARM_LIMIT_S = 30.0
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 

@@ -1,6 +1,7 @@
 """Scores that stand for accuracy: one file a proxy, and the file's name is the proxy's.
 
     proxies/x.py
+      VERSION                         a number that rises when the same settings would give another score
       Settings                        a frozen dataclass: the fields of `proxy:` in a file
       SCORES = {"x": Score(...)}      the metrics that may be sought; the first is the one it ranks networks by
       score(arch, settings, data, *, seed, device, progress) -> Metrics    with all of SCORES, and more if it likes

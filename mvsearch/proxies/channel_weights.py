@@ -13,6 +13,7 @@ from mvsearch.data import DataSet
 from mvsearch.pareto import Score
 from mvsearch.record import Metrics
 
+VERSION = 1
 SCORES = {"channel_weights": Score(maximise=True, ideal=1e10)}
 
 

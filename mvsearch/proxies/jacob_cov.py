@@ -14,6 +14,7 @@ from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
+VERSION = 1
 SCORES = {"jacob_cov": Score(maximise=True, ideal=0.0)}
 """log x + 1/x is 1 at least, so the score of B images is -B at most."""
 

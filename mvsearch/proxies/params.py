@@ -8,6 +8,7 @@ from mvsearch.data import DataSet
 from mvsearch.pareto import Score
 from mvsearch.record import Metrics
 
+VERSION = 1
 SCORES = {"params_score": Score(maximise=True, ideal=1e10)}
 
 

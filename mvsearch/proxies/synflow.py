@@ -17,6 +17,7 @@ from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
+VERSION = 1
 SCORES = {"synflow": Score(maximise=True, ideal=309.0)}
 """A flow beyond float64, 10^308.3, is no number."""
 

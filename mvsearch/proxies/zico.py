@@ -16,6 +16,7 @@ from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
+VERSION = 1
 SCORES = {"zico": Score(maximise=True, ideal=1e5)}
 """A layer adds about ten: beyond several thousand layers."""
 
