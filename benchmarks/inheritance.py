@@ -1,6 +1,7 @@
 """What inherited weights save: networks trained from scratch and from another's weights, on the same batches.
 
-Every source is trained as long as those that inherit from it, by other draws. Top-1 of Fashion-MNIST's held-out images.
+A source is the network trained from scratch by the next seed: as long, by other draws. Top-1 of Fashion-MNIST's
+held-out images.
 
     python benchmarks/inheritance.py --json runs.json
 """
@@ -8,7 +9,9 @@ Every source is trained as long as those that inherit from it, by other draws. T
 import copy
 import json
 import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 import click
@@ -71,25 +74,25 @@ def network(name: str, task: Task, recipe: Recipe, seed: int) -> nn.Sequential:
     return made.to(memory_format=torch.channels_last)
 
 
-def of_seed(seed: int, tasks: dict[str, Task], recipe: Recipe, every: int) -> list[Run]:
-    """All networks from scratch, then each of them from another one's weights."""
-    runs, sources = [], {}
-    elsewhere = replace(recipe, seed=1000 + seed)  # other draws than those of the networks that inherit
-    recipe = replace(recipe, seed=seed)
-    fashion, photos = tasks["fashion_mnist"], tasks[OTHER_IMAGES]
-    for name in sorted({name for pair in PAIRS.values() for name in pair}):
-        sources[name] = network(name, fashion, recipe, 1000 + seed)
-        trained(sources[name], fashion, elsewhere, recipe.steps)
-        fresh = network(name, fashion, recipe, seed)
-        runs.append(Run("scratch", name, None, 0.0, seed, every, trained(fresh, fashion, recipe, every)))
-    foreign = network("mobilevitv3_xxs", photos, recipe, 1000 + seed)
-    trained(foreign, photos, elsewhere, recipe.steps)
-    for kind, (source, name) in PAIRS.items():
+def compared(tasks: dict[str, Task], recipe: Recipe, every: int, seeds: int) -> Iterator[Run]:
+    """Of each seed all networks from scratch, then each of them from another one's weights."""
+    fashion = tasks["fashion_mnist"]
+    recipes = [replace(recipe, seed=seed) for seed in range(seeds)]
+    sources = {}
+    for seed, name in product(range(seeds), sorted({name for pair in PAIRS.values() for name in pair})):
+        sources[name, seed] = network(name, fashion, recipe, seed)
+        yield Run("scratch", name, None, 0.0, seed, every, trained(sources[name, seed], fashion, recipes[seed], every))
+    for seed, (kind, (source, name)) in product(range(seeds), PAIRS.items()):
+        other = (seed + 1) % seeds  # has seen other draws of the images than the network that inherits will see
+        if kind == "other images":
+            parent = network(source, tasks[OTHER_IMAGES], recipe, other)
+            trained(parent, tasks[OTHER_IMAGES], recipes[other], recipe.steps)
+        else:
+            parent = sources[source, other]
         model = network(name, fashion, recipe, seed)
-        found = inherit(model, foreign if kind == "other images" else sources[source], name=source)
+        found = inherit(model, parent, name=source)
         share = found.inherited / found.params
-        runs.append(Run(kind, name, source, share, seed, every, trained(model, fashion, recipe, every)))
-    return runs
+        yield Run(kind, name, source, share, seed, every, trained(model, fashion, recipes[seed], every))
 
 
 def steps_to(level: float, run: Run) -> int | None:
@@ -116,17 +119,19 @@ def table(runs: list[Run]) -> Table:
 
 
 @click.command(help=__doc__)
-@click.option("--steps", default=240, show_default=True)
+@click.option("--steps", default=160, show_default=True)
 @click.option("--every", default=20, show_default=True)
-@click.option("--seeds", default=3, show_default=True)
+@click.option("--seeds", default=3, show_default=True, type=click.IntRange(2))
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Write every run here.")
 def main(steps: int, every: int, seeds: int, path: Path | None) -> None:
     torch.set_num_threads(1)
     recipe = Recipe(steps=steps, held_out=1000)
     tasks = {name: Task.of(data.load(name), recipe, "cpu") for name in ("fashion_mnist", OTHER_IMAGES)}
     runs: list[Run] = []
-    for seed in track(range(seeds), "seeds", console=Console(stderr=True)):
-        runs += of_seed(seed, tasks, recipe, every)
+    total = seeds * (len(PAIRS) + len({name for pair in PAIRS.values() for name in pair}))
+    found = compared(tasks, recipe, every, seeds)
+    for run in track(found, "trainings", total=total, console=Console(stderr=True)):
+        runs.append(run)
         if path is not None:
             path.write_text(json.dumps([vars(run) for run in runs]), encoding="utf-8")
     Console(width=140).print(table(runs))
