@@ -1,7 +1,8 @@
 """How fast images are decoded and augmented, beside how fast networks train on them.
 
 The set is made of the photographs that Python packages bring along: JPEGs of the size that those of ImageNet have on
-average, 500 x 375 px, each another crop, as a folder and as shards. Wall clock; medians of turns.
+average, 500 x 375 px, each another crop, as a folder and as shards. Medians of turns, of processor time; of wall clock
+where workers decode.
 
     python benchmarks/loading.py
 """
@@ -67,18 +68,19 @@ def write(root: Path, count: int) -> None:
 
 def loading(stream: Stream, batches: int, epoch: int) -> float:
     """Images a second, from the second batch on: the first waits for the workers to start."""
+    clock = time.perf_counter if stream.workers else time.process_time
     loaded = stream.batches(epoch)
     next(loaded)
-    start = time.perf_counter()
+    start = clock()
     images = sum(len(labels) for _, labels in islice(loaded, batches))
-    return images / (time.perf_counter() - start)
+    return images / (clock() - start)
 
 
 def augmenting(how: Augmentation, pixels: torch.Tensor, size: int, step: int) -> float:
     """Images a second."""
-    start = time.perf_counter()
+    start = time.process_time()
     augment(pixels, torch.zeros(len(pixels), dtype=torch.long), how, size=size, classes=1000, key=(0, step))
-    return len(pixels) / (time.perf_counter() - start)
+    return len(pixels) / (time.process_time() - start)
 
 
 def training(name: str, pixels: torch.Tensor) -> float:
@@ -86,9 +88,9 @@ def training(name: str, pixels: torch.Tensor) -> float:
     model = build(published(name), seed=0).to(memory_format=torch.channels_last).train()
     x = (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
     for _ in range(2):
-        start = time.perf_counter()
+        start = time.process_time()
         model(x).logsumexp(1).mean().backward()
-        took = time.perf_counter() - start
+        took = time.process_time() - start
     return len(pixels) / took
 
 
