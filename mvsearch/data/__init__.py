@@ -15,11 +15,26 @@ from pathlib import Path
 
 from mvsearch import plugins
 from mvsearch.data._cache import cache_dir, cached, digest_of, forget
+from mvsearch.data._decode import decode_image
+from mvsearch.data._files import Files, find_files
 from mvsearch.data._images import DataSet, Images, Request, stratified_split
 from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError
 
-__all__ = ["DataSet", "Images", "Request", "cache_dir", "cached", "check", "forget", "load", "stratified_split"]
+__all__ = [
+    "DataSet",
+    "Files",
+    "Images",
+    "Request",
+    "cache_dir",
+    "cached",
+    "check",
+    "decode_image",
+    "find_files",
+    "forget",
+    "load",
+    "stratified_split",
+]
 
 
 def load(
