@@ -1,4 +1,4 @@
-"""Photographs of birds, mammals, fruit and flowers, cut out and pasted on real photographs: boxes and masks for nothing.
+"""Photographs of birds, mammals, fruit and flowers, cut out and pasted on photographs: boxes and masks come for free.
 
 A fifth of the cut-outs of every class, drawn by the seed, is for the test part alone. So is the right quarter of every
 background, which never shows in the training part. Where two things overlap the later one lies on top, and covers at
