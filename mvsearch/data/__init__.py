@@ -30,6 +30,7 @@ __all__ = [
     "check",
     "forget",
     "load",
+    "refuse_other_task",
     "stratified_split",
     "tasks",
 ]
@@ -51,8 +52,8 @@ def load(
     not for the task; without one, a source gives what it is for first.
     """
     module = plugins.load("data", source, error=DataError)
-    if task and task not in tasks(source):
-        raise DataError(f"{source}: its images are for {' and '.join(tasks(source))}, not for {task}; {_others(task)}.")
+    if task:
+        refuse_other_task(source, task)
     data: DataSet = module.load(Request(path, size, test_fraction, seed, task), progress)
     return data
 
@@ -62,9 +63,11 @@ def tasks(source: str) -> tuple[str, ...]:
     return tuple(getattr(plugins.load("data", source, error=DataError), "TASKS", ("classification",)))
 
 
-def _others(task: str) -> str:
-    found = [name for name in plugins.names("data") if task in tasks(name)]
-    return f"use {' or '.join(found)}"
+def refuse_other_task(source: str, task: str) -> None:
+    """Raises DataError, naming other sources, if the images of a source are not for a task."""
+    if task not in tasks(source):
+        fit = " or ".join(name for name in plugins.names("data") if task in tasks(name))
+        raise DataError(f"data: {source} is for {' and '.join(tasks(source))}, not for {task}; use {fit}.")
 
 
 def check(

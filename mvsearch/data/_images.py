@@ -43,7 +43,7 @@ class Scene:
         if self.mask is not None:
             covered = np.bincount(self.mask[self.mask != IGNORED], minlength=1)
         else:
-            kind, x0, y0, x1, y1 = np.reshape(self.boxes, (-1, 5)).T
+            kind, x0, y0, x1, y1 = np.reshape([] if self.boxes is None else self.boxes, (-1, 5)).T
             covered = np.bincount(kind.astype(int), weights=(x1 - x0) * (y1 - y0), minlength=1)
         return int(covered[1:].argmax()) + 1 if covered[1:].any() else 0
 

@@ -96,7 +96,7 @@ def land(folder: Path, height: int, width: int, progress: Progress | None) -> np
         degrees = np.frombuffer(raw, "<f4", count=int(length) // 4, offset=int(start)).reshape(-1, 2)
         fill = 0 if int(level) in WATER_LEVELS else 1
         for turn in (-360, 0, 360):  # some outlines run on beyond 180 degrees
-            points = (degrees + (180 + turn, 0)) * (1, -1) + (0, 90)
+            points = np.column_stack((degrees[:, 0] + 180 + turn, 90 - degrees[:, 1]))
             points = points * (width / 360, height / 180)
             if len(points) > 2 and points[:, 0].max() >= 0 and points[:, 0].min() < width:
                 draw.polygon(points.ravel().tolist(), fill=fill)
