@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mvsearch import plugins
 from mvsearch.data._cache import cache_dir, cached, digest_of, forget
-from mvsearch.data._images import IGNORED, DataSet, Images, Request, stratified_split
+from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
 from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError
 
@@ -25,6 +25,7 @@ __all__ = [
     "DataSet",
     "Images",
     "Request",
+    "Scene",
     "cache_dir",
     "cached",
     "check",

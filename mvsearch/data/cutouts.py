@@ -83,7 +83,15 @@ def load(request: Request, progress: Progress | None) -> DataSet:
         )
         return Decoding(("background", *FOLDERS), *streams)
 
-    identity = [SHA256, size, request.seed, sorted(BACKGROUNDS), [photo.stat().st_size for photo in photos]]
+    identity = [
+        SHA256,
+        size,
+        request.seed,
+        TRAIN,
+        TEST,
+        sorted(BACKGROUNDS),
+        [photo.stat().st_size for photo in photos],
+    ]
     return stored("cutouts", identity, decode, source=SOURCE, licence=LICENCE)
 
 

@@ -5,8 +5,11 @@ A Task (mvsearch.training.images) has the batches, the loss and the judgement; t
 
 from mvsearch import plugins
 from mvsearch.data import DataSet
+from mvsearch.tasks._scenes import SceneTask
 from mvsearch.training.images import Task
 from mvsearch.training.recipe import Recipe
+
+__all__ = ["SceneTask", "Task", "task_of"]
 
 
 def task_of(name: str, data: DataSet, recipe: Recipe, device: str) -> Task:

@@ -1,16 +1,35 @@
 """What tasks on scenes share: how the training part is split and normalised."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from mvsearch.data import DataSet, stratified_split
-from mvsearch.training.images import fitted, statistics
+from mvsearch.data import DataSet, Scene, stratified_split
+from mvsearch.training.images import Task, fitted, statistics
 from mvsearch.training.recipe import Recipe
 
 HELD_BATCH = 50  # images judged at once: maps of a class for every pixel are large
+
+
+class SceneTask(Task):
+    """A task on images that show several things."""
+
+    calibration_batch: ClassVar[int] = HELD_BATCH
+
+    def found(self, outputs: Any) -> list[Scene]:
+        """What a network found in a batch, for a person to look at."""
+        raise NotImplementedError
+
+    def true(self, labels: Tensor) -> list[Scene]:
+        """What images show, given their labels."""
+        raise NotImplementedError
+
+    @torch.no_grad()
+    def seen(self, model: nn.Module, pixels: Tensor) -> list[Scene]:
+        """What a network finds in images, uint8 (N, C, H, W)."""
+        return self.found(model.eval()(self.normalised(pixels)))
 
 
 def parts(data: DataSet, labels: Tensor, recipe: Recipe, device: str) -> dict[str, Any]:

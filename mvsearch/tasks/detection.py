@@ -3,28 +3,29 @@
 import contextlib
 import io
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvsearch.data import DataSet
+from mvsearch.data import DataSet, Scene
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.nn.boxes import Detections, corners, detections, encode, iou
-from mvsearch.tasks._scenes import HELD_BATCH, parts
-from mvsearch.training.images import Task, moved
+from mvsearch.tasks._scenes import HELD_BATCH, SceneTask, parts
+from mvsearch.training.images import moved
 from mvsearch.training.recipe import Recipe
 
 LEAST_IOU = 0.5  # of an anchor with a box that it is to predict; every box has its best anchor besides
 NEGATIVES = 3  # for each positive (arXiv 1512.02325, section 2.2)
 
+SURE = 0.3
+"""The least score of a box that is shown to a person; the mean average precision counts others too."""
 
-class Detection(Task):
+
+class Detection(SceneTask):
     """Labels are boxes, (N, K, 5): a class and corners in shares of the sides; class 0 fills up to the same K."""
-
-    calibration_batch: ClassVar[int] = HELD_BATCH
 
     def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, H, W) and boxes (B, K, 5), shifted and mirrored together."""
@@ -50,6 +51,16 @@ class Detection(Task):
             found += detections(logits, offsets, anchors, most=100)
         precision, at_half = mean_average_precision(found, list(self.held_labels), self.classes)
         return {"map": precision, "map_50": at_half, "loss": loss / len(self.held_labels)}
+
+    def found(self, outputs: Any) -> list[Scene]:
+        """The boxes that the network is SURE of."""
+        logits, offsets, anchors = outputs
+        kept = detections(logits, offsets, anchors, least_score=SURE)
+        return [Scene(boxes=torch.cat([each.classes[:, None], each.boxes], 1).cpu().numpy()) for each in kept]
+
+    def true(self, labels: Tensor) -> list[Scene]:
+        """What images show, given their boxes."""
+        return [Scene(boxes=boxes[boxes[:, 0] > 0].cpu().numpy()) for boxes in labels]
 
 
 def of(data: DataSet, recipe: Recipe, device: str) -> Detection:

@@ -1,27 +1,25 @@
 """`segmentation`: a class for every pixel, judged by the mean intersection over union, `miou`."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvsearch.data import IGNORED, DataSet
+from mvsearch.data import IGNORED, DataSet, Scene
 from mvsearch.errors import DataError
-from mvsearch.tasks._scenes import HELD_BATCH, parts
-from mvsearch.training.images import Task, moved
+from mvsearch.tasks._scenes import HELD_BATCH, SceneTask, parts
+from mvsearch.training.images import moved
 from mvsearch.training.recipe import Recipe
 
 AUX_WEIGHT = 0.4
 """Of the auxiliary classifier's loss (arXiv 1612.01105, section 4.1)."""
 
 
-class Segmentation(Task):
+class Segmentation(SceneTask):
     """Labels are masks, uint8 (N, H, W): they are shifted and mirrored with their images."""
-
-    calibration_batch: ClassVar[int] = HELD_BATCH
 
     def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, H, W) and masks (B, H, W); what is shifted in from beyond the border is not learnt."""
@@ -46,6 +44,14 @@ class Segmentation(Task):
             loss, pixels = loss + known * float(cross_entropy(logits, masks)) if known else loss, pixels + known
             table += confusion(logits.argmax(1), masks, self.classes)
         return {"miou": mean_iou(table), "loss": loss / max(pixels, 1)}
+
+    def found(self, outputs: Any) -> list[Scene]:
+        """The likeliest class of every pixel."""
+        return [Scene(mask=mask) for mask in outputs.argmax(1).to(torch.uint8).cpu().numpy()]
+
+    def true(self, labels: Tensor) -> list[Scene]:
+        """What images show, given their masks."""
+        return [Scene(mask=mask) for mask in labels.cpu().numpy()]
 
 
 def of(data: DataSet, recipe: Recipe, device: str) -> Segmentation:

@@ -36,6 +36,14 @@ def train(
 
     Raises Failed if the loss stops being a number. Mixed precision is used where the device has it.
     """
+    average, train_loss = fit(model, task, recipe, device=device, progress=progress)
+    return Outcome(judge(average, task, device), train_loss)
+
+
+def fit(
+    model: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu", progress: Progress | None = None
+) -> tuple[nn.Module, float]:
+    """Train a network in place; its averaged weights, ready to be used, and the mean loss over all steps."""
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(False)
     with torch.enable_grad(), _seeded(recipe.seed, device):
@@ -45,7 +53,7 @@ def train(
             if progress is not None:
                 progress(len(losses), recipe.steps)
     _recalibrate(average, task, recipe)
-    return _judge(average.eval(), task, device, sum(losses) / len(losses))
+    return average.eval(), sum(losses) / len(losses)
 
 
 def learn(model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu") -> Iterator[float]:
@@ -130,9 +138,10 @@ def _recalibrate(average: nn.Module, task: Task, recipe: Recipe) -> None:
 
 
 @torch.no_grad()
-def _judge(model: nn.Module, task: Task, device: str, train_loss: float) -> Outcome:
+def judge(model: nn.Module, task: Task, device: str = "cpu") -> dict[str, float]:
+    """What the task judges a trained network by on held-out images; raises Failed if that is no number."""
     with _precision(device):
         scores = task.judge(model)
     if not all(map(math.isfinite, scores.values())):
         raise Failed("the averaged network gives no numbers on held-out images")
-    return Outcome(scores, train_loss)
+    return scores
