@@ -326,9 +326,7 @@ def test_the_space_of_a_task_is_sound_and_asks_for_what_its_task_is_judged_by(na
 def test_a_plan_for_another_task_is_refused_before_any_trial(changed, words):
     document = Plan.load("spaces/segmentation.yaml").space.document
     with pytest.raises((PlanError, DataError), match=words):
-        Plan.of(
-            type(Plan.load("spaces/segmentation.yaml").space).parse(replace(document, data=document.data | changed))
-        )
+        Plan.of(SearchSpace.parse(replace(document, data=document.data | changed)))
 
 
 def test_a_classifier_does_not_learn_from_scenes(tmp_path):
