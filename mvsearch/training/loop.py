@@ -7,8 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
 from mvsearch.record import Failed
 from mvsearch.training.images import Task
@@ -21,13 +20,12 @@ _CALIBRATION_STEPS = 8
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a training came to: top-1 (share) and loss on held-out images.
+    """What a training came to: what the task judges by on held-out images, `top1` (a share) and `loss` for one.
 
     `train_loss` is the mean over all steps: the lower, the faster it was learnt.
     """
 
-    top1: float
-    loss: float
+    scores: dict[str, float]
     train_loss: float
 
 
@@ -38,6 +36,14 @@ def train(
 
     Raises Failed if the loss stops being a number. Mixed precision is used where the device has it.
     """
+    average, train_loss = fit(model, task, recipe, device=device, progress=progress)
+    return Outcome(judge(average, task, device), train_loss)
+
+
+def fit(
+    model: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu", progress: Progress | None = None
+) -> tuple[nn.Module, float]:
+    """Train a network in place; its averaged weights, ready to be used, and the mean loss over all steps."""
     model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
     average = copy.deepcopy(model).requires_grad_(False)
     with torch.enable_grad(), _seeded(recipe.seed, device):
@@ -47,7 +53,7 @@ def train(
             if progress is not None:
                 progress(len(losses), recipe.steps)
     _recalibrate(average, task, recipe)
-    return _judge(average.eval(), task, device, sum(losses) / len(losses))
+    return average.eval(), sum(losses) / len(losses)
 
 
 def learn(model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu") -> Iterator[float]:
@@ -61,7 +67,7 @@ def learn(model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, *, d
         for group in optimiser.param_groups:
             group["lr"] = recipe.lr * schedule(step, recipe)
         with _precision(device):
-            loss = F.cross_entropy(model(x).float(), labels, label_smoothing=recipe.label_smoothing)
+            loss = task.loss(model(x), labels, recipe)
         if not math.isfinite(found := loss.item()):
             raise Failed(f"the training loss became {found} at step {step + 1} of {recipe.steps}")
         optimiser.zero_grad(set_to_none=True)
@@ -127,19 +133,15 @@ def _recalibrate(average: nn.Module, task: Task, recipe: Recipe) -> None:
     average.eval()
     for norm in norms:
         norm.train()
-    for x, _ in task.batches(replace(recipe, steps=_CALIBRATION_STEPS, batch=250)):
+    for x, _ in task.batches(replace(recipe, steps=_CALIBRATION_STEPS, batch=task.calibration_batch)):
         average(x)
 
 
 @torch.no_grad()
-def _judge(model: nn.Module, task: Task, device: str, train_loss: float) -> Outcome:
-    right, loss = 0, 0.0
-    for x, labels in task.held_batches():
-        with _precision(device):
-            logits: Tensor = model(x).float()
-        right += int((logits.argmax(1) == labels).sum())
-        loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-    n = len(task.held_labels)
-    if not math.isfinite(loss):
+def judge(model: nn.Module, task: Task, device: str = "cpu") -> dict[str, float]:
+    """What the task judges a trained network by on held-out images; raises Failed if that is no number."""
+    with _precision(device):
+        scores = task.judge(model)
+    if not all(map(math.isfinite, scores.values())):
         raise Failed("the averaged network gives no numbers on held-out images")
-    return Outcome(right / n, loss / n, train_loss)
+    return scores
