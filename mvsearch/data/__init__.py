@@ -16,6 +16,8 @@ from pathlib import Path
 
 from mvsearch import plugins
 from mvsearch.data._cache import cache_dir, cached, digest_of, forget
+from mvsearch.data._decode import decode_image
+from mvsearch.data._files import Files, find_files
 from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
 from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError
@@ -23,12 +25,15 @@ from mvsearch.errors import DataError
 __all__ = [
     "IGNORED",
     "DataSet",
+    "Files",
     "Images",
     "Request",
     "Scene",
     "cache_dir",
     "cached",
     "check",
+    "decode_image",
+    "find_files",
     "forget",
     "load",
     "refuse_other_task",

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data._cache import Decoding, files_identity, stored
+from mvsearch.data._decode import decode_image
 from mvsearch.data._images import DataSet, Request, stratified_split
 from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError
@@ -42,7 +43,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
     path, size = get(request.path, progress), request.size or SIZE
     if size < 8:
         raise DataError(f"{path}: size={size} leaves nothing to see; give 8 px or more.")
-    classes, train, test = _parts(path, request.test_fraction, request.seed)
+    classes, train, test = parts(path, request.test_fraction, request.seed)
     identity = [size, classes, *([files_identity(path, [file for file, _ in part]) for part in (train, test)])]
 
     def decode() -> Decoding:
@@ -59,7 +60,8 @@ def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
     return (f"{root}: {len(_classes(root / 'train' if _is_split(root) else root))} classes, {how}.",)
 
 
-def _parts(path: Path, fraction: float, seed: int) -> tuple[tuple[str, ...], Listing, Listing]:
+def parts(path: Path, fraction: float, seed: int) -> tuple[tuple[str, ...], Listing, Listing]:
+    """The classes of a folder, its images to train on, and those to test on, as the file's head says."""
     if not _is_split(path):
         classes = _classes(path)
         files = _listing(path, classes)
@@ -101,7 +103,7 @@ def _classes(path: Path) -> tuple[str, ...]:
 
 
 def _listing(path: Path, classes: tuple[str, ...]) -> Listing:
-    suffixes = _suffixes()
+    suffixes = image_suffixes()
     files: Listing = []
     for label, name in enumerate(classes):
         inside = (file for file in (path / name).rglob("*") if not file.name.startswith("."))
@@ -112,7 +114,8 @@ def _listing(path: Path, classes: tuple[str, ...]) -> Listing:
     return files
 
 
-def _suffixes() -> frozenset[str]:
+def image_suffixes() -> frozenset[str]:
+    """How names of images end that Pillow opens, in lower case, each with its dot."""
     from PIL import Image
 
     return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
@@ -148,16 +151,4 @@ def _decoded(files: Listing, size: int) -> Iterator[tuple[tuple[Path, int], tupl
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
-            yield from zip(batch, pool.map(lambda item: _open(item[0], size), batch), strict=True)
-
-
-def _open(file: Path, size: int) -> tuple[np.ndarray | None, str]:
-    from PIL import Image, ImageOps
-
-    try:
-        with Image.open(file) as image:
-            image.draft("RGB", (2 * size, 2 * size))  # JPEG only: skips detail that the resize would throw away
-            upright = ImageOps.exif_transpose(image).convert("RGB")
-            return np.asarray(ImageOps.fit(upright, (size, size), Image.Resampling.BILINEAR)), ""
-    except Exception as fault:  # Pillow's readers raise whatever a damaged file leads them to
-        return None, f"{type(fault).__name__}: {fault}"
+            yield from zip(batch, pool.map(lambda item: decode_image(item[0], size, detail=2), batch), strict=True)

@@ -1,0 +1,125 @@
+"""How fast images are decoded and augmented, beside how fast networks train on them.
+
+The set is made of the photographs that Python packages bring along: JPEGs of the size that those of ImageNet have on
+average, 500 x 375 px, each another crop, as a folder and as shards. Wall clock; medians of turns.
+
+    python benchmarks/loading.py
+"""
+
+import io
+import statistics
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterable
+from itertools import islice
+from pathlib import Path
+
+import click
+import numpy as np
+import torch
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+
+from mvsearch.data import find_files
+from mvsearch.data.photos import PHOTOS, get
+from mvsearch.models import published
+from mvsearch.nn import build
+from mvsearch.training.augment import Augmentation, augment
+from mvsearch.training.stream import Stream
+
+SIZE = (500, 375)
+V1 = Augmentation()
+V2 = Augmentation(randaugment=2, erase=0.25, mixup=0.2, cutmix=1.0)
+
+
+def jpegs(count: int, seed: int = 0) -> Iterable[tuple[str, bytes, int]]:
+    """Name, content and class of one JPEG after another."""
+    draw, root = np.random.default_rng(seed), get(None, None)
+    photos = [Image.open(root / place).convert("RGB") for place in PHOTOS.values()]
+    for i in range(count):
+        photo = photos[i % len(photos)]
+        wide = draw.uniform(0.6, 1) * min(photo.width, photo.height * SIZE[0] / SIZE[1])
+        high = wide * SIZE[1] / SIZE[0]
+        left, top = draw.uniform(0, photo.width - wide), draw.uniform(0, photo.height - high)
+        file = io.BytesIO()
+        photo.resize(SIZE, Image.Resampling.BICUBIC, (left, top, left + wide, top + high)).save(
+            file, "JPEG", quality=90
+        )
+        yield f"{i:05}", file.getvalue(), i % len(photos)
+
+
+def write(root: Path, count: int) -> None:
+    """The same images as `root/folder` and as `root/shards`; a few to test on, for the form."""
+    for part, number in (("train", count), ("test", 2 * len(PHOTOS))):
+        (root / "shards").mkdir(parents=True, exist_ok=True)
+        with tarfile.open(root / "shards" / f"{part}-0.tar", "w") as tar:
+            for name, content, label in jpegs(number):
+                file = root / "folder" / part / f"{label:02}" / f"{name}.jpg"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content)
+                for kind, inside in (("jpg", content), ("cls", str(label).encode())):
+                    info = tarfile.TarInfo(f"{name}.{kind}")
+                    info.size = len(inside)
+                    tar.addfile(info, io.BytesIO(inside))
+
+
+def loading(stream: Stream, batches: int, epoch: int) -> float:
+    """Images a second, from the second batch on: the first waits for the workers to start."""
+    loaded = stream.batches(epoch)
+    next(loaded)
+    start = time.perf_counter()
+    images = sum(len(labels) for _, labels in islice(loaded, batches))
+    return images / (time.perf_counter() - start)
+
+
+def augmenting(how: Augmentation, pixels: torch.Tensor, size: int, step: int) -> float:
+    """Images a second."""
+    start = time.perf_counter()
+    augment(pixels, torch.zeros(len(pixels), dtype=torch.long), how, size=size, classes=1000, key=(0, step))
+    return len(pixels) / (time.perf_counter() - start)
+
+
+def training(name: str, pixels: torch.Tensor) -> float:
+    """Images a second of one step forward and back, on one thread; the first step is not counted."""
+    model = build(published(name), seed=0).to(memory_format=torch.channels_last).train()
+    x = (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
+    for _ in range(2):
+        start = time.perf_counter()
+        model(x).logsumexp(1).mean().backward()
+        took = time.perf_counter() - start
+    return len(pixels) / took
+
+
+@click.command(help=__doc__)
+@click.option("--images", default=1200, show_default=True)
+@click.option("--size", default=288, show_default=True, help="Shorter side that images are decoded at, in px.")
+@click.option("--turns", default=5, show_default=True)
+def main(images: int, size: int, turns: int) -> None:
+    torch.set_num_threads(1)
+    table = Table(title=f"images a second: shorter side {size} px, crops and networks at 256 px")
+    for head in ("what", "median", "least", "most"):
+        table.add_column(head, justify="left" if head == "what" else "right")
+    figures: dict[str, list[float]] = {}
+    with tempfile.TemporaryDirectory() as root:
+        write(Path(root), images)
+        sets = {kind: find_files(Path(root) / kind)[0] for kind in ("folder", "shards")}
+        for turn in range(turns):
+            for kind, workers in (("folder", 0), ("folder", 1), ("folder", 2), ("shards", 1), ("shards", 2)):
+                stream = Stream(sets[kind], size, 32, workers=workers)
+                words = "in the training's own process" if not workers else f"by {workers} worker{'s'[: workers - 1]}"
+                speed = loading(stream, 12, turn)
+                figures.setdefault(f"{kind}, decoded {words}", []).append(speed)
+            pixels, _ = next(Stream(sets["folder"], size, 32).batches(turn))
+            for words, how in (("crop and flip", V1), ("the v2 family's recipe", V2)):
+                figures.setdefault(f"augmented on one thread: {words}", []).append(augmenting(how, pixels, 256, turn))
+            for name in ("mobilevitv3_xxs", "mobilevitv3_s"):
+                figures.setdefault(f"trained on one thread: {name}", []).append(training(name, pixels[..., :256, :256]))
+    for words, speeds in figures.items():
+        table.add_row(words, *(f"{each:.0f}" for each in (statistics.median(speeds), min(speeds), max(speeds))))
+    Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,145 @@
+"""Images where they lie, for sets too large to be decoded beforehand: which there are, of which class, and their bytes.
+
+    PATH/train/CLASS/*.jpg  PATH/test/CLASS/*.jpg     (or val), as the source `folder` reads them
+    PATH/CLASS/*.jpg                                  split by the seed
+    PATH/train*.tar  PATH/test*.tar                   (or val): WebDataset shards, or in folders of these names
+
+In a shard the files of one image share their name up to the first dot: the image, and `.cls`, its class as a number
+from 0 or as a word. `PATH/classes.txt` names the classes of numbers, one a line.
+"""
+
+import io
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from mvsearch.data._progress import Progress, tracked
+from mvsearch.data.folder import Listing, image_suffixes, parts
+from mvsearch.errors import DataError
+
+
+@dataclass(frozen=True)
+class Files:
+    """Encoded images of one part of a set.
+
+    `labels` (N) int64 counts into `classes`; `names` (N) are the places below `root`, as UTF-8. Of images in shards,
+    `spans` (N, 3) has the number of the shard, the first byte there and how many. NumPy holds it all, so that
+    processes share it.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    names: np.ndarray
+    shards: tuple[Path, ...] = ()
+    spans: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def name(self, i: int) -> str:
+        """Where image `i` lies, to be read by people."""
+        inside = bytes(self.names[i]).decode()
+        return inside if self.spans is None else f"{self.shards[self.spans[i, 0]].name}: {inside}"
+
+    def open(self, i: int) -> Path | BinaryIO:
+        """The encoded image."""
+        if self.spans is None:
+            return self.root / self.name(i)
+        shard, start, length = self.spans[i].tolist()
+        with self.shards[shard].open("rb") as file:
+            file.seek(start)
+            return io.BytesIO(file.read(length))
+
+
+def find_files(
+    path: Path, *, test_fraction: float = 0.1, seed: int = 0, progress: Progress | None = None
+) -> tuple[Files, Files]:
+    """The images to train on and those to test on; DataError says what is missing. Headers of shards are read."""
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; give one that holds a folder of images for each class, or shards.")
+    if train := _shards(path, "train"):
+        test = _shards(path, "test") or _shards(path, "val")
+        if not test:
+            raise DataError(f"{path}: has train shards but none to test on; add test*.tar or val*.tar.")
+        return _in_shards(path, train, test, progress)
+    if any(path.glob("*.tar")):
+        raise DataError(f"{path}: has shards, but none is called train*.tar; name them so, and others test*.tar.")
+    classes, *both = parts(path, test_fraction, seed)
+    kept, held = (_loose(path, classes, part) for part in both)
+    return kept, held
+
+
+def _loose(root: Path, classes: tuple[str, ...], listing: Listing) -> Files:
+    names = np.array([file.relative_to(root).as_posix().encode() for file, _ in listing])
+    return Files(root, classes, np.array([label for _, label in listing], np.int64), names)
+
+
+def _shards(path: Path, part: str) -> list[Path]:
+    return sorted([*path.glob(f"{part}*.tar"), *(path / part).glob("*.tar")])
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    span: tuple[int, int, int]
+    label: str
+
+
+def _in_shards(root: Path, train: list[Path], test: list[Path], progress: Progress | None) -> tuple[Files, Files]:
+    shards = (*train, *test)
+    members = [
+        member
+        for i, shard in enumerate(tracked(shards, "read shards", len(shards), progress))
+        for member in _members(i, shard)
+    ]
+    classes, numbers = _classes(root, sorted({member.label for member in members}))
+    both = []
+    for first, last in ((0, len(train)), (len(train), len(shards))):
+        part = [member for member in members if first <= member.span[0] < last]
+        if not part:
+            raise DataError(f"{shards[first]}: holds no images, nor do those beside it; look at how they were written.")
+        labels = np.array([numbers[member.label] for member in part], np.int64)
+        spans = np.array([member.span for member in part], np.int64)
+        both.append(Files(root, classes, labels, np.array([each.name.encode() for each in part]), shards, spans))
+    return both[0], both[1]
+
+
+def _members(number: int, shard: Path) -> Iterator[_Member]:
+    images: dict[str, tarfile.TarInfo] = {}
+    labels: dict[str, str] = {}
+    suffixes = image_suffixes()
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in filter(tarfile.TarInfo.isfile, tar):
+                folder, slash, name = member.name.rpartition("/")
+                stem, _, kind = name.partition(".")
+                key = folder + slash + stem
+                if kind.lower() == "cls" and (file := tar.extractfile(member)):
+                    labels[key] = file.read().decode().strip()
+                elif f".{kind.lower()}" in suffixes:
+                    images[key] = member
+    except (tarfile.TarError, OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"{shard}: this shard is damaged ({fault}); fetch or write it again.") from fault
+    for key, member in images.items():
+        if key not in labels:
+            raise DataError(f"{shard}: {member.name} has no class; put it into {key}.cls beside it.")
+        yield _Member(member.name, (number, member.offset_data, member.size), labels[key])
+
+
+def _classes(root: Path, labels: list[str]) -> tuple[tuple[str, ...], dict[str, int]]:
+    """The classes, and the number of each label: labels are numbers, or else words in the order of the alphabet."""
+    if not all(label.isdecimal() for label in labels):
+        return tuple(labels), {label: i for i, label in enumerate(labels)}
+    numbers = {label: int(label) for label in labels}
+    named = root / "classes.txt"
+    classes = tuple(named.read_text(encoding="utf-8").split("\n")) if named.is_file() else ()
+    classes = tuple(name.strip() for name in classes if name.strip())
+    count = 1 + max(numbers.values(), default=0)
+    if classes and len(classes) < count:
+        raise DataError(f"{named}: names {len(classes)} classes, but shards have class {count - 1}; name them all.")
+    return classes or tuple(map(str, range(count))), numbers

@@ -1,0 +1,334 @@
+"""Augmentation of a whole batch on its device, in plain torch.
+
+uint8 images ─ random resized crop, flip ─ RandAugment ─ random erasing ─ mixup or cutmix ─ float images, soft labels
+
+All that is drawn is drawn on the CPU from the batch's key alone: a run that goes on in the middle sees what an unbroken
+one would have seen, and a GPU never waits for a random number. Keys go through NumPy, which keeps every part of them
+apart; torch's generator on a CPU reads but 32 bits of a seed.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mvsearch.errors import PlanError
+
+_GREY = (19595, 38470, 7471)  # shares of red, green and blue in 65536, as Pillow has them (ITU-R 601)
+_TRIES = 10
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What is done to a batch, and how strongly; 0 leaves a step out.
+
+    A crop has `crop_area` of the image's area at the least, and is `crop_ratio` as wide as high, or as high as wide, at
+    the most; 1 and 1 take the whole of a square. `randaugment` operations an image (arXiv 1909.13719) are as strong as
+    `magnitude`, on a scale from 0 to `levels`, give or take a normal deviation of `magnitude_std`: torchvision counts
+    to 30, timm to 10. `erase` is the share of images that lose a rectangle (arXiv 1708.04896). `mixup` (1710.09412) and
+    `cutmix` (1905.04899) are the parameters of their beta distributions; with both, each batch draws one of them.
+    """
+
+    crop_area: float = 0.08
+    crop_ratio: float = 4 / 3
+    flip: bool = True
+    randaugment: int = 0
+    magnitude: float = 9.0
+    magnitude_std: float = 0.5
+    levels: int = 30
+    erase: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.crop_area <= 1 or self.crop_ratio < 1:
+            raise PlanError(
+                f"crop_area={self.crop_area}, crop_ratio={self.crop_ratio}: crops need an area above 0 and up to 1, "
+                "and a ratio of 1 or more."
+            )
+        if not 0 <= self.erase <= 1:
+            raise PlanError(f"erase={self.erase} is no share of images; use 0 to 1.")
+        for name in ("randaugment", "magnitude", "magnitude_std", "mixup", "cutmix"):
+            if getattr(self, name) < 0:
+                raise PlanError(f"{name}={getattr(self, name)} is below 0; use 0 to leave it out.")
+        if self.levels < 1:
+            raise PlanError(f"levels={self.levels}: magnitudes are counted to 1 at the least.")
+
+
+def augment(
+    pixels: Tensor, labels: Tensor, how: Augmentation, *, size: int, classes: int, key: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """uint8 (B, C, H, W), labels (B) → float32 (B, C, size, size) from 0 to 255, shares of classes (B, classes).
+
+    `key` tells this batch from all others, as (seed, step, rank) does: equal keys, equal draws.
+    """
+    draw = np.random.default_rng(key)
+    x = resized_crop(pixels, *_crops(pixels, how, draw), size)
+    for _ in range(how.randaugment):
+        x = _randaugment(x, how, draw)
+    x = _erased(x, how.erase, draw)
+    return _mixed(x.float(), F.one_hot(labels, classes).float(), how, draw)
+
+
+def _crops(pixels: Tensor, how: Augmentation, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (B, 4) as left, top, width, height in pixels, and which images are mirrored (B)."""
+    b, _, height, width = pixels.shape
+    area = height * width * draw.uniform(how.crop_area, 1, (b, _TRIES))
+    ratio = np.exp(draw.uniform(-math.log(how.crop_ratio), math.log(how.crop_ratio), (b, _TRIES)))
+    wide, high = np.sqrt(area * ratio).round(), np.sqrt(area / ratio).round()
+    fits = (wide >= 1) & (high >= 1) & (wide <= width) & (high <= height)
+    first = np.arange(b), fits.argmax(axis=1)
+    whole = ~fits.any(axis=1)
+    side = min(height, width)
+    wide, high = (np.where(whole, side, each[first]) for each in (wide, high))
+    left, top = (np.floor(draw.random(b) * (most + 1)) for most in (width - wide, height - high))
+    return np.stack([left, top, wide, high], axis=1), draw.random(b) < 0.5 * how.flip
+
+
+def resized_crop(pixels: Tensor, boxes: np.ndarray, mirrored: np.ndarray, size: int) -> Tensor:
+    """Every image's box (left, top, width, height) at `size`, as Pillow's bilinear `resize(box=)` does: no aliasing.
+
+    uint8 (B, C, H, W) → uint8 (B, C, size, size).
+    """
+    left, top, wide, high = torch.from_numpy(boxes).float().to(pixels.device).unbind(1)
+    columns = _weights(left, wide, size, pixels.shape[3])
+    columns = torch.where(torch.from_numpy(mirrored).to(pixels.device)[:, None, None], columns.flip(1), columns)
+    rows = _weights(top, high, size, pixels.shape[2])
+    y = rows[:, None] @ pixels.float() @ columns[:, None].mT
+    return _bytes(y + 0.5)
+
+
+def _weights(start: Tensor, length: Tensor, size: int, pixels: int) -> Tensor:
+    """Shares (B, size, pixels) that pixels of a line have in each of the new ones: triangles around their centres."""
+    step = (length / size)[:, None, None]
+    at = torch.arange(size, device=start.device)[:, None] + 0.5
+    centre = start[:, None, None] + at * step
+    away = (torch.arange(pixels, device=start.device) + 0.5 - centre).abs() / step.clamp(min=1)
+    weights = (1 - away).clamp(min=0)
+    return weights / weights.sum(dim=-1, keepdim=True)
+
+
+def _bytes(x: Tensor) -> Tensor:
+    """To uint8, cut off as Pillow does."""
+    return x.clamp(0, 255).to(torch.uint8)
+
+
+def _randaugment(x: Tensor, how: Augmentation, draw: np.random.Generator) -> Tensor:
+    """One operation an image, all of a kind at once; strengths have either sign with even chances."""
+    b = len(x)
+    kinds = draw.integers(0, len(OPERATIONS), b)
+    level = (how.magnitude + how.magnitude_std * draw.standard_normal(b)).clip(0, how.levels) / how.levels
+    signed = torch.from_numpy(level * draw.choice((-1.0, 1.0), b)).float()
+    y = x.clone()
+    for kind, operate in enumerate(OPERATIONS.values()):
+        if len(chosen := np.flatnonzero(kinds == kind)):
+            at = torch.from_numpy(chosen)
+            y[at.to(x.device)] = operate(x[at.to(x.device)], signed[at].to(x.device))
+    return y
+
+
+Operation = Callable[[Tensor, Tensor], Tensor]
+"""uint8 images (B, C, H, W) and strengths (B) from -1 to 1 → uint8 images of the same shape."""
+
+
+def _column(values: Tensor) -> Tensor:
+    return values[:, None, None, None]
+
+
+def identity(x: Tensor, level: Tensor) -> Tensor:
+    """The images as they are."""
+    return x
+
+
+def affine(x: Tensor, matrices: Tensor) -> Tensor:
+    """Each image seen through its matrix (B, 2, 3): from places of the new one to places of the old, in pixels.
+
+    Bilinear; what comes from outside is black. Pixels are at halves, as for Pillow's `transform`.
+    """
+    height, width = x.shape[2:]
+    half = torch.tensor([width / 2, height / 2], device=x.device)
+    turn, shift = matrices[:, :, :2], matrices[:, :, 2]
+    shift = (turn @ half + shift - half) / half  # about the centre, in halves of the sides
+    grid = F.affine_grid(torch.cat([turn * half / half[:, None], shift[:, :, None]], dim=2), list(x.shape), False)
+    return _bytes(F.grid_sample(x.float(), grid, mode="bilinear", padding_mode="zeros", align_corners=False) + 0.5)
+
+
+def _linear(entries: list[list[Tensor]], x: Tensor) -> Tensor:
+    """Matrices (B, 2, 3) of a linear map (2 x 2 entries of (B)) about the images' centre."""
+    turn = torch.stack([torch.stack(row, dim=-1) for row in entries], dim=1)
+    centre = torch.tensor([x.shape[3] / 2, x.shape[2] / 2], device=x.device)
+    return torch.cat([turn, (centre - turn @ centre)[:, :, None]], dim=2)
+
+
+def shear_x(x: Tensor, level: Tensor) -> Tensor:
+    """Rows are shifted the more the lower they are: up to 0.3 pixels a pixel."""
+    one, none = torch.ones_like(level), torch.zeros_like(level)
+    return affine(x, _linear([[one, 0.3 * level], [none, one]], x))
+
+
+def shear_y(x: Tensor, level: Tensor) -> Tensor:
+    """The same of columns."""
+    one, none = torch.ones_like(level), torch.zeros_like(level)
+    return affine(x, _linear([[one, none], [0.3 * level, one]], x))
+
+
+def rotate(x: Tensor, level: Tensor) -> Tensor:
+    """Up to 30 degrees."""
+    angle = level * math.radians(30)
+    return affine(x, _linear([[angle.cos(), angle.sin()], [-angle.sin(), angle.cos()]], x))
+
+
+def translate_x(x: Tensor, level: Tensor) -> Tensor:
+    """Up to 45 hundredths of the width, whole pixels."""
+    return _translated(x, (0.45 * x.shape[3] * level).round(), torch.zeros_like(level))
+
+
+def translate_y(x: Tensor, level: Tensor) -> Tensor:
+    """Up to 45 hundredths of the height, whole pixels."""
+    return _translated(x, torch.zeros_like(level), (0.45 * x.shape[2] * level).round())
+
+
+def _translated(x: Tensor, right: Tensor, down: Tensor) -> Tensor:
+    still = torch.eye(2, device=x.device).expand(len(x), 2, 2)
+    return affine(x, torch.cat([still, torch.stack([right, down], dim=1)[:, :, None]], dim=2))
+
+
+def _blended(x: Tensor, from_: Tensor, level: Tensor) -> Tensor:
+    """From the image away to another one or beyond itself: factors 0.1 to 1.9."""
+    return _bytes(from_ + (1 + 0.9 * _column(level)) * (x.float() - from_))
+
+
+def _grey(x: Tensor) -> Tensor:
+    """(B, C, H, W) → (B, 1, H, W), whole numbers."""
+    if x.shape[1] == 1:
+        return x.float()
+    red, green, blue = x.int().unbind(1)
+    shares = _GREY[0] * red + _GREY[1] * green + _GREY[2] * blue
+    return ((shares + 0x8000) >> 16).float()[:, None]
+
+
+def brightness(x: Tensor, level: Tensor) -> Tensor:
+    """Towards black, or away from it."""
+    return _blended(x, torch.zeros((), device=x.device), level)
+
+
+def colour(x: Tensor, level: Tensor) -> Tensor:
+    """Towards grey, or away from it."""
+    return _blended(x, _grey(x), level)
+
+
+def contrast(x: Tensor, level: Tensor) -> Tensor:
+    """Towards the mean grey, or away from it."""
+    return _blended(x, (_grey(x).mean((1, 2, 3), keepdim=True) + 0.5).floor(), level)
+
+
+def sharpness(x: Tensor, level: Tensor) -> Tensor:
+    """Towards a mean over 3 x 3 pixels with the middle counted five times, or away from it; the rim stays."""
+    kernel = torch.ones(3, 3, device=x.device)
+    kernel[1, 1] = 5
+    smooth = x.float().clone()
+    inner = F.conv2d(smooth.flatten(0, 1)[:, None], kernel[None, None] / 13)
+    smooth[:, :, 1:-1, 1:-1] = (inner + 0.5).floor().view(*x.shape[:2], *inner.shape[2:])
+    return _blended(x, smooth, level)
+
+
+def posterize(x: Tensor, level: Tensor) -> Tensor:
+    """Down to the 4 highest of 8 bits."""
+    dropped = (4 * level.abs()).round().to(torch.uint8)
+    return x >> _column(dropped) << _column(dropped)
+
+
+def solarize(x: Tensor, level: Tensor) -> Tensor:
+    """Whatever is as bright as a threshold is inverted: from nothing down to everything."""
+    return torch.where(x >= _column(256 * (1 - level.abs())), 255 - x, x)
+
+
+def autocontrast(x: Tensor, level: Tensor) -> Tensor:
+    """Each channel stretched to all of black to white; a channel of one value stays."""
+    low, high = (x.amin((2, 3), keepdim=True).double(), x.amax((2, 3), keepdim=True).double())
+    scale = 255 / (high - low)
+    return torch.where(high > low, _bytes(x * scale - low * scale), x)
+
+
+def equalize(x: Tensor, level: Tensor) -> Tensor:
+    """Each channel's values spread so that each is about as frequent as any other."""
+    flat = x.flatten(0, 1).flatten(1).long()  # (B * C, H * W)
+    counts = torch.zeros(len(flat), 256, dtype=torch.long, device=x.device).scatter_add_(1, flat, torch.ones_like(flat))
+    step = (flat.shape[1] - counts.gather(1, flat.amax(1, keepdim=True))) // 255
+    before = counts.cumsum(1) - counts
+    table = ((before + step // 2) // step.clamp(min=1)).clamp(max=255)
+    return torch.where(step > 0, table.gather(1, flat), flat).to(torch.uint8).view_as(x)
+
+
+OPERATIONS: dict[str, Operation] = {
+    operate.__name__: operate
+    for operate in (
+        identity,
+        shear_x,
+        shear_y,
+        translate_x,
+        translate_y,
+        rotate,
+        brightness,
+        colour,
+        contrast,
+        sharpness,
+        posterize,
+        solarize,
+        autocontrast,
+        equalize,
+    )
+}
+"""The fourteen of RandAugment, with torchvision's ranges and Pillow's arithmetic."""
+
+
+def _erased(x: Tensor, share: float, draw: np.random.Generator) -> Tensor:
+    """A black rectangle of 2 to 33 hundredths of the area, 0.3 to 3.3 times as wide as high, in some images."""
+    if not share:
+        return x
+    b, _, height, width = x.shape
+    hit = draw.random(b) < share
+    area, ratio = height * width * draw.uniform(0.02, 0.33, b), np.exp(draw.uniform(math.log(0.3), math.log(3.3), b))
+    wide, high = np.sqrt(area * ratio).clip(1, width), np.sqrt(area / ratio).clip(1, height)
+    left, top = (width - wide) * draw.random(b), (height - high) * draw.random(b)
+    boxes = np.stack([left, top, left + wide, top + high], axis=1).round() * hit[:, None]
+    return x.masked_fill(_inside(torch.from_numpy(boxes).to(x.device), height, width)[:, None], 0)
+
+
+def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
+    """Which pixels (B, H, W) are in each box (left, top, right, bottom)."""
+    across, down = torch.arange(width, device=boxes.device), torch.arange(height, device=boxes.device)
+    left, top, right, bottom = boxes[:, :, None].unbind(1)
+    return ((across >= left) & (across < right))[:, None, :] & ((down >= top) & (down < bottom))[:, :, None]
+
+
+def _mixed(x: Tensor, shares: Tensor, how: Augmentation, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Each image joined with the one before it in the batch, in one proportion for all."""
+    kinds = [kind for kind in ("mixup", "cutmix") if getattr(how, kind)]
+    if not kinds:
+        return x, shares
+    kind = kinds[draw.integers(len(kinds))]
+    kept = float(draw.beta(getattr(how, kind), getattr(how, kind)))
+    other = x.roll(1, 0)
+    if kind == "mixup":
+        x = x.lerp(other, 1 - kept)
+    else:
+        height, width = x.shape[2:]
+        box = _cut(kept, height, width, draw)
+        there = _inside(torch.tensor([box], device=x.device), height, width)
+        x = torch.where(there[:, None], other, x)
+        kept = 1 - (box[2] - box[0]) * (box[3] - box[1]) / (height * width)
+    return x, shares.lerp(shares.roll(1, 0), 1 - kept)
+
+
+def _cut(kept: float, height: int, width: int, draw: np.random.Generator) -> tuple[int, int, int, int]:
+    """The box that another image shows through: of its share of both sides, around any pixel, cut at the border."""
+    side = math.sqrt(1 - kept) / 2
+    x, y = draw.integers(width), draw.integers(height)
+    left, right = round(x - side * width), round(x + side * width)
+    top, bottom = round(y - side * height), round(y + side * height)
+    return max(left, 0), max(top, 0), min(right, width), min(bottom, height)

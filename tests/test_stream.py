@@ -1,0 +1,223 @@
+"""Batches from files: the same for the same seed and epoch, whoever decodes them and wherever one starts."""
+
+import io
+import tarfile
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from mvsearch.data import find_files
+from mvsearch.errors import DataError
+from mvsearch.training.stream import Stream, order
+
+CLASSES = ("ant", "bee", "cat")
+
+
+def picture(i, side=40):
+    """An image that its number can be read from: its red is the number."""
+    pixels = np.zeros((side, side + 20, 3), np.uint8)
+    pixels[...] = (5 * i, 10, 20)
+    return Image.fromarray(pixels)
+
+
+def encoded(image, kind="PNG"):
+    file = io.BytesIO()
+    image.save(file, kind)
+    return file.getvalue()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for i in range(30):
+        file = tmp_path / "set" / ("train" if i < 24 else "test") / CLASSES[i % 3] / f"{i:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        picture(i).save(file)
+    return tmp_path / "set"
+
+
+def write_shard(path, members):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tarfile.open(path, "w") as tar:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+
+
+def shard(path, numbers, label=lambda i: str(i % 3)):
+    images = {f"some.dir/{i:02}.png": encoded(picture(i)) for i in numbers}
+    write_shard(path, images | {f"some.dir/{i:02}.cls": label(i).encode() for i in numbers})
+
+
+@pytest.fixture
+def shards(tmp_path):
+    for k in range(4):
+        shard(tmp_path / "set" / f"train-{k}.tar", range(6 * k, 6 * k + 6))
+    shard(tmp_path / "set" / "val-0.tar", range(24, 30))
+    return tmp_path / "set"
+
+
+@pytest.fixture(params=["folder", "shards"])
+def either(request):
+    return request.getfixturevalue(request.param)
+
+
+def numbers(batches):
+    """Which images are in each batch, and that each has its own label."""
+    found = []
+    for pixels, labels in batches:
+        assert pixels.dtype == torch.uint8
+        assert pixels.shape[1:] == (3, 16, 16)
+        mine = (pixels[:, 0, 8, 8] // 5).tolist()
+        assert labels.tolist() == [i % 3 for i in mine]
+        found.append(mine)
+    return found
+
+
+def images(batches):
+    return sorted(image for batch in batches for image in batch)
+
+
+def test_every_image_comes_once_an_epoch_in_another_order_each(either):
+    train, test = find_files(either)
+    stream = Stream(train, 16, 6)
+    first, second = numbers(stream.batches(0)), numbers(stream.batches(1))
+    assert images(first) == images(second) == list(range(24))
+    assert first != second
+    assert first != numbers(Stream(train, 16, 6, seed=1).batches(0))
+    assert images(numbers(Stream(test, 16, 4, shuffled=False).batches(0))) == list(range(24, 30))
+    assert stream.broken == {}
+
+
+def test_workers_change_nothing(either):
+    train, _ = find_files(either)
+    alone = list(Stream(train, 16, 6).batches(3))
+    helped = list(Stream(train, 16, 6, workers=2).batches(3))
+    assert len(alone) == len(helped) == len(Stream(train, 16, 6)) == 4
+    assert all(
+        torch.equal(a, b) for one, other in zip(alone, helped, strict=True) for a, b in zip(one, other, strict=True)
+    )
+
+
+def test_an_epoch_goes_on_in_its_middle(either):
+    stream = Stream(find_files(either)[0], 16, 5)
+    assert numbers(stream.batches(2, start=3)) == numbers(stream.batches(2))[3:]
+    assert numbers(stream.batches(2, start=4)) == []
+
+
+def test_ranks_share_an_epoch_and_have_as_many_batches_each(either):
+    train, _ = find_files(either)
+    ranks = [numbers(Stream(train, 16, 3, rank=rank, ranks=3).batches(0)) for rank in range(3)]
+    assert [len(batches) for batches in ranks] == [2, 2, 2]  # of 8 images each, two are left over
+    seen = images(batch for batches in ranks for batch in batches)
+    assert len(seen) == len(set(seen)) == 18
+
+
+def test_ranks_judge_every_image_once(either):
+    _, test = find_files(either)
+    streams = [Stream(test, 16, 2, rank=rank, ranks=4, shuffled=False) for rank in range(4)]
+    seen = [numbers(stream.batches(0)) for stream in streams]
+    assert [len(batches) for batches in seen] == [len(stream) for stream in streams]
+    assert images(batch for batches in seen for batch in batches) == list(range(24, 30))
+
+
+def test_folders_and_shards_of_the_same_images_have_the_same_classes_in_number(folder):
+    assert find_files(folder)[0].classes == CLASSES
+
+
+def test_classes_of_shards_are_numbers_named_in_a_file_or_words(shards, tmp_path):
+    assert find_files(shards)[0].classes == ("0", "1", "2")
+    (shards / "classes.txt").write_text("ant\nbee\ncat\n")
+    assert find_files(shards)[0].classes == CLASSES
+    (shards / "classes.txt").write_text("ant\nbee\n")
+    with pytest.raises(DataError, match=r"classes\.txt: names 2 classes, but shards have class 2"):
+        find_files(shards)
+    shard(tmp_path / "words" / "train" / "0.tar", range(6), label=lambda i: CLASSES[i % 3])
+    shard(tmp_path / "words" / "test" / "0.tar", range(6, 9), label=lambda i: CLASSES[i % 3])
+    train, _ = find_files(tmp_path / "words")
+    assert train.classes == CLASSES
+    assert images(numbers(Stream(train, 16, 3).batches(0))) == list(range(6))
+
+
+def test_images_of_shards_are_mixed_among_few_shards_at_a_time(tmp_path):
+    for k in range(20):
+        shard(tmp_path / f"train-{k:02}.tar", [k] * 1 + [k + 20])
+    shard(tmp_path / "val-0.tar", range(3))
+    train, _ = find_files(tmp_path)
+    turns = train.spans[order(train, seed=0, epoch=0), 0].reshape(-1, 2)
+    assert sorted(order(train, seed=0, epoch=0).tolist()) == list(range(40))
+    assert len({*turns[:8].ravel()}) == 8
+    assert any(one != other for one, other in turns)
+
+
+def test_the_shorter_side_is_resized_and_the_middle_kept(tmp_path):
+    wide = np.zeros((40, 120, 3), np.uint8)
+    wide[:, 40:80] = 255
+    for part in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.fromarray(wide).save(tmp_path / part / name / "x.png")
+    pixels, _ = next(Stream(find_files(tmp_path)[0], 20, 2).batches(0))
+    assert (pixels[..., 1:-1] == 255).all()  # the outermost see a little of what is beside them
+
+
+def test_broken_images_are_named_and_another_takes_their_place(folder):
+    (folder / "train" / "bee" / "04.png").write_bytes(b"no image")
+    whole = encoded(picture(1))
+    (folder / "train" / "bee" / "01.png").write_bytes(whole[: len(whole) // 2])
+    for workers in (0, 1):
+        stream = Stream(find_files(folder)[0], 16, 24, workers=workers)
+        [batch] = numbers(stream.batches(0))
+        assert len(batch) == 24
+        assert {*batch} == {*range(24)} - {1, 4}
+        assert sorted(stream.broken) == ["train/bee/01.png", "train/bee/04.png"]
+        assert "UnidentifiedImageError" in stream.broken["train/bee/04.png"]
+
+
+def test_a_broken_image_in_a_shard_is_named_with_its_shard(shards):
+    write_shard(shards / "train-0.tar", {"00.jpg": b"nothing", "00.cls": b"0"})
+    stream = Stream(find_files(shards)[0], 16, 19)
+    assert len(next(stream.batches(0))[1]) == 19
+    assert list(stream.broken) == ["train-0.tar: 00.jpg"]
+
+
+def test_a_batch_of_nothing_but_broken_images_ends_the_training(folder):
+    for file in (folder / "train").rglob("*.png"):
+        file.write_bytes(b"no image")
+    stream = Stream(find_files(folder)[0], 16, 6)
+    with pytest.raises(DataError, match=r"a whole batch cannot be read; 6 images are broken so far"):
+        next(stream.batches(0))
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        ({"00.png": encoded(picture(0))}, "has no class; put it into 00.cls"),
+        ({"00.cls": b"1"}, "holds no images"),
+    ],
+)
+def test_shards_that_are_not_whole_are_refused(tmp_path, members, words):
+    write_shard(tmp_path / "train-0.tar", members)
+    shard(tmp_path / "val-0.tar", range(3))
+    with pytest.raises(DataError, match=words):
+        find_files(tmp_path)
+
+
+def test_a_shard_that_was_cut_off_is_named(shards):
+    file = shards / "train-2.tar"
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"train-2\.tar: this shard is damaged"):
+        find_files(shards)
+
+
+def test_shards_without_a_part_to_test_on_are_refused(tmp_path):
+    shard(tmp_path / "train-0.tar", range(3))
+    with pytest.raises(DataError, match=r"add test\*\.tar"):
+        find_files(tmp_path)
+
+
+def test_fewer_images_than_a_batch_are_refused(folder):
+    with pytest.raises(DataError, match="make no batch of 20 for each of 2"):
+        Stream(find_files(folder)[0], 16, 20, ranks=2)
