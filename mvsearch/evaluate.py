@@ -142,5 +142,6 @@ def load_data(plan: Plan, progress: Any = None) -> DataSet:
         size=plan.data.size,
         test_fraction=plan.data.test_fraction,
         seed=plan.data.seed,
+        task=plan.space.head.task,
         progress=progress,
     )

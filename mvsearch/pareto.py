@@ -23,12 +23,16 @@ COSTS = ("params", "macs", "macs_paper", "memory_mib", "train_memory_mib", "late
 """What a network spends: less is better, and nothing at all is the best there is."""
 
 
+TASKS = ("classification", "segmentation", "detection")
+
+
 @dataclass(frozen=True)
 class Score:
-    """What a proxy says of a network: its direction, and the value that no network can beat."""
+    """What a proxy says of a network: its direction, the value that no network can beat, and for which tasks it is."""
 
     maximise: bool
     ideal: float
+    tasks: tuple[str, ...] = ("classification",)
 
 
 @cache

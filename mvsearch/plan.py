@@ -18,10 +18,11 @@ from numpy.typing import NDArray
 
 from mvsearch import plugins
 from mvsearch.cost import PRICED, Cost
+from mvsearch.data import refuse_other_task
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.exact import NothingWithin, exact_front
 from mvsearch.limits import Limit
-from mvsearch.pareto import Objective, scores
+from mvsearch.pareto import Objective, Score, scores
 from mvsearch.reading import Reader
 from mvsearch.record import Metrics, Refused
 from mvsearch.space import Codes, SearchSpace
@@ -144,7 +145,7 @@ class Plan:
         search = replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
         proxy = _proxy(document)
         if not flags.get("objectives") and "objectives" not in _mapping(document, "search"):
-            search = replace(search, objectives=(_said(proxy)[0], *search.objectives[1:]))
+            search = replace(search, objectives=(_said(proxy, space.head.task)[0], *search.objectives[1:]))
         plan = cls(
             name=checked_name(name or space.name),
             space=space,
@@ -172,9 +173,10 @@ class Plan:
         objectives = self.objectives
         if not objectives or len(set(self.search.objectives)) < len(self.search.objectives):
             raise PlanError(f"objectives {', '.join(self.search.objectives) or 'none'}: name one or more, each once.")
-        said = _said(self.proxy)
+        said = _said(self.proxy, self.space.head.task)
         for name in self.asked & scores().keys() - {*said}:
-            raise PlanError(f"{name} is not said by the proxy {self.proxy.name}; it says {', '.join(said)}.")
+            of = "" if self.space.head.task == "classification" else f" of networks for {self.space.head.task}"
+            raise PlanError(f"{name} is not said by the proxy {self.proxy.name}{of}; it says {', '.join(said)}.")
         plugins.check("samplers", self.search.sampler, error=PlanError)
         if self.search.trials < 1 or self.search.workers < 0:
             raise PlanError(
@@ -193,6 +195,8 @@ class Plan:
             if getattr(getattr(self, part), name) < 1:
                 raise PlanError(f"{self.space.document.where(part, name)}: found 0; use 1 or more.")
         plugins.check("data", self.data.source, error=PlanError)
+        if self.scored:
+            refuse_other_task(self.data.source, self.space.head.task)
         plugins.check("latency", self.latency.backend, error=PlanError)
         self._check_limits()
 
@@ -332,8 +336,17 @@ class Plan:
         return self.storage or f"sqlite:///{self.folder / 'study.db'}"
 
 
-def _said(proxy: Proxy) -> tuple[str, ...]:
-    return tuple(plugins.load("proxies", proxy.name, error=PlanError).SCORES)
+def _said(proxy: Proxy, task: str) -> tuple[str, ...]:
+    """What a proxy says of networks for a task; raises PlanError if that is nothing."""
+    found: dict[str, Score] = plugins.load("proxies", proxy.name, error=PlanError).SCORES
+    said = tuple(name for name, score in found.items() if task in score.tasks)
+    if not said:
+        own = next(iter(found.values())).tasks
+        raise PlanError(
+            f"the proxy {proxy.name} is for {' and '.join(own)}, and the networks of this space are for {task}; "
+            "use `proxy: {name: train}`, which follows the task."
+        )
+    return said
 
 
 def digest(value: Any) -> str:

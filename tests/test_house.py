@@ -18,6 +18,7 @@ LEVELS = [
     {"architecture"},
     {"models", "terms", "data", "store"},
     {"beats", "locate", "nn", "reading", "training", "ranking"},
+    {"tasks"},
     {"calibration", "space", "finding", "counters", "proxies", "comparison", "scaling", "rivals", "memory"},
     {"report", "sums"},
     {"exact", "exporters"},

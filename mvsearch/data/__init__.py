@@ -3,6 +3,7 @@
 A file of this kind defines
 
     DESCRIPTION, LICENCE                one line of text each
+    TASKS                               what its images are for, if it is not for classification alone
     get(path, progress) -> Path         where the raw files lie, fetched first if they can be; DataError says what to
                                         do by hand. `path` is the user's own place for them, or None
     load(request, progress) -> DataSet  decoded once into the cache by `_cache.stored`, memory-mapped ever after
@@ -17,15 +18,17 @@ from mvsearch import plugins
 from mvsearch.data._cache import cache_dir, cached, digest_of, forget
 from mvsearch.data._decode import decode_image
 from mvsearch.data._files import Files, find_files
-from mvsearch.data._images import DataSet, Images, Request, stratified_split
+from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
 from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError
 
 __all__ = [
+    "IGNORED",
     "DataSet",
     "Files",
     "Images",
     "Request",
+    "Scene",
     "cache_dir",
     "cached",
     "check",
@@ -33,7 +36,9 @@ __all__ = [
     "find_files",
     "forget",
     "load",
+    "refuse_other_task",
     "stratified_split",
+    "tasks",
 ]
 
 
@@ -44,15 +49,31 @@ def load(
     size: int | None = None,
     test_fraction: float = 0.1,
     seed: int = 0,
+    task: str | None = None,
     progress: Progress | None = None,
 ) -> DataSet:
     """The images of a source, e.g. `load("folder", path=Path("pets"), size=96)`.
 
-    `test_fraction` and `seed` matter only where a set has no test part of its own.
+    `test_fraction` and `seed` matter only where a set has no test part of its own. Raises DataError if the images are
+    not for the task; without one, a source gives what it is for first.
     """
     module = plugins.load("data", source, error=DataError)
-    data: DataSet = module.load(Request(path, size, test_fraction, seed), progress)
+    if task:
+        refuse_other_task(source, task)
+    data: DataSet = module.load(Request(path, size, test_fraction, seed, task), progress)
     return data
+
+
+def tasks(source: str) -> tuple[str, ...]:
+    """What the images of a source are for."""
+    return tuple(getattr(plugins.load("data", source, error=DataError), "TASKS", ("classification",)))
+
+
+def refuse_other_task(source: str, task: str) -> None:
+    """Raises DataError, naming other sources, if the images of a source are not for a task."""
+    if task not in tasks(source):
+        fit = " or ".join(name for name in plugins.names("data") if task in tasks(name))
+        raise DataError(f"data: {source} is for {' and '.join(tasks(source))}, not for {task}; use {fit}.")
 
 
 def check(

@@ -3,6 +3,8 @@
 CACHE/decoded/NAME-KEY/     whole as soon as it exists: written under another name, then renamed
     train.pixels  test.pixels     uint8, image after image
     train.labels  test.labels     int64
+    train.masks   test.masks      uint8, scenes only
+    train.boxes   test.boxes      float64, scenes only
     about.json                    shapes, classes, checksum, images skipped
 """
 
@@ -12,22 +14,22 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock
 from platformdirs import user_cache_dir
 
-from mvsearch.data._images import DataSet, Images
+from mvsearch.data._images import DataSet, Images, Scene
 from mvsearch.errors import DataError, EnvironmentFault
 
 FORMAT = 1  # a change of it decodes everything anew
 
-Decoded = Iterable[tuple[np.ndarray | None, int]]
-"""Pixels and label of one image after another; None stands for a broken image."""
+Decoded = Iterable[tuple[np.ndarray | None, int | Scene]]
+"""Pixels of one image after another, and its label or what it shows; None stands for a broken image."""
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,14 @@ def forget(found: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: in
 
 
 def digest_of(*parts: Images) -> str:
-    """The checksum of decoded images: shapes, classes, pixels and labels."""
+    """The checksum of decoded images: shapes, classes, pixels, labels, and masks and boxes where there are any."""
     total = hashlib.sha256()
     for images in parts:
         pixels = hashlib.sha256(np.ascontiguousarray(images.pixels).data)
         total.update(_summary(images.pixels.shape, images.classes, pixels.hexdigest(), images.labels))
+        for extra in (images.masks, images.boxes):
+            if extra is not None:
+                total.update(hashlib.sha256(np.ascontiguousarray(extra).data).digest())
     return total.hexdigest()[:32]
 
 
@@ -149,21 +154,52 @@ def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
 def _write_part(folder: Path, part: str, stream: Decoded, classes: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
     labels: list[int] = []
     shape: tuple[int, ...] = ()
-    skipped, digest = 0, hashlib.sha256()
-    with (folder / f"{part}.pixels").open("wb") as file:
-        for pixels, label in stream:
+    skipped, digest, scenes = 0, hashlib.sha256(), _Scenes(folder, part)
+    with (folder / f"{part}.pixels").open("wb") as file, scenes:
+        for pixels, shown in stream:
             if pixels is None:
                 skipped += 1
                 continue
             raw = pixels.tobytes()
             file.write(raw)
             digest.update(raw)
-            labels.append(label)
+            if isinstance(shown, Scene):
+                scenes.add(len(labels), shown)
+            labels.append(shown.label if isinstance(shown, Scene) else shown)
             shape = pixels.shape
     kept = np.array(labels, np.int64)
     kept.tofile(folder / f"{part}.labels")
     shape = (len(labels), *shape)
-    return {"shape": shape, "skipped": skipped}, _summary(shape, classes, digest.hexdigest(), kept)
+    return {"shape": shape, "skipped": skipped}, _summary(shape, classes, digest.hexdigest(), kept) + scenes.digest()
+
+
+class _Scenes(ExitStack):
+    """The masks and boxes of a part on their way into files, of which there are none if nothing comes."""
+
+    def __init__(self, folder: Path, part: str) -> None:
+        super().__init__()
+        self.places = {name: folder / f"{part}.{name}" for name in ("masks", "boxes")}
+        self.files: dict[str, BinaryIO] = {}
+        self.digests: dict[str, Any] = {}
+
+    def add(self, image: int, scene: Scene) -> None:
+        """What the image of that number shows."""
+        if scene.mask is not None:
+            self._write("masks", scene.mask.astype(np.uint8).tobytes())
+        if scene.boxes is not None:
+            boxes = np.asarray(scene.boxes, "<f8").reshape(-1, 5)
+            self._write("boxes", np.insert(boxes, 0, image, axis=1).tobytes())
+
+    def digest(self) -> bytes:
+        """The checksum of both."""
+        return b"".join(self.digests[name].digest() for name in ("masks", "boxes") if name in self.digests)
+
+    def _write(self, name: str, raw: bytes) -> None:
+        if name not in self.files:
+            self.files[name] = self.enter_context(self.places[name].open("wb"))
+            self.digests[name] = hashlib.sha256()
+        self.files[name].write(raw)
+        self.digests[name].update(raw)
 
 
 def _summary(shape: tuple[int, ...], classes: tuple[str, ...], pixels: str, labels: np.ndarray) -> bytes:
@@ -190,4 +226,9 @@ def _map(folder: Path, part: str, about: dict[str, Any]) -> Images:
     if len(labels) != len(pixels):
         raise ValueError(f"{len(pixels)} images but {len(labels)} labels")
     labels.setflags(write=False)
-    return Images(pixels, labels, tuple(about["classes"]))
+    masks, boxes = None, None
+    if (place := folder / f"{part}.masks").exists():
+        masks = np.memmap(place, np.uint8, mode="r", shape=shape[:3])
+    if (place := folder / f"{part}.boxes").exists():
+        boxes = np.fromfile(place, "<f8").reshape(-1, 6)
+    return Images(pixels, labels, tuple(about["classes"]), masks, boxes)

@@ -7,6 +7,9 @@ import numpy as np
 
 from mvsearch.errors import DataError
 
+IGNORED = 255
+"""In a mask: not known, and neither learnt nor judged."""
+
 
 @dataclass(frozen=True)
 class Images:
@@ -14,11 +17,35 @@ class Images:
 
     `pixels` is uint8 of shape (image, row, column, channel), memory-mapped and read-only, with 1 or 3 channels;
     `labels` is int64 and counts into `classes`.
+
+    Scenes, which show several things, have more: `masks`, uint8 (image, row, column), the class of every pixel, IGNORED
+    where it is not known; `boxes`, float64 (box, 6), each with the number of its image, its class, and x0, y0, x1, y1
+    in shares of the sides. Class 0 is the background then, and `labels` says which other class covers most.
     """
 
     pixels: np.ndarray
     labels: np.ndarray
     classes: tuple[str, ...]
+    masks: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What an image shows: `mask`, uint8 (row, column), and `boxes`, (box, 5), each a class and its corners; or one."""
+
+    mask: np.ndarray | None = None
+    boxes: np.ndarray | None = None
+
+    @property
+    def label(self) -> int:
+        """The class that covers most beside the background, by the mask or else by the boxes; 0 if nothing is there."""
+        if self.mask is not None:
+            covered = np.bincount(self.mask[self.mask != IGNORED], minlength=1)
+        else:
+            kind, x0, y0, x1, y1 = np.reshape([] if self.boxes is None else self.boxes, (-1, 5)).T
+            covered = np.bincount(kind.astype(int), weights=(x1 - x0) * (y1 - y0), minlength=1)
+        return int(covered[1:].argmax()) + 1 if covered[1:].any() else 0
 
 
 @dataclass(frozen=True)
@@ -40,12 +67,16 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked of a source: `None` means the source's own choice."""
+    """What the user asked of a source: `None` means the source's own choice.
+
+    `task` is what the images are for; most sources are for one task, or give the same images for all.
+    """
 
     path: Path | None = None
     size: int | None = None
     test_fraction: float = 0.1
     seed: int = 0
+    task: str | None = None
 
     def only_size(self, name: str, size: int) -> None:
         """Refuse any other size than the one a source comes in: a silent resize would alter the published images."""

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
+from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError
@@ -53,7 +54,7 @@ def get(path: Path | None, progress: Progress | None) -> Path:
         if _fault(folder) is None:
             return folder
     failures = []
-    for fetch in (_download, _unpack_package, _unpack_package_anew):
+    for fetch in (_download, _unpack_package):
         failure = _try(fetch, own, progress)
         if failure is None:
             return own
@@ -90,7 +91,7 @@ def _try(fetch: Callable[[Path, Progress | None], None], folder: Path, progress:
     try:
         fetch(folder, progress)
     except (OSError, HTTPException, subprocess.SubprocessError) as fault:
-        return f"{fetch.__name__.strip('_')}: {_reason(fault)}"
+        return f"{fetch.__name__.strip('_')}: {reason(fault)}"
     return _fault(folder)
 
 
@@ -105,46 +106,15 @@ def _download(folder: Path, progress: Progress | None) -> None:
 
 
 def _unpack_package(folder: Path, progress: Progress | None) -> None:
-    # Debian's package is opened without installing it, so nobody need be root.
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        _run_apt(Path(scratch), [["download", PACKAGE]], progress)
-        _take_from_package(folder, Path(scratch))
-
-
-def _unpack_package_anew(folder: Path, progress: Progress | None) -> None:
-    # The machine's list of packages may be missing or old; one of our own needs no root either.
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        for name in ("lists/partial", "archives/partial"):
-            (Path(scratch) / name).mkdir(parents=True)
-        own = ["-o", f"Dir::State::Lists={scratch}/lists", "-o", f"Dir::Cache={scratch}", "-o", "APT::Sandbox::User="]
-        _run_apt(Path(scratch), [[*own, "update"], [*own, "download", PACKAGE]], progress)
-        _take_from_package(folder, Path(scratch))
-
-
-def _run_apt(scratch: Path, commands: list[list[str]], progress: Progress | None) -> None:
-    for words in tracked(commands, f"apt-get download {PACKAGE}", len(commands), progress):
-        command = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", *words]
-        subprocess.run(command, cwd=scratch, check=True, capture_output=True, text=True, timeout=300)
-
-
-def _take_from_package(folder: Path, scratch: Path) -> None:
-    command = ["dpkg-deb", "-x", *map(str, scratch.glob("*.deb")), str(scratch)]
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
-    for name in FILES:
-        _put(folder, name, (scratch / PACKAGED.relative_to("/") / name).read_bytes())
+    with unpacked(PACKAGE, folder, progress) as files:
+        for name in FILES:
+            _put(folder, name, (files / PACKAGED.relative_to("/") / name).read_bytes())
 
 
 def _put(folder: Path, name: str, body: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         file.write(body)
     Path(file.name).replace(folder / name)
-
-
-def _reason(fault: Exception) -> str:
-    if isinstance(fault, subprocess.CalledProcessError):
-        words = str(fault.stderr).strip().splitlines()[-1:] or [f"exit code {fault.returncode}"]
-        return words[0]
-    return str(getattr(fault, "reason", fault))
 
 
 def _fault(folder: Path) -> str | None:

@@ -48,18 +48,18 @@ def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder that the packages are installed in."""
     if path is not None:
         raise DataError(f"photos: takes no path, but {path} was given; its photographs come with Python packages.")
-    return _photo(next(iter(PHOTOS.values()))).parents[2]
+    return photograph(next(iter(PHOTOS.values()))).parents[2]
 
 
 def load(request: Request, progress: Progress | None) -> DataSet:
     """The patches at `size` (32): the same for the same seed and the same packages."""
     get(request.path, progress)
     size = request.size or SIZE
-    files = {name: _photo(place) for name, place in PHOTOS.items()}
+    files = {name: photograph(place) for name, place in PHOTOS.items()}
     sizes = [file.stat().st_size for file in files.values()]
 
     def decode() -> Decoding:
-        photos = [_pixels(file) for file in files.values()]
+        photos = [pixels_of(file) for file in files.values()]
         splits = [split_cells(pixels, np.random.default_rng([request.seed, i])) for i, pixels in enumerate(photos)]
         parts = (
             _patches(photos, [split[part] for split in splits], (TRAIN, TEST)[part], size, request.seed, progress)
@@ -75,7 +75,7 @@ def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
     get(path, progress)
     facts = []
     for name, place in tracked(PHOTOS.items(), "open photographs", len(PHOTOS), progress):
-        pixels = _pixels(_photo(place))
+        pixels = pixels_of(photograph(place))
         train, test = split_cells(pixels, np.random.default_rng(0))
         size = f"{pixels.shape[1]} x {pixels.shape[0]} px"
         facts.append(f"{name}: {size}, {len(train)} cells to train and {len(test)} to test.")
@@ -112,7 +112,8 @@ def _patches(
             yield np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR)), label
 
 
-def _photo(place: str) -> Path:
+def photograph(place: str) -> Path:
+    """The file of a photograph; raises EnvironmentFault if its package is not installed."""
     package, _, rest = place.partition("/")
     spec = find_spec(package)
     file = Path(spec.origin).parent / rest if spec and spec.origin else None
@@ -124,7 +125,8 @@ def _photo(place: str) -> Path:
     return file
 
 
-def _pixels(file: Path) -> np.ndarray:
+def pixels_of(file: Path) -> np.ndarray:
+    """A photograph, (row, column, 3)."""
     from PIL import Image
 
     try:

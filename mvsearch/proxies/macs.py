@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import Score
+from mvsearch.pareto import TASKS, Score
 from mvsearch.record import Metrics
 
-SCORES = {"macs_score": Score(maximise=True, ideal=1e13)}
+SCORES = {"macs_score": Score(maximise=True, ideal=1e13, tasks=TASKS)}
 
 
 @dataclass(frozen=True)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import Score
+from mvsearch.pareto import TASKS, Score
 from mvsearch.record import Metrics
 
-SCORES = {"params_score": Score(maximise=True, ideal=1e10)}
+SCORES = {"params_score": Score(maximise=True, ideal=1e10, tasks=TASKS)}
 
 
 @dataclass(frozen=True)

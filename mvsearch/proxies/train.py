@@ -1,11 +1,13 @@
-"""A short real training on real images: top-1 and loss on held-out ones. The only proxy that sees what is learned.
+"""A short real training on real images, judged on held-out ones. The only proxy that sees what is learned.
 
-It ranks by `scaled_loss`, which is made of two things. The mean training loss over all steps tells how fast a network
-learns, on the same images for all, with less noise than what it knows at the end (Ru et al. 2021, arXiv 2006.04492).
-But few steps favour small networks, which have little to learn, and a long training does not: so the loss is divided by
-a power of the weights that mix channels, in millions, as losses fall by a power of size in scaling laws (Kaplan et al.
-2020, arXiv 2001.08361). The power is one round number. How well this ranks the published models, and what else was
-tried, is in docs/proxies.md and docs/log.md.
+It follows the task of the networks: `top1`, `miou` and `map` are what the field judges each task by.
+
+Classifiers are ranked by `scaled_loss`, which is made of two things. The mean training loss over all steps tells how
+fast a network learns, on the same images for all, with less noise than what it knows at the end (Ru et al. 2021, arXiv
+2006.04492). But few steps favour small networks, which have little to learn, and a long training does not: so the loss
+is divided by a power of the weights that mix channels, in millions, as losses fall by a power of size in scaling laws
+(Kaplan et al. 2020, arXiv 2001.08361). The power is one round number. How well this ranks the published models, and
+what else was tried, is in docs/proxies.md and docs/log.md.
 """
 
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from dataclasses import dataclass, replace
 
 from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import Score
+from mvsearch.pareto import TASKS, Score
 from mvsearch.proxies import channel_weights
 from mvsearch.record import Metrics
 from mvsearch.training.recipe import Recipe
@@ -21,7 +23,9 @@ from mvsearch.training.recipe import Recipe
 SCORES = {
     "scaled_loss": Score(maximise=False, ideal=0.0),
     "top1": Score(maximise=True, ideal=1.0),
-    "loss": Score(maximise=False, ideal=0.0),
+    "miou": Score(maximise=True, ideal=1.0, tasks=("segmentation",)),
+    "map": Score(maximise=True, ideal=1.0, tasks=("detection",)),
+    "loss": Score(maximise=False, ideal=0.0, tasks=TASKS),
 }
 
 
@@ -41,14 +45,16 @@ def score(
     device: str,
     progress: Callable[[int, int], None] | None = None,
 ) -> Metrics:
-    """Build the network for the data's classes and the recipe's image size, train it, judge it. `top1` is a share."""
+    """Build the network for the data's classes and the recipe's image size, train it, judge it; scores are shares."""
     from mvsearch.nn import build
-    from mvsearch.training.images import Task
+    from mvsearch.tasks import task_of
     from mvsearch.training.loop import train
 
     recipe = replace(settings, seed=settings.seed + seed)
-    task = Task.of(data, recipe, device)
+    task = task_of(arch.task, data, recipe, device)
     model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
     outcome = train(model, task, recipe, device=device, progress=progress)
-    scaled = outcome.train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
-    return {"scaled_loss": scaled, "top1": outcome.top1, "loss": outcome.loss, "train_loss": outcome.train_loss}
+    metrics = {**outcome.scores, "train_loss": outcome.train_loss}
+    if arch.task == "classification":
+        metrics["scaled_loss"] = outcome.train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
+    return metrics

@@ -26,6 +26,8 @@ class Unit:
 
 UNITS = {
     "top1": Unit("top-1", "proxy top-1", "%", 0.01),
+    "miou": Unit("mIoU", "proxy mIoU", "%", 0.01),
+    "map": Unit("mAP", "proxy mAP", "%", 0.01),
     "params": Unit("params", "parameters", count=True),
     "macs": Unit("MACs", "MACs", count=True),
     "macs_paper": Unit("MACs (paper)", "MACs as the paper counts them", count=True),

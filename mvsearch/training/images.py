@@ -1,7 +1,8 @@
 """From uint8 images in memory to training batches: gathered, augmented and normalised as one tensor, on the device."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
@@ -14,7 +15,12 @@ from mvsearch.training.recipe import Recipe
 
 @dataclass(frozen=True)
 class Task:
-    """What a network is to learn: images and labels of two disjoint sets, and the statistics that normalise them."""
+    """What a network is to learn: images and labels of two disjoint sets, and the statistics that normalise them.
+
+    This one has a class an image; tasks of other labels are made of it in `mvsearch.tasks`.
+    """
+
+    calibration_batch: ClassVar[int] = 250  # images at once, when the statistics of batch norms are taken anew
 
     train_pixels: Tensor
     train_labels: Tensor
@@ -25,7 +31,7 @@ class Task:
     classes: int
 
     @classmethod
-    def of(cls, data: DataSet, recipe: Recipe, device: str) -> "Task":
+    def of(cls, data: DataSet, recipe: Recipe, device: str) -> Self:
         """The training part of a data set, split by the seed: the test part is never seen by a search."""
         fraction = min(0.5, recipe.held_out / len(data.train.labels))
         kept, held = stratified_split(data.train.labels, fraction, recipe.seed)
@@ -67,6 +73,20 @@ class Task:
         for i in range(0, len(self.held_labels), size):
             yield self.normalised(self.held_pixels[i : i + size]), self.held_labels[i : i + size]
 
+    def loss(self, outputs: Any, labels: Tensor, recipe: Recipe) -> Tensor:
+        """Of a batch, given what the network makes of it: cross-entropy."""
+        return F.cross_entropy(outputs.float(), labels, label_smoothing=recipe.label_smoothing)
+
+    def judge(self, model: Callable[[Tensor], Any]) -> dict[str, float]:
+        """`top1` as a share, and the loss, of the held-out images."""
+        right, loss = 0, 0.0
+        for x, labels in self.held_batches():
+            logits = model(x).float()
+            right += int((logits.argmax(1) == labels).sum())
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+        n = len(self.held_labels)
+        return {"top1": right / n, "loss": loss / n}
+
     def normalised(self, pixels: Tensor) -> Tensor:
         """uint8 (B, C, H, W) → float32 (B, 3, H, W), mean 0 and deviation 1 a channel, channels last."""
         return normalised(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
@@ -92,13 +112,13 @@ def fitted(pixels_BHWC: np.ndarray, size: int) -> Tensor:
     return torch.cat([part.round().clamp(0, 255).to(torch.uint8) for part in parts])
 
 
-def moved(pixels: Tensor, shift: Tensor, mirror: Tensor, pad: int) -> Tensor:
-    """(B, C, H, W), each image for itself padded by `pad` black pixels, cut out again at its shift, and mirrored."""
+def moved(pixels: Tensor, shift: Tensor, mirror: Tensor, pad: int, *, fill: int = 0) -> Tensor:
+    """(B, C, H, W), each image for itself padded by `pad` pixels of `fill`, cut out at its shift, and mirrored."""
     b, _, height, width = pixels.shape
     device = pixels.device
     rows = shift[0, :, None] + torch.arange(height, device=device)
     columns = torch.arange(width, device=device).expand(b, -1)
     columns = shift[1, :, None] + torch.where(mirror[:, None], width - 1 - columns, columns)
-    padded = F.pad(pixels, (pad, pad, pad, pad))
+    padded = F.pad(pixels, (pad, pad, pad, pad), value=fill)
     images = torch.arange(b, device=device)
     return padded.permute(0, 2, 3, 1)[images[:, None, None], rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)

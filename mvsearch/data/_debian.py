@@ -1,0 +1,55 @@
+"""Files of a Debian package, without installing it: nobody need be root."""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from mvsearch.data._progress import Progress, tracked
+
+TIMEOUT_S = 5  # for the first answer of a server
+
+
+@contextmanager
+def unpacked(package: str, folder: Path, progress: Progress | None) -> Iterator[Path]:
+    """The files of a package as they would lie under /, in a place below `folder` that is gone afterwards.
+
+    Raises OSError or subprocess.SubprocessError, which `reason` puts into words.
+    """
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        place = Path(scratch)
+        try:
+            _run_apt(place, package, [["download", package]], progress)
+        except subprocess.SubprocessError:  # the machine's list of packages may be missing or old: one of our own
+            _download_anew(place, package, progress)
+        files = place / "files"
+        subprocess.run(
+            ["dpkg-deb", "-x", *map(str, place.glob("*.deb")), str(files)],
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        yield files
+
+
+def reason(fault: Exception) -> str:
+    """What went wrong: the last line that a command said, or what the fault says itself."""
+    if isinstance(fault, subprocess.CalledProcessError):
+        words = str(fault.stderr).strip().splitlines()[-1:] or [f"exit code {fault.returncode}"]
+        return words[0]
+    return str(getattr(fault, "reason", fault))
+
+
+def _download_anew(place: Path, package: str, progress: Progress | None) -> None:
+    for name in ("lists/partial", "archives/partial"):
+        (place / name).mkdir(parents=True)
+    own = ["-o", f"Dir::State::Lists={place}/lists", "-o", f"Dir::Cache={place}", "-o", "APT::Sandbox::User="]
+    _run_apt(place, package, [[*own, "update"], [*own, "download", package]], progress)
+
+
+def _run_apt(place: Path, package: str, commands: list[list[str]], progress: Progress | None) -> None:
+    for words in tracked(commands, f"apt-get download {package}", len(commands), progress):
+        command = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", *words]
+        subprocess.run(command, cwd=place, check=True, capture_output=True, text=True, timeout=300)

@@ -1,0 +1,99 @@
+"""What folders of labelled scenes share, whatever their format: images made square together with masks and boxes.
+
+Images are turned into squares by scaling either side for itself, as SSD does; boxes in shares of the sides stay right.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.data._images import IGNORED, Request, Scene, stratified_split
+from mvsearch.data._progress import Progress, tracked
+from mvsearch.errors import DataError
+
+SIZE = 256
+BATCH = 64  # images on their way at once
+
+Box = tuple[int, float, float, float, float]
+"""A class, and x0, y0, x1, y1 in pixels."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """An image file, what it shows, and how wide and high what it shows is; `mask` reads the class of every pixel."""
+
+    file: Path
+    width: int
+    height: int
+    boxes: tuple[Box, ...] = ()
+    mask: Callable[[], np.ndarray] | None = None
+
+
+def folder_of(name: str, path: Path | None, holds: str) -> Path:
+    """The user's folder; raises DataError if none is given or it is not there."""
+    if path is None:
+        raise DataError(f"{name}: which one? Give its path (--path, or path under data: in the file of the search).")
+    if not path.is_dir():
+        raise DataError(f"{path}: no such folder; give one that holds {holds}.")
+    return path
+
+
+def size_of(request: Request) -> int:
+    """The pixels of a side that were asked for."""
+    if request.size is not None and request.size < 32:
+        raise DataError(f"{request.path}: size={request.size} leaves nothing to see; give 32 px or more.")
+    return request.size or SIZE
+
+
+def split(items: Sequence[Labelled], request: Request) -> tuple[list[Labelled], list[Labelled]]:
+    """Those to train on and those to test on, by the seed."""
+    if len(items) < 2:
+        raise DataError(f"{request.path}: one image cannot be split into train and test; add another.")
+    kept, held = stratified_split(np.zeros(len(items)), request.test_fraction, request.seed)
+    return [items[i] for i in kept], [items[i] for i in held]
+
+
+def decoded(
+    items: Sequence[Labelled], classes: int, size: int, masks: bool, progress: Progress | None
+) -> Iterator[tuple[np.ndarray | None, Scene]]:
+    """Pixels (size, size, 3) and what they show: a mask, or boxes. Raises DataError if most images are broken."""
+    broken: list[str] = []
+    for pixels, scene, fault in tracked(_opened(items, classes, size, masks), "decode scenes", len(items), progress):
+        if pixels is None:
+            broken.append(fault)
+        yield pixels, scene
+    if 2 * len(broken) > len(items):
+        raise DataError(f"{len(broken)} of {len(items)} images cannot be read, the first is {broken[0]}; replace them.")
+
+
+def _opened(
+    items: Sequence[Labelled], classes: int, size: int, masks: bool
+) -> Iterator[tuple[np.ndarray | None, Scene, str]]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for start in range(0, len(items), BATCH):
+            batch = items[start : start + BATCH]
+            yield from pool.map(lambda item: _open(item, classes, size, masks), batch)
+
+
+def _open(item: Labelled, classes: int, size: int, masks: bool) -> tuple[np.ndarray | None, Scene, str]:
+    from PIL import Image
+
+    try:
+        with Image.open(item.file) as image:  # not turned upright: the labels are of the pixels as they lie
+            pixels = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+    except Exception as fault:  # Pillow's readers raise whatever a damaged file leads them to
+        return None, Scene(), f"{item.file} ({type(fault).__name__}: {fault})"
+    if not masks:
+        sides = np.array([1, item.width, item.height, item.width, item.height])
+        boxes = np.array(item.boxes, float).reshape(-1, 5) / sides
+        boxes[:, 1:] = boxes[:, 1:].clip(0, 1)
+        return pixels, Scene(boxes=boxes[(boxes[:, 3:] > boxes[:, 1:3]).all(1)]), ""
+    mask = np.zeros((item.height, item.width), np.uint8) if item.mask is None else item.mask()
+    odd = np.setdiff1d(mask, [*range(classes), IGNORED])
+    if len(odd):
+        raise DataError(f"{item.file}: its mask holds class {odd[0]}, but there are {classes} with the background.")
+    return pixels, Scene(np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))), ""

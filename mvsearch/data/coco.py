@@ -1,0 +1,130 @@
+"""Your own scenes in the format of COCO.
+
+    PATH/annotations/instances_NAME.json      NAME begins with train or val, e.g. train2017
+    PATH/NAME/*.jpg                           the images
+
+Without a file for val the seed splits. For detection crowds are left out; in masks they are unknown. Masks are painted
+from the objects' outlines, the smaller ones on top; that needs pycocotools, of the extra `detection`.
+"""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvsearch.data._cache import Decoding, files_identity, stored
+from mvsearch.data._images import IGNORED, DataSet, Request
+from mvsearch.data._labelled import Labelled, decoded, folder_of, size_of, split
+from mvsearch.data._progress import Progress
+from mvsearch.errors import DataError, EnvironmentFault
+
+DESCRIPTION = "your own scenes as COCO has them: annotations/instances_train*.json and train*/"
+LICENCE = "that of your images"
+TASKS = ("detection", "segmentation")
+
+
+def get(path: Path | None, progress: Progress | None) -> Path:
+    """The folder itself: nothing is fetched."""
+    return folder_of("coco", path, "annotations")
+
+
+def load(request: Request, progress: Progress | None) -> DataSet:
+    """Boxes or masks, by the task; squares of `size` (256) pixels."""
+    root, size, task = get(request.path, progress), size_of(request), request.task or TASKS[0]
+    if task == "segmentation":
+        _tools()
+    files = [file for part in ("train", "val") if (file := _file(root, part)) is not None]
+    names, parts = _read(files)
+    train, test = parts if len(parts) == 2 else split(parts[0], request)
+    identity = [task, size, request.test_fraction, request.seed, files_identity(root, files)]
+    identity.append(files_identity(root, [item.file for item in (*train, *test)]))
+
+    def decode() -> Decoding:
+        masks = task == "segmentation"
+        streams = (decoded(part, len(names) + 1, size, masks, progress) for part in (train, test))
+        return Decoding(("background", *names), *streams)
+
+    return stored("coco", identity, decode, source=str(root), licence=LICENCE)
+
+
+def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
+    """Reads the annotations and says what they hold."""
+    root = get(path, progress)
+    files = [file for part in ("train", "val") if (file := _file(root, part)) is not None]
+    names, parts = _read(files)
+    return tuple(
+        f"{file}: {len(part)} images, {sum(len(item.boxes) for item in part)} boxes, {len(names)} classes."
+        for file, part in zip(files, parts, strict=True)
+    )
+
+
+def _file(root: Path, part: str) -> Path | None:
+    """The annotations of a part; raises DataError if there are none to train on, or several."""
+    found = sorted((root / "annotations").glob(f"instances_{part}*.json"))
+    if len(found) > 1:
+        raise DataError(f"{root}: {found[0].name} and {found[1].name} are both for {part}; keep one of them.")
+    if not found and part == "train":
+        raise DataError(f"{root}: no annotations/instances_train*.json; see COCO's format.")
+    return found[0] if found else None
+
+
+def _read(files: list[Path]) -> tuple[tuple[str, ...], list[list[Labelled]]]:
+    """The classes, sorted by their numbers, and the labelled images of each file."""
+    read = []
+    for file in files:
+        try:
+            read.append(json.loads(file.read_text()))
+            kinds = sorted(read[0]["categories"], key=lambda kind: int(kind["id"]))
+        except (OSError, ValueError, KeyError, TypeError) as fault:
+            raise DataError(f"{file}: cannot be read ({fault!r}); it should be instances in COCO's format.") from fault
+    number = {kind["id"]: i for i, kind in enumerate(kinds, 1)}
+    return tuple(str(kind["name"]) for kind in kinds), [
+        _items(file, about, number) for file, about in zip(files, read, strict=True)
+    ]
+
+
+def _items(file: Path, about: dict[str, Any], number: dict[int, int]) -> list[Labelled]:
+    images = file.parent.parent / file.stem.removeprefix("instances_")
+    objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
+    try:
+        for each in about["annotations"]:
+            objects[each["image_id"]].append(each | {"number": number[each["category_id"]]})
+        items = [_item(images, image, objects[image["id"]]) for image in about["images"]]
+    except (KeyError, TypeError, ValueError) as fault:
+        raise DataError(f"{file}: is not in COCO's format ({fault!r}).") from fault
+    for item in items:
+        if not item.file.is_file():
+            raise DataError(f"{item.file}: is named in {file.name}, but not there.")
+    return items
+
+
+def _item(images: Path, image: dict[str, Any], objects: list[dict[str, Any]]) -> Labelled:
+    alone = [each for each in objects if not each.get("iscrowd")]
+    boxes = tuple((each["number"], x, y, x + w, y + h) for each in alone for x, y, w, h in [each["bbox"]])
+    height, width = image["height"], image["width"]
+    return Labelled(images / image["file_name"], width, height, boxes, lambda: _mask(height, width, objects))
+
+
+def _mask(height: int, width: int, objects: list[dict[str, Any]]) -> np.ndarray:
+    tools = _tools()
+    mask = np.zeros((height, width), np.uint8)
+    for each in sorted(objects, key=lambda each: -each.get("area", 0)):
+        outline = each["segmentation"]
+        if isinstance(outline, list):
+            outline = tools.merge(tools.frPyObjects(outline, height, width))
+        elif isinstance(outline["counts"], list):
+            outline = tools.frPyObjects(outline, height, width)
+        mask[tools.decode(outline) > 0] = IGNORED if each.get("iscrowd") else each["number"]
+    return mask
+
+
+def _tools() -> Any:
+    try:
+        from pycocotools import mask
+    except ImportError:
+        raise EnvironmentFault(
+            "coco: masks need pycocotools; install the extra `detection`: pip install -e '.[detection]'."
+        ) from None
+    return mask

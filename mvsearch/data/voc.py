@@ -1,0 +1,138 @@
+"""Your own scenes in the format of PASCAL VOC.
+
+    PATH/JPEGImages/ID.jpg  Annotations/ID.xml  SegmentationClass/ID.png (a palette; 0 background, 255 unknown)
+    PATH/ImageSets/Main/{train,val}.txt  ImageSets/Segmentation/{train,val}.txt     IDs; without them the seed splits
+    PATH/classes.txt          names in the order of the masks' numbers; without it, those in Annotations, sorted
+
+Objects marked as difficult are left out, as VOC's own scores leave them out.
+"""
+
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.data._cache import Decoding, files_identity, stored
+from mvsearch.data._images import DataSet, Request
+from mvsearch.data._labelled import Box, Labelled, decoded, folder_of, size_of, split
+from mvsearch.data._progress import Progress, tracked
+from mvsearch.errors import DataError
+
+DESCRIPTION = "your own scenes as PASCAL VOC has them: JPEGImages, Annotations, SegmentationClass, ImageSets"
+LICENCE = "that of your images"
+TASKS = ("segmentation", "detection")
+
+LISTS = {"segmentation": "Segmentation", "detection": "Main"}
+LABELS = {"segmentation": ("SegmentationClass", ".png"), "detection": ("Annotations", ".xml")}
+
+
+def get(path: Path | None, progress: Progress | None) -> Path:
+    """The folder itself: nothing is fetched."""
+    return folder_of("voc", path, "JPEGImages")
+
+
+def load(request: Request, progress: Progress | None) -> DataSet:
+    """Masks or boxes, by the task; squares of `size` (256) pixels."""
+    root, size, task = get(request.path, progress), size_of(request), request.task or TASKS[0]
+    names = _classes(root)
+    train, test = _parts(root, task, request, names, progress)
+    folder, suffix = LABELS[task]
+    labels = [root / folder / f"{item.file.stem}{suffix}" for item in (*train, *test)]
+    files = [[item.file for item in part] for part in (train, test)]
+    identity = [task, size, names, *(files_identity(root, each) for each in (*files, labels))]
+
+    def decode() -> Decoding:
+        masks = task == "segmentation"
+        streams = (decoded(part, len(names) + 1, size, masks, progress) for part in (train, test))
+        return Decoding(("background", *names), *streams)
+
+    return stored("voc", identity, decode, source=str(root), licence=LICENCE)
+
+
+def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
+    """Says how many images are labelled for either task."""
+    root = get(path, progress)
+    counts = (f"{len(_stems(root, task))} images for {task}" for task in TASKS)
+    return (f"{root}: {', '.join(counts)}; {len(_classes(root))} classes and the background.",)
+
+
+def _parts(
+    root: Path, task: str, request: Request, names: tuple[str, ...], progress: Progress | None
+) -> tuple[list[Labelled], list[Labelled]]:
+    lists = [root / "ImageSets" / LISTS[task] / f"{part}.txt" for part in ("train", "val")]
+    number = {name: i for i, name in enumerate(names, 1)}
+    if not all(file.is_file() for file in lists):
+        stems = _stems(root, task)
+        items = [_item(root, task, stem, number) for stem in tracked(stems, "read labels", len(stems), progress)]
+        return split(items, request)
+    parts = [[line.split()[0] for line in file.read_text().splitlines() if line.strip()] for file in lists]
+    for file, stems in zip(lists, parts, strict=True):
+        if not stems:
+            raise DataError(f"{file}: lists no images; add some, or remove the file to have them split by the seed.")
+    train, test = ([_item(root, task, stem, number) for stem in stems] for stems in parts)
+    return train, test
+
+
+def _stems(root: Path, task: str) -> list[str]:
+    folder, suffix = LABELS[task]
+    return sorted(file.stem for file in (root / folder).glob(f"*{suffix}"))
+
+
+def _classes(root: Path) -> tuple[str, ...]:
+    if (listed := root / "classes.txt").is_file():
+        names = [line.strip() for line in listed.read_text().splitlines()]
+        return tuple(name for name in names if name not in ("", "background"))
+    found = {name for file in (root / "Annotations").glob("*.xml") for name in _names(file)}
+    if not found:
+        raise DataError(f"{root}: no classes; name them in {listed}, a line each, or in the objects of Annotations.")
+    return tuple(sorted(found))
+
+
+def _names(file: Path) -> set[str]:
+    return {each.findtext("name", "") for each in _objects(_tree(file))}
+
+
+def _tree(file: Path) -> ET.Element:
+    try:
+        return ET.parse(file).getroot()
+    except (OSError, ET.ParseError) as fault:
+        raise DataError(f"{file}: cannot be read ({fault}); it should be an annotation of VOC.") from fault
+
+
+def _objects(tree: ET.Element) -> list[ET.Element]:
+    return [each for each in tree.findall("object") if each.findtext("difficult", "0") != "1"]
+
+
+def _item(root: Path, task: str, stem: str, number: dict[str, int]) -> Labelled:
+    image = next((file for file in (root / "JPEGImages").glob(f"{stem}.*")), root / "JPEGImages" / f"{stem}.jpg")
+    folder, suffix = LABELS[task]
+    labels = root / folder / f"{stem}{suffix}"
+    for file in (image, labels):
+        if not file.is_file():
+            raise DataError(f"{file}: is listed, but not there; add it or take {stem} from the list.")
+    if task == "segmentation":
+        return _masked(image, labels)
+    tree = _tree(labels)
+    try:
+        width, height = (int(tree.findtext(f"size/{side}", "")) for side in ("width", "height"))
+        boxes = tuple(_box(each, number) for each in _objects(tree))
+    except (ValueError, KeyError) as fault:
+        raise DataError(f"{labels}: is no annotation of VOC ({fault}); it needs size, and name and bndbox.") from fault
+    return Labelled(image, width, height, boxes)
+
+
+def _box(found: ET.Element, number: dict[str, int]) -> Box:
+    x0, y0, x1, y1 = (float(found.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax"))
+    return number[found.findtext("name", "")], x0 - 1, y0 - 1, x1, y1  # VOC counts pixels from 1, the last included
+
+
+def _masked(image: Path, labels: Path) -> Labelled:
+    from PIL import Image
+
+    def mask() -> np.ndarray:
+        with Image.open(labels) as opened:
+            if opened.mode not in ("P", "L"):
+                raise DataError(f"{labels}: its pixels are {opened.mode} colours; save class numbers with a palette.")
+            return np.asarray(opened)
+
+    return Labelled(image, 0, 0, mask=mask)

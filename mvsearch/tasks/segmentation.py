@@ -1,0 +1,85 @@
+"""`segmentation`: a class for every pixel, judged by the mean intersection over union, `miou`."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mvsearch.data import IGNORED, DataSet, Scene
+from mvsearch.errors import DataError
+from mvsearch.tasks._scenes import HELD_BATCH, SceneTask, parts
+from mvsearch.training.images import moved
+from mvsearch.training.recipe import Recipe
+
+AUX_WEIGHT = 0.4
+"""Of the auxiliary classifier's loss (arXiv 1612.01105, section 4.1)."""
+
+
+class Segmentation(SceneTask):
+    """Labels are masks, uint8 (N, H, W): they are shifted and mirrored with their images."""
+
+    def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
+        """Images (B, 3, H, W) and masks (B, H, W); what is shifted in from beyond the border is not learnt."""
+        for chosen, shift, mirror in self.draws(recipe):
+            x = moved(self.train_pixels[chosen], shift, mirror, recipe.crop_padding)
+            masks = moved(self.train_labels[chosen, None], shift, mirror, recipe.crop_padding, fill=IGNORED)
+            yield self.normalised(x), masks[:, 0]
+
+    def loss(self, outputs: Any, labels: Tensor, recipe: Recipe) -> Tensor:
+        """Cross-entropy a pixel, and that of the auxiliary classifier where the head has one; no label smoothing."""
+        logits, *aux = outputs if isinstance(outputs, tuple) else (outputs,)
+        found = cross_entropy(logits, labels)
+        return found + AUX_WEIGHT * cross_entropy(aux[0], labels) if aux else found
+
+    def judge(self, model: Callable[[Tensor], Any]) -> dict[str, float]:
+        """`miou` as a share, and the loss, of the held-out images."""
+        table = torch.zeros(self.classes, self.classes, dtype=torch.long, device=self.held_labels.device)
+        loss, pixels = 0.0, 0
+        for x, masks in self.held_batches(HELD_BATCH):
+            logits = model(x).float()
+            known = int((masks != IGNORED).sum())
+            loss, pixels = loss + known * float(cross_entropy(logits, masks)) if known else loss, pixels + known
+            table += confusion(logits.argmax(1), masks, self.classes)
+        return {"miou": mean_iou(table), "loss": loss / max(pixels, 1)}
+
+    def found(self, outputs: Any) -> list[Scene]:
+        """The likeliest class of every pixel."""
+        return [Scene(mask=mask) for mask in outputs.argmax(1).to(torch.uint8).cpu().numpy()]
+
+    def true(self, labels: Tensor) -> list[Scene]:
+        """What images show, given their masks."""
+        return [Scene(mask=mask) for mask in labels.cpu().numpy()]
+
+
+def of(data: DataSet, recipe: Recipe, device: str) -> Segmentation:
+    """The task on a data set that has masks."""
+    if data.train.masks is None:
+        raise DataError(f"{data.name}: has no masks to learn segmentation from.")
+    return Segmentation(**parts(data, fitted_masks(data.train.masks, recipe.image_size), recipe, device))
+
+
+def fitted_masks(masks: np.ndarray, size: int) -> Tensor:
+    """uint8 (N, H, W) → (N, size, size): of each pixel the nearest."""
+    x = torch.from_numpy(np.array(masks))
+    return x if x.shape[1:] == (size, size) else F.interpolate(x[:, None], (size, size), mode="nearest-exact")[:, 0]
+
+
+def cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
+    """Of logits (B, classes, H, W) with masks (B, H, W), the mean over all pixels whose class is known."""
+    return F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORED)
+
+
+def confusion(found: Tensor, masks: Tensor, classes: int) -> Tensor:
+    """How many pixels of each true class (rows) were taken for each class (columns): (classes, classes)."""
+    known = masks != IGNORED
+    return torch.bincount(masks[known].long() * classes + found[known], minlength=classes**2).view(classes, classes)
+
+
+def mean_iou(table: Tensor) -> float:
+    """Mean intersection over union, of the classes that are there or were found, the background among them."""
+    hit = table.diagonal().double()
+    union = table.sum(0) + table.sum(1) - hit
+    return float((hit[union > 0] / union[union > 0]).mean())
