@@ -2,12 +2,13 @@
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mvsearch.record import Failed
 from mvsearch.training.images import Task
@@ -61,23 +62,75 @@ def learn(model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, *, d
 
     Raises Failed if a loss is no number.
     """
-    optimiser = _optimiser(model, recipe)
-    scaler = torch.amp.GradScaler("cuda", enabled=_half(device) is torch.float16)
-    for step, (x, labels) in enumerate(task.batches(recipe)):
-        for group in optimiser.param_groups:
-            group["lr"] = recipe.lr * schedule(step, recipe)
-        with _precision(device):
-            loss = task.loss(model(x), labels, recipe)
-        if not math.isfinite(found := loss.item()):
-            raise Failed(f"the training loss became {found} at step {step + 1} of {recipe.steps}")
-        optimiser.zero_grad(set_to_none=True)
-        scaler.scale(loss).backward()
-        scaler.unscale_(optimiser)
-        nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
-        scaler.step(optimiser)
-        scaler.update()
-        _follow(average, model, min(recipe.ema, (1 + step) / (10 + step)))
-        yield found
+    learner = Learner(model, average, adamw(model, lr=recipe.lr, weight_decay=recipe.weight_decay), device, recipe.clip)
+
+    def loss(outputs: Any, labels: Tensor) -> Tensor:
+        return task.loss(outputs, labels, recipe)
+
+    for step, batch in enumerate(task.batches(recipe)):
+        place = f"step {step + 1} of {recipe.steps}"
+        decay = min(recipe.ema, (1 + step) / (10 + step))
+        yield learner.step([batch], loss, lr=recipe.lr * schedule(step, recipe), decay=decay, place=place)
+
+
+Loss = Callable[[Any, Tensor], Tensor]
+"""Of what a network gives for a batch, and the batch's labels: one number."""
+
+
+@dataclass
+class Learner:
+    """A network that learns, whatever the task: the one step that every training is made of.
+
+    `average` follows the model's weights, and with `buffers` its statistics too. `clip` bounds the norm of the
+    gradient; 0 leaves it. `forward` is what is called instead of the model: a compiled one, or one whose gradients
+    are averaged over several processes.
+    """
+
+    model: nn.Module
+    average: nn.Module
+    optimiser: torch.optim.Optimizer
+    device: str
+    clip: float
+    buffers: bool = False
+    forward: nn.Module | None = None
+
+    def __post_init__(self) -> None:
+        self.scaler = torch.amp.GradScaler("cuda", enabled=_half(self.device) is torch.float16)
+
+    def step(self, parts: Sequence[tuple[Tensor, Tensor]], loss: Loss, *, lr: float, decay: float, place: str) -> float:
+        """Learn from one batch, given in equal parts; its loss before the step. Raises Failed if that is no number.
+
+        The gradient is the mean over the parts. `place` says in words which step it is.
+        """
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        self.optimiser.zero_grad(set_to_none=True)
+        forward, found = self.forward or self.model, 0.0
+        for i, (x, labels) in enumerate(parts):
+            alone = getattr(forward, "no_sync", nullcontext) if i < len(parts) - 1 else nullcontext
+            with alone():
+                with precision(self.device):
+                    part = loss(forward(x), labels) / len(parts)
+                if not math.isfinite(value := part.item()):
+                    raise Failed(f"the training loss became {value} at {place}")
+                self.scaler.scale(part).backward()
+            found += value
+        self.scaler.unscale_(self.optimiser)
+        if self.clip:
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        _follow(self.average, self.model, decay, buffers=self.buffers)
+        return found
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on beside its batch; tensors and plain values."""
+        return {name: getattr(self, name).state_dict() for name in ("model", "average", "optimiser", "scaler")}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        for name, part in state.items():
+            getattr(self, name).load_state_dict(part)
 
 
 @contextmanager
@@ -97,11 +150,25 @@ def schedule(step: int, recipe: Recipe) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+def adamw(model: nn.Module, *, lr: float, weight_decay: float, decay_all: bool = False) -> torch.optim.Optimizer:
+    """AdamW, whose decay leaves norms and biases alone, unless it is for all."""
+    groups = _groups(model, weight_decay, decay_all=decay_all)
+    return torch.optim.AdamW(groups, lr=lr, fused=True)
+
+
+def sgd(
+    model: nn.Module, *, lr: float, weight_decay: float, momentum: float, decay_all: bool = False
+) -> torch.optim.Optimizer:
+    """Plain gradient descent with (Nesterov's) momentum, decay as in `adamw`."""
+    groups = _groups(model, weight_decay, decay_all=decay_all)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
+
+
+def _groups(model: nn.Module, weight_decay: float, *, decay_all: bool) -> list[dict[str, Any]]:
+    decayed = [p for p in model.parameters() if decay_all or p.ndim > 1]
+    others = [p for p in model.parameters() if not decay_all and p.ndim <= 1]
+    groups = ({"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0})
+    return [group for group in groups if group["params"]]
 
 
 def _half(device: str) -> torch.dtype | None:
@@ -111,16 +178,21 @@ def _half(device: str) -> torch.dtype | None:
     return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
 
 
-def _precision(device: str) -> torch.autocast:
+def precision(device: str) -> torch.autocast:
     """Mixed precision where the device has it."""
     return torch.autocast(device.partition(":")[0], dtype=_half(device), enabled=_half(device) is not None)
 
 
 @torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, decay: float) -> None:
-    """Move the averaged weights towards the model's."""
+def _follow(average: nn.Module, model: nn.Module, decay: float, *, buffers: bool) -> None:
+    """Move the averaged weights towards the model's, and the statistics of its norms; counters are copied."""
     for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
         ours.lerp_(theirs, 1 - decay)
+    for ours, theirs in zip(average.buffers(), model.buffers(), strict=True) if buffers else ():
+        if ours.is_floating_point():
+            ours.lerp_(theirs, 1 - decay)
+        else:
+            ours.copy_(theirs)
 
 
 @torch.no_grad()
@@ -140,7 +212,7 @@ def _recalibrate(average: nn.Module, task: Task, recipe: Recipe) -> None:
 @torch.no_grad()
 def judge(model: nn.Module, task: Task, device: str = "cpu") -> dict[str, float]:
     """What the task judges a trained network by on held-out images; raises Failed if that is no number."""
-    with _precision(device):
+    with precision(device):
         scores = task.judge(model)
     if not all(map(math.isfinite, scores.values())):
         raise Failed("the averaged network gives no numbers on held-out images")
