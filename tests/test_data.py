@@ -67,13 +67,8 @@ def test_every_source_gives_uint8_images_with_labels_that_count_into_its_classes
         "cifar100": cifar_archive(tmp_path, cifar100, 1),
     }
     for name in plugins.names("data"):
-<<<<<<< HEAD
         if name == "fashion_mnist" or "classification" not in data.tasks(name):
             continue  # below, from its own cache; scenes have tests of their own
-=======
-        if name in ("fashion_mnist", "cutouts", "satellite", "voc", "coco"):
-            continue  # below, and in test_scenes.py
->>>>>>> 2c74de852cddef50e36274bf1bdb75564869eed8
         found = data.load(name, path=path.get(name))
         for part in (found.train, found.test):
             assert part.pixels.dtype == np.uint8
