@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from mvsearch import plugins
 from mvsearch.cost import PRICED, Cost
-from mvsearch.data import refuse_other_task
+from mvsearch.data import refuse_other_task, usual_source
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.exact import NothingWithin, exact_front
 from mvsearch.limits import Limit
@@ -153,7 +153,7 @@ class Plan:
             proxy=proxy,
             memory=_section(document, "memory", MemorySettings),
             latency=_section(document, "latency", LatencySettings),
-            data=_section(document, "data", DataSettings),
+            data=_data(document, space.head.task),
             storage=storage,
         )
         plan._check()
@@ -291,7 +291,8 @@ class Plan:
     def proxy_settings(self) -> Any:
         """The settings of the chosen proxy, as its own dataclass; raises PlanError for a field it does not have."""
         module = plugins.load("proxies", self.proxy.name, error=PlanError)
-        return _filled(self.space.document, ("proxy",), module.Settings, self.proxy.settings)
+        usual = getattr(module, "USUAL", {}).get(self.space.head.task, {})
+        return _filled(self.space.document, ("proxy",), module.Settings, {**usual, **self.proxy.settings})
 
     def settings(self, *, rung: int | None = None, repeat: int = 0) -> dict[str, Any]:
         """All that a measured number depends on beside the architecture; equal settings, equal numbers.
@@ -385,6 +386,11 @@ def _proxy(document: Document) -> Proxy:
     if type(keep) not in (int, float) or not 0 < keep <= 1:
         raise PlanError(f"{document.where('proxy', 'keep')}: found {keep!r}; use a share above 0, up to 1.")
     return Proxy(name, seeds, tuple(rungs), keep, raw)
+
+
+def _data(document: Document, task: str) -> DataSettings:
+    found: DataSettings = _section(document, "data", DataSettings)
+    return found if "source" in _mapping(document, "data") else replace(found, source=usual_source(task))
 
 
 def _filled(document: Document, place: tuple[str, ...], cls: type[Any], raw: dict[str, Any]) -> Any:

@@ -114,6 +114,7 @@ def test_satellite_tiles_have_land_where_there_is_land(cache):
 
     assert [at(48, 10), at(-25, 135), at(65, -150), at(-5, -60)] == [1, 1, 1, 1]
     assert [at(0, -30), at(20, -160), at(42, 51), at(-40, 80)] == [0, 0, 0, 0]  # the third is the Caspian Sea
+    assert len(np.unique(found.train.pixels, axis=0)) == len(found.train.pixels) < 200  # they do not overlap
     for part in (found.train, found.test):
         share = part.masks.mean((1, 2))
         assert share.min() > satellite.LEAST
@@ -319,6 +320,17 @@ def test_the_space_of_a_task_is_sound_and_asks_for_what_its_task_is_judged_by(na
     assert plan.search.objectives[0] == {"segmentation": "miou", "detection": "map"}[name]
 
 
+@pytest.mark.parametrize(("name", "size"), [("segmentation", 96), ("detection", 128)])
+def test_a_space_that_says_nothing_of_images_or_training_has_those_that_fit_its_task(name, size):
+    space = Plan.load(f"spaces/{name}.yaml").space
+    bare = {key: value for key, value in space.document.data.items() if key not in ("data", "proxy", "search")}
+    plan = Plan.of(type(space).parse(replace(space.document, data=bare)))
+
+    assert plan.search.objectives[0] in ("miou", "map")
+    assert plan.data.source == "cutouts"
+    assert plan.proxy_settings().image_size == size
+
+
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
@@ -339,15 +351,26 @@ def test_a_classifier_does_not_learn_from_scenes(tmp_path):
                  "data: {source: cutouts}\n", objectives=("top1", "params"))  # fmt: skip
 
 
-def test_predictions_are_drawn_beside_the_truth(tmp_path):
-    options = ["--steps", "2", "--batch", "4", "--image-size", "64", "--held-out", "20", "--images", "3", "--json"]
+def test_predictions_are_drawn_beside_the_truth(cache, tmp_path, scenes):
+    as_voc(
+        tmp_path / "own", replace(scenes.train, masks=np.array(scenes.train.masks[:8]), labels=scenes.train.labels[:8])
+    )
+    options = ["--data", "voc", "--path", str(tmp_path / "own"), "--steps", "2", "--batch", "2", "--image-size", "64"]
     for head, score in (("deeplabv3", "miou"), ("ssdlite", "map")):
         file = tmp_path / f"{head}.png"
-        done = CliRunner().invoke(predict, [f"mobilevitv3_xxs+{head}", *options, "-o", str(file)])
+        done = CliRunner().invoke(predict, [f"mobilevitv3_xxs+{head}", *options, "--json", "-o", str(file)])
 
         assert done.exit_code == 0, done.exception
         assert 0 <= json.loads(done.stdout)[score] <= 1
         assert Image.open(file).width > 500
+
+
+@pytest.mark.parametrize("task", [segmentation, detection])
+def test_predictions_are_judged_on_the_whole_test_part(scenes, task):
+    found = task.of(scenes, SHORT, "cpu").on(scenes.test)
+
+    assert np.array_equal(found.held_pixels.permute(0, 2, 3, 1), scenes.test.pixels)
+    assert len(found.held_labels) == len(scenes.test.pixels)
 
 
 def test_the_label_of_a_scene_is_the_class_that_covers_most():

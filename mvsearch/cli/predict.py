@@ -1,4 +1,4 @@
-"""`mvsearch predict ARCH`: what a network finds in held-out images, beside what they show."""
+"""`mvsearch predict ARCH`: what a network finds in test images, beside what they show."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mvsearch.architecture import Architecture
+    from mvsearch.data import DataSet
     from mvsearch.tasks import SceneTask
     from mvsearch.training.recipe import Recipe
 
@@ -18,13 +19,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("arch")
 @click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint. Else it is trained first, for --steps.")
-@click.option("--data", default="cutouts", show_default=True, help="The source of the images.")
+@click.option("--data", help="The source of the images. Else the study's own, or cutouts.")
 @click.option("--path", type=click.Path(path_type=Path), help="Where the images lie, if they are yours.")
-@click.option("--steps", type=click.IntRange(min=1), default=300, show_default=True, help="Of the training.")
-@click.option("--batch", type=click.IntRange(min=2), default=16, show_default=True, help="Images a step.")
-@click.option("--image-size", type=click.IntRange(min=32), default=128, show_default=True, help="Pixels of a side.")
-@click.option("--lr", type=click.FloatRange(min=0), default=2e-3, show_default=True, help="The peak learning rate.")
-@click.option("--held-out", type=click.IntRange(min=2), default=200, show_default=True, help="Images that judge.")
+@click.option("--steps", type=click.IntRange(min=1), help="Of the training. Else the study's own, or the task's usual.")
+@click.option("--batch", type=click.IntRange(min=2), help="Images a step. Likewise.")
+@click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side. Likewise.")
+@click.option("--lr", type=click.FloatRange(min=0), help="The peak learning rate. Likewise.")
 @click.option("--images", type=click.IntRange(min=1), default=12, show_default=True, help="How many are drawn.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("predicted.png"), show_default=True)
@@ -34,13 +34,12 @@ if TYPE_CHECKING:
 def predict(
     arch: str,
     weights: Path | None,
-    data: str,
+    data: str | None,
     path: Path | None,
-    steps: int,
-    batch: int,
-    image_size: int,
-    lr: float,
-    held_out: int,
+    steps: int | None,
+    batch: int | None,
+    image_size: int | None,
+    lr: float | None,
     images: int,
     seed: int,
     output: Path,
@@ -48,42 +47,45 @@ def predict(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Draw what ARCH finds in held-out images beside what they show, and say how well: masks or boxes, by its task.
+    """Draw what ARCH finds in test images beside what they show, and say how well: masks or boxes, by its task.
 
     ARCH is a published name, a YAML file or STUDY:NUMBER, with +HEAD for another head: deeplabv3, pspnet or ssdlite.
+    A trial is trained as its study trained it. It is judged on the whole test part, which no search and no training
+    has seen: on cut-outs the score is lower than in a study, whose held-out scenes show the cut-outs it learnt from.
     """
+    import numpy as np
+
     from mvsearch.errors import PlanError
-    from mvsearch.finding import find_architecture
+    from mvsearch.finding import find_architecture, find_trial
     from mvsearch.report.plot import refuse_to_draw
     from mvsearch.report.scenes import KINDS, Sheet, draw_sheet
 
-    found = find_architecture(arch, storage=storage)
+    trial = find_trial(arch, storage=storage)
+    found = trial.architecture if trial else find_architecture(arch, storage=storage)
     if found.task == "classification":
         raise PlanError(f"{arch}: classifies whole images; put a head on it for masks or boxes, e.g. {arch}+deeplabv3.")
     refuse_to_draw(output, force=force, kinds=KINDS)
 
-    from mvsearch.data import load
     from mvsearch.tasks import SceneTask, task_of
     from mvsearch.training.loop import judge
-    from mvsearch.training.recipe import Recipe
 
-    padding = image_size // 12
-    recipe = Recipe(
-        steps=steps, batch=batch, image_size=image_size, lr=lr, held_out=held_out, seed=seed, crop_padding=padding
-    )
-    pictures = load(data, path=path, size=None if data == "satellite" else image_size, task=found.task)
+    settings = trial.settings if trial else {}
+    asked = {"steps": steps, "batch": batch, "image_size": image_size, "lr": lr, "seed": seed}
+    recipe = _recipe(found.task, settings.get("proxy", {}), asked)
+    pictures = _pictures(found.task, settings.get("data", {}), data, path, recipe.image_size)
     task = task_of(found.task, pictures, recipe, "cpu")
     assert isinstance(task, SceneTask)
-    model = _model(found, task, recipe, weights)
+    model, task = _model(found, task, recipe, weights), task.on(pictures.test)
     scores = judge(model, task)
-    pixels = task.held_pixels[:images]
+    drawn = sorted(np.random.default_rng(seed).permutation(len(task.held_labels))[:images].tolist())
+    pixels = task.held_pixels[drawn]
     score = "miou" if found.task == "segmentation" else "map"
     sheet = Sheet(
         title=f"{found.name or arch} on {pictures.name}",
         subtitle=_said(scores, score, len(task.held_labels), None if weights else recipe),
         classes=pictures.train.classes,
         images=list(pixels.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()),
-        true=task.true(task.held_labels[:images]),
+        true=task.true(task.held_labels[drawn]),
         found=task.seen(model, pixels),
     )
     draw_sheet(sheet, output)
@@ -91,6 +93,29 @@ def predict(
         print_json({"architecture": found.key, "data": pictures.name, "file": str(output), **scores})
         return
     console().print(f"{sheet.subtitle}; drawn in {output}.", markup=False)
+
+
+def _recipe(task: str, own: dict[str, Any], asked: dict[str, Any]) -> "Recipe":
+    """The study's, `own`, or the task's usual one, with what was asked for."""
+    from dataclasses import fields
+
+    from mvsearch.proxies.train import USUAL
+    from mvsearch.training.recipe import Recipe
+
+    values: dict[str, Any] = own if own.get("name") == "train" else USUAL[task]
+    values = {**values, **{name: value for name, value in asked.items() if value is not None}}
+    return Recipe(**{field.name: values[field.name] for field in fields(Recipe) if field.name in values})
+
+
+def _pictures(task: str, own: dict[str, Any], source: str | None, path: Path | None, size: int) -> "DataSet":
+    from mvsearch.data import load, usual_source
+
+    if source is None and own:
+        lies = path or (Path(own["path"]) if own["path"] else None)
+        part, seed = own["test_fraction"], own["seed"]
+        return load(own["source"], path=lies, size=own["size"], test_fraction=part, seed=seed, task=task)
+    source = source or usual_source(task)
+    return load(source, path=path, size=None if source == "satellite" else size, task=task)
 
 
 def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: Path | None) -> "nn.Module":
@@ -113,4 +138,4 @@ def _said(scores: dict[str, float], score: str, images: int, recipe: Any) -> str
     from mvsearch.report.units import pretty, unit
 
     trained = f", after {recipe.steps} steps of {recipe.batch} images at {recipe.image_size} px" if recipe else ""
-    return f"{unit(score).head} {pretty(score, scores[score])} on {images} held-out images{trained}"
+    return f"{unit(score).head} {pretty(score, scores[score])} on {images} test images{trained}"

@@ -39,6 +39,7 @@ __all__ = [
     "refuse_other_task",
     "stratified_split",
     "tasks",
+    "usual_source",
 ]
 
 
@@ -74,6 +75,11 @@ def refuse_other_task(source: str, task: str) -> None:
     if task not in tasks(source):
         fit = " or ".join(name for name in plugins.names("data") if task in tasks(name))
         raise DataError(f"data: {source} is for {' and '.join(tasks(source))}, not for {task}; use {fit}.")
+
+
+def usual_source(task: str) -> str:
+    """Where images for a task come from if nobody says."""
+    return "fashion_mnist" if task == "classification" else "cutouts"
 
 
 def check(

@@ -26,7 +26,6 @@ WATER_LEVELS = (2, 4)  # lakes, and ponds on islands in lakes; 1 and 3 are land
 NORTH, SOUTH = 72, -60
 LEAST_KM2 = 50.0  # about a pixel at the equator; what is smaller would be drawn larger than it is
 SIZE = 96
-STEPS = (0.5, 1.0)  # from tile to tile, in tiles: those of the training part overlap
 LEAST = 0.05  # of land, and of water
 
 
@@ -57,10 +56,10 @@ def load(request: Request, progress: Progress | None) -> DataSet:
         mask = land(folder, pixels.shape[0], pixels.shape[1], progress)
         middle = pixels.shape[1] // 2
         halves = ((pixels[:, half], mask[:, half]) for half in (slice(middle, None), slice(middle)))
-        parts = (_tiles(*half, size, step) for half, step in zip(halves, STEPS, strict=True))
+        parts = (_tiles(*half, size) for half in halves)
         return Decoding(CLASSES, *parts)
 
-    return stored("satellite", [size, sizes], decode, source=SOURCE, licence=LICENCE)
+    return stored("satellite", [size, sizes, "apart"], decode, source=SOURCE, licence=LICENCE)
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
@@ -103,11 +102,11 @@ def land(folder: Path, height: int, width: int, progress: Progress | None) -> np
     return np.asarray(image)
 
 
-def _tiles(pixels: np.ndarray, mask: np.ndarray, size: int, step: float) -> Iterator[tuple[np.ndarray, Scene]]:
+def _tiles(pixels: np.ndarray, mask: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Scene]]:
     height, width = mask.shape
     first, last = (round((90 - degrees) / 180 * height) for degrees in (NORTH, SOUTH))
-    for top in range(first, last - size + 1, round(step * size)):
-        for left in range(0, width - size + 1, round(step * size)):
+    for top in range(first, last - size + 1, size):  # no two overlap: some of the training part are held out to judge
+        for left in range(0, width - size + 1, size):
             tile = mask[top : top + size, left : left + size]
             if LEAST < tile.mean() < 1 - LEAST:
                 yield pixels[top : top + size, left : left + size], Scene(tile)

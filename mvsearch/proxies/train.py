@@ -28,6 +28,12 @@ SCORES = {
     "map": Score(maximise=True, ideal=1.0, tasks=("detection",)),
     "loss": Score(maximise=False, ideal=0.0, tasks=TASKS),
 }
+_SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
+USUAL = {
+    "segmentation": {"steps": 150, "image_size": 96, **_SCENES},
+    "detection": {"steps": 300, "lr": 4e-3, "image_size": 128, **_SCENES},
+}
+"""Settings of networks for another task than classification, where a file does not give them."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,13 @@ class Sheet:
     true: "Sequence[Scene]"
     found: "Sequence[Scene]"
 
+    def occurring(self) -> list[int]:
+        """The classes that are shown or were found, without the background: COCO has more than a legend can hold."""
+        scenes = [*self.true, *self.found]
+        seen = {kind for scene in scenes if scene.mask is not None for kind in scene.mask.ravel().tolist()}
+        seen |= {int(box[0]) for scene in scenes if scene.boxes is not None for box in scene.boxes}
+        return [kind for kind in sorted(seen) if 0 < kind < len(self.classes)]
+
 
 def draw_sheet(sheet: Sheet, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png or .svg file: rows of images, the truth above and what was found below."""
@@ -56,7 +63,7 @@ def draw_sheet(sheet: Sheet, path: Path, theme: Theme = LIGHT) -> None:
                 _show(axes, image, scenes[i], colours)
                 if column == 0:
                     axes.set_ylabel(words, fontsize=9, color=theme.ink)
-        handles = [Patch(color=colours[i], label=name) for i, name in enumerate(sheet.classes) if i]
+        handles = [Patch(color=colours[i], label=sheet.classes[i]) for i in sheet.occurring()]
         made.legend(handles=handles, loc="lower left", bbox_to_anchor=(left / WIDTH, 0.0), ncols=10, **LEGEND)
         return made
 

@@ -1,12 +1,13 @@
 """What tasks on scenes share: how the training part is split and normalised."""
 
-from typing import Any, ClassVar
+from dataclasses import replace
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mvsearch.data import DataSet, Scene, stratified_split
+from mvsearch.data import DataSet, Images, Scene, stratified_split
 from mvsearch.training.images import Task, fitted, statistics
 from mvsearch.training.recipe import Recipe
 
@@ -17,6 +18,17 @@ class SceneTask(Task):
     """A task on images that show several things."""
 
     calibration_batch: ClassVar[int] = HELD_BATCH
+
+    @classmethod
+    def labels_of(cls, part: Images, size: int) -> Tensor:
+        """What is learned from the images of a part, for images of `size` pixels, one label an image."""
+        raise NotImplementedError
+
+    def on(self, part: Images) -> Self:
+        """The same task, judged on all images of another part: the test part."""
+        size, device = self.train_pixels.shape[-1], self.train_pixels.device
+        pixels, labels = fitted(part.pixels, size), self.labels_of(part, size)
+        return replace(self, held_pixels=pixels.to(device), held_labels=labels.to(device))
 
     def found(self, outputs: Any) -> list[Scene]:
         """What a network found in a batch, for a person to look at."""

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvsearch.data import DataSet, Scene
+from mvsearch.data import DataSet, Images, Scene
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.nn.boxes import Detections, corners, detections, encode, iou
 from mvsearch.tasks._scenes import HELD_BATCH, SceneTask, parts
@@ -26,6 +26,11 @@ SURE = 0.3
 
 class Detection(SceneTask):
     """Labels are boxes, (N, K, 5): a class and corners in shares of the sides; class 0 fills up to the same K."""
+
+    @classmethod
+    def labels_of(cls, part: Images, size: int) -> Tensor:
+        """The boxes, (N, K, 5)."""
+        return padded(np.zeros((0, 6)) if part.boxes is None else part.boxes, len(part.pixels))
 
     def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, H, W) and boxes (B, K, 5), shifted and mirrored together."""
@@ -68,7 +73,7 @@ def of(data: DataSet, recipe: Recipe, device: str) -> Detection:
     _tools()  # now, not after the training
     if data.train.boxes is None or not len(data.train.boxes):
         raise DataError(f"{data.name}: has no boxes to learn detection from.")
-    return Detection(**parts(data, padded(data.train.boxes, len(data.train.pixels)), recipe, device))
+    return Detection(**parts(data, Detection.labels_of(data.train, recipe.image_size), recipe, device))
 
 
 def padded(boxes: np.ndarray, images: int) -> Tensor:

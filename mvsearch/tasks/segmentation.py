@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvsearch.data import IGNORED, DataSet, Scene
+from mvsearch.data import IGNORED, DataSet, Images, Scene
 from mvsearch.errors import DataError
 from mvsearch.tasks._scenes import HELD_BATCH, SceneTask, parts
 from mvsearch.training.images import moved
@@ -20,6 +20,12 @@ AUX_WEIGHT = 0.4
 
 class Segmentation(SceneTask):
     """Labels are masks, uint8 (N, H, W): they are shifted and mirrored with their images."""
+
+    @classmethod
+    def labels_of(cls, part: Images, size: int) -> Tensor:
+        """uint8 (N, size, size): of each pixel the nearest."""
+        x = torch.from_numpy(np.array(part.masks))
+        return x if x.shape[1:] == (size, size) else F.interpolate(x[:, None], (size, size), mode="nearest-exact")[:, 0]
 
     def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, H, W) and masks (B, H, W); what is shifted in from beyond the border is not learnt."""
@@ -58,13 +64,7 @@ def of(data: DataSet, recipe: Recipe, device: str) -> Segmentation:
     """The task on a data set that has masks."""
     if data.train.masks is None:
         raise DataError(f"{data.name}: has no masks to learn segmentation from.")
-    return Segmentation(**parts(data, fitted_masks(data.train.masks, recipe.image_size), recipe, device))
-
-
-def fitted_masks(masks: np.ndarray, size: int) -> Tensor:
-    """uint8 (N, H, W) → (N, size, size): of each pixel the nearest."""
-    x = torch.from_numpy(np.array(masks))
-    return x if x.shape[1:] == (size, size) else F.interpolate(x[:, None], (size, size), mode="nearest-exact")[:, 0]
+    return Segmentation(**parts(data, Segmentation.labels_of(data.train, recipe.image_size), recipe, device))
 
 
 def cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Task:
         generator, device = torch.Generator().manual_seed(recipe.seed), self.train_labels.device
         order = torch.empty(0, dtype=torch.long)
         for _ in range(recipe.steps):
-            if len(order) < recipe.batch:
+            while len(order) < recipe.batch:  # more than once where there are few images
                 order = torch.cat((order, torch.randperm(len(self.train_labels), generator=generator)))
             chosen, order = order[: recipe.batch], order[recipe.batch :]
             shift = torch.randint(0, 2 * recipe.crop_padding + 1, (2, recipe.batch), generator=generator)
