@@ -102,7 +102,7 @@ def _recipe(task: str, own: dict[str, Any], asked: dict[str, Any]) -> "Recipe":
     from mvsearch.proxies.train import USUAL
     from mvsearch.training.recipe import Recipe
 
-    values: dict[str, Any] = own if own.get("name") == "train" else USUAL[task]
+    values = own if own.get("name") == "train" else USUAL[task]
     values = {**values, **{name: value for name, value in asked.items() if value is not None}}
     return Recipe(**{field.name: values[field.name] for field in fields(Recipe) if field.name in values})
 

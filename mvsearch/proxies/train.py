@@ -12,6 +12,7 @@ what else was tried, is in docs/proxies.md and docs/log.md.
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet
@@ -29,7 +30,7 @@ SCORES = {
     "loss": Score(maximise=False, ideal=0.0, tasks=TASKS),
 }
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
-USUAL = {
+USUAL: dict[str, dict[str, Any]] = {
     "segmentation": {"steps": 150, "image_size": 96, **_SCENES},
     "detection": {"steps": 300, "lr": 4e-3, "image_size": 128, **_SCENES},
 }
