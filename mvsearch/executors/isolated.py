@@ -41,17 +41,14 @@ class Isolated:
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
         """As `Evaluator.__call__`."""
-        child, pipe = self._started()
-        pipe.send((arch, rung, repeat))
-        end = time.monotonic() + (self.plan.search.timeout_s or float("inf"))
         try:
-            return self._awaited(child, pipe, end)
+            pipe = self._started()
+            pipe.send((arch, rung, repeat))
+            return self._awaited(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
         except (EOFError, OSError):
-            child.join(_LOOK_EVERY_S)
-            self.close()
-            raise Failed(_last_words(child.exitcode, self.plan.search.memory_gib)) from None
+            raise Failed(self._last_words()) from None
 
-    def _awaited(self, child: BaseProcess, pipe: Connection, end: float) -> Metrics:
+    def _awaited(self, pipe: Connection, end: float) -> Metrics:
         while True:
             self.report()  # raises if nobody waits for this worker any more
             if time.monotonic() > end:
@@ -70,14 +67,29 @@ class Isolated:
             else:
                 return dict(said)
 
-    def _started(self) -> tuple[BaseProcess, Connection]:
+    def _started(self) -> Connection:
+        """The pipe to a child that is ready."""
         if self._child is None or self._pipe is None or not self._child.is_alive():
             spawn = multiprocessing.get_context("spawn")
             self._pipe, theirs = spawn.Pipe()
             self._child = spawn.Process(target=_serve, args=(self.make, self.plan, self.device, theirs), daemon=True)
             self._child.start()
             theirs.close()
-        return self._child, self._pipe
+            self._awaited(self._pipe, float("inf"))  # its start is not the candidate's time
+        return self._pipe
+
+    def _last_words(self) -> str:
+        child = self._child
+        if child is not None:
+            child.join(_LOOK_EVERY_S)
+        self.close()
+        code, memory_gib = child.exitcode if child else None, self.plan.search.memory_gib
+        if code is None or code >= 0:
+            return f"its process ended with exit code {code}"
+        words = f"its process was ended by {signal.Signals(-code).name}"
+        if -code == signal.SIGKILL:
+            words += ", as a system does that is out of memory"
+        return words + (f" (limit {memory_gib:g} GiB)" if memory_gib else "")
 
     def close(self) -> None:
         """End the child."""
@@ -86,15 +98,6 @@ class Isolated:
             self._child.join()
             self._pipe.close()
         self._child = self._pipe = None
-
-
-def _last_words(code: int | None, memory_gib: float) -> str:
-    if code is None or code >= 0:
-        return f"its process ended with exit code {code}"
-    words = f"its process was ended by {signal.Signals(-code).name}"
-    if -code == signal.SIGKILL:
-        words += ", as a system does that is out of memory"
-    return words + (f" (limit {memory_gib:g} GiB)" if memory_gib else "")
 
 
 def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
@@ -106,6 +109,7 @@ def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
 
         torch.set_num_threads(1)
     evaluate = make(plan, device, lambda **said: pipe.send(("progress", said)))
+    pipe.send(("result", {}))
     while True:
         try:
             arch, rung, repeat = pipe.recv()
