@@ -23,7 +23,7 @@ LEVELS = [
     {"report", "sums"},
     {"exact", "exporters"},
     {"plan", "latency"},
-    {"samplers", "evaluate", "verify", "bench", "protocol"},
+    {"samplers", "evaluate", "verify", "bench", "protocol", "recipes"},
     {"trials", "judge", "contest"},
     {"study", "archive"},
     {"executors"},
@@ -61,6 +61,8 @@ LIGHT = (
     "report.page.page",
     "data",
     "machine",
+    "recipes",
+    "cli.train",
 )
 
 
