@@ -24,7 +24,7 @@ LEVELS = [
     {"exact", "exporters"},
     {"plan", "latency"},
     {"samplers", "evaluate", "verify", "bench", "protocol", "recipes"},
-    {"trials", "judge", "contest"},
+    {"trials", "judge", "contest", "trainer"},
     {"study", "archive"},
     {"executors"},
     {"cli"},

@@ -205,7 +205,9 @@ class Training:
         ]
         torch.manual_seed(int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0]))
         lr = recipe.lr_at(step, self.place.epoch, epoch_steps=of / recipe.epochs)
-        loss = self.learner.step(parts, self._loss, lr=lr, decay=recipe.decay_at(step), place=f"step {step + 1} of {of}")
+        loss = self.learner.step(
+            parts, self._loss, lr=lr, decay=recipe.decay_at(step), place=f"step {step + 1} of {of}"
+        )
         loss, stops = self.ranks.total([loss, float(self.stopping)])
         return Step(step + 1, self.place.epoch + 1, loss / self.ranks.count, lr, len(batch.images)), stops > 0
 
@@ -245,8 +247,8 @@ def refuse_other(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> N
     for name in wanted:
         if found.get(name) != wanted[name]:
             raise CheckpointError(
-                f"{path}: was begun with {name}={found.get(name)!r}, not {wanted[name]!r}; give what it was begun with, "
-                "--force to begin anew, or another folder."
+                f"{path}: was begun with {name}={found.get(name)!r}, not {wanted[name]!r}; give the former, --force to "
+                "begin anew, or another folder."
             )
 
 
