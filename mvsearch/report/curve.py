@@ -48,9 +48,9 @@ def draw_curve(curve: Curve, path: Path, theme: Theme = LIGHT) -> None:
         right.plot(steps, [100 * each for each in top1], color=theme.own, linewidth=1.4, marker="o", markersize=3.5)
         last = (steps[-1], 100 * top1[-1])
         right.annotate(
-            pretty("top1", top1[-1]), last, (0, -14), textcoords="offset points", ha="right", fontweight="bold"
+            pretty("top1", top1[-1]), last, (2, 7), textcoords="offset points", ha="right", fontweight="bold"
         )
-        right.set_ylim(bottom=_floor(top1))
+        right.set_ylim(bottom=_floor(top1), top=max(100 * each for each in top1) + 1 + (100 - _floor(top1)) / 20)
         return made
 
     write_whole(path, rendered(figure, kind_of(path, ("png", "svg")), theme))

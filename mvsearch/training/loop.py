@@ -188,11 +188,11 @@ def _follow(average: nn.Module, model: nn.Module, decay: float, *, buffers: bool
     """Move the averaged weights towards the model's, and the statistics of its norms; counters are copied."""
     for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
         ours.lerp_(theirs, 1 - decay)
-    for ours, theirs in zip(average.buffers(), model.buffers(), strict=True) if buffers else ():
-        if ours.is_floating_point():
-            ours.lerp_(theirs, 1 - decay)
+    for mine, other in zip(average.buffers(), model.buffers(), strict=True) if buffers else ():
+        if mine.is_floating_point():
+            mine.lerp_(other, 1 - decay)
         else:
-            ours.copy_(theirs)
+            mine.copy_(other)
 
 
 @torch.no_grad()

@@ -128,7 +128,8 @@ class Training:
         self.model = self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         average = copy.deepcopy(self.model).requires_grad_(False).eval()
         forward = self.ranks.together(self.model)
-        forward = torch.compile(forward) if self.compiled else forward
+        if self.compiled:
+            forward.compile()
         optimiser = _optimiser(self.model, self.recipe)
         self.learner = Learner(self.model, average, optimiser, device, self.recipe.clip, buffers=True, forward=forward)
         self.place = Place()
@@ -200,7 +201,7 @@ class Training:
         step, of, recipe = self.place.step, self.sampler.steps, self.recipe
         share = np.array_split(batch.images, self.ranks.count)[self.ranks.rank]
         parts = [
-            self.pictures.batch(batch.size, part, (self.seed, step, self.ranks.rank, i))
+            self.pictures.batch(batch.size, part, (self.seed, step, self.ranks.rank * self.parts + i))
             for i, part in enumerate(np.array_split(share, self.parts))
         ]
         torch.manual_seed(int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0]))
@@ -233,8 +234,8 @@ class Training:
             return
         content = io.BytesIO()
         self._move(cpu_seconds=time.process_time() - self._since)
-        place = {**vars(self.place)}
-        state = {"settings": json.dumps(self.settings), "learner": self.learner.state_dict(), "place": place}
+        learner, place = self.learner.state_dict(), dict(vars(self.place))
+        state = {"settings": json.dumps(self.settings), "learner": learner, "place": place}
         torch.save(state, content)
         write_whole(self.checkpoint, content.getvalue())
 
@@ -258,5 +259,7 @@ def _line(done: Step, window: tuple[float, ...]) -> dict[str, Any]:
 
 
 def _optimiser(model: nn.Module, recipe: FullRecipe) -> torch.optim.Optimizer:
-    decay = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "decay_all": recipe.decay_all}
-    return adamw(model, **decay) if recipe.optimizer == "adamw" else sgd(model, momentum=recipe.momentum, **decay)
+    lr, decay, decay_all = recipe.lr, recipe.weight_decay, recipe.decay_all
+    if recipe.optimizer == "adamw":
+        return adamw(model, lr=lr, weight_decay=decay, decay_all=decay_all)
+    return sgd(model, lr=lr, weight_decay=decay, decay_all=decay_all, momentum=recipe.momentum)
