@@ -60,6 +60,8 @@ def train(
     """
     from dataclasses import replace
 
+    from rich.progress import Progress
+
     from mvsearch.finding import find_architecture, find_trial
     from mvsearch.recipes import load
     from mvsearch.trainer import Order
@@ -83,7 +85,9 @@ def train(
     with joined(device) as ranks:
         if ranks.first:
             order.free(force=force)
-        ranks.total([0.0])  # the others wait until the folder is ready
+            with Progress(console=console(stderr=True), transient=True) as bar:
+                order.read(bar)
+        ranks.total([0.0])  # the others wait until the folder and the images are ready
         read = order.read()
         training = order.training(read, ranks)
         begun, start = training.place.step, time.monotonic()

@@ -40,7 +40,7 @@ class Sampler:
         if not self.recipe.warmup_steps < self.steps:
             raise PlanError(
                 f"warmup_steps={self.recipe.warmup_steps} are no fewer than the {self.steps:,} steps of the whole "
-                f"training; use --set warmup_steps={self.steps // 20} or more epochs."
+                f"training; use fewer, or more epochs."
             )
 
     @cached_property

@@ -43,7 +43,7 @@ class FullRecipe(Augmentation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, least in (("epochs", 1), ("batch", 2), ("image_size", 8)):
+        for name, least in (("epochs", 1), ("batch", 2), ("image_size", 32)):
             if getattr(self, name) < least:
                 raise PlanError(f"{name}={getattr(self, name)} trains nothing; use {least} or more.")
         if self.optimizer not in OPTIMIZERS:

@@ -1,6 +1,7 @@
 """Several processes that train one network together, as torchrun starts them; or one alone."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,6 +9,8 @@ from dataclasses import dataclass
 import torch
 import torch.distributed as dist
 from torch import nn
+
+from mvsearch.errors import EnvironmentFault
 
 
 @dataclass(frozen=True)
@@ -40,10 +43,19 @@ class Ranks:
 
 @contextmanager
 def joined(device: str | None = None) -> Iterator[Ranks]:
-    """The processes that torchrun started, each with a GPU of its own where there are any; else this one alone."""
-    cuda = torch.cuda.is_available() if device is None else device.startswith("cuda")
+    """The processes that torchrun started, each with a GPU of its own where there are any; else this one alone.
+
+    Raises EnvironmentFault for a device (`cpu`, `cuda`, `cuda:1`) that the machine has not.
+    """
+    there = torch.cuda.device_count()
+    found = re.fullmatch(r"cpu|cuda(?::(\d+))?", device or ("cuda" if there else "cpu"))
+    cuda = found is not None and found[0] != "cpu"
+    if found is None or (cuda and int(found[1] or 0) >= there):
+        raise EnvironmentFault(
+            f"--device {device}: this machine has cpu and {there} GPUs for PyTorch; use one of them."
+        )
     if "WORLD_SIZE" not in os.environ:
-        yield Ranks(device=device or ("cuda:0" if cuda else "cpu"))
+        yield Ranks(device=f"cuda:{found[1] or 0}" if cuda else "cpu")
         return
     own = f"cuda:{os.environ['LOCAL_RANK']}" if cuda else "cpu"
     if cuda:
