@@ -30,6 +30,7 @@ class TrainingWatch:
         self.times: list[tuple[float, int, int]] = [(time.monotonic(), begun, 0)]
         self.judged: list[Judged] = []
         self.loss: float | None = None
+        self.last: Step | None = None
         self.said = time.monotonic()
 
     def __enter__(self) -> "TrainingWatch":
@@ -46,9 +47,10 @@ class TrainingWatch:
         self.loss = done.loss if self.loss is None else 0.95 * self.loss + 0.05 * done.loss
         self.times.append((time.monotonic(), done.step, self.times[-1][2] + done.images))
         del self.times[: -_RATED - 1]
+        self.last = done
         if self.console.is_terminal:
             self.bar.update(self.task, completed=done.step)
-            self.live.update(Group(self._line(done), self.bar, self._table()))
+            self._draw(done)
         elif time.monotonic() - self.said > _SECONDS:
             self.said = time.monotonic()
             self.console.print(self._line(done))
@@ -57,9 +59,14 @@ class TrainingWatch:
         """An epoch more."""
         self.judged.append(judged)
         self.times.append((time.monotonic(), judged.step, self.times[-1][2]))
-        if not self.console.is_terminal:
+        if self.console.is_terminal and self.last:
+            self._draw(self.last)
+        elif not self.console.is_terminal:
             top1 = pretty("top1", judged.top1)
             self.console.print(f"epoch {judged.epoch}/{self.epochs}: top-1 {top1}, loss {judged.loss:.3f}")
+
+    def _draw(self, done: "Step") -> None:
+        self.live.update(Group(self._line(done), self.bar, self._table()))
 
     def _line(self, done: "Step") -> Text:
         (start, first, images), (now, last, more) = self.times[0], self.times[-1]
