@@ -20,6 +20,7 @@ from mvsearch.models import published
 from mvsearch.nn.boxes import Detections, encode
 from mvsearch.plan import Plan
 from mvsearch.proxies import train as train_proxy
+from mvsearch.space import SearchSpace
 from mvsearch.tasks import detection, segmentation, task_of
 
 SHORT = train_proxy.Settings(steps=12, batch=8, image_size=64, held_out=40, crop_padding=6)
@@ -38,6 +39,17 @@ def scenes():
     return data.load("cutouts", size=64)
 
 
+@pytest.fixture(scope="module")
+def stamps():
+    return cutouts.get(None, None)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
 # Images
 
 
@@ -51,7 +63,7 @@ def test_every_box_of_a_cut_out_lies_around_pixels_of_its_class(scenes):
         assert (mask[y1 - 1, x0:x1] == kind).any()
 
 
-def test_no_cut_out_of_the_test_part_is_in_the_training_part(monkeypatch):
+def test_no_cut_out_of_the_test_part_is_in_the_training_part(stamps, cache, monkeypatch):
     seen = {0: set(), 1: set()}
     whole = cutouts._scenes
 
@@ -60,37 +72,29 @@ def test_no_cut_out_of_the_test_part_is_in_the_training_part(monkeypatch):
         return whole(stock, 3, seeds, progress)
 
     monkeypatch.setattr(cutouts, "_scenes", watched)
-    data.load("cutouts", size=40, seed=3)
+    data.load("cutouts", path=stamps, size=40, seed=3)
 
     assert len(seen[0] | seen[1]) == cutouts.FILES
     assert not seen[0] & seen[1]
 
 
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path / "cache"))
-    return tmp_path / "cache"
-
-
-def test_the_same_seed_pastes_the_same_scenes_and_another_seed_others(cache, monkeypatch):
-    place = cutouts.get(None, None)
+def test_the_same_seed_pastes_the_same_scenes_and_another_seed_others(stamps, cache, monkeypatch):
     monkeypatch.setattr(cutouts, "TRAIN", 6)
     monkeypatch.setattr(cutouts, "TEST", 3)
 
     def fresh(seed, name):
         monkeypatch.setenv("MVSEARCH_CACHE", str(cache / name))
-        return data.load("cutouts", path=place, size=40, seed=seed)
+        return data.load("cutouts", path=stamps, size=40, seed=seed)
 
     first, again, other = fresh(1, "a"), fresh(1, "b"), fresh(2, "a")
     assert first.checksum == again.checksum != other.checksum
     assert not np.array_equal(first.train.masks, other.train.masks)
 
 
-def test_a_cut_out_that_was_altered_is_refused(tmp_path):
-    place = cutouts.get(None, None)
+def test_a_cut_out_that_was_altered_is_refused(stamps, tmp_path):
     for name in cutouts.FOLDERS:
-        for file in cutouts.files_of(place, name):
-            copy = tmp_path / file.relative_to(place)
+        for file in cutouts.files_of(stamps, name):
+            copy = tmp_path / file.relative_to(stamps)
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(file.read_bytes())
     copy.write_bytes(copy.read_bytes() + b"more")
@@ -119,17 +123,17 @@ def test_satellite_tiles_have_land_where_there_is_land(cache):
 
 
 def as_voc(root, part):
-    (root / "classes.txt").write_text("\n".join(part.classes[1:]))
     for folder in ("JPEGImages", "Annotations", "SegmentationClass", "ImageSets/Main", "ImageSets/Segmentation"):
         (root / folder).mkdir(parents=True)
-    for i in range(len(part.labels[:8])):
+    (root / "classes.txt").write_text("\n".join(part.classes[1:]))
+    for i in range(8):
         Image.fromarray(part.pixels[i]).save(root / "JPEGImages" / f"{i}.png")
         mask = Image.fromarray(part.masks[i])
         mask.putpalette([7 * value % 256 for value in range(768)])
         mask.save(root / "SegmentationClass" / f"{i}.png")
         objects = "".join(
-            f"<object><name>{part.classes[int(kind)]}</name><bndbox><xmin>{64 * x0 + 1}</xmin><ymin>{64 * y0 + 1}</ymin>"
-            f"<xmax>{64 * x1}</xmax><ymax>{64 * y1}</ymax></bndbox></object>"
+            f"<object><name>{part.classes[int(kind)]}</name><bndbox><xmin>{64 * x0 + 1}</xmin>"
+            f"<ymin>{64 * y0 + 1}</ymin><xmax>{64 * x1}</xmax><ymax>{64 * y1}</ymax></bndbox></object>"
             for image, kind, x0, y0, x1, y1 in part.boxes
             if image == i
         )
@@ -324,11 +328,9 @@ def test_the_space_of_a_task_is_sound_and_asks_for_what_its_task_is_judged_by(na
     ],
 )
 def test_a_plan_for_another_task_is_refused_before_any_trial(changed, words):
-    document = Plan.load("spaces/segmentation.yaml").space.document
+    document = SearchSpace.load("spaces/segmentation.yaml").document
     with pytest.raises((PlanError, DataError), match=words):
-        Plan.of(
-            type(Plan.load("spaces/segmentation.yaml").space).parse(replace(document, data=document.data | changed))
-        )
+        Plan.of(SearchSpace.parse(replace(document, data=document.data | changed)))
 
 
 def test_a_classifier_does_not_learn_from_scenes(tmp_path):

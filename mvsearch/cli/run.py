@@ -81,6 +81,8 @@ def run(
         memory_gib=memory_gib,
         workers=workers,
     )
+    if check_proxy and plan.space.head.task != "classification":
+        raise PlanError(f"--check-proxy holds scores against ImageNet; these networks are for {plan.space.head.task}.")
     if check_proxy and not plan.scored:
         raise PlanError("--check-proxy: this study seeks costs alone; there is no proxy to check.")
     if executor == "ray":

@@ -83,15 +83,8 @@ def load(request: Request, progress: Progress | None) -> DataSet:
         )
         return Decoding(("background", *FOLDERS), *streams)
 
-    identity = [
-        SHA256,
-        size,
-        request.seed,
-        TRAIN,
-        TEST,
-        sorted(BACKGROUNDS),
-        [photo.stat().st_size for photo in photos],
-    ]
+    sizes = [photo.stat().st_size for photo in photos]
+    identity = [SHA256, size, request.seed, TRAIN, TEST, sorted(BACKGROUNDS), sizes]
     return stored("cutouts", identity, decode, source=SOURCE, licence=LICENCE)
 
 

@@ -41,7 +41,7 @@ def trust(
 
     `checked` are the metrics of further published models under the study's settings, by name: `Reader.checked`.
     """
-    score = next((objective for objective in objectives if objective.name in scores()), None)
+    score = next((objective for objective in objectives if _of_classifiers(objective.name)), None)
     if score is None:
         return Trust(None, ())
     beside = {name: float(found[score.name]) for name, found in (checked or {}).items() if score.name in found}
@@ -60,6 +60,10 @@ def trust(
     within = float(ranking.within(values, printed, sizes))
     known = None if math.isnan(within) else within
     return Trust(score.name, rows, tau.value, tau.low, tau.high, size.value, known)
+
+
+def _of_classifiers(name: str) -> bool:
+    return name in scores() and "classification" in scores()[name].tasks
 
 
 def _printed(name: str) -> float | None:
