@@ -176,6 +176,20 @@ def test_broken_images_are_named_and_another_takes_their_place(folder):
         assert "UnidentifiedImageError" in stream.broken["train/bee/04.png"]
 
 
+def test_broken_images_are_not_judged(folder):
+    (folder / "test" / "bee" / "25.png").write_bytes(b"no image")
+    stream = Stream(find_files(folder)[1], 16, 6, shuffled=False)
+    assert images(numbers(stream.batches(0))) == [24, 26, 27, 28, 29]
+    assert list(stream.broken) == ["test/bee/25.png"]
+
+
+def test_torchs_own_generator_is_left_alone(folder):
+    before = torch.get_rng_state()
+    for workers in (0, 1):
+        list(Stream(find_files(folder)[0], 16, 12, workers=workers).batches(0))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_a_broken_image_in_a_shard_is_named_with_its_shard(shards):
     write_shard(shards / "train-0.tar", {"00.jpg": b"nothing", "00.cls": b"0"})
     stream = Stream(find_files(shards)[0], 16, 19)

@@ -78,7 +78,7 @@ def inherit(model: nn.Sequential, source: nn.Sequential, *, name: str) -> Inheri
     The classifier is inherited where both have as many classes, another head where all its shapes are equal. Raises
     CheckpointError if the networks have no row in common. `name` is what the source is called in the report.
     """
-    pairs = _paired(list(model._modules), list(source._modules))
+    pairs = _paired([name for name, _ in model.named_children()], [name for name, _ in source.named_children()])
     rows = []
     for ours, row in model.named_children():
         theirs = pairs.get(ours)
@@ -165,7 +165,8 @@ def _layer(ours: nn.Module, theirs: nn.Module) -> int:
     for name, tensor in ours.state_dict().items():
         if name in source:
             copy = _across_groups if _only_one_is_dense(name, tensor, source[name]) else _copy
-            count = copy(tensor, source[name], _axes(ours, name, tensor), _axes(theirs, name, source[name]))
+            given = source[name].to(tensor.device)
+            count = copy(tensor, given, _axes(ours, name, tensor), _axes(theirs, name, given))
             inherited += count if name in params else 0
         elif name.endswith(("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias")):
             tensor.zero_()  # of a layer that the source has not: it adds nothing
@@ -207,8 +208,9 @@ def _copy(tensor: Tensor, source: Tensor, to: list[Axis], from_: list[Axis]) -> 
     here, there = zip(*(_shared(ours, theirs) for ours, theirs in zip(to, from_, strict=True)), strict=True)
     if tensor.ndim > 1:
         tensor[here[0]] = 0
-    tensor[_grid(here)] = source[_grid(there)]
-    return len(tensor[_grid(here)].flatten())
+    values = source[_grid(there)]
+    tensor[_grid(here)] = values
+    return values.numel()
 
 
 def _only_one_is_dense(name: str, tensor: Tensor, source: Tensor) -> bool:

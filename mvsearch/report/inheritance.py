@@ -13,7 +13,7 @@ def inheritance_table(found: "Inheritance") -> Table:
     """A row of the network a line; whatever starts afresh has a dash for its source."""
     table = Table(
         title=f"inherited from {found.source}",
-        caption=f"checksum of the source's weights: {found.checksum}",
+        caption=f"its checksum: {found.checksum}",
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
         pad_edge=False,

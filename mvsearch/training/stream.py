@@ -5,6 +5,7 @@ files ─ order of (seed, epoch) ─ a rank's batches ─ workers: read, decode,
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 import torch
@@ -58,7 +59,8 @@ class Stream:
     def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
         """uint8 (B, 3, size, size) and labels (B) of an epoch, from its batch number `start` on.
 
-        In place of a broken image another one of its batch is there twice. Raises DataError if all of one are broken.
+        A broken image is left out, and in training another one of its batch is there twice, so that all batches have
+        one size. Raises DataError if all of a batch are broken. torch's own generator is left where it is.
         """
         mine = order(self.files, self.seed, epoch)[self.rank :: self.ranks] if self.shuffled else self._in_order()
         chosen = [mine[i * self.batch : (i + 1) * self.batch].tolist() for i in range(start, len(self))]
@@ -66,8 +68,9 @@ class Stream:
             _Decoded(self.files, self.size),
             batch_sampler=chosen,
             num_workers=self.workers,
-            collate_fn=_collated,
+            collate_fn=partial(_collated, filled=self.shuffled),
             pin_memory=self.pinned,
+            generator=torch.Generator(),  # else it draws from the one that dropout draws from
         )
         for pixels, labels, faults in loader:
             self.broken.update({self.files.name(i): fault for i, fault in faults.items()})
@@ -110,11 +113,12 @@ class _Decoded(Dataset[_Item]):
         return i, int(self.files.labels[i]), *decode_image(file, self.size)
 
 
-def _collated(items: list[_Item]) -> tuple[Tensor, Tensor, dict[int, str]]:
+def _collated(items: list[_Item], *, filled: bool) -> tuple[Tensor, Tensor, dict[int, str]]:
     faults = {i: fault for i, _, pixels, fault in items if pixels is None}
     whole = [(label, pixels) for _, label, pixels, _ in items if pixels is not None]
     if not whole:
         return torch.empty(0), torch.empty(0, dtype=torch.long), faults
-    filled = [whole[i % len(whole)] for i in range(len(items))]
-    pixels = torch.from_numpy(np.stack([pixels for _, pixels in filled])).permute(0, 3, 1, 2).contiguous()
-    return pixels, torch.tensor([label for label, _ in filled]), faults
+    if filled:
+        whole = [whole[i % len(whole)] for i in range(len(items))]
+    pixels = torch.from_numpy(np.stack([pixels for _, pixels in whole])).permute(0, 3, 1, 2).contiguous()
+    return pixels, torch.tensor([label for label, _ in whole]), faults
