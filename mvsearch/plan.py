@@ -409,7 +409,7 @@ def filled(cls: type[Any], raw: dict[str, Any], where: Callable[[str], str]) -> 
 
 
 def _typed(where: str, value: Any, default: Any, declared: str) -> Any:
-    if isinstance(default, tuple) and isinstance(value, list) and all(isinstance(v, str) for v in value):
+    if isinstance(default, tuple) and isinstance(value, list) and all(type(v).__name__ in declared for v in value):
         return tuple(value)
     if isinstance(default, float) and type(value) in (int, float):
         if value < 0:
@@ -422,6 +422,7 @@ def _typed(where: str, value: Any, default: Any, declared: str) -> Any:
     else:
         fits = (value is None or type(value).__name__ in declared) if default is None else type(value) is type(default)
     if not fits:
-        wanted = "a list of words" if isinstance(default, tuple) else f"a value like {default!r}"
+        words = "a list of whole numbers" if "int" in declared else "a list of words"
+        wanted = words if isinstance(default, tuple) else f"a value like {default!r}"
         raise PlanError(f"{where}: found {value!r}; use {wanted}.")
     return value

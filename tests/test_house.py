@@ -23,8 +23,8 @@ LEVELS = [
     {"report", "sums"},
     {"exact", "exporters"},
     {"plan", "latency"},
-    {"samplers", "evaluate", "verify", "bench", "protocol"},
-    {"trials", "judge", "contest"},
+    {"samplers", "evaluate", "verify", "bench", "protocol", "recipes"},
+    {"trials", "judge", "contest", "trainer"},
     {"study", "archive"},
     {"executors"},
     {"cli"},
@@ -61,6 +61,8 @@ LIGHT = (
     "report.page.page",
     "data",
     "machine",
+    "recipes",
+    "cli.train",
 )
 
 

@@ -1,0 +1,141 @@
+"""`mvsearch train ARCH`: a whole training by a recipe, which may end at any moment and go on."""
+
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mvsearch.cli._print import console, json_option, print_json, storage_option
+
+if TYPE_CHECKING:
+    from mvsearch.training.run import Training
+
+
+@click.command()
+@click.argument("arch")
+@click.option("--recipe", default="short", show_default=True, help="v1, v2, short, finetune384, or a YAML file.")
+@click.option("--set", "settings", multiple=True, help="Another value in the recipe, e.g. epochs=30; may be repeated.")
+@click.option("--data", help="A source of images, or a folder of yours; else the study's own, or fashion_mnist.")
+@click.option("--path", type=click.Path(path_type=Path), help="Where the images of a source lie, if they are yours.")
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder of the training.")
+@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint to begin with; else from --seed.")
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
+@click.option(
+    "--held-out", type=click.IntRange(0), default=0, help="Judge by so many training images, not by the test part."
+)
+@click.option("--accumulate", type=click.IntRange(1), default=1, help="Take each batch in so many parts: less memory.")
+@click.option("--every", type=click.IntRange(1), default=500, show_default=True, help="Steps between checkpoints.")
+@click.option("--device", help="cpu, cuda or cuda:1; else a GPU if there is one.")
+@click.option("--compile", "compiled", is_flag=True, help="torch.compile: slow to start, then faster.")
+@click.option("--force", is_flag=True, help="Begin anew where the folder holds a training.")
+@storage_option
+@json_option
+def train(
+    arch: str,
+    recipe: str,
+    settings: tuple[str, ...],
+    data: str | None,
+    path: Path | None,
+    output: Path,
+    weights: Path | None,
+    seed: int,
+    held_out: int,
+    accumulate: int,
+    every: int,
+    device: str | None,
+    compiled: bool,
+    force: bool,
+    storage: str | None,
+    as_json: bool,
+) -> None:
+    """Train ARCH (a published name, a YAML file or STUDY:NUMBER) by a recipe, into a folder of its own.
+
+    Ctrl-C stops, and the same command goes on, with the same losses as if nothing had been. At the end the folder holds
+    the averaged weights (weights.safetensors, for `mvsearch export --weights`), result.json and curve.png. Several
+    processes or GPUs: torchrun --nproc-per-node 8 -m mvsearch train ...
+    """
+    from dataclasses import replace
+
+    from rich.progress import Progress
+
+    from mvsearch.finding import find_architecture, find_trial
+    from mvsearch.recipes import load
+    from mvsearch.trainer import Order
+    from mvsearch.training.ranks import joined
+    from mvsearch.verify import images_for
+
+    trial = find_trial(arch, storage=storage)
+    images = images_for(data, trial)
+    order = Order(
+        arch=trial.architecture if trial else find_architecture(arch),
+        recipe=load(recipe, settings),
+        data=replace(images, path=str(path)) if path else images,
+        folder=output,
+        weights=weights,
+        held_out=held_out,
+        seed=seed,
+        parts=accumulate,
+        every=every,
+        compiled=compiled,
+    )
+    with joined(device) as ranks:
+        if ranks.first:
+            order.free(force=force)
+            with Progress(console=console(stderr=True), transient=True) as bar:
+                order.read(bar)
+        ranks.total([0.0])  # the others wait until the folder and the images are ready
+        read = order.read()
+        training = order.training(read, ranks)
+        begun, start = training.place.step, time.monotonic()
+        with _stopping(training):
+            _watched(training, begun)
+        if not ranks.first:
+            return
+        result = order.finish(training, read, seconds=time.monotonic() - start)
+    if as_json:
+        print_json(result)
+        return
+    count = f"{result['images']:,} images"
+    console().print(
+        f"top-1 {result['top1']:.2%} on {count} ({result['judged_on']}); weights, curve and result in {output}.",
+        markup=False,
+    )
+
+
+def _watched(training: "Training", begun: int) -> None:
+    from mvsearch.cli._training import TrainingWatch
+    from mvsearch.training.run import Step
+
+    if not training.ranks.first:
+        for _ in training.run():
+            pass
+        return
+    screen = console(stderr=True)
+    if begun:
+        screen.print(f"goes on after step {begun:,}", style="dim")
+    with TrainingWatch(training.sampler.steps, training.recipe.epochs, begun) as watch:
+        try:
+            for event in training.run():
+                watch.step(event) if isinstance(event, Step) else watch.epoch(event)
+        except KeyboardInterrupt:
+            screen.print(f"stopped after step {training.place.step:,}; the same command goes on from there.")
+            raise
+
+
+@contextmanager
+def _stopping(training: "Training") -> Iterator[None]:
+    """Ctrl-C lets the step at hand end; a second one does not."""
+
+    def stop(_signal: int, _frame: Any) -> None:
+        training.stopping = True
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,70 @@
+"""Which images each batch of an epoch has, and at which size: by the seed, and the same however often it is asked."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mvsearch.errors import PlanError
+from mvsearch.training.full import FullRecipe
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Numbers of images, (B,), and the size in pixels at which they are seen."""
+
+    size: int
+    images: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sampler:
+    """The batches of every epoch of a recipe; each can be cut into `shares` equal parts (processes, accumulation).
+
+    Images left over at the end of an epoch are left out, others in each epoch. Raises PlanError if there is no batch.
+    """
+
+    images: int
+    recipe: FullRecipe
+    seed: int = 0
+    shares: int = 1
+
+    def __post_init__(self) -> None:
+        if self.recipe.batch % self.shares or self.recipe.batch < 2 * self.shares:
+            raise PlanError(
+                f"batch={self.recipe.batch} does not go into {self.shares} equal parts of two images and more "
+                f"(processes x accumulation); use --set batch={max(2, self.recipe.batch // self.shares) * self.shares}."
+            )
+        if self.images < (most := max(self._batches)):
+            raise PlanError(f"{self.images} images to train on make no batch of {most}; use --set batch=N.")
+        if not self.recipe.warmup_steps < self.steps:
+            raise PlanError(
+                f"warmup_steps={self.recipe.warmup_steps} are no fewer than the {self.steps:,} steps of the whole "
+                f"training; use fewer, or more epochs."
+            )
+
+    @cached_property
+    def _batches(self) -> tuple[int, ...]:
+        """Images a step at each of the recipe's sizes."""
+        whole = (self.recipe.batch_at(size) // self.shares * self.shares for size in self.recipe.sizes)
+        return tuple(max(batch, 2 * self.shares) for batch in whole)
+
+    @cached_property
+    def steps(self) -> int:
+        """Batches of the whole training."""
+        return sum(len(self._drawn(epoch)[0]) for epoch in range(self.recipe.epochs))
+
+    def epoch(self, number: int) -> list[Batch]:
+        """The batches of an epoch, counted from 0."""
+        kinds, ends = self._drawn(number)
+        order = np.random.default_rng((self.seed, number, 1)).permutation(self.images)
+        parts = np.split(order[: ends[-1]], ends[:-1])
+        return [Batch(self.recipe.sizes[kind], part) for kind, part in zip(kinds, parts, strict=True)]
+
+    def _drawn(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Which of the sizes each batch has, and where in the order of images it ends."""
+        most = self.images // min(self._batches)
+        kinds = np.random.default_rng((self.seed, number, 0)).integers(0, len(self._batches), most)
+        ends = np.array(self._batches)[kinds].cumsum()
+        whole = ends <= self.images
+        return kinds[whole], ends[whole]

@@ -1,0 +1,265 @@
+"""A whole training, epoch by epoch, that can end at any moment and go on as if it had not.
+
+Nothing is drawn from a state that runs along: the batches, their augmentation and the dropout of a step follow from the
+seed and the step alone, so a checkpoint is weights, optimiser, and a place.
+"""
+
+import copy
+import io
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mvsearch.data import Images
+from mvsearch.errors import CheckpointError
+from mvsearch.files import write_whole
+from mvsearch.training.augment import augment
+from mvsearch.training.batches import Batch, Sampler
+from mvsearch.training.full import FullRecipe
+from mvsearch.training.images import fitted, normalised, statistics
+from mvsearch.training.journal import Journal
+from mvsearch.training.loop import Learner, adamw, precision, sgd
+from mvsearch.training.ranks import Ranks
+
+LOGGED = 10
+"""A line of the journal tells of so many steps."""
+
+_STATISTICS, _JUDGED = 5000, 250
+
+
+@dataclass(frozen=True)
+class Step:
+    """A step that is done: counted from 1, its loss before it, its learning rate, and images of all processes."""
+
+    step: int
+    epoch: int
+    loss: float
+    lr: float
+    images: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What the averaged weights came to after an epoch, counted from 1: top-1 (a share) and loss."""
+
+    step: int
+    epoch: int
+    top1: float
+    loss: float
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training is: steps that are done, the epoch and its batch that come next, losses not yet written."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    window: tuple[float, ...] = ()
+    judged: tuple[float, float] | None = None
+    cpu_seconds: float = 0.0
+    """Of this process and all before it."""
+
+
+class Pictures:
+    """Images of the training part as batches, and those that judge; normalised as the recipe says."""
+
+    def __init__(self, train: Images, judging: Images, recipe: FullRecipe, device: str) -> None:
+        self.train, self.judging, self.recipe, self.device = train, judging, recipe, device
+        self.classes = len(train.classes)
+        channels = train.pixels.shape[3]
+        self.mean, self.std = torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1)
+        if recipe.normalise:
+            some = train.pixels[:: max(1, len(train.labels) // _STATISTICS)]
+            self.mean, self.std = statistics(fitted(some, recipe.image_size))
+
+    def batch(self, size: int, images: np.ndarray, key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Float images (B, 3, size, size) and shares of classes (B, classes), augmented by the key."""
+        pixels = torch.from_numpy(self.train.pixels[images]).permute(0, 3, 1, 2).to(self.device)
+        labels = torch.from_numpy(self.train.labels[images]).to(self.device)
+        x, shares = augment(pixels, labels, self.recipe, size=size, classes=self.classes, key=key)
+        return self._normalised(x), shares
+
+    def judged(self, rank: int, ranks: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """A process's share of the images that judge, whole, in batches, with the numbers of their classes."""
+        mine = np.arange(rank, len(self.judging.labels), ranks)
+        for start in range(0, len(mine), _JUDGED):
+            part = mine[start : start + _JUDGED]
+            pixels = fitted(self.judging.pixels[part], self.recipe.image_size).to(self.device)
+            yield self._normalised(pixels), torch.from_numpy(self.judging.labels[part]).to(self.device)
+
+    def _normalised(self, x: Tensor) -> Tensor:
+        made = normalised(x, self.mean.to(self.device), self.std.to(self.device))
+        return made.contiguous(memory_format=torch.channels_last)
+
+
+@dataclass
+class Training:
+    """A network, what it learns from, and where it stands; `folder` holds the checkpoint and the journal.
+
+    `settings` are all that its losses depend on: plain values, compared before it goes on from a checkpoint. `parts` is
+    in how many pieces a process takes its share of a batch, `every` how many steps lie between checkpoints.
+    """
+
+    model: nn.Module
+    pictures: Pictures
+    recipe: FullRecipe
+    folder: Path
+    settings: dict[str, Any]
+    ranks: Ranks = field(default_factory=Ranks)
+    parts: int = 1
+    seed: int = 0
+    every: int = 500
+    compiled: bool = False
+    stopping: bool = False
+
+    def __post_init__(self) -> None:
+        device = self.ranks.device
+        shares = self.ranks.count * self.parts
+        self.sampler = Sampler(len(self.pictures.train.labels), self.recipe, self.seed, shares)
+        self.model = self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
+        average = copy.deepcopy(self.model).requires_grad_(False).eval()
+        forward = self.ranks.together(self.model)
+        if self.compiled:
+            forward.compile()
+        optimiser = _optimiser(self.model, self.recipe)
+        self.learner = Learner(self.model, average, optimiser, device, self.recipe.clip, buffers=True, forward=forward)
+        self.place = Place()
+        self._since = time.process_time()
+
+    @property
+    def checkpoint(self) -> Path:
+        """The file to go on from."""
+        return self.folder / "checkpoint.pt"
+
+    def go_on(self) -> bool:
+        """Take up the checkpoint, if there is one. CheckpointError says if it is damaged or of another training."""
+        if not self.checkpoint.exists():
+            return False
+        try:
+            state = torch.load(self.checkpoint, self.ranks.device, weights_only=True)
+            settings, learner, place = json.loads(state["settings"]), state["learner"], Place(**state["place"])
+        except Exception:  # a damaged pickle can raise anything
+            raise CheckpointError(
+                f"{self.checkpoint}: no checkpoint of a training; --force begins anew, or choose another folder."
+            ) from None
+        refuse_other(self.checkpoint, settings, json.loads(json.dumps(self.settings)))
+        self.learner.load_state_dict(learner)
+        self.place = place
+        self._since = time.process_time() - place.cpu_seconds
+        return True
+
+    def run(self) -> Iterator[Step | Judged]:
+        """Train to the end, saying each step and each epoch. Raises Failed if a loss is no number.
+
+        With `stopping` set the step at hand is the last: a checkpoint is written and KeyboardInterrupt raised.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        journal = Journal(self.folder, self.place.step) if self.ranks.first else None
+        try:
+            with torch.random.fork_rng(devices=[self.ranks.device] if self.ranks.device != "cpu" else []):
+                while self.place.epoch < self.recipe.epochs:
+                    yield from self._epoch(journal)
+        finally:
+            if journal:
+                journal.close()
+
+    def _epoch(self, journal: Journal | None) -> Iterator[Step | Judged]:
+        epoch = self.place.epoch
+        batches = self.sampler.epoch(epoch)
+        for number in range(self.place.batch, len(batches)):
+            done, stop = self._step(batches[number])
+            window = (*self.place.window, done.loss)
+            if done.step % LOGGED == 0:
+                if journal:
+                    journal.write(_line(done, window))
+                window = ()
+            self._move(step=done.step, epoch=epoch, batch=number + 1, window=window)
+            yield done
+            if stop:
+                self.save()
+                raise KeyboardInterrupt
+            if done.step % self.every == 0:
+                self.save()
+        judged = self.judge()
+        if journal:
+            journal.write({"step": judged.step, "epoch": judged.epoch, "top1": judged.top1, "judged_loss": judged.loss})
+        self._move(epoch=epoch + 1, batch=0, judged=(judged.top1, judged.loss))
+        self.save()
+        yield judged
+
+    def _step(self, batch: Batch) -> tuple[Step, bool]:
+        """One step of all processes; and whether any of them was asked to stop."""
+        step, of, recipe = self.place.step, self.sampler.steps, self.recipe
+        share = np.array_split(batch.images, self.ranks.count)[self.ranks.rank]
+        parts = [
+            self.pictures.batch(batch.size, part, (self.seed, step, self.ranks.rank * self.parts + i))
+            for i, part in enumerate(np.array_split(share, self.parts))
+        ]
+        torch.manual_seed(int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0]))
+        lr = recipe.lr_at(step, self.place.epoch, epoch_steps=of / recipe.epochs)
+        loss = self.learner.step(
+            parts, self._loss, lr=lr, decay=recipe.decay_at(step), place=f"step {step + 1} of {of}"
+        )
+        loss, stops = self.ranks.total([loss, float(self.stopping)])
+        return Step(step + 1, self.place.epoch + 1, loss / self.ranks.count, lr, len(batch.images)), stops > 0
+
+    def _loss(self, outputs: Tensor, shares: Tensor) -> Tensor:
+        return F.cross_entropy(outputs.float(), shares, label_smoothing=self.recipe.label_smoothing)
+
+    @torch.no_grad()
+    def judge(self) -> Judged:
+        """The averaged weights on the images that judge, shared out among the processes."""
+        right, loss, seen = 0.0, 0.0, 0.0
+        for x, labels in self.pictures.judged(self.ranks.rank, self.ranks.count):
+            with precision(self.ranks.device):
+                logits = self.learner.average(x).float()
+            right += float((logits.argmax(1) == labels).sum())
+            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
+            seen += len(labels)
+        right, loss, seen = self.ranks.total([right, loss, seen])
+        return Judged(self.place.step, self.place.epoch + 1, right / seen, loss / seen)
+
+    def save(self) -> None:
+        """Write the checkpoint whole, or leave the one before."""
+        if not self.ranks.first:
+            return
+        content = io.BytesIO()
+        self._move(cpu_seconds=time.process_time() - self._since)
+        learner, place = self.learner.state_dict(), dict(vars(self.place))
+        state = {"settings": json.dumps(self.settings), "learner": learner, "place": place}
+        torch.save(state, content)
+        write_whole(self.checkpoint, content.getvalue())
+
+    def _move(self, **changes: Any) -> None:
+        self.place = Place(**{**vars(self.place), **changes})
+
+
+def refuse_other(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Raises CheckpointError, naming the first difference, if a checkpoint is not of the training that is wanted."""
+    for name in wanted:
+        if found.get(name) != wanted[name]:
+            raise CheckpointError(
+                f"{path}: was begun with {name}={found.get(name)!r}, not {wanted[name]!r}; give the former, --force to "
+                "begin anew, or another folder."
+            )
+
+
+def _line(done: Step, window: tuple[float, ...]) -> dict[str, Any]:
+    loss = sum(window) / len(window)
+    return {"step": done.step, "epoch": done.epoch, "loss": loss, "lr": done.lr, "images": done.images}
+
+
+def _optimiser(model: nn.Module, recipe: FullRecipe) -> torch.optim.Optimizer:
+    lr, decay, decay_all = recipe.lr, recipe.weight_decay, recipe.decay_all
+    if recipe.optimizer == "adamw":
+        return adamw(model, lr=lr, weight_decay=decay, decay_all=decay_all)
+    return sgd(model, lr=lr, weight_decay=decay, decay_all=decay_all, momentum=recipe.momentum)
