@@ -8,6 +8,7 @@ import copy
 import io
 import json
 import time
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -145,7 +146,9 @@ class Training:
         if not self.checkpoint.exists():
             return False
         try:
-            state = torch.load(self.checkpoint, self.ranks.device, weights_only=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of pickles that torch did not write
+                state = torch.load(self.checkpoint, self.ranks.device, weights_only=True)
             settings, learner, place = json.loads(state["settings"]), state["learner"], Place(**state["place"])
         except Exception:  # a damaged pickle can raise anything
             raise CheckpointError(
