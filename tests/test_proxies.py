@@ -58,14 +58,9 @@ def test_the_same_seed_says_the_same_and_torch_is_left_as_it_was(name, data):
     assert first == again
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.is_grad_enabled() is grad
-<<<<<<< HEAD
     assert {n for n, score in plugins.load("proxies", name).SCORES.items() if "classification" in score.tasks} <= set(
         first
     )
-=======
-    scores = plugins.load("proxies", name).SCORES
-    assert {each for each, found in scores.items() if "classification" in found.tasks} <= set(first)
->>>>>>> 9fd3f0e8e722f14de62d60c06a7c4c3eea4b0f4b
     assert all(math.isfinite(value) for value in first.values())
 
 
