@@ -25,8 +25,11 @@ MUST_CONTAIN = {
     "v2": [f"mobilevitv{version}_{width}" for version in (2, 3) for width in ("0.5", "0.75", "1.0")],
     "fusion": ABLATION,
     "quick": ["mobilevitv3_xxs", "mobilevitv3_xxs_l2"],
+    "segmentation": ["mobilevitv3_xxs_deeplabv3"],
+    "detection": ["mobilevitv3_xxs_ssdlite"],
 }
-SIZES = {"v3": 25_229_988_864, "v2": 972, "fusion": 16, "quick": 114}
+SCENES = 2 * 3 * 3 * 3 * 2 * 43  # 43: widths of layers 3, 4 and 5 in their order
+SIZES = {"v3": 25_229_988_864, "v2": 972, "fusion": 16, "quick": 114, "segmentation": SCENES, "detection": SCENES}
 
 BASE = """\
 name: base
