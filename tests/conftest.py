@@ -1,4 +1,4 @@
-"""Databases that tests run against: real ones."""
+"""What tests of several files stand on: real databases, and torch on one thread."""
 
 import os
 import shutil
@@ -56,3 +56,14 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'all.db'}"
     return request.getfixturevalue("postgres").database()
+
+
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Beside other work on few cores, torch's threads wait for each other: 150 s instead of 12."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

@@ -10,7 +10,6 @@ import math
 import random
 import re
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,19 +20,12 @@ from mvsearch import published
 from mvsearch.errors import CheckpointError
 from mvsearch.nn import build, load_checkpoint
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 DATA = Path(__file__).parent / "data"
 LOGITS = json.loads((DATA / "authors_logits.json").read_text())["logits"]
 SHAPES = json.loads(gzip.decompress((DATA / "authors_keys.json.gz").read_bytes()))
 RELATIVE = 1e-5  # 5e-7 is seen; 1e-6 instead of 1e-5 as eps before the attention exceeds this in 17 of 19 models
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Beside other work on few cores, torch's threads wait for each other: 150 s instead of 12."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def made_up(key: str, shape: list[int]) -> torch.Tensor:

@@ -2,7 +2,6 @@
 
 import json
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -18,6 +17,8 @@ from mvsearch.counters import Count, Missed, _fused
 from mvsearch.errors import EnvironmentFault
 from mvsearch.models import model_names
 from mvsearch.nn import build
+
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 COUNTERS = plugins.names("counters")
 SIZES = (160, 192, 224, 256, 288, 320, 384)
@@ -36,14 +37,6 @@ FVCORE_TOTAL = {
 """What fvcore says of the authors' code, whose attention is not fused, so that it misses none."""
 
 ATTENTION = "scaled_dot_product_attention"
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def count(tool: str, arch: Architecture) -> Count:

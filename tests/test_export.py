@@ -24,6 +24,8 @@ from mvsearch.nn import build
 from mvsearch.space import SearchSpace
 from mvsearch.yamlfile import parse
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ALONE = """
     import importlib.util, json, sys
     from pathlib import Path
@@ -56,14 +58,6 @@ ALONE = """
         said[path.stem] = {"class": cls.__name__, "keys": keys}
     print(json.dumps(said))
 """
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def architectures() -> dict[str, Architecture]:

@@ -17,6 +17,8 @@ from mvsearch.exporters import _tools
 from mvsearch.exporters._unfused import Unfused, unfused
 from mvsearch.training.sample import Sample
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 TOLD = {
     "onnx": lambda facts: facts["opset"] >= 18 and facts["operators"] > 20,
     "openvino": lambda facts: facts["operators"] > 20,
@@ -24,14 +26,6 @@ TOLD = {
     "litert": lambda facts: facts["operators"] > 20,
 }
 """What files say of themselves."""
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -36,17 +36,11 @@ from mvsearch.nn.features import taps
 from mvsearch.space import SearchSpace
 from mvsearch.yamlfile import Document, parse
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(__file__).parent.parent
 COUNTED = json.loads((ROOT / "tests" / "data" / "published_heads.json").read_text())["models"]
 AUTHORS = json.loads(gzip.decompress((ROOT / "tests" / "data" / "authors_heads.json.gz").read_bytes()))["networks"]
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def head(kind: str, **fields) -> BaseHead:

@@ -5,7 +5,6 @@ import signal
 import time
 from pathlib import Path
 
-import torch
 from toy import arithmetic, toy_plan
 
 from mvsearch.executors import isolated
@@ -56,7 +55,7 @@ def test_candidates_that_crash_grow_or_hang_fail_with_the_reason_and_the_study_g
     assert os.getpid() not in {record.metrics.get("process") for record in records}
 
 
-def test_a_real_evaluation_gives_the_same_in_a_child_and_reports_on_its_way(tmp_path):
+def test_a_real_evaluation_gives_the_same_in_a_child_and_reports_on_its_way(tmp_path, one_thread):
     text = (
         Path("spaces/quick.yaml").read_text().replace("steps: 60", "steps: 4").replace("held_out: 1000", "held_out: 50")
     )
@@ -68,10 +67,7 @@ def test_a_real_evaluation_gives_the_same_in_a_child_and_reports_on_its_way(tmp_
     found = evaluate(arch)
     evaluate.close()
 
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as the child has it
     assert found == isolated.Evaluator(plan)(arch)
-    torch.set_num_threads(threads)
     assert {"doing", "done", "of"} in [set(words) for words in said]
 
 

@@ -25,15 +25,9 @@ from mvsearch.models import model_names, published
 from mvsearch.nn import build
 from mvsearch.nn.features import needed, taps
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = Architecture.from_dict(SOFTMAX)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

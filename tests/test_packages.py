@@ -23,6 +23,8 @@ from mvsearch.models import published
 from mvsearch.record import Record
 from mvsearch.training.sample import Sample
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
 
 SHIM = """
@@ -35,14 +37,6 @@ for operator in ("nms", "qnms"):
 """timm needs torchvision to import, and torchvision two operators that the CPU build of torch does not declare."""
 
 DEEP = {**SOFTMAX, "blocks": [*SOFTMAX["blocks"], {"name": "last", "block": "conv", "out": 24, "stride": 2}]}
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -23,15 +23,9 @@ from mvsearch.proxies import train as train_proxy
 from mvsearch.space import SearchSpace
 from mvsearch.tasks import detection, segmentation, task_of
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHORT = train_proxy.Settings(steps=12, batch=8, image_size=64, held_out=40, crop_padding=6)
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,8 @@ from mvsearch.models import published
 from mvsearch.nn import build, load_checkpoint
 from mvsearch.nn.features import taps
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PAIRS = {
     "mobilevitv1_xxs": "mobilevit_xxs",
     "mobilevitv1_xs": "mobilevit_xs",
@@ -28,14 +30,6 @@ def timm():
 
     yield package
     library._destroy()
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("name", PAIRS)

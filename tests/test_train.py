@@ -26,6 +26,8 @@ from mvsearch.training import journal
 from mvsearch.training.batches import Sampler
 from mvsearch.training.loop import Learner, adamw
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 QUICK = ["epochs=3", "batch=20", "image_size=32", "warmup_steps=5", "randaugment=1", "mixup=0.2", "cutmix=1"]
 STEPS = 3 * 9  # 180 images in batches of 20
 
@@ -90,14 +92,6 @@ def in_a_process(code: list[str], arguments: list[str]) -> subprocess.CompletedP
 
 def losses(folder: Path) -> list[float]:
     return [line["loss"] for line in journal.read(folder / "metrics.jsonl") if "loss" in line]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

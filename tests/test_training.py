@@ -14,6 +14,8 @@ from mvsearch.record import Failed
 from mvsearch.training.images import Task, moved
 from mvsearch.training.loop import schedule, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHORT = train_proxy.Settings(steps=12, batch=32, held_out=500)
 
 
@@ -25,14 +27,6 @@ def fashion():
 @pytest.fixture(scope="module")
 def task(fashion):
     return Task.of(fashion, SHORT, "cpu")
-
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def test_the_same_seed_gives_the_same_score_and_another_seed_another(fashion):

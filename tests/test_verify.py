@@ -20,13 +20,7 @@ from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, PlanEr
 from mvsearch.exporters.subject import Subject
 from mvsearch.training.sample import Sample
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
