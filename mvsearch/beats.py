@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from mvsearch.errors import MvsearchError
-from mvsearch.store import Store
+from mvsearch.store import Store, patiently
 from mvsearch.worker import Files, Register, Status
 
 BEAT_S, GRACE_S = 10.0, 60.0
@@ -33,7 +33,7 @@ class Beats:
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
         """Beat until the end of the block, in a thread of its own."""
-        self.store.enlist(self.study, name, socket.gethostname())
+        patiently(lambda: self.store.beat(self.study, name, socket.gethostname()))
         done = threading.Event()
         thread = threading.Thread(target=self._beat, args=(name, done), daemon=True)
         thread.start()

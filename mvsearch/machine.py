@@ -155,7 +155,8 @@ def describe() -> dict[str, Any]:
         "gpus": _gpu_names(),
         "os": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "versions": {"mvsearch": __version__} | {name: _version(name) for name in ("torch", "optuna", "numpy")},
+        "versions": {"mvsearch": __version__}
+        | {name: installed_version(name) for name in ("torch", "optuna", "numpy")},
     }
 
 
@@ -197,7 +198,8 @@ def _gpu_names() -> list[str]:
 
 
 @cache
-def _version(package: str) -> str | None:
+def installed_version(package: str) -> str | None:
+    """Of a package as it is installed here; None if it is not."""
     try:
         return version(package)
     except PackageNotFoundError:

@@ -181,9 +181,12 @@ class Store:
             folder = path.with_name(f"{path.name}.locks")
             folder.mkdir(exist_ok=True)
             with FileLock(folder / what):
-                yield
-                if fleeting:  # who waits for it may then run beside a newcomer, after what it waited for
-                    (folder / what).unlink()
+                try:
+                    yield
+                finally:
+                    if fleeting:  # while it is held, so that who waits for it begins anew
+                        with suppress(OSError):
+                            (folder / what).unlink()
             return
         key = sa.func.hashtextextended(f"mvsearch {what}", 0)
         connection = patiently(lambda: self._asked(sa.func.pg_advisory_lock(key)))
@@ -431,24 +434,15 @@ class Store:
         with told(self.url), self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query.order_by(fields.settings)).mappings()]
 
-    def forget_evaluations(self, settings: Sequence[str], *, before: float) -> int:
-        """Take measurements under these settings, made before a time, out of the cache; how many those were."""
-        these = (_evaluations.c.settings.in_(settings), _evaluations.c.finished < before)
+    def forget_evaluations(self, *, before: float) -> int:
+        """Take measurements that were made before a time out of the cache; how many those were."""
         with told(self.url), self.engine.begin() as connection:
-            return connection.execute(sa.delete(_evaluations).where(*these)).rowcount
+            return connection.execute(sa.delete(_evaluations).where(_evaluations.c.finished < before)).rowcount
 
     # ---- workers of a server
 
-    @_patient
-    def enlist(self, study: str, name: str, host: str) -> None:
-        """Note a worker that begins to beat."""
-        self._beaten(study, name, host)
-
     def beat(self, study: str, name: str, host: str) -> None:
-        """Let a worker's number rise; raises DatabaseAway at once."""
-        self._beaten(study, name, host)
-
-    def _beaten(self, study: str, name: str, host: str) -> None:
+        """Let a worker's number rise, from nothing if it is new; raises DatabaseAway at once."""
         insert = self._insert(_workers).values(study=study, name=name, host=host, beat=0, words={})
         rises = sa.func.coalesce(_workers.c.beat, 0) + 1
         with told(self.url), self.engine.begin() as connection:

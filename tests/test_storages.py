@@ -167,7 +167,7 @@ def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(post
     store = Store(postgres.database(), create=True)
     here = Beats(store, "s", beat_s=0.1, grace_s=1.0)
     there = Beats(store, "s", beat_s=0.1, grace_s=1.0)
-    store.enlist("s", "dead", "host")
+    store.beat("s", "dead", "host")
     with here.held("living"):
         here.write("living", {"number": 3})
         until = time.monotonic() + 2

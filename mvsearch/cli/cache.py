@@ -63,17 +63,12 @@ def _measurements(study: str | None, storage: str | None, prune: bool, days: flo
     import time
 
     store = _store(study, storage)
-    rows = store.cached()
     if prune:
-        settings = [row["settings"] for row in rows]
-        _told(store.forget_evaluations(settings, before=time.time() - days * 86400), "measurements")
-        rows = store.cached()
+        _told(store.forget_evaluations(before=time.time() - days * 86400), "measurements")
     studies = _studies(store)
-    return [{"settings": row["settings"], "studies": studies.get(row["settings"], "-"), **_rest(row)} for row in rows]
-
-
-def _rest(row: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in row.items() if key != "settings"}
+    return [
+        {"settings": row["settings"], "studies": studies.get(row["settings"], "-"), **row} for row in store.cached()
+    ]
 
 
 def _store(study: str | None, storage: str | None) -> "Store":

@@ -1,14 +1,17 @@
 """`mvsearch doctor`: is all there that the work needs, and what would be slow."""
 
 import os
+import platform
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
-from pathlib import Path
+from importlib.metadata import metadata, requires
 
 import click
 
+from mvsearch import __version__
 from mvsearch.cli._print import console, json_option, print_json, table
+from mvsearch.machine import cpu_name, installed_version
 
 _MARKS = {"ok": "[green]ok[/]", "slow": "[yellow]slow[/]", "missing": "[dim]missing[/]", "broken": "[red]broken[/]"}
 
@@ -48,14 +51,13 @@ def doctor(storage: str | None, as_json: bool) -> None:
 def _packages() -> Iterator[Finding]:
     from packaging.requirements import Requirement
 
-    yield Finding("mvsearch", "ok", f"{version('mvsearch')} on Python {_python()}")
+    yield Finding("mvsearch", "ok", f"{__version__} on Python {platform.python_version()}")
     for line in requires("mvsearch") or []:
         wanted = Requirement(line)
         if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
             continue
-        try:
-            has = version(wanted.name)
-        except PackageNotFoundError:
+        has = installed_version(wanted.name)
+        if has is None:
             yield Finding(wanted.name, "broken", f"is not installed; pip install '{wanted.name}{wanted.specifier}'")
             continue
         fits = wanted.specifier.contains(has, prereleases=True)
@@ -63,16 +65,8 @@ def _packages() -> Iterator[Finding]:
         yield Finding(wanted.name, "ok" if fits else "broken", said)
 
 
-def _python() -> str:
-    import platform
-
-    return platform.python_version()
-
-
 def _devices() -> Iterator[Finding]:
     import torch
-
-    from mvsearch.machine import cpu_name
 
     cores, load = os.cpu_count() or 1, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     yield Finding("processor", "ok", f"{cpu_name()}, {cores} cores")
@@ -106,15 +100,9 @@ def _folders() -> Iterator[Finding]:
         if not os.access(there, os.W_OK):
             yield Finding(what, "broken", f"{folder}: cannot be written; change its owner, or work elsewhere")
             continue
-        free = _free_space(there)
+        free = shutil.disk_usage(there).free
         state = "ok" if free > 2**30 else "slow" if free > 2**27 else "broken"
         yield Finding(what, state, f"{folder}: {free / 2**30:.1f} GiB free")
-
-
-def _free_space(folder: Path) -> int:
-    import shutil
-
-    return shutil.disk_usage(folder).free
 
 
 def _images() -> Iterator[Finding]:
@@ -136,7 +124,7 @@ def _extras() -> Iterator[Finding]:
         if extra == "test":
             continue
         mine = [r for r in wanted if r.marker is not None and _only_for(r, extra)]
-        lacks = [r.name for r in mine if not _installed(r.name)]
+        lacks = [r.name for r in mine if installed_version(r.name) is None]
         said = (
             f"lacks {', '.join(lacks)}; pip install 'mvsearch[{extra}]'" if lacks else ", ".join(r.name for r in mine)
         )
@@ -146,14 +134,6 @@ def _extras() -> Iterator[Finding]:
 def _only_for(requirement: object, extra: str) -> bool:
     evaluate: Callable[[dict[str, str]], bool] = requirement.marker.evaluate  # type: ignore[attr-defined]
     return evaluate({"extra": extra}) and not evaluate({"extra": ""})
-
-
-def _installed(name: str) -> bool:
-    try:
-        version(name)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _storage(url: str) -> Finding:

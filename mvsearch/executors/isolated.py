@@ -28,6 +28,11 @@ def _evaluator(plan: Plan, device: str, report: Report) -> Evaluator:
     return Evaluator(plan, device=device, report=report)
 
 
+def overran(timeout_s: float) -> Failed:
+    """What a candidate is told that took too long."""
+    return Failed(f"took longer than {timeout_s:g} s, the limit of a trial (timeout_s)")
+
+
 class Isolated:
     """Measures architectures as `Evaluator` does, in a child process, within the plan's limits on time and memory.
 
@@ -53,7 +58,7 @@ class Isolated:
             self.report()  # raises if nobody waits for this worker any more
             if time.monotonic() > end:
                 self.close()
-                raise Failed(f"took longer than {self.plan.search.timeout_s:g} s, the limit of a trial (timeout_s)")
+                raise overran(self.plan.search.timeout_s)
             if not pipe.poll(min(_LOOK_EVERY_S, max(0.0, end - time.monotonic()))):
                 continue
             kind, said = pipe.recv()

@@ -18,6 +18,7 @@ from typing import Any
 from mvsearch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
 from mvsearch.evaluate import Evaluator
+from mvsearch.executors.isolated import overran
 from mvsearch.executors.local import Watch, followed
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader
@@ -73,7 +74,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share)
     from mvsearch.study import Study
 
     slots = min(workers, max(1, plan.search.trials - reader.count()))
-    facts = _asked(_facts, share, _travelling(plan))
+    facts = _result(_task(_facts, share).remote(_travelling(plan)))
     study = Study.join(plan, as_worker=True)
     study.hold_to(**facts)
     stop = threading.Event()
@@ -120,7 +121,7 @@ class _Remote:
                 raise KeyboardInterrupt
             if time.monotonic() > end:
                 ray.cancel(task, force=True)
-                raise Failed(f"took longer than {self.timeout_s:g} s, the limit of a trial (timeout_s)")
+                raise overran(self.timeout_s)
         return dict(_result(task))
 
 
@@ -132,10 +133,6 @@ def _travelling(plan: Plan) -> Plan:
 def _task(function: Any, share: Share) -> Any:
     # A crash of the process is taken for one of its node; what the evaluation itself raises is not tried again.
     return ray.remote(function).options(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=_RETRIES)
-
-
-def _asked(function: Any, share: Share, *args: Any) -> Any:
-    return _result(_task(function, share).remote(*args))
 
 
 def _result(task: Any) -> Any:
