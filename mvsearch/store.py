@@ -24,7 +24,14 @@ import sqlalchemy as sa
 from filelock import FileLock
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+    PendingRollbackError,
+    SQLAlchemyError,
+)
 
 from mvsearch import __version__, plugins
 from mvsearch.errors import DatabaseAway, EnvironmentFault, StudyError
@@ -567,8 +574,9 @@ def told(url: URL) -> Iterator[None]:
     except ModuleNotFoundError as error:
         hint = "pip install 'mvsearch[postgres]'"
         raise EnvironmentFault(f"{shown}: the database driver {error.name!r} is not installed; {hint}.") from None
-    except DBAPIError as error:
-        if not isinstance(error, OperationalError) and not error.connection_invalidated:
+    except (DBAPIError, PendingRollbackError) as error:  # the latter where somebody asked again on a lost connection
+        lost = isinstance(error, OperationalError | PendingRollbackError) or error.connection_invalidated
+        if not lost:
             raise StudyError(f"{shown}: this is no database that can be read ({_cause(error)}).") from None
         away = EnvironmentFault if url.get_backend_name() == "sqlite" else DatabaseAway
         raise away(f"{shown}: the database cannot be used ({_cause(error)}).") from None
