@@ -3,21 +3,26 @@
     database ── follow ──▶ mirror ── propose ──▶ database, in one transaction
 
 Optuna's own way of asking writes each value of a trial in a transaction of its own. Here a proposal is complete before
-the database hears of it, so a trial there always has all its values, however a worker dies.
+the database hears of it, so a trial there always has all its values, however a worker dies. What is written as one, and
+what each worker must read of all others, goes through Optuna's models of its tables, which are its private ones: its
+storage keeps a copy of each of the distributions with each trial, and reads one trial about as fast as this reads ten.
 """
 
+import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import optuna
 import sqlalchemy as sa
-from optuna.storages import BaseStorage, InMemoryStorage, RDBStorage, get_storage
-from optuna.storages._rdb.models import TrialModel, TrialParamModel
+from optuna.distributions import distribution_to_json
+from optuna.storages import InMemoryStorage, RDBStorage
+from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
 
 from mvsearch.plan import Plan
 from mvsearch.record import Metrics, Record
@@ -30,6 +35,7 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _RETURNED = "returned"  # a trial that was not its worker's undoing
 _NOTES = "sampler"  # where a study keeps what its sampler noted
+_FEW = 500  # trials named in one query
 
 Lookup = Callable[[Sequence[int]], dict[int, Metrics]]
 """The metrics of finished candidates by their numbers; those without a record are left out."""
@@ -38,11 +44,14 @@ Lookup = Callable[[Sequence[int]], dict[int, Metrics]]
 class Trials:
     """The trials in a plan's database, numbered from 0 in the order in which they began."""
 
-    def __init__(self, plan: Plan, storage: BaseStorage) -> None:
-        self.plan, self._storage = plan, storage
+    def __init__(self, plan: Plan, storage: RDBStorage) -> None:
+        self.plan, self._storage, self._distributions = plan, storage, distributions(plan.space)
+        self._written = {name: distribution_to_json(found) for name, found in self._distributions.items()}
         self._study = storage.get_study_id_from_name(plan.name)
-        self._ids: dict[int, int] = {}
-        """The database's name of each trial, by its number."""
+        self._known: list[FrozenTrial] = []
+        """As they were when they were last read."""
+        self._open: dict[int, int] = {}
+        """Of those that were not finished then: the number of each, by the database's name of it."""
 
     @classmethod
     def open(cls, plan: Plan) -> Self:
@@ -55,11 +64,6 @@ class Trials:
             study.set_metric_names(list(plan.search.objectives))  # what optuna-dashboard calls the values
         return cls(plan, storage)
 
-    @property
-    def _engine(self) -> sa.Engine:
-        engine: sa.Engine = self._storage._backend.engine  # type: ignore[attr-defined]
-        return engine
-
     @staticmethod
     def forget(plan: Plan) -> None:
         """Remove them all."""
@@ -67,17 +71,72 @@ class Trials:
             optuna.delete_study(study_name=plan.name, storage=_storage(plan))
 
     def all(self) -> list[FrozenTrial]:
-        """Every trial, in the order of their numbers."""
-        trials = self._storage.get_all_trials(self._study, deepcopy=False)
-        self._ids |= {trial.number: trial._trial_id for trial in trials[len(self._ids) :]}
-        return trials
+        """Every trial, in the order of their numbers; only what is new is read."""
+        table, last = models.TrialModel, self._known[-1]._trial_id if self._known else -1
+        ended = table.trial_id.in_(self._open) & (table.state != TrialState.RUNNING)
+        news = sa.and_(table.study_id == self._study, (table.trial_id > last) | ended)
+        with Session(self._storage.engine) as session:
+            rows = session.scalars(sa.select(table).where(news).order_by(table.trial_id)).all()
+            if rows:
+                self._learn(session, rows)
+        return self._known
+
+    def _learn(self, session: Session, rows: Sequence[models.TrialModel]) -> None:
+        few: list[Any] = [row.trial_id for row in rows]
+        user, system = (
+            _by_trial(session, table, few, lambda row: (row.key, json.loads(row.value_json)))
+            for table in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
+        )
+        values = _by_trial(session, models.TrialValueModel, few, _value)
+        fresh = [number for number in few if number not in self._open]
+        params = _by_trial(session, models.TrialParamModel, fresh, self._param)
+        for row in cast(Sequence[Any], rows):
+            here = row.trial_id
+            number = self._open.pop(here, len(self._known))
+            known = number < len(self._known)
+            trial = FrozenTrial(
+                number=number,
+                state=row.state,
+                value=None,
+                values=[value for _, value in sorted(values[here].items())] or None,
+                datetime_start=row.datetime_start,
+                datetime_complete=row.datetime_complete,
+                params=self._known[number].params if known else params[here],
+                distributions=self._distributions,
+                user_attrs=user[here],
+                system_attrs=system[here],
+                intermediate_values={},
+                trial_id=here,
+            )
+            self._known[number : number + 1] = [trial]
+            if not trial.state.is_finished():
+                self._open[here] = number
+
+    def _param(self, row: Any) -> tuple[str, Any]:
+        return row.param_name, self._distributions[row.param_name].to_external_repr(row.param_value)
 
     def begin(self, number: int, proposed: FrozenTrial, *, worker: str, architecture: str) -> FrozenTrial:
         """Write a proposal as the trial of that number, the next, which a worker has begun; both names are kept."""
         trial = _begun(proposed, worker=worker, architecture=architecture)
-        self._ids[number] = self._storage.create_new_trial(self._study, trial)
-        trial.number = number
+        row = models.TrialModel(study_id=self._study, number=number, state=trial.state)
+        row.datetime_start = trial.datetime_start
+        with Session(self._storage.engine) as session, session.begin():
+            session.add(row)
+            session.flush()
+            here: Any = row.trial_id
+            params = [{"trial_id": here, **self._row(name, value)} for name, value in trial.params.items()]
+            session.execute(sa.insert(models.TrialParamModel), params)
+            tables = (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
+            for table, attributes in zip(tables, (trial.user_attrs, trial.system_attrs), strict=True):
+                rows = [{"trial_id": here, "key": k, "value_json": json.dumps(v)} for k, v in attributes.items()]
+                if rows:
+                    session.execute(sa.insert(table), rows)
+        trial.number, trial._trial_id = number, here
         return trial
+
+    def _row(self, name: str, value: Any) -> dict[str, Any]:
+        inner = self._distributions[name].to_internal_repr(value)
+        return {"param_name": name, "param_value": inner, "distribution_json": self._written[name]}
 
     def end(self, record: Record) -> None:
         """Write what became of a trial."""
@@ -87,8 +146,8 @@ class Trials:
 
     def is_open(self, number: int) -> bool:
         """Whether nothing is known yet of what became of a trial."""
-        query = sa.select(TrialModel.state).where(TrialModel.trial_id == self._id(number))
-        with self._engine.connect() as connection:
+        query = sa.select(models.TrialModel.state).where(models.TrialModel.trial_id == self._id(number))
+        with self._storage.engine.connect() as connection:
             state: TrialState = connection.execute(query).scalar_one()
         return not state.is_finished()
 
@@ -104,9 +163,9 @@ class Trials:
         return _RETURNED in trial.user_attrs
 
     def _id(self, number: int) -> int:
-        if number not in self._ids:
-            self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
-        return self._ids[number]
+        if number < len(self._known):
+            return self._known[number]._trial_id
+        return self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
 
     def put(self, trial: FrozenTrial) -> None:
         """Write a trial of another database as the next of this one."""
@@ -214,26 +273,33 @@ def _directions(plan: Plan) -> list[StudyDirection]:
     return [StudyDirection.MAXIMIZE if o.maximise else StudyDirection.MINIMIZE for o in plan.objectives]
 
 
-class _Storage(RDBStorage):
-    """Optuna's, without two queries a value: trials are new here, and a study has one space: nothing is to be compared.
+def _by_trial(
+    session: Session, table: Any, few: Sequence[int], read: Callable[[Any], tuple[Any, Any]]
+) -> dict[int, dict[Any, Any]]:
+    """Pairs that are read from the rows of these trials, in the order in which they were written; by trial."""
+    found: dict[int, dict[Any, Any]] = {here: {} for here in few}
+    if few:
+        within = table.trial_id.between(few[0], few[-1]) if len(few) > _FEW else table.trial_id.in_(few)
+        for row in session.execute(
+            sa.select(*table.__table__.columns).where(within).order_by(sa.inspect(table).primary_key[0])
+        ):
+            if row.trial_id in found:
+                key, value = read(row)
+                found[row.trial_id][key] = value
+    return found
 
-    The method and the model are Optuna's private ones; where a later version has no such method, this is only slower.
-    """
 
-    def _set_trial_param_without_commit(
-        self, session: Any, trial_id: int, name: str, value: float, distribution: Any, previous: Any = None
-    ) -> None:
-        written = optuna.distributions.distribution_to_json(distribution)
-        session.add(TrialParamModel(trial_id=trial_id, param_name=name, param_value=value, distribution_json=written))
+def _value(row: Any) -> tuple[int, float]:
+    return row.objective, models.TrialValueModel.stored_repr_to_value(row.value, row.value_type)
 
 
-def _storage(plan: Plan) -> BaseStorage:
+def _storage(plan: Plan) -> RDBStorage:
     kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {}
-    storage = _Storage(plan.url, engine_kwargs=kwargs)
+    storage = RDBStorage(plan.url, engine_kwargs=kwargs)
     if plan.url.startswith("sqlite"):
         tune(storage.engine)
         storage.engine.dispose()  # connections from before the tuning
-    return get_storage(storage)  # with Optuna's own cache of finished trials
+    return storage
 
 
 @contextmanager
