@@ -32,6 +32,7 @@ from mvsearch.training.augment import Augmentation, augment
 from mvsearch.training.stream import Stream
 
 SIZE = (500, 375)
+BATCH = 32
 V1 = Augmentation()
 V2 = Augmentation(randaugment=2, erase=0.25, mixup=0.2, cutmix=1.0)
 
@@ -67,10 +68,11 @@ def write(root: Path, count: int) -> None:
                     tar.addfile(info, io.BytesIO(inside))
 
 
-def loading(stream: Stream, batches: int, epoch: int) -> float:
+def loading(stream: Stream, batches: int, turn: int) -> float:
     """Images a second, from the second batch on: the first waits for the workers to start."""
     clock = time.perf_counter if stream.workers else time.process_time
-    loaded = stream.batches(epoch)
+    order = np.random.default_rng(turn).permutation(len(stream.labels))
+    loaded = stream.flow(np.split(order[: BATCH * (batches + 1)], batches + 1), filled=True)
     next(loaded)
     start = clock()
     images = sum(len(labels) for _, labels in islice(loaded, batches))
@@ -110,11 +112,13 @@ def main(images: int, size: int, turns: int) -> None:
         sets = {kind: find_files(Path(root) / kind)[0] for kind in ("folder", "shards")}
         for turn in track(range(turns), "turns", console=Console(stderr=True)):
             for kind, workers in (("folder", 0), ("folder", 1), ("folder", 2), ("shards", 1), ("shards", 2)):
-                stream = Stream(sets[kind], size, 32, workers=workers)
+                stream = Stream(sets[kind], size, workers)
                 words = "in the training's own process" if not workers else f"by {workers} worker{'s'[: workers - 1]}"
                 speed = loading(stream, 12, turn)
                 figures.setdefault(f"{kind}, decoded {words}", []).append(speed)
-            pixels, _ = next(Stream(sets["folder"], size, 32).batches(turn))
+            pixels, _ = next(
+                Stream(sets["folder"], size).flow([np.arange(BATCH * turn, BATCH * (turn + 1))], filled=True)
+            )
             for words, how in (("crop and flip", V1), ("the v2 family's recipe", V2)):
                 figures.setdefault(f"augmented on one thread: {words}", []).append(augmenting(how, pixels, 256, turn))
             for name in ("mobilevitv3_xxs", "mobilevitv3_xs"):

@@ -5,15 +5,15 @@ metrics.jsonl       losses, epochs                         architecture.yaml    
 tensorboard/        the same, where it is installed        result.json, curve.png
 """
 
-import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvsearch import data as sources
+from mvsearch.ancestry import ARCHITECTURE, WEIGHTS, inherit_from
 from mvsearch.architecture import Architecture
-from mvsearch.data import DataSet, Images, stratified_split
+from mvsearch.data import stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.files import write_whole
 from mvsearch.plan import DataSettings
@@ -23,16 +23,28 @@ if TYPE_CHECKING:
     from mvsearch.training.full import FullRecipe
     from mvsearch.training.ranks import Ranks
     from mvsearch.training.run import Training
+    from mvsearch.training.stream import Source
 
-_REMAINS = ("result.json", "weights.safetensors", "architecture.yaml", "curve.png", "checkpoint.pt", "metrics.jsonl")
+_REMAINS = ("result.json", WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metrics.jsonl")
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is learnt from, and what judges; `checksum` is that of the decoded images, or of their list."""
+
+    name: str
+    checksum: str
+    train: "Source"
+    test: "Source"
 
 
 @dataclass(frozen=True)
 class Order:
     """What is to be trained, on what, how, and where to.
 
-    With `held_out` so many images of the training part judge, and the test part is never looked at. `weights` is a
-    checkpoint to begin with; a classifier for other classes in it is left out. `parts` and `every` are those of
+    With `held_out` so many images of the training part judge, and the test part is never looked at. `init` is where the
+    weights come from that it begins with, as `mvsearch.ancestry` finds them. `streamed` images are decoded as they are
+    needed, by so many `decoders`; images in shards always are. `parts` and `every` are those of
     `mvsearch.training.run.Training`.
     """
 
@@ -40,12 +52,14 @@ class Order:
     recipe: "FullRecipe"
     data: DataSettings
     folder: Path
-    weights: Path | None = None
+    init: Path | None = None
     held_out: int = 0
     seed: int = 0
     parts: int = 1
     every: int = 500
     compiled: bool = False
+    streamed: bool = False
+    decoders: int = 0
 
     def __post_init__(self) -> None:
         if self.arch.task != "classification":
@@ -68,28 +82,39 @@ class Order:
             raise EnvironmentFault(f"{self.folder}: holds {there[0]}, but no training; choose another folder.")
         self.folder.mkdir(parents=True, exist_ok=True)
 
-    def read(self, progress: "Progress | None" = None) -> DataSet:
+    def read(self, progress: "Progress | None" = None) -> Material:
         """The images; those of a folder are decoded at the recipe's largest size."""
-        size = self.data.size or (max(self.recipe.sizes) if self.data.path else None)
-        path = Path(self.data.path) if self.data.path else None
-        return sources.load(self.data.source, path=path, size=size, task="classification", progress=progress)
+        from mvsearch.training.stream import Decoded, Stream
 
-    def training(self, data: DataSet, ranks: "Ranks") -> "Training":
+        largest = max(self.recipe.sizes)
+        path = Path(self.data.path) if self.data.path else None
+        if path and self.data.source == "folder" and (self.streamed or sources.in_shards(path)):
+            both = sources.find_files(
+                path, test_fraction=self.data.test_fraction, seed=self.data.seed, progress=progress
+            )
+            parts = [Stream(files, self.data.size or largest, self.decoders) for files in both]
+            return Material(str(path), sources.listing_checksum(*both), *parts)
+        if self.streamed:
+            raise PlanError(f"--stream is for a folder of yours; {self.data.source} is small and decoded once.")
+        size = self.data.size or (largest if path else None)
+        data = sources.load(self.data.source, path=path, size=size, task="classification", progress=progress)
+        return Material(data.name, data.checksum, Decoded(data.train), Decoded(data.test))
+
+    def training(self, data: Material, ranks: "Ranks") -> "Training":
         """The training, from its checkpoint on if the folder has one."""
-        from mvsearch.exporters._weights import load_weights
         from mvsearch.nn import build
         from mvsearch.training.run import Pictures, Training
 
         train, judging = self._split(data)
         model = build(self._arch(data), seed=self.seed)
-        if self.weights:
-            load_weights(model, self.weights, any_classes=True)
+        inherited = inherit_from(self.init, model, self._arch(data)) if self.init else None
         made = Training(
             model=model,
             pictures=Pictures(train, judging, self.recipe, ranks.device),
             recipe=self.recipe,
             folder=self.folder,
-            settings=self._settings(data, ranks),
+            settings=self._settings(data, ranks) | {"init": inherited.checksum if inherited else None},
+            inherited=inherited,
             ranks=ranks,
             parts=self.parts,
             seed=self.seed,
@@ -99,7 +124,7 @@ class Order:
         made.go_on()
         return made
 
-    def finish(self, training: "Training", data: DataSet, *, seconds: float) -> dict[str, Any]:
+    def finish(self, training: "Training", data: Material, *, seconds: float) -> dict[str, Any]:
         """Write the weights, the picture and the result of a training that is over; the result."""
         from mvsearch.exporters import yaml
         from mvsearch.exporters._weights import write_weights
@@ -126,21 +151,22 @@ class Order:
             "device": training.ranks.device,
             "mean": training.pictures.mean.flatten().tolist(),
             "std": training.pictures.std.flatten().tolist(),
-            "weights": "weights.safetensors",
+            "weights": WEIGHTS,
+            "init": training.inherited.to_dict() if training.inherited else None,
             "settings": training.settings,
         }
-        write_weights(Subject(arch, learner.average, "trained"), self.folder / "weights.safetensors")
-        yaml.write(arch, self.folder / "architecture.yaml")
+        write_weights(Subject(arch, learner.average, "trained"), self.folder / WEIGHTS)
+        yaml.write(arch, self.folder / ARCHITECTURE)
         said = f"{data.name}, {place.step:,} steps at {arch.image_size} px"
         lines = journal.read(self.folder / "metrics.jsonl")
         draw_curve(Curve.of(lines, arch.name or arch.key, said), self.folder / "curve.png")
         write_whole(self.folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
         return result
 
-    def _arch(self, data: DataSet) -> Architecture:
+    def _arch(self, data: Material) -> Architecture:
         return self.arch.at(image_size=self.recipe.image_size, num_classes=len(data.train.classes))
 
-    def _split(self, data: DataSet) -> tuple[Images, Images]:
+    def _split(self, data: Material) -> "tuple[Source, Source]":
         if not self.held_out:
             return data.train, data.test
         if self.held_out > len(data.train.labels) // 2:
@@ -149,13 +175,9 @@ class Order:
                 "hold out fewer."
             )
         kept, held = stratified_split(data.train.labels, self.held_out / len(data.train.labels), self.seed)
-        train, judging = (
-            replace(data.train, pixels=data.train.pixels[part], labels=data.train.labels[part]) for part in (kept, held)
-        )
-        return train, judging
+        return data.train.only(kept), data.train.only(held)
 
-    def _settings(self, data: DataSet, ranks: "Ranks") -> dict[str, Any]:
+    def _settings(self, data: Material, ranks: "Ranks") -> dict[str, Any]:
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "source"}
-        weights = hashlib.sha256(self.weights.read_bytes()).hexdigest()[:32] if self.weights else None
-        own = {"architecture": self._arch(data).key, "data": data.checksum, "weights": weights, "seed": self.seed}
+        own = {"architecture": self._arch(data).key, "data": data.checksum, "seed": self.seed}
         return own | {"held_out": self.held_out, "processes": ranks.count, "accumulate": self.parts} | recipe

@@ -10,7 +10,9 @@ from PIL import Image
 
 from mvsearch.data import find_files
 from mvsearch.errors import DataError
-from mvsearch.training.stream import Stream, order
+from mvsearch.training.batches import Sampler
+from mvsearch.training.full import FullRecipe
+from mvsearch.training.stream import Stream
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -64,6 +66,17 @@ def either(request):
     return request.getfixturevalue(request.param)
 
 
+def sampled(files, batch, epoch=0, *, start=0, seed=0, shares=1):
+    """The numbers of the images in each batch of an epoch."""
+    shards = None if files.spans is None else files.spans[:, 0]
+    recipe = FullRecipe(batch=batch, epochs=4)
+    return [each.images for each in Sampler(len(files), recipe, seed, shares, shards).epoch(epoch)[start:]]
+
+
+def flow(files, chosen, *, workers=0, filled=True):
+    return Stream(files, 16, workers).flow(chosen, filled=filled)
+
+
 def numbers(batches):
     """Which images are in each batch, and that each has its own label."""
     found = []
@@ -82,45 +95,28 @@ def images(batches):
 
 def test_every_image_comes_once_an_epoch_in_another_order_each(either):
     train, test = find_files(either)
-    stream = Stream(train, 16, 6)
-    first, second = numbers(stream.batches(0)), numbers(stream.batches(1))
+    first, second = (numbers(flow(train, sampled(train, 6, epoch))) for epoch in (0, 1))
     assert images(first) == images(second) == list(range(24))
     assert first != second
-    assert first != numbers(Stream(train, 16, 6, seed=1).batches(0))
-    assert images(numbers(Stream(test, 16, 4, shuffled=False).batches(0))) == list(range(24, 30))
-    assert stream.broken == {}
+    assert first != numbers(flow(train, sampled(train, 6, seed=1)))
+    assert images(numbers(flow(test, [np.arange(4), np.arange(4, 6)]))) == list(range(24, 30))
 
 
 def test_workers_change_nothing(either):
     train, _ = find_files(either)
-    alone = list(Stream(train, 16, 6).batches(3))
-    helped = list(Stream(train, 16, 6, workers=2).batches(3))
-    assert len(alone) == len(helped) == len(Stream(train, 16, 6)) == 4
+    alone, helped = (list(flow(train, sampled(train, 6, 3), workers=workers)) for workers in (0, 2))
+    assert len(alone) == len(helped) == 4
     assert all(
         torch.equal(a, b) for one, other in zip(alone, helped, strict=True) for a, b in zip(one, other, strict=True)
     )
 
 
 def test_an_epoch_goes_on_in_its_middle(either):
-    stream = Stream(find_files(either)[0], 16, 5)
-    assert numbers(stream.batches(2, start=3)) == numbers(stream.batches(2))[3:]
-    assert numbers(stream.batches(2, start=4)) == []
-
-
-def test_ranks_share_an_epoch_and_have_as_many_batches_each(either):
     train, _ = find_files(either)
-    ranks = [numbers(Stream(train, 16, 3, rank=rank, ranks=3).batches(0)) for rank in range(3)]
-    assert [len(batches) for batches in ranks] == [2, 2, 2]  # of 8 images each, two are left over
-    seen = images(batch for batches in ranks for batch in batches)
-    assert len(seen) == len(set(seen)) == 18
-
-
-def test_ranks_judge_every_image_once(either):
-    _, test = find_files(either)
-    streams = [Stream(test, 16, 2, rank=rank, ranks=4, shuffled=False) for rank in range(4)]
-    seen = [numbers(stream.batches(0)) for stream in streams]
-    assert [len(batches) for batches in seen] == [len(stream) for stream in streams]
-    assert images(batch for batches in seen for batch in batches) == list(range(24, 30))
+    whole = numbers(flow(train, sampled(train, 5, 2)))
+    assert len(whole) == 4
+    assert numbers(flow(train, sampled(train, 5, 2, start=3), workers=1)) == whole[3:]
+    assert numbers(flow(train, [], workers=1)) == []
 
 
 def test_folders_and_shards_of_the_same_images_have_the_same_classes_in_number(folder):
@@ -138,7 +134,7 @@ def test_classes_of_shards_are_numbers_named_in_a_file_or_words(shards, tmp_path
     shard(tmp_path / "words" / "test" / "0.tar", range(6, 9), label=lambda i: CLASSES[i % 3])
     train, _ = find_files(tmp_path / "words")
     assert train.classes == CLASSES
-    assert images(numbers(Stream(train, 16, 3).batches(0))) == list(range(6))
+    assert images(numbers(flow(train, sampled(train, 3)))) == list(range(6))
 
 
 def test_images_of_shards_are_mixed_among_few_shards_at_a_time(tmp_path):
@@ -146,8 +142,9 @@ def test_images_of_shards_are_mixed_among_few_shards_at_a_time(tmp_path):
         shard(tmp_path / f"train-{k:02}.tar", [k] * 1 + [k + 20])
     shard(tmp_path / "val-0.tar", range(3))
     train, _ = find_files(tmp_path)
-    turns = train.spans[order(train, seed=0, epoch=0), 0].reshape(-1, 2)
-    assert sorted(order(train, seed=0, epoch=0).tolist()) == list(range(40))
+    drawn = np.concatenate(sampled(train, 2))
+    turns = train.spans[drawn, 0].reshape(-1, 2)
+    assert sorted(drawn.tolist()) == list(range(40))
     assert len({*turns[:8].ravel()}) == 8
     assert any(one != other for one, other in turns)
 
@@ -159,7 +156,7 @@ def test_the_shorter_side_is_resized_and_the_middle_kept(tmp_path):
         for name in ("a", "b"):
             (tmp_path / part / name).mkdir(parents=True)
             Image.fromarray(wide).save(tmp_path / part / name / "x.png")
-    pixels, _ = next(Stream(find_files(tmp_path)[0], 20, 2).batches(0))
+    pixels, _ = next(Stream(find_files(tmp_path)[0], 20).flow([np.arange(2)], filled=True))
     assert (pixels[..., 1:-1] == 255).all()  # the outermost see a little of what is beside them
 
 
@@ -168,8 +165,8 @@ def test_broken_images_are_named_and_another_takes_their_place(folder):
     whole = encoded(picture(1))
     (folder / "train" / "bee" / "01.png").write_bytes(whole[: len(whole) // 2])
     for workers in (0, 1):
-        stream = Stream(find_files(folder)[0], 16, 24, workers=workers)
-        [batch] = numbers(stream.batches(0))
+        stream = Stream(find_files(folder)[0], 16, workers)
+        [batch] = numbers(stream.flow([np.arange(24)], filled=True))
         assert len(batch) == 24
         assert {*batch} == {*range(24)} - {1, 4}
         assert sorted(stream.broken) == ["train/bee/01.png", "train/bee/04.png"]
@@ -178,31 +175,30 @@ def test_broken_images_are_named_and_another_takes_their_place(folder):
 
 def test_broken_images_are_not_judged(folder):
     (folder / "test" / "bee" / "25.png").write_bytes(b"no image")
-    stream = Stream(find_files(folder)[1], 16, 6, shuffled=False)
-    assert images(numbers(stream.batches(0))) == [24, 26, 27, 28, 29]
+    stream = Stream(find_files(folder)[1], 16)
+    assert images(numbers(stream.flow([np.arange(6)], filled=False))) == [24, 26, 27, 28, 29]
     assert list(stream.broken) == ["test/bee/25.png"]
 
 
 def test_torchs_own_generator_is_left_alone(folder):
     before = torch.get_rng_state()
     for workers in (0, 1):
-        list(Stream(find_files(folder)[0], 16, 12, workers=workers).batches(0))
+        list(flow(find_files(folder)[0], [np.arange(12)], workers=workers))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_broken_image_in_a_shard_is_named_with_its_shard(shards):
     write_shard(shards / "train-0.tar", {"00.jpg": b"nothing", "00.cls": b"0"})
-    stream = Stream(find_files(shards)[0], 16, 19)
-    assert len(next(stream.batches(0))[1]) == 19
+    stream = Stream(find_files(shards)[0], 16)
+    assert len(next(stream.flow([np.arange(19)], filled=True))[1]) == 19
     assert list(stream.broken) == ["train-0.tar: 00.jpg"]
 
 
 def test_a_batch_of_nothing_but_broken_images_ends_the_training(folder):
     for file in (folder / "train").rglob("*.png"):
         file.write_bytes(b"no image")
-    stream = Stream(find_files(folder)[0], 16, 6)
     with pytest.raises(DataError, match=r"a whole batch cannot be read; 6 images are broken so far"):
-        next(stream.batches(0))
+        next(flow(find_files(folder)[0], [np.arange(6)]))
 
 
 @pytest.mark.parametrize(
@@ -230,8 +226,3 @@ def test_shards_without_a_part_to_test_on_are_refused(tmp_path):
     shard(tmp_path / "train-0.tar", range(3))
     with pytest.raises(DataError, match=r"add test\*\.tar"):
         find_files(tmp_path)
-
-
-def test_fewer_images_than_a_batch_are_refused(folder):
-    with pytest.raises(DataError, match="make no batch of 20 for each of 2"):
-        Stream(find_files(folder)[0], 16, 20, ranks=2)

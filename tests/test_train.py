@@ -1,9 +1,11 @@
 """`mvsearch train`: whole trainings of a small network on real images."""
 
+import io
 import json
 import os
 import subprocess
 import sys
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,8 +13,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.torch import load_file
-from small import SOFTMAX
+from safetensors.torch import load_file, save_file
+from small import PLAIN, SOFTMAX
 from torch import nn
 
 from mvsearch import recipes
@@ -182,13 +184,83 @@ def test_with_held_out_images_the_test_part_is_not_looked_at(arch, images, tmp_p
     assert "held-out" in result["judged_on"]
 
 
-def test_weights_are_taken_to_learn_on_from(arch, images, unbroken, tmp_path):
-    still = ("--set", "epochs=1", "--set", "lr=0", "--set", "lr_start=0", "--set", "image_size=32")
-    start = ("--weights", str(unbroken / "weights.safetensors"), "--set", "ema=1e-6", "--set", "ema_rises=false")
-    trained(arch, images, tmp_path, *still, *start)
+STILL = [
+    word for setting in ("epochs=1", "lr=0", "lr_start=0", "ema=1e-6", "ema_rises=false") for word in ("--set", setting)
+]
 
-    one, other = (load_file(folder / "weights.safetensors") for folder in (unbroken, tmp_path))
-    assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-4) for name, _ in parameters(one))
+
+def test_weights_are_taken_to_learn_on_from(arch, images, unbroken, tmp_path):
+    bare = tmp_path / "bare.safetensors"  # without the architecture beside it
+    bare.write_bytes((unbroken / "weights.safetensors").read_bytes())
+    for i, place in enumerate((unbroken, unbroken / "weights.safetensors", bare)):
+        folder = tmp_path / str(i)
+        trained(arch, images, folder, *STILL, "--init", str(place))
+
+        one, other = (load_file(each / "weights.safetensors") for each in (unbroken, folder))
+        assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-4) for name, _ in parameters(one))
+        began = json.loads((folder / "result.json").read_text())["init"]
+        assert began["share"] == 1
+        assert str(place) in began["source"]
+
+
+def test_the_nearest_of_several_trainings_gives_its_weights(arch, images, unbroken, tmp_path):
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    (shelf / "same").symlink_to(unbroken)
+    trained(written(tmp_path / "other.yaml", PLAIN), images, shelf / "other", *STILL)
+
+    trained(arch, images, tmp_path / "heir", *STILL, "--init", str(shelf))
+
+    began = json.loads((tmp_path / "heir" / "result.json").read_text())["init"]
+    assert str(shelf / "same") in began["source"]
+    assert began["share"] == 1
+
+
+def test_weights_that_are_not_there_or_fit_nowhere_are_refused_in_a_sentence(arch, images, tmp_path):
+    for place, said in (
+        ("mobilevitv3_xxs", "names an architecture, and weights of it are not at hand"),
+        (tmp_path / "gone", "there is no such file or folder"),
+        (tmp_path, r"holds no weights\.safetensors, nor does a folder in it"),
+    ):
+        with pytest.raises(CheckpointError, match=said):
+            trained(arch, images, tmp_path / "heir", "--init", str(place))
+    save_file({"a": torch.zeros(2)}, tmp_path / "odd.safetensors")
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors: fits no published classifier"):
+        trained(arch, images, tmp_path / "heir", "--init", str(tmp_path / "odd.safetensors"))
+
+
+def test_images_that_are_streamed_teach_what_decoded_ones_teach_and_go_on_after_a_kill(
+    arch, images, unbroken, tmp_path
+):
+    stream = ("--stream", "--decoders", "2")
+    ended = in_a_process(["-c", KILLED.format("SIGKILL")], words(arch, images, tmp_path, *stream))
+    assert ended.returncode == -9, ended.stderr
+    trained(arch, images, tmp_path, *stream)
+
+    assert losses(tmp_path) == losses(unbroken)
+    found = [json.loads((folder / "result.json").read_text()) for folder in (unbroken, tmp_path)]
+    assert found[0]["top1"] == found[1]["top1"]
+
+
+def test_shards_are_trained_on_as_they_are(arch, images, tmp_path):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for part in ("train", "test"):
+        with tarfile.open(shards / f"{part}-0.tar", "w") as tar:
+            for label, place in enumerate(sorted((images / part).iterdir())):
+                for file in sorted(place.glob("*.png")):
+                    for suffix, content in (("png", file.read_bytes()), ("cls", str(label).encode())):
+                        member = tarfile.TarInfo(f"{label}-{file.stem}.{suffix}")
+                        member.size = len(content)
+                        tar.addfile(member, io.BytesIO(content))
+    trained(arch, shards, tmp_path / "out", "--set", "epochs=2", "--held-out", "20")
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (result["images"], result["num_classes"]) == (20, 10)
+
+
+def test_only_a_folder_can_be_streamed(arch, tmp_path):
+    with pytest.raises(PlanError, match="--stream is for a folder of yours; fashion_mnist is small"):
+        cli.main(["train", str(arch), "-o", str(tmp_path / "a"), "--stream"], standalone_mode=False)
 
 
 def parameters(state):

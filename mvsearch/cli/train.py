@@ -1,5 +1,6 @@
 """`mvsearch train ARCH`: a whole training by a recipe, which may end at any moment and go on."""
 
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -14,6 +15,8 @@ from mvsearch.cli._print import console, json_option, print_json, storage_option
 if TYPE_CHECKING:
     from mvsearch.training.run import Training
 
+_MOST_DECODERS = 16
+
 
 @click.command()
 @click.argument("arch")
@@ -22,7 +25,17 @@ if TYPE_CHECKING:
 @click.option("--data", help="A source of images, or a folder of yours; else the study's own, or fashion_mnist.")
 @click.option("--path", type=click.Path(path_type=Path), help="Where the images of a source lie, if they are yours.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder of the training.")
-@click.option("--weights", type=click.Path(path_type=Path), help="A checkpoint to begin with; else from --seed.")
+@click.option(
+    "--init",
+    type=click.Path(path_type=Path),
+    help="Begin with what fits of other weights: a checkpoint, or a folder of trainings; else from --seed.",
+)
+@click.option(
+    "--stream", "streamed", is_flag=True, help="Decode as needed, not once into the cache; shards always are."
+)
+@click.option(
+    "--decoders", type=click.IntRange(0), help="Processes that decode a stream; else the cores that are left."
+)
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option(
     "--held-out", type=click.IntRange(0), default=0, help="Judge by so many training images, not by the test part."
@@ -41,7 +54,9 @@ def train(
     data: str | None,
     path: Path | None,
     output: Path,
-    weights: Path | None,
+    init: Path | None,
+    streamed: bool,
+    decoders: int | None,
     seed: int,
     held_out: int,
     accumulate: int,
@@ -75,7 +90,9 @@ def train(
         recipe=load(recipe, settings),
         data=replace(images, path=str(path)) if path else images,
         folder=output,
-        weights=weights,
+        init=init,
+        streamed=streamed,
+        decoders=_decoders() if decoders is None else decoders,
         held_out=held_out,
         seed=seed,
         parts=accumulate,
@@ -106,8 +123,15 @@ def train(
     )
 
 
+def _decoders() -> int:
+    """So many that each process of this machine has a core to train on."""
+    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(_MOST_DECODERS, (os.cpu_count() or 1) // here - 1))
+
+
 def _watched(training: "Training", begun: int) -> None:
     from mvsearch.cli._training import TrainingWatch
+    from mvsearch.report.inheritance import inheritance_table
     from mvsearch.training.run import Step
 
     if not training.ranks.first:
@@ -115,6 +139,8 @@ def _watched(training: "Training", begun: int) -> None:
             pass
         return
     screen = console(stderr=True)
+    if training.inherited and not begun:
+        screen.print(inheritance_table(training.inherited))
     if begun:
         screen.print(f"goes on after step {begun:,}", style="dim")
     with TrainingWatch(training.sampler.steps, training.recipe.epochs, begun) as watch:

@@ -17,7 +17,7 @@ from pathlib import Path
 from mvsearch import plugins
 from mvsearch.data._cache import cache_dir, cached, digest_of, forget
 from mvsearch.data._decode import decode_image
-from mvsearch.data._files import Files, find_files
+from mvsearch.data._files import Files, find_files, in_shards, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
 from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError
@@ -35,6 +35,8 @@ __all__ = [
     "decode_image",
     "find_files",
     "forget",
+    "in_shards",
+    "listing_checksum",
     "load",
     "refuse_other_task",
     "stratified_split",

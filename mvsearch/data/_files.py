@@ -8,12 +8,13 @@ In a shard the files of one image share their name up to the first dot: the imag
 from 0 or as a word. `PATH/classes.txt` names the classes of numbers, one a line.
 """
 
+import hashlib
 import io
 import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import numpy as np
 
@@ -46,6 +47,11 @@ class Files:
         inside = bytes(self.names[i]).decode()
         return inside if self.spans is None else f"{self.shards[self.spans[i, 0]].name}: {inside}"
 
+    def only(self, images: np.ndarray) -> Self:
+        """These images alone."""
+        spans = None if self.spans is None else self.spans[images]
+        return replace(self, labels=self.labels[images], names=self.names[images], spans=spans)
+
     def open(self, i: int) -> Path | BinaryIO:
         """The encoded image."""
         if self.spans is None:
@@ -54,6 +60,22 @@ class Files:
         with self.shards[shard].open("rb") as file:
             file.seek(start)
             return io.BytesIO(file.read(length))
+
+
+def in_shards(path: Path) -> bool:
+    """Whether the images of a folder lie in shards."""
+    return any(path.glob("*.tar")) or any((path / "train").glob("*.tar"))
+
+
+def listing_checksum(*parts: Files) -> str:
+    """The first 32 hexadecimal digits of the SHA-256 of names, classes and places in shards; no image is read."""
+    total = hashlib.sha256()
+    for part in parts:
+        spans = () if part.spans is None else (part.spans,)
+        for array in (part.labels, part.names, *spans):
+            total.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
+        total.update("\n".join(part.classes).encode())
+    return total.hexdigest()[:32]
 
 
 def find_files(

@@ -10,7 +10,7 @@ anywhere but along a layer norm and its attention, gives the answers of its sour
 import hashlib
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import chain, product
 from typing import Any
 
 import torch
@@ -99,20 +99,20 @@ def checksum(model: nn.Module) -> str:
     return total.hexdigest()[:32]
 
 
-def recognise(state_dict: dict[str, Tensor]) -> Architecture:
-    """The published network that weights are of, for as many classes as they have; CheckpointError if of none.
+def recognise(state_dict: dict[str, Tensor], *first: Architecture) -> Architecture:
+    """The network that weights are of, for as many classes as they have; CheckpointError if of none that is known.
 
-    Of several with equal layers, as at other image sizes, the first.
+    Known are `first` and then the published ones. Of several with equal layers, as at other image sizes, the first.
     """
     last = [tensor for name, tensor in state_dict.items() if name.endswith(_CLASSIFIERS)]
-    for name in all_names() if last else ():
-        arch = published(name).at(num_classes=len(last[0]))
+    for known in chain(first, map(published, all_names())) if last else ():
+        arch = known.at(num_classes=len(last[0]))
         try:
             load_checkpoint(_hollow(arch), {key: tensor.to("meta") for key, tensor in state_dict.items()})
         except CheckpointError:
             continue
         return arch
-    raise CheckpointError("these weights fit no published classifier; give the architecture that they are of.")
+    raise CheckpointError("fits no published classifier; put the architecture.yaml that it is of beside it.")
 
 
 def _hollow(arch: Architecture) -> nn.Sequential:

@@ -8,6 +8,8 @@ import numpy as np
 from mvsearch.errors import PlanError
 from mvsearch.training.full import FullRecipe
 
+_SHARDS_AT_ONCE = 8  # their bytes then stay near each other
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -21,13 +23,15 @@ class Batch:
 class Sampler:
     """The batches of every epoch of a recipe; each can be cut into `shares` equal parts (processes, accumulation).
 
-    Images left over at the end of an epoch are left out, others in each epoch. Raises PlanError if there is no batch.
+    Images left over at the end of an epoch are left out, others in each epoch. Where images lie in `shards`, numbers
+    (N), they are mixed among a few of them at a time. Raises PlanError if there is no batch.
     """
 
     images: int
     recipe: FullRecipe
     seed: int = 0
     shares: int = 1
+    shards: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.recipe.batch % self.shares or self.recipe.batch < 2 * self.shares:
@@ -57,9 +61,16 @@ class Sampler:
     def epoch(self, number: int) -> list[Batch]:
         """The batches of an epoch, counted from 0."""
         kinds, ends = self._drawn(number)
-        order = np.random.default_rng((self.seed, number, 1)).permutation(self.images)
-        parts = np.split(order[: ends[-1]], ends[:-1])
+        parts = np.split(self._order(number)[: ends[-1]], ends[:-1])
         return [Batch(self.recipe.sizes[kind], part) for kind, part in zip(kinds, parts, strict=True)]
+
+    def _order(self, number: int) -> np.ndarray:
+        draw = np.random.default_rng((self.seed, number, 1))
+        if self.shards is None:
+            return draw.permutation(self.images)
+        _, shard_of = np.unique(self.shards, return_inverse=True)
+        turn = draw.permutation(1 + shard_of.max()) // _SHARDS_AT_ONCE
+        return np.lexsort((draw.random(self.images), turn[shard_of]))
 
     def _drawn(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Which of the sizes each batch has, and where in the order of images it ends."""

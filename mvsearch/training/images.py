@@ -105,7 +105,11 @@ def normalised(pixels: Tensor, mean: Tensor, std: Tensor) -> Tensor:
 
 def fitted(pixels_BHWC: np.ndarray, size: int) -> Tensor:
     """(B, H, W, C) → (B, C, size, size), resized where it must be."""
-    x = torch.from_numpy(np.array(pixels_BHWC)).permute(0, 3, 1, 2)
+    return resized(torch.from_numpy(np.array(pixels_BHWC)).permute(0, 3, 1, 2), size)
+
+
+def resized(x: Tensor, size: int) -> Tensor:
+    """uint8 (B, C, H, W) → (B, C, size, size)."""
     if x.shape[2:] == (size, size):
         return x.contiguous()
     parts = [F.interpolate(part.float(), (size, size), mode="bilinear", antialias=True) for part in x.split(2000)]

@@ -19,16 +19,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvsearch.data import Images
 from mvsearch.errors import CheckpointError
 from mvsearch.files import write_whole
+from mvsearch.nn.inherit import Inheritance
 from mvsearch.training.augment import augment
 from mvsearch.training.batches import Batch, Sampler
 from mvsearch.training.full import FullRecipe
-from mvsearch.training.images import fitted, normalised, statistics
+from mvsearch.training.images import normalised, resized, statistics
 from mvsearch.training.journal import Journal
 from mvsearch.training.loop import Learner, adamw, precision, sgd
 from mvsearch.training.ranks import Ranks
+from mvsearch.training.stream import Source
 
 LOGGED = 10
 """A line of the journal tells of so many steps."""
@@ -73,29 +74,29 @@ class Place:
 class Pictures:
     """Images of the training part as batches, and those that judge; normalised as the recipe says."""
 
-    def __init__(self, train: Images, judging: Images, recipe: FullRecipe, device: str) -> None:
+    def __init__(self, train: Source, judging: Source, recipe: FullRecipe, device: str) -> None:
         self.train, self.judging, self.recipe, self.device = train, judging, recipe, device
         self.classes = len(train.classes)
-        channels = train.pixels.shape[3]
-        self.mean, self.std = torch.zeros(1, channels, 1, 1), torch.ones(1, channels, 1, 1)
+        self.mean, self.std = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
         if recipe.normalise:
-            some = train.pixels[:: max(1, len(train.labels) // _STATISTICS)]
-            self.mean, self.std = statistics(fitted(some, recipe.image_size))
+            some = np.arange(0, len(train.labels), max(1, len(train.labels) // _STATISTICS))
+            parts = np.array_split(some, -(-len(some) // _JUDGED))
+            shown = [resized(pixels, recipe.image_size) for pixels, _ in train.flow(parts, filled=False)]
+            self.mean, self.std = statistics(torch.cat(shown))
 
-    def batch(self, size: int, images: np.ndarray, key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Float images (B, 3, size, size) and shares of classes (B, classes), augmented by the key."""
-        pixels = torch.from_numpy(self.train.pixels[images]).permute(0, 3, 1, 2).to(self.device)
-        labels = torch.from_numpy(self.train.labels[images]).to(self.device)
+    def batch(self, size: int, drawn: tuple[Tensor, Tensor], key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Of uint8 images and labels, float images (B, 3, size, size) and shares of classes (B, classes), augmented."""
+        pixels, labels = (each.to(self.device, non_blocking=True) for each in drawn)
         x, shares = augment(pixels, labels, self.recipe, size=size, classes=self.classes, key=key)
         return self._normalised(x), shares
 
     def judged(self, rank: int, ranks: int) -> Iterator[tuple[Tensor, Tensor]]:
         """A process's share of the images that judge, whole, in batches, with the numbers of their classes."""
         mine = np.arange(rank, len(self.judging.labels), ranks)
-        for start in range(0, len(mine), _JUDGED):
-            part = mine[start : start + _JUDGED]
-            pixels = fitted(self.judging.pixels[part], self.recipe.image_size).to(self.device)
-            yield self._normalised(pixels), torch.from_numpy(self.judging.labels[part]).to(self.device)
+        parts = [mine[start : start + _JUDGED] for start in range(0, len(mine), _JUDGED)]
+        for pixels, labels in self.judging.flow(parts, filled=False):
+            x = resized(pixels, self.recipe.image_size).to(self.device)
+            yield self._normalised(x), labels.to(self.device)
 
     def _normalised(self, x: Tensor) -> Tensor:
         made = normalised(x, self.mean.to(self.device), self.std.to(self.device))
@@ -106,8 +107,9 @@ class Pictures:
 class Training:
     """A network, what it learns from, and where it stands; `folder` holds the checkpoint and the journal.
 
-    `settings` are all that its losses depend on: plain values, compared before it goes on from a checkpoint. `parts` is
-    in how many pieces a process takes its share of a batch, `every` how many steps lie between checkpoints.
+    `settings` are all that its losses depend on: plain values, compared before it goes on from a checkpoint.
+    `inherited` says which weights it began with, if others than the seed's. `parts` is in how many pieces a process
+    takes its share of a batch, `every` how many steps lie between checkpoints.
     """
 
     model: nn.Module
@@ -115,6 +117,7 @@ class Training:
     recipe: FullRecipe
     folder: Path
     settings: dict[str, Any]
+    inherited: Inheritance | None = None
     ranks: Ranks = field(default_factory=Ranks)
     parts: int = 1
     seed: int = 0
@@ -125,7 +128,8 @@ class Training:
     def __post_init__(self) -> None:
         device = self.ranks.device
         shares = self.ranks.count * self.parts
-        self.sampler = Sampler(len(self.pictures.train.labels), self.recipe, self.seed, shares)
+        train = self.pictures.train
+        self.sampler = Sampler(len(train.labels), self.recipe, self.seed, shares, train.shards)
         self.model = self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
         average = copy.deepcopy(self.model).requires_grad_(False).eval()
         forward = self.ranks.together(self.model)
@@ -177,15 +181,16 @@ class Training:
 
     def _epoch(self, journal: Journal | None) -> Iterator[Step | Judged]:
         epoch = self.place.epoch
-        batches = self.sampler.epoch(epoch)
-        for number in range(self.place.batch, len(batches)):
-            done, stop = self._step(batches[number])
+        batches = self.sampler.epoch(epoch)[self.place.batch :]
+        flow = self.pictures.train.flow([part for batch in batches for part in self._mine(batch)], filled=True)
+        for batch in batches:
+            done, stop = self._step(batch, [next(flow) for _ in range(self.parts)])
             window = (*self.place.window, done.loss)
             if done.step % LOGGED == 0:
                 if journal:
                     journal.write(_line(done, window))
                 window = ()
-            self._move(step=done.step, epoch=epoch, batch=number + 1, window=window)
+            self._move(step=done.step, epoch=epoch, batch=self.place.batch + 1, window=window)
             yield done
             if stop:
                 self.save()
@@ -199,13 +204,16 @@ class Training:
         self.save()
         yield judged
 
-    def _step(self, batch: Batch) -> tuple[Step, bool]:
+    def _mine(self, batch: Batch) -> list[np.ndarray]:
+        """The numbers of the images in each part of this process's share."""
+        return np.array_split(np.array_split(batch.images, self.ranks.count)[self.ranks.rank], self.parts)
+
+    def _step(self, batch: Batch, drawn: list[tuple[Tensor, Tensor]]) -> tuple[Step, bool]:
         """One step of all processes; and whether any of them was asked to stop."""
         step, of, recipe = self.place.step, self.sampler.steps, self.recipe
-        share = np.array_split(batch.images, self.ranks.count)[self.ranks.rank]
         parts = [
             self.pictures.batch(batch.size, part, (self.seed, step, self.ranks.rank * self.parts + i))
-            for i, part in enumerate(np.array_split(share, self.parts))
+            for i, part in enumerate(drawn)
         ]
         torch.manual_seed(int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0]))
         lr = recipe.lr_at(step, self.place.epoch, epoch_steps=of / recipe.epochs)

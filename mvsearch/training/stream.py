@@ -1,75 +1,119 @@
-"""Batches of images that are decoded as they are needed, by processes beside the training: for sets of any size.
+"""Where batches come from: images in memory, or files that processes beside the training decode as they are needed.
 
-files ─ order of (seed, epoch) ─ a rank's batches ─ workers: read, decode, resize ─ uint8 (B, 3, size, size), labels
+Which images a batch has is the sampler's affair; here numbers of images become uint8 (B, C, H, W) and labels (B).
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import Protocol, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mvsearch.data import Files, decode_image
+from mvsearch.data import Files, Images, decode_image
 from mvsearch.errors import DataError
 
-_SHARDS_AT_ONCE = 8  # images are mixed among so many shards, whose bytes then stay near each other
+
+class Source(Protocol):
+    """Images of one part of a set."""
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each image, (N), int64."""
+
+    @property
+    def shards(self) -> np.ndarray | None:
+        """The number of the shard that each image lies in, (N); None if any may be had as fast after any other."""
+
+    def only(self, images: np.ndarray) -> Self:
+        """The part that has these images alone."""
+
+    def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels, uint8 (B, C, H, W), and labels (B) of each of these batches of numbers of images, in their order.
+
+        A broken image is left out; in a `filled` batch another one of it is there twice. Raises DataError if all of a
+        batch are broken.
+        """
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Images that are decoded already."""
+
+    images: Images
+    shards: None = None
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes."""
+        return self.images.classes
+
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each image, (N), int64."""
+        return self.images.labels
+
+    def only(self, images: np.ndarray) -> Self:
+        """The part that has these images alone."""
+        kept = replace(self.images, pixels=self.images.pixels[images], labels=self.labels[images])
+        return replace(self, images=kept)
+
+    def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `Source.flow`."""
+        for images in batches:
+            pixels = torch.from_numpy(self.images.pixels[images]).permute(0, 3, 1, 2)
+            yield pixels, torch.from_numpy(self.labels[images])
 
 
 @dataclass(frozen=True)
 class Stream:
-    """Batches of encoded images: the same for the same seed and epoch, however many workers decode them.
+    """Encoded images, decoded at `size` px by so many `workers` (0: by this process), whatever their number the same.
 
-    Of `ranks` processes that train together each has its own images, and as many batches as the others: in training,
-    `shuffled`, what is left over at the end of an epoch is left out. Otherwise images come in their order, all of
-    them. `broken` has every image that could not be decoded by its name, with the fault.
+    `broken` has every image that could not be decoded by its name, with the fault.
     """
 
     files: Files
     size: int
-    batch: int
     workers: int = 0
-    seed: int = 0
-    rank: int = 0
-    ranks: int = 1
-    shuffled: bool = True
     pinned: bool = False
     broken: dict[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        if self.shuffled and not len(self):
-            raise DataError(
-                f"{self.files.root}: {len(self.files)} images make no batch of {self.batch} for each of {self.ranks} "
-                "processes; give more images or a smaller batch."
-            )
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes."""
         return self.files.classes
 
-    def __len__(self) -> int:
-        """Batches that this rank has in an epoch."""
-        images = len(self.files) - self.rank
-        share = len(self.files) // self.ranks if self.shuffled else -(-images // self.ranks)
-        return share // self.batch if self.shuffled else -(-share // self.batch)
+    @property
+    def labels(self) -> np.ndarray:
+        """The class of each image, (N), int64."""
+        return self.files.labels
 
-    def batches(self, epoch: int, start: int = 0) -> Iterator[tuple[Tensor, Tensor]]:
-        """uint8 (B, 3, size, size) and labels (B) of an epoch, from its batch number `start` on.
+    @property
+    def shards(self) -> np.ndarray | None:
+        """The number of the shard of each image, (N); None for loose files."""
+        return None if self.files.spans is None else self.files.spans[:, 0]
 
-        A broken image is left out, and in training another one of its batch is there twice, so that all batches have
-        one size. Raises DataError if all of a batch are broken. torch's own generator is left where it is.
-        """
-        mine = order(self.files, self.seed, epoch)[self.rank :: self.ranks] if self.shuffled else self._in_order()
-        chosen = [mine[i * self.batch : (i + 1) * self.batch].tolist() for i in range(start, len(self))]
+    def only(self, images: np.ndarray) -> Self:
+        """The part that has these images alone."""
+        return replace(self, files=self.files.only(images))
+
+    def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
+        """As `Source.flow`."""
         loader = DataLoader(
-            _Decoded(self.files, self.size),
-            batch_sampler=chosen,
+            _Images(self.files, self.size),
+            batch_sampler=[images.tolist() for images in batches],
             num_workers=self.workers,
-            collate_fn=partial(_collated, filled=self.shuffled),
+            collate_fn=partial(_collated, filled=filled),
             pin_memory=self.pinned,
+            worker_init_fn=_deaf_to_ctrl_c,
             generator=torch.Generator(),  # else it draws from the one that dropout draws from
         )
         for pixels, labels, faults in loader:
@@ -82,24 +126,15 @@ class Stream:
                 )
             yield pixels, labels
 
-    def _in_order(self) -> np.ndarray:
-        return np.arange(self.rank, len(self.files), self.ranks)
 
-
-def order(files: Files, seed: int, epoch: int) -> np.ndarray:
-    """All images (N), shuffled; those in shards among a few shards at a time, which are themselves drawn."""
-    draw = np.random.default_rng((seed, epoch))
-    if files.spans is None:
-        return draw.permutation(len(files))
-    shards, shard_of = np.unique(files.spans[:, 0], return_inverse=True)
-    turn = draw.permutation(len(shards)) // _SHARDS_AT_ONCE
-    return np.lexsort((draw.random(len(files)), turn[shard_of]))
+def _deaf_to_ctrl_c(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends the step at hand, and then its workers
 
 
 _Item = tuple[int, int, np.ndarray | None, str]
 
 
-class _Decoded(Dataset[_Item]):
+class _Images(Dataset[_Item]):
     """An image by its number: the number, its label, pixels (size, size, 3) or None, the fault."""
 
     def __init__(self, files: Files, size: int) -> None:

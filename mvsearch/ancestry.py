@@ -1,0 +1,66 @@
+"""Where the weights come from that a training begins with: a checkpoint, or the nearest of finished trainings."""
+
+import copy
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mvsearch.architecture import Architecture
+from mvsearch.errors import CheckpointError
+from mvsearch.models import all_names
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mvsearch.nn.inherit import Inheritance
+
+WEIGHTS, ARCHITECTURE = "weights.safetensors", "architecture.yaml"
+"""What a training leaves in its folder."""
+
+
+def inherit_from(place: Path, model: "nn.Sequential", arch: Architecture) -> "Inheritance":
+    """Put what fits of other weights into a network of `arch`, in place; what was taken, and from where.
+
+    `place` is a checkpoint, of the architecture in the file architecture.yaml beside it, else of `arch`, else of the
+    published network that it fits; or a folder of trainings (`mvsearch train`), of which the one is taken that gives
+    most. Raises CheckpointError if it is neither, or fits nowhere.
+    """
+    found, best = None, model.state_dict()
+    for path in _checkpoints(place):
+        heir = copy.deepcopy(model)
+        taken = _inherited(path, heir, arch)
+        if found is None or taken.inherited > found.inherited:
+            found, best = taken, heir.state_dict()
+    assert found is not None
+    model.load_state_dict(best)
+    return found
+
+
+def _checkpoints(place: Path) -> list[Path]:
+    if place.is_file():
+        return [place]
+    here = [place / WEIGHTS] if (place / WEIGHTS).is_file() else sorted(place.glob(f"*/{WEIGHTS}"))
+    if here:
+        return here
+    if place.is_dir():
+        raise CheckpointError(f"{place}: holds no {WEIGHTS}, nor does a folder in it; give a checkpoint or a training.")
+    if str(place) in all_names() or ":" in str(place):
+        raise CheckpointError(
+            f"{place}: names an architecture, and weights of it are not at hand; give a checkpoint of it, or the "
+            "folder of a training."
+        )
+    raise CheckpointError(f"{place}: there is no such file or folder; give a checkpoint or the folder of a training.")
+
+
+def _inherited(path: Path, heir: "nn.Sequential", arch: Architecture) -> "Inheritance":
+    from mvsearch.exporters._weights import load_weights, read_checkpoint
+    from mvsearch.nn import build
+    from mvsearch.nn.inherit import inherit, recognise
+
+    beside = path.with_name(ARCHITECTURE)
+    try:
+        known = Architecture.load(beside) if beside.is_file() else recognise(read_checkpoint(path), arch)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    source = build(known, seed=0)
+    load_weights(source, path)
+    return inherit(heir, source, name=f"{known.name or known.key} in {path}")
