@@ -5,7 +5,7 @@
 Optuna's own way of asking writes each value of a trial in a transaction of its own. Here a proposal is complete before
 the database hears of it, so a trial there always has all its values, however a worker dies. What is written as one, and
 what each worker must read of all others, goes through Optuna's models of its tables, which are its private ones: its
-storage keeps a copy of each of the distributions with each trial, and reads one trial about as fast as this reads ten.
+storage parses and keeps the distributions of each trial anew, where a study has one space.
 """
 
 import json
@@ -124,19 +124,25 @@ class Trials:
             session.add(row)
             session.flush()
             here: Any = row.trial_id
-            params = [{"trial_id": here, **self._row(name, value)} for name, value in trial.params.items()]
-            session.execute(sa.insert(models.TrialParamModel), params)
-            tables = (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
-            for table, attributes in zip(tables, (trial.user_attrs, trial.system_attrs), strict=True):
-                rows = [{"trial_id": here, "key": k, "value_json": json.dumps(v)} for k, v in attributes.items()]
+            for table, rows in self._rows(trial).items():
                 if rows:
-                    session.execute(sa.insert(table), rows)
+                    session.execute(sa.insert(table), [{"trial_id": here, **columns} for columns in rows])
         trial.number, trial._trial_id = number, here
         return trial
 
-    def _row(self, name: str, value: Any) -> dict[str, Any]:
-        inner = self._distributions[name].to_internal_repr(value)
-        return {"param_name": name, "param_value": inner, "distribution_json": self._written[name]}
+    def _rows(self, trial: FrozenTrial) -> dict[Any, list[dict[str, Any]]]:
+        """What a trial that begins has in other tables than its own."""
+        user, system = (
+            [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
+            for attributes in (trial.user_attrs, trial.system_attrs)
+        )
+        inner = {name: self._distributions[name].to_internal_repr(value) for name, value in trial.params.items()}
+        params = [
+            {"param_name": name, "param_value": value, "distribution_json": self._written[name]}
+            for name, value in inner.items()
+        ]
+        tables = (models.TrialParamModel, models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
+        return dict(zip(tables, (params, user, system), strict=True))
 
     def end(self, record: Record) -> None:
         """Write what became of a trial."""

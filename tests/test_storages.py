@@ -10,6 +10,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import optuna
 import pytest
 import sqlalchemy as sa
 from toy import TOY, arithmetic, toy_plan
@@ -256,3 +257,12 @@ def test_a_password_is_never_printed_nor_kept(postgres, tmp_path):
     written = [path for path in tmp_path.rglob("*") if path.is_file()]
     assert {"front.csv", "settings.yaml"} <= {path.name for path in written}
     assert not [path for path in written if b"s3cret-word" in path.read_bytes()]
+
+
+def test_optuna_reads_what_was_written_without_it(storage, tmp_path):
+    plan = plan_in(storage, tmp_path, sampler="nsga2")
+    Study.join(plan).run(arithmetic, trials=9)
+
+    ours = Trials.open(plan).all()
+    theirs = optuna.load_study(study_name="toy", storage=storage).get_trials()
+    assert theirs == ours
