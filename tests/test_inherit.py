@@ -237,7 +237,7 @@ def test_weights_of_a_published_network_are_recognised(name):
 
 
 def test_weights_of_no_published_network_are_refused():
-    with pytest.raises(CheckpointError, match="give the architecture"):
+    with pytest.raises(CheckpointError, match=r"put the architecture\.yaml that they are of beside them"):
         recognise(network(mobilevit()).state_dict())
 
 

@@ -225,7 +225,7 @@ def test_weights_that_are_not_there_or_fit_nowhere_are_refused_in_a_sentence(arc
         with pytest.raises(CheckpointError, match=said):
             trained(arch, images, tmp_path / "heir", "--init", str(place))
     save_file({"a": torch.zeros(2)}, tmp_path / "odd.safetensors")
-    with pytest.raises(CheckpointError, match=r"odd\.safetensors: fits no published classifier"):
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors: these weights fit no published classifier"):
         trained(arch, images, tmp_path / "heir", "--init", str(tmp_path / "odd.safetensors"))
 
 

@@ -112,7 +112,9 @@ def recognise(state_dict: dict[str, Tensor], *first: Architecture) -> Architectu
         except CheckpointError:
             continue
         return arch
-    raise CheckpointError("fits no published classifier; put the architecture.yaml that it is of beside it.")
+    raise CheckpointError(
+        "these weights fit no published classifier; put the architecture.yaml that they are of beside them."
+    )
 
 
 def _hollow(arch: Architecture) -> nn.Sequential:
