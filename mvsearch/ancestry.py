@@ -52,15 +52,15 @@ def _checkpoints(place: Path) -> list[Path]:
 
 
 def _inherited(path: Path, heir: "nn.Sequential", arch: Architecture) -> "Inheritance":
-    from mvsearch.exporters._weights import load_weights, read_checkpoint
-    from mvsearch.nn import build
+    from mvsearch.exporters._weights import read_checkpoint
+    from mvsearch.nn import build, load_checkpoint
     from mvsearch.nn.inherit import inherit, recognise
 
-    beside = path.with_name(ARCHITECTURE)
+    weights, beside = read_checkpoint(path), path.with_name(ARCHITECTURE)
     try:
-        known = Architecture.load(beside) if beside.is_file() else recognise(read_checkpoint(path), arch)
+        known = Architecture.load(beside) if beside.is_file() else recognise(weights, arch)
+        source = build(known, seed=0)
+        load_checkpoint(source, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from None
-    source = build(known, seed=0)
-    load_weights(source, path)
     return inherit(heir, source, name=f"{known.name or known.key} in {path}")

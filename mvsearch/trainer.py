@@ -34,8 +34,8 @@ class Material:
 
     name: str
     checksum: str
-    train: "Source"
-    test: "Source"
+    train: "Source[Any]"
+    test: "Source[Any]"
 
 
 @dataclass(frozen=True)
@@ -166,7 +166,7 @@ class Order:
     def _arch(self, data: Material) -> Architecture:
         return self.arch.at(image_size=self.recipe.image_size, num_classes=len(data.train.classes))
 
-    def _split(self, data: Material) -> "tuple[Source, Source]":
+    def _split(self, data: Material) -> "tuple[Source[Any], Source[Any]]":
         if not self.held_out:
             return data.train, data.test
         if self.held_out > len(data.train.labels) // 2:

@@ -12,7 +12,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import optuna
 import sqlalchemy as sa
@@ -81,16 +81,16 @@ class Trials:
                 self._learn(session, rows)
         return self._known
 
-    def _learn(self, session: Session, rows: Sequence[models.TrialModel]) -> None:
-        few: list[Any] = [row.trial_id for row in rows]
+    def _learn(self, session: Session, rows: Sequence[Any]) -> None:
+        few = [row.trial_id for row in rows]
         user, system = (
             _by_trial(session, table, few, lambda row: (row.key, json.loads(row.value_json)))
             for table in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
         )
         values = _by_trial(session, models.TrialValueModel, few, _value)
-        fresh = [number for number in few if number not in self._open]
+        fresh = [here for here in few if here not in self._open]
         params = _by_trial(session, models.TrialParamModel, fresh, self._param)
-        for row in cast(Sequence[Any], rows):
+        for row in rows:
             here = row.trial_id
             number = self._open.pop(here, len(self._known))
             known = number < len(self._known)
@@ -286,9 +286,8 @@ def _by_trial(
     found: dict[int, dict[Any, Any]] = {here: {} for here in few}
     if few:
         within = table.trial_id.between(few[0], few[-1]) if len(few) > _FEW else table.trial_id.in_(few)
-        for row in session.execute(
-            sa.select(*table.__table__.columns).where(within).order_by(sa.inspect(table).primary_key[0])
-        ):
+        written = sa.inspect(table).primary_key[0]
+        for row in session.execute(sa.select(*table.__table__.columns).where(within).order_by(written)):
             if row.trial_id in found:
                 key, value = read(row)
                 found[row.trial_id][key] = value

@@ -103,9 +103,10 @@ def train(
         if ranks.first:
             order.free(force=force)
             with Progress(console=console(stderr=True), transient=True) as bar:
-                order.read(bar)
+                read = order.read(bar)
         ranks.total([0.0])  # the others wait until the folder and the images are ready
-        read = order.read()
+        if not ranks.first:
+            read = order.read()
         training = order.training(read, ranks)
         begun, start = training.place.step, time.monotonic()
         with _stopping(training):

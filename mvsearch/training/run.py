@@ -74,7 +74,7 @@ class Place:
 class Pictures:
     """Images of the training part as batches, and those that judge; normalised as the recipe says."""
 
-    def __init__(self, train: Source, judging: Source, recipe: FullRecipe, device: str) -> None:
+    def __init__(self, train: Source[Any], judging: Source[Any], recipe: FullRecipe, device: str) -> None:
         self.train, self.judging, self.recipe, self.device = train, judging, recipe, device
         self.classes = len(train.classes)
         self.mean, self.std = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)

@@ -4,10 +4,11 @@ Which images a batch has is the sampler's affair; here numbers of images become 
 """
 
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Protocol, Self
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 import torch
@@ -17,25 +18,35 @@ from torch.utils.data import DataLoader, Dataset
 from mvsearch.data import Files, Images, decode_image
 from mvsearch.errors import DataError
 
+_Part = TypeVar("_Part", Images, Files)
 
-class Source(Protocol):
-    """Images of one part of a set."""
+
+@dataclass(frozen=True)
+class Source(ABC, Generic[_Part]):
+    """Images of one part of a set, however they come."""
+
+    part: _Part
 
     @property
     def classes(self) -> tuple[str, ...]:
         """The names of the classes."""
+        return self.part.classes
 
     @property
     def labels(self) -> np.ndarray:
         """The class of each image, (N), int64."""
+        return self.part.labels
 
     @property
     def shards(self) -> np.ndarray | None:
         """The number of the shard that each image lies in, (N); None if any may be had as fast after any other."""
+        return None
 
+    @abstractmethod
     def only(self, images: np.ndarray) -> Self:
         """The part that has these images alone."""
 
+    @abstractmethod
     def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """Pixels, uint8 (B, C, H, W), and labels (B) of each of these batches of numbers of images, in their order.
 
@@ -45,83 +56,57 @@ class Source(Protocol):
 
 
 @dataclass(frozen=True)
-class Decoded:
+class Decoded(Source[Images]):
     """Images that are decoded already."""
-
-    images: Images
-    shards: None = None
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
-        return self.images.classes
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The class of each image, (N), int64."""
-        return self.images.labels
 
     def only(self, images: np.ndarray) -> Self:
         """The part that has these images alone."""
-        kept = replace(self.images, pixels=self.images.pixels[images], labels=self.labels[images])
-        return replace(self, images=kept)
+        return replace(self, part=replace(self.part, pixels=self.part.pixels[images], labels=self.labels[images]))
 
     def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`."""
         for images in batches:
-            pixels = torch.from_numpy(self.images.pixels[images]).permute(0, 3, 1, 2)
+            pixels = torch.from_numpy(self.part.pixels[images]).permute(0, 3, 1, 2)
             yield pixels, torch.from_numpy(self.labels[images])
 
 
 @dataclass(frozen=True)
-class Stream:
+class Stream(Source[Files]):
     """Encoded images, decoded at `size` px by so many `workers` (0: by this process), whatever their number the same.
 
     `broken` has every image that could not be decoded by its name, with the fault.
     """
 
-    files: Files
     size: int
     workers: int = 0
-    pinned: bool = False
     broken: dict[str, str] = field(default_factory=dict)
 
     @property
-    def classes(self) -> tuple[str, ...]:
-        """The names of the classes."""
-        return self.files.classes
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The class of each image, (N), int64."""
-        return self.files.labels
-
-    @property
     def shards(self) -> np.ndarray | None:
-        """The number of the shard of each image, (N); None for loose files."""
-        return None if self.files.spans is None else self.files.spans[:, 0]
+        """The number of the shard that each image lies in, (N); None for loose files."""
+        return None if self.part.spans is None else self.part.spans[:, 0]
 
     def only(self, images: np.ndarray) -> Self:
         """The part that has these images alone."""
-        return replace(self, files=self.files.only(images))
+        return replace(self, part=self.part.only(images))
 
     def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`."""
         loader = DataLoader(
-            _Images(self.files, self.size),
+            _Images(self.part, self.size),
             batch_sampler=[images.tolist() for images in batches],
             num_workers=self.workers,
             collate_fn=partial(_collated, filled=filled),
-            pin_memory=self.pinned,
+            pin_memory=torch.cuda.is_available(),
             worker_init_fn=_deaf_to_ctrl_c,
             generator=torch.Generator(),  # else it draws from the one that dropout draws from
         )
         for pixels, labels, faults in loader:
-            self.broken.update({self.files.name(i): fault for i, fault in faults.items()})
+            self.broken.update({self.part.name(i): fault for i, fault in faults.items()})
             if not len(labels):
                 name, fault = next(iter(self.broken.items()))
                 raise DataError(
-                    f"{self.files.root}: a whole batch cannot be read; {len(self.broken)} images are broken so far, "
+                    f"{self.part.root}: a whole batch cannot be read; {len(self.broken)} images are broken so far, "
                     f"the first is {name} ({fault}); replace or remove them."
                 )
             yield pixels, labels
