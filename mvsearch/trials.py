@@ -12,6 +12,7 @@ import json
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from sys import intern
 from typing import Any, Self
 
 import optuna
@@ -35,7 +36,7 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 _STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
 _RETURNED = "returned"  # a trial that was not its worker's undoing
 _NOTES = "sampler"  # where a study keeps what its sampler noted
-_FEW = 500  # trials named in one query
+_FEW = 500  # trials read at once: their rows take many times what is kept of them
 
 Lookup = Callable[[Sequence[int]], dict[int, Metrics]]
 """The metrics of finished candidates by their numbers; those without a record are left out."""
@@ -72,24 +73,32 @@ class Trials:
 
     def all(self) -> list[FrozenTrial]:
         """Every trial, in the order of their numbers; only what is new is read."""
+        with Session(self._storage.engine) as session:
+            while self._learn(session, self._news(session)) == _FEW:
+                pass
+        return self._known
+
+    def _news(self, session: Session) -> Sequence[Any]:
+        """The first few rows of what began or ended since the trials were last read."""
         table, last = models.TrialModel, self._known[-1]._trial_id if self._known else -1
         ended = table.trial_id.in_(self._open) & (table.state != TrialState.RUNNING)
         news = sa.and_(table.study_id == self._study, (table.trial_id > last) | ended)
-        with Session(self._storage.engine) as session:
-            rows = session.scalars(sa.select(table).where(news).order_by(table.trial_id)).all()
-            if rows:
-                self._learn(session, rows)
-        return self._known
+        return session.scalars(sa.select(table).where(news).order_by(table.trial_id).limit(_FEW)).all()
 
-    def _learn(self, session: Session, rows: Sequence[Any]) -> None:
+    def _learn(self, session: Session, rows: Sequence[Any]) -> int:
+        """Read the trials of these rows; how many they are."""
         few = [row.trial_id for row in rows]
         user, system = (
-            _by_trial(session, table, few, lambda row: (row.key, json.loads(row.value_json)))
+            _by_trial(
+                session, few, (table.key, table.value_json), lambda row: (intern(row.key), json.loads(row.value_json))
+            )
             for table in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
         )
-        values = _by_trial(session, models.TrialValueModel, few, _value)
+        value = models.TrialValueModel
+        values = _by_trial(session, few, (value.objective, value.value, value.value_type), _value)
         fresh = [here for here in few if here not in self._open]
-        params = _by_trial(session, models.TrialParamModel, fresh, self._param)
+        param = models.TrialParamModel
+        params = _by_trial(session, fresh, (param.param_name, param.param_value), self._param)
         for row in rows:
             here = row.trial_id
             number = self._open.pop(here, len(self._known))
@@ -111,9 +120,11 @@ class Trials:
             self._known[number : number + 1] = [trial]
             if not trial.state.is_finished():
                 self._open[here] = number
+        return len(rows)
 
     def _param(self, row: Any) -> tuple[str, Any]:
-        return row.param_name, self._distributions[row.param_name].to_external_repr(row.param_value)
+        name = intern(row.param_name)
+        return name, self._distributions[name].to_external_repr(row.param_value)
 
     def begin(self, number: int, proposed: FrozenTrial, *, worker: str, architecture: str) -> FrozenTrial:
         """Write a proposal as the trial of that number, the next, which a worker has begun; both names are kept."""
@@ -280,17 +291,17 @@ def _directions(plan: Plan) -> list[StudyDirection]:
 
 
 def _by_trial(
-    session: Session, table: Any, few: Sequence[int], read: Callable[[Any], tuple[Any, Any]]
+    session: Session, few: Sequence[int], columns: Sequence[Any], read: Callable[[Any], tuple[Any, Any]]
 ) -> dict[int, dict[Any, Any]]:
-    """Pairs that are read from the rows of these trials, in the order in which they were written; by trial."""
+    """Pairs that are read from these columns of a table, in the order in which they were written; by trial."""
     found: dict[int, dict[Any, Any]] = {here: {} for here in few}
     if few:
-        within = table.trial_id.between(few[0], few[-1]) if len(few) > _FEW else table.trial_id.in_(few)
+        table = columns[0].class_
         written = sa.inspect(table).primary_key[0]
-        for row in session.execute(sa.select(*table.__table__.columns).where(within).order_by(written)):
-            if row.trial_id in found:
-                key, value = read(row)
-                found[row.trial_id][key] = value
+        query = sa.select(table.trial_id, *columns).where(table.trial_id.in_(few)).order_by(written)
+        for row in session.execute(query):
+            key, value = read(row)
+            found[row.trial_id][key] = value
     return found
 
 
