@@ -12,7 +12,6 @@ One finished candidate is one transaction. A server that is away is waited for; 
 """
 
 import logging
-import sqlite3
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -34,6 +33,7 @@ from sqlalchemy.exc import (
 )
 
 from mvsearch import __version__, plugins
+from mvsearch.connection import connect_args, tune
 from mvsearch.errors import DatabaseAway, EnvironmentFault, StudyError
 from mvsearch.record import Metrics, Record
 
@@ -536,30 +536,9 @@ def _parsed(url: str) -> URL:
 
 
 def _engine(url: URL) -> Engine:
-    engine = sa.create_engine(url)
-    if url.get_backend_name() == "sqlite":
-        tune(engine)
+    engine = sa.create_engine(url, connect_args=connect_args(url))
+    tune(engine)
     return engine
-
-
-def tune(engine: Engine) -> None:
-    """Write-ahead log, one sync a checkpoint, patient waiting: for SQLite with several workers."""
-
-    @sa.event.listens_for(engine, "connect")
-    def _pragmas(connection: Any, _: Any) -> None:
-        for pragma in ("busy_timeout=60000", "synchronous=NORMAL"):
-            connection.execute(f"PRAGMA {pragma}")
-        _write_ahead(connection)
-
-
-def _write_ahead(connection: Any) -> None:
-    """Into write-ahead mode: for this SQLite does not wait for others by itself, whatever its busy_timeout."""
-    for wait_s in (0.01, 0.05, 0.2, 1.0, 5.0, 20.0):
-        with suppress(sqlite3.OperationalError):
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        time.sleep(wait_s)
-    connection.execute("PRAGMA journal_mode=WAL")
 
 
 @contextmanager

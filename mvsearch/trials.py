@@ -25,10 +25,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy.engine import make_url
 from sqlalchemy.orm import Session
 
+from mvsearch.connection import connect_args, tune
 from mvsearch.plan import Plan
 from mvsearch.record import Metrics, Record
 from mvsearch.samplers._legal import Legal, distributions
-from mvsearch.store import told, tune
+from mvsearch.store import told
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -310,11 +311,9 @@ def _value(row: Any) -> tuple[int, float]:
 
 
 def _storage(plan: Plan) -> RDBStorage:
-    kwargs = {"connect_args": {"timeout": 60}} if plan.url.startswith("sqlite") else {}
-    storage = RDBStorage(plan.url, engine_kwargs=kwargs)
-    if plan.url.startswith("sqlite"):
-        tune(storage.engine)
-        storage.engine.dispose()  # connections from before the tuning
+    storage = RDBStorage(plan.url, engine_kwargs={"connect_args": connect_args(make_url(plan.url))})
+    tune(storage.engine)
+    storage.engine.dispose()  # connections from before the tuning
     return storage
 
 

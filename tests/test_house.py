@@ -10,7 +10,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "mvsearch"
 
 LEVELS = [
-    {"errors", "cost"},
+    {"errors", "cost", "connection"},
     {"plugins", "record", "files"},
     {"yamlfile", "expression", "blocks", "machine", "pareto", "worker"},
     {"limits", "confirm"},

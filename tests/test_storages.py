@@ -1,10 +1,12 @@
 """Studies on a file and on a real server: many workers, and what becomes of them when machines do what machines do."""
 
+import os
 import random
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections import Counter
 from dataclasses import replace
@@ -15,11 +17,11 @@ import pytest
 import sqlalchemy as sa
 from toy import TOY, arithmetic, toy_plan
 
-from mvsearch import beats
+from mvsearch import beats, connection
 from mvsearch.beats import Beats
 from mvsearch.errors import DatabaseAway, StudyError
 from mvsearch.record import Record
-from mvsearch.store import Store
+from mvsearch.store import Store, told
 from mvsearch.study import Study
 from mvsearch.trials import Trials
 
@@ -162,6 +164,39 @@ def test_a_worker_taken_for_dead_leaves_its_measurement_to_whoever_has_the_candi
     assert len(records) == 3
     assert len(measured) == 3
     assert [record.key for record in records if record.cached] == measured[:1]
+
+
+def test_a_server_that_was_asked_and_never_answers_is_given_up(postgres, monkeypatch):
+    if postgres.named:
+        pytest.skip("a process of another machine cannot be stopped")
+    monkeypatch.setattr(connection, "ANSWER_S", 0.5)
+    store = Store(postgres.database(), create=True)
+    with store.locked("long"), store.engine.connect() as line:
+        backend = line.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(DatabaseAway), told(store.url):
+                line.execute(sa.text("SELECT 1"))
+        finally:
+            os.kill(backend, signal.SIGCONT)
+    assert store.names() == []  # on a new connection
+
+
+def test_a_lock_is_waited_for_however_long_it_takes(postgres, monkeypatch):
+    monkeypatch.setattr(connection, "ANSWER_S", 0.2)
+    store, taken = Store(postgres.database(), create=True), []
+
+    def wait():
+        with store.locked("long"):
+            taken.append(time.monotonic())
+
+    with store.locked("long"):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(2.5)
+        released = time.monotonic()
+    waiting.join()
+    assert taken[0] >= released
 
 
 def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(postgres):
