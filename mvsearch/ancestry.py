@@ -1,6 +1,7 @@
 """Where the weights come from that a training begins with: a checkpoint, or the nearest of finished trainings."""
 
 import copy
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,21 +17,30 @@ if TYPE_CHECKING:
 WEIGHTS, ARCHITECTURE = "weights.safetensors", "architecture.yaml"
 """What a training leaves in its folder."""
 
+_LOG = logging.getLogger(__name__)
+
 
 def inherit_from(place: Path, model: "nn.Sequential", arch: Architecture) -> "Inheritance":
     """Put what fits of other weights into a network of `arch`, in place; what was taken, and from where.
 
     `place` is a checkpoint, of the architecture in the file architecture.yaml beside it, else of `arch`, else of the
     published network that it fits; or a folder of trainings (`mvsearch train`), of which the one is taken that gives
-    most. Raises CheckpointError if it is neither, or fits nowhere.
+    most. Raises CheckpointError if it is neither, or if nothing of it fits.
     """
-    found, best = None, model.state_dict()
+    found, best, misfits = None, model.state_dict(), []
     for path in _checkpoints(place):
         heir = copy.deepcopy(model)
-        taken = _inherited(path, heir, arch)
+        try:
+            taken = _inherited(path, heir, arch)
+        except CheckpointError as error:
+            misfits.append(error)
+            continue
         if found is None or taken.inherited > found.inherited:
             found, best = taken, heir.state_dict()
-    assert found is not None
+    if found is None:
+        raise misfits[0]
+    for misfit in misfits:
+        _LOG.warning("passed over %s", misfit)
     model.load_state_dict(best)
     return found
 

@@ -208,6 +208,8 @@ def test_the_nearest_of_several_trainings_gives_its_weights(arch, images, unbrok
     shelf.mkdir()
     (shelf / "same").symlink_to(unbroken)
     trained(written(tmp_path / "other.yaml", PLAIN), images, shelf / "other", *STILL)
+    (shelf / "broken").mkdir()
+    save_file({"a": torch.zeros(2)}, shelf / "broken" / "weights.safetensors")
 
     trained(arch, images, tmp_path / "heir", *STILL, "--init", str(shelf))
 
