@@ -103,12 +103,13 @@ def test_there_are_the_fourteen_of_randaugment():
     assert len(OPERATIONS) == 14
 
 
+@pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("size", [48, 96, 200])
-def test_crops_are_resized_as_in_pillow(photos, size):
+def test_crops_are_resized_as_in_pillow(photos, size, interpolation):
     boxes = np.array([[0, 0, 160, 128], [10, 20, 40, 60], [100, 3, 60, 125], [159, 127, 1, 1]], dtype=float)
-    found = ours.resized_crop(batch(photos), boxes, np.array([False, True, False, True]), size)
+    found = ours.resized_crop(batch(photos), boxes, np.array([False, True, False, True]), size, interpolation)
     expected = [
-        image.resize((size, size), Image.Resampling.BILINEAR, box=(x, y, x + w, y + h))
+        image.resize((size, size), Image.Resampling[interpolation.upper()], box=(x, y, x + w, y + h))
         for image, (x, y, w, h) in zip(photos, boxes.tolist(), strict=True)
     ]
     expected[1], expected[3] = ImageOps.mirror(expected[1]), ImageOps.mirror(expected[3])
@@ -173,6 +174,13 @@ def test_a_batch_is_mixed_or_cut_as_often_as_not():
     batches = [augment(x, torch.tensor([0, 1]), how, size=32, classes=2, key=(9, step))[0] for step in range(200)]
     cut = sum(len(images[0].unique()) == 2 for images in batches)
     assert 70 < cut < 130
+
+
+def test_as_many_batches_are_mixed_as_asked_for():
+    x = torch.tensor([0, 200], dtype=torch.uint8).view(2, 1, 1, 1).expand(2, 1, 32, 32).contiguous()
+    how = Augmentation(**WHOLE, mixup=0.2, cutmix=1.0, mixed=0.5)
+    shares = [augment(x, torch.tensor([0, 1]), how, size=32, classes=2, key=(9, step))[1] for step in range(200)]
+    assert 70 < sum(bool((each == torch.eye(2)).all()) for each in shares) < 130
 
 
 def test_erasing_takes_rectangles_from_the_share_of_images_asked_for():

@@ -20,6 +20,7 @@ from mvsearch.errors import PlanError
 
 _GREY = (19595, 38470, 7471)  # shares of red, green and blue in 65536, as Pillow has them (ITU-R 601)
 _TRIES = 10
+INTERPOLATIONS = ("bilinear", "bicubic")
 
 
 @dataclass(frozen=True)
@@ -27,14 +28,16 @@ class Augmentation:
     """What is done to a batch, and how strongly; 0 leaves a step out.
 
     A crop has `crop_area` of the image's area at the least, and is `crop_ratio` as wide as high, or as high as wide, at
-    the most; 1 and 1 take the whole of a square. `randaugment` operations an image (arXiv 1909.13719) are as strong as
-    `magnitude`, on a scale from 0 to `levels`, give or take a normal deviation of `magnitude_std`: torchvision counts
-    to 30, timm to 10. `erase` is the share of images that lose a rectangle (arXiv 1708.04896). `mixup` (1710.09412) and
-    `cutmix` (1905.04899) are the parameters of their beta distributions; with both, each batch draws one of them.
+    the most; 1 and 1 take the whole of a square. Its pixels are weighed by `interpolation`. `randaugment` operations an
+    image (arXiv 1909.13719) are as strong as `magnitude`, on a scale from 0 to `levels`, give or take a normal
+    deviation of `magnitude_std`: torchvision counts to 30, timm to 10. `erase` is the share of images that lose a
+    rectangle (arXiv 1708.04896). `mixup` (1710.09412) and `cutmix` (1905.04899) are the parameters of their beta
+    distributions; a share `mixed` of batches draws one of them.
     """
 
     crop_area: float = 0.08
     crop_ratio: float = 4 / 3
+    interpolation: str = "bilinear"
     flip: bool = True
     randaugment: int = 0
     magnitude: float = 9.0
@@ -43,6 +46,7 @@ class Augmentation:
     erase: float = 0.0
     mixup: float = 0.0
     cutmix: float = 0.0
+    mixed: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 < self.crop_area <= 1 or self.crop_ratio < 1:
@@ -50,8 +54,11 @@ class Augmentation:
                 f"crop_area={self.crop_area}, crop_ratio={self.crop_ratio}: crops need an area above 0 and up to 1, "
                 "and a ratio of 1 or more."
             )
-        if not 0 <= self.erase <= 1:
-            raise PlanError(f"erase={self.erase} is no share of images; use 0 to 1.")
+        if self.interpolation not in INTERPOLATIONS:
+            raise PlanError(f"interpolation={self.interpolation!r}: use {' or '.join(INTERPOLATIONS)}.")
+        for name, of in (("erase", "images"), ("mixed", "batches")):
+            if not 0 <= getattr(self, name) <= 1:
+                raise PlanError(f"{name}={getattr(self, name)} is no share of {of}; use 0 to 1.")
         for name in ("randaugment", "magnitude", "magnitude_std", "mixup", "cutmix"):
             if getattr(self, name) < 0:
                 raise PlanError(f"{name}={getattr(self, name)} is below 0; use 0 to leave it out.")
@@ -67,7 +74,7 @@ def augment(
     `key` tells this batch from all others, as (seed, step, rank) does: equal keys, equal draws.
     """
     draw = np.random.default_rng(key)
-    x = resized_crop(pixels, *_crops(pixels, how, draw), size)
+    x = resized_crop(pixels, *_crops(pixels, how, draw), size, how.interpolation)
     for _ in range(how.randaugment):
         x = _randaugment(x, how, draw)
     x = _erased(x, how.erase, draw)
@@ -89,26 +96,35 @@ def _crops(pixels: Tensor, how: Augmentation, draw: np.random.Generator) -> tupl
     return np.stack([left, top, wide, high], axis=1), draw.random(b) < 0.5 * how.flip
 
 
-def resized_crop(pixels: Tensor, boxes: np.ndarray, mirrored: np.ndarray, size: int) -> Tensor:
-    """Every image's box (left, top, width, height) at `size`, as Pillow's bilinear `resize(box=)` does: no aliasing.
+def resized_crop(
+    pixels: Tensor, boxes: np.ndarray, mirrored: np.ndarray, size: int, interpolation: str = "bilinear"
+) -> Tensor:
+    """Every image's box (left, top, width, height) at `size`, as Pillow's `resize(box=)` does: no aliasing.
 
     uint8 (B, C, H, W) → uint8 (B, C, size, size).
     """
     left, top, wide, high = torch.from_numpy(boxes).float().to(pixels.device).unbind(1)
-    columns = _weights(left, wide, size, pixels.shape[3])
+    columns = _weights(left, wide, size, pixels.shape[3], interpolation)
     columns = torch.where(torch.from_numpy(mirrored).to(pixels.device)[:, None, None], columns.flip(1), columns)
-    rows = _weights(top, high, size, pixels.shape[2])
-    y = rows[:, None] @ pixels.float() @ columns[:, None].mT
-    return _bytes(y + 0.5)
+    rows = _weights(top, high, size, pixels.shape[2], interpolation)
+    if interpolation == "bicubic":  # cubics overshoot, and Pillow cuts that off between the two
+        across = _bytes(pixels.float() @ columns[:, None].mT + 0.5).float()
+        return _bytes(rows[:, None] @ across + 0.5)
+    return _bytes(rows[:, None] @ pixels.float() @ columns[:, None].mT + 0.5)
 
 
-def _weights(start: Tensor, length: Tensor, size: int, pixels: int) -> Tensor:
-    """Shares (B, size, pixels) that pixels of a line have in each of the new ones: triangles around their centres."""
+def _weights(start: Tensor, length: Tensor, size: int, pixels: int, interpolation: str) -> Tensor:
+    """Shares (B, size, pixels) that pixels of a line have in each of the new ones: triangles or cubics around their
+    centres (Keys 1981, with a = -1/2 as Pillow)."""
     step = (length / size)[:, None, None]
     at = torch.arange(size, device=start.device)[:, None] + 0.5
     centre = start[:, None, None] + at * step
     away = (torch.arange(pixels, device=start.device) + 0.5 - centre).abs() / step.clamp(min=1)
-    weights = (1 - away).clamp(min=0)
+    if interpolation == "bilinear":
+        weights = (1 - away).clamp(min=0)
+    else:
+        inner, outer = (1.5 * away - 2.5) * away**2 + 1, ((-0.5 * away + 2.5) * away - 4) * away + 2
+        weights = torch.where(away < 1, inner, torch.where(away < 2, outer, 0.0))
     return weights / weights.sum(dim=-1, keepdim=True)
 
 
@@ -309,7 +325,7 @@ def _inside(boxes: Tensor, height: int, width: int) -> Tensor:
 def _mixed(x: Tensor, shares: Tensor, how: Augmentation, draw: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Each image joined with the one before it in the batch, in one proportion for all."""
     kinds = [kind for kind in ("mixup", "cutmix") if getattr(how, kind)]
-    if not kinds:
+    if not kinds or draw.random() >= how.mixed:
         return x, shares
     kind = kinds[draw.integers(len(kinds))]
     kept = float(draw.beta(getattr(how, kind), getattr(how, kind)))

@@ -13,12 +13,13 @@ OPTIMIZERS = ("adamw", "sgd")
 class FullRecipe(Augmentation):
     """How a network is trained from the first image to the last; the augmentation is part of it.
 
-    `batch` images at `image_size` make a step. Of several `image_sizes` each batch draws one, and is larger for the
-    smaller: as many pixels a batch. The learning rate rises linearly from `lr_start` to `lr` over `warmup_steps`, then
-    falls along a cosine to `lr_end`, epoch by epoch or, `by_step`, step by step. `decay_all` has norms and biases decay
-    too. `clip` bounds the gradient's norm, 0 leaves it. `ema` is how far the averaged weights and statistics move
-    towards the network's in a step: at most, as it is more in the first steps of a short training with `ema_rises`.
-    `normalise` gives each channel mean 0 and deviation 1; without it pixels run from 0 to 1, as the authors have them.
+    `batch` images at `image_size` make a step. Of several `image_sizes` each batch draws one, and is larger for those
+    below `image_size`: as many pixels a batch. The learning rate rises linearly from `lr_start` to `lr` over
+    `warmup_steps`, then goes on along a cosine to `lr_end`: one over all epochs, epoch by epoch, or, `by_step`, one
+    over the steps that are left, step by step. `decay_all` has norms and biases decay too. `clip` bounds the gradient's
+    norm, 0 leaves it. `ema` is how far the averaged weights and statistics move towards the network's in a step: at
+    most, as it is more in the first steps of a short training with `ema_rises`. `normalise` gives each channel mean 0
+    and deviation 1; without it pixels run from 0 to 1, as the authors have them.
     """
 
     source: str = ""
@@ -62,17 +63,18 @@ class FullRecipe(Augmentation):
         return self.image_sizes or (self.image_size,)
 
     def batch_at(self, size: int) -> int:
-        """Images a step at a size: as many pixels as `batch` images of `image_size` have."""
-        return max(2, int(self.batch * self.image_size**2 / size**2))
+        """Images a step at a size: as many pixels as `batch` images of `image_size` have, and never fewer images."""
+        return max(self.batch, int(self.batch * self.image_size**2 / size**2))
 
     def lr_at(self, step: int, epoch: int, *, epoch_steps: float) -> float:
         """The learning rate of a step, counted from 0 over all epochs; `epoch_steps` is how many an epoch has."""
         if step < self.warmup_steps:
             return self.lr_start + (self.lr - self.lr_start) * step / self.warmup_steps
-        risen = self.warmup_steps if self.by_step else int(self.warmup_steps / epoch_steps)
-        at, of = (step, self.epochs * epoch_steps) if self.by_step else (epoch, self.epochs)
-        done = min(1.0, max(0.0, (at - risen) / max(1.0, of - risen)))
-        return self.lr_end + (self.lr - self.lr_end) * 0.5 * (1 + math.cos(math.pi * done))
+        if self.by_step:
+            done = (step - self.warmup_steps) / max(1.0, self.epochs * epoch_steps - self.warmup_steps)
+        else:
+            done = epoch / self.epochs
+        return self.lr_end + (self.lr - self.lr_end) * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
 
     def decay_at(self, step: int) -> float:
         """How much of the averaged weights stays in a step."""
