@@ -244,7 +244,7 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
         stage = first_differing_stage(job, sample.images[:_STAGE_IMAGES], say)
         said = reason + (f", first at stage {stage}" if stage else "")
         return replace(report, reason=said, first_differing_stage=stage)
-    say("timing beside eager")
+    say("timing beside eager, once no training runs on this machine")
     times, eager_times = _timed(job, run, sample.images[:1])
     return replace(report, latency=times, eager_latency=eager_times)
 
