@@ -359,7 +359,7 @@ def checked_name(name: str) -> str:
     """The name of a study, which is that of a folder too; raises PlanError for what leads out of its place."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
         raise PlanError(
-            f"{name!r} cannot name a study; use letters, digits, _ . and -, and begin with one of the first two."
+            f"{name!r} cannot name a study; use up to 64 letters, digits, _ . and -, and begin with a letter or digit."
         )
     return name
 

@@ -132,7 +132,9 @@ class _Reader:
             return self.yaml.constructor.construct_object(node)
         except (YAMLError, ValueError, KeyError, OverflowError):
             kind = str(node.tag).rpartition(":")[2]
-            raise YamlError(f"{self.file}:{line}: {node.value!r} cannot be read as {kind}; take the tag out.") from None
+            raise YamlError(
+                f"{self.file}:{line}: {node.value!r} cannot be read as {kind}; write it in quotes or take its tag out."
+            ) from None
 
     def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
         made: dict[str, Any] = {}

@@ -185,7 +185,7 @@ def test_an_architecture_may_not_name_itself_out_of_the_folder(mvsearch):
 # ---- arguments
 
 ARGUMENTS = {
-    "a name with a path": (("run", "quick.yaml", "--name", "../x"), "'../x' cannot name a study; use letters, digits"),
+    "a name with a path": (("run", "quick.yaml", "--name", "../x"), "'../x' cannot name a study; use up to 64 letters"),
     "an absolute name": (("run", "quick.yaml", "--name", "/tmp/x"), "'/tmp/x' cannot name a study"),
     "a hidden name": (("run", "quick.yaml", "--name", ".x"), "'.x' cannot name a study"),
     "a missing file": (

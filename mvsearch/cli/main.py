@@ -11,6 +11,7 @@ from mvsearch.errors import MvsearchError
 from mvsearch.record import Failed
 
 _NOT_COMMANDS = ("main",)
+_HALF = 800  # characters
 
 
 class _Commands(click.Group):
@@ -53,9 +54,14 @@ def main() -> None:
         error.show()
         sys.exit(error.exit_code)
     except (MvsearchError, Failed) as error:
-        click.echo(f"mvsearch: {error}", err=True)
+        click.echo(f"mvsearch: {_readable(str(error))}", err=True)
         sys.exit(1)
     except OSError as error:
         place = f"{Path(error.filename)}: " if error.filename else ""
         click.echo(f"mvsearch: {place}{error.strerror or error}.", err=True)
         sys.exit(1)
+
+
+def _readable(said: str) -> str:
+    """What was found may be as long as a file: then its beginning and the end of the sentence."""
+    return said if len(said) <= 2 * _HALF else f"{said[:_HALF]} ... {said[-_HALF:]}"
