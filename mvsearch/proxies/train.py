@@ -32,7 +32,7 @@ SCORES = {
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
 USUAL: dict[str, dict[str, Any]] = {
     "segmentation": {"steps": 150, "image_size": 96, **_SCENES},
-    "detection": {"steps": 300, "lr": 4e-3, "image_size": 128, **_SCENES},
+    "detection": {"steps": 300, "lr": 2e-3, "image_size": 128, **_SCENES},
 }
 """Settings of networks for another task than classification, where a file does not give them."""
 
