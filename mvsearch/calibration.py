@@ -1,7 +1,7 @@
 """What ImageNet Top-1 a proxy's score stands for, learnt from published models. NumPy alone.
 
     top-1 |            o---      o published models; the line is the closest to them that never falls
-          |        o--/          beyond the first and the last there is nothing to go by: `extrapolated`
+          |        o--/          beyond the first and the last there is nothing to go by: `beyond`
           |   o---o
           +----------------- score, better to the right
 
@@ -33,28 +33,29 @@ COVERAGE = 0.9
 class Expected:
     """An ImageNet-1k Top-1 to be expected, in %, with its interval.
 
-    `extrapolated` where no published model scores so low or so high: then it is the outermost one's, and the interval
-    is of little worth.
+    `beyond` is `<` or `>` where no published model scores so badly or so well: then it is the outermost one's, and the
+    interval is of little worth.
     """
 
     top1: float
     low: float
     high: float
-    extrapolated: bool
+    beyond: str = ""
 
 
 @dataclass(frozen=True)
 class Calibration:
     """A line that never falls from `scores`, of which more is better, to `tops` in %; both ascending.
 
-    A new model is within `error` points of it with a chance of about `coverage`, if it is like the published ones: of n
-    models left out one at a time, so many of n + 1 are no further off (Barber et al. 2021, the jackknife).
+    Of the published `models` left out one at a time, `inside` are no further off it than `error` points: as many as
+    COVERAGE of one more, or all there are. A new model is about as likely to be, if it is like them; no guarantee.
     """
 
     scores: tuple[float, ...]
     tops: tuple[float, ...]
     error: float
-    coverage: float
+    inside: int
+    models: int
 
     @classmethod
     def of(cls, scores: Sequence[float], tops: Sequence[float]) -> Self:
@@ -73,13 +74,14 @@ class Calibration:
         off = np.sort(np.abs(y - leave_out(isotonic, _along, x, y, range(len(x)))))
         place = min(math.ceil(COVERAGE * (len(x) + 1)), len(x))
         line = isotonic(x, y)
-        return cls(tuple(line[0].tolist()), tuple(line[1].tolist()), float(off[place - 1]), place / (len(x) + 1))
+        return cls(tuple(line[0].tolist()), tuple(line[1].tolist()), float(off[place - 1]), place, len(x))
 
     def expected(self, score: float) -> Expected:
         """What a score stands for."""
         top1 = float(_along((np.array(self.scores), np.array(self.tops)), np.array(score)))
         low, high = max(top1 - self.error, 0.0), min(top1 + self.error, 100.0)
-        return Expected(top1, low, high, not self.scores[0] <= score <= self.scores[-1])
+        beyond = "<" if score < self.scores[0] else ">" if score > self.scores[-1] else ""
+        return Expected(top1, low, high, beyond)
 
 
 def isotonic(x: Values, y: Values) -> tuple[Values, Values]:

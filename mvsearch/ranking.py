@@ -74,10 +74,15 @@ def ablation() -> tuple[Reference, ...]:
     return tuple(Reference(name, float(top1), "ablation", "S") for name, top1 in figures)
 
 
+def network_of(name: str) -> str:
+    """The published model that is the same network: those at 384 px are trained on from the ones at 256."""
+    return name.removesuffix("_384")
+
+
 def size_of(name: str) -> str | None:
     """The group of about equal cost of a published model, whatever its image size; None if it has none."""
     groups = {reference.name: reference.size for reference in published()}
-    return groups.get(name.removesuffix("_384"))
+    return groups.get(network_of(name))
 
 
 # ---- statistics

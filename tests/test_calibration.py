@@ -38,29 +38,34 @@ def test_the_line_never_falls_and_is_scikit_learns(seed):
 
 def test_beyond_the_published_scores_it_is_said_to_be_extrapolated():
     calibration = Calibration.of(SCORES, TOPS)
-    assert calibration.expected(0.7).extrapolated
-    assert calibration.expected(0.05).extrapolated
+    assert calibration.expected(0.7).beyond
+    assert calibration.expected(0.05).beyond
     assert calibration.expected(0.7).top1 == 79
-    assert not any(calibration.expected(score).extrapolated for score in SCORES)
+    assert not any(calibration.expected(score).beyond for score in SCORES)
+
+
+def test_beyond_says_which_end_it_is_even_where_the_line_is_level():
+    level = Calibration.of([1, 2, 3, 4, 5, 6], [76, 75, 74, 73, 72, 71])
+    assert [level.expected(score).beyond for score in (0, 3, 9)] == ["<", "", ">"]
 
 
 def test_the_interval_is_as_wide_as_models_that_were_left_out_are_off():
     calibration = Calibration.of(SCORES, TOPS)
     # left out: the ends fall back on their neighbour, 1 point off; 70, 74, 75, 78 against 71.5, 72.5, 76, 77
     assert calibration.error == pytest.approx(1.5)
-    assert calibration.coverage == pytest.approx(6 / 7)
+    assert (calibration.inside, calibration.models) == (6, 6)
     found = calibration.expected(0.3)
     assert (found.low, found.high) == pytest.approx((72.5, 75.5))
 
 
-def test_fifteen_models_are_enough_for_nine_in_ten():
+def test_of_a_few_models_all_are_inside_and_of_many_nine_in_ten():
     references = ranking.published()
     calibration = Calibration.of([reference.top1 for reference in references], [r.top1 for r in references])
-    assert calibration.coverage == 15 / 16
+    assert (calibration.inside, calibration.models) == (15, 15)
 
     noise = np.random.default_rng(0).normal(size=40)
     many = Calibration.of(np.arange(40.0), np.arange(40.0) + noise)
-    assert many.coverage == pytest.approx(0.9, abs=0.02)
+    assert many.inside == 37
 
 
 def test_no_interval_goes_beyond_all_images_right():
@@ -99,4 +104,4 @@ def test_a_study_without_a_score_has_nothing_to_calibrate(tmp_path, monkeypatch,
     with pytest.raises(SystemExit) as end:
         main.main()
     assert end.value.code == 1
-    assert "seeks no score" in capsys.readouterr().err
+    assert "no score is among the objectives" in capsys.readouterr().err

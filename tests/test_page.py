@@ -131,6 +131,13 @@ def test_trust_is_kendalls_tau_over_the_published_models():
     assert found == trust([*records, measured(9, None, 0.9)], [TOP1])
 
 
+def test_a_network_at_another_image_size_is_not_another_network():
+    one, same = ([measured(0, name, 0.7)] for name in ("mobilevitv3_0.5", "mobilevitv3_0.5_384"))
+    beside = {"mobilevitv3_0.5": {"top1": 0.6}, "mobilevitv3_xxs": {"top1": 0.5}}
+    assert trust(one, [TOP1], beside).models == trust(same, [TOP1], beside).models
+    assert len(trust(same, [TOP1], beside).models) == 2
+
+
 def test_trust_has_the_number_of_parameters_beside_the_proxy_on_the_same_models():
     scores = [(name, published(name).cost().params) for name in MODELS]
     same = trust([measured(i, name, params / 1e7) for i, (name, params) in enumerate(scores)], [TOP1])

@@ -15,12 +15,14 @@ def check_proxy(plan: "Plan") -> None:
     """
     from mvsearch.evaluate import load_data
     from mvsearch.judge import Scorer, architectures, found_device
-    from mvsearch.ranking import published
+    from mvsearch.ranking import network_of, published
     from mvsearch.record import averaged
     from mvsearch.study import Study, note
 
     reader = Study.read(plan)
-    own = {record.published for record in reader.records() if record.state == "complete"}
+    own = {
+        network_of(record.published) for record in reader.records() if record.published and record.state == "complete"
+    }
     names = [reference.name for reference in published() if reference.name not in own]
     size: dict[str, Any] = {key: plan.space.document.data.get(key) for key in ("image_size", "num_classes")}
     archs = {name: arch.at(**size) for name, arch in architectures(names).items()} if names else {}

@@ -176,7 +176,7 @@ def _table(judged: "Sequence[Judgement]") -> "Table":
     from mvsearch.report.units import three_digits
 
     heads = ("proxy", "models", "tau\nall", "", "rho", "tau\nwithin size", "", "tau\nablation", "regret\nmean")
-    made = table(*heads, "regret\nworst", "seed to\nseed", "CPU s\na model")
+    made = table(*heads, "regret\nworst", "seed to\nseed", "CPU s\na seed")
     for each in sorted(judged, key=lambda each: -_value(each.ranking.within, -2)):
         found = each.ranking
         made.add_row(

@@ -14,17 +14,16 @@ HEAD = "ImageNet top-1, est."
 
 @dataclass(frozen=True)
 class Estimates:
-    """By trial number; `least` is the lowest Top-1 (%) of a published model, `words` says what all rests on."""
+    """By trial number; `words` says what all rests on."""
 
     expected: Mapping[int, Expected]
-    least: float
     words: str
 
     def cell(self, number: int) -> str:
         """As it stands in a table."""
         found = self.expected[number]
-        if found.extrapolated:
-            return f"{'<' if found.top1 == self.least else '>'} {found.top1:.1f} %"
+        if found.beyond:
+            return f"{found.beyond} {found.top1:.1f} %"
         return f"{found.top1:.1f} % [{found.low:.1f}, {found.high:.1f}]"
 
     def facts(self, number: int) -> dict[str, float | bool]:
@@ -34,7 +33,7 @@ class Estimates:
             "top1_imagenet_est": found.top1 / 100,
             "top1_imagenet_low": found.low / 100,
             "top1_imagenet_high": found.high / 100,
-            "top1_imagenet_extrapolated": found.extrapolated,
+            "top1_imagenet_extrapolated": bool(found.beyond),
         }
 
 
@@ -44,14 +43,13 @@ def estimates(records: Sequence[Record], trust: Trust) -> Estimates:
     Raises StudyError where no score is sought, or too few published models have it.
     """
     if trust.score is None:
-        raise StudyError("this study seeks no score, so there is nothing to estimate a top-1 from.")
+        raise StudyError("no score is among the objectives, so there is nothing to estimate a top-1 from.")
     score = Objective.named(trust.score)
     line = Calibration.of([-score.cost(row[1]) for row in trust.models], [row[2] for row in trust.models])
     found = {record.number: line.expected(-score.cost(float(record.metrics[score.name]))) for record in records}
     return Estimates(
         found,
-        line.tops[0],
         f"ImageNet top-1 expected of {score.name}, by a line that never falls through {len(trust.models)} published "
-        f"models; in brackets what held about {line.coverage:.0%} of models left out one at a time; < and >: beyond "
-        "all published scores.",
+        f"models; in brackets as far as {line.inside} of these {line.models} were off at most when left out one at a "
+        "time; < and >: beyond all published scores.",
     )

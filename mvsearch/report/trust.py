@@ -37,7 +37,8 @@ class Trust:
 def trust(
     records: Sequence[Record], objectives: Sequence[Objective], checked: Mapping[str, Metrics] | None = None
 ) -> Trust:
-    """What is known of the study's own score from the published models that it evaluated; each counts once.
+    """What is known of the study's own score from the published models that it evaluated; each network counts once,
+    with its Top-1 at 256 px.
 
     `checked` are the metrics of further published models under the study's settings, by name: `Reader.checked`.
     """
@@ -45,7 +46,10 @@ def trust(
     if score is None:
         return Trust(None, ())
     beside = {name: float(found[score.name]) for name, found in (checked or {}).items() if score.name in found}
-    own = {str(record.published): float(record.metrics[score.name]) for record in comparable(records, [score])}
+    own = {
+        ranking.network_of(str(record.published)): float(record.metrics[score.name])
+        for record in comparable(records, [score])
+    }
     rows = tuple(
         (name, value, top1, models.published(name).cost().params)
         for name, value in (beside | own).items()
