@@ -47,6 +47,7 @@ def proxies(
     """Score the published models with each proxy, and say how well it ranks them as ImageNet does.
 
     Fifteen models and the five rows of the paper's ablation; parameters and MACs, which cost nothing, stand beside.
+    The training proxy takes some 15 minutes of a core for each seed; `--proxy` and `--seeds` make it less.
     Every score is kept as soon as it is known: Ctrl-C shows what there is, and the same command goes on from there.
     docs/proxies.md says how to read the numbers.
     """
@@ -151,9 +152,9 @@ def _show(judged: "Sequence[Judgement]", archs: Mapping[str, "Architecture"], im
     screen = console()
     screen.print(_table(judged))
     scored, rows = (sum(each.name in archs for each in held_to()) for held_to in (published, ablation))
-    taken = f"{seeds} seed{'s' * (seeds > 1)}, {images.name}"
+    taken = f"{_many(seeds, 'seed')}, {images.name}"
     for line in (
-        f"{scored} published models and {rows} rows of the ablation, {taken}; in brackets what "
+        f"{_many(scored, 'published model')} and {_many(rows, 'row')} of the ablation, {taken}; in brackets what "
         "95 % of resamples of the models give; regret in points of top-1.",
         "Size alone ranks models of different cost: what a proxy adds is in `within size` and `ablation`.",
     ):
@@ -161,6 +162,10 @@ def _show(judged: "Sequence[Judgement]", archs: Mapping[str, "Architecture"], im
     for each in judged:
         for reason, names in _reasons(each.missing).items():
             screen.print(Text(f"{each.proxy}: {reason}: {', '.join(names)}"))
+
+
+def _many(count: int, thing: str) -> str:
+    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def _reasons(missing: Mapping[str, str]) -> dict[str, list[str]]:
