@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvsearch.nn.conv import Conv
 from mvsearch.nn.mobilevit import MobileViT, SelfAttention
 
 
@@ -22,6 +23,12 @@ class PlainAttention(SelfAttention):
         q, k, v = qkv[:, :, 0], qkv[:, :, 1], qkv[:, :, 2]
         scores = torch.matmul(q * q.shape[-1] ** -0.5, k.transpose(-1, -2)).softmax(dim=-1)
         return self.out(torch.matmul(scores, v).transpose(1, 2).reshape(b, n, -1))
+
+
+class PlainConv(Conv):
+    """Convolution, norm and activation, one after the other, whatever the size of the map."""
+
+    forward = nn.Sequential.forward
 
 
 class PlainMobileViT(MobileViT):
@@ -40,7 +47,7 @@ class PlainMobileViT(MobileViT):
         return y if size == y.shape[2:] else F.interpolate(y, size, mode="bilinear", align_corners=False)
 
 
-PLAIN = {SelfAttention: PlainAttention, MobileViT: PlainMobileViT}
+PLAIN = {Conv: PlainConv, SelfAttention: PlainAttention, MobileViT: PlainMobileViT}
 
 
 def plain(model: nn.Module) -> nn.Module:

@@ -1,14 +1,18 @@
 """Training on real images, kept short: what must hold of any length."""
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
+from torch import nn
 from toy import toy_plan
 
 from mvsearch.data import load
 from mvsearch.models import published
 from mvsearch.nn import build
+from mvsearch.nn.conv import Conv
+from mvsearch.nn.mobilevit import SelfAttention
 from mvsearch.proxies import train as train_proxy
 from mvsearch.record import Failed
 from mvsearch.training.images import Task, moved
@@ -79,6 +83,28 @@ def test_draws_keep_to_the_recipe(task):
     assert set(shift.unique().tolist()) == {0, 1, 2, 3, 4}
     assert 0 < int(mirror.sum()) < SHORT.batch
     assert not next(iter(task.draws(replace(SHORT, flip=False))))[2].any()
+
+
+@pytest.mark.parametrize(("out", "kernel", "groups"), [(6, 1, 1), (8, 3, 1), (6, 3, 6), (8, 3, 2), (6, 5, 6)], ids=str)
+def test_small_maps_are_convolved_and_learnt_from_as_all_others_are(out, kernel, groups):
+    for stride, dilation, height, width in product((1, 2), (1, 2), (1, 2, 3, 4), (1, 2, 4)):
+        conv = Conv(6, out, kernel=kernel, stride=stride, groups=groups, dilation=dilation).double().train()
+        x = torch.randn(3, 6, height, width, dtype=torch.double, requires_grad=True)
+        ours, plain = conv(x), nn.Sequential.forward(conv, x)
+        gradients = [torch.autograd.grad(y.pow(3).sum(), [x, *conv.parameters()]) for y in (ours, plain)]
+
+        torch.testing.assert_close(ours, plain)
+        torch.testing.assert_close(*gradients)
+
+
+def test_a_row_that_is_alone_attends_to_itself_in_training_too():
+    attention = SelfAttention(dim=8, heads=2)
+    x = torch.randn(3, 1, 8, requires_grad=True)
+    training, judging = attention.train()(x), attention.eval()(x)
+    gradients = [torch.autograd.grad(y.pow(3).sum(), [x, *attention.parameters()]) for y in (training, judging)]
+
+    torch.testing.assert_close(training, judging)
+    torch.testing.assert_close(*gradients)
 
 
 def test_the_learning_rate_rises_to_its_peak_then_falls_to_a_hundredth():

@@ -21,7 +21,7 @@ from mvsearch.proxies import channel_weights
 from mvsearch.record import Metrics
 from mvsearch.training.recipe import Recipe
 
-VERSION = 1
+VERSION = 2
 SCORES = {
     "scaled_loss": Score(maximise=False, ideal=0.0),
     "top1": Score(maximise=True, ideal=1.0),

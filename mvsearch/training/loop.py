@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mvsearch.record import Failed
 from mvsearch.training.images import Task
@@ -186,8 +187,7 @@ def precision(device: str) -> torch.autocast:
 @torch.no_grad()
 def _follow(average: nn.Module, model: nn.Module, decay: float, *, buffers: bool) -> None:
     """Move the averaged weights towards the model's, and the statistics of its norms; counters are copied."""
-    for ours, theirs in zip(average.parameters(), model.parameters(), strict=True):
-        ours.lerp_(theirs, 1 - decay)
+    get_ema_multi_avg_fn(decay)(list(average.parameters()), list(model.parameters()), None)
     for mine, other in zip(average.buffers(), model.buffers(), strict=True) if buffers else ():
         if mine.is_floating_point():
             mine.lerp_(other, 1 - decay)
