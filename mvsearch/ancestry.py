@@ -1,6 +1,7 @@
 """Where the weights come from that a training begins with: a checkpoint, or the nearest of finished trainings."""
 
 import copy
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from mvsearch.nn.inherit import Inheritance
 
-WEIGHTS, ARCHITECTURE = "weights.safetensors", "architecture.yaml"
+WEIGHTS, ARCHITECTURE, RESULT = "weights.safetensors", "architecture.yaml", "result.json"
 """What a training leaves in its folder."""
 
 _LOG = logging.getLogger(__name__)
@@ -43,6 +44,16 @@ def inherit_from(place: Path, model: "nn.Sequential", arch: Architecture) -> "In
         _LOG.warning("passed over %s", misfit)
     model.load_state_dict(best)
     return found
+
+
+def normalisation(weights: Path) -> tuple[list[float], list[float]]:
+    """Mean and deviation that pixels from 0 to 1 were normalised with when these weights were trained, a channel each:
+    as the training's result beside them says, else 0 and 1, as the authors have it."""
+    try:
+        result = json.loads(weights.with_name(RESULT).read_text())
+        return [float(each) for each in result["mean"]], [float(each) for each in result["std"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return [0.0], [1.0]
 
 
 def _checkpoints(place: Path) -> list[Path]:

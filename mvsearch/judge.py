@@ -75,8 +75,9 @@ def baseline(name: str, archs: Mapping[str, Architecture]) -> Judgement:
 class Scorer:
     """One proxy under one set of settings, on one set of images and one device (`cpu`, `cuda:0`).
 
-    Scores are kept in the store by architecture, settings, seed, the images' checksum and the device. `failed` says of
-    each key and seed that could not be scored why; that is not kept, and the next run tries again.
+    Scores are kept in the store by architecture, the proxy's version and settings, seed, the images' checksum and the
+    device. `failed` says of each key and seed that could not be scored why; that is not kept, and the next run tries
+    again.
     """
 
     store: Store
@@ -114,7 +115,12 @@ class Scorer:
         return self.store.evaluation(key, self._settings_key(seed))
 
     def _settings_key(self, seed: int) -> str:
-        proxy = {"name": self.proxy, "seed": seed, "settings": asdict(self.settings)}
+        proxy = {
+            "name": self.proxy,
+            "version": self._module.VERSION,
+            "seed": seed,
+            "settings": asdict(self.settings),
+        }
         images = f"{self.data.name} {self.data.checksum}"
         return digest({"judged": proxy, "data": images, "device": self.device, "version": __version__})
 

@@ -10,8 +10,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mvsearch import data as sources
-from mvsearch.ancestry import ARCHITECTURE, WEIGHTS, inherit_from
+from mvsearch.ancestry import ARCHITECTURE, RESULT, WEIGHTS, inherit_from
 from mvsearch.architecture import Architecture
 from mvsearch.data import stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from mvsearch.training.run import Training
     from mvsearch.training.stream import Source
 
-_REMAINS = ("result.json", WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metrics.jsonl")
+_REMAINS = (RESULT, WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metrics.jsonl")
 
 
 @dataclass(frozen=True)
@@ -61,13 +63,6 @@ class Order:
     streamed: bool = False
     decoders: int = 0
 
-    def __post_init__(self) -> None:
-        if self.arch.task != "classification":
-            raise PlanError(
-                f"{self.arch.name or self.arch.key} is for {self.arch.task}; a whole training is for classifiers: "
-                "train the backbone, and `mvsearch predict` trains a head."
-            )
-
     def free(self, *, force: bool) -> None:
         """Make the folder ready; raises EnvironmentFault for what would be lost. `force` is the leave to begin anew."""
         there = [name for name in _REMAINS if (self.folder / name).exists()]
@@ -76,7 +71,7 @@ class Order:
         if force:
             for name in there:
                 (self.folder / name).unlink()
-        elif "result.json" in there:
+        elif RESULT in there:
             raise EnvironmentFault(f"{self.folder}: holds a finished training; --force begins anew.")
         elif there and "metrics.jsonl" not in there:
             raise EnvironmentFault(f"{self.folder}: holds {there[0]}, but no training; choose another folder.")
@@ -84,33 +79,42 @@ class Order:
 
     def read(self, progress: "Progress | None" = None) -> Material:
         """The images; those of a folder are decoded at the recipe's largest size."""
+        from mvsearch.tasks import Scenes, scenes
         from mvsearch.training.stream import Decoded, Stream
 
-        largest = max(self.recipe.sizes)
+        largest, task = max(self.recipe.sizes), scenes(self.arch.task)
         path = Path(self.data.path) if self.data.path else None
-        if path and self.data.source == "folder" and (self.streamed or sources.in_shards(path)):
+        if path and not task and self.data.source == "folder" and (self.streamed or sources.in_shards(path)):
             both = sources.find_files(
                 path, test_fraction=self.data.test_fraction, seed=self.data.seed, progress=progress
             )
             parts = [Stream(files, self.data.size or largest, self.decoders) for files in both]
             return Material(str(path), sources.listing_checksum(*both), *parts)
         if self.streamed:
-            raise PlanError(f"--stream is for a folder of yours; {self.data.source} is small and decoded once.")
-        size = self.data.size or (largest if path else None)
-        data = sources.load(self.data.source, path=path, size=size, task="classification", progress=progress)
-        return Material(data.name, data.checksum, Decoded(data.train), Decoded(data.test))
+            raise PlanError(
+                f"--stream is for a folder of yours with a class an image; {self.data.source} is decoded once."
+            )
+        size = self.data.size or (largest if path or task else None)
+        data = sources.load(self.data.source, path=path, size=size, task=self.arch.task, progress=progress)
+        if task is None:
+            return Material(data.name, data.checksum, Decoded(data.train), Decoded(data.test))
+        task.check(data)
+        return Material(data.name, data.checksum, *(Scenes.of(part, task) for part in (data.train, data.test)))
 
     def training(self, data: Material, ranks: "Ranks") -> "Training":
         """The training, from its checkpoint on if the folder has one."""
         from mvsearch.nn import build
-        from mvsearch.training.run import Pictures, Training
+        from mvsearch.tasks import ScenePictures, scenes
+        from mvsearch.training.pictures import Pictures
+        from mvsearch.training.run import Training
 
         train, judging = self._split(data)
+        task, shown = scenes(self.arch.task), (train, judging, self.recipe, ranks.device)
         model = build(self._arch(data), seed=self.seed)
         inherited = inherit_from(self.init, model, self._arch(data)) if self.init else None
         made = Training(
             model=model,
-            pictures=Pictures(train, judging, self.recipe, ranks.device),
+            pictures=Pictures(*shown) if task is None else ScenePictures(task, *shown),
             recipe=self.recipe,
             folder=self.folder,
             settings=self._settings(data, ranks) | {"init": inherited.checksum if inherited else None},
@@ -137,7 +141,7 @@ class Order:
         result = {
             "name": arch.name,
             "key": arch.key,
-            "top1": place.judged[0],
+            training.pictures.score: place.judged[0],
             "loss": place.judged[1],
             "judged_on": f"{data.name}, {'held-out images of the training part' if self.held_out else 'test part'}",
             "images": len(training.pictures.judging.labels),
@@ -159,8 +163,9 @@ class Order:
         yaml.write(arch, self.folder / ARCHITECTURE)
         said = f"{data.name}, {place.step:,} steps at {arch.image_size} px"
         lines = journal.read(self.folder / "metrics.jsonl")
-        draw_curve(Curve.of(lines, arch.name or arch.key, said), self.folder / "curve.png")
-        write_whole(self.folder / "result.json", (json.dumps(result, indent=2) + "\n").encode())
+        curve = Curve.of(lines, arch.name or arch.key, said, training.pictures.score)
+        draw_curve(curve, self.folder / "curve.png")
+        write_whole(self.folder / RESULT, (json.dumps(result, indent=2) + "\n").encode())
         return result
 
     def _arch(self, data: Material) -> Architecture:
@@ -174,7 +179,8 @@ class Order:
                 f"held out: {self.held_out:,} are more than half of the {len(data.train.labels):,} images to train on; "
                 "hold out fewer."
             )
-        kept, held = stratified_split(data.train.labels, self.held_out / len(data.train.labels), self.seed)
+        labels = data.train.labels if self.arch.task == "classification" else np.zeros(len(data.train.labels))
+        kept, held = stratified_split(labels, self.held_out / len(labels), self.seed)
         return data.train.only(kept), data.train.only(held)
 
     def _settings(self, data: Material, ranks: "Ranks") -> dict[str, Any]:

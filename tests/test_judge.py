@@ -73,6 +73,14 @@ def test_scores_are_told_with_their_statistics_and_never_taken_twice(run, spied)
     assert "within size" in again.out
 
 
+def test_a_proxy_that_scores_otherwise_than_before_is_asked_anew(run, spied, monkeypatch):
+    args = ("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
+    run(*args)
+    monkeypatch.setattr(naswot, "VERSION", naswot.VERSION + 1)
+    run(*args)
+    assert len(spied.calls) == 8
+
+
 def test_ctrl_c_shows_what_is_known_and_the_next_call_goes_on(run, spied):
     args = ("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
     spied.stop = lambda arch, seed: KeyboardInterrupt() if len(spied.calls) == 2 else None

@@ -6,22 +6,30 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from click import Abort
 from click.testing import CliRunner
 from PIL import Image
+from safetensors.torch import load_file, save_file
 from toy import toy_plan
 
-from mvsearch import data
+from mvsearch import data, recipes
+from mvsearch.ancestry import inherit_from
+from mvsearch.cli.main import cli
 from mvsearch.cli.predict import predict
 from mvsearch.data import IGNORED, Scene, cutouts, satellite
 from mvsearch.data.cutouts import box_of
 from mvsearch.errors import DataError, PlanError
+from mvsearch.exporters import yaml
+from mvsearch.finding import find_architecture
 from mvsearch.heads import deeplabv3, ssdlite
 from mvsearch.models import published
+from mvsearch.nn import build
 from mvsearch.nn.boxes import Detections, encode
 from mvsearch.plan import Plan
 from mvsearch.proxies import train as train_proxy
 from mvsearch.space import SearchSpace
-from mvsearch.tasks import detection, segmentation, task_of
+from mvsearch.tasks import ScenePictures, Scenes, detection, segmentation, task_of
+from mvsearch.training.loop import Learner
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -210,6 +218,87 @@ def test_boxes_are_shifted_and_mirrored_with_their_images(scenes):
                 assert edges == pytest.approx((0, 0, 1, 1), abs=0.35 / max(1, min(x1 - x0, y1 - y0)) + 0.3)
 
 
+def test_masks_and_boxes_are_cropped_and_mirrored_with_their_images(scenes):
+    shown = np.repeat(scenes.train.masks[:, :, :, None], 3, axis=3) * 50  # images that are their masks
+    part = replace(scenes.train, pixels=shown)
+    numbers = np.arange(24)
+    for size in (32, 64, 100):
+        recipe = recipes.load("short_segmentation", ["crop_area=0.3", f"image_size={size}"])
+        drawn = []
+        for task in (segmentation.SCENES, detection.SCENES):
+            told = Scenes.of(part, task)
+            pictures = ScenePictures(task, told, told, recipe, "cpu")
+            drawn.append(pictures.augmented(*next(told.flow([numbers], filled=True)), size, (0, 7)))
+        (x, masks), (same, boxes) = drawn
+        found = (x[:, 0] / 50).round().long()
+
+        assert torch.equal(x, same)
+        assert (found == masks).float().mean() > 0.9  # but for the edges, where pixels are means
+        assert len(masks.unique()) == 5
+        seen = [
+            (box_of((mask == kind)[round(size * y0) : round(size * y1), round(size * x0) : round(size * x1)]))
+            for each, mask in zip(boxes, masks.numpy(), strict=True)
+            for kind, x0, y0, x1, y1 in each[each[:, 0] > 0].tolist()
+            if min(x1 - x0, y1 - y0) > 0.15
+        ]
+        assert len(seen) > 20
+        assert np.median(np.abs(np.array(seen) - (0, 0, 1, 1)), axis=0).max() < 0.1
+
+
+@pytest.mark.parametrize(("head", "score"), [("deeplabv3", "miou"), ("ssdlite", "map")])
+def test_a_whole_training_goes_on_to_the_bit_and_its_weights_are_judged_as_it_judged_them(
+    cache, tmp_path, scenes, head, score, monkeypatch
+):
+    few = replace(scenes.train, masks=np.array(scenes.train.masks[:8]), labels=scenes.train.labels[:8])
+    as_voc(tmp_path / "own", few)
+    images = ["--data", "voc", "--path", str(tmp_path / "own")]
+    settings = ["epochs=2", "batch=2", "image_size=64", "warmup_steps=2", "normalise=true"]
+    options = [*images, "--device", "cpu", "--every", "2", *(word for each in settings for word in ("--set", each))]
+    words = ["train", f"mobilevitv3_xxs+{head}", *options]
+    cli.main([*words, "-o", str(tmp_path / "whole")], standalone_mode=False)
+
+    step = Learner.step
+    monkeypatch.setattr(Learner, "step", lambda self, *all_, place, **more: interrupted(step, self, all_, place, more))
+    with pytest.raises(Abort):
+        cli.main([*words, "-o", str(tmp_path / "stopped")], standalone_mode=False)
+    monkeypatch.setattr(Learner, "step", step)
+    cli.main([*words, "-o", str(tmp_path / "stopped")], standalone_mode=False)
+
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("whole", "stopped"))
+    assert all(torch.equal(one[name], other[name]) for name in {*one, *other})
+    result = json.loads((tmp_path / "whole" / "result.json").read_text())
+    assert 0 <= result[score] <= 1
+    assert result["std"] != [1.0, 1.0, 1.0]
+
+    again = [*images, "--weights", str(tmp_path / "whole" / "weights.safetensors"), "--image-size", "64", "--json"]
+    done = CliRunner().invoke(predict, [f"mobilevitv3_xxs+{head}", *again, "-o", str(tmp_path / "seen.png")])
+    said = json.loads(done.stdout)
+    assert (said[score], said["loss"]) == pytest.approx((result[score], result["loss"]))
+
+
+def interrupted(step, learner, all_, place, more):
+    if place.startswith("step 4 "):
+        raise KeyboardInterrupt
+    return step(learner, *all_, place=place, **more)
+
+
+def test_a_trained_classifier_is_begun_with(tmp_path, scenes):
+    backbone = published("mobilevitv3_xxs").at(image_size=64, num_classes=10)
+    save_file(build(backbone, seed=5).state_dict(), tmp_path / "weights.safetensors")
+    yaml.write(backbone, tmp_path / "architecture.yaml")
+    arch = find_architecture("mobilevitv3_xxs+deeplabv3").at(image_size=64, num_classes=5)
+    taken = inherit_from(tmp_path, model := build(arch, seed=0), arch)
+
+    assert taken.inherited == sum(p.numel() for name, p in model.named_parameters() if not name.startswith("head."))
+
+
+def test_what_only_classifiers_can_be_trained_with_is_refused(tmp_path):
+    with pytest.raises(PlanError, match=r"erase=0.25: is for classifiers; use --set erase=0"):
+        cli.main(
+            ["train", "mobilevitv3_xxs+ssdlite", "--recipe", "short", "-o", str(tmp_path / "a")], standalone_mode=False
+        )
+
+
 def test_unknown_pixels_are_neither_learnt_nor_judged():
     logits, masks = torch.randn(2, 3, 4, 4), torch.randint(0, 3, (2, 4, 4), dtype=torch.uint8)
     masks[:, :2] = IGNORED
@@ -231,8 +320,8 @@ def test_an_auxiliary_classifier_adds_four_tenths_of_its_loss(scenes):
     logits, aux = torch.randn(2, 5, 8, 8), torch.randn(2, 5, 8, 8)
     masks = torch.randint(0, 5, (2, 8, 8), dtype=torch.uint8)
 
-    alone, beside = (float(task.loss(each, masks, SHORT)) for each in (logits, aux))
-    assert float(task.loss((logits, aux), masks, SHORT)) == pytest.approx(alone + 0.4 * beside)
+    alone, beside = (float(task.loss(each, masks)) for each in (logits, aux))
+    assert float(task.loss((logits, aux), masks)) == pytest.approx(alone + 0.4 * beside)
 
 
 ANCHORS = torch.tensor([[[0.25, 0.25, 0.5, 0.5], [0.75, 0.75, 0.5, 0.5], [0.5, 0.5, 0.2, 0.2], [0.8, 0.2, 0.1, 0.1]]])

@@ -9,7 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from mvsearch.cli._print import console, table
-from mvsearch.report.units import pretty
+from mvsearch.report.units import pretty, unit
 
 if TYPE_CHECKING:
     from mvsearch.training.run import Judged, Step
@@ -18,7 +18,7 @@ _SHOWN, _SECONDS, _RATED = 8, 30.0, 200
 
 
 class TrainingWatch:
-    """Told of each step and epoch; shows loss, top-1, images a second and the time left."""
+    """Told of each step and epoch; shows loss, score, images a second and the time left."""
 
     def __init__(self, steps: int, epochs: int, begun: int) -> None:
         self.steps, self.epochs = steps, epochs
@@ -62,8 +62,8 @@ class TrainingWatch:
         if self.console.is_terminal and self.last:
             self._draw(self.last)
         elif not self.console.is_terminal:
-            top1 = pretty("top1", judged.top1)
-            self.console.print(f"epoch {judged.epoch}/{self.epochs}: top-1 {top1}, loss {judged.loss:.3f}")
+            said = _score(judged)
+            self.console.print(f"epoch {judged.epoch}/{self.epochs}: {said}, loss {judged.loss:.3f}")
 
     def _draw(self, done: "Step") -> None:
         self.live.update(Group(self._line(done), self.bar, self._table()))
@@ -74,14 +74,20 @@ class TrainingWatch:
         left = (self.steps - done.step) * (now - start) / max(1, last - first)
         words = f"epoch {done.epoch}/{self.epochs}, step {done.step:,}/{self.steps:,}: loss {self.loss:.3f}"
         if self.judged:
-            words += f", top-1 {pretty('top1', self.judged[-1].top1)}"
+            words += f", {_score(self.judged[-1])}"
         return Text(f"{words}, {rate:,.0f} images/s, {_duration(left)} left")
 
     def _table(self) -> Any:
-        made = table("epoch", "step", "loss", "top-1", numbers_from=0)
+        if not self.judged:
+            return Text("the averaged weights are judged after each epoch", style="dim")
+        made = table("epoch", "step", "loss", unit(self.judged[-1].kind).head, numbers_from=0)
         for each in self.judged[-_SHOWN:]:
-            made.add_row(str(each.epoch), f"{each.step:,}", f"{each.loss:.3f}", pretty("top1", each.top1))
-        return made if self.judged else Text("top-1 is judged after each epoch", style="dim")
+            made.add_row(str(each.epoch), f"{each.step:,}", f"{each.loss:.3f}", pretty(each.kind, each.score))
+        return made
+
+
+def _score(judged: "Judged") -> str:
+    return f"{unit(judged.kind).head} {pretty(judged.kind, judged.score)}"
 
 
 def _duration(seconds: float) -> str:

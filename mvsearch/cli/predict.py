@@ -50,11 +50,15 @@ def predict(
     """Draw what ARCH finds in test images beside what they show, and say how well: masks or boxes, by its task.
 
     ARCH is a published name, a YAML file or STUDY:NUMBER, with +HEAD for another head: deeplabv3, pspnet or ssdlite.
-    A trial is trained as its study trained it. It is judged on the whole test part, which no search and no training
+    A trial is trained as its study trained it. With --weights pixels are normalised as result.json beside them says,
+    else they run from 0 to 1. It is judged on the whole test part, which no search and no training
     has seen: on cut-outs the score is lower than in a study, whose held-out scenes show the cut-outs it learnt from.
     """
+    from dataclasses import replace
+
     import numpy as np
 
+    from mvsearch.ancestry import normalisation
     from mvsearch.errors import PlanError
     from mvsearch.finding import find_architecture, find_trial
     from mvsearch.report.plot import refuse_to_draw
@@ -66,6 +70,8 @@ def predict(
         raise PlanError(f"{arch}: classifies whole images; put a head on it for masks or boxes, e.g. {arch}+deeplabv3.")
     refuse_to_draw(output, force=force, kinds=KINDS)
 
+    import torch
+
     from mvsearch.tasks import SceneTask, task_of
     from mvsearch.training.loop import judge
 
@@ -75,6 +81,9 @@ def predict(
     pictures = _pictures(found.task, settings.get("data", {}), data, path, recipe.image_size)
     task = task_of(found.task, pictures, recipe, "cpu")
     assert isinstance(task, SceneTask)
+    if weights is not None:
+        mean, std = (torch.tensor(each).view(1, -1, 1, 1) for each in normalisation(weights))
+        task = replace(task, mean=mean, std=std)
     model, task = _model(found, task, recipe, weights), task.on(pictures.test)
     scores = judge(model, task)
     drawn = sorted(np.random.default_rng(seed).permutation(len(task.held_labels))[:images].tolist())

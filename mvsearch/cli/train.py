@@ -20,9 +20,9 @@ _MOST_DECODERS = 16
 
 @click.command()
 @click.argument("arch")
-@click.option("--recipe", default="short", show_default=True, help="v1, v2, short, finetune384, or a YAML file.")
+@click.option("--recipe", help="One of docs/training.md, or a YAML file; else a short one for the task.")
 @click.option("--set", "settings", multiple=True, help="Another value in the recipe, e.g. epochs=30; may be repeated.")
-@click.option("--data", help="A source of images, or a folder of yours; else the study's own, or fashion_mnist.")
+@click.option("--data", help="A source of images, or a folder of yours; else the study's own, or the task's usual.")
 @click.option("--path", type=click.Path(path_type=Path), help="Where the images of a source lie, if they are yours.")
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder of the training.")
 @click.option(
@@ -49,7 +49,7 @@ _MOST_DECODERS = 16
 @json_option
 def train(
     arch: str,
-    recipe: str,
+    recipe: str | None,
     settings: tuple[str, ...],
     data: str | None,
     path: Path | None,
@@ -67,7 +67,7 @@ def train(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Train ARCH (a published name, a YAML file or STUDY:NUMBER) by a recipe, into a folder of its own.
+    """Train ARCH (a published name, a YAML file or STUDY:NUMBER, with +HEAD for another head) into a folder of its own.
 
     Ctrl-C stops, and the same command goes on, with the same losses as if nothing had been. At the end the folder holds
     the averaged weights (weights.safetensors, for `mvsearch export --weights`), result.json and curve.png. Several
@@ -77,17 +77,20 @@ def train(
 
     from rich.progress import Progress
 
+    from mvsearch.data import usual_source
     from mvsearch.finding import find_architecture, find_trial
-    from mvsearch.recipes import load
+    from mvsearch.recipes import load, usual
+    from mvsearch.report.units import pretty, unit
     from mvsearch.trainer import Order
     from mvsearch.training.ranks import joined
     from mvsearch.verify import images_for
 
     trial = find_trial(arch, storage=storage)
-    images = images_for(data, trial)
+    found = trial.architecture if trial else find_architecture(arch, storage=storage)
+    images = images_for(data or (None if trial else usual_source(found.task)), trial)
     order = Order(
-        arch=trial.architecture if trial else find_architecture(arch),
-        recipe=load(recipe, settings),
+        arch=found,
+        recipe=load(recipe or usual(found.task), settings),
         data=replace(images, path=str(path)) if path else images,
         folder=output,
         init=init,
@@ -117,9 +120,10 @@ def train(
     if as_json:
         print_json(result)
         return
-    count = f"{result['images']:,} images"
+    count, score = f"{result['images']:,} images", training.pictures.score
     console().print(
-        f"top-1 {result['top1']:.2%} on {count} ({result['judged_on']}); weights, curve and result in {output}.",
+        f"{unit(score).head} {pretty(score, result[score])} on {count} ({result['judged_on']}); weights, curve and "
+        f"result in {output}.",
         markup=False,
     )
 

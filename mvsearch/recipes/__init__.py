@@ -23,6 +23,11 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
+def usual(task: str) -> str:
+    """The recipe for a task if nobody names one."""
+    return "short" if task == "classification" else f"short_{task}"
+
+
 def load(name: str, settings: Iterable[str] = ()) -> "FullRecipe":
     """A recipe by its name or file, some settings replaced (`name=value`); raises PlanError or YamlError."""
     from mvsearch.training.full import FullRecipe

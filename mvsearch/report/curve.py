@@ -1,4 +1,4 @@
-"""How a training went: its loss step by step, and after each epoch the top-1 of the averaged weights."""
+"""How a training went: its loss step by step, and after each epoch the score of the averaged weights."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,28 +8,30 @@ from typing import Any, Self
 from mvsearch.files import write_whole
 from mvsearch.report.palette import LIGHT, Theme
 from mvsearch.report.plot import kind_of
-from mvsearch.report.units import pretty
+from mvsearch.report.units import pretty, unit
 
 _POINTS = 300  # of the loss: each the mean over as many lines of the journal
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Pairs of step and loss, and of step and top-1 (a share)."""
+    """Pairs of step and loss, and of step and score, a share by the name of `kind`: top1, miou or map."""
 
     title: str
     subtitle: str
     loss: tuple[tuple[float, float], ...]
-    top1: tuple[tuple[float, float], ...]
+    scores: tuple[tuple[float, float], ...]
+    kind: str = "top1"
 
     @classmethod
-    def of(cls, lines: Sequence[dict[str, Any]], title: str, subtitle: str) -> Self:
+    def of(cls, lines: Sequence[dict[str, Any]], title: str, subtitle: str, kind: str = "top1") -> Self:
         """The curve of a journal's lines."""
         losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
         width = -(-len(losses) // _POINTS)
         parts = [losses[i : i + width] for i in range(0, len(losses), width)] if losses else []
         means = tuple((part[-1][0], sum(loss for _, loss in part) / len(part)) for part in parts)
-        return cls(title, subtitle, means, tuple((line["step"], line["top1"]) for line in lines if "top1" in line))
+        scores = tuple((line["step"], line[kind]) for line in lines if kind in line)
+        return cls(title, subtitle, means, scores, kind)
 
 
 def draw_curve(curve: Curve, path: Path, theme: Theme = LIGHT) -> None:
@@ -40,23 +42,24 @@ def draw_curve(curve: Curve, path: Path, theme: Theme = LIGHT) -> None:
         made = blank(3.9)
         title(made, curve.title, curve.subtitle, theme)
         left, right = (made.add_axes((0.075 + 0.5 * i, 0.15, 0.41, 0.66)) for i in range(2))
-        for axes, label in ((left, "training loss"), (right, "top-1 of the averaged weights, %")):
+        judged = f"{unit(curve.kind).head} of the averaged weights, %"
+        for axes, label in ((left, "training loss"), (right, judged)):
             axes.set(xlabel="step", ylabel=label)
             frame(axes)
         left.plot(*zip(*curve.loss, strict=True) if curve.loss else ((), ()), color=theme.own, linewidth=1.4)
-        steps, top1 = zip(*curve.top1, strict=True)
-        right.plot(steps, [100 * each for each in top1], color=theme.own, linewidth=1.4, marker="o", markersize=3.5)
-        last = (steps[-1], 100 * top1[-1])
+        steps, scores = zip(*curve.scores, strict=True)
+        right.plot(steps, [100 * each for each in scores], color=theme.own, linewidth=1.4, marker="o", markersize=3.5)
+        last = (steps[-1], 100 * scores[-1])
         right.annotate(
-            pretty("top1", top1[-1]), last, (2, 7), textcoords="offset points", ha="right", fontweight="bold"
+            pretty(curve.kind, scores[-1]), last, (2, 7), textcoords="offset points", ha="right", fontweight="bold"
         )
-        right.set_ylim(bottom=_floor(top1), top=max(100 * each for each in top1) + 1 + (100 - _floor(top1)) / 20)
+        right.set_ylim(bottom=_floor(scores), top=max(100 * each for each in scores) + 1 + (100 - _floor(scores)) / 20)
         return made
 
     write_whole(path, rendered(figure, kind_of(path, ("png", "svg")), theme))
 
 
-def _floor(top1: Sequence[float]) -> float:
+def _floor(scores: Sequence[float]) -> float:
     """Leave the first epochs out of sight where they would press the others together."""
-    ordered = sorted(top1)
+    ordered = sorted(scores)
     return max(0.0, 100 * ordered[len(ordered) // 8] - 2)

@@ -15,13 +15,25 @@ HELD_BATCH = 50  # images judged at once: maps of a class for every pixel are la
 
 
 class SceneTask(Task):
-    """A task on images that show several things."""
+    """A task on images that show several things, judged by `score`, a share."""
 
     calibration_batch: ClassVar[int] = HELD_BATCH
+    score: ClassVar[str]
+
+    @classmethod
+    def check(cls, data: DataSet) -> None:
+        """Raises DataError if a data set has not what is to be learnt, EnvironmentFault if the judge is missing."""
+        raise NotImplementedError
 
     @classmethod
     def labels_of(cls, part: Images, size: int) -> Tensor:
         """What is learned from the images of a part, for images of `size` pixels, one label an image."""
+        raise NotImplementedError
+
+    @classmethod
+    def cropped(cls, labels: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
+        """Labels of images of which boxes (B, 4), left, top, width and height in shares of the sides, were cut out,
+        brought to `size` pixels and then `mirrored` (B)."""
         raise NotImplementedError
 
     def on(self, part: Images) -> Self:

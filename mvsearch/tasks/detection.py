@@ -27,10 +27,28 @@ SURE = 0.3
 class Detection(SceneTask):
     """Labels are boxes, (N, K, 5): a class and corners in shares of the sides; class 0 fills up to the same K."""
 
+    score = "map"
+
+    @classmethod
+    def check(cls, data: DataSet) -> None:
+        """Whether there are boxes, and the tool that judges: now, not after the training."""
+        _tools()
+        if data.train.boxes is None or not len(data.train.boxes):
+            raise DataError(f"{data.name}: has no boxes to learn detection from.")
+
     @classmethod
     def labels_of(cls, part: Images, size: int) -> Tensor:
         """The boxes, (N, K, 5)."""
         return padded(np.zeros((0, 6)) if part.boxes is None else part.boxes, len(part.pixels))
+
+    @classmethod
+    def cropped(cls, labels: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
+        """Boxes (B, K, 5), of which those stay whose centre does (arXiv 1512.02325, section 2.2)."""
+        centre = (labels[..., 1:3] + labels[..., 3:]) / 2
+        start, extent = boxes[:, None, :2], boxes[:, None, 2:]
+        stays = ((centre >= start) & (centre <= start + extent)).all(-1, keepdim=True)
+        seen = torch.cat([labels[..., :1], (labels[..., 1:] - start.repeat(1, 1, 2)) / extent.repeat(1, 1, 2)], -1)
+        return moved_boxes(seen, torch.zeros(2, len(labels), device=labels.device), mirrored) * stays
 
     def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, H, W) and boxes (B, K, 5), shifted and mirrored together."""
@@ -41,7 +59,7 @@ class Detection(SceneTask):
                 moved_boxes(self.train_labels[chosen], (shift - recipe.crop_padding) / recipe.image_size, mirror),
             )
 
-    def loss(self, outputs: Any, labels: Tensor, recipe: Recipe) -> Tensor:
+    def loss(self, outputs: Any, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """SSD's loss of classes and boxes; no label smoothing."""
         logits, offsets, anchors = outputs
         return multibox_loss(logits, offsets, anchors, labels)
@@ -70,10 +88,11 @@ class Detection(SceneTask):
 
 def of(data: DataSet, recipe: Recipe, device: str) -> Detection:
     """The task on a data set that has boxes."""
-    _tools()  # now, not after the training
-    if data.train.boxes is None or not len(data.train.boxes):
-        raise DataError(f"{data.name}: has no boxes to learn detection from.")
+    Detection.check(data)
     return Detection(**parts(data, Detection.labels_of(data.train, recipe.image_size), recipe, device))
+
+
+SCENES = Detection
 
 
 def padded(boxes: np.ndarray, images: int) -> Tensor:

@@ -21,11 +21,31 @@ AUX_WEIGHT = 0.4
 class Segmentation(SceneTask):
     """Labels are masks, uint8 (N, H, W): they are shifted and mirrored with their images."""
 
+    score = "miou"
+
+    @classmethod
+    def check(cls, data: DataSet) -> None:
+        """Whether there are masks."""
+        if data.train.masks is None:
+            raise DataError(f"{data.name}: has no masks to learn segmentation from.")
+
     @classmethod
     def labels_of(cls, part: Images, size: int) -> Tensor:
         """uint8 (N, size, size): of each pixel the nearest."""
         x = torch.from_numpy(np.array(part.masks))
         return x if x.shape[1:] == (size, size) else F.interpolate(x[:, None], (size, size), mode="nearest-exact")[:, 0]
+
+    @classmethod
+    def cropped(cls, labels: Tensor, boxes: Tensor, mirrored: Tensor, size: int) -> Tensor:
+        """Masks (B, H, W) → (B, size, size): of each pixel the nearest."""
+        b, height, width = labels.shape
+        at = (torch.arange(size, device=labels.device) + 0.5) / size
+        left, top, wide, high = boxes[:, :, None].unbind(1)
+        columns = left + wide * torch.where(mirrored[:, None], at.flip(0), at)
+        rows, columns = (
+            (share * side).long().clamp(0, side - 1) for share, side in ((top + high * at, height), (columns, width))
+        )
+        return labels[torch.arange(b, device=labels.device)[:, None, None], rows[:, :, None], columns[:, None]]
 
     def batches(self, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
         """Images (B, 3, H, W) and masks (B, H, W); what is shifted in from beyond the border is not learnt."""
@@ -34,7 +54,7 @@ class Segmentation(SceneTask):
             masks = moved(self.train_labels[chosen, None], shift, mirror, recipe.crop_padding, fill=IGNORED)
             yield self.normalised(x), masks[:, 0]
 
-    def loss(self, outputs: Any, labels: Tensor, recipe: Recipe) -> Tensor:
+    def loss(self, outputs: Any, labels: Tensor, smoothing: float = 0.0) -> Tensor:
         """Cross-entropy a pixel, and that of the auxiliary classifier where the head has one; no label smoothing."""
         logits, *aux = outputs if isinstance(outputs, tuple) else (outputs,)
         found = cross_entropy(logits, labels)
@@ -62,9 +82,11 @@ class Segmentation(SceneTask):
 
 def of(data: DataSet, recipe: Recipe, device: str) -> Segmentation:
     """The task on a data set that has masks."""
-    if data.train.masks is None:
-        raise DataError(f"{data.name}: has no masks to learn segmentation from.")
+    Segmentation.check(data)
     return Segmentation(**parts(data, Segmentation.labels_of(data.train, recipe.image_size), recipe, device))
+
+
+SCENES = Segmentation
 
 
 def cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:

@@ -74,14 +74,14 @@ def augment(
     `key` tells this batch from all others, as (seed, step, rank) does: equal keys, equal draws.
     """
     draw = np.random.default_rng(key)
-    x = resized_crop(pixels, *_crops(pixels, how, draw), size, how.interpolation)
+    x = resized_crop(pixels, *crops(pixels, how, draw), size, how.interpolation)
     for _ in range(how.randaugment):
         x = _randaugment(x, how, draw)
     x = _erased(x, how.erase, draw)
     return _mixed(x.float(), F.one_hot(labels, classes).float(), how, draw)
 
 
-def _crops(pixels: Tensor, how: Augmentation, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def crops(pixels: Tensor, how: Augmentation, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Boxes (B, 4) as left, top, width, height in pixels, and which images are mirrored (B)."""
     b, _, height, width = pixels.shape
     area = height * width * draw.uniform(how.crop_area, 1, (b, _TRIES))

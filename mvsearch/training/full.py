@@ -17,9 +17,10 @@ class FullRecipe(Augmentation):
     below `image_size`: as many pixels a batch. The learning rate rises linearly from `lr_start` to `lr` over
     `warmup_steps`, then goes on along a cosine to `lr_end`: one over all epochs, epoch by epoch, or, `by_step`, one
     over the steps that are left, step by step. `decay_all` has norms and biases decay too. `clip` bounds the gradient's
-    norm, 0 leaves it. `ema` is how far the averaged weights and statistics move towards the network's in a step: at
-    most, as it is more in the first steps of a short training with `ema_rises`. `normalise` gives each channel mean 0
-    and deviation 1; without it pixels run from 0 to 1, as the authors have them.
+    norm, 0 leaves it. The head learns at `head_lr` times the learning rate. `ema` is how far the averaged weights and
+    statistics move towards the network's in a step: at most, as it is more in the first steps of a short training with
+    `ema_rises`. `normalise` gives each channel mean 0 and deviation 1; without it pixels run from 0 to 1, as the
+    authors have them.
     """
 
     source: str = ""
@@ -31,6 +32,7 @@ class FullRecipe(Augmentation):
     lr: float = 2e-3
     lr_start: float = 0.0
     lr_end: float = 0.0
+    head_lr: float = 1.0
     warmup_steps: int = 0
     by_step: bool = False
     momentum: float = 0.9

@@ -73,9 +73,9 @@ class Task:
         for i in range(0, len(self.held_labels), size):
             yield self.normalised(self.held_pixels[i : i + size]), self.held_labels[i : i + size]
 
-    def loss(self, outputs: Any, labels: Tensor, recipe: Recipe) -> Tensor:
-        """Of a batch, given what the network makes of it: cross-entropy."""
-        return F.cross_entropy(outputs.float(), labels, label_smoothing=recipe.label_smoothing)
+    def loss(self, outputs: Any, labels: Tensor, smoothing: float = 0.0) -> Tensor:
+        """Of a batch, given what the network makes of it: cross-entropy, with labels smoothed."""
+        return F.cross_entropy(outputs.float(), labels, label_smoothing=smoothing)
 
     def judge(self, model: Callable[[Tensor], Any]) -> dict[str, float]:
         """`top1` as a share, and the loss, of the held-out images."""

@@ -66,7 +66,7 @@ def learn(model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, *, d
     learner = Learner(model, average, adamw(model, lr=recipe.lr, weight_decay=recipe.weight_decay), device, recipe.clip)
 
     def loss(outputs: Any, labels: Tensor) -> Tensor:
-        return task.loss(outputs, labels, recipe)
+        return task.loss(outputs, labels, recipe.label_smoothing)
 
     for step, batch in enumerate(task.batches(recipe)):
         place = f"step {step + 1} of {recipe.steps}"
@@ -104,7 +104,7 @@ class Learner:
         The gradient is the mean over the parts. `place` says in words which step it is.
         """
         for group in self.optimiser.param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group["scale"]
         self.optimiser.zero_grad(set_to_none=True)
         forward, found = self.forward or self.model, 0.0
         for i, (x, labels) in enumerate(parts):
@@ -151,25 +151,27 @@ def schedule(step: int, recipe: Recipe) -> float:
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def adamw(model: nn.Module, *, lr: float, weight_decay: float, decay_all: bool = False) -> torch.optim.Optimizer:
-    """AdamW, whose decay leaves norms and biases alone, unless it is for all."""
-    groups = _groups(model, weight_decay, decay_all=decay_all)
-    return torch.optim.AdamW(groups, lr=lr, fused=True)
+def adamw(
+    model: nn.Module, *, lr: float, weight_decay: float, decay_all: bool = False, head: float = 1.0
+) -> torch.optim.Optimizer:
+    """AdamW, whose decay leaves norms and biases alone, unless it is for all; the head learns `head` times as fast."""
+    return torch.optim.AdamW(_groups(model, weight_decay, decay_all, head), lr=lr, fused=True)
 
 
 def sgd(
-    model: nn.Module, *, lr: float, weight_decay: float, momentum: float, decay_all: bool = False
+    model: nn.Module, *, lr: float, weight_decay: float, momentum: float, decay_all: bool = False, head: float = 1.0
 ) -> torch.optim.Optimizer:
-    """Plain gradient descent with (Nesterov's) momentum, decay as in `adamw`."""
-    groups = _groups(model, weight_decay, decay_all=decay_all)
+    """Plain gradient descent with (Nesterov's) momentum, decay and head as in `adamw`."""
+    groups = _groups(model, weight_decay, decay_all, head)
     return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
 
 
-def _groups(model: nn.Module, weight_decay: float, *, decay_all: bool) -> list[dict[str, Any]]:
-    decayed = [p for p in model.parameters() if decay_all or p.ndim > 1]
-    others = [p for p in model.parameters() if not decay_all and p.ndim <= 1]
-    groups = ({"params": decayed, "weight_decay": weight_decay}, {"params": others, "weight_decay": 0.0})
-    return [group for group in groups if group["params"]]
+def _groups(model: nn.Module, weight_decay: float, decay_all: bool, head: float) -> list[dict[str, Any]]:
+    made: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, weight in model.named_parameters():
+        scale = head if name.startswith("head.") else 1.0
+        made.setdefault((weight_decay if decay_all or weight.ndim > 1 else 0.0, scale), []).append(weight)
+    return [{"params": each, "weight_decay": decay, "scale": scale} for (decay, scale), each in made.items()]
 
 
 def _half(device: str) -> torch.dtype | None:

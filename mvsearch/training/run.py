@@ -16,25 +16,20 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.errors import CheckpointError
 from mvsearch.files import write_whole
 from mvsearch.nn.inherit import Inheritance
-from mvsearch.training.augment import augment
 from mvsearch.training.batches import Batch, Sampler
 from mvsearch.training.full import FullRecipe
-from mvsearch.training.images import normalised, resized, statistics
 from mvsearch.training.journal import Journal
-from mvsearch.training.loop import Learner, adamw, precision, sgd
+from mvsearch.training.loop import Learner, adamw, sgd
+from mvsearch.training.pictures import Pictures
 from mvsearch.training.ranks import Ranks
-from mvsearch.training.stream import Source
 
 LOGGED = 10
 """A line of the journal tells of so many steps."""
-
-_STATISTICS, _JUDGED = 5000, 250
 
 
 @dataclass(frozen=True)
@@ -50,11 +45,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the averaged weights came to after an epoch, counted from 1: top-1 (a share) and loss."""
+    """What the averaged weights came to after an epoch, counted from 1: a share, by the name of `kind`, and loss."""
 
     step: int
     epoch: int
-    top1: float
+    kind: str
+    score: float
     loss: float
 
 
@@ -69,38 +65,6 @@ class Place:
     judged: tuple[float, float] | None = None
     cpu_seconds: float = 0.0
     """Of this process and all before it."""
-
-
-class Pictures:
-    """Images of the training part as batches, and those that judge; normalised as the recipe says."""
-
-    def __init__(self, train: Source[Any], judging: Source[Any], recipe: FullRecipe, device: str) -> None:
-        self.train, self.judging, self.recipe, self.device = train, judging, recipe, device
-        self.classes = len(train.classes)
-        self.mean, self.std = torch.zeros(1, 3, 1, 1), torch.ones(1, 3, 1, 1)
-        if recipe.normalise:
-            some = np.arange(0, len(train.labels), max(1, len(train.labels) // _STATISTICS))
-            parts = np.array_split(some, -(-len(some) // _JUDGED))
-            shown = [resized(pixels, recipe.image_size) for pixels, _ in train.flow(parts, filled=False)]
-            self.mean, self.std = statistics(torch.cat(shown))
-
-    def batch(self, size: int, drawn: tuple[Tensor, Tensor], key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Of uint8 images and labels, float images (B, 3, size, size) and shares of classes (B, classes), augmented."""
-        pixels, labels = (each.to(self.device, non_blocking=True) for each in drawn)
-        x, shares = augment(pixels, labels, self.recipe, size=size, classes=self.classes, key=key)
-        return self._normalised(x), shares
-
-    def judged(self, rank: int, ranks: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """A process's share of the images that judge, whole, in batches, with the numbers of their classes."""
-        mine = np.arange(rank, len(self.judging.labels), ranks)
-        parts = [mine[start : start + _JUDGED] for start in range(0, len(mine), _JUDGED)]
-        for pixels, labels in self.judging.flow(parts, filled=False):
-            x = resized(pixels, self.recipe.image_size).to(self.device)
-            yield self._normalised(x), labels.to(self.device)
-
-    def _normalised(self, x: Tensor) -> Tensor:
-        made = normalised(x, self.mean.to(self.device), self.std.to(self.device))
-        return made.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass
@@ -199,8 +163,10 @@ class Training:
                 self.save()
         judged = self.judge()
         if journal:
-            journal.write({"step": judged.step, "epoch": judged.epoch, "top1": judged.top1, "judged_loss": judged.loss})
-        self._move(epoch=epoch + 1, batch=0, judged=(judged.top1, judged.loss))
+            journal.write(
+                {"step": judged.step, "epoch": judged.epoch, judged.kind: judged.score, "judged_loss": judged.loss}
+            )
+        self._move(epoch=epoch + 1, batch=0, judged=(judged.score, judged.loss))
         self.save()
         yield judged
 
@@ -218,26 +184,15 @@ class Training:
         torch.manual_seed(int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0]))
         lr = recipe.lr_at(step, self.place.epoch, epoch_steps=of / recipe.epochs)
         loss = self.learner.step(
-            parts, self._loss, lr=lr, decay=recipe.decay_at(step), place=f"step {step + 1} of {of}"
+            parts, self.pictures.loss, lr=lr, decay=recipe.decay_at(step), place=f"step {step + 1} of {of}"
         )
         loss, stops = self.ranks.total([loss, float(self.stopping)])
         return Step(step + 1, self.place.epoch + 1, loss / self.ranks.count, lr, len(batch.images)), stops > 0
 
-    def _loss(self, outputs: Tensor, shares: Tensor) -> Tensor:
-        return F.cross_entropy(outputs.float(), shares, label_smoothing=self.recipe.label_smoothing)
-
-    @torch.no_grad()
     def judge(self) -> Judged:
-        """The averaged weights on the images that judge, shared out among the processes."""
-        right, loss, seen = 0.0, 0.0, 0.0
-        for x, labels in self.pictures.judged(self.ranks.rank, self.ranks.count):
-            with precision(self.ranks.device):
-                logits = self.learner.average(x).float()
-            right += float((logits.argmax(1) == labels).sum())
-            loss += float(F.cross_entropy(logits, labels, reduction="sum"))
-            seen += len(labels)
-        right, loss, seen = self.ranks.total([right, loss, seen])
-        return Judged(self.place.step, self.place.epoch + 1, right / seen, loss / seen)
+        """The averaged weights on the images that judge."""
+        score, loss = self.pictures.judge(self.learner.average, self.ranks)
+        return Judged(self.place.step, self.place.epoch + 1, self.pictures.score, score, loss)
 
     def save(self) -> None:
         """Write the checkpoint whole, or leave the one before."""
@@ -272,5 +227,5 @@ def _line(done: Step, window: tuple[float, ...]) -> dict[str, Any]:
 def _optimiser(model: nn.Module, recipe: FullRecipe) -> torch.optim.Optimizer:
     lr, decay, decay_all = recipe.lr, recipe.weight_decay, recipe.decay_all
     if recipe.optimizer == "adamw":
-        return adamw(model, lr=lr, weight_decay=decay, decay_all=decay_all)
-    return sgd(model, lr=lr, weight_decay=decay, decay_all=decay_all, momentum=recipe.momentum)
+        return adamw(model, lr=lr, weight_decay=decay, decay_all=decay_all, head=recipe.head_lr)
+    return sgd(model, lr=lr, weight_decay=decay, decay_all=decay_all, head=recipe.head_lr, momentum=recipe.momentum)
