@@ -1,5 +1,6 @@
 """`mvsearch train`: whole trainings of a small network on real images."""
 
+import copy
 import io
 import json
 import math
@@ -24,10 +25,11 @@ from mvsearch.cli.main import cli
 from mvsearch.data import load
 from mvsearch.errors import ArchitectureError, CheckpointError, EnvironmentFault, MvsearchError, PlanError
 from mvsearch.exporters import yaml
+from mvsearch.pareto import TASKS
 from mvsearch.report.curve import Curve
 from mvsearch.training import journal
 from mvsearch.training.batches import Sampler
-from mvsearch.training.loop import Learner, adamw
+from mvsearch.training.loop import Learner, adamw, sgd
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -294,7 +296,7 @@ def test_what_would_be_lost_or_mixed_up_is_refused_in_a_sentence(arch, images, u
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("v3", [], "'v3' is no recipe; choose one of: finetune384, short, v1, v2. Or give a YAML file."),
+        ("v3", [], "'v3' is no recipe; choose one of: detection, finetune384, .*, v1, v2. Or give a YAML file."),
         ("v1", ["epoch=3"], "--set epoch: no such setting; did you mean 'epochs'"),
         ("v1", ["epochs"], "has no value"),
         ("v1", ["lr=fast"], "--set lr: found 'fast'"),
@@ -310,14 +312,29 @@ def test_a_recipe_that_cannot_be_is_refused_in_a_sentence(name, settings, said):
 
 
 def test_every_recipe_says_where_it_is_from_and_the_papers_are_the_papers():
-    assert recipes.names() == ("finetune384", "short", "v1", "v2")
     assert all(recipes.load(name).source for name in recipes.names())
+    assert {recipes.usual(task) for task in TASKS} < set(recipes.names())
     v1, v2, fine = (recipes.load(name) for name in ("v1", "v2", "finetune384"))
 
     assert (v1.decay_all, v1.clip, v1.mixup, v1.randaugment) == (True, 0.0, 0.0, 0)
     assert (v2.decay_all, v2.clip, v2.mixup, v2.cutmix, v2.erase) == (False, 10.0, 0.2, 1.0, 0.25)
     assert (fine.optimizer, fine.image_size, fine.epochs, fine.weight_decay, fine.ema) == ("sgd", 384, 10, 4e-5, 5e-5)
+    dense, boxes = (recipes.load(name) for name in ("segmentation", "detection"))
+    assert (dense.epochs, dense.image_size, dense.lr, dense.head_lr, dense.decay_all) == (50, 512, 9e-4, 10.0, True)
+    assert (boxes.epochs, boxes.image_size, boxes.lr, boxes.head_lr, boxes.decay_all) == (200, 320, 9e-4, 1.0, True)
     assert {size: v1.batch_at(size) for size in v1.sizes} == {160: 983, 192: 682, 256: 384, 288: 384, 320: 384}
+
+
+def test_a_head_can_learn_faster_than_the_rest():
+    model = nn.ModuleDict({"body": nn.Linear(1, 1, bias=False), "head": nn.Linear(1, 1, bias=False)})
+    for part in model.values():
+        nn.init.ones_(part.weight)
+    optimiser = sgd(model, lr=0.1, weight_decay=0.0, momentum=0.0, head=10.0)
+    learner = Learner(
+        model, copy.deepcopy(model), optimiser, "cpu", 0.0, forward=lambda x: model.body(x) + model.head(x)
+    )
+    learner.step([(torch.ones(1, 1), torch.ones(1))], lambda y, _: y.sum(), lr=0.01, decay=0.5, place="step 1")
+    assert [part.weight.item() for part in model.values()] == pytest.approx([0.99, 0.9])
 
 
 def test_the_rate_rises_step_by_step_and_falls_epoch_by_epoch():
@@ -393,4 +410,4 @@ def test_the_curve_joins_what_lies_close():
     curve = Curve.of(lines, "a", "b")
     assert len(curve.loss) == 300
     assert {loss for _, loss in curve.loss} == {0.5}
-    assert curve.top1 == ((1200, 0.5),)
+    assert curve.scores == ((1200, 0.5),)
