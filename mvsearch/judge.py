@@ -61,7 +61,15 @@ class Judgement:
     @property
     def cpu_s(self) -> float | None:
         """Seconds of CPU that one score of one model takes, the mean; None for closed forms."""
-        spent = [row["cpu_s"] for rows in self.metrics.values() for row in rows if "cpu_s" in row]
+        return self._mean("cpu_s")
+
+    @property
+    def wall_s(self) -> float | None:
+        """The same by the clock on the wall."""
+        return self._mean("wall_s")
+
+    def _mean(self, name: str) -> float | None:
+        spent = [float(row[name]) for rows in self.metrics.values() for row in rows if name in row]
         return sum(spent) / len(spent) if spent else None
 
 

@@ -412,8 +412,8 @@ def _typed(where: str, value: Any, default: Any, declared: str) -> Any:
     if isinstance(default, tuple) and isinstance(value, list) and all(type(v).__name__ in declared for v in value):
         return tuple(value)
     if isinstance(default, float) and type(value) in (int, float):
-        if value < 0:
-            raise PlanError(f"{where}: found {value}; use 0 or more.")
+        if not 0 <= value < math.inf:
+            raise PlanError(f"{where}: found {value}; use a number, 0 or more.")
         return float(value)
     if isinstance(default, bool) or isinstance(value, bool):
         fits = isinstance(default, bool) and isinstance(value, bool)

@@ -52,7 +52,8 @@ def proxies(
     docs/proxies.md says how to read the numbers.
     """
     from mvsearch.cli._scoring import Scoring
-    from mvsearch.judge import BASELINES, architectures, baseline
+    from mvsearch.errors import PlanError
+    from mvsearch.judge import BASELINES, architectures, baseline, found_device
     from mvsearch.report.plot import refuse_to_draw
 
     if plot is not None:
@@ -60,7 +61,8 @@ def proxies(
     archs = architectures(tuple(name.strip() for name in models.split(",")) if models else ())
     settings = _settings(names, changes)
     images = _images(data, path)
-    scorers = _scorers(settings, images, storage)
+    device = found_device() if settings else "cpu"
+    scorers = _scorers(settings, images, storage, device)
     interrupted = False
     try:
         with Scoring([scorer.proxy for scorer in scorers], archs, seeds) as scoring:
@@ -70,14 +72,16 @@ def proxies(
         interrupted = True
     judged = [*(scorer.read(archs, range(seeds)) for scorer in scorers), *(baseline(name, archs) for name in BASELINES)]
     if as_json:
-        print_json(_facts(judged, archs, images, seeds))
+        print_json(_facts(judged, archs, images, seeds, device))
     else:
-        _show(judged, archs, images, seeds)
+        _show(judged, archs, images, seeds, device)
     if interrupted:
         raise KeyboardInterrupt
     if plot is not None:
         _draw(judged, images, plot, theme)
         click.echo(f"drew {plot}", err=True)
+    if unscored := [each.proxy for each in judged if not each.metrics]:
+        raise PlanError(f"{', '.join(unscored)}: no model has a score; the reasons stand above.")
 
 
 def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
@@ -128,12 +132,11 @@ def _images(source: str, path: Path | None) -> "DataSet":
         return load(source, path=path, progress=progress)
 
 
-def _scorers(settings: Mapping[str, Any], images: "DataSet", storage: str | None) -> "list[Scorer]":
-    from mvsearch.judge import Scorer, found_device
+def _scorers(settings: Mapping[str, Any], images: "DataSet", storage: str | None, device: str) -> "list[Scorer]":
+    from mvsearch.judge import Scorer
     from mvsearch.store import Store
 
     store = Store(storage, create=True) if storage else _own_store()
-    device = found_device() if settings else "cpu"
     return [Scorer(store, name, values, images, device) for name, values in settings.items()]
 
 
@@ -144,13 +147,15 @@ def _own_store() -> "Store":
     return Store(f"sqlite:///{_DATABASE}", create=True)
 
 
-def _show(judged: "Sequence[Judgement]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int) -> None:
+def _show(
+    judged: "Sequence[Judgement]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int, device: str
+) -> None:
     from rich.text import Text
 
     from mvsearch.ranking import ablation, published
 
     screen = console()
-    screen.print(_table(judged))
+    screen.print(_table(judged, device))
     scored, rows = (sum(each.name in archs for each in held_to()) for held_to in (published, ablation))
     taken = f"{_many(seeds, 'seed')}, {images.name}"
     for line in (
@@ -175,26 +180,22 @@ def _reasons(missing: Mapping[str, str]) -> dict[str, list[str]]:
     return found
 
 
-def _table(judged: "Sequence[Judgement]") -> "Table":
+def _table(judged: "Sequence[Judgement]", device: str) -> "Table":
     """A row a proxy, the best within a size first; the baselines dim."""
     from mvsearch.judge import BASELINES
     from mvsearch.report.units import three_digits
 
-    heads = ("proxy", "models", "tau\nall", "", "rho", "tau\nwithin size", "", "tau\nablation", "regret\nmean")
-    made = table(*heads, "regret\nworst", "seed to\nseed", "CPU s\na seed")
+    spent = "CPU s" if device == "cpu" else "s"
+    heads = ("proxy", "models,\nseeds", "tau\nall", "rho", "tau\nwithin size", "tau\nablation", "regret\nmean")
+    made = table(*heads, "regret\nworst", "seed to\nseed", f"{spent}\na seed")
     for each in sorted(judged, key=lambda each: -_value(each.ranking.within, -2)):
-        found = each.ranking
+        found, cost = each.ranking, each.cpu_s if device == "cpu" else each.wall_s
+        of = (found.tau, found.rho, found.within, found.ablation, found.regret, found.worst_regret, found.seed_tau)
         made.add_row(
             each.proxy,
-            str(found.models),
-            *_with_interval(found.tau),
-            _two(found.rho),
-            *_with_interval(found.within),
-            _two(found.ablation),
-            _two(found.regret),
-            _two(found.worst_regret),
-            _two(found.seed_tau),
-            "-" if each.cpu_s is None else three_digits(each.cpu_s),
+            f"{found.models}, {found.seeds}",
+            *map(_with_interval, of),
+            "-" if cost is None else three_digits(cost),
             style="dim" if each.proxy in BASELINES else "",
         )
     return made
@@ -204,17 +205,14 @@ def _value(estimate: "Estimate", otherwise: float) -> float:
     return otherwise if estimate.value is None else estimate.value
 
 
-def _two(estimate: "Estimate") -> str:
-    return "-" if estimate.value is None else f"{estimate.value:.2f}"
-
-
-def _with_interval(estimate: "Estimate") -> tuple[str, str]:
-    interval = "" if estimate.value is None else f"[{estimate.low:.2f}, {estimate.high:.2f}]"
-    return _two(estimate), interval
+def _with_interval(estimate: "Estimate") -> str:
+    if estimate.value is None:
+        return "-"
+    return f"{estimate.value:.2f}\n[{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def _facts(
-    judged: "Sequence[Judgement]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int
+    judged: "Sequence[Judgement]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
 ) -> dict[str, Any]:
     from mvsearch.ranking import ablation, published
 
@@ -222,6 +220,7 @@ def _facts(
     return {
         "data": {"name": images.name, "checksum": images.checksum},
         "seeds": seeds,
+        "device": device,
         "models": [{**asdict(each), "key": archs[each.name].key, **archs[each.name].metrics()} for each in references],
         "proxies": [
             {
@@ -230,6 +229,7 @@ def _facts(
                 "maximise": each.maximise,
                 "settings": each.settings,
                 "cpu_s": each.cpu_s,
+                "wall_s": each.wall_s,
                 "statistics": asdict(each.ranking),
                 "scores": each.metrics,
                 "missing": each.missing,

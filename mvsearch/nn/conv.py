@@ -8,7 +8,8 @@ from torch import Tensor, nn
 class Conv(nn.Sequential):
     """Convolution without bias, batch norm and, unless `act` is off, SiLU: (B, C, H, W) → (B, out, H/s, W/s).
 
-    Trained on a CPU, it takes small maps by ways of their own: the same products, sooner added up.
+    Trained on a CPU, it takes small maps by ways of their own: the same products, sooner added up. Hooks on `conv` are
+    not called then; in eval mode, where costs are counted, they always are.
     """
 
     def __init__(

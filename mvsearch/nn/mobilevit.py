@@ -18,7 +18,8 @@ class SelfAttention(nn.Module):
 
     def forward(self, x_BND: Tensor) -> Tensor:
         """(B, N, D) → (B, N, D)."""
-        if self.training and x_BND.shape[1] == 1:  # one row attends to itself alone: queries and keys change nothing
+        if self.training and x_BND.shape[1] == 1:
+            # One row attends to itself alone: queries and keys change nothing. What is counted and exported is whole.
             value = slice(-x_BND.shape[2], None)
             return self.out(F.linear(x_BND, self.qkv.weight[value], self.qkv.bias[value]))
         q, k, v = self.qkv(x_BND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)

@@ -11,7 +11,7 @@ from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
-VERSION = 1
+VERSION = 2
 SCORES = {"grad_norm": Score(maximise=True, ideal=1e6)}
 """The largest published model comes to about 200."""
 

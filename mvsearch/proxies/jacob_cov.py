@@ -1,7 +1,9 @@
 """How little an untrained network's responses to different images are alike (Mellor et al., arXiv 2006.04647 version 1,
 section 3): from the eigenvalues of the correlation of its input gradients, -Σ (log(v + k) + 1/(v + k)).
 
-From seed to seed it scatters more than from network to network of this family; look at several seeds.
+From seed to seed it scatters more than from network to network of this family; look at several seeds. Where a batch
+norm without activation is the last before the mean over pixels and the classifier, as in MobileViTv2, the sum of all
+outputs over a batch is the same for all images: its gradients are rounding alone, and such a network has no score.
 """
 
 from collections.abc import Callable
@@ -10,15 +12,16 @@ from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.pareto import Score
 from mvsearch.proxies._probe import Settings, finite, number, probed
-from mvsearch.record import Metrics
+from mvsearch.record import Failed, Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
-VERSION = 1
+VERSION = 2
 SCORES = {"jacob_cov": Score(maximise=True, ideal=0.0)}
 """log x + 1/x is 1 at least, so the score of B images is -B at most."""
 
 _K = 1e-5
+_NOTHING = 1e-3  # of the outputs' norm
 
 
 def score(
@@ -30,12 +33,18 @@ def score(
     device: str = "cpu",
     progress: Callable[[int, int], None] | None = None,
 ) -> Metrics:
-    """One batch: the gradient of the sum of all outputs by each pixel, and how the images' gradients correlate."""
+    """One batch: the gradient of the sum of all outputs by each pixel, and how the images' gradients correlate.
+
+    Raises Failed where there is no gradient.
+    """
     import torch
 
     with probed(arch, settings, data, seed=seed, device=device) as probe:
         images = probe.batches[0][0].requires_grad_()
-        (jacobian,) = torch.autograd.grad(probe.model(images).sum(), images)
+        outputs = probe.model(images)
+        (jacobian,) = torch.autograd.grad(outputs.sum(), images)
+    if jacobian.norm() < _NOTHING * outputs.norm():
+        raise Failed("the sum of its outputs does not depend on the images, so its gradients are rounding alone")
     related = torch.corrcoef(jacobian.flatten(1).double())
     values = torch.linalg.eigvalsh(finite("a correlation of input gradients", related))
     return number("jacob_cov", float(-((values + _K).log() + 1 / (values + _K)).sum()))

@@ -16,7 +16,7 @@ from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
-VERSION = 1
+VERSION = 2
 SCORES = {"naswot": Score(maximise=True, ideal=1e4)}
 """B images and N units: at most B log N, by Hadamard's inequality. Beyond 400 images of ten thousand million units."""
 

@@ -14,7 +14,7 @@ from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 
-VERSION = 1
+VERSION = 2
 SCORES = {"snip": Score(maximise=True, ideal=1e6)}
 """The largest published model comes to about 10^3."""
 

@@ -33,7 +33,14 @@ def _how_far(trust: Trust) -> str:
     if trust.tau is None or trust.low is None or trust.high is None:
         why = "have equal scores" if n >= FEWEST else f"scored, {FEWEST} are needed (`mvsearch run --check-proxy`)"
         return f"not held against ImageNet: {known} {why}"
-    doubt = f" [{trust.low:.2f}, {trust.high:.2f}]" if trust.low < trust.high else " (no resample differs)"
+    doubt = _interval(trust.low, trust.high)
     within = "" if trust.within is None else f", within size {trust.within:.2f}"
+    within += _interval(trust.within_low, trust.within_high)
     size = "" if trust.baseline is None else f"; parameters alone {trust.baseline:.2f}"
     return f"Kendall's tau with ImageNet top-1 of {known} {trust.tau:.2f}{doubt}{within}{size}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return ""
+    return f" [{low:.2f}, {high:.2f}]" if low < high else " (no resample differs)"

@@ -1,6 +1,5 @@
 """How far a study's proxy is to be believed: does it rank the published models as ImageNet does?"""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -21,8 +20,8 @@ class Trust:
 
     `models` are (published name, proxy score, printed Top-1 in %, parameters). `tau` is None where there are too few of
     them; `low` to `high` is the 95 % percentile interval over resamples of the models. `baseline` is the tau of the
-    number of parameters, which costs no training: a proxy has to do better. `within` counts only pairs of models of
-    about equal cost; it is None where there are none.
+    number of parameters, which costs no training: a proxy has to do better. `within`, with its interval, counts only
+    pairs of models of about equal cost; it is None where there are none.
     """
 
     score: str | None
@@ -32,6 +31,8 @@ class Trust:
     high: float | None = None
     baseline: float | None = None
     within: float | None = None
+    within_low: float | None = None
+    within_high: float | None = None
 
 
 def trust(
@@ -61,9 +62,9 @@ def trust(
         return Trust(score.name, rows)
     size = estimate(lambda weights: ranking.tau([row[3] for row in rows], printed, weights), len(rows))
     sizes = [ranking.size_of(row[0]) or row[0] for row in rows]
-    within = float(ranking.within(values, printed, sizes))
-    known = None if math.isnan(within) else within
-    return Trust(score.name, rows, tau.value, tau.low, tau.high, size.value, known)
+    within = estimate(lambda weights: ranking.within(values, printed, sizes, weights), len(rows))
+    alike = (within.value, within.low, within.high)
+    return Trust(score.name, rows, tau.value, tau.low, tau.high, size.value, *alike)
 
 
 def _of_classifiers(name: str) -> bool:
