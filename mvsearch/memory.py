@@ -60,7 +60,7 @@ def allocated_bytes(arch: Architecture, *, batch: int, image_size: int | None = 
 def _ready(arch: Architecture, batch: int, image_size: int | None, training: bool) -> Callable[[], None]:
     size = image_size or arch.image_size
     model, images = assembled(arch), torch.zeros(batch, 3, size, size)
-    return _step(model, images) if training else _answer(model, images)
+    return _step(model, images, arch.task) if training else _answer(model, images)
 
 
 def _answer(model: nn.Module, images: Tensor) -> Callable[[], None]:
@@ -73,18 +73,30 @@ def _answer(model: nn.Module, images: Tensor) -> Callable[[], None]:
     return run
 
 
-def _step(model: nn.Module, images: Tensor) -> Callable[[], None]:
+def _step(model: nn.Module, images: Tensor, task: str) -> Callable[[], None]:
     model.train()
-    labels = torch.zeros(len(images), dtype=torch.int64, device=images.device)
     optimiser = torch.optim.AdamW(model.parameters(), fused=True)
 
     def run() -> None:
-        loss = F.cross_entropy(model(images).flatten(1), labels)
+        loss = _loss(model(images), task)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         optimiser.step()
 
     return run
+
+
+def _loss(outputs: Any, task: str) -> Tensor:
+    """The task's loss, for boxes that of all anchors: which of them count would depend on numbers."""
+    if task == "detection":
+        logits, offsets, _ = outputs
+        return _entropy(logits.transpose(1, 2)) + F.smooth_l1_loss(offsets, torch.zeros_like(offsets))
+    logits, *auxiliary = outputs if isinstance(outputs, tuple) else (outputs,)
+    return sum(map(_entropy, auxiliary), start=_entropy(logits))
+
+
+def _entropy(logits: Tensor) -> Tensor:
+    return F.cross_entropy(logits, logits.new_zeros((len(logits), *logits.shape[2:]), dtype=torch.int64))
 
 
 class _Alive(TorchDispatchMode):

@@ -155,8 +155,9 @@ def timed(
         for key, (network, protocol) in pairs.items():
             say(f"batch {batch}: making {network.name} ready for the {protocol.name} protocol")
             calls[key] = stack.enter_context(_ready(network, protocol, device, batch, threads))
-        say(f"batch {batch}: warming up")
+        say(f"batch {batch}: waiting until nothing is trained or timed on this machine")
         stack.enter_context(machine.alone())
+        say(f"batch {batch}: warming up")
         begin = perf_counter(), process_time()
         times_ms = interleaved(
             calls,

@@ -14,6 +14,7 @@ from mvsearch.cli.main import cli
 from mvsearch.comparison import compare
 from mvsearch.errors import EnvironmentFault, PlanError, StudyError
 from mvsearch.evaluate import Evaluator
+from mvsearch.finding import find_architecture
 from mvsearch.memory import MIB, _ready, alive_bytes, allocated_bytes, peak_bytes
 from mvsearch.models import published
 from mvsearch.pareto import Objective
@@ -30,6 +31,15 @@ SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE
 @pytest.mark.parametrize("arch", [SMALL, OTHER], ids=["softmax", "separable"])
 def test_what_is_counted_without_numbers_is_what_real_tensors_take(arch, training):
     assert peak_bytes(arch, batch=2, training=training) == alive_bytes(arch, batch=2, training=training)
+
+
+@pytest.mark.parametrize("head", ["deeplabv3", "pspnet", "ssdlite"])
+def test_a_step_of_another_task_is_counted_with_the_loss_of_all_that_it_gives(head):
+    arch = find_architecture(f"mobilevitv3_xxs+{head}").at(image_size=128, num_classes=5)
+    counted = peak_bytes(arch, batch=2, training=True)
+
+    assert counted == pytest.approx(alive_bytes(arch, batch=2, training=True), rel=1e-3)
+    assert counted > 2 * peak_bytes(arch, batch=2)
 
 
 def of_the_allocator(arch: Architecture, *, batch: int, training: bool) -> int:

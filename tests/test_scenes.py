@@ -192,6 +192,33 @@ def test_a_mask_with_a_class_that_has_no_name_is_refused_by_its_file(cache, tmp_
         data.load("voc", path=tmp_path / "own", task="segmentation")
 
 
+def test_a_damaged_mask_is_passed_over_as_a_damaged_image_is(cache, tmp_path, scenes):
+    as_voc(tmp_path / "own", scenes.train)
+    (tmp_path / "own" / "SegmentationClass" / "2.png").write_bytes(b"no image")
+    assert data.load("voc", path=tmp_path / "own", task="segmentation").skipped == 1
+
+
+def test_boxes_of_an_annotation_without_sides_are_shares_of_its_image(cache, tmp_path, scenes):
+    as_voc(tmp_path / "own", scenes.train)
+    whole = data.load("voc", path=tmp_path / "own", size=64, task="detection").train.boxes
+    for file in (tmp_path / "own" / "Annotations").glob("*.xml"):
+        file.write_text(file.read_text().replace(">64</width>", ">0</width>").replace(">64</height>", ">0</height>"))
+    assert data.load("voc", path=tmp_path / "own", size=64, task="detection").train.boxes == pytest.approx(whole)
+
+
+def test_an_object_without_an_outline_is_named_and_has_its_box_all_the_same(cache, tmp_path, scenes):
+    part = replace(scenes.train, masks=np.array(scenes.train.masks[:8]), labels=scenes.train.labels[:8])
+    as_coco(tmp_path / "own", part)
+    file = tmp_path / "own" / "annotations" / "instances_train2017.json"
+    about = json.loads(file.read_text())
+    about["annotations"][0] |= {"id": 7, "segmentation": []}
+    file.write_text(json.dumps(about))
+
+    assert len(data.load("coco", path=tmp_path / "own", task="detection").train.boxes)
+    with pytest.raises(DataError, match=r"png: its annotation 7 has no outline"):
+        data.load("coco", path=tmp_path / "own", task="segmentation")
+
+
 # What is learned
 
 

@@ -150,15 +150,26 @@ def test_tensorboard_reads_the_curves(unbroken):
     assert [event.value for event in events.Scalars("loss")] == pytest.approx(losses(unbroken))
 
 
-def test_two_processes_learn_what_one_learns_in_two_parts(images, tmp_path):
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def test_two_processes_learn_what_one_learns_in_two_parts_and_go_on_when_one_was_killed(images, tmp_path):
     still = {
         **SOFTMAX,
         "blocks": [{**row, "dropout": 0.0} if row["name"] == "body" else row for row in SOFTMAX["blocks"]],
     }
     arch = written(tmp_path / "still.yaml", {**still, "head": {"dropout": 0.0}})
-    launcher = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "mvsearch"]
-    launched = in_a_process(launcher, words(arch, images, tmp_path / "two", "--set", "lr=1e-4"))
+    (tmp_path / "killed.py").write_text(KILLED.format("SIGKILL"))
+    for folder, code in (("two", ["-m", "mvsearch"]), ("broken", [str(tmp_path / "killed.py")])):
+        launched = in_a_process([*TORCHRUN, *code], words(arch, images, tmp_path / folder, "--set", "lr=1e-4"))
+        assert (launched.returncode == 0) == (folder == "two"), launched.stderr
+    launched = in_a_process([*TORCHRUN, "-m", "mvsearch"], words(arch, images, tmp_path / "broken", "--set", "lr=1e-4"))
     assert launched.returncode == 0, launched.stderr
+    assert "goes on after step 12" in launched.stderr
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("two", "broken"))
+    assert all(torch.equal(one[name], other[name]) for name in {*one, *other})
+    one, other = (journal.read(tmp_path / name / "metrics.jsonl") for name in ("two", "broken"))
+    assert one == other
 
     trained(arch, images, tmp_path / "one", "--accumulate", "2", "--set", "lr=1e-4")
 
@@ -318,6 +329,7 @@ def test_every_recipe_says_where_it_is_from_and_the_papers_are_the_papers():
 
     assert (v1.decay_all, v1.clip, v1.mixup, v1.randaugment) == (True, 0.0, 0.0, 0)
     assert (v2.decay_all, v2.clip, v2.mixup, v2.cutmix, v2.erase) == (False, 10.0, 0.2, 1.0, 0.25)
+    assert not fine.nesterov
     assert (fine.optimizer, fine.image_size, fine.epochs, fine.weight_decay, fine.ema) == ("sgd", 384, 10, 4e-5, 5e-5)
     dense, boxes = (recipes.load(name) for name in ("segmentation", "detection"))
     assert (dense.epochs, dense.image_size, dense.lr, dense.head_lr, dense.decay_all) == (50, 512, 9e-4, 10.0, True)

@@ -130,6 +130,7 @@ def _pictures(task: str, own: dict[str, Any], source: str | None, path: Path | N
 def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: Path | None) -> "nn.Module":
     from rich.progress import Progress
 
+    from mvsearch import machine
     from mvsearch.exporters.subject import Subject
     from mvsearch.nn import build
     from mvsearch.training.loop import fit
@@ -137,7 +138,7 @@ def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: P
     if weights is not None:
         return Subject.of(arch, weights=weights, num_classes=task.classes, image_size=recipe.image_size).model
     model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
-    with Progress(console=console(stderr=True), transient=True) as bar:
+    with Progress(console=console(stderr=True), transient=True) as bar, machine.beside_others():
         shown = bar.add_task("training", total=recipe.steps)
         average, _ = fit(model, task, recipe, progress=lambda done, _of: bar.update(shown, completed=done))
     return average

@@ -24,7 +24,7 @@ Box = tuple[int, float, float, float, float]
 
 @dataclass(frozen=True)
 class Labelled:
-    """An image file, what it shows, and how wide and high what it shows is; `mask` reads the class of every pixel."""
+    """An image file, what it shows, how wide and high that is (0: as the image); `mask` reads each pixel's class."""
 
     file: Path
     width: int
@@ -84,15 +84,18 @@ def _open(item: Labelled, classes: int, size: int, masks: bool) -> tuple[np.ndar
 
     try:
         with Image.open(item.file) as image:  # not turned upright: the labels are of the pixels as they lie
+            wide, high = item.width or image.width, item.height or image.height
             pixels = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+        mask = item.mask() if masks and item.mask else np.zeros((high, wide), np.uint8)
+    except DataError as fault:
+        raise DataError(f"{item.file}: {fault}") from None
     except Exception as fault:  # Pillow's readers raise whatever a damaged file leads them to
         return None, Scene(), f"{item.file} ({type(fault).__name__}: {fault})"
     if not masks:
-        sides = np.array([1, item.width, item.height, item.width, item.height])
+        sides = np.array([1, wide, high, wide, high])
         boxes = np.array(item.boxes, float).reshape(-1, 5) / sides
         boxes[:, 1:] = boxes[:, 1:].clip(0, 1)
         return pixels, Scene(boxes=boxes[(boxes[:, 3:] > boxes[:, 1:3]).all(1)]), ""
-    mask = np.zeros((item.height, item.width), np.uint8) if item.mask is None else item.mask()
     odd = np.setdiff1d(mask, [*range(classes), IGNORED])
     if len(odd):
         raise DataError(f"{item.file}: its mask holds class {odd[0]}, but there are {classes} with the background.")

@@ -111,7 +111,10 @@ def _mask(height: int, width: int, objects: list[dict[str, Any]]) -> np.ndarray:
     tools = _tools()
     mask = np.zeros((height, width), np.uint8)
     for each in sorted(objects, key=lambda each: -each.get("area", 0)):
-        outline = each["segmentation"]
+        if not (outline := each.get("segmentation")):
+            raise DataError(
+                f"its annotation {each.get('id')} has no outline, which segmentation learns from; add or remove it."
+            )
         if isinstance(outline, list):
             outline = tools.merge(tools.frPyObjects(outline, height, width))
         elif isinstance(outline["counts"], list):

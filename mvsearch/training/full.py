@@ -36,6 +36,7 @@ class FullRecipe(Augmentation):
     warmup_steps: int = 0
     by_step: bool = False
     momentum: float = 0.9
+    nesterov: bool = False
     weight_decay: float = 0.01
     decay_all: bool = False
     clip: float = 0.0
@@ -49,6 +50,8 @@ class FullRecipe(Augmentation):
         for name, least in (("epochs", 1), ("batch", 2), ("image_size", 32)):
             if getattr(self, name) < least:
                 raise PlanError(f"{name}={getattr(self, name)} trains nothing; use {least} or more.")
+        if not self.momentum < 1:
+            raise PlanError(f"momentum={self.momentum} never forgets a gradient; use 0 to below 1.")
         if self.optimizer not in OPTIMIZERS:
             raise PlanError(f"optimizer={self.optimizer!r}: use {' or '.join(OPTIMIZERS)}.")
         if any(size < 8 for size in self.image_sizes):

@@ -159,11 +159,18 @@ def adamw(
 
 
 def sgd(
-    model: nn.Module, *, lr: float, weight_decay: float, momentum: float, decay_all: bool = False, head: float = 1.0
+    model: nn.Module,
+    *,
+    lr: float,
+    weight_decay: float,
+    momentum: float,
+    nesterov: bool = False,
+    decay_all: bool = False,
+    head: float = 1.0,
 ) -> torch.optim.Optimizer:
-    """Plain gradient descent with (Nesterov's) momentum, decay and head as in `adamw`."""
+    """Plain gradient descent with momentum, or Nesterov's; decay and head as in `adamw`."""
     groups = _groups(model, weight_decay, decay_all, head)
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=momentum > 0)
+    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov and momentum > 0)
 
 
 def _groups(model: nn.Module, weight_decay: float, decay_all: bool, head: float) -> list[dict[str, Any]]:

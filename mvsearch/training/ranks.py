@@ -2,13 +2,13 @@
 
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from mvsearch.errors import EnvironmentFault
 
@@ -33,6 +33,12 @@ class Ranks:
         summed = torch.tensor(values, dtype=torch.float64, device=self.device)
         dist.all_reduce(summed)
         return summed.tolist()
+
+    def share(self, tensors: Iterable[Tensor]) -> None:
+        """Have all processes take the first one's values, in place."""
+        if self.count > 1:
+            for tensor in tensors:
+                dist.broadcast(tensor, 0)
 
     def together(self, model: nn.Module) -> nn.Module:
         """The network with its gradients averaged over all processes; statistics are those of the first."""

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mvsearch import machine
 from mvsearch.errors import CheckpointError
 from mvsearch.files import write_whole
 from mvsearch.nn.inherit import Inheritance
@@ -98,7 +99,7 @@ class Training:
         average = copy.deepcopy(self.model).requires_grad_(False).eval()
         forward = self.ranks.together(self.model)
         if self.compiled:
-            forward.compile()
+            forward.compile(dynamic=False)  # with sizes left open its code for a CPU cannot be made (torch 2.13)
         optimiser = _optimiser(self.model, self.recipe)
         self.learner = Learner(self.model, average, optimiser, device, self.recipe.clip, buffers=True, forward=forward)
         self.place = Place()
@@ -138,7 +139,8 @@ class Training:
         try:
             with torch.random.fork_rng(devices=[self.ranks.device] if self.ranks.device != "cpu" else []):
                 while self.place.epoch < self.recipe.epochs:
-                    yield from self._epoch(journal)
+                    with machine.beside_others():
+                        yield from self._epoch(journal)
         finally:
             if journal:
                 journal.close()
@@ -161,6 +163,8 @@ class Training:
                 raise KeyboardInterrupt
             if done.step % self.every == 0:
                 self.save()
+        if journal and self.place.window and epoch + 1 == self.recipe.epochs:
+            journal.write(_line(done, self.place.window))
         judged = self.judge()
         if journal:
             journal.write(
@@ -191,6 +195,7 @@ class Training:
 
     def judge(self) -> Judged:
         """The averaged weights on the images that judge."""
+        self.ranks.share(self.learner.average.buffers())  # those of the first, which are written
         score, loss = self.pictures.judge(self.learner.average, self.ranks)
         return Judged(self.place.step, self.place.epoch + 1, self.pictures.score, score, loss)
 
@@ -225,7 +230,7 @@ def _line(done: Step, window: tuple[float, ...]) -> dict[str, Any]:
 
 
 def _optimiser(model: nn.Module, recipe: FullRecipe) -> torch.optim.Optimizer:
-    lr, decay, decay_all = recipe.lr, recipe.weight_decay, recipe.decay_all
+    given: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "decay_all": recipe.decay_all}
     if recipe.optimizer == "adamw":
-        return adamw(model, lr=lr, weight_decay=decay, decay_all=decay_all, head=recipe.head_lr)
-    return sgd(model, lr=lr, weight_decay=decay, decay_all=decay_all, head=recipe.head_lr, momentum=recipe.momentum)
+        return adamw(model, **given, head=recipe.head_lr)
+    return sgd(model, **given, head=recipe.head_lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
