@@ -64,18 +64,16 @@ class Order:
     decoders: int = 0
 
     def free(self, *, force: bool) -> None:
-        """Make the folder ready; raises EnvironmentFault for what would be lost. `force` is the leave to begin anew."""
+        """Raises EnvironmentFault for what would be lost; `force` is the leave to begin anew."""
         there = [name for name in _REMAINS if (self.folder / name).exists()]
         if self.folder.exists() and not self.folder.is_dir():
             raise EnvironmentFault(f"{self.folder}: is a file; give a folder.")
         if force:
-            for name in there:
-                (self.folder / name).unlink()
-        elif RESULT in there:
+            return
+        if RESULT in there:
             raise EnvironmentFault(f"{self.folder}: holds a finished training; --force begins anew.")
-        elif there and "metrics.jsonl" not in there:
+        if there and "metrics.jsonl" not in there:
             raise EnvironmentFault(f"{self.folder}: holds {there[0]}, but no training; choose another folder.")
-        self.folder.mkdir(parents=True, exist_ok=True)
 
     def read(self, progress: "Progress | None" = None) -> Material:
         """The images; those of a folder are decoded at the recipe's largest size."""
@@ -101,8 +99,9 @@ class Order:
         task.check(data)
         return Material(data.name, data.checksum, *(Scenes.of(part, task) for part in (data.train, data.test)))
 
-    def training(self, data: Material, ranks: "Ranks") -> "Training":
-        """The training, from its checkpoint on if the folder has one."""
+    def training(self, data: Material, ranks: "Ranks", *, force: bool = False) -> "Training":
+        """The training, from its checkpoint on if the folder has one; by `force` that and all else of it is removed,
+        now that nothing can be refused any more."""
         from mvsearch.nn import build
         from mvsearch.tasks import ScenePictures, scenes
         from mvsearch.training.pictures import Pictures
@@ -125,6 +124,10 @@ class Order:
             every=self.every,
             compiled=self.compiled,
         )
+        if force and ranks.first:
+            for name in _REMAINS:
+                (self.folder / name).unlink(missing_ok=True)
+        ranks.total([0.0])  # the others look for a checkpoint when it is gone
         made.go_on()
         return made
 

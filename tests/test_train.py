@@ -283,6 +283,22 @@ def parameters(state):
     return [(name, tensor) for name, tensor in state.items() if "running" not in name and "batches" not in name]
 
 
+def test_what_force_would_replace_stays_where_the_new_training_is_refused(arch, images, unbroken, tmp_path):
+    (tmp_path / "a").mkdir()
+    for file in (each for each in unbroken.iterdir() if each.is_file()):
+        (tmp_path / "a" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(CheckpointError):
+        trained(arch, images, tmp_path / "a", "--force", "--init", str(tmp_path / "nowhere"))
+    assert (tmp_path / "a" / "result.json").exists()
+
+    with pytest.raises(CheckpointError):
+        trained(arch, images, tmp_path / "b", "--init", str(tmp_path / "nowhere"))
+    assert not (tmp_path / "b").exists()
+
+    trained(arch, images, tmp_path / "a", "--force", "--seed", "1")
+    assert losses(tmp_path / "a") != losses(unbroken)
+
+
 def test_what_would_be_lost_or_mixed_up_is_refused_in_a_sentence(arch, images, unbroken, tmp_path):
     with pytest.raises(EnvironmentFault, match="holds a finished training; --force begins anew"):
         trained(arch, images, unbroken)

@@ -110,7 +110,7 @@ def train(
         ranks.total([0.0])  # the others wait until the folder and the images are ready
         if not ranks.first:
             read = order.read()
-        training = order.training(read, ranks)
+        training = order.training(read, ranks, force=force)
         begun, start = training.place.step, time.monotonic()
         with _stopping(training):
             _watched(training, begun)
