@@ -11,7 +11,7 @@ from types import ModuleType
 
 from mvsearch.errors import MvsearchError
 
-_FEW = 12
+_FEW = 40
 _CALLED = {"data": "data sources", "latency": "latency backends"}  # folders that are not called what is in them
 
 

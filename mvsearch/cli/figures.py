@@ -72,6 +72,7 @@ def figures(
     )
     ours, others = (side(times.latency_ms if times else None) for side in (family, against))
     device_shown = times.device if times and x == "latency_ms" else None
+    folder.mkdir(exist_ok=True)
     with Steps() as steps:
         for name, path in paths.items():
             steps(f"drawing {path}")
@@ -92,7 +93,6 @@ def _make_room(folder: Path, paths: list[Path], *, force: bool) -> None:
 
     if not folder.exists():
         refuse_existing(folder, force=False, folder=True)
-        folder.mkdir()
     for path in paths:
         refuse_existing(path, force=force)
 
@@ -117,5 +117,6 @@ def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeat
             f"the processor was away with others for {session.away:.0%} of the time; trust ratios first.", err=True
         )
     measured = {each.network: each.latency for each in session.timed}
+    folder.mkdir(exist_ok=True)
     times.write(folder / _TIMES, measured)
     return times.times(measured)

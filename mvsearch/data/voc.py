@@ -61,15 +61,18 @@ def _parts(
 ) -> tuple[list[Labelled], list[Labelled]]:
     lists = [root / "ImageSets" / LISTS[task] / f"{part}.txt" for part in ("train", "val")]
     number = {name: i for i, name in enumerate(names, 1)}
+    images = {file.stem: file for file in (root / "JPEGImages").glob("*")}
     if not all(file.is_file() for file in lists):
         stems = _stems(root, task)
-        items = [_item(root, task, stem, number) for stem in tracked(stems, "read labels", len(stems), progress)]
+        items = [
+            _item(root, task, stem, number, images) for stem in tracked(stems, "read labels", len(stems), progress)
+        ]
         return split(items, request)
     parts = [[line.split()[0] for line in file.read_text().splitlines() if line.strip()] for file in lists]
     for file, stems in zip(lists, parts, strict=True):
         if not stems:
             raise DataError(f"{file}: lists no images; add some, or remove the file to have them split by the seed.")
-    train, test = ([_item(root, task, stem, number) for stem in stems] for stems in parts)
+    train, test = ([_item(root, task, stem, number, images) for stem in stems] for stems in parts)
     return train, test
 
 
@@ -103,8 +106,8 @@ def _objects(tree: ET.Element) -> list[ET.Element]:
     return [each for each in tree.findall("object") if each.findtext("difficult", "0") != "1"]
 
 
-def _item(root: Path, task: str, stem: str, number: dict[str, int]) -> Labelled:
-    image = next((file for file in (root / "JPEGImages").glob(f"{stem}.*")), root / "JPEGImages" / f"{stem}.jpg")
+def _item(root: Path, task: str, stem: str, number: dict[str, int], images: dict[str, Path]) -> Labelled:
+    image = images.get(stem, root / "JPEGImages" / f"{stem}.jpg")
     folder, suffix = LABELS[task]
     labels = root / folder / f"{stem}{suffix}"
     for file in (image, labels):
