@@ -93,6 +93,7 @@ def _make_room(folder: Path, paths: list[Path], *, force: bool) -> None:
 
     if not folder.exists():
         refuse_existing(folder, force=False, folder=True)
+        return
     for path in paths:
         refuse_existing(path, force=force)
 
