@@ -9,6 +9,7 @@
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import optuna
@@ -17,7 +18,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mvsearch import __version__
 from mvsearch.beats import register
 from mvsearch.errors import StudyError
-from mvsearch.plan import Plan
+from mvsearch.plan import Plan, checked_name
 from mvsearch.reading import Reader
 from mvsearch.samplers._legal import distributions
 from mvsearch.store import Store
@@ -58,8 +59,7 @@ def restore(text: Iterable[str], url: str, *, name: str | None = None, source: s
             rows.setdefault(line["table"], []).append(line.get("row") or {})
     store = Store(url, create=True)
     with store.locked("open"):
-        if store.study(name) is not None:
-            raise StudyError(f"{store.shown}: there is a study {name!r} already; give this one another name.")
+        _refuse_taken(store, name)
         store.put_rows(name, head["facts"], rows)
         try:
             reader = Reader(name, store)
@@ -93,12 +93,33 @@ def refuse_at_work(study: Reader) -> None:
         raise StudyError(f"study {study.name!r}: somebody works on it; stop that first, or wait.")
 
 
+def rename(study: Reader, name: str) -> Reader:
+    """Give a study another name where it is. Raises StudyError for one that is taken, or while somebody works on it."""
+    refuse_at_work(study)
+    with study.store.locked("open"):
+        _refuse_taken(study.store, checked_name(name))
+        study.store.rename_study(study.name, name)
+    return Reader(name, study.store)
+
+
 def remove(study: Reader) -> None:
     """Take a study out of its database. Raises StudyError while somebody works on it."""
     refuse_at_work(study)
-    with told_of_trials(study.store.url.render_as_string(hide_password=False)):
-        Trials.forget(Plan.of_study(study, workers=0))
-    study.store.remove_study(study.name)
+    aside = _aside(Plan.of_study(study, workers=0))
+    with told_of_trials(aside.url):
+        Trials.forget(aside)
+        study.store.remove_study(study.name, trials_to=aside.name)
+        Trials.forget(aside)
+
+
+def _aside(plan: Plan) -> Plan:
+    """The plan under a name that no study has, for trials of which a kill may leave some."""
+    return replace(plan, name=f"{plan.name} (not whole)")
+
+
+def _refuse_taken(store: Store, name: str) -> None:
+    if store.study(name) is not None:
+        raise StudyError(f"{store.shown}: there is a study {name!r} already; give this one another name.")
 
 
 def _put_trials(plan: Plan, parsed: list[dict[str, Any]]) -> None:

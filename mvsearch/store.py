@@ -111,6 +111,12 @@ _workers = sa.Table(
     sa.Column("words", sa.JSON, nullable=False),
 )
 
+_PARTS = (_records, _repeats, _workers)
+"""The tables whose rows belong to one study."""
+
+_trials = sa.table("studies", sa.column("study_name"))
+"""Optuna's table, by the names in which its trials are found."""
+
 
 def patiently(act: Callable[[], _R]) -> _R:
     """What `act` returns; it is done again while a database server is away, up to ten minutes. It must bear that."""
@@ -263,11 +269,26 @@ class Store:
             connection.execute(sa.update(_studies).where(_studies.c.name == name).values(facts=facts))
 
     @_patient
-    def remove_study(self, name: str) -> None:
-        """Forget a study and its records; the cache of evaluations stays."""
+    def rename_study(self, name: str, to: str) -> None:
+        """Give a study another name in every table, in one transaction; Optuna's trials come along."""
         with told(self.url), self.engine.begin() as connection:
-            connection.execute(sa.delete(_records).where(_records.c.study == name))
+            connection.execute(sa.update(_studies).where(_studies.c.name == name).values(name=to))
+            for table in _PARTS:
+                connection.execute(sa.update(table).where(table.c.study == name).values(study=to))
+            connection.execute(_trials_renamed(name, to))
+
+    @_patient
+    def remove_study(self, name: str, *, trials_to: str | None = None) -> None:
+        """Forget a study, its records and its workers; the cache of evaluations stays.
+
+        In the same transaction Optuna's trials get the name `trials_to`, if one is given.
+        """
+        with told(self.url), self.engine.begin() as connection:
+            for table in _PARTS:
+                connection.execute(sa.delete(table).where(table.c.study == name))
             connection.execute(sa.delete(_studies).where(_studies.c.name == name))
+            if trials_to is not None:
+                connection.execute(_trials_renamed(name, trials_to))
 
     # ---- candidates
 
@@ -503,6 +524,10 @@ class Store:
         query = sa.select(_machines.c.description).where(_machines.c.id.in_(used)).order_by(_machines.c.id)
         with told(self.url), self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
+
+
+def _trials_renamed(name: str, to: str) -> sa.Update:
+    return sa.update(_trials).where(_trials.c.study_name == name).values(study_name=to)
 
 
 def _repeat(study: str, number: int) -> sa.Delete:

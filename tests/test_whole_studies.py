@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -98,6 +99,53 @@ def test_a_study_is_renamed_and_listed(study):
     assert (row["study"], row["trials"], row["database"]) == ("new", 20, "studies/new/study.db")
     assert "cannot name a study" in mvsearch("studies", "rename", "new", "../out", code=1)
     assert not Path("../out").exists()
+
+
+def beside(study: Reader) -> Reader:
+    """Another study in the same database."""
+    storage = f"sqlite:///{study.store.url.database}"
+    plan = replace(toy_plan(Path("studies")), name="neighbour", storage=storage)
+    Study.join(plan).run(arithmetic, trials=3)
+    return Reader("neighbour", study.store)
+
+
+def test_a_neighbour_in_the_same_database_outlives_a_study_that_is_renamed_or_deleted(study):
+    neighbour = beside(study)
+    before = whole(neighbour), whole(study)
+    assert "new now, in studies/toy/study.db" in mvsearch("studies", "rename", "toy", "new")
+    assert (whole(neighbour), whole(Reader("new", study.store))) == before
+    mvsearch("studies", "delete", "new", "--yes", "--storage", f"sqlite:///{study.store.url.database}")
+    assert whole(neighbour) == before[0]
+    assert study.store.names() == ["neighbour"]
+
+
+def test_somebodys_own_files_move_with_a_study_and_outlive_it(study):
+    Path("studies/toy/net.safetensors").write_text("weights")
+    before = whole(study)
+    mvsearch("studies", "rename", "toy", "new")
+    assert not Path("studies/toy").exists()
+    assert whole(open_study("new")) == before
+    assert "studies/new keeps what is yours" in mvsearch("studies", "delete", "new", "--yes")
+    assert [str(path) for path in Path("studies").rglob("*")] == ["studies/new", "studies/new/net.safetensors"]
+
+
+def test_a_folder_that_is_there_is_not_written_over_by_a_new_name(study):
+    Path("studies/new").mkdir()
+    assert "studies/new: is there already" in mvsearch("studies", "rename", "toy", "new", code=1)
+    assert study.count() == 20
+
+
+def test_a_study_is_renamed_where_a_database_was_named(study, storage):
+    away = restore(list(lines(study)), storage, source="toy")
+    before = whole(away)
+    mvsearch("studies", "rename", "toy", "new", "--storage", storage)
+    assert whole(Reader("new", away.store)) == before
+    assert "there is no study 'toy'" in mvsearch("studies", "export", "toy", "--storage", storage, code=1)
+
+
+def test_a_study_is_deleted_by_whatever_path(study):
+    mvsearch("studies", "delete", str(Path("studies/toy").resolve()), "--yes")
+    assert not Path("studies/toy").exists()
 
 
 def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):

@@ -1,6 +1,7 @@
 """`mvsearch studies`: which there are, and what may be done with a whole one."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,8 +11,11 @@ from mvsearch.cli._print import console, force_option, json_option, print_json, 
 
 if TYPE_CHECKING:
     from mvsearch.reading import Reader
+    from mvsearch.store import Store
 
 _FORMATS = (".jsonl", ".csv", ".parquet")
+_WRITTEN = ("study.db", "study.db-wal", "study.db-shm", "front.csv", "front.png", "settings.yaml", "machine.json")
+_LOCKS = ("study.db.locks", "workers")
 
 
 @click.group(invoke_without_command=True)
@@ -71,15 +75,32 @@ def _facts(reader: "Reader") -> dict[str, Any]:
 @click.argument("name")
 @storage_option
 def rename_command(study: str, name: str, storage: str | None) -> None:
-    """Give STUDY another name."""
-    from mvsearch.archive import remove
-    from mvsearch.reading import open_study
+    """Give STUDY another name; its folder in studies/ is moved with all that is in it, a database of several stays."""
+    from mvsearch.archive import rename
+    from mvsearch.errors import StudyError
+    from mvsearch.plan import checked_name
+    from mvsearch.reading import STUDIES, open_study
 
     reader = open_study(study, storage=storage)
-    _copied(reader, name, reader.store.url.render_as_string(hide_password=False) if storage else None)
-    remove(reader)
-    _leave(reader)
-    click.echo(f"{reader.name} is {name} now.", err=True)
+    folder = _folder(reader.store) if storage is None and len(reader.store.names()) == 1 else None
+    target = STUDIES / checked_name(name)
+    if folder is not None and target.exists():
+        raise StudyError(f"{target}: is there already; choose another name, or move it away.")
+    rename(reader, name)
+    place = reader.store.shown
+    if folder is not None:
+        reader.store.engine.dispose()
+        place = str(folder.rename(target))
+    click.echo(f"{reader.name} is {name} now, in {place}.", err=True)
+
+
+def _folder(store: "Store") -> Path | None:
+    """The folder of a database that is studies/*/study.db, however its path is written."""
+    from mvsearch.reading import STUDIES
+
+    path = Path(store.url.database or "")
+    own = path.name == "study.db" and path.parent.parent.resolve() == STUDIES.resolve()
+    return path.parent if own else None
 
 
 @studies.command("copy")
@@ -116,7 +137,7 @@ def _own(name: str) -> str:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @storage_option
 def delete_command(study: str, yes: bool, storage: str | None) -> None:
-    """Delete STUDY, its trials and its files; measurements stay in the cache of a shared database."""
+    """Delete STUDY, its trials and what `run` wrote; your own files stay, and a shared database with its cache."""
     from mvsearch.archive import refuse_at_work, remove
     from mvsearch.reading import open_study
 
@@ -125,20 +146,27 @@ def delete_command(study: str, yes: bool, storage: str | None) -> None:
     if not yes:
         click.confirm(f"delete {reader.name} with {reader.count()} finished trials?", abort=True, err=True)
     remove(reader)
-    _leave(reader)
-    click.echo(f"{reader.name} is gone.", err=True)
+    folder = _tidied(reader)
+    kept = f" {folder} keeps what is yours." if folder and folder.exists() else ""
+    click.echo(f"{reader.name} is gone.{kept}", err=True)
 
 
-def _leave(reader: "Reader") -> None:
-    """Remove a study's own folder; a database of several stays."""
+def _tidied(reader: "Reader") -> Path | None:
+    """The folder from which an emptied database was removed, with all that mvsearch wrote there."""
     import shutil
 
-    from mvsearch.reading import STUDIES
-
-    folder = Path(reader.store.url.database or "").parent
-    if folder.parent == STUDIES and folder.name == reader.name:
+    folder = _folder(reader.store)
+    with reader.store.locked("open"):
+        if folder is None or reader.store.names():
+            return None
         reader.store.engine.dispose()
-        shutil.rmtree(folder)
+        for name in _WRITTEN:
+            (folder / name).unlink(missing_ok=True)
+    for name in _LOCKS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    with suppress(OSError):  # somebody's own files are in it
+        folder.rmdir()
+    return folder
 
 
 @studies.command("export")
