@@ -1,6 +1,6 @@
 """A study as lines of JSON, whole: to be committed, sent, and taken in again elsewhere without loss.
 
-{"format": 1, "study": "v3", "facts": {...}}              the first line
+{"format": 1, "study": "v3", "lines": 122, "facts": {}}   the first line; `lines` counts it too
 {"table": "records", "row": {...}}                        our tables, a row a line
 {"trial": {"number": 0, "params": {...}, ...}}            Optuna's, in the order of their numbers
 {"notes": {...}}                                          what the sampler noted
@@ -8,7 +8,7 @@
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -20,63 +20,117 @@ from mvsearch.beats import register
 from mvsearch.errors import StudyError
 from mvsearch.plan import Plan, checked_name
 from mvsearch.reading import Reader
+from mvsearch.record import is_number
 from mvsearch.samplers._legal import distributions
-from mvsearch.store import Store
+from mvsearch.store import Store, refuse_misfits
 from mvsearch.trials import Trials, told_of_trials
 
 FORMAT = 1
+_FACTS = {"space": str, "settings": dict, "settings_key": str, "published": dict}
+"""What is read of a study's facts, beside what its plan is made of."""
 
 
 def lines(study: Reader) -> Iterator[str]:
     """The lines of a study, each without its line break. Raises StudyError while somebody works on it."""
     refuse_at_work(study)
-    yield _line(format=FORMAT, mvsearch=__version__, study=study.name, facts=study.facts)
-    for table, rows in study.store.rows(study.name).items():
+    plan, tables = Plan.of_study(study, workers=0), study.store.rows(study.name)
+    with told_of_trials(plan.url):
+        opened = Trials.open(plan)
+        trials, notes = opened.all(), opened.notes
+    count = 1 + sum(map(len, tables.values())) + len(trials) + 1
+    yield _line(format=FORMAT, mvsearch=__version__, study=study.name, lines=count, facts=study.facts)
+    for table, rows in tables.items():
         for row in rows:
             yield _line(table=table, row=row)
-    plan = Plan.of_study(study, workers=0)
-    with told_of_trials(plan.url):
-        trials = Trials.open(plan)
-        for trial in trials.all():
-            yield _line(trial=_spelled(trial))
-        yield _line(notes=trials.notes)
+    for trial in trials:
+        yield _line(trial=_spelled(trial))
+    yield _line(notes=notes)
 
 
 def restore(text: Iterable[str], url: str, *, name: str | None = None, source: str = "lines") -> Reader:
     """Put a study into a database, under another name if one is given.
 
-    Raises StudyError, naming the line, for what is no study, and for a name that is taken; then nothing is written.
+    Raises StudyError for what is no whole study, and for a name that is taken; then no study is made. Nor is one that
+    is not whole, whatever becomes of this process: its trials have another name until the last transaction.
     """
     parsed = [_parsed(line, f"{source}:{i}") for i, line in enumerate(text, 1) if line.strip()]
     head = parsed[0] if parsed else {}
     if head.get("format") != FORMAT or not isinstance(head.get("facts"), dict):
         found = head.get("format", "none")
         raise StudyError(f"{source}: found format {found} in its first line, this is {FORMAT}; is it a study?")
-    name = name or str(head["study"])
-    rows: dict[str, list[dict[str, Any]]] = {}
+    with _told_of(source):
+        rows = _rows(parsed, source)
+        plan = Plan.of_facts(head["facts"], name=name or head["study"], storage=url, workers=0)
+        spaces = distributions(plan.space)
+        trials = [_read(line["trial"], spaces) for line in parsed if "trial" in line]
+        if (hole := next(_holes(parsed, plan, rows, trials), None)) is not None:
+            raise StudyError(f"{source}: {hole}; is it whole?")
+        store = Store(url, create=True)
+        with store.locked("open"), told_of_trials(url):
+            _refuse_taken(store, plan.name)
+            aside = _aside(plan)
+            Trials.forget(aside)
+            put = Trials.open(aside)
+            for trial in trials:
+                put.put(trial)
+            put.notes = parsed[-1]["notes"]
+            store.put_rows(plan.name, head["facts"], rows, trials=aside.name)
+    return Reader(plan.name, store)
+
+
+@contextmanager
+def _told_of(source: str) -> Iterator[None]:
+    """What a damaged file leads to, as one sentence."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise StudyError(f"{source}: {type(error).__name__} {error} while it was read; is it whole?") from error
+
+
+def _rows(parsed: list[dict[str, Any]], source: str) -> dict[str, list[dict[str, Any]]]:
+    rows: dict[str, list[dict[str, Any]]] = {"architectures": [], "machines": [], "evaluations": [], "records": []}
     for line in parsed:
         if "table" in line:
-            rows.setdefault(line["table"], []).append(line.get("row") or {})
-    store = Store(url, create=True)
-    with store.locked("open"):
-        _refuse_taken(store, name)
-        store.put_rows(name, head["facts"], rows)
-        try:
-            reader = Reader(name, store)
-            with told_of_trials(url):
-                _put_trials(Plan.of_study(reader, workers=0), parsed)
-        except BaseException as error:
-            _unmake(url, store, name)
-            if isinstance(error, KeyError | TypeError | ValueError | AttributeError):
-                raise StudyError(f"{source}: {type(error).__name__} {error} while it was read; is it whole?") from error
-            raise
-    return reader
+            rows.setdefault(line["table"], []).append(line["row"])
+    refuse_misfits(rows, source)
+    return rows
 
 
-def _unmake(url: str, store: Store, name: str) -> None:
-    store.remove_study(name)
-    with suppress(KeyError), told_of_trials(url):
-        optuna.delete_study(study_name=name, storage=url)
+def _holes(
+    parsed: list[dict[str, Any]], plan: Plan, rows: dict[str, list[dict[str, Any]]], trials: list[FrozenTrial]
+) -> Iterator[str]:
+    """What is not there of a study, or not as a study has it. Files of before `lines` still end with the notes."""
+    head, records = parsed[0], rows["records"]
+    if "notes" not in parsed[-1] or head.get("lines", len(parsed)) != len(parsed):
+        yield f"it ends after {len(parsed)} lines of {head.get('lines', 'more')}"
+    facts = head["facts"]
+    wrong = [key for key, kind in _FACTS.items() if not isinstance(facts.get(key), kind)]
+    yield from (f"its facts have no {key}" for key in wrong)
+    wanted, search = plan.search, facts["search"]
+    if (facts["objectives"], search["limits"]) != (list(wanted.objectives), list(wanted.limits)):
+        yield "its facts contradict each other"
+    if type(search["trials"]) is not int:
+        yield f"its trials are to be {search['trials']!r}"
+    numbers, keys = {row["number"] for row in records}, {row["key"] for row in rows["architectures"]}
+    machines = {row["id"] for row in rows["machines"]} | {None}
+    if [line["trial"]["number"] for line in parsed if "trial" in line] != [*range(len(trials))]:
+        yield "trials are missing"
+    if len(numbers) != len(records):
+        yield "two records have one number"
+    yield from (f"record {number} has no trial" for number in numbers - {*range(len(trials))})
+    for number, trial in enumerate(trials):
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and number not in numbers:
+            yield f"trial {number} has no record"
+        if trial.state == TrialState.COMPLETE and len(trial.values) != len(wanted.objectives):
+            yield f"trial {number} has not a value for each objective"
+    for row in records:
+        if row["key"] not in keys or row.get("machine") not in machines:
+            yield f"record {row['number']} has no architecture or no machine"
+        metrics, complete = row["metrics"], row["state"] == "complete"
+        if complete and not all(is_number(metrics.get(name)) for name in wanted.objectives):
+            yield f"record {row['number']} has not a number for each objective"
+        if not all(isinstance(metrics.get(name, 0), int | float) for name in plan.asked):
+            yield f"record {row['number']} has words where numbers belong"
 
 
 def told_name(text: Sequence[str], source: str) -> str:
@@ -122,15 +176,6 @@ def _refuse_taken(store: Store, name: str) -> None:
         raise StudyError(f"{store.shown}: there is a study {name!r} already; give this one another name.")
 
 
-def _put_trials(plan: Plan, parsed: list[dict[str, Any]]) -> None:
-    spaces, trials = distributions(plan.space), Trials.open(plan)
-    for line in parsed:
-        if "trial" in line:
-            trials.put(_read(line["trial"], spaces))
-        elif "notes" in line:
-            trials.notes = line["notes"]
-
-
 def _spelled(trial: FrozenTrial) -> dict[str, Any]:
     return {
         "number": trial.number,
@@ -160,7 +205,7 @@ def _line(**content: Any) -> str:
 def _parsed(line: str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise StudyError(f"{where}: no JSON ({error}); is it a study, and whole?") from None
     if not isinstance(found, dict):
         raise StudyError(f"{where}: found {type(found).__name__}; each line is an object.")

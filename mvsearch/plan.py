@@ -163,10 +163,15 @@ class Plan:
     @classmethod
     def of_study(cls, study: Reader, *, workers: int) -> Self:
         """The plan that a study was made with, for so many processes more."""
-        search = {key: tuple(v) if isinstance(v, list) else v for key, v in study.facts["search"].items()}
-        space = SearchSpace.parse(Document(study.facts["document"]))
         url = study.store.url.render_as_string(hide_password=False)
-        plan = cls.of(space, name=study.name, storage=url, **search)
+        return cls.of_facts(study.facts, name=study.name, storage=url, workers=workers)
+
+    @classmethod
+    def of_facts(cls, facts: dict[str, Any], *, name: str, storage: str, workers: int) -> Self:
+        """The plan of a study that need not be in the database yet."""
+        search = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["search"].items()}
+        space = SearchSpace.parse(Document(facts["document"]))
+        plan = cls.of(space, name=name, storage=storage, **search)
         return replace(plan, search=replace(plan.search, workers=workers))
 
     def _check(self) -> None:

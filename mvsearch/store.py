@@ -114,6 +114,9 @@ _workers = sa.Table(
 _PARTS = (_records, _repeats, _workers)
 """The tables whose rows belong to one study."""
 
+_SENT = {"architectures": _architectures, "machines": _machines, "evaluations": _evaluations, "records": _records}
+"""The tables whose rows travel with a study."""
+
 _trials = sa.table("studies", sa.column("study_name"))
 """Optuna's table, by the names in which its trials are found."""
 
@@ -309,7 +312,11 @@ class Store:
 
     @_patient
     def save(self, study: str, record: Record, *, settings: str, machine: dict[str, Any]) -> None:
-        """Write a finished candidate, and its measurement for the cache, in one transaction."""
+        """Write a finished candidate, and its measurement for the cache, in one transaction.
+
+        Raises StudyError if another has that number already; then the measurement alone is kept.
+        """
+        this = (_records.c.study == study, _records.c.number == record.number)
         with told(self.url), self.engine.begin() as connection:
             self._once(connection, _architectures, key=record.key, document=record.architecture)
             origin = self._origin(connection, machine)
@@ -331,6 +338,13 @@ class Store:
                 )
             }
             self._once(connection, _records, study=study, **row, **origin)
+            kept = connection.execute(sa.select(_records.c.key).where(*this)).scalar_one()
+        if kept != record.key:
+            raise StudyError(
+                f"{self.shown}: study {study!r} has a record {record.number} of another network ({kept}, this is "
+                f"{record.key}), so its trials are not whole; start anew with --name, where the cache spares"
+                " what was measured."
+            )
 
     def _once(self, connection: sa.Connection, table: sa.Table, **row: Any) -> None:
         # One statement, not a look and a write: in SQLite a transaction that began by reading may not go on to write
@@ -433,21 +447,20 @@ class Store:
         with told(self.url), self.engine.connect() as connection:
             return {table: [dict(row) for row in connection.execute(q).mappings()] for table, q in queries.items()}
 
-    def put_rows(self, study: str, facts: dict[str, Any], rows: dict[str, list[dict[str, Any]]]) -> None:
+    def put_rows(
+        self, study: str, facts: dict[str, Any], rows: dict[str, list[dict[str, Any]]], *, trials: str
+    ) -> None:
         """Add a study with rows as `rows` gave them, in one transaction; what is known already stays as it is.
 
-        Raises StudyError for rows of other tables or columns.
+        In the same transaction Optuna's trials, which were put under the name `trials`, get that of the study.
         """
-        tables = {"architectures": _architectures, "machines": _machines, "evaluations": _evaluations}
-        tables |= {"records": _records}
         with told(self.url), self.engine.begin() as connection:
             row = {"name": study, "schema": SCHEMA, "version": __version__, "facts": facts, "created": time.time()}
             connection.execute(sa.insert(_studies).values(**row))
             for name, found in rows.items():
-                if name not in tables or any(row.keys() - {*tables[name].c.keys()} for row in found):
-                    raise StudyError(f"{self.shown}: rows of {name!r} do not fit format {SCHEMA}; were they edited?")
                 for row in found:
-                    self._once(connection, tables[name], **({"study": study} if name == "records" else {}), **row)
+                    self._once(connection, _SENT[name], **({"study": study} if name == "records" else {}), **row)
+            connection.execute(_trials_renamed(trials, study))
 
     @_patient
     def cached(self) -> list[dict[str, Any]]:
@@ -528,6 +541,24 @@ class Store:
 
 def _trials_renamed(name: str, to: str) -> sa.Update:
     return sa.update(_trials).where(_trials.c.study_name == name).values(study_name=to)
+
+
+def refuse_misfits(rows: dict[str, list[Any]], source: str) -> None:
+    """Raises StudyError for rows that `put_rows` cannot take: of other tables, columns or types."""
+    for name, found in rows.items():
+        columns = [column for column in _SENT[name].c if column.name != "study"] if name in _SENT else []
+        if not columns or not all(isinstance(row, dict) and _fits(columns, row) for row in found):
+            raise StudyError(f"{source}: rows of {name!r} do not fit format {SCHEMA}; were they edited?")
+
+
+def _fits(columns: list[sa.Column[Any]], row: dict[str, Any]) -> bool:
+    return row.keys() <= {column.name for column in columns} and all(_holds(c, row.get(c.name)) for c in columns)
+
+
+def _holds(column: sa.Column[Any], value: Any) -> bool:
+    if value is None:
+        return bool(column.nullable)
+    return type(value) is (dict if isinstance(column.type, sa.JSON) else column.type.python_type)
 
 
 def _repeat(study: str, number: int) -> sa.Delete:

@@ -1,6 +1,7 @@
 """Studies as wholes: listed, copied, renamed, deleted, sent as one file and taken in again; and what is cached."""
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -11,13 +12,14 @@ import numpy as np
 import pytest
 from toy import arithmetic, toy_plan
 
-from mvsearch.archive import lines, restore
+from mvsearch.archive import lines, remove, restore
 from mvsearch.errors import StudyError
 from mvsearch.pareto import front
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader, open_study
 from mvsearch.store import Store
 from mvsearch.study import Study
+from mvsearch.trials import Trials
 
 
 @pytest.fixture(autouse=True)
@@ -180,6 +182,119 @@ def test_half_a_file_is_refused(study):
     text = list(lines(study))
     with pytest.raises(StudyError, match=r"half\.jsonl:41: no JSON"):
         restore([*text[:40], text[40][:-5]], "sqlite:///half.db", source="half.jsonl")
+
+
+KILLED = """
+import os, signal
+from mvsearch.trials import Trials
+from mvsearch.cli.main import main
+
+put = Trials.put
+
+def dying(self, trial):
+    if len(self.all()) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, trial)
+
+Trials.put = dying
+main()
+"""
+
+
+def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(study, storage):
+    text = list(lines(study))
+    Path("toy.jsonl").write_text("\n".join(text))
+    command = [sys.executable, "-c", KILLED, "studies", "import", "toy.jsonl", "--storage", storage]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    assert Store(storage, create=False).names() == []
+    mvsearch("studies", "import", "toy.jsonl", "--storage", storage)
+    assert list(lines(Reader("toy", Store(storage, create=False)))) == text
+
+
+def test_a_delete_that_is_killed_leaves_no_study_and_no_trials_to_another_of_its_name(study, storage, monkeypatch):
+    away, forget = restore(list(lines(study)), storage, source="toy"), Trials.forget
+    calls = iter((forget, None))
+    monkeypatch.setattr(Trials, "forget", lambda plan: next(calls)(plan))
+    with pytest.raises(TypeError):
+        remove(away)
+    assert away.store.names() == []
+    assert Trials.open(Plan.of_study(study, workers=0)).all()
+    assert Trials.open(replace(Plan.of_study(study, workers=0), storage=storage)).all() == []
+
+
+def changed(text: list[str], part: str, **news: object) -> list[str]:
+    """The lines with something else in the first line that has this part: a table's row, a trial, the facts."""
+    found = [json.loads(line) for line in text]
+    line = next(line for line in found if part in (line.get("table"), *line))
+    line["row" if "table" in line else part].update(news)
+    return [json.dumps(line) for line in found]
+
+
+def without_count(text: list[str]) -> list[str]:
+    """As files were before their first line counted all."""
+    head = json.loads(text[0])
+    del head["lines"]
+    return [json.dumps(head), *text[1:]]
+
+
+def finished(line: str) -> bool:
+    return '"table":"records"' in line and '"state":"complete"' in line
+
+
+DAMAGED = [
+    (lambda text: text[:-4], "it ends after"),
+    (lambda text: without_count(text)[:-4], "it ends after"),
+    (lambda text: [line for line in text if '"evaluations"' not in line], "it ends after"),
+    (lambda text: without_count([line for line in text if '"number":7,' not in line]), "trials are missing"),
+    (lambda text: changed(text, "records", number=10**30), "has no trial"),
+    (lambda text: changed(text, "records", number=19), "two records have one number"),
+    (lambda text: without_count([line for line in text if not finished(line)]), "has no record"),
+    (lambda text: changed(text, "records", key="0123456789ab"), "has no architecture"),
+    (lambda text: changed(text, "records", machine=10**30), "do not fit"),
+    (lambda text: changed(text, "records", machine="elsewhere"), "no machine"),
+    (lambda text: changed(text, "records", metrics=None), "do not fit"),
+    (lambda text: changed(text, "records", state="complete", metrics={}), "number for each objective"),
+    (lambda text: changed(text, "records", metrics={"loss": 1, "params": "1"}), "words where numbers belong"),
+    (lambda text: changed(text, "records", reason="\ud800"), "is it whole"),
+    (lambda text: changed(text, "trial", values=[1.0]), "is it whole"),
+    (lambda text: changed(text, "trial", params={}), "is it whole"),
+    (lambda text: changed(text, "facts", objectives=["top1"]), "contradict"),
+    (lambda text: changed(text, "facts", published=None), "no published"),
+    (lambda text: changed(text, "facts", search={}), "is it whole"),
+    (lambda text: [text[0], '{"table":"records","row":[1]}', *text[1:]], "do not fit"),
+    (lambda text: [text[0], '{"table":[],"row":{}}', *text[1:]], "is it whole"),
+    (lambda text: [text[0], '{"table":"records"}', *text[1:]], "is it whole"),
+    (lambda text: [text[0], "[" * 200_000, *text[1:]], "toy.jsonl:2: no JSON"),
+]
+
+
+def test_a_study_that_is_not_whole_is_refused(study):
+    text = list(lines(study))
+    for damage, words in DAMAGED:
+        with pytest.raises(StudyError, match=words):
+            restore(damage(text), "sqlite:///damaged.db", source="toy.jsonl")
+    assert Store("sqlite:///damaged.db", create=False).names() == []
+
+
+def test_a_refused_import_leaves_no_folder():
+    Path("toy.jsonl").write_text('{"format": 1, "study": "toy", "facts": {}}')
+    mvsearch("studies", "import", "toy.jsonl", code=1)
+    assert not Path("studies/toy").exists()
+
+
+def test_a_file_from_before_lines_were_counted_is_imported(study):
+    before = whole(study)
+    assert whole(restore(without_count(list(lines(study))), "sqlite:///old.db", source="old")) == before
+
+
+def test_a_training_whose_number_is_taken_is_told_and_its_measurement_kept(study):
+    taken, other = study.records()[:2]
+    late = replace(other, number=taken.number, metrics=other.metrics | {"loss": 0.5})
+    with pytest.raises(StudyError, match="a record 0 of another network"):
+        study.store.save("toy", late, settings="elsewhere", machine={})
+    study.store.save("toy", taken, settings="elsewhere", machine={})  # said twice, as after an answer that was lost
+    assert study.records()[:2] == [taken, other]
+    assert study.store.evaluation(late.key, "elsewhere") == late.metrics
 
 
 def test_measurements_are_listed_and_pruned_and_the_trials_stay(study):

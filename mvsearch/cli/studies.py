@@ -1,7 +1,7 @@
 """`mvsearch studies`: which there are, and what may be done with a whole one."""
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -119,17 +119,26 @@ def copy_command(study: str, name: str, to: str | None, storage: str | None) -> 
 def _copied(reader: "Reader", name: str, to: str | None) -> "Reader":
     from mvsearch.archive import lines, restore
 
-    return restore(list(lines(reader)), to or _own(name), name=name, source=reader.name)
+    text = list(lines(reader))
+    with _placed(name, to) as url:
+        return restore(text, url, name=name, source=reader.name)
 
 
-def _own(name: str) -> str:
-    """The URL of a study's own database, its folder made."""
+@contextmanager
+def _placed(name: str, storage: str | None) -> Iterator[str]:
+    """The URL to put a study at: a database given, or its own, whose folder is made, but not left empty."""
     from mvsearch.plan import checked_name
     from mvsearch.reading import STUDIES
 
     folder = STUDIES / checked_name(name)
-    folder.mkdir(parents=True, exist_ok=True)
-    return f"sqlite:///{folder / 'study.db'}"
+    if storage is None:
+        folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield storage or f"sqlite:///{folder / 'study.db'}"
+    finally:
+        if storage is None:
+            with suppress(OSError):  # there is something in it
+                folder.rmdir()
 
 
 @studies.command("delete")
@@ -215,5 +224,6 @@ def import_command(file: Path, name: str | None, storage: str | None) -> None:
         said = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise StudyError(f"{file}: cannot be read ({said}); give a .jsonl file that `export` wrote.") from None
     chosen = name or told_name(text, str(file))
-    made = restore(text, storage or _own(chosen), name=chosen, source=str(file))
+    with _placed(chosen, storage) as url:
+        made = restore(text, url, name=chosen, source=str(file))
     click.echo(f"{made.count()} trials are in {made.store.shown}.", err=True)
