@@ -16,7 +16,7 @@ from mvsearch.store import Store, patiently
 from mvsearch.worker import Files, Register, Status
 
 BEAT_S, GRACE_S = 10.0, 60.0
-_SAY_EVERY_S = 1.0
+_SAY_EVERY_S = _LOOK_EVERY_S = 1.0
 
 _LOG = logging.getLogger(__name__)
 
@@ -53,15 +53,15 @@ class Beats:
                 _LOG.warning("%s", error)
 
     def dead(self, names: Iterable[str]) -> set[str]:
-        """Those whose number is gone, or was seen to stand still for too long."""
+        """Those whose number is gone, or was seen to stand still for too long; all that stand still are dismissed."""
         names, now, beats = set(names), time.monotonic(), self.store.beats(self.study)
         for name, beat in beats.items():
             if self._seen.get(name, (None, 0.0))[0] != beat:
                 self._seen[name] = (beat, now)
-        still = {name for name in names & beats.keys() if now - self._seen[name][1] > self.grace_s}
+        still = {name for name in beats if now - self._seen[name][1] > self.grace_s}
         for name in still:
             self.store.dismiss(self.study, name, beats[name])
-        return still | (names - beats.keys())
+        return names & still | (names - beats.keys())
 
     def write(self, name: str, status: Status) -> None:
         """Beside its number, once a second at most; words may be lost, for nothing waits for a server that is away."""
@@ -87,9 +87,15 @@ class Beats:
                 self.store.erase(self.study, name)
 
     def anyone(self) -> bool:
-        """Whether any worker is alive, as far as can be said at once."""
-        beating = self.store.beats(self.study).keys()
-        return bool(beating - self.dead(beating))
+        """Whether any worker is alive. Those in the register are watched until one beats, or all are dead."""
+        first = self.store.beats(self.study)
+        if first:
+            _LOG.warning("study %r: looking whether its workers live, for %.0f s at most.", self.study, self.grace_s)
+        while alive := first.keys() - self.dead(first):
+            if any(self._seen[name][0] != first[name] for name in alive):
+                return True
+            time.sleep(_LOOK_EVERY_S)
+        return False
 
 
 def register(store: Store, study: str) -> Register:

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from toy import TOY, arithmetic, toy_plan
 
 from mvsearch import beats, connection
+from mvsearch.archive import lines
 from mvsearch.beats import Beats
 from mvsearch.errors import DatabaseAway, StudyError
 from mvsearch.record import Record
@@ -214,6 +215,40 @@ def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(post
         assert dead == {"dead"}
         assert there.statuses() == [{"worker": "living", "number": 3}]
     assert there.dead(["living"]) == {"living"}
+
+
+def test_a_study_whose_worker_was_killed_may_be_exported_once_it_was_watched(postgres, tmp_path, monkeypatch):
+    monkeypatch.setattr(beats, "GRACE_S", 3.0)
+    storage = postgres.database()
+    plan = plan_in(storage, tmp_path)
+    Study.join(plan).run(arithmetic, trials=3)
+    worker = worker_process(storage, tmp_path, 100, 1.0)
+    reader = Study.read(plan)
+    while not reader.store.beats("toy"):
+        time.sleep(0.1)
+    with pytest.raises(StudyError, match="somebody works on it"):
+        list(lines(reader))
+    worker.kill()
+    worker.wait()
+    assert len(list(lines(reader))) > 3
+    assert not reader.store.beats("toy")
+
+
+def test_whoever_looks_for_one_dead_worker_dismisses_all(postgres):
+    store = Store(postgres.database(), create=True)
+    for name in ("between candidates", "over a candidate"):
+        store.beat("s", name, "host")
+    assert Beats(store, "s", beat_s=1.0, grace_s=-1.0).dead(["over a candidate"]) == {"over a candidate"}
+    assert not store.beats("s")
+
+
+def test_nothing_of_its_workers_is_left_of_a_study_that_is_removed(storage, tmp_path):
+    Study.join(plan_in(storage, tmp_path)).run(arithmetic, trials=1)
+    store = Store(storage, create=False)
+    store.beat("toy", "dead", "host")
+    store.begin_repeat("toy", 0, "dead")
+    store.remove_study("toy")
+    assert (store.beats("toy"), store.repeats("toy"), store.names()) == ({}, {}, [])
 
 
 def test_a_server_that_is_not_there_is_told_at_once_and_without_the_password():
