@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 from toy import arithmetic, toy_plan
 
 from mvsearch.archive import lines, remove, restore
@@ -302,6 +303,39 @@ def test_measurements_are_listed_and_pruned_and_the_trials_stay(study):
     assert (row["studies"], row["measurements"]) == ("toy", sum(r.state == "complete" for r in study.records()))
     assert "nothing is cached" in mvsearch("cache", "toy", "--prune")
     assert study.count() == 20
+
+
+def test_studies_are_listed_beside_what_cannot_be_read(study):
+    for name, content in {"empty": b"", "garbage": b"\x00garbage" * 1000}.items():
+        Path("studies", name).mkdir()
+        Path("studies", name, "study.db").write_bytes(content)
+    Path("studies/emptied").mkdir()
+    Store("sqlite:///studies/emptied/study.db", create=True)
+    said = mvsearch("studies")
+    assert "loss, params" in said
+    assert all(f"{name} cannot be read: " in said for name in ("empty", "garbage", "emptied"))
+    rows = {row["study"]: row for row in json.loads(mvsearch("studies", "--json"))}
+    assert rows["toy"]["trials"] == 20
+    assert [name for name, row in rows.items() if "error" in row] == ["emptied", "empty", "garbage"]
+
+
+def test_a_newer_study_in_a_shared_database_hides_no_other(study, storage):
+    away = restore(list(lines(study)), storage, source="toy")
+    away.store.add_study("newer", {})
+    with away.store.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE mvsearch_studies SET schema = 99 WHERE name = 'newer'"))
+    newer, toy = json.loads(mvsearch("studies", "--json", "--storage", storage))
+    assert "format 99" in newer["error"]
+    assert toy["trials"] == 20
+    assert "toy" in mvsearch("cache", "--storage", storage)
+
+
+def test_an_export_to_a_link_writes_where_it_leads(study):
+    Path("elsewhere").mkdir()
+    Path("link.jsonl").symlink_to("elsewhere/toy.jsonl")
+    mvsearch("studies", "export", "toy", "-o", "link.jsonl")
+    assert Path("link.jsonl").is_symlink()
+    assert Path("elsewhere/toy.jsonl").read_text().splitlines() == list(lines(study))
 
 
 def test_images_are_pruned_by_use_and_by_size(tmp_path, monkeypatch):

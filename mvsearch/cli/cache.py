@@ -1,5 +1,6 @@
 """`mvsearch cache`: what is kept so that it need not be paid for twice, and throwing it away."""
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -80,12 +81,14 @@ def _store(study: str | None, storage: str | None) -> "Store":
 
 def _studies(store: "Store") -> dict[str, str]:
     """The studies whose whole measurements are under which settings; those of rungs and repeats are nobody's."""
+    from mvsearch.errors import StudyError
     from mvsearch.study import settings_key
 
     made: dict[str, list[str]] = {}
     for name in store.names():
-        facts = store.study(name) or {}
-        made.setdefault(settings_key(facts["settings"], facts), []).append(name)
+        with suppress(StudyError):  # a newer version's, which others need not wait for
+            facts = store.study(name) or {}
+            made.setdefault(settings_key(facts["settings"], facts), []).append(name)
     return {settings: ", ".join(names) for settings, names in made.items()}
 
 

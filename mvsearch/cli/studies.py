@@ -1,7 +1,9 @@
 """`mvsearch studies`: which there are, and what may be done with a whole one."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,27 +31,37 @@ def studies(context: click.Context, storage: str | None, as_json: bool) -> None:
 
 
 def _list(storage: str | None, as_json: bool) -> None:
-    rows = [_facts(reader) for reader in _all(storage)]
+    rows = list(_rows(storage))
     if as_json:
         print_json(rows)
         return
     made = table("study", "objectives", "trials", "of", "front", "last", "database", numbers_from=2)
     for row in rows:
+        if "error" in row:
+            click.echo(f"{row['study']} cannot be read: {row['error']}", err=True)
+            continue
         cells = (row["study"], ", ".join(row["objectives"]), row["trials"], row["of"], row["front"], row["last"] or "-")
         made.add_row(*map(str, cells), row["database"])
     made.columns[-1].justify = "left"
-    console().print(made if rows else "no studies here; `mvsearch run SPACE` makes one.")
+    console().print(made if made.row_count else "no studies here; `mvsearch run SPACE` makes one.")
 
 
-def _all(storage: str | None) -> "Iterator[Reader]":
+def _rows(storage: str | None) -> Iterator[dict[str, Any]]:
+    """The facts of each study; of one that cannot be read, why."""
+    from mvsearch.errors import MvsearchError
     from mvsearch.reading import STUDIES, Reader, open_study
     from mvsearch.store import Store
 
     if storage is not None:
         store = Store(storage, create=False)
-        yield from (Reader(name, store) for name in store.names())
+        found = [(name, partial(Reader, name, store)) for name in store.names()]
     else:
-        yield from (open_study(path.parent) for path in sorted(STUDIES.glob("*/study.db")))
+        found = [(path.parent.name, partial(open_study, path.parent)) for path in sorted(STUDIES.glob("*/study.db"))]
+    for name, opened in found:
+        try:
+            yield _facts(opened())
+        except MvsearchError as error:
+            yield {"study": name, "error": str(error)}
 
 
 def _facts(reader: "Reader") -> dict[str, Any]:
@@ -195,7 +207,7 @@ def export_command(study: str, out: Path | None, force: bool, storage: str | Non
     if path.suffix not in _FORMATS:
         raise StudyError(f"{path}: no such format; {plugins.suggest(path.suffix, _FORMATS)}")
     refuse_existing(path, force=force)
-    write_whole(path, _content(reader, path.suffix))
+    write_whole(Path(os.path.realpath(path)), _content(reader, path.suffix))  # a link stays one
     click.echo(path)
 
 
