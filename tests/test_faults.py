@@ -1,5 +1,6 @@
 """Machines that fill up, clocks that go back, commands that meet."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -9,7 +10,8 @@ from collections import Counter
 import pytest
 from toy import TOY, arithmetic, toy_plan
 
-from mvsearch.errors import EnvironmentFault
+from mvsearch.errors import EnvironmentFault, StudyError
+from mvsearch.executors import local
 from mvsearch.reading import open_study
 from mvsearch.store import Store
 from mvsearch.study import Study
@@ -95,3 +97,29 @@ def test_a_study_is_found_by_name_after_its_owner_died_in_the_middle(tmp_path, m
     after = reader.records()
     assert {record.number: record for record in before}.items() <= {record.number: record for record in after}.items()
     assert len(after) >= until
+
+
+def crew_that_is_killed(folder, times):
+    """A study of two worker processes, all of which are killed as soon as they are seen, so many times."""
+    plan, rounds = toy_plan(folder, objectives=("params", "macs"), trials=20), iter(range(times))
+    Study.join(plan)
+    reader = Study.read(plan)
+
+    def watch(records, statuses):
+        if next(rounds, None) is not None:
+            for worker in multiprocessing.active_children():
+                worker.kill()
+                worker.join()
+
+    local.run(plan, reader, watch, workers=2)
+    return reader
+
+
+def test_workers_that_are_killed_are_replaced_while_trials_are_left(tmp_path):
+    assert [record.state for record in crew_that_is_killed(tmp_path, 2).records()] == ["complete"] * 20
+
+
+def test_workers_that_always_die_are_not_replaced_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "_LIVES", 2)
+    with pytest.raises(StudyError, match=r"exit codes -9, -9\) with 0 of 20 trials done"):
+        crew_that_is_killed(tmp_path, 1000)

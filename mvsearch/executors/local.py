@@ -22,6 +22,7 @@ Watch = Callable[[list[Record], list[dict[str, Any]]], None]
 
 _LOOK_EVERY_S = 0.4
 _PATIENCE_S = 15
+_LIVES = 10  # of each process while nothing succeeds: three candidates in a row that kill three workers each, and one
 
 
 def workers_for(plan: Plan) -> int:
@@ -32,28 +33,26 @@ def workers_for(plan: Plan) -> int:
 def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     """Work on the study with so many processes until it is done; `watch(records, statuses)` is told on the way.
 
-    Returns whether it ended before its total because no new candidate was found inside the conditions and limits.
-    Raises StudyError with a worker's own words if all of them gave up before the end. KeyboardInterrupt stops the
-    workers; what they had finished is kept.
+    A process that a signal ended, such as a system sends that is out of memory, is replaced. Returns whether the study
+    ended before its total because no new candidate was found inside the conditions and limits. Raises StudyError with a
+    worker's own words if all of them gave up before the end. KeyboardInterrupt stops the workers; what they had
+    finished is kept.
     """
     others = register(reader.store, plan.name)
     others.clear_errors()
-    spawn = multiprocessing.get_context("spawn")
     wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
-    processes = [
-        spawn.Process(target=work, args=(plan, i, os.getpid()), daemon=not plan.search.isolated) for i in range(wanted)
-    ]
+    crew = _Crew(plan, wanted)
     records = reader.records()
     try:
-        _start(processes)
-        while any(process.is_alive() for process in processes):
-            records = followed(plan, reader, records)
+        crew.start()
+        while crew.at_work(records):
             watch(records, others.statuses())
             time.sleep(_LOOK_EVERY_S)
+            records = followed(plan, reader, records)
     finally:
-        _stop(processes)
+        crew.stop()
     watch(reader.records(), [])
-    _refuse_unfinished(plan, reader, processes)
+    _refuse_unfinished(plan, reader, crew.processes)
     return reader.exhausted
 
 
@@ -76,23 +75,53 @@ def _gpus(plan: Plan) -> list[str]:
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
 
-def _start(workers: Sequence[BaseProcess]) -> None:
-    """Start them deaf to Ctrl-C, which a terminal sends to all: the parent hears it and ends them in order."""
-    heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        for worker in workers:
-            worker.start()
-    finally:
-        signal.signal(signal.SIGINT, heard)
+class _Crew:
+    """Worker processes; one that a signal ended is replaced while trials are left, unless too many died in a row."""
 
+    def __init__(self, plan: Plan, wanted: int) -> None:
+        self.plan = plan
+        self.processes = [self._process(i) for i in range(wanted)]
+        self._measured, self._lives = 0, _LIVES * wanted
 
-def _stop(workers: Sequence[BaseProcess]) -> None:
-    started = [worker for worker in workers if worker.pid is not None]
-    for worker in started:
-        worker.terminate()
-    for worker in started:
-        worker.join(_PATIENCE_S)
-        worker.kill()
+    def _process(self, index: int) -> BaseProcess:
+        args = (self.plan, index, os.getpid())
+        return multiprocessing.get_context("spawn").Process(
+            target=work, args=args, daemon=not self.plan.search.isolated
+        )
+
+    def start(self) -> None:
+        """Start all that are not, deaf to Ctrl-C, which a terminal sends to all: the parent hears it and ends them in
+        order."""
+        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            for process in self.processes:
+                if process.pid is None:
+                    process.start()
+        finally:
+            signal.signal(signal.SIGINT, heard)
+
+    def at_work(self, records: list[Record]) -> bool:
+        """Whether any is, now that the dead are replaced."""
+        measured = sum(record.state != "failed" for record in records)
+        if measured > self._measured:
+            self._measured, self._lives = measured, _LIVES * len(self.processes)
+        codes = [process.exitcode for process in self.processes]
+        left = self.plan.search.confirm or len(records) < self.plan.search.trials
+        dead = [i for i, code in enumerate(codes) if code is not None and code < 0 and left][: self._lives]
+        for i in dead:
+            self.processes[i] = self._process(i)
+        self._lives -= len(dead)
+        self.start()
+        return bool(dead) or None in codes
+
+    def stop(self) -> None:
+        """End them all."""
+        started = [process for process in self.processes if process.pid is not None]
+        for process in started:
+            process.terminate()
+        for process in started:
+            process.join(_PATIENCE_S)
+            process.kill()
 
 
 def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess]) -> None:
