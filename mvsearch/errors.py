@@ -58,3 +58,15 @@ class EnvironmentFault(MvsearchError):
 
 class DatabaseAway(EnvironmentFault):
     """A database server that does not answer; what was asked of it may be asked again."""
+
+
+_GPU_FAULTS = ("CUDA error", "CUDA driver error", "CUDA unknown error", "cuDNN error", "No CUDA GPUs")
+
+
+def of_the_machine(error: Exception) -> bool:
+    """Whether an error tells of the machine that it came up on, and may tell nothing of what was computed there.
+
+    Too little memory on a GPU is no fault of the machine: it is as large as it is.
+    """
+    gpu = isinstance(error, RuntimeError) and any(words in str(error) for words in _GPU_FAULTS)
+    return gpu or isinstance(error, OSError | MemoryError)

@@ -6,8 +6,9 @@
               └ under a lock: give back what dead workers held, count, ask the sampler
 
 A claimed candidate carries its worker's name, and others can tell a worker that died, however it did (`worker`,
-`beats`): its candidate is then tried again, up to three times in all, and a worker stays until nothing is open. At the
-end the front may be confirmed: its members measured once more, claimed in the same way.
+`beats`): its candidate is then tried again, up to three times in all, and a worker stays until nothing is open. So is
+one that met a fault of its worker's machine; a worker that meets nothing else stops. At the end the front may be
+confirmed: its members measured once more, claimed in the same way.
 """
 
 import inspect
@@ -27,7 +28,7 @@ from mvsearch import machine
 from mvsearch.architecture import Architecture
 from mvsearch.beats import register
 from mvsearch.confirm import repeats, unsure
-from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
+from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError, of_the_machine
 from mvsearch.locate import Point
 from mvsearch.models import published_keys
 from mvsearch.pareto import places
@@ -41,8 +42,8 @@ from mvsearch.worker import Worker
 Evaluate = Callable[..., Metrics]
 """Architecture → metrics. With rungs it is called with `rung=steps` too, to confirm with `repeat=1`, `2` and so on."""
 
-_GIVE_UP_AFTER = 5  # failures before anything succeeded: it is not the candidates
-_TRIES = 3  # workers that may die over one candidate
+_GIVE_UP_AFTER = 5  # failures before anything succeeded, or of one worker in a row: it is not the candidates
+_TRIES = 3  # workers that may die over one candidate, or meet a fault
 _LOOK_AGAIN_S = 1.0  # where all that is left is in other hands
 
 _LOG = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class Study(Reader):
         self.plan, self.trials = plan, trials
         self._mirror = Mirror(plan, trials.notes)
         self.worker = Worker(register(store, plan.name))
+        self._row: list[Record] = []  # what failed or was lost since this worker last measured one to the end
         self._given_up: set[int] = set()  # could not be measured again in this run
 
     # ---- opening
@@ -122,8 +124,11 @@ class Study(Reader):
     ) -> None:
         """Evaluate until the study holds `trials` candidates, those of other workers and of earlier runs included.
 
-        An exception of `evaluate` ends its candidate as failed, with the reason; the study goes on. It ends before the
-        total, and is `exhausted`, where no new candidate is left inside the conditions and limits.
+        An exception of `evaluate` ends its candidate as failed, with the reason; the study goes on. One that tells of
+        the machine (OSError, MemoryError, a CUDA error) leaves it to be tried again: it is told as `lost`, and has
+        failed the third time. Raises StudyError if it seems to be this worker that fails, not its candidates.
+
+        It ends before the total, and is `exhausted`, where no new candidate is left inside the conditions and limits.
         """
         _refuse_deaf(evaluate, self.plan)
         total = self.plan.search.trials if trials is None else trials
@@ -136,6 +141,7 @@ class Study(Reader):
                 failures += record.state == "failed"
                 if failures == _GIVE_UP_AFTER and not any(r.state == "complete" for r in self.records()):
                     raise StudyError(f"study {self.name!r}: nothing but failures so far, the last: {record.reason}")
+                self._refuse_sick(record)
             while self.plan.search.confirm and (doubtful := patiently(self._claim_repeat)) is not None:
                 self._repeat(doubtful, evaluate)
 
@@ -148,8 +154,28 @@ class Study(Reader):
             except BaseException:  # Ctrl-C, or a fault of this machine: not the candidate's
                 self._return(trial.number)
                 raise
-            patiently(partial(self._finish, record))
-            return record
+            return patiently(partial(self._lose if record.state == "lost" else self._finish, record))
+
+    def _refuse_sick(self, record: Record) -> None:
+        """Raises StudyError after five faults of the machine in a row, or failures where no other worker has any."""
+        if record.state in ("failed", "lost"):
+            self._row.append(record)
+        elif record.state == "complete" and not record.cached:
+            self._row.clear()
+        if len(self._row) < _GIVE_UP_AFTER:
+            return
+        faults, others = sum(row.state == "lost" for row in self._row), patiently(self._states_of_others)
+        if faults >= _GIVE_UP_AFTER or ("complete" in others and "failed" not in others):
+            raise StudyError(
+                f"study {self.name!r}: worker {self.worker.name} stops, for {len(self._row)} of its candidates failed "
+                f"in a row, the last: {record.reason}. What its machine may be to blame for is left to others."
+            )
+
+    def _states_of_others(self) -> set[str]:
+        """What became of the candidates of other workers."""
+        with told_of_trials(self.plan.url):
+            trials = self.trials.all()
+        return {r.state for r in self.records() if trials[r.number].user_attrs.get("worker") != self.worker.name}
 
     def _next(self, total: int) -> FrozenTrial | None:
         """The next candidate of this worker; waits while all that is left is in the hands of others, who may die."""
@@ -180,7 +206,12 @@ class Study(Reader):
 
     def _begin(self, number: int, notes: dict[str, Any]) -> FrozenTrial | None:
         """The next trial, proposed and written; None if nothing new is left."""
-        proposed = self._mirror.propose()
+        lost = [record.choices for record in self._row if record.state == "lost"]
+        proposed = self._mirror.propose(but=lost)
+        if proposed is None and lost:
+            self._mirror = Mirror(self.plan, notes)
+            self._follow()
+            proposed = self._mirror.propose()
         if proposed is None:
             return None
         if notes != self._mirror.notes:
@@ -220,9 +251,25 @@ class Study(Reader):
         with suppress(MvsearchError), self.store.ending(self.name, number), told_of_trials(self.plan.url):
             self.trials.lose(number, returned=True)
 
+    def _lose(self, record: Record) -> Record:
+        """Leave a candidate to be tried again, as one whose worker died; its record if this was the last time.
+
+        Only the first of a row counts: a GPU that failed once may fail whatever comes next.
+        """
+        with self.store.ending(self.name, record.number), told_of_trials(self.plan.url):
+            trials, known = self.trials.all(), {known.number: known for known in self.records()}
+            if not self.trials.is_open(record.number):  # this worker was taken for dead
+                return record
+            if self._row or 1 + self._losses(trials, trials[record.number], known) < _TRIES:
+                self.trials.lose(record.number, returned=bool(self._row))
+                return record
+            failed = replace(record, state="failed")
+            self._end(failed)
+            return failed
+
     @staticmethod
     def _losses(trials: list[FrozenTrial], trial: FrozenTrial, known: dict[int, Record]) -> int:
-        """How many workers died over the same candidate before."""
+        """How many workers died over the same candidate before, or met a fault."""
         lost = [t for t in trials if t.state.is_finished() and t.number not in known and not Trials.was_returned(t)]
         return sum(other.params == trial.params for other in lost)
 
@@ -244,7 +291,8 @@ class Study(Reader):
             raise
         except Exception as error:
             _LOG.debug("candidate %d", trial.number, exc_info=True)
-            record = replace(record, state="failed", reason=_reason(error))
+            state = "lost" if of_the_machine(error) else "failed"
+            record = replace(record, state=state, reason=_reason(error))
         kept = {"rungs": rungs} if rungs else {}  # whatever became of the candidate
         return replace(record, metrics=record.metrics | kept, seconds=time.monotonic() - start)
 
@@ -310,7 +358,7 @@ class Study(Reader):
         names = {arch_key: name for name, arch_key in self.facts["published"].items()}
         return names.get(key) or published_keys(self.plan.space.head.task).get(key)
 
-    def _finish(self, record: Record) -> None:
+    def _finish(self, record: Record) -> Record:
         """Keep what was found. A worker that was taken for dead finds its candidate in other hands: then only the
         measurement is kept, for whoever has it now."""
         with self.store.ending(self.name, record.number), told_of_trials(self.plan.url):
@@ -319,6 +367,7 @@ class Study(Reader):
             elif record.state == "complete" and not record.cached:
                 known = (record.key, self.settings_key(), record.metrics, record.seconds)
                 self.store.remember(*known, machine.describe())
+        return record
 
     def _end(self, record: Record) -> None:
         self.store.save(self.name, record, settings=self.settings_key(), machine=machine.describe())

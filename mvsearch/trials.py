@@ -170,7 +170,7 @@ class Trials:
         return not state.is_finished()
 
     def lose(self, number: int, *, returned: bool = False) -> None:
-        """End a trial whose worker died, or returned it unfinished."""
+        """End a trial whose worker died, met a fault of its machine, or returned it unfinished."""
         if returned:
             self._storage.set_trial_user_attr(self._id(number), _RETURNED, True)
         self._storage.set_trial_state_values(self._id(number), TrialState.FAIL)
@@ -202,7 +202,7 @@ class Trials:
 class Mirror:
     """Follows the trials of a database; proposes new ones. Trials keep their numbers.
 
-    `known` counts them all, `open` are the numbers of those under way, `lost` counts those whose worker died.
+    `known` counts them all, `open` are the numbers of those under way, `lost` counts those that ended without a record.
     """
 
     def __init__(self, plan: Plan, notes: dict[str, Any]) -> None:
@@ -251,20 +251,22 @@ class Mirror:
         self._storage.set_trial_state_values(self._id(trial.number), trial.state, values)
 
     def _lose(self, trial: FrozenTrial, later: Sequence[FrozenTrial]) -> None:
-        """A worker died over it: it is due again, unless it was taken up since."""
+        """It came to no end: it is due again, unless it was taken up since."""
         self._storage.set_trial_state_values(self._id(trial.number), TrialState.FAIL)
         self.lost += 1
         if all(other.params != trial.params for other in later):
             self._due.append(trial.params)
 
-    def propose(self) -> FrozenTrial | None:
-        """The next candidate: a published model not tried yet, else one that a dead worker lost, else the sampler's.
+    def propose(self, *, but: Sequence[dict[str, Any]] = ()) -> FrozenTrial | None:
+        """The next candidate: a published model not tried yet, else one that a worker lost, else the sampler's.
 
-        None if the sampler found nothing new inside the conditions and limits. The mirror is ahead of the database
-        then, as it is when a proposal could not be written: follow with a new one.
+        Lost ones with the values `but` are left to others. None if the sampler found nothing new inside the conditions
+        and limits. The mirror is ahead of the database then, as it is when a proposal could not be written: follow with
+        a new one.
         """
-        if self._due:
-            return create_trial(state=TrialState.RUNNING, params=self._due[0], distributions=self.distributions)
+        due = [params for params in self._due if params not in but]
+        if due:
+            return create_trial(state=TrialState.RUNNING, params=due[0], distributions=self.distributions)
         number = self._study.ask(self.distributions).number
         trial = self._storage.get_trial(self._id(number))
         if self._sampler.exhausted:

@@ -10,6 +10,7 @@ from collections import Counter
 import pytest
 from toy import TOY, arithmetic, toy_plan
 
+from mvsearch.beats import register
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.executors import local
 from mvsearch.reading import open_study
@@ -123,3 +124,15 @@ def test_workers_that_always_die_are_not_replaced_for_ever(tmp_path, monkeypatch
     monkeypatch.setattr(local, "_LIVES", 2)
     with pytest.raises(StudyError, match=r"exit codes -9, -9\) with 0 of 20 trials done"):
         crew_that_is_killed(tmp_path, 1000)
+
+
+def test_a_worker_that_gave_up_is_told_though_others_came_to_the_end(tmp_path, caplog):
+    plan = toy_plan(tmp_path, objectives=("params", "macs"), trials=3)
+    Study.join(plan)
+    reader = Study.read(plan)
+    words = register(reader.store, plan.name)
+
+    local.run(plan, reader, lambda *_: words.write("one", {"error": "one stops, for 5 failed"}), workers=1)
+
+    assert reader.count() == 3
+    assert caplog.messages == ["one stops, for 5 failed"]

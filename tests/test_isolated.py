@@ -5,6 +5,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from toy import arithmetic, toy_plan
 
 from mvsearch.executors import isolated
@@ -28,6 +29,13 @@ def misbehaves(arch, **_):
 
 def who(plan, device, report):
     return lambda arch, **_: {"process": os.getpid()}
+
+
+def meets_a_fault(plan, device, report):
+    def evaluate(arch, **_):
+        raise OSError(f"no images for {os.getpid()}")
+
+    return evaluate
 
 
 def make(plan, device, report):
@@ -76,3 +84,13 @@ def test_the_child_is_kept_from_one_candidate_to_the_next(tmp_path):
     evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=who)
     assert len({evaluate(arch)["process"] for _ in range(3)}) == 1
     evaluate.close()
+
+
+def test_a_fault_of_the_machine_is_told_as_it_was_and_the_next_candidate_gets_a_new_child(tmp_path):
+    plan, arch, said = toy_plan(tmp_path, isolate=True), published("mobilevitv3_xxs"), set()
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=meets_a_fault)
+    for _ in range(2):
+        with pytest.raises(OSError, match="no images for") as fault:
+            evaluate(arch)
+        said.add(str(fault.value))
+    assert len(said) == 2

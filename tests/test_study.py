@@ -99,6 +99,74 @@ def test_a_study_in_which_nothing_works_gives_up_and_says_why(tmp_path):
     assert Study.read(toy_plan(tmp_path)).count() == 5
 
 
+@pytest.mark.parametrize(
+    "fault", [OSError("no route to host"), MemoryError("4 GiB"), RuntimeError("CUDA error: uncorrectable ECC error")]
+)
+def test_a_worker_on_a_sick_machine_stops_and_leaves_its_candidates_to_others(tmp_path, fault):
+    def sick(arch):
+        raise fault
+
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(arithmetic, trials=3)
+    with pytest.raises(StudyError, match=f"5 of its candidates failed in a row, the last: {type(fault).__name__}"):
+        Study.join(plan).run(sick, trials=20)
+    lost = [trial.params for trial in Study.join(plan).trials.all()[3:]]
+    assert len({tuple(params.values()) for params in lost}) == 5
+    Study.join(plan).run(arithmetic, trials=20)
+
+    records = Study.read(plan).records()
+    assert [record.state for record in records] == ["complete"] * 20
+    assert [record.choices for record in records[3:8]] == lost
+
+
+def test_a_worker_that_fails_what_no_other_does_stops(tmp_path):
+    def broken(arch):
+        raise ValueError("an old version")
+
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(arithmetic, trials=3)
+    with pytest.raises(StudyError, match="5 of its candidates failed in a row, the last: ValueError: an old version"):
+        Study.join(plan).run(broken, trials=20)
+    Study.join(plan).run(arithmetic, trials=20)
+
+    assert Counter(record.state for record in Study.read(plan).records()) == {"complete": 15, "failed": 5}
+
+
+def test_a_fault_that_passes_costs_no_candidate(tmp_path):
+    plan, calls = toy_plan(tmp_path, objectives=("params", "macs"), limits=("params <= 6000",)), []
+
+    def evaluate(arch):
+        calls.append(arch.key)
+        if len(calls) in (2, 3, plan.search.trials + 2):  # the last of them with nothing else left to try
+            raise OSError("connection reset")
+        return arch.metrics()
+
+    study = Study.join(plan)
+    study.run(evaluate)
+
+    assert [record.state for record in study.records()] == ["complete"] * plan.search.trials
+    assert len(calls) == plan.search.trials + 3
+    assert not study.exhausted
+
+
+def test_a_candidate_that_meets_a_fault_whenever_it_is_tried_has_failed_the_third_time(tmp_path):
+    plan, calls = toy_plan(tmp_path), Counter()
+
+    def evaluate(arch):
+        calls[arch.key] += 1
+        if arch.blocks[0].out == 16:
+            raise OSError("too large a file")
+        return arithmetic(arch)
+
+    Study.join(plan).run(evaluate, trials=30)
+
+    records = Study.read(plan).records()
+    failed = {record.key for record in records if record.reason == "OSError: too large a file"}
+    assert failed == {record.key for record in records if record.state == "failed"} != set()
+    assert {calls[key] for key in failed} >= {3}
+    assert {record.choices["stem.out"] for record in records if record.state == "complete"}.isdisjoint({16})
+
+
 def test_a_refused_candidate_is_pruned_and_its_cost_is_kept(tmp_path):
     def evaluate(arch):
         raise Refused("params 9,999 breaks the limit params <= 1k")

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from mvsearch.architecture import Architecture
+from mvsearch.errors import of_the_machine
 from mvsearch.evaluate import Evaluator, Report
 from mvsearch.plan import Plan
 from mvsearch.record import Failed, Metrics
@@ -46,12 +47,12 @@ class Isolated:
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
         """As `Evaluator.__call__`."""
+        pipe = self._started()
         try:
-            pipe = self._started()
             pipe.send((arch, rung, repeat))
-            return self._awaited(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
-        except (EOFError, OSError):
+        except OSError:
             raise Failed(self._last_words()) from None
+        return self._awaited(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
 
     def _awaited(self, pipe: Connection, end: float) -> Metrics:
         while True:
@@ -61,10 +62,15 @@ class Isolated:
                 raise overran(self.plan.search.timeout_s)
             if not pipe.poll(min(_LOOK_EVERY_S, max(0.0, end - time.monotonic()))):
                 continue
-            kind, said = pipe.recv()
+            try:
+                kind, said = pipe.recv()
+            except (EOFError, OSError):
+                raise Failed(self._last_words()) from None
             if kind == "progress":
                 self.report(**said)
             elif kind == "raised":
+                if of_the_machine(said):  # a GPU that failed once fails its process for good
+                    self.close()
                 raise said
             elif kind == "out of memory":
                 self.close()

@@ -1,5 +1,6 @@
 """Worker processes on this machine. The parent only watches: what it shows it reads from the study's database."""
 
+import logging
 import multiprocessing
 import os
 import signal
@@ -23,6 +24,8 @@ Watch = Callable[[list[Record], list[dict[str, Any]]], None]
 _LOOK_EVERY_S = 0.4
 _PATIENCE_S = 15
 _LIVES = 10  # of each process while nothing succeeds: three candidates in a row that kill three workers each, and one
+
+_LOG = logging.getLogger(__name__)
 
 
 def workers_for(plan: Plan) -> int:
@@ -127,9 +130,11 @@ class _Crew:
 def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess]) -> None:
     ended = any(worker.exitcode == 0 for worker in workers)
     whole = reader.count() >= plan.search.trials
-    if (whole and (ended or not plan.search.confirm)) or (reader.exhausted and ended):
-        return
     said = [status["error"] for status in register(reader.store, plan.name).statuses() if "error" in status]
+    if (whole and (ended or not plan.search.confirm)) or (reader.exhausted and ended):
+        for words in said:
+            _LOG.warning("%s", words)
+        return
     if said:
         raise StudyError(said[0])
     codes = ", ".join(str(worker.exitcode) for worker in workers)
