@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -94,3 +96,43 @@ def test_a_fault_of_the_machine_is_told_as_it_was_and_the_next_candidate_gets_a_
             evaluate(arch)
         said.add(str(fault.value))
     assert len(said) == 2
+
+
+WORKER = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from toy import toy_plan
+from test_isolated import Isolated, {make}, published
+
+if __name__ == "__main__":
+    evaluate = Isolated(toy_plan(Path("."), timeout_s=600), device="cpu", report=lambda **_: None, make={make})
+    evaluate(published("mobilevitv3_xxs"))
+"""
+
+
+def says_who_and_hangs(plan, device, report):
+    def evaluate(arch, **_):
+        print(os.getpid(), flush=True)
+        time.sleep(600)
+
+    return evaluate
+
+
+def says_who_and_starts_slowly(plan, device, report):
+    print(os.getpid(), flush=True)
+    os.read(0, 1)  # until the worker, whose input this is too, was killed
+    return says_who_and_hangs(plan, device, report)
+
+
+@pytest.mark.parametrize("make", [says_who_and_hangs, says_who_and_starts_slowly])
+def test_a_child_ends_with_its_worker_that_was_killed_and_says_nothing(tmp_path, make):
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER.format(tests=str(Path(__file__).parent), make=make.__name__))
+    worker = subprocess.Popen(
+        [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert int(worker.stdout.readline()) != worker.pid
+    worker.kill()
+
+    assert worker.communicate(timeout=60) == (b"", b"")  # which comes when the child, too, has closed them

@@ -5,9 +5,12 @@ worker ── architecture ──▶ child, kept for the next candidate
 """
 
 import multiprocessing
+import os
 import signal
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
@@ -114,18 +117,27 @@ class Isolated:
 def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
     """The child: evaluates what it is sent, until nobody sends any more."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_the_worker, daemon=True).start()
     _limit_memory(plan.search.memory_gib)
     if device == "cpu" and plan.scored:
         import torch
 
         torch.set_num_threads(1)
     evaluate = make(plan, device, lambda **said: pipe.send(("progress", said)))
+    with suppress(EOFError, ConnectionError):
+        _answer(evaluate, pipe)
+
+
+def _end_with_the_worker() -> None:
+    if worker := multiprocessing.parent_process():
+        worker.join()  # however it ends
+        os._exit(1)
+
+
+def _answer(evaluate: Callable[..., Metrics], pipe: Connection) -> None:
     pipe.send(("result", {}))
     while True:
-        try:
-            arch, rung, repeat = pipe.recv()
-        except EOFError:
-            return
+        arch, rung, repeat = pipe.recv()
         try:
             pipe.send(("result", evaluate(arch, rung=rung, repeat=repeat)))
         except MemoryError:
