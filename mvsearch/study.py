@@ -277,7 +277,7 @@ class Study(Reader):
         """The candidate's record, whatever happens to it."""
         arch, record = self.plan.space.architecture(trial.params), self._record(trial)
         self.worker.report(number=trial.number, name=record.published or arch.key, doing="", done=0, of=0)
-        start = time.monotonic()
+        start = self.worker.clock()
         known = self.store.evaluation(arch.key, self.settings_key())
         rungs: dict[str, Metrics] = {}
         try:
@@ -294,7 +294,7 @@ class Study(Reader):
             state = "lost" if of_the_machine(error) else "failed"
             record = replace(record, state=state, reason=_reason(error))
         kept = {"rungs": rungs} if rungs else {}  # whatever became of the candidate
-        return replace(record, metrics=record.metrics | kept, seconds=time.monotonic() - start)
+        return replace(record, metrics=record.metrics | kept, seconds=self.worker.clock() - start)
 
     def _record(self, trial: FrozenTrial) -> Record:
         """The record of a candidate of which only the cost is known."""
@@ -326,11 +326,11 @@ class Study(Reader):
 
     def _remembered(self, arch: Architecture, evaluate: Evaluate, **at: int) -> Metrics:
         """A measurement beside the whole one, from the cache if it was made before."""
-        key, start = self.settings_key(**at), time.monotonic()
+        key, start = self.settings_key(**at), self.worker.clock()
         metrics = self.store.evaluation(arch.key, key)
         if metrics is None:
             metrics = dict(evaluate(arch, **at))
-            self.store.remember(arch.key, key, metrics, time.monotonic() - start, machine.describe())
+            self.store.remember(arch.key, key, metrics, self.worker.clock() - start, machine.describe())
         return metrics
 
     def _refuse_unless_promising(self, metrics: Metrics, rungs: dict[str, Metrics]) -> None:

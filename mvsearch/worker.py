@@ -54,7 +54,12 @@ class Worker:
         self.register = register
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.status: Status = {}
+        self.waited_s = 0.0
         self._reported = 0.0
+
+    def clock(self) -> float:
+        """Seconds that count as work; what it `waited_s` for a place to measure at does not."""
+        return time.monotonic() - self.waited_s
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

@@ -1,12 +1,14 @@
 """Trials on a real Ray cluster of two nodes, one of which is killed in the middle."""
 
 import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from toy import toy_plan
 
-from mvsearch.errors import EnvironmentFault
-from mvsearch.executors.ray import Share
+from mvsearch.errors import EnvironmentFault, StudyError
+from mvsearch.executors.ray import Share, _Remote
 from mvsearch.executors.ray import run as run_with_ray
 from mvsearch.study import Study
 
@@ -43,6 +45,47 @@ def test_a_node_that_is_killed_loses_no_trial(nodes, tmp_path):
     assert [record.state for record in records] == ["complete"] * 40
     assert len({record.key for record in records}) == 40
     nodes.remove_node(first)
+
+
+@pytest.fixture
+def one_place(nodes):
+    """A node with room for one trial at a time."""
+    node = nodes.add_node(num_cpus=1)
+    nodes.wait_for_nodes()
+    yield
+    nodes.remove_node(node)
+
+
+def test_a_limit_on_memory_holds_in_a_task(one_place, tmp_path):
+    plan = toy_plan(tmp_path, objectives=("params", "memory_mib"), trials=12, memory_gib=0.1)  # too little for torch
+    Study.join(plan)
+    with pytest.raises(StudyError, match=r"nothing but failures so far.*\b[Mm]emory"):
+        run_with_ray(plan, Study.read(plan), lambda *_: None, workers=1, share=Share())
+
+
+def test_a_wait_for_a_place_is_neither_a_trials_time_nor_recorded(one_place, tmp_path):
+    plan = toy_plan(tmp_path, objectives=("params", "macs"), timeout_s=5.0)
+    study, go = Study.join(plan), tmp_path / "go"
+
+    @ray.remote
+    def hold():
+        import time
+
+        while not go.exists():
+            time.sleep(0.05)
+
+    holder = hold.remote()
+    evaluate = _Remote(plan, Share(), {}, threading.Event(), study.worker)
+    start = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        done = pool.submit(study.run, evaluate, trials=1)
+        time.sleep(6)
+        go.touch()
+        done.result()
+    ray.get(holder)
+    (record,) = study.records()
+    assert record.state == "complete"
+    assert record.seconds < time.monotonic() - start - 5
 
 
 def test_what_a_cluster_has_room_for():

@@ -3,26 +3,29 @@
 command: a thread a slot ── claim ── task ──▶ a node with room ── result ──▶ save ── claim ── ...
 
 Each thread works on the study as any worker does, except that it measures elsewhere: nothing but architectures and
-numbers travels. A task whose node dies is run again on another; nodes need no database and no common folder, only
+numbers travels. Limits on time and memory hold inside a task, whose child measures (`isolated`): a wait for a
+place does not count. A task whose node dies is run again on another; nodes need no database and no common folder, only
 mvsearch installed and the images (fetched or decoded once a node).
 """
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from mvsearch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
-from mvsearch.evaluate import Evaluator
-from mvsearch.executors.isolated import overran
+from mvsearch.evaluate import Evaluator, Report
+from mvsearch.executors.isolated import Isolated
 from mvsearch.executors.local import Watch, followed
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader
 from mvsearch.record import Failed, Metrics
+from mvsearch.worker import Worker
 
 try:
     import ray
@@ -82,7 +85,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share)
     def work() -> None:
         study = Study.join(plan, as_worker=True)
         study.hold_to(**facts)  # the cache's keys are made of them
-        study.run(_Remote(plan, share, facts, stop, study.worker.report))
+        study.run(_Remote(plan, share, facts, stop, study.worker))
 
     records = reader.records()
     with ThreadPoolExecutor(slots, thread_name_prefix="mvsearch") as pool:
@@ -95,10 +98,10 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share)
         finally:
             stop.set()
     watch(reader.records(), [])
-    for thread in threads:
-        if isinstance(error := thread.exception(), MvsearchError):
-            raise error
+    gave_up = [error for thread in threads if isinstance(error := thread.exception(), MvsearchError)]
     if reader.count() < plan.search.trials and not reader.exhausted:
+        if gave_up:
+            raise gave_up[0]
         raise StudyError(f"{reader.count()} of {plan.search.trials} trials are done; the same command goes on.")
     return reader.exhausted
 
@@ -106,23 +109,23 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share)
 class _Remote:
     """The evaluation as `Study.run` calls it, done by a task."""
 
-    def __init__(self, plan: Plan, share: Share, facts: dict[str, Any], stop: threading.Event, report: Any) -> None:
+    def __init__(self, plan: Plan, share: Share, facts: dict[str, Any], stop: threading.Event, worker: Worker) -> None:
         self.plan, self.share, self.facts = ray.put(_travelling(plan)), share, facts
-        self.stop, self.report = stop, report
-        self.timeout_s = plan.search.timeout_s
+        self.stop, self.worker = stop, worker
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
-        self.report(doing="with Ray")
+        self.worker.report(doing="with Ray")
+        start = self.worker.clock()
         task = _task(_measure, self.share).remote(self.plan, self.facts, arch, rung, repeat)
-        end = time.monotonic() + (self.timeout_s or float("inf"))
         while not ray.wait([task], timeout=_LOOK_EVERY_S)[0]:
             if self.stop.is_set():
                 ray.cancel(task, force=True)
                 raise KeyboardInterrupt
-            if time.monotonic() > end:
-                ray.cancel(task, force=True)
-                raise overran(self.timeout_s)
-        return dict(_result(task))
+        found, seconds = _result(task)
+        self.worker.waited_s += self.worker.clock() - start - seconds
+        if isinstance(found, Exception):
+            raise found
+        return dict(found)
 
 
 def _travelling(plan: Plan) -> Plan:
@@ -144,28 +147,56 @@ def _result(task: Any) -> Any:
         raise Failed(f"Ray gave it up after {1 + _RETRIES} tries: {str(error).splitlines()[0]}") from None
 
 
-_known: dict[str, Evaluator] = {}
-"""On a node: the evaluator of a study's settings, with its images, from one task to the next."""
+_evaluators: dict[str, Evaluator] = {}
+_children: dict[tuple[str, float, float], Isolated] = {}
+"""On a node: what measures under a study's settings, with its images, from one task to the next."""
 
 
 def _evaluator(plan: Plan) -> Evaluator:
-    if plan.settings_key not in _known:
-        device = "cpu"
-        if plan.scored:
-            import torch
+    if plan.settings_key not in _evaluators:
+        _evaluators[plan.settings_key] = Evaluator(plan, device=_device(plan))
+    return _evaluators[plan.settings_key]
 
-            torch.set_num_threads(1)
-            device = "cuda:0" if ray.get_gpu_ids() else "cpu"
-        _known[plan.settings_key] = Evaluator(plan, device=device)
-    return _known[plan.settings_key]
+
+def _isolated(plan: Plan, facts: dict[str, Any]) -> Isolated:
+    key = (plan.settings_key, plan.search.timeout_s, plan.search.memory_gib)
+    if key not in _children:
+        make = partial(_checking, facts)
+        _children[key] = Isolated(plan, device=_device(plan), report=lambda **_: None, make=make)
+    return _children[key]
+
+
+def _device(plan: Plan) -> str:
+    if plan.scored:
+        import torch
+
+        torch.set_num_threads(1)
+    return "cuda:0" if plan.scored and ray.get_gpu_ids() else "cpu"
 
 
 def _facts(plan: Plan) -> dict[str, Any]:
     return _evaluator(plan).facts()
 
 
-def _measure(plan: Plan, facts: dict[str, Any], arch: Architecture, rung: int | None, repeat: int) -> Metrics:
-    evaluator = _evaluator(plan)
+def _measure(
+    plan: Plan, facts: dict[str, Any], arch: Architecture, rung: int | None, repeat: int
+) -> tuple[Metrics | Exception, float]:
+    """What the evaluation gave or raised, and its seconds."""
+    evaluate = _isolated(plan, facts) if plan.search.isolated else partial(_checked, facts, _evaluator(plan))
+    start = time.monotonic()
+    found: Metrics | Exception
+    try:
+        found = evaluate(arch, rung=rung, repeat=repeat)
+    except Exception as error:
+        found = error
+    return found, time.monotonic() - start
+
+
+def _checking(facts: dict[str, Any], plan: Plan, device: str, report: Report) -> Callable[..., Metrics]:
+    return partial(_checked, facts, Evaluator(plan, device=device, report=report))
+
+
+def _checked(facts: dict[str, Any], evaluator: Evaluator, arch: Architecture, **at: Any) -> Metrics:
     if (here := evaluator.facts()) != facts:
         raise StudyError(f"a node of the cluster differs: {here} there, the study has {facts}; use nodes of one kind.")
-    return evaluator(arch, rung=rung, repeat=repeat)
+    return evaluator(arch, **at)
