@@ -10,7 +10,7 @@ from mvsearch.errors import StudyError
 from mvsearch.limits import Limit
 from mvsearch.pareto import Objective, comparable, some_comparable
 from mvsearch.record import Metrics, Record
-from mvsearch.store import Store
+from mvsearch.store import Store, shown
 
 STUDIES = Path("studies")
 
@@ -31,7 +31,7 @@ class Reader:
     def called(self, number: int) -> str:
         """A trial as the command line takes it: `v3:17`, with `--storage` for a database of another place."""
         trial = shlex.quote(f"{self.path or self.name}:{number}")
-        return trial if self.path else f"{trial} --storage {shlex.quote(self.store.url.render_as_string())}"
+        return trial if self.path else f"{trial} --storage {shlex.quote(shown(self.store.url))}"
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -44,6 +44,7 @@ _R = TypeVar("_R")
 PATIENCE_S = 600.0
 SCHEMA = 2
 _DATABASES = ("sqlite", "postgresql+psycopg", "postgresql+psycopg2")
+_SECRET = ("pass", "secret")  # in the names of a URL's settings: password, passfile, sslpassword
 _FEW = 500  # numbers named in one query
 _META = sa.MetaData()
 
@@ -164,7 +165,7 @@ class Store:
     @property
     def shown(self) -> str:
         """The URL without a password; the path alone for a file."""
-        return self.url.database or "" if self._is_file else self.url.render_as_string(hide_password=True)
+        return self.url.database or "" if self._is_file else shown(self.url)
 
     @property
     def _is_file(self) -> bool:
@@ -580,14 +581,29 @@ def _record(row: Any) -> Record:
     )
 
 
+def shown(url: URL) -> str:
+    """A URL as it may be printed and kept: its password as ***, what else may hold a secret left out."""
+    secrets = [name for name in url.query if any(word in name.lower() for word in _SECRET)]
+    return url.difference_update_query(secrets).render_as_string(hide_password=True)
+
+
 def _parsed(url: str) -> URL:
+    # What cannot be parsed is not repeated: nobody knows where in it a password is.
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        raise StudyError(f"{url!r} is no database URL; write e.g. sqlite:///studies/v3/study.db.") from None
+    except (ArgumentError, ValueError):  # the latter for a port that is no number
+        raise StudyError(
+            "this is no database URL; write e.g. sqlite:///studies/v3/study.db or postgresql+psycopg://me@host/nas, "
+            "and in a password %40 for @, %3A for : and %2F for /."
+        ) from None
     if parsed.drivername not in _DATABASES:
         hint = plugins.suggest(parsed.drivername, _DATABASES)
-        raise StudyError(f"{parsed.render_as_string()}: no such kind of database; {hint}")
+        raise StudyError(f"{parsed.drivername}: no such kind of database; {hint}")
+    is_file = parsed.get_backend_name() == "sqlite"
+    if is_file and parsed.database in (None, "", ":memory:"):
+        raise StudyError("a study outlives its process; name a file for it, e.g. sqlite:///studies/v3/study.db.")
+    if not is_file and url.count("@") > 1:  # what comes after the first would be taken for a host, and printed
+        raise StudyError("this database URL has more than one @; write %40 for those in a name or a password.")
     return parsed
 
 
@@ -600,23 +616,23 @@ def _engine(url: URL) -> Engine:
 @contextmanager
 def told(url: URL) -> Iterator[None]:
     """Database trouble as one sentence."""
-    shown = url.render_as_string(hide_password=True)
+    place = shown(url)
     try:
         yield
     except NoSuchModuleError:
         hint = plugins.suggest(url.drivername, _DATABASES)
-        raise StudyError(f"{shown}: no such kind of database; {hint}") from None
+        raise StudyError(f"{place}: no such kind of database; {hint}") from None
     except ModuleNotFoundError as error:
         hint = "pip install 'mvsearch[postgres]'"
-        raise EnvironmentFault(f"{shown}: the database driver {error.name!r} is not installed; {hint}.") from None
+        raise EnvironmentFault(f"{place}: the database driver {error.name!r} is not installed; {hint}.") from None
     except (DBAPIError, PendingRollbackError) as error:  # the latter where somebody asked again on a lost connection
         lost = isinstance(error, OperationalError | PendingRollbackError) or error.connection_invalidated
         if not lost:
-            raise StudyError(f"{shown}: this is no database that can be read ({_cause(error)}).") from None
+            raise StudyError(f"{place}: this is no database that can be read ({_cause(error)}).") from None
         away = EnvironmentFault if url.get_backend_name() == "sqlite" else DatabaseAway
-        raise away(f"{shown}: the database cannot be used ({_cause(error)}).") from None
+        raise away(f"{place}: the database cannot be used ({_cause(error)}).") from None
     except SQLAlchemyError as error:
-        raise StudyError(f"{shown}: {_cause(error)}.") from None
+        raise StudyError(f"{place}: {_cause(error)}.") from None
 
 
 def _cause(error: SQLAlchemyError) -> str:

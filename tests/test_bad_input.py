@@ -230,7 +230,9 @@ def test_a_slip_in_usage_is_clicks_and_exit_code_2(mvsearch, args):
 
 
 STORAGES = {
-    "no URL": ("not a url", "'not a url' is no database URL; write e.g. sqlite:///studies/v3/study.db."),
+    "no URL": ("not a url", "this is no database URL; write e.g. sqlite:///studies/v3/study.db or "),
+    "no file": ("sqlite://", "name a file for it, e.g. sqlite:///studies/v3/study.db."),
+    "memory": ("sqlite:///:memory:", "name a file for it, e.g. sqlite:///studies/v3/study.db."),
     "an unknown kind": ("sqlight:///x.db", "no such kind of database; did you mean 'sqlite'?"),
     "a kind without its driver": ("mssql+nodriver://localhost/x", "mssql+nodriver"),
     "a folder that is not there": ("sqlite:////proc/nowhere/x.db", "/proc/nowhere: there is no such folder"),
@@ -247,6 +249,23 @@ def test_a_storage_that_cannot_be_opened_is_told_and_leaves_no_study(mvsearch, u
 @pytest.mark.parametrize(("url", "says"), cases(STORAGES))
 def test_a_storage_that_cannot_be_opened_cannot_be_read_either(mvsearch, url, says):
     refused(mvsearch, "front", "quick", "--storage", url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "me:s3cret@host/x",
+        "postgresql+psycopg:/me:s3cret@h/x",
+        "postgresql+psycopg://me:p@ss:s3cret-part/x@host/db",
+        "postgresql+psycopg://me:p@s3cret@127.0.0.1:1/x",
+        "postgresql+psycopg://me:s3cret@127.0.0.1:1/x",
+        "postgresql+psycopg://me@127.0.0.1:1/x?password=s3cret",
+        "postgresql+psycopg://me@127.0.0.1:1/x?sslpassword=s3cret",
+        "mysql://me:s3cret@host/x",
+    ],
+)
+def test_a_storage_that_cannot_be_opened_does_not_tell_its_password(mvsearch, url):
+    assert "s3cret" not in refused(mvsearch, "run", "quick.yaml", *CHEAP, "--storage", url)
 
 
 # ---- studies made otherwise

@@ -307,8 +307,11 @@ def test_two_studies_of_one_database_never_pay_for_the_same_at_the_same_time(sto
     assert len(ended) == len(set(ended)) == 12
 
 
-def test_a_password_is_never_printed_nor_kept(postgres, tmp_path):
-    url = sa.make_url(postgres.database()).set(password="s3cret-word").render_as_string(hide_password=False)
+@pytest.mark.parametrize("among_settings", [False, True])
+def test_a_password_is_never_printed_nor_kept(postgres, tmp_path, among_settings):
+    plain, password = sa.make_url(postgres.database()), {"password": "s3cret-word"}
+    full = plain.update_query_dict(password) if among_settings else plain.set(**password)
+    url = full.render_as_string(hide_password=False)
     (tmp_path / "toy.yaml").write_text(TOY)
 
     def said(*args: str) -> str:

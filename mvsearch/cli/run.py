@@ -107,6 +107,7 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     from mvsearch.pareto import front
     from mvsearch.report.remains import write_remains
     from mvsearch.report.table import front_table
+    from mvsearch.store import shown
     from mvsearch.study import Study
 
     reader = Study.read(plan)
@@ -121,7 +122,7 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     )
     show_proxy(reader, records, plan.objectives)
     screen.print(f"written: {', '.join(str(path) for path in written)}", style="dim")
-    there = f" --storage {shlex.quote(reader.store.url.render_as_string())}" if plan.storage else ""
+    there = f" --storage {shlex.quote(shown(reader.store.url))}" if plan.storage else ""
     screen.print(
         f"next: `mvsearch front {plan.name}{there} --plot front.html`, `mvsearch export {plan.name}:NUMBER{there}`",
         style="dim",
