@@ -35,8 +35,8 @@ def tune(engine: Engine) -> None:
 
 
 def _pragmas(connection: Any, _: Any) -> None:
-    """Write-ahead log, one sync a checkpoint, patient waiting."""
-    for pragma in ("busy_timeout=60000", "synchronous=NORMAL"):
+    """Write-ahead log, patient waiting; what is committed is on the disk, not in the system's hands."""
+    for pragma in ("busy_timeout=60000", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
     _write_ahead(connection)
 

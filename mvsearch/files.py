@@ -33,6 +33,8 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+            file.flush()
+            os.fsync(file.fileno())  # else a rename may be on the disk before what it names
         Path(beside).chmod(0o644)
         Path(beside).replace(path)
     except OSError as error:

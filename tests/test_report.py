@@ -1,4 +1,5 @@
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -442,3 +443,13 @@ def test_a_write_that_fails_leaves_the_old_file_whole_and_nothing_beside_it(tmp_
 
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"old"
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(tmp_path, monkeypatch):
+    path, synced = tmp_path / "front.png", []
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_size, path.read_bytes())))
+    plot.write_whole(path, b"newer")
+
+    assert synced == [(5, b"old")]
+    assert path.read_bytes() == b"newer"

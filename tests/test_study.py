@@ -302,6 +302,13 @@ def test_the_database_is_in_write_ahead_mode(tmp_path):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
+def test_what_is_committed_is_on_the_disk_and_outlives_a_loss_of_power(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    for engine in (study.store.engine, study.trials._storage.engine):
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL: each commit is synced
+
+
 def test_a_crash_between_saving_and_telling_loses_nothing(tmp_path, monkeypatch):
     plan = toy_plan(tmp_path)
     study = Study.join(plan)
