@@ -11,11 +11,14 @@
 One finished candidate is one transaction. A server that is away is waited for; a file is there or it is not.
 """
 
+import json
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import wraps
+from numbers import Real
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
@@ -25,7 +28,9 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.exc import (
     ArgumentError,
+    DataError,
     DBAPIError,
+    IntegrityError,
     NoSuchModuleError,
     OperationalError,
     PendingRollbackError,
@@ -48,6 +53,17 @@ _SECRET = ("pass", "secret")  # in the names of a URL's settings: password, pass
 _FEW = 500  # numbers named in one query
 _META = sa.MetaData()
 
+
+class _Said(sa.types.TypeDecorator[str]):
+    """Text that every database takes, whatever was said: signs that it would not take are spelled out."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, _: sa.Dialect) -> str | None:
+        return value and value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
+
+
 _studies = sa.Table(
     "mvsearch_studies",
     _META,
@@ -64,7 +80,7 @@ _records = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("key", sa.String(12), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("reason", sa.Text),
+    sa.Column("reason", _Said),
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("choices", sa.JSON, nullable=False),
     sa.Column("published", sa.String(64)),
@@ -608,9 +624,26 @@ def _parsed(url: str) -> URL:
 
 
 def _engine(url: URL) -> Engine:
-    engine = sa.create_engine(url, connect_args=connect_args(url))
+    engine = sa.create_engine(
+        url, connect_args=connect_args(url), json_serializer=lambda value: json.dumps(_plain(value))
+    )
     tune(engine)
     return engine
+
+
+def _plain(value: Any) -> Any:
+    """As JSON takes it in every database: a number that is not finite was not measured, and is left out."""
+    if isinstance(value, dict):
+        return {str(name): _plain(each) for name, each in value.items() if not _unmeasured(each)}
+    if isinstance(value, list | tuple):
+        return [None if _unmeasured(each) else _plain(each) for each in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    return float(value) if isinstance(value, Real) else str(value)
+
+
+def _unmeasured(value: Any) -> bool:
+    return isinstance(value, Real) and not isinstance(value, int) and not math.isfinite(value)
 
 
 @contextmanager
@@ -625,6 +658,8 @@ def told(url: URL) -> Iterator[None]:
     except ModuleNotFoundError as error:
         hint = "pip install 'mvsearch[postgres]'"
         raise EnvironmentFault(f"{place}: the database driver {error.name!r} is not installed; {hint}.") from None
+    except (DataError, IntegrityError) as error:
+        raise StudyError(f"{place}: the database does not take what is to be written ({_cause(error)}).") from None
     except (DBAPIError, PendingRollbackError) as error:  # the latter where somebody asked again on a lost connection
         lost = isinstance(error, OperationalError | PendingRollbackError) or error.connection_invalidated
         if not lost:

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
@@ -133,6 +134,26 @@ def test_a_candidate_over_which_three_workers_died_has_failed(storage, tmp_path,
     failed = next(record for record in records if record.state == "failed")
     assert failed.reason.startswith("3 workers died over it")
     assert failed.metrics["params"] > 0
+
+
+def test_whatever_an_evaluation_returns_or_raises_every_database_takes_it(storage, tmp_path):
+    plan, nan = plan_in(storage, tmp_path), float("nan")
+    odd = {"side": nan, "classes": [0.5, nan], "half": np.float32(0.5), "path": Path("x"), "said": "a\0b\ud800", 3: 1}
+    words = iter(["a nul \0", "half a pair \ud800"])
+
+    def evaluate(arch):
+        if (word := next(words, None)) is not None:
+            raise ValueError(word)
+        return arithmetic(arch) | odd
+
+    Study.join(plan).run(evaluate, trials=4)
+
+    first, second, *others = Study.read(plan).records()
+    assert (first.reason, second.reason) == ("ValueError: a nul \\x00", "ValueError: half a pair \\ud800")
+    kept = {"classes": [0.5, None], "half": 0.5, "path": "x", "said": odd["said"], "3": 1}
+    for record in others:
+        assert record.metrics.items() >= kept.items()
+        assert "side" not in record.metrics
 
 
 def test_a_candidate_that_was_interrupted_is_not_blamed(storage, tmp_path):
