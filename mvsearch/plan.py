@@ -28,6 +28,7 @@ from mvsearch.record import Metrics, Refused
 from mvsearch.space import Codes, SearchSpace
 from mvsearch.yamlfile import Document
 
+_LEAST_GIB = 0.25  # what Python and torch take alone
 _LISTED = 20_000  # combinations of choices that are looked through one by one, or sampled
 
 
@@ -187,9 +188,10 @@ class Plan:
             raise PlanError(
                 f"trials={self.search.trials}, workers={self.search.workers}: use 1 or more (workers from 0)."
             )
-        for name in ("timeout_s", "memory_gib"):
-            if getattr(self.search, name) < 0:
-                raise PlanError(f"{name}={getattr(self.search, name)}: use a number above 0, or 0 for no limit.")
+        for name, least in (("timeout_s", 0.0), ("memory_gib", _LEAST_GIB)):
+            limit = getattr(self.search, name)
+            if limit != 0 and not least <= limit < math.inf:  # NaN is neither
+                raise PlanError(f"{name}={limit}: use 0 for no limit, or a finite number from {least:g} up.")
         if not self.space.choices:
             raise PlanError(
                 f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."

@@ -23,6 +23,8 @@ Place = tuple[str | int, ...]
 _MOST_CHARACTERS = 1_000_000
 _DEEPEST = 500  # open brackets: the time to read them grows with the square
 _MOST_VALUES = 100_000  # aliases of aliases can ask for billions
+_BEYOND = 2**63  # what databases and arrays hold; of a far greater one Python does not even write the digits
+_FEW = 40  # characters of a value that are repeated
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
 
 
@@ -129,12 +131,16 @@ class _Reader:
 
     def _scalar(self, node: ScalarNode, line: int) -> Any:
         try:
-            return self.yaml.constructor.construct_object(node)
+            made = self.yaml.constructor.construct_object(node)
         except (YAMLError, ValueError, KeyError, OverflowError):
             kind = str(node.tag).rpartition(":")[2]
             raise YamlError(
-                f"{self.file}:{line}: {node.value!r} cannot be read as {kind}; write it in quotes or take its tag out."
+                f"{self.file}:{line}: {_short(node.value)} cannot be read as {kind}; write it in quotes or take its "
+                "tag out."
             ) from None
+        if isinstance(made, int) and abs(made) >= _BEYOND:
+            raise YamlError(f"{self.file}:{line}: {_short(node.value)} is a number beyond 2**63; use a smaller one.")
+        return made
 
     def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
         made: dict[str, Any] = {}
@@ -147,6 +153,10 @@ class _Reader:
             self.lines[(*place, key)] = line
             made[key] = self.value(value_node, (*place, key))
         return made
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= _FEW else f"{text[:_FEW]}...")
 
 
 def dump(data: dict[str, Any]) -> str:

@@ -95,6 +95,10 @@ FILES = {
     ),
     "a knot": ("a: &a [*a]\n", "bad.yaml:1: this value contains itself; write it out."),
     "an abyss": ("blocks: " + "[" * 5000, "bad.yaml: nested too deeply"),
+    "a number without end": ("image_size: 0x" + "f" * 20_000, "bad.yaml:1: '0xffffff"),
+    "a name without end": ("name: 0b" + "1" * 20_000, "...' is a number beyond 2**63; use a smaller one."),
+    "digits without end": ("name: " + "9" * 20_000, "...' cannot be read as int; write it in quotes"),
+    "a choice without end": ("blocks: [{choose: [0x" + "f" * 20_000 + "]}]", "...' is a number beyond 2**63;"),
     "a key twice": ("name: a\nname: b\n", "bad.yaml:2: 'name' stands here twice; keep one."),
 }
 
@@ -139,6 +143,7 @@ SLIPS = {
     "an objective twice": ("[scaled_loss, params, macs]", "[params, params]", "name one or more, each once."),
     "no objectives": ("[scaled_loss, params, macs]", "[]", "name one or more, each once."),
     "objectives that are a word": ("[scaled_loss, params, macs]", "top1", "use a list of words."),
+    "a time that is no number": ("trials: 12", "timeout_s: .nan", "timeout_s=nan: use 0 for no limit, or a finite"),
     "no trials": ("trials: 12", "trials: 0", "use 1 or more"),
     "half a trial": ("trials: 12", "trials: 1.5", "search.trials: found 1.5; use a value like 40."),
     "a seed of words": ("seed: 0", "seed: lucky", "search.seed: found 'lucky'; use a value like 0."),
@@ -203,6 +208,10 @@ ARGUMENTS = {
         ("run", "quick.yaml", "--limit", "macs <= 1k"),
         "keeps to all conditions and macs <= 1k; macs of the whole space run from",
     ),
+    "memory without end": (("run", "quick.yaml", "--memory", "inf"), "memory_gib=inf: use 0 for no limit, or a finite"),
+    "memory that is no number": (("run", "quick.yaml", "--memory", "nan"), "memory_gib=nan: use 0 for no limit"),
+    "memory for nothing": (("run", "quick.yaml", "--memory", "0.001"), "or a finite number from 0.25 up."),
+    "a time that is no number": (("run", "quick.yaml", "--timeout", "nan"), "timeout_s=nan: use 0 for no limit"),
     "no study": (("front", "nowhere"), "there is no study 'nowhere' here; `mvsearch run SPACE` makes one."),
     "a study outside": (("front", "../x"), "there is no study '../x' here"),
     "a trial of no study": (("profile", "nowhere:3"), "there is no study 'nowhere' here"),
@@ -266,6 +275,13 @@ def test_a_storage_that_cannot_be_opened_cannot_be_read_either(mvsearch, url, sa
 )
 def test_a_storage_that_cannot_be_opened_does_not_tell_its_password(mvsearch, url):
     assert "s3cret" not in refused(mvsearch, "run", "quick.yaml", *CHEAP, "--storage", url)
+
+
+def test_a_path_in_a_table_is_text_whatever_its_brackets(mvsearch, tmp_path):
+    said = mvsearch("doctor", "--storage", f"sqlite:///{tmp_path}/q[/b].db")
+
+    assert "q[/b].db: there is no such study" in said.out.replace("\n", "")
+    assert "[ray]" in said.out
 
 
 # ---- studies made otherwise

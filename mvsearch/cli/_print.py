@@ -35,8 +35,9 @@ def console(*, stderr: bool = False) -> "Console":
     """The terminal; as wide as a table needs when it is none."""
     from rich.console import Console
 
-    made = Console(stderr=stderr, highlight=False)
-    return made if made.is_terminal else Console(stderr=stderr, highlight=False, width=140)
+    plain: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False}  # a path may hold [brackets]
+    made = Console(**plain)
+    return made if made.is_terminal else Console(**plain, width=140)
 
 
 def table(*columns: str, title: str | None = None, numbers_from: int = 1) -> "Table":

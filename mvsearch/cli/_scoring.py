@@ -52,6 +52,6 @@ class Scoring(AbstractContextManager["Scoring"]):
             if share == 1:
                 done += self.work[name]
             elif share == 0 and not self.screen.is_terminal:
-                self.screen.print(f"{proxy}: {doing}", markup=False)
+                self.screen.print(f"{proxy}: {doing}")
 
         return tell

@@ -43,9 +43,13 @@ class Watching:
         sought = ", ".join(plan_objective.name for plan_objective in self.plan.objectives)
         goes_on = f", goes on from {self.already}" if self.already else ""
         self.console.print(
-            f"study [bold]{self.plan.name}[/] in {self.place}: {self.plan.search.trials} trials{goes_on}, "
-            f"sampler {self.plan.search.sampler}, objectives {sought}, {self.workers} worker(s). "
-            "Ctrl-C stops, and the same command goes on."
+            Text.assemble(
+                "study ",
+                (self.plan.name, "bold"),
+                f" in {self.place}: {self.plan.search.trials} trials{goes_on}, "
+                f"sampler {self.plan.search.sampler}, objectives {sought}, {self.workers} worker(s). "
+                "Ctrl-C stops, and the same command goes on.",
+            )
         )
         if self.console.is_terminal:
             self.live.__enter__()

@@ -13,7 +13,7 @@ from mvsearch import __version__
 from mvsearch.cli._print import console, json_option, print_json, table
 from mvsearch.machine import cpu_name, installed_version
 
-_MARKS = {"ok": "[green]ok[/]", "slow": "[yellow]slow[/]", "missing": "[dim]missing[/]", "broken": "[red]broken[/]"}
+_STYLES = {"ok": "green", "slow": "yellow", "missing": "dim", "broken": "red"}
 
 
 @dataclass(frozen=True)
@@ -39,10 +39,12 @@ def doctor(storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json([asdict(finding) for finding in found])
     else:
+        from rich.text import Text
+
         made = table("", "", "", numbers_from=3)
         made.show_header, made.columns[2].no_wrap = False, False
         for finding in found:
-            made.add_row(finding.what, _MARKS[finding.state], finding.said)
+            made.add_row(finding.what, Text(finding.state, _STYLES[finding.state]), finding.said)
         console().print(made)
     if any(finding.state == "broken" for finding in found):
         raise SystemExit(1)
@@ -128,7 +130,7 @@ def _extras() -> Iterator[Finding]:
         said = (
             f"lacks {', '.join(lacks)}; pip install 'mvsearch[{extra}]'" if lacks else ", ".join(r.name for r in mine)
         )
-        yield Finding(f"[{extra}]".replace("[", "\\["), "missing" if lacks else "ok", said.replace("[", "\\["))
+        yield Finding(f"[{extra}]", "missing" if lacks else "ok", said)
 
 
 def _only_for(requirement: object, extra: str) -> bool:

@@ -84,7 +84,7 @@ def figures(
         print_json(drew | {"networks": networks, "standings": [each.facts() for each in found]})
     else:
         for words in said if times else (each.words for each in found):
-            console().print(words, markup=False)
+            console().print(words)
 
 
 def _make_room(folder: Path, paths: list[Path], *, force: bool) -> None:

@@ -94,7 +94,7 @@ def _show_rivals(standings: "list[Standing]") -> None:
     from mvsearch.report.rivalry import CAUTION
 
     for each in standings:
-        console().print(each.words, markup=False)
+        console().print(each.words)
     console().print(
         CAUTION if standings else "No published model is on this front; only these have a printed Top-1.", style="dim"
     )

@@ -152,12 +152,13 @@ def _show(sessions: "dict[str, Session]") -> None:
         if ratios := _ratios(session):
             screen.print(_ratio_table(what, ratios))
     for device in dict.fromkeys(row.latency.device for session in sessions.values() for row in session.timed):
-        screen.print(device, markup=False)
+        screen.print(device)
     for what, session in sessions.items():
         if session.busy:
             screen.print(
-                f"[yellow]{what}: the processor was away with others for {session.away:.0%} of the time; "
-                "trust the ratios before the times, or ask again when the machine is idle.[/]"
+                f"{what}: the processor was away with others for {session.away:.0%} of the time; "
+                "trust the ratios before the times, or ask again when the machine is idle.",
+                style="yellow",
             )
 
 

@@ -101,7 +101,7 @@ def predict(
     if as_json:
         print_json({"architecture": found.key, "data": pictures.name, "file": str(output), **scores})
         return
-    console().print(f"{sheet.subtitle}; drawn in {output}.", markup=False)
+    console().print(f"{sheet.subtitle}; drawn in {output}.")
 
 
 def _recipe(task: str, own: dict[str, Any], asked: dict[str, Any]) -> "Recipe":

@@ -144,6 +144,8 @@ def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
 
 
 def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> None:
+    from rich.text import Text
+
     from mvsearch.report.units import pretty
 
     made = table("stage", "block", "output", "params", "MACs", "share", "MACs (paper)", numbers_from=2)
@@ -160,7 +162,8 @@ def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latenc
     paper = pretty("macs", total.macs_paper)
     made.add_row("total", "", "", f"{total.params:,}", f"{total.macs:,}", "", paper, style="bold")
     screen = console()
-    screen.print(f"[bold]{arch.name or name}[/] at {arch.image_size} px, {arch.num_classes} classes, key {arch.key}")
+    told = f" at {arch.image_size} px, {arch.num_classes} classes, key {arch.key}"
+    screen.print(Text.assemble((arch.name or name, "bold"), told))
     screen.print(made)
     if extra := arch.training_cost().params:
         screen.print(f"For training there are {extra:,} parameters more, of an auxiliary classifier.")

@@ -186,7 +186,8 @@ def _show(facts: dict[str, Any]) -> None:
 
     screen = console()
     exact = "exactly" if facts["size_is_exact"] else "about (estimated by sampling)"
-    screen.print(f"[bold]{facts['space']}[/]: {exact} {facts['size']:,} architectures; the file is sound.")
+    told = f": {exact} {facts['size']:,} architectures; the file is sound."
+    screen.print(Text.assemble((facts["space"], "bold"), told))
     opened = table("open value", "number", "values", numbers_from=1)
     opened.columns[2].justify, opened.columns[2].no_wrap = "left", False
     for choice in facts["choices"]:

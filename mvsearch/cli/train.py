@@ -123,8 +123,7 @@ def train(
     count, score = f"{result['images']:,} images", training.pictures.score
     console().print(
         f"{unit(score).head} {pretty(score, result[score])} on {count} ({result['judged_on']}); weights, curve and "
-        f"result in {output}.",
-        markup=False,
+        f"result in {output}."
     )
 
 
