@@ -353,6 +353,46 @@ def test_images_are_pruned_by_use_and_by_size(tmp_path, monkeypatch):
     assert [each.name for each in _cache.forget(_cache.cached(), older_than_s=60)] == ["new", "middle"]
 
 
+def test_a_deletion_that_is_killed_leaves_no_set_that_looks_whole_and_the_next_one_ends_it(tmp_path, monkeypatch):
+    from mvsearch.data import _cache
+
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    folder = tmp_path / "decoded" / "toy-0123"
+    folder.mkdir(parents=True)
+    (folder / "about.json").write_text("{}")
+
+    def killed(path, ignore_errors=False):
+        if not ignore_errors:
+            raise SystemExit
+
+    with monkeypatch.context() as killing:
+        killing.setattr(_cache.shutil, "rmtree", killed)
+        with pytest.raises(SystemExit):
+            _cache.forget(_cache.cached())
+
+    assert not folder.exists()
+    (row,) = json.loads(mvsearch("cache", "--json"))
+    assert (row["images"], row["state"]) == ("toy", "broken")
+    assert "nothing is cached" in mvsearch("cache", "--prune")
+    assert not [path for path in (tmp_path / "decoded").iterdir() if path.is_dir()]
+
+
+def test_a_set_that_lost_its_description_is_listed_as_broken_and_can_be_pruned(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    folder = tmp_path / "decoded" / "toy-0123"
+    folder.mkdir(parents=True)
+    (folder / "train.pixels").write_bytes(b"x")
+
+    assert "broken" in mvsearch("cache")
+    mvsearch("cache", "--prune")
+    assert not folder.exists()
+
+
+def test_keep_is_refused_for_measurements(study):
+    assert "--keep is for images" in mvsearch("cache", "toy", "--prune", "--keep", "5", code=1)
+    assert json.loads(mvsearch("cache", "toy", "--json"))
+
+
 def test_a_limit_on_decoded_images_drops_what_was_longest_unused(tmp_path, monkeypatch):
     from mvsearch.data import _cache
 
@@ -381,6 +421,12 @@ def test_the_doctor_finds_this_machine_fit_and_says_what_is_not(tmp_path):
         "state": "broken",
         "said": "nowhere.db: there is no such study; `mvsearch run SPACE` makes one.",
     }
+
+
+def test_the_doctor_finds_a_cache_that_is_no_folder_broken(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", "/dev/null")
+    found = {row["what"]: row["state"] for row in json.loads(mvsearch("doctor", "--json", code=1))}
+    assert found["cache"] == "broken"
 
 
 def test_the_committed_study_is_whole():

@@ -26,6 +26,10 @@ def cache(
     Deleted images are decoded again when they are asked for; deleted measurements are made again by the next study
     that wants them. Finished trials are no cache: they stay.
     """
+    if (study or storage) and keep_gib is not None:
+        from mvsearch.errors import StudyError
+
+        raise StudyError("--keep is for images, which take room; of measurements --older-than says which are deleted.")
     rows = _measurements(study, storage, prune, days) if study or storage else _images(prune, days, keep_gib)
     if as_json:
         print_json(rows)
@@ -57,7 +61,16 @@ def _images(prune: bool, days: float, keep_gib: float | None) -> list[dict[str, 
         gone = forget(found, older_than_s=days * 86400, keep_bytes=None if keep_gib is None else int(keep_gib * 2**30))
         _told(len(gone), "decoded sets")
         found = [each for each in found if each not in gone]
-    return [{"images": each.name, "bytes": each.bytes, "last": each.used, "folder": str(each.folder)} for each in found]
+    return [
+        {
+            "images": each.name,
+            "bytes": each.bytes,
+            "last": each.used,
+            "state": "whole" if each.whole else "broken",
+            "folder": str(each.folder),
+        }
+        for each in found
+    ]
 
 
 def _measurements(study: str | None, storage: str | None, prune: bool, days: float) -> list[dict[str, Any]]:

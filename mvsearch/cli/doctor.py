@@ -99,7 +99,7 @@ def _folders() -> Iterator[Finding]:
 
     for what, folder in (("studies", STUDIES), ("cache", cache_dir())):
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        if not os.access(there, os.W_OK):
+        if not there.is_dir() or not os.access(there, os.W_OK):
             yield Finding(what, "broken", f"{folder}: cannot be written; change its owner, or work elsewhere")
             continue
         free = shutil.disk_usage(there).free
@@ -110,7 +110,7 @@ def _folders() -> Iterator[Finding]:
 def _images() -> Iterator[Finding]:
     from mvsearch.data import cached
 
-    names = sorted({each.name for each in cached()})
+    names = sorted({each.name for each in cached() if each.whole})
     if "fashion_mnist" in names:
         yield Finding("images", "ok", f"decoded: {', '.join(names)}")
     else:

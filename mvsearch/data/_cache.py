@@ -27,6 +27,7 @@ from mvsearch.data._images import DataSet, Images, Scene
 from mvsearch.errors import DataError, EnvironmentFault
 
 FORMAT = 1  # a change of it decodes everything anew
+_PARTIAL, _GONE = ".partial", ".gone"  # what a folder is called while it is written, and while it is deleted
 
 Decoded = Iterable[tuple[np.ndarray | None, int | Scene]]
 """Pixels of one image after another, and its label or what it shows; None stands for a broken image."""
@@ -80,23 +81,28 @@ def _keep_to_limit(newest: Path) -> None:
 
 @dataclass(frozen=True)
 class Cached:
-    """A decoded set: its bytes on disk, and when it was last read, in seconds since 1970."""
+    """A decoded set: its bytes on disk, and when it was last read, in seconds since 1970.
+
+    One that is not `whole` was left behind by a process that was killed, or lost a file; it is good for nothing.
+    """
 
     name: str
     folder: Path
     bytes: int
     used: float
+    whole: bool
 
 
 def cached() -> list[Cached]:
     """What was decoded on this machine, the last used first."""
-    folders = [path for path in (cache_dir() / "decoded").glob("*-*") if (path / "about.json").is_file()]
+    folders = [path for path in (cache_dir() / "decoded").glob("*-*") if path.is_dir() and path.suffix != _PARTIAL]
     return sorted(map(_cached, folders), key=lambda each: -each.used)
 
 
 def _cached(folder: Path) -> Cached:
     files = [path.stat() for path in folder.iterdir()]
-    return Cached(folder.name.rpartition("-")[0], folder, sum(f.st_size for f in files), folder.stat().st_mtime)
+    whole = folder.suffix != _GONE and (folder / "about.json").is_file()
+    return Cached(folder.name.rpartition("-")[0], folder, sum(f.st_size for f in files), folder.stat().st_mtime, whole)
 
 
 def forget(found: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: int | None = None) -> list[Cached]:
@@ -111,7 +117,10 @@ def forget(found: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: in
         if fits or time.time() - each.used < older_than_s:
             continue
         with cache_faults(), _alone(each.folder):
-            shutil.rmtree(each.folder)
+            beside = each.folder.with_name(each.folder.name + _GONE)  # so that a kill leaves no half of a set
+            shutil.rmtree(beside, ignore_errors=True)
+            each.folder.replace(beside)
+            shutil.rmtree(beside)
         gone.append(each)
     return gone
 
@@ -152,7 +161,7 @@ def _alone(folder: Path) -> FileLock:
 
 
 def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
-    partial = folder.with_name(folder.name + ".partial")  # one name will do: its owner holds the lock
+    partial = folder.with_name(folder.name + _PARTIAL)  # one name will do: its owner holds the lock
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
