@@ -20,7 +20,7 @@ from mvsearch.errors import YamlError
 
 Place = tuple[str | int, ...]
 
-_MOST_CHARACTERS = 1_000_000
+_MOST_CHARACTERS = 100_000  # a few seconds to read, at worst; a space has some thousand
 _DEEPEST = 500  # open brackets: the time to read them grows with the square
 _MOST_VALUES = 100_000  # aliases of aliases can ask for billions
 _BEYOND = 2**63  # what databases and arrays hold; of a far greater one Python does not even write the digits

@@ -93,6 +93,7 @@ FILES = {
         + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9)),
         "more than 100000 values; a space is smaller than that.",
     ),
+    "a book": ("a: [" + "a, " * 40_000 + "a]", "bad.yaml: 120,006 characters; a file has at most 100,000."),
     "a knot": ("a: &a [*a]\n", "bad.yaml:1: this value contains itself; write it out."),
     "an abyss": ("blocks: " + "[" * 5000, "bad.yaml: nested too deeply"),
     "a number without end": ("image_size: 0x" + "f" * 20_000, "bad.yaml:1: '0xffffff"),
