@@ -118,7 +118,7 @@ def test_crops_are_resized_as_in_pillow(photos, size, interpolation):
 
 def test_crops_stay_inside_and_have_the_areas_and_ratios_asked_for():
     images = torch.zeros(2000, 1, 60, 90, dtype=torch.uint8)
-    boxes, mirrored = ours._crops(images, Augmentation(crop_area=0.2), np.random.default_rng(0))
+    boxes, mirrored = ours.crops(images, Augmentation(crop_area=0.2), np.random.default_rng(0))
     left, top, wide, high = boxes.T
     assert (left >= 0).all()
     assert (top >= 0).all()
