@@ -144,7 +144,11 @@ SLIPS = {
     "an objective twice": ("[scaled_loss, params, macs]", "[params, params]", "name one or more, each once."),
     "no objectives": ("[scaled_loss, params, macs]", "[]", "name one or more, each once."),
     "objectives that are a word": ("[scaled_loss, params, macs]", "top1", "use a list of words."),
-    "a time that is no number": ("trials: 12", "timeout_s: .nan", "timeout_s=nan: use 0 for no limit, or a finite"),
+    "a time that is no number": (
+        "trials: 12",
+        "timeout_s: .nan",
+        "search.timeout_s: found nan; use a number, 0 or more",
+    ),
     "no trials": ("trials: 12", "trials: 0", "use 1 or more"),
     "half a trial": ("trials: 12", "trials: 1.5", "search.trials: found 1.5; use a value like 40."),
     "a seed of words": ("seed: 0", "seed: lucky", "search.seed: found 'lucky'; use a value like 0."),
