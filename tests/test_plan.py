@@ -60,7 +60,7 @@ def test_limits_read_as_they_are_written(text, name, value):
         ("proxy: {name: trian}", "did you mean 'train'"),
         ("proxy: {stepps: 3}", "did you mean 'steps'"),
         ("proxy: {lr: fast}", "use a value like 0.002"),
-        ("proxy: {lr: -1}", "use 0 or more"),
+        ("proxy: {lr: -1}", "found -1; use a number, 0 or more"),
         ("proxy: {flip: 1}", "use a value like True"),
         ("proxy: {seeds: 0}", "a whole number from 1 to 100"),
         ("data: {source: fashion}", "did you mean 'fashion_mnist'"),
