@@ -60,6 +60,11 @@ class _Said(sa.types.TypeDecorator[str]):
     impl = sa.Text
     cache_ok = True
 
+    @property
+    def python_type(self) -> type[str]:
+        """What a row holds."""
+        return str
+
     def process_bind_param(self, value: str | None, _: sa.Dialect) -> str | None:
         return value and value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
