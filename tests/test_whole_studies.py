@@ -256,7 +256,6 @@ DAMAGED = [
     (lambda text: changed(text, "records", metrics=None), "do not fit"),
     (lambda text: changed(text, "records", state="complete", metrics={}), "number for each objective"),
     (lambda text: changed(text, "records", metrics={"loss": 1, "params": "1"}), "words where numbers belong"),
-    (lambda text: changed(text, "records", reason="\ud800"), "is it whole"),
     (lambda text: changed(text, "trial", values=[1.0]), "is it whole"),
     (lambda text: changed(text, "trial", params={}), "is it whole"),
     (lambda text: changed(text, "facts", objectives=["top1"]), "contradict"),
@@ -275,6 +274,11 @@ def test_a_study_that_is_not_whole_is_refused(study):
         with pytest.raises(StudyError, match=words):
             restore(damage(text), "sqlite:///damaged.db", source="toy.jsonl")
     assert Store("sqlite:///damaged.db", create=False).names() == []
+
+
+def test_signs_that_no_database_takes_are_spelled_out_on_import_as_they_are_by_a_search(study):
+    text = changed(list(lines(study)), "records", reason="\ud800\0")
+    assert restore(text, "sqlite:///spelled.db", source="toy.jsonl").records()[0].reason == "\\ud800\\x00"
 
 
 def test_a_refused_import_leaves_no_folder():
