@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mvsearch.store import Store
 
 _FORMATS = (".jsonl", ".csv", ".parquet")
-_WRITTEN = ("study.db", "study.db-wal", "study.db-shm", "front.csv", "front.png", "settings.yaml", "machine.json")
+_DATABASE = ("study.db", "study.db-wal", "study.db-shm")
 _LOCKS = ("study.db.locks", "workers")
 
 
@@ -176,12 +176,14 @@ def _tidied(reader: "Reader") -> Path | None:
     """The folder from which an emptied database was removed, with all that mvsearch wrote there."""
     import shutil
 
+    from mvsearch.report.remains import REMAINS
+
     folder = _folder(reader.store)
     with reader.store.locked("open"):
         if folder is None or reader.store.names():
             return None
         reader.store.engine.dispose()
-        for name in _WRITTEN:
+        for name in (*_DATABASE, *REMAINS):
             (folder / name).unlink(missing_ok=True)
     for name in _LOCKS:
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -15,6 +15,9 @@ from mvsearch.report.picture import front_picture
 from mvsearch.report.plot import plot_fronts
 from mvsearch.report.trust import Trust, trust
 
+REMAINS = ("front.csv", "settings.yaml", "machine.json", "front.png")
+"""What `write_remains` leaves in a folder."""
+
 
 def write_remains(reader: Reader, folder: Path) -> list[Path]:
     """Write the front, which must not be empty, the settings and the machines into a folder; the paths written."""
@@ -26,17 +29,14 @@ def write_remains(reader: Reader, folder: Path) -> list[Path]:
     known = trust(records, reader.objectives, reader.checked)
     settings |= {"trust": _trust(known)} if known.tau is not None else {}
     settings |= {"finished": reader.count(), "space": reader.facts["document"]}
-    content = {
-        "front.csv": _csv(best),
-        "settings.yaml": yamlfile.dump_block(settings),
-        "machine.json": json.dumps(reader.machines(), indent=2) + "\n",
-    }
+    content = (_csv(best), yamlfile.dump_block(settings), json.dumps(reader.machines(), indent=2) + "\n")
     folder.mkdir(parents=True, exist_ok=True)  # a study on a server has none until now
-    for name, text in content.items():
-        write_whole(folder / name, text.encode())
+    *texts, drawn = paths = [folder / name for name in REMAINS]
+    for path, text in zip(texts, content, strict=True):
+        write_whole(path, text.encode())
     picture = front_picture(records, reader.objectives, title=reader.name, limits=reader.limits)
-    plot_fronts([picture], folder / "front.png")
-    return [folder / name for name in (*content, "front.png")]
+    plot_fronts([picture], drawn)
+    return paths
 
 
 def _trust(known: Trust) -> dict[str, Any]:
