@@ -6,7 +6,9 @@ tensorboard/        the same, where it is installed        result.json, curve.pn
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from mvsearch.plan import DataSettings
 if TYPE_CHECKING:
     from mvsearch.data._progress import Progress
     from mvsearch.training.full import FullRecipe
+    from mvsearch.training.pictures import Pictures
     from mvsearch.training.ranks import Ranks
     from mvsearch.training.run import Training
     from mvsearch.training.stream import Source
@@ -32,10 +35,14 @@ _REMAINS = (RESULT, WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metric
 
 @dataclass(frozen=True)
 class Material:
-    """What is learnt from, and what judges; `checksum` is that of the decoded images, or of their list."""
+    """What is learnt from, and what judges; `checksum` is that of the decoded images, or of their list.
+
+    `pictures` makes of two parts, a recipe and a device what a training learns from.
+    """
 
     name: str
     checksum: str
+    pictures: "Callable[[Source[Any], Source[Any], FullRecipe, str], Pictures]"
     train: "Source[Any]"
     test: "Source[Any]"
 
@@ -77,7 +84,8 @@ class Order:
 
     def read(self, progress: "Progress | None" = None) -> Material:
         """The images; those of a folder are decoded at the recipe's largest size."""
-        from mvsearch.tasks import Scenes, scenes
+        from mvsearch.tasks import ScenePictures, Scenes, scenes
+        from mvsearch.training.pictures import Pictures
         from mvsearch.training.stream import Decoded, Stream
 
         largest, task = max(self.recipe.sizes), scenes(self.arch.task)
@@ -86,8 +94,8 @@ class Order:
             both = sources.find_files(
                 path, test_fraction=self.data.test_fraction, seed=self.data.seed, progress=progress
             )
-            parts = [Stream(files, self.data.size or largest, self.decoders) for files in both]
-            return Material(str(path), sources.listing_checksum(*both), *parts)
+            streams = (Stream(files, self.data.size or largest, self.decoders) for files in both)
+            return Material(str(path), sources.listing_checksum(*both), Pictures, *streams)
         if self.streamed:
             raise PlanError(
                 f"--stream is for a folder of yours with a class an image; {self.data.source} is decoded once."
@@ -95,25 +103,23 @@ class Order:
         size = self.data.size or (largest if path or task else None)
         data = sources.load(self.data.source, path=path, size=size, task=self.arch.task, progress=progress)
         if task is None:
-            return Material(data.name, data.checksum, Decoded(data.train), Decoded(data.test))
+            return Material(data.name, data.checksum, Pictures, Decoded(data.train), Decoded(data.test))
         task.check(data)
-        return Material(data.name, data.checksum, *(Scenes.of(part, task) for part in (data.train, data.test)))
+        parts = (Scenes.of(part, task) for part in (data.train, data.test))
+        return Material(data.name, data.checksum, partial(ScenePictures, task), *parts)
 
     def training(self, data: Material, ranks: "Ranks", *, force: bool = False) -> "Training":
         """The training, from its checkpoint on if the folder has one; by `force` that and all else of it is removed,
         now that nothing can be refused any more."""
         from mvsearch.nn import build
-        from mvsearch.tasks import ScenePictures, scenes
-        from mvsearch.training.pictures import Pictures
         from mvsearch.training.run import Training
 
         train, judging = self._split(data)
-        task, shown = scenes(self.arch.task), (train, judging, self.recipe, ranks.device)
         model = build(self._arch(data), seed=self.seed)
         inherited = inherit_from(self.init, model, self._arch(data)) if self.init else None
         made = Training(
             model=model,
-            pictures=Pictures(*shown) if task is None else ScenePictures(task, *shown),
+            pictures=data.pictures(train, judging, self.recipe, ranks.device),
             recipe=self.recipe,
             folder=self.folder,
             settings=self._settings(data, ranks) | {"init": inherited.checksum if inherited else None},
