@@ -74,6 +74,10 @@ def test_another_seed_says_another_thing(name, data):
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_has_a_score_short_of_the_ideal(name, document, data):
     ranked, score = next(iter(plugins.load("proxies", name).SCORES.items()))
+    if name == "jacob_cov" and document in (PLAIN, SEPARABLE):  # whose last map is a batch norm's: no gradient
+        with pytest.raises(Failed, match="does not depend on the images"):
+            said(name, data, document)
+        return
     value = said(name, data, document)[ranked]
     assert value < score.ideal if score.maximise else value > score.ideal
 
@@ -235,11 +239,11 @@ def test_zico_is_mean_over_deviation_of_two_batches(data):
 
 
 def test_jacob_cov_is_best_where_images_have_nothing_in_common(data):
-    with probe(data) as made:
+    with probe(data, document=SOFTMAX) as made:
         images = made.batches[0][0]
         (jacobian,) = torch.autograd.functional.jacobian(lambda x: made.model(x).sum(), (images,))
     values = np.linalg.eigvalsh(np.corrcoef(jacobian.flatten(1).double().numpy()))
-    found = jacob_cov.score(Architecture.from_dict(PLAIN), settings("jacob_cov"), data)["jacob_cov"]
+    found = jacob_cov.score(Architecture.from_dict(SOFTMAX), settings("jacob_cov"), data)["jacob_cov"]
     assert found == pytest.approx(-(np.log(values + 1e-5) + 1 / (values + 1e-5)).sum(), rel=1e-3)
 
 
