@@ -95,11 +95,12 @@ class _Crew:
     def start(self) -> None:
         """Start all that are not, deaf to Ctrl-C, which a terminal sends to all: the parent hears it and ends them in
         order."""
+        if not (new := [process for process in self.processes if process.pid is None]):
+            return  # nothing to be deaf for: a Ctrl-C now would be lost
         heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            for process in self.processes:
-                if process.pid is None:
-                    process.start()
+            for process in new:
+                process.start()
         finally:
             signal.signal(signal.SIGINT, heard)
 
