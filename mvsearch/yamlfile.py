@@ -23,7 +23,7 @@ Place = tuple[str | int, ...]
 _MOST_CHARACTERS = 100_000  # a few seconds to read, at worst; a space has some thousand
 _DEEPEST = 500  # open brackets: the time to read them grows with the square
 _MOST_VALUES = 100_000  # aliases of aliases can ask for billions
-_BEYOND = 2**63  # what databases and arrays hold; of a far greater one Python does not even write the digits
+_BEYOND = 10**1000  # such numbers Python does not even write; what a smaller one is too large for says so itself
 _FEW = 40  # characters of a value that are repeated
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
 

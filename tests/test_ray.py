@@ -57,7 +57,7 @@ def one_place(nodes):
 
 
 def test_a_limit_on_memory_holds_in_a_task(one_place, tmp_path):
-    plan = toy_plan(tmp_path, objectives=("params", "memory_mib"), trials=12, memory_gib=0.1)  # too little for torch
+    plan = toy_plan(tmp_path, objectives=("params", "memory_mib"), trials=12, memory_gib=0.25)  # too little for torch
     Study.join(plan)
     with pytest.raises(StudyError, match=r"nothing but failures so far.*\b[Mm]emory"):
         run_with_ray(plan, Study.read(plan), lambda *_: None, workers=1, share=Share())
