@@ -6,7 +6,7 @@
           +----------------- score, better to the right
 
 The line is isotonic regression by pooling adjacent violators (Ayer et al. 1955), straight between the pools' points.
-How far it is off is seen by leaving out one model at a time.
+How far it is off is seen by leaving out one family of models at a time: what a search finds is of none of them.
 """
 
 import math
@@ -47,8 +47,8 @@ class Expected:
 class Calibration:
     """A line that never falls from `scores`, of which more is better, to `tops` in %; both ascending.
 
-    Of the published `models` left out one at a time, `inside` are no further off it than `error` points: as many as
-    COVERAGE of one more, or all there are. A new model is about as likely to be, if it is like them; no guarantee.
+    Of the published `models`, `inside` are no further off the line of all other families than `error` points: as many
+    as COVERAGE of one more, or all there are. A new model is about as likely to be, if it is like them; no guarantee.
     """
 
     scores: tuple[float, ...]
@@ -58,10 +58,10 @@ class Calibration:
     models: int
 
     @classmethod
-    def of(cls, scores: Sequence[float], tops: Sequence[float]) -> Self:
-        """From published models' scores, of which more is better, and their Top-1 in %.
+    def of(cls, scores: Sequence[float], tops: Sequence[float], families: Sequence[str]) -> Self:
+        """From published models' scores, of which more is better, their Top-1 in %, and the family of each.
 
-        Raises StudyError if there are fewer than five, or all score the same.
+        Raises StudyError if there are fewer than five, all score the same, or all are of one family.
         """
         if len(scores) < FEWEST:
             raise StudyError(
@@ -71,7 +71,11 @@ class Calibration:
         x, y = np.asarray(scores, dtype=float), np.asarray(tops, dtype=float)
         if x.min() == x.max():
             raise StudyError(f"all {len(x)} published models have the same score, which says nothing of their top-1.")
-        off = np.sort(np.abs(y - leave_out(isotonic, _along, x, y, range(len(x)))))
+        if len(set(families)) < 2:
+            raise StudyError(
+                f"all {len(x)} published models are of one family, {families[0]}: no other to judge it by."
+            )
+        off = np.sort(np.abs(y - leave_out(isotonic, _along, x, y, families)))
         place = min(math.ceil(COVERAGE * (len(x) + 1)), len(x))
         line = isotonic(x, y)
         return cls(tuple(line[0].tolist()), tuple(line[1].tolist()), float(off[place - 1]), place, len(x))

@@ -74,6 +74,12 @@ def ablation() -> tuple[Reference, ...]:
     return tuple(Reference(name, float(top1), "ablation", "S") for name, top1 in figures)
 
 
+def family_of(name: str) -> str:
+    """The family of a published model, whatever its image size; one of none of them is its own."""
+    families = {reference.name: reference.family for reference in published()}
+    return families.get(network_of(name), name)
+
+
 def network_of(name: str) -> str:
     """The published model that is the same network: those at 384 px are trained on from the ones at 256."""
     return name.removesuffix("_384")

@@ -17,10 +17,11 @@ from mvsearch.study import Study
 
 SCORES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 TOPS = (69.0, 70.0, 74.0, 75.0, 78.0, 79.0)
+ALONE = tuple("abcdef")
 
 
 def test_on_monotone_data_the_line_is_exact():
-    calibration = Calibration.of(SCORES[::-1], TOPS[::-1])
+    calibration = Calibration.of(SCORES[::-1], TOPS[::-1], ALONE)
     assert [calibration.expected(score).top1 for score in SCORES] == pytest.approx(TOPS)
     assert calibration.expected(0.25).top1 == pytest.approx(72)
 
@@ -37,7 +38,7 @@ def test_the_line_never_falls_and_is_scikit_learns(seed):
 
 
 def test_beyond_the_published_scores_it_is_said_to_be_extrapolated():
-    calibration = Calibration.of(SCORES, TOPS)
+    calibration = Calibration.of(SCORES, TOPS, ALONE)
     assert calibration.expected(0.7).beyond
     assert calibration.expected(0.05).beyond
     assert calibration.expected(0.7).top1 == 79
@@ -45,12 +46,12 @@ def test_beyond_the_published_scores_it_is_said_to_be_extrapolated():
 
 
 def test_beyond_says_which_end_it_is_even_where_the_line_is_level():
-    level = Calibration.of([1, 2, 3, 4, 5, 6], [76, 75, 74, 73, 72, 71])
+    level = Calibration.of([1, 2, 3, 4, 5, 6], [76, 75, 74, 73, 72, 71], ALONE)
     assert [level.expected(score).beyond for score in (0, 3, 9)] == ["<", "", ">"]
 
 
 def test_the_interval_is_as_wide_as_models_that_were_left_out_are_off():
-    calibration = Calibration.of(SCORES, TOPS)
+    calibration = Calibration.of(SCORES, TOPS, ALONE)
     # left out: the ends fall back on their neighbour, 1 point off; 70, 74, 75, 78 against 71.5, 72.5, 76, 77
     assert calibration.error == pytest.approx(1.5)
     assert (calibration.inside, calibration.models) == (6, 6)
@@ -58,28 +59,47 @@ def test_the_interval_is_as_wide_as_models_that_were_left_out_are_off():
     assert (found.low, found.high) == pytest.approx((72.5, 75.5))
 
 
+def test_a_family_is_told_by_the_others_alone():
+    # in pairs: the two at the ends are told the nearest value of the others, those between lie on the line through them
+    calibration = Calibration.of(range(6), [0, 10, 20, 30, 40, 50], ["a", "a", "b", "b", "c", "c"])
+    assert calibration.error == pytest.approx(20)
+    alone = Calibration.of(range(6), [0, 10, 20, 30, 40, 50], ALONE)
+    assert alone.error == pytest.approx(10)
+
+
+def test_one_family_alone_is_refused_in_a_sentence():
+    with pytest.raises(StudyError, match="of one family, v3"):
+        Calibration.of(SCORES, TOPS, ["v3"] * 6)
+
+
+def test_the_families_are_those_of_the_papers_whatever_the_image_size():
+    assert ranking.family_of("mobilevitv3_0.5_384") == "v3-on-v2"
+    assert ranking.family_of("mobilevitv3_s_unscaled") == "mobilevitv3_s_unscaled"
+
+
 def test_of_a_few_models_all_are_inside_and_of_many_nine_in_ten():
     references = ranking.published()
-    calibration = Calibration.of([reference.top1 for reference in references], [r.top1 for r in references])
+    tops, families = [each.top1 for each in references], [each.family for each in references]
+    calibration = Calibration.of(tops, tops, families)
     assert (calibration.inside, calibration.models) == (15, 15)
 
     noise = np.random.default_rng(0).normal(size=40)
-    many = Calibration.of(np.arange(40.0), np.arange(40.0) + noise)
+    many = Calibration.of(np.arange(40.0), np.arange(40.0) + noise, [str(n) for n in range(40)])
     assert many.inside == 37
 
 
 def test_no_interval_goes_beyond_all_images_right():
-    assert Calibration.of(SCORES, [40, 90, 60, 95, 70, 99]).expected(0.6).high == 100
+    assert Calibration.of(SCORES, [40, 90, 60, 95, 70, 99], ALONE).expected(0.6).high == 100
 
 
 def test_fewer_than_five_models_are_refused_in_a_sentence():
     with pytest.raises(StudyError, match="4 published models have a score, and a calibration needs 5"):
-        Calibration.of(SCORES[:4], TOPS[:4])
+        Calibration.of(SCORES[:4], TOPS[:4], ALONE[:4])
 
 
 def test_equal_scores_are_refused():
     with pytest.raises(StudyError, match="same score"):
-        Calibration.of([1.0] * 6, TOPS)
+        Calibration.of([1.0] * 6, TOPS, ALONE)
 
 
 def test_the_front_tells_what_its_scores_stand_for(tmp_path, monkeypatch, capsys):

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mvsearch import ranking
 from mvsearch.calibration import Calibration, Expected
 from mvsearch.errors import StudyError
 from mvsearch.pareto import Objective
@@ -45,11 +46,15 @@ def estimates(records: Sequence[Record], trust: Trust) -> Estimates:
     if trust.score is None:
         raise StudyError("no score is among the objectives, so there is nothing to estimate a top-1 from.")
     score = Objective.named(trust.score)
-    line = Calibration.of([-score.cost(row[1]) for row in trust.models], [row[2] for row in trust.models])
+    line = Calibration.of(
+        [-score.cost(row[1]) for row in trust.models],
+        [row[2] for row in trust.models],
+        [ranking.family_of(row[0]) for row in trust.models],
+    )
     found = {record.number: line.expected(-score.cost(float(record.metrics[score.name]))) for record in records}
     return Estimates(
         found,
         f"ImageNet top-1 expected of {score.name}, by a line that never falls through {len(trust.models)} published "
-        f"models; in brackets as far as {line.inside} of these {line.models} were off at most when left out one at a "
-        "time; < and >: beyond all published scores.",
+        f"models; in brackets as far as {line.inside} of these {line.models} were off at most when the line was drawn "
+        "through the other families alone; < and >: beyond all published scores.",
     )

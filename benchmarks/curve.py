@@ -1,0 +1,197 @@
+"""How well the proxy `train` ranks for the seconds that it takes: steps, seeds and resolutions of its schedule.
+
+Scores the reference models under every schedule below, and judges single seeds, their means, and joins of several
+resolutions. Every score is kept at once, where `mvsearch proxies` looks for it too: stopped, the same command goes on.
+
+    python benchmarks/curve.py --plot docs/benchmarks/curve.png
+
+Seconds are of CPU, the mean over the networks that were ranked, of as many trainings as a row takes; leave the machine
+alone meanwhile. Some hours of one core; `--workers` for more.
+"""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import click
+import numpy as np
+from matplotlib.figure import Figure
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from mvsearch.data import load
+from mvsearch.judge import Judgement, Scorer, architectures
+from mvsearch.proxies.train import Settings
+from mvsearch.ranking import Ranking, rank
+from mvsearch.report._matplotlib import rendered
+from mvsearch.report.palette import LIGHT
+from mvsearch.store import Store
+
+SOURCE = "fashion_mnist"
+STORAGE = "sqlite:///studies/proxies/scores.db"
+LARGEST = "mobilevitv3_s"
+ALLOWED_S = 120
+AIMS = {"all": 0.90, "within size": 0.80, "ablation": 0.60}
+GREEN = "#009E73"  # Okabe and Ito's, as those of the palette
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """So many steps at so many pixels."""
+
+    steps: int
+    pixels: int = 32
+
+    def scorer(self, storage: str) -> Scorer:
+        """What scores under it, with all else at its default."""
+        settings = Settings(steps=self.steps, image_size=self.pixels)
+        return Scorer(Store(storage, create=True), "train", settings, load(SOURCE))
+
+
+SEEDS = {
+    Schedule(300): 3,
+    Schedule(150): 4,
+    Schedule(75): 8,
+    Schedule(38): 8,
+    Schedule(150, 48): 2,
+    Schedule(75, 64): 2,
+    Schedule(600): 1,
+}
+"""Schedules, and how many seeds of each."""
+
+JOINS = (
+    (Schedule(150), Schedule(150, 48)),
+    (Schedule(75), Schedule(75, 64)),
+    (Schedule(150), Schedule(75, 64)),
+    (Schedule(150), Schedule(150, 48), Schedule(75, 64)),
+)
+"""Resolutions that are joined to one score, the geometric mean of one seed of each."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was ranked by, how well, and the CPU seconds that it takes: the mean network's, and the largest one's."""
+
+    words: str
+    seeds: int
+    ranking: Ranking
+    mean_s: float
+    largest_s: float
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """By the names of the aims."""
+        found = (self.ranking.tau, self.ranking.within, self.ranking.ablation)
+        return {name: float("nan") if e.value is None else e.value for name, e in zip(AIMS, found, strict=True)}
+
+
+def fill(storage: str, schedule: Schedule, seed: int) -> None:
+    """Score every network; in a process of its own, on one core."""
+    import torch
+
+    torch.set_num_threads(1)
+    schedule.scorer(storage).fill(architectures(), [seed], lambda name, seed, share: None)
+
+
+def judged(storage: str) -> dict[Schedule, Judgement]:
+    """What is known of each schedule."""
+    return {made: made.scorer(storage).read(architectures(), range(seeds)) for made, seeds in SEEDS.items()}
+
+
+def table_of(found: Mapping[Schedule, Judgement]) -> list[Row]:
+    """The rows: each schedule's single seeds, means of its first two, four and eight, and the joins."""
+    rows = []
+    for schedule, judgement in found.items():
+        taken = judgement.ranking.seeds
+        for seeds in [n for n in (1, 2, 4, 8) if n <= taken]:
+            for first in range(0, taken - seeds + 1, seeds):
+                seen = slice(first, first + seeds)
+                rows.append(row([(schedule, judgement, seen)], f"{schedule.steps} steps, {schedule.pixels} px"))
+    for join in JOINS:
+        parts = [(schedule, found[schedule], slice(0, 1)) for schedule in join]
+        rows.append(row(parts, " x ".join(f"{part.steps} steps, {part.pixels} px" for part in join)))
+    return rows
+
+
+def row(parts: Sequence[tuple[Schedule, Judgement, slice]], words: str) -> Row:
+    """Of one schedule the mean of several seeds, of several the geometric mean."""
+    first = parts[0][1]
+    if len(parts) == 1:
+        scores = {name: [float(np.mean(values[parts[0][2]]))] for name, values in first.scores.items()}
+    else:
+        scores = {
+            name: [-float(np.exp(np.mean([np.log(-judgement.scores[name][seen]) for _, judgement, seen in parts])))]
+            for name in first.scores
+        }
+    seconds = {
+        name: sum(float(each["cpu_s"]) for _, judgement, seen in parts for each in judgement.metrics[name][seen])
+        for name in first.metrics
+    }
+    seeds = len(first.scores[LARGEST][parts[0][2]])
+    return Row(words, seeds, rank(scores), float(np.mean(list(seconds.values()))), seconds[LARGEST])
+
+
+def picture(rows: Sequence[Row]) -> bytes:
+    """τ against seconds: a panel a statistic, single trainings hollow, means of seeds filled, joins as crosses."""
+
+    def make() -> Figure:
+        figure = Figure(figsize=(8, 3.4), layout="constrained")
+        figure.suptitle(f"Kendall's tau of scaled_loss with ImageNet top-1, against CPU seconds a network ({SOURCE})")
+        for axes, (name, aim) in zip(figure.subplots(1, 3), AIMS.items(), strict=True):
+            axes.set_title({"all": "all 15 models"}.get(name, name), fontsize=9)
+            axes.axhline(aim, color=LIGHT.grey, linestyle=":", linewidth=1)
+            axes.axvline(ALLOWED_S, color=LIGHT.grey, linestyle=":", linewidth=1)
+            for words, marker, fill, chosen in (
+                ("one training", "o", "none", [r for r in rows if r.seeds == 1 and " x " not in r.words]),
+                ("mean of 2 to 8 seeds", "o", LIGHT.own, [r for r in rows if r.seeds > 1]),
+                ("several resolutions", "x", GREEN, [r for r in rows if " x " in r.words]),
+            ):
+                edge = GREEN if marker == "x" else LIGHT.own
+                places = [r.mean_s for r in chosen], [r.figures[name] for r in chosen]
+                colours = {"c": GREEN} if marker == "x" else {"facecolors": fill, "edgecolors": edge}
+                axes.scatter(*places, s=30, marker=marker, label=words, zorder=3, **colours)
+            axes.set_xscale("log")
+            axes.set_xlabel("CPU s a network")
+            axes.set_ylim(-0.25, 1.03)
+            axes.grid(alpha=0.3)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+        return figure
+
+    return rendered(make, "png", LIGHT)
+
+
+@click.command()
+@click.option("--storage", default=STORAGE, show_default=True)
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it, as PNG.")
+def main(storage: str, workers: int, plot: Path | None) -> None:
+    """Score what was not scored yet, then print the table."""
+    if storage == STORAGE:
+        Path("studies/proxies").mkdir(parents=True, exist_ok=True)
+    Store(storage, create=True)
+    jobs = [(schedule, seed) for schedule, seeds in SEEDS.items() for seed in range(seeds)]
+    with Progress(console=Console(stderr=True)) as bar, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        doing = bar.add_task("schedules", total=sum(s.steps * s.pixels**2 for s, _ in jobs))
+        waiting = {pool.submit(fill, storage, *job): job for job in jobs}
+        for done in as_completed(waiting):
+            done.result()
+            bar.advance(doing, waiting[done][0].steps * waiting[done][0].pixels ** 2)
+    found = judged(storage)
+    rows = table_of(found)
+    shown = Table("schedule", "seeds", *(f"tau, {name}" for name in AIMS), "CPU s, mean", f"CPU s, {LARGEST}")
+    for each in rows:
+        figures = (f"{value:.2f}" for value in each.figures.values())
+        shown.add_row(each.words, str(each.seeds), *figures, f"{each.mean_s:.0f}", f"{each.largest_s:.0f}")
+    Console(width=120).print(shown)
+    for schedule, judgement in found.items():
+        if (between := judgement.ranking.seed_tau.value) is not None:
+            print(f"{schedule.steps} steps, {schedule.pixels} px: tau {between:.2f} between single seeds")
+    if plot is not None:
+        plot.write_bytes(picture(rows))
+
+
+if __name__ == "__main__":
+    main()
