@@ -185,15 +185,21 @@ def export(job: Job) -> None:
 
 
 def export_verified(job: Job, sample: Sample, *, max_drop: float = MAX_DROP, say: Say) -> Report:
-    """Write the file and its report, if it computes what the network computes on the sample.
+    """Write the file and its report, if it computes what the network computes on the sample; then time it.
 
-    Raises VerificationError otherwise: then the file is not put in its place, and the report tells what differed.
+    Raises VerificationError otherwise: then the file is not put in its place, and the report tells what differed. To be
+    timed it has to wait for trainings on this machine; who does not want to wait has both by then, without the times.
     """
     with _beside(job.path) as folder:
-        report = verify(job, folder / job.path.name, sample, max_drop=max_drop, say=say)
+        report, run = verify(job, folder / job.path.name, sample, max_drop=max_drop, say=say)
         if report.verified is not False:
             _publish(folder, job.path.parent)
-    write_whole(job.report_path, (json.dumps(_finite(report.to_dict()), indent=2) + "\n").encode())
+        _write_report(job, report)
+        if report.verified and run:
+            say(f"{job.path} is there; timing it beside eager, once no training runs on this machine")
+            times, eager_times = _timed(job, run, sample.images[:1])
+            report = replace(report, latency=times, eager_latency=eager_times)
+            _write_report(job, report)
     if report.verified is False:
         earlier = " (what stands there is an earlier one)" if job.path.exists() else ""
         raise VerificationError(
@@ -202,11 +208,16 @@ def export_verified(job: Job, sample: Sample, *, max_drop: float = MAX_DROP, say
     return report
 
 
-def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, say: Say) -> Report:
-    """Write the file, compare it with eager at every batch size of its format, and time the two in turns.
+def _write_report(job: Job, report: Report) -> None:
+    write_whole(job.report_path, (json.dumps(_finite(report.to_dict()), indent=2) + "\n").encode())
+
+
+def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, say: Say) -> tuple[Report, Run | None]:
+    """Write the file and compare it with eager at every batch size of its format; beside the report, what runs it.
 
     If it cannot be written or run, or differs, the report names the first stage at which that is so.
     """
+    run = None
     report = Report(
         file=job.path.name,
         format=job.kind,
@@ -233,7 +244,7 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
         with _in_a_line(f"{report.runtime} cannot run the file"):
             report = replace(report, facts=job.module.facts(file) if hasattr(job.module, "facts") else {})
             if why := why_unread(job.module):
-                return replace(report, reason=f"not verified: {why}")
+                return replace(report, reason=f"not verified: {why}"), None
             run = job.module.read_back(file)
             report = _compared(job, report, run, expected, sample, say)
         verified, reason = judge(report, max_drop)
@@ -243,10 +254,8 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
     if verified is False:
         stage = first_differing_stage(job, sample.images[:_STAGE_IMAGES], say)
         said = reason + (f", first at stage {stage}" if stage else "")
-        return replace(report, reason=said, first_differing_stage=stage)
-    say("timing beside eager, once no training runs on this machine")
-    times, eager_times = _timed(job, run, sample.images[:1])
-    return replace(report, latency=times, eager_latency=eager_times)
+        report = replace(report, reason=said, first_differing_stage=stage)
+    return report, run
 
 
 def _compared(job: Job, report: Report, run: Run, expected: list[np.ndarray], sample: Sample, say: Say) -> Report:

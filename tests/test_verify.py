@@ -17,6 +17,7 @@ from mvsearch import exporters, verify, yamlfile
 from mvsearch.architecture import Architecture
 from mvsearch.cli import main
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, PlanError, VerificationError
+from mvsearch.exporters._weights import write_weights
 from mvsearch.exporters.subject import Subject
 from mvsearch.training.sample import Sample
 
@@ -275,3 +276,25 @@ def test_a_format_that_does_not_exist_is_refused_with_those_that_do():
     assert "subject" not in exporters.formats()
     with pytest.raises(PlanError, match="did you mean 'executorch'"):
         exporters.load_format("executorh")
+
+
+def test_who_does_not_wait_for_the_timing_has_the_file_and_its_report(tmp_path, sample, monkeypatch):
+    def interrupted(*args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verify, "_timed", interrupted)
+    done = verify.Job("toy", Broken("none"), subject(), tmp_path / "net.toy")
+    with pytest.raises(KeyboardInterrupt):
+        verify.export_verified(done, sample, say=silent)
+
+    assert done.path.exists()
+    stored = json.loads(done.report_path.read_text())
+    assert stored["verified"]
+    assert "latency" not in stored
+
+
+def test_the_same_weights_are_the_same_bytes(tmp_path):
+    made = subject()
+    for n in range(8):  # safetensors would keep several entries beside the tensors in any order
+        write_weights(made, tmp_path / str(n))
+    assert len({(tmp_path / str(n)).read_bytes() for n in range(8)}) == 1

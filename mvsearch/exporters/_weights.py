@@ -15,13 +15,14 @@ _WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
 
 
 def write_weights(subject: Subject, path: Path) -> None:
-    """The network's weights as safetensors, with the key and the name of the architecture."""
+    """The network's weights as safetensors, with the key of the architecture."""
     from safetensors.torch import save
 
     from mvsearch.files import write_whole
 
     state = {name: tensor.contiguous() for name, tensor in subject.model.state_dict().items()}
-    write_whole(path, save(state, {"architecture": subject.arch.key, "name": str(subject.arch.name or "")}))
+    # One entry: safetensors writes several in any order, and the same weights would be other bytes each time.
+    write_whole(path, save(state, {"architecture": subject.arch.key}))
 
 
 def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -> bool:
