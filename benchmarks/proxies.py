@@ -110,7 +110,7 @@ def main(turns: int, trainings: int, as_json: bool, write: bool) -> None:
     table = Table(*HEADS)
     for row in rows(costs):
         table.add_row(*row)
-    Console().print(table)
+    Console(width=120).print(table)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def main(folder: Path, seconds: int, seeds: int, workers: int, truth_seeds: int,
             seen, true = judged(some, truth)
             rows.append({"run": name, "seconds": limit, "trainings": len(some), "seen": seen, "true": true})
             table.add_row(name, str(limit), str(len(some)), f"{seen:.4f}", f"{true:.4f}")
-    Console().print(table)
+    Console(width=120).print(table)
     (folder / "real_search.json").write_text(json.dumps(rows, indent=1) + "\n")
 
 

@@ -160,7 +160,7 @@ def main(turns: int, steps: int, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(results, indent=2))
     else:
-        Console().print(table)
+        Console(width=120).print(table)
 
 
 if __name__ == "__main__":
