@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,8 @@ class Ranks:
         """The network with its gradients averaged over all processes; statistics are those of the first."""
         if self.count == 1:
             return model
+        # A 1x1 kernel channels last has other strides than its gradient in name alone: both are the same memory.
+        warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
         return nn.parallel.DistributedDataParallel(model)
 
 
