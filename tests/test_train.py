@@ -163,7 +163,6 @@ def test_two_processes_learn_what_one_learns_in_two_parts_and_go_on_when_one_was
     for folder, code in (("two", ["-m", "mvsearch"]), ("broken", [str(tmp_path / "killed.py")])):
         launched = in_a_process([*TORCHRUN, *code], words(arch, images, tmp_path / folder, "--set", "lr=1e-4"))
         assert (launched.returncode == 0) == (folder == "two"), launched.stderr
-        assert "Grad strides" not in launched.stderr
     launched = in_a_process([*TORCHRUN, "-m", "mvsearch"], words(arch, images, tmp_path / "broken", "--set", "lr=1e-4"))
     assert launched.returncode == 0, launched.stderr
     assert "goes on after step 12" in launched.stderr
