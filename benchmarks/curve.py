@@ -53,10 +53,10 @@ class Schedule:
 
 SEEDS = {
     Schedule(75): 4,
-    Schedule(38): 2,
-    Schedule(150): 2,
-    Schedule(75, 48): 1,
     Schedule(300): 1,
+    Schedule(38): 2,
+    Schedule(75, 48): 1,
+    Schedule(150): 1,
 }
 """Schedules, and how many seeds of each."""
 

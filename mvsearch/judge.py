@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from importlib import import_module
 from typing import Any
 
 from mvsearch import __version__, machine, models, plugins
@@ -59,6 +60,14 @@ class Judgement:
         return rank(self.scores)
 
     @property
+    def reasons(self) -> dict[str, list[str]]:
+        """Why models have no score, or not all, and which."""
+        found: dict[str, list[str]] = {}
+        for name, reason in self.missing.items():
+            found.setdefault(reason, []).append(name)
+        return found
+
+    @property
     def cpu_s(self) -> float | None:
         """Seconds of CPU that one score of one model takes, the mean; None for closed forms."""
         return self._mean("cpu_s")
@@ -101,6 +110,8 @@ class Scorer:
 
     def fill(self, archs: Mapping[str, Architecture], seeds: Iterable[int], tell: Tell) -> None:
         """Score each network that has no score yet, all of them with one seed before the next one begins."""
+        for room in ("nn", "tasks", "training.loop"):
+            import_module(f"mvsearch.{room}")  # or the first score would be charged for it
         for seed in seeds:
             for name, arch in distinct(archs).items():
                 if self._known(arch.key, seed) is None:
@@ -133,10 +144,10 @@ class Scorer:
         return digest({"judged": proxy, "data": images, "device": self.device, "version": __version__})
 
     def _take(self, name: str, arch: Architecture, seed: int, tell: Tell) -> None:
-        began, cpu_began = time.monotonic(), time.process_time()
         tell(name, seed, 0.0)
         try:
             with machine.beside_others():
+                began, cpu_began = time.monotonic(), time.process_time()
                 metrics = self._module.score(
                     arch,
                     self.settings,
@@ -145,6 +156,7 @@ class Scorer:
                     device=self.device,
                     progress=lambda done, of: tell(name, seed, min(done / max(of, 1), 0.999)),
                 )
+                wall, cpu = time.monotonic() - began, time.process_time() - cpu_began
             if not is_number(metrics.get(self.score)):
                 raise Failed(f"{self.score} came out as {metrics.get(self.score)}")
         except ArchitectureError as error:  # a reference that cannot be built for these images
@@ -156,9 +168,8 @@ class Scorer:
                 str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
             )
         else:
-            wall = time.monotonic() - began
-            spent = {"cpu_s": time.process_time() - cpu_began, "wall_s": wall}
-            self.store.remember(arch.key, self._settings_key(seed), {**metrics, **spent}, wall, machine.describe())
+            known = {**metrics, "cpu_s": cpu, "wall_s": wall}
+            self.store.remember(arch.key, self._settings_key(seed), known, wall, machine.describe())
 
 
 def distinct(archs: Mapping[str, Architecture]) -> dict[str, Architecture]:

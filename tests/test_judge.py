@@ -81,6 +81,14 @@ def test_a_proxy_that_scores_otherwise_than_before_is_asked_anew(run, spied, mon
     assert len(spied.calls) == 8
 
 
+@pytest.mark.parametrize("other", [("--set", "naswot.batch=5"), ("--data", "photos")])
+def test_scores_under_other_settings_or_of_other_images_are_not_taken_for_these(run, spied, other):
+    args = ("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
+    run(*args)
+    assert run(*args, *other).code == 0
+    assert len(spied.calls) == 8
+
+
 def test_ctrl_c_shows_what_is_known_and_the_next_call_goes_on(run, spied):
     args = ("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
     spied.stop = lambda arch, seed: KeyboardInterrupt() if len(spied.calls) == 2 else None
@@ -110,6 +118,8 @@ def test_a_model_that_has_no_score_is_left_out_and_the_reason_told(run, spied):
         (("--proxy", "naswot", "--set", "steps=3"), "use PROXY.SETTING=VALUE"),
         (("--proxy", "naswot", "--plot", "old.png"), "is there already; --force writes over it"),
         (("--data", "nowhere"), "none of the data"),
+        (("--data", "cutouts"), "classification"),
+        (("--models", "ablation_2_conv1x1", "--plot", "new.png"), "--models names rows of the ablation alone"),
     ],
 )
 def test_a_slip_is_one_sentence(run, args, words):
@@ -164,3 +174,24 @@ def test_a_study_s_proxy_is_checked_once_and_the_front_says_so(run, spied):
 
     assert run("run", "toy.yaml", "--check-proxy", "--workers", "1").code == 0
     assert len(spied.calls) == once
+
+
+def test_models_beyond_the_limits_of_a_study_still_say_how_far_its_proxy_is_to_be_trusted(run):
+    args = ("run", "toy.yaml", "--check-proxy", "--workers", "1")
+    space = yamlfile.read(Path(__file__).parent.parent / "spaces" / "quick.yaml").data
+    space |= {"proxy": {"name": "macs"}, "search": {"trials": 3}, "contains": ["mobilevitv3_xxs"]}
+    Path("toy.yaml").write_text(yamlfile.dump(space))
+    assert run(*args).code == 0
+    assert run(*args, "--limit", "params <= 1.2M").code == 0
+    assert len(json.loads(run("front", "quick", "--json").out)["trust"]["models"]) == 15
+
+
+def test_a_check_tells_why_a_model_has_no_score(run, spied):
+    spied.stop = lambda arch, seed: Failed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
+    space = yamlfile.read(Path(__file__).parent.parent / "spaces" / "quick.yaml").data
+    space |= {"proxy": {"name": "naswot", "image_size": 32, "batch": 4}, "search": {"trials": 1}, "contains": []}
+    Path("toy.yaml").write_text(yamlfile.dump(space))
+    done = run("run", "toy.yaml", "--check-proxy", "--workers", "1")
+    assert done.code == 0
+    assert "naswot: it came out as nan: mobilevitv2_0.5" in done.err
+    assert len(json.loads(run("front", "quick", "--json").out)["trust"]["models"]) == 14

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from toy import TOY, arithmetic, toy_plan, toy_space
 
 from mvsearch.cli.main import main
+from mvsearch.finding import find_architecture
 from mvsearch.models import published
 from mvsearch.pareto import Objective
 from mvsearch.plan import Plan
@@ -163,6 +164,13 @@ def test_trust_is_not_measured_where_too_few_or_equal_scores_are_known(scores):
     records = [measured(i, name, top1) for i, (name, top1) in enumerate(zip(MODELS, scores, strict=False))]
 
     assert trust(records, [TOP1]).tau is None
+
+
+def test_networks_for_another_task_are_not_held_against_imagenet():
+    architecture = find_architecture("mobilevitv3_xxs+deeplabv3").to_dict()
+    assert (
+        trust([replace(measured(0, None, 0), metrics={"loss": 1.0}, architecture=architecture)], [LOSS]).score is None
+    )
 
 
 def test_a_search_for_costs_alone_has_no_proxy_to_trust():

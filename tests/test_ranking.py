@@ -128,6 +128,16 @@ def test_the_printed_figures_themselves_rank_perfectly():
     assert found.regret.value == found.worst_regret.value == 0
 
 
+def test_regret_is_told_as_the_mean_over_the_sizes_and_at_worst():
+    found = ranking.rank({r.name: [-r.top1] for r in ranking.published()})
+    tops = {size: [r.top1 for r in ranking.published() if r.size == size] for size in ("XXS", "XS", "S")}
+    lost = [max(values) - min(values) for values in tops.values()]
+
+    assert found.regret.value == pytest.approx(sum(lost) / 3)
+    assert found.worst_regret.value == pytest.approx(max(lost))
+    assert max(lost) > min(lost)
+
+
 def test_models_without_a_score_are_left_out_and_seeds_count_as_far_as_all_have_them():
     scores = {r.name: [r.top1, r.top1, -r.top1] for r in ranking.published()}
     scores["mobilevitv1_s"] = [float("nan"), 1.0, 1.0]

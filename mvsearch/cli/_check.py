@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from mvsearch.cli._scoring import Scoring
 
 if TYPE_CHECKING:
@@ -9,9 +11,10 @@ if TYPE_CHECKING:
 
 
 def check_proxy(plan: "Plan") -> None:
-    """Score them, and note what came out with the study, where `front` and `report` read it.
+    """Score them, and note what came out with the study, where `front` and `report` read it; say what has no score.
 
-    Those that the study evaluated itself are not scored again. KeyboardInterrupt loses nothing finished.
+    Those that the study evaluated itself are not scored again, and count whatever its limits will be. KeyboardInterrupt
+    loses nothing finished.
     """
     from mvsearch.evaluate import load_data
     from mvsearch.judge import Scorer, architectures, found_device
@@ -20,9 +23,7 @@ def check_proxy(plan: "Plan") -> None:
     from mvsearch.study import Study, note
 
     reader = Study.read(plan)
-    own = {
-        network_of(record.published) for record in reader.records() if record.published and record.state == "complete"
-    }
+    own = {network_of(r.published): r.metrics for r in reader.records() if r.published and r.state == "complete"}
     names = [reference.name for reference in published() if reference.name not in own]
     size: dict[str, Any] = {key: plan.space.document.data.get(key) for key in ("image_size", "num_classes")}
     archs = {name: arch.at(**size) for name, arch in architectures(names).items()} if names else {}
@@ -32,4 +33,6 @@ def check_proxy(plan: "Plan") -> None:
         scorer.fill(archs, seeds, scoring.telling(scorer.proxy))
     found = scorer.read(archs, seeds)
     scored = {name: averaged(rows) for name, rows in found.metrics.items() if name not in found.missing}
-    note(plan, proxy_check={"metrics": scored, "missing": found.missing})
+    note(plan, proxy_check={"metrics": own | scored})
+    for reason, missing in found.reasons.items():
+        click.echo(f"{scorer.proxy}: {reason}: {', '.join(missing)}", err=True)

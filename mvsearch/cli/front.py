@@ -58,10 +58,10 @@ def front(
     reader = open_study(study, storage=storage)
     sought = tuple(Objective.named(name) for name in objectives) or reader.objectives
     records = reader.measured(sought)
+    estimates = _estimates(reader, records, sought) if calibrate else None
     if plot is not None:
         ways = _ways(sought) if pairs else [(x, y, area)]
         plot_fronts([_picture(reader, records, sought, *way) for way in ways], plot, THEMES[theme])
-    estimates = _estimates(reader, records, sought) if calibrate else None
     facts = front_facts(reader, records, sought, estimates)
     against = _rivals(facts) if rivals else []
     if as_json:

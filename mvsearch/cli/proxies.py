@@ -54,11 +54,14 @@ def proxies(
     from mvsearch.cli._scoring import Scoring
     from mvsearch.errors import PlanError
     from mvsearch.judge import BASELINES, architectures, baseline, found_device
+    from mvsearch.ranking import published
     from mvsearch.report.plot import refuse_to_draw
 
     if plot is not None:
         refuse_to_draw(plot, force=force)
     archs = architectures(tuple(name.strip() for name in models.split(",")) if models else ())
+    if plot is not None and not any(reference.name in archs for reference in published()):
+        raise PlanError("--plot draws models with a printed top-1, and --models names rows of the ablation alone.")
     settings = _settings(names, changes)
     images = _images(data, path)
     device = found_device() if settings else "cpu"
@@ -129,7 +132,7 @@ def _images(source: str, path: Path | None) -> "DataSet":
 
     screen = console(stderr=True)
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-        return load(source, path=path, progress=progress)
+        return load(source, path=path, task="classification", progress=progress)
 
 
 def _scorers(settings: Mapping[str, Any], images: "DataSet", storage: str | None, device: str) -> "list[Scorer]":
@@ -165,19 +168,12 @@ def _show(
     ):
         screen.print(Text(line, style="dim"))
     for each in judged:
-        for reason, names in _reasons(each.missing).items():
+        for reason, names in each.reasons.items():
             screen.print(Text(f"{each.proxy}: {reason}: {', '.join(names)}"))
 
 
 def _many(count: int, thing: str) -> str:
     return f"{count} {thing}{'s' * (count != 1)}"
-
-
-def _reasons(missing: Mapping[str, str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
-    for name, reason in missing.items():
-        found.setdefault(reason, []).append(name)
-    return found
 
 
 def _table(judged: "Sequence[Judgement]", device: str) -> "Table":

@@ -44,7 +44,7 @@ def estimates(records: Sequence[Record], trust: Trust) -> Estimates:
     Raises StudyError where no score is sought, or too few published models have it.
     """
     if trust.score is None:
-        raise StudyError("no score is among the objectives, so there is nothing to estimate a top-1 from.")
+        raise StudyError("no score is among the objectives that an ImageNet top-1 could be estimated from.")
     score = Objective.named(trust.score)
     line = Calibration.of(
         [-score.cost(row[1]) for row in trust.models],

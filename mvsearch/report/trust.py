@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mvsearch import models, ranking
+from mvsearch.architecture import Architecture
 from mvsearch.pareto import Objective, comparable, scores
 from mvsearch.ranking import FEWEST, estimate
 from mvsearch.record import Metrics, Record
@@ -39,12 +40,13 @@ def trust(
     records: Sequence[Record], objectives: Sequence[Objective], checked: Mapping[str, Metrics] | None = None
 ) -> Trust:
     """What is known of the study's own score from the published models that it evaluated; each network counts once,
-    with its Top-1 at 256 px.
+    with its Top-1 at 256 px. Nothing, where the networks are for another task than classification.
 
     `checked` are the metrics of further published models under the study's settings, by name: `Reader.checked`.
     """
     score = next((objective for objective in objectives if _of_classifiers(objective.name)), None)
-    if score is None:
+    task = Architecture.from_dict(records[0].architecture).task if records else "classification"
+    if score is None or task != "classification":
         return Trust(None, ())
     beside = {name: float(found[score.name]) for name, found in (checked or {}).items() if score.name in found}
     own = {
