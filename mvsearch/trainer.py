@@ -193,6 +193,12 @@ class Order:
         return data.train.only(kept), data.train.only(held)
 
     def _settings(self, data: Material, ranks: "Ranks") -> dict[str, Any]:
+        import torch
+
+        from mvsearch.training.loop import half
+
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "source"}
         own = {"architecture": self._arch(data).key, "data": data.checksum, "seed": self.seed}
-        return own | {"held_out": self.held_out, "processes": ranks.count, "accumulate": self.parts} | recipe
+        precision = str(half(ranks.device) or torch.float32).removeprefix("torch.")
+        shares = {"held_out": self.held_out, "processes": ranks.count, "accumulate": self.parts}
+        return own | {"precision": precision, "compiled": self.compiled} | shares | recipe

@@ -8,11 +8,11 @@ import pytest
 import torch
 from PIL import Image
 
-from mvsearch.data import find_files
+from mvsearch.data import Images, find_files, load
 from mvsearch.errors import DataError
 from mvsearch.training.batches import Sampler
 from mvsearch.training.full import FullRecipe
-from mvsearch.training.stream import Stream
+from mvsearch.training.stream import Decoded, Stream
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -158,6 +158,26 @@ def test_the_shorter_side_is_resized_and_the_middle_kept(tmp_path):
             Image.fromarray(wide).save(tmp_path / part / name / "x.png")
     pixels, _ = next(Stream(find_files(tmp_path)[0], 20).flow([np.arange(2)], filled=True))
     assert (pixels[..., 1:-1] == 255).all()  # the outermost see a little of what is beside them
+
+
+def test_large_jpegs_that_are_streamed_are_those_that_are_decoded_once(tmp_path):
+    for i in range(8):
+        file = tmp_path / "set" / ("train" if i < 6 else "test") / "ab"[i % 2] / f"{i}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        grain = np.random.default_rng(i).integers(0, 256, (300, 450, 3), dtype=np.uint8)
+        Image.fromarray(grain).save(file, quality=90)
+    every = [np.arange(6)]
+    [(streamed, _)] = Stream(find_files(tmp_path / "set")[0], 64).flow(every, filled=True)
+    [(decoded, _)] = Decoded(load("folder", path=tmp_path / "set", size=64).train).flow(every, filled=True)
+    assert torch.equal(streamed, decoded)
+
+
+def test_decoded_batches_come_in_their_order_each_once():
+    pixels = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1).repeat(3, axis=3)
+    source = Decoded(Images(pixels, np.arange(10), ("one",)))
+    batches = [np.array([3, 1]), np.array([9]), np.array([0, 2, 4])]
+    assert [labels.tolist() for _, labels in source.flow(batches, filled=True)] == [[3, 1], [9], [0, 2, 4]]
+    assert list(source.flow([], filled=True)) == []
 
 
 def test_broken_images_are_named_and_another_takes_their_place(folder):

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from small import PLAIN, SOFTMAX
 from torch import nn
 
-from mvsearch import recipes
+from mvsearch import machine, recipes
 from mvsearch.architecture import Architecture
 from mvsearch.cli.main import cli
 from mvsearch.data import load
@@ -30,10 +30,12 @@ from mvsearch.report.curve import Curve
 from mvsearch.training import journal
 from mvsearch.training.batches import Sampler
 from mvsearch.training.loop import Learner, adamw, sgd
+from mvsearch.training.ranks import Ranks, joined
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 QUICK = ["epochs=3", "batch=20", "image_size=32", "warmup_steps=5", "randaugment=1", "mixup=0.2", "cutmix=1"]
+LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 STEPS = 3 * 9  # 180 images in batches of 20
 
 KILLED = """
@@ -148,6 +150,45 @@ def test_tensorboard_reads_the_curves(unbroken):
     events.Reload()
     assert [event.step for event in events.Scalars("top1")] == [9, 18, 27]
     assert [event.value for event in events.Scalars("loss")] == pytest.approx(losses(unbroken))
+
+
+def test_what_was_judged_after_a_checkpoint_is_judged_again_and_said_once(tmp_path):
+    lines = [
+        {"step": 4, "epoch": 1, "loss": 2.0},
+        {"step": 4, "epoch": 1, "top1": 0.5, "judged_loss": 1.0},
+        {"step": 6, "epoch": 2, "loss": 1.0},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    journal.Journal(tmp_path, step=4, epochs=0).close()
+    assert journal.read(tmp_path / "metrics.jsonl") == lines[:1]
+
+
+@pytest.mark.parametrize(
+    ("set_to", "device", "words"),
+    [
+        (
+            {"WORLD_SIZE": "2"},
+            "cpu",
+            "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT not: start the processes with torchrun",
+        ),
+        ({"WORLD_SIZE": "2", **dict.fromkeys(LAUNCHED, "3")}, "cuda:1", "each process has a GPU of its own; say cuda"),
+        ({"WORLD_SIZE": "2", **dict.fromkeys(LAUNCHED, "3")}, "cuda", "has 2 GPUs for PyTorch; start no more"),
+    ],
+)
+def test_what_a_launcher_left_out_is_told(set_to, device, words, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, value in set_to.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(EnvironmentFault, match=words), joined(device):
+        pass
+
+
+def test_one_process_of_a_machine_takes_its_turn_for_all():
+    first = Ranks(rank=0, count=2)
+    with pytest.raises(RuntimeError, match="time before or after"), first.turn, machine.alone():
+        pass
+    with Ranks(rank=1, count=2, local=1).turn, machine.alone():
+        pass
 
 
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

@@ -16,7 +16,7 @@ from mvsearch.nn.mobilevit import SelfAttention
 from mvsearch.proxies import train as train_proxy
 from mvsearch.record import Failed
 from mvsearch.training.images import Task, moved
-from mvsearch.training.loop import schedule, train
+from mvsearch.training.loop import half, schedule, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -115,6 +115,15 @@ def test_the_learning_rate_rises_to_its_peak_then_falls_to_a_hundredth():
     assert rates[:10] == sorted(rates[:10])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.01, abs=0.002)
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"), [((7, 5), torch.float16), ((8, 0), torch.bfloat16), ((9, 0), torch.bfloat16)]
+)
+def test_cards_that_only_emulate_bfloat16_multiply_in_float16(capability, precision, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
+    assert half("cuda:1") is precision
+    assert half("cpu") is None
 
 
 def test_a_loss_that_is_no_number_stops_the_training_and_says_where(task):

@@ -100,12 +100,29 @@ def _networks(
     networks = []
     for name in names:
         if name in field().rivals:
-            network = entrant(name)
-            networks.append(replace(network, image_size=image_size or network.image_size))
+            networks.append(_sized(entrant(name), image_size))
         else:
             arch = find_architecture(name, storage=storage).at(image_size=image_size)
             networks.append(Network(name, build(arch, seed=0), arch.image_size))
     return networks
+
+
+def _sized(network: "Network", image_size: int | None) -> "Network":
+    """A rival for another image size; those with a position for each patch take their own alone."""
+    import torch
+
+    from mvsearch.errors import PlanError
+
+    if image_size is None or image_size == network.image_size:
+        return network
+    try:
+        with torch.inference_mode():
+            network.model(torch.zeros(1, 3, image_size, image_size))
+    except (AssertionError, RuntimeError):
+        raise PlanError(
+            f"--image-size {image_size}: {network.name} cannot take it; it is built for {network.image_size} px."
+        ) from None
+    return replace(network, image_size=image_size)
 
 
 def _printed(name: str, what: str) -> float | None:

@@ -151,4 +151,4 @@ def _decoded(files: Listing, size: int) -> Iterator[tuple[tuple[Path, int], tupl
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
-            yield from zip(batch, pool.map(lambda item: decode_image(item[0], size, detail=2), batch), strict=True)
+            yield from zip(batch, pool.map(lambda item: decode_image(item[0], size), batch), strict=True)

@@ -14,6 +14,7 @@ With `fused` the network is as `mvsearch.nn.fuse` makes it, channels last.
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import Any
 
 import torch
@@ -74,7 +75,7 @@ def launched(
     device()
     dtype, layout = _format(precision)
     network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout, fused=fused)
-    stream = torch.cuda.Stream()
+    stream = _side(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
 
     def run() -> object:
@@ -113,7 +114,7 @@ def _format(precision: str) -> tuple[torch.dtype, torch.memory_format]:
 
 def _times_ms(call: Callable[[], object], *, repeats: int, limit_s: float, graph: bool) -> list[float]:
     """Warm-up, capture and timing on one side stream: libraries keep their handles and workspaces per stream."""
-    stream = torch.cuda.Stream()
+    stream = _side(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         seconds = warm_up(_waiting(call, stream), limit_s=limit_s)
@@ -121,6 +122,12 @@ def _times_ms(call: Callable[[], object], *, repeats: int, limit_s: float, graph
             call = _captured(call, stream)
             seconds = warm_up(_waiting(call, stream), limit_s=limit_s)
         return _event_times_ms(call, affordable(repeats, seconds=seconds, limit_s=limit_s))
+
+
+@cache
+def _side(index: int) -> torch.cuda.Stream:
+    """The stream of all timings on a GPU: memory that was freed on one stream is not there for another."""
+    return torch.cuda.Stream(index)
 
 
 def _waiting(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[[], None]:

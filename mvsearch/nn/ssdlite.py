@@ -96,7 +96,9 @@ def anchors_at(level: int, x: Tensor) -> Tensor:
         shapes += [(longer, shorter), (shorter, longer)]
     down, across = ((torch.arange(n, dtype=torch.float32, device=x.device) + 0.5) / n for n in x.shape[2:])
     centres = torch.stack(torch.meshgrid(down, across, indexing="ij")[::-1], dim=-1).reshape(-1, 1, 2)
-    sizes = torch.tensor(shapes, dtype=torch.float32, device=x.device)[None]
+    # Filled where they are needed: a table of them would be copied there in each pass, which no CUDA graph can hold.
+    sides = [torch.full((1, 1), side, dtype=torch.float32, device=x.device) for shape in shapes for side in shape]
+    sizes = torch.cat(sides, dim=1).reshape(1, -1, 2)
     both = torch.cat([centres.expand(-1, len(shapes), -1), sizes.expand(len(centres), -1, -1)], dim=-1)
     return both.reshape(-1, 4).clamp(0, 1)
 

@@ -11,7 +11,7 @@ from mvsearch.data import DataSet, Images, Scene, stratified_split
 from mvsearch.training.images import Task, fitted, statistics
 from mvsearch.training.recipe import Recipe
 
-HELD_BATCH = 50  # images judged at once: maps of a class for every pixel are large
+HELD_BATCH = 50  # images judged at once, of networks that give no maps of a class for every pixel
 
 
 class SceneTask(Task):

@@ -64,12 +64,17 @@ class Segmentation(SceneTask):
         """`miou` as a share, and the loss, of the held-out images."""
         table = torch.zeros(self.classes, self.classes, dtype=torch.long, device=self.held_labels.device)
         loss, pixels = 0.0, 0
-        for x, masks in self.held_batches(HELD_BATCH):
+        for x, masks in self.held_batches(self._held_batch()):
             logits = model(x).float()
             known = int((masks != IGNORED).sum())
             loss, pixels = loss + known * float(cross_entropy(logits, masks)) if known else loss, pixels + known
             table += confusion(logits.argmax(1), masks, self.classes)
         return {"miou": mean_iou(table), "loss": loss / max(pixels, 1)}
+
+    def _held_batch(self) -> int:
+        """As many images at once as their logits fit into a gibibyte: 150 classes of 512 px are 0.15 GiB an image."""
+        size = self.held_pixels.shape[-1]
+        return max(1, min(HELD_BATCH, 2**28 // (self.classes * size**2)))
 
     def found(self, outputs: Any) -> list[Scene]:
         """The likeliest class of every pixel."""

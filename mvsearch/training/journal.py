@@ -11,11 +11,16 @@ _NO_CURVES = ("step", "epoch")
 
 
 class Journal:
-    """Appends to `folder/metrics.jsonl`; what stands there from beyond a step is dropped first, to be said again."""
+    """Appends to `folder/metrics.jsonl`. What stands there from beyond a step, or of judging more epochs, is dropped
+    first, to be said again."""
 
-    def __init__(self, folder: Path, step: int) -> None:
+    def __init__(self, folder: Path, step: int, epochs: int) -> None:
         self.path = folder / "metrics.jsonl"
-        kept = [line for line in read(self.path) if line["step"] <= step]
+        kept = [
+            line
+            for line in read(self.path)
+            if line["step"] <= step and ("judged_loss" not in line or line["epoch"] <= epochs)
+        ]
         write_whole(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
         self.board: Any = None
         if find_spec("tensorboard"):

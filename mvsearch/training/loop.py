@@ -96,7 +96,7 @@ class Learner:
     forward: nn.Module | None = None
 
     def __post_init__(self) -> None:
-        self.scaler = torch.amp.GradScaler("cuda", enabled=_half(self.device) is torch.float16)
+        self.scaler = torch.amp.GradScaler("cuda", enabled=half(self.device) is torch.float16)
 
     def step(self, parts: Sequence[tuple[Tensor, Tensor]], loss: Loss, *, lr: float, decay: float, place: str) -> float:
         """Learn from one batch, given in equal parts; its loss before the step. Raises Failed if that is no number.
@@ -181,16 +181,17 @@ def _groups(model: nn.Module, weight_decay: float, decay_all: bool, head: float)
     return [{"params": each, "weight_decay": decay, "scale": scale} for (decay, scale), each in made.items()]
 
 
-def _half(device: str) -> torch.dtype | None:
-    """What a GPU multiplies in: bfloat16 where it can, else float16, gradients scaled; a CPU loses time by either."""
+def half(device: str) -> torch.dtype | None:
+    """What a GPU multiplies in: bfloat16 from Ampere on, else float16, gradients scaled; a CPU loses time by either."""
     if not device.startswith("cuda"):
         return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    # Not `is_bf16_supported`: it counts older cards, which only emulate bfloat16.
+    return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
 
 
 def precision(device: str) -> torch.autocast:
     """Mixed precision where the device has it."""
-    return torch.autocast(device.partition(":")[0], dtype=_half(device), enabled=_half(device) is not None)
+    return torch.autocast(device.partition(":")[0], dtype=half(device), enabled=half(device) is not None)
 
 
 @torch.no_grad()

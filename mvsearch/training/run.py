@@ -18,8 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mvsearch import machine
-from mvsearch.errors import CheckpointError
+from mvsearch.errors import CheckpointError, EnvironmentFault
 from mvsearch.files import write_whole
 from mvsearch.nn.inherit import Inheritance
 from mvsearch.training.batches import Batch, Sampler
@@ -135,11 +134,11 @@ class Training:
         With `stopping` set the step at hand is the last: a checkpoint is written and KeyboardInterrupt raised.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        journal = Journal(self.folder, self.place.step) if self.ranks.first else None
+        journal = Journal(self.folder, self.place.step, self.place.epoch) if self.ranks.first else None
         try:
             with torch.random.fork_rng(devices=[self.ranks.device] if self.ranks.device != "cpu" else []):
                 while self.place.epoch < self.recipe.epochs:
-                    with machine.beside_others():
+                    with self.ranks.turn:
                         yield from self._epoch(journal)
         finally:
             if journal:
@@ -152,7 +151,7 @@ class Training:
         for batch in batches:
             done, stop = self._step(batch, [next(flow) for _ in range(self.parts)])
             window = (*self.place.window, done.loss)
-            if done.step % LOGGED == 0:
+            if done.step % LOGGED == 0 or done.step == self.sampler.steps:
                 if journal:
                     journal.write(_line(done, window))
                 window = ()
@@ -163,8 +162,6 @@ class Training:
                 raise KeyboardInterrupt
             if done.step % self.every == 0:
                 self.save()
-        if journal and self.place.window and epoch + 1 == self.recipe.epochs:
-            journal.write(_line(done, self.place.window))
         judged = self.judge()
         if journal:
             journal.write(
@@ -187,9 +184,14 @@ class Training:
         ]
         torch.manual_seed(int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0]))
         lr = recipe.lr_at(step, self.place.epoch, epoch_steps=of / recipe.epochs)
-        loss = self.learner.step(
-            parts, self.pictures.loss, lr=lr, decay=recipe.decay_at(step), place=f"step {step + 1} of {of}"
-        )
+        place = f"step {step + 1} of {of}"
+        try:
+            loss = self.learner.step(parts, self.pictures.loss, lr=lr, decay=recipe.decay_at(step), place=place)
+        except torch.OutOfMemoryError:
+            raise EnvironmentFault(
+                f"{place}: the GPU's memory does not hold {len(parts[0][0])} images of {batch.size} px at once; "
+                f"--accumulate {2 * self.parts} takes half as many."
+            ) from None
         loss, stops = self.ranks.total([loss, float(self.stopping)])
         return Step(step + 1, self.place.epoch + 1, loss / self.ranks.count, lr, len(batch.images)), stops > 0
 

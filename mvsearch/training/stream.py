@@ -5,7 +5,9 @@ Which images a batch has is the sampler's affair; here numbers of images become 
 
 import signal
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Generic, Self, TypeVar
@@ -57,7 +59,7 @@ class Source(ABC, Generic[_Part]):
 
 @dataclass(frozen=True)
 class Decoded(Source[Images]):
-    """Images that are decoded already."""
+    """Images that are decoded already; a thread gathers the next batch beside the training."""
 
     def only(self, images: np.ndarray) -> Self:
         """The part that has these images alone."""
@@ -65,9 +67,18 @@ class Decoded(Source[Images]):
 
     def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`."""
-        for images in batches:
-            pixels = torch.from_numpy(self.part.pixels[images]).permute(0, 3, 1, 2)
-            yield pixels, torch.from_numpy(self.labels[images])
+        with ThreadPoolExecutor(1) as beside:
+            waiting = deque[Future[tuple[Tensor, Tensor]]]()
+            for images in batches:
+                waiting.append(beside.submit(self._batch, images))
+                if len(waiting) > 1:
+                    yield waiting.popleft().result()
+            yield from (batch.result() for batch in waiting)
+
+    def _batch(self, images: np.ndarray) -> tuple[Tensor, Tensor]:
+        pixels = torch.from_numpy(self.part.pixels[images]).permute(0, 3, 1, 2).contiguous()
+        labels = torch.from_numpy(self.labels[images])
+        return (pixels.pin_memory(), labels.pin_memory()) if torch.cuda.is_available() else (pixels, labels)
 
 
 @dataclass(frozen=True)
