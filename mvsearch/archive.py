@@ -7,6 +7,7 @@
 """
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,8 +19,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mvsearch import __version__
 from mvsearch.beats import register
 from mvsearch.errors import StudyError
-from mvsearch.plan import Plan, checked_name
-from mvsearch.reading import Reader
+from mvsearch.plan import Plan
+from mvsearch.reading import Reader, checked_name
 from mvsearch.record import is_number
 from mvsearch.samplers._legal import distributions
 from mvsearch.store import Store, refuse_misfits
@@ -188,6 +189,8 @@ def _spelled(trial: FrozenTrial) -> dict[str, Any]:
 
 
 def _read(raw: dict[str, Any], spaces: dict[str, optuna.distributions.BaseDistribution]) -> FrozenTrial:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]*", worker := raw["user_attrs"].get("worker", "")):
+        raise ValueError(f"{worker!r} names no worker")
     return create_trial(
         state=TrialState[raw["state"]],
         values=raw["values"],

@@ -1,7 +1,8 @@
 """The register of a database server, whose workers sit on many machines: each lets a number of its own rise.
 
 Who watches a number that no longer rises takes its worker for dead. Only the watcher's own clock is asked, and only how
-long it ran: machines may disagree about the time, and clocks may be set back.
+long it ran while the server answered: machines may disagree about the time, clocks may be set back, and no number rises
+while the server is away.
 """
 
 import logging
@@ -27,7 +28,8 @@ class Beats:
     def __init__(self, store: Store, study: str, *, beat_s: float, grace_s: float) -> None:
         self.store, self.study, self.beat_s, self.grace_s = store, study, beat_s, grace_s
         self._seen: dict[str, tuple[int, float]] = {}
-        """By name: the last beat seen, and when it was first seen."""
+        """By name: the last beat seen, and when it was first seen, by `_reached`."""
+        self._reach, self._reached_s, self._last = threading.Lock(), 0.0, time.monotonic()
         self._said = -_SAY_EVERY_S
 
     @contextmanager
@@ -49,12 +51,22 @@ class Beats:
         while not done.wait(self.beat_s):
             try:
                 self.store.beat(self.study, name, socket.gethostname())
+                self._reached()
             except MvsearchError as error:  # the next one may come through
                 _LOG.warning("%s", error)
 
+    def _reached(self) -> float:
+        """Seconds for which the server was seen to answer; each silence counts for two beats at most."""
+        with self._reach:
+            now = time.monotonic()
+            self._reached_s += min(now - self._last, 2 * self.beat_s)
+            self._last = now
+            return self._reached_s
+
     def dead(self, names: Iterable[str]) -> set[str]:
         """Those whose number is gone, or was seen to stand still for too long; all that stand still are dismissed."""
-        names, now, beats = set(names), time.monotonic(), self.store.beats(self.study)
+        names, beats = set(names), self.store.beats(self.study)
+        now = self._reached()
         for name, beat in beats.items():
             if self._seen.get(name, (None, 0.0))[0] != beat:
                 self._seen[name] = (beat, now)

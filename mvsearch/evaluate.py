@@ -11,7 +11,7 @@ from mvsearch.architecture import Architecture
 from mvsearch.data import DataSet, load
 from mvsearch.errors import PlanError
 from mvsearch.plan import LatencySettings, Plan
-from mvsearch.record import Latency, Metrics, averaged
+from mvsearch.record import FULL, Latency, Metrics, averaged
 
 Report = Callable[..., None]
 
@@ -26,7 +26,8 @@ class Evaluator:
         self._measured: tuple[str, dict[str, Metrics]] = ("", {})
 
     def facts(self) -> dict[str, Any]:
-        """What the numbers depend on beside the plan: the images, the device whose time is taken, the code of both."""
+        """What the numbers depend on beside the plan: the images, the precision of trainings, the device
+        whose time is taken, the code of all."""
         facts: dict[str, Any] = {}
         used = {"proxies": self.plan.proxy.name} if self.plan.scored else {}
         used |= {"latency": self.plan.latency.backend} if self.plan.wants("latency_ms") else {}
@@ -34,9 +35,18 @@ class Evaluator:
             facts["code"] = ", ".join(f"{name} {plugins.load(kind, name).VERSION}" for kind, name in used.items())
         if self.data is not None:
             facts["data"] = f"{self.data.name} {self.data.checksum}"
+            facts["precision"] = self._precision()
         if self.plan.wants("latency_ms"):
             facts["device"] = latency_device(self.plan)
         return facts
+
+    def _precision(self) -> str:
+        """What trainings multiply in: scores of GPUs and of a CPU are not for one study."""
+        if self.device == "cpu":
+            return FULL
+        from mvsearch.training.loop import half
+
+        return f"{half(self.device)}".removeprefix("torch.")
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
         """What an architecture costs, takes and scores: after `rung` steps, if given; repeats have further seeds.

@@ -25,7 +25,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
@@ -47,9 +47,10 @@ Mode = Literal["alone", "beside others"]
 
 
 class _Turn(threading.local):
-    """What the running thread holds, so that a turn within a turn does not wait for itself."""
+    """What the running thread holds, so that a turn within a turn does not wait for itself; who hears of its waits."""
 
     mode: Mode | None = None
+    tell: Callable[[bool], None] | None = None
 
 
 _turn = _Turn()
@@ -64,6 +65,11 @@ def alone() -> AbstractContextManager[None]:
 def beside_others() -> AbstractContextManager[None]:
     """Wait until nobody is timing, and let nobody begin: for work that keeps cores busy. May be nested."""
     return _take("beside others")
+
+
+def tell_of_waits(tell: Callable[[bool], None]) -> None:
+    """Have the running thread's waits for a turn told: True as one begins, False as it ends."""
+    _turn.tell = tell
 
 
 @contextmanager
@@ -116,7 +122,11 @@ def _wait_for(file: FileIO, how: int) -> None:
         fcntl.flock(file, how | fcntl.LOCK_NB)
     except BlockingIOError:
         _LOG.info("waiting for a turn: others are training or timing on this machine")
+        if _turn.tell is not None:
+            _turn.tell(True)
         fcntl.flock(file, how)
+        if _turn.tell is not None:
+            _turn.tell(False)
 
 
 def _lock_path(name: str) -> Path:

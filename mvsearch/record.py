@@ -10,6 +10,9 @@ from typing import Any
 Metrics = dict[str, Any]
 """Raw numbers by name: params, macs, macs_paper, top1, loss, latency_ms, and what belongs beside them."""
 
+FULL = "float32"
+"""What a CPU multiplies in."""
+
 
 def is_number(value: Any) -> bool:
     """Whether something was measured, and came out finite."""

@@ -49,7 +49,9 @@ _R = TypeVar("_R")
 PATIENCE_S = 600.0
 SCHEMA = 2
 _DATABASES = ("sqlite", "postgresql+psycopg", "postgresql+psycopg2")
-_SECRET = ("pass", "secret")  # in the names of a URL's settings: password, passfile, sslpassword
+_HARMLESS = ("host", "port", "user", "dbname", "sslmode", "sslrootcert", "connect_timeout", "application_name")
+"""Settings in a URL that may be shown; in any other, known or misspelt, may be a secret."""
+
 _FEW = 500  # numbers named in one query
 _META = sa.MetaData()
 
@@ -205,7 +207,7 @@ class Store:
         """The folder beside a database file where the locks of a study are; None where the database is a server."""
         if not self._is_file:
             return None
-        path = Path(self.url.database or "")
+        path = Path(self.url.database or "").resolve()  # one place, however the path to it is written
         return path.parent if path.parent.name == study else path.with_name(f"{path.name}.{study}")
 
     @contextmanager
@@ -215,7 +217,7 @@ class Store:
         A `fleeting` one leaves no file behind.
         """
         if self._is_file:
-            path = Path(self.url.database or "")
+            path = Path(self.url.database or "").resolve()
             folder = path.with_name(f"{path.name}.locks")
             folder.mkdir(exist_ok=True)
             with FileLock(folder / what):
@@ -603,9 +605,8 @@ def _record(row: Any) -> Record:
 
 
 def shown(url: URL) -> str:
-    """A URL as it may be printed and kept: its password as ***, what else may hold a secret left out."""
-    secrets = [name for name in url.query if any(word in name.lower() for word in _SECRET)]
-    return url.difference_update_query(secrets).render_as_string(hide_password=True)
+    """A URL as it may be printed and kept: its password as ***, settings that may hold a secret left out."""
+    return url.difference_update_query(url.query.keys() - set(_HARMLESS)).render_as_string(hide_password=True)
 
 
 def _parsed(url: str) -> URL:

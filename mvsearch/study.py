@@ -34,7 +34,7 @@ from mvsearch.models import published_keys
 from mvsearch.pareto import places
 from mvsearch.plan import Plan, digest
 from mvsearch.reading import Reader, flat, open_study
-from mvsearch.record import Failed, Metrics, Record, Refused, averaged, scores
+from mvsearch.record import FULL, Failed, Metrics, Record, Refused, averaged, scores
 from mvsearch.store import Store, patiently
 from mvsearch.trials import Mirror, Trials, told_of_trials
 from mvsearch.worker import Worker
@@ -134,6 +134,7 @@ class Study(Reader):
         total = self.plan.search.trials if trials is None else trials
         failures = 0
         with self.worker.at_work():
+            patiently(self._refuse_changed)
             while (trial := self._next(total)) is not None:
                 record = self._settled(trial, evaluate)
                 if tell is not None:
@@ -144,6 +145,13 @@ class Study(Reader):
                 self._refuse_sick(record)
             while self.plan.search.confirm and (doubtful := patiently(self._claim_repeat)) is not None:
                 self._repeat(doubtful, evaluate)
+
+    def _refuse_changed(self) -> None:
+        """Raises StudyError if the study is another than was joined: nobody could see this worker until now."""
+        with self.store.claiming(self.name):
+            found = self.store.study(self.name)
+        if found is None or _difference(self.plan, found):
+            raise StudyError(f"study {self.name!r} was removed or made anew a moment ago; run the command again.")
 
     def _settled(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
         """The candidate's record, kept; nobody measures the same meanwhile, in whatever study of this database."""
@@ -410,7 +418,9 @@ class Study(Reader):
 
 def settings_key(settings: dict[str, Any], facts: dict[str, Any]) -> str:
     """Names settings together with the device, the images and the code that a study holds to: the cache goes by it."""
-    return digest({"settings": settings, **{name: facts.get(name) for name in ("device", "data", "code")}})
+    own = {name: facts.get(name) for name in ("device", "data", "code")}
+    own |= {"precision": precision} if (precision := facts.get("precision", FULL)) != FULL else {}
+    return digest({"settings": settings, **own})
 
 
 def note(plan: Plan, **facts: Any) -> None:

@@ -106,7 +106,7 @@ class Files:
         return {name for name in names if not self._is_held(name)}
 
     def _is_held(self, name: str) -> bool:
-        if not self._path(name, "lock").exists():
+        if Path(name).name != name or not self._path(name, "lock").exists():
             return False
         try:
             with FileLock(self._path(name, "lock"), timeout=0):

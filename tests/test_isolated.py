@@ -5,11 +5,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from toy import arithmetic, toy_plan
 
+from mvsearch import machine
 from mvsearch.executors import isolated
 from mvsearch.executors.isolated import Isolated
 from mvsearch.models import published
@@ -96,6 +98,40 @@ def test_a_fault_of_the_machine_is_told_as_it_was_and_the_next_candidate_gets_a_
             evaluate(arch)
         said.add(str(fault.value))
     assert len(said) == 2
+
+
+def takes_all_memory(plan, device, report):
+    def evaluate(arch, **_):
+        raise MemoryError
+
+    return evaluate
+
+
+def test_without_a_limit_a_lack_of_memory_is_the_machines(tmp_path):
+    plan = toy_plan(tmp_path, isolate=True)
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=takes_all_memory)
+    with pytest.raises(MemoryError):
+        evaluate(published("mobilevitv3_xxs"))
+
+
+def takes_its_turn(plan, device, report):
+    def evaluate(arch, **_):
+        with machine.beside_others():
+            return {"process": os.getpid()}
+
+    return evaluate
+
+
+def test_a_wait_for_a_turn_is_not_the_candidates_time(tmp_path):
+    plan = toy_plan(tmp_path, timeout_s=1.0)
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=takes_its_turn)
+    evaluate(published("mobilevitv3_xxs"))  # the child is there
+    with ThreadPoolExecutor(1) as pool:
+        with machine.alone():
+            found = pool.submit(evaluate, published("mobilevitv3_xxs"))
+            time.sleep(2.5)
+        assert found.result()["process"]
+    evaluate.close()
 
 
 WORKER = """

@@ -8,8 +8,9 @@ import pytest
 from toy import toy_plan
 
 from mvsearch.errors import EnvironmentFault, StudyError
-from mvsearch.executors.ray import Share, _Remote
+from mvsearch.executors.ray import Share, _Remote, _result
 from mvsearch.executors.ray import run as run_with_ray
+from mvsearch.record import Failed
 from mvsearch.study import Study
 
 ray = pytest.importorskip("ray")
@@ -93,3 +94,20 @@ def test_what_a_cluster_has_room_for():
     assert Share(cpus=2).slots({"CPU": 5.0}) == 2
     with pytest.raises(EnvironmentFault, match="the cluster has 0 GPU, 8 CPU and one takes 1 GPU"):
         Share(gpus=1).slots({"CPU": 8.0})
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("RaySystemError", OSError), ("WorkerCrashedError", Failed), ("ObjectLostError", OSError)]
+)
+def test_what_the_cluster_is_to_blame_for_is_not_the_candidates(fault, kind, monkeypatch):
+    made = getattr(ray.exceptions, fault)
+    error = made.__new__(made)
+    Exception.__init__(error, "gone")
+    monkeypatch.setattr(made, "__str__", lambda self: "gone")
+
+    def lost(task):
+        raise error
+
+    monkeypatch.setattr(ray, "get", lost)
+    with pytest.raises(kind, match="gone"):
+        _result(None)

@@ -238,6 +238,26 @@ def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(post
     assert there.dead(["living"]) == {"living"}
 
 
+def test_a_server_that_was_away_for_longer_than_the_grace_leaves_all_workers_alive(postgres, monkeypatch):
+    store = Store(postgres.database(), create=True)
+    here, there = (Beats(store, "s", beat_s=0.1, grace_s=0.8) for _ in range(2))
+    beat, look = store.beat, store.beats
+
+    def away(*args):
+        raise DatabaseAway("away")
+
+    with here.held("here"), there.held("there"):
+        assert not there.dead(["here"])
+        monkeypatch.setattr(store, "beat", away)
+        monkeypatch.setattr(store, "beats", away)
+        time.sleep(2)
+        monkeypatch.setattr(store, "beats", look)
+        assert not there.dead(["here"])  # before anyone could beat
+        monkeypatch.setattr(store, "beat", beat)
+        time.sleep(0.3)
+        assert not there.dead(["here"])
+
+
 def test_a_study_whose_worker_was_killed_may_be_exported_once_it_was_watched(postgres, tmp_path, monkeypatch):
     monkeypatch.setattr(beats, "GRACE_S", 3.0)
     storage = postgres.database()

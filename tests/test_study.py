@@ -13,12 +13,49 @@ import pytest
 from toy import TOY, arithmetic, toy_plan
 
 from mvsearch import plugins
-from mvsearch.errors import StudyError
+from mvsearch.archive import remove
+from mvsearch.beats import register
+from mvsearch.errors import PlanError, StudyError
 from mvsearch.plan import Plan
-from mvsearch.reading import Reader
+from mvsearch.reading import Reader, open_study
 from mvsearch.record import Failed, Refused
 from mvsearch.store import Store
 from mvsearch.study import Study
+
+
+def test_a_worker_is_seen_however_the_path_to_its_study_is_written(tmp_path, monkeypatch):
+    study = Study.join(toy_plan(tmp_path / "studies"))
+    with study.worker.at_work():
+        monkeypatch.chdir(tmp_path / "studies" / "toy")
+        reader = open_study(".")
+        assert register(reader.store, reader.name).anyone()
+        (tmp_path / "other").symlink_to(tmp_path / "studies" / "toy")
+        reader = open_study(tmp_path / "other")
+        assert register(reader.store, reader.name).anyone()
+
+
+def test_a_study_that_was_removed_before_work_began_is_not_written_to(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    remove(Study.read(toy_plan(tmp_path)))
+    Study.join(toy_plan(tmp_path, objectives=("params",)))
+    with pytest.raises(StudyError, match="removed or made anew"):
+        study.run(arithmetic, trials=3)
+
+
+def test_a_name_that_leads_out_of_its_place_is_not_read(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    study.store.rename_study("toy", "../../evil")
+    with pytest.raises(PlanError, match="cannot name a study"):
+        Reader("../../evil", study.store)
+
+
+def test_scores_of_another_precision_are_not_for_the_same_study(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    before = study.settings_key()
+    study.hold_to(precision="float32")
+    assert study.settings_key() == before
+    with pytest.raises(StudyError, match="numbers from another precision"):
+        Study.join(toy_plan(tmp_path)).hold_to(precision="bfloat16")
 
 
 def test_a_worker_that_joins_late_stops_at_the_same_total(tmp_path):

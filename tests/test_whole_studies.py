@@ -427,6 +427,33 @@ def test_the_doctor_finds_this_machine_fit_and_says_what_is_not(tmp_path):
     }
 
 
+def test_the_doctor_tells_of_a_torch_that_cannot_be_loaded(tmp_path, monkeypatch):
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.13: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = subprocess.run([sys.executable, "-m", "mvsearch", "doctor", "--json"], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    found = [row for row in json.loads(done.stdout) if row["what"] == "torch" and row["state"] == "broken"]
+    assert found[0]["said"] == "cannot be loaded: libcudart.so.13: cannot open"
+
+
+@pytest.mark.parametrize("words", [("--older-than", "nan"), ("--keep", "inf")])
+def test_nothing_is_pruned_by_what_is_no_number(words, tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    (tmp_path / "decoded" / "toy-0123").mkdir(parents=True)
+    assert "is no number to reckon with" in mvsearch("cache", "--prune", *words, code=2)
+    assert (tmp_path / "decoded" / "toy-0123").exists()
+
+
+def test_a_worker_whose_name_leads_out_of_its_folder_is_not_imported(study):
+    mvsearch("studies", "export", "toy", "-o", "toy.jsonl")
+    lines = [json.loads(line) for line in Path("toy.jsonl").read_text().splitlines()]
+    for line in lines:
+        if "trial" in line:
+            line["trial"]["user_attrs"]["worker"] = "/tmp/uv"
+    Path("bad.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "names no worker" in mvsearch("studies", "import", "bad.jsonl", "--name", "bad", code=1)
+
+
 def test_the_doctor_finds_a_cache_that_is_no_folder_broken(tmp_path, monkeypatch):
     monkeypatch.setenv("MVSEARCH_CACHE", "/dev/null")
     found = {row["what"]: row["state"] for row in json.loads(mvsearch("doctor", "--json", code=1))}

@@ -1,6 +1,7 @@
 """Words to the terminal: JSON on stdout, tables for people, progress on stderr."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,21 @@ if TYPE_CHECKING:
 
 Command = Callable[..., None]
 """A command's function, before click makes a command of it."""
+
+
+class Amount(click.FloatRange):
+    """A number from nothing to as much as there is: neither infinite nor no number."""
+
+    def __init__(self, most: float | None = None) -> None:
+        super().__init__(min=0, max=most)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """As FloatRange, which takes `nan` and `inf`."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value} is no number to reckon with.", param, ctx)
+        return found
+
 
 storage_option = click.option("--storage", help="The database, if it is not studies/STUDY/study.db.")
 _plot = click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png, .svg or .html file.")

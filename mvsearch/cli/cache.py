@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option, table
+from mvsearch.cli._print import Amount, console, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
     from mvsearch.store import Store
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 @click.argument("study", required=False)
 @storage_option
 @click.option("--prune", is_flag=True, help="Delete what is listed, as far as --older-than and --keep say.")
-@click.option("--older-than", "days", type=click.FloatRange(min=0), default=0.0, help="Days unused.")
-@click.option("--keep", "keep_gib", type=click.FloatRange(min=0), help="GiB of images to keep, the last used first.")
+@click.option("--older-than", "days", type=Amount(), default=0.0, help="Days unused.")
+@click.option("--keep", "keep_gib", type=Amount(), help="GiB of images to keep, the last used first.")
 @json_option
 def cache(
     study: str | None, storage: str | None, prune: bool, days: float, keep_gib: float | None, as_json: bool

@@ -68,8 +68,6 @@ def _packages() -> Iterator[Finding]:
 
 
 def _devices() -> Iterator[Finding]:
-    import torch
-
     cores, load = os.cpu_count() or 1, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     yield Finding("processor", "ok", f"{cpu_name()}, {cores} cores")
     if load > 0.5 * cores:
@@ -78,6 +76,11 @@ def _devices() -> Iterator[Finding]:
     if free is not None:
         said = f"{free / 2**30:.1f} GiB free" + (", less than 1 GiB a core" if free < cores * 2**30 else "")
         yield Finding("memory", "slow" if free < cores * 2**30 else "ok", said)
+    try:
+        import torch
+    except (ImportError, OSError) as error:  # a library that it is linked against, or the package itself
+        yield Finding("torch", "broken", f"cannot be loaded: {str(error).splitlines()[0]}")
+        return
     for i in range(torch.cuda.device_count()):
         yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))
     if not torch.cuda.is_available():

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option, table
+from mvsearch.cli._print import Amount, console, json_option, print_json, storage_option, table
 from mvsearch.cli._steps import Steps
 from mvsearch.exporters import formats
 
@@ -37,7 +37,7 @@ _FEW = 4  # of networks for other tasks than classification: a class for each pi
 )
 @click.option("--no-verify", is_flag=True, help="Write the file without running it.")
 @click.option("--int8", is_flag=True, help="Quantise to int8 (onnx, executorch), calibrated on training images.")
-@click.option("--max-drop", type=click.FloatRange(0, 100), help="Points of top-1 that int8 may cost (5).")
+@click.option("--max-drop", type=Amount(100), help="Points of top-1 that int8 may cost (5).")
 @click.option("--force", is_flag=True, help="Replace a file that is there.")
 @storage_option
 @json_option

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option
+from mvsearch.cli._print import Amount, console, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 @click.option("--steps", type=click.IntRange(min=1), help="Of the training. Else the study's own, or the task's usual.")
 @click.option("--batch", type=click.IntRange(min=2), help="Images a step. Likewise.")
 @click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side. Likewise.")
-@click.option("--lr", type=click.FloatRange(min=0), help="The peak learning rate. Likewise.")
+@click.option("--lr", type=Amount(), help="The peak learning rate. Likewise.")
 @click.option("--images", type=click.IntRange(min=1), default=12, show_default=True, help="How many are drawn.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--output", "-o", type=click.Path(path_type=Path), default=Path("predicted.png"), show_default=True)

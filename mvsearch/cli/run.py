@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json
+from mvsearch.cli._print import Amount, console, json_option, print_json
 
 if TYPE_CHECKING:
     from mvsearch.plan import Plan
@@ -27,16 +27,16 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
 @click.option("--confirm/--no-confirm", default=None, help="Measure members of the front again, up to six times.")
 @click.option("--isolate", is_flag=True, default=None, help="Evaluate in child processes: a crash is a failed trial.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Seconds a trial may take; isolates.")
-@click.option("--memory", "memory_gib", type=click.FloatRange(min=0), help="GiB a trial may take; isolates.")
+@click.option("--timeout", "timeout_s", type=Amount(), help="Seconds a trial may take; isolates.")
+@click.option("--memory", "memory_gib", type=Amount(), help="GiB a trial may take; isolates.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
 @click.option("--check-proxy", is_flag=True, help="Score the other published models too: how far is the proxy right?")
 @click.option(
     "--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where trials run."
 )
 @click.option("--address", help="Of a Ray cluster; `auto` is the one this machine belongs to. None: one of its own.")
-@click.option("--gpus-per-trial", type=click.FloatRange(min=0), default=0.0, help="With Ray: e.g. 0.5 for two a GPU.")
-@click.option("--cpus-per-trial", type=click.FloatRange(min=0), default=1.0, show_default=True, help="With Ray.")
+@click.option("--gpus-per-trial", type=Amount(), default=0.0, help="With Ray: e.g. 0.5 for two a GPU.")
+@click.option("--cpus-per-trial", type=Amount(), default=1.0, show_default=True, help="With Ray.")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
 @json_option
 def run(

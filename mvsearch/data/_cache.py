@@ -72,11 +72,11 @@ def _keep_to_limit(newest: Path) -> None:
     if not given:
         return
     try:
-        limit = float(given) * 2**30
-    except ValueError:
+        limit = int(float(given) * 2**30)
+    except (ValueError, OverflowError):  # the latter for an infinite one
         raise EnvironmentFault(f"MVSEARCH_CACHE_GIB={given}: is no number of GiB; use e.g. 50.") from None
     others = [each for each in cached() if each.folder != newest]
-    forget(others, keep_bytes=int(limit) - _cached(newest).bytes)
+    forget(others, keep_bytes=limit - _cached(newest).bytes)
 
 
 @dataclass(frozen=True)

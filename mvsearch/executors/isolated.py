@@ -14,6 +14,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
+from mvsearch import machine
 from mvsearch.architecture import Architecture
 from mvsearch.errors import of_the_machine
 from mvsearch.evaluate import Evaluator, Report
@@ -21,6 +22,7 @@ from mvsearch.plan import Plan
 from mvsearch.record import Failed, Metrics
 
 _LOOK_EVERY_S = 0.5
+_FROM_A_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 _GIB = 1 << 30
 
 
@@ -58,9 +60,10 @@ class Isolated:
         return self._awaited(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
 
     def _awaited(self, pipe: Connection, end: float) -> Metrics:
+        waits_since: float | None = None  # for its turn, which is not the candidate's time
         while True:
             self.report()  # raises if nobody waits for this worker any more
-            if time.monotonic() > end:
+            if waits_since is None and time.monotonic() > end:
                 self.close()
                 raise overran(self.plan.search.timeout_s)
             if not pipe.poll(min(_LOOK_EVERY_S, max(0.0, end - time.monotonic()))):
@@ -71,12 +74,19 @@ class Isolated:
                 raise Failed(self._last_words()) from None
             if kind == "progress":
                 self.report(**said)
+            elif kind == "waits":
+                waits_since = time.monotonic()
+            elif kind == "goes on":
+                end += time.monotonic() - (waits_since or time.monotonic())
+                waits_since = None
             elif kind == "raised":
                 if of_the_machine(said):  # a GPU that failed once fails its process for good
                     self.close()
                 raise said
             elif kind == "out of memory":
                 self.close()
+                if not self.plan.search.memory_gib:
+                    raise MemoryError("the machine ran out of memory")
                 raise Failed(f"ran out of memory (limit {self.plan.search.memory_gib:g} GiB)")
             else:
                 return dict(said)
@@ -116,13 +126,15 @@ class Isolated:
 
 def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
     """The child: evaluates what it is sent, until nobody sends any more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for name in _FROM_A_TERMINAL:
+        signal.signal(name, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     _limit_memory(plan.search.memory_gib)
     if device == "cpu" and plan.scored:
         import torch
 
         torch.set_num_threads(1)
+    machine.tell_of_waits(lambda waiting: pipe.send(("waits" if waiting else "goes on", None)))
     evaluate = make(plan, device, lambda **said: pipe.send(("progress", said)))
     with suppress(EOFError, ConnectionError):
         _answer(evaluate, pipe)

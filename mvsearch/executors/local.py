@@ -7,6 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
@@ -60,13 +61,13 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
 
 
 def followed(plan: Plan, reader: Reader, records: list[Record]) -> list[Record]:
-    """The records as they are now, reading no more of them than may have changed."""
+    """The records as they are now, reading no more of them than may have changed; of new ones only what is watched."""
     if plan.search.confirm and len(records) >= plan.search.trials:
         return reader.records()
     if reader.count() == len(records):
         return records
     settled = next((i for i, record in enumerate(records) if record.number != i), len(records))
-    return records[:settled] + reader.records(settled)
+    return records[:settled] + [replace(record, architecture={}, choices={}) for record in reader.records(settled)]
 
 
 def _gpus(plan: Plan) -> list[str]:
@@ -159,7 +160,9 @@ def work(plan: Plan, index: int, parent: int) -> None:
         watched()
         study.worker.report(**status)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for name in ("SIGTERM", "SIGHUP"):  # the latter as a terminal is closed; Windows has none
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         study = Study.join(plan, as_worker=True)
     except MvsearchError as error:

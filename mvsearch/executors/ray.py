@@ -135,7 +135,8 @@ def _travelling(plan: Plan) -> Plan:
 
 def _task(function: Any, share: Share) -> Any:
     # A crash of the process is taken for one of its node; what the evaluation itself raises is not tried again.
-    return ray.remote(function).options(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=_RETRIES)
+    # Named here and not by `options`, a GPU has each task get a process of its own, which CUDA binds to that GPU.
+    return ray.remote(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=_RETRIES)(function)
 
 
 def _result(task: Any) -> Any:
@@ -143,8 +144,10 @@ def _result(task: Any) -> Any:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
         raise error.cause or error from None
-    except ray.exceptions.RayError as error:
+    except ray.exceptions.WorkerCrashedError as error:
         raise Failed(f"Ray gave it up after {1 + _RETRIES} tries: {str(error).splitlines()[0]}") from None
+    except ray.exceptions.RayError as error:  # the cluster's fault, not the candidate's
+        raise OSError(f"Ray gave it up: {str(error).splitlines()[0]}") from None
 
 
 _evaluators: dict[str, Evaluator] = {}
