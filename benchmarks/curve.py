@@ -56,14 +56,10 @@ SEEDS = {
     Schedule(300): 1,
     Schedule(38): 2,
     Schedule(75, 48): 1,
-    Schedule(150): 1,
 }
 """Schedules, and how many seeds of each."""
 
-JOINS = (
-    (Schedule(75), Schedule(75, 48)),
-    (Schedule(150), Schedule(75, 48)),
-)
+JOINS = ((Schedule(75), Schedule(75, 48)),)
 """Resolutions that are joined to one score, the geometric mean of one seed of each."""
 
 
