@@ -34,6 +34,7 @@ SOURCE = "fashion_mnist"
 STORAGE = "sqlite:///studies/proxies/scores.db"
 LARGEST = "mobilevitv3_s"
 ALLOWED_S = 120
+TICKS_S = (20, 50, 100, 200)
 AIMS = {"all": 0.90, "within size": 0.80, "ablation": 0.60}
 GREEN = "#009E73"  # Okabe and Ito's, as those of the palette
 
@@ -115,7 +116,11 @@ def row(parts: Sequence[tuple[Schedule, Judgement, slice]], words: str) -> Row:
         scores = {name: [float(np.mean(values[parts[0][2]]))] for name, values in first.scores.items()}
     else:
         scores = {
-            name: [-float(np.exp(np.mean([np.log(-judgement.scores[name][seen]) for _, judgement, seen in parts])))]
+            name: [
+                -float(
+                    np.exp(np.mean([np.log(np.negative(judgement.scores[name][seen])) for _, judgement, seen in parts]))
+                )
+            ]
             for name in first.scores
         }
     seconds = {
@@ -146,8 +151,10 @@ def picture(rows: Sequence[Row]) -> bytes:
                 colours = {"c": GREEN} if marker == "x" else {"facecolors": fill, "edgecolors": edge}
                 axes.scatter(*places, s=30, marker=marker, label=words, zorder=3, **colours)
             axes.set_xscale("log")
+            axes.set_xticks(TICKS_S, map(str, TICKS_S))
+            axes.set_xticks([], minor=True)
             axes.set_xlabel("CPU s a network")
-            axes.set_ylim(-0.25, 1.03)
+            axes.set_ylim(0, 1.03)
             axes.grid(alpha=0.3)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         return figure
