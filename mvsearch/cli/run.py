@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
 @click.option("--confirm/--no-confirm", default=None, help="Measure members of the front again, up to six times.")
 @click.option("--isolate", is_flag=True, default=None, help="Evaluate in child processes: a crash is a failed trial.")
-@click.option("--timeout", "timeout_s", type=Amount(), help="Seconds a trial may take; isolates.")
-@click.option("--memory", "memory_gib", type=Amount(), help="GiB a trial may take; isolates.")
+@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Seconds a trial may take; isolates.")
+@click.option("--memory", "memory_gib", type=click.FloatRange(min=0), help="GiB a trial may take; isolates.")
 @click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
 @click.option("--check-proxy", is_flag=True, help="Score the other published models too: how far is the proxy right?")
 @click.option(
