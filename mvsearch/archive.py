@@ -19,8 +19,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mvsearch import __version__
 from mvsearch.beats import register
 from mvsearch.errors import StudyError
-from mvsearch.plan import Plan
-from mvsearch.reading import Reader, checked_name
+from mvsearch.plan import Plan, checked_name
+from mvsearch.reading import Reader
 from mvsearch.record import is_number
 from mvsearch.samplers._legal import distributions
 from mvsearch.store import Store, refuse_misfits

@@ -6,6 +6,7 @@ YAML becomes values here, once; flags of the command win over the file. No torch
 import hashlib
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import cached_property
@@ -22,7 +23,7 @@ from mvsearch.errors import PlanError, SpaceError
 from mvsearch.exact import NothingWithin, exact_front
 from mvsearch.limits import Limit
 from mvsearch.pareto import Objective, Score, scores
-from mvsearch.reading import Reader, checked_name
+from mvsearch.reading import Reader
 from mvsearch.record import Metrics, Refused
 from mvsearch.space import Codes, SearchSpace
 from mvsearch.yamlfile import Document
@@ -359,6 +360,15 @@ def _said(proxy: Proxy, task: str) -> tuple[str, ...]:
 def digest(value: Any) -> str:
     """Twelve hexadecimal digits that name plain values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def checked_name(name: str) -> str:
+    """The name of a study, which is that of a folder too; raises PlanError for what leads out of its place."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise PlanError(
+            f"{name!r} cannot name a study; use up to 64 letters, digits, _ . and -, and begin with a letter or digit."
+        )
+    return name
 
 
 def _section(document: Document, key: str, cls: type[Any]) -> Any:

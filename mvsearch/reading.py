@@ -1,13 +1,12 @@
 """Reading a study. It creates nothing and loads no Optuna."""
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mvsearch import plugins
-from mvsearch.errors import PlanError, StudyError
+from mvsearch.errors import StudyError
 from mvsearch.limits import Limit
 from mvsearch.pareto import Objective, comparable, some_comparable
 from mvsearch.record import Metrics, Record
@@ -27,7 +26,7 @@ class Reader:
         if facts is None:
             known = ", ".join(store.names()) or "none"
             raise StudyError(f"{store.shown}: there is no study {name!r}; it holds {known}.")
-        self.name, self.store, self.facts, self.path = checked_name(name), store, facts, path
+        self.name, self.store, self.facts, self.path = name, store, facts, path
 
     def called(self, number: int) -> str:
         """A trial as the command line takes it: `v3:17`, with `--storage` for a database of another place."""
@@ -130,12 +129,3 @@ def flat(settings: Mapping[str, Any], path: str = "") -> dict[str, Any]:
     for key, value in settings.items():
         found |= flat(value, f"{path}{key}.") if isinstance(value, Mapping) else {f"{path}{key}": value}
     return found
-
-
-def checked_name(name: str) -> str:
-    """The name of a study, which is that of a folder too; raises PlanError for what leads out of its place."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
-        raise PlanError(
-            f"{name!r} cannot name a study; use up to 64 letters, digits, _ . and -, and begin with a letter or digit."
-        )
-    return name

@@ -207,6 +207,10 @@ class Store:
         """The folder beside a database file where the locks of a study are; None where the database is a server."""
         if not self._is_file:
             return None
+        if Path(study).name != study:  # no study of ours is called so, but a database may come from anywhere
+            raise StudyError(
+                f"{self.shown}: the name of study {study!r} leads out of its folder; nothing is done with it."
+            )
         path = Path(self.url.database or "").resolve()  # one place, however the path to it is written
         return path.parent if path.parent.name == study else path.with_name(f"{path.name}.{study}")
 

@@ -90,7 +90,8 @@ def rename_command(study: str, name: str, storage: str | None) -> None:
     """Give STUDY another name; its folder in studies/ is moved with all that is in it, a database of several stays."""
     from mvsearch.archive import rename
     from mvsearch.errors import StudyError
-    from mvsearch.reading import STUDIES, checked_name, open_study
+    from mvsearch.plan import checked_name
+    from mvsearch.reading import STUDIES, open_study
 
     reader = open_study(study, storage=storage)
     folder = _folder(reader.store) if storage is None and len(reader.store.names()) == 1 else None
@@ -138,7 +139,8 @@ def _copied(reader: "Reader", name: str, to: str | None) -> "Reader":
 @contextmanager
 def _placed(name: str, storage: str | None) -> Iterator[str]:
     """The URL to put a study at: a database given, or its own, whose folder is made, but not left empty."""
-    from mvsearch.reading import STUDIES, checked_name
+    from mvsearch.plan import checked_name
+    from mvsearch.reading import STUDIES
 
     folder = STUDIES / checked_name(name)
     if storage is None:
