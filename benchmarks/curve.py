@@ -112,17 +112,10 @@ def table_of(found: Mapping[Schedule, Judgement]) -> list[Row]:
 def row(parts: Sequence[tuple[Schedule, Judgement, slice]], words: str) -> Row:
     """Of one schedule the mean of several seeds, of several the geometric mean."""
     first = parts[0][1]
-    if len(parts) == 1:
-        scores = {name: [float(np.mean(values[parts[0][2]]))] for name, values in first.scores.items()}
-    else:
-        scores = {
-            name: [
-                -float(
-                    np.exp(np.mean([np.log(np.negative(judgement.scores[name][seen])) for _, judgement, seen in parts]))
-                )
-            ]
-            for name in first.scores
-        }
+    scores = {}
+    for name in first.scores:
+        means = [float(np.mean(judgement.scores[name][seen])) for _, judgement, seen in parts]
+        scores[name] = [-float(np.prod(np.negative(means)) ** (1 / len(means)))]
     seconds = {
         name: sum(float(each["cpu_s"]) for _, judgement, seen in parts for each in judgement.metrics[name][seen])
         for name in first.metrics

@@ -44,9 +44,9 @@ class Evaluator:
         """What trainings multiply in: scores of GPUs and of a CPU are not for one study."""
         if self.device == "cpu":
             return FULL
-        from mvsearch.training.loop import half
+        from mvsearch.training.loop import precision_name
 
-        return f"{half(self.device)}".removeprefix("torch.")
+        return precision_name(self.device)
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
         """What an architecture costs, takes and scores: after `rung` steps, if given; repeats have further seeds.

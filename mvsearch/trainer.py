@@ -193,12 +193,10 @@ class Order:
         return data.train.only(kept), data.train.only(held)
 
     def _settings(self, data: Material, ranks: "Ranks") -> dict[str, Any]:
-        import torch
-
-        from mvsearch.training.loop import half
+        from mvsearch.training.loop import precision_name
 
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "source"}
         own = {"architecture": self._arch(data).key, "data": data.checksum, "seed": self.seed}
-        precision = str(half(ranks.device) or torch.float32).removeprefix("torch.")
+        precision = precision_name(ranks.device)
         shares = {"held_out": self.held_out, "processes": ranks.count, "accumulate": self.parts}
         return own | {"precision": precision, "compiled": self.compiled} | shares | recipe

@@ -189,6 +189,11 @@ def half(device: str) -> torch.dtype | None:
     return torch.bfloat16 if torch.cuda.get_device_capability(device) >= (8, 0) else torch.float16
 
 
+def precision_name(device: str) -> str:
+    """What trainings on a device multiply in, in torch's word for it."""
+    return str(half(device) or torch.float32).removeprefix("torch.")
+
+
 def precision(device: str) -> torch.autocast:
     """Mixed precision where the device has it."""
     return torch.autocast(device.partition(":")[0], dtype=half(device), enabled=half(device) is not None)
