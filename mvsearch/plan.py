@@ -65,7 +65,8 @@ class Proxy:
     """`proxy:` which score stands for accuracy, and its settings, which are the proxy's own.
 
     `rungs` are numbers of steps below the whole (successive halving): each candidate is trained for so many first, and
-    only the best `keep` of all that came to a rung, by hypervolume gain, go on to the next.
+    only the best `keep` of all that came to a rung, by hypervolume gain, go on to the next. A score is the mean over
+    `seeds`; how many a proxy has where a file does not say it is in its own `USUAL`.
     """
 
     name: str = "train"
@@ -144,7 +145,7 @@ class Plan:
         document = space.document
         search = _section(document, "search", Search)
         search = replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
-        proxy = _proxy(document)
+        proxy = _proxy(document, space.head.task)
         if not flags.get("objectives") and "objectives" not in _mapping(document, "search"):
             search = replace(search, objectives=(_said(proxy, space.head.task)[0], *search.objectives[1:]))
         plan = cls(
@@ -298,7 +299,8 @@ class Plan:
     def proxy_settings(self) -> Any:
         """The settings of the chosen proxy, as its own dataclass; raises PlanError for a field it does not have."""
         module = plugins.load("proxies", self.proxy.name, error=PlanError)
-        usual = getattr(module, "USUAL", {}).get(self.space.head.task, {})
+        usual = _usual(self.proxy.name, self.space.head.task)
+        usual.pop("seeds", None)
         return _filled(self.space.document, ("proxy",), module.Settings, {**usual, **self.proxy.settings})
 
     def settings(self, *, rung: int | None = None, repeat: int = 0) -> dict[str, Any]:
@@ -382,9 +384,15 @@ def _mapping(document: Document, key: str) -> dict[str, Any]:
     return dict(raw)
 
 
-def _proxy(document: Document) -> Proxy:
+def _usual(proxy: str, task: str) -> dict[str, Any]:
+    """What a proxy does for a task where a file does not say otherwise."""
+    return dict(getattr(plugins.load("proxies", proxy, error=PlanError), "USUAL", {}).get(task, {}))
+
+
+def _proxy(document: Document, task: str) -> Proxy:
     raw = _mapping(document, "proxy")
-    name, seeds = raw.pop("name", "train"), raw.pop("seeds", 1)
+    name = raw.pop("name", Proxy.name)
+    seeds = raw.pop("seeds", _usual(name, task).get("seeds", Proxy.seeds))
     if type(seeds) is not int or not 1 <= seeds <= 100:
         raise PlanError(f"{document.where('proxy', 'seeds')}: found {seeds!r}; use a whole number from 1 to 100.")
     rungs, keep = raw.pop("rungs", []), raw.pop("keep", Proxy.keep)

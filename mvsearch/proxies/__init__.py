@@ -3,7 +3,7 @@
     proxies/x.py
       VERSION                         a number that rises when the same settings would give another score
       Settings                        a frozen dataclass: the fields of `proxy:` in a file
-      USUAL                           optional: other defaults of these fields for a task, {task: {field: value}}
+      USUAL                           optional: other defaults, of `seeds` too, for a task, {task: {field: value}}
       SCORES = {"x": Score(...)}      the metrics that may be sought; the first is the one it ranks networks by
       score(arch, settings, data, *, seed, device, progress) -> Metrics    with all of SCORES, and more if it likes
 

@@ -14,7 +14,7 @@ class Recipe:
     Weight decay leaves norms and biases alone. `held_out` images of the training part, as many of each class, judge.
     """
 
-    steps: int = 300
+    steps: int = 75
     batch: int = 64
     image_size: int = 32
     lr: float = 2e-3
