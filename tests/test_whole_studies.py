@@ -392,6 +392,23 @@ def test_a_set_that_lost_its_description_is_listed_as_broken_and_can_be_pruned(t
     assert not folder.exists()
 
 
+def test_what_a_killed_decoding_left_is_listed_and_pruned_and_one_at_work_is_left_alone(tmp_path, monkeypatch):
+    from mvsearch.data import _cache
+
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    folder = tmp_path / "decoded" / "toy-0123.partial"
+    folder.mkdir(parents=True)
+    (folder / "train.pixels").write_bytes(b"x")
+
+    with _cache._alone(folder.with_name("toy-0123")):
+        assert "nothing is cached" in mvsearch("cache", "--prune")
+    assert folder.exists()
+    (row,) = json.loads(mvsearch("cache", "--json"))
+    assert (row["images"], row["state"]) == ("toy", "broken")
+    mvsearch("cache", "--prune")
+    assert not folder.exists()
+
+
 def test_keep_is_refused_for_measurements(study):
     assert "--keep is for images" in mvsearch("cache", "toy", "--prune", "--keep", "5", code=1)
     assert json.loads(mvsearch("cache", "toy", "--json"))

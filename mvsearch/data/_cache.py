@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
 from mvsearch.data._images import DataSet, Images, Scene
@@ -94,14 +94,25 @@ class Cached:
 
 
 def cached() -> list[Cached]:
-    """What was decoded on this machine, the last used first."""
-    folders = [path for path in (cache_dir() / "decoded").glob("*-*") if path.is_dir() and path.suffix != _PARTIAL]
+    """What was decoded on this machine, the last used first; not what is being decoded now."""
+    folders = [path for path in (cache_dir() / "decoded").glob("*-*") if path.is_dir() and not _at_work(path)]
     return sorted(map(_cached, folders), key=lambda each: -each.used)
+
+
+def _at_work(folder: Path) -> bool:
+    """Whether a process writes or deletes a set there."""
+    if folder.suffix not in (_PARTIAL, _GONE):
+        return False
+    try:
+        with _alone(folder, wait=False):
+            return False
+    except (Timeout, OSError):  # the latter where the cache is another user's
+        return True
 
 
 def _cached(folder: Path) -> Cached:
     files = [path.stat() for path in folder.iterdir()]
-    whole = folder.suffix != _GONE and (folder / "about.json").is_file()
+    whole = folder.suffix not in (_PARTIAL, _GONE) and (folder / "about.json").is_file()
     return Cached(folder.name.rpartition("-")[0], folder, sum(f.st_size for f in files), folder.stat().st_mtime, whole)
 
 
@@ -117,6 +128,8 @@ def forget(found: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: in
         if fits or time.time() - each.used < older_than_s:
             continue
         with cache_faults(), _alone(each.folder):
+            if not each.folder.exists():  # another process was faster, or wrote the set to its end
+                continue
             beside = each.folder.with_name(each.folder.name + _GONE)  # so that a kill leaves no half of a set
             shutil.rmtree(beside, ignore_errors=True)
             each.folder.replace(beside)
@@ -155,9 +168,10 @@ def files_identity(root: Path, files: Iterable[Path]) -> list[tuple[str, int, in
     return [(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
 
 
-def _alone(folder: Path) -> FileLock:
+def _alone(folder: Path, *, wait: bool = True) -> FileLock:
+    """The one lock of a set, whatever its folder is called at the moment."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder.with_name(folder.name + ".lock"))
+    return FileLock(folder.with_name(folder.name.partition(".")[0] + ".lock"), blocking=wait)
 
 
 def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
