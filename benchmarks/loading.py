@@ -29,9 +29,10 @@ from mvsearch.data.photos import PHOTOS, get
 from mvsearch.models import published
 from mvsearch.nn import build
 from mvsearch.training.augment import Augmentation, augment
-from mvsearch.training.stream import Stream
+from mvsearch.training.stream import Cut, Stream
 
 SIZE = (500, 375)
+SIDE, DECODED = 256, 320  # of crops, and of what a set that is decoded once keeps of an image
 BATCH = 32
 V1 = Augmentation()
 V2 = Augmentation(randaugment=2, erase=0.25, mixup=0.2, cutmix=1.0)
@@ -69,20 +70,22 @@ def write(root: Path, count: int) -> None:
 
 
 def loading(stream: Stream, batches: int, turn: int) -> float:
-    """Images a second, from the second batch on: the first waits for the workers to start."""
+    """Images a second as a training has them, cut from the whole, from the second batch on: the first waits for the
+    workers to start."""
     clock = time.perf_counter if stream.workers else time.process_time
     order = np.random.default_rng(turn).permutation(len(stream.labels))
-    loaded = stream.flow(np.split(order[: BATCH * (batches + 1)], batches + 1), filled=True)
+    drawn = np.split(order[: BATCH * (batches + 1)], batches + 1)
+    loaded = stream.flow(drawn, filled=True, cuts=[Cut(SIDE, V1, (turn, step)) for step in range(len(drawn))])
     next(loaded)
     start = clock()
     images = sum(len(labels) for _, labels in islice(loaded, batches))
     return images / (clock() - start)
 
 
-def augmenting(how: Augmentation, pixels: torch.Tensor, size: int, step: int) -> float:
-    """Images a second."""
+def augmenting(how: Augmentation, pixels: torch.Tensor, side: int | None, step: int) -> float:
+    """Images a second; without a side they are crops already."""
     start = time.process_time()
-    augment(pixels, torch.zeros(len(pixels), dtype=torch.long), how, size=size, classes=1000, key=(0, step))
+    augment(pixels, torch.zeros(len(pixels), dtype=torch.long), how, size=side, classes=1000, key=(0, step))
     return len(pixels) / (time.process_time() - start)
 
 
@@ -99,32 +102,31 @@ def training(name: str, pixels: torch.Tensor) -> float:
 
 @click.command(help=__doc__)
 @click.option("--images", default=600, show_default=True)
-@click.option("--size", default=288, show_default=True, help="Shorter side that images are decoded at, in px.")
 @click.option("--turns", default=5, show_default=True)
-def main(images: int, size: int, turns: int) -> None:
+def main(images: int, turns: int) -> None:
     torch.set_num_threads(1)
-    table = Table(title=f"images a second: shorter side {size} px, crops and networks at 256 px")
+    table = Table(title=f"images a second: crops and networks at {SIDE} px")
     for head in ("what", "median", "least", "most"):
         table.add_column(head, justify="left" if head == "what" else "right")
     figures: dict[str, list[float]] = {}
+
+    def note(words: str, speed: float) -> None:
+        figures.setdefault(words, []).append(speed)
+
     with tempfile.TemporaryDirectory() as root:
         write(Path(root), images)
         sets = {kind: find_files(Path(root) / kind)[0] for kind in ("folder", "shards")}
         for turn in track(range(turns), "turns", console=Console(stderr=True)):
             for kind, workers in (("folder", 0), ("folder", 1), ("folder", 2), ("shards", 1), ("shards", 2)):
-                stream = Stream(sets[kind], size, workers)
-                words = "in the training's own process" if not workers else f"by {workers} worker{'s'[: workers - 1]}"
-                speed = loading(stream, 12, turn)
-                figures.setdefault(f"{kind}, decoded {words}", []).append(speed)
-            pixels, _ = next(
-                Stream(sets["folder"], size).flow([np.arange(BATCH * turn, BATCH * (turn + 1))], filled=True)
-            )
-            for words, how in (("crop and flip", V1), ("the v2 family's recipe", V2)):
-                figures.setdefault(f"augmented on one thread: {words}", []).append(augmenting(how, pixels, 256, turn))
+                by = f"{workers} worker{'s'[: workers - 1]}" if workers else "the training's own process"
+                note(f"{kind}, decoded and cut by {by}", loading(Stream(sets[kind], DECODED, workers), 12, turn))
+            some = [np.arange(BATCH * turn, BATCH * (turn + 1))]
+            [(pixels, _)] = Stream(sets["folder"], DECODED).flow(some, filled=True)
+            [(cut, _)] = Stream(sets["folder"], DECODED).flow(some, filled=True, cuts=[Cut(SIDE, V2, (turn,))])
+            note(f"cut on one thread, from {DECODED} px in memory", augmenting(V1, pixels, SIDE, turn))
+            note("the v2 family's further augmentation, on one thread", augmenting(V2, cut, None, turn))
             for name in ("mobilevitv3_xxs", "mobilevitv3_xs"):
-                figures.setdefault(f"trained on one thread: {name}", []).append(
-                    training(name, pixels[:8, :, :256, :256])
-                )
+                note(f"trained on one thread: {name}", training(name, cut[:8]))
     for words, speeds in figures.items():
         table.add_row(words, *(f"{each:.0f}" for each in (statistics.median(speeds), min(speeds), max(speeds))))
     Console(width=110).print(table)

@@ -83,24 +83,25 @@ class Order:
             raise EnvironmentFault(f"{self.folder}: holds {there[0]}, but no training; choose another folder.")
 
     def read(self, progress: "Progress | None" = None) -> Material:
-        """The images; those of a folder are decoded at the recipe's largest size."""
+        """The images; those of a folder are decoded once at the recipe's largest size, or cut from the whole as they
+        are needed."""
         from mvsearch.tasks import ScenePictures, Scenes, scenes
         from mvsearch.training.pictures import Pictures
         from mvsearch.training.stream import Decoded, Stream
 
-        largest, task = max(self.recipe.sizes), scenes(self.arch.task)
+        judged, task = round(self.recipe.judged_side * self.recipe.image_size), scenes(self.arch.task)
         path = Path(self.data.path) if self.data.path else None
         if path and not task and self.data.source == "folder" and (self.streamed or sources.in_shards(path)):
             both = sources.find_files(
                 path, test_fraction=self.data.test_fraction, seed=self.data.seed, progress=progress
             )
-            streams = (Stream(files, self.data.size or largest, self.decoders) for files in both)
+            streams = (Stream(files, self.data.size or judged, self.decoders) for files in both)
             return Material(str(path), sources.listing_checksum(*both), Pictures, *streams)
         if self.streamed:
             raise PlanError(
                 f"--stream is for a folder of yours with a class an image; {self.data.source} is decoded once."
             )
-        size = self.data.size or (largest if path or task else None)
+        size = self.data.size or (max(judged, *self.recipe.sizes) if path or task else None)
         data = sources.load(self.data.source, path=path, size=size, task=self.arch.task, progress=progress)
         if task is None:
             return Material(data.name, data.checksum, Pictures, Decoded(data.train), Decoded(data.test))

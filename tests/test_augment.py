@@ -117,8 +117,7 @@ def test_crops_are_resized_as_in_pillow(photos, size, interpolation):
 
 
 def test_crops_stay_inside_and_have_the_areas_and_ratios_asked_for():
-    images = torch.zeros(2000, 1, 60, 90, dtype=torch.uint8)
-    boxes, mirrored = ours.crops(images, Augmentation(crop_area=0.2), np.random.default_rng(0))
+    boxes, mirrored = ours.crops(2000, 60, 90, Augmentation(crop_area=0.2), np.random.default_rng(0))
     left, top, wide, high = boxes.T
     assert (left >= 0).all()
     assert (top >= 0).all()
@@ -129,6 +128,12 @@ def test_crops_stay_inside_and_have_the_areas_and_ratios_asked_for():
     assert 0.85 < share.max() <= 1
     assert 0.7 < ratio.min() < 0.8 < 1.25 < ratio.max() < 1.4
     assert 0.45 < mirrored.mean() < 0.55
+
+
+@pytest.mark.parametrize(("height", "width", "box"), [(60, 300, [110, 0, 80, 60]), (300, 60, [0, 110, 60, 80])])
+def test_where_no_crop_fits_it_is_the_largest_of_an_allowed_ratio_in_the_middle(height, width, box):
+    boxes, _ = ours.crops(5, height, width, Augmentation(crop_area=1), np.random.default_rng(0))
+    assert (boxes == box).all()
 
 
 def test_a_key_is_all_that_draws_depend_on(photos):

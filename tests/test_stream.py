@@ -6,13 +6,15 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from mvsearch.data import Images, find_files, load
 from mvsearch.errors import DataError
 from mvsearch.training.batches import Sampler
 from mvsearch.training.full import FullRecipe
-from mvsearch.training.stream import Decoded, Stream
+from mvsearch.training.pictures import Pictures
+from mvsearch.training.ranks import Ranks
+from mvsearch.training.stream import Cut, Decoded, Stream
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -24,9 +26,9 @@ def picture(i, side=40):
     return Image.fromarray(pixels)
 
 
-def encoded(image, kind="PNG"):
+def encoded(image, kind="PNG", **more):
     file = io.BytesIO()
-    image.save(file, kind)
+    image.save(file, kind, **more)
     return file.getvalue()
 
 
@@ -170,6 +172,95 @@ def test_large_jpegs_that_are_streamed_are_those_that_are_decoded_once(tmp_path)
     [(streamed, _)] = Stream(find_files(tmp_path / "set")[0], 64).flow(every, filled=True)
     [(decoded, _)] = Decoded(load("folder", path=tmp_path / "set", size=64).train).flow(every, filled=True)
     assert torch.equal(streamed, decoded)
+
+
+CROPS = FullRecipe(crop_area=0.1, interpolation="bicubic")
+
+
+def cut_flow(part, keys, *, size=24, workers=0):
+    """A batch of all images of a part for each key, cut by it."""
+    every = np.arange(len(part))
+    cuts = [Cut(size, CROPS, key) for key in keys]
+    return Stream(part, 16, workers).flow([every] * len(keys), filled=True, cuts=cuts)
+
+
+def grain(seed, height=60, width=90):
+    return Image.fromarray(np.random.default_rng(seed).integers(0, 256, (height, width, 3), dtype=np.uint8))
+
+
+def in_classes(folder, files):
+    """Encoded images as a set: half of them of each of two classes, the first two to test on."""
+    for i, (name, content) in enumerate(files.items()):
+        file = folder / ("test" if i < 2 else "train") / "ab"[i % 2] / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+    return find_files(folder)[0]
+
+
+def test_crops_of_a_stream_are_cut_from_the_whole_image_as_pillow_cuts_them(tmp_path):
+    images = {f"{i}.png": encoded(grain(i)) for i in range(8)}
+    part = in_classes(tmp_path, images)
+    [(pixels, _)] = cut_flow(part, [(3, 5, 0)])
+    for place in range(len(part)):
+        image = Image.open(part.open(place))
+        (left, top, wide, high), mirrored = Cut(24, CROPS, (3, 5, 0)).draw(place, image.height, image.width)
+        crop = image.resize((24, 24), Image.Resampling.BICUBIC, box=(left, top, left + wide, top + high))
+        crop = ImageOps.mirror(crop) if mirrored else crop
+        assert np.array_equal(pixels[place].permute(1, 2, 0), crop)
+
+
+def test_crops_of_a_stream_reach_every_corner_and_differ_by_key_and_place(tmp_path):
+    part = in_classes(tmp_path, {f"{i}.png": encoded(grain(0)) for i in range(8)})
+    keys = [(0, step, 0) for step in range(40)]
+    boxes = np.array([Cut(24, CROPS, key).draw(place, 60, 90)[0] for key in keys for place in range(6)])
+    assert len(np.unique(boxes, axis=0)) == len(boxes)
+    assert boxes[:, 0].min() < 5
+    assert (boxes[:, 0] + boxes[:, 2]).max() > 85
+    first, second = (pixels for pixels, _ in cut_flow(part, keys[:2]))
+    assert not torch.equal(first, second)
+    assert not torch.equal(first[0], first[1])
+
+
+def test_workers_change_nothing_in_crops(either):
+    train, _ = find_files(either)
+    keys = [(0, step, 0) for step in range(4)]
+    alone, helped = ([pixels for pixels, _ in cut_flow(train, keys, workers=workers)] for workers in (0, 2))
+    assert all(torch.equal(one, other) for one, other in zip(alone, helped, strict=True))
+
+
+def test_a_photograph_on_its_side_is_cut_as_the_upright_one_is(tmp_path):
+    upright, turned = {}, {}
+    for i in range(8):
+        image, exif = grain(i), Image.Exif()
+        exif[0x0112] = 6  # to be turned clockwise
+        upright[f"{i}.png"] = encoded(image)
+        turned[f"{i}.png"] = encoded(image.transpose(Image.Transpose.ROTATE_90), exif=exif)
+    parts = in_classes(tmp_path / "upright", upright), in_classes(tmp_path / "turned", turned)
+    (first, _), (second, _) = (next(cut_flow(part, [(0, 1, 0)])) for part in parts)
+    assert torch.equal(first, second)
+
+
+def test_large_jpegs_are_cut_from_a_smaller_decoding_where_that_is_enough(tmp_path):
+    smooth = [grain(i, 9, 12).resize((1200, 900), Image.Resampling.BICUBIC) for i in range(8)]
+    part = in_classes(tmp_path / "jpeg", {f"{i}.jpg": encoded(each, "JPEG") for i, each in enumerate(smooth)})
+    exact = in_classes(tmp_path / "png", {f"{i}.png": encoded(each) for i, each in enumerate(smooth)})
+    (small, _), (whole, _) = (next(cut_flow(each, [(0, 1, 0)], size=96)) for each in (part, exact))
+    assert (small.float() - whole.float()).abs().mean() < 2
+
+
+def test_images_that_judge_are_seen_in_the_middle_of_their_shorter_side():
+    pixels = np.full((4, 36, 36, 3), 255, np.uint8)
+    pixels[:, 2:34, 2:34] = 0
+    source = Decoded(Images(pixels, np.zeros(4, np.int64), ("black", "white")))
+
+    class Brightness(torch.nn.Module):
+        def forward(self, x):
+            white = x.amax((1, 2, 3))
+            return torch.stack([0.5 - white, white - 0.5], 1)
+
+    for side, top1 in ((1.125, 1.0), (1.0, 0.0)):
+        pictures = Pictures(source, source, FullRecipe(judged_side=side), "cpu")
+        assert pictures.judge(Brightness(), Ranks())[0] == top1
 
 
 def test_decoded_batches_come_in_their_order_each_once():

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from mvsearch import plugins
 from mvsearch.data._cache import cache_dir, cached, digest_of, forget
-from mvsearch.data._decode import decode_image
+from mvsearch.data._decode import decode_crop, decode_image
 from mvsearch.data._files import Files, find_files, in_shards, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
 from mvsearch.data._progress import Progress
@@ -32,6 +32,7 @@ __all__ = [
     "cache_dir",
     "cached",
     "check",
+    "decode_crop",
     "decode_image",
     "find_files",
     "forget",

@@ -17,9 +17,9 @@ from mvsearch.training.full import FullRecipe
 from mvsearch.training.loop import judge
 from mvsearch.training.pictures import Pictures
 from mvsearch.training.ranks import Ranks
-from mvsearch.training.stream import Decoded, Source
+from mvsearch.training.stream import Cut, Decoded, Source
 
-_OF_CLASSIFIERS = ("randaugment", "erase", "mixup", "cutmix", "label_smoothing")
+_OF_CLASSIFIERS = {"randaugment": 0, "erase": 0, "mixup": 0, "cutmix": 0, "label_smoothing": 0, "judged_side": 1}
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Scenes(Decoded):
         """The part that has these images alone."""
         return replace(super().only(images), told=self.told[torch.from_numpy(images)])
 
-    def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    def flow(
+        self, batches: Sequence[np.ndarray], *, filled: bool, cuts: Sequence[Cut] = ()
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`, with what the task says for labels."""
         for images, (pixels, _) in zip(batches, super().flow(batches, filled=filled), strict=True):
             yield pixels, self.told[torch.from_numpy(images)]
@@ -52,10 +54,10 @@ class ScenePictures(Pictures):
     def __init__(
         self, task: type[SceneTask], train: Source[Any], judging: Source[Any], recipe: FullRecipe, device: str
     ) -> None:
-        for name in _OF_CLASSIFIERS:
-            if getattr(recipe, name):
+        for name, without in _OF_CLASSIFIERS.items():
+            if getattr(recipe, name) != without:
                 raise PlanError(
-                    f"{name}={getattr(recipe, name)}: is for classifiers; use --set {name}=0, or the recipe "
+                    f"{name}={getattr(recipe, name)}: is for classifiers; use --set {name}={without}, or the recipe "
                     f"`segmentation` or `detection`."
                 )
         super().__init__(train, judging, recipe, device)
@@ -66,7 +68,7 @@ class ScenePictures(Pictures):
     def augmented(self, pixels: Tensor, labels: Tensor, size: int, key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Images from 0 to 255, and labels, cropped and mirrored together."""
         height, width = pixels.shape[2:]
-        boxes, mirrored = crops(pixels, self.recipe, np.random.default_rng(key))
+        boxes, mirrored = crops(len(pixels), height, width, self.recipe, np.random.default_rng(key))
         shares = torch.from_numpy(boxes / (width, height, width, height)).float().to(pixels.device)
         x = resized_crop(pixels, boxes, mirrored, size, self.recipe.interpolation)
         return x.float(), self.task.cropped(labels, shares, torch.from_numpy(mirrored).to(pixels.device), size)

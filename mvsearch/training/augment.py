@@ -67,32 +67,43 @@ class Augmentation:
 
 
 def augment(
-    pixels: Tensor, labels: Tensor, how: Augmentation, *, size: int, classes: int, key: tuple[int, ...]
+    pixels: Tensor, labels: Tensor, how: Augmentation, *, size: int | None, classes: int, key: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
     """uint8 (B, C, H, W), labels (B) → float32 (B, C, size, size) from 0 to 255, shares of classes (B, classes).
 
-    `key` tells this batch from all others, as (seed, step, rank) does: equal keys, equal draws.
+    Without a `size` images are crops already, and stay. `key` tells this batch from all others, as (seed, step, rank)
+    does: equal keys, equal draws.
     """
     draw = np.random.default_rng(key)
-    x = resized_crop(pixels, *crops(pixels, how, draw), size, how.interpolation)
+    x = pixels
+    if size is not None:
+        height, width = x.shape[2:]
+        x = resized_crop(x, *crops(len(x), height, width, how, draw), size, how.interpolation)
     for _ in range(how.randaugment):
         x = _randaugment(x, how, draw)
     x = _erased(x, how.erase, draw)
     return _mixed(x.float(), F.one_hot(labels, classes).float(), how, draw)
 
 
-def crops(pixels: Tensor, how: Augmentation, draw: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Boxes (B, 4) as left, top, width, height in pixels, and which images are mirrored (B)."""
-    b, _, height, width = pixels.shape
+def crops(
+    b: int, height: int, width: int, how: Augmentation, draw: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Boxes (B, 4) as left, top, width, height in pixels, and which images are mirrored (B).
+
+    Where ten draws find no box inside the image it is the largest of an allowed ratio, in the middle, as in
+    torchvision's RandomResizedCrop.
+    """
     area = height * width * draw.uniform(how.crop_area, 1, (b, _TRIES))
     ratio = np.exp(draw.uniform(-math.log(how.crop_ratio), math.log(how.crop_ratio), (b, _TRIES)))
     wide, high = np.sqrt(area * ratio).round(), np.sqrt(area / ratio).round()
     fits = (wide >= 1) & (high >= 1) & (wide <= width) & (high <= height)
     first = np.arange(b), fits.argmax(axis=1)
     whole = ~fits.any(axis=1)
-    side = min(height, width)
-    wide, high = (np.where(whole, side, each[first]) for each in (wide, high))
-    left, top = (np.floor(draw.random(b) * (most + 1)) for most in (width - wide, height - high))
+    most = min(width, round(height * how.crop_ratio)), min(height, round(width * how.crop_ratio))
+    wide, high = (np.where(whole, side, each[first]) for side, each in zip(most, (wide, high), strict=True))
+    left, top = (
+        np.where(whole, rest // 2, np.floor(draw.random(b) * (rest + 1))) for rest in (width - wide, height - high)
+    )
     return np.stack([left, top, wide, high], axis=1), draw.random(b) < 0.5 * how.flip
 
 

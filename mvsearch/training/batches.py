@@ -13,10 +13,12 @@ _SHARDS_AT_ONCE = 8  # their bytes then stay near each other
 
 @dataclass(frozen=True)
 class Batch:
-    """Numbers of images, (B,), and the size in pixels at which they are seen."""
+    """Numbers of images, (B,), and the size in pixels at which they are seen; what is drawn for them is drawn by the
+    `key`."""
 
     size: int
     images: np.ndarray
+    key: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,8 @@ class FullRecipe(Augmentation):
     over the steps that are left, step by step. `decay_all` has norms and biases decay too. `clip` bounds the gradient's
     norm, 0 leaves it. The head learns at `head_lr` times the learning rate. `ema` is how far the averaged weights and
     statistics move towards the network's in a step: at most, as it is more in the first steps of a short training with
-    `ema_rises`. `normalise` gives each channel mean 0 and deviation 1; without it pixels run from 0 to 1, as the
+    `ema_rises`. Images that judge have their shorter side at `judged_side` times the image size, and are seen in their
+    middle. `normalise` gives each channel mean 0 and deviation 1; without it pixels run from 0 to 1, as the
     authors have them.
     """
 
@@ -43,6 +44,7 @@ class FullRecipe(Augmentation):
     label_smoothing: float = 0.1
     ema: float = 5e-4
     ema_rises: bool = False
+    judged_side: float = 1.0
     normalise: bool = False
 
     def __post_init__(self) -> None:
@@ -50,6 +52,8 @@ class FullRecipe(Augmentation):
         for name, least in (("epochs", 1), ("batch", 2), ("image_size", 32)):
             if getattr(self, name) < least:
                 raise PlanError(f"{name}={getattr(self, name)} trains nothing; use {least} or more.")
+        if not self.judged_side >= 1:
+            raise PlanError(f"judged_side={self.judged_side} leaves a rim that nothing is known of; use 1 or more.")
         if not self.momentum < 1:
             raise PlanError(f"momentum={self.momentum} never forgets a gradient; use 0 to below 1.")
         if self.optimizer not in OPTIMIZERS:

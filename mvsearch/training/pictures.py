@@ -1,6 +1,6 @@
 """What a whole training learns from and is judged by: batches of images, their loss, and the score of an epoch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.training.augment import augment
+from mvsearch.training.batches import Batch
 from mvsearch.training.full import FullRecipe
 from mvsearch.training.images import normalised, resized, statistics
 from mvsearch.training.loop import precision
 from mvsearch.training.ranks import Ranks
-from mvsearch.training.stream import Source
+from mvsearch.training.stream import Cut, Source
 
 _STATISTICS, _JUDGED = 5000, 250
 
@@ -37,15 +38,19 @@ class Pictures:
             shown = [resized(pixels, recipe.image_size) for pixels, _ in train.flow(parts, filled=False)]
             self.mean, self.std = statistics(torch.cat(shown))
 
-    def batch(self, size: int, drawn: tuple[Tensor, Tensor], key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Of uint8 images and labels, float images (B, 3, size, size) and what `loss` takes beside the outputs."""
-        pixels, labels = (each.to(self.device, non_blocking=True) for each in drawn)
-        x, learnt = self.augmented(pixels, labels, size, key)
-        return self._normalised(x), learnt
+    def flow(self, batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
+        """Of each batch, float images (B, 3, size, size) and what `loss` takes beside the outputs."""
+        cuts = [Cut(batch.size, self.recipe, batch.key) for batch in batches]
+        drawn = self.train.flow([batch.images for batch in batches], filled=True, cuts=cuts)
+        for batch, (pixels, labels) in zip(batches, drawn, strict=True):
+            there = pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
+            x, learnt = self.augmented(*there, batch.size, batch.key)
+            yield self._normalised(x), learnt
 
     def augmented(self, pixels: Tensor, labels: Tensor, size: int, key: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Images from 0 to 255, and shares of classes (B, classes)."""
-        return augment(pixels, labels, self.recipe, size=size, classes=self.classes, key=key)
+        left = None if self.train.can_be_cut else size  # to be cut
+        return augment(pixels, labels, self.recipe, size=left, classes=self.classes, key=key)
 
     def loss(self, outputs: Any, learnt: Tensor) -> Tensor:
         """Of a batch, given what the network makes of it: cross-entropy."""
@@ -69,7 +74,10 @@ class Pictures:
         mine = np.arange(ranks.rank, len(self.judging.labels), ranks.count)
         parts = [mine[start : start + _JUDGED] for start in range(0, len(mine), _JUDGED)]
         for pixels, labels in self.judging.flow(parts, filled=False):
-            x = resized(pixels, self.recipe.image_size).to(self.device)
+            seen = round(pixels.shape[2] / self.recipe.judged_side)
+            start = (pixels.shape[2] - seen) // 2
+            middle = pixels[:, :, start : start + seen, start : start + seen]
+            x = resized(middle, self.recipe.image_size).to(self.device)
             yield self._normalised(x), labels.to(self.device)
 
     def _normalised(self, x: Tensor) -> Tensor:

@@ -147,7 +147,8 @@ class Training:
     def _epoch(self, journal: Journal | None) -> Iterator[Step | Judged]:
         epoch = self.place.epoch
         batches = self.sampler.epoch(epoch)[self.place.batch :]
-        flow = self.pictures.train.flow([part for batch in batches for part in self._mine(batch)], filled=True)
+        steps = enumerate(batches, self.place.step)
+        flow = self.pictures.flow([part for step, batch in steps for part in self._mine(batch, step)])
         for batch in batches:
             done, stop = self._step(batch, [next(flow) for _ in range(self.parts)])
             window = (*self.place.window, done.loss)
@@ -171,17 +172,15 @@ class Training:
         self.save()
         yield judged
 
-    def _mine(self, batch: Batch) -> list[np.ndarray]:
-        """The numbers of the images in each part of this process's share."""
-        return np.array_split(np.array_split(batch.images, self.ranks.count)[self.ranks.rank], self.parts)
+    def _mine(self, batch: Batch, step: int) -> list[Batch]:
+        """The parts of this process's share of a step's batch."""
+        mine = np.array_split(np.array_split(batch.images, self.ranks.count)[self.ranks.rank], self.parts)
+        first = self.ranks.rank * self.parts
+        return [Batch(batch.size, part, (self.seed, step, i)) for i, part in enumerate(mine, first)]
 
-    def _step(self, batch: Batch, drawn: list[tuple[Tensor, Tensor]]) -> tuple[Step, bool]:
+    def _step(self, batch: Batch, parts: list[tuple[Tensor, Tensor]]) -> tuple[Step, bool]:
         """One step of all processes; and whether any of them was asked to stop."""
         step, of, recipe = self.place.step, self.sampler.steps, self.recipe
-        parts = [
-            self.pictures.batch(batch.size, part, (self.seed, step, self.ranks.rank * self.parts + i))
-            for i, part in enumerate(drawn)
-        ]
         torch.manual_seed(int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0]))
         lr = recipe.lr_at(step, self.place.epoch, epoch_steps=of / recipe.epochs)
         place = f"step {step + 1} of {of}"

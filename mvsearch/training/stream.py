@@ -10,23 +10,42 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mvsearch.data import Files, Images, decode_image
+from mvsearch.data import Files, Images, decode_crop, decode_image
 from mvsearch.errors import DataError
+from mvsearch.training.augment import Augmentation, crops
 
 _Part = TypeVar("_Part", Images, Files)
 
 
 @dataclass(frozen=True)
-class Source(ABC, Generic[_Part]):
-    """Images of one part of a set, however they come."""
+class Cut:
+    """How crops are cut from the images of a batch: at `size` px, as the augmentation has it, drawn by the `key`."""
 
+    size: int
+    how: Augmentation
+    key: tuple[int, ...]
+
+    def draw(self, place: int, height: int, width: int) -> tuple[np.ndarray, bool]:
+        """The box (4) of the image at a place of the batch, and whether it is mirrored."""
+        boxes, mirrored = crops(1, height, width, self.how, np.random.default_rng((*self.key, 1 + place)))
+        return boxes[0], bool(mirrored[0])
+
+
+@dataclass(frozen=True)
+class Source(ABC, Generic[_Part]):
+    """Images of one part of a set, however they come.
+
+    Of some crops `can_be_cut` from whole images; of others all that is left is their middle.
+    """
+
+    can_be_cut: ClassVar[bool] = False
     part: _Part
 
     @property
@@ -49,11 +68,13 @@ class Source(ABC, Generic[_Part]):
         """The part that has these images alone."""
 
     @abstractmethod
-    def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    def flow(
+        self, batches: Sequence[np.ndarray], *, filled: bool, cuts: Sequence[Cut] = ()
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """Pixels, uint8 (B, C, H, W), and labels (B) of each of these batches of numbers of images, in their order.
 
-        A broken image is left out; in a `filled` batch another one of it is there twice. Raises DataError if all of a
-        batch are broken.
+        A broken image is left out; in a `filled` batch another one of it is there twice. A source that `can_be_cut`
+        gives crops, if it is given a Cut for each batch. Raises DataError if all of a batch are broken.
         """
 
 
@@ -65,7 +86,9 @@ class Decoded(Source[Images]):
         """The part that has these images alone."""
         return replace(self, part=replace(self.part, pixels=self.part.pixels[images], labels=self.labels[images]))
 
-    def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    def flow(
+        self, batches: Sequence[np.ndarray], *, filled: bool, cuts: Sequence[Cut] = ()
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`."""
         with ThreadPoolExecutor(1) as beside:
             waiting = deque[Future[tuple[Tensor, Tensor]]]()
@@ -83,11 +106,13 @@ class Decoded(Source[Images]):
 
 @dataclass(frozen=True)
 class Stream(Source[Files]):
-    """Encoded images, decoded at `size` px by so many `workers` (0: by this process), whatever their number the same.
+    """Encoded images, decoded at `size` px, or cut from the whole, by so many `workers` (0: by this process), whatever
+    their number the same.
 
     `broken` has every image that could not be decoded by its name, with the fault.
     """
 
+    can_be_cut: ClassVar[bool] = True
     size: int
     workers: int = 0
     broken: dict[str, str] = field(default_factory=dict)
@@ -101,13 +126,14 @@ class Stream(Source[Files]):
         """The part that has these images alone."""
         return replace(self, part=self.part.only(images))
 
-    def flow(self, batches: Sequence[np.ndarray], *, filled: bool) -> Iterator[tuple[Tensor, Tensor]]:
+    def flow(
+        self, batches: Sequence[np.ndarray], *, filled: bool, cuts: Sequence[Cut] = ()
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`."""
         loader = DataLoader(
-            _Images(self.part, self.size),
-            batch_sampler=[images.tolist() for images in batches],
+            _Batches(self.part, self.size, batches, cuts, filled),
+            batch_size=None,
             num_workers=self.workers,
-            collate_fn=partial(_collated, filled=filled),
             pin_memory=torch.cuda.is_available(),
             worker_init_fn=_deaf_to_ctrl_c,
             generator=torch.Generator(),  # else it draws from the one that dropout draws from
@@ -127,29 +153,40 @@ def _deaf_to_ctrl_c(_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends the step at hand, and then its workers
 
 
-_Item = tuple[int, int, np.ndarray | None, str]
+_Item = tuple[Tensor, Tensor, dict[int, str]]
 
 
-class _Images(Dataset[_Item]):
-    """An image by its number: the number, its label, pixels (size, size, 3) or None, the fault."""
+@dataclass(frozen=True)
+class _Batches(Dataset[_Item]):
+    """A batch by its number: pixels (B, 3, H, W), labels (B), and the fault of each image that is broken."""
 
-    def __init__(self, files: Files, size: int) -> None:
-        self.files, self.size = files, size
+    files: Files
+    size: int
+    batches: Sequence[np.ndarray]
+    cuts: Sequence[Cut]
+    filled: bool
 
-    def __getitem__(self, i: int) -> _Item:
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> _Item:
+        cut = self.cuts[number] if self.cuts else None
+        images = self.batches[number].tolist()
+        read = [self._read(image, cut, place) for place, image in enumerate(images)]
+        faults = {image: fault for image, (pixels, fault) in zip(images, read, strict=True) if pixels is None}
+        whole = [(image, pixels) for image, (pixels, _) in zip(images, read, strict=True) if pixels is not None]
+        if not whole:
+            return torch.empty(0), torch.empty(0, dtype=torch.long), faults
+        if self.filled:
+            whole = [whole[i % len(whole)] for i in range(len(images))]
+        pixels = torch.from_numpy(np.stack([each for _, each in whole])).permute(0, 3, 1, 2).contiguous()
+        return pixels, torch.from_numpy(self.files.labels[[image for image, _ in whole]]), faults
+
+    def _read(self, image: int, cut: Cut | None, place: int) -> tuple[np.ndarray | None, str]:
         try:
-            file = self.files.open(i)
+            file = self.files.open(image)
         except OSError as fault:
-            return i, int(self.files.labels[i]), None, str(fault.strerror or fault)
-        return i, int(self.files.labels[i]), *decode_image(file, self.size)
-
-
-def _collated(items: list[_Item], *, filled: bool) -> tuple[Tensor, Tensor, dict[int, str]]:
-    faults = {i: fault for i, _, pixels, fault in items if pixels is None}
-    whole = [(label, pixels) for _, label, pixels, _ in items if pixels is not None]
-    if not whole:
-        return torch.empty(0), torch.empty(0, dtype=torch.long), faults
-    if filled:
-        whole = [whole[i % len(whole)] for i in range(len(items))]
-    pixels = torch.from_numpy(np.stack([pixels for _, pixels in whole])).permute(0, 3, 1, 2).contiguous()
-    return pixels, torch.tensor([label for label, _ in whole]), faults
+            return None, str(fault.strerror or fault)
+        if cut is None:
+            return decode_image(file, self.size)
+        return decode_crop(file, cut.size, partial(cut.draw, place), cut.how.interpolation)
