@@ -134,7 +134,7 @@ SLIPS = {
     "an unknown proxy": ("name: train,", "name: trian,", "did you mean 'train'?"),
     "a proxy that is a number": ("name: train,", "name: 5,", "5 is none of the proxies; choose one of: "),
     "a proxy that is a word": (
-        "proxy: {name: train, steps: 60, image_size: 32, held_out: 1000}",
+        "proxy: {name: train, steps: 60, seeds: 1, image_size: 32, held_out: 1000}",
         "proxy: train",
         "proxy:",
     ),
