@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import optuna
@@ -29,6 +30,7 @@ from mvsearch.trials import Trials, told_of_trials
 FORMAT = 1
 _FACTS = {"space": str, "settings": dict, "settings_key": str, "published": dict}
 """What is read of a study's facts, beside what its plan is made of."""
+_STATES = ("complete", "pruned", "failed")
 
 
 def lines(study: Reader) -> Iterator[str]:
@@ -112,8 +114,12 @@ def _holes(
         yield "its facts contradict each other"
     if type(search["trials"]) is not int:
         yield f"its trials are to be {search['trials']!r}"
+    choices = {choice.name for choice in plan.space.choices}
     numbers, keys = {row["number"] for row in records}, {row["key"] for row in rows["architectures"]}
     machines = {row["id"] for row in rows["machines"]} | {None}
+    for row in rows["machines"]:
+        if not isinstance(row["description"].get("versions", {}), dict):
+            yield f"machine {row['id']} has words where its versions belong"
     if [line["trial"]["number"] for line in parsed if "trial" in line] != [*range(len(trials))]:
         yield "trials are missing"
     if len(numbers) != len(records):
@@ -127,6 +133,10 @@ def _holes(
     for row in records:
         if row["key"] not in keys or row.get("machine") not in machines:
             yield f"record {row['number']} has no architecture or no machine"
+        if row["state"] not in _STATES:
+            yield f"record {row['number']} is {row['state']!r}"
+        if row["choices"].keys() != choices:
+            yield f"record {row['number']} has not the choices of its space"
         metrics, complete = row["metrics"], row["state"] == "complete"
         if complete and not all(is_number(metrics.get(name)) for name in wanted.objectives):
             yield f"record {row['number']} has not a number for each objective"
@@ -181,6 +191,8 @@ def _spelled(trial: FrozenTrial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": trial.state.name,
+        "start": _spelled_time(trial.datetime_start),
+        "complete": _spelled_time(trial.datetime_complete),
         "values": trial.values,
         "params": trial.params,
         "user_attrs": trial.user_attrs,
@@ -191,7 +203,7 @@ def _spelled(trial: FrozenTrial) -> dict[str, Any]:
 def _read(raw: dict[str, Any], spaces: dict[str, optuna.distributions.BaseDistribution]) -> FrozenTrial:
     if not re.fullmatch(r"[A-Za-z0-9_.-]*", worker := raw["user_attrs"].get("worker", "")):
         raise ValueError(f"{worker!r} names no worker")
-    return create_trial(
+    trial = create_trial(
         state=TrialState[raw["state"]],
         values=raw["values"],
         params=raw["params"],
@@ -199,6 +211,15 @@ def _read(raw: dict[str, Any], spaces: dict[str, optuna.distributions.BaseDistri
         user_attrs=raw["user_attrs"],
         system_attrs=raw["system_attrs"],
     )
+    if raw.get("start"):  # files of before have no times
+        trial.datetime_start = datetime.fromisoformat(raw["start"])
+        complete = raw.get("complete")
+        trial.datetime_complete = datetime.fromisoformat(complete) if complete else None
+    return trial
+
+
+def _spelled_time(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
 
 
 def _line(**content: Any) -> str:

@@ -14,6 +14,7 @@ One finished candidate is one transaction. A server that is away is waited for; 
 import json
 import logging
 import math
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -48,11 +49,12 @@ _R = TypeVar("_R")
 
 PATIENCE_S = 600.0
 SCHEMA = 2
-_DATABASES = ("sqlite", "postgresql+psycopg", "postgresql+psycopg2")
+_DATABASES = ("sqlite", "postgresql+psycopg")
 _HARMLESS = ("host", "port", "user", "dbname", "sslmode", "sslrootcert", "connect_timeout", "application_name")
 """Settings in a URL that may be shown; in any other, known or misspelt, may be a secret."""
 
 _FEW = 500  # numbers named in one query
+_LEAST_ROOM = 1 << 20  # bytes without which SQLite may fail to open a database
 _META = sa.MetaData()
 
 
@@ -675,9 +677,16 @@ def told(url: URL) -> Iterator[None]:
         if not lost:
             raise StudyError(f"{place}: this is no database that can be read ({_cause(error)}).") from None
         away = EnvironmentFault if url.get_backend_name() == "sqlite" else DatabaseAway
-        raise away(f"{place}: the database cannot be used ({_cause(error)}).") from None
+        raise away(f"{place}: the database cannot be used ({_cause(error)}).{_room(url)}") from None
     except SQLAlchemyError as error:
         raise StudyError(f"{place}: {_cause(error)}.") from None
+
+
+def _room(url: URL) -> str:
+    """What to do where a file has no room: SQLite needs some even to read, and does not always say so."""
+    folder = Path(url.database or "").absolute().parent
+    full = url.get_backend_name() == "sqlite" and folder.is_dir() and shutil.disk_usage(folder).free < _LEAST_ROOM
+    return " The disk is full: make room, and the same command goes on; nothing finished is lost." if full else ""
 
 
 def _cause(error: SQLAlchemyError) -> str:

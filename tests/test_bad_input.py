@@ -204,6 +204,15 @@ ARGUMENTS = {
     ),
     "a folder": (("space", "."), ".: cannot be read (Is a directory); give the path of a YAML file."),
     "an unknown objective": (("run", "quick.yaml", "-o", "parms"), "'parms' is no objective; did you mean 'params'?"),
+    "an address without Ray": (
+        ("run", "quick.yaml", "--address", "auto"),
+        "--address is for Ray's clusters; add --exec",
+    ),
+    "a GPU without Ray": (("run", "quick.yaml", "--gpus-per-trial", "1"), "--gpus-per-trial is for Ray's clusters"),
+    "a driver that is not taken": (
+        ("run", "quick.yaml", "--storage", "postgresql+psycopg2://a/b"),
+        "did you mean 'postgresql+psycopg'?",
+    ),
     "an objective twice": (("run", "quick.yaml", "-o", "params", "-o", "params"), "name one or more, each once."),
     "an unknown sampler": (("run", "quick.yaml", "--sampler", "ngsa2"), "did you mean 'nsga2'?"),
     "a limit that is none": (("run", "quick.yaml", "--limit", "small"), "'small' is no limit; write e.g."),

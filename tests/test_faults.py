@@ -56,6 +56,19 @@ def test_a_full_disk_is_told_and_what_was_finished_is_still_there(small_disk):
     assert len({record.key for record in records}) == len(records)
 
 
+def test_a_disk_that_was_full_before_is_told_and_room_brings_all_back(small_disk):
+    (small_disk / "toy.yaml").write_text(TOY)
+    subprocess.run([*RUN, "--trials", "5", "--workers", "1"], cwd=small_disk, check=True, capture_output=True)
+    ballast = small_disk / "ballast"
+    with pytest.raises(OSError, match="No space left"):
+        fill(ballast)
+    front = [sys.executable, "-m", "mvsearch", "front", "toy"]
+    done = subprocess.run(front, cwd=small_disk, capture_output=True, text=True)
+    assert (done.returncode, "The disk is full: make room" in done.stderr) == (1, True), done.stderr
+    ballast.unlink()
+    assert Store(f"sqlite:///{small_disk / 'studies/toy/study.db'}", create=False).count("toy") == 5
+
+
 def test_two_commands_on_one_study_share_it(tmp_path):
     (tmp_path / "toy.yaml").write_text(TOY)
     command = [*RUN, "--trials", "30", "--workers", "2"]

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import torch
 from toy import arithmetic, toy_plan
 
 from mvsearch import machine
@@ -16,6 +17,7 @@ from mvsearch.executors import isolated
 from mvsearch.executors.isolated import Isolated
 from mvsearch.models import published
 from mvsearch.plan import Plan
+from mvsearch.record import Failed
 from mvsearch.study import Study
 
 
@@ -44,6 +46,18 @@ def meets_a_fault(plan, device, report):
 
 def make(plan, device, report):
     return misbehaves
+
+
+def make_greedy(plan, device, report):
+    return lambda arch, **_: torch.empty(1 << 46)
+
+
+def test_a_tensor_that_finds_no_memory_is_told_as_any_lack_of_memory_is(tmp_path):
+    plan = toy_plan(tmp_path, memory_gib=8.0)
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=make_greedy)
+    with pytest.raises(Failed, match=r"ran out of memory \(limit 8 GiB\)"):
+        evaluate(plan.space.architecture(plan.space.point(plan.space.sample(1, 0)[0])))
+    assert evaluate._child is None
 
 
 def test_candidates_that_crash_grow_or_hang_fail_with_the_reason_and_the_study_goes_on(tmp_path):

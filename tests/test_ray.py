@@ -8,7 +8,7 @@ import pytest
 from toy import toy_plan
 
 from mvsearch.errors import EnvironmentFault, StudyError
-from mvsearch.executors.ray import Share, _Remote, _result
+from mvsearch.executors.ray import Share, _Remote, _result, cluster
 from mvsearch.executors.ray import run as run_with_ray
 from mvsearch.record import Failed
 from mvsearch.study import Study
@@ -87,6 +87,13 @@ def test_a_wait_for_a_place_is_neither_a_trials_time_nor_recorded(one_place, tmp
     (record,) = study.records()
     assert record.state == "complete"
     assert record.seconds < time.monotonic() - start - 5
+
+
+def test_an_address_where_nobody_answers_is_told_at_once():
+    start = time.monotonic()
+    with pytest.raises(EnvironmentFault, match=r"no cluster at 127\.0\.0\.1:1 \(.*refused"), cluster("127.0.0.1:1"):
+        raise AssertionError("connected")
+    assert time.monotonic() - start < 30
 
 
 def test_what_a_cluster_has_room_for():

@@ -80,8 +80,10 @@ def test_one_seed_gives_the_same_candidates_on_every_kind_of_database(postgres, 
 def test_workers_killed_at_random_lose_nothing_that_was_finished(storage, tmp_path):
     trials, kills = 60, 30
     crew = [worker_process(storage, tmp_path, trials, 0.3) for _ in range(4)]
-    dice, plan = random.Random(0), plan_in(storage, tmp_path)
-    time.sleep(4)
+    dice, plan, store = random.Random(0), plan_in(storage, tmp_path), Store(storage, create=True)
+    while not store.count("toy"):
+        assert any(worker.poll() is None for worker in crew)
+        time.sleep(0.1)
     seen: list[Record] = []
     for _ in range(kills):
         time.sleep(dice.uniform(0.1, 1.0))

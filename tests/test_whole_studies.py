@@ -1,6 +1,7 @@
 """Studies as wholes: listed, copied, renamed, deleted, sent as one file and taken in again; and what is cached."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,8 @@ import sqlalchemy as sa
 from toy import arithmetic, toy_plan
 
 from mvsearch.archive import lines, remove, restore
+from mvsearch.cli import doctor
+from mvsearch.data import fashion_mnist
 from mvsearch.errors import StudyError
 from mvsearch.pareto import front
 from mvsearch.plan import Plan
@@ -68,6 +71,17 @@ def test_a_study_that_was_sent_goes_on_as_it_would_have_at_home(study):
     one, other = (open_study(name).records() for name in ("toy", "other"))
     assert len(one) == 26
     assert [record.choices for record in one] == [record.choices for record in other]
+
+
+def test_a_study_that_was_sent_keeps_its_times_and_one_from_before_they_were_sent_is_taken(study):
+    times = [(trial["trial"]["start"], trial["trial"]["complete"]) for trial in whole(study) if "trial" in trial]
+    assert times == sorted(times)
+    assert len(set(times)) == 20
+    old = [json.loads(line) for line in lines(study)]
+    for line in old:
+        if "trial" in line:
+            del line["trial"]["start"], line["trial"]["complete"]
+    assert restore(map(json.dumps, old), "sqlite:///old.db", source="old").count() == 20
 
 
 def test_a_file_that_was_exported_is_imported_whole(study):
@@ -138,6 +152,12 @@ def test_a_folder_that_is_there_is_not_written_over_by_a_new_name(study):
     assert study.count() == 20
 
 
+def test_a_study_whose_own_database_was_named_moves_with_its_folder(study):
+    mvsearch("studies", "rename", "toy", "new", "--storage", "sqlite:///studies/toy/study.db")
+    (row,) = json.loads(mvsearch("studies", "--json"))
+    assert (row["study"], row["database"]) == ("new", "studies/new/study.db")
+
+
 def test_a_study_is_renamed_where_a_database_was_named(study, storage):
     away = restore(list(lines(study)), storage, source="toy")
     before = whole(away)
@@ -152,7 +172,8 @@ def test_a_study_is_deleted_by_whatever_path(study):
 
 
 def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
-    mvsearch("studies", "delete", "toy", code=130, input="n\n")
+    assert "toy stays." in mvsearch("studies", "delete", "toy", input="n\n")
+    assert "--yes deletes without asking" in mvsearch("studies", "delete", "toy", code=1, input="")
     worker = Study.join(Plan.of_study(study, workers=1)).worker
     with worker.at_work():
         assert "somebody works on it" in mvsearch("studies", "delete", "toy", "--yes", code=1)
@@ -256,6 +277,10 @@ DAMAGED = [
     (lambda text: changed(text, "records", metrics=None), "do not fit"),
     (lambda text: changed(text, "records", state="complete", metrics={}), "number for each objective"),
     (lambda text: changed(text, "records", metrics={"loss": 1, "params": "1"}), "words where numbers belong"),
+    (lambda text: changed(text, "records", state="bogus"), "is 'bogus'"),
+    (lambda text: changed(text, "records", choices={"x": "y"}), "has not the choices"),
+    (lambda text: changed(text, "machines", description={"versions": "one"}), "words where its versions belong"),
+    (lambda text: changed(text, "trial", start="yesterday"), "is it whole"),
     (lambda text: changed(text, "trial", values=[1.0]), "is it whole"),
     (lambda text: changed(text, "trial", params={}), "is it whole"),
     (lambda text: changed(text, "facts", objectives=["top1"]), "contradict"),
@@ -475,6 +500,17 @@ def test_the_doctor_finds_a_cache_that_is_no_folder_broken(tmp_path, monkeypatch
     monkeypatch.setenv("MVSEARCH_CACHE", "/dev/null")
     found = {row["what"]: row["state"] for row in json.loads(mvsearch("doctor", "--json", code=1))}
     assert found["cache"] == "broken"
+
+
+def test_the_doctor_finds_images_broken_that_no_way_leads_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(fashion_mnist, "PACKAGED", tmp_path / "nowhere")
+    assert shutil.which("apt-get") is None or fashion_mnist.out_of_reach() is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fashion_mnist, "ADDRESS", "http://127.0.0.1:1")
+    assert "does not answer" in str(fashion_mnist.out_of_reach())
+    (finding,) = doctor._images()
+    assert finding.state == "broken"
 
 
 def test_the_committed_study_is_whole():

@@ -36,14 +36,11 @@ def search(plan: "Plan") -> None:
     _shown(plan, local.run, local.workers_for(plan))
 
 
-def search_with_ray(plan: "Plan", share: "Share") -> None:
-    """The same on the Ray cluster that is connected."""
-    import ray as cluster
-
+def search_with_ray(plan: "Plan", share: "Share", slots: int) -> None:
+    """The same on the Ray cluster that is connected, with as many tasks at a time as the plan says, or as have room."""
     from mvsearch.executors import ray
 
-    workers = plan.search.workers or share.slots(cluster.cluster_resources())
-    _shown(plan, partial(ray.run, share=share), workers)
+    _shown(plan, partial(ray.run, share=share), plan.search.workers or slots)
 
 
 def _shown(plan: "Plan", run: Callable[..., bool], workers: int) -> None:

@@ -111,11 +111,13 @@ def _folders() -> Iterator[Finding]:
 
 
 def _images() -> Iterator[Finding]:
-    from mvsearch.data import cached
+    from mvsearch.data import cached, fashion_mnist
 
     names = sorted({each.name for each in cached() if each.whole})
     if "fashion_mnist" in names:
         yield Finding("images", "ok", f"decoded: {', '.join(names)}")
+    elif why := fashion_mnist.out_of_reach():
+        yield Finding("images", "broken", f"fashion_mnist cannot be had: {why}; see `mvsearch data get fashion_mnist`")
     else:
         yield Finding("images", "missing", "fashion_mnist is fetched by the first run; `mvsearch data get` does it now")
 

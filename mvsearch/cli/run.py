@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     "--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where trials run."
 )
 @click.option("--address", help="Of a Ray cluster; `auto` is the one this machine belongs to. None: one of its own.")
-@click.option("--gpus-per-trial", type=Amount(), default=0.0, help="With Ray: e.g. 0.5 for two a GPU.")
-@click.option("--cpus-per-trial", type=Amount(), default=1.0, show_default=True, help="With Ray.")
+@click.option("--gpus-per-trial", type=Amount(), help="With Ray: e.g. 0.5 for two a GPU; else none.")
+@click.option("--cpus-per-trial", type=Amount(), help="With Ray; else 1.")
 @click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
 @json_option
 def run(
@@ -55,8 +55,8 @@ def run(
     check_proxy: bool,
     executor: str,
     address: str | None,
-    gpus_per_trial: float,
-    cpus_per_trial: float,
+    gpus_per_trial: float | None,
+    cpus_per_trial: float | None,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -85,12 +85,18 @@ def run(
         raise PlanError(f"--check-proxy holds scores against ImageNet; these networks are for {plan.space.head.task}.")
     if check_proxy and not plan.scored:
         raise PlanError("--check-proxy: this study seeks costs alone; there is no proxy to check.")
+    with_ray = {"--address": address, "--gpus-per-trial": gpus_per_trial, "--cpus-per-trial": cpus_per_trial}
+    given = {flag: value for flag, value in with_ray.items() if value is not None}
+    if executor != "ray" and given:
+        raise PlanError(f"{next(iter(given))} is for Ray's clusters; add --executor ray, or leave it out.")
     if executor == "ray":
         from mvsearch.executors import ray
 
+        share = ray.Share(gpus_per_trial or 0.0, 1.0 if cpus_per_trial is None else cpus_per_trial)
         with ray.cluster(address):
+            slots = share.slots(ray.resources())
             Study.join(plan)
-            search_with_ray(plan, ray.Share(gpus_per_trial, cpus_per_trial))
+            search_with_ray(plan, share, slots)
     else:
         prepare(plan)
         Study.join(plan)

@@ -1,6 +1,7 @@
 """`mvsearch studies`: which there are, and what may be done with a whole one."""
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -94,7 +95,7 @@ def rename_command(study: str, name: str, storage: str | None) -> None:
     from mvsearch.reading import STUDIES, open_study
 
     reader = open_study(study, storage=storage)
-    folder = _folder(reader.store) if storage is None and len(reader.store.names()) == 1 else None
+    folder = _folder(reader.store) if len(reader.store.names()) == 1 else None
     target = STUDIES / checked_name(name)
     if folder is not None and target.exists():
         raise StudyError(f"{target}: is there already; choose another name, or move it away.")
@@ -164,12 +165,25 @@ def delete_command(study: str, yes: bool, storage: str | None) -> None:
 
     reader = open_study(study, storage=storage)
     refuse_at_work(reader)
-    if not yes:
-        click.confirm(f"delete {reader.name} with {reader.count()} finished trials?", abort=True, err=True)
+    if not yes and not _agreed(f"delete {reader.name} with {reader.count()} finished trials?"):
+        click.echo(f"{reader.name} stays.", err=True)
+        return
     remove(reader)
     folder = _tidied(reader)
     kept = f" {folder} keeps what is yours." if folder and folder.exists() else ""
     click.echo(f"{reader.name} is gone.{kept}", err=True)
+
+
+def _agreed(question: str) -> bool:
+    """Raises StudyError where nobody is there to answer."""
+    from mvsearch.errors import StudyError
+
+    try:
+        return click.confirm(question, err=True)
+    except click.Abort:
+        if sys.stdin is not None and sys.stdin.isatty():  # Ctrl-C
+            raise
+        raise StudyError("nobody answers; --yes deletes without asking.") from None
 
 
 def _tidied(reader: "Reader") -> Path | None:

@@ -6,6 +6,7 @@ a network that halves five times then comes out even.
 
 import gzip
 import hashlib
+import shutil
 import subprocess
 import tempfile
 import urllib.request
@@ -63,6 +64,21 @@ def get(path: Path | None, progress: Progress | None) -> Path:
         f"fashion_mnist: neither {PACKAGED} nor {own} holds its four .gz files and they could not be fetched "
         f"({'; '.join(failures)}); install Debian's package {PACKAGE}, or put the files of {SOURCE} into {own}."
     )
+
+
+def out_of_reach() -> str | None:
+    """Why `get` would find no way to the files here, as far as that is known without fetching them; None if there may
+    be one."""
+    if any(_fault(folder) is None for folder in (PACKAGED, cache_dir() / "fashion_mnist")):
+        return None
+    if shutil.which("apt-get") and shutil.which("dpkg-deb"):
+        return None
+    smallest = urllib.request.Request(f"{ADDRESS}/t10k-labels-idx1-ubyte.gz", method="HEAD")
+    try:
+        urllib.request.urlopen(smallest, timeout=TIMEOUT_S).close()
+    except (OSError, HTTPException) as fault:
+        return f"{ADDRESS} does not answer ({reason(fault)}), and there is no apt-get"
+    return None
 
 
 def load(request: Request, progress: Progress | None) -> DataSet:

@@ -24,6 +24,7 @@ from mvsearch.record import Failed, Metrics
 _LOOK_EVERY_S = 0.5
 _FROM_A_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 _GIB = 1 << 30
+_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # torch's RuntimeError, where Python has a MemoryError
 
 
 Make = Callable[[Plan, str, Report], Callable[..., Metrics]]
@@ -152,10 +153,10 @@ def _answer(evaluate: Callable[..., Metrics], pipe: Connection) -> None:
         arch, rung, repeat = pipe.recv()
         try:
             pipe.send(("result", evaluate(arch, rung=rung, repeat=repeat)))
-        except MemoryError:
-            pipe.send(("out of memory", None))
-            return  # what is left of it is not to be trusted
         except Exception as error:
+            if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+                pipe.send(("out of memory", None))
+                return  # what is left of it is not to be trusted
             pipe.send(("raised", error))
 
 

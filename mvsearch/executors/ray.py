@@ -8,6 +8,7 @@ place does not count. A task whose node dies is run again on another; nodes need
 mvsearch installed and the images (fetched or decoded once a node).
 """
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -33,6 +34,7 @@ except ImportError:
     ray = None
 
 _LOOK_EVERY_S = 0.4
+_ANSWER_S = 10.0
 _RETRIES = 3
 
 
@@ -62,14 +64,27 @@ def cluster(address: str | None) -> Iterator[None]:
     if ray is None:
         raise EnvironmentFault("ray is not installed; pip install 'mvsearch[ray]'.")
     try:
+        _knock(address)
         ray.init(address, log_to_driver=False, logging_level="error", namespace="mvsearch")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         said = str(error).splitlines()[0]
         raise EnvironmentFault(f"ray: no cluster at {address} ({said}); start one with `ray start --head`.") from None
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def resources() -> dict[str, float]:
+    """What the cluster has that is connected, by Ray's names: CPU, GPU ..."""
+    return dict(ray.cluster_resources())
+
+
+def _knock(address: str | None) -> None:
+    """Raises OSError where nobody listens at an address: Ray would try for minutes."""
+    host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
+    if colon and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
 
 
 def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share) -> bool:
