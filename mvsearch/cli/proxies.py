@@ -47,7 +47,7 @@ def proxies(
     """Score the published models with each proxy, and say how well it ranks them as ImageNet does.
 
     Fifteen models and the five rows of the paper's ablation; parameters and MACs, which cost nothing, stand beside.
-    The training proxy takes some 15 minutes of a core for each seed; `--proxy` and `--seeds` make it less.
+    The training proxy takes some 10 minutes of a core for each seed; `--proxy` and `--seeds` make it less.
     Every score is kept as soon as it is known: Ctrl-C shows what there is, and the same command goes on from there.
     docs/proxies.md says how to read the numbers.
     """
