@@ -35,7 +35,8 @@ _REMAINS = (RESULT, WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metric
 
 @dataclass(frozen=True)
 class Material:
-    """What is learnt from, and what judges; `checksum` is that of the decoded images, or of their list.
+    """What is learnt from, and what judges; `checksum` is that of the decoded images, or of their list. So many images
+    were `skipped`, being broken, when they were decoded.
 
     `pictures` makes of two parts, a recipe and a device what a training learns from.
     """
@@ -45,6 +46,7 @@ class Material:
     pictures: "Callable[[Source[Any], Source[Any], FullRecipe, str], Pictures]"
     train: "Source[Any]"
     test: "Source[Any]"
+    skipped: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,8 +97,8 @@ class Order:
             both = sources.find_files(
                 path, test_fraction=self.data.test_fraction, seed=self.data.seed, progress=progress
             )
-            streams = (Stream(files, self.data.size or judged, self.decoders) for files in both)
-            return Material(str(path), sources.listing_checksum(*both), Pictures, *streams)
+            kept, held = (Stream(files, self.data.size or judged, self.decoders) for files in both)
+            return Material(str(path), sources.listing_checksum(*both), Pictures, kept, held)
         if self.streamed:
             raise PlanError(
                 f"--stream is for a folder of yours with a class an image; {self.data.source} is decoded once."
@@ -104,10 +106,11 @@ class Order:
         size = self.data.size or (max(judged, *self.recipe.sizes) if path or task else None)
         data = sources.load(self.data.source, path=path, size=size, task=self.arch.task, progress=progress)
         if task is None:
-            return Material(data.name, data.checksum, Pictures, Decoded(data.train), Decoded(data.test))
+            name = str(path) if path else data.name
+            return Material(name, data.checksum, Pictures, Decoded(data.train), Decoded(data.test), data.skipped)
         task.check(data)
-        parts = (Scenes.of(part, task) for part in (data.train, data.test))
-        return Material(data.name, data.checksum, partial(ScenePictures, task), *parts)
+        train, test = (Scenes.of(part, task) for part in (data.train, data.test))
+        return Material(data.name, data.checksum, partial(ScenePictures, task), train, test, data.skipped)
 
     def training(self, data: Material, ranks: "Ranks", *, force: bool = False) -> "Training":
         """The training, from its checkpoint on if the folder has one; by `force` that and all else of it is removed,
@@ -154,7 +157,8 @@ class Order:
             training.pictures.score: place.judged[0],
             "loss": place.judged[1],
             "judged_on": f"{data.name}, {'held-out images of the training part' if self.held_out else 'test part'}",
-            "images": len(training.pictures.judging.labels),
+            "images": place.judged[2],
+            "broken": data.skipped + len(training.pictures.broken),
             "image_size": arch.image_size,
             "num_classes": arch.num_classes,
             "params": arch.cost().params,

@@ -5,6 +5,7 @@ import io
 import json
 import math
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -296,6 +297,18 @@ def test_a_training_on_streamed_images_goes_on_after_a_kill_with_other_decoders(
     assert losses(broken) == losses(whole)
     found = [json.loads((folder / "result.json").read_text()) for folder in (whole, broken)]
     assert found[0]["top1"] == found[1]["top1"]
+
+
+@pytest.mark.parametrize("how", [(), ("--stream", "--decoders", "0")])
+def test_broken_images_are_told_and_count_for_nothing(arch, images, tmp_path, capsys, how):
+    shutil.copytree(images, tmp_path / "set")
+    for part in ("train", "test"):
+        next((tmp_path / "set" / part).rglob("*.png")).write_bytes(b"no image")
+    trained(arch, tmp_path / "set", tmp_path / "out", "--set", "epochs=1", *how)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    whole = len([*(images / "test").rglob("*.png")])
+    assert (result["images"], result["broken"]) == (whole - 1, 2)
+    assert "2 broken images" in " ".join(capsys.readouterr().err.split())
 
 
 def test_shards_are_trained_on_as_they_are(arch, images, tmp_path):

@@ -107,6 +107,8 @@ def train(
             order.free(force=force)
             with Progress(console=console(stderr=True), transient=True) as bar:
                 read = order.read(bar)
+            if read.skipped:
+                click.echo(f"{read.name}: {read.skipped} broken images were passed over.", err=True)
         ranks.total([0.0])  # the others wait until the folder and the images are ready
         if not ranks.first:
             read = order.read()
@@ -117,6 +119,9 @@ def train(
         if not ranks.first:
             return
         result = order.finish(training, read, seconds=time.monotonic() - start)
+    if broken := training.pictures.broken:
+        name, fault = next(iter(broken.items()))
+        click.echo(f"{read.name}: {len(broken)} broken images, such as {name} ({fault}).", err=True)
     if as_json:
         print_json(result)
         return

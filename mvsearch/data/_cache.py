@@ -26,7 +26,7 @@ from platformdirs import user_cache_dir
 from mvsearch.data._images import DataSet, Images, Scene
 from mvsearch.errors import DataError, EnvironmentFault
 
-FORMAT = 1  # a change of it decodes everything anew
+FORMAT = 2  # a change of it decodes everything anew
 _PARTIAL, _GONE = ".partial", ".gone"  # what a folder is called while it is written, and while it is deleted
 
 Decoded = Iterable[tuple[np.ndarray | None, int | Scene]]

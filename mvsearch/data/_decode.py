@@ -39,8 +39,8 @@ def decode_crop(file: Path | BinaryIO, size: int, draw: Draw, interpolation: str
 
     def crop(image: "Pixels") -> "Pixels":
         wide, high = image.size
-        if image.getexif().get(_ORIENTATION) in _ON_THEIR_SIDE:
-            wide, high = high, wide
+        if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _ON_THEIR_SIDE:
+            wide, high = high, wide  # Pillow tells the size of an upright TIFF
         box, mirrored = draw(high, wide)
         left, top, width, height = box.tolist()
         share = 2 * size / min(width, height)
@@ -56,9 +56,12 @@ def decode_crop(file: Path | BinaryIO, size: int, draw: Draw, interpolation: str
 
 
 def _upright(image: "Pixels") -> "Pixels":
-    from PIL import ImageOps
+    from PIL import Image, ImageOps
 
-    return ImageOps.exif_transpose(image).convert("RGB")
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I;16"):  # Pillow would cut off all above 255
+        upright = Image.fromarray((np.asarray(upright) >> 8).astype(np.uint8))
+    return upright.convert("RGB")
 
 
 def _read(file: Path | BinaryIO, cut: "Callable[[Pixels], Pixels]") -> tuple[np.ndarray | None, str]:

@@ -77,11 +77,12 @@ class ScenePictures(Pictures):
         """The task's."""
         return self.task.loss(outputs, learnt)
 
-    def judge(self, model: nn.Module, ranks: Ranks) -> tuple[float, float]:
-        """The score and the loss of a network on the images that judge; only the first process looks at them."""
+    def judge(self, model: nn.Module, ranks: Ranks) -> tuple[float, float, int]:
+        """The score and the loss of a network on the images that judge, and how many those are; only the first process
+        looks at them."""
         found = judge(model, self._held, self.device) if ranks.first else {self.score: 0.0, "loss": 0.0}
         score, loss = ranks.total([found[self.score], found["loss"]])
-        return score, loss
+        return score, loss, len(self.judging.labels)
 
     @cached_property
     def _held(self) -> SceneTask:

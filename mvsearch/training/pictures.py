@@ -38,6 +38,11 @@ class Pictures:
             shown = [resized(pixels, recipe.image_size) for pixels, _ in train.flow(parts, filled=False)]
             self.mean, self.std = statistics(torch.cat(shown))
 
+    @property
+    def broken(self) -> dict[str, str]:
+        """The images that this process could not decode, by their names, with the fault."""
+        return {**self.train.broken, **self.judging.broken}
+
     def flow(self, batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each batch, float images (B, 3, size, size) and what `loss` takes beside the outputs."""
         cuts = [Cut(batch.size, self.recipe, batch.key) for batch in batches]
@@ -57,8 +62,9 @@ class Pictures:
         return F.cross_entropy(outputs.float(), learnt, label_smoothing=self.recipe.label_smoothing)
 
     @torch.no_grad()
-    def judge(self, model: nn.Module, ranks: Ranks) -> tuple[float, float]:
-        """The score and the loss of a network on the images that judge, shared out among the processes."""
+    def judge(self, model: nn.Module, ranks: Ranks) -> tuple[float, float, int]:
+        """The score and the loss of a network on the images that judge, shared out among the processes; and how many
+        those were, without the broken ones."""
         right, loss, seen = 0.0, 0.0, 0.0
         for x, labels in self._judged(ranks):
             with precision(self.device):
@@ -67,7 +73,7 @@ class Pictures:
             loss += float(F.cross_entropy(logits, labels, reduction="sum"))
             seen += len(labels)
         right, loss, seen = ranks.total([right, loss, seen])
-        return right / seen, loss / seen
+        return right / seen, loss / seen, int(seen)
 
     def _judged(self, ranks: Ranks) -> Iterator[tuple[Tensor, Tensor]]:
         """A process's share of the images that judge, whole, in batches, with the numbers of their classes."""

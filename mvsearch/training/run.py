@@ -45,13 +45,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the averaged weights came to after an epoch, counted from 1: a share, by the name of `kind`, and loss."""
+    """What the averaged weights came to after an epoch, counted from 1: a share, by the name of `kind`, and loss; on so
+    many images."""
 
     step: int
     epoch: int
     kind: str
     score: float
     loss: float
+    images: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,8 @@ class Place:
     epoch: int = 0
     batch: int = 0
     window: tuple[float, ...] = ()
-    judged: tuple[float, float] | None = None
+    judged: tuple[float, float, int] | None = None
+    """Score, loss and number of images."""
     cpu_seconds: float = 0.0
     """Of this process and all before it."""
 
@@ -168,7 +171,7 @@ class Training:
             journal.write(
                 {"step": judged.step, "epoch": judged.epoch, judged.kind: judged.score, "judged_loss": judged.loss}
             )
-        self._move(epoch=epoch + 1, batch=0, judged=(judged.score, judged.loss))
+        self._move(epoch=epoch + 1, batch=0, judged=(judged.score, judged.loss, judged.images))
         self.save()
         yield judged
 
@@ -197,8 +200,12 @@ class Training:
     def judge(self) -> Judged:
         """The averaged weights on the images that judge."""
         self.ranks.share(self.learner.average.buffers())  # those of the first, which are written
-        score, loss = self.pictures.judge(self.learner.average, self.ranks)
-        return Judged(self.place.step, self.place.epoch + 1, self.pictures.score, score, loss)
+        return Judged(
+            self.place.step,
+            self.place.epoch + 1,
+            self.pictures.score,
+            *self.pictures.judge(self.learner.average, self.ranks),
+        )
 
     def save(self) -> None:
         """Write the checkpoint whole, or leave the one before."""

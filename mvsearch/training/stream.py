@@ -42,11 +42,13 @@ class Cut:
 class Source(ABC, Generic[_Part]):
     """Images of one part of a set, however they come.
 
-    Of some crops `can_be_cut` from whole images; of others all that is left is their middle.
+    Of some crops `can_be_cut` from whole images; of others all that is left is their middle. `broken` has every image
+    that this process found that it could not decode, by its name, with the fault.
     """
 
     can_be_cut: ClassVar[bool] = False
     part: _Part
+    broken: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -108,14 +110,11 @@ class Decoded(Source[Images]):
 class Stream(Source[Files]):
     """Encoded images, decoded at `size` px, or cut from the whole, by so many `workers` (0: by this process), whatever
     their number the same.
-
-    `broken` has every image that could not be decoded by its name, with the fault.
     """
 
     can_be_cut: ClassVar[bool] = True
     size: int
     workers: int = 0
-    broken: dict[str, str] = field(default_factory=dict)
 
     @property
     def shards(self) -> np.ndarray | None:
