@@ -97,9 +97,11 @@ class Files:
     def held(self, name: str) -> Iterator[None]:
         """Hold the lock that says so."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self._path(name, "lock")):
-            yield
-        self._path(name, "lock").unlink(missing_ok=True)
+        try:
+            with FileLock(self._path(name, "lock")):
+                yield
+        finally:
+            self._path(name, "lock").unlink(missing_ok=True)
 
     def dead(self, names: Iterable[str]) -> set[str]:
         """Those whose lock is not held."""

@@ -25,7 +25,7 @@ blocks:
   - {name: down, block: mv2, out: body.out, stride: 2, expand: 2}
   - {name: body, block: mobilevit, out: {range: [16, 48, 8]}, dim: {choose: [16, 24, 32]}, depth: {choose: [1, 2]}}
 search: {objectives: [top1, params], trials: 6}
-proxy: {steps: STEPS, batch: 16, held_out: 200}
+proxy: {steps: STEPS, seeds: 1, batch: 16, held_out: 200}
 """
 
 
@@ -98,7 +98,7 @@ def test_json_is_one_document_on_stdout(tmp_path):
     assert json.loads(done.stdout)["trials"][0]["published"] == "mobilevitv3_xxs_l2"
 
 
-@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_run_that_is_interrupted_or_killed_goes_on_where_it_was(tmp_path, end):
     space = tiny(tmp_path, steps=40)
     process = subprocess.Popen(
@@ -107,7 +107,7 @@ def test_a_run_that_is_interrupted_or_killed_goes_on_where_it_was(tmp_path, end)
     before = wait_for_records(tmp_path, 2)
     os.kill(process.pid, end)
     _, said = process.communicate(timeout=60)
-    assert process.returncode == (130 if end == signal.SIGINT else -signal.SIGKILL)
+    assert process.returncode == (-end if end == signal.SIGKILL else 130)
     assert "Traceback" not in said
 
     done = mvsearch("run", space, "--workers", "2", folder=tmp_path)

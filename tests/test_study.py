@@ -250,7 +250,7 @@ def test_another_space_or_other_settings_are_refused_with_what_differs(tmp_path)
 
     with pytest.raises(StudyError, match="from a space with other choices"):
         Study.join(toy_plan(tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}")))
-    with pytest.raises(StudyError, match=r"proxy\.steps: 300 there, 99 here"):
+    with pytest.raises(StudyError, match=r"proxy\.steps: 75 there, 99 here"):
         Study.join(toy_plan(tmp_path, TOY + "proxy: {steps: 99}\n"))
     with pytest.raises(StudyError, match="for loss, params, not params"):
         Study.join(toy_plan(tmp_path, objectives=("params",)))

@@ -1,5 +1,6 @@
 """Working on a study, as `run` and `worker` do: everything ready first, then shown as it goes."""
 
+import signal
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -47,6 +48,7 @@ def _shown(plan: "Plan", run: Callable[..., bool], workers: int) -> None:
     from mvsearch.cli._watch import Watching
     from mvsearch.study import Study
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job is heard as Ctrl-C is
     reader = Study.read(plan)
     place = str(plan.folder) if plan.storage is None else reader.store.shown
     with Watching(plan, place, reader.records(), workers, console(stderr=True)) as watching:
