@@ -70,7 +70,7 @@ def rows(costs: list[Cost]) -> Iterator[tuple[str, ...]]:
         yield proxy, "".join(words) or "rows", *map(str, found), str(len(found[0].cpu_ms))
 
 
-def page(costs: list[Cost], source: str) -> str:
+def page(costs: list[Cost], source: str, turns: int, trainings: int) -> str:
     """docs/benchmarks/proxies.md."""
     machine = describe()
     versions = ", ".join(f"{name} {machine['versions'][name]}" for name in ("mvsearch", "torch", "numpy"))
@@ -79,11 +79,11 @@ def page(costs: list[Cost], source: str) -> str:
         "",
         f"CPU milliseconds a candidate on {source}, at default settings, drawing the images and building the network",
         "included: median (least to most) of turns that all take one after the other. `zico` looks at two such",
-        "batches, `synflow` at one image of ones. How well they rank is in [the log](../log.md).",
+        "batches, `synflow` at one image of ones. How well they rank is in [proxies.md](../proxies.md).",
         "",
         *(f"| {' | '.join(row)} |" for row in (HEADS, ["---"] * len(HEADS), *rows(costs))),
         "",
-        "    OMP_NUM_THREADS=1 python benchmarks/proxies.py --page",
+        f"    OMP_NUM_THREADS=1 python benchmarks/proxies.py --page --turns {turns} --trainings {trainings}",
         "",
         f"Machine: {machine['cpu']}, {machine['cores']} cores, one thread. Python",
         f"{machine['python']}, {versions}.",
@@ -103,7 +103,7 @@ def main(turns: int, trainings: int, as_json: bool, write: bool) -> None:
     data = load("fashion_mnist")
     costs = [*measured(UNTRAINED, data, turns), *(measured([TRAINED], data, trainings) if trainings else ())]
     if write:
-        PAGE.write_text(page(costs, data.name))
+        PAGE.write_text(page(costs, data.name, turns, trainings))
     if as_json:
         click.echo(json.dumps([asdict(cost) for cost in costs], indent=2))
         return

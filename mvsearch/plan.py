@@ -397,7 +397,7 @@ def _proxy(document: Document, task: str) -> Proxy:
         raise PlanError(f"{document.where('proxy', 'seeds')}: found {seeds!r}; use a whole number from 1 to 100.")
     rungs, keep = raw.pop("rungs", []), raw.pop("keep", Proxy.keep)
     if not isinstance(rungs, list) or not all(type(steps) is int for steps in rungs):
-        raise PlanError(f"{document.where('proxy', 'rungs')}: found {rungs!r}; use a list of steps, e.g. [75, 150].")
+        raise PlanError(f"{document.where('proxy', 'rungs')}: found {rungs!r}; use a list of steps, e.g. [25, 50].")
     if type(keep) not in (int, float) or not 0 < keep <= 1:
         raise PlanError(f"{document.where('proxy', 'keep')}: found {keep!r}; use a share above 0, up to 1.")
     return Proxy(name, seeds, tuple(rungs), keep, raw)
