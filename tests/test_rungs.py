@@ -154,8 +154,8 @@ def test_a_rung_that_was_paid_before_the_worker_died_is_not_paid_again(tmp_path)
 @pytest.mark.parametrize(
     ("proxy", "says"),
     [
-        ("{rungs: [100, 30]}", "use rising numbers below steps=300"),
-        ("{rungs: [300]}", "use rising numbers below steps=300"),
+        ("{rungs: [50, 30]}", "use rising numbers below steps=75"),
+        ("{rungs: [75]}", "use rising numbers below steps=75"),
         ("{rungs: [0]}", "toy.yaml:12: proxy.rungs: steps=0 trains nothing"),
         ("{rungs: 30}", "use a list of steps"),
         ("{rungs: [a]}", "use a list of steps"),

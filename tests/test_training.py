@@ -156,7 +156,7 @@ def test_a_rung_is_a_training_of_its_own_that_no_limit_on_the_score_ends(tmp_pat
     from mvsearch.evaluate import Evaluator
     from mvsearch.record import Refused
 
-    text = "proxy: {steps: 4, batch: 16, held_out: 200, rungs: [2]}\n"
+    text = "proxy: {steps: 4, seeds: 1, batch: 16, held_out: 200, rungs: [2]}\n"
     limited = toy_plan(tmp_path, TOY + text, objectives=("top1", "params"), limits=("top1 >= 0.99",))
     short = toy_plan(tmp_path, TOY + text.replace("4", "2").replace(", rungs: [2]", ""), objectives=("top1", "params"))
     arch = limited.space.architecture(limited.space.point(limited.space.sample(1, 0)[0]))
