@@ -13,6 +13,8 @@ from toy import TOY, arithmetic, toy_plan
 from mvsearch.beats import register
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.executors import local
+from mvsearch.executors._following import Following
+from mvsearch.pareto import front
 from mvsearch.reading import open_study
 from mvsearch.store import Store
 from mvsearch.study import Study
@@ -113,13 +115,28 @@ def test_a_study_is_found_by_name_after_its_owner_died_in_the_middle(tmp_path, m
     assert len(after) >= until
 
 
+def test_who_started_the_workers_knows_the_front_and_the_count_and_keeps_no_more(tmp_path):
+    plan = toy_plan(tmp_path, sampler="random", objectives=("params", "macs"))
+    study, following = Study.join(plan), None
+    for trials in (3, 4, 20, 60):
+        study.run(lambda arch: arch.metrics(), trials=trials)
+        following = following or Following(plan, study)
+        news, records = following.look(), study.records()
+        assert following.count == len(records) == trials
+        assert [each.number for each in following.front] == [each.number for each in front(records, plan.objectives)]
+        assert [each.number for each in news] == ([] if trials == 3 else [*range(trials - len(news), trials)])
+    assert following.look() == []
+    assert not following._beyond
+    assert not any(each.architecture for each in following.front)
+
+
 def crew_that_is_killed(folder, times):
     """A study of two worker processes, all of which are killed as soon as they are seen, so many times."""
     plan, rounds = toy_plan(folder, objectives=("params", "macs"), trials=20), iter(range(times))
     Study.join(plan)
     reader = Study.read(plan)
 
-    def watch(records, statuses):
+    def watch(*_):
         if next(rounds, None) is not None:
             for worker in multiprocessing.active_children():
                 worker.kill()

@@ -35,8 +35,8 @@ def test_a_node_that_is_killed_loses_no_trial(nodes, tmp_path):
     Study.join(plan)
     reader, killed = Study.read(plan), threading.Event()
 
-    def watch(records, statuses):
-        if len(records) >= 5 and not killed.is_set():
+    def watch(following, news, statuses):
+        if following.count >= 5 and not killed.is_set():
             killed.set()
             nodes.remove_node(second, allow_graceful=False)
 

@@ -51,7 +51,7 @@ def _shown(plan: "Plan", run: Callable[..., bool], workers: int) -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job is heard as Ctrl-C is
     reader = Study.read(plan)
     place = str(plan.folder) if plan.storage is None else reader.store.shown
-    with Watching(plan, place, reader.records(), workers, console(stderr=True)) as watching:
+    with Watching(plan, place, reader.count(), workers, console(stderr=True)) as watching:
         exhausted = run(plan, reader, watching, workers=workers)
     if exhausted:
         click.echo("every candidate inside the conditions and limits that could be found is known by now.", err=True)

@@ -1,6 +1,5 @@
 """What a run looks like while it goes: a live display on a terminal, plain lines elsewhere."""
 
-from collections import Counter
 from typing import Any, Self
 
 from rich.console import Console, Group, RenderableType
@@ -9,7 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from mvsearch.confirm import repeats
-from mvsearch.pareto import front
+from mvsearch.executors._following import Following
 from mvsearch.plan import Plan
 from mvsearch.record import Record
 from mvsearch.report.table import front_table
@@ -19,12 +18,11 @@ _FRONT_ROWS = 12
 
 
 class Watching:
-    """Called with the records and what the workers say, as often as you like."""
+    """Called with how the study stands, what is new, and what the workers say, as often as you like."""
 
-    def __init__(self, plan: Plan, place: str, records: list[Record], workers: int, console: Console) -> None:
+    def __init__(self, plan: Plan, place: str, already: int, workers: int, console: Console) -> None:
         self.plan, self.place, self.workers, self.console = plan, place, workers, console
-        self.printed = {record.number: len(repeats(record)) for record in records}
-        self.already = len(records)
+        self.already = already
         self.progress = Progress(
             TextColumn("[bold]{task.description}"),
             BarColumn(bar_width=None),
@@ -59,18 +57,19 @@ class Watching:
         if self.console.is_terminal:
             self.live.__exit__(*raised)
 
-    def __call__(self, records: list[Record], statuses: list[dict[str, Any]]) -> None:
+    def __call__(self, following: Following, news: list[Record], statuses: list[dict[str, Any]]) -> None:
         if self.console.is_terminal:
-            count = Counter(record.state for record in records)
+            count = following.states
             tally = f"{count['complete']} complete, {count['pruned']} pruned, {count['failed']} failed"
-            self.progress.update(self.task, completed=len(records), tally=tally)
-            self.live.update(self._picture(records, statuses))
+            self.progress.update(self.task, completed=following.count, tally=tally)
+            self.live.update(self._picture(following.front, statuses))
             return
-        for record in records:
-            times, printed = len(repeats(record)), self.printed.get(record.number, 0)
-            self.printed[record.number] = times
-            if printed != times:
-                self.console.print(self._line(record) if not printed else self._again(record))
+        first = [record for record in news if len(repeats(record)) == 1]
+        for done, record in enumerate(first, 1 + following.count - len(first)):
+            self.console.print(self._line(record, done))
+        for record in news:
+            if len(repeats(record)) > 1:
+                self.console.print(self._again(record))
 
     def _again(self, record: Record) -> Text:
         name = record.published or record.key
@@ -82,19 +81,17 @@ class Watching:
         names = (objective.name for objective in self.plan.objectives)
         return ", ".join(f"{name} {with_error(name, record.metrics)}" for name in names)
 
-    def _line(self, record: Record) -> Text:
+    def _line(self, record: Record, done: int) -> Text:
         name = record.published or record.key
         said = self._values(record) if record.state == "complete" else f"{record.state}: {record.reason}"
         cached = " (known already)" if record.cached else f" ({record.seconds:.0f} s)"
-        done = f"[{len(self.printed)}/{self.plan.search.trials}]"
-        return Text(f"{done} trial {record.number} {name}: {said}{cached}")
+        return Text(f"[{done}/{self.plan.search.trials}] trial {record.number} {name}: {said}{cached}")
 
-    def _picture(self, records: list[Record], statuses: list[dict[str, Any]]) -> RenderableType:
+    def _picture(self, best: list[Record], statuses: list[dict[str, Any]]) -> RenderableType:
         lines = [Text(self._at_work(status), style="dim") for status in statuses if "number" in status]
-        best = front(records, self.plan.objectives)
         shown: list[RenderableType] = [self.progress, *lines]
         if best:
-            shown.append(front_table(records, best[:_FRONT_ROWS], self.plan.objectives))
+            shown.append(front_table(best, best[:_FRONT_ROWS], self.plan.objectives, caption=""))
         if len(best) > _FRONT_ROWS:
             shown.append(Text(f"... and {len(best) - _FRONT_ROWS} more on the front", style="dim"))
         return Group(*shown)

@@ -7,12 +7,12 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from mvsearch.beats import register
 from mvsearch.errors import MvsearchError, StudyError
+from mvsearch.executors._following import Following
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader
 from mvsearch.record import Record
@@ -20,7 +20,8 @@ from mvsearch.record import Record
 if TYPE_CHECKING:
     from mvsearch.study import Study
 
-Watch = Callable[[list[Record], list[dict[str, Any]]], None]
+Watch = Callable[[Following, list[Record], list[dict[str, Any]]], None]
+"""How the study stands, what is new in it, what the workers say."""
 
 _LOOK_EVERY_S = 0.4
 _PATIENCE_S = 15
@@ -35,7 +36,7 @@ def workers_for(plan: Plan) -> int:
 
 
 def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
-    """Work on the study with so many processes until it is done; `watch(records, statuses)` is told on the way.
+    """Work on the study with so many processes until it is done; `watch` is told on the way.
 
     A process that a signal ended, such as a system sends that is out of memory, is replaced. Returns whether the study
     ended before its total because no new candidate was found inside the conditions and limits. Raises StudyError with a
@@ -46,28 +47,18 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     others.clear_errors()
     wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
     crew = _Crew(plan, wanted)
-    records = reader.records()
+    following, news = Following(plan, reader), list[Record]()
     try:
         crew.start()
-        while crew.at_work(records):
-            watch(records, others.statuses())
+        while crew.at_work(following):
+            watch(following, news, others.statuses())
             time.sleep(_LOOK_EVERY_S)
-            records = followed(plan, reader, records)
+            news = following.look()
     finally:
         crew.stop()
-    watch(reader.records(), [])
+    watch(following, [*news, *following.look()], [])
     _refuse_unfinished(plan, reader, crew.processes)
     return reader.exhausted
-
-
-def followed(plan: Plan, reader: Reader, records: list[Record]) -> list[Record]:
-    """The records as they are now, reading no more of them than may have changed; of new ones only what is watched."""
-    if plan.search.confirm and len(records) >= plan.search.trials:
-        return reader.records()
-    if reader.count() == len(records):
-        return records
-    settled = next((i for i, record in enumerate(records) if record.number != i), len(records))
-    return records[:settled] + [replace(record, architecture={}, choices={}) for record in reader.records(settled)]
 
 
 def _gpus(plan: Plan) -> list[str]:
@@ -105,13 +96,13 @@ class _Crew:
         finally:
             signal.signal(signal.SIGINT, heard)
 
-    def at_work(self, records: list[Record]) -> bool:
+    def at_work(self, following: Following) -> bool:
         """Whether any is, now that the dead are replaced."""
-        measured = sum(record.state != "failed" for record in records)
+        measured = following.count - following.states["failed"]
         if measured > self._measured:
             self._measured, self._lives = measured, _LIVES * len(self.processes)
         codes = [process.exitcode for process in self.processes]
-        left = self.plan.search.confirm or len(records) < self.plan.search.trials
+        left = self.plan.search.confirm or following.count < self.plan.search.trials
         dead = [i for i, code in enumerate(codes) if code is not None and code < 0 and left][: self._lives]
         for i in dead:
             self.processes[i] = self._process(i)

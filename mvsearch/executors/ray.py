@@ -21,8 +21,9 @@ from typing import Any
 from mvsearch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
 from mvsearch.evaluate import Evaluator, Report
+from mvsearch.executors._following import Following
 from mvsearch.executors.isolated import Isolated
-from mvsearch.executors.local import Watch, followed
+from mvsearch.executors.local import Watch
 from mvsearch.plan import Plan
 from mvsearch.reading import Reader
 from mvsearch.record import Failed, Metrics
@@ -102,17 +103,16 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share)
         study.hold_to(**facts)  # the cache's keys are made of them
         study.run(_Remote(plan, share, facts, stop, study.worker))
 
-    records = reader.records()
+    following = Following(plan, reader)
     with ThreadPoolExecutor(slots, thread_name_prefix="mvsearch") as pool:
         threads = [pool.submit(work) for _ in range(slots)]
         try:
             while not all(thread.done() for thread in threads):
-                records = followed(plan, reader, records)
-                watch(records, study.worker.register.statuses())
+                watch(following, following.look(), study.worker.register.statuses())
                 time.sleep(_LOOK_EVERY_S)
         finally:
             stop.set()
-    watch(reader.records(), [])
+    watch(following, following.look(), [])
     gave_up = [error for thread in threads if isinstance(error := thread.exception(), MvsearchError)]
     if reader.count() < plan.search.trials and not reader.exhausted:
         if gave_up:

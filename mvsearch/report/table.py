@@ -41,13 +41,16 @@ def front_table(
     objectives: Sequence[Objective],
     *,
     title: str | None = None,
+    caption: str | None = None,
     beside: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
     """The front, a row a member, in its order: the objectives first, then what else is known of anyone in it.
 
-    `beside` are further columns by their heads, a text for each member.
+    `beside` are further columns by their heads, a text for each member. The caption, unless one is given, says what
+    became of all `records`.
     """
-    table = Table(title=title, caption=tally(records, front), box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    said = tally(records, front) if caption is None else caption
+    table = Table(title=title, caption=said, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("architecture", overflow="fold")
     columns = metric_columns(front, objectives)
