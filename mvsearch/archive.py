@@ -25,12 +25,11 @@ from mvsearch.reading import Reader
 from mvsearch.record import is_number
 from mvsearch.samplers._legal import distributions
 from mvsearch.store import Store, refuse_misfits
-from mvsearch.trials import Trials, told_of_trials
+from mvsearch.trials import STATES, Trials, told_of_trials
 
 FORMAT = 1
 _FACTS = {"space": str, "settings": dict, "settings_key": str, "published": dict}
 """What is read of a study's facts, beside what its plan is made of."""
-_STATES = ("complete", "pruned", "failed")
 
 
 def lines(study: Reader) -> Iterator[str]:
@@ -133,7 +132,7 @@ def _holes(
     for row in records:
         if row["key"] not in keys or row.get("machine") not in machines:
             yield f"record {row['number']} has no architecture or no machine"
-        if row["state"] not in _STATES:
+        if row["state"] not in STATES:
             yield f"record {row['number']} is {row['state']!r}"
         if row["choices"].keys() != choices:
             yield f"record {row['number']} has not the choices of its space"

@@ -34,7 +34,8 @@ from mvsearch.store import told
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
-_STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+"""What becomes of a candidate, in our word and in Optuna's."""
 _RETURNED = "returned"  # a trial that was not its worker's undoing
 _NOTES = "sampler"  # where a study keeps what its sampler noted
 _FEW = 500  # trials read at once: their rows take many times what is kept of them
@@ -160,7 +161,7 @@ class Trials:
         """Write what became of a trial."""
         done = record.state == "complete"
         values = [float(record.metrics[name]) for name in self.plan.search.objectives] if done else None
-        self._storage.set_trial_state_values(self._id(record.number), _STATES[record.state], values)
+        self._storage.set_trial_state_values(self._id(record.number), STATES[record.state], values)
 
     def is_open(self, number: int) -> bool:
         """Whether nothing is known yet of what became of a trial."""
