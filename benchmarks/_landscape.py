@@ -11,10 +11,10 @@ import moocore
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.models import model
-from mvsearch.plan import Plan
-from mvsearch.space import Codes, SearchSpace
-from mvsearch.terms import Scope
+from mvsearch.arch.published import model
+from mvsearch.space.search_space import Codes, SearchSpace
+from mvsearch.space.variables import Scope
+from mvsearch.study.plan import Plan
 
 Array = NDArray[np.float64]
 

@@ -14,9 +14,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from mvsearch.machine import describe
-from mvsearch.report._matplotlib import blank, rendered
-from mvsearch.report.palette import LIGHT
+from mvsearch.report.figures._matplotlib import blank, rendered
+from mvsearch.report.figures.palette import LIGHT
+from mvsearch.utils.machine import describe
 
 STEPS = (25, 50, 100, 200, 500, 1000)
 FIRST = 10  # where the plot begins: before, all buy the published models, or a handful at random

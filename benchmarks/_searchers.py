@@ -17,8 +17,8 @@ from _landscape import ROOT, TASKS, Array, Task, volume
 from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 
-from mvsearch.samplers._legal import Legal, distributions
-from mvsearch.space import Codes
+from mvsearch.space.search_space import Codes
+from mvsearch.study.samplers._legal import Legal, distributions
 
 POPULATION = 50  # Optuna's default, given to pymoo too: a first generation of 100 would be random until 100
 _DIRECTIONS = ("maximize", "minimize", "minimize")
@@ -218,7 +218,7 @@ def source_key(searcher: Searcher) -> str:
     """Changes with the source of our own sampler, so that it is run anew; empty for the others."""
     if searcher.name != "surrogate":
         return ""
-    folder = ROOT / "mvsearch/samplers"
+    folder = ROOT / "mvsearch/study/samplers"
     files = [*sorted(folder.glob("_[a-z]*.py")), folder / f"{searcher.name}.py"]
     return sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
 

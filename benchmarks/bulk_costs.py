@@ -11,8 +11,8 @@ import time
 
 import click
 
-from mvsearch.cost import Cost
-from mvsearch.space import SearchSpace
+from mvsearch.arch.cost import Cost
+from mvsearch.space.search_space import SearchSpace
 
 ONE_BY_ONE = 500
 

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from scipy.stats import rankdata
 
-from mvsearch.ranking import ablation, published, tau, within
+from mvsearch.proxy_eval.rank_correlation import ablation, published, tau, within
 
 Array = np.ndarray
 Scores = dict[str, Array]

@@ -23,12 +23,12 @@ from rich.progress import Progress
 from rich.table import Table
 
 from mvsearch.data import load
-from mvsearch.judge import Judgement, Scorer, architectures
 from mvsearch.proxies.train import Settings
-from mvsearch.ranking import Ranking, rank
-from mvsearch.report._matplotlib import rendered
-from mvsearch.report.palette import LIGHT
-from mvsearch.store import Store
+from mvsearch.proxy_eval.benchmark import Judgement, Scorer, architectures
+from mvsearch.proxy_eval.rank_correlation import Ranking, rank
+from mvsearch.report.figures._matplotlib import rendered
+from mvsearch.report.figures.palette import LIGHT
+from mvsearch.study.storage.store import Store
 
 SOURCE = "fashion_mnist"
 STORAGE = "sqlite:///studies/proxies/scores.db"

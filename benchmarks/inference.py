@@ -22,12 +22,12 @@ from rich.console import Console
 from rich.table import Table
 from torch import nn
 
-from mvsearch import machine
+from mvsearch.arch.published import published
 from mvsearch.errors import MvsearchError
-from mvsearch.latency import torch_cpu, torch_cuda
-from mvsearch.models import published
 from mvsearch.nn import build
 from mvsearch.nn.fuse import fuse
+from mvsearch.profiling.latency import torch_cpu, torch_cuda
+from mvsearch.utils import machine
 
 
 @dataclass(frozen=True)

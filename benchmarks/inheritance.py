@@ -22,9 +22,9 @@ from rich.table import Table
 from torch import nn
 
 from mvsearch import data
-from mvsearch.models import published
+from mvsearch.arch.published import published
 from mvsearch.nn import build
-from mvsearch.nn.inherit import inherit
+from mvsearch.nn.weight_transfer import inherit
 from mvsearch.training.images import Task
 from mvsearch.training.loop import learn
 from mvsearch.training.recipe import Recipe

@@ -24,12 +24,12 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from mvsearch.arch.published import published
 from mvsearch.data import find_files
 from mvsearch.data.photos import PHOTOS, get
-from mvsearch.models import published
 from mvsearch.nn import build
 from mvsearch.training.augment import Augmentation, augment
-from mvsearch.training.stream import Cut, Stream
+from mvsearch.training.loaders import Cut, Stream
 
 SIZE = (500, 375)
 SIDE, DECODED = 256, 320  # of crops, and of what a set that is decoded once keeps of an image

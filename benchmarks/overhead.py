@@ -25,8 +25,8 @@ SPACE = Path(__file__).parent.parent / "spaces" / "v3.yaml"
 STOCK = """
 import sys
 import optuna
-from mvsearch.plan import Plan
-from mvsearch.samplers._legal import distributions
+from mvsearch.study.plan import Plan
+from mvsearch.study.samplers._legal import distributions
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.create_study(
@@ -48,8 +48,8 @@ for number in range(int(sys.argv[3]), int(sys.argv[4])):
 
 READ = """
 import json, sys, time
-from mvsearch.pareto import front
-from mvsearch.reading import open_study
+from mvsearch.metrics.pareto import front
+from mvsearch.study.reader import open_study
 
 front([], ())  # what is loaded once a process
 start = time.process_time()

@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from _landscape import TASKS
 
-from mvsearch.samplers._legal import Legal, distributions
+from mvsearch.study.samplers._legal import Legal, distributions
 
 
 @click.command()

@@ -20,17 +20,17 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mvsearch import plugins
+from mvsearch.arch.published import published
 from mvsearch.data import DataSet, load
-from mvsearch.machine import describe
-from mvsearch.models import published
-from mvsearch.report.units import short_name, three_digits
+from mvsearch.utils import plugins
+from mvsearch.utils.machine import describe
+from mvsearch.utils.units import short_name, three_digits
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks" / "proxies.md"
 MODELS = ("mobilevitv3_xxs", "mobilevitv3_xs", "mobilevitv3_s")
 HEADS = ("proxy", "looks at", *map(short_name, MODELS), "turns")
 TRAINED = "train"
-UNTRAINED = [name for name in plugins.names("proxies") if name != TRAINED]
+UNTRAINED = [name for name in plugins.names("proxy") if name != TRAINED]
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def measured(proxies: list[str], data: DataSet, turns: int) -> Iterator[Cost]:
     found: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
     planned = list(product(range(turns + 1), cases))
     for turn, (proxy, model) in track(planned, ", ".join(proxies), console=Console(stderr=True)):
-        module, arch = plugins.load("proxies", proxy), published(model)
+        module, arch = plugins.load("proxy", proxy), published(model)
         start = time.process_time()
         module.score(arch, module.Settings(), data, seed=turn, device="cpu")
         if turn:
@@ -63,7 +63,7 @@ def measured(proxies: list[str], data: DataSet, turns: int) -> Iterator[Cost]:
 def rows(costs: list[Cost]) -> Iterator[tuple[str, ...]]:
     """A row a proxy: its name, what it looks at, its cost for each network, and the turns."""
     for proxy, of_one in groupby(costs, key=lambda cost: cost.proxy):
-        settings = asdict(plugins.load("proxies", proxy).Settings())
+        settings = asdict(plugins.load("proxy", proxy).Settings())
         known = {"steps": "{} steps of ", "batch": "{} images", "image_size": ", {} px"}
         words = [text.format(settings[name]) for name, text in known.items() if name in settings]
         found = list(of_one)

@@ -22,10 +22,10 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from mvsearch.pareto import Objective, comparable, front, hypervolume
-from mvsearch.reading import open_study
-from mvsearch.record import Record
-from mvsearch.yamlfile import dump_block, read
+from mvsearch.metrics.pareto import Objective, comparable, front, hypervolume
+from mvsearch.metrics.record import Record
+from mvsearch.study.reader import open_study
+from mvsearch.utils.yaml_document import dump_block, read
 
 SPACE = Path(__file__).parent.parent / "spaces" / "quick.yaml"
 OBJECTIVES = tuple(map(Objective.named, ("top1", "params", "macs")))

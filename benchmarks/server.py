@@ -26,8 +26,8 @@ SPACE = Path(__file__).parent.parent / "spaces" / "v3.yaml"
 STOCK = """
 import json, resource, sys, time
 import optuna
-from mvsearch.plan import Plan
-from mvsearch.samplers._legal import distributions
+from mvsearch.study.plan import Plan
+from mvsearch.study.samplers._legal import distributions
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 url, until = sys.argv[1], int(sys.argv[2])
@@ -51,8 +51,8 @@ print(json.dumps({"gaps": gaps, "rss": resource.getrusage(resource.RUSAGE_SELF).
 OURS = """
 import json, resource, sys, time
 from dataclasses import replace
-from mvsearch.plan import Plan
-from mvsearch.study import Study
+from mvsearch.study.plan import Plan
+from mvsearch.study.study import Study
 
 url, until = sys.argv[1], int(sys.argv[2])
 plan = Plan.load(sys.argv[3], name="ours", storage=url, objectives=("params", "macs"), sampler="random", trials=until)
@@ -76,8 +76,8 @@ def prepared(url: str) -> None:
     """Both studies, empty."""
     import optuna
 
-    from mvsearch.plan import Plan
-    from mvsearch.study import Study
+    from mvsearch.study.plan import Plan
+    from mvsearch.study.study import Study
 
     optuna.create_study(study_name="stock", storage=url, directions=["minimize", "minimize"])
     Study.join(Plan.load(SPACE, name="ours", storage=url, objectives=("params", "macs"), sampler="random"))

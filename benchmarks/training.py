@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
+from mvsearch.arch.published import published
 from mvsearch.data import load
-from mvsearch.models import published
 from mvsearch.nn import build
 from mvsearch.training.images import Task, normalised
 from mvsearch.training.loop import learn, schedule

@@ -7,23 +7,23 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mvsearch.architecture import Architecture
-    from mvsearch.models import published
-    from mvsearch.pareto import front
-    from mvsearch.plan import Plan
-    from mvsearch.space import SearchSpace
-    from mvsearch.study import Study
+    from mvsearch.arch.architecture import Architecture
+    from mvsearch.arch.published import published
+    from mvsearch.metrics.pareto import front
+    from mvsearch.space.search_space import SearchSpace
+    from mvsearch.study.plan import Plan
+    from mvsearch.study.study import Study
 
 __version__ = "0.1.0"
 __all__ = ["Architecture", "Plan", "SearchSpace", "Study", "front", "published"]
 
 _HOMES = {
-    "Architecture": "mvsearch.architecture",
-    "Plan": "mvsearch.plan",
-    "SearchSpace": "mvsearch.space",
-    "Study": "mvsearch.study",
-    "front": "mvsearch.pareto",
-    "published": "mvsearch.models",
+    "Architecture": "mvsearch.arch.architecture",
+    "Plan": "mvsearch.study.plan",
+    "SearchSpace": "mvsearch.space.search_space",
+    "Study": "mvsearch.study.study",
+    "front": "mvsearch.metrics.pareto",
+    "published": "mvsearch.arch.published",
 }
 
 

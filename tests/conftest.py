@@ -2,13 +2,17 @@
 
 import os
 import shutil
+import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from command import Finished
+
+QUICK = (Path(__file__).parents[1] / "spaces" / "quick.yaml").read_text()
 
 
 class Postgres:
@@ -67,3 +71,25 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def mvsearch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Finished]:
+    """The command, in a folder of its own that holds `quick.yaml`."""
+    from mvsearch.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    Path("quick.yaml").write_text(QUICK)
+
+    def run(*args: str) -> Finished:
+        monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
+        code = 0
+        try:
+            main()
+        except SystemExit as exit_:
+            code = exit_.code
+        return Finished(code, *capsys.readouterr())
+
+    return run

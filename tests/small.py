@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from mvsearch import exporters, verify
-from mvsearch.architecture import Architecture
-from mvsearch.exporters import litert
-from mvsearch.exporters.subject import Subject
+from mvsearch.arch.architecture import Architecture
+from mvsearch.export import formats, verify
+from mvsearch.export.formats import litert
+from mvsearch.export.model import Subject
 from mvsearch.nn import build
 from mvsearch.training.sample import Sample
 
 NEEDS = {
-    kind: getattr(exporters.load_format(kind), "PACKAGES", ())
+    kind: getattr(formats.load_format(kind), "PACKAGES", ())
     for kind in ("torch", "onnx", "openvino", "executorch", "coreml", "litert")
 }
 
@@ -62,7 +62,7 @@ def job(kind: str, path: Path, made: Subject | None = None) -> verify.Job:
         pytest.skip(f"{missing[0]} is not installed")
     if kind == "litert" and litert.PYTHON not in os.environ:
         pytest.skip(f"{litert.PYTHON} names no Python with litert-torch")
-    module = exporters.load_format(kind)
+    module = formats.load_format(kind)
     return verify.Job(kind, module, made or subject(), path / f"net{module.SUFFIX}")
 
 

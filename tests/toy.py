@@ -4,10 +4,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mvsearch.architecture import Architecture
-from mvsearch.plan import Plan
-from mvsearch.space import SearchSpace
-from mvsearch.yamlfile import parse
+from mvsearch.arch.architecture import Architecture
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.study.plan import Plan
+from mvsearch.utils.yaml_document import parse
 
 TOY = """
 name: toy

@@ -7,7 +7,7 @@ import click
 from mvsearch.cli._scoring import Scoring
 
 if TYPE_CHECKING:
-    from mvsearch.plan import Plan
+    from mvsearch.study.plan import Plan
 
 
 def check_proxy(plan: "Plan") -> None:
@@ -16,11 +16,11 @@ def check_proxy(plan: "Plan") -> None:
     Those that the study evaluated itself are not scored again, and count whatever its limits will be. KeyboardInterrupt
     loses nothing finished.
     """
-    from mvsearch.evaluate import load_data
-    from mvsearch.judge import Scorer, architectures, found_device
-    from mvsearch.ranking import network_of, published
-    from mvsearch.record import averaged
-    from mvsearch.study import Study, note
+    from mvsearch.metrics.record import averaged
+    from mvsearch.proxy_eval.benchmark import Scorer, architectures, found_device
+    from mvsearch.proxy_eval.rank_correlation import network_of, published
+    from mvsearch.study.evaluator import load_data
+    from mvsearch.study.study import Study, note
 
     reader = Study.read(plan)
     own = {network_of(r.published): r.metrics for r in reader.records() if r.published and r.state == "complete"}

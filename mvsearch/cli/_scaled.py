@@ -8,13 +8,13 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.cli._print import table
-from mvsearch.report.anatomy import difference
 from mvsearch.report.diagram import difference_table
-from mvsearch.report.growth import Member, member_costs
-from mvsearch.report.units import pretty, unit
+from mvsearch.report.figures.architecture_diff import difference
+from mvsearch.report.figures.scaling import Member, member_costs
 from mvsearch.scaling import Scaled, Scaling
+from mvsearch.utils.units import pretty, unit
 
 
 def show_scaled(result: Scaled, screen: Console, written: Path | None) -> None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.cli._print import console
-from mvsearch.judge import Tell, distinct
+from mvsearch.proxy_eval.benchmark import Tell, distinct
 
 
 class Scoring(AbstractContextManager["Scoring"]):

@@ -10,15 +10,15 @@ import click
 from mvsearch.cli._print import console
 
 if TYPE_CHECKING:
-    from mvsearch.executors.ray import Share
-    from mvsearch.plan import Plan
+    from mvsearch.study.executors.ray import Share
+    from mvsearch.study.plan import Plan
 
 
 def prepare(plan: "Plan") -> None:
     """All that can go wrong on this machine before the first candidate goes wrong here: images, device."""
     from rich.progress import Progress
 
-    from mvsearch.evaluate import latency_device, load_data
+    from mvsearch.study.evaluator import latency_device, load_data
 
     if plan.wants("latency_ms"):
         latency_device(plan)
@@ -32,21 +32,21 @@ def prepare(plan: "Plan") -> None:
 
 def search(plan: "Plan") -> None:
     """Work on a study, which must be there, until it is done, with processes of this machine."""
-    from mvsearch.executors import local
+    from mvsearch.study.executors import local
 
     _shown(plan, local.run, local.workers_for(plan))
 
 
 def search_with_ray(plan: "Plan", share: "Share", slots: int) -> None:
     """The same on the Ray cluster that is connected, with as many tasks at a time as the plan says, or as have room."""
-    from mvsearch.executors import ray
+    from mvsearch.study.executors import ray
 
     _shown(plan, partial(ray.run, share=share), plan.search.workers or slots)
 
 
 def _shown(plan: "Plan", run: Callable[..., bool], workers: int) -> None:
     from mvsearch.cli._watch import Watching
-    from mvsearch.study import Study
+    from mvsearch.study.study import Study
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # what ends a job is heard as Ctrl-C is
     reader = Study.read(plan)

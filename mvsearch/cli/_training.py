@@ -9,10 +9,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from mvsearch.cli._print import console, table
-from mvsearch.report.units import pretty, unit
+from mvsearch.utils.units import pretty, unit
 
 if TYPE_CHECKING:
-    from mvsearch.training.run import Judged, Step
+    from mvsearch.training.job import Judged, Step
 
 _SHOWN, _SECONDS, _RATED = 8, 30.0, 200
 

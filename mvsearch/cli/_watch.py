@@ -7,12 +7,12 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
-from mvsearch.confirm import repeats
-from mvsearch.executors._following import Following
-from mvsearch.plan import Plan
-from mvsearch.record import Record
+from mvsearch.metrics.record import Record
 from mvsearch.report.table import front_table
-from mvsearch.report.units import with_error
+from mvsearch.study.executors._following import Following
+from mvsearch.study.plan import Plan
+from mvsearch.study.reevaluation import repeats
+from mvsearch.utils.units import with_error
 
 _FRONT_ROWS = 12
 

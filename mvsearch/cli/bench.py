@@ -9,7 +9,7 @@ from mvsearch.cli._print import console, json_option, print_json, storage_option
 from mvsearch.cli._steps import Steps
 
 if TYPE_CHECKING:
-    from mvsearch.bench import Timed
+    from mvsearch.profiling.benchmark import Timed
 
 _BACKENDS = "torch_cpu,onnxruntime,executorch,openvino"
 
@@ -38,9 +38,9 @@ def bench(
     All pairs take turns, round after round in a new order, so that whatever else the machine does meets all alike. The
     weights are fresh: they do not matter to time.
     """
-    from mvsearch.bench import backends_of
-    from mvsearch.bench import bench as timed
-    from mvsearch.finding import find_architecture
+    from mvsearch.profiling.benchmark import backends_of
+    from mvsearch.profiling.benchmark import bench as timed
+    from mvsearch.study.resolve import find_architecture
 
     backends = [name.strip() for name in backend.split(",") if name.strip()]
     if not backends:
@@ -66,7 +66,7 @@ def _facts(timed: "Timed") -> dict[str, Any]:
 def _show(results: "list[Timed]") -> None:
     from rich.text import Text
 
-    from mvsearch.report.units import pretty, three_digits
+    from mvsearch.utils.units import pretty, three_digits
 
     made = table("architecture", "px", "params", "MACs", "backend", "median", "10 %", "90 %", "of eager", "rounds")
     made.columns[4].justify = "left"

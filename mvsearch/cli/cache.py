@@ -8,7 +8,7 @@ import click
 from mvsearch.cli._print import Amount, console, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
-    from mvsearch.store import Store
+    from mvsearch.study.storage.store import Store
 
 
 @click.command()
@@ -86,8 +86,8 @@ def _measurements(study: str | None, storage: str | None, prune: bool, days: flo
 
 
 def _store(study: str | None, storage: str | None) -> "Store":
-    from mvsearch.reading import open_study
-    from mvsearch.store import Store
+    from mvsearch.study.reader import open_study
+    from mvsearch.study.storage.store import Store
 
     return Store(storage, create=False) if study is None and storage else open_study(str(study), storage=storage).store
 
@@ -95,7 +95,7 @@ def _store(study: str | None, storage: str | None) -> "Store":
 def _studies(store: "Store") -> dict[str, str]:
     """The studies whose whole measurements are under which settings; those of rungs and repeats are nobody's."""
     from mvsearch.errors import StudyError
-    from mvsearch.study import settings_key
+    from mvsearch.study.study import settings_key
 
     made: dict[str, list[str]] = {}
     for name in store.names():

@@ -9,8 +9,8 @@ import click
 from mvsearch.cli._print import console, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from mvsearch.comparison import Comparison, Run, Side, Stretch
-    from mvsearch.reading import Reader
+    from mvsearch.study.comparison import Comparison, Run, Side, Stretch
+    from mvsearch.study.reader import Reader
 
 
 @click.command()
@@ -41,11 +41,11 @@ def compare(
     Studies of one plan that differ in nothing but the seed are taken for repeats, and compared as one. Latencies of
     different devices and scores of different proxies, images or steps are refused, unless --anyway.
     """
-    from mvsearch import comparison
-    from mvsearch.pareto import Objective
-    from mvsearch.report.overlay import overlay
-    from mvsearch.report.palette import THEMES
-    from mvsearch.report.plot import plot_overlay, refuse_to_draw
+    from mvsearch.metrics.pareto import Objective
+    from mvsearch.report.figures.overlay import overlay
+    from mvsearch.report.figures.palette import THEMES
+    from mvsearch.report.figures.plot import plot_overlay, refuse_to_draw
+    from mvsearch.study import comparison
 
     if pairs and (x or y):
         raise click.UsageError("--pairs draws every pair; leave out --x and --y.")
@@ -68,7 +68,7 @@ def compare(
 def _opened(studies: tuple[str, ...], storage: str | None) -> "dict[str, Reader]":
     """The studies by name; where two have one name, by the words that they were asked for with."""
     from mvsearch.errors import StudyError
-    from mvsearch.reading import open_study
+    from mvsearch.study.reader import open_study
 
     readers = [open_study(study, storage=storage) for study in studies]
     names = [reader.name for reader in readers]
@@ -84,7 +84,7 @@ def _opened(studies: tuple[str, ...], storage: str | None) -> "dict[str, Reader]
 def _show(comparison: "Comparison") -> None:
     from rich.text import Text
 
-    from mvsearch.report.verdict import explanations, pairs_table, studies_table, verdict
+    from mvsearch.report.comparison_text import explanations, pairs_table, studies_table, verdict
 
     screen = console()
     for warning in comparison.warnings:
@@ -98,7 +98,7 @@ def _show(comparison: "Comparison") -> None:
 
 
 def _facts(comparison: "Comparison") -> dict[str, Any]:
-    from mvsearch.report.picture import pairs
+    from mvsearch.report.figures.front import pairs
 
     return {
         "objectives": [objective.name for objective in comparison.objectives],

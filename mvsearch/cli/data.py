@@ -26,9 +26,9 @@ def data() -> None:
 @json_option
 def list_command(as_json: bool) -> None:
     """The sources of images that there are."""
-    from mvsearch import plugins
+    from mvsearch.utils import plugins
 
-    modules = [(name, plugins.load("data", name)) for name in plugins.names("data")]
+    modules = [(name, plugins.load("data_source", name)) for name in plugins.names("data_source")]
     rows = [{"name": name, "description": mod.DESCRIPTION, "licence": mod.LICENCE} for name, mod in modules]
     if as_json:
         print_json(rows)
@@ -46,10 +46,10 @@ def list_command(as_json: bool) -> None:
 @path_option
 def get_command(name: str, path: Path | None) -> None:
     """Fetch the raw files of the source NAME, if it can be done, and say where they are."""
-    from mvsearch import plugins
     from mvsearch.errors import DataError
+    from mvsearch.utils import plugins
 
-    module = plugins.load("data", name, error=DataError)
+    module = plugins.load("data_source", name, error=DataError)
     with _progress() as progress:
         place = module.get(path, progress)
     click.echo(place)

@@ -11,7 +11,7 @@ import click
 
 from mvsearch import __version__
 from mvsearch.cli._print import console, json_option, print_json, table
-from mvsearch.machine import cpu_name, installed_version
+from mvsearch.utils.machine import cpu_name, installed_version
 
 _STYLES = {"ok": "green", "slow": "yellow", "missing": "dim", "broken": "red"}
 
@@ -98,7 +98,7 @@ def _free_memory() -> int | None:
 
 def _folders() -> Iterator[Finding]:
     from mvsearch.data import cache_dir
-    from mvsearch.reading import STUDIES
+    from mvsearch.study.reader import STUDIES
 
     for what, folder in (("studies", STUDIES), ("cache", cache_dir())):
         there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
@@ -145,7 +145,7 @@ def _only_for(requirement: object, extra: str) -> bool:
 
 def _storage(url: str) -> Finding:
     from mvsearch.errors import MvsearchError
-    from mvsearch.store import Store
+    from mvsearch.study.storage.store import Store
 
     try:
         store = Store(url, create=False)

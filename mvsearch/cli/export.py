@@ -8,7 +8,7 @@ import click
 
 from mvsearch.cli._print import Amount, console, json_option, print_json, storage_option, table
 from mvsearch.cli._steps import Steps
-from mvsearch.exporters import formats
+from mvsearch.export.formats import formats
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 _FEW = 4  # of networks for other tasks than classification: a class for each pixel fills the memory
@@ -67,11 +67,11 @@ def export(
     was found is printed, and stored in FILE.report.json. If they differ nothing is kept but that report, and the exit
     code is 1. Files of executorch, litert and coreml take one image at a time.
     """
-    from mvsearch import verify
     from mvsearch.errors import PlanError
-    from mvsearch.exporters import load_format, takes
-    from mvsearch.exporters.subject import Subject
-    from mvsearch.finding import find_architecture, find_trial
+    from mvsearch.export import verify
+    from mvsearch.export.formats import load_format, takes
+    from mvsearch.export.model import Subject
+    from mvsearch.study.resolve import find_architecture, find_trial
 
     module = load_format(kind)
     if int8 and not hasattr(module, "export_int8"):
@@ -120,7 +120,7 @@ def export(
 def _show(report: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from mvsearch.report.units import pretty, three_digits
+    from mvsearch.utils.units import pretty, three_digits
 
     screen = console()
     if report["weights"] is not None:

@@ -8,12 +8,12 @@ import click
 from mvsearch.cli._print import console, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from mvsearch.pareto import Objective
-    from mvsearch.reading import Reader
-    from mvsearch.record import Record
+    from mvsearch.metrics.pareto import Objective
+    from mvsearch.metrics.record import Record
+    from mvsearch.report.dominance import Standing
     from mvsearch.report.estimates import Estimates
-    from mvsearch.report.picture import FrontPicture
-    from mvsearch.report.rivalry import Standing
+    from mvsearch.report.figures.front import FrontPicture
+    from mvsearch.study.reader import Reader
 
 
 @click.command()
@@ -44,10 +44,10 @@ def front(
     as_json: bool,
 ) -> None:
     """The best trade-offs of STUDY: a name, a folder, or a study.db."""
-    from mvsearch.pareto import Objective
-    from mvsearch.reading import open_study
-    from mvsearch.report.palette import THEMES
-    from mvsearch.report.plot import plot_fronts, refuse_to_draw
+    from mvsearch.metrics.pareto import Objective
+    from mvsearch.report.figures.palette import THEMES
+    from mvsearch.report.figures.plot import plot_fronts, refuse_to_draw
+    from mvsearch.study.reader import open_study
 
     if pairs and (x or y or area):
         raise click.UsageError("--pairs draws every pair; leave out --x, --y and --area.")
@@ -75,23 +75,23 @@ def front(
 
 
 def _estimates(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> "Estimates":
-    from mvsearch.pareto import front as best
+    from mvsearch.metrics.pareto import front as best
     from mvsearch.report.estimates import estimates
-    from mvsearch.report.trust import trust
+    from mvsearch.report.proxy_reliability import trust
 
     return estimates(best(records, objectives), trust(records, objectives, reader.checked))
 
 
 def _rivals(facts: dict[str, Any]) -> "list[Standing]":
     """Where the published members of a front stand by their printed Top-1: nothing else here has one."""
-    from mvsearch.report.rivalry import against, family, standings
+    from mvsearch.report.dominance import against, family, standings
 
     names = {trial["published"] for trial in facts["trials"]}
     return standings([each for each in family() if each.name in names], against())
 
 
 def _show_rivals(standings: "list[Standing]") -> None:
-    from mvsearch.report.rivalry import CAUTION
+    from mvsearch.report.dominance import CAUTION
 
     for each in standings:
         console().print(each.words)
@@ -102,7 +102,7 @@ def _show_rivals(standings: "list[Standing]") -> None:
 
 def _ways(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, str | None, str | None]]:
     """What to draw across, up and as area, a picture each."""
-    from mvsearch.report.picture import pairs
+    from mvsearch.report.figures.front import pairs
 
     return [(x, y, None) for x, y in pairs(objectives)] or [(None, None, None)]
 
@@ -115,7 +115,7 @@ def _picture(
     y: str | None,
     area: str | None,
 ) -> "FrontPicture":
-    from mvsearch.report.picture import front_picture
+    from mvsearch.report.figures.front import front_picture
 
     title = f"{reader.name} ({reader.progress})" if reader.progress else reader.name
     return front_picture(records, objectives, title=title, limits=reader.limits, x=x, y=y, area=area)
@@ -130,10 +130,10 @@ def _show(
 ) -> None:
     from rich.text import Text
 
-    from mvsearch.pareto import front as best
+    from mvsearch.metrics.pareto import front as best
     from mvsearch.report.estimates import HEAD
     from mvsearch.report.table import front_table
-    from mvsearch.report.units import pretty, volume
+    from mvsearch.utils.units import pretty, volume
 
     screen = console()
     members = best(records, objectives)
@@ -156,7 +156,7 @@ def show_proxy(reader: "Reader", records: "list[Record]", objectives: "tuple[Obj
     from rich.text import Text
 
     from mvsearch.report.proxy_line import proxy_line
-    from mvsearch.report.trust import trust
+    from mvsearch.report.proxy_reliability import trust
 
     line = proxy_line(reader.facts["settings"], trust(records, objectives, reader.checked))
     if line is not None:
@@ -172,8 +172,8 @@ def front_facts(
     """The front as raw numbers, as `--json` prints them."""
     from dataclasses import asdict
 
-    from mvsearch.pareto import front, hypervolume, reference_point
-    from mvsearch.report.trust import trust
+    from mvsearch.metrics.pareto import front, hypervolume, reference_point
+    from mvsearch.report.proxy_reliability import trust
 
     point = reference_point(records, objectives)
     best = front(records, objectives)

@@ -10,7 +10,7 @@ from mvsearch.cli._print import console, json_option, print_json, storage_option
 from mvsearch.cli._steps import Steps
 
 if TYPE_CHECKING:
-    from mvsearch.protocol import Network, Session, Timed
+    from mvsearch.profiling.protocols import Network, Session, Timed
 
 _TITLES = {"latency": "latency of one image, ms", "throughput": "throughput, images/s at a batch of"}
 _PAIRS = (
@@ -54,7 +54,7 @@ def latency(
     All take turns, round after round in a new order. Ours: fused, channels last; on a GPU in half precision and as a
     CUDA graph. Ctrl-C ends the rounds and shows what there is.
     """
-    from mvsearch.protocol import FULL, OWN, PAPER, QUICK, timed
+    from mvsearch.profiling.protocols import FULL, OWN, PAPER, QUICK, timed
 
     networks = _networks(archs, published=published, image_size=image_size, storage=storage)
     length = QUICK if quick else FULL
@@ -85,12 +85,12 @@ def latency(
 def _networks(
     archs: tuple[str, ...], *, published: bool, image_size: int | None, storage: str | None
 ) -> "list[Network]":
-    from mvsearch.contest import entrant
-    from mvsearch.finding import find_architecture
-    from mvsearch.models import model, model_names
+    from mvsearch.arch.published import model, model_names
+    from mvsearch.baselines import field
     from mvsearch.nn import build
-    from mvsearch.protocol import Network
-    from mvsearch.rivals import field
+    from mvsearch.profiling.contest import entrant
+    from mvsearch.profiling.protocols import Network
+    from mvsearch.study.resolve import find_architecture
 
     printed = (model(name) for name in model_names() if published and "latency_ms" in model(name).figures)
     table8 = sorted(printed, key=lambda each: (each.name.partition("_")[0], each.architecture.cost().params))
@@ -127,7 +127,7 @@ def _sized(network: "Network", image_size: int | None) -> "Network":
 
 def _printed(name: str, what: str) -> float | None:
     """The paper's figure: ms of one image, or images/s at a batch of 100, on an RTX 2080 Ti."""
-    from mvsearch.models import model, model_names
+    from mvsearch.arch.published import model, model_names
 
     key = "latency_ms" if what == "latency" else "throughput_images_s"
     return model(name).figures.get(key) if name in model_names() else None
@@ -180,7 +180,7 @@ def _show(sessions: "dict[str, Session]") -> None:
 
 
 def _times(what: str, session: "Session") -> Any:
-    from mvsearch.report.units import three_digits
+    from mvsearch.utils.units import three_digits
 
     batch, rounds = session.timed[0].latency.batch, session.timed[0].latency.repeats
     protocols = list(dict.fromkeys(row.protocol for row in session.timed))
@@ -198,7 +198,7 @@ def _times(what: str, session: "Session") -> Any:
 
 
 def _cells(what: str, row: "Timed") -> tuple[str, str]:
-    from mvsearch.report.units import three_digits
+    from mvsearch.utils.units import three_digits
 
     times, batch = row.latency, row.latency.batch
     middle, low, high = times.median_ms, times.p10_ms, times.p90_ms

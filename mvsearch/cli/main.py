@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
-from mvsearch import __version__, plugins
+from mvsearch import __version__
 from mvsearch.errors import MvsearchError
-from mvsearch.record import Failed
+from mvsearch.metrics.record import Failed
+from mvsearch.utils import plugins
 
 _NOT_COMMANDS = ("main",)
 _HALF = 800  # characters
@@ -18,12 +19,13 @@ class _Commands(click.Group):
     """A command is a file of this folder, loaded when it is named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return [name for name in plugins.names("cli") if name not in _NOT_COMMANDS]
+        return [name.replace("_", "-") for name in plugins.names("command") if name not in _NOT_COMMANDS]
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
             return None
-        command: click.Command = getattr(import_module(f"mvsearch.cli.{name}"), name)
+        module = name.replace("-", "_")
+        command: click.Command = getattr(import_module(f"mvsearch.cli.{module}"), module)
         return command
 
     def resolve_command(

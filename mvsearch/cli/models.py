@@ -7,7 +7,7 @@ import click
 from mvsearch.cli._print import console, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from mvsearch.models import Model
+    from mvsearch.arch.published import Model
 
 _SCORES = {"segmentation": ("miou", "mIoU %"), "detection": ("map", "mAP %")}
 
@@ -23,7 +23,7 @@ _SCORES = {"segmentation": ("miou", "mIoU %"), "detection": ("map", "mAP %")}
 @json_option
 def models(task: str, as_json: bool) -> None:
     """The published models: what is built beside what the paper prints."""
-    from mvsearch.models import model, model_names
+    from mvsearch.arch.published import model, model_names
 
     found = [model(name) for name in model_names(task)]
     if as_json:
@@ -35,7 +35,7 @@ def models(task: str, as_json: bool) -> None:
 
 
 def _show_classifiers(found: "list[Model]") -> None:
-    from mvsearch.report.units import pretty
+    from mvsearch.utils.units import pretty
 
     made = table("model", "px", "params", "printed", "MACs", "MACs (paper)", "printed", "top-1 %", "ms", "img/s")
     for m in found:
@@ -62,7 +62,7 @@ def _show_classifiers(found: "list[Model]") -> None:
 
 
 def _show_others(found: "list[Model]", score: str, head: str) -> None:
-    from mvsearch.report.units import pretty
+    from mvsearch.utils.units import pretty
 
     made = table("model", "data", "px", "classes", "params", "printed", "for training", "MACs", head, numbers_from=2)
     for m in found:

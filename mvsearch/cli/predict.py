@@ -10,10 +10,10 @@ from mvsearch.cli._print import Amount, console, json_option, print_json, storag
 if TYPE_CHECKING:
     from torch import nn
 
-    from mvsearch.architecture import Architecture
+    from mvsearch.arch.architecture import Architecture
     from mvsearch.data import DataSet
-    from mvsearch.tasks import SceneTask
     from mvsearch.training.recipe import Recipe
+    from mvsearch.training.tasks import SceneTask
 
 
 @click.command()
@@ -58,11 +58,11 @@ def predict(
 
     import numpy as np
 
-    from mvsearch.ancestry import normalisation
     from mvsearch.errors import PlanError
-    from mvsearch.finding import find_architecture, find_trial
-    from mvsearch.report.plot import refuse_to_draw
-    from mvsearch.report.scenes import KINDS, Sheet, draw_sheet
+    from mvsearch.report.figures.plot import refuse_to_draw
+    from mvsearch.report.figures.scenes import KINDS, Sheet, draw_sheet
+    from mvsearch.study.resolve import find_architecture, find_trial
+    from mvsearch.training.warm_start import normalisation
 
     trial = find_trial(arch, storage=storage)
     found = trial.architecture if trial else find_architecture(arch, storage=storage)
@@ -72,8 +72,8 @@ def predict(
 
     import torch
 
-    from mvsearch.tasks import SceneTask, task_of
     from mvsearch.training.loop import judge
+    from mvsearch.training.tasks import SceneTask, task_of
 
     settings = trial.settings if trial else {}
     asked = {"steps": steps, "batch": batch, "image_size": image_size, "lr": lr, "seed": seed}
@@ -130,10 +130,10 @@ def _pictures(task: str, own: dict[str, Any], source: str | None, path: Path | N
 def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: Path | None) -> "nn.Module":
     from rich.progress import Progress
 
-    from mvsearch import machine
-    from mvsearch.exporters.subject import Subject
+    from mvsearch.export.model import Subject
     from mvsearch.nn import build
     from mvsearch.training.loop import fit
+    from mvsearch.utils import machine
 
     if weights is not None:
         return Subject.of(arch, weights=weights, num_classes=task.classes, image_size=recipe.image_size).model
@@ -145,7 +145,7 @@ def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: P
 
 
 def _said(scores: dict[str, float], score: str, images: int, recipe: Any) -> str:
-    from mvsearch.report.units import pretty, unit
+    from mvsearch.utils.units import pretty, unit
 
     trained = f", after {recipe.steps} steps of {recipe.batch} images at {recipe.image_size} px" if recipe else ""
     return f"{unit(score).head} {pretty(score, scores[score])} on {images} test images{trained}"

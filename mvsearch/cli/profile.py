@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._print import console, json_option, print_json, storage_option, table
-from mvsearch.plugins import names
+from mvsearch.utils.plugins import names
 
 if TYPE_CHECKING:
-    from mvsearch.architecture import Architecture
-    from mvsearch.counters import Count
-    from mvsearch.record import Latency
+    from mvsearch.arch.architecture import Architecture
+    from mvsearch.metrics.record import Latency
+    from mvsearch.profiling.counters import Count
 
 
 @click.command()
@@ -56,19 +56,19 @@ def profile(
 
     ARCH+HEAD puts another head on any of these: deeplabv3, pspnet, ssdlite.
     """
-    from mvsearch import plugins
     from mvsearch.errors import PlanError
-    from mvsearch.finding import find_architecture
+    from mvsearch.study.resolve import find_architecture
+    from mvsearch.utils import plugins
 
     found = find_architecture(arch, storage=storage).at(image_size=image_size)
-    count = plugins.load("counters", counter).count(found) if counter else None
+    count = plugins.load("counter", counter).count(found) if counter else None
     peaks = _peaks(found, batch, train_batch) if memory else {}
     timed = None
     if latency or backend:
-        from mvsearch.evaluate import accepted
         from mvsearch.nn import build
+        from mvsearch.study.evaluator import accepted
 
-        module = plugins.load("latency", backend or "torch_cpu", error=PlanError)
+        module = plugins.load("latency_backend", backend or "torch_cpu", error=PlanError)
         asked = {
             "batch": batch,
             "threads": threads,
@@ -90,7 +90,7 @@ def _peaks(arch: "Architecture", batch: int, train_batch: int) -> dict[str, Any]
     """Counted peaks in MiB, and what the allocator of a GPU says where there is one."""
     import torch
 
-    from mvsearch.memory import MIB, allocated_bytes, peak_bytes
+    from mvsearch.profiling.memory import MIB, allocated_bytes, peak_bytes
 
     ways = {"": peak_bytes} | ({"_allocated": allocated_bytes} if torch.cuda.is_available() else {})
     found: dict[str, Any] = {"memory_batch": batch, "train_memory_batch": train_batch}
@@ -101,7 +101,7 @@ def _peaks(arch: "Architecture", batch: int, train_batch: int) -> dict[str, Any]
 
 
 def _peak_lines(peaks: dict[str, Any]) -> list[str]:
-    from mvsearch.report.units import pretty
+    from mvsearch.utils.units import pretty
 
     ways = {"": "counted", "_allocated": "as this GPU's allocator has it"}
     return [
@@ -146,7 +146,7 @@ def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
 def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> None:
     from rich.text import Text
 
-    from mvsearch.report.units import pretty
+    from mvsearch.utils.units import pretty
 
     made = table("stage", "block", "output", "params", "MACs", "share", "MACs (paper)", numbers_from=2)
     total = arch.cost()

@@ -12,11 +12,11 @@ from mvsearch.cli._print import console, drawing_options, json_option, print_jso
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mvsearch.architecture import Architecture
+    from mvsearch.arch.architecture import Architecture
     from mvsearch.data import DataSet
-    from mvsearch.judge import Judgement, Scorer
-    from mvsearch.ranking import Estimate
-    from mvsearch.store import Store
+    from mvsearch.proxy_eval.benchmark import Judgement, Scorer
+    from mvsearch.proxy_eval.rank_correlation import Estimate
+    from mvsearch.study.storage.store import Store
 
 _DATABASE = Path("studies/proxies/scores.db")
 
@@ -53,9 +53,9 @@ def proxies(
     """
     from mvsearch.cli._scoring import Scoring
     from mvsearch.errors import PlanError
-    from mvsearch.judge import BASELINES, architectures, baseline, found_device
-    from mvsearch.ranking import published
-    from mvsearch.report.plot import refuse_to_draw
+    from mvsearch.proxy_eval.benchmark import BASELINES, architectures, baseline, found_device
+    from mvsearch.proxy_eval.rank_correlation import published
+    from mvsearch.report.figures.plot import refuse_to_draw
 
     if plot is not None:
         refuse_to_draw(plot, force=force)
@@ -89,13 +89,13 @@ def proxies(
 
 def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
     """The settings of each proxy by name; those that take steps, and so time, come last."""
-    from mvsearch import plugins
     from mvsearch.errors import PlanError
-    from mvsearch.judge import BASELINES
+    from mvsearch.proxy_eval.benchmark import BASELINES
+    from mvsearch.utils import plugins
 
-    wanted = [name for name in dict.fromkeys(names or plugins.names("proxies")) if name not in BASELINES]
+    wanted = [name for name in dict.fromkeys(names or plugins.names("proxy")) if name not in BASELINES]
     for name in wanted:
-        plugins.check("proxies", name, error=PlanError)
+        plugins.check("proxy", name, error=PlanError)
     given: dict[str, dict[str, Any]] = {name: {} for name in wanted}
     for change in changes:
         proxy, key, value = _change(change, wanted)
@@ -105,16 +105,16 @@ def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _filled(proxy: str, raw: dict[str, Any]) -> Any:
-    from mvsearch import plugins
-    from mvsearch.plan import filled
+    from mvsearch.study.plan import filled
+    from mvsearch.utils import plugins
 
-    return filled(plugins.load("proxies", proxy).Settings, raw, lambda key: f"--set {proxy}.{key}")
+    return filled(plugins.load("proxy", proxy).Settings, raw, lambda key: f"--set {proxy}.{key}")
 
 
 def _change(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:
     """`train.steps=100` as a proxy, its setting and a value."""
-    from mvsearch import yamlfile
     from mvsearch.errors import PlanError
+    from mvsearch.utils import yaml_document
 
     place, equals, value = text.partition("=")
     proxy, dot, key = place.strip().partition(".")
@@ -122,7 +122,7 @@ def _change(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:
         raise PlanError(
             f"--set {text}: use PROXY.SETTING=VALUE with a proxy that runs: {', '.join(proxies) or 'none'}."
         )
-    return proxy, key, yamlfile.parse(f"value: {value}", "--set").data["value"]
+    return proxy, key, yaml_document.parse(f"value: {value}", "--set").data["value"]
 
 
 def _images(source: str, path: Path | None) -> "DataSet":
@@ -136,15 +136,15 @@ def _images(source: str, path: Path | None) -> "DataSet":
 
 
 def _scorers(settings: Mapping[str, Any], images: "DataSet", storage: str | None, device: str) -> "list[Scorer]":
-    from mvsearch.judge import Scorer
-    from mvsearch.store import Store
+    from mvsearch.proxy_eval.benchmark import Scorer
+    from mvsearch.study.storage.store import Store
 
     store = Store(storage, create=True) if storage else _own_store()
     return [Scorer(store, name, values, images, device) for name, values in settings.items()]
 
 
 def _own_store() -> "Store":
-    from mvsearch.store import Store
+    from mvsearch.study.storage.store import Store
 
     _DATABASE.parent.mkdir(parents=True, exist_ok=True)
     return Store(f"sqlite:///{_DATABASE}", create=True)
@@ -155,7 +155,7 @@ def _show(
 ) -> None:
     from rich.text import Text
 
-    from mvsearch.ranking import ablation, published
+    from mvsearch.proxy_eval.rank_correlation import ablation, published
 
     screen = console()
     screen.print(_table(judged, device))
@@ -178,8 +178,8 @@ def _many(count: int, thing: str) -> str:
 
 def _table(judged: "Sequence[Judgement]", device: str) -> "Table":
     """A row a proxy, the best within a size first; the baselines dim."""
-    from mvsearch.judge import BASELINES
-    from mvsearch.report.units import three_digits
+    from mvsearch.proxy_eval.benchmark import BASELINES
+    from mvsearch.utils.units import three_digits
 
     spent = "CPU s" if device == "cpu" else "s"
     heads = ("proxy", "models,\nseeds", "tau\nall", "rho", "tau\nwithin size", "tau\nablation", "regret\nmean")
@@ -210,7 +210,7 @@ def _with_interval(estimate: "Estimate") -> str:
 def _facts(
     judged: "Sequence[Judgement]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
 ) -> dict[str, Any]:
-    from mvsearch.ranking import ablation, published
+    from mvsearch.proxy_eval.rank_correlation import ablation, published
 
     references = [reference for reference in (*published(), *ablation()) if reference.name in archs]
     return {
@@ -236,9 +236,9 @@ def _facts(
 
 
 def _draw(judged: "Sequence[Judgement]", images: "DataSet", plot: Path, theme: str) -> None:
-    from mvsearch.report._scatter_figure import plot_scatter
-    from mvsearch.report.palette import THEMES
-    from mvsearch.report.scatter import panel, scatter
+    from mvsearch.report.figures._scatter_figure import plot_scatter
+    from mvsearch.report.figures.palette import THEMES
+    from mvsearch.report.figures.scatter import panel, scatter
 
     panels = [panel(each.proxy, each.score, each.scores, each.maximise, each.ranking) for each in judged]
     plot_scatter(scatter([each for each in panels if each.dots], images.name), plot, THEMES[theme])

@@ -8,8 +8,8 @@ import click
 from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from mvsearch.reading import Reader
     from mvsearch.report.page.findings import Findings
+    from mvsearch.study.reader import Reader
 
 
 @click.command()
@@ -26,10 +26,10 @@ def report(study: str, output: Path, force: bool, storage: str | None, as_json: 
     The front, its members, what the choices do, how the search went, how far the proxy is to be believed, and how to
     run it again. A study that is still running is shown as it stands.
     """
-    from mvsearch.files import write_whole
-    from mvsearch.reading import open_study
+    from mvsearch.report.figures.plot import refuse_to_write
     from mvsearch.report.page.page import page
-    from mvsearch.report.plot import refuse_to_write
+    from mvsearch.study.reader import open_study
+    from mvsearch.utils.atomic_write import write_whole
 
     refuse_to_write(output, (".html", ".htm"), force=force)
     findings = _gathered(open_study(study, storage=storage))

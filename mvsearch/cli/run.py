@@ -8,7 +8,7 @@ import click
 from mvsearch.cli._print import Amount, console, json_option, print_json
 
 if TYPE_CHECKING:
-    from mvsearch.plan import Plan
+    from mvsearch.study.plan import Plan
 
 
 @click.command()
@@ -63,8 +63,8 @@ def run(
     """Search SPACE, or go on with the study if it exists. Everything is kept in studies/NAME/."""
     from mvsearch.cli._search import prepare, search, search_with_ray
     from mvsearch.errors import PlanError
-    from mvsearch.plan import Plan
-    from mvsearch.study import Study
+    from mvsearch.study.plan import Plan
+    from mvsearch.study.study import Study
 
     plan = Plan.load(
         space,
@@ -90,7 +90,7 @@ def run(
     if executor != "ray" and given:
         raise PlanError(f"{next(iter(given))} is for Ray's clusters; add --executor ray, or leave it out.")
     if executor == "ray":
-        from mvsearch.executors import ray
+        from mvsearch.study.executors import ray
 
         share = ray.Share(gpus_per_trial or 0.0, 1.0 if cpus_per_trial is None else cpus_per_trial)
         with ray.cluster(address):
@@ -110,11 +110,11 @@ def run(
 
 def _finish(plan: "Plan", as_json: bool) -> None:
     from mvsearch.cli.front import front_facts, show_proxy
-    from mvsearch.pareto import front
-    from mvsearch.report.remains import write_remains
+    from mvsearch.metrics.pareto import front
+    from mvsearch.report.artifacts import write_remains
     from mvsearch.report.table import front_table
-    from mvsearch.store import shown
-    from mvsearch.study import Study
+    from mvsearch.study.storage.store import shown
+    from mvsearch.study.study import Study
 
     reader = Study.read(plan)
     records = reader.measured(plan.objectives)

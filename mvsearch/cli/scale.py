@@ -11,9 +11,9 @@ from mvsearch.cli._print import console, force_option, json_option, print_json, 
 from mvsearch.errors import EnvironmentFault
 
 if TYPE_CHECKING:
-    from mvsearch.architecture import Architecture
-    from mvsearch.record import Latency
-    from mvsearch.report.growth import Member
+    from mvsearch.arch.architecture import Architecture
+    from mvsearch.metrics.record import Latency
+    from mvsearch.report.figures.scaling import Member
     from mvsearch.scaling import Budget, Coefficients, Scaled, Scaling
 
 
@@ -70,9 +70,9 @@ def scale(
         raise click.UsageError("coefficients are for --by compound; add it.")
     if coefficients and fit:
         raise click.UsageError("--coefficients or --fit; not both.")
-    from mvsearch.finding import find_architecture
-    from mvsearch.report.plot import refuse_to_draw
+    from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.scaling import Scaling
+    from mvsearch.study.resolve import find_architecture
 
     if plot is not None:
         refuse_to_draw(plot, force=force)
@@ -99,9 +99,9 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
     from mvsearch.scaling import Coefficients, fitted
 
     if study is not None:
-        from mvsearch.architecture import Architecture
-        from mvsearch.pareto import front
-        from mvsearch.reading import open_study
+        from mvsearch.arch.architecture import Architecture
+        from mvsearch.metrics.pareto import front
+        from mvsearch.study.reader import open_study
 
         reader = open_study(study, storage=storage)
         best = front(reader.measured(reader.objectives), reader.objectives)
@@ -151,11 +151,11 @@ def _timings() -> "Iterator[Callable[[Architecture, Latency], None]]":
 
 
 def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
-    from mvsearch import plugins
     from mvsearch.errors import PlanError
     from mvsearch.nn import build
+    from mvsearch.utils import plugins
 
-    module = plugins.load("latency", backend, error=PlanError)
+    module = plugins.load("latency_backend", backend, error=PlanError)
 
     def measure(arch: "Architecture") -> "Latency":
         timed: Latency = module.measure(build(arch, seed=0), arch.image_size, threads=threads)
@@ -166,9 +166,9 @@ def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
 
 def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, force: bool, as_json: bool) -> None:
     from mvsearch.cli._scaled import scaled_facts, show_scaled
-    from mvsearch.exporters.yaml import write
-    from mvsearch.files import refuse_existing
+    from mvsearch.export.formats.yaml import write
     from mvsearch.scaling import Budget
+    from mvsearch.utils.atomic_write import refuse_existing
 
     budget = Budget.parse(to)
     if output is not None:
@@ -188,7 +188,7 @@ def _members(grid: str, scaling: "Scaling", scaled: "Callable[[Budget], Scaled]"
 
     from mvsearch.cli._scaled import sentence
     from mvsearch.errors import PlanError
-    from mvsearch.report.growth import NAMES, Member
+    from mvsearch.report.figures.scaling import NAMES, Member
     from mvsearch.scaling import Budget
 
     cost, equals, values = grid.rpartition("=")
@@ -214,9 +214,9 @@ def _members(grid: str, scaling: "Scaling", scaled: "Callable[[Budget], Scaled]"
 
 
 def _plot_family(scaling: "Scaling", members: "list[Member]", plot: Path, theme: str) -> None:
-    from mvsearch.report._growth_figure import plot_growth
-    from mvsearch.report.growth import growth
-    from mvsearch.report.palette import THEMES
+    from mvsearch.report.figures._scaling_figure import plot_growth
+    from mvsearch.report.figures.palette import THEMES
+    from mvsearch.report.figures.scaling import growth
 
     plot_growth(growth(scaling, members), plot, THEMES[theme])
     click.echo(f"drew {plot}", err=True)
@@ -232,8 +232,8 @@ def _show_family(scaling: "Scaling", members: "list[Member]", as_json: bool) -> 
 
 
 def _write_family(members: "list[Member]", folder: Path, force: bool) -> None:
-    from mvsearch.exporters.yaml import write
-    from mvsearch.files import refuse_existing
+    from mvsearch.export.formats.yaml import write
+    from mvsearch.utils.atomic_write import refuse_existing
 
     if folder.exists() and not folder.is_dir():
         raise EnvironmentFault(f"{folder}: is a file; a family goes into a folder.")

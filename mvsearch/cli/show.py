@@ -8,7 +8,7 @@ import click
 from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option, theme_option
 
 if TYPE_CHECKING:
-    from mvsearch.architecture import Architecture
+    from mvsearch.arch.architecture import Architecture
 
 
 @click.command()
@@ -27,7 +27,7 @@ def show(
     """ARCH as a table and as a diagram: stages, shapes, costs. A published name, a YAML file, or STUDY:NUMBER."""
     from dataclasses import replace
 
-    from mvsearch.finding import find_architecture
+    from mvsearch.study.resolve import find_architecture
 
     if plot is not None:
         _refuse_to_draw(plot, force)
@@ -46,22 +46,22 @@ def show(
 
 
 def _refuse_to_draw(plot: Path, force: bool) -> None:
-    from mvsearch.report.plot import refuse_to_draw
+    from mvsearch.report.figures.plot import refuse_to_draw
 
     refuse_to_draw(plot, force=force, kinds=("png", "svg"))
 
 
 def _draw(plot: Path, found: "list[Architecture]", theme: str) -> None:
-    from mvsearch.files import write_whole
-    from mvsearch.report._anatomy_figure import draw
-    from mvsearch.report.palette import THEMES
-    from mvsearch.report.plot import kind_of
+    from mvsearch.report.figures._architecture_diff_figure import draw
+    from mvsearch.report.figures.palette import THEMES
+    from mvsearch.report.figures.plot import kind_of
+    from mvsearch.utils.atomic_write import write_whole
 
     write_whole(plot, draw(found, " → ".join(str(one.name) for one in found), kind_of(plot), THEMES[theme]))
 
 
 def _facts(arch: "Architecture") -> dict[str, Any]:
-    from mvsearch.report.anatomy import parts
+    from mvsearch.report.figures.architecture_diff import parts
 
     stages = [
         {
@@ -87,7 +87,7 @@ def _facts(arch: "Architecture") -> dict[str, Any]:
 
 
 def _difference_facts(first: "Architecture", second: "Architecture") -> dict[str, Any]:
-    from mvsearch.report.anatomy import difference
+    from mvsearch.report.figures.architecture_diff import difference
 
     return {
         "first": {"name": first.name, "key": first.key, **first.metrics()},

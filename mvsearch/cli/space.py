@@ -11,9 +11,9 @@ from mvsearch.cli._print import console, json_option, print_json, table
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from mvsearch.exact import Member
-    from mvsearch.limits import Limit
-    from mvsearch.plan import Plan
+    from mvsearch.metrics.constraints import Limit
+    from mvsearch.space.exact_front import Member
+    from mvsearch.study.plan import Plan
 
 _SAMPLE = 100_000
 
@@ -43,7 +43,7 @@ def space(
     single point, at the small end: set `--limit 'params >= 1M'` to ask for the least MACs that so many parameters cost.
     A space or a limit for which that is too much to work out is refused.
     """
-    from mvsearch.plan import Plan
+    from mvsearch.study.plan import Plan
 
     if (objectives or limits) and not front:
         raise click.UsageError("-o and --limit are for --front; add it.")
@@ -59,10 +59,10 @@ def space(
 
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
-    from mvsearch.cost import PRICED
-    from mvsearch.exact import exact_front
-    from mvsearch.limits import Limit
-    from mvsearch.pareto import Objective
+    from mvsearch.arch.cost import PRICED
+    from mvsearch.metrics.constraints import Limit
+    from mvsearch.metrics.pareto import Objective
+    from mvsearch.space.exact_front import exact_front
 
     sought = tuple(Objective.named(name).name for name in objectives)
     sought = sought or tuple(name for name in plan.search.objectives if name in PRICED)
@@ -124,7 +124,7 @@ def _show_front(
 ) -> None:
     from rich.text import Text
 
-    from mvsearch.report.units import unit
+    from mvsearch.utils.units import unit
 
     screen = console()
     names = dict.fromkeys([*objectives, *(limit.name for limit in limits), "params", "macs"])
@@ -182,7 +182,7 @@ def _facts(plan: "Plan", seed: int) -> dict[str, Any]:
 def _show(facts: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from mvsearch.report.units import pretty
+    from mvsearch.utils.units import pretty
 
     screen = console()
     exact = "exactly" if facts["size_is_exact"] else "about (estimated by sampling)"

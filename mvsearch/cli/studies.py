@@ -13,8 +13,8 @@ import click
 from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
-    from mvsearch.reading import Reader
-    from mvsearch.store import Store
+    from mvsearch.study.reader import Reader
+    from mvsearch.study.storage.store import Store
 
 _FORMATS = (".jsonl", ".csv", ".parquet")
 _DATABASE = ("study.db", "study.db-wal", "study.db-shm")
@@ -50,8 +50,8 @@ def _list(storage: str | None, as_json: bool) -> None:
 def _rows(storage: str | None) -> Iterator[dict[str, Any]]:
     """The facts of each study; of one that cannot be read, why."""
     from mvsearch.errors import MvsearchError
-    from mvsearch.reading import STUDIES, Reader, open_study
-    from mvsearch.store import Store
+    from mvsearch.study.reader import STUDIES, Reader, open_study
+    from mvsearch.study.storage.store import Store
 
     if storage is not None:
         store = Store(storage, create=False)
@@ -68,7 +68,7 @@ def _rows(storage: str | None) -> Iterator[dict[str, Any]]:
 def _facts(reader: "Reader") -> dict[str, Any]:
     from datetime import datetime
 
-    from mvsearch.pareto import front
+    from mvsearch.metrics.pareto import front
 
     records = reader.records()
     finished = reader.store.last(reader.name)
@@ -89,10 +89,10 @@ def _facts(reader: "Reader") -> dict[str, Any]:
 @storage_option
 def rename_command(study: str, name: str, storage: str | None) -> None:
     """Give STUDY another name; its folder in studies/ is moved with all that is in it, a database of several stays."""
-    from mvsearch.archive import rename
     from mvsearch.errors import StudyError
-    from mvsearch.plan import checked_name
-    from mvsearch.reading import STUDIES, open_study
+    from mvsearch.study.archive import rename
+    from mvsearch.study.plan import checked_name
+    from mvsearch.study.reader import STUDIES, open_study
 
     reader = open_study(study, storage=storage)
     folder = _folder(reader.store) if len(reader.store.names()) == 1 else None
@@ -109,7 +109,7 @@ def rename_command(study: str, name: str, storage: str | None) -> None:
 
 def _folder(store: "Store") -> Path | None:
     """The folder of a database that is studies/*/study.db, however its path is written."""
-    from mvsearch.reading import STUDIES
+    from mvsearch.study.reader import STUDIES
 
     path = Path(store.url.database or "")
     own = path.name == "study.db" and path.parent.parent.resolve() == STUDIES.resolve()
@@ -123,14 +123,14 @@ def _folder(store: "Store") -> Path | None:
 @storage_option
 def copy_command(study: str, name: str, to: str | None, storage: str | None) -> None:
     """Copy STUDY as NAME, trials and all, to go on from there; --to another database."""
-    from mvsearch.reading import open_study
+    from mvsearch.study.reader import open_study
 
     made = _copied(open_study(study, storage=storage), name, to)
     click.echo(f"{made.count()} trials copied to {made.store.shown}.", err=True)
 
 
 def _copied(reader: "Reader", name: str, to: str | None) -> "Reader":
-    from mvsearch.archive import lines, restore
+    from mvsearch.study.archive import lines, restore
 
     text = list(lines(reader))
     with _placed(name, to) as url:
@@ -140,8 +140,8 @@ def _copied(reader: "Reader", name: str, to: str | None) -> "Reader":
 @contextmanager
 def _placed(name: str, storage: str | None) -> Iterator[str]:
     """The URL to put a study at: a database given, or its own, whose folder is made, but not left empty."""
-    from mvsearch.plan import checked_name
-    from mvsearch.reading import STUDIES
+    from mvsearch.study.plan import checked_name
+    from mvsearch.study.reader import STUDIES
 
     folder = STUDIES / checked_name(name)
     if storage is None:
@@ -160,8 +160,8 @@ def _placed(name: str, storage: str | None) -> Iterator[str]:
 @storage_option
 def delete_command(study: str, yes: bool, storage: str | None) -> None:
     """Delete STUDY, its trials and what `run` wrote; your own files stay, and a shared database with its cache."""
-    from mvsearch.archive import refuse_at_work, remove
-    from mvsearch.reading import open_study
+    from mvsearch.study.archive import refuse_at_work, remove
+    from mvsearch.study.reader import open_study
 
     reader = open_study(study, storage=storage)
     refuse_at_work(reader)
@@ -190,7 +190,7 @@ def _tidied(reader: "Reader") -> Path | None:
     """The folder from which an emptied database was removed, with all that mvsearch wrote there."""
     import shutil
 
-    from mvsearch.report.remains import REMAINS
+    from mvsearch.report.artifacts import REMAINS
 
     folder = _folder(reader.store)
     with reader.store.locked("open"):
@@ -213,10 +213,10 @@ def _tidied(reader: "Reader") -> Path | None:
 @storage_option
 def export_command(study: str, out: Path | None, force: bool, storage: str | None) -> None:
     """Write STUDY to one file: .jsonl holds all of it and can be imported; .csv and .parquet are tables of trials."""
-    from mvsearch import plugins
     from mvsearch.errors import StudyError
-    from mvsearch.files import refuse_existing, write_whole
-    from mvsearch.reading import open_study
+    from mvsearch.study.reader import open_study
+    from mvsearch.utils import plugins
+    from mvsearch.utils.atomic_write import refuse_existing, write_whole
 
     reader = open_study(study, storage=storage)
     path = out or Path(f"{reader.name}.jsonl")
@@ -229,7 +229,7 @@ def export_command(study: str, out: Path | None, force: bool, storage: str | Non
 
 def _content(reader: "Reader", suffix: str) -> bytes:
     if suffix == ".jsonl":
-        from mvsearch.archive import lines
+        from mvsearch.study.archive import lines
 
         return "".join(f"{line}\n" for line in lines(reader)).encode()
     from mvsearch.report.trials_table import csv, parquet
@@ -243,8 +243,8 @@ def _content(reader: "Reader", suffix: str) -> bytes:
 @storage_option
 def import_command(file: Path, name: str | None, storage: str | None) -> None:
     """Take in a study from a .jsonl FILE that `export` wrote; it can be read, plotted and gone on with."""
-    from mvsearch.archive import restore, told_name
     from mvsearch.errors import StudyError
+    from mvsearch.study.archive import restore, told_name
 
     try:
         text = file.read_text(encoding="utf-8").splitlines()

@@ -13,7 +13,7 @@ import click
 from mvsearch.cli._print import console, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from mvsearch.training.run import Training
+    from mvsearch.training.job import Training
 
 _MOST_DECODERS = 16
 
@@ -78,12 +78,12 @@ def train(
     from rich.progress import Progress
 
     from mvsearch.data import usual_source
-    from mvsearch.finding import find_architecture, find_trial
-    from mvsearch.recipes import load, usual
-    from mvsearch.report.units import pretty, unit
-    from mvsearch.trainer import Order
-    from mvsearch.training.ranks import joined
-    from mvsearch.verify import images_for
+    from mvsearch.export.verify import images_for
+    from mvsearch.study.resolve import find_architecture, find_trial
+    from mvsearch.training.distributed import joined
+    from mvsearch.training.recipes import load, usual
+    from mvsearch.training.trainer import Order
+    from mvsearch.utils.units import pretty, unit
 
     trial = find_trial(arch, storage=storage)
     found = trial.architecture if trial else find_architecture(arch, storage=storage)
@@ -141,7 +141,7 @@ def _decoders() -> int:
 def _watched(training: "Training", begun: int) -> None:
     from mvsearch.cli._training import TrainingWatch
     from mvsearch.report.inheritance import inheritance_table
-    from mvsearch.training.run import Step
+    from mvsearch.training.job import Step
 
     if not training.ranks.first:
         for _ in training.run():

@@ -14,8 +14,8 @@ def worker(study: str, storage: str | None, workers: int) -> None:
     latencies are refused from another device. Ctrl-C gives back what is under way.
     """
     from mvsearch.cli._search import prepare, search
-    from mvsearch.plan import Plan
-    from mvsearch.reading import open_study
+    from mvsearch.study.plan import Plan
+    from mvsearch.study.reader import open_study
 
     reader = open_study(study, storage=storage)
     plan = Plan.of_study(reader, workers=workers)

@@ -14,13 +14,13 @@ A file of this kind defines
 
 from pathlib import Path
 
-from mvsearch import plugins
 from mvsearch.data._cache import cache_dir, cached, digest_of, forget
 from mvsearch.data._decode import decode_crop, decode_image
 from mvsearch.data._files import Files, find_files, in_shards, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
 from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError
+from mvsearch.utils import plugins
 
 __all__ = [
     "IGNORED",
@@ -61,7 +61,7 @@ def load(
     `test_fraction` and `seed` matter only where a set has no test part of its own. Raises DataError if the images are
     not for the task; without one, a source gives what it is for first.
     """
-    module = plugins.load("data", source, error=DataError)
+    module = plugins.load("data_source", source, error=DataError)
     if task:
         refuse_other_task(source, task)
     data: DataSet = module.load(Request(path, size, test_fraction, seed, task), progress)
@@ -70,13 +70,13 @@ def load(
 
 def tasks(source: str) -> tuple[str, ...]:
     """What the images of a source are for."""
-    return tuple(getattr(plugins.load("data", source, error=DataError), "TASKS", ("classification",)))
+    return tuple(getattr(plugins.load("data_source", source, error=DataError), "TASKS", ("classification",)))
 
 
 def refuse_other_task(source: str, task: str) -> None:
     """Raises DataError, naming other sources, if the images of a source are not for a task."""
     if task not in tasks(source):
-        fit = " or ".join(name for name in plugins.names("data") if task in tasks(name))
+        fit = " or ".join(name for name in plugins.names("data_source") if task in tasks(name))
         raise DataError(f"data: {source} is for {' and '.join(tasks(source))}, not for {task}; use {fit}.")
 
 
@@ -89,7 +89,7 @@ def check(
     source: str, *, path: Path | None = None, size: int | None = None, progress: Progress | None = None
 ) -> tuple[DataSet, tuple[str, ...]]:
     """The images of a source and what was found true of them; the raw files and the decoded ones are read in full."""
-    module = plugins.load("data", source, error=DataError)
+    module = plugins.load("data_source", source, error=DataError)
     facts: tuple[str, ...] = module.check(path, progress)
     data = load(source, path=path, size=size, progress=progress)
     if digest_of(data.train, data.test) != data.checksum:

@@ -6,7 +6,7 @@ from typing import Self
 
 from torch import Tensor, nn
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import ArchitectureError
 
 STRIDES = (4, 8, 16, 32)

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from mvsearch.blocks.mv2 import make_divisible
+from mvsearch.arch.blocks.mv2 import make_divisible
 from mvsearch.nn.conv import Conv
 
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mvsearch import plugins
-from mvsearch.architecture import Architecture, Layer
+from mvsearch.arch.architecture import Architecture, Layer
 from mvsearch.errors import ArchitectureError
 from mvsearch.nn.classification import initialise
+from mvsearch.utils import plugins
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def calls(arch: Architecture) -> dict[str, list[Call]]:
 
 
 def _head_call(arch: Architecture) -> Call:
-    cls = plugins.load("nn", arch.head.kind()).HEAD
+    cls = plugins.load("layer", arch.head.kind()).HEAD
     classes = arch.num_classes if arch.head.classifies else None
     channels = tuple(arch.blocks[i].out for i in arch.read_rows())
     # Whether there are classes, and what the rows stride, stands elsewhere in the calls.
@@ -64,7 +64,7 @@ def _check_attribute(row: str) -> None:
 
 
 def _call(layer: Layer) -> Call:
-    cls = plugins.load("nn", layer.block).LAYER
+    cls = plugins.load("layer", layer.block).LAYER
     settings = {name: value for name, value in layer.settings.items() if name != "out"}
     if layer.stride != 1:
         settings["stride"] = layer.stride

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvsearch.heads.pspnet import SIZES, branch_width
+from mvsearch.arch.heads.pspnet import SIZES, branch_width
 from mvsearch.nn._dense import Auxiliary, Dense
 from mvsearch.nn._relu import ConvReLU
 

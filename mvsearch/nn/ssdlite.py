@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mvsearch.heads.ssdlite import LEVELS, RATIOS, SCALES, WIDTHS, anchors_of
+from mvsearch.arch.heads.ssdlite import LEVELS, RATIOS, SCALES, WIDTHS, anchors_of
 from mvsearch.nn._relu import ConvReLU
 from mvsearch.nn.conv import Conv
 

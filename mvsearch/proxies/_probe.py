@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.errors import PlanError
-from mvsearch.record import Failed
+from mvsearch.metrics.record import Failed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -3,11 +3,11 @@ Euclidean norm of each layer's gradient, summed over convolutions and linear lay
 
 from collections.abc import Callable
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import Score
+from mvsearch.metrics.pareto import Score
+from mvsearch.metrics.record import Metrics
 from mvsearch.proxies._probe import Settings, gradients, number, probed
-from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 

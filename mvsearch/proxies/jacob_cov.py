@@ -8,11 +8,11 @@ outputs over a batch is the same for all images: its gradients are rounding alon
 
 from collections.abc import Callable
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import Score
+from mvsearch.metrics.pareto import Score
+from mvsearch.metrics.record import Failed, Metrics
 from mvsearch.proxies._probe import Settings, finite, number, probed
-from mvsearch.record import Failed, Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 

@@ -8,11 +8,11 @@ what goes in, as is the ReLU of separable attention; softmax switches nothing an
 from collections.abc import Callable
 from typing import Any
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import Score
+from mvsearch.metrics.pareto import Score
+from mvsearch.metrics.record import Metrics
 from mvsearch.proxies._probe import Settings, finite, number, probed
-from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 

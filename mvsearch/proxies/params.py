@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import TASKS, Score
-from mvsearch.record import Metrics
+from mvsearch.metrics.pareto import TASKS, Score
+from mvsearch.metrics.record import Metrics
 
 VERSION = 1
 SCORES = {"params_score": Score(maximise=True, ideal=1e10, tasks=TASKS)}

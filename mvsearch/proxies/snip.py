@@ -6,11 +6,11 @@ Summed over the network and not normalised, as Abdelfattah et al. (2021, arXiv 2
 
 from collections.abc import Callable
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import Score
+from mvsearch.metrics.pareto import Score
+from mvsearch.metrics.record import Metrics
 from mvsearch.proxies._probe import Settings, gradients, number, probed
-from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 

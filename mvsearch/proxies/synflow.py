@@ -9,11 +9,11 @@ a way around their attention (MobileViTv2) score low.
 import math
 from collections.abc import Callable
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import Score
+from mvsearch.metrics.pareto import Score
+from mvsearch.metrics.record import Metrics
 from mvsearch.proxies._probe import Settings, number, probed
-from mvsearch.record import Metrics
 
 __all__ = ["SCORES", "Settings", "score"]
 

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.pareto import TASKS, Score
+from mvsearch.metrics.pareto import TASKS, Score
+from mvsearch.metrics.record import Metrics
 from mvsearch.proxies import channel_weights
-from mvsearch.record import Metrics
 from mvsearch.training.recipe import Recipe
 
 VERSION = 2
@@ -56,8 +56,8 @@ def score(
 ) -> Metrics:
     """Build the network for the data's classes and the recipe's image size, train it, judge it; scores are shares."""
     from mvsearch.nn import build
-    from mvsearch.tasks import task_of
     from mvsearch.training.loop import train
+    from mvsearch.training.tasks import task_of
 
     recipe = replace(settings, seed=settings.seed + seed)
     task = task_of(arch.task, data, recipe, device)

@@ -9,11 +9,11 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from mvsearch.architecture import Architecture
-from mvsearch.cost import Cost
-from mvsearch.report.anatomy import Change, Part, difference, parts, shown, total
-from mvsearch.report.palette import LIGHT
-from mvsearch.report.units import pretty, unit
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.cost import Cost
+from mvsearch.report.figures.architecture_diff import Change, Part, difference, parts, shown, total
+from mvsearch.report.figures.palette import LIGHT
+from mvsearch.utils.units import pretty, unit
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _NARROWEST, _WIDEST = 60, 120

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from mvsearch import ranking
-from mvsearch.calibration import Calibration, Expected
 from mvsearch.errors import StudyError
-from mvsearch.pareto import Objective
-from mvsearch.record import Record
-from mvsearch.report.trust import Trust
+from mvsearch.metrics.pareto import Objective
+from mvsearch.metrics.record import Record
+from mvsearch.proxy_eval import rank_correlation
+from mvsearch.proxy_eval.calibration import Calibration, Expected
+from mvsearch.report.proxy_reliability import Trust
 
 HEAD = "ImageNet top-1, est."
 
@@ -49,7 +49,7 @@ def estimates(records: Sequence[Record], trust: Trust) -> Estimates:
     line = Calibration.of(
         [-score.cost(row[1]) for row in trust.models],
         [row[2] for row in trust.models],
-        [ranking.family_of(row[0]) for row in trust.models],
+        [rank_correlation.family_of(row[0]) for row in trust.models],
     )
     found = {record.number: line.expected(-score.cost(float(record.metrics[score.name]))) for record in records}
     return Estimates(

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mvsearch.pareto import Objective, comparable
-from mvsearch.record import Record
-from mvsearch.space import SearchSpace
-from mvsearch.terms import Choice
+from mvsearch.metrics.pareto import Objective, comparable
+from mvsearch.metrics.record import Record
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.space.variables import Choice
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

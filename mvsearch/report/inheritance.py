@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from mvsearch.nn.inherit import Inheritance
+    from mvsearch.nn.weight_transfer import Inheritance
 
 
 def inheritance_table(found: "Inheritance") -> Table:

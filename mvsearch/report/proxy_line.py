@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mvsearch.report.trust import FEWEST, Trust
+from mvsearch.report.proxy_reliability import FEWEST, Trust
 
 
 def proxy_line(settings: Mapping[str, Any], trust: Trust) -> str | None:

@@ -9,9 +9,9 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from mvsearch.pareto import Objective
-from mvsearch.record import Record
-from mvsearch.report.units import unit, with_error
+from mvsearch.metrics.pareto import Objective
+from mvsearch.metrics.record import Record
+from mvsearch.utils.units import unit, with_error
 
 USUAL = ("params", "macs", "macs_paper", "top1", "memory_mib", "train_memory_mib", "latency_ms")
 """The columns that follow the objectives."""

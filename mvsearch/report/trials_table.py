@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mvsearch.errors import EnvironmentFault
-from mvsearch.record import Record
+from mvsearch.metrics.record import Record
 
 
 def table(records: Sequence[Record]) -> list[dict[str, Any]]:

@@ -5,9 +5,9 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
-from mvsearch import plugins
 from mvsearch.errors import PlanError
-from mvsearch.limits import AMOUNT, amount
+from mvsearch.metrics.constraints import AMOUNT, amount
+from mvsearch.utils import plugins
 
 PRICED = ("params", "macs", "macs_paper")
 TIMED = "latency_ms"

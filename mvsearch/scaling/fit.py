@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import StudyError
 from mvsearch.scaling.knobs import DIALS, deepens
 from mvsearch.scaling.path import Coefficients

@@ -7,10 +7,10 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from mvsearch import plugins
-from mvsearch.architecture import IMAGE_CHANNELS, Architecture
-from mvsearch.blocks import MOST_LAYERS, Block
+from mvsearch.arch.architecture import IMAGE_CHANNELS, Architecture
+from mvsearch.arch.blocks import MOST_LAYERS, Block
 from mvsearch.errors import PlanError
+from mvsearch.utils import plugins
 
 DIALS = ("width", "depth", "resolution")
 

@@ -10,10 +10,10 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch import plugins
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.scaling.knobs import DIALS, Knob, knobs, turned
+from mvsearch.utils import plugins
 
 WAYS = (*DIALS, "compound")
 

@@ -7,9 +7,9 @@ from itertools import combinations, product
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
-from mvsearch.record import Latency
+from mvsearch.metrics.record import Latency
 from mvsearch.scaling.budget import TOLERANCE, Budget
 from mvsearch.scaling.path import MOST_TIMES, Path, Rungs, Scaling
 

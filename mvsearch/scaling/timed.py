@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mvsearch.architecture import Architecture
+from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
-from mvsearch.record import Latency
+from mvsearch.metrics.record import Latency
 from mvsearch.scaling.budget import Budget
 from mvsearch.scaling.path import Scaling
 from mvsearch.scaling.search import Costs, Scaled, check_reach, named

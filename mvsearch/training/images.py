@@ -17,7 +17,7 @@ from mvsearch.training.recipe import Recipe
 class Task:
     """What a network is to learn: images and labels of two disjoint sets, and the statistics that normalise them.
 
-    This one has a class an image; tasks of other labels are made of it in `mvsearch.tasks`.
+    This one has a class an image; tasks of other labels are made of it in `mvsearch.training.tasks`.
     """
 
     calibration_batch: ClassVar[int] = 250  # images at once, when the statistics of batch norms are taken anew

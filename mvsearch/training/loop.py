@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from mvsearch.record import Failed
+from mvsearch.metrics.record import Failed
 from mvsearch.training.images import Task
 from mvsearch.training.recipe import Recipe
 

@@ -10,18 +10,18 @@ from torch import Tensor, nn
 
 from mvsearch.training.augment import augment
 from mvsearch.training.batches import Batch
+from mvsearch.training.distributed import Ranks
 from mvsearch.training.full import FullRecipe
 from mvsearch.training.images import normalised, resized, statistics
+from mvsearch.training.loaders import Cut, Source
 from mvsearch.training.loop import precision
-from mvsearch.training.ranks import Ranks
-from mvsearch.training.stream import Cut, Source
 
 _STATISTICS, _JUDGED = 5000, 250
 
 
 class Pictures:
     """Images with a class each: those of the training part as batches, and those that judge; normalised as the recipe
-    says. Tasks of other labels are made of it in `mvsearch.tasks`.
+    says. Tasks of other labels are made of it in `mvsearch.training.tasks`.
 
     `score` is what an epoch is judged by, a share.
     """

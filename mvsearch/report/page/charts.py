@@ -6,15 +6,15 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
-from mvsearch.pareto import comparable
-from mvsearch.record import Record
-from mvsearch.report import anatomy
-from mvsearch.report._plotly import Format, axis, base_layout, layout, traces
+from mvsearch.metrics.pareto import comparable
+from mvsearch.metrics.record import Record
+from mvsearch.report.figures import architecture_diff
+from mvsearch.report.figures._plotly import Format, axis, base_layout, layout, traces
+from mvsearch.report.figures.front import FrontPicture, front_picture, pairs
+from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.page.findings import Findings
-from mvsearch.report.palette import DARK, LIGHT, Theme
-from mvsearch.report.picture import FrontPicture, front_picture, pairs
-from mvsearch.report.units import pretty, unit, volume
-from mvsearch.terms import Choice
+from mvsearch.space.variables import Choice
+from mvsearch.utils.units import pretty, unit, volume
 
 Figure = dict[str, Any]
 """`data` and `layout` of plotly; where a narrow screen needs another layout, `narrow` too."""
@@ -148,7 +148,13 @@ def _marks(place: int, choice: Choice) -> list[dict[str, Any]]:
     written = values if len(values) <= _SPELT else (values[0], values[len(values) // 2], values[-1])
     look = {"showarrow": False, "xanchor": "right", "xshift": -3, "font": {"size": 10, "color": LIGHT.faint}}
     return [
-        look | {"x": place, "y": _height(choice, value), "text": escape(anatomy.shown(value)), "bgcolor": LIGHT.paper}
+        look
+        | {
+            "x": place,
+            "y": _height(choice, value),
+            "text": escape(architecture_diff.shown(value)),
+            "bgcolor": LIGHT.paper,
+        }
         for value in written
     ]
 

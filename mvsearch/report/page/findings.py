@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from mvsearch.errors import StudyError
-from mvsearch.limits import Limit
-from mvsearch.pareto import Objective, front, reference_point, running_hypervolume
-from mvsearch.reading import Reader
-from mvsearch.record import Record
+from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.pareto import Objective, front, reference_point, running_hypervolume
+from mvsearch.metrics.record import Record
 from mvsearch.report.importance import Importance, Tell, importances
-from mvsearch.report.trust import Trust, trust
-from mvsearch.space import SearchSpace
-from mvsearch.yamlfile import Document
+from mvsearch.report.proxy_reliability import Trust, trust
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.study.reader import Reader
+from mvsearch.utils.yaml_document import Document
 
 
 @dataclass(frozen=True)

@@ -6,11 +6,11 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from mvsearch.report._plotly import CONFIG
+from mvsearch.report.figures._plotly import CONFIG
+from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.page import charts, sections
 from mvsearch.report.page.findings import Findings
 from mvsearch.report.page.html import Html, tag
-from mvsearch.report.palette import DARK, LIGHT, Theme
 
 _HERE = Path(__file__).parent
 _POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"

@@ -5,18 +5,20 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mvsearch import yamlfile
-from mvsearch.architecture import Architecture
-from mvsearch.pareto import Objective, comparable
-from mvsearch.record import Record
-from mvsearch.report import anatomy, importance, trust
+from mvsearch.arch.architecture import Architecture
+from mvsearch.metrics.pareto import Objective, comparable
+from mvsearch.metrics.record import Record
+from mvsearch.report import importance
+from mvsearch.report import proxy_reliability as trust
+from mvsearch.report.figures import architecture_diff
 from mvsearch.report.importance import Importance, Share
 from mvsearch.report.page import charts
 from mvsearch.report.page.findings import Findings
 from mvsearch.report.page.html import Html, join, tag
 from mvsearch.report.table import metric_columns, tally
-from mvsearch.report.units import pretty, unit, volume, with_error
-from mvsearch.terms import Choice
+from mvsearch.space.variables import Choice
+from mvsearch.utils import yaml_document
+from mvsearch.utils.units import pretty, unit, volume, with_error
 
 Figures = Mapping[str, charts.Figure]
 """The plots of a page by name."""
@@ -167,7 +169,7 @@ def _member(findings: Findings, record: Record) -> Html:
     numbers = ", ".join(f"{unit(o.name).head} {with_error(o.name, record.metrics)}" for o in findings.objectives)
     heading = join([tag("b", f"Trial {record.number}"), f" {record.published or record.key}: {numbers}"])
     command = f"mvsearch export {findings.called[record.number]} --to torch -o net.py"
-    chosen = ", ".join(f"{name} {anatomy.shown(value)}" for name, value in record.choices.items())
+    chosen = ", ".join(f"{name} {architecture_diff.shown(value)}" for name, value in record.choices.items())
     return _more(
         heading,
         _stages(Architecture.from_dict(record.architecture)),
@@ -185,14 +187,18 @@ def _stages(arch: Architecture) -> Html:
             (part.block, part.block),
             (
                 None,
-                ", ".join(f"{name} {anatomy.shown(value)}" for name, value in part.fields.items() if name not in _SAID),
+                ", ".join(
+                    f"{name} {architecture_diff.shown(value)}"
+                    for name, value in part.fields.items()
+                    if name not in _SAID
+                ),
             ),
             (part.out.channels, part.size),
             (part.cost.params, pretty("params", part.cost.params)),
             (part.cost.macs, pretty("macs", part.cost.macs)),
             (part.cost.macs, f"{100 * part.cost.macs / whole.macs:.1f} %"),
         ]
-        for place, part in enumerate(anatomy.parts(arch)[1:])
+        for place, part in enumerate(architecture_diff.parts(arch)[1:])
     ]
     return _table(["stage", "block", "settings", "output", "params", "MACs", "share"], lines, words_first=3)
 
@@ -355,7 +361,7 @@ def _space(findings: Findings) -> Html:
 def _values(choice: Choice) -> str:
     if choice.step is not None:
         return f"{choice.values[0]} to {choice.values[-1]} in steps of {choice.step}"
-    return ", ".join(map(anatomy.shown, choice.values))
+    return ", ".join(map(architecture_diff.shown, choice.values))
 
 
 def _asked(findings: Findings) -> Html:
@@ -378,7 +384,7 @@ def _pairs(settings: Mapping[str, Any]) -> str:
 
 
 def _text(value: Any) -> str:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else anatomy.shown(value)
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else architecture_diff.shown(value)
 
 
 def _machines(findings: Findings) -> Html:
@@ -421,7 +427,7 @@ def _again(findings: Findings) -> Html:
 def plan_yaml(findings: Findings) -> str:
     """The study's space file, with what its last run was told on the command line."""
     search = {key: value for key, value in findings.facts["search"].items() if key != "workers"}
-    return yamlfile.dump_block(findings.facts["document"] | {"search": search})
+    return yaml_document.dump_block(findings.facts["document"] | {"search": search})
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Findings], Html]]] = {

@@ -1,0 +1,75 @@
+"""`mobilevit`: softmax attention among pixels, fused with convolution. MobileViTv1, v3, and what lies between.
+
+Source: MobileViT (arXiv 2110.02178, section 3.1) and MobileViTv3 (arXiv 2209.15159, section 3.1; Table 5).
+
+    x ─ local kxk ─ 1x1 ─┬─ transformer x depth ─ 1x1 ─┐
+    │                    └────── concat: local ────────┴─ fusion ─(+ x: add_input)
+    └─────────────────────────── concat: input ────────┘
+"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from mvsearch.arch import cost
+from mvsearch.arch.blocks import MOST_LAYERS, Block, Rule, fraction, integer, one_of
+from mvsearch.arch.cost import Cost, Num, Shape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Block):
+    """v3 by default; v1 is `local: dense, fusion: 3, concat: input, add_input: false`."""
+
+    dim: int = integer()
+    depth: int = integer(high=MOST_LAYERS)
+    ffn: int = integer(default=None)
+    heads: int = integer(default=4)
+    patch: int = integer(default=2)
+    dropout: float = fraction(default=0.1)
+    local: str = one_of("depthwise", "dense", default="depthwise")
+    fusion: int = one_of(1, 3, 0, spelling={"none": 0}, default=1)
+    concat: str = one_of("local", "input", default="local")
+    add_input: bool = one_of(True, False, default=True)
+
+    rules: ClassVar[tuple[Rule, ...]] = (
+        Rule(("stride",), lambda stride: stride == 1, "stride={stride}, but a mobilevit block keeps the size; use 1."),
+        Rule(
+            ("width", "out"),
+            lambda width, out: width == out,
+            "out={out}, but {width} channels come in and a mobilevit block keeps the width; use out: {width}.",
+        ),
+        Rule(
+            ("dim", "heads"),
+            lambda dim, heads: dim % heads == 0,
+            "dim={dim} does not split over heads={heads}; use a multiple of {heads}.",
+        ),
+    )
+    unused_when: ClassVar[dict[str, tuple[str, Any]]] = {"concat": ("fusion", 0)}
+
+    def __post_init__(self) -> None:
+        if self.ffn is None:
+            object.__setattr__(self, "ffn", 2 * self.dim)
+
+    def layer_cost(self, x: Shape, stride: Num) -> Cost:
+        """Local convolutions, `depth` transformer layers and their last norm, projection, fusion."""
+        c, d = x.channels, self.dim
+        groups = 1 + (self.local == "depthwise") * (c - 1)
+        fused = c + d * (self.concat == "local") + c * (self.concat == "input")
+        convolutions = (
+            cost.conv(c, c, x.pixels, kernel=3, groups=groups)
+            + cost.conv(c, d, x.pixels, norm=False)
+            + cost.conv(d, c, x.pixels)
+            + cost.conv(fused, c, x.pixels, kernel=self.fusion).times(1 * (self.fusion != 0))
+        )
+        return convolutions + self._transformer_cost(x).times(self.depth) + cost.norm(d)
+
+    def _transformer_cost(self, x: Shape) -> Cost:
+        d, pixels = self.dim, x.padded_to(self.patch).pixels
+        places = self.patch * self.patch
+        return (
+            cost.norm(2 * d)
+            + cost.linear(d, 3 * d, pixels)
+            + cost.attention(d, pixels // places, places)
+            + cost.linear(d, d, pixels)
+            + cost.linear(d, self.ffn, pixels)
+            + cost.linear(self.ffn, d, pixels)
+        )

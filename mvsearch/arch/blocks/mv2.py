@@ -1,0 +1,35 @@
+"""`mv2`: the inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3), with SiLU as in MobileViT."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from mvsearch.arch import cost
+from mvsearch.arch.blocks import Block, integer, odd
+from mvsearch.arch.cost import Cost, Num, Shape
+
+
+def make_divisible(value: int, divisor: int) -> int:
+    """The multiple of `divisor` nearest to `value`, not more than 10 % below it: MobileNetV2's rounding."""
+    near = (2 * value + divisor) // (2 * divisor) * divisor
+    near = near + (divisor - near) * (near < divisor)
+    return near + divisor * (10 * near < 9 * value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row(Block):
+    """1x1 to `expand` times the width, depthwise `kernel`, 1x1 to `out`; the input is added where shapes allow."""
+
+    expand: int = integer(default=4)
+    kernel: int = odd(default=3)
+
+    dilates: ClassVar[bool] = True
+
+    def layer_cost(self, x: Shape, stride: Num) -> Cost:
+        """Three convolutions with norm."""
+        hidden = make_divisible(x.channels * self.expand, 8)
+        pixels = self.output(x, stride).pixels
+        return (
+            cost.conv(x.channels, hidden, x.pixels)
+            + cost.conv(hidden, hidden, pixels, kernel=self.kernel, groups=hidden)
+            + cost.conv(hidden, self.out, pixels)
+        )

@@ -1,0 +1,32 @@
+"""`pspnet`: a class for every pixel, with means over parts of the map beside it (arXiv 1612.01105).
+
+last ─┬──────────────────────────────────────┬─ 3x3 ─ dropout ─ 1x1 to classes ─ resized to the image
+map   └─ means over 1, 4, 9, 36 parts ─ 1x1 ─┘
+"""
+
+from dataclasses import dataclass
+
+from mvsearch.arch import cost
+from mvsearch.arch.cost import Cost, Num, Shape
+from mvsearch.arch.heads._dense import Dense
+
+SIZES = (1, 2, 3, 6)
+"""The parts along a side over which means are taken."""
+
+
+def branch_width(channels: Num) -> Num:
+    """A quarter of the map's channels, as a multiple of 16, but not 0."""
+    width = channels // len(SIZES) // 16 * 16
+    return width + 16 * (width == 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head(Dense):
+    """As MobileViTv2 and v3-0.5, 0.75, 1.0 have it; each branch has a quarter of the map's channels."""
+
+    def context(self, x: Shape) -> tuple[str, Cost]:
+        """The branches and what joins them."""
+        inner = branch_width(x.channels)
+        branches = sum((cost.conv(x.channels, inner, size * size) for size in SIZES), Cost())
+        joined = x.channels + inner * len(SIZES)
+        return "pyramid", branches + cost.conv(joined, self.out, x.pixels, kernel=3)

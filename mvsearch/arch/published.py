@@ -1,0 +1,90 @@
+"""The published models: an architecture each, and what the paper prints beside it.
+
+`published/*.yaml` are the classifiers, a file each; `published/heads/TASK.yaml` names a backbone and a head a row.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mvsearch.arch.architecture import Architecture, parse_head
+from mvsearch.errors import ArchitectureError
+from mvsearch.utils import plugins, yaml_document
+from mvsearch.utils.yaml_document import Document
+
+FOLDER = Path(__file__).parent / "published"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A published model: the architecture, and the figures that the paper prints, with their source.
+
+    Figures are those of the tables: `top1` (%, on ImageNet-1k), `params_m`, `flops_m` (the authors' count: compare with
+    `macs_paper`), `latency_ms` (batch 1) and `throughput_images_s` (batch 100) on an RTX 2080 Ti. Of segmentation there
+    is `miou` (%), of detection `map` (%, mean over overlaps from 0.5 to 0.95), on `dataset`.
+    """
+
+    architecture: Architecture
+    figures: dict[str, Any]
+    dataset: str = "ImageNet-1k"
+
+    @property
+    def name(self) -> str:
+        """The name on the command line."""
+        return str(self.architecture.name)
+
+
+TASKS = ("classification", "segmentation", "detection")
+
+
+def model_names(task: str = "classification") -> tuple[str, ...]:
+    """The names of all published models for a task."""
+    if task == "classification":
+        return tuple(sorted(path.name.removesuffix(".yaml") for path in FOLDER.glob("*.yaml")))
+    return tuple(_with_heads(task))
+
+
+def all_names() -> tuple[str, ...]:
+    """The names of all published models, whatever they are for."""
+    return tuple(name for task in TASKS for name in model_names(task))
+
+
+@cache
+def _with_heads(task: str) -> dict[str, Document]:
+    """The rows of a task's file, by name."""
+    document = yaml_document.read(FOLDER / "heads" / f"{task}.yaml")
+    return {row["name"]: Document(row, document.file) for row in document.data["models"]}
+
+
+@cache
+def model(name: str) -> Model:
+    """A published model by name; raises ArchitectureError, with a suggestion, if there is none."""
+    if name in model_names():
+        document = yaml_document.read(FOLDER / f"{name}.yaml")
+        return Model(Architecture.parse(document), document.data["published"])
+    for task in TASKS[1:]:
+        if name in model_names(task):
+            return _on_a_backbone(_with_heads(task)[name])
+    raise ArchitectureError(f"there is no published model {name!r}; {plugins.suggest(name, all_names())}")
+
+
+def _on_a_backbone(document: Document) -> Model:
+    row = document.data
+    arch = published(row["backbone"]).with_head(parse_head(document), num_classes=row["num_classes"])
+    return Model(replace(arch, name=row["name"]), row["published"], row["dataset"])
+
+
+def published(name: str) -> Architecture:
+    """The architecture of a published model.
+
+    >>> published("mobilevitv3_xxs").cost().params
+    1249448
+    """
+    return model(name).architecture
+
+
+@cache
+def published_keys(task: str = "classification") -> dict[str, str]:
+    """Architecture key to name, for recognising a published model; ablation rows that are whole models go by theirs."""
+    return {published(name).key: name for name in model_names(task)}

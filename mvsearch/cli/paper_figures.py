@@ -1,0 +1,123 @@
+"""`mvsearch paper-figures`: the paper's Figures 1 and 3 from data, against today's rivals too."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from mvsearch.cli._print import console, force_option, json_option, print_json, theme_option
+from mvsearch.cli._steps import Steps
+
+if TYPE_CHECKING:
+    from mvsearch.baselines.times import Times
+
+_TIMES = "latency.json"
+
+
+@click.command()
+@click.option(
+    "-o",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("figures"),
+    show_default=True,
+    help="Where figure1 and figure3 go; made if it is not there.",
+)
+@click.option(
+    "--x",
+    type=click.Choice(["params", "macs", "latency_ms"]),
+    default="params",
+    show_default=True,
+    help="What to draw across; latency_ms is measured here, one image at a time (takes minutes, needs timm).",
+)
+@click.option(
+    "--times",
+    "times_file",
+    type=click.Path(path_type=Path),
+    help=f"A {_TIMES} that an earlier run left: nothing is measured again.",
+)
+@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to time.")
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
+@click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Rounds, if time allows.")
+@theme_option
+@click.option("--format", "kind", type=click.Choice(["png", "svg", "html"]), default="png", show_default=True)
+@force_option
+@json_option
+def paper_figures(
+    folder: Path,
+    x: str,
+    times_file: Path | None,
+    device: str,
+    threads: int,
+    repeats: int,
+    theme: str,
+    kind: str,
+    force: bool,
+    as_json: bool,
+) -> None:
+    """Figures 1 and 3 of the paper: Top-1 of the family and of its rivals against what they cost; area is MACs.
+
+    Figure 1 is against transformers and hybrids, Figure 3 against convolutional networks.
+    """
+    from mvsearch.report.dominance import against, family, faster, standings
+    from mvsearch.report.figures._accuracy_cost_figure import plot_arena
+    from mvsearch.report.figures.accuracy_cost import FIGURES, arena
+    from mvsearch.report.figures.palette import THEMES
+
+    paths = {name: folder / f"{name}{'' if x == 'params' else f'_{x}'}.{kind}" for name in FIGURES}
+    measuring = x == "latency_ms" and times_file is None
+    _make_room(folder, [*paths.values(), *([folder / _TIMES] if measuring else [])], force=force)
+    times = (
+        _times(folder, times_file, device=device, threads=threads, repeats=repeats) if measuring or times_file else None
+    )
+    ours, others = (side(times.latency_ms if times else None) for side in (family, against))
+    device_shown = times.device if times and x == "latency_ms" else None
+    folder.mkdir(exist_ok=True)
+    with Steps() as steps:
+        for name, path in paths.items():
+            steps(f"drawing {path}")
+            plot_arena(arena(name, [*ours, *others], x, device=device_shown), path, THEMES[theme])
+    found, said = standings(ours, others), faster(ours, others)
+    if as_json:
+        networks = [each.facts() for each in (*ours, *others)]
+        drew = {"files": [str(path) for path in paths.values()], "device": times.device if times else None}
+        print_json(drew | {"networks": networks, "standings": [each.facts() for each in found]})
+    else:
+        for words in said if times else (each.words for each in found):
+            console().print(words)
+
+
+def _make_room(folder: Path, paths: list[Path], *, force: bool) -> None:
+    """Raises EnvironmentFault for what cannot be written or would be lost, before anything is measured."""
+    from mvsearch.utils.atomic_write import refuse_existing
+
+    if not folder.exists():
+        refuse_existing(folder, force=False, folder=True)
+        return
+    for path in paths:
+        refuse_existing(path, force=force)
+
+
+def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeats: int) -> "Times":
+    """Latencies as an earlier run left them; else measured now and left."""
+    from mvsearch.baselines import times
+
+    if file is not None:
+        return times.read(file)
+    from mvsearch.baselines import rivals
+    from mvsearch.profiling.contest import contest
+    from mvsearch.proxy_eval.rank_correlation import published
+
+    names = [*(reference.name for reference in published()), *(rival.name for rival in rivals() if rival.timm)]
+    with Steps() as steps:
+        session = contest(names, device=device, threads=threads, repeats=repeats, say=steps, progress=steps.rounds)
+    if session.interrupted:
+        raise KeyboardInterrupt
+    if session.busy:
+        click.echo(
+            f"the processor was away with others for {session.away:.0%} of the time; trust ratios first.", err=True
+        )
+    measured = {each.network: each.latency for each in session.timed}
+    folder.mkdir(exist_ok=True)
+    times.write(folder / _TIMES, measured)
+    return times.times(measured)

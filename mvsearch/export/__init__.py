@@ -1,0 +1,1 @@
+"""A network as a file: an architecture with weights, written in a format and verified."""

@@ -1,0 +1,1 @@
+"""Objectives, constraints, records and Pareto fronts. No torch, no Optuna."""

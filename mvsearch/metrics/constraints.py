@@ -1,0 +1,47 @@
+"""Budgets: what a candidate must keep to, as a person writes it."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Self
+
+from mvsearch.errors import PlanError
+from mvsearch.metrics.pareto import Objective
+
+_UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+AMOUNT = r"[0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?\s*[kKMG]?"
+"""A number as it is written in a limit: 6M, 1.5 G, 12, 3e6."""
+
+_LIMIT = re.compile(rf"\s*(\w+)\s*(<=|>=)\s*({AMOUNT})\s*")
+
+
+def amount(text: str) -> float:
+    """The number that is written so.
+
+    >>> amount("5.6M")
+    5600000.0
+    """
+    digits = text.rstrip(" kKMG")
+    return float(digits) * _UNITS[text[len(digits) :].strip()]
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a candidate must keep to, e.g. `params <= 6M`."""
+
+    name: str
+    at_most: bool
+    value: float
+    text: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Raises PlanError, saying what would do."""
+        found = _LIMIT.fullmatch(str(text))
+        if found is None:
+            raise PlanError(f"{text!r} is no limit; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
+        Objective.named(found[1])
+        return cls(found[1], found[2] == "<=", amount(found[3]), str(text).strip())
+
+    def holds(self, value: Any) -> Any:
+        """Whether a value, or each of an array, keeps to the limit."""
+        return value <= self.value if self.at_most else value >= self.value

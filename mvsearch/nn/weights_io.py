@@ -1,0 +1,85 @@
+"""Weights beside an exported file, as safetensors."""
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mvsearch.errors import CheckpointError, EnvironmentFault
+from mvsearch.export.model import Subject
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+_KEPT_UNDER = ("state_dict", "model_state_dict", "model")  # by timm's and others' training scripts
+_WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+
+
+def write_weights(subject: Subject, path: Path) -> None:
+    """The network's weights as safetensors, with the key of the architecture."""
+    from safetensors.torch import save
+
+    from mvsearch.utils.atomic_write import write_whole
+
+    state = {name: tensor.contiguous() for name, tensor in subject.model.state_dict().items()}
+    # One entry: safetensors writes several in any order, and the same weights would be other bytes each time.
+    write_whole(path, save(state, {"architecture": subject.arch.key}))
+
+
+def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -> bool:
+    """Put a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file.
+
+    With `any_classes` a classifier that the file lacks, or has for other classes, stays as it is in the model. Returns
+    whether the classifier too is the file's.
+    """
+    from mvsearch.nn import load_checkpoint
+    from mvsearch.nn.checkpoints import our_names
+
+    weights, own = read_checkpoint(path), model.state_dict()
+    try:
+        names = our_names(model, weights)
+        head = {name for name in (*own, *names) if name.startswith("head.")}
+        fits = all(name in own and name in names and own[name].shape == weights[names[name]].shape for name in head)
+        if any_classes and not fits:
+            weights = {theirs: weights[theirs] for ours, theirs in names.items() if ours not in head}
+            weights |= {name: own[name] for name in head if name in own}
+        elif "head.linear.weight" in names and "head.linear.weight" in own:
+            theirs, ours = weights[names["head.linear.weight"]].shape, own["head.linear.weight"].shape
+            if theirs[0] != ours[0] and theirs[1:] == ours[1:]:
+                raise CheckpointError(
+                    f"is for {theirs[0]} classes and the network for {ours[0]}; --num-classes {theirs[0]} makes it "
+                    "fit, any other number leaves the checkpoint's classifier out."
+                )
+        load_checkpoint(model, weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from None
+    return fits
+
+
+def read_checkpoint(path: Path) -> "dict[str, Tensor]":
+    """The tensors in a file, by name, without what a training script wrapped around them; nothing in it is executed."""
+    from argparse import Namespace
+
+    import torch
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise EnvironmentFault(f"{path}: there is no such file; give a .safetensors or .pt checkpoint.")
+    try:
+        # timm's script keeps its arguments beside the weights; a Namespace is attributes alone.
+        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of pickles that torch did not write
+            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+    except OSError as error:
+        raise EnvironmentFault(f"{path}: cannot be read ({error.strerror}); give a file that you may read.") from None
+    except Exception:  # a damaged pickle can raise anything; torch's own words advise to run the code in it
+        raise CheckpointError(f"{path}: no checkpoint of plain tensors; save `model.state_dict()`.") from None
+    if isinstance(state, dict):
+        state = next((state[name] for name in _KEPT_UNDER if isinstance(state.get(name), dict)), state)
+    if not isinstance(state, dict) or not all(
+        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
+    ):
+        raise CheckpointError(f"{path}: holds no state_dict, a mapping of names to tensors.")
+    for wrapper in _WRAPPERS * 2:  # in either order
+        if all(name.startswith(wrapper) for name in state):
+            state = {name.removeprefix(wrapper): value for name, value in state.items()}
+    return state

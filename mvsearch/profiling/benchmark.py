@@ -1,0 +1,99 @@
+"""Networks and runtimes timed side by side: every pair of them takes its turn in every round."""
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import ModuleType
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.metrics.record import Latency
+from mvsearch.nn import build
+from mvsearch.profiling.latency._timing import check, interleaved, summarise
+from mvsearch.utils import machine, plugins
+
+EAGER = "torch_cpu"
+
+
+@dataclass(frozen=True)
+class Timed:
+    """An architecture's latency on a backend, and that as a multiple of eager torch's, if it was timed as well."""
+
+    arch: Architecture
+    latency: Latency
+    of_eager: float | None
+
+
+def bench(
+    archs: Sequence[Architecture],
+    backends: Sequence[str],
+    *,
+    batch: int = 1,
+    threads: int = 1,
+    repeats: int = 50,
+    limit_s: float = 30.0,
+    say: Callable[[str], None],
+    progress: Callable[[int, int], object] = lambda _done, _of: None,
+) -> list[Timed]:
+    """Time every architecture on every backend, in turns; a pair may take `limit_s` on average.
+
+    `say` hears what is being done, and `progress` of every round before it begins.
+
+    Raises PlanError for a backend that cannot take turns, EnvironmentFault for packages that are missing, Failed for a
+    network that a backend's format cannot take.
+    """
+    modules = backends_of(backends)
+    for arch in archs:
+        check(image_size=arch.image_size, batch=batch, repeats=repeats, threads=threads)
+    pairs = {_key(i, name): (arch, name) for i, arch in enumerate(archs) for name in modules}
+    with ExitStack() as stack:
+        calls = {}
+        for key, (arch, name) in pairs.items():
+            say(f"making {arch.name or arch.key} ready for {name}")
+            made = modules[name].ready(build(arch, seed=0), arch.image_size, batch=batch, threads=threads)
+            calls[key] = stack.enter_context(made)
+        say("warming up")
+        stack.enter_context(machine.alone())
+        times_ms = interleaved(
+            calls, repeats=repeats, limit_s=limit_s * len(calls), settle=threads > 1, progress=progress
+        )
+
+    def latency(i: int, name: str) -> Latency:
+        return summarise(
+            times_ms[_key(i, name)],
+            batch=batch,
+            image_size=archs[i].image_size,
+            threads=threads,
+            precision="fp32",
+            backend=name,
+            device=modules[name].device(threads=threads),
+        )
+
+    found = []
+    for i, arch in enumerate(archs):
+        rows = [latency(i, name) for name in modules]
+        eager = next((row.median_ms for row in rows if row.backend == EAGER), None)
+        found += [Timed(arch, row, eager and row.median_ms / eager) for row in rows]
+    return found
+
+
+def _key(i: int, backend: str) -> str:
+    return f"{i} {backend}"
+
+
+def backends_of(names: Sequence[str]) -> dict[str, ModuleType]:
+    """The backends of these names, each one once; what one of them lacks is said of all at once."""
+    modules = {name: plugins.load("latency_backend", name, error=PlanError) for name in names}
+    for name, module in modules.items():
+        if not hasattr(module, "ready"):
+            raise PlanError(
+                f"{name} cannot take turns with others; `mvsearch profile --latency --backend {name}` times it alone."
+            )
+    lacking = [found for module in modules.values() if hasattr(module, "missing") and (found := module.missing())[1]]
+    if lacking:
+        packages = ", ".join(package for _, each in lacking for package in each)
+        extras = ",".join(extra for extra, _ in lacking)
+        raise EnvironmentFault(
+            f"missing packages: {packages}; pip install 'mvsearch[{extras}]' brings them, or choose with --backend."
+        )
+    return modules

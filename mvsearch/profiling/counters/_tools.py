@@ -1,0 +1,32 @@
+"""What every counter starts from: the tool, loaded quietly, and a network that nobody else holds."""
+
+import warnings
+from importlib import import_module
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mvsearch.arch.architecture import IMAGE_CHANNELS, Architecture
+from mvsearch.errors import EnvironmentFault
+from mvsearch.nn import build
+
+
+def load(module: str) -> Any:
+    """A module of a tool; raises EnvironmentFault, naming the package, where it cannot be imported."""
+    package = module.partition(".")[0]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return import_module(module)
+    except ImportError as error:
+        raise EnvironmentFault(
+            f"counter {package!r} cannot be loaded ({error}); install the package {package!r}, or use another."
+        ) from error
+
+
+def throwaway(arch: Architecture, *, device: str = "cpu") -> tuple[nn.Module, Tensor]:
+    """The network of an architecture as it is used, in evaluation mode, and a batch of one image for it."""
+    with torch.device(device):
+        network = build(arch.deployed(), seed=0).eval()
+        return network, torch.zeros(1, IMAGE_CHANNELS, arch.image_size, arch.image_size)

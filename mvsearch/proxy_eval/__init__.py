@@ -1,0 +1,1 @@
+"""How well proxies rank networks whose ImageNet accuracy is known."""

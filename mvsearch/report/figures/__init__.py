@@ -1,0 +1,1 @@
+"""Figures: each is computed as plain data first, then drawn."""

@@ -1,0 +1,1 @@
+"""Search spaces: architectures with open values, their size, costs, samples and exact front."""

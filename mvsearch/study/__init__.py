@@ -1,0 +1,1 @@
+"""The search: a plan, its trials in a database, samplers, executors and workers."""

@@ -1,0 +1,235 @@
+"""A study as lines of JSON, whole: to be committed, sent, and taken in again elsewhere without loss.
+
+{"format": 1, "study": "v3", "lines": 122, "facts": {}}   the first line; `lines` counts it too
+{"table": "records", "row": {...}}                        our tables, a row a line
+{"trial": {"number": 0, "params": {...}, ...}}            Optuna's, in the order of their numbers
+{"notes": {...}}                                          what the sampler noted
+"""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import optuna
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from mvsearch import __version__
+from mvsearch.errors import StudyError
+from mvsearch.metrics.record import is_number
+from mvsearch.study.plan import Plan, checked_name
+from mvsearch.study.reader import Reader
+from mvsearch.study.samplers._legal import distributions
+from mvsearch.study.storage.store import Store, refuse_misfits
+from mvsearch.study.storage.trials import STATES, Trials, told_of_trials
+from mvsearch.study.workers.heartbeat import register
+
+FORMAT = 1
+_FACTS = {"space": str, "settings": dict, "settings_key": str, "published": dict}
+"""What is read of a study's facts, beside what its plan is made of."""
+
+
+def lines(study: Reader) -> Iterator[str]:
+    """The lines of a study, each without its line break. Raises StudyError while somebody works on it."""
+    refuse_at_work(study)
+    plan, tables = Plan.of_study(study, workers=0), study.store.rows(study.name)
+    with told_of_trials(plan.url):
+        opened = Trials.open(plan)
+        trials, notes = opened.all(), opened.notes
+    count = 1 + sum(map(len, tables.values())) + len(trials) + 1
+    yield _line(format=FORMAT, mvsearch=__version__, study=study.name, lines=count, facts=study.facts)
+    for table, rows in tables.items():
+        for row in rows:
+            yield _line(table=table, row=row)
+    for trial in trials:
+        yield _line(trial=_spelled(trial))
+    yield _line(notes=notes)
+
+
+def restore(text: Iterable[str], url: str, *, name: str | None = None, source: str = "lines") -> Reader:
+    """Put a study into a database, under another name if one is given.
+
+    Raises StudyError for what is no whole study, and for a name that is taken; then no study is made. Nor is one that
+    is not whole, whatever becomes of this process: its trials have another name until the last transaction.
+    """
+    parsed = [_parsed(line, f"{source}:{i}") for i, line in enumerate(text, 1) if line.strip()]
+    head = parsed[0] if parsed else {}
+    if head.get("format") != FORMAT or not isinstance(head.get("facts"), dict):
+        found = head.get("format", "none")
+        raise StudyError(f"{source}: found format {found} in its first line, this is {FORMAT}; is it a study?")
+    with _told_of(source):
+        rows = _rows(parsed, source)
+        plan = Plan.of_facts(head["facts"], name=name or head["study"], storage=url, workers=0)
+        spaces = distributions(plan.space)
+        trials = [_read(line["trial"], spaces) for line in parsed if "trial" in line]
+        if (hole := next(_holes(parsed, plan, rows, trials), None)) is not None:
+            raise StudyError(f"{source}: {hole}; is it whole?")
+        store = Store(url, create=True)
+        with store.locked("open"), told_of_trials(url):
+            _refuse_taken(store, plan.name)
+            aside = _aside(plan)
+            Trials.forget(aside)
+            put = Trials.open(aside)
+            for trial in trials:
+                put.put(trial)
+            put.notes = parsed[-1]["notes"]
+            store.put_rows(plan.name, head["facts"], rows, trials=aside.name)
+    return Reader(plan.name, store)
+
+
+@contextmanager
+def _told_of(source: str) -> Iterator[None]:
+    """What a damaged file leads to, as one sentence."""
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise StudyError(f"{source}: {type(error).__name__} {error} while it was read; is it whole?") from error
+
+
+def _rows(parsed: list[dict[str, Any]], source: str) -> dict[str, list[dict[str, Any]]]:
+    rows: dict[str, list[dict[str, Any]]] = {"architectures": [], "machines": [], "evaluations": [], "records": []}
+    for line in parsed:
+        if "table" in line:
+            rows.setdefault(line["table"], []).append(line["row"])
+    refuse_misfits(rows, source)
+    return rows
+
+
+def _holes(
+    parsed: list[dict[str, Any]], plan: Plan, rows: dict[str, list[dict[str, Any]]], trials: list[FrozenTrial]
+) -> Iterator[str]:
+    """What is not there of a study, or not as a study has it. Files of before `lines` still end with the notes."""
+    head, records = parsed[0], rows["records"]
+    if "notes" not in parsed[-1] or head.get("lines", len(parsed)) != len(parsed):
+        yield f"it ends after {len(parsed)} lines of {head.get('lines', 'more')}"
+    facts = head["facts"]
+    wrong = [key for key, kind in _FACTS.items() if not isinstance(facts.get(key), kind)]
+    yield from (f"its facts have no {key}" for key in wrong)
+    wanted, search = plan.search, facts["search"]
+    if (facts["objectives"], search["limits"]) != (list(wanted.objectives), list(wanted.limits)):
+        yield "its facts contradict each other"
+    if type(search["trials"]) is not int:
+        yield f"its trials are to be {search['trials']!r}"
+    choices = {choice.name for choice in plan.space.choices}
+    numbers, keys = {row["number"] for row in records}, {row["key"] for row in rows["architectures"]}
+    machines = {row["id"] for row in rows["machines"]} | {None}
+    for row in rows["machines"]:
+        if not isinstance(row["description"].get("versions", {}), dict):
+            yield f"machine {row['id']} has words where its versions belong"
+    if [line["trial"]["number"] for line in parsed if "trial" in line] != [*range(len(trials))]:
+        yield "trials are missing"
+    if len(numbers) != len(records):
+        yield "two records have one number"
+    yield from (f"record {number} has no trial" for number in numbers - {*range(len(trials))})
+    for number, trial in enumerate(trials):
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED) and number not in numbers:
+            yield f"trial {number} has no record"
+        if trial.state == TrialState.COMPLETE and len(trial.values) != len(wanted.objectives):
+            yield f"trial {number} has not a value for each objective"
+    for row in records:
+        if row["key"] not in keys or row.get("machine") not in machines:
+            yield f"record {row['number']} has no architecture or no machine"
+        if row["state"] not in STATES:
+            yield f"record {row['number']} is {row['state']!r}"
+        if row["choices"].keys() != choices:
+            yield f"record {row['number']} has not the choices of its space"
+        metrics, complete = row["metrics"], row["state"] == "complete"
+        if complete and not all(is_number(metrics.get(name)) for name in wanted.objectives):
+            yield f"record {row['number']} has not a number for each objective"
+        if not all(isinstance(metrics.get(name, 0), int | float) for name in plan.asked):
+            yield f"record {row['number']} has words where numbers belong"
+
+
+def told_name(text: Sequence[str], source: str) -> str:
+    """The name that a study has in its lines; raises StudyError if it has none."""
+    head = _parsed(text[0], f"{source}:1") if text else {}
+    if not isinstance(head.get("study"), str):
+        raise StudyError(f"{source}: its first line names no study; give a file that `mvsearch studies export` wrote.")
+    return str(head["study"])
+
+
+def refuse_at_work(study: Reader) -> None:
+    """Raises StudyError while a worker of the study is alive."""
+    if register(study.store, study.name).anyone():
+        raise StudyError(f"study {study.name!r}: somebody works on it; stop that first, or wait.")
+
+
+def rename(study: Reader, name: str) -> Reader:
+    """Give a study another name where it is. Raises StudyError for one that is taken, or while somebody works on it."""
+    refuse_at_work(study)
+    with study.store.locked("open"):
+        _refuse_taken(study.store, checked_name(name))
+        study.store.rename_study(study.name, name)
+    return Reader(name, study.store)
+
+
+def remove(study: Reader) -> None:
+    """Take a study out of its database. Raises StudyError while somebody works on it."""
+    refuse_at_work(study)
+    aside = _aside(Plan.of_study(study, workers=0))
+    with told_of_trials(aside.url):
+        Trials.forget(aside)
+        study.store.remove_study(study.name, trials_to=aside.name)
+        Trials.forget(aside)
+
+
+def _aside(plan: Plan) -> Plan:
+    """The plan under a name that no study has, for trials of which a kill may leave some."""
+    return replace(plan, name=f"{plan.name} (not whole)")
+
+
+def _refuse_taken(store: Store, name: str) -> None:
+    if store.study(name) is not None:
+        raise StudyError(f"{store.shown}: there is a study {name!r} already; give this one another name.")
+
+
+def _spelled(trial: FrozenTrial) -> dict[str, Any]:
+    return {
+        "number": trial.number,
+        "state": trial.state.name,
+        "start": _spelled_time(trial.datetime_start),
+        "complete": _spelled_time(trial.datetime_complete),
+        "values": trial.values,
+        "params": trial.params,
+        "user_attrs": trial.user_attrs,
+        "system_attrs": trial.system_attrs,
+    }
+
+
+def _read(raw: dict[str, Any], spaces: dict[str, optuna.distributions.BaseDistribution]) -> FrozenTrial:
+    if not re.fullmatch(r"[A-Za-z0-9_.-]*", worker := raw["user_attrs"].get("worker", "")):
+        raise ValueError(f"{worker!r} names no worker")
+    trial = create_trial(
+        state=TrialState[raw["state"]],
+        values=raw["values"],
+        params=raw["params"],
+        distributions=spaces,
+        user_attrs=raw["user_attrs"],
+        system_attrs=raw["system_attrs"],
+    )
+    if raw.get("start"):  # files of before have no times
+        trial.datetime_start = datetime.fromisoformat(raw["start"])
+        complete = raw.get("complete")
+        trial.datetime_complete = datetime.fromisoformat(complete) if complete else None
+    return trial
+
+
+def _spelled_time(time: datetime | None) -> str | None:
+    return time.isoformat() if time else None
+
+
+def _line(**content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"))
+
+
+def _parsed(line: str, where: str) -> dict[str, Any]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise StudyError(f"{where}: no JSON ({error}); is it a study, and whole?") from None
+    if not isinstance(found, dict):
+        raise StudyError(f"{where}: found {type(found).__name__}; each line is an object.")
+    return found

@@ -1,0 +1,317 @@
+"""Studies measured against each other: by hypervolume, by coverage, by epsilon, and by who leads at which cost.
+
+    studies ── may they be compared? ── runs ── sides (repeats of one plan are one side) ── numbers
+                     │
+                     └ latencies of one device, scores of one proxy; else only if told to, and then it is said
+
+Every number is about the front of the whole study within its own limits.
+"""
+
+import json
+import math
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate, pairwise, takewhile
+from statistics import median
+from typing import Any
+
+from mvsearch.errors import StudyError
+from mvsearch.metrics.pareto import (
+    Objective,
+    attainment,
+    coverage,
+    epsilon,
+    front,
+    reference_point,
+    running_hypervolume,
+    scores,
+    spans,
+)
+from mvsearch.metrics.record import Metrics, Record
+from mvsearch.study.reader import Reader, flat
+
+
+@dataclass(frozen=True)
+class Run:
+    """One study: its candidates within its limits, its front, and how its hypervolume grew with each candidate.
+
+    `seconds` adds up what each evaluation took, those of all workers one after the other.
+    """
+
+    name: str
+    records: tuple[Record, ...]
+    front: tuple[Record, ...]
+    hypervolumes: tuple[float, ...]
+    seconds: tuple[float, ...]
+
+    @property
+    def hypervolume(self) -> float:
+        """That of the whole study."""
+        return self.hypervolumes[-1]
+
+    def within(self, *, evaluations: float = math.inf, seconds: float = math.inf) -> float:
+        """That of its first evaluations, no more than so many, and no more than were done in so many seconds."""
+        done = int(min(evaluations, bisect_right(self.seconds, seconds)))
+        return self.hypervolumes[done - 1] if done else 0.0
+
+
+@dataclass(frozen=True)
+class Side:
+    """What is compared: one study, or several that repeat one plan with other seeds."""
+
+    name: str
+    runs: tuple[Run, ...]
+
+    @property
+    def hypervolume(self) -> float:
+        """The median over the runs."""
+        return median(run.hypervolume for run in self.runs)
+
+    def surface(self, objectives: Sequence[Objective], times: int) -> list[Metrics]:
+        """The best trade-offs of these objectives that at least `times` of the runs reach: values, by objective."""
+        fronts = [front(run.records, objectives) for run in self.runs]
+        return attainment(fronts, objectives, times)
+
+    @property
+    def half(self) -> int:
+        """How many runs are half of them: the median surface is reached by so many."""
+        return math.ceil(len(self.runs) / 2)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One side over another: the share of the other's front that it covers, and what it lacks to cover all.
+
+    Where a side has several runs, the medians over all pairs of runs.
+    """
+
+    side: str
+    over: str
+    coverage: float
+    epsilon: float
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """From one cost to the next the same sides lead, by at most `by`; infinite where nobody else is so cheap."""
+
+    start: float
+    end: float
+    leaders: tuple[str, ...]
+    by: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is known of some studies beside each other, all with one reference point.
+
+    `spans` are what epsilon is counted in: the values of each objective over all fronts. `warnings` say what may not
+    be compared and was; `notes` what a reader should know besides. `repeats` are the plans that were run several times.
+    """
+
+    objectives: tuple[Objective, ...]
+    reference: dict[str, float]
+    spans: dict[str, tuple[float, float]]
+    sides: tuple[Side, ...]
+    repeats: tuple[Side, ...]
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def runs(self) -> list[Run]:
+        """Every study."""
+        return [run for side in self.sides for run in side.runs]
+
+    @cached_property
+    def pairs(self) -> list[Pair]:
+        """Every side over every other."""
+        return [self._pair(one, other) for one in self.sides for other in self.sides if one is not other]
+
+    def _pair(self, one: Side, other: Side) -> Pair:
+        both = [(mine.front, theirs.front) for mine in one.runs for theirs in other.runs]
+        covered = median(coverage(mine, theirs, self.objectives) for mine, theirs in both)
+        lacking = median(epsilon(mine, theirs, self.objectives, self.spans) for mine, theirs in both)
+        return Pair(one.name, other.name, covered, lacking)
+
+    def stretches(self, cost: str, gain: str) -> list[Stretch]:
+        """Who gets the most `gain` out of at most so much `cost`, from the cheapest candidate on."""
+        pair = (Objective.named(cost), Objective.named(gain))
+        steps = {side.name: _steps(side.surface(pair, side.half), *pair) for side in self.sides}
+        starts = sorted({at for reached in steps.values() for at, _ in reached})
+        found: list[Stretch] = []
+        for start, end in pairwise([*starts, math.inf]):
+            at = {
+                name: max(value for begin, value in [(0, -math.inf), *reached] if begin <= start)
+                for name, reached in steps.items()
+            }
+            best = max(at.values())
+            leaders = tuple(name for name, value in at.items() if value == best)
+            by = best - max((value for value in at.values() if value < best), default=best)
+            if found and found[-1].leaders == leaders:
+                found[-1] = Stretch(found[-1].start, end, leaders, _larger(found[-1].by, by))
+            else:
+                found.append(Stretch(start, end, leaders, by))
+        return found
+
+
+def _larger(one: float, other: float) -> float:
+    """The larger lead that is a number: that nobody else had begun says less than by how much one is ahead."""
+    numbers = [value for value in (one, other) if math.isfinite(value)]
+    return max(numbers) if numbers else math.inf
+
+
+def _steps(surface: Sequence[Metrics], cost: Objective, gain: Objective) -> list[tuple[float, float]]:
+    """What each cost buys, turned so that more is better."""
+    return [(row[cost.name], -gain.cost(row[gain.name])) for row in surface]
+
+
+def compare(studies: Mapping[str, Reader], objectives: Sequence[Objective] = (), *, anyway: bool = False) -> Comparison:
+    """Two or more studies, by the names they are to have, on what all of them seek unless `objectives` are given.
+
+    Raises StudyError if they have nothing in common, or if their numbers may not be compared and not `anyway`.
+    """
+    if len(studies) < 2:
+        raise StudyError("one study alone cannot be compared; name two or more.")
+    sought = tuple(objectives) or _shared(studies)
+    records = {name: reader.measured(sought) for name, reader in studies.items()}
+    warnings = (*_other_proxies(studies, sought), *_other_batches(studies, sought), *_other_devices(studies, sought))
+    if warnings and not anyway:
+        raise StudyError(f"these studies may not be compared: {'; '.join(warnings)}. --anyway does, and says so.")
+    point = reference_point([record for found in records.values() for record in found], sought)
+    runs = {name: _run(name, found, sought, point) for name, found in records.items()}
+    plans = _plans(studies)
+    sides = tuple(_side(names, runs) for names in plans)
+    alone = tuple(Side(name, (run,)) for name, run in runs.items())
+    return Comparison(
+        objectives=sought,
+        reference=point,
+        spans=spans([record for run in runs.values() for record in run.front], sought),
+        sides=sides if len(sides) > 1 else alone,
+        repeats=tuple(side for side in sides if len(side.runs) > 1),
+        warnings=warnings,
+        notes=tuple(_notes(studies, records, sought)),
+    )
+
+
+def _run(name: str, records: Sequence[Record], objectives: Sequence[Objective], point: Mapping[str, float]) -> Run:
+    return Run(
+        name,
+        tuple(records),
+        tuple(front(records, objectives)),
+        tuple(running_hypervolume(records, objectives, point)),
+        tuple(accumulate(record.seconds for record in records)),
+    )
+
+
+def _shared(studies: Mapping[str, Reader]) -> tuple[Objective, ...]:
+    first, *others = studies.values()
+    shared = tuple(o for o in first.objectives if all(o in other.objectives for other in others))
+    if not shared:
+        said = "; ".join(f"{name}: {_names(reader.objectives)}" for name, reader in studies.items())
+        raise StudyError(f"these studies seek nothing in common ({said}); say with -o what to compare them on.")
+    return shared
+
+
+# ---- repeats
+
+
+def _plans(studies: Mapping[str, Reader]) -> list[list[str]]:
+    """The studies by plan: those of one plan differ in nothing but their seeds."""
+    found: dict[str, list[str]] = {}
+    for name, reader in studies.items():
+        found.setdefault(json.dumps(_plan(reader), sort_keys=True), []).append(name)
+    return list(found.values())
+
+
+def _plan(reader: Reader) -> dict[str, Any]:
+    search = {key: value for key, value in reader.facts["search"].items() if key not in ("seed", "workers")}
+    settings = {key: value for key, value in flat(reader.facts["settings"]).items() if key != "proxy.seed"}
+    held = {key: reader.facts.get(key) for key in ("objectives", "space", "data", "device")}
+    return {"search": search, "settings": settings, **held}
+
+
+def _side(names: Sequence[str], runs: Mapping[str, Run]) -> Side:
+    """One plan's runs; several are called by what their names, and no others, begin with."""
+    mine = tuple(runs[name] for name in names)
+    if len(names) == 1:
+        return Side(names[0], mine)
+    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
+    common = "".join(letters[0] for letters in alike).rstrip("-_. ")
+    taken = [name for name in runs if name.startswith(common)]
+    return Side(f"{common} ({len(names)} seeds)" if taken == list(names) else " + ".join(names), mine)
+
+
+# ---- what may be compared
+
+
+def _other_proxies(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
+    """How the scores were come by, where it differs. Another seed is another throw, not another measure."""
+    if not any(objective.name in scores() for objective in objectives):
+        return []
+    said = {name: _settings(reader, "proxy", "data") for name, reader in studies.items()}
+    measures = {
+        name: {key: value for key, value in found.items() if key not in ("proxy.seed", "data.path")}
+        | {"the images": studies[name].facts.get("data")}
+        for name, found in said.items()
+    }
+    return _differences(measures)
+
+
+def _other_batches(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
+    """Of what the memory was counted, where it differs."""
+    if not {"memory_mib", "train_memory_mib"} & {objective.name for objective in objectives}:
+        return []
+    return _differences({name: _settings(reader, "memory") for name, reader in studies.items()})
+
+
+def _other_devices(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
+    """Where and how time was taken, where it differs."""
+    if not any(objective.name == "latency_ms" for objective in objectives):
+        return []
+    device = {name: {"the device": reader.facts.get("device")} for name, reader in studies.items()}
+    return _differences({name: _settings(studies[name], "latency") | found for name, found in device.items()})
+
+
+def _settings(reader: Reader, *parts: str) -> dict[str, Any]:
+    return flat({part: reader.facts["settings"].get(part, {}) for part in parts})
+
+
+def _differences(measures: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A clause for each setting that is not the same everywhere, e.g. `proxy.steps is 300 in a, 60 in b`."""
+    said = []
+    for key in dict.fromkeys(key for measure in measures.values() for key in measure):
+        found: dict[str, list[str]] = {}
+        for name, measure in measures.items():
+            found.setdefault(str(measure.get(key)), []).append(name)
+        if len(found) > 1:
+            said.append(f"{key} is " + ", ".join(f"{value} in {' and '.join(names)}" for value, names in found.items()))
+    return said
+
+
+def _notes(
+    studies: Mapping[str, Reader], records: Mapping[str, Sequence[Record]], objectives: Sequence[Objective]
+) -> list[str]:
+    """What is no obstacle, but should be known."""
+    notes = []
+    asked = {name: {"objectives": _names(reader.objectives)} for name, reader in studies.items()}
+    if any(reader.objectives != tuple(objectives) for reader in studies.values()):
+        notes += [f"compared on {_names(objectives)}", *_differences(asked)]
+    notes += _differences({name: {"the space": reader.facts["document"]["name"]} for name, reader in studies.items()})
+    limits = {name: " and ".join(limit.text for limit in reader.limits) or "none" for name, reader in studies.items()}
+    notes += _differences({name: {"the limit": text} for name, text in limits.items()})
+    notes += _differences({name: {"the processor": _machines(reader)} for name, reader in studies.items()})
+    notes += [f"{name} is not at its end: {reader.progress}" for name, reader in studies.items() if reader.progress]
+    for name, found in records.items():
+        if known := sum(record.cached for record in found):
+            notes.append(f"{known} of {len(found)} trials of {name} were measured before and took it no time")
+    return notes
+
+
+def _machines(reader: Reader) -> str:
+    return " and ".join(dict.fromkeys(str(machine.get("cpu")) for machine in reader.machines()))
+
+
+def _names(objectives: Sequence[Objective]) -> str:
+    return ", ".join(objective.name for objective in objectives)

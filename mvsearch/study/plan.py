@@ -1,0 +1,443 @@
+"""What a study is to do, as one value: the space, and the file's `search:`, `proxy:`, `latency:` and `data:`.
+
+YAML becomes values here, once; flags of the command win over the file. No torch.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, fields, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvsearch.arch.cost import PRICED, Cost
+from mvsearch.data import refuse_other_task, usual_source
+from mvsearch.errors import PlanError, SpaceError
+from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.pareto import Objective, Score, scores
+from mvsearch.metrics.record import Metrics, Refused
+from mvsearch.space.exact_front import NothingWithin, exact_front
+from mvsearch.space.search_space import Codes, SearchSpace
+from mvsearch.study.reader import Reader
+from mvsearch.utils import plugins
+from mvsearch.utils.yaml_document import Document
+
+_LEAST_GIB = 0.25  # what Python and torch take alone
+_LISTED = 20_000  # combinations of choices that are looked through one by one, or sampled
+
+
+@dataclass(frozen=True)
+class Search:
+    """`search:` what is sought, how, and for how long. `workers` 0 means one for each core (one for each GPU).
+
+    With `confirm`, what is on the front at the end is measured with further seeds, two times at least and six at most,
+    until the standard error of a member is smaller than the gaps that decide its place.
+
+    With `isolate` each worker evaluates in a child process, so that a candidate that crashes it has failed, no more. A
+    `timeout_s` on a candidate, or a limit on the memory of its process, `memory_gib`, implies it; 0 is none.
+    """
+
+    objectives: tuple[str, ...] = ("top1", "params", "macs")
+    limits: tuple[str, ...] = ()
+    sampler: str = "surrogate"
+    trials: int = 40
+    seed: int = 0
+    workers: int = 0
+    confirm: bool = False
+    isolate: bool = False
+    timeout_s: float = 0.0
+    memory_gib: float = 0.0
+
+    @property
+    def isolated(self) -> bool:
+        """Whether candidates are evaluated in a process of their own."""
+        return self.isolate or self.timeout_s > 0 or self.memory_gib > 0
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """`proxy:` which score stands for accuracy, and its settings, which are the proxy's own.
+
+    `rungs` are numbers of steps below the whole (successive halving): each candidate is trained for so many first, and
+    only the best `keep` of all that came to a rung, by hypervolume gain, go on to the next. A score is the mean over
+    `seeds`; how many a proxy has where a file does not say it is in its own `USUAL`.
+    """
+
+    name: str = "train"
+    seeds: int = 1
+    rungs: tuple[int, ...] = ()
+    keep: float = 0.5
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """`latency:` where and how time is taken. It is measured only if an objective or a limit asks for it.
+
+    `image_size` is the space's unless given. With a `throughput_batch` above 0, images a second at that batch are
+    measured as well.
+    `precision` (fp32, tf32, fp16, bf16), `graph` (a captured CUDA graph) and `fused` (the network as `mvsearch.nn.fuse`
+    makes it, with the same answers) are for the backends that have them.
+    """
+
+    backend: str = "torch_cpu"
+    batch: int = 1
+    repeats: int = 50
+    threads: int = 1
+    image_size: int | None = None
+    throughput_batch: int = 0
+    precision: str = "fp32"
+    graph: bool = False
+    fused: bool = False
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """`memory:` of which batch the peak is counted: of images answered (`memory_mib`), of a training step
+    (`train_memory_mib`). It is counted only if an objective or a limit asks for it; `image_size` is the space's unless
+    given.
+    """
+
+    batch: int = 1
+    train_batch: int = 64
+    image_size: int | None = None
+
+
+@dataclass(frozen=True)
+class DataSettings:
+    """`data:` which images the proxy sees."""
+
+    source: str = "fashion_mnist"
+    path: str | None = None
+    size: int | None = None
+    test_fraction: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A study's whole intent."""
+
+    name: str
+    space: SearchSpace
+    search: Search = Search()
+    proxy: Proxy = Proxy()
+    memory: MemorySettings = MemorySettings()
+    latency: LatencySettings = LatencySettings()
+    data: DataSettings = DataSettings()
+    storage: str | None = None
+    studies: Path = Path("studies")
+
+    @classmethod
+    def load(cls, path: str | Path, *, name: str | None = None, storage: str | None = None, **flags: Any) -> Self:
+        """The plan in a space file; `flags` are fields of Search, given as on the command line (None: not given)."""
+        return cls.of(SearchSpace.load(path), name=name, storage=storage, **flags)
+
+    @classmethod
+    def of(cls, space: SearchSpace, *, name: str | None = None, storage: str | None = None, **flags: Any) -> Self:
+        """The plan in a space's own document."""
+        document = space.document
+        search = _section(document, "search", Search)
+        search = replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
+        proxy = _proxy(document, space.head.task)
+        if not flags.get("objectives") and "objectives" not in _mapping(document, "search"):
+            search = replace(search, objectives=(_said(proxy, space.head.task)[0], *search.objectives[1:]))
+        plan = cls(
+            name=checked_name(name or space.name),
+            space=space,
+            search=search,
+            proxy=proxy,
+            memory=_section(document, "memory", MemorySettings),
+            latency=_section(document, "latency", LatencySettings),
+            data=_data(document, space.head.task),
+            storage=storage,
+        )
+        plan._check()
+        known = search.trials if plan.every is None else len(plan.every)  # then all of it is known
+        return replace(plan, search=replace(search, trials=min(search.trials, known)))
+
+    @classmethod
+    def of_study(cls, study: Reader, *, workers: int) -> Self:
+        """The plan that a study was made with, for so many processes more."""
+        url = study.store.url.render_as_string(hide_password=False)
+        return cls.of_facts(study.facts, name=study.name, storage=url, workers=workers)
+
+    @classmethod
+    def of_facts(cls, facts: dict[str, Any], *, name: str, storage: str, workers: int) -> Self:
+        """The plan of a study that need not be in the database yet."""
+        search = {key: tuple(v) if isinstance(v, list) else v for key, v in facts["search"].items()}
+        space = SearchSpace.parse(Document(facts["document"]))
+        plan = cls.of(space, name=name, storage=storage, **search)
+        return replace(plan, search=replace(plan.search, workers=workers))
+
+    def _check(self) -> None:
+        objectives = self.objectives
+        if not objectives or len(set(self.search.objectives)) < len(self.search.objectives):
+            raise PlanError(f"objectives {', '.join(self.search.objectives) or 'none'}: name one or more, each once.")
+        said = _said(self.proxy, self.space.head.task)
+        for name in self.asked & scores().keys() - {*said}:
+            of = "" if self.space.head.task == "classification" else f" of networks for {self.space.head.task}"
+            raise PlanError(f"{name} is not said by the proxy {self.proxy.name}{of}; it says {', '.join(said)}.")
+        plugins.check("sampler", self.search.sampler, error=PlanError)
+        if self.search.trials < 1 or self.search.workers < 0:
+            raise PlanError(
+                f"trials={self.search.trials}, workers={self.search.workers}: use 1 or more (workers from 0)."
+            )
+        for name, least in (("timeout_s", 0.0), ("memory_gib", _LEAST_GIB)):
+            limit = getattr(self.search, name)
+            if limit != 0 and not least <= limit < math.inf:  # NaN is neither
+                raise PlanError(f"{name}={limit}: use 0 for no limit, or a finite number from {least:g} up.")
+        if not self.space.choices:
+            raise PlanError(
+                f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."
+            )
+        self._check_rungs()
+        whole = {"latency": ("batch", "repeats", "threads"), "memory": ("batch", "train_batch")}
+        for part, name in ((part, name) for part, names in whole.items() for name in names):
+            if getattr(getattr(self, part), name) < 1:
+                raise PlanError(f"{self.space.document.where(part, name)}: found 0; use 1 or more.")
+        plugins.check("data_source", self.data.source, error=PlanError)
+        if self.scored:
+            refuse_other_task(self.data.source, self.space.head.task)
+        plugins.check("latency_backend", self.latency.backend, error=PlanError)
+        self._check_limits()
+
+    def _check_rungs(self) -> None:
+        settings, where = self.proxy_settings(), self.space.document.where("proxy", "rungs")
+        if not self.proxy.rungs:
+            return
+        if not hasattr(settings, "steps"):
+            raise PlanError(f"{where}: the proxy {self.proxy.name} has no steps, so it has no rungs; take them out.")
+        ladder = [*self.proxy.rungs, settings.steps]
+        if ladder != sorted(set(ladder)):
+            raise PlanError(
+                f"{where}: found {list(self.proxy.rungs)}; use rising numbers below steps={settings.steps}."
+            )
+        for steps in self.proxy.rungs:
+            try:
+                replace(settings, steps=steps)  # each rung is a training, with a training's own checks
+            except PlanError as error:
+                raise PlanError(f"{where}: {str(error).removeprefix('proxy: ')}") from None
+
+    def _check_limits(self) -> None:
+        if not self.priced_limits:
+            return
+        costs = self.space.costs(_LISTED)
+        if self.within_limits(costs).any():
+            return
+        name, where = self.priced_limits[0].name, self.space.document.where("search", "limits")
+        try:
+            exact_front(self.space, (name,), self.priced_limits)
+        except NothingWithin as nothing:
+            (least,) = exact_front(self.space, (name,))
+            values = f"from {getattr(least.cost, name):,} to about {getattr(costs, name).max():,}"
+            raise PlanError(f"{where}: {nothing.said}; {name} of the whole space run {values}.") from None
+        except (PlanError, SpaceError):  # too entangled to be settled beforehand: the samplers walk there
+            return
+
+    @cached_property
+    def objectives(self) -> tuple[Objective, ...]:
+        """What is sought, with its direction."""
+        return tuple(Objective.named(name) for name in self.search.objectives)
+
+    @cached_property
+    def limits(self) -> tuple[Limit, ...]:
+        """What every candidate must keep to."""
+        return tuple(Limit.parse(text) for text in self.search.limits)
+
+    @cached_property
+    def priced_limits(self) -> tuple[Limit, ...]:
+        """Those of the limits that the closed form can judge."""
+        return tuple(limit for limit in self.limits if limit.name in PRICED)
+
+    def wants(self, *names: str) -> bool:
+        """Whether an objective or a limit asks for one of these."""
+        return bool(self.asked & set(names))
+
+    @property
+    def asked(self) -> set[str]:
+        """The metrics that an objective or a limit asks for."""
+        return {*self.search.objectives, *(limit.name for limit in self.limits)}
+
+    @property
+    def scored(self) -> bool:
+        """Whether the proxy is asked for anything."""
+        return self.wants(*scores())
+
+    def within_limits(self, costs: Cost) -> NDArray[np.bool_]:
+        """Which of many candidates keep to the limits on what the closed form prices."""
+        kept = np.ones(len(costs.params), dtype=bool)
+        for limit in self.priced_limits:
+            kept &= limit.holds(getattr(costs, limit.name))
+        return kept
+
+    @cached_property
+    def every(self) -> Codes | None:
+        """All points inside the conditions and the limits on cost; None where they are too many to be listed."""
+        if math.prod(len(choice.values) for choice in self.space.choices) > _LISTED:
+            return None
+        codes = self.space.every(range(len(self.space.choices)))
+        return np.asarray(codes[self.admissible(codes)])
+
+    def admissible(self, codes: Codes) -> NDArray[np.bool_]:
+        """Which points meet the space's conditions and the limits on cost."""
+        legal = self.space.legal(codes)
+        return legal & self.within_limits(self.space.costs(codes)) if self.priced_limits else legal
+
+    def refuse_if_over_limits(self, metrics: Metrics) -> None:
+        """Raises Refused, naming the limit, if a metric known by now breaks one."""
+        for limit in self.limits:
+            if limit.name in metrics and not limit.holds(metrics[limit.name]):
+                raise Refused(f"{limit.name} {metrics[limit.name]:,} breaks the limit {limit.text}", metrics)
+
+    def proxy_settings(self) -> Any:
+        """The settings of the chosen proxy, as its own dataclass; raises PlanError for a field it does not have."""
+        module = plugins.load("proxy", self.proxy.name, error=PlanError)
+        usual = _usual(self.proxy.name, self.space.head.task)
+        usual.pop("seeds", None)
+        return _filled(self.space.document, ("proxy",), module.Settings, {**usual, **self.proxy.settings})
+
+    def settings(self, *, rung: int | None = None, repeat: int = 0) -> dict[str, Any]:
+        """All that a measured number depends on beside the architecture; equal settings, equal numbers.
+
+        Those of a rung are those of a plan whose whole training is as short; a repeat has seeds of its own.
+        """
+        measured: dict[str, Any] = {"image_size": self.space.document.data.get("image_size", 256)}
+        if self.scored:
+            proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **asdict(self.proxy_settings())}
+            proxy |= {"steps": rung} if rung else {}
+            proxy |= {"repeat": repeat} if repeat else {}
+            measured |= {"proxy": proxy, "data": asdict(self.data)}
+        if self.wants("memory_mib", "train_memory_mib"):
+            size = self.memory.image_size or measured["image_size"]
+            measured["memory"] = {**asdict(self.memory), "image_size": size}
+        if self.wants("latency_ms"):
+            size = self.latency.image_size or measured["image_size"]
+            latency = {**asdict(self.latency), "image_size": size}
+            # Younger than the rest: without it, studies from before it are still the same studies.
+            measured["latency"] = {name: value for name, value in latency.items() if name != "fused" or value}
+        return measured
+
+    @property
+    def settings_key(self) -> str:
+        """Twelve hexadecimal digits that name the settings."""
+        return digest(self.settings())
+
+    @property
+    def space_key(self) -> str:
+        """Twelve hexadecimal digits that name what may vary."""
+        data = self.space.document.data
+        return digest({key: data.get(key) for key in ("image_size", "num_classes", "vars", "blocks", "head", "where")})
+
+    @property
+    def folder(self) -> Path:
+        """Where the study lives."""
+        return self.studies / self.name
+
+    @property
+    def url(self) -> str:
+        """The database, as SQLAlchemy names it."""
+        return self.storage or f"sqlite:///{self.folder / 'study.db'}"
+
+
+def _said(proxy: Proxy, task: str) -> tuple[str, ...]:
+    """What a proxy says of networks for a task; raises PlanError if that is nothing."""
+    found: dict[str, Score] = plugins.load("proxy", proxy.name, error=PlanError).SCORES
+    said = tuple(name for name, score in found.items() if task in score.tasks)
+    if not said:
+        own = next(iter(found.values())).tasks
+        raise PlanError(
+            f"the proxy {proxy.name} is for {' and '.join(own)}, and the networks of this space are for {task}; "
+            "use `proxy: {name: train}`, which follows the task."
+        )
+    return said
+
+
+def digest(value: Any) -> str:
+    """Twelve hexadecimal digits that name plain values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def checked_name(name: str) -> str:
+    """The name of a study, which is that of a folder too; raises PlanError for what leads out of its place."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise PlanError(
+            f"{name!r} cannot name a study; use up to 64 letters, digits, _ . and -, and begin with a letter or digit."
+        )
+    return name
+
+
+def _section(document: Document, key: str, cls: type[Any]) -> Any:
+    return _filled(document, (key,), cls, _mapping(document, key))
+
+
+def _mapping(document: Document, key: str) -> dict[str, Any]:
+    raw = document.data.get(key, {})
+    if not isinstance(raw, dict):
+        raise PlanError(f"{document.where(key)}: found {raw!r}; use a mapping of settings.")
+    return dict(raw)
+
+
+def _usual(proxy: str, task: str) -> dict[str, Any]:
+    """What a proxy does for a task where a file does not say otherwise."""
+    return dict(getattr(plugins.load("proxy", proxy, error=PlanError), "USUAL", {}).get(task, {}))
+
+
+def _proxy(document: Document, task: str) -> Proxy:
+    raw = _mapping(document, "proxy")
+    name = raw.pop("name", Proxy.name)
+    seeds = raw.pop("seeds", _usual(name, task).get("seeds", Proxy.seeds))
+    if type(seeds) is not int or not 1 <= seeds <= 100:
+        raise PlanError(f"{document.where('proxy', 'seeds')}: found {seeds!r}; use a whole number from 1 to 100.")
+    rungs, keep = raw.pop("rungs", []), raw.pop("keep", Proxy.keep)
+    if not isinstance(rungs, list) or not all(type(steps) is int for steps in rungs):
+        raise PlanError(f"{document.where('proxy', 'rungs')}: found {rungs!r}; use a list of steps, e.g. [25, 50].")
+    if type(keep) not in (int, float) or not 0 < keep <= 1:
+        raise PlanError(f"{document.where('proxy', 'keep')}: found {keep!r}; use a share above 0, up to 1.")
+    return Proxy(name, seeds, tuple(rungs), keep, raw)
+
+
+def _data(document: Document, task: str) -> DataSettings:
+    found: DataSettings = _section(document, "data", DataSettings)
+    return found if "source" in _mapping(document, "data") else replace(found, source=usual_source(task))
+
+
+def _filled(document: Document, place: tuple[str, ...], cls: type[Any], raw: dict[str, Any]) -> Any:
+    return filled(cls, raw, lambda key: document.where(*place, key))
+
+
+def filled(cls: type[Any], raw: dict[str, Any], where: Callable[[str], str]) -> Any:
+    """Settings as a dataclass, names and types checked against its fields; raises PlanError, saying `where` it is."""
+    known = {f.name: f for f in fields(cls)}
+    values = {}
+    for key, value in raw.items():
+        if key not in known:
+            raise PlanError(f"{where(key)}: no such setting; {plugins.suggest(key, list(known))}")
+        values[key] = _typed(where(key), value, known[key].default, str(known[key].type))
+    return cls(**values)
+
+
+def _typed(where: str, value: Any, default: Any, declared: str) -> Any:
+    if isinstance(default, tuple) and isinstance(value, list) and all(type(v).__name__ in declared for v in value):
+        return tuple(value)
+    if isinstance(default, float) and type(value) in (int, float):
+        if not 0 <= value < math.inf:
+            raise PlanError(f"{where}: found {value}; use a number, 0 or more.")
+        return float(value)
+    if isinstance(default, bool) or isinstance(value, bool):
+        fits = isinstance(default, bool) and isinstance(value, bool)
+    elif isinstance(default, int):
+        fits = type(value) is int and value >= 0
+    else:
+        fits = (value is None or type(value).__name__ in declared) if default is None else type(value) is type(default)
+    if not fits:
+        words = "a list of whole numbers" if "int" in declared else "a list of words"
+        wanted = words if isinstance(default, tuple) else f"a value like {default!r}"
+        raise PlanError(f"{where}: found {value!r}; use {wanted}.")
+    return value

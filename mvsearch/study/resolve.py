@@ -1,0 +1,60 @@
+"""Finding the architecture that a person names. Loads the database only for a trial of a study."""
+
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import all_names, published
+from mvsearch.errors import ArchitectureError, StudyError
+from mvsearch.metrics.record import Record
+from mvsearch.utils import plugins
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished candidate of a study, and the settings that its numbers depend on."""
+
+    study: str
+    record: Record
+    settings: dict[str, Any]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The whole network, named after the study and the trial."""
+        return replace(Architecture.from_dict(self.record.architecture), name=f"{self.study}_{self.record.number}")
+
+
+def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
+    """An architecture by published name, YAML file or `STUDY:NUMBER`; ArchitectureError says what would do.
+
+    `ARCH+HEAD` is the backbone of any of these under another head, as its task usually has it: `studies/v3:17+ssdlite`.
+    """
+    if name in all_names():
+        return published(name)
+    backbone, plus, kind = name.rpartition("+")
+    if plus and kind in plugins.names("head"):
+        found = find_architecture(backbone, storage=storage)
+        return replace(found.with_head(plugins.load("head", kind).Head()), name=f"{found.name or found.key}_{kind}")
+    if trial := find_trial(name, storage=storage):
+        return trial.architecture
+    if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():
+        return Architecture.load(name)
+    near = get_close_matches(name, all_names(), n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "; `mvsearch models` lists the published ones."
+    raise ArchitectureError(f"{name!r} names no architecture: no published model, YAML file or STUDY:NUMBER{hint}")
+
+
+def find_trial(name: str, *, storage: str | None = None) -> Trial | None:
+    """The candidate that `STUDY:NUMBER` names; None for a name of another kind. StudyError if there is none."""
+    study, colon, number = name.rpartition(":")
+    if not (colon and number.isdigit()):
+        return None
+    from mvsearch.study.reader import open_study
+
+    reader = open_study(study, storage=storage)
+    for record in reader.records():
+        if record.number == int(number):
+            return Trial(reader.name, record, reader.facts["settings"])
+    raise StudyError(f"study {reader.name!r} has no finished trial {number}; `mvsearch front {study}` lists the best.")

@@ -1,0 +1,1 @@
+"""Worker processes and how they are known to be alive."""

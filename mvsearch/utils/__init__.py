@@ -1,0 +1,1 @@
+"""Helpers without domain knowledge: plug-ins, files, YAML, settings, units, the machine."""

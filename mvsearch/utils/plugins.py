@@ -1,0 +1,62 @@
+"""A file is the extension point: `arch/blocks/conv.py` is the block `conv`.
+
+`KINDS` lists every kind of plug-in and its package. The `__init__` of each package says what a file of its kind must
+define. Files whose name starts with `_` are helpers.
+"""
+
+from difflib import get_close_matches
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from mvsearch.errors import MvsearchError
+
+KINDS = {
+    "block": "mvsearch.arch.blocks",
+    "head": "mvsearch.arch.heads",
+    "layer": "mvsearch.nn",
+    "data_source": "mvsearch.data",
+    "task": "mvsearch.training.tasks",
+    "proxy": "mvsearch.proxies",
+    "export_format": "mvsearch.export.formats",
+    "latency_backend": "mvsearch.profiling.latency",
+    "counter": "mvsearch.profiling.counters",
+    "sampler": "mvsearch.study.samplers",
+    "command": "mvsearch.cli",
+}
+"""The extension points: the package that holds the files of each kind."""
+
+_FEW = 40
+
+
+@cache
+def names(kind: str) -> tuple[str, ...]:
+    """The names of every file of a kind, e.g. `names("block")`, without importing any of them."""
+    spec = find_spec(KINDS[kind])
+    folders = (spec and spec.submodule_search_locations) or ()
+    stems = (path.stem for folder in folders for path in Path(folder).glob("*.py"))
+    return tuple(sorted(stem for stem in stems if not stem.startswith("_")))
+
+
+def load(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -> ModuleType:
+    """The module of that kind and name; raises `error`, with a suggestion, if there is none."""
+    check(kind, name, error=error)
+    return import_module(f"{KINDS[kind]}.{name}")
+
+
+def check(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -> None:
+    """Raises `error`, with a suggestion, if there is no file of that kind and name; imports none of them."""
+    known = names(kind)
+    if name not in known:
+        raise error(f"unknown {kind.replace('_', ' ')} {name!r}; {suggest(str(name), known)}")
+
+
+def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
+    """What to use in place of a misspelt name: the nearest, or all of them."""
+    near = get_close_matches(name, known, n=1, cutoff=0.6)
+    if near:
+        return f"did you mean {near[0]!r}?"
+    rest = f" ... ({len(known)} in all)" if len(known) > _FEW else ""
+    return f"choose one of: {', '.join(known[:_FEW])}{rest}."

@@ -1,0 +1,189 @@
+"""Networks outside the family: their data, their figures counted again, and who dominates whom."""
+
+import json
+import sys
+import tempfile
+from dataclasses import replace
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch.utils.flop_counter import FlopCounterMode
+
+from mvsearch import baselines as room
+from mvsearch.arch.published import published
+from mvsearch.baselines import build as builder
+from mvsearch.baselines import field, read, rival, rivals
+from mvsearch.cli.main import cli
+from mvsearch.errors import ArchitectureError, EnvironmentFault, YamlError
+from mvsearch.profiling.contest import contest
+from mvsearch.report.dominance import Contender, against, family, faster, standing, standings
+
+
+@pytest.fixture(autouse=True)
+def own_lock_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+BUILT = [each for each in rivals() if each.timm]
+
+GOOD = """
+recipes: {supervised: labels alone}
+sources: {paper: "a paper, Table 1"}
+networks:
+  - {name: a, label: A, kind: cnn, image_size: 224, params: 1000, macs: 2000, top1: 70.5, recipe: supervised,
+     sources: {params: paper, macs: paper, top1: paper}}
+"""
+
+
+def test_every_figure_has_a_source_in_words():
+    for each in rivals():
+        assert set(each.sources) == {"params", "macs", "top1"}
+        assert all(len(text) > 20 for text in each.sources.values())
+
+
+def test_networks_of_all_kinds_and_recipes_are_there():
+    assert len(rivals()) >= 20
+    assert {each.kind for each in rivals()} == set(room.KINDS)
+    assert {each.recipe for each in rivals()} == set(field().recipes)
+
+
+@pytest.mark.parametrize("each", BUILT, ids=lambda each: each.name)
+def test_what_timm_builds_has_the_parameters_and_macs_of_the_file(each):
+    network = builder.build(each).to("meta").requires_grad_(False)
+    images = torch.empty(1, 3, each.image_size, each.image_size, device="meta")
+    with FlopCounterMode(display=False) as counter:
+        logits = network(images)
+
+    assert logits.shape == (1, 1000)
+    assert sum(parameter.numel() for parameter in network.parameters()) == each.params
+    assert counter.get_total_flops() // 2 == each.macs
+
+
+@pytest.mark.parametrize("each", BUILT, ids=lambda each: each.name)
+def test_what_trains_has_the_parameters_that_timm_prints(each):
+    trained = builder.build(replace(each, reparameterised=False))
+    assert sum(parameter.numel() for parameter in trained.parameters()) / 1e6 == pytest.approx(
+        each.printed_params_m, abs=0.0051
+    )
+
+
+def test_a_printed_rival_cannot_be_built_and_says_so():
+    with pytest.raises(EnvironmentFault, match="t2t_vit_7: timm does not build it"):
+        builder.build(rival("t2t_vit_7"))
+
+
+def test_without_timm_one_sentence_says_what_brings_it(monkeypatch):
+    monkeypatch.setattr(builder, "find_spec", lambda _name: None)
+    with pytest.raises(EnvironmentFault, match=r"pip install 'mvsearch\[timm\]'"):
+        builder.build(rival("ghostnet_100"))
+
+
+def test_a_timm_that_cannot_be_imported_says_why(monkeypatch):
+    def broken():
+        raise ImportError("no such library")
+
+    monkeypatch.setattr(builder, "_imported", broken)
+    with pytest.raises(EnvironmentFault, match="no such library"):
+        builder.build(rival("ghostnet_100"))
+
+
+def test_a_misspelt_rival_is_told_the_nearest():
+    with pytest.raises(ArchitectureError, match="did you mean 'ghostnet_100'"):
+        rival("ghostnet_10")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("params: 1000", "params: -1", r"rivals.yaml:5: networks.a.params: found -1; use a whole number above 0"),
+        ("params: 1000", "parms: 1000", r"rivals.yaml:5: networks.a.parms: no such field; did you mean 'params'"),
+        ("params: 1000, ", "", r"rivals.yaml:5: networks.a: params is missing"),
+        ("kind: cnn", "kind: rnn", r"rivals.yaml:5: networks.a.kind: found 'rnn'; did you mean 'cnn'"),
+        ("recipe: supervised", "recipe: lucky", r"networks.a.recipe: found 'lucky'; choose one of: supervised"),
+        (", top1: paper", "", r"rivals.yaml:6: networks.a.sources: found params, macs; name a source for"),
+        ("top1: paper", "top1: hearsay", r"networks.a.sources.top1: found 'hearsay'"),
+        ("networks:", "nets:", r"rivals.yaml: needs `networks:`, a list"),
+        ("top1: 70.5", "top1: true", r"networks.a.top1: found True; use a number above 0"),
+    ],
+)
+def test_a_wrong_file_is_refused_with_its_line(tmp_path, old, new, said):
+    path = tmp_path / "rivals.yaml"
+    path.write_text(GOOD)
+    assert [*read(path).rivals] == ["a"]
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(YamlError, match=said):
+        read(path)
+
+
+def contender(name, *, params=1, macs=1, top1=70.0, latency_ms=None, recipe="supervised"):
+    return Contender(name, name, None, "cnn", recipe, 224, params, macs, top1, latency_ms)
+
+
+def test_a_network_dominates_what_is_no_better_anywhere_and_worse_somewhere():
+    one = contender("one", params=2, macs=2)
+    worse, equal, other = (
+        contender("worse", params=3, macs=2),
+        replace(one, name="equal"),
+        contender("other", params=1, macs=3),
+    )
+    found = standing(one, [worse, equal, other])
+    assert (found.dominates, found.dominated_by) == ((worse,), ())
+    assert standing(worse, [one]).dominated_by == (one,)
+
+
+def test_the_words_name_how_a_rival_was_trained():
+    taught = contender("taught", top1=80.0, recipe="distilled")
+    assert "is dominated by taught (distilled)" in standing(contender("one"), [taught]).words
+
+
+def test_only_what_was_timed_is_compared_in_time():
+    slow, quick = contender("slow", latency_ms=40.0), contender("quick", top1=71.0, latency_ms=10.0)
+    untimed = contender("untimed", top1=99.0)
+    assert [each.costs for each in standings([slow], [quick])] == [("params", "macs"), ("latency_ms",)]
+    assert faster([slow], [quick, untimed]) == [
+        "quick (71.0 %, 10.0 ms) is 4.0 times as fast as slow (70.0 %, 40.0 ms)."
+    ]
+    assert faster([quick], [slow]) == ["No rival that was timed is as accurate as quick (71.0 %, 10.0 ms) and faster."]
+
+
+def test_the_family_stands_among_its_rivals_by_exact_costs():
+    ours = {each.name: each for each in family()}
+    assert ours["mobilevitv3_xs"].macs == published("mobilevitv3_xs").cost().macs
+    found = standing(ours["mobilevitv3_s"], against())
+    assert "efficientnet_b0.ra4_e3600_r224_in1k" in {each.name for each in found.dominated_by}
+    assert "botnet26t_256" in {each.name for each in found.dominates}
+
+
+def test_both_sides_are_timed_in_turns():
+    session = contest(["mobilevitv3_xxs_l2", "mobilenetv3_small_100"], repeats=3, say=lambda _: None)
+    rows = {each.network: each for each in session.timed}
+    assert rows["mobilevitv3_xxs_l2"].latency.image_size == 256
+    assert rows["mobilenetv3_small_100"].latency.image_size == 224
+    assert {len(each.times_ms) for each in session.timed} == {3}
+
+
+def test_latency_takes_a_rival_by_name():
+    run = CliRunner().invoke(cli, ["latency", "mobilenetv3_small_100", "--quick", "--batch", "0", "--json"])
+    assert [row["name"] for row in json.loads(run.stdout)["latency"]["timed"]] == ["mobilenetv3_small_100"] * 2
+
+
+def test_the_table_is_one_document_with_sources():
+    run = CliRunner().invoke(cli, ["baselines", "--json"])
+    facts = json.loads(run.stdout)
+    assert len(facts["rivals"]) == len(rivals())
+    assert all(row["sources"]["top1"] for row in facts["rivals"])
+    assert {row["name"] for row in facts["standings"]} == {each.name for each in family()}
+
+
+def test_the_table_says_who_dominates_whom_and_where_figures_are_from():
+    run = CliRunner().invoke(cli, ["baselines", "--sources"])
+    assert "EfficientNet-B0 (longer)" in run.stdout
+    assert "results-imagenet.csv" in run.stdout
+
+
+def test_importing_timm_leaves_no_operator_behind():
+    builder.build(rival("mobilenetv3_small_100"))
+    assert "timm" in sys.modules
+    library = torch.library.Library("torchvision", "DEF")  # raises if there is one already
+    library._destroy()

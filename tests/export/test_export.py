@@ -1,0 +1,316 @@
+"""A network that leaves is the network that was: the exported file runs where mvsearch cannot be imported."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from importlib import import_module
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import model_names, published
+from mvsearch.errors import ArchitectureError, CheckpointError, MvsearchError
+from mvsearch.export.formats import torch as exporter
+from mvsearch.export.formats._source import Sources
+from mvsearch.export.model import Subject
+from mvsearch.nn import build
+from mvsearch.nn.weights_io import load_weights
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.utils.yaml_document import parse
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ALONE = """
+    import importlib.util, json, sys
+    from pathlib import Path
+
+    class Refuse:
+        def find_spec(self, name, *_):
+            if name.partition(".")[0] == "mvsearch":
+                raise ImportError("mvsearch is not here")
+
+    sys.meta_path.insert(0, Refuse())
+    import torch
+    from safetensors.torch import load_file, save_file
+    torch.set_num_threads(1)
+    said = {}
+    for path in sorted(Path(sys.argv[1]).glob("*.py")):
+        spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        cls = next(v for v in reversed(list(vars(module).values())) if isinstance(v, type))
+        model = cls().eval()
+        keys = list(model.state_dict())
+        model.load_state_dict(load_file(path.with_suffix(".safetensors")))
+        images = load_file(path.with_suffix(".images"))["x"]
+        with torch.no_grad():
+            logits = model(images)
+            if path.with_suffix(".trace").exists():
+                program = torch.export.export(model, (images,))
+                assert torch.equal(program.module()(images), logits), path
+        save_file({"y": logits}, path.with_suffix(".logits"))
+        said[path.stem] = {"class": cls.__name__, "keys": keys}
+    print(json.dumps(said))
+"""
+
+
+def architectures() -> dict[str, Architecture]:
+    space = SearchSpace.load("spaces/v3.yaml")
+    drawn = [space.architecture(space.point(codes)) for codes in space.sample(10, seed=5)]
+    drawn.append(Architecture.from_dict(ODD))
+    return {name: published(name) for name in model_names()} | {f"drawn_{i}": arch for i, arch in enumerate(drawn)}
+
+
+ODD = {
+    "name": "odd",
+    "image_size": 100,
+    "num_classes": 7,
+    "blocks": [
+        {"name": "stem", "block": "conv", "out": 96, "stride": 2},
+        {
+            **{"name": "a_row_of_long_calls", "block": "mobilevit", "repeat": 2, "out": 96, "dim": 144, "depth": 1},
+            **{"ffn": 300, "heads": 8, "patch": 4, "dropout": 0.05, "local": "dense", "fusion": 3},
+            **{"concat": "input", "add_input": False},
+        },
+        {"name": "last", "block": "mv2", "out": 96, "repeat": 3},
+    ],
+    "head": {"pool": "max", "linear": False},
+}
+"""Every option away from its default, calls too long for a line, and features instead of logits."""
+
+
+def test_exported_files_alone_have_the_same_keys_and_the_same_logits_bit_for_bit(tmp_path):
+    expected = {}
+    for i, (name, arch) in enumerate(architectures().items()):
+        model = build(arch, seed=i).eval()
+        exporter.export(Subject(arch, model, f"fresh, seed {i}"), tmp_path / f"{name}.py")
+        images = torch.randn(1, 3, *(((256, 256), (96, 96), (160, 128))[i % 3]))
+        save_file({"x": images}, tmp_path / f"{name}.images")
+        if name in ("mobilevitv1_xxs", "mobilevitv3_xxs", "mobilevitv2_0.5", "mobilevitv3_0.5", "drawn_0"):
+            (tmp_path / f"{name}.trace").touch()
+        with torch.no_grad():
+            expected[name] = (list(model.state_dict()), model(images))
+
+    code = textwrap.dedent(ALONE)
+    run = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+
+    assert run.returncode == 0, run.stderr
+    said = json.loads(run.stdout)
+    assert said.keys() == expected.keys()
+    for name, (keys, logits) in expected.items():
+        assert said[name]["keys"] == keys
+        assert torch.equal(load_file(tmp_path / f"{name}.logits")["y"], logits), name
+
+
+def test_exported_files_are_formatted_and_use_all_they_import(tmp_path):
+    for name, arch in architectures().items():
+        (tmp_path / f"{name}.py").write_text(exporter.source(arch))
+        if arch.name != "odd":  # strides by 2 in all
+            (tmp_path / f"{name}_features.py").write_text(exporter.source(arch, features=True))
+
+    for command in (["format", "--check"], ["check", "--select", "E,F,I"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", "--line-length", "120", tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout
+
+
+def test_only_the_classes_that_the_network_needs_are_in_its_file():
+    assert "class SeparableAttention" not in exporter.source(published("mobilevitv3_xxs"))
+    assert "class SelfAttention" not in exporter.source(published("mobilevitv3_0.5"))
+    assert "import mvsearch" not in exporter.source(published("mobilevitv3_xxs"))
+    assert "from mvsearch" not in exporter.source(published("mobilevitv3_xxs"))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("mobilevitv3_xxs_l2", "MobileViTv3_XXS_L2"),
+        ("mobilevitv2_0.5", "MobileViTv2_0_5"),
+        ("v3_17", "V3_17"),
+        ("17", "Network_17"),
+        ("mv2", "Mv2"),
+        ("conv", "ConvNetwork"),
+    ],
+)
+def test_the_class_is_named_after_the_architecture_and_hides_no_other(name, wanted):
+    assert exporter.class_name(name, {"Conv", "MV2", "MobileViT"}) == wanted
+
+
+def test_two_classes_of_one_name_are_refused(monkeypatch):
+    from mvsearch.nn.conv import Conv
+    from mvsearch.nn.mv2 import MV2
+
+    class Other:
+        pass
+
+    Other.__name__, Other.__module__ = "Conv", MV2.__module__
+    sources = Sources()
+    sources.add(Conv)
+    with pytest.raises(MvsearchError, match="Conv is defined in"):
+        sources.add(Other)
+
+
+BLOCK = """
+from dataclasses import dataclass
+from functools import cache
+
+from torch import nn
+
+from mvsearch.nn.helper import half
+
+WIDTH = 8
+
+
+@dataclass
+class Sizes:
+    n: int = half(WIDTH)
+
+
+@cache
+def size() -> int:
+    return Sizes().n
+
+
+class Block(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(size(), WIDTH)
+"""
+
+
+@pytest.fixture
+def room(tmp_path, monkeypatch):
+    """A folder whose files are modules of mvsearch.nn, until the test is over."""
+    import mvsearch.nn
+
+    monkeypatch.setattr(mvsearch.nn, "__path__", [*mvsearch.nn.__path__, str(tmp_path)])
+    yield tmp_path
+    for name in [path.stem for path in tmp_path.glob("*.py")]:
+        sys.modules.pop(f"mvsearch.nn.{name}", None)
+
+
+def test_constants_decorators_and_helpers_of_a_new_block_come_along(room):
+    (room / "helper.py").write_text("def half(n: int) -> int:\n    return n // 2\n")
+    (room / "block_a.py").write_text(BLOCK)
+    sources = Sources()
+    sources.add(import_module("mvsearch.nn.block_a").Block)
+
+    names: dict = {"__name__": "alone"}
+    exec("\n\n".join([sources.imports(), *sources.definitions()]), names)
+    assert names["Block"]().linear.weight.shape == (8, 4)
+
+
+@pytest.mark.parametrize(
+    ("module", "line", "words"),
+    [
+        ("block_b", "from mvsearch.nn.conv import Conv as Brick", "Conv as Brick` cannot be exported"),
+        ("block_c", "import mvsearch.nn.conv as Brick", "conv as Brick` cannot be exported"),
+        ("block_d", "from mvsearch.nn.mv2 import Conv", "does not define Conv"),
+    ],
+)
+def test_an_import_that_cannot_be_copied_is_refused(room, module, line, words):
+    (room / f"{module}.py").write_text(f"{line}\n\n\nclass Block:\n    made = {line.split()[-1]}\n")
+    with pytest.raises(MvsearchError, match=words):
+        Sources().add(import_module(f"mvsearch.nn.{module}").Block)
+
+
+def test_imports_from_elsewhere_keep_their_names_and_hide_no_definition(room):
+    (room / "block_e.py").write_text("from torch import nn as layers\n\n\nclass Block(layers.Identity):\n    pass\n")
+    (room / "block_f.py").write_text("import json as Conv\n\n\nclass Other:\n    made = Conv\n")
+    sources = Sources()
+    sources.add(import_module("mvsearch.nn.block_e").Block)
+    assert sources.imports() == "from torch import nn as layers"
+
+    sources.add(import_module("mvsearch.nn.block_f").Other)
+    with pytest.raises(MvsearchError, match=r"Conv is defined in import json as Conv and mvsearch.nn.conv"):
+        sources.add(import_module("mvsearch.nn.conv").Conv)
+
+
+@pytest.mark.parametrize(
+    "name", ['a"""b', "ends\\", "\\N", "two\nlines", "f", "tensor", "true", "日本", "\0", 17, None]
+)
+def test_a_name_is_only_text_whatever_it_holds(name):
+    arch = replace(published("mobilevitv3_xxs"), name=name)
+    text = exporter.source(arch)
+    names: dict = {"__name__": "alone"}
+    exec(text, names)
+
+    model = names[ast.parse(text).body[-2].name]().eval()
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 1000)
+    written = textwrap.dedent(names["__doc__"].split("As an architecture file:\n\n")[1])
+    written = re.sub("^name: .*", "name: plain", written)  # a file may not have just any name
+    assert Architecture.parse(parse(written)).key == arch.key
+
+
+@pytest.mark.parametrize("row", ["class", "forward", "training", "__x", "ﬁrst"])
+def test_a_row_whose_name_cannot_be_an_attribute_is_refused(row):
+    arch = published("mobilevitv3_xxs")
+    misnamed = replace(arch, blocks=(replace(arch.blocks[0], name=row), *arch.blocks[1:]))
+    for take in (exporter.source, build):
+        with pytest.raises(ArchitectureError, match="rename the row"):
+            take(misnamed)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x80\x02\x8a\x0a", b"no tensors"])
+def test_a_damaged_checkpoint_is_one_sentence_that_names_the_file(tmp_path, content):
+    (tmp_path / "old.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"old\.pt: no checkpoint of plain tensors; save"):
+        load_weights(build(published("mobilevitv3_xxs")), tmp_path / "old.pt")
+
+
+def test_an_exported_yaml_is_the_same_network(tmp_path):
+    from mvsearch.export.formats import yaml
+
+    for name, arch in architectures().items():
+        yaml.export(Subject(arch, torch.nn.Identity(), "none"), tmp_path / f"{name}.yaml")
+        assert Architecture.load(tmp_path / f"{name}.yaml").key == arch.key
+
+
+def test_the_command_writes_code_and_weights_and_refuses_what_it_cannot(tmp_path, monkeypatch, capsys):
+    from mvsearch.cli import main as command
+
+    def run(*args: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
+        try:
+            command.main()
+        except SystemExit as end:
+            return int(end.code or 0)
+        return 0
+
+    monkeypatch.chdir(tmp_path)
+    assert run("export", "mobilevitv3_xxs", "-o", "net.py", "--seed", "3", "--no-verify") == 0
+    (tmp_path / "again").mkdir()
+    assert run("export", "mobilevitv3_xxs", "-o", "again/net.py", "--weights", "net.safetensors", "--no-verify") == 0
+    assert (tmp_path / "net.py").read_bytes() == (tmp_path / "again" / "net.py").read_bytes()
+    first, second = load_file(tmp_path / "net.safetensors"), load_file(tmp_path / "again" / "net.safetensors")
+    assert first.keys() == second.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+    (tmp_path / "text.pt").write_text("no tensors")
+    for args, words in {
+        ("export", "mobilevitv3_xxs", "--to", "torhc"): "did you mean 'torch'?",
+        ("export", "mobilevitv3_xsx"): "names no architecture",
+        ("export", "mobilevitv3_xxs", "-o", "missing/net.py"): "cannot be written",
+        ("export", "mobilevitv3_xxs", "-o", "x.py", "--weights", "x.bin"): "there is no such file",
+        ("export", "mobilevitv3_xxs", "-o", "x.py", "--weights", "text.pt"): "no checkpoint",
+        ("export", "mobilevitv3_xs", "-o", "x.py", "--weights", "net.safetensors"): "shape",
+    }.items():
+        capsys.readouterr()
+        assert run(*args) == 1
+        said = capsys.readouterr().err.strip()
+        assert words in said
+        assert len(said.splitlines()) == 1
+    assert not (tmp_path / "x.safetensors").exists()
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -1,0 +1,275 @@
+"""What `mvsearch export` does to a network on its way out: weights in, other classes, other images, feature maps."""
+
+import json
+import pickle
+import sys
+from argparse import Namespace
+from collections import OrderedDict
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small import NEEDS, SOFTMAX, job, real_images, silent
+
+from mvsearch.arch.architecture import Architecture, Head
+from mvsearch.arch.published import model_names, published
+from mvsearch.cli import main
+from mvsearch.errors import ArchitectureError, CheckpointError, PlanError
+from mvsearch.export import formats, verify
+from mvsearch.export.formats import torch as exporter
+from mvsearch.export.model import Subject
+from mvsearch.nn import build
+from mvsearch.nn.features import needed, taps
+from mvsearch.utils import yaml_document
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = Architecture.from_dict(SOFTMAX)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """The weights of the small network for its ten classes, and where they lie."""
+    state = build(SMALL, seed=7).state_dict()
+    save_file(state, tmp_path / "trained.safetensors")
+    return SimpleNamespace(path=tmp_path / "trained.safetensors", state=state)
+
+
+# Weights and classes
+
+
+def test_without_weights_the_seed_is_told_and_the_network_is_in_eval_mode():
+    made = Subject.of(SMALL, seed=3)
+    assert made.weights == "fresh, seed 3"
+    assert not made.model.training
+    assert equal(made.model.state_dict(), build(SMALL, seed=3).state_dict())
+
+
+def test_weights_come_from_safetensors_and_from_pt_alike(weights, tmp_path):
+    torch.save({"state_dict": weights.state}, tmp_path / "trained.pt")
+    for name in ("trained.safetensors", "trained.pt"):
+        made = Subject.of(SMALL, weights=tmp_path / name)
+        assert made.weights == name
+        assert equal(made.model.state_dict(), weights.state)
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+@pytest.mark.parametrize("kept_under", ["state_dict", "model_state_dict", "model"])
+def test_a_checkpoint_of_a_training_script_is_read_as_the_script_left_it(kept_under, prefix, weights, tmp_path):
+    state = {prefix + name: tensor for name, tensor in weights.state.items()}
+    rest = {"epoch": 3, "args": Namespace(lr=0.1), "optimizer": {"state": {0: {"step": torch.ones(1)}}}}
+    torch.save({**rest, kept_under: state}, tmp_path / "last.pth.tar")
+    assert equal(Subject.of(SMALL, weights=tmp_path / "last.pth.tar").model.state_dict(), weights.state)
+
+
+def test_what_is_no_mapping_of_names_to_tensors_is_refused(tmp_path):
+    for content in ([torch.ones(1)], {3: torch.ones(1)}, {"epoch": 3}, torch.ones(1)):
+        torch.save(content, tmp_path / "odd.pt")
+        with pytest.raises(CheckpointError, match=r"odd\.pt: holds no state_dict"):
+            Subject.of(SMALL, weights=tmp_path / "odd.pt")
+
+
+def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, recwarn):
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    (tmp_path / "evil.pt").write_bytes(pickle.dumps({"stem": Evil()}))
+    with pytest.raises(CheckpointError, match=r"evil\.pt: no checkpoint of plain tensors"):
+        Subject.of(SMALL, weights=tmp_path / "evil.pt")
+    torch.save({"stem": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(CheckpointError, match=r"evil\.pt: no checkpoint of plain tensors"):
+        Subject.of(SMALL, weights=tmp_path / "evil.pt")
+    assert not (tmp_path / "ran").exists()
+    assert not list(recwarn)
+
+
+def test_the_classifier_of_as_many_classes_is_kept(weights):
+    made = Subject.of(SMALL, weights=weights.path, num_classes=10)
+    assert made.weights == "trained.safetensors"
+    assert equal(made.model.state_dict(), weights.state)
+
+
+def test_the_classifier_for_other_classes_is_fresh_and_the_rest_is_kept(weights):
+    made = Subject.of(SMALL, weights=weights.path, num_classes=3, seed=5)
+    assert made.weights == "trained.safetensors; the classifier for 3 classes is fresh, seed 5"
+    state = made.model.state_dict()
+    assert made.arch.num_classes == 3
+    assert equal({name: state[name] for name in state if "head" not in name}, without_head(weights.state))
+    assert torch.equal(
+        state["head.linear.weight"], build(SMALL.at(num_classes=3), seed=5).state_dict()["head.linear.weight"]
+    )
+
+
+def test_weights_for_other_classes_are_refused_unless_classes_are_asked_for(weights):
+    with pytest.raises(CheckpointError, match=r"trained\.safetensors: is for 10 classes .* for 4; --num-classes 10"):
+        Subject.of(SMALL.at(num_classes=4), weights=weights.path)
+
+
+def test_weights_of_another_network_are_refused_though_its_classifier_may_differ(weights):
+    wider = Architecture.from_dict({**SOFTMAX, "blocks": [{**SOFTMAX["blocks"][0], "out": 24}, *SOFTMAX["blocks"][1:]]})
+    with pytest.raises(CheckpointError, match=r"trained\.safetensors: '(stem|down)\..* has shape"):
+        Subject.of(wider, weights=weights.path, num_classes=3)
+
+
+def test_classes_of_a_network_without_a_classifier_are_refused():
+    for arguments in ({"features": True}, {}):
+        arch = SMALL if arguments else replace(SMALL, head=Head(linear=False))
+        with pytest.raises(PlanError, match=r"num_classes=3: .* no classifier"):
+            Subject.of(arch, num_classes=3, **arguments)
+
+
+def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def without_head(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: tensor for name, tensor in state.items() if not name.startswith("head.")}
+
+
+# Feature maps
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_published_network_gives_a_map_at_each_stride_with_the_channels_it_lists(name):
+    arch = published(name)
+    with torch.device("meta"):
+        model = Subject.of(arch, features=True).model
+        found = model(torch.zeros(1, 3, 256, 256))
+    assert [tap.reduction for tap in taps(arch)] == [4, 8, 16, 32]
+    assert [tuple(each.shape) for each in found] == [
+        (1, tap.channels, 256 // tap.reduction, 256 // tap.reduction) for tap in taps(arch)
+    ]
+
+
+def test_maps_are_what_the_whole_network_makes_on_its_way():
+    whole = build(published("mobilevitv3_xxs"), seed=0).eval()
+    made = Subject.of(published("mobilevitv3_xxs"), features=True)
+    x = images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
+    expected = OrderedDict()
+    with torch.no_grad():
+        for name, row in whole[:-1].named_children():
+            expected[name] = x = row(x)
+        for tap, found in zip(taps(made.arch), made.model(images), strict=True):
+            assert torch.equal(found, expected[tap.row])
+
+
+def test_strides_that_a_network_does_not_reach_are_left_out_and_rows_behind_the_last_map_are_not_kept():
+    assert [(tap.row, tap.reduction) for tap in taps(SMALL)] == [("body", 4)]
+    rows = [*SOFTMAX["blocks"], *({"name": f"d{i}", "block": "conv", "out": 8, "stride": 2} for i in range(4))]
+    deep = Architecture.from_dict({**SOFTMAX, "blocks": rows})
+    assert [tap.reduction for tap in taps(deep)] == [4, 8, 16, 32]
+    assert needed(deep)[-1] == "d2"
+    assert "Conv(8, 8, stride=2)" in exporter.source(deep, features=True)
+    assert "self.d3" not in exporter.source(deep, features=True)
+
+    shallow = Architecture.from_dict({**SOFTMAX, "blocks": SOFTMAX["blocks"][:1]})
+    with pytest.raises(ArchitectureError, match="strides by 2 in all, and maps are given at 4, 8, 16, 32"):
+        Subject.of(shallow, features=True)
+
+
+def test_features_take_weights_with_any_classifier_or_none(weights, tmp_path):
+    save_file(without_head(weights.state), tmp_path / "backbone.safetensors")
+    for path in (weights.path, tmp_path / "backbone.safetensors"):
+        made = Subject.of(SMALL.at(num_classes=4), weights=path, features=True)
+        assert made.weights == path.name
+        assert equal(made.model.state_dict(), without_head(weights.state))
+
+
+@pytest.mark.parametrize("kind", sorted(NEEDS.keys() - {"coreml"}))
+def test_every_format_gives_feature_maps_on_real_images(kind, tmp_path):
+    rows = [*SOFTMAX["blocks"], {"name": "last", "block": "conv", "out": 24, "stride": 2}]
+    made = Subject.of(Architecture.from_dict({**SOFTMAX, "blocks": rows}), features=True)
+    done = job(kind, tmp_path, made)
+    report = verify.export_verified(done, real_images()[0], say=silent)
+    assert report.verified
+    assert report.comparisons[0].top1_agreement is None
+
+
+def test_the_exported_source_of_a_backbone_says_its_maps_and_has_no_class_that_it_does_not_use():
+    text = exporter.source(published("mobilevitv3_xxs"), features=True)
+    assert "class Head" not in text
+    assert "def forward(self, x: Tensor) -> list[Tensor]:" in text
+    assert "736,448 parameters" in text
+    assert "stride 32: 512 channels, after final" in text
+    assert "return [stride_4, stride_8, stride_16, stride_32]" in text
+
+
+# The command
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    (tmp_path / "small.yaml").write_text(yaml_document.dump(SMALL.to_dict()))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["mvsearch", "export", "small.yaml", *args])
+        code = 0
+        try:
+            main.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capfd.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err)
+
+    return run
+
+
+def test_the_terminal_says_that_the_classifier_is_fresh(run, weights):
+    done = run("-o", "net.py", "--weights", "trained.safetensors", "--num-classes", "3", "--no-verify")
+    assert done.code == 0, done.err
+    assert "weights: trained.safetensors; the classifier for 3 classes is fresh, seed 0" in done.out
+    assert load_file("net.safetensors")["head.linear.bias"].shape == (3,)
+
+
+def test_the_terminal_lists_the_maps_with_their_channels(run):
+    done = run("-o", "net.py", "--features", "--no-verify")
+    assert [line.split() for line in done.out.splitlines() if "after" in line] == [["after", "body", "16", "4"]]
+    found = json.loads(run("-o", "net.py", "--features", "--images", "4", "--json", "--force").out)
+    assert found["features"] == [{"row": "body", "channels": 16, "reduction": 4}]
+    assert found["verified"] is True
+    assert found == json.loads(Path("net.py.report.json").read_text())
+
+
+@pytest.mark.parametrize("kind", formats.formats())
+def test_a_file_of_one_image_at_a_time_is_said_to_be_so_in_report_terminal_and_help(run, kind):
+    module = formats.load_format(kind)
+    one = getattr(module, "BATCHES", None) == (1,)
+    [said] = [line for line in run("--help").out.split(".") if "take one image at a time" in " ".join(line.split())]
+    assert (kind in said.replace(",", " ").split()) is one
+    if not all(find_spec(package) for package in getattr(module, "PACKAGES", ())) or kind == "litert":
+        pytest.skip("cannot be written here")
+    done = run("--to", kind, "-o", f"net{module.SUFFIX}", "--no-verify")
+    assert ("takes: one image at a time" in done.out) is one
+    assert ("takes: any number of images" in done.out) is (not one and kind != "yaml")
+
+
+def test_rows_alone_are_not_said_to_have_weights(run):
+    assert run("--to", "yaml", "-o", "net.yaml").out == "wrote net.yaml\nnot verified: yaml has no runtime of its own\n"
+    assert json.loads(run("--to", "yaml", "-o", "net.yaml", "--force", "--json").out)["weights"] is None
+
+
+def test_another_image_size_is_that_of_the_file(run):
+    found = json.loads(run("-o", "net.py", "--image-size", "64", "--images", "4", "--json").out)
+    assert found["image_size"] == 64
+    if all(find_spec(package) for package in NEEDS["onnx"]):
+        run("--to", "onnx", "-o", "net.onnx", "--image-size", "64", "--no-verify")
+        import onnx
+
+        [images] = onnx.load("net.onnx").graph.input
+        assert [each.dim_value for each in images.type.tensor_type.shape.dim][2:] == [64, 64]
+
+
+@pytest.mark.parametrize("kind", formats.formats())
+def test_options_that_contradict_each_other_are_one_sentence(run, kind, monkeypatch):
+    monkeypatch.setattr(formats.load_format(kind), "PACKAGES", (), raising=False)
+    done = run("--to", kind, "--features", "--num-classes", "3")
+    assert done.code == 1
+    words = "yaml holds rows alone" if kind == "yaml" else "num_classes=3: feature maps have no classifier"
+    assert words in done.err
+    assert len(done.err.splitlines()) == 1

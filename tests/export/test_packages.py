@@ -1,0 +1,298 @@
+"""A network as a folder that stands alone, and as a model that timm knows."""
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from importlib.util import find_spec
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from small import DENSE, SEPARABLE, SOFTMAX, job, real_images, silent, subject
+
+from mvsearch.arch.architecture import Architecture, Head
+from mvsearch.arch.published import published
+from mvsearch.errors import ArchitectureError, PlanError
+from mvsearch.export import verify
+from mvsearch.export.formats import timm as registered
+from mvsearch.export.model import Subject
+from mvsearch.metrics.record import Record
+from mvsearch.study.resolve import Trial
+from mvsearch.training.sample import Sample
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+needs_timm = pytest.mark.skipif(find_spec("timm") is None, reason="timm is not installed")
+
+SHIM = """
+import torch
+
+library = torch.library.Library("torchvision", "DEF")
+for operator in ("nms", "qnms"):
+    library.define(operator + "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+"""
+"""timm needs torchvision to import, and torchvision two operators that the CPU build of torch does not declare."""
+
+DEEP = {**SOFTMAX, "blocks": [*SOFTMAX["blocks"], {"name": "last", "block": "conv", "out": 24, "stride": 2}]}
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    return real_images()[0]
+
+
+@pytest.fixture
+def timm_there(tmp_path_factory, monkeypatch):
+    """Fresh interpreters can import timm."""
+    folder = tmp_path_factory.mktemp("shim")
+    (folder / "sitecustomize.py").write_text(SHIM)
+    monkeypatch.setenv("PYTHONPATH", str(folder))
+
+
+def alone(*command: str, cwd) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter in a folder, in which mvsearch is not to be found."""
+    refuse = "import sys; sys.modules['mvsearch'] = None; "
+    return subprocess.run(
+        [sys.executable, "-c", refuse + command[0], *command[1:]],
+        cwd=cwd,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+# The package
+
+
+@pytest.mark.parametrize("features", [False, True], ids=["logits", "features"])
+def test_a_package_is_verified_and_its_own_test_passes_in_a_fresh_interpreter(features, tmp_path, sample):
+    made = replace(Subject.of(Architecture.from_dict(DEEP), features=features), sample=sample)
+    done = job("package", tmp_path, made)
+    assert verify.export_verified(done, sample, say=silent).verified
+    files = {"model.py", "weights.safetensors", "example.safetensors", "test_model.py", "README.md"}
+    assert {path.name for path in done.path.iterdir()} == files
+    run = alone("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=done.path)
+    assert run.returncode == 0, run.stdout
+    assert "2 passed" in run.stdout
+
+
+def test_the_package_s_test_fails_for_other_weights_and_for_another_network(tmp_path, sample):
+    done = job("package", tmp_path, replace(subject(), sample=sample))
+    verify.export(done)
+    weights = load_file(done.path / "weights.safetensors")
+    weights["head.linear.weight"][3] *= 1.1
+    save_file(weights, done.path / "weights.safetensors")
+    text = (done.path / "model.py").read_text()
+    (done.path / "model.py").write_text(
+        text.replace("self.down = MV2(16, 16, expand=2", "self.down = MV2(16, 16, expand=1")
+    )
+
+    run = alone("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=done.path)
+    assert "2 failed" in run.stdout
+    (done.path / "model.py").write_text(text)
+    run = alone("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=done.path)
+    assert "1 failed, 1 passed" in run.stdout
+
+
+def test_the_package_s_image_is_real_and_its_readme_has_the_numbers(tmp_path, sample):
+    made = replace(subject(), sample=sample)
+    done = job("package", tmp_path, made)
+    verify.export(done)
+    stored = load_file(done.path / "example.safetensors")
+    assert torch.equal(stored["image"], torch.from_numpy(sample.images[:1]))
+    text = (done.path / "README.md").read_text()
+    cost = made.arch.cost()
+    for words in (
+        f"{cost.params:,} parameters",
+        f"{cost.macs:,} multiply",
+        "Fresh, seed 0: nobody has trained",
+        made.arch.key,
+    ):
+        assert words in text
+    assert f"less the mean ({', '.join([f'{sample.mean[0]:.4f}'] * 3)})" in text
+
+
+def test_the_readme_of_a_trial_has_what_the_search_measured_of_it(tmp_path, sample):
+    metrics = {"params": 5, "top1": 0.8571, "top1_sem": 0.0039, "loss": 0.451, "latency_ms": 12.34}
+    metrics |= {"latency_backend": "onnxruntime", "latency_device": "cpu: toy, 1 thread", "latency_image_size": 32}
+    record = Record(17, "key", "complete", None, metrics, {}, SOFTMAX, None, 1.0)
+    settings = {"proxy": {"name": "train", "steps": 300}, "data": {"source": "photos"}}
+    made = replace(subject(), sample=sample, trial=Trial("mine", record, settings))
+    done = job("package", tmp_path, made)
+    report = verify.export_verified(done, sample, say=silent).to_dict()
+    assert report["trial"] == {"study": "mine", "number": 17, "metrics": metrics}
+
+    text = (done.path / "README.md").read_text()
+    assert "Trial 17 of the study mine." in text
+    for name, value in {
+        "proxy top-1": "85.7 ± 0.39 %",
+        "proxy loss": "0.451",
+        "latency": "12.3 ms",
+        "measured by": "onnxruntime on cpu: toy, 1 thread, 32 px",
+        "proxy": "train on photos",
+        "  steps": "300",
+    }.items():
+        assert f"{name:<32}{value}\n" in text
+    verify.export(replace(done, subject=replace(made, trial=None)))
+    assert "In the search" not in (done.path / "README.md").read_text()
+
+
+def test_a_package_that_was_used_is_replaced_when_forced(tmp_path, sample):
+    done = job("package", tmp_path, replace(subject(), sample=sample))
+    verify.export(done)
+    for cache in ("__pycache__", ".pytest_cache"):
+        (done.path / cache).mkdir()
+    verify.export(done)
+    assert not (done.path / "__pycache__").exists()
+
+
+@pytest.mark.parametrize("kind", ["package", "timm"])
+def test_what_tells_of_images_asks_for_them(kind, tmp_path):
+    with pytest.raises(PlanError, match="the subject has no sample"):
+        job(kind, tmp_path).write(tmp_path / "net.py")
+
+
+# timm
+
+CREATE = """
+    import json, timm, torch
+    from safetensors.torch import load_file
+    import net
+    torch.set_num_threads(1)
+    name, said = net.__all__[0], {}
+    images = load_file("images.safetensors")["images"]
+    def make(**options):
+        return timm.create_model(name, **options).eval()
+    with torch.no_grad():
+        whole = make(pretrained=True)
+        said["logits"] = whole(images).tolist()
+        other = make(pretrained=True, num_classes=3)
+        said["classes"] = list(other(images).shape)
+        said["kept"] = all(torch.equal(value, whole.state_dict()[key])
+                           for key, value in other.state_dict().items() if "head" not in key)
+        said["features"] = list(make(num_classes=0)(images).shape)
+        said["pooled"] = list(whole.forward_head(whole.forward_features(images), pre_logits=True).shape)
+        whole.reset_classifier(5)
+        said["reset"] = list(whole(images).shape)
+        said["classifier"] = type(whole.get_classifier()).__name__
+        grey = make(pretrained=True, in_chans=1)
+        said["grey"] = list(grey(images[:, :1]).shape)
+        backbone = make(pretrained=True, features_only=True)
+        said["channels"], said["reduction"] = backbone.feature_info.channels(), backbone.feature_info.reduction()
+        said["maps"] = [list(each.shape) for each in backbone(images)]
+        said["last"] = backbone(images)[-1].tolist()
+        said["one"] = [list(each.shape) for each in make(features_only=True, out_indices=(1,))(images)]
+    said["dropped"] = make(drop_rate=0.25).head.dropout.p
+    said["data"] = timm.data.resolve_data_config(model=make())
+    print(json.dumps(said))
+"""
+
+
+@needs_timm
+@pytest.mark.parametrize("document", [DEEP, SEPARABLE, DENSE], ids=lambda document: document["name"])
+def test_timm_creates_the_network_where_mvsearch_is_not(document, tmp_path, sample, timm_there):
+    made = replace(subject(document, seed=4), sample=sample)
+    done = job("timm", tmp_path, made)
+    verify.export(done)
+    images = torch.from_numpy(sample.images[:2])
+    save_file({"images": images}, tmp_path / "images.safetensors")
+    run = alone(textwrap.dedent(CREATE), cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+
+    said = json.loads(run.stdout)
+    with torch.no_grad():
+        torch.testing.assert_close(torch.tensor(said["logits"]), made.model(images))
+        maps = Subject.of(made.arch, seed=4, features=True).model(images)
+    width = made.arch.features
+    torch.testing.assert_close(torch.tensor(said["last"]), maps[-1])
+    assert said["channels"][1:] == [tap.shape[1] for tap in maps]
+    assert said["reduction"] == [2**i for i in range(1, len(maps) + 2)]
+    assert said["maps"][1:] == [list(tap.shape) for tap in maps]
+    assert said["one"] == said["maps"][1:2]
+    assert (said["classes"], said["reset"], said["grey"]) == ([2, 3], [2, 5], [2, 10])
+    assert (said["features"], said["pooled"], said["classifier"]) == ([2, width], [2, width], "Linear")
+    assert (said["kept"], said["dropped"]) == (True, 0.25)
+    assert said["data"]["input_size"] == [3, 32, 32]
+    assert said["data"]["mean"] == pytest.approx(sample.mean, abs=1e-6)
+    assert said["data"]["std"] == pytest.approx(sample.std, abs=1e-6)
+
+
+@needs_timm
+def test_a_file_for_timm_is_verified_as_timm_makes_it(tmp_path, sample, timm_there):
+    report = verify.export_verified(job("timm", tmp_path, replace(subject(), sample=sample)), sample, say=silent)
+    assert report.verified
+    assert report.runtime.startswith("timm ")
+
+
+@needs_timm
+def test_where_timm_cannot_be_imported_the_file_is_written_and_the_reason_told(tmp_path, sample, monkeypatch):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
+    monkeypatch.setenv("PYTHONPATH", str(broken))
+    done = job("timm", tmp_path, replace(subject(), sample=sample))
+    report = verify.export_verified(done, sample, say=silent)
+    assert report.verified is None
+    assert "timm cannot be imported here (RuntimeError: operator torchvision::nms" in report.reason
+    assert done.path.is_file()
+
+
+def test_the_file_for_timm_is_formatted_and_uses_all_it_imports(tmp_path, sample):
+    odd = {**SOFTMAX, "name": "odd-1.5", "head": {"pool": "max", "linear": False}}
+    for name, made in {"a": subject(odd), "b": Subject.of(published("mobilevitv2_0.5")), "c": subject(DENSE)}.items():
+        text = registered.source(made.arch, made.model, sample, module=name)
+        assert "mvsearch" not in text.split('"""', 2)[2]
+        (tmp_path / f"{name}.py").write_text(text)
+    for command in (["format", "--check"], ["check", "--select", "E,F,I"]):
+        run = subprocess.run(
+            [sys.executable, "-m", "ruff", *command, "--isolated", "--line-length", "120", tmp_path],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout
+
+
+@needs_timm
+def test_what_timm_could_not_use_is_refused(tmp_path, sample):
+    made = replace(subject(), sample=sample)
+    done = job("timm", tmp_path, made)
+    with pytest.raises(PlanError, match=r"v2_0\.5\.py: could not be imported under this name; call it v2_0_5\.py"):
+        done.write(tmp_path / "v2_0.5.py")
+    with pytest.raises(PlanError, match=r"features_only=True.*leave --features out"):
+        done.module.export(replace(made, features=True), tmp_path / "net.py")
+    row = replace(made.arch.blocks[1], name="forward_head")
+    hidden = replace(made, arch=replace(made.arch, blocks=(made.arch.blocks[0], row, made.arch.blocks[2])))
+    with pytest.raises(ArchitectureError, match="'forward_head' would hide what timm's models call so"):
+        done.module.export(hidden, tmp_path / "net.py")
+    assert not list(tmp_path.glob("*.py"))
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"), [("mobilevitv2_0.5", "mobilevitv2_0_5"), ("17", "network_17"), ("class", "network_class")]
+)
+def test_timm_s_file_is_called_by_default_what_it_can_be_imported_as(name, wanted, tmp_path, monkeypatch, capsys):
+    from mvsearch.cli import main
+    from mvsearch.utils import yaml_document
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "small.yaml").write_text(yaml_document.dump({**SOFTMAX, "name": name}))
+    monkeypatch.setattr(
+        sys, "argv", ["mvsearch", "export", "small.yaml", "--to", "timm", "--no-verify", "--images", "4"]
+    )
+    monkeypatch.setattr(registered, "PACKAGES", ())
+    main.main()
+    assert f"wrote {wanted}.py" in capsys.readouterr().out
+    assert f"def {wanted}(pretrained" in (tmp_path / f"{wanted}.py").read_text()
+
+
+def test_a_network_without_a_classifier_has_none_with_timm(sample):
+    arch = replace(Architecture.from_dict(SOFTMAX), head=Head(linear=False))
+    made = Subject.of(arch)
+    text = registered.source(arch, made.model, sample, module="net")
+    assert "num_classes: int = 0" in text
+    assert '"classifier"' not in text

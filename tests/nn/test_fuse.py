@@ -1,0 +1,130 @@
+"""A fused network gives the answers of the one that it was made from, and leaves that as it was."""
+
+import runpy
+
+import pytest
+import torch
+from torch import nn
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import model_names, published
+from mvsearch.export.formats import load_format
+from mvsearch.export.model import Subject
+from mvsearch.nn import build
+from mvsearch.nn import fuse as fusing
+from mvsearch.nn.features import Features
+from mvsearch.nn.fuse import FusedMobileViT, fuse
+
+
+def trained(arch: Architecture) -> nn.Sequential:
+    """A network whose norms and biases have left the values that they start from, at which folding proves nothing."""
+    model = build(arch, seed=0)
+    generator = torch.Generator().manual_seed(1)
+    with torch.no_grad():
+        for name, value in model.state_dict().items():
+            if value.ndim == 1 and not name.endswith("num_batches_tracked"):
+                positive = name.endswith(("weight", "running_var"))
+                value.copy_(torch.rand(value.shape, generator=generator) + (0.5 if positive else -0.5))
+    return model.eval()
+
+
+def gap(model: nn.Module, other: nn.Module, images: torch.Tensor) -> float:
+    with torch.inference_mode():
+        expected, found = model(images), other(images)
+    assert found.shape == expected.shape
+    return float((found - expected).norm() / expected.norm())
+
+
+def images(count: int, height: int, width: int) -> torch.Tensor:
+    return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_every_published_model_gives_the_same_answers_when_fused(name):
+    model = trained(published(name))
+    fused = fuse(model)
+
+    assert gap(model, fused, images(2, 64, 64)) < 1e-5  # one token a place in the last stage
+    assert gap(model, fused, images(1, 96, 80)) < 1e-5  # maps that the patch does not divide
+
+
+@pytest.mark.parametrize("name", ["mobilevitv1_xxs", "mobilevitv3_xxs", "mobilevitv3_0.5"])
+def test_no_norm_is_left_as_a_layer(name):
+    kinds = {type(module) for module in fuse(build(published(name))).modules()}
+
+    assert not kinds & {nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm}
+
+
+def test_the_model_stays_as_it_was():
+    model = trained(published("mobilevitv3_xxs")).train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    strides = [value.stride() for value in model.state_dict().values()]
+    fuse(model)(images(1, 64, 64))
+
+    assert all(module.training for module in model.modules())
+    assert all(parameter.requires_grad for parameter in model.parameters())
+    assert [value.stride() for value in model.state_dict().values()] == strides
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_the_images_stay_as_they_were():
+    batch = images(2, 64, 64).to(memory_format=torch.channels_last)
+    before = batch.clone()
+    fuse(build(published("mobilevitv3_xxs")))(batch)
+
+    assert torch.equal(batch, before)
+
+
+def test_a_batch_goes_through_in_groups_and_comes_out_in_order(monkeypatch):
+    model = trained(published("mobilevitv3_xxs"))
+    fused = fuse(model)
+    sizes = []
+    fused.network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
+    monkeypatch.setattr(fusing, "GROUP_PIXELS", 2 * 64 * 64)
+
+    assert gap(model, fused, images(5, 64, 64)) < 1e-5
+    assert sizes == [2, 2, 1]
+
+
+def test_groups_are_joined_map_by_map(monkeypatch):
+    monkeypatch.setattr(fusing, "GROUP_PIXELS", 64 * 64)
+    arch = published("mobilevitv3_xxs")
+    backbone = Features.of(trained(arch), arch).eval()
+    batch = images(3, 64, 64)
+    with torch.inference_mode():
+        expected, found = backbone(batch), fuse(backbone)(batch)
+
+    assert len(found) == len(expected) == 4
+    for map_, other in zip(expected, found, strict=True):
+        torch.testing.assert_close(other, map_, rtol=1e-4, atol=1e-5)
+
+
+def test_products_without_onednn_are_the_same(monkeypatch):
+    monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
+    model = trained(published("mobilevitv3_xxs"))
+
+    assert gap(model, fuse(model), images(1, 64, 64)) < 1e-5
+
+
+def test_double_precision_is_kept():
+    model = trained(published("mobilevitv3_0.5")).double()
+
+    assert gap(model, fuse(model), images(1, 64, 64).double()) < 1e-13
+
+
+def test_the_classes_of_an_exported_file_are_known(tmp_path):
+    arch = published("mobilevitv3_xxs")
+    model = trained(arch)
+    load_format("torch").export(Subject(arch, model, "as they stand"), tmp_path / "net.py")
+    theirs = runpy.run_path(str(tmp_path / "net.py"))["MobileViTv3_XXS"]().eval()
+    theirs.load_state_dict(model.state_dict())
+    fused = fuse(theirs)
+
+    assert sum(isinstance(module, FusedMobileViT) for module in fused.modules()) == 3
+    assert gap(model, fused, images(1, 64, 64)) < 1e-5
+
+
+def test_what_is_not_ours_is_kept():
+    theirs = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Hardswish()).eval()
+
+    assert gap(theirs, fuse(theirs), images(2, 32, 32)) < 1e-6

@@ -1,0 +1,303 @@
+"""Runtimes as latency backends, and networks timed side by side on them."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from dataclasses import replace
+from importlib.util import find_spec
+from types import SimpleNamespace
+
+import pytest
+import torch
+from rich.progress import BarColumn
+from small import SEPARABLE, SOFTMAX
+from torch import nn
+from toy import toy_plan
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.cli import main
+from mvsearch.cli._steps import Steps
+from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.metrics.record import Failed
+from mvsearch.nn import build
+from mvsearch.profiling import benchmark
+from mvsearch.profiling.latency import _exported
+from mvsearch.study.evaluator import Evaluator
+from mvsearch.study.plan import LatencySettings
+from mvsearch.utils import machine, plugins, yaml_document
+
+SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
+RUNTIMES = ("onnxruntime", "openvino", "executorch")
+
+
+@pytest.fixture(autouse=True)
+def one_thread(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # lock files of our own
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def backend_of(name: str):
+    backend = plugins.load("latency_backend", name)
+    if packages := backend.missing()[1]:
+        pytest.skip(f"{packages[0]} is not installed")
+    return backend
+
+
+def silent(_doing: str) -> None:
+    pass
+
+
+# Each runtime
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_runtime_s_number_has_its_spread_and_names_the_runtime_and_the_torch_that_wrote_the_file(name):
+    backend = backend_of(name)
+    latency = backend.measure(build(SMALL), 32, repeats=7)
+
+    assert 0 < latency.p10_ms <= latency.median_ms <= latency.p90_ms
+    assert (latency.repeats, latency.batch, latency.image_size, latency.threads) == (7, 1, 32, 1)
+    assert (latency.backend, latency.precision) == (name, "fp32")
+    assert latency.device == backend.device()
+    assert f"{name} " in latency.device
+    assert f"from torch {torch.__version__.split('+')[0]}, 1 thread" in latency.device
+    assert backend.device(threads=2).endswith("2 threads")
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_runtime_leaves_the_caller_s_model_threads_and_random_state_as_they_were(name, tmp_path):
+    backend, model = backend_of(name), build(SMALL, seed=0).train()
+    model[1].eval()
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    random, threads = torch.get_rng_state(), torch.get_num_threads()
+    backend.measure(model, 32, repeats=3, threads=2)
+
+    assert model.training
+    assert not model[1].training
+    assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
+    assert torch.equal(torch.get_rng_state(), random)
+    assert torch.get_num_threads() == threads
+    left = [path for path in tmp_path.iterdir() if not path.name.startswith("torchinductor")]  # torch's own cache
+    assert {path.suffix for path in left} <= {".lock"}
+
+
+def test_the_first_use_of_executorch_in_a_process_leaves_the_random_state_too():
+    backend_of("executorch")
+    first = """
+import torch
+from small import SOFTMAX
+from mvsearch.arch.architecture import Architecture
+from mvsearch.profiling.latency import executorch
+from mvsearch.nn import build
+model = build(Architecture.from_dict(SOFTMAX), seed=0)
+before = torch.get_rng_state()
+executorch.measure(model, 32, repeats=3)
+assert torch.equal(torch.get_rng_state(), before)
+"""
+    run = subprocess.run(
+        [sys.executable, "-c", first],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+
+
+def test_executorch_s_threads_go_back_to_what_they_were():
+    backend = backend_of("executorch")
+    from executorch.extension.pybindings import portable_lib
+
+    portable_lib._unsafe_reset_threadpool(3)
+    with backend.ready(build(SMALL), 32, threads=2):
+        assert portable_lib._threadpool_get_thread_count() == 2
+    assert portable_lib._threadpool_get_thread_count() == 3
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_call_gives_what_the_network_gives_for_all_images_of_a_batch(name):
+    model = build(SMALL, seed=0).eval()
+    images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    with backend_of(name).ready(model, 32, batch=3) as call, torch.no_grad():
+        found = torch.cat([torch.from_numpy(output) for outputs in call() for output in outputs])
+        torch.testing.assert_close(found, model(images), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_converting_keeps_nobody_from_timing_alone_and_timing_is_alone(name, monkeypatch):
+    backend, turns = backend_of(name), []
+    for turn in ("alone", "beside_others"):
+        taken = getattr(machine, turn)
+        monkeypatch.setattr(machine, turn, lambda taken=taken, turn=turn: turns.append(turn) or taken())
+    backend.measure(build(SMALL), 32, repeats=3)
+    assert turns == ["beside_others", "alone"]
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_what_cannot_be_measured_is_refused_before_it_is_converted(name):
+    with pytest.raises(PlanError, match="batch=0 cannot be measured; use 1 or more"):
+        backend_of(name).measure(build(SMALL), 32, batch=0)
+
+
+def test_a_network_that_a_format_cannot_take_fails_in_one_line():
+    class Odd(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x if float(x.sum()) > 0 else x[:1]
+
+    with pytest.raises(Failed, match=r"onnx cannot take this network \(\w+: .*\)"):
+        backend_of("onnxruntime").measure(Odd(), 32)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_missing_package_is_named_with_its_extra(name, monkeypatch):
+    from mvsearch.export.formats import _tools
+
+    monkeypatch.setattr(_tools, "find_spec", lambda _: None)
+    backend = plugins.load("latency_backend", name)
+    for ask in (backend.device, lambda: backend.measure(build(SMALL), 32)):
+        with pytest.raises(EnvironmentFault, match=rf"pip install 'mvsearch\[{backend.missing()[0]}\]'"):
+            ask()
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_search_can_ask_for_a_runtime_s_latency(name, tmp_path):
+    backend = backend_of(name)
+    settings = LatencySettings(backend=name, repeats=3)
+    plan = replace(toy_plan(tmp_path, objectives=("latency_ms", "params")), latency=settings)
+    evaluate = Evaluator(plan)
+    metrics = evaluate(SMALL)
+    assert evaluate.facts()["device"] == backend.device() == metrics["latency_device"]
+    assert (metrics["latency_backend"], metrics["latency_repeats"]) == (name, 3)
+
+
+# Side by side
+
+
+def test_every_pair_is_timed_as_often_and_compared_with_eager_of_the_same_network(monkeypatch):
+    times = {"0 torch_cpu": [4.0], "0 slow": [12.0], "1 torch_cpu": [2.0], "1 slow": [3.0]}
+    slow = SimpleNamespace(
+        ready=plugins.load("latency_backend", "torch_cpu").ready, device=lambda *, threads: "cpu: slow"
+    )
+    modules = {"torch_cpu": plugins.load("latency_backend", "torch_cpu"), "slow": slow}
+    monkeypatch.setattr(benchmark, "backends_of", lambda names: {name: modules[name] for name in names})
+    monkeypatch.setattr(benchmark, "interleaved", lambda calls, **_: {key: times[key] for key in calls})
+
+    found = benchmark.bench([SMALL, OTHER], ["torch_cpu", "slow"], say=silent)
+    assert [(each.arch, each.latency.backend) for each in found] == [
+        (arch, name) for arch in (SMALL, OTHER) for name in modules
+    ]
+    assert [each.of_eager for each in found] == [1.0, 3.0, 1.0, 1.5]
+    assert [each.of_eager for each in benchmark.bench([SMALL], ["slow"], say=silent)] == [None]
+
+
+@pytest.mark.parametrize(("threads", "settle"), [(1, False), (2, True)])
+def test_only_where_threads_could_meet_a_pair_waits_for_those_of_the_one_before(threads, settle, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        benchmark, "interleaved", lambda calls, **given: seen.append(given) or {key: [1.0] for key in calls}
+    )
+    benchmark.bench([SMALL], ["torch_cpu"], threads=threads, say=silent)
+    assert [given["settle"] for given in seen] == [settle]
+
+
+def test_pairs_take_turns_alone_on_the_machine_once_all_are_ready(monkeypatch):
+    seen = []
+
+    def interleaved(calls, **_):
+        seen.append((sorted(calls), machine._turn.mode))
+        return {key: [1.0] for key in calls}
+
+    monkeypatch.setattr(benchmark, "interleaved", interleaved)
+    benchmark.bench([SMALL, SMALL], ["torch_cpu"], say=silent)
+    assert seen == [(["0 torch_cpu", "1 torch_cpu"], "alone")]
+    assert machine._turn.mode is None
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    (tmp_path / "small_softmax.yaml").write_text(yaml_document.dump(SMALL.to_dict()))
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["mvsearch", "bench", *args])
+        code = 0
+        try:
+            main.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capfd.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err)
+
+    return run
+
+
+def test_the_command_times_all_runtimes_that_are_here(run):
+    here = ["torch_cpu", *(name for name in RUNTIMES if not plugins.load("latency_backend", name).missing()[1])]
+    done = run("small_softmax.yaml", "--backend", ",".join(here), "--repeats", "5", "--json")
+    assert done.code == 0, done.err
+    found = json.loads(done.out)
+    assert [(each["name"], each["latency_backend"]) for each in found] == [("small_softmax", name) for name in here]
+    assert {each["latency_repeats"] for each in found} == {5}
+    assert {each["params"] for each in found} == {SMALL.cost().params}
+    for each in found:
+        assert each["ratio_to_eager"] == pytest.approx(each["latency_ms"] / found[0]["latency_ms"])
+    steps = [f"making small_softmax ready for {name}" for name in here]
+    assert done.err.splitlines() == [*steps, "warming up", *(f"timing, round {i} of 5" for i in range(1, 6))]
+
+
+def test_on_a_terminal_the_rounds_are_a_bar():
+    steps = Steps()
+    steps.live = True
+    steps("warming up")
+    assert not any(isinstance(column, BarColumn) for column in steps.progress.columns)
+    for done in range(7):
+        steps.rounds(done, 7)
+    [task] = steps.progress.tasks
+    assert (task.description, task.completed, task.total) == ("timing, round 7 of 7", 6, 7)
+    assert any(isinstance(column, BarColumn) for column in steps.progress.columns)
+    steps.file.close()
+
+
+def test_the_table_names_each_network_once_and_every_device(run):
+    done = run("small_softmax.yaml", "--backend", "torch_cpu", "--repeats", "3", "--batch", "2", "--image-size", "64")
+    assert done.code == 0, done.err
+    [row] = [line.split() for line in done.out.splitlines() if "torch_cpu" in line]
+    assert (row[:2], row[-2:]) == (["small_softmax", "64"], ["1.00", "3"])
+    assert "2 images a call, fp32" in done.out
+    assert plugins.load("latency_backend", "torch_cpu").device() in done.out
+
+
+def test_all_that_is_missing_is_named_in_one_sentence(run, monkeypatch):
+    monkeypatch.setattr(_exported, "find_spec", lambda name: None if name != "onnx" else find_spec("json"))
+    done = run("small_softmax.yaml")
+    assert done.code == 1
+    assert done.err == (
+        "mvsearch: missing packages: onnxscript, onnxruntime, executorch, openvino; pip install "
+        "'mvsearch[onnx,executorch,openvino]' brings them, or choose with --backend.\n"
+    )
+
+
+def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
+    for args, words in {
+        (
+            "small_softmax.yaml",
+            "--backend",
+            "torch_cuda",
+        ): "torch_cuda cannot take turns with others; `mvsearch profile",
+        (
+            "small_softmax.yaml",
+            "--backend",
+            "onnxruntim",
+        ): "none of the latency backends; did you mean 'onnxruntime'?",
+        ("nothing", "--backend", "torch_cpu"): "names no architecture",
+    }.items():
+        done = run(*args)
+        assert done.code == 1
+        assert words in done.err
+        assert len(done.err.splitlines()) == 1
+    assert run("small_softmax.yaml", "--backend", ",").code == 2

@@ -1,0 +1,228 @@
+"""Other tools, with what they miss added and what they add taken off, agree with the closed form to the integer."""
+
+import json
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from click.testing import CliRunner
+from torch import nn
+
+from mvsearch import published
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import model_names
+from mvsearch.cli.main import cli
+from mvsearch.errors import EnvironmentFault
+from mvsearch.nn import build
+from mvsearch.profiling.counters import Count, Missed, _fused
+from mvsearch.utils import plugins
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+COUNTERS = plugins.names("counter")
+SIZES = (160, 192, 224, 256, 288, 320, 384)
+SORTS = ("mobilevitv1_xxs", "mobilevitv3_xxs", "mobilevitv2_0.5", "mobilevitv3_0.5", "ablation_2_conv1x1")
+"""One of each family and fusion."""
+
+FVCORE_TOTAL = {
+    "mobilevitv1_xxs": 418183680,
+    "mobilevitv3_xxs": 343298048,
+    "mobilevitv3_s_l2": 1702005248,
+    "mobilevitv2_0.5": 480454656,
+    "mobilevitv3_0.5": 495659008,
+    "mobilevitv3_0.5_384": 1114912768,
+    "ablation_2_conv1x1": 1789065216,
+}
+"""What fvcore says of the authors' code, whose attention is not fused, so that it misses none."""
+
+ATTENTION = "scaled_dot_product_attention"
+
+
+def count(tool: str, arch: Architecture) -> Count:
+    found: Count = plugins.load("counter", tool).count(arch)
+    return found
+
+
+def test_there_are_three():
+    assert COUNTERS == ("dispatch", "fvcore", "thop")
+
+
+@pytest.mark.parametrize("tool", COUNTERS)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("name", SORTS)
+def test_corrected_a_tool_agrees_with_the_closed_form(name, size, tool):
+    arch = published(name).at(image_size=size)
+    found = count(tool, arch)
+
+    assert found.exact == arch.cost().macs
+    assert found.exact_params == arch.cost().params
+    assert sum(found.by_operator.values()) == found.macs
+    assert found.extra.items() <= found.by_operator.items()
+    assert "equal to the closed form" in found.sentence(arch.cost().macs)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_torch_counts_every_published_model_right_by_itself(name):
+    found = count("dispatch", published(name).at(image_size=256))
+    cost = published(name).at(image_size=256).cost()
+
+    assert (found.macs, found.params) == (cost.macs, cost.params)
+    assert not found.extra
+    assert not any(missed.macs for missed in found.missed.values())
+
+
+@pytest.mark.parametrize("tool", ["fvcore", "thop"])
+@pytest.mark.parametrize("name", [name for name in model_names() if name not in SORTS])
+def test_the_other_tools_agree_on_every_other_model_at_a_small_size(name, tool):
+    arch = published(name).at(image_size=64)
+    assert count(tool, arch).exact == arch.cost().macs
+
+
+@pytest.mark.parametrize("name", FVCORE_TOTAL)
+def test_fvcore_and_what_it_misses_are_its_total_on_the_authors_unfused_code(name):
+    found = count("fvcore", published(name))
+    assert found.macs + sum(missed.macs for missed in found.missed.values()) == FVCORE_TOTAL[name]
+
+
+@pytest.mark.parametrize("tool", ["fvcore", "thop"])
+def test_both_tools_miss_every_attention_of_the_softmax_family(tool):
+    # Nine transformer layers; both products of N tokens, D wide, at four places of a patch: 2 N N D each.
+    products = 2 * 4 * (2 * 256**2 * 64 + 4 * 64**2 * 80 + 3 * 16**2 * 96)
+    found = count(tool, published("mobilevitv3_xxs"))
+
+    assert found.missed[ATTENTION] == Missed(calls=9, macs=products)
+    assert [name for name, missed in found.missed.items() if missed.macs] == [ATTENTION]
+    assert count(tool, published("mobilevitv3_xxs_l2")).missed[ATTENTION].calls == 7
+
+
+@pytest.mark.parametrize("tool", COUNTERS)
+def test_nothing_is_missed_of_separable_attention(tool):
+    found = count(tool, published("mobilevitv3_0.5"))
+    assert not any(missed.macs for missed in found.missed.values())
+
+
+def test_fvcore_adds_norms_and_resizing():
+    divided = count("fvcore", published("mobilevitv3_xxs"))
+    resized = count("fvcore", published("mobilevitv3_xxs").at(image_size=224))
+
+    assert divided.extra == {"batch_norm": 8359936, "layer_norm": 2775040}
+    assert resized.extra.keys() == {"batch_norm", "layer_norm", "upsample_bilinear2d"}
+    assert {"silu", "add", "mean"} <= divided.missed.keys()
+
+
+def test_thop_has_no_rule_for_group_norm_and_loses_its_parameters():
+    arch = published("mobilevitv3_0.5")
+    found = count("thop", arch)
+
+    assert found.missed["GroupNorm"] == Missed(calls=21, params=4160)
+    assert found.missed["SiLU"].calls == 16
+    assert found.params == arch.cost().params - 4160
+    assert found.extra.keys() == {"BatchNorm2d"}
+
+
+@pytest.mark.parametrize("tool", COUNTERS)
+@pytest.mark.parametrize("head", [{"linear": False}, {"pool": "max"}])
+def test_other_heads_and_classes_are_counted_too(head, tool):
+    arch = published("mobilevitv3_xxs").at(image_size=64, num_classes=10)
+    arch = replace(arch, head=replace(arch.head, **head))
+    assert count(tool, arch).exact == arch.cost().macs
+
+
+@pytest.mark.parametrize("tool", COUNTERS)
+def test_counting_leaves_random_state_gradients_and_later_networks_alone(tool):
+    arch = published("mobilevitv3_xxs").at(image_size=64)
+    keys = list(build(arch, seed=0).state_dict())
+    state = torch.get_rng_state()
+    count(tool, arch)
+
+    assert torch.equal(torch.get_rng_state(), state)
+    assert torch.is_grad_enabled()
+    later = build(arch, seed=0)
+    assert list(later.state_dict()) == keys
+    assert not any(module._forward_hooks for module in later.modules())
+
+
+@pytest.mark.parametrize("tool", COUNTERS)
+def test_the_same_architecture_is_counted_the_same(tool):
+    arch = published("mobilevitv3_0.5").at(image_size=64)
+    assert count(tool, arch) == count(tool, arch)
+
+
+@pytest.mark.parametrize("tool", COUNTERS)
+def test_a_tool_is_quiet(tool, capfd, caplog, recwarn):
+    count(tool, published("mobilevitv3_xxs").at(image_size=72))
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.records
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize(("tool", "module"), [("fvcore", "fvcore.nn"), ("thop", "thop.profile")])
+def test_a_tool_that_is_not_installed_is_named(tool, module, monkeypatch):
+    monkeypatch.setitem(sys.modules, module, None)
+    with pytest.raises(EnvironmentFault, match=f"counter '{tool}' cannot be loaded.* install the package '{tool}'"):
+        count(tool, published("mobilevitv3_xxs"))
+
+
+class Cross(nn.Module):
+    """Attention of 5 queries to 7 keys of width 4, with values of width 6; called by position or by name."""
+
+    def forward(self, _images: torch.Tensor) -> torch.Tensor:
+        query, key, value = torch.zeros(2, 3, 5, 4), torch.zeros(2, 3, 7, 4), torch.zeros(2, 3, 7, 6)
+        by_position = F.scaled_dot_product_attention(query, key, value, None, 0.0)
+        return by_position + F.scaled_dot_product_attention(query=query, key=key, value=value, scale=1.0)
+
+
+def test_attention_is_measured_at_the_shapes_that_it_is_given():
+    one = 2 * 3 * (5 * 4 * 7 + 5 * 7 * 6)
+    assert _fused.attention(Cross(), torch.zeros(1)) == {ATTENTION: Missed(calls=2, macs=2 * one)}
+
+
+TOY = Count(
+    tool="tool",
+    version="1.0",
+    params=900,
+    macs=1_500,
+    by_operator={"conv": 1_200, "norm": 300},
+    missed={"attention": Missed(3, macs=4_000), "odd": Missed(2, params=100), "silu": Missed(5), "add": Missed(1)},
+    extra={"norm": 300},
+)
+
+
+def test_the_sentence_says_what_is_missed_and_added_and_whether_it_agrees():
+    assert TOY.sentence(5_200).splitlines() == [
+        "tool 1.0 says 1,500 MACs and 900 parameters.",
+        "It misses attention (3 calls: 4,000 MACs) and odd (2 calls: 100 parameters).",
+        "It adds 300 for norm, which the closed form does not count.",
+        "It passes over silu (5) and add (1), for which nothing is added here.",
+        "Corrected by these it is 5,200 MACs: equal to the closed form, to the integer.",
+    ]
+    assert (TOY.exact, TOY.exact_params) == (5_200, 1_000)
+
+
+def test_the_sentence_of_a_tool_that_misses_nothing_is_short():
+    plain = replace(TOY, missed={}, extra={}, macs=1_200)
+    assert plain.sentence(1_200).splitlines() == [
+        "tool 1.0 says 1,200 MACs and 900 parameters.",
+        "So it is 1,200 MACs: equal to the closed form, to the integer.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("closed_form", "says"), [(5_000, "200 more than the closed form."), (5_207, "7 fewer than the closed form.")]
+)
+def test_the_sentence_says_by_how_much_it_disagrees(closed_form, says):
+    assert TOY.sentence(closed_form).endswith(says)
+
+
+@pytest.mark.parametrize("tool", COUNTERS)
+def test_profile_shows_the_count(tool):
+    shown = CliRunner().invoke(cli, ["profile", "mobilevitv3_xxs", "--counter", tool])
+    assert shown.exit_code == 0
+    assert "332,163,072 MACs: equal to the closed form, to the integer." in shown.stdout
+
+    facts = CliRunner().invoke(cli, ["profile", "mobilevitv3_xxs", "--counter", tool, "--json"])
+    counted = json.loads(facts.stdout)["counter"]
+    added = sum(counted["extra"].values())
+    assert counted["macs"] - added + sum(missed["macs"] for missed in counted["missed"].values()) == 332163072

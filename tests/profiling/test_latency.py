@@ -1,0 +1,317 @@
+import inspect
+import os
+import subprocess
+import sys
+import tempfile
+from itertools import count
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.metrics.record import Latency
+from mvsearch.profiling.latency import _timing, torch_cpu, torch_cuda
+from mvsearch.utils import plugins
+
+ROOT = Path(__file__).parents[2]
+has_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+
+
+@pytest.fixture(autouse=True)
+def own_lock_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+def toy() -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.BatchNorm2d(8),
+        nn.SiLU(),
+        nn.AdaptiveAvgPool2d(1),
+        nn.Flatten(),
+        nn.Linear(8, 5),
+    )
+
+
+class Spy(nn.Module):
+    """Notes how it is called; deep copies note on the same page."""
+
+    page: list[SimpleNamespace]
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        type(self).page = []
+        self.error = error
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        self.page.append(
+            SimpleNamespace(
+                images=images,
+                training=self.training,
+                threads=torch.get_num_threads(),
+                inference=torch.is_inference_mode_enabled(),
+            )
+        )
+        if self.error:
+            raise self.error
+        return images
+
+
+def numbers(latency: Latency) -> tuple[float, float, float]:
+    return latency.p10_ms, latency.median_ms, latency.p90_ms
+
+
+# Every backend
+
+
+@pytest.mark.parametrize("name", plugins.names("latency_backend"))
+def test_every_backend_keeps_the_contract_of_its_folder(name):
+    backend = plugins.load("latency_backend", name)
+    options = inspect.signature(backend.measure).parameters
+
+    assert list(options)[:2] == ["model", "image_size"]
+    assert {"batch": 1, "repeats": 50, "threads": 1, "limit_s": 30.0}.items() <= {
+        key: option.default for key, option in options.items()
+    }.items()
+    assert all(option.default is not option.empty for option in inspect.signature(backend.device).parameters.values())
+
+
+# torch_cpu
+
+
+def test_a_measurement_has_its_spread_and_all_it_depends_on():
+    latency = torch_cpu.measure(toy(), 32, batch=2, repeats=7)
+
+    assert 0 < latency.p10_ms <= latency.median_ms <= latency.p90_ms
+    assert (latency.repeats, latency.batch, latency.image_size, latency.threads) == (7, 2, 32, 1)
+    assert (latency.backend, latency.precision) == ("torch_cpu", "fp32")
+    assert latency.device == torch_cpu.device()
+
+
+def test_the_network_is_timed_as_it_would_be_used():
+    torch_cpu.measure(Spy().train(), 16, batch=3, repeats=5, threads=1)
+    calls = Spy.page
+
+    assert all(call.images.shape == (3, 3, 16, 16) for call in calls)
+    assert all(call.images.is_contiguous(memory_format=torch.channels_last) for call in calls)
+    assert all(call.inference and not call.training and call.threads == 1 for call in calls)
+
+
+def test_calls_that_warm_up_are_not_kept():
+    assert torch_cpu.measure(Spy(), 8, repeats=4).repeats == 4
+    assert len(Spy.page) >= 4 + _timing.WARM_CALLS
+
+
+def test_the_model_comes_back_as_it_was():
+    model = toy().train()
+    model[1].eval()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    strides = [parameter.stride() for parameter in model.parameters()]
+    torch_cpu.measure(model, 32, repeats=3)
+
+    assert [module.training for module in model] == [True, False, True, True, True, True]
+    assert [parameter.stride() for parameter in model.parameters()] == strides
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None and parameter.requires_grad for parameter in model.parameters())
+
+
+def test_a_half_precision_model_is_timed_in_fp32_and_stays_half():
+    model = toy().bfloat16()
+
+    assert torch_cpu.measure(model, 32, repeats=3).precision == "fp32"
+    assert next(model.parameters()).dtype == torch.bfloat16
+
+
+def test_measuring_does_not_move_the_random_state():
+    model, before = toy(), torch.get_rng_state()
+    torch_cpu.measure(model, 16, repeats=3)
+
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_threads_are_put_back_even_when_the_network_fails():
+    before = torch.get_num_threads()
+    with pytest.raises(ZeroDivisionError):
+        torch_cpu.measure(Spy(ZeroDivisionError()), 16, threads=before + 1)
+
+    assert Spy.page[0].threads == before + 1
+    assert torch.get_num_threads() == before
+
+
+@pytest.mark.parametrize("name", ["batch", "repeats", "threads"])
+def test_a_setting_that_cannot_be_measured_is_named(name):
+    with pytest.raises(PlanError, match=f"{name}=0 .* use 1 or more"):
+        torch_cpu.measure(toy(), 16, **{name: 0})
+
+
+def test_the_device_names_processor_torch_and_threads():
+    assert torch_cpu.device().startswith("cpu: ")
+    assert f"torch {torch.__version__.split('+')[0]}, 1 thread" in torch_cpu.device()
+    assert torch_cpu.device(threads=4).endswith("4 threads")
+
+
+def test_two_processes_that_measure_at_once_never_overlap(tmp_path):
+    code = """
+import time, torch
+from mvsearch.profiling.latency import torch_cpu
+
+class Slow(torch.nn.Module):
+    def forward(self, x):
+        begin = time.monotonic()
+        time.sleep(0.01)
+        print(begin, time.monotonic())
+        return x
+
+for _ in range(3):
+    torch_cpu.measure(Slow(), 8, repeats=5)
+    print("done")
+"""
+    environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    spans = []
+    for process in processes:
+        for run in process.communicate(timeout=60)[0].split("done")[:-1]:
+            times = [float(word) for word in run.split()]
+            spans.append((min(times), max(times)))
+
+    assert len(spans) == 6
+    assert all(end <= begin for (_, end), (begin, _) in zip(sorted(spans), sorted(spans)[1:], strict=False))
+
+
+# What backends share: numbers, with a clock of our own
+
+
+def test_the_spread_is_the_tenth_and_ninetieth_percentile():
+    latency = summarised([float(value) for value in range(101)])
+
+    assert numbers(latency) == (10, 50, 90)
+    assert latency.repeats == 101
+
+
+def test_one_slow_call_does_not_move_the_median():
+    assert summarised([2.0] * 20 + [2549.0]).median_ms == 2.0
+
+
+def summarised(times_ms: list[float]) -> Latency:
+    return _timing.summarise(
+        times_ms, batch=1, image_size=256, threads=1, precision="fp32", backend="toy", device="toy: none"
+    )
+
+
+def ticking(step_s: float):
+    """A clock that moves on by a step whenever it is read."""
+    ticks = count()
+    return lambda: next(ticks) * step_s
+
+
+def test_warm_up_makes_enough_calls_and_takes_enough_time():
+    calls: list[int] = []
+    _timing.warm_up(lambda: calls.append(1), limit_s=30, clock=ticking(1.0))
+    assert len(calls) == _timing.WARM_CALLS
+
+    calls.clear()
+    _timing.warm_up(lambda: calls.append(1), limit_s=30, clock=ticking(0.001))
+    assert len(calls) > _timing.WARM_CALLS
+
+
+def test_warm_up_of_a_huge_network_ends_at_the_time_limit_but_calls_once():
+    calls: list[int] = []
+    _timing.warm_up(lambda: calls.append(1), limit_s=0.5, clock=ticking(10.0))
+
+    assert len(calls) == 1
+
+
+def test_calls_of_several_threads_are_timed_once_other_threads_sleep_and_their_own_are_awake(monkeypatch):
+    done = []
+    monkeypatch.setattr(_timing, "warm_up", lambda call, **_: 0.001)
+    monkeypatch.setattr(_timing, "sleep", lambda seconds: done.append(f"asleep {seconds}"))
+    monkeypatch.setattr(_timing, "seconds_of", lambda call: [done.append("timed"), call()] and 0.001)
+    found = _timing.interleaved({"a": lambda: done.append("runs")}, repeats=2, limit_s=1, settle=True)
+    assert done == ["asleep 0.01", "runs", "timed", "runs"] * 2
+    assert found == {"a": [1.0, 1.0]}
+
+    done.clear()
+    _timing.interleaved({"a": lambda: done.append("runs")}, repeats=100, limit_s=0.12, settle=True)
+    assert done.count("timed") == 10  # of 2 x 1 ms and 10 ms
+
+
+def test_calls_that_are_compared_take_turns_in_changing_order():
+    made: list[str] = []
+    calls = {name: (lambda name=name: made.append(name)) for name in ("a", "b", "c")}
+    times_ms = _timing.interleaved(calls, repeats=20, limit_s=30)
+
+    assert [len(times) for times in times_ms.values()] == [20, 20, 20]
+    rounds = [tuple(made[i : i + 3]) for i in range(len(made) - 60, len(made), 3)]
+    assert all(sorted(each) == ["a", "b", "c"] for each in rounds)
+    assert len(set(rounds)) > 2
+
+
+@pytest.mark.parametrize(
+    ("repeats", "seconds", "timed"), [(50, 0.01, 50), (50, 1.0, 30), (50, 60.0, 3), (2, 60.0, 2), (50, 0.0, 50)]
+)
+def test_repeats_are_cut_to_the_time_limit_but_keep_a_spread(repeats, seconds, timed):
+    assert _timing.affordable(repeats, seconds=seconds, limit_s=30.0) == timed
+
+
+# torch_cuda
+
+
+@no_cuda
+def test_without_a_gpu_the_way_out_is_told():
+    for ask in (torch_cuda.device, lambda: torch_cuda.measure(toy(), 32)):
+        with pytest.raises(EnvironmentFault, match=r"no CUDA device .* use the backend torch_cpu"):
+            ask()
+
+
+def test_an_unknown_precision_is_refused_with_the_known_ones(monkeypatch):
+    monkeypatch.setattr(torch_cuda, "device", lambda **_: "cuda: toy")
+    with pytest.raises(PlanError, match="'int8' is unknown; use one of: fp32, tf32, fp16, bf16"):
+        torch_cuda.measure(toy(), 32, precision="int8")
+
+
+def test_cuda_settings_hold_during_a_measurement_and_go_back_after_it():
+    backends = torch.backends
+    before = (backends.cudnn.benchmark, backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32)
+    with torch_cuda.settings("fp32"):
+        assert backends.cudnn.benchmark
+        assert backends.cuda.matmul.fp32_precision == backends.cudnn.conv.fp32_precision == "ieee"
+    with pytest.raises(ZeroDivisionError), torch_cuda.settings("tf32"):
+        _ = 1 / 0
+
+    # Read by the old names: they raise where old and new switches were left in disagreement.
+    assert (backends.cudnn.benchmark, backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32) == before
+
+
+@pytest.mark.parametrize(("precision", "on"), [("tf32", True), ("fp32", False)])
+def test_tf32_is_set_by_the_switches_that_this_torch_has(precision, on):
+    old = SimpleNamespace(
+        cudnn=SimpleNamespace(benchmark=False, allow_tf32=not on),
+        cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=not on)),
+    )
+    with torch_cuda.settings(precision, old):
+        assert old.cudnn.allow_tf32 is old.cuda.matmul.allow_tf32 is on
+    assert old.cudnn.allow_tf32 is old.cuda.matmul.allow_tf32 is not on
+
+    with torch_cuda.settings(precision):
+        assert torch.backends.cudnn.conv.fp32_precision == ("tf32" if on else "ieee")
+
+
+@has_cuda
+@pytest.mark.parametrize("graph", [False, True])
+@pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
+def test_a_gpu_measures_every_precision_eagerly_and_as_a_graph(precision, graph):
+    model = toy().train()
+    latency = torch_cuda.measure(model, 64, batch=4, repeats=20, precision=precision, graph=graph)
+
+    assert 0 < latency.p10_ms <= latency.median_ms <= latency.p90_ms
+    assert (latency.repeats, latency.precision, latency.backend) == (20, precision, "torch_cuda")
+    assert latency.device == torch_cuda.device(graph=graph)
+    assert model.training
+    assert next(model.parameters()).device.type == "cpu"

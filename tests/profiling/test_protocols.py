@@ -1,0 +1,210 @@
+"""Networks timed in turns under the paper's protocol and ours: what is done, never how fast."""
+
+import json
+import tempfile
+
+import pytest
+import torch
+from click.testing import CliRunner
+from torch import nn
+
+from mvsearch.cli.main import cli
+from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.metrics.record import Latency
+from mvsearch.nn.fuse import Fused
+from mvsearch.profiling import protocols
+from mvsearch.profiling.latency import _timing, torch_cpu
+from mvsearch.profiling.protocols import OWN, PAPER, Network, Timed, timed
+from mvsearch.study.evaluator import latency_device
+from mvsearch.study.plan import Plan
+
+no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+
+
+@pytest.fixture(autouse=True)
+def own_lock_files(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
+
+class Spy(nn.Module):
+    """Notes whose turn it is, and how the images come."""
+
+    page: list[tuple[str, torch.Tensor]]
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.page.append((self.name, x))
+        return x
+
+
+def spies(*names: str) -> list[Network]:
+    Spy.page = []
+    return [Network(name, Spy(name), 16) for name in names]
+
+
+def test_any_network_is_timed_under_both_protocols():
+    session = timed([Network("toy", nn.Conv2d(3, 4, 3), 32)], batch=2, repeats=5)
+
+    assert [(row.network, row.protocol) for row in session.timed] == [("toy", "paper"), ("toy", "own")]
+    for row in session.timed:
+        assert isinstance(row.latency, Latency)
+        assert (row.latency.repeats, row.latency.batch, len(row.times_ms)) == (5, 2, 5)
+        assert min(row.times_ms) <= row.mean_ms <= max(row.times_ms)
+    assert not session.interrupted
+
+
+def test_the_paper_s_images_are_channels_first_and_ours_last():
+    timed(spies("a"), [PAPER], batch=2, repeats=3)
+    assert all(x.is_contiguous() for _, x in Spy.page)
+
+    timed(spies("a"), [OWN], batch=2, repeats=3)
+    assert all(x.is_contiguous(memory_format=torch.channels_last) for _, x in Spy.page)
+
+
+def test_networks_take_turns_after_ten_calls_each_that_warm_up():
+    timed(spies("a", "b"), [PAPER], repeats=20)
+    turns = [name for name, _ in Spy.page]
+
+    assert turns[:10] == ["a"] * 10
+    assert all({*turns[i : i + 2]} == {"a", "b"} for i in range(len(turns) - 40, len(turns), 2))
+
+
+def test_the_device_s_name_tells_the_protocols_apart():
+    labels = {row.protocol: row.latency.device for row in timed(spies("a"), repeats=3).timed}
+
+    assert labels["own"] == torch_cpu.device(fused=True) == f"{torch_cpu.device()}, fused"
+    assert labels["paper"] == f"{torch_cpu.device()}, channels first"
+
+
+def test_ratios_are_taken_within_a_round():
+    def row(times_ms: list[float]) -> Timed:
+        return Timed("x", "paper", torch_cpu.measure(nn.Identity(), 8, repeats=3), times_ms)
+
+    assert row([1.0, 30.0, 2.0]).ratio_to(row([2.0, 60.0, 4.0])) == (0.5, 0.5, 0.5)
+
+
+def interrupting(after: int):
+    def progress(done: int, _of: int) -> None:
+        if done == after:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+def test_an_interrupt_keeps_the_rounds_that_are_whole():
+    session = timed(spies("a", "b"), [PAPER], repeats=50, progress=interrupting(4))
+
+    assert session.interrupted
+    assert [row.latency.repeats for row in session.timed] == [4, 4]
+
+
+def test_an_interrupt_before_the_first_round_is_one():
+    with pytest.raises(KeyboardInterrupt):
+        timed(spies("a"), repeats=50, progress=interrupting(0))
+
+
+def test_a_processor_that_was_away_is_noticed(monkeypatch):
+    monkeypatch.setattr(protocols, "process_time", lambda: 0.0)
+    assert timed(spies("a"), repeats=3).busy
+
+    monkeypatch.setattr(protocols, "process_time", protocols.perf_counter)
+    assert not timed(spies("a"), repeats=3).busy
+
+
+def test_what_cannot_be_measured_is_refused():
+    with pytest.raises(PlanError, match="repeats=0"):
+        timed(spies("a"), repeats=0)
+
+
+@no_cuda
+def test_a_gpu_that_is_not_there_is_said():
+    with pytest.raises(EnvironmentFault, match="no CUDA device"):
+        timed(spies("a"), device="cuda")
+
+
+# The backend's option, and a study's
+
+
+def test_the_fused_network_is_timed_if_asked_for(monkeypatch):
+    kinds = []
+    monkeypatch.setattr(_timing, "fuse", lambda model: kinds.append(Fused) or Fused(model))
+    latency = torch_cpu.measure(nn.Identity(), 8, repeats=3, fused=True)
+
+    assert kinds == [Fused]
+    assert latency.device == f"{torch_cpu.device()}, fused"
+
+
+def plan(tmp_path, latency: str) -> Plan:
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        "image_size: 32\nnum_classes: 10\n"
+        "blocks: [{name: stem, block: conv, out: {choose: [8, 16]}, stride: 2}]\n"
+        f"search: {{objectives: [latency_ms, params]}}\nlatency: {latency}\n"
+    )
+    return Plan.load(path)
+
+
+def test_studies_of_fused_networks_do_not_mix_with_others(tmp_path):
+    usual, fused = (plan(tmp_path, text) for text in ("{threads: 1}", "{threads: 1, fused: true}"))
+
+    assert latency_device(fused) == f"{latency_device(usual)}, fused"
+    assert fused.settings_key != usual.settings_key
+
+
+def test_a_study_from_before_there_was_fusing_keeps_its_settings(tmp_path):
+    assert "fused" not in plan(tmp_path, "{threads: 1}").settings()["latency"]
+
+
+def test_a_backend_that_cannot_fuse_says_so(tmp_path):
+    with pytest.raises(PlanError, match="onnxruntime has no setting 'fused'"):
+        latency_device(plan(tmp_path, "{backend: onnxruntime, fused: true}"))
+
+
+# The command
+
+
+@pytest.fixture
+def few_rounds(monkeypatch):
+    monkeypatch.setattr(protocols, "QUICK", protocols.Length(repeats=3, throughput_repeats=3, limit_s=5.0))
+
+
+def test_the_command_times_latency_and_throughput_and_compares_with_the_first(few_rounds):
+    names = ["mobilevitv3_xxs", "mobilevitv3_xxs_l2"]
+    done = CliRunner().invoke(cli, ["latency", *names, "--quick", "--batch", "2", "--image-size", "64", "--json"])
+    found = json.loads(done.stdout)
+
+    assert done.exit_code == 0
+    assert {what: part["timed"][0]["latency_batch"] for what, part in found.items()} == {"latency": 1, "throughput": 2}
+    assert [row["printed_latency_ms"] for row in found["latency"]["timed"]] == [7.12, 7.12, 6.24, 6.24]
+    assert {(row["name"], row["to"]) for row in found["latency"]["ratios"]} == {tuple(reversed(names))}
+
+
+def test_the_table_has_the_paper_s_figures_and_their_ratio(few_rounds):
+    arguments = ["latency", "mobilevitv3_xxs", "mobilevitv3_xxs_l2", "--quick", "--batch", "0", "--image-size", "64"]
+    said = CliRunner().invoke(cli, arguments).stdout
+
+    assert all(text in said for text in ("7.12", "6.24", "0.88"))  # 6.24 / 7.12
+    assert "throughput" not in said
+
+
+def test_an_interrupted_command_shows_what_there_is(few_rounds, monkeypatch):
+    def ended(calls, progress, **_):
+        progress(0, 9)
+        return {key: [1.0, 2.0] for key in calls}
+
+    monkeypatch.setattr(protocols, "interleaved", ended)
+    done = CliRunner().invoke(cli, ["latency", "mobilevitv3_xxs", "--quick", "--image-size", "64"])
+
+    assert done.exit_code != 0
+    assert "2 rounds" in done.stdout
+    assert "throughput" not in done.stdout
+
+
+def test_a_command_without_a_network_says_what_would_do():
+    done = CliRunner().invoke(cli, ["latency", "--quick"])
+
+    assert done.exit_code == 2
+    assert "--published" in done.stderr

@@ -1,0 +1,269 @@
+"""Every file of the kind keeps one promise: seed in, score out, nothing else changed. What a score is, by hand."""
+
+import math
+import subprocess
+import sys
+from dataclasses import fields
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from small import DENSE, PLAIN, SEPARABLE, SOFTMAX
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import published
+from mvsearch.data import load
+from mvsearch.errors import PlanError
+from mvsearch.metrics.pareto import scores
+from mvsearch.metrics.record import Failed
+from mvsearch.nn import build
+from mvsearch.proxies import _probe, channel_weights, jacob_cov, synflow, zico
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.study.plan import Plan
+from mvsearch.study.study import Study
+from mvsearch.utils import plugins
+from mvsearch.utils.yaml_document import Document
+
+NAMES = plugins.names("proxy")
+SHORT = {"steps": 3, "batch": 8, "image_size": 32, "held_out": 50}
+OPEN = {**SOFTMAX, "blocks": [*SOFTMAX["blocks"][:2], {**SOFTMAX["blocks"][2], "dim": {"choose": [16, 32]}}]}
+LOOKING = ("naswot", "zico", "jacob_cov", "snip", "grad_norm", "train")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load("fashion_mnist")
+
+
+def settings(name, **more):
+    cls = plugins.load("proxy", name).Settings
+    known = {field.name for field in fields(cls)}
+    return cls(**{key: value for key, value in {**SHORT, **more}.items() if key in known})
+
+
+def said(name, data, document=SOFTMAX, *, seed=0, device="cpu"):
+    arch = Architecture.from_dict(document)
+    return plugins.load("proxy", name).score(arch, settings(name), data, seed=seed, device=device, progress=None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_same_seed_says_the_same_and_torch_is_left_as_it_was(name, data):
+    torch.manual_seed(1)
+    before, grad = torch.random.get_rng_state(), torch.is_grad_enabled()
+    with torch.no_grad():
+        first, again = said(name, data), said(name, data, device="cpu:0")
+
+    assert first == again
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert torch.is_grad_enabled() is grad
+    assert {n for n, score in plugins.load("proxy", name).SCORES.items() if "classification" in score.tasks} <= set(
+        first
+    )
+    assert all(math.isfinite(value) for value in first.values())
+
+
+@pytest.mark.parametrize("name", LOOKING)
+def test_another_seed_says_another_thing(name, data):
+    ranked = next(iter(plugins.load("proxy", name).SCORES))
+    assert said(name, data)[ranked] != said(name, data, seed=1)[ranked]
+
+
+@pytest.mark.parametrize("document", [PLAIN, SOFTMAX, DENSE, SEPARABLE], ids=lambda each: each["name"])
+@pytest.mark.parametrize("name", NAMES)
+def test_every_block_has_a_score_short_of_the_ideal(name, document, data):
+    ranked, score = next(iter(plugins.load("proxy", name).SCORES.items()))
+    if name == "jacob_cov" and document in (PLAIN, SEPARABLE):  # whose last map is a batch norm's: no gradient
+        with pytest.raises(Failed, match="does not depend on the images"):
+            said(name, data, document)
+        return
+    value = said(name, data, document)[ranked]
+    assert value < score.ideal if score.maximise else value > score.ideal
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_proxy_loads_torch_before_it_is_asked(name):
+    code = f"import sys, mvsearch.proxies.{name}; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_no_two_proxies_say_a_score_of_the_same_name():
+    assert len(scores()) == sum(len(plugins.load("proxy", name).SCORES) for name in NAMES)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"train"}))
+def test_a_study_seeks_what_its_proxy_says(name, data, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    plan = Plan.of(SearchSpace.parse(Document({**OPEN, "proxy": {"name": name}})), name="toy", trials=2)
+    assert plan.search.objectives == (*plugins.load("proxy", name).SCORES, "params", "macs")
+
+    from mvsearch.study.evaluator import Evaluator
+
+    study = Study.join(plan)
+    study.run(Evaluator(plan), trials=2)
+    assert [record.state for record in study.records()] == ["complete"] * 2
+
+
+def test_a_score_that_the_proxy_does_not_say_is_refused():
+    space = SearchSpace.parse(Document({**OPEN, "proxy": {"name": "naswot"}}))
+    with pytest.raises(PlanError, match="top1 is not said by the proxy naswot; it says naswot"):
+        Plan.of(space, name="toy", objectives=("top1", "params"))
+
+
+def test_rungs_are_refused_where_there_are_no_steps():
+    space = SearchSpace.parse(Document({**OPEN, "proxy": {"name": "naswot", "rungs": [10]}}))
+    with pytest.raises(PlanError, match="the proxy naswot has no steps, so it has no rungs; take them out"):
+        Plan.of(space, name="toy")
+
+
+def test_too_little_to_look_at_is_refused():
+    with pytest.raises(PlanError, match="batch=1 is too little to look at; use 2 or more"):
+        _probe.Settings(batch=1)
+
+
+def test_what_is_no_number_is_a_failure_and_no_score():
+    with pytest.raises(Failed, match="zico came out as nan"):
+        _probe.number("zico", math.nan)
+
+
+@pytest.mark.parametrize("name", [*LOOKING, "synflow"])
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_network_that_gives_no_numbers_fails_in_a_sentence(name, value, data, monkeypatch):
+    def broken(arch, *, seed=None):
+        model = build(arch, seed=seed)
+        torch.nn.init.constant_(model.stem[0].weight[0], value)
+        return model
+
+    monkeypatch.setattr("mvsearch.nn.build", broken)
+    with pytest.raises(Failed, match=r"is no number|came out as|became"):
+        said(name, data)
+
+
+def probe(data, batches=1, document=PLAIN):
+    arch = Architecture.from_dict(document)
+    return _probe.probed(arch, settings("snip"), data, seed=0, device="cpu", batches=batches)
+
+
+def test_synflow_is_the_sum_over_all_ways_through_a_chain(data):
+    """Without norms, ones in: R = Σ over layers of what flows through, which is the output once a layer."""
+    with probe(data) as made:
+        arch = Architecture.from_dict(PLAIN)
+        model = build(arch.at(num_classes=10), seed=0).double()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.abs_()
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, torch.nn.BatchNorm2d):
+                setattr(parent, name, torch.nn.Identity())
+    model.eval()
+    ones, least = torch.ones(1, 3, 32, 32, dtype=torch.float64), 1e-7
+    weights = [weight for weight in model.parameters() if weight.ndim > 1]
+    total = 0.0
+    for weight in weights:  # R as the derivative of the flow when one layer grows by a factor
+        with torch.no_grad():
+            before = model(ones).sum()
+            weight.mul_(1 + least)
+            total += float((model(ones).sum() - before) / least)
+            weight.div_(1 + least)
+    found = synflow.score(arch, settings("synflow"), data)["synflow"]
+    assert len(weights) == len(made.weights)
+    assert found == pytest.approx(math.log10(total), abs=1e-4)
+
+
+def test_synflow_through_fused_attention_is_synflow_through_plain_operators(data):
+    fused = said("synflow", data)
+    with sdpa_kernel(SDPBackend.MATH):
+        plain = said("synflow", data)
+    assert fused["synflow"] == pytest.approx(plain["synflow"], rel=1e-9)
+
+
+@pytest.mark.parametrize("document", [PLAIN, SOFTMAX, SEPARABLE], ids=lambda each: each["name"])
+def test_naswot_counts_the_units_on_which_two_images_agree(document, data, monkeypatch):
+    seen = []
+    for name in ("silu", "relu"):
+        activation = getattr(F, name)
+
+        def noted(x, *more, activation=activation, **options):
+            seen.append((x > 0).reshape(SHORT["batch"], -1).numpy())
+            return activation(x, *more, **options)
+
+        monkeypatch.setattr(F, name, noted)
+    with probe(data, document=document) as made, torch.no_grad():
+        made.model(made.batches[0][0])
+    monkeypatch.undo()
+    codes = np.concatenate(seen, axis=1)
+    kernel = (codes[:, None] == codes[None]).sum(-1)
+    found = said("naswot", data, document)["naswot"]
+    assert found == pytest.approx(np.linalg.slogdet(kernel.astype(float))[1], rel=1e-6)
+
+
+@pytest.mark.parametrize("document", [PLAIN, SOFTMAX, SEPARABLE], ids=lambda each: each["name"])
+def test_snip_and_grad_norm_are_slopes_of_the_loss(document, data):
+    """Taken by finite differences in float64, layer by layer: along the weights, and along the gradient."""
+    with probe(data, document=document) as made:
+        signs = [gradient.sign() for gradient in _probe.gradients(made)]
+        units = [gradient / gradient.norm() for gradient in _probe.gradients(made)]
+        images, labels = made.batches[0]
+        images, weights = images.double(), made.weights
+        made.model.double()
+
+        def slope(weight, along, step=1e-6):
+            at = weight.clone()
+            losses = []
+            for side in (step, -step):
+                weight.copy_(at + side * along)
+                losses.append(float(F.cross_entropy(made.model(images), labels)))
+            weight.copy_(at)
+            return (losses[0] - losses[1]) / (2 * step)
+
+        with torch.no_grad():
+            each = list(zip(weights, signs, units, strict=True))
+            products = sum(slope(weight, sign * weight.abs()) for weight, sign, _ in each)
+            lengths = sum(slope(weight, unit.double()) for weight, _, unit in each)
+    assert said("snip", data, document)["snip"] == pytest.approx(products, rel=1e-3)
+    assert said("grad_norm", data, document)["grad_norm"] == pytest.approx(lengths, rel=1e-3)
+
+
+def test_zico_is_mean_over_deviation_of_two_batches(data):
+    with probe(data, batches=2) as made:
+        first, second = (_probe.gradients(made, i) for i in (0, 1))
+    total = 0.0
+    for pair in zip(first, second, strict=True):
+        both = torch.stack(pair).double()
+        deviation = both.std(0, correction=0)
+        total += math.log(float((both.abs().mean(0) / deviation)[deviation > 0].sum()))
+    found = zico.score(Architecture.from_dict(PLAIN), settings("zico"), data)["zico"]
+    assert found == pytest.approx(total, rel=1e-4)
+
+
+def test_jacob_cov_is_best_where_images_have_nothing_in_common(data):
+    with probe(data, document=SOFTMAX) as made:
+        images = made.batches[0][0]
+        (jacobian,) = torch.autograd.functional.jacobian(lambda x: made.model(x).sum(), (images,))
+    values = np.linalg.eigvalsh(np.corrcoef(jacobian.flatten(1).double().numpy()))
+    found = jacob_cov.score(Architecture.from_dict(SOFTMAX), settings("jacob_cov"), data)["jacob_cov"]
+    assert found == pytest.approx(-(np.log(values + 1e-5) + 1 / (values + 1e-5)).sum(), rel=1e-3)
+
+
+def test_channel_weights_count_a_kernel_once():
+    arch = Architecture.from_dict({**PLAIN, "blocks": [{"name": "stem", "block": "conv", "out": 16, "kernel": 5}]})
+    assert channel_weights.count(arch) == 3 * 16 + 2 * 16 + 16 * 10 + 10
+    dense, light = (published(name) for name in ("ablation_1_baseline_v1_s", "ablation_2_conv1x1"))
+    assert dense.cost().params - light.cost().params == 819_200
+    assert channel_weights.count(dense) - channel_weights.count(light) == 0
+
+
+def test_scaled_loss_is_the_training_loss_over_a_power_of_the_channel_weights(data):
+    arch = Architecture.from_dict(SOFTMAX)
+    module = plugins.load("proxy", "train")
+    for power in (0.0, 0.5):
+        found = module.score(arch, settings("train", power=power), data, seed=0, device="cpu")
+        assert found["scaled_loss"] == pytest.approx(found["train_loss"] / (channel_weights.count(arch) / 1e6) ** power)
+
+
+@pytest.mark.parametrize("kind", ["proxies", "latency"])
+def test_what_measures_has_a_version_by_which_the_cache_goes(kind):
+    for name in plugins.names(kind):
+        assert plugins.load(kind, name).VERSION >= 1, name

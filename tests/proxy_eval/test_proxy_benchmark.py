@@ -1,0 +1,197 @@
+"""Proxies held against the published models: from the command line, and with a study."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mvsearch.cli import main
+from mvsearch.metrics.record import Failed
+from mvsearch.proxies import naswot
+from mvsearch.proxy_eval.benchmark import architectures, distinct
+from mvsearch.proxy_eval.rank_correlation import rank
+from mvsearch.report.figures.scatter import panel
+from mvsearch.utils import yaml_document
+
+SMALL = ("--set", "naswot.image_size=32", "--set", "naswot.batch=4")
+MODELS = ("mobilevitv1_xxs", "mobilevitv3_xxs", "mobilevitv2_0.5", "mobilevitv3_0.5")
+SOME = ("--models", ",".join(MODELS))
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    def call(*args: str) -> SimpleNamespace:
+        monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
+        code = 0
+        try:
+            main.main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err)
+
+    return call
+
+
+@pytest.fixture
+def spied(monkeypatch):
+    """Every call of a proxy by architecture and seed; what `spied.stop` says of a call is raised."""
+    spy, real = SimpleNamespace(calls=[], stop=lambda arch, seed: None), naswot.score
+
+    def score(arch, settings, data, *, seed, device, progress):
+        if error := spy.stop(arch, seed):
+            raise error
+        spy.calls.append((arch.name, seed))
+        return real(arch, settings, data, seed=seed, device=device, progress=progress)
+
+    monkeypatch.setattr(naswot, "score", score)
+    return spy
+
+
+def test_scores_are_told_with_their_statistics_and_never_taken_twice(run, spied):
+    args = ("proxies", "--proxy", "naswot", "--seeds", "2", *SMALL, *SOME)
+    found = json.loads(run(*args, "--json").out)
+    assert [each["proxy"] for each in found["proxies"]] == ["naswot", "params", "macs"]
+    judged = found["proxies"][0]
+    assert {name: len(rows) for name, rows in judged["scores"].items()} == dict.fromkeys(MODELS, 2)
+    scores = {name: [row["naswot"] for row in rows] for name, rows in judged["scores"].items()}
+    assert judged["statistics"]["tau"]["value"] == pytest.approx(rank(scores).tau.value)
+    assert judged["settings"]["batch"] == 4
+    assert judged["cpu_s"] > 0
+    assert [seed for _, seed in spied.calls] == [0] * 4 + [1] * 4  # a whole ranking first
+
+    again = run(*args)
+    assert len(spied.calls) == 8
+    assert "naswot" in again.out
+    assert "within size" in again.out
+
+
+def test_a_proxy_that_scores_otherwise_than_before_is_asked_anew(run, spied, monkeypatch):
+    args = ("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
+    run(*args)
+    monkeypatch.setattr(naswot, "VERSION", naswot.VERSION + 1)
+    run(*args)
+    assert len(spied.calls) == 8
+
+
+@pytest.mark.parametrize("other", [("--set", "naswot.batch=5"), ("--data", "photos")])
+def test_scores_under_other_settings_or_of_other_images_are_not_taken_for_these(run, spied, other):
+    args = ("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
+    run(*args)
+    assert run(*args, *other).code == 0
+    assert len(spied.calls) == 8
+
+
+def test_ctrl_c_shows_what_is_known_and_the_next_call_goes_on(run, spied):
+    args = ("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
+    spied.stop = lambda arch, seed: KeyboardInterrupt() if len(spied.calls) == 2 else None
+    stopped = run(*args)
+    assert stopped.code == 130
+    assert "seed 0 is not scored yet: mobilevitv2_0.5, mobilevitv3_0.5" in " ".join(stopped.out.split())
+
+    spied.stop = lambda arch, seed: None
+    assert run(*args).code == 0
+    assert len(spied.calls) == 4
+
+
+def test_a_model_that_has_no_score_is_left_out_and_the_reason_told(run, spied):
+    spied.stop = lambda arch, seed: Failed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
+    done = run("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
+    assert done.code == 0
+    assert "naswot: it came out as nan: mobilevitv2_0.5" in done.out
+    assert "4 published models and 0 rows of the ablation" in done.out
+
+
+@pytest.mark.parametrize(
+    ("args", "words"),
+    [
+        (("--proxy", "naswt"), "did you mean 'naswot'"),
+        (("--models", "mobilevitv3_xxl"), "is no reference model; did you mean 'mobilevitv3_xxs'"),
+        (("--proxy", "naswot", "--set", "naswot.size=3"), "naswot.size"),
+        (("--proxy", "naswot", "--set", "steps=3"), "use PROXY.SETTING=VALUE"),
+        (("--proxy", "naswot", "--plot", "old.png"), "is there already; --force writes over it"),
+        (("--data", "nowhere"), "none of the data"),
+        (("--data", "cutouts"), "classification"),
+        (("--models", "ablation_2_conv1x1", "--plot", "new.png"), "--models names rows of the ablation alone"),
+    ],
+)
+def test_a_slip_is_one_sentence(run, args, words):
+    Path("old.png").write_bytes(b"old")
+    done = run("proxies", *args)
+    assert done.code == 1
+    assert words in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_every_network_is_scored_once_whatever_its_names():
+    archs = architectures()
+    assert len(archs) == 20
+    once = distinct(archs)
+    assert len(once) == 19
+    assert "ablation_1_baseline_v1_s" not in once
+
+
+@pytest.mark.parametrize("suffix", [".svg", ".html", ".png"])
+def test_the_plot_is_drawn(run, suffix):
+    done = run("proxies", "--proxy", "channel_weights", "--seeds", "1", "--plot", f"plot{suffix}")
+    assert done.code == 0, done.err
+    written = Path(f"plot{suffix}").read_bytes()
+    assert written.startswith({".svg": b"<?xml", ".html": b"<!DOCTYPE html>", ".png": b"\x89PNG"}[suffix])
+    assert suffix != ".html" or b"v3-XXS" in written
+
+
+def test_better_is_to_the_right_also_where_less_is_better():
+    scores = {name: [-float(i), -float(i) - 0.5] for i, name in enumerate(MODELS, 1)}
+    drawn = panel("train", "loss", scores, False, rank(scores))
+    low, high = drawn.x_limits
+    assert low > high
+    assert [dot.x for dot in drawn.dots if dot.name == "v1-XXS"] == [1.25]
+    assert drawn.dots[0].error == pytest.approx(0.5 / 2**0.5)
+    assert "less is better" in drawn.x_label
+
+
+def test_a_study_s_proxy_is_checked_once_and_the_front_says_so(run, spied):
+    space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data
+    space |= {
+        "proxy": {"name": "naswot", "image_size": 32, "batch": 4},
+        "search": {"trials": 3, "workers": 1},
+        "contains": ["mobilevitv3_xxs"],
+    }
+    Path("toy.yaml").write_text(yaml_document.dump(space))
+    done = run("run", "toy.yaml", "--check-proxy", "--workers", "1")
+    assert done.code == 0, done.err
+    once = len(spied.calls)
+    said = " ".join(run("front", "quick").out.split())
+    assert "proxy: naswot, at 32 px on fashion_mnist; Kendall's tau with ImageNet top-1 of 15 published models" in said
+    assert json.loads(run("front", "quick", "--json").out)["trust"]["within"] is not None
+
+    assert run("run", "toy.yaml", "--check-proxy", "--workers", "1").code == 0
+    assert len(spied.calls) == once
+
+
+def test_models_beyond_the_limits_of_a_study_still_say_how_far_its_proxy_is_to_be_trusted(run):
+    args = ("run", "toy.yaml", "--check-proxy", "--workers", "1")
+    space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data
+    space |= {"proxy": {"name": "macs"}, "search": {"trials": 3}, "contains": ["mobilevitv3_xxs"]}
+    Path("toy.yaml").write_text(yaml_document.dump(space))
+    assert run(*args).code == 0
+    assert run(*args, "--limit", "params <= 1.2M").code == 0
+    assert len(json.loads(run("front", "quick", "--json").out)["trust"]["models"]) == 15
+
+
+def test_a_check_tells_why_a_model_has_no_score(run, spied):
+    spied.stop = lambda arch, seed: Failed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
+    space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data
+    space |= {"proxy": {"name": "naswot", "image_size": 32, "batch": 4}, "search": {"trials": 1}, "contains": []}
+    Path("toy.yaml").write_text(yaml_document.dump(space))
+    done = run("run", "toy.yaml", "--check-proxy", "--workers", "1")
+    assert done.code == 0
+    assert "naswot: it came out as nan: mobilevitv2_0.5" in done.err
+    assert len(json.loads(run("front", "quick", "--json").out)["trust"]["models"]) == 14

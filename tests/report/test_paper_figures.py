@@ -1,0 +1,201 @@
+"""The paper's Figures 1 and 3 redrawn: what they show, what they refuse, and that files are whole."""
+
+import json
+import tempfile
+from types import SimpleNamespace
+
+import pytest
+from click.testing import CliRunner
+from toy import arithmetic, toy_plan
+
+from mvsearch.baselines import rivals
+from mvsearch.cli import main
+from mvsearch.cli.front import _rivals
+from mvsearch.cli.main import cli
+from mvsearch.errors import PlanError
+from mvsearch.report.dominance import against, family
+from mvsearch.report.figures._accuracy_cost_figure import plot_arena
+from mvsearch.report.figures.accuracy_cost import FIGURES, arena
+from mvsearch.report.figures.palette import DARK, LIGHT
+from mvsearch.study.study import Study
+
+
+@pytest.fixture(autouse=True)
+def own_lock_files(tmp_path_factory, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))
+
+
+PICTURES = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!DOCTYPE html>"}
+
+
+def contenders(times_ms=None):
+    return [*family(times_ms), *against(times_ms)]
+
+
+def labels(figure, **options):
+    return {bubble.label for bubble in arena(figure, contenders(), **options).bubbles}
+
+
+def test_figure_1_is_against_transformers_and_figure_3_against_convolutions():
+    assert {"v3-XXS", "DeiT-tiny", "Mobile-Former-294M"} <= labels("figure1")
+    assert {"v3-XXS", "MobileNetV4-conv-S", "RepViT-M0.9"} <= labels("figure3")
+    assert "DeiT-tiny" not in labels("figure3")
+    assert "MobileNetV4-conv-S" not in labels("figure1")
+
+
+def test_every_rival_is_in_one_of_them():
+    drawn = [bubble for figure in FIGURES for bubble in arena(figure, contenders()).bubbles]
+    assert {bubble.lines[0] for bubble in drawn} >= {each.name for each in rivals()}
+
+
+def test_networks_of_one_name_are_told_apart_by_their_training():
+    assert {"EfficientNet-B0", "EfficientNet-B0 (longer)"} <= labels("figure3")
+    assert len(labels("figure3")) == len(arena("figure3", contenders()).bubbles)
+
+
+@pytest.mark.parametrize("x", ["params", "macs"])
+@pytest.mark.parametrize("figure", FIGURES)
+def test_x_is_the_logarithm_of_the_cost_in_the_unit_of_the_label(figure, x):
+    costs = {each.name: getattr(each, x) for each in contenders()}
+    shown = arena(figure, contenders(), x)
+    size = {"M": 1e6, "G": 1e9}[shown.x_label[-2]]
+    for bubble in shown.bubbles:
+        assert 10**bubble.x * size == pytest.approx(costs[bubble.lines[0]])
+    assert all(shown.x_limits[0] <= place <= shown.x_limits[1] for place, _ in shown.ticks)
+
+
+def test_what_was_not_timed_is_left_out_and_counted():
+    times_ms = {each.name: 10.0 + i for i, each in enumerate(contenders()) if not each.name.startswith("t2t")}
+    shown = arena("figure1", contenders(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
+    assert "T2T-ViT-7" not in {bubble.label for bubble in shown.bubbles}
+    assert shown.subtitle == "one image on a machine, 1 thread; 3 could not be timed"
+
+
+@pytest.mark.parametrize(("kind", "theme"), [("png", DARK), ("svg", LIGHT), ("html", LIGHT)], ids=PICTURES)
+def test_a_figure_is_drawn_as_its_suffix_asks(tmp_path, kind, theme):
+    path = tmp_path / f"a.{kind}"
+    plot_arena(arena("figure3", contenders()), path, theme)
+    assert path.read_bytes().startswith(PICTURES[kind])
+
+
+def test_the_same_figure_gives_the_same_bytes(tmp_path):
+    few = [each for each in contenders() if each.kind is None or each.recipe == "longer"]
+    for name in ("a", "b"):
+        plot_arena(arena("figure3", few), tmp_path / f"{name}.svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_no_name_covers_another(tmp_path, monkeypatch):
+    from mvsearch.report.figures import _matplotlib
+
+    boxes = []
+    write = _matplotlib.write_names
+
+    def watched(axes, words, places, line, theme):
+        def seen(sizes):
+            names = places(sizes)
+            pixels = axes.transData.transform([name.centre for name in names])
+            boxes.extend((*at, *size) for at, size in zip(pixels, sizes, strict=True))
+            return names
+
+        write(axes, words, seen, line, theme)
+
+    monkeypatch.setattr(_matplotlib, "write_names", watched)
+    for figure in FIGURES:
+        boxes.clear()
+        plot_arena(arena(figure, contenders()), tmp_path / f"{figure}.png")
+        for i, (x, y, width, height) in enumerate(boxes):
+            for x2, y2, width2, height2 in boxes[:i]:
+                assert abs(x - x2) * 2 > width + width2 - 8 or abs(y - y2) * 2 > height + height2 - 8
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+
+    def run(*args):
+        monkeypatch.setattr("sys.argv", ["mvsearch", "paper-figures", *args])
+        code = 0
+        try:
+            main.main()
+        except SystemExit as end:
+            code = end.code or 0
+        said = capfd.readouterr()
+        return SimpleNamespace(code=code, out=said.out, err=said.err)
+
+    return run
+
+
+def test_both_figures_are_written_and_the_words_say_who_dominates_whom(run, tmp_path):
+    done = run()
+    assert done.code == 0
+    assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["figure1.png", "figure3.png"]
+    assert "v3-S (79.3 %, 5.76 M, 1.83 G), in parameters and MACs: dominates" in done.out.replace("\n", " ")
+
+
+def test_figures_that_are_there_are_kept_unless_forced(run, tmp_path):
+    run()
+    before = (tmp_path / "figures/figure1.png").read_bytes()
+    refused = run("--theme", "dark")
+    assert refused.code == 1
+    assert refused.err == "mvsearch: figures/figure1.png: is there already; --force writes over it.\n"
+    assert (tmp_path / "figures/figure1.png").read_bytes() == before
+    assert run("--theme", "dark", "--force").code == 0
+    assert (tmp_path / "figures/figure1.png").read_bytes() != before
+
+
+def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, monkeypatch):
+    from mvsearch.profiling import contest
+
+    measure, few = contest.contest, ["mobilevitv3_xxs_l2", "mobilevitv3_xxs", "mobilenetv3_large_100", "levit_128s"]
+    monkeypatch.setattr("mvsearch.profiling.contest.contest", lambda _names, **options: measure(few, **options))
+    done = run("--x", "latency_ms", "--repeats", "3", "--json")
+    assert done.code == 0, done.err
+    facts = json.loads(done.out)
+    timed = {row["name"]: row["latency_ms"] for row in facts["networks"] if row["latency_ms"]}
+    assert set(timed) == set(few)
+    assert facts["device"].startswith("cpu: ")
+    again = run("--x", "latency_ms", "--times", "figures/latency.json", "--json", "--force")
+    assert {row["name"]: row["latency_ms"] for row in json.loads(again.out)["networks"] if row["latency_ms"]} == timed
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("", "holds no latencies"),
+        ('{"latencies": {}}', "holds no latencies"),
+        ('{"latencies": {"a": {"latency_ms": -1, "latency_device": "x"}}}', "holds no latencies"),
+        (
+            '{"latencies": {"a": {"latency_ms": 1, "latency_device": "x"}, '
+            '"b": {"latency_ms": 1, "latency_device": "y"}}}',
+            "was measured on x and y",
+        ),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_file_of_other_things_is_refused(run, tmp_path, content, said):
+    if content is not None:
+        (tmp_path / "times.json").write_text(content)
+    done = run("--x", "latency_ms", "--times", "times.json")
+    assert done.code == 1
+    assert said in done.err
+    assert not (tmp_path / "figures").exists()
+
+
+def test_times_of_none_of_its_networks_make_no_figure():
+    with pytest.raises(PlanError, match="figure1: none of its networks has a number for latency_ms"):
+        arena("figure1", contenders(), "latency_ms")
+
+
+def test_the_published_members_of_a_front_stand_among_rivals():
+    trials = [{"published": "mobilevitv3_xs"}, {"published": None}]
+    [found] = _rivals({"trials": trials})
+    assert (found.contender.name, found.dominated_by) == ("mobilevitv3_xs", ())
+
+
+def test_a_front_without_published_members_says_so(tmp_path):
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=3)
+    done = CliRunner().invoke(cli, ["front", str(tmp_path / "toy"), "--rivals"])
+    assert "No published model is on this front" in done.stdout
+    facts = json.loads(CliRunner().invoke(cli, ["front", str(tmp_path / "toy"), "--rivals", "--json"]).stdout)
+    assert facts["rivals"] == []

@@ -1,0 +1,455 @@
+import io
+import os
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from rich.console import Console
+
+from mvsearch.arch.published import model_names, published
+from mvsearch.errors import EnvironmentFault, PlanError, StudyError
+from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.pareto import Objective, front
+from mvsearch.metrics.record import Record
+from mvsearch.report.figures import plot
+from mvsearch.report.figures.front import drawn, front_picture, pairs
+from mvsearch.report.figures.labels import GAPS, Label, Scene, place
+from mvsearch.report.figures.layout import Sheet
+from mvsearch.report.figures.palette import DARK, LIGHT
+from mvsearch.report.figures.plot import plot_fronts
+from mvsearch.report.stages import stage_lines
+from mvsearch.report.table import front_table
+from mvsearch.utils.units import pretty, scale, short_name, three_digits
+
+OBJECTIVES = tuple(Objective.named(name) for name in ("top1", "params", "macs"))
+
+PUBLISHED = {
+    "mobilevitv3_xxs": (1_249_448, 332_163_072, 0.792),
+    "mobilevitv3_xs": (2_490_360, 966_618_112, 0.822),
+    "mobilevitv3_s": (5_763_912, 1_832_711_680, 0.853),
+    "ablation_3_conv1x1_localconcat": (4_785_032, 1_764_148_224, 0.838),
+    "ablation_4_conv1x1_localconcat_inputadd": (4_785_032, 1_764_148_224, 0.841),
+}
+
+
+def objectives(*names: str) -> tuple[Objective, ...]:
+    return tuple(Objective.named(name) for name in names)
+
+
+XXS = published("mobilevitv3_xxs").to_dict()
+
+
+def candidate(number: int, params: int, macs: int, top1: float, published: str | None = None) -> Record:
+    metrics = {"params": params, "macs": macs, "macs_paper": macs * 9 // 10, "top1": top1}
+    return Record(number, f"{number:012x}", "complete", None, metrics, {"layer4.depth": 2}, XXS, published, 30.0)
+
+
+@pytest.fixture
+def records() -> list[Record]:
+    """Five published models, twelve candidates on a rising line, one refused and one failed."""
+    named = [candidate(i, *values, name) for i, (name, values) in enumerate(PUBLISHED.items())]
+    steps = [candidate(10 + i, 1_500_000 + 300_000 * i, 400_000_000 + 10**8 * i, 0.78 + 0.006 * i) for i in range(12)]
+    lost = [replace(steps[0], number=90 + i, state=state, metrics={}) for i, state in enumerate(("pruned", "failed"))]
+    return [*named, *steps, *lost]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "text"),
+    [
+        ("params", 1_249_448, "1.25 M"),
+        ("macs", 332_163_072, "332 M"),
+        ("macs", 1_832_711_680, "1.83 G"),
+        ("macs", 999_900_000, "1.00 G"),
+        ("params", 12_340, "12.3 k"),
+        ("params", 640, "640"),
+        ("top1", 0.712, "71.2 %"),
+        ("naswot", 183.0812, "183.08"),
+        ("jacob_cov", -16.0574, "-16.057"),
+        ("latency_ms", 12.4, "12.4 ms"),
+        ("latency_ms", 2549.3, "2549 ms"),
+        ("loss", 0, "0"),
+        ("loss", float("nan"), "-"),
+        ("top1", None, "-"),
+        ("seconds", 3.14159, "3.14"),
+    ],
+)
+def test_a_number_is_written_for_people(name, value, text):
+    assert pretty(name, value) == text
+
+
+@given(st.floats(1e-6, 1e12))
+def test_three_digits_stay_within_half_a_percent_and_have_no_exponent(value):
+    text = three_digits(value)
+
+    assert "e" not in text
+    assert float(text) == pytest.approx(value, rel=0.005)
+
+
+def test_an_axis_says_its_unit_and_takes_the_prefix_of_its_largest_value():
+    assert scale("params", [1e5, 6e6]) == ("parameters (M)", 1e6)
+    assert scale("macs", [3e8, 2e9]) == ("MACs (G)", 1e9)
+    assert scale("macs", [2e4]) == ("MACs (k)", 1e3)
+    assert scale("latency_ms", [12.0]) == ("latency (ms)", 1.0)
+    assert scale("loss", [2.0]) == ("proxy loss", 1.0)
+
+
+def test_every_published_name_has_a_short_form_of_its_own():
+    short = [short_name(name) for name in model_names()]
+
+    assert len(set(short)) == len(short)
+    assert max(map(len, short)) <= 13
+    assert {"v3-XXS", "v3-S-L2", "v2-0.5", "abl. 2", "v3-S-unscaled"} <= set(short)
+
+
+def printed(table, width: int = 80, encoding: str = "utf-8") -> str:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    Console(file=stream, width=width).print(table)
+    stream.flush()
+    return stream.buffer.getvalue().decode(encoding)
+
+
+def test_an_error_beside_a_score_is_explained_under_the_table():
+    one = candidate(0, 1_000_000, 300_000_000, 0.8)
+    several = replace(one, metrics=one.metrics | {"top1_std": 0.02, "top1_sem": 0.014})
+    assert "±" not in printed(front_table([one], [one], objectives("top1", "params")))
+
+    shown = printed(front_table([several], [several], objectives("top1", "params")))
+    assert "80.0 ± 1.4 %" in shown
+    assert "± is the standard error" in shown
+
+
+def test_the_front_table_has_the_objectives_first_and_stars_the_published(records):
+    asked = objectives("macs", "top1")
+    table = front_table(records, front(records, asked), asked)
+
+    assert [column.header for column in table.columns[:4]] == ["trial", "architecture", "MACs", "top-1"]
+    assert "latency" not in [column.header for column in table.columns]
+    text = printed(table)
+    assert "★ mobilevitv3_xxs" in text
+    assert "79.2 %" in text
+    assert "of 17 complete trials; 1 pruned, 1 failed" in text
+
+
+def test_the_table_fits_eighty_columns_and_loses_no_number(records):
+    timed = [replace(record, metrics=record.metrics | {"latency_ms": 12.4}) for record in records[:5]]
+    text = printed(front_table(timed, timed, OBJECTIVES))
+
+    assert max(map(len, text.splitlines())) <= 80
+    assert text.count("12.4 ms") == 5
+    assert "…" not in text
+
+
+def test_a_terminal_without_the_star_still_gets_a_table(records):
+    text = printed(front_table(records, front(records, OBJECTIVES), OBJECTIVES), encoding="cp1252")
+
+    assert "* mobilevitv3_xxs" in text
+
+
+COSTS = ("params", "macs")
+
+
+@pytest.mark.parametrize(
+    ("sought", "chosen", "expected"),
+    [
+        (("top1", "params", "macs"), {}, ("params", "top1", "macs")),
+        (("top1", "latency_ms"), {}, ("latency_ms", "top1", None)),
+        (("top1", "latency_ms"), {"beside": COSTS}, ("latency_ms", "top1", "macs")),
+        (("top1", "macs", "params"), {"x": "macs"}, ("macs", "top1", "params")),
+        (("top1", "macs", "params"), {"y": "macs"}, ("params", "macs", "top1")),
+        (
+            ("top1", "macs", "params"),
+            {"x": "macs", "y": "params", "area": "latency_ms"},
+            ("macs", "params", "latency_ms"),
+        ),
+        (("top1",), {}, ("params", "top1", None)),
+        (("top1",), {"beside": COSTS}, ("params", "top1", "macs")),
+        (("params",), {"beside": COSTS}, ("params", "macs", None)),
+        (("params",), {"beside": ("top1", *COSTS)}, ("params", "top1", "macs")),
+        (("macs",), {"beside": COSTS}, ("macs", "params", None)),
+        (("params", "macs"), {"beside": COSTS}, ("params", "macs", None)),
+        (("macs", "params", "loss"), {}, ("params", "loss", "macs")),
+        (("naswot", "params", "macs"), {}, ("params", "naswot", "macs")),
+        (("synflow",), {"beside": ("naswot", "synflow", *COSTS)}, ("params", "synflow", "macs")),
+        (("top1", "latency_ms", "macs", "params"), {}, ("params", "top1", "macs")),
+    ],
+)
+def test_a_score_is_drawn_against_params_and_macs_are_the_area(sought, chosen, expected):
+    assert drawn(objectives(*sought), **chosen) == expected
+
+
+def test_one_metric_makes_no_plot():
+    with pytest.raises(PlanError, match="params alone"):
+        drawn(objectives("params"), "params")
+    with pytest.raises(PlanError, match="macs against itself"):
+        drawn(objectives("params", "macs"), x="macs", y="macs")
+
+
+def test_each_score_is_paired_with_each_cost_and_costs_with_each_other_only_where_there_is_no_score():
+    assert pairs(objectives("top1", "params", "macs")) == [("params", "top1"), ("macs", "top1")]
+    assert pairs(objectives("loss", "macs", "top1")) == [("macs", "loss"), ("macs", "top1")]
+    assert pairs(objectives("params", "macs", "latency_ms")) == [
+        ("params", "macs"),
+        ("params", "latency_ms"),
+        ("macs", "latency_ms"),
+    ]
+    assert pairs(objectives("params")) == []
+
+
+def test_a_study_of_one_objective_is_drawn_against_what_else_is_known(records):
+    picture = front_picture(records, objectives("params"), title="v3")
+
+    assert (picture.x.name, picture.y.name, picture.area.name) == ("params", "top1", "macs")
+    assert [point.label for point in picture.points if point.on_front] == ["v3-XXS"]
+
+
+@pytest.mark.parametrize(
+    ("text", "x", "along_x", "forbidden"),
+    [
+        ("params <= 6M", "params", True, (6.0, None)),
+        ("params >= 1M", "params", True, (None, 1.0)),
+        ("params <= 6M", "macs", None, None),
+        ("top1 >= 0.77", "params", False, (None, 77.0)),
+        ("params <= 60M", "params", None, None),
+    ],
+)
+def test_the_forbidden_side_of_a_limit_is_shaded_up_to_the_edge_of_the_plot(records, text, x, along_x, forbidden):
+    picture = front_picture(records, OBJECTIVES, title="v3", limits=[Limit.parse(text)], x=x)
+    if forbidden is None:
+        assert picture.shades == ()
+        assert picture.subtitle.endswith(f"; limited to {text.replace('<=', '≤')}")
+        return
+    (shade,) = picture.shades
+    ends = (picture.x if along_x else picture.y).limits
+
+    assert shade.along_x == along_x
+    assert (shade.low, shade.high) == pytest.approx([f or end for f, end in zip(forbidden, ends, strict=True)])
+    assert ends[0] < shade.edge < ends[1]
+    assert shade.high - shade.low >= 0.04 * (ends[1] - ends[0])
+    assert "limited" not in picture.subtitle
+
+
+def test_the_picture_shows_every_measured_record_once_in_the_units_of_the_axes(records):
+    picture = front_picture(records, OBJECTIVES, title="v3")
+
+    assert len(picture.points) == 17
+    assert (picture.points[0].x, picture.points[0].y) == pytest.approx((1.249448, 79.2))
+    assert picture.points[0].area == pytest.approx(0.332163072)
+    assert picture.subtitle.startswith("17 of 19 trials complete, ")
+    assert [point.label for point in picture.named] == ["v3-XXS", "v3-XS", "v3-S", "abl. 3", "abl. 4"]
+
+
+def test_solid_points_are_the_front_of_all_objectives(records):
+    picture = front_picture(records, OBJECTIVES, title="v3")
+    members = {f"trial {record.number}" for record in front(records, OBJECTIVES)}
+
+    assert {point.lines[0].split(":")[0] for point in picture.points if point.on_front} == members
+
+
+@pytest.mark.parametrize(("x", "y"), [("params", "top1"), ("top1", "params"), ("params", "macs")])
+def test_the_staircase_goes_through_the_front_of_the_two_axes_and_no_point_is_beyond_it(records, x, y):
+    picture = front_picture(records, objectives(y, x), title="v3", x=x)
+    pair = objectives(x, y)
+    members = {(picture.x.of(record), picture.y.of(record)) for record in front(records, pair)}
+    corners = np.array(picture.staircase) * [-1 if objective.maximise else 1 for objective in pair]
+
+    assert members <= set(picture.staircase)
+    for point in np.array([(p.x, p.y) for p in picture.points]) * [-1 if o.maximise else 1 for o in pair]:
+        assert not (point < corners).all(axis=1).any()
+    steps = np.diff(corners, axis=0)
+    assert (np.count_nonzero(steps, axis=1) == 1).all()
+
+
+def test_all_points_lie_within_the_limits_even_a_single_one(records):
+    for some in (records, records[:1]):
+        picture = front_picture(some, OBJECTIVES, title="v3")
+        for point in picture.points:
+            assert picture.x.limits[0] < point.x < picture.x.limits[1]
+            assert picture.y.limits[0] < point.y < picture.y.limits[1]
+
+
+def test_hovering_tells_name_numbers_and_stages(records):
+    lines = front_picture(records, OBJECTIVES, title="v3").points[0].lines
+
+    assert lines[0] == "trial 0: mobilevitv3_xxs"
+    assert {"top-1: 79.2 %", "params: 1.25 M", "MACs: 332 M"} <= set(lines)
+    assert "layer4: mobilevit 80, dim 80, depth 4, ffn 160" in lines
+    assert lines[-1] == "local depthwise, fusion 1, concat local, add_input true"
+    assert len(lines) < 20
+
+
+def test_rows_that_are_fused_in_different_ways_are_told_with_every_way():
+    rows = [{"name": name, "block": "mobilevit", "out": 64, "dim": 64, "fusion": f} for name, f in (("a", 1), ("b", 3))]
+
+    assert stage_lines({"blocks": rows}) == ("a: mobilevit 64, dim 64", "b: mobilevit 64, dim 64", "fusion 1 / 3")
+
+
+def test_the_area_key_spans_the_areas_in_round_values(records):
+    assert front_picture(records, OBJECTIVES, title="v3").area_key == (0.5, 1.0, 2.0)
+    assert front_picture(records, OBJECTIVES, title="v3", x="macs").area_key == (1.0, 2.0, 5.0)
+    alike = [candidate(i, 10**6, macs, 0.7) for i, macs in enumerate((210_000_000, 330_000_000, 410_000_000))]
+    assert front_picture(alike, OBJECTIVES, title="v3").area_key == (150.0, 250.0, 400.0)
+
+
+def test_a_study_without_the_metric_cannot_be_drawn_and_says_which(records):
+    with pytest.raises(StudyError, match="number for latency_ms"):
+        front_picture(records, objectives("top1", "latency_ms"), title="v3")
+
+
+def overlap(a, b) -> float:
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    return max(width, 0) * max(height, 0)
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.tuples(st.integers(60, 540), st.integers(40, 360)), min_size=1, max_size=12, unique=True))
+def test_labels_overlap_neither_each_other_nor_a_marker_and_stay_in_the_frame(places):
+    labels = [Label(x, y, 6, 60, 12) for x, y in places]
+    markers = np.array([(x - 6, y - 6, x + 6, y + 6) for x, y in places], dtype=float)
+    centres = place(labels, Scene(markers, np.empty((0, 2)), (0, 0, 600, 400)))
+    boxes = [(x - 30, y - 6, x + 30, y + 6) for x, y in centres]
+
+    for i, box in enumerate(boxes):
+        assert overlap(box, (0, 0, 600, 400)) == pytest.approx(60 * 12)
+        assert not any(overlap(box, marker) > 1 for marker in markers)
+        assert not any(overlap(box, other) > 1 for other in boxes[:i])
+        assert abs(centres[i][0] - places[i][0]) <= 30 + 6 + max(GAPS)
+
+
+def test_a_sheet_maps_to_pixels_and_back(records):
+    sheet = Sheet(front_picture(records, OBJECTIVES, title="v3"), (50, 60, 850, 560), 10)
+    places = np.array([(point.x, point.y) for point in sheet.picture.points])
+
+    frame = sheet.frame
+    assert frame.units(frame.pixels(list(map(tuple, places)))) == pytest.approx(places)
+    assert frame.pixels([(sheet.picture.x.limits[1], sheet.picture.y.limits[0])]) == pytest.approx(
+        np.array([[850, 60]])
+    )
+
+
+def contrast(one: str, other: str) -> float:
+    """Between two colours, as WCAG 2 defines it."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return float(np.dot(linear, [0.2126, 0.7152, 0.0722])) + 0.05
+
+    return max(light(one), light(other)) / min(light(one), light(other))
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_and_markers_stand_out_from_their_paper(theme):
+    assert contrast(theme.ink, theme.paper) >= 7
+    assert contrast(theme.faint, theme.paper) >= 4.5
+    assert min(contrast(colour, theme.paper) for colour in (theme.own, theme.printed, theme.grey)) >= 3
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_a_dozen_studies_in_one_plot_all_look_different(theme):
+    assert len(set(theme.looks(12))) == 12
+
+
+def pictures(records, *names: str, **chosen) -> list:
+    return [front_picture(records, objectives(*names) or OBJECTIVES, title="50 $ & <more>", **chosen)]
+
+
+@pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
+def test_a_png_of_its_size_has_the_colours_of_paper_front_and_landmarks(records, tmp_path, theme):
+    plot_fronts(pictures(records), tmp_path / "front.png", theme)
+    image = Image.open(tmp_path / "front.png").convert("RGB")
+
+    assert image.size == (1040, 715)
+    colours = np.array([colour for _, colour in image.getcolors(1 << 20)])
+    for wanted in (theme.paper, theme.own, theme.printed):
+        assert np.abs(colours - [int(wanted[i : i + 2], 16) for i in (1, 3, 5)]).max(axis=1).min() < 20
+
+
+def test_an_svg_is_well_formed_and_the_same_each_time(records, tmp_path):
+    several = pictures(records) + pictures(records, x="macs", limits=[Limit.parse("macs <= 2G")])
+    for name in ("a.svg", "b.svg"):
+        plot_fronts(several, tmp_path / name)
+
+    assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
+    assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
+
+
+def test_an_html_file_needs_no_network_and_says_what_a_point_is(records, tmp_path):
+    plot_fronts(pictures(records) + pictures(records, x="macs"), tmp_path / "front.html", DARK)
+    html = (tmp_path / "front.html").read_text(encoding="utf-8")
+
+    assert "<script src" not in html
+    assert "<link" not in html
+    assert "<title>50 $ &amp; &lt;more&gt;</title>" in html
+    assert "mobilevitv3_xxs" in html
+    assert "layer4: mobilevit 80, dim 80, depth 4" in html
+    assert html.count("Plotly.newPlot(") == 2
+    assert html.count("* plotly.js v") == 1
+    assert html.count('"modeBarButtonsToRemove": ["sendChartToCloud"]') == 2
+
+
+def test_an_html_file_has_a_circle_for_each_value_of_the_size_legend_and_none_without(records):
+    from mvsearch.report.figures._plotly import layout
+
+    (sized,), (plain,) = pictures(records), pictures(records, "params", "macs")
+    circles = [shape for shape in layout(sized, LIGHT)["shapes"] if shape["type"] == "circle"]
+    widths = [circle["x1"] - circle["x0"] for circle in circles]
+
+    assert np.square(widths) / np.square(widths[-1]) == pytest.approx([0.25, 0.5, 1.0])
+    assert layout(plain, LIGHT)["shapes"] == []
+
+
+@pytest.mark.parametrize("name", ["front.jpg", "front"])
+def test_another_suffix_is_refused_before_anything_is_drawn(name, tmp_path):
+    with pytest.raises(PlanError, match=r"use \.png, \.svg or \.html"):
+        plot.refuse_to_draw(tmp_path / name, force=False)
+
+
+def test_a_file_that_is_there_is_drawn_over_only_by_force(tmp_path):
+    (tmp_path / "front.png").write_bytes(b"old")
+
+    plot.refuse_to_draw(tmp_path / "front.png", force=True)
+    with pytest.raises(EnvironmentFault, match=r"front\.png: is there already; --force writes over it"):
+        plot.refuse_to_draw(tmp_path / "front.png", force=False)
+
+
+@pytest.mark.parametrize("kind", [".png", ".html"])
+def test_a_study_of_one_trial_or_of_unnamed_trials_can_be_drawn(kind, records, tmp_path):
+    for some in (records[:1], records[5:]):
+        plot_fronts(pictures(some, "top1", "params"), tmp_path / f"few{kind}")
+
+    assert (tmp_path / f"few{kind}").stat().st_size > 10_000
+
+
+def test_a_folder_that_is_not_there_is_named(records, tmp_path):
+    with pytest.raises(EnvironmentFault, match=r"missing.front\.png: cannot be written"):
+        plot_fronts(pictures(records), tmp_path / "missing" / "front.png")
+
+
+def test_a_write_that_fails_leaves_the_old_file_whole_and_nothing_beside_it(tmp_path, monkeypatch):
+    path = tmp_path / "front.png"
+    path.write_bytes(b"old")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(EnvironmentFault, match="No space left"):
+        plot.write_whole(path, b"new")
+
+    assert list(tmp_path.iterdir()) == [path]
+    assert path.read_bytes() == b"old"
+
+
+def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(tmp_path, monkeypatch):
+    path, synced = tmp_path / "front.png", []
+    path.write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_size, path.read_bytes())))
+    plot.write_whole(path, b"newer")
+
+    assert synced == [(5, b"old")]
+    assert path.read_bytes() == b"newer"

@@ -1,0 +1,67 @@
+"""Any legal row of each block, for property tests."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from mvsearch.arch.blocks import Block
+from mvsearch.utils import plugins
+
+WIDTHS = st.integers(1, 40)
+KERNELS = st.sampled_from([1, 3, 5, 7])
+REPEATS = st.integers(1, 3)
+STRIDES = st.sampled_from([1, 2])
+
+
+def row(kind: str, **values: Any) -> Block:
+    made: Block = plugins.load("block", kind).Row(**values)
+    return made
+
+
+@st.composite
+def conv_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
+    return row("conv", name=name, out=draw(WIDTHS), stride=draw(STRIDES), repeat=draw(REPEATS), kernel=draw(KERNELS))
+
+
+@st.composite
+def mv2_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
+    sizes = {"out": draw(st.one_of(WIDTHS, st.just(width))), "expand": draw(st.integers(1, 6)), "kernel": draw(KERNELS)}
+    return row("mv2", name=name, stride=draw(STRIDES), repeat=draw(REPEATS), **sizes)
+
+
+@st.composite
+def mobilevit_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
+    heads = draw(st.integers(1, 5))
+    sizes = {"heads": heads, "dim": heads * draw(st.integers(1, 12)), "depth": draw(st.integers(1, 3))}
+    return row(
+        "mobilevit",
+        name=name,
+        out=width,
+        repeat=draw(st.integers(1, 2)),
+        ffn=draw(st.one_of(st.none(), st.integers(1, 80))),
+        patch=draw(st.integers(1, 4)),
+        local=draw(st.sampled_from(["depthwise", "dense"])),
+        fusion=draw(st.sampled_from([0, 1, 3])),
+        concat=draw(st.sampled_from(["local", "input"])),
+        add_input=draw(st.booleans()),
+        **sizes,
+    )
+
+
+@st.composite
+def mobilevitv2_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
+    return row(
+        "mobilevitv2",
+        name=name,
+        out=width,
+        repeat=draw(st.integers(1, 2)),
+        dim=draw(st.integers(8, 48)),
+        depth=draw(st.integers(1, 3)),
+        ffn=draw(st.one_of(st.none(), st.integers(1, 80))),
+        patch=draw(st.integers(1, 4)),
+        fusion=draw(st.sampled_from([0, 1])),
+        add_input=draw(st.booleans()),
+    )
+
+
+ROWS = {"conv": conv_rows, "mv2": mv2_rows, "mobilevit": mobilevit_rows, "mobilevitv2": mobilevitv2_rows}

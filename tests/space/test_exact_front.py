@@ -1,0 +1,332 @@
+import json
+import math
+from collections import Counter
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from command import refused
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from toy import TOY, toy_space
+
+from mvsearch.arch.cost import PRICED
+from mvsearch.errors import MvsearchError, PlanError, SpaceError
+from mvsearch.metrics.constraints import Limit
+from mvsearch.space import cost_factors
+from mvsearch.space import exact_front as exact_module
+from mvsearch.space.exact_front import exact_front
+from mvsearch.space.expressions import Expression
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.study.plan import Plan
+
+SPACES = Path(__file__).parents[2] / "spaces"
+
+
+def columns_of(space: SearchSpace, codes: np.ndarray) -> dict[str, np.ndarray]:
+    costs = space.costs(codes)
+    return {name: np.array(getattr(costs, name)) for name in PRICED}
+
+
+def by_enumeration(space: SearchSpace, objectives: tuple[str, ...], limits: list[Limit]) -> dict[tuple[int, ...], int]:
+    """The vectors on the front of all points, and how many points have each; none is left out, nothing is clever."""
+    codes = np.array(list(product(*(range(len(choice.values)) for choice in space.choices))), dtype=np.int64)
+    codes = codes[space.legal(codes)]
+    costs = columns_of(space, codes)
+    kept = np.all([np.ones(len(codes), bool), *(limit.holds(costs[limit.name]) for limit in limits)], axis=0)
+    vectors = Counter(zip(*(costs[name][kept].tolist() for name in objectives), strict=True))
+    return {
+        v: n
+        for v, n in vectors.items()
+        if not any(o != v and all(a <= b for a, b in zip(o, v, strict=True)) for o in vectors)
+    }
+
+
+def assert_is_the_front(space: SearchSpace, objectives: tuple[str, ...], limits: list[Limit]) -> None:
+    wanted = by_enumeration(space, objectives, limits)
+    if not wanted:
+        with pytest.raises(PlanError, match="no point keeps to"):
+            exact_front(space, objectives, limits)
+        return
+    members = exact_front(space, objectives, limits)
+    found = [tuple(getattr(member.cost, name) for name in objectives) for member in members]
+
+    assert found == sorted(wanted)
+    assert [member.ties for member in members] == [wanted[vector] for vector in found]
+    for member in members:
+        assert space.legal(space.codes(member.point)[None])[0]
+        assert space.architecture(member.point).cost() == member.cost
+        assert all(limit.holds(getattr(member.cost, limit.name)) for limit in limits)
+
+
+OBJECTIVES = [c for n in (1, 2, 3) for c in (PRICED[:n], PRICED[::-1][:n])]
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, SearchSpace]:
+    return {name: SearchSpace.load(SPACES / f"{name}.yaml") for name in ("quick", "v2", "fusion", "v3")}
+
+
+# ---- against enumeration
+
+
+@pytest.mark.parametrize("name", ["quick", "v2", "fusion"])
+@pytest.mark.parametrize("objectives", OBJECTIVES, ids="-".join)
+def test_it_is_what_enumeration_finds_with_and_without_limits(files, name, objectives):
+    space = files[name]
+    costs = columns_of(space, space.sample(2000, 0))
+    assert_is_the_front(space, objectives, [])
+    for cost in PRICED:
+        low, middle, high = (int(np.quantile(costs[cost], share)) for share in (0.2, 0.5, 0.8))
+        assert_is_the_front(space, objectives, [Limit.parse(f"{cost} <= {middle}")])
+        assert_is_the_front(space, objectives, [Limit.parse(f"{cost} >= {middle}")])
+        assert_is_the_front(space, objectives, [Limit.parse(f"{cost} >= {low}"), Limit.parse(f"{cost} <= {high}")])
+
+
+WIDTHS = st.lists(st.sampled_from([8, 12, 16, 24, 32]), min_size=1, max_size=3, unique=True)
+FEW = st.lists(st.integers(1, 3), min_size=1, max_size=3, unique=True)
+CONDITIONS = [
+    "stem.out <= down.out <= body.out",
+    "down.expand == e or body.depth > 1",
+    "body.dim <= body.out and e <= body.depth",
+    "stem.stride == 2 if e == 1 else body.depth < 3",
+    "down.out % stem.out == 0",
+    "not (local == 'dense' and e == 2)",
+]
+
+
+@st.composite
+def small_spaces(draw) -> SearchSpace:
+    """Rows whose fields are shared, computed, open strides and patches; conditions across rows."""
+    body = draw(st.sampled_from(["mobilevit", "mobilevitv2"]))
+    fusion = f"local: local, fusion: {{choose: {draw(st.sampled_from(['[1, 3]', '[none, 1]', '[3]']))}}}"
+    patch = draw(st.sampled_from(["2", "{choose: [2, 3]}", "e + 1"]))
+    where = draw(st.lists(st.sampled_from(CONDITIONS), max_size=3, unique=True))
+    text = f"""
+image_size: {draw(st.sampled_from([32, 45]))}
+num_classes: {draw(st.sampled_from([10, 300]))}
+vars:
+  e: {{choose: {draw(FEW)}}}
+  local: {{choose: [dense, depthwise]}}
+  twice: 2*body.dim
+blocks:
+  - {{name: stem, block: conv, out: {{choose: {draw(WIDTHS)}}}, stride: {{choose: [1, 2]}}}}
+  - {{name: down, block: mv2, out: body.out, stride: {draw(st.sampled_from(["1", "2", "stem.stride"]))}, expand: {{choose: {draw(FEW)}}}, repeat: e}}
+  - {{name: body, block: {body}, out: {{choose: {draw(WIDTHS)}}}, dim: {{choose: {draw(WIDTHS)}}}, depth: {{choose: {draw(FEW)}}}, ffn: twice, patch: {patch}{", " + fusion if body == "mobilevit" else ""}}}
+  - {{name: last, block: conv, out: {draw(st.sampled_from(["'min(4*body.out, 90)'", "64", "{choose: [16, 64]}"]))}, kernel: {{choose: [1, 3]}}}}
+  - {{name: end, block: mv2, out: 16, kernel: "3 if local == 'dense' else 5"}}
+head: {{linear: {draw(st.sampled_from(["true", "false"]))}}}
+where: {json.dumps(where)}
+"""  # noqa: E501
+    try:
+        space = toy_space(text)
+    except SpaceError as error:  # nothing meets the conditions
+        assume("nothing meets" not in str(error))
+        raise
+    assume(math.prod(len(choice.values) for choice in space.choices) <= 20_000)
+    return space
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(space=small_spaces(), objectives=st.sampled_from(OBJECTIVES), data=st.data())
+def test_in_any_small_space_it_is_what_enumeration_finds(space, objectives, data):
+    costs = columns_of(space, space.sample(500, 0))
+    limits = []
+    for name in data.draw(st.lists(st.sampled_from(PRICED), max_size=3)):
+        value = int(np.quantile(costs[name], data.draw(st.floats(0, 1))))
+        limits.append(Limit.parse(f"{name} {data.draw(st.sampled_from(['<=', '>=']))} {value}"))
+    assert_is_the_front(space, objectives, limits)
+
+
+@pytest.mark.parametrize("at_once", [1, 7, 1000])
+def test_it_does_not_depend_on_how_many_sums_are_made_at_once(monkeypatch, at_once):
+    monkeypatch.setattr(exact_module, "_AT_ONCE", at_once)
+    space = toy_space()
+    for limit in ([], [Limit.parse("params >= 30k")]):
+        assert_is_the_front(space, ("params", "macs"), limit)
+
+
+def test_a_map_whose_size_follows_from_open_strides_is_priced_at_that_size():
+    text = TOY.replace("stride: 2}", "stride: {choose: [1, 2]}}", 1)
+    assert_is_the_front(toy_space(text), ("macs",), [])
+    assert_is_the_front(toy_space(text), ("params", "macs"), [Limit.parse("macs >= 5M")])
+
+
+def test_a_division_that_a_condition_keeps_from_zero_is_never_tried():
+    text = TOY.replace("depth: {choose: [1, 2, 3]}", "depth: 6//off, ffn: {choose: [16, 32]}")
+    text = text.replace("vars:", "vars:\n  off: {range: [0, 3]}").replace("where: ", "where: off > 0 and ")
+    assert_is_the_front(toy_space(text), ("params", "macs"), [])
+
+
+def test_ties_are_counted_beyond_64_bits():
+    extra = "".join(f"  d{i}: {{range: [0, 9999]}}\n" for i in range(6))
+    rows = "".join(f"  - {{name: x{i}, block: conv, out: 8, kernel: 1 + 0*d{i}}}\n" for i in range(6))
+    text = TOY.replace("blocks:\n", f"{extra}blocks:\n").replace("where:", f"{rows}where:")
+    (member,) = exact_front(toy_space(text), ("params",))
+    assert member.ties == 10_000**6
+
+
+# ---- the large space
+
+
+@pytest.fixture(scope="module")
+def v3_costs(files) -> dict[str, np.ndarray]:
+    return columns_of(files["v3"], files["v3"].sample(200_000, 11))
+
+
+@pytest.mark.parametrize(
+    ("objectives", "limits"),
+    [
+        (("params", "macs"), ()),
+        (PRICED, ("params <= 6M", "macs <= 2.1G")),
+        (("macs", "macs_paper"), ("params >= 800k",)),
+    ],
+)
+def test_no_sampled_point_of_v3_dominates_or_is_missing(files, v3_costs, objectives, limits):
+    space, limits = files["v3"], [Limit.parse(limit) for limit in limits]
+    members = exact_front(space, objectives, limits)
+    inside = np.all([np.ones(200_000, bool), *(limit.holds(v3_costs[limit.name]) for limit in limits)], axis=0)
+    sampled = np.column_stack([v3_costs[name][inside] for name in objectives])
+    front = np.array([[getattr(member.cost, name) for name in objectives] for member in members])
+
+    assert len({tuple(row) for row in front.tolist()}) == len(front)
+    no_worse = (front[:, None] <= sampled[None]).all(axis=2)
+    assert no_worse.any(axis=0).all(), "a sampled point is not covered by the front"
+    for i, row in enumerate(front):
+        assert not ((sampled <= row).all(axis=1) & (sampled < row).any(axis=1)).any()
+        assert not ((front <= row).all(axis=1) & (front < row).any(axis=1)).any()
+        assert space.architecture(members[i].point).cost() == members[i].cost
+        assert space.legal(space.codes(members[i].point)[None])[0]
+
+
+def test_the_least_of_v3_ties_where_a_choice_costs_nothing(files):
+    (member,) = exact_front(files["v3"], ("params", "macs"))
+    twin = {**member.point, "add_input": not member.point["add_input"]}
+    assert files["v3"].architecture(twin).cost() == member.cost
+    assert member.ties >= 2
+
+
+# ---- what it says
+
+
+def test_of_points_that_tie_the_published_one_is_named(files):
+    known = files["v2"].architecture(dict(files["v2"].published_points())["mobilevitv2_0.5"]).cost()
+    at = [Limit.parse(f"params {sign} {known.params}") for sign in ("<=", ">=")]
+    (member,) = exact_front(files["v2"], ("params", "macs"), at)
+
+    assert (member.published, member.cost) == ("mobilevitv2_0.5", known)
+    assert member.ties == 2
+
+
+def test_progress_is_told_and_ends_with_every_choice(files):
+    heard = []
+    exact_front(files["quick"], ("params",), progress=lambda done, total: heard.append((done, total)))
+    assert heard == sorted(heard)
+    assert heard[-1] == (5, 5)
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("a <= b <= c", [("a", "b"), ("b", "c")]),
+        ("a and (b < c and d)", [("a",), ("b", "c"), ("d",)]),
+        ("a or b < c < d", [("a", "b", "c", "d")]),
+        ("a < b", [("a", "b")]),
+    ],
+)
+def test_a_condition_falls_into_parts_that_hold_together(source, parts):
+    whole = Expression.parse(source)
+    assert [part.names for part in whole.conjuncts] == parts
+    for values in product((0, 1, 2), repeat=4):
+        names = dict(zip("abcd", values, strict=True))
+        together = all(bool(part.evaluate(names.__getitem__)) for part in whole.conjuncts)
+        assert together == bool(whole.evaluate(names.__getitem__))
+
+
+# ---- what cannot be had
+
+
+def test_too_many_sums_are_refused_before_they_are_made(files, monkeypatch):
+    monkeypatch.setattr(exact_module, "_MOST_SUMS", 600_000)
+    with pytest.raises(PlanError, match="with params >= 3M the dearer may be the better"):
+        exact_front(files["v3"], ("params", "macs"), [Limit.parse("params >= 3M")])
+    monkeypatch.setattr(exact_module, "_MOST_SUMS", 60_000)
+    with pytest.raises(SpaceError, match="hang together so that"):
+        exact_front(files["v3"], ("params", "macs"))
+
+
+def test_too_many_lines_are_refused(files, monkeypatch):
+    monkeypatch.setattr(exact_module, "_MOST_LINES", 1000)
+    with pytest.raises(PlanError, match="too many sums of costs stay in the running"):
+        exact_front(files["v3"], ("params", "macs"))
+
+
+def test_a_row_of_too_many_choices_is_refused(files, monkeypatch):
+    monkeypatch.setattr(cost_factors, "_MOST_TOGETHER", 1000)
+    with pytest.raises(
+        SpaceError, match=r"v3.yaml: row layer3 depends on \d+ choices that take [\d,]+ values together"
+    ):
+        exact_front(files["v3"], ("params", "macs"))
+
+
+def test_nothing_within_the_limits_is_said_so():
+    for limit in ("params <= 1", "params >= 1e300", "macs >= 1e400"):
+        with pytest.raises(MvsearchError, match=r"no point keeps to all conditions and"):
+            exact_front(toy_space(), ("params",), [Limit.parse(limit)])
+
+
+# ---- the command
+
+
+def test_the_command_prints_raw_numbers(mvsearch):
+    said = mvsearch("space", "quick.yaml", "--front", "--limit", "params >= 1M", "--json")
+    facts = json.loads(said.out)
+    plan = Plan.load("quick.yaml")
+    members = exact_front(plan.space, ("params", "macs"), [*plan.limits, Limit.parse("params >= 1M")])
+
+    assert (said.code, said.err) == (0, "")
+    assert facts.pop("seconds") >= 0
+    assert facts == {
+        "space": "quick",
+        "objectives": ["params", "macs"],
+        "limits": ["params <= 1.4M", "params >= 1M"],
+        "front": [{**vars(m.cost), "ties": m.ties, "published": m.published, "choices": m.point} for m in members],
+    }
+
+
+def test_the_command_shows_costs_whole_and_the_choices_that_differ(mvsearch):
+    said = mvsearch("space", "quick.yaml", "--front", "-o", "macs", "-o", "params", "--limit", "params >= 1M")
+    members = exact_front(Plan.load("quick.yaml").space, ("macs", "params"), [Limit.parse("params >= 1M")])
+
+    assert said.code == 0
+    for member in members:
+        assert f"{member.cost.params:,}" in said.out
+        assert f"{member.cost.macs:,}" in said.out
+    assert "of exactly 114 points" in said.out
+    assert "params <= 1.4M and params >= 1M" in said.out
+
+
+@pytest.mark.parametrize(
+    ("flags", "says"),
+    [
+        (("-o", "parms"), "did you mean 'params'"),
+        (("-o", "top1"), "'top1' is only known when a network is built and tried; the costs are params, macs"),
+        (("-o", "params", "-o", "params"), "name each once"),
+        (("--limit", "latency_ms <= 3"), "'latency_ms' is only known when"),
+        (("--limit", "params < 3"), "is no limit"),
+        (("--limit", "params >= 5M"), "no point keeps to params <= 1.4M and params >= 5M, which contradict"),
+    ],
+)
+def test_what_cannot_be_asked_is_one_sentence(mvsearch, flags, says):
+    assert says in refused(mvsearch, "space", "quick.yaml", "--front", *flags)
+
+
+def test_a_file_that_seeks_no_cost_is_told_to_name_one(mvsearch):
+    text = Path("quick.yaml").read_text()
+    Path("quick.yaml").write_text(text.replace("[scaled_loss, params, macs]", "[top1]"))
+    assert "nothing is sought that is a cost" in refused(mvsearch, "space", "quick.yaml", "--front")
+
+
+def test_limits_without_front_are_a_slip_of_usage(mvsearch):
+    assert mvsearch("space", "quick.yaml", "--limit", "params <= 1M").code == 2

@@ -1,0 +1,523 @@
+"""Studies as wholes: listed, copied, renamed, deleted, sent as one file and taken in again; and what is cached."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+from toy import arithmetic, toy_plan
+
+from mvsearch.cli import doctor
+from mvsearch.data import fashion_mnist
+from mvsearch.errors import StudyError
+from mvsearch.metrics.pareto import front
+from mvsearch.study.archive import lines, remove, restore
+from mvsearch.study.plan import Plan
+from mvsearch.study.reader import Reader, open_study
+from mvsearch.study.storage.store import Store
+from mvsearch.study.storage.trials import Trials
+from mvsearch.study.study import Study
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def mvsearch(*args: str, code: int = 0, input: str | None = None) -> str:
+    done = subprocess.run([sys.executable, "-m", "mvsearch", *args], capture_output=True, text=True, input=input)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture
+def study(tmp_path) -> Reader:
+    plan = toy_plan(Path("studies"), sampler="nsga2")
+
+    def evaluate(arch):
+        if arch.blocks[-1].depth == 2:
+            raise ValueError("no luck")
+        return arithmetic(arch)
+
+    Study.join(plan).run(evaluate, trials=20)
+    return open_study("toy")
+
+
+def whole(reader: Reader) -> list[dict]:
+    return [json.loads(line) for line in list(lines(reader))[1:]]
+
+
+def test_a_study_survives_the_way_to_another_kind_of_database_and_back(study, postgres):
+    away = restore(list(lines(study)), postgres.database(), source="toy")
+    back = restore(list(lines(away)), "sqlite:///back.db", source="toy")
+    assert whole(back) == whole(away) == whole(study)
+    assert back.records() == study.records()
+    assert back.facts == study.facts
+
+
+def test_a_study_that_was_sent_goes_on_as_it_would_have_at_home(study):
+    mvsearch("studies", "copy", "toy", "other")
+    for name in ("toy", "other"):
+        plan = Plan.of_study(open_study(name), workers=1)
+        Study.join(plan).run(arithmetic, trials=26)
+    one, other = (open_study(name).records() for name in ("toy", "other"))
+    assert len(one) == 26
+    assert [record.choices for record in one] == [record.choices for record in other]
+
+
+def test_a_study_that_was_sent_keeps_its_times_and_one_from_before_they_were_sent_is_taken(study):
+    times = [(trial["trial"]["start"], trial["trial"]["complete"]) for trial in whole(study) if "trial" in trial]
+    assert times == sorted(times)
+    assert len(set(times)) == 20
+    old = [json.loads(line) for line in lines(study)]
+    for line in old:
+        if "trial" in line:
+            del line["trial"]["start"], line["trial"]["complete"]
+    assert restore(map(json.dumps, old), "sqlite:///old.db", source="old").count() == 20
+
+
+def test_a_file_that_was_exported_is_imported_whole(study):
+    assert mvsearch("studies", "export", "toy").strip() == "toy.jsonl"
+    before = whole(study)
+    mvsearch("studies", "delete", "toy", "--yes")
+    assert not Path("studies/toy").exists()
+    mvsearch("studies", "import", "toy.jsonl")
+    assert whole(open_study("toy")) == before
+    assert "there is a study 'toy' already" in mvsearch("studies", "import", "toy.jsonl", code=1)
+    mvsearch("studies", "import", "toy.jsonl", "--name", "two")
+    assert open_study("two").count() == 20
+
+
+def test_tables_of_trials_hold_every_trial_and_choice(study):
+    import pyarrow.parquet
+
+    for suffix in ("csv", "parquet"):
+        mvsearch("studies", "export", "toy", "-o", f"toy.{suffix}")
+    table = pyarrow.parquet.read_table("toy.parquet").to_pydict()
+    rows = Path("toy.csv").read_text().splitlines()
+    assert rows[0].split(",") == list(table)
+    assert len(rows) == 21
+    assert table["params"] == [record.metrics["params"] for record in study.records()]
+    assert {f"choice.{name}" for name in study.records()[0].choices} <= table.keys()
+    assert "is there already" in mvsearch("studies", "export", "toy", "-o", "toy.csv", code=1)
+
+
+def test_a_study_is_renamed_and_listed(study):
+    mvsearch("studies", "rename", "toy", "new")
+    (row,) = json.loads(mvsearch("studies", "--json"))
+    assert (row["study"], row["trials"], row["database"]) == ("new", 20, "studies/new/study.db")
+    assert "cannot name a study" in mvsearch("studies", "rename", "new", "../out", code=1)
+    assert not Path("../out").exists()
+
+
+def beside(study: Reader) -> Reader:
+    """Another study in the same database."""
+    storage = f"sqlite:///{study.store.url.database}"
+    plan = replace(toy_plan(Path("studies")), name="neighbour", storage=storage)
+    Study.join(plan).run(arithmetic, trials=3)
+    return Reader("neighbour", study.store)
+
+
+def test_a_neighbour_in_the_same_database_outlives_a_study_that_is_renamed_or_deleted(study):
+    neighbour = beside(study)
+    before = whole(neighbour), whole(study)
+    assert "new now, in studies/toy/study.db" in mvsearch("studies", "rename", "toy", "new")
+    assert (whole(neighbour), whole(Reader("new", study.store))) == before
+    mvsearch("studies", "delete", "new", "--yes", "--storage", f"sqlite:///{study.store.url.database}")
+    assert whole(neighbour) == before[0]
+    assert study.store.names() == ["neighbour"]
+
+
+def test_somebodys_own_files_move_with_a_study_and_outlive_it(study):
+    Path("studies/toy/net.safetensors").write_text("weights")
+    before = whole(study)
+    mvsearch("studies", "rename", "toy", "new")
+    assert not Path("studies/toy").exists()
+    assert whole(open_study("new")) == before
+    assert "studies/new keeps what is yours" in mvsearch("studies", "delete", "new", "--yes")
+    assert [str(path) for path in Path("studies").rglob("*")] == ["studies/new", "studies/new/net.safetensors"]
+
+
+def test_a_folder_that_is_there_is_not_written_over_by_a_new_name(study):
+    Path("studies/new").mkdir()
+    assert "studies/new: is there already" in mvsearch("studies", "rename", "toy", "new", code=1)
+    assert study.count() == 20
+
+
+def test_a_study_whose_own_database_was_named_moves_with_its_folder(study):
+    mvsearch("studies", "rename", "toy", "new", "--storage", "sqlite:///studies/toy/study.db")
+    (row,) = json.loads(mvsearch("studies", "--json"))
+    assert (row["study"], row["database"]) == ("new", "studies/new/study.db")
+
+
+def test_a_study_is_renamed_where_a_database_was_named(study, storage):
+    away = restore(list(lines(study)), storage, source="toy")
+    before = whole(away)
+    mvsearch("studies", "rename", "toy", "new", "--storage", storage)
+    assert whole(Reader("new", away.store)) == before
+    assert "there is no study 'toy'" in mvsearch("studies", "export", "toy", "--storage", storage, code=1)
+
+
+def test_a_study_is_deleted_by_whatever_path(study):
+    mvsearch("studies", "delete", str(Path("studies/toy").resolve()), "--yes")
+    assert not Path("studies/toy").exists()
+
+
+def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
+    assert "toy stays." in mvsearch("studies", "delete", "toy", input="n\n")
+    assert "--yes deletes without asking" in mvsearch("studies", "delete", "toy", code=1, input="")
+    worker = Study.join(Plan.of_study(study, workers=1)).worker
+    with worker.at_work():
+        assert "somebody works on it" in mvsearch("studies", "delete", "toy", "--yes", code=1)
+    assert study.count() == 20
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "names no study"),
+        ("{", "toy.jsonl:1: no JSON"),
+        ("[]", "toy.jsonl:1: found list"),
+        ('{"study": "toy"}', "found format none"),
+        ('{"format": 1, "study": "../toy", "facts": {}}', "cannot name a study"),
+        ('{"format": 1, "study": "toy", "facts": {}}', "is it whole?"),
+        ('{"format": 1, "study": "toy", "facts": {}}\n{"table": "sqlite_master", "row": {"a": 1}}', "do not fit"),
+    ],
+)
+def test_a_file_that_is_no_study_is_refused_and_nothing_is_left_of_it(text, words):
+    Path("toy.jsonl").write_text(text)
+    assert words in mvsearch("studies", "import", "toy.jsonl", code=1)
+    assert [
+        name for path in Path("studies").glob("*/study.db") for name in Store(f"sqlite:///{path}", create=False).names()
+    ] == []
+
+
+def test_half_a_file_is_refused(study):
+    text = list(lines(study))
+    with pytest.raises(StudyError, match=r"half\.jsonl:41: no JSON"):
+        restore([*text[:40], text[40][:-5]], "sqlite:///half.db", source="half.jsonl")
+
+
+KILLED = """
+import os, signal
+from mvsearch.study.storage.trials import Trials
+from mvsearch.cli.main import main
+
+put = Trials.put
+
+def dying(self, trial):
+    if len(self.all()) == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    put(self, trial)
+
+Trials.put = dying
+main()
+"""
+
+
+def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(study, storage):
+    text = list(lines(study))
+    Path("toy.jsonl").write_text("\n".join(text))
+    command = [sys.executable, "-c", KILLED, "studies", "import", "toy.jsonl", "--storage", storage]
+    assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
+    assert Store(storage, create=False).names() == []
+    mvsearch("studies", "import", "toy.jsonl", "--storage", storage)
+    assert list(lines(Reader("toy", Store(storage, create=False)))) == text
+
+
+def test_a_delete_that_is_killed_leaves_no_study_and_no_trials_to_another_of_its_name(study, storage, monkeypatch):
+    away, forget = restore(list(lines(study)), storage, source="toy"), Trials.forget
+    calls = iter((forget, None))
+    monkeypatch.setattr(Trials, "forget", lambda plan: next(calls)(plan))
+    with pytest.raises(TypeError):
+        remove(away)
+    assert away.store.names() == []
+    assert Trials.open(Plan.of_study(study, workers=0)).all()
+    assert Trials.open(replace(Plan.of_study(study, workers=0), storage=storage)).all() == []
+
+
+def changed(text: list[str], part: str, **news: object) -> list[str]:
+    """The lines with something else in the first line that has this part: a table's row, a trial, the facts."""
+    found = [json.loads(line) for line in text]
+    line = next(line for line in found if part in (line.get("table"), *line))
+    line["row" if "table" in line else part].update(news)
+    return [json.dumps(line) for line in found]
+
+
+def without_count(text: list[str]) -> list[str]:
+    """As files were before their first line counted all."""
+    head = json.loads(text[0])
+    del head["lines"]
+    return [json.dumps(head), *text[1:]]
+
+
+def finished(line: str) -> bool:
+    return '"table":"records"' in line and '"state":"complete"' in line
+
+
+DAMAGED = [
+    (lambda text: text[:-4], "it ends after"),
+    (lambda text: without_count(text)[:-4], "it ends after"),
+    (lambda text: [line for line in text if '"evaluations"' not in line], "it ends after"),
+    (lambda text: without_count([line for line in text if '"number":7,' not in line]), "trials are missing"),
+    (lambda text: changed(text, "records", number=10**30), "has no trial"),
+    (lambda text: changed(text, "records", number=19), "two records have one number"),
+    (lambda text: without_count([line for line in text if not finished(line)]), "has no record"),
+    (lambda text: changed(text, "records", key="0123456789ab"), "has no architecture"),
+    (lambda text: changed(text, "records", machine=10**30), "do not fit"),
+    (lambda text: changed(text, "records", machine="elsewhere"), "no machine"),
+    (lambda text: changed(text, "records", metrics=None), "do not fit"),
+    (lambda text: changed(text, "records", state="complete", metrics={}), "number for each objective"),
+    (lambda text: changed(text, "records", metrics={"loss": 1, "params": "1"}), "words where numbers belong"),
+    (lambda text: changed(text, "records", state="bogus"), "is 'bogus'"),
+    (lambda text: changed(text, "records", choices={"x": "y"}), "has not the choices"),
+    (lambda text: changed(text, "machines", description={"versions": "one"}), "words where its versions belong"),
+    (lambda text: changed(text, "trial", start="yesterday"), "is it whole"),
+    (lambda text: changed(text, "trial", values=[1.0]), "is it whole"),
+    (lambda text: changed(text, "trial", params={}), "is it whole"),
+    (lambda text: changed(text, "facts", objectives=["top1"]), "contradict"),
+    (lambda text: changed(text, "facts", published=None), "no published"),
+    (lambda text: changed(text, "facts", search={}), "is it whole"),
+    (lambda text: [text[0], '{"table":"records","row":[1]}', *text[1:]], "do not fit"),
+    (lambda text: [text[0], '{"table":[],"row":{}}', *text[1:]], "is it whole"),
+    (lambda text: [text[0], '{"table":"records"}', *text[1:]], "is it whole"),
+    (lambda text: [text[0], "[" * 200_000, *text[1:]], "toy.jsonl:2: no JSON"),
+]
+
+
+def test_a_study_that_is_not_whole_is_refused(study):
+    text = list(lines(study))
+    for damage, words in DAMAGED:
+        with pytest.raises(StudyError, match=words):
+            restore(damage(text), "sqlite:///damaged.db", source="toy.jsonl")
+    assert not Path("damaged.db").exists()
+
+
+def test_signs_that_no_database_takes_are_spelled_out_on_import_as_they_are_by_a_search(study):
+    text = changed(list(lines(study)), "records", reason="\ud800\0")
+    assert restore(text, "sqlite:///spelled.db", source="toy.jsonl").records()[0].reason == "\\ud800\\x00"
+
+
+def test_a_refused_import_leaves_no_folder():
+    Path("toy.jsonl").write_text('{"format": 1, "study": "toy", "facts": {}}')
+    mvsearch("studies", "import", "toy.jsonl", code=1)
+    assert not Path("studies/toy").exists()
+
+
+def test_a_file_from_before_lines_were_counted_is_imported(study):
+    before = whole(study)
+    assert whole(restore(without_count(list(lines(study))), "sqlite:///old.db", source="old")) == before
+
+
+def test_a_training_whose_number_is_taken_is_told_and_its_measurement_kept(study):
+    taken, other = study.records()[:2]
+    late = replace(other, number=taken.number, metrics=other.metrics | {"loss": 0.5})
+    with pytest.raises(StudyError, match="a record 0 of another network"):
+        study.store.save("toy", late, settings="elsewhere", machine={})
+    study.store.save("toy", taken, settings="elsewhere", machine={})  # said twice, as after an answer that was lost
+    assert study.records()[:2] == [taken, other]
+    assert study.store.evaluation(late.key, "elsewhere") == late.metrics
+
+
+def test_measurements_are_listed_and_pruned_and_the_trials_stay(study):
+    (row,) = json.loads(mvsearch("cache", "toy", "--json"))
+    assert (row["studies"], row["measurements"]) == ("toy", sum(r.state == "complete" for r in study.records()))
+    assert "nothing is cached" in mvsearch("cache", "toy", "--prune")
+    assert study.count() == 20
+
+
+def test_studies_are_listed_beside_what_cannot_be_read(study):
+    for name, content in {"empty": b"", "garbage": b"\x00garbage" * 1000}.items():
+        Path("studies", name).mkdir()
+        Path("studies", name, "study.db").write_bytes(content)
+    Path("studies/emptied").mkdir()
+    Store("sqlite:///studies/emptied/study.db", create=True)
+    said = mvsearch("studies")
+    assert "loss, params" in said
+    assert all(f"{name} cannot be read: " in said for name in ("empty", "garbage", "emptied"))
+    rows = {row["study"]: row for row in json.loads(mvsearch("studies", "--json"))}
+    assert rows["toy"]["trials"] == 20
+    assert [name for name, row in rows.items() if "error" in row] == ["emptied", "empty", "garbage"]
+
+
+def test_a_newer_study_in_a_shared_database_hides_no_other(study, storage):
+    away = restore(list(lines(study)), storage, source="toy")
+    away.store.add_study("newer", {})
+    with away.store.engine.begin() as connection:
+        connection.execute(sa.text("UPDATE mvsearch_studies SET schema = 99 WHERE name = 'newer'"))
+    newer, toy = json.loads(mvsearch("studies", "--json", "--storage", storage))
+    assert "format 99" in newer["error"]
+    assert toy["trials"] == 20
+    assert "toy" in mvsearch("cache", "--storage", storage)
+
+
+def test_an_export_to_a_link_writes_where_it_leads(study):
+    Path("elsewhere").mkdir()
+    Path("link.jsonl").symlink_to("elsewhere/toy.jsonl")
+    mvsearch("studies", "export", "toy", "-o", "link.jsonl")
+    assert Path("link.jsonl").is_symlink()
+    assert Path("elsewhere/toy.jsonl").read_text().splitlines() == list(lines(study))
+
+
+def test_images_are_pruned_by_use_and_by_size(tmp_path, monkeypatch):
+    from mvsearch.data import _cache
+
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    for i, name in enumerate(("old", "middle", "new")):
+        folder = tmp_path / "decoded" / f"{name}-0123"
+        folder.mkdir(parents=True)
+        (folder / "about.json").write_text("x" * 1000)
+        _cache.os.utime(folder, (1e9 + i, 1e9 + i))
+    assert [each.name for each in _cache.cached()] == ["new", "middle", "old"]
+    assert [each.name for each in _cache.forget(_cache.cached(), keep_bytes=2000)] == ["old"]
+    assert _cache.forget(_cache.cached(), older_than_s=1e10) == []
+    assert [each.name for each in _cache.forget(_cache.cached(), older_than_s=60)] == ["new", "middle"]
+
+
+def test_a_deletion_that_is_killed_leaves_no_set_that_looks_whole_and_the_next_one_ends_it(tmp_path, monkeypatch):
+    from mvsearch.data import _cache
+
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    folder = tmp_path / "decoded" / "toy-0123"
+    folder.mkdir(parents=True)
+    (folder / "about.json").write_text("{}")
+
+    def killed(path, ignore_errors=False):
+        if not ignore_errors:
+            raise SystemExit
+
+    with monkeypatch.context() as killing:
+        killing.setattr(_cache.shutil, "rmtree", killed)
+        with pytest.raises(SystemExit):
+            _cache.forget(_cache.cached())
+
+    assert not folder.exists()
+    (row,) = json.loads(mvsearch("cache", "--json"))
+    assert (row["images"], row["state"]) == ("toy", "broken")
+    assert "nothing is cached" in mvsearch("cache", "--prune")
+    assert not [path for path in (tmp_path / "decoded").iterdir() if path.is_dir()]
+
+
+def test_a_set_that_lost_its_description_is_listed_as_broken_and_can_be_pruned(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    folder = tmp_path / "decoded" / "toy-0123"
+    folder.mkdir(parents=True)
+    (folder / "train.pixels").write_bytes(b"x")
+
+    assert "broken" in mvsearch("cache")
+    mvsearch("cache", "--prune")
+    assert not folder.exists()
+
+
+def test_what_a_killed_decoding_left_is_listed_and_pruned_and_one_at_work_is_left_alone(tmp_path, monkeypatch):
+    from mvsearch.data import _cache
+
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    folder = tmp_path / "decoded" / "toy-0123.partial"
+    folder.mkdir(parents=True)
+    (folder / "train.pixels").write_bytes(b"x")
+
+    with _cache._alone(folder.with_name("toy-0123")):
+        assert "nothing is cached" in mvsearch("cache", "--prune")
+    assert folder.exists()
+    (row,) = json.loads(mvsearch("cache", "--json"))
+    assert (row["images"], row["state"]) == ("toy", "broken")
+    mvsearch("cache", "--prune")
+    assert not folder.exists()
+
+
+def test_keep_is_refused_for_measurements(study):
+    assert "--keep is for images" in mvsearch("cache", "toy", "--prune", "--keep", "5", code=1)
+    assert json.loads(mvsearch("cache", "toy", "--json"))
+
+
+def test_a_limit_on_decoded_images_drops_what_was_longest_unused(tmp_path, monkeypatch):
+    from mvsearch.data import _cache
+
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setenv("MVSEARCH_CACHE_GIB", str(5000 / 2**30))
+    images = np.zeros((10, 4, 4, 3), np.uint8)
+
+    def decoding():
+        stream = [(image, i % 2) for i, image in enumerate(images)]
+        return _cache.Decoding(("a", "b"), stream, stream)
+
+    for name in ("one", "two", "three", "four"):
+        _cache.stored(name, name, decoding, source="here", licence="none")
+        time.sleep(0.02)
+    kept = [each.name for each in _cache.cached()]
+    assert kept == ["four", "three", "two"][: len(kept)]
+    assert 1 <= len(kept) < 4
+
+
+def test_the_doctor_finds_this_machine_fit_and_says_what_is_not(tmp_path):
+    found = {row["what"]: row for row in json.loads(mvsearch("doctor", "--json"))}
+    assert found["torch"]["state"] == found["studies"]["state"] == "ok"
+    said = json.loads(mvsearch("doctor", "--json", "--storage", "sqlite:///nowhere.db", code=1))
+    assert said[-1] == {
+        "what": "storage",
+        "state": "broken",
+        "said": "nowhere.db: there is no such study; `mvsearch run SPACE` makes one.",
+    }
+
+
+def test_the_doctor_tells_of_a_torch_that_cannot_be_loaded(tmp_path, monkeypatch):
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart.so.13: cannot open')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    done = subprocess.run([sys.executable, "-m", "mvsearch", "doctor", "--json"], capture_output=True, text=True)
+    assert done.returncode == 1, done.stderr
+    found = [row for row in json.loads(done.stdout) if row["what"] == "torch" and row["state"] == "broken"]
+    assert found[0]["said"] == "cannot be loaded: libcudart.so.13: cannot open"
+
+
+@pytest.mark.parametrize("words", [("--older-than", "nan"), ("--keep", "inf")])
+def test_nothing_is_pruned_by_what_is_no_number(words, tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    (tmp_path / "decoded" / "toy-0123").mkdir(parents=True)
+    assert "is no number to reckon with" in mvsearch("cache", "--prune", *words, code=2)
+    assert (tmp_path / "decoded" / "toy-0123").exists()
+
+
+def test_a_worker_whose_name_leads_out_of_its_folder_is_not_imported(study):
+    mvsearch("studies", "export", "toy", "-o", "toy.jsonl")
+    lines = [json.loads(line) for line in Path("toy.jsonl").read_text().splitlines()]
+    for line in lines:
+        if "trial" in line:
+            line["trial"]["user_attrs"]["worker"] = "/tmp/uv"
+    Path("bad.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert "names no worker" in mvsearch("studies", "import", "bad.jsonl", "--name", "bad", code=1)
+
+
+def test_the_doctor_finds_a_cache_that_is_no_folder_broken(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", "/dev/null")
+    found = {row["what"]: row["state"] for row in json.loads(mvsearch("doctor", "--json", code=1))}
+    assert found["cache"] == "broken"
+
+
+def test_the_doctor_finds_images_broken_that_no_way_leads_to(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
+    monkeypatch.setattr(fashion_mnist, "PACKAGED", tmp_path / "nowhere")
+    assert shutil.which("apt-get") is None or fashion_mnist.out_of_reach() is None
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fashion_mnist, "ADDRESS", "http://127.0.0.1:1")
+    assert "does not answer" in str(fashion_mnist.out_of_reach())
+    (finding,) = doctor._images()
+    assert finding.state == "broken"
+
+
+def test_the_committed_study_is_whole():
+    kept = Path(__file__).parents[2] / "studies/v3"
+    mvsearch("studies", "import", str(kept / "study.jsonl"))
+    reader = open_study("v3")
+    assert reader.count() == 40
+    rows = (kept / "front.csv").read_text().splitlines()
+    best = {record.number for record in front(reader.records(), reader.objectives)}
+    assert {int(row.split(",")[0]) for row in rows[1:]} == best

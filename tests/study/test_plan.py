@@ -1,0 +1,125 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy import TOY, toy_plan, toy_space
+
+from mvsearch.errors import PlanError
+from mvsearch.study.plan import Limit, Plan
+from mvsearch.study.samplers._legal import nearest
+from mvsearch.study.study import Study
+
+SETTINGS = """
+search: {objectives: [loss, params], trials: 7, sampler: nsga2, seed: 5, limits: [params <= 60k]}
+proxy: {steps: 20, seeds: 2}
+"""
+
+
+def test_a_file_says_what_to_do_and_flags_win():
+    from_file = Plan.of(toy_space(TOY + SETTINGS))
+    assert (from_file.search.trials, from_file.search.sampler, from_file.search.seed) == (7, "nsga2", 5)
+    assert from_file.proxy.seeds == 2
+    assert from_file.proxy_settings().steps == 20
+
+    silent = Plan.of(toy_space(TOY))
+    assert (silent.proxy.seeds, silent.proxy_settings().steps) == (2, 75)
+    assert Plan.of(toy_space(TOY + "proxy: {name: naswot}")).proxy.seeds == 1
+
+    flagged = Plan.of(toy_space(TOY + SETTINGS), trials=9, sampler=None, objectives=("params",), seed=0)
+    assert (flagged.search.trials, flagged.search.sampler, flagged.search.seed) == (9, "nsga2", 0)
+    assert flagged.search.objectives == ("params",)
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "value"),
+    [
+        ("params <= 6M", "params", 6e6),
+        ("macs<=1.5G", "macs", 1.5e9),
+        ("latency_ms <= 12", "latency_ms", 12),
+        ("top1 >= 0.8", "top1", 0.8),
+    ],
+)
+def test_limits_read_as_they_are_written(text, name, value):
+    limit = Limit.parse(text)
+    assert (limit.name, limit.value) == (name, value)
+    assert limit.holds(value)
+    assert not limit.holds(value + 1 if limit.at_most else value - 1)
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ("search: {trails: 3}", r"toy.yaml:\d+: search.trails: no such setting; did you mean 'trials'"),
+        ("search: {trials: many}", "use a value like 40"),
+        ("search: {trials: 0}", "use 1 or more"),
+        ("search: {sampler: tpee}", "did you mean 'tpe'"),
+        ("search: {objectives: [top2]}", "did you mean 'top1'"),
+        ("search: {objectives: [params, params]}", "each once"),
+        ("search: {limits: [params < 6M]}", "is no limit"),
+        (
+            "search: {limits: [params <= 1]}",
+            r"keeps to all conditions and params <= 1; params of the whole space run from [\d,]+ to about [\d,]+",
+        ),
+        ("search: []", "use a mapping of settings"),
+        ("proxy: {name: trian}", "did you mean 'train'"),
+        ("proxy: {stepps: 3}", "did you mean 'steps'"),
+        ("proxy: {lr: fast}", "use a value like 0.002"),
+        ("proxy: {lr: -1}", "found -1; use a number, 0 or more"),
+        ("proxy: {flip: 1}", "use a value like True"),
+        ("proxy: {seeds: 0}", "a whole number from 1 to 100"),
+        ("data: {source: fashion}", "did you mean 'fashion_mnist'"),
+        ("data: {path: 3}", "found 3"),
+        ("latency: {backend: torch_cuad}", "did you mean 'torch_cuda'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused_with_what_would_do(section, says):
+    with pytest.raises(PlanError, match=says):
+        Plan.of(toy_space(f"{TOY}\n{section}\n"))
+
+
+def test_equal_settings_have_equal_keys_whatever_does_not_change_a_number():
+    plan = Plan.of(toy_space(TOY + SETTINGS), objectives=("top1", "params"))
+    same = Plan.of(toy_space(TOY + SETTINGS), objectives=("top1", "macs"), trials=99, seed=1, sampler="random")
+    assert plan.settings_key == same.settings_key
+
+    for change in (("steps: 20", "steps: 21"), ("seeds: 2", "seeds: 3"), ("steps: 20", "steps: 20, lr: 0.1")):
+        other = Plan.of(toy_space((TOY + SETTINGS).replace(*change)), objectives=("top1", "params"))
+        assert other.settings_key != plan.settings_key
+
+
+def test_limits_are_checked_in_bulk_as_they_are_one_by_one(tmp_path):
+    plan = toy_plan(tmp_path, limits=("params <= 40k", "macs >= 1M"))
+    codes = plan.space.sample(300, seed=1)
+    for row, kept in zip(codes, plan.admissible(codes), strict=True):
+        metrics = plan.space.architecture(plan.space.point(row)).metrics()
+        assert kept == (metrics["params"] <= 40_000 and metrics["macs"] >= 1_000_000)
+
+
+def test_a_proposal_is_moved_no_farther_than_it_must(tmp_path):
+    plan = toy_plan(tmp_path, limits=("params <= 60k",))
+    rng = np.random.default_rng(0)
+    free = plan.space.sample(400, seed=2)
+    for codes in free[plan.admissible(free)][:20]:
+        assert nearest(plan, codes, set(), rng).tolist() == codes.tolist()
+        moved = nearest(plan, codes, {codes.tobytes()}, rng)
+        assert (moved != codes).sum() == 1
+        assert plan.admissible(moved[None])[0]
+
+
+def test_the_ablation_can_be_walked_whole(tmp_path):
+    plan = replace(Plan.load("spaces/fusion.yaml", objectives=("params", "macs")), studies=tmp_path)
+    Study.join(plan).run(lambda arch: arch.metrics())
+
+    records = Study.read(plan).records()
+    assert len({record.key for record in records}) == plan.space.size == 16
+    assert [bool(record.published) for record in records] == [True] * 5 + [False] * 11
+
+
+def test_limits_that_only_few_points_meet_are_taken_and_those_that_none_meets_refused():
+    plan = Plan.load("spaces/v3.yaml", limits=("params <= 0.95M",))
+    assert not plan.admissible(plan.space.sample(20_000, 0)).any()
+
+    with pytest.raises(PlanError, match=r"no point keeps to .* params <= 0.69M; params .* run from 691,528 to about"):
+        Plan.load("spaces/v3.yaml", limits=("params <= 0.69M",))
+    with pytest.raises(PlanError, match="no point keeps to params >= 9M and params <= 6M, which contradict"):
+        Plan.load("spaces/v3.yaml", limits=("params >= 9M", "params <= 6M"))

@@ -1,0 +1,281 @@
+"""Successive halving over candidates, and measuring the front again: with the real store, and a score that is known."""
+
+import math
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy import TOY, toy_plan
+
+from mvsearch.errors import PlanError, StudyError
+from mvsearch.metrics.pareto import Objective, front, hypervolume, places
+from mvsearch.metrics.record import Failed, Record
+from mvsearch.report.table import tally
+from mvsearch.study.plan import Plan
+from mvsearch.study.reader import Reader
+from mvsearch.study.reevaluation import MOST, repeats, unsure
+from mvsearch.study.storage.store import Store
+from mvsearch.study.study import Study
+
+RUNGS = TOY + "proxy: {steps: 300, rungs: [30, 100], keep: 0.5}\n"
+LOSS, PARAMS = Objective.named("loss"), Objective.named("params")
+
+
+class Trainings:
+    """A score whose noise falls with the steps; counts what was paid for."""
+
+    def __init__(self, noise: float = 0.0) -> None:
+        self.noise, self.paid = noise, Counter()
+
+    def __call__(self, arch, *, rung=300, repeat=0):
+        self.paid[rung, repeat] += 1
+        metrics = arch.metrics()
+        rng = np.random.default_rng([metrics["params"], metrics["macs"], rung, repeat])
+        true = 1e4 / metrics["params"] + 0.3 * (arch.blocks[0].out % 16 == 0)
+        return metrics | {"loss": true + 30 / rung + self.noise * rng.normal()}
+
+
+def test_each_rung_is_a_share_of_the_one_before_and_the_rest_is_pruned_with_its_place(tmp_path):
+    plan, train = toy_plan(tmp_path, RUNGS), Trainings()
+    Study.join(plan).run(train, trials=40)
+
+    records = Study.read(plan).records()
+    assert train.paid[30, 0] == 40
+    assert 20 <= train.paid[100, 0] <= 30
+    assert train.paid[300, 0] < train.paid[100, 0]
+    stopped = [record for record in records if record.state == "pruned"]
+    assert len(stopped) == 40 - train.paid[300, 0]
+    for record in stopped:
+        assert "loss" not in record.metrics
+        assert record.reason.startswith(f"stopped after {max(map(int, record.metrics['rungs']))} of 300 steps: number ")
+    whole = [record for record in records if record.state == "complete"]
+    assert all(set(record.metrics["rungs"]) == {"30", "100"} for record in whole)
+
+
+def test_what_is_stopped_is_what_adds_least(tmp_path):
+    """With a score without noise, nobody who was stopped would have been on the front of those who were not."""
+    plan, train = toy_plan(tmp_path, RUNGS), Trainings()
+    Study.join(plan).run(train, trials=60)
+
+    records = Study.read(plan).records()
+    known = [
+        replace(r, state="complete", metrics=r.metrics | {"loss": r.metrics["rungs"]["30"]["loss"] - 1 + 0.1})
+        for r in records
+    ]
+    reference = {"loss": 3.0, "params": 1e5}
+    kept = [r for r in known if records[r.number].state == "complete"]
+    assert hypervolume(kept, (LOSS, PARAMS), reference) > 0.98 * hypervolume(known, (LOSS, PARAMS), reference)
+
+
+@pytest.mark.parametrize("objectives", [("loss",), ("loss", "params"), ("loss", "params", "macs")])
+def test_rungs_halve_whatever_the_number_of_objectives(tmp_path, objectives):
+    plan, train = toy_plan(tmp_path, RUNGS, objectives=objectives), Trainings()
+    Study.join(plan).run(train, trials=24)
+
+    states = Counter(record.state for record in Study.read(plan).records())
+    assert states["failed"] == 0
+    assert states["pruned"] >= 6
+    assert train.paid[300, 0] == states["complete"] < train.paid[30, 0] == 24
+
+
+def test_places_by_a_single_objective_are_its_order():
+    rows = [{"loss": 2.0}, {"loss": 1.0}, {"loss": 3.0}]
+    assert places(rows, (LOSS,)) == [2, 1, 3]
+    top1 = [{"top1": 0.2}, {"top1": 0.9}, {"top1": 0.5}]
+    assert places(top1, (Objective.named("top1"),)) == [3, 1, 2]
+
+
+def test_a_limit_that_refuses_the_whole_training_does_not_lose_its_rungs(tmp_path):
+    plan, train = toy_plan(tmp_path, RUNGS, objectives=("params", "macs"), limits=("loss <= 0.5",)), Trainings()
+
+    def evaluate(arch, *, rung=300, repeat=0):
+        metrics = train(arch, rung=rung, repeat=repeat)
+        if rung == 300:
+            plan.refuse_if_over_limits(metrics)
+        return metrics
+
+    Study.join(plan).run(evaluate, trials=30)
+    records = Study.read(plan).records()
+    refused = [record for record in records if "breaks the limit" in (record.reason or "")]
+    assert refused
+    assert all(set(record.metrics["rungs"]) == {"30", "100"} for record in refused)
+    assert train.paid[300, 0] < 24
+
+
+def test_a_rung_without_a_number_fails_its_candidate_and_disturbs_no_other(tmp_path):
+    plan, train = toy_plan(tmp_path, RUNGS), Trainings()
+
+    def evaluate(arch, *, rung=300, repeat=0):
+        metrics = train(arch, rung=rung, repeat=repeat)
+        return metrics | {"loss": float("nan")} if arch.blocks[0].out == 16 and rung == 100 else metrics
+
+    Study.join(plan).run(evaluate, trials=30)
+    failed = [record for record in Study.read(plan).records() if record.state == "failed"]
+    assert {record.reason for record in failed} == {"the objective loss came out as nan"}
+    assert all(set(record.metrics["rungs"]) == {"30"} for record in failed)
+
+
+def test_published_models_are_measured_whole_whatever_their_rungs_say(tmp_path):
+    plan = Plan.load("spaces/fusion.yaml", objectives=("loss", "params"), sampler="random")
+    plan = replace(plan, studies=tmp_path, proxy=replace(plan.proxy, rungs=(30,), keep=0.1))
+    Study.join(plan).run(Trainings(noise=3.0), trials=16)
+
+    records = Study.read(plan).records()
+    assert all(record.state == "complete" for record in records if record.published)
+    assert any(record.state == "pruned" for record in records)
+
+
+def test_a_later_study_takes_a_rung_for_its_whole_training(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    Study.join(replace(toy_plan(tmp_path, RUNGS), storage=url)).run(Trainings(), trials=12)
+    short = replace(toy_plan(tmp_path, TOY + "proxy: {steps: 100}\n"), name="short", storage=url)
+    train = Trainings()
+    Study.join(short).run(lambda arch: train(arch, rung=100), trials=12)
+
+    records = Reader("short", Store(url, create=False)).records()
+    assert sum(record.cached for record in records) == 12 - sum(train.paid.values()) > 0
+
+
+def test_a_rung_that_was_paid_before_the_worker_died_is_not_paid_again(tmp_path):
+    plan, train = toy_plan(tmp_path, RUNGS), Trainings()
+
+    def dies(arch, *, rung=300):
+        if rung == 100:
+            raise KeyboardInterrupt
+        return train(arch, rung=rung)
+
+    with pytest.raises(KeyboardInterrupt):
+        Study.join(plan).run(dies, trials=3)
+    Study.join(plan).run(train, trials=3)
+    assert train.paid[30, 0] == 3
+
+
+@pytest.mark.parametrize(
+    ("proxy", "says"),
+    [
+        ("{rungs: [50, 30]}", "use rising numbers below steps=75"),
+        ("{rungs: [75]}", "use rising numbers below steps=75"),
+        ("{rungs: [0]}", "toy.yaml:12: proxy.rungs: steps=0 trains nothing"),
+        ("{rungs: 30}", "use a list of steps"),
+        ("{rungs: [a]}", "use a list of steps"),
+        ("{keep: 0}", "use a share above 0, up to 1"),
+        ("{keep: 2}", "use a share above 0, up to 1"),
+    ],
+)
+def test_rungs_that_cannot_be_are_refused(tmp_path, proxy, says):
+    with pytest.raises(PlanError, match=says):
+        toy_plan(tmp_path, f"{TOY}proxy: {proxy}\n")
+
+
+def test_places_go_by_front_then_by_what_the_front_would_lose():
+    rows = [
+        {"loss": 1.0, "params": 4},  # on the front, alone at its end
+        {"loss": 2.0, "params": 3.9},  # on the front, adds a sliver
+        {"loss": 3.0, "params": 1},  # on the front
+        {"loss": 3.5, "params": 3.95},  # dominated by two
+        {"loss": 2.5, "params": 4.5},  # dominated
+    ]
+    found = places(rows, (LOSS, PARAMS))
+    assert sorted(found[:3]) == [1, 2, 3]
+    assert found[1] == 3
+    assert set(found[3:]) == {4, 5}
+
+
+# ---- confirming
+
+
+def test_the_front_is_measured_until_its_noise_decides_nothing(tmp_path):
+    plan, train = toy_plan(tmp_path, confirm=True), Trainings(noise=0.05)
+    Study.join(plan).run(train, trials=30)
+
+    records = Study.read(plan).records()
+    best = front(records, plan.objectives)
+    assert unsure(records, plan.objectives) == []
+    for record in best:
+        found = [repeat["loss"] for repeat in repeats(record)]
+        assert 2 <= len(found) <= MOST
+        assert record.metrics["loss"] == pytest.approx(np.mean(found))
+        assert record.metrics["loss_sem"] == pytest.approx(np.std(found, ddof=1) / np.sqrt(len(found)))
+    assert sum(n for (_, repeat), n in train.paid.items() if repeat == 0) == 30
+    assert any(len(repeats(record)) == 1 for record in records)
+
+
+def test_without_noise_two_measurements_are_enough(tmp_path):
+    plan, train = toy_plan(tmp_path, confirm=True), Trainings()
+    Study.join(plan).run(train, trials=20)
+
+    records = Study.read(plan).records()
+    members = {record.number for record in front(records, plan.objectives)}
+    assert {record.number: len(repeats(record)) for record in records} == {
+        record.number: 2 if record.number in members else 1 for record in records
+    }
+
+
+def test_confirming_again_pays_nothing_and_a_larger_study_goes_on_from_the_means(tmp_path):
+    plan, train = toy_plan(tmp_path, confirm=True, sampler="surrogate"), Trainings(noise=0.05)
+    Study.join(plan).run(train, trials=12)
+    paid = train.paid.copy()
+    Study.join(plan).run(train, trials=12)
+    assert train.paid == paid
+
+    study = Study.join(plan)
+    study.run(train, trials=13)
+    means = {record.number: record.metrics["loss"] for record in study.records()[:12]}
+    seen = study._mirror._study.get_trials(deepcopy=False)[:12]
+    assert {trial.number: trial.values[0] for trial in seen} == means
+
+
+def test_a_member_that_fails_with_another_seed_says_so_and_is_tried_again_by_the_next_run(tmp_path):
+    plan = toy_plan(tmp_path, confirm=True)
+    train = Trainings()
+
+    def fails(arch, *, repeat=0):
+        if repeat:
+            raise Failed("the training loss became nan at step 3 of 300")
+        return train(arch)
+
+    Study.join(plan).run(fails, trials=8)
+    members = front(Study.read(plan).records(), plan.objectives)
+    assert {record.metrics["unconfirmed"] for record in members} == {"the training loss became nan at step 3 of 300"}
+    assert f"{members[0].number} (the training loss became nan at step 3 of 300)" in tally(members, members)
+
+    Study.join(plan).run(train, trials=8)
+    members = front(Study.read(plan).records(), plan.objectives)
+    assert not any("unconfirmed" in record.metrics for record in members)
+    assert all(len(repeats(record)) == 2 for record in members)
+
+
+@pytest.mark.parametrize(("more", "name"), [("", "repeat"), ("proxy: {rungs: [30]}", "rung")])
+def test_an_evaluation_that_cannot_hear_of_rungs_or_repeats_is_refused_before_it_is_called(tmp_path, more, name):
+    plan = toy_plan(tmp_path, f"{TOY}{more}\n", confirm=not more)
+    with pytest.raises(StudyError, match=f"calls the evaluation with {name}=, which it does not take"):
+        Study.join(plan).run(lambda arch: pytest.fail("called"))
+
+
+def test_a_search_over_exact_objectives_has_nothing_to_confirm(tmp_path):
+    plan, train = toy_plan(tmp_path, objectives=("params", "macs"), confirm=True), Trainings()
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=8)
+    assert train.paid == Counter()
+
+
+def record(number: int, params: int, *losses: float) -> Record:
+    found = [{"loss": loss} for loss in losses]
+    metrics = {"params": params, "loss": float(np.mean(losses)), "repeats": found}
+    return Record(number, f"k{number}", "complete", None, metrics, {}, {}, None, 1.0)
+
+
+def test_only_gaps_that_decide_something_count():
+    small, large = record(0, 100, 2.0, 2.1), record(1, 200, 1.0, 1.1)
+    worse = record(2, 300, 1.08, 1.09)  # dominated by `large`, by less than its noise
+    assert unsure([small, large], (LOSS, PARAMS)) == []
+    assert [r.number for r in unsure([small, large, worse], (LOSS, PARAMS))] == [1]
+
+
+def test_the_noise_of_both_counts_where_both_are_on_the_front():
+    pair = [record(0, 100, 1.12, 1.12, 1.12), record(1, 200, 1.05, 0.95)]
+    deviation = math.sqrt(0.005 / 3)  # pooled: three degrees of freedom
+    assert unsure(pair, (LOSS, PARAMS)) == []
+    near = [record(0, 100, 1.031, 1.031, 1.031), record(1, 200, 1.05, 0.95)]
+    assert deviation / math.sqrt(2) < 0.031 < deviation * math.sqrt(1 / 2 + 1 / 3)
+    assert [r.number for r in unsure(near, (LOSS, PARAMS))] == [0, 1]

@@ -1,0 +1,385 @@
+"""Studies on a file and on a real server: many workers, and what becomes of them when machines do what machines do."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import optuna
+import pytest
+import sqlalchemy as sa
+from toy import TOY, arithmetic, toy_plan
+
+from mvsearch.errors import DatabaseAway, StudyError
+from mvsearch.metrics.record import Record
+from mvsearch.study.archive import lines
+from mvsearch.study.storage import engine
+from mvsearch.study.storage.store import Store, told
+from mvsearch.study.storage.trials import Trials
+from mvsearch.study.study import Study
+from mvsearch.study.workers import heartbeat
+from mvsearch.study.workers.heartbeat import Beats
+
+
+def plan_in(storage, folder, **search):
+    return replace(toy_plan(folder, **search), storage=storage)
+
+
+def worker_process(storage: str, folder: Path, trials: int, seconds: float, name: str = "toy") -> subprocess.Popen:
+    """A real process at work on the toy study. It notes each evaluation that it ends, and beats fast."""
+    script = f"""
+        import os, sys, time
+        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        from dataclasses import replace
+        from pathlib import Path
+        from toy import toy_plan, arithmetic
+        from mvsearch.study.workers import heartbeat as beats
+        from mvsearch.study.study import Study
+
+        beats.BEAT_S, beats.GRACE_S = 0.2, 2.0
+
+        def evaluate(arch):
+            time.sleep({seconds})
+            with open({str(folder / "ended.txt")!r}, "a") as file:
+                file.write(arch.key + "\\n")
+            return arithmetic(arch)
+
+        plan = replace(toy_plan(Path({str(folder)!r})), name={name!r}, storage={storage!r})
+        Study.join(plan).run(evaluate, trials={trials})
+    """
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.DEVNULL)
+
+
+def test_a_study_runs_and_goes_on(storage, tmp_path):
+    plan = plan_in(storage, tmp_path)
+    Study.join(plan).run(arithmetic, trials=4)
+    Study.join(plan).run(arithmetic, trials=9)
+
+    records = Study.read(plan).records()
+    assert [record.number for record in records] == list(range(9))
+    assert len({record.key for record in records}) == 9
+    assert [trial.state.name for trial in Study.join(plan).trials.all()] == ["COMPLETE"] * 9
+
+
+def test_one_seed_gives_the_same_candidates_on_every_kind_of_database(postgres, tmp_path):
+    found = {}
+    for name, url in {"file": None, "server": postgres.database()}.items():
+        plan = replace(toy_plan(tmp_path / name, sampler="surrogate"), storage=url)
+        Study.join(plan).run(arithmetic, trials=12)
+        found[name] = [(record.key, record.metrics) for record in Study.read(plan).records()]
+    assert found["file"] == found["server"]
+
+
+def test_workers_killed_at_random_lose_nothing_that_was_finished(storage, tmp_path):
+    trials, kills = 60, 30
+    crew = [worker_process(storage, tmp_path, trials, 0.3) for _ in range(4)]
+    dice, plan, store = random.Random(0), plan_in(storage, tmp_path), Store(storage, create=True)
+    while not store.count("toy"):
+        assert any(worker.poll() is None for worker in crew)
+        time.sleep(0.1)
+    seen: list[Record] = []
+    for _ in range(kills):
+        time.sleep(dice.uniform(0.1, 1.0))
+        i = dice.randrange(4)
+        crew[i].send_signal(signal.SIGKILL)
+        crew[i].wait()
+        now = Study.read(plan).records()
+        assert {record.number: record for record in seen}.items() <= {r.number: r for r in now}.items()
+        seen = now
+        crew[i] = worker_process(storage, tmp_path, trials, 0.3)
+    assert [worker.wait(180) for worker in crew] == [0] * 4
+
+    records = Study.read(plan).records()
+    states = Counter(record.state for record in records)
+    assert states["complete"] + states["failed"] == trials
+    assert len({record.key for record in records}) == trials
+    ended = Counter((tmp_path / "ended.txt").read_text().split())
+    assert {record.key for record in records if record.state == "complete"} <= ended.keys()
+    told = {trial.number: trial.state.name for trial in Trials.open(plan).all()}
+    assert all(told[record.number] == {"complete": "COMPLETE", "failed": "FAIL"}[record.state] for record in records)
+
+
+def test_workers_wait_for_a_server_that_is_restarted(postgres, tmp_path):
+    storage = postgres.database()
+    crew = [worker_process(storage, tmp_path, 24, 0.2) for _ in range(2)]
+    plan = plan_in(storage, tmp_path)
+    store = Store(storage, create=True)
+    while len(store.beats("toy")) < 2 or store.count("toy") < 2:
+        time.sleep(0.1)
+    before = Study.read(plan).records()
+    postgres.control("-m", "immediate", "restart", "-w", "-l", str(postgres.folder / "log"))
+
+    assert [worker.wait(120) for worker in crew] == [0, 0]
+    records = Study.read(plan).records()
+    assert records[: len(before)] == before
+    assert [record.state for record in records] == ["complete"] * 24
+
+
+def test_a_candidate_over_which_three_workers_died_has_failed(storage, tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "GRACE_S", -1.0)
+    plan = plan_in(storage, tmp_path)
+    for _ in range(3):
+        study = Study.join(plan)
+        assert study._next(10).number in (0, 1, 2)  # and never heard of again
+
+    Study.join(plan).run(arithmetic, trials=4)
+
+    records = Study.read(plan).records()
+    assert Counter(record.state for record in records) == {"complete": 3, "failed": 1}
+    failed = next(record for record in records if record.state == "failed")
+    assert failed.reason.startswith("3 workers died over it")
+    assert failed.metrics["params"] > 0
+
+
+def test_whatever_an_evaluation_returns_or_raises_every_database_takes_it(storage, tmp_path):
+    plan, nan = plan_in(storage, tmp_path), float("nan")
+    odd = {"side": nan, "classes": [0.5, nan], "half": np.float32(0.5), "path": Path("x"), "said": "a\0b\ud800", 3: 1}
+    words = iter(["a nul \0", "half a pair \ud800"])
+
+    def evaluate(arch):
+        if (word := next(words, None)) is not None:
+            raise ValueError(word)
+        return arithmetic(arch) | odd
+
+    Study.join(plan).run(evaluate, trials=4)
+
+    first, second, *others = Study.read(plan).records()
+    assert (first.reason, second.reason) == ("ValueError: a nul \\x00", "ValueError: half a pair \\ud800")
+    kept = {"classes": [0.5, None], "half": 0.5, "path": "x", "said": odd["said"], "3": 1}
+    for record in others:
+        assert record.metrics.items() >= kept.items()
+        assert "side" not in record.metrics
+
+
+def test_a_candidate_that_was_interrupted_is_not_blamed(storage, tmp_path):
+    plan = plan_in(storage, tmp_path)
+
+    def interrupted(arch):
+        raise KeyboardInterrupt
+
+    for _ in range(4):
+        with pytest.raises(KeyboardInterrupt):
+            Study.join(plan).run(interrupted, trials=3)
+    Study.join(plan).run(arithmetic, trials=3)
+
+    assert [record.state for record in Study.read(plan).records()] == ["complete"] * 3
+
+
+def test_a_worker_taken_for_dead_leaves_its_measurement_to_whoever_has_the_candidate_now(storage, tmp_path):
+    plan, measured = plan_in(storage, tmp_path), []
+
+    def evaluate(arch):
+        measured.append(arch.key)
+        if len(measured) == 1:  # meanwhile another takes its candidate
+            sleeper.trials.lose(0)
+        return arithmetic(arch)
+
+    sleeper = Study.join(plan)
+    sleeper.run(evaluate, trials=3)
+
+    records = sleeper.records()
+    assert len(records) == 3
+    assert len(measured) == 3
+    assert [record.key for record in records if record.cached] == measured[:1]
+
+
+def test_a_server_that_was_asked_and_never_answers_is_given_up(postgres, monkeypatch):
+    if postgres.named:
+        pytest.skip("a process of another machine cannot be stopped")
+    monkeypatch.setattr(engine, "ANSWER_S", 0.5)
+    store = Store(postgres.database(), create=True)
+    with store.locked("long"), store.engine.connect() as line:
+        backend = line.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
+        os.kill(backend, signal.SIGSTOP)
+        try:
+            with pytest.raises(DatabaseAway), told(store.url):
+                line.execute(sa.text("SELECT 1"))
+        finally:
+            os.kill(backend, signal.SIGCONT)
+    assert store.names() == []  # on a new connection
+
+
+def test_a_lock_is_waited_for_however_long_it_takes(postgres, monkeypatch):
+    monkeypatch.setattr(engine, "ANSWER_S", 0.2)
+    store, taken = Store(postgres.database(), create=True), []
+
+    def wait():
+        with store.locked("long"):
+            taken.append(time.monotonic())
+
+    with store.locked("long"):
+        waiting = threading.Thread(target=wait)
+        waiting.start()
+        time.sleep(2.5)
+        released = time.monotonic()
+    waiting.join()
+    assert taken[0] >= released
+
+
+def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(postgres):
+    store = Store(postgres.database(), create=True)
+    here = Beats(store, "s", beat_s=0.1, grace_s=1.0)
+    there = Beats(store, "s", beat_s=0.1, grace_s=1.0)
+    store.beat("s", "dead", "host")
+    with here.held("living"):
+        here.write("living", {"number": 3})
+        until = time.monotonic() + 2
+        while time.monotonic() < until:
+            dead = there.dead(["living", "dead"])
+            assert "living" not in dead
+            time.sleep(0.1)
+        assert dead == {"dead"}
+        assert there.statuses() == [{"worker": "living", "number": 3}]
+    assert there.dead(["living"]) == {"living"}
+
+
+def test_a_server_that_was_away_for_longer_than_the_grace_leaves_all_workers_alive(postgres, monkeypatch):
+    store = Store(postgres.database(), create=True)
+    here, there = (Beats(store, "s", beat_s=0.1, grace_s=0.8) for _ in range(2))
+    beat, look = store.beat, store.beats
+
+    def away(*args):
+        raise DatabaseAway("away")
+
+    with here.held("here"), there.held("there"):
+        assert not there.dead(["here"])
+        monkeypatch.setattr(store, "beat", away)
+        monkeypatch.setattr(store, "beats", away)
+        time.sleep(2)
+        monkeypatch.setattr(store, "beats", look)
+        assert not there.dead(["here"])  # before anyone could beat
+        monkeypatch.setattr(store, "beat", beat)
+        time.sleep(0.3)
+        assert not there.dead(["here"])
+
+
+def test_a_study_whose_worker_was_killed_may_be_exported_once_it_was_watched(postgres, tmp_path, monkeypatch):
+    monkeypatch.setattr(heartbeat, "GRACE_S", 3.0)
+    storage = postgres.database()
+    plan = plan_in(storage, tmp_path)
+    Study.join(plan).run(arithmetic, trials=3)
+    worker = worker_process(storage, tmp_path, 100, 1.0)
+    reader = Study.read(plan)
+    while not reader.store.beats("toy"):
+        time.sleep(0.1)
+    with pytest.raises(StudyError, match="somebody works on it"):
+        list(lines(reader))
+    worker.kill()
+    worker.wait()
+    assert len(list(lines(reader))) > 3
+    assert not reader.store.beats("toy")
+
+
+def test_whoever_looks_for_one_dead_worker_dismisses_all(postgres):
+    store = Store(postgres.database(), create=True)
+    for name in ("between candidates", "over a candidate"):
+        store.beat("s", name, "host")
+    assert Beats(store, "s", beat_s=1.0, grace_s=-1.0).dead(["over a candidate"]) == {"over a candidate"}
+    assert not store.beats("s")
+
+
+def test_nothing_of_its_workers_is_left_of_a_study_that_is_removed(storage, tmp_path):
+    Study.join(plan_in(storage, tmp_path)).run(arithmetic, trials=1)
+    store = Store(storage, create=False)
+    store.beat("toy", "dead", "host")
+    store.begin_repeat("toy", 0, "dead")
+    store.remove_study("toy")
+    assert (store.beats("toy"), store.repeats("toy"), store.names()) == ({}, {}, [])
+
+
+def test_a_server_that_is_not_there_is_told_at_once_and_without_the_password():
+    with pytest.raises(DatabaseAway) as told:
+        Store("postgresql+psycopg://me:secret@127.0.0.1:1/x", create=True)
+    assert "secret" not in str(told.value)
+    assert "127.0.0.1" in str(told.value)
+
+
+def test_two_folders_share_the_locks_of_one_database_file(tmp_path):
+    storage = f"sqlite:///{tmp_path / 'all.db'}"
+    here = Study.join(plan_in(storage, tmp_path / "a"))
+    there = Study.join(plan_in(storage, tmp_path / "b"))
+    with here.worker.at_work():
+        assert not there.worker.dead([here.worker.name])
+    here.hold_to(device="one")
+    with pytest.raises(StudyError, match="another device"):
+        there.hold_to(device="other")
+
+
+def test_a_study_on_a_server_needs_no_folder(postgres, tmp_path):
+    plan = plan_in(postgres.database(), tmp_path / "nowhere")
+    Study.join(plan).run(arithmetic, trials=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(storage, tmp_path):
+    home, away = tmp_path / "home", tmp_path / "away"
+    home.mkdir()
+    away.mkdir()
+    (home / "toy.yaml").write_text(TOY)
+    mvsearch = [sys.executable, "-m", "mvsearch"]
+    asked = ["-o", "params", "-o", "macs", "--workers", "1", "--storage", storage]
+    command = [*mvsearch, "run", "toy.yaml", "--trials", "30", "--sampler", "random", *asked]
+    driver = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL)
+    while "toy" not in Store(storage, create=True).names():
+        time.sleep(0.1)
+    helped = subprocess.run(
+        [*mvsearch, "worker", "toy", "--storage", storage], cwd=away, capture_output=True, text=True
+    )
+
+    assert (driver.wait(120), helped.returncode) == (0, 0), helped.stderr
+    assert "30 of 30 trials are done" in helped.stderr
+    assert {path.name for path in (home / "studies/toy").iterdir()} >= {"front.csv", "front.png"}
+    assert not list(away.iterdir())
+    assert len({record.key for record in Store(storage, create=False).records("toy")}) == 30
+
+
+def test_two_studies_of_one_database_never_pay_for_the_same_at_the_same_time(storage, tmp_path):
+    crew = [worker_process(storage, tmp_path, 12, 0.1, name) for name in ("one", "two")]
+    assert [worker.wait(120) for worker in crew] == [0, 0]
+
+    ended = (tmp_path / "ended.txt").read_text().split()
+    keys = {name: {record.key for record in Store(storage, create=False).records(name)} for name in ("one", "two")}
+    assert keys["one"] == keys["two"]  # the same seed
+    assert len(ended) == len(set(ended)) == 12
+
+
+@pytest.mark.parametrize("among_settings", [False, True])
+def test_a_password_is_never_printed_nor_kept(postgres, tmp_path, among_settings):
+    plain, password = sa.make_url(postgres.database()), {"password": "s3cret-word"}
+    full = plain.update_query_dict(password) if among_settings else plain.set(**password)
+    url = full.render_as_string(hide_password=False)
+    (tmp_path / "toy.yaml").write_text(TOY)
+
+    def said(*args: str) -> str:
+        command = [sys.executable, "-m", "mvsearch", *args, "--storage", url]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    run = ("run", "toy.yaml", "-o", "params", "-o", "macs", "--trials", "6", "--sampler", "random")
+    words = said(*run) + said(*run, "-o", "macs_paper")  # the second is refused: other objectives
+    for command in ("front", "report", "worker", "cache"):
+        words += said(command, "toy")
+    words += said("studies") + said("doctor") + said("show", "toy:3")
+    assert "was made for" in words
+    assert "6 of 6 trials are done" in words
+    assert "s3cret-word" not in words
+    written = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {"front.csv", "settings.yaml"} <= {path.name for path in written}
+    assert not [path for path in written if b"s3cret-word" in path.read_bytes()]
+
+
+def test_optuna_reads_what_was_written_without_it(storage, tmp_path):
+    plan = plan_in(storage, tmp_path, sampler="nsga2")
+    Study.join(plan).run(arithmetic, trials=9)
+
+    ours = Trials.open(plan).all()
+    theirs = optuna.load_study(study_name="toy", storage=storage).get_trials()
+    assert theirs == ours

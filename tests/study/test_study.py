@@ -1,0 +1,465 @@
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy import TOY, arithmetic, toy_plan
+
+from mvsearch.errors import StudyError
+from mvsearch.metrics.record import Failed, Refused
+from mvsearch.study.archive import remove
+from mvsearch.study.plan import Plan
+from mvsearch.study.reader import Reader, open_study
+from mvsearch.study.storage.store import Store
+from mvsearch.study.study import Study
+from mvsearch.study.workers.heartbeat import register
+from mvsearch.utils import plugins
+
+
+def test_a_worker_is_seen_however_the_path_to_its_study_is_written(tmp_path, monkeypatch):
+    study = Study.join(toy_plan(tmp_path / "studies"))
+    with study.worker.at_work():
+        monkeypatch.chdir(tmp_path / "studies" / "toy")
+        reader = open_study(".")
+        assert register(reader.store, reader.name).anyone()
+        (tmp_path / "other").symlink_to(tmp_path / "studies" / "toy")
+        reader = open_study(tmp_path / "other")
+        assert register(reader.store, reader.name).anyone()
+
+
+def test_a_study_that_was_removed_before_work_began_is_not_written_to(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    remove(Study.read(toy_plan(tmp_path)))
+    Study.join(toy_plan(tmp_path, objectives=("params",)))
+    with pytest.raises(StudyError, match="removed or made anew"):
+        study.run(arithmetic, trials=3)
+
+
+def test_a_study_whose_name_leads_out_of_its_place_is_left_alone(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    study.store.rename_study("toy", "../../evil")
+    with pytest.raises(StudyError, match="leads out of its folder"):
+        remove(Reader("../../evil", study.store))
+
+
+def test_scores_of_another_precision_are_not_for_the_same_study(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    before = study.settings_key()
+    study.hold_to(precision="float32")
+    assert study.settings_key() == before
+    with pytest.raises(StudyError, match="numbers from another precision"):
+        Study.join(toy_plan(tmp_path)).hold_to(precision="bfloat16")
+
+
+def test_a_worker_that_joins_late_stops_at_the_same_total(tmp_path):
+    plan = toy_plan(tmp_path)
+    for _worker in range(2):
+        Study.join(plan).run(arithmetic, trials=12)
+
+    assert Study.read(plan).count() == 12
+
+
+def test_a_study_goes_on_to_a_larger_total(tmp_path):
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(arithmetic, trials=3)
+    Study.join(plan).run(arithmetic, trials=7)
+
+    assert [record.number for record in Study.read(plan).records()] == list(range(7))
+
+
+def test_the_published_models_of_the_space_come_first_and_are_marked(tmp_path):
+    plan = replace(Plan.load("spaces/v3.yaml", objectives=("params", "macs"), sampler="random"), studies=tmp_path)
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=13)
+
+    names = [record.published for record in Study.read(plan).records()]
+    assert names[:6] == [
+        "mobilevitv3_xxs",
+        "mobilevitv3_xxs_l2",
+        "mobilevitv3_xs",
+        "mobilevitv3_xs_l2",
+        "mobilevitv3_s",
+        "mobilevitv3_s_l2",
+    ]
+    assert names[6:8] == ["mobilevitv1_s", "mobilevitv3_s_unscaled"]
+    assert names[11:] == [None, None]
+
+
+def test_no_architecture_is_paid_for_twice(tmp_path):
+    paid = Counter()
+
+    def evaluate(arch):
+        paid[arch.key] += 1
+        return arithmetic(arch)
+
+    moot = TOY.replace("depth: {choose: [1, 2, 3]}", "depth: 1, fusion: none, concat: {choose: [local, input]}")
+    plan = toy_plan(tmp_path, moot)
+    Study.join(plan).run(evaluate, trials=60)
+
+    records = Study.read(plan).records()
+    assert len(records) == 60
+    assert set(paid.values()) == {1}
+    assert sum(record.cached for record in records) == 60 - len(paid)
+    bought = {record.key: record.metrics for record in records if not record.cached}
+    assert all(record.metrics == bought[record.key] for record in records)
+
+
+def test_a_failed_candidate_is_told_with_its_reason_and_the_study_goes_on(tmp_path):
+    plan = toy_plan(tmp_path)
+
+    def evaluate(arch):
+        if arch.blocks[0].out % 16 == 0:
+            raise Failed("the loss became nan at step 3 of 9")
+        if arch.blocks[0].out == 8:
+            raise ValueError("a bug")
+        return arithmetic(arch)
+
+    Study.join(plan).run(evaluate, trials=30)
+
+    reasons = {record.reason for record in Study.read(plan).records() if record.state == "failed"}
+    assert reasons == {"the loss became nan at step 3 of 9", "ValueError: a bug"}
+    assert Study.read(plan).count() == 30
+
+
+def test_a_study_in_which_nothing_works_gives_up_and_says_why(tmp_path):
+    def evaluate(arch):
+        raise RuntimeError("no such device")
+
+    with pytest.raises(StudyError, match="no such device"):
+        Study.join(toy_plan(tmp_path)).run(evaluate, trials=30)
+    assert Study.read(toy_plan(tmp_path)).count() == 5
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError("no route to host"), MemoryError("4 GiB"), RuntimeError("CUDA error: uncorrectable ECC error")]
+)
+def test_a_worker_on_a_sick_machine_stops_and_leaves_its_candidates_to_others(tmp_path, fault):
+    def sick(arch):
+        raise fault
+
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(arithmetic, trials=3)
+    with pytest.raises(StudyError, match=f"5 of its candidates failed in a row, the last: {type(fault).__name__}"):
+        Study.join(plan).run(sick, trials=20)
+    lost = [trial.params for trial in Study.join(plan).trials.all()[3:]]
+    assert len({tuple(params.values()) for params in lost}) == 5
+    Study.join(plan).run(arithmetic, trials=20)
+
+    records = Study.read(plan).records()
+    assert [record.state for record in records] == ["complete"] * 20
+    assert [record.choices for record in records[3:8]] == lost
+
+
+def test_a_worker_that_fails_what_no_other_does_stops(tmp_path):
+    def broken(arch):
+        raise ValueError("an old version")
+
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(arithmetic, trials=3)
+    with pytest.raises(StudyError, match="5 of its candidates failed in a row, the last: ValueError: an old version"):
+        Study.join(plan).run(broken, trials=20)
+    Study.join(plan).run(arithmetic, trials=20)
+
+    assert Counter(record.state for record in Study.read(plan).records()) == {"complete": 15, "failed": 5}
+
+
+def test_a_fault_that_passes_costs_no_candidate(tmp_path):
+    plan, calls = toy_plan(tmp_path, objectives=("params", "macs"), limits=("params <= 6000",)), []
+
+    def evaluate(arch):
+        calls.append(arch.key)
+        if len(calls) in (2, 3, plan.search.trials + 2):  # the last of them with nothing else left to try
+            raise OSError("connection reset")
+        return arch.metrics()
+
+    study = Study.join(plan)
+    study.run(evaluate)
+
+    assert [record.state for record in study.records()] == ["complete"] * plan.search.trials
+    assert len(calls) == plan.search.trials + 3
+    assert not study.exhausted
+
+
+def test_a_candidate_that_meets_a_fault_whenever_it_is_tried_has_failed_the_third_time(tmp_path):
+    plan, calls = toy_plan(tmp_path), Counter()
+
+    def evaluate(arch):
+        calls[arch.key] += 1
+        if arch.blocks[0].out == 16:
+            raise OSError("too large a file")
+        return arithmetic(arch)
+
+    Study.join(plan).run(evaluate, trials=30)
+
+    records = Study.read(plan).records()
+    failed = {record.key for record in records if record.reason == "OSError: too large a file"}
+    assert failed == {record.key for record in records if record.state == "failed"} != set()
+    assert {calls[key] for key in failed} >= {3}
+    assert {record.choices["stem.out"] for record in records if record.state == "complete"}.isdisjoint({16})
+
+
+def test_a_refused_candidate_is_pruned_and_its_cost_is_kept(tmp_path):
+    def evaluate(arch):
+        raise Refused("params 9,999 breaks the limit params <= 1k")
+
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(evaluate, trials=2)
+
+    for record in Study.read(plan).records():
+        assert (record.state, record.reason) == ("pruned", "params 9,999 breaks the limit params <= 1k")
+        assert record.metrics["params"] > 0
+
+
+def test_an_objective_that_is_no_number_fails_the_candidate(tmp_path):
+    plan = toy_plan(tmp_path)
+    Study.join(plan).run(lambda arch: arithmetic(arch) | {"loss": float("nan")}, trials=1)
+
+    assert Study.read(plan).records()[0].reason == "the objective loss came out as nan"
+
+
+def test_the_same_seed_and_one_worker_give_the_same_candidates_even_if_interrupted(tmp_path):
+    for sampler in ("random", "tpe", "nsga2", "surrogate"):
+        whole = toy_plan(tmp_path / f"whole-{sampler}", sampler=sampler, seed=3)
+        parts = toy_plan(tmp_path / f"parts-{sampler}", sampler=sampler, seed=3)
+        Study.join(whole).run(arithmetic, trials=25)
+        for trials in (4, 11, 25):
+            Study.join(parts).run(arithmetic, trials=trials)
+
+        assert [r.choices for r in Study.read(whole).records()] == [r.choices for r in Study.read(parts).records()]
+
+
+@pytest.mark.parametrize("sampler", plugins.names("sampler"))
+def test_every_sampler_keeps_to_conditions_and_limits_and_repeats_nothing(tmp_path, sampler):
+    plan = toy_plan(tmp_path, sampler=sampler, limits=("params <= 40k",))
+    Study.join(plan).run(arithmetic, trials=24)
+
+    records = Study.read(plan).records()
+    assert all(record.choices["stem.out"] <= record.choices["body.out"] for record in records)
+    assert all(record.metrics["params"] <= 40_000 for record in records)
+    assert len({record.key for record in records}) == 24
+
+
+def test_another_space_or_other_settings_are_refused_with_what_differs(tmp_path):
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=1)
+
+    with pytest.raises(StudyError, match="from a space with other choices"):
+        Study.join(toy_plan(tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}")))
+    with pytest.raises(StudyError, match=r"proxy\.steps: 75 there, 99 here"):
+        Study.join(toy_plan(tmp_path, TOY + "proxy: {steps: 99}\n"))
+    with pytest.raises(StudyError, match="for loss, params, not params"):
+        Study.join(toy_plan(tmp_path, objectives=("params",)))
+
+
+def test_a_study_in_which_nothing_is_measured_yet_may_be_made_anew(tmp_path):
+    Study.join(toy_plan(tmp_path))
+    other = toy_plan(
+        tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}"), objectives=("macs",)
+    )
+    Study.join(other).run(arithmetic, trials=4)
+
+    assert {record.choices["body.depth"] for record in Study.read(other).records()} <= {1, 2}
+    assert [objective.name for objective in Study.read(other).objectives] == ["macs"]
+
+
+def test_numbers_of_another_device_are_not_taken_from_the_cache(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    for name, device in (("one", "cpu: slow"), ("two", "cpu: fast"), ("three", "cpu: slow")):
+        study = Study.join(replace(toy_plan(tmp_path, seed=4), name=name, storage=url))
+        study.hold_to(device=device)
+        study.run(arithmetic, trials=5)
+
+    cached = [[r.cached for r in Reader(name, Store(url, create=False)).records()] for name in ("one", "two", "three")]
+    assert cached == [[False] * 5, [False] * 5, [True] * 5]
+
+
+def test_a_refused_candidate_keeps_what_was_measured_of_it(tmp_path):
+    plan = toy_plan(tmp_path, limits=("loss <= 1",))
+
+    def evaluate(arch):
+        metrics = arithmetic(arch) | {"loss": 7.0}
+        plan.refuse_if_over_limits(metrics)
+        return metrics
+
+    Study.join(plan).run(evaluate, trials=2)
+    assert [r.metrics["loss"] for r in Study.read(plan).records()] == [7.0, 7.0]
+
+
+def test_limits_may_change_and_the_front_keeps_to_the_new_ones(tmp_path):
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=20)
+    Study.join(toy_plan(tmp_path, limits=("params <= 40k",)))
+
+    reader = Study.read(toy_plan(tmp_path))
+    kept = reader.within_limits(reader.records())
+    assert 0 < len(kept) < 20
+    assert all(record.metrics["params"] <= 40_000 for record in kept)
+
+
+def test_a_claimed_candidate_has_all_its_values_from_the_first_moment(tmp_path):
+    plan = toy_plan(tmp_path)
+
+    def evaluate(arch):
+        (claimed,) = [t for t in Study.join(plan).trials.all() if t.state.name == "RUNNING"]
+        assert plan.space.architecture(claimed.params).key == arch.key
+        return arithmetic(arch)
+
+    Study.join(plan).run(evaluate, trials=3)
+    assert [record.state for record in Study.read(plan).records()] == ["complete"] * 3
+
+
+def test_a_space_smaller_than_the_trials_asked_for_is_walked_once(tmp_path):
+    assert Plan.load("spaces/fusion.yaml", trials=99).search.trials == 16
+
+
+def test_a_study_holds_to_one_device(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    study.hold_to(device="cpu: one")
+    study.hold_to(device="cpu: one")
+
+    with pytest.raises(StudyError, match="numbers from another device"):
+        Study.join(toy_plan(tmp_path)).hold_to(device="cpu: two")
+
+
+def test_reading_creates_nothing(tmp_path):
+    with pytest.raises(StudyError, match="no such study"):
+        Study.read(toy_plan(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_database_is_in_write_ahead_mode(tmp_path):
+    plan = toy_plan(tmp_path)
+    Study.join(plan)
+
+    with sqlite3.connect(plan.folder / "study.db") as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_what_is_committed_is_on_the_disk_and_outlives_a_loss_of_power(tmp_path):
+    study = Study.join(toy_plan(tmp_path))
+    for engine in (study.store.engine, study.trials._storage.engine):
+        with engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL: each commit is synced
+
+
+def test_a_crash_between_saving_and_telling_loses_nothing(tmp_path, monkeypatch):
+    plan = toy_plan(tmp_path)
+    study = Study.join(plan)
+    monkeypatch.setattr(study.trials, "end", lambda *_: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        study.run(arithmetic, trials=3)
+    assert Study.read(plan).count() == 1
+
+    Study.join(plan).run(arithmetic, trials=3)
+
+    assert [record.number for record in Study.read(plan).records()] == [0, 1, 2]
+    assert [trial.state.name for trial in Study.join(plan).trials.all()] == ["COMPLETE"] * 3
+
+
+def worker_process(folder: Path, trials: int, seconds: float) -> subprocess.Popen:
+    """A real process that works on the toy study and takes its time over each candidate."""
+    script = f"""
+        import sys, time
+        sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+        from pathlib import Path
+        from toy import toy_plan, arithmetic
+        from mvsearch.study.study import Study
+
+        def evaluate(arch):
+            with open({str(folder / "started.txt")!r}, "a") as file:
+                file.write(arch.key + "\\n")
+            time.sleep({seconds})
+            return arithmetic(arch)
+
+        Study.join(toy_plan(Path({str(folder)!r}))).run(evaluate, trials={trials})
+    """
+    return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)])
+
+
+def wait_for_lines(path: Path, n: int) -> list[str]:
+    for _ in range(600):
+        lines = path.read_text().splitlines() if path.exists() else []
+        if len(lines) >= n:
+            return lines
+        time.sleep(0.05)
+    raise AssertionError(f"{path} never had {n} lines")
+
+
+def test_kill_9_loses_at_most_the_candidate_under_way_and_that_one_is_tried_again(tmp_path):
+    process = worker_process(tmp_path, trials=6, seconds=0.2)
+    started = wait_for_lines(tmp_path / "started.txt", 3)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    before = Study.read(toy_plan(tmp_path)).records()
+    assert len(before) in (2, 3)
+
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=6)
+
+    after = Study.read(toy_plan(tmp_path)).records()
+    assert after[: len(before)] == before
+    assert len(after) == 6
+    assert started[len(before) : 3] == [record.key for record in after[len(before) : 3]]
+    assert len({record.key for record in after}) == 6
+
+
+def test_many_processes_may_be_the_first_to_open_a_database(tmp_path):
+    code = "import sys; from mvsearch.study.storage.store import Store; Store(sys.argv[1], create=True)"
+    command = [sys.executable, "-c", code, f"sqlite:///{tmp_path / 'new.db'}"]
+    openers = [subprocess.Popen(command) for _ in range(8)]
+    assert [opener.wait(60) for opener in openers] == [0] * 8
+
+
+def test_several_processes_share_a_study_without_overshooting(tmp_path):
+    workers = [worker_process(tmp_path, trials=15, seconds=0.05) for _ in range(3)]
+    assert [worker.wait(120) for worker in workers] == [0, 0, 0]
+
+    records = Study.read(toy_plan(tmp_path)).records()
+    assert len(records) == 15
+    assert len({record.key for record in records}) == 15
+    assert len((tmp_path / "started.txt").read_text().splitlines()) == 15
+
+
+def test_published_models_beyond_the_limits_cost_no_trial(tmp_path):
+    plan = Plan.load("spaces/v3.yaml", objectives=("params", "macs"), limits=("params <= 2M",), sampler="random")
+    plan = replace(plan, studies=tmp_path)
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=8)
+
+    records = Study.read(plan).records()
+    assert [record.state for record in records] == ["complete"] * 8
+    assert [record.published for record in records[:3]] == ["mobilevitv3_xxs", "mobilevitv3_xxs_l2", None]
+    assert all(record.metrics["params"] <= 2e6 for record in records)
+
+
+@pytest.mark.parametrize("sampler", plugins.names("sampler"))
+def test_a_study_ends_when_no_new_candidate_is_left_inside_the_limits(tmp_path, sampler):
+    plan = toy_plan(tmp_path, sampler=sampler, objectives=("params", "macs"), limits=("params <= 6000",))
+    inside = plan.admissible(plan.space.every(range(len(plan.space.choices)))).sum()
+    assert plan.search.trials == inside < 40
+
+    study = Study.join(plan)
+    study.run(lambda arch: arch.metrics(), trials=99)
+    assert study.exhausted
+    assert len({tuple(record.choices.values()) for record in study.records()}) == study.count() == inside
+    study.run(lambda arch: arch.metrics(), trials=99)
+    assert study.count() == inside
+
+
+def test_a_proposal_that_could_not_be_written_is_made_again(tmp_path, monkeypatch):
+    plan = toy_plan(tmp_path, sampler="nsga2")
+    unbroken = toy_plan(tmp_path / "unbroken", sampler="nsga2")
+    Study.join(unbroken).run(arithmetic, trials=8)
+
+    study = Study.join(plan)
+    study.run(arithmetic, trials=4)
+    with monkeypatch.context() as patch:
+        patch.setattr(study.trials, "begin", lambda *_, **__: (_ for _ in ()).throw(OSError("disk full")))
+        with pytest.raises(OSError, match="disk full"):
+            study.run(arithmetic, trials=8)
+    study.run(arithmetic, trials=8)
+
+    choices = [[record.choices for record in Study.read(p).records()] for p in (plan, unbroken)]
+    assert choices[0] == choices[1]

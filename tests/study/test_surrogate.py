@@ -1,0 +1,487 @@
+"""The default sampler's promises, on real Optuna studies in memory."""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import moocore
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import FrozenTrial, TrialState, create_trial
+from toy import TOY, toy_space
+
+from mvsearch.metrics.pareto import Objective
+from mvsearch.space.search_space import Codes, SearchSpace
+from mvsearch.study.plan import Plan
+from mvsearch.study.samplers._history import History
+from mvsearch.study.samplers._legal import Legal, distributions
+from mvsearch.study.samplers._model import Array, Features, GaussianProcess, fitted
+from mvsearch.study.samplers._pool import inside
+from mvsearch.study.samplers._scores import scores
+from mvsearch.study.samplers.surrogate import Surrogate
+
+TOP1, LATENCY = Objective.named("top1"), Objective.named("latency_ms")
+WIDE = TOY.replace("64, 8]", "64, 4]")  # too many points to be looked through whole
+ONE_CHOICE = """
+name: one
+image_size: 32
+num_classes: 10
+blocks:
+  - {name: stem, block: conv, out: {range: [8, 8000, 8]}, stride: 2}
+"""
+
+
+def plan_of(text: str = WIDE, **search: Any) -> Plan:
+    search = {"objectives": ("top1", "params"), "sampler": "surrogate", "trials": 60, **search}
+    return Plan.of(toy_space(text), **search)
+
+
+def study_of(plan: Plan) -> optuna.Study:
+    directions = ["maximize" if objective.maximise else "minimize" for objective in plan.objectives]
+    return optuna.create_study(directions=directions, sampler=Legal(plan))
+
+
+def measured(plan: Plan, params: dict[str, Any]) -> dict[str, float]:
+    """Arithmetic in place of a training: more is better, with less and less return, best in balance."""
+    cost = plan.space.costs(plan.space.codes(params)[None])
+    stem, out, dim, depth = (float(params[name]) for name in ("stem.out", "body.out", "dim", "body.depth"))
+    good = np.log2(stem * out * dim) + depth / 2 - (np.log2(dim / out)) ** 2
+    return {
+        "params": int(cost.params[0]),
+        "macs": int(cost.macs[0]),
+        "top1": float(1 - 0.9 * np.exp(-good / 12)),
+        "loss": float(3 * np.exp(-good / 12)),
+        "latency_ms": 1 + float(cost.macs[0]) / 1e6 * (1.5 if params["dim"] == 24 else 1.0),
+    }
+
+
+def tell(plan: Plan, study: optuna.Study, trial: optuna.Trial, metrics: dict[str, Any]) -> None:
+    """As the engine does: metrics beside the values, and what breaks a limit is pruned."""
+    trial.set_user_attr("metrics", metrics)
+    broken = [limit for limit in plan.limits if limit.name in metrics and not limit.holds(metrics[limit.name])]
+    if broken:
+        study.tell(trial, state=TrialState.PRUNED)
+    else:
+        study.tell(trial, [metrics[name] for name in plan.search.objectives])
+
+
+def run(plan: Plan, trials: int, study: optuna.Study | None = None) -> optuna.Study:
+    study = study or study_of(plan)
+    for _ in range(trials):
+        trial = study.ask(distributions(plan.space))
+        tell(plan, study, trial, measured(plan, trial.params))
+    return study
+
+
+def keys(study: optuna.Study) -> list[tuple[Any, ...]]:
+    return [tuple(trial.params.values()) for trial in study.get_trials(deepcopy=False)]
+
+
+def finished(
+    params: dict[str, Any], number: int, state: TrialState = TrialState.COMPLETE, **metrics: Any
+) -> FrozenTrial:
+    trial = create_trial(state=TrialState.PRUNED, params={}, distributions={}, user_attrs={"metrics": metrics})
+    trial.state, trial.params, trial.number = state, params, number
+    return trial
+
+
+# ---- what trials say
+
+
+def test_pruned_trials_say_what_was_measured_of_them_and_failed_ones_nothing():
+    trials = [
+        finished({}, 0, top1=0.7),
+        finished({}, 1, TrialState.PRUNED, top1=0.6, latency_ms=15.0),
+        finished({}, 2, TrialState.PRUNED, latency_ms=30.0),
+        finished({}, 3, TrialState.FAIL, top1=0.9),
+    ]
+
+    assert scores(trials, TOP1, ("top1",)).numbers == (0, 1)
+    assert scores(trials, LATENCY, ("top1",)).numbers == (1, 2)
+
+
+def test_without_metrics_the_values_count_in_the_order_of_the_objectives():
+    trial = create_trial(params={}, distributions={}, values=[0.7, 9.0])
+    found = scores([trial], LATENCY, ("top1", "latency_ms"))
+
+    assert found.scale.cost(found.y) == pytest.approx([9.0])
+
+
+@pytest.mark.parametrize("name", ["top1", "loss", "latency_ms"])
+def test_a_scale_leads_there_and_back(name):
+    objective = Objective.named(name)
+    found = scores([finished({}, i, **{name: value}) for i, value in enumerate((0.2, 0.9))], objective, (name,))
+
+    assert found.scale.logarithmic
+    assert found.scale.cost(found.y) == pytest.approx([objective.cost(0.2), objective.cost(0.9)])
+
+
+def test_scores_beyond_the_ideal_are_taken_as_they_are():
+    found = scores([finished({}, i, top1=value) for i, value in enumerate((71.0, 74.0))], TOP1, ("top1",))
+
+    assert found.scale.cost(found.y) == pytest.approx([-71.0, -74.0])
+
+
+def test_a_trial_stopped_early_counts_with_the_full_score_that_others_let_expect():
+    rng = np.random.default_rng(0)
+    shorts = rng.uniform(0.4, 0.7, 12)
+    trials = [
+        finished({}, i, top1=1 - 0.5 * (1 - s) ** 1.2, rungs={"75": {"top1": s - 0.1}, "150": {"top1": s}})
+        for i, s in enumerate(shorts)
+    ]
+    trials.append(finished({}, 12, TrialState.PRUNED, rungs={"75": {"top1": 0.2}, "150": {"top1": 0.5}}))
+    found = scores(trials, TOP1, ("top1",))
+
+    assert -found.scale.cost(found.y)[-1] == pytest.approx(1 - 0.5 * 0.5**1.2)
+    assert found.full.numbers == tuple(range(12))
+
+
+def test_the_scatter_of_full_scores_about_short_ones_is_noise_of_a_stopped_trial():
+    rng = np.random.default_rng(0)
+    noise = 0.1 * rng.normal(size=40)
+    trials = [
+        finished({}, i, loss=float(np.exp(x + e)), rungs={"75": {"loss": float(np.exp(x))}})
+        for i, (x, e) in enumerate(zip(rng.normal(size=40), noise, strict=True))
+    ]
+    trials.append(finished({}, 40, TrialState.PRUNED, rungs={"75": {"loss": 1.0}}))
+    found = scores(trials, Objective.named("loss"), ("loss",))
+
+    assert found.extra[-1] == pytest.approx(noise.var(), rel=0.1)
+
+
+def test_a_stopped_trial_says_nothing_while_hardly_any_has_both_scores():
+    trials = [finished({}, i, top1=0.7 + i / 100, rungs={"75": {"top1": 0.5 + i / 90}}) for i in range(3)]
+    trials.append(finished({}, 3, TrialState.PRUNED, rungs={"75": {"top1": 0.5}}))
+
+    assert scores(trials, TOP1, ("top1",)).numbers == (0, 1, 2)
+
+
+def test_a_score_measured_several_times_is_believed_more():
+    space = toy_space()
+    codes = space.sample(30, 0)
+    noisy = np.random.default_rng(1).normal(0.5, 0.05, 30)
+
+    def off(sem: float | None) -> float:
+        known = {3: {"top1_sem": sem}} if sem else {}
+        trials = [finished({}, i, top1=y, **known.get(i, {})) for i, y in enumerate(noisy)]
+        found = scores(trials, TOP1, ("top1",))
+        features = Features(space)
+        points = features.of(codes)
+        model = GaussianProcess.of(points, found, fitted(points, found, features.groups), features.groups)
+        return float(abs(model.mean(points)[3] - found.y[3]))
+
+    assert off(0.001) < 0.5 * off(None)
+
+
+def model_of(space: SearchSpace, codes: Codes, values: Sequence[float]) -> tuple[Features, GaussianProcess]:
+    """Fitted to scores as they are: none is below nought, where a logarithm would be taken."""
+    features = Features(space)
+    trials = [finished({}, i, top1=1.5 + value) for i, value in enumerate(values)]
+    found = scores(trials, TOP1, ("top1",))
+    points = features.of(codes)
+    return features, GaussianProcess.of(points, found, fitted(points, found, features.groups), features.groups)
+
+
+def test_the_model_learns_a_smooth_score_and_knows_where_it_has_not_looked():
+    space = toy_space(TOY.replace("{range: [8, 64, 8]}", "{range: [8, 512, 8]}"))
+    codes = space.sample(120, seed=3)
+
+    def score(some: Codes) -> Array:
+        x = Features(space).of(some).near
+        return 3 * x[:, 0] + np.sin(3 * x[:, 1]) + 10
+
+    features, model = model_of(space, codes[:80], score(codes[:80]))
+    mean, deviation = model.predict(features.of(codes[80:]))
+    assert np.abs(-mean - 0.5 - score(codes[80:])).max() < 0.15
+    assert mean == pytest.approx(model.mean(features.of(codes[80:])))
+    assert deviation.mean() > model.predict(features.of(codes[:80]))[1].mean()
+    flat = model_of(space, codes[:20], [7.0] * 20)[1]
+    assert np.allclose(-flat.mean(features.of(codes[80:])) - 0.5, 7.0)
+
+
+def test_believing_in_candidates_under_way_makes_surer_and_changes_no_expectation():
+    plan = plan_of()
+    codes = plan.space.sample(60, 0)
+    values = [measured(plan, plan.space.point(row))["top1"] for row in codes]
+    features, model = model_of(plan.space, codes[:40], values[:40])
+    believing = model.believing(features.of(codes[40:]))
+
+    assert believing.mean(features.of(codes)) == pytest.approx(model.mean(features.of(codes)), abs=1e-4)
+    assert (believing.predict(features.of(codes[40:]))[1] < model.predict(features.of(codes[40:]))[1]).all()
+
+
+# ---- what is proposed
+
+
+@pytest.mark.parametrize(
+    "objectives",
+    [("params", "macs"), ("params",), ("top1",), ("top1", "latency_ms"), ("loss", "macs", "latency_ms", "params")],
+)
+def test_any_objectives_will_do_and_nothing_is_proposed_twice(objectives):
+    study = run(plan_of(objectives=objectives), 30)
+
+    assert len(set(keys(study))) == 30
+
+
+def test_exact_objectives_alone_are_optimised_without_a_model():
+    plan = plan_of(objectives=("params", "macs"))
+    found = np.array([trial.values for trial in run(plan, 40).get_trials()])
+    space = plan.space
+    every = np.indices([len(choice.values) for choice in space.choices]).reshape(len(space.choices), -1).T
+    cost = space.costs(every[space.legal(every)])
+    front = np.stack((cost.params, cost.macs), 1)
+    front = front[moocore.is_nondominated(front)].astype(float)
+
+    reference = front.max(0) * 1.1
+    assert moocore.hypervolume(found, ref=reference) == pytest.approx(moocore.hypervolume(front, ref=reference))
+
+
+def test_one_exact_objective_has_its_least_value_found():
+    plan = replace(Plan.load("spaces/v3.yaml", objectives=("params",), sampler="surrogate"))
+    study = study_of(plan)
+    for _ in range(25):
+        trial = study.ask(distributions(plan.space))
+        study.tell(trial, float(plan.space.costs(plan.space.codes(trial.params)[None]).params[0]))
+
+    sample = plan.space.costs(200_000).params
+    assert study.best_value <= sample.min()
+
+
+@pytest.mark.parametrize("name", ["top1", "loss", "latency_ms"])
+def test_a_bought_objective_alone_is_brought_near_its_best(name):
+    plan = plan_of(objectives=(name,))
+    values = [Objective.named(name).cost(trial.value) for trial in run(plan, 30).get_trials()]
+    rows = plan.space.sample(5000, 0)
+    anywhere = sorted({Objective.named(name).cost(measured(plan, plan.space.point(row))[name]) for row in rows})
+
+    assert min(values) <= anywhere[2]
+
+
+def test_more_is_found_than_by_chance():
+    def volume(sampler: str, seed: int) -> float:
+        found = [trial.values for trial in run(plan_of(sampler=sampler, seed=seed), 25).get_trials()]
+        return float(moocore.hypervolume(np.array(found) * (-1, 1), ref=np.array([-0.5, 2e5])))
+
+    ours, chance = ([volume(sampler, seed) for seed in range(3)] for sampler in ("surrogate", "random"))
+    assert min(ours) > max(chance)
+
+
+def test_limits_on_cost_hold_even_where_hardly_any_point_meets_them():
+    plan = Plan.load("spaces/v3.yaml", limits=("params <= 1M", "macs >= 0.3G"), sampler="surrogate")
+    study = study_of(plan)
+    for _ in range(30):
+        trial = study.ask(distributions(plan.space))
+        cost = plan.space.costs(plan.space.codes(trial.params)[None])
+        study.tell(trial, [0.7 - 1e5 / cost.macs[0], cost.params[0], cost.macs[0]])
+
+    for params, macs in [trial.values[1:] for trial in study.get_trials()]:
+        assert params <= 1e6
+        assert macs >= 0.3e9
+    assert len(set(keys(study))) == 30
+
+
+def test_points_inside_narrow_limits_are_reached_by_walking():
+    space = SearchSpace.load("spaces/v3.yaml")
+    plan = replace(Plan.of(space), search=replace(Plan.of(space).search, limits=("params <= 0.95M",)))
+    codes = inside(plan, 2000, np.random.default_rng(0))
+
+    assert plan.admissible(space.sample(2000, 0)).mean() < 0.001
+    assert plan.admissible(codes).all()
+    assert len(codes) > 20
+
+
+def test_a_limit_that_must_be_measured_is_learnt():
+    plan = plan_of(objectives=("top1",), limits=("latency_ms <= 6",))
+    rows = plan.space.sample(1000, 0)
+    by_chance = np.mean([measured(plan, plan.space.point(row))["latency_ms"] <= 6 for row in rows])
+    study = run(plan, 40)
+
+    held = [trial.state == TrialState.COMPLETE for trial in study.get_trials()]
+    assert 0 < by_chance < 0.2
+    assert np.mean(held[20:]) > 2 * by_chance
+    inside = [row for row in rows if measured(plan, plan.space.point(row))["latency_ms"] <= 6]
+    assert study.best_value >= max(measured(plan, plan.space.point(row))["top1"] for row in inside)
+
+
+def test_a_limit_that_rules_out_nearly_all_is_learnt_before_any_score_is_bought():
+    plan = plan_of(objectives=("top1",), limits=("latency_ms <= 4",))
+    study = study_of(plan)
+    for _ in range(40):
+        trial = study.ask(distributions(plan.space))
+        metrics = measured(plan, trial.params)
+        if metrics["latency_ms"] > 4:
+            del metrics["top1"]  # refused before the training
+        tell(plan, study, trial, metrics)
+
+    kept = sum(trial.state == TrialState.COMPLETE for trial in study.get_trials())
+    assert kept >= 8  # of 22 points among 1,404: by chance it would be one
+
+
+def test_several_workers_that_ask_at_once_spread_out():
+    plan = plan_of(objectives=("top1", "params", "macs"))
+    study = run(plan, 15)
+    trials = [study.ask(distributions(plan.space)) for _ in range(8)]
+
+    assert len(set(keys(study))) == 23
+    costs = np.array([[measured(plan, trial.params)[name] for name in ("params", "macs")] for trial in trials])
+    assert np.log(costs.max(0) / costs.min(0)).min() > 0.7
+
+
+def test_failed_candidates_and_those_in_the_queue_are_not_proposed_again():
+    plan = plan_of()
+    study = study_of(plan)
+    queued = [plan.space.point(row) for row in plan.space.sample(5, 3)]
+    for n in range(40):
+        if n == 20:
+            for point in [point for point in queued if tuple(point.values()) not in keys(study)]:
+                study.enqueue_trial(point)
+        trial = study.ask(distributions(plan.space))
+        if n % 3 == 0:
+            study.tell(trial, state=TrialState.FAIL)
+        else:
+            tell(plan, study, trial, measured(plan, trial.params))
+
+    assert len(set(keys(study))) == 40
+
+
+def test_a_study_in_which_all_fails_goes_on_without_a_score():
+    plan = plan_of()
+    study = study_of(plan)
+    for _ in range(20):
+        study.tell(study.ask(distributions(plan.space)), state=TrialState.FAIL)
+
+    assert len(set(keys(study))) == 20
+
+
+@pytest.mark.parametrize("score", [lambda n: 0.5, lambda n: float(n % 2), lambda n: 1.0, lambda n: 0.0])
+@pytest.mark.parametrize("objectives", [("top1",), ("top1", "params"), ("loss", "top1")])
+def test_scores_that_say_little_do_no_harm(score: Callable[[int], float], objectives):
+    plan = plan_of(objectives=objectives)
+    study = study_of(plan)
+    for n in range(20):
+        trial = study.ask(distributions(plan.space))
+        tell(plan, study, trial, measured(plan, trial.params) | {"top1": score(n), "loss": score(n)})
+
+    assert len(set(keys(study))) == 20
+
+
+@pytest.mark.parametrize("objectives", [("top1", "params"), ("params",)])
+def test_a_space_is_walked_to_its_last_point(objectives):
+    text = TOY.replace("range: [8, 64, 8]", "range: [8, 24, 8]").replace("range: [16, 64, 8]", "range: [16, 24, 8]")
+    plan = plan_of(text, objectives=objectives)
+    study = run(plan, plan.space.size)
+    assert len(set(keys(study))) == plan.space.size
+
+    run(plan, 2, study)  # nothing new is left: known candidates, which the cache has, and no hanging
+
+
+def test_one_choice_is_enough():
+    plan = plan_of(ONE_CHOICE, objectives=("loss", "params"), limits=("params <= 40k",))
+    study = study_of(plan)
+    for _ in range(30):
+        trial = study.ask(distributions(plan.space))
+        study.tell(trial, [1 / trial.params["stem.out"], float(trial.params["stem.out"])])
+
+    assert len(set(keys(study))) == 30
+
+
+@pytest.mark.parametrize("objectives", [("top1", "params"), ("top1", "latency_ms"), ("params", "macs")])
+def test_a_study_that_was_built_anew_goes_on_as_it_would_have(objectives):
+    plan = plan_of(objectives=objectives, seed=5)
+    whole = run(plan, 32)
+    half = run(plan, 19)
+    again = study_of(plan)
+    again.add_trials(half.get_trials())
+    run(plan, 13, again)
+
+    assert keys(again) == keys(whole)
+
+
+def test_another_seed_gives_other_candidates():
+    assert keys(run(plan_of(seed=5), 12)) != keys(run(plan_of(seed=6), 12))
+
+
+def test_trials_stopped_early_are_used_and_not_tried_again():
+    plan = plan_of(objectives=("top1", "params"))
+
+    def told(study: optuna.Study, n: int) -> optuna.Study:
+        for _ in range(n):
+            trial = study.ask(distributions(plan.space))
+            metrics: dict[str, Any] = measured(plan, trial.params)
+            metrics["rungs"] = {"75": {"top1": metrics["top1"] - 0.1}}
+            if trial.number % 2:
+                del metrics["top1"]
+                trial.set_user_attr("metrics", metrics)
+                study.tell(trial, state=TrialState.PRUNED)
+            else:
+                tell(plan, study, trial, metrics)
+        return study
+
+    study = told(study_of(plan), 30)
+    states = [trial.state for trial in study.get_trials()]
+    assert states.count(TrialState.PRUNED) == 15
+    assert len(set(keys(study))) == 30
+    again = study_of(plan)
+    again.add_trials(told(study_of(plan), 20).get_trials())
+    assert keys(told(again, 10)) == keys(study)
+
+
+# ---- what it costs
+
+
+def test_each_trial_is_read_once(monkeypatch):
+    plan = plan_of(sampler="random", trials=200)
+    read = []
+    codes = SearchSpace.codes
+    monkeypatch.setattr(SearchSpace, "codes", lambda self, point: read.append(1) or codes(self, point))
+    study = study_of(plan)
+    for n in range(200):
+        study.tell(study.ask(distributions(plan.space)), [0.5, float(n)])
+
+    assert len(read) < 3 * 200
+
+
+def test_a_history_belongs_to_one_study():
+    plan = plan_of(sampler="random")
+    history = History(plan.space)
+    one, other = run(plan, 12), run(replace(plan, search=replace(plan.search, seed=1)), 7)
+    history.update(one)
+    history.update(other)
+
+    assert list(history.codes) == list(range(7))
+    assert history.seen == {plan.space.codes(trial.params).tobytes() for trial in other.get_trials()}
+
+
+def test_a_model_rests_on_a_bounded_number_of_scores():
+    plan = replace(Plan.load("spaces/v3.yaml", objectives=("top1", "params", "macs"), sampler="surrogate"))
+    study = study_of(plan)
+    space = plan.space
+    codes = space.sample(2500, 0)
+    costs, known = space.costs(codes), distributions(space)
+    for row, params, macs in zip(codes, costs.params, costs.macs, strict=True):
+        values = [0.8 - 1e4 / params**0.8, float(params), float(macs)]
+        study.add_trial(create_trial(params=space.point(row), distributions=known, values=values))
+    sampler = study.sampler.inner
+    assert isinstance(sampler, Surrogate)
+    sampler._history.update(study)
+
+    _, model = sampler._belief(study.get_trials()).models["top1"]
+    assert len(model.points) == 1000
+    assert study.ask(known).number == 2500
+
+
+def test_proposals_cover_the_range_of_budgets():
+    plan = Plan.load("spaces/v3.yaml", objectives=("top1", "params", "macs"), sampler="surrogate")
+    study = study_of(plan)
+    for _ in range(40):
+        trial = study.ask(distributions(plan.space))
+        cost = plan.space.costs(plan.space.codes(trial.params)[None])
+        size = float(cost.params[0]) * float(cost.macs[0])
+        study.tell(trial, [1 - 0.9 * (size / 1e12) ** -0.1, float(cost.params[0]), float(cost.macs[0])])
+
+    params = np.sort([trial.values[1] for trial in study.get_trials()[10:]])
+    assert params[0] < 1.2e6
+    assert params[-1] > 4.5e6
+    assert statistics.median(params) < 4e6

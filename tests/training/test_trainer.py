@@ -1,0 +1,494 @@
+"""`mvsearch train`: whole trainings of a small network on real images."""
+
+import copy
+import io
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from small import PLAIN, SOFTMAX
+from torch import nn
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.cli.main import cli
+from mvsearch.data import load
+from mvsearch.errors import ArchitectureError, CheckpointError, EnvironmentFault, MvsearchError, PlanError
+from mvsearch.export.formats import yaml
+from mvsearch.metrics.pareto import TASKS
+from mvsearch.report.figures.curve import Curve
+from mvsearch.training import metrics_log, recipes
+from mvsearch.training.batches import Sampler
+from mvsearch.training.distributed import Ranks, joined
+from mvsearch.training.loop import Learner, adamw, sgd
+from mvsearch.utils import machine
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+QUICK = ["epochs=3", "batch=20", "image_size=32", "warmup_steps=5", "randaugment=1", "mixup=0.2", "cutmix=1"]
+LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+STEPS = 3 * 9  # 180 images in batches of 20
+
+KILLED = """
+import os, signal, sys
+from mvsearch.cli import _training
+from mvsearch.cli.main import main
+
+def step(self, done, before=_training.TrainingWatch.step):
+    before(self, done)
+    if done.step == 14:  # in the middle of the second epoch, two steps after a checkpoint
+        os.kill(os.getpid(), signal.{})
+
+_training.TrainingWatch.step = step
+main()
+"""
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory) -> Path:
+    """A folder of real images: 18 of each class to train on, 6 to judge by."""
+    folder, data = tmp_path_factory.mktemp("clothes"), load("fashion_mnist")
+    for part, count, name in ((data.train, 18, "train"), (data.test, 6, "test")):
+        for label, word in enumerate(part.classes):
+            place = folder / name / str(word).replace("/", "-")
+            place.mkdir(parents=True)
+            for i in np.flatnonzero(part.labels == label)[:count]:
+                Image.fromarray(part.pixels[i, :, :, 0]).save(place / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def arch(tmp_path_factory) -> Path:
+    document = {
+        **SOFTMAX,
+        "blocks": [{**row, "dropout": 0.1} if row["name"] == "body" else row for row in SOFTMAX["blocks"]],
+    }
+    return written(tmp_path_factory.mktemp("arch") / "small.yaml", document)
+
+
+def written(path: Path, document) -> Path:
+    yaml.write(Architecture.from_dict(document), path)
+    return path
+
+
+def words(arch: Path, images: Path, folder: Path, *more: str) -> list[str]:
+    settings = [word for setting in QUICK for word in ("--set", setting)]
+    options = ["--data", str(images), "-o", str(folder), "--every", "4", "--device", "cpu"]
+    return ["train", str(arch), *settings, *options, *more]
+
+
+def trained(*all_: str | Path) -> None:
+    cli.main(words(*all_), standalone_mode=False)
+
+
+def in_a_process(code: list[str], arguments: list[str]) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.run(
+        [sys.executable, *code, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=300
+    )
+
+
+def losses(folder: Path) -> list[float]:
+    return [line["loss"] for line in metrics_log.read(folder / "metrics.jsonl") if "loss" in line]
+
+
+@pytest.fixture(scope="module")
+def unbroken(arch, images, tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("unbroken")
+    trained(arch, images, folder)
+    return folder
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -9), ("SIGINT", 130)])
+def test_a_training_that_was_ended_anywhere_goes_on_as_if_nothing_had_been(
+    name, code, arch, images, unbroken, tmp_path
+):
+    ended = in_a_process(["-c", KILLED.format(name)], words(arch, images, tmp_path))
+    assert ended.returncode == code, ended.stderr
+    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
+    assert state["place"]["step"] == (12 if name == "SIGKILL" else 15)
+    assert name == "SIGKILL" or "stopped after step 15; the same command goes on from there" in ended.stderr
+    assert not (tmp_path / "result.json").exists()
+
+    trained(arch, images, tmp_path)
+
+    assert losses(tmp_path) == losses(unbroken)
+    assert len(losses(unbroken)) == -(-STEPS // 10)  # the last line tells of what is left
+    one, other = (load_file(folder / "weights.safetensors") for folder in (unbroken, tmp_path))
+    assert all(torch.equal(one[name], other[name]) for name in {*one, *other})
+
+
+def test_the_folder_says_what_was_reached_and_exports_as_it_is(unbroken, tmp_path, capsys):
+    result = json.loads((unbroken / "result.json").read_text())
+    assert result["steps"] == STEPS
+    assert 0 <= result["top1"] <= 1
+    assert result["top1"] == metrics_log.read(unbroken / "metrics.jsonl")[-1]["top1"]
+    assert result["settings"]["mixup"] == 0.2
+    assert "test part" in result["judged_on"]
+    assert result["images"] == 60
+    assert (unbroken / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+    model = ["export", str(unbroken / "architecture.yaml"), "--weights", str(unbroken / "weights.safetensors")]
+    cli.main([*model, "-o", str(tmp_path / "net.py"), "--json"], standalone_mode=False)
+    assert json.loads(capsys.readouterr().out)["verified"]
+
+
+def test_tensorboard_reads_the_curves(unbroken):
+    pytest.importorskip("tensorboard")
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(unbroken / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Scalars("top1")] == [9, 18, 27]
+    assert [event.value for event in events.Scalars("loss")] == pytest.approx(losses(unbroken))
+
+
+def test_what_was_judged_after_a_checkpoint_is_judged_again_and_said_once(tmp_path):
+    lines = [
+        {"step": 4, "epoch": 1, "loss": 2.0},
+        {"step": 4, "epoch": 1, "top1": 0.5, "judged_loss": 1.0},
+        {"step": 6, "epoch": 2, "loss": 1.0},
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    metrics_log.Journal(tmp_path, step=4, epochs=0).close()
+    assert metrics_log.read(tmp_path / "metrics.jsonl") == lines[:1]
+
+
+@pytest.mark.parametrize(
+    ("set_to", "device", "words"),
+    [
+        (
+            {"WORLD_SIZE": "2"},
+            "cpu",
+            "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT not: start the processes with torchrun",
+        ),
+        ({"WORLD_SIZE": "2", **dict.fromkeys(LAUNCHED, "3")}, "cuda:1", "each process has a GPU of its own; say cuda"),
+        ({"WORLD_SIZE": "2", **dict.fromkeys(LAUNCHED, "3")}, "cuda", "has 2 GPUs for PyTorch; start no more"),
+    ],
+)
+def test_what_a_launcher_left_out_is_told(set_to, device, words, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    for name, value in set_to.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(EnvironmentFault, match=words), joined(device):
+        pass
+
+
+def test_one_process_of_a_machine_takes_its_turn_for_all():
+    first = Ranks(rank=0, count=2)
+    with pytest.raises(RuntimeError, match="time before or after"), first.turn, machine.alone():
+        pass
+    with Ranks(rank=1, count=2, local=1).turn, machine.alone():
+        pass
+
+
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+def test_two_processes_learn_what_one_learns_in_two_parts_and_go_on_when_one_was_killed(images, tmp_path):
+    still = {
+        **SOFTMAX,
+        "blocks": [{**row, "dropout": 0.0} if row["name"] == "body" else row for row in SOFTMAX["blocks"]],
+    }
+    arch = written(tmp_path / "still.yaml", {**still, "head": {"dropout": 0.0}})
+    (tmp_path / "killed.py").write_text(KILLED.format("SIGKILL"))
+    for folder, code in (("two", ["-m", "mvsearch"]), ("broken", [str(tmp_path / "killed.py")])):
+        launched = in_a_process([*TORCHRUN, *code], words(arch, images, tmp_path / folder, "--set", "lr=1e-4"))
+        assert (launched.returncode == 0) == (folder == "two"), launched.stderr
+    launched = in_a_process([*TORCHRUN, "-m", "mvsearch"], words(arch, images, tmp_path / "broken", "--set", "lr=1e-4"))
+    assert launched.returncode == 0, launched.stderr
+    assert "goes on after step 12" in launched.stderr
+    one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("two", "broken"))
+    assert all(torch.equal(one[name], other[name]) for name in {*one, *other})
+    one, other = (metrics_log.read(tmp_path / name / "metrics.jsonl") for name in ("two", "broken"))
+    assert one == other
+
+    trained(arch, images, tmp_path / "one", "--accumulate", "2", "--set", "lr=1e-4")
+
+    assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
+    found = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("one", "two")]
+    assert [each["images"] for each in found] == [60, 60]
+    assert [each["settings"]["processes"] for each in found] == [1, 2]
+
+
+def test_with_held_out_images_the_test_part_is_not_looked_at(arch, images, tmp_path):
+    trained(
+        arch,
+        images,
+        tmp_path,
+        "--held-out",
+        "40",
+        "--set",
+        "warmup_steps=2",
+        "--set",
+        "epochs=1",
+        "--set",
+        "image_sizes=[24, 32]",
+    )
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["images"] == 40
+    assert "held-out" in result["judged_on"]
+
+
+STILL = [
+    word for setting in ("epochs=1", "lr=0", "lr_start=0", "ema=1e-6", "ema_rises=false") for word in ("--set", setting)
+]
+
+
+def test_weights_are_taken_to_learn_on_from(arch, images, unbroken, tmp_path):
+    bare = tmp_path / "bare.safetensors"  # without the architecture beside it
+    bare.write_bytes((unbroken / "weights.safetensors").read_bytes())
+    for i, place in enumerate((unbroken, unbroken / "weights.safetensors", bare)):
+        folder = tmp_path / str(i)
+        trained(arch, images, folder, *STILL, "--init", str(place))
+
+        one, other = (load_file(each / "weights.safetensors") for each in (unbroken, folder))
+        assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-4) for name, _ in parameters(one))
+        began = json.loads((folder / "result.json").read_text())["init"]
+        assert began["share"] == 1
+        assert str(place) in began["source"]
+
+
+def test_the_nearest_of_several_trainings_gives_its_weights(arch, images, unbroken, tmp_path):
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    (shelf / "same").symlink_to(unbroken)
+    trained(written(tmp_path / "other.yaml", PLAIN), images, shelf / "other", *STILL)
+    (shelf / "broken").mkdir()
+    save_file({"a": torch.zeros(2)}, shelf / "broken" / "weights.safetensors")
+
+    trained(arch, images, tmp_path / "heir", *STILL, "--init", str(shelf))
+
+    began = json.loads((tmp_path / "heir" / "result.json").read_text())["init"]
+    assert str(shelf / "same") in began["source"]
+    assert began["share"] == 1
+
+
+def test_weights_that_are_not_there_or_fit_nowhere_are_refused_in_a_sentence(arch, images, tmp_path):
+    for place, said in (
+        ("mobilevitv3_xxs", "names an architecture, and weights of it are not at hand"),
+        (tmp_path / "gone", "there is no such file or folder"),
+        (tmp_path, r"holds no weights\.safetensors, nor does a folder in it"),
+    ):
+        with pytest.raises(CheckpointError, match=said):
+            trained(arch, images, tmp_path / "heir", "--init", str(place))
+    save_file({"a": torch.zeros(2)}, tmp_path / "odd.safetensors")
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors: these weights fit no published classifier"):
+        trained(arch, images, tmp_path / "heir", "--init", str(tmp_path / "odd.safetensors"))
+
+
+def test_a_training_on_streamed_images_goes_on_after_a_kill_with_other_decoders(arch, images, tmp_path):
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    trained(arch, images, whole, "--stream", "--decoders", "0")
+    ended = in_a_process(["-c", KILLED.format("SIGKILL")], words(arch, images, broken, "--stream", "--decoders", "2"))
+    assert ended.returncode == -9, ended.stderr
+    trained(arch, images, broken, "--stream", "--decoders", "1")
+
+    assert losses(broken) == losses(whole)
+    found = [json.loads((folder / "result.json").read_text()) for folder in (whole, broken)]
+    assert found[0]["top1"] == found[1]["top1"]
+
+
+@pytest.mark.parametrize("how", [(), ("--stream", "--decoders", "0")])
+def test_broken_images_are_told_and_count_for_nothing(arch, images, tmp_path, capsys, how):
+    shutil.copytree(images, tmp_path / "set")
+    for part in ("train", "test"):
+        next((tmp_path / "set" / part).rglob("*.png")).write_bytes(b"no image")
+    trained(arch, tmp_path / "set", tmp_path / "out", "--set", "epochs=1", *how)
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    whole = len([*(images / "test").rglob("*.png")])
+    assert (result["images"], result["broken"]) == (whole - 1, 2)
+    assert "2 broken images" in " ".join(capsys.readouterr().err.split())
+
+
+def test_shards_are_trained_on_as_they_are(arch, images, tmp_path):
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for part in ("train", "test"):
+        with tarfile.open(shards / f"{part}-0.tar", "w") as tar:
+            for label, place in enumerate(sorted((images / part).iterdir())):
+                for file in sorted(place.glob("*.png")):
+                    for suffix, content in (("png", file.read_bytes()), ("cls", str(label).encode())):
+                        member = tarfile.TarInfo(f"{label}-{file.stem}.{suffix}")
+                        member.size = len(content)
+                        tar.addfile(member, io.BytesIO(content))
+    trained(arch, shards, tmp_path / "out", "--set", "epochs=2", "--held-out", "20")
+    result = json.loads((tmp_path / "out" / "result.json").read_text())
+    assert (result["images"], result["num_classes"]) == (20, 10)
+
+
+def test_only_a_folder_can_be_streamed(arch, tmp_path):
+    with pytest.raises(PlanError, match="--stream is for a folder of yours with a class an image; fashion_mnist"):
+        cli.main(["train", str(arch), "-o", str(tmp_path / "a"), "--stream"], standalone_mode=False)
+
+
+def parameters(state):
+    return [(name, tensor) for name, tensor in state.items() if "running" not in name and "batches" not in name]
+
+
+def test_what_force_would_replace_stays_where_the_new_training_is_refused(arch, images, unbroken, tmp_path):
+    (tmp_path / "a").mkdir()
+    for file in (each for each in unbroken.iterdir() if each.is_file()):
+        (tmp_path / "a" / file.name).write_bytes(file.read_bytes())
+    with pytest.raises(CheckpointError):
+        trained(arch, images, tmp_path / "a", "--force", "--init", str(tmp_path / "nowhere"))
+    assert (tmp_path / "a" / "result.json").exists()
+
+    with pytest.raises(CheckpointError):
+        trained(arch, images, tmp_path / "b", "--init", str(tmp_path / "nowhere"))
+    assert not (tmp_path / "b").exists()
+
+    trained(arch, images, tmp_path / "a", "--force", "--seed", "1")
+    assert losses(tmp_path / "a") != losses(unbroken)
+
+
+def test_what_would_be_lost_or_mixed_up_is_refused_in_a_sentence(arch, images, unbroken, tmp_path):
+    with pytest.raises(EnvironmentFault, match="holds a finished training; --force begins anew"):
+        trained(arch, images, unbroken)
+    with pytest.raises(ArchitectureError, match="names no architecture"):
+        cli.main(["train", "mobilenet", "-o", str(tmp_path / "a")], standalone_mode=False)
+
+    with pytest.raises(EnvironmentFault, match=r"--device cuda:99: this machine has"):
+        trained(arch, images, tmp_path / "b", "--device", "cuda:99")
+
+    for name in ("checkpoint.pt", "metrics.jsonl"):
+        (tmp_path / name).write_bytes((unbroken / name).read_bytes())
+    with pytest.raises(CheckpointError, match=r"was begun with lr=0\.003, not 0\.1; give the former, --force"):
+        trained(arch, images, tmp_path, "--set", "lr=0.1")
+    (tmp_path / "checkpoint.pt").write_bytes(b"\x80no pickle")
+    with pytest.raises(CheckpointError, match="no checkpoint of a training"):
+        trained(arch, images, tmp_path)
+    (tmp_path / "metrics.jsonl").unlink()
+    with pytest.raises(EnvironmentFault, match=r"holds checkpoint\.pt, but no training"):
+        trained(arch, images, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "said"),
+    [
+        ("v3", [], "'v3' is no recipe; choose one of: detection, finetune384, .*, v1, v2. Or give a YAML file."),
+        ("v1", ["epoch=3"], "--set epoch: no such setting; did you mean 'epochs'"),
+        ("v1", ["epochs"], "has no value"),
+        ("v1", ["lr=fast"], "--set lr: found 'fast'"),
+        ("v1", ["image_sizes=[a]"], "use a list of whole numbers"),
+        ("v1", ["optimizer=lion"], "use adamw or sgd"),
+        ("v1", ["ema=0"], "above 0 up to 1"),
+        ("v1", ["erase=2"], "no share of images"),
+    ],
+)
+def test_a_recipe_that_cannot_be_is_refused_in_a_sentence(name, settings, said):
+    with pytest.raises(MvsearchError, match=said.replace("(", r"\(")):
+        recipes.load(name, settings)
+
+
+def test_every_recipe_says_where_it_is_from_and_the_papers_are_the_papers():
+    assert all(recipes.load(name).source for name in recipes.names())
+    assert {recipes.usual(task) for task in TASKS} < set(recipes.names())
+    v1, v2, fine = (recipes.load(name) for name in ("v1", "v2", "finetune384"))
+
+    assert (v1.decay_all, v1.clip, v1.mixup, v1.randaugment) == (True, 0.0, 0.0, 0)
+    assert (v2.decay_all, v2.clip, v2.mixup, v2.cutmix, v2.erase) == (False, 10.0, 0.2, 1.0, 0.25)
+    assert not fine.nesterov
+    assert (fine.optimizer, fine.image_size, fine.epochs, fine.weight_decay, fine.ema) == ("sgd", 384, 10, 4e-5, 5e-5)
+    dense, boxes = (recipes.load(name) for name in ("segmentation", "detection"))
+    assert (dense.epochs, dense.image_size, dense.lr, dense.head_lr, dense.decay_all) == (50, 512, 9e-4, 10.0, True)
+    assert (boxes.epochs, boxes.image_size, boxes.lr, boxes.head_lr, boxes.decay_all) == (200, 320, 9e-4, 1.0, True)
+    assert {size: v1.batch_at(size) for size in v1.sizes} == {160: 983, 192: 682, 256: 384, 288: 384, 320: 384}
+
+
+def test_a_head_can_learn_faster_than_the_rest():
+    model = nn.ModuleDict({"body": nn.Linear(1, 1, bias=False), "head": nn.Linear(1, 1, bias=False)})
+    for part in model.values():
+        nn.init.ones_(part.weight)
+    optimiser = sgd(model, lr=0.1, weight_decay=0.0, momentum=0.0, head=10.0)
+    learner = Learner(
+        model, copy.deepcopy(model), optimiser, "cpu", 0.0, forward=lambda x: model.body(x) + model.head(x)
+    )
+    learner.step([(torch.ones(1, 1), torch.ones(1))], lambda y, _: y.sum(), lr=0.01, decay=0.5, place="step 1")
+    assert [part.weight.item() for part in model.values()] == pytest.approx([0.99, 0.9])
+
+
+def test_the_rate_rises_step_by_step_and_falls_epoch_by_epoch():
+    v1 = recipes.load("v1")
+    rates = [v1.lr_at(step, step // 1000, epoch_steps=1000) for step in range(0, 300_000, 500)]
+
+    assert v1.lr_at(0, 0, epoch_steps=1000) == 2e-4
+    assert v1.lr_at(1500, 1, epoch_steps=1000) == pytest.approx(1.1e-3)
+    assert (
+        max(rates) == rates[6] == rates[7] == pytest.approx(v1.lr_end + 1.8e-3 * math.cos(math.pi / 200) ** 2)
+    )  # epoch 3
+    assert rates[6:] == sorted(rates[6:], reverse=True)
+    assert rates[-1] == pytest.approx(2e-4, abs=1e-6)
+
+
+def test_an_epoch_shows_each_image_once_and_smaller_ones_in_larger_batches():
+    recipe = replace(recipes.load("v1"), batch=32, image_size=64, image_sizes=(32, 64, 96), epochs=2, warmup_steps=1)
+    sampler = Sampler(3001, recipe, seed=1, shares=4)
+    first, second = sampler.epoch(0), sampler.epoch(1)
+
+    seen = np.concatenate([batch.images for batch in first])
+    assert len(np.unique(seen)) == len(seen) > 3001 - 128
+    assert {batch.size: len(batch.images) for batch in first} == {32: 128, 64: 32, 96: 32}
+    assert sampler.steps == len(first) + len(second)
+    assert not np.array_equal(first[0].images, second[0].images)
+    assert all(np.array_equal(a.images, b.images) for a, b in zip(first, sampler.epoch(0), strict=True))
+    with pytest.raises(PlanError, match="does not go into 3 equal parts"):
+        Sampler(3001, recipe, shares=3)
+    with pytest.raises(PlanError, match="make no batch of 128"):
+        Sampler(100, recipe)
+    with pytest.raises(PlanError, match="no fewer than"):
+        Sampler(3001, replace(recipe, warmup_steps=10_000))
+
+
+def learner(model: nn.Module, **options) -> Learner:
+    import copy
+
+    average = copy.deepcopy(model).requires_grad_(False)
+    return Learner(model, average, adamw(model, lr=0.1, weight_decay=0.1, **options), "cpu", 1.0, buffers=True)
+
+
+def step(made: Learner, parts) -> float:
+    return made.step(parts, lambda y, labels: ((y - labels) ** 2).mean(), lr=0.1, decay=0.75, place="a step")
+
+
+def test_a_batch_in_parts_is_learnt_as_the_whole():
+    x, y = torch.randn(8, 3), torch.randn(8, 2)
+    torch.manual_seed(0)
+    whole = learner(nn.Linear(3, 2))
+    torch.manual_seed(0)
+    parts = learner(nn.Linear(3, 2))
+
+    one, other = step(whole, [(x, y)]), step(parts, list(zip(x.split(2), y.split(2), strict=True)))
+    assert one == pytest.approx(other)
+    assert torch.allclose(whole.model.weight, parts.model.weight, atol=1e-6)
+
+
+def test_statistics_are_averaged_with_the_weights_and_decay_spares_norms_unless_it_is_for_all():
+    made = learner(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))
+    before = made.average.state_dict()["1.running_var"].clone()
+    step(made, [(5 * torch.randn(8, 3), torch.randn(8, 2))])
+
+    ours, theirs = made.average.state_dict(), made.model.state_dict()
+    assert torch.allclose(ours["1.running_var"], 0.75 * before + 0.25 * theirs["1.running_var"])
+    assert ours["1.num_batches_tracked"] == 1
+    assert [len(group["params"]) for group in made.optimiser.param_groups] == [1, 3]
+    everything = learner(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)), decay_all=True)
+    assert [len(group["params"]) for group in everything.optimiser.param_groups] == [4]
+
+
+def test_the_curve_joins_what_lies_close():
+    lines = [{"step": i, "loss": float(i % 2)} for i in range(1, 1201)] + [{"step": 1200, "top1": 0.5}]
+    curve = Curve.of(lines, "a", "b")
+    assert len(curve.loss) == 300
+    assert {loss for _, loss in curve.loss} == {0.5}
+    assert curve.scores == ((1200, 0.5),)
