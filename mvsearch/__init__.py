@@ -6,6 +6,8 @@ Importing this loads no torch; every name comes in with its room when it is firs
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from mvsearch._version import __version__
+
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture
     from mvsearch.arch.published import published
@@ -14,8 +16,7 @@ if TYPE_CHECKING:
     from mvsearch.study.plan import Plan
     from mvsearch.study.study import Study
 
-__version__ = "0.1.0"
-__all__ = ["Architecture", "Plan", "SearchSpace", "Study", "front", "published"]
+__all__ = ["Architecture", "Plan", "SearchSpace", "Study", "__version__", "front", "published"]
 
 _HOMES = {
     "Architecture": "mvsearch.arch.architecture",

@@ -12,6 +12,8 @@ import pytest
 import sqlalchemy as sa
 from command import Finished
 
+import mvsearch.proxies
+
 QUICK = (Path(__file__).parents[1] / "spaces" / "quick.yaml").read_text()
 
 

@@ -19,6 +19,7 @@ from mvsearch.arch.heads import BaseHead, Part
 from mvsearch.arch.heads.classification import Head as Head  # the head that is meant where none is named
 from mvsearch.errors import ArchitectureError
 from mvsearch.utils import plugins, yaml_document
+from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.yaml_document import Document
 
 KEYS = ("name", "task", "image_size", "num_classes", "blocks", "head", "published")
@@ -66,6 +67,15 @@ class Architecture:
     def load(cls, path: str | Path) -> Self:
         """The architecture in a YAML file; raises ArchitectureError or YamlError with file and line."""
         return cls.parse(yaml_document.read(Path(path)))
+
+    def save(self, path: str | Path) -> None:
+        """Write the architecture as YAML with its costs in a comment; `load` reads it back with the same key."""
+        cost = self.cost()
+        comment = (
+            f"# key {self.key}: {cost.params:,} parameters; at {self.image_size} px {cost.macs:,} MACs "
+            f"({cost.macs_paper:,} as the MobileViTv3 paper counts)\n"
+        )
+        write_whole(Path(path), (comment + yaml_document.dump(self.to_dict())).encode())
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mvsearch.metrics.record import Record
 from mvsearch.report.table import front_table
-from mvsearch.study.executors._following import Following
+from mvsearch.study.executors.progress import Following
 from mvsearch.study.plan import Plan
 from mvsearch.study.reevaluation import repeats
 from mvsearch.utils.units import with_error

@@ -71,6 +71,7 @@ def export(
     from mvsearch.export import verify
     from mvsearch.export.formats import load_format, takes
     from mvsearch.export.model import Subject
+    from mvsearch.profiling.benchmark import time_beside_eager
     from mvsearch.study.resolve import find_architecture, find_trial
 
     module = load_format(kind)
@@ -103,7 +104,7 @@ def export(
             )
         if checked:
             drop = verify.MAX_DROP if max_drop is None else max_drop / 100
-            report = verify.export_verified(job, sample, max_drop=drop, say=say).to_dict()
+            report = verify.export_verified(job, sample, max_drop=drop, say=say, timer=time_beside_eager).to_dict()
         else:
             say(f"exporting to {kind}")
             verify.export(job)

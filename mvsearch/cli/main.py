@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from mvsearch import __version__
+from mvsearch._version import __version__
 from mvsearch.errors import MvsearchError
 from mvsearch.metrics.record import Failed
 from mvsearch.utils import plugins

@@ -60,8 +60,8 @@ def paper_figures(
     Figure 1 is against transformers and hybrids, Figure 3 against convolutional networks.
     """
     from mvsearch.report.dominance import against, family, faster, standings
-    from mvsearch.report.figures._accuracy_cost_figure import plot_arena
     from mvsearch.report.figures.accuracy_cost import FIGURES, arena
+    from mvsearch.report.figures.accuracy_cost_plot import plot_arena
     from mvsearch.report.figures.palette import THEMES
 
     paths = {name: folder / f"{name}{'' if x == 'params' else f'_{x}'}.{kind}" for name in FIGURES}

@@ -105,8 +105,8 @@ def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
 
 
 def _filled(proxy: str, raw: dict[str, Any]) -> Any:
-    from mvsearch.study.plan import filled
     from mvsearch.utils import plugins
+    from mvsearch.utils.settings import filled
 
     return filled(plugins.load("proxy", proxy).Settings, raw, lambda key: f"--set {proxy}.{key}")
 
@@ -236,9 +236,9 @@ def _facts(
 
 
 def _draw(judged: "Sequence[Judgement]", images: "DataSet", plot: Path, theme: str) -> None:
-    from mvsearch.report.figures._scatter_figure import plot_scatter
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.scatter import panel, scatter
+    from mvsearch.report.figures.scatter_plot import plot_scatter
 
     panels = [panel(each.proxy, each.score, each.scores, each.maximise, each.ranking) for each in judged]
     plot_scatter(scatter([each for each in panels if each.dots], images.name), plot, THEMES[theme])

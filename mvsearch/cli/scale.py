@@ -166,7 +166,6 @@ def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
 
 def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, force: bool, as_json: bool) -> None:
     from mvsearch.cli._scaled import scaled_facts, show_scaled
-    from mvsearch.export.formats.yaml import write
     from mvsearch.scaling import Budget
     from mvsearch.utils.atomic_write import refuse_existing
 
@@ -175,7 +174,7 @@ def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, for
         refuse_existing(output, force=force)
     result = scaled(budget)
     if output is not None:
-        write(result.arch, output)
+        result.arch.save(output)
     if as_json:
         print_json(scaled_facts(result))
     else:
@@ -214,9 +213,9 @@ def _members(grid: str, scaling: "Scaling", scaled: "Callable[[Budget], Scaled]"
 
 
 def _plot_family(scaling: "Scaling", members: "list[Member]", plot: Path, theme: str) -> None:
-    from mvsearch.report.figures._scaling_figure import plot_growth
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.scaling import growth
+    from mvsearch.report.figures.scaling_plot import plot_growth
 
     plot_growth(growth(scaling, members), plot, THEMES[theme])
     click.echo(f"drew {plot}", err=True)
@@ -232,7 +231,6 @@ def _show_family(scaling: "Scaling", members: "list[Member]", as_json: bool) -> 
 
 
 def _write_family(members: "list[Member]", folder: Path, force: bool) -> None:
-    from mvsearch.export.formats.yaml import write
     from mvsearch.utils.atomic_write import refuse_existing
 
     if folder.exists() and not folder.is_dir():
@@ -242,4 +240,4 @@ def _write_family(members: "list[Member]", folder: Path, force: bool) -> None:
         refuse_existing(path, force=force)
     folder.mkdir(parents=True, exist_ok=True)
     for path, arch in files.items():
-        write(arch, path)
+        arch.save(path)

@@ -52,7 +52,7 @@ def _refuse_to_draw(plot: Path, force: bool) -> None:
 
 
 def _draw(plot: Path, found: "list[Architecture]", theme: str) -> None:
-    from mvsearch.report.figures._architecture_diff_figure import draw
+    from mvsearch.report.figures.architecture_diff_plot import draw
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.plot import kind_of
     from mvsearch.utils.atomic_write import write_whole

@@ -14,6 +14,7 @@ from mvsearch.cli._print import console, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from mvsearch.training.job import Training
+    from mvsearch.training.trainer import Order
 
 _MOST_DECODERS = 16
 
@@ -118,7 +119,9 @@ def train(
             _watched(training, begun)
         if not ranks.first:
             return
-        result = order.finish(training, read, seconds=time.monotonic() - start)
+        seconds = time.monotonic() - start
+        _draw_curve(order, training, read.name)
+        result = order.finish(training, read, seconds=seconds)
     if broken := training.pictures.broken:
         name, fault = next(iter(broken.items()))
         click.echo(f"{read.name}: {len(broken)} broken images, such as {name} ({fault}).", err=True)
@@ -174,3 +177,13 @@ def _stopping(training: "Training") -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _draw_curve(order: "Order", training: "Training", data: str) -> None:
+    from mvsearch.report.figures.curve import Curve, draw_curve
+    from mvsearch.training import metrics_log
+
+    lines = metrics_log.read(training.folder / "metrics.jsonl")
+    subtitle = f"{data}, {training.place.step:,} steps at {order.recipe.image_size} px"
+    title = order.arch.name or order.arch.key
+    draw_curve(Curve.of(lines, title, subtitle, training.pictures.score), training.folder / "curve.png")

@@ -18,9 +18,9 @@ from mvsearch.data._cache import cache_dir, cached, digest_of, forget
 from mvsearch.data._decode import decode_crop, decode_image
 from mvsearch.data._files import Files, find_files, in_shards, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
-from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError
 from mvsearch.utils import plugins
+from mvsearch.utils.progress import Progress
 
 __all__ = [
     "IGNORED",

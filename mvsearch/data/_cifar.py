@@ -13,8 +13,8 @@ import numpy as np
 from mvsearch.data._cache import Decoding, cache_dir, files_identity, stored
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._pickles import read_pickle
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, tracked
 
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 LICENCE = "none stated; the authors ask to be cited (Krizhevsky, 2009)"

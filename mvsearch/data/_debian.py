@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mvsearch.data._progress import Progress, tracked
+from mvsearch.utils.progress import Progress, tracked
 
 TIMEOUT_S = 5  # for the first answer of a server
 

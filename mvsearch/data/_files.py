@@ -18,9 +18,9 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.data.folder import Listing, image_suffixes, parts
 from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, tracked
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data._images import IGNORED, Request, Scene, stratified_split
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, tracked
 
 SIZE = 256
 BATCH = 64  # images on their way at once

@@ -17,8 +17,8 @@ import numpy as np
 from mvsearch.data._cache import Decoding, files_identity, stored
 from mvsearch.data._images import IGNORED, DataSet, Request
 from mvsearch.data._labelled import Labelled, decoded, folder_of, size_of, split
-from mvsearch.data._progress import Progress
 from mvsearch.errors import DataError, EnvironmentFault
+from mvsearch.utils.progress import Progress
 
 DESCRIPTION = "your own scenes as COCO has them: annotations/instances_train*.json and train*/"
 LICENCE = "that of your images"

@@ -18,9 +18,9 @@ import numpy as np
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
 from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request, Scene, stratified_split
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.data.photos import PHOTOS, photograph, pixels_of
 from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, tracked
 
 DESCRIPTION = "birds, mammals, fruit and flowers pasted on photographs, with boxes and masks, 4 classes, 128 px"
 LICENCE = "GPL-2 (Tux Paint stamps); each background has its own, see the source photos"

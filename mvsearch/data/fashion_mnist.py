@@ -20,8 +20,8 @@ import numpy as np
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
 from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, tracked
 
 DESCRIPTION = "70,000 grey photographs of clothes, 10 classes, 28 px padded to 32 px (the default)"
 LICENCE = "MIT (Expat), Zalando SE"

@@ -17,8 +17,8 @@ import numpy as np
 from mvsearch.data._cache import Decoding, files_identity, stored
 from mvsearch.data._decode import decode_image
 from mvsearch.data._images import DataSet, Request, stratified_split
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, tracked
 
 DESCRIPTION = "your own images: PATH/train/CLASS and PATH/test/CLASS (or val), or PATH/CLASS"
 LICENCE = "that of your images"

@@ -12,8 +12,8 @@ import numpy as np
 
 from mvsearch.data._cache import Decoding, stored
 from mvsearch.data._images import DataSet, Request
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError, EnvironmentFault
+from mvsearch.utils.progress import Progress, tracked
 
 DESCRIPTION = "colour patches of 12 photographs from Python packages, 12 classes, 32 px"
 LICENCE = "each photograph has its own; see the package it comes with"

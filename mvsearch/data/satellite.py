@@ -12,8 +12,8 @@ import numpy as np
 
 from mvsearch.data._cache import Decoding, stored
 from mvsearch.data._images import DataSet, Request, Scene
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError, EnvironmentFault
+from mvsearch.utils.progress import Progress, tracked
 
 DESCRIPTION = "land and water from a satellite, 96 px tiles, east to train and west to test, 2 classes"
 LICENCE = "LGPL-3+ (GSHHS); the picture is NASA's, in the public domain"

@@ -15,8 +15,8 @@ import numpy as np
 from mvsearch.data._cache import Decoding, files_identity, stored
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._labelled import Box, Labelled, decoded, folder_of, size_of, split
-from mvsearch.data._progress import Progress, tracked
 from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, tracked
 
 DESCRIPTION = "your own scenes as PASCAL VOC has them: JPEGImages, Annotations, SegmentationClass, ImageSets"
 LICENCE = "that of your images"

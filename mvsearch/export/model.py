@@ -10,7 +10,7 @@ from mvsearch.errors import PlanError
 if TYPE_CHECKING:
     from torch import nn
 
-    from mvsearch.study.resolve import Trial
+    from mvsearch.metrics.trial import Trial
     from mvsearch.training.sample import Sample
 
 

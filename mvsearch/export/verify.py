@@ -25,18 +25,16 @@ import torch
 from torch import nn
 
 from mvsearch.data import load
+from mvsearch.data.settings import DataSettings
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
 from mvsearch.export.formats import runtime, takes
-from mvsearch.export.formats._tools import Run, as_list, in_a_line, require
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run, as_list, in_a_line, require
 from mvsearch.metrics.record import Latency
+from mvsearch.metrics.trial import Trial
 from mvsearch.nn.network import Network
-from mvsearch.profiling.latency import torch_cpu
-from mvsearch.profiling.latency._timing import interleaved, summarise
-from mvsearch.study.plan import DataSettings
-from mvsearch.study.resolve import Trial
 from mvsearch.training.sample import Sample, samples
-from mvsearch.utils import machine, plugins
+from mvsearch.utils import plugins
 from mvsearch.utils.atomic_write import refuse_existing, write_whole
 
 TOLERANCE = 1e-3
@@ -46,6 +44,8 @@ MAX_DROP = 0.05
 """The share of images that int8 may get wrong beyond what float32 gets wrong."""
 
 Say = Callable[[str], None]
+Timer = Callable[["Job", Run, np.ndarray], tuple[Latency, Latency]]
+"""Times a file and the model itself on one image: the latency of each."""
 
 _STAGE_IMAGES = 8
 _EAGER_BATCH = 8
@@ -184,20 +184,22 @@ def export(job: Job) -> None:
     job.report_path.unlink(missing_ok=True)
 
 
-def export_verified(job: Job, sample: Sample, *, max_drop: float = MAX_DROP, say: Say) -> Report:
-    """Write the file and its report, if it computes what the network computes on the sample; then time it.
+def export_verified(
+    job: Job, sample: Sample, *, max_drop: float = MAX_DROP, say: Say, timer: Timer | None = None
+) -> Report:
+    """Write the file and its report if it computes what the network computes on the sample; then time it with `timer`.
 
-    Raises VerificationError otherwise: then the file is not put in its place, and the report tells what differed. To be
-    timed it has to wait for trainings on this machine; who does not want to wait has both by then, without the times.
+    Raises VerificationError otherwise: the file is not put in its place, and the report says what differed. Timing
+    waits for trainings on this machine; file and report are in place before, so Ctrl-C loses only the times.
     """
     with _beside(job.path) as folder:
         report, run = verify(job, folder / job.path.name, sample, max_drop=max_drop, say=say)
         if report.verified is not False:
             _publish(folder, job.path.parent)
         _write_report(job, report)
-        if report.verified and run:
+        if report.verified and run and timer:
             say(f"{job.path} is there; timing it beside eager, once no training runs on this machine")
-            times, eager_times = _timed(job, run, sample.images[:1])
+            times, eager_times = timer(job, run, sample.images[:1])
             report = replace(report, latency=times, eager_latency=eager_times)
             _write_report(job, report)
     if report.verified is False:
@@ -371,24 +373,6 @@ def _differs(job: Job, stages: list[tuple[str, nn.Module]], images: np.ndarray) 
     # int8 differs everywhere; where it is off by as much as the images differ, nothing is left of them.
     allowed = TOLERANCE if job.calibration is None else 1.0
     return compare(eager(part, images), found, 1, classes=None).ratio > allowed
-
-
-def _timed(job: Job, run: Run, image: np.ndarray) -> tuple[Latency, Latency]:
-    """One image in the file's runtime and in eager torch, one thread each, in turns."""
-    size = job.subject.arch.image_size
-    with torch_cpu.ready(job.subject.model, size) as eager_call, machine.alone():
-        calls = {job.kind: lambda: run(image), "eager": eager_call}
-        times_ms = interleaved(calls, repeats=50, limit_s=20.0)
-    precision = "fp32" if job.calibration is None else "int8"
-
-    def summary(name: str, backend: str, precision: str, device: str) -> Latency:
-        times = times_ms[name]
-        return summarise(
-            times, batch=1, image_size=size, threads=1, precision=precision, backend=backend, device=device
-        )
-
-    device = f"cpu: {machine.cpu_name()}, {runtime(job.module)}, 1 thread"
-    return summary(job.kind, job.kind, precision, device), summary("eager", "torch_cpu", "fp32", torch_cpu.device())
 
 
 @contextmanager

@@ -9,7 +9,6 @@ top1 |        o B          A and B are the front: nobody is better in one thing 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Self
 
 import numpy as np
@@ -17,34 +16,8 @@ from numpy.typing import NDArray
 
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.record import Metrics, Record, is_number
+from mvsearch.metrics.registry import metrics, scores
 from mvsearch.utils import plugins
-
-COSTS = ("params", "macs", "macs_paper", "memory_mib", "train_memory_mib", "latency_ms")
-"""What a network spends: less is better, and nothing at all is the best there is."""
-
-
-TASKS = ("classification", "segmentation", "detection")
-
-
-@dataclass(frozen=True)
-class Score:
-    """What a proxy says of a network: its direction, the value that no network can beat, and for which tasks it is."""
-
-    maximise: bool
-    ideal: float
-    tasks: tuple[str, ...] = ("classification",)
-
-
-@cache
-def scores() -> dict[str, Score]:
-    """Every score, of whatever proxy."""
-    modules = (plugins.load("proxy", name) for name in plugins.names("proxy"))
-    return {name: score for module in modules for name, score in module.SCORES.items()}
-
-
-def metrics() -> tuple[str, ...]:
-    """All that can be sought, scores first."""
-    return (*scores(), *COSTS)
 
 
 @dataclass(frozen=True)

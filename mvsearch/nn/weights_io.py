@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.errors import CheckpointError, EnvironmentFault
-from mvsearch.export.model import Subject
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -14,15 +13,15 @@ _KEPT_UNDER = ("state_dict", "model_state_dict", "model")  # by timm's and other
 _WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
 
 
-def write_weights(subject: Subject, path: Path) -> None:
-    """The network's weights as safetensors, with the key of the architecture."""
+def write_weights(model: "nn.Module", key: str, path: Path) -> None:
+    """The network's weights as safetensors, with the key of its architecture."""
     from safetensors.torch import save
 
     from mvsearch.utils.atomic_write import write_whole
 
-    state = {name: tensor.contiguous() for name, tensor in subject.model.state_dict().items()}
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     # One entry: safetensors writes several in any order, and the same weights would be other bytes each time.
-    write_whole(path, save(state, {"architecture": subject.arch.key}))
+    write_whole(path, save(state, {"architecture": key}))
 
 
 def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -> bool:

@@ -5,11 +5,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from types import ModuleType
 
+import numpy as np
+
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.export.formats import runtime
+from mvsearch.export.runtime import Run
+from mvsearch.export.verify import Job
 from mvsearch.metrics.record import Latency
 from mvsearch.nn import build
-from mvsearch.profiling.latency._timing import check, interleaved, summarise
+from mvsearch.profiling.latency import torch_cpu
+from mvsearch.profiling.timing import check, interleaved, summarise
 from mvsearch.utils import machine, plugins
 
 EAGER = "torch_cpu"
@@ -97,3 +103,21 @@ def backends_of(names: Sequence[str]) -> dict[str, ModuleType]:
             f"missing packages: {packages}; pip install 'mvsearch[{extras}]' brings them, or choose with --backend."
         )
     return modules
+
+
+def time_beside_eager(job: Job, run: Run, image: np.ndarray) -> tuple[Latency, Latency]:
+    """One image in the file's runtime and in eager torch, one thread each, interleaved."""
+    size = job.subject.arch.image_size
+    with torch_cpu.ready(job.subject.model, size) as eager_call, machine.alone():
+        calls = {job.kind: lambda: run(image), "eager": eager_call}
+        times_ms = interleaved(calls, repeats=50, limit_s=20.0)
+    precision = "fp32" if job.calibration is None else "int8"
+
+    def summary(name: str, backend: str, precision: str, device: str) -> Latency:
+        times = times_ms[name]
+        return summarise(
+            times, batch=1, image_size=size, threads=1, precision=precision, backend=backend, device=device
+        )
+
+    device = f"cpu: {machine.cpu_name()}, {runtime(job.module)}, 1 thread"
+    return summary(job.kind, job.kind, precision, device), summary("eager", "torch_cpu", "fp32", torch_cpu.device())

@@ -22,7 +22,7 @@ from torch import nn
 
 from mvsearch.metrics.record import Latency
 from mvsearch.profiling.latency import torch_cpu, torch_cuda
-from mvsearch.profiling.latency._timing import check, interleaved, summarise
+from mvsearch.profiling.timing import check, interleaved, summarise
 from mvsearch.utils import machine
 
 WARM_CALLS = 10

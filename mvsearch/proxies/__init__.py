@@ -8,5 +8,11 @@
       score(arch, settings, data, *, seed, device, progress) -> Metrics    with all of SCORES, and more if it likes
 
 Same architecture, settings, data and seed: same score. A file here loads no torch until `score` is called. A candidate
-that cannot be scored raises `record.Failed` with the reason.
+that cannot be scored raises ``metrics.record.Failed`` with the reason.
 """
+
+from mvsearch.metrics.registry import declare_scores
+from mvsearch.utils import plugins
+
+for _name in plugins.names("proxy"):
+    declare_scores(plugins.load("proxy", _name).SCORES)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.metrics.pareto import TASKS, Score
 from mvsearch.metrics.record import Metrics
+from mvsearch.metrics.registry import TASKS, Score
 
 VERSION = 1
 SCORES = {"channel_weights": Score(maximise=True, ideal=1e10, tasks=TASKS)}

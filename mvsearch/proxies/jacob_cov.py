@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.metrics.pareto import Score
 from mvsearch.metrics.record import Failed, Metrics
+from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, finite, number, probed
 
 __all__ = ["SCORES", "Settings", "score"]

@@ -8,8 +8,8 @@ from collections.abc import Callable
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.metrics.pareto import Score
 from mvsearch.metrics.record import Metrics
+from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, gradients, number, probed
 
 __all__ = ["SCORES", "Settings", "score"]

@@ -16,8 +16,8 @@ from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.metrics.pareto import TASKS, Score
 from mvsearch.metrics.record import Metrics
+from mvsearch.metrics.registry import TASKS, Score
 from mvsearch.proxies import channel_weights
 from mvsearch.training.recipe import Recipe
 

@@ -13,16 +13,16 @@ from functools import cached_property
 from importlib import import_module
 from typing import Any
 
-from mvsearch import __version__
+from mvsearch._version import __version__
 from mvsearch.arch import published as models
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.errors import ArchitectureError, MvsearchError, PlanError
 from mvsearch.metrics.record import Failed, Metrics, is_number
 from mvsearch.proxy_eval.rank_correlation import Ranking, ablation, published, rank
-from mvsearch.study.plan import digest
 from mvsearch.study.storage.store import Store
 from mvsearch.utils import machine, plugins
+from mvsearch.utils.hashing import digest
 
 BASELINES = ("params", "macs")
 """What every proxy has to be better than: closed forms that cost nothing. More is taken for better."""

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 from mvsearch.arch import published as models
 from mvsearch.arch.architecture import Architecture
-from mvsearch.metrics.pareto import Objective, comparable, scores
+from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Metrics, Record
+from mvsearch.metrics.registry import scores
 from mvsearch.proxy_eval import rank_correlation
 from mvsearch.proxy_eval.rank_correlation import FEWEST, estimate
 

@@ -17,7 +17,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from mvsearch import __version__
+from mvsearch._version import __version__
 from mvsearch.errors import StudyError
 from mvsearch.metrics.record import is_number
 from mvsearch.study.plan import Plan, checked_name

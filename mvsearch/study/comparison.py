@@ -26,10 +26,10 @@ from mvsearch.metrics.pareto import (
     front,
     reference_point,
     running_hypervolume,
-    scores,
     spans,
 )
 from mvsearch.metrics.record import Metrics, Record
+from mvsearch.metrics.registry import scores
 from mvsearch.study.reader import Reader, flat
 
 

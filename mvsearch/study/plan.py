@@ -3,12 +3,9 @@
 YAML becomes values here, once; flags of the command win over the file. No torch.
 """
 
-import hashlib
-import json
 import math
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -18,14 +15,18 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.cost import PRICED, Cost
 from mvsearch.data import refuse_other_task, usual_source
+from mvsearch.data.settings import DataSettings
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
-from mvsearch.metrics.pareto import Objective, Score, scores
+from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Metrics, Refused
+from mvsearch.metrics.registry import Score, scores
 from mvsearch.space.exact_front import NothingWithin, exact_front
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.reader import Reader
 from mvsearch.utils import plugins
+from mvsearch.utils.hashing import digest
+from mvsearch.utils.settings import filled
 from mvsearch.utils.yaml_document import Document
 
 _LEAST_GIB = 0.25  # what Python and torch take alone
@@ -110,17 +111,6 @@ class MemorySettings:
 
 
 @dataclass(frozen=True)
-class DataSettings:
-    """`data:` which images the proxy sees."""
-
-    source: str = "fashion_mnist"
-    path: str | None = None
-    size: int | None = None
-    test_fraction: float = 0.1
-    seed: int = 0
-
-
-@dataclass(frozen=True)
 class Plan:
     """A study's whole intent."""
 
@@ -130,7 +120,7 @@ class Plan:
     proxy: Proxy = Proxy()
     memory: MemorySettings = MemorySettings()
     latency: LatencySettings = LatencySettings()
-    data: DataSettings = DataSettings()
+    data: DataSettings = field(default_factory=DataSettings)
     storage: str | None = None
     studies: Path = Path("studies")
 
@@ -359,11 +349,6 @@ def _said(proxy: Proxy, task: str) -> tuple[str, ...]:
     return said
 
 
-def digest(value: Any) -> str:
-    """Twelve hexadecimal digits that name plain values."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:12]
-
-
 def checked_name(name: str) -> str:
     """The name of a study, which is that of a folder too; raises PlanError for what leads out of its place."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
@@ -410,34 +395,3 @@ def _data(document: Document, task: str) -> DataSettings:
 
 def _filled(document: Document, place: tuple[str, ...], cls: type[Any], raw: dict[str, Any]) -> Any:
     return filled(cls, raw, lambda key: document.where(*place, key))
-
-
-def filled(cls: type[Any], raw: dict[str, Any], where: Callable[[str], str]) -> Any:
-    """Settings as a dataclass, names and types checked against its fields; raises PlanError, saying `where` it is."""
-    known = {f.name: f for f in fields(cls)}
-    values = {}
-    for key, value in raw.items():
-        if key not in known:
-            raise PlanError(f"{where(key)}: no such setting; {plugins.suggest(key, list(known))}")
-        values[key] = _typed(where(key), value, known[key].default, str(known[key].type))
-    return cls(**values)
-
-
-def _typed(where: str, value: Any, default: Any, declared: str) -> Any:
-    if isinstance(default, tuple) and isinstance(value, list) and all(type(v).__name__ in declared for v in value):
-        return tuple(value)
-    if isinstance(default, float) and type(value) in (int, float):
-        if not 0 <= value < math.inf:
-            raise PlanError(f"{where}: found {value}; use a number, 0 or more.")
-        return float(value)
-    if isinstance(default, bool) or isinstance(value, bool):
-        fits = isinstance(default, bool) and isinstance(value, bool)
-    elif isinstance(default, int):
-        fits = type(value) is int and value >= 0
-    else:
-        fits = (value is None or type(value).__name__ in declared) if default is None else type(value) is type(default)
-    if not fits:
-        words = "a list of whole numbers" if "int" in declared else "a list of words"
-        wanted = words if isinstance(default, tuple) else f"a value like {default!r}"
-        raise PlanError(f"{where}: found {value!r}; use {wanted}.")
-    return value

@@ -1,29 +1,14 @@
 """Finding the architecture that a person names. Loads the database only for a trial of a study."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import all_names, published
 from mvsearch.errors import ArchitectureError, StudyError
-from mvsearch.metrics.record import Record
+from mvsearch.metrics.trial import Trial
 from mvsearch.utils import plugins
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A finished candidate of a study, and the settings that its numbers depend on."""
-
-    study: str
-    record: Record
-    settings: dict[str, Any]
-
-    @property
-    def architecture(self) -> Architecture:
-        """The whole network, named after the study and the trial."""
-        return replace(Architecture.from_dict(self.record.architecture), name=f"{self.study}_{self.record.number}")
 
 
 def find_architecture(name: str, *, storage: str | None = None) -> Architecture:

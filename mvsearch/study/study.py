@@ -30,7 +30,7 @@ from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError, of_the_
 from mvsearch.metrics.pareto import places
 from mvsearch.metrics.record import FULL, Failed, Metrics, Record, Refused, averaged, scores
 from mvsearch.space.inverse import Point
-from mvsearch.study.plan import Plan, digest
+from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, flat, open_study
 from mvsearch.study.reevaluation import repeats, unsure
 from mvsearch.study.storage.store import Store, patiently
@@ -38,6 +38,7 @@ from mvsearch.study.storage.trials import Mirror, Trials, told_of_trials
 from mvsearch.study.workers.heartbeat import register
 from mvsearch.study.workers.registry import Worker
 from mvsearch.utils import machine
+from mvsearch.utils.hashing import digest
 
 Evaluate = Callable[..., Metrics]
 """Architecture → metrics. With rungs it is called with `rung=steps` too, to confirm with `repeat=1`, `2` and so on."""

@@ -17,18 +17,18 @@ import numpy as np
 from mvsearch import data as sources
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import stratified_split
+from mvsearch.data.settings import DataSettings
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
-from mvsearch.study.plan import DataSettings
 from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, inherit_from
 from mvsearch.utils.atomic_write import write_whole
 
 if TYPE_CHECKING:
-    from mvsearch.data._progress import Progress
     from mvsearch.training.distributed import Ranks
     from mvsearch.training.full import FullRecipe
     from mvsearch.training.job import Training
     from mvsearch.training.loaders import Source
     from mvsearch.training.pictures import Pictures
+    from mvsearch.utils.progress import Progress
 
 _REMAINS = (RESULT, WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metrics.jsonl")
 
@@ -142,12 +142,8 @@ class Order:
         return made
 
     def finish(self, training: "Training", data: Material, *, seconds: float) -> dict[str, Any]:
-        """Write the weights, the picture and the result of a training that is over; the result."""
-        from mvsearch.export.formats import yaml
-        from mvsearch.export.model import Subject
+        """Write the weights and the result of a training that is over; the result."""
         from mvsearch.nn.weights_io import write_weights
-        from mvsearch.report.figures.curve import Curve, draw_curve
-        from mvsearch.training import metrics_log
 
         arch, place, learner = self._arch(data), training.place, training.learner
         assert place.judged is not None
@@ -173,12 +169,8 @@ class Order:
             "init": training.inherited.to_dict() if training.inherited else None,
             "settings": training.settings,
         }
-        write_weights(Subject(arch, learner.average, "trained"), self.folder / WEIGHTS)
-        yaml.write(arch, self.folder / ARCHITECTURE)
-        said = f"{data.name}, {place.step:,} steps at {arch.image_size} px"
-        lines = metrics_log.read(self.folder / "metrics.jsonl")
-        curve = Curve.of(lines, arch.name or arch.key, said, training.pictures.score)
-        draw_curve(curve, self.folder / "curve.png")
+        write_weights(learner.average, arch.key, self.folder / WEIGHTS)
+        arch.save(self.folder / ARCHITECTURE)
         write_whole(self.folder / RESULT, (json.dumps(result, indent=2) + "\n").encode())
         return result
 

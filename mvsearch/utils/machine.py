@@ -33,7 +33,7 @@ from io import FileIO
 from pathlib import Path
 from typing import Any, Literal
 
-from mvsearch import __version__
+from mvsearch._version import __version__
 from mvsearch.errors import EnvironmentFault
 
 try:

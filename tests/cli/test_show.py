@@ -13,8 +13,8 @@ from mvsearch.arch.architecture import Head
 from mvsearch.arch.published import model_names, published
 from mvsearch.cli.main import main
 from mvsearch.report.diagram import PLAIN, ROUND, Diagram, difference_table, stage_table
-from mvsearch.report.figures._architecture_diff_figure import draw
 from mvsearch.report.figures.architecture_diff import difference, parts, total
+from mvsearch.report.figures.architecture_diff_plot import draw
 from mvsearch.report.figures.palette import LIGHT
 
 

@@ -15,6 +15,7 @@ from mvsearch.errors import EnvironmentFault
 from mvsearch.export import formats, verify
 from mvsearch.export.formats import _tools
 from mvsearch.export.formats._unfused import Unfused, unfused
+from mvsearch.profiling.benchmark import time_beside_eager
 from mvsearch.training.sample import Sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -37,7 +38,7 @@ def sample() -> Sample:
 @pytest.mark.parametrize("kind", [kind for kind in NEEDS if kind != "coreml"])
 def test_a_file_read_back_by_its_runtime_gives_the_network_s_logits_on_real_images(kind, document, tmp_path, sample):
     done = job(kind, tmp_path, subject(document))
-    report = verify.export_verified(done, sample, say=silent)
+    report = verify.export_verified(done, sample, say=silent, timer=time_beside_eager)
 
     assert report.verified
     assert [each.batch for each in report.comparisons] == list(done.module.BATCHES)
@@ -106,7 +107,7 @@ def test_core_ml_says_where_it_can_be_verified(tmp_path, sample):
 def test_int8_is_smaller_and_its_report_tells_what_it_costs(kind, tmp_path):
     held, training = real_images(100, training=8)
     done = replace(job(kind, tmp_path, subject(PLAIN)), calibration=training.images)
-    found = verify.export_verified(done, held, max_drop=1.0, say=silent)
+    found = verify.export_verified(done, held, max_drop=1.0, say=silent, timer=time_beside_eager)
 
     assert found.precision == "int8"
     assert found.top1.eager == pytest.approx(0.1, abs=0.15)

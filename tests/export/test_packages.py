@@ -20,7 +20,7 @@ from mvsearch.export import verify
 from mvsearch.export.formats import timm as registered
 from mvsearch.export.model import Subject
 from mvsearch.metrics.record import Record
-from mvsearch.study.resolve import Trial
+from mvsearch.metrics.trial import Trial
 from mvsearch.training.sample import Sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")

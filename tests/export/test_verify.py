@@ -279,14 +279,13 @@ def test_a_format_that_does_not_exist_is_refused_with_those_that_do():
         formats.load_format("executorh")
 
 
-def test_who_does_not_wait_for_the_timing_has_the_file_and_its_report(tmp_path, sample, monkeypatch):
+def test_who_does_not_wait_for_the_timing_has_the_file_and_its_report(tmp_path, sample):
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verify, "_timed", interrupted)
     done = verify.Job("toy", Broken("none"), subject(), tmp_path / "net.toy")
     with pytest.raises(KeyboardInterrupt):
-        verify.export_verified(done, sample, say=silent)
+        verify.export_verified(done, sample, say=silent, timer=interrupted)
 
     assert done.path.exists()
     stored = json.loads(done.report_path.read_text())
@@ -297,5 +296,5 @@ def test_who_does_not_wait_for_the_timing_has_the_file_and_its_report(tmp_path, 
 def test_the_same_weights_are_the_same_bytes(tmp_path):
     made = subject()
     for n in range(8):  # safetensors would keep several entries beside the tensors in any order
-        write_weights(made, tmp_path / str(n))
+        write_weights(made.model, made.arch.key, tmp_path / str(n))
     assert len({(tmp_path / str(n)).read_bytes() for n in range(8)}) == 1

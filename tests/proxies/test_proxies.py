@@ -16,8 +16,8 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import published
 from mvsearch.data import load
 from mvsearch.errors import PlanError
-from mvsearch.metrics.pareto import scores
 from mvsearch.metrics.record import Failed
+from mvsearch.metrics.registry import scores
 from mvsearch.nn import build
 from mvsearch.proxies import _probe, channel_weights, jacob_cov, synflow, zico
 from mvsearch.space.search_space import SearchSpace

@@ -14,8 +14,8 @@ from mvsearch.cli.front import _rivals
 from mvsearch.cli.main import cli
 from mvsearch.errors import PlanError
 from mvsearch.report.dominance import against, family
-from mvsearch.report.figures._accuracy_cost_figure import plot_arena
 from mvsearch.report.figures.accuracy_cost import FIGURES, arena
+from mvsearch.report.figures.accuracy_cost_plot import plot_arena
 from mvsearch.report.figures.palette import DARK, LIGHT
 from mvsearch.study.study import Study
 

@@ -16,8 +16,8 @@ from mvsearch.arch.published import model_names, published
 from mvsearch.cli.main import main
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.record import Latency
-from mvsearch.report.figures._scaling_figure import plot_growth
 from mvsearch.report.figures.scaling import Member, fusions, growth
+from mvsearch.report.figures.scaling_plot import plot_growth
 from mvsearch.scaling import WAYS, Budget, Coefficients, Scaling, fitted, to_budget, to_latency
 from mvsearch.scaling.knobs import knobs
 from mvsearch.study.study import Study

@@ -13,7 +13,7 @@ from toy import TOY, arithmetic, toy_plan
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.metrics.pareto import front
 from mvsearch.study.executors import local
-from mvsearch.study.executors._following import Following
+from mvsearch.study.executors.progress import Following
 from mvsearch.study.reader import open_study
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study

@@ -20,7 +20,6 @@ from mvsearch.cli.predict import predict
 from mvsearch.data import IGNORED, Scene, cutouts, satellite
 from mvsearch.data.cutouts import box_of
 from mvsearch.errors import DataError, PlanError
-from mvsearch.export.formats import yaml
 from mvsearch.nn import build
 from mvsearch.nn.boxes import Detections, encode
 from mvsearch.proxies import train as train_proxy
@@ -313,7 +312,7 @@ def interrupted(step, learner, all_, place, more):
 def test_a_trained_classifier_is_begun_with(tmp_path, scenes):
     backbone = published("mobilevitv3_xxs").at(image_size=64, num_classes=10)
     save_file(build(backbone, seed=5).state_dict(), tmp_path / "weights.safetensors")
-    yaml.write(backbone, tmp_path / "architecture.yaml")
+    backbone.save(tmp_path / "architecture.yaml")
     arch = find_architecture("mobilevitv3_xxs+deeplabv3").at(image_size=64, num_classes=5)
     taken = inherit_from(tmp_path, model := build(arch, seed=0), arch)
 

@@ -24,8 +24,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.cli.main import cli
 from mvsearch.data import load
 from mvsearch.errors import ArchitectureError, CheckpointError, EnvironmentFault, MvsearchError, PlanError
-from mvsearch.export.formats import yaml
-from mvsearch.metrics.pareto import TASKS
+from mvsearch.metrics.registry import TASKS
 from mvsearch.report.figures.curve import Curve
 from mvsearch.training import metrics_log, recipes
 from mvsearch.training.batches import Sampler
@@ -77,7 +76,7 @@ def arch(tmp_path_factory) -> Path:
 
 
 def written(path: Path, document) -> Path:
-    yaml.write(Architecture.from_dict(document), path)
+    Architecture.from_dict(document).save(path)
     return path
 
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mvsearch.export.formats._tools import Run, output_names, quiet, require, traced
+from mvsearch.export.formats._tools import output_names, traced
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run, quiet, require
 
 SUFFIX = ".mlpackage"
 EXTRA = "coreml"

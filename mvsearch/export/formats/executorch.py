@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from mvsearch.export.formats._tools import Run, as_list, quiet, require, traced
+from mvsearch.export.formats._tools import traced
 from mvsearch.export.formats._unfused import unfused
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run, as_list, quiet, require
 
 SUFFIX = ".pte"
 EXTRA = "executorch"

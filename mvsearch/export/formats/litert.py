@@ -12,8 +12,9 @@ import numpy as np
 import torch
 
 from mvsearch.errors import EnvironmentFault, VerificationError
-from mvsearch.export.formats._tools import Run, quiet, require, traced
+from mvsearch.export.formats._tools import traced
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run, quiet, require
 
 SUFFIX = ".tflite"
 EXTRA = "litert"

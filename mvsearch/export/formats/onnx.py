@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from mvsearch.export.formats._tools import Run, example, output_names, quiet, require
+from mvsearch.export.formats._tools import example, output_names
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run, quiet, require
 
 SUFFIX = ".onnx"
 EXTRA = "onnx"

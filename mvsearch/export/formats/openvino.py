@@ -3,8 +3,9 @@
 from pathlib import Path
 from typing import Any
 
-from mvsearch.export.formats._tools import Run, output_names, quiet, require, traced
+from mvsearch.export.formats._tools import output_names, traced
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run, quiet, require
 
 SUFFIX = ".xml"
 BESIDE = (".bin",)

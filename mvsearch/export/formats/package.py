@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from mvsearch.errors import PlanError
 from mvsearch.export.formats import torch as source_file
 from mvsearch.export.formats._code import costs_of, gives_of, joined, numbers, title
-from mvsearch.export.formats._tools import Run, output_names
+from mvsearch.export.formats._tools import output_names
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run
 from mvsearch.metrics.record import scores
+from mvsearch.metrics.trial import Trial
 from mvsearch.nn.weights_io import write_weights
-from mvsearch.study.resolve import Trial
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.units import unit, with_error
 
@@ -45,7 +46,7 @@ def export(subject: Subject, path: Path) -> None:
     path.mkdir()
     source = source_file.source(subject.arch, features=subject.features)
     write_whole(path / "model.py", source.encode())
-    write_weights(subject, path / "weights.safetensors")
+    write_weights(subject.model, subject.arch.key, path / "weights.safetensors")
     write_whole(path / "example.safetensors", save(_example(subject, subject.sample)))
     name = source_file.defined(source)
     write_whole(path / "test_model.py", _test(subject, name).encode())

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.errors import ArchitectureError, PlanError
 from mvsearch.export.formats._code import assignments, class_name, docstring, joined, rows_of, sources_of
-from mvsearch.export.formats._tools import Run, require
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run, require
 from mvsearch.nn.features import STRIDES, taps
 from mvsearch.nn.network import Call
 from mvsearch.nn.weights_io import write_weights
@@ -56,7 +56,7 @@ def export(subject: Subject, path: Path) -> None:
         raise PlanError(f"{path.name}: could not be imported under this name; call it {wanted}.py (with -o).")
     weights = path.with_suffix(".safetensors")
     write_whole(path, source(subject.arch, subject.model, subject.sample, module=path.stem).encode())
-    write_weights(subject, weights)
+    write_weights(subject.model, subject.arch.key, weights)
 
 
 def why_unread() -> str | None:

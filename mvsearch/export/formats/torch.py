@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.export.formats._code import class_name, docstring, joined, network, rows_of, sources_of
-from mvsearch.export.formats._tools import Run
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.utils.atomic_write import write_whole
 
@@ -22,7 +22,7 @@ def export(subject: Subject, path: Path) -> None:
     """Write the file, and its weights beside it. The network has the key names of `build(arch)`."""
     weights = path.with_suffix(".safetensors")
     write_whole(path, source(subject.arch, features=subject.features, weights=weights.name).encode())
-    write_weights(subject, weights)
+    write_weights(subject.model, subject.arch.key, weights)
 
 
 def read_back(path: Path, *, threads: int = 1) -> Run:

@@ -13,10 +13,10 @@ from torch import nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import MvsearchError
 from mvsearch.export.formats import load_format, runtime
-from mvsearch.export.formats._tools import Run, in_a_line, require
 from mvsearch.export.model import Subject
+from mvsearch.export.runtime import Run, in_a_line, require
 from mvsearch.metrics.record import Failed, Latency
-from mvsearch.profiling.latency._timing import check, inputs, measured
+from mvsearch.profiling.timing import check, inputs, measured
 from mvsearch.utils import machine
 
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from mvsearch.export.formats._tools import quiet
+from mvsearch.export.runtime import quiet
 from mvsearch.profiling.latency._exported import Exported
 
 VERSION = 1

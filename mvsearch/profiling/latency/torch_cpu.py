@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from mvsearch.metrics.record import Latency
-from mvsearch.profiling.latency._timing import check, fixed_threads, inputs, measured
+from mvsearch.profiling.timing import check, fixed_threads, inputs, measured
 from mvsearch.utils import machine
 
 VERSION = 1

@@ -22,7 +22,7 @@ from torch import nn
 
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import Latency
-from mvsearch.profiling.latency._timing import affordable, check, fixed_threads, inputs, summarise, warm_up
+from mvsearch.profiling.timing import affordable, check, fixed_threads, inputs, summarise, warm_up
 from mvsearch.utils import machine
 
 VERSION = 1

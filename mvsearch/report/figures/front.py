@@ -7,8 +7,9 @@ from itertools import combinations, pairwise
 
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import Limit
-from mvsearch.metrics.pareto import Objective, comparable, front, metrics, scores, some_comparable
+from mvsearch.metrics.pareto import Objective, comparable, front, some_comparable
 from mvsearch.metrics.record import Record
+from mvsearch.metrics.registry import metrics, scores
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
 from mvsearch.utils.units import scale, short_name, unit, with_error

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.errors import MvsearchError, StudyError
 from mvsearch.metrics.record import Record
-from mvsearch.study.executors._following import Following
+from mvsearch.study.executors.progress import Following
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.workers.heartbeat import register

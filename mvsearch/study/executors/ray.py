@@ -22,9 +22,9 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
 from mvsearch.metrics.record import Failed, Metrics
 from mvsearch.study.evaluator import Evaluator, Report
-from mvsearch.study.executors._following import Following
 from mvsearch.study.executors.isolated import Isolated
 from mvsearch.study.executors.local import Watch
+from mvsearch.study.executors.progress import Following
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.workers.registry import Worker

@@ -38,7 +38,7 @@ from sqlalchemy.exc import (
     SQLAlchemyError,
 )
 
-from mvsearch import __version__
+from mvsearch._version import __version__
 from mvsearch.errors import DatabaseAway, EnvironmentFault, StudyError
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.study.storage.engine import connect_args, tune

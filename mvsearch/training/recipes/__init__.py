@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.errors import PlanError, YamlError
-from mvsearch.study.plan import filled
 from mvsearch.utils import plugins, yaml_document
+from mvsearch.utils.settings import filled
 
 if TYPE_CHECKING:
     from mvsearch.training.full import FullRecipe

@@ -1,0 +1,21 @@
+"""A finished trial of a study."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.metrics.record import Record
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A finished candidate of a study, and the settings that its numbers depend on."""
+
+    study: str
+    record: Record
+    settings: dict[str, Any]
+
+    @property
+    def architecture(self) -> Architecture:
+        """The whole network, named after the study and the trial."""
+        return replace(Architecture.from_dict(self.record.architecture), name=f"{self.study}_{self.record.number}")
