@@ -12,7 +12,7 @@ from mvsearch.errors import ArchitectureError, YamlError
 from mvsearch.utils import plugins, yaml_document
 from mvsearch.utils.yaml_document import Document, Place
 
-FILE = Path(__file__).parent / "rivals.yaml"
+FILE = Path(__file__).parent / "baselines.yaml"
 
 KINDS = ("cnn", "hybrid", "vit")
 

@@ -29,10 +29,11 @@ class Evaluator:
         """What the numbers depend on beside the plan: the images, the precision of trainings, the device
         whose time is taken, the code of all."""
         facts: dict[str, Any] = {}
-        used = {"proxies": ("proxy", self.plan.proxy.name)} if self.plan.scored else {}
-        used |= {"latency": ("latency_backend", self.plan.latency.backend)} if self.plan.wants("latency_ms") else {}
+        used = {"proxies": plugins.load("proxy", self.plan.proxy.name)} if self.plan.scored else {}
+        if self.plan.wants("latency_ms"):
+            used["latency"] = plugins.load("latency_backend", self.plan.latency.backend)
         if used:
-            facts["code"] = ", ".join(f"{word} {plugins.load(*plugin).VERSION}" for word, plugin in used.items())
+            facts["code"] = ", ".join(f"{word} {module.VERSION}" for word, module in used.items())
         if self.data is not None:
             facts["data"] = f"{self.data.name} {self.data.checksum}"
             facts["precision"] = self._precision()

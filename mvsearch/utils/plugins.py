@@ -10,10 +10,25 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
+from typing import Literal
 
 from mvsearch.errors import MvsearchError
 
-KINDS = {
+Kind = Literal[
+    "block",
+    "head",
+    "layer",
+    "data_source",
+    "task",
+    "proxy",
+    "export_format",
+    "latency_backend",
+    "counter",
+    "sampler",
+    "command",
+]
+
+KINDS: dict[Kind, str] = {
     "block": "mvsearch.arch.blocks",
     "head": "mvsearch.arch.heads",
     "layer": "mvsearch.nn",
@@ -32,7 +47,7 @@ _FEW = 40
 
 
 @cache
-def names(kind: str) -> tuple[str, ...]:
+def names(kind: Kind) -> tuple[str, ...]:
     """The names of every file of a kind, e.g. `names("block")`, without importing any of them."""
     spec = find_spec(KINDS[kind])
     folders = (spec and spec.submodule_search_locations) or ()
@@ -40,13 +55,13 @@ def names(kind: str) -> tuple[str, ...]:
     return tuple(sorted(stem for stem in stems if not stem.startswith("_")))
 
 
-def load(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -> ModuleType:
+def load(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError) -> ModuleType:
     """The module of that kind and name; raises `error`, with a suggestion, if there is none."""
     check(kind, name, error=error)
     return import_module(f"{KINDS[kind]}.{name}")
 
 
-def check(kind: str, name: str, *, error: type[MvsearchError] = MvsearchError) -> None:
+def check(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError) -> None:
     """Raises `error`, with a suggestion, if there is no file of that kind and name; imports none of them."""
     known = names(kind)
     if name not in known:

@@ -40,8 +40,8 @@ from mvsearch.utils.yaml_document import Document, parse
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).parents[2]
-COUNTED = json.loads((ROOT / "tests" / "data" / "published_heads.json").read_text())["models"]
-AUTHORS = json.loads(gzip.decompress((ROOT / "tests" / "data" / "authors_heads.json.gz").read_bytes()))["networks"]
+COUNTED = json.loads((ROOT / "tests" / "fixtures" / "published_heads.json").read_text())["models"]
+AUTHORS = json.loads(gzip.decompress((ROOT / "tests" / "fixtures" / "authors_heads.json.gz").read_bytes()))["networks"]
 
 
 def head(kind: str, **fields) -> BaseHead:

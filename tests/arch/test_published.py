@@ -22,7 +22,7 @@ from mvsearch.cli.main import cli
 from mvsearch.nn import build
 
 ROOT = Path(__file__).parents[2]
-COUNTED = json.loads((ROOT / "tests" / "data" / "published.json").read_text())["models"]
+COUNTED = json.loads((ROOT / "tests" / "fixtures" / "published.json").read_text())["models"]
 MISPRINTED = {("mobilevitv2_1.0", "flops_m")}  # Table 2 prints 1851 for 1815; Table 7 has the same rows right
 
 

@@ -81,7 +81,7 @@ SLIPS = {
     "a misspelt setting": ("trials: 12", "trails: 12", "search.trails: no such setting; did you mean 'trials'?"),
     "a misspelt proxy setting": ("steps: 60", "setps: 60", "proxy.setps: no such setting; did you mean 'steps'?"),
     "an unknown proxy": ("name: train,", "name: trian,", "did you mean 'train'?"),
-    "a proxy that is a number": ("name: train,", "name: 5,", "5 is none of the proxies; choose one of: "),
+    "a proxy that is a number": ("name: train,", "name: 5,", "unknown proxy 5; choose one of: "),
     "a proxy that is a word": (
         "proxy: {name: train, steps: 60, seeds: 1, image_size: 32, held_out: 1000}",
         "proxy: train",
@@ -179,7 +179,7 @@ ARGUMENTS = {
     "a study outside": (("front", "../x"), "there is no study '../x' here"),
     "a trial of no study": (("profile", "nowhere:3"), "there is no study 'nowhere' here"),
     "no architecture": (("profile", "mobilevitv3_xxss"), "'mobilevitv3_xxss' names no architecture"),
-    "no format": (("export", "mobilevitv3_xxs", "--to", "tensorflow"), "'tensorflow' is none of the exporters"),
+    "no format": (("export", "mobilevitv3_xxs", "--to", "tensorflow"), "unknown export format 'tensorflow'"),
     "no source": (("data", "get", "imagenette"), "imagenette"),
 }
 

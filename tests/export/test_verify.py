@@ -243,7 +243,7 @@ def test_the_command_verifies_reports_and_keeps_what_is_there(tmp_path, run):
 def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(tmp_path, run):
     for args, words in {
         ("--to", "onxn"): "did you mean 'onnx'?",
-        ("--to", "subject"): "is none of the exporters",
+        ("--to", "subject"): "unknown export format",
         ("--to", "torch", "--int8"): "use --to onnx or --to executorch",
         ("--to", "torch", "-o", "no/net.py"): "there is no folder no",
         ("--to", "torch", "-o", "net.onnx"): "name the file *.py",
@@ -261,7 +261,7 @@ def test_the_images_are_those_chosen_else_the_study_s_own(tmp_path):
     (tmp_path / "mine").mkdir()
     assert verify.images_for(str(tmp_path / "mine")).source == "folder"
     assert verify.images_for("cifar10").source == "cifar10"
-    with pytest.raises(DataError, match="none of the data sources"):
+    with pytest.raises(DataError, match="unknown data source"):
         verify.images_for("nothing")
     with pytest.raises(DataError, match="--data folder: which one"):
         verify.images_for("folder")

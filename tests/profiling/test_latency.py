@@ -14,7 +14,7 @@ from torch import nn
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.profiling import timing as _timing
-from mvsearch.profiling import torch_cpu, torch_cuda
+from mvsearch.profiling.latency import torch_cpu, torch_cuda
 from mvsearch.utils import plugins
 
 ROOT = Path(__file__).parents[2]

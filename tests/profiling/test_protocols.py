@@ -12,8 +12,9 @@ from mvsearch.cli.main import cli
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.nn.fuse import Fused
-from mvsearch.profiling import protocols, torch_cpu
+from mvsearch.profiling import protocols
 from mvsearch.profiling import timing as _timing
+from mvsearch.profiling.latency import torch_cpu
 from mvsearch.profiling.protocols import OWN, PAPER, Network, Timed, timed
 from mvsearch.study.evaluator import latency_device
 from mvsearch.study.plan import Plan

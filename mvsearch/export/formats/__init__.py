@@ -28,19 +28,15 @@ from types import ModuleType
 from mvsearch.errors import PlanError
 from mvsearch.utils import plugins
 
-_NOT_FORMATS = ("subject",)
-
 
 def formats() -> tuple[str, ...]:
     """The names of all formats, without importing any."""
-    return tuple(name for name in plugins.names("export_format") if name not in _NOT_FORMATS)
+    return plugins.names("export_format")
 
 
 def load_format(name: str) -> ModuleType:
     """The module of a format; raises PlanError, with a suggestion, if there is none."""
-    if name not in formats():
-        raise PlanError(f"{name!r} is none of the exporters; {plugins.suggest(name, formats())}")
-    return plugins.load("export_format", name)
+    return plugins.load("export_format", name, error=PlanError)
 
 
 def takes(module: ModuleType) -> str:
