@@ -15,9 +15,38 @@
 Every message says where, what was found, and what would do.
 """
 
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Location:
+    """Where a value is written: a file, a line and the path of its key, as far as they are known.
+
+    >>> str(Location("spaces/v3.yaml", 17, "blocks.layer3.dim"))
+    'spaces/v3.yaml:17: blocks.layer3.dim'
+    """
+
+    file: str | None = None
+    line: int | None = None
+    key: str | None = None
+
+    def __str__(self) -> str:
+        file = ":".join(str(part) for part in (self.file, self.line) if part is not None)
+        return ": ".join(part for part in (file, self.key) if part)
+
 
 class MvsearchError(Exception):
-    """Anything the user can mend; printed as one sentence, exit code 1."""
+    """Anything the user can mend; printed as one sentence, exit code 1.
+
+    `at` is the place of the mistake, which opens the sentence: a file alone, or a Location. It is kept as `file`,
+    `line` and `key`, each None where it is not known.
+    """
+
+    def __init__(self, message: str, *, at: Location | Path | str | None = None) -> None:
+        super().__init__(f"{at}: {message}" if at is not None and str(at) else message)
+        location = at if isinstance(at, Location) else Location(None if at is None else str(at))
+        self.file, self.line, self.key = location.file, location.line, location.key
 
 
 class YamlError(MvsearchError):

@@ -88,12 +88,12 @@ class Architecture:
         data = document.data
         if "vars" in data or "where" in data or "contains" in data:
             raise ArchitectureError(
-                f"{document.file}: is a search space; `mvsearch space` reads it, STUDY:NUMBER names one network."
+                "is a search space; `mvsearch space` reads it, STUDY:NUMBER names one network.", at=document.file
             )
         _known_keys(document, (), data, KEYS)
         rows = data.get("blocks")
         if not isinstance(rows, list) or not rows:
-            raise ArchitectureError(f"{document.where('blocks')}: found no rows; `blocks:` is a list with one or more.")
+            raise ArchitectureError("found no rows; `blocks:` is a list with one or more.", at=document.where("blocks"))
         blocks: list[Block] = []
         for i in range(len(rows)):
             width = blocks[-1].out if blocks else IMAGE_CHANNELS
@@ -109,7 +109,7 @@ class Architecture:
         try:
             made.read_rows()
         except ValueError as error:
-            raise ArchitectureError(f"{document.where('head')}: {error}.") from None
+            raise ArchitectureError(f"{error}.", at=document.where("head")) from None
         return made
 
     def to_dict(self) -> dict[str, Any]:
@@ -270,16 +270,16 @@ def _only_widens(row: Block) -> bool:
 
 def _known_keys(document: Document, place: tuple[str | int, ...], found: Any, known: tuple[str, ...]) -> None:
     if not isinstance(found, dict):
-        raise ArchitectureError(f"{document.where(*place)}: found {found!r} where a mapping should stand.")
+        raise ArchitectureError(f"found {found!r} where a mapping should stand.", at=document.where(*place))
     for key in found:
         if key not in known:
-            raise ArchitectureError(f"{document.where(*place, key)}: no such field; {plugins.suggest(key, known)}")
+            raise ArchitectureError(f"no such field; {plugins.suggest(key, known)}", at=document.where(*place, key))
 
 
 def _number(document: Document, key: str, default: int, low: int) -> int:
     value = document.data.get(key, default)
     if type(value) is not int or value < low:
-        raise ArchitectureError(f"{document.where(key)}: found {value!r}; use a whole number from {low}.")
+        raise ArchitectureError(f"found {value!r}; use a whole number from {low}.", at=document.where(key))
     return value
 
 
@@ -287,7 +287,7 @@ def _parse_name(document: Document) -> str | None:
     name = document.data.get("name")
     # It becomes the name of files.
     if name is not None and not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name)):
-        raise ArchitectureError(f"{document.where('name')}: found {name!r}; use letters, digits, _ . and -.")
+        raise ArchitectureError(f"found {name!r}; use letters, digits, _ . and -.", at=document.where("name"))
     return name
 
 
@@ -298,7 +298,7 @@ def parse_head(document: Document) -> BaseHead:
     kinds = plugins.names("head")
     if kind not in kinds:
         hint = plugins.suggest(str(kind), kinds)
-        raise ArchitectureError(f"{document.where('head', 'kind')}: there is no head {kind!r}; {hint}")
+        raise ArchitectureError(f"there is no head {kind!r}; {hint}", at=document.where("head", "kind"))
     cls: type[BaseHead] = plugins.load("head", kind).Head
     _known_keys(document, ("head",), raw, ("kind", *cls.domains()))
     domains = cls.domains()
@@ -316,9 +316,9 @@ def _check_task(document: Document, cls: type[BaseHead]) -> None:
         others.setdefault(plugins.load("head", kind).Head.task, []).append(kind)
     where = document.where("task")
     if not isinstance(task, str) or task not in others:
-        raise ArchitectureError(f"{where}: there is no task {task!r}; {plugins.suggest(str(task), list(others))}")
+        raise ArchitectureError(f"there is no task {task!r}; {plugins.suggest(str(task), list(others))}", at=where)
     would = " or ".join(f"head: {{kind: {kind}}}" for kind in others[task])
-    raise ArchitectureError(f"{where}: found {task}, but the head is for {cls.task} ({cls.kind()}); use {would}.")
+    raise ArchitectureError(f"found {task}, but the head is for {cls.task} ({cls.kind()}); use {would}.", at=where)
 
 
 def _spell_head(head: BaseHead) -> dict[str, Any]:
@@ -331,23 +331,23 @@ def row_class(document: Document, i: int) -> type[Block]:
     """The class of a raw row; raises ArchitectureError if its `block` or one of its fields does not exist."""
     raw = document.data["blocks"][i]
     if not isinstance(raw, dict):
-        raise ArchitectureError(f"{document.where('blocks', i)}: found {raw!r}; a row is {{name, block, out, ...}}.")
+        raise ArchitectureError(f"found {raw!r}; a row is {{name, block, out, ...}}.", at=document.where("blocks", i))
     for needed in ("name", "block"):
         if not isinstance(raw.get(needed), str):
-            raise ArchitectureError(f"{document.where('blocks', i)}: the row has no `{needed}`; give it one.")
+            raise ArchitectureError(f"the row has no `{needed}`; give it one.", at=document.where("blocks", i))
     if not raw["name"].isidentifier() or raw["name"] == "head":
         raise ArchitectureError(
-            f"{document.where('blocks', i, 'name')}: {raw['name']!r} cannot name a row; use letters, digits and _ "
-            "(and not `head`)."
+            f"{raw['name']!r} cannot name a row; use letters, digits and _ (and not `head`).",
+            at=document.where("blocks", i, "name"),
         )
     if raw["block"] not in plugins.names("block"):
         hint = plugins.suggest(raw["block"], plugins.names("block"))
-        raise ArchitectureError(f"{document.where('blocks', i, 'block')}: there is no block {raw['block']!r}; {hint}")
+        raise ArchitectureError(f"there is no block {raw['block']!r}; {hint}", at=document.where("blocks", i, "block"))
     cls: type[Block] = plugins.load("block", raw["block"]).Row
     _known_keys(document, ("blocks", i), raw, ("name", "block", *cls.domains()))
     for needed in cls.required():
         if needed not in raw:
-            raise ArchitectureError(f"{document.where('blocks', i)}: `{needed}` is missing; {cls.kind()} needs it.")
+            raise ArchitectureError(f"`{needed}` is missing; {cls.kind()} needs it.", at=document.where("blocks", i))
     return cls
 
 
@@ -355,7 +355,7 @@ def _parse_row(document: Document, i: int, width: int, taken: set[str]) -> Block
     cls = row_class(document, i)
     raw = document.data["blocks"][i]
     if raw["name"] in taken:
-        raise ArchitectureError(f"{document.where('blocks', i, 'name')}: {raw['name']!r} names two rows; rename one.")
+        raise ArchitectureError(f"{raw['name']!r} names two rows; rename one.", at=document.where("blocks", i, "name"))
     values = {
         field: _read(document, domain, raw[field], ("blocks", i, field))
         for field, domain in cls.domains().items()
@@ -366,7 +366,7 @@ def _parse_row(document: Document, i: int, width: int, taken: set[str]) -> Block
         facts = {field: width if field == "width" else getattr(block, field) for field in rule.fields}
         if not rule.holds(**facts):
             at = next(field for field in reversed(rule.fields) if field in raw)
-            raise ArchitectureError(f"{document.where('blocks', i, at)}: {rule.says.format(**facts)}")
+            raise ArchitectureError(f"{rule.says.format(**facts)}", at=document.where("blocks", i, at))
     return block
 
 
@@ -377,7 +377,7 @@ def _read(document: Document, domain: Domain, value: Any, place: tuple[str | int
         hint = ""
         if isinstance(value, dict):
             hint = " (an open value: this file is a search space, see `mvsearch space`)"
-        raise ArchitectureError(f"{document.where(*place)}: found {value!r}{hint}; {error}.") from None
+        raise ArchitectureError(f"found {value!r}{hint}; {error}.", at=document.where(*place)) from None
 
 
 def _spell(block: Block) -> dict[str, Any]:

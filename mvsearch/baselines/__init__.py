@@ -90,12 +90,12 @@ def read(path: Path) -> Field:
     data = document.data
     for name, kind in {"recipes": dict, "sources": dict, "networks": list}.items():
         if not isinstance(data.get(name), kind):
-            raise YamlError(f"{path}: needs `{name}:`, a {'mapping' if kind is dict else 'list'}; see {FILE.name}.")
+            raise YamlError(f"needs `{name}:`, a {'mapping' if kind is dict else 'list'}; see {FILE.name}.", at=path)
     found: dict[str, Rival] = {}
     for i in range(len(data["networks"])):
         made = _rival(document, ("networks", i))
         if made.name in found:
-            raise YamlError(f"{document.where('networks', i, 'name')}: {made.name!r} stands here twice; keep one.")
+            raise YamlError(f"{made.name!r} stands here twice; keep one.", at=document.where("networks", i, "name"))
         found[made.name] = made
     return Field(found, data["recipes"])
 
@@ -103,16 +103,16 @@ def read(path: Path) -> Field:
 def _rival(document: Document, place: Place) -> Rival:
     row = document.data["networks"][place[1]]
     if not isinstance(row, dict):
-        raise YamlError(f"{document.where(*place)}: found {row!r}; a network is a mapping.")
+        raise YamlError(f"found {row!r}; a network is a mapping.", at=document.where(*place))
     known = _FIELDS | _BESIDE
     for name in row:
         if name not in known:
-            raise YamlError(f"{document.where(*place, name)}: no such field; {plugins.suggest(name, tuple(known))}")
+            raise YamlError(f"no such field; {plugins.suggest(name, tuple(known))}", at=document.where(*place, name))
     for name, kind in known.items():
         if name in _FIELDS and name not in row:
-            raise YamlError(f"{document.where(*place)}: {name} is missing; every network says it.")
+            raise YamlError(f"{name} is missing; every network says it.", at=document.where(*place))
         if name in row and not _is(row[name], kind):
-            raise YamlError(f"{document.where(*place, name)}: found {row[name]!r}; use {_USE[kind]}.")
+            raise YamlError(f"found {row[name]!r}; use {_USE[kind]}.", at=document.where(*place, name))
     _one_of(document, (*place, "kind"), row["kind"], KINDS)
     _one_of(document, (*place, "recipe"), row["recipe"], tuple(document.data["recipes"]))
     return Rival(**row | {"sources": _sources(document, (*place, "sources"), row["sources"])})
@@ -135,13 +135,13 @@ def _is(value: Any, kind: type) -> bool:
 
 def _one_of(document: Document, place: Place, value: str, known: tuple[str, ...]) -> None:
     if value not in known:
-        raise YamlError(f"{document.where(*place)}: found {value!r}; {plugins.suggest(str(value), known)}")
+        raise YamlError(f"found {value!r}; {plugins.suggest(str(value), known)}", at=document.where(*place))
 
 
 def _sources(document: Document, place: Place, keys: dict[str, str]) -> dict[str, str]:
     """The source of each figure in words."""
     if set(keys) != set(_FIGURES):
-        raise YamlError(f"{document.where(*place)}: found {', '.join(keys)}; name a source for {', '.join(_FIGURES)}.")
+        raise YamlError(f"found {', '.join(keys)}; name a source for {', '.join(_FIGURES)}.", at=document.where(*place))
     texts = document.data["sources"]
     for figure, key in keys.items():
         _one_of(document, (*place, figure), key, tuple(texts))

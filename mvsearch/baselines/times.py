@@ -38,14 +38,14 @@ def read(path: Path) -> Times:
         devices = sorted({str(row["latency_device"]) for row in rows.values()})
     except OSError as error:
         raise PlanError(
-            f"{path}: cannot be read ({error.strerror}); give a file of `mvsearch paper-figures`."
+            f"cannot be read ({error.strerror}); give a file of `mvsearch paper-figures`.", at=path
         ) from None
     except (ValueError, KeyError, TypeError, AttributeError):
         found, devices = {}, []
     if not found or not all(is_number(value) and value > 0 for value in found.values()):
         raise PlanError(
-            f"{path}: holds no latencies; give a latency.json that `mvsearch paper-figures --x latency_ms` left."
+            "holds no latencies; give a latency.json that `mvsearch paper-figures --x latency_ms` left.", at=path
         )
     if len(devices) > 1:
-        raise PlanError(f"{path}: was measured on {' and '.join(devices)}; give a file of one device.")
+        raise PlanError(f"was measured on {' and '.join(devices)}; give a file of one device.", at=path)
     return Times(devices[0], {name: float(value) for name, value in found.items()})

@@ -234,7 +234,7 @@ def _write_family(members: "list[Member]", folder: Path, force: bool) -> None:
     from mvsearch.utils.atomic_write import refuse_existing
 
     if folder.exists() and not folder.is_dir():
-        raise EnvironmentFault(f"{folder}: is a file; a family goes into a folder.")
+        raise EnvironmentFault("is a file; a family goes into a folder.", at=folder)
     files = {folder / f"{member.arch.name}.yaml": member.arch for member in members}
     for path in files if folder.exists() else ():
         refuse_existing(path, force=force)

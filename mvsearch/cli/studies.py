@@ -98,7 +98,7 @@ def rename_command(study: str, name: str, storage: str | None) -> None:
     folder = _folder(reader.store) if len(reader.store.names()) == 1 else None
     target = STUDIES / checked_name(name)
     if folder is not None and target.exists():
-        raise StudyError(f"{target}: is there already; choose another name, or move it away.")
+        raise StudyError("is there already; choose another name, or move it away.", at=target)
     rename(reader, name)
     place = reader.store.shown
     if folder is not None:
@@ -221,7 +221,7 @@ def export_command(study: str, out: Path | None, force: bool, storage: str | Non
     reader = open_study(study, storage=storage)
     path = out or Path(f"{reader.name}.jsonl")
     if path.suffix not in _FORMATS:
-        raise StudyError(f"{path}: no such format; {plugins.suggest(path.suffix, _FORMATS)}")
+        raise StudyError(f"no such format; {plugins.suggest(path.suffix, _FORMATS)}", at=path)
     refuse_existing(path, force=force)
     write_whole(Path(os.path.realpath(path)), _content(reader, path.suffix))  # a link stays one
     click.echo(path)
@@ -250,7 +250,7 @@ def import_command(file: Path, name: str | None, storage: str | None) -> None:
         text = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         said = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise StudyError(f"{file}: cannot be read ({said}); give a .jsonl file that `export` wrote.") from None
+        raise StudyError(f"cannot be read ({said}); give a .jsonl file that `export` wrote.", at=file) from None
     chosen = name or told_name(text, str(file))
     with _placed(chosen, storage) as url:
         made = restore(text, url, name=chosen, source=str(file))

@@ -94,6 +94,6 @@ def check(
     data = load(source, path=path, size=size, progress=progress)
     if digest_of(data.train, data.test) != data.checksum:
         raise DataError(
-            f"{source}: its decoded images in {cache_dir()} have changed since they were written; delete that folder."
+            f"its decoded images in {cache_dir()} have changed since they were written; delete that folder.", at=source
         )
     return data, (*facts, "the decoded images are as they were written.")

@@ -157,8 +157,9 @@ def cache_faults() -> Iterator[None]:
         yield
     except OSError as fault:
         raise EnvironmentFault(
-            f"{cache_dir()}: the cache cannot be written ({fault.strerror or fault}); "
-            "make room or set MVSEARCH_CACHE to a folder that can."
+            f"the cache cannot be written ({fault.strerror or fault}); "
+            "make room or set MVSEARCH_CACHE to a folder that can.",
+            at=cache_dir(),
         ) from fault
 
 
@@ -254,7 +255,7 @@ def _read(folder: Path, name: str, source: str, licence: str) -> DataSet:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         train, test = (_map(folder, part, about) for part in ("train", "test"))
     except (OSError, ValueError, KeyError) as fault:
-        raise DataError(f"{folder}: these decoded images are damaged ({fault}); delete the folder.") from fault
+        raise DataError(f"these decoded images are damaged ({fault}); delete the folder.", at=folder) from fault
     skipped = about["train"]["skipped"] + about["test"]["skipped"]
     return DataSet(name, train, test, about["checksum"], skipped, source, licence)
 

@@ -97,7 +97,7 @@ def _identity(place: Path, form: Form) -> list[tuple[str, int, int]]:
     try:
         return files_identity(place, [place / name for name in form.files])
     except OSError as fault:
-        raise DataError(f"{place}: {fault.filename} is missing; unpack the whole archive of {SOURCE}.") from fault
+        raise DataError(f"{fault.filename} is missing; unpack the whole archive of {SOURCE}.", at=place) from fault
 
 
 def _read(place: Path, form: Form, progress: Progress | None) -> dict[str, bytes]:
@@ -111,9 +111,9 @@ def _read(place: Path, form: Form, progress: Progress | None) -> dict[str, bytes
             streams = ((member.name, archive.extractfile(member)) for member in tracked(archive, words, None, progress))
             found = {wanted[name]: file.read() for name, file in streams if file and name in wanted}
     except (OSError, EOFError, tarfile.TarError, zlib.error) as fault:
-        raise DataError(f"{place}: cannot be read ({fault}); fetch the archive again from {SOURCE}.") from fault
+        raise DataError(f"cannot be read ({fault}); fetch the archive again from {SOURCE}.", at=place) from fault
     if missing := set(wanted.values()) - set(found):
-        raise DataError(f"{place}: has no {min(missing)} in it; fetch the archive again from {SOURCE}.")
+        raise DataError(f"has no {min(missing)} in it; fetch the archive again from {SOURCE}.", at=place)
     return found
 
 
@@ -150,6 +150,7 @@ def _rows(form: Form, raw: bytes) -> tuple[list[int], np.ndarray]:
 
 def _odd(place: Path, name: str, fault: Exception) -> DataError:
     return DataError(
-        f"{place}: {name} is not in the published form ({type(fault).__name__}: {fault}); "
-        f"fetch the archive again from {SOURCE}."
+        f"{name} is not in the published form ({type(fault).__name__}: {fault}); "
+        f"fetch the archive again from {SOURCE}.",
+        at=place,
     )

@@ -83,14 +83,14 @@ def find_files(
 ) -> tuple[Files, Files]:
     """The images to train on and those to test on; DataError says what is missing. Headers of shards are read."""
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder; give one that holds a folder of images for each class, or shards.")
+        raise DataError("no such folder; give one that holds a folder of images for each class, or shards.", at=path)
     if train := _shards(path, "train"):
         test = _shards(path, "test") or _shards(path, "val")
         if not test:
-            raise DataError(f"{path}: has train shards but none to test on; add test*.tar or val*.tar.")
+            raise DataError("has train shards but none to test on; add test*.tar or val*.tar.", at=path)
         return _in_shards(path, train, test, progress)
     if any(path.glob("*.tar")):
-        raise DataError(f"{path}: has shards, but none is called train*.tar; name them so, and others test*.tar.")
+        raise DataError("has shards, but none is called train*.tar; name them so, and others test*.tar.", at=path)
     classes, *both = parts(path, test_fraction, seed)
     kept, held = (_loose(path, classes, part) for part in both)
     return kept, held
@@ -124,7 +124,7 @@ def _in_shards(root: Path, train: list[Path], test: list[Path], progress: Progre
     for first, last in ((0, len(train)), (len(train), len(shards))):
         part = [member for member in members if first <= member.span[0] < last]
         if not part:
-            raise DataError(f"{shards[first]}: holds no images, nor do those beside it; look at how they were written.")
+            raise DataError("holds no images, nor do those beside it; look at how they were written.", at=shards[first])
         labels = np.array([numbers[member.label] for member in part], np.int64)
         spans = np.array([member.span for member in part], np.int64)
         both.append(Files(root, classes, labels, np.array([each.name.encode() for each in part]), shards, spans))
@@ -146,10 +146,10 @@ def _members(number: int, shard: Path) -> Iterator[_Member]:
                 elif f".{kind.lower()}" in suffixes:
                     images[key] = member
     except (tarfile.TarError, OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"{shard}: this shard is damaged ({fault}); fetch or write it again.") from fault
+        raise DataError(f"this shard is damaged ({fault}); fetch or write it again.", at=shard) from fault
     for key, member in images.items():
         if key not in labels:
-            raise DataError(f"{shard}: {member.name} has no class; put it into {key}.cls beside it.")
+            raise DataError(f"{member.name} has no class; put it into {key}.cls beside it.", at=shard)
         yield _Member(member.name, (number, member.offset_data, member.size), labels[key])
 
 

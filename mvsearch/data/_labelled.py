@@ -38,21 +38,21 @@ def folder_of(name: str, path: Path | None, holds: str) -> Path:
     if path is None:
         raise DataError(f"{name}: which one? Give its path (--path, or path under data: in the file of the search).")
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder; give one that holds {holds}.")
+        raise DataError(f"no such folder; give one that holds {holds}.", at=path)
     return path
 
 
 def size_of(request: Request) -> int:
     """The pixels of a side that were asked for."""
     if request.size is not None and request.size < 32:
-        raise DataError(f"{request.path}: size={request.size} leaves nothing to see; give 32 px or more.")
+        raise DataError(f"size={request.size} leaves nothing to see; give 32 px or more.", at=request.path)
     return request.size or SIZE
 
 
 def split(items: Sequence[Labelled], request: Request) -> tuple[list[Labelled], list[Labelled]]:
     """Those to train on and those to test on, by the seed."""
     if len(items) < 2:
-        raise DataError(f"{request.path}: one image cannot be split into train and test; add another.")
+        raise DataError("one image cannot be split into train and test; add another.", at=request.path)
     kept, held = stratified_split(np.zeros(len(items)), request.test_fraction, request.seed)
     return [items[i] for i in kept], [items[i] for i in held]
 
@@ -88,7 +88,7 @@ def _open(item: Labelled, classes: int, size: int, masks: bool) -> tuple[np.ndar
             pixels = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
         mask = item.mask() if masks and item.mask else np.zeros((high, wide), np.uint8)
     except DataError as fault:
-        raise DataError(f"{item.file}: {fault}") from None
+        raise DataError(f"{fault}", at=item.file) from None
     except Exception as fault:  # Pillow's readers raise whatever a damaged file leads them to
         return None, Scene(), f"{item.file} ({type(fault).__name__}: {fault})"
     if not masks:
@@ -98,5 +98,5 @@ def _open(item: Labelled, classes: int, size: int, masks: bool) -> tuple[np.ndar
         return pixels, Scene(boxes=boxes[(boxes[:, 3:] > boxes[:, 1:3]).all(1)]), ""
     odd = np.setdiff1d(mask, [*range(classes), IGNORED])
     if len(odd):
-        raise DataError(f"{item.file}: its mask holds class {odd[0]}, but there are {classes} with the background.")
+        raise DataError(f"its mask holds class {odd[0]}, but there are {classes} with the background.", at=item.file)
     return pixels, Scene(np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))), ""

@@ -64,9 +64,9 @@ def _file(root: Path, part: str) -> Path | None:
     """The annotations of a part; raises DataError if there are none to train on, or several."""
     found = sorted((root / "annotations").glob(f"instances_{part}*.json"))
     if len(found) > 1:
-        raise DataError(f"{root}: {found[0].name} and {found[1].name} are both for {part}; keep one of them.")
+        raise DataError(f"{found[0].name} and {found[1].name} are both for {part}; keep one of them.", at=root)
     if not found and part == "train":
-        raise DataError(f"{root}: no annotations/instances_train*.json; see COCO's format.")
+        raise DataError("no annotations/instances_train*.json; see COCO's format.", at=root)
     return found[0] if found else None
 
 
@@ -78,7 +78,7 @@ def _read(files: list[Path]) -> tuple[tuple[str, ...], list[list[Labelled]]]:
             read.append(json.loads(file.read_text()))
             kinds = sorted(read[0]["categories"], key=lambda kind: int(kind["id"]))
         except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise DataError(f"{file}: cannot be read ({fault!r}); it should be instances in COCO's format.") from fault
+            raise DataError(f"cannot be read ({fault!r}); it should be instances in COCO's format.", at=file) from fault
     number = {kind["id"]: i for i, kind in enumerate(kinds, 1)}
     return tuple(str(kind["name"]) for kind in kinds), [
         _items(file, about, number) for file, about in zip(files, read, strict=True)
@@ -93,10 +93,10 @@ def _items(file: Path, about: dict[str, Any], number: dict[int, int]) -> list[La
             objects[each["image_id"]].append(each | {"number": number[each["category_id"]]})
         items = [_item(images, image, objects[image["id"]]) for image in about["images"]]
     except (KeyError, TypeError, ValueError) as fault:
-        raise DataError(f"{file}: is not in COCO's format ({fault!r}).") from fault
+        raise DataError(f"is not in COCO's format ({fault!r}).", at=file) from fault
     for item in items:
         if not item.file.is_file():
-            raise DataError(f"{item.file}: is named in {file.name}, but not there.")
+            raise DataError(f"is named in {file.name}, but not there.", at=item.file)
     return items
 
 

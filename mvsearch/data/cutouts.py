@@ -47,7 +47,7 @@ def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder of stamps: the user's, the installed one, the cache's; else fetched into the cache."""
     if path is not None:
         if fault := _fault(path):
-            raise DataError(f"{path}: {fault}; this folder should be the stamps of {PACKAGE} 2022.06.04.")
+            raise DataError(f"{fault}; this folder should be the stamps of {PACKAGE} 2022.06.04.", at=path)
         return path
     own = cache_dir() / "cutouts"
     for folder in (PACKAGED, own):
@@ -144,7 +144,7 @@ def _cut_out(file: Path) -> Any:
             whole = image.convert("RGBA")
             return whole.crop(whole.getchannel("A").point(lambda alpha: 255 * (alpha > 127)).getbbox())
     except (OSError, SyntaxError, ValueError) as fault:
-        raise DataError(f"{file}: cannot be read ({fault}); delete its folder to have it fetched anew.") from fault
+        raise DataError(f"cannot be read ({fault}); delete its folder to have it fetched anew.", at=file) from fault
 
 
 def _side(pixels: np.ndarray, test: bool) -> np.ndarray:

@@ -48,7 +48,7 @@ def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder of the four .gz files: the user's, Debian's, the cache's; else fetched into the cache."""
     if path is not None:
         if fault := _fault(path):
-            raise DataError(f"{path}: {fault}; this folder should hold the four .gz files of {SOURCE}.")
+            raise DataError(f"{fault}; this folder should hold the four .gz files of {SOURCE}.", at=path)
         return path
     own = cache_dir() / "fashion_mnist"
     for folder in (PACKAGED, own):

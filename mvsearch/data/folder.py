@@ -34,7 +34,7 @@ def get(path: Path | None, progress: Progress | None) -> Path:
     if path is None:
         raise DataError("folder: which one? Give its path (--path, or path under data: in the file of the search).")
     if not path.is_dir():
-        raise DataError(f"{path}: no such folder; give one that holds a folder of images for each class.")
+        raise DataError("no such folder; give one that holds a folder of images for each class.", at=path)
     return path
 
 
@@ -42,7 +42,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
     """The images of the folder, decoded at `size` (64) once; again only when a file of it changes."""
     path, size = get(request.path, progress), request.size or SIZE
     if size < 8:
-        raise DataError(f"{path}: size={size} leaves nothing to see; give 8 px or more.")
+        raise DataError(f"size={size} leaves nothing to see; give 8 px or more.", at=path)
     classes, train, test = parts(path, request.test_fraction, request.seed)
     identity = [size, classes, *([files_identity(path, [file for file, _ in part]) for part in (train, test)])]
 
@@ -73,7 +73,9 @@ def parts(path: Path, fraction: float, seed: int) -> tuple[tuple[str, ...], List
     classes, others = _classes(train), _classes(test)
     if odd := sorted(set(classes) ^ set(others)):
         side = train if odd[0] in classes else test
-        raise DataError(f"{path}: {len(odd)} classes are on one side only, such as {side / odd[0]}; give them to both.")
+        raise DataError(
+            f"{len(odd)} classes are on one side only, such as {side / odd[0]}; give them to both.", at=path
+        )
     return classes, _listing(train, classes), _listing(test, classes)
 
 
@@ -85,7 +87,7 @@ def _test_folder(path: Path) -> Path:
     for name in ("test", "val"):
         if (path / name).is_dir():
             return path / name
-    raise DataError(f"{path}: has train but neither test nor val; add one, or give {path / 'train'} to have it split.")
+    raise DataError(f"has train but neither test nor val; add one, or give {path / 'train'} to have it split.", at=path)
 
 
 def _folders(path: Path) -> list[str]:
@@ -98,7 +100,7 @@ def _classes(path: Path) -> tuple[str, ...]:
     classes = tuple(_folders(path))
     if len(classes) < 2:
         found = f"only one folder, {classes[0]}" if classes else "no folders"
-        raise DataError(f"{path}: found {found}; put the images of each class, two classes at least, into its own.")
+        raise DataError(f"found {found}; put the images of each class, two classes at least, into its own.", at=path)
     return classes
 
 
@@ -109,7 +111,7 @@ def _listing(path: Path, classes: tuple[str, ...]) -> Listing:
         inside = (file for file in (path / name).rglob("*") if not file.name.startswith("."))
         found = sorted(file for file in inside if file.suffix.lower() in suffixes)
         if not found:
-            raise DataError(f"{path / name}: this class has no images; add some or remove the folder.")
+            raise DataError("this class has no images; add some or remove the folder.", at=path / name)
         files += [(file, label) for file in found]
     return files
 
@@ -124,7 +126,7 @@ def image_suffixes() -> frozenset[str]:
 def _refuse_lonely(path: Path, classes: tuple[str, ...], labels: np.ndarray) -> None:
     for name, count in zip(classes, np.bincount(labels), strict=True):
         if count < 2:
-            raise DataError(f"{path / name}: one image cannot be split into train and test; add another.")
+            raise DataError("one image cannot be split into train and test; add another.", at=path / name)
 
 
 def _decode(
@@ -141,8 +143,9 @@ def _decode(
     for label, bad in broken.items():
         if 2 * bad > counts[label]:
             raise DataError(
-                f"{path}: {bad} of {counts[label]} images of class {classes[label]} cannot be read, "
-                f"the first is {first[label]}; replace them or remove the class."
+                f"{bad} of {counts[label]} images of class {classes[label]} cannot be read, "
+                f"the first is {first[label]}; replace them or remove the class.",
+                at=path,
             )
 
 

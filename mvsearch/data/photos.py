@@ -133,4 +133,4 @@ def pixels_of(file: Path) -> np.ndarray:
         with Image.open(file) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as fault:
-        raise DataError(f"{file}: cannot be read ({fault}); reinstall its package.") from fault
+        raise DataError(f"cannot be read ({fault}); reinstall its package.", at=file) from fault

@@ -78,7 +78,7 @@ def picture(folder: Path) -> np.ndarray:
         with Image.open(folder / PICTURE) as image:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as fault:
-        raise DataError(f"{folder / PICTURE}: cannot be read ({fault}); reinstall its package.") from fault
+        raise DataError(f"cannot be read ({fault}); reinstall its package.", at=folder / PICTURE) from fault
 
 
 def land(folder: Path, height: int, width: int, progress: Progress | None) -> np.ndarray:

@@ -71,7 +71,7 @@ def _parts(
     parts = [[line.split()[0] for line in file.read_text().splitlines() if line.strip()] for file in lists]
     for file, stems in zip(lists, parts, strict=True):
         if not stems:
-            raise DataError(f"{file}: lists no images; add some, or remove the file to have them split by the seed.")
+            raise DataError("lists no images; add some, or remove the file to have them split by the seed.", at=file)
     train, test = ([_item(root, task, stem, number, images) for stem in stems] for stems in parts)
     return train, test
 
@@ -87,7 +87,7 @@ def _classes(root: Path) -> tuple[str, ...]:
         return tuple(name for name in names if name not in ("", "background"))
     found = {name for file in (root / "Annotations").glob("*.xml") for name in _names(file)}
     if not found:
-        raise DataError(f"{root}: no classes; name them in {listed}, a line each, or in the objects of Annotations.")
+        raise DataError(f"no classes; name them in {listed}, a line each, or in the objects of Annotations.", at=root)
     return tuple(sorted(found))
 
 
@@ -99,7 +99,7 @@ def _tree(file: Path) -> ET.Element:
     try:
         return ET.parse(file).getroot()
     except (OSError, ET.ParseError) as fault:
-        raise DataError(f"{file}: cannot be read ({fault}); it should be an annotation of VOC.") from fault
+        raise DataError(f"cannot be read ({fault}); it should be an annotation of VOC.", at=file) from fault
 
 
 def _objects(tree: ET.Element) -> list[ET.Element]:
@@ -112,7 +112,7 @@ def _item(root: Path, task: str, stem: str, number: dict[str, int], images: dict
     labels = root / folder / f"{stem}{suffix}"
     for file in (image, labels):
         if not file.is_file():
-            raise DataError(f"{file}: is listed, but not there; add it or take {stem} from the list.")
+            raise DataError(f"is listed, but not there; add it or take {stem} from the list.", at=file)
     if task == "segmentation":
         return _masked(image, labels)
     tree = _tree(labels)
@@ -120,7 +120,7 @@ def _item(root: Path, task: str, stem: str, number: dict[str, int], images: dict
         width, height = (int(tree.findtext(f"size/{side}", "")) for side in ("width", "height"))
         boxes = tuple(_box(each, number) for each in _objects(tree))
     except (ValueError, KeyError) as fault:
-        raise DataError(f"{labels}: is no annotation of VOC ({fault}); it needs size, and name and bndbox.") from fault
+        raise DataError(f"is no annotation of VOC ({fault}); it needs size, and name and bndbox.", at=labels) from fault
     return Labelled(image, width, height, boxes)
 
 
@@ -135,7 +135,7 @@ def _masked(image: Path, labels: Path) -> Labelled:
     def mask() -> np.ndarray:
         with Image.open(labels) as opened:
             if opened.mode not in ("P", "L"):
-                raise DataError(f"{labels}: its pixels are {opened.mode} colours; save class numbers with a palette.")
+                raise DataError(f"its pixels are {opened.mode} colours; save class numbers with a palette.", at=labels)
             return np.asarray(opened)
 
     return Labelled(image, 0, 0, mask=mask)

@@ -145,7 +145,7 @@ def check_free(module: ModuleType, path: Path, *, force: bool) -> None:
     that is missing; PlanError if the name ends as no file of the format does."""
     require(module.EXTRA, *getattr(module, "PACKAGES", ()))
     if module.SUFFIX and path.suffix != module.SUFFIX:
-        raise PlanError(f"{path}: name the file *{module.SUFFIX}, as this format's files are.")
+        raise PlanError(f"name the file *{module.SUFFIX}, as this format's files are.", at=path)
     for each in (path, *(path.with_suffix(suffix) for suffix in getattr(module, "BESIDE", ()))):
         refuse_existing(each, force=force, folder=True)
 
@@ -179,7 +179,7 @@ def export(job: Job) -> None:
         try:
             job.write(folder / job.path.name)
         except VerificationError as error:
-            raise VerificationError(f"{job.path}: {error}; try another format.") from error
+            raise VerificationError(f"{error}; try another format.", at=job.path) from error
         _publish(folder, job.path.parent)
     job.report_path.unlink(missing_ok=True)
 
@@ -205,7 +205,7 @@ def export_verified(
     if report.verified is False:
         earlier = " (what stands there is an earlier one)" if job.path.exists() else ""
         raise VerificationError(
-            f"{job.path}: {report.reason}; the file is not kept{earlier}, {job.report_path} tells more."
+            f"{report.reason}; the file is not kept{earlier}, {job.report_path} tells more.", at=job.path
         )
     return report
 
@@ -382,7 +382,7 @@ def _beside(path: Path) -> Iterator[Path]:
         folder = TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise EnvironmentFault(
-            f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to."
+            f"cannot be written ({error.strerror}); choose a folder that you may write to.", at=path
         ) from None
     with folder as name:
         yield Path(name)
@@ -400,7 +400,7 @@ def _remove_export(old: Path, new: Path) -> None:
     """Remove a folder that an earlier export wrote, and no other: everything in it must be in the new one too."""
     written = {path.name for path in new.iterdir()} if new.is_dir() else set()
     if strange := sorted({path.name for path in old.iterdir()} - written - _CACHES):
-        raise EnvironmentFault(f"{old}: is a folder with {strange[0]}, which no export wrote; choose another name.")
+        raise EnvironmentFault(f"is a folder with {strange[0]}, which no export wrote; choose another name.", at=old)
     shutil.rmtree(old)
 
 

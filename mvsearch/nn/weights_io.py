@@ -50,7 +50,7 @@ def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -
                 )
         load_checkpoint(model, weights)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{error}", at=path) from None
     return fits
 
 
@@ -62,22 +62,22 @@ def read_checkpoint(path: Path) -> "dict[str, Tensor]":
     from safetensors.torch import load_file
 
     if not path.is_file():
-        raise EnvironmentFault(f"{path}: there is no such file; give a .safetensors or .pt checkpoint.")
+        raise EnvironmentFault("there is no such file; give a .safetensors or .pt checkpoint.", at=path)
     try:
         # timm's script keeps its arguments beside the weights; a Namespace is attributes alone.
         with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch did not write
             state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except OSError as error:
-        raise EnvironmentFault(f"{path}: cannot be read ({error.strerror}); give a file that you may read.") from None
+        raise EnvironmentFault(f"cannot be read ({error.strerror}); give a file that you may read.", at=path) from None
     except Exception:  # a damaged pickle can raise anything; torch's own words advise to run the code in it
-        raise CheckpointError(f"{path}: no checkpoint of plain tensors; save `model.state_dict()`.") from None
+        raise CheckpointError("no checkpoint of plain tensors; save `model.state_dict()`.", at=path) from None
     if isinstance(state, dict):
         state = next((state[name] for name in _KEPT_UNDER if isinstance(state.get(name), dict)), state)
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
-        raise CheckpointError(f"{path}: holds no state_dict, a mapping of names to tensors.")
+        raise CheckpointError("holds no state_dict, a mapping of names to tensors.", at=path)
     for wrapper in _WRAPPERS * 2:  # in either order
         if all(name.startswith(wrapper) for name in state):
             state = {name.removeprefix(wrapper): value for name, value in state.items()}

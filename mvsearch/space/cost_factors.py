@@ -105,8 +105,9 @@ class _Reader:
         many = math.prod(len(self.space.choices[i].values) for i in columns)
         if many > _MOST_TOGETHER:
             raise SpaceError(
-                f"{self.space.document.file}: {what} depends on {len(columns)} choices that take {many:,} values "
-                f"together, too many to be listed (at most {_MOST_TOGETHER:,}); leave fewer of them open."
+                f"{what} depends on {len(columns)} choices that take {many:,} values "
+                f"together, too many to be listed (at most {_MOST_TOGETHER:,}); leave fewer of them open.",
+                at=self.space.document.file,
             )
         codes = self.space.every(columns)
         inside = [p for p, scope in zip(self.parts, self.scopes, strict=True) if set(scope) <= set(columns)]

@@ -158,9 +158,10 @@ class _Elimination:
             column = min(many, key=many.__getitem__)
             if many[column] > _MOST_SUMS:
                 raise SpaceError(
-                    f"{self.space.document.file}: {len(known[column])} choices hang together so that {many[column]:,} "
+                    f"{len(known[column])} choices hang together so that {many[column]:,} "
                     "combinations of them would have to be compared, too many; leave fewer open, or let fewer rows "
-                    "and conditions share them."
+                    "and conditions share them.",
+                    at=self.space.document.file,
                 )
             scopes = [s for s in scopes if column not in s] + [known[column] - {column}]
             order.append(column)
@@ -219,9 +220,10 @@ class _Elimination:
             lower = " and ".join(limit.text for limit in self.sought.limits if not limit.at_most)
             why = f"with {lower} the dearer may be the better, and too" if lower else "too"
             raise PlanError(
-                f"{self.space.document.file}: {why} many sums of costs stay in the running ({self.left} of "
+                f"{why} many sums of costs stay in the running ({self.left} of "
                 f"{len(self.order)} choices are settled); seek fewer objectives, "
-                f"{'take out the lower limit or lower it, ' if lower else ''}or leave fewer choices open."
+                f"{'take out the lower limit or lower it, ' if lower else ''}or leave fewer choices open.",
+                at=self.space.document.file,
             )
 
     def _best(self, table: Table, rest: Rest) -> Table:

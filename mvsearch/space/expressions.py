@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mvsearch.errors import SpaceError
+from mvsearch.errors import Location, SpaceError
 
 Lookup = Callable[[str], Any]
 
@@ -93,7 +93,7 @@ class Expression:
     tree: ast.expr
     names: tuple[str, ...]
     meanings: dict[str, str] = field(default_factory=dict)
-    where: str = ""
+    where: Location | str = ""
 
     @classmethod
     def parse(cls, source: str) -> "Expression":
@@ -115,7 +115,7 @@ class Expression:
         """The name that the whole expression is, if it is no more than a name."""
         return self.names[0] if _name(self.tree) and self.names else None
 
-    def placed(self, where: str, meanings: dict[str, str]) -> "Expression":
+    def placed(self, where: Location | str, meanings: dict[str, str]) -> "Expression":
         """The same arithmetic over other names, found at a line of a file."""
         return replace(self, names=tuple(meanings[name] for name in self.names), meanings=meanings, where=where)
 

@@ -71,9 +71,9 @@ class SearchSpace:
         """The space in a document, checked whole: names, values, conditions, legality, what it contains."""
         for key in document.data:
             if key not in _KEYS:
-                raise SpaceError(f"{document.where(key)}: no such key; {plugins.suggest(key, _KEYS)}")
+                raise SpaceError(f"no such key; {plugins.suggest(key, _KEYS)}", at=document.where(key))
         if not isinstance(document.data.get("blocks"), list) or not document.data["blocks"]:
-            raise SpaceError(f"{document.where('blocks')}: found no rows; `blocks:` is a list with one or more.")
+            raise SpaceError("found no rows; `blocks:` is a list with one or more.", at=document.where("blocks"))
         _check_head(document)
         terms = read_terms(document)
         choices = tuple(term for term in terms.values() if isinstance(term, Choice))
@@ -137,7 +137,7 @@ class SearchSpace:
             if not len(wrong):
                 return
             codes[wrong[:, None], group.columns] = self._uniform(len(wrong), rng)[:, group.columns]
-        raise SpaceError(f"{self.document.where('where')}: hardly any point meets the conditions; loosen them.")
+        raise SpaceError("hardly any point meets the conditions; loosen them.", at=self.document.where("where"))
 
     def every(self, columns: Sequence[int]) -> Codes:
         """Everything that the choices of some columns take together, conditions or not; the other codes are 0."""
@@ -277,8 +277,9 @@ class SearchSpace:
         cost = self._bulk(Scope(self.terms, largest)).cost()
         if max(cost.params, cost.macs, cost.macs_paper) > _MOST_EXACT:
             raise SpaceError(
-                f"{self.document.where('blocks')}: the largest networks here need {cost.macs:,} MACs, too many to be "
-                "counted exactly; use smaller values."
+                f"the largest networks here need {cost.macs:,} MACs, too many to be "
+                "counted exactly; use smaller values.",
+                at=self.document.where("blocks"),
             )
 
     def _check_rows(self) -> None:
@@ -298,8 +299,8 @@ class SearchSpace:
         for i, stride in enumerate(self._strides):
             if isinstance(stride, Choice | Expression):
                 raise SpaceError(
-                    f"{self.document.where('blocks', i, 'stride')}: open, but {self.head.kind()} reads maps at given "
-                    "strides; write a number."
+                    f"open, but {self.head.kind()} reads maps at given strides; write a number.",
+                    at=self.document.where("blocks", i, "stride"),
                 )
 
     def _check_domain(self, i: int, name: str, domain: Domain) -> None:
@@ -309,7 +310,7 @@ class SearchSpace:
                 domain.read(value)
             except ValueError as error:
                 where = self.document.where("blocks", i, name)
-                raise ArchitectureError(f"{where}: can become {value!r}; {error}.") from None
+                raise ArchitectureError(f"can become {value!r}; {error}.", at=where) from None
 
     def _check_rule(self, i: int, rule: Rule) -> None:
         rows = self.document.data["blocks"]
@@ -321,7 +322,7 @@ class SearchSpace:
         if len(wrong):
             example = {f: column[wrong[0]].item() for f, column in facts.items()}
             where = self.document.where("blocks", i, next(f for f in reversed(rule.fields) if f in rows[i]))
-            raise SpaceError(f"{where}: some points have {rule.says.format(**example)} Or forbid them under `where:`.")
+            raise SpaceError(f"some points have {rule.says.format(**example)} Or forbid them under `where:`.", at=where)
 
     def _taken(self, names: list[str]) -> dict[str, Any]:
         """All values that some names take together where the conditions hold (of a sample, if they are too many)."""
@@ -340,23 +341,23 @@ class SearchSpace:
     def _check_contains(self) -> None:
         names = self.document.data.get("contains", [])
         if not isinstance(names, list):
-            raise SpaceError(f"{self.document.where('contains')}: found {names!r}; use a list of published models.")
+            raise SpaceError(f"found {names!r}; use a list of published models.", at=self.document.where("contains"))
         for i, name in enumerate(names):
             where = self.document.where("contains", i)
             if name not in models.all_names():
                 hint = plugins.suggest(str(name), models.model_names(self.head.task))
-                raise SpaceError(f"{where}: there is no published model {name!r}; {hint}")
+                raise SpaceError(f"there is no published model {name!r}; {hint}", at=where)
             try:
                 self.locate(models.published(name))
             except SpaceError as error:
-                raise SpaceError(f"{where}: the space does not contain {name}: {error}.") from None
+                raise SpaceError(f"the space does not contain {name}: {error}.", at=where) from None
 
 
 def _check_head(document: Document) -> None:
     head = document.data.get("head")
     for name, value in head.items() if isinstance(head, dict) else ():
         if isinstance(value, dict):
-            raise SpaceError(f"{document.where('head', name)}: open, but a head has no open values; write one value.")
+            raise SpaceError("open, but a head has no open values; write one value.", at=document.where("head", name))
 
 
 def _groups(
@@ -366,7 +367,7 @@ def _groups(
     used = choices_of(terms, (name for name in terms if "." in name))
     for choice in choices:
         if choice not in used:
-            raise SpaceError(f"{document.where('vars', choice.name)}: open, but no row uses it; take it out.")
+            raise SpaceError("open, but no row uses it; take it out.", at=document.where("vars", choice.name))
     tied: list[tuple[set[int], list[Expression]]] = []
     for condition in conditions:
         columns = {choices.index(choice) for choice in choices_of(terms, condition.names)}
@@ -394,7 +395,7 @@ def _group(
         held &= np.asarray(condition.evaluate(scope.value), dtype=bool)
     if not held.any():
         said = " and ".join(str(condition) for condition in conditions)
-        raise SpaceError(f"{document.where('where')}: nothing meets {said}; loosen it or widen the choices it names.")
+        raise SpaceError(f"nothing meets {said}; loosen it or widen the choices it names.", at=document.where("where"))
     return Group(tuple(columns), conditions, grid[held])
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.architecture import row_class
 from mvsearch.arch.blocks import Domain
-from mvsearch.errors import SpaceError
+from mvsearch.errors import Location, SpaceError
 from mvsearch.space.expressions import LARGEST, Expression
 from mvsearch.utils import plugins
 from mvsearch.utils.yaml_document import Document, Place
@@ -66,10 +66,10 @@ def read_terms(document: Document) -> dict[str, Term]:
     """Every name of a document: its vars, and each field of each row as `row.field`."""
     raw_vars, rows = document.data.get("vars", {}), document.data["blocks"]
     if not isinstance(raw_vars, dict):
-        raise SpaceError(f"{document.where('vars')}: found {raw_vars!r}; use a mapping of names to values.")
+        raise SpaceError(f"found {raw_vars!r}; use a mapping of names to values.", at=document.where("vars"))
     for name in raw_vars:
         if not name.isidentifier():
-            raise SpaceError(f"{document.where('vars', name)}: {name!r} is no name; use letters, digits and _.")
+            raise SpaceError(f"{name!r} is no name; use letters, digits and _.", at=document.where("vars", name))
     fields = _fields(document)
     terms = {name: default for name, (_, _, default) in fields.items() if default is not None}
     written = {name: place for name, (place, _, _) in fields.items() if place[-1] in rows[place[1]]}
@@ -90,7 +90,7 @@ def _fields(document: Document) -> dict[str, tuple[Place, Domain, Any]]:
         cls = row_class(document, i)
         if f"{row['name']}.out" in fields:
             where = document.where("blocks", i, "name")
-            raise SpaceError(f"{where}: {row['name']!r} names two rows; rename one.")
+            raise SpaceError(f"{row['name']!r} names two rows; rename one.", at=where)
         for key, domain in cls.domains().items():
             fields[f"{row['name']}.{key}"] = (("blocks", i, key), domain, getattr(cls, key, None))
     return fields
@@ -98,7 +98,7 @@ def _fields(document: Document) -> dict[str, tuple[Place, Domain, Any]]:
 
 def _term(document: Document, place: Place, value: Any, known: set[str], domain: Domain | None = None) -> Term:
     if value is None:
-        raise SpaceError(f"{document.where(*place)}: found nothing; give it a value, or take the line out.")
+        raise SpaceError("found nothing; give it a value, or take the line out.", at=document.where(*place))
     if isinstance(value, dict):
         return _choice(document, place, value)
     if not isinstance(value, str) or (domain is not None and _takes(domain, value)):
@@ -106,7 +106,7 @@ def _term(document: Document, place: Place, value: Any, known: set[str], domain:
     try:
         expression = Expression.parse(value)
     except ValueError as error:
-        raise SpaceError(f"{document.where(*place)}: {error}.") from None
+        raise SpaceError(f"{error}.", at=document.where(*place)) from None
     return _resolved(document, place, expression, known)
 
 
@@ -123,13 +123,13 @@ def read_conditions(document: Document, terms: dict[str, Term]) -> tuple[Express
     raw = document.data.get("where", [])
     lines = [raw] if isinstance(raw, str) else raw
     if not isinstance(lines, list) or any(not isinstance(line, str) for line in lines):
-        raise SpaceError(f"{document.where('where')}: found {raw!r}; use a list of conditions such as 'a <= b'.")
+        raise SpaceError(f"found {raw!r}; use a list of conditions such as 'a <= b'.", at=document.where("where"))
     conditions = []
     for i, line in enumerate(lines):
         try:
             expression = Expression.parse(line)
         except ValueError as error:
-            raise SpaceError(f"{document.where('where', i)}: {error}.") from None
+            raise SpaceError(f"{error}.", at=document.where("where", i)) from None
         conditions.append(_resolved(document, ("where", i), expression, set(terms)))
     return tuple(conditions)
 
@@ -143,7 +143,7 @@ def _resolved(document: Document, place: Place, expression: Expression, known: s
         meanings[name] = own if own in known and name != place[-1] else name
         if meanings[name] not in known:
             hint = plugins.suggest(name, sorted(known))
-            raise SpaceError(f"{document.where(*place)}: {name!r} is no name here; {hint}")
+            raise SpaceError(f"{name!r} is no name here; {hint}", at=document.where(*place))
     return expression.placed(document.where(*place), meanings)
 
 
@@ -152,35 +152,35 @@ def _choice(document: Document, place: Place, raw: dict[str, Any]) -> Choice:
     if list(raw) == ["choose"]:
         values = raw["choose"]
         if not isinstance(values, list) or not values or any(isinstance(v, list | dict) or v is None for v in values):
-            raise SpaceError(f"{where}: found choose: {values!r}; use a list of one or more plain values.")
+            raise SpaceError(f"found choose: {values!r}; use a list of one or more plain values.", at=where)
         if len({(type(v) is bool, v) for v in values}) < len(values):
-            raise SpaceError(f"{where}: {values} names a value twice; keep one.")
+            raise SpaceError(f"{values} names a value twice; keep one.", at=where)
         if any(isinstance(v, int | float) and not abs(v) <= LARGEST for v in values):
-            raise SpaceError(f"{where}: found choose: {values!r}; use numbers up to {LARGEST:,}.")
+            raise SpaceError(f"found choose: {values!r}; use numbers up to {LARGEST:,}.", at=where)
         kinds = {type(v) for v in values}
         if bool in kinds and kinds & {int, float}:
-            raise SpaceError(f"{where}: {values} mixes numbers with true and false; use one or the other.")
+            raise SpaceError(f"{values} mixes numbers with true and false; use one or the other.", at=where)
         return Choice(name, tuple(map(float, values) if kinds == {int, float} else values))
     if list(raw) == ["range"]:
         return _range(where, name, raw["range"])
-    raise SpaceError(f"{where}: found {raw!r}; an open value is {{choose: [a, b]}} or {{range: [low, high, step]}}.")
+    raise SpaceError(f"found {raw!r}; an open value is {{choose: [a, b]}} or {{range: [low, high, step]}}.", at=where)
 
 
-def _range(where: str, name: str, raw: Any) -> Choice:
+def _range(where: Location | str, name: str, raw: Any) -> Choice:
     if not isinstance(raw, list) or len(raw) not in (2, 3) or any(type(v) is not int for v in raw):
-        raise SpaceError(f"{where}: found range: {raw!r}; use whole numbers [low, high, step].")
+        raise SpaceError(f"found range: {raw!r}; use whole numbers [low, high, step].", at=where)
     low, high, step = (*raw, 1)[:3]
     if max(map(abs, raw)) > LARGEST:
-        raise SpaceError(f"{where}: found range: {raw!r}; use numbers up to {LARGEST:,}.")
+        raise SpaceError(f"found range: {raw!r}; use numbers up to {LARGEST:,}.", at=where)
     if step < 1:
-        raise SpaceError(f"{where}: a step of {step} leads nowhere; use 1 or more.")
+        raise SpaceError(f"a step of {step} leads nowhere; use 1 or more.", at=where)
     if high < low:
-        raise SpaceError(f"{where}: {high} is below {low}; write the smaller number first.")
+        raise SpaceError(f"{high} is below {low}; write the smaller number first.", at=where)
     if (high - low) % step:
         reached = low + (high - low) // step * step
-        raise SpaceError(f"{where}: steps of {step} from {low} miss {high}; end at {reached} or {reached + step}.")
+        raise SpaceError(f"steps of {step} from {low} miss {high}; end at {reached} or {reached + step}.", at=where)
     if (high - low) // step >= 100_000:
-        raise SpaceError(f"{where}: {(high - low) // step + 1} values are more than a choice; use a larger step.")
+        raise SpaceError(f"{(high - low) // step + 1} values are more than a choice; use a larger step.", at=where)
     return Choice(name, tuple(range(low, high + 1, step)), step)
 
 
@@ -191,10 +191,10 @@ def _refuse_circles(document: Document, terms: dict[str, Term], places: dict[str
         if name in path:
             loop = " → ".join((*path[path.index(name) :], name))
             where = document.where(*places[name])
-            raise SpaceError(f"{where}: {loop} goes in a circle; give one of them a value.")
+            raise SpaceError(f"{loop} goes in a circle; give one of them a value.", at=where)
         if len(path) > _LONGEST_CHAIN:
             where = document.where(*places[path[0]])
-            raise SpaceError(f"{where}: follows from more than {_LONGEST_CHAIN} names, one from the other; use fewer.")
+            raise SpaceError(f"follows from more than {_LONGEST_CHAIN} names, one from the other; use fewer.", at=where)
         term = terms[name]
         if name not in done and isinstance(term, Expression):
             for other in term.names:

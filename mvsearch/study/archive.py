@@ -59,14 +59,14 @@ def restore(text: Iterable[str], url: str, *, name: str | None = None, source: s
     head = parsed[0] if parsed else {}
     if head.get("format") != FORMAT or not isinstance(head.get("facts"), dict):
         found = head.get("format", "none")
-        raise StudyError(f"{source}: found format {found} in its first line, this is {FORMAT}; is it a study?")
+        raise StudyError(f"found format {found} in its first line, this is {FORMAT}; is it a study?", at=source)
     with _told_of(source):
         rows = _rows(parsed, source)
         plan = Plan.of_facts(head["facts"], name=name or head["study"], storage=url, workers=0)
         spaces = distributions(plan.space)
         trials = [_read(line["trial"], spaces) for line in parsed if "trial" in line]
         if (hole := next(_holes(parsed, plan, rows, trials), None)) is not None:
-            raise StudyError(f"{source}: {hole}; is it whole?")
+            raise StudyError(f"{hole}; is it whole?", at=source)
         store = Store(url, create=True)
         with store.locked("open"), told_of_trials(url):
             _refuse_taken(store, plan.name)
@@ -86,7 +86,7 @@ def _told_of(source: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise StudyError(f"{source}: {type(error).__name__} {error} while it was read; is it whole?") from error
+        raise StudyError(f"{type(error).__name__} {error} while it was read; is it whole?", at=source) from error
 
 
 def _rows(parsed: list[dict[str, Any]], source: str) -> dict[str, list[dict[str, Any]]]:
@@ -147,7 +147,7 @@ def told_name(text: Sequence[str], source: str) -> str:
     """The name that a study has in its lines; raises StudyError if it has none."""
     head = _parsed(text[0], f"{source}:1") if text else {}
     if not isinstance(head.get("study"), str):
-        raise StudyError(f"{source}: its first line names no study; give a file that `mvsearch studies export` wrote.")
+        raise StudyError("its first line names no study; give a file that `mvsearch studies export` wrote.", at=source)
     return str(head["study"])
 
 
@@ -183,7 +183,7 @@ def _aside(plan: Plan) -> Plan:
 
 def _refuse_taken(store: Store, name: str) -> None:
     if store.study(name) is not None:
-        raise StudyError(f"{store.shown}: there is a study {name!r} already; give this one another name.")
+        raise StudyError(f"there is a study {name!r} already; give this one another name.", at=store.shown)
 
 
 def _spelled(trial: FrozenTrial) -> dict[str, Any]:
@@ -229,7 +229,7 @@ def _parsed(line: str, where: str) -> dict[str, Any]:
     try:
         found = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise StudyError(f"{where}: no JSON ({error}); is it a study, and whole?") from None
+        raise StudyError(f"no JSON ({error}); is it a study, and whole?", at=where) from None
     if not isinstance(found, dict):
-        raise StudyError(f"{where}: found {type(found).__name__}; each line is an object.")
+        raise StudyError(f"found {type(found).__name__}; each line is an object.", at=where)
     return found

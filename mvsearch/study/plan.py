@@ -185,13 +185,13 @@ class Plan:
                 raise PlanError(f"{name}={limit}: use 0 for no limit, or a finite number from {least:g} up.")
         if not self.space.choices:
             raise PlanError(
-                f"{self.space.document.file}: nothing is open, so there is nothing to search; see `choose:`."
+                "nothing is open, so there is nothing to search; see `choose:`.", at=self.space.document.file
             )
         self._check_rungs()
         whole = {"latency": ("batch", "repeats", "threads"), "memory": ("batch", "train_batch")}
         for part, name in ((part, name) for part, names in whole.items() for name in names):
             if getattr(getattr(self, part), name) < 1:
-                raise PlanError(f"{self.space.document.where(part, name)}: found 0; use 1 or more.")
+                raise PlanError("found 0; use 1 or more.", at=self.space.document.where(part, name))
         plugins.check("data_source", self.data.source, error=PlanError)
         if self.scored:
             refuse_other_task(self.data.source, self.space.head.task)
@@ -203,17 +203,17 @@ class Plan:
         if not self.proxy.rungs:
             return
         if not hasattr(settings, "steps"):
-            raise PlanError(f"{where}: the proxy {self.proxy.name} has no steps, so it has no rungs; take them out.")
+            raise PlanError(f"the proxy {self.proxy.name} has no steps, so it has no rungs; take them out.", at=where)
         ladder = [*self.proxy.rungs, settings.steps]
         if ladder != sorted(set(ladder)):
             raise PlanError(
-                f"{where}: found {list(self.proxy.rungs)}; use rising numbers below steps={settings.steps}."
+                f"found {list(self.proxy.rungs)}; use rising numbers below steps={settings.steps}.", at=where
             )
         for steps in self.proxy.rungs:
             try:
                 replace(settings, steps=steps)  # each rung is a training, with a training's own checks
             except PlanError as error:
-                raise PlanError(f"{where}: {str(error).removeprefix('proxy: ')}") from None
+                raise PlanError(f"{str(error).removeprefix('proxy: ')}", at=where) from None
 
     def _check_limits(self) -> None:
         if not self.priced_limits:
@@ -227,7 +227,7 @@ class Plan:
         except NothingWithin as nothing:
             (least,) = exact_front(self.space, (name,))
             values = f"from {getattr(least.cost, name):,} to about {getattr(costs, name).max():,}"
-            raise PlanError(f"{where}: {nothing.said}; {name} of the whole space run {values}.") from None
+            raise PlanError(f"{nothing.said}; {name} of the whole space run {values}.", at=where) from None
         except (PlanError, SpaceError):  # too entangled to be settled beforehand: the samplers walk there
             return
 
@@ -365,7 +365,7 @@ def _section(document: Document, key: str, cls: type[Any]) -> Any:
 def _mapping(document: Document, key: str) -> dict[str, Any]:
     raw = document.data.get(key, {})
     if not isinstance(raw, dict):
-        raise PlanError(f"{document.where(key)}: found {raw!r}; use a mapping of settings.")
+        raise PlanError(f"found {raw!r}; use a mapping of settings.", at=document.where(key))
     return dict(raw)
 
 
@@ -379,12 +379,12 @@ def _proxy(document: Document, task: str) -> Proxy:
     name = raw.pop("name", Proxy.name)
     seeds = raw.pop("seeds", _usual(name, task).get("seeds", Proxy.seeds))
     if type(seeds) is not int or not 1 <= seeds <= 100:
-        raise PlanError(f"{document.where('proxy', 'seeds')}: found {seeds!r}; use a whole number from 1 to 100.")
+        raise PlanError(f"found {seeds!r}; use a whole number from 1 to 100.", at=document.where("proxy", "seeds"))
     rungs, keep = raw.pop("rungs", []), raw.pop("keep", Proxy.keep)
     if not isinstance(rungs, list) or not all(type(steps) is int for steps in rungs):
-        raise PlanError(f"{document.where('proxy', 'rungs')}: found {rungs!r}; use a list of steps, e.g. [25, 50].")
+        raise PlanError(f"found {rungs!r}; use a list of steps, e.g. [25, 50].", at=document.where("proxy", "rungs"))
     if type(keep) not in (int, float) or not 0 < keep <= 1:
-        raise PlanError(f"{document.where('proxy', 'keep')}: found {keep!r}; use a share above 0, up to 1.")
+        raise PlanError(f"found {keep!r}; use a share above 0, up to 1.", at=document.where("proxy", "keep"))
     return Proxy(name, seeds, tuple(rungs), keep, raw)
 
 

@@ -25,7 +25,7 @@ class Reader:
         facts = store.study(name)
         if facts is None:
             known = ", ".join(store.names()) or "none"
-            raise StudyError(f"{store.shown}: there is no study {name!r}; it holds {known}.")
+            raise StudyError(f"there is no study {name!r}; it holds {known}.", at=store.shown)
         self.name, self.store, self.facts, self.path = name, store, facts, path
 
     def called(self, number: int) -> str:

@@ -460,7 +460,7 @@ def _opened(plan: Plan) -> Store:
             plan.folder.mkdir(parents=True, exist_ok=True)
         store = Store(plan.url, create=True)
     except OSError as error:
-        raise EnvironmentFault(f"{plan.folder}: the folder cannot be made ({error.strerror}).") from None
+        raise EnvironmentFault(f"the folder cannot be made ({error.strerror}).", at=plan.folder) from None
     return store
 
 

@@ -123,7 +123,7 @@ class Training:
             settings, learner, place = json.loads(state["settings"]), state["learner"], Place(**state["place"])
         except Exception:  # a damaged pickle can raise anything
             raise CheckpointError(
-                f"{self.checkpoint}: no checkpoint of a training; --force begins anew, or choose another folder."
+                "no checkpoint of a training; --force begins anew, or choose another folder.", at=self.checkpoint
             ) from None
         refuse_other(self.checkpoint, settings, json.loads(json.dumps(self.settings)))
         self.learner.load_state_dict(learner)
@@ -191,8 +191,9 @@ class Training:
             loss = self.learner.step(parts, self.pictures.loss, lr=lr, decay=recipe.decay_at(step), place=place)
         except torch.OutOfMemoryError:
             raise EnvironmentFault(
-                f"{place}: the GPU's memory does not hold {len(parts[0][0])} images of {batch.size} px at once; "
-                f"--accumulate {2 * self.parts} takes half as many."
+                f"the GPU's memory does not hold {len(parts[0][0])} images of {batch.size} px at once; "
+                f"--accumulate {2 * self.parts} takes half as many.",
+                at=place,
             ) from None
         loss, stops = self.ranks.total([loss, float(self.stopping)])
         return Step(step + 1, self.place.epoch + 1, loss / self.ranks.count, lr, len(batch.images)), stops > 0
@@ -227,8 +228,9 @@ def refuse_other(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> N
     for name in wanted:
         if found.get(name) != wanted[name]:
             raise CheckpointError(
-                f"{path}: was begun with {name}={found.get(name)!r}, not {wanted[name]!r}; give the former, --force to "
-                "begin anew, or another folder."
+                f"was begun with {name}={found.get(name)!r}, not {wanted[name]!r}; give the former, --force to "
+                "begin anew, or another folder.",
+                at=path,
             )
 
 

@@ -142,8 +142,9 @@ class Stream(Source[Files]):
             if not len(labels):
                 name, fault = next(iter(self.broken.items()))
                 raise DataError(
-                    f"{self.part.root}: a whole batch cannot be read; {len(self.broken)} images are broken so far, "
-                    f"the first is {name} ({fault}); replace or remove them."
+                    f"a whole batch cannot be read; {len(self.broken)} images are broken so far, "
+                    f"the first is {name} ({fault}); replace or remove them.",
+                    at=self.part.root,
                 )
             yield pixels, labels
 

@@ -76,13 +76,13 @@ class Order:
         """Raises EnvironmentFault for what would be lost; `force` is the leave to begin anew."""
         there = [name for name in _REMAINS if (self.folder / name).exists()]
         if self.folder.exists() and not self.folder.is_dir():
-            raise EnvironmentFault(f"{self.folder}: is a file; give a folder.")
+            raise EnvironmentFault("is a file; give a folder.", at=self.folder)
         if force:
             return
         if RESULT in there:
-            raise EnvironmentFault(f"{self.folder}: holds a finished training; --force begins anew.")
+            raise EnvironmentFault("holds a finished training; --force begins anew.", at=self.folder)
         if there and "metrics.jsonl" not in there:
-            raise EnvironmentFault(f"{self.folder}: holds {there[0]}, but no training; choose another folder.")
+            raise EnvironmentFault(f"holds {there[0]}, but no training; choose another folder.", at=self.folder)
 
     def read(self, progress: "Progress | None" = None) -> Material:
         """The images; those of a folder are decoded once at the recipe's largest size, or cut from the whole as they

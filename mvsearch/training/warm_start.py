@@ -63,13 +63,16 @@ def _checkpoints(place: Path) -> list[Path]:
     if here:
         return here
     if place.is_dir():
-        raise CheckpointError(f"{place}: holds no {WEIGHTS}, nor does a folder in it; give a checkpoint or a training.")
+        raise CheckpointError(
+            f"holds no {WEIGHTS}, nor does a folder in it; give a checkpoint or a training.", at=place
+        )
     if str(place) in all_names() or ":" in str(place):
         raise CheckpointError(
-            f"{place}: names an architecture, and weights of it are not at hand; give a checkpoint of it, or the "
-            "folder of a training."
+            "names an architecture, and weights of it are not at hand; give a checkpoint of it, or the "
+            "folder of a training.",
+            at=place,
         )
-    raise CheckpointError(f"{place}: there is no such file or folder; give a checkpoint or the folder of a training.")
+    raise CheckpointError("there is no such file or folder; give a checkpoint or the folder of a training.", at=place)
 
 
 def _inherited(path: Path, heir: "nn.Sequential", arch: Architecture) -> "Inheritance":
@@ -83,5 +86,5 @@ def _inherited(path: Path, heir: "nn.Sequential", arch: Architecture) -> "Inheri
         source = build(known, seed=0)
         load_checkpoint(source, weights)
     except CheckpointError as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError(f"{error}", at=path) from None
     return inherit(heir, source, name=f"{known.name or known.key} in {path}")

@@ -13,13 +13,13 @@ def refuse_existing(path: Path, *, force: bool, folder: bool = False) -> None:
     `force` is the user's leave to write over it; a folder only where one is to be written.
     """
     if path.is_dir() and not folder:
-        raise EnvironmentFault(f"{path}: is a folder; give the name of a file.")
+        raise EnvironmentFault("is a folder; give the name of a file.", at=path)
     if not path.parent.is_dir():
         raise EnvironmentFault(
-            f"{path}: cannot be written (there is no folder {path.parent}); make it, or choose another."
+            f"cannot be written (there is no folder {path.parent}); make it, or choose another.", at=path
         )
     if path.exists() and not force:
-        raise EnvironmentFault(f"{path}: is there already; --force writes over it.")
+        raise EnvironmentFault("is there already; --force writes over it.", at=path)
 
 
 def write_whole(path: Path, content: bytes) -> None:
@@ -28,7 +28,7 @@ def write_whole(path: Path, content: bytes) -> None:
         handle, beside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     except OSError as error:
         raise EnvironmentFault(
-            f"{path}: cannot be written ({error.strerror}); choose a folder that you may write to."
+            f"cannot be written ({error.strerror}); choose a folder that you may write to.", at=path
         ) from error
     try:
         with os.fdopen(handle, "wb") as file:
@@ -39,4 +39,4 @@ def write_whole(path: Path, content: bytes) -> None:
         Path(beside).replace(path)
     except OSError as error:
         Path(beside).unlink(missing_ok=True)
-        raise EnvironmentFault(f"{path}: cannot be written ({error.strerror}); choose another file.") from error
+        raise EnvironmentFault(f"cannot be written ({error.strerror}); choose another file.", at=path) from error

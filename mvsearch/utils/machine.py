@@ -139,8 +139,9 @@ def _open(path: Path) -> FileIO:
         return FileIO(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600), "r+")
     except OSError as error:
         raise EnvironmentFault(
-            f"{path}: the lock that lets one process at a time be timed cannot be opened ({error.strerror}); "
-            "remove the file, or set TMPDIR to a folder you may write to."
+            f"the lock that lets one process at a time be timed cannot be opened ({error.strerror}); "
+            "remove the file, or set TMPDIR to a folder you may write to.",
+            at=path,
         ) from error
 
 

@@ -5,27 +5,27 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
 
-from mvsearch.errors import PlanError
+from mvsearch.errors import Location, PlanError
 from mvsearch.utils import plugins
 
 
-def filled(cls: type[Any], raw: dict[str, Any], where: Callable[[str], str]) -> Any:
+def filled(cls: type[Any], raw: dict[str, Any], where: Callable[[str], Location | str]) -> Any:
     """Settings as a dataclass, names and types checked against its fields; raises PlanError, saying `where` it is."""
     known = {f.name: f for f in fields(cls)}
     values = {}
     for key, value in raw.items():
         if key not in known:
-            raise PlanError(f"{where(key)}: no such setting; {plugins.suggest(key, list(known))}")
+            raise PlanError(f"no such setting; {plugins.suggest(key, list(known))}", at=where(key))
         values[key] = _typed(where(key), value, known[key].default, str(known[key].type))
     return cls(**values)
 
 
-def _typed(where: str, value: Any, default: Any, declared: str) -> Any:
+def _typed(where: Location | str, value: Any, default: Any, declared: str) -> Any:
     if isinstance(default, tuple) and isinstance(value, list) and all(type(v).__name__ in declared for v in value):
         return tuple(value)
     if isinstance(default, float) and type(value) in (int, float):
         if not 0 <= value < math.inf:
-            raise PlanError(f"{where}: found {value}; use a number, 0 or more.")
+            raise PlanError(f"found {value}; use a number, 0 or more.", at=where)
         return float(value)
     if isinstance(default, bool) or isinstance(value, bool):
         fits = isinstance(default, bool) and isinstance(value, bool)
@@ -36,5 +36,5 @@ def _typed(where: str, value: Any, default: Any, declared: str) -> Any:
     if not fits:
         words = "a list of whole numbers" if "int" in declared else "a list of words"
         wanted = words if isinstance(default, tuple) else f"a value like {default!r}"
-        raise PlanError(f"{where}: found {value!r}; use {wanted}.")
+        raise PlanError(f"found {value!r}; use {wanted}.", at=where)
     return value

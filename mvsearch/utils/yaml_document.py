@@ -1,7 +1,7 @@
 """Read YAML as plain values, and keep the line of every one of them.
 
 >>> document = read(Path("spaces/v3.yaml"))
->>> document.where("blocks", 3, "dim")
+>>> str(document.where("blocks", 3, "dim"))
 'spaces/v3.yaml:17: blocks.layer3.dim'
 """
 
@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
 
-from mvsearch.errors import YamlError
+from mvsearch.errors import Location, YamlError
 
 Place = tuple[str | int, ...]
 
@@ -36,12 +36,10 @@ class Document:
     file: str | None = None
     lines: dict[Place, int] = field(default_factory=dict)
 
-    def where(self, *place: str | int) -> str:
+    def where(self, *place: str | int) -> Location:
         """A place as a person would look for it: file and line if known, then the path, rows by their name."""
-        words = ".".join(self.words(*place))
         line = next((self.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self.lines), None)
-        file = ":".join(str(part) for part in (self.file, line) if part is not None)
-        return ": ".join(part for part in (file, words) if part)
+        return Location(self.file, line, ".".join(self.words(*place)) or None)
 
     def words(self, *place: str | int) -> Iterator[str]:
         """The steps of a place, rows by their name rather than their number."""
@@ -64,16 +62,16 @@ def read(path: Path) -> Document:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise YamlError(f"{path}: cannot be read ({reason}); give the path of a YAML file.") from None
+        raise YamlError(f"cannot be read ({reason}); give the path of a YAML file.", at=path) from None
     return parse(text, str(path))
 
 
 def parse(text: str, file: str | None = None) -> Document:
     """The mapping in a YAML text."""
     if len(text) > _MOST_CHARACTERS:
-        raise YamlError(f"{file}: {len(text):,} characters; a file has at most {_MOST_CHARACTERS:,}.")
+        raise YamlError(f"{len(text):,} characters; a file has at most {_MOST_CHARACTERS:,}.", at=file)
     if _open_brackets(text) > _DEEPEST:
-        raise YamlError(f"{file}: nested too deeply; a space is flatter than that.")
+        raise YamlError("nested too deeply; a space is flatter than that.", at=file)
     yaml = YAML(typ="safe", pure=True)
     reader = _Reader(yaml, file)
     try:
@@ -81,17 +79,19 @@ def parse(text: str, file: str | None = None) -> Document:
         data = None if root is None else reader.value(root, ())
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        place = f"{file}:{mark.line + 1}" if mark else file
+        place = Location(file, mark.line + 1 if mark else None)
         said = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise YamlError(f"{place}: not valid YAML ({said}); see the examples in spaces/.") from None
+        raise YamlError(f"not valid YAML ({said}); see the examples in spaces/.", at=place) from None
     except RecursionError:
-        raise YamlError(f"{file}: nested too deeply; a space is flatter than that.") from None
+        raise YamlError("nested too deeply; a space is flatter than that.", at=file) from None
     except (ValueError, OverflowError) as error:  # a number or an escape that YAML's grammar lets through
-        raise YamlError(f"{file}: not valid YAML ({error}); see the examples in spaces/.") from None
+        raise YamlError(f"not valid YAML ({error}); see the examples in spaces/.", at=file) from None
     if root is None:
-        raise YamlError(f"{file}: the file is empty; it needs at least `blocks:`.")
+        raise YamlError("the file is empty; it needs at least `blocks:`.", at=file)
     if not isinstance(data, dict):
-        raise YamlError(f"{file}:1: found a {type(data).__name__}; a file is a mapping with at least `blocks:`.")
+        raise YamlError(
+            f"found a {type(data).__name__}; a file is a mapping with at least `blocks:`.", at=Location(file, 1)
+        )
     return Document(data, file, reader.lines)
 
 
@@ -112,11 +112,15 @@ class _Reader:
     def value(self, node: Node, place: Place) -> Any:
         line = node.start_mark.line + 1
         if str(node.tag) not in _PLAIN:
-            raise YamlError(f"{self.file}:{line}: the tag {node.tag} asks for more than a value; take it out.")
+            raise YamlError(
+                f"the tag {node.tag} asks for more than a value; take it out.", at=Location(self.file, line)
+            )
         if id(node) in self._open:
-            raise YamlError(f"{self.file}:{line}: this value contains itself; write it out.")
+            raise YamlError("this value contains itself; write it out.", at=Location(self.file, line))
         if len(self.lines) > _MOST_VALUES:
-            raise YamlError(f"{self.file}:{line}: more than {_MOST_VALUES} values; a space is smaller than that.")
+            raise YamlError(
+                f"more than {_MOST_VALUES} values; a space is smaller than that.", at=Location(self.file, line)
+            )
         self.lines.setdefault(place, line)
         if isinstance(node, ScalarNode):
             return self._scalar(node, line)
@@ -135,11 +139,13 @@ class _Reader:
         except (YAMLError, ValueError, KeyError, OverflowError):
             kind = str(node.tag).rpartition(":")[2]
             raise YamlError(
-                f"{self.file}:{line}: {_short(node.value)} cannot be read as {kind}; write it in quotes or take its "
-                "tag out."
+                f"{_short(node.value)} cannot be read as {kind}; write it in quotes or take its tag out.",
+                at=Location(self.file, line),
             ) from None
         if isinstance(made, int) and abs(made) >= _BEYOND:
-            raise YamlError(f"{self.file}:{line}: {_short(node.value)} is a number beyond 2**63; use a smaller one.")
+            raise YamlError(
+                f"{_short(node.value)} is a number beyond 2**63; use a smaller one.", at=Location(self.file, line)
+            )
         return made
 
     def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
@@ -147,9 +153,9 @@ class _Reader:
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
             if not isinstance(key, str) or key == "<<" or not key.isprintable():
-                raise YamlError(f"{self.file}:{line}: a key must be a plain word.")
+                raise YamlError("a key must be a plain word.", at=Location(self.file, line))
             if key in made:
-                raise YamlError(f"{self.file}:{line}: {key!r} stands here twice; keep one.")
+                raise YamlError(f"{key!r} stands here twice; keep one.", at=Location(self.file, line))
             self.lines[(*place, key)] = line
             made[key] = self.value(value_node, (*place, key))
         return made

@@ -61,7 +61,7 @@ class Fresh:
             return found
         except (OSError, EOFError):
             said = self.process.stderr.read().decode().strip() or "it ended without a word"
-            raise EnvironmentFault(f"{self.path}: does not run alone: {said.splitlines()[-1]}") from None
+            raise EnvironmentFault(f"does not run alone: {said.splitlines()[-1]}", at=self.path) from None
 
 
 def _end(process: "subprocess.Popen[bytes]") -> None:

@@ -43,7 +43,7 @@ def kind_of(path: Path, kinds: Sequence[str] = KINDS) -> str:
     suffix = path.suffix.lower()
     if suffix.removeprefix(".") not in kinds:
         *most, last = (f".{kind}" for kind in kinds)
-        raise PlanError(f"{path}: cannot draw {suffix or 'a file without suffix'}; use {', '.join(most)} or {last}.")
+        raise PlanError(f"cannot draw {suffix or 'a file without suffix'}; use {', '.join(most)} or {last}.", at=path)
     return suffix.removeprefix(".")
 
 
@@ -56,5 +56,5 @@ def refuse_to_draw(path: Path, *, force: bool, kinds: Sequence[str] = KINDS) -> 
 def refuse_to_write(path: Path, suffixes: Sequence[str], *, force: bool) -> None:
     """Raises PlanError for another suffix, EnvironmentFault for a file that would be lost, before any work is done."""
     if path.suffix.lower() not in suffixes:
-        raise PlanError(f"{path}: cannot write {path.suffix or 'a file without suffix'}; use {' or '.join(suffixes)}.")
+        raise PlanError(f"cannot write {path.suffix or 'a file without suffix'}; use {' or '.join(suffixes)}.", at=path)
     refuse_existing(path, force=force)

@@ -182,7 +182,7 @@ class Store:
             if create:
                 patiently(self._make_tables)
             elif not sa.inspect(self.engine).has_table(_studies.name):
-                raise StudyError(f"{self.shown}: holds no studies of mvsearch; give the study.db of one.")
+                raise StudyError("holds no studies of mvsearch; give the study.db of one.", at=self.shown)
 
     def _make_tables(self) -> None:
         with told(self.url), self.locked("open"), self.engine.begin() as connection:
@@ -202,9 +202,9 @@ class Store:
             return
         path = Path(self.url.database or "")
         if not create and not path.exists():
-            raise StudyError(f"{path}: there is no such study; `mvsearch run SPACE` makes one.")
+            raise StudyError("there is no such study; `mvsearch run SPACE` makes one.", at=path)
         if not path.parent.is_dir():
-            raise EnvironmentFault(f"{path.parent}: there is no such folder to keep a database in; make it first.")
+            raise EnvironmentFault("there is no such folder to keep a database in; make it first.", at=path.parent)
 
     def place(self, study: str) -> Path | None:
         """The folder beside a database file where the locks of a study are; None where the database is a server."""
@@ -212,7 +212,7 @@ class Store:
             return None
         if Path(study).name != study:  # no study of ours is called so, but a database may come from anywhere
             raise StudyError(
-                f"{self.shown}: the name of study {study!r} leads out of its folder; nothing is done with it."
+                f"the name of study {study!r} leads out of its folder; nothing is done with it.", at=self.shown
             )
         path = Path(self.url.database or "").resolve()  # one place, however the path to it is written
         return path.parent if path.parent.name == study else path.with_name(f"{path.name}.{study}")
@@ -278,8 +278,9 @@ class Store:
             return None
         if row.schema != SCHEMA:
             raise StudyError(
-                f"{self.shown}: study {name!r} was written by mvsearch {row.version} (format {row.schema}), this is "
-                f"{__version__} (format {SCHEMA}); install that version, or start anew with --name."
+                f"study {name!r} was written by mvsearch {row.version} (format {row.schema}), this is "
+                f"{__version__} (format {SCHEMA}); install that version, or start anew with --name.",
+                at=self.shown,
             )
         return dict(row.facts)
 
@@ -372,9 +373,10 @@ class Store:
             kept = connection.execute(sa.select(_records.c.key).where(*this)).scalar_one()
         if kept != record.key:
             raise StudyError(
-                f"{self.shown}: study {study!r} has a record {record.number} of another network ({kept}, this is "
+                f"study {study!r} has a record {record.number} of another network ({kept}, this is "
                 f"{record.key}), so its trials are not whole; start anew with --name, where the cache spares"
-                " what was measured."
+                " what was measured.",
+                at=self.shown,
             )
 
     def _once(self, connection: sa.Connection, table: sa.Table, **row: Any) -> None:
@@ -579,7 +581,7 @@ def refuse_misfits(rows: dict[str, list[Any]], source: str) -> None:
     for name, found in rows.items():
         columns = [column for column in _SENT[name].c if column.name != "study"] if name in _SENT else []
         if not columns or not all(isinstance(row, dict) and _fits(columns, row) for row in found):
-            raise StudyError(f"{source}: rows of {name!r} do not fit format {SCHEMA}; were they edited?")
+            raise StudyError(f"rows of {name!r} do not fit format {SCHEMA}; were they edited?", at=source)
 
 
 def _fits(columns: list[sa.Column[Any]], row: dict[str, Any]) -> bool:
@@ -667,20 +669,20 @@ def told(url: URL) -> Iterator[None]:
         yield
     except NoSuchModuleError:
         hint = plugins.suggest(url.drivername, _DATABASES)
-        raise StudyError(f"{place}: no such kind of database; {hint}") from None
+        raise StudyError(f"no such kind of database; {hint}", at=place) from None
     except ModuleNotFoundError as error:
         hint = "pip install 'mvsearch[postgres]'"
-        raise EnvironmentFault(f"{place}: the database driver {error.name!r} is not installed; {hint}.") from None
+        raise EnvironmentFault(f"the database driver {error.name!r} is not installed; {hint}.", at=place) from None
     except (DataError, IntegrityError) as error:
-        raise StudyError(f"{place}: the database does not take what is to be written ({_cause(error)}).") from None
+        raise StudyError(f"the database does not take what is to be written ({_cause(error)}).", at=place) from None
     except (DBAPIError, PendingRollbackError) as error:  # the latter where somebody asked again on a lost connection
         lost = isinstance(error, OperationalError | PendingRollbackError) or error.connection_invalidated
         if not lost:
-            raise StudyError(f"{place}: this is no database that can be read ({_cause(error)}).") from None
+            raise StudyError(f"this is no database that can be read ({_cause(error)}).", at=place) from None
         away = EnvironmentFault if url.get_backend_name() == "sqlite" else DatabaseAway
         raise away(f"{place}: the database cannot be used ({_cause(error)}).{_room(url)}") from None
     except SQLAlchemyError as error:
-        raise StudyError(f"{place}: {_cause(error)}.") from None
+        raise StudyError(f"{_cause(error)}.", at=place) from None
 
 
 def _room(url: URL) -> str:
