@@ -18,7 +18,7 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.trial import TrialState
 
 from mvsearch.space.search_space import Codes
-from mvsearch.study.samplers._legal import Legal, distributions
+from mvsearch.study.samplers._legal import Constrained, distributions
 
 POPULATION = 50  # Optuna's default, given to pymoo too: a first generation of 100 would be random until 100
 _DIRECTIONS = ("maximize", "minimize", "minimize")
@@ -119,7 +119,7 @@ def ours(sampler: str) -> Walk:
     def walk(task: Task, seed: int, purse: Purse) -> None:
         space = task.plan.space
         search = replace(task.plan.search, sampler=sampler, seed=seed, trials=purse.size)
-        study = optuna.create_study(directions=_DIRECTIONS, sampler=Legal(replace(task.plan, search=search)))
+        study = optuna.create_study(directions=_DIRECTIONS, sampler=Constrained(replace(task.plan, search=search)))
         for codes in task.published:
             study.enqueue_trial(space.point(codes))
         while not purse.empty:

@@ -24,7 +24,7 @@ from rich.table import Table
 
 from mvsearch.data import load
 from mvsearch.proxies.train import Settings
-from mvsearch.proxy_eval.benchmark import Judgement, Scorer, architectures
+from mvsearch.proxy_eval.benchmark import ProxyBenchmark, ProxyScores, architectures
 from mvsearch.proxy_eval.rank_correlation import Ranking, rank
 from mvsearch.report.figures._matplotlib import rendered
 from mvsearch.report.figures.palette import LIGHT
@@ -46,10 +46,10 @@ class Schedule:
     steps: int
     pixels: int = 32
 
-    def scorer(self, storage: str) -> Scorer:
+    def scorer(self, storage: str) -> ProxyScores:
         """What scores under it, with all else at its default."""
         settings = Settings(steps=self.steps, image_size=self.pixels)
-        return Scorer(Store(storage, create=True), "train", settings, load(SOURCE))
+        return ProxyScores(Store(storage, create=True), "train", settings, load(SOURCE))
 
 
 SEEDS = {
@@ -89,12 +89,12 @@ def fill(storage: str, schedule: Schedule, seed: int) -> None:
     schedule.scorer(storage).fill(architectures(), [seed], lambda name, seed, share: None)
 
 
-def judged(storage: str) -> dict[Schedule, Judgement]:
+def judged(storage: str) -> dict[Schedule, ProxyBenchmark]:
     """What is known of each schedule."""
     return {made: made.scorer(storage).read(architectures(), range(seeds)) for made, seeds in SEEDS.items()}
 
 
-def table_of(found: Mapping[Schedule, Judgement]) -> list[Row]:
+def table_of(found: Mapping[Schedule, ProxyBenchmark]) -> list[Row]:
     """The rows: each schedule's single seeds, means of two and of four, and the joins."""
     rows = []
     for schedule, judgement in found.items():
@@ -109,7 +109,7 @@ def table_of(found: Mapping[Schedule, Judgement]) -> list[Row]:
     return rows
 
 
-def row(parts: Sequence[tuple[Schedule, Judgement, slice]], words: str) -> Row:
+def row(parts: Sequence[tuple[Schedule, ProxyBenchmark, slice]], words: str) -> Row:
     """Of one schedule the mean of several seeds, of several the geometric mean."""
     first = parts[0][1]
     scores = {}

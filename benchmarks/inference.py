@@ -83,7 +83,7 @@ def measured(network: str, batch: int, device: str, seconds: float) -> list[Resu
         for side in sides:
             model = theirs if side.plain else ours
             calls[side.name] = stack.enter_context(ready(model, arch.image_size, batch=batch, **side.options))
-        stack.enter_context(machine.alone())
+        stack.enter_context(machine.exclusive())
         end = time.perf_counter() + seconds
         while len(taken["plain"]) < WARM_TURNS + FEWEST_TURNS or time.perf_counter() < end:
             for name, call in calls.items():

@@ -75,7 +75,7 @@ def loading(stream: Stream, batches: int, turn: int) -> float:
     clock = time.perf_counter if stream.workers else time.process_time
     order = np.random.default_rng(turn).permutation(len(stream.labels))
     drawn = np.split(order[: BATCH * (batches + 1)], batches + 1)
-    loaded = stream.flow(drawn, filled=True, cuts=[Cut(SIDE, V1, (turn, step)) for step in range(len(drawn))])
+    loaded = stream.flow(drawn, fill_broken=True, cuts=[Cut(SIDE, V1, (turn, step)) for step in range(len(drawn))])
     next(loaded)
     start = clock()
     images = sum(len(labels) for _, labels in islice(loaded, batches))
@@ -121,8 +121,8 @@ def main(images: int, turns: int) -> None:
                 by = f"{workers} worker{'s'[: workers - 1]}" if workers else "the training's own process"
                 note(f"{kind}, decoded and cut by {by}", loading(Stream(sets[kind], DECODED, workers), 12, turn))
             some = [np.arange(BATCH * turn, BATCH * (turn + 1))]
-            [(pixels, _)] = Stream(sets["folder"], DECODED).flow(some, filled=True)
-            [(cut, _)] = Stream(sets["folder"], DECODED).flow(some, filled=True, cuts=[Cut(SIDE, V2, (turn,))])
+            [(pixels, _)] = Stream(sets["folder"], DECODED).flow(some, fill_broken=True)
+            [(cut, _)] = Stream(sets["folder"], DECODED).flow(some, fill_broken=True, cuts=[Cut(SIDE, V2, (turn,))])
             note(f"cut on one thread, from {DECODED} px in memory", augmenting(V1, pixels, SIDE, turn))
             note("the v2 family's further augmentation, on one thread", augmenting(V2, cut, None, turn))
             for name in ("mobilevitv3_xxs", "mobilevitv3_xs"):

@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from _landscape import TASKS
 
-from mvsearch.study.samplers._legal import Legal, distributions
+from mvsearch.study.samplers._legal import Constrained, distributions
 
 
 @click.command()
@@ -27,7 +27,7 @@ def main(sizes: tuple[int, ...], proposals: int) -> None:
     task, rng = TASKS[0], np.random.default_rng(0)
     plan = task.plan  # its sampler is the default, ours
     choices, space = distributions(plan.space), plan.space
-    study = optuna.create_study(directions=["maximize", "minimize", "minimize"], sampler=Legal(plan))
+    study = optuna.create_study(directions=["maximize", "minimize", "minimize"], sampler=Constrained(plan))
     for size in sorted(sizes):
         for codes in space.sample(size - len(study.get_trials(deepcopy=False)), rng):
             cost = space.costs(codes[None])

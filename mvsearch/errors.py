@@ -85,7 +85,7 @@ class EnvironmentFault(MvsearchError):
     """Something the machine lacks: a package, a device, space or permission."""
 
 
-class DatabaseAway(EnvironmentFault):
+class DatabaseUnavailable(EnvironmentFault):
     """A database server that does not answer; what was asked of it may be asked again."""
 
 

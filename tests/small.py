@@ -9,7 +9,7 @@ import pytest
 from mvsearch.arch.architecture import Architecture
 from mvsearch.export import formats, verify
 from mvsearch.export.formats import litert
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
 from mvsearch.training.sample import Sample
 
@@ -51,12 +51,12 @@ def real_images(count: int = 24, training: int = 0) -> tuple[Sample, Sample]:
     return verify.draw(verify.images_for(None), 32, count, training)
 
 
-def subject(document=SOFTMAX, seed: int = 0) -> Subject:
+def subject(document=SOFTMAX, seed: int = 0) -> ExportModel:
     arch = Architecture.from_dict(document)
-    return Subject(arch, build(arch, seed=seed).eval(), f"fresh, seed {seed}")
+    return ExportModel(arch, build(arch, seed=seed).eval(), f"fresh, seed {seed}")
 
 
-def job(kind: str, path: Path, made: Subject | None = None) -> verify.Job:
+def job(kind: str, path: Path, made: ExportModel | None = None) -> verify.Job:
     missing = [package for package in NEEDS.get(kind, ()) if find_spec(package) is None]
     if missing:
         pytest.skip(f"{missing[0]} is not installed")

@@ -52,7 +52,7 @@ class Cost:
         return Cost(self.params * n, self.macs * n, self.macs_paper * n)
 
 
-PRICED = tuple(field.name for field in fields(Cost))
+STATIC_COSTS = tuple(field.name for field in fields(Cost))
 """What the closed form gives: known before a network is built."""
 
 

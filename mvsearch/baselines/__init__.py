@@ -28,11 +28,11 @@ _FIELDS = {
     "recipe": str,
     "sources": dict,
 }
-_BESIDE = {"timm": str, "printed_params_m": float, "reparameterised": bool}
+_SIDECAR_SUFFIXES = {"timm": str, "printed_params_m": float, "reparameterised": bool}
 
 
 @dataclass(frozen=True)
-class Rival:
+class Baseline:
     """A published network: its cost as it runs at `image_size`, its ImageNet-1k Top-1 in %, and how it was trained.
 
     `sources` say in words where `params`, `macs` and `top1` are from. `timm` names timm's weights, None for a network
@@ -57,7 +57,7 @@ class Rival:
 class Field:
     """All rivals by name, and what the words for recipes mean."""
 
-    rivals: dict[str, Rival]
+    rivals: dict[str, Baseline]
     recipes: dict[str, str]
 
 
@@ -67,12 +67,12 @@ def field() -> Field:
     return read(FILE)
 
 
-def rivals() -> tuple[Rival, ...]:
+def rivals() -> tuple[Baseline, ...]:
     """All of them, in the order of the file."""
     return tuple(field().rivals.values())
 
 
-def rival(name: str) -> Rival:
+def rival(name: str) -> Baseline:
     """A rival by name; raises ArchitectureError, with a suggestion, if there is none.
 
     >>> rival("mobilenetv4_conv_small").params
@@ -91,7 +91,7 @@ def read(path: Path) -> Field:
     for name, kind in {"recipes": dict, "sources": dict, "networks": list}.items():
         if not isinstance(data.get(name), kind):
             raise YamlError(f"needs `{name}:`, a {'mapping' if kind is dict else 'list'}; see {FILE.name}.", at=path)
-    found: dict[str, Rival] = {}
+    found: dict[str, Baseline] = {}
     for i in range(len(data["networks"])):
         made = _rival(document, ("networks", i))
         if made.name in found:
@@ -100,11 +100,11 @@ def read(path: Path) -> Field:
     return Field(found, data["recipes"])
 
 
-def _rival(document: Document, place: Place) -> Rival:
+def _rival(document: Document, place: Place) -> Baseline:
     row = document.data["networks"][place[1]]
     if not isinstance(row, dict):
         raise YamlError(f"found {row!r}; a network is a mapping.", at=document.where(*place))
-    known = _FIELDS | _BESIDE
+    known = _FIELDS | _SIDECAR_SUFFIXES
     for name in row:
         if name not in known:
             raise YamlError(f"no such field; {plugins.suggest(name, tuple(known))}", at=document.where(*place, name))
@@ -115,7 +115,7 @@ def _rival(document: Document, place: Place) -> Rival:
             raise YamlError(f"found {row[name]!r}; use {_USE[kind]}.", at=document.where(*place, name))
     _one_of(document, (*place, "kind"), row["kind"], KINDS)
     _one_of(document, (*place, "recipe"), row["recipe"], tuple(document.data["recipes"]))
-    return Rival(**row | {"sources": _sources(document, (*place, "sources"), row["sources"])})
+    return Baseline(**row | {"sources": _sources(document, (*place, "sources"), row["sources"])})
 
 
 _USE = {

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from mvsearch.baselines import Rival
+from mvsearch.baselines import Baseline
 from mvsearch.errors import EnvironmentFault
 
 
-def build(rival: Rival) -> nn.Module:
+def build(rival: Baseline) -> nn.Module:
     """The network in evaluation mode and the form that it runs in, with fresh weights: 1,000 classes, (B, 3, S, S).
 
     Raises EnvironmentFault for a rival that timm does not build, and where timm cannot be imported.

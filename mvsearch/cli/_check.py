@@ -17,7 +17,7 @@ def check_proxy(plan: "Plan") -> None:
     loses nothing finished.
     """
     from mvsearch.metrics.record import averaged
-    from mvsearch.proxy_eval.benchmark import Scorer, architectures, found_device
+    from mvsearch.proxy_eval.benchmark import ProxyScores, architectures, found_device
     from mvsearch.proxy_eval.rank_correlation import network_of, published
     from mvsearch.study.evaluator import load_data
     from mvsearch.study.study import Study, note
@@ -27,7 +27,7 @@ def check_proxy(plan: "Plan") -> None:
     names = [reference.name for reference in published() if reference.name not in own]
     size: dict[str, Any] = {key: plan.space.document.data.get(key) for key in ("image_size", "num_classes")}
     archs = {name: arch.at(**size) for name, arch in architectures(names).items()} if names else {}
-    scorer = Scorer(reader.store, plan.proxy.name, plan.proxy_settings(), load_data(plan), found_device())
+    scorer = ProxyScores(reader.store, plan.proxy.name, plan.proxy_settings(), load_data(plan), found_device())
     seeds = range(plan.proxy.seeds)
     with Scoring([scorer.proxy], archs, len(seeds)) as scoring:
         scorer.fill(archs, seeds, scoring.telling(scorer.proxy))

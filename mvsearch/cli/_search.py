@@ -20,9 +20,9 @@ def prepare(plan: "Plan") -> None:
 
     from mvsearch.study.evaluator import latency_device, load_data
 
-    if plan.wants("latency_ms"):
+    if plan.uses_metric("latency_ms"):
         latency_device(plan)
-    if plan.scored:
+    if plan.needs_proxy:
         screen = console(stderr=True)
         with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
             data = load_data(plan, progress)

@@ -12,7 +12,7 @@ from mvsearch.cli._print import console, table
 from mvsearch.utils.units import pretty, unit
 
 if TYPE_CHECKING:
-    from mvsearch.training.job import Judged, Step
+    from mvsearch.training.job import EpochResult, Step
 
 _SHOWN, _SECONDS, _RATED = 8, 30.0, 200
 
@@ -28,7 +28,7 @@ class TrainingWatch:
         self.task = self.bar.add_task("", total=steps, completed=begun)
         self.live = Live(console=self.console, refresh_per_second=4)
         self.times: list[tuple[float, int, int]] = [(time.monotonic(), begun, 0)]
-        self.judged: list[Judged] = []
+        self.judged: list[EpochResult] = []
         self.loss: float | None = None
         self.last: Step | None = None
         self.said = time.monotonic()
@@ -55,7 +55,7 @@ class TrainingWatch:
             self.said = time.monotonic()
             self.console.print(self._line(done))
 
-    def epoch(self, judged: "Judged") -> None:
+    def epoch(self, judged: "EpochResult") -> None:
         """An epoch more."""
         self.judged.append(judged)
         self.times.append((time.monotonic(), judged.step, self.times[-1][2]))
@@ -86,7 +86,7 @@ class TrainingWatch:
         return made
 
 
-def _score(judged: "Judged") -> str:
+def _score(judged: "EpochResult") -> str:
     return f"{unit(judged.kind).head} {pretty(judged.kind, judged.score)}"
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from mvsearch.metrics.record import Record
 from mvsearch.report.table import front_table
-from mvsearch.study.executors.progress import Following
+from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reevaluation import repeats
 from mvsearch.utils.units import with_error
@@ -57,7 +57,7 @@ class Watching:
         if self.console.is_terminal:
             self.live.__exit__(*raised)
 
-    def __call__(self, following: Following, news: list[Record], statuses: list[dict[str, Any]]) -> None:
+    def __call__(self, following: StudyProgress, news: list[Record], statuses: list[dict[str, Any]]) -> None:
         if self.console.is_terminal:
             count = following.states
             tally = f"{count['complete']} complete, {count['pruned']} pruned, {count['failed']} failed"

@@ -69,8 +69,8 @@ def export(
     """
     from mvsearch.errors import PlanError
     from mvsearch.export import verify
-    from mvsearch.export.formats import load_format, takes
-    from mvsearch.export.model import Subject
+    from mvsearch.export.formats import batch_support, load_format
+    from mvsearch.export.model import ExportModel
     from mvsearch.profiling.benchmark import time_beside_eager
     from mvsearch.study.resolve import find_architecture, find_trial
 
@@ -87,7 +87,7 @@ def export(
     path = output or Path(f"{name}{'_int8' if int8 else ''}{module.SUFFIX}")
     verify.check_free(module, path, force=force)
     settings = verify.images_for(data, trial)
-    subject = Subject.of(
+    subject = ExportModel.of(
         found, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
     )
     subject = replace(subject, trial=trial)
@@ -110,7 +110,9 @@ def export(
             verify.export(job)
             why = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {why}"}
-            report |= subject.facts() | ({"takes": takes(module)} if hasattr(module, "BATCHES") else {"weights": None})
+            report |= subject.facts() | (
+                {"takes": batch_support(module)} if hasattr(module, "BATCHES") else {"weights": None}
+            )
     if as_json:
         print_json(report)
     else:

@@ -8,7 +8,7 @@ import click
 
 from mvsearch._version import __version__
 from mvsearch.errors import MvsearchError
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.utils import plugins
 
 _NOT_COMMANDS = ("main",)
@@ -55,7 +55,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (MvsearchError, Failed) as error:
+    except (MvsearchError, EvaluationFailed) as error:
         click.echo(f"mvsearch: {_readable(str(error))}", err=True)
         sys.exit(1)
     except OSError as error:

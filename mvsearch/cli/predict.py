@@ -108,10 +108,10 @@ def _recipe(task: str, own: dict[str, Any], asked: dict[str, Any]) -> "Recipe":
     """The study's, `own`, or the task's usual one, with what was asked for."""
     from dataclasses import fields
 
-    from mvsearch.proxies.train import USUAL
+    from mvsearch.proxies.train import TASK_DEFAULTS
     from mvsearch.training.recipe import Recipe
 
-    values = own if own.get("name") == "train" else USUAL[task]
+    values = own if own.get("name") == "train" else TASK_DEFAULTS[task]
     values = {**values, **{name: value for name, value in asked.items() if value is not None}}
     return Recipe(**{field.name: values[field.name] for field in fields(Recipe) if field.name in values})
 
@@ -130,15 +130,15 @@ def _pictures(task: str, own: dict[str, Any], source: str | None, path: Path | N
 def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: Path | None) -> "nn.Module":
     from rich.progress import Progress
 
-    from mvsearch.export.model import Subject
+    from mvsearch.export.model import ExportModel
     from mvsearch.nn import build
     from mvsearch.training.loop import fit
     from mvsearch.utils import machine
 
     if weights is not None:
-        return Subject.of(arch, weights=weights, num_classes=task.classes, image_size=recipe.image_size).model
+        return ExportModel.of(arch, weights=weights, num_classes=task.classes, image_size=recipe.image_size).model
     model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
-    with Progress(console=console(stderr=True), transient=True) as bar, machine.beside_others():
+    with Progress(console=console(stderr=True), transient=True) as bar, machine.shared():
         shown = bar.add_task("training", total=recipe.steps)
         average, _ = fit(model, task, recipe, progress=lambda done, _of: bar.update(shown, completed=done))
     return average

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from mvsearch.arch.architecture import Architecture
     from mvsearch.data import DataSet
-    from mvsearch.proxy_eval.benchmark import Judgement, Scorer
+    from mvsearch.proxy_eval.benchmark import ProxyBenchmark, ProxyScores
     from mvsearch.proxy_eval.rank_correlation import Estimate
     from mvsearch.study.storage.store import Store
 
@@ -106,9 +106,9 @@ def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
 
 def _filled(proxy: str, raw: dict[str, Any]) -> Any:
     from mvsearch.utils import plugins
-    from mvsearch.utils.settings import filled
+    from mvsearch.utils.settings import from_mapping
 
-    return filled(plugins.load("proxy", proxy).Settings, raw, lambda key: f"--set {proxy}.{key}")
+    return from_mapping(plugins.load("proxy", proxy).Settings, raw, lambda key: f"--set {proxy}.{key}")
 
 
 def _change(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:
@@ -135,12 +135,12 @@ def _images(source: str, path: Path | None) -> "DataSet":
         return load(source, path=path, task="classification", progress=progress)
 
 
-def _scorers(settings: Mapping[str, Any], images: "DataSet", storage: str | None, device: str) -> "list[Scorer]":
-    from mvsearch.proxy_eval.benchmark import Scorer
+def _scorers(settings: Mapping[str, Any], images: "DataSet", storage: str | None, device: str) -> "list[ProxyScores]":
+    from mvsearch.proxy_eval.benchmark import ProxyScores
     from mvsearch.study.storage.store import Store
 
     store = Store(storage, create=True) if storage else _own_store()
-    return [Scorer(store, name, values, images, device) for name, values in settings.items()]
+    return [ProxyScores(store, name, values, images, device) for name, values in settings.items()]
 
 
 def _own_store() -> "Store":
@@ -151,7 +151,7 @@ def _own_store() -> "Store":
 
 
 def _show(
-    judged: "Sequence[Judgement]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int, device: str
+    judged: "Sequence[ProxyBenchmark]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int, device: str
 ) -> None:
     from rich.text import Text
 
@@ -176,7 +176,7 @@ def _many(count: int, thing: str) -> str:
     return f"{count} {thing}{'s' * (count != 1)}"
 
 
-def _table(judged: "Sequence[Judgement]", device: str) -> "Table":
+def _table(judged: "Sequence[ProxyBenchmark]", device: str) -> "Table":
     """A row a proxy, the best within a size first; the baselines dim."""
     from mvsearch.proxy_eval.benchmark import BASELINES
     from mvsearch.utils.units import three_digits
@@ -208,7 +208,7 @@ def _with_interval(estimate: "Estimate") -> str:
 
 
 def _facts(
-    judged: "Sequence[Judgement]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
+    judged: "Sequence[ProxyBenchmark]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
 ) -> dict[str, Any]:
     from mvsearch.proxy_eval.rank_correlation import ablation, published
 
@@ -235,7 +235,7 @@ def _facts(
     }
 
 
-def _draw(judged: "Sequence[Judgement]", images: "DataSet", plot: Path, theme: str) -> None:
+def _draw(judged: "Sequence[ProxyBenchmark]", images: "DataSet", plot: Path, theme: str) -> None:
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.scatter import panel, scatter
     from mvsearch.report.figures.scatter_plot import plot_scatter

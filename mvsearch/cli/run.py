@@ -83,7 +83,7 @@ def run(
     )
     if check_proxy and plan.space.head.task != "classification":
         raise PlanError(f"--check-proxy holds scores against ImageNet; these networks are for {plan.space.head.task}.")
-    if check_proxy and not plan.scored:
+    if check_proxy and not plan.needs_proxy:
         raise PlanError("--check-proxy: this study seeks costs alone; there is no proxy to check.")
     with_ray = {"--address": address, "--gpus-per-trial": gpus_per_trial, "--cpus-per-trial": cpus_per_trial}
     given = {flag: value for flag, value in with_ray.items() if value is not None}

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from mvsearch.metrics.constraints import Limit
-    from mvsearch.space.exact_front import Member
+    from mvsearch.space.exact_front import FrontPoint
     from mvsearch.study.plan import Plan
 
 _SAMPLE = 100_000
@@ -59,13 +59,13 @@ def space(
 
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
-    from mvsearch.arch.cost import PRICED
+    from mvsearch.arch.cost import STATIC_COSTS
     from mvsearch.metrics.constraints import Limit
     from mvsearch.metrics.pareto import Objective
     from mvsearch.space.exact_front import exact_front
 
     sought = tuple(Objective.named(name).name for name in objectives)
-    sought = sought or tuple(name for name in plan.search.objectives if name in PRICED)
+    sought = sought or tuple(name for name in plan.search.objectives if name in STATIC_COSTS)
     kept = [*plan.priced_limits, *map(Limit.parse, limits)]
     began = time.perf_counter()
     with _Bar() as bar:
@@ -106,7 +106,7 @@ def _started() -> "Progress":
 
 
 def _front_facts(
-    plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[Member]", seconds: float
+    plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[FrontPoint]", seconds: float
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -120,7 +120,7 @@ def _front_facts(
 
 
 def _show_front(
-    plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[Member]", seconds: float
+    plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[FrontPoint]", seconds: float
 ) -> None:
     from rich.text import Text
 

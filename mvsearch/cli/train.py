@@ -14,7 +14,7 @@ from mvsearch.cli._print import console, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from mvsearch.training.job import Training
-    from mvsearch.training.trainer import Order
+    from mvsearch.training.trainer import TrainingJob
 
 _MOST_DECODERS = 16
 
@@ -83,13 +83,13 @@ def train(
     from mvsearch.study.resolve import find_architecture, find_trial
     from mvsearch.training.distributed import joined
     from mvsearch.training.recipes import load, usual
-    from mvsearch.training.trainer import Order
+    from mvsearch.training.trainer import TrainingJob
     from mvsearch.utils.units import pretty, unit
 
     trial = find_trial(arch, storage=storage)
     found = trial.architecture if trial else find_architecture(arch, storage=storage)
     images = images_for(data or (None if trial else usual_source(found.task)), trial)
-    order = Order(
+    order = TrainingJob(
         arch=found,
         recipe=load(recipe or usual(found.task), settings),
         data=replace(images, path=str(path)) if path else images,
@@ -179,7 +179,7 @@ def _stopping(training: "Training") -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _draw_curve(order: "Order", training: "Training", data: str) -> None:
+def _draw_curve(order: "TrainingJob", training: "Training", data: str) -> None:
     from mvsearch.report.figures.curve import Curve, draw_curve
     from mvsearch.training import metrics_log
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Subject:
+class ExportModel:
     """What is exported.
 
     `arch` is without what only training needs. `model` is in eval mode with its weights in; `weights` says in words

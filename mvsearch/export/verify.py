@@ -27,8 +27,8 @@ from torch import nn
 from mvsearch.data import load
 from mvsearch.data.settings import DataSettings
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
-from mvsearch.export.formats import runtime, takes
-from mvsearch.export.model import Subject
+from mvsearch.export.formats import batch_support, runtime
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, as_list, in_a_line, require
 from mvsearch.metrics.record import Latency
 from mvsearch.metrics.trial import Trial
@@ -110,7 +110,7 @@ class Job:
 
     kind: str
     module: ModuleType
-    subject: Subject
+    subject: ExportModel
     path: Path
     calibration: np.ndarray | None = None
 
@@ -224,7 +224,7 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
         file=job.path.name,
         format=job.kind,
         runtime=runtime(job.module),
-        takes=takes(job.module),
+        takes=batch_support(job.module),
         precision="float32" if job.calibration is None else "int8",
         subject=job.subject.facts(),
         data=sample.source,
@@ -245,9 +245,9 @@ def verify(job: Job, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, 
         job.write(file)
         with _in_a_line(f"{report.runtime} cannot run the file"):
             report = replace(report, facts=job.module.facts(file) if hasattr(job.module, "facts") else {})
-            if why := why_unread(job.module):
+            if why := unavailable_reason(job.module):
                 return replace(report, reason=f"not verified: {why}"), None
-            run = job.module.read_back(file)
+            run = job.module.load_runtime(file)
             report = _compared(job, report, run, expected, sample, say)
         verified, reason = judge(report, max_drop)
     except VerificationError as error:
@@ -270,7 +270,7 @@ def _compared(job: Job, report: Report, run: Run, expected: list[np.ndarray], sa
     return replace(report, comparisons=tuple(comparisons), top1=top1)
 
 
-def why_unread(module: ModuleType) -> str | None:
+def unavailable_reason(module: ModuleType) -> str | None:
     """Why a file of this format cannot be run here, or None."""
     why: Callable[[], str | None] = getattr(module, "why_unread", lambda: None)
     return why()
@@ -309,7 +309,7 @@ def compare(
     return Comparison(batch, worst, ratio, same)
 
 
-def accuracy(ours: np.ndarray, theirs: np.ndarray, sample: Sample, subject: Subject) -> Accuracy | None:
+def accuracy(ours: np.ndarray, theirs: np.ndarray, sample: Sample, subject: ExportModel) -> Accuracy | None:
     """Top-1 of both against the labels; None where the network's classes are not those of the sample."""
     if "num_classes" not in subject.facts() or ours.shape != theirs.shape or ours.shape[1:] != (len(sample.classes),):
         return None
@@ -367,7 +367,7 @@ def _differs(job: Job, stages: list[tuple[str, nn.Module]], images: np.ndarray) 
         try:
             job.write(file, model=part)
             with _in_a_line("the part cannot be run"):
-                found = outputs(job.module.read_back(file), images, job.module.BATCHES[0])
+                found = outputs(job.module.load_runtime(file), images, job.module.BATCHES[0])
         except VerificationError:
             return True
     # int8 differs everywhere; where it is off by as much as the images differ, nothing is left of them.

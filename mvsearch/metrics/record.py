@@ -43,7 +43,7 @@ def averaged(repeats: Sequence[Metrics]) -> Metrics:
     return mean | std | {f"{name}_sem": value / math.sqrt(len(repeats)) for name, value in deviation.items()}
 
 
-class Refused(Exception):
+class ConstraintViolated(Exception):
     """A limit rules a candidate out; told as pruned, with this reason and what was measured until then."""
 
     def __init__(self, reason: str, metrics: Metrics | None = None) -> None:
@@ -51,7 +51,7 @@ class Refused(Exception):
         self.metrics = metrics
 
 
-class Failed(Exception):
+class EvaluationFailed(Exception):
     """A candidate could not be measured; told as failed, with this reason. The study goes on."""
 
 

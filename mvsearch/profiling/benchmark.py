@@ -45,8 +45,8 @@ def bench(
 
     `say` hears what is being done, and `progress` of every round before it begins.
 
-    Raises PlanError for a backend that cannot take turns, EnvironmentFault for packages that are missing, Failed for a
-    network that a backend's format cannot take.
+    Raises PlanError for a backend that cannot be interleaved with others, EnvironmentFault for missing packages,
+    EvaluationFailed for a network that the format of a backend does not support.
     """
     modules = backends_of(backends)
     for arch in archs:
@@ -59,7 +59,7 @@ def bench(
             made = modules[name].ready(build(arch, seed=0), arch.image_size, batch=batch, threads=threads)
             calls[key] = stack.enter_context(made)
         say("warming up")
-        stack.enter_context(machine.alone())
+        stack.enter_context(machine.exclusive())
         times_ms = interleaved(
             calls, repeats=repeats, limit_s=limit_s * len(calls), settle=threads > 1, progress=progress
         )
@@ -108,7 +108,7 @@ def backends_of(names: Sequence[str]) -> dict[str, ModuleType]:
 def time_beside_eager(job: Job, run: Run, image: np.ndarray) -> tuple[Latency, Latency]:
     """One image in the file's runtime and in eager torch, one thread each, interleaved."""
     size = job.subject.arch.image_size
-    with torch_cpu.ready(job.subject.model, size) as eager_call, machine.alone():
+    with torch_cpu.ready(job.subject.model, size) as eager_call, machine.exclusive():
         calls = {job.kind: lambda: run(image), "eager": eager_call}
         times_ms = interleaved(calls, repeats=50, limit_s=20.0)
     precision = "fp32" if job.calibration is None else "int8"

@@ -156,7 +156,7 @@ def timed(
             say(f"batch {batch}: making {network.name} ready for the {protocol.name} protocol")
             calls[key] = stack.enter_context(_ready(network, protocol, device, batch, threads))
         say(f"batch {batch}: waiting until nothing is trained or timed on this machine")
-        stack.enter_context(machine.alone())
+        stack.enter_context(machine.exclusive())
         say(f"batch {batch}: warming up")
         begin = perf_counter(), process_time()
         times_ms = interleaved(

@@ -159,7 +159,7 @@ def measured(
     device: str,
 ) -> Latency:
     """Time a call that runs one batch in float32, alone on the machine."""
-    with machine.alone():
+    with machine.exclusive():
         [times_ms] = interleaved({backend: call}, repeats=repeats, limit_s=limit_s).values()
     return summarise(
         times_ms, batch=batch, image_size=image_size, threads=threads, precision="fp32", backend=backend, device=device

@@ -3,12 +3,12 @@
     proxies/x.py
       VERSION                         a number that rises when the same settings would give another score
       Settings                        a frozen dataclass: the fields of `proxy:` in a file
-      USUAL                           optional: other defaults, of `seeds` too, for a task, {task: {field: value}}
+      TASK_DEFAULTS                   optional: other defaults for a task, {task: {field: value}}, `seeds` included
       SCORES = {"x": Score(...)}      the metrics that may be sought; the first is the one it ranks networks by
       score(arch, settings, data, *, seed, device, progress) -> Metrics    with all of SCORES, and more if it likes
 
 Same architecture, settings, data and seed: same score. A file here loads no torch until `score` is called. A candidate
-that cannot be scored raises ``metrics.record.Failed`` with the reason.
+that cannot be scored raises ``metrics.record.EvaluationFailed`` with the reason.
 """
 
 from mvsearch.metrics.registry import declare_scores

@@ -10,7 +10,7 @@ import numpy as np
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.errors import PlanError
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,7 +57,9 @@ def probed(
     seed = settings.seed + seed
     _, drawn = samples(data, settings.image_size, held_out=1, training=settings.batch * batches, seed=seed)
     if len(drawn.labels) < settings.batch * batches:
-        raise Failed(f"{data.name} has {len(drawn.labels)} training images, and {settings.batch * batches} are needed")
+        raise EvaluationFailed(
+            f"{data.name} has {len(drawn.labels)} training images, and {settings.batch * batches} are needed"
+        )
     model = build(arch.at(image_size=settings.image_size, num_classes=len(drawn.classes)), seed=seed).to(device).train()
     for module in model.modules():
         if isinstance(module, nn.Dropout):
@@ -70,7 +72,7 @@ def probed(
 
 
 def gradients(probe: Probe, batch: int = 0) -> "list[Tensor]":
-    """Of the cross-entropy of one batch, one for each of the probe's weights; raises Failed if they are no numbers."""
+    """Gradients of the cross-entropy of one batch by each weight; raises EvaluationFailed if they are not finite."""
     import torch
     import torch.nn.functional as F
 
@@ -80,14 +82,14 @@ def gradients(probe: Probe, batch: int = 0) -> "list[Tensor]":
 
 
 def finite(what: str, values: "Tensor") -> "Tensor":
-    """The values; raises Failed if one is no number. For where a comparison or a sort would hide it."""
+    """The values; raises EvaluationFailed if one is no number. For where a comparison or a sort would hide it."""
     if not values.isfinite().all():
-        raise Failed(f"{what} of the untrained network is no number")
+        raise EvaluationFailed(f"{what} of the untrained network is no number")
     return values
 
 
 def number(name: str, value: float) -> dict[str, float]:
-    """The score by its name; raises Failed if it is no number."""
+    """The score by its name; raises EvaluationFailed if it is no number."""
     if not np.isfinite(value):
-        raise Failed(f"{name} came out as {value}")
+        raise EvaluationFailed(f"{name} came out as {value}")
     return {name: float(value)}

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.metrics.record import Failed, Metrics
+from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, finite, number, probed
 
@@ -35,7 +35,7 @@ def score(
 ) -> Metrics:
     """One batch: the gradient of the sum of all outputs by each pixel, and how the images' gradients correlate.
 
-    Raises Failed where there is no gradient.
+    Raises EvaluationFailed where there is no gradient.
     """
     import torch
 
@@ -44,7 +44,9 @@ def score(
         outputs = probe.model(images)
         (jacobian,) = torch.autograd.grad(outputs.sum(), images)
     if jacobian.norm() < _NOTHING * outputs.norm():
-        raise Failed("the sum of its outputs does not depend on the images, so its gradients are rounding alone")
+        raise EvaluationFailed(
+            "the sum of its outputs does not depend on the images, so its gradients are rounding alone"
+        )
     related = torch.corrcoef(jacobian.flatten(1).double())
     values = torch.linalg.eigvalsh(finite("a correlation of input gradients", related))
     return number("jacob_cov", float(-((values + _K).log() + 1 / (values + _K)).sum()))

@@ -30,7 +30,7 @@ SCORES = {
     "loss": Score(maximise=False, ideal=0.0, tasks=TASKS),
 }
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
-USUAL: dict[str, dict[str, Any]] = {
+TASK_DEFAULTS: dict[str, dict[str, Any]] = {
     "classification": {"seeds": 2},
     "segmentation": {"steps": 150, "image_size": 96, **_SCENES},
     "detection": {"steps": 300, "lr": 2e-3, "image_size": 128, **_SCENES},

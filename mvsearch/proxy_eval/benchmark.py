@@ -18,7 +18,7 @@ from mvsearch.arch import published as models
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.errors import ArchitectureError, MvsearchError, PlanError
-from mvsearch.metrics.record import Failed, Metrics, is_number
+from mvsearch.metrics.record import EvaluationFailed, Metrics, is_number
 from mvsearch.proxy_eval.rank_correlation import Ranking, ablation, published, rank
 from mvsearch.study.storage.store import Store
 from mvsearch.utils import machine, plugins
@@ -37,7 +37,7 @@ def reference_names() -> tuple[str, ...]:
 
 
 @dataclass(frozen=True)
-class Judgement:
+class ProxyBenchmark:
     """What a proxy said of each model: `metrics` by name, a row of one each seed; `missing` says why some have none.
 
     Beside the proxy's scores, metrics hold `cpu_s` and `wall_s`, the time that they took.
@@ -84,14 +84,14 @@ class Judgement:
         return sum(spent) / len(spent) if spent else None
 
 
-def baseline(name: str, archs: Mapping[str, Architecture]) -> Judgement:
+def baseline(name: str, archs: Mapping[str, Architecture]) -> ProxyBenchmark:
     """What a cost alone, in closed form, says of each model."""
     metrics = {each: [{name: arch.metrics()[name]}] for each, arch in archs.items()}
-    return Judgement(name, name, True, metrics=metrics)
+    return ProxyBenchmark(name, name, True, metrics=metrics)
 
 
 @dataclass
-class Scorer:
+class ProxyScores:
     """One proxy under one set of settings, on one set of images and one device (`cpu`, `cuda:0`).
 
     Scores are kept in the store by architecture, the proxy's version and settings, seed, the images' checksum and the
@@ -120,9 +120,9 @@ class Scorer:
                     self._take(name, arch, seed, tell)
                 tell(name, seed, 1.0)
 
-    def read(self, archs: Mapping[str, Architecture], seeds: Sequence[int]) -> Judgement:
+    def read(self, archs: Mapping[str, Architecture], seeds: Sequence[int]) -> ProxyBenchmark:
         """What is known by now, as far as each model's seeds come without a gap."""
-        judged = Judgement(self.proxy, self.score, self._module.SCORES[self.score].maximise, asdict(self.settings))
+        judged = ProxyBenchmark(self.proxy, self.score, self._module.SCORES[self.score].maximise, asdict(self.settings))
         for name, arch in archs.items():
             rows = [self._known(arch.key, seed) for seed in seeds]
             if found := [row for row in rows[: (*rows, None).index(None)] if row is not None]:
@@ -148,7 +148,7 @@ class Scorer:
     def _take(self, name: str, arch: Architecture, seed: int, tell: Tell) -> None:
         tell(name, seed, 0.0)
         try:
-            with machine.beside_others():
+            with machine.shared():
                 began, cpu_began = time.monotonic(), time.process_time()
                 metrics = self._module.score(
                     arch,
@@ -160,14 +160,14 @@ class Scorer:
                 )
                 wall, cpu = time.monotonic() - began, time.process_time() - cpu_began
             if not is_number(metrics.get(self.score)):
-                raise Failed(f"{self.score} came out as {metrics.get(self.score)}")
+                raise EvaluationFailed(f"{self.score} came out as {metrics.get(self.score)}")
         except ArchitectureError as error:  # a reference that cannot be built for these images
             self.failed[arch.key, seed] = str(error)
         except MvsearchError:
             raise
         except Exception as error:
             self.failed[arch.key, seed] = (
-                str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
+                str(error) if isinstance(error, EvaluationFailed) else f"{type(error).__name__}: {error}"
             )
         else:
             known = {**metrics, "cpu_s": cpu, "wall_s": wall}

@@ -9,8 +9,8 @@ fit      coefficients of compound scaling along the front of a study
 
 from mvsearch.scaling.budget import Budget
 from mvsearch.scaling.fit import fitted
-from mvsearch.scaling.path import WAYS, Coefficients, Path, Scaling
+from mvsearch.scaling.path import METHODS, Coefficients, Path, Scaling
 from mvsearch.scaling.search import Scaled, to_budget
 from mvsearch.scaling.timed import to_latency
 
-__all__ = ["WAYS", "Budget", "Coefficients", "Path", "Scaled", "Scaling", "fitted", "to_budget", "to_latency"]
+__all__ = ["METHODS", "Budget", "Coefficients", "Path", "Scaled", "Scaling", "fitted", "to_budget", "to_latency"]

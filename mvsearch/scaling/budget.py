@@ -9,7 +9,7 @@ from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import AMOUNT, amount
 from mvsearch.utils import plugins
 
-PRICED = ("params", "macs", "macs_paper")
+STATIC_COSTS = ("params", "macs", "macs_paper")
 TIMED = "latency_ms"
 
 TOLERANCE = 0.01
@@ -31,7 +31,7 @@ class Budget:
         found = re.fullmatch(rf"\s*(\w+)\s*(<?=)\s*({AMOUNT})\s*", text)
         if found is None:
             raise PlanError(f"{text!r} is no budget; write e.g. params=5.6M, macs=1G, 'macs<=1G' or latency_ms=8.")
-        known = (*PRICED, TIMED)
+        known = (*STATIC_COSTS, TIMED)
         if found[1] not in known:
             raise PlanError(f"{text!r}: {found[1]!r} is nothing to scale to; {plugins.suggest(found[1], known)}")
         return cls(found[1], found[2] == "<=", amount(found[3]), found[3].replace(" ", ""))

@@ -19,7 +19,7 @@ DIVISOR = {"width": 8, "depth": 1, "resolution": 32}
 
 
 @dataclass(frozen=True)
-class Knob:
+class ScalableField:
     """A number of an architecture that scaling turns; `places` are the rows and fields that hold it, all of them tied.
 
     The image size stands in no row. `ladder` is all that it may become within the reach that was asked for.
@@ -44,7 +44,9 @@ def _threshold(low: int, high: int) -> Fraction:
     return min(Fraction(low + high, 2), Fraction(10 * low, 9))
 
 
-def knobs(arch: Architecture, dials: Iterable[str], *, keep: Sequence[str] = (), times: float = 2) -> tuple[Knob, ...]:
+def knobs(
+    arch: Architecture, dials: Iterable[str], *, keep: Sequence[str] = (), times: float = 2
+) -> tuple[ScalableField, ...]:
     """What scaling may turn, with ladders that reach `times` as far.
 
     `keep` names rows (`stem`), fields (`dim`) or one field of a row (`layer3.dim`) that stay as they are. Raises
@@ -55,7 +57,9 @@ def knobs(arch: Architecture, dials: Iterable[str], *, keep: Sequence[str] = (),
     found = [
         *(_knob("width", places, rows, times) for places in _widths(rows)),
         *(_knob("depth", places, rows, times) for places in depths),
-        Knob("resolution", "image_size", (), arch.image_size, _ladder("resolution", arch.image_size, times, bool)),
+        ScalableField(
+            "resolution", "image_size", (), arch.image_size, _ladder("resolution", arch.image_size, times, bool)
+        ),
     ]
     _check_keep(keep, rows, found)
     left = tuple(knob for knob in found if knob.dial in dials and not _words(knob, rows) & set(keep))
@@ -82,12 +86,12 @@ def deepens(row: Block) -> str:
     return "depth" if hasattr(row, "depth") else "repeat" if row.repeat > 1 else ""
 
 
-def _knob(dial: str, places: tuple[tuple[int, str], ...], rows: Sequence[Block], times: float) -> Knob:
+def _knob(dial: str, places: tuple[tuple[int, str], ...], rows: Sequence[Block], times: float) -> ScalableField:
     last, name = places[-1]
     own = getattr(rows[last], name)
     most = MOST_LAYERS if dial == "depth" else sys.maxsize
     ladder = _ladder(dial, own, times, lambda v: v <= most and all(_fits(rows[i], part, v) for i, part in places))
-    return Knob(dial, f"{rows[last].name}.{name}", places, own, ladder)
+    return ScalableField(dial, f"{rows[last].name}.{name}", places, own, ladder)
 
 
 def _ladder(dial: str, own: int, times: float, legal: Callable[[int], bool]) -> tuple[int, ...]:
@@ -112,19 +116,19 @@ def _fits(row: Block, name: str, value: int) -> bool:
     )
 
 
-def _words(knob: Knob, rows: Sequence[Block]) -> set[str]:
+def _words(knob: ScalableField, rows: Sequence[Block]) -> set[str]:
     """The names by which it can be kept."""
     return {knob.name, *(word for i, f in knob.places for word in (rows[i].name, f, f"{rows[i].name}.{f}"))}
 
 
-def _check_keep(keep: Sequence[str], rows: Sequence[Block], found: Sequence[Knob]) -> None:
+def _check_keep(keep: Sequence[str], rows: Sequence[Block], found: Sequence[ScalableField]) -> None:
     known = sorted({row.name for row in rows}.union(*(_words(knob, rows) for knob in found)))
     for word in keep:
         if word not in known:
             raise PlanError(f"{word!r} is no row or field that could be kept; {plugins.suggest(word, known)}")
 
 
-def turned(arch: Architecture, knobs: Sequence[Knob], values: Sequence[Any]) -> Architecture:
+def turned(arch: Architecture, knobs: Sequence[ScalableField], values: Sequence[Any]) -> Architecture:
     """The architecture with its knobs at some values, or with columns of values: then it is only good for its cost."""
     changes: dict[int, dict[str, Any]] = {}
     image_size = arch.image_size

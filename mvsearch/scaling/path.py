@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
-from mvsearch.scaling.knobs import DIALS, Knob, knobs, turned
+from mvsearch.scaling.knobs import DIALS, ScalableField, knobs, turned
 from mvsearch.utils import plugins
 
-WAYS = (*DIALS, "compound")
+METHODS = (*DIALS, "compound")
 
 MOST_TIMES = 64
 """As far as one multiplier goes."""
@@ -61,8 +61,8 @@ class Scaling:
     coefficients: Coefficients = Coefficients()
 
     def __post_init__(self) -> None:
-        if self.by not in WAYS:
-            raise PlanError(f"{self.by!r} is no way to scale; {plugins.suggest(self.by, WAYS)}")
+        if self.by not in METHODS:
+            raise PlanError(f"{self.by!r} is no way to scale; {plugins.suggest(self.by, METHODS)}")
 
     @property
     def own_scale(self) -> float:
@@ -127,7 +127,7 @@ class Path:
     """What a way of scaling makes of an architecture: a step function of the scale, all its steps."""
 
     scaling: Scaling
-    knobs: tuple[Knob, ...]
+    knobs: tuple[ScalableField, ...]
     steps: tuple[Step, ...]
 
     @cached_property

@@ -26,7 +26,7 @@ _MOST_TOGETHER = 2_000_000  # combinations of the choices of one row or one cond
 
 
 @dataclass(frozen=True)
-class Table:
+class Factor:
     """Costs (lines, names) by what the choices in `columns` take; `counts` says for how many points a line stands.
 
     Codes of choices that no line has taken yet are 0, so that two lines are joined by their maximum.
@@ -40,12 +40,12 @@ class Table:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def take(self, lines: NDArray[Any]) -> "Table":
+    def take(self, lines: NDArray[Any]) -> "Factor":
         """Some of the lines."""
-        return Table(self.columns, self.codes[lines], self.costs[lines], self.counts[lines])
+        return Factor(self.columns, self.codes[lines], self.costs[lines], self.counts[lines])
 
 
-def tables_of(space: SearchSpace, names: Sequence[str]) -> list[Table]:
+def tables_of(space: SearchSpace, names: Sequence[str]) -> list[Factor]:
     """The tables whose sums are the named costs of all points; the first is the empty sum.
 
     Raises SpaceError where one would be too long.
@@ -69,7 +69,7 @@ class _Reader:
         self.scopes = [space.columns(part.names) for part in self.parts]
         self.most = math.prod(len(choice.values) for choice in space.choices)
 
-    def rows(self) -> Iterator[Table]:
+    def rows(self) -> Iterator[Factor]:
         """One for each row, and one for what the head does on its map. The maps' shapes, by choices, go along."""
         side, read = self.space.image_size, self.space.read_rows()
         image = Shape(IMAGE_CHANNELS, side, side)
@@ -85,17 +85,17 @@ class _Reader:
                 parts = self.space.head.parts(nth, Shape(*shapes.values.T), self.space.num_classes, image)
                 yield self._table(shapes.columns, shapes.codes, sum((part.cost for part in parts), Cost()))
 
-    def conditions(self) -> Iterator[Table]:
+    def conditions(self) -> Iterator[Factor]:
         """One for each part of a condition: what meets it."""
         for part, columns in zip(self.parts, self.scopes, strict=True):
             self._together(columns, f"condition {part}")
             yield self.nothing(columns)
 
-    def choices(self) -> Iterator[Table]:
+    def choices(self) -> Iterator[Factor]:
         """One for each choice: its values count, though neither row nor condition may depend on it."""
         return (self.nothing((i,)) for i in range(len(self.space.choices)))
 
-    def nothing(self, columns: tuple[int, ...]) -> Table:
+    def nothing(self, columns: tuple[int, ...]) -> Factor:
         """What some columns may take, at no cost."""
         codes = self._together(columns, "")
         return self._new(columns, codes, np.zeros((len(codes), len(self.names)), dtype=np.int64))
@@ -113,13 +113,13 @@ class _Reader:
         inside = [p for p, scope in zip(self.parts, self.scopes, strict=True) if set(scope) <= set(columns)]
         return codes[self.space.hold(inside, codes)]
 
-    def _table(self, columns: tuple[int, ...], codes: Codes, cost: Cost) -> Table:
+    def _table(self, columns: tuple[int, ...], codes: Codes, cost: Cost) -> Factor:
         values = _stacked(len(codes), *(getattr(cost, name) for name in self.names))
         return self._new(*_narrowed(self.space, columns, codes, values))
 
-    def _new(self, columns: tuple[int, ...], codes: Codes, costs: Ints) -> Table:
+    def _new(self, columns: tuple[int, ...], codes: Codes, costs: Ints) -> Factor:
         whole = np.int64 if self.most < 2**62 else object  # beyond 64 bits Python counts
-        return Table(columns, codes, costs, np.ones(len(codes), dtype=whole))
+        return Factor(columns, codes, costs, np.ones(len(codes), dtype=whole))
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch.cost import PRICED, Cost
+from mvsearch.arch.cost import STATIC_COSTS, Cost
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
-from mvsearch.space.cost_factors import Ints, Table, keys, tables_of
+from mvsearch.space.cost_factors import Factor, Ints, keys, tables_of
 from mvsearch.space.search_space import SearchSpace
 
 Progress = Callable[[int, int], None]
@@ -30,7 +30,7 @@ _AT_ONCE = 1_000_000
 _FREE = 2**60  # beyond every cost, so no limit
 
 
-class NothingWithin(PlanError):
+class InfeasibleError(PlanError):
     """No point of the space keeps to all limits; `said` is that as the part of a sentence."""
 
     def __init__(self, where: str, said: str) -> None:
@@ -39,7 +39,7 @@ class NothingWithin(PlanError):
 
 
 @dataclass(frozen=True)
-class Member:
+class FrontPoint:
     """A point of the front. `ties` points have its values in all objectives, itself among them."""
 
     point: dict[str, Any]
@@ -50,22 +50,22 @@ class Member:
 
 def exact_front(
     space: SearchSpace, objectives: Sequence[str], limits: Sequence[Limit] = (), *, progress: Progress | None = None
-) -> list[Member]:
+) -> list[FrontPoint]:
     """The non-dominated points over objectives that are costs, one for each vector of them, sorted by the first.
 
     Of points that tie a published one is taken. `progress` hears how many choices have left, and of how many. Raises
     NothingWithin if nothing keeps to the limits, PlanError for what is no cost; either it or SpaceError where the front
     cannot be had.
     """
-    sought = Sought.of(objectives, limits)
+    sought = CostQuery.of(objectives, limits)
     if (sought.low > sought.high).any():
-        raise NothingWithin(str(space.document.file), f"no point keeps to {sought.said}, which contradict each other")
-    elimination = _Elimination(space, sought, progress or (lambda done, total: None))
+        raise InfeasibleError(str(space.document.file), f"no point keeps to {sought.said}, which contradict each other")
+    elimination = VariableElimination(space, sought, progress or (lambda done, total: None))
     return _members(space, sought, elimination.run())
 
 
 @dataclass(frozen=True)
-class Sought:
+class CostQuery:
     """The costs that are added up: which of them are to be small, and within what each must come to lie."""
 
     names: tuple[str, ...]
@@ -79,13 +79,13 @@ class Sought:
         """Raises PlanError for a name that is no cost."""
         names = tuple(dict.fromkeys([*objectives, *(limit.name for limit in limits)]))
         for name in names:
-            if name not in PRICED:
-                known = ", ".join(PRICED)
+            if name not in STATIC_COSTS:
+                known = ", ".join(STATIC_COSTS)
                 raise PlanError(f"{name!r} is only known when a network is built and tried; the costs are {known}.")
         if len(set(objectives)) < len(objectives):
             raise PlanError(f"objectives {', '.join(objectives)}: name each once.")
         if not objectives:
-            raise PlanError(f"nothing is sought that is a cost; name one or more of {', '.join(PRICED)}.")
+            raise PlanError(f"nothing is sought that is a cost; name one or more of {', '.join(STATIC_COSTS)}.")
         low, high = np.full(len(names), -_FREE), np.full(len(names), _FREE)
         for limit in limits:
             i, value = names.index(limit.name), min(limit.value, _FREE)
@@ -125,7 +125,7 @@ class Rest:
     most: Ints
 
     @classmethod
-    def of(cls, tables: Sequence[Table], costs: int) -> Self:
+    def of(cls, tables: Sequence[Factor], costs: int) -> Self:
         """Each table at its own best and worst, whether these agree or not."""
         none = [np.zeros(costs, dtype=np.int64)]
         least = np.sum([*none, *(table.costs.min(axis=0) for table in tables)], axis=0)
@@ -133,14 +133,16 @@ class Rest:
         return cls(least, most)
 
 
-class _Elimination:
-    def __init__(self, space: SearchSpace, sought: Sought, progress: Progress) -> None:
+class VariableElimination:
+    """Eliminates one choice after another from the factors, keeping the non-dominated rows."""
+
+    def __init__(self, space: SearchSpace, sought: CostQuery, progress: Progress) -> None:
         self.space, self.sought, self.progress = space, sought, progress
         self.start, *self.tables = tables_of(space, sought.names)
         self.order = self._order()
         self.left, self.summed = 0, 0
 
-    def run(self) -> Table:
+    def run(self) -> Factor:
         """The front, as the lines of a table in which nothing is open."""
         for column in self.order:
             self._add_up([table for table in self.tables if column in table.columns], column)
@@ -167,7 +169,7 @@ class _Elimination:
             order.append(column)
         return order
 
-    def _add_up(self, touched: list[Table], leaving: int | None) -> None:
+    def _add_up(self, touched: list[Factor], leaving: int | None) -> None:
         """Make one table of several, in which a choice is no longer open."""
         others = [table for table in self.tables if not any(table is other for other in touched)]
         first, queue = self.start, sorted(touched, key=len)
@@ -177,7 +179,7 @@ class _Elimination:
             first = self._joined(first, table, tuple(sorted(columns)), Rest.of([*others, *queue], len(first.costs.T)))
         self.tables = [*others, first]
 
-    def _joined(self, a: Table, b: Table, columns: tuple[int, ...], rest: Rest) -> Table:
+    def _joined(self, a: Factor, b: Factor, columns: tuple[int, ...], rest: Rest) -> Factor:
         together = [c for c in columns if c in a.columns]
         a = a.take(np.argsort(keys(self.space, a.codes, together), kind="stable"))  # what competes stands together
         parts = []
@@ -187,19 +189,19 @@ class _Elimination:
             lines_a, lines_b = lines_a[reachable], lines_b[reachable]
             codes = np.maximum(a.codes[lines_a], b.codes[lines_b])
             if len(reachable):
-                joined = Table(columns, codes, costs[reachable], a.counts[lines_a] * b.counts[lines_b])
+                joined = Factor(columns, codes, costs[reachable], a.counts[lines_a] * b.counts[lines_b])
                 parts.append(self._best(joined, rest))
             self._refuse_if_beyond(lines=sum(map(len, parts)))
             self.progress(self.left, len(self.order))
         if not parts:
             also = f" and {self.sought.said}" if self.sought.limits else ""
-            raise NothingWithin(str(self.space.document.file), f"no point keeps to all conditions{also}")
+            raise InfeasibleError(str(self.space.document.file), f"no point keeps to all conditions{also}")
         if len(parts) == 1:
             return parts[0]
         whole = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "costs", "counts"))
-        return self._best(Table(columns, *whole), rest)
+        return self._best(Factor(columns, *whole), rest)
 
-    def _agreeing(self, a: Table, b: Table) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    def _agreeing(self, a: Factor, b: Factor) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
         """All pairs of lines that take the same in the choices that both tables know, some at a time."""
         shared = [c for c in a.columns if c in b.columns]
         keys_a, keys_b = keys(self.space, a.codes, shared), keys(self.space, b.codes, shared)
@@ -226,7 +228,7 @@ class _Elimination:
                 at=self.space.document.file,
             )
 
-    def _best(self, table: Table, rest: Rest) -> Table:
+    def _best(self, table: Factor, rest: Rest) -> Factor:
         """Of lines that compete those that may become best; of equal ones the first, counted for all."""
         cells = keys(self.space, table.codes, table.columns)
         goals, needs = table.costs[:, self.sought.goal], self.sought.needs(table.costs, rest)
@@ -237,7 +239,7 @@ class _Elimination:
         counts = np.add.reduceat(table.counts[order], first)
         kept = _undominated(cells[lines], goals[lines], needs[lines])
         best = table.take(lines[kept])
-        return Table(best.columns, best.codes, best.costs, counts[kept])
+        return Factor(best.columns, best.codes, best.costs, counts[kept])
 
 
 def _undominated(cells: Ints, goals: Ints, needs: Ints) -> NDArray[np.bool_]:
@@ -265,17 +267,17 @@ def _ranks(values: Ints) -> Ints:
     return np.column_stack(ranks) if ranks else values
 
 
-def _members(space: SearchSpace, sought: Sought, front: Table) -> list[Member]:
+def _members(space: SearchSpace, sought: CostQuery, front: Factor) -> list[FrontPoint]:
     published = {goals: (name, point) for goals, name, point in _published(space, sought)}
     members = []
     for line in np.lexsort(front.costs[:, sought.goal].T[::-1]):
         goals = tuple(front.costs[line, sought.goal].tolist())
         name, point = published.get(goals, (None, space.point(front.codes[line])))
-        members.append(Member(point, space.architecture(point).cost(), int(front.counts[line]), name))
+        members.append(FrontPoint(point, space.architecture(point).cost(), int(front.counts[line]), name))
     return members
 
 
-def _published(space: SearchSpace, sought: Sought) -> Iterator[tuple[tuple[int, ...], str, dict[str, Any]]]:
+def _published(space: SearchSpace, sought: CostQuery) -> Iterator[tuple[tuple[int, ...], str, dict[str, Any]]]:
     """The published models within the limits, with their values in the objectives."""
     for name, point in space.published_points():
         values = sought.values(space.costs(space.codes(point)[None]))

@@ -20,7 +20,7 @@ _MOST_TRIED = 10_000
 def locate(document: Document, terms: dict[str, Term], arch: Architecture) -> Point:
     """The point's values by choice; raises SpaceError, saying which field does not fit."""
     point: Point = {}
-    computed: list[Wanted] = []
+    computed: list[FieldTarget] = []
     for wanted in _wanted_fields(document, arch):
         term = _behind(terms, wanted.name)
         if isinstance(term, Choice):
@@ -35,7 +35,7 @@ def locate(document: Document, terms: dict[str, Term], arch: Architecture) -> Po
 
 
 @dataclass(frozen=True)
-class Wanted:
+class FieldTarget:
     """What a field of a row must come out as."""
 
     name: str
@@ -55,13 +55,13 @@ class Wanted:
         return self.domain.write(self.value)
 
 
-def _wanted_fields(document: Document, arch: Architecture) -> list[Wanted]:
+def _wanted_fields(document: Document, arch: Architecture) -> list[FieldTarget]:
     rows = document.data["blocks"]
     kinds = [row["block"] for row in rows]
     if kinds != [block.kind() for block in arch.blocks]:
         raise SpaceError(f"its rows are {', '.join(b.kind() for b in arch.blocks)}, the space's {', '.join(kinds)}")
     return [
-        Wanted(f"{row['name']}.{field}", getattr(block, field), domain)
+        FieldTarget(f"{row['name']}.{field}", getattr(block, field), domain)
         for row, block in zip(rows, arch.blocks, strict=True)
         for field, domain in block.domains().items()
         if field in row
@@ -76,7 +76,7 @@ def _behind(terms: dict[str, Term], name: str) -> Term:
     return term
 
 
-def _assign(point: Point, wanted: Wanted, choice: Choice) -> None:
+def _assign(point: Point, wanted: FieldTarget, choice: Choice) -> None:
     name, shown = wanted.name, wanted.shown
     fitting = [value for value in choice.values if wanted.is_met_by(value)]
     if not fitting:
@@ -85,7 +85,7 @@ def _assign(point: Point, wanted: Wanted, choice: Choice) -> None:
         raise SpaceError(f"{name} is {shown}, but the space ties it to {choice.name}, {point[choice.name]} elsewhere")
 
 
-def _solve(terms: dict[str, Term], point: Point, computed: list[Wanted]) -> Point:
+def _solve(terms: dict[str, Term], point: Point, computed: list[FieldTarget]) -> Point:
     """Values for the choices still undecided, such that every computed field comes out as wanted."""
     if not computed:
         return point

@@ -24,7 +24,7 @@ from mvsearch.study.plan import Plan, checked_name
 from mvsearch.study.reader import Reader
 from mvsearch.study.samplers._legal import distributions
 from mvsearch.study.storage.store import Store, refuse_misfits
-from mvsearch.study.storage.trials import STATES, Trials, told_of_trials
+from mvsearch.study.storage.trials import STATES, OptunaTrialStore, told_of_trials
 from mvsearch.study.workers.heartbeat import register
 
 FORMAT = 1
@@ -37,7 +37,7 @@ def lines(study: Reader) -> Iterator[str]:
     refuse_at_work(study)
     plan, tables = Plan.of_study(study, workers=0), study.store.rows(study.name)
     with told_of_trials(plan.url):
-        opened = Trials.open(plan)
+        opened = OptunaTrialStore.open(plan)
         trials, notes = opened.all(), opened.notes
     count = 1 + sum(map(len, tables.values())) + len(trials) + 1
     yield _line(format=FORMAT, mvsearch=__version__, study=study.name, lines=count, facts=study.facts)
@@ -71,8 +71,8 @@ def restore(text: Iterable[str], url: str, *, name: str | None = None, source: s
         with store.locked("open"), told_of_trials(url):
             _refuse_taken(store, plan.name)
             aside = _aside(plan)
-            Trials.forget(aside)
-            put = Trials.open(aside)
+            OptunaTrialStore.forget(aside)
+            put = OptunaTrialStore.open(aside)
             for trial in trials:
                 put.put(trial)
             put.notes = parsed[-1]["notes"]
@@ -139,7 +139,7 @@ def _holes(
         metrics, complete = row["metrics"], row["state"] == "complete"
         if complete and not all(is_number(metrics.get(name)) for name in wanted.objectives):
             yield f"record {row['number']} has not a number for each objective"
-        if not all(isinstance(metrics.get(name, 0), int | float) for name in plan.asked):
+        if not all(isinstance(metrics.get(name, 0), int | float) for name in plan.required_metrics):
             yield f"record {row['number']} has words where numbers belong"
 
 
@@ -171,9 +171,9 @@ def remove(study: Reader) -> None:
     refuse_at_work(study)
     aside = _aside(Plan.of_study(study, workers=0))
     with told_of_trials(aside.url):
-        Trials.forget(aside)
+        OptunaTrialStore.forget(aside)
         study.store.remove_study(study.name, trials_to=aside.name)
-        Trials.forget(aside)
+        OptunaTrialStore.forget(aside)
 
 
 def _aside(plan: Plan) -> Plan:

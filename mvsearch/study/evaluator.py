@@ -22,22 +22,22 @@ class Evaluator:
     def __init__(self, plan: Plan, *, device: str = "cpu", report: Report | None = None) -> None:
         self.plan, self.device = plan, device
         self.report: Report = report or (lambda **_: None)
-        self.data = load_data(plan) if plan.scored else None
+        self.data = load_data(plan) if plan.needs_proxy else None
         self._measured: tuple[str, dict[str, Metrics]] = ("", {})
 
     def facts(self) -> dict[str, Any]:
         """What the numbers depend on beside the plan: the images, the precision of trainings, the device
         whose time is taken, the code of all."""
         facts: dict[str, Any] = {}
-        used = {"proxies": plugins.load("proxy", self.plan.proxy.name)} if self.plan.scored else {}
-        if self.plan.wants("latency_ms"):
+        used = {"proxies": plugins.load("proxy", self.plan.proxy.name)} if self.plan.needs_proxy else {}
+        if self.plan.uses_metric("latency_ms"):
             used["latency"] = plugins.load("latency_backend", self.plan.latency.backend)
         if used:
             facts["code"] = ", ".join(f"{word} {module.VERSION}" for word, module in used.items())
         if self.data is not None:
             facts["data"] = f"{self.data.name} {self.data.checksum}"
             facts["precision"] = self._precision()
-        if self.plan.wants("latency_ms"):
+        if self.plan.uses_metric("latency_ms"):
             facts["device"] = latency_device(self.plan)
         return facts
 
@@ -52,26 +52,26 @@ class Evaluator:
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
         """What an architecture costs, takes and scores: after `rung` steps, if given; repeats have further seeds.
 
-        Limits on a score are for whole trainings, so no rung and no single repeat is held to them. Raises Refused for
-        a candidate over a limit, Failed for one that cannot be measured.
+        Limits on a score are for whole trainings, so no rung and no single repeat is held to them. Raises
+        ConstraintViolated for a candidate over a limit, EvaluationFailed for one that cannot be measured.
         """
         metrics: Metrics = arch.metrics()
-        self.plan.refuse_if_over_limits(metrics)
+        self.plan.check_constraints(metrics)
         for doing, measure in self._measurements().items() if not repeat else ():
             metrics |= self._once(arch, doing, measure)
-            self.plan.refuse_if_over_limits(metrics)
+            self.plan.check_constraints(metrics)
         if self.data is not None:
             metrics |= self._proxy(arch, self.data, rung, repeat)
             if rung is None and not repeat:
-                self.plan.refuse_if_over_limits(metrics)
+                self.plan.check_constraints(metrics)
         return metrics
 
     def _measurements(self) -> dict[str, Callable[[Architecture], Metrics]]:
         """What is measured of an untrained network, cheap before costly."""
         found: dict[str, Callable[[Architecture], Metrics]] = {}
-        if self.plan.wants("memory_mib", "train_memory_mib"):
+        if self.plan.uses_metric("memory_mib", "train_memory_mib"):
             found["memory"] = self._memory
-        if self.plan.wants("latency_ms"):
+        if self.plan.uses_metric("latency_ms"):
             found["latency"] = self._latency
         return found
 
@@ -89,9 +89,9 @@ class Evaluator:
 
         asked, size = self.plan.memory, self.plan.memory.image_size
         peaks = {}
-        if self.plan.wants("memory_mib"):
+        if self.plan.uses_metric("memory_mib"):
             peaks["memory_mib"] = peak_bytes(arch, batch=asked.batch, image_size=size) / MIB
-        if self.plan.wants("train_memory_mib"):
+        if self.plan.uses_metric("train_memory_mib"):
             peaks["train_memory_mib"] = peak_bytes(arch, batch=asked.train_batch, image_size=size, training=True) / MIB
         return peaks
 
@@ -119,7 +119,7 @@ class Evaluator:
             def progress(done: int, of: int, doing: str = doing) -> None:
                 self.report(doing=doing, done=done, of=of)
 
-            with machine.beside_others():
+            with machine.shared():
                 found.append(proxy.score(arch, settings, data, seed=seed, device=self.device, progress=progress))
         return averaged(found)
 

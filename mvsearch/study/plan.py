@@ -13,20 +13,20 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch.cost import PRICED, Cost
+from mvsearch.arch.cost import STATIC_COSTS, Cost
 from mvsearch.data import refuse_other_task, usual_source
 from mvsearch.data.settings import DataSettings
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.pareto import Objective
-from mvsearch.metrics.record import Metrics, Refused
+from mvsearch.metrics.record import ConstraintViolated, Metrics
 from mvsearch.metrics.registry import Score, scores
-from mvsearch.space.exact_front import NothingWithin, exact_front
+from mvsearch.space.exact_front import InfeasibleError, exact_front
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.reader import Reader
 from mvsearch.utils import plugins
 from mvsearch.utils.hashing import digest
-from mvsearch.utils.settings import filled
+from mvsearch.utils.settings import from_mapping
 from mvsearch.utils.yaml_document import Document
 
 _LEAST_GIB = 0.25  # what Python and torch take alone
@@ -67,7 +67,7 @@ class Proxy:
 
     `rungs` are numbers of steps below the whole (successive halving): each candidate is trained for so many first, and
     only the best `keep` of all that came to a rung, by hypervolume gain, go on to the next. A score is the mean over
-    `seeds`; how many a proxy has where a file does not say it is in its own `USUAL`.
+    `seeds`; how many a proxy has where a file does not say it is in its own `TASK_DEFAULTS`.
     """
 
     name: str = "train"
@@ -149,7 +149,7 @@ class Plan:
             storage=storage,
         )
         plan._check()
-        known = search.trials if plan.every is None else len(plan.every)  # then all of it is known
+        known = search.trials if plan.all_points is None else len(plan.all_points)  # then all of it is known
         return replace(plan, search=replace(search, trials=min(search.trials, known)))
 
     @classmethod
@@ -171,7 +171,7 @@ class Plan:
         if not objectives or len(set(self.search.objectives)) < len(self.search.objectives):
             raise PlanError(f"objectives {', '.join(self.search.objectives) or 'none'}: name one or more, each once.")
         said = _said(self.proxy, self.space.head.task)
-        for name in self.asked & scores().keys() - {*said}:
+        for name in self.required_metrics & scores().keys() - {*said}:
             of = "" if self.space.head.task == "classification" else f" of networks for {self.space.head.task}"
             raise PlanError(f"{name} is not said by the proxy {self.proxy.name}{of}; it says {', '.join(said)}.")
         plugins.check("sampler", self.search.sampler, error=PlanError)
@@ -193,7 +193,7 @@ class Plan:
             if getattr(getattr(self, part), name) < 1:
                 raise PlanError("found 0; use 1 or more.", at=self.space.document.where(part, name))
         plugins.check("data_source", self.data.source, error=PlanError)
-        if self.scored:
+        if self.needs_proxy:
             refuse_other_task(self.data.source, self.space.head.task)
         plugins.check("latency_backend", self.latency.backend, error=PlanError)
         self._check_limits()
@@ -224,7 +224,7 @@ class Plan:
         name, where = self.priced_limits[0].name, self.space.document.where("search", "limits")
         try:
             exact_front(self.space, (name,), self.priced_limits)
-        except NothingWithin as nothing:
+        except InfeasibleError as nothing:
             (least,) = exact_front(self.space, (name,))
             values = f"from {getattr(least.cost, name):,} to about {getattr(costs, name).max():,}"
             raise PlanError(f"{nothing.said}; {name} of the whole space run {values}.", at=where) from None
@@ -244,21 +244,21 @@ class Plan:
     @cached_property
     def priced_limits(self) -> tuple[Limit, ...]:
         """Those of the limits that the closed form can judge."""
-        return tuple(limit for limit in self.limits if limit.name in PRICED)
+        return tuple(limit for limit in self.limits if limit.name in STATIC_COSTS)
 
-    def wants(self, *names: str) -> bool:
+    def uses_metric(self, *names: str) -> bool:
         """Whether an objective or a limit asks for one of these."""
-        return bool(self.asked & set(names))
+        return bool(self.required_metrics & set(names))
 
     @property
-    def asked(self) -> set[str]:
+    def required_metrics(self) -> set[str]:
         """The metrics that an objective or a limit asks for."""
         return {*self.search.objectives, *(limit.name for limit in self.limits)}
 
     @property
-    def scored(self) -> bool:
+    def needs_proxy(self) -> bool:
         """Whether the proxy is asked for anything."""
-        return self.wants(*scores())
+        return self.uses_metric(*scores())
 
     def within_limits(self, costs: Cost) -> NDArray[np.bool_]:
         """Which of many candidates keep to the limits on what the closed form prices."""
@@ -268,7 +268,7 @@ class Plan:
         return kept
 
     @cached_property
-    def every(self) -> Codes | None:
+    def all_points(self) -> Codes | None:
         """All points inside the conditions and the limits on cost; None where they are too many to be listed."""
         if math.prod(len(choice.values) for choice in self.space.choices) > _LISTED:
             return None
@@ -280,11 +280,11 @@ class Plan:
         legal = self.space.legal(codes)
         return legal & self.within_limits(self.space.costs(codes)) if self.priced_limits else legal
 
-    def refuse_if_over_limits(self, metrics: Metrics) -> None:
-        """Raises Refused, naming the limit, if a metric known by now breaks one."""
+    def check_constraints(self, metrics: Metrics) -> None:
+        """Raises ConstraintViolated, naming the limit, if a metric known by now breaks one."""
         for limit in self.limits:
             if limit.name in metrics and not limit.holds(metrics[limit.name]):
-                raise Refused(f"{limit.name} {metrics[limit.name]:,} breaks the limit {limit.text}", metrics)
+                raise ConstraintViolated(f"{limit.name} {metrics[limit.name]:,} breaks the limit {limit.text}", metrics)
 
     def proxy_settings(self) -> Any:
         """The settings of the chosen proxy, as its own dataclass; raises PlanError for a field it does not have."""
@@ -299,15 +299,15 @@ class Plan:
         Those of a rung are those of a plan whose whole training is as short; a repeat has seeds of its own.
         """
         measured: dict[str, Any] = {"image_size": self.space.document.data.get("image_size", 256)}
-        if self.scored:
+        if self.needs_proxy:
             proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **asdict(self.proxy_settings())}
             proxy |= {"steps": rung} if rung else {}
             proxy |= {"repeat": repeat} if repeat else {}
             measured |= {"proxy": proxy, "data": asdict(self.data)}
-        if self.wants("memory_mib", "train_memory_mib"):
+        if self.uses_metric("memory_mib", "train_memory_mib"):
             size = self.memory.image_size or measured["image_size"]
             measured["memory"] = {**asdict(self.memory), "image_size": size}
-        if self.wants("latency_ms"):
+        if self.uses_metric("latency_ms"):
             size = self.latency.image_size or measured["image_size"]
             latency = {**asdict(self.latency), "image_size": size}
             # Younger than the rest: without it, studies from before it are still the same studies.
@@ -371,7 +371,7 @@ def _mapping(document: Document, key: str) -> dict[str, Any]:
 
 def _usual(proxy: str, task: str) -> dict[str, Any]:
     """What a proxy does for a task where a file does not say otherwise."""
-    return dict(getattr(plugins.load("proxy", proxy, error=PlanError), "USUAL", {}).get(task, {}))
+    return dict(getattr(plugins.load("proxy", proxy, error=PlanError), "TASK_DEFAULTS", {}).get(task, {}))
 
 
 def _proxy(document: Document, task: str) -> Proxy:
@@ -394,4 +394,4 @@ def _data(document: Document, task: str) -> DataSettings:
 
 
 def _filled(document: Document, place: tuple[str, ...], cls: type[Any], raw: dict[str, Any]) -> Any:
-    return filled(cls, raw, lambda key: document.where(*place, key))
+    return from_mapping(cls, raw, lambda key: document.where(*place, key))

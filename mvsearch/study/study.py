@@ -28,13 +28,13 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import published_keys
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError, of_the_machine
 from mvsearch.metrics.pareto import places
-from mvsearch.metrics.record import FULL, Failed, Metrics, Record, Refused, averaged, scores
+from mvsearch.metrics.record import FULL, ConstraintViolated, EvaluationFailed, Metrics, Record, averaged, scores
 from mvsearch.space.inverse import Point
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, flat, open_study
 from mvsearch.study.reevaluation import repeats, unsure
-from mvsearch.study.storage.store import Store, patiently
-from mvsearch.study.storage.trials import Mirror, Trials, told_of_trials
+from mvsearch.study.storage.store import Store, retry_while_unavailable
+from mvsearch.study.storage.trials import OptunaTrialStore, SamplerStudy, told_of_trials
 from mvsearch.study.workers.heartbeat import register
 from mvsearch.study.workers.registry import Worker
 from mvsearch.utils import machine
@@ -53,10 +53,10 @@ _LOG = logging.getLogger(__name__)
 class Study(Reader):
     """A study that this process works on."""
 
-    def __init__(self, plan: Plan, store: Store, trials: Trials) -> None:
+    def __init__(self, plan: Plan, store: Store, trials: OptunaTrialStore) -> None:
         super().__init__(plan.name, store)
         self.plan, self.trials = plan, trials
-        self._mirror = Mirror(plan, trials.notes)
+        self._mirror = SamplerStudy(plan, trials.notes)
         self.worker = Worker(register(store, plan.name))
         self._row: list[Record] = []  # what failed or was lost since this worker last measured one to the end
         self._given_up: set[int] = set()  # could not be measured again in this run
@@ -70,7 +70,7 @@ class Study(Reader):
         The study takes over how the plan searches (limits, trials ...), unless it is joined `as_worker`.
         """
         store = _opened(plan)
-        return patiently(lambda: cls._joined(plan, store, as_worker))
+        return retry_while_unavailable(lambda: cls._joined(plan, store, as_worker))
 
     @classmethod
     def _joined(cls, plan: Plan, store: Store, as_worker: bool) -> Self:
@@ -84,11 +84,11 @@ class Study(Reader):
                 )
             if difference:  # but nothing was measured yet
                 store.remove_study(plan.name)
-                Trials.forget(plan)
+                OptunaTrialStore.forget(plan)
                 found = None
             if found is not None and not as_worker:
                 store.amend_study(plan.name, found | _wishes(plan))
-            trials = Trials.open(plan)
+            trials = OptunaTrialStore.open(plan)
             if found is None:
                 store.add_study(plan.name, _facts(plan))
             return cls(plan, store, trials)
@@ -135,7 +135,7 @@ class Study(Reader):
         total = self.plan.search.trials if trials is None else trials
         failures = 0
         with self.worker.at_work():
-            patiently(self._refuse_changed)
+            retry_while_unavailable(self._refuse_changed)
             while (trial := self._next(total)) is not None:
                 record = self._settled(trial, evaluate)
                 if tell is not None:
@@ -144,7 +144,7 @@ class Study(Reader):
                 if failures == _GIVE_UP_AFTER and not any(r.state == "complete" for r in self.records()):
                     raise StudyError(f"study {self.name!r}: nothing but failures so far, the last: {record.reason}")
                 self._refuse_sick(record)
-            while self.plan.search.confirm and (doubtful := patiently(self._claim_repeat)) is not None:
+            while self.plan.search.confirm and (doubtful := retry_while_unavailable(self._claim_repeat)) is not None:
                 self._repeat(doubtful, evaluate)
 
     def _refuse_changed(self) -> None:
@@ -163,7 +163,7 @@ class Study(Reader):
             except BaseException:  # Ctrl-C, or a fault of this machine: not the candidate's
                 self._return(trial.number)
                 raise
-            return patiently(partial(self._lose if record.state == "lost" else self._finish, record))
+            return retry_while_unavailable(partial(self._lose if record.state == "lost" else self._finish, record))
 
     def _refuse_sick(self, record: Record) -> None:
         """Raises StudyError after five faults of the machine in a row, or failures where no other worker has any."""
@@ -173,7 +173,7 @@ class Study(Reader):
             self._row.clear()
         if len(self._row) < _GIVE_UP_AFTER:
             return
-        faults, others = sum(row.state == "lost" for row in self._row), patiently(self._states_of_others)
+        faults, others = sum(row.state == "lost" for row in self._row), retry_while_unavailable(self._states_of_others)
         if faults >= _GIVE_UP_AFTER or ("complete" in others and "failed" not in others):
             raise StudyError(
                 f"study {self.name!r}: worker {self.worker.name} stops, for {len(self._row)} of its candidates failed "
@@ -188,7 +188,7 @@ class Study(Reader):
 
     def _next(self, total: int) -> FrozenTrial | None:
         """The next candidate of this worker; waits while all that is left is in the hands of others, who may die."""
-        while (trial := patiently(lambda: self._claim(total))) is None and self._mirror.open:
+        while (trial := retry_while_unavailable(lambda: self._claim(total))) is None and self._mirror.open:
             time.sleep(_LOOK_AGAIN_S)
         return trial
 
@@ -208,7 +208,7 @@ class Study(Reader):
                 begun = self._begin(number, notes)
             finally:
                 if begun is None:  # the mirror has seen what the database has not
-                    self._mirror = Mirror(self.plan, notes)
+                    self._mirror = SamplerStudy(self.plan, notes)
             if begun is None:
                 self._amend(exhausted=True)
             return begun
@@ -218,7 +218,7 @@ class Study(Reader):
         lost = [record.choices for record in self._row if record.state == "lost"]
         proposed = self._mirror.propose(but=lost)
         if proposed is None and lost:
-            self._mirror = Mirror(self.plan, notes)
+            self._mirror = SamplerStudy(self.plan, notes)
             self._follow()
             proposed = self._mirror.propose()
         if proposed is None:
@@ -279,7 +279,11 @@ class Study(Reader):
     @staticmethod
     def _losses(trials: list[FrozenTrial], trial: FrozenTrial, known: dict[int, Record]) -> int:
         """How many workers died over the same candidate before, or met a fault."""
-        lost = [t for t in trials if t.state.is_finished() and t.number not in known and not Trials.was_returned(t)]
+        lost = [
+            t
+            for t in trials
+            if t.state.is_finished() and t.number not in known and not OptunaTrialStore.was_returned(t)
+        ]
         return sum(other.params == trial.params for other in lost)
 
     def _evaluated(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
@@ -292,9 +296,9 @@ class Study(Reader):
         try:
             metrics = known if known is not None else self._measured(arch, evaluate, record.published, rungs)
             self._refuse_without_objectives(metrics)
-            self.plan.refuse_if_over_limits(metrics)
+            self.plan.check_constraints(metrics)
             record = replace(record, metrics=metrics, cached=known is not None)
-        except Refused as refusal:
+        except ConstraintViolated as refusal:
             record = replace(record, state="pruned", reason=str(refusal), metrics=refusal.metrics or record.metrics)
         except MvsearchError:
             raise
@@ -323,9 +327,9 @@ class Study(Reader):
     def _measured(
         self, arch: Architecture, evaluate: Evaluate, published: str | None, rungs: dict[str, Metrics]
     ) -> Metrics:
-        """The whole measurement, after the `rungs` before it, which are filled in; raises Refused for what is not worth
-        the next."""
-        for steps in self.plan.proxy.rungs if self.plan.scored else ():
+        """The whole measurement after the `rungs` before it, which are filled in; raises ConstraintViolated for a
+        candidate that is stopped at a rung."""
+        for steps in self.plan.proxy.rungs if self.plan.needs_proxy else ():
             metrics = self._remembered(arch, evaluate, rung=steps)
             self._refuse_without_objectives(metrics)
             rungs[str(steps)] = scores(metrics)
@@ -355,13 +359,13 @@ class Study(Reader):
         if place > going:
             facts = {name: value for name, value in metrics.items() if name not in scores(metrics)}
             reason = f"stopped after {steps} of {self.plan.proxy_settings().steps} steps: number {place} of {len(rows)}"
-            raise Refused(f"{reason} by hypervolume gain, {going} go on", facts)
+            raise ConstraintViolated(f"{reason} by hypervolume gain, {going} go on", facts)
 
     def _refuse_without_objectives(self, metrics: Metrics) -> None:
         for name in self.plan.search.objectives:
             value = metrics.get(name)
             if not isinstance(value, int | float) or not math.isfinite(value):
-                raise Failed(f"the objective {name} came out as {value}")
+                raise EvaluationFailed(f"the objective {name} came out as {value}")
 
     def _published_name(self, key: str) -> str | None:
         names = {arch_key: name for name, arch_key in self.facts["published"].items()}
@@ -435,7 +439,7 @@ def _refuse_deaf(evaluate: Evaluate, plan: Plan) -> None:
     """Raises StudyError if the function does not take what the plan will call it with."""
     settings = {"rung": ("proxy.rungs", plan.proxy.rungs), "repeat": ("search.confirm", plan.search.confirm)}
     for name, (setting, asked) in settings.items():
-        if asked and plan.scored:
+        if asked and plan.needs_proxy:
             try:
                 inspect.signature(evaluate).bind(None, **{name: 1})
             except TypeError:
@@ -450,7 +454,9 @@ def _deadly(times: int) -> str:
 
 
 def _reason(error: Exception) -> str:
-    return str(error) if isinstance(error, Failed | Refused) else f"{type(error).__name__}: {error}"
+    return (
+        str(error) if isinstance(error, EvaluationFailed | ConstraintViolated) else f"{type(error).__name__}: {error}"
+    )
 
 
 def _opened(plan: Plan) -> Store:

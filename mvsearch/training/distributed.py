@@ -22,7 +22,7 @@ _PATIENCE = timedelta(days=1)
 
 
 @dataclass(frozen=True)
-class Ranks:
+class ProcessGroup:
     """Which of `count` processes this is, which of its machine's, and the device that it trains on."""
 
     rank: int = 0
@@ -41,7 +41,7 @@ class Ranks:
 
         If each took its own, one could hold it and wait for another, who waits for it behind somebody to be timed.
         """
-        return nullcontext() if self.local else machine.beside_others()
+        return nullcontext() if self.local else machine.shared()
 
     def total(self, values: Sequence[float]) -> list[float]:
         """Sums over all processes, each value for itself."""
@@ -67,7 +67,7 @@ class Ranks:
 
 
 @contextmanager
-def joined(device: str | None = None) -> Iterator[Ranks]:
+def joined(device: str | None = None) -> Iterator[ProcessGroup]:
     """The processes that torchrun started, each with a GPU of its own where there are any; else this one alone.
 
     Raises EnvironmentFault for a device (`cpu`, `cuda`, `cuda:1`) that the machine has not, and where a launcher set
@@ -81,7 +81,7 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
             f"--device {device}: this machine has cpu and {there} GPUs for PyTorch; use one of them."
         )
     if "WORLD_SIZE" not in os.environ:
-        yield Ranks(device=f"cuda:{found[1] or 0}" if cuda else "cpu")
+        yield ProcessGroup(device=f"cuda:{found[1] or 0}" if cuda else "cpu")
         return
     if missing := [name for name in _LAUNCHED if name not in os.environ]:
         raise EnvironmentFault(
@@ -97,6 +97,6 @@ def joined(device: str | None = None) -> Iterator[Ranks]:
         torch.cuda.set_device(own)
     dist.init_process_group("nccl" if cuda else "gloo", timeout=_PATIENCE)
     try:
-        yield Ranks(dist.get_rank(), dist.get_world_size(), own, local)
+        yield ProcessGroup(dist.get_rank(), dist.get_world_size(), own, local)
     finally:
         dist.destroy_process_group()

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mvsearch.errors import CheckpointError, EnvironmentFault
 from mvsearch.nn.weight_transfer import Inheritance
 from mvsearch.training.batches import Batch, Sampler
-from mvsearch.training.distributed import Ranks
+from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.full import FullRecipe
 from mvsearch.training.loop import Learner, adamw, sgd
 from mvsearch.training.metrics_log import Journal
@@ -44,7 +44,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Judged:
+class EpochResult:
     """What the averaged weights came to after an epoch, counted from 1: a share, by the name of `kind`, and loss; on so
     many images."""
 
@@ -57,7 +57,7 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class Place:
+class Position:
     """Where a training is: steps that are done, the epoch and its batch that come next, losses not yet written."""
 
     step: int = 0
@@ -85,7 +85,7 @@ class Training:
     folder: Path
     settings: dict[str, Any]
     inherited: Inheritance | None = None
-    ranks: Ranks = field(default_factory=Ranks)
+    ranks: ProcessGroup = field(default_factory=ProcessGroup)
     parts: int = 1
     seed: int = 0
     every: int = 500
@@ -104,7 +104,7 @@ class Training:
             forward.compile(dynamic=False)  # with sizes left open its code for a CPU cannot be made (torch 2.13)
         optimiser = _optimiser(self.model, self.recipe)
         self.learner = Learner(self.model, average, optimiser, device, self.recipe.clip, buffers=True, forward=forward)
-        self.place = Place()
+        self.place = Position()
         self._since = time.process_time()
 
     @property
@@ -112,7 +112,7 @@ class Training:
         """The file to go on from."""
         return self.folder / "checkpoint.pt"
 
-    def go_on(self) -> bool:
+    def resume(self) -> bool:
         """Take up the checkpoint, if there is one. CheckpointError says if it is damaged or of another training."""
         if not self.checkpoint.exists():
             return False
@@ -120,7 +120,7 @@ class Training:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of pickles that torch did not write
                 state = torch.load(self.checkpoint, self.ranks.device, weights_only=True)
-            settings, learner, place = json.loads(state["settings"]), state["learner"], Place(**state["place"])
+            settings, learner, place = json.loads(state["settings"]), state["learner"], Position(**state["place"])
         except Exception:  # a damaged pickle can raise anything
             raise CheckpointError(
                 "no checkpoint of a training; --force begins anew, or choose another folder.", at=self.checkpoint
@@ -131,8 +131,8 @@ class Training:
         self._since = time.process_time() - place.cpu_seconds
         return True
 
-    def run(self) -> Iterator[Step | Judged]:
-        """Train to the end, saying each step and each epoch. Raises Failed if a loss is no number.
+    def run(self) -> Iterator[Step | EpochResult]:
+        """Train to the end, saying each step and each epoch. Raises EvaluationFailed if a loss is no number.
 
         With `stopping` set the step at hand is the last: a checkpoint is written and KeyboardInterrupt raised.
         """
@@ -147,7 +147,7 @@ class Training:
             if journal:
                 journal.close()
 
-    def _epoch(self, journal: Journal | None) -> Iterator[Step | Judged]:
+    def _epoch(self, journal: Journal | None) -> Iterator[Step | EpochResult]:
         epoch = self.place.epoch
         batches = self.sampler.epoch(epoch)[self.place.batch :]
         steps = enumerate(batches, self.place.step)
@@ -198,10 +198,10 @@ class Training:
         loss, stops = self.ranks.total([loss, float(self.stopping)])
         return Step(step + 1, self.place.epoch + 1, loss / self.ranks.count, lr, len(batch.images)), stops > 0
 
-    def judge(self) -> Judged:
+    def judge(self) -> EpochResult:
         """The averaged weights on the images that judge."""
         self.ranks.share(self.learner.average.buffers())  # those of the first, which are written
-        return Judged(
+        return EpochResult(
             self.place.step,
             self.place.epoch + 1,
             self.pictures.score,
@@ -220,7 +220,7 @@ class Training:
         write_whole(self.checkpoint, content.getvalue())
 
     def _move(self, **changes: Any) -> None:
-        self.place = Place(**{**vars(self.place), **changes})
+        self.place = Position(**{**vars(self.place), **changes})
 
 
 def refuse_other(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:

@@ -71,11 +71,11 @@ class Source(ABC, Generic[_Part]):
 
     @abstractmethod
     def flow(
-        self, batches: Sequence[np.ndarray], *, filled: bool, cuts: Sequence[Cut] = ()
+        self, batches: Sequence[np.ndarray], *, fill_broken: bool, cuts: Sequence[Cut] = ()
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Pixels, uint8 (B, C, H, W), and labels (B) of each of these batches of numbers of images, in their order.
 
-        A broken image is left out; in a `filled` batch another one of it is there twice. A source that `can_be_cut`
+        A broken image is left out; with `fill_broken` another of its batch is there twice. A source that `can_be_cut`
         gives crops, if it is given a Cut for each batch. Raises DataError if all of a batch are broken.
         """
 
@@ -89,7 +89,7 @@ class Decoded(Source[Images]):
         return replace(self, part=replace(self.part, pixels=self.part.pixels[images], labels=self.labels[images]))
 
     def flow(
-        self, batches: Sequence[np.ndarray], *, filled: bool, cuts: Sequence[Cut] = ()
+        self, batches: Sequence[np.ndarray], *, fill_broken: bool, cuts: Sequence[Cut] = ()
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`."""
         with ThreadPoolExecutor(1) as beside:
@@ -126,11 +126,11 @@ class Stream(Source[Files]):
         return replace(self, part=self.part.only(images))
 
     def flow(
-        self, batches: Sequence[np.ndarray], *, filled: bool, cuts: Sequence[Cut] = ()
+        self, batches: Sequence[np.ndarray], *, fill_broken: bool, cuts: Sequence[Cut] = ()
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`."""
         loader = DataLoader(
-            _Batches(self.part, self.size, batches, cuts, filled),
+            _Batches(self.part, self.size, batches, cuts, fill_broken),
             batch_size=None,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
@@ -164,7 +164,7 @@ class _Batches(Dataset[_Item]):
     size: int
     batches: Sequence[np.ndarray]
     cuts: Sequence[Cut]
-    filled: bool
+    fill_broken: bool
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -177,7 +177,7 @@ class _Batches(Dataset[_Item]):
         whole = [(image, pixels) for image, (pixels, _) in zip(images, read, strict=True) if pixels is not None]
         if not whole:
             return torch.empty(0), torch.empty(0, dtype=torch.long), faults
-        if self.filled:
+        if self.fill_broken:
             whole = [whole[i % len(whole)] for i in range(len(images))]
         pixels = torch.from_numpy(np.stack([each for _, each in whole])).permute(0, 3, 1, 2).contiguous()
         return pixels, torch.from_numpy(self.files.labels[[image for image, _ in whole]]), faults

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.training.images import Task
 from mvsearch.training.recipe import Recipe
 
@@ -36,7 +36,7 @@ def train(
 ) -> Outcome:
     """Train a network and judge its averaged weights. The model is trained in place.
 
-    Raises Failed if the loss stops being a number. Mixed precision is used where the device has it.
+    Raises EvaluationFailed if the loss stops being a number. Mixed precision is used where the device has it.
     """
     average, train_loss = fit(model, task, recipe, device=device, progress=progress)
     return Outcome(judge(average, task, device), train_loss)
@@ -61,7 +61,7 @@ def fit(
 def learn(model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu") -> Iterator[float]:
     """Train the model in place, a step at a time, and let the average follow; the loss of each step, before it.
 
-    Raises Failed if a loss is no number.
+    Raises EvaluationFailed if a loss is no number.
     """
     learner = Learner(model, average, adamw(model, lr=recipe.lr, weight_decay=recipe.weight_decay), device, recipe.clip)
 
@@ -99,7 +99,9 @@ class Learner:
         self.scaler = torch.amp.GradScaler("cuda", enabled=half(self.device) is torch.float16)
 
     def step(self, parts: Sequence[tuple[Tensor, Tensor]], loss: Loss, *, lr: float, decay: float, place: str) -> float:
-        """Learn from one batch, given in equal parts; its loss before the step. Raises Failed if that is no number.
+        """Learn from one batch, given in equal parts, and return its loss before the step.
+
+        Raises EvaluationFailed for a loss that is not finite.
 
         The gradient is the mean over the parts. `place` says in words which step it is.
         """
@@ -113,7 +115,7 @@ class Learner:
                 with precision(self.device):
                     part = loss(forward(x), labels) / len(parts)
                 if not math.isfinite(value := part.item()):
-                    raise Failed(f"the training loss became {value} at {place}")
+                    raise EvaluationFailed(f"the training loss became {value} at {place}")
                 self.scaler.scale(part).backward()
             found += value
         self.scaler.unscale_(self.optimiser)
@@ -226,9 +228,9 @@ def _recalibrate(average: nn.Module, task: Task, recipe: Recipe) -> None:
 
 @torch.no_grad()
 def judge(model: nn.Module, task: Task, device: str = "cpu") -> dict[str, float]:
-    """What the task judges a trained network by on held-out images; raises Failed if that is no number."""
+    """What the task judges a trained network by on held-out images; raises EvaluationFailed if that is no number."""
     with precision(device):
         scores = task.judge(model)
     if not all(map(math.isfinite, scores.values())):
-        raise Failed("the averaged network gives no numbers on held-out images")
+        raise EvaluationFailed("the averaged network gives no numbers on held-out images")
     return scores

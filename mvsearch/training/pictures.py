@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from mvsearch.training.augment import augment
 from mvsearch.training.batches import Batch
-from mvsearch.training.distributed import Ranks
+from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.full import FullRecipe
 from mvsearch.training.images import normalised, resized, statistics
 from mvsearch.training.loaders import Cut, Source
@@ -35,7 +35,7 @@ class Pictures:
         if recipe.normalise:
             some = np.arange(0, len(train.labels), max(1, len(train.labels) // _STATISTICS))
             parts = np.array_split(some, -(-len(some) // _JUDGED))
-            shown = [resized(pixels, recipe.image_size) for pixels, _ in train.flow(parts, filled=False)]
+            shown = [resized(pixels, recipe.image_size) for pixels, _ in train.flow(parts, fill_broken=False)]
             self.mean, self.std = statistics(torch.cat(shown))
 
     @property
@@ -46,7 +46,7 @@ class Pictures:
     def flow(self, batches: Sequence[Batch]) -> Iterator[tuple[Tensor, Tensor]]:
         """Of each batch, float images (B, 3, size, size) and what `loss` takes beside the outputs."""
         cuts = [Cut(batch.size, self.recipe, batch.key) for batch in batches]
-        drawn = self.train.flow([batch.images for batch in batches], filled=True, cuts=cuts)
+        drawn = self.train.flow([batch.images for batch in batches], fill_broken=True, cuts=cuts)
         for batch, (pixels, labels) in zip(batches, drawn, strict=True):
             there = pixels.to(self.device, non_blocking=True), labels.to(self.device, non_blocking=True)
             x, learnt = self.augmented(*there, batch.size, batch.key)
@@ -62,7 +62,7 @@ class Pictures:
         return F.cross_entropy(outputs.float(), learnt, label_smoothing=self.recipe.label_smoothing)
 
     @torch.no_grad()
-    def judge(self, model: nn.Module, ranks: Ranks) -> tuple[float, float, int]:
+    def judge(self, model: nn.Module, ranks: ProcessGroup) -> tuple[float, float, int]:
         """The score and the loss of a network on the images that judge, shared out among the processes; and how many
         those were, without the broken ones."""
         right, loss, seen = 0.0, 0.0, 0.0
@@ -75,11 +75,11 @@ class Pictures:
         right, loss, seen = ranks.total([right, loss, seen])
         return right / seen, loss / seen, int(seen)
 
-    def _judged(self, ranks: Ranks) -> Iterator[tuple[Tensor, Tensor]]:
+    def _judged(self, ranks: ProcessGroup) -> Iterator[tuple[Tensor, Tensor]]:
         """A process's share of the images that judge, whole, in batches, with the numbers of their classes."""
         mine = np.arange(ranks.rank, len(self.judging.labels), ranks.count)
         parts = [mine[start : start + _JUDGED] for start in range(0, len(mine), _JUDGED)]
-        for pixels, labels in self.judging.flow(parts, filled=False):
+        for pixels, labels in self.judging.flow(parts, fill_broken=False):
             seen = round(pixels.shape[2] / self.recipe.judged_side)
             start = (pixels.shape[2] - seen) // 2
             middle = pixels[:, :, start : start + seen, start : start + seen]

@@ -23,7 +23,7 @@ from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, inherit_
 from mvsearch.utils.atomic_write import write_whole
 
 if TYPE_CHECKING:
-    from mvsearch.training.distributed import Ranks
+    from mvsearch.training.distributed import ProcessGroup
     from mvsearch.training.full import FullRecipe
     from mvsearch.training.job import Training
     from mvsearch.training.loaders import Source
@@ -34,7 +34,7 @@ _REMAINS = (RESULT, WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metric
 
 
 @dataclass(frozen=True)
-class Material:
+class TrainingData:
     """What is learnt from, and what judges; `checksum` is that of the decoded images, or of their list. So many images
     were `skipped`, being broken, when they were decoded.
 
@@ -50,7 +50,7 @@ class Material:
 
 
 @dataclass(frozen=True)
-class Order:
+class TrainingJob:
     """What is to be trained, on what, how, and where to.
 
     With `held_out` so many images of the training part judge, and the test part is never looked at. `init` is where the
@@ -84,7 +84,7 @@ class Order:
         if there and "metrics.jsonl" not in there:
             raise EnvironmentFault(f"holds {there[0]}, but no training; choose another folder.", at=self.folder)
 
-    def read(self, progress: "Progress | None" = None) -> Material:
+    def read(self, progress: "Progress | None" = None) -> TrainingData:
         """The images; those of a folder are decoded once at the recipe's largest size, or cut from the whole as they
         are needed."""
         from mvsearch.training.loaders import Decoded, Stream
@@ -98,7 +98,7 @@ class Order:
                 path, test_fraction=self.data.test_fraction, seed=self.data.seed, progress=progress
             )
             kept, held = (Stream(files, self.data.size or judged, self.decoders) for files in both)
-            return Material(str(path), sources.listing_checksum(*both), Pictures, kept, held)
+            return TrainingData(str(path), sources.listing_checksum(*both), Pictures, kept, held)
         if self.streamed:
             raise PlanError(
                 f"--stream is for a folder of yours with a class an image; {self.data.source} is decoded once."
@@ -107,12 +107,12 @@ class Order:
         data = sources.load(self.data.source, path=path, size=size, task=self.arch.task, progress=progress)
         if task is None:
             name = str(path) if path else data.name
-            return Material(name, data.checksum, Pictures, Decoded(data.train), Decoded(data.test), data.skipped)
+            return TrainingData(name, data.checksum, Pictures, Decoded(data.train), Decoded(data.test), data.skipped)
         task.check(data)
         train, test = (Scenes.of(part, task) for part in (data.train, data.test))
-        return Material(data.name, data.checksum, partial(ScenePictures, task), train, test, data.skipped)
+        return TrainingData(data.name, data.checksum, partial(ScenePictures, task), train, test, data.skipped)
 
-    def training(self, data: Material, ranks: "Ranks", *, force: bool = False) -> "Training":
+    def training(self, data: TrainingData, ranks: "ProcessGroup", *, force: bool = False) -> "Training":
         """The training, from its checkpoint on if the folder has one; by `force` that and all else of it is removed,
         now that nothing can be refused any more."""
         from mvsearch.nn import build
@@ -138,10 +138,10 @@ class Order:
             for name in _REMAINS:
                 (self.folder / name).unlink(missing_ok=True)
         ranks.total([0.0])  # the others look for a checkpoint when it is gone
-        made.go_on()
+        made.resume()
         return made
 
-    def finish(self, training: "Training", data: Material, *, seconds: float) -> dict[str, Any]:
+    def finish(self, training: "Training", data: TrainingData, *, seconds: float) -> dict[str, Any]:
         """Write the weights and the result of a training that is over; the result."""
         from mvsearch.nn.weights_io import write_weights
 
@@ -174,10 +174,10 @@ class Order:
         write_whole(self.folder / RESULT, (json.dumps(result, indent=2) + "\n").encode())
         return result
 
-    def _arch(self, data: Material) -> Architecture:
+    def _arch(self, data: TrainingData) -> Architecture:
         return self.arch.at(image_size=self.recipe.image_size, num_classes=len(data.train.classes))
 
-    def _split(self, data: Material) -> "tuple[Source[Any], Source[Any]]":
+    def _split(self, data: TrainingData) -> "tuple[Source[Any], Source[Any]]":
         if not self.held_out:
             return data.train, data.test
         if self.held_out > len(data.train.labels) // 2:
@@ -189,7 +189,7 @@ class Order:
         kept, held = stratified_split(labels, self.held_out / len(labels), self.seed)
         return data.train.only(kept), data.train.only(held)
 
-    def _settings(self, data: Material, ranks: "Ranks") -> dict[str, Any]:
+    def _settings(self, data: TrainingData, ranks: "ProcessGroup") -> dict[str, Any]:
         from mvsearch.training.loop import precision_name
 
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "source"}

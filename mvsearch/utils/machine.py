@@ -4,7 +4,7 @@ A latency is only a number if nothing else was running, and workers of one machi
 they take turns, through two lock files in the temporary folder:
 
     beside_others()   many at once: training         door: passed by everybody, one at a time
-    alone()           nobody else: timing            room: held shared, or exclusively
+    exclusive()           nobody else: timing            room: held shared, or exclusively
 
 Who wants to be alone waits in the open door until the room is empty. Nobody else gets in meanwhile, so it is not put
 off for ever by trainings that keep coming; they lose the time that the last of them still takes.
@@ -57,17 +57,17 @@ _turn = _Turn()
 _held: set[FileIO] = set()
 
 
-def alone() -> AbstractContextManager[None]:
+def exclusive() -> AbstractContextManager[None]:
     """Wait until no other turn is taken on this machine, and let none be taken: for timing. May be nested."""
     return _take("alone")
 
 
-def beside_others() -> AbstractContextManager[None]:
+def shared() -> AbstractContextManager[None]:
     """Wait until nobody is timing, and let nobody begin: for work that keeps cores busy. May be nested."""
     return _take("beside others")
 
 
-def tell_of_waits(tell: Callable[[bool], None]) -> None:
+def on_wait(tell: Callable[[bool], None]) -> None:
     """Have the running thread's waits for a turn told: True as one begins, False as it ends."""
     _turn.tell = tell
 
@@ -78,7 +78,9 @@ def _take(mode: Mode) -> Iterator[None]:
         yield
         return
     if _turn.mode:
-        raise RuntimeError("alone() within beside_others() would wait for itself: time before or after the training.")
+        raise RuntimeError(
+            "exclusive() within beside_others() would wait for itself: time before or after the training."
+        )
     with _flock_turn(mode) if fcntl else _plain_turn(mode):
         _turn.mode = mode
         try:

@@ -9,7 +9,7 @@ from mvsearch.errors import Location, PlanError
 from mvsearch.utils import plugins
 
 
-def filled(cls: type[Any], raw: dict[str, Any], where: Callable[[str], Location | str]) -> Any:
+def from_mapping(cls: type[Any], raw: dict[str, Any], where: Callable[[str], Location | str]) -> Any:
     """Settings as a dataclass, names and types checked against its fields; raises PlanError, saying `where` it is."""
     known = {f.name: f for f in fields(cls)}
     values = {}

@@ -27,7 +27,7 @@ from mvsearch.arch.published import model, model_names, published, published_key
 from mvsearch.cli.main import cli
 from mvsearch.errors import ArchitectureError, CheckpointError, MvsearchError, SpaceError
 from mvsearch.export import verify
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.nn import build, load_backbone, load_checkpoint
 from mvsearch.nn.features import taps
 from mvsearch.profiling.counters import dispatch
@@ -451,7 +451,7 @@ def test_a_profile_shows_the_parts_of_the_head():
 )
 def test_a_file_read_back_gives_what_the_network_gives(kind, arch, tmp_path):
     sample = verify.draw(verify.images_for(None), 64, 5, 0)[0]
-    made = Subject.of(arch)
+    made = ExportModel.of(arch)
     done = job(kind, tmp_path, made)
     report = verify.export_verified(done, sample, say=silent)
 
@@ -464,14 +464,14 @@ def test_a_file_read_back_gives_what_the_network_gives(kind, arch, tmp_path):
 
 def test_the_backbone_of_a_network_with_a_head_is_exported_as_feature_maps(tmp_path):
     sample = verify.draw(verify.images_for(None), 64, 3, 0)[0]
-    done = job("torch", tmp_path, Subject.of(small(), features=True))
+    done = job("torch", tmp_path, ExportModel.of(small(), features=True))
     report = verify.export_verified(done, sample, say=silent)
 
     assert report.verified
     assert [(each["row"], each["reduction"], each["channels"]) for each in report.subject["features"]] == [
         ("layer1", 4, 8), ("layer2", 8, 16), ("layer5", 16, 32),
     ]  # fmt: skip
-    assert [output.shape[1:] for output in done.module.read_back(done.path)(sample.images[:2])] == [
+    assert [output.shape[1:] for output in done.module.load_runtime(done.path)(sample.images[:2])] == [
         (8, 16, 16), (16, 8, 8), (32, 4, 4),
     ]  # fmt: skip
 
@@ -479,7 +479,7 @@ def test_the_backbone_of_a_network_with_a_head_is_exported_as_feature_maps(tmp_p
 def test_weights_with_the_auxiliary_classifier_are_exported_without_it(tmp_path):
     trained = build(small(), seed=3)
     torch.save(trained.state_dict(), tmp_path / "trained.pt")
-    made = Subject.of(small(), weights=tmp_path / "trained.pt")
+    made = ExportModel.of(small(), weights=tmp_path / "trained.pt")
     image = torch.randn(1, 3, 64, 64)
 
     assert not any("auxiliary" in name for name in made.model.state_dict())
@@ -487,7 +487,7 @@ def test_weights_with_the_auxiliary_classifier_are_exported_without_it(tmp_path)
 
 
 def test_the_stage_that_differs_may_be_a_head(tmp_path):
-    made = Subject.of(small(kind="ssdlite"))
+    made = ExportModel.of(small(kind="ssdlite"))
     done = job("onnx", tmp_path, made)
     images = real_images(3)[0].images
 

@@ -18,7 +18,7 @@ from mvsearch.arch.published import model_names, published
 from mvsearch.errors import ArchitectureError, CheckpointError, MvsearchError
 from mvsearch.export.formats import torch as exporter
 from mvsearch.export.formats._source import Sources
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
 from mvsearch.nn.weights_io import load_weights
 from mvsearch.space.search_space import SearchSpace
@@ -89,7 +89,7 @@ def test_exported_files_alone_have_the_same_keys_and_the_same_logits_bit_for_bit
     expected = {}
     for i, (name, arch) in enumerate(architectures().items()):
         model = build(arch, seed=i).eval()
-        exporter.export(Subject(arch, model, f"fresh, seed {i}"), tmp_path / f"{name}.py")
+        exporter.export(ExportModel(arch, model, f"fresh, seed {i}"), tmp_path / f"{name}.py")
         images = torch.randn(1, 3, *(((256, 256), (96, 96), (160, 128))[i % 3]))
         save_file({"x": images}, tmp_path / f"{name}.images")
         if name in ("mobilevitv1_xxs", "mobilevitv3_xxs", "mobilevitv2_0.5", "mobilevitv3_0.5", "drawn_0"):
@@ -274,7 +274,7 @@ def test_an_exported_yaml_is_the_same_network(tmp_path):
     from mvsearch.export.formats import yaml
 
     for name, arch in architectures().items():
-        yaml.export(Subject(arch, torch.nn.Identity(), "none"), tmp_path / f"{name}.yaml")
+        yaml.export(ExportModel(arch, torch.nn.Identity(), "none"), tmp_path / f"{name}.yaml")
         assert Architecture.load(tmp_path / f"{name}.yaml").key == arch.key
 
 

@@ -77,7 +77,7 @@ def test_a_model_of_several_outputs_keeps_their_number_and_order(kind, tmp_path)
     done.write(done.path)
     images = np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)
 
-    found = done.module.read_back(done.path)(images)
+    found = done.module.load_runtime(done.path)(images)
     for ours, theirs in zip(verify.eager(made.model, images), found, strict=True):
         np.testing.assert_allclose(theirs, ours, atol=1e-4)
 
@@ -128,7 +128,7 @@ def test_attention_spelt_out_is_the_same_attention_in_a_copy():
 def test_openvino_in_half_precision_would_not_pass(tmp_path, sample):
     done = job("openvino", tmp_path)
     done.write(done.path)
-    half = partial(done.module.read_back, precision="bf16")
+    half = partial(done.module.load_runtime, precision="bf16")
     found = verify.outputs(half(done.path), sample.images, 8)
     expected = verify.eager(done.subject.model, sample.images)
     ratio = verify.compare(expected, found, 8, classes=1).ratio

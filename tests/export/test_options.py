@@ -21,7 +21,7 @@ from mvsearch.cli import main
 from mvsearch.errors import ArchitectureError, CheckpointError, PlanError
 from mvsearch.export import formats, verify
 from mvsearch.export.formats import torch as exporter
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
 from mvsearch.nn.features import needed, taps
 from mvsearch.utils import yaml_document
@@ -43,7 +43,7 @@ def weights(tmp_path):
 
 
 def test_without_weights_the_seed_is_told_and_the_network_is_in_eval_mode():
-    made = Subject.of(SMALL, seed=3)
+    made = ExportModel.of(SMALL, seed=3)
     assert made.weights == "fresh, seed 3"
     assert not made.model.training
     assert equal(made.model.state_dict(), build(SMALL, seed=3).state_dict())
@@ -52,7 +52,7 @@ def test_without_weights_the_seed_is_told_and_the_network_is_in_eval_mode():
 def test_weights_come_from_safetensors_and_from_pt_alike(weights, tmp_path):
     torch.save({"state_dict": weights.state}, tmp_path / "trained.pt")
     for name in ("trained.safetensors", "trained.pt"):
-        made = Subject.of(SMALL, weights=tmp_path / name)
+        made = ExportModel.of(SMALL, weights=tmp_path / name)
         assert made.weights == name
         assert equal(made.model.state_dict(), weights.state)
 
@@ -63,14 +63,14 @@ def test_a_checkpoint_of_a_training_script_is_read_as_the_script_left_it(kept_un
     state = {prefix + name: tensor for name, tensor in weights.state.items()}
     rest = {"epoch": 3, "args": Namespace(lr=0.1), "optimizer": {"state": {0: {"step": torch.ones(1)}}}}
     torch.save({**rest, kept_under: state}, tmp_path / "last.pth.tar")
-    assert equal(Subject.of(SMALL, weights=tmp_path / "last.pth.tar").model.state_dict(), weights.state)
+    assert equal(ExportModel.of(SMALL, weights=tmp_path / "last.pth.tar").model.state_dict(), weights.state)
 
 
 def test_what_is_no_mapping_of_names_to_tensors_is_refused(tmp_path):
     for content in ([torch.ones(1)], {3: torch.ones(1)}, {"epoch": 3}, torch.ones(1)):
         torch.save(content, tmp_path / "odd.pt")
         with pytest.raises(CheckpointError, match=r"odd\.pt: holds no state_dict"):
-            Subject.of(SMALL, weights=tmp_path / "odd.pt")
+            ExportModel.of(SMALL, weights=tmp_path / "odd.pt")
 
 
 def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, recwarn):
@@ -80,22 +80,22 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, recwarn):
 
     (tmp_path / "evil.pt").write_bytes(pickle.dumps({"stem": Evil()}))
     with pytest.raises(CheckpointError, match=r"evil\.pt: no checkpoint of plain tensors"):
-        Subject.of(SMALL, weights=tmp_path / "evil.pt")
+        ExportModel.of(SMALL, weights=tmp_path / "evil.pt")
     torch.save({"stem": Evil()}, tmp_path / "evil.pt")
     with pytest.raises(CheckpointError, match=r"evil\.pt: no checkpoint of plain tensors"):
-        Subject.of(SMALL, weights=tmp_path / "evil.pt")
+        ExportModel.of(SMALL, weights=tmp_path / "evil.pt")
     assert not (tmp_path / "ran").exists()
     assert not list(recwarn)
 
 
 def test_the_classifier_of_as_many_classes_is_kept(weights):
-    made = Subject.of(SMALL, weights=weights.path, num_classes=10)
+    made = ExportModel.of(SMALL, weights=weights.path, num_classes=10)
     assert made.weights == "trained.safetensors"
     assert equal(made.model.state_dict(), weights.state)
 
 
 def test_the_classifier_for_other_classes_is_fresh_and_the_rest_is_kept(weights):
-    made = Subject.of(SMALL, weights=weights.path, num_classes=3, seed=5)
+    made = ExportModel.of(SMALL, weights=weights.path, num_classes=3, seed=5)
     assert made.weights == "trained.safetensors; the classifier for 3 classes is fresh, seed 5"
     state = made.model.state_dict()
     assert made.arch.num_classes == 3
@@ -107,20 +107,20 @@ def test_the_classifier_for_other_classes_is_fresh_and_the_rest_is_kept(weights)
 
 def test_weights_for_other_classes_are_refused_unless_classes_are_asked_for(weights):
     with pytest.raises(CheckpointError, match=r"trained\.safetensors: is for 10 classes .* for 4; --num-classes 10"):
-        Subject.of(SMALL.at(num_classes=4), weights=weights.path)
+        ExportModel.of(SMALL.at(num_classes=4), weights=weights.path)
 
 
 def test_weights_of_another_network_are_refused_though_its_classifier_may_differ(weights):
     wider = Architecture.from_dict({**SOFTMAX, "blocks": [{**SOFTMAX["blocks"][0], "out": 24}, *SOFTMAX["blocks"][1:]]})
     with pytest.raises(CheckpointError, match=r"trained\.safetensors: '(stem|down)\..* has shape"):
-        Subject.of(wider, weights=weights.path, num_classes=3)
+        ExportModel.of(wider, weights=weights.path, num_classes=3)
 
 
 def test_classes_of_a_network_without_a_classifier_are_refused():
     for arguments in ({"features": True}, {}):
         arch = SMALL if arguments else replace(SMALL, head=Head(linear=False))
         with pytest.raises(PlanError, match=r"num_classes=3: .* no classifier"):
-            Subject.of(arch, num_classes=3, **arguments)
+            ExportModel.of(arch, num_classes=3, **arguments)
 
 
 def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
@@ -138,7 +138,7 @@ def without_head(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def test_every_published_network_gives_a_map_at_each_stride_with_the_channels_it_lists(name):
     arch = published(name)
     with torch.device("meta"):
-        model = Subject.of(arch, features=True).model
+        model = ExportModel.of(arch, features=True).model
         found = model(torch.zeros(1, 3, 256, 256))
     assert [tap.reduction for tap in taps(arch)] == [4, 8, 16, 32]
     assert [tuple(each.shape) for each in found] == [
@@ -148,7 +148,7 @@ def test_every_published_network_gives_a_map_at_each_stride_with_the_channels_it
 
 def test_maps_are_what_the_whole_network_makes_on_its_way():
     whole = build(published("mobilevitv3_xxs"), seed=0).eval()
-    made = Subject.of(published("mobilevitv3_xxs"), features=True)
+    made = ExportModel.of(published("mobilevitv3_xxs"), features=True)
     x = images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     expected = OrderedDict()
     with torch.no_grad():
@@ -169,13 +169,13 @@ def test_strides_that_a_network_does_not_reach_are_left_out_and_rows_behind_the_
 
     shallow = Architecture.from_dict({**SOFTMAX, "blocks": SOFTMAX["blocks"][:1]})
     with pytest.raises(ArchitectureError, match="strides by 2 in all, and maps are given at 4, 8, 16, 32"):
-        Subject.of(shallow, features=True)
+        ExportModel.of(shallow, features=True)
 
 
 def test_features_take_weights_with_any_classifier_or_none(weights, tmp_path):
     save_file(without_head(weights.state), tmp_path / "backbone.safetensors")
     for path in (weights.path, tmp_path / "backbone.safetensors"):
-        made = Subject.of(SMALL.at(num_classes=4), weights=path, features=True)
+        made = ExportModel.of(SMALL.at(num_classes=4), weights=path, features=True)
         assert made.weights == path.name
         assert equal(made.model.state_dict(), without_head(weights.state))
 
@@ -183,7 +183,7 @@ def test_features_take_weights_with_any_classifier_or_none(weights, tmp_path):
 @pytest.mark.parametrize("kind", sorted(NEEDS.keys() - {"coreml"}))
 def test_every_format_gives_feature_maps_on_real_images(kind, tmp_path):
     rows = [*SOFTMAX["blocks"], {"name": "last", "block": "conv", "out": 24, "stride": 2}]
-    made = Subject.of(Architecture.from_dict({**SOFTMAX, "blocks": rows}), features=True)
+    made = ExportModel.of(Architecture.from_dict({**SOFTMAX, "blocks": rows}), features=True)
     done = job(kind, tmp_path, made)
     report = verify.export_verified(done, real_images()[0], say=silent)
     assert report.verified

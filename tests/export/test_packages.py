@@ -18,7 +18,7 @@ from mvsearch.arch.published import published
 from mvsearch.errors import ArchitectureError, PlanError
 from mvsearch.export import verify
 from mvsearch.export.formats import timm as registered
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.trial import Trial
 from mvsearch.training.sample import Sample
@@ -70,7 +70,7 @@ def alone(*command: str, cwd) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("features", [False, True], ids=["logits", "features"])
 def test_a_package_is_verified_and_its_own_test_passes_in_a_fresh_interpreter(features, tmp_path, sample):
-    made = replace(Subject.of(Architecture.from_dict(DEEP), features=features), sample=sample)
+    made = replace(ExportModel.of(Architecture.from_dict(DEEP), features=features), sample=sample)
     done = job("package", tmp_path, made)
     assert verify.export_verified(done, sample, say=silent).verified
     files = {"model.py", "weights.safetensors", "example.safetensors", "test_model.py", "README.md"}
@@ -206,7 +206,7 @@ def test_timm_creates_the_network_where_mvsearch_is_not(document, tmp_path, samp
     said = json.loads(run.stdout)
     with torch.no_grad():
         torch.testing.assert_close(torch.tensor(said["logits"]), made.model(images))
-        maps = Subject.of(made.arch, seed=4, features=True).model(images)
+        maps = ExportModel.of(made.arch, seed=4, features=True).model(images)
     width = made.arch.features
     torch.testing.assert_close(torch.tensor(said["last"]), maps[-1])
     assert said["channels"][1:] == [tap.shape[1] for tap in maps]
@@ -243,7 +243,11 @@ def test_where_timm_cannot_be_imported_the_file_is_written_and_the_reason_told(t
 
 def test_the_file_for_timm_is_formatted_and_uses_all_it_imports(tmp_path, sample):
     odd = {**SOFTMAX, "name": "odd-1.5", "head": {"pool": "max", "linear": False}}
-    for name, made in {"a": subject(odd), "b": Subject.of(published("mobilevitv2_0.5")), "c": subject(DENSE)}.items():
+    for name, made in {
+        "a": subject(odd),
+        "b": ExportModel.of(published("mobilevitv2_0.5")),
+        "c": subject(DENSE),
+    }.items():
         text = registered.source(made.arch, made.model, sample, module=name)
         assert "mvsearch" not in text.split('"""', 2)[2]
         (tmp_path / f"{name}.py").write_text(text)
@@ -292,7 +296,7 @@ def test_timm_s_file_is_called_by_default_what_it_can_be_imported_as(name, wante
 
 def test_a_network_without_a_classifier_has_none_with_timm(sample):
     arch = replace(Architecture.from_dict(SOFTMAX), head=Head(linear=False))
-    made = Subject.of(arch)
+    made = ExportModel.of(arch)
     text = registered.source(arch, made.model, sample, module="net")
     assert "num_classes: int = 0" in text
     assert '"classifier"' not in text

@@ -17,7 +17,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.cli import main
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, PlanError, VerificationError
 from mvsearch.export import formats, verify
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.training.sample import Sample
 from mvsearch.utils import yaml_document
@@ -41,10 +41,10 @@ class Broken:
     def __init__(self, wrong: str) -> None:
         self.wrong = wrong
 
-    def export(self, subject: Subject, path: Path) -> None:
+    def export(self, subject: ExportModel, path: Path) -> None:
         torch.save(subject.model, path)
 
-    def read_back(self, path: Path, *, threads: int = 1):
+    def load_runtime(self, path: Path, *, threads: int = 1):
         model = torch.load(path, weights_only=False)
         if self.wrong in dict(model.named_children()):
             model.get_submodule(self.wrong).register_forward_hook(lambda *args: args[2] * 1.1)
@@ -69,16 +69,16 @@ class Choosy(Broken):
         super().__init__(wrong)
         self.runs = runs
 
-    def export(self, subject: Subject, path: Path) -> None:
+    def export(self, subject: ExportModel, path: Path) -> None:
         if self.runs or self.wrong not in dict(subject.model.named_children()):
             super().export(subject, path)
         else:
             raise KeyError("aten::odd\nand twenty lines more")
 
-    def read_back(self, path: Path, *, threads: int = 1):
+    def load_runtime(self, path: Path, *, threads: int = 1):
         if self.runs and self.wrong in dict(torch.load(path, weights_only=False).named_children()):
             raise RuntimeError("no kernel for aten::odd")
-        return super().read_back(path)
+        return super().load_runtime(path)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_the_stage_that_a_converter_or_a_runtime_cannot_take_is_named_too(wrong,
 
 @pytest.mark.parametrize("kind", ["onnx", "openvino", "executorch"])
 def test_the_stages_of_a_backbone_can_be_told_apart_in_every_format(kind, tmp_path, sample):
-    done = job(kind, tmp_path, Subject.of(Architecture.from_dict(SOFTMAX), features=True))
+    done = job(kind, tmp_path, ExportModel.of(Architecture.from_dict(SOFTMAX), features=True))
     stages = list(done.subject.model.named_children())
     assert not any(verify._differs(done, stages[: i + 1], sample.images[:2]) for i in range(len(stages)))
 
@@ -160,7 +160,7 @@ def test_a_network_that_leaves_its_module_out_of_order_fails_in_a_fresh_interpre
     done.write(done.path)
     done.path.write_text("import mvsearch\n" + done.path.read_text())
     with pytest.raises(EnvironmentFault, match=r"net\.py: does not run alone: .*mvsearch"):
-        done.module.read_back(done.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
+        done.module.load_runtime(done.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
 
 
 def test_an_interpreter_that_is_killed_is_a_sentence_too(tmp_path):
@@ -168,7 +168,7 @@ def test_an_interpreter_that_is_killed_is_a_sentence_too(tmp_path):
     done.write(done.path)
     done.path.write_text("import os\nos._exit(9)\n")
     with pytest.raises(EnvironmentFault, match="does not run alone: it ended without a word"):
-        done.module.read_back(done.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
+        done.module.load_runtime(done.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
 
 
 # int8
@@ -195,7 +195,7 @@ def test_the_change_of_accuracy_has_its_standard_error():
     labels = np.arange(4)
     sample = Sample(np.empty(0), labels, ("a", "b", "c", "d"), "toy")
     right, half = np.eye(4), np.eye(4)[[0, 1, 3, 2]]
-    made = Subject(Architecture.from_dict(SOFTMAX).at(num_classes=4), nn.Identity(), "fresh")
+    made = ExportModel(Architecture.from_dict(SOFTMAX).at(num_classes=4), nn.Identity(), "fresh")
     found = verify.accuracy(right, half, sample, made)
     assert (found.eager, found.file, found.change, found.change_sem) == (1, 0.5, -0.5, 0.25)
     assert verify.accuracy(np.eye(5), np.eye(5), sample, made) is None

@@ -9,7 +9,7 @@ from torch import nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import model_names, published
 from mvsearch.export.formats import load_format
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
 from mvsearch.nn import fuse as fusing
 from mvsearch.nn.features import Features
@@ -115,7 +115,7 @@ def test_double_precision_is_kept():
 def test_the_classes_of_an_exported_file_are_known(tmp_path):
     arch = published("mobilevitv3_xxs")
     model = trained(arch)
-    load_format("torch").export(Subject(arch, model, "as they stand"), tmp_path / "net.py")
+    load_format("torch").export(ExportModel(arch, model, "as they stand"), tmp_path / "net.py")
     theirs = runpy.run_path(str(tmp_path / "net.py"))["MobileViTv3_XXS"]().eval()
     theirs.load_state_dict(model.state_dict())
     fused = fuse(theirs)

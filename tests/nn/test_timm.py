@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from mvsearch.arch.published import published
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.nn import build, load_checkpoint
 from mvsearch.nn.features import taps
 
@@ -53,7 +53,7 @@ def test_timms_weights_give_timms_logits_also_where_the_patch_does_not_divide(ti
 def test_feature_maps_are_timms_with_timms_weights(timm, name, tmp_path):
     theirs = timm.create_model(PAIRS[name], features_only=True, out_indices=(1, 2, 3, 4)).eval()
     torch.save(theirs.state_dict(), tmp_path / "theirs.pt")
-    ours = Subject.of(published(name), weights=tmp_path / "theirs.pt", features=True)
+    ours = ExportModel.of(published(name), weights=tmp_path / "theirs.pt", features=True)
 
     found = taps(ours.arch)
     assert [tap.channels for tap in found] == theirs.feature_info.channels()
@@ -69,7 +69,7 @@ def test_feature_maps_are_timms_with_timms_weights(timm, name, tmp_path):
 def test_a_backbone_takes_timms_weights_of_the_whole_network(timm, name, tmp_path):
     whole = timm.create_model(PAIRS[name], num_classes=7).eval()
     torch.save(whole.state_dict(), tmp_path / "whole.pt")
-    ours = Subject.of(published(name), weights=tmp_path / "whole.pt", features=True)
+    ours = ExportModel.of(published(name), weights=tmp_path / "whole.pt", features=True)
     images = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         torch.testing.assert_close(ours.model(images)[-1], whole.forward_features(images), rtol=1e-4, atol=1e-4)

@@ -20,7 +20,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.cli import main
 from mvsearch.cli._steps import Steps
 from mvsearch.errors import EnvironmentFault, PlanError
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.nn import build
 from mvsearch.profiling import benchmark
 from mvsearch.profiling.latency import _exported
@@ -149,7 +149,7 @@ def test_a_network_that_a_format_cannot_take_fails_in_one_line():
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if float(x.sum()) > 0 else x[:1]
 
-    with pytest.raises(Failed, match=r"onnx cannot take this network \(\w+: .*\)"):
+    with pytest.raises(EvaluationFailed, match=r"onnx cannot take this network \(\w+: .*\)"):
         backend_of("onnxruntime").measure(Odd(), 32)
 
 

@@ -14,7 +14,7 @@ from mvsearch.arch.published import published
 from mvsearch.cli.main import cli
 from mvsearch.errors import EnvironmentFault, PlanError, StudyError
 from mvsearch.metrics.pareto import Objective
-from mvsearch.metrics.record import Refused, scores
+from mvsearch.metrics.record import ConstraintViolated, scores
 from mvsearch.profiling.memory import MIB, _ready, alive_bytes, allocated_bytes, peak_bytes
 from mvsearch.study.comparison import compare
 from mvsearch.study.evaluator import Evaluator
@@ -132,7 +132,7 @@ def test_an_objective_is_counted_of_the_batches_that_the_plan_names(tmp_path):
 def test_a_limit_refuses_what_needs_more(tmp_path):
     made = plan(tmp_path, limits="['memory_mib <= 0.001']")
 
-    with pytest.raises(Refused, match="memory_mib"):
+    with pytest.raises(ConstraintViolated, match="memory_mib"):
         Evaluator(made)(first_of(made))
 
 

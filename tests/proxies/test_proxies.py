@@ -16,7 +16,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import published
 from mvsearch.data import load
 from mvsearch.errors import PlanError
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.metrics.registry import scores
 from mvsearch.nn import build
 from mvsearch.proxies import _probe, channel_weights, jacob_cov, synflow, zico
@@ -75,7 +75,7 @@ def test_another_seed_says_another_thing(name, data):
 def test_every_block_has_a_score_short_of_the_ideal(name, document, data):
     ranked, score = next(iter(plugins.load("proxy", name).SCORES.items()))
     if name == "jacob_cov" and document in (PLAIN, SEPARABLE):  # whose last map is a batch norm's: no gradient
-        with pytest.raises(Failed, match="does not depend on the images"):
+        with pytest.raises(EvaluationFailed, match="does not depend on the images"):
             said(name, data, document)
         return
     value = said(name, data, document)[ranked]
@@ -123,7 +123,7 @@ def test_too_little_to_look_at_is_refused():
 
 
 def test_what_is_no_number_is_a_failure_and_no_score():
-    with pytest.raises(Failed, match="zico came out as nan"):
+    with pytest.raises(EvaluationFailed, match="zico came out as nan"):
         _probe.number("zico", math.nan)
 
 
@@ -136,7 +136,7 @@ def test_a_network_that_gives_no_numbers_fails_in_a_sentence(name, value, data, 
         return model
 
     monkeypatch.setattr("mvsearch.nn.build", broken)
-    with pytest.raises(Failed, match=r"is no number|came out as|became"):
+    with pytest.raises(EvaluationFailed, match=r"is no number|came out as|became"):
         said(name, data)
 
 

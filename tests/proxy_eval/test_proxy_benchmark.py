@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from mvsearch.cli import main
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.proxies import naswot
 from mvsearch.proxy_eval.benchmark import architectures, distinct
 from mvsearch.proxy_eval.rank_correlation import rank
@@ -102,7 +102,7 @@ def test_ctrl_c_shows_what_is_known_and_the_next_call_goes_on(run, spied):
 
 
 def test_a_model_that_has_no_score_is_left_out_and_the_reason_told(run, spied):
-    spied.stop = lambda arch, seed: Failed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
+    spied.stop = lambda arch, seed: EvaluationFailed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
     done = run("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
     assert done.code == 0
     assert "naswot: it came out as nan: mobilevitv2_0.5" in done.out
@@ -187,7 +187,7 @@ def test_models_beyond_the_limits_of_a_study_still_say_how_far_its_proxy_is_to_b
 
 
 def test_a_check_tells_why_a_model_has_no_score(run, spied):
-    spied.stop = lambda arch, seed: Failed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
+    spied.stop = lambda arch, seed: EvaluationFailed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
     space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data
     space |= {"proxy": {"name": "naswot", "image_size": 32, "batch": 4}, "search": {"trials": 1}, "contains": []}
     Path("toy.yaml").write_text(yaml_document.dump(space))

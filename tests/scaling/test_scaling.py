@@ -18,14 +18,14 @@ from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.record import Latency
 from mvsearch.report.figures.scaling import Member, fusions, growth
 from mvsearch.report.figures.scaling_plot import plot_growth
-from mvsearch.scaling import WAYS, Budget, Coefficients, Scaling, fitted, to_budget, to_latency
+from mvsearch.scaling import METHODS, Budget, Coefficients, Scaling, fitted, to_budget, to_latency
 from mvsearch.scaling.knobs import knobs
 from mvsearch.study.study import Study
 
 PAPER = ("dim", "stem", "layer1", "layer2")
 """What MobileViTv3 left as it was when it widened its blocks."""
 
-WAY_AND_COST = [(by, name) for by in WAYS for name in ("params", "macs") if (by, name) != ("resolution", "params")]
+WAY_AND_COST = [(by, name) for by in METHODS for name in ("params", "macs") if (by, name) != ("resolution", "params")]
 
 
 def budget(name: str, value: float, *, at_most: bool = False) -> Budget:
@@ -164,7 +164,7 @@ def test_every_number_is_the_nearest_legal_one_or_at_least_nine_tenths_of_what_t
 
 
 @settings(deadline=None, max_examples=30)
-@given(architectures(), st.sampled_from(WAYS), st.sampled_from(["params", "macs", "macs_paper"]))
+@given(architectures(), st.sampled_from(METHODS), st.sampled_from(["params", "macs", "macs_paper"]))
 def test_costs_in_bulk_are_the_costs_of_the_architectures_and_rise_along_the_path(arch, by, name):
     way = Scaling(arch, by).path()
     bulk = way.costs(way.rungs, name)
@@ -262,7 +262,7 @@ def timed(median_ms: float) -> Latency:
     return Latency(median_ms, 0.9 * median_ms, 1.2 * median_ms, 50, 1, 256, 1, "fp32", "made_up", "a device")
 
 
-@pytest.mark.parametrize("by", WAYS)
+@pytest.mark.parametrize("by", METHODS)
 @pytest.mark.parametrize("sought", [3.0, 17.0, 90.0])
 def test_a_latency_is_found_in_few_timings(by, sought):
     asked: list[Architecture] = []

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from toy import TOY, toy_space
 
-from mvsearch.arch.cost import PRICED
+from mvsearch.arch.cost import STATIC_COSTS
 from mvsearch.errors import MvsearchError, PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.space import cost_factors
@@ -26,7 +26,7 @@ SPACES = Path(__file__).parents[2] / "spaces"
 
 def columns_of(space: SearchSpace, codes: np.ndarray) -> dict[str, np.ndarray]:
     costs = space.costs(codes)
-    return {name: np.array(getattr(costs, name)) for name in PRICED}
+    return {name: np.array(getattr(costs, name)) for name in STATIC_COSTS}
 
 
 def by_enumeration(space: SearchSpace, objectives: tuple[str, ...], limits: list[Limit]) -> dict[tuple[int, ...], int]:
@@ -60,7 +60,7 @@ def assert_is_the_front(space: SearchSpace, objectives: tuple[str, ...], limits:
         assert all(limit.holds(getattr(member.cost, limit.name)) for limit in limits)
 
 
-OBJECTIVES = [c for n in (1, 2, 3) for c in (PRICED[:n], PRICED[::-1][:n])]
+OBJECTIVES = [c for n in (1, 2, 3) for c in (STATIC_COSTS[:n], STATIC_COSTS[::-1][:n])]
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def test_it_is_what_enumeration_finds_with_and_without_limits(files, name, objec
     space = files[name]
     costs = columns_of(space, space.sample(2000, 0))
     assert_is_the_front(space, objectives, [])
-    for cost in PRICED:
+    for cost in STATIC_COSTS:
         low, middle, high = (int(np.quantile(costs[cost], share)) for share in (0.2, 0.5, 0.8))
         assert_is_the_front(space, objectives, [Limit.parse(f"{cost} <= {middle}")])
         assert_is_the_front(space, objectives, [Limit.parse(f"{cost} >= {middle}")])
@@ -133,7 +133,7 @@ where: {json.dumps(where)}
 def test_in_any_small_space_it_is_what_enumeration_finds(space, objectives, data):
     costs = columns_of(space, space.sample(500, 0))
     limits = []
-    for name in data.draw(st.lists(st.sampled_from(PRICED), max_size=3)):
+    for name in data.draw(st.lists(st.sampled_from(STATIC_COSTS), max_size=3)):
         value = int(np.quantile(costs[name], data.draw(st.floats(0, 1))))
         limits.append(Limit.parse(f"{name} {data.draw(st.sampled_from(['<=', '>=']))} {value}"))
     assert_is_the_front(space, objectives, limits)
@@ -179,7 +179,7 @@ def v3_costs(files) -> dict[str, np.ndarray]:
     ("objectives", "limits"),
     [
         (("params", "macs"), ()),
-        (PRICED, ("params <= 6M", "macs <= 2.1G")),
+        (STATIC_COSTS, ("params <= 6M", "macs <= 2.1G")),
         (("macs", "macs_paper"), ("params >= 800k",)),
     ],
 )

@@ -22,7 +22,7 @@ from mvsearch.study.archive import lines, remove, restore
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, open_study
 from mvsearch.study.storage.store import Store
-from mvsearch.study.storage.trials import Trials
+from mvsearch.study.storage.trials import OptunaTrialStore
 from mvsearch.study.study import Study
 
 
@@ -234,14 +234,14 @@ def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(stud
 
 
 def test_a_delete_that_is_killed_leaves_no_study_and_no_trials_to_another_of_its_name(study, storage, monkeypatch):
-    away, forget = restore(list(lines(study)), storage, source="toy"), Trials.forget
+    away, forget = restore(list(lines(study)), storage, source="toy"), OptunaTrialStore.forget
     calls = iter((forget, None))
-    monkeypatch.setattr(Trials, "forget", lambda plan: next(calls)(plan))
+    monkeypatch.setattr(OptunaTrialStore, "forget", lambda plan: next(calls)(plan))
     with pytest.raises(TypeError):
         remove(away)
     assert away.store.names() == []
-    assert Trials.open(Plan.of_study(study, workers=0)).all()
-    assert Trials.open(replace(Plan.of_study(study, workers=0), storage=storage)).all() == []
+    assert OptunaTrialStore.open(Plan.of_study(study, workers=0)).all()
+    assert OptunaTrialStore.open(replace(Plan.of_study(study, workers=0), storage=storage)).all() == []
 
 
 def changed(text: list[str], part: str, **news: object) -> list[str]:

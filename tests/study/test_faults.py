@@ -13,7 +13,7 @@ from toy import TOY, arithmetic, toy_plan
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.metrics.pareto import front
 from mvsearch.study.executors import local
-from mvsearch.study.executors.progress import Following
+from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.reader import open_study
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
@@ -120,7 +120,7 @@ def test_who_started_the_workers_knows_the_front_and_the_count_and_keeps_no_more
     study, following = Study.join(plan), None
     for trials in (3, 4, 20, 60):
         study.run(lambda arch: arch.metrics(), trials=trials)
-        following = following or Following(plan, study)
+        following = following or StudyProgress(plan, study)
         news, records = following.look(), study.records()
         assert following.count == len(records) == trials
         assert [each.number for each in following.front] == [each.number for each in front(records, plan.objectives)]

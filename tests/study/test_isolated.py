@@ -13,7 +13,7 @@ import torch
 from toy import arithmetic, toy_plan
 
 from mvsearch.arch.published import published
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.study.executors import isolated
 from mvsearch.study.executors.isolated import Isolated
 from mvsearch.study.plan import Plan
@@ -55,7 +55,7 @@ def make_greedy(plan, device, report):
 def test_a_tensor_that_finds_no_memory_is_told_as_any_lack_of_memory_is(tmp_path):
     plan = toy_plan(tmp_path, memory_gib=8.0)
     evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=make_greedy)
-    with pytest.raises(Failed, match=r"ran out of memory \(limit 8 GiB\)"):
+    with pytest.raises(EvaluationFailed, match=r"ran out of memory \(limit 8 GiB\)"):
         evaluate(plan.space.architecture(plan.space.point(plan.space.sample(1, 0)[0])))
     assert evaluate._child is None
 
@@ -130,7 +130,7 @@ def test_without_a_limit_a_lack_of_memory_is_the_machines(tmp_path):
 
 def takes_its_turn(plan, device, report):
     def evaluate(arch, **_):
-        with machine.beside_others():
+        with machine.shared():
             return {"process": os.getpid()}
 
     return evaluate
@@ -141,7 +141,7 @@ def test_a_wait_for_a_turn_is_not_the_candidates_time(tmp_path):
     evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=takes_its_turn)
     evaluate(published("mobilevitv3_xxs"))  # the child is there
     with ThreadPoolExecutor(1) as pool:
-        with machine.alone():
+        with machine.exclusive():
             found = pool.submit(evaluate, published("mobilevitv3_xxs"))
             time.sleep(2.5)
         assert found.result()["process"]

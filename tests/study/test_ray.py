@@ -8,7 +8,7 @@ import pytest
 from toy import toy_plan
 
 from mvsearch.errors import EnvironmentFault, StudyError
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.study.executors.ray import Share, _Remote, _result, cluster
 from mvsearch.study.executors.ray import run as run_with_ray
 from mvsearch.study.study import Study
@@ -104,7 +104,8 @@ def test_what_a_cluster_has_room_for():
 
 
 @pytest.mark.parametrize(
-    ("fault", "kind"), [("RaySystemError", OSError), ("WorkerCrashedError", Failed), ("ObjectLostError", OSError)]
+    ("fault", "kind"),
+    [("RaySystemError", OSError), ("WorkerCrashedError", EvaluationFailed), ("ObjectLostError", OSError)],
 )
 def test_what_the_cluster_is_to_blame_for_is_not_the_candidates(fault, kind, monkeypatch):
     made = getattr(ray.exceptions, fault)

@@ -10,7 +10,7 @@ from toy import TOY, toy_plan
 
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.pareto import Objective, front, hypervolume, places
-from mvsearch.metrics.record import Failed, Record
+from mvsearch.metrics.record import EvaluationFailed, Record
 from mvsearch.report.table import tally
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
@@ -92,7 +92,7 @@ def test_a_limit_that_refuses_the_whole_training_does_not_lose_its_rungs(tmp_pat
     def evaluate(arch, *, rung=300, repeat=0):
         metrics = train(arch, rung=rung, repeat=repeat)
         if rung == 300:
-            plan.refuse_if_over_limits(metrics)
+            plan.check_constraints(metrics)
         return metrics
 
     Study.join(plan).run(evaluate, trials=30)
@@ -232,7 +232,7 @@ def test_a_member_that_fails_with_another_seed_says_so_and_is_tried_again_by_the
 
     def fails(arch, *, repeat=0):
         if repeat:
-            raise Failed("the training loss became nan at step 3 of 300")
+            raise EvaluationFailed("the training loss became nan at step 3 of 300")
         return train(arch)
 
     Study.join(plan).run(fails, trials=8)

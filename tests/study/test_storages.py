@@ -18,15 +18,15 @@ import pytest
 import sqlalchemy as sa
 from toy import TOY, arithmetic, toy_plan
 
-from mvsearch.errors import DatabaseAway, StudyError
+from mvsearch.errors import DatabaseUnavailable, StudyError
 from mvsearch.metrics.record import Record
 from mvsearch.study.archive import lines
 from mvsearch.study.storage import engine
-from mvsearch.study.storage.store import Store, told
-from mvsearch.study.storage.trials import Trials
+from mvsearch.study.storage.store import Store, translate_db_errors
+from mvsearch.study.storage.trials import OptunaTrialStore
 from mvsearch.study.study import Study
 from mvsearch.study.workers import heartbeat
-from mvsearch.study.workers.heartbeat import Beats
+from mvsearch.study.workers.heartbeat import HeartbeatRegistry
 
 
 def plan_in(storage, folder, **search):
@@ -103,7 +103,7 @@ def test_workers_killed_at_random_lose_nothing_that_was_finished(storage, tmp_pa
     assert len({record.key for record in records}) == trials
     ended = Counter((tmp_path / "ended.txt").read_text().split())
     assert {record.key for record in records if record.state == "complete"} <= ended.keys()
-    told = {trial.number: trial.state.name for trial in Trials.open(plan).all()}
+    told = {trial.number: trial.state.name for trial in OptunaTrialStore.open(plan).all()}
     assert all(told[record.number] == {"complete": "COMPLETE", "failed": "FAIL"}[record.state] for record in records)
 
 
@@ -200,7 +200,7 @@ def test_a_server_that_was_asked_and_never_answers_is_given_up(postgres, monkeyp
         backend = line.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
         os.kill(backend, signal.SIGSTOP)
         try:
-            with pytest.raises(DatabaseAway), told(store.url):
+            with pytest.raises(DatabaseUnavailable), translate_db_errors(store.url):
                 line.execute(sa.text("SELECT 1"))
         finally:
             os.kill(backend, signal.SIGCONT)
@@ -226,8 +226,8 @@ def test_a_lock_is_waited_for_however_long_it_takes(postgres, monkeypatch):
 
 def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(postgres):
     store = Store(postgres.database(), create=True)
-    here = Beats(store, "s", beat_s=0.1, grace_s=1.0)
-    there = Beats(store, "s", beat_s=0.1, grace_s=1.0)
+    here = HeartbeatRegistry(store, "s", beat_s=0.1, grace_s=1.0)
+    there = HeartbeatRegistry(store, "s", beat_s=0.1, grace_s=1.0)
     store.beat("s", "dead", "host")
     with here.held("living"):
         here.write("living", {"number": 3})
@@ -243,11 +243,11 @@ def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(post
 
 def test_a_server_that_was_away_for_longer_than_the_grace_leaves_all_workers_alive(postgres, monkeypatch):
     store = Store(postgres.database(), create=True)
-    here, there = (Beats(store, "s", beat_s=0.1, grace_s=0.8) for _ in range(2))
+    here, there = (HeartbeatRegistry(store, "s", beat_s=0.1, grace_s=0.8) for _ in range(2))
     beat, look = store.beat, store.beats
 
     def away(*args):
-        raise DatabaseAway("away")
+        raise DatabaseUnavailable("away")
 
     with here.held("here"), there.held("there"):
         assert not there.dead(["here"])
@@ -282,7 +282,7 @@ def test_whoever_looks_for_one_dead_worker_dismisses_all(postgres):
     store = Store(postgres.database(), create=True)
     for name in ("between candidates", "over a candidate"):
         store.beat("s", name, "host")
-    assert Beats(store, "s", beat_s=1.0, grace_s=-1.0).dead(["over a candidate"]) == {"over a candidate"}
+    assert HeartbeatRegistry(store, "s", beat_s=1.0, grace_s=-1.0).dead(["over a candidate"]) == {"over a candidate"}
     assert not store.beats("s")
 
 
@@ -296,7 +296,7 @@ def test_nothing_of_its_workers_is_left_of_a_study_that_is_removed(storage, tmp_
 
 
 def test_a_server_that_is_not_there_is_told_at_once_and_without_the_password():
-    with pytest.raises(DatabaseAway) as told:
+    with pytest.raises(DatabaseUnavailable) as told:
         Store("postgresql+psycopg://me:secret@127.0.0.1:1/x", create=True)
     assert "secret" not in str(told.value)
     assert "127.0.0.1" in str(told.value)
@@ -380,6 +380,6 @@ def test_optuna_reads_what_was_written_without_it(storage, tmp_path):
     plan = plan_in(storage, tmp_path, sampler="nsga2")
     Study.join(plan).run(arithmetic, trials=9)
 
-    ours = Trials.open(plan).all()
+    ours = OptunaTrialStore.open(plan).all()
     theirs = optuna.load_study(study_name="toy", storage=storage).get_trials()
     assert theirs == ours

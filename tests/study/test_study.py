@@ -13,7 +13,7 @@ import pytest
 from toy import TOY, arithmetic, toy_plan
 
 from mvsearch.errors import StudyError
-from mvsearch.metrics.record import Failed, Refused
+from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed
 from mvsearch.study.archive import remove
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, open_study
@@ -115,7 +115,7 @@ def test_a_failed_candidate_is_told_with_its_reason_and_the_study_goes_on(tmp_pa
 
     def evaluate(arch):
         if arch.blocks[0].out % 16 == 0:
-            raise Failed("the loss became nan at step 3 of 9")
+            raise EvaluationFailed("the loss became nan at step 3 of 9")
         if arch.blocks[0].out == 8:
             raise ValueError("a bug")
         return arithmetic(arch)
@@ -206,7 +206,7 @@ def test_a_candidate_that_meets_a_fault_whenever_it_is_tried_has_failed_the_thir
 
 def test_a_refused_candidate_is_pruned_and_its_cost_is_kept(tmp_path):
     def evaluate(arch):
-        raise Refused("params 9,999 breaks the limit params <= 1k")
+        raise ConstraintViolated("params 9,999 breaks the limit params <= 1k")
 
     plan = toy_plan(tmp_path)
     Study.join(plan).run(evaluate, trials=2)
@@ -283,7 +283,7 @@ def test_a_refused_candidate_keeps_what_was_measured_of_it(tmp_path):
 
     def evaluate(arch):
         metrics = arithmetic(arch) | {"loss": 7.0}
-        plan.refuse_if_over_limits(metrics)
+        plan.check_constraints(metrics)
         return metrics
 
     Study.join(plan).run(evaluate, trials=2)

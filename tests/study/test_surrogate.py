@@ -16,7 +16,7 @@ from mvsearch.metrics.pareto import Objective
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.plan import Plan
 from mvsearch.study.samplers._history import History
-from mvsearch.study.samplers._legal import Legal, distributions
+from mvsearch.study.samplers._legal import Constrained, distributions
 from mvsearch.study.samplers._model import Array, Features, GaussianProcess, fitted
 from mvsearch.study.samplers._pool import inside
 from mvsearch.study.samplers._scores import scores
@@ -40,7 +40,7 @@ def plan_of(text: str = WIDE, **search: Any) -> Plan:
 
 def study_of(plan: Plan) -> optuna.Study:
     directions = ["maximize" if objective.maximise else "minimize" for objective in plan.objectives]
-    return optuna.create_study(directions=directions, sampler=Legal(plan))
+    return optuna.create_study(directions=directions, sampler=Constrained(plan))
 
 
 def measured(plan: Plan, params: dict[str, Any]) -> dict[str, float]:
@@ -406,7 +406,7 @@ def test_another_seed_gives_other_candidates():
 def test_trials_stopped_early_are_used_and_not_tried_again():
     plan = plan_of(objectives=("top1", "params"))
 
-    def told(study: optuna.Study, n: int) -> optuna.Study:
+    def translate_db_errors(study: optuna.Study, n: int) -> optuna.Study:
         for _ in range(n):
             trial = study.ask(distributions(plan.space))
             metrics: dict[str, Any] = measured(plan, trial.params)
@@ -419,13 +419,13 @@ def test_trials_stopped_early_are_used_and_not_tried_again():
                 tell(plan, study, trial, metrics)
         return study
 
-    study = told(study_of(plan), 30)
+    study = translate_db_errors(study_of(plan), 30)
     states = [trial.state for trial in study.get_trials()]
     assert states.count(TrialState.PRUNED) == 15
     assert len(set(keys(study))) == 30
     again = study_of(plan)
-    again.add_trials(told(study_of(plan), 20).get_trials())
-    assert keys(told(again, 10)) == keys(study)
+    again.add_trials(translate_db_errors(study_of(plan), 20).get_trials())
+    assert keys(translate_db_errors(again, 10)) == keys(study)
 
 
 # ---- what it costs

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from mvsearch.data import Images, decode_image, find_files, load
 from mvsearch.errors import DataError
 from mvsearch.training.batches import Sampler
-from mvsearch.training.distributed import Ranks
+from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.full import FullRecipe
 from mvsearch.training.loaders import Cut, Decoded, Stream
 from mvsearch.training.pictures import Pictures
@@ -75,8 +75,8 @@ def sampled(files, batch, epoch=0, *, start=0, seed=0, shares=1):
     return [each.images for each in Sampler(len(files), recipe, seed, shares, shards).epoch(epoch)[start:]]
 
 
-def flow(files, chosen, *, workers=0, filled=True):
-    return Stream(files, 16, workers).flow(chosen, filled=filled)
+def flow(files, chosen, *, workers=0, fill_broken=True):
+    return Stream(files, 16, workers).flow(chosen, fill_broken=fill_broken)
 
 
 def numbers(batches):
@@ -158,7 +158,7 @@ def test_the_shorter_side_is_resized_and_the_middle_kept(tmp_path):
         for name in ("a", "b"):
             (tmp_path / part / name).mkdir(parents=True)
             Image.fromarray(wide).save(tmp_path / part / name / "x.png")
-    pixels, _ = next(Stream(find_files(tmp_path)[0], 20).flow([np.arange(2)], filled=True))
+    pixels, _ = next(Stream(find_files(tmp_path)[0], 20).flow([np.arange(2)], fill_broken=True))
     assert (pixels[..., 1:-1] == 255).all()  # the outermost see a little of what is beside them
 
 
@@ -169,8 +169,8 @@ def test_large_jpegs_that_are_streamed_are_those_that_are_decoded_once(tmp_path)
         grain = np.random.default_rng(i).integers(0, 256, (300, 450, 3), dtype=np.uint8)
         Image.fromarray(grain).save(file, quality=90)
     every = [np.arange(6)]
-    [(streamed, _)] = Stream(find_files(tmp_path / "set")[0], 64).flow(every, filled=True)
-    [(decoded, _)] = Decoded(load("folder", path=tmp_path / "set", size=64).train).flow(every, filled=True)
+    [(streamed, _)] = Stream(find_files(tmp_path / "set")[0], 64).flow(every, fill_broken=True)
+    [(decoded, _)] = Decoded(load("folder", path=tmp_path / "set", size=64).train).flow(every, fill_broken=True)
     assert torch.equal(streamed, decoded)
 
 
@@ -181,7 +181,7 @@ def cut_flow(part, keys, *, size=24, workers=0):
     """A batch of all images of a part for each key, cut by it."""
     every = np.arange(len(part))
     cuts = [Cut(size, CROPS, key) for key in keys]
-    return Stream(part, 16, workers).flow([every] * len(keys), filled=True, cuts=cuts)
+    return Stream(part, 16, workers).flow([every] * len(keys), fill_broken=True, cuts=cuts)
 
 
 def grain(seed, height=60, width=90):
@@ -269,15 +269,15 @@ def test_images_that_judge_are_seen_in_the_middle_of_their_shorter_side():
 
     for side, top1 in ((1.125, 1.0), (1.0, 0.0)):
         pictures = Pictures(source, source, FullRecipe(judged_side=side), "cpu")
-        assert pictures.judge(Brightness(), Ranks())[::2] == (top1, 4)
+        assert pictures.judge(Brightness(), ProcessGroup())[::2] == (top1, 4)
 
 
 def test_decoded_batches_come_in_their_order_each_once():
     pixels = np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1).repeat(3, axis=3)
     source = Decoded(Images(pixels, np.arange(10), ("one",)))
     batches = [np.array([3, 1]), np.array([9]), np.array([0, 2, 4])]
-    assert [labels.tolist() for _, labels in source.flow(batches, filled=True)] == [[3, 1], [9], [0, 2, 4]]
-    assert list(source.flow([], filled=True)) == []
+    assert [labels.tolist() for _, labels in source.flow(batches, fill_broken=True)] == [[3, 1], [9], [0, 2, 4]]
+    assert list(source.flow([], fill_broken=True)) == []
 
 
 def test_broken_images_are_named_and_another_takes_their_place(folder):
@@ -286,7 +286,7 @@ def test_broken_images_are_named_and_another_takes_their_place(folder):
     (folder / "train" / "bee" / "01.png").write_bytes(whole[: len(whole) // 2])
     for workers in (0, 1):
         stream = Stream(find_files(folder)[0], 16, workers)
-        [batch] = numbers(stream.flow([np.arange(24)], filled=True))
+        [batch] = numbers(stream.flow([np.arange(24)], fill_broken=True))
         assert len(batch) == 24
         assert {*batch} == {*range(24)} - {1, 4}
         assert sorted(stream.broken) == ["train/bee/01.png", "train/bee/04.png"]
@@ -296,7 +296,7 @@ def test_broken_images_are_named_and_another_takes_their_place(folder):
 def test_broken_images_are_not_judged(folder):
     (folder / "test" / "bee" / "25.png").write_bytes(b"no image")
     stream = Stream(find_files(folder)[1], 16)
-    assert images(numbers(stream.flow([np.arange(6)], filled=False))) == [24, 26, 27, 28, 29]
+    assert images(numbers(stream.flow([np.arange(6)], fill_broken=False))) == [24, 26, 27, 28, 29]
     assert list(stream.broken) == ["test/bee/25.png"]
 
 
@@ -310,7 +310,7 @@ def test_torchs_own_generator_is_left_alone(folder):
 def test_a_broken_image_in_a_shard_is_named_with_its_shard(shards):
     write_shard(shards / "train-0.tar", {"00.jpg": b"nothing", "00.cls": b"0"})
     stream = Stream(find_files(shards)[0], 16)
-    assert len(next(stream.flow([np.arange(19)], filled=True))[1]) == 19
+    assert len(next(stream.flow([np.arange(19)], fill_broken=True))[1]) == 19
     assert list(stream.broken) == ["train-0.tar: 00.jpg"]
 
 

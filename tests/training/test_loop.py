@@ -10,7 +10,7 @@ from toy import toy_plan
 
 from mvsearch.arch.published import published
 from mvsearch.data import load
-from mvsearch.metrics.record import Failed
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.nn import build
 from mvsearch.nn.conv import Conv
 from mvsearch.nn.mobilevit import SelfAttention
@@ -131,7 +131,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_says_where(task):
     with torch.no_grad():
         model.stem.conv.weight.fill_(float("nan"))
 
-    with pytest.raises(Failed, match="became nan at step 1 of 12"):
+    with pytest.raises(EvaluationFailed, match="became nan at step 1 of 12"):
         train(model, task, SHORT)
 
 
@@ -153,7 +153,7 @@ def test_two_seeds_tell_the_noise_of_the_score(tmp_path):
 def test_a_rung_is_a_training_of_its_own_that_no_limit_on_the_score_ends(tmp_path):
     from toy import TOY
 
-    from mvsearch.metrics.record import Refused
+    from mvsearch.metrics.record import ConstraintViolated
     from mvsearch.study.evaluator import Evaluator
 
     text = "proxy: {steps: 4, seeds: 1, batch: 16, held_out: 200, rungs: [2]}\n"
@@ -166,7 +166,7 @@ def test_a_rung_is_a_training_of_its_own_that_no_limit_on_the_score_ends(tmp_pat
     assert rung == Evaluator(short)(arch)
     assert limited.settings(rung=2) == short.settings()
     assert evaluator(arch, repeat=1)["top1"] < 0.99
-    with pytest.raises(Refused, match=r"breaks the limit top1 >= 0\.99"):
+    with pytest.raises(ConstraintViolated, match=r"breaks the limit top1 >= 0\.99"):
         evaluator(arch)
 
 

@@ -255,7 +255,7 @@ def test_masks_and_boxes_are_cropped_and_mirrored_with_their_images(scenes):
         for task in (segmentation.SCENES, detection.SCENES):
             told = Scenes.of(part, task)
             pictures = ScenePictures(task, told, told, recipe, "cpu")
-            drawn.append(pictures.augmented(*next(told.flow([numbers], filled=True)), size, (0, 7)))
+            drawn.append(pictures.augmented(*next(told.flow([numbers], fill_broken=True)), size, (0, 7)))
         (x, masks), (same, boxes) = drawn
         found = (x[:, 0] / 50).round().long()
 

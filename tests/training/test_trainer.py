@@ -28,7 +28,7 @@ from mvsearch.metrics.registry import TASKS
 from mvsearch.report.figures.curve import Curve
 from mvsearch.training import metrics_log, recipes
 from mvsearch.training.batches import Sampler
-from mvsearch.training.distributed import Ranks, joined
+from mvsearch.training.distributed import ProcessGroup, joined
 from mvsearch.training.loop import Learner, adamw, sgd
 from mvsearch.utils import machine
 
@@ -184,10 +184,10 @@ def test_what_a_launcher_left_out_is_told(set_to, device, words, monkeypatch):
 
 
 def test_one_process_of_a_machine_takes_its_turn_for_all():
-    first = Ranks(rank=0, count=2)
-    with pytest.raises(RuntimeError, match="time before or after"), first.turn, machine.alone():
+    first = ProcessGroup(rank=0, count=2)
+    with pytest.raises(RuntimeError, match="time before or after"), first.turn, machine.exclusive():
         pass
-    with Ranks(rank=1, count=2, local=1).turn, machine.alone():
+    with ProcessGroup(rank=1, count=2, local=1).turn, machine.exclusive():
         pass
 
 

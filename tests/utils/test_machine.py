@@ -97,7 +97,7 @@ def test_a_turn_is_free_again_after_its_holder_was_killed(helpers, turn):
 def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_turn(helpers):
     parent = helpers.start(
         """
-        with alone():
+        with exclusive():
             child = os.fork()
             if child == 0:
                 os.close(1)
@@ -161,20 +161,20 @@ def test_turns_of_many_processes_never_overlap_a_timing(helpers):
 
 @pytest.mark.usefixtures("helpers")
 def test_a_turn_within_a_turn_does_not_wait_for_itself():
-    with machine.alone(), machine.alone(), machine.beside_others():
+    with machine.exclusive(), machine.exclusive(), machine.shared():
         pass
-    with machine.beside_others(), machine.beside_others():
+    with machine.shared(), machine.shared():
         pass
 
 
 @pytest.mark.usefixtures("helpers")
 def test_asking_to_be_alone_in_the_middle_of_training_is_refused_instead_of_hanging():
-    with machine.beside_others(), pytest.raises(RuntimeError, match="before or after the training"), machine.alone():
+    with machine.shared(), pytest.raises(RuntimeError, match="before or after the training"), machine.exclusive():
         pass
 
 
 def test_an_exception_gives_the_turn_back(helpers):
-    with pytest.raises(ZeroDivisionError), machine.alone():
+    with pytest.raises(ZeroDivisionError), machine.exclusive():
         _ = 1 / 0
 
     assert can_take("alone", helpers, within_s=20)
@@ -185,10 +185,10 @@ def test_threads_of_one_process_are_told_apart():
     entered = threading.Event()
 
     def take() -> None:
-        with machine.alone():
+        with machine.exclusive():
             entered.set()
 
-    with machine.alone():
+    with machine.exclusive():
         thread = threading.Thread(target=take)
         thread.start()
         assert not entered.wait(0.3)
@@ -198,15 +198,15 @@ def test_threads_of_one_process_are_told_apart():
 
 def test_without_flock_no_turn_begins_during_a_timing(helpers, monkeypatch):
     monkeypatch.setattr(machine, "fcntl", None)
-    with machine.beside_others(), pytest.raises(RuntimeError), machine.alone():
+    with machine.shared(), pytest.raises(RuntimeError), machine.exclusive():
         pass
     entered = threading.Event()
 
     def take() -> None:
-        with machine.beside_others():
+        with machine.shared():
             entered.set()
 
-    with machine.alone():
+    with machine.exclusive():
         thread = threading.Thread(target=take)
         thread.start()
         assert not entered.wait(0.3)
@@ -218,7 +218,7 @@ def test_without_flock_no_turn_begins_during_a_timing(helpers, monkeypatch):
 def test_a_lock_file_that_cannot_be_opened_is_told_with_its_path(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
 
-    with pytest.raises(EnvironmentFault, match=r"missing.*door\.lock.*set TMPDIR"), machine.alone():
+    with pytest.raises(EnvironmentFault, match=r"missing.*door\.lock.*set TMPDIR"), machine.exclusive():
         pass
 
 
@@ -227,7 +227,7 @@ def test_waiting_is_logged(helpers, caplog):
     caplog.set_level("INFO", logger="mvsearch.utils.machine")
     holder = helpers.holder("alone")
     threading.Timer(0.3, holder.kill).start()
-    with machine.alone():
+    with machine.exclusive():
         pass
 
     assert "waiting for a turn" in caplog.text

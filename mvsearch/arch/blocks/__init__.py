@@ -78,7 +78,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Described:
+class Schema:
     """A frozen dataclass whose fields are the schema of a part of a file; one file a kind."""
 
     @classmethod
@@ -102,7 +102,7 @@ class Described:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block(Described):
+class Block(Schema):
     """What every row has. Only the first of a repeat strides."""
 
     name: str
@@ -111,7 +111,7 @@ class Block(Described):
     repeat: int = integer(high=MOST_LAYERS, default=1)
 
     rules: ClassVar[tuple[Rule, ...]] = ()
-    unused_when: ClassVar[dict[str, tuple[str, Any]]] = {}
+    inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {}
     """Fields without effect: {"concat": ("fusion", 0)} means concat is moot where fusion is 0."""
     dilates: ClassVar[bool] = False
     """Whether its module takes `dilation`, for heads that replace strides by it; the cost is the same."""
@@ -132,5 +132,5 @@ class Block(Described):
     def settings(self) -> dict[str, Any]:
         """The fields that tell one layer from another: all but name, stride and repeat, the moot ones left out."""
         values = {name: getattr(self, name) for name in self.domains() if name not in ("stride", "repeat")}
-        moot = {name for name, (other, value) in self.unused_when.items() if values[other] == value}
+        moot = {name for name, (other, value) in self.inactive_when.items() if values[other] == value}
         return {name: value for name, value in values.items() if name not in moot}

@@ -43,7 +43,7 @@ class Row(Block):
             "dim={dim} does not split over heads={heads}; use a multiple of {heads}.",
         ),
     )
-    unused_when: ClassVar[dict[str, tuple[str, Any]]] = {"concat": ("fusion", 0)}
+    inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {"concat": ("fusion", 0)}
 
     def __post_init__(self) -> None:
         if self.ffn is None:

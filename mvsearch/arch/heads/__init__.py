@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
-from mvsearch.arch.blocks import Described
+from mvsearch.arch.blocks import Schema
 from mvsearch.arch.cost import Cost, Num, Shape
 
 
@@ -23,7 +23,7 @@ class Part:
 
 
 @dataclass(frozen=True)
-class BaseHead(Described):
+class BaseHead(Schema):
     """What every head has.
 
     `task` is what it is for; `image_size` and `num_classes` hold where a file does not give them, and follow the

@@ -39,7 +39,7 @@ def load_format(name: str) -> ModuleType:
     return plugins.load("export_format", name, error=PlanError)
 
 
-def takes(module: ModuleType) -> str:
+def batch_support(module: ModuleType) -> str:
     """How many images a file of a format takes at a time, in words."""
     return "one image at a time" if module.BATCHES == (1,) else "any number of images"
 

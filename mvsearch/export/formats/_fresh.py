@@ -37,7 +37,7 @@ while True:
 LAST_CLASS = "[value for value in vars(module).values() if isinstance(value, type)][-1]()"
 
 
-class Fresh:
+class IsolatedInterpreter:
     """Called with images (B, 3, H, W), it answers with the outputs; the interpreter ends when nobody holds this.
 
     `make` is the expression that makes the network of the loaded `module`.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mvsearch.export.formats._tools import output_names, traced
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, quiet, require
 
 SUFFIX = ".mlpackage"
@@ -20,7 +20,7 @@ RUNTIME = "coremltools"
 BATCHES = (1,)
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Write the folder."""
     require(EXTRA, *PACKAGES)
     program = traced(subject, any_batch=False)
@@ -39,12 +39,12 @@ def export(subject: Subject, path: Path) -> None:
         model.save(str(path))
 
 
-def why_unread() -> str | None:
+def unavailable_reason() -> str | None:
     """Core ML's runtime is part of macOS."""
     return None if sys.platform == "darwin" else "Core ML runs on macOS only; export it there to have it verified"
 
 
-def read_back(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Run:
     """The file in Core ML, which chooses its threads and devices itself. Written by the documentation, not yet run."""
     require(EXTRA, *PACKAGES)
     import coremltools

@@ -11,7 +11,7 @@ import torch
 
 from mvsearch.export.formats._tools import traced
 from mvsearch.export.formats._unfused import unfused
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, as_list, quiet, require
 
 SUFFIX = ".pte"
@@ -21,13 +21,13 @@ RUNTIME = "executorch"
 BATCHES = (1,)
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Write the file, attention spelt out."""
     require(EXTRA, *PACKAGES)
     _lower(traced(subject, model=unfused(subject.model), any_batch=False), path)
 
 
-def export_int8(subject: Subject, path: Path, images: np.ndarray) -> None:
+def export_int8(subject: ExportModel, path: Path, images: np.ndarray) -> None:
     """Static quantisation as XNNPACK wants it: int8 weights a channel, int8 activations, calibrated on the images."""
     require(EXTRA, *PACKAGES, "torchao")
     with quiet(), torch.no_grad():
@@ -61,7 +61,7 @@ def _lower(program: torch.export.ExportedProgram, path: Path) -> None:
     path.write_bytes(made.buffer)
 
 
-def read_back(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Run:
     """The file in ExecuTorch's own runtime. The number of threads is the whole process's."""
     require(EXTRA, *PACKAGES)
     with quiet():

@@ -13,7 +13,7 @@ import torch
 
 from mvsearch.errors import EnvironmentFault, VerificationError
 from mvsearch.export.formats._tools import traced
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, quiet, require
 
 SUFFIX = ".tflite"
@@ -36,7 +36,7 @@ litert_torch.convert(network, (torch.zeros(1, 3, size, size),)).export(sys.argv[
 """
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Write the file, by the Python that MVSEARCH_LITERT_PYTHON names (else by this one)."""
     require(EXTRA, *PACKAGES)
     python = os.environ.get(PYTHON, sys.executable)
@@ -59,7 +59,7 @@ def export(subject: Subject, path: Path) -> None:
         raise VerificationError(f"litert-torch in {python} cannot take this network ({last})")
 
 
-def read_back(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Run:
     """The file in LiteRT's runtime on the CPU."""
     require(EXTRA, *PACKAGES)
     with quiet():

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from mvsearch.export.formats._tools import example, output_names
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, quiet, require
 
 SUFFIX = ".onnx"
@@ -17,7 +17,7 @@ RUNTIME = "onnxruntime"
 BATCHES = (1, 3, 8)
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Write the file, its weights inside; opset and operators are the exporter's own choice and are told by `facts`."""
     require(EXTRA, *PACKAGES)
     with quiet(), torch.no_grad():
@@ -35,7 +35,7 @@ def export(subject: Subject, path: Path) -> None:
         program.save(path, external_data=False)
 
 
-def export_int8(subject: Subject, path: Path, images: np.ndarray) -> None:
+def export_int8(subject: ExportModel, path: Path, images: np.ndarray) -> None:
     """Static quantisation: int8 weights a channel, int8 activations with the ranges seen on the images (QDQ nodes)."""
     from tempfile import TemporaryDirectory
 
@@ -67,7 +67,7 @@ def export_int8(subject: Subject, path: Path, images: np.ndarray) -> None:
             )
 
 
-def read_back(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Run:
     """The file in onnxruntime on the CPU."""
     require(EXTRA, "onnxruntime")
     import onnxruntime

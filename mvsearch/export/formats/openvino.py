@@ -4,18 +4,18 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch.export.formats._tools import output_names, traced
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, quiet, require
 
 SUFFIX = ".xml"
-BESIDE = (".bin",)
+SIDECAR_SUFFIXES = (".bin",)
 EXTRA = "openvino"
 PACKAGES = ("openvino",)
 RUNTIME = "openvino"
 BATCHES = (1, 3, 8)
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Write both files, weights in float32."""
     require(EXTRA, *PACKAGES)
     import openvino
@@ -31,7 +31,7 @@ def export(subject: Subject, path: Path) -> None:
         openvino.save_model(model, path, compress_to_fp16=False)
 
 
-def read_back(path: Path, *, threads: int = 1, precision: str = "f32") -> Run:
+def load_runtime(path: Path, *, threads: int = 1, precision: str = "f32") -> Run:
     """The file in OpenVINO on the CPU, in float32: its default is bfloat16 where the processor has it."""
     require(EXTRA, *PACKAGES)
     import openvino

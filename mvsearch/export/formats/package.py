@@ -14,7 +14,7 @@ from mvsearch.errors import PlanError
 from mvsearch.export.formats import torch as source_file
 from mvsearch.export.formats._code import costs_of, gives_of, joined, numbers, title
 from mvsearch.export.formats._tools import output_names
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run
 from mvsearch.metrics.record import scores
 from mvsearch.metrics.trial import Trial
@@ -37,7 +37,7 @@ SAMPLE = True
 _BESIDE_SCORES = ("memory_mib", "train_memory_mib", "latency_ms", "throughput_images_s")
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Make the folder. Raises PlanError if the subject has no sample to take the image of the test from."""
     from safetensors.torch import save
 
@@ -53,14 +53,14 @@ def export(subject: Subject, path: Path) -> None:
     write_whole(path / "README.md", _readme(subject, subject.sample, name).encode())
 
 
-def read_back(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Run:
     """The folder's source and weights in a fresh interpreter to which mvsearch cannot be imported."""
-    from mvsearch.export.formats._fresh import Fresh
+    from mvsearch.export.formats._fresh import IsolatedInterpreter
 
-    return Fresh(path / "model.py", path / "weights.safetensors", threads=threads)
+    return IsolatedInterpreter(path / "model.py", path / "weights.safetensors", threads=threads)
 
 
-def _example(subject: Subject, sample: "Sample") -> "dict[str, Tensor]":
+def _example(subject: ExportModel, sample: "Sample") -> "dict[str, Tensor]":
     import torch
 
     image = torch.from_numpy(sample.images[:1])
@@ -72,12 +72,12 @@ def _example(subject: Subject, sample: "Sample") -> "dict[str, Tensor]":
     }
 
 
-def _several(subject: Subject) -> bool:
+def _several(subject: ExportModel) -> bool:
     """Whether the model gives more than one tensor."""
     return subject.features or subject.arch.task == "detection"
 
 
-def _test(subject: Subject, name: str) -> str:
+def _test(subject: ExportModel, name: str) -> str:
     _, total = costs_of(subject.arch, features=subject.features)
     found = 'model(stored["image"])'
     return joined(
@@ -107,7 +107,7 @@ OUTPUTS = [{", ".join(f'"{each}"' for each in output_names(subject))}]""",
     )
 
 
-def _readme(subject: Subject, sample: "Sample", name: str) -> str:
+def _readme(subject: ExportModel, sample: "Sample", name: str) -> str:
     arch = subject.arch
     mean, std = (", ".join(f"{each:.4f}" for each in values) for values in (sample.mean, sample.std))
     if subject.features:

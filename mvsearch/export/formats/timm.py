@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.errors import ArchitectureError, PlanError
 from mvsearch.export.formats._code import assignments, class_name, docstring, joined, rows_of, sources_of
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, require
 from mvsearch.nn.features import STRIDES, taps
 from mvsearch.nn.network import Call
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from mvsearch.training.sample import Sample
 
 SUFFIX = ".py"
-BESIDE = (".safetensors",)
+SIDECAR_SUFFIXES = (".safetensors",)
 EXTRA = "timm"
 PACKAGES = ("timm",)
 RUNTIME = "timm"
@@ -40,7 +40,7 @@ _ATTRIBUTES = ("num_classes", "num_features", "head_hidden_size", "feature_info"
 _METHODS = ("forward_features", "forward_head", "get_classifier", "reset_classifier")
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Write the file, and its weights beside it.
 
     Raises PlanError for a file that could not be imported, for feature maps, which timm makes itself, and for a subject
@@ -59,18 +59,18 @@ def export(subject: Subject, path: Path) -> None:
     write_weights(subject.model, subject.arch.key, weights)
 
 
-def why_unread() -> str | None:
+def unavailable_reason() -> str | None:
     """Why timm cannot be imported here, though it is installed: it needs a torchvision that fits torch."""
     run = subprocess.run([sys.executable, "-c", "import timm"], capture_output=True, text=True, check=False)
     return f"timm cannot be imported here ({run.stderr.strip().splitlines()[-1]})" if run.returncode else None
 
 
-def read_back(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Run:
     """The network as timm creates it, pretrained, in a fresh interpreter to which mvsearch cannot be imported."""
-    from mvsearch.export.formats._fresh import Fresh
+    from mvsearch.export.formats._fresh import IsolatedInterpreter
 
     make = '__import__("timm").create_model(module.__all__[0], pretrained=True)'
-    return Fresh(path, path.with_suffix(".safetensors"), threads=threads, make=make)
+    return IsolatedInterpreter(path, path.with_suffix(".safetensors"), threads=threads, make=make)
 
 
 def stem(name: str) -> str:

@@ -5,31 +5,31 @@ from pathlib import Path
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.export.formats._code import class_name, docstring, joined, network, rows_of, sources_of
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.utils.atomic_write import write_whole
 
 SUFFIX = ".py"
-BESIDE = (".safetensors",)
+SIDECAR_SUFFIXES = (".safetensors",)
 EXTRA = None
 RUNTIME = "torch"
 BATCHES = (1, 3, 8)
 WHOLE = True
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Write the file, and its weights beside it. The network has the key names of `build(arch)`."""
     weights = path.with_suffix(".safetensors")
     write_whole(path, source(subject.arch, features=subject.features, weights=weights.name).encode())
     write_weights(subject.model, subject.arch.key, weights)
 
 
-def read_back(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Run:
     """The file in a fresh interpreter to which mvsearch cannot be imported, with the weights beside it."""
-    from mvsearch.export.formats._fresh import Fresh
+    from mvsearch.export.formats._fresh import IsolatedInterpreter
 
-    return Fresh(path, path.with_suffix(".safetensors"), threads=threads)
+    return IsolatedInterpreter(path, path.with_suffix(".safetensors"), threads=threads)
 
 
 def source(arch: Architecture, *, features: bool = False, weights: str = "weights.safetensors") -> str:

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 
 SUFFIX = ".yaml"
 EXTRA = None
 
 
-def export(subject: Subject, path: Path) -> None:
+def export(subject: ExportModel, path: Path) -> None:
     """Write the file; it holds no weights."""
     subject.arch.save(path)

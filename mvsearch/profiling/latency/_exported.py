@@ -13,9 +13,9 @@ from torch import nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import MvsearchError
 from mvsearch.export.formats import load_format, runtime
-from mvsearch.export.model import Subject
+from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, in_a_line, require
-from mvsearch.metrics.record import Failed, Latency
+from mvsearch.metrics.record import EvaluationFailed, Latency
 from mvsearch.profiling.timing import check, inputs, measured
 from mvsearch.utils import machine
 
@@ -39,7 +39,7 @@ class Exported:
     ) -> Latency:
         """Write the model as a file and time one batch of it, alone on the machine. First calls are not kept.
 
-        Raises Failed for a model that cannot be written so.
+        Raises EvaluationFailed for a model that cannot be written so.
         """
         check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
         device = self.device(threads=threads)
@@ -67,7 +67,7 @@ class Exported:
         parts = [part.numpy() for part in images.split(1 if one_by_one else batch)]
         with TemporaryDirectory() as folder:
             # Converting keeps a core busy for seconds, and what converters import may draw from the random state.
-            with machine.beside_others(), torch.random.fork_rng(devices=[]):
+            with machine.shared(), torch.random.fork_rng(devices=[]):
                 run = self._converted(network, image_size, Path(folder), threads)
             yield lambda: [run(part) for part in parts]
 
@@ -87,13 +87,13 @@ class Exported:
     def _converted(self, network: nn.Module, image_size: int, folder: Path, threads: int) -> Run:
         module = load_format(self.kind)
         # Formats ask an architecture for its image size alone; the rows are in the model.
-        subject = Subject(Architecture(blocks=(), image_size=image_size), network, "as they stand")
+        subject = ExportModel(Architecture(blocks=(), image_size=image_size), network, "as they stand")
         path = folder / f"network{module.SUFFIX}"
         try:
             module.export(subject, path)
-            run: Run = module.read_back(path, threads=threads)
+            run: Run = module.load_runtime(path, threads=threads)
         except (MvsearchError, OSError):
             raise
         except Exception as error:  # converters raise what they like
-            raise Failed(in_a_line(f"{self.kind} cannot take this network", error)) from error
+            raise EvaluationFailed(in_a_line(f"{self.kind} cannot take this network", error)) from error
         return run

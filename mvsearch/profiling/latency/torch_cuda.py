@@ -47,7 +47,7 @@ def measure(
     check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
     dtype, layout = _format(precision)
     network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout, fused=fused)
-    with machine.alone(), fixed_threads(threads), settings(precision), torch.inference_mode():
+    with machine.exclusive(), fixed_threads(threads), settings(precision), torch.inference_mode():
         times_ms = _times_ms(lambda: network(images), repeats=repeats, limit_s=limit_s, graph=graph)
     return summarise(
         times_ms,

@@ -117,8 +117,8 @@ def _traces(panel: Panel, looks: list[Look], number: str, *, legend: bool) -> li
 
 def _band(strand: Strand, look: Look) -> dict[str, Any]:
     x, y = zip(*strand.band, strict=True)
-    filled = {"fill": "toself", "fillcolor": look.colour, "opacity": WASH, "line": {"width": 0}, "mode": "lines"}
-    return {"x": x, "y": y, "hoverinfo": "skip", "showlegend": False} | filled
+    area = {"fill": "toself", "fillcolor": look.colour, "opacity": WASH, "line": {"width": 0}, "mode": "lines"}
+    return {"x": x, "y": y, "hoverinfo": "skip", "showlegend": False} | area
 
 
 def _line(strand: Strand, look: Look) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from multiprocessing.process import BaseProcess
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import of_the_machine
-from mvsearch.metrics.record import Failed, Metrics
+from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.study.evaluator import Evaluator, Report
 from mvsearch.study.plan import Plan
 from mvsearch.utils import machine
@@ -35,9 +35,9 @@ def _evaluator(plan: Plan, device: str, report: Report) -> Evaluator:
     return Evaluator(plan, device=device, report=report)
 
 
-def overran(timeout_s: float) -> Failed:
+def overran(timeout_s: float) -> EvaluationFailed:
     """What a candidate is told that took too long."""
-    return Failed(f"took longer than {timeout_s:g} s, the limit of a trial (timeout_s)")
+    return EvaluationFailed(f"took longer than {timeout_s:g} s, the limit of a trial (timeout_s)")
 
 
 class Isolated:
@@ -57,7 +57,7 @@ class Isolated:
         try:
             pipe.send((arch, rung, repeat))
         except OSError:
-            raise Failed(self._last_words()) from None
+            raise EvaluationFailed(self._last_words()) from None
         return self._awaited(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
 
     def _awaited(self, pipe: Connection, end: float) -> Metrics:
@@ -72,7 +72,7 @@ class Isolated:
             try:
                 kind, said = pipe.recv()
             except (EOFError, OSError):
-                raise Failed(self._last_words()) from None
+                raise EvaluationFailed(self._last_words()) from None
             if kind == "progress":
                 self.report(**said)
             elif kind == "waits":
@@ -88,7 +88,7 @@ class Isolated:
                 self.close()
                 if not self.plan.search.memory_gib:
                     raise MemoryError("the machine ran out of memory")
-                raise Failed(f"ran out of memory (limit {self.plan.search.memory_gib:g} GiB)")
+                raise EvaluationFailed(f"ran out of memory (limit {self.plan.search.memory_gib:g} GiB)")
             else:
                 return dict(said)
 
@@ -131,11 +131,11 @@ def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
         signal.signal(name, signal.SIG_IGN)
     threading.Thread(target=_end_with_the_worker, daemon=True).start()
     _limit_memory(plan.search.memory_gib)
-    if device == "cpu" and plan.scored:
+    if device == "cpu" and plan.needs_proxy:
         import torch
 
         torch.set_num_threads(1)
-    machine.tell_of_waits(lambda waiting: pipe.send(("waits" if waiting else "goes on", None)))
+    machine.on_wait(lambda waiting: pipe.send(("waits" if waiting else "goes on", None)))
     evaluate = make(plan, device, lambda **said: pipe.send(("progress", said)))
     with suppress(EOFError, ConnectionError):
         _answer(evaluate, pipe)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.errors import MvsearchError, StudyError
 from mvsearch.metrics.record import Record
-from mvsearch.study.executors.progress import Following
+from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.workers.heartbeat import register
@@ -20,12 +20,14 @@ from mvsearch.study.workers.heartbeat import register
 if TYPE_CHECKING:
     from mvsearch.study.study import Study
 
-Watch = Callable[[Following, list[Record], list[dict[str, Any]]], None]
+Watch = Callable[[StudyProgress, list[Record], list[dict[str, Any]]], None]
 """How the study stands, what is new in it, what the workers say."""
 
 _LOOK_EVERY_S = 0.4
 _PATIENCE_S = 15
-_LIVES = 10  # of each process while nothing succeeds: three candidates in a row that kill three workers each, and one
+RESTART_BUDGET = (
+    10  # of each process while nothing succeeds: three candidates in a row that kill three workers each, and one
+)
 
 _LOG = logging.getLogger(__name__)
 
@@ -46,8 +48,8 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     others = register(reader.store, plan.name)
     others.clear_errors()
     wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
-    crew = _Crew(plan, wanted)
-    following, news = Following(plan, reader), list[Record]()
+    crew = WorkerPool(plan, wanted)
+    following, news = StudyProgress(plan, reader), list[Record]()
     try:
         crew.start()
         while crew.at_work(following):
@@ -63,20 +65,20 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
 
 def _gpus(plan: Plan) -> list[str]:
     """The GPUs that trainings can run on."""
-    if not plan.scored:
+    if not plan.needs_proxy:
         return []
     import torch
 
     return [f"cuda:{i}" for i in range(torch.cuda.device_count())]
 
 
-class _Crew:
+class WorkerPool:
     """Worker processes; one that a signal ended is replaced while trials are left, unless too many died in a row."""
 
     def __init__(self, plan: Plan, wanted: int) -> None:
         self.plan = plan
         self.processes = [self._process(i) for i in range(wanted)]
-        self._measured, self._lives = 0, _LIVES * wanted
+        self._measured, self._lives = 0, RESTART_BUDGET * wanted
 
     def _process(self, index: int) -> BaseProcess:
         args = (self.plan, index, os.getpid())
@@ -96,11 +98,11 @@ class _Crew:
         finally:
             signal.signal(signal.SIGINT, heard)
 
-    def at_work(self, following: Following) -> bool:
+    def at_work(self, following: StudyProgress) -> bool:
         """Whether any is, now that the dead are replaced."""
         measured = following.count - following.states["failed"]
         if measured > self._measured:
-            self._measured, self._lives = measured, _LIVES * len(self.processes)
+            self._measured, self._lives = measured, RESTART_BUDGET * len(self.processes)
         codes = [process.exitcode for process in self.processes]
         left = self.plan.search.confirm or following.count < self.plan.search.trials
         dead = [i for i, code in enumerate(codes) if code is not None and code < 0 and left][: self._lives]
@@ -182,7 +184,7 @@ def _leave_word(study: "Study", error: Exception) -> None:
 def _device(plan: Plan, index: int) -> str:
     """A worker's own GPU if there are any, else one core: so a score does not depend on how many work beside it."""
     gpus = _gpus(plan)
-    if not gpus and plan.scored:
+    if not gpus and plan.needs_proxy:
         import torch
 
         torch.set_num_threads(1)

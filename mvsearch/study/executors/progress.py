@@ -10,7 +10,7 @@ from mvsearch.study.reader import Reader
 from mvsearch.study.reevaluation import repeats
 
 
-class Following:
+class StudyProgress:
     """How many candidates came to which end (`states`), and the `front` of them all, as of the last `look`.
 
     Beside the front nothing is kept that grows with the study. Records here have no architecture and no choices.

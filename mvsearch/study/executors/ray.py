@@ -20,11 +20,11 @@ from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
-from mvsearch.metrics.record import Failed, Metrics
+from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.study.evaluator import Evaluator, Report
 from mvsearch.study.executors.isolated import Isolated
 from mvsearch.study.executors.local import Watch
-from mvsearch.study.executors.progress import Following
+from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.workers.registry import Worker
@@ -103,7 +103,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share)
         study.hold_to(**facts)  # the cache's keys are made of them
         study.run(_Remote(plan, share, facts, stop, study.worker))
 
-    following = Following(plan, reader)
+    following = StudyProgress(plan, reader)
     with ThreadPoolExecutor(slots, thread_name_prefix="mvsearch") as pool:
         threads = [pool.submit(work) for _ in range(slots)]
         try:
@@ -160,7 +160,7 @@ def _result(task: Any) -> Any:
     except ray.exceptions.RayTaskError as error:
         raise error.cause or error from None
     except ray.exceptions.WorkerCrashedError as error:
-        raise Failed(f"Ray gave it up after {1 + _RETRIES} tries: {str(error).splitlines()[0]}") from None
+        raise EvaluationFailed(f"Ray gave it up after {1 + _RETRIES} tries: {str(error).splitlines()[0]}") from None
     except ray.exceptions.RayError as error:  # the cluster's fault, not the candidate's
         raise OSError(f"Ray gave it up: {str(error).splitlines()[0]}") from None
 
@@ -185,11 +185,11 @@ def _isolated(plan: Plan, facts: dict[str, Any]) -> Isolated:
 
 
 def _device(plan: Plan) -> str:
-    if plan.scored:
+    if plan.needs_proxy:
         import torch
 
         torch.set_num_threads(1)
-    return "cuda:0" if plan.scored and ray.get_gpu_ids() else "cpu"
+    return "cuda:0" if plan.needs_proxy and ray.get_gpu_ids() else "cpu"
 
 
 def _facts(plan: Plan) -> dict[str, Any]:

@@ -17,7 +17,7 @@ def generation(plan: Plan) -> int:
     return min(50, max(10, plan.search.trials // 10))
 
 
-class Anew(optuna.samplers.BaseSampler):
+class Reseeded(optuna.samplers.BaseSampler):
     """Its seed is mixed from the study's and the trial's number; all else it knows is in the study."""
 
     def __init__(self, made: Callable[[int], optuna.samplers.BaseSampler], seed: int) -> None:

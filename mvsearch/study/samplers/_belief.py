@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from mvsearch.arch.cost import PRICED, Cost
+from mvsearch.arch.cost import STATIC_COSTS, Cost
 from mvsearch.metrics.constraints import Limit
 from mvsearch.space.search_space import Codes
 from mvsearch.study.plan import Plan
@@ -17,7 +17,7 @@ Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Prediction:
     """Of some points: their exact costs; of each bought metric its scale, expected distances and deviations."""
 
     plan: Plan
@@ -29,7 +29,7 @@ class Outlook:
         out = np.empty((len(z), len(self.exact.params), len(self.plan.objectives)))
         offsets = dict(zip(self.bought, z.T, strict=False))
         for i, objective in enumerate(self.plan.objectives):
-            if objective.name in PRICED:
+            if objective.name in STATIC_COSTS:
                 out[:, :, i] = getattr(self.exact, objective.name)
             else:
                 scale, mean, deviation = self.bought[objective.name]
@@ -65,14 +65,14 @@ def _beyond(limit: Limit, scale: Scale, mean: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Belief:
+class SurrogateModel:
     """A model of each bought metric, and the arithmetic for the rest."""
 
     plan: Plan
     features: Features
     models: dict[str, tuple[Scale, GaussianProcess]]
 
-    def of(self, codes: Codes, *, deviations: bool = True) -> Outlook:
+    def of(self, codes: Codes, *, deviations: bool = True) -> Prediction:
         """What to expect of codes (n, choices); `deviations` cost more than means, and are zero if not asked for."""
         bought = {}
         if self.models:
@@ -80,12 +80,12 @@ class Belief:
             for name, (scale, model) in self.models.items():
                 found = model.predict(points) if deviations else (model.mean(points), np.zeros(len(codes)))
                 bought[name] = (scale, *found)
-        return Outlook(self.plan, self.plan.space.costs(codes), bought)
+        return Prediction(self.plan, self.plan.space.costs(codes), bought)
 
-    def believing(self, codes: Codes) -> "Belief":
+    def believing(self, codes: Codes) -> "SurrogateModel":
         """As if these had been measured and had come out as expected."""
         if not self.models or not len(codes):
             return self
         points = self.features.of(codes)
         models = {name: (scale, model.believing(points)) for name, (scale, model) in self.models.items()}
-        return Belief(self.plan, self.features, models)
+        return SurrogateModel(self.plan, self.features, models)

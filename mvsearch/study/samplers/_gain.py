@@ -9,7 +9,7 @@ Array = NDArray[np.float64]
 _EDGE = 1.1  # the reference point, where 1 is the worst that matters
 
 
-class Gain:
+class ExpectedHypervolumeImprovement:
     """Over a front of costs, between `low` (0) and `high` (1) in each objective; by logarithms where `logs` says so."""
 
     def __init__(self, front: Array, low: Array, high: Array, logs: NDArray[np.bool_]) -> None:

@@ -31,7 +31,7 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
     }
 
 
-class Legal(optuna.samplers.BaseSampler):
+class Constrained(optuna.samplers.BaseSampler):
     """The plan's sampler, kept inside the space.
 
     `exhausted` says whether the last proposal could not be made new and admissible.
@@ -84,9 +84,9 @@ def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator
     """The point itself if it is new and admissible; else one that differs in as few choices as will do, if there is."""
     if codes.tobytes() not in seen and plan.admissible(codes[None])[0]:
         return codes
-    if plan.every is not None:
-        nearest_first = np.argsort((plan.every != codes).sum(1), kind="stable")
-        return _first_new(plan.every[nearest_first], seen)
+    if plan.all_points is not None:
+        nearest_first = np.argsort((plan.all_points != codes).sum(1), kind="stable")
+        return _first_new(plan.all_points[nearest_first], seen)
     sizes = np.array([len(choice.values) for choice in plan.space.choices])
     for changes in range(1, len(sizes) + 1):
         fresh = rng.integers(0, sizes, size=(_NEIGHBOURS, len(sizes)))

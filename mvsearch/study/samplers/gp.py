@@ -3,12 +3,12 @@
 import optuna
 
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._anew import Anew
+from mvsearch.study.samplers._anew import Reseeded
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
     """Random until ten trials are known."""
-    return Anew(_made, seed)
+    return Reseeded(_made, seed)
 
 
 def _made(seed: int) -> optuna.samplers.BaseSampler:

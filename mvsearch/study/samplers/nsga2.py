@@ -3,9 +3,9 @@
 import optuna
 
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._anew import Anew, generation
+from mvsearch.study.samplers._anew import Reseeded, generation
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
     """A population that several generations of fit into the study."""
-    return Anew(lambda seed: optuna.samplers.NSGAIISampler(population_size=generation(plan), seed=seed), seed)
+    return Reseeded(lambda seed: optuna.samplers.NSGAIISampler(population_size=generation(plan), seed=seed), seed)

@@ -19,13 +19,13 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
-from mvsearch.arch.cost import PRICED
+from mvsearch.arch.cost import STATIC_COSTS
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import is_number
 from mvsearch.space.search_space import Codes
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._belief import Belief
-from mvsearch.study.samplers._gain import Gain
+from mvsearch.study.samplers._belief import SurrogateModel
+from mvsearch.study.samplers._gain import ExpectedHypervolumeImprovement
 from mvsearch.study.samplers._history import History
 from mvsearch.study.samplers._model import Features, GaussianProcess, Points, fitted
 from mvsearch.study.samplers._pool import evolved, inside, neighbours, survivors
@@ -49,11 +49,11 @@ class Surrogate(optuna.samplers.BaseSampler):
     def __init__(self, plan: Plan, seed: int) -> None:
         self.plan, self.space, self.seed = plan, plan.space, seed
         names = dict.fromkeys((*plan.search.objectives, *(limit.name for limit in plan.limits)))
-        self.bought = {name: Objective.named(name) for name in names if name not in PRICED}
+        self.bought = {name: Objective.named(name) for name in names if name not in STATIC_COSTS}
         self._features = Features(plan.space)
         self._history = History(plan.space)
         self._thetas: dict[str, tuple[object, Array]] = {}
-        self._every = plan.every if plan.every is not None and 0 < len(plan.every) <= _SMALL else None
+        self._every = plan.all_points if plan.all_points is not None and 0 < len(plan.all_points) <= _SMALL else None
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Nothing is inferred: `sample_relative` gives every choice."""
@@ -77,14 +77,14 @@ class Surrogate(optuna.samplers.BaseSampler):
 
     # ---- what is known
 
-    def _belief(self, trials: list[FrozenTrial]) -> Belief:
+    def _belief(self, trials: list[FrozenTrial]) -> SurrogateModel:
         """Models of the metrics that have scores enough."""
         models = {}
         for name, objective in self.bought.items():
             found = scores(trials, objective, self.plan.search.objectives)
             if len(found.full) >= _FIRST:
                 models[name] = (found.scale, self._model(name, found))
-        return Belief(self.plan, self._features, models)
+        return SurrogateModel(self.plan, self._features, models)
 
     def _model(self, name: str, found: Scores) -> GaussianProcess:
         latest = found.part(slice(-_MODELLED, None))
@@ -127,7 +127,7 @@ class Surrogate(optuna.samplers.BaseSampler):
 
     # ---- what to propose
 
-    def _spread(self, belief: Belief, anywhere: Codes, rng: np.random.Generator) -> Codes:
+    def _spread(self, belief: SurrogateModel, anywhere: Codes, rng: np.random.Generator) -> Codes:
         """A point from anywhere along the budget, not from where most points are; one that may keep to the limits."""
         codes = self._new(anywhere) if len(self._new(anywhere)) else anywhere
         chance = belief.of(codes).chance()
@@ -136,14 +136,16 @@ class Surrogate(optuna.samplers.BaseSampler):
         wanted = rng.uniform(size.min(), size.max())
         return np.asarray(codes[np.abs(size - wanted).argmin()])
 
-    def _best(self, belief: Belief, trials: list[FrozenTrial], anywhere: Codes, rng: np.random.Generator) -> Codes:
+    def _best(
+        self, belief: SurrogateModel, trials: list[FrozenTrial], anywhere: Codes, rng: np.random.Generator
+    ) -> Codes:
         """The new point of largest expected gain over what is held and under way."""
         held = self._held(trials)
         belief = belief.believing(self._codes([t for t in trials if t.state == TrialState.RUNNING]))
         known, around = (belief.of(codes, deviations=False).expected() for codes in (held, anywhere))
         both = np.vstack((known, around))
-        logs = np.array([name in PRICED for name in self.plan.search.objectives]) & (rng.random() < 0.5)
-        gain = Gain(known, both.min(0), both.max(0), logs)
+        logs = np.array([name in STATIC_COSTS for name in self.plan.search.objectives]) & (rng.random() < 0.5)
+        gain = ExpectedHypervolumeImprovement(known, both.min(0), both.max(0), logs)
 
         def costs_of(codes: Codes) -> Array:
             outlook = belief.of(codes, deviations=False)

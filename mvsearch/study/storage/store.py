@@ -39,7 +39,7 @@ from sqlalchemy.exc import (
 )
 
 from mvsearch._version import __version__
-from mvsearch.errors import DatabaseAway, EnvironmentFault, StudyError
+from mvsearch.errors import DatabaseUnavailable, EnvironmentFault, StudyError
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.study.storage.engine import connect_args, tune
 from mvsearch.utils import plugins
@@ -59,7 +59,7 @@ _LEAST_ROOM = 1 << 20  # bytes without which SQLite may fail to open a database
 _META = sa.MetaData()
 
 
-class _Said(sa.types.TypeDecorator[str]):
+class SafeText(sa.types.TypeDecorator[str]):
     """Text that every database takes, whatever was said: signs that it would not take are spelled out."""
 
     impl = sa.Text
@@ -71,6 +71,7 @@ class _Said(sa.types.TypeDecorator[str]):
         return str
 
     def process_bind_param(self, value: str | None, _: sa.Dialect) -> str | None:
+        """The text with surrogates and NUL written as escapes."""
         return value and value.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")
 
 
@@ -90,7 +91,7 @@ _records = sa.Table(
     sa.Column("number", sa.Integer, primary_key=True),
     sa.Column("key", sa.String(12), nullable=False),
     sa.Column("state", sa.String(16), nullable=False),
-    sa.Column("reason", _Said),
+    sa.Column("reason", SafeText),
     sa.Column("metrics", sa.JSON, nullable=False),
     sa.Column("choices", sa.JSON, nullable=False),
     sa.Column("published", sa.String(64)),
@@ -148,13 +149,13 @@ _trials = sa.table("studies", sa.column("study_name"))
 """Optuna's table, by the names in which its trials are found."""
 
 
-def patiently(act: Callable[[], _R]) -> _R:
+def retry_while_unavailable(act: Callable[[], _R]) -> _R:
     """What `act` returns; it is done again while a database server is away, up to ten minutes. It must bear that."""
     start, wait_s = time.monotonic(), 0.5
     while True:
         try:
             return act()
-        except DatabaseAway as error:
+        except DatabaseUnavailable as error:
             if time.monotonic() - start > PATIENCE_S:
                 raise
             _LOG.warning("%s Waiting for it.", error)
@@ -165,7 +166,7 @@ def patiently(act: Callable[[], _R]) -> _R:
 def _patient(method: "Callable[Concatenate[Store, _P], _R]") -> "Callable[Concatenate[Store, _P], _R]":
     @wraps(method)
     def done(self: "Store", /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return patiently(lambda: method(self, *args, **kwargs))
+        return retry_while_unavailable(lambda: method(self, *args, **kwargs))
 
     return done
 
@@ -176,16 +177,16 @@ class Store:
     def __init__(self, url: str, *, create: bool) -> None:
         self.url = _parsed(url)
         self._refuse_missing(create)
-        with told(self.url):
+        with translate_db_errors(self.url):
             self.engine = _engine(self.url)
             self.engine.connect().close()  # what is not there now is not waited for
             if create:
-                patiently(self._make_tables)
+                retry_while_unavailable(self._make_tables)
             elif not sa.inspect(self.engine).has_table(_studies.name):
                 raise StudyError("holds no studies of mvsearch; give the study.db of one.", at=self.shown)
 
     def _make_tables(self) -> None:
-        with told(self.url), self.locked("open"), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.locked("open"), self.engine.begin() as connection:
             _META.create_all(connection)
 
     @property
@@ -236,7 +237,7 @@ class Store:
                             (folder / what).unlink()
             return
         key = sa.func.hashtextextended(f"mvsearch {what}", 0)
-        connection = patiently(lambda: self._asked(sa.func.pg_advisory_lock(key)))
+        connection = retry_while_unavailable(lambda: self._asked(sa.func.pg_advisory_lock(key)))
         try:
             yield
         finally:
@@ -246,7 +247,7 @@ class Store:
 
     def _asked(self, function: sa.ColumnElement[Any]) -> sa.Connection:
         """The connection on which the server was asked for something that lasts as long as it does."""
-        with told(self.url):
+        with translate_db_errors(self.url):
             connection = self.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             try:
                 connection.execute(sa.select(function))
@@ -272,7 +273,7 @@ class Store:
     @_patient
     def study(self, name: str) -> dict[str, Any] | None:
         """What a study was made with, or None; raises StudyError if a newer version wrote it."""
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             row = connection.execute(sa.select(_studies).where(_studies.c.name == name)).one_or_none()
         if row is None:
             return None
@@ -287,26 +288,26 @@ class Store:
     @_patient
     def names(self) -> list[str]:
         """The names of all studies here."""
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return list(connection.execute(sa.select(_studies.c.name).order_by(_studies.c.name)).scalars())
 
     @_patient
     def add_study(self, name: str, facts: dict[str, Any]) -> None:
         """Note a new study and what its numbers will depend on."""
         row = {"name": name, "schema": SCHEMA, "version": __version__, "facts": facts, "created": time.time()}
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.insert(_studies).values(**row))
 
     @_patient
     def amend_study(self, name: str, facts: dict[str, Any]) -> None:
         """Replace what is known of a study."""
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_studies).where(_studies.c.name == name).values(facts=facts))
 
     @_patient
     def rename_study(self, name: str, to: str) -> None:
         """Give a study another name in every table, in one transaction; Optuna's trials come along."""
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_studies).where(_studies.c.name == name).values(name=to))
             for table in _PARTS:
                 connection.execute(sa.update(table).where(table.c.study == name).values(study=to))
@@ -318,7 +319,7 @@ class Store:
 
         In the same transaction Optuna's trials get the name `trials_to`, if one is given.
         """
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             for table in _PARTS:
                 connection.execute(sa.delete(table).where(table.c.study == name))
             connection.execute(sa.delete(_studies).where(_studies.c.name == name))
@@ -330,7 +331,7 @@ class Store:
     @_patient
     def remember(self, key: str, settings: str, metrics: Metrics, seconds: float, machine: dict[str, Any]) -> None:
         """Note a measurement for the cache before its candidate is finished: a rung, or a repeat."""
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             measured = {"metrics": metrics, "seconds": seconds, **self._origin(connection, machine)}
             self._once(connection, _evaluations, key=key, settings=settings, **measured)
 
@@ -349,7 +350,7 @@ class Store:
         Raises StudyError if another has that number already; then the measurement alone is kept.
         """
         this = (_records.c.study == study, _records.c.number == record.number)
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             self._once(connection, _architectures, key=record.key, document=record.architecture)
             origin = self._origin(connection, machine)
             if record.state == "complete" and not record.cached:
@@ -391,7 +392,7 @@ class Store:
     def evaluation(self, key: str, settings: str) -> Metrics | None:
         """What an architecture measured under these settings before, or None."""
         same = (_evaluations.c.key == key, _evaluations.c.settings == settings)
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             metrics = connection.execute(sa.select(_evaluations.c.metrics).where(*same)).scalar_one_or_none()
         return dict(metrics) if metrics is not None else None
 
@@ -400,7 +401,7 @@ class Store:
         """What was measured of finished candidates, by number; those that left no record are not in it."""
         columns = sa.select(_records.c.number, _records.c.metrics).where(_records.c.study == study)
         few = _records.c.number.in_(numbers) if len(numbers) < _FEW else sa.true()
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             rows = connection.execute(columns.where(few)).all()
         wanted = set(numbers)
         return {number: metrics for number, metrics in rows if number in wanted}
@@ -409,41 +410,41 @@ class Store:
     def amend_record(self, study: str, number: int, metrics: Metrics) -> None:
         """Replace what was measured of a finished candidate, which was measured once more."""
         this = (_records.c.study == study, _records.c.number == number)
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_records).where(*this).values(metrics=metrics))
 
     @_patient
     def repeats(self, study: str) -> dict[int, str]:
         """Which candidates are being measured once more, and by which worker."""
         query = sa.select(_repeats.c.number, _repeats.c.worker).where(_repeats.c.study == study)
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return {row.number: row.worker for row in connection.execute(query)}
 
     @_patient
     def begin_repeat(self, study: str, number: int, worker: str) -> None:
         """Note that a worker measures a candidate once more, in place of whoever said so before."""
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(_repeat(study, number))
             connection.execute(sa.insert(_repeats).values(study=study, number=number, worker=worker))
 
     @_patient
     def end_repeat(self, study: str, number: int) -> None:
         """It is done, or given up."""
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(_repeat(study, number))
 
     @_patient
     def count(self, study: str) -> int:
         """How many candidates of a study are finished."""
         query = sa.select(sa.func.count()).select_from(_records).where(_records.c.study == study)
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return int(connection.execute(query).scalar_one())
 
     @_patient
     def last(self, study: str) -> float | None:
         """When the last candidate of a study was finished, in seconds since 1970."""
         query = sa.select(sa.func.max(_records.c.finished)).where(_records.c.study == study)
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             found: float | None = connection.execute(query).scalar_one()
             return found
 
@@ -456,7 +457,7 @@ class Store:
             .where(_records.c.study == study, _records.c.number >= first)
             .order_by(_records.c.number)
         )
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return [_record(row) for row in connection.execute(query)]
 
     # ---- whole studies, and the cache
@@ -477,7 +478,7 @@ class Store:
             .where(_records.c.study == study)
             .order_by("number"),
         }
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return {table: [dict(row) for row in connection.execute(q).mappings()] for table, q in queries.items()}
 
     def put_rows(
@@ -487,7 +488,7 @@ class Store:
 
         In the same transaction Optuna's trials, which were put under the name `trials`, get that of the study.
         """
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             row = {"name": study, "schema": SCHEMA, "version": __version__, "facts": facts, "created": time.time()}
             connection.execute(sa.insert(_studies).values(**row))
             for name, found in rows.items():
@@ -505,21 +506,21 @@ class Store:
             sa.func.sum(fields.seconds).label("seconds"),
             sa.func.max(fields.finished).label("last"),
         ).group_by(fields.settings)
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return [dict(row) for row in connection.execute(query.order_by(fields.settings)).mappings()]
 
     def forget_evaluations(self, *, before: float) -> int:
         """Take measurements that were made before a time out of the cache; how many those were."""
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             return connection.execute(sa.delete(_evaluations).where(_evaluations.c.finished < before)).rowcount
 
     # ---- workers of a server
 
     def beat(self, study: str, name: str, host: str) -> None:
-        """Let a worker's number rise, from nothing if it is new; raises DatabaseAway at once."""
+        """Let a worker's number rise, from nothing if it is new; raises DatabaseUnavailable at once."""
         insert = self._insert(_workers).values(study=study, name=name, host=host, beat=0, words={})
         rises = sa.func.coalesce(_workers.c.beat, 0) + 1
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_={"beat": rises}))
 
     @_patient
@@ -528,39 +529,39 @@ class Store:
         query = sa.select(_workers.c.name, _workers.c.beat).where(
             _workers.c.study == study, _workers.c.beat.is_not(None)
         )
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return {row.name: row.beat for row in connection.execute(query)}
 
     @_patient
     def dismiss(self, study: str, name: str, beat: int) -> None:
         """Forget a worker, unless its number has risen after all."""
         this = (_workers.c.study == study, _workers.c.name == name, _workers.c.beat == beat)
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.delete(_workers).where(*this))
 
     def retire(self, study: str, name: str) -> None:
         """Note that a worker beats no more; its last words stay."""
         this = (_workers.c.study == study, _workers.c.name == name)
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_workers).where(*this).values(beat=None))
 
     def erase(self, study: str, name: str) -> None:
         """Forget a worker that beats no more."""
         this = (_workers.c.study == study, _workers.c.name == name, _workers.c.beat.is_(None))
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.delete(_workers).where(*this))
 
     def say(self, study: str, name: str, words: dict[str, Any]) -> None:
-        """Note what a worker does; raises DatabaseAway at once."""
+        """Note what a worker does; raises DatabaseUnavailable at once."""
         insert = self._insert(_workers).values(study=study, name=name, host="", beat=None, words=words)
-        with told(self.url), self.engine.begin() as connection:
+        with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_={"words": words}))
 
     @_patient
     def words(self, study: str) -> dict[str, dict[str, Any]]:
         """What workers last said, by name."""
         query = sa.select(_workers.c.name, _workers.c.words).where(_workers.c.study == study)
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return {row.name: row.words for row in connection.execute(query.order_by(_workers.c.name))}
 
     @_patient
@@ -568,7 +569,7 @@ class Store:
         """The machines that a study's candidates were measured on."""
         used = sa.select(_records.c.machine).where(_records.c.study == study)
         query = sa.select(_machines.c.description).where(_machines.c.id.in_(used)).order_by(_machines.c.id)
-        with told(self.url), self.engine.connect() as connection:
+        with translate_db_errors(self.url), self.engine.connect() as connection:
             return list(connection.execute(query).scalars())
 
 
@@ -662,7 +663,7 @@ def _unmeasured(value: Any) -> bool:
 
 
 @contextmanager
-def told(url: URL) -> Iterator[None]:
+def translate_db_errors(url: URL) -> Iterator[None]:
     """Database trouble as one sentence."""
     place = shown(url)
     try:
@@ -679,7 +680,7 @@ def told(url: URL) -> Iterator[None]:
         lost = isinstance(error, OperationalError | PendingRollbackError) or error.connection_invalidated
         if not lost:
             raise StudyError(f"this is no database that can be read ({_cause(error)}).", at=place) from None
-        away = EnvironmentFault if url.get_backend_name() == "sqlite" else DatabaseAway
+        away = EnvironmentFault if url.get_backend_name() == "sqlite" else DatabaseUnavailable
         raise away(f"{place}: the database cannot be used ({_cause(error)}).{_room(url)}") from None
     except SQLAlchemyError as error:
         raise StudyError(f"{_cause(error)}.", at=place) from None

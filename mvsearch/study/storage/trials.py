@@ -27,9 +27,9 @@ from sqlalchemy.orm import Session
 
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._legal import Legal, distributions
+from mvsearch.study.samplers._legal import Constrained, distributions
 from mvsearch.study.storage.engine import connect_args, tune
-from mvsearch.study.storage.store import told
+from mvsearch.study.storage.store import translate_db_errors
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
@@ -44,7 +44,7 @@ Lookup = Callable[[Sequence[int]], dict[int, Metrics]]
 """The metrics of finished candidates by their numbers; those without a record are left out."""
 
 
-class Trials:
+class OptunaTrialStore:
     """The trials in a plan's database, numbered from 0 in the order in which they began."""
 
     def __init__(self, plan: Plan, storage: RDBStorage) -> None:
@@ -200,7 +200,7 @@ class Trials:
         self._storage.set_study_user_attr(self._study, _NOTES, notes)
 
 
-class Mirror:
+class SamplerStudy:
     """Follows the trials of a database; proposes new ones. Trials keep their numbers.
 
     `known` counts them all, `open` are the numbers of those under way, `lost` counts those that ended without a record.
@@ -209,7 +209,7 @@ class Mirror:
     def __init__(self, plan: Plan, notes: dict[str, Any]) -> None:
         self.plan, self.distributions = plan, distributions(plan.space)
         self._storage = InMemoryStorage()
-        self._sampler = Legal(plan)
+        self._sampler = Constrained(plan)
         self._study = optuna.create_study(storage=self._storage, sampler=self._sampler, directions=_directions(plan))
         self._inner_id = self._storage.get_study_id_from_name(self._study.study_name)
         for key, value in notes.items():
@@ -323,7 +323,7 @@ def _storage(plan: Plan) -> RDBStorage:
 @contextmanager
 def told_of_trials(url: str) -> Iterator[None]:
     """Trouble that Optuna has with the database, told as ours is."""
-    with told(make_url(url)):
+    with translate_db_errors(make_url(url)):
         try:
             yield
         except optuna.exceptions.StorageInternalError as error:

@@ -13,16 +13,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from mvsearch.errors import MvsearchError
-from mvsearch.study.storage.store import Store, patiently
-from mvsearch.study.workers.registry import Files, Register, Status
+from mvsearch.study.storage.store import Store, retry_while_unavailable
+from mvsearch.study.workers.registry import FileRegistry, Status, WorkerRegistry
 
-BEAT_S, GRACE_S = 10.0, 60.0
+HEARTBEAT_INTERVAL_S, GRACE_PERIOD_S = 10.0, 60.0
 _SAY_EVERY_S = _LOOK_EVERY_S = 1.0
 
 _LOG = logging.getLogger(__name__)
 
 
-class Beats:
+class HeartbeatRegistry:
     """A register in the database. A worker beats every `beat_s`; after `grace_s` without, it is dead to who watched."""
 
     def __init__(self, store: Store, study: str, *, beat_s: float, grace_s: float) -> None:
@@ -35,7 +35,7 @@ class Beats:
     @contextmanager
     def held(self, name: str) -> Iterator[None]:
         """Beat until the end of the block, in a thread of its own."""
-        patiently(lambda: self.store.beat(self.study, name, socket.gethostname()))
+        retry_while_unavailable(lambda: self.store.beat(self.study, name, socket.gethostname()))
         done = threading.Event()
         thread = threading.Thread(target=self._beat, args=(name, done), daemon=True)
         thread.start()
@@ -110,7 +110,11 @@ class Beats:
         return False
 
 
-def register(store: Store, study: str) -> Register:
+def register(store: Store, study: str) -> WorkerRegistry:
     """The register of a study: in files beside a database that is a file, else in the database."""
     place = store.place(study)
-    return Files(place / "workers") if place else Beats(store, study, beat_s=BEAT_S, grace_s=GRACE_S)
+    return (
+        FileRegistry(place / "workers")
+        if place
+        else HeartbeatRegistry(store, study, beat_s=HEARTBEAT_INTERVAL_S, grace_s=GRACE_PERIOD_S)
+    )

@@ -22,7 +22,7 @@ Status = dict[str, Any]
 """What a worker does: `number` and `name` of its candidate, `doing`, `done` and `of`; `error`, if that ended it."""
 
 
-class Register(Protocol):
+class WorkerRegistry(Protocol):
     """Who works on a study."""
 
     def held(self, name: str) -> AbstractContextManager[None]:
@@ -50,7 +50,7 @@ class Register(Protocol):
 class Worker:
     """This process, or rather its name in a study's register."""
 
-    def __init__(self, register: Register) -> None:
+    def __init__(self, register: WorkerRegistry) -> None:
         self.register = register
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.status: Status = {}
@@ -84,7 +84,7 @@ class Worker:
             self.register.write(self.name, self.status)
 
 
-class Files:
+class FileRegistry:
     """A register in a folder: for each worker a file that it keeps locked, and one with what it last said."""
 
     def __init__(self, folder: Path) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from mvsearch.errors import PlanError, YamlError
 from mvsearch.utils import plugins, yaml_document
-from mvsearch.utils.settings import filled
+from mvsearch.utils.settings import from_mapping
 
 if TYPE_CHECKING:
     from mvsearch.training.full import FullRecipe
@@ -43,7 +43,7 @@ def load(name: str, settings: Iterable[str] = ()) -> "FullRecipe":
         except YamlError:
             raise PlanError(f"--set {text}: {value!r} is no value; write a number, a word or a list.") from None
         replaced.add(key)
-    recipe: FullRecipe = filled(
+    recipe: FullRecipe = from_mapping(
         FullRecipe, values, lambda key: f"--set {key}" if key in replaced else document.where(key)
     )
     return recipe

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mvsearch.data import Images
 from mvsearch.errors import PlanError
 from mvsearch.training.augment import crops, resized_crop
-from mvsearch.training.distributed import Ranks
+from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.full import FullRecipe
 from mvsearch.training.loaders import Cut, Decoded, Source
 from mvsearch.training.loop import judge
@@ -38,10 +38,10 @@ class Scenes(Decoded):
         return replace(super().only(images), told=self.told[torch.from_numpy(images)])
 
     def flow(
-        self, batches: Sequence[np.ndarray], *, filled: bool, cuts: Sequence[Cut] = ()
+        self, batches: Sequence[np.ndarray], *, fill_broken: bool, cuts: Sequence[Cut] = ()
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """As `Source.flow`, with what the task says for labels."""
-        for images, (pixels, _) in zip(batches, super().flow(batches, filled=filled), strict=True):
+        for images, (pixels, _) in zip(batches, super().flow(batches, fill_broken=fill_broken), strict=True):
             yield pixels, self.told[torch.from_numpy(images)]
 
 
@@ -77,7 +77,7 @@ class ScenePictures(Pictures):
         """The task's."""
         return self.task.loss(outputs, learnt)
 
-    def judge(self, model: nn.Module, ranks: Ranks) -> tuple[float, float, int]:
+    def judge(self, model: nn.Module, ranks: ProcessGroup) -> tuple[float, float, int]:
         """The score and the loss of a network on the images that judge, and how many those are; only the first process
         looks at them."""
         found = judge(model, self._held, self.device) if ranks.first else {self.score: 0.0, "loss": 0.0}
