@@ -27,7 +27,7 @@ from mvsearch.errors import MvsearchError
 from mvsearch.nn import build
 from mvsearch.nn.fuse import fuse
 from mvsearch.profiling.latency import torch_cpu, torch_cuda
-from mvsearch.utils import machine
+from mvsearch.utils import machine_lock
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def measured(network: str, batch: int, device: str, seconds: float) -> list[Resu
         for side in sides:
             model = theirs if side.plain else ours
             calls[side.name] = stack.enter_context(ready(model, arch.image_size, batch=batch, **side.options))
-        stack.enter_context(machine.exclusive())
+        stack.enter_context(machine_lock.exclusive())
         end = time.perf_counter() + seconds
         while len(taken["plain"]) < WARM_TURNS + FEWEST_TURNS or time.perf_counter() < end:
             for name, call in calls.items():

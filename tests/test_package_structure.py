@@ -55,6 +55,7 @@ LIGHT = (
     "report.diagram",
     "report.page.page",
     "utils.machine",
+    "utils.machine_lock",
     "cli.proxies",
     "cli.paper_figures",
     "cli.baselines",

@@ -133,12 +133,12 @@ def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: P
     from mvsearch.export.model import ExportModel
     from mvsearch.nn import build
     from mvsearch.training.loop import fit
-    from mvsearch.utils import machine
+    from mvsearch.utils import machine_lock
 
     if weights is not None:
         return ExportModel.of(arch, weights=weights, num_classes=task.classes, image_size=recipe.image_size).model
     model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
-    with Progress(console=console(stderr=True), transient=True) as bar, machine.shared():
+    with Progress(console=console(stderr=True), transient=True) as bar, machine_lock.shared():
         shown = bar.add_task("training", total=recipe.steps)
         average, _ = fit(model, task, recipe, progress=lambda done, _of: bar.update(shown, completed=done))
     return average

@@ -16,7 +16,7 @@ from mvsearch.metrics.record import Latency
 from mvsearch.nn import build
 from mvsearch.profiling.latency import torch_cpu
 from mvsearch.profiling.timing import check, interleaved, summarise
-from mvsearch.utils import machine, plugins
+from mvsearch.utils import machine, machine_lock, plugins
 
 EAGER = "torch_cpu"
 
@@ -59,7 +59,7 @@ def bench(
             made = modules[name].ready(build(arch, seed=0), arch.image_size, batch=batch, threads=threads)
             calls[key] = stack.enter_context(made)
         say("warming up")
-        stack.enter_context(machine.exclusive())
+        stack.enter_context(machine_lock.exclusive())
         times_ms = interleaved(
             calls, repeats=repeats, limit_s=limit_s * len(calls), settle=threads > 1, progress=progress
         )
@@ -108,7 +108,7 @@ def backends_of(names: Sequence[str]) -> dict[str, ModuleType]:
 def time_beside_eager(job: Job, run: Run, image: np.ndarray) -> tuple[Latency, Latency]:
     """One image in the file's runtime and in eager torch, one thread each, interleaved."""
     size = job.subject.arch.image_size
-    with torch_cpu.ready(job.subject.model, size) as eager_call, machine.exclusive():
+    with torch_cpu.ready(job.subject.model, size) as eager_call, machine_lock.exclusive():
         calls = {job.kind: lambda: run(image), "eager": eager_call}
         times_ms = interleaved(calls, repeats=50, limit_s=20.0)
     precision = "fp32" if job.calibration is None else "int8"

@@ -23,7 +23,7 @@ from torch import nn
 from mvsearch.metrics.record import Latency
 from mvsearch.profiling.latency import torch_cpu, torch_cuda
 from mvsearch.profiling.timing import check, interleaved, summarise
-from mvsearch.utils import machine
+from mvsearch.utils import machine_lock
 
 WARM_CALLS = 10
 THROUGHPUT_BATCH = 100
@@ -156,7 +156,7 @@ def timed(
             say(f"batch {batch}: making {network.name} ready for the {protocol.name} protocol")
             calls[key] = stack.enter_context(_ready(network, protocol, device, batch, threads))
         say(f"batch {batch}: waiting until nothing is trained or timed on this machine")
-        stack.enter_context(machine.exclusive())
+        stack.enter_context(machine_lock.exclusive())
         say(f"batch {batch}: warming up")
         begin = perf_counter(), process_time()
         times_ms = interleaved(

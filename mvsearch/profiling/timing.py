@@ -14,7 +14,7 @@ from torch import nn
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.nn.fuse import fuse
-from mvsearch.utils import machine
+from mvsearch.utils import machine_lock
 
 WARM_CALLS = 5
 WARM_S = 0.3
@@ -159,7 +159,7 @@ def measured(
     device: str,
 ) -> Latency:
     """Time a call that runs one batch in float32, alone on the machine."""
-    with machine.exclusive():
+    with machine_lock.exclusive():
         [times_ms] = interleaved({backend: call}, repeats=repeats, limit_s=limit_s).values()
     return summarise(
         times_ms, batch=batch, image_size=image_size, threads=threads, precision="fp32", backend=backend, device=device

@@ -21,7 +21,7 @@ from mvsearch.errors import ArchitectureError, MvsearchError, PlanError
 from mvsearch.metrics.record import EvaluationFailed, Metrics, is_number
 from mvsearch.proxy_eval.rank_correlation import Ranking, ablation, published, rank
 from mvsearch.study.storage.store import Store
-from mvsearch.utils import machine, plugins
+from mvsearch.utils import machine, machine_lock, plugins
 from mvsearch.utils.hashing import digest
 
 BASELINES = ("params", "macs")
@@ -148,7 +148,7 @@ class ProxyScores:
     def _take(self, name: str, arch: Architecture, seed: int, tell: Tell) -> None:
         tell(name, seed, 0.0)
         try:
-            with machine.shared():
+            with machine_lock.shared():
                 began, cpu_began = time.monotonic(), time.process_time()
                 metrics = self._module.score(
                     arch,

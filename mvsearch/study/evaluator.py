@@ -11,7 +11,7 @@ from mvsearch.data import DataSet, load
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import FULL, Latency, Metrics, averaged
 from mvsearch.study.plan import LatencySettings, Plan
-from mvsearch.utils import machine, plugins
+from mvsearch.utils import machine_lock, plugins
 
 Report = Callable[..., None]
 
@@ -119,7 +119,7 @@ class Evaluator:
             def progress(done: int, of: int, doing: str = doing) -> None:
                 self.report(doing=doing, done=done, of=of)
 
-            with machine.shared():
+            with machine_lock.shared():
                 found.append(proxy.score(arch, settings, data, seed=seed, device=self.device, progress=progress))
         return averaged(found)
 

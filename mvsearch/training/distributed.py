@@ -13,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from mvsearch.errors import EnvironmentFault
-from mvsearch.utils import machine
+from mvsearch.utils import machine_lock
 
 _LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 
@@ -41,7 +41,7 @@ class ProcessGroup:
 
         If each took its own, one could hold it and wait for another, who waits for it behind somebody to be timed.
         """
-        return nullcontext() if self.local else machine.shared()
+        return nullcontext() if self.local else machine_lock.shared()
 
     def total(self, values: Sequence[float]) -> list[float]:
         """Sums over all processes, each value for itself."""

@@ -26,7 +26,7 @@ from mvsearch.profiling import benchmark
 from mvsearch.profiling.latency import _exported
 from mvsearch.study.evaluator import Evaluator
 from mvsearch.study.plan import LatencySettings
-from mvsearch.utils import machine, plugins, yaml_document
+from mvsearch.utils import machine_lock, plugins, yaml_document
 
 SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
 RUNTIMES = ("onnxruntime", "openvino", "executorch")
@@ -130,12 +130,12 @@ def test_a_call_gives_what_the_network_gives_for_all_images_of_a_batch(name):
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_converting_keeps_nobody_from_timing_alone_and_timing_is_alone(name, monkeypatch):
-    backend, turns = backend_of(name), []
-    for turn in ("alone", "beside_others"):
-        taken = getattr(machine, turn)
-        monkeypatch.setattr(machine, turn, lambda taken=taken, turn=turn: turns.append(turn) or taken())
+    backend, modes = backend_of(name), []
+    for mode in ("exclusive", "shared"):
+        acquire = getattr(machine_lock, mode)
+        monkeypatch.setattr(machine_lock, mode, lambda acquire=acquire, mode=mode: modes.append(mode) or acquire())
     backend.measure(build(SMALL), 32, repeats=3)
-    assert turns == ["beside_others", "alone"]
+    assert modes == ["shared", "exclusive"]
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
@@ -209,13 +209,13 @@ def test_pairs_take_turns_alone_on_the_machine_once_all_are_ready(monkeypatch):
     seen = []
 
     def interleaved(calls, **_):
-        seen.append((sorted(calls), machine._turn.mode))
+        seen.append((sorted(calls), machine_lock.held_mode()))
         return {key: [1.0] for key in calls}
 
     monkeypatch.setattr(benchmark, "interleaved", interleaved)
     benchmark.bench([SMALL, SMALL], ["torch_cpu"], say=silent)
-    assert seen == [(["0 torch_cpu", "1 torch_cpu"], "alone")]
-    assert machine._turn.mode is None
+    assert seen == [(["0 torch_cpu", "1 torch_cpu"], "exclusive")]
+    assert machine_lock.held_mode() is None
 
 
 @pytest.fixture

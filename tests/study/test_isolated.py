@@ -18,7 +18,7 @@ from mvsearch.study.executors import isolated
 from mvsearch.study.executors.isolated import Isolated
 from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
-from mvsearch.utils import machine
+from mvsearch.utils import machine_lock
 
 
 def misbehaves(arch, **_):
@@ -130,7 +130,7 @@ def test_without_a_limit_a_lack_of_memory_is_the_machines(tmp_path):
 
 def takes_its_turn(plan, device, report):
     def evaluate(arch, **_):
-        with machine.shared():
+        with machine_lock.shared():
             return {"process": os.getpid()}
 
     return evaluate
@@ -141,7 +141,7 @@ def test_a_wait_for_a_turn_is_not_the_candidates_time(tmp_path):
     evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=takes_its_turn)
     evaluate(published("mobilevitv3_xxs"))  # the child is there
     with ThreadPoolExecutor(1) as pool:
-        with machine.exclusive():
+        with machine_lock.exclusive():
             found = pool.submit(evaluate, published("mobilevitv3_xxs"))
             time.sleep(2.5)
         assert found.result()["process"]

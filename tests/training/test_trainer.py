@@ -30,7 +30,7 @@ from mvsearch.training import metrics_log, recipes
 from mvsearch.training.batches import Sampler
 from mvsearch.training.distributed import ProcessGroup, joined
 from mvsearch.training.loop import Learner, adamw, sgd
-from mvsearch.utils import machine
+from mvsearch.utils import machine_lock
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -185,9 +185,9 @@ def test_what_a_launcher_left_out_is_told(set_to, device, words, monkeypatch):
 
 def test_one_process_of_a_machine_takes_its_turn_for_all():
     first = ProcessGroup(rank=0, count=2)
-    with pytest.raises(RuntimeError, match="time before or after"), first.turn, machine.exclusive():
+    with pytest.raises(RuntimeError, match="time before or after"), first.turn, machine_lock.exclusive():
         pass
-    with ProcessGroup(rank=1, count=2, local=1).turn, machine.exclusive():
+    with ProcessGroup(rank=1, count=2, local=1).turn, machine_lock.exclusive():
         pass
 
 

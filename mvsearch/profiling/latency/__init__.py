@@ -14,7 +14,7 @@ What every backend promises, and a test asks of every file here:
 
 * The number comes with its spread (10th and 90th percentile) and with the count of calls that were timed: fewer than
   `repeats` where these would take longer than `limit_s`.
-* It is taken alone on the machine (`machine.exclusive`), after calls that warm up and are not kept.
+* It is taken alone on the machine (`machine_lock.exclusive`), after calls that warm up and are not kept.
 * The caller's model and settings are left as they were: weights, mode, device, threads, random state.
 * `device()` is the same string for the same machine and software, and two studies are compared only where it is the
   same. A backend that cannot run here raises `EnvironmentFault` from both functions.

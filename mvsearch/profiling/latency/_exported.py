@@ -17,7 +17,7 @@ from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Run, in_a_line, require
 from mvsearch.metrics.record import EvaluationFailed, Latency
 from mvsearch.profiling.timing import check, inputs, measured
-from mvsearch.utils import machine
+from mvsearch.utils import machine, machine_lock
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Exported:
         parts = [part.numpy() for part in images.split(1 if one_by_one else batch)]
         with TemporaryDirectory() as folder:
             # Converting keeps a core busy for seconds, and what converters import may draw from the random state.
-            with machine.shared(), torch.random.fork_rng(devices=[]):
+            with machine_lock.shared(), torch.random.fork_rng(devices=[]):
                 run = self._converted(network, image_size, Path(folder), threads)
             yield lambda: [run(part) for part in parts]
 

@@ -23,7 +23,7 @@ from torch import nn
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.profiling.timing import affordable, check, fixed_threads, inputs, summarise, warm_up
-from mvsearch.utils import machine
+from mvsearch.utils import machine_lock
 
 VERSION = 1
 WARM_LIMIT_S = 30.0
@@ -47,7 +47,7 @@ def measure(
     check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
     dtype, layout = _format(precision)
     network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout, fused=fused)
-    with machine.exclusive(), fixed_threads(threads), settings(precision), torch.inference_mode():
+    with machine_lock.exclusive(), fixed_threads(threads), settings(precision), torch.inference_mode():
         times_ms = _times_ms(lambda: network(images), repeats=repeats, limit_s=limit_s, graph=graph)
     return summarise(
         times_ms,

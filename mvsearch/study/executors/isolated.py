@@ -19,7 +19,7 @@ from mvsearch.errors import of_the_machine
 from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.study.evaluator import Evaluator, Report
 from mvsearch.study.plan import Plan
-from mvsearch.utils import machine
+from mvsearch.utils import machine_lock
 
 _LOOK_EVERY_S = 0.5
 _FROM_A_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
@@ -135,7 +135,7 @@ def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
         import torch
 
         torch.set_num_threads(1)
-    machine.on_wait(lambda waiting: pipe.send(("waits" if waiting else "goes on", None)))
+    machine_lock.on_wait(lambda waiting: pipe.send(("waits" if waiting else "goes on", None)))
     evaluate = make(plan, device, lambda **said: pipe.send(("progress", said)))
     with suppress(EOFError, ConnectionError):
         _answer(evaluate, pipe)
