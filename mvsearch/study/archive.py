@@ -25,7 +25,7 @@ from mvsearch.study.reader import Reader
 from mvsearch.study.samplers._legal import distributions
 from mvsearch.study.storage.store import Store, refuse_misfits
 from mvsearch.study.storage.trials import STATES, OptunaTrialStore, told_of_trials
-from mvsearch.study.workers.heartbeat import register
+from mvsearch.study.workers.heartbeat import worker_registry
 
 FORMAT = 1
 _FACTS = {"space": str, "settings": dict, "settings_key": str, "published": dict}
@@ -153,7 +153,7 @@ def told_name(text: Sequence[str], source: str) -> str:
 
 def refuse_at_work(study: Reader) -> None:
     """Raises StudyError while a worker of the study is alive."""
-    if register(study.store, study.name).anyone():
+    if worker_registry(study.store, study.name).has_live_worker():
         raise StudyError(f"study {study.name!r}: somebody works on it; stop that first, or wait.")
 
 

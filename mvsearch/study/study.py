@@ -35,7 +35,7 @@ from mvsearch.study.reader import Reader, flat, open_study
 from mvsearch.study.reevaluation import repeats, unsure
 from mvsearch.study.storage.store import Store, retry_while_unavailable
 from mvsearch.study.storage.trials import OptunaTrialStore, SamplerStudy, told_of_trials
-from mvsearch.study.workers.heartbeat import register
+from mvsearch.study.workers.heartbeat import worker_registry
 from mvsearch.study.workers.registry import Worker
 from mvsearch.utils import machine
 from mvsearch.utils.hashing import digest
@@ -57,7 +57,7 @@ class Study(Reader):
         super().__init__(plan.name, store)
         self.plan, self.trials = plan, trials
         self._mirror = SamplerStudy(plan, trials.notes)
-        self.worker = Worker(register(store, plan.name))
+        self.worker = Worker(worker_registry(store, plan.name))
         self._row: list[Record] = []  # what failed or was lost since this worker last measured one to the end
         self._given_up: set[int] = set()  # could not be measured again in this run
 
@@ -77,7 +77,7 @@ class Study(Reader):
         with store.locked("open"), store.claiming(plan.name), told_of_trials(plan.url):
             found = store.study(plan.name)
             difference = found and _difference(plan, found)
-            if difference and (store.count(plan.name) or register(store, plan.name).anyone()):
+            if difference and (store.count(plan.name) or worker_registry(store, plan.name).has_live_worker()):
                 raise StudyError(
                     f"study {plan.name!r} in {store.shown} was made {difference}; give this one a name of its own with "
                     "--name, or put the file back as it was."
@@ -134,7 +134,7 @@ class Study(Reader):
         _refuse_deaf(evaluate, self.plan)
         total = self.plan.search.trials if trials is None else trials
         failures = 0
-        with self.worker.at_work():
+        with self.worker.running():
             retry_while_unavailable(self._refuse_changed)
             while (trial := self._next(total)) is not None:
                 record = self._settled(trial, evaluate)
@@ -240,7 +240,7 @@ class Study(Reader):
     def _give_back(self, trials: list[FrozenTrial]) -> bool:
         """End what dead workers held, to be tried again, unless it was measured and only Optuna was not told."""
         names = {number: trials[number].user_attrs.get("worker", "") for number in self._mirror.open}
-        gone = self.worker.dead(names.values()) if names else set()
+        gone = self.worker.stale(names.values()) if names else set()
         dead = [number for number, name in names.items() if name in gone]
         known = {record.number: record for record in self.records()} if dead else {}
         for number in dead:
@@ -392,7 +392,7 @@ class Study(Reader):
         """The least sure member of the front that nobody alive is measuring."""
         with self.store.claiming(self.name):
             claims = self.store.repeats(self.name)
-            gone = self.worker.dead(claims.values())
+            gone = self.worker.stale(claims.values())
             taken = {number for number, name in claims.items() if name not in gone}
             doubtful = unsure(self.within_limits(self.records()), self.plan.objectives)
             free = next((record for record in doubtful if record.number not in taken | self._given_up), None)

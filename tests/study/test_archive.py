@@ -175,7 +175,7 @@ def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
     assert "toy stays." in mvsearch("studies", "delete", "toy", input="n\n")
     assert "--yes deletes without asking" in mvsearch("studies", "delete", "toy", code=1, input="")
     worker = Study.join(Plan.of_study(study, workers=1)).worker
-    with worker.at_work():
+    with worker.running():
         assert "somebody works on it" in mvsearch("studies", "delete", "toy", "--yes", code=1)
     assert study.count() == 20
 

@@ -17,7 +17,7 @@ from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.reader import open_study
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
-from mvsearch.study.workers.heartbeat import register
+from mvsearch.study.workers.heartbeat import worker_registry
 
 RUN = [sys.executable, "-m", "mvsearch", "run", "toy.yaml", "-o", "params", "-o", "macs", "--sampler", "random"]
 
@@ -151,7 +151,7 @@ def test_workers_that_are_killed_are_replaced_while_trials_are_left(tmp_path):
 
 
 def test_workers_that_always_die_are_not_replaced_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "_LIVES", 2)
+    monkeypatch.setattr(local, "RESTART_BUDGET", 2)
     with pytest.raises(StudyError, match=r"exit codes -9, -9\) with 0 of 20 trials done"):
         crew_that_is_killed(tmp_path, 1000)
 
@@ -160,9 +160,9 @@ def test_a_worker_that_gave_up_is_told_though_others_came_to_the_end(tmp_path, c
     plan = toy_plan(tmp_path, objectives=("params", "macs"), trials=3)
     Study.join(plan)
     reader = Study.read(plan)
-    words = register(reader.store, plan.name)
+    words = worker_registry(reader.store, plan.name)
 
-    local.run(plan, reader, lambda *_: words.write("one", {"error": "one stops, for 5 failed"}), workers=1)
+    local.run(plan, reader, lambda *_: words.set_status("one", {"error": "one stops, for 5 failed"}), workers=1)
 
     assert reader.count() == 3
     assert caplog.messages == ["one stops, for 5 failed"]

@@ -41,10 +41,10 @@ def worker_process(storage: str, folder: Path, trials: int, seconds: float, name
         from dataclasses import replace
         from pathlib import Path
         from toy import toy_plan, arithmetic
-        from mvsearch.study.workers import heartbeat as beats
+        from mvsearch.study.workers import heartbeat
         from mvsearch.study.study import Study
 
-        beats.BEAT_S, beats.GRACE_S = 0.2, 2.0
+        heartbeat.HEARTBEAT_INTERVAL_S, heartbeat.GRACE_PERIOD_S = 0.2, 2.0
 
         def evaluate(arch):
             time.sleep({seconds})
@@ -112,7 +112,7 @@ def test_workers_wait_for_a_server_that_is_restarted(postgres, tmp_path):
     crew = [worker_process(storage, tmp_path, 24, 0.2) for _ in range(2)]
     plan = plan_in(storage, tmp_path)
     store = Store(storage, create=True)
-    while len(store.beats("toy")) < 2 or store.count("toy") < 2:
+    while len(store.heartbeats("toy")) < 2 or store.count("toy") < 2:
         time.sleep(0.1)
     before = Study.read(plan).records()
     postgres.control("-m", "immediate", "restart", "-w", "-l", str(postgres.folder / "log"))
@@ -124,7 +124,7 @@ def test_workers_wait_for_a_server_that_is_restarted(postgres, tmp_path):
 
 
 def test_a_candidate_over_which_three_workers_died_has_failed(storage, tmp_path, monkeypatch):
-    monkeypatch.setattr(heartbeat, "GRACE_S", -1.0)
+    monkeypatch.setattr(heartbeat, "GRACE_PERIOD_S", -1.0)
     plan = plan_in(storage, tmp_path)
     for _ in range(3):
         study = Study.join(plan)
@@ -224,75 +224,77 @@ def test_a_lock_is_waited_for_however_long_it_takes(postgres, monkeypatch):
     assert taken[0] >= released
 
 
-def test_a_beat_that_stops_is_noticed_and_one_that_goes_on_is_not_disturbed(postgres):
+def test_a_worker_without_heartbeats_is_stale_and_one_with_heartbeats_is_not(postgres):
     store = Store(postgres.database(), create=True)
-    here = HeartbeatRegistry(store, "s", beat_s=0.1, grace_s=1.0)
-    there = HeartbeatRegistry(store, "s", beat_s=0.1, grace_s=1.0)
-    store.beat("s", "dead", "host")
-    with here.held("living"):
-        here.write("living", {"number": 3})
+    here = HeartbeatRegistry(store, "s", interval_s=0.1, grace_s=1.0)
+    there = HeartbeatRegistry(store, "s", interval_s=0.1, grace_s=1.0)
+    store.heartbeat("s", "dead", "host")
+    with here.registered("living"):
+        here.set_status("living", {"number": 3})
         until = time.monotonic() + 2
         while time.monotonic() < until:
-            dead = there.dead(["living", "dead"])
+            dead = there.stale(["living", "dead"])
             assert "living" not in dead
             time.sleep(0.1)
         assert dead == {"dead"}
         assert there.statuses() == [{"worker": "living", "number": 3}]
-    assert there.dead(["living"]) == {"living"}
+    assert there.stale(["living"]) == {"living"}
 
 
 def test_a_server_that_was_away_for_longer_than_the_grace_leaves_all_workers_alive(postgres, monkeypatch):
     store = Store(postgres.database(), create=True)
-    here, there = (HeartbeatRegistry(store, "s", beat_s=0.1, grace_s=0.8) for _ in range(2))
-    beat, look = store.beat, store.beats
+    here, there = (HeartbeatRegistry(store, "s", interval_s=0.1, grace_s=0.8) for _ in range(2))
+    send, look = store.heartbeat, store.heartbeats
 
     def away(*args):
         raise DatabaseUnavailable("away")
 
-    with here.held("here"), there.held("there"):
-        assert not there.dead(["here"])
-        monkeypatch.setattr(store, "beat", away)
-        monkeypatch.setattr(store, "beats", away)
+    with here.registered("here"), there.registered("there"):
+        assert not there.stale(["here"])
+        monkeypatch.setattr(store, "heartbeat", away)
+        monkeypatch.setattr(store, "heartbeats", away)
         time.sleep(2)
-        monkeypatch.setattr(store, "beats", look)
-        assert not there.dead(["here"])  # before anyone could beat
-        monkeypatch.setattr(store, "beat", beat)
+        monkeypatch.setattr(store, "heartbeats", look)
+        assert not there.stale(["here"])  # before a heartbeat could be sent
+        monkeypatch.setattr(store, "heartbeat", send)
         time.sleep(0.3)
-        assert not there.dead(["here"])
+        assert not there.stale(["here"])
 
 
 def test_a_study_whose_worker_was_killed_may_be_exported_once_it_was_watched(postgres, tmp_path, monkeypatch):
-    monkeypatch.setattr(heartbeat, "GRACE_S", 3.0)
+    monkeypatch.setattr(heartbeat, "GRACE_PERIOD_S", 3.0)
     storage = postgres.database()
     plan = plan_in(storage, tmp_path)
     Study.join(plan).run(arithmetic, trials=3)
     worker = worker_process(storage, tmp_path, 100, 1.0)
     reader = Study.read(plan)
-    while not reader.store.beats("toy"):
+    while not reader.store.heartbeats("toy"):
         time.sleep(0.1)
     with pytest.raises(StudyError, match="somebody works on it"):
         list(lines(reader))
     worker.kill()
     worker.wait()
     assert len(list(lines(reader))) > 3
-    assert not reader.store.beats("toy")
+    assert not reader.store.heartbeats("toy")
 
 
-def test_whoever_looks_for_one_dead_worker_dismisses_all(postgres):
+def test_looking_for_one_stale_worker_evicts_all(postgres):
     store = Store(postgres.database(), create=True)
     for name in ("between candidates", "over a candidate"):
-        store.beat("s", name, "host")
-    assert HeartbeatRegistry(store, "s", beat_s=1.0, grace_s=-1.0).dead(["over a candidate"]) == {"over a candidate"}
-    assert not store.beats("s")
+        store.heartbeat("s", name, "host")
+    assert HeartbeatRegistry(store, "s", interval_s=1.0, grace_s=-1.0).stale(["over a candidate"]) == {
+        "over a candidate"
+    }
+    assert not store.heartbeats("s")
 
 
 def test_nothing_of_its_workers_is_left_of_a_study_that_is_removed(storage, tmp_path):
     Study.join(plan_in(storage, tmp_path)).run(arithmetic, trials=1)
     store = Store(storage, create=False)
-    store.beat("toy", "dead", "host")
+    store.heartbeat("toy", "dead", "host")
     store.begin_repeat("toy", 0, "dead")
     store.remove_study("toy")
-    assert (store.beats("toy"), store.repeats("toy"), store.names()) == ({}, {}, [])
+    assert (store.heartbeats("toy"), store.repeats("toy"), store.names()) == ({}, {}, [])
 
 
 def test_a_server_that_is_not_there_is_told_at_once_and_without_the_password():
@@ -306,8 +308,8 @@ def test_two_folders_share_the_locks_of_one_database_file(tmp_path):
     storage = f"sqlite:///{tmp_path / 'all.db'}"
     here = Study.join(plan_in(storage, tmp_path / "a"))
     there = Study.join(plan_in(storage, tmp_path / "b"))
-    with here.worker.at_work():
-        assert not there.worker.dead([here.worker.name])
+    with here.worker.running():
+        assert not there.worker.stale([here.worker.name])
     here.hold_to(device="one")
     with pytest.raises(StudyError, match="another device"):
         there.hold_to(device="other")

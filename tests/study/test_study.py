@@ -19,19 +19,19 @@ from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, open_study
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
-from mvsearch.study.workers.heartbeat import register
+from mvsearch.study.workers.heartbeat import worker_registry
 from mvsearch.utils import plugins
 
 
 def test_a_worker_is_seen_however_the_path_to_its_study_is_written(tmp_path, monkeypatch):
     study = Study.join(toy_plan(tmp_path / "studies"))
-    with study.worker.at_work():
+    with study.worker.running():
         monkeypatch.chdir(tmp_path / "studies" / "toy")
         reader = open_study(".")
-        assert register(reader.store, reader.name).anyone()
+        assert worker_registry(reader.store, reader.name).has_live_worker()
         (tmp_path / "other").symlink_to(tmp_path / "studies" / "toy")
         reader = open_study(tmp_path / "other")
-        assert register(reader.store, reader.name).anyone()
+        assert worker_registry(reader.store, reader.name).has_live_worker()
 
 
 def test_a_study_that_was_removed_before_work_began_is_not_written_to(tmp_path):

@@ -15,7 +15,7 @@ from mvsearch.metrics.record import Record
 from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
-from mvsearch.study.workers.heartbeat import register
+from mvsearch.study.workers.heartbeat import worker_registry
 
 if TYPE_CHECKING:
     from mvsearch.study.study import Study
@@ -45,7 +45,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
     worker's own words if all of them gave up before the end. KeyboardInterrupt stops the workers; what they had
     finished is kept.
     """
-    others = register(reader.store, plan.name)
+    others = worker_registry(reader.store, plan.name)
     others.clear_errors()
     wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
     crew = WorkerPool(plan, wanted)
@@ -125,7 +125,7 @@ class WorkerPool:
 def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess]) -> None:
     ended = any(worker.exitcode == 0 for worker in workers)
     whole = reader.count() >= plan.search.trials
-    said = [status["error"] for status in register(reader.store, plan.name).statuses() if "error" in status]
+    said = [status["error"] for status in worker_registry(reader.store, plan.name).statuses() if "error" in status]
     if (whole and (ended or not plan.search.confirm)) or (reader.exhausted and ended):
         for words in said:
             _LOG.warning("%s", words)

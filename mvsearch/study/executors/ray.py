@@ -108,7 +108,7 @@ def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share)
         threads = [pool.submit(work) for _ in range(slots)]
         try:
             while not all(thread.done() for thread in threads):
-                watch(following, following.look(), study.worker.register.statuses())
+                watch(following, following.look(), study.worker.registry.statuses())
                 time.sleep(_LOOK_EVERY_S)
         finally:
             stop.set()

@@ -6,7 +6,7 @@
     architectures  each network once, by key
     machines       what the numbers were measured on
     repeats        who measures which candidate once more
-    workers        who is at work, where the database is a server (`beats`)
+    workers        the workers of a database server (`workers/heartbeat`)
 
 One finished candidate is one transaction. A server that is away is waited for; a file is there or it is not.
 """
@@ -516,16 +516,16 @@ class Store:
 
     # ---- workers of a server
 
-    def beat(self, study: str, name: str, host: str) -> None:
-        """Let a worker's number rise, from nothing if it is new; raises DatabaseUnavailable at once."""
+    def heartbeat(self, study: str, name: str, host: str) -> None:
+        """Increment a worker's counter, from 0 if it is new; raises DatabaseUnavailable without retrying."""
         insert = self._insert(_workers).values(study=study, name=name, host=host, beat=0, words={})
         rises = sa.func.coalesce(_workers.c.beat, 0) + 1
         with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_={"beat": rises}))
 
     @_patient
-    def beats(self, study: str) -> dict[str, int]:
-        """The numbers of all workers that said that they are at work."""
+    def heartbeats(self, study: str) -> dict[str, int]:
+        """The counters of all registered workers."""
         query = sa.select(_workers.c.name, _workers.c.beat).where(
             _workers.c.study == study, _workers.c.beat.is_not(None)
         )
@@ -533,33 +533,33 @@ class Store:
             return {row.name: row.beat for row in connection.execute(query)}
 
     @_patient
-    def dismiss(self, study: str, name: str, beat: int) -> None:
-        """Forget a worker, unless its number has risen after all."""
+    def evict(self, study: str, name: str, beat: int) -> None:
+        """Remove a worker, unless its counter was incremented meanwhile."""
         this = (_workers.c.study == study, _workers.c.name == name, _workers.c.beat == beat)
         with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.delete(_workers).where(*this))
 
-    def retire(self, study: str, name: str) -> None:
-        """Note that a worker beats no more; its last words stay."""
+    def deregister(self, study: str, name: str) -> None:
+        """Note that a worker sends no heartbeats any more; its last status stays."""
         this = (_workers.c.study == study, _workers.c.name == name)
         with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.update(_workers).where(*this).values(beat=None))
 
-    def erase(self, study: str, name: str) -> None:
-        """Forget a worker that beats no more."""
+    def delete_worker(self, study: str, name: str) -> None:
+        """Remove a worker that sends no heartbeats any more."""
         this = (_workers.c.study == study, _workers.c.name == name, _workers.c.beat.is_(None))
         with translate_db_errors(self.url), self.engine.begin() as connection:
             connection.execute(sa.delete(_workers).where(*this))
 
-    def say(self, study: str, name: str, words: dict[str, Any]) -> None:
-        """Note what a worker does; raises DatabaseUnavailable at once."""
-        insert = self._insert(_workers).values(study=study, name=name, host="", beat=None, words=words)
+    def set_status(self, study: str, name: str, status: dict[str, Any]) -> None:
+        """Write the status of a worker; raises DatabaseUnavailable without retrying."""
+        insert = self._insert(_workers).values(study=study, name=name, host="", beat=None, words=status)
         with translate_db_errors(self.url), self.engine.begin() as connection:
-            connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_={"words": words}))
+            connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_={"words": status}))
 
     @_patient
-    def words(self, study: str) -> dict[str, dict[str, Any]]:
-        """What workers last said, by name."""
+    def statuses(self, study: str) -> dict[str, dict[str, Any]]:
+        """The last status of every worker, by name."""
         query = sa.select(_workers.c.name, _workers.c.words).where(_workers.c.study == study)
         with translate_db_errors(self.url), self.engine.connect() as connection:
             return {row.name: row.words for row in connection.execute(query.order_by(_workers.c.name))}

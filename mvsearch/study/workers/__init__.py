@@ -1,1 +1,1 @@
-"""Worker processes and how they are known to be alive."""
+"""Worker processes of a study, and how others know that they are alive."""

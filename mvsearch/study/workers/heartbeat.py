@@ -1,8 +1,9 @@
-"""The register of a database server, whose workers sit on many machines: each lets a number of its own rise.
+"""Heartbeats: how workers on several machines that share a database server know that the others are alive.
 
-Who watches a number that no longer rises takes its worker for dead. Only the watcher's own clock is asked, and only how
-long it ran while the server answered: machines may disagree about the time, clocks may be set back, and no number rises
-while the server is away.
+Every worker increments a counter of its own in the database each HEARTBEAT_INTERVAL_S seconds. A worker that sends no
+heartbeat for GRACE_PERIOD_S seconds is considered dead. An observer measures this time with its own clock, and only
+while the server answers: the clocks of two machines may differ or be set back, and while the server is unavailable no
+counter can change.
 """
 
 import logging
@@ -16,28 +17,33 @@ from mvsearch.errors import MvsearchError
 from mvsearch.study.storage.store import Store, retry_while_unavailable
 from mvsearch.study.workers.registry import FileRegistry, Status, WorkerRegistry
 
-HEARTBEAT_INTERVAL_S, GRACE_PERIOD_S = 10.0, 60.0
-_SAY_EVERY_S = _LOOK_EVERY_S = 1.0
+HEARTBEAT_INTERVAL_S = 10.0
+"""How often a worker sends a heartbeat."""
+
+GRACE_PERIOD_S = 60.0
+"""How long a worker may send no heartbeat before others consider it dead and evaluate its candidate again."""
+
+_STATUS_INTERVAL_S = _POLL_INTERVAL_S = 1.0
 
 _LOG = logging.getLogger(__name__)
 
 
 class HeartbeatRegistry:
-    """A register in the database. A worker beats every `beat_s`; after `grace_s` without, it is dead to who watched."""
+    """A registry in the database. A worker that sends no heartbeat for `grace_s` seconds is considered dead."""
 
-    def __init__(self, store: Store, study: str, *, beat_s: float, grace_s: float) -> None:
-        self.store, self.study, self.beat_s, self.grace_s = store, study, beat_s, grace_s
+    def __init__(self, store: Store, study: str, *, interval_s: float, grace_s: float) -> None:
+        self.store, self.study, self.interval_s, self.grace_s = store, study, interval_s, grace_s
         self._seen: dict[str, tuple[int, float]] = {}
-        """By name: the last beat seen, and when it was first seen, by `_reached`."""
-        self._reach, self._reached_s, self._last = threading.Lock(), 0.0, time.monotonic()
-        self._said = -_SAY_EVERY_S
+        """By name: the last counter, and the uptime (`_record_uptime`) at which it was first seen."""
+        self._lock, self._uptime_s, self._last_answer = threading.Lock(), 0.0, time.monotonic()
+        self._last_status = -_STATUS_INTERVAL_S
 
     @contextmanager
-    def held(self, name: str) -> Iterator[None]:
-        """Beat until the end of the block, in a thread of its own."""
-        retry_while_unavailable(lambda: self.store.beat(self.study, name, socket.gethostname()))
+    def registered(self, name: str) -> Iterator[None]:
+        """Send heartbeats from a thread until the block ends."""
+        retry_while_unavailable(lambda: self.store.heartbeat(self.study, name, socket.gethostname()))
         done = threading.Event()
-        thread = threading.Thread(target=self._beat, args=(name, done), daemon=True)
+        thread = threading.Thread(target=self._send_heartbeats, args=(name, done), daemon=True)
         thread.start()
         try:
             yield
@@ -45,76 +51,76 @@ class HeartbeatRegistry:
             done.set()
             thread.join()
             with suppress(MvsearchError):
-                self.store.retire(self.study, name)
+                self.store.deregister(self.study, name)
 
-    def _beat(self, name: str, done: threading.Event) -> None:
-        while not done.wait(self.beat_s):
+    def _send_heartbeats(self, name: str, done: threading.Event) -> None:
+        while not done.wait(self.interval_s):
             try:
-                self.store.beat(self.study, name, socket.gethostname())
-                self._reached()
-            except MvsearchError as error:  # the next one may come through
+                self.store.heartbeat(self.study, name, socket.gethostname())
+                self._record_uptime()
+            except MvsearchError as error:  # the next heartbeat may succeed
                 _LOG.warning("%s", error)
 
-    def _reached(self) -> float:
-        """Seconds for which the server was seen to answer; each silence counts for two beats at most."""
-        with self._reach:
+    def _record_uptime(self) -> float:
+        """Seconds during which the server answered. A gap between two answers counts for two intervals at most."""
+        with self._lock:
             now = time.monotonic()
-            self._reached_s += min(now - self._last, 2 * self.beat_s)
-            self._last = now
-            return self._reached_s
+            self._uptime_s += min(now - self._last_answer, 2 * self.interval_s)
+            self._last_answer = now
+            return self._uptime_s
 
-    def dead(self, names: Iterable[str]) -> set[str]:
-        """Those whose number is gone, or was seen to stand still for too long; all that stand still are dismissed."""
-        names, beats = set(names), self.store.beats(self.study)
-        now = self._reached()
-        for name, beat in beats.items():
-            if self._seen.get(name, (None, 0.0))[0] != beat:
-                self._seen[name] = (beat, now)
-        still = {name for name in beats if now - self._seen[name][1] > self.grace_s}
-        for name in still:
-            self.store.dismiss(self.study, name, beats[name])
-        return names & still | (names - beats.keys())
+    def stale(self, names: Iterable[str]) -> set[str]:
+        """Those without a counter, and those whose counter stood still for too long. All of the latter are evicted."""
+        names, counters = set(names), self.store.heartbeats(self.study)
+        now = self._record_uptime()
+        for name, counter in counters.items():
+            if self._seen.get(name, (None, 0.0))[0] != counter:
+                self._seen[name] = (counter, now)
+        silent = {name for name in counters if now - self._seen[name][1] > self.grace_s}
+        for name in silent:
+            self.store.evict(self.study, name, counters[name])
+        return names & silent | (names - counters.keys())
 
-    def write(self, name: str, status: Status) -> None:
-        """Beside its number, once a second at most; words may be lost, for nothing waits for a server that is away."""
-        if "error" in status or time.monotonic() - self._said > _SAY_EVERY_S:
-            self._said = time.monotonic()
+    def set_status(self, name: str, status: Status) -> None:
+        """Write the status, at most once a second. It may be lost: no work waits for a server that is unavailable."""
+        if "error" in status or time.monotonic() - self._last_status > _STATUS_INTERVAL_S:
+            self._last_status = time.monotonic()
             with suppress(MvsearchError):
-                self.store.say(self.study, name, status)
+                self.store.set_status(self.study, name, status)
 
-    def forget(self, name: str) -> None:
-        """Remove it, now that it beats no more."""
+    def delete(self, name: str) -> None:
+        """Remove a worker that sends no heartbeats any more."""
         with suppress(MvsearchError):
-            self.store.erase(self.study, name)
+            self.store.delete_worker(self.study, name)
 
     def statuses(self) -> list[Status]:
-        """The words of those that are not known to be dead."""
-        words = self.store.words(self.study)
-        return [{"worker": name, **status} for name, status in words.items() if status]
+        """The statuses of all workers that were not evicted."""
+        statuses = self.store.statuses(self.study)
+        return [{"worker": name, **status} for name, status in statuses.items() if status]
 
     def clear_errors(self) -> None:
-        """Remove the words of those that ended by an error."""
-        for name, status in self.store.words(self.study).items():
+        """Remove workers that ended with an error."""
+        for name, status in self.store.statuses(self.study).items():
             if "error" in status:
-                self.store.erase(self.study, name)
+                self.store.delete_worker(self.study, name)
 
-    def anyone(self) -> bool:
-        """Whether any worker is alive. Those in the register are watched until one beats, or all are dead."""
-        first = self.store.beats(self.study)
+    def has_live_worker(self) -> bool:
+        """Whether any worker is alive. Waits until a registered worker sends a heartbeat or all are stale."""
+        first = self.store.heartbeats(self.study)
         if first:
-            _LOG.warning("study %r: looking whether its workers live, for %.0f s at most.", self.study, self.grace_s)
-        while alive := first.keys() - self.dead(first):
+            _LOG.warning("study %r: checking for live workers, up to %.0f s.", self.study, self.grace_s)
+        while alive := first.keys() - self.stale(first):
             if any(self._seen[name][0] != first[name] for name in alive):
                 return True
-            time.sleep(_LOOK_EVERY_S)
+            time.sleep(_POLL_INTERVAL_S)
         return False
 
 
-def register(store: Store, study: str) -> WorkerRegistry:
-    """The register of a study: in files beside a database that is a file, else in the database."""
-    place = store.place(study)
+def worker_registry(store: Store, study: str) -> WorkerRegistry:
+    """The registry of a study: in files next to a database file, otherwise in the database."""
+    folder = store.place(study)
     return (
-        FileRegistry(place / "workers")
-        if place
-        else HeartbeatRegistry(store, study, beat_s=HEARTBEAT_INTERVAL_S, grace_s=GRACE_PERIOD_S)
+        FileRegistry(folder / "workers")
+        if folder
+        else HeartbeatRegistry(store, study, interval_s=HEARTBEAT_INTERVAL_S, grace_s=GRACE_PERIOD_S)
     )

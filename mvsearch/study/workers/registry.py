@@ -1,7 +1,7 @@
-"""A process at work on a study, and the register in which others see that it lives and what it does.
+"""The workers of a study: which of them are alive, and what each one does.
 
-A register kept in files belongs to a database that is a file: a worker holds the lock of its own for as long as it
-lives, however it dies. That of a database server is in `beats`.
+There are two registries. A database in a file has `FileRegistry`: a worker holds a file lock for as long as it runs,
+and the operating system releases the lock however the worker ends. A database server has the one in `heartbeat`.
 """
 
 import json
@@ -16,76 +16,76 @@ from typing import Any, Protocol
 
 from filelock import FileLock, Timeout
 
-_REPORT_EVERY_S = 0.3
+_STATUS_INTERVAL_S = 0.3
 
 Status = dict[str, Any]
-"""What a worker does: `number` and `name` of its candidate, `doing`, `done` and `of`; `error`, if that ended it."""
+"""What a worker does: `number` and `name` of its candidate, `doing`, `done` and `of`; `error` if that ended it."""
 
 
 class WorkerRegistry(Protocol):
-    """Who works on a study."""
+    """The workers of one study."""
 
-    def held(self, name: str) -> AbstractContextManager[None]:
-        """Be seen as alive under this name."""
+    def registered(self, name: str) -> AbstractContextManager[None]:
+        """Register a worker as alive under this name for the duration of the block."""
 
-    def dead(self, names: Iterable[str]) -> set[str]:
-        """Those of these workers that are not at work; they are forgotten."""
+    def stale(self, names: Iterable[str]) -> set[str]:
+        """Those of these workers that are not alive. Their entries are removed."""
 
-    def write(self, name: str, status: Status) -> None:
-        """Say what the worker of that name does."""
+    def set_status(self, name: str, status: Status) -> None:
+        """Publish what the worker of that name does."""
 
-    def forget(self, name: str) -> None:
-        """Take back what the worker of that name said, which is not at work any more."""
+    def delete(self, name: str) -> None:
+        """Remove the status of a worker that is no longer alive."""
 
     def statuses(self) -> list[Status]:
-        """What every worker last said, and its name as `worker`."""
+        """The last status of every worker, with its name as `worker`."""
 
     def clear_errors(self) -> None:
-        """Forget what workers of an earlier run died of."""
+        """Remove the statuses of workers that ended with an error in an earlier run."""
 
-    def anyone(self) -> bool:
+    def has_live_worker(self) -> bool:
         """Whether any worker is alive."""
 
 
 class Worker:
-    """This process, or rather its name in a study's register."""
+    """A worker of this process: its name in the registry of a study, its status and its clock."""
 
-    def __init__(self, register: WorkerRegistry) -> None:
-        self.register = register
+    def __init__(self, registry: WorkerRegistry) -> None:
+        self.registry = registry
         self.name = f"{socket.gethostname()[:40]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self.status: Status = {}
         self.waited_s = 0.0
         self._reported = 0.0
 
     def clock(self) -> float:
-        """Seconds that count as work; what it `waited_s` for a place to measure at does not."""
+        """Seconds of work: the time that the worker waited for a place to measure (`waited_s`) does not count."""
         return time.monotonic() - self.waited_s
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Be known as alive; what it said is taken back at the end, unless that is why it ends."""
+    def running(self) -> Iterator[None]:
+        """Register as alive. At the end the status is removed, unless it holds the error that ended the worker."""
         try:
-            with self.register.held(self.name):
+            with self.registry.registered(self.name):
                 yield
         finally:
             if "error" not in self.status:
-                self.register.forget(self.name)
+                self.registry.delete(self.name)
 
-    def dead(self, names: Iterable[str]) -> set[str]:
-        """Those of these workers that are not at work."""
-        return self.register.dead(set(names) - {self.name})
+    def stale(self, names: Iterable[str]) -> set[str]:
+        """Those of these other workers that are not alive."""
+        return self.registry.stale(set(names) - {self.name})
 
     def report(self, **changes: Any) -> None:
-        """Say what is being done, for whoever watches; at most some times a second, unless the candidate changes."""
-        news = "number" in changes or "error" in changes
+        """Update and publish the status; at most every 0.3 s, unless the candidate changes or an error is reported."""
+        urgent = "number" in changes or "error" in changes
         self.status |= changes
-        if news or time.monotonic() - self._reported > _REPORT_EVERY_S:
+        if urgent or time.monotonic() - self._reported > _STATUS_INTERVAL_S:
             self._reported = time.monotonic()
-            self.register.write(self.name, self.status)
+            self.registry.set_status(self.name, self.status)
 
 
 class FileRegistry:
-    """A register in a folder: for each worker a file that it keeps locked, and one with what it last said."""
+    """A registry in a folder: each worker has a file that it keeps locked and a file with its status."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -94,8 +94,8 @@ class FileRegistry:
         return self.folder / f"{name}.{suffix}"
 
     @contextmanager
-    def held(self, name: str) -> Iterator[None]:
-        """Hold the lock that says so."""
+    def registered(self, name: str) -> Iterator[None]:
+        """Hold the lock of that name."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self._path(name, "lock")):
@@ -103,47 +103,47 @@ class FileRegistry:
         finally:
             self._path(name, "lock").unlink(missing_ok=True)
 
-    def dead(self, names: Iterable[str]) -> set[str]:
-        """Those whose lock is not held."""
-        return {name for name in names if not self._is_held(name)}
+    def stale(self, names: Iterable[str]) -> set[str]:
+        """Those whose lock is free."""
+        return {name for name in names if not self._is_locked(name)}
 
-    def _is_held(self, name: str) -> bool:
+    def _is_locked(self, name: str) -> bool:
         if Path(name).name != name or not self._path(name, "lock").exists():
             return False
         try:
             with FileLock(self._path(name, "lock"), timeout=0):
-                self.forget(name)
+                self.delete(name)
             self._path(name, "lock").unlink(missing_ok=True)
         except Timeout:
             return True
         return False
 
-    def write(self, name: str, status: Status) -> None:
-        """Whole or not at all."""
+    def set_status(self, name: str, status: Status) -> None:
+        """Replace the status file in one step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self._path(name, "partial")
         partial.write_text(json.dumps(status))
         partial.replace(self._path(name, "json"))
 
-    def forget(self, name: str) -> None:
-        """Remove its words."""
+    def delete(self, name: str) -> None:
+        """Remove the status file."""
         self._path(name, "json").unlink(missing_ok=True)
 
     def statuses(self) -> list[Status]:
-        """Everybody's words."""
-        found = []
+        """The contents of all status files."""
+        statuses = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                found.append({"worker": path.stem, **json.loads(path.read_text())})
-            except (OSError, ValueError):  # it ended or wrote just now
+                statuses.append({"worker": path.stem, **json.loads(path.read_text())})
+            except (OSError, ValueError):  # its worker ended, or replaces it at this moment
                 continue
-        return found
+        return statuses
 
     def clear_errors(self) -> None:
-        """Remove everybody's words; who lives says more."""
+        """Remove all status files; live workers write theirs again."""
         for path in self.folder.glob("*.json"):
             path.unlink(missing_ok=True)
 
-    def anyone(self) -> bool:
+    def has_live_worker(self) -> bool:
         """Whether any lock is held."""
-        return any(self._is_held(path.stem) for path in self.folder.glob("*.lock"))
+        return any(self._is_locked(path.stem) for path in self.folder.glob("*.lock"))
