@@ -24,12 +24,12 @@ GREEN, ORANGE = "#009E73", "#E69F00"  # Okabe and Ito's, as those of the palette
 
 DRAWN = {
     "random": (LIGHT.grey, "-"),
-    "nsga2": (LIGHT.printed, "-"),
+    "nsga2": (LIGHT.secondary, "-"),
     "tpe": (GREEN, "-"),
-    "nsga2+": (LIGHT.printed, (0, (3, 1.5))),
+    "nsga2+": (LIGHT.secondary, (0, (3, 1.5))),
     "tpe+": (GREEN, (0, (3, 1.5))),
     "gp+": (ORANGE, (0, (3, 1.5))),
-    "surrogate": (LIGHT.own, "-"),
+    "surrogate": (LIGHT.primary, "-"),
 }
 """Colour and stroke: broken is started with the published models. NSGA-III and pymoo lie on NSGA-II: only in tables."""
 
@@ -352,7 +352,7 @@ def _panel(axes: Axes, board: Board, task: Task) -> None:
     lowest = 1.0
     mark = board.at(task.name, OURS.name, 100)
     if mark is not None:
-        axes.plot([100, 1000], [mark, mark], color=LIGHT.own, linestyle=":", linewidth=1.0)
+        axes.plot([100, 1000], [mark, mark], color=LIGHT.primary, linestyle=":", linewidth=1.0)
     for searcher in sorted(SEARCHERS, key=lambda s: s is OURS):
         runs = board.curves[task.name].get(searcher.name)
         if searcher.name not in DRAWN or runs is None:

@@ -136,10 +136,10 @@ def picture(rows: Sequence[Row]) -> bytes:
             axes.axvline(ALLOWED_S, color=LIGHT.grey, linestyle=":", linewidth=1)
             for words, marker, fill, chosen in (
                 ("one training", "o", "none", [r for r in rows if r.seeds == 1 and " x " not in r.words]),
-                ("mean of 2 or 4 seeds", "o", LIGHT.own, [r for r in rows if r.seeds > 1]),
+                ("mean of 2 or 4 seeds", "o", LIGHT.primary, [r for r in rows if r.seeds > 1]),
                 ("several resolutions", "x", GREEN, [r for r in rows if " x " in r.words]),
             ):
-                edge = GREEN if marker == "x" else LIGHT.own
+                edge = GREEN if marker == "x" else LIGHT.primary
                 places = [r.mean_s for r in chosen], [r.figures[name] for r in chosen]
                 colours = {"c": GREEN} if marker == "x" else {"facecolors": fill, "edgecolors": edge}
                 axes.scatter(*places, s=30, marker=marker, label=words, zorder=3, **colours)

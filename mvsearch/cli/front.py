@@ -8,12 +8,13 @@ import click
 from mvsearch.cli._print import console, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from mvsearch.metrics.pareto import Objective
-    from mvsearch.metrics.record import Record
     from mvsearch.report.dominance import Standing
     from mvsearch.report.estimates import Estimates
-    from mvsearch.report.figures.front import FrontPicture
-    from mvsearch.study.reader import Reader
+    from mvsearch.report.figures.front import FrontFigure
+    from mvsearch.report.findings import Findings
 
 
 @click.command()
@@ -45,8 +46,10 @@ def front(
 ) -> None:
     """The best trade-offs of STUDY: a name, a folder, or a study.db."""
     from mvsearch.metrics.pareto import Objective
+    from mvsearch.report.estimates import estimate_top1
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.plot import plot_fronts, refuse_to_draw
+    from mvsearch.report.findings import compute_findings
     from mvsearch.study.reader import open_study
 
     if pairs and (x or y or area):
@@ -55,138 +58,95 @@ def front(
         raise click.UsageError("--x, --y, --area and --pairs are about the plot; add --plot FILE.")
     if plot is not None:
         refuse_to_draw(plot, force=force)
-    reader = open_study(study, storage=storage)
-    sought = tuple(Objective.named(name) for name in objectives) or reader.objectives
-    records = reader.measured(sought)
-    estimates = _estimates(reader, records, sought) if calibrate else None
+    sought = [Objective.named(name) for name in objectives]
+    findings = compute_findings(open_study(study, storage=storage), sought)
+    estimates = estimate_top1(findings.front, findings.reliability) if calibrate else None
+    standings = _rivals(findings) if rivals else []
     if plot is not None:
-        ways = _ways(sought) if pairs else [(x, y, area)]
-        plot_fronts([_picture(reader, records, sought, *way) for way in ways], plot, THEMES[theme])
-    facts = front_facts(reader, records, sought, estimates)
-    against = _rivals(facts) if rivals else []
+        axes = _all_pairs(findings.objectives) if pairs else [(x, y, area)]
+        plot_fronts([_figure(findings, *names) for names in axes], plot, THEMES[theme])
     if as_json:
-        print_json(facts | ({"rivals": [each.facts() for each in against]} if rivals else {}))
+        document = _to_json(findings, estimates)
+        print_json(document | ({"rivals": [standing.facts() for standing in standings]} if rivals else {}))
     else:
-        _show(reader, records, sought, facts, estimates)
+        _print(findings, estimates)
         if rivals:
-            _show_rivals(against)
+            _print_rivals(standings)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
 
-def _estimates(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> "Estimates":
-    from mvsearch.metrics.pareto import front as best
-    from mvsearch.report.estimates import estimates
-    from mvsearch.report.proxy_reliability import trust
-
-    return estimates(best(records, objectives), trust(records, objectives, reader.checked))
-
-
-def _rivals(facts: dict[str, Any]) -> "list[Standing]":
-    """Where the published members of a front stand by their printed Top-1: nothing else here has one."""
+def _rivals(findings: "Findings") -> "list[Standing]":
+    """How the published members of a front compare with the baselines: only these have a printed Top-1."""
     from mvsearch.report.dominance import against, family, standings
 
-    names = {trial["published"] for trial in facts["trials"]}
-    return standings([each for each in family() if each.name in names], against())
+    names = {record.published for record in findings.front}
+    return standings([network for network in family() if network.name in names], against())
 
 
-def _show_rivals(standings: "list[Standing]") -> None:
+def _print_rivals(standings: "list[Standing]") -> None:
     from mvsearch.report.dominance import CAUTION
 
-    for each in standings:
-        console().print(each.words)
+    for standing in standings:
+        console().print(standing.words)
     console().print(
         CAUTION if standings else "No published model is on this front; only these have a printed Top-1.", style="dim"
     )
 
 
-def _ways(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, str | None, str | None]]:
-    """What to draw across, up and as area, a picture each."""
+def _all_pairs(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, str | None, str | None]]:
+    """The metrics along x and y and as area, for each figure."""
     from mvsearch.report.figures.front import pairs
 
     return [(x, y, None) for x, y in pairs(objectives)] or [(None, None, None)]
 
 
-def _picture(
-    reader: "Reader",
-    records: "list[Record]",
-    objectives: "tuple[Objective, ...]",
-    x: str | None,
-    y: str | None,
-    area: str | None,
-) -> "FrontPicture":
-    from mvsearch.report.figures.front import front_picture
+def _figure(findings: "Findings", x: str | None, y: str | None, area: str | None) -> "FrontFigure":
+    from mvsearch.report.figures.front import front_figure
 
-    title = f"{reader.name} ({reader.progress})" if reader.progress else reader.name
-    return front_picture(records, objectives, title=title, limits=reader.limits, x=x, y=y, area=area)
+    title = f"{findings.name} ({findings.progress})" if findings.progress else findings.name
+    return front_figure(
+        findings.measured, findings.objectives, title=title, limits=findings.limits, x=x, y=y, area=area
+    )
 
 
-def _show(
-    reader: "Reader",
-    records: "list[Record]",
-    objectives: "tuple[Objective, ...]",
-    facts: dict[str, Any],
-    estimates: "Estimates | None",
-) -> None:
+def _print(findings: "Findings", estimates: "Estimates | None") -> None:
     from rich.text import Text
 
-    from mvsearch.metrics.pareto import front as best
     from mvsearch.report.estimates import HEAD
-    from mvsearch.report.table import front_table
     from mvsearch.utils.units import pretty, volume
 
     screen = console()
-    members = best(records, objectives)
-    beside = {HEAD: [estimates.cell(member.number) for member in members]} if estimates else {}
-    title = f"Pareto front of {reader.name}"
-    screen.print(front_table(records, members, objectives, title=title, beside=beside))
-    point = ", ".join(f"{name} {pretty(name, value)}" for name, value in facts["reference_point"].items())
-    screen.print(f"hypervolume {volume(facts['hypervolume'])} of the box from the ideal to {point}", style="dim")
-    show_proxy(reader, records, objectives)
+    print_front(findings, {HEAD: [estimates.cell(r.number) for r in findings.front]} if estimates else {})
     if estimates is not None:
         screen.print(Text(estimates.words, style="dim"))
-    if reader.progress:
-        screen.print(f"the study is not at its end: {reader.progress}", style="dim")
-    last = reader.called(facts["trials"][-1]["number"])
-    screen.print(Text(f"`mvsearch export {last} --to torch -o net.py` takes one along.", style="dim"))
+    point = ", ".join(f"{name} {pretty(name, value)}" for name, value in findings.reference_point.items())
+    screen.print(
+        f"hypervolume {volume(findings.hypervolume)} of the box from the ideal to {point} (higher is better)",
+        style="dim",
+    )
+    if findings.progress:
+        screen.print(f"the study is not finished: {findings.progress}", style="dim")
+    reference = findings.references[findings.front[-1].number]
+    screen.print(Text(f"`mvsearch export {reference} --to torch -o net.py` exports one of them.", style="dim"))
 
 
-def show_proxy(reader: "Reader", records: "list[Record]", objectives: "tuple[Objective, ...]") -> None:
-    """In one line, which proxy scored the front and how far it is to be trusted; nothing where none did."""
+def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | None" = None) -> None:
+    """The front as a table, with further columns, and in one line the proxy that scored it and its reliability."""
     from rich.text import Text
 
-    from mvsearch.report.proxy_line import proxy_line
-    from mvsearch.report.proxy_reliability import trust
+    from mvsearch.report.proxy_reliability import proxy_line
+    from mvsearch.report.table import front_table
 
-    line = proxy_line(reader.facts["settings"], trust(records, objectives, reader.checked))
+    screen, title = console(), f"Pareto front of {findings.name}"
+    screen.print(front_table(findings.measured, findings.front, findings.objectives, title=title, columns=columns))
+    line = proxy_line(findings.facts["settings"], findings.reliability)
     if line is not None:
-        console().print(Text(line, style="dim"))
+        screen.print(Text(line, style="dim"))
 
 
-def front_facts(
-    reader: "Reader",
-    records: "list[Record]",
-    objectives: "tuple[Objective, ...]",
-    estimates: "Estimates | None" = None,
-) -> dict[str, Any]:
-    """The front as raw numbers, as `--json` prints them."""
-    from dataclasses import asdict
-
-    from mvsearch.metrics.pareto import front, hypervolume, reference_point
-    from mvsearch.report.proxy_reliability import trust
-
-    point = reference_point(records, objectives)
-    best = front(records, objectives)
-    return {
-        "study": reader.name,
-        "objectives": [objective.name for objective in objectives],
-        "reference_point": point,
-        "hypervolume": hypervolume(best, objectives, point),
-        "proxy": reader.facts["settings"].get("proxy"),
-        "trust": asdict(trust(records, objectives, reader.checked)),
-        "trials": [
-            {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}
-            | (estimates.facts(r.number) if estimates else {})
-            for r in best
-        ],
-    }
+def _to_json(findings: "Findings", estimates: "Estimates | None") -> dict[str, Any]:
+    document = findings.to_json()
+    if estimates is not None:
+        document["trials"] = [trial | estimates.facts(trial["number"]) for trial in document["trials"]]
+    return document

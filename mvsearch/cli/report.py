@@ -1,4 +1,4 @@
-"""`mvsearch report STUDY`: all that is known of a study as one page for a browser."""
+"""`mvsearch report STUDY`: what is known of a study as one page for a browser."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,8 +8,8 @@ import click
 from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from mvsearch.report.page.findings import Findings
-    from mvsearch.study.reader import Reader
+    from mvsearch.report.findings import Findings
+    from mvsearch.report.importance import Importance
 
 
 @click.command()
@@ -21,54 +21,61 @@ if TYPE_CHECKING:
 @storage_option
 @json_option
 def report(study: str, output: Path, force: bool, storage: str | None, as_json: bool) -> None:
-    """Write all that is known of STUDY (a name, a folder, or a study.db) as one HTML page that needs nothing else.
+    """Write what is known of STUDY (a name, a folder, or a study.db) as one self-contained HTML page.
 
-    The front, its members, what the choices do, how the search went, how far the proxy is to be believed, and how to
-    run it again. A study that is still running is shown as it stands.
+    The front, its members, the importance of choices, the progress of the search, the reliability of the proxy, and how
+    to reproduce it. A study that is still running is shown as it stands.
     """
     from mvsearch.report.figures.plot import refuse_to_write
+    from mvsearch.report.findings import compute_findings
     from mvsearch.report.page.page import page
     from mvsearch.study.reader import open_study
     from mvsearch.utils.atomic_write import write_whole
 
     refuse_to_write(output, (".html", ".htm"), force=force)
-    findings = _gathered(open_study(study, storage=storage))
-    write_whole(output, page(findings))
+    findings = compute_findings(open_study(study, storage=storage), allow_empty=True)
+    importances = _importances(findings)
+    write_whole(output, page(findings, importances))
     if as_json:
-        print_json(_facts(findings, output))
+        print_json(_to_json(findings, importances, output))
     click.echo(f"wrote {output}", err=True)
-    if findings.silence:
-        click.echo(f"it shows no front: {findings.silence}", err=True)
+    if findings.no_front:
+        click.echo(f"it shows no front: {findings.no_front}", err=True)
 
 
-def _gathered(reader: "Reader") -> "Findings":
-    """The findings; a bar where people see it, for weighing choices takes seconds."""
+def _importances(findings: "Findings") -> "list[Importance]":
+    """The importance of each choice, which takes seconds: a progress bar on a terminal."""
     from rich.progress import Progress
 
-    from mvsearch.report.page.findings import gather
+    from mvsearch.report.importance import importances
 
     screen = console(stderr=True)
     with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
-        task = progress.add_task("choices weighed", total=None)
-        return gather(reader, tell=lambda done, of: progress.update(task, completed=done, total=of))
+        task = progress.add_task("importance of choices", total=None)
+        return importances(
+            findings.space,
+            findings.records,
+            findings.objectives,
+            on_progress=lambda done, of: progress.update(task, completed=done, total=of),
+        )
 
 
-def _facts(findings: "Findings", output: Path) -> dict[str, Any]:
-    """What the page says in numbers."""
+def _to_json(findings: "Findings", importances: "list[Importance]", output: Path) -> dict[str, Any]:
+    """The numbers of the page."""
     return {
         "study": findings.name,
         "file": str(output),
         "objectives": [objective.name for objective in findings.objectives],
         "trials": len(findings.records),
         "progress": findings.progress,
-        "no_front": findings.silence,
+        "no_front": findings.no_front,
         "front": [record.number for record in findings.front],
-        "reference_point": dict(findings.reference),
+        "reference_point": dict(findings.reference_point),
         "hypervolumes": findings.hypervolumes,
         "importance": [
-            vars(found) | {"shares": {name: vars(share) for name, share in found.shares.items()}}
-            for found in findings.importances
+            vars(importance) | {"shares": {name: vars(share) for name, share in importance.shares.items()}}
+            for importance in importances
         ],
-        "trust": vars(findings.trust),
+        "trust": vars(findings.reliability),
         "machines": findings.machines,
     }

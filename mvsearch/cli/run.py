@@ -109,27 +109,23 @@ def run(
 
 
 def _finish(plan: "Plan", as_json: bool) -> None:
-    from mvsearch.cli.front import front_facts, show_proxy
-    from mvsearch.metrics.pareto import front
-    from mvsearch.report.artifacts import write_remains
-    from mvsearch.report.table import front_table
+    from mvsearch.cli.front import print_front
+    from mvsearch.report.artifacts import write_artifacts
+    from mvsearch.report.findings import compute_findings
     from mvsearch.study.storage.store import shown
     from mvsearch.study.study import Study
 
     reader = Study.read(plan)
-    records = reader.measured(plan.objectives)
-    written = write_remains(reader, plan.folder)
+    findings = compute_findings(reader, plan.objectives)
+    written = write_artifacts(findings, plan.folder)
     if as_json:
-        print_json(front_facts(reader, records, plan.objectives))
+        print_json(findings.to_json())
         return
+    print_front(findings)
+    storage = f" --storage {shlex.quote(shown(reader.store.url))}" if plan.storage else ""
     screen = console()
-    screen.print(
-        front_table(records, front(records, plan.objectives), plan.objectives, title=f"Pareto front of {plan.name}")
-    )
-    show_proxy(reader, records, plan.objectives)
     screen.print(f"written: {', '.join(str(path) for path in written)}", style="dim")
-    there = f" --storage {shlex.quote(shown(reader.store.url))}" if plan.storage else ""
     screen.print(
-        f"next: `mvsearch front {plan.name}{there} --plot front.html`, `mvsearch export {plan.name}:NUMBER{there}`",
+        f"next: `mvsearch front {plan.name}{storage} --plot front.html`, `mvsearch export {plan.name}:NUMBER{storage}`",
         style="dim",
     )

@@ -190,14 +190,14 @@ def _tidied(reader: "Reader") -> Path | None:
     """The folder from which an emptied database was removed, with all that mvsearch wrote there."""
     import shutil
 
-    from mvsearch.report.artifacts import REMAINS
+    from mvsearch.report.artifacts import ARTIFACTS
 
     folder = _folder(reader.store)
     with reader.store.locked("open"):
         if folder is None or reader.store.names():
             return None
         reader.store.engine.dispose()
-        for name in (*_DATABASE, *REMAINS):
+        for name in (*_DATABASE, *ARTIFACTS):
             (folder / name).unlink(missing_ok=True)
     for name in _LOCKS:
         shutil.rmtree(folder / name, ignore_errors=True)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost
-from mvsearch.report.figures.architecture_diff import Change, Part, difference, parts, shown, total
+from mvsearch.report.figures.architecture_diff import Change, Part, difference, field_text, parts, total
 from mvsearch.report.figures.palette import LIGHT
 from mvsearch.utils.units import pretty, unit
 
@@ -26,7 +26,9 @@ def stage_table(arch: Architecture) -> Table:
     some = parts(arch)[1:]
     for part in some:
         costs = pretty("params", part.cost.params), pretty("macs", part.cost.macs)
-        made.add_row(part.name, part.block, shown(part.fields.get("dim")), shown(part.layers), part.size, *costs)
+        made.add_row(
+            part.name, part.block, field_text(part.fields.get("dim")), field_text(part.layers), part.size, *costs
+        )
     made.add_section()
     whole = total(some)
     costs = pretty("params", whole.params), pretty("macs", whole.macs)
@@ -114,7 +116,9 @@ class Diagram:
         heads = (f"{unit(name).head} ({pretty(name, getattr(self.whole, name))})" for name in ("params", "macs"))
         yield Text(f"   {self.image.size}".ljust(inner + 6) + "".join(head.ljust(bar + _LABEL + 2) for head in heads))
         for part in self.parts:
-            bars = self._bar(part, "params", LIGHT.own, pen, bar) + self._bar(part, "macs", LIGHT.printed, pen, bar)
+            bars = self._bar(part, "params", LIGHT.primary, pen, bar) + self._bar(
+                part, "macs", LIGHT.secondary, pen, bar
+            )
             yield from _box(part, pen, inner, bars)
 
     def _bar(self, part: Part, name: str, colour: str, pen: Pen, width: int) -> Text:
@@ -127,7 +131,7 @@ class Diagram:
 
 def _box(part: Part, pen: Pen, inner: int, bars: Text) -> Iterator[Text]:
     """The name in the upper edge, what comes out in the lower one, bars beside the first line between."""
-    colour = LIGHT.own if "dim" in part.fields else ""
+    colour = LIGHT.primary if "dim" in part.fields else ""
     upper_left, upper_right, lower_left, lower_right = pen.corners
     rest = pen.across * (inner - len(part.name) - 3)
     yield Text.assemble(

@@ -1,4 +1,4 @@
-"""The ImageNet Top-1 that a study's scores stand for, by the published models that it scored."""
+"""The ImageNet Top-1 that a study's scores correspond to, by the published models that it scored."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,53 +8,53 @@ from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
 from mvsearch.proxy_eval import rank_correlation
 from mvsearch.proxy_eval.calibration import Calibration, Expected
-from mvsearch.report.proxy_reliability import Trust
+from mvsearch.report.proxy_reliability import ProxyReliability
 
 HEAD = "ImageNet top-1, est."
 
 
 @dataclass(frozen=True)
 class Estimates:
-    """By trial number; `words` says what all rests on."""
+    """By trial number; `words` explain the method."""
 
     expected: Mapping[int, Expected]
     words: str
 
     def cell(self, number: int) -> str:
-        """As it stands in a table."""
-        found = self.expected[number]
-        if found.beyond:
-            return f"{found.beyond} {found.top1:.1f} %"
-        return f"{found.top1:.1f} % [{found.low:.1f}, {found.high:.1f}]"
+        """The text in a table."""
+        expected = self.expected[number]
+        if expected.beyond:
+            return f"{expected.beyond} {expected.top1:.1f} %"
+        return f"{expected.top1:.1f} % [{expected.low:.1f}, {expected.high:.1f}]"
 
     def facts(self, number: int) -> dict[str, float | bool]:
         """As raw numbers: shares, as every top-1."""
-        found = self.expected[number]
+        expected = self.expected[number]
         return {
-            "top1_imagenet_est": found.top1 / 100,
-            "top1_imagenet_low": found.low / 100,
-            "top1_imagenet_high": found.high / 100,
-            "top1_imagenet_extrapolated": bool(found.beyond),
+            "top1_imagenet_est": expected.top1 / 100,
+            "top1_imagenet_low": expected.low / 100,
+            "top1_imagenet_high": expected.high / 100,
+            "top1_imagenet_extrapolated": bool(expected.beyond),
         }
 
 
-def estimates(records: Sequence[Record], trust: Trust) -> Estimates:
+def estimate_top1(records: Sequence[Record], reliability: ProxyReliability) -> Estimates:
     """For records that have the study's score.
 
     Raises StudyError where no score is sought, or too few published models have it.
     """
-    if trust.score is None:
-        raise StudyError("no score is among the objectives that an ImageNet top-1 could be estimated from.")
-    score = Objective.named(trust.score)
+    if reliability.score is None:
+        raise StudyError("no objective is a score; an ImageNet top-1 is estimated from a proxy's score.")
+    score = Objective.named(reliability.score)
     line = Calibration.of(
-        [-score.cost(row[1]) for row in trust.models],
-        [row[2] for row in trust.models],
-        [rank_correlation.family_of(row[0]) for row in trust.models],
+        [-score.cost(row[1]) for row in reliability.models],
+        [row[2] for row in reliability.models],
+        [rank_correlation.family_of(row[0]) for row in reliability.models],
     )
-    found = {record.number: line.expected(-score.cost(float(record.metrics[score.name]))) for record in records}
+    expected = {record.number: line.expected(-score.cost(float(record.metrics[score.name]))) for record in records}
     return Estimates(
-        found,
-        f"ImageNet top-1 expected of {score.name}, by a line that never falls through {len(trust.models)} published "
-        f"models; in brackets as far as {line.inside} of these {line.models} were off at most when the line was drawn "
-        "through the other families alone; < and >: beyond all published scores.",
+        expected,
+        f"ImageNet top-1 expected from {score.name}: an isotonic regression over {len(reliability.models)} published "
+        f"models. In brackets the interval that {line.inside} of these {line.models} models lie in when the regression "
+        "leaves out their own family; < and >: beyond all published scores.",
     )

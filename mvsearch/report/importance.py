@@ -1,7 +1,7 @@
-"""How much each choice decides about each objective: functional ANOVA (Hutter et al. 2014), as Optuna computes it.
+"""The importance of each choice for each objective: functional ANOVA (Hutter et al. 2014), as Optuna computes it.
 
-What arithmetic prices is asked of points drawn from the whole space; what had to be trained, of the study's trials,
-with resamples of them to tell how far the answer is to be believed.
+For costs in closed form it is computed over points sampled from the whole space; for measured objectives over the
+study's trials, with resamples of them to show how uncertain it is.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,27 +20,27 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 FEWEST = 10
-"""With fewer trials nothing is said."""
+"""The fewest trials for which importance is computed."""
 
 ENOUGH = 10
-"""Trials a choice: with fewer, what is said is a hint."""
+"""Trials per choice; with fewer, the importance is only a hint."""
 
 MOST = 500
-"""Of more trials so many are drawn: time and memory grow with them, and the answer hardly changes."""
+"""Of more trials, this many are sampled: time and memory grow with them, and the result hardly changes."""
 
 RESAMPLES = 8
-DRAWN = 300
-"""Points of the space that are priced."""
+POINTS = 300
+"""Points of the space whose cost is computed."""
 
-_PRICED = ("params", "macs", "macs_paper")
+_CLOSED_FORM = ("params", "macs", "macs_paper")
 
 
 @dataclass(frozen=True)
 class Share:
-    """The share of an objective's variance that one choice alone explains, 0 to 1; the rest is what they do together.
+    """The share of an objective's variance that one choice alone explains, 0 to 1; the rest are interactions.
 
-    PED-ANOVA knows no such rest: its shares add up to 1. `low` and `high` are the least and the greatest over resamples
-    of the trials; for prices all three are one.
+    PED-ANOVA has no such rest: its shares add up to 1. `low` and `high` are the minimum and the maximum over resamples
+    of the trials; for costs in closed form all three are equal.
     """
 
     share: float
@@ -50,9 +50,9 @@ class Share:
 
 @dataclass(frozen=True)
 class Importance:
-    """What each choice explains of one objective, over `points` of the `known`.
+    """What each choice explains of one objective, over `points` of the `known` trials.
 
-    `missing` says why nothing is known, and `shares` is empty then.
+    `priced` is true for a cost in closed form. Without a result, `missing` is the reason and `shares` is empty.
     """
 
     objective: str
@@ -64,71 +64,71 @@ class Importance:
     missing: str = ""
 
 
-Tell = Callable[[float, int], None]
-"""Is told how many of how many objectives are done, the one under way in parts."""
+OnProgress = Callable[[float, int], None]
+"""Called with how many objectives are done, fractions included, and how many there are."""
 
 
 def importances(
-    space: SearchSpace, records: Sequence[Record], objectives: Sequence[Objective], *, tell: Tell = lambda *_: None
+    space: SearchSpace,
+    records: Sequence[Record],
+    objectives: Sequence[Objective],
+    *,
+    on_progress: OnProgress = lambda *_: None,
 ) -> list[Importance]:
-    """One for each objective. Same records, same numbers."""
-    found = []
+    """One for each objective. The same records give the same numbers."""
+    results = []
     for done, objective in enumerate(objectives):
 
-        def part(share: float, done: int = done) -> None:
-            tell(done + share, len(objectives))
+        def report(share: float, done: int = done) -> None:
+            on_progress(done + share, len(objectives))
 
-        part(0)
-        priced = objective.name in _PRICED
-        found.append(_priced(space, objective.name) if priced else _learned(space, records, objective, part))
-    return found
+        report(0)
+        in_closed_form = objective.name in _CLOSED_FORM
+        results.append(
+            _of_cost(space, objective.name) if in_closed_form else _of_trials(space, records, objective, report)
+        )
+    return results
 
 
 def method() -> str:
-    """The evaluator that is used: fANOVA needs scikit-learn."""
+    """The evaluator in use: fANOVA needs scikit-learn."""
     return "fANOVA" if find_spec("sklearn") else "PED-ANOVA"
 
 
-def _priced(space: SearchSpace, name: str) -> Importance:
-    codes = space.sample(DRAWN, 0)
+def _of_cost(space: SearchSpace, name: str) -> Importance:
+    codes = space.sample(POINTS, 0)
     values = np.asarray(getattr(space.costs(codes), name), dtype=float)
     if not np.ptp(values):
-        return _unknown(name, len(values), f"{name} is the same all over the space.")
+        return _unknown(name, len(values), f"{name} is the same everywhere in the space.")
     shares = _shares(space.choices, codes.tolist(), values.tolist())
     return Importance(
         name, method(), True, len(values), len(values), {key: Share(s, s, s) for key, s in shares.items()}
     )
 
 
-def _learned(
-    space: SearchSpace, records: Sequence[Record], objective: Objective, tell: Callable[[float], None]
+def _of_trials(
+    space: SearchSpace, records: Sequence[Record], objective: Objective, report: Callable[[float], None]
 ) -> Importance:
     known, rng = comparable(records, [objective]), np.random.default_rng(0)
     rows = [known[i] for i in sorted(rng.permutation(len(known))[:MOST])]
     values = np.array([float(row.metrics[objective.name]) for row in rows])
     if len(rows) < FEWEST:
-        return _unknown(objective.name, len(rows), f"{len(rows)} measured trials are too few; {FEWEST} are the least.")
+        return _unknown(objective.name, len(rows), f"{len(rows)} measured trials are too few; {FEWEST} are needed.")
     if not np.ptp(values):
-        return _unknown(objective.name, len(rows), f"all {len(rows)} trials came out the same.")
+        return _unknown(objective.name, len(rows), f"all {len(rows)} trials have the same value.")
     codes = np.array([space.codes(row.choices) for row in rows])
-    found = [_shares(space.choices, codes.tolist(), values.tolist())]
-    for done, drawn in enumerate(rng.integers(len(rows), size=(RESAMPLES, len(rows))), 1):
-        tell(done / (1 + RESAMPLES))
-        if np.ptp(values[drawn]):
-            found.append(_shares(space.choices, codes[drawn].tolist(), values[drawn].tolist()))
-    spread = {name: [shares[name] for shares in found] for name in found[0]}
-    return Importance(
-        objective.name,
-        method(),
-        False,
-        len(rows),
-        len(known),
-        {name: Share(shares[0], min(shares), max(shares)) for name, shares in spread.items()},
-    )
+    resamples = [_shares(space.choices, codes.tolist(), values.tolist())]
+    for done, sample in enumerate(rng.integers(len(rows), size=(RESAMPLES, len(rows))), 1):
+        report(done / (1 + RESAMPLES))
+        if np.ptp(values[sample]):
+            resamples.append(_shares(space.choices, codes[sample].tolist(), values[sample].tolist()))
+    spread = {name: [resample[name] for resample in resamples] for name in resamples[0]}
+    shares = {name: Share(row[0], min(row), max(row)) for name, row in spread.items()}
+    return Importance(objective.name, method(), False, len(rows), len(known), shares)
 
 
-def _unknown(name: str, points: int, why: str) -> Importance:
-    return Importance(name, method(), False, points, points, {}, why)
+def _unknown(name: str, points: int, reason: str) -> Importance:
+    return Importance(name, method(), False, points, points, {}, reason)
 
 
 def _shares(choices: Sequence[Choice], codes: Sequence[Sequence[int]], values: Sequence[float]) -> dict[str, float]:
@@ -144,15 +144,15 @@ def _shares(choices: Sequence[Choice], codes: Sequence[Sequence[int]], values: S
         params = {name: point[name] for name in distributions}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
     if method() == "fANOVA":
-        # Not get_param_importances: it would share out what choices do together as if each did it alone.
-        found = FanovaImportanceEvaluator(seed=0).evaluate(study)
+        # Not get_param_importances: it scales the shares to a sum of 1, which hides interactions.
+        importance = FanovaImportanceEvaluator(seed=0).evaluate(study)
     else:
-        found = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
-    return {choice.name: float(found.get(choice.name, 0.0)) for choice in choices}
+        importance = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    return {choice.name: float(importance.get(choice.name, 0.0)) for choice in choices}
 
 
 def _distribution(choice: Choice) -> "BaseDistribution":
-    """Over codes: numbers keep their order, words have none."""
+    """Over codes: numbers are ordered, words are not."""
     from optuna.distributions import CategoricalDistribution, IntDistribution
 
     last = len(choice.values) - 1

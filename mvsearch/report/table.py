@@ -13,12 +13,12 @@ from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
 from mvsearch.utils.units import unit, with_error
 
-USUAL = ("params", "macs", "macs_paper", "top1", "memory_mib", "train_memory_mib", "latency_ms")
+COMMON_COLUMNS = ("params", "macs", "macs_paper", "top1", "memory_mib", "train_memory_mib", "latency_ms")
 """The columns that follow the objectives."""
 
 
-class Name:
-    """A candidate's name: a published one bold behind a star (`*` where the terminal has none), else its key."""
+class CandidateName:
+    """A published name in bold behind a star (`*` where the terminal cannot show one), or a candidate's key."""
 
     def __init__(self, record: Record) -> None:
         self.record = record
@@ -35,6 +35,14 @@ class Name:
         return Measurement.get(console, options, self._text(options))
 
 
+def plain_table(*columns: str, left: int = 1, no_wrap: bool = True) -> Table:
+    """An empty table; the first `left` columns are aligned left, the others right."""
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=no_wrap, overflow="fold")
+    return table
+
+
 def front_table(
     records: Sequence[Record],
     front: Sequence[Record],
@@ -42,33 +50,29 @@ def front_table(
     *,
     title: str | None = None,
     caption: str | None = None,
-    beside: Mapping[str, Sequence[str]] | None = None,
+    columns: Mapping[str, Sequence[str]] | None = None,
 ) -> Table:
-    """The front, a row a member, in its order: the objectives first, then what else is known of anyone in it.
+    """The front, a row a member, in its order: the objectives first, then the common metrics that a member has.
 
-    `beside` are further columns by their heads, a text for each member. The caption, unless one is given, says what
-    became of all `records`.
+    `columns` are further columns by their heads, a text for each member. The default caption counts all `records`.
     """
-    said = tally(records, front) if caption is None else caption
-    table = Table(title=title, caption=said, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("trial", justify="right", no_wrap=True)
+    table = plain_table("trial", left=0)
+    table.title, table.caption = title, tally(records, front) if caption is None else caption
     table.add_column("architecture", overflow="fold")
-    columns = metric_columns(front, objectives)
-    for name in columns:
-        table.add_column(unit(name).head, justify="right", no_wrap=True)
-    for head in beside or {}:
+    metrics = metric_columns(front, objectives)
+    for head in (*(unit(name).head for name in metrics), *(columns or {})):
         table.add_column(head, justify="right", no_wrap=True)
     for i, record in enumerate(front):
-        further = (texts[i] for texts in (beside or {}).values())
-        table.add_row(str(record.number), Name(record), *(with_error(n, record.metrics) for n in columns), *further)
+        values = (with_error(name, record.metrics) for name in metrics)
+        table.add_row(str(record.number), CandidateName(record), *values, *(c[i] for c in (columns or {}).values()))
     return table
 
 
 def metric_columns(records: Sequence[Record], objectives: Sequence[Objective]) -> list[str]:
-    """The metrics worth a column: every objective, and the usual ones that at least one record has."""
-    sought = [objective.name for objective in objectives]
-    known = [name for name in USUAL if any(record.metrics.get(name) is not None for record in records)]
-    return [*sought, *(name for name in known if name not in sought)]
+    """The metrics with a column: every objective, and the common ones that at least one record has."""
+    names = [objective.name for objective in objectives]
+    measured = [name for name in COMMON_COLUMNS if any(record.metrics.get(name) is not None for record in records)]
+    return [*names, *(name for name in measured if name not in names)]
 
 
 def _has_error(record: Record) -> bool:
@@ -76,12 +80,12 @@ def _has_error(record: Record) -> bool:
 
 
 def tally(records: Sequence[Record], front: Sequence[Record]) -> str:
-    """How many trials there were and what became of them, e.g. `12 of 40 complete trials; 3 pruned, 1 failed`."""
+    """How many trials there are in each state, e.g. `12 of 40 complete trials; 3 pruned, 1 failed`."""
     count = Counter(record.state for record in records)
     others = [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
-    kept = f"{len(front)} of {count['complete']} complete {'trial' if count['complete'] == 1 else 'trials'}"
+    members = f"{len(front)} of {count['complete']} complete {'trial' if count['complete'] == 1 else 'trials'}"
     noise = "± is the standard error of a mean over seeds" if any(map(_has_error, front)) else ""
-    unconfirmed = {record.number: record.metrics.get("unconfirmed") for record in front}
-    said = ", ".join(f"{number} ({reason})" for number, reason in unconfirmed.items() if reason)
-    again = f"could not be measured again: {said}" if said else ""
-    return "; ".join(part for part in (kept, ", ".join(others), noise, again) if part)
+    reasons = {record.number: record.metrics.get("unconfirmed") for record in front}
+    failures = ", ".join(f"{number} ({reason})" for number, reason in reasons.items() if reason)
+    reevaluation = f"could not be measured again: {failures}" if failures else ""
+    return "; ".join(part for part in (members, ", ".join(others), noise, reevaluation) if part)

@@ -188,8 +188,8 @@ def test_times_of_none_of_its_networks_make_no_figure():
 
 
 def test_the_published_members_of_a_front_stand_among_rivals():
-    trials = [{"published": "mobilevitv3_xs"}, {"published": None}]
-    [found] = _rivals({"trials": trials})
+    front = [SimpleNamespace(published="mobilevitv3_xs"), SimpleNamespace(published=None)]
+    [found] = _rivals(SimpleNamespace(front=front))
     assert (found.contender.name, found.dominated_by) == ("mobilevitv3_xs", ())
 
 

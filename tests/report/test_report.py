@@ -17,7 +17,7 @@ from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.pareto import Objective, front
 from mvsearch.metrics.record import Record
 from mvsearch.report.figures import plot
-from mvsearch.report.figures.front import drawn, front_picture, pairs
+from mvsearch.report.figures.front import drawn, front_figure, pairs
 from mvsearch.report.figures.labels import GAPS, Label, Scene, place
 from mvsearch.report.figures.layout import Sheet
 from mvsearch.report.figures.palette import DARK, LIGHT
@@ -201,7 +201,7 @@ def test_each_score_is_paired_with_each_cost_and_costs_with_each_other_only_wher
 
 
 def test_a_study_of_one_objective_is_drawn_against_what_else_is_known(records):
-    picture = front_picture(records, objectives("params"), title="v3")
+    picture = front_figure(records, objectives("params"), title="v3")
 
     assert (picture.x.name, picture.y.name, picture.area.name) == ("params", "top1", "macs")
     assert [point.label for point in picture.points if point.on_front] == ["v3-XXS"]
@@ -218,7 +218,7 @@ def test_a_study_of_one_objective_is_drawn_against_what_else_is_known(records):
     ],
 )
 def test_the_forbidden_side_of_a_limit_is_shaded_up_to_the_edge_of_the_plot(records, text, x, along_x, forbidden):
-    picture = front_picture(records, OBJECTIVES, title="v3", limits=[Limit.parse(text)], x=x)
+    picture = front_figure(records, OBJECTIVES, title="v3", limits=[Limit.parse(text)], x=x)
     if forbidden is None:
         assert picture.shades == ()
         assert picture.subtitle.endswith(f"; limited to {text.replace('<=', '≤')}")
@@ -234,7 +234,7 @@ def test_the_forbidden_side_of_a_limit_is_shaded_up_to_the_edge_of_the_plot(reco
 
 
 def test_the_picture_shows_every_measured_record_once_in_the_units_of_the_axes(records):
-    picture = front_picture(records, OBJECTIVES, title="v3")
+    picture = front_figure(records, OBJECTIVES, title="v3")
 
     assert len(picture.points) == 17
     assert (picture.points[0].x, picture.points[0].y) == pytest.approx((1.249448, 79.2))
@@ -244,7 +244,7 @@ def test_the_picture_shows_every_measured_record_once_in_the_units_of_the_axes(r
 
 
 def test_solid_points_are_the_front_of_all_objectives(records):
-    picture = front_picture(records, OBJECTIVES, title="v3")
+    picture = front_figure(records, OBJECTIVES, title="v3")
     members = {f"trial {record.number}" for record in front(records, OBJECTIVES)}
 
     assert {point.lines[0].split(":")[0] for point in picture.points if point.on_front} == members
@@ -252,7 +252,7 @@ def test_solid_points_are_the_front_of_all_objectives(records):
 
 @pytest.mark.parametrize(("x", "y"), [("params", "top1"), ("top1", "params"), ("params", "macs")])
 def test_the_staircase_goes_through_the_front_of_the_two_axes_and_no_point_is_beyond_it(records, x, y):
-    picture = front_picture(records, objectives(y, x), title="v3", x=x)
+    picture = front_figure(records, objectives(y, x), title="v3", x=x)
     pair = objectives(x, y)
     members = {(picture.x.of(record), picture.y.of(record)) for record in front(records, pair)}
     corners = np.array(picture.staircase) * [-1 if objective.maximise else 1 for objective in pair]
@@ -266,14 +266,14 @@ def test_the_staircase_goes_through_the_front_of_the_two_axes_and_no_point_is_be
 
 def test_all_points_lie_within_the_limits_even_a_single_one(records):
     for some in (records, records[:1]):
-        picture = front_picture(some, OBJECTIVES, title="v3")
+        picture = front_figure(some, OBJECTIVES, title="v3")
         for point in picture.points:
             assert picture.x.limits[0] < point.x < picture.x.limits[1]
             assert picture.y.limits[0] < point.y < picture.y.limits[1]
 
 
 def test_hovering_tells_name_numbers_and_stages(records):
-    lines = front_picture(records, OBJECTIVES, title="v3").points[0].lines
+    lines = front_figure(records, OBJECTIVES, title="v3").points[0].lines
 
     assert lines[0] == "trial 0: mobilevitv3_xxs"
     assert {"top-1: 79.2 %", "params: 1.25 M", "MACs: 332 M"} <= set(lines)
@@ -289,15 +289,15 @@ def test_rows_that_are_fused_in_different_ways_are_told_with_every_way():
 
 
 def test_the_area_key_spans_the_areas_in_round_values(records):
-    assert front_picture(records, OBJECTIVES, title="v3").area_key == (0.5, 1.0, 2.0)
-    assert front_picture(records, OBJECTIVES, title="v3", x="macs").area_key == (1.0, 2.0, 5.0)
+    assert front_figure(records, OBJECTIVES, title="v3").area_key == (0.5, 1.0, 2.0)
+    assert front_figure(records, OBJECTIVES, title="v3", x="macs").area_key == (1.0, 2.0, 5.0)
     alike = [candidate(i, 10**6, macs, 0.7) for i, macs in enumerate((210_000_000, 330_000_000, 410_000_000))]
-    assert front_picture(alike, OBJECTIVES, title="v3").area_key == (150.0, 250.0, 400.0)
+    assert front_figure(alike, OBJECTIVES, title="v3").area_key == (150.0, 250.0, 400.0)
 
 
 def test_a_study_without_the_metric_cannot_be_drawn_and_says_which(records):
     with pytest.raises(StudyError, match="number for latency_ms"):
-        front_picture(records, objectives("top1", "latency_ms"), title="v3")
+        front_figure(records, objectives("top1", "latency_ms"), title="v3")
 
 
 def overlap(a, b) -> float:
@@ -321,7 +321,7 @@ def test_labels_overlap_neither_each_other_nor_a_marker_and_stay_in_the_frame(pl
 
 
 def test_a_sheet_maps_to_pixels_and_back(records):
-    sheet = Sheet(front_picture(records, OBJECTIVES, title="v3"), (50, 60, 850, 560), 10)
+    sheet = Sheet(front_figure(records, OBJECTIVES, title="v3"), (50, 60, 850, 560), 10)
     places = np.array([(point.x, point.y) for point in sheet.picture.points])
 
     frame = sheet.frame
@@ -346,7 +346,7 @@ def contrast(one: str, other: str) -> float:
 def test_text_and_markers_stand_out_from_their_paper(theme):
     assert contrast(theme.ink, theme.paper) >= 7
     assert contrast(theme.faint, theme.paper) >= 4.5
-    assert min(contrast(colour, theme.paper) for colour in (theme.own, theme.printed, theme.grey)) >= 3
+    assert min(contrast(colour, theme.paper) for colour in (theme.primary, theme.secondary, theme.grey)) >= 3
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -355,7 +355,7 @@ def test_a_dozen_studies_in_one_plot_all_look_different(theme):
 
 
 def pictures(records, *names: str, **chosen) -> list:
-    return [front_picture(records, objectives(*names) or OBJECTIVES, title="50 $ & <more>", **chosen)]
+    return [front_figure(records, objectives(*names) or OBJECTIVES, title="50 $ & <more>", **chosen)]
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
@@ -365,7 +365,7 @@ def test_a_png_of_its_size_has_the_colours_of_paper_front_and_landmarks(records,
 
     assert image.size == (1040, 715)
     colours = np.array([colour for _, colour in image.getcolors(1 << 20)])
-    for wanted in (theme.paper, theme.own, theme.printed):
+    for wanted in (theme.paper, theme.primary, theme.secondary):
         assert np.abs(colours - [int(wanted[i : i + 2], 16) for i in (1, 3, 5)]).max(axis=1).min() < 20
 
 

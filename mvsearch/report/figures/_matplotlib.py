@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.patheffects import withStroke
 
-from mvsearch.report.figures.front import FrontPicture, Shade
+from mvsearch.report.figures.front import FrontFigure, Shade
 from mvsearch.report.figures.layout import Name, Sheet, marker_share
 from mvsearch.report.figures.palette import WASH, Theme
 
@@ -31,9 +31,9 @@ LARGEST = 8.0
 LEGEND = {"frameon": False, "fontsize": 8.5, "handletextpad": 0.4, "columnspacing": 1.4}
 
 
-def draw(pictures: Sequence[FrontPicture], kind: str, theme: Theme) -> bytes:
+def draw(pictures: Sequence[FrontFigure], kind: str, theme: Theme) -> bytes:
     """The content of a `png` or `svg` file; the same pictures give the same bytes."""
-    return rendered(lambda: front_figure(pictures, theme), kind, theme)
+    return rendered(lambda: draw_front_figure(pictures, theme), kind, theme)
 
 
 def rendered(make: Callable[[], Figure], kind: str, theme: Theme) -> bytes:
@@ -66,7 +66,7 @@ def blank(inches: float) -> Figure:
     return figure
 
 
-def front_figure(pictures: Sequence[FrontPicture], theme: Theme) -> Figure:
+def draw_front_figure(pictures: Sequence[FrontFigure], theme: Theme) -> Figure:
     """The whole sheet: title, plots, legends, and at last the names, which need everything else in its place."""
     height = TITLE + len(pictures) * (PLOT + FOOT + GAP) - GAP
     figure = blank(height)
@@ -96,7 +96,7 @@ def frame(axes: Axes) -> None:
     axes.set_axisbelow(True)
 
 
-def _frame(axes: Axes, picture: FrontPicture) -> None:
+def _frame(axes: Axes, picture: FrontFigure) -> None:
     axes.set(xlabel=picture.x.label, ylabel=picture.y.label, xlim=picture.x.limits, ylim=picture.y.limits)
     frame(axes)
 
@@ -123,8 +123,8 @@ def _shades(axes: Axes, shades: Sequence[Shade], theme: Theme) -> None:
         )
 
 
-def _points(axes: Axes, picture: FrontPicture, theme: Theme) -> None:
-    axes.plot(*zip(*picture.staircase, strict=True), color=theme.own, linewidth=1.3, alpha=0.55, zorder=1.5)
+def _points(axes: Axes, picture: FrontFigure, theme: Theme) -> None:
+    axes.plot(*zip(*picture.staircase, strict=True), color=theme.primary, linewidth=1.3, alpha=0.55, zorder=1.5)
     for level, kind in enumerate(theme.kinds):
         group = picture.group(published=kind.published, on_front=kind.on_front)
         unsure = [point for point in group if point.x_error or point.y_error]
@@ -157,7 +157,7 @@ def _square(share: float, *, diamond: bool) -> float:
     return share * (2 * LARGEST) ** 2 * (math.pi / 4 if diamond else 1)
 
 
-def _legends(figure: Figure, axes: Axes, picture: FrontPicture, theme: Theme) -> None:
+def _legends(figure: Figure, axes: Axes, picture: FrontFigure, theme: Theme) -> None:
     """Below the plot, where they hide nothing: left what the markers mean, right what their area means."""
     kinds: list[Any] = [
         Line2D(
@@ -174,7 +174,7 @@ def _legends(figure: Figure, axes: Axes, picture: FrontPicture, theme: Theme) ->
         if picture.group(published=kind.published, on_front=kind.on_front)
     ]
     if len(picture.staircase) > 1:
-        kinds.append(Line2D([], [], color=theme.own, alpha=0.55, label="front of these two axes"))
+        kinds.append(Line2D([], [], color=theme.primary, alpha=0.55, label="front of these two axes"))
     if picture.shades:
         kinds.append(Patch(facecolor=theme.grey, alpha=WASH, label="beyond a limit"))
     below(figure, axes, "lower left", handles=kinds)
@@ -200,10 +200,10 @@ def below(figure: Figure, axes: Axes, corner: str, **legend: Any) -> None:
     figure.legend(loc=corner, bbox_to_anchor=(0.01 if "left" in corner else 0.985, foot), ncols=3, **legend, **LEGEND)
 
 
-def _names(axes: Axes, picture: FrontPicture, theme: Theme) -> None:
+def _names(axes: Axes, picture: FrontFigure, theme: Theme) -> None:
     """The published models' names."""
     sheet = Sheet(picture, axes.get_window_extent().extents, LARGEST * DPI / 72)
-    write_names(axes, [str(point.label) for point in picture.named], sheet.names, theme.printed, theme)
+    write_names(axes, [str(point.label) for point in picture.named], sheet.names, theme.secondary, theme)
 
 
 def write_names(

@@ -57,7 +57,7 @@ def _figure(overlay: Overlay, theme: Theme) -> Figure:
     figure = blank(height)
     title(figure, overlay.title, overlay.remarks[0], theme)
     for place, line in enumerate(remarks + warnings, 1):
-        colour = theme.faint if place <= len(remarks) else theme.printed
+        colour = theme.faint if place <= len(remarks) else theme.secondary
         figure.text(0.02, 1 - (0.475 + place * LINE) / height, line, color=colour, va="center", parse_math=False)
     looks = theme.looks(len(overlay.fronts[0].strands))
     for place, panel in enumerate(overlay.fronts, 1):

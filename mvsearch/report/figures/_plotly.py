@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from mvsearch.report.figures.front import FrontPicture, Shade
+from mvsearch.report.figures.front import FrontFigure, Shade
 from mvsearch.report.figures.layout import Frame, Mark, Name, Sheet, marker_share
 from mvsearch.report.figures.palette import WASH, Kind, Theme
 
@@ -41,7 +41,7 @@ LETTER, LINE = 6.9, 16.0
 """A generous guess at how wide and high a letter of 12 pixels is: the reader's font is not known here."""
 
 
-def draw(pictures: Sequence[FrontPicture], theme: Theme) -> bytes:
+def draw(pictures: Sequence[FrontFigure], theme: Theme) -> bytes:
     """The file's content; the same pictures give the same bytes."""
     figures = [{"data": traces(picture, theme), "layout": layout(picture, theme)} for picture in pictures]
     return page(pictures[0].title, figures, theme)
@@ -101,15 +101,15 @@ def axis(label: str, limits: tuple[float, float] | None, theme: Theme) -> dict[s
     return lines | {"tickcolor": theme.grey, "title": {"text": label, "standoff": 8}, "range": limits}
 
 
-def traces(picture: FrontPicture, theme: Theme) -> list[dict[str, Any]]:
+def traces(picture: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
     """The front's line, and the candidates kind by kind."""
     x, y = zip(*picture.staircase, strict=True)
-    line = {"color": theme.own, "width": 1.5}
+    line = {"color": theme.primary, "width": 1.5}
     outline = {"type": "scatter", "x": x, "y": y, "mode": "lines", "line": line, "opacity": 0.55, "hoverinfo": "skip"}
     return [outline | {"name": "front of these two axes"}, *(_trace(picture, kind) for kind in theme.kinds)]
 
 
-def _trace(picture: FrontPicture, kind: Kind) -> dict[str, Any]:
+def _trace(picture: FrontFigure, kind: Kind) -> dict[str, Any]:
     group = picture.group(published=kind.published, on_front=kind.on_front)
     marker = {
         "symbol": "diamond" if kind.published else "circle",
@@ -143,7 +143,7 @@ def hover(lines: tuple[str, ...]) -> str:
     return "<br>".join([f"<b>{name}</b>", *rest])
 
 
-def layout(picture: FrontPicture, theme: Theme, form: Format = USUAL) -> dict[str, Any]:
+def layout(picture: FrontFigure, theme: Theme, form: Format = USUAL) -> dict[str, Any]:
     """Axes, names, limits and the legend of sizes."""
     return base_layout(picture.title, picture.subtitle, form.height, theme) | {
         "margin": form.margin,
@@ -186,7 +186,7 @@ _KEY_STEP = 75
 """How far the circles of the size legend are from each other, in pixels."""
 
 
-def _size_key(picture: FrontPicture, theme: Theme, form: Format) -> list[dict[str, Any]]:
+def _size_key(picture: FrontFigure, theme: Theme, form: Format) -> list[dict[str, Any]]:
     """Circles of known size below the plot, at the right."""
     place = {"type": "circle", "xref": "paper", "yref": "paper", "xsizemode": "pixel", "ysizemode": "pixel"}
     look = {"fillcolor": theme.pale, "line": {"color": theme.grey, "width": 1}, "xanchor": form.key_from, "yanchor": 0}
@@ -198,7 +198,7 @@ def _size_key(picture: FrontPicture, theme: Theme, form: Format) -> list[dict[st
     return circles
 
 
-def _size_words(picture: FrontPicture, form: Format) -> list[dict[str, Any]]:
+def _size_words(picture: FrontFigure, form: Format) -> list[dict[str, Any]]:
     if picture.area is None:
         return []
     place = {"xref": "paper", "yref": "paper", "x": form.key_from, "y": 0, "showarrow": False, "xanchor": "left"}
@@ -210,13 +210,13 @@ def _size_words(picture: FrontPicture, form: Format) -> list[dict[str, Any]]:
     return [place | {"yanchor": "middle"} | words for words in (head, *values)]
 
 
-def _annotations(picture: FrontPicture, theme: Theme, form: Format) -> list[dict[str, Any]]:
+def _annotations(picture: FrontFigure, theme: Theme, form: Format) -> list[dict[str, Any]]:
     """The published models' names."""
     box = (MARGIN["l"], form.bottom, form.width - MARGIN["r"], form.height - form.top)
     sheet = Sheet(picture, box, LARGEST)
     words = [str(point.label) for point in picture.named]
     marks = [Mark(point.x, point.y, sheet.radius(point)) for point in picture.named]
-    return annotations(sheet.frame, words, marks, sheet.names([text_size(word) for word in words]), theme.printed)
+    return annotations(sheet.frame, words, marks, sheet.names([text_size(word) for word in words]), theme.secondary)
 
 
 def text_size(text: str) -> tuple[float, float]:

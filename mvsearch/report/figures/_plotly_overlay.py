@@ -79,7 +79,7 @@ def _names(panel: Panel, theme: Theme) -> list[dict[str, Any]]:
 def _words(overlay: Overlay, theme: Theme) -> list[dict[str, Any]]:
     """What stands between the title and the plot, a line each."""
     remarks = [(line, theme.faint) for remark in overlay.remarks[1:] for line in wrap(remark, LETTERS)]
-    warnings = [(line, theme.printed) for warning in overlay.warnings for line in wrap(warning, LETTERS)]
+    warnings = [(line, theme.secondary) for warning in overlay.warnings for line in wrap(warning, LETTERS)]
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
     place |= {"xshift": 16 - MARGIN["l"], "showarrow": False}
     lines = [*remarks, *warnings]

@@ -53,7 +53,7 @@ _SHAPES = {
 
 
 def _colour(group: str, theme: Theme) -> str:
-    own = {"MobileViTv3": theme.own, "MobileViTv2": theme.hues[2], "MobileViTv1": theme.printed}
+    own = {"MobileViTv3": theme.primary, "MobileViTv2": theme.hues[2], "MobileViTv1": theme.secondary}
     training = {"supervised": theme.grey, "longer": theme.ink, "distilled": theme.hues[3], "pretrained": theme.ink}
     return (own | training)[group]
 

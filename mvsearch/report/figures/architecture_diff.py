@@ -63,7 +63,7 @@ class Change:
     def words(self, arrow: str = "→") -> str:
         """What differs, of the fields that both have: `out 96→112, dim 144→168`."""
         both = {name: pair for name, pair in self.fields.items() if None not in pair}
-        return ", ".join(f"{name} {shown(a)}{arrow}{shown(b)}" for name, (a, b) in both.items())
+        return ", ".join(f"{name} {field_text(a)}{arrow}{field_text(b)}" for name, (a, b) in both.items())
 
     def facts(self) -> dict[str, Any]:
         """As raw numbers, pairs of the first's and the second's."""
@@ -113,7 +113,7 @@ def difference(first: Architecture, second: Architecture) -> list[Change]:
     return changes
 
 
-def shown(value: Any) -> str:
+def field_text(value: Any) -> str:
     """A field's value as a file spells it."""
     return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -133,4 +133,4 @@ def _words(row: Block) -> str:
         for name in domains
         if name != "out" and (name in needed or getattr(row, name) != getattr(plain, name) or name == "expand")
     ]
-    return ", ".join(f"{name} {shown(domains[name].write(getattr(row, name)))}" for name in told)
+    return ", ".join(f"{name} {field_text(domains[name].write(getattr(row, name)))}" for name in told)

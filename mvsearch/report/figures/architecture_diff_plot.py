@@ -52,10 +52,16 @@ def _figure(archs: Sequence[Architecture], title: str, theme: Theme) -> Figure:
         figure.add_axes((0.02, bottom, 0.42, tall)), rows, f"3 x {archs[0].image_size} x {archs[0].image_size}", theme
     )
     for i, name in enumerate(("params", "macs")):
-        _bars(figure.add_axes((0.46 + 0.275 * i, bottom, 0.2, tall)), rows, name, (theme.own, theme.printed)[i], theme)
+        _bars(
+            figure.add_axes((0.46 + 0.275 * i, bottom, 0.2, tall)),
+            rows,
+            name,
+            (theme.primary, theme.secondary)[i],
+            theme,
+        )
     if len(archs) > 1:
         before = Patch(color=theme.pale, label=archs[0].name or archs[0].key)
-        after = Patch(color=theme.own, label=f"{archs[1].name or archs[1].key} (in colour)")
+        after = Patch(color=theme.primary, label=f"{archs[1].name or archs[1].key} (in colour)")
         figure.legend(handles=[before, after], loc="lower right", bbox_to_anchor=(0.99, 0.0), ncols=2, **LEGEND)
     return figure
 
@@ -97,9 +103,9 @@ def _boxes(axes: Axes, rows: Sequence[_Row], image: str, theme: Theme) -> None:
     axes.text(0.14, -0.02, image, fontsize=8, color=theme.faint, ha="left", va="center")
     axes.annotate("", (0.1, 0.18), (0.1, -0.14), arrowprops={"arrowstyle": "->", "color": theme.grey})
     for i, row in enumerate(rows):
-        edge = theme.printed if row.mark else theme.own if row.attention else theme.grey
+        edge = theme.secondary if row.mark else theme.primary if row.attention else theme.grey
         box = FancyBboxPatch((0.01, i + 0.2), 0.98, 0.56, "round,pad=0,rounding_size=0.03", mutation_aspect=3)
-        box.set(facecolor=(theme.own if row.attention else theme.pale, WASH), edgecolor=edge)
+        box.set(facecolor=(theme.primary if row.attention else theme.pale, WASH), edgecolor=edge)
         axes.add_patch(box)
         axes.text(0.03, i + 0.48, f"{row.mark} {row.name}".strip(), fontsize=9, fontweight="bold", va="center")
         words = fill(row.words, _LETTERS, max_lines=3, placeholder=" …")

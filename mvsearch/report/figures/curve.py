@@ -46,9 +46,11 @@ def draw_curve(curve: Curve, path: Path, theme: Theme = LIGHT) -> None:
         for axes, label in ((left, "training loss"), (right, judged)):
             axes.set(xlabel="step", ylabel=label)
             frame(axes)
-        left.plot(*zip(*curve.loss, strict=True) if curve.loss else ((), ()), color=theme.own, linewidth=1.4)
+        left.plot(*zip(*curve.loss, strict=True) if curve.loss else ((), ()), color=theme.primary, linewidth=1.4)
         steps, scores = zip(*curve.scores, strict=True)
-        right.plot(steps, [100 * each for each in scores], color=theme.own, linewidth=1.4, marker="o", markersize=3.5)
+        right.plot(
+            steps, [100 * each for each in scores], color=theme.primary, linewidth=1.4, marker="o", markersize=3.5
+        )
         last = (steps[-1], 100 * scores[-1])
         right.annotate(
             pretty(curve.kind, scores[-1]), last, (2, 7), textcoords="offset points", ha="right", fontweight="bold"

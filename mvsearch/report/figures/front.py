@@ -84,7 +84,7 @@ class Shade:
 
 
 @dataclass(frozen=True)
-class FrontPicture:
+class FrontFigure:
     """A study seen along two axes; a third metric, if there is one, is the markers' area.
 
     `on_front` of a point is about all objectives; `staircase` is the outline of what is reached in the two drawn.
@@ -119,7 +119,7 @@ class FrontPicture:
         return max(point.area or 0 for point in self.points)
 
 
-def front_picture(
+def front_figure(
     records: Sequence[Record],
     objectives: Sequence[Objective],
     *,
@@ -128,7 +128,7 @@ def front_picture(
     x: str | None = None,
     y: str | None = None,
     area: str | None = None,
-) -> FrontPicture:
+) -> FrontFigure:
     """A score against params, if they are sought, with MACs as area; `x`, `y` and `area` name other metrics.
 
     Raises PlanError for a metric that there is not, StudyError for one that no record has.
@@ -141,7 +141,7 @@ def front_picture(
     third = Axis.over(area_name, shown) if area_name else None
     shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _seen(axis, limits))
     unseen = [limit for limit in limits if limit not in (*_seen(across, limits), *_seen(up, limits))]
-    return FrontPicture(
+    return FrontFigure(
         title,
         _subtitle(len(records), len(shown), len(members), objectives, unseen),
         across,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mvsearch.report.figures.front import FrontPicture, Point, Shade
+from mvsearch.report.figures.front import FrontFigure, Point, Shade
 from mvsearch.report.figures.labels import Label, Points, Scene, leader, place
 from mvsearch.report.figures.overlay import Panel
 from mvsearch.report.figures.palette import LANDMARK, marker_size
@@ -100,7 +100,7 @@ class Frame:
 class Sheet:
     """A picture within a box of pixels (left, bottom, right, top); `largest` is the largest marker's radius."""
 
-    picture: FrontPicture
+    picture: FrontFigure
     box: tuple[float, float, float, float]
     largest: float
 
@@ -129,7 +129,7 @@ class Sheet:
         return [(shade.edge, end) for end in y] if shade.along_x else [(end, shade.edge) for end in x]
 
 
-def marker_share(picture: FrontPicture, area: float | None) -> float:
+def marker_share(picture: FrontFigure, area: float | None) -> float:
     """A marker's area as a share of the largest, but never too small to be seen."""
     return max(picture.share(area), SMALLEST)
 

@@ -41,8 +41,8 @@ class Theme:
     grey: str
     pale: str
     grid: str
-    own: str
-    printed: str
+    primary: str
+    secondary: str
     hues: tuple[str, ...]
 
     @property
@@ -50,9 +50,9 @@ class Theme:
         """In the order in which they are drawn: the last lie on top."""
         return (
             Kind(False, False, "dominated", self.pale, self.grey, self.grey, 0.55),
-            Kind(False, True, "on the front", self.own, self.paper, self.own, 0.95),
-            Kind(True, False, "published, dominated", None, self.printed, self.printed, 1.0),
-            Kind(True, True, "published, on the front", self.printed, self.paper, self.printed, 0.95),
+            Kind(False, True, "on the front", self.primary, self.paper, self.primary, 0.95),
+            Kind(True, False, "published, dominated", None, self.secondary, self.secondary, 1.0),
+            Kind(True, True, "published, on the front", self.secondary, self.paper, self.secondary, 0.95),
         )
 
     def looks(self, several: int) -> list[Look]:
@@ -84,8 +84,8 @@ LIGHT = Theme(
     grey="#8C8C8C",
     pale="#D9D9D9",
     grid="#ECECEC",
-    own="#0072B2",
-    printed="#D55E00",
+    primary="#0072B2",
+    secondary="#D55E00",
     hues=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000"),
 )
 DARK = Theme(
@@ -95,8 +95,8 @@ DARK = Theme(
     grey="#8A9097",
     pale="#454B52",
     grid="#2B3036",
-    own="#56B4E9",
-    printed="#E69F00",
+    primary="#56B4E9",
+    secondary="#E69F00",
     hues=("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#D55E00", "#FFFFFF"),
 )
 THEMES = {"light": LIGHT, "dark": DARK}

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mvsearch.errors import PlanError
-from mvsearch.report.figures.front import FrontPicture
+from mvsearch.report.figures.front import FrontFigure
 from mvsearch.report.figures.overlay import Overlay
 from mvsearch.report.figures.palette import LIGHT, Theme
 from mvsearch.utils.atomic_write import refuse_existing, write_whole
@@ -12,7 +12,7 @@ from mvsearch.utils.atomic_write import refuse_existing, write_whole
 KINDS = ("png", "svg", "html")
 
 
-def plot_fronts(pictures: Sequence[FrontPicture], path: Path, theme: Theme = LIGHT) -> None:
+def plot_fronts(pictures: Sequence[FrontFigure], path: Path, theme: Theme = LIGHT) -> None:
     """Draw one study, one picture below the other, into a .png, .svg or .html file."""
     kind = kind_of(path)
     if kind == "html":

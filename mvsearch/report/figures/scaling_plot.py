@@ -21,11 +21,11 @@ def plot_growth(growth: Growth, path: Path, theme: Theme = LIGHT) -> None:
 def _look(line: Line, theme: Theme) -> tuple[str, str]:
     """Colour and dash of a line. Lines are told apart without colours too."""
     looks = {
-        "v1: 3x3 fusion": (theme.printed, "solid"),
-        "v1 with 1x1 fusion": (theme.printed, "dash"),
+        "v1: 3x3 fusion": (theme.secondary, "solid"),
+        "v1 with 1x1 fusion": (theme.secondary, "dash"),
         "v2: no fusion": (theme.grey, "solid"),
     }
-    return looks.get(line.words, (theme.own, "solid"))
+    return looks.get(line.words, (theme.primary, "solid"))
 
 
 def _picture(growth: Growth, kind: str, theme: Theme) -> bytes:

@@ -1,7 +1,7 @@
-"""A study as one HTML page that a person can send to a colleague.
+"""A study as one self-contained HTML page.
 
-    reader ── gather ──▶ Findings ── sections, charts ──▶ markup, figures ── page ──▶ bytes
+    Findings ── sections, charts ──▶ values and figures ── templates ──▶ page ──▶ bytes
 
-`Findings` are the numbers; nothing after them looks into the database. Whatever is not `Html` is escaped when it is
-put into some, so no name can become markup. The file asks nothing of the network, and says so to the browser.
+Templates are rendered with autoescape, so that no name can become markup. The file makes no network requests, and its
+content security policy forbids them.
 """

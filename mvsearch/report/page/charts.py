@@ -1,4 +1,4 @@
-"""The plots of a report, as plotly reads them, in light colours; the page swaps these where it is dark."""
+"""The figures of a report as plotly's JSON, in light colours, which the page replaces in a dark scheme."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -8,121 +8,122 @@ from typing import Any
 
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Record
-from mvsearch.report.figures import architecture_diff
 from mvsearch.report.figures._plotly import Format, axis, base_layout, layout, traces
-from mvsearch.report.figures.front import FrontPicture, front_picture, pairs
+from mvsearch.report.figures.architecture_diff import field_text
+from mvsearch.report.figures.front import FrontFigure, front_figure, pairs
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
-from mvsearch.report.page.findings import Findings
+from mvsearch.report.findings import Findings
 from mvsearch.space.variables import Choice
 from mvsearch.utils.units import pretty, unit, volume
 
 Figure = dict[str, Any]
-"""`data` and `layout` of plotly; where a narrow screen needs another layout, `narrow` too."""
+"""`data` and `layout` of plotly, and `narrow`, the layout for a narrow screen, if that is another."""
 
 _WIDE = Format(800, 590, 24, 150, 0.72, 100)
 _NARROW = Format(340, 560, 16, 205, 0.08, 84)
 
 SHADES = 5
-"""Into so many colours are trials told apart by their score."""
+"""The number of colours that trials are divided into by their score."""
 
-MOST = 300
-"""So many lines are still seen apart."""
+MOST_LINES = 300
+"""The most lines that remain distinguishable."""
 
-_SPELT = 5
-"""A choice of so many values has each of them written at its axis."""
+_MOST_TICKS = 5
+"""A choice of at most so many values has each of them at its axis."""
 
 
-def inks() -> dict[str, str]:
-    """Each colour of light paper, and what stands for it on dark paper."""
+def dark_colours() -> dict[str, str]:
+    """The colour of the dark theme for each colour of the light one."""
     named = {getattr(LIGHT, f.name): getattr(DARK, f.name) for f in fields(Theme) if f.name != "hues"}
     return named | dict(zip(shades(LIGHT), shades(DARK), strict=True))
 
 
 def shades(theme: Theme) -> list[str]:
-    """From hardly seen to the theme's own colour: the better, the stronger."""
+    """From pale to the theme's own colour: the better the score, the stronger."""
     steps = [0.12 + 0.88 * i / (SHADES - 1) for i in range(SHADES)]
-    return [_between(theme.pale, theme.own, step) for step in steps]
+    return [_mix(theme.pale, theme.primary, step) for step in steps]
 
 
-def _between(one: str, other: str, share: float) -> str:
-    parts = ((int(one[i : i + 2], 16), int(other[i : i + 2], 16)) for i in (1, 3, 5))
-    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in parts)
+def _mix(first: str, second: str, share: float) -> str:
+    channels = ((int(first[i : i + 2], 16), int(second[i : i + 2], 16)) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in channels)
 
 
 # ---- the front
 
 
 def fronts(findings: Findings) -> list[Figure]:
-    """The front along the study's own axes, then along those of its objectives that the first does not show."""
-    ways = list(pairs(findings.objectives))
-    first = _picture(findings)
-    rest = [_picture(findings, x, y) for x, y in ways if (x, y) != (first.x.name, first.y.name)]
-    return [_front(picture) for picture in (first, *rest)]
+    """The front along the study's own axes, then along each pair of objectives that the first does not show."""
+    first = _figure(findings)
+    axes = (first.x.name, first.y.name)
+    others = [_figure(findings, x, y) for x, y in pairs(findings.objectives) if (x, y) != axes]
+    return [_front(figure) for figure in (first, *others)]
 
 
-def _picture(findings: Findings, x: str | None = None, y: str | None = None) -> FrontPicture:
-    return front_picture(findings.kept, findings.objectives, title="", limits=findings.limits, x=x, y=y)
+def _figure(findings: Findings, x: str | None = None, y: str | None = None) -> FrontFigure:
+    return front_figure(findings.measured, findings.objectives, title="", limits=findings.limits, x=x, y=y)
 
 
-def _front(picture: FrontPicture) -> Figure:
-    bare = replace(picture, subtitle="")
+def _front(figure: FrontFigure) -> Figure:
+    untitled = replace(figure, subtitle="")
     return {
-        "data": traces(bare, LIGHT),
-        "layout": _fluid(layout(bare, LIGHT, _WIDE)),
-        "narrow": _fluid(layout(bare, LIGHT, _NARROW)),
+        "data": traces(untitled, LIGHT),
+        "layout": _fluid(layout(untitled, LIGHT, _WIDE)),
+        "narrow": _fluid(layout(untitled, LIGHT, _NARROW)),
     }
 
 
-def _fluid(made: dict[str, Any]) -> dict[str, Any]:
-    """As wide as the page gives room, without a title: the page has one."""
-    return {key: value for key, value in made.items() if key not in ("width", "title")}
+def _fluid(layout: dict[str, Any]) -> dict[str, Any]:
+    """As wide as the page, and without a title: the page has one."""
+    return {key: value for key, value in layout.items() if key not in ("width", "title")}
 
 
 # ---- choices
 
 
-def shown(findings: Findings) -> list[Record]:
-    """The trials whose choices are drawn, from the worst to the best score; of very many, evenly thinned."""
+def sample_by_score(findings: Findings) -> list[Record]:
+    """The trials whose choices are drawn, from the worst to the best score: all, or an even sample of them."""
     score = findings.score
     ranked = sorted(
-        comparable(findings.kept, [score]), key=lambda r: (score.cost(r.metrics[score.name]), r.number), reverse=True
+        comparable(findings.measured, [score]),
+        key=lambda r: (score.cost(r.metrics[score.name]), r.number),
+        reverse=True,
     )
-    step = max(1, -(-len(ranked) // MOST))
+    step = max(1, -(-len(ranked) // MOST_LINES))
     return ranked[::-1][::step][::-1]
 
 
 def choices(findings: Findings) -> Figure:
-    """Parallel coordinates: a line a trial, an axis a choice, the better the score the stronger."""
-    ranked, axes = shown(findings), findings.space.choices
+    """Parallel coordinates: a line for each trial, an axis for each choice."""
+    ranked, axes = sample_by_score(findings), findings.space.choices
     groups = [ranked[len(ranked) * i // SHADES : len(ranked) * (i + 1) // SHADES] for i in range(SHADES)]
     lines = [_lines(findings, group, ranked, colour) for group, colour in zip(groups, shades(LIGHT), strict=True)]
     names = {"tickvals": list(range(len(axes))), "ticktext": [escape(c.name) for c in axes], "tickangle": -40}
-    marks = [mark for place, choice in enumerate(axes) for mark in _marks(place, choice)]
-    made = base_layout("", "", 440, LIGHT) | {
+    layout = base_layout("", "", 440, LIGHT) | {
         "margin": {"l": 45, "r": 15, "t": 15, "b": 130},
         "xaxis": axis("", (-0.6, len(axes) - 0.6), LIGHT) | names | {"showline": False, "gridcolor": LIGHT.grey},
         "yaxis": {"visible": False, "range": (-0.06, 1.06), "fixedrange": True},
         "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
-        "annotations": marks,
+        "annotations": [tick for place, choice in enumerate(axes) for tick in _ticks(place, choice)],
         "hovermode": "closest",
     }
-    return {"data": [line for line in lines if line["x"]], "layout": _fluid(made)}
+    return {"data": [line for line in lines if line["x"]], "layout": _fluid(layout)}
 
 
 def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record], colour: str) -> dict[str, Any]:
-    """Trials of one colour as one trace; a gap ends each. Lines that would lie on each other are a little apart."""
-    places = {record.number: i for i, record in enumerate(ranked)}
+    """The lines of one colour as one trace with gaps. An offset by rank separates lines of equal choices."""
+    ranks = {record.number: i for i, record in enumerate(ranked)}
     x: list[float | None] = []
     y: list[float | None] = []
     text: list[str] = []
     score = findings.score.name
     for record in group:
-        aside = 0.07 * (places[record.number] / max(1, len(ranked) - 1) - 0.5)
+        offset = 0.07 * (ranks[record.number] / max(1, len(ranked) - 1) - 0.5)
         for place, choice in enumerate(findings.space.choices):
             x.append(place)
-            y.append(_height(choice, record.choices[choice.name]) + aside)
-            said = f"{choice.name}: {record.choices[choice.name]}"
-            text.append(f"trial {record.number}, {pretty(score, record.metrics[score])}<br>{escape(said)}")
+            y.append(_height(choice, record.choices[choice.name]) + offset)
+            value = escape(f"{choice.name}: {record.choices[choice.name]}")
+            text.append(f"trial {record.number}, {pretty(score, record.metrics[score])}<br>{value}")
         x, y, text = [*x, None], [*y, None], [*text, ""]
     values = [record.metrics[score] for record in group]
     return {
@@ -142,21 +143,13 @@ def _height(choice: Choice, value: Any) -> float:
     return choice.values.index(value) / last if last else 0.5
 
 
-def _marks(place: int, choice: Choice) -> list[dict[str, Any]]:
+def _ticks(place: int, choice: Choice) -> list[dict[str, Any]]:
     """The values along an axis: all of a few, else the ends and the middle."""
     values = choice.values
-    written = values if len(values) <= _SPELT else (values[0], values[len(values) // 2], values[-1])
-    look = {"showarrow": False, "xanchor": "right", "xshift": -3, "font": {"size": 10, "color": LIGHT.faint}}
-    return [
-        look
-        | {
-            "x": place,
-            "y": _height(choice, value),
-            "text": escape(architecture_diff.shown(value)),
-            "bgcolor": LIGHT.paper,
-        }
-        for value in written
-    ]
+    ticks = values if len(values) <= _MOST_TICKS else (values[0], values[len(values) // 2], values[-1])
+    style = {"showarrow": False, "xanchor": "right", "xshift": -3, "font": {"size": 10, "color": LIGHT.faint}}
+    style |= {"x": place, "bgcolor": LIGHT.paper}
+    return [style | {"y": _height(choice, value), "text": escape(field_text(value))} for value in ticks]
 
 
 # ---- progress
@@ -164,29 +157,33 @@ def _marks(place: int, choice: Choice) -> list[dict[str, Any]]:
 
 def progress(findings: Findings) -> Figure:
     """Hypervolume against evaluations, as steps."""
-    reached = findings.hypervolumes
-    numbers = list(range(1, len(reached) + 1))
-    gains = [0, *(i for i, (before, now) in enumerate(pairwise(reached), 1) if now > before)]
-    kept = findings.kept
-    text = [f"{escape(_name(kept[i]))}<br>hypervolume {volume(reached[i])}" for i in gains]
-    line = {"type": "scatter", "mode": "lines", "x": numbers, "y": reached, "hoverinfo": "skip"}
-    dots = {"type": "scatter", "mode": "markers", "x": [numbers[i] for i in gains], "y": [reached[i] for i in gains]}
-    look = {
-        "symbol": ["diamond" if kept[i].published else "circle" for i in gains],
-        "color": [LIGHT.printed if kept[i].published else LIGHT.own for i in gains],
-        "size": 8,
+    hypervolumes, records = findings.hypervolumes, findings.measured
+    numbers = list(range(1, len(hypervolumes) + 1))
+    gains = [0, *(i for i, (before, after) in enumerate(pairwise(hypervolumes), 1) if after > before)]
+    line: dict[str, Any] = {"type": "scatter", "mode": "lines", "x": numbers, "y": hypervolumes, "hoverinfo": "skip"}
+    line |= {"line": {"color": LIGHT.primary, "width": 2, "shape": "hv"}}
+    dots = {
+        "type": "scatter",
+        "mode": "markers",
+        "x": [numbers[i] for i in gains],
+        "y": [hypervolumes[i] for i in gains],
+        "marker": {
+            "symbol": ["diamond" if records[i].published else "circle" for i in gains],
+            "color": [LIGHT.secondary if records[i].published else LIGHT.primary for i in gains],
+            "size": 8,
+        },
+        "text": [f"{escape(_name(records[i]))}<br>hypervolume {volume(hypervolumes[i])}" for i in gains],
+        "hovertemplate": "%{text}<extra></extra>",
     }
-    top, low = max(reached), min(reached)
-    span = (top - low) or 1.0
-    made = base_layout("", "", 340, LIGHT) | {
+    low, high = min(hypervolumes), max(hypervolumes)
+    margin = 0.08 * ((high - low) or 1.0)
+    layout = base_layout("", "", 340, LIGHT) | {
         "margin": {"l": 65, "r": 20, "t": 15, "b": 55},
-        "xaxis": axis("evaluations", (0, len(reached) + 1), LIGHT),
-        "yaxis": axis("hypervolume", (max(0.0, low - 0.08 * span), top + 0.08 * span), LIGHT),
+        "xaxis": axis("evaluations", (0, len(hypervolumes) + 1), LIGHT),
+        "yaxis": axis("hypervolume", (max(0.0, low - margin), high + margin), LIGHT),
         "showlegend": False,
     }
-    lines = {"line": {"color": LIGHT.own, "width": 2, "shape": "hv"}}
-    marks = {"marker": look, "text": text, "hovertemplate": "%{text}<extra></extra>"}
-    return {"data": [line | lines, dots | marks], "layout": _fluid(made)}
+    return {"data": [line, dots], "layout": _fluid(layout)}
 
 
 def _name(record: Record) -> str:

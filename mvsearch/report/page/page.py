@@ -1,47 +1,57 @@
-"""The whole file: findings, the script that draws them, and plotly, all in one."""
+"""The whole file: findings, the script that draws them, and plotly, rendered into one template."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import fields
+from functools import cache
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
 
-from mvsearch.report.figures._plotly import CONFIG
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mvsearch.report.figures.architecture_diff import field_text
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
+from mvsearch.report.findings import Findings
+from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts, sections
-from mvsearch.report.page.findings import Findings
-from mvsearch.report.page.html import Html, tag
-
-_HERE = Path(__file__).parent
-_POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:"
-"""The browser itself refuses whatever would ask the network."""
+from mvsearch.utils.units import pretty, unit, volume, with_error
 
 
-def page(findings: Findings) -> bytes:
+def page(findings: Findings, importances: Sequence[Importance]) -> bytes:
     """The file's content; the same findings give the same bytes."""
-    figures = sections.figures(findings)
-    head = (
-        Html('<meta charset="utf-8">'),
-        Html(f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">'),
-        Html('<meta name="viewport" content="width=device-width, initial-scale=1">'),
-        Html('<meta name="color-scheme" content="light dark">'),
-        tag("title", f"{findings.name}: report"),
-        tag("style", Html(_colours() + (_HERE / "page.css").read_text())),
+    report = sections.Report(findings, tuple(importances))
+    html = (
+        _environment()
+        .get_template("page.html")
+        .render(
+            findings=findings,
+            summary=sections.summary(findings),
+            sections=sections.render(report),
+            style=Markup(_colour_variables()),
+            data=Markup(_data(report)) if report.figures else None,
+            plotly=Markup(_plotly()) if report.figures else None,
+        )
     )
-    scripts = [tag("noscript", "Plots and sorting need JavaScript; all numbers are in the tables.")]
-    if figures:
-        data = {"inks": charts.inks(), "figures": figures, "config": CONFIG}
-        scripts += [
-            tag("script", Html(_json(data)), type="application/json", id="data"),
-            tag("script", Html(_plotly())),
-        ]
-    scripts += [tag("script", Html((_HERE / "page.js").read_text()))]
-    whole = tag("html", tag("head", *head), tag("body", sections.body(findings), *scripts), lang="en")
-    return f"<!DOCTYPE html>\n{whole}\n".encode()
+    return html.encode()
 
 
-def _colours() -> str:
-    """The palette as variables; paper that is printed on is light."""
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("mvsearch.report.page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters |= {"head": lambda name: unit(name).head, "volume": volume, "field": field_text}
+    environment.globals |= {"pretty": pretty, "with_error": with_error}
+    return environment
+
+
+def _colour_variables() -> str:
+    """The palette as CSS variables; print is always light."""
     light, dark = (f":root {{ {_variables(theme)} }}" for theme in (LIGHT, DARK))
     return f"{light}\n@media screen and (prefers-color-scheme: dark) {{ {dark} }}\n"
 
@@ -50,8 +60,11 @@ def _variables(theme: Theme) -> str:
     return " ".join(f"--{f.name}: {getattr(theme, f.name)};" for f in fields(Theme) if f.name != "hues")
 
 
-def _json(data: Any) -> str:
-    """Within a script, `<` could end it."""
+def _data(report: sections.Report) -> str:
+    """The figures as JSON. `<` is escaped because it could end the script that holds them."""
+    from mvsearch.report.figures._plotly import CONFIG
+
+    data = {"darkColours": charts.dark_colours(), "figures": report.figures, "config": CONFIG}
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
 
