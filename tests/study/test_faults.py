@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from toy import TOY, arithmetic, toy_plan
@@ -15,6 +16,7 @@ from mvsearch.metrics.pareto import front
 from mvsearch.study.executors import local
 from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.reader import open_study
+from mvsearch.study.retry import RETRY_POLICY, RetryPolicy
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
 from mvsearch.study.workers.heartbeat import worker_registry
@@ -117,20 +119,20 @@ def test_a_study_is_found_by_name_after_its_owner_died_in_the_middle(tmp_path, m
 
 def test_who_started_the_workers_knows_the_front_and_the_count_and_keeps_no_more(tmp_path):
     plan = toy_plan(tmp_path, sampler="random", objectives=("params", "macs"))
-    study, following = Study.join(plan), None
+    study, progress = Study.join(plan), None
     for trials in (3, 4, 20, 60):
         study.run(lambda arch: arch.metrics(), trials=trials)
-        following = following or StudyProgress(plan, study)
-        news, records = following.look(), study.records()
-        assert following.count == len(records) == trials
-        assert [each.number for each in following.front] == [each.number for each in front(records, plan.objectives)]
+        progress = progress or StudyProgress(plan, study)
+        news, records = progress.poll(), study.records()
+        assert progress.count == len(records) == trials
+        assert [each.number for each in progress.front] == [each.number for each in front(records, plan.objectives)]
         assert [each.number for each in news] == ([] if trials == 3 else [*range(trials - len(news), trials)])
-    assert following.look() == []
-    assert not following._beyond
-    assert not any(each.architecture for each in following.front)
+    assert progress.poll() == []
+    assert not progress._counted
+    assert not any(each.architecture for each in progress.front)
 
 
-def crew_that_is_killed(folder, times):
+def run_with_killed_workers(folder, times, retry: RetryPolicy = RETRY_POLICY):
     """A study of two worker processes, all of which are killed as soon as they are seen, so many times."""
     plan, rounds = toy_plan(folder, objectives=("params", "macs"), trials=20), iter(range(times))
     Study.join(plan)
@@ -142,18 +144,17 @@ def crew_that_is_killed(folder, times):
                 worker.kill()
                 worker.join()
 
-    local.run(plan, reader, watch, workers=2)
+    local.run(plan, reader, watch, workers=2, retry=retry)
     return reader
 
 
 def test_workers_that_are_killed_are_replaced_while_trials_are_left(tmp_path):
-    assert [record.state for record in crew_that_is_killed(tmp_path, 2).records()] == ["complete"] * 20
+    assert [record.state for record in run_with_killed_workers(tmp_path, 2).records()] == ["complete"] * 20
 
 
-def test_workers_that_always_die_are_not_replaced_for_ever(tmp_path, monkeypatch):
-    monkeypatch.setattr(local, "RESTART_BUDGET", 2)
+def test_workers_that_always_die_are_not_replaced_for_ever(tmp_path):
     with pytest.raises(StudyError, match=r"exit codes -9, -9\) with 0 of 20 trials done"):
-        crew_that_is_killed(tmp_path, 1000)
+        run_with_killed_workers(tmp_path, 1000, replace(RETRY_POLICY, restart_budget=2))
 
 
 def test_a_worker_that_gave_up_is_told_though_others_came_to_the_end(tmp_path, caplog):

@@ -54,7 +54,7 @@ def make_greedy(plan, device, report):
 
 def test_a_tensor_that_finds_no_memory_is_told_as_any_lack_of_memory_is(tmp_path):
     plan = toy_plan(tmp_path, memory_gib=8.0)
-    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=make_greedy)
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, factory=make_greedy)
     with pytest.raises(EvaluationFailed, match=r"ran out of memory \(limit 8 GiB\)"):
         evaluate(plan.space.architecture(plan.space.point(plan.space.sample(1, 0)[0])))
     assert evaluate._child is None
@@ -62,7 +62,7 @@ def test_a_tensor_that_finds_no_memory_is_told_as_any_lack_of_memory_is(tmp_path
 
 def test_candidates_that_crash_grow_or_hang_fail_with_the_reason_and_the_study_goes_on(tmp_path):
     plan = toy_plan(tmp_path, timeout_s=3.0, memory_gib=8.0, seed=3)
-    study, evaluate = Study.join(plan), Isolated(plan, device="cpu", report=lambda **_: None, make=make)
+    study, evaluate = Study.join(plan), Isolated(plan, device="cpu", report=lambda **_: None, factory=make)
     study.run(evaluate, trials=24)
     evaluate.close()
 
@@ -99,14 +99,14 @@ def test_a_real_evaluation_gives_the_same_in_a_child_and_reports_on_its_way(tmp_
 
 def test_the_child_is_kept_from_one_candidate_to_the_next(tmp_path):
     plan, arch = toy_plan(tmp_path, isolate=True), published("mobilevitv3_xxs")
-    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=who)
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, factory=who)
     assert len({evaluate(arch)["process"] for _ in range(3)}) == 1
     evaluate.close()
 
 
 def test_a_fault_of_the_machine_is_told_as_it_was_and_the_next_candidate_gets_a_new_child(tmp_path):
     plan, arch, said = toy_plan(tmp_path, isolate=True), published("mobilevitv3_xxs"), set()
-    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=meets_a_fault)
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, factory=meets_a_fault)
     for _ in range(2):
         with pytest.raises(OSError, match="no images for") as fault:
             evaluate(arch)
@@ -123,7 +123,7 @@ def takes_all_memory(plan, device, report):
 
 def test_without_a_limit_a_lack_of_memory_is_the_machines(tmp_path):
     plan = toy_plan(tmp_path, isolate=True)
-    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=takes_all_memory)
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, factory=takes_all_memory)
     with pytest.raises(MemoryError):
         evaluate(published("mobilevitv3_xxs"))
 
@@ -138,7 +138,7 @@ def takes_its_turn(plan, device, report):
 
 def test_a_wait_for_a_turn_is_not_the_candidates_time(tmp_path):
     plan = toy_plan(tmp_path, timeout_s=1.0)
-    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, make=takes_its_turn)
+    evaluate = Isolated(plan, device="cpu", report=lambda **_: None, factory=takes_its_turn)
     evaluate(published("mobilevitv3_xxs"))  # the child is there
     with ThreadPoolExecutor(1) as pool:
         with machine_lock.exclusive():
@@ -153,10 +153,10 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from toy import toy_plan
-from study.test_isolated import Isolated, {make}, published
+from study.test_isolated import Isolated, {factory}, published
 
 if __name__ == "__main__":
-    evaluate = Isolated(toy_plan(Path("."), timeout_s=600), device="cpu", report=lambda **_: None, make={make})
+    evaluate = Isolated(toy_plan(Path("."), timeout_s=600), device="cpu", report=lambda **_: None, factory={factory})
     evaluate(published("mobilevitv3_xxs"))
 """
 
@@ -175,10 +175,10 @@ def says_who_and_starts_slowly(plan, device, report):
     return says_who_and_hangs(plan, device, report)
 
 
-@pytest.mark.parametrize("make", [says_who_and_hangs, says_who_and_starts_slowly])
-def test_a_child_ends_with_its_worker_that_was_killed_and_says_nothing(tmp_path, make):
+@pytest.mark.parametrize("factory", [says_who_and_hangs, says_who_and_starts_slowly])
+def test_a_child_ends_with_its_worker_that_was_killed_and_says_nothing(tmp_path, factory):
     script = tmp_path / "worker.py"
-    script.write_text(WORKER.format(tests=str(Path(__file__).parents[1]), make=make.__name__))
+    script.write_text(WORKER.format(tests=str(Path(__file__).parents[1]), factory=factory.__name__))
     worker = subprocess.Popen(
         [sys.executable, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )

@@ -9,7 +9,7 @@ from toy import toy_plan
 
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.metrics.record import EvaluationFailed
-from mvsearch.study.executors.ray import Share, _Remote, _result, cluster
+from mvsearch.study.executors.ray import RemoteEvaluator, Share, _get_result, cluster
 from mvsearch.study.executors.ray import run as run_with_ray
 from mvsearch.study.study import Study
 
@@ -35,8 +35,8 @@ def test_a_node_that_is_killed_loses_no_trial(nodes, tmp_path):
     Study.join(plan)
     reader, killed = Study.read(plan), threading.Event()
 
-    def watch(following, news, statuses):
-        if following.count >= 5 and not killed.is_set():
+    def watch(progress, news, statuses):
+        if progress.count >= 5 and not killed.is_set():
             killed.set()
             nodes.remove_node(second, allow_graceful=False)
 
@@ -76,7 +76,7 @@ def test_a_wait_for_a_place_is_neither_a_trials_time_nor_recorded(one_place, tmp
             time.sleep(0.05)
 
     holder = hold.remote()
-    evaluate = _Remote(plan, Share(), {}, threading.Event(), study.worker)
+    evaluate = RemoteEvaluator(plan, Share(), {}, threading.Event(), study.worker)
     start = time.monotonic()
     with ThreadPoolExecutor() as pool:
         done = pool.submit(study.run, evaluate, trials=1)
@@ -99,7 +99,7 @@ def test_an_address_where_nobody_answers_is_told_at_once():
 def test_what_a_cluster_has_room_for():
     assert Share(gpus=0.5).slots({"GPU": 4.0, "CPU": 64.0}) == 8
     assert Share(cpus=2).slots({"CPU": 5.0}) == 2
-    with pytest.raises(EnvironmentFault, match="the cluster has 0 GPU, 8 CPU and one takes 1 GPU"):
+    with pytest.raises(EnvironmentFault, match="0 GPU, 8 CPU"):
         Share(gpus=1).slots({"CPU": 8.0})
 
 
@@ -118,4 +118,4 @@ def test_what_the_cluster_is_to_blame_for_is_not_the_candidates(fault, kind, mon
 
     monkeypatch.setattr(ray, "get", lost)
     with pytest.raises(kind, match="gone"):
-        _result(None)
+        _get_result(None)

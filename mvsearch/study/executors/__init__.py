@@ -1,1 +1,1 @@
-"""Where evaluations run: one file an executor."""
+"""Where evaluations run: one file for each executor."""

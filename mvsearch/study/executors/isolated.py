@@ -1,7 +1,7 @@
-"""Evaluations in a process of their own, which may hang, grow or crash without taking its worker along.
+"""Evaluations in a child process: a candidate that hangs, grows or crashes does not end its worker.
 
-worker ── architecture ──▶ child, kept for the next candidate
-       ◀── progress, result ── or nothing any more: then the candidate failed, and the next one gets a new child
+worker ── architecture ──▶ child, reused for the next candidate
+       ◀── progress, result ── if the child is stopped or crashes, the candidate fails and the next one gets a new child
 """
 
 import multiprocessing
@@ -21,100 +21,107 @@ from mvsearch.study.evaluator import Evaluator, Report
 from mvsearch.study.plan import Plan
 from mvsearch.utils import machine_lock
 
-_LOOK_EVERY_S = 0.5
-_FROM_A_TERMINAL = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
+_POLL_INTERVAL_S = 0.5
+_TERMINAL_SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGHUP") if hasattr(signal, name)]
 _GIB = 1 << 30
-_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"  # torch's RuntimeError, where Python has a MemoryError
+_TORCH_MEMORY_ERROR = "DefaultCPUAllocator: can't allocate memory"  # a RuntimeError, where Python raises MemoryError
+
+Factory = Callable[[Plan, str, Report], Callable[..., Metrics]]
+"""Plan, device, report → the evaluation. It is called in the child, so it must be a function of a module."""
 
 
-Make = Callable[[Plan, str, Report], Callable[..., Metrics]]
-"""Plan, device, report → the evaluation. It is called in the child, so it must be a module's own function."""
-
-
-def _evaluator(plan: Plan, device: str, report: Report) -> Evaluator:
+def make_evaluator(plan: Plan, device: str, report: Report) -> Evaluator:
+    """The evaluation of a plan."""
     return Evaluator(plan, device=device, report=report)
 
 
-def overran(timeout_s: float) -> EvaluationFailed:
-    """What a candidate is told that took too long."""
+def trial_timeout_error(timeout_s: float) -> EvaluationFailed:
+    """The error of a trial that exceeded its time limit."""
     return EvaluationFailed(f"took longer than {timeout_s:g} s, the limit of a trial (timeout_s)")
 
 
 class Isolated:
     """Measures architectures as `Evaluator` does, in a child process, within the plan's limits on time and memory.
 
-    Raises what the evaluation raised; Failed where the child was stopped for its time, or died.
+    Raises the exception of the evaluation; EvaluationFailed if the child was stopped for its time limit, or crashed.
     """
 
-    def __init__(self, plan: Plan, *, device: str, report: Report, make: Make = _evaluator) -> None:
-        self.plan, self.device, self.report, self.make = plan, device, report, make
+    def __init__(self, plan: Plan, *, device: str, report: Report, factory: Factory = make_evaluator) -> None:
+        self.plan, self.device, self.report, self.factory = plan, device, report, factory
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
         """As `Evaluator.__call__`."""
-        pipe = self._started()
+        pipe = self._start_child()
         try:
             pipe.send((arch, rung, repeat))
         except OSError:
-            raise EvaluationFailed(self._last_words()) from None
-        return self._awaited(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
+            raise EvaluationFailed(self._describe_crash()) from None
+        return self._receive(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
 
-    def _awaited(self, pipe: Connection, end: float) -> Metrics:
-        waits_since: float | None = None  # for its turn, which is not the candidate's time
+    def _receive(self, pipe: Connection, deadline: float) -> Metrics:
+        """The child's result. The time that it waits for the machine lock does not count as the candidate's."""
+        wait_start: float | None = None
         while True:
-            self.report()  # raises if nobody waits for this worker any more
-            if waits_since is None and time.monotonic() > end:
+            self.report()  # raises if the command that started this worker is gone
+            if wait_start is None and time.monotonic() > deadline:
                 self.close()
-                raise overran(self.plan.search.timeout_s)
-            if not pipe.poll(min(_LOOK_EVERY_S, max(0.0, end - time.monotonic()))):
+                raise trial_timeout_error(self.plan.search.timeout_s)
+            if not pipe.poll(min(_POLL_INTERVAL_S, max(0.0, deadline - time.monotonic()))):
                 continue
             try:
-                kind, said = pipe.recv()
+                kind, content = pipe.recv()
             except (EOFError, OSError):
-                raise EvaluationFailed(self._last_words()) from None
+                raise EvaluationFailed(self._describe_crash()) from None
+            if kind == "result":
+                return dict(content)
             if kind == "progress":
-                self.report(**said)
-            elif kind == "waits":
-                waits_since = time.monotonic()
-            elif kind == "goes on":
-                end += time.monotonic() - (waits_since or time.monotonic())
-                waits_since = None
-            elif kind == "raised":
-                if of_the_machine(said):  # a GPU that failed once fails its process for good
-                    self.close()
-                raise said
-            elif kind == "out of memory":
-                self.close()
-                if not self.plan.search.memory_gib:
-                    raise MemoryError("the machine ran out of memory")
-                raise EvaluationFailed(f"ran out of memory (limit {self.plan.search.memory_gib:g} GiB)")
+                self.report(**content)
+            elif kind == "wait begins":
+                wait_start = time.monotonic()
+            elif kind == "wait ends":
+                deadline += time.monotonic() - (wait_start or time.monotonic())
+                wait_start = None
             else:
-                return dict(said)
+                raise self._handle_error(kind, content)
 
-    def _started(self) -> Connection:
+    def _handle_error(self, kind: str, error: Exception | None) -> Exception:
+        """The exception to raise for an error in the child, which ends where it cannot be used any more."""
+        if kind == "raised" and error is not None:
+            if of_the_machine(error):  # a process whose GPU failed once cannot use it again
+                self.close()
+            return error
+        self.close()
+        if not self.plan.search.memory_gib:
+            return MemoryError("the machine ran out of memory")
+        return EvaluationFailed(f"ran out of memory (limit {self.plan.search.memory_gib:g} GiB)")
+
+    def _start_child(self) -> Connection:
         """The pipe to a child that is ready."""
         if self._child is None or self._pipe is None or not self._child.is_alive():
             spawn = multiprocessing.get_context("spawn")
-            self._pipe, theirs = spawn.Pipe()
-            self._child = spawn.Process(target=_serve, args=(self.make, self.plan, self.device, theirs), daemon=True)
+            self._pipe, child_pipe = spawn.Pipe()
+            args = (self.factory, self.plan, self.device, child_pipe)
+            self._child = spawn.Process(target=_serve, args=args, daemon=True)
             self._child.start()
-            theirs.close()
-            self._awaited(self._pipe, float("inf"))  # its start is not the candidate's time
+            child_pipe.close()
+            self._receive(self._pipe, float("inf"))  # the start does not count as the candidate's time
         return self._pipe
 
-    def _last_words(self) -> str:
+    def _describe_crash(self) -> str:
+        """How the child ended."""
         child = self._child
         if child is not None:
-            child.join(_LOOK_EVERY_S)
+            child.join(_POLL_INTERVAL_S)
         self.close()
         code, memory_gib = child.exitcode if child else None, self.plan.search.memory_gib
         if code is None or code >= 0:
             return f"its process ended with exit code {code}"
-        words = f"its process was ended by {signal.Signals(-code).name}"
+        reason = f"its process was ended by {signal.Signals(-code).name}"
         if -code == signal.SIGKILL:
-            words += ", as a system does that is out of memory"
-        return words + (f" (limit {memory_gib:g} GiB)" if memory_gib else "")
+            reason += ", which the system sends when memory runs out"
+        return reason + (f" (limit {memory_gib:g} GiB)" if memory_gib else "")
 
     def close(self) -> None:
         """End the child."""
@@ -125,25 +132,26 @@ class Isolated:
         self._child = self._pipe = None
 
 
-def _serve(make: Make, plan: Plan, device: str, pipe: Connection) -> None:
-    """The child: evaluates what it is sent, until nobody sends any more."""
-    for name in _FROM_A_TERMINAL:
+def _serve(factory: Factory, plan: Plan, device: str, pipe: Connection) -> None:
+    """The main function of the child: evaluates the architectures that it receives."""
+    for name in _TERMINAL_SIGNALS:
         signal.signal(name, signal.SIG_IGN)
-    threading.Thread(target=_end_with_the_worker, daemon=True).start()
+    threading.Thread(target=_end_with_worker, daemon=True).start()
     _limit_memory(plan.search.memory_gib)
     if device == "cpu" and plan.needs_proxy:
         import torch
 
         torch.set_num_threads(1)
-    machine_lock.on_wait(lambda waiting: pipe.send(("waits" if waiting else "goes on", None)))
-    evaluate = make(plan, device, lambda **said: pipe.send(("progress", said)))
+    machine_lock.on_wait(lambda waiting: pipe.send(("wait begins" if waiting else "wait ends", None)))
+    evaluate = factory(plan, device, lambda **status: pipe.send(("progress", status)))
     with suppress(EOFError, ConnectionError):
         _answer(evaluate, pipe)
 
 
-def _end_with_the_worker() -> None:
+def _end_with_worker() -> None:
+    """End this process when its worker ends, however that happens."""
     if worker := multiprocessing.parent_process():
-        worker.join()  # however it ends
+        worker.join()
         os._exit(1)
 
 
@@ -154,9 +162,9 @@ def _answer(evaluate: Callable[..., Metrics], pipe: Connection) -> None:
         try:
             pipe.send(("result", evaluate(arch, rung=rung, repeat=repeat)))
         except Exception as error:
-            if isinstance(error, MemoryError) or _NO_MEMORY in str(error):
+            if isinstance(error, MemoryError) or _TORCH_MEMORY_ERROR in str(error):
                 pipe.send(("out of memory", None))
-                return  # what is left of it is not to be trusted
+                return  # a process that ran out of memory may be in any state
             pipe.send(("raised", error))
 
 

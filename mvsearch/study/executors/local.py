@@ -1,4 +1,4 @@
-"""Worker processes on this machine. The parent only watches: what it shows it reads from the study's database."""
+"""Worker processes on this machine. The parent reads their progress from the study's database."""
 
 import logging
 import multiprocessing
@@ -15,55 +15,58 @@ from mvsearch.metrics.record import Record
 from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
+from mvsearch.study.retry import RETRY_POLICY, RetryPolicy
 from mvsearch.study.workers.heartbeat import worker_registry
+from mvsearch.study.workers.registry import Status
 
 if TYPE_CHECKING:
     from mvsearch.study.study import Study
 
-Watch = Callable[[StudyProgress, list[Record], list[dict[str, Any]]], None]
-"""How the study stands, what is new in it, what the workers say."""
+StudyCallback = Callable[[StudyProgress, list[Record], list[Status]], None]
+"""Called with the progress of a study, the trials that finished since the last call, and the workers' statuses."""
 
-_LOOK_EVERY_S = 0.4
-_PATIENCE_S = 15
-RESTART_BUDGET = (
-    10  # of each process while nothing succeeds: three candidates in a row that kill three workers each, and one
-)
+_POLL_INTERVAL_S = 0.4
 
 _LOG = logging.getLogger(__name__)
 
 
 def workers_for(plan: Plan) -> int:
-    """As many processes as the plan says, else one a GPU, else one a core, up to 16: each holds the images."""
-    return plan.search.workers or len(_gpus(plan)) or min(16, os.cpu_count() or 1)
+    """The plan's number of processes; otherwise one for each GPU, otherwise one for each core, up to 16.
 
-
-def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int) -> bool:
-    """Work on the study with so many processes until it is done; `watch` is told on the way.
-
-    A process that a signal ended, such as a system sends that is out of memory, is replaced. Returns whether the study
-    ended before its total because no new candidate was found inside the conditions and limits. Raises StudyError with a
-    worker's own words if all of them gave up before the end. KeyboardInterrupt stops the workers; what they had
-    finished is kept.
+    Each process holds the images in memory.
     """
-    others = worker_registry(reader.store, plan.name)
-    others.clear_errors()
-    wanted = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
-    crew = WorkerPool(plan, wanted)
-    following, news = StudyProgress(plan, reader), list[Record]()
+    return plan.search.workers or len(_list_gpus(plan)) or min(16, os.cpu_count() or 1)
+
+
+def run(
+    plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, retry: RetryPolicy = RETRY_POLICY
+) -> bool:
+    """Run the study in worker processes until its trials are done.
+
+    A process that a signal killed, as the system does when memory runs out, is replaced. Returns whether the study
+    ended before its total because no new candidate was found inside the conditions and limits. Raises StudyError with
+    the error of a worker if all of them stopped before the end. KeyboardInterrupt stops the workers; finished trials
+    are kept.
+    """
+    registry = worker_registry(reader.store, plan.name)
+    registry.clear_errors()
+    missing = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
+    pool = WorkerPool(plan, missing, retry)
+    progress, new = StudyProgress(plan, reader), list[Record]()
     try:
-        crew.start()
-        while crew.at_work(following):
-            watch(following, news, others.statuses())
-            time.sleep(_LOOK_EVERY_S)
-            news = following.look()
+        pool.start()
+        while pool.is_running(progress):
+            callback(progress, new, registry.statuses())
+            time.sleep(_POLL_INTERVAL_S)
+            new = progress.poll()
     finally:
-        crew.stop()
-    watch(following, [*news, *following.look()], [])
-    _refuse_unfinished(plan, reader, crew.processes)
+        pool.stop()
+    callback(progress, [*new, *progress.poll()], [])
+    _check_finished(plan, reader, pool.processes)
     return reader.exhausted
 
 
-def _gpus(plan: Plan) -> list[str]:
+def _list_gpus(plan: Plan) -> list[str]:
     """The GPUs that trainings can run on."""
     if not plan.needs_proxy:
         return []
@@ -73,87 +76,90 @@ def _gpus(plan: Plan) -> list[str]:
 
 
 class WorkerPool:
-    """Worker processes; one that a signal ended is replaced while trials are left, unless too many died in a row."""
+    """Worker processes. A killed one is replaced while trials are left, within the restart budget."""
 
-    def __init__(self, plan: Plan, wanted: int) -> None:
-        self.plan = plan
-        self.processes = [self._process(i) for i in range(wanted)]
-        self._measured, self._lives = 0, RESTART_BUDGET * wanted
+    def __init__(self, plan: Plan, workers: int, retry: RetryPolicy) -> None:
+        self.plan, self.retry = plan, retry
+        self.processes = [self._make_process(i) for i in range(workers)]
+        self._successes, self._restarts_left = 0, retry.restart_budget * workers
 
-    def _process(self, index: int) -> BaseProcess:
+    def _make_process(self, index: int) -> BaseProcess:
         args = (self.plan, index, os.getpid())
         return multiprocessing.get_context("spawn").Process(
             target=work, args=args, daemon=not self.plan.search.isolated
         )
 
     def start(self) -> None:
-        """Start all that are not, deaf to Ctrl-C, which a terminal sends to all: the parent hears it and ends them in
-        order."""
+        """Start all processes that are not started. They ignore Ctrl-C, which a terminal sends to all of them: the
+        parent receives it too and stops them in order."""
         if not (new := [process for process in self.processes if process.pid is None]):
-            return  # nothing to be deaf for: a Ctrl-C now would be lost
-        heard = signal.signal(signal.SIGINT, signal.SIG_IGN)
+            return  # a Ctrl-C during the lines below would be lost
+        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             for process in new:
                 process.start()
         finally:
-            signal.signal(signal.SIGINT, heard)
+            signal.signal(signal.SIGINT, handler)
 
-    def at_work(self, following: StudyProgress) -> bool:
-        """Whether any is, now that the dead are replaced."""
-        measured = following.count - following.states["failed"]
-        if measured > self._measured:
-            self._measured, self._lives = measured, RESTART_BUDGET * len(self.processes)
+    def is_running(self, progress: StudyProgress) -> bool:
+        """Whether any process runs, after killed ones are replaced."""
+        successes = progress.count - progress.states["failed"]
+        if successes > self._successes:
+            self._successes, self._restarts_left = successes, self.retry.restart_budget * len(self.processes)
         codes = [process.exitcode for process in self.processes]
-        left = self.plan.search.confirm or following.count < self.plan.search.trials
-        dead = [i for i, code in enumerate(codes) if code is not None and code < 0 and left][: self._lives]
-        for i in dead:
-            self.processes[i] = self._process(i)
-        self._lives -= len(dead)
+        unfinished = self.plan.search.confirm or progress.count < self.plan.search.trials
+        killed = [i for i, code in enumerate(codes) if code is not None and code < 0 and unfinished]
+        killed = killed[: self._restarts_left]
+        for i in killed:
+            self.processes[i] = self._make_process(i)
+        self._restarts_left -= len(killed)
         self.start()
-        return bool(dead) or None in codes
+        return bool(killed) or None in codes
 
     def stop(self) -> None:
-        """End them all."""
+        """Terminate all processes; kill those that do not end in time."""
         started = [process for process in self.processes if process.pid is not None]
         for process in started:
             process.terminate()
         for process in started:
-            process.join(_PATIENCE_S)
+            process.join(self.retry.stop_wait_s)
             process.kill()
 
 
-def _refuse_unfinished(plan: Plan, reader: Reader, workers: Sequence[BaseProcess]) -> None:
-    ended = any(worker.exitcode == 0 for worker in workers)
-    whole = reader.count() >= plan.search.trials
-    said = [status["error"] for status in worker_registry(reader.store, plan.name).statuses() if "error" in status]
-    if (whole and (ended or not plan.search.confirm)) or (reader.exhausted and ended):
-        for words in said:
-            _LOG.warning("%s", words)
+def _check_finished(plan: Plan, reader: Reader, processes: Sequence[BaseProcess]) -> None:
+    """Raises StudyError if all workers ended before the study was finished."""
+    succeeded = any(process.exitcode == 0 for process in processes)
+    complete = reader.count() >= plan.search.trials
+    statuses = worker_registry(reader.store, plan.name).statuses()
+    errors = [status["error"] for status in statuses if "error" in status]
+    if (complete and (succeeded or not plan.search.confirm)) or (reader.exhausted and succeeded):
+        for error in errors:
+            _LOG.warning("%s", error)
         return
-    if said:
-        raise StudyError(said[0])
-    codes = ", ".join(str(worker.exitcode) for worker in workers)
+    if errors:
+        raise StudyError(errors[0])
+    codes = ", ".join(str(process.exitcode) for process in processes)
     raise StudyError(
-        f"the workers ended (exit codes {codes}) with {reader.count()} of {plan.search.trials} trials done; what is "
-        "finished is kept, and the same command goes on."
+        f"the workers ended (exit codes {codes}) with {reader.count()} of {plan.search.trials} trials done; finished "
+        "trials are kept: run the same command to resume."
     )
 
 
 def work(plan: Plan, index: int, parent: int) -> None:
-    """One worker process, from start to end; the `index`-th of its command."""
+    """The main function of a worker process, the `index`-th of its command; `parent` is the pid of the command."""
     from mvsearch.study.evaluator import Evaluator
     from mvsearch.study.executors.isolated import Isolated
     from mvsearch.study.study import Study
 
-    def watched() -> None:
-        if os.getppid() != parent:  # the command was killed: nobody is there to stop this one
+    def check_parent() -> None:
+        if os.getppid() != parent:  # the command was killed, so nothing else stops this process
             raise KeyboardInterrupt
 
     def report(**status: Any) -> None:
-        watched()
+        check_parent()
         study.worker.report(**status)
 
-    for name in ("SIGTERM", "SIGHUP"):  # the latter as a terminal is closed; Windows has none
+    for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal was closed; Windows has none
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
@@ -161,29 +167,29 @@ def work(plan: Plan, index: int, parent: int) -> None:
     except MvsearchError as error:
         sys.exit(f"mvsearch: {error}")
     try:
-        device = _device(plan, index)
+        device = _assign_device(plan, index)
         evaluator = Evaluator(plan, device=device, report=report)
         study.hold_to(**evaluator.facts())
         evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
-        study.run(evaluate, tell=lambda _: watched())
+        study.run(evaluate, tell=lambda _: check_parent())
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:
-        _leave_word(study, error)
+        _report_error(study, error)
         sys.exit(1)
 
 
-def _leave_word(study: "Study", error: Exception) -> None:
-    """Say why a worker ends: to its parent, or to the terminal if there is no space even for that."""
+def _report_error(study: "Study", error: Exception) -> None:
+    """Publish why a worker stops; print it if not even the status can be written."""
     try:
         study.worker.report(error=str(error))
     except OSError:
         print(f"mvsearch: {error}", file=sys.stderr)
 
 
-def _device(plan: Plan, index: int) -> str:
-    """A worker's own GPU if there are any, else one core: so a score does not depend on how many work beside it."""
-    gpus = _gpus(plan)
+def _assign_device(plan: Plan, index: int) -> str:
+    """A GPU of its own, or one core: a score must not depend on how many workers run on the machine."""
+    gpus = _list_gpus(plan)
     if not gpus and plan.needs_proxy:
         import torch
 

@@ -1,4 +1,4 @@
-"""How a study stands, for those who started its workers: candidates are counted, and only the front is kept."""
+"""The progress of a study, for the process that started its workers: counts of trials and the Pareto front."""
 
 from collections import Counter
 from dataclasses import replace
@@ -11,50 +11,54 @@ from mvsearch.study.reevaluation import repeats
 
 
 class StudyProgress:
-    """How many candidates came to which end (`states`), and the `front` of them all, as of the last `look`.
+    """How many trials ended in which state (`states`), and the `front` of all of them, as of the last `poll`.
 
-    Beside the front nothing is kept that grows with the study. Records here have no architecture and no choices.
+    Apart from the front nothing is kept that grows with the study: records here have no architecture and no choices.
     """
 
     def __init__(self, plan: Plan, reader: Reader) -> None:
         self.plan, self.reader = plan, reader
         self.states: Counter[str] = Counter()
         self.front: list[Record] = []
-        self._settled, self._beyond = 0, set[int]()  # all below a number are known, and those beyond it
-        self._times: dict[int, int] = {}
-        self.look()
+        self._first = 0
+        """All numbers below it are finished and counted."""
+        self._counted = set[int]()
+        """The numbers from `_first` on that are counted."""
+        self._replicates: dict[int, int] = {}
+        self.poll()
 
     @property
     def count(self) -> int:
-        """How many candidates are finished."""
+        """How many trials are finished."""
         return self.states.total()
 
-    def look(self) -> list[Record]:
-        """What finished since the last look, and what was measured again."""
+    def poll(self) -> list[Record]:
+        """The trials that finished or were re-evaluated since the last call."""
         if self.plan.search.confirm and self.count >= self.plan.search.trials:
-            return self._again()
+            return self._poll_reevaluations()
         if self.reader.count() == self.count:
             return []
-        found = [record for record in self.reader.records(self._settled) if record.number not in self._beyond]
-        news = [replace(record, architecture={}, choices={}) for record in found]
-        self.states.update(record.state for record in news)
-        self.front = front([*self.front, *news], self.plan.objectives)
-        self._times |= _times(news)
-        self._beyond |= {record.number for record in news}
-        while self._settled in self._beyond:
-            self._beyond.remove(self._settled)
-            self._settled += 1
-        return news
+        records = [record for record in self.reader.records(self._first) if record.number not in self._counted]
+        new = [replace(record, architecture={}, choices={}) for record in records]
+        self.states.update(record.state for record in new)
+        self.front = front([*self.front, *new], self.plan.objectives)
+        self._replicates |= _count_replicates(new)
+        self._counted |= {record.number for record in new}
+        while self._first in self._counted:
+            self._counted.remove(self._first)
+            self._first += 1
+        return new
 
-    def _again(self) -> list[Record]:
-        """Candidates that were measured once more: they may leave the front, and others come back to it."""
+    def _poll_reevaluations(self) -> list[Record]:
+        """Trials that were measured again. They may leave the front, and others may return to it."""
         records = self.reader.records()
         self.states = Counter(record.state for record in records)
-        self.front = [replace(each, architecture={}, choices={}) for each in front(records, self.plan.objectives)]
-        before, self._times = self._times, _times(records)
-        return [record for record in records if self._times.get(record.number, 1) > before.get(record.number, 1)]
+        members = front(records, self.plan.objectives)
+        self.front = [replace(member, architecture={}, choices={}) for member in members]
+        before, self._replicates = self._replicates, _count_replicates(records)
+        return [r for r in records if self._replicates.get(r.number, 1) > before.get(r.number, 1)]
 
 
-def _times(records: list[Record]) -> dict[int, int]:
-    """How often each was measured, of those that were more than once."""
+def _count_replicates(records: list[Record]) -> dict[int, int]:
+    """How often each trial was measured, of those that were measured more than once."""
     return {record.number: n for record in records if (n := len(repeats(record))) > 1}

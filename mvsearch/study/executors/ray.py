@@ -1,11 +1,11 @@
-"""Evaluations as Ray tasks, on whatever machines a Ray cluster has. The command that starts them owns the study.
+"""Evaluations as Ray tasks, on the machines of a Ray cluster. The command that starts them owns the study.
 
-command: a thread a slot ── claim ── task ──▶ a node with room ── result ──▶ save ── claim ── ...
+command: a thread per slot ── claim ── task ──▶ a node with free resources ── result ──▶ save ── claim ── ...
 
-Each thread works on the study as any worker does, except that it measures elsewhere: nothing but architectures and
-numbers travels. Limits on time and memory hold inside a task, whose child measures (`isolated`): a wait for a
-place does not count. A task whose node dies is run again on another; nodes need no database and no common folder, only
-mvsearch installed and the images (fetched or decoded once a node).
+Each thread is a worker like any other, except that it measures elsewhere: only architectures and numbers are sent.
+Limits on time and memory hold inside a task, whose child process measures (`isolated`): the wait for a free slot does
+not count. A task whose node dies runs again on another node. Nodes need no database and no shared folder, only mvsearch
+and the images (downloaded or decoded once a node).
 """
 
 import socket
@@ -23,10 +23,11 @@ from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
 from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.study.evaluator import Evaluator, Report
 from mvsearch.study.executors.isolated import Isolated
-from mvsearch.study.executors.local import Watch
+from mvsearch.study.executors.local import StudyCallback
 from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
+from mvsearch.study.retry import RETRY_POLICY
 from mvsearch.study.workers.registry import Worker
 
 try:
@@ -34,42 +35,41 @@ try:
 except ImportError:
     ray = None
 
-_LOOK_EVERY_S = 0.4
-_ANSWER_S = 10.0
-_RETRIES = 3
+_POLL_INTERVAL_S = 0.4
+_CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
 class Share:
-    """What one evaluation takes of a node."""
+    """The resources of a node that one evaluation uses."""
 
     gpus: float = 0.0
     cpus: float = 1.0
 
     def slots(self, resources: dict[str, float]) -> int:
-        """How many fit into a cluster at once; raises EnvironmentFault if none does."""
-        wanted = {"GPU": self.gpus, "CPU": self.cpus}
-        found = min((int(resources.get(kind, 0) / share) for kind, share in wanted.items() if share), default=1)
-        if not found:
-            has = ", ".join(f"{resources.get(kind, 0):g} {kind}" for kind in wanted)
+        """How many evaluations fit into a cluster at once; raises EnvironmentFault if none does."""
+        shares = {"GPU": self.gpus, "CPU": self.cpus}
+        slots = min((int(resources.get(kind, 0) / share) for kind, share in shares.items() if share), default=1)
+        if not slots:
+            available = ", ".join(f"{resources.get(kind, 0):g} {kind}" for kind in shares)
             raise EnvironmentFault(
-                f"ray: no trial fits, the cluster has {has} and one takes {self.gpus:g} GPU, {self.cpus:g} CPU; see "
-                "--gpus-per-trial, or let nodes join."
+                f"ray: no trial fits: the cluster has {available} and a trial uses {self.gpus:g} GPU, {self.cpus:g} "
+                "CPU; change --gpus-per-trial, or add nodes."
             )
-        return found
+        return slots
 
 
 @contextmanager
 def cluster(address: str | None) -> Iterator[None]:
-    """Connected to the cluster at an address (`auto`: the one of this machine), or to one of this machine's own."""
+    """Connect to the cluster at an address (`auto`: the one of this machine), or start one on this machine."""
     if ray is None:
         raise EnvironmentFault("ray is not installed; pip install 'mvsearch[ray]'.")
     try:
-        _knock(address)
+        _check_address(address)
         ray.init(address, log_to_driver=False, logging_level="error", namespace="mvsearch")
     except (OSError, RuntimeError, ValueError) as error:
-        said = str(error).splitlines()[0]
-        raise EnvironmentFault(f"ray: no cluster at {address} ({said}); start one with `ray start --head`.") from None
+        reason = str(error).splitlines()[0]
+        raise EnvironmentFault(f"ray: no cluster at {address} ({reason}); start one with `ray start --head`.") from None
     try:
         yield
     finally:
@@ -77,114 +77,116 @@ def cluster(address: str | None) -> Iterator[None]:
 
 
 def resources() -> dict[str, float]:
-    """What the cluster has that is connected, by Ray's names: CPU, GPU ..."""
+    """The resources of the connected cluster, by Ray's names: CPU, GPU ..."""
     return dict(ray.cluster_resources())
 
 
-def _knock(address: str | None) -> None:
-    """Raises OSError where nobody listens at an address: Ray would try for minutes."""
+def _check_address(address: str | None) -> None:
+    """Raises OSError if no process listens at an address: Ray would retry for minutes."""
     host, colon, port = (address or "").removeprefix("ray://").rpartition(":")
     if colon and port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_S).close()
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S).close()
 
 
-def run(plan: Plan, reader: Reader, watch: Watch, *, workers: int, share: Share) -> bool:
-    """As `local.run`, on the cluster that is connected: so many tasks at a time, as far as they find room."""
+def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, share: Share) -> bool:
+    """As `local.run`, on the connected cluster: `workers` tasks at a time, as far as they find free resources."""
     from mvsearch.study.study import Study
 
     slots = min(workers, max(1, plan.search.trials - reader.count()))
-    facts = _result(_task(_facts, share).remote(_travelling(plan)))
+    facts = _get_result(_remote(_collect_facts, share).remote(_without_storage(plan)))
     study = Study.join(plan, as_worker=True)
     study.hold_to(**facts)
     stop = threading.Event()
 
     def work() -> None:
         study = Study.join(plan, as_worker=True)
-        study.hold_to(**facts)  # the cache's keys are made of them
-        study.run(_Remote(plan, share, facts, stop, study.worker))
+        study.hold_to(**facts)  # the cache's keys depend on them
+        study.run(RemoteEvaluator(plan, share, facts, stop, study.worker))
 
-    following = StudyProgress(plan, reader)
+    progress = StudyProgress(plan, reader)
     with ThreadPoolExecutor(slots, thread_name_prefix="mvsearch") as pool:
         threads = [pool.submit(work) for _ in range(slots)]
         try:
             while not all(thread.done() for thread in threads):
-                watch(following, following.look(), study.worker.registry.statuses())
-                time.sleep(_LOOK_EVERY_S)
+                callback(progress, progress.poll(), study.worker.registry.statuses())
+                time.sleep(_POLL_INTERVAL_S)
         finally:
             stop.set()
-    watch(following, following.look(), [])
-    gave_up = [error for thread in threads if isinstance(error := thread.exception(), MvsearchError)]
+    callback(progress, progress.poll(), [])
+    errors = [error for thread in threads if isinstance(error := thread.exception(), MvsearchError)]
     if reader.count() < plan.search.trials and not reader.exhausted:
-        if gave_up:
-            raise gave_up[0]
-        raise StudyError(f"{reader.count()} of {plan.search.trials} trials are done; the same command goes on.")
+        if errors:
+            raise errors[0]
+        raise StudyError(f"{reader.count()} of {plan.search.trials} trials are done; run the same command to resume.")
     return reader.exhausted
 
 
-class _Remote:
-    """The evaluation as `Study.run` calls it, done by a task."""
+class RemoteEvaluator:
+    """The evaluation that `Study.run` calls, done by a task of the cluster."""
 
     def __init__(self, plan: Plan, share: Share, facts: dict[str, Any], stop: threading.Event, worker: Worker) -> None:
-        self.plan, self.share, self.facts = ray.put(_travelling(plan)), share, facts
+        self.plan, self.share, self.facts = ray.put(_without_storage(plan)), share, facts
         self.stop, self.worker = stop, worker
 
     def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
+        """As `Evaluator.__call__`. Raises KeyboardInterrupt once `stop` is set."""
         self.worker.report(doing="with Ray")
         start = self.worker.clock()
-        task = _task(_measure, self.share).remote(self.plan, self.facts, arch, rung, repeat)
-        while not ray.wait([task], timeout=_LOOK_EVERY_S)[0]:
+        task = _remote(_measure, self.share).remote(self.plan, self.facts, arch, rung, repeat)
+        while not ray.wait([task], timeout=_POLL_INTERVAL_S)[0]:
             if self.stop.is_set():
                 ray.cancel(task, force=True)
                 raise KeyboardInterrupt
-        found, seconds = _result(task)
+        outcome, seconds = _get_result(task)
         self.worker.waited_s += self.worker.clock() - start - seconds
-        if isinstance(found, Exception):
-            raise found
-        return dict(found)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return dict(outcome)
 
 
-def _travelling(plan: Plan) -> Plan:
-    """The plan as nodes may see it: without the database, whose URL may hold a password."""
+def _without_storage(plan: Plan) -> Plan:
+    """The plan as nodes may see it: without the database, whose URL may contain a password."""
     return replace(plan, storage=None)
 
 
-def _task(function: Any, share: Share) -> Any:
-    # A crash of the process is taken for one of its node; what the evaluation itself raises is not tried again.
-    # Named here and not by `options`, a GPU has each task get a process of its own, which CUDA binds to that GPU.
-    return ray.remote(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=_RETRIES)(function)
+def _remote(function: Any, share: Share) -> Any:
+    # Ray retries a task whose process or node died, but not one that raised an exception.
+    # With num_gpus here, and not in `options`, each task runs in a process of its own, which CUDA binds to that GPU.
+    return ray.remote(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=RETRY_POLICY.ray_task_retries)(function)
 
 
-def _result(task: Any) -> Any:
+def _get_result(task: Any) -> Any:
     try:
         return ray.get(task)
     except ray.exceptions.RayTaskError as error:
         raise error.cause or error from None
     except ray.exceptions.WorkerCrashedError as error:
-        raise EvaluationFailed(f"Ray gave it up after {1 + _RETRIES} tries: {str(error).splitlines()[0]}") from None
-    except ray.exceptions.RayError as error:  # the cluster's fault, not the candidate's
-        raise OSError(f"Ray gave it up: {str(error).splitlines()[0]}") from None
+        attempts, reason = 1 + RETRY_POLICY.ray_task_retries, str(error).splitlines()[0]
+        raise EvaluationFailed(f"its process crashed in {attempts} attempts of Ray: {reason}") from None
+    except ray.exceptions.RayError as error:  # a fault of the cluster, not of the candidate
+        raise OSError(f"Ray could not run the task: {str(error).splitlines()[0]}") from None
 
 
 _evaluators: dict[str, Evaluator] = {}
 _children: dict[tuple[str, float, float], Isolated] = {}
-"""On a node: what measures under a study's settings, with its images, from one task to the next."""
+"""On a node: the evaluators of each study's settings, reused with their images from one task to the next."""
 
 
-def _evaluator(plan: Plan) -> Evaluator:
+def _get_evaluator(plan: Plan) -> Evaluator:
     if plan.settings_key not in _evaluators:
-        _evaluators[plan.settings_key] = Evaluator(plan, device=_device(plan))
+        _evaluators[plan.settings_key] = Evaluator(plan, device=_assign_device(plan))
     return _evaluators[plan.settings_key]
 
 
-def _isolated(plan: Plan, facts: dict[str, Any]) -> Isolated:
+def _get_isolated(plan: Plan, facts: dict[str, Any]) -> Isolated:
     key = (plan.settings_key, plan.search.timeout_s, plan.search.memory_gib)
     if key not in _children:
-        make = partial(_checking, facts)
-        _children[key] = Isolated(plan, device=_device(plan), report=lambda **_: None, make=make)
+        factory = partial(_make_checked_evaluator, facts)
+        _children[key] = Isolated(plan, device=_assign_device(plan), report=lambda **_: None, factory=factory)
     return _children[key]
 
 
-def _device(plan: Plan) -> str:
+def _assign_device(plan: Plan) -> str:
     if plan.needs_proxy:
         import torch
 
@@ -192,29 +194,30 @@ def _device(plan: Plan) -> str:
     return "cuda:0" if plan.needs_proxy and ray.get_gpu_ids() else "cpu"
 
 
-def _facts(plan: Plan) -> dict[str, Any]:
-    return _evaluator(plan).facts()
+def _collect_facts(plan: Plan) -> dict[str, Any]:
+    return _get_evaluator(plan).facts()
 
 
 def _measure(
     plan: Plan, facts: dict[str, Any], arch: Architecture, rung: int | None, repeat: int
 ) -> tuple[Metrics | Exception, float]:
-    """What the evaluation gave or raised, and its seconds."""
-    evaluate = _isolated(plan, facts) if plan.search.isolated else partial(_checked, facts, _evaluator(plan))
+    """The metrics or the exception of the evaluation, and its seconds."""
+    evaluate = _get_isolated(plan, facts) if plan.search.isolated else partial(_evaluate, facts, _get_evaluator(plan))
     start = time.monotonic()
-    found: Metrics | Exception
+    outcome: Metrics | Exception
     try:
-        found = evaluate(arch, rung=rung, repeat=repeat)
+        outcome = evaluate(arch, rung=rung, repeat=repeat)
     except Exception as error:
-        found = error
-    return found, time.monotonic() - start
+        outcome = error
+    return outcome, time.monotonic() - start
 
 
-def _checking(facts: dict[str, Any], plan: Plan, device: str, report: Report) -> Callable[..., Metrics]:
-    return partial(_checked, facts, Evaluator(plan, device=device, report=report))
+def _make_checked_evaluator(facts: dict[str, Any], plan: Plan, device: str, report: Report) -> Callable[..., Metrics]:
+    return partial(_evaluate, facts, Evaluator(plan, device=device, report=report))
 
 
-def _checked(facts: dict[str, Any], evaluator: Evaluator, arch: Architecture, **at: Any) -> Metrics:
-    if (here := evaluator.facts()) != facts:
-        raise StudyError(f"a node of the cluster differs: {here} there, the study has {facts}; use nodes of one kind.")
-    return evaluator(arch, **at)
+def _evaluate(facts: dict[str, Any], evaluator: Evaluator, arch: Architecture, **kwargs: Any) -> Metrics:
+    """The evaluation on a node; raises StudyError if the node's numbers would not compare with the study's."""
+    if (node_facts := evaluator.facts()) != facts:
+        raise StudyError(f"a node differs: it has {node_facts}, the study has {facts}; use nodes of one kind.")
+    return evaluator(arch, **kwargs)

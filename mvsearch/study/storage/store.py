@@ -41,6 +41,7 @@ from sqlalchemy.exc import (
 from mvsearch._version import __version__
 from mvsearch.errors import DatabaseUnavailable, EnvironmentFault, StudyError
 from mvsearch.metrics.record import Metrics, Record
+from mvsearch.study.retry import RETRY_POLICY
 from mvsearch.study.storage.engine import connect_args, tune
 from mvsearch.utils import plugins
 
@@ -48,7 +49,6 @@ _LOG = logging.getLogger(__name__)
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
-PATIENCE_S = 600.0
 SCHEMA = 2
 _DATABASES = ("sqlite", "postgresql+psycopg")
 _HARMLESS = ("host", "port", "user", "dbname", "sslmode", "sslrootcert", "connect_timeout", "application_name")
@@ -156,7 +156,7 @@ def retry_while_unavailable(act: Callable[[], _R]) -> _R:
         try:
             return act()
         except DatabaseUnavailable as error:
-            if time.monotonic() - start > PATIENCE_S:
+            if time.monotonic() - start > RETRY_POLICY.database_wait_s:
                 raise
             _LOG.warning("%s Waiting for it.", error)
             time.sleep(wait_s)
