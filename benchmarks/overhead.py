@@ -70,7 +70,7 @@ def stock(folder: Path, done: int, trials: int) -> None:
 def ours(folder: Path, done: int, trials: int) -> None:
     """The same, as a user has it."""
     main = [sys.executable, "-c", "from mvsearch.cli.main import main; main()"]
-    flags = ["-o", "params", "-o", "macs", "--sampler", "random", "--workers", "1", "--trials"]
+    flags = ["--objective", "params", "--objective", "macs", "--sampler", "random", "--workers", "1", "--trials"]
     subprocess.run([*main, "run", str(SPACE), *flags, str(trials)], cwd=folder, check=True, capture_output=True)
 
 

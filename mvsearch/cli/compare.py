@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("studies", nargs=-1, required=True)
 @drawing_options
-@click.option("--objective", "-o", "objectives", multiple=True, help="Instead of what all seek; may be repeated.")
+@click.option("--objective", "objectives", multiple=True, help="Instead of what all seek; may be repeated.")
 @click.option("--x", help="What to draw across: params, macs, latency_ms ...")
 @click.option("--y", help="What to draw up; the first score, if one is sought.")
 @click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
-@click.option("--anyway", is_flag=True, help="Compare other proxies or devices too, and say so.")
+@click.option("--allow-mismatch", is_flag=True, help="Compare other proxies or devices too, and say so.")
 @storage_option
 @json_option
 def compare(
@@ -32,14 +32,14 @@ def compare(
     x: str | None,
     y: str | None,
     pairs: bool,
-    anyway: bool,
+    allow_mismatch: bool,
     storage: str | None,
     as_json: bool,
 ) -> None:
     """Compare the fronts of two or more STUDIES: names, folders, or study.db files.
 
     Studies of one plan that differ in nothing but the seed are taken for repeats, and compared as one. Latencies of
-    different devices and scores of different proxies, images or steps are refused, unless --anyway.
+    different devices and scores of different proxies, images or steps are refused, unless --allow-mismatch.
     """
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.figures.overlay import overlay
@@ -54,7 +54,7 @@ def compare(
     if plot is not None:
         refuse_to_draw(plot, force=force)
     sought = tuple(Objective.named(name) for name in objectives)
-    found = comparison.compare(_opened(studies, storage), sought, anyway=anyway)
+    found = comparison.compare(_opened(studies, storage), sought, allow_mismatch=allow_mismatch)
     if plot is not None:
         plot_overlay(overlay(found, x=x, y=y, every_pair=pairs), plot, THEMES[theme])
     if as_json:

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("study")
 @drawing_options
-@click.option("--objective", "-o", "objectives", multiple=True, help="Instead of the study's own; may be repeated.")
+@click.option("--objective", "objectives", multiple=True, help="Instead of the study's own; may be repeated.")
 @click.option("--x", help="What to draw across: params, macs, latency_ms ...")
 @click.option("--y", help="What to draw up; the first score, if one is sought.")
-@click.option("--area", help="What the markers' area is; MACs, if they are known.")
+@click.option("--size", help="What the markers' area is; MACs, if they are known.")
 @click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
 @click.option("--calibrate", is_flag=True, help="Add the ImageNet top-1 to be expected, by the published models.")
 @click.option("--rivals", is_flag=True, help="Add which networks outside the family its published members dominate.")
@@ -37,7 +37,7 @@ def front(
     objectives: tuple[str, ...],
     x: str | None,
     y: str | None,
-    area: str | None,
+    size: str | None,
     pairs: bool,
     calibrate: bool,
     rivals: bool,
@@ -52,10 +52,10 @@ def front(
     from mvsearch.report.findings import compute_findings
     from mvsearch.study.reader import open_study
 
-    if pairs and (x or y or area):
-        raise click.UsageError("--pairs draws every pair; leave out --x, --y and --area.")
-    if plot is None and (pairs or x or y or area):
-        raise click.UsageError("--x, --y, --area and --pairs are about the plot; add --plot FILE.")
+    if pairs and (x or y or size):
+        raise click.UsageError("--pairs draws every pair; leave out --x, --y and --size.")
+    if plot is None and (pairs or x or y or size):
+        raise click.UsageError("--x, --y, --size and --pairs are about the plot; add --plot FILE.")
     if plot is not None:
         refuse_to_draw(plot, force=force)
     sought = [Objective.named(name) for name in objectives]
@@ -63,7 +63,7 @@ def front(
     estimates = estimate_top1(findings.front, findings.reliability) if calibrate else None
     standings = _rivals(findings) if rivals else []
     if plot is not None:
-        axes = _all_pairs(findings.objectives) if pairs else [(x, y, area)]
+        axes = _all_pairs(findings.objectives) if pairs else [(x, y, size)]
         plot_fronts([_figure(findings, *names) for names in axes], plot, THEMES[theme])
     if as_json:
         document = _to_json(findings, estimates)
@@ -101,12 +101,12 @@ def _all_pairs(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, st
     return [(x, y, None) for x, y in pairs(objectives)] or [(None, None, None)]
 
 
-def _figure(findings: "Findings", x: str | None, y: str | None, area: str | None) -> "FrontFigure":
+def _figure(findings: "Findings", x: str | None, y: str | None, size: str | None) -> "FrontFigure":
     from mvsearch.report.figures.front import front_figure
 
     title = f"{findings.name} ({findings.progress})" if findings.progress else findings.name
     return front_figure(
-        findings.measured, findings.objectives, title=title, limits=findings.limits, x=x, y=y, area=area
+        findings.measured, findings.objectives, title=title, limits=findings.limits, x=x, y=y, area=size
     )
 
 

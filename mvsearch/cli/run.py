@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 @click.option("--trials", type=click.IntRange(min=1), help="How many in all, earlier ones included.")
 @click.option(
     "--objective",
-    "-o",
     "objectives",
     multiple=True,
     help="A score of the proxy (scaled_loss, top1 ...) or a cost (params, macs, latency_ms); may be repeated.",
@@ -25,7 +24,12 @@ if TYPE_CHECKING:
 @click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
 @click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
-@click.option("--confirm/--no-confirm", default=None, help="Measure members of the front again, up to six times.")
+@click.option(
+    "--reevaluate/--no-reevaluate",
+    "confirm",
+    default=None,
+    help="Evaluate members of the front again with further seeds, up to six times in all.",
+)
 @click.option("--isolate", is_flag=True, default=None, help="Evaluate in child processes: a crash is a failed trial.")
 @click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Seconds a trial may take; isolates.")
 @click.option("--memory", "memory_gib", type=click.FloatRange(min=0), help="GiB a trial may take; isolates.")

@@ -23,7 +23,7 @@ _SAMPLE = 100_000
 @click.option("--seed", default=0, show_default=True, help="For the sampled shares and ranges.")
 @click.option("--front", is_flag=True, help="Instead, the exact front over costs alone.")
 @click.option(
-    "--objective", "-o", "objectives", multiple=True, help="With --front: params, macs or macs_paper; may be repeated."
+    "--objective", "objectives", multiple=True, help="With --front: params, macs or macs_paper; may be repeated."
 )
 @click.option(
     "--limit",
@@ -37,16 +37,16 @@ def space(
 ) -> None:
     """Check SPACE, and say its size, open values, contents, and what its candidates cost.
 
-    With --front: of all points of SPACE, those whose costs no other undercuts, exactly and without sampling. What is
-    traded off are those objectives of the file that are costs (params, macs, macs_paper), or those given with -o, all
-    of them minimised, within the file's limits on costs. Where everything small is cheap, that is a short front or a
-    single point, at the small end: set `--limit 'params >= 1M'` to ask for the least MACs that so many parameters cost.
-    A space or a limit for which that is too much to work out is refused.
+    With --front: the exact Pareto front over costs, of all points of SPACE, without sampling. The objectives are those
+    of the file that are costs (params, macs, macs_paper), or those given with --objective; all are minimised, within
+    the file's limits on costs. The cheapest networks are small, so the front is often a single point: with
+    `--limit 'params >= 1M'` it is the least MACs of a network with a million parameters. It is an error if a space or a
+    limit makes the exact method intractable.
     """
     from mvsearch.study.plan import Plan
 
     if (objectives or limits) and not front:
-        raise click.UsageError("-o and --limit are for --front; add it.")
+        raise click.UsageError("--objective and --limit are for --front; add it.")
     plan = Plan.load(space)
     if front:
         _front(plan, objectives, limits, as_json)

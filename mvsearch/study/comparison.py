@@ -167,18 +167,22 @@ def _steps(surface: Sequence[Metrics], cost: Objective, gain: Objective) -> list
     return [(row[cost.name], -gain.cost(row[gain.name])) for row in surface]
 
 
-def compare(studies: Mapping[str, Reader], objectives: Sequence[Objective] = (), *, anyway: bool = False) -> Comparison:
+def compare(
+    studies: Mapping[str, Reader], objectives: Sequence[Objective] = (), *, allow_mismatch: bool = False
+) -> Comparison:
     """Two or more studies, by the names they are to have, on what all of them seek unless `objectives` are given.
 
-    Raises StudyError if they have nothing in common, or if their numbers may not be compared and not `anyway`.
+    Raises StudyError if they have nothing in common, or if their numbers may not be compared and not `allow_mismatch`.
     """
     if len(studies) < 2:
         raise StudyError("one study alone cannot be compared; name two or more.")
     sought = tuple(objectives) or _shared(studies)
     records = {name: reader.measured(sought) for name, reader in studies.items()}
     warnings = (*_other_proxies(studies, sought), *_other_batches(studies, sought), *_other_devices(studies, sought))
-    if warnings and not anyway:
-        raise StudyError(f"these studies may not be compared: {'; '.join(warnings)}. --anyway does, and says so.")
+    if warnings and not allow_mismatch:
+        raise StudyError(
+            f"these studies may not be compared: {'; '.join(warnings)}. Use --allow-mismatch to compare them anyway."
+        )
     point = reference_point([record for found in records.values() for record in found], sought)
     runs = {name: _run(name, found, sought, point) for name, found in records.items()}
     plans = _plans(studies)
@@ -210,7 +214,7 @@ def _shared(studies: Mapping[str, Reader]) -> tuple[Objective, ...]:
     shared = tuple(o for o in first.objectives if all(o in other.objectives for other in others))
     if not shared:
         said = "; ".join(f"{name}: {_names(reader.objectives)}" for name, reader in studies.items())
-        raise StudyError(f"these studies seek nothing in common ({said}); say with -o what to compare them on.")
+        raise StudyError(f"these studies have no objective in common ({said}); choose a metric with --objective.")
     return shared
 
 

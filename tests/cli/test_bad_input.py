@@ -18,7 +18,7 @@ from mvsearch.study.reader import open_study
 from mvsearch.study.study import Study
 
 QUICK = (Path(__file__).parents[2] / "spaces" / "quick.yaml").read_text()
-CHEAP = ("-o", "params", "-o", "macs")
+CHEAP = ("--objective", "params", "--objective", "macs")
 
 
 def cases(table: dict[str, tuple]) -> list:
@@ -152,7 +152,10 @@ ARGUMENTS = {
         "nowhere.yaml: cannot be read (No such file or directory); give the path",
     ),
     "a folder": (("space", "."), ".: cannot be read (Is a directory); give the path of a YAML file."),
-    "an unknown objective": (("run", "quick.yaml", "-o", "parms"), "'parms' is no objective; did you mean 'params'?"),
+    "an unknown objective": (
+        ("run", "quick.yaml", "--objective", "parms"),
+        "'parms' is no objective; did you mean 'params'?",
+    ),
     "an address without Ray": (
         ("run", "quick.yaml", "--address", "auto"),
         "--address is for Ray's clusters; add --exec",
@@ -162,7 +165,10 @@ ARGUMENTS = {
         ("run", "quick.yaml", "--storage", "postgresql+psycopg2://a/b"),
         "did you mean 'postgresql+psycopg'?",
     ),
-    "an objective twice": (("run", "quick.yaml", "-o", "params", "-o", "params"), "name one or more, each once."),
+    "an objective twice": (
+        ("run", "quick.yaml", "--objective", "params", "--objective", "params"),
+        "name one or more, each once.",
+    ),
     "an unknown sampler": (("run", "quick.yaml", "--sampler", "ngsa2"), "did you mean 'nsga2'?"),
     "a limit that is none": (("run", "quick.yaml", "--limit", "small"), "'small' is no limit; write e.g."),
     "a limit of two points": (("run", "quick.yaml", "--limit", "params <= 1.2.3"), "is no limit; write e.g."),
@@ -275,7 +281,12 @@ def test_a_study_written_by_another_version_is_neither_read_nor_joined(studied):
     ("old", "new", "objectives", "says"),
     [
         ("[48, 80, 16]", "[64, 80, 16]", CHEAP, "was made from a space with other choices; give this one a name"),
-        ("image_size: 256", "image_size: 256", ("-o", "params"), "was made for params, macs, not params; give this"),
+        (
+            "image_size: 256",
+            "image_size: 256",
+            ("--objective", "params"),
+            "was made for params, macs, not params; give this",
+        ),
     ],
 )
 def test_a_study_made_for_something_else_is_not_joined(studied, old, new, objectives, says):
@@ -288,7 +299,7 @@ def test_a_study_made_for_something_else_is_not_joined(studied, old, new, object
 
 
 def test_a_study_made_under_other_settings_is_not_joined_and_the_setting_is_named(mvsearch):
-    timed = ("-o", "latency_ms", "-o", "params")
+    timed = ("--objective", "latency_ms", "--objective", "params")
     study = Study.join(Plan.load("quick.yaml", objectives=("latency_ms", "params")))
     study.run(lambda arch: {**arch.metrics(), "latency_ms": 5.0}, trials=1)
     Path("quick.yaml").write_text(QUICK + "latency: {repeats: 51}\n")

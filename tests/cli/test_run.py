@@ -14,7 +14,7 @@ from mvsearch.study.reader import open_study
 
 ROOT = Path(__file__).parents[2]
 MVSEARCH = [sys.executable, "-c", "from mvsearch.cli.main import main; main()"]
-CHEAP = ["-o", "params", "-o", "macs"]
+CHEAP = ["--objective", "params", "--objective", "macs"]
 
 TRAINED = """
 name: tiny
@@ -61,7 +61,7 @@ def test_run_trains_on_real_images_and_leaves_a_front_that_other_commands_read(t
 def test_rungs_and_confirming_work_on_real_trainings(tmp_path):
     space = tiny(tmp_path, steps=4)
     (tmp_path / space).write_text((tmp_path / space).read_text().replace("{steps: 4,", "{steps: 4, rungs: [1, 2],"))
-    done = mvsearch("run", space, "--confirm", "--workers", "2", "--json", folder=tmp_path)
+    done = mvsearch("run", space, "--reevaluate", "--workers", "2", "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
 
     members = json.loads(done.stdout)["trials"]
@@ -85,7 +85,7 @@ def test_run_again_goes_on_to_the_total_and_then_has_nothing_to_do(tmp_path):
 @pytest.mark.parametrize("objective", ["params", "macs"])
 def test_a_study_of_a_single_objective_leaves_its_remains_too(tmp_path, objective):
     space = str(ROOT / "spaces" / "quick.yaml")
-    done = mvsearch("run", space, "-o", objective, "--trials", "3", "--workers", "1", folder=tmp_path)
+    done = mvsearch("run", space, "--objective", objective, "--trials", "3", "--workers", "1", folder=tmp_path)
 
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "studies" / "quick" / "front.png").stat().st_size > 10_000
@@ -135,7 +135,17 @@ def wait_for_records(folder: Path, n: int) -> list:
 def test_a_latency_objective_is_measured_with_its_spread_and_device(tmp_path):
     space = tiny(tmp_path)
     done = mvsearch(
-        "run", space, "-o", "latency_ms", "-o", "params", "--trials", "2", "--workers", "1", folder=tmp_path
+        "run",
+        space,
+        "--objective",
+        "latency_ms",
+        "--objective",
+        "params",
+        "--trials",
+        "2",
+        "--workers",
+        "1",
+        folder=tmp_path,
     )
     assert done.returncode == 0, done.stderr
 
@@ -147,7 +157,19 @@ def test_a_latency_objective_is_measured_with_its_spread_and_device(tmp_path):
 
 def test_a_worker_that_cannot_work_says_why_and_the_command_fails(tmp_path):
     space = tiny(tmp_path)
-    mvsearch("run", space, "-o", "params", "-o", "latency_ms", "--trials", "1", "--workers", "1", folder=tmp_path)
+    mvsearch(
+        "run",
+        space,
+        "--objective",
+        "params",
+        "--objective",
+        "latency_ms",
+        "--trials",
+        "1",
+        "--workers",
+        "1",
+        folder=tmp_path,
+    )
     import sqlite3
 
     with sqlite3.connect(tmp_path / "studies" / "tiny" / "study.db") as connection:
@@ -155,7 +177,17 @@ def test_a_worker_that_cannot_work_says_why_and_the_command_fails(tmp_path):
     connection.close()
 
     done = mvsearch(
-        "run", space, "-o", "params", "-o", "latency_ms", "--trials", "2", "--workers", "1", folder=tmp_path
+        "run",
+        space,
+        "--objective",
+        "params",
+        "--objective",
+        "latency_ms",
+        "--trials",
+        "2",
+        "--workers",
+        "1",
+        folder=tmp_path,
     )
 
     assert done.returncode == 1

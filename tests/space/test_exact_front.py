@@ -296,7 +296,9 @@ def test_the_command_prints_raw_numbers(mvsearch):
 
 
 def test_the_command_shows_costs_whole_and_the_choices_that_differ(mvsearch):
-    said = mvsearch("space", "quick.yaml", "--front", "-o", "macs", "-o", "params", "--limit", "params >= 1M")
+    said = mvsearch(
+        "space", "quick.yaml", "--front", "--objective", "macs", "--objective", "params", "--limit", "params >= 1M"
+    )
     members = exact_front(Plan.load("quick.yaml").space, ("macs", "params"), [Limit.parse("params >= 1M")])
 
     assert said.code == 0
@@ -310,9 +312,9 @@ def test_the_command_shows_costs_whole_and_the_choices_that_differ(mvsearch):
 @pytest.mark.parametrize(
     ("flags", "says"),
     [
-        (("-o", "parms"), "did you mean 'params'"),
-        (("-o", "top1"), "'top1' is only known when a network is built and tried; the costs are params, macs"),
-        (("-o", "params", "-o", "params"), "name each once"),
+        (("--objective", "parms"), "did you mean 'params'"),
+        (("--objective", "top1"), "'top1' is only known when a network is built and tried; the costs are params, macs"),
+        (("--objective", "params", "--objective", "params"), "name each once"),
         (("--limit", "latency_ms <= 3"), "'latency_ms' is only known when"),
         (("--limit", "params < 3"), "is no limit"),
         (("--limit", "params >= 5M"), "no point keeps to params <= 1.4M and params >= 5M, which contradict"),

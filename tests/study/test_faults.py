@@ -21,7 +21,19 @@ from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
 from mvsearch.study.workers.heartbeat import worker_registry
 
-RUN = [sys.executable, "-m", "mvsearch", "run", "toy.yaml", "-o", "params", "-o", "macs", "--sampler", "random"]
+RUN = [
+    sys.executable,
+    "-m",
+    "mvsearch",
+    "run",
+    "toy.yaml",
+    "--objective",
+    "params",
+    "--objective",
+    "macs",
+    "--sampler",
+    "random",
+]
 
 
 @pytest.fixture

@@ -327,7 +327,7 @@ def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(
     away.mkdir()
     (home / "toy.yaml").write_text(TOY)
     mvsearch = [sys.executable, "-m", "mvsearch"]
-    asked = ["-o", "params", "-o", "macs", "--workers", "1", "--storage", storage]
+    asked = ["--objective", "params", "--objective", "macs", "--workers", "1", "--storage", storage]
     command = [*mvsearch, "run", "toy.yaml", "--trials", "30", "--sampler", "random", *asked]
     driver = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL)
     while "toy" not in Store(storage, create=True).names():
@@ -365,8 +365,8 @@ def test_a_password_is_never_printed_nor_kept(postgres, tmp_path, among_settings
         done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
         return done.stdout + done.stderr
 
-    run = ("run", "toy.yaml", "-o", "params", "-o", "macs", "--trials", "6", "--sampler", "random")
-    words = said(*run) + said(*run, "-o", "macs_paper")  # the second is refused: other objectives
+    run = ("run", "toy.yaml", "--objective", "params", "--objective", "macs", "--trials", "6", "--sampler", "random")
+    words = said(*run) + said(*run, "--objective", "macs_paper")  # the second is refused: other objectives
     for command in ("front", "report", "worker", "cache"):
         words += said(command, "toy")
     words += said("studies") + said("doctor") + said("show", "toy:3")
