@@ -66,7 +66,7 @@ def profile(
     timed = None
     if latency or backend:
         from mvsearch.nn import build
-        from mvsearch.study.evaluator import accepted
+        from mvsearch.study.evaluator import check_accepted
 
         module = plugins.load("latency_backend", backend or "torch_cpu", error=PlanError)
         asked = {
@@ -76,7 +76,7 @@ def profile(
             "graph": graph or None,
             "fused": fused or None,
         }
-        options = accepted(module, {name: value for name, value in asked.items() if value is not None})
+        options = check_accepted(module, {name: value for name, value in asked.items() if value is not None})
         timed = module.measure(build(found, seed=0), found.image_size, **options)
     if as_json:
         print_json(_facts(arch, found, count, timed) | peaks)

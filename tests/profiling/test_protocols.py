@@ -160,7 +160,7 @@ def test_a_study_from_before_there_was_fusing_keeps_its_settings(tmp_path):
 
 
 def test_a_backend_that_cannot_fuse_says_so(tmp_path):
-    with pytest.raises(PlanError, match="onnxruntime has no setting 'fused'"):
+    with pytest.raises(PlanError, match="the backend onnxruntime has no setting 'fused'"):
         latency_device(plan(tmp_path, "{backend: onnxruntime, fused: true}"))
 
 
