@@ -4,8 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mvsearch.arch.blocks import Block
-from mvsearch.utils import plugins
+from mvsearch.arch.blocks import Block, block_class
 
 WIDTHS = st.integers(1, 40)
 KERNELS = st.sampled_from([1, 3, 5, 7])
@@ -14,8 +13,7 @@ STRIDES = st.sampled_from([1, 2])
 
 
 def row(kind: str, **values: Any) -> Block:
-    made: Block = plugins.load("block", kind).Row(**values)
-    return made
+    return block_class(kind)(**values)
 
 
 @st.composite

@@ -1,35 +1,33 @@
-"""A network as rows: what it is, which shapes it makes, what it costs. No torch.
+"""A network as rows: its structure, the shapes of its maps, its cost. No torch.
 
 image ─ row ─ row ─ ... ─ head ─ logits of the image (classification) or of every pixel (segmentation), or boxes
 """
 
 import hashlib
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from operator import mul
 from pathlib import Path
 from typing import Any, Self
 
-from mvsearch.arch.blocks import Block, Domain
-from mvsearch.arch.cost import Cost, Num, Shape
-from mvsearch.arch.heads import BaseHead, Part
-from mvsearch.arch.heads.classification import Head as Head  # the head that is meant where none is named
+from mvsearch.arch.blocks import Block
+from mvsearch.arch.cost import IMAGE_CHANNELS, Cost, Num, Shape
+from mvsearch.arch.heads import DEFAULT_KIND, BaseHead, Part
+from mvsearch.arch.heads.classification import Head as Head
+from mvsearch.arch.parsing import check_keys, parse_head, parse_name, parse_number, parse_rows
+from mvsearch.arch.strides import RowStride, reductions, row_strides
 from mvsearch.errors import ArchitectureError
-from mvsearch.utils import plugins, yaml_document
+from mvsearch.utils import yaml_document
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.yaml_document import Document
 
 KEYS = ("name", "task", "image_size", "num_classes", "blocks", "head", "published")
-IMAGE_CHANNELS = 3
-_HEAD = Head()
+_DEFAULT_HEAD = Head()
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One module to build: the `index`-th copy of a row, and what comes in."""
+    """One module to build: the `index`-th layer of a row, and its number of input channels."""
 
     name: str
     index: int
@@ -42,9 +40,9 @@ class Layer:
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of the table that `profile` prints: what comes out of a row, or of a part of the head, and what it costs.
+    """The output shape and the cost of a row, or of a part of the head: one line of the table that `profile` prints.
 
-    The classifier of a classification head is `head`, a part of another head `head.NAME`.
+    The classifier of a classification head is named `head`, a part of another head `head.NAME`.
     """
 
     name: str
@@ -55,10 +53,10 @@ class Stage:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network with nothing open. Equal networks have equal keys, whatever their rows are called."""
+    """A network without open values. Equal networks have equal keys, whatever the names of their rows."""
 
     blocks: tuple[Block, ...]
-    head: BaseHead = _HEAD
+    head: BaseHead = _DEFAULT_HEAD
     image_size: Num = 256
     num_classes: int = 1000
     name: str | None = None
@@ -69,7 +67,7 @@ class Architecture:
         return cls.parse(yaml_document.read(Path(path)))
 
     def save(self, path: str | Path) -> None:
-        """Write the architecture as YAML with its costs in a comment; `load` reads it back with the same key."""
+        """Write the architecture as YAML with its costs in a comment; `load` reads it with the same key."""
         cost = self.cost()
         comment = (
             f"# key {self.key}: {cost.params:,} parameters; at {self.image_size} px {cost.macs:,} MACs "
@@ -88,43 +86,37 @@ class Architecture:
         data = document.data
         if "vars" in data or "where" in data or "contains" in data:
             raise ArchitectureError(
-                "is a search space; `mvsearch space` reads it, STUDY:NUMBER names one network.", at=document.file
+                "this file is a search space; `mvsearch space` reads it, STUDY:NUMBER names one network.",
+                at=document.file,
             )
-        _known_keys(document, (), data, KEYS)
-        rows = data.get("blocks")
-        if not isinstance(rows, list) or not rows:
-            raise ArchitectureError("found no rows; `blocks:` is a list with one or more.", at=document.where("blocks"))
-        blocks: list[Block] = []
-        for i in range(len(rows)):
-            width = blocks[-1].out if blocks else IMAGE_CHANNELS
-            blocks.append(_parse_row(document, i, width, {block.name for block in blocks}))
-        head = parse_head(document)
-        made = cls(
-            blocks=tuple(blocks),
+        check_keys(document, (), data, KEYS)
+        blocks, head = parse_rows(document), parse_head(document)
+        arch = cls(
+            blocks=blocks,
             head=head,
-            image_size=_number(document, "image_size", head.image_size, 32),
-            num_classes=_number(document, "num_classes", head.num_classes, 1),
-            name=_parse_name(document),
+            image_size=parse_number(document, "image_size", head.image_size, 32),
+            num_classes=parse_number(document, "num_classes", head.num_classes, 1),
+            name=parse_name(document),
         )
         try:
-            made.read_rows()
+            arch.head_inputs()
         except ValueError as error:
             raise ArchitectureError(f"{error}.", at=document.where("head")) from None
-        return made
+        return arch
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, as a file spells them; `from_dict` reads them back."""
+        """Plain values, as a file spells them; `from_dict` reads them."""
         return {
             **({"name": self.name} if self.name else {}),
             "image_size": self.image_size,
             "num_classes": self.num_classes,
-            "blocks": [_spell(block) for block in self.blocks],
+            "blocks": [_spell_row(block) for block in self.blocks],
             "head": _spell_head(self.head),
         }
 
     @property
     def key(self) -> str:
-        """Twelve hexadecimal digits that name the network: same layers, same head, same sizes, same key."""
+        """Twelve hexadecimal digits that identify the network: same layers, head and sizes, same key."""
         network = [
             [
                 [layer.block, layer.stride, layer.settings, *([layer.dilation] if layer.dilation > 1 else [])]
@@ -136,64 +128,64 @@ class Architecture:
 
     @property
     def features(self) -> Num:
-        """Channels that the last row makes."""
+        """The number of output channels of the last row."""
         return self.blocks[-1].out
 
     @property
     def task(self) -> str:
-        """What the network is for, which follows from its head."""
+        """The task of the network, which follows from its head."""
         return self.head.task
 
     def layers(self) -> list[Layer]:
-        """Every module to build, in order; repeats written out, strides as they run."""
-        made: list[Layer] = []
+        """Every module to build, in order, with repeats written out."""
+        layers: list[Layer] = []
         width = IMAGE_CHANNELS
-        for row, run in zip(self.blocks, self.runs(), strict=True):
+        for row, strides in zip(self.blocks, self.row_strides(), strict=True):
             for i in range(row.repeat):
-                dilation = (run.dilation if i else run.dilation_first) if row.dilates else 1
-                stride = run.stride if i == 0 else 1
-                made.append(Layer(row.name, i, row.kind(), width, stride, row.settings(), dilation))
+                dilation = (strides.dilation if i else strides.dilation_first) if row.supports_dilation else 1
+                stride = strides.stride if i == 0 else 1
+                layers.append(Layer(row.name, i, row.kind(), width, stride, row.settings(), dilation))
                 width = row.out
-        return made
+        return layers
 
-    def runs(self) -> "list[Run]":
-        """How each row runs under the head."""
-        return runs([row.stride for row in self.blocks], self.head.most_stride)
+    def row_strides(self) -> list[RowStride]:
+        """The stride and dilation of each row under the head."""
+        return row_strides([row.stride for row in self.blocks], self.head.max_stride)
 
-    def read_rows(self) -> tuple[int, ...]:
-        """The rows, by number, whose maps the head reads; ValueError if one that it needs is not there."""
-        return self.head.reads(reductions([row.stride for row in self.blocks]))
+    def head_inputs(self) -> tuple[int, ...]:
+        """The rows, by number, whose outputs the head reads; raises ValueError if no row has the size it needs."""
+        return self.head.inputs(reductions([row.stride for row in self.blocks]))
 
     def head_parts(self, maps: Sequence[Shape]) -> list[Part]:
-        """The head's parts, given what comes out of each row."""
+        """The head's parts, given the output shape of each row."""
         image = Shape(IMAGE_CHANNELS, self.image_size, self.image_size)
         return [
             part
-            for nth, i in enumerate(self.read_rows())
-            for part in self.head.parts(nth, maps[i], self.num_classes, image)
+            for i, row in enumerate(self.head_inputs())
+            for part in self.head.parts(i, maps[row], self.num_classes, image)
         ]
 
-    def deployed(self) -> Self:
-        """The network without what its head has for training alone."""
-        return replace(self, head=self.head.deployed())
+    def deploy(self) -> Self:
+        """The network without the parts of its head that only training uses."""
+        return replace(self, head=self.head.deploy())
 
     def stages(self) -> list[Stage]:
         """Shape and cost of every row, then of the head or its parts."""
-        made: list[Stage] = []
+        stages: list[Stage] = []
         x = Shape(IMAGE_CHANNELS, self.image_size, self.image_size)
-        for row, run in zip(self.blocks, self.runs(), strict=True):
-            row_cost, x = replace(row, stride=run.stride).cost(x)
-            made.append(Stage(row.name, row.kind(), x, row_cost))
-        parts = self.head_parts([stage.out for stage in made])
-        if self.task == "classification":
-            return [*made, *(Stage("head", "head", part.out, part.cost) for part in parts)]
-        return [*made, *(Stage(f"head.{part.name}", self.head.kind(), part.out, part.cost) for part in parts)]
+        for row, strides in zip(self.blocks, self.row_strides(), strict=True):
+            row_cost, x = replace(row, stride=strides.stride).cost(x)
+            stages.append(Stage(row.name, row.kind(), x, row_cost))
+        parts = self.head_parts([stage.out for stage in stages])
+        if self.head.pools_last_map:
+            return [*stages, *(Stage("head", "head", part.out, part.cost) for part in parts)]
+        return [*stages, *(Stage(f"head.{part.name}", self.head.kind(), part.out, part.cost) for part in parts)]
 
     def training_cost(self) -> Cost:
-        """What the head has for training alone, which `cost` leaves out: an auxiliary classifier."""
+        """The cost of the parts that only training uses (an auxiliary classifier), which `cost` leaves out."""
         stages = self.stages()
-        maps = [stages[i].out for i in self.read_rows()]
-        return sum((self.head.training_cost(nth, x, self.num_classes) for nth, x in enumerate(maps)), Cost())
+        maps = [stages[i].out for i in self.head_inputs()]
+        return sum((self.head.training_cost(i, x, self.num_classes) for i, x in enumerate(maps)), Cost())
 
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates of the whole network, for one image of `image_size`."""
@@ -205,19 +197,19 @@ class Architecture:
         return {"params": total.params, "macs": total.macs, "macs_paper": total.macs_paper}
 
     def at(self, *, image_size: int | None = None, num_classes: int | None = None) -> Self:
-        """The same rows for other images or other classes."""
+        """The same rows for another image size or another number of classes."""
         return replace(self, image_size=image_size or self.image_size, num_classes=num_classes or self.num_classes)
 
     def with_head(self, head: BaseHead, *, image_size: int | None = None, num_classes: int | None = None) -> Self:
-        """The same backbone under another head, by default at the size and for the classes that its task goes with.
+        """The same backbone with another head, by default with the head's image size and number of classes.
 
-        For another task than classification the 1x1 convolution that only widens the map for a classifier is left out,
-        as the authors do. Raises ArchitectureError if the head needs a map that no row makes.
+        For a head that does not pool the last map, the last 1x1 convolutions are left out, as the authors do: they
+        only widen the map for a classifier. Raises ArchitectureError if the head needs a map that no row produces.
         """
         rows = list(self.blocks)
-        while head.task != "classification" and len(rows) > 1 and _only_widens(rows[-1]):
+        while not head.pools_last_map and len(rows) > 1 and rows[-1].only_widens:
             rows.pop()
-        made = replace(
+        arch = replace(
             self,
             blocks=tuple(rows),
             head=head,
@@ -225,163 +217,18 @@ class Architecture:
             num_classes=num_classes or head.num_classes,
         )
         try:
-            made.read_rows()
+            arch.head_inputs()
         except ValueError as error:
             raise ArchitectureError(f"{self.name or self.key}: {error}.") from None
-        return made
+        return arch
 
 
-@dataclass(frozen=True)
-class Run:
-    """How a row runs: its stride, and the dilation of its first layer and of those behind."""
-
-    stride: Num
-    dilation_first: int = 1
-    dilation: int = 1
-
-
-def runs(strides: Sequence[Num], most: int | None) -> list[Run]:
-    """How rows run that may stride by `most` in all: a stride that goes beyond is replaced by dilation of what follows.
-
-    >>> runs([2, 2, 2], 4)[2]
-    Run(stride=1, dilation_first=1, dilation=2)
-    """
-    if most is None:
-        return [Run(stride) for stride in strides]
-    made: list[Run] = []
-    reduction = dilation = 1
-    for stride in strides:
-        before = dilation
-        if reduction * stride > most:
-            stride, dilation = 1, dilation * stride
-        reduction *= stride
-        made.append(Run(stride, before, dilation))
-    return made
-
-
-def reductions(strides: Sequence[Num]) -> list[Num]:
-    """By how much the map behind each row is smaller than the image, every stride taken."""
-    return list(accumulate(strides, mul))
-
-
-def _only_widens(row: Block) -> bool:
-    return row.kind() == "conv" and row.settings()["kernel"] == 1 and row.stride == 1
-
-
-def _known_keys(document: Document, place: tuple[str | int, ...], found: Any, known: tuple[str, ...]) -> None:
-    if not isinstance(found, dict):
-        raise ArchitectureError(f"found {found!r} where a mapping should stand.", at=document.where(*place))
-    for key in found:
-        if key not in known:
-            raise ArchitectureError(f"no such field; {plugins.suggest(key, known)}", at=document.where(*place, key))
-
-
-def _number(document: Document, key: str, default: int, low: int) -> int:
-    value = document.data.get(key, default)
-    if type(value) is not int or value < low:
-        raise ArchitectureError(f"found {value!r}; use a whole number from {low}.", at=document.where(key))
-    return value
-
-
-def _parse_name(document: Document) -> str | None:
-    name = document.data.get("name")
-    # It becomes the name of files.
-    if name is not None and not (isinstance(name, str) and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}", name)):
-        raise ArchitectureError(f"found {name!r}; use letters, digits, _ . and -.", at=document.where("name"))
-    return name
-
-
-def parse_head(document: Document) -> BaseHead:
-    """The head in a document, and that its `task:` is the head's; raises ArchitectureError with file and line."""
-    raw = document.data.get("head", {})
-    kind = raw.get("kind", "classification") if isinstance(raw, dict) else "classification"
-    kinds = plugins.names("head")
-    if kind not in kinds:
-        hint = plugins.suggest(str(kind), kinds)
-        raise ArchitectureError(f"there is no head {kind!r}; {hint}", at=document.where("head", "kind"))
-    cls: type[BaseHead] = plugins.load("head", kind).Head
-    _known_keys(document, ("head",), raw, ("kind", *cls.domains()))
-    domains = cls.domains()
-    values = {key: _read(document, domains[key], value, ("head", key)) for key, value in raw.items() if key != "kind"}
-    _check_task(document, cls)
-    return cls(**values)
-
-
-def _check_task(document: Document, cls: type[BaseHead]) -> None:
-    task = document.data.get("task", cls.task)
-    if task == cls.task:
-        return
-    others: dict[str, list[str]] = {}
-    for kind in plugins.names("head"):
-        others.setdefault(plugins.load("head", kind).Head.task, []).append(kind)
-    where = document.where("task")
-    if not isinstance(task, str) or task not in others:
-        raise ArchitectureError(f"there is no task {task!r}; {plugins.suggest(str(task), list(others))}", at=where)
-    would = " or ".join(f"head: {{kind: {kind}}}" for kind in others[task])
-    raise ArchitectureError(f"found {task}, but the head is for {cls.task} ({cls.kind()}); use {would}.", at=where)
+def _spell_row(block: Block) -> dict[str, Any]:
+    fields = block.spell()
+    shown = {field: value for field, value in fields.items() if field not in ("stride", "repeat") or value != 1}
+    return {"name": block.name, "block": block.kind(), **shown}
 
 
 def _spell_head(head: BaseHead) -> dict[str, Any]:
-    domains = head.domains()
-    kind = {} if isinstance(head, Head) else {"kind": head.kind()}
-    return kind | {field: domains[field].write(getattr(head, field)) for field in domains}
-
-
-def row_class(document: Document, i: int) -> type[Block]:
-    """The class of a raw row; raises ArchitectureError if its `block` or one of its fields does not exist."""
-    raw = document.data["blocks"][i]
-    if not isinstance(raw, dict):
-        raise ArchitectureError(f"found {raw!r}; a row is {{name, block, out, ...}}.", at=document.where("blocks", i))
-    for needed in ("name", "block"):
-        if not isinstance(raw.get(needed), str):
-            raise ArchitectureError(f"the row has no `{needed}`; give it one.", at=document.where("blocks", i))
-    if not raw["name"].isidentifier() or raw["name"] == "head":
-        raise ArchitectureError(
-            f"{raw['name']!r} cannot name a row; use letters, digits and _ (and not `head`).",
-            at=document.where("blocks", i, "name"),
-        )
-    if raw["block"] not in plugins.names("block"):
-        hint = plugins.suggest(raw["block"], plugins.names("block"))
-        raise ArchitectureError(f"there is no block {raw['block']!r}; {hint}", at=document.where("blocks", i, "block"))
-    cls: type[Block] = plugins.load("block", raw["block"]).Row
-    _known_keys(document, ("blocks", i), raw, ("name", "block", *cls.domains()))
-    for needed in cls.required():
-        if needed not in raw:
-            raise ArchitectureError(f"`{needed}` is missing; {cls.kind()} needs it.", at=document.where("blocks", i))
-    return cls
-
-
-def _parse_row(document: Document, i: int, width: int, taken: set[str]) -> Block:
-    cls = row_class(document, i)
-    raw = document.data["blocks"][i]
-    if raw["name"] in taken:
-        raise ArchitectureError(f"{raw['name']!r} names two rows; rename one.", at=document.where("blocks", i, "name"))
-    values = {
-        field: _read(document, domain, raw[field], ("blocks", i, field))
-        for field, domain in cls.domains().items()
-        if field in raw
-    }
-    block = cls(name=raw["name"], **values)
-    for rule in cls.rules:
-        facts = {field: width if field == "width" else getattr(block, field) for field in rule.fields}
-        if not rule.holds(**facts):
-            at = next(field for field in reversed(rule.fields) if field in raw)
-            raise ArchitectureError(f"{rule.says.format(**facts)}", at=document.where("blocks", i, at))
-    return block
-
-
-def _read(document: Document, domain: Domain, value: Any, place: tuple[str | int, ...]) -> Any:
-    try:
-        return domain.read(value)
-    except ValueError as error:
-        hint = ""
-        if isinstance(value, dict):
-            hint = " (an open value: this file is a search space, see `mvsearch space`)"
-        raise ArchitectureError(f"found {value!r}{hint}; {error}.", at=document.where(*place)) from None
-
-
-def _spell(block: Block) -> dict[str, Any]:
-    domains = block.domains()
-    written = {field: domains[field].write(getattr(block, field)) for field in domains}
-    shown = {field: value for field, value in written.items() if field not in ("stride", "repeat") or value != 1}
-    return {"name": block.name, "block": block.kind(), **shown}
+    kind = {} if head.kind() == DEFAULT_KIND else {"kind": head.kind()}
+    return kind | head.spell()

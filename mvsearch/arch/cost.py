@@ -1,12 +1,14 @@
-"""What a layer costs, in closed form. The same arithmetic prices one network or a hundred thousand.
+"""The cost of a layer in closed form. The same arithmetic evaluates one network or a hundred thousand at once.
 
-`Num` is an int, or a NumPy array of them; nothing here or in `blocks/` asks which.
+`Num` is an int or a NumPy array of ints; the code here and in `blocks/` works for both.
 """
 
 from dataclasses import dataclass, fields
 from typing import Any
 
 Num = Any
+
+IMAGE_CHANNELS = 3
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,7 @@ class Shape:
         return Shape(channels, (self.height - 1) // stride + 1, (self.width - 1) // stride + 1)
 
     def padded_to(self, patch: Num) -> "Shape":
-        """The next size up that a patch divides."""
+        """The next larger size that is a multiple of the patch."""
         return Shape(self.channels, -(-self.height // patch) * patch, -(-self.width // patch) * patch)
 
 
@@ -35,9 +37,9 @@ class Shape:
 class Cost:
     """Parameters and multiply-accumulates of one image.
 
-    `macs` is exact: convolutions, linear layers and both attention products at their real sizes. `macs_paper` is what
-    the authors' own profiler says, which every "FLOPs" figure of arXiv 2209.15159 is: biases count, and softmax
-    attention counts as 2·N·C² for each place in a patch instead of 2·N²·C.
+    `macs` is exact: convolutions, linear layers and both attention products at their real sizes. `macs_paper` follows
+    the authors' profiler, the source of every "FLOPs" figure of arXiv 2209.15159: it counts biases, and counts softmax
+    attention as 2·N·C² for each position in a patch instead of 2·N²·C.
     """
 
     params: Num = 0
@@ -53,13 +55,13 @@ class Cost:
 
 
 STATIC_COSTS = tuple(field.name for field in fields(Cost))
-"""What the closed form gives: known before a network is built."""
+"""The costs that the closed form gives, without building the network."""
 
 
 def conv(
     channels: Num, out: Num, pixels: Num, *, kernel: Num = 1, groups: Num = 1, bias: bool = False, norm: bool = True
 ) -> Cost:
-    """A convolution that makes `pixels` outputs a channel, and the affine norm behind it."""
+    """A convolution with `pixels` outputs per channel, and the affine norm after it."""
     weights = kernel * kernel * channels // groups * out
     macs = weights * pixels
     return Cost(weights + bias * out + norm * 2 * out, macs, macs + bias * out * pixels)
@@ -72,10 +74,10 @@ def linear(channels: Num, out: Num, rows: Num) -> Cost:
 
 
 def attention(channels: Num, tokens: Num, groups: Num) -> Cost:
-    """Both products of softmax attention among `tokens`, done `groups` times: no parameters."""
+    """Both products of softmax attention among `tokens`, in `groups` groups: no parameters."""
     return Cost(0, 2 * tokens * tokens * channels * groups, 2 * tokens * channels * channels * groups)
 
 
 def norm(channels: Num) -> Cost:
-    """An affine normalisation: two parameters a channel, no multiply-accumulates by convention."""
+    """An affine normalisation: two parameters per channel, no multiply-accumulates by convention."""
     return Cost(2 * channels)

@@ -1,6 +1,6 @@
-"""The published models: an architecture each, and what the paper prints beside it.
+"""The published models: their architectures, and the figures that the papers print.
 
-`published/*.yaml` are the classifiers, a file each; `published/heads/TASK.yaml` names a backbone and a head a row.
+`published/*.yaml` are the classifiers, one file each; `published/heads/TASK.yaml` names a backbone and a head per row.
 """
 
 from dataclasses import dataclass, replace
@@ -8,7 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mvsearch.arch.architecture import Architecture, parse_head
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.parsing import parse_head
 from mvsearch.errors import ArchitectureError
 from mvsearch.utils import plugins, yaml_document
 from mvsearch.utils.yaml_document import Document
@@ -20,9 +21,9 @@ FOLDER = Path(__file__).parent / "published"
 class Model:
     """A published model: the architecture, and the figures that the paper prints, with their source.
 
-    Figures are those of the tables: `top1` (%, on ImageNet-1k), `params_m`, `flops_m` (the authors' count: compare with
-    `macs_paper`), `latency_ms` (batch 1) and `throughput_images_s` (batch 100) on an RTX 2080 Ti. Of segmentation there
-    is `miou` (%), of detection `map` (%, mean over overlaps from 0.5 to 0.95), on `dataset`.
+    The figures are those of the tables: `top1` (%, on ImageNet-1k), `params_m`, `flops_m` (the authors' count: compare
+    with `macs_paper`), `latency_ms` (batch 1) and `throughput_images_s` (batch 100) on an RTX 2080 Ti. Segmentation
+    has `miou` (%), detection `map` (%, mean over overlaps from 0.5 to 0.95), on `dataset`.
     """
 
     architecture: Architecture
@@ -46,7 +47,7 @@ def model_names(task: str = "classification") -> tuple[str, ...]:
 
 
 def all_names() -> tuple[str, ...]:
-    """The names of all published models, whatever they are for."""
+    """The names of all published models, for every task."""
     return tuple(name for task in TASKS for name in model_names(task))
 
 
@@ -59,17 +60,17 @@ def _with_heads(task: str) -> dict[str, Document]:
 
 @cache
 def model(name: str) -> Model:
-    """A published model by name; raises ArchitectureError, with a suggestion, if there is none."""
+    """A published model by name; raises ArchitectureError, with a suggestion, for an unknown name."""
     if name in model_names():
         document = yaml_document.read(FOLDER / f"{name}.yaml")
         return Model(Architecture.parse(document), document.data["published"])
     for task in TASKS[1:]:
         if name in model_names(task):
-            return _on_a_backbone(_with_heads(task)[name])
-    raise ArchitectureError(f"there is no published model {name!r}; {plugins.suggest(name, all_names())}")
+            return _compose(_with_heads(task)[name])
+    raise ArchitectureError(f"unknown model {name!r}; {plugins.suggest(name, all_names())}")
 
 
-def _on_a_backbone(document: Document) -> Model:
+def _compose(document: Document) -> Model:
     row = document.data
     arch = published(row["backbone"]).with_head(parse_head(document), num_classes=row["num_classes"])
     return Model(replace(arch, name=row["name"]), row["published"], row["dataset"])
@@ -86,5 +87,5 @@ def published(name: str) -> Architecture:
 
 @cache
 def published_keys(task: str = "classification") -> dict[str, str]:
-    """Architecture key to name, for recognising a published model; ablation rows that are whole models go by theirs."""
+    """Architecture key to name. An ablation row that equals a published model has the name of the model."""
     return {published(name).key: name for name in model_names(task)}

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 @click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the file's.")
 @click.option("--counter", type=click.Choice(names("counter")), help="Count with another tool as well.")
 @click.option("--latency", is_flag=True, help="Time the network on this machine.")
-@click.option("--backend", default=None, help=f"Where to time it: {', '.join(names('latency'))}; by default torch_cpu.")
+@click.option(
+    "--backend", default=None, help=f"Where to time it: {', '.join(names('latency_backend'))}; by default torch_cpu."
+)
 @click.option(
     "--batch",
     type=click.IntRange(min=1),

@@ -57,7 +57,7 @@ class ExportModel:
         if num_classes is not None and (features or not arch.head.classifies):
             what = "feature maps have" if features else "this architecture's head has"
             raise PlanError(f"num_classes={num_classes}: {what} no classifier; leave the classes out.")
-        arch = arch.deployed().at(num_classes=num_classes, image_size=image_size)
+        arch = arch.deploy().at(num_classes=num_classes, image_size=image_size)
         model = build(arch, seed=seed).eval()
         words = f"fresh, seed {seed}"
         if weights is not None:

@@ -32,7 +32,7 @@ def taps(arch: Architecture, strides: tuple[int, ...] = STRIDES) -> tuple[Tap, .
     Raises ArchitectureError if it reaches none.
     """
     reduction, last = 1, {}
-    for row, run in zip(arch.blocks, arch.runs(), strict=True):
+    for row, run in zip(arch.blocks, arch.row_strides(), strict=True):
         reduction *= run.stride
         last[reduction] = Tap(row.name, row.out, reduction)
     found = tuple(last[stride] for stride in strides if stride in last)

@@ -50,10 +50,10 @@ def calls(arch: Architecture) -> dict[str, list[Call]]:
 def _head_call(arch: Architecture) -> Call:
     cls = plugins.load("layer", arch.head.kind()).HEAD
     classes = arch.num_classes if arch.head.classifies else None
-    channels = tuple(arch.blocks[i].out for i in arch.read_rows())
+    channels = tuple(arch.blocks[i].out for i in arch.head_inputs())
     # Whether there are classes, and what the rows stride, stands elsewhere in the calls.
     settings = {name: value for name, value in arch.head.settings().items() if name not in ("linear", "output_stride")}
-    alone = arch.task == "classification"
+    alone = arch.head.pools_last_map
     return Call(cls, (channels[0] if alone else channels, classes), _without_defaults(cls, settings))
 
 
@@ -95,12 +95,12 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
 def assembled(arch: Architecture) -> nn.Sequential:
     """The network with whatever weights its layers begin with, where these do not matter."""
     stages = OrderedDict((name, _stage(row)) for name, row in calls(arch).items())
-    return nn.Sequential(stages) if arch.task == "classification" else Network(stages, read_names(arch))
+    return nn.Sequential(stages) if arch.head.pools_last_map else Network(stages, read_names(arch))
 
 
 def read_names(arch: Architecture) -> tuple[str, ...]:
     """The rows whose maps the head reads, in its order."""
-    return tuple(arch.blocks[i].name for i in arch.read_rows())
+    return tuple(arch.blocks[i].name for i in arch.head_inputs())
 
 
 class Network(nn.Sequential):

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mvsearch.arch.heads.ssdlite import LEVELS, RATIOS, SCALES, WIDTHS, anchors_of
+from mvsearch.arch.heads.ssdlite import LEVELS, RATIOS, SCALES, WIDTHS, num_anchors
 from mvsearch.nn._relu import ConvReLU
 from mvsearch.nn.conv import Conv
 
@@ -40,7 +40,7 @@ class Predict(nn.Module):
         self.widen = None if width == in_channels else ConvReLU(in_channels, width)
         single = level == len(LEVELS) - 1  # a map of one pixel
         self.depthwise = None if single else Conv(width, width, groups=width, act=False)
-        self.pointwise = nn.Conv2d(width, anchors_of(level) * self.values, 1)
+        self.pointwise = nn.Conv2d(width, num_anchors(level) * self.values, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, H * W * anchors, 4 + classes)."""

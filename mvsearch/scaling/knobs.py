@@ -7,8 +7,9 @@ from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from mvsearch.arch.architecture import IMAGE_CHANNELS, Architecture
-from mvsearch.arch.blocks import MOST_LAYERS, Block
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.blocks import MAX_LAYERS, Block
+from mvsearch.arch.cost import IMAGE_CHANNELS
 from mvsearch.errors import PlanError
 from mvsearch.utils import plugins
 
@@ -89,7 +90,7 @@ def deepens(row: Block) -> str:
 def _knob(dial: str, places: tuple[tuple[int, str], ...], rows: Sequence[Block], times: float) -> ScalableField:
     last, name = places[-1]
     own = getattr(rows[last], name)
-    most = MOST_LAYERS if dial == "depth" else sys.maxsize
+    most = MAX_LAYERS if dial == "depth" else sys.maxsize
     ladder = _ladder(dial, own, times, lambda v: v <= most and all(_fits(rows[i], part, v) for i, part in places))
     return ScalableField(dial, f"{rows[last].name}.{name}", places, own, ladder)
 

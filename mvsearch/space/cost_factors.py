@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch.architecture import IMAGE_CHANNELS
-from mvsearch.arch.cost import Cost, Shape
+from mvsearch.arch.cost import IMAGE_CHANNELS, Cost, Shape
 from mvsearch.errors import SpaceError
 from mvsearch.space.search_space import Codes, SearchSpace
 
@@ -71,7 +70,7 @@ class _Reader:
 
     def rows(self) -> Iterator[Factor]:
         """One for each row, and one for what the head does on its map. The maps' shapes, by choices, go along."""
-        side, read = self.space.image_size, self.space.read_rows()
+        side, read = self.space.image_size, self.space.head_inputs()
         image = Shape(IMAGE_CHANNELS, side, side)
         shapes = _Shapes(self.space, (), self.space.every(()), np.array([[IMAGE_CHANNELS, side, side]]))
         for i, row in enumerate(self.space.document.data["blocks"]):

@@ -93,7 +93,7 @@ class Expression:
     tree: ast.expr
     names: tuple[str, ...]
     meanings: dict[str, str] = field(default_factory=dict)
-    where: Location | str = ""
+    where: Location | None = None
 
     @classmethod
     def parse(cls, source: str) -> "Expression":
@@ -115,7 +115,7 @@ class Expression:
         """The name that the whole expression is, if it is no more than a name."""
         return self.names[0] if _name(self.tree) and self.names else None
 
-    def placed(self, where: Location | str, meanings: dict[str, str]) -> "Expression":
+    def placed(self, where: Location, meanings: dict[str, str]) -> "Expression":
         """The same arithmetic over other names, found at a line of a file."""
         return replace(self, names=tuple(meanings[name] for name in self.names), meanings=meanings, where=where)
 
@@ -135,16 +135,17 @@ class Expression:
 
     def evaluate(self, lookup: Lookup) -> Any:
         """The value, names looked up; raises SpaceError, for a column as for a single value, if there is none."""
-        place = f"{self.where}: " if self.where else ""
         try:
             with np.errstate(divide="raise", invalid="raise"):
                 return _evaluate(self.tree, lambda name: lookup(self.meanings.get(name, name)))
         except (ZeroDivisionError, FloatingPointError):
-            raise SpaceError(f"{place}{self.source!r} divides by zero; keep what it divides by at 1 or more.") from None
+            raise SpaceError(
+                f"{self.source!r} divides by zero; keep the divisor at 1 or more.", at=self.where
+            ) from None
         except (TypeError, OverflowError) as error:
-            raise SpaceError(f"{place}{self.source!r} cannot be worked out: {error}.") from None
+            raise SpaceError(f"{self.source!r} cannot be evaluated: {error}.", at=self.where) from None
         except RecursionError:
-            raise SpaceError(f"{place}{self.source!r} follows from too many other names; use fewer.") from None
+            raise SpaceError(f"{self.source!r} depends on too many other names; use fewer.", at=self.where) from None
 
     def __str__(self) -> str:
         return self.source

@@ -6,7 +6,7 @@ from itertools import product
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.blocks import Domain
+from mvsearch.arch.schema import Domain
 from mvsearch.errors import SpaceError
 from mvsearch.space.expressions import Expression
 from mvsearch.space.variables import Choice, Scope, Term, choices_of

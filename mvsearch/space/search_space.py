@@ -18,10 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch.arch import published as models
-from mvsearch.arch.architecture import IMAGE_CHANNELS, KEYS, Architecture, parse_head, reductions, row_class, runs
-from mvsearch.arch.blocks import Block, Domain, Rule
-from mvsearch.arch.cost import Cost
+from mvsearch.arch.architecture import KEYS, Architecture
+from mvsearch.arch.blocks import Block
+from mvsearch.arch.cost import IMAGE_CHANNELS, Cost
 from mvsearch.arch.heads import BaseHead
+from mvsearch.arch.parsing import parse_head, row_class
+from mvsearch.arch.schema import Domain, Rule
+from mvsearch.arch.strides import reductions, row_strides
 from mvsearch.errors import ArchitectureError, SpaceError
 from mvsearch.space.expressions import Expression
 from mvsearch.space.inverse import Point, locate
@@ -204,8 +207,8 @@ class SearchSpace:
         Only the choices of `row_columns` need codes.
         """
         row = self._bulk_row(i, self._scope(codes))
-        most = self.head.most_stride
-        return row if most is None else replace(row, stride=runs(self._strides, most)[i].stride)
+        most = self.head.max_stride
+        return row if most is None else replace(row, stride=row_strides(self._strides, most)[i].stride)
 
     def row_columns(self, i: int) -> tuple[int, ...]:
         """The choices that the fields of the i-th row depend on."""
@@ -226,11 +229,11 @@ class SearchSpace:
         """Every row's, as written."""
         return [self.terms[f"{raw['name']}.stride"] for raw in self.document.data["blocks"]]
 
-    def read_rows(self) -> tuple[int, ...]:
+    def head_inputs(self) -> tuple[int, ...]:
         """The rows, by number, whose maps the head reads."""
-        if self.head.task == "classification":
+        if self.head.pools_last_map:
             return (len(self._strides) - 1,)
-        return self.head.reads(reductions(self._strides))
+        return self.head.inputs(reductions(self._strides))
 
     @property
     def image_size(self) -> int:
@@ -283,7 +286,7 @@ class SearchSpace:
             )
 
     def _check_rows(self) -> None:
-        if self.head.task != "classification":
+        if not self.head.pools_last_map:
             self._check_strides()
         self.architecture(self.point(self.sample(1, 0)[0]))
         for i, raw in enumerate(self.document.data["blocks"]):
@@ -322,7 +325,7 @@ class SearchSpace:
         if len(wrong):
             example = {f: column[wrong[0]].item() for f, column in facts.items()}
             where = self.document.where("blocks", i, next(f for f in reversed(rule.fields) if f in rows[i]))
-            raise SpaceError(f"some points have {rule.says.format(**example)} Or forbid them under `where:`.", at=where)
+            raise SpaceError(f"for some points {rule.message.format(**example)} Or exclude them by `where:`.", at=where)
 
     def _taken(self, names: list[str]) -> dict[str, Any]:
         """All values that some names take together where the conditions hold (of a sample, if they are too many)."""

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch.architecture import row_class
-from mvsearch.arch.blocks import Domain
+from mvsearch.arch.parsing import row_class
+from mvsearch.arch.schema import Domain
 from mvsearch.errors import Location, SpaceError
 from mvsearch.space.expressions import LARGEST, Expression
 from mvsearch.utils import plugins

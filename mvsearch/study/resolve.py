@@ -5,6 +5,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.heads import head_class
 from mvsearch.arch.published import all_names, published
 from mvsearch.errors import ArchitectureError, StudyError
 from mvsearch.metrics.trial import Trial
@@ -21,7 +22,7 @@ def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
     backbone, plus, kind = name.rpartition("+")
     if plus and kind in plugins.names("head"):
         found = find_architecture(backbone, storage=storage)
-        return replace(found.with_head(plugins.load("head", kind).Head()), name=f"{found.name or found.key}_{kind}")
+        return replace(found.with_head(head_class(kind)()), name=f"{found.name or found.key}_{kind}")
     if trial := find_trial(name, storage=storage):
         return trial.architecture
     if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():

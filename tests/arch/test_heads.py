@@ -20,10 +20,11 @@ from rows import ROWS, row
 from small import job, real_images, silent
 from torch.utils.flop_counter import FlopCounterMode
 
-from mvsearch.arch.architecture import Architecture, Run, runs
+from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost
-from mvsearch.arch.heads import BaseHead
+from mvsearch.arch.heads import BaseHead, head_class
 from mvsearch.arch.published import model, model_names, published, published_keys
+from mvsearch.arch.strides import row_strides
 from mvsearch.cli.main import cli
 from mvsearch.errors import ArchitectureError, CheckpointError, MvsearchError, SpaceError
 from mvsearch.export import verify
@@ -45,8 +46,7 @@ AUTHORS = json.loads(gzip.decompress((ROOT / "tests" / "fixtures" / "authors_hea
 
 
 def head(kind: str, **fields) -> BaseHead:
-    made: BaseHead = plugins.load("head", kind).Head(**fields)
-    return made
+    return head_class(kind)(**fields)
 
 
 # ---- the published networks
@@ -275,7 +275,7 @@ def test_parameters_macs_and_shapes_of_any_network_with_a_head_are_those_of_the_
 def test_what_a_network_gives_is_what_is_said_of_it(kind):
     arch = small(kind=kind)
     found = build(arch, seed=0).eval()(torch.zeros(1, 3, 64, 64))
-    said = arch.head.gives(arch.head_parts([stage.out for stage in arch.stages()]), 5)
+    said = arch.head.output_summary(arch.head_parts([stage.out for stage in arch.stages()]), 5)
 
     if kind == "ssdlite":
         assert said == f"{found[0].shape[1]} boxes, 5 classes"
@@ -287,10 +287,12 @@ def test_what_a_network_gives_is_what_is_said_of_it(kind):
 
 
 def test_a_stride_beyond_the_output_stride_becomes_dilation_of_what_follows():
-    assert runs([2, 2, 1, 2, 2, 1], 8) == [
-        Run(2), Run(2), Run(1), Run(2), Run(1, 1, 2), Run(1, 2, 2),
-    ]  # fmt: skip
-    assert runs([2, 2, 2, 2], 4)[2:] == [Run(1, 1, 2), Run(1, 2, 4)]
+    def strides(rows: list[int], max_stride: int) -> list[tuple[int, int, int]]:
+        return [(s.stride, s.dilation_first, s.dilation) for s in row_strides(rows, max_stride)]
+
+    assert strides([2, 2, 1, 2, 2, 1], 8)[:4] == [(2, 1, 1), (2, 1, 1), (1, 1, 1), (2, 1, 1)]
+    assert strides([2, 2, 1, 2, 2, 1], 8)[4:] == [(1, 1, 2), (1, 2, 2)]
+    assert strides([2, 2, 2, 2], 4)[2:] == [(1, 1, 2), (1, 2, 4)]
 
 
 def test_dilated_rows_are_built_as_the_authors_build_them():
@@ -326,20 +328,23 @@ def test_networks_that_differ_in_their_head_alone_have_keys_of_their_own():
 
 LAST_ROWS = SMALL[SMALL.index("  - {name: layer4") :]
 WRONG = {
-    "another task": ("name: small", "task: detection", "1: task: found detection, but the head is for segmentation"),
-    "no such task": ("name: small", "task: segmentatio", "1: task: there is no task 'segmentatio'; did you mean"),
-    "no such head": ("deeplabv3", "deeplabv4", "11: head.kind: there is no head 'deeplabv4'; did you mean"),
-    "another's field": ("deeplabv3, out: 16, aux: true", "ssdlite, out: 16", "11: head.out: no such field"),
-    "no such stride": ("aux: true", "output_stride: 4", "11: head.output_stride: found 4; use one of 8, 16, 32."),
-    "no map to read": (LAST_ROWS, "head: {kind: ssdlite}", "9: head: ssdlite reads a map"),
-}  # fmt: skip
+    "another task": ("name: small", "task: detection", 1, "task", "segmentation"),
+    "no such task": ("name: small", "task: segmentatio", 1, "task", "'segmentation'"),
+    "no such head": ("deeplabv3", "deeplabv4", 11, "head.kind", "'deeplabv3'"),
+    "another's field": ("deeplabv3, out: 16, aux: true", "ssdlite, out: 16", 11, "head.out", "'out'"),
+    "no such stride": ("aux: true", "output_stride: 4", 11, "head.output_stride", "4"),
+    "no map to read": (LAST_ROWS, "head: {kind: ssdlite}", 9, "head", "32"),
+}
 
 
-@pytest.mark.parametrize(("old", "new", "says"), WRONG.values(), ids=WRONG)
-def test_an_error_in_a_head_names_the_line_what_was_found_and_what_would_do(old, new, says):
+@pytest.mark.parametrize(("old", "new", "line", "key", "value"), WRONG.values(), ids=WRONG)
+def test_an_error_in_a_head_has_the_line_and_the_key(old, new, line, key, value):
     with pytest.raises(ArchitectureError) as raised:
         Architecture.parse(parse(SMALL.replace(old, new, 1), "small.yaml"))
-    assert str(raised.value).startswith(f"small.yaml:{says}")
+
+    error = raised.value
+    assert (error.file, error.line, error.key) == ("small.yaml", line, key)
+    assert value in str(error)
 
 
 def test_the_task_may_stand_in_the_file():
@@ -457,7 +462,7 @@ def test_a_file_read_back_gives_what_the_network_gives(kind, arch, tmp_path):
 
     assert report.verified
     assert all(each.ratio < 1e-4 for each in report.comparisons)
-    assert made.arch == arch.deployed()
+    assert made.arch == arch.deploy()
     assert sum(p.numel() for p in made.model.parameters()) == arch.cost().params
     assert report.subject["task"] == arch.task
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.published import model_names, published
+from mvsearch.arch.published import FOLDER, model_names, published
 from mvsearch.errors import ArchitectureError, MvsearchError, SpaceError
 from mvsearch.space import search_space as space_module
 from mvsearch.space.search_space import SearchSpace
@@ -223,9 +223,7 @@ def test_conditions_that_hardly_anything_meets_are_refused_even_where_points_can
 
 def test_a_space_with_nothing_open_is_one_network():
     arch = published("mobilevitv3_xxs")
-    space = SearchSpace.parse(
-        parse((Path(space_module.__file__).parent / "published/mobilevitv3_xxs.yaml").read_text())
-    )
+    space = SearchSpace.parse(parse((FOLDER / "mobilevitv3_xxs.yaml").read_text()))
 
     assert space.size == 1
     assert space.architecture({}).key == arch.key
@@ -391,176 +389,146 @@ def test_hidden_choices_are_found_from_what_follows_from_them():
 # ---- what a file can get wrong
 
 WRONG = {
-    "a misspelt key": ("where:", "wehre:", 10, "wehre: no such key; did you mean 'where'?"),
-    "a misspelt field": ("depth: {range", "dept: {range", 9, "blocks.body.dept: no such field; did you mean 'depth'?"),
-    "a misspelt name": ("out: width", "out: widht", 9, "'widht' is no name here; did you mean 'width'?"),
-    "a misspelt field in a name": ("out: body.out", "out: body.outt", 8, "'body.outt' is no name here; did you mean"),
-    "a misspelt condition": ("stem.out <= body.out", "stem.out <= bdy.out", 11, "'bdy.out' is no name here; did you"),
-    "a row's block in a condition": (
-        "stem.out <= body.out",
-        "stem.block == 'conv'",
-        11,
-        "'stem.block' is no name here",
-    ),
-    "an unknown block": ("block: mv2", "block: mv3", 8, "there is no block 'mv3'; did you mean 'mv2'?"),
-    "a step of nought": ("[8, 24, 8]", "[8, 24, 0]", 7, "stem.out: a step of 0 leads nowhere; use 1 or more."),
-    "a step back": ("[8, 24, 8]", "[8, 24, -8]", 7, "a step of -8 leads nowhere"),
-    "a range backwards": ("[8, 24, 8]", "[24, 8, 8]", 7, "8 is below 24; write the smaller number first."),
-    "a step that misses": ("[8, 24, 8]", "[8, 23, 8]", 7, "steps of 8 from 8 miss 23; end at 16 or 24."),
-    "a range of fractions": ("[8, 24, 8]", "[0.5, 2]", 7, "use whole numbers [low, high, step]."),
-    "a range of bools": ("[8, 24, 8]", "[false, true]", 7, "use whole numbers [low, high, step]."),
-    "half a range": ("[8, 24, 8]", "[8]", 7, "use whole numbers [low, high, step]."),
-    "an endless range": ("[8, 24, 8]", "[1, 2000000000]", 7, "values are more than a choice; use a larger step."),
-    "numbers beyond counting": ("[16, 32]", "[16, 99999999999999999999]", 5, "use numbers up to 2,147,483,648."),
-    "no number": ("[16, 32]", "[16, .nan]", 5, "use numbers up to"),
-    "nothing to choose": ("[16, 24, 32]", "[]", 9, "use a list of one or more plain values."),
-    "one twice": ("[16, 24, 32]", "[16, 24, 16]", 9, "names a value twice; keep one."),
-    "one twice, whole and not": ("[16, 24, 32]", "[16, 16.0]", 9, "names a value twice; keep one."),
-    "a bool among numbers": ("[16, 24, 32]", "[16, true]", 9, "mixes numbers with true and false"),
-    "lists to choose": ("[16, 24, 32]", "[[16], 24]", 9, "use a list of one or more plain values."),
-    "choose without a list": ("choose: [16, 24, 32]", "choose: 16", 9, "use a list of one or more plain values."),
-    "neither choose nor range": (
-        "choose: [16, 24, 32]",
-        "pick: [16]",
-        9,
-        "an open value is {choose: [a, b]} or {range",
-    ),
-    "both": ("{choose: [16, 24, 32]}", "{choose: [16], range: [1, 2]}", 9, "an open value is {choose: [a, b]} or"),
-    "nothing": ("{choose: [16, 24, 32]}", "", 9, "body.dim: found nothing; give it a value, or take the line out."),
-    "a choice that is illegal": ("[16, 24, 32]", "[16, 0]", 9, "body.dim: "),
-    "a choice that heads do not divide": ("[16, 24, 32]", "[16, 30]", 9, "dim=30 does not split over heads=4"),
-    "arithmetic that is illegal": ("ffn: 2*dim", "ffn: 16-dim", 9, "ffn: "),
-    "arithmetic that is no whole number": ("ffn: 2*dim", "ffn: dim/2", 9, "body.ffn: "),
-    "arithmetic by nought": ("ffn: 2*dim", "ffn: 2*dim//(dim-24)", 9, "divides by zero; keep what it divides by at 1"),
-    "arithmetic with words": ("ffn: 2*dim", "ffn: dim + local", 9, "a word stands where a number should"),
-    "arithmetic that grows": ("ffn: 2*dim", f"ffn: {'*'.join(['dim'] * 20)}", 9, "a number grows beyond 2,147,483,648"),
-    "more than arithmetic": ("ffn: 2*dim", "ffn: dim**9", 9, "'dim**9' is more than arithmetic; use + - * /"),
-    "a call": ("ffn: 2*dim", "ffn: \"__import__('os')\"", 9, "is more than arithmetic"),
-    "no expression": ("ffn: 2*dim", "ffn: 2*", 9, "'2*' is no expression; use plain arithmetic such as 2*dim"),
-    "a condition that is none": ("stem.out <= body.out", "stem.out <=", 11, "is no expression"),
-    "a condition that is a number": ("- stem.out <= body.out", "- 3", 10, "use a list of conditions such as 'a <= b'."),
-    "a condition that nothing meets": (
-        "stem.out <= body.out",
-        "stem.out > 24",
-        10,
-        "nothing meets stem.out > 24; loosen",
-    ),
+    "a misspelt key": ("where:", "wehre:", 10, "wehre", "'where'"),
+    "a misspelt field": ("depth: {range", "dept: {range", 9, "blocks.body.dept", "'depth'"),
+    "a misspelt name": ("out: width", "out: widht", 9, "blocks.body.out", "'width'"),
+    "a misspelt field in a name": ("out: body.out", "out: body.outt", 8, "blocks.down.out", "'body.out'"),
+    "a misspelt condition": ("stem.out <= body.out", "stem.out <= bdy.out", 11, "where.0", "'body.out'"),
+    "a row's block in a condition": ("stem.out <= body.out", "stem.block == 'conv'", 11, "where.0", "'stem.out'"),
+    "an unknown block": ("block: mv2", "block: mv3", 8, "blocks.down.block", "'mv2'"),
+    "a step of nought": ("[8, 24, 8]", "[8, 24, 0]", 7, "blocks.stem.out", "0"),
+    "a step back": ("[8, 24, 8]", "[8, 24, -8]", 7, "blocks.stem.out", "-8"),
+    "a range backwards": ("[8, 24, 8]", "[24, 8, 8]", 7, "blocks.stem.out", "8"),
+    "a step that misses": ("[8, 24, 8]", "[8, 23, 8]", 7, "blocks.stem.out", "16 or 24"),
+    "a range of fractions": ("[8, 24, 8]", "[0.5, 2]", 7, "blocks.stem.out", "0.5"),
+    "a range of bools": ("[8, 24, 8]", "[false, true]", 7, "blocks.stem.out", "True"),
+    "half a range": ("[8, 24, 8]", "[8]", 7, "blocks.stem.out", "[8]"),
+    "an endless range": ("[8, 24, 8]", "[1, 2000000000]", 7, "blocks.stem.out", "2000000000"),
+    "numbers beyond counting": ("[16, 32]", "[16, 99999999999999999999]", 5, "vars.width", "99999999999999999999"),
+    "no number": ("[16, 32]", "[16, .nan]", 5, "vars.width", "nan"),
+    "nothing to choose": ("[16, 24, 32]", "[]", 9, "blocks.body.dim", "[]"),
+    "one twice": ("[16, 24, 32]", "[16, 24, 16]", 9, "blocks.body.dim", "[16, 24, 16]"),
+    "one twice, whole and not": ("[16, 24, 32]", "[16, 16.0]", 9, "blocks.body.dim", "[16, 16.0]"),
+    "a bool among numbers": ("[16, 24, 32]", "[16, true]", 9, "blocks.body.dim", "[16, True]"),
+    "lists to choose": ("[16, 24, 32]", "[[16], 24]", 9, "blocks.body.dim", "[[16], 24]"),
+    "choose without a list": ("choose: [16, 24, 32]", "choose: 16", 9, "blocks.body.dim", "choose"),
+    "neither choose nor range": ("choose: [16, 24, 32]", "pick: [16]", 9, "blocks.body.dim", "'pick'"),
+    "both": ("{choose: [16, 24, 32]}", "{choose: [16], range: [1, 2]}", 9, "blocks.body.dim", "'choose'"),
+    "nothing": ("{choose: [16, 24, 32]}", "", 9, "blocks.body.dim", ""),
+    "a choice that is illegal": ("[16, 24, 32]", "[16, 0]", 9, "blocks.body.dim", "0"),
+    "a choice that heads do not divide": ("[16, 24, 32]", "[16, 30]", 9, "blocks.body.dim", "30"),
+    "arithmetic that is illegal": ("ffn: 2*dim", "ffn: 16-dim", 9, "blocks.body.ffn", "-8"),
+    "arithmetic that is no whole number": ("ffn: 2*dim", "ffn: dim/2", 9, "blocks.body.ffn", "12"),
+    "arithmetic by nought": ("ffn: 2*dim", "ffn: 2*dim//(dim-24)", 9, "blocks.body.ffn", "'2*dim//(dim-24)'"),
+    "arithmetic with words": ("ffn: 2*dim", "ffn: dim + local", 9, "blocks.body.ffn", "'dim + local'"),
+    "arithmetic that grows": ("ffn: 2*dim", f"ffn: {'*'.join(['dim'] * 20)}", 9, "blocks.body.ffn", "2,147,483,648"),
+    "more than arithmetic": ("ffn: 2*dim", "ffn: dim**9", 9, "blocks.body.ffn", "'dim**9'"),
+    "a call": ("ffn: 2*dim", "ffn: \"__import__('os')\"", 9, "blocks.body.ffn", "'os'"),
+    "no expression": ("ffn: 2*dim", "ffn: 2*", 9, "blocks.body.ffn", "'2*'"),
+    "a condition that is none": ("stem.out <= body.out", "stem.out <=", 11, "where.0", "'stem.out <='"),
+    "a condition that is a number": ("- stem.out <= body.out", "- 3", 10, "where", "'a <= b'"),
+    "a condition that nothing meets": ("stem.out <= body.out", "stem.out > 24", 10, "where", "stem.out > 24"),
     "conditions that nothing meets": (
         "- stem.out <= body.out",
         "- stem.out > 8\n  - body.depth > 1\n  - stem.out < 16 or body.depth < 2",
         10,
-        "nothing meets stem.out > 8 and body.depth > 1 and stem.out < 16 or body.depth < 2; loosen",
+        "where",
+        "stem.out > 8 and body.depth > 1 and stem.out < 16 or body.depth < 2",
     ),
-    "a condition that is false": ("stem.out <= body.out", "1 > 2", 10, "nothing meets 1 > 2; loosen it or widen"),
-    "a var that is no name": ("  width:", "  a b: 3\n  width:", 5, "'a b' is no name; use letters, digits and _."),
-    "vars that are a list": (
-        "vars:\n  width: {choose: [16, 32]}",
-        "vars: [16]",
-        4,
-        "use a mapping of names to values.",
-    ),
-    "an open var that nothing uses": (
-        "  width:",
-        "  idle: {choose: [1, 2]}\n  width:",
-        5,
-        "no row uses it; take it out.",
-    ),
+    "a condition that is false": ("stem.out <= body.out", "1 > 2", 10, "where", "1 > 2"),
+    "a var that is no name": ("  width:", "  a b: 3\n  width:", 5, "vars.a b", "'a b'"),
+    "vars that are a list": ("vars:\n  width: {choose: [16, 32]}", "vars: [16]", 4, "vars", "16"),
+    "an open var that nothing uses": ("  width:", "  idle: {choose: [1, 2]}\n  width:", 5, "vars.idle", ""),
     "a var only a condition uses": (
         "  width: {choose: [16, 32]}",
         "  width: {choose: [16, 32]}\n  idle: {choose: [1, 2]}",
         6,
-        "idle: open, but no row uses it",
+        "vars.idle",
+        "",
     ),
     "a circle": (
         "  width: {choose: [16, 32]}",
         "  width: down.out",
         5,
-        "width → down.out → body.out → width goes in a",
+        "vars.width",
+        "width → down.out → body.out → width",
     ),
-    "a circle of one": ("ffn: 2*dim", "ffn: 2*body.ffn", 9, "body.ffn → body.ffn goes in a circle; give one of them"),
-    "two rows of one name": ("name: down", "name: stem", 8, "blocks.stem.name: 'stem' names two rows; rename one."),
+    "a circle of one": ("ffn: 2*dim", "ffn: 2*body.ffn", 9, "blocks.body.ffn", "body.ffn → body.ffn"),
+    "two rows of one name": ("name: down", "name: stem", 8, "blocks.stem.name", "'stem'"),
     "a first row that does not fit": (
         "{name: stem, block: conv, out: {range: [8, 24, 8]}, stride: 2}",
         "{name: stem, block: mobilevit, out: {choose: [3, 8]}, dim: 16, depth: 1}",
         7,
-        "but 3 channels come in and a mobilevit block keeps the width; use out: 3.",
+        "blocks.stem.out",
+        "8",
     ),
-    "a row that does not fit": (
-        "out: body.out",
-        "out: {choose: [16, 32]}",
-        9,
-        "channels come in and a mobilevit block",
-    ),
+    "a row that does not fit": ("out: body.out", "out: {choose: [16, 32]}", 9, "blocks.body.out", "16"),
     "a block that may stride": (
         "depth: {range",
         "stride: {range: [1, 2]}, depth: {range",
         9,
-        "stride=2, but a mobilevit",
+        "blocks.body.stride",
+        "2",
     ),
     "a row that seldom misfits": (
         "[16, 24, 32]",
         f"[{', '.join(map(str, range(16, 400, 4)))}, 402]",
         9,
-        "dim=402 does",
+        "blocks.body.dim",
+        "402",
     ),
-    "an open image": ("image_size: 64", "image_size: {choose: [64, 96]}", 2, "use a whole number from 32."),
-    "a head that is none": (
-        "num_classes: 10",
-        "num_classes: 10\nhead: {pool: sum}",
-        4,
-        "head.pool: found 'sum'; use one of mean",
+    "an open image": ("image_size: 64", "image_size: {choose: [64, 96]}", 2, "image_size", "'choose'"),
+    "a head that is none": ("num_classes: 10", "num_classes: 10\nhead: {pool: sum}", 4, "head.pool", "'sum'"),
+    "networks beyond counting": (
+        "width: {choose: [16, 32]}",
+        "width: 1000000000",
+        6,
+        "blocks",
+        "256,000,039,178,008,245,248",
     ),
-    "networks beyond counting": ("width: {choose: [16, 32]}", "width: 1000000000", 6, "too many to be counted exactly"),
-    "contains that is no list": ("name: base", "contains: mobilevitv3_xxs", 1, "use a list of published models."),
+    "contains that is no list": ("name: base", "contains: mobilevitv3_xxs", 1, "contains", "'mobilevitv3_xxs'"),
     "contains what is no model": (
         "name: base",
         "contains: [mobilevitv3_xxs_12]",
         1,
-        "did you mean 'mobilevitv3_xxs_l2'?",
+        "contains.0",
+        "'mobilevitv3_xxs_l2'",
     ),
-    "contains a number": ("name: base", "contains: [3]", 1, "there is no published model 3; choose one of: "),
-    "contains a mapping": (
-        "name: base",
-        "contains: [{a: 1}]",
-        1,
-        "there is no published model {'a': 1}; choose one of",
-    ),
-    "contains what it does not": (
-        "name: base",
-        "contains: [mobilevitv3_xxs]",
-        1,
-        "does not contain mobilevitv3_xxs: its",
-    ),
+    "contains a number": ("name: base", "contains: [3]", 1, "contains.0", "3"),
+    "contains a mapping": ("name: base", "contains: [{a: 1}]", 1, "contains.0", "a"),
+    "contains what it does not": ("name: base", "contains: [mobilevitv3_xxs]", 1, "contains.0", "mobilevitv3_xxs"),
 }
 
 
-@pytest.mark.parametrize(("old", "new", "line", "says"), WRONG.values(), ids=WRONG)
-def test_an_error_names_the_line_what_was_found_and_what_would_do(old, new, line, says):
+@pytest.mark.parametrize(("old", "new", "line", "key", "value"), WRONG.values(), ids=WRONG)
+def test_an_error_has_the_file_the_line_the_key_and_one_sentence_with_the_value(old, new, line, key, value):
     with pytest.raises((SpaceError, ArchitectureError)) as raised:
         changed(old, new)
 
-    message = str(raised.value)
-    assert message.startswith(f"base.yaml:{line}: "), message
-    assert says in message
-    assert len(message.splitlines()) == 1
+    error = raised.value
+    assert (error.file, error.line, error.key) == ("base.yaml", line, key)
+    assert value in str(error)
+    assert len(str(error).splitlines()) == 1
 
 
 @pytest.mark.parametrize("blocks", ["", "blocks:", "blocks: []", "blocks: conv", "blocks: {choose: [1]}"])
 def test_a_space_without_rows_is_told_what_rows_are(blocks):
-    with pytest.raises(SpaceError, match="found no rows; `blocks:` is a list with one or more"):
+    with pytest.raises(SpaceError) as raised:
         space_of(f"image_size: 64\n{blocks}\n")
+
+    assert raised.value.key == "blocks"
 
 
 def test_a_row_that_is_first_and_last_is_still_held_to_the_image():
-    with pytest.raises(ArchitectureError, match="but 3 channels come in"):
+    with pytest.raises(ArchitectureError, match="out: 3"):
         space_of("blocks: [{name: a, block: mobilevit, out: 8, dim: 8, depth: 1}]")
-    with pytest.raises(MvsearchError, match="but 3 channels come in"):
+    with pytest.raises(MvsearchError, match="out: 3"):
         space_of("blocks: [{name: a, block: mobilevit, out: {range: [3, 300]}, dim: 8, depth: 1}]")
 
 
 def test_names_that_follow_from_one_another_without_end_are_refused():
     chain = "".join(f"  v{i}: v{i + 1}\n" for i in range(900))
-    with pytest.raises(SpaceError, match="follows from more than 20 names"):
+    with pytest.raises(SpaceError, match="20"):
         changed("  width: {choose: [16, 32]}\n", f"  width: v0\n{chain}  v900: 16\n")
 
 
@@ -568,7 +536,7 @@ def test_a_model_that_follows_from_too_many_choices_is_not_searched_for_ever():
     rows = "  - {name: r, block: conv, out: a + b + c + d}\n"
     names = "".join(f"  {name}: {{range: [1, 99]}}\n" for name in "abcd")
     space = space_of(f"image_size: 32\nvars:\n{names}blocks:\n{rows}")
-    with pytest.raises(SpaceError, match=r"r\.out follows from choices too many to try \(a, b, c, d\)"):
+    with pytest.raises(SpaceError, match=r"r\.out.*a, b, c, d"):
         space.locate(space.architecture({"a": 1, "b": 2, "c": 3, "d": 4}))
 
 

@@ -1,4 +1,4 @@
-"""`mobilevit`: softmax attention among pixels, fused with convolution. MobileViTv1, v3, and what lies between.
+"""`mobilevit`: softmax attention among pixels, fused with convolution. MobileViTv1, v3, and the variants between them.
 
 Source: MobileViT (arXiv 2110.02178, section 3.1) and MobileViTv3 (arXiv 2209.15159, section 3.1; Table 5).
 
@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import MOST_LAYERS, Block, Rule, fraction, integer, one_of
+from mvsearch.arch.blocks import MAX_LAYERS, Block
 from mvsearch.arch.cost import Cost, Num, Shape
+from mvsearch.arch.schema import Rule, fraction, integer, one_of
+
+_V1 = {"local": "dense", "fusion": 3, "concat": "input", "add_input": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +23,7 @@ class Row(Block):
     """v3 by default; v1 is `local: dense, fusion: 3, concat: input, add_input: false`."""
 
     dim: int = integer()
-    depth: int = integer(high=MOST_LAYERS)
+    depth: int = integer(high=MAX_LAYERS)
     ffn: int = integer(default=None)
     heads: int = integer(default=4)
     patch: int = integer(default=2)
@@ -31,19 +34,32 @@ class Row(Block):
     add_input: bool = one_of(True, False, default=True)
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(("stride",), lambda stride: stride == 1, "stride={stride}, but a mobilevit block keeps the size; use 1."),
+        Rule(
+            ("stride",),
+            lambda stride: stride == 1,
+            "stride={stride}, but the block keeps the size of its input; use 1.",
+        ),
         Rule(
             ("width", "out"),
             lambda width, out: width == out,
-            "out={out}, but {width} channels come in and a mobilevit block keeps the width; use out: {width}.",
+            "out={out}, but the block keeps the width of its input ({width}); use out: {width}.",
         ),
         Rule(
             ("dim", "heads"),
             lambda dim, heads: dim % heads == 0,
-            "dim={dim} does not split over heads={heads}; use a multiple of {heads}.",
+            "dim={dim} is not divisible by heads={heads}; use a multiple of {heads}.",
         ),
     )
     inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {"concat": ("fusion", 0)}
+    width_fields: ClassVar[tuple[str, ...]] = ("dim",)
+    proportional_fields: ClassVar[dict[str, str]] = {"ffn": "dim"}
+    depth_field: ClassVar[str] = "depth"
+    attention_field: ClassVar[str | None] = "dim"
+    variants: ClassVar[dict[str, dict[str, Any]]] = {
+        "v1: 3x3 fusion": _V1,
+        "v1 with 1x1 fusion": _V1 | {"fusion": 1},  # row 2 of the paper's ablation (Table 5)
+        "v3: 1x1 fusion": {"local": "depthwise", "fusion": 1, "concat": "local", "add_input": True},
+    }
 
     def __post_init__(self) -> None:
         if self.ffn is None:

@@ -7,34 +7,43 @@ Source: MobileViTv2 (arXiv 2206.02680, section 3) and MobileViTv3 (arXiv 2209.15
 """
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import MOST_LAYERS, Block, Rule, integer, one_of
+from mvsearch.arch.blocks import MAX_LAYERS, Block
 from mvsearch.arch.blocks.mobilevit import Row as MobileViTRow
 from mvsearch.arch.cost import Cost, Num, Shape
+from mvsearch.arch.schema import Rule, integer, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Block):
-    """v3 by default; v2 is `fusion: none, add_input: false`. A size that no patch divides grows to one it does."""
+    """v3 by default; v2 is `fusion: none, add_input: false`. A map is resized to the next multiple of the patch."""
 
     dim: int = integer()
-    depth: int = integer(high=MOST_LAYERS)
+    depth: int = integer(high=MAX_LAYERS)
     ffn: int = integer(default=None)
     patch: int = integer(default=2)
     fusion: int = one_of(1, 0, spelling={"none": 0}, default=1)
     add_input: bool = one_of(True, False, default=True)
 
     rules: ClassVar[tuple[Rule, ...]] = MobileViTRow.rules[:2]
-    dilates: ClassVar[bool] = True
+    supports_dilation: ClassVar[bool] = True
+    width_fields: ClassVar[tuple[str, ...]] = ("dim",)
+    proportional_fields: ClassVar[dict[str, str]] = {"ffn": "dim"}
+    depth_field: ClassVar[str] = "depth"
+    attention_field: ClassVar[str | None] = "dim"
+    variants: ClassVar[dict[str, dict[str, Any]]] = {
+        "v2: no fusion": {"fusion": 0, "add_input": False},
+        "v3: 1x1 fusion": {"fusion": 1, "add_input": True},
+    }
 
     def __post_init__(self) -> None:
         if self.ffn is None:
-            object.__setattr__(self, "ffn", 2 * self.dim // 16 * 16 + 16 * (self.dim < 8))  # but not to 0
+            object.__setattr__(self, "ffn", 2 * self.dim // 16 * 16 + 16 * (self.dim < 8))  # at least 16
 
     def output(self, x: Shape, stride: Num) -> Shape:
-        """The input's shape, grown to a multiple of the patch."""
+        """The input's shape, resized to the next multiple of the patch."""
         grown = x.padded_to(self.patch)
         return Shape(self.out, grown.height, grown.width)
 

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import Block, integer, odd
+from mvsearch.arch.blocks import Block
 from mvsearch.arch.cost import Cost, Num, Shape
+from mvsearch.arch.schema import integer, odd
 
 
 def make_divisible(value: int, divisor: int) -> int:
@@ -22,7 +23,8 @@ class Row(Block):
     expand: int = integer(default=4)
     kernel: int = odd(default=3)
 
-    dilates: ClassVar[bool] = True
+    supports_dilation: ClassVar[bool] = True
+    summary_fields: ClassVar[tuple[str, ...]] = ("expand",)
 
     def layer_cost(self, x: Shape, stride: Num) -> Cost:
         """Three convolutions with norm."""

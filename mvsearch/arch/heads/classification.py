@@ -1,22 +1,23 @@
-"""`classification`: pooling, dropout, a linear classifier. What an architecture has if its file names no other head."""
+"""`classification`: pooling, dropout, a linear classifier. The default head."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import fraction, one_of
 from mvsearch.arch.cost import Cost, Num, Shape
 from mvsearch.arch.heads import BaseHead, Part
+from mvsearch.arch.schema import fraction, one_of
 
 
 @dataclass(frozen=True)
 class Head(BaseHead):
-    """Pooling over the map (`mean` or `max`), dropout, and a linear classifier, or none: then features come out."""
+    """Pooling over the map (`mean` or `max`), dropout, and a linear classifier; without one it returns features."""
 
     task: ClassVar[str] = "classification"
     image_size: ClassVar[int] = 256
     num_classes: ClassVar[int] = 1000
+    pools_last_map: ClassVar[bool] = True
 
     pool: str = one_of("mean", "max", default="mean")
     dropout: float = fraction(default=0.0)
@@ -27,20 +28,24 @@ class Head(BaseHead):
         """Whether there is a linear classifier."""
         return self.linear
 
-    def parts(self, nth: int, x: Shape, num_classes: Num, image: Shape) -> list[Part]:
-        """The classifier: its parameters, and as many MACs for one image."""
+    def parts(self, index: int, x: Shape, num_classes: Num, image: Shape) -> list[Part]:
+        """The classifier: as many MACs for one image as it has weights."""
         if self.linear:
             return [Part("", Shape(num_classes, 1, 1), cost.linear(x.channels, num_classes, 1))]
         return [Part("", Shape(x.channels, 1, 1), Cost())]
 
-    def gives(self, parts: Sequence[Part], num_classes: int) -> str:
-        """Classes, or features."""
+    def output_summary(self, parts: Sequence[Part], num_classes: int) -> str:
+        """The number of classes, or of features."""
         return f"{parts[0].out.channels} {'classes' if self.linear else 'features'}"
 
+    def output_shapes(self, features: int, num_classes: int) -> str:
+        """Logits, or features."""
+        return f"(B, {num_classes if self.linear else features})"
+
     def identity(self) -> list[Any]:
-        """As it was before there were other heads, so that keys stay."""
+        """Without the kind, so that keys stay as they were before there were other heads."""
         return [self.pool, self.dropout, self.linear]
 
-    def words(self) -> str:
+    def summary(self) -> str:
         """The pooling and the dropout."""
         return f"{self.pool} pool, dropout {self.dropout:g}"

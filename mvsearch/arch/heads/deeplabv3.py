@@ -1,4 +1,4 @@
-"""`deeplabv3`: a class for every pixel, by convolutions of several dilations side by side (arXiv 1706.05587).
+"""`deeplabv3`: a class for every pixel, by parallel convolutions of several dilations (arXiv 1706.05587).
 
             ┌─ 1x1 ────────────────┐
     last ───┼─ 3x3, dilated: three ┼─ 1x1 ─ dropout ─ 1x1 to classes ─ resized to the image
@@ -11,14 +11,14 @@ on ADE20K with `output_stride: 8` (arXiv 2209.15159, section 4.3).
 from dataclasses import dataclass
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import fraction, integer
 from mvsearch.arch.cost import Cost, Shape
 from mvsearch.arch.heads._dense import Dense
+from mvsearch.arch.schema import fraction, integer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Head(Dense):
-    """`rate` is the smallest of the three dilations, the others are twice and three times it: 6 at stride 16."""
+    """`rate` is the smallest of the three dilations, by default 6 at stride 16; the others are 2 and 3 times it."""
 
     rate: int = integer(default=None)
     dropout: float = fraction(default=0.0)
@@ -27,12 +27,12 @@ class Head(Dense):
         if self.rate is None:
             object.__setattr__(self, "rate", 96 // self.output_stride)
 
-    def words(self) -> str:
-        """The dilations too."""
-        return f"{super().words()}, dilations {', '.join(str(times * self.rate) for times in (1, 2, 3))}"
+    def summary(self) -> str:
+        """Also the dilations."""
+        return f"{super().summary()}, dilations {', '.join(str(times * self.rate) for times in (1, 2, 3))}"
 
     def context(self, x: Shape) -> tuple[str, Cost]:
-        """Five branches and what joins them."""
+        """Five branches and the convolution that joins them."""
         branches = (
             cost.conv(x.channels, self.out, x.pixels)
             + cost.conv(x.channels, self.out, x.pixels, kernel=3).times(3)

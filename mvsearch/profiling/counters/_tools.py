@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mvsearch.arch.architecture import IMAGE_CHANNELS, Architecture
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.cost import IMAGE_CHANNELS
 from mvsearch.errors import EnvironmentFault
 from mvsearch.nn import build
 
@@ -28,5 +29,5 @@ def load(module: str) -> Any:
 def throwaway(arch: Architecture, *, device: str = "cpu") -> tuple[nn.Module, Tensor]:
     """The network of an architecture as it is used, in evaluation mode, and a batch of one image for it."""
     with torch.device(device):
-        network = build(arch.deployed(), seed=0).eval()
+        network = build(arch.deploy(), seed=0).eval()
         return network, torch.zeros(1, IMAGE_CHANNELS, arch.image_size, arch.image_size)

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.blocks import Block
 from mvsearch.arch.cost import Cost, Shape
 
 
@@ -90,13 +89,13 @@ def parts(arch: Architecture) -> list[Part]:
     image = Shape(3, arch.image_size, arch.image_size)
     spelled = arch.to_dict()
     made = [Part("image", "image", {"image_size": arch.image_size}, "", image, Cost())]
-    for row, run, spelling, stage in zip(arch.blocks, arch.runs(), spelled["blocks"], rows, strict=True):
-        words = _words(row).replace("stride 2", "stride 2 by dilation") if run.stride != row.stride else _words(row)
+    for row, run, spelling, stage in zip(arch.blocks, arch.row_strides(), spelled["blocks"], rows, strict=True):
+        words = row.summary().replace("stride 2", "stride 2 by dilation") if run.stride != row.stride else row.summary()
         made.append(Part(row.name, row.kind(), spelling, words, stage.out, stage.cost))
     fields = {"kind": arch.head.kind()} | spelled["head"] | {"num_classes": arch.num_classes}
     cost = sum((stage.cost for stage in head), Cost())
-    gives = arch.head.gives(arch.head_parts([stage.out for stage in rows]), arch.num_classes)
-    return [*made, Part("head", head[-1].block, fields, arch.head.words(), head[-1].out, cost, gives)]
+    gives = arch.head.output_summary(arch.head_parts([stage.out for stage in rows]), arch.num_classes)
+    return [*made, Part("head", head[-1].block, fields, arch.head.summary(), head[-1].out, cost, gives)]
 
 
 def difference(first: Architecture, second: Architecture) -> list[Change]:
@@ -121,16 +120,3 @@ def field_text(value: Any) -> str:
 def total(some: Sequence[Part]) -> Cost:
     """What all of it costs."""
     return sum((part.cost for part in some), Cost())
-
-
-def _words(row: Block) -> str:
-    """The fields, those left out that are what the block would have by itself: `dim 144, depth 2`."""
-    domains = row.domains()
-    needed = {name: getattr(row, name) for name in row.required()}
-    plain = type(row)(name=row.name, **needed)
-    told = [
-        name
-        for name in domains
-        if name != "out" and (name in needed or getattr(row, name) != getattr(plain, name) or name == "expand")
-    ]
-    return ", ".join(f"{name} {field_text(domains[name].write(getattr(row, name)))}" for name in told)
