@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._scoring import Scoring
-
 if TYPE_CHECKING:
     from mvsearch.study.plan import Plan
 
@@ -16,6 +14,7 @@ def check_proxy(plan: "Plan") -> None:
     Those that the study evaluated itself are not scored again, and count whatever its limits will be. KeyboardInterrupt
     loses nothing finished.
     """
+    from mvsearch.cli._progress import ProxyProgress
     from mvsearch.metrics.record import averaged
     from mvsearch.proxy_eval.benchmark import ProxyScores, architectures, found_device
     from mvsearch.proxy_eval.rank_correlation import network_of, published
@@ -29,8 +28,8 @@ def check_proxy(plan: "Plan") -> None:
     archs = {name: arch.at(**size) for name, arch in architectures(names).items()} if names else {}
     scorer = ProxyScores(reader.store, plan.proxy.name, plan.proxy_settings(), load_data(plan), found_device())
     seeds = range(plan.proxy.seeds)
-    with Scoring([scorer.proxy], archs, len(seeds)) as scoring:
-        scorer.fill(archs, seeds, scoring.telling(scorer.proxy))
+    with ProxyProgress([scorer.proxy], archs, len(seeds)) as progress:
+        scorer.fill(archs, seeds, progress.callback(scorer.proxy))
     found = scorer.read(archs, seeds)
     scored = {name: averaged(rows) for name, rows in found.metrics.items() if name not in found.missing}
     note(plan, proxy_check={"metrics": own | scored})

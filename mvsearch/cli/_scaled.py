@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.cli._print import table
+from mvsearch.cli._output import table
 from mvsearch.report.diagram import difference_table
 from mvsearch.report.figures.architecture_diff import difference
 from mvsearch.report.figures.scaling import Member, member_costs

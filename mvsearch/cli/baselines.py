@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, table
+from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
     from mvsearch.report.dominance import Contender, Standing

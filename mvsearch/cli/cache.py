@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import Amount, console, json_option, print_json, storage_option, table
+from mvsearch.cli._output import Amount, console, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
     from mvsearch.study.storage.store import Store

@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, table
+from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from mvsearch.data import DataSet, Images
 
 path_option = click.option("--path", type=click.Path(path_type=Path), help="Where the images lie, if they are yours.")
@@ -46,11 +44,12 @@ def list_command(as_json: bool) -> None:
 @path_option
 def get_command(name: str, path: Path | None) -> None:
     """Fetch the raw files of the source NAME, if it can be done, and say where they are."""
+    from mvsearch.cli._progress import progress_bar
     from mvsearch.errors import DataError
     from mvsearch.utils import plugins
 
     module = plugins.load("data_source", name, error=DataError)
-    with _progress() as progress:
+    with progress_bar() as progress:
         place = module.get(path, progress)
     click.echo(place)
 
@@ -62,9 +61,10 @@ def get_command(name: str, path: Path | None) -> None:
 @json_option
 def check_command(name: str, path: Path | None, size: int | None, as_json: bool) -> None:
     """Read all of the source NAME, raw and decoded, and say what was found."""
+    from mvsearch.cli._progress import progress_bar
     from mvsearch.data import check
 
-    with _progress() as progress:
+    with progress_bar() as progress:
         found, facts = check(name, path=path, size=size, progress=progress)
     report = _report(found, facts)
     if as_json:
@@ -74,7 +74,7 @@ def check_command(name: str, path: Path | None, size: int | None, as_json: bool)
     for row in report["train"]:
         made.add_row(row.replace("_", " "), *(f"{report[part][row]:,}" for part in ("train", "test")))
     console().print(made)
-    for line in (*facts, f"classes: {len(found.train.classes)}; broken images passed over: {found.skipped}."):
+    for line in (*facts, f"classes: {len(found.train.classes)}; broken images skipped: {found.skipped}."):
         click.echo(line)
     click.echo(f"checksum: {found.checksum}; licence: {found.licence}; from {found.source}.")
 
@@ -106,9 +106,3 @@ def _part(images: Images) -> dict[str, int]:
         "width": width,
         "channels": channels,
     }
-
-
-def _progress() -> Progress:
-    from rich.progress import Progress
-
-    return Progress(console=console(stderr=True), transient=True)

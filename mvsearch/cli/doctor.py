@@ -10,7 +10,7 @@ from importlib.metadata import metadata, requires
 import click
 
 from mvsearch._version import __version__
-from mvsearch.cli._print import console, json_option, print_json, table
+from mvsearch.cli._output import console, json_option, print_json, table
 from mvsearch.utils.machine import cpu_name, installed_version
 
 _STYLES = {"ok": "green", "slow": "yellow", "missing": "dim", "broken": "red"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
-from mvsearch.cli._print import Amount, console, json_option, print_json, storage_option, table
-from mvsearch.cli._steps import Steps
+from mvsearch.cli._output import Amount, console, json_option, print_json, storage_option, table
+from mvsearch.cli._progress import Steps
 from mvsearch.export.formats import formats
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, drawing_options, json_option, print_json, storage_option
+from mvsearch.cli._output import console, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

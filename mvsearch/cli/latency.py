@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option, table
-from mvsearch.cli._steps import Steps
+from mvsearch.cli._output import console, json_option, print_json, storage_option, table
+from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
     from mvsearch.profiling.protocols import Network, Session, Timed

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mvsearch.cli._print import console, force_option, json_option, print_json, theme_option
-from mvsearch.cli._steps import Steps
+from mvsearch.cli._output import console, force_option, json_option, print_json, theme_option
+from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
     from mvsearch.baselines.times import Times

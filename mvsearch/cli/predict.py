@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import Amount, console, json_option, print_json, storage_option
+from mvsearch.cli._output import Amount, console, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -128,8 +128,7 @@ def _pictures(task: str, own: dict[str, Any], source: str | None, path: Path | N
 
 
 def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: Path | None) -> "nn.Module":
-    from rich.progress import Progress
-
+    from mvsearch.cli._progress import progress_bar
     from mvsearch.export.model import ExportModel
     from mvsearch.nn import build
     from mvsearch.training.loop import fit
@@ -138,7 +137,7 @@ def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: P
     if weights is not None:
         return ExportModel.of(arch, weights=weights, num_classes=task.classes, image_size=recipe.image_size).model
     model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
-    with Progress(console=console(stderr=True), transient=True) as bar, machine_lock.shared():
+    with progress_bar() as bar, machine_lock.shared():
         shown = bar.add_task("training", total=recipe.steps)
         average, _ = fit(model, task, recipe, progress=lambda done, _of: bar.update(shown, completed=done))
     return average

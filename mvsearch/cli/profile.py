@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option, table
+from mvsearch.cli._output import console, json_option, print_json, storage_option, table
 from mvsearch.utils.plugins import names
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, drawing_options, json_option, print_json, table
+from mvsearch.cli._output import console, drawing_options, json_option, print_json, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -51,7 +51,7 @@ def proxies(
     Every score is kept as soon as it is known: Ctrl-C shows what there is, and the same command goes on from there.
     docs/proxies.md says how to read the numbers.
     """
-    from mvsearch.cli._scoring import Scoring
+    from mvsearch.cli._progress import ProxyProgress
     from mvsearch.errors import PlanError
     from mvsearch.proxy_eval.benchmark import BASELINES, architectures, baseline, found_device
     from mvsearch.proxy_eval.rank_correlation import published
@@ -68,9 +68,9 @@ def proxies(
     scorers = _scorers(settings, images, storage, device)
     interrupted = False
     try:
-        with Scoring([scorer.proxy for scorer in scorers], archs, seeds) as scoring:
+        with ProxyProgress([scorer.proxy for scorer in scorers], archs, seeds) as progress:
             for scorer in scorers:
-                scorer.fill(archs, range(seeds), scoring.telling(scorer.proxy))
+                scorer.fill(archs, range(seeds), progress.callback(scorer.proxy))
     except KeyboardInterrupt:
         interrupted = True
     judged = [*(scorer.read(archs, range(seeds)) for scorer in scorers), *(baseline(name, archs) for name in BASELINES)]
@@ -126,12 +126,10 @@ def _change(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:
 
 
 def _images(source: str, path: Path | None) -> "DataSet":
-    from rich.progress import Progress
-
+    from mvsearch.cli._progress import progress_bar
     from mvsearch.data import load
 
-    screen = console(stderr=True)
-    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
+    with progress_bar() as progress:
         return load(source, path=path, task="classification", progress=progress)
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option
+from mvsearch.cli._output import force_option, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from mvsearch.report.findings import Findings
@@ -45,12 +45,10 @@ def report(study: str, output: Path, force: bool, storage: str | None, as_json: 
 
 def _importances(findings: "Findings") -> "list[Importance]":
     """The importance of each choice, which takes seconds: a progress bar on a terminal."""
-    from rich.progress import Progress
-
+    from mvsearch.cli._progress import progress_bar
     from mvsearch.report.importance import importances
 
-    screen = console(stderr=True)
-    with Progress(console=screen, transient=True, disable=not screen.is_terminal) as progress:
+    with progress_bar() as progress:
         task = progress.add_task("importance of choices", total=None)
         return importances(
             findings.space,

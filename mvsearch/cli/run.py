@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mvsearch.cli._print import Amount, console, json_option, print_json
+from mvsearch.cli._output import Amount, console, json_option, print_json
 
 if TYPE_CHECKING:
     from mvsearch.study.plan import Plan

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option, theme_option
+from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, theme_option
 from mvsearch.errors import EnvironmentFault
 
 if TYPE_CHECKING:
@@ -134,12 +134,13 @@ def _scaled(scaling: "Scaling", budget: "Budget", backend: str, threads: int) ->
 @contextmanager
 def _timings() -> "Iterator[Callable[[Architecture, Latency], None]]":
     """A bar on stderr, and a line for each network that was timed."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
+    from mvsearch.cli._progress import progress_bar
     from mvsearch.scaling.timed import MOST_TIMINGS
 
     columns = (TextColumn("timed, at most"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console(stderr=True), transient=True) as progress:
+    with progress_bar(*columns) as progress:
         task = progress.add_task("", total=MOST_TIMINGS)
 
         def told(arch: "Architecture", latency: "Latency") -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option, theme_option
+from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, theme_option
 
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture

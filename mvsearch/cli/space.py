@@ -1,16 +1,13 @@
 """`mvsearch space SPACE`: is the file sound, how large is it, what does it hold, what would it cost."""
 
 import time
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, table
+from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from mvsearch.metrics.constraints import Limit
     from mvsearch.space.exact_front import FrontPoint
     from mvsearch.study.plan import Plan
@@ -60,6 +57,7 @@ def space(
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
     from mvsearch.arch.cost import STATIC_COSTS
+    from mvsearch.cli._progress import DelayedBar
     from mvsearch.metrics.constraints import Limit
     from mvsearch.metrics.pareto import Objective
     from mvsearch.space.exact_front import exact_front
@@ -68,41 +66,13 @@ def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], a
     sought = sought or tuple(name for name in plan.search.objectives if name in STATIC_COSTS)
     kept = [*plan.priced_limits, *map(Limit.parse, limits)]
     began = time.perf_counter()
-    with _Bar() as bar:
+    with DelayedBar("choices eliminated") as bar:
         members = exact_front(plan.space, sought, kept, progress=bar)
     seconds = time.perf_counter() - began
     if as_json:
         print_json(_front_facts(plan, sought, kept, members, seconds))
     else:
         _show_front(plan, sought, kept, members, seconds)
-
-
-class _Bar(AbstractContextManager["_Bar"]):
-    """A bar on stderr, once it has taken two seconds."""
-
-    def __init__(self) -> None:
-        self.began = time.perf_counter()
-        self.progress: Progress | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        if self.progress is None and time.perf_counter() - self.began > 2:
-            self.progress = _started()
-        if self.progress is not None:
-            self.progress.update(self.progress.task_ids[0], completed=done, total=total)
-
-    def __exit__(self, *error: object) -> None:
-        if self.progress is not None:
-            self.progress.stop()
-
-
-def _started() -> "Progress":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("choices settled"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    progress = Progress(*columns, console=console(stderr=True), transient=True)
-    progress.add_task("", total=None)
-    progress.start()
-    return progress
 
 
 def _front_facts(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, force_option, json_option, print_json, storage_option, table
+from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
     from mvsearch.study.reader import Reader

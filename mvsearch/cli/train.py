@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._print import console, json_option, print_json, storage_option
+from mvsearch.cli._output import console, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from mvsearch.training.job import Training
@@ -76,8 +76,7 @@ def train(
     """
     from dataclasses import replace
 
-    from rich.progress import Progress
-
+    from mvsearch.cli._progress import progress_bar
     from mvsearch.data import usual_source
     from mvsearch.export.verify import images_for
     from mvsearch.study.resolve import find_architecture, find_trial
@@ -106,10 +105,10 @@ def train(
     with joined(device) as ranks:
         if ranks.first:
             order.free(force=force)
-            with Progress(console=console(stderr=True), transient=True) as bar:
+            with progress_bar() as bar:
                 read = order.read(bar)
             if read.skipped:
-                click.echo(f"{read.name}: {read.skipped} broken images were passed over.", err=True)
+                click.echo(f"{read.name}: skipped {read.skipped} broken images.", err=True)
         ranks.total([0.0])  # the others wait until the folder and the images are ready
         if not ranks.first:
             read = order.read()
@@ -124,7 +123,7 @@ def train(
         result = order.finish(training, read, seconds=seconds)
     if broken := training.pictures.broken:
         name, fault = next(iter(broken.items()))
-        click.echo(f"{read.name}: {len(broken)} broken images, such as {name} ({fault}).", err=True)
+        click.echo(f"{read.name}: skipped {len(broken)} broken images, such as {name} ({fault}).", err=True)
     if as_json:
         print_json(result)
         return
@@ -142,7 +141,7 @@ def _decoders() -> int:
 
 
 def _watched(training: "Training", begun: int) -> None:
-    from mvsearch.cli._training import TrainingWatch
+    from mvsearch.cli._progress import TrainingProgress
     from mvsearch.report.inheritance import inheritance_table
     from mvsearch.training.job import Step
 
@@ -154,13 +153,13 @@ def _watched(training: "Training", begun: int) -> None:
     if training.inherited and not begun:
         screen.print(inheritance_table(training.inherited))
     if begun:
-        screen.print(f"goes on after step {begun:,}", style="dim")
-    with TrainingWatch(training.sampler.steps, training.recipe.epochs, begun) as watch:
+        screen.print(f"resumes after step {begun:,}", style="dim")
+    with TrainingProgress(training.sampler.steps, training.recipe.epochs, begun) as progress:
         try:
             for event in training.run():
-                watch.step(event) if isinstance(event, Step) else watch.epoch(event)
+                progress.step(event) if isinstance(event, Step) else progress.epoch(event)
         except KeyboardInterrupt:
-            screen.print(f"stopped after step {training.place.step:,}; the same command goes on from there.")
+            screen.print(f"stopped after step {training.place.step:,}; run the same command to resume.")
             raise
 
 

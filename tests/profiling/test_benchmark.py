@@ -18,7 +18,7 @@ from toy import toy_plan
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.cli import main
-from mvsearch.cli._steps import Steps
+from mvsearch.cli._progress import Steps
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.nn import build
@@ -252,14 +252,14 @@ def test_the_command_times_all_runtimes_that_are_here(run):
 
 def test_on_a_terminal_the_rounds_are_a_bar():
     steps = Steps()
-    steps.live = True
+    steps.is_live = True
     steps("warming up")
-    assert not any(isinstance(column, BarColumn) for column in steps.progress.columns)
+    assert not any(isinstance(column, BarColumn) for column in steps.bars.columns)
     for done in range(7):
         steps.rounds(done, 7)
-    [task] = steps.progress.tasks
+    [task] = steps.bars.tasks
     assert (task.description, task.completed, task.total) == ("timing, round 7 of 7", 6, 7)
-    assert any(isinstance(column, BarColumn) for column in steps.progress.columns)
+    assert any(isinstance(column, BarColumn) for column in steps.bars.columns)
     steps.file.close()
 
 

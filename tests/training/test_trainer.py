@@ -40,15 +40,15 @@ STEPS = 3 * 9  # 180 images in batches of 20
 
 KILLED = """
 import os, signal, sys
-from mvsearch.cli import _training
+from mvsearch.cli import _progress
 from mvsearch.cli.main import main
 
-def step(self, done, before=_training.TrainingWatch.step):
+def step(self, done, before=_progress.TrainingProgress.step):
     before(self, done)
     if done.step == 14:  # in the middle of the second epoch, two steps after a checkpoint
         os.kill(os.getpid(), signal.{})
 
-_training.TrainingWatch.step = step
+_progress.TrainingProgress.step = step
 main()
 """
 
@@ -116,7 +116,7 @@ def test_a_training_that_was_ended_anywhere_goes_on_as_if_nothing_had_been(
     assert ended.returncode == code, ended.stderr
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["place"]["step"] == (12 if name == "SIGKILL" else 15)
-    assert name == "SIGKILL" or "stopped after step 15; the same command goes on from there" in ended.stderr
+    assert name == "SIGKILL" or "stopped after step 15" in ended.stderr
     assert not (tmp_path / "result.json").exists()
 
     trained(arch, images, tmp_path)
@@ -206,7 +206,7 @@ def test_two_processes_learn_what_one_learns_in_two_parts_and_go_on_when_one_was
         assert (launched.returncode == 0) == (folder == "two"), launched.stderr
     launched = in_a_process([*TORCHRUN, "-m", "mvsearch"], words(arch, images, tmp_path / "broken", "--set", "lr=1e-4"))
     assert launched.returncode == 0, launched.stderr
-    assert "goes on after step 12" in launched.stderr
+    assert "resumes after step 12" in launched.stderr
     one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("two", "broken"))
     assert all(torch.equal(one[name], other[name]) for name in {*one, *other})
     one, other = (metrics_log.read(tmp_path / name / "metrics.jsonl") for name in ("two", "broken"))

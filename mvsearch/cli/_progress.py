@@ -1,0 +1,278 @@
+"""The progress of a long command on stderr: a live display on a terminal, plain lines elsewhere."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from mvsearch.cli._output import console, table
+from mvsearch.utils.units import pretty, unit, with_error
+
+if TYPE_CHECKING:
+    from mvsearch.arch.architecture import Architecture
+    from mvsearch.metrics.record import Record
+    from mvsearch.proxy_eval.benchmark import Tell
+    from mvsearch.study.executors.progress import StudyProgress
+    from mvsearch.study.plan import Plan
+    from mvsearch.training.job import EpochResult, Step
+
+_LEFT = (TextColumn("left:"), TimeRemainingColumn())
+_FRONT_ROWS = 12
+_EPOCH_ROWS = 8
+_LINE_INTERVAL_S = 30.0
+"""Seconds between two lines about a training where there is no terminal."""
+_RATE_STEPS = 200
+"""The number of last steps that images a second are averaged over."""
+
+
+def progress_bar(*columns: ProgressColumn) -> Progress:
+    """A progress bar of rich, to be used as a context manager. It is shown on a terminal only."""
+    screen = console(stderr=True)
+    return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+
+
+class Display(AbstractContextManager["Display"]):
+    """The base of the displays below: `bars` and whatever `draw` puts around them, if stderr is a terminal."""
+
+    def __init__(self, *columns: ProgressColumn, screen: Console | None = None, refresh_per_second: float = 4) -> None:
+        self.console = screen or console(stderr=True)
+        self.bars = Progress(*columns, console=self.console, expand=True)
+        self.is_live = self.console.is_terminal
+        self._live = Live(self.bars, console=self.console, refresh_per_second=refresh_per_second, transient=True)
+
+    def __enter__(self) -> Self:
+        if self.is_live:
+            self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.is_live:
+            self._live.stop()
+
+    def draw(self, *parts: RenderableType) -> None:
+        """Show these parts, one below the other, instead of the bars alone."""
+        self._live.update(Group(*parts))
+
+
+class Steps(Display):
+    """The current step of a command, e.g. `exporting to onnx`, or the rounds of a timing. Called with the step."""
+
+    def __init__(self) -> None:
+        # A file descriptor of its own: exporters silence the usual one while a converter prints.
+        self.file = os.fdopen(os.dup(2), "w")
+        columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+        # A low refresh rate, so that drawing does not disturb what is timed meanwhile.
+        super().__init__(*columns, screen=Console(file=self.file), refresh_per_second=2)
+        self.task = self.bars.add_task("starting", total=None)
+
+    def __call__(self, step: str) -> None:
+        """Show a step."""
+        if self.is_live:
+            self.bars.update(self.task, description=step)
+        else:
+            print(step, file=self.file, flush=True)
+
+    def rounds(self, done: int, total: int) -> None:
+        """Show the rounds as a bar; without a terminal print five lines in all."""
+        step = f"timing, round {done + 1} of {total}"
+        if self.is_live:
+            self.bars.columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *_LEFT)
+            self.bars.update(self.task, description=step, completed=done, total=total)
+        elif done % -(-total // 5) == 0:
+            self(step)
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        self.file.close()
+
+
+class DelayedBar(AbstractContextManager["DelayedBar"]):
+    """A bar that appears once the command has run for two seconds. Called with how much is done and the total."""
+
+    def __init__(self, description: str) -> None:
+        self.bar = progress_bar(TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        self.task = self.bar.add_task("", total=None)
+        self.start_time = time.perf_counter()
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show how much is done."""
+        if not self.bar.live.is_started and time.perf_counter() - self.start_time > 2:
+            self.bar.start()
+        self.bar.update(self.task, completed=done, total=total)
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
+
+
+class ProxyProgress(Display):
+    """Scoring reference models with proxies: a bar for each proxy, with the time that remains for it."""
+
+    def __init__(self, proxies: Sequence[str], archs: "Mapping[str, Architecture]", seeds: int) -> None:
+        from mvsearch.proxy_eval.benchmark import distinct
+
+        doing = TextColumn("{task.fields[doing]}", style="dim")
+        super().__init__(TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn(), *_LEFT, doing)
+        self.bars.speed_estimate_period = 600
+        # Time grows more slowly than MACs (trainings of 18, 37 and 62 s at 0.33, 0.97 and 1.83 G).
+        self.work = {name: arch.cost().macs + 3e8 for name, arch in distinct(archs).items()}
+        total = seeds * sum(self.work.values())
+        self.tasks = {name: self.bars.add_task(name, total=total, start=False, doing="") for name in proxies}
+
+    def callback(self, proxy: str) -> "Tell":
+        """The callback for one proxy: called with a model, a seed, and the share of its score that is computed."""
+        task, finished = self.tasks[proxy], 0.0
+        self.bars.start_task(task)
+
+        def update(name: str, seed: int, share: float) -> None:
+            nonlocal finished
+            doing = f"{name}, seed {seed}"
+            self.bars.update(task, completed=finished + share * self.work[name], doing=doing if share < 1 else "")
+            if share == 1:
+                finished += self.work[name]
+            elif share == 0 and not self.is_live:
+                self.console.print(f"{proxy}: {doing}")
+
+        return update
+
+
+class SearchProgress(Display):
+    """A search: trials, what the workers do, and the front. Called with the study's progress as often as you like."""
+
+    def __init__(self, plan: "Plan", location: str, finished: int, workers: int) -> None:
+        columns = (MofNCompleteColumn(), TextColumn("{task.fields[tally]}"), TimeElapsedColumn(), *_LEFT)
+        super().__init__(TextColumn("[bold]{task.description}"), BarColumn(bar_width=None), *columns)
+        self.plan = plan
+        self.task = self.bars.add_task(plan.name, total=plan.search.trials, completed=finished, tally="")
+        self.heading = Text.assemble(
+            "study ",
+            (plan.name, "bold"),
+            f" in {location}: {plan.search.trials} trials{f', {finished} of them finished' if finished else ''}, "
+            f"sampler {plan.search.sampler}, objectives {', '.join(o.name for o in plan.objectives)}, "
+            f"{workers} worker(s). Ctrl-C stops; run the same command to resume.",
+        )
+
+    def __enter__(self) -> Self:
+        self.console.print(self.heading)
+        return super().__enter__()
+
+    def __call__(self, progress: "StudyProgress", new: "list[Record]", statuses: list[dict[str, Any]]) -> None:
+        """Show how the study stands; `new` are the trials finished or re-evaluated since the last call."""
+        from mvsearch.study.reevaluation import repeats
+
+        if self.is_live:
+            states = progress.states
+            tally = f"{states['complete']} complete, {states['pruned']} pruned, {states['failed']} failed"
+            self.bars.update(self.task, completed=progress.count, tally=tally)
+            self.draw(*self._parts(progress.front, statuses))
+            return
+        finished = [record for record in new if len(repeats(record)) == 1]
+        for done, record in enumerate(finished, 1 + progress.count - len(finished)):
+            self.console.print(self._trial_line(record, done))
+        for record in new:
+            if (measurements := len(repeats(record))) > 1:
+                values = f"{self._values(record)} over {measurements} measurements"
+                self.console.print(Text(f"[front] trial {record.number} {record.published or record.key}: {values}"))
+
+    def _values(self, record: "Record") -> str:
+        names = (objective.name for objective in self.plan.objectives)
+        return ", ".join(f"{name} {with_error(name, record.metrics)}" for name in names)
+
+    def _trial_line(self, record: "Record", done: int) -> Text:
+        name = record.published or record.key
+        result = self._values(record) if record.state == "complete" else f"{record.state}: {record.reason}"
+        source = " (cached)" if record.cached else f" ({record.seconds:.0f} s)"
+        return Text(f"[{done}/{self.plan.search.trials}] trial {record.number} {name}: {result}{source}")
+
+    def _parts(self, front: "list[Record]", statuses: list[dict[str, Any]]) -> list[RenderableType]:
+        from mvsearch.report.table import front_table
+
+        running = [Text(_status_line(status), style="dim") for status in statuses if "number" in status]
+        parts: list[RenderableType] = [self.bars, *running]
+        if front:
+            parts.append(front_table(front, front[:_FRONT_ROWS], self.plan.objectives, caption=""))
+        if len(front) > _FRONT_ROWS:
+            parts.append(Text(f"... and {len(front) - _FRONT_ROWS} more on the front", style="dim"))
+        return parts
+
+
+def _status_line(status: dict[str, Any]) -> str:
+    of = f" {status['done']}/{status['of']}" if status.get("of") else ""
+    return f"  trial {status['number']} {status['name']}: {status.get('doing') or 'starting'}{of}"
+
+
+class TrainingProgress(Display):
+    """A whole training: loss, score, images a second and the time that remains."""
+
+    def __init__(self, steps: int, epochs: int, first_step: int) -> None:
+        super().__init__(BarColumn(None), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn())
+        self.steps, self.epochs = steps, epochs
+        self.task = self.bars.add_task("", total=steps, completed=first_step)
+        self.history: list[tuple[float, int, int]] = [(time.monotonic(), first_step, 0)]
+        """Time, step and images so far, of the last steps."""
+        self.results: list[EpochResult] = []
+        self.loss: float | None = None
+        self.last_line_time = time.monotonic()
+
+    def step(self, step: "Step") -> None:
+        """Show a finished step."""
+        self.loss = step.loss if self.loss is None else 0.95 * self.loss + 0.05 * step.loss
+        self.history.append((time.monotonic(), step.step, self.history[-1][2] + step.images))
+        del self.history[: -_RATE_STEPS - 1]
+        if self.is_live:
+            self.bars.update(self.task, completed=step.step)
+            self.draw(self._line(step), self.bars, self._table())
+        elif time.monotonic() - self.last_line_time > _LINE_INTERVAL_S:
+            self.last_line_time = time.monotonic()
+            self.console.print(self._line(step))
+
+    def epoch(self, result: "EpochResult") -> None:
+        """Show the result of a finished epoch."""
+        self.results.append(result)
+        self.history.append((time.monotonic(), result.step, self.history[-1][2]))
+        if not self.is_live:
+            self.console.print(f"epoch {result.epoch}/{self.epochs}: {_score(result)}, loss {result.loss:.3f}")
+
+    def _line(self, step: "Step") -> Text:
+        (start, first, images), (now, last, more) = self.history[0], self.history[-1]
+        rate = (more - images) / max(now - start, 1e-9)
+        left = (self.steps - step.step) * (now - start) / max(1, last - first)
+        text = f"epoch {step.epoch}/{self.epochs}, step {step.step:,}/{self.steps:,}: loss {self.loss:.3f}"
+        if self.results:
+            text += f", {_score(self.results[-1])}"
+        return Text(f"{text}, {rate:,.0f} images/s, {_duration(left)} left")
+
+    def _table(self) -> Any:
+        if not self.results:
+            return Text("the averaged weights are evaluated after each epoch", style="dim")
+        rows = table("epoch", "step", "loss", unit(self.results[-1].kind).head, numbers_from=0)
+        for result in self.results[-_EPOCH_ROWS:]:
+            rows.add_row(str(result.epoch), f"{result.step:,}", f"{result.loss:.3f}", pretty(result.kind, result.score))
+        return rows
+
+
+def _score(result: "EpochResult") -> str:
+    return f"{unit(result.kind).head} {pretty(result.kind, result.score)}"
+
+
+def _duration(seconds: float) -> str:
+    """A duration as `12 min` or `3 h 05 min`."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min" if minutes else f"{seconds:.0f} s"
