@@ -102,6 +102,6 @@ class Schema:
         return {name: domain.write(getattr(self, name)) for name, domain in self.domains().items()}
 
 
-def spell_value(value: Any) -> str:
-    """A value in words: `true` for True, `-` for None."""
+def field_text(value: Any) -> str:
+    """The value of a field in words: `true` for True, `-` for None."""
     return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

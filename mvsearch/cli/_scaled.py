@@ -121,8 +121,7 @@ def show_family(scaling: Scaling, members: Sequence[Member], screen: Console) ->
     for member in members:
         arch, cost = member.arch, member.arch.cost()
         outs = dict.fromkeys(str(row.out) for row in arch.blocks)
-        rows: list[Any] = [row for row in arch.blocks if hasattr(row, "dim")]
-        attention = (f"{row.dim}x{row.depth}" for row in rows)
+        attention = (f"{row.attention_width}x{row.layer_count}" for row in arch.blocks if row.attention_width)
         priced = pretty("params", cost.params), pretty("macs", cost.macs)
         made.add_row(
             member.name, f"{member.scale:.3g}", str(arch.image_size), " ".join(outs), " ".join(attention), *priced

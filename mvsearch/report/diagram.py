@@ -11,7 +11,8 @@ from rich.text import Text
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost
-from mvsearch.report.figures.architecture_diff import Change, Part, difference, field_text, parts, total
+from mvsearch.arch.schema import field_text
+from mvsearch.report.figures.architecture_diff import Change, Part, difference, parts, total
 from mvsearch.report.figures.palette import LIGHT
 from mvsearch.utils.units import pretty, unit
 
@@ -27,7 +28,7 @@ def stage_table(arch: Architecture) -> Table:
     for part in some:
         costs = pretty("params", part.cost.params), pretty("macs", part.cost.macs)
         made.add_row(
-            part.name, part.block, field_text(part.fields.get("dim")), field_text(part.layers), part.size, *costs
+            part.name, part.block, field_text(part.attention_width), field_text(part.layers), part.size, *costs
         )
     made.add_section()
     whole = total(some)
@@ -131,7 +132,7 @@ class Diagram:
 
 def _box(part: Part, pen: Pen, inner: int, bars: Text) -> Iterator[Text]:
     """The name in the upper edge, what comes out in the lower one, bars beside the first line between."""
-    colour = LIGHT.primary if "dim" in part.fields else ""
+    colour = LIGHT.primary if part.attention_width else ""
     upper_left, upper_right, lower_left, lower_right = pen.corners
     rest = pen.across * (inner - len(part.name) - 3)
     yield Text.assemble(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from mvsearch.arch.cost import Cost, Num, Shape
-from mvsearch.arch.schema import Rule, Schema, integer, one_of, spell_value
+from mvsearch.arch.schema import Rule, Schema, field_text, integer, one_of
 from mvsearch.errors import ArchitectureError
 from mvsearch.utils import plugins
 
@@ -89,7 +89,7 @@ class Block(Schema):
         default = type(self)(name=self.name, **{name: getattr(self, name) for name in required})
         named = {*required, *self.summary_fields} - {"out"}
         return ", ".join(
-            f"{name} {spell_value(value)}"
+            f"{name} {field_text(value)}"
             for name, value in self.spell().items()
             if name != "out" and (name in named or getattr(self, name) != getattr(default, name))
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost, Shape
+from mvsearch.arch.schema import field_text
 
 
 @dataclass(frozen=True)
@@ -21,17 +22,13 @@ class Part:
     out: Shape
     cost: Cost
     gives: str = ""
+    layers: int | None = None
+    attention_width: int | None = None
 
     @property
     def size(self) -> str:
         """What comes out: `96 x 32 x 32`; of the head what it gives, `1000 classes`."""
         return self.gives or f"{self.out.channels} x {self.out.height} x {self.out.width}"
-
-    @property
-    def layers(self) -> int | None:
-        """How many layers of attention it has, or else how often it repeats; None for the head."""
-        found: int | None = self.fields.get("depth", self.fields.get("repeat", None if self.gives else 1))
-        return found
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,8 @@ def parts(arch: Architecture) -> list[Part]:
     made = [Part("image", "image", {"image_size": arch.image_size}, "", image, Cost())]
     for row, run, spelling, stage in zip(arch.blocks, arch.row_strides(), spelled["blocks"], rows, strict=True):
         words = row.summary().replace("stride 2", "stride 2 by dilation") if run.stride != row.stride else row.summary()
-        made.append(Part(row.name, row.kind(), spelling, words, stage.out, stage.cost))
+        layers, attention = row.layer_count, row.attention_width
+        made.append(Part(row.name, row.kind(), spelling, words, stage.out, stage.cost, "", layers, attention))
     fields = {"kind": arch.head.kind()} | spelled["head"] | {"num_classes": arch.num_classes}
     cost = sum((stage.cost for stage in head), Cost())
     gives = arch.head.output_summary(arch.head_parts([stage.out for stage in rows]), arch.num_classes)
@@ -110,11 +108,6 @@ def difference(first: Architecture, second: Architecture) -> list[Change]:
             changes += [Change(part, None) for part in ours[i0:i1]]
             changes += [Change(None, part) for part in theirs[j0:j1]]
     return changes
-
-
-def field_text(value: Any) -> str:
-    """A field's value as a file spells it."""
-    return "-" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def total(some: Sequence[Part]) -> Cost:

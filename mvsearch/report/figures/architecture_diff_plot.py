@@ -80,7 +80,7 @@ def _rows(archs: Sequence[Architecture]) -> list[_Row]:
                 part.name,
                 f"{part.block}: {part.words}".removesuffix(": "),
                 part.size,
-                "dim" in part.fields,
+                part.attention_width is not None,
                 "",
                 (part.cost,),
             )
@@ -93,7 +93,7 @@ def _rows(archs: Sequence[Architecture]) -> list[_Row]:
             continue
         only = f"only in the {'first' if change.second is None else 'second'}"
         words = only if change.mark in "+-" and change.mark else change.words() or part.block
-        made.append(_Row(part.name, words, part.size, "dim" in part.fields, change.mark, change.costs))
+        made.append(_Row(part.name, words, part.size, part.attention_width is not None, change.mark, change.costs))
     return made
 
 

@@ -6,7 +6,6 @@ leaves room to widen them.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost
@@ -16,17 +15,6 @@ from mvsearch.utils.units import pretty, scale
 NAMES = ("XXS", "XS", "S", "M", "L", "XL", "XXL")
 
 COSTS = ("params", "macs")
-
-_V1 = {"local": "dense", "fusion": 3, "concat": "input", "add_input": False}
-_V3 = {"local": "depthwise", "fusion": 1, "concat": "local", "add_input": True}
-
-FUSIONS: dict[str, dict[str, dict[str, Any]]] = {
-    "v1: 3x3 fusion": {"mobilevit": _V1},
-    "v1 with 1x1 fusion": {"mobilevit": _V1 | {"fusion": 1}},
-    "v2: no fusion": {"mobilevitv2": {"fusion": 0, "add_input": False}},
-    "v3: 1x1 fusion": {"mobilevit": _V3, "mobilevitv2": {"fusion": 1, "add_input": True}},
-}
-"""What makes a row of one version one of another; the second is row 2 of the paper's ablation (Table 5)."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +52,11 @@ class Growth:
 
 
 def fusions(arch: Architecture) -> dict[str, Architecture]:
-    """The architecture under each fusion that its rows have; by itself, as it is, if they have none."""
-    kinds = {row.kind() for row in arch.blocks}
+    """The architecture in each variant that its blocks declare; unchanged, if they declare none."""
+    names = dict.fromkeys(name for row in arch.blocks for name in row.variants)
     return {
-        words: replace(arch, blocks=tuple(replace(row, **changes.get(row.kind(), {})) for row in arch.blocks))
-        for words, changes in FUSIONS.items()
-        if kinds & set(changes)
+        name: replace(arch, blocks=tuple(replace(row, **row.variants.get(name, {})) for row in arch.blocks))
+        for name in names
     } or {"as it is": arch}
 
 

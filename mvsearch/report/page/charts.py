@@ -6,10 +6,10 @@ from html import escape
 from itertools import pairwise
 from typing import Any
 
+from mvsearch.arch.schema import field_text
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Record
 from mvsearch.report.figures._plotly import Format, axis, base_layout, layout, traces
-from mvsearch.report.figures.architecture_diff import field_text
 from mvsearch.report.figures.front import FrontFigure, front_figure, pairs
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings

@@ -9,7 +9,7 @@ from importlib.resources import files
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from mvsearch.report.figures.architecture_diff import field_text
+from mvsearch.arch.schema import field_text
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance

@@ -11,10 +11,11 @@ from functools import cached_property
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.schema import field_text
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Record
 from mvsearch.report import importance, proxy_reliability
-from mvsearch.report.figures.architecture_diff import field_text, parts
+from mvsearch.report.figures.architecture_diff import parts
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts
