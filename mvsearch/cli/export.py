@@ -77,7 +77,7 @@ def export(
     module = load_format(kind)
     if int8 and not hasattr(module, "export_int8"):
         raise PlanError(f"--int8: {kind} is written in float32 only; use --to onnx or --to executorch.")
-    if (weights or features) and not hasattr(module, "read_back"):
+    if (weights or features) and not hasattr(module, "load_runtime"):
         raise PlanError(f"{kind} holds rows alone, neither weights nor feature maps; use --to torch.")
     if max_drop is not None and not int8:
         raise click.UsageError("--max-drop is for --int8; add it.")
@@ -92,7 +92,7 @@ def export(
     )
     subject = replace(subject, trial=trial)
     job = verify.Job(kind, module, subject, path)
-    checked = hasattr(module, "read_back") and not no_verify
+    checked = hasattr(module, "load_runtime") and not no_verify
     with Steps() as say:
         if checked or int8 or hasattr(module, "SAMPLE"):
             say("reading images")

@@ -18,6 +18,7 @@ from mvsearch.data._cache import cache_dir, cached, digest_of, forget
 from mvsearch.data._decode import decode_crop, decode_image
 from mvsearch.data._files import Files, find_files, in_shards, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
+from mvsearch.data._settings import DataSettings
 from mvsearch.errors import DataError
 from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
@@ -25,6 +26,7 @@ from mvsearch.utils.progress import Progress
 __all__ = [
     "IGNORED",
     "DataSet",
+    "DataSettings",
     "Files",
     "Images",
     "Request",

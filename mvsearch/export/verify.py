@@ -24,8 +24,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from mvsearch.data import load
-from mvsearch.data.settings import DataSettings
+from mvsearch.data import DataSettings, load
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, MvsearchError, PlanError, VerificationError
 from mvsearch.export.formats import batch_support, runtime
 from mvsearch.export.model import ExportModel
@@ -146,7 +145,7 @@ def check_free(module: ModuleType, path: Path, *, force: bool) -> None:
     require(module.EXTRA, *getattr(module, "PACKAGES", ()))
     if module.SUFFIX and path.suffix != module.SUFFIX:
         raise PlanError(f"name the file *{module.SUFFIX}, as this format's files are.", at=path)
-    for each in (path, *(path.with_suffix(suffix) for suffix in getattr(module, "BESIDE", ()))):
+    for each in (path, *(path.with_suffix(suffix) for suffix in getattr(module, "SIDECAR_SUFFIXES", ()))):
         refuse_existing(each, force=force, folder=True)
 
 
@@ -272,7 +271,7 @@ def _compared(job: Job, report: Report, run: Run, expected: list[np.ndarray], sa
 
 def unavailable_reason(module: ModuleType) -> str | None:
     """Why a file of this format cannot be run here, or None."""
-    why: Callable[[], str | None] = getattr(module, "why_unread", lambda: None)
+    why: Callable[[], str | None] = getattr(module, "unavailable_reason", lambda: None)
     return why()
 
 

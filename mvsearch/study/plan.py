@@ -14,8 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch.arch.cost import STATIC_COSTS, Cost
-from mvsearch.data import refuse_other_task, usual_source
-from mvsearch.data.settings import DataSettings
+from mvsearch.data import DataSettings, refuse_other_task, usual_source
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.pareto import Objective

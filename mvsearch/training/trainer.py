@@ -16,8 +16,7 @@ import numpy as np
 
 from mvsearch import data as sources
 from mvsearch.arch.architecture import Architecture
-from mvsearch.data import stratified_split
-from mvsearch.data.settings import DataSettings
+from mvsearch.data import DataSettings, stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, inherit_from
 from mvsearch.utils.atomic_write import write_whole

@@ -55,7 +55,7 @@ def test_a_file_read_back_by_its_runtime_gives_the_network_s_logits_on_real_imag
     assert {path.suffix for path in tmp_path.iterdir()} == {
         done.path.suffix,
         ".json",
-        *getattr(done.module, "BESIDE", ()),
+        *getattr(done.module, "SIDECAR_SUFFIXES", ()),
     }
 
 

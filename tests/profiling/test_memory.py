@@ -115,7 +115,7 @@ def plan(tmp_path, *, name: str = "space", memory: str = "{}", limits: str = "[]
 
 
 def first_of(made: Plan) -> Architecture:
-    return made.space.architecture(made.space.point(made.every[0]))
+    return made.space.architecture(made.space.point(made.all_points[0]))
 
 
 def test_an_objective_is_counted_of_the_batches_that_the_plan_names(tmp_path):

@@ -208,17 +208,17 @@ def test_half_a_file_is_refused(study):
 
 KILLED = """
 import os, signal
-from mvsearch.study.storage.trials import Trials
+from mvsearch.study.storage.trials import OptunaTrialStore
 from mvsearch.cli.main import main
 
-put = Trials.put
+put = OptunaTrialStore.put
 
 def dying(self, trial):
     if len(self.all()) == 5:
         os.kill(os.getpid(), signal.SIGKILL)
     put(self, trial)
 
-Trials.put = dying
+OptunaTrialStore.put = dying
 main()
 """
 
