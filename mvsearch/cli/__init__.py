@@ -1,1 +1,1 @@
-"""The command line: one file a command. Each parses, calls one function and prints. Heavy imports wait for the body."""
+"""The command line, one file a command: parse the options, call one function, print. Slow imports are in functions."""

@@ -1,4 +1,4 @@
-"""Words to the terminal: JSON on stdout, tables for people, progress on stderr."""
+"""Output and options that several commands share: tables or JSON on stdout."""
 
 import json
 import math
@@ -13,55 +13,57 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 Command = Callable[..., None]
-"""A command's function, before click makes a command of it."""
+"""The function of a command before click wraps it."""
 
 
 class Amount(click.FloatRange):
-    """A number from nothing to as much as there is: neither infinite nor no number."""
+    """A finite number, 0 or more."""
 
-    def __init__(self, most: float | None = None) -> None:
-        super().__init__(min=0, max=most)
+    def __init__(self, maximum: float | None = None) -> None:
+        super().__init__(min=0, max=maximum)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """As FloatRange, which takes `nan` and `inf`."""
-        found = super().convert(value, param, ctx)
-        if not math.isfinite(found):
-            self.fail(f"{value} is no number to reckon with.", param, ctx)
-        return found
+        """Convert as FloatRange does, but refuse `nan` and `inf`."""
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"must be a finite number, got {value}.", param, ctx)
+        return number
 
 
-storage_option = click.option("--storage", help="The database, if it is not studies/STUDY/study.db.")
-_plot = click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png, .svg or .html file.")
-theme_option = click.option("--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True)
-force_option = click.option("--force", is_flag=True, help="Write over a file that is there.")
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document on stdout.")
+storage_option = click.option("--storage", help="URL of the database; default: studies/STUDY/study.db.")
+_plot = click.option("--plot", type=click.Path(path_type=Path), help="Draw a figure to this file: .png, .svg or .html.")
+theme_option = click.option(
+    "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Colours of the figure."
+)
+force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 
 
 def drawing_options(command: Command) -> Command:
-    """The options `--plot FILE --theme light|dark --force`, as `plot`, `theme` and `force`."""
+    """Add the options `--plot FILE --theme light|dark --force`: arguments `plot`, `theme` and `force`."""
     return _plot(theme_option(force_option(command)))
 
 
 def print_json(value: Any) -> None:
-    """One document on stdout."""
+    """Print a JSON document on stdout."""
     click.echo(json.dumps(value, indent=2, default=str))
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """The terminal; as wide as a table needs when it is none."""
+    """The terminal, or 140 columns where the output is not a terminal."""
     from rich.console import Console
 
     plain: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False}  # a path may hold [brackets]
-    made = Console(**plain)
-    return made if made.is_terminal else Console(**plain, width=140)
+    terminal = Console(**plain)
+    return terminal if terminal.is_terminal else Console(**plain, width=140)
 
 
 def table(*columns: str, title: str | None = None, numbers_from: int = 1) -> "Table":
-    """An empty table; columns from `numbers_from` on are set flush right."""
+    """An empty table; columns from `numbers_from` on are aligned to the right."""
     from rich import box
     from rich.table import Table
 
-    made = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title_justify="left")
+    rows = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title_justify="left")
     for i, column in enumerate(columns):
-        made.add_column(column, justify="right" if i >= numbers_from else "left", no_wrap=True)
-    return made
+        rows.add_column(column, justify="right" if i >= numbers_from else "left", no_wrap=True)
+    return rows

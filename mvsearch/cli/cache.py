@@ -1,4 +1,4 @@
-"""`mvsearch cache`: what is kept so that it need not be paid for twice, and throwing it away."""
+"""`mvsearch cache`: list and delete decoded images and cached measurements."""
 
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("study", required=False)
 @storage_option
-@click.option("--prune", is_flag=True, help="Delete what is listed, as far as --older-than and --keep say.")
-@click.option("--older-than", "days", type=Amount(), default=0.0, help="Days unused.")
-@click.option("--keep", "keep_gib", type=Amount(), help="GiB of images to keep, the last used first.")
+@click.option("--prune", is_flag=True, help="Delete the entries that --older-than and --keep select; default: all.")
+@click.option("--older-than", "days", type=Amount(), default=0.0, help="Delete entries unused for this many days.")
+@click.option("--keep", "keep_gib", type=Amount(), help="GiB of decoded images to keep, the last used first.")
 @json_option
 def cache(
     study: str | None, storage: str | None, prune: bool, days: float, keep_gib: float | None, as_json: bool
 ) -> None:
-    """What is cached: decoded images; with STUDY or --storage the measurements in that database.
+    """List decoded images; with STUDY or --storage the cached measurements in that database.
 
-    Deleted images are decoded again when they are asked for; deleted measurements are made again by the next study
-    that wants them. Finished trials are no cache: they stay.
+    Deleted images are decoded again and deleted measurements are repeated when they are next needed. Finished trials
+    are never deleted.
     """
     if (study or storage) and keep_gib is not None:
         from mvsearch.errors import StudyError
 
-        raise StudyError("--keep is for images, which take room; of measurements --older-than says which are deleted.")
+        raise StudyError("--keep is for images; use --older-than to select measurements.")
     rows = _measurements(study, storage, prune, days) if study or storage else _images(prune, days, keep_gib)
     if as_json:
         print_json(rows)
@@ -37,10 +37,10 @@ def cache(
     if not rows:
         click.echo("nothing is cached.", err=True)
         return
-    made = table(*rows[0])
+    listing = table(*rows[0])
     for row in rows:
-        made.add_row(*(_cell(name, value) for name, value in row.items()))
-    console().print(made)
+        listing.add_row(*(_cell(name, value) for name, value in row.items()))
+    console().print(listing)
 
 
 def _cell(name: str, value: Any) -> str:
@@ -56,20 +56,22 @@ def _cell(name: str, value: Any) -> str:
 def _images(prune: bool, days: float, keep_gib: float | None) -> list[dict[str, Any]]:
     from mvsearch.data import cached, forget
 
-    found = cached()
+    entries = cached()
     if prune:
-        gone = forget(found, older_than_s=days * 86400, keep_bytes=None if keep_gib is None else int(keep_gib * 2**30))
-        _told(len(gone), "decoded sets")
-        found = [each for each in found if each not in gone]
+        deleted = forget(
+            entries, older_than_s=days * 86400, keep_bytes=None if keep_gib is None else int(keep_gib * 2**30)
+        )
+        _report_deleted(len(deleted), "decoded sets")
+        entries = [entry for entry in entries if entry not in deleted]
     return [
         {
-            "images": each.name,
-            "bytes": each.bytes,
-            "last": each.used,
-            "state": "whole" if each.whole else "broken",
-            "folder": str(each.folder),
+            "images": entry.name,
+            "bytes": entry.bytes,
+            "last": entry.used,
+            "state": "whole" if entry.whole else "broken",
+            "folder": str(entry.folder),
         }
-        for each in found
+        for entry in entries
     ]
 
 
@@ -78,7 +80,7 @@ def _measurements(study: str | None, storage: str | None, prune: bool, days: flo
 
     store = _store(study, storage)
     if prune:
-        _told(store.forget_evaluations(before=time.time() - days * 86400), "measurements")
+        _report_deleted(store.forget_evaluations(before=time.time() - days * 86400), "measurements")
     studies = _studies(store)
     return [
         {"settings": row["settings"], "studies": studies.get(row["settings"], "-"), **row} for row in store.cached()
@@ -93,17 +95,17 @@ def _store(study: str | None, storage: str | None) -> "Store":
 
 
 def _studies(store: "Store") -> dict[str, str]:
-    """The studies whose whole measurements are under which settings; those of rungs and repeats are nobody's."""
+    """The names of the studies by the settings key of their whole evaluations (not of rungs and replicates)."""
     from mvsearch.errors import StudyError
     from mvsearch.study.study import settings_key
 
-    made: dict[str, list[str]] = {}
+    names: dict[str, list[str]] = {}
     for name in store.names():
-        with suppress(StudyError):  # a newer version's, which others need not wait for
+        with suppress(StudyError):  # a newer version wrote it
             facts = store.study(name) or {}
-            made.setdefault(settings_key(facts["settings"], facts), []).append(name)
-    return {settings: ", ".join(names) for settings, names in made.items()}
+            names.setdefault(settings_key(facts["settings"], facts), []).append(name)
+    return {settings: ", ".join(studies) for settings, studies in names.items()}
 
 
-def _told(count: int, what: str) -> None:
+def _report_deleted(count: int, what: str) -> None:
     click.echo(f"{count} {what} deleted.", err=True)

@@ -1,4 +1,4 @@
-"""`mvsearch compare STUDY STUDY ...`: which study found more, where, and at what expense."""
+"""`mvsearch compare STUDY STUDY ...`: compare the fronts of studies and what they took."""
 
 import math
 from pathlib import Path
@@ -16,11 +16,16 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("studies", nargs=-1, required=True)
 @drawing_options
-@click.option("--objective", "objectives", multiple=True, help="Instead of what all seek; may be repeated.")
-@click.option("--x", help="What to draw across: params, macs, latency_ms ...")
-@click.option("--y", help="What to draw up; the first score, if one is sought.")
-@click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
-@click.option("--allow-mismatch", is_flag=True, help="Compare other proxies or devices too, and say so.")
+@click.option(
+    "--objective",
+    "objectives",
+    multiple=True,
+    help="Use these objectives instead of those all studies share. Repeatable.",
+)
+@click.option("--x", help="Metric on the x axis: params, macs, latency_ms, ...")
+@click.option("--y", help="Metric on the y axis; default: the first score.")
+@click.option("--pairs", is_flag=True, help="Draw every score against every cost, one below the other.")
+@click.option("--allow-mismatch", is_flag=True, help="Compare studies of different proxies or devices, with a warning.")
 @storage_option
 @json_option
 def compare(
@@ -38,8 +43,8 @@ def compare(
 ) -> None:
     """Compare the fronts of two or more STUDIES: names, folders, or study.db files.
 
-    Studies of one plan that differ in nothing but the seed are taken for repeats, and compared as one. Latencies of
-    different devices and scores of different proxies, images or steps are refused, unless --allow-mismatch.
+    Studies that differ only in the seed are replicates and count as one side. It is an error if latencies are from
+    different devices, or scores from different proxies, images or steps, unless --allow-mismatch is given.
     """
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.figures.overlay import overlay
@@ -48,40 +53,40 @@ def compare(
     from mvsearch.study import comparison
 
     if pairs and (x or y):
-        raise click.UsageError("--pairs draws every pair; leave out --x and --y.")
+        raise click.UsageError("--pairs draws all pairs; leave out --x and --y.")
     if plot is None and (pairs or x or y):
-        raise click.UsageError("--x, --y and --pairs are about the plot; add --plot FILE.")
+        raise click.UsageError("--x, --y and --pairs describe a figure; add --plot FILE.")
     if plot is not None:
         refuse_to_draw(plot, force=force)
-    sought = tuple(Objective.named(name) for name in objectives)
-    found = comparison.compare(_opened(studies, storage), sought, allow_mismatch=allow_mismatch)
+    chosen = tuple(Objective.named(name) for name in objectives)
+    result = comparison.compare(_open(studies, storage), chosen, allow_mismatch=allow_mismatch)
     if plot is not None:
-        plot_overlay(overlay(found, x=x, y=y, every_pair=pairs), plot, THEMES[theme])
+        plot_overlay(overlay(result, x=x, y=y, every_pair=pairs), plot, THEMES[theme])
     if as_json:
-        print_json(_facts(found))
+        print_json(_to_json(result))
     else:
-        _show(found)
+        _print(result)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
 
-def _opened(studies: tuple[str, ...], storage: str | None) -> "dict[str, Reader]":
-    """The studies by name; where two have one name, by the words that they were asked for with."""
+def _open(studies: tuple[str, ...], storage: str | None) -> "dict[str, Reader]":
+    """The studies by name; studies of the same name by the words on the command line."""
     from mvsearch.errors import StudyError
     from mvsearch.study.reader import open_study
 
     readers = [open_study(study, storage=storage) for study in studies]
     names = [reader.name for reader in readers]
-    found = {
-        reader.name if names.count(reader.name) == 1 else asked: reader
-        for asked, reader in zip(studies, readers, strict=True)
+    by_name = {
+        reader.name if names.count(reader.name) == 1 else word: reader
+        for word, reader in zip(studies, readers, strict=True)
     }
     if len({(reader.store.url, reader.name) for reader in readers}) < len(studies):
-        raise StudyError(f"{' '.join(studies)}: one study is named twice; each is compared with the others.")
-    return found
+        raise StudyError(f"{' '.join(studies)}: a study is named twice; name each once.")
+    return by_name
 
 
-def _show(comparison: "Comparison") -> None:
+def _print(comparison: "Comparison") -> None:
     from rich.text import Text
 
     from mvsearch.report.comparison_text import explanations, pairs_table, studies_table, verdict
@@ -97,7 +102,7 @@ def _show(comparison: "Comparison") -> None:
         screen.print(Text(line), style="dim")
 
 
-def _facts(comparison: "Comparison") -> dict[str, Any]:
+def _to_json(comparison: "Comparison") -> dict[str, Any]:
     from mvsearch.report.figures.front import pairs
 
     return {
@@ -129,12 +134,12 @@ def _run_facts(run: "Run") -> dict[str, Any]:
 
 
 def _stretch_facts(stretch: "Stretch") -> dict[str, Any]:
-    """JSON knows no infinity: `end` is null where a stretch goes on, `by` where nobody else is so cheap."""
+    """JSON has no infinity: `end` is null where a stretch has no end, `by` where no other study is as cheap."""
     return {name: None if value == math.inf else value for name, value in vars(stretch).items()}
 
 
 def _repeat_facts(side: "Side", comparison: "Comparison") -> dict[str, Any]:
-    """The attainment surfaces of repeats; only two or three objectives have them."""
+    """The attainment surfaces of replicates, which are defined for two or three objectives."""
     levels = {"best": 1, "median": side.half, "worst": len(side.runs)}
     few = 2 <= len(comparison.objectives) <= 3
     surfaces = {name: side.surface(comparison.objectives, times) for name, times in levels.items() if few}

@@ -1,4 +1,4 @@
-"""`mvsearch data`: which images there are, fetching them, and whether they are whole."""
+"""`mvsearch data`: list the sources of images, fetch them and check them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from mvsearch.cli._output import console, json_option, print_json, table
 if TYPE_CHECKING:
     from mvsearch.data import DataSet, Images
 
-path_option = click.option("--path", type=click.Path(path_type=Path), help="Where the images lie, if they are yours.")
+path_option = click.option(
+    "--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already."
+)
 
 
 @click.group()
@@ -23,7 +25,7 @@ def data() -> None:
 @data.command("list")
 @json_option
 def list_command(as_json: bool) -> None:
-    """The sources of images that there are."""
+    """List the sources of images."""
     from mvsearch.utils import plugins
 
     modules = [(name, plugins.load("data_source", name)) for name in plugins.names("data_source")]
@@ -31,64 +33,64 @@ def list_command(as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    made = table("source", "images", "licence", numbers_from=3)
-    for column in made.columns[1:]:
+    rows_table = table("source", "images", "licence", numbers_from=3)
+    for column in rows_table.columns[1:]:
         column.no_wrap = False
     for row in rows:
-        made.add_row(*row.values())
-    console().print(made)
+        rows_table.add_row(*row.values())
+    console().print(rows_table)
 
 
 @data.command("get")
 @click.argument("name")
 @path_option
 def get_command(name: str, path: Path | None) -> None:
-    """Fetch the raw files of the source NAME, if it can be done, and say where they are."""
+    """Fetch the raw files of the source NAME, if possible, and print their folder."""
     from mvsearch.cli._progress import progress_bar
     from mvsearch.errors import DataError
     from mvsearch.utils import plugins
 
     module = plugins.load("data_source", name, error=DataError)
     with progress_bar() as progress:
-        place = module.get(path, progress)
-    click.echo(place)
+        folder = module.get(path, progress)
+    click.echo(folder)
 
 
 @data.command("check")
 @click.argument("name")
 @path_option
-@click.option("--size", type=int, help="Pixels of a side, where the source leaves it open.")
+@click.option("--size", type=int, help="Side of the images in pixels, for sources of any size.")
 @json_option
 def check_command(name: str, path: Path | None, size: int | None, as_json: bool) -> None:
-    """Read all of the source NAME, raw and decoded, and say what was found."""
+    """Read all files of the source NAME, raw and decoded, and print what they contain."""
     from mvsearch.cli._progress import progress_bar
     from mvsearch.data import check
 
     with progress_bar() as progress:
-        found, facts = check(name, path=path, size=size, progress=progress)
-    report = _report(found, facts)
+        dataset, facts = check(name, path=path, size=size, progress=progress)
+    report = _report(dataset, facts)
     if as_json:
         print_json(report)
         return
-    made = table("", "train", "test")
+    rows_table = table("", "train", "test")
     for row in report["train"]:
-        made.add_row(row.replace("_", " "), *(f"{report[part][row]:,}" for part in ("train", "test")))
-    console().print(made)
-    for line in (*facts, f"classes: {len(found.train.classes)}; broken images skipped: {found.skipped}."):
+        rows_table.add_row(row.replace("_", " "), *(f"{report[part][row]:,}" for part in ("train", "test")))
+    console().print(rows_table)
+    for line in (*facts, f"classes: {len(dataset.train.classes)}; broken images skipped: {dataset.skipped}."):
         click.echo(line)
-    click.echo(f"checksum: {found.checksum}; licence: {found.licence}; from {found.source}.")
+    click.echo(f"checksum: {dataset.checksum}; licence: {dataset.licence}; from {dataset.source}.")
 
 
-def _report(found: DataSet, facts: tuple[str, ...]) -> dict[str, Any]:
+def _report(dataset: DataSet, facts: tuple[str, ...]) -> dict[str, Any]:
     return {
-        "name": found.name,
-        "source": found.source,
-        "licence": found.licence,
-        "classes": found.train.classes,
-        "train": _part(found.train),
-        "test": _part(found.test),
-        "skipped": found.skipped,
-        "checksum": found.checksum,
+        "name": dataset.name,
+        "source": dataset.source,
+        "licence": dataset.licence,
+        "classes": dataset.train.classes,
+        "train": _part(dataset.train),
+        "test": _part(dataset.test),
+        "skipped": dataset.skipped,
+        "checksum": dataset.checksum,
         "facts": facts,
     }
 

@@ -1,10 +1,10 @@
-"""`mvsearch doctor`: is all there that the work needs, and what would be slow."""
+"""`mvsearch doctor`: check the installation, the devices and the storage."""
 
 import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import metadata, requires
 
 import click
@@ -18,35 +18,35 @@ _STYLES = {"ok": "green", "slow": "yellow", "missing": "dim", "broken": "red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One line: what was looked at, `state` (ok, slow, missing: not needed by the main job; broken), and what to do."""
+    """The result of one check. `state` is ok, slow, missing (and not needed by the main job) or broken."""
 
-    what: str
+    subject: str
     state: str
-    said: str
+    text: str
 
 
 @click.command()
-@click.option("--storage", help="A database URL to try as well.")
+@click.option("--storage", help="Check this database URL too.")
 @json_option
 def doctor(storage: str | None, as_json: bool) -> None:
-    """Versions, devices, extras, storage, images: what is there, what is not, what would be slow and why.
+    """Check versions, devices, folders, images and extras: what is missing, and what would be slow.
 
-    Exit code 1 if `mvsearch run spaces/v3.yaml` cannot work here.
+    Exit code 1 if `mvsearch run spaces/v3.yaml` would fail here.
     """
-    found = [finding for look in (_packages, _devices, _folders, _images, _extras) for finding in look()]
+    findings = [finding for check in (_packages, _devices, _folders, _images, _extras) for finding in check()]
     if storage:
-        found.append(_storage(storage))
+        findings.append(_storage(storage))
     if as_json:
-        print_json([asdict(finding) for finding in found])
+        print_json([{"what": f.subject, "state": f.state, "said": f.text} for f in findings])
     else:
         from rich.text import Text
 
-        made = table("", "", "", numbers_from=3)
-        made.show_header, made.columns[2].no_wrap = False, False
-        for finding in found:
-            made.add_row(finding.what, Text(finding.state, _STYLES[finding.state]), finding.said)
-        console().print(made)
-    if any(finding.state == "broken" for finding in found):
+        rows = table("", "", "", numbers_from=3)
+        rows.show_header, rows.columns[2].no_wrap = False, False
+        for finding in findings:
+            rows.add_row(finding.subject, Text(finding.state, _STYLES[finding.state]), finding.text)
+        console().print(rows)
+    if any(finding.state == "broken" for finding in findings):
         raise SystemExit(1)
 
 
@@ -55,37 +55,38 @@ def _packages() -> Iterator[Finding]:
 
     yield Finding("mvsearch", "ok", f"{__version__} on Python {platform.python_version()}")
     for line in requires("mvsearch") or []:
-        wanted = Requirement(line)
-        if wanted.marker is not None and not wanted.marker.evaluate({"extra": ""}):
+        requirement = Requirement(line)
+        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
             continue
-        has = installed_version(wanted.name)
-        if has is None:
-            yield Finding(wanted.name, "broken", f"is not installed; pip install '{wanted.name}{wanted.specifier}'")
-            continue
-        fits = wanted.specifier.contains(has, prereleases=True)
-        said = has if fits else f"{has} is installed, {wanted.specifier} is wanted"
-        yield Finding(wanted.name, "ok" if fits else "broken", said)
+        name, specifier, version = requirement.name, requirement.specifier, installed_version(requirement.name)
+        if version is None:
+            yield Finding(name, "broken", f"is not installed; pip install '{name}{specifier}'")
+        elif specifier.contains(version, prereleases=True):
+            yield Finding(name, "ok", version)
+        else:
+            yield Finding(name, "broken", f"{version} is installed, {specifier} is required")
 
 
 def _devices() -> Iterator[Finding]:
     cores, load = os.cpu_count() or 1, os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     yield Finding("processor", "ok", f"{cpu_name()}, {cores} cores")
     if load > 0.5 * cores:
-        yield Finding("load", "slow", f"{load:.1f} on {cores} cores: trainings share them, latencies will scatter")
+        yield Finding("load", "slow", f"{load:.1f} on {cores} cores: trainings will be slower, and latencies noisy")
     free = _free_memory()
     if free is not None:
-        said = f"{free / 2**30:.1f} GiB free" + (", less than 1 GiB a core" if free < cores * 2**30 else "")
-        yield Finding("memory", "slow" if free < cores * 2**30 else "ok", said)
+        scarce = free < cores * 2**30
+        text = f"{free / 2**30:.1f} GiB free" + (", less than 1 GiB per core" if scarce else "")
+        yield Finding("memory", "slow" if scarce else "ok", text)
     try:
         import torch
-    except (ImportError, OSError) as error:  # a library that it is linked against, or the package itself
+    except (ImportError, OSError) as error:  # the package, or a library it is linked against
         yield Finding("torch", "broken", f"cannot be loaded: {str(error).splitlines()[0]}")
         return
     for i in range(torch.cuda.device_count()):
         yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))
     if not torch.cuda.is_available():
         yield Finding(
-            "GPU", "slow", "none: candidates are trained on the processor, one core each, up to a minute or so"
+            "GPU", "slow", "none: each candidate is trained on one CPU core, which takes up to about a minute"
         )
 
 
@@ -100,42 +101,44 @@ def _folders() -> Iterator[Finding]:
     from mvsearch.data import cache_dir
     from mvsearch.study.reader import STUDIES
 
-    for what, folder in (("studies", STUDIES), ("cache", cache_dir())):
-        there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
-        if not there.is_dir() or not os.access(there, os.W_OK):
-            yield Finding(what, "broken", f"{folder}: cannot be written; change its owner, or work elsewhere")
+    for subject, folder in (("studies", STUDIES), ("cache", cache_dir())):
+        existing = next(path for path in (folder, *folder.absolute().parents) if path.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            yield Finding(subject, "broken", f"{folder}: is not writable; change its owner, or work in another folder")
             continue
-        free = shutil.disk_usage(there).free
+        free = shutil.disk_usage(existing).free
         state = "ok" if free > 2**30 else "slow" if free > 2**27 else "broken"
-        yield Finding(what, state, f"{folder}: {free / 2**30:.1f} GiB free")
+        yield Finding(subject, state, f"{folder}: {free / 2**30:.1f} GiB free")
 
 
 def _images() -> Iterator[Finding]:
     from mvsearch.data import cached, fashion_mnist
 
-    names = sorted({each.name for each in cached() if each.whole})
+    names = sorted({entry.name for entry in cached() if entry.whole})
     if "fashion_mnist" in names:
         yield Finding("images", "ok", f"decoded: {', '.join(names)}")
-    elif why := fashion_mnist.out_of_reach():
-        yield Finding("images", "broken", f"fashion_mnist cannot be had: {why}; see `mvsearch data get fashion_mnist`")
+    elif reason := fashion_mnist.out_of_reach():
+        yield Finding(
+            "images", "broken", f"fashion_mnist is not available: {reason}; see `mvsearch data get fashion_mnist`"
+        )
     else:
-        yield Finding("images", "missing", "fashion_mnist is fetched by the first run; `mvsearch data get` does it now")
+        yield Finding(
+            "images", "missing", "the first run fetches fashion_mnist; `mvsearch data get fashion_mnist` does it now"
+        )
 
 
 def _extras() -> Iterator[Finding]:
-    """What is behind the extras; `test` and those that contain others are for developers."""
+    """The packages of each extra but `test`, which is for developers."""
     from packaging.requirements import Requirement
 
-    wanted = [Requirement(line) for line in requires("mvsearch") or []]
+    requirements = [Requirement(line) for line in requires("mvsearch") or []]
     for extra in metadata("mvsearch").get_all("Provides-Extra") or []:
         if extra == "test":
             continue
-        mine = [r for r in wanted if r.marker is not None and _only_for(r, extra)]
-        lacks = [r.name for r in mine if installed_version(r.name) is None]
-        said = (
-            f"lacks {', '.join(lacks)}; pip install 'mvsearch[{extra}]'" if lacks else ", ".join(r.name for r in mine)
-        )
-        yield Finding(f"[{extra}]", "missing" if lacks else "ok", said)
+        members = [r for r in requirements if r.marker is not None and _only_for(r, extra)]
+        lacking = [r.name for r in members if installed_version(r.name) is None]
+        text = f"lacks {', '.join(lacking)}; pip install 'mvsearch[{extra}]'" if lacking else ""
+        yield Finding(f"[{extra}]", "missing" if lacking else "ok", text or ", ".join(r.name for r in members))
 
 
 def _only_for(requirement: object, extra: str) -> bool:

@@ -1,4 +1,4 @@
-"""`mvsearch export ARCH --to FORMAT -o FILE`: take a network out of the framework, and see that it is the same."""
+"""`mvsearch export ARCH --to FORMAT -o FILE`: write a network as a file, and verify that it computes the same."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,34 +11,41 @@ from mvsearch.cli._progress import Steps
 from mvsearch.export.formats import formats
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
-_FEW = 4  # of networks for other tasks than classification: a class for each pixel fills the memory
+_SCENES = 4
+"""Images for networks of other tasks than classification, whose outputs for every pixel fill the memory."""
 
 
 @click.command()
 @click.argument("arch")
-@click.option("--to", "kind", default="torch", show_default=True, help=f"The format: {', '.join(formats())}.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), help="The file; by default the architecture's name.")
+@click.option("--to", "kind", default="torch", show_default=True, help=f"Format: {', '.join(formats())}.")
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="File to write; default: the name of the architecture."
+)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="A checkpoint (.safetensors, .pt) with our names, the authors' or timm's. Else fresh from --seed.",
+    help="Checkpoint (.safetensors, .pt) with mvsearch's, the authors' or timm's names; default: random from --seed.",
 )
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="For fresh weights.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of random weights.")
 @click.option(
-    "--num-classes", type=click.IntRange(min=1), help="A classifier for so many; fresh if --weights is for others."
+    "--num-classes",
+    type=click.IntRange(min=1),
+    help="Number of classes; the classifier is random if --weights has another number.",
 )
-@click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the architecture's.")
-@click.option("--features", is_flag=True, help="Feature maps at strides 4, 8, 16, 32 instead of logits.")
-@click.option("--data", help="The images to verify on: a source or a folder. Else the study's own, or fashion_mnist.")
+@click.option(
+    "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
+)
+@click.option("--features", is_flag=True, help="Output feature maps at strides 4, 8, 16, 32 instead of logits.")
+@click.option("--data", help="Images to verify on: a source or a folder; default: the study's, or fashion_mnist.")
 @click.option(
     "--images",
     type=click.IntRange(min=2),
-    help=f"How many ({_IMAGES}, with --int8 {_INT8_IMAGES}; {_FEW} of networks for other tasks than classification).",
+    help=f"Number of images ({_IMAGES}, with --int8 {_INT8_IMAGES}; {_SCENES} for segmentation and detection).",
 )
 @click.option("--no-verify", is_flag=True, help="Write the file without running it.")
 @click.option("--int8", is_flag=True, help="Quantise to int8 (onnx, executorch), calibrated on training images.")
-@click.option("--max-drop", type=Amount(100), help="Points of top-1 that int8 may cost (5).")
-@click.option("--force", is_flag=True, help="Replace a file that is there.")
+@click.option("--max-drop", type=Amount(100), help="Largest accepted loss of top-1 by int8, in points; default: 5.")
+@click.option("--force", is_flag=True, help="Overwrite existing files.")
 @storage_option
 @json_option
 def export(
@@ -63,9 +70,9 @@ def export(
 
     ARCH+HEAD puts another head on any of these: deeplabv3 and pspnet for segmentation, ssdlite for detection.
 
-    A file with a runtime is run by it and compared with the network on real images before it is put in its place; what
-    was found is printed, and stored in FILE.report.json. If they differ nothing is kept but that report, and the exit
-    code is 1. Files of executorch, litert and coreml take one image at a time.
+    The file is run by its runtime and compared with the network on real images before it gets its final name. The
+    comparison is printed and stored in FILE.report.json. If the outputs differ, only that report is written and the
+    exit code is 1. Files of executorch, litert and coreml take one image at a time.
     """
     from mvsearch.errors import PlanError
     from mvsearch.export import verify
@@ -76,40 +83,40 @@ def export(
 
     module = load_format(kind)
     if int8 and not hasattr(module, "export_int8"):
-        raise PlanError(f"--int8: {kind} is written in float32 only; use --to onnx or --to executorch.")
+        raise PlanError(f"--int8: {kind} supports float32 only; use --to onnx or --to executorch.")
     if (weights or features) and not hasattr(module, "load_runtime"):
-        raise PlanError(f"{kind} holds rows alone, neither weights nor feature maps; use --to torch.")
+        raise PlanError(f"{kind} files contain neither weights nor feature maps; use --to torch.")
     if max_drop is not None and not int8:
-        raise click.UsageError("--max-drop is for --int8; add it.")
+        raise click.UsageError("--max-drop needs --int8; add it.")
     trial = find_trial(arch, storage=storage)
-    found = trial.architecture if trial else find_architecture(arch)
-    name = getattr(module, "stem", str)(found.name or found.key)
+    architecture = trial.architecture if trial else find_architecture(arch)
+    name = getattr(module, "stem", str)(architecture.name or architecture.key)
     path = output or Path(f"{name}{'_int8' if int8 else ''}{module.SUFFIX}")
     verify.check_free(module, path, force=force)
     settings = verify.images_for(data, trial)
     subject = ExportModel.of(
-        found, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
+        architecture, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
     )
     subject = replace(subject, trial=trial)
     job = verify.Job(kind, module, subject, path)
     checked = hasattr(module, "load_runtime") and not no_verify
-    with Steps() as say:
+    with Steps() as steps:
         if checked or int8 or hasattr(module, "SAMPLE"):
-            say("reading images")
-            usual = _IMAGES if found.task == "classification" else _FEW
-            held_out = images or (_INT8_IMAGES if int8 else usual)
+            steps("reading images")
+            default = _IMAGES if architecture.task == "classification" else _SCENES
+            held_out = images or (_INT8_IMAGES if int8 else default)
             sample, training = verify.draw(settings, subject.arch.image_size, held_out, _CALIBRATION if int8 else 0)
             job = replace(
                 job, subject=replace(job.subject, sample=sample), calibration=training.images if int8 else None
             )
         if checked:
             drop = verify.MAX_DROP if max_drop is None else max_drop / 100
-            report = verify.export_verified(job, sample, max_drop=drop, say=say, timer=time_beside_eager).to_dict()
+            report = verify.export_verified(job, sample, max_drop=drop, say=steps, timer=time_beside_eager).to_dict()
         else:
-            say(f"exporting to {kind}")
+            steps(f"exporting to {kind}")
             verify.export(job)
-            why = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
-            report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {why}"}
+            reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
+            report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
             report |= subject.facts() | (
                 {"takes": batch_support(module)} if hasattr(module, "BATCHES") else {"weights": None}
             )
@@ -117,10 +124,10 @@ def export(
         print_json(report)
     else:
         click.echo(f"wrote {path}")
-        _show(report)
+        _print(report)
 
 
-def _show(report: dict[str, Any]) -> None:
+def _print(report: dict[str, Any]) -> None:
     from rich.text import Text
 
     from mvsearch.utils.units import pretty, three_digits
@@ -131,34 +138,34 @@ def _show(report: dict[str, Any]) -> None:
     if "takes" in report:
         screen.print(Text(f"takes: {report['takes']}"))
     if "features" in report:
-        made = table("feature map", "channels", "stride", numbers_from=1)
-        for each in report["features"]:
-            made.add_row(f"after {each['row']}", str(each["channels"]), str(each["reduction"]))
-        screen.print(made)
+        rows = table("feature map", "channels", "stride", numbers_from=1)
+        for output in report["features"]:
+            rows.add_row(f"after {output['row']}", str(output["channels"]), str(output["reduction"]))
+        screen.print(rows)
     if "facts" in report:
         facts = [f"{name.replace('_', ' ')} {_fact(value)}" for name, value in report["facts"].items()]
         screen.print(Text(", ".join([report["precision"], report["runtime"], *facts])), style="dim")
     if report.get("comparisons"):
-        made = table("batch", "worst difference", "of the deviation", "same top-1", numbers_from=0)
-        for each in report["comparisons"]:
-            same = pretty("top1", each["top1_agreement"])
-            made.add_row(str(each["batch"]), f"{each['worst']:.1e}", f"{each['ratio']:.1e}", same)
-        on = f"{report['images']} images of {report['data']}, {report['image_size']} px"
-        screen.print(Text(f"beside eager torch on {on}:"))
-        screen.print(made)
+        rows = table("batch", "largest difference", "of the deviation", "same top-1", numbers_from=0)
+        for batch in report["comparisons"]:
+            same = pretty("top1", batch["top1_agreement"])
+            rows.add_row(str(batch["batch"]), f"{batch['worst']:.1e}", f"{batch['ratio']:.1e}", same)
+        images = f"{report['images']} images of {report['data']}, {report['image_size']} px"
+        screen.print(Text(f"compared with eager torch on {images} (a smaller difference is better):"))
+        screen.print(rows)
     if top1 := report.get("top1"):
-        made = table("top-1", "eager", "file", "change")
+        rows = table("top-1", "eager", "file", "change")
         change = f"{100 * top1['change']:+.1f} ± {100 * top1['change_sem']:.1f} points"
-        made.add_row("against labels", pretty("top1", top1["eager"]), pretty("top1", top1["file"]), change)
-        screen.print(made)
+        rows.add_row("against labels", pretty("top1", top1["eager"]), pretty("top1", top1["file"]), change)
+        screen.print(rows)
     if "eager" in report:
-        made = table("one image, one thread", "median", "10 %", "90 %", "of eager")
-        for words, times in ((report["runtime"], report), ("eager torch", report["eager"])):
-            shown = [f"{three_digits(times[name])} ms" for name in ("latency_ms", "latency_p10_ms", "latency_p90_ms")]
-            made.add_row(words, *shown, f"{times['latency_ms'] / report['eager']['latency_ms']:.2f}")
-        screen.print(made)
-    verdict, style = ("verified: ", "green") if report["verified"] else ("", "yellow")
-    screen.print(Text(verdict + report["reason"]), style=style)
+        rows = table("one image, one thread", "median", "10 %", "90 %", "of eager")
+        for runtime, times in ((report["runtime"], report), ("eager torch", report["eager"])):
+            cells = [f"{three_digits(times[name])} ms" for name in ("latency_ms", "latency_p10_ms", "latency_p90_ms")]
+            rows.add_row(runtime, *cells, f"{times['latency_ms'] / report['eager']['latency_ms']:.2f}")
+        screen.print(rows)
+    prefix, style = ("verified: ", "green") if report["verified"] else ("", "yellow")
+    screen.print(Text(prefix + report["reason"]), style=style)
 
 
 def _fact(value: float) -> str:

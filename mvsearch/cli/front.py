@@ -1,4 +1,4 @@
-"""`mvsearch front STUDY`: the Pareto front as a table, JSON, or a picture."""
+"""`mvsearch front STUDY`: the Pareto front as a table, as JSON, or as a figure."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,12 +20,14 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("study")
 @drawing_options
-@click.option("--objective", "objectives", multiple=True, help="Instead of the study's own; may be repeated.")
-@click.option("--x", help="What to draw across: params, macs, latency_ms ...")
-@click.option("--y", help="What to draw up; the first score, if one is sought.")
-@click.option("--size", help="What the markers' area is; MACs, if they are known.")
-@click.option("--pairs", is_flag=True, help="Draw each score against each cost, one below the other.")
-@click.option("--calibrate", is_flag=True, help="Add the ImageNet top-1 to be expected, by the published models.")
+@click.option(
+    "--objective", "objectives", multiple=True, help="Use these objectives instead of the study's. Repeatable."
+)
+@click.option("--x", help="Metric on the x axis: params, macs, latency_ms, ...")
+@click.option("--y", help="Metric on the y axis; default: the first score.")
+@click.option("--size", help="Metric that the area of the markers shows; default: macs.")
+@click.option("--pairs", is_flag=True, help="Draw every score against every cost, one below the other.")
+@click.option("--calibrate", is_flag=True, help="Add the expected ImageNet top-1, calibrated on the published models.")
 @click.option("--rivals", is_flag=True, help="Add which networks outside the family its published members dominate.")
 @storage_option
 @json_option
@@ -44,7 +46,7 @@ def front(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """The best trade-offs of STUDY: a name, a folder, or a study.db."""
+    """Show the best trade-offs of STUDY: a name, a folder, or a study.db."""
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.estimates import estimate_top1
     from mvsearch.report.figures.palette import THEMES
@@ -53,9 +55,9 @@ def front(
     from mvsearch.study.reader import open_study
 
     if pairs and (x or y or size):
-        raise click.UsageError("--pairs draws every pair; leave out --x, --y and --size.")
+        raise click.UsageError("--pairs draws all pairs; leave out --x, --y and --size.")
     if plot is None and (pairs or x or y or size):
-        raise click.UsageError("--x, --y, --size and --pairs are about the plot; add --plot FILE.")
+        raise click.UsageError("--x, --y, --size and --pairs describe a figure; add --plot FILE.")
     if plot is not None:
         refuse_to_draw(plot, force=force)
     sought = [Objective.named(name) for name in objectives]

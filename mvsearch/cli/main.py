@@ -1,4 +1,4 @@
-"""`mvsearch`: finds a command by its file, and turns what the user can mend into one sentence and exit code 1."""
+"""The `mvsearch` command: loads a subcommand from its file, and prints user errors as one sentence with exit code 1."""
 
 import sys
 from importlib import import_module
@@ -12,11 +12,12 @@ from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.utils import plugins
 
 _NOT_COMMANDS = ("main",)
-_HALF = 800  # characters
+_HALF_LENGTH = 800
+"""Characters kept at each end of an overlong error message."""
 
 
 class _Commands(click.Group):
-    """A command is a file of this folder, loaded when it is named."""
+    """Every file of this folder is a command; it is imported when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name.replace("_", "-") for name in plugins.names("command") if name not in _NOT_COMMANDS]
@@ -33,7 +34,7 @@ class _Commands(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in self.list_commands(ctx):
             hint = plugins.suggest(args[0], self.list_commands(ctx))
-            raise click.UsageError(f"There is no command {args[0]!r}; {hint}", ctx)
+            raise click.UsageError(f"unknown command {args[0]!r}; {hint}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -44,26 +45,28 @@ def cli() -> None:
 
 
 def main() -> None:
-    """The entry point of the command."""
+    """Run the command and exit."""
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as exit_:
         sys.exit(exit_.exit_code)
     except (KeyboardInterrupt, click.exceptions.Abort):
-        click.echo("interrupted: everything finished so far is kept.", err=True)
+        click.echo("interrupted; finished results are kept.", err=True)
         sys.exit(130)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except (MvsearchError, EvaluationFailed) as error:
-        click.echo(f"mvsearch: {_readable(str(error))}", err=True)
+        click.echo(f"mvsearch: {_shorten(str(error))}", err=True)
         sys.exit(1)
     except OSError as error:
-        place = f"{Path(error.filename)}: " if error.filename else ""
-        click.echo(f"mvsearch: {place}{error.strerror or error}.", err=True)
+        file = f"{Path(error.filename)}: " if error.filename else ""
+        click.echo(f"mvsearch: {file}{error.strerror or error}.", err=True)
         sys.exit(1)
 
 
-def _readable(said: str) -> str:
-    """What was found may be as long as a file: then its beginning and the end of the sentence."""
-    return said if len(said) <= 2 * _HALF else f"{said[:_HALF]} ... {said[-_HALF:]}"
+def _shorten(message: str) -> str:
+    """Cut the middle out of a message that quotes a whole file."""
+    if len(message) <= 2 * _HALF_LENGTH:
+        return message
+    return f"{message[:_HALF_LENGTH]} ... {message[-_HALF_LENGTH:]}"

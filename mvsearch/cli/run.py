@@ -1,4 +1,4 @@
-"""`mvsearch run SPACE`: search, show it as it goes, leave the remains."""
+"""`mvsearch run SPACE`: search a space, show the progress, and write the front."""
 
 import shlex
 from typing import TYPE_CHECKING
@@ -13,35 +13,57 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("space", type=click.Path())
-@click.option("--name", help="The study's name, instead of the space's.")
-@click.option("--trials", type=click.IntRange(min=1), help="How many in all, earlier ones included.")
+@click.option("--name", help="Name of the study; default: the name of the space.")
+@click.option("--trials", type=click.IntRange(min=1), help="Number of trials in all, finished ones included.")
 @click.option(
     "--objective",
     "objectives",
     multiple=True,
-    help="A score of the proxy (scaled_loss, top1 ...) or a cost (params, macs, latency_ms); may be repeated.",
+    help="A score of the proxy (scaled_loss, top1, ...) or a cost (params, macs, latency_ms). Repeatable.",
 )
-@click.option("--limit", "limits", multiple=True, help="E.g. 'params <= 2M'; may be repeated.")
-@click.option("--sampler", help="surrogate, tpe, nsga2, nsga3, gp or random.")
-@click.option("--seed", type=click.IntRange(min=0), help="Same seed, one worker: same candidates.")
+@click.option("--limit", "limits", multiple=True, help="A constraint, e.g. 'params <= 2M'. Repeatable.")
+@click.option("--sampler", help="How candidates are proposed: surrogate, tpe, nsga2, nsga3, gp or random.")
+@click.option("--seed", type=click.IntRange(min=0), help="With one worker, the same seed proposes the same candidates.")
 @click.option(
     "--reevaluate/--no-reevaluate",
     "confirm",
     default=None,
-    help="Evaluate members of the front again with further seeds, up to six times in all.",
+    help="At the end, evaluate members of the front again with other seeds, up to six times each.",
 )
-@click.option("--isolate", is_flag=True, default=None, help="Evaluate in child processes: a crash is a failed trial.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=0), help="Seconds a trial may take; isolates.")
-@click.option("--memory", "memory_gib", type=click.FloatRange(min=0), help="GiB a trial may take; isolates.")
-@click.option("--workers", type=click.IntRange(min=0), help="Processes; 0 is one a core.")
-@click.option("--check-proxy", is_flag=True, help="Score the other published models too: how far is the proxy right?")
 @click.option(
-    "--executor", type=click.Choice(["local", "ray"]), default="local", show_default=True, help="Where trials run."
+    "--isolate",
+    is_flag=True,
+    default=None,
+    help="Evaluate each candidate in a child process, so that a crash fails one trial only.",
 )
-@click.option("--address", help="Of a Ray cluster; `auto` is the one this machine belongs to. None: one of its own.")
-@click.option("--gpus-per-trial", type=Amount(), help="With Ray: e.g. 0.5 for two a GPU; else none.")
-@click.option("--cpus-per-trial", type=Amount(), help="With Ray; else 1.")
-@click.option("--storage", help="A database URL, instead of sqlite:///studies/NAME/study.db.")
+@click.option(
+    "--timeout", "timeout_s", type=click.FloatRange(min=0), help="Limit on the seconds of a trial; implies --isolate."
+)
+@click.option(
+    "--memory",
+    "memory_gib",
+    type=click.FloatRange(min=0),
+    help="Limit on the memory of a trial in GiB; implies --isolate.",
+)
+@click.option("--workers", type=click.IntRange(min=0), help="Number of worker processes; 0: one per core.")
+@click.option(
+    "--check-proxy", is_flag=True, help="Also score the published models, to compare the proxy with ImageNet top-1."
+)
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where trials are evaluated.",
+)
+@click.option(
+    "--address", help="Address of a Ray cluster; `auto`: the one of this machine. Default: start a local one."
+)
+@click.option(
+    "--gpus-per-trial", type=Amount(), help="With Ray: share of a GPU, e.g. 0.5 for two trials per GPU. Default: 0."
+)
+@click.option("--cpus-per-trial", type=Amount(), help="With Ray: CPUs of a trial. Default: 1.")
+@click.option("--storage", help="Database URL; default: sqlite:///studies/NAME/study.db.")
 @json_option
 def run(
     space: str,
@@ -64,7 +86,10 @@ def run(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Search SPACE, or go on with the study if it exists. Everything is kept in studies/NAME/."""
+    """Search SPACE, a YAML file; resume the study if it exists. Everything is written to studies/NAME/.
+
+    Ctrl-C stops the search; the same command resumes it.
+    """
     from mvsearch.cli._search import prepare, search, search_with_ray
     from mvsearch.errors import PlanError
     from mvsearch.study.plan import Plan
@@ -86,13 +111,13 @@ def run(
         workers=workers,
     )
     if check_proxy and plan.space.head.task != "classification":
-        raise PlanError(f"--check-proxy holds scores against ImageNet; these networks are for {plan.space.head.task}.")
+        raise PlanError(f"--check-proxy compares with ImageNet top-1; these networks are for {plan.space.head.task}.")
     if check_proxy and not plan.needs_proxy:
-        raise PlanError("--check-proxy: this study seeks costs alone; there is no proxy to check.")
+        raise PlanError("--check-proxy: every objective of this study is a cost, so there is no proxy to check.")
     with_ray = {"--address": address, "--gpus-per-trial": gpus_per_trial, "--cpus-per-trial": cpus_per_trial}
-    given = {flag: value for flag, value in with_ray.items() if value is not None}
-    if executor != "ray" and given:
-        raise PlanError(f"{next(iter(given))} is for Ray's clusters; add --executor ray, or leave it out.")
+    ray_flags = [flag for flag, value in with_ray.items() if value is not None]
+    if executor != "ray" and ray_flags:
+        raise PlanError(f"{ray_flags[0]} needs --executor ray; add it, or leave {ray_flags[0]} out.")
     if executor == "ray":
         from mvsearch.study.executors import ray
 
@@ -106,7 +131,7 @@ def run(
         Study.join(plan)
         search(plan)
     if check_proxy:
-        from mvsearch.cli._check import check_proxy as check
+        from mvsearch.cli._check_proxy import check_proxy as check
 
         check(plan)
     _finish(plan, as_json)
@@ -128,7 +153,7 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     print_front(findings)
     storage = f" --storage {shlex.quote(shown(reader.store.url))}" if plan.storage else ""
     screen = console()
-    screen.print(f"written: {', '.join(str(path) for path in written)}", style="dim")
+    screen.print(f"wrote {', '.join(str(path) for path in written)}", style="dim")
     screen.print(
         f"next: `mvsearch front {plan.name}{storage} --plot front.html`, `mvsearch export {plan.name}:NUMBER{storage}`",
         style="dim",

@@ -166,7 +166,7 @@ def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
 
 
 def _one(to: str, scaled: "Callable[[Budget], Scaled]", output: Path | None, force: bool, as_json: bool) -> None:
-    from mvsearch.cli._scaled import scaled_facts, show_scaled
+    from mvsearch.cli._scale_output import scaled_facts, show_scaled
     from mvsearch.scaling import Budget
     from mvsearch.utils.atomic_write import refuse_existing
 
@@ -186,7 +186,7 @@ def _members(grid: str, scaling: "Scaling", scaled: "Callable[[Budget], Scaled]"
     """The family, the smallest first: multipliers as they are given, budgets where they lead."""
     from dataclasses import replace
 
-    from mvsearch.cli._scaled import sentence
+    from mvsearch.cli._scale_output import sentence
     from mvsearch.errors import PlanError
     from mvsearch.report.figures.scaling import NAMES, Member
     from mvsearch.scaling import Budget
@@ -223,7 +223,7 @@ def _plot_family(scaling: "Scaling", members: "list[Member]", plot: Path, theme:
 
 
 def _show_family(scaling: "Scaling", members: "list[Member]", as_json: bool) -> None:
-    from mvsearch.cli._scaled import family_facts, show_family
+    from mvsearch.cli._scale_output import family_facts, show_family
 
     if as_json:
         print_json(family_facts(scaling, members))

@@ -1,17 +1,22 @@
-"""`mvsearch worker STUDY`: more hands for a study that another command began, from this machine or any other."""
+"""`mvsearch worker STUDY`: add worker processes to a study that `mvsearch run` created, on this or another machine."""
 
 import click
 
 
 @click.command()
 @click.argument("study")
-@click.option("--storage", help="The database URL that `mvsearch run` was given; a password may stand in PGPASSWORD.")
-@click.option("--workers", type=click.IntRange(min=0), default=0, help="Processes; 0 is one a core (one a GPU).")
+@click.option("--storage", help="The database URL given to `mvsearch run`; PGPASSWORD may hold the password.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    default=0,
+    help="Number of worker processes; 0: one per GPU, or one per core.",
+)
 def worker(study: str, storage: str | None, workers: int) -> None:
-    """Work on STUDY until its trials are done. It may be running elsewhere, or have been stopped.
+    """Work on STUDY until all its trials are finished. It may be running elsewhere or be interrupted.
 
-    What is sought, how and on which images is read from its database; the images must be on this machine too, and
-    latencies are refused from another device. Ctrl-C gives back what is under way.
+    The plan is read from the database. The images must be on this machine too, and a study with a latency objective
+    accepts workers on the same device only. Ctrl-C releases the running trials; the same command resumes.
     """
     from mvsearch.cli._search import prepare, search
     from mvsearch.study.plan import Plan
@@ -22,4 +27,4 @@ def worker(study: str, storage: str | None, workers: int) -> None:
     if reader.count() < plan.search.trials or plan.search.confirm:
         prepare(plan)
         search(plan)
-    click.echo(f"study {reader.name}: {reader.count()} of {plan.search.trials} trials are done.", err=True)
+    click.echo(f"study {reader.name}: {reader.count()} of {plan.search.trials} trials are finished.", err=True)

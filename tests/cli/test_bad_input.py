@@ -158,9 +158,9 @@ ARGUMENTS = {
     ),
     "an address without Ray": (
         ("run", "quick.yaml", "--address", "auto"),
-        "--address is for Ray's clusters; add --exec",
+        "--address needs --executor ray",
     ),
-    "a GPU without Ray": (("run", "quick.yaml", "--gpus-per-trial", "1"), "--gpus-per-trial is for Ray's clusters"),
+    "a GPU without Ray": (("run", "quick.yaml", "--gpus-per-trial", "1"), "--gpus-per-trial needs --executor ray"),
     "a driver that is not taken": (
         ("run", "quick.yaml", "--storage", "postgresql+psycopg2://a/b"),
         "did you mean 'postgresql+psycopg'?",

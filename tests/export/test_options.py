@@ -270,6 +270,6 @@ def test_options_that_contradict_each_other_are_one_sentence(run, kind, monkeypa
     monkeypatch.setattr(formats.load_format(kind), "PACKAGES", (), raising=False)
     done = run("--to", kind, "--features", "--num-classes", "3")
     assert done.code == 1
-    words = "yaml holds rows alone" if kind == "yaml" else "num_classes=3: feature maps have no classifier"
+    words = "yaml files contain neither" if kind == "yaml" else "num_classes=3: feature maps have no classifier"
     assert words in done.err
     assert len(done.err.splitlines()) == 1

@@ -268,7 +268,7 @@ def test_the_table_names_each_network_once_and_every_device(run):
     assert done.code == 0, done.err
     [row] = [line.split() for line in done.out.splitlines() if "torch_cpu" in line]
     assert (row[:2], row[-2:]) == (["small_softmax", "64"], ["1.00", "3"])
-    assert "2 images a call, fp32" in done.out
+    assert "2 images per batch, fp32" in done.out
     assert plugins.load("latency_backend", "torch_cpu").device() in done.out
 
 

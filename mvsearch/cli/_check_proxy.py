@@ -1,4 +1,4 @@
-"""`run --check-proxy`: the published models that a study did not search among, scored as its candidates are."""
+"""`run --check-proxy`: compare the proxy of a study with ImageNet top-1 on the published models."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -9,10 +9,9 @@ if TYPE_CHECKING:
 
 
 def check_proxy(plan: "Plan") -> None:
-    """Score them, and note what came out with the study, where `front` and `report` read it; say what has no score.
+    """Score the published models as candidates are scored; store the scores with the study for `front` and `report`.
 
-    Those that the study evaluated itself are not scored again, and count whatever its limits will be. KeyboardInterrupt
-    loses nothing finished.
+    Models that the study evaluated itself are not scored again. Finished scores survive a KeyboardInterrupt.
     """
     from mvsearch.cli._progress import ProxyProgress
     from mvsearch.metrics.record import averaged
@@ -30,8 +29,8 @@ def check_proxy(plan: "Plan") -> None:
     seeds = range(plan.proxy.seeds)
     with ProxyProgress([scorer.proxy], archs, len(seeds)) as progress:
         scorer.fill(archs, seeds, progress.callback(scorer.proxy))
-    found = scorer.read(archs, seeds)
-    scored = {name: averaged(rows) for name, rows in found.metrics.items() if name not in found.missing}
+    results = scorer.read(archs, seeds)
+    scored = {name: averaged(rows) for name, rows in results.metrics.items() if name not in results.missing}
     note(plan, proxy_check={"metrics": own | scored})
-    for reason, missing in found.reasons.items():
+    for reason, missing in results.reasons.items():
         click.echo(f"{scorer.proxy}: {reason}: {', '.join(missing)}", err=True)
