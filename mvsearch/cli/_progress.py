@@ -41,10 +41,21 @@ _RATE_STEPS = 200
 """The number of last steps that images a second are averaged over."""
 
 
-def progress_bar(*columns: ProgressColumn) -> Progress:
-    """A progress bar of rich, to be used as a context manager. It is shown on a terminal only."""
+class ProgressBar(Progress):
+    """A progress bar of rich that is also a progress callback of the package: each step gets a bar of its own."""
+
+    def __call__(self, done: float, total: float | None, step: str = "", /) -> None:
+        """Show how much of a step is done."""
+        task = next((task.id for task in self.tasks if task.description == step), None)
+        if task is None:
+            task = self.add_task(step, total=total)
+        self.update(task, completed=done, total=total)
+
+
+def progress_bar(*columns: ProgressColumn) -> ProgressBar:
+    """A progress bar, to be used as a context manager. It is shown on a terminal only."""
     screen = console(stderr=True)
-    return Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal)
+    return ProgressBar(*columns, console=screen, transient=True, disable=not screen.is_terminal)
 
 
 class Display(AbstractContextManager["Display"]):
@@ -88,9 +99,10 @@ class Steps(Display):
         else:
             print(step, file=self.file, flush=True)
 
-    def rounds(self, done: int, total: int) -> None:
+    def rounds(self, done: float, total: float | None, step: str = "", /) -> None:
         """Show the rounds as a bar; without a terminal print five lines in all."""
-        step = f"timing, round {done + 1} of {total}"
+        total = int(total or 1)
+        step = f"timing, round {int(done) + 1} of {total}"
         if self.is_live:
             self.bars.columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *_LEFT)
             self.bars.update(self.task, description=step, completed=done, total=total)
@@ -110,7 +122,7 @@ class DelayedBar(AbstractContextManager["DelayedBar"]):
         self.task = self.bar.add_task("", total=None)
         self.start_time = time.perf_counter()
 
-    def __call__(self, done: int, total: int) -> None:
+    def __call__(self, done: float, total: float | None, step: str = "", /) -> None:
         """Show how much is done."""
         if not self.bar.live.is_started and time.perf_counter() - self.start_time > 2:
             self.bar.start()

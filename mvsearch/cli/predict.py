@@ -139,7 +139,7 @@ def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: P
     model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
     with progress_bar() as bar, machine_lock.shared():
         shown = bar.add_task("training", total=recipe.steps)
-        average, _ = fit(model, task, recipe, progress=lambda done, _of: bar.update(shown, completed=done))
+        average, _ = fit(model, task, recipe, progress=lambda done, _total, _step="": bar.update(shown, completed=done))
     return average
 
 

@@ -49,13 +49,7 @@ def _importances(findings: "Findings") -> "list[Importance]":
     from mvsearch.report.importance import importances
 
     with progress_bar() as progress:
-        task = progress.add_task("importance of choices", total=None)
-        return importances(
-            findings.space,
-            findings.records,
-            findings.objectives,
-            on_progress=lambda done, of: progress.update(task, completed=done, total=of),
-        )
+        return importances(findings.space, findings.records, findings.objectives, progress=progress)
 
 
 def _to_json(findings: "Findings", importances: "list[Importance]", output: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ A file of this kind defines
     load(request, progress) -> DataSet  decoded once into the cache by `_cache.stored`, memory-mapped ever after
     check(path, progress) -> facts      one sentence for each thing found true of the raw files; DataError if one is not
 
-`progress` is a `rich.progress.Progress` that the caller started, or None for silence.
+`progress` is a `mvsearch.utils.progress.Progress` callback, or None for silence.
 """
 
 from pathlib import Path

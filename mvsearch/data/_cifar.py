@@ -14,7 +14,7 @@ from mvsearch.data._cache import Decoding, cache_dir, files_identity, stored
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._pickles import read_pickle
 from mvsearch.errors import DataError
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
 LICENCE = "none stated; the authors ask to be cited (Krizhevsky, 2009)"
@@ -105,10 +105,10 @@ def _read(place: Path, form: Form, progress: Progress | None) -> dict[str, bytes
     words = f"read {place.name}"
     try:
         if place.is_dir():
-            return {name: (place / name).read_bytes() for name in tracked(form.files, words, len(form.files), progress)}
+            return {name: (place / name).read_bytes() for name in track(form.files, words, len(form.files), progress)}
         wanted = {f"{form.folder}/{name}": name for name in form.files}
         with tarfile.open(place) as archive:
-            streams = ((member.name, archive.extractfile(member)) for member in tracked(archive, words, None, progress))
+            streams = ((member.name, archive.extractfile(member)) for member in track(archive, words, None, progress))
             found = {wanted[name]: file.read() for name, file in streams if file and name in wanted}
     except (OSError, EOFError, tarfile.TarError, zlib.error) as fault:
         raise DataError(f"cannot be read ({fault}); fetch the archive again from {SOURCE}.", at=place) from fault

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 TIMEOUT_S = 5  # for the first answer of a server
 
@@ -50,6 +50,6 @@ def _download_anew(place: Path, package: str, progress: Progress | None) -> None
 
 
 def _run_apt(place: Path, package: str, commands: list[list[str]], progress: Progress | None) -> None:
-    for words in tracked(commands, f"apt-get download {package}", len(commands), progress):
+    for words in track(commands, f"apt-get download {package}", len(commands), progress):
         command = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", *words]
         subprocess.run(command, cwd=place, check=True, capture_output=True, text=True, timeout=300)

@@ -20,7 +20,7 @@ import numpy as np
 
 from mvsearch.data.folder import Listing, image_suffixes, parts
 from mvsearch.errors import DataError
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _in_shards(root: Path, train: list[Path], test: list[Path], progress: Progre
     shards = (*train, *test)
     members = [
         member
-        for i, shard in enumerate(tracked(shards, "read shards", len(shards), progress))
+        for i, shard in enumerate(track(shards, "read shards", len(shards), progress))
         for member in _members(i, shard)
     ]
     classes, numbers = _classes(root, sorted({member.label for member in members}))

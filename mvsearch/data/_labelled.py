@@ -13,7 +13,7 @@ import numpy as np
 
 from mvsearch.data._images import IGNORED, Request, Scene, stratified_split
 from mvsearch.errors import DataError
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 SIZE = 256
 BATCH = 64  # images on their way at once
@@ -62,7 +62,7 @@ def decoded(
 ) -> Iterator[tuple[np.ndarray | None, Scene]]:
     """Pixels (size, size, 3) and what they show: a mask, or boxes. Raises DataError if most images are broken."""
     broken: list[str] = []
-    for pixels, scene, fault in tracked(_opened(items, classes, size, masks), "decode scenes", len(items), progress):
+    for pixels, scene, fault in track(_opened(items, classes, size, masks), "decode scenes", len(items), progress):
         if pixels is None:
             broken.append(fault)
         yield pixels, scene

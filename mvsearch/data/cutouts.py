@@ -20,7 +20,7 @@ from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request, Scene, stratified_split
 from mvsearch.data.photos import PHOTOS, photograph, pixels_of
 from mvsearch.errors import DataError
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 DESCRIPTION = "birds, mammals, fruit and flowers pasted on photographs, with boxes and masks, 4 classes, 128 px"
 LICENCE = "GPL-2 (Tux Paint stamps); each background has its own, see the source photos"
@@ -156,7 +156,7 @@ def _scenes(
     stock: Stock, count: int, seeds: tuple[int, int], progress: Progress | None
 ) -> Iterator[tuple[np.ndarray, Scene]]:
     words = f"paste {('train', 'test')[seeds[1]]} scenes"
-    for i in tracked(range(count), words, count, progress):
+    for i in track(range(count), words, count, progress):
         yield paste(stock, np.random.default_rng([*seeds, i]))
 
 

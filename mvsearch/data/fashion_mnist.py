@@ -21,7 +21,7 @@ from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
 from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request
 from mvsearch.errors import DataError
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 DESCRIPTION = "70,000 grey photographs of clothes, 10 classes, 28 px padded to 32 px (the default)"
 LICENCE = "MIT (Expat), Zalando SE"
@@ -117,7 +117,7 @@ def _download(folder: Path, progress: Progress | None) -> None:
         with urllib.request.urlopen(f"{ADDRESS}/{name}", timeout=TIMEOUT_S) as answer:
             length = int(answer.headers.get("Content-Length", 0))
             chunks = iter(lambda: answer.read(1 << 16), b"")
-            body = b"".join(tracked(chunks, f"fetch {name}", -(-length // (1 << 16)), progress))
+            body = b"".join(track(chunks, f"fetch {name}", -(-length // (1 << 16)), progress))
         _put(folder, name, body)
 
 
@@ -156,4 +156,4 @@ def _images(folder: Path, part: str, progress: Progress | None) -> Iterator[tupl
     pixels = np.frombuffer(_content(folder / f"{part}-images-idx3-ubyte.gz"), np.uint8, offset=16)
     labels = np.frombuffer(_content(folder / f"{part}-labels-idx1-ubyte.gz"), np.uint8, offset=8)
     padded = np.pad(pixels.reshape(-1, 28, 28, 1), ((0, 0), (2, 2), (2, 2), (0, 0)))
-    yield from tracked(zip(padded, labels.tolist(), strict=True), f"decode {part}", len(padded), progress)
+    yield from track(zip(padded, labels.tolist(), strict=True), f"decode {part}", len(padded), progress)

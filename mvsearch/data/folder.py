@@ -18,7 +18,7 @@ from mvsearch.data._cache import Decoding, files_identity, stored
 from mvsearch.data._decode import decode_image
 from mvsearch.data._images import DataSet, Request, stratified_split
 from mvsearch.errors import DataError
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 DESCRIPTION = "your own images: PATH/train/CLASS and PATH/test/CLASS (or val), or PATH/CLASS"
 LICENCE = "that of your images"
@@ -134,7 +134,7 @@ def _decode(
 ) -> Iterator[tuple[np.ndarray | None, int]]:
     broken: Counter[int] = Counter()
     first: dict[int, str] = {}
-    for (file, label), (pixels, fault) in tracked(_decoded(files, size), f"decode {path.name}", len(files), progress):
+    for (file, label), (pixels, fault) in track(_decoded(files, size), f"decode {path.name}", len(files), progress):
         if pixels is None:
             broken[label] += 1
             first.setdefault(label, f"{file.relative_to(path)} ({fault})")

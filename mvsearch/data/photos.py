@@ -13,7 +13,7 @@ import numpy as np
 from mvsearch.data._cache import Decoding, stored
 from mvsearch.data._images import DataSet, Request
 from mvsearch.errors import DataError, EnvironmentFault
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 DESCRIPTION = "colour patches of 12 photographs from Python packages, 12 classes, 32 px"
 LICENCE = "each photograph has its own; see the package it comes with"
@@ -74,7 +74,7 @@ def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
     """Opens every photograph and says how many cells it gives to either side."""
     get(path, progress)
     facts = []
-    for name, place in tracked(PHOTOS.items(), "open photographs", len(PHOTOS), progress):
+    for name, place in track(PHOTOS.items(), "open photographs", len(PHOTOS), progress):
         pixels = pixels_of(photograph(place))
         train, test = split_cells(pixels, np.random.default_rng(0))
         size = f"{pixels.shape[1]} x {pixels.shape[0]} px"
@@ -105,7 +105,7 @@ def _patches(
 ) -> Iterator[tuple[np.ndarray, int]]:
     from PIL import Image
 
-    for label, pixels in enumerate(tracked(photos, "cut patches", len(photos), progress)):
+    for label, pixels in enumerate(track(photos, "cut patches", len(photos), progress)):
         rng = np.random.default_rng([seed, label, count])
         for top, left in patch_corners(cells[label], count, rng):
             crop = Image.fromarray(pixels[top : top + CROP, left : left + CROP])

@@ -13,7 +13,7 @@ import numpy as np
 from mvsearch.data._cache import Decoding, stored
 from mvsearch.data._images import DataSet, Request, Scene
 from mvsearch.errors import DataError, EnvironmentFault
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 DESCRIPTION = "land and water from a satellite, 96 px tiles, east to train and west to test, 2 classes"
 LICENCE = "LGPL-3+ (GSHHS); the picture is NASA's, in the public domain"
@@ -91,7 +91,7 @@ def land(folder: Path, height: int, width: int, progress: Progress | None) -> np
     rows = [line.split() for line in (folder / ABOUT).read_text().splitlines()]
     rows = [row for row in rows if float(row[1]) > LEAST_KM2]
     rows.sort(key=lambda row: int(row[0]))  # islands in lakes after the lakes
-    for level, _, _, _, _, start, length, *_ in tracked(rows, "draw coasts", len(rows), progress):
+    for level, _, _, _, _, start, length, *_ in track(rows, "draw coasts", len(rows), progress):
         degrees = np.frombuffer(raw, "<f4", count=int(length) // 4, offset=int(start)).reshape(-1, 2)
         fill = 0 if int(level) in WATER_LEVELS else 1
         for turn in (-360, 0, 360):  # some outlines run on beyond 180 degrees

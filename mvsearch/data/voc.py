@@ -16,7 +16,7 @@ from mvsearch.data._cache import Decoding, files_identity, stored
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._labelled import Box, Labelled, decoded, folder_of, size_of, split
 from mvsearch.errors import DataError
-from mvsearch.utils.progress import Progress, tracked
+from mvsearch.utils.progress import Progress, track
 
 DESCRIPTION = "your own scenes as PASCAL VOC has them: JPEGImages, Annotations, SegmentationClass, ImageSets"
 LICENCE = "that of your images"
@@ -64,9 +64,7 @@ def _parts(
     images = {file.stem: file for file in (root / "JPEGImages").glob("*")}
     if not all(file.is_file() for file in lists):
         stems = _stems(root, task)
-        items = [
-            _item(root, task, stem, number, images) for stem in tracked(stems, "read labels", len(stems), progress)
-        ]
+        items = [_item(root, task, stem, number, images) for stem in track(stems, "read labels", len(stems), progress)]
         return split(items, request)
     parts = [[line.split()[0] for line in file.read_text().splitlines() if line.strip()] for file in lists]
     for file, stems in zip(lists, parts, strict=True):

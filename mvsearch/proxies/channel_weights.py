@@ -5,13 +5,13 @@ them out of the fusion and gains accuracy: counted once, they no longer stand fo
 ten after looking at the published models (docs/log.md), so its ranking of these is flattering.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import TASKS, Score
+from mvsearch.utils.progress import Progress
 
 VERSION = 1
 SCORES = {"channel_weights": Score(maximise=True, ideal=1e10, tasks=TASKS)}
@@ -29,7 +29,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """Count the architecture as it is given, classifier and all."""
     return {"channel_weights": count(arch)}

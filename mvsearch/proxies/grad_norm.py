@@ -1,13 +1,12 @@
 """How long the gradients of an untrained network are (Abdelfattah et al. 2021, arXiv 2101.08134, section 3.2): the
 Euclidean norm of each layer's gradient, summed over convolutions and linear layers."""
 
-from collections.abc import Callable
-
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, gradients, number, probed
+from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
 
@@ -23,7 +22,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """One batch, forward and backward."""
     with probed(arch, settings, data, seed=seed, device=device) as probe:

@@ -6,13 +6,12 @@ norm without activation is the last before the mean over pixels and the classifi
 outputs over a batch is the same for all images: its gradients are rounding alone, and such a network has no score.
 """
 
-from collections.abc import Callable
-
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, finite, number, probed
+from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
 
@@ -31,7 +30,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """One batch: the gradient of the sum of all outputs by each pixel, and how the images' gradients correlate.
 

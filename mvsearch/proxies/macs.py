@@ -1,12 +1,12 @@
 """The baseline to beat: multiply-accumulates at the architecture's own image size, more being taken for better."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import TASKS, Score
+from mvsearch.utils.progress import Progress
 
 VERSION = 1
 SCORES = {"macs_score": Score(maximise=True, ideal=1e13, tasks=TASKS)}
@@ -24,7 +24,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """Count."""
     return {"macs_score": arch.cost().macs}

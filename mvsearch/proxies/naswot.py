@@ -5,7 +5,6 @@ The source has ReLU, whose code is whether a unit is on. SiLU, which MobileViT h
 what goes in, as is the ReLU of separable attention; softmax switches nothing and is left out.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
@@ -13,6 +12,7 @@ from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, finite, number, probed
+from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
 
@@ -28,7 +28,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """log |K|, with K of (B, B), K_ij the number of units that are equally on or off for the images i and j."""
     import torch

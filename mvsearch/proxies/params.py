@@ -1,12 +1,12 @@
 """The baseline to beat: the number of parameters, more being taken for better. In closed form."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import TASKS, Score
+from mvsearch.utils.progress import Progress
 
 VERSION = 1
 SCORES = {"params_score": Score(maximise=True, ideal=1e10, tasks=TASKS)}
@@ -24,7 +24,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """Count."""
     return {"params_score": arch.cost().params}

@@ -4,13 +4,12 @@ arXiv 1810.02340, section 4): Σ |w ∂L/∂w| over the weights of convolutions 
 Summed over the network and not normalised, as Abdelfattah et al. (2021, arXiv 2101.08134, section 3.2) do.
 """
 
-from collections.abc import Callable
-
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, gradients, number, probed
+from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
 
@@ -26,7 +25,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """One batch, forward and backward."""
     with probed(arch, settings, data, seed=seed, device=device) as probe:

@@ -7,13 +7,13 @@ a way around their attention (MobileViTv2) score low.
 """
 
 import math
-from collections.abc import Callable
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, number, probed
+from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
 
@@ -29,7 +29,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """log10 R of one image of ones, in float64: the flow grows by orders of magnitude a block."""
     import torch

@@ -10,7 +10,6 @@ is divided by a power of the weights that mix channels, in millions, as losses f
 what else was tried, is in docs/proxies.md and docs/log.md.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,6 +19,7 @@ from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import TASKS, Score
 from mvsearch.proxies import channel_weights
 from mvsearch.training.recipe import Recipe
+from mvsearch.utils.progress import Progress
 
 VERSION = 2
 SCORES = {
@@ -52,7 +52,7 @@ def score(
     *,
     seed: int,
     device: str,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """Build the network for the data's classes and the recipe's image size, train it, judge it; scores are shares."""
     from mvsearch.nn import build

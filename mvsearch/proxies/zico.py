@@ -7,13 +7,13 @@ alike count most, and how alike they are is told to float32's resolution: other 
 """
 
 import math
-from collections.abc import Callable
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Score
 from mvsearch.proxies._probe import Settings, gradients, number, probed
+from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
 
@@ -29,7 +29,7 @@ def score(
     *,
     seed: int = 0,
     device: str = "cpu",
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Metrics:
     """Two batches of `batch` images, forward and backward."""
     total = 0.0

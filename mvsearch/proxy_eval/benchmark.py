@@ -156,7 +156,7 @@ class ProxyScores:
                     self.data,
                     seed=seed,
                     device=self.device,
-                    progress=lambda done, of: tell(name, seed, min(done / max(of, 1), 0.999)),
+                    progress=lambda done, total, _step="": tell(name, seed, min(done / (total or 1), 0.999)),
                 )
                 wall, cpu = time.monotonic() - began, time.process_time() - cpu_began
             if not is_number(metrics.get(self.score)):

@@ -15,6 +15,7 @@ from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Record
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.space.variables import Choice
+from mvsearch.utils.progress import Progress, no_progress
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -64,23 +65,19 @@ class Importance:
     missing: str = ""
 
 
-OnProgress = Callable[[float, int], None]
-"""Called with how many objectives are done, fractions included, and how many there are."""
-
-
 def importances(
     space: SearchSpace,
     records: Sequence[Record],
     objectives: Sequence[Objective],
     *,
-    on_progress: OnProgress = lambda *_: None,
+    progress: Progress = no_progress,
 ) -> list[Importance]:
     """One for each objective. The same records give the same numbers."""
     results = []
     for done, objective in enumerate(objectives):
 
         def report(share: float, done: int = done) -> None:
-            on_progress(done + share, len(objectives))
+            progress(done + share, len(objectives), "importance of choices")
 
         report(0)
         in_closed_form = objective.name in _CLOSED_FORM

@@ -9,7 +9,7 @@ How much has to be added up is known before each step: a space too entangled is 
 """
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -21,8 +21,7 @@ from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.space.cost_factors import Factor, Ints, keys, tables_of
 from mvsearch.space.search_space import SearchSpace
-
-Progress = Callable[[int, int], None]
+from mvsearch.utils.progress import Progress, no_progress
 
 _MOST_SUMS = 60_000_000  # a few minutes
 _MOST_LINES = 3_000_000  # about a gigabyte
@@ -60,7 +59,7 @@ def exact_front(
     sought = CostQuery.of(objectives, limits)
     if (sought.low > sought.high).any():
         raise InfeasibleError(str(space.document.file), f"no point keeps to {sought.said}, which contradict each other")
-    elimination = VariableElimination(space, sought, progress or (lambda done, total: None))
+    elimination = VariableElimination(space, sought, progress or no_progress)
     return _members(space, sought, elimination.run())
 
 

@@ -118,8 +118,8 @@ class Evaluator:
         for seed in range(repeat * seeds, (repeat + 1) * seeds):
             doing = self.plan.proxy.name if seed == 0 and seeds == 1 else f"{self.plan.proxy.name}, seed {seed}"
 
-            def progress(done: int, of: int, doing: str = doing) -> None:
-                self.report(doing=doing, done=done, of=of)
+            def progress(done: float, total: float | None, _step: str = "", /, doing: str = doing) -> None:
+                self.report(doing=doing, done=done, of=total)
 
             with machine_lock.shared():
                 scores.append(proxy.score(arch, settings, data, seed=seed, device=self.device, progress=progress))

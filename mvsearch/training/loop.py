@@ -14,8 +14,7 @@ from torch.optim.swa_utils import get_ema_multi_avg_fn
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.training.images import Task
 from mvsearch.training.recipe import Recipe
-
-Progress = Callable[[int, int], None]
+from mvsearch.utils.progress import Progress
 
 _CALIBRATION_STEPS = 8
 

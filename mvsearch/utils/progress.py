@@ -1,18 +1,30 @@
-"""Saying how far a long job is, to whoever wants to know. rich fits in, and is loaded by those who draw."""
+"""How far a long job is: the one type of progress callback in the package."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
 
 
 class Progress(Protocol):
-    """The one method of `rich.progress.Progress` that is used here."""
+    """Receives how much of a job is done, of how much in all, and the current step in words.
 
-    def track(self, sequence: Iterable[Item], total: float | None = None, *, description: str = "") -> Iterable[Item]:
-        """The same items, with a bar that moves as they are taken."""
+    It is called by the thread that does the job, with 0 at the start of a step and again after each part; `done` does
+    not decrease within a step. `total` is None where it is not known. A callback returns quickly and raises nothing.
+    """
+
+    def __call__(self, done: float, total: float | None, step: str = "", /) -> object:
+        """Show the progress."""
 
 
-def tracked(items: Iterable[Item], words: str, total: int | None, progress: Progress | None) -> Iterable[Item]:
-    """The same items, with a bar if somebody watches; `total` is None where the length is not known."""
-    return items if progress is None else progress.track(items, total, description=words)
+def no_progress(done: float, total: float | None, step: str = "", /) -> None:
+    """The callback of a job whose progress nobody watches."""
+
+
+def track(items: Iterable[Item], step: str, total: int | None, progress: Progress | None) -> Iterator[Item]:
+    """Iterate over items and report after each; `total` is None where the number of items is not known."""
+    progress = progress or no_progress
+    progress(0, total, step)
+    for done, item in enumerate(items, start=1):
+        yield item
+        progress(done, total, step)

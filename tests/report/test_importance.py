@@ -61,7 +61,7 @@ def test_of_very_many_trials_a_sample_is_used_and_progress_is_reported(monkeypat
     monkeypatch.setattr(importance, "MOST", 40)
     space, reports = toy_space(), []
     records = sampled(space, 60, depth)
-    (result,) = importances(space, records, [TOP1], on_progress=lambda done, of: reports.append((done, of)))
+    (result,) = importances(space, records, [TOP1], progress=lambda done, total, _step: reports.append((done, total)))
 
     assert (result.points, result.known) == (40, 60)
     assert max(result.shares, key=lambda name: result.shares[name].share) == "body.depth"

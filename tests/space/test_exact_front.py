@@ -221,7 +221,7 @@ def test_of_points_that_tie_the_published_one_is_named(files):
 
 def test_progress_is_told_and_ends_with_every_choice(files):
     heard = []
-    exact_front(files["quick"], ("params",), progress=lambda done, total: heard.append((done, total)))
+    exact_front(files["quick"], ("params",), progress=lambda done, total, _step="": heard.append((done, total)))
     assert heard == sorted(heard)
     assert heard[-1] == (5, 5)
 
