@@ -46,7 +46,7 @@ def _run(plan: "Plan", run: Callable[..., bool], workers: int) -> None:
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that ends a job acts as Ctrl-C does
     reader = Study.read(plan)
-    location = str(plan.folder) if plan.storage is None else reader.store.shown
+    location = str(plan.folder) if plan.storage is None else reader.store.display_url
     with SearchProgress(plan, location, reader.count(), workers) as progress:
         exhausted = run(plan, reader, progress, workers=workers)
     if exhausted:

@@ -80,10 +80,11 @@ def _measurements(study: str | None, storage: str | None, prune: bool, days: flo
 
     store = _store(study, storage)
     if prune:
-        _report_deleted(store.forget_evaluations(before=time.time() - days * 86400), "measurements")
+        _report_deleted(store.delete_evaluations(before=time.time() - days * 86400), "measurements")
     studies = _studies(store)
     return [
-        {"settings": row["settings"], "studies": studies.get(row["settings"], "-"), **row} for row in store.cached()
+        {"settings": row["settings"], "studies": studies.get(row["settings"], "-"), **row}
+        for row in store.cache_summary()
     ]
 
 

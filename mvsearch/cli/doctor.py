@@ -152,6 +152,6 @@ def _storage(url: str) -> Finding:
 
     try:
         store = Store(url, create=False)
-        return Finding("storage", "ok", f"{store.shown}: {len(store.names())} studies")
+        return Finding("storage", "ok", f"{store.display_url}: {len(store.names())} studies")
     except MvsearchError as error:
         return Finding("storage", "broken", str(error))

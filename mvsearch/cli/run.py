@@ -141,7 +141,7 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     from mvsearch.cli.front import print_front
     from mvsearch.report.artifacts import write_artifacts
     from mvsearch.report.findings import compute_findings
-    from mvsearch.study.storage.store import shown
+    from mvsearch.study.storage.url import display_url
     from mvsearch.study.study import Study
 
     reader = Study.read(plan)
@@ -151,7 +151,7 @@ def _finish(plan: "Plan", as_json: bool) -> None:
         print_json(findings.to_json())
         return
     print_front(findings)
-    storage = f" --storage {shlex.quote(shown(reader.store.url))}" if plan.storage else ""
+    storage = f" --storage {shlex.quote(display_url(reader.store.url))}" if plan.storage else ""
     screen = console()
     screen.print(f"wrote {', '.join(str(path) for path in written)}", style="dim")
     screen.print(

@@ -71,7 +71,7 @@ def _facts(reader: "Reader") -> dict[str, Any]:
     from mvsearch.metrics.pareto import front
 
     records = reader.records()
-    finished = reader.store.last(reader.name)
+    finished = reader.store.last_finished(reader.name)
     return {
         "study": reader.name,
         "objectives": list(reader.facts["objectives"]),
@@ -79,7 +79,7 @@ def _facts(reader: "Reader") -> dict[str, Any]:
         "of": reader.facts["search"]["trials"],
         "front": len(front(reader.within_limits(records), reader.objectives)),
         "last": datetime.fromtimestamp(finished).isoformat(" ", "minutes") if finished else None,
-        "database": reader.store.shown,
+        "database": reader.store.display_url,
     }
 
 
@@ -100,7 +100,7 @@ def rename_command(study: str, name: str, storage: str | None) -> None:
     if folder is not None and target.exists():
         raise StudyError("is there already; choose another name, or move it away.", at=target)
     rename(reader, name)
-    place = reader.store.shown
+    place = reader.store.display_url
     if folder is not None:
         reader.store.engine.dispose()
         place = str(folder.rename(target))
@@ -126,7 +126,7 @@ def copy_command(study: str, name: str, to: str | None, storage: str | None) -> 
     from mvsearch.study.reader import open_study
 
     made = _copied(open_study(study, storage=storage), name, to)
-    click.echo(f"{made.count()} trials copied to {made.store.shown}.", err=True)
+    click.echo(f"{made.count()} trials copied to {made.store.display_url}.", err=True)
 
 
 def _copied(reader: "Reader", name: str, to: str | None) -> "Reader":
@@ -193,7 +193,7 @@ def _tidied(reader: "Reader") -> Path | None:
     from mvsearch.report.artifacts import ARTIFACTS
 
     folder = _folder(reader.store)
-    with reader.store.locked("open"):
+    with reader.store.lock("open"):
         if folder is None or reader.store.names():
             return None
         reader.store.engine.dispose()
@@ -254,4 +254,4 @@ def import_command(file: Path, name: str | None, storage: str | None) -> None:
     chosen = name or told_name(text, str(file))
     with _placed(chosen, storage) as url:
         made = restore(text, url, name=chosen, source=str(file))
-    click.echo(f"{made.count()} trials are in {made.store.shown}.", err=True)
+    click.echo(f"{made.count()} trials are in {made.store.display_url}.", err=True)

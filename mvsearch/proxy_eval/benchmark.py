@@ -171,7 +171,7 @@ class ProxyScores:
             )
         else:
             known = {**metrics, "cpu_s": cpu, "wall_s": wall}
-            self.store.remember(arch.key, self._settings_key(seed), known, wall, machine.describe())
+            self.store.cache_evaluation(arch.key, self._settings_key(seed), known, wall, machine.describe())
 
 
 def distinct(archs: Mapping[str, Architecture]) -> dict[str, Architecture]:

@@ -10,7 +10,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -23,8 +22,16 @@ from mvsearch.metrics.record import is_number
 from mvsearch.study.plan import Plan, checked_name
 from mvsearch.study.reader import Reader
 from mvsearch.study.samplers._legal import distributions
-from mvsearch.study.storage.store import Store, refuse_misfits
-from mvsearch.study.storage.trials import STATES, OptunaTrialStore, told_of_trials
+from mvsearch.study.storage.store import Store
+from mvsearch.study.storage.transfer import check_rows
+from mvsearch.study.storage.trials import (
+    STATES,
+    OptunaTrialStore,
+    copy_trials,
+    delete_trials,
+    mark_trials,
+    translate_optuna_errors,
+)
 from mvsearch.study.workers.heartbeat import worker_registry
 
 FORMAT = 1
@@ -35,10 +42,10 @@ _FACTS = {"space": str, "settings": dict, "settings_key": str, "published": dict
 def lines(study: Reader) -> Iterator[str]:
     """The lines of a study, each without its line break. Raises StudyError while somebody works on it."""
     refuse_at_work(study)
-    plan, tables = Plan.of_study(study, workers=0), study.store.rows(study.name)
-    with told_of_trials(plan.url):
+    plan, tables = Plan.of_study(study, workers=0), study.store.export_rows(study.name)
+    with translate_optuna_errors(plan.url):
         opened = OptunaTrialStore.open(plan)
-        trials, notes = opened.all(), opened.notes
+        trials, notes = opened.all(), opened.sampler_state
     count = 1 + sum(map(len, tables.values())) + len(trials) + 1
     yield _line(format=FORMAT, mvsearch=__version__, study=study.name, lines=count, facts=study.facts)
     for table, rows in tables.items():
@@ -53,7 +60,7 @@ def restore(text: Iterable[str], url: str, *, name: str | None = None, source: s
     """Put a study into a database, under another name if one is given.
 
     Raises StudyError for what is no whole study, and for a name that is taken; then no study is made. Nor is one that
-    is not whole, whatever becomes of this process: its trials have another name until the last transaction.
+    is not whole, whatever becomes of this process: the study is there from the last transaction on.
     """
     parsed = [_parsed(line, f"{source}:{i}") for i, line in enumerate(text, 1) if line.strip()]
     head = parsed[0] if parsed else {}
@@ -68,15 +75,13 @@ def restore(text: Iterable[str], url: str, *, name: str | None = None, source: s
         if (hole := next(_holes(parsed, plan, rows, trials), None)) is not None:
             raise StudyError(f"{hole}; is it whole?", at=source)
         store = Store(url, create=True)
-        with store.locked("open"), told_of_trials(url):
+        with store.lock("open"), translate_optuna_errors(url):
             _refuse_taken(store, plan.name)
-            aside = _aside(plan)
-            OptunaTrialStore.forget(aside)
-            put = OptunaTrialStore.open(aside)
+            put = OptunaTrialStore.open(plan, new=True)
             for trial in trials:
-                put.put(trial)
-            put.notes = parsed[-1]["notes"]
-            store.put_rows(plan.name, head["facts"], rows, trials=aside.name)
+                put.add(trial)
+            put.sampler_state = parsed[-1]["notes"]
+            store.import_rows(plan.name, head["facts"], rows)
     return Reader(plan.name, store)
 
 
@@ -94,7 +99,7 @@ def _rows(parsed: list[dict[str, Any]], source: str) -> dict[str, list[dict[str,
     for line in parsed:
         if "table" in line:
             rows.setdefault(line["table"], []).append(line["row"])
-    refuse_misfits(rows, source)
+    check_rows(rows, source)
     return rows
 
 
@@ -160,30 +165,28 @@ def refuse_at_work(study: Reader) -> None:
 def rename(study: Reader, name: str) -> Reader:
     """Give a study another name where it is. Raises StudyError for one that is taken, or while somebody works on it."""
     refuse_at_work(study)
-    with study.store.locked("open"):
+    plan = Plan.of_study(study, workers=0)
+    with study.store.lock("open"), translate_optuna_errors(plan.url):
         _refuse_taken(study.store, checked_name(name))
+        copy_trials(plan, to=name)
         study.store.rename_study(study.name, name)
+        delete_trials(plan)
     return Reader(name, study.store)
 
 
 def remove(study: Reader) -> None:
     """Take a study out of its database. Raises StudyError while somebody works on it."""
     refuse_at_work(study)
-    aside = _aside(Plan.of_study(study, workers=0))
-    with told_of_trials(aside.url):
-        OptunaTrialStore.forget(aside)
-        study.store.remove_study(study.name, trials_to=aside.name)
-        OptunaTrialStore.forget(aside)
-
-
-def _aside(plan: Plan) -> Plan:
-    """The plan under a name that no study has, for trials of which a kill may leave some."""
-    return replace(plan, name=f"{plan.name} (not whole)")
+    plan = Plan.of_study(study, workers=0)
+    with study.store.lock("open"), translate_optuna_errors(plan.url):
+        mark_trials(plan)
+        study.store.delete_study(study.name)
+        delete_trials(plan)
 
 
 def _refuse_taken(store: Store, name: str) -> None:
     if store.study(name) is not None:
-        raise StudyError(f"there is a study {name!r} already; give this one another name.", at=store.shown)
+        raise StudyError(f"there is a study {name!r} already; give this one another name.", at=store.display_url)
 
 
 def _spelled(trial: FrozenTrial) -> dict[str, Any]:

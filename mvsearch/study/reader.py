@@ -9,7 +9,8 @@ from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.pareto import Objective, comparable, some_comparable
 from mvsearch.metrics.record import Metrics, Record
-from mvsearch.study.storage.store import Store, shown
+from mvsearch.study.storage.store import Store
+from mvsearch.study.storage.url import display_url
 from mvsearch.utils import plugins
 
 STUDIES = Path("studies")
@@ -25,13 +26,13 @@ class Reader:
         facts = store.study(name)
         if facts is None:
             known = ", ".join(store.names()) or "none"
-            raise StudyError(f"there is no study {name!r}; it holds {known}.", at=store.shown)
+            raise StudyError(f"there is no study {name!r}; it holds {known}.", at=store.display_url)
         self.name, self.store, self.facts, self.path = name, store, facts, path
 
     def called(self, number: int) -> str:
         """A trial as the command line takes it: `v3:17`, with `--storage` for a database of another place."""
         trial = shlex.quote(f"{self.path or self.name}:{number}")
-        return trial if self.path else f"{trial} --storage {shlex.quote(shown(self.store.url))}"
+        return trial if self.path else f"{trial} --storage {shlex.quote(display_url(self.store.url))}"
 
     @property
     def objectives(self) -> tuple[Objective, ...]:

@@ -33,8 +33,10 @@ from mvsearch.space.inverse import Point
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, flat, open_study
 from mvsearch.study.reevaluation import repeats, unsure
-from mvsearch.study.storage.store import Store, retry_while_unavailable
-from mvsearch.study.storage.trials import OptunaTrialStore, SamplerStudy, told_of_trials
+from mvsearch.study.storage.faults import retry_while_unavailable
+from mvsearch.study.storage.sampler_study import SamplerStudy
+from mvsearch.study.storage.store import Store
+from mvsearch.study.storage.trials import OptunaTrialStore, delete_trials, translate_optuna_errors
 from mvsearch.study.workers.heartbeat import worker_registry
 from mvsearch.study.workers.registry import Worker
 from mvsearch.utils import machine
@@ -56,7 +58,7 @@ class Study(Reader):
     def __init__(self, plan: Plan, store: Store, trials: OptunaTrialStore) -> None:
         super().__init__(plan.name, store)
         self.plan, self.trials = plan, trials
-        self._mirror = SamplerStudy(plan, trials.notes)
+        self._sampler = SamplerStudy(plan, trials.sampler_state)
         self.worker = Worker(worker_registry(store, plan.name))
         self._row: list[Record] = []  # what failed or was lost since this worker last measured one to the end
         self._given_up: set[int] = set()  # could not be measured again in this run
@@ -74,21 +76,21 @@ class Study(Reader):
 
     @classmethod
     def _joined(cls, plan: Plan, store: Store, as_worker: bool) -> Self:
-        with store.locked("open"), store.claiming(plan.name), told_of_trials(plan.url):
+        with store.lock("open"), store.study_lock(plan.name), translate_optuna_errors(plan.url):
             found = store.study(plan.name)
             difference = found and _difference(plan, found)
             if difference and (store.count(plan.name) or worker_registry(store, plan.name).has_live_worker()):
                 raise StudyError(
-                    f"study {plan.name!r} in {store.shown} was made {difference}; give this one a name of its own with "
-                    "--name, or put the file back as it was."
+                    f"study {plan.name!r} in {store.display_url} was made {difference}; give this one a name of its "
+                    "own with --name, or put the file back as it was."
                 )
             if difference:  # but nothing was measured yet
-                store.remove_study(plan.name)
-                OptunaTrialStore.forget(plan)
+                store.delete_study(plan.name)
+                delete_trials(plan)
                 found = None
             if found is not None and not as_worker:
-                store.amend_study(plan.name, found | _wishes(plan))
-            trials = OptunaTrialStore.open(plan)
+                store.update_study(plan.name, found | _wishes(plan))
+            trials = OptunaTrialStore.open(plan, new=found is None)
             if found is None:
                 store.add_study(plan.name, _facts(plan))
             return cls(plan, store, trials)
@@ -100,7 +102,7 @@ class Study(Reader):
 
     def hold_to(self, **facts: Any) -> None:
         """Note what the numbers depend on (device, data); raises StudyError if the study holds another already."""
-        with self.store.claiming(self.name):
+        with self.store.study_lock(self.name):
             known = self.store.study(self.name) or {}
             for name, value in facts.items():
                 if known.setdefault(name, value) != value:
@@ -112,7 +114,7 @@ class Study(Reader):
 
     def _amend(self, **facts: Any) -> None:
         self.facts = (self.store.study(self.name) or {}) | facts
-        self.store.amend_study(self.name, self.facts)
+        self.store.update_study(self.name, self.facts)
 
     def settings_key(self, *, rung: int | None = None, repeat: int = 0) -> str:
         """Names all that a number depends on beside the architecture: the plan's settings, the device, the images."""
@@ -149,7 +151,7 @@ class Study(Reader):
 
     def _refuse_changed(self) -> None:
         """Raises StudyError if the study is another than was joined: nobody could see this worker until now."""
-        with self.store.claiming(self.name):
+        with self.store.study_lock(self.name):
             found = self.store.study(self.name)
         if found is None or _difference(self.plan, found):
             raise StudyError(f"study {self.name!r} was removed or made anew a moment ago; run the command again.")
@@ -157,7 +159,7 @@ class Study(Reader):
     def _settled(self, trial: FrozenTrial, evaluate: Evaluate) -> Record:
         """The candidate's record, kept; nobody measures the same meanwhile, in whatever study of this database."""
         key = self.plan.space.architecture(trial.params).key
-        with self.store.measuring(key, self.settings_key()):
+        with self.store.evaluation_lock(key, self.settings_key()):
             try:
                 record = self._evaluated(trial, evaluate)
             except BaseException:  # Ctrl-C, or a fault of this machine: not the candidate's
@@ -182,33 +184,33 @@ class Study(Reader):
 
     def _states_of_others(self) -> set[str]:
         """What became of the candidates of other workers."""
-        with told_of_trials(self.plan.url):
+        with translate_optuna_errors(self.plan.url):
             trials = self.trials.all()
         return {r.state for r in self.records() if trials[r.number].user_attrs.get("worker") != self.worker.name}
 
     def _next(self, total: int) -> FrozenTrial | None:
         """The next candidate of this worker; waits while all that is left is in the hands of others, who may die."""
-        while (trial := retry_while_unavailable(lambda: self._claim(total))) is None and self._mirror.open:
+        while (trial := retry_while_unavailable(lambda: self._claim(total))) is None and self._sampler.running:
             time.sleep(_LOOK_AGAIN_S)
         return trial
 
     def _claim(self, total: int) -> FrozenTrial | None:
-        with self.store.claiming(self.name), told_of_trials(self.plan.url):
+        with self.store.study_lock(self.name), translate_optuna_errors(self.plan.url):
             trials = self._follow()
             if self._give_back(trials):
                 trials = self._follow()
-            mine = (n for n in self._mirror.open if trials[n].user_attrs.get("worker") == self.worker.name)
+            mine = (n for n in self._sampler.running if trials[n].user_attrs.get("worker") == self.worker.name)
             if (number := next(mine, None)) is not None:  # written, though the server could not say so any more
                 return trials[number]
-            if self._mirror.known - self._mirror.lost >= total:
+            if self._sampler.n_trials - self._sampler.n_lost >= total:
                 return None
-            number, notes = self._mirror.known, self._mirror.notes
+            number, notes = self._sampler.n_trials, self._sampler.state
             begun = None
             try:
                 begun = self._begin(number, notes)
             finally:
                 if begun is None:  # the mirror has seen what the database has not
-                    self._mirror = SamplerStudy(self.plan, notes)
+                    self._sampler = SamplerStudy(self.plan, notes)
             if begun is None:
                 self._amend(exhausted=True)
             return begun
@@ -216,17 +218,17 @@ class Study(Reader):
     def _begin(self, number: int, notes: dict[str, Any]) -> FrozenTrial | None:
         """The next trial, proposed and written; None if nothing new is left."""
         lost = [record.choices for record in self._row if record.state == "lost"]
-        proposed = self._mirror.propose(but=lost)
+        proposed = self._sampler.suggest(exclude=lost)
         if proposed is None and lost:
-            self._mirror = SamplerStudy(self.plan, notes)
+            self._sampler = SamplerStudy(self.plan, notes)
             self._follow()
-            proposed = self._mirror.propose()
+            proposed = self._sampler.suggest()
         if proposed is None:
             return None
-        if notes != self._mirror.notes:
-            self.trials.notes = self._mirror.notes
+        if notes != self._sampler.state:
+            self.trials.sampler_state = self._sampler.state
         name = self._name(proposed.params)
-        return self.trials.begin(number, proposed, worker=self.worker.name, architecture=name)
+        return self.trials.create(number, proposed, worker=self.worker.name, architecture=name)
 
     def _name(self, point: Point) -> str:
         key = self.plan.space.architecture(point).key
@@ -234,43 +236,43 @@ class Study(Reader):
 
     def _follow(self) -> list[FrozenTrial]:
         trials = self.trials.all()
-        self._mirror.follow(trials, lambda numbers: self.store.metrics(self.name, numbers))
+        self._sampler.sync(trials, lambda numbers: self.store.metrics(self.name, numbers))
         return trials
 
     def _give_back(self, trials: list[FrozenTrial]) -> bool:
         """End what dead workers held, to be tried again, unless it was measured and only Optuna was not told."""
-        names = {number: trials[number].user_attrs.get("worker", "") for number in self._mirror.open}
+        names = {number: trials[number].user_attrs.get("worker", "") for number in self._sampler.running}
         gone = self.worker.stale(names.values()) if names else set()
         dead = [number for number, name in names.items() if name in gone]
         known = {record.number: record for record in self.records()} if dead else {}
         for number in dead:
-            with self.store.ending(self.name, number):
+            with self.store.trial_lock(self.name, number):
                 if number in known:
-                    self.trials.end(known[number])
+                    self.trials.finish(known[number])
                 elif not self.trials.is_open(number):  # it was not dead, and is done
                     continue
                 elif (died := 1 + self._losses(trials, trials[number], known)) < _TRIES:
-                    self.trials.lose(number)
+                    self.trials.mark_lost(number)
                 else:
                     self._end(replace(self._record(trials[number]), state="failed", reason=_deadly(died)))
         return bool(dead)
 
     def _return(self, number: int) -> None:
         """Leave a candidate to others; if that fails, they find it with a dead worker."""
-        with suppress(MvsearchError), self.store.ending(self.name, number), told_of_trials(self.plan.url):
-            self.trials.lose(number, returned=True)
+        with suppress(MvsearchError), self.store.trial_lock(self.name, number), translate_optuna_errors(self.plan.url):
+            self.trials.mark_lost(number, released=True)
 
     def _lose(self, record: Record) -> Record:
         """Leave a candidate to be tried again, as one whose worker died; its record if this was the last time.
 
         Only the first of a row counts: a GPU that failed once may fail whatever comes next.
         """
-        with self.store.ending(self.name, record.number), told_of_trials(self.plan.url):
+        with self.store.trial_lock(self.name, record.number), translate_optuna_errors(self.plan.url):
             trials, known = self.trials.all(), {known.number: known for known in self.records()}
             if not self.trials.is_open(record.number):  # this worker was taken for dead
                 return record
             if self._row or 1 + self._losses(trials, trials[record.number], known) < _TRIES:
-                self.trials.lose(record.number, returned=bool(self._row))
+                self.trials.mark_lost(record.number, released=bool(self._row))
                 return record
             failed = replace(record, state="failed")
             self._end(failed)
@@ -282,7 +284,7 @@ class Study(Reader):
         lost = [
             t
             for t in trials
-            if t.state.is_finished() and t.number not in known and not OptunaTrialStore.was_returned(t)
+            if t.state.is_finished() and t.number not in known and not OptunaTrialStore.was_released(t)
         ]
         return sum(other.params == trial.params for other in lost)
 
@@ -343,7 +345,7 @@ class Study(Reader):
         metrics = self.store.evaluation(arch.key, key)
         if metrics is None:
             metrics = dict(evaluate(arch, **at))
-            self.store.remember(arch.key, key, metrics, self.worker.clock() - start, machine.describe())
+            self.store.cache_evaluation(arch.key, key, metrics, self.worker.clock() - start, machine.describe())
         return metrics
 
     def _refuse_unless_promising(self, metrics: Metrics, rungs: dict[str, Metrics]) -> None:
@@ -374,30 +376,30 @@ class Study(Reader):
     def _finish(self, record: Record) -> Record:
         """Keep what was found. A worker that was taken for dead finds its candidate in other hands: then only the
         measurement is kept, for whoever has it now."""
-        with self.store.ending(self.name, record.number), told_of_trials(self.plan.url):
+        with self.store.trial_lock(self.name, record.number), translate_optuna_errors(self.plan.url):
             if self.trials.is_open(record.number):
                 self._end(record)
             elif record.state == "complete" and not record.cached:
                 known = (record.key, self.settings_key(), record.metrics, record.seconds)
-                self.store.remember(*known, machine.describe())
+                self.store.cache_evaluation(*known, machine.describe())
         return record
 
     def _end(self, record: Record) -> None:
-        self.store.save(self.name, record, settings=self.settings_key(), machine=machine.describe())
-        self.trials.end(record)
+        self.store.save_record(self.name, record, settings=self.settings_key(), machine=machine.describe())
+        self.trials.finish(record)
 
     # ---- confirming
 
     def _claim_repeat(self) -> Record | None:
         """The least sure member of the front that nobody alive is measuring."""
-        with self.store.claiming(self.name):
-            claims = self.store.repeats(self.name)
+        with self.store.study_lock(self.name):
+            claims = self.store.replicate_claims(self.name)
             gone = self.worker.stale(claims.values())
             taken = {number for number, name in claims.items() if name not in gone}
             doubtful = unsure(self.within_limits(self.records()), self.plan.objectives)
             free = next((record for record in doubtful if record.number not in taken | self._given_up), None)
             if free is not None:
-                self.store.begin_repeat(self.name, free.number, self.worker.name)
+                self.store.claim_replicate(self.name, free.number, self.worker.name)
             return free
 
     def _repeat(self, record: Record, evaluate: Evaluate) -> None:
@@ -417,8 +419,8 @@ class Study(Reader):
             _LOG.debug("candidate %d once more", record.number, exc_info=True)
             self._given_up.add(record.number)
             metrics = record.metrics | {"unconfirmed": _reason(error)}
-        self.store.amend_record(self.name, record.number, metrics)
-        self.store.end_repeat(self.name, record.number)
+        self.store.update_metrics(self.name, record.number, metrics)
+        self.store.release_replicate(self.name, record.number)
 
 
 def settings_key(settings: dict[str, Any], facts: dict[str, Any]) -> str:
@@ -431,8 +433,8 @@ def settings_key(settings: dict[str, Any], facts: dict[str, Any]) -> str:
 def note(plan: Plan, **facts: Any) -> None:
     """Keep something with the plan's study, which must be there, in place of what it knew under the same names."""
     store = Store(plan.url, create=False)
-    with store.claiming(plan.name):
-        store.amend_study(plan.name, (store.study(plan.name) or {}) | facts)
+    with store.study_lock(plan.name):
+        store.update_study(plan.name, (store.study(plan.name) or {}) | facts)
 
 
 def _refuse_deaf(evaluate: Evaluate, plan: Plan) -> None:

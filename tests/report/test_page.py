@@ -203,7 +203,7 @@ def rename_study(folder: Path, name: str) -> str:
     store, reader = Store(url, create=False), open_study("toy")
     store.add_study(name, dict(reader.facts) | {"document": reader.facts["document"] | {"name": name}})
     for record in reader.records():
-        store.save(name, replace(record, published=name), settings="s", machine={"cpu": name})
+        store.save_record(name, replace(record, published=name), settings="s", machine={"cpu": name})
     return url
 
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import optuna
 import pytest
 import sqlalchemy as sa
 from toy import arithmetic, toy_plan
@@ -18,7 +19,8 @@ from mvsearch.cli import doctor
 from mvsearch.data import fashion_mnist
 from mvsearch.errors import StudyError
 from mvsearch.metrics.pareto import front
-from mvsearch.study.archive import lines, remove, restore
+from mvsearch.study import archive
+from mvsearch.study.archive import lines, remove, rename, restore
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, open_study
 from mvsearch.study.storage.store import Store
@@ -211,14 +213,14 @@ import os, signal
 from mvsearch.study.storage.trials import OptunaTrialStore
 from mvsearch.cli.main import main
 
-put = OptunaTrialStore.put
+add = OptunaTrialStore.add
 
 def dying(self, trial):
     if len(self.all()) == 5:
         os.kill(os.getpid(), signal.SIGKILL)
-    put(self, trial)
+    add(self, trial)
 
-OptunaTrialStore.put = dying
+OptunaTrialStore.add = dying
 main()
 """
 
@@ -233,15 +235,42 @@ def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(stud
     assert list(lines(Reader("toy", Store(storage, create=False)))) == text
 
 
-def test_a_delete_that_is_killed_leaves_no_study_and_no_trials_to_another_of_its_name(study, storage, monkeypatch):
-    away, forget = restore(list(lines(study)), storage, source="toy"), OptunaTrialStore.forget
-    calls = iter((forget, None))
-    monkeypatch.setattr(OptunaTrialStore, "forget", lambda plan: next(calls)(plan))
-    with pytest.raises(TypeError):
-        remove(away)
-    assert away.store.names() == []
-    assert OptunaTrialStore.open(Plan.of_study(study, workers=0)).all()
-    assert OptunaTrialStore.open(replace(Plan.of_study(study, workers=0), storage=storage)).all() == []
+@pytest.mark.parametrize("action", ["delete", "rename"])
+def test_a_delete_or_rename_that_is_killed_loses_nothing_and_leaves_no_trials_to_another_study_of_the_name(
+    study, storage, monkeypatch, action
+):
+    away = restore(list(lines(study)), storage, source="toy")
+    before = whole(away)
+    monkeypatch.setattr(archive, "delete_trials", lambda plan: sys.exit("killed"))
+    with pytest.raises(SystemExit):
+        remove(away) if action == "delete" else rename(away, "new")
+    assert away.store.names() == ([] if action == "delete" else ["new"])
+    if action == "rename":
+        assert whole(Reader("new", away.store)) == before
+    plan = replace(Plan.of_study(study, workers=0), storage=storage)
+    assert len(OptunaTrialStore.open(plan).all()) == 20
+    assert Study.join(plan).trials.all() == []
+
+
+def test_a_rename_that_is_killed_while_trials_are_copied_leaves_the_study_as_it_was(study, storage, monkeypatch):
+    away = restore(list(lines(study)), storage, source="toy")
+    before = whole(away)
+    with monkeypatch.context() as patch:
+        patch.setattr(away.store, "rename_study", lambda *_: sys.exit("killed"))
+        with pytest.raises(SystemExit):
+            rename(away, "new")
+    assert whole(away) == before
+    assert away.store.names() == ["toy"]
+    assert whole(rename(away, "new")) == before
+
+
+def test_trials_of_optuna_that_are_not_of_mvsearch_are_never_deleted(study, storage):
+    optuna.create_study(study_name="toy", storage=storage).optimize(lambda trial: 1.0, n_trials=1)
+    with pytest.raises(StudyError, match="toy"):
+        restore(list(lines(study)), storage, source="toy")
+    with pytest.raises(StudyError, match="toy"):
+        Study.join(replace(toy_plan(Path("studies")), storage=storage))
+    assert len(optuna.load_study(study_name="toy", storage=storage).trials) == 1
 
 
 def changed(text: list[str], part: str, **news: object) -> list[str]:
@@ -321,8 +350,10 @@ def test_a_training_whose_number_is_taken_is_told_and_its_measurement_kept(study
     taken, other = study.records()[:2]
     late = replace(other, number=taken.number, metrics=other.metrics | {"loss": 0.5})
     with pytest.raises(StudyError, match="a record 0 of another network"):
-        study.store.save("toy", late, settings="elsewhere", machine={})
-    study.store.save("toy", taken, settings="elsewhere", machine={})  # said twice, as after an answer that was lost
+        study.store.save_record("toy", late, settings="elsewhere", machine={})
+    study.store.save_record(
+        "toy", taken, settings="elsewhere", machine={}
+    )  # said twice, as after an answer that was lost
     assert study.records()[:2] == [taken, other]
     assert study.store.evaluation(late.key, "elsewhere") == late.metrics
 
@@ -348,15 +379,16 @@ def test_studies_are_listed_beside_what_cannot_be_read(study):
     assert [name for name, row in rows.items() if "error" in row] == ["emptied", "empty", "garbage"]
 
 
-def test_a_newer_study_in_a_shared_database_hides_no_other(study, storage):
-    away = restore(list(lines(study)), storage, source="toy")
-    away.store.add_study("newer", {})
-    with away.store.engine.begin() as connection:
-        connection.execute(sa.text("UPDATE mvsearch_studies SET schema = 99 WHERE name = 'newer'"))
-    newer, toy = json.loads(mvsearch("studies", "--json", "--storage", storage))
-    assert "format 99" in newer["error"]
+def test_a_database_of_a_newer_schema_is_listed_as_unreadable_and_hides_no_other(study):
+    plan = replace(toy_plan(Path("studies")), name="newer")
+    store = Study.join(plan).store
+    with store.engine.begin() as connection:
+        connection.execute(sa.text("INSERT INTO mvsearch_schema VALUES (99, '9.9.9', 0)"))
+    newer, toy = json.loads(mvsearch("studies", "--json"))
+    assert "9.9.9 (schema 99)" in newer["error"]
     assert toy["trials"] == 20
-    assert "toy" in mvsearch("cache", "--storage", storage)
+    assert "9.9.9 (schema 99)" in mvsearch("front", "newer", code=1)
+    assert "toy" in mvsearch("cache", "toy")
 
 
 def test_an_export_to_a_link_writes_where_it_leads(study):

@@ -77,7 +77,7 @@ def study(
     for number, (state, reason, values) in enumerate(rows):
         key = f"{name}{number:03d}".rjust(12, "0")[-12:]
         record = Record(number, key, state, reason, values, {}, {"blocks": [ROW]}, name_of.get(number), 1.0, cached)
-        store.save(name, record, settings="s", machine={"cpu": cpu})
+        store.save_record(name, record, settings="s", machine={"cpu": cpu})
     return name
 
 

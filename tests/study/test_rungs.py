@@ -222,7 +222,7 @@ def test_confirming_again_pays_nothing_and_a_larger_study_goes_on_from_the_means
     study = Study.join(plan)
     study.run(train, trials=13)
     means = {record.number: record.metrics["loss"] for record in study.records()[:12]}
-    seen = study._mirror._study.get_trials(deepcopy=False)[:12]
+    seen = study._sampler.trials[:12]
     assert {trial.number: trial.values[0] for trial in seen} == means
 
 

@@ -22,7 +22,8 @@ from mvsearch.errors import DatabaseUnavailable, StudyError
 from mvsearch.metrics.record import Record
 from mvsearch.study.archive import lines
 from mvsearch.study.storage import engine
-from mvsearch.study.storage.store import Store, translate_db_errors
+from mvsearch.study.storage.faults import translate_db_errors
+from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.trials import OptunaTrialStore
 from mvsearch.study.study import Study
 from mvsearch.study.workers import heartbeat
@@ -179,7 +180,7 @@ def test_a_worker_taken_for_dead_leaves_its_measurement_to_whoever_has_the_candi
     def evaluate(arch):
         measured.append(arch.key)
         if len(measured) == 1:  # meanwhile another takes its candidate
-            sleeper.trials.lose(0)
+            sleeper.trials.mark_lost(0)
         return arithmetic(arch)
 
     sleeper = Study.join(plan)
@@ -194,9 +195,9 @@ def test_a_worker_taken_for_dead_leaves_its_measurement_to_whoever_has_the_candi
 def test_a_server_that_was_asked_and_never_answers_is_given_up(postgres, monkeypatch):
     if postgres.named:
         pytest.skip("a process of another machine cannot be stopped")
-    monkeypatch.setattr(engine, "ANSWER_S", 0.5)
+    monkeypatch.setattr(engine, "RESPONSE_LIMIT_S", 0.5)
     store = Store(postgres.database(), create=True)
-    with store.locked("long"), store.engine.connect() as line:
+    with store.lock("long"), store.engine.connect() as line:
         backend = line.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()
         os.kill(backend, signal.SIGSTOP)
         try:
@@ -208,14 +209,14 @@ def test_a_server_that_was_asked_and_never_answers_is_given_up(postgres, monkeyp
 
 
 def test_a_lock_is_waited_for_however_long_it_takes(postgres, monkeypatch):
-    monkeypatch.setattr(engine, "ANSWER_S", 0.2)
+    monkeypatch.setattr(engine, "RESPONSE_LIMIT_S", 0.2)
     store, taken = Store(postgres.database(), create=True), []
 
     def wait():
-        with store.locked("long"):
+        with store.lock("long"):
             taken.append(time.monotonic())
 
-    with store.locked("long"):
+    with store.lock("long"):
         waiting = threading.Thread(target=wait)
         waiting.start()
         time.sleep(2.5)
@@ -292,9 +293,9 @@ def test_nothing_of_its_workers_is_left_of_a_study_that_is_removed(storage, tmp_
     Study.join(plan_in(storage, tmp_path)).run(arithmetic, trials=1)
     store = Store(storage, create=False)
     store.heartbeat("toy", "dead", "host")
-    store.begin_repeat("toy", 0, "dead")
-    store.remove_study("toy")
-    assert (store.heartbeats("toy"), store.repeats("toy"), store.names()) == ({}, {}, [])
+    store.claim_replicate("toy", 0, "dead")
+    store.delete_study("toy")
+    assert (store.heartbeats("toy"), store.replicate_claims("toy"), store.names()) == ({}, {}, [])
 
 
 def test_a_server_that_is_not_there_is_told_at_once_and_without_the_password():

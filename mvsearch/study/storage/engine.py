@@ -1,5 +1,6 @@
-"""How this process connects to a database: SQLite tuned for several workers, a server not waited for without end."""
+"""How this process connects to a database: SQLite tuned for several workers, servers with a limit on their silence."""
 
+import json
 import os
 import socket
 import sqlite3
@@ -12,37 +13,49 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine
 
-ANSWER_S = 300.0
-"""How long a server may take to answer anything but the wait for a lock."""
+from mvsearch.study.storage.schema import json_safe
+from mvsearch.study.storage.url import is_file
 
-_LOOK_EVERY_S = 1.0
-_SILENT_S = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
-"""libpq's settings for a machine that vanished: noticed in two minutes, where systems take two hours."""
+RESPONSE_LIMIT_S = 300.0
+"""How long a server may take for anything but the wait for a lock."""
+
+_CHECK_INTERVAL_S = 1.0
+_KEEPALIVES = {"keepalives_idle": 60, "keepalives_interval": 10, "keepalives_count": 6}
+"""libpq's settings: a machine that left the network is noticed in two minutes, where systems take two hours."""
+
+
+def make_engine(url: URL) -> Engine:
+    """An engine for our tables."""
+    engine = sa.create_engine(
+        url, connect_args=connect_args(url), json_serializer=lambda value: json.dumps(json_safe(value))
+    )
+    tune(engine)
+    return engine
 
 
 def connect_args(url: URL) -> dict[str, Any]:
-    """Settings of the driver that a URL does not set itself."""
-    ours: dict[str, Any] = {"timeout": 60} if url.get_backend_name() == "sqlite" else _SILENT_S
-    return {name: value for name, value in ours.items() if name not in url.query}
+    """Settings of the driver that the URL does not set itself."""
+    settings: dict[str, Any] = {"timeout": 60} if is_file(url) else _KEEPALIVES
+    return {name: value for name, value in settings.items() if name not in url.query}
 
 
 def tune(engine: Engine) -> None:
     """Set up the connections that an engine will make."""
     if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _pragmas)
+        sa.event.listen(engine, "connect", _set_pragmas)
     else:
-        _watch_over(engine)
+        _watch_requests(engine)
 
 
-def _pragmas(connection: Any, _: Any) -> None:
-    """Write-ahead log, patient waiting; what is committed is on the disk, not in the system's hands."""
+def _set_pragmas(connection: Any, _: Any) -> None:
+    """Write-ahead log, and up to a minute of waiting for others. Each commit is synced to the disk."""
     for pragma in ("busy_timeout=60000", "synchronous=FULL"):
         connection.execute(f"PRAGMA {pragma}")
-    _write_ahead(connection)
+    _set_write_ahead(connection)
 
 
-def _write_ahead(connection: Any) -> None:
-    """Into write-ahead mode: for this SQLite does not wait for others by itself, whatever its busy_timeout."""
+def _set_write_ahead(connection: Any) -> None:
+    """Switch to write-ahead mode, with retries: here SQLite ignores its busy_timeout."""
     for wait_s in (0.01, 0.05, 0.2, 1.0, 5.0, 20.0):
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=WAL")
@@ -51,55 +64,55 @@ def _write_ahead(connection: Any) -> None:
     connection.execute("PRAGMA journal_mode=WAL")
 
 
-_asked: dict[Any, float] = {}
-"""Since when an answer is waited for on a connection of this process."""
+_requests: dict[Any, float] = {}
+"""The connections of this process that wait for a response, and since when."""
 
 
-def _watch_over(engine: Engine) -> None:
-    """Hang up on a server that was asked and does not answer: who asked gets an error, as if it had gone away.
+def _watch_requests(engine: Engine) -> None:
+    """Close a connection whose server does not respond: the request then fails as if the server had gone away.
 
-    A process whose question was lost on the way, as happens where a server is killed, would wait for ever.
+    Otherwise a request that was lost on the way, as happens when a server is killed, would wait without end.
     """
-    sa.event.listen(engine, "before_cursor_execute", _executing)
-    sa.event.listen(engine, "after_cursor_execute", _executed)
-    sa.event.listen(engine, "commit", _ask)
-    sa.event.listen(engine, "reset", _resetting)
+    sa.event.listen(engine, "before_cursor_execute", _before_execute)
+    sa.event.listen(engine, "after_cursor_execute", _after_execute)
+    sa.event.listen(engine, "commit", _start_request)
+    sa.event.listen(engine, "reset", _before_reset)
     for event in ("checkin", "invalidate"):
-        sa.event.listen(engine, event, _dropped)
-    _watch()
+        sa.event.listen(engine, event, _after_return)
+    _start_watchdog()
 
 
-def _ask(connection: sa.Connection) -> None:
-    _asked[connection.connection.dbapi_connection] = time.monotonic()
+def _start_request(connection: sa.Connection) -> None:
+    _requests[connection.connection.dbapi_connection] = time.monotonic()
 
 
-def _executing(connection: sa.Connection, _: Any, statement: str, *__: Any) -> None:
-    if "pg_advisory_lock" not in statement:  # others may hold it for as long as a training takes
-        _ask(connection)
+def _before_execute(connection: sa.Connection, _: Any, statement: str, *__: Any) -> None:
+    if "pg_advisory_lock" not in statement:  # another process may hold it for as long as a training takes
+        _start_request(connection)
 
 
-def _executed(connection: sa.Connection, *_: Any) -> None:
-    _asked.pop(connection.connection.dbapi_connection, None)
+def _after_execute(connection: sa.Connection, *_: Any) -> None:
+    _requests.pop(connection.connection.dbapi_connection, None)
 
 
-def _resetting(connection: Any, *_: Any) -> None:
-    _asked[connection] = time.monotonic()
+def _before_reset(connection: Any, *_: Any) -> None:
+    _requests[connection] = time.monotonic()
 
 
-def _dropped(connection: Any, *_: Any) -> None:
-    _asked.pop(connection, None)
+def _after_return(connection: Any, *_: Any) -> None:
+    _requests.pop(connection, None)
 
 
 @cache
-def _watch() -> None:
-    threading.Thread(target=_hang_up, daemon=True, name="silent servers").start()
+def _start_watchdog() -> None:
+    threading.Thread(target=_close_silent_connections, daemon=True, name="database watchdog").start()
 
 
-def _hang_up() -> None:
+def _close_silent_connections() -> None:
     while True:
-        time.sleep(_LOOK_EVERY_S)
-        for connection, since in list(_asked.items()):
-            if time.monotonic() - since > ANSWER_S:
-                _asked.pop(connection, None)
+        time.sleep(_CHECK_INTERVAL_S)
+        for connection, since in list(_requests.items()):
+            if time.monotonic() - since > RESPONSE_LIMIT_S:
+                _requests.pop(connection, None)
                 with suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as line:
                     line.shutdown(socket.SHUT_RDWR)

@@ -1,328 +1,216 @@
-"""Optuna's trials of a study: in the database, where all workers see them; in memory, where the sampler is asked.
+"""The trials of a study in Optuna's storage, where every worker and optuna-dashboard see them.
 
-    database ── follow ──▶ mirror ── propose ──▶ database, in one transaction
+    database ── all ──▶ SamplerStudy ── suggest ──▶ create, one transaction ── finish | mark_lost
 
-Optuna's own way of asking writes each value of a trial in a transaction of its own. Here a proposal is complete before
-the database hears of it, so a trial there always has all its values, however a worker dies. What is written as one, and
-what each worker must read of all others, goes through Optuna's models of its tables, which are its private ones: its
-storage parses and keeps the distributions of each trial anew, where a study has one space.
+All through Optuna's public interface. Its `ask` writes each value of a trial in a transaction of its own; here a trial
+is written with all its values, so it is never incomplete, however a worker ends. Our tables decide which studies exist:
+trials under a name that no study of ours has are leftovers of an interrupted import, rename or delete, and are deleted
+before that name is used again.
 """
 
-import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from sys import intern
 from typing import Any, Self
 
 import optuna
-import sqlalchemy as sa
-from optuna.distributions import distribution_to_json
-from optuna.storages import InMemoryStorage, RDBStorage
-from optuna.storages._rdb import models
+from optuna.storages import RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy.engine import make_url
-from sqlalchemy.orm import Session
+from sqlalchemy.engine import Engine, make_url
 
-from mvsearch.metrics.record import Metrics, Record
+from mvsearch._version import __version__
+from mvsearch.errors import DatabaseUnavailable, StudyError
+from mvsearch.metrics.record import Record
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._legal import Constrained, distributions
+from mvsearch.study.samplers._legal import distributions
 from mvsearch.study.storage.engine import connect_args, tune
-from mvsearch.study.storage.store import translate_db_errors
+from mvsearch.study.storage.faults import translate_db_errors
+from mvsearch.study.storage.url import display_url
 
 optuna.logging.set_verbosity(optuna.logging.CRITICAL)
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 STATES = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-"""What becomes of a candidate, in our word and in Optuna's."""
-_RETURNED = "returned"  # a trial that was not its worker's undoing
-_NOTES = "sampler"  # where a study keeps what its sampler noted
-_FEW = 500  # trials read at once: their rows take many times what is kept of them
+"""The state of a record, in our word and in Optuna's."""
 
-Lookup = Callable[[Sequence[int]], dict[int, Metrics]]
-"""The metrics of finished candidates by their numbers; those without a record are left out."""
+# Attributes in Optuna's storage, by names that earlier versions wrote too.
+_RELEASED = "returned"  # a trial that its worker released unfinished
+_SAMPLER_STATE = "sampler"  # a study's: what its sampler keeps
+_OWNER = "mvsearch"  # a study's: the version that wrote it
 
 
 class OptunaTrialStore:
-    """The trials in a plan's database, numbered from 0 in the order in which they began."""
+    """The trials of a plan's study, numbered from 0 in the order in which they began."""
 
     def __init__(self, plan: Plan, storage: RDBStorage) -> None:
         self.plan, self._storage, self._distributions = plan, storage, distributions(plan.space)
-        self._written = {name: distribution_to_json(found) for name, found in self._distributions.items()}
-        self._study = storage.get_study_id_from_name(plan.name)
-        self._known: list[FrozenTrial] = []
-        """As they were when they were last read."""
-        self._open: dict[int, int] = {}
-        """Of those that were not finished then: the number of each, by the database's name of it."""
+        self._study = optuna.load_study(study_name=plan.name, storage=storage)
+        self._study_id = storage.get_study_id_from_name(plan.name)
+        self._ids: dict[int, int] = {}
 
     @classmethod
-    def open(cls, plan: Plan) -> Self:
-        """Those of the plan's study, which is made if there is none."""
-        storage = _storage(plan)
+    def open(cls, plan: Plan, *, new: bool = False) -> Self:
+        """The trials of the plan's study. For a `new` study, leftovers under its name are deleted first."""
+        storage = _storage(plan.url)
+        if new:
+            _delete_leftovers(storage, plan)
         study = optuna.create_study(
-            study_name=plan.name, storage=storage, directions=_directions(plan), load_if_exists=True
+            study_name=plan.name, storage=storage, directions=directions(plan), load_if_exists=True
         )
+        _mark(study)
         if study.metric_names is None:
-            study.set_metric_names(list(plan.search.objectives))  # what optuna-dashboard calls the values
+            study.set_metric_names(list(plan.search.objectives))  # the names of the values in optuna-dashboard
         return cls(plan, storage)
 
-    @staticmethod
-    def forget(plan: Plan) -> None:
-        """Remove them all."""
-        with suppress(KeyError):
-            optuna.delete_study(study_name=plan.name, storage=_storage(plan))
+    @property
+    def engine(self) -> Engine:
+        """The connections to the database, which are not those of our tables."""
+        return self._storage.engine
 
     def all(self) -> list[FrozenTrial]:
-        """Every trial, in the order of their numbers; only what is new is read."""
-        with Session(self._storage.engine) as session:
-            while self._learn(session, self._news(session)) == _FEW:
-                pass
-        return self._known
+        """Every trial, in the order of their numbers; Optuna reads only what changed since the last call."""
+        trials = self._study.get_trials(deepcopy=False)
+        for trial in trials:
+            self._compact(trial)
+        return trials
 
-    def _news(self, session: Session) -> Sequence[Any]:
-        """The first few rows of what began or ended since the trials were last read."""
-        table, last = models.TrialModel, self._known[-1]._trial_id if self._known else -1
-        ended = table.trial_id.in_(self._open) & (table.state != TrialState.RUNNING)
-        news = sa.and_(table.study_id == self._study, (table.trial_id > last) | ended)
-        return session.scalars(sa.select(table).where(news).order_by(table.trial_id).limit(_FEW)).all()
+    def _compact(self, trial: FrozenTrial) -> None:
+        """Replace a trial's own copies of the study's distributions and names, which take most of its memory, by equal
+        ones that all trials share."""
+        shared = self._distributions
+        if trial.distributions is not shared and trial.distributions == shared:
+            trial.distributions = shared
+            trial.params = {intern(name): value for name, value in trial.params.items()}
 
-    def _learn(self, session: Session, rows: Sequence[Any]) -> int:
-        """Read the trials of these rows; how many they are."""
-        few = [row.trial_id for row in rows]
-        user, system = (
-            _by_trial(
-                session, few, (table.key, table.value_json), lambda row: (intern(row.key), json.loads(row.value_json))
+    def create(self, number: int, suggested: FrozenTrial, *, worker: str, architecture: str) -> FrozenTrial:
+        """Write a suggestion as the running trial of that number, the next, with its worker and its architecture.
+
+        Raises DatabaseUnavailable if it got another number, which happens if the server restarted meanwhile: the lock
+        was lost and another worker came first, or Optuna wrote the trial twice. That trial is released.
+        """
+        trial = as_running(suggested, worker=worker, architecture=architecture)
+        trial_id = self._storage.create_new_trial(self._study_id, trial)
+        if self._id(number) != trial_id:
+            self._storage.set_trial_user_attr(trial_id, _RELEASED, True)
+            self._storage.set_trial_state_values(trial_id, TrialState.FAIL)
+            self._ids.clear()
+            raise DatabaseUnavailable(
+                f"trial {number} was written by another worker.", at=display_url(self._storage.engine.url)
             )
-            for table in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
-        )
-        value = models.TrialValueModel
-        values = _by_trial(session, few, (value.objective, value.value, value.value_type), _value)
-        fresh = [here for here in few if here not in self._open]
-        param = models.TrialParamModel
-        params = _by_trial(session, fresh, (param.param_name, param.param_value), self._param)
-        for row in rows:
-            here = row.trial_id
-            number = self._open.pop(here, len(self._known))
-            known = number < len(self._known)
-            trial = FrozenTrial(
-                number=number,
-                state=row.state,
-                value=None,
-                values=[value for _, value in sorted(values[here].items())] or None,
-                datetime_start=row.datetime_start,
-                datetime_complete=row.datetime_complete,
-                params=self._known[number].params if known else params[here],
-                distributions=self._distributions,
-                user_attrs=user[here],
-                system_attrs=system[here],
-                intermediate_values={},
-                trial_id=here,
-            )
-            self._known[number : number + 1] = [trial]
-            if not trial.state.is_finished():
-                self._open[here] = number
-        return len(rows)
-
-    def _param(self, row: Any) -> tuple[str, Any]:
-        name = intern(row.param_name)
-        return name, self._distributions[name].to_external_repr(row.param_value)
-
-    def begin(self, number: int, proposed: FrozenTrial, *, worker: str, architecture: str) -> FrozenTrial:
-        """Write a proposal as the trial of that number, the next, which a worker has begun; both names are kept."""
-        trial = _begun(proposed, worker=worker, architecture=architecture)
-        row = models.TrialModel(study_id=self._study, number=number, state=trial.state)
-        row.datetime_start = trial.datetime_start
-        with Session(self._storage.engine) as session, session.begin():
-            session.add(row)
-            session.flush()
-            here: Any = row.trial_id
-            for table, rows in self._rows(trial).items():
-                if rows:
-                    session.execute(sa.insert(table), [{"trial_id": here, **columns} for columns in rows])
-        trial.number, trial._trial_id = number, here
+        trial.number = number
         return trial
 
-    def _rows(self, trial: FrozenTrial) -> dict[Any, list[dict[str, Any]]]:
-        """What a trial that begins has in other tables than its own."""
-        user, system = (
-            [{"key": key, "value_json": json.dumps(value)} for key, value in attributes.items()]
-            for attributes in (trial.user_attrs, trial.system_attrs)
-        )
-        inner = {name: self._distributions[name].to_internal_repr(value) for name, value in trial.params.items()}
-        params = [
-            {"param_name": name, "param_value": value, "distribution_json": self._written[name]}
-            for name, value in inner.items()
-        ]
-        tables = (models.TrialParamModel, models.TrialUserAttributeModel, models.TrialSystemAttributeModel)
-        return dict(zip(tables, (params, user, system), strict=True))
-
-    def end(self, record: Record) -> None:
-        """Write what became of a trial."""
-        done = record.state == "complete"
-        values = [float(record.metrics[name]) for name in self.plan.search.objectives] if done else None
+    def finish(self, record: Record) -> None:
+        """Write the state and the values of a finished trial."""
+        complete = record.state == "complete"
+        values = [float(record.metrics[name]) for name in self.plan.search.objectives] if complete else None
         self._storage.set_trial_state_values(self._id(record.number), STATES[record.state], values)
 
     def is_open(self, number: int) -> bool:
-        """Whether nothing is known yet of what became of a trial."""
-        query = sa.select(models.TrialModel.state).where(models.TrialModel.trial_id == self._id(number))
-        with self._storage.engine.connect() as connection:
-            state: TrialState = connection.execute(query).scalar_one()
-        return not state.is_finished()
+        """Whether a trial is not finished, as the database has it now."""
+        return not self._storage.get_trial(self._id(number)).state.is_finished()
 
-    def lose(self, number: int, *, returned: bool = False) -> None:
-        """End a trial whose worker died, met a fault of its machine, or returned it unfinished."""
-        if returned:
-            self._storage.set_trial_user_attr(self._id(number), _RETURNED, True)
+    def mark_lost(self, number: int, *, released: bool = False) -> None:
+        """End a trial without a record: its worker died, met a fault of its machine, or released it unfinished."""
+        if released:
+            self._storage.set_trial_user_attr(self._id(number), _RELEASED, True)
         self._storage.set_trial_state_values(self._id(number), TrialState.FAIL)
 
     @staticmethod
-    def was_returned(trial: FrozenTrial) -> bool:
-        """Whether its worker returned it."""
-        return _RETURNED in trial.user_attrs
+    def was_released(trial: FrozenTrial) -> bool:
+        """Whether its worker released it."""
+        return _RELEASED in trial.user_attrs
 
     def _id(self, number: int) -> int:
-        if number < len(self._known):
-            return self._known[number]._trial_id
-        return self._storage.get_trial_id_from_study_id_trial_number(self._study, number)
+        if number not in self._ids:
+            self._ids[number] = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        return self._ids[number]
 
-    def put(self, trial: FrozenTrial) -> None:
+    def add(self, trial: FrozenTrial) -> None:
         """Write a trial of another database as the next of this one."""
-        self._storage.create_new_trial(self._study, trial)
+        self._storage.create_new_trial(self._study_id, trial)
 
     @property
-    def notes(self) -> dict[str, Any]:
-        """What the sampler noted of the study (of NSGA-II, each generation's parents)."""
-        return dict(self._storage.get_study_user_attrs(self._study).get(_NOTES, {}))
+    def sampler_state(self) -> dict[str, Any]:
+        """What the sampler keeps with the study (of NSGA-II: each generation's parents)."""
+        return dict(self._storage.get_study_user_attrs(self._study_id).get(_SAMPLER_STATE, {}))
 
-    @notes.setter
-    def notes(self, notes: dict[str, Any]) -> None:
-        self._storage.set_study_user_attr(self._study, _NOTES, notes)
-
-
-class SamplerStudy:
-    """Follows the trials of a database; proposes new ones. Trials keep their numbers.
-
-    `known` counts them all, `open` are the numbers of those under way, `lost` counts those that ended without a record.
-    """
-
-    def __init__(self, plan: Plan, notes: dict[str, Any]) -> None:
-        self.plan, self.distributions = plan, distributions(plan.space)
-        self._storage = InMemoryStorage()
-        self._sampler = Constrained(plan)
-        self._study = optuna.create_study(storage=self._storage, sampler=self._sampler, directions=_directions(plan))
-        self._inner_id = self._storage.get_study_id_from_name(self._study.study_name)
-        for key, value in notes.items():
-            self._storage.set_study_system_attr(self._inner_id, key, value)
-        self.open: set[int] = set()
-        self.known = self.lost = 0
-        published = [point for _, point in plan.space.published_points()]
-        self._due = [point for point in published if plan.admissible(plan.space.codes(point)[None])[0]]
-
-    @property
-    def notes(self) -> dict[str, Any]:
-        """What the sampler noted of the study."""
-        return dict(self._storage.get_study_system_attrs(self._inner_id))
-
-    def follow(self, trials: Sequence[FrozenTrial], metrics: Lookup) -> None:
-        """Take in what became of every trial: `trials` are all of the study, in the order of their numbers."""
-        for trial in trials[self.known :]:
-            self._storage.create_new_trial(self._inner_id, _begun(trial))
-            self._begin(trial.number, trial.params)
-        ended = [number for number in sorted(self.open) if trials[number].state.is_finished()]
-        measured = metrics(ended) if ended else {}
-        for number in ended:
-            if number in measured:
-                self._end(trials[number], measured[number])
-            else:
-                self._lose(trials[number], trials[number + 1 :])
-        self.open -= set(ended)
-
-    def _begin(self, number: int, params: dict[str, Any]) -> None:
-        self.known += 1
-        self.open.add(number)
-        if params in self._due:
-            self._due.remove(params)
-
-    def _end(self, trial: FrozenTrial, metrics: Metrics) -> None:
-        self._storage.set_trial_user_attr(self._id(trial.number), "metrics", metrics)
-        values = trial.values
-        if trial.state == TrialState.COMPLETE:  # the mean, if it was measured again
-            values = [float(metrics[name]) for name in self.plan.search.objectives]
-        self._storage.set_trial_state_values(self._id(trial.number), trial.state, values)
-
-    def _lose(self, trial: FrozenTrial, later: Sequence[FrozenTrial]) -> None:
-        """It came to no end: it is due again, unless it was taken up since."""
-        self._storage.set_trial_state_values(self._id(trial.number), TrialState.FAIL)
-        self.lost += 1
-        if all(other.params != trial.params for other in later):
-            self._due.append(trial.params)
-
-    def propose(self, *, but: Sequence[dict[str, Any]] = ()) -> FrozenTrial | None:
-        """The next candidate: a published model not tried yet, else one that a worker lost, else the sampler's.
-
-        Lost ones with the values `but` are left to others. None if the sampler found nothing new inside the conditions
-        and limits. The mirror is ahead of the database then, as it is when a proposal could not be written: follow with
-        a new one.
-        """
-        due = [params for params in self._due if params not in but]
-        if due:
-            return create_trial(state=TrialState.RUNNING, params=due[0], distributions=self.distributions)
-        number = self._study.ask(self.distributions).number
-        trial = self._storage.get_trial(self._id(number))
-        if self._sampler.exhausted:
-            return None
-        self._begin(number, trial.params)
-        return trial
-
-    def _id(self, number: int) -> int:
-        return self._storage.get_trial_id_from_study_id_trial_number(self._inner_id, number)
+    @sampler_state.setter
+    def sampler_state(self, state: dict[str, Any]) -> None:
+        self._storage.set_study_user_attr(self._study_id, _SAMPLER_STATE, state)
 
 
-def _begun(trial: FrozenTrial, **attributes: str) -> FrozenTrial:
-    """The trial as it is when it begins."""
+def directions(plan: Plan) -> list[StudyDirection]:
+    """Of a plan's objectives, as Optuna has them."""
+    return [StudyDirection.MAXIMIZE if o.maximise else StudyDirection.MINIMIZE for o in plan.objectives]
+
+
+def as_running(trial: FrozenTrial, **attributes: str) -> FrozenTrial:
+    """A trial as it is when it begins."""
     return create_trial(
         state=TrialState.RUNNING,
         params=trial.params,
-        distributions=trial.distributions,
+        distributions={name: trial.distributions[name] for name in trial.params},
         user_attrs=attributes,
         system_attrs=trial.system_attrs,
     )
 
 
-def _directions(plan: Plan) -> list[StudyDirection]:
-    return [StudyDirection.MAXIMIZE if o.maximise else StudyDirection.MINIMIZE for o in plan.objectives]
+# ---- whole studies
 
 
-def _by_trial(
-    session: Session, few: Sequence[int], columns: Sequence[Any], read: Callable[[Any], tuple[Any, Any]]
-) -> dict[int, dict[Any, Any]]:
-    """Pairs that are read from these columns of a table, in the order in which they were written; by trial."""
-    found: dict[int, dict[Any, Any]] = {here: {} for here in few}
-    if few:
-        table = columns[0].class_
-        written = sa.inspect(table).primary_key[0]
-        query = sa.select(table.trial_id, *columns).where(table.trial_id.in_(few)).order_by(written)
-        for row in session.execute(query):
-            key, value = read(row)
-            found[row.trial_id][key] = value
-    return found
+def copy_trials(plan: Plan, to: str) -> None:
+    """Copy the trials of a study to a name that no study of ours has yet. A kill leaves leftovers, no study."""
+    storage = _storage(plan.url)
+    _mark(optuna.load_study(study_name=plan.name, storage=storage))
+    _delete_leftovers(storage, plan, name=to)
+    optuna.copy_study(from_study_name=plan.name, from_storage=storage, to_storage=storage, to_study_name=to)
 
 
-def _value(row: Any) -> tuple[int, float]:
-    return row.objective, models.TrialValueModel.stored_repr_to_value(row.value, row.value_type)
+def mark_trials(plan: Plan) -> None:
+    """Mark trials as ours, so that they are known as leftovers if their study is deleted and they are not."""
+    with suppress(KeyError):
+        _mark(optuna.load_study(study_name=plan.name, storage=_storage(plan.url)))
 
 
-def _storage(plan: Plan) -> RDBStorage:
-    storage = RDBStorage(plan.url, engine_kwargs={"connect_args": connect_args(make_url(plan.url))})
+def delete_trials(plan: Plan) -> None:
+    """Delete the trials of a study, if there are any."""
+    with suppress(KeyError):
+        optuna.delete_study(study_name=plan.name, storage=_storage(plan.url))
+
+
+def _mark(study: optuna.Study) -> None:
+    if _OWNER not in study.user_attrs:
+        study.set_user_attr(_OWNER, __version__)
+
+
+def _delete_leftovers(storage: RDBStorage, plan: Plan, name: str | None = None) -> None:
+    """Delete trials under a name that no study of ours has; raises StudyError if they are somebody else's."""
+    name = name or plan.name
+    try:
+        study = optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        return
+    if _OWNER not in study.user_attrs and study.get_trials(deepcopy=False):
+        raise StudyError(
+            f"contains an Optuna study {name!r} that mvsearch did not create; choose another name.",
+            at=display_url(storage.engine.url),
+        )
+    optuna.delete_study(study_name=name, storage=storage)
+
+
+def _storage(url: str) -> RDBStorage:
+    storage = RDBStorage(url, engine_kwargs={"connect_args": connect_args(make_url(url))})
     tune(storage.engine)
     storage.engine.dispose()  # connections from before the tuning
     return storage
 
 
 @contextmanager
-def told_of_trials(url: str) -> Iterator[None]:
-    """Trouble that Optuna has with the database, told as ours is."""
+def translate_optuna_errors(url: str) -> Iterator[None]:
+    """Raise Optuna's errors about the database as errors of ours."""
     with translate_db_errors(make_url(url)):
         try:
             yield

@@ -14,7 +14,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from mvsearch.errors import MvsearchError
-from mvsearch.study.storage.store import Store, retry_while_unavailable
+from mvsearch.study.storage.faults import retry_while_unavailable
+from mvsearch.study.storage.store import Store
 from mvsearch.study.workers.registry import FileRegistry, Status, WorkerRegistry
 
 HEARTBEAT_INTERVAL_S = 10.0
@@ -118,7 +119,7 @@ class HeartbeatRegistry:
 
 def worker_registry(store: Store, study: str) -> WorkerRegistry:
     """The registry of a study: in files next to a database file, otherwise in the database."""
-    folder = store.place(study)
+    folder = store.lock_dir(study)
     return (
         FileRegistry(folder / "workers")
         if folder
