@@ -1,6 +1,7 @@
 """Who may import whom, and which modules stay light."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -169,3 +170,14 @@ def test_the_public_names_come_without_torch():
 
 def test_every_block_and_every_head_has_its_module():
     assert set(plugins.names("layer")) >= {*plugins.names("block"), *plugins.names("head")}
+
+
+REPOSITORY = PACKAGE.parent
+PRIVATE_OPTUNA = re.compile(r"optuna(\.\w+)*\._|from optuna(\.\w+)* import _|\b(?<!self)\._(trial|study)_id\b")
+
+
+@pytest.mark.parametrize("folder", ["mvsearch", "tests", "benchmarks"])
+def test_optuna_is_used_through_its_public_interface(folder):
+    this = Path(__file__)
+    files = [path for path in (REPOSITORY / folder).rglob("*.py") if path != this]
+    assert [str(path) for path in files if PRIVATE_OPTUNA.search(path.read_text())] == []

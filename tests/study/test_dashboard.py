@@ -57,10 +57,9 @@ def test_the_dashboard_shows_our_study_in_names_that_a_person_can_read(studied, 
         assert attributes["architecture"] == record.key
 
 
-def test_a_study_from_before_the_names_gets_them_when_it_goes_on(studied):
-    study = optuna.load_study(study_name="toy", storage=studied.url)
+def test_a_study_without_names_of_its_values_gets_them_when_it_is_resumed(studied):
     storage = RDBStorage(studied.url)
-    storage.set_study_system_attr(study._study_id, "study:metric_names", None)
+    storage.set_study_system_attr(storage.get_study_id_from_name("toy"), "study:metric_names", None)
     assert len(open_study("toy").records()) == 8  # reading needs no names
 
     Study.join(studied).run(arithmetic, trials=10)
