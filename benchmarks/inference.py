@@ -1,7 +1,7 @@
-"""How fast networks answer: as `mvsearch.nn.fuse` makes them, against plain blocks in the style of the authors' code.
+"""Inference time of networks that `mvsearch.nn.fuse` returns, against plain blocks in the style of the authors' code.
 
-All sides have the same weights and the same images, and take turns in one process; the ratio is taken within a turn.
-On a CPU it is processor time on one thread; on a GPU the time of the host until the answer is there.
+All variants have the same weights and images and are interleaved in one process; ratios are taken within a round. On a
+CPU it is processor time on one thread; on a GPU the time of the host until the result is there.
 
     python benchmarks/inference.py                      plain, ours as built (channels last), ours fused
     python benchmarks/inference.py --device cuda        plain eager; ours fused as a CUDA graph, in fp32 and in fp16
@@ -11,9 +11,8 @@ import json
 import statistics
 import time
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import product
-from typing import Any
 
 import click
 import torch
@@ -26,40 +25,40 @@ from mvsearch.arch.published import published
 from mvsearch.errors import MvsearchError
 from mvsearch.nn import build
 from mvsearch.nn.fuse import fuse
-from mvsearch.profiling.latency import torch_cpu, torch_cuda
+from mvsearch.profiling.latency import TimingOptions, load_backend
 from mvsearch.utils import machine_lock
 
 
 @dataclass(frozen=True)
-class Side:
-    """One way to have the answers: of the plain blocks or of ours, and the options of the backend that runs them."""
+class Variant:
+    """The plain blocks or ours, and the options of the backend that runs them."""
 
     name: str
     plain: bool
-    options: dict[str, Any]
+    options: TimingOptions
 
 
 CPU = (
-    Side("plain", True, {"layout": torch.contiguous_format}),
-    Side("built", False, {}),
-    Side("fused", False, {"fused": True}),
+    Variant("plain", True, TimingOptions(channels_last=False)),
+    Variant("built", False, TimingOptions()),
+    Variant("fused", False, TimingOptions(fused=True)),
 )
 CUDA = (
-    Side("plain", True, {}),
-    Side("built", False, {}),
-    Side("fused graph", False, {"fused": True, "graph": True}),
-    Side("fused graph fp16", False, {"fused": True, "graph": True, "precision": "fp16"}),
+    Variant("plain", True, TimingOptions()),
+    Variant("built", False, TimingOptions()),
+    Variant("fused graph", False, TimingOptions(fused=True, graph=True)),
+    Variant("fused graph fp16", False, TimingOptions(fused=True, graph=True, precision="fp16")),
 )
 
 
 NETWORKS = ("mobilevitv3_xxs", "mobilevitv3_xs", "mobilevitv3_s", "mobilevitv1_xxs")
-WARM_TURNS = 2
-FEWEST_TURNS = 5
+WARM_ROUNDS = 2
+MIN_ROUNDS = 5
 
 
 @dataclass(frozen=True)
 class Result:
-    """Milliseconds a batch, plain's over each side's turn by turn, and how far fused answers are from plain ones."""
+    """Milliseconds per batch, the plain time over this one in each round, and the error of the fused logits."""
 
     network: str
     batch: int
@@ -69,44 +68,43 @@ class Result:
     apart: float
 
 
-def measured(network: str, batch: int, device: str, seconds: float) -> list[Result]:
-    """Turns of all sides for so many seconds, but five at least, after two that warm up."""
-    sides, ready, clock = (
-        (CPU, torch_cpu.ready, time.process_time) if device == "cpu" else (CUDA, torch_cuda.launched, time.perf_counter)
-    )
+def measure(network: str, batch: int, device: str, seconds: float) -> list[Result]:
+    """Rounds of all variants for so many seconds, but five at least, after two that warm up."""
+    variants, clock = (CPU, time.process_time) if device == "cpu" else (CUDA, time.perf_counter)
+    backend = load_backend(f"torch_{device}")
     arch = published(network)
     ours = build(arch, seed=0).eval()
     theirs = plain(ours)
-    taken: dict[str, list[float]] = {side.name: [] for side in sides}
+    times_ms: dict[str, list[float]] = {variant.name: [] for variant in variants}
     with ExitStack() as stack:
         calls = {}
-        for side in sides:
-            model = theirs if side.plain else ours
-            calls[side.name] = stack.enter_context(ready(model, arch.image_size, batch=batch, **side.options))
+        for variant in variants:
+            model, options = theirs if variant.plain else ours, replace(variant.options, batch=batch)
+            calls[variant.name] = stack.enter_context(backend.prepare(model, arch.image_size, options))
         stack.enter_context(machine_lock.exclusive())
         end = time.perf_counter() + seconds
-        while len(taken["plain"]) < WARM_TURNS + FEWEST_TURNS or time.perf_counter() < end:
+        while len(times_ms["plain"]) < WARM_ROUNDS + MIN_ROUNDS or time.perf_counter() < end:
             for name, call in calls.items():
                 start = clock()
                 call()
-                taken[name].append((clock() - start) * 1e3)
-    times = {name: found[WARM_TURNS:] for name, found in taken.items()}
-    gap = apart(theirs, fuse(ours), arch.image_size)
+                times_ms[name].append((clock() - start) * 1e3)
+    timed = {name: times[WARM_ROUNDS:] for name, times in times_ms.items()}
+    error = relative_error(theirs, fuse(ours), arch.image_size)
     return [
         Result(
             network,
             batch,
             name,
-            statistics.median(found),
-            [a / b for a, b in zip(times["plain"], found, strict=True)],
-            gap,
+            statistics.median(times),
+            [a / b for a, b in zip(timed["plain"], times, strict=True)],
+            error,
         )
-        for name, found in times.items()
+        for name, times in timed.items()
     ]
 
 
 @torch.inference_mode()
-def apart(theirs: nn.Module, ours: nn.Module, size: int) -> float:
+def relative_error(theirs: nn.Module, ours: nn.Module, size: int) -> float:
     """The length of the difference of their logits, over the length of theirs."""
     images = torch.rand(2, 3, size, size, generator=torch.Generator().manual_seed(0))
     expected = theirs(images)
@@ -117,20 +115,20 @@ def apart(theirs: nn.Module, ours: nn.Module, size: int) -> float:
 @click.argument("networks", nargs=-1)
 @click.option("--batch", "batches", multiple=True, type=click.IntRange(1), default=(1, 32), show_default=True)
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
-@click.option("--seconds", default=20.0, show_default=True, help="For a network and batch, about; 5 turns at least.")
+@click.option("--seconds", default=20.0, show_default=True, help="For a network and batch, about; 5 rounds at least.")
 @click.option("--json", "as_json", is_flag=True)
 def main(networks: tuple[str, ...], batches: tuple[int, ...], device: str, seconds: float, as_json: bool) -> None:
     """Measure and print."""
-    table = Table("network", "batch", "side", "ms", "times as fast as plain", "turns", "apart")
+    table = Table("network", "batch", "side", "ms", "times as fast as plain", "rounds", "error")
     results = []
     try:
-        name = torch_cpu.device() if device == "cpu" else torch_cuda.device()
+        name = load_backend(f"torch_{device}").device()
         for network, batch in product(networks or NETWORKS, batches):
             Console(stderr=True).print(f"{network}, batch {batch} ...")
-            found = measured(network, batch, device, seconds)
-            results += found
+            measured = measure(network, batch, device, seconds)
+            results += measured
             table.add_section()
-            for result in found:
+            for result in measured:
                 table.add_row(*cells(result))
     except MvsearchError as error:
         raise click.ClickException(str(error)) from error

@@ -1,22 +1,19 @@
 """Networks small enough to be converted in seconds, and jobs that export them."""
 
 import os
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.export import formats, verify
-from mvsearch.export.formats import litert
+from mvsearch.export.formats import format_names, litert, load_format
+from mvsearch.export.images import draw_samples, select_images
+from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
 from mvsearch.training.sample import Sample
 
-NEEDS = {
-    kind: getattr(formats.load_format(kind), "PACKAGES", ())
-    for kind in ("torch", "onnx", "openvino", "executorch", "coreml", "litert")
-}
+WITH_WEIGHTS = ("torch", "onnx", "openvino", "executorch", "coreml", "litert")
 
 SOFTMAX = {
     "name": "small_softmax",
@@ -47,23 +44,36 @@ SEPARABLE = {
 }
 
 
+MIXED = {
+    **SOFTMAX,
+    "name": "small_mixed",
+    "blocks": [*SOFTMAX["blocks"], {"name": "tail", "block": "mobilevitv2", "out": 16, "dim": 16, "depth": 1}],
+}
+"""Both kinds of attention, so that an expensive format is exported once."""
+
+
 def real_images(count: int = 24, training: int = 0) -> tuple[Sample, Sample]:
-    return verify.draw(verify.images_for(None), 32, count, training)
+    return draw_samples(select_images(None), 32, count, training)
 
 
-def subject(document=SOFTMAX, seed: int = 0) -> ExportModel:
+def small_model(document=SOFTMAX, seed: int = 0) -> ExportModel:
     arch = Architecture.from_dict(document)
     return ExportModel(arch, build(arch, seed=seed).eval(), f"fresh, seed {seed}")
 
 
-def job(kind: str, path: Path, made: ExportModel | None = None) -> verify.Job:
-    missing = [package for package in NEEDS.get(kind, ()) if find_spec(package) is None]
-    if missing:
+def require_format(name: str) -> None:
+    """Skip the test where files of the format cannot be written."""
+    assert name in format_names()
+    if missing := load_format(name).missing_packages():
         pytest.skip(f"{missing[0]} is not installed")
-    if kind == "litert" and litert.PYTHON not in os.environ:
+    if name == "litert" and litert.PYTHON not in os.environ:
         pytest.skip(f"{litert.PYTHON} names no Python with litert-torch")
-    module = formats.load_format(kind)
-    return verify.Job(kind, module, made or subject(), path / f"net{module.SUFFIX}")
+
+
+def job(name: str, folder: Path, export_model: ExportModel | None = None) -> ExportJob:
+    require_format(name)
+    export_format = load_format(name)
+    return ExportJob(export_format, export_model or small_model(), folder / f"net{export_format.suffix}")
 
 
 def silent(_doing: str) -> None:

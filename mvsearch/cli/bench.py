@@ -9,7 +9,7 @@ from mvsearch.cli._output import console, json_option, print_json, storage_optio
 from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
-    from mvsearch.profiling.benchmark import Timed
+    from mvsearch.profiling.benchmark import ArchitectureTiming
 
 _BACKENDS = "torch_cpu,onnxruntime,executorch,openvino"
 
@@ -46,18 +46,19 @@ def bench(
     Timings are interleaved, every round in a new order, so that other load on the machine affects all networks alike.
     The weights are random: latency does not depend on them.
     """
-    from mvsearch.profiling.benchmark import backends_of
-    from mvsearch.profiling.benchmark import bench as timed
+    from mvsearch.profiling.benchmark import benchmark_architectures, side_by_side_backends
+    from mvsearch.profiling.latency import TimingOptions
     from mvsearch.study.resolve import find_architecture
 
     backends = [name.strip() for name in backend.split(",") if name.strip()]
     if not backends:
         raise click.UsageError(f"--backend {backend!r} names no backend; use one or more of {_BACKENDS}.")
-    backends_of(backends)
+    side_by_side_backends(backends)
     networks = [find_architecture(arch, storage=storage).at(image_size=image_size) for arch in archs]
     with Steps() as steps:
-        results = timed(
-            networks, backends, batch=batch, threads=threads, repeats=repeats, say=steps, progress=steps.rounds
+        options = TimingOptions(batch=batch, threads=threads)
+        results = benchmark_architectures(
+            networks, backends, options, repeats=repeats, on_status=steps, on_round=steps.rounds
         )
     if as_json:
         print_json([_to_json(result) for result in results])
@@ -65,13 +66,13 @@ def bench(
         _print(results)
 
 
-def _to_json(timed: "Timed") -> dict[str, Any]:
-    arch = timed.arch
+def _to_json(timing: "ArchitectureTiming") -> dict[str, Any]:
+    arch = timing.arch
     about = {"name": arch.name, "key": arch.key, "image_size": arch.image_size, **arch.metrics()}
-    return about | timed.latency.metrics() | {"ratio_to_eager": timed.of_eager}
+    return about | timing.latency.metrics() | {"ratio_to_eager": timing.ratio_to_eager}
 
 
-def _print(results: "list[Timed]") -> None:
+def _print(results: "list[ArchitectureTiming]") -> None:
     from rich.text import Text
 
     from mvsearch.utils.units import pretty, three_digits
@@ -95,7 +96,7 @@ def _print(results: "list[Timed]") -> None:
                 Text(times.backend, style),
                 Text(f"{three_digits(times.median_ms)} ms", style),
                 *(f"{three_digits(ms)} ms" for ms in (times.p10_ms, times.p90_ms)),
-                "-" if result.of_eager is None else f"{result.of_eager:.2f}",
+                "-" if result.ratio_to_eager is None else f"{result.ratio_to_eager:.2f}",
                 str(times.repeats),
             )
             first_cells = [""] * len(first_cells)

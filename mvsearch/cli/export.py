@@ -8,7 +8,7 @@ import click
 
 from mvsearch.cli._output import Amount, console, json_option, print_json, storage_option, table
 from mvsearch.cli._progress import Steps
-from mvsearch.export.formats import formats
+from mvsearch.export.formats import format_names
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 _SCENES = 4
@@ -17,7 +17,7 @@ _SCENES = 4
 
 @click.command()
 @click.argument("arch")
-@click.option("--to", "kind", default="torch", show_default=True, help=f"Format: {', '.join(formats())}.")
+@click.option("--to", "kind", default="torch", show_default=True, help=f"Format: {', '.join(format_names())}.")
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="File to write; default: the name of the architecture."
 )
@@ -75,51 +75,55 @@ def export(
     exit code is 1. Files of executorch, litert and coreml take one image at a time.
     """
     from mvsearch.errors import PlanError
-    from mvsearch.export import verify
-    from mvsearch.export.formats import batch_support, load_format
+    from mvsearch.export.comparison import MAX_DROP
+    from mvsearch.export.formats import load_format
+    from mvsearch.export.images import draw_samples, select_images
+    from mvsearch.export.job import ExportJob, check_writable
     from mvsearch.export.model import ExportModel
+    from mvsearch.export.verify import export_unverified, export_verified
     from mvsearch.profiling.benchmark import time_beside_eager
     from mvsearch.study.resolve import find_architecture, find_trial
 
-    module = load_format(kind)
-    if int8 and not hasattr(module, "export_int8"):
+    export_format = load_format(kind)
+    if int8 and export_format.export_int8 is None:
         raise PlanError(f"--int8: {kind} supports float32 only; use --to onnx or --to executorch.")
-    if (weights or features) and not hasattr(module, "load_runtime"):
+    if (weights or features) and export_format.runtime is None:
         raise PlanError(f"{kind} files contain neither weights nor feature maps; use --to torch.")
     if max_drop is not None and not int8:
         raise click.UsageError("--max-drop needs --int8; add it.")
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch)
-    name = getattr(module, "stem", str)(architecture.name or architecture.key)
-    path = output or Path(f"{name}{'_int8' if int8 else ''}{module.SUFFIX}")
-    verify.check_free(module, path, force=force)
-    settings = verify.images_for(data, trial)
-    subject = ExportModel.of(
+    stem = export_format.file_stem(architecture.name or architecture.key)
+    path = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")
+    check_writable(export_format, path, force=force)
+    settings = select_images(data, trial)
+    export_model = ExportModel.of(
         architecture, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
     )
-    subject = replace(subject, trial=trial)
-    job = verify.Job(kind, module, subject, path)
-    checked = hasattr(module, "load_runtime") and not no_verify
+    export_model = replace(export_model, trial=trial)
+    job = ExportJob(export_format, export_model, path)
+    runtime = None if no_verify else export_format.runtime
     with Steps() as steps:
-        if checked or int8 or hasattr(module, "SAMPLE"):
+        if runtime or int8 or export_format.needs_sample:
             steps("reading images")
             default = _IMAGES if architecture.task == "classification" else _SCENES
             held_out = images or (_INT8_IMAGES if int8 else default)
-            sample, training = verify.draw(settings, subject.arch.image_size, held_out, _CALIBRATION if int8 else 0)
-            job = replace(
-                job, subject=replace(job.subject, sample=sample), calibration=training.images if int8 else None
+            sample, training = draw_samples(
+                settings, export_model.arch.image_size, held_out, _CALIBRATION if int8 else 0
             )
-        if checked:
-            drop = verify.MAX_DROP if max_drop is None else max_drop / 100
-            report = verify.export_verified(job, sample, max_drop=drop, say=steps, timer=time_beside_eager).to_dict()
+            calibration = training.images if int8 else None
+            job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
+        if runtime:
+            drop = MAX_DROP if max_drop is None else max_drop / 100
+            timer = time_beside_eager
+            report = export_verified(job, sample, max_drop=drop, on_status=steps, timer=timer).to_dict()
         else:
             steps(f"exporting to {kind}")
-            verify.export(job)
+            export_unverified(job)
             reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
-            report |= subject.facts() | (
-                {"takes": batch_support(module)} if hasattr(module, "BATCHES") else {"weights": None}
-            )
+            report |= export_model.facts()
+            report |= {"takes": job.runtime.batch_support} if export_format.runtime else {"weights": None}
     if as_json:
         print_json(report)
     else:

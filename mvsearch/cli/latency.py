@@ -10,7 +10,8 @@ from mvsearch.cli._output import console, json_option, print_json, storage_optio
 from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
-    from mvsearch.profiling.protocols import Network, Session, Timed
+    from mvsearch.profiling.benchmark import BenchmarkResult, Timing
+    from mvsearch.profiling.protocols import NamedNetwork
 
 _TITLES = {"latency": "latency of one image, ms", "throughput": "throughput, images/s at a batch of"}
 _PAIRS = (
@@ -51,19 +52,19 @@ def latency(
 ) -> None:
     """Time each ARCH (a published name, a YAML file, STUDY:NUMBER or a rival): one image, then throughput.
 
-    All take turns, round after round in a new order. Ours: fused, channels last; on a GPU in half precision and as a
-    CUDA graph. Ctrl-C ends the rounds and shows what there is.
+    All networks are interleaved, in a new order in every round. Ours: fused, channels last; on a GPU in half precision
+    and as a CUDA graph. Ctrl-C ends the rounds and shows what there is.
     """
-    from mvsearch.profiling.protocols import FULL, OWN, PAPER, QUICK, timed
+    from mvsearch.profiling.protocols import FULL, OWN, PAPER, QUICK, time_networks
 
     networks = _networks(archs, published=published, image_size=image_size, storage=storage)
     length = QUICK if quick else FULL
     protocols = (PAPER, OWN) if protocol == "paper" else (OWN,)
-    sessions: dict[str, Session] = {}
+    sessions: dict[str, BenchmarkResult] = {}
     with Steps() as steps:
         for what, size, repeats in (("latency", 1, length.repeats), ("throughput", batch, length.throughput_repeats)):
             if size and not any(session.interrupted for session in sessions.values()):
-                sessions[what] = timed(
+                sessions[what] = time_networks(
                     networks,
                     protocols,
                     device=device,
@@ -71,8 +72,8 @@ def latency(
                     threads=threads,
                     repeats=repeats,
                     limit_s=length.limit_s,
-                    say=steps,
-                    progress=steps.rounds,
+                    on_status=steps,
+                    on_round=steps.rounds,
                 )
     if as_json:
         print_json({what: _facts(session) for what, session in sessions.items()})
@@ -84,12 +85,11 @@ def latency(
 
 def _networks(
     archs: tuple[str, ...], *, published: bool, image_size: int | None, storage: str | None
-) -> "list[Network]":
+) -> "list[NamedNetwork]":
     from mvsearch.arch.published import model, model_names
     from mvsearch.baselines import field
     from mvsearch.nn import build
-    from mvsearch.profiling.contest import entrant
-    from mvsearch.profiling.protocols import Network
+    from mvsearch.profiling.protocols import NamedNetwork, load_network
     from mvsearch.study.resolve import find_architecture
 
     printed = (model(name) for name in model_names() if published and "latency_ms" in model(name).figures)
@@ -100,14 +100,14 @@ def _networks(
     networks = []
     for name in names:
         if name in field().rivals:
-            networks.append(_sized(entrant(name), image_size))
+            networks.append(_sized(load_network(name), image_size))
         else:
             arch = find_architecture(name, storage=storage).at(image_size=image_size)
-            networks.append(Network(name, build(arch, seed=0), arch.image_size))
+            networks.append(NamedNetwork(name, build(arch, seed=0), arch.image_size))
     return networks
 
 
-def _sized(network: "Network", image_size: int | None) -> "Network":
+def _sized(network: "NamedNetwork", image_size: int | None) -> "NamedNetwork":
     """A rival for another image size; those with a position for each patch take their own alone."""
     import torch
 
@@ -133,42 +133,42 @@ def _printed(name: str, what: str) -> float | None:
     return model(name).figures.get(key) if name in model_names() else None
 
 
-def _facts(session: "Session") -> dict[str, Any]:
+def _facts(session: "BenchmarkResult") -> dict[str, Any]:
     rows = [
         {
             "name": row.network,
-            "protocol": row.protocol,
+            "protocol": row.variant,
             **row.latency.metrics(),
             "latency_mean_ms": row.mean_ms,
             "throughput_images_s": row.latency.images_s,
             "printed_latency_ms": _printed(row.network, "latency"),
             "printed_throughput_images_s": _printed(row.network, "throughput"),
         }
-        for row in session.timed
+        for row in session.timings
     ]
     return {"timed": rows, "ratios": _ratios(session), "away": session.away, "interrupted": session.interrupted}
 
 
-def _ratios(session: "Session") -> list[dict[str, Any]]:
+def _ratios(session: "BenchmarkResult") -> list[dict[str, Any]]:
     """Times over times of the same round, for the pairs worth comparing; else of each network over the first."""
-    rows = {(row.protocol, row.network): row for row in session.timed}
-    names = list(dict.fromkeys(row.network for row in session.timed))
+    rows = {(row.variant, row.network): row for row in session.timings}
+    names = list(dict.fromkeys(row.network for row in session.timings))
     pairs = [pair for pair in _PAIRS if {*pair} <= {*names}] or [(name, names[0]) for name in names[1:]]
     found = []
     for name, base in pairs:
-        for protocol in dict.fromkeys(row.protocol for row in session.timed):
+        for protocol in dict.fromkeys(row.variant for row in session.timings):
             middle, low, high = rows[protocol, name].ratio_to(rows[protocol, base])
             found.append({"name": name, "to": base, "protocol": protocol, "ratio": middle, "p10": low, "p90": high})
     return found
 
 
-def _show(sessions: "dict[str, Session]") -> None:
+def _show(sessions: "dict[str, BenchmarkResult]") -> None:
     screen = console()
     for what, session in sessions.items():
         screen.print(_times(what, session))
         if ratios := _ratios(session):
             screen.print(_ratio_table(what, ratios))
-    for device in dict.fromkeys(row.latency.device for session in sessions.values() for row in session.timed):
+    for device in dict.fromkeys(row.latency.device for session in sessions.values() for row in session.timings):
         screen.print(device)
     for what, session in sessions.items():
         if session.busy:
@@ -179,16 +179,16 @@ def _show(sessions: "dict[str, Session]") -> None:
             )
 
 
-def _times(what: str, session: "Session") -> Any:
+def _times(what: str, session: "BenchmarkResult") -> Any:
     from mvsearch.utils.units import three_digits
 
-    batch, rounds = session.timed[0].latency.batch, session.timed[0].latency.repeats
-    protocols = list(dict.fromkeys(row.protocol for row in session.timed))
+    batch, rounds = session.timings[0].latency.batch, session.timings[0].latency.repeats
+    protocols = list(dict.fromkeys(row.variant for row in session.timings))
     heads = [head for name in protocols for head in (f"{name} protocol", "10 to 90 %")]
     gain = ["own, times as fast"] if len(protocols) > 1 else []
     title = _TITLES[what] if what == "latency" else f"{_TITLES[what]} {batch}"
     made = table("network", "RTX 2080 Ti, printed", *heads, *gain, title=f"{title}; {rounds} rounds")
-    for name, group in groupby(session.timed, key=lambda row: row.network):
+    for name, group in groupby(session.timings, key=lambda row: row.network):
         rows = list(group)
         cells = [cell for row in rows for cell in _cells(what, row)]
         faster = [f"{rows[0].ratio_to(rows[1])[0]:.2f}"] if gain else []
@@ -197,7 +197,7 @@ def _times(what: str, session: "Session") -> Any:
     return made
 
 
-def _cells(what: str, row: "Timed") -> tuple[str, str]:
+def _cells(what: str, row: "Timing") -> tuple[str, str]:
     from mvsearch.utils.units import three_digits
 
     times, batch = row.latency, row.latency.batch

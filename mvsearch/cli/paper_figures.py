@@ -105,19 +105,29 @@ def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeat
     if file is not None:
         return times.read(file)
     from mvsearch.baselines import rivals
-    from mvsearch.profiling.contest import contest
+    from mvsearch.profiling.protocols import EVEN, load_network, time_networks
     from mvsearch.proxy_eval.rank_correlation import published
 
     names = [*(reference.name for reference in published()), *(rival.name for rival in rivals() if rival.timm)]
     with Steps() as steps:
-        session = contest(names, device=device, threads=threads, repeats=repeats, say=steps, progress=steps.rounds)
+        steps(f"building {len(names)} networks")
+        session = time_networks(
+            [load_network(name) for name in names],
+            [EVEN],
+            device=device,
+            threads=threads,
+            repeats=repeats,
+            limit_s=30.0,
+            on_status=steps,
+            on_round=steps.rounds,
+        )
     if session.interrupted:
         raise KeyboardInterrupt
     if session.busy:
         click.echo(
             f"the processor was away with others for {session.away:.0%} of the time; trust ratios first.", err=True
         )
-    measured = {each.network: each.latency for each in session.timed}
+    measured = {each.network: each.latency for each in session.timings}
     folder.mkdir(exist_ok=True)
     times.write(folder / _TIMES, measured)
     return times.times(measured)

@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 @click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the file's.")
 @click.option("--counter", type=click.Choice(names("counter")), help="Count with another tool as well.")
 @click.option("--latency", is_flag=True, help="Time the network on this machine.")
-@click.option(
-    "--backend", default=None, help=f"Where to time it: {', '.join(names('latency_backend'))}; by default torch_cpu."
-)
+@click.option("--backend", default=None, help=f"Its backend: {', '.join(names('latency_backend'))} (torch_cpu).")
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
@@ -58,28 +56,19 @@ def profile(
 
     ARCH+HEAD puts another head on any of these: deeplabv3, pspnet, ssdlite.
     """
-    from mvsearch.errors import PlanError
+    from mvsearch.profiling.counters import load_counter
     from mvsearch.study.resolve import find_architecture
-    from mvsearch.utils import plugins
 
     found = find_architecture(arch, storage=storage).at(image_size=image_size)
-    count = plugins.load("counter", counter).count(found) if counter else None
+    count = load_counter(counter)(found) if counter else None
     peaks = _peaks(found, batch, train_batch) if memory else {}
     timed = None
     if latency or backend:
         from mvsearch.nn import build
-        from mvsearch.study.evaluator import check_accepted
+        from mvsearch.profiling.latency import TimingOptions, load_backend
 
-        module = plugins.load("latency_backend", backend or "torch_cpu", error=PlanError)
-        asked = {
-            "batch": batch,
-            "threads": threads,
-            "precision": precision,
-            "graph": graph or None,
-            "fused": fused or None,
-        }
-        options = check_accepted(module, {name: value for name, value in asked.items() if value is not None})
-        timed = module.measure(build(found, seed=0), found.image_size, **options)
+        options = TimingOptions(batch=batch, threads=threads, precision=precision or "fp32", graph=graph, fused=fused)
+        timed = load_backend(backend or "torch_cpu").measure(build(found, seed=0), found.image_size, options)
     if as_json:
         print_json(_facts(arch, found, count, timed) | peaks)
     else:

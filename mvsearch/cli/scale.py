@@ -152,15 +152,13 @@ def _timings() -> "Iterator[Callable[[Architecture, Latency], None]]":
 
 
 def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
-    from mvsearch.errors import PlanError
     from mvsearch.nn import build
-    from mvsearch.utils import plugins
+    from mvsearch.profiling.latency import TimingOptions, load_backend
 
-    module = plugins.load("latency_backend", backend, error=PlanError)
+    latency_backend, options = load_backend(backend), TimingOptions(threads=threads)
 
     def measure(arch: "Architecture") -> "Latency":
-        timed: Latency = module.measure(build(arch, seed=0), arch.image_size, threads=threads)
-        return timed
+        return latency_backend.measure(build(arch, seed=0), arch.image_size, options)
 
     return measure
 

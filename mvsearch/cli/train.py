@@ -78,7 +78,7 @@ def train(
 
     from mvsearch.cli._progress import progress_bar
     from mvsearch.data import usual_source
-    from mvsearch.export.verify import images_for
+    from mvsearch.export.images import select_images
     from mvsearch.study.resolve import find_architecture, find_trial
     from mvsearch.training.distributed import joined
     from mvsearch.training.recipes import load, usual
@@ -87,7 +87,7 @@ def train(
 
     trial = find_trial(arch, storage=storage)
     found = trial.architecture if trial else find_architecture(arch, storage=storage)
-    images = images_for(data or (None if trial else usual_source(found.task)), trial)
+    images = select_images(data or (None if trial else usual_source(found.task)), trial)
     order = TrainingJob(
         arch=found,
         recipe=load(recipe or usual(found.task), settings),

@@ -1,4 +1,4 @@
-"""What is exported: an architecture, and the model that goes by it."""
+"""What is exported: an architecture, and a network of it with weights."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,17 +18,19 @@ if TYPE_CHECKING:
 class ExportModel:
     """What is exported.
 
-    `arch` is without what only training needs. `model` is in eval mode with its weights in; `weights` says in words
+    `arch` is without the parts that only training needs. `model` is in eval mode and has its weights; `weights` says
     where they come from ("fresh, seed 0", or the file's name). With `features` the model returns a list of feature maps
     at strides 4, 8, 16, 32 instead of logits.
-    `sample` holds real images, prepared as the network wants them, for formats that say how or keep one. `trial` is
-    the candidate of a study that the architecture was, with what the search measured of it.
+    `output_names` are the names of the tensors that it returns.
+    `sample` holds real images, prepared as the network expects them, for formats that describe or store one. `trial` is
+    the trial of a study that the architecture comes from, with its metrics.
     """
 
     arch: Architecture
     model: "nn.Module"
     weights: str
     features: bool = False
+    output_names: tuple[str, ...] = ("logits",)
     sample: "Sample | None" = None
     trial: "Trial | None" = None
 
@@ -43,37 +45,44 @@ class ExportModel:
         image_size: int | None = None,
         features: bool = False,
     ) -> Self:
-        """The network of an architecture, for other classes or images if asked, with a checkpoint's weights or fresh.
+        """The network of an architecture with the weights of a checkpoint, or with fresh ones.
 
-        With `num_classes`, weights for other classes are taken too, all but the classifier, which is fresh then; and
-        with `features` there is none. Raises CheckpointError for weights that do not fit, EnvironmentFault for a file
-        that cannot be read, PlanError for `num_classes` without a classifier, ArchitectureError for a network without
-        a map at any of the strides.
+        With `num_classes`, weights for other classes are accepted; the classifier is then fresh. With `features` there
+        is no classifier. Raises CheckpointError for weights that do not fit, EnvironmentFault for a file that cannot be
+        read, PlanError for `num_classes` without a classifier, ArchitectureError for a network that has no map at any
+        of the strides.
         """
         from mvsearch.nn import build
-        from mvsearch.nn.features import Features
+        from mvsearch.nn.features import Backbone, taps
         from mvsearch.nn.weights_io import load_weights
 
         if num_classes is not None and (features or not arch.head.classifies):
-            what = "feature maps have" if features else "this architecture's head has"
-            raise PlanError(f"num_classes={num_classes}: {what} no classifier; leave the classes out.")
+            part = "feature maps have" if features else "this architecture's head has"
+            raise PlanError(f"{part} no classifier; remove the option.", at=f"num_classes={num_classes}")
         arch = arch.deploy().at(num_classes=num_classes, image_size=image_size)
         model = build(arch, seed=seed).eval()
-        words = f"fresh, seed {seed}"
+        source = f"fresh, seed {seed}"
         if weights is not None:
-            whole = load_weights(model, weights, any_classes=features or num_classes is not None)
+            complete = load_weights(model, weights, any_classes=features or num_classes is not None)
             part = "classifier" if arch.task == "classification" else "head"
-            fresh = "" if whole or features else f"; the {part} for {arch.num_classes} classes is {words}"
-            words = weights.name + fresh
-        return cls(arch, Features.of(model, arch) if features else model, words, features)
+            fresh = "" if complete or features else f"; the {part} for {arch.num_classes} classes is {source}"
+            source = weights.name + fresh
+        if features:
+            return cls(arch, Backbone.of(model, arch), source, features, tuple(tap.name for tap in taps(arch)))
+        return cls(arch, model, source, output_names=arch.head.outputs)
 
     @property
-    def classes_along(self) -> int | None:
-        """The axis of the first output along which classes are told apart, or None."""
-        return None if self.features else -1 if self.arch.task == "detection" else 1
+    def class_axis(self) -> int | None:
+        """The axis of the first output that holds the classes, or None."""
+        return None if self.features else self.arch.head.class_axis
+
+    @property
+    def returns_several(self) -> bool:
+        """Whether the model returns a sequence of tensors rather than one tensor."""
+        return self.features or len(self.output_names) > 1
 
     def facts(self) -> dict[str, Any]:
-        """What a file of this is of: the network, its weights, and its classes or its maps with their channels."""
+        """What a report says about the network: name, weights, and its classes, or its maps with their channels."""
         from mvsearch.nn.features import taps
 
         arch = self.arch

@@ -1,4 +1,4 @@
-"""A network as a backbone: feature maps at strides 4, 8, 16 and 32 in place of logits, as detectors want them."""
+"""A network as a backbone: it returns feature maps at strides 4, 8, 16 and 32 instead of logits."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ STRIDES = (4, 8, 16, 32)
 
 @dataclass(frozen=True)
 class Tap:
-    """A map that is given out: the row it follows, its channels, and how many pixels of an image one of its spans."""
+    """A feature map: the row that returns it, its channels, and its stride in pixels of the image."""
 
     row: str
     channels: int
@@ -22,12 +22,12 @@ class Tap:
 
     @property
     def name(self) -> str:
-        """What the output is called."""
+        """The name of the output."""
         return f"stride_{self.reduction}"
 
 
 def taps(arch: Architecture, strides: tuple[int, ...] = STRIDES) -> tuple[Tap, ...]:
-    """The last map at each stride, which is timm's choice too; strides that the network does not reach are left out.
+    """The last map at each stride, as in timm; strides that the network does not reach are left out.
 
     Raises ArchitectureError if it reaches none.
     """
@@ -35,42 +35,41 @@ def taps(arch: Architecture, strides: tuple[int, ...] = STRIDES) -> tuple[Tap, .
     for row, run in zip(arch.blocks, arch.row_strides(), strict=True):
         reduction *= run.stride
         last[reduction] = Tap(row.name, row.out, reduction)
-    found = tuple(last[stride] for stride in strides if stride in last)
-    if not found:
+    selected = tuple(last[stride] for stride in strides if stride in last)
+    if not selected:
         raise ArchitectureError(
-            f"features: the network strides by {reduction} in all, and maps are given "
-            f"at {', '.join(map(str, strides))}; give it more rows of stride 2."
+            f"features: the network has a total stride of {reduction} and maps are taken at strides "
+            f"{', '.join(map(str, strides))}; add rows of stride 2."
         )
-    return found
+    return selected
 
 
-def needed(arch: Architecture) -> list[str]:
-    """The names of the rows that the maps are made of: those up to the last tapped one."""
+def backbone_rows(arch: Architecture) -> list[str]:
+    """The names of the rows up to the last one whose map is returned."""
     names = [row.name for row in arch.blocks]
     return names[: names.index(taps(arch)[-1].row) + 1]
 
 
-class Features(nn.Sequential):
-    """The rows up to the last tapped one: (B, 3, H, W) → a list of (B, channels, H/reduction, W/reduction).
+class Backbone(nn.Sequential):
+    """The rows up to the last tap: (B, 3, H, W) → a list of (B, channels, H/reduction, W/reduction).
 
-    Its keys are those of the whole network, without what lies behind the last tap.
+    Parameters have the names that they have in the whole network.
     """
 
     def __init__(self, rows: OrderedDict[str, nn.Module], taps: tuple[Tap, ...]) -> None:
         super().__init__(rows)
         self.taps = taps
-        self.outputs = tuple(tap.name for tap in taps)
 
     @classmethod
     def of(cls, model: nn.Sequential, arch: Architecture) -> Self:
-        """The backbone of a network that `build(arch)` made; it holds the same modules, not copies."""
-        return cls(OrderedDict((name, model.get_submodule(name)) for name in needed(arch)), taps(arch))
+        """The backbone of a network that `build(arch)` returned; it shares the modules."""
+        return cls(OrderedDict((name, model.get_submodule(name)) for name in backbone_rows(arch)), taps(arch))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """(B, 3, H, W) → one map a tap."""
-        wanted, found = {tap.row for tap in self.taps}, []
+        """(B, 3, H, W) → one map per tap."""
+        tapped, maps = {tap.row for tap in self.taps}, []
         for name, row in self.named_children():
             x = row(x)
-            if name in wanted:
-                found.append(x)
-        return found
+            if name in tapped:
+                maps.append(x)
+        return maps

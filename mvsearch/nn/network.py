@@ -95,7 +95,7 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
 def assembled(arch: Architecture) -> nn.Sequential:
     """The network with whatever weights its layers begin with, where these do not matter."""
     stages = OrderedDict((name, _stage(row)) for name, row in calls(arch).items())
-    return nn.Sequential(stages) if arch.head.pools_last_map else Network(stages, read_names(arch))
+    return nn.Sequential(stages) if arch.head.pools_last_map else MultiMapNetwork(stages, read_names(arch))
 
 
 def read_names(arch: Architecture) -> tuple[str, ...]:
@@ -103,13 +103,12 @@ def read_names(arch: Architecture) -> tuple[str, ...]:
     return tuple(arch.blocks[i].name for i in arch.head_inputs())
 
 
-class Network(nn.Sequential):
+class MultiMapNetwork(nn.Sequential):
     """Rows, then a head that reads the maps of several of them and the size of the images."""
 
     def __init__(self, rows: "OrderedDict[str, nn.Module]", read: tuple[str, ...]) -> None:
         super().__init__(rows)
         self.read = read
-        self.outputs = getattr(rows["head"], "outputs", ("logits",))
 
     def forward(self, images: Tensor) -> Any:
         """(B, 3, H, W) → what the head gives."""

@@ -56,8 +56,6 @@ class SSDLite(nn.Module):
     (B, A, 4) as centre x, centre y, width, height in shares of the image. `mvsearch.nn.boxes` makes boxes of them.
     """
 
-    outputs = ("logits", "offsets", "anchors")
-
     def __init__(self, channels: tuple[int, ...], classes: int) -> None:
         super().__init__()
         widths = [*channels, *WIDTHS[2:]]

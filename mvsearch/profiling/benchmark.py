@@ -1,123 +1,244 @@
-"""Networks and runtimes timed side by side: every pair of them takes its turn in every round."""
+"""The one benchmark: networks timed side by side, whatever runs them.
 
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
-from types import ModuleType
+Every case is timed once in every round, and the order changes from round to round. So anything else that runs on the
+machine affects all cases alike, and the ratio of two latencies within a round carries over to machines of the same kind
+where the latencies themselves do not.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, field
+from statistics import fmean
+from time import perf_counter, process_time
 
 import numpy as np
+from torch import nn
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, PlanError
-from mvsearch.export.formats import runtime
-from mvsearch.export.runtime import Run
-from mvsearch.export.verify import Job
+from mvsearch.export.job import ExportJob
+from mvsearch.export.runtime import Runner
 from mvsearch.metrics.record import Latency
 from mvsearch.nn import build
-from mvsearch.profiling.latency import torch_cpu
-from mvsearch.profiling.timing import check, interleaved, summarise
-from mvsearch.utils import machine, machine_lock, plugins
+from mvsearch.profiling.latency import LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions, load_backend
+from mvsearch.profiling.timing import WARM_CALLS, Conditions, check, interleave, summarise
+from mvsearch.utils import machine, machine_lock
+from mvsearch.utils.progress import RoundsCallback, StatusCallback
 
 EAGER = "torch_cpu"
 
+BUSY = 0.05
+"""The share of time that other processes may use the processor before a result is called busy."""
+
+
+def _no_status(_doing: str) -> None: ...
+
+
+def _no_rounds(_done: int, _of: int) -> None: ...
+
 
 @dataclass(frozen=True)
-class Timed:
-    """An architecture's latency on a backend, and that as a multiple of eager torch's, if it was timed as well."""
+class Case:
+    """One row of a benchmark: a network, the `variant` of running it, and a context in which a call runs one batch."""
+
+    network: str
+    variant: str
+    conditions: Conditions
+    prepare: Callable[[], AbstractContextManager[Call]]
+
+
+@dataclass(frozen=True)
+class Timing:
+    """The latency of a case, and its time in each round."""
+
+    network: str
+    variant: str
+    latency: Latency
+    times_ms: list[float] = field(repr=False)
+
+    @property
+    def mean_ms(self) -> float:
+        """The mean over the rounds, which the paper prints."""
+        return fmean(self.times_ms)
+
+    def ratio_to(self, other: "Timing") -> tuple[float, float, float]:
+        """This time over the other's in the same round: the median, and the 10th and 90th percentile."""
+        ratios = np.divide(self.times_ms, other.times_ms)
+        low, middle, high = (float(value) for value in np.percentile(ratios, [10, 50, 90]))
+        return middle, low, high
+
+
+@dataclass(frozen=True)
+class BenchmarkResult:
+    """The timings of all cases.
+
+    `away` is the share of time in which other processes used the processor, where that is known (one CPU thread in this
+    process); `interrupted` tells that Ctrl-C ended the rounds early.
+    """
+
+    timings: list[Timing]
+    away: float | None
+    interrupted: bool
+
+    @property
+    def busy(self) -> bool:
+        """Whether other processes used the processor too much for the latencies to be trusted."""
+        return self.away is not None and self.away > BUSY
+
+
+def run_benchmark(
+    cases: Sequence[Case],
+    *,
+    repeats: int = REPEATS,
+    limit_s: float = LIMIT_S,
+    warm_calls: int = WARM_CALLS,
+    on_status: StatusCallback = _no_status,
+    on_round: RoundsCallback = _no_rounds,
+) -> BenchmarkResult:
+    """Time all cases, interleaved, with exclusive access to the machine; a case may take `limit_s` on average.
+
+    Ctrl-C after the first round ends the rounds and keeps the complete ones. Raises PlanError for what cannot be
+    measured.
+    """
+    for case in cases:
+        limits = case.conditions
+        check(image_size=limits.image_size, batch=limits.batch, repeats=repeats, threads=limits.threads)
+    with ExitStack() as stack:
+        calls = {}
+        for i, case in enumerate(cases):
+            on_status(f"preparing {case.network} for {case.variant}")
+            calls[str(i)] = stack.enter_context(case.prepare())
+        on_status("waiting for exclusive access to the machine")
+        stack.enter_context(machine_lock.exclusive())
+        on_status("warming up")
+        begin = perf_counter(), process_time()
+        times = interleave(
+            calls,
+            repeats=repeats,
+            limit_s=limit_s * len(calls),
+            settle=any(case.conditions.threads > 1 and case.conditions.on_cpu for case in cases),
+            warm_calls=warm_calls,
+            keep_partial=True,
+            on_round=on_round,
+        )
+        wall_s, cpu_s = perf_counter() - begin[0], process_time() - begin[1]
+    in_process = all(case.conditions.backend == EAGER and case.conditions.threads == 1 for case in cases)
+    away = max(0.0, 1 - cpu_s / wall_s) if in_process else None
+    return BenchmarkResult(_timings(cases, times.times_ms), away, times.interrupted)
+
+
+def _timings(cases: Sequence[Case], times_ms: dict[str, list[float]]) -> list[Timing]:
+    return [
+        Timing(case.network, case.variant, summarise(times, case.conditions), times)
+        for case, times in zip(cases, times_ms.values(), strict=True)
+    ]
+
+
+def backend_case(
+    network: str, model: nn.Module, image_size: int, backend: LatencyBackend, options: TimingOptions, *, variant: str
+) -> Case:
+    """A network on a latency backend."""
+    conditions = backend.conditions(image_size, options)
+    return Case(network, variant, conditions, lambda: backend.prepare(model, image_size, options))
+
+
+# Architectures on several backends
+
+
+@dataclass(frozen=True)
+class ArchitectureTiming:
+    """An architecture's latency on a backend, and its ratio to eager PyTorch's where that was timed as well."""
 
     arch: Architecture
     latency: Latency
-    of_eager: float | None
+    ratio_to_eager: float | None
 
 
-def bench(
+def benchmark_architectures(
     archs: Sequence[Architecture],
     backends: Sequence[str],
+    options: TimingOptions,
     *,
-    batch: int = 1,
-    threads: int = 1,
-    repeats: int = 50,
-    limit_s: float = 30.0,
-    say: Callable[[str], None],
-    progress: Callable[[int, int], object] = lambda _done, _of: None,
-) -> list[Timed]:
-    """Time every architecture on every backend, in turns; a pair may take `limit_s` on average.
+    repeats: int = REPEATS,
+    limit_s: float = LIMIT_S,
+    on_status: StatusCallback = _no_status,
+    on_round: RoundsCallback = _no_rounds,
+) -> list[ArchitectureTiming]:
+    """Time every architecture on every backend, interleaved; the weights are fresh, since they do not affect latency.
 
-    `say` hears what is being done, and `progress` of every round before it begins.
-
-    Raises PlanError for a backend that cannot be interleaved with others, EnvironmentFault for missing packages,
-    EvaluationFailed for a network that the format of a backend does not support.
+    Raises PlanError for a backend that cannot be interleaved, EnvironmentFault for missing packages, EvaluationFailed
+    for a network that the format of a backend does not support, KeyboardInterrupt for Ctrl-C.
     """
-    modules = backends_of(backends)
-    for arch in archs:
-        check(image_size=arch.image_size, batch=batch, repeats=repeats, threads=threads)
-    pairs = {_key(i, name): (arch, name) for i, arch in enumerate(archs) for name in modules}
-    with ExitStack() as stack:
-        calls = {}
-        for key, (arch, name) in pairs.items():
-            say(f"making {arch.name or arch.key} ready for {name}")
-            made = modules[name].ready(build(arch, seed=0), arch.image_size, batch=batch, threads=threads)
-            calls[key] = stack.enter_context(made)
-        say("warming up")
-        stack.enter_context(machine_lock.exclusive())
-        times_ms = interleaved(
-            calls, repeats=repeats, limit_s=limit_s * len(calls), settle=threads > 1, progress=progress
+    loaded = side_by_side_backends(backends)
+    pairs = [(arch, backend) for arch in archs for backend in loaded]
+    cases = [
+        backend_case(
+            str(arch.name or arch.key),
+            build(arch, seed=0),
+            arch.image_size,
+            backend,
+            options,
+            variant=backend.name,
         )
-
-    def latency(i: int, name: str) -> Latency:
-        return summarise(
-            times_ms[_key(i, name)],
-            batch=batch,
-            image_size=archs[i].image_size,
-            threads=threads,
-            precision="fp32",
-            backend=name,
-            device=modules[name].device(threads=threads),
-        )
-
-    found = []
-    for i, arch in enumerate(archs):
-        rows = [latency(i, name) for name in modules]
-        eager = next((row.median_ms for row in rows if row.backend == EAGER), None)
-        found += [Timed(arch, row, eager and row.median_ms / eager) for row in rows]
-    return found
+        for arch, backend in pairs
+    ]
+    result = run_benchmark(cases, repeats=repeats, limit_s=limit_s, on_status=on_status, on_round=on_round)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    latencies = [timing.latency for timing in result.timings]
+    eager = {
+        id(arch): latency.median_ms
+        for (arch, backend), latency in zip(pairs, latencies, strict=True)
+        if backend.name == EAGER
+    }
+    return [
+        ArchitectureTiming(arch, latency, latency.median_ms / eager[id(arch)] if id(arch) in eager else None)
+        for (arch, _), latency in zip(pairs, latencies, strict=True)
+    ]
 
 
-def _key(i: int, backend: str) -> str:
-    return f"{i} {backend}"
-
-
-def backends_of(names: Sequence[str]) -> dict[str, ModuleType]:
-    """The backends of these names, each one once; what one of them lacks is said of all at once."""
-    modules = {name: plugins.load("latency_backend", name, error=PlanError) for name in names}
-    for name, module in modules.items():
-        if not hasattr(module, "ready"):
+def side_by_side_backends(names: Sequence[str]) -> list[LatencyBackend]:
+    """The backends of these names, each once. One EnvironmentFault names the missing packages of all of them."""
+    backends = [load_backend(name) for name in dict.fromkeys(names)]
+    for backend in backends:
+        if not backend.side_by_side:
             raise PlanError(
-                f"{name} cannot take turns with others; `mvsearch profile --latency --backend {name}` times it alone."
+                f"{backend.name} cannot be interleaved with others; use `mvsearch profile --latency --backend "
+                f"{backend.name}`."
             )
-    lacking = [found for module in modules.values() if hasattr(module, "missing") and (found := module.missing())[1]]
-    if lacking:
-        packages = ", ".join(package for _, each in lacking for package in each)
-        extras = ",".join(extra for extra, _ in lacking)
+    missing = [entry for entry in (backend.missing_packages() for backend in backends) if entry[1]]
+    if missing:
+        packages = ", ".join(package for _, names in missing for package in names)
+        extras = ",".join(str(extra) for extra, _ in missing)
         raise EnvironmentFault(
-            f"missing packages: {packages}; pip install 'mvsearch[{extras}]' brings them, or choose with --backend."
+            f"missing packages: {packages}; install them with pip install 'mvsearch[{extras}]', or choose others with "
+            "--backend."
         )
-    return modules
+    return backends
 
 
-def time_beside_eager(job: Job, run: Run, image: np.ndarray) -> tuple[Latency, Latency]:
-    """One image in the file's runtime and in eager torch, one thread each, interleaved."""
-    size = job.subject.arch.image_size
-    with torch_cpu.ready(job.subject.model, size) as eager_call, machine_lock.exclusive():
-        calls = {job.kind: lambda: run(image), "eager": eager_call}
-        times_ms = interleaved(calls, repeats=50, limit_s=20.0)
-    precision = "fp32" if job.calibration is None else "int8"
+# Exported files
 
-    def summary(name: str, backend: str, precision: str, device: str) -> Latency:
-        times = times_ms[name]
-        return summarise(
-            times, batch=1, image_size=size, threads=1, precision=precision, backend=backend, device=device
-        )
 
-    device = f"cpu: {machine.cpu_name()}, {runtime(job.module)}, 1 thread"
-    return summary(job.kind, job.kind, precision, device), summary("eager", "torch_cpu", "fp32", torch_cpu.device())
+def time_beside_eager(job: ExportJob, run: Runner, image: np.ndarray) -> tuple[Latency, Latency]:
+    """The latencies of one image in the file's runtime and in eager PyTorch, with one thread each, interleaved."""
+
+    @contextmanager
+    def prepare() -> Iterator[Call]:
+        yield lambda: run(image)
+
+    name, size = job.format.name, job.export_model.arch.image_size
+    conditions = Conditions(
+        batch=1,
+        image_size=size,
+        threads=1,
+        precision="fp32" if job.calibration is None else "int8",
+        backend=name,
+        device=f"cpu: {machine.cpu_name()}, {job.runtime.version}, 1 thread",
+    )
+    eager = backend_case("network", job.export_model.model, size, load_backend(EAGER), TimingOptions(), variant="eager")
+    result = run_benchmark([Case("network", name, conditions, prepare), eager], limit_s=10.0)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    file_timing, eager_timing = result.timings
+    return file_timing.latency, eager_timing.latency

@@ -1,16 +1,15 @@
 """The evaluation of a candidate: cheap metrics first, so that a constraint can prune it before expensive ones."""
 
-import inspect
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, load
-from mvsearch.errors import PlanError
-from mvsearch.metrics.record import FULL, Latency, Metrics, averaged
-from mvsearch.study.plan import LatencySettings, Plan
+from mvsearch.metrics.record import FULL, Metrics, averaged
+from mvsearch.profiling.latency import TimingOptions, check_options, load_backend
+from mvsearch.study.plan import Plan
 from mvsearch.utils import machine_lock, plugins
 
 Report = Callable[..., None]
@@ -35,11 +34,13 @@ class Evaluator:
     def facts(self) -> dict[str, Any]:
         """What the numbers depend on besides the plan: images, precision, the timed device, versions of the code."""
         facts: dict[str, Any] = {}
-        modules = {"proxies": plugins.load("proxy", self.plan.proxy.name)} if self.plan.needs_proxy else {}
+        versions: dict[str, int] = {}
+        if self.plan.needs_proxy:
+            versions["proxies"] = plugins.load("proxy", self.plan.proxy.name).VERSION
         if self.plan.uses_metric("latency_ms"):
-            modules["latency"] = plugins.load("latency_backend", self.plan.latency.backend)
-        if modules:
-            facts["code"] = ", ".join(f"{kind} {module.VERSION}" for kind, module in modules.items())
+            versions["latency"] = load_backend(self.plan.latency.backend).version
+        if versions:
+            facts["code"] = ", ".join(f"{word} {version}" for word, version in versions.items())
         if self.data is not None:
             facts["data"] = f"{self.data.name} {self.data.checksum}"
             facts["precision"] = self._precision()
@@ -100,14 +101,13 @@ class Evaluator:
     def _measure_latency(self, arch: Architecture) -> Metrics:
         from mvsearch.nn import build
 
-        backend = plugins.load("latency_backend", self.plan.latency.backend)
-        options = _select_accepted(backend.measure, self._settings["latency"])
-        model = build(arch, seed=0)
-        latency: Latency = backend.measure(model, **options)
-        metrics = latency.metrics()
-        if batch := self.plan.latency.throughput_batch:
-            throughput: Latency = backend.measure(model, **{**options, "batch": batch})
-            metrics |= {"throughput_images_s": throughput.images_s, "throughput_batch": batch}
+        settings, options = self.plan.latency, timing_options(self.plan)
+        backend, model = load_backend(settings.backend), build(arch, seed=0)
+        size = self._settings["latency"]["image_size"]
+        metrics = backend.measure(model, size, options, repeats=settings.repeats).metrics()
+        if batch := settings.throughput_batch:
+            latency = backend.measure(model, size, replace(options, batch=batch), repeats=settings.repeats)
+            metrics |= {"throughput_images_s": latency.images_s, "throughput_batch": batch}
         return metrics
 
     def _measure_score(self, arch: Architecture, data: DataSet, rung: int | None, repeat: int) -> Metrics:
@@ -131,26 +131,21 @@ def latency_device(plan: Plan) -> str:
 
     Raises PlanError for a setting that the backend does not have, unless it has its default value.
     """
-    backend = plugins.load("latency_backend", plan.latency.backend)
-    settings = asdict(plan.latency)
-    own = {"backend", "image_size", "throughput_batch"}
-    check_accepted(backend, {n: v for n, v in settings.items() if n not in own and v != getattr(LatencySettings, n)})
-    device: str = backend.device(**_select_accepted(backend.device, settings))
-    return device
+    backend, options = load_backend(plan.latency.backend), timing_options(plan)
+    check_options(backend, options)
+    return backend.device(options)
 
 
-def check_accepted(backend: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings, if the latency backend accepts all of them; otherwise raises PlanError with the first that it does
-    not."""
-    for name in settings.keys() - _select_accepted(backend.measure, settings).keys():
-        backend_name = backend.__name__.rpartition(".")[2]
-        raise PlanError(f"latency: the backend {backend_name} has no setting {name!r}; remove it.")
-    return settings
-
-
-def _select_accepted(function: Callable[..., Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a function has parameters for."""
-    return {name: value for name, value in settings.items() if name in inspect.signature(function).parameters}
+def timing_options(plan: Plan) -> TimingOptions:
+    """How the plan's networks are run while they are timed."""
+    settings = plan.latency
+    return TimingOptions(
+        batch=settings.batch,
+        threads=settings.threads,
+        precision=settings.precision,
+        graph=settings.graph,
+        fused=settings.fused,
+    )
 
 
 def load_data(plan: Plan, progress: Any = None) -> DataSet:

@@ -27,8 +27,10 @@ from mvsearch.arch.published import model, model_names, published, published_key
 from mvsearch.arch.strides import row_strides
 from mvsearch.cli.main import cli
 from mvsearch.errors import ArchitectureError, CheckpointError, MvsearchError, SpaceError
-from mvsearch.export import verify
+from mvsearch.export.images import draw_samples, select_images
 from mvsearch.export.model import ExportModel
+from mvsearch.export.stages import first_differing_stage
+from mvsearch.export.verify import export_verified
 from mvsearch.nn import build, load_backbone, load_checkpoint
 from mvsearch.nn.features import taps
 from mvsearch.profiling.counters import dispatch
@@ -455,28 +457,28 @@ def test_a_profile_shows_the_parts_of_the_head():
     "arch", [small(), small(kind="ssdlite"), small(kind="pspnet", out=16)], ids=lambda a: a.head.kind()
 )
 def test_a_file_read_back_gives_what_the_network_gives(kind, arch, tmp_path):
-    sample = verify.draw(verify.images_for(None), 64, 5, 0)[0]
+    sample = draw_samples(select_images(None), 64, 5, 0)[0]
     made = ExportModel.of(arch)
     done = job(kind, tmp_path, made)
-    report = verify.export_verified(done, sample, say=silent)
+    report = export_verified(done, sample, on_status=silent)
 
     assert report.verified
     assert all(each.ratio < 1e-4 for each in report.comparisons)
     assert made.arch == arch.deploy()
     assert sum(p.numel() for p in made.model.parameters()) == arch.cost().params
-    assert report.subject["task"] == arch.task
+    assert report.network["task"] == arch.task
 
 
 def test_the_backbone_of_a_network_with_a_head_is_exported_as_feature_maps(tmp_path):
-    sample = verify.draw(verify.images_for(None), 64, 3, 0)[0]
+    sample = draw_samples(select_images(None), 64, 3, 0)[0]
     done = job("torch", tmp_path, ExportModel.of(small(), features=True))
-    report = verify.export_verified(done, sample, say=silent)
+    report = export_verified(done, sample, on_status=silent)
 
     assert report.verified
-    assert [(each["row"], each["reduction"], each["channels"]) for each in report.subject["features"]] == [
+    assert [(each["row"], each["reduction"], each["channels"]) for each in report.network["features"]] == [
         ("layer1", 4, 8), ("layer2", 8, 16), ("layer5", 16, 32),
     ]  # fmt: skip
-    assert [output.shape[1:] for output in done.module.load_runtime(done.path)(sample.images[:2])] == [
+    assert [output.shape[1:] for output in done.runtime.load_runtime(done.path)(sample.images[:2])] == [
         (8, 16, 16), (16, 8, 8), (32, 4, 4),
     ]  # fmt: skip
 
@@ -496,4 +498,4 @@ def test_the_stage_that_differs_may_be_a_head(tmp_path):
     done = job("onnx", tmp_path, made)
     images = real_images(3)[0].images
 
-    assert verify.first_differing_stage(done, np.zeros((2, 3, 64, 64), np.float32) + images.mean(), silent) == "head"
+    assert first_differing_stage(done, np.zeros((2, 3, 64, 64), np.float32) + images.mean(), silent) == "head"

@@ -16,7 +16,7 @@ from mvsearch.baselines import build as builder
 from mvsearch.baselines import field, read, rival, rivals
 from mvsearch.cli.main import cli
 from mvsearch.errors import ArchitectureError, EnvironmentFault, YamlError
-from mvsearch.profiling.contest import contest
+from mvsearch.profiling.protocols import EVEN, load_network, time_networks
 from mvsearch.report.dominance import Contender, against, family, faster, standing, standings
 
 
@@ -156,11 +156,12 @@ def test_the_family_stands_among_its_rivals_by_exact_costs():
 
 
 def test_both_sides_are_timed_in_turns():
-    session = contest(["mobilevitv3_xxs_l2", "mobilenetv3_small_100"], repeats=3, say=lambda _: None)
-    rows = {each.network: each for each in session.timed}
+    networks = [load_network(name) for name in ("mobilevitv3_xxs_l2", "mobilenetv3_small_100")]
+    session = time_networks(networks, [EVEN], repeats=3)
+    rows = {timing.network: timing for timing in session.timings}
     assert rows["mobilevitv3_xxs_l2"].latency.image_size == 256
     assert rows["mobilenetv3_small_100"].latency.image_size == 224
-    assert {len(each.times_ms) for each in session.timed} == {3}
+    assert {len(timing.times_ms) for timing in session.timings} == {3}
 
 
 def test_latency_takes_a_rival_by_name():

@@ -1,32 +1,63 @@
-"""A file in every format, read back by its own runtime, is the network that it was made of."""
+"""A file of every format, loaded by its own runtime, is the network that was exported."""
 
 import json
 import sys
 from dataclasses import replace
 from functools import partial
+from importlib import util
 
 import numpy as np
 import pytest
 import torch
-from small import DENSE, NEEDS, PLAIN, SEPARABLE, SOFTMAX, job, real_images, silent, subject
+from small import (
+    DENSE,
+    MIXED,
+    PLAIN,
+    SEPARABLE,
+    SOFTMAX,
+    WITH_WEIGHTS,
+    job,
+    real_images,
+    require_format,
+    silent,
+    small_model,
+)
 from torch import nn
 
-from mvsearch.errors import EnvironmentFault
-from mvsearch.export import formats, verify
-from mvsearch.export.formats import _tools
-from mvsearch.export.formats._unfused import Unfused, unfused
+from mvsearch.arch.architecture import Architecture
+from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.export.comparison import TOLERANCE, compare, run_batches, run_eager
+from mvsearch.export.formats import Format, Runtime, format_names, load_format
+from mvsearch.export.formats._plain_attention import PlainAttention, with_plain_attention
+from mvsearch.export.model import ExportModel
+from mvsearch.export.verify import export_verified
 from mvsearch.profiling.benchmark import time_beside_eager
 from mvsearch.training.sample import Sample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-TOLD = {
+FACTS = {
     "onnx": lambda facts: facts["opset"] >= 18 and facts["operators"] > 20,
     "openvino": lambda facts: facts["operators"] > 20,
     "executorch": lambda facts: 0.5 < facts["delegated_share"] < 1,
     "litert": lambda facts: facts["operators"] > 20,
 }
-"""What files say of themselves."""
+"""What files state about themselves."""
+
+slow = pytest.mark.slow
+EXPENSIVE = ("openvino", "executorch", "litert")
+
+
+def networks_by_format():
+    """Both kinds of attention in every format; the other networks of expensive formats only in the slow set."""
+    for name in WITH_WEIGHTS:
+        for document in (MIXED, DENSE, SOFTMAX, SEPARABLE) if name != "coreml" else ():
+            marks = () if document is MIXED or (name == "onnx" and document is DENSE) else slow
+            yield pytest.param(name, document, id=f"{name}-{document['name']}", marks=marks)
+
+
+def formats_with_marks():
+    return [pytest.param(name, marks=slow if name in EXPENSIVE else ()) for name in ("onnx", *EXPENSIVE)]
 
 
 @pytest.fixture(scope="module")
@@ -34,104 +65,151 @@ def sample() -> Sample:
     return real_images()[0]
 
 
-@pytest.mark.parametrize("document", [SOFTMAX, DENSE, SEPARABLE], ids=lambda document: document["name"])
-@pytest.mark.parametrize("kind", [kind for kind in NEEDS if kind != "coreml"])
-def test_a_file_read_back_by_its_runtime_gives_the_network_s_logits_on_real_images(kind, document, tmp_path, sample):
-    done = job(kind, tmp_path, subject(document))
-    report = verify.export_verified(done, sample, say=silent, timer=time_beside_eager)
+# The contract of every format
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_every_format_keeps_the_contract(name):
+    export_format = load_format(name)
+    assert isinstance(export_format, Format)
+    assert export_format.name == name
+    assert bool(export_format.packages) == (export_format.extra is not None)
+    assert all(suffix.startswith(".") for suffix in (*export_format.sidecar_suffixes, export_format.suffix or ".x"))
+    assert isinstance(export_format.file_stem("net"), str)
+    if export_format.runtime is not None:
+        assert isinstance(export_format.runtime, Runtime)
+        assert 1 in export_format.runtime.batch_sizes
+        assert export_format.runtime.takes_one_image == ("one image" in export_format.runtime.batch_support)
+
+
+def test_an_unknown_format_is_refused_with_a_suggestion():
+    with pytest.raises(PlanError, match="'executorch'"):
+        load_format("executorh")
+
+
+@pytest.mark.parametrize("name", format_names())
+def test_a_missing_package_is_named_with_the_extra_that_brings_it(name, tmp_path, monkeypatch):
+    export_format = load_format(name)
+    if export_format.extra is None:
+        pytest.skip("needs no package")
+    monkeypatch.setattr("mvsearch.export.formats.find_spec", lambda _: None)
+    with pytest.raises(EnvironmentFault, match=rf"{export_format.packages[0]}.*mvsearch\[{export_format.extra}\]"):
+        export_format.export(small_model(), tmp_path / "net")
+
+
+# Files read back
+
+
+@pytest.mark.parametrize(("name", "document"), list(networks_by_format()))
+def test_a_file_loaded_by_its_runtime_gives_the_network_s_logits_on_real_images(name, document, tmp_path, sample):
+    done = job(name, tmp_path, small_model(document))
+    report = export_verified(done, sample, on_status=silent, timer=time_beside_eager)
 
     assert report.verified
-    assert [each.batch for each in report.comparisons] == list(done.module.BATCHES)
-    assert all(each.top1_agreement == 1 and each.ratio < 1e-4 for each in report.comparisons)
-    assert all(holds(report.facts) for name, holds in TOLD.items() if name == kind)
+    assert [comparison.batch for comparison in report.comparisons] == list(done.runtime.batch_sizes)
+    assert all(comparison.top1_agreement == 1 and comparison.ratio < 1e-4 for comparison in report.comparisons)
+    assert FACTS.get(name, lambda _: True)(report.facts)
     assert report.latency.median_ms > 0
     assert report.eager_latency.backend == "torch_cpu"
     assert done.path.is_file()
     stored = json.loads(done.report_path.read_text())
     assert stored["verified"] is True
-    assert stored["takes"] == ("one image at a time" if done.module.BATCHES == (1,) else "any number of images")
-    assert stored["key"] == done.subject.arch.key
+    assert stored["takes"] == ("one image at a time" if done.runtime.batch_sizes == (1,) else "any number of images")
+    assert stored["key"] == done.export_model.arch.key
     assert stored["data"] == "fashion_mnist, test part"
-    assert {path.suffix for path in tmp_path.iterdir()} == {
-        done.path.suffix,
-        ".json",
-        *getattr(done.module, "SIDECAR_SUFFIXES", ()),
-    }
+    assert {path.suffix for path in tmp_path.iterdir()} == {done.path.suffix, ".json", *done.format.sidecar_suffixes}
 
 
-@pytest.mark.parametrize("kind", ["onnx", "openvino", "executorch", "litert"])
-def test_a_model_of_several_outputs_keeps_their_number_and_order(kind, tmp_path):
-    class Both(nn.Module):
-        outputs = ("logits", "stem")
+@pytest.mark.parametrize("name", WITH_WEIGHTS[:4])
+def test_every_format_gives_feature_maps_in_order_on_real_images(name, tmp_path, sample):
+    rows = [*SOFTMAX["blocks"], {"name": "last", "block": "conv", "out": 24, "stride": 2}]
+    model = ExportModel.of(Architecture.from_dict({**SOFTMAX, "blocks": rows}), features=True)
+    report = export_verified(job(name, tmp_path, model), sample, on_status=silent)
+    assert report.verified
+    assert report.comparisons[0].top1_agreement is None
 
-        def __init__(self, whole: nn.Sequential) -> None:
+
+@pytest.mark.parametrize("name", formats_with_marks())
+def test_a_model_of_several_outputs_keeps_their_number_and_order(name, tmp_path):
+    class LogitsAndStem(nn.Module):
+        def __init__(self, network: nn.Sequential) -> None:
             super().__init__()
-            self.first, self.rest = whole[0], whole[1:]
+            self.first, self.rest = network[0], network[1:]
 
         def forward(self, x: torch.Tensor) -> list[torch.Tensor]:
             stem = self.first(x)
             return [self.rest(stem), stem]
 
-    made = replace(subject(), model=Both(subject().model).eval())
-    done = job(kind, tmp_path, made)
+    model = replace(small_model(), model=LogitsAndStem(small_model().model).eval(), output_names=("logits", "stem"))
+    done = job(name, tmp_path, model)
     done.write(done.path)
     images = np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)
 
-    found = done.module.load_runtime(done.path)(images)
-    for ours, theirs in zip(verify.eager(made.model, images), found, strict=True):
+    outputs = done.runtime.load_runtime(done.path)(images)
+    for ours, theirs in zip(run_eager(model.model, images), outputs, strict=True):
         np.testing.assert_allclose(theirs, ours, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", sorted(formats.formats()))
-def test_a_missing_package_is_named_with_the_extra_that_brings_it(kind, tmp_path, monkeypatch):
-    module = formats.load_format(kind)
-    if module.EXTRA is None:
-        pytest.skip("needs no package")
-    monkeypatch.setattr(_tools, "find_spec", lambda _: None)
-    with pytest.raises(EnvironmentFault, match=rf"pip install 'mvsearch\[{module.EXTRA}\]'"):
-        module.export(subject(), tmp_path / "net")
-
-
-def test_core_ml_says_where_it_can_be_verified(tmp_path, sample):
+def test_core_ml_states_where_it_can_be_verified(tmp_path, sample):
     done = job("coreml", tmp_path)
     if sys.platform == "darwin":
         pytest.skip("Core ML can be run here")
-    report = verify.export_verified(done, sample, say=silent)
+    report = export_verified(done, sample, on_status=silent)
     assert report.verified is None
-    assert "macOS only" in report.reason
+    assert "macOS" in report.reason
     assert report.facts["operators"] > 20
     assert done.path.is_dir()
 
 
-@pytest.mark.parametrize("kind", ["onnx", "executorch"])
-def test_int8_is_smaller_and_its_report_tells_what_it_costs(kind, tmp_path):
-    held, training = real_images(100, training=8)
-    done = replace(job(kind, tmp_path, subject(PLAIN)), calibration=training.images)
-    found = verify.export_verified(done, held, max_drop=1.0, say=silent, timer=time_beside_eager)
+@pytest.mark.parametrize("name", ["onnx", pytest.param("executorch", marks=slow)])
+def test_the_report_of_int8_has_its_accuracy(name, tmp_path):
+    held_out, training = real_images(100, training=8)
+    done = replace(job(name, tmp_path, small_model(PLAIN)), calibration=training.images)
+    report = export_verified(done, held_out, max_drop=1.0, on_status=silent, timer=time_beside_eager)
 
-    assert found.precision == "int8"
-    assert found.top1.eager == pytest.approx(0.1, abs=0.15)
-    assert 1e-4 < found.comparisons[0].ratio < 10
-    assert found.latency.precision == "int8"
+    assert report.precision == "int8"
+    assert report.top1.eager == pytest.approx(0.1, abs=0.15)
+    assert 1e-4 < report.comparisons[0].ratio < 10
+    assert report.latency.precision == "int8"
 
 
-def test_attention_spelt_out_is_the_same_attention_in_a_copy():
-    model = subject().model
-    copy = unfused(model)
+def test_int8_is_refused_by_a_format_without_it(tmp_path):
+    done = replace(job("torch", tmp_path), calibration=np.zeros((1, 3, 32, 32), dtype=np.float32))
+    with pytest.raises(PlanError, match="--int8: torch"):
+        done.write(done.path)
+
+
+def test_plain_attention_is_the_same_attention_in_a_copy():
+    model = small_model().model
+    copy = with_plain_attention(model)
     images = torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    assert sum(type(module) is Unfused for module in copy.modules()) == 1
-    assert not any(type(module) is Unfused for module in model.modules())
+    assert sum(type(module) is PlainAttention for module in copy.modules()) == 1
+    assert not any(type(module) is PlainAttention for module in model.modules())
     with torch.no_grad():
         torch.testing.assert_close(copy(images), model(images))
 
 
-def test_openvino_in_half_precision_would_not_pass(tmp_path, sample):
+@slow
+def test_openvino_in_half_precision_does_not_pass(tmp_path, sample):
+    from mvsearch.export.formats import openvino
+
     done = job("openvino", tmp_path)
     done.write(done.path)
-    half = partial(done.module.load_runtime, precision="bf16")
-    found = verify.outputs(half(done.path), sample.images, 8)
-    expected = verify.eager(done.subject.model, sample.images)
-    ratio = verify.compare(expected, found, 8, classes=1).ratio
+    half = partial(openvino.load_runtime, precision="bf16")
+    outputs = run_batches(half(done.path), sample.images, 8)
+    ratio = compare(run_eager(done.export_model.model, sample.images), outputs, 8, classes=1).ratio
     if ratio < 1e-5:
         pytest.skip("this processor computes in float32 whatever it is asked for")
-    assert ratio > verify.TOLERANCE
+    assert ratio > TOLERANCE
+
+
+@pytest.mark.skipif(util.find_spec("torchao") is None, reason="torchao is not installed")
+def test_a_package_that_only_int8_needs_is_named_too(tmp_path, monkeypatch):
+    require_format("executorch")
+    find_spec = util.find_spec
+    monkeypatch.setattr(
+        "mvsearch.export.formats.find_spec", lambda name: None if name == "torchao" else find_spec(name)
+    )
+    done = replace(job("executorch", tmp_path), calibration=np.zeros((1, 3, 32, 32), dtype=np.float32))
+    with pytest.raises(EnvironmentFault, match=r"torchao.*mvsearch\[executorch\]"):
+        done.write(done.path)

@@ -12,7 +12,7 @@ from mvsearch.export.formats import load_format
 from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
 from mvsearch.nn import fuse as fusing
-from mvsearch.nn.features import Features
+from mvsearch.nn.features import Backbone
 from mvsearch.nn.fuse import FusedMobileViT, fuse
 
 
@@ -89,7 +89,7 @@ def test_a_batch_goes_through_in_groups_and_comes_out_in_order(monkeypatch):
 def test_groups_are_joined_map_by_map(monkeypatch):
     monkeypatch.setattr(fusing, "GROUP_PIXELS", 64 * 64)
     arch = published("mobilevitv3_xxs")
-    backbone = Features.of(trained(arch), arch).eval()
+    backbone = Backbone.of(trained(arch), arch).eval()
     batch = images(3, 64, 64)
     with torch.inference_mode():
         expected, found = backbone(batch), fuse(backbone)(batch)

@@ -23,10 +23,12 @@ from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.nn import build
 from mvsearch.profiling import benchmark
-from mvsearch.profiling.latency import _exported
+from mvsearch.profiling.latency import TimingOptions, load_backend
+from mvsearch.profiling.latency._exported import Exported
+from mvsearch.profiling.timing import InterleavedTimes
 from mvsearch.study.evaluator import Evaluator
 from mvsearch.study.plan import LatencySettings
-from mvsearch.utils import machine_lock, plugins, yaml_document
+from mvsearch.utils import machine_lock, yaml_document
 
 SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
 RUNTIMES = ("onnxruntime", "openvino", "executorch")
@@ -41,24 +43,44 @@ def one_thread(tmp_path, monkeypatch):
     torch.set_num_threads(before)
 
 
-def backend_of(name: str):
-    backend = plugins.load("latency_backend", name)
-    if packages := backend.missing()[1]:
+def installed(name: str):
+    """The backend of a name; the test is skipped where its packages are missing."""
+    backend = load_backend(name)
+    if packages := backend.missing_packages()[1]:
         pytest.skip(f"{packages[0]} is not installed")
     return backend
 
 
-def silent(_doing: str) -> None:
-    pass
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    return tmp_path_factory.mktemp("files"), {}
+
+
+@pytest.fixture(autouse=True)
+def convert_once(files, monkeypatch):
+    """Every runtime converts the small network once; later conversions load its file."""
+    folder, converted = files
+    convert = Exported._convert
+
+    def convert_or_load(self, network, image_size, _folder, threads):
+        weights = sorted(network.state_dict().items())
+        key = (self.name, image_size, *(float(value.double().sum()) for _, value in weights))
+        if key not in converted:
+            converted[key] = folder / f"{self.name}-{len(converted)}"
+            converted[key].mkdir()
+            return convert(self, network, image_size, converted[key], threads)
+        return self.runtime.load_runtime(converted[key] / f"network{self.format.suffix}", threads=threads)
+
+    monkeypatch.setattr(Exported, "_convert", convert_or_load)
 
 
 # Each runtime
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_a_runtime_s_number_has_its_spread_and_names_the_runtime_and_the_torch_that_wrote_the_file(name):
-    backend = backend_of(name)
-    latency = backend.measure(build(SMALL), 32, repeats=7)
+def test_a_runtime_s_latency_has_its_spread_and_names_the_runtime_and_the_torch_that_wrote_the_file(name):
+    backend = installed(name)
+    latency = backend.measure(build(SMALL, seed=0), 32, repeats=7)
 
     assert 0 < latency.p10_ms <= latency.median_ms <= latency.p90_ms
     assert (latency.repeats, latency.batch, latency.image_size, latency.threads) == (7, 1, 32, 1)
@@ -66,37 +88,38 @@ def test_a_runtime_s_number_has_its_spread_and_names_the_runtime_and_the_torch_t
     assert latency.device == backend.device()
     assert f"{name} " in latency.device
     assert f"from torch {torch.__version__.split('+')[0]}, 1 thread" in latency.device
-    assert backend.device(threads=2).endswith("2 threads")
+    assert backend.device(TimingOptions(threads=2)).endswith("2 threads")
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_runtime_leaves_the_caller_s_model_threads_and_random_state_as_they_were(name, tmp_path):
-    backend, model = backend_of(name), build(SMALL, seed=0).train()
+    backend, model = installed(name), build(SMALL, seed=0).train()
     model[1].eval()
     before = {key: value.clone() for key, value in model.state_dict().items()}
     random, threads = torch.get_rng_state(), torch.get_num_threads()
-    backend.measure(model, 32, repeats=3, threads=2)
+    backend.measure(model, 32, TimingOptions(threads=2), repeats=3)
 
     assert model.training
     assert not model[1].training
     assert all(torch.equal(value, before[key]) for key, value in model.state_dict().items())
     assert torch.equal(torch.get_rng_state(), random)
     assert torch.get_num_threads() == threads
-    left = [path for path in tmp_path.iterdir() if not path.name.startswith("torchinductor")]  # torch's own cache
-    assert {path.suffix for path in left} <= {".lock"}
+    remaining = [path for path in tmp_path.iterdir() if not path.name.startswith("torchinductor")]  # torch's own cache
+    assert {path.suffix for path in remaining} <= {".lock"}
 
 
+@pytest.mark.slow
 def test_the_first_use_of_executorch_in_a_process_leaves_the_random_state_too():
-    backend_of("executorch")
+    installed("executorch")
     first = """
 import torch
 from small import SOFTMAX
 from mvsearch.arch.architecture import Architecture
-from mvsearch.profiling.latency import executorch
+from mvsearch.profiling.latency import load_backend
 from mvsearch.nn import build
 model = build(Architecture.from_dict(SOFTMAX), seed=0)
 before = torch.get_rng_state()
-executorch.measure(model, 32, repeats=3)
+load_backend("executorch").measure(model, 32, repeats=3)
 assert torch.equal(torch.get_rng_state(), before)
 """
     run = subprocess.run(
@@ -109,64 +132,62 @@ assert torch.equal(torch.get_rng_state(), before)
     assert run.returncode == 0, run.stderr
 
 
-def test_executorch_s_threads_go_back_to_what_they_were():
-    backend = backend_of("executorch")
+def test_executorch_s_threads_are_restored():
+    backend = installed("executorch")
     from executorch.extension.pybindings import portable_lib
 
     portable_lib._unsafe_reset_threadpool(3)
-    with backend.ready(build(SMALL), 32, threads=2):
+    with backend.prepare(build(SMALL, seed=0), 32, TimingOptions(threads=2)):
         assert portable_lib._threadpool_get_thread_count() == 2
     assert portable_lib._threadpool_get_thread_count() == 3
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_a_call_gives_what_the_network_gives_for_all_images_of_a_batch(name):
+def test_a_call_returns_the_network_s_outputs_for_all_images_of_a_batch(name):
     model = build(SMALL, seed=0).eval()
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    with backend_of(name).ready(model, 32, batch=3) as call, torch.no_grad():
-        found = torch.cat([torch.from_numpy(output) for outputs in call() for output in outputs])
-        torch.testing.assert_close(found, model(images), atol=1e-4, rtol=1e-4)
+    with installed(name).prepare(model, 32, TimingOptions(batch=3)) as call, torch.no_grad():
+        outputs = torch.cat([torch.from_numpy(output) for part in call() for output in part])
+        torch.testing.assert_close(outputs, model(images), atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_converting_keeps_nobody_from_timing_alone_and_timing_is_alone(name, monkeypatch):
-    backend, modes = backend_of(name), []
+def test_conversion_shares_the_machine_and_timing_is_exclusive(name, monkeypatch):
+    backend, modes = installed(name), []
     for mode in ("exclusive", "shared"):
         acquire = getattr(machine_lock, mode)
         monkeypatch.setattr(machine_lock, mode, lambda acquire=acquire, mode=mode: modes.append(mode) or acquire())
-    backend.measure(build(SMALL), 32, repeats=3)
+    backend.measure(build(SMALL, seed=0), 32, repeats=3)
     assert modes == ["shared", "exclusive"]
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_what_cannot_be_measured_is_refused_before_it_is_converted(name):
-    with pytest.raises(PlanError, match="batch=0 cannot be measured; use 1 or more"):
-        backend_of(name).measure(build(SMALL), 32, batch=0)
+    with pytest.raises(PlanError, match="batch=0"):
+        installed(name).measure(build(SMALL), 32, TimingOptions(batch=0))
 
 
-def test_a_network_that_a_format_cannot_take_fails_in_one_line():
+def test_a_network_that_a_format_cannot_convert_fails_in_one_line():
     class Odd(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return x if float(x.sum()) > 0 else x[:1]
 
-    with pytest.raises(EvaluationFailed, match=r"onnx cannot take this network \(\w+: .*\)"):
-        backend_of("onnxruntime").measure(Odd(), 32)
+    with pytest.raises(EvaluationFailed, match=r"onnx .* \(\w+: .*\)"):
+        installed("onnxruntime").measure(Odd(), 32)
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
 def test_a_missing_package_is_named_with_its_extra(name, monkeypatch):
-    from mvsearch.export.formats import _tools
-
-    monkeypatch.setattr(_tools, "find_spec", lambda _: None)
-    backend = plugins.load("latency_backend", name)
-    for ask in (backend.device, lambda: backend.measure(build(SMALL), 32)):
-        with pytest.raises(EnvironmentFault, match=rf"pip install 'mvsearch\[{backend.missing()[0]}\]'"):
-            ask()
+    monkeypatch.setattr("mvsearch.export.formats.find_spec", lambda _: None)
+    backend = load_backend(name)
+    for call in (backend.device, lambda: backend.measure(build(SMALL), 32)):
+        with pytest.raises(EnvironmentFault, match=rf"mvsearch\[{backend.missing_packages()[0]}\]"):
+            call()
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_a_search_can_ask_for_a_runtime_s_latency(name, tmp_path):
-    backend = backend_of(name)
+def test_a_search_can_use_a_runtime_s_latency(name, tmp_path):
+    backend = installed(name)
     settings = LatencySettings(backend=name, repeats=3)
     plan = replace(toy_plan(tmp_path, objectives=("latency_ms", "params")), latency=settings)
     evaluate = Evaluator(plan)
@@ -178,44 +199,51 @@ def test_a_search_can_ask_for_a_runtime_s_latency(name, tmp_path):
 # Side by side
 
 
-def test_every_pair_is_timed_as_often_and_compared_with_eager_of_the_same_network(monkeypatch):
-    times = {"0 torch_cpu": [4.0], "0 slow": [12.0], "1 torch_cpu": [2.0], "1 slow": [3.0]}
-    slow = SimpleNamespace(
-        ready=plugins.load("latency_backend", "torch_cpu").ready, device=lambda *, threads: "cpu: slow"
-    )
-    modules = {"torch_cpu": plugins.load("latency_backend", "torch_cpu"), "slow": slow}
-    monkeypatch.setattr(benchmark, "backends_of", lambda names: {name: modules[name] for name in names})
-    monkeypatch.setattr(benchmark, "interleaved", lambda calls, **_: {key: times[key] for key in calls})
+class SlowBackend(type(load_backend("torch_cpu"))):
+    name = "slow"
 
-    found = benchmark.bench([SMALL, OTHER], ["torch_cpu", "slow"], say=silent)
-    assert [(each.arch, each.latency.backend) for each in found] == [
-        (arch, name) for arch in (SMALL, OTHER) for name in modules
+    def device(self, options=None):
+        return "cpu: slow"
+
+
+def interleave_as(monkeypatch, times_ms):
+    """The benchmark with these times, case by case; returns the arguments of the calls."""
+    arguments = []
+
+    def interleave(calls, **options):
+        arguments.append({**options, "calls": len(calls), "mode": machine_lock._thread.mode})
+        return InterleavedTimes({key: times_ms[i] for i, key in enumerate(calls)}, planned=len(times_ms[0]))
+
+    monkeypatch.setattr(benchmark, "interleave", interleave)
+    return arguments
+
+
+def test_every_pair_is_timed_as_often_and_compared_with_eager_of_the_same_network(monkeypatch):
+    backends = {"torch_cpu": load_backend("torch_cpu"), "slow": SlowBackend()}
+    monkeypatch.setattr(benchmark, "load_backend", lambda name: backends[name])
+    interleave_as(monkeypatch, [[4.0], [12.0], [2.0], [3.0]])
+
+    timings = benchmark.benchmark_architectures([SMALL, OTHER], ["torch_cpu", "slow"], TimingOptions())
+    assert [(timing.arch, timing.latency.backend) for timing in timings] == [
+        (arch, name) for arch in (SMALL, OTHER) for name in backends
     ]
-    assert [each.of_eager for each in found] == [1.0, 3.0, 1.0, 1.5]
-    assert [each.of_eager for each in benchmark.bench([SMALL], ["slow"], say=silent)] == [None]
+    assert [timing.ratio_to_eager for timing in timings] == [1.0, 3.0, 1.0, 1.5]
+    [alone] = benchmark.benchmark_architectures([SMALL], ["slow"], TimingOptions())
+    assert alone.ratio_to_eager is None
 
 
 @pytest.mark.parametrize(("threads", "settle"), [(1, False), (2, True)])
-def test_only_where_threads_could_meet_a_pair_waits_for_those_of_the_one_before(threads, settle, monkeypatch):
-    seen = []
-    monkeypatch.setattr(
-        benchmark, "interleaved", lambda calls, **given: seen.append(given) or {key: [1.0] for key in calls}
-    )
-    benchmark.bench([SMALL], ["torch_cpu"], threads=threads, say=silent)
-    assert [given["settle"] for given in seen] == [settle]
+def test_only_with_several_threads_a_pair_waits_for_those_of_the_previous_one(threads, settle, monkeypatch):
+    arguments = interleave_as(monkeypatch, [[1.0]])
+    benchmark.benchmark_architectures([SMALL], ["torch_cpu"], TimingOptions(threads=threads))
+    assert [options["settle"] for options in arguments] == [settle]
 
 
-def test_pairs_take_turns_alone_on_the_machine_once_all_are_ready(monkeypatch):
-    seen = []
-
-    def interleaved(calls, **_):
-        seen.append((sorted(calls), machine_lock.held_mode()))
-        return {key: [1.0] for key in calls}
-
-    monkeypatch.setattr(benchmark, "interleaved", interleaved)
-    benchmark.bench([SMALL, SMALL], ["torch_cpu"], say=silent)
-    assert seen == [(["0 torch_cpu", "1 torch_cpu"], "exclusive")]
-    assert machine_lock.held_mode() is None
+def test_pairs_are_interleaved_with_exclusive_access_once_all_are_prepared(monkeypatch):
+    arguments = interleave_as(monkeypatch, [[1.0], [1.0]])
+    benchmark.benchmark_architectures([SMALL, SMALL], ["torch_cpu"], TimingOptions())
+    assert [(options["calls"], options["mode"]) for options in arguments] == [(2, "exclusive")]
+    assert machine_lock._thread.mode is None
 
 
 @pytest.fixture
@@ -237,7 +265,7 @@ def run(tmp_path, monkeypatch, capfd):
 
 
 def test_the_command_times_all_runtimes_that_are_here(run):
-    here = ["torch_cpu", *(name for name in RUNTIMES if not plugins.load("latency_backend", name).missing()[1])]
+    here = ["torch_cpu", *(name for name in RUNTIMES if not load_backend(name).missing_packages()[1])]
     done = run("small_softmax.yaml", "--backend", ",".join(here), "--repeats", "5", "--json")
     assert done.code == 0, done.err
     found = json.loads(done.out)
@@ -246,8 +274,9 @@ def test_the_command_times_all_runtimes_that_are_here(run):
     assert {each["params"] for each in found} == {SMALL.cost().params}
     for each in found:
         assert each["ratio_to_eager"] == pytest.approx(each["latency_ms"] / found[0]["latency_ms"])
-    steps = [f"making small_softmax ready for {name}" for name in here]
-    assert done.err.splitlines() == [*steps, "warming up", *(f"timing, round {i} of 5" for i in range(1, 6))]
+    steps = [f"preparing small_softmax for {name}" for name in here]
+    steps += ["waiting for exclusive access to the machine", "warming up"]
+    assert done.err.splitlines() == [*steps, *(f"timing, round {i} of 5" for i in range(1, 6))]
 
 
 def test_on_a_terminal_the_rounds_are_a_bar():
@@ -269,17 +298,16 @@ def test_the_table_names_each_network_once_and_every_device(run):
     [row] = [line.split() for line in done.out.splitlines() if "torch_cpu" in line]
     assert (row[:2], row[-2:]) == (["small_softmax", "64"], ["1.00", "3"])
     assert "2 images per batch, fp32" in done.out
-    assert plugins.load("latency_backend", "torch_cpu").device() in done.out
+    assert load_backend("torch_cpu").device() in done.out
 
 
 def test_all_that_is_missing_is_named_in_one_sentence(run, monkeypatch):
-    monkeypatch.setattr(_exported, "find_spec", lambda name: None if name != "onnx" else find_spec("json"))
+    monkeypatch.setattr("mvsearch.export.formats.find_spec", lambda name: None if name != "onnx" else find_spec("json"))
     done = run("small_softmax.yaml")
     assert done.code == 1
-    assert done.err == (
-        "mvsearch: missing packages: onnxscript, onnxruntime, executorch, openvino; pip install "
-        "'mvsearch[onnx,executorch,openvino]' brings them, or choose with --backend.\n"
-    )
+    assert len(done.err.splitlines()) == 1
+    assert "onnxscript, onnxruntime, executorch, openvino" in done.err
+    assert "mvsearch[onnx,executorch,openvino]" in done.err
 
 
 def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
@@ -288,7 +316,7 @@ def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
             "small_softmax.yaml",
             "--backend",
             "torch_cuda",
-        ): "torch_cuda cannot take turns with others; `mvsearch profile",
+        ): "`mvsearch profile --latency --backend torch_cuda`",
         (
             "small_softmax.yaml",
             "--backend",

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from dataclasses import fields
 from itertools import count
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,9 +15,16 @@ from torch import nn
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.profiling import timing as _timing
-from mvsearch.profiling.latency import torch_cpu, torch_cuda
-from mvsearch.utils import plugins
+from mvsearch.profiling.latency import (
+    LatencyBackend,
+    TimingOptions,
+    backend_names,
+    check_options,
+    load_backend,
+    torch_cuda,
+)
 
+TORCH_CPU, TORCH_CUDA = load_backend("torch_cpu"), load_backend("torch_cuda")
 ROOT = Path(__file__).parents[2]
 has_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
@@ -69,32 +77,45 @@ def numbers(latency: Latency) -> tuple[float, float, float]:
 # Every backend
 
 
-@pytest.mark.parametrize("name", plugins.names("latency_backend"))
-def test_every_backend_keeps_the_contract_of_its_folder(name):
-    backend = plugins.load("latency_backend", name)
-    options = inspect.signature(backend.measure).parameters
+@pytest.mark.parametrize("name", backend_names())
+def test_every_backend_keeps_the_contract(name):
+    backend = load_backend(name)
 
-    assert list(options)[:2] == ["model", "image_size"]
-    assert {"batch": 1, "repeats": 50, "threads": 1, "limit_s": 30.0}.items() <= {
-        key: option.default for key, option in options.items()
-    }.items()
-    assert all(option.default is not option.empty for option in inspect.signature(backend.device).parameters.values())
+    assert backend.name == name
+    assert backend.version >= 1  # part of the cache key
+    assert backend.supports <= {field.name for field in fields(TimingOptions)} - {"batch", "threads"}
+    extra, packages = backend.missing_packages()
+    assert extra or not packages
+    for method in ("device", "prepare", "measure", "conditions"):
+        ours = list(inspect.signature(getattr(LatencyBackend, method)).parameters)[1:]
+        assert list(inspect.signature(getattr(backend, method)).parameters) == ours, method
+
+
+@pytest.mark.parametrize("name", backend_names())
+def test_an_option_that_a_backend_does_not_have_is_named(name):
+    backend, changed = load_backend(name), {"precision": "fp16", "graph": True, "fused": True, "channels_last": False}
+    for option, value in changed.items():
+        if option in backend.supports:
+            check_options(backend, TimingOptions(**{option: value}))
+        else:
+            with pytest.raises(PlanError, match=option):
+                check_options(backend, TimingOptions(**{option: value}))
 
 
 # torch_cpu
 
 
 def test_a_measurement_has_its_spread_and_all_it_depends_on():
-    latency = torch_cpu.measure(toy(), 32, batch=2, repeats=7)
+    latency = TORCH_CPU.measure(toy(), 32, TimingOptions(batch=2), repeats=7)
 
     assert 0 < latency.p10_ms <= latency.median_ms <= latency.p90_ms
     assert (latency.repeats, latency.batch, latency.image_size, latency.threads) == (7, 2, 32, 1)
     assert (latency.backend, latency.precision) == ("torch_cpu", "fp32")
-    assert latency.device == torch_cpu.device()
+    assert latency.device == TORCH_CPU.device()
 
 
 def test_the_network_is_timed_as_it_would_be_used():
-    torch_cpu.measure(Spy().train(), 16, batch=3, repeats=5, threads=1)
+    TORCH_CPU.measure(Spy().train(), 16, TimingOptions(batch=3), repeats=5)
     calls = Spy.page
 
     assert all(call.images.shape == (3, 3, 16, 16) for call in calls)
@@ -103,7 +124,7 @@ def test_the_network_is_timed_as_it_would_be_used():
 
 
 def test_calls_that_warm_up_are_not_kept():
-    assert torch_cpu.measure(Spy(), 8, repeats=4).repeats == 4
+    assert TORCH_CPU.measure(Spy(), 8, repeats=4).repeats == 4
     assert len(Spy.page) >= 4 + _timing.WARM_CALLS
 
 
@@ -112,7 +133,7 @@ def test_the_model_comes_back_as_it_was():
     model[1].eval()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     strides = [parameter.stride() for parameter in model.parameters()]
-    torch_cpu.measure(model, 32, repeats=3)
+    TORCH_CPU.measure(model, 32, repeats=3)
 
     assert [module.training for module in model] == [True, False, True, True, True, True]
     assert [parameter.stride() for parameter in model.parameters()] == strides
@@ -123,13 +144,13 @@ def test_the_model_comes_back_as_it_was():
 def test_a_half_precision_model_is_timed_in_fp32_and_stays_half():
     model = toy().bfloat16()
 
-    assert torch_cpu.measure(model, 32, repeats=3).precision == "fp32"
+    assert TORCH_CPU.measure(model, 32, repeats=3).precision == "fp32"
     assert next(model.parameters()).dtype == torch.bfloat16
 
 
 def test_measuring_does_not_move_the_random_state():
     model, before = toy(), torch.get_rng_state()
-    torch_cpu.measure(model, 16, repeats=3)
+    TORCH_CPU.measure(model, 16, repeats=3)
 
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -137,7 +158,7 @@ def test_measuring_does_not_move_the_random_state():
 def test_threads_are_put_back_even_when_the_network_fails():
     before = torch.get_num_threads()
     with pytest.raises(ZeroDivisionError):
-        torch_cpu.measure(Spy(ZeroDivisionError()), 16, threads=before + 1)
+        TORCH_CPU.measure(Spy(ZeroDivisionError()), 16, TimingOptions(threads=before + 1))
 
     assert Spy.page[0].threads == before + 1
     assert torch.get_num_threads() == before
@@ -145,20 +166,22 @@ def test_threads_are_put_back_even_when_the_network_fails():
 
 @pytest.mark.parametrize("name", ["batch", "repeats", "threads"])
 def test_a_setting_that_cannot_be_measured_is_named(name):
-    with pytest.raises(PlanError, match=f"{name}=0 .* use 1 or more"):
-        torch_cpu.measure(toy(), 16, **{name: 0})
+    rounds = {"repeats": 0} if name == "repeats" else {}
+    options = TimingOptions() if rounds else TimingOptions(**{name: 0})
+    with pytest.raises(PlanError, match=f"{name}=0"):
+        TORCH_CPU.measure(toy(), 16, options, **rounds)
 
 
 def test_the_device_names_processor_torch_and_threads():
-    assert torch_cpu.device().startswith("cpu: ")
-    assert f"torch {torch.__version__.split('+')[0]}, 1 thread" in torch_cpu.device()
-    assert torch_cpu.device(threads=4).endswith("4 threads")
+    assert TORCH_CPU.device().startswith("cpu: ")
+    assert f"torch {torch.__version__.split('+')[0]}, 1 thread" in TORCH_CPU.device()
+    assert TORCH_CPU.device(TimingOptions(threads=4)).endswith("4 threads")
 
 
 def test_two_processes_that_measure_at_once_never_overlap(tmp_path):
     code = """
 import time, torch
-from mvsearch.profiling.latency import torch_cpu
+from mvsearch.profiling.latency import load_backend
 
 class Slow(torch.nn.Module):
     def forward(self, x):
@@ -168,7 +191,7 @@ class Slow(torch.nn.Module):
         return x
 
 for _ in range(3):
-    torch_cpu.measure(Slow(), 8, repeats=5)
+    load_backend('torch_cpu').measure(Slow(), 8, repeats=5)
     print("done")
 """
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -201,9 +224,10 @@ def test_one_slow_call_does_not_move_the_median():
 
 
 def summarised(times_ms: list[float]) -> Latency:
-    return _timing.summarise(
-        times_ms, batch=1, image_size=256, threads=1, precision="fp32", backend="toy", device="toy: none"
+    conditions = _timing.Conditions(
+        batch=1, image_size=256, threads=1, precision="fp32", backend="toy", device="toy: none"
     )
+    return _timing.summarise(times_ms, conditions)
 
 
 def ticking(step_s: float):
@@ -234,19 +258,19 @@ def test_calls_of_several_threads_are_timed_once_other_threads_sleep_and_their_o
     monkeypatch.setattr(_timing, "warm_up", lambda call, **_: 0.001)
     monkeypatch.setattr(_timing, "sleep", lambda seconds: done.append(f"asleep {seconds}"))
     monkeypatch.setattr(_timing, "seconds_of", lambda call: [done.append("timed"), call()] and 0.001)
-    found = _timing.interleaved({"a": lambda: done.append("runs")}, repeats=2, limit_s=1, settle=True)
+    times = _timing.interleave({"a": lambda: done.append("runs")}, repeats=2, limit_s=1, settle=True)
     assert done == ["asleep 0.01", "runs", "timed", "runs"] * 2
-    assert found == {"a": [1.0, 1.0]}
+    assert times.times_ms == {"a": [1.0, 1.0]}
 
     done.clear()
-    _timing.interleaved({"a": lambda: done.append("runs")}, repeats=100, limit_s=0.12, settle=True)
+    _timing.interleave({"a": lambda: done.append("runs")}, repeats=100, limit_s=0.12, settle=True)
     assert done.count("timed") == 10  # of 2 x 1 ms and 10 ms
 
 
-def test_calls_that_are_compared_take_turns_in_changing_order():
+def test_calls_that_are_compared_are_interleaved_in_changing_order():
     made: list[str] = []
     calls = {name: (lambda name=name: made.append(name)) for name in ("a", "b", "c")}
-    times_ms = _timing.interleaved(calls, repeats=20, limit_s=30)
+    times_ms = _timing.interleave(calls, repeats=20, limit_s=30).times_ms
 
     assert [len(times) for times in times_ms.values()] == [20, 20, 20]
     rounds = [tuple(made[i : i + 3]) for i in range(len(made) - 60, len(made), 3)]
@@ -265,25 +289,25 @@ def test_repeats_are_cut_to_the_time_limit_but_keep_a_spread(repeats, seconds, t
 
 
 @no_cuda
-def test_without_a_gpu_the_way_out_is_told():
-    for ask in (torch_cuda.device, lambda: torch_cuda.measure(toy(), 32)):
-        with pytest.raises(EnvironmentFault, match=r"no CUDA device .* use the backend torch_cpu"):
-            ask()
+def test_without_a_gpu_another_backend_is_named():
+    for call in (TORCH_CUDA.device, lambda: TORCH_CUDA.measure(toy(), 32)):
+        with pytest.raises(EnvironmentFault, match="torch_cpu"):
+            call()
 
 
 def test_an_unknown_precision_is_refused_with_the_known_ones(monkeypatch):
-    monkeypatch.setattr(torch_cuda, "device", lambda **_: "cuda: toy")
-    with pytest.raises(PlanError, match="'int8' is unknown; use one of: fp32, tf32, fp16, bf16"):
-        torch_cuda.measure(toy(), 32, precision="int8")
+    monkeypatch.setattr(torch_cuda.TorchCuda, "device", lambda *_: "cuda: toy")
+    with pytest.raises(PlanError, match=r"'int8'.*: fp32, tf32, fp16, bf16"):
+        TORCH_CUDA.measure(toy(), 32, TimingOptions(precision="int8"))
 
 
 def test_cuda_settings_hold_during_a_measurement_and_go_back_after_it():
     backends = torch.backends
     before = (backends.cudnn.benchmark, backends.cuda.matmul.allow_tf32, backends.cudnn.allow_tf32)
-    with torch_cuda.settings("fp32"):
+    with torch_cuda.cuda_settings("fp32"):
         assert backends.cudnn.benchmark
         assert backends.cuda.matmul.fp32_precision == backends.cudnn.conv.fp32_precision == "ieee"
-    with pytest.raises(ZeroDivisionError), torch_cuda.settings("tf32"):
+    with pytest.raises(ZeroDivisionError), torch_cuda.cuda_settings("tf32"):
         _ = 1 / 0
 
     # Read by the old names: they raise where old and new switches were left in disagreement.
@@ -296,11 +320,11 @@ def test_tf32_is_set_by_the_switches_that_this_torch_has(precision, on):
         cudnn=SimpleNamespace(benchmark=False, allow_tf32=not on),
         cuda=SimpleNamespace(matmul=SimpleNamespace(allow_tf32=not on)),
     )
-    with torch_cuda.settings(precision, old):
+    with torch_cuda.cuda_settings(precision, old):
         assert old.cudnn.allow_tf32 is old.cuda.matmul.allow_tf32 is on
     assert old.cudnn.allow_tf32 is old.cuda.matmul.allow_tf32 is not on
 
-    with torch_cuda.settings(precision):
+    with torch_cuda.cuda_settings(precision):
         assert torch.backends.cudnn.conv.fp32_precision == ("tf32" if on else "ieee")
 
 
@@ -309,10 +333,10 @@ def test_tf32_is_set_by_the_switches_that_this_torch_has(precision, on):
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])
 def test_a_gpu_measures_every_precision_eagerly_and_as_a_graph(precision, graph):
     model = toy().train()
-    latency = torch_cuda.measure(model, 64, batch=4, repeats=20, precision=precision, graph=graph)
+    latency = TORCH_CUDA.measure(model, 64, TimingOptions(batch=4, precision=precision, graph=graph), repeats=20)
 
     assert 0 < latency.p10_ms <= latency.median_ms <= latency.p90_ms
     assert (latency.repeats, latency.precision, latency.backend) == (20, precision, "torch_cuda")
-    assert latency.device == torch_cuda.device(graph=graph)
+    assert latency.device == TORCH_CUDA.device(TimingOptions(graph=graph))
     assert model.training
     assert next(model.parameters()).device.type == "cpu"

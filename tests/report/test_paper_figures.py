@@ -145,10 +145,14 @@ def test_figures_that_are_there_are_kept_unless_forced(run, tmp_path):
 
 
 def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, monkeypatch):
-    from mvsearch.profiling import contest
+    from mvsearch.profiling import protocols
 
-    measure, few = contest.contest, ["mobilevitv3_xxs_l2", "mobilevitv3_xxs", "mobilenetv3_large_100", "levit_128s"]
-    monkeypatch.setattr("mvsearch.profiling.contest.contest", lambda _names, **options: measure(few, **options))
+    few, load = ["mobilevitv3_xxs_l2", "mobilevitv3_xxs", "mobilenetv3_large_100", "levit_128s"], protocols.load_network
+    measure = protocols.time_networks
+    monkeypatch.setattr(protocols, "load_network", lambda name: name)
+    monkeypatch.setattr(
+        protocols, "time_networks", lambda _names, *args, **options: measure([*map(load, few)], *args, **options)
+    )
     done = run("--x", "latency_ms", "--repeats", "3", "--json")
     assert done.code == 0, done.err
     facts = json.loads(done.out)

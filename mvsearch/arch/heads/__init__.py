@@ -34,7 +34,6 @@ class BaseHead(Schema):
     task: ClassVar[str]
     image_size: ClassVar[int]
     num_classes: ClassVar[int]
-
     pools_last_map: ClassVar[bool] = False
     """Whether the head pools the last map and reads no other.
 

@@ -1,49 +1,130 @@
-"""Formats in which a network leaves: one file a format. Read back, it is the same network.
+"""Export formats: one file a format, and the file's name is the format's. Read back, a file is the same network.
 
-exporters/x.py
-  SUFFIX                                  what the file's name ends with
-  BESIDE = (".bin",)                      suffixes of what is written beside it, if anything is
-  EXTRA                                   mvsearch's extra that brings the packages it needs, or None
-  PACKAGES = ("onnx", ...)                these packages, if there is an extra
-  stem(name) -> str                       the file's name without a suffix, where not every architecture's will do
-  export(subject, path)                   write the file (onto nothing: whoever calls puts it in its place)
+    export/formats/x.py
+      FORMAT = Format(name="x", ...)     what the format is, and the functions that write and run its files
 
-and, where the format has a runtime,
-
-  RUNTIME                                 the package that runs it
-  BATCHES                                 batch sizes at which the file is tried; (1,) if it takes one image at a time
-  read_back(path, *, threads=1) -> Run    the file in its own runtime: (B, 3, H, W) float32 → its outputs, float32
-  facts(path) -> dict                     what the file says of itself: opset, operators, share that is delegated
-  export_int8(subject, path, images)      the same file with int8 weights and activations, calibrated on (N, 3, H, W)
-  WHOLE = True                            the file is printed from the rows: no stage of it can be exported alone
-  SAMPLE = True                           it tells of real images: `subject.sample` must be there
-  why_unread() -> str | None              why the file cannot be run on this machine, in words
-
-A package that is missing is named with the extra that brings it.
+`Format` and `Runtime` are the contract: optional members have defaults, so nobody asks whether a member is there.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from importlib.metadata import version
-from types import ModuleType
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
-from mvsearch.errors import PlanError
+from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.utils import plugins
 
+if TYPE_CHECKING:
+    import numpy as np
 
-def formats() -> tuple[str, ...]:
+    from mvsearch.export.model import ExportModel
+    from mvsearch.export.runtime import Runner
+
+
+class WriteFile(Protocol):
+    """Writes a network as a file."""
+
+    def __call__(self, export_model: "ExportModel", path: Path, /) -> None:
+        """Write the file. Nothing is there yet: the caller moves the file to its place."""
+
+
+class WriteInt8File(Protocol):
+    """Writes a network as a file with int8 weights and activations."""
+
+    def __call__(self, export_model: "ExportModel", path: Path, images: "np.ndarray", /) -> None:
+        """Write the file, calibrated on images (N, 3, H, W)."""
+
+
+class LoadRuntime(Protocol):
+    """Loads a file into the runtime of its format."""
+
+    def __call__(self, path: Path, /, *, threads: int = 1) -> "Runner":
+        """The loaded file, called with (B, 3, H, W) float32."""
+        ...
+
+
+def _no_facts(_path: Path) -> dict[str, Any]:
+    return {}
+
+
+def _available() -> str | None:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runtime:
+    """What runs the files of a format: a package, and how it is asked.
+
+    `batch_sizes` are those at which a file is verified; (1,) if it takes one image at a time. `facts` reads from a file
+    what it states about itself: opset, operators, share that is delegated. `unavailable_reason` explains why files
+    cannot be run on this machine, or returns None.
+    """
+
+    package: str
+    load_runtime: LoadRuntime
+    batch_sizes: tuple[int, ...] = (1, 3, 8)
+    facts: Callable[[Path], dict[str, Any]] = _no_facts
+    unavailable_reason: Callable[[], str | None] = _available
+
+    @property
+    def version(self) -> str:
+        """The package with its version: `onnxruntime 1.22.0`."""
+        return f"{self.package} {version(self.package).split('+')[0]}"
+
+    @property
+    def takes_one_image(self) -> bool:
+        """Whether a file takes one image at a time."""
+        return self.batch_sizes == (1,)
+
+    @property
+    def batch_support(self) -> str:
+        """How many images a file takes at a time, in words."""
+        return "one image at a time" if self.takes_one_image else "any number of images"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Format:
+    """An export format: how its files are called and written, and what runs them.
+
+    `sidecar_suffixes` are those of the files that are written beside it. `extra` is mvsearch's extra that brings the
+    `packages` it needs. `file_stem` makes a file name of an architecture's name. `exports_stages` is False where the
+    file is printed from the rows, so that no stage of it can be exported alone. A format with `needs_sample` describes
+    the images that the network expects: the ExportModel must have a sample. `runtime` is None where nothing runs the
+    files, and `export_int8` where there is no int8.
+    """
+
+    name: str
+    suffix: str
+    export: WriteFile
+    runtime: Runtime | None
+    export_int8: WriteInt8File | None = None
+    sidecar_suffixes: tuple[str, ...] = ()
+    extra: str | None = None
+    packages: tuple[str, ...] = ()
+    file_stem: Callable[[str], str] = str
+    exports_stages: bool = True
+    needs_sample: bool = False
+
+    def missing_packages(self) -> list[str]:
+        """The packages that are not installed."""
+        return [package for package in self.packages if find_spec(package) is None]
+
+    def require_packages(self) -> None:
+        """Raises EnvironmentFault, naming the extra, if a package is not installed."""
+        for package in self.missing_packages():
+            raise EnvironmentFault(
+                f"the package {package} is missing; install it with pip install 'mvsearch[{self.extra}]'."
+            )
+
+
+def format_names() -> tuple[str, ...]:
     """The names of all formats, without importing any."""
     return plugins.names("export_format")
 
 
-def load_format(name: str) -> ModuleType:
-    """The module of a format; raises PlanError, with a suggestion, if there is none."""
-    return plugins.load("export_format", name, error=PlanError)
-
-
-def batch_support(module: ModuleType) -> str:
-    """How many images a file of a format takes at a time, in words."""
-    return "one image at a time" if module.BATCHES == (1,) else "any number of images"
-
-
-def runtime(module: ModuleType) -> str:
-    """The package that runs a format's files, with its version."""
-    return f"{module.RUNTIME} {version(module.RUNTIME).split('+')[0]}"
+def load_format(name: str) -> Format:
+    """The format of a name; raises PlanError, with a suggestion, if there is none."""
+    export_format: Format = plugins.load("export_format", name, error=PlanError).FORMAT
+    return export_format

@@ -1,4 +1,4 @@
-"""Source text of a network: its file's docstring, its class, and the calls that make its rows."""
+"""Source text of a network: the docstring of its file, its class, and the calls that build its rows."""
 
 import keyword
 import re
@@ -8,12 +8,11 @@ from mvsearch.arch.architecture import Architecture, Stage
 from mvsearch.arch.cost import Cost
 from mvsearch.export.formats._source import Sources
 from mvsearch.nn.classification import initialise
-from mvsearch.nn.features import needed, taps
+from mvsearch.nn.features import backbone_rows, taps
 from mvsearch.nn.network import Call, calls, read_names
 from mvsearch.utils import yaml_document
 
 _WIDTH = 120
-_RETURNS = {"segmentation": "Tensor", "detection": "tuple[Tensor, Tensor, Tensor]"}
 
 
 def class_name(name: str, taken: set[str]) -> str:
@@ -23,12 +22,12 @@ def class_name(name: str, taken: set[str]) -> str:
     ('MobileViTv2_0_5', 'ConvNetwork')
     """
     words = re.findall("[A-Za-z0-9]+", name.replace("mobilevit", "MobileViT"))
-    made = "_".join(word.upper() if re.fullmatch(r"x*s|l\d", word) else word[:1].upper() + word[1:] for word in words)
-    if not made.isidentifier() or keyword.iskeyword(made):
-        made = f"Network_{made}"
-    while made in taken:
-        made += "Network"
-    return made
+    result = "_".join(word.upper() if re.fullmatch(r"x*s|l\d", word) else word[:1].upper() + word[1:] for word in words)
+    if not result.isidentifier() or keyword.iskeyword(result):
+        result = f"Network_{result}"
+    while result in taken:
+        result += "Network"
+    return result
 
 
 def title(arch: Architecture) -> str:
@@ -38,47 +37,47 @@ def title(arch: Architecture) -> str:
 
 
 def rows_of(arch: Architecture, *, features: bool) -> dict[str, list[Call]]:
-    """The rows that are written, name to modules: all of them, or those that feature maps are made of."""
+    """The rows to write, from names to calls: all rows, or those that feature maps need."""
     rows = calls(arch)
-    return {name: rows[name] for name in needed(arch)} if features else rows
+    return {name: rows[name] for name in backbone_rows(arch)} if features else rows
 
 
 def costs_of(arch: Architecture, *, features: bool) -> tuple[list[Stage], Cost]:
-    """The stages that are written, and what they cost together."""
+    """The stages to write, and their total cost."""
     written = rows_of(arch, features=features)
     stages = [stage for stage in arch.stages() if stage.name.partition(".")[0] in written]
     return stages, sum((stage.cost for stage in stages), Cost())
 
 
-def numbers(arch: Architecture, *, features: bool) -> str:
-    """Parameters and multiply-accumulates, then a line a stage."""
+def cost_table(arch: Architecture, *, features: bool) -> str:
+    """Parameters and multiply-accumulates, then one line per stage."""
     stages, total = costs_of(arch, features=features)
-    rows = [(each.name, " x ".join(map(str, _size(each))), each.cost.params, each.cost.macs) for each in stages]
-    wide = max(16, *(len(each.name) + 2 for each in stages))
-    table = "\n".join(f"{stage:<{wide}}{size:>16}{params:>14,}{macs:>16,}" for stage, size, params, macs in rows)
-    found = taps(arch) if features else ()
-    maps = [f"stride {tap.reduction:>2}: {tap.channels} channels, after {tap.row}" for tap in found]
-    gives = "\n".join(["", "feature maps", *maps, ""]) if maps else ""
+    rows = [(stage.name, " x ".join(map(str, _size(stage))), stage.cost.params, stage.cost.macs) for stage in stages]
+    width = max(16, *(len(stage.name) + 2 for stage in stages))
+    table = "\n".join(f"{name:<{width}}{size:>16}{params:>14,}{macs:>16,}" for name, size, params, macs in rows)
+    selected = taps(arch) if features else ()
+    maps = [f"stride {tap.reduction:>2}: {tap.channels} channels, after {tap.row}" for tap in selected]
+    outputs = "\n".join(["", "feature maps", *maps, ""]) if maps else ""
     return f"""{total.params:,} parameters
 {total.macs:,} multiply-accumulates for one image of {arch.image_size} x {arch.image_size}
 {total.macs_paper:,} as the MobileViTv3 paper counts them (arXiv 2209.15159)
 
-{"stage":<{wide}}{"output":>16}{"parameters":>14}{"MACs":>16}
+{"stage":<{width}}{"output":>16}{"parameters":>14}{"MACs":>16}
 {table}
-{gives}"""
+{outputs}"""
 
 
-def docstring(arch: Architecture, says: str, *, features: bool, usage: str) -> str:
-    """The docstring of a file that `says` what it is, holds the network, and is used so."""
-    text = f"""{title(arch)}, written by mvsearch. {says}
+def docstring(arch: Architecture, summary: str, *, features: bool, usage: str) -> str:
+    """The docstring of a file that holds a network: a summary, its costs, its usage and its architecture."""
+    text = f"""{title(arch)}, written by mvsearch. {summary}
 
-{textwrap.indent(numbers(arch, features=features), " " * 4)}
+{textwrap.indent(cost_table(arch, features=features), " " * 4)}
 {usage}
 As an architecture file:
 
-{_indented(yaml_document.dump(arch.to_dict()))}
+{_indent_yaml(yaml_document.dump(arch.to_dict()))}
 """
-    # A name may hold anything; between the quotes it stays text.
+    # A name may hold any character; between the quotes it stays text.
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f'"""{escaped}"""'
 
@@ -88,13 +87,13 @@ def _size(stage: Stage) -> list[int]:
     return [out.channels] if stage.block == "head" else [out.channels, out.height, out.width]
 
 
-def _indented(text: str) -> str:
-    """Indented by four, long rows broken between their fields."""
-    lines = [part for line in text.removesuffix("\n").split("\n") for part in _fold(line)]
+def _indent_yaml(text: str) -> str:
+    """Indent by four, and break long rows between their fields."""
+    lines = [part for line in text.removesuffix("\n").split("\n") for part in _fold_row(line)]
     return textwrap.indent("\n".join(lines), " " * 4)
 
 
-def _fold(line: str) -> list[str]:
+def _fold_row(line: str) -> list[str]:
     if not line.startswith("  - {"):
         return [line]
     tied = line.replace(": ", ":\N{NO-BREAK SPACE}")
@@ -102,8 +101,8 @@ def _fold(line: str) -> list[str]:
     return [part.replace("\N{NO-BREAK SPACE}", " ") for part in parts]
 
 
-def sources_of(rows: dict[str, list[Call]]) -> Sources:
-    """The classes that the rows need, and what all networks of ours do."""
+def collect_sources(rows: dict[str, list[Call]]) -> Sources:
+    """The classes that the rows need, and the definitions that every network needs."""
     sources = Sources()
     for call in (call for row in rows.values() for call in row):
         sources.add(call.cls)
@@ -112,74 +111,75 @@ def sources_of(rows: dict[str, list[Call]]) -> Sources:
     return sources
 
 
-def joined(parts: list[str]) -> str:
-    """A file's docstring and its other parts, with the empty lines between them that formatters want."""
+def join_parts(parts: list[str]) -> str:
+    """Join a file's docstring and its other parts with as many empty lines as formatters ask for."""
     return parts[0] + "\n\n" + "\n\n\n".join(parts[1:]) + "\n"
 
 
 def network(arch: Architecture, name: str, *, features: bool) -> str:
-    """The source of a class that gives logits, or a list of feature maps."""
-    rows, given = rows_of(arch, features=features), "x"
+    """The source of a class that returns logits, or a list of feature maps."""
+    rows, argument = rows_of(arch, features=features), "x"
     if features:
         maps = taps(arch)
-        steps = _tapped(list(rows), {tap.row: tap.name for tap in maps}, "x")
+        steps = _forward_lines(list(rows), {tap.row: tap.name for tap in maps}, "x")
         steps += f"\n        return [{', '.join(tap.name for tap in maps)}]"
-        reductions, channels = (", ".join(str(getattr(tap, of)) for tap in maps) for of in ("reduction", "channels"))
-        gives, returns = f"maps at strides {reductions}, of {channels} channels", "list[Tensor]"
-    elif arch.task != "classification":
+        reductions = ", ".join(str(tap.reduction) for tap in maps)
+        channels = ", ".join(str(tap.channels) for tap in maps)
+        shapes, returns = f"maps at strides {reductions}, of {channels} channels", "list[Tensor]"
+    elif not arch.head.pools_last_map:
         read = {row: f"map_{i}" for i, row in enumerate(read_names(arch))}
-        steps = _tapped(list(rows)[:-1], read, "images")
+        steps = _forward_lines(list(rows)[:-1], read, "images")
         steps += f"\n        return self.head([{', '.join(read.values())}], images.shape[2:])"
-        given, gives, returns = "images", gives_of(arch), _RETURNS[arch.task]
+        argument, shapes, returns = (
+            "images",
+            arch.head.output_shapes(arch.features, arch.num_classes),
+            _return_type(arch),
+        )
     else:
         steps = "\n".join(f"        x = self.{row}(x)" for row in list(rows)[:-1]) + "\n        return self.head(x)"
-        gives, returns = gives_of(arch), "Tensor"
+        shapes, returns = arch.head.output_shapes(arch.features, arch.num_classes), "Tensor"
     return f'''class {name}(nn.Module):
-    """(B, 3, H, W) → {gives}."""
+    """(B, 3, H, W) → {shapes}."""
 
     def __init__(self) -> None:
         super().__init__()
 {assignments(rows)}
         self.apply(initialise)
 
-    def forward(self, {given}: Tensor) -> {returns}:
-        """(B, 3, H, W) → {gives}."""
+    def forward(self, {argument}: Tensor) -> {returns}:
+        """(B, 3, H, W) → {shapes}."""
 {steps}'''
 
 
 def assignments(rows: dict[str, list[Call]]) -> str:
-    """The lines that make the rows, inside a class's `__init__`."""
-    return "\n".join(_assignment(row, made) for row, made in rows.items())
+    """The lines of a class's `__init__` that build the rows."""
+    return "\n".join(_assignment(row, calls) for row, calls in rows.items())
 
 
-def gives_of(arch: Architecture) -> str:
-    """The shapes that a network gives for (B, 3, H, W), in words."""
-    if arch.task == "detection":
-        return f"logits (B, A, {arch.num_classes}), offsets (B, A, 4), anchors (B, A, 4)"
-    if arch.task == "segmentation":
-        return f"(B, {arch.num_classes}, H, W)"
-    return f"(B, {arch.num_classes if arch.head.classifies else arch.features})"
+def _return_type(arch: Architecture) -> str:
+    outputs = ["Tensor" for _ in arch.head.outputs]
+    return outputs[0] if len(outputs) == 1 else f"tuple[{', '.join(outputs)}]"
 
 
-def _tapped(rows: list[str], names: dict[str, str], given: str) -> str:
-    """Every row called in order, first on what is given; what is tapped gets a name of its own."""
+def _forward_lines(rows: list[str], names: dict[str, str], argument: str) -> str:
+    """The lines that call every row in order, the first on the argument; maps that are read later keep their names."""
     lines = []
     for row in rows:
-        made = names.get(row, "x")
-        lines.append(f"        {made} = self.{row}({given})")
-        given = made
+        result = names.get(row, "x")
+        lines.append(f"        {result} = self.{row}({argument})")
+        argument = result
     return "\n".join(lines)
 
 
-def _assignment(row: str, made: list[Call]) -> str:
-    if len(made) == 1:
-        return _broken(f"        self.{row} = ", made[0])
-    inner = "\n".join(_broken(" " * 12, call, ",") for call in made)
+def _assignment(row: str, row_calls: list[Call]) -> str:
+    if len(row_calls) == 1:
+        return _wrap_call(f"        self.{row} = ", row_calls[0])
+    inner = "\n".join(_wrap_call(" " * 12, call, ",") for call in row_calls)
     return f"        self.{row} = nn.Sequential(\n{inner}\n        )"
 
 
-def _broken(before: str, call: Call, after: str = "") -> str:
-    """A call on one line if it fits, else its arguments on a line of their own, else each on one."""
+def _wrap_call(before: str, call: Call, after: str = "") -> str:
+    """A call on one line if it fits, else its arguments on a second line, else one argument per line."""
     words, head = call.words(), f"{before}{call.cls.__name__}"
     margin = " " * (len(before) - len(before.lstrip()))
     inline, inner = f"{head}({', '.join(words)}){after}", f"{margin}    {', '.join(words)}"

@@ -1,4 +1,4 @@
-"""The source of classes and functions of ours with all that they use, so that it stands without us."""
+"""The source of classes and functions of mvsearch with all that they use, so that it runs without mvsearch."""
 
 import ast
 import inspect
@@ -15,7 +15,7 @@ _OURS = "mvsearch."
 
 @dataclass(frozen=True)
 class _Module:
-    """A module's top level: what it defines, and where its other names come from."""
+    """The top level of a module: what it defines, and where its other names come from."""
 
     lines: tuple[str, ...]
     defined: dict[str, ast.stmt]
@@ -24,31 +24,31 @@ class _Module:
 
 
 @cache
-def _read(module: str) -> _Module:
+def _parse(module: str) -> _Module:
     text = inspect.getsource(import_module(module))
-    made = _Module(tuple(text.splitlines()), {}, {}, {})
+    parsed = _Module(tuple(text.splitlines()), {}, {}, {})
     for node in ast.parse(text).body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            made.defined[node.name] = node
+            parsed.defined[node.name] = node
         elif isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            made.defined.update({target.id: node for target in targets if isinstance(target, ast.Name)})
+            parsed.defined.update({target.id: node for target in targets if isinstance(target, ast.Name)})
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 statement = f"import {alias.name}" + (f" as {alias.asname}" if alias.asname else "")
-                made.others[alias.asname or alias.name.partition(".")[0]] = (statement, "")
+                parsed.others[alias.asname or alias.name.partition(".")[0]] = (statement, "")
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 if node.module.startswith(_OURS) and not alias.asname:
-                    made.ours[alias.name] = node.module
+                    parsed.ours[alias.name] = node.module
                 else:
                     member = f"{alias.name} as {alias.asname}" if alias.asname else alias.name
-                    made.others[alias.asname or alias.name] = (f"from {node.module} import", member)
-    return made
+                    parsed.others[alias.asname or alias.name] = (f"from {node.module} import", member)
+    return parsed
 
 
 class Sources:
-    """Definitions in an order in which Python can run them, and the imports they need."""
+    """Definitions in an order in which Python can run them, and the imports that they need."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, str] = {}
@@ -62,11 +62,11 @@ class Sources:
         return set(self._origins)
 
     def add(self, item: type | Callable[..., object]) -> None:
-        """Take in a class or function and all that it uses; raises MvsearchError if two would share a name."""
-        self._take(item.__name__, item.__module__)
+        """Add a class or function and all that it uses; raises MvsearchError if two definitions share a name."""
+        self._add(item.__name__, item.__module__)
 
     def add_import(self, statement: str) -> None:
-        """Take in an import that no definition asks for."""
+        """Add an import that no definition needs."""
         head, _, names = statement.partition(" import ")
         if head.startswith(f"from {_OURS}") or statement.startswith(f"import {_OURS}"):
             raise MvsearchError(f"`{statement}` cannot be exported; use `from ... import NAME`, without `as`.")
@@ -85,36 +85,36 @@ class Sources:
         self._origins[name] = origin
         return first is None
 
-    def _take(self, name: str, module: str) -> None:
+    def _add(self, name: str, module: str) -> None:
         if not self._is_new(name, module):
             return
-        found = _read(module)
-        if name not in found.defined:
+        source = _parse(module)
+        if name not in source.defined:
             raise MvsearchError(
                 f"{module} does not define {name}, so it cannot be exported; import it from its own file."
             )
-        node = found.defined[name]
+        node = source.defined[name]
         used = {inner.id for inner in ast.walk(node) if isinstance(inner, ast.Name)} - {name}
         for other in sorted(used):
-            if other in found.defined:
-                self._take(other, module)
-            elif other in found.ours:
-                self._take(other, found.ours[other])
-            elif other in found.others:
-                statement, member = found.others[other]
+            if other in source.defined:
+                self._add(other, module)
+            elif other in source.ours:
+                self._add(other, source.ours[other])
+            elif other in source.others:
+                statement, member = source.others[other]
                 self.add_import(f"{statement} {member}".strip())
         first = min(part.lineno for part in (node, *getattr(node, "decorator_list", ())))
-        self._definitions[name] = "\n".join(found.lines[first - 1 : node.end_lineno])
+        self._definitions[name] = "\n".join(source.lines[first - 1 : node.end_lineno])
 
     def imports(self) -> str:
-        """The import lines, sorted; only those that something uses."""
+        """The import lines that something uses, sorted."""
         grouped = [f"{statement} {', '.join(sorted(names, key=_as_isort))}" for statement, names in self._from.items()]
         standard = [line for line in (*sorted(self._plain), *sorted(grouped)) if _top(line) in sys.stdlib_module_names]
         others = [line for line in (*sorted(self._plain), *sorted(grouped)) if line not in standard]
         return "\n\n".join("\n".join(group) for group in (standard, others) if group)
 
     def definitions(self) -> list[str]:
-        """The source of each, what is used before what uses it."""
+        """The source of each definition; a definition follows those that it uses."""
         return list(self._definitions.values())
 
 

@@ -1,5 +1,8 @@
-"""LiteRT (TensorFlow Lite) for one image. Its converter, litert-torch, asks for versions that cannot stand beside ours,
-so it lives in a Python of its own: the traced network is handed over as a file, and what comes back is run here."""
+"""LiteRT (TensorFlow Lite) for one image.
+
+Its converter, litert-torch, requires versions of packages that conflict with ours. It is installed in a Python of its
+own, which reads the traced network from a file; the converted file is run here.
+"""
 
 import os
 import subprocess
@@ -12,15 +15,11 @@ import numpy as np
 import torch
 
 from mvsearch.errors import EnvironmentFault, VerificationError
-from mvsearch.export.formats._tools import traced
+from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats._tools import trace
 from mvsearch.export.model import ExportModel
-from mvsearch.export.runtime import Run, quiet, require
+from mvsearch.export.runtime import Runner, suppress_output
 
-SUFFIX = ".tflite"
-EXTRA = "litert"
-PACKAGES = ("ai_edge_litert",)
-RUNTIME = "ai-edge-litert"
-BATCHES = (1,)
 PYTHON = "MVSEARCH_LITERT_PYTHON"
 
 _CONVERT = """
@@ -36,33 +35,33 @@ litert_torch.convert(network, (torch.zeros(1, 3, size, size),)).export(sys.argv[
 """
 
 
-def export(subject: ExportModel, path: Path) -> None:
-    """Write the file, by the Python that MVSEARCH_LITERT_PYTHON names (else by this one)."""
-    require(EXTRA, *PACKAGES)
+def export(export_model: ExportModel, path: Path) -> None:
+    """Write the file with the Python that MVSEARCH_LITERT_PYTHON names, by default this one."""
+    FORMAT.require_packages()
     python = os.environ.get(PYTHON, sys.executable)
     with TemporaryDirectory() as folder:
         program = Path(folder, "network.pt2")
-        with quiet():
-            torch.export.save(traced(subject, any_batch=False), program)
-        command = [python, "-c", _CONVERT, str(program), str(path), str(subject.arch.image_size)]
+        with suppress_output():
+            torch.export.save(trace(export_model, any_batch=False), program)
+        command = [python, "-c", _CONVERT, str(program), str(path), str(export_model.arch.image_size)]
         try:
             run = subprocess.run(command, capture_output=True, text=True, check=False)
         except OSError as error:
-            raise EnvironmentFault(f"{PYTHON}={python}: cannot be run ({error.strerror}).") from None
+            raise EnvironmentFault(f"cannot be run ({error.strerror}).", at=f"{PYTHON}={python}") from None
     if run.returncode == 3:
         raise EnvironmentFault(
             f"{python} has no litert-torch; install it in a Python of its own, `pip install litert-torch "
-            f"torch=={torch.__version__.split('+')[0]}`, and name that one: {PYTHON}=/path/to/bin/python."
+            f"torch=={torch.__version__.split('+')[0]}`, and set {PYTHON}=/path/to/bin/python."
         )
     if run.returncode:
-        last = (run.stderr.strip() or "no word of why").splitlines()[-1]
-        raise VerificationError(f"litert-torch in {python} cannot take this network ({last})")
+        last_line = (run.stderr.strip() or "without a message").splitlines()[-1]
+        raise VerificationError(f"litert-torch in {python} cannot convert this network ({last_line})")
 
 
-def load_runtime(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Runner:
     """The file in LiteRT's runtime on the CPU."""
-    require(EXTRA, *PACKAGES)
-    with quiet():
+    FORMAT.require_packages()
+    with suppress_output():
         from ai_edge_litert.interpreter import Interpreter
 
         interpreter = Interpreter(model_path=str(path), num_threads=threads)
@@ -82,17 +81,22 @@ def load_runtime(path: Path, *, threads: int = 1) -> Run:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """How many operators the file holds."""
-    require(EXTRA, *PACKAGES)
-    with quiet():
-        from ai_edge_litert.interpreter import Interpreter
+    """The number of operators in the file."""
+    FORMAT.require_packages()
+    with suppress_output():
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-        # Without delegates: with them, the interpreter lists what became of the operators.
-        plain = Interpreter(model_path=str(path), experimental_op_resolver_type=_plain())
-        return {"operators": len(plain._get_ops_details())}
+        # With delegates the interpreter would list the operators that replace those of the file.
+        resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        interpreter = Interpreter(model_path=str(path), experimental_op_resolver_type=resolver)
+        return {"operators": len(interpreter._get_ops_details())}
 
 
-def _plain() -> Any:
-    from ai_edge_litert.interpreter import OpResolverType
-
-    return OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+FORMAT = Format(
+    name="litert",
+    suffix=".tflite",
+    extra="litert",
+    packages=("ai_edge_litert",),
+    export=export,
+    runtime=Runtime(package="ai-edge-litert", batch_sizes=(1,), load_runtime=load_runtime, facts=facts),
+)

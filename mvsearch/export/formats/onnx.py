@@ -1,4 +1,4 @@
-"""ONNX, for any batch, by torch's dynamo exporter; run by onnxruntime."""
+"""ONNX for any batch, written by torch's dynamo exporter and run by onnxruntime."""
 
 from pathlib import Path
 from typing import Any
@@ -6,60 +6,55 @@ from typing import Any
 import numpy as np
 import torch
 
-from mvsearch.export.formats._tools import example, output_names
+from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats._tools import example_images
 from mvsearch.export.model import ExportModel
-from mvsearch.export.runtime import Run, quiet, require
-
-SUFFIX = ".onnx"
-EXTRA = "onnx"
-PACKAGES = ("onnx", "onnxscript", "onnxruntime")
-RUNTIME = "onnxruntime"
-BATCHES = (1, 3, 8)
+from mvsearch.export.runtime import Runner, suppress_output
 
 
-def export(subject: ExportModel, path: Path) -> None:
-    """Write the file, its weights inside; opset and operators are the exporter's own choice and are told by `facts`."""
-    require(EXTRA, *PACKAGES)
-    with quiet(), torch.no_grad():
+def export(export_model: ExportModel, path: Path) -> None:
+    """Write the file with its weights inside. The exporter chooses opset and operators; `facts` reports them."""
+    FORMAT.require_packages()
+    with suppress_output(), torch.no_grad():
         program = torch.onnx.export(
-            subject.model,
-            (example(subject, 2),),
+            export_model.model,
+            (example_images(export_model, 2),),
             dynamo=True,
             dynamic_shapes=({0: torch.export.Dim("batch")},),
             input_names=["images"],
-            output_names=output_names(subject),
+            output_names=list(export_model.output_names),
             verbose=False,
         )
         assert program is not None
-        program.model.metadata_props.update(key=subject.arch.key, weights=subject.weights)
+        program.model.metadata_props.update(key=export_model.arch.key, weights=export_model.weights)
         program.save(path, external_data=False)
 
 
-def export_int8(subject: ExportModel, path: Path, images: np.ndarray) -> None:
-    """Static quantisation: int8 weights a channel, int8 activations with the ranges seen on the images (QDQ nodes)."""
+def export_int8(export_model: ExportModel, path: Path, images: np.ndarray) -> None:
+    """Static quantisation: int8 weights per channel, int8 activations with the ranges of the images (QDQ nodes)."""
     from tempfile import TemporaryDirectory
 
-    require(EXTRA, *PACKAGES)
+    FORMAT.require_packages()
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
+    class CalibrationImages(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
-            self.rest = iter(images)
+            self.remaining = iter(images)
 
         def get_next(self) -> dict[str, np.ndarray] | None:
-            image = next(self.rest, None)
+            image = next(self.remaining, None)
             return None if image is None else {"images": image[None]}
 
     with TemporaryDirectory() as folder:
-        whole, prepared = Path(folder, "whole.onnx"), Path(folder, "prepared.onnx")
-        export(subject, whole)
-        with quiet():
-            quant_pre_process(whole, prepared, skip_symbolic_shape=True)
+        float32, prepared = Path(folder, "float32.onnx"), Path(folder, "prepared.onnx")
+        export(export_model, float32)
+        with suppress_output():
+            quant_pre_process(float32, prepared, skip_symbolic_shape=True)
             quantize_static(
                 prepared,
                 path,
-                Reader(),
+                CalibrationImages(),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
                 activation_type=QuantType.QInt8,
@@ -67,9 +62,9 @@ def export_int8(subject: ExportModel, path: Path, images: np.ndarray) -> None:
             )
 
 
-def load_runtime(path: Path, *, threads: int = 1) -> Run:
+def load_runtime(path: Path, *, threads: int = 1) -> Runner:
     """The file in onnxruntime on the CPU."""
-    require(EXTRA, "onnxruntime")
+    FORMAT.require_packages()
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -79,10 +74,21 @@ def load_runtime(path: Path, *, threads: int = 1) -> Run:
 
 
 def facts(path: Path) -> dict[str, Any]:
-    """The opset, and how many operators the file holds."""
-    require(EXTRA, "onnx")
+    """The opset, and the number of operators in the file."""
+    FORMAT.require_packages()
     import onnx
 
     model = onnx.load(path, load_external_data=False)
     opset = next(entry.version for entry in model.opset_import if not entry.domain)
     return {"opset": opset, "operators": len(model.graph.node)}
+
+
+FORMAT = Format(
+    name="onnx",
+    suffix=".onnx",
+    extra="onnx",
+    packages=("onnx", "onnxscript", "onnxruntime"),
+    export=export,
+    export_int8=export_int8,
+    runtime=Runtime(package="onnxruntime", load_runtime=load_runtime, facts=facts),
+)

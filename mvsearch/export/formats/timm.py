@@ -1,7 +1,7 @@
 """One Python file that registers the network with timm, and its weights beside it for `pretrained=True`.
 
 Once the file is imported, `timm.create_model(NAME, num_classes=..., in_chans=..., features_only=True, out_indices=...)`
-makes the network from the classes that were trained. Feature maps begin at stride 2, as those of timm's own models do.
+builds the network from the classes that were trained. Feature maps begin at stride 2, as in timm's own models.
 """
 
 import keyword
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.errors import ArchitectureError, PlanError
-from mvsearch.export.formats._code import assignments, class_name, docstring, joined, rows_of, sources_of
+from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats._code import assignments, class_name, collect_sources, docstring, join_parts, rows_of
 from mvsearch.export.model import ExportModel
-from mvsearch.export.runtime import Run, require
+from mvsearch.export.runtime import Runner
 from mvsearch.nn.features import STRIDES, taps
 from mvsearch.nn.network import Call
 from mvsearch.nn.weights_io import write_weights
@@ -27,77 +28,68 @@ if TYPE_CHECKING:
 
     from mvsearch.training.sample import Sample
 
-SUFFIX = ".py"
-SIDECAR_SUFFIXES = (".safetensors",)
-EXTRA = "timm"
-PACKAGES = ("timm",)
-RUNTIME = "timm"
-BATCHES = (1, 3, 8)
-WHOLE = True
-SAMPLE = True
-
 _ATTRIBUTES = ("num_classes", "num_features", "head_hidden_size", "feature_info", "pretrained_cfg", "default_cfg")
 _METHODS = ("forward_features", "forward_head", "get_classifier", "reset_classifier")
 
 
-def export(subject: ExportModel, path: Path) -> None:
+def export(export_model: ExportModel, path: Path) -> None:
     """Write the file, and its weights beside it.
 
-    Raises PlanError for a file that could not be imported, for feature maps, which timm makes itself, and for a subject
-    without a sample, whose mean and deviation timm is to know; ArchitectureError for a row named as timm's attributes.
+    Raises PlanError for a file name that cannot be imported, for feature maps, which timm makes itself, and for an
+    ExportModel without a sample, whose mean and deviation are written; ArchitectureError for a row that has the name of
+    an attribute of timm's models.
     """
-    require(EXTRA, *PACKAGES)
-    if subject.features:
-        raise PlanError("timm: `create_model(..., features_only=True)` gives feature maps; leave --features out.")
-    if subject.sample is None:
-        raise PlanError("timm: it wants to know the mean and deviation of images, and the subject has no sample.")
+    FORMAT.require_packages()
+    if export_model.features:
+        raise PlanError("timm: `create_model(..., features_only=True)` returns feature maps; remove --features.")
+    if export_model.sample is None:
+        raise PlanError("timm: the file states mean and deviation of the images; give the ExportModel a sample.")
     if not path.stem.isidentifier() or keyword.iskeyword(path.stem):
-        wanted = stem(path.stem)
-        raise PlanError(f"{path.name}: could not be imported under this name; call it {wanted}.py (with -o).")
+        raise PlanError(f"cannot be imported under this name; use -o {file_stem(path.stem)}.py.", at=path)
     weights = path.with_suffix(".safetensors")
-    write_whole(path, source(subject.arch, subject.model, subject.sample, module=path.stem).encode())
-    write_weights(subject.model, subject.arch.key, weights)
+    write_whole(path, source(export_model.arch, export_model.model, export_model.sample, module=path.stem).encode())
+    write_weights(export_model.model, export_model.arch.key, weights)
 
 
 def unavailable_reason() -> str | None:
-    """Why timm cannot be imported here, though it is installed: it needs a torchvision that fits torch."""
+    """Why timm, though installed, cannot be imported: it needs a torchvision that fits torch."""
     run = subprocess.run([sys.executable, "-c", "import timm"], capture_output=True, text=True, check=False)
     return f"timm cannot be imported here ({run.stderr.strip().splitlines()[-1]})" if run.returncode else None
 
 
-def load_runtime(path: Path, *, threads: int = 1) -> Run:
-    """The network as timm creates it, pretrained, in a fresh interpreter to which mvsearch cannot be imported."""
-    from mvsearch.export.formats._fresh import IsolatedInterpreter
+def load_runtime(path: Path, *, threads: int = 1) -> Runner:
+    """The network as timm creates it, pretrained, in an interpreter that cannot import mvsearch."""
+    from mvsearch.export.formats._interpreter import IsolatedInterpreter
 
-    make = '__import__("timm").create_model(module.__all__[0], pretrained=True)'
-    return IsolatedInterpreter(path, path.with_suffix(".safetensors"), threads=threads, make=make)
+    expression = '__import__("timm").create_model(module.__all__[0], pretrained=True)'
+    return IsolatedInterpreter(path, path.with_suffix(".safetensors"), threads=threads, expression=expression)
 
 
-def stem(name: str) -> str:
-    """What timm calls the network, and how its file is called: a function's name, without a dot, which timm takes for
-    the beginning of a tag.
+def file_stem(name: str) -> str:
+    """The name of the network in timm and of its file: a function's name without a dot, which begins a tag in timm.
 
-    >>> stem("mobilevitv2_0.5"), stem("17"), stem("class")
+    >>> file_stem("mobilevitv2_0.5"), file_stem("17"), file_stem("class")
     ('mobilevitv2_0_5', 'network_17', 'network_class')
     """
-    made = re.sub(r"[^a-z0-9_]", "_", name.lower())
-    return made if re.match("[a-z]", made) and not keyword.iskeyword(made) else f"network_{made}"
+    identifier = re.sub(r"[^a-z0-9_]", "_", name.lower())
+    valid = re.match("[a-z]", identifier) and not keyword.iskeyword(identifier)
+    return identifier if valid else f"network_{identifier}"
 
 
 def source(arch: Architecture, model: "nn.Module", sample: "Sample", *, module: str) -> str:
-    """The file's text, for images prepared as those of the sample; `module` is the name to import it by."""
+    """The file's text, for images prepared like those of the sample; `module` is the name to import it by."""
     rows = rows_of(arch, features=False)
     for row in rows:
         if row in (*_ATTRIBUTES, *_METHODS):
-            raise ArchitectureError(f"a row named {row!r} would hide what timm's models call so; rename the row.")
-    sources = sources_of(rows)
+            raise ArchitectureError(f"a row named {row!r} hides an attribute of timm's models; rename the row.")
+    sources = collect_sources(rows)
     for statement in (
         "from pathlib import Path",
         "from typing import Any",
         "from timm.models import build_model_with_cfg, generate_default_cfgs, register_model",
     ):
         sources.add_import(statement)
-    name = stem(str(arch.name or f"network_{arch.key}"))
+    name = file_stem(str(arch.name or f"network_{arch.key}"))
     while name in sources.names:
         name += "_network"
     cls = class_name(str(arch.name or "Network"), {*sources.names, name})
@@ -105,9 +97,9 @@ def source(arch: Architecture, model: "nn.Module", sample: "Sample", *, module: 
         f'Use: `import {module}`, then `timm.create_model("{name}", num_classes=10)`;\n'
         f"with `pretrained=True` it has the weights of {module}.safetensors beside this file.\n"
     )
-    return joined(
+    return join_parts(
         [
-            docstring(arch, "Registers itself with timm.", features=False, usage=usage),
+            docstring(arch, "It registers itself with timm.", features=False, usage=usage),
             sources.imports(),
             *sources.definitions(),
             _network(arch, cls, rows),
@@ -117,8 +109,8 @@ def source(arch: Architecture, model: "nn.Module", sample: "Sample", *, module: 
     )
 
 
-class _Word(str):
-    """An argument that is written as it is, without quotes."""
+class _Expression(str):
+    """An argument that is printed without quotes."""
 
     __slots__ = ()
 
@@ -127,26 +119,26 @@ class _Word(str):
 
 
 def _classifier(arch: Architecture) -> Head:
-    """The head, which is the only kind that timm's models have; PlanError for another."""
+    """The classification head; raises PlanError for another, since timm's models are classifiers."""
     if not isinstance(arch.head, Head):
-        raise PlanError(f"timm: its models are classifiers, and this is a network for {arch.task}; use --to torch.")
+        raise PlanError(f"timm: its models are classifiers and this network is for {arch.task}; use --to torch.")
     return arch.head
 
 
-def _with_argument(call: Call, place: int, word: str) -> Call:
+def _replace_argument(call: Call, position: int, expression: str) -> Call:
     args: list[Any] = list(call.args)
-    args[place] = _Word(word)
+    args[position] = _Expression(expression)
     return replace(call, args=tuple(args))
 
 
 def _network(arch: Architecture, cls: str, rows: dict[str, list[Call]]) -> str:
+    """The source of the class. Its first row takes `in_chans`, its head `num_classes` and `drop_rate`."""
     classifier = _classifier(arch)
     first, head = next(iter(rows)), rows["head"][0]
     options = {name: value for name, value in head.kwargs.items() if name != "dropout"}
-    head = _with_argument(replace(head, kwargs={**options, "dropout": _Word("drop_rate")}), 1, "num_classes or None")
-    opened = {**rows, first: [_with_argument(rows[first][0], 0, "in_chans"), *rows[first][1:]], "head": [head]}
-    steps = "\n".join(f"        x = self.{row}(x)" for row in list(rows)[:-1])
-    pooled = "x.mean((2, 3))" if classifier.pool == "mean" else "x.amax((2, 3))"
+    head = replace(head, kwargs={**options, "dropout": _Expression("drop_rate")})
+    first_calls = [_replace_argument(rows[first][0], 0, "in_chans"), *rows[first][1:]]
+    open_rows = {**rows, first: first_calls, "head": [_replace_argument(head, 1, "num_classes or None")]}
     maps = "\n".join(
         f'            {{"num_chs": {tap.channels}, "reduction": {tap.reduction}, "module": "{tap.row}"}},'
         for tap in taps(arch, (2, *STRIDES))
@@ -162,10 +154,17 @@ def _network(arch: Architecture, cls: str, rows: dict[str, list[Call]]) -> str:
         self.feature_info = [
 {maps}
         ]
-{assignments(opened)}
+{assignments(open_rows)}
         self.apply(initialise)
 
-    def forward_features(self, x: Tensor) -> Tensor:
+{_methods(arch, classifier, list(rows)[:-1])}'''
+
+
+def _methods(arch: Architecture, classifier: Head, rows: list[str]) -> str:
+    """The methods that timm's models have."""
+    steps = "\n".join(f"        x = self.{row}(x)" for row in rows)
+    pooled = "x.mean((2, 3))" if classifier.pool == "mean" else "x.amax((2, 3))"
+    return f'''    def forward_features(self, x: Tensor) -> Tensor:
         """(B, in_chans, H, W) → (B, {arch.features}, h, w)."""
 {steps}
         return x
@@ -183,7 +182,7 @@ def _network(arch: Architecture, cls: str, rows: dict[str, list[Call]]) -> str:
         return self.head.linear
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Another last layer, fresh; none where `num_classes` is 0."""
+        """Replace the last layer by a fresh one; by none where `num_classes` is 0."""
         self.num_classes = num_classes
         self.head.linear = nn.Linear({arch.features}, num_classes) if num_classes else nn.Identity()
         self.head.apply(initialise)'''
@@ -218,3 +217,17 @@ def {name}(pretrained: bool = False, **kwargs: Any) -> {cls}:
     """For `timm.create_model`."""
     features = {{"out_indices": {indices}}}
     return build_model_with_cfg({cls}, "{name}", pretrained, feature_cfg=features, **kwargs)'''
+
+
+FORMAT = Format(
+    name="timm",
+    suffix=".py",
+    sidecar_suffixes=(".safetensors",),
+    extra="timm",
+    packages=("timm",),
+    export=export,
+    file_stem=file_stem,
+    exports_stages=False,
+    needs_sample=True,
+    runtime=Runtime(package="timm", load_runtime=load_runtime, unavailable_reason=unavailable_reason),
+)

@@ -1,13 +1,14 @@
-"""The rows, as an architecture file that every command reads."""
+"""The rows, as an architecture file that every command reads. It holds no weights and has no runtime."""
 
 from pathlib import Path
 
+from mvsearch.export.formats import Format
 from mvsearch.export.model import ExportModel
 
-SUFFIX = ".yaml"
-EXTRA = None
+
+def export(export_model: ExportModel, path: Path) -> None:
+    """Write the file."""
+    export_model.arch.save(path)
 
 
-def export(subject: ExportModel, path: Path) -> None:
-    """Write the file; it holds no weights."""
-    subject.arch.save(path)
+FORMAT = Format(name="yaml", suffix=".yaml", export=export, runtime=None)

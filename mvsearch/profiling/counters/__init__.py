@@ -1,39 +1,45 @@
-"""Second opinions on the multiply-accumulates of an architecture, that say what they missed. One file a tool.
+"""Second opinions on the multiply-accumulates of an architecture, with what each tool misses. One file a tool.
 
-    counters/x.py
-      count(arch: Architecture) -> Count      one image of the architecture's size, in evaluation mode
+    profiling/counters/x.py
+      count: Counter      counts one image of the architecture's size, in evaluation mode
 
 What every counter promises, and a test asks of every file here:
 
-* `macs` and `params` are what the tool says out of the box, right or wrong. `missed` is what it passed over, `extra`
-  what it counts that are no multiply-accumulates here (norms, pooling, resizing); with these, `exact` is its answer in
-  the sense of `cost.Cost.macs`, and equals the closed form for every published model.
-* What is missed is measured on the tensors of a forward pass, never taken from the closed form: else two opinions
-  would be one.
-* It works on a network of its own, and a tool that cannot be loaded is an `EnvironmentFault`.
+* `macs` and `params` are what the tool reports out of the box, right or wrong. `missed` is what it does not count,
+  `extra` what it counts although it is not a multiply-accumulate here (norms, pooling, resizing). Corrected by these,
+  `exact` is its answer in the sense of `cost.Cost.macs`; it equals the closed form for every published model.
+* What is missed is measured on the tensors of a forward pass, not taken from the closed form: otherwise the two
+  opinions would not be independent.
+* It works on a network of its own. A tool that cannot be loaded is an `EnvironmentFault` that names its package.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from mvsearch.utils import plugins
+
+if TYPE_CHECKING:
+    from mvsearch.arch.architecture import Architecture
 
 
 @dataclass(frozen=True)
 class Missed:
-    """An operator or type of module that a tool passed over: how often, and what this left out of its totals."""
+    """An operator or type of module that a tool does not count: its calls, and what the totals lack because of it."""
 
     calls: int
     macs: int = 0
     params: int = 0
 
-    def says(self, name: str) -> str:
-        """How a sentence names it: its calls, and what they amount to."""
+    def describe(self, name: str) -> str:
+        """Its calls and its amounts, in words."""
         amounts = {"MACs": self.macs, "parameters": self.params}
-        return f"{name} ({self.calls} calls: {_listed(f'{n:,} {unit}' for unit, n in amounts.items() if n)})"
+        return f"{name} ({self.calls} calls: {_enumerate(f'{n:,} {unit}' for unit, n in amounts.items() if n)})"
 
 
 @dataclass(frozen=True)
 class Count:
-    """What a tool says about a network, what it missed, and what it adds. Operators have the tool's own names."""
+    """What a tool reports about a network, what it misses, and what it adds. Operators have the tool's own names."""
 
     tool: str
     version: str
@@ -50,31 +56,45 @@ class Count:
 
     @property
     def exact_params(self) -> int:
-        """The tool's parameters, with those of the modules it passed over."""
+        """The tool's parameters, with those of the modules that it does not count."""
         return self.params + sum(missed.params for missed in self.missed.values())
 
     def sentence(self, exact_macs: int) -> str:
-        """A few lines for a person: what the tool says, misses and adds, and if it then agrees with the closed form."""
+        """What the tool reports, misses and adds, in words, and whether it then agrees with the closed form."""
         costly = {name: missed for name, missed in self.missed.items() if missed.macs or missed.params}
-        lines = [f"{self.tool} {self.version} says {self.macs:,} MACs and {self.params:,} parameters."]
+        lines = [f"{self.tool} {self.version} counts {self.macs:,} MACs and {self.params:,} parameters."]
         if costly:
-            lines.append(f"It misses {_listed(missed.says(name) for name, missed in costly.items())}.")
+            lines.append(f"It misses {_enumerate(missed.describe(name) for name, missed in costly.items())}.")
         if self.extra:
-            added = _listed(f"{macs:,} for {name}" for name, macs in self.extra.items())
+            added = _enumerate(f"{macs:,} for {name}" for name, macs in self.extra.items())
             lines.append(f"It adds {added}, which the closed form does not count.")
         uncounted = [f"{name} ({missed.calls})" for name, missed in self.missed.items() if name not in costly]
         if uncounted:
-            lines.append(f"It passes over {_listed(uncounted)}, for which nothing is added here.")
-        return "\n".join([*lines, self._verdict(exact_macs)])
+            lines.append(f"It also skips {_enumerate(uncounted)}, for which nothing is added here.")
+        return "\n".join([*lines, self._agreement(exact_macs)])
 
-    def _verdict(self, exact_macs: int) -> str:
-        says = f"{'So' if self.exact == self.macs else 'Corrected by these'} it is {self.exact:,} MACs"
+    def _agreement(self, exact_macs: int) -> str:
+        total = f"{'The total is' if self.exact == self.macs else 'The corrected total is'} {self.exact:,} MACs"
         if self.exact == exact_macs:
-            return f"{says}: equal to the closed form, to the integer."
+            return f"{total}, exactly the closed form."
         side = "more" if self.exact > exact_macs else "fewer"
-        return f"{says}: {abs(self.exact - exact_macs):,} {side} than the closed form."
+        return f"{total}, {abs(self.exact - exact_macs):,} {side} than the closed form."
 
 
-def _listed(words: Iterable[str]) -> str:
+def _enumerate(words: Iterable[str]) -> str:
     *first, last = words
     return f"{', '.join(first)} and {last}" if first else last
+
+
+class Counter(Protocol):
+    """Counts with a tool."""
+
+    def __call__(self, arch: "Architecture") -> Count:
+        """Count one image of the architecture's size."""
+        ...
+
+
+def load_counter(name: str) -> Counter:
+    """The counter of a name; raises MvsearchError, with a suggestion, if there is none."""
+    counter: Counter = plugins.load("counter", name).count
+    return counter

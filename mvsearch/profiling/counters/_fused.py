@@ -1,4 +1,4 @@
-"""Fused attention, which tools pass over on a CPU: its calls, and its products at the shapes a forward pass sees."""
+"""Fused attention, which tools do not count on a CPU: its calls, and its products at the shapes of a forward pass."""
 
 import math
 from typing import Any
@@ -13,14 +13,14 @@ from mvsearch.profiling.counters import Missed
 NAME = "scaled_dot_product_attention"
 
 
-def attention(network: nn.Module, images: Tensor) -> dict[str, Missed]:
-    """What is left out where `scaled_dot_product_attention` is; empty for a network that calls none."""
-    with _Watch() as watch, torch.no_grad():
+def missed_attention(network: nn.Module, images: Tensor) -> dict[str, Missed]:
+    """The calls of `scaled_dot_product_attention` and their products; empty for a network that does not call it."""
+    with _AttentionCalls() as attention, torch.no_grad():
         network(images)
-    return {NAME: Missed(len(watch.macs), sum(watch.macs))} if watch.macs else {}
+    return {NAME: Missed(len(attention.macs), sum(attention.macs))} if attention.macs else {}
 
 
-class _Watch(TorchFunctionMode):
+class _AttentionCalls(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.macs: list[int] = []

@@ -1,4 +1,4 @@
-"""What every counter starts from: the tool, loaded quietly, and a network that nobody else holds."""
+"""What every counter starts from: the tool, imported without its warnings, and a network of its own."""
 
 import warnings
 from importlib import import_module
@@ -14,7 +14,7 @@ from mvsearch.nn import build
 
 
 def load(module: str) -> Any:
-    """A module of a tool; raises EnvironmentFault, naming the package, where it cannot be imported."""
+    """A module of a tool; raises EnvironmentFault, naming the package, if it cannot be imported."""
     package = module.partition(".")[0]
     try:
         with warnings.catch_warnings():
@@ -22,12 +22,13 @@ def load(module: str) -> Any:
             return import_module(module)
     except ImportError as error:
         raise EnvironmentFault(
-            f"counter {package!r} cannot be loaded ({error}); install the package {package!r}, or use another."
+            f"counter {package!r} cannot be imported ({error}); install it with pip install 'mvsearch[counters]', or "
+            "use --counter dispatch."
         ) from error
 
 
 def throwaway(arch: Architecture, *, device: str = "cpu") -> tuple[nn.Module, Tensor]:
-    """The network of an architecture as it is used, in evaluation mode, and a batch of one image for it."""
+    """The network of an architecture in evaluation mode, and a batch of one image for it."""
     with torch.device(device):
         network = build(arch.deploy(), seed=0).eval()
         return network, torch.zeros(1, IMAGE_CHANNELS, arch.image_size, arch.image_size)

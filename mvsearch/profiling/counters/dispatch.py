@@ -1,6 +1,6 @@
-"""torch's own FlopCounterMode, on the meta device: there attention is done as two products, which it sees.
+"""torch's own FlopCounterMode on the meta device, where attention is two matrix products, which it counts.
 
-On a CPU it would miss fused attention. It counts flops, two a multiply-accumulate, and only operators that do these.
+On a CPU it would miss fused attention. It counts flops, two per multiply-accumulate, of operators that have any.
 """
 
 from collections import Counter
@@ -18,15 +18,15 @@ _MEMORY_ONLY = ("empty", "clone", "cat", "_unsafe_view")
 
 
 def count(arch: Architecture) -> Count:
-    """What `FlopCounterMode` says, halved; no tensor holds data."""
+    """The count of `FlopCounterMode`, halved; no tensor holds data."""
     network, images = throwaway(arch, device="meta")
-    # The watch stands inside, so that it sees an operator as it comes, and hands it on to be counted.
-    with FlopCounterMode(display=False) as counter, _Watch() as watch, torch.no_grad():
+    # The inner mode sees an operator first, and passes it on to be counted.
+    with FlopCounterMode(display=False) as counter, _OperatorCalls() as operators, torch.no_grad():
         network(images)
     flops = counter.get_flop_counts().get("Global", {})
     missed = {
         packet.__name__: Missed(calls)
-        for packet, calls in watch.calls.most_common()
+        for packet, calls in operators.calls.most_common()
         if packet not in counter.flop_registry and packet.__name__ not in _MEMORY_ONLY
     }
     return Count(
@@ -39,8 +39,8 @@ def count(arch: Architecture) -> Count:
     )
 
 
-class _Watch(TorchDispatchMode):
-    """How often each operator is called that makes new values; views are left out."""
+class _OperatorCalls(TorchDispatchMode):
+    """How often each operator is called that computes values; views are not counted."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch's, without annotations

@@ -1,6 +1,6 @@
-"""fvcore traces the network and sums a rule an operator: right on convolutions, blind to fused attention on a CPU.
+"""fvcore traces the network and sums one rule per operator: right on convolutions, without fused attention on a CPU.
 
-It adds norms and resizing, and names what it has no rule for. Among that are `mul` and `neg` of image sizes.
+It adds norms and resizing, and lists operators without a rule. These include `mul` and `neg` of image sizes.
 """
 
 from importlib.metadata import version
@@ -13,10 +13,10 @@ _MULTIPLY_ACCUMULATE = ("conv", "linear", "matmul", "mm", "bmm", "addmm", "einsu
 
 
 def count(arch: Architecture) -> Count:
-    """What `FlopCountAnalysis` says; its "flop" is a multiply-accumulate."""
+    """The count of `FlopCountAnalysis`, whose "flop" is a multiply-accumulate."""
     fvcore = load("fvcore.nn")
     network, images = throwaway(arch)
-    attention = _fused.attention(network, images)
+    attention = _fused.missed_attention(network, images)
     analysis = fvcore.FlopCountAnalysis(network, images)
     analysis.unsupported_ops_warnings(False).uncalled_modules_warnings(False).tracer_warnings("none")
     by_operator = {name: int(macs) for name, macs in analysis.by_operator().most_common()}

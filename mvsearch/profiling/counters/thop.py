@@ -1,7 +1,10 @@
-"""thop hooks modules by their exact type, and sees nothing that happens between them.
+"""thop counts in hooks on modules of known types, and does not see functions that are called between them.
 
-Missed are types without a rule, parameters included, and attention, which is a function. Other functions (SiLU in a
-feed-forward, concatenation, resizing) go unseen as well, but multiply-accumulate nothing. Norms are added.
+It misses types without a rule, with their parameters, and attention, which is a function. It does not see other
+functions either (SiLU in a feed-forward, concatenation, resizing), but these have no multiply-accumulates. It adds
+norms.
+
+thop is an optional second opinion: the extra `counters` names it, and nothing else here needs it.
 """
 
 from collections import Counter
@@ -19,10 +22,10 @@ _MULTIPLY_ACCUMULATE = ("Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTr
 
 
 def count(arch: Architecture) -> Count:
-    """What `thop.profile` says; it leaves its buffers in the network, which is thrown away."""
+    """The count of `thop.profile`, on a network that is discarded after: thop leaves its buffers in it."""
     thop = load("thop.profile")
     network, images = throwaway(arch)
-    missed = _without_rule(network, images, thop.register_hooks) | _fused.attention(network, images)
+    missed = _without_rule(network, images, thop.register_hooks) | _fused.missed_attention(network, images)
     macs, params, parts = thop.profile(network, (images,), verbose=False, ret_layer_info=True)
     by_type: Counter[str] = Counter()
     _sum_by_type(network, parts, by_type)
@@ -39,24 +42,24 @@ def count(arch: Architecture) -> Count:
 
 
 def _sum_by_type(module: nn.Module, parts: dict[str, Any], by_type: Counter[str]) -> None:
-    for name, (macs, _params, inside) in parts.items():
+    for name, (macs, _params, children) in parts.items():
         child = module.get_submodule(name)
-        if inside:
-            _sum_by_type(child, inside, by_type)
+        if children:
+            _sum_by_type(child, children, by_type)
         else:
             by_type[type(child).__name__] += int(macs)
 
 
 def _without_rule(network: nn.Module, images: Tensor, rules: dict[type[nn.Module], Any]) -> dict[str, Missed]:
-    """The innermost modules that thop has no rule for, by type."""
-    passed_over = [m for m in network.modules() if not list(m.children()) and type(m) not in rules]
+    """The innermost modules for which thop has no rule, by type."""
+    uncounted = [m for m in network.modules() if not list(m.children()) and type(m) not in rules]
     calls: Counter[str] = Counter()
-    hooks = [m.register_forward_hook(lambda m, *_: calls.update([type(m).__name__])) for m in passed_over]
+    hooks = [m.register_forward_hook(lambda m, *_: calls.update([type(m).__name__])) for m in uncounted]
     with torch.no_grad():
         network(images)
     for hook in hooks:
         hook.remove()
     params: Counter[str] = Counter()
-    for module in passed_over:
+    for module in uncounted:
         params[type(module).__name__] += sum(parameter.numel() for parameter in module.parameters())
     return {name: Missed(times, params=params[name]) for name, times in calls.most_common()}

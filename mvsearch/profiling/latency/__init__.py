@@ -1,21 +1,125 @@
 """How long a network takes on a device: one file a backend, and the file's name is the backend's.
 
-    latency/x.py
-      VERSION                               a number that rises when the same settings would give another time
-      measure(model, image_size, *, batch=1, repeats=50, threads=1, limit_s=30.0, ...) -> Latency
-      device(*, threads=1, ...) -> str      the hardware and software that the number depends on
-
-and, where networks can take turns with others (`mvsearch bench`),
-
-      ready(model, image_size, *, batch=1, threads=1)   a context in which there is a call that runs one batch
-      missing() -> (extra, packages)        what mvsearch[extra] would bring and is not here, if packages are needed
+    profiling/latency/x.py
+      BACKEND: LatencyBackend
 
 What every backend promises, and a test asks of every file here:
 
-* The number comes with its spread (10th and 90th percentile) and with the count of calls that were timed: fewer than
-  `repeats` where these would take longer than `limit_s`.
-* It is taken alone on the machine (`machine_lock.exclusive`), after calls that warm up and are not kept.
-* The caller's model and settings are left as they were: weights, mode, device, threads, random state.
-* `device()` is the same string for the same machine and software, and two studies are compared only where it is the
-  same. A backend that cannot run here raises `EnvironmentFault` from both functions.
+* The latency comes with its spread (10th and 90th percentile) and with the number of timed calls: fewer than `repeats`
+  where these would take longer than `limit_s`.
+* It is measured with exclusive access to the machine, after warm-up calls that are not counted.
+* The caller's model and settings stay as they were: weights, mode, device, threads, random state.
+* `device` is the same string for the same machine and software; two studies are compared only where it is the same. A
+  backend that cannot run here raises `EnvironmentFault` from `device` and `measure`.
 """
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Protocol
+
+from mvsearch.errors import MvsearchError, PlanError
+from mvsearch.utils import plugins
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from mvsearch.metrics.record import Latency
+    from mvsearch.profiling.timing import Conditions
+
+Call = Callable[[], object]
+"""Runs one batch, and returns once it is computed."""
+
+REPEATS = 50
+LIMIT_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingOptions:
+    """How a network is run while it is timed: `batch` images at a time with `threads` CPU threads.
+
+    `precision` is fp32, tf32, fp16 or bf16; `graph` replays a captured CUDA graph; `fused` runs the network that
+    `mvsearch.nn.fuse` returns; `channels_last` is the memory format. A backend lists in `supports` those of these four
+    that it has.
+    """
+
+    batch: int = 1
+    threads: int = 1
+    precision: str = "fp32"
+    graph: bool = False
+    fused: bool = False
+    channels_last: bool = True
+
+
+DEFAULT_OPTIONS = TimingOptions()
+
+
+class LatencyBackend(Protocol):
+    """Measures latency. `version` rises when the same options would give another latency.
+
+    `side_by_side` is False for a backend that measures with a clock of its own, so that its latency cannot be compared
+    with that of others in one table.
+    """
+
+    name: str
+    version: int = 1
+    supports: frozenset[str] = frozenset()
+    side_by_side: bool = True
+
+    def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
+        """The hardware and software that the latency depends on."""
+        ...
+
+    def prepare(
+        self, model: "nn.Module", image_size: int, options: TimingOptions = DEFAULT_OPTIONS
+    ) -> AbstractContextManager[Call]:
+        """A context in which there is a call that runs one batch through a copy of the model."""
+        ...
+
+    def measure(
+        self,
+        model: "nn.Module",
+        image_size: int,
+        options: TimingOptions = DEFAULT_OPTIONS,
+        *,
+        repeats: int = REPEATS,
+        limit_s: float = LIMIT_S,
+    ) -> "Latency":
+        """Time one batch with exclusive access to the machine. Warm-up calls are not counted."""
+        ...
+
+    def conditions(self, image_size: int, options: TimingOptions) -> "Conditions":
+        """All that a latency of this backend depends on."""
+        from mvsearch.profiling.timing import Conditions
+
+        return Conditions(
+            batch=options.batch,
+            image_size=image_size,
+            threads=options.threads,
+            precision=options.precision,
+            backend=self.name,
+            device=self.device(options),
+        )
+
+    def missing_packages(self) -> tuple[str | None, list[str]]:
+        """The extra that brings the packages the backend needs, and those of them that are not installed."""
+        return None, []
+
+
+def backend_names() -> tuple[str, ...]:
+    """The names of all backends, without importing any."""
+    return plugins.names("latency_backend")
+
+
+def load_backend(name: str, *, error: type[MvsearchError] = PlanError) -> LatencyBackend:
+    """The backend of a name; raises `error`, with a suggestion, if there is none."""
+    backend: LatencyBackend = plugins.load("latency_backend", name, error=error).BACKEND
+    return backend
+
+
+def check_options(backend: LatencyBackend, options: TimingOptions) -> None:
+    """Raises PlanError for the first option that is set and that the backend does not have."""
+    for field in fields(TimingOptions):
+        changed = getattr(options, field.name) != field.default
+        if changed and field.name not in ("batch", "threads", *backend.supports):
+            raise PlanError(f"{backend.name} has no setting {field.name!r}; remove it.", at="latency")

@@ -1,9 +1,7 @@
-"""A network as a file of some format, run by the format's runtime: what the backends of runtimes share."""
+"""A network as an exported file, run by the format's runtime: what the backends of runtimes share."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,88 +10,68 @@ from torch import nn
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import MvsearchError
-from mvsearch.export.formats import load_format, runtime
+from mvsearch.export.formats import Format, Runtime, load_format
 from mvsearch.export.model import ExportModel
-from mvsearch.export.runtime import Run, in_a_line, require
-from mvsearch.metrics.record import EvaluationFailed, Latency
-from mvsearch.profiling.timing import check, inputs, measured
+from mvsearch.export.runtime import Runner, one_line
+from mvsearch.metrics.record import EvaluationFailed
+from mvsearch.profiling.latency import DEFAULT_OPTIONS, Call, TimingOptions
+from mvsearch.profiling.latency._host import HostTimed
+from mvsearch.profiling.timing import copy_with_images
 from mvsearch.utils import machine, machine_lock
 
 
-@dataclass(frozen=True)
-class Exported:
-    """A backend by name, and the format whose files it runs."""
+class Exported(HostTimed):
+    """A backend whose files are those of the format `format_name`, in float32 on the CPU."""
 
-    backend: str
-    kind: str
+    format_name: str
 
-    def measure(
-        self,
-        model: nn.Module,
-        image_size: int,
-        *,
-        batch: int = 1,
-        repeats: int = 50,
-        threads: int = 1,
-        limit_s: float = 30.0,
-    ) -> Latency:
-        """Write the model as a file and time one batch of it, alone on the machine. First calls are not kept.
+    @property
+    def format(self) -> Format:
+        """The format."""
+        return load_format(self.format_name)
 
-        Raises EvaluationFailed for a model that cannot be written so.
-        """
-        check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
-        device = self.device(threads=threads)
-        with self.ready(model, image_size, batch=batch, threads=threads) as call:
-            return measured(
-                call,
-                image_size,
-                batch=batch,
-                repeats=repeats,
-                threads=threads,
-                limit_s=limit_s,
-                backend=self.backend,
-                device=device,
-            )
+    @property
+    def runtime(self) -> Runtime:
+        """What runs the files of the format."""
+        runtime = self.format.runtime
+        assert runtime is not None
+        return runtime
+
+    def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
+        """The processor, the runtime, the torch that wrote the file, and the threads."""
+        self.format.require_packages()
+        release = torch.__version__.split("+")[0]
+        threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
+        return f"cpu: {machine.cpu_name()}, {self.runtime.version} from torch {release}, {threads}"
 
     @contextmanager
-    def ready(
-        self, model: nn.Module, image_size: int, *, batch: int = 1, threads: int = 1
-    ) -> Iterator[Callable[[], object]]:
-        """A call that runs one batch; where a file takes one image, the images of a batch one after another."""
-        network, images = inputs(
-            model, image_size, batch, device="cpu", dtype=torch.float32, memory_format=torch.contiguous_format
+    def prepare(self, model: nn.Module, image_size: int, options: TimingOptions = DEFAULT_OPTIONS) -> Iterator[Call]:
+        """A call that runs one batch; where a file takes one image, it runs the images of a batch in sequence.
+
+        Raises EvaluationFailed for a model that cannot be written as a file.
+        """
+        network, images = copy_with_images(
+            model, image_size, options.batch, device="cpu", dtype=torch.float32, memory_format=torch.contiguous_format
         )
-        one_by_one = load_format(self.kind).BATCHES == (1,)
-        parts = [part.numpy() for part in images.split(1 if one_by_one else batch)]
+        parts = [part.numpy() for part in images.split(1 if self.runtime.takes_one_image else options.batch)]
         with TemporaryDirectory() as folder:
-            # Converting keeps a core busy for seconds, and what converters import may draw from the random state.
+            # Conversion keeps a core busy for seconds, and the imports of converters may use the random state.
             with machine_lock.shared(), torch.random.fork_rng(devices=[]):
-                run = self._converted(network, image_size, Path(folder), threads)
+                run = self._convert(network, image_size, Path(folder), options.threads)
             yield lambda: [run(part) for part in parts]
 
-    def device(self, *, threads: int = 1) -> str:
-        """The processor, the runtime, the torch that wrote the file, and the threads."""
-        module = load_format(self.kind)
-        require(module.EXTRA, *module.PACKAGES)
-        release = torch.__version__.split("+")[0]
-        plural = "s" if threads > 1 else ""
-        return f"cpu: {machine.cpu_name()}, {runtime(module)} from torch {release}, {threads} thread{plural}"
+    def missing_packages(self) -> tuple[str | None, list[str]]:
+        """The extra of the format, and those of its packages that are not installed."""
+        return self.format.extra, self.format.missing_packages()
 
-    def missing(self) -> tuple[str, list[str]]:
-        """The extra that brings the packages, and those of them that are not here."""
-        module = load_format(self.kind)
-        return module.EXTRA, [package for package in module.PACKAGES if find_spec(package) is None]
-
-    def _converted(self, network: nn.Module, image_size: int, folder: Path, threads: int) -> Run:
-        module = load_format(self.kind)
-        # Formats ask an architecture for its image size alone; the rows are in the model.
-        subject = ExportModel(Architecture(blocks=(), image_size=image_size), network, "as they stand")
-        path = folder / f"network{module.SUFFIX}"
+    def _convert(self, network: nn.Module, image_size: int, folder: Path, threads: int) -> Runner:
+        # Formats that trace read only the image size of an architecture; its rows are in the model.
+        export_model = ExportModel(Architecture(blocks=(), image_size=image_size), network, "as given")
+        path = folder / f"network{self.format.suffix}"
         try:
-            module.export(subject, path)
-            run: Run = module.load_runtime(path, threads=threads)
+            self.format.export(export_model, path)
+            return self.runtime.load_runtime(path, threads=threads)
         except (MvsearchError, OSError):
             raise
-        except Exception as error:  # converters raise what they like
-            raise EvaluationFailed(in_a_line(f"{self.kind} cannot take this network", error)) from error
-        return run
+        except Exception as error:  # converters raise any type
+            raise EvaluationFailed(one_line(f"{self.format_name} cannot convert this network", error)) from error

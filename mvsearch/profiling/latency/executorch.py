@@ -1,37 +1,37 @@
 """Latency of ExecuTorch with XNNPACK, fp32: the file that `mvsearch export --to executorch` writes.
 
-The file takes one image, so a batch is its images one after another.
+The file takes one image, so the images of a batch run in sequence.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from mvsearch.export.runtime import quiet
+from mvsearch.export.runtime import suppress_output
+from mvsearch.profiling.latency import DEFAULT_OPTIONS, Call, LatencyBackend, TimingOptions
 from mvsearch.profiling.latency._exported import Exported
 
-VERSION = 1
 
+class ExecuTorch(Exported):
+    """ExecuTorch's own runtime."""
 
-class _Files(Exported):
+    name = format_name = "executorch"
+
     @contextmanager
-    def ready(
-        self, model: nn.Module, image_size: int, *, batch: int = 1, threads: int = 1
-    ) -> Iterator[Callable[[], object]]:
-        with quiet(), torch.random.fork_rng(devices=[]):  # the first import draws from torch's random state
+    def prepare(self, model: nn.Module, image_size: int, options: TimingOptions = DEFAULT_OPTIONS) -> Iterator[Call]:
+        """A call that runs one batch. The process's number of ExecuTorch threads is restored after."""
+        with suppress_output(), torch.random.fork_rng(devices=[]):  # the first import uses torch's random state
             from executorch.extension.pybindings import portable_lib
 
-            # ExecuTorch's threads are the whole process's, and go back to the caller's number.
             before = portable_lib._threadpool_get_thread_count()
         try:
-            with super().ready(model, image_size, batch=batch, threads=threads) as call:
+            with super().prepare(model, image_size, options) as call:
                 yield call
         finally:
-            with quiet():
+            with suppress_output():
                 portable_lib._unsafe_reset_threadpool(before)
 
 
-_FILES = _Files("executorch", "executorch")
-measure, ready, device, missing = _FILES.measure, _FILES.ready, _FILES.device, _FILES.missing
+BACKEND: LatencyBackend = ExecuTorch()

@@ -1,70 +1,52 @@
-"""Latency of PyTorch on the CPU: eager, fp32, channels last, which is what PyTorch itself runs fastest here.
+"""Latency of PyTorch on the CPU: eager, fp32, channels last, which is PyTorch's fastest memory format here.
 
-With `fused` it is that of the network as `mvsearch.nn.fuse` makes it.
+With `fused` it is the latency of the network that `mvsearch.nn.fuse` returns.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
-from mvsearch.metrics.record import Latency
-from mvsearch.profiling.timing import check, fixed_threads, inputs, measured
+from mvsearch.profiling.latency import DEFAULT_OPTIONS, Call, LatencyBackend, TimingOptions
+from mvsearch.profiling.latency._host import HostTimed
+from mvsearch.profiling.timing import copy_with_images, fixed_threads
 from mvsearch.utils import machine
 
-VERSION = 1
 
+class TorchCpu(HostTimed):
+    """Eager PyTorch."""
 
-def measure(
-    model: nn.Module,
-    image_size: int,
-    *,
-    batch: int = 1,
-    repeats: int = 50,
-    threads: int = 1,
-    limit_s: float = 30.0,
-    fused: bool = False,
-) -> Latency:
-    """Time one batch, alone on the machine. The first calls warm up and are not kept."""
-    check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
-    with ready(model, image_size, batch=batch, threads=threads, fused=fused) as call:
-        return measured(
-            call,
+    name = "torch_cpu"
+    supports = frozenset({"fused", "channels_last"})
+
+    def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
+        """The processor, the version of torch without its build (the CPU code is the same), and the options."""
+        release = torch.__version__.split("+")[0]
+        threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
+        fused, layout = ", fused" if options.fused else "", "" if options.channels_last else ", channels first"
+        return f"cpu: {machine.cpu_name()}, torch {release}, {threads}{fused}{layout}"
+
+    @contextmanager
+    def prepare(self, model: nn.Module, image_size: int, options: TimingOptions = DEFAULT_OPTIONS) -> Iterator[Call]:
+        """A call that runs one batch through a copy of the model, with the number of threads set meanwhile."""
+        network, images = copy_with_images(
+            model,
             image_size,
-            batch=batch,
-            repeats=repeats,
-            threads=threads,
-            limit_s=limit_s,
-            backend="torch_cpu",
-            device=device(threads=threads, fused=fused),
+            options.batch,
+            device="cpu",
+            dtype=torch.float32,
+            memory_format=torch.channels_last if options.channels_last else torch.contiguous_format,
+            fused=options.fused,
         )
 
+        def call() -> object:
+            with torch.inference_mode():
+                return network(images)
 
-@contextmanager
-def ready(
-    model: nn.Module,
-    image_size: int,
-    *,
-    batch: int = 1,
-    threads: int = 1,
-    fused: bool = False,
-    layout: torch.memory_format = torch.channels_last,
-) -> Iterator[Callable[[], object]]:
-    """A call that runs one batch through a copy of the model; torch has so many threads meanwhile."""
-    network, images = inputs(
-        model, image_size, batch, device="cpu", dtype=torch.float32, memory_format=layout, fused=fused
-    )
-
-    def call() -> object:
-        with torch.inference_mode():
-            return network(images)
-
-    with fixed_threads(threads):
-        yield call
+        with fixed_threads(options.threads):
+            yield call
 
 
-def device(*, threads: int = 1, fused: bool = False) -> str:
-    """The processor, the version of torch (its build left out: the CPU code is the same), the threads; if fused."""
-    release, plural = torch.__version__.split("+")[0], "s" if threads > 1 else ""
-    return f"cpu: {machine.cpu_name()}, torch {release}, {threads} thread{plural}{', fused' if fused else ''}"
+BACKEND: LatencyBackend = TorchCpu()

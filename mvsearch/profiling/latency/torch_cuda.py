@@ -1,15 +1,15 @@
-"""Latency of PyTorch on an NVIDIA GPU, as the GPU sees it: from the first kernel of a batch to the last.
+"""Latency of PyTorch on an NVIDIA GPU, by the GPU's clock: from the first kernel of a batch to the last.
 
-Batches follow each other without waiting for the host, and the images are on the GPU already. At batch 1 a small
-network is bound by the host launching its kernels, and that waiting is in the number; `graph=True` launches all of
-them at once and leaves the kernels alone.
+Batches follow each other without waiting for the host, and the images are on the GPU. At batch 1 a small network is
+limited by the host that launches its kernels, and this wait is part of the latency; `graph` launches all kernels at
+once and leaves only their own time.
 
 `precision` is one of
-    fp32   every product in full; TF32 is switched off
-    tf32   fp32 weights and sums, products of matrices and convolutions in TensorFloat-32
-    fp16, bf16   weights, images and products in half
+    fp32         all products in full; TF32 is off
+    tf32         fp32 weights and sums; matrix products and convolutions in TensorFloat-32
+    fp16, bf16   weights, images and products in half precision
 
-With `fused` the network is as `mvsearch.nn.fuse` makes it, channels last.
+With `fused` the network is the one that `mvsearch.nn.fuse` returns, channels last.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,115 +22,116 @@ from torch import nn
 
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import Latency
-from mvsearch.profiling.timing import affordable, check, fixed_threads, inputs, summarise, warm_up
+from mvsearch.profiling.latency import (
+    DEFAULT_OPTIONS,
+    LIMIT_S,
+    REPEATS,
+    Call,
+    LatencyBackend,
+    TimingOptions,
+    check_options,
+)
+from mvsearch.profiling.timing import affordable, check, copy_with_images, fixed_threads, summarise, warm_up
 from mvsearch.utils import machine_lock
 
-VERSION = 1
 WARM_LIMIT_S = 30.0
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
 
-def measure(
-    model: nn.Module,
-    image_size: int,
-    *,
-    batch: int = 1,
-    repeats: int = 50,
-    threads: int = 1,
-    limit_s: float = 30.0,
-    precision: str = "fp32",
-    graph: bool = False,
-    fused: bool = False,
-) -> Latency:
-    """Time one batch, alone on the machine. The first calls warm up, let cuDNN choose, and are not kept."""
-    name = device(graph=graph, fused=fused)
-    check(image_size=image_size, batch=batch, repeats=repeats, threads=threads)
-    dtype, layout = _format(precision)
-    network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout, fused=fused)
-    with machine_lock.exclusive(), fixed_threads(threads), settings(precision), torch.inference_mode():
-        times_ms = _times_ms(lambda: network(images), repeats=repeats, limit_s=limit_s, graph=graph)
-    return summarise(
-        times_ms,
-        batch=batch,
-        image_size=image_size,
-        threads=threads,
-        precision=precision,
-        backend="torch_cuda",
-        device=name,
+class TorchCuda(LatencyBackend):
+    """PyTorch on the current CUDA device. `measure` uses the GPU's clock, `prepare` is for the host's."""
+
+    name = "torch_cuda"
+    supports = frozenset({"precision", "graph", "fused"})
+    side_by_side = False
+
+    def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
+        """The GPU, the versions of torch, CUDA and cuDNN, how kernels are launched, and whether it is fused."""
+        if not torch.cuda.is_available():
+            raise EnvironmentFault("torch sees no CUDA device on this machine; use torch_cpu.", at="latency")
+        cudnn = torch.backends.cudnn.version()
+        software = f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
+        launch = f"{'CUDA graph' if options.graph else 'eager'}{', fused' if options.fused else ''}"
+        return f"cuda: {torch.cuda.get_device_name()}, {software}, {launch}"
+
+    def measure(
+        self,
+        model: nn.Module,
+        image_size: int,
+        options: TimingOptions = DEFAULT_OPTIONS,
+        *,
+        repeats: int = REPEATS,
+        limit_s: float = LIMIT_S,
+    ) -> Latency:
+        """Time one batch with exclusive access to the machine. Warm-up calls, in which cuDNN chooses its algorithms,
+        are not counted."""
+        check_options(self, options)
+        conditions = self.conditions(image_size, options)
+        check(image_size=image_size, batch=options.batch, repeats=repeats, threads=options.threads)
+        network, images = _copy_to_gpu(model, image_size, options)
+        precision = options.precision
+        with machine_lock.exclusive(), fixed_threads(options.threads), cuda_settings(precision), torch.inference_mode():
+            times_ms = _times_ms(lambda: network(images), repeats=repeats, limit_s=limit_s, graph=options.graph)
+        return summarise(times_ms, conditions)
+
+    @contextmanager
+    def prepare(self, model: nn.Module, image_size: int, options: TimingOptions = DEFAULT_OPTIONS) -> Iterator[Call]:
+        """A call that runs one batch through a copy of the model and waits until it is computed."""
+        self.device(options)
+        network, images = _copy_to_gpu(model, image_size, options)
+        stream = _side_stream(torch.cuda.current_device())
+        stream.wait_stream(torch.cuda.current_stream())
+
+        def run() -> object:
+            with torch.inference_mode():
+                return network(images)
+
+        with fixed_threads(options.threads), cuda_settings(options.precision):
+            with torch.cuda.stream(stream):
+                warm_up(_synchronous(run, stream), limit_s=WARM_LIMIT_S)
+                launch = _capture(run, stream) if options.graph else run
+
+            def call() -> None:
+                with torch.cuda.stream(stream):
+                    launch()
+                stream.synchronize()
+
+            yield call
+
+
+BACKEND: LatencyBackend = TorchCuda()
+
+
+def _copy_to_gpu(model: nn.Module, image_size: int, options: TimingOptions) -> tuple[nn.Module, torch.Tensor]:
+    if options.precision not in DTYPES:
+        raise PlanError(f"precision={options.precision!r} is unknown; use one of: {', '.join(DTYPES)}.", at="latency")
+    # Tensor cores need channels last; convolutions in full fp32 do not use them.
+    layout = torch.contiguous_format if options.precision == "fp32" else torch.channels_last
+    dtype = DTYPES[options.precision]
+    return copy_with_images(
+        model, image_size, options.batch, device="cuda", dtype=dtype, memory_format=layout, fused=options.fused
     )
 
 
-@contextmanager
-def launched(
-    model: nn.Module,
-    image_size: int,
-    *,
-    batch: int = 1,
-    threads: int = 1,
-    precision: str = "fp32",
-    graph: bool = False,
-    fused: bool = False,
-) -> Iterator[Callable[[], object]]:
-    """A call that runs one batch through a copy of the model and waits for its end, as a caller on the host would."""
-    device()
-    dtype, layout = _format(precision)
-    network, images = inputs(model, image_size, batch, device="cuda", dtype=dtype, memory_format=layout, fused=fused)
-    stream = _side(torch.cuda.current_device())
-    stream.wait_stream(torch.cuda.current_stream())
-
-    def run() -> object:
-        with torch.inference_mode():
-            return network(images)
-
-    with fixed_threads(threads), settings(precision):
-        with torch.cuda.stream(stream):
-            warm_up(_waiting(run, stream), limit_s=WARM_LIMIT_S)
-            launch = _captured(run, stream) if graph else run
-
-        def call() -> None:
-            with torch.cuda.stream(stream):
-                launch()
-            stream.synchronize()
-
-        yield call
-
-
-def device(*, graph: bool = False, fused: bool = False) -> str:
-    """The GPU, the versions of torch, CUDA and cuDNN, how kernels are launched; if the network is fused."""
-    if not torch.cuda.is_available():
-        raise EnvironmentFault("latency: torch sees no CUDA device on this machine; use the backend torch_cpu.")
-    cudnn = torch.backends.cudnn.version()
-    software = f"torch {torch.__version__}, CUDA {torch.version.cuda}, cuDNN {cudnn}"
-    ways = f"{'CUDA graph' if graph else 'eager'}{', fused' if fused else ''}"
-    return f"cuda: {torch.cuda.get_device_name()}, {software}, {ways}"
-
-
-def _format(precision: str) -> tuple[torch.dtype, torch.memory_format]:
-    if precision not in DTYPES:
-        raise PlanError(f"latency: precision={precision!r} is unknown; use one of: {', '.join(DTYPES)}.")
-    # Tensor cores want channels last; the convolutions in full fp32 do not use them.
-    return DTYPES[precision], torch.contiguous_format if precision == "fp32" else torch.channels_last
-
-
 def _times_ms(call: Callable[[], object], *, repeats: int, limit_s: float, graph: bool) -> list[float]:
-    """Warm-up, capture and timing on one side stream: libraries keep their handles and workspaces per stream."""
-    stream = _side(torch.cuda.current_device())
+    """Warm up, capture and time on one side stream: libraries keep handles and workspaces per stream."""
+    stream = _side_stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
-        seconds = warm_up(_waiting(call, stream), limit_s=limit_s)
+        seconds = warm_up(_synchronous(call, stream), limit_s=limit_s)
         if graph:
-            call = _captured(call, stream)
-            seconds = warm_up(_waiting(call, stream), limit_s=limit_s)
+            call = _capture(call, stream)
+            seconds = warm_up(_synchronous(call, stream), limit_s=limit_s)
         return _event_times_ms(call, affordable(repeats, seconds=seconds, limit_s=limit_s))
 
 
 @cache
-def _side(index: int) -> torch.cuda.Stream:
-    """The stream of all timings on a GPU: memory that was freed on one stream is not there for another."""
+def _side_stream(index: int) -> torch.cuda.Stream:
+    """The stream of all timings on a GPU: memory freed on one stream cannot be used by another."""
     return torch.cuda.Stream(index)
 
 
-def _waiting(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[[], None]:
+def _synchronous(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[[], None]:
     def call_and_wait() -> None:
         call()
         stream.synchronize()
@@ -138,7 +139,7 @@ def _waiting(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[
     return call_and_wait
 
 
-def _captured(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[[], object]:
+def _capture(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[[], object]:
     graph = torch.cuda.CUDAGraph()
     with torch.cuda.graph(graph, stream=stream):
         call()
@@ -160,8 +161,8 @@ def _events(count: int) -> list[torch.cuda.Event]:
 
 
 @contextmanager
-def settings(precision: str, backends: Any = torch.backends) -> Iterator[None]:
-    """Set cuDNN's search for the fastest kernels and TF32 for one measurement, and put back what was there."""
+def cuda_settings(precision: str, backends: Any = torch.backends) -> Iterator[None]:
+    """Set cuDNN's search for the fastest kernels and TF32 for one measurement, and restore them after."""
     with ExitStack() as stack:
         stack.enter_context(_set(backends.cudnn, "benchmark", True))
         for owner, name, value in _tf32(backends, on=precision == "tf32"):
@@ -170,7 +171,7 @@ def settings(precision: str, backends: Any = torch.backends) -> Iterator[None]:
 
 
 def _tf32(backends: Any, *, on: bool) -> list[tuple[Any, str, Any]]:
-    # torch 2.9 renamed the switches, and the old names raise once anybody has used the new ones.
+    # torch 2.9 renamed the switches; the old names raise once the new ones have been used.
     if hasattr(backends.cudnn, "conv"):
         value = "tf32" if on else "ieee"
         return [(backends.cuda.matmul, "fp32_precision", value), (backends.cudnn.conv, "fp32_precision", value)]

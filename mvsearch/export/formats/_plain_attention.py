@@ -1,5 +1,8 @@
-"""Softmax attention spelt out. Fused, it is exported with a guard against rows of nothing but minus infinity, and such
-operators stay on slow kernels that are not delegated; there is no mask here, so nothing needs the guard."""
+"""Softmax attention written as two matrix products and a softmax.
+
+Torch's fused attention is exported with a guard against rows that hold only minus infinity. The guard's operators are
+not delegated and run on slow kernels. There is no mask here, so the guard is not needed.
+"""
 
 from copy import deepcopy
 
@@ -9,8 +12,8 @@ from torch import Tensor, nn
 from mvsearch.nn.mobilevit import SelfAttention
 
 
-class Unfused(SelfAttention):
-    """The same attention as two matrix products and a softmax, heads and images in one axis."""
+class PlainAttention(SelfAttention):
+    """The same attention as two matrix products and a softmax, with heads and images in one axis."""
 
     def forward(self, x_BND: Tensor) -> Tensor:
         """(B, N, D) → (B, N, D)."""
@@ -27,10 +30,10 @@ class Unfused(SelfAttention):
         return x_BND.unflatten(-1, (self.heads, -1)).transpose(1, 2).flatten(0, 1)
 
 
-def unfused(model: nn.Module) -> nn.Module:
-    """A copy of the model with its softmax attention spelt out."""
+def with_plain_attention(model: nn.Module) -> nn.Module:
+    """A copy of the model in which softmax attention is not fused."""
     copy = deepcopy(model)
     for module in copy.modules():
         if type(module) is SelfAttention:
-            module.__class__ = Unfused
+            module.__class__ = PlainAttention
     return copy

@@ -1,0 +1,79 @@
+"""One export: a network, a format and a file; and whether that file may be written."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.errors import MvsearchError, PlanError, VerificationError
+from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.model import ExportModel
+from mvsearch.export.runtime import one_line
+from mvsearch.utils.atomic_write import refuse_existing
+
+
+@dataclass(frozen=True)
+class ExportJob:
+    """A network to write to a path in a format; with `calibration` images, in int8."""
+
+    format: Format
+    export_model: ExportModel
+    path: Path
+    calibration: np.ndarray | None = None
+
+    @property
+    def precision(self) -> str:
+        """`float32` or `int8`."""
+        return "float32" if self.calibration is None else "int8"
+
+    @property
+    def runtime(self) -> Runtime:
+        """The runtime of the format; raises PlanError for a format without one."""
+        if self.format.runtime is None:
+            raise PlanError(f"{self.format.name} has no runtime, so its files cannot be verified; use --no-verify.")
+        return self.format.runtime
+
+    @property
+    def report_path(self) -> Path:
+        """The file of the report."""
+        return self.path.with_name(self.path.name + ".report.json")
+
+    def write(self, path: Path) -> None:
+        """Write the file. Raises VerificationError for any error of a converter."""
+        with translate_errors(f"{self.format.name} cannot convert this network"):
+            if self.calibration is None:
+                self.format.export(self.export_model, path)
+            elif self.format.export_int8 is None:
+                raise PlanError(f"--int8: {self.format.name} is float32 only; use --to onnx or --to executorch.")
+            else:
+                self.format.export_int8(self.export_model, path, self.calibration)
+
+    def with_model(self, export_model: ExportModel) -> "ExportJob":
+        """The same job for another network."""
+        return replace(self, export_model=export_model)
+
+
+@contextmanager
+def translate_errors(message: str) -> Iterator[None]:
+    """Turn whatever a converter or a runtime raises into a VerificationError of one line."""
+    try:
+        yield
+    except (MvsearchError, OSError):
+        raise
+    except Exception as error:
+        raise VerificationError(one_line(message, error)) from error
+
+
+def check_writable(export_format: Format, path: Path, *, force: bool) -> None:
+    """Check that an export may be written, before anything is built.
+
+    Raises EnvironmentFault if it would replace a file without `force`, has no folder to go to or needs a package that
+    is missing; PlanError if the file's suffix is not that of the format.
+    """
+    export_format.require_packages()
+    if export_format.suffix and path.suffix != export_format.suffix:
+        raise PlanError(f"files of this format end with {export_format.suffix}; rename the file.", at=path)
+    for file in (path, *(path.with_suffix(suffix) for suffix in export_format.sidecar_suffixes)):
+        refuse_existing(file, force=force, folder=True)
