@@ -20,11 +20,11 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from mvsearch.arch.published import published
+from mvsearch.arch.published import published, short_name
 from mvsearch.data import DataSet, load
 from mvsearch.utils import plugins
 from mvsearch.utils.machine import describe
-from mvsearch.utils.units import short_name, three_digits
+from mvsearch.utils.units import three_digits
 
 PAGE = Path(__file__).parent.parent / "docs" / "benchmarks" / "proxies.md"
 MODELS = ("mobilevitv3_xxs", "mobilevitv3_xs", "mobilevitv3_s")

@@ -3,7 +3,7 @@
 `Num` is an int or a NumPy array of ints; the code here and in `blocks/` works for both.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 Num = Any
@@ -52,10 +52,6 @@ class Cost:
     def times(self, n: Num) -> "Cost":
         """The cost of n copies."""
         return Cost(self.params * n, self.macs * n, self.macs_paper * n)
-
-
-STATIC_COSTS = tuple(field.name for field in fields(Cost))
-"""The costs that the closed form gives, without building the network."""
 
 
 def conv(

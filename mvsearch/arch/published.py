@@ -3,6 +3,7 @@
 `published/*.yaml` are the classifiers, one file each; `published/heads/TASK.yaml` names a backbone and a head per row.
 """
 
+import re
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -89,3 +90,15 @@ def published(name: str) -> Architecture:
 def published_keys(task: str = "classification") -> dict[str, str]:
     """Architecture key to name. An ablation row that equals a published model has the name of the model."""
     return {published(name).key: name for name in model_names(task)}
+
+
+def short_name(name: str) -> str:
+    """A published name as short as a label beside a point must be.
+
+    >>> short_name("mobilevitv3_xxs_l2"), short_name("mobilevitv2_0.5"), short_name("ablation_2_conv1x1")
+    ('v3-XXS-L2', 'v2-0.5', 'abl. 2')
+    """
+    if row := re.match(r"ablation_(\d+)", name):
+        return f"abl. {row[1]}"
+    version, *rest = name.removeprefix("mobilevit").split("_")
+    return "-".join([version, *(part.upper() if re.fullmatch(r"x*s|l\d", part) else part for part in rest)])

@@ -22,7 +22,8 @@ from rich.progress import (
 from rich.text import Text
 
 from mvsearch.cli._output import console, table
-from mvsearch.utils.units import pretty, unit, with_error
+from mvsearch.metrics.formatting import pretty, with_error
+from mvsearch.metrics.registry import metric
 
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture
@@ -272,14 +273,14 @@ class TrainingProgress(Display):
     def _table(self) -> Any:
         if not self.results:
             return Text("the averaged weights are evaluated after each epoch", style="dim")
-        rows = table("epoch", "step", "loss", unit(self.results[-1].kind).head, numbers_from=0)
+        rows = table("epoch", "step", "loss", metric(self.results[-1].kind).label, numbers_from=0)
         for result in self.results[-_EPOCH_ROWS:]:
             rows.add_row(str(result.epoch), f"{result.step:,}", f"{result.loss:.3f}", pretty(result.kind, result.score))
         return rows
 
 
 def _score(result: "EpochResult") -> str:
-    return f"{unit(result.kind).head} {pretty(result.kind, result.score)}"
+    return f"{metric(result.kind).label} {pretty(result.kind, result.score)}"
 
 
 def _duration(seconds: float) -> str:

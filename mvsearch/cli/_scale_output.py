@@ -10,11 +10,12 @@ from rich.text import Text
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.cli._output import table
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.registry import metric
 from mvsearch.report.diagram import difference_table
 from mvsearch.report.figures.architecture_diff import difference
 from mvsearch.report.figures.scaling import Member, member_costs
 from mvsearch.scaling import Scaled, Scaling
-from mvsearch.utils.units import pretty, unit
 
 
 def show_scaled(result: Scaled, screen: Console, written: Path | None) -> None:
@@ -47,7 +48,7 @@ def sentence(result: Scaled) -> str:
 
 def _costs(result: Scaled, value: float) -> str:
     name = result.budget.name
-    return pretty(name, value) if name == "latency_ms" else f"{pretty(name, value)} {unit(name).words}"
+    return pretty(name, value) if name == "latency_ms" else f"{pretty(name, value)} {metric(name).description}"
 
 
 def _off(result: Scaled) -> str:

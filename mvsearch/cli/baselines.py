@@ -37,7 +37,7 @@ def baselines(sources: bool, as_json: bool) -> None:
 
 
 def _table(contenders: "list[Contender]") -> Any:
-    from mvsearch.utils.units import pretty
+    from mvsearch.metrics.formatting import pretty
 
     made = table("network", "name", "kind", "recipe", "px", "params", "MACs", "top-1 %", numbers_from=4)
     for family, group in ((False, "rivals"), (True, "the family")):

@@ -75,7 +75,8 @@ def _to_json(timing: "ArchitectureTiming") -> dict[str, Any]:
 def _print(results: "list[ArchitectureTiming]") -> None:
     from rich.text import Text
 
-    from mvsearch.utils.units import pretty, three_digits
+    from mvsearch.metrics.formatting import pretty
+    from mvsearch.utils.units import three_digits
 
     rows = table("architecture", "px", "params", "MACs", "backend", "median", "10 %", "90 %", "of eager", "rounds")
     rows.columns[4].justify = "left"

@@ -134,7 +134,8 @@ def export(
 def _print(report: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from mvsearch.utils.units import pretty, three_digits
+    from mvsearch.metrics.formatting import pretty
+    from mvsearch.utils.units import three_digits
 
     screen = console()
     if report["weights"] is not None:

@@ -115,8 +115,8 @@ def _figure(findings: "Findings", x: str | None, y: str | None, size: str | None
 def _print(findings: "Findings", estimates: "Estimates | None") -> None:
     from rich.text import Text
 
+    from mvsearch.metrics.formatting import pretty, volume
     from mvsearch.report.estimates import HEAD
-    from mvsearch.utils.units import pretty, volume
 
     screen = console()
     print_front(findings, {HEAD: [estimates.cell(r.number) for r in findings.front]} if estimates else {})

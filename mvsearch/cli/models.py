@@ -35,7 +35,7 @@ def models(task: str, as_json: bool) -> None:
 
 
 def _show_classifiers(found: "list[Model]") -> None:
-    from mvsearch.utils.units import pretty
+    from mvsearch.metrics.formatting import pretty
 
     made = table("model", "px", "params", "printed", "MACs", "MACs (paper)", "printed", "top-1 %", "ms", "img/s")
     for m in found:
@@ -62,7 +62,7 @@ def _show_classifiers(found: "list[Model]") -> None:
 
 
 def _show_others(found: "list[Model]", score: str, head: str) -> None:
-    from mvsearch.utils.units import pretty
+    from mvsearch.metrics.formatting import pretty
 
     made = table("model", "data", "px", "classes", "params", "printed", "for training", "MACs", head, numbers_from=2)
     for m in found:

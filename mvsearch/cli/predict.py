@@ -144,7 +144,8 @@ def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: P
 
 
 def _said(scores: dict[str, float], score: str, images: int, recipe: Any) -> str:
-    from mvsearch.utils.units import pretty, unit
+    from mvsearch.metrics.formatting import pretty
+    from mvsearch.metrics.registry import metric
 
     trained = f", after {recipe.steps} steps of {recipe.batch} images at {recipe.image_size} px" if recipe else ""
-    return f"{unit(score).head} {pretty(score, scores[score])} on {images} test images{trained}"
+    return f"{metric(score).label} {pretty(score, scores[score])} on {images} test images{trained}"

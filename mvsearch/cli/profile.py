@@ -92,7 +92,7 @@ def _peaks(arch: "Architecture", batch: int, train_batch: int) -> dict[str, Any]
 
 
 def _peak_lines(peaks: dict[str, Any]) -> list[str]:
-    from mvsearch.utils.units import pretty
+    from mvsearch.metrics.formatting import pretty
 
     ways = {"": "counted", "_allocated": "as this GPU's allocator has it"}
     return [
@@ -137,7 +137,7 @@ def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
 def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> None:
     from rich.text import Text
 
-    from mvsearch.utils.units import pretty
+    from mvsearch.metrics.formatting import pretty
 
     made = table("stage", "block", "output", "params", "MACs", "share", "MACs (paper)", numbers_from=2)
     total = arch.cost()

@@ -56,10 +56,10 @@ def space(
 
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
-    from mvsearch.arch.cost import STATIC_COSTS
     from mvsearch.cli._progress import DelayedBar
     from mvsearch.metrics.constraints import Limit
     from mvsearch.metrics.pareto import Objective
+    from mvsearch.metrics.registry import STATIC_COSTS
     from mvsearch.space.exact_front import exact_front
 
     sought = tuple(Objective.named(name).name for name in objectives)
@@ -94,12 +94,12 @@ def _show_front(
 ) -> None:
     from rich.text import Text
 
-    from mvsearch.utils.units import unit
+    from mvsearch.metrics.registry import metric
 
     screen = console()
     names = dict.fromkeys([*objectives, *(limit.name for limit in limits), "params", "macs"])
     differ = [name for name in members[0].point if any(m.point[name] != members[0].point[name] for m in members)]
-    heads = [*(unit(name).head for name in names), "tied", *(name.replace(".", "\n") for name in differ)]
+    heads = [*(metric(name).label for name in names), "tied", *(name.replace(".", "\n") for name in differ)]
     made = table(*heads, title=f"exact front of {plan.space.name} over {', '.join(objectives)}", numbers_from=0)
     for member in members:
         costs = (f"{getattr(member.cost, name):,}" for name in names)
@@ -152,7 +152,7 @@ def _facts(plan: "Plan", seed: int) -> dict[str, Any]:
 def _show(facts: dict[str, Any]) -> None:
     from rich.text import Text
 
-    from mvsearch.utils.units import pretty
+    from mvsearch.metrics.formatting import pretty
 
     screen = console()
     exact = "exactly" if facts["size_is_exact"] else "about (estimated by sampling)"

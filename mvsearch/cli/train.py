@@ -79,11 +79,12 @@ def train(
     from mvsearch.cli._progress import progress_bar
     from mvsearch.data import usual_source
     from mvsearch.export.images import select_images
+    from mvsearch.metrics.formatting import pretty
+    from mvsearch.metrics.registry import metric
     from mvsearch.study.resolve import find_architecture, find_trial
     from mvsearch.training.distributed import joined
     from mvsearch.training.recipes import load, usual
     from mvsearch.training.trainer import TrainingJob
-    from mvsearch.utils.units import pretty, unit
 
     trial = find_trial(arch, storage=storage)
     found = trial.architecture if trial else find_architecture(arch, storage=storage)
@@ -129,7 +130,7 @@ def train(
         return
     count, score = f"{result['images']:,} images", training.pictures.score
     console().print(
-        f"{unit(score).head} {pretty(score, result[score])} on {count} ({result['judged_on']}); weights, curve and "
+        f"{metric(score).label} {pretty(score, result[score])} on {count} ({result['judged_on']}); weights, curve and "
         f"result in {output}."
     )
 

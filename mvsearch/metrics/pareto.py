@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.record import Metrics, Record, is_number
-from mvsearch.metrics.registry import metrics, scores
+from mvsearch.metrics.registry import metric, searchable
 from mvsearch.utils import plugins
 
 
@@ -34,14 +34,14 @@ class Objective:
         >>> Objective.named("top1")
         Objective(name='top1', maximise=True)
         """
-        if name not in metrics():
-            raise PlanError(f"{name!r} is no objective; {plugins.suggest(name, metrics())}")
-        return cls(name, name in scores() and scores()[name].maximise)
+        if name not in searchable():
+            raise PlanError(f"{name!r} is no objective; {plugins.suggest(name, searchable())}")
+        return cls(name, metric(name).maximise)
 
     @property
     def ideal(self) -> float:
         """The value that nothing can beat: every image right, or no cost at all."""
-        return scores()[self.name].ideal if self.name in scores() else 0.0
+        return metric(self.name).ideal
 
     def cost(self, value: float) -> float:
         """The value turned so that less is better."""

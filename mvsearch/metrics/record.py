@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from numbers import Real
 from typing import Any
 
+from mvsearch.metrics.registry import is_score
+
 Metrics = dict[str, Any]
 """Raw numbers by name: params, macs, macs_paper, top1, loss, latency_ms, and what belongs beside them."""
 
@@ -19,14 +21,13 @@ def is_number(value: Any) -> bool:
     return isinstance(value, Real) and math.isfinite(value)
 
 
-_FACTS = ("params", "macs", "memory_", "train_memory_", "latency_", "throughput_")
-_NOISE = ("_std", "_sem")
+_SPREAD = ("_std", "_sem")
 
 
-def scores(metrics: Metrics) -> Metrics:
-    """What a proxy said of a candidate: neither costs nor times, nor what was worked out from several seeds."""
-    kept = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
-    return {name: value for name, value in kept.items() if not name.startswith(_FACTS) and not name.endswith(_NOISE)}
+def score_values(metrics: Metrics) -> Metrics:
+    """The scores among a candidate's numbers: neither costs and measurements nor the spread over several seeds."""
+    numbers = {name: value for name, value in metrics.items() if isinstance(value, int | float)}
+    return {name: value for name, value in numbers.items() if is_score(name) and not name.endswith(_SPREAD)}
 
 
 def averaged(repeats: Sequence[Metrics]) -> Metrics:

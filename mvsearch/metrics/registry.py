@@ -1,35 +1,118 @@
-"""The metrics that a search may optimise: costs, and the scores that proxies declare."""
+"""Every metric is declared once: its name, label, unit, direction, kind and noise.
+
+The static costs, the measurements of this package and the scores of trained networks are declared here. A proxy and a
+measured objective declare theirs in their own file, and the package of the file registers them when it is imported. No
+other module lists the names of metrics.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
-COSTS = ("params", "macs", "macs_paper", "memory_mib", "train_memory_mib", "latency_ms")
-"""Lower is better; the ideal is 0."""
+from mvsearch.arch.published import TASKS
+from mvsearch.utils.units import COUNT, PERCENT, PLAIN, Unit
 
-TASKS = ("classification", "segmentation", "detection")
+Kind = Literal["static cost", "measurement", "score"]
+"""A static cost is computed in closed form, a measurement is taken on a device, a score stands for accuracy."""
 
-_scores: "dict[str, Score]" = {}
+Noise = Literal["none", "machine", "seed"]
+"""What a repetition can change: nothing, what else the machine does, or the seed."""
 
 
 @dataclass(frozen=True)
-class Score:
-    """A score of a proxy: its direction, the value that no network can exceed, and the tasks that it is for."""
+class Metric:
+    """A number that a candidate has.
 
-    maximise: bool
-    ideal: float
-    tasks: tuple[str, ...] = ("classification",)
+    `label` is the head of its column, `description` the label of its axis. `ideal` is the value that no network can
+    exceed. `tasks` are the tasks whose networks have it. Further numbers that are stored with it have names that start
+    with `prefix`. A metric that is not `searchable` is reported and cannot be an objective or a constraint.
+    """
+
+    name: str
+    kind: Kind
+    label: str
+    description: str
+    unit: Unit = PLAIN
+    maximise: bool = False
+    ideal: float = 0.0
+    noise: Noise = "none"
+    tasks: tuple[str, ...] = TASKS
+    prefix: str | None = None
+    searchable: bool = True
 
 
-def declare_scores(scores: Mapping[str, Score]) -> None:
-    """Make the scores of a proxy known; `mvsearch.proxies` does so for all of its files when it is imported."""
-    _scores.update(scores)
+STATIC_COSTS = ("params", "macs", "macs_paper")
+"""The names of the costs in closed form, as `arch.cost.Cost` has them."""
+
+TOP1 = Metric("top1", "score", "top-1", "proxy top-1", PERCENT, True, 1.0, "seed", ("classification",))
+MIOU = Metric("miou", "score", "mIoU", "proxy mIoU", PERCENT, True, 1.0, "seed", ("segmentation",))
+MAP = Metric("map", "score", "mAP", "proxy mAP", PERCENT, True, 1.0, "seed", ("detection",))
+LOSS = Metric("loss", "score", "loss", "proxy loss", noise="seed")
+
+_metrics: dict[str, Metric] = {}
 
 
-def scores() -> Mapping[str, Score]:
-    """Every declared score."""
-    return _scores
+def declare(*metrics: Metric) -> None:
+    """Make metrics known; raises ValueError if another metric has the name. The last declared is the last in order."""
+    for metric in metrics:
+        if _metrics.get(metric.name, metric) != metric:
+            raise ValueError(f"two metrics are called {metric.name!r}; rename one.")
+        _metrics.pop(metric.name, None)
+        _metrics[metric.name] = metric
 
 
-def metrics() -> tuple[str, ...]:
-    """The names of all metrics that may be objectives, scores first."""
-    return (*_scores, *COSTS)
+declare(
+    Metric("params", "static cost", "params", "parameters", COUNT),
+    Metric("macs", "static cost", "MACs", "MACs", COUNT),
+    Metric("macs_paper", "static cost", "MACs (paper)", "MACs as the paper counts them", COUNT),
+    Metric("memory_mib", "measurement", "memory", "peak memory", Unit("MiB")),
+    Metric("train_memory_mib", "measurement", "training memory", "peak memory of a training step", Unit("MiB")),
+    Metric("latency_ms", "measurement", "latency", "latency", Unit("ms"), noise="machine", prefix="latency_"),
+    Metric(
+        "throughput_images_s",
+        "measurement",
+        "throughput",
+        "throughput",
+        Unit("images/s"),
+        maximise=True,
+        noise="machine",
+        prefix="throughput_",
+        searchable=False,
+    ),
+    TOP1,
+    MIOU,
+    MAP,
+    LOSS,
+)
+
+
+def metric(name: str) -> Metric:
+    """The metric of that name; a number that nobody declared is a score under its own name."""
+    return _metrics.get(name) or Metric(name, "score", name, name)
+
+
+def scores() -> Mapping[str, Metric]:
+    """Every declared score by name."""
+    return _of_kind("score")
+
+
+def measurements() -> Mapping[str, Metric]:
+    """Every declared measurement by name."""
+    return _of_kind("measurement")
+
+
+def searchable() -> tuple[str, ...]:
+    """The names of all metrics that can be objectives or constraints: scores, static costs, measurements."""
+    declared = {**scores(), **_of_kind("static cost"), **measurements()}
+    return tuple(name for name, each in declared.items() if each.searchable)
+
+
+def is_score(name: str) -> bool:
+    """Whether a stored number is a score: neither a declared cost nor a measurement nor a detail of one."""
+    if name in _metrics:
+        return _metrics[name].kind == "score"
+    return not any(name.startswith(each.prefix) for each in _metrics.values() if each.prefix)
+
+
+def _of_kind(kind: Kind) -> dict[str, Metric]:
+    return {name: each for name, each in _metrics.items() if each.kind == kind}

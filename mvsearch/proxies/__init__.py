@@ -4,15 +4,15 @@
       VERSION                         a number that rises when the same settings would give another score
       Settings                        a frozen dataclass: the fields of `proxy:` in a file
       TASK_DEFAULTS                   optional: other defaults for a task, {task: {field: value}}, `seeds` included
-      SCORES = {"x": Score(...)}      the metrics that may be sought; the first is the one it ranks networks by
+      SCORES = (Metric(...), ...)     the metrics that it declares; the first is the one it ranks networks by
       score(arch, settings, data, *, seed, device, progress) -> Metrics    with all of SCORES, and more if it likes
 
 Same architecture, settings, data and seed: same score. A file here loads no torch until `score` is called. A candidate
 that cannot be scored raises ``metrics.record.EvaluationFailed`` with the reason.
 """
 
-from mvsearch.metrics.registry import declare_scores
+from mvsearch.metrics.registry import declare
 from mvsearch.utils import plugins
 
 for _name in plugins.names("proxy"):
-    declare_scores(plugins.load("proxy", _name).SCORES)
+    declare(*plugins.load("proxy", _name).SCORES)

@@ -10,11 +10,22 @@ from dataclasses import dataclass
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import TASKS, Score
+from mvsearch.metrics.registry import Metric
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.units import COUNT
 
 VERSION = 1
-SCORES = {"channel_weights": Score(maximise=True, ideal=1e10, tasks=TASKS)}
+SCORES = (
+    Metric(
+        "channel_weights",
+        "score",
+        "channel weights",
+        "weights, each kernel counted once",
+        COUNT,
+        maximise=True,
+        ideal=1e10,
+    ),
+)
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,25 @@ Euclidean norm of each layer's gradient, summed over convolutions and linear lay
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Score
+from mvsearch.metrics.registry import Metric
 from mvsearch.proxies._probe import Settings, gradients, number, probed
 from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
 
 VERSION = 2
-SCORES = {"grad_norm": Score(maximise=True, ideal=1e6)}
+SCORES = (
+    Metric(
+        "grad_norm",
+        "score",
+        "gradient norm",
+        "gradient norm",
+        maximise=True,
+        ideal=1e6,
+        noise="seed",
+        tasks=("classification",),
+    ),
+)
 """The largest published model comes to about 200."""
 
 

@@ -9,14 +9,27 @@ outputs over a batch is the same for all images: its gradients are rounding alon
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import EvaluationFailed, Metrics
-from mvsearch.metrics.registry import Score
+from mvsearch.metrics.registry import Metric
 from mvsearch.proxies._probe import Settings, finite, number, probed
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.units import Unit
 
 __all__ = ["SCORES", "Settings", "score"]
 
 VERSION = 2
-SCORES = {"jacob_cov": Score(maximise=True, ideal=0.0)}
+SCORES = (
+    Metric(
+        "jacob_cov",
+        "score",
+        "Jacobian cov.",
+        "Jacobian covariance",
+        Unit(decimals=3),
+        maximise=True,
+        ideal=0.0,
+        noise="seed",
+        tasks=("classification",),
+    ),
+)
 """log x + 1/x is 1 at least, so the score of B images is -B at most."""
 
 _K = 1e-5

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import TASKS, Score
+from mvsearch.metrics.registry import Metric
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.units import COUNT
 
 VERSION = 1
-SCORES = {"macs_score": Score(maximise=True, ideal=1e13, tasks=TASKS)}
+SCORES = (Metric("macs_score", "score", "MACs, a score", "MACs, taken for a score", COUNT, maximise=True, ideal=1e13),)
 
 
 @dataclass(frozen=True)

@@ -10,14 +10,27 @@ from typing import Any
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Score
+from mvsearch.metrics.registry import Metric
 from mvsearch.proxies._probe import Settings, finite, number, probed
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.units import Unit
 
 __all__ = ["SCORES", "Settings", "score"]
 
 VERSION = 2
-SCORES = {"naswot": Score(maximise=True, ideal=1e4)}
+SCORES = (
+    Metric(
+        "naswot",
+        "score",
+        "NASWOT",
+        "NASWOT",
+        Unit(decimals=2),
+        maximise=True,
+        ideal=1e4,
+        noise="seed",
+        tasks=("classification",),
+    ),
+)
 """B images and N units: at most B log N, by Hadamard's inequality. Beyond 400 images of ten thousand million units."""
 
 

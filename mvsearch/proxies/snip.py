@@ -7,14 +7,14 @@ Summed over the network and not normalised, as Abdelfattah et al. (2021, arXiv 2
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Score
+from mvsearch.metrics.registry import Metric
 from mvsearch.proxies._probe import Settings, gradients, number, probed
 from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
 
 VERSION = 2
-SCORES = {"snip": Score(maximise=True, ideal=1e6)}
+SCORES = (Metric("snip", "score", "SNIP", "SNIP", maximise=True, ideal=1e6, noise="seed", tasks=("classification",)),)
 """The largest published model comes to about 10^3."""
 
 

@@ -11,14 +11,27 @@ import math
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Score
+from mvsearch.metrics.registry import Metric
 from mvsearch.proxies._probe import Settings, number, probed
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.units import Unit
 
 __all__ = ["SCORES", "Settings", "score"]
 
 VERSION = 1
-SCORES = {"synflow": Score(maximise=True, ideal=309.0)}
+SCORES = (
+    Metric(
+        "synflow",
+        "score",
+        "SynFlow",
+        "SynFlow, log10",
+        Unit(decimals=2),
+        maximise=True,
+        ideal=309.0,
+        noise="seed",
+        tasks=("classification",),
+    ),
+)
 """A flow beyond float64, 10^308.3, is no number."""
 
 

@@ -16,19 +16,16 @@ from typing import Any
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import TASKS, Score
+from mvsearch.metrics.registry import LOSS, MAP, MIOU, TOP1, Metric
 from mvsearch.proxies import channel_weights
 from mvsearch.training.recipe import Recipe
 from mvsearch.utils.progress import Progress
 
 VERSION = 2
-SCORES = {
-    "scaled_loss": Score(maximise=False, ideal=0.0),
-    "top1": Score(maximise=True, ideal=1.0),
-    "miou": Score(maximise=True, ideal=1.0, tasks=("segmentation",)),
-    "map": Score(maximise=True, ideal=1.0, tasks=("detection",)),
-    "loss": Score(maximise=False, ideal=0.0, tasks=TASKS),
-}
+_SCALED_LOSS = Metric(
+    "scaled_loss", "score", "scaled loss", "training loss, scaled by size", noise="seed", tasks=("classification",)
+)
+SCORES = (_SCALED_LOSS, TOP1, MIOU, MAP, LOSS)
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
 TASK_DEFAULTS: dict[str, dict[str, Any]] = {
     "classification": {"seeds": 2},

@@ -11,14 +11,27 @@ import math
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Score
+from mvsearch.metrics.registry import Metric
 from mvsearch.proxies._probe import Settings, gradients, number, probed
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.units import Unit
 
 __all__ = ["SCORES", "Settings", "score"]
 
 VERSION = 2
-SCORES = {"zico": Score(maximise=True, ideal=1e5)}
+SCORES = (
+    Metric(
+        "zico",
+        "score",
+        "ZiCo",
+        "ZiCo",
+        Unit(decimals=1),
+        maximise=True,
+        ideal=1e5,
+        noise="seed",
+        tasks=("classification",),
+    ),
+)
 """A layer adds about ten: beyond several thousand layers."""
 
 

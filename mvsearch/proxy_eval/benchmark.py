@@ -108,7 +108,7 @@ class ProxyScores:
 
     def __post_init__(self) -> None:
         self._module = plugins.load("proxy", self.proxy, error=PlanError)
-        self.score = next(iter(self._module.SCORES))
+        self.score, self._maximise = self._module.SCORES[0].name, self._module.SCORES[0].maximise
 
     def fill(self, archs: Mapping[str, Architecture], seeds: Iterable[int], tell: Tell) -> None:
         """Score each network that has no score yet, all of them with one seed before the next one begins."""
@@ -122,7 +122,7 @@ class ProxyScores:
 
     def read(self, archs: Mapping[str, Architecture], seeds: Sequence[int]) -> ProxyBenchmark:
         """What is known by now, as far as each model's seeds come without a gap."""
-        judged = ProxyBenchmark(self.proxy, self.score, self._module.SCORES[self.score].maximise, asdict(self.settings))
+        judged = ProxyBenchmark(self.proxy, self.score, self._maximise, asdict(self.settings))
         for name, arch in archs.items():
             rows = [self._known(arch.key, seed) for seed in seeds]
             if found := [row for row in rows[: (*rows, None).index(None)] if row is not None]:

@@ -7,9 +7,11 @@ from statistics import median
 from rich import box
 from rich.table import Table
 
+from mvsearch.metrics.formatting import pretty, volume
+from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.front import pairs
 from mvsearch.study.comparison import Comparison, Stretch
-from mvsearch.utils.units import pretty, three_digits, unit, volume
+from mvsearch.utils.units import three_digits
 
 FEW = 5
 """Changes of place that are told one by one; of more, only the shares are told."""
@@ -70,7 +72,7 @@ def _where(comparison: Comparison, cost: str, gain: str) -> str:
         said = _shares(stretches, cost, gain, everyone)
     else:
         said = ", ".join(f"{_who(s, gain, everyone)} {_from_to(s, cost, stretches)}" for s in stretches)
-    return f"{unit(gain).head} for {unit(cost).head}: {said}."
+    return f"{metric(gain).label} for {metric(cost).label}: {said}."
 
 
 def _who(stretch: Stretch, gain: str, everyone: int) -> str:
@@ -84,7 +86,7 @@ def _who(stretch: Stretch, gain: str, everyone: int) -> str:
 
 def _difference(name: str, value: float) -> str:
     """A difference of percentages is in points; of anything else, in its unit."""
-    return f"{float(f'{100 * value:.2g}'):g} points" if unit(name).symbol == "%" else pretty(name, value)
+    return f"{float(f'{100 * value:.2g}'):g} points" if metric(name).unit.symbol == "%" else pretty(name, value)
 
 
 def _from_to(stretch: Stretch, cost: str, all_of_them: Sequence[Stretch]) -> str:

@@ -12,9 +12,10 @@ from rich.text import Text
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost
 from mvsearch.arch.schema import field_text
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.architecture_diff import Change, Part, difference, parts, total
 from mvsearch.report.figures.palette import LIGHT
-from mvsearch.utils.units import pretty, unit
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _NARROWEST, _WIDEST = 60, 120
@@ -114,7 +115,7 @@ class Diagram:
         inner = max(24, width * 2 // 5 - 4)
         pen = PLAIN if options.ascii_only else ROUND
         bar = (width - inner - 8) // 2 - _LABEL
-        heads = (f"{unit(name).head} ({pretty(name, getattr(self.whole, name))})" for name in ("params", "macs"))
+        heads = (f"{metric(name).label} ({pretty(name, getattr(self.whole, name))})" for name in ("params", "macs"))
         yield Text(f"   {self.image.size}".ljust(inner + 6) + "".join(head.ljust(bar + _LABEL + 2) for head in heads))
         for part in self.parts:
             bars = self._bar(part, "params", LIGHT.primary, pen, bar) + self._bar(

@@ -8,10 +8,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mvsearch.arch.published import published
+from mvsearch.arch.published import published, short_name
 from mvsearch.baselines import rivals
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.registry import metric
 from mvsearch.proxy_eval.rank_correlation import published as references
-from mvsearch.utils.units import pretty, short_name, three_digits
+from mvsearch.utils.units import three_digits
 
 COSTS = ("params", "macs")
 TIME = ("latency_ms",)
@@ -22,7 +24,6 @@ CAUTION = (
 )
 
 _PLAIN = "supervised"
-_HEADS = {"params": "parameters", "macs": "MACs", "latency_ms": "latency"}
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Standing:
     @property
     def words(self) -> str:
         """One sentence."""
-        costs = " and ".join(_HEADS[name] for name in self.costs)
+        costs = " and ".join(metric(name).description for name in self.costs)
         numbers = ", ".join(pretty(name, getattr(self.contender, name)) for name in self.costs)
         return (
             f"{self.contender.label} ({three_digits(self.contender.top1)} %, {numbers}), in {costs}: "

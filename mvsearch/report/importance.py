@@ -13,6 +13,7 @@ import numpy as np
 
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Record
+from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.space.variables import Choice
 from mvsearch.utils.progress import Progress, no_progress
@@ -32,8 +33,6 @@ MOST = 500
 RESAMPLES = 8
 POINTS = 300
 """Points of the space whose cost is computed."""
-
-_CLOSED_FORM = ("params", "macs", "macs_paper")
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def importances(
             progress(done + share, len(objectives), "importance of choices")
 
         report(0)
-        in_closed_form = objective.name in _CLOSED_FORM
+        in_closed_form = objective.name in STATIC_COSTS
         results.append(
             _of_cost(space, objective.name) if in_closed_form else _of_trials(space, records, objective, report)
         )

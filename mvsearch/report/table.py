@@ -9,12 +9,10 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from mvsearch.metrics.formatting import with_error
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
-from mvsearch.utils.units import unit, with_error
-
-COMMON_COLUMNS = ("params", "macs", "macs_paper", "top1", "memory_mib", "train_memory_mib", "latency_ms")
-"""The columns that follow the objectives."""
+from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements, metric
 
 
 class CandidateName:
@@ -60,7 +58,7 @@ def front_table(
     table.title, table.caption = title, tally(records, front) if caption is None else caption
     table.add_column("architecture", overflow="fold")
     metrics = metric_columns(front, objectives)
-    for head in (*(unit(name).head for name in metrics), *(columns or {})):
+    for head in (*(metric(name).label for name in metrics), *(columns or {})):
         table.add_column(head, justify="right", no_wrap=True)
     for i, record in enumerate(front):
         values = (with_error(name, record.metrics) for name in metrics)
@@ -71,8 +69,13 @@ def front_table(
 def metric_columns(records: Sequence[Record], objectives: Sequence[Objective]) -> list[str]:
     """The metrics with a column: every objective, and the common ones that at least one record has."""
     names = [objective.name for objective in objectives]
-    measured = [name for name in COMMON_COLUMNS if any(record.metrics.get(name) is not None for record in records)]
+    measured = [name for name in _common_columns() if any(record.metrics.get(name) is not None for record in records)]
     return [*names, *(name for name in measured if name not in names)]
+
+
+def _common_columns() -> tuple[str, ...]:
+    """The metrics that follow the objectives: static costs, the accuracy, what was measured on a device."""
+    return (*STATIC_COSTS, TOP1.name, *(name for name, each in measurements().items() if each.searchable))
 
 
 def _has_error(record: Record) -> bool:

@@ -7,9 +7,9 @@ from typing import Self
 
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import AMOUNT, amount
+from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.utils import plugins
 
-STATIC_COSTS = ("params", "macs", "macs_paper")
 TIMED = "latency_ms"
 
 TOLERANCE = 0.01

@@ -16,9 +16,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch.cost import STATIC_COSTS, Cost
+from mvsearch.arch.cost import Cost
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.cost_factors import Factor, Ints, keys, tables_of
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.utils.progress import Progress, no_progress

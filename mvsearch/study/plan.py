@@ -13,13 +13,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch.cost import STATIC_COSTS, Cost
+from mvsearch.arch.cost import Cost
 from mvsearch.data import DataSettings, refuse_other_task, usual_source
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, Metrics
-from mvsearch.metrics.registry import Score, scores
+from mvsearch.metrics.registry import STATIC_COSTS, Metric, scores
 from mvsearch.space.exact_front import InfeasibleError, exact_front
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.reader import Reader
@@ -337,10 +337,10 @@ class Plan:
 
 def _said(proxy: Proxy, task: str) -> tuple[str, ...]:
     """What a proxy says of networks for a task; raises PlanError if that is nothing."""
-    found: dict[str, Score] = plugins.load("proxy", proxy.name, error=PlanError).SCORES
-    said = tuple(name for name, score in found.items() if task in score.tasks)
+    scores: tuple[Metric, ...] = plugins.load("proxy", proxy.name, error=PlanError).SCORES
+    said = tuple(score.name for score in scores if task in score.tasks)
     if not said:
-        own = next(iter(found.values())).tasks
+        own = scores[0].tasks
         raise PlanError(
             f"the proxy {proxy.name} is for {' and '.join(own)}, and the networks of this space are for {task}; "
             "use `proxy: {name: train}`, which follows the task."

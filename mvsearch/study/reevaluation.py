@@ -10,7 +10,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 
 from mvsearch.metrics.pareto import Objective, comparable, front
-from mvsearch.metrics.record import Record, scores
+from mvsearch.metrics.record import Record, score_values
+from mvsearch.metrics.registry import metric
 
 MOST = 6
 """Measurements of one candidate, the first included; a gap that is still smaller than the noise then stays open."""
@@ -23,7 +24,7 @@ def unsure(records: Sequence[Record], objectives: Sequence[Objective]) -> list[R
     over all candidates that were measured more than once.
     """
     rows = comparable(records, objectives)
-    noisy = [objective for objective in objectives if any(objective.name in scores(row.metrics) for row in rows)]
+    noisy = [objective for objective in objectives if metric(objective.name).noise == "seed"]
     noise = {objective.name: _noise(rows, objective) for objective in noisy}
     members = {row.number: row for row in front(rows, objectives)} if noisy else {}
 
@@ -36,7 +37,7 @@ def unsure(records: Sequence[Record], objectives: Sequence[Objective]) -> list[R
 
 def repeats(record: Record) -> list[dict[str, float]]:
     """The scores of each measurement of a candidate."""
-    return list(record.metrics.get("repeats", [scores(record.metrics)]))
+    return list(record.metrics.get("repeats", [score_values(record.metrics)]))
 
 
 def _doubt(

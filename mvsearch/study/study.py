@@ -28,7 +28,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import published_keys
 from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError, of_the_machine
 from mvsearch.metrics.pareto import places
-from mvsearch.metrics.record import FULL, ConstraintViolated, EvaluationFailed, Metrics, Record, averaged, scores
+from mvsearch.metrics.record import FULL, ConstraintViolated, EvaluationFailed, Metrics, Record, averaged, score_values
 from mvsearch.space.inverse import Point
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, flat, open_study
@@ -334,7 +334,7 @@ class Study(Reader):
         for steps in self.plan.proxy.rungs if self.plan.needs_proxy else ():
             metrics = self._remembered(arch, evaluate, rung=steps)
             self._refuse_without_objectives(metrics)
-            rungs[str(steps)] = scores(metrics)
+            rungs[str(steps)] = score_values(metrics)
             if published is None:  # landmarks are always measured whole, and tell what a rung's score is worth
                 self._refuse_unless_promising(metrics, rungs)
         return dict(evaluate(arch))
@@ -359,7 +359,7 @@ class Study(Reader):
         rows = [metrics, *(other | other["rungs"][steps] for other in others)]
         place, going = places(rows, self.plan.objectives)[0], math.ceil(keep * len(rows))
         if place > going:
-            facts = {name: value for name, value in metrics.items() if name not in scores(metrics)}
+            facts = {name: value for name, value in metrics.items() if name not in score_values(metrics)}
             reason = f"stopped after {steps} of {self.plan.proxy_settings().steps} steps: number {place} of {len(rows)}"
             raise ConstraintViolated(f"{reason} by hypervolume gain, {going} go on", facts)
 
@@ -410,7 +410,7 @@ class Study(Reader):
         arch = Architecture.from_dict(record.architecture)
         try:
             found = self._remembered(arch, evaluate, repeat=len(before))
-            after = [*before, {name: scores(found)[name] for name in before[0]}]
+            after = [*before, {name: score_values(found)[name] for name in before[0]}]
             metrics = record.metrics | averaged(after) | {"repeats": after}
             metrics.pop("unconfirmed", None)
         except MvsearchError:

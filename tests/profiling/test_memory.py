@@ -13,8 +13,9 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import published
 from mvsearch.cli.main import cli
 from mvsearch.errors import EnvironmentFault, PlanError, StudyError
+from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective
-from mvsearch.metrics.record import ConstraintViolated, scores
+from mvsearch.metrics.record import ConstraintViolated, score_values
 from mvsearch.profiling.memory import MIB, _ready, alive_bytes, allocated_bytes, peak_bytes
 from mvsearch.study.comparison import compare
 from mvsearch.study.evaluator import Evaluator
@@ -22,7 +23,6 @@ from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.resolve import find_architecture
 from mvsearch.study.study import Study
-from mvsearch.utils.units import pretty
 
 SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
 
@@ -126,7 +126,7 @@ def test_an_objective_is_counted_of_the_batches_that_the_plan_names(tmp_path):
     assert found["memory_mib"] == peak_bytes(arch, batch=2, image_size=64) / MIB
     assert found["train_memory_mib"] == peak_bytes(arch, batch=8, image_size=64, training=True) / MIB
     assert made.settings()["memory"] == {"batch": 2, "train_batch": 8, "image_size": 64}
-    assert not scores(found)
+    assert not score_values(found)
 
 
 def test_a_limit_refuses_what_needs_more(tmp_path):

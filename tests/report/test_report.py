@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
-from mvsearch.arch.published import model_names, published
+from mvsearch.arch.published import model_names, published, short_name
 from mvsearch.errors import EnvironmentFault, PlanError, StudyError
 from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.metrics.pareto import Objective, front
 from mvsearch.metrics.record import Record
 from mvsearch.report.figures import plot
@@ -24,7 +25,7 @@ from mvsearch.report.figures.palette import DARK, LIGHT
 from mvsearch.report.figures.plot import plot_fronts
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import front_table
-from mvsearch.utils.units import pretty, scale, short_name, three_digits
+from mvsearch.utils.units import three_digits
 
 OBJECTIVES = tuple(Objective.named(name) for name in ("top1", "params", "macs"))
 

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from toy import TOY, toy_space
 
-from mvsearch.arch.cost import STATIC_COSTS
 from mvsearch.errors import MvsearchError, PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space import cost_factors
 from mvsearch.space import exact_front as exact_module
 from mvsearch.space.exact_front import exact_front

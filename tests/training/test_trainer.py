@@ -21,10 +21,10 @@ from small import PLAIN, SOFTMAX
 from torch import nn
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import TASKS
 from mvsearch.cli.main import cli
 from mvsearch.data import load
 from mvsearch.errors import ArchitectureError, CheckpointError, EnvironmentFault, MvsearchError, PlanError
-from mvsearch.metrics.registry import TASKS
 from mvsearch.report.figures.curve import Curve
 from mvsearch.training import metrics_log, recipes
 from mvsearch.training.batches import Sampler

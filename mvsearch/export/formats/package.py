@@ -16,18 +16,17 @@ from mvsearch.export.formats import torch as source_file
 from mvsearch.export.formats._code import cost_table, costs_of, join_parts, title
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner
-from mvsearch.metrics.record import scores
+from mvsearch.metrics.formatting import with_error
+from mvsearch.metrics.record import score_values
+from mvsearch.metrics.registry import measurements, metric
 from mvsearch.metrics.trial import Trial
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.utils.atomic_write import write_whole
-from mvsearch.utils.units import unit, with_error
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from mvsearch.training.sample import Sample
-
-_BESIDE_SCORES = ("memory_mib", "train_memory_mib", "latency_ms", "throughput_images_s")
 
 
 def export(export_model: ExportModel, path: Path) -> None:
@@ -139,8 +138,8 @@ both of the training part of {sample.source.partition(",")[0]}. The image in `ex
 
 def _search_results(trial: Trial) -> str:
     metrics, settings = trial.record.metrics, trial.settings
-    measured = [*scores(metrics), *(name for name in _BESIDE_SCORES if name in metrics)]
-    lines = [f"{unit(name).words:<32}{with_error(name, metrics)}" for name in measured]
+    measured = [*score_values(metrics), *(name for name in measurements() if name in metrics)]
+    lines = [f"{metric(name).description:<32}{with_error(name, metrics)}" for name in measured]
     if "latency_ms" in metrics:
         backend = "{latency_backend} on {latency_device}, {latency_image_size} px".format(**metrics)
         lines.append(f"{'measured by':<32}{backend}")

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mvsearch.errors import PlanError
+from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.report.dominance import Contender
 from mvsearch.report.figures.front import round_values
-from mvsearch.utils.units import pretty, scale, three_digits
+from mvsearch.utils.units import three_digits
 
 FIGURES = {
     "figure1": (("vit", "hybrid"), "MobileViT among vision transformers and hybrids"),

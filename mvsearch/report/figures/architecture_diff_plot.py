@@ -11,10 +11,11 @@ from matplotlib.patches import FancyBboxPatch, Patch
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.registry import metric
 from mvsearch.report.figures._matplotlib import DPI, LEGEND, rendered
 from mvsearch.report.figures.architecture_diff import difference, parts
 from mvsearch.report.figures.palette import WASH, Theme
-from mvsearch.utils.units import pretty, unit
 
 _WIDTH, _HEIGHT, _MARGINS = 9.0, 0.62, 1.25
 """In inches: the sheet's width, the height of a row, and what is above and below all rows."""
@@ -68,7 +69,9 @@ def _figure(archs: Sequence[Architecture], title: str, theme: Theme) -> Figure:
 
 def _subtitle(archs: Sequence[Architecture]) -> str:
     costs = [arch.cost() for arch in archs]
-    said = (f"{' → '.join(pretty(n, getattr(c, n)) for c in costs)} {unit(n).words}" for n in ("params", "macs"))
+    said = (
+        f"{' → '.join(pretty(n, getattr(c, n)) for c in costs)} {metric(n).description}" for n in ("params", "macs")
+    )
     sizes = " → ".join(dict.fromkeys(f"{arch.image_size}" for arch in archs))
     return f"{', '.join(said)} at {sizes} px"
 
@@ -120,7 +123,7 @@ def _bars(axes: Axes, rows: Sequence[_Row], name: str, colour: str, theme: Theme
     """Bars of one cost; where there are two architectures the first's lies pale above the second's."""
     most = max(getattr(cost, name) for row in rows for cost in row.costs) or 1
     axes.set(xlim=(0, most), ylim=(len(rows), 0))
-    axes.set_title(unit(name).head, loc="left", fontsize=10)
+    axes.set_title(metric(name).label, loc="left", fontsize=10)
     axes.axis("off")
     count = len(rows[0].costs)
     for i, row in enumerate(rows):

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.palette import LIGHT, Theme
 from mvsearch.report.figures.plot import kind_of
 from mvsearch.utils.atomic_write import write_whole
-from mvsearch.utils.units import pretty, unit
 
 _POINTS = 300  # of the loss: each the mean over as many lines of the journal
 
@@ -42,7 +43,7 @@ def draw_curve(curve: Curve, path: Path, theme: Theme = LIGHT) -> None:
         made = blank(3.9)
         title(made, curve.title, curve.subtitle, theme)
         left, right = (made.add_axes((0.075 + 0.5 * i, 0.15, 0.41, 0.66)) for i in range(2))
-        judged = f"{unit(curve.kind).head} of the averaged weights, %"
+        judged = f"{metric(curve.kind).label} of the averaged weights, %"
         for axes, label in ((left, "training loss"), (right, judged)):
             axes.set(xlabel="step", ylabel=label)
             frame(axes)

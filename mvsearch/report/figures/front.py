@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
 
+from mvsearch.arch.published import short_name
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.formatting import scale, with_error
 from mvsearch.metrics.pareto import Objective, comparable, front, some_comparable
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import metrics, scores
+from mvsearch.metrics.registry import metric, scores, searchable
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
-from mvsearch.utils.units import scale, short_name, unit, with_error
 
 _NEAR = 0.35
 """How far beyond the records a limit may lie and still be drawn, as a share of their span."""
@@ -225,7 +226,7 @@ def pairs(objectives: Sequence[Objective]) -> list[tuple[str, str]]:
 
 def known(records: Sequence[Record]) -> set[str]:
     """The metrics that every record has a number for."""
-    return {name for name in metrics() if len(comparable(records, [Objective.named(name)])) == len(records)}
+    return {name for name in searchable() if len(comparable(records, [Objective.named(name)])) == len(records)}
 
 
 def _seen(axis: Axis, limits: Sequence[Limit]) -> list[Limit]:
@@ -246,7 +247,7 @@ def _written(limit: Limit) -> str:
 def lines_about(record: Record, objectives: Sequence[Objective]) -> tuple[str, ...]:
     """What is said of a candidate when one asks: its name, its numbers, its rows."""
     numbers = (
-        f"{unit(name).head}: {with_error(name, record.metrics)}" for name in metric_columns([record], objectives)
+        f"{metric(name).label}: {with_error(name, record.metrics)}" for name in metric_columns([record], objectives)
     )
     name = f"trial {record.number}: {record.published or record.key}"
     return (name, *numbers, *stage_lines(record.architecture))
@@ -277,7 +278,7 @@ def round_values(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _subtitle(trials: int, shown: int, members: int, objectives: Sequence[Objective], unseen: Sequence[Limit]) -> str:
-    *most, last = (unit(objective.name).head for objective in objectives)
+    *most, last = (metric(objective.name).label for objective in objectives)
     sought = f"{', '.join(most)} and {last}" if most else last
     found = f"{shown} of {trials} trials complete" if shown < trials else f"{trials} trial{'s' * (trials > 1)}"
     kept = f"; limited to {', '.join(map(_written, unseen))}" if unseen else ""

@@ -10,12 +10,14 @@ from statistics import median
 
 import numpy as np
 
+from mvsearch.arch.published import short_name
 from mvsearch.errors import StudyError
+from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Metrics, Record
+from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.front import Axis, drawn, known, lines_about, outline, pairs
 from mvsearch.study.comparison import Comparison, Side
-from mvsearch.utils.units import pretty, short_name, unit
 
 _FEW = 3
 """Names that a title still holds."""
@@ -125,7 +127,7 @@ def _title(comparison: Comparison) -> str:
 
 
 def _remarks(comparison: Comparison) -> tuple[str, ...]:
-    values = (f"{unit(name).head} {pretty(name, value)}" for name, value in comparison.reference.items())
+    values = (f"{metric(name).label} {pretty(name, value)}" for name, value in comparison.reference.items())
     point = f"reference point: {', '.join(values)}"
     if all(len(side.runs) == 1 for side in comparison.sides):
         return (point,)

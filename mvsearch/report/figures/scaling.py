@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost
+from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.scaling import Scaling
-from mvsearch.utils.units import pretty, scale
 
 NAMES = ("XXS", "XS", "S", "M", "L", "XL", "XXL")
 

@@ -3,11 +3,11 @@
 from pathlib import Path
 from typing import Any
 
+from mvsearch.metrics.formatting import pretty
 from mvsearch.report.figures.palette import LIGHT, Theme
 from mvsearch.report.figures.plot import kind_of
 from mvsearch.report.figures.scaling import COSTS, Growth, Line
 from mvsearch.utils.atomic_write import write_whole
-from mvsearch.utils.units import pretty
 
 _DASHES = {"solid": "-", "dash": (0, (4, 2))}
 

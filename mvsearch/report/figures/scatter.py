@@ -5,8 +5,9 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mvsearch.arch.published import short_name
+from mvsearch.metrics.formatting import scale
 from mvsearch.proxy_eval.rank_correlation import Ranking, published
-from mvsearch.utils.units import scale, short_name
 
 _LOG_FROM = 30
 """Scores of one sign that span so many times their smallest are drawn by their logarithm."""

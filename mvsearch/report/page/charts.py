@@ -7,14 +7,15 @@ from itertools import pairwise
 from typing import Any
 
 from mvsearch.arch.schema import field_text
+from mvsearch.metrics.formatting import pretty, volume
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Record
+from mvsearch.metrics.registry import metric
 from mvsearch.report.figures._plotly import Format, axis, base_layout, layout, traces
 from mvsearch.report.figures.front import FrontFigure, front_figure, pairs
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings
 from mvsearch.space.variables import Choice
-from mvsearch.utils.units import pretty, unit, volume
 
 Figure = dict[str, Any]
 """`data` and `layout` of plotly, and `narrow`, the layout for a narrow screen, if that is another."""
@@ -134,7 +135,7 @@ def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record]
         "text": text,
         "hovertemplate": "%{text}<extra></extra>",
         "line": {"color": colour, "width": 1.4},
-        "name": f"{unit(score).head} {pretty(score, min(values))} to {pretty(score, max(values))}" if values else "",
+        "name": f"{metric(score).label} {pretty(score, min(values))} to {pretty(score, max(values))}" if values else "",
     }
 
 

@@ -10,11 +10,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from mvsearch.arch.schema import field_text
+from mvsearch.metrics.formatting import pretty, volume, with_error
+from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts, sections
-from mvsearch.utils.units import pretty, unit, volume, with_error
 
 
 def page(findings: Findings, importances: Sequence[Importance]) -> bytes:
@@ -45,7 +46,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.filters |= {"head": lambda name: unit(name).head, "volume": volume, "field": field_text}
+    environment.filters |= {"head": lambda name: metric(name).label, "volume": volume, "field": field_text}
     environment.globals |= {"pretty": pretty, "with_error": with_error}
     return environment
 

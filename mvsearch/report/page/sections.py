@@ -12,8 +12,10 @@ from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.schema import field_text
+from mvsearch.metrics.formatting import pretty, with_error
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Record
+from mvsearch.metrics.registry import metric
 from mvsearch.report import importance, proxy_reliability
 from mvsearch.report.figures.architecture_diff import parts
 from mvsearch.report.findings import Findings
@@ -22,7 +24,6 @@ from mvsearch.report.page import charts
 from mvsearch.report.table import metric_columns, tally
 from mvsearch.space.variables import Choice
 from mvsearch.utils import yaml_document
-from mvsearch.utils.units import pretty, unit, with_error
 
 Values = dict[str, Any]
 
@@ -86,11 +87,11 @@ def summary(findings: Findings) -> str:
     share = f"{members} of {len(findings.records)} candidates {'is' if members == 1 else 'are'} on the front"
     score = findings.score
     best = min(comparable(findings.measured, [score]), key=lambda record: score.cost(record.metrics[score.name]))
-    return f"{text}: {share}; the best {unit(score.name).head} is {with_error(score.name, best.metrics)}."
+    return f"{text}: {share}; the best {metric(score.name).label} is {with_error(score.name, best.metrics)}."
 
 
 def _direction(objective: Objective) -> str:
-    return f"{'high' if objective.maximise else 'low'} {unit(objective.name).head}"
+    return f"{'high' if objective.maximise else 'low'} {metric(objective.name).label}"
 
 
 def _listed(words: Iterable[str]) -> str:
@@ -108,7 +109,7 @@ def _front(report: Report) -> Values:
 def _members(report: Report) -> Values:
     findings = report.findings
     columns = metric_columns(findings.front, findings.objectives)
-    heads = ["trial", "architecture", *(unit(name).head for name in columns), "evaluated in"]
+    heads = ["trial", "architecture", *(metric(name).label for name in columns), "evaluated in"]
     rows = [_member_row(record, columns) for record in findings.front]
     members = [_member(findings, record) for record in findings.front]
     return {"table": Table(heads, rows, 2, tally(findings.measured, findings.front)), "members": members}
@@ -128,7 +129,7 @@ def _member(findings: Findings, record: Record) -> Values:
         "number": record.number,
         "name": record.published or record.key,
         "objectives": ", ".join(
-            f"{unit(o.name).head} {with_error(o.name, record.metrics)}" for o in findings.objectives
+            f"{metric(o.name).label} {with_error(o.name, record.metrics)}" for o in findings.objectives
         ),
         "stages": _stages(Architecture.from_dict(record.architecture)),
         "choices": _pairs(record.choices),
@@ -179,7 +180,7 @@ def _choices(report: Report) -> Values:
     findings = report.findings
     return {
         "lines": len(charts.sample_by_score(findings)) if findings.front else 0,
-        "score": unit(findings.score.name).head,
+        "score": metric(findings.score.name).label,
         "width": f"{max(20, 3 * len(findings.space.choices))}rem",
     }
 
@@ -189,7 +190,7 @@ def _importance(report: Report) -> Values:
     missing = [result for result in report.importances if result.missing]
     choices = report.findings.space.choices
     ranked = sorted(choices, key=lambda choice: -computed[0].shares[choice.name].share) if computed else []
-    heads = ["choice", *(unit(result.objective).head for result in computed)]
+    heads = ["choice", *(metric(result.objective).label for result in computed)]
     rows = [
         [Cell(choice.name, choice.name), *(_share(result, choice.name) for result in computed)] for choice in ranked
     ]
@@ -220,7 +221,12 @@ def _proxy(report: Report) -> Values:
     reliability = report.findings.reliability
     if reliability.score is None:
         return {"table": None, "fewest": proxy_reliability.FEWEST}
-    heads = ["published model", unit(reliability.score).words, unit("params").head, "ImageNet top-1 as printed"]
+    heads = [
+        "published model",
+        metric(reliability.score).description,
+        metric("params").label,
+        "ImageNet top-1 as printed",
+    ]
     rows = [
         (
             Cell(name, name),

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from mvsearch.arch.cost import STATIC_COSTS, Cost
+from mvsearch.arch.cost import Cost
 from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.search_space import Codes
 from mvsearch.study.plan import Plan
 from mvsearch.study.samplers._model import Features, GaussianProcess

@@ -19,9 +19,9 @@ from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import norm
 
-from mvsearch.arch.cost import STATIC_COSTS
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import is_number
+from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.search_space import Codes
 from mvsearch.study.plan import Plan
 from mvsearch.study.samplers._belief import SurrogateModel
