@@ -1,4 +1,4 @@
-"""What `scale` says of its results: sentences and tables for people, raw numbers for programs."""
+"""The output of `scale`: sentences and tables, or raw numbers for `--json`."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -19,31 +19,30 @@ from mvsearch.scaling import Scaled, Scaling
 
 
 def show_scaled(result: Scaled, screen: Console, written: Path | None) -> None:
-    """The sentence, the table of what changed, and what to do next."""
+    """Print the sentence, the table of what changed, and the next command."""
     arch = result.scaling.arch
-    screen.print(Text.assemble((arch.name or arch.key, "bold"), f" {_way(result)}: {sentence(result)}"))
+    screen.print(Text.assemble((arch.name or arch.key, "bold"), f" {_method(result)}: {sentence(result)}"))
     if result.arch.key != arch.key:
         arrow = "->" if screen.options.ascii_only else "→"
         screen.print(difference_table(arch, result.arch, arrow=arrow))
     for line in _remarks(result):
         screen.print(Text(line, style="dim"))
-    done = f"wrote {written}" if written else "-o FILE.yaml keeps it."
-    screen.print(Text(done, style="dim"))
+    screen.print(Text(f"wrote {written}" if written else "use -o FILE.yaml to write it.", style="dim"))
 
 
 def sentence(result: Scaled) -> str:
-    """`5.60 M parameters, 0.02 % over 5.6M`; where that is not within 1 %, what the neighbours are."""
-    said = f"{_costs(result, result.value)}, {_off(result)}"
+    """`5.60 M parameters, 0.02 % over 5.6M`; if that is not within 1 %, also the next smaller and larger value."""
+    text = f"{_costs(result, result.value)}, {_deviation(result)}"
     if result.latency is not None:
-        said += f" (10th to 90th percentile {result.latency.p10_ms:.2f} to {result.latency.p90_ms:.2f} ms)"
+        text += f" (10th to 90th percentile {result.latency.p10_ms:.2f} to {result.latency.p90_ms:.2f} ms)"
     if result.met:
-        return f"{said}."
-    others = [
+        return f"{text}."
+    neighbours = [
         f"the next {word} is {pretty(result.budget.name, value)}"
         for word, value in (("smaller", result.smaller), ("larger", result.larger))
         if value is not None and value != result.value
     ]
-    return f"closest {'timed' if result.latency else 'legal'}: {'; '.join([said, *others])}."
+    return f"closest {'measured' if result.latency else 'allowed'}: {'; '.join([text, *neighbours])}."
 
 
 def _costs(result: Scaled, value: float) -> str:
@@ -51,7 +50,7 @@ def _costs(result: Scaled, value: float) -> str:
     return pretty(name, value) if name == "latency_ms" else f"{pretty(name, value)} {metric(name).description}"
 
 
-def _off(result: Scaled) -> str:
+def _deviation(result: Scaled) -> str:
     off = 100 * result.budget.off(result.value)
     if off == 0:
         return f"exactly {result.budget.text}"
@@ -59,36 +58,36 @@ def _off(result: Scaled) -> str:
     return f"{share} {'over' if off > 0 else 'under'} {result.budget.text}"
 
 
-def _way(result: Scaled) -> str:
+def _method(result: Scaled) -> str:
     if result.arch.key == result.scaling.arch.key:
-        return "as it is"
-    kept = f" ({', '.join(result.scaling.keep)} kept)" if result.scaling.keep else ""
+        return "unchanged"
+    unchanged = f" ({', '.join(result.scaling.keep)} unchanged)" if result.scaling.keep else ""
     if result.scaling.by == "compound":
-        return f"scaled by {result.scale:+.2f} units of depth, width and resolution{kept}"
+        return f"scaled by {result.scale:+.2f} units of depth, width and resolution{unchanged}"
     if result.scaling.by == "resolution":
         return f"at {result.arch.image_size} px"
-    return f"made {result.scale:.3g} times as {'wide' if result.scaling.by == 'width' else 'deep'}{kept}"
+    return f"made {result.scale:.3g} times as {'wide' if result.scaling.by == 'width' else 'deep'}{unchanged}"
 
 
 def _remarks(result: Scaled) -> list[str]:
-    said = []
+    remarks = []
     if result.adjusted:
-        stand = "stands" if len(result.adjusted) == 1 else "stand"
-        said.append(
-            f"{', '.join(result.adjusted)} {stand} a step beside the multiplier, which alone does not come within 1 %."
+        differ = "differs" if len(result.adjusted) == 1 else "differ"
+        remarks.append(
+            f"{', '.join(result.adjusted)} {differ} by one step from the multiplied value, to come within 1 %."
         )
     if result.scaling.by == "resolution":
-        said.append("The number of parameters does not depend on the size of the images.")
+        remarks.append("The number of parameters does not depend on the size of the images.")
     if result.latency is not None:
-        said.append(f"measured on {result.latency.device}, {result.latency.repeats} runs")
-    return said
+        remarks.append(f"measured on {result.latency.device}, {result.latency.repeats} runs")
+    return remarks
 
 
-def scaled_facts(result: Scaled) -> dict[str, Any]:
-    """The result as raw numbers."""
+def scaled_to_json(result: Scaled) -> dict[str, Any]:
+    """The result for `--json`."""
     latency = result.latency.metrics() if result.latency else {}
     return {
-        **_ways(result.scaling),
+        **_settings(result.scaling),
         "budget": {"name": result.budget.name, "value": result.budget.value, "at_most": result.budget.at_most},
         "met": result.met,
         "off": result.budget.off(result.value),
@@ -96,60 +95,60 @@ def scaled_facts(result: Scaled) -> dict[str, Any]:
         "smaller": result.smaller,
         "larger": result.larger,
         "adjusted": list(result.adjusted),
-        "before": _facts(result.scaling.arch),
-        "after": _facts(result.arch) | latency,
+        "before": _to_json(result.scaling.arch),
+        "after": _to_json(result.arch) | latency,
         "parts": [change.facts() for change in difference(result.scaling.arch, result.arch)],
         "architecture": result.arch.to_dict(),
     }
 
 
-def _ways(scaling: Scaling) -> dict[str, Any]:
+def _settings(scaling: Scaling) -> dict[str, Any]:
     coefficients = {"coefficients": asdict(scaling.coefficients)} if scaling.by == "compound" else {}
     return {"by": scaling.by, "keep": list(scaling.keep), **coefficients}
 
 
-def _facts(arch: Architecture) -> dict[str, Any]:
+def _to_json(arch: Architecture) -> dict[str, Any]:
     return {"name": arch.name, "key": arch.key, "image_size": arch.image_size, **arch.metrics()}
 
 
 def show_family(scaling: Scaling, members: Sequence[Member], screen: Console) -> None:
-    """The sizes with their widths and costs, and what they would cost under each fusion."""
-    made = table(
+    """Print the sizes with their widths and costs, and their costs with each fusion."""
+    rows = table(
         "size", "units" if scaling.by == "compound" else "times", "px", "widths", "attention", "params", "MACs"
     )
-    for column in made.columns[3:5]:
+    for column in rows.columns[3:5]:
         column.justify, column.no_wrap = "left", False
     for member in members:
         arch, cost = member.arch, member.arch.cost()
         outs = dict.fromkeys(str(row.out) for row in arch.blocks)
         attention = (f"{row.attention_width}x{row.layer_count}" for row in arch.blocks if row.attention_width)
         priced = pretty("params", cost.params), pretty("macs", cost.macs)
-        made.add_row(
+        rows.add_row(
             member.name, f"{member.scale:.3g}", str(arch.image_size), " ".join(outs), " ".join(attention), *priced
         )
-    screen.print(made)
+    screen.print(rows)
     costs = [member_costs(member) for member in members]
     if len(costs[0]) > 1:
-        beside = table("size", *costs[0], title="parameters / MACs at the same widths")
+        fusions = table("size", *costs[0], title="parameters / MACs at the same widths")
         for member, row in zip(members, costs, strict=True):
-            beside.add_row(
+            fusions.add_row(
                 member.name, *(f"{pretty('params', c.params)} / {pretty('macs', c.macs)}" for c in row.values())
             )
-        screen.print(beside)
+        screen.print(fusions)
     for member in members:
         if member.note:
             screen.print(Text(f"{member.name} is the {member.note}", style="dim"))
 
 
-def family_facts(scaling: Scaling, members: Sequence[Member]) -> dict[str, Any]:
-    """The family as raw numbers."""
+def family_to_json(scaling: Scaling, members: Sequence[Member]) -> dict[str, Any]:
+    """The family for `--json`."""
     return {
-        **_ways(scaling),
+        **_settings(scaling),
         "members": [
             {
                 "size": member.name,
                 "scale": member.scale,
-                **_facts(member.arch),
+                **_to_json(member.arch),
                 "fusions": {words: {"params": c.params, "macs": c.macs} for words, c in member_costs(member).items()},
                 "architecture": member.arch.to_dict(),
             }

@@ -1,4 +1,4 @@
-"""`mvsearch latency ARCH...`: Table 8 of the paper on this machine, and what we would have instead."""
+"""`mvsearch latency ARCH...`: latency and throughput as in Table 8 of the paper, and under a protocol of our own."""
 
 from dataclasses import replace
 from itertools import groupby
@@ -23,17 +23,25 @@ _PAIRS = (
 
 @click.command()
 @click.argument("archs", metavar="[ARCH]...", nargs=-1)
-@click.option("--published", is_flag=True, help="The networks of the paper's Table 8, beside its figures.")
+@click.option("--published", is_flag=True, help="The networks of the paper's Table 8, with the printed figures.")
 @click.option(
     "--protocol",
     type=click.Choice(["paper", "own"]),
     default="paper",
     show_default=True,
-    help="The paper's (eager, fp32), with ours beside it; or ours alone.",
+    help="paper: the paper's (eager, fp32) beside our own; own: our own only.",
 )
-@click.option("--quick", is_flag=True, help="100 rounds in place of 10,000, 10 of throughput in place of 1,000.")
-@click.option("--batch", type=click.IntRange(min=0), default=100, show_default=True, help="For throughput; 0: none.")
-@click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the architecture's.")
+@click.option("--quick", is_flag=True, help="100 rounds instead of 10,000; 10 of throughput instead of 1,000.")
+@click.option(
+    "--batch",
+    type=click.IntRange(min=0),
+    default=100,
+    show_default=True,
+    help="Batch size for throughput; 0: do not measure it.",
+)
+@click.option(
+    "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @storage_option
@@ -52,8 +60,8 @@ def latency(
 ) -> None:
     """Time each ARCH (a published name, a YAML file, STUDY:NUMBER or a rival): one image, then throughput.
 
-    All networks are interleaved, in a new order in every round. Ours: fused, channels last; on a GPU in half precision
-    and as a CUDA graph. Ctrl-C ends the rounds and shows what there is.
+    Timings are interleaved, every round in a new order. Our own protocol: fused layers and channels last; on a GPU half
+    precision and a CUDA graph. Ctrl-C ends the rounds and prints the results so far.
     """
     from mvsearch.profiling.protocols import FULL, OWN, PAPER, QUICK, time_networks
 
@@ -76,9 +84,9 @@ def latency(
                     on_round=steps.rounds,
                 )
     if as_json:
-        print_json({what: _facts(session) for what, session in sessions.items()})
+        print_json({what: _to_json(session) for what, session in sessions.items()})
     else:
-        _show(sessions)
+        _print(sessions)
     if any(session.interrupted for session in sessions.values()):
         raise KeyboardInterrupt
 
@@ -92,22 +100,22 @@ def _networks(
     from mvsearch.profiling.protocols import NamedNetwork, load_network
     from mvsearch.study.resolve import find_architecture
 
-    printed = (model(name) for name in model_names() if published and "latency_ms" in model(name).figures)
-    table8 = sorted(printed, key=lambda each: (each.name.partition("_")[0], each.architecture.cost().params))
-    names = list(dict.fromkeys((*(each.name for each in table8), *archs)))
+    models = (model(name) for name in model_names() if published and "latency_ms" in model(name).figures)
+    table8 = sorted(models, key=lambda m: (m.name.partition("_")[0], m.architecture.cost().params))
+    names = list(dict.fromkeys((*(m.name for m in table8), *archs)))
     if not names:
-        raise click.UsageError("name an ARCH or more, or take --published.")
+        raise click.UsageError("name at least one ARCH, or use --published.")
     networks = []
     for name in names:
         if name in field().rivals:
-            networks.append(_sized(load_network(name), image_size))
+            networks.append(_resize(load_network(name), image_size))
         else:
             arch = find_architecture(name, storage=storage).at(image_size=image_size)
             networks.append(NamedNetwork(name, build(arch, seed=0), arch.image_size))
     return networks
 
 
-def _sized(network: "NamedNetwork", image_size: int | None) -> "NamedNetwork":
+def _resize(network: "NamedNetwork", image_size: int | None) -> "NamedNetwork":
     """A rival for another image size; those with a position for each patch take their own alone."""
     import torch
 
@@ -119,13 +127,11 @@ def _sized(network: "NamedNetwork", image_size: int | None) -> "NamedNetwork":
         with torch.inference_mode():
             network.model(torch.zeros(1, 3, image_size, image_size))
     except (AssertionError, RuntimeError):
-        raise PlanError(
-            f"--image-size {image_size}: {network.name} cannot take it; it is built for {network.image_size} px."
-        ) from None
+        raise PlanError(f"--image-size {image_size}: {network.name} supports {network.image_size} px only.") from None
     return replace(network, image_size=image_size)
 
 
-def _printed(name: str, what: str) -> float | None:
+def _paper_figure(name: str, what: str) -> float | None:
     """The paper's figure: ms of one image, or images/s at a batch of 100, on an RTX 2080 Ti."""
     from mvsearch.arch.published import model, model_names
 
@@ -133,7 +139,7 @@ def _printed(name: str, what: str) -> float | None:
     return model(name).figures.get(key) if name in model_names() else None
 
 
-def _facts(session: "BenchmarkResult") -> dict[str, Any]:
+def _to_json(session: "BenchmarkResult") -> dict[str, Any]:
     rows = [
         {
             "name": row.network,
@@ -141,8 +147,8 @@ def _facts(session: "BenchmarkResult") -> dict[str, Any]:
             **row.latency.metrics(),
             "latency_mean_ms": row.mean_ms,
             "throughput_images_s": row.latency.images_s,
-            "printed_latency_ms": _printed(row.network, "latency"),
-            "printed_throughput_images_s": _printed(row.network, "throughput"),
+            "printed_latency_ms": _paper_figure(row.network, "latency"),
+            "printed_throughput_images_s": _paper_figure(row.network, "throughput"),
         }
         for row in session.timings
     ]
@@ -150,19 +156,19 @@ def _facts(session: "BenchmarkResult") -> dict[str, Any]:
 
 
 def _ratios(session: "BenchmarkResult") -> list[dict[str, Any]]:
-    """Times over times of the same round, for the pairs worth comparing; else of each network over the first."""
+    """Ratios of times of the same round: for pairs of the paper, or of each network to the first."""
     rows = {(row.variant, row.network): row for row in session.timings}
     names = list(dict.fromkeys(row.network for row in session.timings))
     pairs = [pair for pair in _PAIRS if {*pair} <= {*names}] or [(name, names[0]) for name in names[1:]]
-    found = []
+    ratios = []
     for name, base in pairs:
         for protocol in dict.fromkeys(row.variant for row in session.timings):
             middle, low, high = rows[protocol, name].ratio_to(rows[protocol, base])
-            found.append({"name": name, "to": base, "protocol": protocol, "ratio": middle, "p10": low, "p90": high})
-    return found
+            ratios.append({"name": name, "to": base, "protocol": protocol, "ratio": middle, "p10": low, "p90": high})
+    return ratios
 
 
-def _show(sessions: "dict[str, BenchmarkResult]") -> None:
+def _print(sessions: "dict[str, BenchmarkResult]") -> None:
     screen = console()
     for what, session in sessions.items():
         screen.print(_times(what, session))
@@ -173,8 +179,8 @@ def _show(sessions: "dict[str, BenchmarkResult]") -> None:
     for what, session in sessions.items():
         if session.busy:
             screen.print(
-                f"{what}: the processor was away with others for {session.away:.0%} of the time; "
-                "trust the ratios before the times, or ask again when the machine is idle.",
+                f"{what}: other processes used the processor for {session.away:.0%} of the time; the ratios are more "
+                "reliable than the times, or repeat the command on an idle machine.",
                 style="yellow",
             )
 
@@ -185,16 +191,16 @@ def _times(what: str, session: "BenchmarkResult") -> Any:
     batch, rounds = session.timings[0].latency.batch, session.timings[0].latency.repeats
     protocols = list(dict.fromkeys(row.variant for row in session.timings))
     heads = [head for name in protocols for head in (f"{name} protocol", "10 to 90 %")]
-    gain = ["own, times as fast"] if len(protocols) > 1 else []
+    gain = ["own, speed-up"] if len(protocols) > 1 else []
     title = _TITLES[what] if what == "latency" else f"{_TITLES[what]} {batch}"
-    made = table("network", "RTX 2080 Ti, printed", *heads, *gain, title=f"{title}; {rounds} rounds")
+    rows_table = table("network", "RTX 2080 Ti, printed", *heads, *gain, title=f"{title}; {rounds} rounds")
     for name, group in groupby(session.timings, key=lambda row: row.network):
         rows = list(group)
         cells = [cell for row in rows for cell in _cells(what, row)]
-        faster = [f"{rows[0].ratio_to(rows[1])[0]:.2f}"] if gain else []
-        printed = _printed(name, what)
-        made.add_row(name, "-" if printed is None else three_digits(printed), *cells, *faster)
-    return made
+        speedup = [f"{rows[0].ratio_to(rows[1])[0]:.2f}"] if gain else []
+        printed = _paper_figure(name, what)
+        rows_table.add_row(name, "-" if printed is None else three_digits(printed), *cells, *speedup)
+    return rows_table
 
 
 def _cells(what: str, row: "Timing") -> tuple[str, str]:
@@ -208,18 +214,18 @@ def _cells(what: str, row: "Timing") -> tuple[str, str]:
 
 
 def _ratio_table(what: str, ratios: list[dict[str, Any]]) -> Any:
-    """Times over times, so that the table of throughput reads as that of latency does: less is faster."""
+    """Ratios of times, so that lower is faster for throughput as for latency."""
     protocols = list(dict.fromkeys(row["protocol"] for row in ratios))
     heads = [head for name in protocols for head in (f"{name} protocol", "10 to 90 %")]
-    made = table("time of", "over", "printed", *heads, numbers_from=2)
+    rows_table = table("time of", "over", "printed", *heads, numbers_from=2)
     for (name, base), group in groupby(ratios, key=lambda row: (row["name"], row["to"])):
-        ours, theirs = _printed(name, what), _printed(base, what)
+        ours, theirs = _paper_figure(name, what), _paper_figure(base, what)
         printed = "-"
         if ours is not None and theirs is not None:
             printed = f"{ours / theirs if what == 'latency' else theirs / ours:.2f}"
         cells = [f(row) for row in group for f in (_middle, _spread)]
-        made.add_row(name, base, printed, *cells)
-    return made
+        rows_table.add_row(name, base, printed, *cells)
+    return rows_table
 
 
 def _middle(row: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""`mvsearch models`: the published models of a task, built numbers beside printed ones."""
+"""`mvsearch models`: the published models of a task, computed and printed figures side by side."""
 
 from typing import TYPE_CHECKING
 
@@ -18,30 +18,30 @@ _SCORES = {"segmentation": ("miou", "mIoU %"), "detection": ("map", "mAP %")}
     type=click.Choice(["classification", *_SCORES]),
     default="classification",
     show_default=True,
-    help="What they are for.",
+    help="Task of the models.",
 )
 @json_option
 def models(task: str, as_json: bool) -> None:
-    """The published models: what is built beside what the paper prints."""
+    """List the published models: exact costs beside the figures that the papers print."""
     from mvsearch.arch.published import model, model_names
 
-    found = [model(name) for name in model_names(task)]
+    listed = [model(name) for name in model_names(task)]
     if as_json:
-        print_json([_facts(m) for m in found])
+        print_json([_to_json(m) for m in listed])
     elif task == "classification":
-        _show_classifiers(found)
+        _print_classifiers(listed)
     else:
-        _show_others(found, *_SCORES[task])
+        _print_others(listed, *_SCORES[task])
 
 
-def _show_classifiers(found: "list[Model]") -> None:
+def _print_classifiers(models: "list[Model]") -> None:
     from mvsearch.metrics.formatting import pretty
 
-    made = table("model", "px", "params", "printed", "MACs", "MACs (paper)", "printed", "top-1 %", "ms", "img/s")
-    for m in found:
+    rows = table("model", "px", "params", "printed", "MACs", "MACs (paper)", "printed", "top-1 %", "ms", "img/s")
+    for m in models:
         cost, figures = m.architecture.cost(), m.figures
         top1 = figures.get("top1", figures.get("top1_100_epochs"))
-        made.add_row(
+        rows.add_row(
             m.name,
             str(m.architecture.image_size),
             f"{cost.params:,}",
@@ -53,22 +53,23 @@ def _show_classifiers(found: "list[Model]") -> None:
             str(figures.get("latency_ms", "-")),
             str(figures.get("throughput_images_s", "-")),
         )
-    console().print(made)
+    console().print(rows)
     console().print(
-        "MACs are exact; MACs (paper) are the authors' own count, which every printed FLOPs figure is. "
-        "ms (batch 1) and images/s (batch 100) are the paper's, on an RTX 2080 Ti; top-1 on ImageNet-1k.",
+        "MACs are exact; MACs (paper) are counted as the authors count, to compare with printed FLOPs. Latency in ms "
+        "(batch 1) and images/s (batch 100) are the paper's, on an RTX 2080 Ti; top-1 is on ImageNet-1k. Lower is "
+        "better for costs and ms, higher for top-1 and images/s.",
         style="dim",
     )
 
 
-def _show_others(found: "list[Model]", score: str, head: str) -> None:
+def _print_others(models: "list[Model]", score: str, head: str) -> None:
     from mvsearch.metrics.formatting import pretty
 
-    made = table("model", "data", "px", "classes", "params", "printed", "for training", "MACs", head, numbers_from=2)
-    for m in found:
+    rows = table("model", "data", "px", "classes", "params", "printed", "for training", "MACs", head, numbers_from=2)
+    for m in models:
         arch, cost = m.architecture, m.architecture.cost()
         extra = arch.training_cost().params
-        made.add_row(
+        rows.add_row(
             m.name,
             m.dataset,
             str(arch.image_size),
@@ -79,15 +80,15 @@ def _show_others(found: "list[Model]", score: str, head: str) -> None:
             pretty("macs", cost.macs),
             str(m.figures.get(score, "-")),
         )
-    console().print(made)
+    console().print(rows)
     console().print(
-        "Params and exact MACs are those of the whole network, its head included, as it runs; `for training` is an "
-        f"auxiliary classifier that only training has. {head} is the paper's.",
+        "Params and exact MACs are those of the whole network at inference, its head included; `for training` is an "
+        f"auxiliary classifier that is used in training only. {head} is the paper's (higher is better).",
         style="dim",
     )
 
 
-def _facts(m: "Model") -> dict[str, object]:
+def _to_json(m: "Model") -> dict[str, object]:
     arch = m.architecture
     size = {"image_size": arch.image_size, "num_classes": arch.num_classes}
     about = {"name": m.name, "key": arch.key, "task": arch.task, "dataset": m.dataset, **size}

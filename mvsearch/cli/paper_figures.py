@@ -1,4 +1,4 @@
-"""`mvsearch paper-figures`: the paper's Figures 1 and 3 from data, against today's rivals too."""
+"""`mvsearch paper-figures`: Figures 1 and 3 of the MobileViTv3 paper from data, with newer networks added."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,31 +16,42 @@ _TIMES = "latency.json"
 
 @click.command()
 @click.option(
+    "--output",
     "-o",
     "folder",
     type=click.Path(path_type=Path, file_okay=False),
     default=Path("figures"),
     show_default=True,
-    help="Where figure1 and figure3 go; made if it is not there.",
+    help="Folder for figure1 and figure3; created if needed.",
 )
 @click.option(
     "--x",
     type=click.Choice(["params", "macs", "latency_ms"]),
     default="params",
     show_default=True,
-    help="What to draw across; latency_ms is measured here, one image at a time (takes minutes, needs timm).",
+    help="Metric on the x axis; latency_ms is measured on this machine (takes minutes, needs timm).",
 )
 @click.option(
     "--times",
     "times_file",
     type=click.Path(path_type=Path),
-    help=f"A {_TIMES} that an earlier run left: nothing is measured again.",
+    help=f"Read latencies from the {_TIMES} of an earlier run instead of measuring.",
 )
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Where to time.")
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device of the measurement."
+)
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
-@click.option("--repeats", type=click.IntRange(min=1), default=30, show_default=True, help="Rounds, if time allows.")
+@click.option(
+    "--repeats",
+    type=click.IntRange(min=1),
+    default=30,
+    show_default=True,
+    help="Number of rounds, if the time limit allows.",
+)
 @theme_option
-@click.option("--format", "kind", type=click.Choice(["png", "svg", "html"]), default="png", show_default=True)
+@click.option(
+    "--format", "kind", type=click.Choice(["png", "svg", "html"]), default="png", show_default=True, help="File format."
+)
 @force_option
 @json_option
 def paper_figures(
@@ -66,7 +77,7 @@ def paper_figures(
 
     paths = {name: folder / f"{name}{'' if x == 'params' else f'_{x}'}.{kind}" for name in FIGURES}
     measuring = x == "latency_ms" and times_file is None
-    _make_room(folder, [*paths.values(), *([folder / _TIMES] if measuring else [])], force=force)
+    _check_writable(folder, [*paths.values(), *([folder / _TIMES] if measuring else [])], force=force)
     times = (
         _times(folder, times_file, device=device, threads=threads, repeats=repeats) if measuring or times_file else None
     )
@@ -87,8 +98,8 @@ def paper_figures(
             console().print(words)
 
 
-def _make_room(folder: Path, paths: list[Path], *, force: bool) -> None:
-    """Raises EnvironmentFault for what cannot be written or would be lost, before anything is measured."""
+def _check_writable(folder: Path, paths: list[Path], *, force: bool) -> None:
+    """Raise EnvironmentFault before anything is measured if a file exists or cannot be written."""
     from mvsearch.utils.atomic_write import refuse_existing
 
     if not folder.exists():
@@ -99,7 +110,7 @@ def _make_room(folder: Path, paths: list[Path], *, force: bool) -> None:
 
 
 def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeats: int) -> "Times":
-    """Latencies as an earlier run left them; else measured now and left."""
+    """The latencies of an earlier run, or measured now and written to the folder."""
     from mvsearch.baselines import times
 
     if file is not None:
@@ -125,7 +136,8 @@ def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeat
         raise KeyboardInterrupt
     if session.busy:
         click.echo(
-            f"the processor was away with others for {session.away:.0%} of the time; trust ratios first.", err=True
+            f"other processes used the processor for {session.away:.0%} of the time; the ratios are more reliable.",
+            err=True,
         )
     measured = {each.network: each.latency for each in session.timings}
     folder.mkdir(exist_ok=True)

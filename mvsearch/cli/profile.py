@@ -1,4 +1,4 @@
-"""`mvsearch profile ARCH`: shapes, parameters and MACs, stage by stage."""
+"""`mvsearch profile ARCH`: output shapes, parameters and MACs of each stage."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -15,24 +15,32 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("arch")
-@click.option("--image-size", type=click.IntRange(min=32), help="Pixels of a side, instead of the file's.")
-@click.option("--counter", type=click.Choice(names("counter")), help="Count with another tool as well.")
-@click.option("--latency", is_flag=True, help="Time the network on this machine.")
-@click.option("--backend", default=None, help=f"Its backend: {', '.join(names('latency_backend'))} (torch_cpu).")
+@click.option(
+    "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
+)
+@click.option("--counter", type=click.Choice(names("counter")), help="Also count with this tool, for comparison.")
+@click.option("--latency", is_flag=True, help="Measure the latency on this machine.")
+@click.option(
+    "--backend", default=None, help=f"Latency backend: {', '.join(names('latency_backend'))}; default: torch_cpu."
+)
 @click.option(
     "--batch",
     type=click.IntRange(min=1),
     default=1,
     show_default=True,
-    help="Images at a time, for latency and memory.",
+    help="Batch size for latency and memory.",
 )
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency.")
-@click.option("--precision", help="fp32, tf32, fp16 or bf16, where the backend has it.")
-@click.option("--graph", is_flag=True, help="Replay a captured CUDA graph, where the backend has it.")
-@click.option("--fused", is_flag=True, help="Time the network as `mvsearch.nn.fuse` makes it, where the backend can.")
-@click.option("--memory", is_flag=True, help="Count the peak of memory: of answering a batch, of a training step.")
+@click.option("--precision", help="fp32, tf32, fp16 or bf16, if the backend supports it.")
+@click.option("--graph", is_flag=True, help="Replay a captured CUDA graph, if the backend supports it.")
+@click.option("--fused", is_flag=True, help="Time the network after `mvsearch.nn.fuse`, if the backend supports it.")
+@click.option("--memory", is_flag=True, help="Count peak memory: of inference on a batch, and of a training step.")
 @click.option(
-    "--train-batch", type=click.IntRange(min=1), default=64, show_default=True, help="Images a step, for memory."
+    "--train-batch",
+    type=click.IntRange(min=1),
+    default=64,
+    show_default=True,
+    help="Batch size of the training step, for memory.",
 )
 @storage_option
 @json_option
@@ -52,59 +60,59 @@ def profile(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Parameters and MACs of ARCH per stage: a published name, a YAML file, or STUDY:NUMBER.
+    """Show parameters and MACs of each stage of ARCH: a published name, a YAML file or STUDY:NUMBER.
 
     ARCH+HEAD puts another head on any of these: deeplabv3, pspnet, ssdlite.
     """
     from mvsearch.profiling.counters import load_counter
     from mvsearch.study.resolve import find_architecture
 
-    found = find_architecture(arch, storage=storage).at(image_size=image_size)
-    count = load_counter(counter)(found) if counter else None
-    peaks = _peaks(found, batch, train_batch) if memory else {}
+    network = find_architecture(arch, storage=storage).at(image_size=image_size)
+    count = load_counter(counter)(network) if counter else None
+    peaks = _peaks(network, batch, train_batch) if memory else {}
     timed = None
     if latency or backend:
         from mvsearch.nn import build
         from mvsearch.profiling.latency import TimingOptions, load_backend
 
         options = TimingOptions(batch=batch, threads=threads, precision=precision or "fp32", graph=graph, fused=fused)
-        timed = load_backend(backend or "torch_cpu").measure(build(found, seed=0), found.image_size, options)
+        timed = load_backend(backend or "torch_cpu").measure(build(network, seed=0), network.image_size, options)
     if as_json:
-        print_json(_facts(arch, found, count, timed) | peaks)
+        print_json(_to_json(arch, network, count, timed) | peaks)
     else:
-        _show(arch, found, count, timed)
+        _print(arch, network, count, timed)
         for line in _peak_lines(peaks):
             console().print(line)
 
 
 def _peaks(arch: "Architecture", batch: int, train_batch: int) -> dict[str, Any]:
-    """Counted peaks in MiB, and what the allocator of a GPU says where there is one."""
+    """Counted peaks in MiB, and on a GPU those of its allocator."""
     import torch
 
     from mvsearch.profiling.memory import MIB, allocated_bytes, peak_bytes
 
-    ways = {"": peak_bytes} | ({"_allocated": allocated_bytes} if torch.cuda.is_available() else {})
-    found: dict[str, Any] = {"memory_batch": batch, "train_memory_batch": train_batch}
-    for suffix, way in ways.items():
-        found[f"memory_mib{suffix}"] = way(arch, batch=batch) / MIB
-        found[f"train_memory_mib{suffix}"] = way(arch, batch=train_batch, training=True) / MIB
-    return found
+    counters = {"": peak_bytes} | ({"_allocated": allocated_bytes} if torch.cuda.is_available() else {})
+    peaks: dict[str, Any] = {"memory_batch": batch, "train_memory_batch": train_batch}
+    for suffix, peak in counters.items():
+        peaks[f"memory_mib{suffix}"] = peak(arch, batch=batch) / MIB
+        peaks[f"train_memory_mib{suffix}"] = peak(arch, batch=train_batch, training=True) / MIB
+    return peaks
 
 
 def _peak_lines(peaks: dict[str, Any]) -> list[str]:
     from mvsearch.metrics.formatting import pretty
 
-    ways = {"": "counted", "_allocated": "as this GPU's allocator has it"}
+    sources = {"": "counted", "_allocated": "of the allocator of this GPU"}
     return [
-        f"Memory at its worst, {words}: {pretty('memory_mib', peaks[f'memory_mib{suffix}'])} to answer a batch of "
-        f"{peaks['memory_batch']}, {pretty('train_memory_mib', peaks[f'train_memory_mib{suffix}'])} to be trained on a "
-        f"batch of {peaks['train_memory_batch']}."
-        for suffix, words in ways.items()
+        f"Peak memory, {source}: {pretty('memory_mib', peaks[f'memory_mib{suffix}'])} for inference on a batch of "
+        f"{peaks['memory_batch']}, {pretty('train_memory_mib', peaks[f'train_memory_mib{suffix}'])} for a training "
+        f"step on a batch of {peaks['train_memory_batch']}."
+        for suffix, source in sources.items()
         if f"memory_mib{suffix}" in peaks
     ]
 
 
-def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> dict[str, Any]:
+def _to_json(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> dict[str, Any]:
     from dataclasses import asdict
 
     stages = [
@@ -134,35 +142,35 @@ def _facts(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
     return facts
 
 
-def _show(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> None:
+def _print(name: str, arch: "Architecture", count: "Count | None", timed: "Latency | None") -> None:
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty
 
-    made = table("stage", "block", "output", "params", "MACs", "share", "MACs (paper)", numbers_from=2)
+    rows = table("stage", "block", "output", "params", "MACs", "share", "MACs (paper)", numbers_from=2)
     total = arch.cost()
     for stage in arch.stages():
         out = stage.out
         size = f"{out.channels}" if stage.block == "head" else f"{out.channels} x {out.height} x {out.width}"
         share = f"{100 * stage.cost.macs / total.macs:.1f} %"
         paper = pretty("macs", stage.cost.macs_paper)
-        made.add_row(
+        rows.add_row(
             stage.name, stage.block, size, f"{stage.cost.params:,}", pretty("macs", stage.cost.macs), share, paper
         )
-    made.add_section()
+    rows.add_section()
     paper = pretty("macs", total.macs_paper)
-    made.add_row("total", "", "", f"{total.params:,}", f"{total.macs:,}", "", paper, style="bold")
+    rows.add_row("total", "", "", f"{total.params:,}", f"{total.macs:,}", "", paper, style="bold")
     screen = console()
-    told = f" at {arch.image_size} px, {arch.num_classes} classes, key {arch.key}"
-    screen.print(Text.assemble((arch.name or name, "bold"), told))
-    screen.print(made)
+    about = f" at {arch.image_size} px, {arch.num_classes} classes, key {arch.key}"
+    screen.print(Text.assemble((arch.name or name, "bold"), about))
+    screen.print(rows)
     if extra := arch.training_cost().params:
-        screen.print(f"For training there are {extra:,} parameters more, of an auxiliary classifier.")
+        screen.print(f"Training uses {extra:,} more parameters, of an auxiliary classifier.")
     if count is not None:
         screen.print(count.sentence(total.macs))
     if timed is not None:
         screen.print(
-            f"{timed.median_ms:.2f} ms a batch of {timed.batch} (10th to 90th percentile {timed.p10_ms:.2f} to "
+            f"{timed.median_ms:.2f} ms for a batch of {timed.batch} (10th to 90th percentile {timed.p10_ms:.2f} to "
             f"{timed.p90_ms:.2f}, {timed.repeats} runs), "
             f"{timed.images_s:.1f} images/s on {timed.device}, {timed.precision}."
         )

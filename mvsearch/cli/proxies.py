@@ -1,4 +1,4 @@
-"""`mvsearch proxies`: how far each proxy is to be trusted, on the models whose ImageNet Top-1 is published."""
+"""`mvsearch proxies`: how well each proxy ranks the models whose ImageNet top-1 is published."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -22,13 +22,15 @@ _DATABASE = Path("studies/proxies/scores.db")
 
 
 @click.command()
-@click.option("--proxy", "names", multiple=True, help="Which; all of them, if none is named. May be repeated.")
-@click.option("--data", default="fashion_mnist", show_default=True, help="The source of images; see `mvsearch data`.")
-@click.option("--path", type=click.Path(path_type=Path), help="Where the images lie, if they are yours.")
-@click.option("--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Scores of each model.")
-@click.option("--set", "changes", multiple=True, help="A proxy's setting, e.g. train.steps=100; may be repeated.")
-@click.option("--models", help="Only these published models, with commas between them.")
-@click.option("--storage", help=f"The database that keeps the scores, instead of sqlite:///{_DATABASE}.")
+@click.option("--proxy", "names", multiple=True, help="Proxy to evaluate; default: all. Repeatable.")
+@click.option("--data", default="fashion_mnist", show_default=True, help="Source of images; see `mvsearch data list`.")
+@click.option("--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already.")
+@click.option(
+    "--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of scores for each model."
+)
+@click.option("--set", "changes", multiple=True, help="Setting of a proxy, e.g. train.steps=100. Repeatable.")
+@click.option("--models", help="Only these published models, separated by commas.")
+@click.option("--storage", help=f"Database URL for the scores; default: sqlite:///{_DATABASE}.")
 @drawing_options
 @json_option
 def proxies(
@@ -44,12 +46,12 @@ def proxies(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Score the published models with each proxy, and say how well it ranks them as ImageNet does.
+    """Score the published models with each proxy, and compare the ranking with that of ImageNet top-1.
 
-    Fifteen models and the five rows of the paper's ablation; parameters and MACs, which cost nothing, stand beside.
-    The training proxy takes some 10 minutes of a core for each seed; `--proxy` and `--seeds` make it less.
-    Every score is kept as soon as it is known: Ctrl-C shows what there is, and the same command goes on from there.
-    docs/proxies.md says how to read the numbers.
+    The models are fifteen published ones and the five rows of the paper's ablation; parameters and MACs are listed for
+    comparison. The training proxy takes about 10 minutes of a core for each seed; use --proxy and --seeds for less.
+    Scores are stored as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md
+    explains the numbers.
     """
     from mvsearch.cli._progress import ProxyProgress
     from mvsearch.errors import PlanError
@@ -61,7 +63,7 @@ def proxies(
         refuse_to_draw(plot, force=force)
     archs = architectures(tuple(name.strip() for name in models.split(",")) if models else ())
     if plot is not None and not any(reference.name in archs for reference in published()):
-        raise PlanError("--plot draws models with a printed top-1, and --models names rows of the ablation alone.")
+        raise PlanError("--plot draws models with a printed top-1, but --models names only rows of the ablation.")
     settings = _settings(names, changes)
     images = _images(data, path)
     device = found_device() if settings else "cpu"
@@ -73,54 +75,57 @@ def proxies(
                 scorer.fill(archs, range(seeds), progress.callback(scorer.proxy))
     except KeyboardInterrupt:
         interrupted = True
-    judged = [*(scorer.read(archs, range(seeds)) for scorer in scorers), *(baseline(name, archs) for name in BASELINES)]
+    results = [
+        *(scorer.read(archs, range(seeds)) for scorer in scorers),
+        *(baseline(name, archs) for name in BASELINES),
+    ]
     if as_json:
-        print_json(_facts(judged, archs, images, seeds, device))
+        print_json(_to_json(results, archs, images, seeds, device))
     else:
-        _show(judged, archs, images, seeds, device)
+        _print(results, archs, images, seeds, device)
     if interrupted:
         raise KeyboardInterrupt
     if plot is not None:
-        _draw(judged, images, plot, theme)
+        _draw(results, images, plot, theme)
         click.echo(f"drew {plot}", err=True)
-    if unscored := [each.proxy for each in judged if not each.metrics]:
-        raise PlanError(f"{', '.join(unscored)}: no model has a score; the reasons stand above.")
+    if unscored := [result.proxy for result in results if not result.metrics]:
+        raise PlanError(f"{', '.join(unscored)}: no model has a score; see the reasons above.")
 
 
 def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
-    """The settings of each proxy by name; those that take steps, and so time, come last."""
+    """The settings of each proxy by name; proxies with training steps, which take longer, come last."""
     from mvsearch.errors import PlanError
     from mvsearch.proxy_eval.benchmark import BASELINES
     from mvsearch.utils import plugins
 
-    wanted = [name for name in dict.fromkeys(names or plugins.names("proxy")) if name not in BASELINES]
-    for name in wanted:
+    chosen = [name for name in dict.fromkeys(names or plugins.names("proxy")) if name not in BASELINES]
+    for name in chosen:
         plugins.check("proxy", name, error=PlanError)
-    given: dict[str, dict[str, Any]] = {name: {} for name in wanted}
+    overrides: dict[str, dict[str, Any]] = {name: {} for name in chosen}
     for change in changes:
-        proxy, key, value = _change(change, wanted)
-        given[proxy][key] = value
-    made = {name: _filled(name, raw) for name, raw in given.items()}
-    return dict(sorted(made.items(), key=lambda item: hasattr(item[1], "steps")))
+        proxy, key, value = _parse_setting(change, chosen)
+        overrides[proxy][key] = value
+    settings = {name: _to_settings(name, values) for name, values in overrides.items()}
+    return dict(sorted(settings.items(), key=lambda item: hasattr(item[1], "steps")))
 
 
-def _filled(proxy: str, raw: dict[str, Any]) -> Any:
+def _to_settings(proxy: str, values: dict[str, Any]) -> Any:
     from mvsearch.utils import plugins
     from mvsearch.utils.settings import from_mapping
 
-    return from_mapping(plugins.load("proxy", proxy).Settings, raw, lambda key: f"--set {proxy}.{key}")
+    return from_mapping(plugins.load("proxy", proxy).Settings, values, lambda key: f"--set {proxy}.{key}")
 
 
-def _change(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:
+def _parse_setting(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:
     """`train.steps=100` as a proxy, its setting and a value."""
     from mvsearch.errors import PlanError
     from mvsearch.utils import yaml_document
 
-    place, equals, value = text.partition("=")
-    proxy, dot, key = place.strip().partition(".")
+    path, equals, value = text.partition("=")
+    proxy, dot, key = path.strip().partition(".")
     if not equals or not dot or proxy not in proxies:
         raise PlanError(
-            f"--set {text}: use PROXY.SETTING=VALUE with a proxy that runs: {', '.join(proxies) or 'none'}."
+            f"--set {text}: use PROXY.SETTING=VALUE with one of these proxies: {', '.join(proxies) or 'none'}."
         )
     return proxy, key, yaml_document.parse(f"value: {value}", "--set").data["value"]
 
@@ -148,55 +153,56 @@ def _own_store() -> "Store":
     return Store(f"sqlite:///{_DATABASE}", create=True)
 
 
-def _show(
-    judged: "Sequence[ProxyBenchmark]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int, device: str
+def _print(
+    results: "Sequence[ProxyBenchmark]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int, device: str
 ) -> None:
     from rich.text import Text
 
     from mvsearch.proxy_eval.rank_correlation import ablation, published
 
     screen = console()
-    screen.print(_table(judged, device))
-    scored, rows = (sum(each.name in archs for each in held_to()) for held_to in (published, ablation))
-    taken = f"{_many(seeds, 'seed')}, {images.name}"
+    screen.print(_table(results, device))
+    models, rows = (sum(r.name in archs for r in references()) for references in (published, ablation))
+    basis = f"{_plural(seeds, 'seed')}, {images.name}"
     for line in (
-        f"{_many(scored, 'published model')} and {_many(rows, 'row')} of the ablation, {taken}; in brackets what "
-        "95 % of resamples of the models give; regret in points of top-1.",
-        "Size alone ranks models of different cost: what a proxy adds is in `within size` and `ablation`.",
+        f"{_plural(models, 'published model')} and {_plural(rows, 'row')} of the ablation, {basis}. tau (Kendall) and "
+        "rho (Spearman) are rank correlations with ImageNet top-1: 1 is best. Regret, in points of top-1: lower is "
+        "better. In brackets: 95 % bootstrap intervals over the models.",
+        "Size alone ranks models of different cost; `within size` and `ablation` show what a proxy adds to it.",
     ):
         screen.print(Text(line, style="dim"))
-    for each in judged:
-        for reason, names in each.reasons.items():
-            screen.print(Text(f"{each.proxy}: {reason}: {', '.join(names)}"))
+    for result in results:
+        for reason, names in result.reasons.items():
+            screen.print(Text(f"{result.proxy}: {reason}: {', '.join(names)}"))
 
 
-def _many(count: int, thing: str) -> str:
+def _plural(count: int, thing: str) -> str:
     return f"{count} {thing}{'s' * (count != 1)}"
 
 
-def _table(judged: "Sequence[ProxyBenchmark]", device: str) -> "Table":
-    """A row a proxy, the best within a size first; the baselines dim."""
+def _table(results: "Sequence[ProxyBenchmark]", device: str) -> "Table":
+    """A row for each proxy, the best within a size first; params and macs are dim."""
     from mvsearch.proxy_eval.benchmark import BASELINES
     from mvsearch.utils.units import three_digits
 
-    spent = "CPU s" if device == "cpu" else "s"
+    seconds = "CPU s" if device == "cpu" else "s"
     heads = ("proxy", "models,\nseeds", "tau\nall", "rho", "tau\nwithin size", "tau\nablation", "regret\nmean")
-    made = table(*heads, "regret\nworst", "seed to\nseed", f"{spent}\na seed")
-    for each in sorted(judged, key=lambda each: -_value(each.ranking.within, -2)):
-        found, cost = each.ranking, each.cpu_s if device == "cpu" else each.wall_s
-        of = (found.tau, found.rho, found.within, found.ablation, found.regret, found.worst_regret, found.seed_tau)
-        made.add_row(
-            each.proxy,
-            f"{found.models}, {found.seeds}",
-            *map(_with_interval, of),
+    rows = table(*heads, "regret\nworst", "seed to\nseed", f"{seconds}\nper seed")
+    for result in sorted(results, key=lambda result: -_value(result.ranking.within, -2)):
+        ranking, cost = result.ranking, result.cpu_s if device == "cpu" else result.wall_s
+        estimates = (ranking.tau, ranking.rho, ranking.within, ranking.ablation, ranking.regret, ranking.worst_regret)
+        rows.add_row(
+            result.proxy,
+            f"{ranking.models}, {ranking.seeds}",
+            *map(_with_interval, (*estimates, ranking.seed_tau)),
             "-" if cost is None else three_digits(cost),
-            style="dim" if each.proxy in BASELINES else "",
+            style="dim" if result.proxy in BASELINES else "",
         )
-    return made
+    return rows
 
 
-def _value(estimate: "Estimate", otherwise: float) -> float:
-    return otherwise if estimate.value is None else estimate.value
+def _value(estimate: "Estimate", default: float) -> float:
+    return default if estimate.value is None else estimate.value
 
 
 def _with_interval(estimate: "Estimate") -> str:
@@ -205,8 +211,8 @@ def _with_interval(estimate: "Estimate") -> str:
     return f"{estimate.value:.2f}\n[{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def _facts(
-    judged: "Sequence[ProxyBenchmark]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
+def _to_json(
+    results: "Sequence[ProxyBenchmark]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
 ) -> dict[str, Any]:
     from mvsearch.proxy_eval.rank_correlation import ablation, published
 
@@ -215,28 +221,28 @@ def _facts(
         "data": {"name": images.name, "checksum": images.checksum},
         "seeds": seeds,
         "device": device,
-        "models": [{**asdict(each), "key": archs[each.name].key, **archs[each.name].metrics()} for each in references],
+        "models": [{**asdict(r), "key": archs[r.name].key, **archs[r.name].metrics()} for r in references],
         "proxies": [
             {
-                "proxy": each.proxy,
-                "score": each.score,
-                "maximise": each.maximise,
-                "settings": each.settings,
-                "cpu_s": each.cpu_s,
-                "wall_s": each.wall_s,
-                "statistics": asdict(each.ranking),
-                "scores": each.metrics,
-                "missing": each.missing,
+                "proxy": result.proxy,
+                "score": result.score,
+                "maximise": result.maximise,
+                "settings": result.settings,
+                "cpu_s": result.cpu_s,
+                "wall_s": result.wall_s,
+                "statistics": asdict(result.ranking),
+                "scores": result.metrics,
+                "missing": result.missing,
             }
-            for each in judged
+            for result in results
         ],
     }
 
 
-def _draw(judged: "Sequence[ProxyBenchmark]", images: "DataSet", plot: Path, theme: str) -> None:
+def _draw(results: "Sequence[ProxyBenchmark]", images: "DataSet", plot: Path, theme: str) -> None:
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.scatter import panel, scatter
     from mvsearch.report.figures.scatter_plot import plot_scatter
 
-    panels = [panel(each.proxy, each.score, each.scores, each.maximise, each.ranking) for each in judged]
-    plot_scatter(scatter([each for each in panels if each.dots], images.name), plot, THEMES[theme])
+    panels = [panel(r.proxy, r.score, r.scores, r.maximise, r.ranking) for r in results]
+    plot_scatter(scatter([panel for panel in panels if panel.dots], images.name), plot, THEMES[theme])

@@ -1,4 +1,4 @@
-"""`mvsearch show ARCH`: an architecture as a table, a diagram and a picture; with `--diff` beside another."""
+"""`mvsearch show ARCH`: an architecture as a table, a diagram and a figure; with `--diff` compared with another."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("arch")
 @click.option(
-    "--diff", "other", metavar="ARCH2", help="Beside another: which rows and fields differ, and what that costs."
+    "--diff", "other", metavar="ARCH2", help="Compare with ARCH2: which rows and fields differ, and what that costs."
 )
-@click.option("--plot", type=click.Path(path_type=Path), help="Draw it: a .png or .svg file.")
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw a figure to this file: .png or .svg.")
 @theme_option
 @force_option
 @storage_option
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def show(
     arch: str, other: str | None, plot: Path | None, theme: str, force: bool, storage: str | None, as_json: bool
 ) -> None:
-    """ARCH as a table and as a diagram: stages, shapes, costs. A published name, a YAML file, or STUDY:NUMBER."""
+    """Show the stages, shapes and costs of ARCH: a published name, a YAML file or STUDY:NUMBER."""
     from dataclasses import replace
 
     from mvsearch.study.resolve import find_architecture
@@ -32,15 +32,15 @@ def show(
     if plot is not None:
         _refuse_to_draw(plot, force)
     named = [(name, find_architecture(name, storage=storage)) for name in (arch, other) if name]
-    found = [replace(one, name=one.name or name) for name, one in named]
+    archs = [replace(architecture, name=architecture.name or name) for name, architecture in named]
     if plot is not None:
-        _draw(plot, found, theme)
+        _draw(plot, archs, theme)
     if as_json:
-        print_json(_facts(*found) if len(found) == 1 else _difference_facts(*found))
-    elif len(found) == 1:
-        _show(*found)
+        print_json(_to_json(*archs) if len(archs) == 1 else _difference_to_json(*archs))
+    elif len(archs) == 1:
+        _print(*archs)
     else:
-        _show_difference(*found)
+        _print_difference(*archs)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
@@ -51,16 +51,16 @@ def _refuse_to_draw(plot: Path, force: bool) -> None:
     refuse_to_draw(plot, force=force, kinds=("png", "svg"))
 
 
-def _draw(plot: Path, found: "list[Architecture]", theme: str) -> None:
+def _draw(plot: Path, archs: "list[Architecture]", theme: str) -> None:
     from mvsearch.report.figures.architecture_diff_plot import draw
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.plot import kind_of
     from mvsearch.utils.atomic_write import write_whole
 
-    write_whole(plot, draw(found, " → ".join(str(one.name) for one in found), kind_of(plot), THEMES[theme]))
+    write_whole(plot, draw(archs, " → ".join(str(arch.name) for arch in archs), kind_of(plot), THEMES[theme]))
 
 
-def _facts(arch: "Architecture") -> dict[str, Any]:
+def _to_json(arch: "Architecture") -> dict[str, Any]:
     from mvsearch.report.figures.architecture_diff import parts
 
     stages = [
@@ -86,7 +86,7 @@ def _facts(arch: "Architecture") -> dict[str, Any]:
     }
 
 
-def _difference_facts(first: "Architecture", second: "Architecture") -> dict[str, Any]:
+def _difference_to_json(first: "Architecture", second: "Architecture") -> dict[str, Any]:
     from mvsearch.report.figures.architecture_diff import difference
 
     return {
@@ -96,7 +96,7 @@ def _difference_facts(first: "Architecture", second: "Architecture") -> dict[str
     }
 
 
-def _show(arch: "Architecture") -> None:
+def _print(arch: "Architecture") -> None:
     from rich.text import Text
 
     from mvsearch.report.diagram import Diagram, stage_table
@@ -107,7 +107,7 @@ def _show(arch: "Architecture") -> None:
     screen.print(Diagram(arch))
 
 
-def _show_difference(first: "Architecture", second: "Architecture") -> None:
+def _print_difference(first: "Architecture", second: "Architecture") -> None:
     from rich.text import Text
 
     from mvsearch.report.diagram import difference_table

@@ -1,4 +1,4 @@
-"""`mvsearch space SPACE`: is the file sound, how large is it, what does it hold, what would it cost."""
+"""`mvsearch space SPACE`: check a search space and show its size, choices and costs."""
 
 import time
 from typing import TYPE_CHECKING, Any
@@ -17,22 +17,20 @@ _SAMPLE = 100_000
 
 @click.command()
 @click.argument("space", type=click.Path())
-@click.option("--seed", default=0, show_default=True, help="For the sampled shares and ranges.")
-@click.option("--front", is_flag=True, help="Instead, the exact front over costs alone.")
-@click.option(
-    "--objective", "objectives", multiple=True, help="With --front: params, macs or macs_paper; may be repeated."
-)
+@click.option("--seed", default=0, show_default=True, help="Seed of the sampled shares and ranges.")
+@click.option("--front", is_flag=True, help="Compute the exact Pareto front over costs instead.")
+@click.option("--objective", "objectives", multiple=True, help="With --front: params, macs or macs_paper. Repeatable.")
 @click.option(
     "--limit",
     "limits",
     multiple=True,
-    help="With --front: beside the file's own, e.g. 'params >= 1M'; may be repeated.",
+    help="With --front: a further constraint, e.g. 'params >= 1M'. Repeatable.",
 )
 @json_option
 def space(
     space: str, seed: int, front: bool, objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool
 ) -> None:
-    """Check SPACE, and say its size, open values, contents, and what its candidates cost.
+    """Check SPACE, a YAML file, and show its size, open values, contained models and the range of its costs.
 
     With --front: the exact Pareto front over costs, of all points of SPACE, without sampling. The objectives are those
     of the file that are costs (params, macs, macs_paper), or those given with --objective; all are minimised, within
@@ -43,16 +41,16 @@ def space(
     from mvsearch.study.plan import Plan
 
     if (objectives or limits) and not front:
-        raise click.UsageError("--objective and --limit are for --front; add it.")
+        raise click.UsageError("--objective and --limit need --front; add it.")
     plan = Plan.load(space)
     if front:
         _front(plan, objectives, limits, as_json)
         return
-    facts = _facts(plan, seed)
+    summary = _summary(plan, seed)
     if as_json:
-        print_json(facts)
+        print_json(summary)
     else:
-        _show(facts)
+        _print(summary)
 
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
@@ -62,20 +60,20 @@ def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], a
     from mvsearch.metrics.registry import STATIC_COSTS
     from mvsearch.space.exact_front import exact_front
 
-    sought = tuple(Objective.named(name).name for name in objectives)
-    sought = sought or tuple(name for name in plan.search.objectives if name in STATIC_COSTS)
-    kept = [*plan.priced_limits, *map(Limit.parse, limits)]
-    began = time.perf_counter()
+    names = tuple(Objective.named(name).name for name in objectives)
+    names = names or tuple(name for name in plan.search.objectives if name in STATIC_COSTS)
+    constraints = [*plan.priced_limits, *map(Limit.parse, limits)]
+    start_time = time.perf_counter()
     with DelayedBar("choices eliminated") as bar:
-        members = exact_front(plan.space, sought, kept, progress=bar)
-    seconds = time.perf_counter() - began
+        members = exact_front(plan.space, names, constraints, progress=bar)
+    seconds = time.perf_counter() - start_time
     if as_json:
-        print_json(_front_facts(plan, sought, kept, members, seconds))
+        print_json(_front_to_json(plan, names, constraints, members, seconds))
     else:
-        _show_front(plan, sought, kept, members, seconds)
+        _print_front(plan, names, constraints, members, seconds)
 
 
-def _front_facts(
+def _front_to_json(
     plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[FrontPoint]", seconds: float
 ) -> dict[str, Any]:
     from dataclasses import asdict
@@ -89,7 +87,7 @@ def _front_facts(
     }
 
 
-def _show_front(
+def _print_front(
     plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[FrontPoint]", seconds: float
 ) -> None:
     from rich.text import Text
@@ -98,33 +96,36 @@ def _show_front(
 
     screen = console()
     names = dict.fromkeys([*objectives, *(limit.name for limit in limits), "params", "macs"])
-    differ = [name for name in members[0].point if any(m.point[name] != members[0].point[name] for m in members)]
-    heads = [*(metric(name).label for name in names), "tied", *(name.replace(".", "\n") for name in differ)]
-    made = table(*heads, title=f"exact front of {plan.space.name} over {', '.join(objectives)}", numbers_from=0)
+    differing = [name for name in members[0].point if any(m.point[name] != members[0].point[name] for m in members)]
+    heads = [*(metric(name).label for name in names), "tied", *(name.replace(".", "\n") for name in differing)]
+    rows = table(*heads, title=f"exact front of {plan.space.name} over {', '.join(objectives)}", numbers_from=0)
     for member in members:
         costs = (f"{getattr(member.cost, name):,}" for name in names)
-        made.add_row(*costs, f"{member.ties:,}", *(_shown(member.point[name]) for name in differ))
-    screen.print(made)
-    same = ", ".join(f"{name} {_shown(value)}" for name, value in members[0].point.items() if name not in differ)
-    screen.print(Text(f"all have {same}" if len(members) > 1 else same))
+        rows.add_row(*costs, f"{member.ties:,}", *(_format_value(member.point[name]) for name in differing))
+    screen.print(rows)
+    same = ", ".join(
+        f"{name} {_format_value(value)}" for name, value in members[0].point.items() if name not in differing
+    )
+    screen.print(Text(f"all of them have {same}" if len(members) > 1 else same))
     for member in members:
         if member.published:
-            screen.print(Text(f"{member.published} is the one of {member.cost.params:,} params"), style="bold")
-    kept = f" that keep to {' and '.join(limit.text for limit in limits)}" if limits else ""
-    about = "exactly" if plan.space.size_is_exact else "about"
+            screen.print(Text(f"{member.published} is on the front, with {member.cost.params:,} params"), style="bold")
+    within = f" within {' and '.join(limit.text for limit in limits)}" if limits else ""
+    accuracy = "exactly" if plan.space.size_is_exact else "about"
     screen.print(
         Text(
-            f"of {about} {plan.space.size:,} points, all{kept} compared in {seconds:.1f} s; of points tied one is shown"
+            f"Compared all points{within} of {accuracy} {plan.space.size:,} in {seconds:.1f} s; one point of a tie is "
+            "shown."
         ),
         style="dim",
     )
 
 
-def _facts(plan: "Plan", seed: int) -> dict[str, Any]:
+def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
     import numpy as np
 
     costs = plan.space.costs(_SAMPLE, seed=seed)
-    kept = plan.within_limits(costs)
+    within = plan.within_limits(costs)
     ranges = {
         name: dict(
             zip(
@@ -143,40 +144,42 @@ def _facts(plan: "Plan", seed: int) -> dict[str, Any]:
         "conditions": [str(condition) for condition in plan.space.conditions],
         "contains": list(plan.space.contains),
         "limits": list(plan.search.limits),
-        "within_limits": float(kept.mean()),
+        "within_limits": float(within.mean()),
         "sampled": _SAMPLE,
         "costs": ranges,
     }
 
 
-def _show(facts: dict[str, Any]) -> None:
+def _print(summary: dict[str, Any]) -> None:
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty
 
     screen = console()
-    exact = "exactly" if facts["size_is_exact"] else "about (estimated by sampling)"
-    told = f": {exact} {facts['size']:,} architectures; the file is sound."
-    screen.print(Text.assemble((facts["space"], "bold"), told))
-    opened = table("open value", "number", "values", numbers_from=1)
-    opened.columns[2].justify, opened.columns[2].no_wrap = "left", False
-    for choice in facts["choices"]:
+    exact = "exactly" if summary["size_is_exact"] else "about (estimated by sampling)"
+    size = f": {exact} {summary['size']:,} architectures; the file is valid."
+    screen.print(Text.assemble((summary["space"], "bold"), size))
+    choices = table("open value", "number", "values", numbers_from=1)
+    choices.columns[2].justify, choices.columns[2].no_wrap = "left", False
+    for choice in summary["choices"]:
         values = choice["values"]
-        shown = ", ".join(map(_shown, values)) if len(values) <= 8 else f"{values[0]}, {values[1]} ... {values[-1]}"
-        opened.add_row(choice["name"], str(len(values)), Text(shown))
-    screen.print(opened)
-    for line in facts["conditions"]:
+        text = (
+            ", ".join(map(_format_value, values)) if len(values) <= 8 else f"{values[0]}, {values[1]} ... {values[-1]}"
+        )
+        choices.add_row(choice["name"], str(len(values)), Text(text))
+    screen.print(choices)
+    for line in summary["conditions"]:
         screen.print(Text(f"where {line}", style="dim"))
     costs = table("cost", "min", "10 %", "median", "90 %", "max")
-    for name, spread in facts["costs"].items():
+    for name, spread in summary["costs"].items():
         costs.add_row(name, *(pretty(name, spread[part]) for part in ("min", "p10", "median", "p90", "max")))
     screen.print(costs)
-    limits = " and ".join(facts["limits"])
+    limits = " and ".join(summary["limits"])
     if limits:
-        share = 100 * facts["within_limits"]
-        screen.print(f"{share:.1f} % keep to {limits} (of {facts['sampled']:,} samples).")
-    screen.print(f"contains {', '.join(facts['contains']) or 'no published model'}")
+        share = 100 * summary["within_limits"]
+        screen.print(f"{share:.1f} % are within {limits} (of {summary['sampled']:,} samples).")
+    screen.print(f"contains {', '.join(summary['contains']) or 'no published model'}")
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,4 +1,4 @@
-"""`mvsearch studies`: which there are, and what may be done with a whole one."""
+"""`mvsearch studies`: list, rename, copy, delete, export and import studies."""
 
 import os
 import sys
@@ -22,7 +22,7 @@ _LOCKS = ("study.db.locks", "workers")
 
 
 @click.group(invoke_without_command=True)
-@click.option("--storage", help="The database, if it is not studies/*/study.db.")
+@click.option("--storage", help="Database URL; default: studies/*/study.db.")
 @json_option
 @click.pass_context
 def studies(context: click.Context, storage: str | None, as_json: bool) -> None:
@@ -36,36 +36,36 @@ def _list(storage: str | None, as_json: bool) -> None:
     if as_json:
         print_json(rows)
         return
-    made = table("study", "objectives", "trials", "of", "front", "last", "database", numbers_from=2)
+    listing = table("study", "objectives", "trials", "of", "front", "last", "database", numbers_from=2)
     for row in rows:
         if "error" in row:
             click.echo(f"{row['study']} cannot be read: {row['error']}", err=True)
             continue
         cells = (row["study"], ", ".join(row["objectives"]), row["trials"], row["of"], row["front"], row["last"] or "-")
-        made.add_row(*map(str, cells), row["database"])
-    made.columns[-1].justify = "left"
-    console().print(made if made.row_count else "no studies here; `mvsearch run SPACE` makes one.")
+        listing.add_row(*map(str, cells), row["database"])
+    listing.columns[-1].justify = "left"
+    console().print(listing if listing.row_count else "There are no studies here; `mvsearch run SPACE` creates one.")
 
 
 def _rows(storage: str | None) -> Iterator[dict[str, Any]]:
-    """The facts of each study; of one that cannot be read, why."""
+    """A row for each study; for a study that cannot be read, the reason."""
     from mvsearch.errors import MvsearchError
     from mvsearch.study.reader import STUDIES, Reader, open_study
     from mvsearch.study.storage.store import Store
 
     if storage is not None:
         store = Store(storage, create=False)
-        found = [(name, partial(Reader, name, store)) for name in store.names()]
+        openers = [(name, partial(Reader, name, store)) for name in store.names()]
     else:
-        found = [(path.parent.name, partial(open_study, path.parent)) for path in sorted(STUDIES.glob("*/study.db"))]
-    for name, opened in found:
+        openers = [(path.parent.name, partial(open_study, path.parent)) for path in sorted(STUDIES.glob("*/study.db"))]
+    for name, open_reader in openers:
         try:
-            yield _facts(opened())
+            yield _summary(open_reader())
         except MvsearchError as error:
             yield {"study": name, "error": str(error)}
 
 
-def _facts(reader: "Reader") -> dict[str, Any]:
+def _summary(reader: "Reader") -> dict[str, Any]:
     from datetime import datetime
 
     from mvsearch.metrics.pareto import front
@@ -88,7 +88,7 @@ def _facts(reader: "Reader") -> dict[str, Any]:
 @click.argument("name")
 @storage_option
 def rename_command(study: str, name: str, storage: str | None) -> None:
-    """Give STUDY another name; its folder in studies/ is moved with all that is in it, a database of several stays."""
+    """Rename STUDY to NAME. Its folder in studies/ is moved; a database with several studies stays where it is."""
     from mvsearch.errors import StudyError
     from mvsearch.study.archive import rename
     from mvsearch.study.plan import checked_name
@@ -98,17 +98,17 @@ def rename_command(study: str, name: str, storage: str | None) -> None:
     folder = _folder(reader.store) if len(reader.store.names()) == 1 else None
     target = STUDIES / checked_name(name)
     if folder is not None and target.exists():
-        raise StudyError("is there already; choose another name, or move it away.", at=target)
+        raise StudyError("exists already; choose another name, or move it away.", at=target)
     rename(reader, name)
-    place = reader.store.display_url
+    location = reader.store.display_url
     if folder is not None:
         reader.store.engine.dispose()
-        place = str(folder.rename(target))
-    click.echo(f"{reader.name} is {name} now, in {place}.", err=True)
+        location = str(folder.rename(target))
+    click.echo(f"renamed {reader.name} to {name}, in {location}.", err=True)
 
 
 def _folder(store: "Store") -> Path | None:
-    """The folder of a database that is studies/*/study.db, however its path is written."""
+    """The folder of the database if it is studies/*/study.db, else None."""
     from mvsearch.study.reader import STUDIES
 
     path = Path(store.url.database or "")
@@ -119,27 +119,27 @@ def _folder(store: "Store") -> Path | None:
 @studies.command("copy")
 @click.argument("study")
 @click.argument("name")
-@click.option("--to", help="The database URL to copy it to, instead of studies/NAME/study.db.")
+@click.option("--to", help="Database URL of the copy; default: studies/NAME/study.db.")
 @storage_option
 def copy_command(study: str, name: str, to: str | None, storage: str | None) -> None:
-    """Copy STUDY as NAME, trials and all, to go on from there; --to another database."""
+    """Copy STUDY with its trials to NAME, where it can be resumed; --to another database."""
     from mvsearch.study.reader import open_study
 
-    made = _copied(open_study(study, storage=storage), name, to)
-    click.echo(f"{made.count()} trials copied to {made.store.display_url}.", err=True)
+    copy = _copy(open_study(study, storage=storage), name, to)
+    click.echo(f"copied {copy.count()} trials to {copy.store.display_url}.", err=True)
 
 
-def _copied(reader: "Reader", name: str, to: str | None) -> "Reader":
+def _copy(reader: "Reader", name: str, to: str | None) -> "Reader":
     from mvsearch.study.archive import lines, restore
 
     text = list(lines(reader))
-    with _placed(name, to) as url:
+    with _target(name, to) as url:
         return restore(text, url, name=name, source=reader.name)
 
 
 @contextmanager
-def _placed(name: str, storage: str | None) -> Iterator[str]:
-    """The URL to put a study at: a database given, or its own, whose folder is made, but not left empty."""
+def _target(name: str, storage: str | None) -> Iterator[str]:
+    """The URL for a new study: `storage`, or studies/NAME/study.db; its folder is removed again if it stays empty."""
     from mvsearch.study.plan import checked_name
     from mvsearch.study.reader import STUDIES
 
@@ -150,32 +150,32 @@ def _placed(name: str, storage: str | None) -> Iterator[str]:
         yield storage or f"sqlite:///{folder / 'study.db'}"
     finally:
         if storage is None:
-            with suppress(OSError):  # there is something in it
+            with suppress(OSError):  # it is not empty
                 folder.rmdir()
 
 
 @studies.command("delete")
 @click.argument("study")
-@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @storage_option
 def delete_command(study: str, yes: bool, storage: str | None) -> None:
-    """Delete STUDY, its trials and what `run` wrote; your own files stay, and a shared database with its cache."""
+    """Delete STUDY, its trials and the files that `run` wrote. Other files and the cache of a shared database stay."""
     from mvsearch.study.archive import refuse_at_work, remove
     from mvsearch.study.reader import open_study
 
     reader = open_study(study, storage=storage)
     refuse_at_work(reader)
-    if not yes and not _agreed(f"delete {reader.name} with {reader.count()} finished trials?"):
-        click.echo(f"{reader.name} stays.", err=True)
+    if not yes and not _ask(f"delete {reader.name} with {reader.count()} finished trials?"):
+        click.echo(f"{reader.name} is not deleted.", err=True)
         return
     remove(reader)
-    folder = _tidied(reader)
-    kept = f" {folder} keeps what is yours." if folder and folder.exists() else ""
-    click.echo(f"{reader.name} is gone.{kept}", err=True)
+    folder = _remove_files(reader)
+    remaining = f" {folder} contains files of your own and stays." if folder and folder.exists() else ""
+    click.echo(f"deleted {reader.name}.{remaining}", err=True)
 
 
-def _agreed(question: str) -> bool:
-    """Raises StudyError where nobody is there to answer."""
+def _ask(question: str) -> bool:
+    """Ask for confirmation; raises StudyError if stdin is closed."""
     from mvsearch.errors import StudyError
 
     try:
@@ -183,11 +183,11 @@ def _agreed(question: str) -> bool:
     except click.Abort:
         if sys.stdin is not None and sys.stdin.isatty():  # Ctrl-C
             raise
-        raise StudyError("nobody answers; --yes deletes without asking.") from None
+        raise StudyError("cannot ask for confirmation; --yes deletes without asking.") from None
 
 
-def _tidied(reader: "Reader") -> Path | None:
-    """The folder from which an emptied database was removed, with all that mvsearch wrote there."""
+def _remove_files(reader: "Reader") -> Path | None:
+    """Remove a database without studies and the other files of mvsearch; returns their folder."""
     import shutil
 
     from mvsearch.report.artifacts import ARTIFACTS
@@ -201,29 +201,29 @@ def _tidied(reader: "Reader") -> Path | None:
             (folder / name).unlink(missing_ok=True)
     for name in _LOCKS:
         shutil.rmtree(folder / name, ignore_errors=True)
-    with suppress(OSError):  # somebody's own files are in it
+    with suppress(OSError):  # it contains other files
         folder.rmdir()
     return folder
 
 
 @studies.command("export")
 @click.argument("study")
-@click.option("-o", "--out", type=click.Path(path_type=Path), help="STUDY.jsonl (whole), .csv or .parquet (a table).")
+@click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write; default: STUDY.jsonl.")
 @force_option
 @storage_option
-def export_command(study: str, out: Path | None, force: bool, storage: str | None) -> None:
-    """Write STUDY to one file: .jsonl holds all of it and can be imported; .csv and .parquet are tables of trials."""
+def export_command(study: str, output: Path | None, force: bool, storage: str | None) -> None:
+    """Write STUDY to one file: .jsonl is complete and can be imported; .csv and .parquet are tables of trials."""
     from mvsearch.errors import StudyError
     from mvsearch.study.reader import open_study
     from mvsearch.utils import plugins
     from mvsearch.utils.atomic_write import refuse_existing, write_whole
 
     reader = open_study(study, storage=storage)
-    path = out or Path(f"{reader.name}.jsonl")
+    path = output or Path(f"{reader.name}.jsonl")
     if path.suffix not in _FORMATS:
-        raise StudyError(f"no such format; {plugins.suggest(path.suffix, _FORMATS)}", at=path)
+        raise StudyError(f"unknown format; {plugins.suggest(path.suffix, _FORMATS)}", at=path)
     refuse_existing(path, force=force)
-    write_whole(Path(os.path.realpath(path)), _content(reader, path.suffix))  # a link stays one
+    write_whole(Path(os.path.realpath(path)), _content(reader, path.suffix))  # write to the target of a link
     click.echo(path)
 
 
@@ -239,19 +239,19 @@ def _content(reader: "Reader", suffix: str) -> bytes:
 
 @studies.command("import")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--name", help="Another name for it.")
+@click.option("--name", help="Name of the imported study; default: the name in the file.")
 @storage_option
 def import_command(file: Path, name: str | None, storage: str | None) -> None:
-    """Take in a study from a .jsonl FILE that `export` wrote; it can be read, plotted and gone on with."""
+    """Import a study from a .jsonl FILE that `export` wrote; it can be plotted and resumed as any other."""
     from mvsearch.errors import StudyError
     from mvsearch.study.archive import restore, told_name
 
     try:
         text = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        said = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise StudyError(f"cannot be read ({said}); give a .jsonl file that `export` wrote.", at=file) from None
-    chosen = name or told_name(text, str(file))
-    with _placed(chosen, storage) as url:
-        made = restore(text, url, name=chosen, source=str(file))
-    click.echo(f"{made.count()} trials are in {made.store.display_url}.", err=True)
+        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
+        raise StudyError(f"cannot be read ({reason}); give a .jsonl file that `export` wrote.", at=file) from None
+    new_name = name or told_name(text, str(file))
+    with _target(new_name, storage) as url:
+        imported = restore(text, url, name=new_name, source=str(file))
+    click.echo(f"imported {imported.count()} trials into {imported.store.display_url}.", err=True)

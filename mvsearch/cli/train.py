@@ -1,4 +1,4 @@
-"""`mvsearch train ARCH`: a whole training by a recipe, which may end at any moment and go on."""
+"""`mvsearch train ARCH`: train a network by a recipe; a training can be interrupted and resumed."""
 
 import os
 import signal
@@ -16,36 +16,48 @@ if TYPE_CHECKING:
     from mvsearch.training.job import Training
     from mvsearch.training.trainer import TrainingJob
 
-_MOST_DECODERS = 16
+_MAX_DECODERS = 16
 
 
 @click.command()
 @click.argument("arch")
-@click.option("--recipe", help="One of docs/training.md, or a YAML file; else a short one for the task.")
-@click.option("--set", "settings", multiple=True, help="Another value in the recipe, e.g. epochs=30; may be repeated.")
-@click.option("--data", help="A source of images, or a folder of yours; else the study's own, or the task's usual.")
-@click.option("--path", type=click.Path(path_type=Path), help="Where the images of a source lie, if they are yours.")
-@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="The folder of the training.")
+@click.option("--recipe", help="A recipe of docs/training.md or a YAML file; default: a short one for the task.")
+@click.option("--set", "settings", multiple=True, help="Override a value of the recipe, e.g. epochs=30. Repeatable.")
+@click.option("--data", help="Source of the images, or a folder; default: that of the study, or of the task.")
+@click.option(
+    "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
+)
+@click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the training.")
 @click.option(
     "--init",
     type=click.Path(path_type=Path),
-    help="Begin with what fits of other weights: a checkpoint, or a folder of trainings; else from --seed.",
+    help="Start from other weights where they fit: a checkpoint or a folder of trainings; default: random.",
 )
 @click.option(
-    "--stream", "streamed", is_flag=True, help="Decode as needed, not once into the cache; shards always are."
+    "--stream",
+    "streamed",
+    is_flag=True,
+    help="Decode images as needed instead of once into the cache; always so for shards.",
 )
 @click.option(
-    "--decoders", type=click.IntRange(0), help="Processes that decode a stream; else the cores that are left."
+    "--decoders", type=click.IntRange(0), help="Number of processes that decode a stream; default: the other cores."
 )
-@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option(
-    "--held-out", type=click.IntRange(0), default=0, help="Judge by so many training images, not by the test part."
+    "--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Seed of weights and data."
 )
-@click.option("--accumulate", type=click.IntRange(1), default=1, help="Take each batch in so many parts: less memory.")
+@click.option(
+    "--held-out",
+    type=click.IntRange(0),
+    default=0,
+    help="Evaluate on this many training images instead of the test part.",
+)
+@click.option(
+    "--accumulate", type=click.IntRange(1), default=1, help="Split each batch into this many parts, to use less memory."
+)
 @click.option("--every", type=click.IntRange(1), default=500, show_default=True, help="Steps between checkpoints.")
-@click.option("--device", help="cpu, cuda or cuda:1; else a GPU if there is one.")
-@click.option("--compile", "compiled", is_flag=True, help="torch.compile: slow to start, then faster.")
-@click.option("--force", is_flag=True, help="Begin anew where the folder holds a training.")
+@click.option("--device", help="cpu, cuda or cuda:1; default: a GPU if there is one.")
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile: slow to start, then faster.")
+@click.option("--force", is_flag=True, help="Start again if the folder contains a training.")
 @storage_option
 @json_option
 def train(
@@ -68,11 +80,11 @@ def train(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Train ARCH (a published name, a YAML file or STUDY:NUMBER, with +HEAD for another head) into a folder of its own.
+    """Train ARCH: a published name, a YAML file or STUDY:NUMBER, with +HEAD for another head.
 
-    Ctrl-C stops, and the same command goes on, with the same losses as if nothing had been. At the end the folder holds
-    the averaged weights (weights.safetensors, for `mvsearch export --weights`), result.json and curve.png. Several
-    processes or GPUs: torchrun --nproc-per-node 8 -m mvsearch train ...
+    Ctrl-C stops the training; the same command resumes it, with the losses of an uninterrupted one. At the end the
+    folder contains the averaged weights (weights.safetensors, for `mvsearch export --weights`), result.json and
+    curve.png. On several processes or GPUs: torchrun --nproc-per-node 8 -m mvsearch train ...
     """
     from dataclasses import replace
 
@@ -87,11 +99,11 @@ def train(
     from mvsearch.training.trainer import TrainingJob
 
     trial = find_trial(arch, storage=storage)
-    found = trial.architecture if trial else find_architecture(arch, storage=storage)
-    images = select_images(data or (None if trial else usual_source(found.task)), trial)
-    order = TrainingJob(
-        arch=found,
-        recipe=load(recipe or usual(found.task), settings),
+    architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
+    images = select_images(data or (None if trial else usual_source(architecture.task)), trial)
+    job = TrainingJob(
+        arch=architecture,
+        recipe=load(recipe or usual(architecture.task), settings),
         data=replace(images, path=str(path)) if path else images,
         folder=output,
         init=init,
@@ -105,26 +117,26 @@ def train(
     )
     with joined(device) as ranks:
         if ranks.first:
-            order.free(force=force)
+            job.free(force=force)
             with progress_bar() as bar:
-                read = order.read(bar)
-            if read.skipped:
-                click.echo(f"{read.name}: skipped {read.skipped} broken images.", err=True)
-        ranks.total([0.0])  # the others wait until the folder and the images are ready
+                dataset = job.read(bar)
+            if dataset.skipped:
+                click.echo(f"{dataset.name}: skipped {dataset.skipped} broken images.", err=True)
+        ranks.total([0.0])  # a barrier: the folder and the images are ready
         if not ranks.first:
-            read = order.read()
-        training = order.training(read, ranks, force=force)
-        begun, start = training.place.step, time.monotonic()
-        with _stopping(training):
-            _watched(training, begun)
+            dataset = job.read()
+        training = job.training(dataset, ranks, force=force)
+        start_time = time.monotonic()
+        with _stop_on_sigint(training):
+            _run(training)
         if not ranks.first:
             return
-        seconds = time.monotonic() - start
-        _draw_curve(order, training, read.name)
-        result = order.finish(training, read, seconds=seconds)
+        seconds = time.monotonic() - start_time
+        _draw_curve(job, training, dataset.name)
+        result = job.finish(training, dataset, seconds=seconds)
     if broken := training.pictures.broken:
         name, fault = next(iter(broken.items()))
-        click.echo(f"{read.name}: skipped {len(broken)} broken images, such as {name} ({fault}).", err=True)
+        click.echo(f"{dataset.name}: skipped {len(broken)} broken images, such as {name} ({fault}).", err=True)
     if as_json:
         print_json(result)
         return
@@ -136,12 +148,12 @@ def train(
 
 
 def _decoders() -> int:
-    """So many that each process of this machine has a core to train on."""
-    here = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(_MOST_DECODERS, (os.cpu_count() or 1) // here - 1))
+    """A number of decoders that leaves a core for each training process of this machine."""
+    processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(_MAX_DECODERS, (os.cpu_count() or 1) // processes - 1))
 
 
-def _watched(training: "Training", begun: int) -> None:
+def _run(training: "Training") -> None:
     from mvsearch.cli._progress import TrainingProgress
     from mvsearch.report.inheritance import inheritance_table
     from mvsearch.training.job import Step
@@ -150,12 +162,12 @@ def _watched(training: "Training", begun: int) -> None:
         for _ in training.run():
             pass
         return
-    screen = console(stderr=True)
-    if training.inherited and not begun:
+    screen, first_step = console(stderr=True), training.place.step
+    if training.inherited and not first_step:
         screen.print(inheritance_table(training.inherited))
-    if begun:
-        screen.print(f"resumes after step {begun:,}", style="dim")
-    with TrainingProgress(training.sampler.steps, training.recipe.epochs, begun) as progress:
+    if first_step:
+        screen.print(f"resumes after step {first_step:,}", style="dim")
+    with TrainingProgress(training.sampler.steps, training.recipe.epochs, first_step) as progress:
         try:
             for event in training.run():
                 progress.step(event) if isinstance(event, Step) else progress.epoch(event)
@@ -165,8 +177,8 @@ def _watched(training: "Training", begun: int) -> None:
 
 
 @contextmanager
-def _stopping(training: "Training") -> Iterator[None]:
-    """Ctrl-C lets the step at hand end; a second one does not."""
+def _stop_on_sigint(training: "Training") -> Iterator[None]:
+    """The first Ctrl-C stops after the current step; a second one stops at once."""
 
     def stop(_signal: int, _frame: Any) -> None:
         training.stopping = True
@@ -179,11 +191,11 @@ def _stopping(training: "Training") -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _draw_curve(order: "TrainingJob", training: "Training", data: str) -> None:
+def _draw_curve(job: "TrainingJob", training: "Training", data: str) -> None:
     from mvsearch.report.figures.curve import Curve, draw_curve
     from mvsearch.training import metrics_log
 
     lines = metrics_log.read(training.folder / "metrics.jsonl")
-    subtitle = f"{data}, {training.place.step:,} steps at {order.recipe.image_size} px"
-    title = order.arch.name or order.arch.key
+    subtitle = f"{data}, {training.place.step:,} steps at {job.recipe.image_size} px"
+    title = job.arch.name or job.arch.key
     draw_curve(Curve.of(lines, title, subtitle, training.pictures.score), training.folder / "curve.png")

@@ -131,7 +131,7 @@ def beside(study: Reader) -> Reader:
 def test_a_neighbour_in_the_same_database_outlives_a_study_that_is_renamed_or_deleted(study):
     neighbour = beside(study)
     before = whole(neighbour), whole(study)
-    assert "new now, in studies/toy/study.db" in mvsearch("studies", "rename", "toy", "new")
+    assert "toy to new, in studies/toy/study.db" in mvsearch("studies", "rename", "toy", "new")
     assert (whole(neighbour), whole(Reader("new", study.store))) == before
     mvsearch("studies", "delete", "new", "--yes", "--storage", f"sqlite:///{study.store.url.database}")
     assert whole(neighbour) == before[0]
@@ -144,13 +144,13 @@ def test_somebodys_own_files_move_with_a_study_and_outlive_it(study):
     mvsearch("studies", "rename", "toy", "new")
     assert not Path("studies/toy").exists()
     assert whole(open_study("new")) == before
-    assert "studies/new keeps what is yours" in mvsearch("studies", "delete", "new", "--yes")
+    assert "studies/new contains files of your own" in mvsearch("studies", "delete", "new", "--yes")
     assert [str(path) for path in Path("studies").rglob("*")] == ["studies/new", "studies/new/net.safetensors"]
 
 
 def test_a_folder_that_is_there_is_not_written_over_by_a_new_name(study):
     Path("studies/new").mkdir()
-    assert "studies/new: is there already" in mvsearch("studies", "rename", "toy", "new", code=1)
+    assert "studies/new: exists already" in mvsearch("studies", "rename", "toy", "new", code=1)
     assert study.count() == 20
 
 
@@ -174,7 +174,7 @@ def test_a_study_is_deleted_by_whatever_path(study):
 
 
 def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
-    assert "toy stays." in mvsearch("studies", "delete", "toy", input="n\n")
+    assert "toy is not deleted" in mvsearch("studies", "delete", "toy", input="n\n")
     assert "--yes deletes without asking" in mvsearch("studies", "delete", "toy", code=1, input="")
     worker = Study.join(Plan.of_study(study, workers=1)).worker
     with worker.running():
