@@ -74,7 +74,3 @@ def job(name: str, folder: Path, export_model: ExportModel | None = None) -> Exp
     require_format(name)
     export_format = load_format(name)
     return ExportJob(export_format, export_model or small_model(), folder / f"net{export_format.suffix}")
-
-
-def silent(_doing: str) -> None:
-    pass

@@ -83,7 +83,7 @@ class Display(AbstractContextManager["Display"]):
 
 
 class Steps(Display):
-    """The current step of a command, e.g. `exporting to onnx`, or the rounds of a timing. Called with the step."""
+    """The current step of a command, e.g. `exporting to onnx`, or the rounds of a timing. A progress callback."""
 
     def __init__(self) -> None:
         # A file descriptor of its own: exporters silence the usual one while a converter prints.
@@ -93,22 +93,25 @@ class Steps(Display):
         super().__init__(*columns, screen=Console(file=self.file), refresh_per_second=2)
         self.task = self.bars.add_task("starting", total=None)
 
-    def __call__(self, step: str) -> None:
-        """Show a step."""
+    def __call__(self, done: float, total: float | None, step: str = "", /) -> None:
+        """Show a step; one with a total is shown as a bar of rounds, and as five lines in all without a terminal."""
+        if total is None:
+            self.show(step)
+            return
+        rounds = int(total)
+        step = f"{step}, round {int(done) + 1} of {rounds}"
+        if self.is_live:
+            self.bars.columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *_LEFT)
+            self.bars.update(self.task, description=step, completed=done, total=rounds)
+        elif done % -(-rounds // 5) == 0:
+            self.show(step)
+
+    def show(self, step: str) -> None:
+        """Show a step of which nothing but its name is known."""
         if self.is_live:
             self.bars.update(self.task, description=step)
         else:
             print(step, file=self.file, flush=True)
-
-    def rounds(self, done: float, total: float | None, step: str = "", /) -> None:
-        """Show the rounds as a bar; without a terminal print five lines in all."""
-        total = int(total or 1)
-        step = f"timing, round {int(done) + 1} of {total}"
-        if self.is_live:
-            self.bars.columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *_LEFT)
-            self.bars.update(self.task, description=step, completed=done, total=total)
-        elif done % -(-total // 5) == 0:
-            self(step)
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)

@@ -57,9 +57,7 @@ def bench(
     networks = [find_architecture(arch, storage=storage).at(image_size=image_size) for arch in archs]
     with Steps() as steps:
         options = TimingOptions(batch=batch, threads=threads)
-        results = benchmark_architectures(
-            networks, backends, options, repeats=repeats, on_status=steps, on_round=steps.rounds
-        )
+        results = benchmark_architectures(networks, backends, options, repeats=repeats, progress=steps)
     if as_json:
         print_json([_to_json(result) for result in results])
     else:

@@ -105,7 +105,7 @@ def export(
     runtime = None if no_verify else export_format.runtime
     with Steps() as steps:
         if runtime or int8 or export_format.needs_sample:
-            steps("reading images")
+            steps.show("reading images")
             default = _IMAGES if architecture.task == "classification" else _SCENES
             held_out = images or (_INT8_IMAGES if int8 else default)
             sample, training = draw_samples(
@@ -116,9 +116,9 @@ def export(
         if runtime:
             drop = MAX_DROP if max_drop is None else max_drop / 100
             timer = time_beside_eager
-            report = export_verified(job, sample, max_drop=drop, on_status=steps, timer=timer).to_dict()
+            report = export_verified(job, sample, max_drop=drop, progress=steps, timer=timer).to_dict()
         else:
-            steps(f"exporting to {kind}")
+            steps.show(f"exporting to {kind}")
             export_unverified(job)
             reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}

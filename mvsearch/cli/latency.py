@@ -80,8 +80,7 @@ def latency(
                     threads=threads,
                     repeats=repeats,
                     limit_s=length.limit_s,
-                    on_status=steps,
-                    on_round=steps.rounds,
+                    progress=steps,
                 )
     if as_json:
         print_json({what: _to_json(session) for what, session in sessions.items()})

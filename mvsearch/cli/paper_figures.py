@@ -86,7 +86,7 @@ def paper_figures(
     folder.mkdir(exist_ok=True)
     with Steps() as steps:
         for name, path in paths.items():
-            steps(f"drawing {path}")
+            steps.show(f"drawing {path}")
             plot_arena(arena(name, [*ours, *others], x, device=device_shown), path, THEMES[theme])
     found, said = standings(ours, others), faster(ours, others)
     if as_json:
@@ -121,7 +121,7 @@ def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeat
 
     names = [*(reference.name for reference in published()), *(rival.name for rival in rivals() if rival.timm)]
     with Steps() as steps:
-        steps(f"building {len(names)} networks")
+        steps.show(f"building {len(names)} networks")
         session = time_networks(
             [load_network(name) for name in names],
             [EVEN],
@@ -129,8 +129,7 @@ def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeat
             threads=threads,
             repeats=repeats,
             limit_s=30.0,
-            on_status=steps,
-            on_round=steps.rounds,
+            progress=steps,
         )
     if session.interrupted:
         raise KeyboardInterrupt

@@ -12,10 +12,10 @@ from mvsearch.errors import VerificationError
 from mvsearch.export.comparison import TOLERANCE, compare, run_batches, run_eager
 from mvsearch.export.job import ExportJob, translate_errors
 from mvsearch.nn.network import MultiMapNetwork
-from mvsearch.utils.progress import StatusCallback
+from mvsearch.utils.progress import Progress, no_progress
 
 
-def first_differing_stage(job: ExportJob, images: np.ndarray, on_status: StatusCallback) -> str | None:
+def first_differing_stage(job: ExportJob, images: np.ndarray, progress: Progress = no_progress) -> str | None:
     """The first stage after which the file differs. The network is exported up to a stage, by bisection.
 
     None where the model or the format has no stages to cut between, or where each stage alone is exported correctly.
@@ -29,7 +29,7 @@ def first_differing_stage(job: ExportJob, images: np.ndarray, on_status: StatusC
     low, high = 0, len(stages)
     while low < high:
         middle = (low + high) // 2
-        on_status(f"searching for the stage that differs: up to {stages[middle][0]}")
+        progress(0, None, f"searching for the stage that differs: up to {stages[middle][0]}")
         low, high = (low, middle) if differs(job, stages[: middle + 1], images) else (middle + 1, high)
     return stages[low][0] if low < len(stages) else last
 

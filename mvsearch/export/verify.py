@@ -37,7 +37,7 @@ from mvsearch.export.stages import first_differing_stage
 from mvsearch.metrics.record import Latency
 from mvsearch.training.sample import Sample
 from mvsearch.utils.atomic_write import write_whole
-from mvsearch.utils.progress import StatusCallback
+from mvsearch.utils.progress import Progress, no_progress
 
 Timer = Callable[[ExportJob, Runner, np.ndarray], tuple[Latency, Latency]]
 """Times the file and the model itself on one image: the latency of each."""
@@ -93,7 +93,7 @@ def export_verified(
     sample: Sample,
     *,
     max_drop: float = MAX_DROP,
-    on_status: StatusCallback,
+    progress: Progress = no_progress,
     timer: Timer | None = None,
 ) -> VerificationReport:
     """Write the file and its report if it computes what the network computes on the sample; then time it with `timer`.
@@ -102,12 +102,12 @@ def export_verified(
     trainings on this machine; file and report are written before it, so Ctrl-C loses only the latencies.
     """
     with staging_folder(job.path) as folder:
-        report, run = verify(job, folder / job.path.name, sample, max_drop=max_drop, on_status=on_status)
+        report, run = verify(job, folder / job.path.name, sample, max_drop=max_drop, progress=progress)
         if report.verified is not False:
             publish(folder, job.path.parent)
         _write_report(job, report)
         if report.verified and run and timer:
-            on_status(f"{job.path} is written; timing it beside eager once no training runs on this machine")
+            progress(0, None, f"{job.path} is written; timing it beside eager once no training runs on this machine")
             latency, eager_latency = timer(job, run, sample.images[:1])
             report = replace(report, latency=latency, eager_latency=eager_latency)
             _write_report(job, report)
@@ -118,13 +118,13 @@ def export_verified(
 
 
 def verify(
-    job: ExportJob, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, on_status: StatusCallback
+    job: ExportJob, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, progress: Progress = no_progress
 ) -> tuple[VerificationReport, Runner | None]:
     """Write the file and compare it with eager at every batch size of its format; the report, and what runs the file.
 
     If the file cannot be written or run, or differs, the report names the first stage at which it does.
     """
-    on_status("running eager")
+    progress(0, None, "running eager")
     expected = run_eager(job.export_model.model, sample.images)
     if not all(np.isfinite(output).all() for output in expected):
         raise CheckpointError(
@@ -132,19 +132,19 @@ def verify(
         )
     report, run = _new_report(job, sample), None
     try:
-        on_status(f"exporting to {job.format.name}")
+        progress(0, None, f"exporting to {job.format.name}")
         job.write(file)
         with translate_errors(f"{report.runtime} cannot run the file"):
             report = replace(report, facts=job.runtime.facts(file))
             if reason := job.runtime.unavailable_reason():
                 return replace(report, reason=f"not verified: {reason}"), None
             run = job.runtime.load_runtime(file)
-            report = _compare_batches(job, report, run, expected, sample, on_status)
+            report = _compare_batches(job, report, run, expected, sample, progress)
         report = _assess(job, report, max_drop)
     except VerificationError as error:
         report = replace(report, verified=False, reason=str(error))
     if report.verified is False:
-        stage = first_differing_stage(job, sample.images[:_STAGE_IMAGES], on_status)
+        stage = first_differing_stage(job, sample.images[:_STAGE_IMAGES], progress)
         reason = report.reason + (f", first at stage {stage}" if stage else "")
         report = replace(report, reason=reason, first_differing_stage=stage)
     return report, run
@@ -173,11 +173,11 @@ def _compare_batches(
     run: Runner,
     expected: list[np.ndarray],
     sample: Sample,
-    on_status: StatusCallback,
+    progress: Progress,
 ) -> VerificationReport:
     comparisons, outputs = [], expected
     for batch in job.runtime.batch_sizes:
-        on_status(f"comparing {len(sample.images)} images, {batch} at a time")
+        progress(0, None, f"comparing {len(sample.images)} images, {batch} at a time")
         outputs = run_batches(run, sample.images, batch)
         comparisons.append(compare(expected, outputs, batch, classes=job.export_model.class_axis))
     top1 = compare_accuracy(expected[0], outputs[0], sample, job.export_model)

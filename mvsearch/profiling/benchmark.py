@@ -23,18 +23,12 @@ from mvsearch.nn import build
 from mvsearch.profiling.latency import LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions, load_backend
 from mvsearch.profiling.timing import WARM_CALLS, Conditions, check, interleave, summarise
 from mvsearch.utils import machine, machine_lock
-from mvsearch.utils.progress import RoundsCallback, StatusCallback
+from mvsearch.utils.progress import Progress, no_progress
 
 EAGER = "torch_cpu"
 
 BUSY = 0.05
 """The share of time that other processes may use the processor before a result is called busy."""
-
-
-def _no_status(_doing: str) -> None: ...
-
-
-def _no_rounds(_done: int, _of: int) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -92,8 +86,7 @@ def run_benchmark(
     repeats: int = REPEATS,
     limit_s: float = LIMIT_S,
     warm_calls: int = WARM_CALLS,
-    on_status: StatusCallback = _no_status,
-    on_round: RoundsCallback = _no_rounds,
+    progress: Progress = no_progress,
 ) -> BenchmarkResult:
     """Time all cases, interleaved, with exclusive access to the machine; a case may take `limit_s` on average.
 
@@ -106,11 +99,11 @@ def run_benchmark(
     with ExitStack() as stack:
         calls = {}
         for i, case in enumerate(cases):
-            on_status(f"preparing {case.network} for {case.variant}")
+            progress(0, None, f"preparing {case.network} for {case.variant}, batch {case.conditions.batch}")
             calls[str(i)] = stack.enter_context(case.prepare())
-        on_status("waiting for exclusive access to the machine")
+        progress(0, None, "waiting for exclusive access to the machine")
         stack.enter_context(machine_lock.exclusive())
-        on_status("warming up")
+        progress(0, None, "warming up")
         begin = perf_counter(), process_time()
         times = interleave(
             calls,
@@ -119,7 +112,7 @@ def run_benchmark(
             settle=any(case.conditions.threads > 1 and case.conditions.on_cpu for case in cases),
             warm_calls=warm_calls,
             keep_partial=True,
-            on_round=on_round,
+            progress=progress,
         )
         wall_s, cpu_s = perf_counter() - begin[0], process_time() - begin[1]
     in_process = all(case.conditions.backend == EAGER and case.conditions.threads == 1 for case in cases)
@@ -161,8 +154,7 @@ def benchmark_architectures(
     *,
     repeats: int = REPEATS,
     limit_s: float = LIMIT_S,
-    on_status: StatusCallback = _no_status,
-    on_round: RoundsCallback = _no_rounds,
+    progress: Progress = no_progress,
 ) -> list[ArchitectureTiming]:
     """Time every architecture on every backend, interleaved; the weights are fresh, since they do not affect latency.
 
@@ -182,7 +174,7 @@ def benchmark_architectures(
         )
         for arch, backend in pairs
     ]
-    result = run_benchmark(cases, repeats=repeats, limit_s=limit_s, on_status=on_status, on_round=on_round)
+    result = run_benchmark(cases, repeats=repeats, limit_s=limit_s, progress=progress)
     if result.interrupted:
         raise KeyboardInterrupt
     latencies = [timing.latency for timing in result.timings]

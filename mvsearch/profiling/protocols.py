@@ -17,7 +17,7 @@ from mvsearch.baselines.build import build as build_baseline
 from mvsearch.nn import build
 from mvsearch.profiling.benchmark import BenchmarkResult, Case, backend_case, run_benchmark
 from mvsearch.profiling.latency import TimingOptions, load_backend
-from mvsearch.utils.progress import RoundsCallback, StatusCallback
+from mvsearch.utils.progress import Progress, no_progress
 
 WARM_CALLS = 10
 THROUGHPUT_BATCH = 100
@@ -85,8 +85,7 @@ def time_networks(
     threads: int = 1,
     repeats: int = QUICK.repeats,
     limit_s: float = QUICK.limit_s,
-    on_status: StatusCallback = lambda _doing: None,
-    on_round: RoundsCallback = lambda _done, _of: None,
+    progress: Progress = no_progress,
 ) -> BenchmarkResult:
     """Time one batch of every network under every protocol, interleaved; `device` is `cpu` or `cuda`.
 
@@ -104,6 +103,5 @@ def time_networks(
         repeats=repeats,
         limit_s=limit_s,
         warm_calls=WARM_CALLS,
-        on_status=lambda doing: on_status(f"batch {batch}: {doing}"),
-        on_round=on_round,
+        progress=progress,
     )

@@ -15,7 +15,7 @@ from torch import nn
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.nn.fuse import fuse
-from mvsearch.utils.progress import RoundsCallback
+from mvsearch.utils.progress import Progress, no_progress
 
 WARM_CALLS = 5
 WARM_S = 0.3
@@ -128,7 +128,7 @@ def interleave(
     settle: bool = False,
     warm_calls: int = WARM_CALLS,
     keep_partial: bool = False,
-    on_round: RoundsCallback = lambda _done, _of: None,
+    progress: Progress = no_progress,
 ) -> InterleavedTimes:
     """Time calls side by side: all of them run in every round, and the order changes from round to round. So anything
     else that runs on the machine affects all calls alike.
@@ -147,7 +147,7 @@ def interleave(
     complete = 0
     try:
         for complete in range(rounds):
-            on_round(complete, rounds)
+            progress(complete, rounds, "timing")
             shuffle(order)
             for name in order:
                 if settle:

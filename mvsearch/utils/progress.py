@@ -1,6 +1,6 @@
 """How far a long job is: the one type of progress callback in the package."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -28,10 +28,3 @@ def track(items: Iterable[Item], step: str, total: int | None, progress: Progres
     for done, item in enumerate(items, start=1):
         yield item
         progress(done, total, step)
-
-
-StatusCallback = Callable[[str], None]
-"""Receives what is being done now, in words."""
-
-RoundsCallback = Callable[[int, int], object]
-"""Receives how many rounds are done, and of how many, before each round."""

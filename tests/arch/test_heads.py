@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import ROWS, row
-from small import job, real_images, silent
+from small import job, real_images
 from torch.utils.flop_counter import FlopCounterMode
 
 from mvsearch.arch.architecture import Architecture
@@ -460,7 +460,7 @@ def test_a_file_read_back_gives_what_the_network_gives(kind, arch, tmp_path):
     sample = draw_samples(select_images(None), 64, 5, 0)[0]
     made = ExportModel.of(arch)
     done = job(kind, tmp_path, made)
-    report = export_verified(done, sample, on_status=silent)
+    report = export_verified(done, sample)
 
     assert report.verified
     assert all(each.ratio < 1e-4 for each in report.comparisons)
@@ -472,7 +472,7 @@ def test_a_file_read_back_gives_what_the_network_gives(kind, arch, tmp_path):
 def test_the_backbone_of_a_network_with_a_head_is_exported_as_feature_maps(tmp_path):
     sample = draw_samples(select_images(None), 64, 3, 0)[0]
     done = job("torch", tmp_path, ExportModel.of(small(), features=True))
-    report = export_verified(done, sample, on_status=silent)
+    report = export_verified(done, sample)
 
     assert report.verified
     assert [(each["row"], each["reduction"], each["channels"]) for each in report.network["features"]] == [
@@ -498,4 +498,4 @@ def test_the_stage_that_differs_may_be_a_head(tmp_path):
     done = job("onnx", tmp_path, made)
     images = real_images(3)[0].images
 
-    assert first_differing_stage(done, np.zeros((2, 3, 64, 64), np.float32) + images.mean(), silent) == "head"
+    assert first_differing_stage(done, np.zeros((2, 3, 64, 64), np.float32) + images.mean()) == "head"

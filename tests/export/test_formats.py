@@ -19,7 +19,6 @@ from small import (
     job,
     real_images,
     require_format,
-    silent,
     small_model,
 )
 from torch import nn
@@ -103,7 +102,7 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(name, tmp_path
 @pytest.mark.parametrize(("name", "document"), list(networks_by_format()))
 def test_a_file_loaded_by_its_runtime_gives_the_network_s_logits_on_real_images(name, document, tmp_path, sample):
     done = job(name, tmp_path, small_model(document))
-    report = export_verified(done, sample, on_status=silent, timer=time_beside_eager)
+    report = export_verified(done, sample, timer=time_beside_eager)
 
     assert report.verified
     assert [comparison.batch for comparison in report.comparisons] == list(done.runtime.batch_sizes)
@@ -124,7 +123,7 @@ def test_a_file_loaded_by_its_runtime_gives_the_network_s_logits_on_real_images(
 def test_every_format_gives_feature_maps_in_order_on_real_images(name, tmp_path, sample):
     rows = [*SOFTMAX["blocks"], {"name": "last", "block": "conv", "out": 24, "stride": 2}]
     model = ExportModel.of(Architecture.from_dict({**SOFTMAX, "blocks": rows}), features=True)
-    report = export_verified(job(name, tmp_path, model), sample, on_status=silent)
+    report = export_verified(job(name, tmp_path, model), sample)
     assert report.verified
     assert report.comparisons[0].top1_agreement is None
 
@@ -154,7 +153,7 @@ def test_core_ml_states_where_it_can_be_verified(tmp_path, sample):
     done = job("coreml", tmp_path)
     if sys.platform == "darwin":
         pytest.skip("Core ML can be run here")
-    report = export_verified(done, sample, on_status=silent)
+    report = export_verified(done, sample)
     assert report.verified is None
     assert "macOS" in report.reason
     assert report.facts["operators"] > 20
@@ -165,7 +164,7 @@ def test_core_ml_states_where_it_can_be_verified(tmp_path, sample):
 def test_the_report_of_int8_has_its_accuracy(name, tmp_path):
     held_out, training = real_images(100, training=8)
     done = replace(job(name, tmp_path, small_model(PLAIN)), calibration=training.images)
-    report = export_verified(done, held_out, max_drop=1.0, on_status=silent, timer=time_beside_eager)
+    report = export_verified(done, held_out, max_drop=1.0, timer=time_beside_eager)
 
     assert report.precision == "int8"
     assert report.top1.eager == pytest.approx(0.1, abs=0.15)

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small import DENSE, SEPARABLE, SOFTMAX, job, real_images, silent, small_model
+from small import DENSE, SEPARABLE, SOFTMAX, job, real_images, small_model
 
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.arch.published import published
@@ -72,7 +72,7 @@ def alone(*command: str, cwd) -> subprocess.CompletedProcess[str]:
 def test_a_package_is_verified_and_its_own_test_passes_in_a_fresh_interpreter(features, tmp_path, sample):
     made = replace(ExportModel.of(Architecture.from_dict(DEEP), features=features), sample=sample)
     done = job("package", tmp_path, made)
-    assert export_verified(done, sample, on_status=silent).verified
+    assert export_verified(done, sample).verified
     files = {"model.py", "weights.safetensors", "example.safetensors", "test_model.py", "README.md"}
     assert {path.name for path in done.path.iterdir()} == files
     run = alone("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=done.path)
@@ -123,7 +123,7 @@ def test_the_readme_of_a_trial_has_what_the_search_measured_of_it(tmp_path, samp
     settings = {"proxy": {"name": "train", "steps": 300}, "data": {"source": "photos"}}
     made = replace(small_model(), sample=sample, trial=Trial("mine", record, settings))
     done = job("package", tmp_path, made)
-    report = export_verified(done, sample, on_status=silent).to_dict()
+    report = export_verified(done, sample).to_dict()
     assert report["trial"] == {"study": "mine", "number": 17, "metrics": metrics}
 
     text = (done.path / "README.md").read_text()
@@ -230,7 +230,7 @@ def check_timm_model(model: ExportModel, result: dict, images: torch.Tensor, sam
 @pytest.mark.slow
 @needs_timm
 def test_a_file_for_timm_is_verified_as_timm_makes_it(tmp_path, sample, timm_there):
-    report = export_verified(job("timm", tmp_path, replace(small_model(), sample=sample)), sample, on_status=silent)
+    report = export_verified(job("timm", tmp_path, replace(small_model(), sample=sample)), sample)
     assert report.verified
     assert report.runtime.startswith("timm ")
 
@@ -242,7 +242,7 @@ def test_where_timm_cannot_be_imported_the_file_is_written_and_the_reason_told(t
     (broken / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     monkeypatch.setenv("PYTHONPATH", str(broken))
     done = job("timm", tmp_path, replace(small_model(), sample=sample))
-    report = export_verified(done, sample, on_status=silent)
+    report = export_verified(done, sample)
     assert report.verified is None
     assert "timm cannot be imported here (RuntimeError: operator torchvision::nms" in report.reason
     assert done.path.is_file()

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from small import SOFTMAX, job, real_images, silent, small_model
+from small import SOFTMAX, job, real_images, small_model
 from torch import nn
 
 from mvsearch.arch.architecture import Architecture
@@ -62,7 +62,7 @@ def broken_format(wrong: str) -> Format:
 def test_the_first_stage_that_differs_is_named_and_only_the_report_is_kept(wrong, tmp_path, sample):
     done = ExportJob(broken_format(wrong), small_model(), tmp_path / "net.toy")
     with pytest.raises(VerificationError, match=f"stage {wrong}"):
-        export_verified(done, sample, on_status=silent)
+        export_verified(done, sample)
 
     assert [path.name for path in tmp_path.iterdir()] == ["net.toy.report.json"]
     stored = json.loads(done.report_path.read_text())
@@ -93,7 +93,7 @@ def test_the_stage_that_a_converter_or_a_runtime_does_not_support_is_named_too(
 ):
     done = ExportJob(unsupported_format(wrong, converts=converts), small_model(), tmp_path / "net.toy")
     with pytest.raises(VerificationError, match=rf"{error}.*aten::odd.* stage {wrong}") as raised:
-        export_verified(done, sample, on_status=silent)
+        export_verified(done, sample)
     assert raised.value.file == str(done.path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["net.toy.report.json"]
@@ -113,7 +113,7 @@ def test_an_earlier_file_stays_where_the_new_one_fails(tmp_path, sample):
     done = ExportJob(broken_format("down"), small_model(), tmp_path / "net.toy")
     done.path.write_text("earlier")
     with pytest.raises(VerificationError, match="an earlier one"):
-        export_verified(done, sample, on_status=silent)
+        export_verified(done, sample)
     assert done.path.read_text() == "earlier"
 
 
@@ -123,7 +123,7 @@ def test_weights_that_produce_nan_are_not_a_fault_of_the_file(tmp_path, sample):
         model.model.stem.conv.weight[0, 0, 0, 0] = math.nan
     done = ExportJob(broken_format("none"), model, tmp_path / "net.toy")
     with pytest.raises(CheckpointError, match="NaN"):
-        export_verified(done, sample, on_status=silent)
+        export_verified(done, sample)
     assert not list(tmp_path.iterdir())
 
 
@@ -288,7 +288,7 @@ def test_ctrl_c_during_the_timing_keeps_the_file_and_its_report(tmp_path, sample
 
     done = ExportJob(broken_format("none"), small_model(), tmp_path / "net.toy")
     with pytest.raises(KeyboardInterrupt):
-        export_verified(done, sample, on_status=silent, timer=interrupted)
+        export_verified(done, sample, timer=interrupted)
 
     assert done.path.exists()
     stored = json.loads(done.report_path.read_text())

@@ -274,7 +274,7 @@ def test_the_command_times_all_runtimes_that_are_here(run):
     assert {each["params"] for each in found} == {SMALL.cost().params}
     for each in found:
         assert each["ratio_to_eager"] == pytest.approx(each["latency_ms"] / found[0]["latency_ms"])
-    steps = [f"preparing small_softmax for {name}" for name in here]
+    steps = [f"preparing small_softmax for {name}, batch 1" for name in here]
     steps += ["waiting for exclusive access to the machine", "warming up"]
     assert done.err.splitlines() == [*steps, *(f"timing, round {i} of 5" for i in range(1, 6))]
 
@@ -282,10 +282,10 @@ def test_the_command_times_all_runtimes_that_are_here(run):
 def test_on_a_terminal_the_rounds_are_a_bar():
     steps = Steps()
     steps.is_live = True
-    steps("warming up")
+    steps(0, None, "warming up")
     assert not any(isinstance(column, BarColumn) for column in steps.bars.columns)
     for done in range(7):
-        steps.rounds(done, 7)
+        steps(done, 7, "timing")
     [task] = steps.bars.tasks
     assert (task.description, task.completed, task.total) == ("timing, round 7 of 7", 6, 7)
     assert any(isinstance(column, BarColumn) for column in steps.bars.columns)

@@ -90,15 +90,15 @@ def test_ratios_are_taken_within_a_round():
 
 
 def interrupting(after: int):
-    def progress(done: int, _of: int) -> None:
-        if done == after:
+    def progress(done: float, total: float | None, _step: str = "") -> None:
+        if total and done == after:
             raise KeyboardInterrupt
 
     return progress
 
 
 def test_an_interrupt_keeps_the_complete_rounds():
-    session = time_networks(spies("a", "b"), [PAPER], repeats=50, on_round=interrupting(4))
+    session = time_networks(spies("a", "b"), [PAPER], repeats=50, progress=interrupting(4))
 
     assert session.interrupted
     assert [row.latency.repeats for row in session.timings] == [4, 4]
@@ -106,7 +106,7 @@ def test_an_interrupt_keeps_the_complete_rounds():
 
 def test_an_interrupt_before_the_first_round_is_one():
     with pytest.raises(KeyboardInterrupt):
-        time_networks(spies("a"), repeats=50, on_round=interrupting(0))
+        time_networks(spies("a"), repeats=50, progress=interrupting(0))
 
 
 def test_a_busy_processor_is_noticed(monkeypatch):
