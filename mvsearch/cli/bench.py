@@ -41,7 +41,9 @@ def bench(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Time each ARCH (a published name, a YAML file or STUDY:NUMBER) on each backend.
+    """Time networks on several runtimes.
+
+    ARCH is a published name, a YAML file or STUDY:NUMBER.
 
     Timings are interleaved, every round in a new order, so that other load on the machine affects all networks alike.
     The weights are random: latency does not depend on them.

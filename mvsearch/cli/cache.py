@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 def cache(
     study: str | None, storage: str | None, prune: bool, days: float, keep_gib: float | None, as_json: bool
 ) -> None:
-    """List decoded images; with STUDY or --storage the cached measurements in that database.
+    """List or delete cached images and measurements.
 
-    Deleted images are decoded again and deleted measurements are repeated when they are next needed. Finished trials
-    are never deleted.
+    Without STUDY and --storage these are decoded images, else the measurements in that database. Deleted images are
+    decoded again and deleted measurements are repeated when they are next needed. Finished trials are never deleted.
     """
     if (study or storage) and keep_gib is not None:
         from mvsearch.errors import StudyError

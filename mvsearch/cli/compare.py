@@ -41,10 +41,11 @@ def compare(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Compare the fronts of two or more STUDIES: names, folders, or study.db files.
+    """Compare the fronts of studies.
 
-    Studies that differ only in the seed are replicates and count as one side. It is an error if latencies are from
-    different devices, or scores from different proxies, images or steps, unless --allow-mismatch is given.
+    STUDIES are two or more names, folders or study.db files. Studies that differ only in the seed are replicates and
+    count as one side. It is an error if latencies are from different devices, or scores from different proxies, images
+    or steps, unless --allow-mismatch is given.
     """
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.figures.overlay import overlay

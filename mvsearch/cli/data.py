@@ -19,7 +19,7 @@ path_option = click.option(
 
 @click.group()
 def data() -> None:
-    """List, fetch and check sets of images."""
+    """List, fetch and check images."""
 
 
 @data.command("list")

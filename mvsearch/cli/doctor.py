@@ -29,9 +29,10 @@ class Finding:
 @click.option("--storage", help="Check this database URL too.")
 @json_option
 def doctor(storage: str | None, as_json: bool) -> None:
-    """Check versions, devices, folders, images and extras: what is missing, and what would be slow.
+    """Check the installation and this machine.
 
-    Exit code 1 if `mvsearch run spaces/v3.yaml` would fail here.
+    Lists versions, devices, folders, images and extras: what is missing, and what would be slow. Exit code 1 if
+    `mvsearch run spaces/v3.yaml` would fail here.
     """
     findings = [finding for check in (_packages, _devices, _folders, _images, _extras) for finding in check()]
     if storage:

@@ -66,9 +66,10 @@ def export(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Write ARCH (a published name, a YAML file or STUDY:NUMBER) as a file that needs no mvsearch.
+    """Write a network as a file and verify it.
 
-    ARCH+HEAD puts another head on any of these: deeplabv3 and pspnet for segmentation, ssdlite for detection.
+    The file does not need mvsearch. ARCH is a published name, a YAML file or STUDY:NUMBER; ARCH+HEAD has another head:
+    deeplabv3 and pspnet for segmentation, ssdlite for detection.
 
     The file is run by its runtime and compared with the network on real images before it gets its final name. The
     comparison is printed and stored in FILE.report.json. If the outputs differ, only that report is written and the

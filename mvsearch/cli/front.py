@@ -46,7 +46,10 @@ def front(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Show the best trade-offs of STUDY: a name, a folder, or a study.db."""
+    """Show the Pareto front of a study.
+
+    STUDY is a name, a folder or a study.db.
+    """
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.estimates import estimate_top1
     from mvsearch.report.figures.palette import THEMES

@@ -58,10 +58,11 @@ def latency(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Time each ARCH (a published name, a YAML file, STUDY:NUMBER or a rival): one image, then throughput.
+    """Measure latency and throughput.
 
-    Timings are interleaved, every round in a new order. Our own protocol: fused layers and channels last; on a GPU half
-    precision and a CUDA graph. Ctrl-C ends the rounds and prints the results so far.
+    ARCH is a published name, a YAML file, STUDY:NUMBER or a baseline. Timings are interleaved, every round in a new
+    order. Our own protocol: fused layers and channels last; on a GPU half precision and a CUDA graph. Ctrl-C ends the
+    rounds and prints the results so far.
     """
     from mvsearch.profiling.protocols import FULL, OWN, PAPER, QUICK, time_networks
 

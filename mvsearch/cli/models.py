@@ -22,7 +22,10 @@ _SCORES = {"segmentation": ("miou", "mIoU %"), "detection": ("map", "mAP %")}
 )
 @json_option
 def models(task: str, as_json: bool) -> None:
-    """List the published models: exact costs beside the figures that the papers print."""
+    """List the published models.
+
+    The table has their exact costs beside the figures that the papers print.
+    """
     from mvsearch.arch.published import model, model_names
 
     listed = [model(name) for name in model_names(task)]

@@ -66,12 +66,13 @@ def predict(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Draw the masks or boxes that ARCH predicts on test images beside the ground truth, and print its score.
+    """Draw predicted masks or boxes.
 
-    ARCH is a published name, a YAML file or STUDY:NUMBER, with +HEAD for another head: deeplabv3, pspnet or ssdlite. A
-    trial is trained as its study trained it. With --weights, pixels are normalised as the result.json beside them
-    says; without, they range from 0 to 1. The score is computed on the whole test part, which no search and no training
-    uses. On cutouts it is lower than in a study, whose held-out scenes contain cut-outs of the training part.
+    They are drawn beside the ground truth of test images, and the score of the network is printed. ARCH is a published
+    name, a YAML file or STUDY:NUMBER, with +HEAD for another head: deeplabv3, pspnet or ssdlite. A trial is trained as
+    its study trained it. With --weights, pixels are normalised as the result.json beside them says; without, they range
+    from 0 to 1. The score is computed on the whole test part, which no search and no training uses. On cutouts it is
+    lower than in a study, whose held-out scenes contain cut-outs of the training part.
     """
     from dataclasses import replace
 

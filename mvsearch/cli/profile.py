@@ -60,9 +60,9 @@ def profile(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Show parameters and MACs of each stage of ARCH: a published name, a YAML file or STUDY:NUMBER.
+    """Show parameters and MACs stage by stage.
 
-    ARCH+HEAD puts another head on any of these: deeplabv3, pspnet, ssdlite.
+    ARCH is a published name, a YAML file or STUDY:NUMBER; ARCH+HEAD has another head: deeplabv3, pspnet or ssdlite.
     """
     from mvsearch.profiling.counters import load_counter
     from mvsearch.study.resolve import find_architecture

@@ -46,12 +46,13 @@ def proxies(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Score the published models with each proxy, and compare the ranking with that of ImageNet top-1.
+    """Evaluate proxies on published models.
 
-    The models are fifteen published ones and the five rows of the paper's ablation; parameters and MACs are listed for
-    comparison. The training proxy takes about 10 minutes of a core for each seed; use --proxy and --seeds for less.
-    Scores are stored as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md
-    explains the numbers.
+    Each proxy scores the models, and the ranking is compared with that of ImageNet top-1. The models are fifteen
+    published ones and the five rows of the paper's ablation; parameters and MACs are listed for comparison. The
+    training proxy takes about 10 minutes of a core for each seed; use --proxy and --seeds for less. Scores are stored
+    as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md explains the
+    numbers.
     """
     from mvsearch.cli._progress import ProxyProgress
     from mvsearch.errors import PlanError

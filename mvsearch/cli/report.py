@@ -21,10 +21,11 @@ if TYPE_CHECKING:
 @storage_option
 @json_option
 def report(study: str, output: Path, force: bool, storage: str | None, as_json: bool) -> None:
-    """Write what is known of STUDY (a name, a folder, or a study.db) as one self-contained HTML page.
+    """Write a study as one HTML page.
 
-    The front, its members, the importance of choices, the progress of the search, the reliability of the proxy, and how
-    to reproduce it. A study that is still running is shown as it stands.
+    STUDY is a name, a folder or a study.db. The page is self-contained: the front, its members, the importance of
+    choices, the progress of the search, the reliability of the proxy, and how to reproduce it. A study that is still
+    running is shown as it stands.
     """
     from mvsearch.report.figures.plot import refuse_to_write
     from mvsearch.report.findings import compute_findings

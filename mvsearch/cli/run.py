@@ -86,9 +86,10 @@ def run(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Search SPACE, a YAML file; resume the study if it exists. Everything is written to studies/NAME/.
+    """Search a space, or resume the search.
 
-    Ctrl-C stops the search; the same command resumes it.
+    SPACE is a YAML file. All results are written to studies/NAME/. Ctrl-C stops the search; the same command resumes
+    it.
     """
     from mvsearch.cli._search import prepare, search, search_with_ray
     from mvsearch.errors import PlanError

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 def show(
     arch: str, other: str | None, plot: Path | None, theme: str, force: bool, storage: str | None, as_json: bool
 ) -> None:
-    """Show the stages, shapes and costs of ARCH: a published name, a YAML file or STUDY:NUMBER."""
+    """Show an architecture, or compare two.
+
+    ARCH is a published name, a YAML file or STUDY:NUMBER. Prints stages, shapes and costs as a table and a diagram.
+    """
     from dataclasses import replace
 
     from mvsearch.study.resolve import find_architecture

@@ -30,13 +30,15 @@ _SAMPLE = 100_000
 def space(
     space: str, seed: int, front: bool, objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool
 ) -> None:
-    """Check SPACE, a YAML file, and show its size, open values, contained models and the range of its costs.
+    """Check a search space.
+
+    SPACE is a YAML file. Prints its size, open values, contained models and the range of its costs.
 
     With --front: the exact Pareto front over costs, of all points of SPACE, without sampling. The objectives are those
     of the file that are costs (params, macs, macs_paper), or those given with --objective; all are minimised, within
-    the file's limits on costs. The cheapest networks are small, so the front is often a single point: with
-    `--limit 'params >= 1M'` it is the least MACs of a network with a million parameters. It is an error if a space or a
-    limit makes the exact method intractable.
+    the file's limits on costs. The cheapest networks are small, so the front is often a single point: with `--limit
+    'params >= 1M'` it is the least MACs of a network with a million parameters. It is an error if a space or a limit
+    makes the exact method intractable.
     """
     from mvsearch.study.plan import Plan
 

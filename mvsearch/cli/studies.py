@@ -26,7 +26,7 @@ _LOCKS = ("study.db.locks", "workers")
 @json_option
 @click.pass_context
 def studies(context: click.Context, storage: str | None, as_json: bool) -> None:
-    """List studies; rename, copy, delete, export and import them."""
+    """List, rename, copy, delete, export or import studies."""
     if context.invoked_subcommand is None:
         _list(storage, as_json)
 

@@ -80,7 +80,9 @@ def train(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Train ARCH: a published name, a YAML file or STUDY:NUMBER, with +HEAD for another head.
+    """Train a network by a recipe.
+
+    ARCH is a published name, a YAML file or STUDY:NUMBER; ARCH+HEAD has another head.
 
     Ctrl-C stops the training; the same command resumes it, with the losses of an uninterrupted one. At the end the
     folder contains the averaged weights (weights.safetensors, for `mvsearch export --weights`), result.json and

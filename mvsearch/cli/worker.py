@@ -13,10 +13,11 @@ import click
     help="Number of worker processes; 0: one per GPU, or one per core.",
 )
 def worker(study: str, storage: str | None, workers: int) -> None:
-    """Work on STUDY until all its trials are finished. It may be running elsewhere or be interrupted.
+    """Add workers to a study.
 
-    The plan is read from the database. The images must be on this machine too, and a study with a latency objective
-    accepts workers on the same device only. Ctrl-C releases the running trials; the same command resumes.
+    They work on STUDY, running elsewhere or interrupted, until all its trials are finished. The plan is read from the
+    database. The images must be on this machine too, and a study with a latency objective accepts workers on the same
+    device only. Ctrl-C releases the running trials; the same command resumes.
     """
     from mvsearch.cli._search import prepare, search
     from mvsearch.study.plan import Plan
