@@ -44,7 +44,7 @@ class Landscape:
     def score(self, codes: Codes) -> Array:
         """The true score of many candidates."""
         chosen = {choice.name: choice.array[codes[:, i]] for i, choice in enumerate(self.space.choices)}
-        value = Scope(self.space.terms, chosen).value
+        value = Scope(self.space.variables, chosen).value
         ratio = np.asarray(value("layer3.ffn")) / value("layer3.dim")
         good = sum((weight * np.log2(value(name)) for name, weight in _WEIGHTS.items()), start=np.zeros(len(codes)))
         good = good + 0.08 * np.log2(value("layer1.expand")) + 0.07 * np.log2(ratio)

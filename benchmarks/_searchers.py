@@ -43,7 +43,7 @@ class Purse:
 
     def buildable(self, codes: Codes) -> bool:
         """Whether a proposal meets the space's conditions; what does not is no network, and costs nothing."""
-        legal = bool(self.task.plan.space.legal(codes[None])[0])
+        legal = bool(self.task.plan.space.is_legal(codes[None])[0])
         self.unbuildable += not legal
         return legal
 

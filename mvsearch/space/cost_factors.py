@@ -1,10 +1,12 @@
-"""A space's costs as sums: tables, each of what a few choices take together and what that adds.
+"""The cost of a space as a sum of factors, each of which depends on a few choices only.
 
     stem       row layer1        row layer2 ...       head      where: b <= c      choices
     (a)        (a, b, expand)    (b, c, expand)       (z)       (b, c)             (a) (b) (c) ...
 
-Lines of a table agree with lines of another where their shared choices do; one line of each, all agreeing, are a point,
-and their costs add up to its cost. Tables hold only the choices that matter, which is found by trying them all.
+A factor lists, for every combination of values of its choices, what its part of the network costs. Entries of two
+factors are compatible if their common choices have the same values. One entry of each factor, all compatible, make a
+point, and the sum of their costs is its cost. A factor only has the choices that its costs really depend on; these are
+found by trying all values.
 """
 
 import math
@@ -17,18 +19,20 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.cost import IMAGE_CHANNELS, Cost, Shape
 from mvsearch.errors import SpaceError
-from mvsearch.space.search_space import Codes, SearchSpace
+from mvsearch.space.condition_groups import Codes
+from mvsearch.space.search_space import SearchSpace
 
 Ints = NDArray[np.int64]
 
-_MOST_TOGETHER = 2_000_000  # combinations of the choices of one row or one condition
+_MAX_COMBINATIONS = 2_000_000
+"""The most combinations of the choices of one row or one condition."""
 
 
 @dataclass(frozen=True)
 class Factor:
-    """Costs (lines, names) by what the choices in `columns` take; `counts` says for how many points a line stands.
+    """Costs (entries, names) by the values of the choices in `columns`; `counts` is the number of points of each entry.
 
-    Codes of choices that no line has taken yet are 0, so that two lines are joined by their maximum.
+    Codes of choices that are not in `columns` are 0, so two entries are joined by the maximum of their codes.
     """
 
     columns: tuple[int, ...]
@@ -39,91 +43,91 @@ class Factor:
     def __len__(self) -> int:
         return len(self.codes)
 
-    def take(self, lines: NDArray[Any]) -> "Factor":
-        """Some of the lines."""
-        return Factor(self.columns, self.codes[lines], self.costs[lines], self.counts[lines])
+    def take(self, entries: NDArray[Any]) -> "Factor":
+        """Some of the entries."""
+        return Factor(self.columns, self.codes[entries], self.costs[entries], self.counts[entries])
 
 
-def tables_of(space: SearchSpace, names: Sequence[str]) -> list[Factor]:
-    """The tables whose sums are the named costs of all points; the first is the empty sum.
+def build_factors(space: SearchSpace, names: Sequence[str]) -> list[Factor]:
+    """The factors whose sums are the named costs of all points; the first one is empty and costs nothing.
 
-    Raises SpaceError where one would be too long.
+    Raises SpaceError where a factor would be too large.
     """
-    reader = _Reader(space, names)
-    return [reader.nothing(()), *reader.rows(), *reader.conditions(), *reader.choices()]
+    builder = _FactorBuilder(space, names)
+    return [builder.free(()), *builder.rows(), *builder.conditions(), *builder.choices()]
 
 
-def keys(space: SearchSpace, codes: Codes, columns: Iterable[int]) -> Ints:
-    """A number for each line that tells apart what the columns take."""
-    made = np.zeros(len(codes), dtype=np.int64)
+def group_keys(space: SearchSpace, codes: Codes, columns: Iterable[int]) -> Ints:
+    """(n,): a number for each row of codes, equal where the values in some columns are equal."""
+    keys = np.zeros(len(codes), dtype=np.int64)
     for column in columns:
-        made = made * len(space.choices[column].values) + codes[:, column]
-    return made
+        keys = keys * len(space.choices[column].values) + codes[:, column]
+    return keys
 
 
-class _Reader:
+class _FactorBuilder:
     def __init__(self, space: SearchSpace, names: Sequence[str]) -> None:
         self.space, self.names = space, names
-        self.parts = [part for condition in space.conditions for part in condition.conjuncts]
-        self.scopes = [space.columns(part.names) for part in self.parts]
-        self.most = math.prod(len(choice.values) for choice in space.choices)
+        self.conjuncts = [part for condition in space.conditions for part in condition.conjuncts]
+        self.scopes = [space.columns(conjunct.names) for conjunct in self.conjuncts]
+        points = math.prod(len(choice.values) for choice in space.choices)
+        self.count_type = np.int64 if points < 2**62 else object  # Python ints beyond 64 bits
 
     def rows(self) -> Iterator[Factor]:
-        """One for each row, and one for what the head does on its map. The maps' shapes, by choices, go along."""
-        side, read = self.space.image_size, self.space.head_inputs()
+        """One for each row, and one for each output that the head reads. Shapes of maps are passed on by choices."""
+        side, inputs = self.space.image_size, self.space.head_inputs()
         image = Shape(IMAGE_CHANNELS, side, side)
-        shapes = _Shapes(self.space, (), self.space.every(()), np.array([[IMAGE_CHANNELS, side, side]]))
+        shapes = _Shapes(self.space, (), self.space.enumerate_codes(()), np.array([[IMAGE_CHANNELS, side, side]]))
         for i, row in enumerate(self.space.document.data["blocks"]):
             columns = tuple(sorted({*shapes.columns, *self.space.row_columns(i)}))
-            codes, x = shapes.at(self._together(columns, f"row {row['name']}"))
+            codes, x = shapes.at(self._combinations(columns, f"row {row['name']}"))
             cost, y = self.space.row(i, codes).cost(x)
-            yield self._table(columns, codes, cost)
-            made = _stacked(len(codes), y.channels, y.height, y.width)
-            shapes = _Shapes(self.space, *_narrowed(self.space, columns, codes, made))
-            for nth in (nth for nth, row in enumerate(read) if row == i):
-                parts = self.space.head.parts(nth, Shape(*shapes.values.T), self.space.num_classes, image)
-                yield self._table(shapes.columns, shapes.codes, sum((part.cost for part in parts), Cost()))
+            yield self._factor(columns, codes, cost)
+            outputs = _stack(len(codes), y.channels, y.height, y.width)
+            shapes = _Shapes(self.space, *_drop_irrelevant(self.space, columns, codes, outputs))
+            for index in (index for index, row_number in enumerate(inputs) if row_number == i):
+                parts = self.space.head.parts(index, Shape(*shapes.values.T), self.space.num_classes, image)
+                yield self._factor(shapes.columns, shapes.codes, sum((part.cost for part in parts), Cost()))
 
     def conditions(self) -> Iterator[Factor]:
-        """One for each part of a condition: what meets it."""
-        for part, columns in zip(self.parts, self.scopes, strict=True):
-            self._together(columns, f"condition {part}")
-            yield self.nothing(columns)
+        """One for each conjunct of a condition: the combinations that satisfy it."""
+        for conjunct, columns in zip(self.conjuncts, self.scopes, strict=True):
+            self._combinations(columns, f"condition {conjunct}")
+            yield self.free(columns)
 
     def choices(self) -> Iterator[Factor]:
-        """One for each choice: its values count, though neither row nor condition may depend on it."""
-        return (self.nothing((i,)) for i in range(len(self.space.choices)))
+        """One for each choice, so that the values of a choice are counted that no row and no condition depends on."""
+        return (self.free((i,)) for i in range(len(self.space.choices)))
 
-    def nothing(self, columns: tuple[int, ...]) -> Factor:
-        """What some columns may take, at no cost."""
-        codes = self._together(columns, "")
+    def free(self, columns: tuple[int, ...]) -> Factor:
+        """The legal combinations of some columns, at no cost."""
+        codes = self._combinations(columns, "")
         return self._new(columns, codes, np.zeros((len(codes), len(self.names)), dtype=np.int64))
 
-    def _together(self, columns: tuple[int, ...], what: str) -> Codes:
-        """What some choices take together where the conditions that name no others hold."""
-        many = math.prod(len(self.space.choices[i].values) for i in columns)
-        if many > _MOST_TOGETHER:
+    def _combinations(self, columns: tuple[int, ...], source: str) -> Codes:
+        """The combinations of some choices that satisfy the conditions on these choices alone."""
+        count = math.prod(len(self.space.choices[i].values) for i in columns)
+        if count > _MAX_COMBINATIONS:
             raise SpaceError(
-                f"{what} depends on {len(columns)} choices that take {many:,} values "
-                f"together, too many to be listed (at most {_MOST_TOGETHER:,}); leave fewer of them open.",
+                f"{source} depends on {len(columns)} choices with {count:,} combinations (limit "
+                f"{_MAX_COMBINATIONS:,}); leave fewer of them open.",
                 at=self.space.document.file,
             )
-        codes = self.space.every(columns)
-        inside = [p for p, scope in zip(self.parts, self.scopes, strict=True) if set(scope) <= set(columns)]
-        return codes[self.space.hold(inside, codes)]
+        codes = self.space.enumerate_codes(columns)
+        inside = [p for p, scope in zip(self.conjuncts, self.scopes, strict=True) if set(scope) <= set(columns)]
+        return codes[self.space.satisfied(inside, codes)]
 
-    def _table(self, columns: tuple[int, ...], codes: Codes, cost: Cost) -> Factor:
-        values = _stacked(len(codes), *(getattr(cost, name) for name in self.names))
-        return self._new(*_narrowed(self.space, columns, codes, values))
+    def _factor(self, columns: tuple[int, ...], codes: Codes, cost: Cost) -> Factor:
+        values = _stack(len(codes), *(getattr(cost, name) for name in self.names))
+        return self._new(*_drop_irrelevant(self.space, columns, codes, values))
 
     def _new(self, columns: tuple[int, ...], codes: Codes, costs: Ints) -> Factor:
-        whole = np.int64 if self.most < 2**62 else object  # beyond 64 bits Python counts
-        return Factor(columns, codes, costs, np.ones(len(codes), dtype=whole))
+        return Factor(columns, codes, costs, np.ones(len(codes), dtype=self.count_type))
 
 
 @dataclass(frozen=True)
 class _Shapes:
-    """Channels, height and width (lines, 3) of the maps between two rows, by the choices that they depend on."""
+    """Channels, height and width (entries, 3) of the maps between two rows, by the choices that they depend on."""
 
     space: SearchSpace
     columns: tuple[int, ...]
@@ -131,25 +135,25 @@ class _Shapes:
     values: Ints
 
     def at(self, codes: Codes) -> tuple[Codes, Shape]:
-        """The shapes at other codes, as columns; without the codes that conditions on the rows before forbid."""
-        known, sought = (keys(self.space, c, self.columns) for c in (self.codes, codes))
-        order = np.argsort(known)
-        codes, sought = (values[np.isin(sought, known)] for values in (codes, sought))
-        return codes, Shape(*self.values[order[np.searchsorted(known, sought, sorter=order)]].T)
+        """The shapes at other codes, as columns, without the codes that conditions on earlier rows exclude."""
+        keys, wanted_keys = (group_keys(self.space, c, self.columns) for c in (self.codes, codes))
+        order = np.argsort(keys)
+        codes, wanted_keys = (values[np.isin(wanted_keys, keys)] for values in (codes, wanted_keys))
+        return codes, Shape(*self.values[order[np.searchsorted(keys, wanted_keys, sorter=order)]].T)
 
 
-def _narrowed(
+def _drop_irrelevant(
     space: SearchSpace, columns: tuple[int, ...], codes: Codes, values: Ints
 ) -> tuple[tuple[int, ...], Codes, Ints]:
-    """The same values by only those columns that they do depend on."""
+    """The same values by only those columns that they depend on."""
     for column in columns:
-        rest = tuple(c for c in columns if c != column)
-        _, first, group = np.unique(keys(space, codes, rest), return_index=True, return_inverse=True)
+        others = tuple(c for c in columns if c != column)
+        _, first, group = np.unique(group_keys(space, codes, others), return_index=True, return_inverse=True)
         if (values == values[first[group]]).all():
-            columns, codes, values = rest, codes[first], values[first]
+            columns, codes, values = others, codes[first], values[first]
             codes[:, column] = 0
     return columns, codes, values
 
 
-def _stacked(n: int, *values: Any) -> Ints:
+def _stack(n: int, *values: Any) -> Ints:
     return np.stack([np.broadcast_to(np.asarray(value), n) for value in values], axis=1).astype(np.int64)

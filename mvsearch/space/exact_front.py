@@ -1,11 +1,12 @@
-"""The exact front over costs alone: every point that none undercuts, among all there are. Nothing is sampled.
+"""The exact Pareto front over costs: the non-dominated points among all points of a space. Nothing is sampled.
 
-A cost is a sum of tables that know a few choices each (see `sums`). So the choices leave one after another, and among
-lines that agree in the choices still open only those stay that may become best:
+A cost is a sum of factors that depend on a few choices each (see `cost_factors`). Variable elimination adds them up:
+one choice after another is eliminated, and of entries with the same values of the remaining choices only those are
+kept that can still become part of the front.
 
-    stem(a) + row(a, b) + row(b, c)    a leaves:  best(b) + row(b, c)    b leaves:  best(c)    c leaves:  the front
+    stem(a) + row(a, b) + row(b, c)    eliminate a:  best(b) + row(b, c)    eliminate b:  best(c)    eliminate c:  front
 
-How much has to be added up is known before each step: a space too entangled is refused, not waited for.
+The number of combinations is known before each step, so an intractable space is rejected at once.
 """
 
 import math
@@ -20,27 +21,30 @@ from mvsearch.arch.cost import Cost
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.registry import STATIC_COSTS
-from mvsearch.space.cost_factors import Factor, Ints, keys, tables_of
+from mvsearch.space.cost_factors import Factor, Ints, build_factors, group_keys
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.utils.progress import Progress, no_progress
 
-_MOST_SUMS = 60_000_000  # a few minutes
-_MOST_LINES = 3_000_000  # about a gigabyte
-_AT_ONCE = 1_000_000
-_FREE = 2**60  # beyond every cost, so no limit
+_MAX_COMBINATIONS = 60_000_000
+"""The most combinations that are compared: a few minutes."""
+_MAX_ENTRIES = 3_000_000
+"""The most entries of a factor: about a gigabyte."""
+_CHUNK = 1_000_000
+"""Combinations that are compared at once."""
+_UNBOUNDED = 2**60  # larger than every cost
 
 
 class InfeasibleError(PlanError):
-    """No point of the space keeps to all limits; `said` is that as the part of a sentence."""
+    """No point of the space satisfies all constraints; `reason` is the first half of the message."""
 
-    def __init__(self, where: str, said: str) -> None:
-        super().__init__(f"{where}: {said}; loosen one.")
-        self.said = said
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{reason}; relax one.", at=where)
+        self.reason = reason
 
 
 @dataclass(frozen=True)
 class FrontPoint:
-    """A point of the front. `ties` points have its values in all objectives, itself among them."""
+    """A point of the front. `ties` points, this one included, have the same values of all objectives."""
 
     point: dict[str, Any]
     cost: Cost
@@ -49,46 +53,46 @@ class FrontPoint:
 
 
 def exact_front(
-    space: SearchSpace, objectives: Sequence[str], limits: Sequence[Limit] = (), *, progress: Progress | None = None
+    space: SearchSpace, objectives: Sequence[str], limits: Sequence[Limit] = (), *, progress: Progress = no_progress
 ) -> list[FrontPoint]:
     """The non-dominated points over objectives that are costs, one for each vector of them, sorted by the first.
 
-    Of points that tie a published one is taken. `progress` hears how many choices have left, and of how many. Raises
-    NothingWithin if nothing keeps to the limits, PlanError for what is no cost; either it or SpaceError where the front
-    cannot be had.
+    Of points that tie, a published one is taken. `progress` receives how many choices are eliminated, and of how many.
+    Raises InfeasibleError if no point satisfies the limits, PlanError for an objective that is not a cost, and either
+    PlanError or SpaceError where computing the front is intractable.
     """
-    sought = CostQuery.of(objectives, limits)
-    if (sought.low > sought.high).any():
-        raise InfeasibleError(str(space.document.file), f"no point keeps to {sought.said}, which contradict each other")
-    elimination = VariableElimination(space, sought, progress or no_progress)
-    return _members(space, sought, elimination.run())
+    query = CostQuery.of(objectives, limits)
+    if (query.low > query.high).any():
+        raise InfeasibleError(str(space.document.file), f"{query.limits_text} contradict each other")
+    front = VariableElimination(space, query, progress).run()
+    return _front_points(space, query, front)
 
 
 @dataclass(frozen=True)
 class CostQuery:
-    """The costs that are added up: which of them are to be small, and within what each must come to lie."""
+    """The costs to add up: which of them are objectives, to be minimised, and the range that each must lie in."""
 
     names: tuple[str, ...]
     limits: tuple[Limit, ...]
-    goal: NDArray[np.bool_]
+    is_objective: NDArray[np.bool_]
     low: Ints
     high: Ints
 
     @classmethod
     def of(cls, objectives: Sequence[str], limits: Sequence[Limit]) -> Self:
-        """Raises PlanError for a name that is no cost."""
+        """Raises PlanError for a name that is not a cost in closed form."""
         names = tuple(dict.fromkeys([*objectives, *(limit.name for limit in limits)]))
         for name in names:
             if name not in STATIC_COSTS:
-                known = ", ".join(STATIC_COSTS)
-                raise PlanError(f"{name!r} is only known when a network is built and tried; the costs are {known}.")
+                costs = ", ".join(STATIC_COSTS)
+                raise PlanError(f"{name!r} is not a cost in closed form; use one of {costs}.")
         if len(set(objectives)) < len(objectives):
             raise PlanError(f"objectives {', '.join(objectives)}: name each once.")
         if not objectives:
-            raise PlanError(f"nothing is sought that is a cost; name one or more of {', '.join(STATIC_COSTS)}.")
-        low, high = np.full(len(names), -_FREE), np.full(len(names), _FREE)
+            raise PlanError(f"no objective is a cost in closed form; name one or more of {', '.join(STATIC_COSTS)}.")
+        low, high = np.full(len(names), -_UNBOUNDED), np.full(len(names), _UNBOUNDED)
         for limit in limits:
-            i, value = names.index(limit.name), min(limit.value, _FREE)
+            i, value = names.index(limit.name), min(limit.value, _UNBOUNDED)
             if limit.at_most:
                 high[i] = min(high[i], math.floor(value))
             else:
@@ -96,190 +100,197 @@ class CostQuery:
         return cls(names, tuple(limits), np.array([name in objectives for name in names]), low, high)
 
     @property
-    def said(self) -> str:
+    def limits_text(self) -> str:
         """The limits as they were written."""
         return " and ".join(limit.text for limit in self.limits)
 
     def values(self, cost: Cost) -> Ints:
-        """The costs that are added up, (points, names)."""
+        """The costs of the query, (points, names)."""
         return np.column_stack([getattr(cost, name) for name in self.names])
 
-    def reachable(self, costs: Ints, rest: "Rest") -> NDArray[np.bool_]:
-        """Which sums can still come to lie within all limits."""
-        within = (costs + rest.least <= self.high) & (costs + rest.most >= self.low)
+    def reachable(self, costs: Ints, bounds: "RemainingBounds") -> NDArray[np.bool_]:
+        """Which partial sums can still satisfy all limits."""
+        within = (costs + bounds.least <= self.high) & (costs + bounds.most >= self.low)
         return np.asarray(within.all(axis=1))
 
-    def needs(self, costs: Ints, rest: "Rest") -> Ints:
-        """What a sum has used of limits beyond its goals, less is better; all alike where a limit is met anyhow."""
-        above, below = ~self.goal & (self.high < _FREE), self.low > -_FREE
-        used = np.maximum(costs, self.high - rest.most)[:, above]
-        lacked = -np.minimum(costs, self.low - rest.least)[:, below]
-        return np.concatenate([used, lacked], axis=1)
+    def consumption(self, costs: Ints, bounds: "RemainingBounds") -> Ints:
+        """How much of the limits that are not objectives a partial sum consumes; less is better.
+
+        Sums that satisfy a limit whatever is added to them consume the same.
+        """
+        above, below = ~self.is_objective & (self.high < _UNBOUNDED), self.low > -_UNBOUNDED
+        used = np.maximum(costs, self.high - bounds.most)[:, above]
+        lacking = -np.minimum(costs, self.low - bounds.least)[:, below]
+        return np.concatenate([used, lacking], axis=1)
 
 
 @dataclass(frozen=True)
-class Rest:
-    """The least and the most that what is not added up yet can add to each cost."""
+class RemainingBounds:
+    """The least and the most that the factors that are not added up yet can add to each cost."""
 
     least: Ints
     most: Ints
 
     @classmethod
-    def of(cls, tables: Sequence[Factor], costs: int) -> Self:
-        """Each table at its own best and worst, whether these agree or not."""
-        none = [np.zeros(costs, dtype=np.int64)]
-        least = np.sum([*none, *(table.costs.min(axis=0) for table in tables)], axis=0)
-        most = np.sum([*none, *(table.costs.max(axis=0) for table in tables)], axis=0)
+    def of(cls, factors: Sequence[Factor], costs: int) -> Self:
+        """Each factor at its own minimum and maximum, whether these are compatible or not."""
+        zero = [np.zeros(costs, dtype=np.int64)]
+        least = np.sum([*zero, *(factor.costs.min(axis=0) for factor in factors)], axis=0)
+        most = np.sum([*zero, *(factor.costs.max(axis=0) for factor in factors)], axis=0)
         return cls(least, most)
 
 
 class VariableElimination:
-    """Eliminates one choice after another from the factors, keeping the non-dominated rows."""
+    """Eliminates one choice after another from the factors and keeps the non-dominated entries."""
 
-    def __init__(self, space: SearchSpace, sought: CostQuery, progress: Progress) -> None:
-        self.space, self.sought, self.progress = space, sought, progress
-        self.start, *self.tables = tables_of(space, sought.names)
-        self.order = self._order()
-        self.left, self.summed = 0, 0
+    def __init__(self, space: SearchSpace, query: CostQuery, progress: Progress) -> None:
+        self.space, self.query, self.progress = space, query, progress
+        self.empty, *self.factors = build_factors(space, query.names)
+        self.order = self._elimination_order()
+        self.eliminated, self.compared = 0, 0
 
     def run(self) -> Factor:
-        """The front, as the lines of a table in which nothing is open."""
+        """The front, as the entries of a factor without columns."""
         for column in self.order:
-            self._add_up([table for table in self.tables if column in table.columns], column)
-            self.left += 1
-        self._add_up(self.tables, None)
-        return self.tables[0]
+            self._add_up([factor for factor in self.factors if column in factor.columns], column)
+            self.eliminated += 1
+        self._add_up(self.factors, None)
+        return self.factors[0]
 
-    def _order(self) -> list[int]:
-        """Next always the choice that knows the fewest combinations of others."""
-        scopes = [set(table.columns) for table in self.tables]
+    def _elimination_order(self) -> list[int]:
+        """Always next the choice whose elimination compares the fewest combinations."""
+        scopes = [set(factor.columns) for factor in self.factors]
         order: list[int] = []
         while len(order) < len(self.space.choices):
-            known = {c: set[int]().union(*(s for s in scopes if c in s)) for s in scopes for c in s}
-            many = {c: math.prod(len(self.space.choices[k].values) for k in known[c]) for c in sorted(known)}
-            column = min(many, key=many.__getitem__)
-            if many[column] > _MOST_SUMS:
+            neighbours = {c: set[int]().union(*(s for s in scopes if c in s)) for s in scopes for c in s}
+            combinations = {
+                c: math.prod(len(self.space.choices[k].values) for k in neighbours[c]) for c in sorted(neighbours)
+            }
+            column = min(combinations, key=combinations.__getitem__)
+            if combinations[column] > _MAX_COMBINATIONS:
                 raise SpaceError(
-                    f"{len(known[column])} choices hang together so that {many[column]:,} "
-                    "combinations of them would have to be compared, too many; leave fewer open, or let fewer rows "
-                    "and conditions share them.",
+                    f"eliminating the next choice would compare {combinations[column]:,} combinations of "
+                    f"{len(neighbours[column])} choices (limit {_MAX_COMBINATIONS:,}); leave fewer choices open, or "
+                    "let fewer rows and conditions share them.",
                     at=self.space.document.file,
                 )
-            scopes = [s for s in scopes if column not in s] + [known[column] - {column}]
+            scopes = [s for s in scopes if column not in s] + [neighbours[column] - {column}]
             order.append(column)
         return order
 
-    def _add_up(self, touched: list[Factor], leaving: int | None) -> None:
-        """Make one table of several, in which a choice is no longer open."""
-        others = [table for table in self.tables if not any(table is other for other in touched)]
-        first, queue = self.start, sorted(touched, key=len)
+    def _add_up(self, factors: list[Factor], column: int | None) -> None:
+        """Replace some factors by their sum, in which a column is eliminated."""
+        others = [factor for factor in self.factors if not any(factor is other for other in factors)]
+        total, queue = self.empty, sorted(factors, key=len)
         while queue:
-            table = queue.pop(0)
-            columns = {*first.columns, *table.columns} - (set() if queue else {leaving})
-            first = self._joined(first, table, tuple(sorted(columns)), Rest.of([*others, *queue], len(first.costs.T)))
-        self.tables = [*others, first]
+            factor = queue.pop(0)
+            columns = {*total.columns, *factor.columns} - (set() if queue else {column})
+            bounds = RemainingBounds.of([*others, *queue], len(total.costs.T))
+            total = self._join(total, factor, tuple(sorted(columns)), bounds)
+        self.factors = [*others, total]
 
-    def _joined(self, a: Factor, b: Factor, columns: tuple[int, ...], rest: Rest) -> Factor:
-        together = [c for c in columns if c in a.columns]
-        a = a.take(np.argsort(keys(self.space, a.codes, together), kind="stable"))  # what competes stands together
+    def _join(self, a: Factor, b: Factor, columns: tuple[int, ...], bounds: RemainingBounds) -> Factor:
+        common = [c for c in columns if c in a.columns]
+        a = a.take(np.argsort(group_keys(self.space, a.codes, common), kind="stable"))  # competing entries in one chunk
         parts = []
-        for lines_a, lines_b in self._agreeing(a, b):
-            costs = a.costs[lines_a] + b.costs[lines_b]
-            reachable = np.flatnonzero(self.sought.reachable(costs, rest))
-            lines_a, lines_b = lines_a[reachable], lines_b[reachable]
-            codes = np.maximum(a.codes[lines_a], b.codes[lines_b])
+        for entries_a, entries_b in self._compatible(a, b):
+            costs = a.costs[entries_a] + b.costs[entries_b]
+            reachable = np.flatnonzero(self.query.reachable(costs, bounds))
+            entries_a, entries_b = entries_a[reachable], entries_b[reachable]
+            codes = np.maximum(a.codes[entries_a], b.codes[entries_b])
             if len(reachable):
-                joined = Factor(columns, codes, costs[reachable], a.counts[lines_a] * b.counts[lines_b])
-                parts.append(self._best(joined, rest))
-            self._refuse_if_beyond(lines=sum(map(len, parts)))
-            self.progress(self.left, len(self.order))
+                joined = Factor(columns, codes, costs[reachable], a.counts[entries_a] * b.counts[entries_b])
+                parts.append(self._best(joined, bounds))
+            self._check_effort(entries=sum(map(len, parts)))
+            self.progress(self.eliminated, len(self.order), "choices eliminated")
         if not parts:
-            also = f" and {self.sought.said}" if self.sought.limits else ""
-            raise InfeasibleError(str(self.space.document.file), f"no point keeps to all conditions{also}")
+            limits = f" and {self.query.limits_text}" if self.query.limits else ""
+            raise InfeasibleError(str(self.space.document.file), f"no point satisfies all conditions{limits}")
         if len(parts) == 1:
             return parts[0]
         whole = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "costs", "counts"))
-        return self._best(Factor(columns, *whole), rest)
+        return self._best(Factor(columns, *whole), bounds)
 
-    def _agreeing(self, a: Factor, b: Factor) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """All pairs of lines that take the same in the choices that both tables know, some at a time."""
-        shared = [c for c in a.columns if c in b.columns]
-        keys_a, keys_b = keys(self.space, a.codes, shared), keys(self.space, b.codes, shared)
+    def _compatible(self, a: Factor, b: Factor) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+        """All pairs of entries with the same values of the choices that both factors have, in chunks."""
+        common = [c for c in a.columns if c in b.columns]
+        keys_a, keys_b = group_keys(self.space, a.codes, common), group_keys(self.space, b.codes, common)
         order = np.argsort(keys_b, kind="stable")
         start = np.searchsorted(keys_b, keys_a, "left", sorter=order)
-        many = np.searchsorted(keys_b, keys_a, "right", sorter=order) - start
-        ends = np.cumsum(many)
-        self._refuse_if_beyond(sums=int(ends[-1]))
-        cuts = np.searchsorted(ends, np.arange(_AT_ONCE, ends[-1], _AT_ONCE), "right")
-        for lines in np.split(np.arange(len(a)), cuts):
-            times = many[lines]
-            nth = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-            yield np.repeat(lines, times), order[np.repeat(start[lines], times) + nth]
+        counts = np.searchsorted(keys_b, keys_a, "right", sorter=order) - start
+        ends = np.cumsum(counts)
+        self._check_effort(compared=int(ends[-1]))
+        cuts = np.searchsorted(ends, np.arange(_CHUNK, ends[-1], _CHUNK), "right")
+        for entries in np.split(np.arange(len(a)), cuts):
+            times = counts[entries]
+            offsets = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+            yield np.repeat(entries, times), order[np.repeat(start[entries], times) + offsets]
 
-    def _refuse_if_beyond(self, *, sums: int = 0, lines: int = 0) -> None:
-        self.summed += sums
-        if self.summed > _MOST_SUMS or lines > _MOST_LINES:
-            lower = " and ".join(limit.text for limit in self.sought.limits if not limit.at_most)
-            why = f"with {lower} the dearer may be the better, and too" if lower else "too"
+    def _check_effort(self, *, compared: int = 0, entries: int = 0) -> None:
+        self.compared += compared
+        if self.compared > _MAX_COMBINATIONS or entries > _MAX_ENTRIES:
+            lower = " and ".join(limit.text for limit in self.query.limits if not limit.at_most)
+            cause = f" with the lower limit {lower}" if lower else ""
             raise PlanError(
-                f"{why} many sums of costs stay in the running ({self.left} of "
-                f"{len(self.order)} choices are settled); seek fewer objectives, "
-                f"{'take out the lower limit or lower it, ' if lower else ''}or leave fewer choices open.",
+                f"the exact front is intractable{cause}: after {self.eliminated} of {len(self.order)} choices too many "
+                f"partial costs are non-dominated; use fewer objectives, "
+                f"{'remove or lower the lower limit, ' if lower else ''}or leave fewer choices open.",
                 at=self.space.document.file,
             )
 
-    def _best(self, table: Factor, rest: Rest) -> Factor:
-        """Of lines that compete those that may become best; of equal ones the first, counted for all."""
-        cells = keys(self.space, table.codes, table.columns)
-        goals, needs = table.costs[:, self.sought.goal], self.sought.needs(table.costs, rest)
-        order = np.lexsort((*needs.T, *goals.T[::-1], cells))
-        rows = np.column_stack([cells, goals, needs])[order]
+    def _best(self, factor: Factor, bounds: RemainingBounds) -> Factor:
+        """The entries that can become part of the front; of equal ones the first, with the counts of all."""
+        cells = group_keys(self.space, factor.codes, factor.columns)
+        objectives = factor.costs[:, self.query.is_objective]
+        consumption = self.query.consumption(factor.costs, bounds)
+        order = np.lexsort((*consumption.T, *objectives.T[::-1], cells))
+        rows = np.column_stack([cells, objectives, consumption])[order]
         first = np.flatnonzero(np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)]))
-        lines = order[first]
-        counts = np.add.reduceat(table.counts[order], first)
-        kept = _undominated(cells[lines], goals[lines], needs[lines])
-        best = table.take(lines[kept])
-        return Factor(best.columns, best.codes, best.costs, counts[kept])
+        entries = order[first]
+        counts = np.add.reduceat(factor.counts[order], first)
+        keep = _non_dominated(cells[entries], objectives[entries], consumption[entries])
+        best = factor.take(entries[keep])
+        return Factor(best.columns, best.codes, best.costs, counts[keep])
 
 
-def _undominated(cells: Ints, goals: Ints, needs: Ints) -> NDArray[np.bool_]:
-    """Which lines no other of the same cell beats: less in a goal, and no more in any other nor in what it needs.
+def _non_dominated(cells: Ints, objectives: Ints, consumption: Ints) -> NDArray[np.bool_]:
+    """Which entries no other entry of the same cell dominates in objectives and consumption; cells are sorted.
 
-    Cells are sorted. Of equal goals neither beats the other, whatever they need: both may come to tie.
+    Of entries with equal objectives neither dominates the other, whatever they consume: both may become ties.
     """
     import moocore
 
-    goals, needs = _ranks(goals), _ranks(needs)
-    columns = [*goals.T, *needs.T]
-    if needs.size:  # makes lines of equal goals and unequal needs incomparable, and changes nothing else
-        needed = needs.sum(axis=1)
-        columns.append(goals.sum(axis=1) * (needed.max() + 1) - needed)
+    objectives, consumption = _dense_ranks(objectives), _dense_ranks(consumption)
+    columns = [*objectives.T, *consumption.T]
+    if consumption.size:  # makes entries of equal objectives and unequal consumption incomparable, and no others
+        total = consumption.sum(axis=1)
+        columns.append(objectives.sum(axis=1) * (total.max() + 1) - total)
     if len(columns) == 1:
         columns.append(np.zeros_like(columns[0]))
-    # Ranks are below the number of lines, so this far apart in two directions cells are incomparable.
-    apart = len(cells) * np.unique(cells, return_inverse=True)[1]
-    columns[:2] = columns[0] + apart, columns[1] - apart
+    # Ranks are below the number of entries, so cells this far apart in two directions are incomparable.
+    offsets = len(cells) * np.unique(cells, return_inverse=True)[1]
+    columns[:2] = columns[0] + offsets, columns[1] - offsets
     return np.asarray(moocore.is_nondominated(np.column_stack(columns).astype(float), keep_weakly=True))
 
 
-def _ranks(values: Ints) -> Ints:
+def _dense_ranks(values: Ints) -> Ints:
     ranks = [np.unique(column, return_inverse=True)[1] for column in values.T]
     return np.column_stack(ranks) if ranks else values
 
 
-def _members(space: SearchSpace, sought: CostQuery, front: Factor) -> list[FrontPoint]:
-    published = {goals: (name, point) for goals, name, point in _published(space, sought)}
-    members = []
-    for line in np.lexsort(front.costs[:, sought.goal].T[::-1]):
-        goals = tuple(front.costs[line, sought.goal].tolist())
-        name, point = published.get(goals, (None, space.point(front.codes[line])))
-        members.append(FrontPoint(point, space.architecture(point).cost(), int(front.counts[line]), name))
-    return members
+def _front_points(space: SearchSpace, query: CostQuery, front: Factor) -> list[FrontPoint]:
+    published = {objectives: (name, point) for objectives, name, point in _published_points(space, query)}
+    points = []
+    for entry in np.lexsort(front.costs[:, query.is_objective].T[::-1]):
+        objectives = tuple(front.costs[entry, query.is_objective].tolist())
+        name, point = published.get(objectives, (None, space.point(front.codes[entry])))
+        points.append(FrontPoint(point, space.architecture(point).cost(), int(front.counts[entry]), name))
+    return points
 
 
-def _published(space: SearchSpace, sought: CostQuery) -> Iterator[tuple[tuple[int, ...], str, dict[str, Any]]]:
-    """The published models within the limits, with their values in the objectives."""
+def _published_points(space: SearchSpace, query: CostQuery) -> Iterator[tuple[tuple[int, ...], str, dict[str, Any]]]:
+    """The published models within the limits, with their values of the objectives."""
     for name, point in space.published_points():
-        values = sought.values(space.costs(space.codes(point)[None]))
-        if ((sought.low <= values) & (values <= sought.high)).all():
-            yield tuple(values[0, sought.goal].tolist()), name, point
+        values = query.values(space.costs(space.codes(point)[None]))
+        if ((query.low <= values) & (values <= query.high)).all():
+            yield tuple(values[0, query.is_objective].tolist()), name, point

@@ -1,4 +1,4 @@
-"""Plain arithmetic over names, evaluated by walking the tree: never `eval`. Takes numbers or NumPy arrays of them.
+"""Plain arithmetic over names, evaluated on the syntax tree, never by `eval`. Values are numbers or NumPy arrays.
 
 >>> Expression.parse("2 * dim").evaluate({"dim": 64}.__getitem__)
 128
@@ -17,23 +17,23 @@ from mvsearch.errors import Location, SpaceError
 
 Lookup = Callable[[str], Any]
 
-LARGEST = 2**31
-"""Of numbers in arithmetic: a product of two still fits the 64 bits of a NumPy integer, so columns never wrap."""
-_LONGEST, _DEEPEST = 400, 40
-_WORDS = {"true": True, "false": False, "none": "none"}
+MAX_NUMBER = 2**31
+"""The largest number in arithmetic: a product of two fits the 64 bits of a NumPy integer, so columns never overflow."""
+_MAX_CHARACTERS, _MAX_DEPTH = 400, 40
+_CONSTANTS = {"true": True, "false": False, "none": "none"}
 
 
 def _number(value: Any) -> Any:
-    """A truth counts as 0 or 1, alone and in a column, and a word does not count."""
-    if _is_words(value):
-        raise TypeError("a word stands where a number should")
+    """A truth value counts as 0 or 1, alone and in a column; a string raises TypeError."""
+    if _is_text(value):
+        raise TypeError("found a word in place of a number")
     value = value + 0 if np.asarray(value).dtype == bool else value
-    if not np.all(abs(value) <= LARGEST):
-        raise OverflowError(f"a number grows beyond {LARGEST:,}")
+    if not np.all(abs(value) <= MAX_NUMBER):
+        raise OverflowError(f"a number exceeds {MAX_NUMBER:,}")
     return value
 
 
-def _is_words(value: Any) -> bool:
+def _is_text(value: Any) -> bool:
     return value.dtype.kind in "OU" if isinstance(value, np.ndarray) else not isinstance(value, int | float)
 
 
@@ -41,48 +41,48 @@ def _truth(value: Any) -> Any:
     return _number(value) != 0
 
 
-def _numbers(work: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *values: work(*map(_number, values))
+def _on_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values: function(*map(_number, values))
 
 
-def _truths(work: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda *values: work(*map(_truth, values))
+def _on_truths(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda *values: function(*map(_truth, values))
 
 
 def _smallest(*values: Any) -> Any:
-    return np.minimum.reduce(np.broadcast_arrays(*values)) if _bulk(values) else min(values)
+    return np.minimum.reduce(np.broadcast_arrays(*values)) if _any_column(values) else min(values)
 
 
 def _largest(*values: Any) -> Any:
-    return np.maximum.reduce(np.broadcast_arrays(*values)) if _bulk(values) else max(values)
+    return np.maximum.reduce(np.broadcast_arrays(*values)) if _any_column(values) else max(values)
 
 
-def _bulk(values: tuple[Any, ...]) -> bool:
+def _any_column(values: tuple[Any, ...]) -> bool:
     return any(isinstance(value, np.ndarray) for value in values)
 
 
 _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
-    ast.Add: _numbers(operator.add),
-    ast.Sub: _numbers(operator.sub),
-    ast.Mult: _numbers(operator.mul),
-    ast.Div: _numbers(operator.truediv),
-    ast.FloorDiv: _numbers(operator.floordiv),
-    ast.Mod: _numbers(operator.mod),
-    ast.And: _truths(operator.and_),
-    ast.Or: _truths(operator.or_),
+    ast.Add: _on_numbers(operator.add),
+    ast.Sub: _on_numbers(operator.sub),
+    ast.Mult: _on_numbers(operator.mul),
+    ast.Div: _on_numbers(operator.truediv),
+    ast.FloorDiv: _on_numbers(operator.floordiv),
+    ast.Mod: _on_numbers(operator.mod),
+    ast.And: _on_truths(operator.and_),
+    ast.Or: _on_truths(operator.or_),
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
-    ast.Lt: _numbers(operator.lt),
-    ast.LtE: _numbers(operator.le),
-    ast.Gt: _numbers(operator.gt),
-    ast.GtE: _numbers(operator.ge),
+    ast.Lt: _on_numbers(operator.lt),
+    ast.LtE: _on_numbers(operator.le),
+    ast.Gt: _on_numbers(operator.gt),
+    ast.GtE: _on_numbers(operator.ge),
 }
 _UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
-    ast.USub: _numbers(operator.neg),
-    ast.UAdd: _numbers(operator.pos),
-    ast.Not: _truths(lambda value: value ^ True),
+    ast.USub: _on_numbers(operator.neg),
+    ast.UAdd: _on_numbers(operator.pos),
+    ast.Not: _on_truths(lambda value: value ^ True),
 }
-_CALLS: dict[str, Callable[..., Any]] = {"min": _numbers(_smallest), "max": _numbers(_largest)}
+_CALLS: dict[str, Callable[..., Any]] = {"min": _on_numbers(_smallest), "max": _on_numbers(_largest)}
 
 
 @dataclass(frozen=True)
@@ -97,31 +97,31 @@ class Expression:
 
     @classmethod
     def parse(cls, source: str) -> "Expression":
-        """Raises ValueError, saying what was found and what would do."""
-        if len(source) > _LONGEST:
-            raise ValueError(f"an expression of {len(source)} characters is too long; use at most {_LONGEST}")
+        """Raises ValueError for anything but arithmetic, with the part that is not."""
+        if len(source) > _MAX_CHARACTERS:
+            raise ValueError(f"the expression has {len(source)} characters (limit {_MAX_CHARACTERS})")
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # Python's advice on its own syntax
+                warnings.simplefilter("ignore")  # SyntaxWarning, such as for `1 is 1`
                 tree = ast.parse(source.strip(), mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise ValueError(f"{source!r} is no expression; use plain arithmetic such as 2*dim") from None
+            raise ValueError(f"{source!r} is not an expression; use plain arithmetic such as 2*dim") from None
         names: list[str] = []
         _check(tree, names, source.strip())
         return cls(source, tree, tuple(dict.fromkeys(names)))
 
     @property
     def alias(self) -> str | None:
-        """The name that the whole expression is, if it is no more than a name."""
+        """The name that the expression consists of, or None if it is more than a name."""
         return self.names[0] if _name(self.tree) and self.names else None
 
-    def placed(self, where: Location, meanings: dict[str, str]) -> "Expression":
-        """The same arithmetic over other names, found at a line of a file."""
+    def bind(self, where: Location, meanings: dict[str, str]) -> "Expression":
+        """The same expression at a place of a file, with each name replaced by its meaning."""
         return replace(self, names=tuple(meanings[name] for name in self.names), meanings=meanings, where=where)
 
     @property
     def conjuncts(self) -> tuple["Expression", ...]:
-        """Expressions that are all true where this one is, and not else; each names as little as it can.
+        """The expressions whose conjunction this one is, each with as few names as possible.
 
         >>> [conjunct.names for conjunct in Expression.parse("a <= b <= c and d").conjuncts]
         [('a', 'b'), ('b', 'c'), ('d',)]
@@ -134,7 +134,7 @@ class Expression:
         return replace(self, tree=tree, names=tuple(dict.fromkeys(self.meanings.get(name, name) for name in names)))
 
     def evaluate(self, lookup: Lookup) -> Any:
-        """The value, names looked up; raises SpaceError, for a column as for a single value, if there is none."""
+        """The value, with `lookup` for the names; raises SpaceError where it is undefined, in a column as well."""
         try:
             with np.errstate(divide="raise", invalid="raise"):
                 return _evaluate(self.tree, lambda name: lookup(self.meanings.get(name, name)))
@@ -170,22 +170,22 @@ def _name(node: ast.AST) -> str | None:
 
 
 def _check(node: ast.expr, names: list[str], source: str, depth: int = 0) -> None:
-    if depth > _DEEPEST:
-        raise ValueError(f"{source!r} is nested too deeply; give a part of it a name under `vars:`")
+    if depth > _MAX_DEPTH:
+        raise ValueError(f"{source!r} is nested too deeply; name a part of it under `vars:`")
     if (name := _name(node)) is not None:
-        if name not in _WORDS:
+        if name not in _CONSTANTS:
             names.append(name)
         return
     parts = _parts(node)
     if parts is None:
-        found = ast.get_source_segment(source, node) or source
-        raise ValueError(f"{found!r} is more than arithmetic; use + - * / // %, comparisons, min and max")
+        segment = ast.get_source_segment(source, node) or source
+        raise ValueError(f"{segment!r} is not plain arithmetic; use + - * / // %, comparisons, min and max")
     for part in parts:
         _check(part, names, source, depth + 1)
 
 
 def _parts(node: ast.expr) -> list[ast.expr] | None:
-    """What a node is made of; None if it has no place in an expression."""
+    """The parts of a node; None if it is not allowed in an expression."""
     match node:
         case ast.Constant(value=int() | float() | str()):
             return []
@@ -206,7 +206,7 @@ def _parts(node: ast.expr) -> list[ast.expr] | None:
 
 def _evaluate(node: ast.expr, lookup: Lookup) -> Any:
     if (name := _name(node)) is not None:
-        return _WORDS[name] if name in _WORDS else lookup(name)
+        return _CONSTANTS[name] if name in _CONSTANTS else lookup(name)
     match node:
         case ast.Constant():
             return node.value
@@ -239,6 +239,6 @@ def _compare(node: ast.Compare, lookup: Lookup) -> Any:
 def _choose(test: Any, then: Any, other: Any) -> Any:
     if not isinstance(test, np.ndarray):
         return then if _truth(test) else other
-    if _is_words(then) != _is_words(other):  # NumPy would turn the numbers into words
+    if _is_text(then) != _is_text(other):  # NumPy would convert the numbers to strings
         then, other = (np.asarray(value, dtype=object) for value in (then, other))
     return np.where(_truth(test), then, other)

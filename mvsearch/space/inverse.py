@@ -1,4 +1,7 @@
-"""At which point of a space an architecture lies: open fields are read off, computed ones tried until they fit."""
+"""The point of a space at which an architecture lies.
+
+Fields that are choices are read from the architecture; for computed fields, values of their choices are tried.
+"""
 
 import math
 from dataclasses import dataclass
@@ -9,57 +12,60 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.schema import Domain
 from mvsearch.errors import SpaceError
 from mvsearch.space.expressions import Expression
-from mvsearch.space.variables import Choice, Scope, Term, choices_of
+from mvsearch.space.variables import Choice, Scope, Variable, choices_of
 from mvsearch.utils.yaml_document import Document
 
 Point = dict[str, Any]
+"""The value of each choice, by name."""
 
-_MOST_TRIED = 10_000
+_MAX_TRIES = 10_000
 
 
-def locate(document: Document, terms: dict[str, Term], arch: Architecture) -> Point:
-    """The point's values by choice; raises SpaceError, saying which field does not fit."""
+def find_point(document: Document, variables: dict[str, Variable], arch: Architecture) -> Point:
+    """The values of all choices; raises SpaceError with the field that does not match."""
     point: Point = {}
     computed: list[FieldTarget] = []
-    for wanted in _wanted_fields(document, arch):
-        term = _behind(terms, wanted.name)
-        if isinstance(term, Choice):
-            _assign(point, wanted, term)
-        elif isinstance(term, Expression):
-            computed.append(wanted)
-        elif not wanted.is_met_by(term):
-            raise SpaceError(f"{wanted.name} is {wanted.shown}, the space says {term}")
-    point = _solve(terms, point, computed)
-    undecided = {choice.name: choice.values[0] for choice in terms.values() if isinstance(choice, Choice)}
-    return {**undecided, **point}
+    for target in _field_targets(document, arch):
+        variable = resolve_alias(variables, target.name)
+        if isinstance(variable, Choice):
+            _assign(point, target, variable)
+        elif isinstance(variable, Expression):
+            computed.append(target)
+        elif not target.matches(variable):
+            raise SpaceError(f"{target.name} is {target.spelled}, the space requires {variable}")
+    point = _solve(variables, point, computed)
+    first_values = {choice.name: choice.values[0] for choice in variables.values() if isinstance(choice, Choice)}
+    return {**first_values, **point}
 
 
 @dataclass(frozen=True)
 class FieldTarget:
-    """What a field of a row must come out as."""
+    """The value that a field of a row must have."""
 
     name: str
     value: Any
     domain: Domain
 
-    def is_met_by(self, spelled: Any) -> bool:
-        """Whether a file's spelling stands for the value."""
+    def matches(self, spelled: Any) -> bool:
+        """Whether a value, as a file spells it, is the value of the target."""
         try:
             return bool(self.domain.read(spelled) == self.value)
         except ValueError:
             return False
 
     @property
-    def shown(self) -> Any:
+    def spelled(self) -> Any:
         """The value as a file spells it."""
         return self.domain.write(self.value)
 
 
-def _wanted_fields(document: Document, arch: Architecture) -> list[FieldTarget]:
+def _field_targets(document: Document, arch: Architecture) -> list[FieldTarget]:
     rows = document.data["blocks"]
     kinds = [row["block"] for row in rows]
     if kinds != [block.kind() for block in arch.blocks]:
-        raise SpaceError(f"its rows are {', '.join(b.kind() for b in arch.blocks)}, the space's {', '.join(kinds)}")
+        raise SpaceError(
+            f"its rows are {', '.join(b.kind() for b in arch.blocks)}, those of the space {', '.join(kinds)}"
+        )
     return [
         FieldTarget(f"{row['name']}.{field}", getattr(block, field), domain)
         for row, block in zip(rows, arch.blocks, strict=True)
@@ -68,43 +74,43 @@ def _wanted_fields(document: Document, arch: Architecture) -> list[FieldTarget]:
     ]
 
 
-def _behind(terms: dict[str, Term], name: str) -> Term:
-    """What a name stands for, other names that are no more than that looked through."""
-    term = terms[name]
-    while isinstance(term, Expression) and term.alias is not None:
-        term = terms[term.alias]
-    return term
+def resolve_alias(variables: dict[str, Variable], name: str) -> Variable:
+    """What a name stands for, after following expressions that consist of another name only."""
+    variable = variables[name]
+    while isinstance(variable, Expression) and variable.alias is not None:
+        variable = variables[variable.alias]
+    return variable
 
 
-def _assign(point: Point, wanted: FieldTarget, choice: Choice) -> None:
-    name, shown = wanted.name, wanted.shown
-    fitting = [value for value in choice.values if wanted.is_met_by(value)]
-    if not fitting:
-        raise SpaceError(f"{name} is {shown}, the space offers {', '.join(map(str, choice.values))}")
-    if point.setdefault(choice.name, fitting[0]) != fitting[0]:
-        raise SpaceError(f"{name} is {shown}, but the space ties it to {choice.name}, {point[choice.name]} elsewhere")
+def _assign(point: Point, target: FieldTarget, choice: Choice) -> None:
+    name, spelled = target.name, target.spelled
+    matching = [value for value in choice.values if target.matches(value)]
+    if not matching:
+        raise SpaceError(f"{name} is {spelled}, the space offers {', '.join(map(str, choice.values))}")
+    if point.setdefault(choice.name, matching[0]) != matching[0]:
+        raise SpaceError(f"{name} is {spelled}, but it equals {choice.name}, which is {point[choice.name]} elsewhere")
 
 
-def _solve(terms: dict[str, Term], point: Point, computed: list[FieldTarget]) -> Point:
-    """Values for the choices still undecided, such that every computed field comes out as wanted."""
+def _solve(variables: dict[str, Variable], point: Point, computed: list[FieldTarget]) -> Point:
+    """Values for the choices that are not in `point` yet, such that every computed field has its target value."""
     if not computed:
         return point
-    undecided = {w.name: [c for c in choices_of(terms, [w.name]) if c.name not in point] for w in computed}
-    wanted = min(computed, key=lambda w: math.prod(len(choice.values) for choice in undecided[w.name]))
-    open_ = undecided[wanted.name]
-    if math.prod(len(choice.values) for choice in open_) > _MOST_TRIED:
-        names = ", ".join(choice.name for choice in open_)
-        raise SpaceError(f"{wanted.name} follows from choices too many to try ({names})")
-    rest = [other for other in computed if other is not wanted]
-    problem = f"no values of its choices make {wanted.name} {wanted.shown}"
-    for values in product(*(choice.values for choice in open_)):
-        tried = {**point, **{c.name: v for c, v in zip(open_, values, strict=True)}}
-        made = Scope(terms, tried).value(wanted.name)
-        if wanted.is_met_by(made):
+    undecided = {t.name: [c for c in choices_of(variables, [t.name]) if c.name not in point] for t in computed}
+    target = min(computed, key=lambda t: math.prod(len(choice.values) for choice in undecided[t.name]))
+    choices = undecided[target.name]
+    if math.prod(len(choice.values) for choice in choices) > _MAX_TRIES:
+        names = ", ".join(choice.name for choice in choices)
+        raise SpaceError(f"{target.name} depends on choices with more than {_MAX_TRIES:,} combinations ({names})")
+    others = [other for other in computed if other is not target]
+    problem = f"no values of its choices make {target.name} {target.spelled}"
+    for values in product(*(choice.values for choice in choices)):
+        candidate = {**point, **{c.name: v for c, v in zip(choices, values, strict=True)}}
+        result = Scope(variables, candidate).value(target.name)
+        if target.matches(result):
             try:
-                return _solve(terms, tried, rest)
+                return _solve(variables, candidate, others)
             except SpaceError as error:
                 problem = str(error)
-        elif not open_:
-            problem = f"{wanted.name} is {wanted.shown}, the space makes it {made}"
+        elif not choices:
+            problem = f"{target.name} is {target.spelled}, the space computes {result}"
     raise SpaceError(problem)

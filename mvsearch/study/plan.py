@@ -226,7 +226,7 @@ class Plan:
         except InfeasibleError as nothing:
             (least,) = exact_front(self.space, (name,))
             values = f"from {getattr(least.cost, name):,} to about {getattr(costs, name).max():,}"
-            raise PlanError(f"{nothing.said}; {name} of the whole space run {values}.", at=where) from None
+            raise PlanError(f"{nothing.reason}; {name} of the whole space run {values}.", at=where) from None
         except (PlanError, SpaceError):  # too entangled to be settled beforehand: the samplers walk there
             return
 
@@ -271,12 +271,12 @@ class Plan:
         """All points inside the conditions and the limits on cost; None where they are too many to be listed."""
         if math.prod(len(choice.values) for choice in self.space.choices) > _LISTED:
             return None
-        codes = self.space.every(range(len(self.space.choices)))
+        codes = self.space.enumerate_codes(range(len(self.space.choices)))
         return np.asarray(codes[self.admissible(codes)])
 
     def admissible(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points meet the space's conditions and the limits on cost."""
-        legal = self.space.legal(codes)
+        legal = self.space.is_legal(codes)
         return legal & self.within_limits(self.space.costs(codes)) if self.priced_limits else legal
 
     def check_constraints(self, metrics: Metrics) -> None:

@@ -39,10 +39,10 @@ class Document:
     def where(self, *place: str | int) -> Location:
         """A place as a person would look for it: file and line if known, then the path, rows by their name."""
         line = next((self.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self.lines), None)
-        return Location(self.file, line, ".".join(self.words(*place)) or None)
+        return Location(self.file, line, ".".join(self.steps(*place)) or None)
 
-    def words(self, *place: str | int) -> Iterator[str]:
-        """The steps of a place, rows by their name rather than their number."""
+    def steps(self, *place: str | int) -> Iterator[str]:
+        """The steps of a place; a row by its name rather than its number."""
         data: Any = self.data
         for step in place:
             data = data[step] if _has(data, step) else None

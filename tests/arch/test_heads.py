@@ -375,7 +375,7 @@ SPACE = (
 )
 def test_a_space_with_a_head_is_priced_in_bulk_and_its_front_is_exact(kind):
     space = SearchSpace.parse(parse(SPACE.replace("deeplabv3, out: 16, aux: true", kind), "space.yaml"))
-    codes = space.every(range(len(space.choices)))
+    codes = space.enumerate_codes(range(len(space.choices)))
     bulk = space.costs(codes)
     single = [space.architecture(space.point(each)).cost() for each in codes]
 

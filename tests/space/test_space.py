@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import FOLDER, model_names, published
 from mvsearch.errors import ArchitectureError, MvsearchError, SpaceError
-from mvsearch.space import search_space as space_module
+from mvsearch.space import condition_groups
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
 from mvsearch.utils.yaml_document import parse
@@ -84,7 +84,7 @@ def test_a_file_contains_what_it_says_and_the_published_points_come_back(loaded,
 
     for published_name in space.contains:
         arch = published(published_name)
-        assert space.architecture(space.locate(arch)).key == arch.key
+        assert space.architecture(space.find_point(arch)).key == arch.key
     assert len(space.published_points()) == len({published(name).key for name in space.contains})
 
 
@@ -114,7 +114,7 @@ def test_samples_are_legal_and_repeat_with_their_seed(loaded, name):
     space = loaded[name]
     codes = space.sample(5000, 3)
 
-    assert space.legal(codes).all()
+    assert space.is_legal(codes).all()
     assert (codes == space.sample(5000, 3)).all()
     assert not (codes == space.sample(5000, 4)).all()
     for i, choice in enumerate(space.choices):
@@ -175,7 +175,7 @@ def test_the_size_is_the_number_of_points_that_meet_all_conditions(where):
 
     assert space.size_is_exact
     assert space.size == len(legal)
-    assert (space.legal(everything).nonzero()[0] == [i for i, c in enumerate(everything) if meets(space, c)]).all()
+    assert (space.is_legal(everything).nonzero()[0] == [i for i, c in enumerate(everything) if meets(space, c)]).all()
     drawn = {tuple(codes) for codes in space.sample(60 * len(legal), 0)}
     assert drawn == {tuple(codes) for codes in legal}
 
@@ -202,7 +202,7 @@ def test_samples_are_even_over_the_points_that_meet_the_conditions():
 def test_a_group_too_large_to_list_is_estimated_and_says_so(monkeypatch):
     text = BASE + "  - body.dim <= width\n"
     counted = space_of(text)
-    monkeypatch.setattr(space_module, "_COUNTABLE", 5)
+    monkeypatch.setattr(condition_groups, "MAX_ENUMERATED", 5)
     estimated = space_of(text)
 
     assert counted.size_is_exact
@@ -217,7 +217,7 @@ def test_conditions_that_hardly_anything_meets_are_refused_even_where_points_can
     rows = "".join(f"  - {{name: r{i}, block: conv, out: {{range: [1, 400]}}}}\n" for i in range(4))
     where = "where: r0.out == r1.out == r2.out == r3.out\n"
 
-    with pytest.raises(SpaceError, match="hardly any point meets the conditions; loosen them"):
+    with pytest.raises(SpaceError, match="hardly any point"):
         space_of(f"image_size: 32\nblocks:\n{rows}{where}")
 
 
@@ -281,7 +281,7 @@ blocks:
         arch = space.architecture(point)
         alone = arch.cost()
         assert (bulk.params[i], bulk.macs[i], bulk.macs_paper[i]) == (alone.params, alone.macs, alone.macs_paper)
-        assert space.locate(arch) == point
+        assert space.find_point(arch) == point
 
 
 # ---- names
@@ -295,7 +295,7 @@ def test_rows_and_vars_may_use_each_other():
     found = {
         tuple(block.out for block in space.architecture(space.point(codes)).blocks)
         for codes in all_codes(space)
-        if space.legal(codes[None])[0]
+        if space.is_legal(codes[None])[0]
     }
 
     assert {body for *_, body in found} == {16, 32, 48}
@@ -324,36 +324,35 @@ def test_every_sampled_network_lies_where_it_was_drawn(loaded, name):
     space = loaded[name]
     for codes in space.sample(50, 5):
         point = space.point(codes)
-        assert space.locate(space.architecture(point)) == point
+        assert space.find_point(space.architecture(point)) == point
 
 
 @pytest.mark.parametrize(
-    ("file", "name", "says"),
+    ("file", "name", "difference"),
     [
-        ("v3", "mobilevitv1_xxs", "layer3_down.out is 48, the space offers 64, 80"),
-        ("v3", "mobilevitv3_0.5", "its rows are conv, mv2, mv2, mv2, mobilevitv2"),
-        ("v2", "mobilevitv2_0.5_384", "its head, image_size, num_classes or a field left to its default differs"),
-        ("fusion", "mobilevitv3_s", "layer3_down.out is 128, the space says 96"),
-        ("quick", "mobilevitv3_xs", "layer1.out is 32, the space says 16"),
+        ("v3", "mobilevitv1_xxs", r"layer3_down\.out .*48.* 64, 80"),
+        ("v3", "mobilevitv3_0.5", "conv, mv2, mv2, mv2, mobilevitv2"),
+        ("v2", "mobilevitv2_0.5_384", "image_size"),
+        ("fusion", "mobilevitv3_s", r"layer3_down\.out .*128.* 96"),
+        ("quick", "mobilevitv3_xs", r"layer1\.out .*32.* 16"),
     ],
 )
-def test_a_network_elsewhere_is_told_which_field_differs(loaded, file, name, says):
-    with pytest.raises(SpaceError) as raised:
-        loaded[file].locate(published(name))
-    assert says in str(raised.value)
+def test_the_error_for_a_network_outside_the_space_names_the_field_that_differs(loaded, file, name, difference):
+    with pytest.raises(SpaceError, match=difference):
+        loaded[file].find_point(published(name))
 
 
 @pytest.mark.parametrize(
-    ("field", "value", "says"),
+    ("field", "difference"),
     [
-        ({"row": 2, "dim": 20}, None, "body.dim is 20, the space offers 16, 24, 32"),
-        ({"row": 2, "ffn": 60}, None, "body.ffn is 60, the space makes it 64"),
-        ({"row": 1, "out": 16}, None, "down.out is 16"),
-        ({"row": 1, "expand": 3}, None, "down.expand is 3, the space says 2"),
-        ({"row": 1, "kernel": 5}, None, "a field left to its default differs"),
+        ({"row": 2, "dim": 20}, r"body\.dim .*20.* 16, 24, 32"),
+        ({"row": 2, "ffn": 60}, r"body\.ffn .*60.* 64"),
+        ({"row": 1, "out": 16}, "where:"),
+        ({"row": 1, "expand": 3}, r"down\.expand .*3.* 2"),
+        ({"row": 1, "kernel": 5}, "does not set"),
     ],
 )
-def test_a_field_that_does_not_fit_is_named(field, value, says):
+def test_a_field_that_does_not_match_is_named(field, difference):
     space = space_of(BASE)
     data = space.architecture({"width": 32, "stem.out": 8, "body.dim": 32, "body.depth": 1}).to_dict()
     row = field.pop("row")
@@ -362,28 +361,26 @@ def test_a_field_that_does_not_fit_is_named(field, value, says):
         data["blocks"][2]["out"] = 16
         data["blocks"][1]["out"] = 16
         data["blocks"][0]["out"] = 24
-        says = "a condition under `where:` forbids it"
 
-    with pytest.raises(SpaceError) as raised:
-        space.locate(Architecture.from_dict(data))
-    assert says in str(raised.value)
+    with pytest.raises(SpaceError, match=difference):
+        space.find_point(Architecture.from_dict(data))
 
 
-def test_a_shared_value_that_two_rows_want_to_differ_is_told_of_the_tie():
+def test_two_rows_with_different_values_of_a_shared_variable_lie_outside():
     text = BASE.replace("depth: {range: [1, 2]}", "depth: 1").replace("out: {range: [8, 24, 8]}", "out: width")
     space = space_of(text)
     data = space.architecture({"width": 32, "body.dim": 32}).to_dict()
     data["blocks"][0]["out"] = 16
 
-    with pytest.raises(SpaceError, match="is 32, but the space ties it to width, 16 elsewhere"):
-        space.locate(Architecture.from_dict(data))
+    with pytest.raises(SpaceError, match=r"32.*width.*16"):
+        space.find_point(Architecture.from_dict(data))
 
 
 def test_hidden_choices_are_found_from_what_follows_from_them():
     space = changed("  width: {choose: [16, 32]}\n", "  width: 4*a + b\n  a: {range: [2, 8]}\n  b: {choose: [0, 8]}\n")
     arch = space.architecture({"a": 6, "b": 8, "stem.out": 8, "body.dim": 32, "body.depth": 1})
 
-    assert space.architecture(space.locate(arch)).key == arch.key
+    assert space.architecture(space.find_point(arch)).key == arch.key
 
 
 # ---- what a file can get wrong
@@ -537,7 +534,7 @@ def test_a_model_that_follows_from_too_many_choices_is_not_searched_for_ever():
     names = "".join(f"  {name}: {{range: [1, 99]}}\n" for name in "abcd")
     space = space_of(f"image_size: 32\nvars:\n{names}blocks:\n{rows}")
     with pytest.raises(SpaceError, match=r"r\.out.*a, b, c, d"):
-        space.locate(space.architecture({"a": 1, "b": 2, "c": 3, "d": 4}))
+        space.find_point(space.architecture({"a": 1, "b": 2, "c": 3, "d": 4}))
 
 
 # ---- any text at all

@@ -230,7 +230,7 @@ def test_exact_objectives_alone_are_optimised_without_a_model():
     found = np.array([trial.values for trial in run(plan, 40).get_trials()])
     space = plan.space
     every = np.indices([len(choice.values) for choice in space.choices]).reshape(len(space.choices), -1).T
-    cost = space.costs(every[space.legal(every)])
+    cost = space.costs(every[space.is_legal(every)])
     front = np.stack((cost.params, cost.macs), 1)
     front = front[moocore.is_nondominated(front)].astype(float)
 

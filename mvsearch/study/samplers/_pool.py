@@ -28,7 +28,7 @@ def inside(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
             break
         codes = codes[np.argsort(over, kind="stable")[: n // 4]]
         moved = _children(plan, codes[:_PARENTS], rng)
-        codes = np.unique(np.vstack((codes, moved[plan.space.legal(moved)])), axis=0)
+        codes = np.unique(np.vstack((codes, moved[plan.space.is_legal(moved)])), axis=0)
     kept = codes[plan.admissible(codes)]
     return rng.permutation(kept if len(kept) else codes)
 

@@ -1,0 +1,91 @@
+"""Choices that conditions connect, and the combinations of their values that are legal."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvsearch.errors import SpaceError
+from mvsearch.space.expressions import Expression
+from mvsearch.space.variables import Choice, Scope, Variable, choices_of
+from mvsearch.utils.yaml_document import Document
+
+Codes = NDArray[np.int64]
+"""(n, choices): for each of n points, the index of the value that each choice takes."""
+
+MAX_ENUMERATED = 2_000_000
+"""The most combinations that are enumerated; of larger sets a sample is drawn."""
+
+SAMPLE_SIZE = 20_000
+"""The number of points in such a sample."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Choices that conditions connect, and the legal codes of these choices (None: too many to enumerate)."""
+
+    columns: tuple[int, ...]
+    conditions: tuple[Expression, ...]
+    legal: Codes | None
+
+
+def group_choices(
+    document: Document,
+    variables: dict[str, Variable],
+    choices: tuple[Choice, ...],
+    conditions: tuple[Expression, ...],
+) -> tuple[Group, ...]:
+    """Group the choices by the conditions that name them.
+
+    Raises SpaceError for a choice that no row uses, and for conditions that no combination satisfies.
+    """
+    used = choices_of(variables, (name for name in variables if "." in name))
+    for choice in choices:
+        if choice not in used:
+            raise SpaceError(f"no row uses {choice.name}; remove it.", at=document.where("vars", choice.name))
+    connected: list[tuple[set[int], list[Expression]]] = []
+    for condition in conditions:
+        columns = {choices.index(choice) for choice in choices_of(variables, condition.names)}
+        overlapping = [group for group in connected if group[0] & columns]
+        merged = columns.union(*(group[0] for group in overlapping))
+        connected = [group for group in connected if group not in overlapping]
+        connected.append((merged, [*(c for group in overlapping for c in group[1]), condition]))
+    return tuple(
+        Group(tuple(sorted(columns)), tuple(parts), _legal(document, variables, choices, sorted(columns), parts))
+        for columns, parts in connected
+    )
+
+
+def _legal(
+    document: Document,
+    variables: dict[str, Variable],
+    choices: tuple[Choice, ...],
+    columns: list[int],
+    conditions: list[Expression],
+) -> Codes | None:
+    sizes = [len(choices[i].values) for i in columns]
+    if math.prod(sizes) > MAX_ENUMERATED:
+        return None
+    codes = grid(sizes)
+    scope = Scope(variables, {choices[i].name: choices[i].array[codes[:, k]] for k, i in enumerate(columns)})
+    legal = satisfied(conditions, scope, len(codes))
+    if not legal.any():
+        text = " and ".join(str(condition) for condition in conditions)
+        where = document.where("where")
+        raise SpaceError(f"no combination of values satisfies {text}; relax it, or add values.", at=where)
+    return codes[legal]
+
+
+def satisfied(conditions: Iterable[Expression], scope: Scope, n: int) -> NDArray[np.bool_]:
+    """(n,): at which of n points all of some conditions hold."""
+    mask = np.ones(n, dtype=bool)
+    for condition in conditions:
+        mask &= np.asarray(condition.evaluate(scope.value), dtype=bool)
+    return mask
+
+
+def grid(sizes: Sequence[int]) -> Codes:
+    """Every combination of codes, (product, columns)."""
+    return np.indices(sizes).reshape(len(sizes), -1).T if sizes else np.zeros((1, 0), dtype=np.int64)
