@@ -98,7 +98,7 @@ def _store(study: str | None, storage: str | None) -> "Store":
 def _studies(store: "Store") -> dict[str, str]:
     """The names of the studies by the settings key of their whole evaluations (not of rungs and replicates)."""
     from mvsearch.errors import StudyError
-    from mvsearch.study.study import settings_key
+    from mvsearch.study.facts import settings_key
 
     names: dict[str, list[str]] = {}
     for name in store.names():

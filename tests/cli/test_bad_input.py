@@ -280,12 +280,12 @@ def test_a_study_written_by_another_version_is_neither_read_nor_joined(studied):
 @pytest.mark.parametrize(
     ("old", "new", "objectives", "says"),
     [
-        ("[48, 80, 16]", "[64, 80, 16]", CHEAP, "was made from a space with other choices; give this one a name"),
+        ("[48, 80, 16]", "[64, 80, 16]", CHEAP, "from a space with other choices; choose another name"),
         (
             "image_size: 256",
             "image_size: 256",
             ("--objective", "params"),
-            "was made for params, macs, not params; give this",
+            "for params, macs, not params; choose another name",
         ),
     ],
 )
@@ -307,7 +307,7 @@ def test_a_study_made_under_other_settings_is_not_joined_and_the_setting_is_name
 
     assert said.code == 1
     assert_one_sentence(said.err)
-    assert "under other settings (latency.repeats: 50 there, 51 here)" in said.err
+    assert "under other settings (latency.repeats: 50 in the study, 51 in the plan)" in said.err
 
 
 def test_a_trial_that_is_not_there_is_told(studied):

@@ -129,14 +129,14 @@ def test_a_candidate_over_which_three_workers_died_has_failed(storage, tmp_path,
     plan = plan_in(storage, tmp_path)
     for _ in range(3):
         study = Study.join(plan)
-        assert study._next(10).number in (0, 1, 2)  # and never heard of again
+        assert study.scheduler.next(10).number in (0, 1, 2)  # and never heard of again
 
     Study.join(plan).run(arithmetic, trials=4)
 
     records = Study.read(plan).records()
     assert Counter(record.state for record in records) == {"complete": 3, "failed": 1}
     failed = next(record for record in records if record.state == "failed")
-    assert failed.reason.startswith("3 workers died over it")
+    assert failed.reason.startswith("3 workers died")
     assert failed.metrics["params"] > 0
 
 
@@ -311,9 +311,9 @@ def test_two_folders_share_the_locks_of_one_database_file(tmp_path):
     there = Study.join(plan_in(storage, tmp_path / "b"))
     with here.worker.running():
         assert not there.worker.stale([here.worker.name])
-    here.hold_to(device="one")
-    with pytest.raises(StudyError, match="another device"):
-        there.hold_to(device="other")
+    here.pin_environment(device="one")
+    with pytest.raises(StudyError, match="device one"):
+        there.pin_environment(device="other")
 
 
 def test_a_study_on_a_server_needs_no_folder(postgres, tmp_path):
@@ -371,7 +371,7 @@ def test_a_password_is_never_printed_nor_kept(postgres, tmp_path, among_settings
     for command in ("front", "report", "worker", "cache"):
         words += said(command, "toy")
     words += said("studies") + said("doctor") + said("show", "toy:3")
-    assert "was made for" in words
+    assert "was created for" in words
     assert "6 of 6 trials are done" in words
     assert "s3cret-word" not in words
     written = [path for path in tmp_path.rglob("*") if path.is_file()]

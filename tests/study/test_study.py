@@ -1,3 +1,5 @@
+"""A study from joining to its records: claims, retries, the cache, samplers."""
+
 import os
 import signal
 import sqlite3
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from toy import TOY, arithmetic, toy_plan
 
+from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import StudyError
 from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed
 from mvsearch.study.archive import remove
@@ -23,7 +26,7 @@ from mvsearch.study.workers.heartbeat import worker_registry
 from mvsearch.utils import plugins
 
 
-def test_a_worker_is_seen_however_the_path_to_its_study_is_written(tmp_path, monkeypatch):
+def test_a_worker_is_found_by_every_spelling_of_the_path_to_its_study(tmp_path, monkeypatch):
     study = Study.join(toy_plan(tmp_path / "studies"))
     with study.worker.running():
         monkeypatch.chdir(tmp_path / "studies" / "toy")
@@ -34,28 +37,28 @@ def test_a_worker_is_seen_however_the_path_to_its_study_is_written(tmp_path, mon
         assert worker_registry(reader.store, reader.name).has_live_worker()
 
 
-def test_a_study_that_was_removed_before_work_began_is_not_written_to(tmp_path):
+def test_a_study_that_was_replaced_before_the_run_is_not_written_to(tmp_path):
     study = Study.join(toy_plan(tmp_path))
     remove(Study.read(toy_plan(tmp_path)))
     Study.join(toy_plan(tmp_path, objectives=("params",)))
-    with pytest.raises(StudyError, match="removed or made anew"):
+    with pytest.raises(StudyError, match="deleted or replaced"):
         study.run(arithmetic, trials=3)
 
 
-def test_a_study_whose_name_leads_out_of_its_place_is_left_alone(tmp_path):
+def test_a_study_whose_name_leads_out_of_its_folder_is_not_deleted(tmp_path):
     study = Study.join(toy_plan(tmp_path))
     study.store.rename_study("toy", "../../evil")
     with pytest.raises(StudyError, match=r"\.\./\.\./evil"):
         remove(Reader("../../evil", study.store))
 
 
-def test_scores_of_another_precision_are_not_for_the_same_study(tmp_path):
+def test_a_study_has_scores_of_one_precision(tmp_path):
     study = Study.join(toy_plan(tmp_path))
     before = study.settings_key()
-    study.hold_to(precision="float32")
+    study.pin_environment(precision="float32")
     assert study.settings_key() == before
-    with pytest.raises(StudyError, match="numbers from another precision"):
-        Study.join(toy_plan(tmp_path)).hold_to(precision="bfloat16")
+    with pytest.raises(StudyError, match="precision float32"):
+        Study.join(toy_plan(tmp_path)).pin_environment(precision="bfloat16")
 
 
 def test_a_worker_that_joins_late_stops_at_the_same_total(tmp_path):
@@ -66,7 +69,7 @@ def test_a_worker_that_joins_late_stops_at_the_same_total(tmp_path):
     assert Study.read(plan).count() == 12
 
 
-def test_a_study_goes_on_to_a_larger_total(tmp_path):
+def test_a_study_continues_to_a_larger_total(tmp_path):
     plan = toy_plan(tmp_path)
     Study.join(plan).run(arithmetic, trials=3)
     Study.join(plan).run(arithmetic, trials=7)
@@ -91,26 +94,26 @@ def test_the_published_models_of_the_space_come_first_and_are_marked(tmp_path):
     assert names[11:] == [None, None]
 
 
-def test_no_architecture_is_paid_for_twice(tmp_path):
-    paid = Counter()
+def test_no_architecture_is_measured_twice(tmp_path):
+    measured = Counter()
 
     def evaluate(arch):
-        paid[arch.key] += 1
+        measured[arch.key] += 1
         return arithmetic(arch)
 
-    moot = TOY.replace("depth: {choose: [1, 2, 3]}", "depth: 1, fusion: none, concat: {choose: [local, input]}")
-    plan = toy_plan(tmp_path, moot)
-    Study.join(plan).run(evaluate, trials=60)
+    redundant = TOY.replace("depth: {choose: [1, 2, 3]}", "depth: 1, fusion: none, concat: {choose: [local, input]}")
+    plan = toy_plan(tmp_path, redundant)
+    Study.join(plan).run(evaluate, trials=40)
 
     records = Study.read(plan).records()
-    assert len(records) == 60
-    assert set(paid.values()) == {1}
-    assert sum(record.cached for record in records) == 60 - len(paid)
-    bought = {record.key: record.metrics for record in records if not record.cached}
-    assert all(record.metrics == bought[record.key] for record in records)
+    assert len(records) == 40
+    assert set(measured.values()) == {1}
+    assert sum(record.cached for record in records) == 40 - len(measured) > 0
+    results = {record.key: record.metrics for record in records if not record.cached}
+    assert all(record.metrics == results[record.key] for record in records)
 
 
-def test_a_failed_candidate_is_told_with_its_reason_and_the_study_goes_on(tmp_path):
+def test_a_failed_trial_has_its_reason_and_the_study_continues(tmp_path):
     plan = toy_plan(tmp_path)
 
     def evaluate(arch):
@@ -127,7 +130,7 @@ def test_a_failed_candidate_is_told_with_its_reason_and_the_study_goes_on(tmp_pa
     assert Study.read(plan).count() == 30
 
 
-def test_a_study_in_which_nothing_works_gives_up_and_says_why(tmp_path):
+def test_a_study_in_which_all_trials_fail_stops_with_the_reason(tmp_path):
     def evaluate(arch):
         raise RuntimeError("no such device")
 
@@ -136,17 +139,45 @@ def test_a_study_in_which_nothing_works_gives_up_and_says_why(tmp_path):
     assert Study.read(toy_plan(tmp_path)).count() == 5
 
 
+def test_a_candidate_is_parsed_once_and_the_settings_once_a_run(tmp_path, monkeypatch):
+    parses, settings = Counter(), Counter()
+    parse, proxy_settings = Architecture.parse.__func__, Plan.proxy_settings
+
+    def counting_parse(cls, document):
+        arch = parse(cls, document)
+        parses[arch.key] += 1
+        return arch
+
+    def counting_settings(plan):
+        settings[plan.name] += 1
+        return proxy_settings(plan)
+
+    def evaluate(arch, *, rung=300):
+        return arithmetic(arch)
+
+    monkeypatch.setattr(Architecture, "parse", classmethod(counting_parse))
+    monkeypatch.setattr(Plan, "proxy_settings", counting_settings)
+    plan = toy_plan(tmp_path, TOY + "proxy: {steps: 300, rungs: [30, 100]}\n")
+    few, many = (Study.join(replace(plan, name=name)) for name in ("few", "many"))
+    few.run(evaluate, trials=3)
+    parses.clear()
+    many.run(evaluate, trials=12)
+
+    assert parses == Counter(record.key for record in many.records())
+    assert settings["few"] == settings["many"]
+
+
 @pytest.mark.parametrize(
     "fault", [OSError("no route to host"), MemoryError("4 GiB"), RuntimeError("CUDA error: uncorrectable ECC error")]
 )
-def test_a_worker_on_a_sick_machine_stops_and_leaves_its_candidates_to_others(tmp_path, fault):
-    def sick(arch):
+def test_a_worker_whose_machine_has_a_fault_stops_and_others_retry_its_trials(tmp_path, fault):
+    def evaluate(arch):
         raise fault
 
     plan = toy_plan(tmp_path)
     Study.join(plan).run(arithmetic, trials=3)
-    with pytest.raises(StudyError, match=f"5 of its candidates failed in a row, the last: {type(fault).__name__}"):
-        Study.join(plan).run(sick, trials=20)
+    with pytest.raises(StudyError, match=f"5 trials failed .last: {type(fault).__name__}"):
+        Study.join(plan).run(evaluate, trials=20)
     lost = [trial.params for trial in Study.join(plan).trials.all()[3:]]
     assert len({tuple(params.values()) for params in lost}) == 5
     Study.join(plan).run(arithmetic, trials=20)
@@ -156,20 +187,20 @@ def test_a_worker_on_a_sick_machine_stops_and_leaves_its_candidates_to_others(tm
     assert [record.choices for record in records[3:8]] == lost
 
 
-def test_a_worker_that_fails_what_no_other_does_stops(tmp_path):
+def test_a_worker_that_alone_has_failures_stops(tmp_path):
     def broken(arch):
         raise ValueError("an old version")
 
     plan = toy_plan(tmp_path)
     Study.join(plan).run(arithmetic, trials=3)
-    with pytest.raises(StudyError, match="5 of its candidates failed in a row, the last: ValueError: an old version"):
+    with pytest.raises(StudyError, match=r"5 trials failed .*an old version"):
         Study.join(plan).run(broken, trials=20)
     Study.join(plan).run(arithmetic, trials=20)
 
     assert Counter(record.state for record in Study.read(plan).records()) == {"complete": 15, "failed": 5}
 
 
-def test_a_fault_that_passes_costs_no_candidate(tmp_path):
+def test_a_temporary_fault_loses_no_trial(tmp_path):
     plan, calls = toy_plan(tmp_path, objectives=("params", "macs"), limits=("params <= 6000",)), []
 
     def evaluate(arch):
@@ -186,7 +217,7 @@ def test_a_fault_that_passes_costs_no_candidate(tmp_path):
     assert not study.exhausted
 
 
-def test_a_candidate_that_meets_a_fault_whenever_it_is_tried_has_failed_the_third_time(tmp_path):
+def test_a_trial_that_meets_a_fault_in_three_attempts_fails(tmp_path):
     plan, calls = toy_plan(tmp_path), Counter()
 
     def evaluate(arch):
@@ -204,7 +235,7 @@ def test_a_candidate_that_meets_a_fault_whenever_it_is_tried_has_failed_the_thir
     assert {record.choices["stem.out"] for record in records if record.state == "complete"}.isdisjoint({16})
 
 
-def test_a_refused_candidate_is_pruned_and_its_cost_is_kept(tmp_path):
+def test_a_candidate_that_violates_a_constraint_is_pruned_and_has_its_cost(tmp_path):
     def evaluate(arch):
         raise ConstraintViolated("params 9,999 breaks the limit params <= 1k")
 
@@ -216,47 +247,47 @@ def test_a_refused_candidate_is_pruned_and_its_cost_is_kept(tmp_path):
         assert record.metrics["params"] > 0
 
 
-def test_an_objective_that_is_no_number_fails_the_candidate(tmp_path):
+def test_an_objective_that_is_not_a_number_fails_the_trial(tmp_path):
     plan = toy_plan(tmp_path)
     Study.join(plan).run(lambda arch: arithmetic(arch) | {"loss": float("nan")}, trials=1)
 
-    assert Study.read(plan).records()[0].reason == "the objective loss came out as nan"
+    assert Study.read(plan).records()[0].reason == "the objective loss is nan"
 
 
 def test_the_same_seed_and_one_worker_give_the_same_candidates_even_if_interrupted(tmp_path):
     for sampler in ("random", "tpe", "nsga2", "surrogate"):
         whole = toy_plan(tmp_path / f"whole-{sampler}", sampler=sampler, seed=3)
         parts = toy_plan(tmp_path / f"parts-{sampler}", sampler=sampler, seed=3)
-        Study.join(whole).run(arithmetic, trials=25)
-        for trials in (4, 11, 25):
+        Study.join(whole).run(arithmetic, trials=16)
+        for trials in (4, 11, 16):
             Study.join(parts).run(arithmetic, trials=trials)
 
         assert [r.choices for r in Study.read(whole).records()] == [r.choices for r in Study.read(parts).records()]
 
 
 @pytest.mark.parametrize("sampler", plugins.names("sampler"))
-def test_every_sampler_keeps_to_conditions_and_limits_and_repeats_nothing(tmp_path, sampler):
+def test_every_sampler_respects_conditions_and_constraints_and_repeats_nothing(tmp_path, sampler):
     plan = toy_plan(tmp_path, sampler=sampler, limits=("params <= 40k",))
-    Study.join(plan).run(arithmetic, trials=24)
+    Study.join(plan).run(arithmetic, trials=14)
 
     records = Study.read(plan).records()
     assert all(record.choices["stem.out"] <= record.choices["body.out"] for record in records)
     assert all(record.metrics["params"] <= 40_000 for record in records)
-    assert len({record.key for record in records}) == 24
+    assert len({record.key for record in records}) == 14
 
 
-def test_another_space_or_other_settings_are_refused_with_what_differs(tmp_path):
+def test_another_space_or_other_settings_are_an_error_with_the_difference(tmp_path):
     Study.join(toy_plan(tmp_path)).run(arithmetic, trials=1)
 
-    with pytest.raises(StudyError, match="from a space with other choices"):
+    with pytest.raises(StudyError, match="a space with other choices"):
         Study.join(toy_plan(tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}")))
-    with pytest.raises(StudyError, match=r"proxy\.steps: 75 there, 99 here"):
+    with pytest.raises(StudyError, match=r"proxy\.steps: 75 .*, 99 "):
         Study.join(toy_plan(tmp_path, TOY + "proxy: {steps: 99}\n"))
-    with pytest.raises(StudyError, match="for loss, params, not params"):
+    with pytest.raises(StudyError, match="loss, params, not params"):
         Study.join(toy_plan(tmp_path, objectives=("params",)))
 
 
-def test_a_study_in_which_nothing_is_measured_yet_may_be_made_anew(tmp_path):
+def test_a_study_without_finished_trials_may_be_replaced(tmp_path):
     Study.join(toy_plan(tmp_path))
     other = toy_plan(
         tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}"), objectives=("macs",)
@@ -267,18 +298,18 @@ def test_a_study_in_which_nothing_is_measured_yet_may_be_made_anew(tmp_path):
     assert [objective.name for objective in Study.read(other).objectives] == ["macs"]
 
 
-def test_numbers_of_another_device_are_not_taken_from_the_cache(tmp_path):
+def test_the_cache_keeps_devices_apart(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     for name, device in (("one", "cpu: slow"), ("two", "cpu: fast"), ("three", "cpu: slow")):
         study = Study.join(replace(toy_plan(tmp_path, seed=4), name=name, storage=url))
-        study.hold_to(device=device)
+        study.pin_environment(device=device)
         study.run(arithmetic, trials=5)
 
     cached = [[r.cached for r in Reader(name, Store(url, create=False)).records()] for name in ("one", "two", "three")]
     assert cached == [[False] * 5, [False] * 5, [True] * 5]
 
 
-def test_a_refused_candidate_keeps_what_was_measured_of_it(tmp_path):
+def test_a_pruned_candidate_keeps_what_was_measured_of_it(tmp_path):
     plan = toy_plan(tmp_path, limits=("loss <= 1",))
 
     def evaluate(arch):
@@ -290,7 +321,7 @@ def test_a_refused_candidate_keeps_what_was_measured_of_it(tmp_path):
     assert [r.metrics["loss"] for r in Study.read(plan).records()] == [7.0, 7.0]
 
 
-def test_limits_may_change_and_the_front_keeps_to_the_new_ones(tmp_path):
+def test_constraints_may_change_and_the_front_respects_the_new_ones(tmp_path):
     Study.join(toy_plan(tmp_path)).run(arithmetic, trials=20)
     Study.join(toy_plan(tmp_path, limits=("params <= 40k",)))
 
@@ -312,17 +343,17 @@ def test_a_claimed_candidate_has_all_its_values_from_the_first_moment(tmp_path):
     assert [record.state for record in Study.read(plan).records()] == ["complete"] * 3
 
 
-def test_a_space_smaller_than_the_trials_asked_for_is_walked_once(tmp_path):
+def test_a_space_smaller_than_the_number_of_trials_is_searched_once(tmp_path):
     assert Plan.load("spaces/fusion.yaml", trials=99).search.trials == 16
 
 
-def test_a_study_holds_to_one_device(tmp_path):
+def test_a_study_has_numbers_of_one_device(tmp_path):
     study = Study.join(toy_plan(tmp_path))
-    study.hold_to(device="cpu: one")
-    study.hold_to(device="cpu: one")
+    study.pin_environment(device="cpu: one")
+    study.pin_environment(device="cpu: one")
 
-    with pytest.raises(StudyError, match="numbers from another device"):
-        Study.join(toy_plan(tmp_path)).hold_to(device="cpu: two")
+    with pytest.raises(StudyError, match="device cpu: one"):
+        Study.join(toy_plan(tmp_path)).pin_environment(device="cpu: two")
 
 
 def test_reading_creates_nothing(tmp_path):
@@ -339,14 +370,14 @@ def test_the_database_is_in_write_ahead_mode(tmp_path):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
-def test_what_is_committed_is_on_the_disk_and_outlives_a_loss_of_power(tmp_path):
+def test_a_commit_is_on_the_disk_and_survives_a_loss_of_power(tmp_path):
     study = Study.join(toy_plan(tmp_path))
     for engine in (study.store.engine, study.trials.engine):
         with engine.connect() as connection:
             assert connection.exec_driver_sql("PRAGMA synchronous").scalar_one() == 2  # FULL: each commit is synced
 
 
-def test_a_crash_between_saving_and_telling_loses_nothing(tmp_path, monkeypatch):
+def test_a_crash_between_the_record_and_the_state_of_the_trial_loses_nothing(tmp_path, monkeypatch):
     plan = toy_plan(tmp_path)
     study = Study.join(plan)
     monkeypatch.setattr(study.trials, "finish", lambda *_: sys.exit("killed"))
@@ -361,7 +392,7 @@ def test_a_crash_between_saving_and_telling_loses_nothing(tmp_path, monkeypatch)
 
 
 def worker_process(folder: Path, trials: int, seconds: float) -> subprocess.Popen:
-    """A real process that works on the toy study and takes its time over each candidate."""
+    """Start a process that works on the toy study and evaluates each candidate for some seconds."""
     script = f"""
         import sys, time
         sys.path.insert(0, {str(Path(__file__).parents[1])!r})
@@ -381,7 +412,8 @@ def worker_process(folder: Path, trials: int, seconds: float) -> subprocess.Pope
 
 
 def wait_for_lines(path: Path, n: int) -> list[str]:
-    for _ in range(600):
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
         lines = path.read_text().splitlines() if path.exists() else []
         if len(lines) >= n:
             return lines
@@ -389,41 +421,43 @@ def wait_for_lines(path: Path, n: int) -> list[str]:
     raise AssertionError(f"{path} never had {n} lines")
 
 
-def test_kill_9_loses_at_most_the_candidate_under_way_and_that_one_is_tried_again(tmp_path):
-    process = worker_process(tmp_path, trials=6, seconds=0.2)
-    started = wait_for_lines(tmp_path / "started.txt", 3)
+def test_kill_9_loses_at_most_the_running_trial_and_that_one_is_tried_again(tmp_path):
+    process = worker_process(tmp_path, trials=100, seconds=0.3)
+    wait_for_lines(tmp_path / "started.txt", 3)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
+    started = (tmp_path / "started.txt").read_text().splitlines()
     before = Study.read(toy_plan(tmp_path)).records()
-    assert len(before) in (2, 3)
+    assert len(before) in (len(started) - 1, len(started))
+    total = len(started) + 3
 
-    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=6)
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=total)
 
     after = Study.read(toy_plan(tmp_path)).records()
     assert after[: len(before)] == before
-    assert len(after) == 6
-    assert started[len(before) : 3] == [record.key for record in after[len(before) : 3]]
-    assert len({record.key for record in after}) == 6
+    assert len(after) == total
+    assert started == [record.key for record in after[: len(started)]]
+    assert len({record.key for record in after}) == total
 
 
 def test_many_processes_may_be_the_first_to_open_a_database(tmp_path):
     code = "import sys; from mvsearch.study.storage.store import Store; Store(sys.argv[1], create=True)"
     command = [sys.executable, "-c", code, f"sqlite:///{tmp_path / 'new.db'}"]
-    openers = [subprocess.Popen(command) for _ in range(8)]
-    assert [opener.wait(60) for opener in openers] == [0] * 8
+    openers = [subprocess.Popen(command) for _ in range(4)]
+    assert [opener.wait(120) for opener in openers] == [0] * 4
 
 
 def test_several_processes_share_a_study_without_overshooting(tmp_path):
-    workers = [worker_process(tmp_path, trials=15, seconds=0.05) for _ in range(3)]
+    workers = [worker_process(tmp_path, trials=12, seconds=0.05) for _ in range(3)]
     assert [worker.wait(120) for worker in workers] == [0, 0, 0]
 
     records = Study.read(toy_plan(tmp_path)).records()
-    assert len(records) == 15
-    assert len({record.key for record in records}) == 15
-    assert len((tmp_path / "started.txt").read_text().splitlines()) == 15
+    assert len(records) == 12
+    assert len({record.key for record in records}) == 12
+    assert len((tmp_path / "started.txt").read_text().splitlines()) == 12
 
 
-def test_published_models_beyond_the_limits_cost_no_trial(tmp_path):
+def test_published_models_outside_the_constraints_are_not_tried(tmp_path):
     plan = Plan.load("spaces/v3.yaml", objectives=("params", "macs"), limits=("params <= 2M",), sampler="random")
     plan = replace(plan, studies=tmp_path)
     Study.join(plan).run(lambda arch: arch.metrics(), trials=8)
@@ -448,7 +482,7 @@ def test_a_study_ends_when_no_new_candidate_is_left_inside_the_limits(tmp_path, 
     assert study.count() == inside
 
 
-def test_a_proposal_that_could_not_be_written_is_made_again(tmp_path, monkeypatch):
+def test_a_suggestion_that_could_not_be_written_is_made_again(tmp_path, monkeypatch):
     plan = toy_plan(tmp_path, sampler="nsga2")
     unbroken = toy_plan(tmp_path / "unbroken", sampler="nsga2")
     Study.join(unbroken).run(arithmetic, trials=8)

@@ -169,9 +169,9 @@ def work(plan: Plan, index: int, parent: int) -> None:
     try:
         device = _assign_device(plan, index)
         evaluator = Evaluator(plan, device=device, report=report)
-        study.hold_to(**evaluator.facts())
+        study.pin_environment(**evaluator.facts())
         evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
-        study.run(evaluate, tell=lambda _: check_parent())
+        study.run(evaluate, callback=lambda _: check_parent())
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:

@@ -95,12 +95,12 @@ def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, sh
     slots = min(workers, max(1, plan.search.trials - reader.count()))
     facts = _get_result(_remote(_collect_facts, share).remote(_without_storage(plan)))
     study = Study.join(plan, as_worker=True)
-    study.hold_to(**facts)
+    study.pin_environment(**facts)
     stop = threading.Event()
 
     def work() -> None:
         study = Study.join(plan, as_worker=True)
-        study.hold_to(**facts)  # the cache's keys depend on them
+        study.pin_environment(**facts)  # the cache's keys depend on them
         study.run(RemoteEvaluator(plan, share, facts, stop, study.worker))
 
     progress = StudyProgress(plan, reader)

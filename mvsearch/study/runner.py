@@ -1,0 +1,162 @@
+"""One candidate's way from the claim to the record: rung by rung, from the cache where it was measured before."""
+
+import inspect
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.errors import MvsearchError, StudyError, of_the_machine
+from mvsearch.metrics.pareto import places
+from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metrics, Record, averaged, score_values
+from mvsearch.study.candidate import Candidate
+from mvsearch.study.context import JoinedStudy
+from mvsearch.study.plan import Plan
+from mvsearch.study.reevaluation import repeats
+from mvsearch.study.scheduler import Scheduler
+from mvsearch.study.storage.faults import retry_while_unavailable
+from mvsearch.study.storage.trials import translate_optuna_errors
+from mvsearch.utils import machine
+
+Evaluate = Callable[..., Metrics]
+"""Architecture → metrics. It is also called with `rung=steps` for rungs and `repeat=1` and up for re-evaluations."""
+
+_LOG = logging.getLogger(__name__)
+
+
+def check_signature(evaluate: Evaluate, plan: Plan) -> None:
+    """Raises StudyError if the function does not accept an argument that the plan needs."""
+    needs = {"rung": ("proxy.rungs", plan.proxy.rungs), "repeat": ("search.confirm", plan.search.confirm)}
+    for name, (setting, needed) in needs.items():
+        if needed and plan.needs_proxy:
+            try:
+                inspect.signature(evaluate).bind(None, **{name: 1})
+            except TypeError:
+                raise StudyError(
+                    f"{setting} calls the evaluation with {name}=, which it does not accept; define it as "
+                    f"`def evaluate(arch, *, rung=None, repeat=0)`."
+                ) from None
+
+
+class Runner:
+    """Evaluates the candidates of one worker and records the outcome."""
+
+    def __init__(self, study: JoinedStudy, scheduler: Scheduler, evaluate: Evaluate) -> None:
+        self.study, self.plan, self.store, self.worker = study, study.plan, study.store, study.worker
+        self.scheduler, self.evaluate = scheduler, evaluate
+        self._total_steps = study.plan.proxy_settings().steps if study.plan.proxy.rungs else 0
+
+    def evaluate_and_record(self, candidate: Candidate) -> Record:
+        """The candidate's record, which is stored. No other worker measures the same architecture meanwhile."""
+        with self.store.evaluation_lock(candidate.key, self.study.settings_key()):
+            try:
+                record = self._evaluate(candidate)
+            except BaseException:  # Ctrl-C, or an error that ends this worker: not the candidate's fault
+                self.scheduler.release(candidate.number)
+                raise
+            write = self.scheduler.requeue_after_fault if record.state == "lost" else self._record
+            return retry_while_unavailable(partial(write, record))
+
+    def _evaluate(self, candidate: Candidate) -> Record:
+        """The candidate's record, whatever the outcome."""
+        self.worker.report(number=candidate.number, name=candidate.name, doing="", done=0, of=0)
+        start, record = self.worker.clock(), candidate.record()
+        cached = self.store.evaluation(candidate.key, self.study.settings_key())
+        rungs: dict[str, Metrics] = {}
+        try:
+            metrics = cached if cached is not None else self._measure(candidate, rungs)
+            self._check_objectives(metrics)
+            self.plan.check_constraints(metrics)
+            record = replace(record, metrics=metrics, cached=cached is not None)
+        except ConstraintViolated as error:
+            record = replace(record, state="pruned", reason=str(error), metrics=error.metrics or record.metrics)
+        except MvsearchError:
+            raise
+        except Exception as error:
+            _LOG.debug("trial %d", candidate.number, exc_info=True)
+            state = "lost" if of_the_machine(error) else "failed"
+            record = replace(record, state=state, reason=_describe_error(error))
+        measured = {"rungs": rungs} if rungs else {}
+        return replace(record, metrics=record.metrics | measured, seconds=self.worker.clock() - start)
+
+    def _measure(self, candidate: Candidate, rungs: dict[str, Metrics]) -> Metrics:
+        """The metrics of the full evaluation after those of the rungs before it, which are added to `rungs`.
+
+        Raises ConstraintViolated for a candidate that is stopped at a rung.
+        """
+        for steps in self.plan.proxy.rungs if self.plan.needs_proxy else ():
+            metrics = self._measure_cached(candidate.architecture, candidate.key, rung=steps)
+            self._check_objectives(metrics)
+            rungs[str(steps)] = score_values(metrics)
+            if candidate.published is None:  # published models are measured in full, to validate the rungs' scores
+                self._stop_unless_promising(metrics, steps)
+        return dict(self.evaluate(candidate.architecture))
+
+    def _measure_cached(self, arch: Architecture, key: str, **kwargs: int) -> Metrics:
+        """The metrics of a rung or a replicate, from the cache if they were measured before."""
+        settings, start = self.study.settings_key(**kwargs), self.worker.clock()
+        metrics = self.store.evaluation(key, settings)
+        if metrics is None:
+            metrics = dict(self.evaluate(arch, **kwargs))
+            self.store.cache_evaluation(key, settings, metrics, self.worker.clock() - start, machine.describe())
+        return metrics
+
+    def _stop_unless_promising(self, metrics: Metrics, steps: int) -> None:
+        """Successive halving over all candidates: the best share of those that reached a rung continue.
+
+        Jamieson and Talwalkar 2016, section 3, decided for each candidate on arrival (Li et al. 2020, ASHA), by
+        hypervolume gain instead of one score. No candidate waits: the front only moves away from those stopped.
+        """
+        others = self.store.rung_scores(self.study.name, steps).values()
+        rows = [metrics, *(other for other in others if other.keys() >= set(self.plan.search.objectives))]
+        place, limit = places(rows, self.plan.objectives)[0], math.ceil(self.plan.proxy.keep * len(rows))
+        if place > limit:
+            costs = {name: value for name, value in metrics.items() if name not in score_values(metrics)}
+            reason = (
+                f"stopped after {steps} of {self._total_steps} steps: number {place} of {len(rows)} by hypervolume gain"
+            )
+            raise ConstraintViolated(f"{reason}, the best {limit} continue", costs)
+
+    def _check_objectives(self, metrics: Metrics) -> None:
+        for name in self.plan.search.objectives:
+            value = metrics.get(name)
+            if not isinstance(value, int | float) or not math.isfinite(value):
+                raise EvaluationFailed(f"the objective {name} is {value}")
+
+    def _record(self, record: Record) -> Record:
+        """Store a record. A worker that was considered dead has lost its trial: it stores the measurement alone, for
+        the worker that holds the trial now."""
+        with self.store.trial_lock(self.study.name, record.number), translate_optuna_errors(self.plan.url):
+            if self.study.trials.is_open(record.number):
+                self.study.save(record)
+            elif record.state == "complete" and not record.cached:
+                measurement = (record.key, self.study.settings_key(), record.metrics, record.seconds)
+                self.store.cache_evaluation(*measurement, machine.describe())
+        return record
+
+    def reevaluate(self, record: Record) -> bool:
+        """Measure a claimed trial with the next seeds; its scores become the mean of all. Whether that succeeded."""
+        before = repeats(record)
+        name = record.published or record.key
+        self.worker.report(number=record.number, name=name, doing="re-evaluation", done=0, of=0)
+        arch = Architecture.from_dict(record.architecture)
+        try:
+            measured = self._measure_cached(arch, record.key, repeat=len(before))
+            after = [*before, {name: score_values(measured)[name] for name in before[0]}]
+            metrics = record.metrics | averaged(after) | {"repeats": after}
+            metrics.pop("unconfirmed", None)
+        except MvsearchError:
+            raise
+        except Exception as error:
+            _LOG.debug("re-evaluation of trial %d", record.number, exc_info=True)
+            metrics = record.metrics | {"unconfirmed": _describe_error(error)}
+        self.store.update_metrics(self.study.name, record.number, metrics)
+        self.store.release_replicate(self.study.name, record.number)
+        return "unconfirmed" not in metrics
+
+
+def _describe_error(error: Exception) -> str:
+    known = isinstance(error, EvaluationFailed | ConstraintViolated)
+    return str(error) if known else f"{type(error).__name__}: {error}"
