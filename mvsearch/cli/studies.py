@@ -71,7 +71,7 @@ def _summary(reader: "Reader") -> dict[str, Any]:
     from mvsearch.metrics.pareto import front
 
     records = reader.records()
-    finished = reader.store.last_finished(reader.name)
+    finished = reader.store.last_finish_time(reader.name)
     return {
         "study": reader.name,
         "objectives": list(reader.facts["objectives"]),

@@ -5,14 +5,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from mvsearch.metrics.record import Metrics
-from mvsearch.study.storage.database import Database, retried
+from mvsearch.study.storage.database import Database, with_retries
 from mvsearch.study.storage.schema import evaluations
 
 
 class EvaluationCache(Database):
     """Measurements by architecture key and settings key."""
 
-    @retried
+    @with_retries
     def evaluation(self, key: str, settings: str) -> Metrics | None:
         """What was measured of an architecture under these settings before, or None."""
         same = (evaluations.c.key == key, evaluations.c.settings == settings)
@@ -20,7 +20,7 @@ class EvaluationCache(Database):
             metrics = connection.execute(sa.select(evaluations.c.metrics).where(*same)).scalar_one_or_none()
         return dict(metrics) if metrics is not None else None
 
-    @retried
+    @with_retries
     def cache_evaluation(
         self, key: str, settings: str, metrics: Metrics, seconds: float, machine: dict[str, Any]
     ) -> None:
@@ -29,7 +29,7 @@ class EvaluationCache(Database):
             measured = {"metrics": metrics, "seconds": seconds, **self._origin(connection, machine)}
             self._insert_new(connection, evaluations, key=key, settings=settings, **measured)
 
-    @retried
+    @with_retries
     def cache_summary(self) -> list[dict[str, Any]]:
         """The cache by settings: the number of measurements, the seconds that they took, and when the last was made."""
         columns = evaluations.c

@@ -23,7 +23,7 @@ _R = TypeVar("_R")
 _D = TypeVar("_D", bound="Database")
 
 
-def retried(method: Callable[Concatenate[_D, _P], _R]) -> Callable[Concatenate[_D, _P], _R]:
+def with_retries(method: Callable[Concatenate[_D, _P], _R]) -> Callable[Concatenate[_D, _P], _R]:
     """Repeat the method while a server is unavailable; it must be safe to repeat."""
 
     @wraps(method)
@@ -79,7 +79,7 @@ class Database:
 
     @property
     def display_url(self) -> str:
-        """The URL without a password; the path alone for a file."""
+        """The URL without a password; only the path for a file."""
         return self.url.database or "" if is_file(self.url) else display_url(self.url)
 
     # ---- locks

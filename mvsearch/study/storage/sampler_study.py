@@ -35,7 +35,7 @@ class SamplerStudy:
         self.n_trials = self.n_lost = 0
         published = [point for _, point in plan.space.published_points()]
         self._due = [point for point in published if plan.admissible(plan.space.codes(point)[None])[0]]
-        """Points to suggest before the sampler is asked: published models, and points of lost trials."""
+        """Points to suggest before those of the sampler: published models, and points of lost trials."""
 
     @property
     def state(self) -> dict[str, Any]:

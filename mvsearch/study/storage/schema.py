@@ -101,8 +101,8 @@ workers = sa.Table(
     sa.Column("study", sa.String(64), primary_key=True),
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("host", sa.String(64), nullable=False),
-    sa.Column("beat", sa.Integer),  # NULL: not running
-    sa.Column("words", sa.JSON, nullable=False),  # the status that `mvsearch run` shows
+    sa.Column("beat", sa.Integer, key="counter"),  # NULL: not running
+    sa.Column("words", sa.JSON, nullable=False, key="status"),
 )
 schema = sa.Table(
     "mvsearch_schema",
@@ -117,7 +117,7 @@ STUDY_TABLES = (records, repeats, workers)
 
 
 def json_safe(value: Any) -> Any:
-    """A value as JSON takes it in every database. A number that is not finite was not measured, and is left out.
+    """A value that JSON can hold in every database. A number that is not finite was not measured, and is left out.
 
     >>> json_safe({"loss": float("nan"), "classes": (0.5, float("inf"))})
     {'classes': [0.5, None]}

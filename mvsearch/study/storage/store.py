@@ -1,4 +1,4 @@
-"""The database of studies: one object for all that is asked of our tables.
+"""The database of studies: one object for every query of our tables.
 
 Each group of tables has a file of its own; a small question is a small query. Optuna's tables, which hold the trials
 for its samplers and for optuna-dashboard, are reached through `trials`.

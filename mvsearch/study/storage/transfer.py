@@ -5,12 +5,12 @@ from typing import Any
 import sqlalchemy as sa
 
 from mvsearch.errors import StudyError
-from mvsearch.study.storage.database import retried
+from mvsearch.study.storage.database import with_retries
 from mvsearch.study.storage.schema import SCHEMA, architectures, evaluations, machines, records
 from mvsearch.study.storage.studies import Studies
 
 Rows = dict[str, list[dict[str, Any]]]
-"""Rows by table, as JSON takes them."""
+"""Rows by table, with values that JSON can hold."""
 
 _SENT = {"architectures": architectures, "machines": machines, "evaluations": evaluations, "records": records}
 
@@ -18,7 +18,7 @@ _SENT = {"architectures": architectures, "machines": machines, "evaluations": ev
 class Transfer(Studies):
     """Studies with all that belongs to them."""
 
-    @retried
+    @with_retries
     def export_rows(self, study: str) -> Rows:
         """The records of a study, and the architectures, machines and evaluations that they refer to, by table."""
         keys = sa.select(records.c.key).where(records.c.study == study)
@@ -46,7 +46,7 @@ class Transfer(Studies):
 
 
 def check_rows(rows: dict[str, list[Any]], source: str) -> None:
-    """Raises StudyError for rows that `import_rows` cannot take: of other tables, columns or types."""
+    """Raises StudyError for rows that `import_rows` cannot write: of other tables, columns or types."""
     for name, table_rows in rows.items():
         columns = [column for column in _SENT[name].c if column.name != "study"] if name in _SENT else []
         if not columns or not all(isinstance(row, dict) and _fits(columns, row) for row in table_rows):

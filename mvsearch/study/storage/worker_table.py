@@ -7,7 +7,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from mvsearch.study.storage.database import Database, retried
+from mvsearch.study.storage.database import Database, with_retries
 from mvsearch.study.storage.schema import workers
 
 
@@ -16,46 +16,50 @@ class WorkerTable(Database):
 
     def heartbeat(self, study: str, name: str, host: str) -> None:
         """Increment a worker's number; a new worker is registered."""
-        insert = self._insert(workers).values(study=study, name=name, host=host, beat=0, words={})
-        increment = {"beat": sa.func.coalesce(workers.c.beat, 0) + 1}
+        insert = self._insert(workers).values(study=study, name=name, host=host, counter=0, status={})
+        increment = {workers.c.counter: sa.func.coalesce(workers.c.counter, 0) + 1}
         with self._write() as connection:
             connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_=increment))
 
-    @retried
+    @with_retries
     def heartbeats(self, study: str) -> dict[str, int]:
         """The numbers of all registered workers."""
-        query = sa.select(workers.c.name, workers.c.beat).where(workers.c.study == study, workers.c.beat.is_not(None))
+        query = sa.select(workers.c.name, workers.c.counter).where(
+            workers.c.study == study, workers.c.counter.is_not(None)
+        )
         with self._read() as connection:
-            return {row.name: row.beat for row in connection.execute(query)}
+            return {row.name: row.counter for row in connection.execute(query)}
 
-    @retried
-    def evict(self, study: str, name: str, beat: int) -> None:
+    @with_retries
+    def evict(self, study: str, name: str, counter: int) -> None:
         """Delete a worker that is considered dead, unless it has sent another heartbeat."""
         with self._write() as connection:
-            connection.execute(sa.delete(workers).where(*_is(study, name), workers.c.beat == beat))
+            connection.execute(sa.delete(workers).where(*_is(study, name), workers.c.counter == counter))
 
     def deregister(self, study: str, name: str) -> None:
         """Record that a worker sends no more heartbeats; its last status stays."""
         with self._write() as connection:
-            connection.execute(sa.update(workers).where(*_is(study, name)).values(beat=None))
+            connection.execute(sa.update(workers).where(*_is(study, name)).values(counter=None))
 
     def delete_worker(self, study: str, name: str) -> None:
         """Delete a worker that is deregistered."""
         with self._write() as connection:
-            connection.execute(sa.delete(workers).where(*_is(study, name), workers.c.beat.is_(None)))
+            connection.execute(sa.delete(workers).where(*_is(study, name), workers.c.counter.is_(None)))
 
     def set_status(self, study: str, name: str, status: dict[str, Any]) -> None:
         """Record what a worker does."""
-        insert = self._insert(workers).values(study=study, name=name, host="", beat=None, words=status)
+        insert = self._insert(workers).values(study=study, name=name, host="", counter=None, status=status)
         with self._write() as connection:
-            connection.execute(insert.on_conflict_do_update(index_elements=["study", "name"], set_={"words": status}))
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=["study", "name"], set_={workers.c.status: status})
+            )
 
-    @retried
+    @with_retries
     def statuses(self, study: str) -> dict[str, dict[str, Any]]:
         """The last status of every worker, by name."""
-        query = sa.select(workers.c.name, workers.c.words).where(workers.c.study == study)
+        query = sa.select(workers.c.name, workers.c.status).where(workers.c.study == study)
         with self._read() as connection:
-            return {row.name: row.words for row in connection.execute(query.order_by(workers.c.name))}
+            return {row.name: row.status for row in connection.execute(query.order_by(workers.c.name))}
 
 
 def _is(study: str, name: str) -> tuple[sa.ColumnElement[bool], sa.ColumnElement[bool]]:

@@ -1,6 +1,6 @@
 """The version of a database, and the steps from each version to the next.
 
-A migration is a file `to_N.py` with `upgrade(connection)`, which turns a database of schema N-1 into one of schema N.
+A migration is a file `to_N.py` with `upgrade(connection)`, which brings a database from schema N-1 to schema N.
 It names the tables as they were then, and never imports `schema`. Each runs in one transaction with the row that
 records it; since SQLite commits changes of tables at once, a step must be safe to repeat after it was killed.
 
