@@ -6,7 +6,6 @@ held-out images.
     python benchmarks/inheritance.py --json runs.json
 """
 
-import copy
 import json
 import statistics
 from collections.abc import Iterator
@@ -25,9 +24,10 @@ from mvsearch import data
 from mvsearch.arch.published import published
 from mvsearch.nn import build
 from mvsearch.nn.weight_transfer import inherit
-from mvsearch.training.images import Task
-from mvsearch.training.loop import learn
-from mvsearch.training.recipe import Recipe
+from mvsearch.proxies.train import Settings
+from mvsearch.training.in_memory import InMemorySet
+from mvsearch.training.tasks import load_task
+from mvsearch.training.trainer import Trainer
 
 PAIRS = {
     "deeper": ("mobilevitv3_xxs_l2", "mobilevitv3_xxs"),
@@ -52,47 +52,50 @@ class Run:
     top1: list[float]
 
 
-def trained(model: nn.Module, task: Task, recipe: Recipe, every: int) -> list[float]:
-    """Train in place; top-1 along the way."""
-    top1 = [judged(model, task)]
-    for step, _ in enumerate(learn(model.train(), copy.deepcopy(model), task, recipe), 1):
-        if step % every == 0:
-            top1.append(judged(model, task))
+def train(model: nn.Module, images: InMemorySet, every: int) -> list[float]:
+    """Train in place; top-1 during the training."""
+    trainer = Trainer(model, images, images.plan.recipe, reseed=False)
+    top1 = [evaluate(model, images)]
+    model.train()
+    for result in trainer.train_epoch():
+        if result.step % every == 0:
+            top1.append(evaluate(model, images))
             model.train()
     return top1
 
 
-@torch.no_grad()
-def judged(model: nn.Module, task: Task) -> float:
-    model.eval()
-    right = sum(int((model(x).argmax(1) == labels).sum()) for x, labels in task.held_batches())
-    return right / len(task.held_labels)
+def reseed(images: InMemorySet, seed: int) -> InMemorySet:
+    """The same images, drawn by another seed."""
+    return replace(images, plan=replace(images.plan, seed=seed))
 
 
-def network(name: str, task: Task, recipe: Recipe, seed: int) -> nn.Sequential:
-    made = build(published(name).at(image_size=recipe.image_size, num_classes=task.classes), seed=seed)
-    return made.to(memory_format=torch.channels_last)
+def evaluate(model: nn.Module, images: InMemorySet) -> float:
+    return images.evaluate(model.eval()).scores["top1"]
 
 
-def compared(tasks: dict[str, Task], recipe: Recipe, every: int, seeds: int) -> Iterator[Run]:
-    """Of each seed all networks from scratch, then each of them from another one's weights."""
-    fashion = tasks["fashion_mnist"]
-    recipes = [replace(recipe, seed=seed) for seed in range(seeds)]
+def network(name: str, images: InMemorySet, seed: int) -> nn.Sequential:
+    size = images.plan.recipe.image_size
+    return build(published(name).at(image_size=size, num_classes=images.classes), seed=seed)
+
+
+def compare(data: dict[str, InMemorySet], every: int, seeds: int) -> Iterator[Run]:
+    """For each seed all networks from scratch, then each of them from another one's weights."""
+    fashion, others = ([reseed(data[name], seed) for seed in range(seeds)] for name in ("fashion_mnist", OTHER_IMAGES))
     sources = {}
     for seed, name in product(range(seeds), sorted({name for pair in PAIRS.values() for name in pair})):
-        sources[name, seed] = network(name, fashion, recipe, seed)
-        yield Run("scratch", name, None, 0.0, seed, every, trained(sources[name, seed], fashion, recipes[seed], every))
+        sources[name, seed] = network(name, fashion[seed], seed)
+        yield Run("scratch", name, None, 0.0, seed, every, train(sources[name, seed], fashion[seed], every))
     for seed, (kind, (source, name)) in product(range(seeds), PAIRS.items()):
         other = (seed + 1) % seeds  # has seen other draws of the images than the network that inherits will see
         if kind == "other images":
-            parent = network(source, tasks[OTHER_IMAGES], recipe, other)
-            trained(parent, tasks[OTHER_IMAGES], recipes[other], recipe.steps)
+            parent = network(source, others[other], other)
+            train(parent, others[other], others[other].steps)
         else:
             parent = sources[source, other]
-        model = network(name, fashion, recipe, seed)
+        model = network(name, fashion[seed], seed)
         found = inherit(model, parent, name=source)
         share = found.inherited / found.params
-        yield Run(kind, name, source, share, seed, every, trained(model, fashion, recipes[seed], every))
+        yield Run(kind, name, source, share, seed, every, train(model, fashion[seed], every))
 
 
 def steps_to(level: float, run: Run) -> int | None:
@@ -125,11 +128,11 @@ def table(runs: list[Run]) -> Table:
 @click.option("--json", "path", type=click.Path(path_type=Path), help="Write every run here.")
 def main(steps: int, every: int, seeds: int, path: Path | None) -> None:
     torch.set_num_threads(1)
-    recipe = Recipe(steps=steps, held_out=1000)
-    tasks = {name: Task.of(data.load(name), recipe, "cpu") for name in ("fashion_mnist", OTHER_IMAGES)}
+    training, task = Settings(steps=steps, held_out=1000).training(), load_task("classification")
+    images = {name: InMemorySet.of(task, data.load(name), training) for name in ("fashion_mnist", OTHER_IMAGES)}
     runs: list[Run] = []
     total = seeds * (len(PAIRS) + len({name for pair in PAIRS.values() for name in pair}))
-    found = compared(tasks, recipe, every, seeds)
+    found = compare(images, every, seeds)
     for run in track(found, "trainings", total=total, console=Console(stderr=True)):
         runs.append(run)
         if path is not None:

@@ -28,8 +28,9 @@ from mvsearch.arch.published import published
 from mvsearch.data import find_files
 from mvsearch.data.photos import PHOTOS, get
 from mvsearch.nn import build
-from mvsearch.training.augment import Augmentation, augment
-from mvsearch.training.loaders import Cut, Stream
+from mvsearch.training.augment import augment
+from mvsearch.training.loaders import CropPlan, StreamLoader
+from mvsearch.training.recipe import Augmentation
 
 SIZE = (500, 375)
 SIDE, DECODED = 256, 320  # of crops, and of what a set that is decoded once keeps of an image
@@ -69,13 +70,15 @@ def write(root: Path, count: int) -> None:
                     tar.addfile(info, io.BytesIO(inside))
 
 
-def loading(stream: Stream, batches: int, turn: int) -> float:
+def loading(stream: StreamLoader, batches: int, turn: int) -> float:
     """Images a second as a training has them, cut from the whole, from the second batch on: the first waits for the
     workers to start."""
     clock = time.perf_counter if stream.workers else time.process_time
     order = np.random.default_rng(turn).permutation(len(stream.labels))
     drawn = np.split(order[: BATCH * (batches + 1)], batches + 1)
-    loaded = stream.flow(drawn, fill_broken=True, cuts=[Cut(SIDE, V1, (turn, step)) for step in range(len(drawn))])
+    loaded = stream.load(
+        drawn, fill_broken=True, crop_plans=[CropPlan(SIDE, V1, (turn, step)) for step in range(len(drawn))]
+    )
     next(loaded)
     start = clock()
     images = sum(len(labels) for _, labels in islice(loaded, batches))
@@ -119,10 +122,12 @@ def main(images: int, turns: int) -> None:
         for turn in track(range(turns), "turns", console=Console(stderr=True)):
             for kind, workers in (("folder", 0), ("folder", 1), ("folder", 2), ("shards", 1), ("shards", 2)):
                 by = f"{workers} worker{'s'[: workers - 1]}" if workers else "the training's own process"
-                note(f"{kind}, decoded and cut by {by}", loading(Stream(sets[kind], DECODED, workers), 12, turn))
+                note(f"{kind}, decoded and cut by {by}", loading(StreamLoader(sets[kind], DECODED, workers), 12, turn))
             some = [np.arange(BATCH * turn, BATCH * (turn + 1))]
-            [(pixels, _)] = Stream(sets["folder"], DECODED).flow(some, fill_broken=True)
-            [(cut, _)] = Stream(sets["folder"], DECODED).flow(some, fill_broken=True, cuts=[Cut(SIDE, V2, (turn,))])
+            [(pixels, _)] = StreamLoader(sets["folder"], DECODED).load(some, fill_broken=True)
+            [(cut, _)] = StreamLoader(sets["folder"], DECODED).load(
+                some, fill_broken=True, crop_plans=[CropPlan(SIDE, V2, (turn,))]
+            )
             note(f"cut on one thread, from {DECODED} px in memory", augmenting(V1, pixels, SIDE, turn))
             note("the v2 family's further augmentation, on one thread", augmenting(V2, cut, None, turn))
             for name in ("mobilevitv3_xxs", "mobilevitv3_xs"):

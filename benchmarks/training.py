@@ -27,40 +27,43 @@ from torch import Tensor, nn
 from mvsearch.arch.published import published
 from mvsearch.data import load
 from mvsearch.nn import build
-from mvsearch.training.images import Task, normalised
-from mvsearch.training.loop import learn, schedule
-from mvsearch.training.recipe import Recipe
+from mvsearch.proxies.train import Settings
+from mvsearch.training.in_memory import InMemorySet
+from mvsearch.training.tasks import load_task
+from mvsearch.training.trainer import Trainer
+from mvsearch.training.transforms import normalise
 
 
-def plain_batches(task: Task, recipe: Recipe) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches of the house, image by image."""
-    pad = recipe.crop_padding
-    for chosen, shift, mirror in task.draws(recipe):
+def plain_batches(data: InMemorySet) -> Iterator[tuple[Tensor, Tensor]]:
+    """The same batches, augmented image by image."""
+    pad, size = data.plan.crop_padding, data.plan.recipe.image_size
+    for chosen, shift, mirror in data.draws(data.steps, data.plan.recipe.batch):
         images = []
         for i, (down, right), flip in zip(chosen.tolist(), shift.T.tolist(), mirror.tolist(), strict=True):
-            padded = F.pad(task.train_pixels[i], (pad, pad, pad, pad))
-            image = padded[:, down : down + recipe.image_size, right : right + recipe.image_size]
-            images.append(normalised((image.flip(-1) if flip else image)[None], task.mean, task.std)[0])
-        yield torch.stack(images), task.train_labels[chosen]
+            padded = F.pad(data.train_pixels[i], (pad, pad, pad, pad))
+            image = padded[:, down : down + size, right : right + size]
+            images.append(normalise((image.flip(-1) if flip else image)[None], data.mean, data.std)[0])
+        yield torch.stack(images), data.train_labels[chosen]
 
 
-def plainly(model: nn.Module, task: Task, recipe: Recipe) -> Iterator[float]:
+def train_plainly(model: nn.Module, data: InMemorySet) -> Iterator[float]:
     """The loss of each step of a plain loop."""
+    recipe = data.plan.recipe
     average = copy.deepcopy(model)
     decayed, others = [], []
     for weight in model.parameters():
         (decayed if weight.ndim > 1 else others).append(weight)
     groups = [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=recipe.lr)
-    for step, (x, labels) in enumerate(plain_batches(task, recipe)):
+    for step, (x, labels) in enumerate(plain_batches(data)):
         for group in optimiser.param_groups:
-            group["lr"] = recipe.lr * schedule(step, recipe)
+            group["lr"] = recipe.lr_at(step, 0, epoch_steps=data.steps)
         loss = F.cross_entropy(model(x), labels, label_smoothing=recipe.label_smoothing)
         optimiser.zero_grad()
         loss.backward()
         nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimiser.step()
-        decay = min(recipe.ema, (1 + step) / (10 + step))
+        decay = recipe.decay_at(step)
         weights = model.state_dict()
         for name, averaged in average.state_dict().items():
             averaged.copy_(averaged * decay + weights[name].detach() * (1 - decay))
@@ -101,14 +104,13 @@ class Result:
 
 def measured(case: Case, turns: int, steps: int) -> Result:
     """`turns` blocks of `steps` steps on each side; the first block warms up and is not kept."""
-    data = load("fashion_mnist")
-    recipe = Recipe(steps=(turns + 1) * steps, image_size=case.image_size, batch=case.batch)
-    task = Task.of(data, recipe, "cpu")
-    model = build(published(case.name).at(image_size=case.image_size, num_classes=task.classes), seed=0).train()
-    ours = copy.deepcopy(model).to(memory_format=torch.channels_last)
+    settings = Settings(steps=(turns + 1) * steps, image_size=case.image_size, batch=case.batch)
+    data = InMemorySet.of(load_task("classification"), load("fashion_mnist"), settings.training())
+    model = build(published(case.name).at(image_size=case.image_size, num_classes=data.classes), seed=0).train()
+    trainer = Trainer(copy.deepcopy(model), data, data.plan.recipe, reseed=False)
     sides = {
-        "plain": plainly(plain(model), task, recipe),
-        "ours": learn(ours, copy.deepcopy(ours).requires_grad_(False), task, recipe),
+        "plain": train_plainly(plain(model), data),
+        "ours": (result.loss for result in trainer.train_epoch()),
     }
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     losses: dict[str, list[float]] = {name: [] for name in sides}

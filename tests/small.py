@@ -11,7 +11,7 @@ from mvsearch.export.images import draw_samples, select_images
 from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
-from mvsearch.training.sample import Sample
+from mvsearch.training.image_samples import ImageSample
 
 WITH_WEIGHTS = ("torch", "onnx", "openvino", "executorch", "coreml", "litert")
 
@@ -52,7 +52,7 @@ MIXED = {
 """Both kinds of attention, so that an expensive format is exported once."""
 
 
-def real_images(count: int = 24, training: int = 0) -> tuple[Sample, Sample]:
+def real_images(count: int = 24, training: int = 0) -> tuple[ImageSample, ImageSample]:
     return draw_samples(select_images(None), 32, count, training)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from mvsearch.proxy_eval.benchmark import Tell
     from mvsearch.study.executors.progress import StudyProgress
     from mvsearch.study.plan import Plan
-    from mvsearch.training.job import EpochResult, Step
+    from mvsearch.training.trainer import EpochResult, StepResult
 
 _LEFT = (TextColumn("left:"), TimeRemainingColumn())
 _FRONT_ROWS = 12
@@ -245,7 +245,7 @@ class TrainingProgress(Display):
         self.loss: float | None = None
         self.last_line_time = time.monotonic()
 
-    def step(self, step: "Step") -> None:
+    def step(self, step: "StepResult") -> None:
         """Show a finished step."""
         self.loss = step.loss if self.loss is None else 0.95 * self.loss + 0.05 * step.loss
         self.history.append((time.monotonic(), step.step, self.history[-1][2] + step.images))
@@ -264,7 +264,7 @@ class TrainingProgress(Display):
         if not self.is_live:
             self.console.print(f"epoch {result.epoch}/{self.epochs}: {_score(result)}, loss {result.loss:.3f}")
 
-    def _line(self, step: "Step") -> Text:
+    def _line(self, step: "StepResult") -> Text:
         (start, first, images), (now, last, more) = self.history[0], self.history[-1]
         rate = (more - images) / max(now - start, 1e-9)
         left = (self.steps - step.step) * (now - start) / max(1, last - first)
@@ -276,14 +276,16 @@ class TrainingProgress(Display):
     def _table(self) -> Any:
         if not self.results:
             return Text("the averaged weights are evaluated after each epoch", style="dim")
-        rows = table("epoch", "step", "loss", metric(self.results[-1].kind).label, numbers_from=0)
+        rows = table("epoch", "step", "loss", metric(self.results[-1].metric).label, numbers_from=0)
         for result in self.results[-_EPOCH_ROWS:]:
-            rows.add_row(str(result.epoch), f"{result.step:,}", f"{result.loss:.3f}", pretty(result.kind, result.score))
+            rows.add_row(
+                str(result.epoch), f"{result.step:,}", f"{result.loss:.3f}", pretty(result.metric, result.score)
+            )
         return rows
 
 
 def _score(result: "EpochResult") -> str:
-    return f"{metric(result.kind).label} {pretty(result.kind, result.score)}"
+    return f"{metric(result.metric).label} {pretty(result.metric, result.score)}"
 
 
 def _duration(seconds: float) -> str:

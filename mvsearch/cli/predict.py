@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from mvsearch.arch.architecture import Architecture
     from mvsearch.data import DataSet
-    from mvsearch.training.recipe import Recipe
-    from mvsearch.training.tasks import SceneTask
+    from mvsearch.proxies.train import Settings
+    from mvsearch.training.in_memory import InMemorySet
 
 
 @click.command()
@@ -92,76 +92,79 @@ def predict(
 
     import torch
 
-    from mvsearch.training.loop import judge
-    from mvsearch.training.tasks import SceneTask, task_of
+    from mvsearch.training.in_memory import InMemorySet
+    from mvsearch.training.tasks import load_task
 
-    settings = trial.settings if trial else {}
+    stored = trial.settings if trial else {}
     overrides = {"steps": steps, "batch": batch, "image_size": image_size, "lr": lr, "seed": seed}
-    recipe = _recipe(architecture.task, settings.get("proxy", {}), overrides)
-    pictures = _pictures(architecture.task, settings.get("data", {}), data, path, recipe.image_size)
-    task = task_of(architecture.task, pictures, recipe, "cpu")
-    assert isinstance(task, SceneTask)
+    settings = _settings(architecture.task, stored.get("proxy", {}), overrides)
+    dataset = _load_images(architecture.task, stored.get("data", {}), data, path, settings.image_size)
+    task = load_task(architecture.task)
+    scenes = InMemorySet.of(task, dataset, settings.training())
     if weights is not None:
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in normalisation(weights))
-        task = replace(task, mean=mean, std=std)
-    model, task = _model(architecture, task, recipe, weights), task.on(pictures.test)
-    scores = judge(model, task)
-    indices = sorted(np.random.default_rng(seed).permutation(len(task.held_labels))[:images].tolist())
-    pixels = task.held_pixels[indices]
-    score = "miou" if architecture.task == "segmentation" else "map"
+        scenes = replace(scenes, mean=mean, std=std)
+    model, scenes = _model(architecture, scenes, settings, weights), scenes.with_held_out(dataset.test)
+    scores = scenes.evaluate(model).scores
+    indices = sorted(np.random.default_rng(seed).permutation(len(scenes.held_labels))[:images].tolist())
+    pixels = scenes.held_pixels[indices]
+    with torch.no_grad():
+        predictions = task.predictions(model.eval()(scenes.normalise(pixels)))
     sheet = Sheet(
-        title=f"{architecture.name or arch} on {pictures.name}",
-        subtitle=_summarise(scores, score, len(task.held_labels), None if weights else recipe),
-        classes=pictures.train.classes,
+        title=f"{architecture.name or arch} on {dataset.name}",
+        subtitle=_summarise(scores, task.metric, len(scenes.held_labels), None if weights else settings),
+        classes=dataset.train.classes,
         images=list(pixels.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()),
-        true=task.true(task.held_labels[indices]),
-        found=task.seen(model, pixels),
+        true=task.truth(scenes.held_labels[indices]),
+        found=predictions,
     )
     draw_sheet(sheet, output)
     if as_json:
-        print_json({"architecture": architecture.key, "data": pictures.name, "file": str(output), **scores})
+        print_json({"architecture": architecture.key, "data": dataset.name, "file": str(output), **scores})
         return
     console().print(f"{sheet.subtitle}; figure in {output}.")
 
 
-def _recipe(task: str, own: dict[str, Any], overrides: dict[str, Any]) -> "Recipe":
-    """The recipe of the study, or the default of the task, with the options of the command."""
+def _settings(task: str, own: dict[str, Any], overrides: dict[str, Any]) -> "Settings":
+    """The study's settings of the proxy `train`, or the task's defaults, with the options of the command."""
     from dataclasses import fields
 
-    from mvsearch.proxies.train import TASK_DEFAULTS
-    from mvsearch.training.recipe import Recipe
+    from mvsearch.proxies.train import TASK_DEFAULTS, Settings
 
     values = own if own.get("name") == "train" else TASK_DEFAULTS[task]
     values = {**values, **{name: value for name, value in overrides.items() if value is not None}}
-    return Recipe(**{field.name: values[field.name] for field in fields(Recipe) if field.name in values})
+    return Settings(**{field.name: values[field.name] for field in fields(Settings) if field.name in values})
 
 
-def _pictures(task: str, own: dict[str, Any], source: str | None, path: Path | None, size: int) -> "DataSet":
-    from mvsearch.data import load, usual_source
+def _load_images(task: str, own: dict[str, Any], source: str | None, path: Path | None, size: int) -> "DataSet":
+    from mvsearch.data import default_source, load
 
     if source is None and own:
         folder = path or (Path(own["path"]) if own["path"] else None)
         part, seed = own["test_fraction"], own["seed"]
         return load(own["source"], path=folder, size=own["size"], test_fraction=part, seed=seed, task=task)
-    source = source or usual_source(task)
+    source = source or default_source(task)
     return load(source, path=path, size=None if source == "satellite" else size, task=task)
 
 
-def _model(arch: "Architecture", task: "SceneTask", recipe: "Recipe", weights: Path | None) -> "nn.Module":
+def _model(arch: "Architecture", images: "InMemorySet", settings: "Settings", weights: Path | None) -> "nn.Module":
     from mvsearch.cli._progress import progress_bar
     from mvsearch.export.model import ExportModel
     from mvsearch.nn import build
-    from mvsearch.training.loop import fit
+    from mvsearch.training.in_memory import train_in_memory
     from mvsearch.utils import machine_lock
 
+    size = settings.image_size
     if weights is not None:
-        return ExportModel.of(arch, weights=weights, num_classes=task.classes, image_size=recipe.image_size).model
-    model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
+        return ExportModel.of(arch, weights=weights, num_classes=images.classes, image_size=size).model
+    model = build(arch.at(image_size=size, num_classes=images.classes), seed=settings.seed)
     with progress_bar() as bar, machine_lock.shared():
-        training = bar.add_task("training", total=recipe.steps)
-        average, _ = fit(
-            model, task, recipe, progress=lambda done, _total, _step="": bar.update(training, completed=done)
-        )
+        row = bar.add_task("training", total=settings.steps)
+
+        def progress(done: float, _total: float | None, _step: str = "") -> None:
+            bar.update(row, completed=done)
+
+        average, _ = train_in_memory(model, images, progress=progress)
     return average
 
 

@@ -13,8 +13,8 @@ import click
 from mvsearch.cli._output import console, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from mvsearch.training.job import Training
-    from mvsearch.training.trainer import TrainingJob
+    from mvsearch.training.job import StartedTraining, TrainingJob
+    from mvsearch.training.trainer import Trainer
 
 _MAX_DECODERS = 16
 
@@ -91,21 +91,21 @@ def train(
     from dataclasses import replace
 
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.data import usual_source
+    from mvsearch.data import default_source
     from mvsearch.export.images import select_images
     from mvsearch.metrics.formatting import pretty
     from mvsearch.metrics.registry import metric
     from mvsearch.study.resolve import find_architecture, find_trial
-    from mvsearch.training.distributed import joined
-    from mvsearch.training.recipes import load, usual
-    from mvsearch.training.trainer import TrainingJob
+    from mvsearch.training.distributed import process_group
+    from mvsearch.training.job import TrainingJob
+    from mvsearch.training.recipes import default_recipe, load
 
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
-    images = select_images(data or (None if trial else usual_source(architecture.task)), trial)
+    images = select_images(data or (None if trial else default_source(architecture.task)), trial)
     job = TrainingJob(
         arch=architecture,
-        recipe=load(recipe or usual(architecture.task), settings),
+        recipe=load(recipe or default_recipe(architecture.task), settings),
         data=replace(images, path=str(path)) if path else images,
         folder=output,
         init=init,
@@ -117,32 +117,32 @@ def train(
         every=every,
         compiled=compiled,
     )
-    with joined(device) as ranks:
-        if ranks.first:
-            job.free(force=force)
+    with process_group(device) as group:
+        if group.first:
+            job.check_folder(force=force)
             with progress_bar() as bar:
-                dataset = job.read(bar)
+                dataset = job.load_data(bar)
             if dataset.skipped:
                 click.echo(f"{dataset.name}: skipped {dataset.skipped} broken images.", err=True)
-        ranks.total([0.0])  # a barrier: the folder and the images are ready
-        if not ranks.first:
-            dataset = job.read()
-        training = job.training(dataset, ranks, force=force)
+        group.wait()  # until the folder and the images are ready
+        if not group.first:
+            dataset = job.load_data()
+        training = job.start(dataset, group, force=force)
         start_time = time.monotonic()
-        with _stop_on_sigint(training):
+        with _stop_on_sigint(training.run.trainer):
             _run(training)
-        if not ranks.first:
+        if not group.first:
             return
         seconds = time.monotonic() - start_time
         _draw_curve(job, training, dataset.name)
         result = job.finish(training, dataset, seconds=seconds)
-    if broken := training.pictures.broken:
+    if broken := training.data.broken:
         name, fault = next(iter(broken.items()))
         click.echo(f"{dataset.name}: skipped {len(broken)} broken images, such as {name} ({fault}).", err=True)
     if as_json:
         print_json(result)
         return
-    count, score = f"{result['images']:,} images", training.pictures.score
+    count, score = f"{result['images']:,} images", training.data.metric
     console().print(
         f"{metric(score).label} {pretty(score, result[score])} on {count} ({result['judged_on']}); weights, curve and "
         f"result in {output}."
@@ -155,35 +155,36 @@ def _decoders() -> int:
     return max(1, min(_MAX_DECODERS, (os.cpu_count() or 1) // processes - 1))
 
 
-def _run(training: "Training") -> None:
+def _run(training: "StartedTraining") -> None:
     from mvsearch.cli._progress import TrainingProgress
     from mvsearch.report.inheritance import inheritance_table
-    from mvsearch.training.job import Step
+    from mvsearch.training.trainer import StepResult
 
-    if not training.ranks.first:
-        for _ in training.run():
+    run, trainer = training.run, training.run.trainer
+    if not trainer.group.first:
+        for _ in run.run():
             pass
         return
-    screen, first_step = console(stderr=True), training.place.step
-    if training.inherited and not first_step:
-        screen.print(inheritance_table(training.inherited))
+    screen, first_step = console(stderr=True), trainer.position.step
+    if training.transfer and not first_step:
+        screen.print(inheritance_table(training.transfer))
     if first_step:
         screen.print(f"resumes after step {first_step:,}", style="dim")
-    with TrainingProgress(training.sampler.steps, training.recipe.epochs, first_step) as progress:
+    with TrainingProgress(trainer.data.steps, trainer.recipe.epochs, first_step) as progress:
         try:
-            for event in training.run():
-                progress.step(event) if isinstance(event, Step) else progress.epoch(event)
+            for event in run.run():
+                progress.step(event) if isinstance(event, StepResult) else progress.epoch(event)
         except KeyboardInterrupt:
-            screen.print(f"stopped after step {training.place.step:,}; run the same command to resume.")
+            screen.print(f"stopped after step {trainer.position.step:,}; run the same command to resume.")
             raise
 
 
 @contextmanager
-def _stop_on_sigint(training: "Training") -> Iterator[None]:
+def _stop_on_sigint(trainer: "Trainer") -> Iterator[None]:
     """The first Ctrl-C stops after the current step; a second one stops at once."""
 
     def stop(_signal: int, _frame: Any) -> None:
-        training.stopping = True
+        trainer.stopping = True
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, stop)
@@ -193,11 +194,11 @@ def _stop_on_sigint(training: "Training") -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _draw_curve(job: "TrainingJob", training: "Training", data: str) -> None:
+def _draw_curve(job: "TrainingJob", training: "StartedTraining", data: str) -> None:
     from mvsearch.report.figures.curve import Curve, draw_curve
     from mvsearch.training import metrics_log
 
-    lines = metrics_log.read(training.folder / "metrics.jsonl")
-    subtitle = f"{data}, {training.place.step:,} steps at {job.recipe.image_size} px"
+    lines = metrics_log.read(job.folder / metrics_log.METRICS)
+    subtitle = f"{data}, {training.run.trainer.position.step:,} steps at {job.recipe.image_size} px"
     title = job.arch.name or job.arch.key
-    draw_curve(Curve.of(lines, title, subtitle, training.pictures.score), training.folder / "curve.png")
+    draw_curve(Curve.of(lines, title, subtitle, training.data.metric), job.folder / "curve.png")

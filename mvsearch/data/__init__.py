@@ -36,6 +36,7 @@ __all__ = [
     "check",
     "decode_crop",
     "decode_image",
+    "default_source",
     "find_files",
     "forget",
     "in_shards",
@@ -44,7 +45,6 @@ __all__ = [
     "refuse_other_task",
     "stratified_split",
     "tasks",
-    "usual_source",
 ]
 
 
@@ -82,7 +82,7 @@ def refuse_other_task(source: str, task: str) -> None:
         raise DataError(f"data: {source} is for {' and '.join(tasks(source))}, not for {task}; use {fit}.")
 
 
-def usual_source(task: str) -> str:
+def default_source(task: str) -> str:
     """Where images for a task come from if nobody says."""
     return "fashion_mnist" if task == "classification" else "cutouts"
 

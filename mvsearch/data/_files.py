@@ -47,8 +47,8 @@ class Files:
         inside = bytes(self.names[i]).decode()
         return inside if self.spans is None else f"{self.shards[self.spans[i, 0]].name}: {inside}"
 
-    def only(self, images: np.ndarray) -> Self:
-        """These images alone."""
+    def subset(self, images: np.ndarray) -> Self:
+        """Only these images, in this order."""
         spans = None if self.spans is None else self.spans[images]
         return replace(self, labels=self.labels[images], names=self.names[images], spans=spans)
 

@@ -1,7 +1,8 @@
 """What every source of images gives, and how one is split. NumPy only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 
@@ -28,6 +29,17 @@ class Images:
     classes: tuple[str, ...]
     masks: np.ndarray | None = None
     boxes: np.ndarray | None = None
+
+    def subset(self, images: np.ndarray) -> Self:
+        """Only these images, each given once, with their masks and boxes."""
+        boxes = self.boxes
+        if boxes is not None:
+            number = np.full(len(self.labels), -1)
+            number[images] = np.arange(len(images))
+            owner = number[boxes[:, 0].astype(int)]
+            boxes = np.column_stack((owner, boxes[:, 1:]))[owner >= 0]
+        masks = None if self.masks is None else self.masks[images]
+        return replace(self, pixels=self.pixels[images], labels=self.labels[images], masks=masks, boxes=boxes)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from torch import nn
 
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, to_arrays
-from mvsearch.training.sample import Sample
+from mvsearch.training.image_samples import ImageSample
 
 TOLERANCE = 1e-3
 """The largest difference allowed for float32 sums in another order, as a share of the outputs' deviation."""
@@ -78,7 +78,7 @@ def compare(
 
 
 def compare_accuracy(
-    ours: np.ndarray, theirs: np.ndarray, sample: Sample, export_model: ExportModel
+    ours: np.ndarray, theirs: np.ndarray, sample: ImageSample, export_model: ExportModel
 ) -> Accuracy | None:
     """Top-1 of both against the labels; None where the network's classes are not those of the sample."""
     classifies = "num_classes" in export_model.facts()

@@ -5,7 +5,7 @@ from pathlib import Path
 from mvsearch.data import DataSettings, load
 from mvsearch.errors import DataError
 from mvsearch.metrics.trial import Trial
-from mvsearch.training.sample import Sample, samples
+from mvsearch.training.image_samples import ImageSample, sample_images
 from mvsearch.utils import plugins
 
 
@@ -23,10 +23,10 @@ def select_images(name: str | None, trial: Trial | None = None) -> DataSettings:
     return DataSettings(source=name)
 
 
-def draw_samples(settings: DataSettings, size: int, held_out: int, training: int) -> tuple[Sample, Sample]:
+def draw_samples(settings: DataSettings, size: int, held_out: int, training: int) -> tuple[ImageSample, ImageSample]:
     """As many images of the test part and of the training part as asked for, at `size` pixels."""
     path = Path(settings.path) if settings.path else None
     data = load(
         settings.source, path=path, size=settings.size, test_fraction=settings.test_fraction, seed=settings.seed
     )
-    return samples(data, size, held_out=held_out, training=training)
+    return sample_images(data, size, held_out=held_out, training=training)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mvsearch.metrics.trial import Trial
-    from mvsearch.training.sample import Sample
+    from mvsearch.training.image_samples import ImageSample
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class ExportModel:
     weights: str
     features: bool = False
     output_names: tuple[str, ...] = ("logits",)
-    sample: "Sample | None" = None
+    sample: "ImageSample | None" = None
     trial: "Trial | None" = None
 
     @classmethod

@@ -35,7 +35,7 @@ from mvsearch.export.publish import publish, staging_folder
 from mvsearch.export.runtime import Runner
 from mvsearch.export.stages import first_differing_stage
 from mvsearch.metrics.record import Latency
-from mvsearch.training.sample import Sample
+from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.progress import Progress, no_progress
 
@@ -90,7 +90,7 @@ def export_unverified(job: ExportJob) -> None:
 
 def export_verified(
     job: ExportJob,
-    sample: Sample,
+    sample: ImageSample,
     *,
     max_drop: float = MAX_DROP,
     progress: Progress = no_progress,
@@ -118,7 +118,7 @@ def export_verified(
 
 
 def verify(
-    job: ExportJob, file: Path, sample: Sample, *, max_drop: float = MAX_DROP, progress: Progress = no_progress
+    job: ExportJob, file: Path, sample: ImageSample, *, max_drop: float = MAX_DROP, progress: Progress = no_progress
 ) -> tuple[VerificationReport, Runner | None]:
     """Write the file and compare it with eager at every batch size of its format; the report, and what runs the file.
 
@@ -150,7 +150,7 @@ def verify(
     return report, run
 
 
-def _new_report(job: ExportJob, sample: Sample) -> VerificationReport:
+def _new_report(job: ExportJob, sample: ImageSample) -> VerificationReport:
     return VerificationReport(
         file=job.path.name,
         format=job.format.name,
@@ -172,7 +172,7 @@ def _compare_batches(
     report: VerificationReport,
     run: Runner,
     expected: list[np.ndarray],
-    sample: Sample,
+    sample: ImageSample,
     progress: Progress,
 ) -> VerificationReport:
     comparisons, outputs = [], expected

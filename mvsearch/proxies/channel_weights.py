@@ -5,7 +5,9 @@ them out of the fusion and gains accuracy: counted once, they no longer stand fo
 ten after looking at the published models (docs/log.md), so its ranking of these is flattering.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
@@ -26,6 +28,7 @@ SCORES = (
         ideal=1e10,
     ),
 )
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,14 @@
 """How long the gradients of an untrained network are (Abdelfattah et al. 2021, arXiv 2101.08134, section 3.2): the
 Euclidean norm of each layer's gradient, summed over convolutions and linear layers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
-from mvsearch.proxies._probe import Settings, gradients, number, probed
+from mvsearch.proxies._probe import Settings, finite_score, gradients, probe
 from mvsearch.utils.progress import Progress
 
 __all__ = ["SCORES", "Settings", "score"]
@@ -24,6 +27,7 @@ SCORES = (
     ),
 )
 """The largest published model comes to about 200."""
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def score(
@@ -36,5 +40,5 @@ def score(
     progress: Progress | None = None,
 ) -> Metrics:
     """One batch, forward and backward."""
-    with probed(arch, settings, data, seed=seed, device=device) as probe:
-        return number("grad_norm", sum(float(gradient.norm()) for gradient in gradients(probe)))
+    with probe(arch, settings, data, seed=seed, device=device) as network:
+        return finite_score("grad_norm", sum(float(gradient.norm()) for gradient in gradients(network)))

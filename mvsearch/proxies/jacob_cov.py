@@ -6,11 +6,14 @@ norm without activation is the last before the mean over pixels and the classifi
 outputs over a batch is the same for all images: its gradients are rounding alone, and such a network has no score.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.metrics.registry import Metric
-from mvsearch.proxies._probe import Settings, finite, number, probed
+from mvsearch.proxies._probe import Settings, finite_score, probe, require_finite
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import Unit
 
@@ -31,6 +34,7 @@ SCORES = (
     ),
 )
 """log x + 1/x is 1 at least, so the score of B images is -B at most."""
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 _K = 1e-5
 _NOTHING = 1e-3  # of the outputs' norm
@@ -51,14 +55,14 @@ def score(
     """
     import torch
 
-    with probed(arch, settings, data, seed=seed, device=device) as probe:
-        images = probe.batches[0][0].requires_grad_()
-        outputs = probe.model(images)
+    with probe(arch, settings, data, seed=seed, device=device) as network:
+        images = network.batches[0][0].requires_grad_()
+        outputs = network.model(images)
         (jacobian,) = torch.autograd.grad(outputs.sum(), images)
     if jacobian.norm() < _NOTHING * outputs.norm():
         raise EvaluationFailed(
             "the sum of its outputs does not depend on the images, so its gradients are rounding alone"
         )
     related = torch.corrcoef(jacobian.flatten(1).double())
-    values = torch.linalg.eigvalsh(finite("a correlation of input gradients", related))
-    return number("jacob_cov", float(-((values + _K).log() + 1 / (values + _K)).sum()))
+    values = torch.linalg.eigvalsh(require_finite("a correlation of input gradients", related))
+    return finite_score("jacob_cov", float(-((values + _K).log() + 1 / (values + _K)).sum()))

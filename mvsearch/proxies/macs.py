@@ -1,6 +1,8 @@
 """The baseline to beat: multiply-accumulates at the architecture's own image size, more being taken for better."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
@@ -11,6 +13,7 @@ from mvsearch.utils.units import COUNT
 
 VERSION = 1
 SCORES = (Metric("macs_score", "score", "MACs, a score", "MACs, taken for a score", COUNT, maximise=True, ideal=1e13),)
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)

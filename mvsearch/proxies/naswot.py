@@ -5,13 +5,14 @@ The source has ReLU, whose code is whether a unit is on. SiLU, which MobileViT h
 what goes in, as is the ReLU of separable attention; softmax switches nothing and is left out.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
-from mvsearch.proxies._probe import Settings, finite, number, probed
+from mvsearch.proxies._probe import Settings, finite_score, probe, require_finite
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import Unit
 
@@ -32,6 +33,7 @@ SCORES = (
     ),
 )
 """B images and N units: at most B log N, by Hadamard's inequality. Beyond 400 images of ten thousand million units."""
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def score(
@@ -61,8 +63,8 @@ def score(
                 self.kernel += (signs @ signs.T).double() / 2 + signs.shape[1] / 2
             return func(*args, **(kwargs or {}))
 
-    with probed(arch, settings, data, seed=seed, device=device) as probe, torch.no_grad():
-        images, _ = probe.batches[0]
+    with probe(arch, settings, data, seed=seed, device=device) as network, torch.no_grad():
+        images, _ = network.batches[0]
         with Codes(len(images)) as codes:
-            finite("an output", probe.model(images))
-    return number("naswot", float(torch.linalg.slogdet(codes.kernel).logabsdet))
+            require_finite("an output", network.model(images))
+    return finite_score("naswot", float(torch.linalg.slogdet(codes.kernel).logabsdet))

@@ -1,6 +1,8 @@
 """The baseline to beat: the number of parameters, more being taken for better. In closed form."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
@@ -15,6 +17,7 @@ SCORES = (
         "params_score", "score", "params, a score", "parameters, taken for a score", COUNT, maximise=True, ideal=1e10
     ),
 )
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,14 @@ a way around their attention (MobileViTv2) score low.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
-from mvsearch.proxies._probe import Settings, number, probed
+from mvsearch.proxies._probe import Settings, finite_score, probe
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import Unit
 
@@ -33,6 +35,7 @@ SCORES = (
     ),
 )
 """A flow beyond float64, 10^308.3, is no number."""
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def score(
@@ -48,8 +51,8 @@ def score(
     import torch
     from torch import nn
 
-    with probed(arch, settings, data, seed=seed, device=device) as probe:
-        model = probe.model.double().eval()
+    with probe(arch, settings, data, seed=seed, device=device) as network:
+        model = network.model.double().eval()
         with torch.no_grad():
             for weight in model.parameters():
                 weight.abs_()
@@ -57,8 +60,8 @@ def score(
             for name, child in parent.named_children():
                 if isinstance(child, nn.BatchNorm2d):
                     setattr(parent, name, nn.Identity())
-        images, _ = probe.batches[0]
+        images, _ = network.batches[0]
         flow = model(torch.ones_like(images[:1], dtype=torch.float64)).sum()
-        through = torch.autograd.grad(flow, probe.weights)
-        total = sum(float((w.detach() * g).abs().sum()) for w, g in zip(probe.weights, through, strict=True))
-    return number("synflow", math.log10(total) if total > 0 else -math.inf)
+        through = torch.autograd.grad(flow, network.weights)
+        total = sum(float((w.detach() * g).abs().sum()) for w, g in zip(network.weights, through, strict=True))
+    return finite_score("synflow", math.log10(total) if total > 0 else -math.inf)

@@ -1,24 +1,26 @@
-"""A short real training on real images, judged on held-out ones. The only proxy that sees what is learned.
+"""A short training on real images, evaluated on held-out ones: the only proxy that measures what a network learns.
 
-It follows the task of the networks: `top1`, `miou` and `map` are what the field judges each task by.
+It follows the task of the networks: `top1`, `miou` and `map` are the usual metrics of the tasks.
 
-Classifiers are ranked by `scaled_loss`, which is made of two things. The mean training loss over all steps tells how
-fast a network learns, on the same images for all, with less noise than what it knows at the end (Ru et al. 2021, arXiv
-2006.04492). But few steps favour small networks, which have little to learn, and a long training does not: so the loss
-is divided by a power of the weights that mix channels, in millions, as losses fall by a power of size in scaling laws
-(Kaplan et al. 2020, arXiv 2001.08361). The power is one round number. How well this ranks the published models, and
-what else was tried, is in docs/proxies.md and docs/log.md.
+Classifiers are ranked by `scaled_loss`, which has two parts. The mean training loss over all steps measures how fast a
+network learns, on the same images for all networks, with less noise than the accuracy at the end (Ru et al. 2021,
+arXiv 2006.04492). But few steps favour small networks, which have little to learn, and a long training does not: so the
+loss is divided by a power of the number of weights that mix channels, in millions, as losses fall by a power of size in
+scaling laws (Kaplan et al. 2020, arXiv 2001.08361). The power is one round number. How well this ranks the published
+models, and what else was tried, is in docs/evidence/proxies.md and docs/log.md.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
+from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import LOSS, MAP, MIOU, TOP1, Metric
 from mvsearch.proxies import channel_weights
-from mvsearch.training.recipe import Recipe
+from mvsearch.training.recipe import Recipe, ShortTraining
 from mvsearch.utils.progress import Progress
 
 VERSION = 2
@@ -27,19 +29,72 @@ _SCALED_LOSS = Metric(
 )
 SCORES = (_SCALED_LOSS, TOP1, MIOU, MAP, LOSS)
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
-TASK_DEFAULTS: dict[str, dict[str, Any]] = {
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "classification": {"seeds": 2},
     "segmentation": {"steps": 150, "image_size": 96, **_SCENES},
     "detection": {"steps": 300, "lr": 2e-3, "image_size": 128, **_SCENES},
 }
-"""Settings where a file does not give them. Two short trainings rank better than a long one (docs/proxies.md)."""
+"""Two short trainings rank better than a long one (docs/evidence/proxies.md)."""
+
+_FINAL_LR = 0.01
+_LEAST = {"steps": 1, "batch": 2, "image_size": 8, "held_out": 1}
 
 
 @dataclass(frozen=True)
-class Settings(Recipe):
-    """A recipe, and the power of size that a loss is scaled by: 0 leaves it as it is."""
+class Settings:
+    """AdamW with warm-up and cosine, label smoothing, averaged weights; the same batches for every network.
 
+    The learning rate rises linearly to `lr` over the `warmup` share of all steps, then falls along a cosine to a
+    hundredth. `ema` is the decay of the averaged weights that are evaluated: the share of the old average that each
+    step keeps (arXiv 2209.15159, appendix C, averages too, over more steps). Weight decay skips norms and biases.
+    Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, as many of each class,
+    are for evaluation. The loss is divided by the `power` of the network's size; 0 leaves it as it is.
+    """
+
+    steps: int = 75
+    batch: int = 64
+    image_size: int = 32
+    lr: float = 2e-3
+    warmup: float = 0.1
+    weight_decay: float = 0.05
+    label_smoothing: float = 0.1
+    ema: float = 0.95
+    clip: float = 5.0
+    crop_padding: int = 1
+    flip: bool = True
+    held_out: int = 5000
+    seed: int = 0
     power: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name, least in _LEAST.items():
+            if getattr(self, name) < least:
+                raise PlanError(f"{name}={getattr(self, name)} is too small; use {least} or more.", at="proxy")
+        for name in ("warmup", "ema", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                raise PlanError(f"{name}={getattr(self, name)}: use a share from 0 to below 1.", at="proxy")
+
+    def training(self) -> ShortTraining:
+        """The training that these settings describe."""
+        recipe = Recipe(
+            epochs=1,
+            batch=self.batch,
+            image_size=self.image_size,
+            lr=self.lr,
+            lr_end=_FINAL_LR * self.lr,
+            warmup_steps=max(1, round(self.warmup * self.steps)),
+            by_step=True,
+            weight_decay=self.weight_decay,
+            clip=self.clip,
+            label_smoothing=self.label_smoothing,
+            ema=self.ema,
+            ema_rises=True,
+            crop_area=1.0,
+            crop_ratio=1.0,
+            flip=self.flip,
+            normalise=True,
+        )
+        return ShortTraining(recipe, self.steps, self.crop_padding, self.held_out, self.seed)
 
 
 def score(
@@ -51,16 +106,16 @@ def score(
     device: str,
     progress: Progress | None = None,
 ) -> Metrics:
-    """Build the network for the data's classes and the recipe's image size, train it, judge it; scores are shares."""
+    """Build the network for the data's classes and the image size, train it and evaluate it; scores are shares."""
     from mvsearch.nn import build
-    from mvsearch.training.loop import train
-    from mvsearch.training.tasks import task_of
+    from mvsearch.training.in_memory import InMemorySet, train_in_memory
+    from mvsearch.training.tasks import load_task
 
-    recipe = replace(settings, seed=settings.seed + seed)
-    task = task_of(arch.task, data, recipe, device)
-    model = build(arch.at(image_size=recipe.image_size, num_classes=task.classes), seed=recipe.seed)
-    outcome = train(model, task, recipe, device=device, progress=progress)
-    metrics = {**outcome.scores, "train_loss": outcome.train_loss}
+    settings = replace(settings, seed=settings.seed + seed)
+    images = InMemorySet.of(load_task(arch.task), data, settings.training(), device)
+    model = build(arch.at(image_size=settings.image_size, num_classes=images.classes), seed=settings.seed)
+    average, train_loss = train_in_memory(model, images, progress=progress)
+    metrics = {**images.evaluate(average).scores, "train_loss": train_loss}
     if arch.task == "classification":
-        metrics["scaled_loss"] = outcome.train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
+        metrics["scaled_loss"] = train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
     return metrics

@@ -7,12 +7,14 @@ alike count most, and how alike they are is told to float32's resolution: other 
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
-from mvsearch.proxies._probe import Settings, gradients, number, probed
+from mvsearch.proxies._probe import Settings, finite_score, gradients, probe
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import Unit
 
@@ -33,6 +35,7 @@ SCORES = (
     ),
 )
 """A layer adds about ten: beyond several thousand layers."""
+TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def score(
@@ -46,9 +49,9 @@ def score(
 ) -> Metrics:
     """Two batches of `batch` images, forward and backward."""
     total = 0.0
-    with probed(arch, settings, data, seed=seed, device=device, batches=2) as probe:
-        for first, second in zip(gradients(probe, 0), gradients(probe, 1), strict=True):
+    with probe(arch, settings, data, seed=seed, device=device, batches=2) as network:
+        for first, second in zip(gradients(network, 0), gradients(network, 1), strict=True):
             mean, deviation = (first.abs() + second.abs()) / 2, (first - second).abs() / 2
             steady = float((mean / deviation)[deviation > 0].sum())
             total += math.log(steady) if steady > 0 else 0.0
-    return number("zico", total)
+    return finite_score("zico", total)

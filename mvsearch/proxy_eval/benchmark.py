@@ -112,7 +112,7 @@ class ProxyScores:
 
     def fill(self, archs: Mapping[str, Architecture], seeds: Iterable[int], tell: Tell) -> None:
         """Score each network that has no score yet, all of them with one seed before the next one begins."""
-        for module in ("mvsearch.nn", "mvsearch.training.tasks", "mvsearch.training.loop"):
+        for module in ("mvsearch.nn", "mvsearch.training.tasks", "mvsearch.training.in_memory"):
             import_module(module)  # or the first score would be charged for it
         for seed in seeds:
             for name, arch in distinct(archs).items():

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch.arch.cost import Cost
-from mvsearch.data import DataSettings, refuse_other_task, usual_source
+from mvsearch.data import DataSettings, default_source, refuse_other_task
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.pareto import Objective
@@ -389,7 +389,7 @@ def _proxy(document: Document, task: str) -> Proxy:
 
 def _data(document: Document, task: str) -> DataSettings:
     found: DataSettings = _section(document, "data", DataSettings)
-    return found if "source" in _mapping(document, "data") else replace(found, source=usual_source(task))
+    return found if "source" in _mapping(document, "data") else replace(found, source=default_source(task))
 
 
 def _filled(document: Document, place: tuple[str, ...], cls: type[Any], raw: dict[str, Any]) -> Any:

@@ -9,61 +9,16 @@ apart; torch's generator on a CPU reads but 32 bits of a seed.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mvsearch.errors import PlanError
+from mvsearch.training.recipe import Augmentation
 
 _GREY = (19595, 38470, 7471)  # shares of red, green and blue in 65536, as Pillow has them (ITU-R 601)
 _TRIES = 10
-INTERPOLATIONS = ("bilinear", "bicubic")
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to a batch, and how strongly; 0 leaves a step out.
-
-    A crop has `crop_area` of the image's area at the least, and is `crop_ratio` as wide as high, or as high as wide, at
-    the most; 1 and 1 take the whole of a square. Its pixels are weighed by `interpolation`. `randaugment` operations an
-    image (arXiv 1909.13719) are as strong as `magnitude`, on a scale from 0 to `levels`, give or take a normal
-    deviation of `magnitude_std`: torchvision counts to 30, timm to 10. `erase` is the share of images that lose a
-    rectangle (arXiv 1708.04896). `mixup` (1710.09412) and `cutmix` (1905.04899) are the parameters of their beta
-    distributions; a share `mixed` of batches draws one of them.
-    """
-
-    crop_area: float = 0.08
-    crop_ratio: float = 4 / 3
-    interpolation: str = "bilinear"
-    flip: bool = True
-    randaugment: int = 0
-    magnitude: float = 9.0
-    magnitude_std: float = 0.5
-    levels: int = 30
-    erase: float = 0.0
-    mixup: float = 0.0
-    cutmix: float = 0.0
-    mixed: float = 1.0
-
-    def __post_init__(self) -> None:
-        if not 0 < self.crop_area <= 1 or self.crop_ratio < 1:
-            raise PlanError(
-                f"crop_area={self.crop_area}, crop_ratio={self.crop_ratio}: crops need an area above 0 and up to 1, "
-                "and a ratio of 1 or more."
-            )
-        if self.interpolation not in INTERPOLATIONS:
-            raise PlanError(f"interpolation={self.interpolation!r}: use {' or '.join(INTERPOLATIONS)}.")
-        for name, of in (("erase", "images"), ("mixed", "batches")):
-            if not 0 <= getattr(self, name) <= 1:
-                raise PlanError(f"{name}={getattr(self, name)} is no share of {of}; use 0 to 1.")
-        for name in ("randaugment", "magnitude", "magnitude_std", "mixup", "cutmix"):
-            if getattr(self, name) < 0:
-                raise PlanError(f"{name}={getattr(self, name)} is below 0; use 0 to leave it out.")
-        if self.levels < 1:
-            raise PlanError(f"levels={self.levels}: magnitudes are counted to 1 at the least.")
 
 
 def augment(

@@ -1,246 +1,207 @@
-"""A whole training, epoch by epoch, that can end at any moment and go on as if it had not.
+"""A whole training, from what is to be trained to a folder with the weights, their scores and how they came about.
 
-Nothing is drawn from a state that runs along: the batches, their augmentation and the dropout of a step follow from the
-seed and the step alone, so a checkpoint is weights, optimiser, and a place.
+checkpoint.pt       to resume from, during the training    weights.safetensors   the averaged weights
+metrics.jsonl       losses, evaluations                    architecture.yaml     their architecture
+tensorboard/        the same, where it is installed        result.json, curve.png
 """
 
-import copy
-import io
 import json
-import time
-import warnings
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from torch import Tensor, nn
-
-from mvsearch.errors import CheckpointError, EnvironmentFault
-from mvsearch.nn.weight_transfer import Inheritance
-from mvsearch.training.batches import Batch, Sampler
-from mvsearch.training.distributed import ProcessGroup
-from mvsearch.training.full import FullRecipe
-from mvsearch.training.loop import Learner, adamw, sgd
-from mvsearch.training.metrics_log import Journal
-from mvsearch.training.pictures import Pictures
+from mvsearch import data as sources
+from mvsearch.arch.architecture import Architecture
+from mvsearch.data import DataSettings, stratified_split
+from mvsearch.errors import DataError, EnvironmentFault, PlanError
+from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_start
 from mvsearch.utils.atomic_write import write_whole
 
-LOGGED = 10
-"""A line of the journal tells of so many steps."""
+if TYPE_CHECKING:
+    from mvsearch.nn.weight_transfer import Inheritance
+    from mvsearch.training.distributed import ProcessGroup
+    from mvsearch.training.loader_set import LoaderSet
+    from mvsearch.training.loaders import ImageLoader
+    from mvsearch.training.recipe import Recipe
+    from mvsearch.training.run import TrainingRun
+    from mvsearch.training.tasks import Task
+    from mvsearch.utils.progress import Progress
+
+_FILES = (RESULT, WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metrics.jsonl")
 
 
 @dataclass(frozen=True)
-class Step:
-    """A step that is done: counted from 1, its loss before it, its learning rate, and images of all processes."""
+class TrainingData:
+    """The images that are trained on and those of the test part.
 
-    step: int
-    epoch: int
-    loss: float
-    lr: float
-    images: int
-
-
-@dataclass(frozen=True)
-class EpochResult:
-    """What the averaged weights came to after an epoch, counted from 1: a share, by the name of `kind`, and loss; on so
-    many images."""
-
-    step: int
-    epoch: int
-    kind: str
-    score: float
-    loss: float
-    images: int
-
-
-@dataclass(frozen=True)
-class Position:
-    """Where a training is: steps that are done, the epoch and its batch that come next, losses not yet written."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-    window: tuple[float, ...] = ()
-    judged: tuple[float, float, int] | None = None
-    """Score, loss and number of images."""
-    cpu_seconds: float = 0.0
-    """Of this process and all before it."""
-
-
-@dataclass
-class Training:
-    """A network, what it learns from, and where it stands; `folder` holds the checkpoint and the journal.
-
-    `settings` are all that its losses depend on: plain values, compared before it goes on from a checkpoint.
-    `inherited` says which weights it began with, if others than the seed's. `parts` is in how many pieces a process
-    takes its share of a batch, `every` how many steps lie between checkpoints.
+    `checksum` is that of the decoded images, or of their list where they are streamed. `skipped` counts the images that
+    were broken when they were decoded.
     """
 
-    model: nn.Module
-    pictures: Pictures
-    recipe: FullRecipe
+    name: str
+    checksum: str
+    task: "Task"
+    train: "ImageLoader[Any]"
+    test: "ImageLoader[Any]"
+    skipped: int = 0
+
+
+@dataclass(frozen=True)
+class StartedTraining:
+    """A training that is ready to run: its data, its run, and the weights that it started with, if not the seed's."""
+
+    data: "LoaderSet"
+    run: "TrainingRun"
+    transfer: "Inheritance | None"
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """What is to be trained, on what, how, and into which folder.
+
+    With `held_out`, so many images of the training part are for evaluation and the test part is not used. `init` is
+    where the initial weights come from, see `mvsearch.training.warm_start`. `streamed` images are decoded when they are
+    needed, by `decoders` processes; images in shards always are. `parts` is in how many pieces a process takes its
+    share of a batch, `every` the number of steps between checkpoints.
+    """
+
+    arch: Architecture
+    recipe: "Recipe"
+    data: DataSettings
     folder: Path
-    settings: dict[str, Any]
-    inherited: Inheritance | None = None
-    ranks: ProcessGroup = field(default_factory=ProcessGroup)
-    parts: int = 1
+    init: Path | None = None
+    held_out: int = 0
     seed: int = 0
+    parts: int = 1
     every: int = 500
     compiled: bool = False
-    stopping: bool = False
+    streamed: bool = False
+    decoders: int = 0
 
-    def __post_init__(self) -> None:
-        device = self.ranks.device
-        shares = self.ranks.count * self.parts
-        train = self.pictures.train
-        self.sampler = Sampler(len(train.labels), self.recipe, self.seed, shares, train.shards)
-        self.model = self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        average = copy.deepcopy(self.model).requires_grad_(False).eval()
-        forward = self.ranks.together(self.model)
-        if self.compiled:
-            forward.compile(dynamic=False)  # with sizes left open its code for a CPU cannot be made (torch 2.13)
-        optimiser = _optimiser(self.model, self.recipe)
-        self.learner = Learner(self.model, average, optimiser, device, self.recipe.clip, buffers=True, forward=forward)
-        self.place = Position()
-        self._since = time.process_time()
-
-    @property
-    def checkpoint(self) -> Path:
-        """The file to go on from."""
-        return self.folder / "checkpoint.pt"
-
-    def resume(self) -> bool:
-        """Take up the checkpoint, if there is one. CheckpointError says if it is damaged or of another training."""
-        if not self.checkpoint.exists():
-            return False
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # of pickles that torch did not write
-                state = torch.load(self.checkpoint, self.ranks.device, weights_only=True)
-            settings, learner, place = json.loads(state["settings"]), state["learner"], Position(**state["place"])
-        except Exception:  # a damaged pickle can raise anything
-            raise CheckpointError(
-                "no checkpoint of a training; --force begins anew, or choose another folder.", at=self.checkpoint
-            ) from None
-        refuse_other(self.checkpoint, settings, json.loads(json.dumps(self.settings)))
-        self.learner.load_state_dict(learner)
-        self.place = place
-        self._since = time.process_time() - place.cpu_seconds
-        return True
-
-    def run(self) -> Iterator[Step | EpochResult]:
-        """Train to the end, saying each step and each epoch. Raises EvaluationFailed if a loss is no number.
-
-        With `stopping` set the step at hand is the last: a checkpoint is written and KeyboardInterrupt raised.
-        """
-        self.folder.mkdir(parents=True, exist_ok=True)
-        journal = Journal(self.folder, self.place.step, self.place.epoch) if self.ranks.first else None
-        try:
-            with torch.random.fork_rng(devices=[self.ranks.device] if self.ranks.device != "cpu" else []):
-                while self.place.epoch < self.recipe.epochs:
-                    with self.ranks.turn:
-                        yield from self._epoch(journal)
-        finally:
-            if journal:
-                journal.close()
-
-    def _epoch(self, journal: Journal | None) -> Iterator[Step | EpochResult]:
-        epoch = self.place.epoch
-        batches = self.sampler.epoch(epoch)[self.place.batch :]
-        steps = enumerate(batches, self.place.step)
-        flow = self.pictures.flow([part for step, batch in steps for part in self._mine(batch, step)])
-        for batch in batches:
-            done, stop = self._step(batch, [next(flow) for _ in range(self.parts)])
-            window = (*self.place.window, done.loss)
-            if done.step % LOGGED == 0 or done.step == self.sampler.steps:
-                if journal:
-                    journal.write(_line(done, window))
-                window = ()
-            self._move(step=done.step, epoch=epoch, batch=self.place.batch + 1, window=window)
-            yield done
-            if stop:
-                self.save()
-                raise KeyboardInterrupt
-            if done.step % self.every == 0:
-                self.save()
-        judged = self.judge()
-        if journal:
-            journal.write(
-                {"step": judged.step, "epoch": judged.epoch, judged.kind: judged.score, "judged_loss": judged.loss}
-            )
-        self._move(epoch=epoch + 1, batch=0, judged=(judged.score, judged.loss, judged.images))
-        self.save()
-        yield judged
-
-    def _mine(self, batch: Batch, step: int) -> list[Batch]:
-        """The parts of this process's share of a step's batch."""
-        mine = np.array_split(np.array_split(batch.images, self.ranks.count)[self.ranks.rank], self.parts)
-        first = self.ranks.rank * self.parts
-        return [Batch(batch.size, part, (self.seed, step, i)) for i, part in enumerate(mine, first)]
-
-    def _step(self, batch: Batch, parts: list[tuple[Tensor, Tensor]]) -> tuple[Step, bool]:
-        """One step of all processes; and whether any of them was asked to stop."""
-        step, of, recipe = self.place.step, self.sampler.steps, self.recipe
-        torch.manual_seed(int(np.random.SeedSequence((self.seed, step, self.ranks.rank)).generate_state(1)[0]))
-        lr = recipe.lr_at(step, self.place.epoch, epoch_steps=of / recipe.epochs)
-        place = f"step {step + 1} of {of}"
-        try:
-            loss = self.learner.step(parts, self.pictures.loss, lr=lr, decay=recipe.decay_at(step), place=place)
-        except torch.OutOfMemoryError:
-            raise EnvironmentFault(
-                f"the GPU's memory does not hold {len(parts[0][0])} images of {batch.size} px at once; "
-                f"--accumulate {2 * self.parts} takes half as many.",
-                at=place,
-            ) from None
-        loss, stops = self.ranks.total([loss, float(self.stopping)])
-        return Step(step + 1, self.place.epoch + 1, loss / self.ranks.count, lr, len(batch.images)), stops > 0
-
-    def judge(self) -> EpochResult:
-        """The averaged weights on the images that judge."""
-        self.ranks.share(self.learner.average.buffers())  # those of the first, which are written
-        return EpochResult(
-            self.place.step,
-            self.place.epoch + 1,
-            self.pictures.score,
-            *self.pictures.judge(self.learner.average, self.ranks),
-        )
-
-    def save(self) -> None:
-        """Write the checkpoint whole, or leave the one before."""
-        if not self.ranks.first:
+    def check_folder(self, *, force: bool) -> None:
+        """Raises EnvironmentFault if results would be lost; with `force` they may be."""
+        existing = [name for name in _FILES if (self.folder / name).exists()]
+        if self.folder.exists() and not self.folder.is_dir():
+            raise EnvironmentFault("is a file; give a folder.", at=self.folder)
+        if force:
             return
-        content = io.BytesIO()
-        self._move(cpu_seconds=time.process_time() - self._since)
-        learner, place = self.learner.state_dict(), dict(vars(self.place))
-        state = {"settings": json.dumps(self.settings), "learner": learner, "place": place}
-        torch.save(state, content)
-        write_whole(self.checkpoint, content.getvalue())
+        if RESULT in existing:
+            raise EnvironmentFault("contains a finished training; use --force to start over.", at=self.folder)
+        if existing and "metrics.jsonl" not in existing:
+            raise EnvironmentFault(f"contains {existing[0]}, but no training; choose another folder.", at=self.folder)
 
-    def _move(self, **changes: Any) -> None:
-        self.place = Position(**{**vars(self.place), **changes})
+    def load_data(self, progress: "Progress | None" = None) -> TrainingData:
+        """The images.
 
+        Those of a folder are decoded once at the recipe's largest size, or streamed; other sources are decoded.
+        """
+        from mvsearch.training.loaders import DecodedLoader, SceneLoader, StreamLoader
+        from mvsearch.training.tasks import load_task
 
-def refuse_other(path: Path, found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Raises CheckpointError, naming the first difference, if a checkpoint is not of the training that is wanted."""
-    for name in wanted:
-        if found.get(name) != wanted[name]:
-            raise CheckpointError(
-                f"was begun with {name}={found.get(name)!r}, not {wanted[name]!r}; give the former, --force to "
-                "begin anew, or another folder.",
-                at=path,
+        evaluated, task = round(self.recipe.judged_side * self.recipe.image_size), load_task(self.arch.task)
+        path = Path(self.data.path) if self.data.path else None
+        in_folder = path is not None and not task.has_scenes and self.data.source == "folder"
+        if path and in_folder and (self.streamed or sources.in_shards(path)):
+            fraction, seed = self.data.test_fraction, self.data.seed
+            files = sources.find_files(path, test_fraction=fraction, seed=seed, progress=progress)
+            streams = [StreamLoader(part, self.data.size or evaluated, self.decoders) for part in files]
+            return TrainingData(str(path), sources.listing_checksum(*files), task, streams[0], streams[1])
+        if self.streamed:
+            raise PlanError(
+                f"--stream needs a folder of images by class; the source {self.data.source} is decoded once."
             )
+        size = self.data.size or (max(evaluated, *self.recipe.sizes) if path or task.has_scenes else None)
+        data = sources.load(self.data.source, path=path, size=size, task=self.arch.task, progress=progress)
+        task.check(data)
+        name = str(path) if path and not task.has_scenes else data.name
+        train, test = (
+            SceneLoader.of(part, task) if task.has_scenes else DecodedLoader(part) for part in (data.train, data.test)
+        )
+        return TrainingData(name, data.checksum, task, train, test, data.skipped)
 
+    def start(self, data: TrainingData, group: "ProcessGroup", *, force: bool = False) -> StartedTraining:
+        """The training, resumed from its checkpoint if the folder has one.
 
-def _line(done: Step, window: tuple[float, ...]) -> dict[str, Any]:
-    loss = sum(window) / len(window)
-    return {"step": done.step, "epoch": done.epoch, "loss": loss, "lr": done.lr, "images": done.images}
+        With `force` the previous training in the folder is removed, once nothing can be refused any more.
+        """
+        from mvsearch.nn import build
+        from mvsearch.training.loader_set import LoaderSet
+        from mvsearch.training.run import TrainingRun
+        from mvsearch.training.trainer import Trainer
 
+        train, held_out = self._split(data)
+        model = build(self._arch(data), seed=self.seed)
+        transfer = warm_start(self.init, model, self._arch(data)) if self.init else None
+        images = LoaderSet.of(data.task, train, held_out, self.recipe, group, parts=self.parts, seed=self.seed)
+        settings = self._settings(data, group) | {"init": transfer.checksum if transfer else None}
+        trainer = Trainer(model, images, self.recipe, group, seed=self.seed, compiled=self.compiled)
+        run = TrainingRun(trainer, self.folder, settings, self.every)
+        if force and group.first:
+            for name in _FILES:
+                (self.folder / name).unlink(missing_ok=True)
+        group.wait()  # the others look for a checkpoint only when it is removed
+        run.resume()
+        return StartedTraining(images, run, transfer)
 
-def _optimiser(model: nn.Module, recipe: FullRecipe) -> torch.optim.Optimizer:
-    given: dict[str, Any] = {"lr": recipe.lr, "weight_decay": recipe.weight_decay, "decay_all": recipe.decay_all}
-    if recipe.optimizer == "adamw":
-        return adamw(model, **given, head=recipe.head_lr)
-    return sgd(model, **given, head=recipe.head_lr, momentum=recipe.momentum, nesterov=recipe.nesterov)
+    def finish(self, training: StartedTraining, data: TrainingData, *, seconds: float) -> dict[str, Any]:
+        """Write the weights and the result of a finished training; returns the result."""
+        from mvsearch.nn.weights_io import write_weights
+
+        arch, run, evaluation = self._arch(data), training.run, training.run.evaluation
+        assert evaluation is not None
+        cost = arch.cost()
+        result = {
+            "name": arch.name,
+            "key": arch.key,
+            evaluation.metric: evaluation.score,
+            "loss": evaluation.loss,
+            "judged_on": f"{data.name}, {'held-out images of the training part' if self.held_out else 'test part'}",
+            "images": evaluation.images,
+            "broken": data.skipped + len(training.data.broken),
+            "image_size": arch.image_size,
+            "num_classes": arch.num_classes,
+            "params": cost.params,
+            "macs": cost.macs,
+            "steps": run.trainer.position.step,
+            "seconds_of_last_run": seconds,
+            "cpu_seconds": run.cpu_seconds,
+            "device": run.trainer.group.device,
+            "mean": training.data.mean.flatten().tolist(),
+            "std": training.data.std.flatten().tolist(),
+            "weights": WEIGHTS,
+            "init": training.transfer.to_dict() if training.transfer else None,
+            "settings": run.settings,
+        }
+        write_weights(run.trainer.average, arch.key, self.folder / WEIGHTS)
+        arch.save(self.folder / ARCHITECTURE)
+        write_whole(self.folder / RESULT, (json.dumps(result, indent=2) + "\n").encode())
+        return result
+
+    def _arch(self, data: TrainingData) -> Architecture:
+        return self.arch.at(image_size=self.recipe.image_size, num_classes=len(data.train.classes))
+
+    def _split(self, data: TrainingData) -> "tuple[ImageLoader[Any], ImageLoader[Any]]":
+        if not self.held_out:
+            return data.train, data.test
+        count = len(data.train.labels)
+        if self.held_out > count // 2:
+            raise DataError(f"more than half of the {count:,} training images; use fewer.", at="--held-out")
+        train, held_out = stratified_split(data.task.strata(data.train.part), self.held_out / count, self.seed)
+        return data.train.subset(train), data.train.subset(held_out)
+
+    def _settings(self, data: TrainingData, group: "ProcessGroup") -> dict[str, Any]:
+        """All that the losses of the training depend on; these names are written to checkpoints and results."""
+        from mvsearch.training.loop import precision_name
+
+        return {
+            "architecture": self._arch(data).key,
+            "data": data.checksum,
+            "seed": self.seed,
+            "precision": precision_name(group.device),
+            "compiled": self.compiled,
+            "held_out": self.held_out,
+            "processes": group.count,
+            "accumulate": self.parts,
+            **{name: value for name, value in asdict(self.recipe).items() if name != "source"},
+            "ema_is_decay": True,
+        }

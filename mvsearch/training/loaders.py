@@ -1,6 +1,6 @@
-"""Where batches come from: images in memory, or files that processes beside the training decode as they are needed.
+"""Loading of batches: from decoded images, or from files that worker processes decode during the training.
 
-Which images a batch has is the sampler's affair; here numbers of images become uint8 (B, C, H, W) and labels (B).
+The sampler decides which images a batch has; here indices of images become uint8 (B, C, H, W) and labels (B, ...).
 """
 
 import signal
@@ -19,34 +19,36 @@ from torch.utils.data import DataLoader, Dataset
 
 from mvsearch.data import Files, Images, decode_crop, decode_image
 from mvsearch.errors import DataError
-from mvsearch.training.augment import Augmentation, crops
+from mvsearch.training.augment import crops
+from mvsearch.training.recipe import Augmentation
+from mvsearch.training.tasks import Task
 
 _Part = TypeVar("_Part", Images, Files)
 
 
 @dataclass(frozen=True)
-class Cut:
-    """How crops are cut from the images of a batch: at `size` px, as the augmentation has it, drawn by the `key`."""
+class CropPlan:
+    """The crops of a batch's images: `size` pixels, by the augmentation's settings, drawn by the `key`."""
 
     size: int
-    how: Augmentation
+    augmentation: Augmentation
     key: tuple[int, ...]
 
-    def draw(self, place: int, height: int, width: int) -> tuple[np.ndarray, bool]:
-        """The box (4) of the image at a place of the batch, and whether it is mirrored."""
-        boxes, mirrored = crops(1, height, width, self.how, np.random.default_rng((*self.key, 1 + place)))
+    def draw(self, index: int, height: int, width: int) -> tuple[np.ndarray, bool]:
+        """The box (4) of the image at an index of the batch, and whether it is mirrored."""
+        boxes, mirrored = crops(1, height, width, self.augmentation, np.random.default_rng((*self.key, 1 + index)))
         return boxes[0], bool(mirrored[0])
 
 
 @dataclass(frozen=True)
-class Source(ABC, Generic[_Part]):
-    """Images of one part of a set, however they come.
+class ImageLoader(ABC, Generic[_Part]):
+    """The images of one part of a data set.
 
-    Of some crops `can_be_cut` from whole images; of others all that is left is their middle. `broken` has every image
-    that this process found that it could not decode, by its name, with the fault.
+    If `crops_whole_images`, crops are cut from whole images; otherwise only the centre of each is left. `broken` maps
+    the name of each image that this process could not decode to the error.
     """
 
-    can_be_cut: ClassVar[bool] = False
+    crops_whole_images: ClassVar[bool] = False
     part: _Part
     broken: dict[str, str] = field(default_factory=dict, kw_only=True)
 
@@ -62,131 +64,153 @@ class Source(ABC, Generic[_Part]):
 
     @property
     def shards(self) -> np.ndarray | None:
-        """The number of the shard that each image lies in, (N); None if any may be had as fast after any other."""
+        """The number of each image's shard, (N); None if images load equally fast in any order."""
         return None
 
     @abstractmethod
-    def only(self, images: np.ndarray) -> Self:
-        """The part that has these images alone."""
+    def subset(self, images: np.ndarray) -> Self:
+        """A loader of only these images."""
 
     @abstractmethod
-    def flow(
-        self, batches: Sequence[np.ndarray], *, fill_broken: bool, cuts: Sequence[Cut] = ()
+    def load(
+        self, batches: Sequence[np.ndarray], *, fill_broken: bool, crop_plans: Sequence[CropPlan] = ()
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pixels, uint8 (B, C, H, W), and labels (B) of each of these batches of numbers of images, in their order.
+        """Pixels, uint8 (B, C, H, W), and labels (B, ...) of each of these batches of image indices, in order.
 
-        A broken image is left out; with `fill_broken` another of its batch is there twice. A source that `can_be_cut`
-        gives crops, if it is given a Cut for each batch. Raises DataError if all of a batch are broken.
+        A broken image is left out, or with `fill_broken` replaced by another one of its batch. A loader that crops
+        whole images yields crops if it gets a CropPlan for each batch. Raises DataError if a whole batch is broken.
         """
 
 
 @dataclass(frozen=True)
-class Decoded(Source[Images]):
-    """Images that are decoded already; a thread gathers the next batch beside the training."""
+class DecodedLoader(ImageLoader[Images]):
+    """Images that are decoded already; a thread gathers the next batch during the training."""
 
-    def only(self, images: np.ndarray) -> Self:
-        """The part that has these images alone."""
-        return replace(self, part=replace(self.part, pixels=self.part.pixels[images], labels=self.labels[images]))
+    def subset(self, images: np.ndarray) -> Self:
+        """A loader of only these images."""
+        return replace(self, part=self.part.subset(images))
 
-    def flow(
-        self, batches: Sequence[np.ndarray], *, fill_broken: bool, cuts: Sequence[Cut] = ()
+    def load(
+        self, batches: Sequence[np.ndarray], *, fill_broken: bool, crop_plans: Sequence[CropPlan] = ()
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `Source.flow`."""
-        with ThreadPoolExecutor(1) as beside:
+        """As `ImageLoader.load`."""
+        with ThreadPoolExecutor(1) as thread:
             waiting = deque[Future[tuple[Tensor, Tensor]]]()
             for images in batches:
-                waiting.append(beside.submit(self._batch, images))
+                waiting.append(thread.submit(self._batch, images))
                 if len(waiting) > 1:
                     yield waiting.popleft().result()
             yield from (batch.result() for batch in waiting)
 
     def _batch(self, images: np.ndarray) -> tuple[Tensor, Tensor]:
-        pixels = torch.from_numpy(self.part.pixels[images]).permute(0, 3, 1, 2).contiguous()
-        labels = torch.from_numpy(self.labels[images])
+        pixels, labels = self._pixels(images), torch.from_numpy(self.labels[images])
         return (pixels.pin_memory(), labels.pin_memory()) if torch.cuda.is_available() else (pixels, labels)
+
+    def _pixels(self, images: np.ndarray) -> Tensor:
+        return torch.from_numpy(self.part.pixels[images]).permute(0, 3, 1, 2).contiguous()
 
 
 @dataclass(frozen=True)
-class Stream(Source[Files]):
-    """Encoded images, decoded at `size` px, or cut from the whole, by so many `workers` (0: by this process), whatever
-    their number the same.
+class SceneLoader(DecodedLoader):
+    """Decoded images whose labels are masks or boxes, `targets` (N, ...), instead of classes."""
+
+    targets: Tensor
+
+    @classmethod
+    def of(cls, part: Images, task: Task) -> Self:
+        """The images of a part with a task's labels."""
+        return cls(part, task.labels(part, part.pixels.shape[1]))
+
+    def subset(self, images: np.ndarray) -> Self:
+        """A loader of only these images."""
+        return replace(super().subset(images), targets=self.targets[torch.from_numpy(images)])
+
+    def _batch(self, images: np.ndarray) -> tuple[Tensor, Tensor]:
+        return self._pixels(images), self.targets[torch.from_numpy(images)]
+
+
+@dataclass(frozen=True)
+class StreamLoader(ImageLoader[Files]):
+    """Encoded images, decoded at `size` pixels or cropped from the whole, by `workers` processes (0: by this one).
+
+    The number of workers changes nothing in the batches.
     """
 
-    can_be_cut: ClassVar[bool] = True
+    crops_whole_images: ClassVar[bool] = True
     size: int
     workers: int = 0
 
     @property
     def shards(self) -> np.ndarray | None:
-        """The number of the shard that each image lies in, (N); None for loose files."""
+        """The number of each image's shard, (N); None for loose files."""
         return None if self.part.spans is None else self.part.spans[:, 0]
 
-    def only(self, images: np.ndarray) -> Self:
-        """The part that has these images alone."""
-        return replace(self, part=self.part.only(images))
+    def subset(self, images: np.ndarray) -> Self:
+        """A loader of only these images."""
+        return replace(self, part=self.part.subset(images))
 
-    def flow(
-        self, batches: Sequence[np.ndarray], *, fill_broken: bool, cuts: Sequence[Cut] = ()
+    def load(
+        self, batches: Sequence[np.ndarray], *, fill_broken: bool, crop_plans: Sequence[CropPlan] = ()
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """As `Source.flow`."""
+        """As `ImageLoader.load`."""
         loader = DataLoader(
-            _Batches(self.part, self.size, batches, cuts, fill_broken),
+            _EncodedBatches(self.part, self.size, batches, crop_plans, fill_broken),
             batch_size=None,
             num_workers=self.workers,
             pin_memory=torch.cuda.is_available(),
-            worker_init_fn=_deaf_to_ctrl_c,
-            generator=torch.Generator(),  # else it draws from the one that dropout draws from
+            worker_init_fn=_ignore_ctrl_c,
+            generator=torch.Generator(),  # by default it draws from torch's global generator, as dropout does
         )
         for pixels, labels, faults in loader:
             self.broken.update({self.part.name(i): fault for i, fault in faults.items()})
             if not len(labels):
                 name, fault = next(iter(self.broken.items()))
                 raise DataError(
-                    f"a whole batch cannot be read; {len(self.broken)} images are broken so far, "
+                    f"a whole batch cannot be decoded; {len(self.broken)} images are broken so far, "
                     f"the first is {name} ({fault}); replace or remove them.",
                     at=self.part.root,
                 )
             yield pixels, labels
 
 
-def _deaf_to_ctrl_c(_: int) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training ends the step at hand, and then its workers
+def _ignore_ctrl_c(_worker: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the training finishes its step, then ends its workers
 
 
 _Item = tuple[Tensor, Tensor, dict[int, str]]
 
 
 @dataclass(frozen=True)
-class _Batches(Dataset[_Item]):
-    """A batch by its number: pixels (B, 3, H, W), labels (B), and the fault of each image that is broken."""
+class _EncodedBatches(Dataset[_Item]):
+    """A batch by its number: pixels (B, 3, H, W), labels (B), and the error of each image that is broken."""
 
     files: Files
     size: int
     batches: Sequence[np.ndarray]
-    cuts: Sequence[Cut]
+    crop_plans: Sequence[CropPlan]
     fill_broken: bool
 
     def __len__(self) -> int:
         return len(self.batches)
 
     def __getitem__(self, number: int) -> _Item:
-        cut = self.cuts[number] if self.cuts else None
+        plan = self.crop_plans[number] if self.crop_plans else None
         images = self.batches[number].tolist()
-        read = [self._read(image, cut, place) for place, image in enumerate(images)]
-        faults = {image: fault for image, (pixels, fault) in zip(images, read, strict=True) if pixels is None}
-        whole = [(image, pixels) for image, (pixels, _) in zip(images, read, strict=True) if pixels is not None]
+        decoded = [self._decode(image, plan, index) for index, image in enumerate(images)]
+        faults = {image: fault for image, (pixels, fault) in zip(images, decoded, strict=True) if pixels is None}
+        whole = [(image, pixels) for image, (pixels, _) in zip(images, decoded, strict=True) if pixels is not None]
         if not whole:
             return torch.empty(0), torch.empty(0, dtype=torch.long), faults
         if self.fill_broken:
             whole = [whole[i % len(whole)] for i in range(len(images))]
-        pixels = torch.from_numpy(np.stack([each for _, each in whole])).permute(0, 3, 1, 2).contiguous()
+        pixels = torch.from_numpy(np.stack([pixels for _, pixels in whole])).permute(0, 3, 1, 2).contiguous()
         return pixels, torch.from_numpy(self.files.labels[[image for image, _ in whole]]), faults
 
-    def _read(self, image: int, cut: Cut | None, place: int) -> tuple[np.ndarray | None, str]:
+    def _decode(self, image: int, plan: CropPlan | None, index: int) -> tuple[np.ndarray | None, str]:
         try:
             file = self.files.open(image)
         except OSError as fault:
             return None, str(fault.strerror or fault)
-        if cut is None:
+        if plan is None:
             return decode_image(file, self.size)
-        return decode_crop(file, cut.size, partial(cut.draw, place), cut.how.interpolation)
+        return decode_crop(file, plan.size, partial(plan.draw, index), plan.augmentation.interpolation)

@@ -1,10 +1,10 @@
-"""The training loop. Plain PyTorch; stops at the first loss that is no number, and says at which step."""
+"""One step of a training, whatever the task: forward, backward, optimiser, averaged weights. Plain PyTorch."""
 
 import copy
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -12,78 +12,21 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
 from mvsearch.metrics.record import EvaluationFailed
-from mvsearch.training.images import Task
 from mvsearch.training.recipe import Recipe
-from mvsearch.utils.progress import Progress
-
-_CALIBRATION_STEPS = 8
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a training came to: what the task judges by on held-out images, `top1` (a share) and `loss` for one.
-
-    `train_loss` is the mean over all steps: the lower, the faster it was learnt.
-    """
-
-    scores: dict[str, float]
-    train_loss: float
-
-
-def train(
-    model: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu", progress: Progress | None = None
-) -> Outcome:
-    """Train a network and judge its averaged weights. The model is trained in place.
-
-    Raises EvaluationFailed if the loss stops being a number. Mixed precision is used where the device has it.
-    """
-    average, train_loss = fit(model, task, recipe, device=device, progress=progress)
-    return Outcome(judge(average, task, device), train_loss)
-
-
-def fit(
-    model: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu", progress: Progress | None = None
-) -> tuple[nn.Module, float]:
-    """Train a network in place; its averaged weights, ready to be used, and the mean loss over all steps."""
-    model = model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    average = copy.deepcopy(model).requires_grad_(False)
-    with torch.enable_grad(), _seeded(recipe.seed, device):
-        losses = []
-        for loss in learn(model, average, task, recipe, device=device):
-            losses.append(loss)
-            if progress is not None:
-                progress(len(losses), recipe.steps)
-    _recalibrate(average, task, recipe)
-    return average.eval(), sum(losses) / len(losses)
-
-
-def learn(model: nn.Module, average: nn.Module, task: Task, recipe: Recipe, *, device: str = "cpu") -> Iterator[float]:
-    """Train the model in place, a step at a time, and let the average follow; the loss of each step, before it.
-
-    Raises EvaluationFailed if a loss is no number.
-    """
-    learner = Learner(model, average, adamw(model, lr=recipe.lr, weight_decay=recipe.weight_decay), device, recipe.clip)
-
-    def loss(outputs: Any, labels: Tensor) -> Tensor:
-        return task.loss(outputs, labels, recipe.label_smoothing)
-
-    for step, batch in enumerate(task.batches(recipe)):
-        place = f"step {step + 1} of {recipe.steps}"
-        decay = min(recipe.ema, (1 + step) / (10 + step))
-        yield learner.step([batch], loss, lr=recipe.lr * schedule(step, recipe), decay=decay, place=place)
-
 
 Loss = Callable[[Any, Tensor], Tensor]
-"""Of what a network gives for a batch, and the batch's labels: one number."""
+"""The outputs of a network for a batch, and the batch's labels → the loss."""
+
+LabelledBatch = tuple[Tensor, Tensor]
+"""Float images (B, 3, H, W) and their labels (B, ...)."""
 
 
 @dataclass
 class Learner:
-    """A network that learns, whatever the task: the one step that every training is made of.
+    """A network in training, its averaged copy and its optimiser.
 
-    `average` follows the model's weights, and with `buffers` its statistics too. `clip` bounds the norm of the
-    gradient; 0 leaves it. `forward` is what is called instead of the model: a compiled one, or one whose gradients
-    are averaged over several processes.
+    `average` follows the weights and the statistics of `model`. `clip` limits the norm of the gradient; 0 does not.
+    `forward` is called instead of the model where it is compiled or distributed.
     """
 
     model: nn.Module
@@ -91,99 +34,87 @@ class Learner:
     optimiser: torch.optim.Optimizer
     device: str
     clip: float
-    buffers: bool = False
     forward: nn.Module | None = None
 
     def __post_init__(self) -> None:
-        self.scaler = torch.amp.GradScaler("cuda", enabled=half(self.device) is torch.float16)
+        self.scaler = torch.amp.GradScaler("cuda", enabled=half_dtype(self.device) is torch.float16)
 
-    def step(self, parts: Sequence[tuple[Tensor, Tensor]], loss: Loss, *, lr: float, decay: float, place: str) -> float:
-        """Learn from one batch, given in equal parts, and return its loss before the step.
+    @classmethod
+    def create(cls, model: nn.Module, recipe: Recipe, device: str, *, forward: nn.Module | None = None) -> "Learner":
+        """The learner of a recipe; the model is already on the device and in training mode."""
+        average = copy.deepcopy(model).requires_grad_(False).eval()
+        return cls(model, average, create_optimiser(model, recipe), device, recipe.clip, forward)
 
-        Raises EvaluationFailed for a loss that is not finite.
+    def step(self, parts: Sequence[LabelledBatch], loss: Loss, *, lr: float, decay: float, where: str) -> float:
+        """Train on one batch, given in equal parts, and return its loss before the step.
 
-        The gradient is the mean over the parts. `place` says in words which step it is.
+        The gradient is the mean over the parts. Raises EvaluationFailed, which names the step as `where`, if the loss
+        is not finite.
         """
         for group in self.optimiser.param_groups:
             group["lr"] = lr * group["scale"]
         self.optimiser.zero_grad(set_to_none=True)
-        forward, found = self.forward or self.model, 0.0
+        forward: nn.Module = self.forward or self.model
+        total = 0.0
         for i, (x, labels) in enumerate(parts):
-            alone = getattr(forward, "no_sync", nullcontext) if i < len(parts) - 1 else nullcontext
-            with alone():
-                with precision(self.device):
+            distributed = forward if isinstance(forward, nn.parallel.DistributedDataParallel) else None
+            last = i == len(parts) - 1  # processes exchange gradients once a step
+            with distributed.no_sync() if distributed and not last else nullcontext():
+                with autocast(self.device):
                     part = loss(forward(x), labels) / len(parts)
                 if not math.isfinite(value := part.item()):
-                    raise EvaluationFailed(f"the training loss became {value} at {place}")
+                    raise EvaluationFailed(f"the training loss became {value} at {where}")
                 self.scaler.scale(part).backward()
-            found += value
+            total += value
         self.scaler.unscale_(self.optimiser)
         if self.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        _follow(self.average, self.model, decay, buffers=self.buffers)
-        return found
+        update_average(self.average, self.model, decay)
+        return total
 
     def state_dict(self) -> dict[str, Any]:
-        """All that the next step depends on beside its batch; tensors and plain values."""
+        """All that the next step depends on besides its batch; tensors and plain values."""
         return {name: getattr(self, name).state_dict() for name in ("model", "average", "optimiser", "scaler")}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from there."""
+        """Restore what `state_dict` returned."""
         for name, part in state.items():
             getattr(self, name).load_state_dict(part)
 
 
 @contextmanager
-def _seeded(seed: int, device: str) -> Iterator[None]:
-    """Dropout by a seed of its own; torch's generators are left where they were."""
+def seed_torch(seed: int, device: str) -> Iterator[None]:
+    """Seed torch inside, and restore its generators on exit."""
     with torch.random.fork_rng(devices=[device] if device.startswith("cuda") else []):
         torch.manual_seed(seed)
         yield
 
 
-def schedule(step: int, recipe: Recipe) -> float:
-    """The share of the peak learning rate at a step: a linear rise, then a cosine down to one hundredth."""
-    rise = max(1, round(recipe.warmup * recipe.steps))
-    if step < rise:
-        return (step + 1) / rise
-    done = (step - rise) / max(1, recipe.steps - rise)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done))
+def create_optimiser(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """AdamW, or SGD with momentum; weight decay skips norms and biases unless the recipe decays all."""
+    groups = _parameter_groups(model, recipe)
+    if recipe.optimizer == "adamw":
+        return torch.optim.AdamW(groups, lr=recipe.lr, fused=True)
+    nesterov = recipe.nesterov and recipe.momentum > 0
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov)
 
 
-def adamw(
-    model: nn.Module, *, lr: float, weight_decay: float, decay_all: bool = False, head: float = 1.0
-) -> torch.optim.Optimizer:
-    """AdamW, whose decay leaves norms and biases alone, unless it is for all; the head learns `head` times as fast."""
-    return torch.optim.AdamW(_groups(model, weight_decay, decay_all, head), lr=lr, fused=True)
-
-
-def sgd(
-    model: nn.Module,
-    *,
-    lr: float,
-    weight_decay: float,
-    momentum: float,
-    nesterov: bool = False,
-    decay_all: bool = False,
-    head: float = 1.0,
-) -> torch.optim.Optimizer:
-    """Plain gradient descent with momentum, or Nesterov's; decay and head as in `adamw`."""
-    groups = _groups(model, weight_decay, decay_all, head)
-    return torch.optim.SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov and momentum > 0)
-
-
-def _groups(model: nn.Module, weight_decay: float, decay_all: bool, head: float) -> list[dict[str, Any]]:
-    made: dict[tuple[float, float], list[nn.Parameter]] = {}
+def _parameter_groups(model: nn.Module, recipe: Recipe) -> list[dict[str, Any]]:
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, weight in model.named_parameters():
-        scale = head if name.startswith("head.") else 1.0
-        made.setdefault((weight_decay if decay_all or weight.ndim > 1 else 0.0, scale), []).append(weight)
-    return [{"params": each, "weight_decay": decay, "scale": scale} for (decay, scale), each in made.items()]
+        scale = recipe.head_lr if name.startswith("head.") else 1.0
+        decay = recipe.weight_decay if recipe.decay_all or weight.ndim > 1 else 0.0
+        groups.setdefault((decay, scale), []).append(weight)
+    return [{"params": weights, "weight_decay": d, "scale": scale} for (d, scale), weights in groups.items()]
 
 
-def half(device: str) -> torch.dtype | None:
-    """What a GPU multiplies in: bfloat16 from Ampere on, else float16, gradients scaled; a CPU loses time by either."""
+def half_dtype(device: str) -> torch.dtype | None:
+    """The dtype of mixed precision: bfloat16 on GPUs from Ampere on, float16 on older ones, None on a CPU.
+
+    A CPU computes more slowly in either.
+    """
     if not device.startswith("cuda"):
         return None
     # Not `is_bf16_supported`: it counts older cards, which only emulate bfloat16.
@@ -191,45 +122,39 @@ def half(device: str) -> torch.dtype | None:
 
 
 def precision_name(device: str) -> str:
-    """What trainings on a device multiply in, in torch's word for it."""
-    return str(half(device) or torch.float32).removeprefix("torch.")
+    """The name of the dtype that trainings on a device multiply in, such as `float32`."""
+    return str(half_dtype(device) or torch.float32).removeprefix("torch.")
 
 
-def precision(device: str) -> torch.autocast:
-    """Mixed precision where the device has it."""
-    return torch.autocast(device.partition(":")[0], dtype=half(device), enabled=half(device) is not None)
+def autocast(device: str) -> torch.autocast:
+    """Mixed precision where the device supports it."""
+    return torch.autocast(device.partition(":")[0], dtype=half_dtype(device), enabled=half_dtype(device) is not None)
 
 
 @torch.no_grad()
-def _follow(average: nn.Module, model: nn.Module, decay: float, *, buffers: bool) -> None:
-    """Move the averaged weights towards the model's, and the statistics of its norms; counters are copied."""
+def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+    """Move averaged weights and statistics towards the model's, keeping the share `decay`; counters are copied."""
     get_ema_multi_avg_fn(decay)(list(average.parameters()), list(model.parameters()), None)
-    for mine, other in zip(average.buffers(), model.buffers(), strict=True) if buffers else ():
-        if mine.is_floating_point():
-            mine.lerp_(other, 1 - decay)
+    for averaged, current in zip(average.buffers(), model.buffers(), strict=True):
+        if averaged.is_floating_point():
+            averaged.lerp_(current, 1 - decay)
         else:
-            mine.copy_(other)
+            averaged.copy_(current)
 
 
 @torch.no_grad()
-def _recalibrate(average: nn.Module, task: Task, recipe: Recipe) -> None:
-    """Batch-norm statistics of the averaged weights themselves: those of a short training would lag behind."""
-    norms = [module for module in average.modules() if isinstance(module, nn.BatchNorm2d)]
+def recalibrate_norms(model: nn.Module, images: Iterable[Tensor]) -> None:
+    """Compute the batch-norm statistics of a network anew, as means over batches of images; leaves it in eval mode.
+
+    After a short training the averaged statistics lag behind the averaged weights.
+    """
+    norms = [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # a plain mean over the batches below
-    average.eval()
+    model.eval()
     for norm in norms:
         norm.train()
-    for x, _ in task.batches(replace(recipe, steps=_CALIBRATION_STEPS, batch=task.calibration_batch)):
-        average(x)
-
-
-@torch.no_grad()
-def judge(model: nn.Module, task: Task, device: str = "cpu") -> dict[str, float]:
-    """What the task judges a trained network by on held-out images; raises EvaluationFailed if that is no number."""
-    with precision(device):
-        scores = task.judge(model)
-    if not all(map(math.isfinite, scores.values())):
-        raise EvaluationFailed("the averaged network gives no numbers on held-out images")
-    return scores
+    for x in images:
+        model(x)
+    model.eval()

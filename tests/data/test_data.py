@@ -504,3 +504,13 @@ def test_a_folder_of_many_images_is_decoded_in_batches(cache, tmp_path, monkeypa
     monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path / "other"))
 
     assert data.load("folder", path=path, size=24).checksum == batched
+
+
+def test_a_subset_of_scenes_keeps_their_masks_and_boxes():
+    pixels, labels = np.zeros((3, 2, 2, 3), np.uint8), np.arange(3)
+    masks = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((1, 2, 2), np.uint8)
+    boxes = np.array([[0, 1, 0, 0, 1, 1], [2, 2, 0, 0, 1, 1], [0, 3, 0, 0, 1, 1]], float)
+    part = data.Images(pixels, labels, ("a", "b", "c"), masks, boxes).subset(np.array([2, 0]))
+
+    assert part.labels.tolist() == part.masks[:, 0, 0].tolist() == [2, 0]
+    assert part.boxes[:, :2].tolist() == [[1, 1], [0, 2], [1, 3]]

@@ -31,7 +31,7 @@ from mvsearch.export.formats._plain_attention import PlainAttention, with_plain_
 from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_verified
 from mvsearch.profiling.benchmark import time_beside_eager
-from mvsearch.training.sample import Sample
+from mvsearch.training.image_samples import ImageSample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -60,7 +60,7 @@ def formats_with_marks():
 
 
 @pytest.fixture(scope="module")
-def sample() -> Sample:
+def sample() -> ImageSample:
     return real_images()[0]
 
 

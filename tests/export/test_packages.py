@@ -21,7 +21,7 @@ from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_unverified, export_verified
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.trial import Trial
-from mvsearch.training.sample import Sample
+from mvsearch.training.image_samples import ImageSample
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -40,7 +40,7 @@ DEEP = {**SOFTMAX, "blocks": [*SOFTMAX["blocks"], {"name": "last", "block": "con
 
 
 @pytest.fixture(scope="module")
-def sample() -> Sample:
+def sample() -> ImageSample:
     return real_images()[0]
 
 
@@ -209,7 +209,7 @@ def test_timm_creates_the_network_where_mvsearch_is_not(tmp_path, sample, timm_t
         check_timm_model(model, result, images, sample)
 
 
-def check_timm_model(model: ExportModel, result: dict, images: torch.Tensor, sample: Sample) -> None:
+def check_timm_model(model: ExportModel, result: dict, images: torch.Tensor, sample: ImageSample) -> None:
     with torch.no_grad():
         torch.testing.assert_close(torch.tensor(result["logits"]), model.model(images))
         maps = ExportModel.of(model.arch, seed=4, features=True).model(images)

@@ -23,14 +23,14 @@ from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_unverified, export_verified
 from mvsearch.nn.weights_io import write_weights
-from mvsearch.training.sample import Sample
+from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils import yaml_document
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
-def sample() -> Sample:
+def sample() -> ImageSample:
     return real_images()[0]
 
 
@@ -205,7 +205,7 @@ def test_int8_of_feature_maps_is_not_assessed_and_nan_never_passes():
 
 def test_the_change_of_accuracy_has_its_standard_error():
     labels = np.arange(4)
-    sample = Sample(np.empty(0), labels, ("a", "b", "c", "d"), "toy")
+    sample = ImageSample(np.empty(0), labels, ("a", "b", "c", "d"), "toy")
     right, half = np.eye(4), np.eye(4)[[0, 1, 3, 2]]
     model = ExportModel(Architecture.from_dict(SOFTMAX).at(num_classes=4), nn.Identity(), "fresh")
     accuracy = comparison.compare_accuracy(right, half, sample, model)

@@ -116,13 +116,13 @@ def test_rungs_are_refused_where_there_are_no_steps():
 
 
 def test_too_little_to_look_at_is_refused():
-    with pytest.raises(PlanError, match="batch=1 is too little to look at; use 2 or more"):
+    with pytest.raises(PlanError, match="batch=1"):
         _probe.Settings(batch=1)
 
 
 def test_what_is_no_number_is_a_failure_and_no_score():
-    with pytest.raises(EvaluationFailed, match="zico came out as nan"):
-        _probe.number("zico", math.nan)
+    with pytest.raises(EvaluationFailed, match="zico is nan"):
+        _probe.finite_score("zico", math.nan)
 
 
 @pytest.mark.parametrize("name", [*LOOKING, "synflow"])
@@ -134,13 +134,13 @@ def test_a_network_that_gives_no_numbers_fails_in_a_sentence(name, value, data, 
         return model
 
     monkeypatch.setattr("mvsearch.nn.build", broken)
-    with pytest.raises(EvaluationFailed, match=r"is no number|came out as|became"):
+    with pytest.raises(EvaluationFailed, match=r"NaN or inf|is (nan|-?inf)|became"):
         said(name, data)
 
 
 def probe(data, batches=1, document=PLAIN):
     arch = Architecture.from_dict(document)
-    return _probe.probed(arch, settings("snip"), data, seed=0, device="cpu", batches=batches)
+    return _probe.probe(arch, settings("snip"), data, seed=0, device="cpu", batches=batches)
 
 
 def test_synflow_is_the_sum_over_all_ways_through_a_chain(data):

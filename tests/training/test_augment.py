@@ -10,7 +10,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from mvsearch.errors import PlanError
 from mvsearch.training import augment as ours
-from mvsearch.training.augment import OPERATIONS, Augmentation, augment
+from mvsearch.training.augment import OPERATIONS, augment
+from mvsearch.training.recipe import Augmentation
 
 ALL = Augmentation(randaugment=2, erase=0.25, mixup=0.2, cutmix=1.0)
 WHOLE = {"crop_area": 1.0, "crop_ratio": 1.0, "flip": False}

@@ -15,8 +15,10 @@ from mvsearch.nn import build
 from mvsearch.nn.conv import Conv
 from mvsearch.nn.mobilevit import SelfAttention
 from mvsearch.proxies import train as train_proxy
-from mvsearch.training.images import Task, moved
-from mvsearch.training.loop import half, schedule, train
+from mvsearch.training.in_memory import InMemorySet, train_in_memory
+from mvsearch.training.loop import half_dtype
+from mvsearch.training.tasks import load_task
+from mvsearch.training.transforms import shift_and_flip
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -28,9 +30,18 @@ def fashion():
     return load("fashion_mnist")
 
 
+def with_settings(images, **changes):
+    """The same images, drawn by other settings."""
+    return replace(images, plan=replace(SHORT, **changes).training())
+
+
+def in_memory(data, settings):
+    return InMemorySet.of(load_task("classification"), data, settings.training())
+
+
 @pytest.fixture(scope="module")
-def task(fashion):
-    return Task.of(fashion, SHORT, "cpu")
+def images(fashion):
+    return in_memory(fashion, SHORT)
 
 
 def test_the_same_seed_gives_the_same_score_and_another_seed_another(fashion):
@@ -50,39 +61,41 @@ def test_a_network_learns_more_than_chance_in_sixty_steps(fashion):
     assert score["loss"] < 2.0
 
 
-def test_held_out_images_are_never_trained_on_and_hold_every_class_alike(fashion, task):
-    assert len(task.train_labels) + len(task.held_labels) == len(fashion.train.labels)
-    assert task.held_labels.bincount().tolist() == [50] * 10
-    train_images = {image.numpy().tobytes() for image in task.train_pixels}
-    held_images = [image.numpy().tobytes() for image in task.held_pixels]
+def test_held_out_images_are_never_trained_on_and_hold_every_class_alike(fashion, images):
+    assert len(images.train_labels) + len(images.held_labels) == len(fashion.train.labels)
+    assert images.held_labels.bincount().tolist() == [50] * 10
+    train_images = {image.numpy().tobytes() for image in images.train_pixels}
+    held_images = [image.numpy().tobytes() for image in images.held_pixels]
     assert sum(image in train_images for image in held_images) <= 2  # the set itself holds some images twice
 
 
-def test_every_network_sees_the_same_batches(task):
-    one, other = (list(task.batches(SHORT)) for _ in range(2))
+def test_every_network_sees_the_same_batches(images):
+    one, other = ([batch for [batch] in images.batches()] for _ in range(2))
 
+    assert len(one) == SHORT.steps
     assert all(torch.equal(x, y) and torch.equal(a, b) for (x, a), (y, b) in zip(one, other, strict=True))
-    assert not torch.equal(one[0][0], next(iter(task.batches(replace(SHORT, seed=1))))[0])
+    [reseeded] = next(with_settings(images, seed=1).batches())
+    assert not torch.equal(one[0][0], reseeded[0])
 
 
 def test_augmentation_shifts_and_mirrors_and_changes_nothing_else():
     pixels = torch.arange(2 * 1 * 6 * 6, dtype=torch.uint8).view(2, 1, 6, 6) + 1
     still, mirror = torch.zeros(2, 2, dtype=torch.long), torch.tensor([False, True])
-    assert torch.equal(moved(pixels, still, ~mirror & mirror, 0), pixels)
-    assert torch.equal(moved(pixels, still, mirror, 0), torch.stack((pixels[0], pixels[1].flip(-1))))
+    assert torch.equal(shift_and_flip(pixels, still, ~mirror & mirror, 0), pixels)
+    assert torch.equal(shift_and_flip(pixels, still, mirror, 0), torch.stack((pixels[0], pixels[1].flip(-1))))
 
-    down_right = moved(pixels, torch.tensor([[0, 2], [1, 2]]), mirror, 1)
+    down_right = shift_and_flip(pixels, torch.tensor([[0, 2], [1, 2]]), mirror, 1)
     assert torch.equal(down_right[0, :, 1:], pixels[0, :, :-1])  # cut out from above: black on top
     assert not down_right[0, :, 0].any()
     assert torch.equal(down_right[1, :, :-1, 1:], pixels[1, :, 1:, 1:].flip(-1))
 
 
-def test_draws_keep_to_the_recipe(task):
-    chosen, shift, mirror = next(iter(task.draws(replace(SHORT, crop_padding=2))))
-    assert len(chosen.unique()) == SHORT.batch
+def test_draws_keep_to_the_recipe(images):
+    indices, shift, mirror = next(with_settings(images, crop_padding=2).draws(1, SHORT.batch))
+    assert len(indices.unique()) == SHORT.batch
     assert set(shift.unique().tolist()) == {0, 1, 2, 3, 4}
     assert 0 < int(mirror.sum()) < SHORT.batch
-    assert not next(iter(task.draws(replace(SHORT, flip=False))))[2].any()
+    assert not next(with_settings(images, flip=False).draws(1, SHORT.batch))[2].any()
 
 
 @pytest.mark.parametrize(("out", "kernel", "groups"), [(6, 1, 1), (8, 3, 1), (6, 3, 6), (8, 3, 2), (6, 5, 6)], ids=str)
@@ -108,8 +121,8 @@ def test_a_row_that_is_alone_attends_to_itself_in_training_too():
 
 
 def test_the_learning_rate_rises_to_its_peak_then_falls_to_a_hundredth():
-    recipe = replace(SHORT, steps=100)
-    rates = [schedule(step, recipe) for step in range(100)]
+    recipe = replace(SHORT, steps=100, lr=1.0).training().recipe
+    rates = [recipe.lr_at(step, 0, epoch_steps=100) for step in range(100)]
 
     assert max(rates) == rates[9] == 1.0
     assert rates[:10] == sorted(rates[:10])
@@ -122,17 +135,17 @@ def test_the_learning_rate_rises_to_its_peak_then_falls_to_a_hundredth():
 )
 def test_cards_that_only_emulate_bfloat16_multiply_in_float16(capability, precision, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
-    assert half("cuda:1") is precision
-    assert half("cpu") is None
+    assert half_dtype("cuda:1") is precision
+    assert half_dtype("cpu") is None
 
 
-def test_a_loss_that_is_no_number_stops_the_training_and_says_where(task):
+def test_a_loss_that_is_no_number_stops_the_training_and_says_where(images):
     model = build(published("mobilevitv3_xxs").at(image_size=32, num_classes=10), seed=0)
     with torch.no_grad():
         model.stem.conv.weight.fill_(float("nan"))
 
-    with pytest.raises(EvaluationFailed, match="became nan at step 1 of 12"):
-        train(model, task, SHORT)
+    with pytest.raises(EvaluationFailed, match="nan at step 1 of 12"):
+        train_in_memory(model, images)
 
 
 def test_two_seeds_tell_the_noise_of_the_score(tmp_path):
@@ -174,8 +187,6 @@ def test_images_of_another_size_are_resized_to_the_recipe(fashion):
     small = replace(
         fashion, train=replace(fashion.train, pixels=fashion.train.pixels[:600], labels=fashion.train.labels[:600])
     )
-    task = Task.of(small, replace(SHORT, image_size=48, held_out=100), "cpu")
-
-    x, _ = next(iter(task.batches(replace(SHORT, image_size=48))))
+    [(x, _)] = next(in_memory(small, replace(SHORT, image_size=48, held_out=100)).batches())
     assert x.shape == (32, 3, 48, 48)
     assert abs(float(x.mean())) < 0.2

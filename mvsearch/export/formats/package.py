@@ -26,7 +26,7 @@ from mvsearch.utils.atomic_write import write_whole
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mvsearch.training.sample import Sample
+    from mvsearch.training.image_samples import ImageSample
 
 
 def export(export_model: ExportModel, path: Path) -> None:
@@ -52,7 +52,7 @@ def load_runtime(path: Path, *, threads: int = 1) -> Runner:
     return IsolatedInterpreter(path / "model.py", path / "weights.safetensors", threads=threads)
 
 
-def _example(export_model: ExportModel, sample: "Sample") -> "dict[str, Tensor]":
+def _example(export_model: ExportModel, sample: "ImageSample") -> "dict[str, Tensor]":
     import torch
 
     image = torch.from_numpy(sample.images[:1])
@@ -94,7 +94,7 @@ OUTPUTS = [{", ".join(f'"{output}"' for output in export_model.output_names)}]""
     )
 
 
-def _readme(export_model: ExportModel, sample: "Sample", name: str) -> str:
+def _readme(export_model: ExportModel, sample: "ImageSample", name: str) -> str:
     arch = export_model.arch
     mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (sample.mean, sample.std))
     if export_model.features:

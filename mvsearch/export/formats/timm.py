@@ -26,7 +26,7 @@ from mvsearch.utils.atomic_write import write_whole
 if TYPE_CHECKING:
     from torch import nn
 
-    from mvsearch.training.sample import Sample
+    from mvsearch.training.image_samples import ImageSample
 
 _ATTRIBUTES = ("num_classes", "num_features", "head_hidden_size", "feature_info", "pretrained_cfg", "default_cfg")
 _METHODS = ("forward_features", "forward_head", "get_classifier", "reset_classifier")
@@ -76,7 +76,7 @@ def file_stem(name: str) -> str:
     return identifier if valid else f"network_{identifier}"
 
 
-def source(arch: Architecture, model: "nn.Module", sample: "Sample", *, module: str) -> str:
+def source(arch: Architecture, model: "nn.Module", sample: "ImageSample", *, module: str) -> str:
     """The file's text, for images prepared like those of the sample; `module` is the name to import it by."""
     rows = rows_of(arch, features=False)
     for row in rows:
@@ -188,7 +188,7 @@ def _methods(arch: Architecture, classifier: Head, rows: list[str]) -> str:
         self.head.apply(initialise)'''
 
 
-def _settings(arch: Architecture, name: str, model: "nn.Module", sample: "Sample") -> str:
+def _settings(arch: Architecture, name: str, model: "nn.Module", sample: "ImageSample") -> str:
     from torch import nn
 
     first = next(name for name, module in model.named_modules() if isinstance(module, nn.Conv2d))

@@ -1,52 +1,69 @@
-"""Recipes as data: `recipes/v1.yaml` is the recipe `v1`, or give a file of your own. Every setting may be replaced.
+"""Recipes as data: `recipes/v1.yaml` is the recipe `v1`; a file of the user's has the same form. Settings can be
+replaced.
 
 >>> load("v2", ["epochs=30", "mixup=0"]).epochs
 30
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-from mvsearch.errors import PlanError, YamlError
+from mvsearch.errors import Location, PlanError, YamlError
+from mvsearch.training.recipe import Recipe
 from mvsearch.utils import plugins, yaml_document
 from mvsearch.utils.settings import from_mapping
 
-if TYPE_CHECKING:
-    from mvsearch.training.full import FullRecipe
-
 _FOLDER = Path(__file__).parent
+_MIN_IMAGE_SIZE = 32
+_LOG = logging.getLogger(__name__)
 
 
 def names() -> tuple[str, ...]:
-    """The recipes that come with the package."""
+    """The recipes that are part of the package."""
     return tuple(sorted(path.stem for path in _FOLDER.glob("*.yaml")))
 
 
-def usual(task: str) -> str:
-    """The recipe for a task if nobody names one."""
+def default_recipe(task: str) -> str:
+    """The name of the recipe for a task if none is given."""
     return "short" if task == "classification" else f"short_{task}"
 
 
-def load(name: str, settings: Iterable[str] = ()) -> "FullRecipe":
-    """A recipe by its name or file, some settings replaced (`name=value`); raises PlanError or YamlError."""
-    from mvsearch.training.full import FullRecipe
-
+def load(name: str, settings: Iterable[str] = ()) -> Recipe:
+    """A recipe by its name or file, with some settings replaced (`name=value`); raises PlanError or YamlError."""
     document = yaml_document.read(_path(name))
     values, replaced = dict(document.data), set()
     for text in settings:
         key, equals, value = text.partition("=")
         if not equals:
-            raise PlanError(f"--set {text}: has no value; write it as name=value, e.g. --set epochs=30.")
+            raise PlanError("has no value; write it as name=value, e.g. --set epochs=30.", at=f"--set {text}")
         try:
             values[key] = yaml_document.parse(f"value: {value}").data["value"]
         except YamlError:
-            raise PlanError(f"--set {text}: {value!r} is no value; write a number, a word or a list.") from None
+            raise PlanError(
+                f"cannot read the value {value!r}; write a number, a word or a list.", at=f"--set {text}"
+            ) from None
         replaced.add(key)
-    recipe: FullRecipe = from_mapping(
-        FullRecipe, values, lambda key: f"--set {key}" if key in replaced else document.where(key)
-    )
+
+    def where(key: str) -> Location | str:
+        return f"--set {key}" if key in replaced else document.where(key)
+
+    recipe: Recipe = from_mapping(Recipe, _upgrade(values, where), where)
+    if recipe.image_size < _MIN_IMAGE_SIZE:
+        raise PlanError(f"found {recipe.image_size}; use {_MIN_IMAGE_SIZE} or more.", at=where("image_size"))
     return recipe
+
+
+def _upgrade(values: dict[str, Any], where: Any) -> dict[str, Any]:
+    """Convert `ema` as recipes wrote it before: the small share that the average moved by, not the share it keeps."""
+    ema = values.get("ema")
+    if not isinstance(ema, float) or not 0 < ema < 0.5:
+        return values
+    _LOG.warning(
+        "%s: ema is the share of the old average that a step keeps; %s is read as %s", where("ema"), ema, 1 - ema
+    )
+    return {**values, "ema": 1 - ema}
 
 
 def _path(name: str) -> Path:
@@ -54,4 +71,4 @@ def _path(name: str) -> Path:
         return _FOLDER / f"{name}.yaml"
     if Path(name).suffix in (".yaml", ".yml"):
         return Path(name)
-    raise PlanError(f"{name!r} is no recipe; {plugins.suggest(name, names())} Or give a YAML file.")
+    raise PlanError(f"unknown recipe {name!r}; {plugins.suggest(name, names())} Or give a YAML file.")

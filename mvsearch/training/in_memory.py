@@ -1,0 +1,146 @@
+"""Short trainings on images in memory, as the proxy `train` runs them: the same batches for every network."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from mvsearch.data import DataSet, Images, stratified_split
+from mvsearch.training.distributed import ProcessGroup
+from mvsearch.training.loop import LabelledBatch, recalibrate_norms, seed_torch
+from mvsearch.training.recipe import ShortTraining
+from mvsearch.training.tasks import Task, evaluate
+from mvsearch.training.trainer import Evaluation, Position, Trainer
+from mvsearch.training.transforms import STATISTICS_IMAGES, channel_statistics, normalise, resize_array, shift_and_flip
+from mvsearch.utils.progress import Progress
+
+_CALIBRATION_STEPS = 8
+
+
+@dataclass(frozen=True)
+class InMemorySet:
+    """Images and labels of two disjoint sets on the device, and the channel statistics that normalise them."""
+
+    task: Task
+    plan: ShortTraining
+    train_pixels: Tensor
+    train_labels: Tensor
+    held_pixels: Tensor
+    held_labels: Tensor
+    mean: Tensor
+    std: Tensor
+    classes: int
+
+    @classmethod
+    def of(cls, task: Task, data: DataSet, plan: ShortTraining, device: str = "cpu") -> Self:
+        """The training part of a data set, split by the seed; the test part is never seen by a search.
+
+        Raises DataError if the data are not for the task.
+        """
+        task.check(data)
+        size, part = plan.recipe.image_size, data.train
+        fraction = min(0.5, plan.held_out / len(part.labels))
+        train, held = map(torch.from_numpy, stratified_split(task.strata(part), fraction, plan.seed))
+        pixels, labels = resize_array(part.pixels, size), task.labels(part, size)
+        mean, std = channel_statistics(pixels[:: max(1, len(pixels) // STATISTICS_IMAGES)])
+        return cls(
+            task=task,
+            plan=plan,
+            train_pixels=pixels[train].to(device),
+            train_labels=labels[train].to(device),
+            held_pixels=pixels[held].to(device),
+            held_labels=labels[held].to(device),
+            mean=mean.to(device),
+            std=std.to(device),
+            classes=len(part.classes),
+        )
+
+    @property
+    def metric(self) -> str:
+        """The score of the task."""
+        return self.task.metric
+
+    @property
+    def steps(self) -> int:
+        """The steps of the training."""
+        return self.plan.steps
+
+    @property
+    def device(self) -> str:
+        """Where the images are."""
+        return str(self.train_pixels.device)
+
+    def with_held_out(self, part: Images) -> Self:
+        """The same set, evaluated on all images of another part, such as the test part."""
+        size = self.plan.recipe.image_size
+        pixels, labels = resize_array(part.pixels, size), self.task.labels(part, size)
+        return replace(self, held_pixels=pixels.to(self.device), held_labels=labels.to(self.device))
+
+    def draws(self, steps: int, batch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+        """What each batch consists of: the indices of its images, (B), how far each is shifted down and right, (2, B),
+        from 0 to twice the padding, and which are mirrored, (B).
+
+        The images are reshuffled each time all of them were drawn.
+        """
+        generator, padding = torch.Generator().manual_seed(self.plan.seed), self.plan.crop_padding
+        device, order = self.train_labels.device, torch.empty(0, dtype=torch.long)
+        for _ in range(steps):
+            while len(order) < batch:  # more than once where there are few images
+                order = torch.cat((order, torch.randperm(len(self.train_labels), generator=generator)))
+            indices, order = order[:batch], order[batch:]
+            shift = torch.randint(0, 2 * padding + 1, (2, batch), generator=generator)
+            mirrored = torch.rand(batch, generator=generator) < 0.5 * self.plan.recipe.flip
+            yield indices.to(device), shift.to(device), mirrored.to(device)
+
+    def batches(self, position: Position = Position()) -> Iterator[list[LabelledBatch]]:  # noqa: B008  frozen
+        """The steps of the one epoch, each in one part: normalised images (B, 3, H, W) and labels."""
+        yield from ([batch] for batch in self._augmented_batches(self.steps, self.plan.recipe.batch))
+
+    def _augmented_batches(self, steps: int, batch: int) -> Iterator[LabelledBatch]:
+        padding, size = self.plan.crop_padding, self.plan.recipe.image_size
+        for indices, shift, mirrored in self.draws(steps, batch):
+            x = shift_and_flip(self.train_pixels[indices], shift, mirrored, padding)
+            yield self.normalise(x), self.task.shift(self.train_labels[indices], shift, mirrored, padding, size)
+
+    def calibration_images(self) -> Iterator[Tensor]:
+        """Some batches of augmented images of the training part, to compute the statistics of norms from."""
+        yield from (x for x, _ in self._augmented_batches(_CALIBRATION_STEPS, self.task.calibration_batch))
+
+    def held_batches(self) -> Iterator[LabelledBatch]:
+        """The held-out images in order."""
+        size = self.task.evaluation_batch(self.classes, self.plan.recipe.image_size)
+        for i in range(0, len(self.held_labels), size):
+            yield self.normalise(self.held_pixels[i : i + size]), self.held_labels[i : i + size]
+
+    def loss(self, outputs: Any, labels: Tensor) -> Tensor:
+        """The loss of a batch."""
+        return self.task.loss(outputs, labels, self.plan.recipe.label_smoothing)
+
+    def evaluate(self, model: nn.Module) -> Evaluation:
+        """The scores of a network on the held-out images; raises EvaluationFailed if one is not finite."""
+        scores = evaluate(self.task, model, self.held_batches(), self.classes, device=self.device)
+        return Evaluation(scores, len(self.held_labels))
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 (B, C, H, W) → float32 (B, 3, H, W), mean 0 and deviation 1 a channel, channels last."""
+        return normalise(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+
+
+def train_in_memory(
+    model: nn.Module, data: InMemorySet, *, progress: Progress | None = None
+) -> tuple[nn.Module, float]:
+    """Train a network in place; its averaged copy in eval mode, and the mean training loss over all steps.
+
+    The lower that mean, the faster the network learned. Raises EvaluationFailed if the loss is not finite.
+    """
+    group, losses = ProcessGroup(device=data.device), []
+    trainer = Trainer(model, data, data.plan.recipe, group, reseed=False)
+    with torch.enable_grad(), seed_torch(data.plan.seed, data.device):
+        for result in trainer.train_epoch():
+            losses.append(result.loss)
+            if progress is not None:
+                progress(result.step, data.steps)
+    recalibrate_norms(trainer.average, data.calibration_images())
+    return trainer.average, sum(losses) / len(losses)
