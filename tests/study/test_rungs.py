@@ -1,4 +1,4 @@
-"""Successive halving over candidates, and measuring the front again: with the real store, and a score that is known."""
+"""Successive halving over candidates, and re-evaluation of the front: the real store, and a known score."""
 
 import math
 from collections import Counter
@@ -23,49 +23,51 @@ LOSS, PARAMS = Objective.named("loss"), Objective.named("params")
 
 
 class Trainings:
-    """A score whose noise falls with the steps; counts what was paid for."""
+    """A score whose noise falls with the steps. Counts the trainings by rung and repeat."""
 
     def __init__(self, noise: float = 0.0) -> None:
-        self.noise, self.paid = noise, Counter()
+        self.noise, self.counts = noise, Counter()
 
     def __call__(self, arch, *, rung=300, repeat=0):
-        self.paid[rung, repeat] += 1
+        self.counts[rung, repeat] += 1
         metrics = arch.metrics()
         rng = np.random.default_rng([metrics["params"], metrics["macs"], rung, repeat])
         true = 1e4 / metrics["params"] + 0.3 * (arch.blocks[0].out % 16 == 0)
         return metrics | {"loss": true + 30 / rung + self.noise * rng.normal()}
 
 
-def test_each_rung_is_a_share_of_the_one_before_and_the_rest_is_pruned_with_its_place(tmp_path):
-    plan, train = toy_plan(tmp_path, RUNGS), Trainings()
+@pytest.fixture(scope="module")
+def halved(tmp_path_factory):
+    """The records of a study with rungs whose score has no noise, and its trainings."""
+    plan, train = toy_plan(tmp_path_factory.mktemp("halved"), RUNGS), Trainings()
     Study.join(plan).run(train, trials=40)
+    return Study.read(plan).records(), train
 
-    records = Study.read(plan).records()
-    assert train.paid[30, 0] == 40
-    assert 20 <= train.paid[100, 0] <= 30
-    assert train.paid[300, 0] < train.paid[100, 0]
+
+def test_each_rung_keeps_a_share_of_the_one_before_and_prunes_the_rest_with_its_place(halved):
+    records, train = halved
+    assert train.counts[30, 0] == 40
+    assert 20 <= train.counts[100, 0] <= 30
+    assert train.counts[300, 0] < train.counts[100, 0]
     stopped = [record for record in records if record.state == "pruned"]
-    assert len(stopped) == 40 - train.paid[300, 0]
+    assert len(stopped) == 40 - train.counts[300, 0]
     for record in stopped:
         assert "loss" not in record.metrics
         assert record.reason.startswith(f"stopped after {max(map(int, record.metrics['rungs']))} of 300 steps: number ")
-    whole = [record for record in records if record.state == "complete"]
-    assert all(set(record.metrics["rungs"]) == {"30", "100"} for record in whole)
+    complete = [record for record in records if record.state == "complete"]
+    assert all(set(record.metrics["rungs"]) == {"30", "100"} for record in complete)
 
 
-def test_what_is_stopped_is_what_adds_least(tmp_path):
-    """With a score without noise, nobody who was stopped would have been on the front of those who were not."""
-    plan, train = toy_plan(tmp_path, RUNGS), Trainings()
-    Study.join(plan).run(train, trials=60)
-
-    records = Study.read(plan).records()
-    known = [
+def test_the_stopped_candidates_are_those_that_add_least(halved):
+    """Without noise, no stopped candidate would be on the front of the others."""
+    records, _ = halved
+    trained = [
         replace(r, state="complete", metrics=r.metrics | {"loss": r.metrics["rungs"]["30"]["loss"] - 1 + 0.1})
         for r in records
     ]
     reference = {"loss": 3.0, "params": 1e5}
-    kept = [r for r in known if records[r.number].state == "complete"]
-    assert hypervolume(kept, (LOSS, PARAMS), reference) > 0.98 * hypervolume(known, (LOSS, PARAMS), reference)
+    complete = [r for r in trained if records[r.number].state == "complete"]
+    assert hypervolume(complete, (LOSS, PARAMS), reference) > 0.98 * hypervolume(trained, (LOSS, PARAMS), reference)
 
 
 @pytest.mark.parametrize("objectives", [("loss",), ("loss", "params"), ("loss", "params", "macs")])
@@ -76,7 +78,7 @@ def test_rungs_halve_whatever_the_number_of_objectives(tmp_path, objectives):
     states = Counter(record.state for record in Study.read(plan).records())
     assert states["failed"] == 0
     assert states["pruned"] >= 6
-    assert train.paid[300, 0] == states["complete"] < train.paid[30, 0] == 24
+    assert train.counts[300, 0] == states["complete"] < train.counts[30, 0] == 24
 
 
 def test_places_by_a_single_objective_are_its_order():
@@ -86,7 +88,7 @@ def test_places_by_a_single_objective_are_its_order():
     assert places(top1, (Objective.named("top1"),)) == [3, 1, 2]
 
 
-def test_a_limit_that_refuses_the_whole_training_does_not_lose_its_rungs(tmp_path):
+def test_a_candidate_pruned_after_the_full_training_keeps_its_rungs(tmp_path):
     plan, train = toy_plan(tmp_path, RUNGS, objectives=("params", "macs"), limits=("loss <= 0.5",)), Trainings()
 
     def evaluate(arch, *, rung=300, repeat=0):
@@ -100,10 +102,10 @@ def test_a_limit_that_refuses_the_whole_training_does_not_lose_its_rungs(tmp_pat
     refused = [record for record in records if "breaks the limit" in (record.reason or "")]
     assert refused
     assert all(set(record.metrics["rungs"]) == {"30", "100"} for record in refused)
-    assert train.paid[300, 0] < 24
+    assert train.counts[300, 0] < 24
 
 
-def test_a_rung_without_a_number_fails_its_candidate_and_disturbs_no_other(tmp_path):
+def test_a_rung_without_a_number_fails_its_candidate_and_no_other(tmp_path):
     plan, train = toy_plan(tmp_path, RUNGS), Trainings()
 
     def evaluate(arch, *, rung=300, repeat=0):
@@ -116,7 +118,21 @@ def test_a_rung_without_a_number_fails_its_candidate_and_disturbs_no_other(tmp_p
     assert all(set(record.metrics["rungs"]) == {"30"} for record in failed)
 
 
-def test_published_models_are_measured_whole_whatever_their_rungs_say(tmp_path):
+def test_a_trial_that_fails_after_a_rung_without_an_objective_does_not_count_at_that_rung(tmp_path):
+    plan, train = toy_plan(tmp_path, RUNGS, objectives=("loss", "latency_ms")), Trainings()
+
+    def evaluate(arch, *, rung=300, repeat=0):
+        if rung == 100 and train.counts[100, 0] == 1:
+            train.counts[100, 0] += 1
+            raise EvaluationFailed("crashed")
+        return train(arch, rung=rung, repeat=repeat) | {"latency_ms": 1.0}
+
+    Study.join(plan).run(evaluate, trials=12)
+    failed = [record for record in Study.read(plan).records() if record.state == "failed"]
+    assert [(record.reason, "latency_ms" in record.metrics) for record in failed] == [("crashed", False)]
+
+
+def test_published_models_are_measured_in_full_whatever_their_place_at_a_rung(tmp_path):
     plan = Plan.load("spaces/fusion.yaml", objectives=("loss", "params"), sampler="random")
     plan = replace(plan, studies=tmp_path, proxy=replace(plan.proxy, rungs=(30,), keep=0.1))
     Study.join(plan).run(Trainings(noise=3.0), trials=16)
@@ -126,7 +142,7 @@ def test_published_models_are_measured_whole_whatever_their_rungs_say(tmp_path):
     assert any(record.state == "pruned" for record in records)
 
 
-def test_a_later_study_takes_a_rung_for_its_whole_training(tmp_path):
+def test_the_full_training_of_a_later_study_comes_from_the_cache_of_a_rung(tmp_path):
     url = f"sqlite:///{tmp_path / 'shared.db'}"
     Study.join(replace(toy_plan(tmp_path, RUNGS), storage=url)).run(Trainings(), trials=12)
     short = replace(toy_plan(tmp_path, TOY + "proxy: {steps: 100}\n"), name="short", storage=url)
@@ -134,21 +150,21 @@ def test_a_later_study_takes_a_rung_for_its_whole_training(tmp_path):
     Study.join(short).run(lambda arch: train(arch, rung=100), trials=12)
 
     records = Reader("short", Store(url, create=False)).records()
-    assert sum(record.cached for record in records) == 12 - sum(train.paid.values()) > 0
+    assert sum(record.cached for record in records) == 12 - sum(train.counts.values()) > 0
 
 
-def test_a_rung_that_was_paid_before_the_worker_died_is_not_paid_again(tmp_path):
+def test_a_rung_measured_before_the_worker_ended_is_not_measured_again(tmp_path):
     plan, train = toy_plan(tmp_path, RUNGS), Trainings()
 
-    def dies(arch, *, rung=300):
+    def interrupt(arch, *, rung=300):
         if rung == 100:
             raise KeyboardInterrupt
         return train(arch, rung=rung)
 
     with pytest.raises(KeyboardInterrupt):
-        Study.join(plan).run(dies, trials=3)
+        Study.join(plan).run(interrupt, trials=3)
     Study.join(plan).run(train, trials=3)
-    assert train.paid[30, 0] == 3
+    assert train.counts[30, 0] == 3
 
 
 @pytest.mark.parametrize(
@@ -163,14 +179,14 @@ def test_a_rung_that_was_paid_before_the_worker_died_is_not_paid_again(tmp_path)
         ("{keep: 2}", "use a share above 0, up to 1"),
     ],
 )
-def test_rungs_that_cannot_be_are_refused(tmp_path, proxy, says):
+def test_invalid_rungs_are_an_error(tmp_path, proxy, says):
     with pytest.raises(PlanError, match=says):
         toy_plan(tmp_path, f"{TOY}proxy: {proxy}\n")
 
 
-def test_places_go_by_front_then_by_what_the_front_would_lose():
+def test_places_follow_the_front_then_the_hypervolume_contribution():
     rows = [
-        {"loss": 1.0, "params": 4},  # on the front, alone at its end
+        {"loss": 1.0, "params": 4},  # on the front, at its end
         {"loss": 2.0, "params": 3.9},  # on the front, adds a sliver
         {"loss": 3.0, "params": 1},  # on the front
         {"loss": 3.5, "params": 3.95},  # dominated by two
@@ -182,10 +198,10 @@ def test_places_go_by_front_then_by_what_the_front_would_lose():
     assert set(found[3:]) == {4, 5}
 
 
-# ---- confirming
+# ---- re-evaluation
 
 
-def test_the_front_is_measured_until_its_noise_decides_nothing(tmp_path):
+def test_the_front_is_measured_until_noise_cannot_change_it(tmp_path):
     plan, train = toy_plan(tmp_path, confirm=True), Trainings(noise=0.05)
     Study.join(plan).run(train, trials=30)
 
@@ -193,11 +209,11 @@ def test_the_front_is_measured_until_its_noise_decides_nothing(tmp_path):
     best = front(records, plan.objectives)
     assert unsure(records, plan.objectives) == []
     for record in best:
-        found = [repeat["loss"] for repeat in repeats(record)]
-        assert 2 <= len(found) <= MOST
-        assert record.metrics["loss"] == pytest.approx(np.mean(found))
-        assert record.metrics["loss_sem"] == pytest.approx(np.std(found, ddof=1) / np.sqrt(len(found)))
-    assert sum(n for (_, repeat), n in train.paid.items() if repeat == 0) == 30
+        losses = [repeat["loss"] for repeat in repeats(record)]
+        assert 2 <= len(losses) <= MOST
+        assert record.metrics["loss"] == pytest.approx(np.mean(losses))
+        assert record.metrics["loss_sem"] == pytest.approx(np.std(losses, ddof=1) / np.sqrt(len(losses)))
+    assert sum(n for (_, repeat), n in train.counts.items() if repeat == 0) == 30
     assert any(len(repeats(record)) == 1 for record in records)
 
 
@@ -212,12 +228,12 @@ def test_without_noise_two_measurements_are_enough(tmp_path):
     }
 
 
-def test_confirming_again_pays_nothing_and_a_larger_study_goes_on_from_the_means(tmp_path):
+def test_a_second_reevaluation_measures_nothing_and_a_larger_study_continues_from_the_means(tmp_path):
     plan, train = toy_plan(tmp_path, confirm=True, sampler="surrogate"), Trainings(noise=0.05)
     Study.join(plan).run(train, trials=12)
-    paid = train.paid.copy()
+    before = train.counts.copy()
     Study.join(plan).run(train, trials=12)
-    assert train.paid == paid
+    assert train.counts == before
 
     study = Study.join(plan)
     study.run(train, trials=13)
@@ -226,16 +242,16 @@ def test_confirming_again_pays_nothing_and_a_larger_study_goes_on_from_the_means
     assert {trial.number: trial.values[0] for trial in seen} == means
 
 
-def test_a_member_that_fails_with_another_seed_says_so_and_is_tried_again_by_the_next_run(tmp_path):
+def test_a_failed_reevaluation_is_recorded_and_tried_again_by_the_next_run(tmp_path):
     plan = toy_plan(tmp_path, confirm=True)
     train = Trainings()
 
-    def fails(arch, *, repeat=0):
+    def fail(arch, *, repeat=0):
         if repeat:
             raise EvaluationFailed("the training loss became nan at step 3 of 300")
         return train(arch)
 
-    Study.join(plan).run(fails, trials=8)
+    Study.join(plan).run(fail, trials=8)
     members = front(Study.read(plan).records(), plan.objectives)
     assert {record.metrics["unconfirmed"] for record in members} == {"the training loss became nan at step 3 of 300"}
     assert f"{members[0].number} (the training loss became nan at step 3 of 300)" in tally(members, members)
@@ -247,25 +263,25 @@ def test_a_member_that_fails_with_another_seed_says_so_and_is_tried_again_by_the
 
 
 @pytest.mark.parametrize(("more", "name"), [("", "repeat"), ("proxy: {rungs: [30]}", "rung")])
-def test_an_evaluation_that_cannot_hear_of_rungs_or_repeats_is_refused_before_it_is_called(tmp_path, more, name):
+def test_an_evaluation_without_a_needed_argument_is_an_error_before_it_is_called(tmp_path, more, name):
     plan = toy_plan(tmp_path, f"{TOY}{more}\n", confirm=not more)
     with pytest.raises(StudyError, match=f"with {name}="):
         Study.join(plan).run(lambda arch: pytest.fail("called"))
 
 
-def test_a_search_over_exact_objectives_has_nothing_to_confirm(tmp_path):
+def test_exact_objectives_are_not_reevaluated(tmp_path):
     plan, train = toy_plan(tmp_path, objectives=("params", "macs"), confirm=True), Trainings()
     Study.join(plan).run(lambda arch: arch.metrics(), trials=8)
-    assert train.paid == Counter()
+    assert train.counts == Counter()
 
 
 def record(number: int, params: int, *losses: float) -> Record:
-    found = [{"loss": loss} for loss in losses]
-    metrics = {"params": params, "loss": float(np.mean(losses)), "repeats": found}
+    replicates = [{"loss": loss} for loss in losses]
+    metrics = {"params": params, "loss": float(np.mean(losses)), "repeats": replicates}
     return Record(number, f"k{number}", "complete", None, metrics, {}, {}, None, 1.0)
 
 
-def test_only_gaps_that_decide_something_count():
+def test_only_gaps_that_decide_membership_count():
     small, large = record(0, 100, 2.0, 2.1), record(1, 200, 1.0, 1.1)
     worse = record(2, 300, 1.08, 1.09)  # dominated by `large`, by less than its noise
     assert unsure([small, large], (LOSS, PARAMS)) == []

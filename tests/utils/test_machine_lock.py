@@ -115,15 +115,15 @@ def test_a_child_that_outlives_its_killed_parent_does_not_keep_the_lock(helpers)
 
 @posix
 def test_a_steady_stream_of_trainings_does_not_starve_a_measurement(helpers):
-    # Together they hardly ever leave the room empty; uneven turns keep them from falling into step.
+    # Together they nearly always hold the lock; uneven durations keep them out of step.
     trainers = [
         helpers.start(
             """
             import random
 
-            for turn in range(10_000):
+            for i in range(10_000):
                 with shared():
-                    if turn == 0:
+                    if i == 0:
                         print("held", flush=True)
                     time.sleep(random.uniform(0.1, 0.3))
             """
@@ -149,11 +149,11 @@ def test_no_access_overlaps_an_exclusive_one(helpers):
     modes = ("exclusive", "exclusive", "shared", "shared")
     processes = [helpers.start(body.format(mode=mode)) for mode in modes]
     lines = "".join(process.communicate(timeout=120)[0] for process in processes).splitlines()
-    held = [(kind, float(begin), float(end)) for kind, begin, end in map(str.split, lines)]
+    spans = [(mode, float(begin), float(end)) for mode, begin, end in map(str.split, lines)]
 
-    assert len(held) == 80
-    for index, (kind, begin, end) in enumerate(held):
-        others = held[:index] + held[index + 1 :] if kind == "exclusive" else []
+    assert len(spans) == 80
+    for index, (mode, begin, end) in enumerate(spans):
+        others = spans[:index] + spans[index + 1 :] if mode == "exclusive" else []
         assert all(end <= other_begin or other_end <= begin for _, other_begin, other_end in others)
 
 
