@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 def prepare(plan: "Plan") -> None:
     """Load the images and detect the device, so that errors of this machine come before the first trial."""
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.study.evaluator import latency_device, load_data
+    from mvsearch.study.evaluator import load_data, measured_devices
 
-    if plan.uses_metric("latency_ms"):
-        latency_device(plan)
+    measured_devices(plan)
     if plan.needs_proxy:
         with progress_bar() as progress:
             data = load_data(plan, progress)

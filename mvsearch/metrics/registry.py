@@ -1,8 +1,8 @@
 """Every metric is declared once: its name, label, unit, direction, kind and noise.
 
-The static costs, the measurements of this package and the scores of trained networks are declared here. A proxy and a
-measured objective declare theirs in their own file, and the package of the file registers them when it is imported. No
-other module lists the names of metrics.
+Static costs and what several packages measure are declared here. Other scores and measurements are declared in the file
+of their proxy or measurement, and its package registers them when it is imported. No other module lists the names of
+metrics.
 """
 
 from collections.abc import Mapping
@@ -49,6 +49,23 @@ MIOU = Metric("miou", "score", "mIoU", "proxy mIoU", PERCENT, True, 1.0, "seed",
 MAP = Metric("map", "score", "mAP", "proxy mAP", PERCENT, True, 1.0, "seed", ("detection",))
 LOSS = Metric("loss", "score", "loss", "proxy loss", noise="seed")
 
+MEMORY_MIB = Metric("memory_mib", "measurement", "memory", "peak memory", Unit("MiB"))
+TRAIN_MEMORY_MIB = Metric(
+    "train_memory_mib", "measurement", "training memory", "peak memory of a training step", Unit("MiB")
+)
+LATENCY_MS = Metric("latency_ms", "measurement", "latency", "latency", Unit("ms"), noise="machine", prefix="latency_")
+THROUGHPUT_IMAGES_S = Metric(
+    "throughput_images_s",
+    "measurement",
+    "throughput",
+    "throughput",
+    Unit("images/s"),
+    maximise=True,
+    noise="machine",
+    prefix="throughput_",
+    searchable=False,
+)
+
 _metrics: dict[str, Metric] = {}
 
 
@@ -65,24 +82,8 @@ declare(
     Metric("params", "static cost", "params", "parameters", COUNT),
     Metric("macs", "static cost", "MACs", "MACs", COUNT),
     Metric("macs_paper", "static cost", "MACs (paper)", "MACs as the paper counts them", COUNT),
-    Metric("memory_mib", "measurement", "memory", "peak memory", Unit("MiB")),
-    Metric("train_memory_mib", "measurement", "training memory", "peak memory of a training step", Unit("MiB")),
-    Metric("latency_ms", "measurement", "latency", "latency", Unit("ms"), noise="machine", prefix="latency_"),
-    Metric(
-        "throughput_images_s",
-        "measurement",
-        "throughput",
-        "throughput",
-        Unit("images/s"),
-        maximise=True,
-        noise="machine",
-        prefix="throughput_",
-        searchable=False,
-    ),
-    TOP1,
-    MIOU,
-    MAP,
-    LOSS,
+    *(MEMORY_MIB, TRAIN_MEMORY_MIB, LATENCY_MS, THROUGHPUT_IMAGES_S),
+    *(TOP1, MIOU, MAP, LOSS),
 )
 
 

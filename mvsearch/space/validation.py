@@ -20,7 +20,7 @@ from mvsearch.utils.yaml_document import Document
 if TYPE_CHECKING:
     from mvsearch.space.search_space import SearchSpace
 
-SETTINGS = ("search", "proxy", "memory", "latency", "data")
+SETTINGS = ("search", "proxy", *plugins.names("measurement"), "data")
 """The keys of a file that `mvsearch run` reads."""
 
 _SPACE_KEYS = (*KEYS, "vars", "where", "contains", *SETTINGS)

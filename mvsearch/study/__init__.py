@@ -1,3 +1,4 @@
 """The search: a plan, its trials in a database, samplers, executors and workers."""
 
-import mvsearch.proxies  # noqa: F401  declares the scores that a plan may name
+import mvsearch.profiling.measurements
+import mvsearch.proxies  # noqa: F401  these declare the metrics that a plan may name

@@ -30,6 +30,8 @@ from mvsearch.metrics.pareto import (
 )
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.metrics.registry import scores
+from mvsearch.profiling.measurements import measurements
+from mvsearch.study.facts import device_fact
 from mvsearch.study.reader import Reader, flat
 
 
@@ -178,7 +180,7 @@ def compare(
         raise StudyError("one study alone cannot be compared; name two or more.")
     sought = tuple(objectives) or _shared(studies)
     records = {name: reader.measured(sought) for name, reader in studies.items()}
-    warnings = (*_other_proxies(studies, sought), *_other_batches(studies, sought), *_other_devices(studies, sought))
+    warnings = (*_other_proxies(studies, sought), *_other_measurements(studies, sought))
     if warnings and not allow_mismatch:
         raise StudyError(
             f"these studies may not be compared: {'; '.join(warnings)}. Use --allow-mismatch to compare them anyway."
@@ -263,19 +265,18 @@ def _other_proxies(studies: Mapping[str, Reader], objectives: Sequence[Objective
     return _differences(measures)
 
 
-def _other_batches(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
-    """Of what the memory was counted, where it differs."""
-    if not {"memory_mib", "train_memory_mib"} & {objective.name for objective in objectives}:
-        return []
-    return _differences({name: _settings(reader, "memory") for name, reader in studies.items()})
-
-
-def _other_devices(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
-    """Where and how time was taken, where it differs."""
-    if not any(objective.name == "latency_ms" for objective in objectives):
-        return []
-    device = {name: {"the device": reader.facts.get("device")} for name, reader in studies.items()}
-    return _differences({name: _settings(studies[name], "latency") | found for name, found in device.items()})
+def _other_measurements(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
+    """How objectives were measured, and on which device, where it differs."""
+    differences = []
+    for part, measurement in measurements().items():
+        if {metric.name for metric in measurement.metrics} & {objective.name for objective in objectives}:
+            differences += _differences(
+                {
+                    name: _settings(reader, part) | {"the device": reader.facts.get(device_fact(part))}
+                    for name, reader in studies.items()
+                }
+            )
+    return differences
 
 
 def _settings(reader: Reader, *parts: str) -> dict[str, Any]:

@@ -8,15 +8,12 @@ from typing import Any
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, load
 from mvsearch.metrics.record import FULL, Metrics, averaged
-from mvsearch.profiling.latency import TimingOptions, check_options, load_backend
+from mvsearch.study.facts import device_fact
 from mvsearch.study.plan import Plan
 from mvsearch.utils import machine_lock, plugins
 
 Report = Callable[..., None]
 """Called with `doing`, `done` and `of` as an evaluation progresses."""
-
-_MEASUREMENTS = {"memory": ("memory_mib", "train_memory_mib"), "latency": ("latency_ms",)}
-"""What is measured of an untrained network, cheap before expensive, and the metrics that need it."""
 
 
 class Evaluator:
@@ -26,7 +23,7 @@ class Evaluator:
         self.plan, self.device = plan, device
         self.report: Report = report or (lambda **_: None)
         self.data = load_data(plan) if plan.needs_proxy else None
-        self._settings = plan.settings()
+        self._measurements = plan.required_measurements()
         self._proxy_settings = plan.proxy_settings() if plan.needs_proxy else None
         self._measured: tuple[str, dict[str, Metrics]] = ("", {})
         """The key of the last architecture, and its measurements by name."""
@@ -37,16 +34,15 @@ class Evaluator:
         versions: dict[str, int] = {}
         if self.plan.needs_proxy:
             versions["proxies"] = plugins.load("proxy", self.plan.proxy.name).VERSION
-        if self.plan.uses_metric("latency_ms"):
-            versions["latency"] = load_backend(self.plan.latency.backend).version
+        for name, measurement in self._measurements.items():
+            if (version := measurement.version(self.plan.measurements[name])) is not None:
+                versions[name] = version
         if versions:
             facts["code"] = ", ".join(f"{word} {version}" for word, version in versions.items())
         if self.data is not None:
             facts["data"] = f"{self.data.name} {self.data.checksum}"
             facts["precision"] = self._precision()
-        if self.plan.uses_metric("latency_ms"):
-            facts["device"] = latency_device(self.plan)
-        return facts
+        return facts | {device_fact(name): device for name, device in measured_devices(self.plan).items()}
 
     def _precision(self) -> str:
         """The precision of trainings: the scores of a GPU and of a CPU do not belong into one study."""
@@ -65,10 +61,9 @@ class Evaluator:
         """
         metrics: Metrics = arch.metrics()
         self.plan.check_constraints(metrics)
-        for name, metric_names in _MEASUREMENTS.items() if not repeat else ():
-            if self.plan.uses_metric(*metric_names):
-                metrics |= self._measure_once(arch, name)
-                self.plan.check_constraints(metrics)
+        for name in self._measurements if not repeat else ():
+            metrics |= self._measure_once(arch, name)
+            self.plan.check_constraints(metrics)
         if self.data is not None:
             metrics |= self._measure_score(arch, self.data, rung, repeat)
             if rung is None and not repeat:
@@ -82,33 +77,9 @@ class Evaluator:
         measurements = self._measured[1]
         if name not in measurements:
             self.report(doing=name)
-            measure = {"memory": self._measure_memory, "latency": self._measure_latency}[name]
-            measurements[name] = measure(arch)
+            measurement, settings = self._measurements[name], self.plan.measurements[name]
+            measurements[name] = measurement.measure(arch, settings, self.plan.required_metrics)
         return measurements[name]
-
-    def _measure_memory(self, arch: Architecture) -> Metrics:
-        from mvsearch.profiling.memory import MIB, peak_bytes
-
-        settings, size = self.plan.memory, self.plan.memory.image_size
-        peaks = {}
-        if self.plan.uses_metric("memory_mib"):
-            peaks["memory_mib"] = peak_bytes(arch, batch=settings.batch, image_size=size) / MIB
-        if self.plan.uses_metric("train_memory_mib"):
-            peak = peak_bytes(arch, batch=settings.train_batch, image_size=size, training=True)
-            peaks["train_memory_mib"] = peak / MIB
-        return peaks
-
-    def _measure_latency(self, arch: Architecture) -> Metrics:
-        from mvsearch.nn import build
-
-        settings, options = self.plan.latency, timing_options(self.plan)
-        backend, model = load_backend(settings.backend), build(arch, seed=0)
-        size = self._settings["latency"]["image_size"]
-        metrics = backend.measure(model, size, options, repeats=settings.repeats).metrics()
-        if batch := settings.throughput_batch:
-            latency = backend.measure(model, size, replace(options, batch=batch), repeats=settings.repeats)
-            metrics |= {"throughput_images_s": latency.images_s, "throughput_batch": batch}
-        return metrics
 
     def _measure_score(self, arch: Architecture, data: DataSet, rung: int | None, repeat: int) -> Metrics:
         """The proxy's scores, averaged over the plan's seeds; with two or more also their deviation (`top1_std`)."""
@@ -126,26 +97,15 @@ class Evaluator:
         return averaged(scores)
 
 
-def latency_device(plan: Plan) -> str:
-    """The device that a plan's latencies are measured on; raises EnvironmentFault if it is not available.
+def measured_devices(plan: Plan) -> dict[str, str]:
+    """The device of each measurement that a plan needs, where its numbers depend on one.
 
-    Raises PlanError for a setting that the backend does not have, unless it has its default value.
+    Raises EnvironmentFault for a device that is not available, PlanError for a setting that it does not have.
     """
-    backend, options = load_backend(plan.latency.backend), timing_options(plan)
-    check_options(backend, options)
-    return backend.device(options)
-
-
-def timing_options(plan: Plan) -> TimingOptions:
-    """How the plan's networks are run while they are timed."""
-    settings = plan.latency
-    return TimingOptions(
-        batch=settings.batch,
-        threads=settings.threads,
-        precision=settings.precision,
-        graph=settings.graph,
-        fused=settings.fused,
-    )
+    devices = {
+        name: measurement.device(plan.measurements[name]) for name, measurement in plan.required_measurements().items()
+    }
+    return {name: device for name, device in devices.items() if device is not None}
 
 
 def load_data(plan: Plan, progress: Any = None) -> DataSet:

@@ -27,9 +27,15 @@ def mutable_settings(plan: Plan) -> dict[str, Any]:
     return {"search": asdict(plan.search), "exhausted": False}
 
 
+def device_fact(measurement: str) -> str:
+    """The name of the fact that holds the device of a measurement: `device` for latency, else e.g. `rss_device`."""
+    return "device" if measurement == "latency" else f"{measurement}_device"
+
+
 def settings_key(settings: dict[str, Any], facts: dict[str, Any]) -> str:
     """Identifies settings together with the study's device, images and code: the key of the evaluation cache."""
     environment = {name: facts.get(name) for name in ("device", "data", "code")}
+    environment |= {name: device for name, device in facts.items() if name.endswith("_device")}
     environment |= {"precision": precision} if (precision := facts.get("precision", FULL)) != FULL else {}
     return digest({"settings": settings, **environment})
 

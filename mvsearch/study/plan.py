@@ -20,6 +20,7 @@ from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, Metrics
 from mvsearch.metrics.registry import STATIC_COSTS, Metric, scores
+from mvsearch.profiling.measurements import Measurement, measurements
 from mvsearch.space.exact_front import InfeasibleError, exact_front
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.reader import Reader
@@ -77,39 +78,6 @@ class Proxy:
 
 
 @dataclass(frozen=True)
-class LatencySettings:
-    """`latency:` where and how time is taken. It is measured only if an objective or a limit asks for it.
-
-    `image_size` is the space's unless given. With a `throughput_batch` above 0, images a second at that batch are
-    measured as well.
-    `precision` (fp32, tf32, fp16, bf16), `graph` (a captured CUDA graph) and `fused` (the network as `mvsearch.nn.fuse`
-    makes it, with the same answers) are for the backends that have them.
-    """
-
-    backend: str = "torch_cpu"
-    batch: int = 1
-    repeats: int = 50
-    threads: int = 1
-    image_size: int | None = None
-    throughput_batch: int = 0
-    precision: str = "fp32"
-    graph: bool = False
-    fused: bool = False
-
-
-@dataclass(frozen=True)
-class MemorySettings:
-    """`memory:` of which batch the peak is counted: of images answered (`memory_mib`), of a training step
-    (`train_memory_mib`). It is counted only if an objective or a limit asks for it; `image_size` is the space's unless
-    given.
-    """
-
-    batch: int = 1
-    train_batch: int = 64
-    image_size: int | None = None
-
-
-@dataclass(frozen=True)
 class Plan:
     """A study's whole intent."""
 
@@ -117,8 +85,7 @@ class Plan:
     space: SearchSpace
     search: Search = Search()
     proxy: Proxy = Proxy()
-    memory: MemorySettings = MemorySettings()
-    latency: LatencySettings = LatencySettings()
+    measurements: dict[str, Any] = field(default_factory=dict)
     data: DataSettings = field(default_factory=DataSettings)
     storage: str | None = None
     studies: Path = Path("studies")
@@ -142,8 +109,7 @@ class Plan:
             space=space,
             search=search,
             proxy=proxy,
-            memory=_section(document, "memory", MemorySettings),
-            latency=_section(document, "latency", LatencySettings),
+            measurements={name: _section(document, name, each.settings_type) for name, each in measurements().items()},
             data=_data(document, space.head.task),
             storage=storage,
         )
@@ -187,14 +153,15 @@ class Plan:
                 "nothing is open, so there is nothing to search; see `choose:`.", at=self.space.document.file
             )
         self._check_rungs()
-        whole = {"latency": ("batch", "repeats", "threads"), "memory": ("batch", "train_batch")}
-        for part, name in ((part, name) for part, names in whole.items() for name in names):
-            if getattr(getattr(self, part), name) < 1:
-                raise PlanError("found 0; use 1 or more.", at=self.space.document.where(part, name))
+        for part, measurement in measurements().items():
+            settings = self.measurements[part]
+            for name in measurement.positive:
+                if getattr(settings, name) < 1:
+                    raise PlanError("found 0; use 1 or more.", at=self.space.document.where(part, name))
+            measurement.check(settings)
         plugins.check("data_source", self.data.source, error=PlanError)
         if self.needs_proxy:
             refuse_other_task(self.data.source, self.space.head.task)
-        plugins.check("latency_backend", self.latency.backend, error=PlanError)
         self._check_limits()
 
     def _check_rungs(self) -> None:
@@ -259,6 +226,14 @@ class Plan:
         """Whether the proxy is asked for anything."""
         return self.uses_metric(*scores())
 
+    def required_measurements(self) -> dict[str, Measurement]:
+        """The measurements that have a metric which an objective or a limit asks for, in the order of their cost."""
+        return {
+            name: measurement
+            for name, measurement in measurements().items()
+            if self.uses_metric(*(metric.name for metric in measurement.metrics))
+        }
+
     def within_limits(self, costs: Cost) -> NDArray[np.bool_]:
         """Which of many candidates keep to the limits on what the closed form prices."""
         kept = np.ones(len(costs.params), dtype=bool)
@@ -303,14 +278,8 @@ class Plan:
             proxy |= {"steps": rung} if rung else {}
             proxy |= {"repeat": repeat} if repeat else {}
             measured |= {"proxy": proxy, "data": asdict(self.data)}
-        if self.uses_metric("memory_mib", "train_memory_mib"):
-            size = self.memory.image_size or measured["image_size"]
-            measured["memory"] = {**asdict(self.memory), "image_size": size}
-        if self.uses_metric("latency_ms"):
-            size = self.latency.image_size or measured["image_size"]
-            latency = {**asdict(self.latency), "image_size": size}
-            # Younger than the rest: without it, studies from before it are still the same studies.
-            measured["latency"] = {name: value for name, value in latency.items() if name != "fused" or value}
+        for name, measurement in self.required_measurements().items():
+            measured[name] = measurement.stored_settings(self.measurements[name], measured["image_size"])
         return measured
 
     @property

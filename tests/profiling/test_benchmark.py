@@ -25,9 +25,9 @@ from mvsearch.nn import build
 from mvsearch.profiling import benchmark
 from mvsearch.profiling.latency import TimingOptions, load_backend
 from mvsearch.profiling.latency._exported import Exported
+from mvsearch.profiling.measurements.latency import LatencySettings
 from mvsearch.profiling.timing import InterleavedTimes
 from mvsearch.study.evaluator import Evaluator
-from mvsearch.study.plan import LatencySettings
 from mvsearch.utils import machine_lock, yaml_document
 
 SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
@@ -115,6 +115,7 @@ def test_the_first_use_of_executorch_in_a_process_leaves_the_random_state_too():
 import torch
 from small import SOFTMAX
 from mvsearch.arch.architecture import Architecture
+from mvsearch.profiling.measurements.latency import LatencySettings
 from mvsearch.profiling.latency import load_backend
 from mvsearch.nn import build
 model = build(Architecture.from_dict(SOFTMAX), seed=0)
@@ -189,7 +190,8 @@ def test_a_missing_package_is_named_with_its_extra(name, monkeypatch):
 def test_a_search_can_use_a_runtime_s_latency(name, tmp_path):
     backend = installed(name)
     settings = LatencySettings(backend=name, repeats=3)
-    plan = replace(toy_plan(tmp_path, objectives=("latency_ms", "params")), latency=settings)
+    plan = toy_plan(tmp_path, objectives=("latency_ms", "params"))
+    plan = replace(plan, measurements={**plan.measurements, "latency": settings})
     evaluate = Evaluator(plan)
     metrics = evaluate(SMALL)
     assert evaluate.facts()["device"] == backend.device() == metrics["latency_device"]

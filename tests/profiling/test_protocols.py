@@ -17,7 +17,7 @@ from mvsearch.profiling import timing as _timing
 from mvsearch.profiling.benchmark import Timing
 from mvsearch.profiling.latency import TimingOptions, load_backend
 from mvsearch.profiling.protocols import OWN, PAPER, NamedNetwork, time_networks
-from mvsearch.study.evaluator import latency_device
+from mvsearch.study.evaluator import measured_devices
 from mvsearch.study.plan import Plan
 
 TORCH_CPU, FUSED = load_backend("torch_cpu"), TimingOptions(fused=True)
@@ -153,7 +153,7 @@ def plan(tmp_path, latency: str) -> Plan:
 def test_studies_of_fused_networks_do_not_mix_with_others(tmp_path):
     usual, fused = (plan(tmp_path, text) for text in ("{threads: 1}", "{threads: 1, fused: true}"))
 
-    assert latency_device(fused) == f"{latency_device(usual)}, fused"
+    assert measured_devices(fused) == {"latency": f"{measured_devices(usual)['latency']}, fused"}
     assert fused.settings_key != usual.settings_key
 
 
@@ -163,7 +163,7 @@ def test_a_study_from_before_there_was_fusing_keeps_its_settings(tmp_path):
 
 def test_a_backend_that_cannot_fuse_says_so(tmp_path):
     with pytest.raises(PlanError, match=r"onnxruntime.*'fused'"):
-        latency_device(plan(tmp_path, "{backend: onnxruntime, fused: true}"))
+        measured_devices(plan(tmp_path, "{backend: onnxruntime, fused: true}"))
 
 
 # The command

@@ -1,0 +1,84 @@
+"""The latency of one batch by a backend, with exclusive access to the machine; on request, throughput as well."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.errors import PlanError
+from mvsearch.metrics.record import Metrics
+from mvsearch.metrics.registry import LATENCY_MS, THROUGHPUT_IMAGES_S
+from mvsearch.profiling.latency import TimingOptions, check_options, load_backend
+from mvsearch.profiling.measurements import Measurement
+from mvsearch.utils import plugins
+
+
+@dataclass(frozen=True)
+class LatencySettings:
+    """`latency:` where and how latency is measured. `image_size` is the space's unless given.
+
+    With a `throughput_batch` above 0, images a second at that batch are measured as well. `precision` (fp32, tf32,
+    fp16, bf16), `graph` (a captured CUDA graph) and `fused` (the network that `mvsearch.nn.fuse` returns) are for the
+    backends that have them.
+    """
+
+    backend: str = "torch_cpu"
+    batch: int = 1
+    repeats: int = 50
+    threads: int = 1
+    image_size: int | None = None
+    throughput_batch: int = 0
+    precision: str = "fp32"
+    graph: bool = False
+    fused: bool = False
+
+    @property
+    def options(self) -> TimingOptions:
+        """How the network is run while it is timed."""
+        return TimingOptions(
+            batch=self.batch, threads=self.threads, precision=self.precision, graph=self.graph, fused=self.fused
+        )
+
+
+class Timing(Measurement):
+    """Times a network with random weights."""
+
+    metrics = (LATENCY_MS, THROUGHPUT_IMAGES_S)
+    settings_type = LatencySettings
+    positive = ("batch", "repeats", "threads")
+    exclusive = True
+
+    def measure(self, arch: Architecture, settings: LatencySettings, _wanted: Collection[str]) -> Metrics:
+        """Median and spread, with all that they depend on."""
+        from mvsearch.nn import build
+
+        backend, model = load_backend(settings.backend), build(arch, seed=0)
+        size = settings.image_size or arch.image_size
+        metrics = backend.measure(model, size, settings.options, repeats=settings.repeats).metrics()
+        if batch := settings.throughput_batch:
+            options = replace(settings.options, batch=batch)
+            latency = backend.measure(model, size, options, repeats=settings.repeats)
+            metrics |= {"throughput_images_s": latency.images_s, "throughput_batch": batch}
+        return metrics
+
+    def check(self, settings: LatencySettings) -> None:
+        """Raises PlanError for an unknown backend."""
+        plugins.check("latency_backend", settings.backend, error=PlanError)
+
+    def version(self, settings: LatencySettings) -> int:
+        """The backend's."""
+        return load_backend(settings.backend).version
+
+    def device(self, settings: LatencySettings) -> str:
+        """The backend's; raises PlanError for a setting that it does not have, unless it has its default value."""
+        backend = load_backend(settings.backend)
+        check_options(backend, settings.options)
+        return backend.device(settings.options)
+
+    def stored_settings(self, settings: LatencySettings, image_size: int) -> dict[str, Any]:
+        """All of them; `fused` only where it is set, because older studies do not have it."""
+        stored = super().stored_settings(settings, image_size)
+        return {name: value for name, value in stored.items() if name != "fused" or value}
+
+
+MEASUREMENT: Measurement = Timing()

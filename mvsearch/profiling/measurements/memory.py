@@ -1,0 +1,43 @@
+"""The peak memory of a network, counted without running it: the same on every machine."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.metrics.record import Metrics
+from mvsearch.metrics.registry import MEMORY_MIB, TRAIN_MEMORY_MIB
+from mvsearch.profiling.measurements import Measurement
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """`memory:` the batch whose peak is counted: of images answered (`memory_mib`), of a training step
+    (`train_memory_mib`). `image_size` is the space's unless given.
+    """
+
+    batch: int = 1
+    train_batch: int = 64
+    image_size: int | None = None
+
+
+class Memory(Measurement):
+    """Counts what is asked for alone: a training step takes longer."""
+
+    metrics = (MEMORY_MIB, TRAIN_MEMORY_MIB)
+    settings_type = MemorySettings
+    positive = ("batch", "train_batch")
+
+    def measure(self, arch: Architecture, settings: MemorySettings, wanted: Collection[str]) -> Metrics:
+        """The peaks in MiB."""
+        from mvsearch.profiling.memory import MIB, peak_bytes
+
+        size, peaks = settings.image_size, {}
+        if MEMORY_MIB.name in wanted:
+            peaks[MEMORY_MIB.name] = peak_bytes(arch, batch=settings.batch, image_size=size) / MIB
+        if TRAIN_MEMORY_MIB.name in wanted:
+            peak = peak_bytes(arch, batch=settings.train_batch, image_size=size, training=True)
+            peaks[TRAIN_MEMORY_MIB.name] = peak / MIB
+        return peaks
+
+
+MEASUREMENT: Measurement = Memory()
