@@ -51,7 +51,7 @@ def _costs(result: Scaled, value: float) -> str:
 
 
 def _deviation(result: Scaled) -> str:
-    off = 100 * result.budget.off(result.value)
+    off = 100 * result.budget.relative_error(result.value)
     if off == 0:
         return f"exactly {result.budget.text}"
     share = f"{abs(off):.1f} %" if abs(off) >= 0.1 else f"{abs(off):.1g} %" if abs(off) >= 0.01 else "less than 0.01 %"
@@ -90,7 +90,7 @@ def scaled_to_json(result: Scaled) -> dict[str, Any]:
         **_settings(result.scaling),
         "budget": {"name": result.budget.name, "value": result.budget.value, "at_most": result.budget.at_most},
         "met": result.met,
-        "off": result.budget.off(result.value),
+        "off": result.budget.relative_error(result.value),
         "scale": result.scale,
         "smaller": result.smaller,
         "larger": result.larger,

@@ -97,7 +97,7 @@ def scale(
 
 def _coefficients(text: str | None, study: str | None, storage: str | None) -> "Coefficients":
     from mvsearch.errors import PlanError
-    from mvsearch.scaling import Coefficients, fitted
+    from mvsearch.scaling import Coefficients, fit_coefficients
 
     if study is not None:
         from mvsearch.arch.architecture import Architecture
@@ -106,7 +106,7 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
 
         reader = open_study(study, storage=storage)
         best = front(reader.measured(reader.objectives), reader.objectives)
-        made = fitted([Architecture.from_dict(record.architecture) for record in best])
+        made = fit_coefficients([Architecture.from_dict(record.architecture) for record in best])
         values = f"depth {made.depth:.3f}, width {made.width:.3f}, resolution {made.resolution:.3f}"
         click.echo(f"fitted to {len(best)} members of the front of {reader.name}: {values}", err=True)
         return made
@@ -122,14 +122,14 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
 
 
 def _scale_to(scaling: "Scaling", budget: "Budget", backend: str, threads: int) -> "Scaled":
-    from mvsearch.scaling import to_budget, to_latency
+    from mvsearch.scaling import scale_to_cost, scale_to_latency
     from mvsearch.scaling.budget import TIMED
 
     if budget.name != TIMED:
-        return to_budget(scaling, budget)
+        return scale_to_cost(scaling, budget)
     measure = _measure(backend, threads)
     with _timing_progress() as on_timing:
-        return to_latency(scaling, budget, measure, on_timing)
+        return scale_to_latency(scaling, budget, measure, on_timing)
 
 
 @contextmanager
@@ -138,11 +138,11 @@ def _timing_progress() -> "Iterator[Callable[[Architecture, Latency], None]]":
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.scaling.timed import MOST_TIMINGS
+    from mvsearch.scaling.timed import MAX_TIMINGS
 
     columns = (TextColumn("timings, at most"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with progress_bar(*columns) as progress:
-        task = progress.add_task("", total=MOST_TIMINGS)
+        task = progress.add_task("", total=MAX_TIMINGS)
 
         def on_timing(arch: "Architecture", latency: "Latency") -> None:
             progress.advance(task)

@@ -1,4 +1,4 @@
-"""What a scaled architecture is to cost."""
+"""The target cost of a scaled architecture."""
 
 import math
 import re
@@ -13,12 +13,12 @@ from mvsearch.utils import plugins
 TIMED = "latency_ms"
 
 TOLERANCE = 0.01
-"""How far from the budget a result may be without being called the closest one only."""
+"""The relative distance from the budget within which a result meets it."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """What the result is to cost, e.g. `params=5.6M`; `params<=5.6M` may not be exceeded."""
+    """The target cost, e.g. `params=5.6M`; `params<=5.6M` may not be exceeded."""
 
     name: str
     at_most: bool
@@ -27,19 +27,19 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises PlanError, saying what would do."""
-        found = re.fullmatch(rf"\s*(\w+)\s*(<?=)\s*({AMOUNT})\s*", text)
-        if found is None:
-            raise PlanError(f"{text!r} is no budget; write e.g. params=5.6M, macs=1G, 'macs<=1G' or latency_ms=8.")
-        known = (*STATIC_COSTS, TIMED)
-        if found[1] not in known:
-            raise PlanError(f"{text!r}: {found[1]!r} is nothing to scale to; {plugins.suggest(found[1], known)}")
-        return cls(found[1], found[2] == "<=", amount(found[3]), found[3].replace(" ", ""))
+        """Raises PlanError for anything but NAME=VALUE or NAME<=VALUE."""
+        match = re.fullmatch(rf"\s*(\w+)\s*(<?=)\s*({AMOUNT})\s*", text)
+        if match is None:
+            raise PlanError(f"{text!r} is not a budget; write e.g. params=5.6M, macs=1G, 'macs<=1G' or latency_ms=8.")
+        costs = (*STATIC_COSTS, TIMED)
+        if match[1] not in costs:
+            raise PlanError(f"{text!r}: unknown cost {match[1]!r}; {plugins.suggest(match[1], costs)}")
+        return cls(match[1], match[2] == "<=", amount(match[3]), match[3].replace(" ", ""))
 
-    def off(self, value: float) -> float:
-        """How far a value is above the budget (below: negative), as a share of it."""
+    def relative_error(self, value: float) -> float:
+        """The relative distance of a value from the budget; negative below it."""
         return (value - self.value) / self.value if self.value else math.inf
 
     def meets(self, value: float) -> bool:
-        """Whether a value is as near as is asked for."""
-        return abs(self.off(value)) <= TOLERANCE and not (self.at_most and value > self.value)
+        """Whether a value is within the tolerance, and not above a budget that may not be exceeded."""
+        return abs(self.relative_error(value)) <= TOLERANCE and not (self.at_most and value > self.value)

@@ -1,8 +1,8 @@
-"""All that one multiplier makes of an architecture: a step function, every step of it."""
+"""All architectures that one multiplier produces: a step function of the scale."""
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -12,27 +12,26 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
-from mvsearch.scaling.knobs import DIALS, ScalableField, knobs, turned
+from mvsearch.scaling.fields import DIMENSIONS, ScalableField, apply, scalable_fields
 from mvsearch.utils import plugins
 
-METHODS = (*DIALS, "compound")
+METHODS = (*DIMENSIONS, "compound")
 
-MOST_TIMES = 64
-"""As far as one multiplier goes."""
+MAX_MULTIPLIER = 64
 
-MOST_UNITS = 10
-"""As far as the exponent of `compound` goes, up and down."""
+MAX_UNITS = 10
+"""The largest exponent of `compound`, up and down."""
 
-Rungs = NDArray[np.int64]
-"""(n, knobs): for each knob which rung of its ladder it stands on."""
+Indices = NDArray[np.int64]
+"""(n, fields): the index of the allowed value that each field takes."""
 
 
 @dataclass(frozen=True)
 class Coefficients:
-    """What depth, width and resolution are multiplied by for each unit of the scale, `depth ** scale` and so on.
+    """The factors of depth, width and resolution for one unit of the scale: `depth ** scale` and so on.
 
-    The defaults are EfficientNet's (Tan and Le 2019, arXiv 1905.11946, equation 3 and section 3.3), found there for
-    another network: MACs go with about depth x width² x resolution², so a unit doubles them.
+    The defaults are EfficientNet's (Tan and Le 2019, arXiv 1905.11946, equation 3 and section 3.3), found for another
+    network: MACs grow about as depth x width² x resolution², so a unit doubles them.
     """
 
     depth: float = 1.2
@@ -43,14 +42,14 @@ class Coefficients:
         values = (self.depth, self.width, self.resolution)
         if not all(math.isfinite(value) and value >= 1 for value in values) or max(values) == 1:
             raise PlanError(
-                f"coefficients {', '.join(f'{value:g}' for value in values)} (depth, width, resolution) scale nothing "
-                "up; use 1 or more for each, and more than 1 for one, e.g. 1.2,1.1,1.15."
+                f"found coefficients {', '.join(f'{value:g}' for value in values)} (depth, width, resolution); use 1 "
+                "or more for each, and more than 1 for one, e.g. 1.2,1.1,1.15."
             )
 
 
 @dataclass(frozen=True)
 class Scaling:
-    """A way to scale an architecture: by width, depth, resolution or compound; `keep` names what stays (see `knobs`).
+    """How an architecture is scaled: by width, depth, resolution or compound; `keep` names what does not change.
 
     A scale is the multiplier, or for `compound` the exponent of the coefficients: 1 or 0 change nothing.
     """
@@ -62,106 +61,108 @@ class Scaling:
 
     def __post_init__(self) -> None:
         if self.by not in METHODS:
-            raise PlanError(f"{self.by!r} is no way to scale; {plugins.suggest(self.by, METHODS)}")
+            raise PlanError(f"unknown method of scaling {self.by!r}; {plugins.suggest(self.by, METHODS)}")
 
     @property
-    def own_scale(self) -> float:
+    def identity(self) -> float:
         """The scale that changes nothing."""
         return 0.0 if self.by == "compound" else 1.0
 
     def at(self, scale: float) -> Architecture:
         """The architecture at a scale; raises PlanError for one out of range."""
-        if self.by == "compound" and not abs(scale) <= MOST_UNITS:
-            raise PlanError(f"{scale:g} is no number of units to scale by; use {-MOST_UNITS} to {MOST_UNITS}.")
-        if self.by != "compound" and not 0 < scale <= MOST_TIMES:
-            raise PlanError(f"{scale:g} is no multiplier; use a number above 0, up to {MOST_TIMES}.")
-        path = self.path(self.times(scale))
-        return path.architecture(path.steps[path.index(scale)].rungs)
+        if self.by == "compound" and not abs(scale) <= MAX_UNITS:
+            raise PlanError(f"found {scale:g} units; use {-MAX_UNITS} to {MAX_UNITS}.")
+        if self.by != "compound" and not 0 < scale <= MAX_MULTIPLIER:
+            raise PlanError(f"found the multiplier {scale:g}; use a number above 0, up to {MAX_MULTIPLIER}.")
+        path = self.path(self.largest_factor(scale))
+        return path.architecture(path.steps[path.step_at(scale)].indices)
 
-    def times(self, scale: float) -> float:
-        """How many times as large anything becomes at a scale."""
-        given = self.coefficients
-        fastest = max(given.depth, given.width, given.resolution)
-        return float(max(1.0, fastest**scale if self.by == "compound" else scale))
+    def largest_factor(self, scale: float) -> float:
+        """The largest factor by which any field grows at a scale; at least 1."""
+        coefficients = self.coefficients
+        largest = max(coefficients.depth, coefficients.width, coefficients.resolution)
+        return float(max(1.0, largest**scale if self.by == "compound" else scale))
 
     def path(self, times: float = 2) -> "Path":
-        """All that scaling makes, from the smallest on, until anything is `times` as large."""
+        """All architectures that scaling produces, from the smallest to that with fields `times` as large."""
         rates = self._rates() if self.by == "compound" else {self.by: math.nan}
-        found = knobs(self.arch, rates, keep=self.keep, times=times)
+        fields = scalable_fields(self.arch, rates, keep=self.keep, times=times)
 
-        def scale(dial: str, multiplier: Fraction | float) -> float:
-            return math.log(multiplier) / rates[dial] if self.by == "compound" else float(multiplier)
+        def scale(dimension: str, multiplier: Fraction | float) -> float:
+            return math.log(multiplier) / rates[dimension] if self.by == "compound" else float(multiplier)
 
-        end = min(scale(dial, times) for dial in rates)
+        end = min(scale(dimension, times) for dimension in rates)
         events = sorted(
-            (scale(knob.dial, threshold), i, rung)
-            for i, knob in enumerate(found)
-            for rung, threshold in enumerate(knob.thresholds(), start=1)
+            (scale(field.dimension, threshold), i, index)
+            for i, field in enumerate(fields)
+            for index, threshold in enumerate(field.thresholds(), start=1)
         )
-        first = -math.inf if self.by == "compound" else 0.0
-        return Path(self, found, tuple(_steps([event for event in events if event[0] <= end], len(found), first)))
+        start = -math.inf if self.by == "compound" else 0.0
+        return Path(self, fields, tuple(_steps([event for event in events if event[0] <= end], len(fields), start)))
 
     def _rates(self) -> dict[str, float]:
-        return {dial: math.log(value) for dial in DIALS if (value := getattr(self.coefficients, dial)) > 1}
+        values = {dimension: getattr(self.coefficients, dimension) for dimension in DIMENSIONS}
+        return {dimension: math.log(value) for dimension, value in values.items() if value > 1}
 
 
-def _steps(events: Iterable[tuple[float, int, int]], knobs: int, first: float) -> "Iterable[Step]":
-    rungs, scale = [0] * knobs, first
-    for at, i, rung in events:
-        if at != scale:
-            yield Step(scale, tuple(rungs))
-        scale, rungs[i] = at, rung
-    yield Step(scale, tuple(rungs))
+def _steps(events: Iterable[tuple[float, int, int]], fields: int, start: float) -> "Iterator[Step]":
+    indices, scale = [0] * fields, start
+    for event_scale, i, index in events:
+        if event_scale != scale:
+            yield Step(scale, tuple(indices))
+        scale, indices[i] = event_scale, index
+    yield Step(scale, tuple(indices))
 
 
 @dataclass(frozen=True)
 class Step:
-    """What the scales from this one on, up to the next step's, make of the knobs."""
+    """The values of all fields, as indices, for the scales from this one up to that of the next step."""
 
     scale: float
-    rungs: tuple[int, ...]
+    indices: tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class Path:
-    """What a way of scaling makes of an architecture: a step function of the scale, all its steps."""
+    """All architectures that a scaling produces: a step function of the scale, with all its steps."""
 
     scaling: Scaling
-    knobs: tuple[ScalableField, ...]
+    fields: tuple[ScalableField, ...]
     steps: tuple[Step, ...]
 
     @cached_property
-    def rungs(self) -> Rungs:
-        """The knobs at every step."""
-        return np.array([step.rungs for step in self.steps], dtype=np.int64)
+    def indices(self) -> Indices:
+        """The values of the fields at every step."""
+        return np.array([step.indices for step in self.steps], dtype=np.int64)
 
     @property
-    def own(self) -> int:
-        """The step at which the architecture is as it is."""
-        return self.index(self.scaling.own_scale)
+    def identity(self) -> int:
+        """The step that changes nothing."""
+        return self.step_at(self.scaling.identity)
 
-    def index(self, scale: float) -> int:
-        """The step that a scale lies on."""
+    def step_at(self, scale: float) -> int:
+        """The step to which a scale belongs."""
         return max(0, bisect_right(self.steps, scale, key=lambda step: step.scale) - 1)
 
     def scale(self, step: int) -> float:
-        """A scale that leads to the step: the one that changes nothing if it does, else the middle of those that do."""
-        if step == self.own:
-            return self.scaling.own_scale
-        first, last = self.steps[step].scale, self.steps[min(step + 1, len(self.steps) - 1)].scale
-        return last if math.isinf(first) else (first + last) / 2
+        """A scale that belongs to the step: the identity if possible, else the middle of the step."""
+        if step == self.identity:
+            return self.scaling.identity
+        start, end = self.steps[step].scale, self.steps[min(step + 1, len(self.steps) - 1)].scale
+        return end if math.isinf(start) else (start + end) / 2
 
-    def architecture(self, rungs: Iterable[int]) -> Architecture:
-        """The architecture with its knobs on these rungs, every value checked again."""
+    def architecture(self, indices: Iterable[int]) -> Architecture:
+        """The architecture with these values of the fields, every value checked again."""
         arch = self.scaling.arch
-        made = turned(arch, self.knobs, [knob.ladder[rung] for knob, rung in zip(self.knobs, rungs, strict=True)])
-        return arch if made == arch else Architecture.from_dict(made.to_dict())
+        values = [field.allowed[index] for field, index in zip(self.fields, indices, strict=True)]
+        scaled = apply(arch, self.fields, values)
+        return arch if scaled == arch else Architecture.from_dict(scaled.to_dict())
 
-    def values(self, rungs: Rungs) -> Rungs:
-        """What stands on the rungs, (n, knobs)."""
-        return np.stack([np.array(knob.ladder)[rungs[:, i]] for i, knob in enumerate(self.knobs)], axis=1)
+    def values(self, indices: Indices) -> Indices:
+        """The values at some indices, (n, fields)."""
+        return np.stack([np.array(field.allowed)[indices[:, i]] for i, field in enumerate(self.fields)], axis=1)
 
-    def costs(self, rungs: Rungs, name: str) -> NDArray[np.int64]:
+    def costs(self, indices: Indices, name: str) -> NDArray[np.int64]:
         """A cost of many architectures at once, (n,)."""
-        columns = list(self.values(rungs).T)
-        return np.broadcast_to(getattr(turned(self.scaling.arch, self.knobs, columns).cost(), name), len(rungs))
+        columns = list(self.values(indices).T)
+        return np.broadcast_to(getattr(apply(self.scaling.arch, self.fields, columns).cost(), name), len(indices))

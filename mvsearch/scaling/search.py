@@ -1,4 +1,4 @@
-"""The scaled architecture that costs a budget."""
+"""The scaled architecture that meets a budget of parameters or MACs."""
 
 import math
 from dataclasses import dataclass, replace
@@ -11,27 +11,27 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.scaling.budget import TOLERANCE, Budget
-from mvsearch.scaling.path import MOST_TIMES, Path, Rungs, Scaling
+from mvsearch.scaling.path import MAX_MULTIPLIER, Indices, Path, Scaling
 
-MOST_MOVED = 3
-"""As many knobs stand beside the multiplier's value at most, each by one rung."""
+MAX_ADJUSTED = 3
+"""The most fields that take the next allowed value beside the one of the multiplier."""
 
 Costs = NDArray[np.int64]
-"""(n,): what each of so many architectures costs."""
+"""(n,): the cost of each of n architectures."""
 
-GENTLE = 0.25
-"""A rung that changes a knob by more than this share is taken only where gentler ones do not do."""
+SMALL_CHANGE = 0.25
+"""An adjustment that changes a field by a larger share is made only where smaller ones do not suffice."""
 
-_MOST_NEIGHBOURS = 200_000
-_MOST_EXACT = 10**14  # columns hold 64 bits, and a step beyond the budget may cost a few times as much
+_MAX_NEIGHBOURS = 200_000
+_MAX_EXACT = 10**14  # columns hold 64 bits, and a step above the budget may cost a few times as much
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """An architecture scaled to a budget: how, at which scale, and what it costs.
+    """An architecture scaled to a budget: the scaling, the scale, and the cost.
 
-    `smaller` and `larger` are the nearest that others cost, up to the budget and beyond it. `adjusted` names the knobs
-    that stand a rung beside the multiplier's value. `latency` is None unless the budget is one.
+    `smaller` and `larger` are the nearest costs that can be reached, up to the budget and above it. `adjusted` names
+    the fields whose value is next to that of the multiplier. `latency` is None unless the budget is a latency.
     """
 
     scaling: Scaling
@@ -46,35 +46,36 @@ class Scaled:
 
     @property
     def met(self) -> bool:
-        """Whether it is within the tolerance."""
+        """Whether the cost is within the tolerance."""
         return self.budget.meets(self.value)
 
 
-def to_budget(scaling: Scaling, budget: Budget) -> Scaled:
-    """The scaled architecture that costs `budget` to within 1 %, or else the nearest one.
+def scale_to_cost(scaling: Scaling, budget: Budget) -> Scaled:
+    """The scaled architecture whose cost is within 1 % of the budget, or else the nearest one.
 
-    That is a step of the path if one comes so near. Else it is one that costs something between the two steps around
-    the budget, with up to three knobs a rung beside them, as few and as gently as will do for every budget around it.
-    A larger budget never gives a cheaper architecture. Raises PlanError for a budget out of reach.
+    It is a step of the path if one is near enough. Otherwise it is an architecture between the two steps around the
+    budget, with up to three fields adjusted by one allowed value: as few, and with as small changes, as suffice for
+    every budget between these steps. A larger budget never gives a cheaper architecture. Raises PlanError for a budget
+    out of reach.
     """
     _check(scaling, budget)
-    for times in (2**n for n in range(1, MOST_TIMES.bit_length())):
-        way = scaling.path(times)
-        if getattr(way.architecture(way.steps[-1].rungs).cost(), budget.name) > budget.value:
+    for times in (2**n for n in range(1, MAX_MULTIPLIER.bit_length())):
+        path = scaling.path(times)
+        if getattr(path.architecture(path.steps[-1].indices).cost(), budget.name) > budget.value:
             break
-    costs = way.costs(way.rungs, budget.name)
+    costs = path.costs(path.indices, budget.name)
     check_reach(scaling, budget, int(costs[0]), int(costs[-1]))
     above = int(np.searchsorted(costs, budget.value, side="right"))
     low, high = max(0, above - 1), min(above, len(costs) - 1)
-    on_path = [i for i in (low, high) if budget.meets(costs[i])]
-    if on_path:
-        nearest = min(on_path, key=lambda i: abs(budget.value - costs[i]))
-        return _scaled(way, budget, _nearest_own(way, costs, nearest), costs)
-    rungs, values = _between(way, budget, low, high, costs)
+    near = [i for i in (low, high) if budget.meets(costs[i])]
+    if near:
+        nearest = min(near, key=lambda i: abs(budget.value - costs[i]))
+        return _build_result(path, budget, _step_of_equal_cost(path, costs, nearest), costs)
+    indices, values = _between(path, budget, low, high, costs)
     allowed = values[: np.searchsorted(values, budget.value, side="right")] if budget.at_most else values
-    best = rungs[np.argmin(np.abs(allowed - budget.value))]
-    base = min((low, high), key=lambda i: np.count_nonzero(way.rungs[i] != best))
-    return _scaled(way, budget, base, values, tuple(best.tolist()))
+    best = indices[np.argmin(np.abs(allowed - budget.value))]
+    base = min((low, high), key=lambda i: np.count_nonzero(path.indices[i] != best))
+    return _build_result(path, budget, base, values, tuple(best.tolist()))
 
 
 def _check(scaling: Scaling, budget: Budget) -> None:
@@ -83,97 +84,100 @@ def _check(scaling: Scaling, budget: Budget) -> None:
             "the number of parameters does not depend on the size of the images; scale to macs=... by resolution, or "
             f"to params={budget.text} by width or depth."
         )
-    if max(budget.value, *scaling.arch.metrics().values()) > _MOST_EXACT:
-        raise PlanError(f"{budget.name}={budget.text}: costs from 10^14 on are not counted exactly; stay below.")
+    if max(budget.value, *scaling.arch.metrics().values()) > _MAX_EXACT:
+        raise PlanError(f"{budget.name}={budget.text}: costs of 10^14 or more are not exact; use a smaller budget.")
 
 
 def check_reach(scaling: Scaling, budget: Budget, least: float | None, most: float | None) -> None:
-    """Raises PlanError if even the least that scaling makes costs too much, or even the most too little."""
-    for end, word, value in (("least", "more", least), ("most", "less", most)):
-        off = 0.0 if value is None else budget.off(value)
-        if off > (0 if budget.at_most else TOLERANCE) if end == "least" else off < -TOLERANCE:
+    """Raise PlanError if the least cost that scaling reaches is above the budget, or the most below it."""
+    for end, remedy, value in (("least", "larger", least), ("most", "smaller", most)):
+        error = 0.0 if value is None else budget.relative_error(value)
+        if error > (0 if budget.at_most else TOLERANCE) if end == "least" else error < -TOLERANCE:
             raise PlanError(
                 f"{budget.name}={budget.text} is out of reach: {scaling.arch.name or scaling.arch.key} by {scaling.by} "
-                f"comes to {value:,.12g} at the {end}; ask for {word}, or scale in another way."
+                f"costs {value:,.12g} at the {end}; use a {remedy} budget or another method."
             )
 
 
-def _nearest_own(way: Path, costs: Costs, step: int) -> int:
-    """Of the steps that cost the same, as where only the resolution differs, the one nearest to the architecture."""
+def _step_of_equal_cost(path: Path, costs: Costs, step: int) -> int:
+    """Of steps of equal cost, as where only the resolution differs, the one nearest to the architecture."""
     first = int(np.searchsorted(costs, costs[step], side="left"))
     last = int(np.searchsorted(costs, costs[step], side="right")) - 1
-    return min(max(way.own, first), last)
+    return min(max(path.identity, first), last)
 
 
-def _between(way: Path, budget: Budget, low: int, high: int, costs: Costs) -> tuple[Rungs, Costs]:
-    """Rungs and costs, the cheapest first, of the two steps and of what lies between: no more of it than is needed.
+def _between(path: Path, budget: Budget, low: int, high: int, costs: Costs) -> tuple[Indices, Costs]:
+    """Indices and costs, the cheapest first, of two steps and of as many architectures between them as necessary.
 
-    Gaps that are too wide are filled from ever larger neighbourhoods. That depends on the steps alone, not on where
-    between them the budget is.
+    Gaps that are too wide are filled from ever larger neighbourhoods. The result depends on the steps alone, not on
+    where between them the budget is.
     """
-    rungs, values = way.rungs[[low, high]], costs[[low, high]]
-    for change, moved in product((GENTLE, math.inf), range(1, MOST_MOVED + 1)):
+    indices, values = path.indices[[low, high]], costs[[low, high]]
+    for change, adjusted in product((SMALL_CHANGE, math.inf), range(1, MAX_ADJUSTED + 1)):
         wide = np.diff(values) > TOLERANCE * (values[1:] + values[:-1] * (not budget.at_most))
         if not wide.any():
             break
-        more = _neighbours(way, way.rungs[[low, high]], moved, change)
-        priced = way.costs(more, budget.name)
-        # The gap that each falls into; what costs as much as one that is there falls into none.
-        gap = np.searchsorted(values, priced, side="left")
-        new = (gap > 0) & (gap < len(values)) & (priced != values[np.minimum(gap, len(values) - 1)])
+        neighbours = _neighbours(path, path.indices[[low, high]], adjusted, change)
+        neighbour_costs = path.costs(neighbours, budget.name)
+        # The gap of each neighbour; one with a cost that is present already belongs to none.
+        gap = np.searchsorted(values, neighbour_costs, side="left")
+        present = neighbour_costs == values[np.minimum(gap, len(values) - 1)]
+        new = (gap > 0) & (gap < len(values)) & ~present
         new[new] = wide[gap[new] - 1]
-        values, first = np.unique(np.concatenate([values, priced[new]]), return_index=True)
-        rungs = np.concatenate([rungs, more[new]])[first]
-    return rungs, values
+        values, first = np.unique(np.concatenate([values, neighbour_costs[new]]), return_index=True)
+        indices = np.concatenate([indices, neighbours[new]])[first]
+    return indices, values
 
 
-def _neighbours(way: Path, bases: Rungs, moved: int, change: float) -> Rungs:
-    """All with up to `moved` knobs one rung beside a base, changed by a share of at most `change`; fewest moved first.
+def _neighbours(path: Path, bases: Indices, adjusted: int, change: float) -> Indices:
+    """All with up to `adjusted` indices next to those of a base, changed by a share up to `change`; fewest first.
 
-    Where the architecture grows no knob shrinks, nor the other way round.
+    Where the architecture grows no field shrinks, and the other way round.
     """
-    own, last = way.rungs[way.own], np.array([len(knob.ladder) - 1 for knob in way.knobs])
-    least, most = (own, last) if (bases[0] >= own).all() else (np.zeros_like(own), own)
-    made = _moves(len(way.knobs), moved)[:, None] + bases
-    inside = ((made >= least) & (made <= most)).all(axis=2)
-    made, base = made[inside], np.broadcast_to(bases, made.shape)[inside]
-    changed: Rungs = made[(np.abs(way.values(made) / way.values(base) - 1) <= change).all(axis=1)]
-    return changed
+    identity, last = path.indices[path.identity], np.array([len(field.allowed) - 1 for field in path.fields])
+    least, most = (identity, last) if (bases[0] >= identity).all() else (np.zeros_like(identity), identity)
+    neighbours = _moves(len(path.fields), adjusted)[:, None] + bases
+    inside = ((neighbours >= least) & (neighbours <= most)).all(axis=2)
+    neighbours, base = neighbours[inside], np.broadcast_to(bases, neighbours.shape)[inside]
+    near = (np.abs(path.values(neighbours) / path.values(base) - 1) <= change).all(axis=1)
+    return np.asarray(neighbours[near])
 
 
-def _moves(knobs: int, moved: int) -> Rungs:
-    """(moves, knobs) of -1, 0 and 1, with up to `moved` of them not 0."""
-    made = [np.zeros((1, knobs), dtype=np.int64)]
-    for k in range(1, min(moved, knobs) + 1):
-        if math.comb(knobs, k) * 2**k > _MOST_NEIGHBOURS:
+def _moves(fields: int, adjusted: int) -> Indices:
+    """(moves, fields) of -1, 0 and 1, with up to `adjusted` of them not 0."""
+    parts = [np.zeros((1, fields), dtype=np.int64)]
+    for k in range(1, min(adjusted, fields) + 1):
+        if math.comb(fields, k) * 2**k > _MAX_NEIGHBOURS:
             break
-        moves = np.zeros((math.comb(knobs, k), 2**k, knobs), dtype=np.int64)
-        for i, chosen in enumerate(combinations(range(knobs), k)):
-            moves[i][:, chosen] = list(product((-1, 1), repeat=k))
-        made.append(moves.reshape(-1, knobs))
-    return np.concatenate(made)
+        moves = np.zeros((math.comb(fields, k), 2**k, fields), dtype=np.int64)
+        for i, columns in enumerate(combinations(range(fields), k)):
+            moves[i][:, columns] = list(product((-1, 1), repeat=k))
+        parts.append(moves.reshape(-1, fields))
+    return np.concatenate(parts)
 
 
-def _scaled(way: Path, budget: Budget, step: int, costs: Costs, rungs: tuple[int, ...] | None = None) -> Scaled:
-    on_path = way.steps[step].rungs
-    taken = on_path if rungs is None else rungs
-    made = named(way.architecture(taken), way.scaling.arch, budget)
-    up_to = int(np.searchsorted(costs, budget.value, side="right"))
+def _build_result(
+    path: Path, budget: Budget, step: int, costs: Costs, indices: tuple[int, ...] | None = None
+) -> Scaled:
+    on_path = path.steps[step].indices
+    indices = on_path if indices is None else indices
+    arch = rename(path.architecture(indices), path.scaling.arch, budget)
+    above = int(np.searchsorted(costs, budget.value, side="right"))
     return Scaled(
-        scaling=way.scaling,
-        arch=made,
+        scaling=path.scaling,
+        arch=arch,
         budget=budget,
-        scale=way.scale(step),
-        value=getattr(made.cost(), budget.name),
-        smaller=int(costs[up_to - 1]) if up_to > 0 else None,
-        larger=int(costs[up_to]) if up_to < len(costs) else None,
-        adjusted=tuple(knob.name for knob, a, b in zip(way.knobs, taken, on_path, strict=True) if a != b),
+        scale=path.scale(step),
+        value=getattr(arch.cost(), budget.name),
+        smaller=int(costs[above - 1]) if above > 0 else None,
+        larger=int(costs[above]) if above < len(costs) else None,
+        adjusted=tuple(field.name for field, a, b in zip(path.fields, indices, on_path, strict=True) if a != b),
     )
 
 
-def named(made: Architecture, before: Architecture, budget: Budget) -> Architecture:
-    """Under a name that says what it was scaled to, unless it is what it was."""
-    if made.key == before.key:
-        return made
-    tail = f"_{budget.name}_{budget.text}"
-    return replace(made, name=f"{(before.name or before.key)[: 128 - len(tail)]}{tail}")
+def rename(scaled: Architecture, original: Architecture, budget: Budget) -> Architecture:
+    """Name a scaled architecture after its original and its budget; an unchanged one keeps its name."""
+    if scaled.key == original.key:
+        return scaled
+    suffix = f"_{budget.name}_{budget.text}"
+    return replace(scaled, name=f"{(original.name or original.key)[: 128 - len(suffix)]}{suffix}")

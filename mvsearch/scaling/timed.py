@@ -1,4 +1,4 @@
-"""The scaled architecture that takes a given time. A timing is costly and has noise: few are taken, none is refined."""
+"""The scaled architecture of a given latency. Timings are expensive and noisy: few are made, none is repeated."""
 
 from collections.abc import Callable
 
@@ -9,49 +9,51 @@ from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.scaling.budget import Budget
 from mvsearch.scaling.path import Scaling
-from mvsearch.scaling.search import Costs, Scaled, check_reach, named
+from mvsearch.scaling.search import Costs, Scaled, check_reach, rename
 
-MOST_TIMES = 8
-"""As far as one multiplier goes: larger networks take minutes to time."""
+MAX_MULTIPLIER = 8
+"""Larger networks take minutes to time."""
 
-MOST_TIMINGS = 12
+MAX_TIMINGS = 12
 
 
-def to_latency(
+def scale_to_latency(
     scaling: Scaling,
     budget: Budget,
     measure: Callable[[Architecture], Latency],
-    told: Callable[[Architecture, Latency], None] = lambda _arch, _latency: None,
+    on_timing: Callable[[Architecture, Latency], None] = lambda _arch, _latency: None,
 ) -> Scaled:
     """The step of the path whose measured latency is nearest to the budget, in ms.
 
-    Begins with the architecture as it is, and takes the next step to be timed where the MACs of those timed before
-    lead to expect the budget. Ends within 1 %, between two neighbouring steps, or after twelve timings; `told` hears of
-    each. Raises PlanError for a budget out of reach.
+    It starts with the architecture itself. The next step to time is the one whose MACs, compared with those of the
+    steps timed so far, predict the budget. It ends within 1 % of the budget, between two neighbouring steps, or after
+    twelve timings, and calls `on_timing` after each. Raises PlanError for a budget out of reach.
     """
-    way = scaling.path(MOST_TIMES)
-    macs = way.costs(way.rungs, "macs")
+    path = scaling.path(MAX_MULTIPLIER)
+    macs = path.costs(path.indices, "macs")
     timed: dict[int, Latency] = {}
-    low, high, step = -1, len(way.steps), way.own
-    while low < step < high and len(timed) < MOST_TIMINGS:
-        made = way.architecture(way.steps[step].rungs)
-        timed[step] = measure(made)
-        told(made, timed[step])
+    low, high, step = -1, len(path.steps), path.identity
+    while low < step < high and len(timed) < MAX_TIMINGS:
+        arch = path.architecture(path.steps[step].indices)
+        timed[step] = measure(arch)
+        on_timing(arch, timed[step])
         if budget.meets(timed[step].median_ms):
             break
         low, high = (step, high) if timed[step].median_ms < budget.value else (low, step)
-        step = _next(macs, timed, low, high, budget.value)
+        step = _next_step(macs, timed, low, high, budget.value)
     times = {i: latency.median_ms for i, latency in timed.items()}
-    check_reach(scaling, budget, times.get(0), times.get(len(way.steps) - 1))
+    check_reach(scaling, budget, times.get(0), times.get(len(path.steps) - 1))
     allowed = [i for i, ms in times.items() if ms <= budget.value] if budget.at_most else list(times)
     if not allowed:
-        raise PlanError(f"none of {len(times)} timed architectures keeps to latency_ms<={budget.text}; ask for more.")
-    best = min(allowed, key=lambda i: abs(budget.off(times[i])))
+        raise PlanError(
+            f"none of {len(times)} timed architectures satisfies latency_ms<={budget.text}; use a larger budget."
+        )
+    best = min(allowed, key=lambda i: abs(budget.relative_error(times[i])))
     return Scaled(
         scaling=scaling,
-        arch=named(way.architecture(way.steps[best].rungs), scaling.arch, budget),
+        arch=rename(path.architecture(path.steps[best].indices), scaling.arch, budget),
         budget=budget,
-        scale=way.scale(best),
+        scale=path.scale(best),
         value=times[best],
         smaller=max((ms for ms in times.values() if ms <= budget.value), default=None),
         larger=min((ms for ms in times.values() if ms > budget.value), default=None),
@@ -59,12 +61,12 @@ def to_latency(
     )
 
 
-def _next(macs: Costs, timed: dict[int, Latency], low: int, high: int, sought_ms: float) -> int:
-    """Where the budget is to be expected: between two timed steps on the line through them, else in proportion."""
+def _next_step(macs: Costs, timed: dict[int, Latency], low: int, high: int, target_ms: float) -> int:
+    """The step with the predicted latency: between two timed steps on the line through them, else in proportion."""
     if low in timed and high in timed:
         below, above = timed[low].median_ms, timed[high].median_ms
-        target = macs[low] + (macs[high] - macs[low]) * (sought_ms - below) / (above - below)
+        target_macs = macs[low] + (macs[high] - macs[low]) * (target_ms - below) / (above - below)
     else:
         last = low if low in timed else high
-        target = macs[last] * np.clip(sought_ms / timed[last].median_ms, 1 / 4, 4)
-    return int(np.clip(np.searchsorted(macs, target), low + 1, max(low + 1, high - 1)))
+        target_macs = macs[last] * np.clip(target_ms / timed[last].median_ms, 1 / 4, 4)
+    return int(np.clip(np.searchsorted(macs, target_macs), low + 1, max(low + 1, high - 1)))

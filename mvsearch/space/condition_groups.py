@@ -70,7 +70,7 @@ def _legal(
         return None
     codes = grid(sizes)
     scope = Scope(variables, {choices[i].name: choices[i].array[codes[:, k]] for k, i in enumerate(columns)})
-    legal = satisfied(conditions, scope, len(codes))
+    legal = evaluate_conditions(conditions, scope, len(codes))
     if not legal.any():
         text = " and ".join(str(condition) for condition in conditions)
         where = document.where("where")
@@ -78,7 +78,7 @@ def _legal(
     return codes[legal]
 
 
-def satisfied(conditions: Iterable[Expression], scope: Scope, n: int) -> NDArray[np.bool_]:
+def evaluate_conditions(conditions: Iterable[Expression], scope: Scope, n: int) -> NDArray[np.bool_]:
     """(n,): at which of n points all of some conditions hold."""
     mask = np.ones(n, dtype=bool)
     for condition in conditions:

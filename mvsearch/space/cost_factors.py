@@ -115,7 +115,7 @@ class _FactorBuilder:
             )
         codes = self.space.enumerate_codes(columns)
         inside = [p for p, scope in zip(self.conjuncts, self.scopes, strict=True) if set(scope) <= set(columns)]
-        return codes[self.space.satisfied(inside, codes)]
+        return codes[self.space.evaluate_conditions(inside, codes)]
 
     def _factor(self, columns: tuple[int, ...], codes: Codes, cost: Cost) -> Factor:
         values = _stack(len(codes), *(getattr(cost, name) for name in self.names))

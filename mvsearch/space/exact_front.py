@@ -248,12 +248,12 @@ class VariableElimination:
         first = np.flatnonzero(np.concatenate([[True], (rows[1:] != rows[:-1]).any(axis=1)]))
         entries = order[first]
         counts = np.add.reduceat(factor.counts[order], first)
-        keep = _non_dominated(cells[entries], objectives[entries], consumption[entries])
+        keep = _non_dominated_mask(cells[entries], objectives[entries], consumption[entries])
         best = factor.take(entries[keep])
         return Factor(best.columns, best.codes, best.costs, counts[keep])
 
 
-def _non_dominated(cells: Ints, objectives: Ints, consumption: Ints) -> NDArray[np.bool_]:
+def _non_dominated_mask(cells: Ints, objectives: Ints, consumption: Ints) -> NDArray[np.bool_]:
     """Which entries no other entry of the same cell dominates in objectives and consumption; cells are sorted.
 
     Of entries with equal objectives neither dominates the other, whatever they consume: both may become ties.

@@ -26,7 +26,7 @@ from mvsearch.arch.parsing import parse_head, row_class
 from mvsearch.arch.schema import Domain
 from mvsearch.arch.strides import reductions, row_strides
 from mvsearch.errors import SpaceError
-from mvsearch.space.condition_groups import SAMPLE_SIZE, Codes, Group, grid, group_choices, satisfied
+from mvsearch.space.condition_groups import SAMPLE_SIZE, Codes, Group, evaluate_conditions, grid, group_choices
 from mvsearch.space.expressions import Expression
 from mvsearch.space.inverse import Point, find_point
 from mvsearch.space.validation import check_document, validate
@@ -98,7 +98,7 @@ class SearchSpace:
         if group.legal is not None:
             return len(group.legal)
         total = math.prod(len(self.choices[i].values) for i in group.columns)
-        legal = self.satisfied(group.conditions, self._draw(SAMPLE_SIZE, np.random.default_rng(0)))
+        legal = self.evaluate_conditions(group.conditions, self._draw(SAMPLE_SIZE, np.random.default_rng(0)))
         return max(1, round(total * float(legal.mean())))
 
     # ---- points
@@ -120,7 +120,7 @@ class SearchSpace:
 
     def _redraw(self, group: Group, codes: Codes, rng: np.random.Generator) -> None:
         for _ in range(_MAX_REDRAWS):
-            illegal = np.flatnonzero(~self.satisfied(group.conditions, codes))
+            illegal = np.flatnonzero(~self.evaluate_conditions(group.conditions, codes))
             if not len(illegal):
                 return
             codes[illegal[:, None], group.columns] = self._draw(len(illegal), rng)[:, group.columns]
@@ -135,11 +135,11 @@ class SearchSpace:
 
     def is_legal(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points satisfy all conditions."""
-        return self.satisfied(self.conditions, codes)
+        return self.evaluate_conditions(self.conditions, codes)
 
-    def satisfied(self, conditions: Iterable[Expression], codes: Codes) -> NDArray[np.bool_]:
+    def evaluate_conditions(self, conditions: Iterable[Expression], codes: Codes) -> NDArray[np.bool_]:
         """At which points some conditions hold; only the choices that they name need codes."""
-        return satisfied(conditions, self.scope(codes), len(codes))
+        return evaluate_conditions(conditions, self.scope(codes), len(codes))
 
     def scope(self, codes: Codes) -> Scope:
         """The values of all variables at many points."""

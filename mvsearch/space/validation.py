@@ -100,7 +100,7 @@ def _possible_values(space: "SearchSpace", names: list[str]) -> dict[str, Any]:
         codes = space.sample(SAMPLE_SIZE, 0)
     else:
         codes = space.enumerate_codes(columns)
-        codes = codes[space.satisfied([c for group in groups for c in group.conditions], codes)]
+        codes = codes[space.evaluate_conditions([c for group in groups for c in group.conditions], codes)]
     scope = space.scope(codes)
     return {name: scope.value(name) for name in names}
 

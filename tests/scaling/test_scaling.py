@@ -18,14 +18,16 @@ from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.record import Latency
 from mvsearch.report.figures.scaling import Member, fusions, growth
 from mvsearch.report.figures.scaling_plot import plot_growth
-from mvsearch.scaling import METHODS, Budget, Coefficients, Scaling, fitted, to_budget, to_latency
-from mvsearch.scaling.knobs import knobs
+from mvsearch.scaling import METHODS, Budget, Coefficients, Scaling, fit_coefficients, scale_to_cost, scale_to_latency
+from mvsearch.scaling.fields import scalable_fields
 from mvsearch.study.study import Study
 
 PAPER = ("dim", "stem", "layer1", "layer2")
 """What MobileViTv3 left as it was when it widened its blocks."""
 
-WAY_AND_COST = [(by, name) for by in METHODS for name in ("params", "macs") if (by, name) != ("resolution", "params")]
+METHOD_AND_COST = [
+    (by, name) for by in METHODS for name in ("params", "macs") if (by, name) != ("resolution", "params")
+]
 
 
 def budget(name: str, value: float, *, at_most: bool = False) -> Budget:
@@ -50,17 +52,17 @@ def architectures(draw) -> Architecture:
     return replace(arch, blocks=(replace(stem, out=draw(st.integers(3, 40))), replace(down, out=width), body))
 
 
-@settings(deadline=None, max_examples=120)
-@given(architectures(), st.sampled_from(WAY_AND_COST), st.floats(0.3, 5), st.booleans())
+@settings(deadline=None, max_examples=60)
+@given(architectures(), st.sampled_from(METHOD_AND_COST), st.floats(0.3, 5), st.booleans())
 def test_the_result_is_legal_and_within_one_percent_or_else_nothing_near_the_multiplier_is_closer(
-    arch, way, share, at_most
+    arch, method, share, at_most
 ):
-    by, name = way
+    by, name = method
     sought = budget(name, round(costs(arch, name) * share), at_most=at_most)
     reachable = Scaling(arch, by).path(8)
-    assume(costs(reachable.architecture(reachable.steps[0].rungs), name) < sought.value)
-    assume(costs(reachable.architecture(reachable.steps[-1].rungs), name) > sought.value)
-    result = to_budget(Scaling(arch, by), sought)
+    assume(costs(reachable.architecture(reachable.steps[0].indices), name) < sought.value)
+    assume(costs(reachable.architecture(reachable.steps[-1].indices), name) > sought.value)
+    result = scale_to_cost(Scaling(arch, by), sought)
 
     assert Architecture.from_dict(result.arch.to_dict()).key == result.arch.key
     assert result.value == costs(result.arch, name)
@@ -73,47 +75,47 @@ def test_the_result_is_legal_and_within_one_percent_or_else_nothing_near_the_mul
 
 
 def everything_near(arch: Architecture, by: str, name: str, value: float) -> list[int]:
-    """What all multipliers cost, and by brute force what up to three knobs a rung beside the nearest two do."""
-    way = Scaling(arch, by).path(8)
-    priced = way.costs(way.rungs, name).tolist()
+    """The costs of all multipliers and, by brute force, of the two nearest with up to three fields adjusted by one."""
+    path = Scaling(arch, by).path(8)
+    priced = path.costs(path.indices, name).tolist()
     high = next(i for i, cost in enumerate(priced) if cost > value)
     found = list(priced)
-    for base, changed in itertools.product((high - 1, high), itertools.product((-1, 0, 1), repeat=len(way.knobs))):
-        rungs = [rung + change for rung, change in zip(way.steps[base].rungs, changed, strict=True)]
-        own = way.steps[way.own].rungs
-        away = (r >= o if high - 1 >= way.own else r <= o for r, o in zip(rungs, own, strict=True))
-        legal = all(0 <= rung < len(knob.ladder) for rung, knob in zip(rungs, way.knobs, strict=True))
-        if len(way.knobs) > 8 or sum(map(abs, changed)) > 3 or not legal or not all(away):
+    for base, changes in itertools.product((high - 1, high), itertools.product((-1, 0, 1), repeat=len(path.fields))):
+        indices = [index + change for index, change in zip(path.steps[base].indices, changes, strict=True)]
+        own = path.steps[path.identity].indices
+        away = (r >= o if high - 1 >= path.identity else r <= o for r, o in zip(indices, own, strict=True))
+        legal = all(0 <= index < len(field.allowed) for index, field in zip(indices, path.fields, strict=True))
+        if len(path.fields) > 8 or sum(map(abs, changes)) > 3 or not legal or not all(away):
             continue
-        cost = costs(way.architecture(rungs), name)
+        cost = costs(path.architecture(indices), name)
         found += [cost] * (priced[high - 1] <= cost <= priced[high])
     return found
 
 
-@pytest.mark.parametrize(("by", "name"), WAY_AND_COST)
+@pytest.mark.parametrize(("by", "name"), METHOD_AND_COST)
 @pytest.mark.parametrize("model", model_names())
 def test_scaling_to_its_own_cost_leaves_an_architecture_as_it_is(model, by, name):
     arch = published(model)
-    result = to_budget(Scaling(arch, by), budget(name, costs(arch, name)))
+    result = scale_to_cost(Scaling(arch, by), budget(name, costs(arch, name)))
 
     assert result.arch == arch
     assert result.scale == (0 if by == "compound" else 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=30)
 @given(
     architectures(),
-    st.sampled_from(WAY_AND_COST),
+    st.sampled_from(METHOD_AND_COST),
     st.lists(st.floats(0.5, 4), min_size=2, max_size=6),
     st.booleans(),
 )
-def test_a_larger_budget_never_gives_a_cheaper_architecture(arch, way, shares, at_most):
-    by, name = way
+def test_a_larger_budget_never_gives_a_cheaper_architecture(arch, method, shares, at_most):
+    by, name = method
     own = costs(arch, name)
     reachable = Scaling(arch, by).path(8)
-    assume(costs(reachable.architecture(reachable.steps[0].rungs), name) < own * min(shares))
-    assume(costs(reachable.architecture(reachable.steps[-1].rungs), name) > own * max(shares))
-    values = [to_budget(Scaling(arch, by), budget(name, own * s, at_most=at_most)).value for s in sorted(shares)]
+    assume(costs(reachable.architecture(reachable.steps[0].indices), name) < own * min(shares))
+    assume(costs(reachable.architecture(reachable.steps[-1].indices), name) > own * max(shares))
+    values = [scale_to_cost(Scaling(arch, by), budget(name, own * s, at_most=at_most)).value for s in sorted(shares)]
 
     assert values == sorted(values)
 
@@ -125,7 +127,7 @@ def test_the_v2_family_is_one_of_its_members_at_other_widths(version, one, other
 
     assert Scaling(arch, "width").at(times).key == sought.key
     for name in ("params", "macs"):
-        result = to_budget(Scaling(arch, "width"), budget(name, costs(sought, name)))
+        result = scale_to_cost(Scaling(arch, "width"), budget(name, costs(sought, name)))
         assert result.arch.key == sought.key
         assert result.scale == pytest.approx(times, rel=0.02)
 
@@ -133,20 +135,20 @@ def test_the_v2_family_is_one_of_its_members_at_other_widths(version, one, other
 def test_the_384_models_are_the_others_with_larger_images():
     arch, sought = published("mobilevitv2_1.0"), published("mobilevitv2_1.0_384")
 
-    assert to_budget(Scaling(arch, "resolution"), budget("macs", costs(sought, "macs"))).arch.key == sought.key
+    assert scale_to_cost(Scaling(arch, "resolution"), budget("macs", costs(sought, "macs"))).arch.key == sought.key
 
 
 @pytest.mark.parametrize("size", ["xxs", "xs", "s"])
 def test_widening_the_v3_block_until_it_costs_what_v1_costs_lies_among_the_papers_multipliers(size):
     v1, v3 = published(f"mobilevitv1_{size}"), published(f"mobilevitv3_{size}")
     unscaled = fusions(v1)["v3: 1x1 fusion"]
-    result = to_budget(Scaling(unscaled, "width", PAPER), budget("params", v1.cost().params))
+    result = scale_to_cost(Scaling(unscaled, "width", PAPER), budget("params", v1.cost().params))
     papers = [b.out / a.out for a, b in zip(v1.blocks, v3.blocks, strict=True) if b.out != a.out]
 
     assert result.met
     assert min(papers) < result.scale < max(papers)
-    assert [row.dim for row in result.arch.blocks if hasattr(row, "dim")] == [
-        row.dim for row in v3.blocks if hasattr(row, "dim")
+    assert [row.dim for row in result.arch.blocks if row.attention_width] == [
+        row.dim for row in v3.blocks if row.attention_width
     ]
     assert [row.out for row in result.arch.blocks[:3]] == [row.out for row in v3.blocks[:3]]
 
@@ -154,41 +156,41 @@ def test_widening_the_v3_block_until_it_costs_what_v1_costs_lies_among_the_paper
 @settings(deadline=None, max_examples=40)
 @given(architectures(), st.sampled_from(["width", "depth", "resolution"]), st.floats(0.2, 6))
 def test_every_number_is_the_nearest_legal_one_or_at_least_nine_tenths_of_what_the_multiplier_asks(arch, by, times):
-    way = Scaling(arch, by).path(8)
-    step = way.steps[way.index(times)]
-    for knob, rung in zip(way.knobs, step.rungs, strict=True):
-        asked, value = knob.own * times, knob.ladder[rung]
-        nearest = min(abs(asked - other) for other in knob.ladder)
-        assert value >= 0.9 * asked - 1e-9 or value == knob.ladder[-1]
+    path = Scaling(arch, by).path(8)
+    step = path.steps[path.step_at(times)]
+    for field, index in zip(path.fields, step.indices, strict=True):
+        asked, value = field.value * times, field.allowed[index]
+        nearest = min(abs(asked - other) for other in field.allowed)
+        assert value >= 0.9 * asked - 1e-9 or value == field.allowed[-1]
         assert abs(asked - value) <= nearest + 1e-9 or value > asked
 
 
 @settings(deadline=None, max_examples=30)
 @given(architectures(), st.sampled_from(METHODS), st.sampled_from(["params", "macs", "macs_paper"]))
 def test_costs_in_bulk_are_the_costs_of_the_architectures_and_rise_along_the_path(arch, by, name):
-    way = Scaling(arch, by).path()
-    bulk = way.costs(way.rungs, name)
+    path = Scaling(arch, by).path()
+    bulk = path.costs(path.indices, name)
 
     assert (np.diff(bulk) >= 0).all()
     for i in range(0, len(bulk), max(1, len(bulk) // 7)):
-        assert bulk[i] == costs(way.architecture(way.steps[i].rungs), name)
+        assert bulk[i] == costs(path.architecture(path.steps[i].indices), name)
 
 
-def test_rows_that_keep_their_width_stay_tied_so_that_sums_stay_sums():
-    turned = knobs(published("mobilevitv3_xxs"), ["width"])
+def test_rows_that_keep_their_width_are_scaled_together_so_that_residuals_fit():
+    fields = scalable_fields(published("mobilevitv3_xxs"), ["width"])
 
-    assert [knob.name for knob in turned][:2] == ["layer1.out", "layer2.out"]
-    assert turned[0].places == ((0, "out"), (1, "out"))
+    assert [field.name for field in fields][:2] == ["layer1.out", "layer2.out"]
+    assert fields[0].places == ((0, "out"), (1, "out"))
 
 
 def test_attention_stays_divisible_by_its_heads_and_its_hidden_width_in_proportion():
     arch = published("mobilevitv3_s")
     odd = replace(
-        arch, blocks=tuple(replace(r, heads=6, ffn=3 * r.dim) if hasattr(r, "dim") else r for r in arch.blocks)
+        arch, blocks=tuple(replace(r, heads=6, ffn=3 * r.dim) if r.attention_width else r for r in arch.blocks)
     )
     scaled = Scaling(odd, "width").at(1.37)
 
-    assert [(row.dim % 24, row.ffn - 3 * row.dim) for row in scaled.blocks if hasattr(row, "dim")] == [(0, 0)] * 3
+    assert [(row.dim % 24, row.ffn - 3 * row.dim) for row in scaled.blocks if row.attention_width] == [(0, 0)] * 3
 
 
 @pytest.mark.parametrize(
@@ -202,7 +204,7 @@ def test_attention_stays_divisible_by_its_heads_and_its_hidden_width_in_proporti
 )
 def test_what_is_kept_stays_and_the_rest_grows(word, kept):
     arch = published("mobilevitv3_s")
-    result = to_budget(Scaling(arch, "width", (word,)), budget("params", 9_000_000))
+    result = scale_to_cost(Scaling(arch, "width", (word,)), budget("params", 9_000_000))
     same = [
         f"{after.name}.{field}"
         for before, after in zip(arch.blocks, result.arch.blocks, strict=True)
@@ -230,28 +232,28 @@ def test_a_unit_of_compound_scaling_about_doubles_the_macs():
 @pytest.mark.parametrize(
     "given_", [Coefficients(1.3, 1.24, 1.0), Coefficients(1.2, 1.1, 1.17), Coefficients(1, 1.2, 1.18)]
 )
-def test_coefficients_are_found_again_in_the_family_that_they_made(given_):
+def test_coefficients_are_recovered_from_the_family_that_they_produced(given_):
     members = [Scaling(published("mobilevitv3_s"), "compound", (), given_).at(n) for n in range(-3, 7)]
     doubled = given_.depth * given_.width**2 * given_.resolution**2
-    found = fitted(members)
+    found = fit_coefficients(members)
 
-    for dial in ("depth", "width", "resolution"):
-        expected = getattr(given_, dial) ** (np.log(2) / np.log(doubled))
-        assert getattr(found, dial) == pytest.approx(expected, abs=0.04)
+    for dimension in ("depth", "width", "resolution"):
+        expected = getattr(given_, dimension) ** (np.log(2) / np.log(doubled))
+        assert getattr(found, dimension) == pytest.approx(expected, abs=0.04)
     assert found.depth * found.width**2 * found.resolution**2 == pytest.approx(2)
 
 
-def test_a_front_of_two_sizes_or_on_which_nothing_grows_cannot_be_fitted():
+def test_a_front_of_two_sizes_or_without_growth_has_no_coefficients():
     arch = published("mobilevitv3_s")
-    with pytest.raises(StudyError, match="different sizes on the front: 2;"):
-        fitted([arch, arch, Scaling(arch, "width").at(2)])
-    with pytest.raises(StudyError, match="nothing to fit"):
-        fitted(list(fusions(published("mobilevitv1_s")).values()))
+    with pytest.raises(StudyError, match="2 different sizes"):
+        fit_coefficients([arch, arch, Scaling(arch, "width").at(2)])
+    with pytest.raises(StudyError, match="neither"):
+        fit_coefficients(list(fusions(published("mobilevitv1_s")).values()))
 
 
 @pytest.mark.parametrize("values", [(1, 1, 1), (0.9, 1.2, 1.1), (float("nan"), 1.2, 1.1), (float("inf"), 1, 1)])
 def test_coefficients_that_scale_nothing_up_are_refused(values):
-    with pytest.raises(PlanError, match="use 1 or more for each"):
+    with pytest.raises(PlanError, match=r"1\.2,1\.1,1\.15"):
         Coefficients(*values)
 
 
@@ -271,7 +273,7 @@ def test_a_latency_is_found_in_few_timings(by, sought):
         asked.append(arch)
         return timed(2 + costs(arch, "macs") / 1e8 if by != "depth" else sought * costs(arch, "macs") / 2.4e9)
 
-    result = to_latency(Scaling(published("mobilevitv3_s"), by), budget("latency_ms", sought), measure)
+    result = scale_to_latency(Scaling(published("mobilevitv3_s"), by), budget("latency_ms", sought), measure)
 
     assert len(asked) <= 12
     assert len({arch.key for arch in asked}) == len(asked)
@@ -281,16 +283,14 @@ def test_a_latency_is_found_in_few_timings(by, sought):
         assert result.met
 
 
-def test_a_latency_out_of_reach_says_what_the_least_takes():
-    with pytest.raises(
-        PlanError, match=r"latency_ms=1 is out of reach: mobilevitv3_s by width comes to 5 at the least"
-    ):
-        to_latency(Scaling(published("mobilevitv3_s"), "width"), budget("latency_ms", 1), lambda _: timed(5.0))
+def test_the_error_for_a_latency_out_of_reach_has_the_least():
+    with pytest.raises(PlanError, match=r"latency_ms=1 .* 5 at the least"):
+        scale_to_latency(Scaling(published("mobilevitv3_s"), "width"), budget("latency_ms", 1), lambda _: timed(5.0))
 
 
 def test_a_latency_that_may_not_be_exceeded_is_not():
     arch = published("mobilevitv3_s")
-    result = to_latency(
+    result = scale_to_latency(
         Scaling(arch, "resolution"), budget("latency_ms", 7.001, at_most=True), lambda a: timed(costs(a, "macs") / 2e8)
     )
 
@@ -392,44 +392,38 @@ def test_a_family_is_written_as_files_that_can_be_profiled_and_nothing_is_lost_w
 
 
 WRONG = {
-    "too small": (
-        ("--to", "params=1k"),
-        "params=1k is out of reach: mobilevitv3_xxs by width comes to 19,248 at the least",
-    ),
-    "too large": (("--to", "params=100G"), "at the most; ask for less"),
-    "far too large": (("--to", "params=1e30"), "costs from 10^14 on are not counted exactly"),
-    "nothing": (("--to", "params=0"), "out of reach"),
-    "params by resolution": (("--to", "params=1M", "--by", "resolution"), "does not depend on the size of the images"),
-    "a misspelt cost": (("--to", "prams=1M"), "did you mean 'params'?"),
-    "a score": (("--to", "top1=80"), "'top1' is nothing to scale to; choose one of: params, macs"),
-    "no number": (("--to", "params=many"), "is no budget; write e.g. params=5.6M"),
-    "a misspelt way": (("--to", "params=1M", "--by", "widht"), "did you mean 'width'?"),
-    "nothing left": (("--to", "params=1M", "--keep", "out,dim"), "nothing is left to scale by width; keep less."),
-    "keeps what is not": (("--to", "params=1M", "--keep", "layer9"), "'layer9' is no row or field"),
-    "no folder": (("--to", "params=1M", "-o", "nowhere/a.yaml"), "there is no folder nowhere"),
-    "a folder": (("--to", "params=1M", "-o", "."), "is a folder; give the name of a file."),
-    "a file that exists": (
-        ("--to", "params=1M", "-o", "here.yaml"),
-        "here.yaml: is there already; --force writes over it",
-    ),
-    "no such backend": (("--to", "latency_ms=5", "--backend", "torch_cpo"), "did you mean 'torch_cpu'?"),
-    "one size": (("--grid", "0.5"), "different values: 1; use 2 to 7"),
-    "one size twice": (("--grid", "macs=1G,1G"), "different values: 1; use 2 to 7"),
-    "no multiplier": (("--grid", "0,1"), "0 is no multiplier; use a number above 0, up to 64."),
-    "no number among them": (("--grid", "1,x"), "write multipliers (0.5,0.75,1) or budgets"),
-    "a picture of no kind": (("--grid", "0.5,1", "--plot", "a.jpg", "-o", "family"), "use .png, .svg or .html."),
-    "two coefficients": (("--to", "macs=1G", "--by", "compound", "--coefficients", "1,2"), "write three numbers"),
-    "no study": (("--to", "macs=1G", "--by", "compound", "--fit", "nothing"), "there is no study 'nothing' here"),
-    "a family in a file": (("--grid", "0.5,1", "-o", "here.yaml"), "is a file; a family goes into a folder."),
+    "too small": (("--to", "params=1k"), "19,248 at the least"),
+    "too large": (("--to", "params=100G"), "2,963,330,024 at the most"),
+    "far too large": (("--to", "params=1e30"), "10^14"),
+    "nothing": (("--to", "params=0"), "params=0"),
+    "params by resolution": (("--to", "params=1M", "--by", "resolution"), "macs=..."),
+    "a misspelt cost": (("--to", "prams=1M"), "'params'"),
+    "a score": (("--to", "top1=80"), "'top1'"),
+    "no number": (("--to", "params=many"), "'params=many'"),
+    "a misspelt method": (("--to", "params=1M", "--by", "widht"), "'width'"),
+    "nothing left": (("--to", "params=1M", "--keep", "out,dim"), "width"),
+    "keeps what is not": (("--to", "params=1M", "--keep", "layer9"), "'layer9'"),
+    "no folder": (("--to", "params=1M", "-o", "nowhere/a.yaml"), "nowhere"),
+    "a folder": (("--to", "params=1M", "-o", "."), "folder"),
+    "a file that exists": (("--to", "params=1M", "-o", "here.yaml"), "--force"),
+    "no such backend": (("--to", "latency_ms=5", "--backend", "torch_cpo"), "'torch_cpu'"),
+    "one size": (("--grid", "0.5"), "2 to 7"),
+    "one size twice": (("--grid", "macs=1G,1G"), "2 to 7"),
+    "no multiplier": (("--grid", "0,1"), "up to 64"),
+    "no number among them": (("--grid", "1,x"), "1,x"),
+    "a picture of no kind": (("--grid", "0.5,1", "--plot", "a.jpg", "-o", "family"), ".png, .svg or .html"),
+    "two coefficients": (("--to", "macs=1G", "--by", "compound", "--coefficients", "1,2"), "1,2"),
+    "no study": (("--to", "macs=1G", "--by", "compound", "--fit", "nothing"), "'nothing'"),
+    "a family in a file": (("--grid", "0.5,1", "-o", "here.yaml"), "here.yaml"),
 }
 
 
-@pytest.mark.parametrize(("arguments", "says"), [pytest.param(*line, id=name) for name, line in WRONG.items()])
-def test_what_is_wrong_is_said_in_one_sentence_and_nothing_is_written(mvsearch, arguments, says):
+@pytest.mark.parametrize(("arguments", "value"), WRONG.values(), ids=WRONG)
+def test_a_mistake_is_one_sentence_with_the_value_and_nothing_is_written(mvsearch, arguments, value):
     Path("here.yaml").write_text("mine")
     err = mvsearch("scale", "mobilevitv3_xxs", *arguments, code=1)
 
-    assert says in err
+    assert value in err
     assert len(err.splitlines()) == 1
     assert err.startswith("mvsearch: ")
     assert [path.name for path in Path().iterdir()] == ["here.yaml"]
@@ -449,7 +443,7 @@ def test_flags_that_do_not_belong_together_are_a_matter_of_usage(mvsearch, argum
     mvsearch("scale", "mobilevitv3_xxs", *arguments, code=2)
 
 
-def test_a_latency_is_measured_on_this_machine_and_told_with_its_spread(mvsearch):
+def test_a_latency_is_measured_on_this_machine_and_reported_with_its_spread(mvsearch):
     Path("small.yaml").write_text(
         "image_size: 32\nnum_classes: 10\nblocks:\n"
         "  - {name: stem, block: conv, out: 16, stride: 2}\n"
@@ -477,7 +471,7 @@ def test_a_study_without_a_front_has_no_coefficients_and_says_why(mvsearch, tmp_
     Study.join(toy_plan(tmp_path / "studies", trials=8))
     said = mvsearch("scale", "mobilevitv3_xxs", "--to", "macs=1G", "--by", "compound", "--fit", "toy", code=1)
 
-    assert "study 'toy' has no finished trial yet; let it run on." in said
+    assert "'toy'" in said
 
 
 def test_coefficients_are_fitted_to_the_front_of_a_study_and_said(mvsearch, tmp_path):

@@ -303,7 +303,7 @@ def test_the_command_shows_costs_whole_and_the_choices_that_differ(mvsearch):
     for member in members:
         assert f"{member.cost.params:,}" in said.out
         assert f"{member.cost.macs:,}" in said.out
-    assert "of exactly 114 points" in said.out
+    assert "exactly 114" in said.out
     assert "params <= 1.4M and params >= 1M" in said.out
 
 

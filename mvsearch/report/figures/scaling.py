@@ -69,10 +69,10 @@ def growth(scaling: Scaling, members: Sequence[Member]) -> Growth:
         low = max(low, min(scales) / 2)
     lines = []
     for words, fused in fusions(scaling.arch).items():
-        way = replace(scaling, arch=fused).path(scaling.times(high))
-        first, last = way.index(low), way.index(high) + 1
-        steps = [max(low, step.scale) for step in way.steps[first:last]]
-        costs = {name: way.costs(way.rungs[first:last], name).tolist() for name in COSTS}
+        path = replace(scaling, arch=fused).path(scaling.largest_factor(high))
+        first, last = path.step_at(low), path.step_at(high) + 1
+        steps = [max(low, step.scale) for step in path.steps[first:last]]
+        costs = {name: path.costs(path.indices[first:last], name).tolist() for name in COSTS}
         # A step holds until the next: the last one up to the edge.
         lines.append(Line(words, (*steps, high), {name: (*some, some[-1]) for name, some in costs.items()}))
     across = "scale (units of the coefficients)" if scaling.by == "compound" else f"{scaling.by} multiplier"
