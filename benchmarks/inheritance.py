@@ -23,7 +23,7 @@ from torch import nn
 from mvsearch import data
 from mvsearch.arch.published import published
 from mvsearch.nn import build
-from mvsearch.nn.weight_transfer import inherit
+from mvsearch.nn.weight_transfer import transfer_weights
 from mvsearch.proxies.train import Settings
 from mvsearch.training.in_memory import InMemorySet
 from mvsearch.training.tasks import load_task
@@ -93,8 +93,8 @@ def compare(data: dict[str, InMemorySet], every: int, seeds: int) -> Iterator[Ru
         else:
             parent = sources[source, other]
         model = network(name, fashion[seed], seed)
-        found = inherit(model, parent, name=source)
-        share = found.inherited / found.params
+        found = transfer_weights(model, parent, name=source)
+        share = found.transferred / found.params
         yield Run(kind, name, source, share, seed, every, train(model, fashion[seed], every))
 
 

@@ -1,4 +1,4 @@
-"""The brick that heads are made of: as that of rows, with ReLU, as the authors build what stands behind a backbone."""
+"""The convolution that heads are made of: like that of blocks, with ReLU, as in the authors' code."""
 
 from torch import nn
 

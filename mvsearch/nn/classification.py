@@ -2,8 +2,10 @@
 
 from torch import Tensor, nn
 
+from mvsearch.nn._layer import HeadLayer
 
-class Head(nn.Module):
+
+class ClassificationHead(nn.Module):
     """Pooling over the map, dropout, linear classifier; with `classes` None the pooled features come out."""
 
     def __init__(self, features: int, classes: int | None, *, pool: str = "mean", dropout: float = 0.0) -> None:
@@ -18,7 +20,7 @@ class Head(nn.Module):
         return self.linear(self.dropout(pooled))
 
 
-HEAD = Head
+HEAD = HeadLayer(module=ClassificationHead, any_width=True)
 
 
 def initialise(module: nn.Module) -> None:

@@ -1,15 +1,18 @@
-"""Convolution, batch norm, SiLU: the block `conv`, and the brick that the others are made of."""
+"""Convolution, batch norm, SiLU: the block `conv`, which the other blocks are made of."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvsearch.nn._fused import fuse_conv
+from mvsearch.nn._layer import Layer
+
 
 class Conv(nn.Sequential):
     """Convolution without bias, batch norm and, unless `act` is off, SiLU: (B, C, H, W) → (B, out, H/s, W/s).
 
-    Trained on a CPU, it takes small maps by ways of their own: the same products, sooner added up. Hooks on `conv` are
-    not called then; in eval mode, where costs are counted, they always are.
+    In training on a CPU, small maps are computed by other operators with the same products, which is faster. Hooks on
+    `conv` are not called then; in eval mode, where costs are counted, they always are.
     """
 
     def __init__(
@@ -39,9 +42,9 @@ class Conv(nn.Sequential):
 
 
 def _small(conv: nn.Conv2d, x: Tensor) -> Tensor:
-    """What `conv` gives for at most 4x4 pixels, without oneDNN's set-up and its reference kernels where others are.
+    """The output of `conv` for at most 4x4 pixels, without oneDNN's set-up and reference kernels where possible.
 
-    With their gradients these take 1.1 to 3 times as long for dense convolutions, 4 to 80 times for depthwise ones.
+    With gradients, oneDNN takes 1.1 to 3 times as long for dense convolutions, 4 to 80 times for depthwise ones.
     """
     side, kernel, stride = max(x.shape[2:]), conv.kernel_size[0], conv.stride[0]
     if conv.groups == 1 and (side == 1 or kernel == stride == 1):
@@ -52,15 +55,15 @@ def _small(conv: nn.Conv2d, x: Tensor) -> Tensor:
 
 
 def _depthwise(x_BCHW: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """A 3x3 convolution of at most 2x2 pixels, padded by 1: of each two pixels, in and out, one weight lies between."""
+    """A 3x3 convolution of at most 2x2 pixels, padded by 1: one weight connects each input and output pixel."""
     b, c, height, width = x_BCHW.shape
     rows, columns = (
         torch.arange(side) - stride * torch.arange(-(-side // stride))[:, None] + 1 for side in (height, width)
     )
-    between = 3 * rows[:, None, :, None] + columns[None, :, None, :]
-    weight_OIC = weight.flatten(1).T[between.flatten(2).flatten(0, 1)]
+    index = 3 * rows[:, None, :, None] + columns[None, :, None, :]
+    weight_OIC = weight.flatten(1).T[index.flatten(2).flatten(0, 1)]
     y_BOC = (x_BCHW.permute(0, 2, 3, 1).reshape(b, 1, height * width, c) * weight_OIC).sum(2)
     return y_BOC.view(b, len(rows), len(columns), c).permute(0, 3, 1, 2)
 
 
-LAYER = Conv
+LAYER = Layer(module=Conv, fuse=fuse_conv, parts=frozenset({"conv", "norm"}))

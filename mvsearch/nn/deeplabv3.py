@@ -3,11 +3,12 @@
 import torch
 from torch import Tensor, nn
 
-from mvsearch.nn._dense import Auxiliary, Dense
+from mvsearch.nn._layer import HeadLayer
 from mvsearch.nn._relu import ConvReLU
+from mvsearch.nn._segmentation import Auxiliary, SegmentationHead
 
 
-class DeepLabv3(Dense):
+class DeepLabv3(SegmentationHead):
     """Five branches over the last map, joined: 1x1, three dilated 3x3, and the mean of the map."""
 
     def __init__(
@@ -38,4 +39,4 @@ class DeepLabv3(Dense):
         return self.dropout(self.project(torch.cat([*(branch(x) for branch in self.branches), mean], dim=1)))
 
 
-HEAD = DeepLabv3
+HEAD = HeadLayer(module=DeepLabv3)

@@ -1,9 +1,14 @@
 """Softmax attention among pixels, fused with convolution: the block `mobilevit` (MobileViTv1, v3 and between)."""
 
+from itertools import product
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvsearch.nn._fused import fuse_conv, join, pointwise, resize, to_map, to_pixels
+from mvsearch.nn._layer import Axis, Layer, ranges
 from mvsearch.nn.conv import Conv
 
 
@@ -19,7 +24,7 @@ class SelfAttention(nn.Module):
     def forward(self, x_BND: Tensor) -> Tensor:
         """(B, N, D) → (B, N, D)."""
         if self.training and x_BND.shape[1] == 1:
-            # One row attends to itself alone: queries and keys change nothing. What is counted and exported is whole.
+            # A single row attends to itself: queries and keys have no effect. Eval mode computes all, for counters.
             value = slice(-x_BND.shape[2], None)
             return self.out(F.linear(x_BND, self.qkv.weight[value], self.qkv.bias[value]))
         q, k, v = self.qkv(x_BND).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
@@ -28,7 +33,7 @@ class SelfAttention(nn.Module):
 
 
 class TransformerLayer(nn.Module):
-    """Pre-norm attention and feed-forward, each added to what came in."""
+    """Pre-norm attention and feed-forward, each added to its input."""
 
     def __init__(self, dim: int, ffn: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -102,4 +107,90 @@ class MobileViT(nn.Module):
         return y_BDHW
 
 
-LAYER = MobileViT
+class FusedLayer(nn.Module):
+    """A transformer layer: (B, N, D) → (B, N, D)."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        attention = layer.attention
+        self.heads, self.eps = attention.heads, (layer.norm1.eps, layer.norm2.eps)
+        self.qkv = pointwise(attention.qkv, norm=layer.norm1)
+        self.out = pointwise(attention.out)
+        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=True)
+        self.ffn_out = pointwise(layer.ffn_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, N, D) → (B, N, D)."""
+        width = x.shape[-1:]
+        x = self.out(self._attention(self.qkv(F.layer_norm(x, width, eps=self.eps[0])))).add_(x)
+        return self.ffn_out(self.ffn_in(F.layer_norm(x, width, eps=self.eps[1]))).add_(x)
+
+    def _attention(self, qkv: Tensor) -> Tensor:
+        if qkv.shape[1] == 1:
+            return qkv.chunk(3, dim=-1)[2]
+        q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+class FusedMobileViT(nn.Module):
+    """The block `mobilevit`: (B, C, H, W) → (B, C, H, W). Axes as in `nn/mobilevit.py`."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.patch, self.concat, self.add_input = block.patch, block.concat, block.add_input
+        self.local, self.reduce = fuse_conv(block.local), pointwise(block.reduce)
+        self.layers = nn.Sequential(*(FusedLayer(layer) for layer in block.layers))
+        self.eps = block.norm.eps
+        project = nn.utils.fuse_conv_bn_eval(block.project.conv, block.project.norm)
+        self.project = pointwise(project, norm=block.norm, act=True)
+        self.fuse = None
+        if block.fuse is not None:
+            self.fuse = join(block.fuse, block.fuse.conv.in_channels - project.out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H, W)."""
+        local = self.reduce(to_pixels(self.local(x)))
+        y = self.project(self._attend(local))
+        if self.fuse is not None:
+            y = self.fuse(local if self.concat == "local" else to_pixels(x), y)
+        return to_map(y).add_(x) if self.add_input else to_map(y)
+
+    def _attend(self, x_BHWD: Tensor) -> Tensor:
+        b, height, width, d = x_BHWD.shape
+        p = self.patch
+        h, w = -(-height // p), -(-width // p)
+        x_BHWD = resize(x_BHWD, (h * p, w * p))
+        x_BhpwpD = x_BHWD.reshape(b, h, p, w, p, d)
+        y_BND = self.layers(x_BhpwpD.permute(0, 2, 4, 1, 3, 5).reshape(b * p * p, h * w, d))
+        y_BppND = F.layer_norm(y_BND, (d,), eps=self.eps).reshape(b, p, p, h, w, d)
+        y_BHWD = y_BppND.permute(0, 3, 1, 4, 2, 5).reshape(b, h * p, w * p, d)
+        return resize(y_BHWD, (height, width))
+
+
+def _residual_norm(block: Any) -> nn.Module | None:
+    return (block.fuse or block.project).norm if block.add_input else None
+
+
+def _axes(block: Any, name: str, tensor: Tensor) -> dict[int, Axis]:
+    """Queries, keys and values head by head; the two maps that the fusion reads."""
+    if ".attention." in name:
+        attention = block.layers[0].attention
+        channels = (range(attention.heads), range(attention.out.in_features // attention.heads))
+        if ".attention.qkv." in name:
+            return {0: list(product(range(3), *channels))}
+        return {1: list(product(*channels))} if tensor.ndim == 2 else {}
+    if name == "fuse.conv.weight":
+        projected = block.project.conv.out_channels
+        return {1: ranges(**{block.concat: tensor.shape[1] - projected}, projected=projected)}
+    return {}
+
+
+LAYER = Layer(
+    module=MobileViT,
+    fuse=FusedMobileViT,
+    parts=frozenset({"local", "reduce", "layers", "norm", "project"}),
+    residual_norm=_residual_norm,
+    branch_ends=("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias"),
+    axes=_axes,
+    regrouped=frozenset({"local.conv.weight"}),
+)

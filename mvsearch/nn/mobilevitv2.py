@@ -1,14 +1,18 @@
 """Separable attention, linear in the number of pixels: the block `mobilevitv2` (MobileViTv2 and the v3 built on it)."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvsearch.nn._fused import fuse_conv, join, pointwise, resize, to_map, to_pixels
+from mvsearch.nn._layer import Axis, Layer, ranges
 from mvsearch.nn.conv import Conv
 
 
 class SeparableAttention(nn.Module):
-    """One score a token, one context vector for all (arXiv 2206.02680, section 3.2). Projections are 1x1."""
+    """One score per token, one context vector for all (arXiv 2206.02680, section 3.2). Projections are 1x1."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -24,7 +28,7 @@ class SeparableAttention(nn.Module):
 
 
 class SeparableLayer(nn.Module):
-    """Pre-norm separable attention and feed-forward, each added to what came in."""
+    """Pre-norm separable attention and feed-forward, each added to its input."""
 
     def __init__(self, dim: int, ffn: int) -> None:
         super().__init__()
@@ -87,4 +91,78 @@ class MobileViTv2(nn.Module):
         return y_BDPN.reshape(b, d, p, p, h, w).permute(0, 1, 4, 2, 5, 3).reshape(b, d, h * p, w * p)
 
 
-LAYER = MobileViTv2
+class FusedSeparableLayer(nn.Module):
+    """A layer of separable attention: (B, h, p, w, p, D) → the same; norms are over all of an image."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.dim, self.eps = layer.attention.dim, (layer.norm1.eps, layer.norm2.eps)
+        self.qkv = pointwise(layer.attention.qkv, norm=layer.norm1)
+        self.out = pointwise(layer.attention.out)
+        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=True)
+        self.ffn_out = pointwise(layer.ffn_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, h, p, w, p, D) → (B, h, p, w, p, D)."""
+        q, k, v = self.qkv(normalise(x, self.eps[0])).split((1, self.dim, self.dim), dim=-1)
+        scores = (q - q.amax((1, 3), keepdim=True)).exp_()
+        context = (k * scores.div_(scores.sum((1, 3), keepdim=True))).sum((1, 3), keepdim=True)
+        x = self.out(F.relu(v).mul_(context)).add_(x)
+        return self.ffn_out(self.ffn_in(normalise(x, self.eps[1]))).add_(x)
+
+
+def normalise(x: Tensor, eps: float) -> Tensor:
+    """A norm over all of an image, without scale and shift."""
+    return F.layer_norm(x, x.shape[1:], eps=eps)
+
+
+class FusedMobileViTv2(nn.Module):
+    """The block `mobilevitv2`: (B, C, H, W) → (B, C, H', W')."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.patch, self.add_input, self.eps = block.patch, block.add_input, block.norm.eps
+        self.local, self.reduce = fuse_conv(block.local), pointwise(block.reduce)
+        self.layers = nn.Sequential(*(FusedSeparableLayer(layer) for layer in block.layers))
+        self.fusion = block.fusion
+        if self.fusion:
+            self.project = join(block.project, block.reduce.out_channels, norm=block.norm)
+        else:
+            project = nn.utils.fuse_conv_bn_eval(block.project.conv, block.project.norm)
+            self.project = pointwise(project, norm=block.norm)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, C, H', W'), the next multiples of the patch."""
+        p = self.patch
+        h, w = -(-x.shape[2] // p), -(-x.shape[3] // p)
+        x = to_map(resize(to_pixels(x), (h * p, w * p), align_corners=True))
+        local = self.reduce(to_pixels(self.local(x)))
+        y = normalise(self.layers(local.reshape(len(x), h, p, w, p, -1)), self.eps).reshape(local.shape)
+        y = self.project(y, local) if self.fusion else self.project(y)
+        return to_map(y).add_(x) if self.add_input else to_map(y)
+
+
+def _residual_norm(block: Any) -> nn.Module | None:
+    return block.project.norm if block.add_input else None
+
+
+def _axes(block: Any, name: str, tensor: Tensor) -> dict[int, Axis]:
+    """Query, keys and values; the two maps that the projection reads."""
+    if ".attention.qkv." in name:
+        dim = block.layers[0].attention.dim
+        return {0: ranges(query=1, key=dim, value=dim)}
+    if name == "project.conv.weight":
+        dim = tensor.shape[1] // (2 if block.fusion else 1)
+        return {1: ranges(attended=dim, local=tensor.shape[1] - dim)}
+    return {}
+
+
+LAYER = Layer(
+    module=MobileViTv2,
+    fuse=FusedMobileViTv2,
+    parts=frozenset({"local", "reduce", "layers", "norm", "project"}),
+    residual_norm=_residual_norm,
+    branch_ends=("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias"),
+    axes=_axes,
+    regrouped=frozenset({"local.conv.weight"}),
+)

@@ -1,8 +1,12 @@
 """The inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3), with SiLU: the block `mv2`."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from mvsearch.arch.blocks.mv2 import make_divisible
+from mvsearch.nn._fused import fuse_conv
+from mvsearch.nn._layer import Layer
 from mvsearch.nn.conv import Conv
 
 
@@ -25,4 +29,27 @@ class MV2(nn.Module):
         return x + y if self.residual else y
 
 
-LAYER = MV2
+class FusedMV2(nn.Module):
+    """The inverted residual: (B, C, H, W) → (B, out, H/s, W/s)."""
+
+    def __init__(self, block: Any) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(fuse_conv(block.widen), fuse_conv(block.depthwise), fuse_conv(block.narrow))
+        self.residual = block.residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, out, H/s, W/s)."""
+        y: Tensor = self.layers(x)
+        return y.add_(x) if self.residual else y
+
+
+def _residual_norm(block: Any) -> nn.Module | None:
+    return block.narrow.norm if block.residual else None
+
+
+LAYER = Layer(
+    module=MV2,
+    fuse=FusedMV2,
+    parts=frozenset({"widen", "depthwise", "narrow"}),
+    residual_norm=_residual_norm,
+)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from mvsearch.arch.architecture import Architecture, Layer
 from mvsearch.errors import ArchitectureError
+from mvsearch.nn._layer import load_head, load_layer
 from mvsearch.nn.classification import initialise
-from mvsearch.utils import plugins
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def calls(arch: Architecture) -> dict[str, list[Call]]:
 
 
 def _head_call(arch: Architecture) -> Call:
-    cls = plugins.load("layer", arch.head.kind()).HEAD
+    cls = load_head(arch.head.kind()).module
     classes = arch.num_classes if arch.head.classifies else None
     channels = tuple(arch.blocks[i].out for i in arch.head_inputs())
     # Whether there are classes, and what the rows stride, stands elsewhere in the calls.
@@ -64,7 +64,7 @@ def _check_attribute(row: str) -> None:
 
 
 def _call(layer: Layer) -> Call:
-    cls = plugins.load("layer", layer.block).LAYER
+    cls = load_layer(layer.block).module
     settings = {name: value for name, value in layer.settings.items() if name != "out"}
     if layer.stride != 1:
         settings["stride"] = layer.stride
@@ -89,10 +89,10 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        return assembled(arch).apply(initialise)
+        return instantiate(arch).apply(initialise)
 
 
-def assembled(arch: Architecture) -> nn.Sequential:
+def instantiate(arch: Architecture) -> nn.Sequential:
     """The network with whatever weights its layers begin with, where these do not matter."""
     stages = OrderedDict((name, _stage(row)) for name, row in calls(arch).items())
     return nn.Sequential(stages) if arch.head.pools_last_map else MultiMapNetwork(stages, read_names(arch))

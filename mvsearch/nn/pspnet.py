@@ -5,11 +5,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.arch.heads.pspnet import SIZES, branch_width
-from mvsearch.nn._dense import Auxiliary, Dense
+from mvsearch.nn._layer import HeadLayer
 from mvsearch.nn._relu import ConvReLU
+from mvsearch.nn._segmentation import Auxiliary, SegmentationHead
 
 
-class PSPNet(Dense):
+class PSPNet(SegmentationHead):
     """The last map and four pyramids of it, joined by a 3x3 convolution."""
 
     def __init__(
@@ -38,4 +39,4 @@ class PSPNet(Dense):
         return self.dropout(self.project(torch.cat([x, *spread], dim=1)))
 
 
-HEAD = PSPNet
+HEAD = HeadLayer(module=PSPNet)

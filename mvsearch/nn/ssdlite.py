@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from mvsearch.arch.heads.ssdlite import LEVELS, RATIOS, SCALES, WIDTHS, num_anchors
+from mvsearch.nn._layer import HeadLayer
 from mvsearch.nn._relu import ConvReLU
 from mvsearch.nn.conv import Conv
 
@@ -101,4 +102,4 @@ def anchors_at(level: int, x: Tensor) -> Tensor:
     return both.reshape(-1, 4).clamp(0, 1)
 
 
-HEAD = SSDLite
+HEAD = HeadLayer(module=SSDLite)

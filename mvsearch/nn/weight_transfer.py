@@ -1,16 +1,18 @@
-"""Weights of one network for another of the family: wider or narrower, deeper or shallower, of other kernels.
+"""Transfer of weights between networks of a family: to a wider or narrower, deeper or shallower one, or other kernels.
 
-Rows are paired by their names, or by their positions where names are foreign, and must be of one block. What both
-networks have is copied, each kind of channel from its own range: queries, keys and values head by head, the two halves
-of what a fusion reads, kernels from their centres. An output that is inherited reads nothing from inputs that are not,
-and a layer that is new adds nothing where it is added to what came in: so a network that only grew deeper, or wider
-anywhere but along a layer norm and its attention, gives the answers of its source until it learns.
+Rows are paired by their names, or by position where names are unknown to the other network, and must be of one block.
+What both networks have is copied, each kind of channel from its own range: queries, keys and values head by head, the
+two maps that a fusion reads, kernels from their centres. A transferred output does not read new inputs, and a new
+residual branch starts at zero. So a network that only grew deeper, or wider anywhere except along a layer norm and its
+attention, returns the outputs of its source until it is trained.
+
+What is particular to a block is declared in its file: see `nn/_layer.py`.
 """
 
 import hashlib
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import chain, product
+from itertools import chain
 from typing import Any
 
 import torch
@@ -19,45 +21,40 @@ from torch import Tensor, nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import all_names, published
 from mvsearch.errors import CheckpointError
+from mvsearch.nn._layer import Axis, Layer, heads, layers
 from mvsearch.nn.checkpoints import load_checkpoint
-from mvsearch.nn.mobilevit import MobileViT, SelfAttention
-from mvsearch.nn.mobilevitv2 import MobileViTv2, SeparableAttention
-from mvsearch.nn.mv2 import MV2
-from mvsearch.nn.network import assembled
+from mvsearch.nn.network import instantiate
 
 _CLASSIFIERS = ("head.linear.weight", "head.fc.weight", "classifier.fc.weight", "classifier.1.weight")
 
-Axis = Sequence[Hashable]
-"""What each index along a dimension stands for: equal marks in two networks stand for the same."""
-
 
 @dataclass(frozen=True)
-class Row:
-    """What became of a row: its parameters, how many are inherited, and from which row (None: it starts afresh)."""
+class RowTransfer:
+    """A row of the target: its parameters, how many are transferred, and from which row (None: all are new)."""
 
     name: str
     params: int
-    inherited: int
+    transferred: int
     source: str | None
 
 
 @dataclass(frozen=True)
-class Inheritance:
-    """Which weights a network began with: of which source, by which checksum, and how much of it."""
+class WeightTransfer:
+    """Which weights a network started with: the source, its checksum, and how much of each row was transferred."""
 
     source: str
     checksum: str
-    rows: tuple[Row, ...]
+    rows: tuple[RowTransfer, ...]
 
     @property
     def params(self) -> int:
-        """Parameters of the new network."""
+        """The parameters of the target."""
         return sum(row.params for row in self.rows)
 
     @property
-    def inherited(self) -> int:
-        """Those of them that are the source's."""
-        return sum(row.inherited for row in self.rows)
+    def transferred(self) -> int:
+        """The parameters that come from the source."""
+        return sum(row.transferred for row in self.rows)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for a log or a checkpoint."""
@@ -65,29 +62,33 @@ class Inheritance:
             "source": self.source,
             "checksum": self.checksum,
             "params": self.params,
-            "inherited": self.inherited,
-            "share": self.inherited / self.params,
-            "rows": [vars(row) for row in self.rows],
+            "inherited": self.transferred,
+            "share": self.transferred / self.params,
+            "rows": [
+                {"name": row.name, "params": row.params, "inherited": row.transferred, "source": row.source}
+                for row in self.rows
+            ],
         }
 
 
 @torch.no_grad()
-def inherit(model: nn.Sequential, source: nn.Sequential, *, name: str) -> Inheritance:
-    """Put what fits of a network's weights into another's, in place; both as `build` makes them.
+def transfer_weights(target: nn.Sequential, source: nn.Sequential, *, name: str) -> WeightTransfer:
+    """Copy the weights of the source that fit into the target, in place; `build` returned both networks.
 
-    The classifier is inherited where both have as many classes, another head where all its shapes are equal. Raises
-    CheckpointError if the networks have no row in common. `name` is what the source is called in the report.
+    The classifier is transferred if both have as many classes, another head if all its shapes are equal. `name` is the
+    source's name in the report. Raises CheckpointError if the networks have no row in common.
     """
-    pairs = _paired([name for name, _ in model.named_children()], [name for name, _ in source.named_children()])
+    pairs = _pair_rows([name for name, _ in target.named_children()], [name for name, _ in source.named_children()])
     rows = []
-    for ours, row in model.named_children():
-        theirs = pairs.get(ours)
-        inherited = (_head if ours == "head" else _row)(row, source.get_submodule(theirs) if theirs else None)
+    for row_name, row in target.named_children():
+        source_name = pairs.get(row_name)
+        transfer = _transfer_head if row_name == "head" else _transfer_row
+        transferred = transfer(row, source.get_submodule(source_name) if source_name else None)
         params = sum(p.numel() for p in row.parameters())
-        rows.append(Row(ours, params, inherited, theirs if inherited else None))
-    if not any(row.inherited for row in rows):
-        raise CheckpointError(f"{name}: no row of it has the block of ours; inherit from a network of the same family.")
-    return Inheritance(name, checksum(source), tuple(rows))
+        rows.append(RowTransfer(row_name, params, transferred, source_name if transferred else None))
+    if not any(row.transferred for row in rows):
+        raise CheckpointError(f"{name}: no row has the block of the same row here; use a network of the same family.")
+    return WeightTransfer(name, checksum(source), tuple(rows))
 
 
 def checksum(model: nn.Module) -> str:
@@ -99,153 +100,127 @@ def checksum(model: nn.Module) -> str:
     return total.hexdigest()[:32]
 
 
-def recognise(state_dict: dict[str, Tensor], *first: Architecture) -> Architecture:
-    """The network that weights are of, for as many classes as they have; CheckpointError if of none that is known.
+def identify_architecture(state_dict: dict[str, Tensor], *candidates: Architecture) -> Architecture:
+    """The architecture that weights belong to, with their number of classes: a candidate, or else a published one.
 
-    Known are `first` and then the published ones. Of several with equal layers, as at other image sizes, the first.
+    If several have equal layers, as at other image sizes, it is the first. Raises CheckpointError if none fits.
     """
-    last = [tensor for name, tensor in state_dict.items() if name.endswith(_CLASSIFIERS)]
-    for known in chain(first, map(published, all_names())) if last else ():
-        arch = known.at(num_classes=len(last[0]))
+    classifier = [tensor for name, tensor in state_dict.items() if name.endswith(_CLASSIFIERS)]
+    for candidate in chain(candidates, map(published, all_names())) if classifier else ():
+        arch = candidate.at(num_classes=len(classifier[0]))
         try:
-            load_checkpoint(_hollow(arch), {key: tensor.to("meta") for key, tensor in state_dict.items()})
+            load_checkpoint(_build_on_meta(arch), {key: tensor.to("meta") for key, tensor in state_dict.items()})
         except CheckpointError:
             continue
         return arch
     raise CheckpointError(
-        "these weights fit no published classifier; put the architecture.yaml that they are of beside them."
+        "these weights fit no published classifier; put the architecture.yaml that they belong to beside them."
     )
 
 
-def _hollow(arch: Architecture) -> nn.Sequential:
+def _build_on_meta(arch: Architecture) -> nn.Sequential:
     with torch.device("meta"):
-        return assembled(arch)
+        return instantiate(arch)
 
 
-def _paired(ours: list[str], theirs: list[str]) -> dict[str, str]:
-    """Our rows to theirs: of the same name, else in the same position if the names there are foreign to both."""
-    pairs = {name: name for name in ours if name in theirs}
-    for mine, other in zip(ours[:-1], theirs[:-1], strict=False):
-        if mine not in theirs and other not in ours:
-            pairs[mine] = other
+def _pair_rows(targets: list[str], sources: list[str]) -> dict[str, str]:
+    """Rows of the target to rows of the source: of the same name, else in the same position if both are unpaired."""
+    pairs = {name: name for name in targets if name in sources}
+    for target, source in zip(targets[:-1], sources[:-1], strict=False):
+        if target not in sources and source not in targets:
+            pairs[target] = source
     return pairs
 
 
-def _copies(row: nn.Module | None) -> list[nn.Module]:
+def _blocks(row: nn.Module | None) -> list[nn.Module]:
     return list(row) if type(row) is nn.Sequential else [row] if row is not None else []
 
 
-def _row(row: nn.Module, source: nn.Module | None) -> int:
-    """Inherit a row, copy by copy; what has no source is silent where it can be. Gives the parameters inherited."""
-    copies, theirs = _copies(row), _copies(source)
-    inherited = 0
-    for i, copy in enumerate(copies):
-        if i < len(theirs) and type(copy) is type(theirs[i]):
-            inherited += _layer(copy, theirs[i])
+def _transfer_row(row: nn.Module, source: nn.Module | None) -> int:
+    """Transfer a row, block by block; a block without a source starts as the identity if it has a residual.
+
+    Returns the number of transferred parameters.
+    """
+    sources = _blocks(source)
+    transferred = 0
+    for i, block in enumerate(_blocks(row)):
+        if i < len(sources) and type(block) is type(sources[i]):
+            transferred += _transfer_block(block, sources[i], layers()[type(block)])
         else:
-            _silence(copy)
-    return inherited
+            _zero_init_residual(block)
+    return transferred
 
 
-def _silence(copy: nn.Module) -> None:
-    """Have a block add nothing to what came in, if that is how it gives its answer."""
-    last = None
-    if isinstance(copy, MV2) and copy.residual:
-        last = copy.narrow
-    elif isinstance(copy, MobileViT) and copy.add_input:
-        last = copy.fuse or copy.project
-    elif isinstance(copy, MobileViTv2) and copy.add_input:
-        last = copy.project
-    if last is not None:
-        nn.init.zeros_(last.norm.weight)
+def _zero_init_residual(block: nn.Module) -> None:
+    """Let a block return its input, if it adds a branch to it."""
+    norm: Any = layers()[type(block)].residual_norm(block)
+    if norm is not None:
+        nn.init.zeros_(norm.weight)
 
 
-def _layer(ours: nn.Module, theirs: nn.Module) -> int:
-    source = theirs.state_dict()
-    params = dict(ours.named_parameters())
-    inherited = 0
-    for name, tensor in ours.state_dict().items():
-        if name in source:
-            copy = _across_groups if _only_one_is_dense(name, tensor, source[name]) else _copy
-            given = source[name].to(tensor.device)
-            count = copy(tensor, given, _axes(ours, name, tensor), _axes(theirs, name, given))
-            inherited += count if name in params else 0
-        elif name.endswith(("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias")):
-            tensor.zero_()  # of a layer that the source has not: it adds nothing
-    return inherited
+def _transfer_head(head: nn.Module, source: nn.Module | None) -> int:
+    layer = heads()[type(head)]
+    if source is None or not layer.fits(head, source):
+        return 0
+    return _transfer_block(head, source, Layer(module=layer.module))
 
 
-def _axes(copy: nn.Module, name: str, tensor: Tensor) -> list[Axis]:
-    path = name.rpartition(".")[0]
-    owner, parent = copy.get_submodule(path), copy.get_submodule(path.rpartition(".")[0])
+def _transfer_block(target: nn.Module, source: nn.Module, layer: Layer) -> int:
+    source_state = source.state_dict()
+    params = dict(target.named_parameters())
+    transferred = 0
+    for name, tensor in target.state_dict().items():
+        if name in source_state:
+            source_tensor = source_state[name].to(tensor.device)
+            regrouped = name in layer.regrouped and (tensor.shape[1] == 1) != (source_tensor.shape[1] == 1)
+            copy = _copy_across_groups if regrouped else _copy
+            axes = _axes(layer, target, name, tensor), _axes(layer, source, name, source_tensor)
+            count = copy(tensor, source_tensor, *axes)
+            transferred += count if name in params else 0
+        elif name.endswith(layer.branch_ends):
+            tensor.zero_()  # the end of a residual branch that the source does not have
+    return transferred
+
+
+def _axes(layer: Layer, block: nn.Module, name: str, tensor: Tensor) -> list[Axis]:
+    """What the indices along every dimension of a tensor stand for; kernels are counted from their centres."""
     axes: list[Axis] = [range(n) for n in tensor.shape]
-    if isinstance(parent, SelfAttention):
-        of_heads = (range(parent.heads), range(parent.out.in_features // parent.heads))
-        if owner is parent.qkv:
-            axes[0] = list(product(range(3), *of_heads))
-        elif tensor.ndim == 2:
-            axes[1] = list(product(*of_heads))
-    elif isinstance(parent, SeparableAttention) and owner is parent.qkv:
-        axes[0] = _ranges(query=1, key=parent.dim, value=parent.dim)
-    elif isinstance(copy, MobileViT) and name == "fuse.conv.weight":
-        projected = copy.project.conv.out_channels
-        axes[1] = _ranges(**{copy.concat: tensor.shape[1] - int(projected)}, projected=int(projected))
-    elif isinstance(copy, MobileViTv2) and name == "project.conv.weight":
-        dim = tensor.shape[1] // (2 if copy.fusion else 1)
-        axes[1] = _ranges(attended=dim, local=tensor.shape[1] - dim)
     if tensor.ndim == 4:
         axes[2:] = [range(-(n // 2), n - n // 2) for n in tensor.shape[2:]]
+    for dimension, axis in layer.axes(block, name, tensor).items():
+        axes[dimension] = axis
     return axes
 
 
-def _ranges(**sizes: int) -> Axis:
-    return [(name, i) for name, size in sizes.items() for i in range(size)]
-
-
-def _copy(tensor: Tensor, source: Tensor, to: list[Axis], from_: list[Axis]) -> int:
-    """Copy what both have; inputs that the source has not are not read at first. Gives how many were copied."""
+def _copy(tensor: Tensor, source: Tensor, axes: list[Axis], source_axes: list[Axis]) -> int:
+    """Copy what both have; inputs that the source does not have get zero weights. Returns how many were copied."""
     if tensor.ndim == 0:
         tensor.copy_(source)  # a counter of batches
         return 1
-    here, there = zip(*(_shared(ours, theirs) for ours, theirs in zip(to, from_, strict=True)), strict=True)
+    shared = [_shared_indices(ours, theirs) for ours, theirs in zip(axes, source_axes, strict=True)]
+    indices, source_indices = zip(*shared, strict=True)
     if tensor.ndim > 1:
-        tensor[here[0]] = 0
-    values = source[_grid(there)]
-    tensor[_grid(here)] = values
+        tensor[indices[0]] = 0
+    values = source[_grid(source_indices)]
+    tensor[_grid(indices)] = values
     return values.numel()
 
 
-def _only_one_is_dense(name: str, tensor: Tensor, source: Tensor) -> bool:
-    return name == "local.conv.weight" and (tensor.shape[1] == 1) != (source.shape[1] == 1)
-
-
-def _across_groups(tensor: Tensor, source: Tensor, to: list[Axis], from_: list[Axis]) -> int:
-    """Between a depthwise convolution and a dense one as wide as it is deep: the latter's diagonal is the former."""
+def _copy_across_groups(tensor: Tensor, source: Tensor, axes: list[Axis], source_axes: list[Axis]) -> int:
+    """Copy between a depthwise and a dense convolution of as many channels: the dense one's diagonal is the other."""
     if source.shape[1] > 1:
         source = source.diagonal().permute(2, 0, 1)[:, None]
-        return _copy(tensor, source, to, [from_[0], to[1], *from_[2:]])
+        return _copy(tensor, source, axes, [source_axes[0], axes[1], *source_axes[2:]])
     tensor[: source.shape[0]] = 0
-    diagonal = tensor.diagonal().permute(2, 0, 1)[:, None]  # a view: what is written there is in the tensor
-    return _copy(diagonal, source, [to[0], from_[1], *to[2:]], from_)
+    diagonal = tensor.diagonal().permute(2, 0, 1)[:, None]  # a view: writing to it writes to the tensor
+    return _copy(diagonal, source, [axes[0], source_axes[1], *axes[2:]], source_axes)
 
 
-def _shared(ours: Axis, theirs: Axis) -> tuple[list[int], list[int]]:
-    places = {mark: i for i, mark in enumerate(theirs)}
-    pairs = [(i, places[mark]) for i, mark in enumerate(ours) if mark in places]
+def _shared_indices(ours: Axis, theirs: Axis) -> tuple[list[int], list[int]]:
+    positions = {mark: i for i, mark in enumerate(theirs)}
+    pairs = [(i, positions[mark]) for i, mark in enumerate(ours) if mark in positions]
     return [i for i, _ in pairs], [j for _, j in pairs]
 
 
 def _grid(indices: Iterable[list[int]]) -> tuple[Tensor, ...]:
     return torch.meshgrid(*map(torch.tensor, indices), indexing="ij")
-
-
-def _head(head: nn.Module, source: nn.Module | None) -> int:
-    if source is None or type(head) is not type(source):
-        return 0
-    ours, theirs = getattr(head, "linear", None), getattr(source, "linear", None)
-    if isinstance(ours, nn.Linear) and isinstance(theirs, nn.Linear):
-        fits = ours.out_features == theirs.out_features
-    else:
-        mine, other = head.state_dict(), source.state_dict()
-        fits = {name: mine[name].shape for name in mine} == {name: other[name].shape for name in other}
-    return _layer(head, source) if fits else 0

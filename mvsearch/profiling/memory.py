@@ -22,7 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault
-from mvsearch.nn.network import assembled
+from mvsearch.nn.network import instantiate
 
 MIB = 1024**2
 
@@ -59,7 +59,7 @@ def allocated_bytes(arch: Architecture, *, batch: int, image_size: int | None = 
 
 def _ready(arch: Architecture, batch: int, image_size: int | None, training: bool) -> Callable[[], None]:
     size = image_size or arch.image_size
-    model, images = assembled(arch), torch.zeros(batch, 3, size, size)
+    model, images = instantiate(arch), torch.zeros(batch, 3, size, size)
     return _step(model, images, arch.task) if training else _answer(model, images)
 
 

@@ -18,7 +18,7 @@ from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_sta
 from mvsearch.utils.atomic_write import write_whole
 
 if TYPE_CHECKING:
-    from mvsearch.nn.weight_transfer import Inheritance
+    from mvsearch.nn.weight_transfer import WeightTransfer
     from mvsearch.training.distributed import ProcessGroup
     from mvsearch.training.loader_set import LoaderSet
     from mvsearch.training.loaders import ImageLoader
@@ -52,7 +52,7 @@ class StartedTraining:
 
     data: "LoaderSet"
     run: "TrainingRun"
-    transfer: "Inheritance | None"
+    transfer: "WeightTransfer | None"
 
 
 @dataclass(frozen=True)

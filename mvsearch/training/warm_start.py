@@ -13,7 +13,7 @@ from mvsearch.errors import CheckpointError
 if TYPE_CHECKING:
     from torch import nn
 
-    from mvsearch.nn.weight_transfer import Inheritance
+    from mvsearch.nn.weight_transfer import WeightTransfer
 
 WEIGHTS, ARCHITECTURE, RESULT = "weights.safetensors", "architecture.yaml", "result.json"
 """Files of a finished training."""
@@ -21,7 +21,7 @@ WEIGHTS, ARCHITECTURE, RESULT = "weights.safetensors", "architecture.yaml", "res
 _LOG = logging.getLogger(__name__)
 
 
-def warm_start(place: Path, model: "nn.Sequential", arch: Architecture) -> "Inheritance":
+def warm_start(place: Path, model: "nn.Sequential", arch: Architecture) -> "WeightTransfer":
     """Transfer matching weights into a network of `arch`, in place; returns what was transferred, and from where.
 
     `place` is a checkpoint, of the architecture in the file architecture.yaml beside it, else of `arch`, else of the
@@ -36,7 +36,7 @@ def warm_start(place: Path, model: "nn.Sequential", arch: Architecture) -> "Inhe
         except CheckpointError as error:
             errors.append(error)
             continue
-        if best is None or transfer.inherited > best.inherited:
+        if best is None or transfer.transferred > best.transferred:
             best, best_state = transfer, target.state_dict()
     if best is None:
         raise errors[0]
@@ -75,16 +75,16 @@ def _checkpoints(place: Path) -> list[Path]:
     raise CheckpointError("no such file or folder; give a checkpoint or the folder of a training.", at=place)
 
 
-def _transfer(path: Path, target: "nn.Sequential", arch: Architecture) -> "Inheritance":
+def _transfer(path: Path, target: "nn.Sequential", arch: Architecture) -> "WeightTransfer":
     from mvsearch.nn import build, load_checkpoint
-    from mvsearch.nn.weight_transfer import inherit, recognise
+    from mvsearch.nn.weight_transfer import identify_architecture, transfer_weights
     from mvsearch.nn.weights_io import read_checkpoint
 
     weights, description = read_checkpoint(path), path.with_name(ARCHITECTURE)
     try:
-        source_arch = Architecture.load(description) if description.is_file() else recognise(weights, arch)
+        source_arch = Architecture.load(description) if description.is_file() else identify_architecture(weights, arch)
         source = build(source_arch, seed=0)
         load_checkpoint(source, weights)
     except CheckpointError as error:
         raise CheckpointError(f"{error}", at=path) from None
-    return inherit(target, source, name=f"{source_arch.name or source_arch.key} in {path}")
+    return transfer_weights(target, source, name=f"{source_arch.name or source_arch.key} in {path}")

@@ -181,7 +181,7 @@ def test_features_take_weights_with_any_classifier_or_none(weights, tmp_path):
 
 def test_the_exported_source_of_a_backbone_says_its_maps_and_has_no_class_that_it_does_not_use():
     text = exporter.source(published("mobilevitv3_xxs"), features=True)
-    assert "class Head" not in text
+    assert "class ClassificationHead" not in text
     assert "def forward(self, x: Tensor) -> list[Tensor]:" in text
     assert "736,448 parameters" in text
     assert "stride 32: 512 channels, after final" in text

@@ -1,4 +1,4 @@
-"""A fused network gives the answers of the one that it was made from, and leaves that as it was."""
+"""A fused network has the outputs of the network it was made from, which is not changed."""
 
 import runpy
 
@@ -13,11 +13,12 @@ from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
 from mvsearch.nn import fuse as fusing
 from mvsearch.nn.features import Backbone
-from mvsearch.nn.fuse import FusedMobileViT, fuse
+from mvsearch.nn.fuse import fuse
+from mvsearch.nn.mobilevit import FusedMobileViT
 
 
-def trained(arch: Architecture) -> nn.Sequential:
-    """A network whose norms and biases have left the values that they start from, at which folding proves nothing."""
+def with_random_norms(arch: Architecture) -> nn.Sequential:
+    """A network whose norms and biases have other values than fresh ones, with which folding would prove nothing."""
     model = build(arch, seed=0)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
@@ -28,11 +29,11 @@ def trained(arch: Architecture) -> nn.Sequential:
     return model.eval()
 
 
-def gap(model: nn.Module, other: nn.Module, images: torch.Tensor) -> float:
+def relative_error(model: nn.Module, other: nn.Module, images: torch.Tensor) -> float:
     with torch.inference_mode():
-        expected, found = model(images), other(images)
-    assert found.shape == expected.shape
-    return float((found - expected).norm() / expected.norm())
+        expected, output = model(images), other(images)
+    assert output.shape == expected.shape
+    return float((output - expected).norm() / expected.norm())
 
 
 def images(count: int, height: int, width: int) -> torch.Tensor:
@@ -40,12 +41,12 @@ def images(count: int, height: int, width: int) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", model_names())
-def test_every_published_model_gives_the_same_answers_when_fused(name):
-    model = trained(published(name))
+def test_every_published_model_has_the_same_outputs_when_fused(name):
+    model = with_random_norms(published(name))
     fused = fuse(model)
 
-    assert gap(model, fused, images(2, 64, 64)) < 1e-5  # one token a place in the last stage
-    assert gap(model, fused, images(1, 96, 80)) < 1e-5  # maps that the patch does not divide
+    assert relative_error(model, fused, images(2, 64, 64)) < 1e-5  # one token per position in the last stage
+    assert relative_error(model, fused, images(1, 96, 80)) < 1e-5  # maps that the patch does not divide
 
 
 @pytest.mark.parametrize("name", ["mobilevitv1_xxs", "mobilevitv3_xxs", "mobilevitv3_0.5"])
@@ -55,8 +56,8 @@ def test_no_norm_is_left_as_a_layer(name):
     assert not kinds & {nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm}
 
 
-def test_the_model_stays_as_it_was():
-    model = trained(published("mobilevitv3_xxs")).train()
+def test_the_model_is_not_changed():
+    model = with_random_norms(published("mobilevitv3_xxs")).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     strides = [value.stride() for value in model.state_dict().values()]
     fuse(model)(images(1, 64, 64))
@@ -67,7 +68,7 @@ def test_the_model_stays_as_it_was():
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
-def test_the_images_stay_as_they_were():
+def test_the_images_are_not_changed():
     batch = images(2, 64, 64).to(memory_format=torch.channels_last)
     before = batch.clone()
     fuse(build(published("mobilevitv3_xxs")))(batch)
@@ -75,56 +76,56 @@ def test_the_images_stay_as_they_were():
     assert torch.equal(batch, before)
 
 
-def test_a_batch_goes_through_in_groups_and_comes_out_in_order(monkeypatch):
-    model = trained(published("mobilevitv3_xxs"))
+def test_a_batch_runs_in_groups_and_keeps_its_order(monkeypatch):
+    model = with_random_norms(published("mobilevitv3_xxs"))
     fused = fuse(model)
     sizes = []
     fused.network.register_forward_pre_hook(lambda _, args: sizes.append(len(args[0])))
     monkeypatch.setattr(fusing, "GROUP_PIXELS", 2 * 64 * 64)
 
-    assert gap(model, fused, images(5, 64, 64)) < 1e-5
+    assert relative_error(model, fused, images(5, 64, 64)) < 1e-5
     assert sizes == [2, 2, 1]
 
 
 def test_groups_are_joined_map_by_map(monkeypatch):
     monkeypatch.setattr(fusing, "GROUP_PIXELS", 64 * 64)
     arch = published("mobilevitv3_xxs")
-    backbone = Backbone.of(trained(arch), arch).eval()
+    backbone = Backbone.of(with_random_norms(arch), arch).eval()
     batch = images(3, 64, 64)
     with torch.inference_mode():
-        expected, found = backbone(batch), fuse(backbone)(batch)
+        expected, maps = backbone(batch), fuse(backbone)(batch)
 
-    assert len(found) == len(expected) == 4
-    for map_, other in zip(expected, found, strict=True):
+    assert len(maps) == len(expected) == 4
+    for map_, other in zip(expected, maps, strict=True):
         torch.testing.assert_close(other, map_, rtol=1e-4, atol=1e-5)
 
 
 def test_products_without_onednn_are_the_same(monkeypatch):
     monkeypatch.setattr(torch.backends.mkldnn, "is_available", lambda: False)
-    model = trained(published("mobilevitv3_xxs"))
+    model = with_random_norms(published("mobilevitv3_xxs"))
 
-    assert gap(model, fuse(model), images(1, 64, 64)) < 1e-5
+    assert relative_error(model, fuse(model), images(1, 64, 64)) < 1e-5
 
 
 def test_double_precision_is_kept():
-    model = trained(published("mobilevitv3_0.5")).double()
+    model = with_random_norms(published("mobilevitv3_0.5")).double()
 
-    assert gap(model, fuse(model), images(1, 64, 64).double()) < 1e-13
+    assert relative_error(model, fuse(model), images(1, 64, 64).double()) < 1e-13
 
 
-def test_the_classes_of_an_exported_file_are_known(tmp_path):
+def test_the_classes_of_an_exported_file_are_fused_too(tmp_path):
     arch = published("mobilevitv3_xxs")
-    model = trained(arch)
-    load_format("torch").export(ExportModel(arch, model, "as they stand"), tmp_path / "net.py")
+    model = with_random_norms(arch)
+    load_format("torch").export(ExportModel(arch, model, "as given"), tmp_path / "net.py")
     theirs = runpy.run_path(str(tmp_path / "net.py"))["MobileViTv3_XXS"]().eval()
     theirs.load_state_dict(model.state_dict())
     fused = fuse(theirs)
 
     assert sum(isinstance(module, FusedMobileViT) for module in fused.modules()) == 3
-    assert gap(model, fused, images(1, 64, 64)) < 1e-5
+    assert relative_error(model, fused, images(1, 64, 64)) < 1e-5
 
 
-def test_what_is_not_ours_is_kept():
+def test_other_modules_are_kept():
     theirs = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Hardswish()).eval()
 
-    assert gap(theirs, fuse(theirs), images(2, 32, 32)) < 1e-6
+    assert relative_error(theirs, fuse(theirs), images(2, 32, 32)) < 1e-6

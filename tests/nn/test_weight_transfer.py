@@ -1,4 +1,4 @@
-"""Inherited weights: what is equal stays equal, what is new does no harm at first, shares are counted."""
+"""Weight transfer: equal parts are copied, new parts do no harm at first, and shares are counted."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from mvsearch.arch.heads.deeplabv3 import Head as DeepLabV3
 from mvsearch.arch.published import published
 from mvsearch.errors import CheckpointError
 from mvsearch.nn import build
-from mvsearch.nn.weight_transfer import checksum, inherit, recognise
+from mvsearch.nn.weight_transfer import checksum, identify_architecture, transfer_weights
 from mvsearch.report.inheritance import inheritance_table
 
 STEM = row("conv", name="stem", out=8, stride=2)
@@ -20,11 +20,11 @@ STEM = row("conv", name="stem", out=8, stride=2)
 
 def network(*rows, classes=5, seed=0):
     arch = Architecture(blocks=(STEM, *rows), image_size=32, num_classes=classes)
-    return lived(build(arch, seed=seed))
+    return with_statistics(build(arch, seed=seed))
 
 
-def lived(model):
-    """A network whose norms are not as they begin."""
+def with_statistics(model):
+    """A network whose norms have other statistics than fresh ones."""
     generator = torch.Generator().manual_seed(7)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -33,13 +33,13 @@ def lived(model):
     return model.eval()
 
 
-def answers(model):
+def outputs(model):
     with torch.no_grad():
         return model(torch.randn(3, 3, 32, 32, generator=torch.Generator().manual_seed(1)))
 
 
-def assert_same_answers(one, other):
-    assert torch.allclose(answers(one), answers(other), atol=1e-5)
+def assert_same_outputs(one, other):
+    assert torch.allclose(outputs(one), outputs(other), atol=1e-5)
 
 
 def mobilevit(**fields):
@@ -62,25 +62,25 @@ KINDS = {
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_an_equal_network_inherits_everything(kind):
+def test_an_equal_network_gets_everything(kind):
     source, model = network(KINDS[kind], seed=1), network(KINDS[kind], seed=2)
-    found = inherit(model, source, name="source")
-    assert torch.equal(answers(model), answers(source))
-    assert found.inherited == found.params == sum(p.numel() for p in model.parameters())
+    transfer = transfer_weights(model, source, name="source")
+    assert torch.equal(outputs(model), outputs(source))
+    assert transfer.transferred == transfer.params == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize("name", ["mobilevitv3_xxs", "mobilevitv1_xxs", "mobilevitv3_0.5"])
-def test_a_published_network_inherits_all_of_itself(name):
+def test_a_published_network_gets_all_of_its_own_weights(name):
     arch = published(name).at(image_size=32, num_classes=10)
-    source, model = lived(build(arch, seed=1)), lived(build(arch, seed=2))
-    inherit(model, source, name=name)
-    assert torch.equal(answers(model), answers(source))
+    source, model = with_statistics(build(arch, seed=1)), with_statistics(build(arch, seed=2))
+    transfer_weights(model, source, name=name)
+    assert torch.equal(outputs(model), outputs(source))
 
 
 @pytest.mark.parametrize("body", [mobilevit, mobilevitv2])
 def test_fewer_layers_are_the_first_of_the_source(body):
     source, model = network(body(depth=4), seed=1), network(body(depth=2), seed=2)
-    inherit(model, source, name="source")
+    transfer_weights(model, source, name="source")
     mine, theirs = model.body.layers.state_dict(), source.body.layers.state_dict()
     assert set(mine) == {name for name in theirs if name.startswith(("0.", "1."))}
     assert all(torch.equal(mine[name], theirs[name]) for name in mine)
@@ -104,20 +104,20 @@ GROWN = {
 
 
 @pytest.mark.parametrize("case", GROWN)
-def test_a_grown_network_answers_as_before_it_grew(case):
+def test_a_grown_network_has_the_outputs_of_its_source(case):
     small, large = GROWN[case]
     source, model = network(small, seed=1), network(large, seed=2)
-    inherit(model, source, name="source")
-    assert_same_answers(model, source)
+    transfer_weights(model, source, name="source")
+    assert_same_outputs(model, source)
     assert sum(p.numel() for p in model.parameters()) >= sum(p.numel() for p in source.parameters())
 
 
 @pytest.mark.parametrize("kind", [mobilevit, mobilevitv2, lambda name: row("mv2", name=name, out=8)])
 def test_a_new_row_adds_nothing_at_first_and_learns(kind):
     source, model = network(mobilevit(), seed=1), network(mobilevit(), kind(name="extra"), seed=2)
-    found = inherit(model, source, name="source")
-    assert_same_answers(model, source)
-    assert [(row.name, row.source) for row in found.rows if not row.inherited] == [("extra", None)]
+    transfer = transfer_weights(model, source, name="source")
+    assert_same_outputs(model, source)
+    assert [(row.name, row.source) for row in transfer.rows if not row.transferred] == [("extra", None)]
     model(torch.randn(2, 3, 32, 32)).square().sum().backward()
     last = [module for module in model.extra.modules() if isinstance(module, torch.nn.BatchNorm2d)][-1]
     assert last.weight.grad.abs().max() > 0
@@ -125,11 +125,11 @@ def test_a_new_row_adds_nothing_at_first_and_learns(kind):
 
 def test_heads_queries_keys_and_values_are_sliced_each_in_its_own_range():
     source, model = network(mobilevit(dim=16, heads=4), seed=1), network(mobilevit(dim=8, heads=2), seed=2)
-    inherit(model, source, name="source")
+    transfer_weights(model, source, name="source")
     theirs = source.body.layers[0].attention.qkv.weight.view(3, 4, 4, 16)
     assert torch.equal(model.body.layers[0].attention.qkv.weight.view(3, 2, 4, 8), theirs[:, :2, :, :8])
     thin = network(mobilevit(dim=8, heads=4), seed=3)
-    inherit(thin, source, name="source")
+    transfer_weights(thin, source, name="source")
     assert torch.equal(thin.body.layers[0].attention.qkv.weight.view(3, 4, 2, 8), theirs[:, :, :2, :8])
     out = source.body.layers[0].attention.out.weight.view(16, 4, 4)[:8, :, :2]
     assert torch.equal(thin.body.layers[0].attention.out.weight.view(8, 4, 2), out)
@@ -137,7 +137,7 @@ def test_heads_queries_keys_and_values_are_sliced_each_in_its_own_range():
 
 def test_separable_queries_keys_and_values_are_sliced_each_in_its_own_range():
     source, model = network(mobilevitv2(dim=16), seed=1), network(mobilevitv2(dim=8), seed=2)
-    inherit(model, source, name="source")
+    transfer_weights(model, source, name="source")
     query, key, value = source.body.layers[0].attention.qkv.weight.split((1, 16, 16))
     expected = torch.cat([query, key[:8], value[:8]])[:, :8]
     assert torch.equal(model.body.layers[0].attention.qkv.weight, expected)
@@ -147,7 +147,7 @@ def test_separable_queries_keys_and_values_are_sliced_each_in_its_own_range():
 def test_what_a_fusion_reads_is_sliced_each_in_its_own_range(concat):
     source = network(mobilevit(concat=concat, dim=16), seed=1)
     model = network(mobilevit(concat=concat, dim=8), seed=2)
-    inherit(model, source, name="source")
+    transfer_weights(model, source, name="source")
     beside, kept = (16, 8) if concat == "local" else (8, 8)
     theirs = source.body.fuse.conv.weight
     assert torch.equal(model.body.fuse.conv.weight, torch.cat([theirs[:, :kept], theirs[:, beside:]], dim=1))
@@ -155,14 +155,14 @@ def test_what_a_fusion_reads_is_sliced_each_in_its_own_range(concat):
 
 def test_a_separable_fusion_too():
     source, model = network(mobilevitv2(dim=16), seed=1), network(mobilevitv2(dim=8), seed=2)
-    inherit(model, source, name="source")
+    transfer_weights(model, source, name="source")
     theirs = source.body.project.conv.weight
     assert torch.equal(model.body.project.conv.weight, torch.cat([theirs[:, :8], theirs[:, 16:24]], dim=1))
 
 
 def test_a_depthwise_convolution_is_the_diagonal_of_a_dense_one():
     source, model = network(mobilevit(local="dense"), seed=1), network(mobilevit(), seed=2)
-    inherit(model, source, name="source")
+    transfer_weights(model, source, name="source")
     theirs = source.body.local.conv.weight
     assert all(torch.equal(model.body.local.conv.weight[i, 0], theirs[i, i]) for i in range(8))
 
@@ -170,7 +170,7 @@ def test_a_depthwise_convolution_is_the_diagonal_of_a_dense_one():
 def test_kernels_are_inherited_from_their_centres():
     source = network(row("conv", name="body", out=8, kernel=5), seed=1)
     model = network(row("conv", name="body", out=8, kernel=3), seed=2)
-    inherit(model, source, name="source")
+    transfer_weights(model, source, name="source")
     assert torch.equal(model.body.conv.weight, source.body.conv.weight[:, :, 1:4, 1:4])
 
 
@@ -180,8 +180,10 @@ def test_shares_are_those_of_the_closed_form():
 
     source = network(row("conv", name="body", out=12, kernel=5), classes=5)
     model = network(row("conv", name="body", out=20, kernel=3), classes=5, seed=2)
-    found = {each.name: (each.inherited, each.params) for each in inherit(model, source, name="source").rows}
-    assert found == {
+    transfer = {
+        each.name: (each.transferred, each.params) for each in transfer_weights(model, source, name="source").rows
+    }
+    assert transfer == {
         "stem": (conv(3, 8, 3), conv(3, 8, 3)),
         "body": (conv(8, 12, 3), conv(8, 20, 3)),
         "head": (12 * 5 + 5, 20 * 5 + 5),
@@ -191,61 +193,63 @@ def test_shares_are_those_of_the_closed_form():
 def test_a_classifier_of_other_classes_starts_afresh():
     source, model = network(mobilevit(), classes=5, seed=1), network(mobilevit(), classes=7, seed=2)
     before = model.head.linear.weight.clone()
-    found = inherit(model, source, name="source")
+    transfer = transfer_weights(model, source, name="source")
     assert torch.equal(model.head.linear.weight, before)
-    assert (found.rows[-1].name, found.rows[-1].inherited, found.rows[-1].source) == ("head", 0, None)
+    assert (transfer.rows[-1].name, transfer.rows[-1].transferred, transfer.rows[-1].source) == ("head", 0, None)
 
 
-def test_a_backbone_is_inherited_under_another_head():
+def test_a_backbone_is_transferred_under_another_head():
     classifier = published("mobilevitv3_xxs").at(num_classes=10)
-    source = lived(build(classifier, seed=1))
+    source = with_statistics(build(classifier, seed=1))
     model = build(classifier.with_head(DeepLabV3()), seed=2)
-    found = inherit(model, source, name="source")
+    transfer = transfer_weights(model, source, name="source")
     assert torch.equal(model.layer5.layers[2].ffn_in.weight, source.layer5.layers[2].ffn_in.weight)
-    assert {each.name for each in found.rows if each.inherited} == {n for n, _ in model.named_children()} - {"head"}
+    assert {each.name for each in transfer.rows if each.transferred} == {n for n, _ in model.named_children()} - {
+        "head"
+    }
 
 
-def test_rows_of_foreign_names_are_paired_by_position():
+def test_rows_of_unknown_names_are_paired_by_position():
     source = network(mobilevit(), seed=1)
     model = network(replace(mobilevit(), name="middle"), seed=2)
-    found = inherit(model, source, name="source")
-    assert torch.equal(answers(model), answers(source))
-    assert [each.source for each in found.rows] == ["stem", "body", "head"]
+    transfer = transfer_weights(model, source, name="source")
+    assert torch.equal(outputs(model), outputs(source))
+    assert [row.source for row in transfer.rows] == ["stem", "body", "head"]
 
 
-def test_networks_with_nothing_in_common_are_refused():
+def test_networks_without_a_common_row_are_refused():
     one = build(Architecture(blocks=(row("conv", name="a", out=8),), image_size=32, num_classes=3))
     other = build(Architecture(blocks=(row("mv2", name="a", out=8),), image_size=32, num_classes=4))
     with pytest.raises(CheckpointError, match="same family"):
-        inherit(other, one, name="one")
+        transfer_weights(other, one, name="one")
 
 
 def test_the_source_is_left_alone_and_named_by_its_content():
     source, model = network(mobilevit(dim=8), seed=1), network(mobilevit(), seed=2)
     before = checksum(source)
-    found = inherit(model, source, name="studies/v3:17")
-    assert found.checksum == checksum(source) == before != checksum(model)
-    facts = found.to_dict()
+    transfer = transfer_weights(model, source, name="studies/v3:17")
+    assert transfer.checksum == checksum(source) == before != checksum(model)
+    facts = transfer.to_dict()
     assert (facts["source"], facts["checksum"]) == ("studies/v3:17", before)
-    assert facts["share"] == found.inherited / found.params
+    assert facts["share"] == transfer.transferred / transfer.params
 
 
 @pytest.mark.parametrize("name", ["mobilevitv1_xs", "mobilevitv3_xxs_l2", "mobilevitv2_0.5"])
-def test_weights_of_a_published_network_are_recognised(name):
+def test_weights_of_a_published_network_are_identified(name):
     arch = published(name).at(num_classes=7)
-    assert recognise(build(arch).state_dict()).key == arch.key
+    assert identify_architecture(build(arch).state_dict()).key == arch.key
 
 
 def test_weights_of_no_published_network_are_refused():
-    with pytest.raises(CheckpointError, match=r"put the architecture\.yaml that they are of beside them"):
-        recognise(network(mobilevit()).state_dict())
+    with pytest.raises(CheckpointError, match=r"architecture\.yaml"):
+        identify_architecture(network(mobilevit()).state_dict())
 
 
 def test_the_table_says_where_each_row_comes_from():
     source, model = network(mobilevit(), seed=1), network(mobilevit(), mobilevitv2(name="extra"), seed=2)
     console = Console(width=100)
     with console.capture() as text:
-        console.print(inheritance_table(inherit(model, source, name="mobilevitv3_xxs")))
+        console.print(inheritance_table(transfer_weights(model, source, name="mobilevitv3_xxs")))
     lines = [line.strip() for line in text.get().splitlines()]
     assert "inherited from mobilevitv3_xxs" in lines[0]
     assert next(line for line in lines if line.startswith("extra")).split()[1] == "-"

@@ -322,7 +322,7 @@ def test_a_trained_classifier_is_begun_with(tmp_path, scenes):
     arch = find_architecture("mobilevitv3_xxs+deeplabv3").at(image_size=64, num_classes=5)
     taken = warm_start(tmp_path, model := build(arch, seed=0), arch)
 
-    assert taken.inherited == sum(p.numel() for name, p in model.named_parameters() if not name.startswith("head."))
+    assert taken.transferred == sum(p.numel() for name, p in model.named_parameters() if not name.startswith("head."))
 
 
 def test_what_only_classifiers_can_be_trained_with_is_refused(tmp_path):

@@ -1,4 +1,4 @@
-"""What heads share that give a class for every pixel: the classifier, the resizing, and a second one for training."""
+"""What heads for segmentation share: the classifier of pixels, resizing, and an auxiliary classifier for training."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,11 +17,11 @@ class Auxiliary(nn.Sequential):
         self.classifier = nn.Conv2d(inner, classes, 1)
 
 
-class Dense(nn.Module):
+class SegmentationHead(nn.Module):
     """Logits of every pixel, at the size of the images: (B, classes, H, W).
 
-    While training a head with an auxiliary classifier gives a pair: these logits, and the auxiliary ones at the same
-    size, whose loss the authors weigh with 0.4.
+    In training, a head with an auxiliary classifier returns a pair: these logits, and the auxiliary ones at the same
+    size, whose loss the authors weight by 0.4.
     """
 
     auxiliary: Auxiliary | None
@@ -32,15 +32,15 @@ class Dense(nn.Module):
         self.align_corners = align_corners
 
     def context(self, x: Tensor) -> Tensor:
-        """The last map with what surrounds each pixel gathered in: (B, C, h, w) → (B, out, h, w)."""
+        """The last map with the context of each pixel: (B, C, h, w) → (B, out, h, w)."""
         raise NotImplementedError
 
     def forward(self, maps: list[Tensor], size: tuple[int, int]) -> Tensor | tuple[Tensor, Tensor]:
-        """The maps that it reads, and height and width of the images → (B, classes, H, W)."""
-        logits = self._resized(self.classifier(self.context(maps[0])), size)
+        """The maps that the head reads, and height and width of the images → (B, classes, H, W)."""
+        logits = self._resize(self.classifier(self.context(maps[0])), size)
         if self.training and self.auxiliary is not None:
-            return logits, self._resized(self.auxiliary(maps[1]), size)
+            return logits, self._resize(self.auxiliary(maps[1]), size)
         return logits
 
-    def _resized(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
+    def _resize(self, logits: Tensor, size: tuple[int, int]) -> Tensor:
         return F.interpolate(logits, size, mode="bilinear", align_corners=self.align_corners)

@@ -1,0 +1,94 @@
+"""What `nn/x.py` declares about its torch module, so that building, fusing and weight transfer need no other edit."""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from torch import Tensor, nn
+
+from mvsearch.utils import plugins
+
+Axis = Sequence[Hashable]
+"""What each index along a dimension stands for: equal marks in two networks stand for the same channel."""
+
+
+def _no_norm(_block: Any) -> nn.Module | None:
+    return None
+
+
+def _no_axes(_block: Any, _name: str, _tensor: Tensor) -> dict[int, Axis]:
+    return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layer:
+    """The module of a block, as `LAYER` in its file. All but `module` has a default that is right for plain modules.
+
+    Fusing. `fuse` builds a faster module from one of this class, or from an exported copy of the class, which has the
+    same name and the child modules `parts`. Without it the child modules are fused one by one.
+
+    Weight transfer. `residual_norm` is the norm at the end of the branch that is added to the block's input, if there
+    is one: with zero weights the block returns its input. `branch_ends` are the endings of parameters that finish an
+    inner residual branch: they start at zero in a layer that the source does not have. `axes` tells what the indices
+    of a parameter's dimension stand for, where equal positions are not enough. `regrouped` names convolutions that may
+    be depthwise in one network and dense in the other.
+    """
+
+    module: type[nn.Module]
+    fuse: Callable[[Any], nn.Module] | None = None
+    parts: frozenset[str] = frozenset()
+    residual_norm: Callable[[Any], nn.Module | None] = _no_norm
+    branch_ends: tuple[str, ...] = ()
+    axes: Callable[[Any, str, Tensor], dict[int, Axis]] = _no_axes
+    regrouped: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadLayer:
+    """The module of a head, as `HEAD` in its file.
+
+    Its weights are transferred to a head of the same class whose shapes are equal; with `any_width`, of one whose
+    numbers of outputs are.
+    """
+
+    module: type[nn.Module]
+    any_width: bool = False
+
+    def fits(self, target: nn.Module, source: nn.Module) -> bool:
+        """Whether the source's weights can be transferred."""
+        dimensions = 1 if self.any_width else None
+        shapes = [
+            {name: tensor.shape[:dimensions] for name, tensor in module.state_dict().items()}
+            for module in (target, source)
+        ]
+        return type(target) is type(source) and shapes[0] == shapes[1]
+
+
+def ranges(**sizes: int) -> Axis:
+    """Consecutive ranges of channels along one dimension, each with its name."""
+    return [(name, i) for name, size in sizes.items() for i in range(size)]
+
+
+def load_layer(block: str) -> Layer:
+    """What `nn/x.py` declares for a block."""
+    layer: Layer = plugins.load("layer", block).LAYER
+    return layer
+
+
+def load_head(kind: str) -> HeadLayer:
+    """What `nn/x.py` declares for a head."""
+    head: HeadLayer = plugins.load("layer", kind).HEAD
+    return head
+
+
+@cache
+def layers() -> dict[type[nn.Module], Layer]:
+    """The layers of all blocks, by their modules."""
+    return {layer.module: layer for layer in map(load_layer, plugins.names("block"))}
+
+
+@cache
+def heads() -> dict[type[nn.Module], HeadLayer]:
+    """The layers of all heads, by their modules."""
+    return {head.module: head for head in map(load_head, plugins.names("head"))}
