@@ -1,38 +1,57 @@
-"""The command as a user meets it: what it printed, its exit code, and what it left behind."""
+"""The `mvsearch` command in tests: run in this process by the fixture `mvsearch`, or as a process of its own here."""
 
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+PROCESS = (sys.executable, "-m", "mvsearch")
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What became of a command."""
+    """A finished command."""
 
     code: int
     out: str
     err: str
 
+    @property
+    def json(self) -> Any:
+        """The document that `--json` prints."""
+        return json.loads(self.out)
 
-def everything() -> dict[str, bytes | None]:
-    """Every file and folder here, with what it holds."""
+
+def run_process(*args: str, cwd: Path | None = None, timeout: float = 240, **options: Any) -> Finished:
+    """Run the command as a process, with further options of `subprocess.run`."""
+    done = subprocess.run(
+        [*PROCESS, *args], cwd=cwd, timeout=timeout, capture_output=True, text=True, check=False, **options
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+def all_files() -> dict[str, bytes | None]:
+    """Every file and folder below the current one, with its content."""
     return {str(path): path.read_bytes() if path.is_file() else None for path in Path().rglob("*")}
 
 
-def refused(mvsearch: Callable[..., Finished], *args: str) -> str:
-    """The sentence; and nothing was printed or written beside it."""
-    before = everything()
-    said = mvsearch(*args)
+def assert_refused(mvsearch: Callable[..., Finished], *args: str) -> str:
+    """Check that the command fails with one sentence and writes nothing; returns the sentence."""
+    before = all_files()
+    done = mvsearch(*args)
 
-    assert said.code == 1, said
-    assert said.out == ""
-    assert_one_sentence(said.err)
-    assert everything() == before
-    return said.err
+    assert done.code == 1, done
+    assert done.out == ""
+    assert_one_sentence(done.err)
+    assert all_files() == before
+    return done.err
 
 
 def assert_one_sentence(err: str) -> None:
+    """Check that stderr is one sentence of the command, and no traceback."""
     assert err.startswith("mvsearch: "), err
     assert len(err.splitlines()) == 1, err
     assert err.rstrip().endswith((".", "?")), err
-    assert "Traceback" not in err

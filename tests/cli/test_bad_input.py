@@ -1,17 +1,16 @@
-"""What a user can get wrong, through the command itself: one sentence, exit code 1, nothing half written."""
+"""Mistakes of a user: the command prints one sentence with the decisive value, exits with 1 and writes nothing."""
 
 import os
 import resource
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from command import Finished, assert_one_sentence, everything, refused
+from command import Finished, all_files, assert_one_sentence, assert_refused, run_process
 
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
@@ -22,115 +21,103 @@ CHEAP = ("--objective", "params", "--objective", "macs")
 
 
 def cases(table: dict[str, tuple]) -> list:
-    """A table's lines as parameters, known by their names."""
+    """The rows of a table as parameters, with their names."""
     return [pytest.param(*line, id=name) for name, line in table.items()]
 
 
 # ---- files
 
 FILES = {
-    "an empty file": ("", "bad.yaml: the file is empty; it needs at least `blocks:`."),
-    "a file of comments": ("# nothing\n", "bad.yaml: the file is empty"),
-    "a word": ("MobileViT\n", "bad.yaml:1: found a str; a file is a mapping with at least `blocks:`."),
-    "no blocks": ("name: x\n", "blocks: found no rows; `blocks:` is a list with one or more."),
-    "no rows": ("blocks: []\n", "bad.yaml:1: blocks: found no rows"),
-    "no YAML": ("blocks: [}\n", "bad.yaml:1: not valid YAML ("),
-    "code to be run": ("blocks: !!python/object/apply:os.system ['touch owned']\n", "bad.yaml:1: the tag "),
-    "an object": ("blocks: !!python/object:pathlib.Path {}\n", "asks for more than a value; take it out."),
-    "a bomb": (
+    "an empty file": ("", "bad.yaml: "),
+    "a file of comments": ("# nothing\n", "bad.yaml: "),
+    "a word": ("MobileViT\n", "bad.yaml:1: "),
+    "no blocks": ("name: x\n", "blocks"),
+    "no rows": ("blocks: []\n", "bad.yaml:1: blocks: "),
+    "no YAML": ("blocks: [}\n", "bad.yaml:1: "),
+    "code": ("blocks: !!python/object/apply:os.system ['touch owned']\n", "bad.yaml:1: "),
+    "an object": ("blocks: !!python/object:pathlib.Path {}\n", "bad.yaml:1: "),
+    "aliases that multiply": (
         "a: &a [1,1,1,1,1,1,1,1,1,1]\n"
         + "".join(f"{chr(98 + i)}: &{chr(98 + i)} [{', '.join(['*' + chr(97 + i)] * 10)}]\n" for i in range(9)),
-        "more than 100000 values; a space is smaller than that.",
+        "100000",
     ),
-    "a book": ("a: [" + "a, " * 40_000 + "a]", "bad.yaml: 120,006 characters; a file has at most 100,000."),
-    "a knot": ("a: &a [*a]\n", "bad.yaml:1: this value contains itself; write it out."),
-    "an abyss": ("blocks: " + "[" * 5000, "bad.yaml: nested too deeply"),
-    "a number without end": ("image_size: 0x" + "f" * 20_000, "bad.yaml:1: '0xffffff"),
-    "a name without end": ("name: 0b" + "1" * 20_000, "...' is a number beyond 2**63; use a smaller one."),
-    "digits without end": ("name: " + "9" * 20_000, "...' cannot be read as int; write it in quotes"),
-    "a choice without end": ("blocks: [{choose: [0x" + "f" * 20_000 + "]}]", "...' is a number beyond 2**63;"),
-    "a key twice": ("name: a\nname: b\n", "bad.yaml:2: 'name' stands here twice; keep one."),
+    "a huge file": ("a: [" + "a, " * 40_000 + "a]", "120,006"),
+    "a value that contains itself": ("a: &a [*a]\n", "bad.yaml:1: "),
+    "deep nesting": ("blocks: " + "[" * 5000, "bad.yaml: "),
+    "a huge hexadecimal number": ("image_size: 0x" + "f" * 20_000, "bad.yaml:1: "),
+    "a huge binary number": ("name: 0b" + "1" * 20_000, "2**63"),
+    "a huge decimal number": ("name: " + "9" * 20_000, "bad.yaml:1: "),
+    "a huge number in a choice": ("blocks: [{choose: [0x" + "f" * 20_000 + "]}]", "2**63"),
+    "a key twice": ("name: a\nname: b\n", "bad.yaml:2: 'name'"),
 }
 
 
-@pytest.mark.parametrize(("text", "says"), cases(FILES))
+@pytest.mark.parametrize(("text", "value"), cases(FILES))
 @pytest.mark.parametrize("command", [("space",), ("run", *CHEAP), ("profile",), ("export",)], ids=lambda c: c[0])
-def test_a_file_that_is_no_space_is_refused_by_every_command(mvsearch, command, text, says):
+def test_an_invalid_file_is_an_error_of_every_command(mvsearch, command, text, value):
     Path("bad.yaml").write_text(text)
 
-    assert says in refused(mvsearch, command[0], "bad.yaml", *command[1:])
+    assert value in assert_refused(mvsearch, command[0], "bad.yaml", *command[1:])
 
 
-SLIPS = {
-    "an unknown block": ("block: mobilevit,", "block: mobilevitt,", "there is no block 'mobilevitt'; did you mean"),
-    "heads do not divide dim": ("dim: out, depth: 2", "dim: out + 2, depth: 2", "does not split over heads=4; use a"),
-    "a step of nought": ("[48, 80, 16]", "[48, 80, 0]", "quick.yaml:20: blocks.layer3.out: a step of 0 leads nowhere"),
-    "a condition nothing meets": (
+MISTAKES = {
+    "an unknown block": ("block: mobilevit,", "block: mobilevitt,", "'mobilevit'"),
+    "heads that do not divide dim": ("dim: out, depth: 2", "dim: out + 2, depth: 2", "heads=4"),
+    "a step of 0": ("[48, 80, 16]", "[48, 80, 0]", "quick.yaml:20: blocks.layer3.out: "),
+    "a condition that no point meets": (
         "- layer3.out <= layer4.out",
         "- layer5.out < layer4.out - 99 and layer3.out",
-        "meets",
+        "layer5.out < layer4.out - 99",
     ),
-    "contains what it does not": ("- mobilevitv3_xxs_l2", "- mobilevitv3_xs", "does not contain mobilevitv3_xs: layer"),
-    "contains what is no model": ("- mobilevitv3_xxs_l2", "- mobilevitv3_xxl", "there is no published model"),
-    "a misspelt key": ("search:", "serach:", "serach: no such key; did you mean 'search'?"),
-    "a misspelt field": (
-        "ffn: ratio*dim, dropout: drop}   #",
-        "fnn: ratio*dim}   #",
-        "no such field; did you mean 'ffn'?",
-    ),
-    "a misspelt setting": ("trials: 12", "trails: 12", "search.trails: no such setting; did you mean 'trials'?"),
-    "a misspelt proxy setting": ("steps: 60", "setps: 60", "proxy.setps: no such setting; did you mean 'steps'?"),
-    "an unknown proxy": ("name: train,", "name: trian,", "did you mean 'train'?"),
-    "a proxy that is a number": ("name: train,", "name: 5,", "unknown proxy 5; choose one of: "),
-    "a proxy that is a word": (
+    "contains a model outside the space": ("- mobilevitv3_xxs_l2", "- mobilevitv3_xs", "mobilevitv3_xs"),
+    "contains an unknown model": ("- mobilevitv3_xxs_l2", "- mobilevitv3_xxl", "'mobilevitv3_xxl'"),
+    "a misspelt key": ("search:", "serach:", "'search'"),
+    "a misspelt field": ("ffn: ratio*dim, dropout: drop}   #", "fnn: ratio*dim}   #", "'ffn'"),
+    "a misspelt setting": ("trials: 12", "trails: 12", "'trials'"),
+    "a misspelt proxy setting": ("steps: 60", "setps: 60", "'steps'"),
+    "an unknown proxy": ("name: train,", "name: trian,", "'train'"),
+    "a number for a proxy": ("name: train,", "name: 5,", "unknown proxy 5"),
+    "a word for the proxy section": (
         "proxy: {name: train, steps: 60, seeds: 1, image_size: 32, held_out: 1000}",
         "proxy: train",
-        "proxy:",
+        "proxy: ",
     ),
-    "an unknown source": ("source: fashion_mnist", "source: fashion_minst", "did you mean 'fashion_mnist'?"),
-    "an unknown sampler": ("sampler: surrogate", "sampler: tpo", "did you mean 'tpe'?"),
-    "an unknown objective": ("[scaled_loss, params, macs]", "[top_1, params, macs]", "did you mean 'top1'?"),
-    "an objective twice": ("[scaled_loss, params, macs]", "[params, params]", "name one or more, each once."),
-    "no objectives": ("[scaled_loss, params, macs]", "[]", "name one or more, each once."),
-    "objectives that are a word": ("[scaled_loss, params, macs]", "top1", "use a list of words."),
-    "a time that is no number": (
-        "trials: 12",
-        "timeout_s: .nan",
-        "search.timeout_s: found nan; use a number, 0 or more",
-    ),
-    "no trials": ("trials: 12", "trials: 0", "use 1 or more"),
-    "half a trial": ("trials: 12", "trials: 1.5", "search.trials: found 1.5; use a value like 40."),
-    "a seed of words": ("seed: 0", "seed: lucky", "search.seed: found 'lucky'; use a value like 0."),
-    "limits nothing meets": (
-        "[params <= 1.4M]",
-        "[params <= 1k]",
-        "no point keeps to all conditions and params <= 1k; params of the whole space run from",
-    ),
-    "limits that exclude each other": (
+    "an unknown source": ("source: fashion_mnist", "source: fashion_minst", "'fashion_mnist'"),
+    "an unknown sampler": ("sampler: surrogate", "sampler: tpo", "'tpe'"),
+    "an unknown objective": ("[scaled_loss, params, macs]", "[top_1, params, macs]", "'top1'"),
+    "an objective twice": ("[scaled_loss, params, macs]", "[params, params]", "params"),
+    "no objectives": ("[scaled_loss, params, macs]", "[]", "objectives"),
+    "a word for the objectives": ("[scaled_loss, params, macs]", "top1", "search.objectives: "),
+    "a timeout of nan": ("trials: 12", "timeout_s: .nan", "search.timeout_s: found nan"),
+    "no trials": ("trials: 12", "trials: 0", "trials=0"),
+    "half a trial": ("trials: 12", "trials: 1.5", "search.trials: found 1.5"),
+    "a word for the seed": ("seed: 0", "seed: lucky", "search.seed: found 'lucky'"),
+    "a limit that no point meets": ("[params <= 1.4M]", "[params <= 1k]", "params <= 1k"),
+    "limits that contradict each other": (
         "[params <= 1.4M]",
         "[params <= 1M, params >= 2M]",
-        "params <= 1M and params >= 2M, which contradict",
+        "params <= 1M and params >= 2M",
     ),
-    "a limit that is none": ("[params <= 1.4M]", "[params < 1.4M]", "'params < 1.4M' is no limit; write e.g."),
-    "a limit of two points": ("[params <= 1.4M]", "[params <= 1.4.2M]", "is no limit; write e.g."),
-    "a limit on what is unknown": ("[params <= 1.4M]", "[parms <= 1.4M]", "did you mean 'params'?"),
-    "a name with a path": ("name: quick ", "name: ../quick ", "'../quick' cannot name a study"),
+    "a malformed limit": ("[params <= 1.4M]", "[params < 1.4M]", "'params < 1.4M'"),
+    "a malformed number in a limit": ("[params <= 1.4M]", "[params <= 1.4.2M]", "'params <= 1.4.2M'"),
+    "a limit on an unknown metric": ("[params <= 1.4M]", "[parms <= 1.4M]", "'params'"),
+    "a path for a name": ("name: quick ", "name: ../quick ", "'../quick'"),
 }
 
 
-@pytest.mark.parametrize(("old", "new", "says"), cases(SLIPS))
+@pytest.mark.parametrize(("old", "new", "value"), cases(MISTAKES))
 @pytest.mark.parametrize("command", [("space",), ("run", "--workers", "1")], ids=lambda c: c[0])
-def test_a_slip_in_a_space_is_told_by_check_and_by_run(mvsearch, command, old, new, says):
+def test_a_mistake_in_a_space_is_an_error_of_space_and_of_run(mvsearch, command, old, new, value):
     assert QUICK.count(old) >= 1
     Path("quick.yaml").write_text(QUICK.replace(old, new, 1))
 
-    assert says in refused(mvsearch, command[0], "quick.yaml", *command[1:])
+    assert value in assert_refused(mvsearch, command[0], "quick.yaml", *command[1:])
 
 
 def test_code_in_a_file_is_never_run(mvsearch):
     for code in ("!!python/object/apply:os.system ['touch owned']", "\"__import__('os').system('touch owned')\""):
         Path("quick.yaml").write_text(QUICK.replace("3*out//4", code))
-        refused(mvsearch, "space", "quick.yaml")
+        assert_refused(mvsearch, "space", "quick.yaml")
 
     assert not Path("owned").exists()
 
@@ -138,95 +125,77 @@ def test_code_in_a_file_is_never_run(mvsearch):
 def test_an_architecture_may_not_name_itself_out_of_the_folder(mvsearch):
     Path("evil.yaml").write_text("name: ../../evil\nblocks: [{name: a, block: conv, out: 8}]\n")
 
-    assert "name: found '../../evil'; use letters, digits" in refused(mvsearch, "export", "evil.yaml")
+    assert "'../../evil'" in assert_refused(mvsearch, "export", "evil.yaml")
 
 
 # ---- arguments
 
 ARGUMENTS = {
-    "a name with a path": (("run", "quick.yaml", "--name", "../x"), "'../x' cannot name a study; use up to 64 letters"),
-    "an absolute name": (("run", "quick.yaml", "--name", "/tmp/x"), "'/tmp/x' cannot name a study"),
-    "a hidden name": (("run", "quick.yaml", "--name", ".x"), "'.x' cannot name a study"),
-    "a missing file": (
-        ("run", "nowhere.yaml"),
-        "nowhere.yaml: cannot be read (No such file or directory); give the path",
-    ),
-    "a folder": (("space", "."), ".: cannot be read (Is a directory); give the path of a YAML file."),
-    "an unknown objective": (
-        ("run", "quick.yaml", "--objective", "parms"),
-        "'parms' is no objective; did you mean 'params'?",
-    ),
-    "an address without Ray": (
-        ("run", "quick.yaml", "--address", "auto"),
-        "--address needs --executor ray",
-    ),
-    "a GPU without Ray": (("run", "quick.yaml", "--gpus-per-trial", "1"), "--gpus-per-trial needs --executor ray"),
-    "a driver that is not taken": (
-        ("run", "quick.yaml", "--storage", "postgresql+psycopg2://a/b"),
-        "did you mean 'postgresql+psycopg'?",
-    ),
-    "an objective twice": (
-        ("run", "quick.yaml", "--objective", "params", "--objective", "params"),
-        "name one or more, each once.",
-    ),
-    "an unknown sampler": (("run", "quick.yaml", "--sampler", "ngsa2"), "did you mean 'nsga2'?"),
-    "a limit that is none": (("run", "quick.yaml", "--limit", "small"), "'small' is no limit; write e.g."),
-    "a limit of two points": (("run", "quick.yaml", "--limit", "params <= 1.2.3"), "is no limit; write e.g."),
-    "a limit of a point": (("run", "quick.yaml", "--limit", "params <= ."), "is no limit; write e.g."),
-    "a limit nothing meets": (
-        ("run", "quick.yaml", "--limit", "macs <= 1k"),
-        "keeps to all conditions and macs <= 1k; macs of the whole space run from",
-    ),
-    "memory without end": (("run", "quick.yaml", "--memory", "inf"), "memory_gib=inf: use 0 for no limit, or a finite"),
-    "memory that is no number": (("run", "quick.yaml", "--memory", "nan"), "memory_gib=nan: use 0 for no limit"),
-    "memory for nothing": (("run", "quick.yaml", "--memory", "0.001"), "or a finite number from 0.25 up."),
-    "a time that is no number": (("run", "quick.yaml", "--timeout", "nan"), "timeout_s=nan: use 0 for no limit"),
-    "no study": (("front", "nowhere"), "there is no study 'nowhere' here; `mvsearch run SPACE` makes one."),
-    "a study outside": (("front", "../x"), "there is no study '../x' here"),
-    "a trial of no study": (("profile", "nowhere:3"), "there is no study 'nowhere' here"),
-    "no architecture": (("profile", "mobilevitv3_xxss"), "'mobilevitv3_xxss' names no architecture"),
-    "no format": (("export", "mobilevitv3_xxs", "--to", "tensorflow"), "unknown export format 'tensorflow'"),
-    "no source": (("data", "get", "imagenette"), "imagenette"),
+    "a path for a name": (("run", "quick.yaml", "--name", "../x"), "'../x'"),
+    "an absolute path for a name": (("run", "quick.yaml", "--name", "/tmp/x"), "'/tmp/x'"),
+    "a hidden name": (("run", "quick.yaml", "--name", ".x"), "'.x'"),
+    "a missing file": (("run", "nowhere.yaml"), "nowhere.yaml: "),
+    "a folder": (("space", "."), ".: "),
+    "an unknown objective": (("run", "quick.yaml", "--objective", "parms"), "'params'"),
+    "an address without Ray": (("run", "quick.yaml", "--address", "auto"), "--executor ray"),
+    "a GPU without Ray": (("run", "quick.yaml", "--gpus-per-trial", "1"), "--executor ray"),
+    "an unsupported driver": (("run", "quick.yaml", "--storage", "postgresql+psycopg2://a/b"), "'postgresql+psycopg'"),
+    "an objective twice": (("run", "quick.yaml", "--objective", "params", "--objective", "params"), "params"),
+    "an unknown sampler": (("run", "quick.yaml", "--sampler", "ngsa2"), "'nsga2'"),
+    "a malformed limit": (("run", "quick.yaml", "--limit", "small"), "'small'"),
+    "a malformed number in a limit": (("run", "quick.yaml", "--limit", "params <= 1.2.3"), "'params <= 1.2.3'"),
+    "a limit without digits": (("run", "quick.yaml", "--limit", "params <= ."), "'params <= .'"),
+    "a limit that no point meets": (("run", "quick.yaml", "--limit", "macs <= 1k"), "macs <= 1k"),
+    "infinite memory": (("run", "quick.yaml", "--memory", "inf"), "memory_gib=inf"),
+    "a memory limit of nan": (("run", "quick.yaml", "--memory", "nan"), "memory_gib=nan"),
+    "too little memory": (("run", "quick.yaml", "--memory", "0.001"), "0.25"),
+    "a timeout of nan": (("run", "quick.yaml", "--timeout", "nan"), "timeout_s=nan"),
+    "no study": (("front", "nowhere"), "'nowhere'"),
+    "no study in another folder": (("front", "../x"), "'../x'"),
+    "a trial of no study": (("profile", "nowhere:3"), "'nowhere'"),
+    "an unknown architecture": (("profile", "mobilevitv3_xxss"), "'mobilevitv3_xxss'"),
+    "an unknown format": (("export", "mobilevitv3_xxs", "--to", "tensorflow"), "'tensorflow'"),
+    "an unknown source": (("data", "get", "imagenette"), "imagenette"),
 }
 
 
-@pytest.mark.parametrize(("args", "says"), cases(ARGUMENTS))
-def test_an_argument_that_will_not_do_is_told_what_would(mvsearch, args, says):
-    assert says in refused(mvsearch, *args)
+@pytest.mark.parametrize(("args", "value"), cases(ARGUMENTS))
+def test_an_invalid_argument_is_an_error_that_names_it(mvsearch, args, value):
+    assert value in assert_refused(mvsearch, *args)
 
 
 @pytest.mark.parametrize(
     "args", [("run", "quick.yaml", "--trials", "0"), ("run",), ("rnu", "quick.yaml"), ("space", "quick.yaml", "--jsn")]
 )
-def test_a_slip_in_usage_is_clicks_and_exit_code_2(mvsearch, args):
-    before = everything()
-    said = mvsearch(*args)
+def test_a_mistake_in_usage_has_exit_code_2(mvsearch, args):
+    before = all_files()
+    done = mvsearch(*args)
 
-    assert said.code == 2
-    assert "Traceback" not in said.err
-    assert everything() == before
+    assert done.code == 2
+    assert "Traceback" not in done.err
+    assert all_files() == before
 
 
 STORAGES = {
-    "no URL": ("not a url", "this is no database URL; write e.g. sqlite:///studies/v3/study.db or "),
-    "no file": ("sqlite://", "name a file for it, e.g. sqlite:///studies/v3/study.db."),
-    "memory": ("sqlite:///:memory:", "name a file for it, e.g. sqlite:///studies/v3/study.db."),
-    "an unknown kind": ("sqlight:///x.db", "no such kind of database; did you mean 'sqlite'?"),
+    "no URL": ("not a url", "sqlite:///"),
+    "no file": ("sqlite://", "sqlite:///"),
+    "memory": ("sqlite:///:memory:", "sqlite:///"),
+    "an unknown kind": ("sqlight:///x.db", "'sqlite'"),
     "a kind without its driver": ("mssql+nodriver://localhost/x", "mssql+nodriver"),
-    "a folder that is not there": ("sqlite:////proc/nowhere/x.db", "/proc/nowhere: there is no such folder"),
-    "a folder": ("sqlite:////", "cannot be"),
-    "what is no database": ("sqlite:///quick.yaml", "this is no database that can be read ("),
+    "a folder that does not exist": ("sqlite:////proc/nowhere/x.db", "/proc/nowhere: "),
+    "a folder": ("sqlite:////", "/"),
+    "a file that is no database": ("sqlite:///quick.yaml", "quick.yaml"),
 }
 
 
-@pytest.mark.parametrize(("url", "says"), cases(STORAGES))
-def test_a_storage_that_cannot_be_opened_is_told_and_leaves_no_study(mvsearch, url, says):
-    assert says in refused(mvsearch, "run", "quick.yaml", *CHEAP, "--storage", url)
+@pytest.mark.parametrize(("url", "value"), cases(STORAGES))
+def test_a_storage_that_cannot_be_opened_is_an_error_and_creates_no_study(mvsearch, url, value):
+    assert value in assert_refused(mvsearch, "run", "quick.yaml", *CHEAP, "--storage", url)
 
 
-@pytest.mark.parametrize(("url", "says"), cases(STORAGES))
-def test_a_storage_that_cannot_be_opened_cannot_be_read_either(mvsearch, url, says):
-    refused(mvsearch, "front", "quick", "--storage", url)
+@pytest.mark.parametrize(("url", "value"), cases(STORAGES))
+def test_a_storage_that_cannot_be_opened_cannot_be_read_either(mvsearch, url, value):
+    assert_refused(mvsearch, "front", "quick", "--storage", url)
 
 
 @pytest.mark.parametrize(
@@ -242,60 +211,54 @@ def test_a_storage_that_cannot_be_opened_cannot_be_read_either(mvsearch, url, sa
         "mysql://me:s3cret@host/x",
     ],
 )
-def test_a_storage_that_cannot_be_opened_does_not_tell_its_password(mvsearch, url):
-    assert "s3cret" not in refused(mvsearch, "run", "quick.yaml", *CHEAP, "--storage", url)
+def test_an_error_about_a_storage_does_not_contain_its_password(mvsearch, url):
+    assert "s3cret" not in assert_refused(mvsearch, "run", "quick.yaml", *CHEAP, "--storage", url)
 
 
-def test_a_path_in_a_table_is_text_whatever_its_brackets(mvsearch, tmp_path):
-    said = mvsearch("doctor", "--storage", f"sqlite:///{tmp_path}/q[/b].db")
+def test_brackets_in_a_path_are_printed_in_a_table(mvsearch, tmp_path):
+    done = mvsearch("doctor", "--storage", f"sqlite:///{tmp_path}/q[/b].db")
 
-    assert "q[/b].db: there is no such study" in said.out.replace("\n", "")
-    assert "[ray]" in said.out
+    assert "q[/b].db" in done.out.replace("\n", "")
+    assert "[ray]" in done.out
 
 
-# ---- studies made otherwise
+# ---- studies of other versions and settings
 
 
 @pytest.fixture
-def studied(mvsearch) -> Callable[..., Finished]:
-    """The command, where the study `quick` has three candidates."""
+def mvsearch_with_study(mvsearch) -> Callable[..., Finished]:
+    """The command, in a folder where the study `quick` has three trials."""
     Study.join(Plan.load("quick.yaml", objectives=("params", "macs"))).run(lambda arch: arch.metrics(), trials=3)
     return mvsearch
 
 
-def test_a_study_written_by_another_version_is_neither_read_nor_joined(studied):
+def test_a_study_written_by_another_version_is_neither_read_nor_joined(mvsearch_with_study):
     connection = sqlite3.connect("studies/quick/study.db")
-    connection.execute("UPDATE mvsearch_studies SET schema = 99, version = '9.9'")
+    connection.execute("INSERT INTO mvsearch_schema VALUES (99, '9.9', 0)")
     connection.commit()
     connection.close()
 
     for args in (("run", "quick.yaml", *CHEAP), ("front", "quick"), ("profile", "quick:1"), ("export", "quick:1")):
-        said = studied(*args)
-        assert said.code == 1
-        assert_one_sentence(said.err)
-        assert "study 'quick' was written by mvsearch 9.9 (format 99)" in said.err
-        assert "install that version, or start anew with --name." in said.err
+        done = mvsearch_with_study(*args)
+        assert done.code == 1
+        assert_one_sentence(done.err)
+        assert "mvsearch 9.9" in done.err
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "objectives", "says"),
+    ("old", "new", "objectives", "value"),
     [
-        ("[48, 80, 16]", "[64, 80, 16]", CHEAP, "from a space with other choices; choose another name"),
-        (
-            "image_size: 256",
-            "image_size: 256",
-            ("--objective", "params"),
-            "for params, macs, not params; choose another name",
-        ),
+        ("[48, 80, 16]", "[64, 80, 16]", CHEAP, "choices"),
+        ("image_size: 256", "image_size: 256", ("--objective", "params"), "params, macs"),
     ],
 )
-def test_a_study_made_for_something_else_is_not_joined(studied, old, new, objectives, says):
+def test_a_study_made_for_something_else_is_not_joined(mvsearch_with_study, old, new, objectives, value):
     Path("quick.yaml").write_text(QUICK.replace(old, new))
-    said = studied("run", "quick.yaml", *objectives)
+    done = mvsearch_with_study("run", "quick.yaml", *objectives)
 
-    assert said.code == 1
-    assert_one_sentence(said.err)
-    assert says in said.err
+    assert done.code == 1
+    assert_one_sentence(done.err)
+    assert value in done.err
 
 
 def test_a_study_made_under_other_settings_is_not_joined_and_the_setting_is_named(mvsearch):
@@ -303,72 +266,66 @@ def test_a_study_made_under_other_settings_is_not_joined_and_the_setting_is_name
     study = Study.join(Plan.load("quick.yaml", objectives=("latency_ms", "params")))
     study.run(lambda arch: {**arch.metrics(), "latency_ms": 5.0}, trials=1)
     Path("quick.yaml").write_text(QUICK + "latency: {repeats: 51}\n")
-    said = mvsearch("run", "quick.yaml", *timed)
+    done = mvsearch("run", "quick.yaml", *timed)
 
-    assert said.code == 1
-    assert_one_sentence(said.err)
-    assert "under other settings (latency.repeats: 50 in the study, 51 in the plan)" in said.err
-
-
-def test_a_trial_that_is_not_there_is_told(studied):
-    assert "study 'quick' has no finished trial 77" in studied("profile", "quick:77").err
+    assert done.code == 1
+    assert_one_sentence(done.err)
+    assert "latency.repeats: 50" in done.err
 
 
-def test_a_damaged_database_is_told_in_a_sentence(studied):
+def test_a_missing_trial_is_an_error_that_names_it(mvsearch_with_study):
+    assert "77" in mvsearch_with_study("profile", "quick:77").err
+
+
+def test_a_damaged_database_is_an_error(mvsearch_with_study):
     for path in Path("studies/quick").glob("study.db*[!s]"):
         path.unlink()
     Path("studies/quick/study.db").write_bytes(b"SQLite format 3\x00" + b"rubbish" * 1000)
 
     for args in (("front", "quick"), ("run", "quick.yaml", *CHEAP)):
-        said = studied(*args)
-        assert said.code == 1
-        assert_one_sentence(said.err)
-        assert "database" in said.err
+        done = mvsearch_with_study(*args)
+        assert done.code == 1
+        assert_one_sentence(done.err)
+        assert "database" in done.err
 
 
-def test_a_database_of_something_else_is_no_study(mvsearch):
+def test_a_database_of_another_program_is_no_study(mvsearch):
     Path("studies/quick").mkdir(parents=True)
     connection = sqlite3.connect("studies/quick/study.db")
     connection.execute("CREATE TABLE cats (name TEXT)")
     connection.commit()
     connection.close()
 
-    said = mvsearch("front", "quick")
-    assert said.code == 1
-    assert_one_sentence(said.err)
-    assert "holds no studies of mvsearch" in said.err
+    done = mvsearch("front", "quick")
+    assert done.code == 1
+    assert_one_sentence(done.err)
+    assert "studies/quick/study.db" in done.err
 
 
-def test_a_place_that_may_not_be_written_is_told(mvsearch):
+def test_a_folder_that_cannot_be_created_is_an_error(mvsearch):
     Path("studies").write_text("a file where a folder should be")
 
-    assert "studies/quick: the folder cannot be made (Not a directory)" in refused(
-        mvsearch, "run", "quick.yaml", *CHEAP
-    )
+    assert "studies/quick: " in assert_refused(mvsearch, "run", "quick.yaml", *CHEAP)
 
 
-# ---- no space left
-
-
-def limited(folder: Path, limit: int, *args: str) -> subprocess.CompletedProcess:
-    """The command in a process whose files may not grow beyond a limit, as on a disk that fills up."""
-    code = "from mvsearch.cli.main import main; main()"
-
-    def starve() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
-
-    command = [sys.executable, "-c", code, *args]
-    return subprocess.run(command, cwd=folder, preexec_fn=starve, capture_output=True, text=True, check=False)
+# ---- full disks
 
 
 @pytest.mark.parametrize("limit", [0, 30_000, 100_000, 250_000, 300_000, 400_000])
-def test_a_disk_that_fills_up_ends_the_study_in_a_sentence_and_space_lets_it_go_on(tmp_path, monkeypatch, limit):
+def test_a_disk_that_fills_up_ends_the_run_with_one_sentence_and_the_study_resumes_with_space(
+    tmp_path, monkeypatch, limit
+):
     (tmp_path / "quick.yaml").write_text(QUICK)
-    done = limited(tmp_path, limit, "run", "quick.yaml", *CHEAP, "--workers", "1", "--trials", "40")
 
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert_one_sentence(done.stderr.splitlines()[-1])
+    def limit_file_size() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+
+    args = ("run", "quick.yaml", *CHEAP, "--workers", "1", "--trials", "40")
+    done = run_process(*args, cwd=tmp_path, preexec_fn=limit_file_size)
+
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert_one_sentence(done.err.splitlines()[-1])
 
     monkeypatch.chdir(tmp_path)
     plan = Plan.load("quick.yaml", objectives=("params", "macs"))
@@ -376,7 +333,7 @@ def test_a_disk_that_fills_up_ends_the_study_in_a_sentence_and_space_lets_it_go_
     assert Study.read(plan).count() >= 3
 
 
-def test_a_tiny_disk_is_told_to_be_full(tmp_path, monkeypatch, mvsearch):
+def test_a_full_disk_is_an_error_that_says_so(tmp_path, monkeypatch, mvsearch):
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=100k", "tmpfs", str(disk)]
@@ -385,21 +342,21 @@ def test_a_tiny_disk_is_told_to_be_full(tmp_path, monkeypatch, mvsearch):
         or not shutil.which("mount")
         or subprocess.run(mount, capture_output=True, check=False).returncode
     ):
-        pytest.skip("no file system may be mounted here")
+        pytest.skip("needs permission to mount a file system")
     try:
         monkeypatch.chdir(disk)
         Path("quick.yaml").write_text(QUICK)
-        said = mvsearch("run", "quick.yaml", *CHEAP, "--workers", "1", "--trials", "3")
+        done = mvsearch("run", "quick.yaml", *CHEAP, "--workers", "1", "--trials", "3")
     finally:
         monkeypatch.chdir(tmp_path)
         subprocess.run(["umount", "-l", str(disk)], check=False)
 
-    assert said.code == 1
-    assert_one_sentence(said.err)
-    assert "full" in said.err
+    assert done.code == 1
+    assert_one_sentence(done.err)
+    assert "full" in done.err
 
 
-def test_a_study_is_found_by_a_path_that_goes_up(mvsearch, tmp_path, monkeypatch):
+def test_a_study_is_found_by_a_relative_path(mvsearch, tmp_path, monkeypatch):
     plan = replace(Plan.load("quick.yaml", objectives=("params", "macs")), studies=tmp_path / "studies")
     Study.join(plan).run(lambda arch: arch.metrics(), trials=3)
     (tmp_path / "inside").mkdir()

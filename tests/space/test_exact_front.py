@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import refused
+from command import assert_refused
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from toy import TOY, toy_space
@@ -319,13 +319,13 @@ def test_the_command_shows_costs_whole_and_the_choices_that_differ(mvsearch):
     ],
 )
 def test_what_cannot_be_asked_is_one_sentence(mvsearch, flags, says):
-    assert says in refused(mvsearch, "space", "quick.yaml", "--front", *flags)
+    assert says in assert_refused(mvsearch, "space", "quick.yaml", "--front", *flags)
 
 
 def test_a_file_that_seeks_no_cost_is_told_to_name_one(mvsearch):
     text = Path("quick.yaml").read_text()
     Path("quick.yaml").write_text(text.replace("[scaled_loss, params, macs]", "[top1]"))
-    assert "params, macs" in refused(mvsearch, "space", "quick.yaml", "--front")
+    assert "params, macs" in assert_refused(mvsearch, "space", "quick.yaml", "--front")
 
 
 def test_limits_without_front_are_a_slip_of_usage(mvsearch):
