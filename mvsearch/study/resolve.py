@@ -40,7 +40,9 @@ def find_trial(name: str, *, storage: str | None = None) -> Trial | None:
     from mvsearch.study.reader import open_study
 
     reader = open_study(study, storage=storage)
-    for record in reader.records():
-        if record.number == int(number):
-            return Trial(reader.name, record, reader.facts["settings"])
-    raise StudyError(f"study {reader.name!r} has no finished trial {number}; `mvsearch front {study}` lists the best.")
+    record = reader.store.record(reader.name, int(number))
+    if record is None:
+        raise StudyError(
+            f"study {reader.name!r} has no finished trial {number}; `mvsearch front {study}` lists the best."
+        )
+    return Trial(reader.name, record, reader.facts["settings"])

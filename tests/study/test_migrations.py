@@ -150,7 +150,7 @@ def test_rungs_replicates_and_cached_trials_of_schema_2_are_read_as_they_were_wr
         assert scored[30][0]["loss"] == record.metrics["rungs"]["30"]["loss"] != record.metrics["loss"]
         assert len(record.metrics["repeats"]) > 1
         assert store.replicate_claims("rungs") == {0: "killed"}
-        assert store.record("rungs", 99) is None
+        assert store.record("rungs", 99) is store.record("rungs", 10**30) is None
 
 
 def test_an_earlier_version_refuses_a_migrated_study(tmp_path: Path):

@@ -13,6 +13,7 @@ from mvsearch.metrics.record import Metrics, Record
 from mvsearch.study.storage.database import Database, with_retries
 from mvsearch.study.storage.schema import architectures, evaluations, records, repeats
 
+_MAX_NUMBER = 2**31 - 1  # that an integer of every database holds
 _MAX_NUMBERS = 500  # that are named in one query
 _COLUMNS = ("number", "key", "state", "reason", "metrics", "choices", "published", "seconds", "cached")
 
@@ -45,6 +46,8 @@ class Records(Database):
     @with_retries
     def record(self, study: str, number: int) -> Record | None:
         """One finished trial; None if it has no record."""
+        if number > _MAX_NUMBER:
+            return None
         with self._read() as connection:
             row = connection.execute(_SELECT.where(*_is(study, number))).one_or_none()
         return None if row is None else _record(row)
