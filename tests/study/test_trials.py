@@ -1,5 +1,6 @@
 """Trials in Optuna's storage: each written in one transaction, under the number that the claim expects."""
 
+import sqlite3
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +10,7 @@ import sqlalchemy as sa
 from optuna.trial import TrialState
 from toy import arithmetic, toy_plan
 
-from mvsearch.errors import DatabaseUnavailable
+from mvsearch.errors import DatabaseUnavailable, StudyError
 from mvsearch.study.plan import Plan
 from mvsearch.study.storage.sampler_study import SamplerStudy
 from mvsearch.study.storage.trials import OptunaTrialStore, as_running
@@ -97,3 +98,12 @@ def test_a_lost_point_is_due_again_unless_it_is_tried_in_another_trial(tmp_path)
 
     trials.create(1, first, worker="w", architecture="a")
     assert suggest(plan, trials).params != first.params
+
+
+def test_tables_of_another_version_of_optuna_are_an_error_in_a_sentence(tmp_path):
+    plan = toy_plan(tmp_path)
+    Study.join(plan)
+    with sqlite3.connect(plan.folder / "study.db") as connection:
+        connection.execute("UPDATE alembic_version SET version_num = 'v99'")
+    with pytest.raises(StudyError, match="optuna"):
+        Study.join(plan)

@@ -15,7 +15,7 @@ from mvsearch.study.storage import migrations
 from mvsearch.study.storage.engine import make_engine
 from mvsearch.study.storage.faults import retry_while_unavailable, translate_db_errors
 from mvsearch.study.storage.locks import locks_of
-from mvsearch.study.storage.schema import TABLES, machines, studies
+from mvsearch.study.storage.schema import SCHEMA, TABLES, machines, studies
 from mvsearch.study.storage.url import check_file, display_url, is_file, parse_url
 
 _P = ParamSpec("_P")
@@ -63,10 +63,14 @@ class Database:
 
     def _migrate_once(self) -> None:
         """Before the first write: the database may be older."""
-        if not self._current:
+        if self._current:
+            return
+        with self._read() as connection:
+            version = migrations.version_of(connection)
+        if version is None or version.number < SCHEMA:
             with self.lock("migrate"), translate_db_errors(self.url):
                 migrations.migrate(self.engine)
-            self._current = True
+        self._current = True
 
     def _check_version(self, *, missing_ok: bool = False) -> int | None:
         """The schema of the database, None if it has no tables of ours; raises StudyError for one that is newer."""

@@ -202,7 +202,11 @@ def _delete_leftovers(storage: RDBStorage, plan: Plan, name: str | None = None) 
 
 
 def _storage(url: str) -> RDBStorage:
-    storage = RDBStorage(url, engine_kwargs={"connect_args": connect_args(make_url(url))})
+    parsed = make_url(url)
+    try:
+        storage = RDBStorage(url, engine_kwargs={"connect_args": connect_args(parsed)})
+    except RuntimeError as error:  # its tables are of another version of Optuna; the error says what to do
+        raise StudyError(str(error), at=display_url(parsed)) from None
     tune(storage.engine)
     storage.engine.dispose()  # connections from before the tuning
     return storage
