@@ -26,10 +26,11 @@ def data() -> None:
 @json_option
 def list_command(as_json: bool) -> None:
     """List the sources of images."""
+    from mvsearch.data import load_source
     from mvsearch.utils import plugins
 
-    modules = [(name, plugins.load("data_source", name)) for name in plugins.names("data_source")]
-    rows = [{"name": name, "description": mod.DESCRIPTION, "licence": mod.LICENCE} for name, mod in modules]
+    sources = [(name, load_source(name)) for name in plugins.names("data_source")]
+    rows = [{"name": name, "description": source.description, "licence": source.licence} for name, source in sources]
     if as_json:
         print_json(rows)
         return
@@ -47,12 +48,11 @@ def list_command(as_json: bool) -> None:
 def get_command(name: str, path: Path | None) -> None:
     """Fetch the raw files of the source NAME, if possible, and print their folder."""
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.errors import DataError
-    from mvsearch.utils import plugins
+    from mvsearch.data import load_source
 
-    module = plugins.load("data_source", name, error=DataError)
+    source = load_source(name)
     with progress_bar() as progress:
-        folder = module.get(path, progress)
+        folder = source.get(path, progress)
     click.echo(folder)
 
 

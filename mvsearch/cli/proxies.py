@@ -96,6 +96,7 @@ def proxies(
 def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
     """The settings of each proxy by name; proxies with training steps, which take longer, come last."""
     from mvsearch.errors import PlanError
+    from mvsearch.proxies import load_proxy
     from mvsearch.proxy_eval.benchmark import BASELINES
     from mvsearch.utils import plugins
 
@@ -107,14 +108,14 @@ def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
         proxy, key, value = _parse_setting(change, chosen)
         overrides[proxy][key] = value
     settings = {name: _to_settings(name, values) for name, values in overrides.items()}
-    return dict(sorted(settings.items(), key=lambda item: hasattr(item[1], "steps")))
+    return dict(sorted(settings.items(), key=lambda item: load_proxy(item[0]).has_steps))
 
 
 def _to_settings(proxy: str, values: dict[str, Any]) -> Any:
-    from mvsearch.utils import plugins
+    from mvsearch.proxies import load_proxy
     from mvsearch.utils.settings import from_mapping
 
-    return from_mapping(plugins.load("proxy", proxy).Settings, values, lambda key: f"--set {proxy}.{key}")
+    return from_mapping(load_proxy(proxy).settings, values, lambda key: f"--set {proxy}.{key}")
 
 
 def _parse_setting(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:

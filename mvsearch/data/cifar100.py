@@ -1,9 +1,7 @@
 """CIFAR-100: 60,000 colour photographs, 32 px, a hundred fine classes; from the archive that its authors offer."""
 
 from mvsearch.data import _cifar
-
-DESCRIPTION = "60,000 colour photographs, 100 classes, 32 px, from an archive that you fetch"
-LICENCE = _cifar.LICENCE
+from mvsearch.data._source import DataSource
 
 CIFAR = _cifar.Cifar(
     "cifar100",
@@ -30,4 +28,10 @@ CIFAR = _cifar.Cifar(
     ),
 )
 
-get, load, check = CIFAR.get, CIFAR.load, CIFAR.check
+DATA_SOURCE = DataSource(
+    description="60,000 colour photographs, 100 classes, 32 px, from an archive that you fetch",
+    licence=_cifar.LICENCE,
+    get=CIFAR.get,
+    load=CIFAR.load,
+    check=CIFAR.check,
+)

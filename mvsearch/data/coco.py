@@ -17,10 +17,10 @@ import numpy as np
 from mvsearch.data._cache import Decoding, files_identity, stored
 from mvsearch.data._images import IGNORED, DataSet, Request
 from mvsearch.data._labelled import Labelled, decoded, folder_of, size_of, split
+from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.utils.progress import Progress
 
-DESCRIPTION = "your own scenes as COCO has them: annotations/instances_train*.json and train*/"
 LICENCE = "that of your images"
 TASKS = ("detection", "segmentation")
 
@@ -131,3 +131,13 @@ def _tools() -> Any:
             "coco: masks need pycocotools; install the extra `detection`: pip install -e '.[detection]'."
         ) from None
     return mask
+
+
+DATA_SOURCE = DataSource(
+    description="your own scenes as COCO has them: annotations/instances_train*.json and train*/",
+    licence=LICENCE,
+    get=get,
+    load=load,
+    check=check,
+    tasks=TASKS,
+)

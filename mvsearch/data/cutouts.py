@@ -18,11 +18,11 @@ import numpy as np
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
 from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request, Scene, stratified_split
+from mvsearch.data._source import DataSource
 from mvsearch.data.photos import PHOTOS, photograph, pixels_of
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
-DESCRIPTION = "birds, mammals, fruit and flowers pasted on photographs, with boxes and masks, 4 classes, 128 px"
 LICENCE = "GPL-2 (Tux Paint stamps); each background has its own, see the source photos"
 SOURCE = "https://tuxpaint.org/stamps/"
 TASKS = ("segmentation", "detection")
@@ -221,3 +221,13 @@ def _place(owner: np.ndarray, covers: np.ndarray, rng: np.random.Generator) -> t
         if covers.any() and (hidden[1:] <= COVERED * whole[1:]).all():
             return top, left
     return None
+
+
+DATA_SOURCE = DataSource(
+    description="birds, mammals, fruit and flowers pasted on photographs, with boxes and masks, 4 classes, 128 px",
+    licence=LICENCE,
+    get=get,
+    load=load,
+    check=check,
+    tasks=TASKS,
+)

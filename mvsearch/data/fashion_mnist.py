@@ -20,10 +20,10 @@ import numpy as np
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
 from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request
+from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
-DESCRIPTION = "70,000 grey photographs of clothes, 10 classes, 28 px padded to 32 px (the default)"
 LICENCE = "MIT (Expat), Zalando SE"
 SOURCE = "https://github.com/zalandoresearch/fashion-mnist"
 
@@ -157,3 +157,12 @@ def _images(folder: Path, part: str, progress: Progress | None) -> Iterator[tupl
     labels = np.frombuffer(_content(folder / f"{part}-labels-idx1-ubyte.gz"), np.uint8, offset=8)
     padded = np.pad(pixels.reshape(-1, 28, 28, 1), ((0, 0), (2, 2), (2, 2), (0, 0)))
     yield from track(zip(padded, labels.tolist(), strict=True), f"decode {part}", len(padded), progress)
+
+
+DATA_SOURCE = DataSource(
+    description="70,000 grey photographs of clothes, 10 classes, 28 px padded to 32 px (the default)",
+    licence=LICENCE,
+    get=get,
+    load=load,
+    check=check,
+)

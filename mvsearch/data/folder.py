@@ -17,10 +17,10 @@ import numpy as np
 from mvsearch.data._cache import Decoding, files_identity, stored
 from mvsearch.data._decode import decode_image
 from mvsearch.data._images import DataSet, Request, stratified_split
+from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
-DESCRIPTION = "your own images: PATH/train/CLASS and PATH/test/CLASS (or val), or PATH/CLASS"
 LICENCE = "that of your images"
 SIZE = 64
 BATCH = 512  # images on their way at once: bounds the memory, whatever the size of the set
@@ -155,3 +155,12 @@ def _decoded(files: Listing, size: int) -> Iterator[tuple[tuple[Path, int], tupl
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
             yield from zip(batch, pool.map(lambda item: decode_image(item[0], size), batch), strict=True)
+
+
+DATA_SOURCE = DataSource(
+    description="your own images: PATH/train/CLASS and PATH/test/CLASS (or val), or PATH/CLASS",
+    licence=LICENCE,
+    get=get,
+    load=load,
+    check=check,
+)

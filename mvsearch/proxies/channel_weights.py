@@ -5,30 +5,15 @@ them out of the fusion and gains accuracy: counted once, they no longer stand fo
 ten after looking at the published models (docs/log.md), so its ranking of these is flattering.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import COUNT
-
-VERSION = 1
-SCORES = (
-    Metric(
-        "channel_weights",
-        "score",
-        "channel weights",
-        "weights, each kernel counted once",
-        COUNT,
-        maximise=True,
-        ideal=1e10,
-    ),
-)
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -57,3 +42,21 @@ def count(arch: Architecture) -> int:
 
     with torch.device("meta"):
         return sum(weights.numel() // weights.shape[2:].numel() for weights in build(arch).parameters())
+
+
+PROXY = Proxy(
+    version=1,
+    scores=(
+        Metric(
+            "channel_weights",
+            "score",
+            "channel weights",
+            "weights, each kernel counted once",
+            COUNT,
+            maximise=True,
+            ideal=1e10,
+        ),
+    ),
+    settings=Settings,
+    score=score,
+)

@@ -6,35 +6,14 @@ norm without activation is the last before the mean over pixels and the classifi
 outputs over a batch is the same for all images: its gradients are rounding alone, and such a network has no score.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
 from mvsearch.proxies._probe import Settings, finite_score, probe, require_finite
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import Unit
-
-__all__ = ["SCORES", "Settings", "score"]
-
-VERSION = 2
-SCORES = (
-    Metric(
-        "jacob_cov",
-        "score",
-        "Jacobian cov.",
-        "Jacobian covariance",
-        Unit(decimals=3),
-        maximise=True,
-        ideal=0.0,
-        noise="seed",
-        tasks=("classification",),
-    ),
-)
-"""log x + 1/x is 1 at least, so the score of B images is -B at most."""
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 _K = 1e-5
 _NOTHING = 1e-3  # of the outputs' norm
@@ -66,3 +45,24 @@ def score(
     related = torch.corrcoef(jacobian.flatten(1).double())
     values = torch.linalg.eigvalsh(require_finite("a correlation of input gradients", related))
     return finite_score("jacob_cov", float(-((values + _K).log() + 1 / (values + _K)).sum()))
+
+
+# log x + 1/x is 1 at least, so the score of B images is -B at most.
+PROXY = Proxy(
+    version=2,
+    scores=(
+        Metric(
+            "jacob_cov",
+            "score",
+            "Jacobian cov.",
+            "Jacobian covariance",
+            Unit(decimals=3),
+            maximise=True,
+            ideal=0.0,
+            noise="seed",
+            tasks=("classification",),
+        ),
+    ),
+    settings=Settings,
+    score=score,
+)

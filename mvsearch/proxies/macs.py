@@ -1,19 +1,14 @@
 """The baseline to beat: multiply-accumulates at the architecture's own image size, more being taken for better."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import COUNT
-
-VERSION = 1
-SCORES = (Metric("macs_score", "score", "MACs, a score", "MACs, taken for a score", COUNT, maximise=True, ideal=1e13),)
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -32,3 +27,13 @@ def score(
 ) -> Metrics:
     """Count."""
     return {"macs_score": arch.cost().macs}
+
+
+PROXY = Proxy(
+    version=1,
+    scores=(
+        Metric("macs_score", "score", "MACs, a score", "MACs, taken for a score", COUNT, maximise=True, ideal=1e13),
+    ),
+    settings=Settings,
+    score=score,
+)

@@ -5,35 +5,16 @@ The source has ReLU, whose code is whether a unit is on. SiLU, which MobileViT h
 what goes in, as is the ReLU of separable attention; softmax switches nothing and is left out.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
 from mvsearch.proxies._probe import Settings, finite_score, probe, require_finite
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import Unit
-
-__all__ = ["SCORES", "Settings", "score"]
-
-VERSION = 2
-SCORES = (
-    Metric(
-        "naswot",
-        "score",
-        "NASWOT",
-        "NASWOT",
-        Unit(decimals=2),
-        maximise=True,
-        ideal=1e4,
-        noise="seed",
-        tasks=("classification",),
-    ),
-)
-"""B images and N units: at most B log N, by Hadamard's inequality. Beyond 400 images of ten thousand million units."""
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def score(
@@ -68,3 +49,24 @@ def score(
         with Codes(len(images)) as codes:
             require_finite("an output", network.model(images))
     return finite_score("naswot", float(torch.linalg.slogdet(codes.kernel).logabsdet))
+
+
+# B images and N units: at most B log N, by Hadamard's inequality. Beyond 400 images of ten thousand million units.
+PROXY = Proxy(
+    version=2,
+    scores=(
+        Metric(
+            "naswot",
+            "score",
+            "NASWOT",
+            "NASWOT",
+            Unit(decimals=2),
+            maximise=True,
+            ideal=1e4,
+            noise="seed",
+            tasks=("classification",),
+        ),
+    ),
+    settings=Settings,
+    score=score,
+)

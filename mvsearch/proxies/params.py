@@ -1,23 +1,14 @@
 """The baseline to beat: the number of parameters, more being taken for better. In closed form."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import COUNT
-
-VERSION = 1
-SCORES = (
-    Metric(
-        "params_score", "score", "params, a score", "parameters, taken for a score", COUNT, maximise=True, ideal=1e10
-    ),
-)
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 @dataclass(frozen=True)
@@ -36,3 +27,21 @@ def score(
 ) -> Metrics:
     """Count."""
     return {"params_score": arch.cost().params}
+
+
+PROXY = Proxy(
+    version=1,
+    scores=(
+        Metric(
+            "params_score",
+            "score",
+            "params, a score",
+            "parameters, taken for a score",
+            COUNT,
+            maximise=True,
+            ideal=1e10,
+        ),
+    ),
+    settings=Settings,
+    score=score,
+)

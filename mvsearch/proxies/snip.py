@@ -4,22 +4,13 @@ arXiv 1810.02340, section 4): Σ |w ∂L/∂w| over the weights of convolutions 
 Summed over the network and not normalised, as Abdelfattah et al. (2021, arXiv 2101.08134, section 3.2) do.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
 from mvsearch.proxies._probe import Settings, finite_score, gradients, probe
 from mvsearch.utils.progress import Progress
-
-__all__ = ["SCORES", "Settings", "score"]
-
-VERSION = 2
-SCORES = (Metric("snip", "score", "SNIP", "SNIP", maximise=True, ideal=1e6, noise="seed", tasks=("classification",)),)
-"""The largest published model comes to about 10^3."""
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def score(
@@ -35,3 +26,14 @@ def score(
     with probe(arch, settings, data, seed=seed, device=device) as network:
         pairs = zip(network.weights, gradients(network), strict=True)
         return finite_score("snip", sum(float((weight.detach() * gradient).abs().sum()) for weight, gradient in pairs))
+
+
+# The largest published model comes to about 10^3.
+PROXY = Proxy(
+    version=2,
+    scores=(
+        Metric("snip", "score", "SNIP", "SNIP", maximise=True, ideal=1e6, noise="seed", tasks=("classification",)),
+    ),
+    settings=Settings,
+    score=score,
+)

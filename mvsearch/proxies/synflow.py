@@ -7,35 +7,15 @@ a way around their attention (MobileViTv2) score low.
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
 from mvsearch.proxies._probe import Settings, finite_score, probe
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import Unit
-
-__all__ = ["SCORES", "Settings", "score"]
-
-VERSION = 1
-SCORES = (
-    Metric(
-        "synflow",
-        "score",
-        "SynFlow",
-        "SynFlow, log10",
-        Unit(decimals=2),
-        maximise=True,
-        ideal=309.0,
-        noise="seed",
-        tasks=("classification",),
-    ),
-)
-"""A flow beyond float64, 10^308.3, is no number."""
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def score(
@@ -65,3 +45,24 @@ def score(
         through = torch.autograd.grad(flow, network.weights)
         total = sum(float((w.detach() * g).abs().sum()) for w, g in zip(network.weights, through, strict=True))
     return finite_score("synflow", math.log10(total) if total > 0 else -math.inf)
+
+
+# A flow beyond float64, 10^308.3, is no number.
+PROXY = Proxy(
+    version=1,
+    scores=(
+        Metric(
+            "synflow",
+            "score",
+            "SynFlow",
+            "SynFlow, log10",
+            Unit(decimals=2),
+            maximise=True,
+            ideal=309.0,
+            noise="seed",
+            tasks=("classification",),
+        ),
+    ),
+    settings=Settings,
+    score=score,
+)

@@ -19,15 +19,13 @@ from mvsearch.data import DataSet
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import LOSS, MAP, MIOU, TOP1, Metric
-from mvsearch.proxies import channel_weights
+from mvsearch.proxies import Proxy, channel_weights
 from mvsearch.training.recipe import Recipe, ShortTraining
 from mvsearch.utils.progress import Progress
 
-VERSION = 2
 _SCALED_LOSS = Metric(
     "scaled_loss", "score", "scaled loss", "training loss, scaled by size", noise="seed", tasks=("classification",)
 )
-SCORES = (_SCALED_LOSS, TOP1, MIOU, MAP, LOSS)
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
 TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "classification": {"seeds": 2},
@@ -102,8 +100,8 @@ def score(
     settings: Settings,
     data: DataSet,
     *,
-    seed: int,
-    device: str,
+    seed: int = 0,
+    device: str = "cpu",
     progress: Progress | None = None,
 ) -> Metrics:
     """Build the network for the data's classes and the image size, train it and evaluate it; scores are shares."""
@@ -119,3 +117,8 @@ def score(
     if arch.task == "classification":
         metrics["scaled_loss"] = train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
     return metrics
+
+
+PROXY = Proxy(
+    version=2, scores=(_SCALED_LOSS, TOP1, MIOU, MAP, LOSS), settings=Settings, score=score, task_defaults=TASK_DEFAULTS
+)

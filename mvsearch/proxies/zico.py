@@ -7,35 +7,15 @@ alike count most, and how alike they are is told to float32's resolution: other 
 """
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
 from mvsearch.proxies._probe import Settings, finite_score, gradients, probe
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import Unit
-
-__all__ = ["SCORES", "Settings", "score"]
-
-VERSION = 2
-SCORES = (
-    Metric(
-        "zico",
-        "score",
-        "ZiCo",
-        "ZiCo",
-        Unit(decimals=1),
-        maximise=True,
-        ideal=1e5,
-        noise="seed",
-        tasks=("classification",),
-    ),
-)
-"""A layer adds about ten: beyond several thousand layers."""
-TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {}
 
 
 def score(
@@ -55,3 +35,24 @@ def score(
             steady = float((mean / deviation)[deviation > 0].sum())
             total += math.log(steady) if steady > 0 else 0.0
     return finite_score("zico", total)
+
+
+# A layer adds about ten: beyond several thousand layers.
+PROXY = Proxy(
+    version=2,
+    scores=(
+        Metric(
+            "zico",
+            "score",
+            "ZiCo",
+            "ZiCo",
+            Unit(decimals=1),
+            maximise=True,
+            ideal=1e5,
+            noise="seed",
+            tasks=("classification",),
+        ),
+    ),
+    settings=Settings,
+    score=score,
+)

@@ -19,6 +19,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.errors import ArchitectureError, MvsearchError, PlanError
 from mvsearch.metrics.record import EvaluationFailed, Metrics, is_number
+from mvsearch.proxies import load_proxy
 from mvsearch.proxy_eval.rank_correlation import Ranking, ablation, published, rank
 from mvsearch.study.storage.store import Store
 from mvsearch.utils import machine, machine_lock, plugins
@@ -107,8 +108,8 @@ class ProxyScores:
     failed: dict[tuple[str, int], str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self._module = plugins.load("proxy", self.proxy, error=PlanError)
-        self.score, self._maximise = self._module.SCORES[0].name, self._module.SCORES[0].maximise
+        self._proxy = load_proxy(self.proxy)
+        self.score, self._maximise = self._proxy.scores[0].name, self._proxy.scores[0].maximise
 
     def fill(self, archs: Mapping[str, Architecture], seeds: Iterable[int], tell: Tell) -> None:
         """Score each network that has no score yet, all of them with one seed before the next one begins."""
@@ -138,7 +139,7 @@ class ProxyScores:
     def _settings_key(self, seed: int) -> str:
         proxy = {
             "name": self.proxy,
-            "version": self._module.VERSION,
+            "version": self._proxy.version,
             "seed": seed,
             "settings": asdict(self.settings),
         }
@@ -150,7 +151,7 @@ class ProxyScores:
         try:
             with machine_lock.shared():
                 began, cpu_began = time.monotonic(), time.process_time()
-                metrics = self._module.score(
+                metrics = self._proxy.score(
                     arch,
                     self.settings,
                     self.data,

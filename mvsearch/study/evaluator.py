@@ -8,9 +8,10 @@ from typing import Any
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, load
 from mvsearch.metrics.record import FULL, Metrics, averaged
+from mvsearch.proxies import load_proxy
 from mvsearch.study.facts import device_fact
 from mvsearch.study.plan import Plan
-from mvsearch.utils import machine_lock, plugins
+from mvsearch.utils import machine_lock
 
 Report = Callable[..., None]
 """Called with `doing`, `done` and `of` as an evaluation progresses."""
@@ -33,7 +34,7 @@ class Evaluator:
         facts: dict[str, Any] = {}
         versions: dict[str, int] = {}
         if self.plan.needs_proxy:
-            versions["proxies"] = plugins.load("proxy", self.plan.proxy.name).VERSION
+            versions["proxies"] = load_proxy(self.plan.proxy.name).version
         for name, measurement in self._measurements.items():
             if (version := measurement.version(self.plan.measurements[name])) is not None:
                 versions[name] = version
@@ -83,7 +84,7 @@ class Evaluator:
 
     def _measure_score(self, arch: Architecture, data: DataSet, rung: int | None, repeat: int) -> Metrics:
         """The proxy's scores, averaged over the plan's seeds; with two or more also their deviation (`top1_std`)."""
-        proxy, settings = plugins.load("proxy", self.plan.proxy.name), self._proxy_settings
+        proxy, settings = load_proxy(self.plan.proxy.name), self._proxy_settings
         settings = replace(settings, steps=rung) if settings is not None and rung else settings
         seeds, scores = self.plan.proxy.seeds, []
         for seed in range(repeat * seeds, (repeat + 1) * seeds):

@@ -14,13 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch.arch.cost import Cost
-from mvsearch.data import DataSettings, default_source, refuse_other_task
+from mvsearch.data import DataSettings, check_task, default_source
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Limit
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, Metrics
-from mvsearch.metrics.registry import STATIC_COSTS, Metric, scores
+from mvsearch.metrics.registry import STATIC_COSTS, scores
 from mvsearch.profiling.measurements import Measurement, measurements
+from mvsearch.proxies import load_proxy
 from mvsearch.space.exact_front import InfeasibleError, exact_front
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.reader import Reader
@@ -67,7 +68,7 @@ class Proxy:
 
     `rungs` are numbers of steps below the whole (successive halving): each candidate is trained for so many first, and
     only the best `keep` of all that came to a rung, by hypervolume gain, go on to the next. A score is the mean over
-    `seeds`; how many a proxy has where a file does not say it is in its own `TASK_DEFAULTS`.
+    `seeds`; how many a proxy has where a file does not say it is in its `task_defaults`.
     """
 
     name: str = "train"
@@ -161,14 +162,14 @@ class Plan:
             measurement.check(settings)
         plugins.check("data_source", self.data.source, error=PlanError)
         if self.needs_proxy:
-            refuse_other_task(self.data.source, self.space.head.task)
+            check_task(self.data.source, self.space.head.task)
         self._check_limits()
 
     def _check_rungs(self) -> None:
         settings, where = self.proxy_settings(), self.space.document.where("proxy", "rungs")
         if not self.proxy.rungs:
             return
-        if not hasattr(settings, "steps"):
+        if not load_proxy(self.proxy.name).has_steps:
             raise PlanError(f"the proxy {self.proxy.name} has no steps, so it has no rungs; take them out.", at=where)
         ladder = [*self.proxy.rungs, settings.steps]
         if ladder != sorted(set(ladder)):
@@ -262,10 +263,11 @@ class Plan:
 
     def proxy_settings(self) -> Any:
         """The settings of the chosen proxy, as its own dataclass; raises PlanError for a field it does not have."""
-        module = plugins.load("proxy", self.proxy.name, error=PlanError)
         usual = _usual(self.proxy.name, self.space.head.task)
         usual.pop("seeds", None)
-        return _filled(self.space.document, ("proxy",), module.Settings, {**usual, **self.proxy.settings})
+        return _filled(
+            self.space.document, ("proxy",), load_proxy(self.proxy.name).settings, {**usual, **self.proxy.settings}
+        )
 
     def settings(self, *, rung: int | None = None, repeat: int = 0) -> dict[str, Any]:
         """All that a measured number depends on beside the architecture; equal settings, equal numbers.
@@ -306,7 +308,7 @@ class Plan:
 
 def _said(proxy: Proxy, task: str) -> tuple[str, ...]:
     """What a proxy says of networks for a task; raises PlanError if that is nothing."""
-    scores: tuple[Metric, ...] = plugins.load("proxy", proxy.name, error=PlanError).SCORES
+    scores = load_proxy(proxy.name).scores
     said = tuple(score.name for score in scores if task in score.tasks)
     if not said:
         own = scores[0].tasks
@@ -339,7 +341,7 @@ def _mapping(document: Document, key: str) -> dict[str, Any]:
 
 def _usual(proxy: str, task: str) -> dict[str, Any]:
     """What a proxy does for a task where a file does not say otherwise."""
-    return dict(getattr(plugins.load("proxy", proxy, error=PlanError), "TASK_DEFAULTS", {}).get(task, {}))
+    return dict(load_proxy(proxy).task_defaults.get(task, {}))
 
 
 def _proxy(document: Document, task: str) -> Proxy:

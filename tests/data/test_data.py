@@ -17,6 +17,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from mvsearch import data
+from mvsearch.arch.published import TASKS
 from mvsearch.cli.data import data as command
 from mvsearch.data import _cifar, cifar10, cifar100, fashion_mnist, folder, photos
 from mvsearch.errors import DataError, EnvironmentFault, MvsearchError
@@ -52,13 +53,16 @@ def refusal(**options: object) -> str:
 
 @pytest.mark.parametrize("name", plugins.names("data_source"))
 def test_every_source_defines_what_the_folder_asks_of_it(name):
-    module = plugins.load("data_source", name)
+    source = data.load_source(name)
 
-    assert module.DESCRIPTION
-    assert module.LICENCE
-    assert list(signature(module.get).parameters) == ["path", "progress"]
-    assert list(signature(module.load).parameters) == ["request", "progress"]
-    assert list(signature(module.check).parameters) == ["path", "progress"]
+    assert isinstance(source, data.DataSource)
+    assert source.description
+    assert source.licence
+    assert set(source.tasks) <= set(TASKS)
+    assert source.tasks
+    assert list(signature(source.get).parameters) == ["path", "progress"]
+    assert list(signature(source.load).parameters) == ["request", "progress"]
+    assert list(signature(source.check).parameters) == ["path", "progress"]
 
 
 def test_every_source_gives_uint8_images_with_labels_that_count_into_its_classes(cache, tmp_path):

@@ -1,5 +1,6 @@
 """Every file of the kind keeps one promise: seed in, score out, nothing else changed. What a score is, by hand."""
 
+import inspect
 import math
 import subprocess
 import sys
@@ -13,13 +14,13 @@ from small import DENSE, PLAIN, SEPARABLE, SOFTMAX
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.published import published
+from mvsearch.arch.published import TASKS, published
 from mvsearch.data import load
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.metrics.registry import scores
 from mvsearch.nn import build
-from mvsearch.proxies import _probe, channel_weights, jacob_cov, synflow, zico
+from mvsearch.proxies import Proxy, ScoreNetwork, _probe, channel_weights, jacob_cov, load_proxy, synflow, zico
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
@@ -38,14 +39,14 @@ def data():
 
 
 def settings(name, **more):
-    cls = plugins.load("proxy", name).Settings
+    cls = load_proxy(name).settings
     known = {field.name for field in fields(cls)}
     return cls(**{key: value for key, value in {**SHORT, **more}.items() if key in known})
 
 
 def said(name, data, document=SOFTMAX, *, seed=0, device="cpu"):
     arch = Architecture.from_dict(document)
-    return plugins.load("proxy", name).score(arch, settings(name), data, seed=seed, device=device, progress=None)
+    return load_proxy(name).score(arch, settings(name), data, seed=seed, device=device, progress=None)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -58,20 +59,20 @@ def test_the_same_seed_says_the_same_and_torch_is_left_as_it_was(name, data):
     assert first == again
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.is_grad_enabled() is grad
-    assert {score.name for score in plugins.load("proxy", name).SCORES if "classification" in score.tasks} <= set(first)
+    assert {score.name for score in load_proxy(name).scores if "classification" in score.tasks} <= set(first)
     assert all(math.isfinite(value) for value in first.values())
 
 
 @pytest.mark.parametrize("name", LOOKING)
 def test_another_seed_says_another_thing(name, data):
-    ranked = plugins.load("proxy", name).SCORES[0].name
+    ranked = load_proxy(name).scores[0].name
     assert said(name, data)[ranked] != said(name, data, seed=1)[ranked]
 
 
 @pytest.mark.parametrize("document", [PLAIN, SOFTMAX, DENSE, SEPARABLE], ids=lambda each: each["name"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_has_a_score_short_of_the_ideal(name, document, data):
-    score = plugins.load("proxy", name).SCORES[0]
+    score = load_proxy(name).scores[0]
     if name == "jacob_cov" and document in (PLAIN, SEPARABLE):  # whose last map is a batch norm's: no gradient
         with pytest.raises(EvaluationFailed, match="does not depend on the images"):
             said(name, data, document)
@@ -87,14 +88,14 @@ def test_no_proxy_loads_torch_before_it_is_asked(name):
 
 
 def test_no_two_proxies_say_a_score_of_the_same_name():
-    assert len(scores()) == sum(len(plugins.load("proxy", name).SCORES) for name in NAMES)
+    assert len(scores()) == sum(len(load_proxy(name).scores) for name in NAMES)
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"train"}))
 def test_a_study_seeks_what_its_proxy_says(name, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     plan = Plan.of(SearchSpace.parse(Document({**OPEN, "proxy": {"name": name}})), name="toy", trials=2)
-    assert plan.search.objectives == (*(score.name for score in plugins.load("proxy", name).SCORES), "params", "macs")
+    assert plan.search.objectives == (*(score.name for score in load_proxy(name).scores), "params", "macs")
 
     from mvsearch.study.evaluator import Evaluator
 
@@ -255,12 +256,22 @@ def test_channel_weights_count_a_kernel_once():
 
 def test_scaled_loss_is_the_training_loss_over_a_power_of_the_channel_weights(data):
     arch = Architecture.from_dict(SOFTMAX)
-    module = plugins.load("proxy", "train")
+    module = load_proxy("train")
     for power in (0.0, 0.5):
         found = module.score(arch, settings("train", power=power), data, seed=0, device="cpu")
         assert found["scaled_loss"] == pytest.approx(found["train_loss"] / (channel_weights.count(arch) / 1e6) ** power)
 
 
-def test_every_proxy_has_a_version_which_is_part_of_the_cache_key():
-    for name in plugins.names("proxy"):
-        assert plugins.load("proxy", name).VERSION >= 1, name
+@pytest.mark.parametrize("name", NAMES)
+def test_every_file_declares_a_proxy(name):
+    proxy = load_proxy(name)
+
+    assert isinstance(proxy, Proxy)
+    assert proxy.version >= 1  # part of the key of the evaluation cache
+    assert proxy.scores
+    known = {field.name for field in fields(proxy.settings)} | {"seeds"}
+    for task, defaults in proxy.task_defaults.items():
+        assert task in TASKS
+        assert set(defaults) <= known
+    parameters, contract = (inspect.signature(call).parameters for call in (proxy.score, ScoreNetwork.__call__))
+    assert list(parameters) == [name for name in contract if name != "self"]

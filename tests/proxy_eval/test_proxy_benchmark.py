@@ -2,6 +2,7 @@
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -51,7 +52,7 @@ def spied(monkeypatch):
         spy.calls.append((arch.name, seed))
         return real(arch, settings, data, seed=seed, device=device, progress=progress)
 
-    monkeypatch.setattr(naswot, "score", score)
+    monkeypatch.setattr(naswot, "PROXY", replace(naswot.PROXY, score=score))
     return spy
 
 
@@ -76,7 +77,7 @@ def test_scores_are_told_with_their_statistics_and_never_taken_twice(run, spied)
 def test_a_proxy_that_scores_otherwise_than_before_is_asked_anew(run, spied, monkeypatch):
     args = ("proxies", "--proxy", "naswot", "--seeds", "1", *SMALL, *SOME)
     run(*args)
-    monkeypatch.setattr(naswot, "VERSION", naswot.VERSION + 1)
+    monkeypatch.setattr(naswot, "PROXY", replace(naswot.PROXY, version=naswot.PROXY.version + 1))
     run(*args)
     assert len(spied.calls) == 8
 

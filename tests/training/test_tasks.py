@@ -1,5 +1,6 @@
 """Segmentation and detection: the images, what is learned from them and how it is judged, on real cut-outs."""
 
+import inspect
 import json
 from dataclasses import replace
 from itertools import islice
@@ -21,6 +22,7 @@ from mvsearch.cli.predict import predict
 from mvsearch.data import IGNORED, Scene, cutouts, satellite
 from mvsearch.data.cutouts import box_of
 from mvsearch.errors import DataError, PlanError
+from mvsearch.metrics.registry import scores
 from mvsearch.nn import build
 from mvsearch.nn.boxes import Detections, encode
 from mvsearch.proxies import train as train_proxy
@@ -31,8 +33,9 @@ from mvsearch.training import recipes
 from mvsearch.training.in_memory import InMemorySet
 from mvsearch.training.loaders import SceneLoader
 from mvsearch.training.loop import Learner
-from mvsearch.training.tasks import detection, load_task, segmentation
+from mvsearch.training.tasks import Task, detection, load_task, segmentation
 from mvsearch.training.warm_start import warm_start
+from mvsearch.utils import plugins
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -227,6 +230,17 @@ def test_an_object_without_an_outline_is_named_and_has_its_box_all_the_same(cach
 
 
 # What is learned
+
+
+@pytest.mark.parametrize("name", plugins.names("task"))
+def test_every_file_declares_a_task(name):
+    task, methods = load_task(name), {n: m for n, m in vars(Task).items() if inspect.isfunction(m) and n[0] != "_"}
+
+    assert isinstance(task, Task)
+    assert scores()[task.metric].tasks == (name,)
+    for method, contract in methods.items():
+        parameters = list(inspect.signature(getattr(task, method)).parameters)
+        assert parameters == [n for n in inspect.signature(contract).parameters if n != "self"], method
 
 
 def test_masks_are_shifted_and_mirrored_with_their_images(scenes):

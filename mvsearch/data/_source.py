@@ -1,0 +1,44 @@
+"""The contract of a data source."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from mvsearch.data._images import DataSet, Request
+from mvsearch.utils.progress import Progress
+
+
+class GetFiles(Protocol):
+    """Finds the raw files, and fetches them first if it can."""
+
+    def __call__(self, path: Path | None, progress: Progress | None, /) -> Path:
+        """The place of the files; `path` is the user's own place for them. DataError says what to do by hand."""
+
+
+class LoadImages(Protocol):
+    """Decodes the images into the cache once (`_cache.stored`), where they are memory-mapped afterwards."""
+
+    def __call__(self, request: Request, progress: Progress | None, /) -> DataSet:
+        """The images that were asked for."""
+
+
+class CheckFiles(Protocol):
+    """Reads the raw files in full."""
+
+    def __call__(self, path: Path | None, progress: Progress | None, /) -> tuple[str, ...]:
+        """One sentence for each check that passed; raises DataError if one fails."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSource:
+    """A file of `data/`: `description` and `licence` are one line each, `tasks` what its images can be used for.
+
+    Without a task a source gives the images for the first of `tasks`.
+    """
+
+    description: str
+    licence: str
+    get: GetFiles
+    load: LoadImages
+    check: CheckFiles
+    tasks: tuple[str, ...] = ("classification",)
