@@ -36,7 +36,7 @@ LIGHT = (
     "space.exact_front",
     "scaling",
     "baselines",
-    "baselines.times",
+    "baselines.latencies",
     "metrics.pareto",
     "data",
     "study.plan",

@@ -1,4 +1,4 @@
-"""Rivals as torch modules, made by timm."""
+"""Baselines as torch modules, built by timm."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,38 +13,37 @@ from mvsearch.baselines import Baseline
 from mvsearch.errors import EnvironmentFault
 
 
-def build(rival: Baseline) -> nn.Module:
-    """The network in evaluation mode and the form that it runs in, with fresh weights: 1,000 classes, (B, 3, S, S).
+def build(baseline: Baseline) -> nn.Module:
+    """The network in evaluation mode and in its form for inference, with random weights: 1,000 classes, (B, 3, S, S).
 
-    Raises EnvironmentFault for a rival that timm does not build, and where timm cannot be imported.
+    Raises EnvironmentFault for a baseline that timm does not have, and where timm cannot be imported.
     """
-    if rival.timm is None:
-        raise EnvironmentFault(f"{rival.name}: timm does not build it; its figures are printed ones, and stay so.")
-    timm = _timm()
-    network: nn.Module = timm.create_model(rival.timm, pretrained=False).eval()
-    if rival.reparameterised:
+    if baseline.timm is None:
+        raise EnvironmentFault(f"{baseline.name}: timm does not have this network; only its printed figures are known.")
+    timm = _load_timm()
+    network: nn.Module = timm.create_model(baseline.timm, pretrained=False).eval()
+    if baseline.reparameterised:
         network = timm.utils.reparameterize_model(network)
     return network
 
 
-def _timm() -> Any:
+def _load_timm() -> Any:
     if find_spec("timm") is None:
-        raise EnvironmentFault("rivals are built by timm, which is missing; pip install 'mvsearch[timm]' brings it.")
+        raise EnvironmentFault("baselines need timm, which is missing; install it with pip install 'mvsearch[timm]'.")
     try:
         try:
-            return _imported()
+            return _import_timm()
         except RuntimeError:
-            with _declared_operators():
-                return _imported()
+            with _torchvision_operators():
+                return _import_timm()
     except Exception as error:
-        words = (str(error).strip() or type(error).__name__).splitlines()[0]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise EnvironmentFault(
-            f"rivals are built by timm, which cannot be imported here ({words}); "
-            "install the torchvision that was made for this torch."
+            f"baselines need timm, which cannot be imported ({reason}); install the torchvision of this torch."
         ) from error
 
 
-def _imported() -> ModuleType:
+def _import_timm() -> ModuleType:
     import timm
     import timm.utils
 
@@ -53,9 +52,12 @@ def _imported() -> ModuleType:
 
 
 @contextmanager
-def _declared_operators() -> Iterator[None]:
-    """Beside a torch of another build, torchvision, which timm imports, misses its compiled part and asks for two
-    operators of it. No network here needs them: declared for as long as it looks, they let it be imported."""
+def _torchvision_operators() -> Iterator[None]:
+    """Declare two operators of torchvision for as long as the context lasts.
+
+    timm imports torchvision, which requires them at import. A torchvision built for another torch lacks them, and no
+    network here uses them.
+    """
     library = torch.library.Library("torchvision", "DEF")
     for operator in ("nms", "qnms"):
         library.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")

@@ -18,14 +18,14 @@ def baselines(sources: bool, as_json: bool) -> None:
 
     `mvsearch paper-figures` draws them; with --x latency_ms it times them here.
     """
-    from mvsearch.baselines import field
+    from mvsearch.baselines import catalogue
     from mvsearch.report.dominance import against, family, standings
 
     ours, others = family(), against()
     found = standings(ours, others)
     if as_json:
-        facts = [other.facts() | {"sources": field().rivals[other.name].sources} for other in others]
-        print_json({"rivals": facts, "recipes": field().recipes, "standings": [each.facts() for each in found]})
+        facts = [other.facts() | {"sources": catalogue().baselines[other.name].sources} for other in others]
+        print_json({"baselines": facts, "recipes": catalogue().recipes, "standings": [each.facts() for each in found]})
         return
     screen = console()
     screen.print(_table([*others, *ours]))
@@ -40,7 +40,7 @@ def _table(contenders: "list[Contender]") -> Any:
     from mvsearch.metrics.formatting import pretty
 
     made = table("network", "name", "kind", "recipe", "px", "params", "MACs", "top-1 %", numbers_from=4)
-    for family, group in ((False, "rivals"), (True, "the family")):
+    for family, group in ((False, "baseline"), (True, "the family")):
         made.add_section()
         for each in sorted(contenders, key=lambda each: each.top1):
             if (each.family is not None) is family:
@@ -54,9 +54,9 @@ def _show_recipes() -> None:
     """What the words for recipes mean: who was trained with more help is not the better network for it."""
     from rich.text import Text
 
-    from mvsearch.baselines import field
+    from mvsearch.baselines import catalogue
 
-    for word, meaning in field().recipes.items():
+    for word, meaning in catalogue().recipes.items():
         console().print(Text.assemble((word, "bold"), f": {meaning}"), style="dim")
 
 
@@ -70,10 +70,10 @@ def _sentence(standing: "Standing") -> Any:
 def _show_sources() -> None:
     from rich.text import Text
 
-    from mvsearch.baselines import rivals
+    from mvsearch.baselines import baselines as all_baselines
 
     texts: dict[str, list[str]] = {}
-    for each in rivals():
+    for each in all_baselines():
         for figure, text in each.sources.items():
             texts.setdefault(f"{figure}: {text}", []).append(each.name)
     for text, names in texts.items():

@@ -28,7 +28,11 @@ if TYPE_CHECKING:
 @click.option("--size", help="Metric that the area of the markers shows; default: macs.")
 @click.option("--pairs", is_flag=True, help="Draw every score against every cost, one below the other.")
 @click.option("--calibrate", is_flag=True, help="Add the expected ImageNet top-1, calibrated on the published models.")
-@click.option("--rivals", is_flag=True, help="Add which networks outside the family its published members dominate.")
+@click.option(
+    "--baselines",
+    is_flag=True,
+    help="Add which networks outside the family its published members dominate.",
+)
 @storage_option
 @json_option
 def front(
@@ -42,7 +46,7 @@ def front(
     size: str | None,
     pairs: bool,
     calibrate: bool,
-    rivals: bool,
+    baselines: bool,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -66,22 +70,22 @@ def front(
     sought = [Objective.named(name) for name in objectives]
     findings = compute_findings(open_study(study, storage=storage), sought)
     estimates = estimate_top1(findings.front, findings.reliability) if calibrate else None
-    standings = _rivals(findings) if rivals else []
+    standings = _compare_with_baselines(findings) if baselines else []
     if plot is not None:
         axes = _all_pairs(findings.objectives) if pairs else [(x, y, size)]
         plot_fronts([_figure(findings, *names) for names in axes], plot, THEMES[theme])
     if as_json:
         document = _to_json(findings, estimates)
-        print_json(document | ({"rivals": [standing.facts() for standing in standings]} if rivals else {}))
+        print_json(document | ({"baselines": [standing.facts() for standing in standings]} if baselines else {}))
     else:
         _print(findings, estimates)
-        if rivals:
-            _print_rivals(standings)
+        if baselines:
+            _print_standings(standings)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
 
-def _rivals(findings: "Findings") -> "list[Standing]":
+def _compare_with_baselines(findings: "Findings") -> "list[Standing]":
     """How the published members of a front compare with the baselines: only these have a printed Top-1."""
     from mvsearch.report.dominance import against, family, standings
 
@@ -89,7 +93,7 @@ def _rivals(findings: "Findings") -> "list[Standing]":
     return standings([network for network in family() if network.name in names], against())
 
 
-def _print_rivals(standings: "list[Standing]") -> None:
+def _print_standings(standings: "list[Standing]") -> None:
     from mvsearch.report.dominance import CAUTION
 
     for standing in standings:

@@ -95,7 +95,7 @@ def _networks(
     archs: tuple[str, ...], *, published: bool, image_size: int | None, storage: str | None
 ) -> "list[NamedNetwork]":
     from mvsearch.arch.published import model, model_names
-    from mvsearch.baselines import field
+    from mvsearch.baselines import catalogue
     from mvsearch.nn import build
     from mvsearch.profiling.protocols import NamedNetwork, load_network
     from mvsearch.study.resolve import find_architecture
@@ -107,7 +107,7 @@ def _networks(
         raise click.UsageError("name at least one ARCH, or use --published.")
     networks = []
     for name in names:
-        if name in field().rivals:
+        if name in catalogue().baselines:
             networks.append(_resize(load_network(name), image_size))
         else:
             arch = find_architecture(name, storage=storage).at(image_size=image_size)
@@ -116,7 +116,7 @@ def _networks(
 
 
 def _resize(network: "NamedNetwork", image_size: int | None) -> "NamedNetwork":
-    """A rival for another image size; those with a position for each patch take their own alone."""
+    """A baseline for another image size; those with an embedding per position support their own size only."""
     import torch
 
     from mvsearch.errors import PlanError

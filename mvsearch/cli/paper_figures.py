@@ -9,7 +9,7 @@ from mvsearch.cli._output import console, force_option, json_option, print_json,
 from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
-    from mvsearch.baselines.times import Times
+    from mvsearch.baselines.latencies import DeviceLatencies
 
 _TIMES = "latency.json"
 
@@ -66,7 +66,7 @@ def paper_figures(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Figures 1 and 3 of the paper: Top-1 of the family and of its rivals against what they cost; area is MACs.
+    """Figures 1 and 3 of the paper: Top-1 of the family and of the baselines against their cost; area is MACs.
 
     Figure 1 is against transformers and hybrids, Figure 3 against convolutional networks.
     """
@@ -109,17 +109,20 @@ def _check_writable(folder: Path, paths: list[Path], *, force: bool) -> None:
         refuse_existing(path, force=force)
 
 
-def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeats: int) -> "Times":
+def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeats: int) -> "DeviceLatencies":
     """The latencies of an earlier run, or measured now and written to the folder."""
-    from mvsearch.baselines import times
+    from mvsearch.baselines.latencies import median_latencies, read_latencies, write_latencies
 
     if file is not None:
-        return times.read(file)
-    from mvsearch.baselines import rivals
+        return read_latencies(file)
+    from mvsearch.baselines import baselines
     from mvsearch.profiling.protocols import EVEN, load_network, time_networks
     from mvsearch.proxy_eval.rank_correlation import published
 
-    names = [*(reference.name for reference in published()), *(rival.name for rival in rivals() if rival.timm)]
+    names = [
+        *(reference.name for reference in published()),
+        *(baseline.name for baseline in baselines() if baseline.timm),
+    ]
     with Steps() as steps:
         steps.show(f"building {len(names)} networks")
         session = time_networks(
@@ -140,5 +143,5 @@ def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeat
         )
     measured = {each.network: each.latency for each in session.timings}
     folder.mkdir(exist_ok=True)
-    times.write(folder / _TIMES, measured)
-    return times.times(measured)
+    write_latencies(folder / _TIMES, measured)
+    return median_latencies(measured)

@@ -12,7 +12,7 @@ from itertools import product
 from torch import nn
 
 from mvsearch.arch.published import model_names, published
-from mvsearch.baselines import rival
+from mvsearch.baselines import baseline
 from mvsearch.baselines.build import build as build_baseline
 from mvsearch.nn import build
 from mvsearch.profiling.benchmark import BenchmarkResult, Case, backend_case, run_benchmark
@@ -72,8 +72,8 @@ def load_network(name: str) -> NamedNetwork:
     if name in model_names():
         arch = published(name)
         return NamedNetwork(name, build(arch, seed=0), arch.image_size)
-    baseline = rival(name)
-    return NamedNetwork(name, build_baseline(baseline), baseline.image_size)
+    network = baseline(name)
+    return NamedNetwork(name, build_baseline(network), network.image_size)
 
 
 def time_networks(

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mvsearch.arch.published import published, short_name
-from mvsearch.baselines import rivals
+from mvsearch.baselines import baselines
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import metric
 from mvsearch.proxy_eval.rank_correlation import published as references
@@ -131,7 +131,7 @@ def against(times_ms: Mapping[str, float] | None = None) -> list[Contender]:
             rival.top1,
             (times_ms or {}).get(rival.name),
         )
-        for rival in rivals()
+        for rival in baselines()
     ]
 
 

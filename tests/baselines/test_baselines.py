@@ -10,10 +10,9 @@ import torch
 from click.testing import CliRunner
 from torch.utils.flop_counter import FlopCounterMode
 
-from mvsearch import baselines as room
 from mvsearch.arch.published import published
+from mvsearch.baselines import KINDS, baseline, baselines, catalogue, read_catalogue
 from mvsearch.baselines import build as builder
-from mvsearch.baselines import field, read, rival, rivals
 from mvsearch.cli.main import cli
 from mvsearch.errors import ArchitectureError, EnvironmentFault, YamlError
 from mvsearch.profiling.protocols import EVEN, load_network, time_networks
@@ -25,7 +24,7 @@ def own_lock_files(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
-BUILT = [each for each in rivals() if each.timm]
+BUILT = [each for each in baselines() if each.timm]
 
 GOOD = """
 recipes: {supervised: labels alone}
@@ -37,15 +36,15 @@ networks:
 
 
 def test_every_figure_has_a_source_in_words():
-    for each in rivals():
+    for each in baselines():
         assert set(each.sources) == {"params", "macs", "top1"}
         assert all(len(text) > 20 for text in each.sources.values())
 
 
 def test_networks_of_all_kinds_and_recipes_are_there():
-    assert len(rivals()) >= 20
-    assert {each.kind for each in rivals()} == set(room.KINDS)
-    assert {each.recipe for each in rivals()} == set(field().recipes)
+    assert len(baselines()) >= 20
+    assert {each.kind for each in baselines()} == set(KINDS)
+    assert {each.recipe for each in baselines()} == set(catalogue().recipes)
 
 
 @pytest.mark.parametrize("each", BUILT, ids=lambda each: each.name)
@@ -68,52 +67,53 @@ def test_what_trains_has_the_parameters_that_timm_prints(each):
     )
 
 
-def test_a_printed_rival_cannot_be_built_and_says_so():
-    with pytest.raises(EnvironmentFault, match="t2t_vit_7: timm does not build it"):
-        builder.build(rival("t2t_vit_7"))
+def test_a_baseline_that_timm_does_not_have_cannot_be_built():
+    with pytest.raises(EnvironmentFault, match="t2t_vit_7"):
+        builder.build(baseline("t2t_vit_7"))
 
 
 def test_without_timm_one_sentence_says_what_brings_it(monkeypatch):
     monkeypatch.setattr(builder, "find_spec", lambda _name: None)
     with pytest.raises(EnvironmentFault, match=r"pip install 'mvsearch\[timm\]'"):
-        builder.build(rival("ghostnet_100"))
+        builder.build(baseline("ghostnet_100"))
 
 
 def test_a_timm_that_cannot_be_imported_says_why(monkeypatch):
     def broken():
         raise ImportError("no such library")
 
-    monkeypatch.setattr(builder, "_imported", broken)
+    monkeypatch.setattr(builder, "_import_timm", broken)
     with pytest.raises(EnvironmentFault, match="no such library"):
-        builder.build(rival("ghostnet_100"))
+        builder.build(baseline("ghostnet_100"))
 
 
-def test_a_misspelt_rival_is_told_the_nearest():
-    with pytest.raises(ArchitectureError, match="did you mean 'ghostnet_100'"):
-        rival("ghostnet_10")
+def test_the_error_for_a_misspelt_baseline_suggests_the_nearest():
+    with pytest.raises(ArchitectureError, match="'ghostnet_100'"):
+        baseline("ghostnet_10")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "line", "key", "value"),
     [
-        ("params: 1000", "params: -1", r"rivals.yaml:5: networks.a.params: found -1; use a whole number above 0"),
-        ("params: 1000", "parms: 1000", r"rivals.yaml:5: networks.a.parms: no such field; did you mean 'params'"),
-        ("params: 1000, ", "", r"rivals.yaml:5: networks.a: params is missing"),
-        ("kind: cnn", "kind: rnn", r"rivals.yaml:5: networks.a.kind: found 'rnn'; did you mean 'cnn'"),
-        ("recipe: supervised", "recipe: lucky", r"networks.a.recipe: found 'lucky'; choose one of: supervised"),
-        (", top1: paper", "", r"rivals.yaml:6: networks.a.sources: found params, macs; name a source for"),
-        ("top1: paper", "top1: hearsay", r"networks.a.sources.top1: found 'hearsay'"),
-        ("networks:", "nets:", r"rivals.yaml: needs `networks:`, a list"),
-        ("top1: 70.5", "top1: true", r"networks.a.top1: found True; use a number above 0"),
+        ("params: 1000", "params: -1", 5, "networks.a.params", "-1"),
+        ("params: 1000", "parms: 1000", 5, "networks.a.parms", "'params'"),
+        ("params: 1000, ", "", 5, "networks.a", "`params`"),
+        ("kind: cnn", "kind: rnn", 5, "networks.a.kind", "'cnn'"),
+        ("recipe: supervised", "recipe: lucky", 5, "networks.a.recipe", "'lucky'"),
+        (", top1: paper", "", 6, "networks.a.sources", "params, macs"),
+        ("top1: paper", "top1: hearsay", 6, "networks.a.sources.top1", "'hearsay'"),
+        ("networks:", "nets:", None, None, "`networks:`"),
+        ("top1: 70.5", "top1: true", 5, "networks.a.top1", "True"),
     ],
 )
-def test_a_wrong_file_is_refused_with_its_line(tmp_path, old, new, said):
-    path = tmp_path / "rivals.yaml"
+def test_an_error_in_a_file_has_the_line_and_the_key(tmp_path, old, new, line, key, value):
+    path = tmp_path / "baselines.yaml"
     path.write_text(GOOD)
-    assert [*read(path).rivals] == ["a"]
+    assert [*read_catalogue(path).baselines] == ["a"]
     path.write_text(GOOD.replace(old, new))
-    with pytest.raises(YamlError, match=said):
-        read(path)
+    with pytest.raises(YamlError, match=value) as raised:
+        read_catalogue(path)
+    assert (raised.value.file, raised.value.line, raised.value.key) == (str(path), line, key)
 
 
 def contender(name, *, params=1, macs=1, top1=70.0, latency_ms=None, recipe="supervised"):
@@ -132,7 +132,7 @@ def test_a_network_dominates_what_is_no_better_anywhere_and_worse_somewhere():
     assert standing(worse, [one]).dominated_by == (one,)
 
 
-def test_the_words_name_how_a_rival_was_trained():
+def test_the_sentence_names_how_a_baseline_was_trained():
     taught = contender("taught", top1=80.0, recipe="distilled")
     assert "is dominated by taught (distilled)" in standing(contender("one"), [taught]).words
 
@@ -147,7 +147,7 @@ def test_only_what_was_timed_is_compared_in_time():
     assert faster([quick], [slow]) == ["No rival that was timed is as accurate as quick (71.0 %, 10.0 ms) and faster."]
 
 
-def test_the_family_stands_among_its_rivals_by_exact_costs():
+def test_the_family_is_compared_with_the_baselines_by_exact_costs():
     ours = {each.name: each for each in family()}
     assert ours["mobilevitv3_xs"].macs == published("mobilevitv3_xs").cost().macs
     found = standing(ours["mobilevitv3_s"], against())
@@ -155,7 +155,7 @@ def test_the_family_stands_among_its_rivals_by_exact_costs():
     assert "botnet26t_256" in {each.name for each in found.dominates}
 
 
-def test_both_sides_are_timed_in_turns():
+def test_the_timings_of_both_sides_are_interleaved():
     networks = [load_network(name) for name in ("mobilevitv3_xxs_l2", "mobilenetv3_small_100")]
     session = time_networks(networks, [EVEN], repeats=3)
     rows = {timing.network: timing for timing in session.timings}
@@ -164,7 +164,7 @@ def test_both_sides_are_timed_in_turns():
     assert {len(timing.times_ms) for timing in session.timings} == {3}
 
 
-def test_latency_takes_a_rival_by_name():
+def test_latency_accepts_the_name_of_a_baseline():
     run = CliRunner().invoke(cli, ["latency", "mobilenetv3_small_100", "--quick", "--batch", "0", "--json"])
     assert [row["name"] for row in json.loads(run.stdout)["latency"]["timed"]] == ["mobilenetv3_small_100"] * 2
 
@@ -172,8 +172,8 @@ def test_latency_takes_a_rival_by_name():
 def test_the_table_is_one_document_with_sources():
     run = CliRunner().invoke(cli, ["baselines", "--json"])
     facts = json.loads(run.stdout)
-    assert len(facts["rivals"]) == len(rivals())
-    assert all(row["sources"]["top1"] for row in facts["rivals"])
+    assert len(facts["baselines"]) == len(baselines())
+    assert all(row["sources"]["top1"] for row in facts["baselines"])
     assert {row["name"] for row in facts["standings"]} == {each.name for each in family()}
 
 
@@ -184,7 +184,7 @@ def test_the_table_says_who_dominates_whom_and_where_figures_are_from():
 
 
 def test_importing_timm_leaves_no_operator_behind():
-    builder.build(rival("mobilenetv3_small_100"))
+    builder.build(baseline("mobilenetv3_small_100"))
     assert "timm" in sys.modules
     library = torch.library.Library("torchvision", "DEF")  # raises if there is one already
     library._destroy()

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from toy import arithmetic, toy_plan
 
-from mvsearch.baselines import rivals
+from mvsearch.baselines import baselines
 from mvsearch.cli import main
-from mvsearch.cli.front import _rivals
+from mvsearch.cli.front import _compare_with_baselines
 from mvsearch.cli.main import cli
 from mvsearch.errors import PlanError
 from mvsearch.report.dominance import against, family
@@ -43,9 +43,9 @@ def test_figure_1_is_against_transformers_and_figure_3_against_convolutions():
     assert "MobileNetV4-conv-S" not in labels("figure1")
 
 
-def test_every_rival_is_in_one_of_them():
+def test_every_baseline_is_in_one_of_them():
     drawn = [bubble for figure in FIGURES for bubble in arena(figure, contenders()).bubbles]
-    assert {bubble.lines[0] for bubble in drawn} >= {each.name for each in rivals()}
+    assert {bubble.lines[0] for bubble in drawn} >= {each.name for each in baselines()}
 
 
 def test_networks_of_one_name_are_told_apart_by_their_training():
@@ -166,9 +166,9 @@ def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, m
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "holds no latencies"),
-        ('{"latencies": {}}', "holds no latencies"),
-        ('{"latencies": {"a": {"latency_ms": -1, "latency_device": "x"}}}', "holds no latencies"),
+        ("", "no latencies"),
+        ('{"latencies": {}}', "no latencies"),
+        ('{"latencies": {"a": {"latency_ms": -1, "latency_device": "x"}}}', "no latencies"),
         (
             '{"latencies": {"a": {"latency_ms": 1, "latency_device": "x"}, '
             '"b": {"latency_ms": 1, "latency_device": "y"}}}',
@@ -191,15 +191,15 @@ def test_times_of_none_of_its_networks_make_no_figure():
         arena("figure1", contenders(), "latency_ms")
 
 
-def test_the_published_members_of_a_front_stand_among_rivals():
+def test_the_published_members_of_a_front_stand_among_the_baselines():
     front = [SimpleNamespace(published="mobilevitv3_xs"), SimpleNamespace(published=None)]
-    [found] = _rivals(SimpleNamespace(front=front))
+    [found] = _compare_with_baselines(SimpleNamespace(front=front))
     assert (found.contender.name, found.dominated_by) == ("mobilevitv3_xs", ())
 
 
 def test_a_front_without_published_members_says_so(tmp_path):
     Study.join(toy_plan(tmp_path)).run(arithmetic, trials=3)
-    done = CliRunner().invoke(cli, ["front", str(tmp_path / "toy"), "--rivals"])
+    done = CliRunner().invoke(cli, ["front", str(tmp_path / "toy"), "--baselines"])
     assert "No published model is on this front" in done.stdout
-    facts = json.loads(CliRunner().invoke(cli, ["front", str(tmp_path / "toy"), "--rivals", "--json"]).stdout)
-    assert facts["rivals"] == []
+    facts = json.loads(CliRunner().invoke(cli, ["front", str(tmp_path / "toy"), "--baselines", "--json"]).stdout)
+    assert facts["baselines"] == []
