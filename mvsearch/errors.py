@@ -1,7 +1,7 @@
-"""What a user can get wrong: one tree, caught once, at the edge of the command line.
+"""What a user can correct: one tree of exceptions, caught once, by the command line.
 
     MvsearchError
-      YamlError            a file that is no YAML, or asks for more than values
+      YamlError            a file that is not YAML, or contains more than values
       ArchitectureError    a row that is misspelt or illegal
       SpaceError           a search space that is misspelt, empty or does not contain what it says
       PlanError            search, proxy, latency or data settings that cannot be met
@@ -10,9 +10,9 @@
       CheckpointError      weights that do not fit the network
       VerificationError    an exported file that cannot be made, or does not compute what the network computes
       EnvironmentFault     a missing package, device or file permission
-        DatabaseAway       a database server that does not answer, and may again
+        DatabaseUnavailable  a database server that does not answer now
 
-Every message says where, what was found, and what would do.
+Every message states where the mistake is, what was found, and what is valid.
 """
 
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ class Location:
 
 
 class MvsearchError(Exception):
-    """Anything the user can mend; printed as one sentence, exit code 1.
+    """Anything the user can correct; printed as one sentence, exit code 1.
 
-    `at` is the place of the mistake, which opens the sentence: a file alone, or a Location. It is kept as `file`,
-    `line` and `key`, each None where it is not known.
+    `at` is the place of the mistake, which opens the sentence: a file alone, or a Location. Its parts are in the
+    attributes `file`, `line` and `key`, each None where it is not known.
     """
 
     def __init__(self, message: str, *, at: Location | Path | str | None = None) -> None:
@@ -86,16 +86,16 @@ class EnvironmentFault(MvsearchError):
 
 
 class DatabaseUnavailable(EnvironmentFault):
-    """A database server that does not answer; what was asked of it may be asked again."""
+    """A database server that does not answer now; the same request may succeed later."""
 
 
 _GPU_FAULTS = ("CUDA error", "CUDA driver error", "CUDA unknown error", "cuDNN error", "No CUDA GPUs")
 
 
-def of_the_machine(error: Exception) -> bool:
-    """Whether an error tells of the machine that it came up on, and may tell nothing of what was computed there.
+def is_machine_fault(error: Exception) -> bool:
+    """Whether the machine may have caused an error, not the computation: the same computation may succeed elsewhere.
 
-    Too little memory on a GPU is no fault of the machine: it is as large as it is.
+    A GPU without enough memory for a network is not a fault: every GPU of its size would raise the error.
     """
-    gpu = isinstance(error, RuntimeError) and any(words in str(error) for words in _GPU_FAULTS)
+    gpu = isinstance(error, RuntimeError) and any(text in str(error) for text in _GPU_FAULTS)
     return gpu or isinstance(error, OSError | MemoryError)

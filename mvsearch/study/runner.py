@@ -8,7 +8,7 @@ from dataclasses import replace
 from functools import partial
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.errors import MvsearchError, StudyError, of_the_machine
+from mvsearch.errors import MvsearchError, StudyError, is_machine_fault
 from mvsearch.metrics.pareto import places
 from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metrics, Record, averaged, score_values
 from mvsearch.study.candidate import Candidate
@@ -76,7 +76,7 @@ class Runner:
             raise
         except Exception as error:
             _LOG.debug("trial %d", candidate.number, exc_info=True)
-            state = "lost" if of_the_machine(error) else "failed"
+            state = "lost" if is_machine_fault(error) else "failed"
             record = replace(record, state=state, reason=_describe_error(error))
         measured = {"rungs": rungs} if rungs else {}
         return replace(record, metrics=record.metrics | measured, seconds=self.worker.clock() - start)

@@ -15,7 +15,7 @@ from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.errors import of_the_machine
+from mvsearch.errors import is_machine_fault
 from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.study.evaluator import Evaluator, Report
 from mvsearch.study.plan import Plan
@@ -89,7 +89,7 @@ class Isolated:
     def _handle_error(self, kind: str, error: Exception | None) -> Exception:
         """The exception to raise for an error in the child, which ends where it cannot be used any more."""
         if kind == "raised" and error is not None:
-            if of_the_machine(error):  # a process whose GPU failed once cannot use it again
+            if is_machine_fault(error):  # a process whose GPU failed once cannot use it again
                 self.close()
             return error
         self.close()
