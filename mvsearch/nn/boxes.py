@@ -1,4 +1,4 @@
-"""Boxes: from anchors and offsets to boxes and back, how much two overlap, and which of many are kept.
+"""Boxes: conversion from anchors and offsets and back, overlap, and non-maximum suppression.
 
 A box is (x0, y0, x1, y1), an anchor (centre x, centre y, width, height), both in shares of the image's sides, so that
 0.5 is the middle. Offsets are those of SSD (arXiv 1512.02325, section 2.2) with the authors' variances 0.1 and 0.2.
@@ -13,22 +13,22 @@ import torch
 from torch import Tensor
 
 CENTRE_VARIANCE, SIZE_VARIANCE = 0.1, 0.2
-_MOST_CANDIDATES = 400  # of each class, by score: the authors' top_k
-_EXP_MOST = 10.0  # untrained offsets may be anything; e^10 images are wide enough
+_MAX_CANDIDATES = 400  # of each class, by score: the authors' top_k
+_MAX_EXPONENT = 10.0  # offsets of an untrained network can be of any size
 
 
 def decode(offsets: Tensor, anchors: Tensor) -> Tensor:
     """Offsets (..., 4) from anchors (..., 4) → boxes (..., 4)."""
     centres = offsets[..., :2] * CENTRE_VARIANCE * anchors[..., 2:] + anchors[..., :2]
-    sizes = (offsets[..., 2:] * SIZE_VARIANCE).clamp(max=_EXP_MOST).exp() * anchors[..., 2:]
+    sizes = (offsets[..., 2:] * SIZE_VARIANCE).clamp(max=_MAX_EXPONENT).exp() * anchors[..., 2:]
     return torch.cat([centres - sizes / 2, centres + sizes / 2], dim=-1)
 
 
 def encode(boxes: Tensor, anchors: Tensor) -> Tensor:
-    """Boxes (..., 4), none of them empty → their offsets (..., 4) from anchors (..., 4): what `decode` undoes."""
+    """Boxes (..., 4), none of them empty → their offsets (..., 4) from anchors (..., 4), the inverse of `decode`."""
     centres, sizes = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
-    moved = (centres - anchors[..., :2]) / anchors[..., 2:] / CENTRE_VARIANCE
-    return torch.cat([moved, (sizes / anchors[..., 2:]).log() / SIZE_VARIANCE], dim=-1)
+    shifts = (centres - anchors[..., :2]) / anchors[..., 2:] / CENTRE_VARIANCE
+    return torch.cat([shifts, (sizes / anchors[..., 2:]).log() / SIZE_VARIANCE], dim=-1)
 
 
 def corners(anchors: Tensor) -> Tensor:
@@ -50,38 +50,38 @@ def iou(first: Tensor, second: Tensor) -> Tensor:
     return shared / union.clamp(min=torch.finfo(union.dtype).tiny)
 
 
-def suppress(boxes: Tensor, scores: Tensor, most_overlap: float) -> Tensor:
-    """Non-maximum suppression of boxes (N, 4) with scores (N): the numbers of those kept, the best first.
+def suppress(boxes: Tensor, scores: Tensor, max_overlap: float) -> Tensor:
+    """Non-maximum suppression of boxes (N, 4) with scores (N): the indices of the selected ones, the best first.
 
-    Of two that overlap by more than `most_overlap` the better is kept; of equal scores the earlier.
+    Of two boxes that overlap by more than `max_overlap` the better is selected; of equal scores, the earlier.
     """
     order = scores.argsort(descending=True, stable=True)
-    return order[uncovered(boxes[order], most_overlap)]
+    return order[not_suppressed(boxes[order], max_overlap)]
 
 
-def uncovered(boxes: Tensor, most_overlap: float) -> Tensor:
-    """Which boxes (..., N, 4), the best first, no better one that is kept covers: (..., N); in plain torch."""
-    covers = (iou(boxes, boxes) > most_overlap).triu(1)
-    kept = torch.ones(boxes.shape[:-1], dtype=torch.bool, device=boxes.device)
+def not_suppressed(boxes: Tensor, max_overlap: float) -> Tensor:
+    """Which boxes (..., N, 4), sorted by score, are not suppressed by a better one: (..., N); in plain torch."""
+    overlaps = (iou(boxes, boxes) > max_overlap).triu(1)
+    selected = torch.ones(boxes.shape[:-1], dtype=torch.bool, device=boxes.device)
     for i in range(boxes.shape[-2]):
-        kept &= ~(covers[..., i, :] & kept[..., i, None])
-    return kept
+        selected &= ~(overlaps[..., i, :] & selected[..., i, None])
+    return selected
 
 
 @cache
 def compiled_suppression() -> Callable[[Tensor, Tensor, float], Tensor] | None:
-    """torchvision's compiled suppression, or None where it is absent or does not work beside this torch."""
+    """torchvision's compiled suppression, or None where it is not installed or does not fit this torch."""
     try:
-        found: Callable[[Tensor, Tensor, float], Tensor] = importlib.import_module("torchvision.ops").nms
-        found(torch.zeros(1, 4), torch.zeros(1), 0.5)
+        nms: Callable[[Tensor, Tensor, float], Tensor] = importlib.import_module("torchvision.ops").nms
+        nms(torch.zeros(1, 4), torch.zeros(1), 0.5)
     except (ImportError, RuntimeError, AttributeError, NotImplementedError):
         return None
-    return found
+    return nms
 
 
 @dataclass(frozen=True)
 class Detections:
-    """What was found in one image, the best first: boxes (N, 4) in shares of its sides, classes (N), scores (N)."""
+    """The detections in one image, the best first: boxes (N, 4) in shares of its sides, classes (N), scores (N)."""
 
     boxes: Tensor
     classes: Tensor
@@ -94,33 +94,37 @@ def detections(
     offsets: Tensor,
     anchors: Tensor,
     *,
-    least_score: float = 0.01,
-    most_overlap: float = 0.5,
-    most: int = 200,
+    min_score: float = 0.01,
+    max_overlap: float = 0.5,
+    max_detections: int = 200,
 ) -> list[Detections]:
-    """What a detection network found: its outputs (B, A, classes), (B, A, 4), (B, A, 4) → one Detections an image.
+    """The detections of a network: its outputs (B, A, classes), (B, A, 4), (B, A, 4) → one Detections per image.
 
-    Class 0 is the background and never among them. The defaults are the authors' for COCO's mean average precision.
+    Class 0 is the background and is never detected. The defaults are the authors' for COCO's mean average precision.
     """
     scores, boxes = logits.softmax(dim=-1), decode(offsets, anchors).clamp(0, 1)
     return [
-        _of_image(boxes[i], scores[i], least_score=least_score, most_overlap=most_overlap, most=most)
+        _detect_in_image(
+            boxes[i], scores[i], min_score=min_score, max_overlap=max_overlap, max_detections=max_detections
+        )
         for i in range(len(logits))
     ]
 
 
-def _of_image(boxes: Tensor, scores: Tensor, *, least_score: float, most_overlap: float, most: int) -> Detections:
-    best, anchor = scores[:, 1:].T.topk(min(_MOST_CANDIDATES, len(scores)))  # (classes - 1, candidates), sorted
-    told = best > least_score
+def _detect_in_image(
+    boxes: Tensor, scores: Tensor, *, min_score: float, max_overlap: float, max_detections: int
+) -> Detections:
+    best, anchor = scores[:, 1:].T.topk(min(_MAX_CANDIDATES, len(scores)))  # (classes - 1, candidates), sorted
+    confident = best > min_score
     if compiled := compiled_suppression():
-        kind, nth = torch.nonzero(told, as_tuple=True)
-        # Moved apart by their class, boxes of different classes do not overlap.
-        kept = compiled(boxes[anchor[kind, nth]] + 2 * kind[:, None], best[kind, nth], most_overlap)
-        kind, nth = kind[kept], nth[kept]
+        kind, nth = torch.nonzero(confident, as_tuple=True)
+        # Boxes are shifted by their class, so that boxes of different classes do not overlap.
+        selected = compiled(boxes[anchor[kind, nth]] + 2 * kind[:, None], best[kind, nth], max_overlap)
+        kind, nth = kind[selected], nth[selected]
     else:
-        candidates = int(told.sum(dim=1).max())
-        free = uncovered(boxes[anchor[:, :candidates]], most_overlap) & told[:, :candidates]
+        candidates = int(confident.sum(dim=1).max())
+        free = not_suppressed(boxes[anchor[:, :candidates]], max_overlap) & confident[:, :candidates]
         kind, nth = torch.nonzero(free, as_tuple=True)
-    order = best[kind, nth].argsort(descending=True, stable=True)[:most]
+    order = best[kind, nth].argsort(descending=True, stable=True)[:max_detections]
     kind, nth = kind[order], nth[order]
     return Detections(boxes[anchor[kind, nth]], kind + 1, best[kind, nth])

@@ -1,4 +1,4 @@
-"""Weights from elsewhere: the authors' key names, timm's, and our own. Names are rewritten; shapes must fit exactly."""
+"""Checkpoints with the authors' names, timm's or our own. Names are rewritten; shapes must be equal."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -15,7 +15,7 @@ _AUTHORS = (
     (r"^seg_head\.classifier\.(classifier\.)?block\.conv\.", "head.classifier."),
     (r"^seg_head\.aux_head\.0\.block\.", "head.auxiliary.conv."),
     (r"^seg_head\.aux_head\.2\.block\.conv\.", "head.auxiliary.classifier."),
-    (r"^extra_layers\.os_(\d+)\.", lambda found: f"head.shrink.{int(found[1]).bit_length() - 7}."),  # 64 is the first
+    (r"^extra_layers\.os_(\d+)\.", lambda match: f"head.shrink.{int(match[1]).bit_length() - 7}."),  # 64 is the first
     (r"^extra_layers\.os_-1\.1\.block\.", "head.shrink.3."),
     (r"^ssd_heads\.(\d)\.proj_layer\.block\.", r"head.predict.\1.widen."),
     (r"^ssd_heads\.(\d)\.loc_cls_layer\.dw_conv\.block\.", r"head.predict.\1.depthwise."),
@@ -49,7 +49,7 @@ _TIMM = (
     (r"^stem\.bn\.", "stem.norm."),
     (r"^final_conv\.", "final."),
     (r"^head\.fc\.", "head.linear."),
-    (r"^stages[._](\d+)\.(\d+)\.", lambda found: f"<{int(found[1]) + 1}:{found[2]}>"),
+    (r"^stages[._](\d+)\.(\d+)\.", lambda match: f"<{int(match[1]) + 1}:{match[2]}>"),
     (r">conv1_1x1\.", ">widen."),
     (r">conv2_kxk\.", ">depthwise."),
     (r">conv3_1x1\.", ">narrow."),
@@ -67,66 +67,70 @@ _TIMM = (
 
 
 def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
-    """Put weights into a network that `build` made; the authors' names, timm's and ours are understood.
+    """Load weights with the authors' names, timm's or ours into a network that `build` returned.
 
-    A classifier for training alone that the network does without is left out. Raises CheckpointError, and changes
-    nothing, if a name is missing or left over or if a shape differs.
+    An auxiliary classifier, which only training needs, is skipped if the network has none. Raises CheckpointError, and
+    changes nothing, if a name is missing or unknown or if a shape differs.
     """
-    own, renamed = model.state_dict(), our_names(model, state_dict)
+    own, renamed = model.state_dict(), rename_parameters(model, state_dict)
     if not any(ours.startswith(_AUXILIARY) for ours in own):
         renamed = {ours: name for ours, name in renamed.items() if not ours.startswith(_AUXILIARY)}
     for ours in own:
         if ours not in renamed:
-            raise CheckpointError(f"the checkpoint has no weights for {ours!r}; is it of another architecture?")
+            raise CheckpointError(f"the checkpoint has no weights for {ours!r}; it is of another architecture.")
     for ours, name in renamed.items():
         if ours not in own:
-            raise CheckpointError(f"{name!r} has no place in this network; is it of another architecture?")
+            raise CheckpointError(
+                f"this network has no parameter for {name!r}; the checkpoint belongs to another architecture."
+            )
         if own[ours].shape != state_dict[name].shape:
             raise CheckpointError(
                 f"{name!r} has shape {tuple(state_dict[name].shape)}, the network's {ours!r} has "
-                f"{tuple(own[ours].shape)}; build the architecture that the checkpoint is of."
+                f"{tuple(own[ours].shape)}; build the architecture that the checkpoint belongs to."
             )
     model.load_state_dict({ours: state_dict[name] for ours, name in renamed.items()})
 
 
 def load_backbone(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
-    """Put the rows' weights of a checkpoint into a network that `build` made, whatever head either of them has.
+    """Load the rows' weights of a checkpoint into a network that `build` returned, whatever their heads are.
 
-    The checkpoint's head is left out, and its row `final` if the network has none. Raises CheckpointError as
+    The checkpoint's head is skipped, and its row `final` if the network has none. Raises CheckpointError as
     `load_checkpoint` does.
     """
-    own, names = model.state_dict(), our_names(model, state_dict)
-    out = ("head.",) if any(name.startswith("final.") for name in own) else ("head.", "final.")
-    rows = {ours: state_dict[name] for ours, name in names.items() if not ours.startswith(out)}
+    own, names = model.state_dict(), rename_parameters(model, state_dict)
+    skipped = ("head.",) if any(name.startswith("final.") for name in own) else ("head.", "final.")
+    rows = {ours: state_dict[name] for ours, name in names.items() if not ours.startswith(skipped)}
     load_checkpoint(model, rows | {name: tensor for name, tensor in own.items() if name.startswith("head.")})
 
 
-def our_names(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
-    """The names that a network's tensors have with us, to those in a checkpoint; CheckpointError if two would meet."""
-    places = _places(model.state_dict())
+def rename_parameters(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
+    """From our names of parameters to those of a checkpoint; raises CheckpointError if two have the same one."""
+    rows = _row_names(model.state_dict())
     renamed: dict[str, str] = {}
     for name in names:
-        first = renamed.setdefault(_translate(name, places), name)
+        first = renamed.setdefault(_translate(name, rows), name)
         if first != name:
-            raise CheckpointError(f"{name!r} and {first!r} would go to one place; is it of another architecture?")
+            raise CheckpointError(
+                f"{name!r} and {first!r} name one parameter; the checkpoint is of another architecture."
+            )
     return renamed
 
 
-def _places(own: Iterable[str]) -> dict[tuple[int, int], str]:
-    """(stage, position in the stage) to the module's name: rows `layer3_down` and `layer3` are (3, 0) and (3, 1)."""
+def _row_names(own: Iterable[str]) -> dict[tuple[int, int], str]:
+    """From (stage, position) to the module's name: rows `layer3_down` and `layer3` are (3, 0) and (3, 1)."""
     modules: dict[int, dict[str, None]] = {}
     for key in own:
-        if found := re.match(r"(layer(\d+)\w*(?:\.\d+(?=\.))?)\.", key):
-            modules.setdefault(int(found[2]), {})[found[1]] = None
+        if match := re.match(r"(layer(\d+)\w*(?:\.\d+(?=\.))?)\.", key):
+            modules.setdefault(int(match[2]), {})[match[1]] = None
     return {(stage, i): name for stage, names in modules.items() for i, name in enumerate(names)}
 
 
-def _translate(name: str, places: dict[tuple[int, int], str]) -> str:
+def _translate(name: str, rows: dict[tuple[int, int], str]) -> str:
     rules = _TIMM if re.match(r"stages[._]|stem\.bn|final_conv|head\.fc", name) else _AUTHORS
     for pattern, ours in rules:
         name = re.sub(pattern, ours, name)
-    found = re.match(r"<(\d+):(\d+)>", name)
-    if found is None:
+    match = re.match(r"<(\d+):(\d+)>", name)
+    if match is None:
         return name
-    place = places.get((int(found[1]), int(found[2])), f"layer{found[1]}[{found[2]}]")
-    return f"{place}.{name[found.end() :]}"
+    row = rows.get((int(match[1]), int(match[2])), f"layer{match[1]}[{match[2]}]")
+    return f"{row}.{name[match.end() :]}"

@@ -1,4 +1,4 @@
-"""From rows to a torch network. `build` makes the calls that `calls` lists; the exporter prints them."""
+"""From rows to a torch network: `calls` lists the calls, `build` makes them, exported files print them."""
 
 import inspect
 import keyword
@@ -18,7 +18,7 @@ from mvsearch.nn.classification import initialise
 
 @dataclass(frozen=True)
 class Call:
-    """A module to make: `cls(*args, **kwargs)`, arguments at their default left out."""
+    """A module to make: `cls(*args, **kwargs)`, without arguments that have their default."""
 
     cls: type[nn.Module]
     args: tuple[int | tuple[int, ...] | None, ...]
@@ -28,17 +28,17 @@ class Call:
         """The module."""
         return self.cls(*self.args, **self.kwargs)
 
-    def words(self) -> list[str]:
-        """The arguments as one writes them."""
+    def arguments(self) -> list[str]:
+        """The arguments as source text."""
         named = [f"{name}={value!r}".replace("'", '"') for name, value in self.kwargs.items()]
         return [repr(arg) for arg in self.args] + named
 
     def __str__(self) -> str:
-        return f"{self.cls.__name__}({', '.join(self.words())})"
+        return f"{self.cls.__name__}({', '.join(self.arguments())})"
 
 
 def calls(arch: Architecture) -> dict[str, list[Call]]:
-    """Row name to its modules, in order, the head last; ArchitectureError if a row's name is no attribute."""
+    """The calls of every row, the head last. Raises ArchitectureError if a row's name cannot be an attribute."""
     for row in arch.blocks:
         _check_attribute(row.name)
     rows = {
@@ -51,10 +51,9 @@ def _head_call(arch: Architecture) -> Call:
     cls = load_head(arch.head.kind()).module
     classes = arch.num_classes if arch.head.classifies else None
     channels = tuple(arch.blocks[i].out for i in arch.head_inputs())
-    # Whether there are classes, and what the rows stride, stands elsewhere in the calls.
+    # These two settings are part of other calls: the number of classes, and the rows' strides.
     settings = {name: value for name, value in arch.head.settings().items() if name not in ("linear", "output_stride")}
-    alone = arch.head.pools_last_map
-    return Call(cls, (channels[0] if alone else channels, classes), _without_defaults(cls, settings))
+    return Call(cls, (channels[0] if arch.head.pools_last_map else channels, classes), _without_defaults(cls, settings))
 
 
 def _check_attribute(row: str) -> None:
@@ -79,12 +78,12 @@ def _without_defaults(cls: type[nn.Module], settings: dict[str, Any]) -> dict[st
 
 
 def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
-    """The network of an architecture, initialised as the paper does: (B, 3, H, W) → what its task asks for.
+    """The network of an architecture with the paper's initialisation: (B, 3, H, W) → the outputs of its task.
 
-    classification: logits (B, classes). segmentation: logits (B, classes, H, W); a pair of such while training a head
+    classification: logits (B, classes). segmentation: logits (B, classes, H, W); a pair of them in training of a head
     with `aux`. detection: logits (B, A, classes), offsets (B, A, 4) and anchors (B, A, 4), see `mvsearch.nn.boxes`.
 
-    With a seed the weights are the same every time, and torch's own generator is left where it was.
+    With a seed the weights are the same every time, and the state of torch's own generator is restored.
     """
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
@@ -93,7 +92,7 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
 
 
 def instantiate(arch: Architecture) -> nn.Sequential:
-    """The network with whatever weights its layers begin with, where these do not matter."""
+    """The network with the default weights of its layers, for uses where weights do not matter."""
     stages = OrderedDict((name, _stage(row)) for name, row in calls(arch).items())
     return nn.Sequential(stages) if arch.head.pools_last_map else MultiMapNetwork(stages, read_names(arch))
 
@@ -104,14 +103,14 @@ def read_names(arch: Architecture) -> tuple[str, ...]:
 
 
 class MultiMapNetwork(nn.Sequential):
-    """Rows, then a head that reads the maps of several of them and the size of the images."""
+    """Rows, then a head that reads the maps of several rows and the size of the images."""
 
     def __init__(self, rows: "OrderedDict[str, nn.Module]", read: tuple[str, ...]) -> None:
         super().__init__(rows)
         self.read = read
 
     def forward(self, images: Tensor) -> Any:
-        """(B, 3, H, W) → what the head gives."""
+        """(B, 3, H, W) → the output of the head."""
         x, maps = images, {}
         for name, row in list(self.named_children())[:-1]:
             x = row(x)

@@ -9,7 +9,7 @@ from mvsearch.errors import CheckpointError, EnvironmentFault
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_KEPT_UNDER = ("state_dict", "model_state_dict", "model")  # by timm's and others' training scripts
+_STATE_KEYS = ("state_dict", "model_state_dict", "model")  # where training scripts, such as timm's, store weights
 _WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
 
 
@@ -20,22 +20,22 @@ def write_weights(model: "nn.Module", key: str, path: Path) -> None:
     from mvsearch.utils.atomic_write import write_whole
 
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    # One entry: safetensors writes several in any order, and the same weights would be other bytes each time.
+    # One entry: safetensors writes several in any order, so that equal weights would have different bytes.
     write_whole(path, save(state, {"architecture": key}))
 
 
 def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -> bool:
-    """Put a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file.
+    """Load a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file.
 
-    With `any_classes` a classifier that the file lacks, or has for other classes, stays as it is in the model. Returns
-    whether the classifier too is the file's.
+    With `any_classes` the model keeps its classifier if the file has none or one for other classes. Returns whether the
+    classifier comes from the file.
     """
     from mvsearch.nn import load_checkpoint
-    from mvsearch.nn.checkpoints import our_names
+    from mvsearch.nn.checkpoints import rename_parameters
 
     weights, own = read_checkpoint(path), model.state_dict()
     try:
-        names = our_names(model, weights)
+        names = rename_parameters(model, weights)
         head = {name for name in (*own, *names) if name.startswith("head.")}
         fits = all(name in own and name in names and own[name].shape == weights[names[name]].shape for name in head)
         if any_classes and not fits:
@@ -45,8 +45,8 @@ def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -
             theirs, ours = weights[names["head.linear.weight"]].shape, own["head.linear.weight"].shape
             if theirs[0] != ours[0] and theirs[1:] == ours[1:]:
                 raise CheckpointError(
-                    f"is for {theirs[0]} classes and the network for {ours[0]}; --num-classes {theirs[0]} makes it "
-                    "fit, any other number leaves the checkpoint's classifier out."
+                    f"is for {theirs[0]} classes and the network for {ours[0]}; use --num-classes {theirs[0]}, or any "
+                    "other number for a fresh classifier."
                 )
         load_checkpoint(model, weights)
     except CheckpointError as error:
@@ -55,29 +55,29 @@ def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -
 
 
 def read_checkpoint(path: Path) -> "dict[str, Tensor]":
-    """The tensors in a file, by name, without what a training script wrapped around them; nothing in it is executed."""
+    """The tensors of a file, by name, without the wrappers of training scripts; no code in the file is executed."""
     from argparse import Namespace
 
     import torch
     from safetensors.torch import load_file
 
     if not path.is_file():
-        raise EnvironmentFault("there is no such file; give a .safetensors or .pt checkpoint.", at=path)
+        raise EnvironmentFault("there is no such file; use a .safetensors or .pt checkpoint.", at=path)
     try:
-        # timm's script keeps its arguments beside the weights; a Namespace is attributes alone.
+        # timm's script stores its arguments beside the weights; a Namespace holds only attributes.
         with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch did not write
             state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
     except OSError as error:
-        raise EnvironmentFault(f"cannot be read ({error.strerror}); give a file that you may read.", at=path) from None
-    except Exception:  # a damaged pickle can raise anything; torch's own words advise to run the code in it
-        raise CheckpointError("no checkpoint of plain tensors; save `model.state_dict()`.", at=path) from None
+        raise EnvironmentFault(f"cannot be read ({error.strerror}); use a file that you may read.", at=path) from None
+    except Exception:  # a damaged pickle raises any type; torch's message advises to run the code in it
+        raise CheckpointError("is not a checkpoint of plain tensors; save `model.state_dict()`.", at=path) from None
     if isinstance(state, dict):
-        state = next((state[name] for name in _KEPT_UNDER if isinstance(state.get(name), dict)), state)
+        state = next((state[name] for name in _STATE_KEYS if isinstance(state.get(name), dict)), state)
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
-        raise CheckpointError("holds no state_dict, a mapping of names to tensors.", at=path)
+        raise CheckpointError("has no state_dict, a mapping of names to tensors.", at=path)
     for wrapper in _WRAPPERS * 2:  # in either order
         if all(name.startswith(wrapper) for name in state):
             state = {name.removeprefix(wrapper): value for name, value in state.items()}

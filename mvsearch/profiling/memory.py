@@ -1,12 +1,12 @@
-"""How much memory a network needs at its worst moment: to answer a batch, and to be trained on one.
+"""Peak memory of a network: for the inference of a batch, and for a training step.
 
-    memory_mib         weights, images, and the most that is alive of all maps on the way to the logits
-    train_memory_mib   the same of one step: what is kept for the way back, gradients, and AdamW's two averages a weight
+    memory_mib         weights, images, and the largest total of maps that exist at the same time
+    train_memory_mib   the same of a training step, with activations kept for backward, gradients and AdamW's state
 
-Counted, not sampled: every operator is gone through with tensors that have shapes, types and lifetimes but no numbers,
-and the bytes of all that are alive are added up. So it is exact for what torch's fp32 operators give out on a CPU, and
-the same on every machine and every time, whatever the batch. Scratch space inside a kernel, what an allocator rounds
-up to, and the program itself are not in it; `allocated_bytes` asks a GPU's allocator, which has the first two.
+The peak is counted, not sampled: every operator runs on tensors that have shapes, types and lifetimes but no data, and
+the bytes of existing tensors are summed. So it is exact for the outputs of torch's fp32 operators on a CPU, and the
+same on every machine and in every run, for any batch. It does not include scratch space inside kernels, the rounding of
+an allocator and the program itself; `allocated_bytes` asks a GPU's allocator, which includes the first two.
 """
 
 import weakref
@@ -28,42 +28,42 @@ MIB = 1024**2
 
 
 def peak_bytes(arch: Architecture, *, batch: int, image_size: int | None = None, training: bool = False) -> int:
-    """The peak of answering a batch, or of a training step, without running either. Draws nothing at random."""
+    """The peak of inference on a batch, or of a training step, without running it. Uses no random numbers."""
     with FakeTensorMode():
         return alive_bytes(arch, batch=batch, image_size=image_size, training=training)
 
 
 def alive_bytes(arch: Architecture, *, batch: int, image_size: int | None = None, training: bool = False) -> int:
-    """The same with real tensors, at the cost of running it."""
+    """The same, counted with real tensors while running it."""
     alive = _Alive()
     with alive:
-        run = _ready(arch, batch, image_size, training)
+        run = _prepare(arch, batch, image_size, training)
         run()
-        alive.peak = alive.now  # once more, now that all that is kept from step to step is there
+        alive.peak = alive.now  # again, now that the state that steps keep exists
         run()
     return alive.peak
 
 
 def allocated_bytes(arch: Architecture, *, batch: int, image_size: int | None = None, training: bool = False) -> int:
-    """The same as the GPU's allocator has it. Raises EnvironmentFault without a GPU."""
+    """The same, as reported by the GPU's allocator. Raises EnvironmentFault without a GPU."""
     if not torch.cuda.is_available():
-        raise EnvironmentFault("memory: torch sees no CUDA device on this machine; count it instead.")
+        raise EnvironmentFault("torch sees no CUDA device on this machine; count the memory instead.", at="memory")
     before = torch.cuda.memory_allocated()
     with torch.device("cuda"):
-        run = _ready(arch, batch, image_size, training)
+        run = _prepare(arch, batch, image_size, training)
     run()
     torch.cuda.reset_peak_memory_stats()
     run()
     return int(torch.cuda.max_memory_allocated() - before)
 
 
-def _ready(arch: Architecture, batch: int, image_size: int | None, training: bool) -> Callable[[], None]:
+def _prepare(arch: Architecture, batch: int, image_size: int | None, training: bool) -> Callable[[], None]:
     size = image_size or arch.image_size
     model, images = instantiate(arch), torch.zeros(batch, 3, size, size)
-    return _step(model, images, arch.task) if training else _answer(model, images)
+    return _training_step(model, images, arch.task) if training else _inference(model, images)
 
 
-def _answer(model: nn.Module, images: Tensor) -> Callable[[], None]:
+def _inference(model: nn.Module, images: Tensor) -> Callable[[], None]:
     model.eval()
 
     def run() -> None:
@@ -73,7 +73,7 @@ def _answer(model: nn.Module, images: Tensor) -> Callable[[], None]:
     return run
 
 
-def _step(model: nn.Module, images: Tensor, task: str) -> Callable[[], None]:
+def _training_step(model: nn.Module, images: Tensor, task: str) -> Callable[[], None]:
     model.train()
     optimiser = torch.optim.AdamW(model.parameters(), fused=True)
 
@@ -87,7 +87,7 @@ def _step(model: nn.Module, images: Tensor, task: str) -> Callable[[], None]:
 
 
 def _loss(outputs: Any, task: str) -> Tensor:
-    """The task's loss, for boxes that of all anchors: which of them count would depend on numbers."""
+    """The task's loss; for boxes over all anchors, since which of them count would depend on data."""
     if task == "detection":
         logits, offsets, _ = outputs
         return _entropy(logits.transpose(1, 2)) + F.smooth_l1_loss(offsets, torch.zeros_like(offsets))
@@ -100,7 +100,7 @@ def _entropy(logits: Tensor) -> Tensor:
 
 
 class _Alive(TorchDispatchMode):
-    """Adds up the storages that operators give out, and takes them off as they die; `peak` may be set anew."""
+    """Sums the storages that operators return, and subtracts them when they are freed; `peak` can be reset."""
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch has no types there
@@ -108,19 +108,19 @@ class _Alive(TorchDispatchMode):
         self._known: weakref.WeakSet[Any] = weakref.WeakSet()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for tensor in tree_leaves(made):
+        result = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(result):
             if isinstance(tensor, Tensor):
-                self._notice(tensor.untyped_storage())
-        return made
+                self._add(tensor.untyped_storage())
+        return result
 
-    def _notice(self, storage: torch.UntypedStorage) -> None:
+    def _add(self, storage: torch.UntypedStorage) -> None:
         if storage in self._known:
             return
         self._known.add(storage)
         self.now += storage.nbytes()
         self.peak = max(self.peak, self.now)
-        weakref.finalize(storage, self._gone, storage.nbytes())
+        weakref.finalize(storage, self._subtract, storage.nbytes())
 
-    def _gone(self, size: int) -> None:
+    def _subtract(self, size: int) -> None:
         self.now -= size

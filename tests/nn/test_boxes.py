@@ -93,7 +93,7 @@ def test_what_is_found_is_the_best_of_each_place_and_class():
     logits = torch.full((1, 4, 3), -9.0)
     logits[0, :, 0] = 0.0
     logits[0, 0, 1], logits[0, 1, 1], logits[0, 1, 2], logits[0, 2, 2] = 5.0, 4.0, 3.0, 6.0
-    found = boxes.detections(logits, torch.zeros(1, 4, 4), anchors, least_score=0.2)[0]
+    found = boxes.detections(logits, torch.zeros(1, 4, 4), anchors, min_score=0.2)[0]
 
     # The second anchor's class 1 is covered by the first's; its class 2 is another class. The fourth is background.
     assert found.classes.tolist() == [2, 1, 2]
@@ -124,4 +124,4 @@ def test_an_untrained_detector_finds_boxes_inside_the_image(images):
     assert len(found) == images
     assert all(0 < len(each.boxes) == len(each.classes) == len(each.scores) <= 200 for each in found)
     assert all(((each.boxes >= 0) & (each.boxes <= 1)).all() and (each.classes > 0).all() for each in found)
-    assert boxes.detections(*network(torch.randn(1, 3, 96, 96)), least_score=1.0)[0].boxes.shape == (0, 4)
+    assert boxes.detections(*network(torch.randn(1, 3, 96, 96)), min_score=1.0)[0].boxes.shape == (0, 4)

@@ -16,7 +16,7 @@ from mvsearch.errors import EnvironmentFault, PlanError, StudyError
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, score_values
-from mvsearch.profiling.memory import MIB, _ready, alive_bytes, allocated_bytes, peak_bytes
+from mvsearch.profiling.memory import MIB, _prepare, alive_bytes, allocated_bytes, peak_bytes
 from mvsearch.study.comparison import compare
 from mvsearch.study.evaluator import Evaluator
 from mvsearch.study.plan import Plan
@@ -45,7 +45,7 @@ def test_a_step_of_another_task_is_counted_with_the_loss_of_all_that_it_gives(he
 def of_the_allocator(arch: Architecture, *, batch: int, training: bool) -> int:
     """The peak of what torch's allocator on the CPU was asked for, everything from the weights on."""
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as seen:
-        run = _ready(arch, batch, None, training)
+        run = _prepare(arch, batch, None, training)
         run()
         run()
     now = peak = 0

@@ -180,11 +180,11 @@ def _assignment(row: str, row_calls: list[Call]) -> str:
 
 def _wrap_call(before: str, call: Call, after: str = "") -> str:
     """A call on one line if it fits, else its arguments on a second line, else one argument per line."""
-    words, head = call.words(), f"{before}{call.cls.__name__}"
+    arguments, head = call.arguments(), f"{before}{call.cls.__name__}"
     margin = " " * (len(before) - len(before.lstrip()))
-    inline, inner = f"{head}({', '.join(words)}){after}", f"{margin}    {', '.join(words)}"
+    inline, inner = f"{head}({', '.join(arguments)}){after}", f"{margin}    {', '.join(arguments)}"
     if len(inline) <= _WIDTH:
         return inline
     if len(inner) > _WIDTH:
-        inner = "\n".join(f"{margin}    {word}," for word in words)
+        inner = "\n".join(f"{margin}    {argument}," for argument in arguments)
     return f"{head}(\n{inner}\n{margin}){after}"

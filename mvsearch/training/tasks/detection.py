@@ -72,7 +72,7 @@ class Detection(SceneTask):
         for x, boxes in batches:
             logits, offsets, anchors = (tensor.float() for tensor in model(x))
             loss += len(x) * float(multibox_loss(logits, offsets, anchors, boxes))
-            predicted += detections(logits, offsets, anchors, most=100)
+            predicted += detections(logits, offsets, anchors, max_detections=100)
             truth += list(boxes)
         precision, at_half = mean_average_precision(predicted, truth, classes)
         return {"map": precision, "map_50": at_half, "loss": loss / len(truth)}
@@ -80,7 +80,7 @@ class Detection(SceneTask):
     def predictions(self, outputs: Any) -> list[Scene]:
         """The boxes with a score of at least SHOWN_SCORE."""
         logits, offsets, anchors = outputs
-        images = detections(logits, offsets, anchors, least_score=SHOWN_SCORE)
+        images = detections(logits, offsets, anchors, min_score=SHOWN_SCORE)
         return [Scene(boxes=torch.cat([image.classes[:, None], image.boxes], 1).cpu().numpy()) for image in images]
 
     def truth(self, labels: Tensor) -> list[Scene]:
