@@ -118,6 +118,15 @@ def test_a_rung_without_a_number_fails_its_candidate_and_no_other(tmp_path):
     assert all(set(record.metrics["rungs"]) == {"30"} for record in failed)
 
 
+def test_a_run_with_rungs_never_reads_all_records(tmp_path, monkeypatch):
+    plan, train = toy_plan(tmp_path, RUNGS), Trainings()
+    study = Study.join(plan)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "records", lambda *_: pytest.fail("all records were read"))
+        study.run(train, trials=8)
+    assert study.count() == 8
+
+
 def test_a_trial_that_fails_after_a_rung_without_an_objective_does_not_count_at_that_rung(tmp_path):
     plan, train = toy_plan(tmp_path, RUNGS, objectives=("loss", "latency_ms")), Trainings()
 
