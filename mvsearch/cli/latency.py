@@ -10,7 +10,7 @@ from mvsearch.cli._output import console, json_option, print_json, storage_optio
 from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
-    from mvsearch.profiling.benchmark import BenchmarkResult, Timing
+    from mvsearch.profiling.benchmark import BenchmarkResult, CaseTiming
     from mvsearch.profiling.protocols import NamedNetwork
 
 _TITLES = {"latency": "latency of one image, ms", "throughput": "throughput, images/s at a batch of"}
@@ -203,7 +203,7 @@ def _times(what: str, session: "BenchmarkResult") -> Any:
     return rows_table
 
 
-def _cells(what: str, row: "Timing") -> tuple[str, str]:
+def _cells(what: str, row: "CaseTiming") -> tuple[str, str]:
     from mvsearch.utils.units import three_digits
 
     times, batch = row.latency, row.latency.batch

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.errors import MvsearchError, PlanError, VerificationError
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import one_line
 from mvsearch.utils.atomic_write import refuse_existing
@@ -18,7 +18,7 @@ from mvsearch.utils.atomic_write import refuse_existing
 class ExportJob:
     """A network to write to a path in a format; with `calibration` images, in int8."""
 
-    format: Format
+    format: ExportFormat
     export_model: ExportModel
     path: Path
     calibration: np.ndarray | None = None
@@ -66,7 +66,7 @@ def translate_errors(message: str) -> Iterator[None]:
         raise VerificationError(one_line(message, error)) from error
 
 
-def check_writable(export_format: Format, path: Path, *, force: bool) -> None:
+def check_writable(export_format: ExportFormat, path: Path, *, force: bool) -> None:
     """Check that an export may be written, before anything is built.
 
     Raises EnvironmentFault if it would replace a file without `force`, has no folder to go to or needs a package that

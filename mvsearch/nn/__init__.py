@@ -1,4 +1,9 @@
-"""Rows as torch modules. A file `nn/x.py` holds the module of `blocks/x.py`, with the same fields, as `LAYER`."""
+"""Blocks and heads as torch modules.
+
+A file `nn/x.py` declares the module of `arch/blocks/x.py`, with the same fields, as `LAYER = BlockLayer(module=...)`,
+and that of `arch/heads/x.py` as `HEAD = HeadLayer(module=...)`; `nn/_layer.py` lists what fusing and weight transfer
+can be told.
+"""
 
 from mvsearch.nn.checkpoints import load_backbone, load_checkpoint
 from mvsearch.nn.network import build

@@ -22,7 +22,7 @@ def _no_axes(_block: Any, _name: str, _tensor: Tensor) -> dict[int, Axis]:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class BlockLayer:
     """The module of a block, as `LAYER` in its file. All but `module` has a default that is right for plain modules.
 
     Fusing. `fuse` builds a faster module from one of this class, or from an exported copy of the class, which has the
@@ -70,9 +70,9 @@ def ranges(**sizes: int) -> Axis:
     return [(name, i) for name, size in sizes.items() for i in range(size)]
 
 
-def load_layer(block: str) -> Layer:
+def load_layer(block: str) -> BlockLayer:
     """What `nn/x.py` declares for a block."""
-    layer: Layer = plugins.load("layer", block).LAYER
+    layer: BlockLayer = plugins.load("layer", block).LAYER
     return layer
 
 
@@ -83,7 +83,7 @@ def load_head(kind: str) -> HeadLayer:
 
 
 @cache
-def layers() -> dict[type[nn.Module], Layer]:
+def layers() -> dict[type[nn.Module], BlockLayer]:
     """The layers of all blocks, by their modules."""
     return {layer.module: layer for layer in map(load_layer, plugins.names("block"))}
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.nn._fused import fuse_conv
-from mvsearch.nn._layer import Layer
+from mvsearch.nn._layer import BlockLayer
 
 
 class Conv(nn.Sequential):
@@ -66,4 +66,4 @@ def _depthwise(x_BCHW: Tensor, weight: Tensor, stride: int) -> Tensor:
     return y_BOC.view(b, len(rows), len(columns), c).permute(0, 3, 1, 2)
 
 
-LAYER = Layer(module=Conv, fuse=fuse_conv, parts=frozenset({"conv", "norm"}))
+LAYER = BlockLayer(module=Conv, fuse=fuse_conv, parts=frozenset({"conv", "norm"}))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mvsearch.nn._layer import Layer, layers
+from mvsearch.nn._layer import BlockLayer, layers
 
 GROUP_PIXELS = 4 * 256 * 256
 """The pixels of a batch that go through a CPU at once; docs/benchmarks/inference.md compares other numbers."""
@@ -73,5 +73,5 @@ def _signature(module: nn.Module) -> tuple[str, frozenset[str]]:
 
 
 @cache
-def _fusable() -> dict[tuple[str, frozenset[str]], Layer]:
+def _fusable() -> dict[tuple[str, frozenset[str]], BlockLayer]:
     return {(layer.module.__name__, layer.parts): layer for layer in layers().values() if layer.fuse is not None}

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.nn._fused import fuse_conv, join, pointwise, resize, to_map, to_pixels
-from mvsearch.nn._layer import Axis, Layer, ranges
+from mvsearch.nn._layer import Axis, BlockLayer, ranges
 from mvsearch.nn.conv import Conv
 
 
@@ -185,7 +185,7 @@ def _axes(block: Any, name: str, tensor: Tensor) -> dict[int, Axis]:
     return {}
 
 
-LAYER = Layer(
+LAYER = BlockLayer(
     module=MobileViT,
     fuse=FusedMobileViT,
     parts=frozenset({"local", "reduce", "layers", "norm", "project"}),

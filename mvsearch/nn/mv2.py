@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mvsearch.arch.blocks.mv2 import make_divisible
 from mvsearch.nn._fused import fuse_conv
-from mvsearch.nn._layer import Layer
+from mvsearch.nn._layer import BlockLayer
 from mvsearch.nn.conv import Conv
 
 
@@ -47,7 +47,7 @@ def _residual_norm(block: Any) -> nn.Module | None:
     return block.narrow.norm if block.residual else None
 
 
-LAYER = Layer(
+LAYER = BlockLayer(
     module=MV2,
     fuse=FusedMV2,
     parts=frozenset({"widen", "depthwise", "narrow"}),

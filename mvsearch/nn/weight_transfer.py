@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import all_names, published
 from mvsearch.errors import CheckpointError
-from mvsearch.nn._layer import Axis, Layer, heads, layers
+from mvsearch.nn._layer import Axis, BlockLayer, heads, layers
 from mvsearch.nn.checkpoints import load_checkpoint
 from mvsearch.nn.network import instantiate
 
@@ -162,10 +162,10 @@ def _transfer_head(head: nn.Module, source: nn.Module | None) -> int:
     layer = heads()[type(head)]
     if source is None or not layer.fits(head, source):
         return 0
-    return _transfer_block(head, source, Layer(module=layer.module))
+    return _transfer_block(head, source, BlockLayer(module=layer.module))
 
 
-def _transfer_block(target: nn.Module, source: nn.Module, layer: Layer) -> int:
+def _transfer_block(target: nn.Module, source: nn.Module, layer: BlockLayer) -> int:
     source_state = source.state_dict()
     params = dict(target.named_parameters())
     transferred = 0
@@ -182,7 +182,7 @@ def _transfer_block(target: nn.Module, source: nn.Module, layer: Layer) -> int:
     return transferred
 
 
-def _axes(layer: Layer, block: nn.Module, name: str, tensor: Tensor) -> list[Axis]:
+def _axes(layer: BlockLayer, block: nn.Module, name: str, tensor: Tensor) -> list[Axis]:
     """What the indices along every dimension of a tensor stand for; kernels are counted from their centres."""
     axes: list[Axis] = [range(n) for n in tensor.shape]
     if tensor.ndim == 4:

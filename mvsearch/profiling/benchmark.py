@@ -42,7 +42,7 @@ class Case:
 
 
 @dataclass(frozen=True)
-class Timing:
+class CaseTiming:
     """The latency of a case, and its time in each round."""
 
     network: str
@@ -55,7 +55,7 @@ class Timing:
         """The mean over the rounds, which the paper prints."""
         return fmean(self.times_ms)
 
-    def ratio_to(self, other: "Timing") -> tuple[float, float, float]:
+    def ratio_to(self, other: "CaseTiming") -> tuple[float, float, float]:
         """This time over the other's in the same round: the median, and the 10th and 90th percentile."""
         ratios = np.divide(self.times_ms, other.times_ms)
         low, middle, high = (float(value) for value in np.percentile(ratios, [10, 50, 90]))
@@ -70,7 +70,7 @@ class BenchmarkResult:
     process); `interrupted` tells that Ctrl-C ended the rounds early.
     """
 
-    timings: list[Timing]
+    timings: list[CaseTiming]
     away: float | None
     interrupted: bool
 
@@ -120,9 +120,9 @@ def run_benchmark(
     return BenchmarkResult(_timings(cases, times.times_ms), away, times.interrupted)
 
 
-def _timings(cases: Sequence[Case], times_ms: dict[str, list[float]]) -> list[Timing]:
+def _timings(cases: Sequence[Case], times_ms: dict[str, list[float]]) -> list[CaseTiming]:
     return [
-        Timing(case.network, case.variant, summarise(times, case.conditions), times)
+        CaseTiming(case.network, case.variant, summarise(times, case.conditions), times)
         for case, times in zip(cases, times_ms.values(), strict=True)
     ]
 

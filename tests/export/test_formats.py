@@ -26,7 +26,7 @@ from torch import nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.export.comparison import TOLERANCE, compare, run_batches, run_eager
-from mvsearch.export.formats import Format, Runtime, format_names, load_format
+from mvsearch.export.formats import ExportFormat, Runtime, format_names, load_format
 from mvsearch.export.formats._plain_attention import PlainAttention, with_plain_attention
 from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_verified
@@ -70,7 +70,7 @@ def sample() -> ImageSample:
 @pytest.mark.parametrize("name", format_names())
 def test_every_format_keeps_the_contract(name):
     export_format = load_format(name)
-    assert isinstance(export_format, Format)
+    assert isinstance(export_format, ExportFormat)
     assert export_format.name == name
     assert bool(export_format.packages) == (export_format.extra is not None)
     assert all(suffix.startswith(".") for suffix in (*export_format.sidecar_suffixes, export_format.suffix or ".x"))

@@ -17,7 +17,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.cli import main
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, VerificationError
 from mvsearch.export import comparison, stages
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.images import select_images
 from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
@@ -37,16 +37,16 @@ def sample() -> ImageSample:
 # A file that computes something else
 
 
-def toy_format(export, load_runtime) -> Format:
+def toy_format(export, load_runtime) -> ExportFormat:
     runtime = Runtime(package="torch", batch_sizes=(1, 2), load_runtime=load_runtime)
-    return Format(name="toy", suffix=".toy", export=export, runtime=runtime)
+    return ExportFormat(name="toy", suffix=".toy", export=export, runtime=runtime)
 
 
 def save(export_model: ExportModel, path: Path) -> None:
     torch.save(export_model.model, path)
 
 
-def broken_format(wrong: str) -> Format:
+def broken_format(wrong: str) -> ExportFormat:
     """A format whose runtime computes one stage wrongly."""
 
     def load_runtime(path: Path, *, threads: int = 1):
@@ -69,7 +69,7 @@ def test_the_first_stage_that_differs_is_named_and_only_the_report_is_kept(wrong
     assert (stored["verified"], stored["first_differing_stage"]) == (False, wrong)
 
 
-def unsupported_format(wrong: str, *, converts: bool) -> Format:
+def unsupported_format(wrong: str, *, converts: bool) -> ExportFormat:
     """A format whose converter, or whose runtime, does not support one stage."""
 
     def export(export_model: ExportModel, path: Path) -> None:
@@ -139,7 +139,7 @@ def test_force_replaces_an_earlier_export_but_never_a_folder_of_yours(tmp_path):
         path.mkdir()
         (path / "model.py").write_text("new")
 
-    done = ExportJob(Format(name="toy", suffix="", export=folder, runtime=None), small_model(), tmp_path / "net")
+    done = ExportJob(ExportFormat(name="toy", suffix="", export=folder, runtime=None), small_model(), tmp_path / "net")
     export_unverified(done)
     (done.path / "model.py").write_text("old")
     export_unverified(done)
@@ -156,7 +156,9 @@ def test_whatever_a_converter_raises_becomes_a_sentence(tmp_path):
     def fail(*_args):
         raise KeyError("aten::odd\nand twenty lines more")
 
-    done = ExportJob(Format(name="toy", suffix=".toy", export=fail, runtime=None), small_model(), tmp_path / "net.toy")
+    done = ExportJob(
+        ExportFormat(name="toy", suffix=".toy", export=fail, runtime=None), small_model(), tmp_path / "net.toy"
+    )
     with pytest.raises(VerificationError, match=r"KeyError: .*odd") as raised:
         export_unverified(done)
     assert raised.value.file == str(done.path)

@@ -14,7 +14,7 @@ from mvsearch.metrics.record import Latency
 from mvsearch.nn.fuse import Fused
 from mvsearch.profiling import benchmark, protocols
 from mvsearch.profiling import timing as _timing
-from mvsearch.profiling.benchmark import Timing
+from mvsearch.profiling.benchmark import CaseTiming
 from mvsearch.profiling.latency import TimingOptions, load_backend
 from mvsearch.profiling.protocols import OWN, PAPER, NamedNetwork, time_networks
 from mvsearch.study.evaluator import measured_devices
@@ -83,8 +83,8 @@ def test_the_protocols_have_different_devices():
 
 
 def test_ratios_are_taken_within_a_round():
-    def row(times_ms: list[float]) -> Timing:
-        return Timing("x", "paper", TORCH_CPU.measure(nn.Identity(), 8, repeats=3), times_ms)
+    def row(times_ms: list[float]) -> CaseTiming:
+        return CaseTiming("x", "paper", TORCH_CPU.measure(nn.Identity(), 8, repeats=3), times_ms)
 
     assert row([1.0, 30.0, 2.0]).ratio_to(row([2.0, 60.0, 4.0])) == (0.5, 0.5, 0.5)
 

@@ -1,9 +1,9 @@
 """Export formats: one file a format, and the file's name is the format's. Read back, a file is the same network.
 
     export/formats/x.py
-      FORMAT = Format(name="x", ...)     what the format is, and the functions that write and run its files
+      FORMAT = ExportFormat(name="x", ...)     what the format is, and the functions that write and run its files
 
-`Format` and `Runtime` are the contract: optional members have defaults, so nobody asks whether a member is there.
+`ExportFormat` and `Runtime` are the contract: optional members have defaults, so nobody asks whether a member is there.
 """
 
 from collections.abc import Callable
@@ -85,7 +85,7 @@ class Runtime:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Format:
+class ExportFormat:
     """An export format: how its files are called and written, and what runs them.
 
     `sidecar_suffixes` are those of the files that are written beside it. `extra` is mvsearch's extra that brings the
@@ -124,7 +124,7 @@ def format_names() -> tuple[str, ...]:
     return plugins.names("export_format")
 
 
-def load_format(name: str) -> Format:
+def load_format(name: str) -> ExportFormat:
     """The format of a name; raises PlanError, with a suggestion, if there is none."""
-    export_format: Format = plugins.load("export_format", name, error=PlanError).FORMAT
+    export_format: ExportFormat = plugins.load("export_format", name, error=PlanError).FORMAT
     return export_format

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._tools import trace
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
@@ -65,7 +65,7 @@ def facts(path: Path) -> dict[str, Any]:
     return {"operators": sum(operation.type != "const" for operation in block.operations)}
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="coreml",
     suffix=".mlpackage",
     extra="coreml",

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._plain_attention import with_plain_attention
 from mvsearch.export.formats._tools import trace
 from mvsearch.export.model import ExportModel
@@ -85,7 +85,7 @@ def facts(path: Path) -> dict[str, Any]:
     return {"operators": operators, "delegated_share": delegated / operators}
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="executorch",
     suffix=".pte",
     extra="executorch",

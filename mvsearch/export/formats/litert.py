@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from mvsearch.errors import EnvironmentFault, VerificationError
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._tools import trace
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
@@ -92,7 +92,7 @@ def facts(path: Path) -> dict[str, Any]:
         return {"operators": len(interpreter._get_ops_details())}
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="litert",
     suffix=".tflite",
     extra="litert",

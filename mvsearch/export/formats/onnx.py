@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._tools import example_images
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
@@ -83,7 +83,7 @@ def facts(path: Path) -> dict[str, Any]:
     return {"opset": opset, "operators": len(model.graph.node)}
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="onnx",
     suffix=".onnx",
     extra="onnx",

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._tools import trace
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
@@ -44,7 +44,7 @@ def facts(path: Path) -> dict[str, Any]:
     return {"operators": sum(op.get_type_name() not in ("Parameter", "Constant", "Result") for op in operators)}
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="openvino",
     suffix=".xml",
     sidecar_suffixes=(".bin",),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.errors import PlanError
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats import torch as source_file
 from mvsearch.export.formats._code import cost_table, costs_of, join_parts, title
 from mvsearch.export.model import ExportModel
@@ -159,7 +159,7 @@ score of these weights.
 """
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="package",
     suffix="",
     export=export,

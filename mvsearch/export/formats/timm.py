@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.errors import ArchitectureError, PlanError
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._code import assignments, class_name, collect_sources, docstring, join_parts, rows_of
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner
@@ -219,7 +219,7 @@ def {name}(pretrained: bool = False, **kwargs: Any) -> {cls}:
     return build_model_with_cfg({cls}, "{name}", pretrained, feature_cfg=features, **kwargs)'''
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="timm",
     suffix=".py",
     sidecar_suffixes=(".safetensors",),

@@ -4,7 +4,7 @@ import ast
 from pathlib import Path
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.export.formats import Format, Runtime
+from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._code import class_name, collect_sources, docstring, join_parts, network, rows_of
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner
@@ -58,7 +58,7 @@ def _main(arch: Architecture, name: str, *, features: bool) -> str:
     print(f"{{sum(p.numel() for p in model.parameters()):,}} parameters, output {{{shapes}}}")"""
 
 
-FORMAT = Format(
+FORMAT = ExportFormat(
     name="torch",
     suffix=".py",
     sidecar_suffixes=(".safetensors",),

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from mvsearch.export.formats import Format
+from mvsearch.export.formats import ExportFormat
 from mvsearch.export.model import ExportModel
 
 
@@ -11,4 +11,4 @@ def export(export_model: ExportModel, path: Path) -> None:
     export_model.arch.save(path)
 
 
-FORMAT = Format(name="yaml", suffix=".yaml", export=export, runtime=None)
+FORMAT = ExportFormat(name="yaml", suffix=".yaml", export=export, runtime=None)

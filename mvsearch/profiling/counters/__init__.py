@@ -1,7 +1,7 @@
 """Second opinions on the multiply-accumulates of an architecture, with what each tool misses. One file a tool.
 
     profiling/counters/x.py
-      count: Counter      counts one image of the architecture's size, in evaluation mode
+      count: MacCounter      counts one image of the architecture's size, in evaluation mode
 
 What every counter promises, and a test asks of every file here:
 
@@ -86,7 +86,7 @@ def _enumerate(words: Iterable[str]) -> str:
     return f"{', '.join(first)} and {last}" if first else last
 
 
-class Counter(Protocol):
+class MacCounter(Protocol):
     """Counts with a tool."""
 
     def __call__(self, arch: "Architecture") -> Count:
@@ -94,7 +94,7 @@ class Counter(Protocol):
         ...
 
 
-def load_counter(name: str) -> Counter:
+def load_counter(name: str) -> MacCounter:
     """The counter of a name; raises MvsearchError, with a suggestion, if there is none."""
-    counter: Counter = plugins.load("counter", name).count
+    counter: MacCounter = plugins.load("counter", name).count
     return counter

@@ -10,7 +10,7 @@ from torch import nn
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import MvsearchError
-from mvsearch.export.formats import Format, Runtime, load_format
+from mvsearch.export.formats import ExportFormat, Runtime, load_format
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, one_line
 from mvsearch.metrics.record import EvaluationFailed
@@ -26,7 +26,7 @@ class Exported(HostTimed):
     format_name: str
 
     @property
-    def format(self) -> Format:
+    def format(self) -> ExportFormat:
         """The format."""
         return load_format(self.format_name)
 
