@@ -1,4 +1,4 @@
-"""A network that leaves is the network that was: the exported file runs where mvsearch cannot be imported."""
+"""The exported file is the same network, and runs where mvsearch cannot be imported."""
 
 import ast
 import json
@@ -33,13 +33,13 @@ ALONE = """
     class Refuse:
         def find_spec(self, name, *_):
             if name.partition(".")[0] == "mvsearch":
-                raise ImportError("mvsearch is not here")
+                raise ImportError("mvsearch cannot be imported")
 
     sys.meta_path.insert(0, Refuse())
     import torch
     from safetensors.torch import load_file, save_file
     torch.set_num_threads(1)
-    said = {}
+    results = {}
     for path in sorted(Path(sys.argv[1]).glob("*.py")):
         spec = importlib.util.spec_from_file_location(path.stem.replace(".", "_"), path)
         module = importlib.util.module_from_spec(spec)
@@ -55,8 +55,8 @@ ALONE = """
                 program = torch.export.export(model, (images,))
                 assert torch.equal(program.module()(images), logits), path
         save_file({"y": logits}, path.with_suffix(".logits"))
-        said[path.stem] = {"class": cls.__name__, "keys": keys}
-    print(json.dumps(said))
+        results[path.stem] = {"class": cls.__name__, "keys": keys}
+    print(json.dumps(results))
 """
 
 
@@ -103,10 +103,10 @@ def test_exported_files_alone_have_the_same_keys_and_the_same_logits_bit_for_bit
     )
 
     assert run.returncode == 0, run.stderr
-    said = json.loads(run.stdout)
-    assert said.keys() == expected.keys()
+    results = json.loads(run.stdout)
+    assert results.keys() == expected.keys()
     for name, (keys, logits) in expected.items():
-        assert said[name]["keys"] == keys
+        assert results[name]["keys"] == keys
         assert torch.equal(load_file(tmp_path / f"{name}.logits")["y"], logits), name
 
 
@@ -134,7 +134,7 @@ def test_only_the_classes_that_the_network_needs_are_in_its_file():
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"),
+    ("name", "class_name"),
     [
         ("mobilevitv3_xxs_l2", "MobileViTv3_XXS_L2"),
         ("mobilevitv2_0.5", "MobileViTv2_0_5"),
@@ -144,8 +144,8 @@ def test_only_the_classes_that_the_network_needs_are_in_its_file():
         ("conv", "ConvNetwork"),
     ],
 )
-def test_the_class_is_named_after_the_architecture_and_hides_no_other(name, wanted):
-    assert exporter.class_name(name, {"Conv", "MV2", "MobileViT"}) == wanted
+def test_the_class_is_named_after_the_architecture_and_hides_no_other(name, class_name):
+    assert exporter.class_name(name, {"Conv", "MV2", "MobileViT"}) == class_name
 
 
 def test_two_classes_of_one_name_are_refused(monkeypatch):
@@ -191,7 +191,7 @@ class Block(nn.Module):
 
 
 @pytest.fixture
-def room(tmp_path, monkeypatch):
+def nn_folder(tmp_path, monkeypatch):
     """A folder whose files are modules of mvsearch.nn, until the test is over."""
     import mvsearch.nn
 
@@ -201,9 +201,9 @@ def room(tmp_path, monkeypatch):
         sys.modules.pop(f"mvsearch.nn.{name}", None)
 
 
-def test_constants_decorators_and_helpers_of_a_new_block_come_along(room):
-    (room / "helper.py").write_text("def half(n: int) -> int:\n    return n // 2\n")
-    (room / "block_a.py").write_text(BLOCK)
+def test_constants_decorators_and_helpers_of_a_new_block_come_along(nn_folder):
+    (nn_folder / "helper.py").write_text("def half(n: int) -> int:\n    return n // 2\n")
+    (nn_folder / "block_a.py").write_text(BLOCK)
     sources = Sources()
     sources.add(import_module("mvsearch.nn.block_a").Block)
 
@@ -213,22 +213,24 @@ def test_constants_decorators_and_helpers_of_a_new_block_come_along(room):
 
 
 @pytest.mark.parametrize(
-    ("module", "line", "words"),
+    ("module", "line", "message"),
     [
         ("block_b", "from mvsearch.nn.conv import Conv as Brick", "Conv as Brick` cannot be exported"),
         ("block_c", "import mvsearch.nn.conv as Brick", "conv as Brick` cannot be exported"),
         ("block_d", "from mvsearch.nn.mv2 import Conv", "does not define Conv"),
     ],
 )
-def test_an_import_that_cannot_be_copied_is_refused(room, module, line, words):
-    (room / f"{module}.py").write_text(f"{line}\n\n\nclass Block:\n    made = {line.split()[-1]}\n")
-    with pytest.raises(MvsearchError, match=words):
+def test_an_import_that_cannot_be_copied_is_refused(nn_folder, module, line, message):
+    (nn_folder / f"{module}.py").write_text(f"{line}\n\n\nclass Block:\n    made = {line.split()[-1]}\n")
+    with pytest.raises(MvsearchError, match=message):
         Sources().add(import_module(f"mvsearch.nn.{module}").Block)
 
 
-def test_imports_from_elsewhere_keep_their_names_and_hide_no_definition(room):
-    (room / "block_e.py").write_text("from torch import nn as layers\n\n\nclass Block(layers.Identity):\n    pass\n")
-    (room / "block_f.py").write_text("import json as Conv\n\n\nclass Other:\n    made = Conv\n")
+def test_imports_from_elsewhere_keep_their_names_and_hide_no_definition(nn_folder):
+    (nn_folder / "block_e.py").write_text(
+        "from torch import nn as layers\n\n\nclass Block(layers.Identity):\n    pass\n"
+    )
+    (nn_folder / "block_f.py").write_text("import json as Conv\n\n\nclass Other:\n    made = Conv\n")
     sources = Sources()
     sources.add(import_module("mvsearch.nn.block_e").Block)
     assert sources.imports() == "from torch import nn as layers"
@@ -299,7 +301,7 @@ def test_the_command_writes_code_and_weights_and_refuses_what_it_cannot(tmp_path
     assert all(torch.equal(first[name], second[name]) for name in first)
 
     (tmp_path / "text.pt").write_text("no tensors")
-    for args, words in {
+    for args, message in {
         ("export", "mobilevitv3_xxs", "--to", "torhc"): "did you mean 'torch'?",
         ("export", "mobilevitv3_xsx"): "names no architecture",
         ("export", "mobilevitv3_xxs", "-o", "missing/net.py"): "cannot be written",
@@ -309,8 +311,8 @@ def test_the_command_writes_code_and_weights_and_refuses_what_it_cannot(tmp_path
     }.items():
         capsys.readouterr()
         assert run(*args) == 1
-        said = capsys.readouterr().err.strip()
-        assert words in said
-        assert len(said.splitlines()) == 1
+        results = capsys.readouterr().err.strip()
+        assert message in results
+        assert len(results.splitlines()) == 1
     assert not (tmp_path / "x.safetensors").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -101,22 +101,28 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(name, tmp_path
 
 @pytest.mark.parametrize(("name", "document"), list(networks_by_format()))
 def test_a_file_loaded_by_its_runtime_gives_the_network_s_logits_on_real_images(name, document, tmp_path, sample):
-    done = job(name, tmp_path, small_model(document))
-    report = export_verified(done, sample, timer=time_beside_eager)
+    export_job = job(name, tmp_path, small_model(document))
+    report = export_verified(export_job, sample, timer=time_beside_eager)
 
     assert report.verified
-    assert [comparison.batch for comparison in report.comparisons] == list(done.runtime.batch_sizes)
+    assert [comparison.batch for comparison in report.comparisons] == list(export_job.runtime.batch_sizes)
     assert all(comparison.top1_agreement == 1 and comparison.ratio < 1e-4 for comparison in report.comparisons)
     assert FACTS.get(name, lambda _: True)(report.facts)
     assert report.latency.median_ms > 0
     assert report.eager_latency.backend == "torch_cpu"
-    assert done.path.is_file()
-    stored = json.loads(done.report_path.read_text())
+    assert export_job.path.is_file()
+    stored = json.loads(export_job.report_path.read_text())
     assert stored["verified"] is True
-    assert stored["takes"] == ("one image at a time" if done.runtime.batch_sizes == (1,) else "any number of images")
-    assert stored["key"] == done.export_model.arch.key
+    assert stored["takes"] == (
+        "one image at a time" if export_job.runtime.batch_sizes == (1,) else "any number of images"
+    )
+    assert stored["key"] == export_job.export_model.arch.key
     assert stored["data"] == "fashion_mnist, test part"
-    assert {path.suffix for path in tmp_path.iterdir()} == {done.path.suffix, ".json", *done.format.sidecar_suffixes}
+    assert {path.suffix for path in tmp_path.iterdir()} == {
+        export_job.path.suffix,
+        ".json",
+        *export_job.format.sidecar_suffixes,
+    }
 
 
 @pytest.mark.parametrize("name", WITH_WEIGHTS[:4])
@@ -140,31 +146,31 @@ def test_a_model_of_several_outputs_keeps_their_number_and_order(name, tmp_path)
             return [self.rest(stem), stem]
 
     model = replace(small_model(), model=LogitsAndStem(small_model().model).eval(), output_names=("logits", "stem"))
-    done = job(name, tmp_path, model)
-    done.write(done.path)
+    export_job = job(name, tmp_path, model)
+    export_job.write(export_job.path)
     images = np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)
 
-    outputs = done.runtime.load_runtime(done.path)(images)
+    outputs = export_job.runtime.load_runtime(export_job.path)(images)
     for ours, theirs in zip(run_eager(model.model, images), outputs, strict=True):
         np.testing.assert_allclose(theirs, ours, atol=1e-4)
 
 
 def test_core_ml_states_where_it_can_be_verified(tmp_path, sample):
-    done = job("coreml", tmp_path)
+    export_job = job("coreml", tmp_path)
     if sys.platform == "darwin":
         pytest.skip("Core ML can be run here")
-    report = export_verified(done, sample)
+    report = export_verified(export_job, sample)
     assert report.verified is None
     assert "macOS" in report.reason
     assert report.facts["operators"] > 20
-    assert done.path.is_dir()
+    assert export_job.path.is_dir()
 
 
 @pytest.mark.parametrize("name", ["onnx", pytest.param("executorch", marks=slow)])
 def test_the_report_of_int8_has_its_accuracy(name, tmp_path):
     held_out, training = real_images(100, training=8)
-    done = replace(job(name, tmp_path, small_model(PLAIN)), calibration=training.images)
-    report = export_verified(done, held_out, max_drop=1.0, timer=time_beside_eager)
+    export_job = replace(job(name, tmp_path, small_model(PLAIN)), calibration=training.images)
+    report = export_verified(export_job, held_out, max_drop=1.0, timer=time_beside_eager)
 
     assert report.precision == "int8"
     assert report.top1.eager == pytest.approx(0.1, abs=0.15)
@@ -173,9 +179,9 @@ def test_the_report_of_int8_has_its_accuracy(name, tmp_path):
 
 
 def test_int8_is_refused_by_a_format_without_it(tmp_path):
-    done = replace(job("torch", tmp_path), calibration=np.zeros((1, 3, 32, 32), dtype=np.float32))
+    export_job = replace(job("torch", tmp_path), calibration=np.zeros((1, 3, 32, 32), dtype=np.float32))
     with pytest.raises(PlanError, match="--int8: torch"):
-        done.write(done.path)
+        export_job.write(export_job.path)
 
 
 def test_plain_attention_is_the_same_attention_in_a_copy():
@@ -192,11 +198,11 @@ def test_plain_attention_is_the_same_attention_in_a_copy():
 def test_openvino_in_half_precision_does_not_pass(tmp_path, sample):
     from mvsearch.export.formats import openvino
 
-    done = job("openvino", tmp_path)
-    done.write(done.path)
+    export_job = job("openvino", tmp_path)
+    export_job.write(export_job.path)
     half = partial(openvino.load_runtime, precision="bf16")
-    outputs = run_batches(half(done.path), sample.images, 8)
-    ratio = compare(run_eager(done.export_model.model, sample.images), outputs, 8, classes=1).ratio
+    outputs = run_batches(half(export_job.path), sample.images, 8)
+    ratio = compare(run_eager(export_job.export_model.model, sample.images), outputs, 8, classes=1).ratio
     if ratio < 1e-5:
         pytest.skip("this processor computes in float32 whatever it is asked for")
     assert ratio > TOLERANCE
@@ -209,6 +215,6 @@ def test_a_package_that_only_int8_needs_is_named_too(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "mvsearch.export.formats.find_spec", lambda name: None if name == "torchao" else find_spec(name)
     )
-    done = replace(job("executorch", tmp_path), calibration=np.zeros((1, 3, 32, 32), dtype=np.float32))
+    export_job = replace(job("executorch", tmp_path), calibration=np.zeros((1, 3, 32, 32), dtype=np.float32))
     with pytest.raises(EnvironmentFault, match=r"torchao.*mvsearch\[executorch\]"):
-        done.write(done.path)
+        export_job.write(export_job.path)

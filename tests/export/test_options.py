@@ -1,4 +1,4 @@
-"""What `mvsearch export` does to a network on its way out: weights in, other classes, other images, feature maps."""
+"""The options of `mvsearch export`: weights, other classes, other image sizes, feature maps."""
 
 import json
 import pickle
@@ -42,18 +42,18 @@ def weights(tmp_path):
 
 
 def test_without_weights_the_seed_is_named_and_the_network_is_in_eval_mode():
-    made = ExportModel.of(SMALL, seed=3)
-    assert made.weights == "fresh, seed 3"
-    assert not made.model.training
-    assert equal(made.model.state_dict(), build(SMALL, seed=3).state_dict())
+    export_model = ExportModel.of(SMALL, seed=3)
+    assert export_model.weights == "fresh, seed 3"
+    assert not export_model.model.training
+    assert equal(export_model.model.state_dict(), build(SMALL, seed=3).state_dict())
 
 
 def test_weights_come_from_safetensors_and_from_pt_alike(weights, tmp_path):
     torch.save({"state_dict": weights.state}, tmp_path / "trained.pt")
     for name in ("trained.safetensors", "trained.pt"):
-        made = ExportModel.of(SMALL, weights=tmp_path / name)
-        assert made.weights == name
-        assert equal(made.model.state_dict(), weights.state)
+        export_model = ExportModel.of(SMALL, weights=tmp_path / name)
+        assert export_model.weights == name
+        assert equal(export_model.model.state_dict(), weights.state)
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
@@ -88,16 +88,16 @@ def test_a_pickle_that_would_run_code_is_refused_and_not_run(tmp_path, recwarn):
 
 
 def test_the_classifier_of_as_many_classes_is_kept(weights):
-    made = ExportModel.of(SMALL, weights=weights.path, num_classes=10)
-    assert made.weights == "trained.safetensors"
-    assert equal(made.model.state_dict(), weights.state)
+    export_model = ExportModel.of(SMALL, weights=weights.path, num_classes=10)
+    assert export_model.weights == "trained.safetensors"
+    assert equal(export_model.model.state_dict(), weights.state)
 
 
 def test_the_classifier_for_other_classes_is_fresh_and_the_rest_is_kept(weights):
-    made = ExportModel.of(SMALL, weights=weights.path, num_classes=3, seed=5)
-    assert made.weights == "trained.safetensors; the classifier for 3 classes is fresh, seed 5"
-    state = made.model.state_dict()
-    assert made.arch.num_classes == 3
+    export_model = ExportModel.of(SMALL, weights=weights.path, num_classes=3, seed=5)
+    assert export_model.weights == "trained.safetensors; the classifier for 3 classes is fresh, seed 5"
+    state = export_model.model.state_dict()
+    assert export_model.arch.num_classes == 3
     assert equal({name: state[name] for name in state if "head" not in name}, without_head(weights.state))
     assert torch.equal(
         state["head.linear.weight"], build(SMALL.at(num_classes=3), seed=5).state_dict()["head.linear.weight"]
@@ -138,23 +138,23 @@ def test_every_published_network_gives_a_map_at_each_stride_with_the_channels_it
     arch = published(name)
     with torch.device("meta"):
         model = ExportModel.of(arch, features=True).model
-        found = model(torch.zeros(1, 3, 256, 256))
+        report = model(torch.zeros(1, 3, 256, 256))
     assert [tap.reduction for tap in taps(arch)] == [4, 8, 16, 32]
-    assert [tuple(each.shape) for each in found] == [
+    assert [tuple(dimension.shape) for dimension in report] == [
         (1, tap.channels, 256 // tap.reduction, 256 // tap.reduction) for tap in taps(arch)
     ]
 
 
 def test_maps_are_what_the_whole_network_makes_on_its_way():
     whole = build(published("mobilevitv3_xxs"), seed=0).eval()
-    made = ExportModel.of(published("mobilevitv3_xxs"), features=True)
+    export_model = ExportModel.of(published("mobilevitv3_xxs"), features=True)
     x = images = torch.randn(2, 3, 64, 96, generator=torch.Generator().manual_seed(0))
     expected = OrderedDict()
     with torch.no_grad():
         for name, row in whole[:-1].named_children():
             expected[name] = x = row(x)
-        for tap, found in zip(taps(made.arch), made.model(images), strict=True):
-            assert torch.equal(found, expected[tap.row])
+        for tap, report in zip(taps(export_model.arch), export_model.model(images), strict=True):
+            assert torch.equal(report, expected[tap.row])
 
 
 def test_strides_that_a_network_does_not_reach_are_left_out_and_rows_behind_the_last_map_are_not_kept():
@@ -174,9 +174,9 @@ def test_strides_that_a_network_does_not_reach_are_left_out_and_rows_behind_the_
 def test_features_take_weights_with_any_classifier_or_none(weights, tmp_path):
     save_file(without_head(weights.state), tmp_path / "backbone.safetensors")
     for path in (weights.path, tmp_path / "backbone.safetensors"):
-        made = ExportModel.of(SMALL.at(num_classes=4), weights=path, features=True)
-        assert made.weights == path.name
-        assert equal(made.model.state_dict(), without_head(weights.state))
+        export_model = ExportModel.of(SMALL.at(num_classes=4), weights=path, features=True)
+        assert export_model.weights == path.name
+        assert equal(export_model.model.state_dict(), without_head(weights.state))
 
 
 def test_the_exported_source_of_a_backbone_says_its_maps_and_has_no_class_that_it_does_not_use():
@@ -203,26 +203,26 @@ def run(tmp_path, monkeypatch, capfd):
             main.main()
         except SystemExit as end:
             code = int(end.code or 0)
-        said = capfd.readouterr()
-        return SimpleNamespace(code=code, out=said.out, err=said.err)
+        output = capfd.readouterr()
+        return SimpleNamespace(code=code, out=output.out, err=output.err)
 
     return run
 
 
 def test_the_terminal_says_that_the_classifier_is_fresh(run, weights):
-    done = run("-o", "net.py", "--weights", "trained.safetensors", "--num-classes", "3", "--no-verify")
-    assert done.code == 0, done.err
-    assert "weights: trained.safetensors; the classifier for 3 classes is fresh, seed 0" in done.out
+    finished = run("-o", "net.py", "--weights", "trained.safetensors", "--num-classes", "3", "--no-verify")
+    assert finished.code == 0, finished.err
+    assert "weights: trained.safetensors; the classifier for 3 classes is fresh, seed 0" in finished.out
     assert load_file("net.safetensors")["head.linear.bias"].shape == (3,)
 
 
 def test_the_terminal_lists_the_maps_with_their_channels(run):
-    done = run("-o", "net.py", "--features", "--no-verify")
-    assert [line.split() for line in done.out.splitlines() if "after" in line] == [["after", "body", "16", "4"]]
-    found = json.loads(run("-o", "net.py", "--features", "--images", "4", "--json", "--force").out)
-    assert found["features"] == [{"row": "body", "channels": 16, "reduction": 4}]
-    assert found["verified"] is True
-    assert found == json.loads(Path("net.py.report.json").read_text())
+    finished = run("-o", "net.py", "--features", "--no-verify")
+    assert [line.split() for line in finished.out.splitlines() if "after" in line] == [["after", "body", "16", "4"]]
+    report = json.loads(run("-o", "net.py", "--features", "--images", "4", "--json", "--force").out)
+    assert report["features"] == [{"row": "body", "channels": 16, "reduction": 4}]
+    assert report["verified"] is True
+    assert report == json.loads(Path("net.py.report.json").read_text())
 
 
 @pytest.mark.parametrize("name", format_names())
@@ -233,9 +233,9 @@ def test_formats_that_take_one_image_at_a_time_are_named_in_terminal_and_help(ru
     assert (name in line.replace(",", " ").split()) is one
     written = replace(export_format, packages=(), export=lambda _export_model, path: path.touch())
     monkeypatch.setattr(f"mvsearch.export.formats.{name}.FORMAT", written)
-    done = run("--to", name, "-o", f"net{export_format.suffix}", "--no-verify", "--images", "4")
-    assert ("takes: one image at a time" in done.out) is one
-    assert ("takes: any number of images" in done.out) is (not one and name != "yaml")
+    finished = run("--to", name, "-o", f"net{export_format.suffix}", "--no-verify", "--images", "4")
+    assert ("takes: one image at a time" in finished.out) is one
+    assert ("takes: any number of images" in finished.out) is (not one and name != "yaml")
 
 
 def test_a_file_of_rows_states_no_weights(run):
@@ -251,13 +251,13 @@ def test_another_image_size_is_that_of_the_file(run):
         import onnx
 
         [images] = onnx.load("net.onnx").graph.input
-        assert [each.dim_value for each in images.type.tensor_type.shape.dim][2:] == [64, 64]
+        assert [dimension.dim_value for dimension in images.type.tensor_type.shape.dim][2:] == [64, 64]
 
 
 @pytest.mark.parametrize("name", format_names())
 def test_options_that_contradict_each_other_are_one_sentence(run, name, monkeypatch):
     monkeypatch.setattr(f"mvsearch.export.formats.{name}.FORMAT", replace(load_format(name), packages=()))
-    done = run("--to", name, "--features", "--num-classes", "3")
-    assert done.code == 1
-    assert ("mvsearch: yaml" if name == "yaml" else "num_classes=3") in done.err
-    assert len(done.err.splitlines()) == 1
+    finished = run("--to", name, "--features", "--num-classes", "3")
+    assert finished.code == 1
+    assert ("mvsearch: yaml" if name == "yaml" else "num_classes=3") in finished.err
+    assert len(finished.err.splitlines()) == 1

@@ -1,4 +1,4 @@
-"""A network as a folder that stands alone, and as a model that timm knows."""
+"""A network as a folder that needs no other file, and as a model of timm."""
 
 import json
 import os
@@ -46,14 +46,14 @@ def sample() -> ImageSample:
 
 @pytest.fixture
 def timm_there(tmp_path_factory, monkeypatch):
-    """Fresh interpreters can import timm."""
+    """Interpreters that are started can import timm."""
     folder = tmp_path_factory.mktemp("shim")
     (folder / "sitecustomize.py").write_text(SHIM)
     monkeypatch.setenv("PYTHONPATH", str(folder))
 
 
-def alone(*command: str, cwd) -> subprocess.CompletedProcess[str]:
-    """A fresh interpreter in a folder, in which mvsearch is not to be found."""
+def run_isolated(*command: str, cwd) -> subprocess.CompletedProcess[str]:
+    """A fresh interpreter in a folder, which cannot import mvsearch."""
     refuse = "import sys; sys.modules['mvsearch'] = None; "
     return subprocess.run(
         [sys.executable, "-c", refuse + command[0], *command[1:]],
@@ -70,12 +70,12 @@ def alone(*command: str, cwd) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.parametrize("features", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["logits", "features"])
 def test_a_package_is_verified_and_its_own_test_passes_in_a_fresh_interpreter(features, tmp_path, sample):
-    made = replace(ExportModel.of(Architecture.from_dict(DEEP), features=features), sample=sample)
-    done = job("package", tmp_path, made)
-    assert export_verified(done, sample).verified
+    export_model = replace(ExportModel.of(Architecture.from_dict(DEEP), features=features), sample=sample)
+    export_job = job("package", tmp_path, export_model)
+    assert export_verified(export_job, sample).verified
     files = {"model.py", "weights.safetensors", "example.safetensors", "test_model.py", "README.md"}
-    assert {path.name for path in done.path.iterdir()} == files
-    run = alone("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=done.path)
+    assert {path.name for path in export_job.path.iterdir()} == files
+    run = run_isolated("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=export_job.path)
     assert run.returncode == 0, run.stdout
     assert "2 passed" in run.stdout
 
@@ -85,34 +85,34 @@ def test_a_package_is_verified_and_its_own_test_passes_in_a_fresh_interpreter(fe
     [("weights", "1 failed, 1 passed"), pytest.param("network", "2 failed", marks=pytest.mark.slow)],
 )
 def test_the_package_s_test_fails_for_other_weights_and_for_another_network(change, outcome, tmp_path, sample):
-    done = job("package", tmp_path, replace(small_model(), sample=sample))
-    export_unverified(done)
+    export_job = job("package", tmp_path, replace(small_model(), sample=sample))
+    export_unverified(export_job)
     if change == "weights":
-        weights = load_file(done.path / "weights.safetensors")
+        weights = load_file(export_job.path / "weights.safetensors")
         weights["head.linear.weight"][3] *= 1.1
-        save_file(weights, done.path / "weights.safetensors")
+        save_file(weights, export_job.path / "weights.safetensors")
     else:
-        text, row = (done.path / "model.py").read_text(), "self.down = MV2(16, 16, expand="
-        (done.path / "model.py").write_text(text.replace(f"{row}2", f"{row}1"))
-    run = alone("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=done.path)
+        text, row = (export_job.path / "model.py").read_text(), "self.down = MV2(16, 16, expand="
+        (export_job.path / "model.py").write_text(text.replace(f"{row}2", f"{row}1"))
+    run = run_isolated("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=export_job.path)
     assert outcome in run.stdout
 
 
 def test_the_package_s_image_is_real_and_its_readme_has_the_numbers(tmp_path, sample):
-    made = replace(small_model(), sample=sample)
-    done = job("package", tmp_path, made)
-    export_unverified(done)
-    stored = load_file(done.path / "example.safetensors")
+    export_model = replace(small_model(), sample=sample)
+    export_job = job("package", tmp_path, export_model)
+    export_unverified(export_job)
+    stored = load_file(export_job.path / "example.safetensors")
     assert torch.equal(stored["image"], torch.from_numpy(sample.images[:1]))
-    text = (done.path / "README.md").read_text()
-    cost = made.arch.cost()
-    for words in (
+    text = (export_job.path / "README.md").read_text()
+    cost = export_model.arch.cost()
+    for text_part in (
         f"{cost.params:,} parameters",
         f"{cost.macs:,} multiply",
         "Fresh, seed 0: not trained",
-        made.arch.key,
+        export_model.arch.key,
     ):
-        assert words in text
+        assert text_part in text
     assert f"minus the mean ({', '.join([f'{sample.mean[0]:.4f}'] * 3)})" in text
 
 
@@ -121,12 +121,12 @@ def test_the_readme_of_a_trial_has_what_the_search_measured_of_it(tmp_path, samp
     metrics |= {"latency_backend": "onnxruntime", "latency_device": "cpu: toy, 1 thread", "latency_image_size": 32}
     record = Record(17, "key", "complete", None, metrics, {}, SOFTMAX, None, 1.0)
     settings = {"proxy": {"name": "train", "steps": 300}, "data": {"source": "photos"}}
-    made = replace(small_model(), sample=sample, trial=Trial("mine", record, settings))
-    done = job("package", tmp_path, made)
-    report = export_verified(done, sample).to_dict()
+    export_model = replace(small_model(), sample=sample, trial=Trial("mine", record, settings))
+    export_job = job("package", tmp_path, export_model)
+    report = export_verified(export_job, sample).to_dict()
     assert report["trial"] == {"study": "mine", "number": 17, "metrics": metrics}
 
-    text = (done.path / "README.md").read_text()
+    text = (export_job.path / "README.md").read_text()
     assert "Trial 17 of the study mine." in text
     for name, value in {
         "proxy top-1": "85.7 ± 0.39 %",
@@ -137,17 +137,17 @@ def test_the_readme_of_a_trial_has_what_the_search_measured_of_it(tmp_path, samp
         "  steps": "300",
     }.items():
         assert f"{name:<32}{value}\n" in text
-    export_unverified(replace(done, export_model=replace(made, trial=None)))
-    assert "In the search" not in (done.path / "README.md").read_text()
+    export_unverified(replace(export_job, export_model=replace(export_model, trial=None)))
+    assert "In the search" not in (export_job.path / "README.md").read_text()
 
 
 def test_a_package_that_was_used_is_replaced_when_forced(tmp_path, sample):
-    done = job("package", tmp_path, replace(small_model(), sample=sample))
-    export_unverified(done)
+    export_job = job("package", tmp_path, replace(small_model(), sample=sample))
+    export_unverified(export_job)
     for cache in ("__pycache__", ".pytest_cache"):
-        (done.path / cache).mkdir()
-    export_unverified(done)
-    assert not (done.path / "__pycache__").exists()
+        (export_job.path / cache).mkdir()
+    export_unverified(export_job)
+    assert not (export_job.path / "__pycache__").exists()
 
 
 @pytest.mark.parametrize("kind", ["package", "timm"])
@@ -203,7 +203,7 @@ def test_timm_creates_the_network_where_mvsearch_is_not(tmp_path, sample, timm_t
         export_unverified(replace(job("timm", tmp_path, model), path=tmp_path / f"net_{i}.py"))
     images = torch.from_numpy(sample.images[:2])
     save_file({"images": images}, tmp_path / "images.safetensors")
-    run = alone(textwrap.dedent(CREATE), cwd=tmp_path)
+    run = run_isolated(textwrap.dedent(CREATE), cwd=tmp_path)
     assert run.returncode == 0, run.stderr
     for model, result in zip(models, json.loads(run.stdout), strict=True):
         check_timm_model(model, result, images, sample)
@@ -241,21 +241,21 @@ def test_where_timm_cannot_be_imported_the_file_is_written_and_the_reason_told(t
     broken.mkdir()
     (broken / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')")
     monkeypatch.setenv("PYTHONPATH", str(broken))
-    done = job("timm", tmp_path, replace(small_model(), sample=sample))
-    report = export_verified(done, sample)
+    export_job = job("timm", tmp_path, replace(small_model(), sample=sample))
+    report = export_verified(export_job, sample)
     assert report.verified is None
     assert "timm cannot be imported here (RuntimeError: operator torchvision::nms" in report.reason
-    assert done.path.is_file()
+    assert export_job.path.is_file()
 
 
 def test_the_file_for_timm_is_formatted_and_uses_all_it_imports(tmp_path, sample):
     odd = {**SOFTMAX, "name": "odd-1.5", "head": {"pool": "max", "linear": False}}
-    for name, made in {
+    for name, export_model in {
         "a": small_model(odd),
         "b": ExportModel.of(published("mobilevitv2_0.5")),
         "c": small_model(DENSE),
     }.items():
-        text = registered.source(made.arch, made.model, sample, module=name)
+        text = registered.source(export_model.arch, export_model.model, sample, module=name)
         assert "mvsearch" not in text.split('"""', 2)[2]
         (tmp_path / f"{name}.py").write_text(text)
     for command in (["format", "--check"], ["check", "--select", "E,F,I"]):
@@ -270,23 +270,26 @@ def test_the_file_for_timm_is_formatted_and_uses_all_it_imports(tmp_path, sample
 
 @needs_timm
 def test_what_timm_could_not_use_is_refused(tmp_path, sample):
-    made = replace(small_model(), sample=sample)
-    done = job("timm", tmp_path, made)
+    export_model = replace(small_model(), sample=sample)
+    export_job = job("timm", tmp_path, export_model)
     with pytest.raises(PlanError, match=r"v2_0\.5\.py: .* v2_0_5\.py"):
-        done.write(tmp_path / "v2_0.5.py")
+        export_job.write(tmp_path / "v2_0.5.py")
     with pytest.raises(PlanError, match="--features"):
-        done.format.export(replace(made, features=True), tmp_path / "net.py")
-    row = replace(made.arch.blocks[1], name="forward_head")
-    hidden = replace(made, arch=replace(made.arch, blocks=(made.arch.blocks[0], row, made.arch.blocks[2])))
+        export_job.format.export(replace(export_model, features=True), tmp_path / "net.py")
+    row = replace(export_model.arch.blocks[1], name="forward_head")
+    hidden = replace(
+        export_model,
+        arch=replace(export_model.arch, blocks=(export_model.arch.blocks[0], row, export_model.arch.blocks[2])),
+    )
     with pytest.raises(ArchitectureError, match="'forward_head'"):
-        done.format.export(hidden, tmp_path / "net.py")
+        export_job.format.export(hidden, tmp_path / "net.py")
     assert not list(tmp_path.glob("*.py"))
 
 
 @pytest.mark.parametrize(
-    ("name", "wanted"), [("mobilevitv2_0.5", "mobilevitv2_0_5"), ("17", "network_17"), ("class", "network_class")]
+    ("name", "stem"), [("mobilevitv2_0.5", "mobilevitv2_0_5"), ("17", "network_17"), ("class", "network_class")]
 )
-def test_timm_s_file_is_called_by_default_what_it_can_be_imported_as(name, wanted, tmp_path, monkeypatch, capsys):
+def test_timm_s_file_is_called_by_default_what_it_can_be_imported_as(name, stem, tmp_path, monkeypatch, capsys):
     from mvsearch.cli import main
     from mvsearch.utils import yaml_document
 
@@ -297,13 +300,13 @@ def test_timm_s_file_is_called_by_default_what_it_can_be_imported_as(name, wante
     )
     monkeypatch.setattr(registered, "FORMAT", replace(registered.FORMAT, packages=()))
     main.main()
-    assert f"wrote {wanted}.py" in capsys.readouterr().out
-    assert f"def {wanted}(pretrained" in (tmp_path / f"{wanted}.py").read_text()
+    assert f"wrote {stem}.py" in capsys.readouterr().out
+    assert f"def {stem}(pretrained" in (tmp_path / f"{stem}.py").read_text()
 
 
 def test_a_network_without_a_classifier_has_none_with_timm(sample):
     arch = replace(Architecture.from_dict(SOFTMAX), head=Head(linear=False))
-    made = ExportModel.of(arch)
-    text = registered.source(arch, made.model, sample, module="net")
+    export_model = ExportModel.of(arch)
+    text = registered.source(arch, export_model.model, sample, module="net")
     assert "num_classes: int = 0" in text
     assert '"classifier"' not in text

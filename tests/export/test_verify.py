@@ -60,12 +60,12 @@ def broken_format(wrong: str) -> ExportFormat:
 
 @pytest.mark.parametrize("wrong", ["stem", "down", "body", "head"])
 def test_the_first_stage_that_differs_is_named_and_only_the_report_is_kept(wrong, tmp_path, sample):
-    done = ExportJob(broken_format(wrong), small_model(), tmp_path / "net.toy")
+    export_job = ExportJob(broken_format(wrong), small_model(), tmp_path / "net.toy")
     with pytest.raises(VerificationError, match=f"stage {wrong}"):
-        export_verified(done, sample)
+        export_verified(export_job, sample)
 
     assert [path.name for path in tmp_path.iterdir()] == ["net.toy.report.json"]
-    stored = json.loads(done.report_path.read_text())
+    stored = json.loads(export_job.report_path.read_text())
     assert (stored["verified"], stored["first_differing_stage"]) == (False, wrong)
 
 
@@ -91,39 +91,39 @@ def unsupported_format(wrong: str, *, converts: bool) -> ExportFormat:
 def test_the_stage_that_a_converter_or_a_runtime_does_not_support_is_named_too(
     wrong, converts, error, tmp_path, sample
 ):
-    done = ExportJob(unsupported_format(wrong, converts=converts), small_model(), tmp_path / "net.toy")
+    export_job = ExportJob(unsupported_format(wrong, converts=converts), small_model(), tmp_path / "net.toy")
     with pytest.raises(VerificationError, match=rf"{error}.*aten::odd.* stage {wrong}") as raised:
-        export_verified(done, sample)
-    assert raised.value.file == str(done.path)
+        export_verified(export_job, sample)
+    assert raised.value.file == str(export_job.path)
 
     assert [path.name for path in tmp_path.iterdir()] == ["net.toy.report.json"]
-    assert json.loads(done.report_path.read_text())["first_differing_stage"] == wrong
+    assert json.loads(export_job.report_path.read_text())["first_differing_stage"] == wrong
 
 
 @pytest.mark.parametrize(
     "name", ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("openvino", "executorch"))]
 )
 def test_every_part_of_a_backbone_can_be_exported_alone(name, tmp_path, sample):
-    done = job(name, tmp_path, ExportModel.of(Architecture.from_dict(SOFTMAX), features=True))
-    rows = list(done.export_model.model.named_children())
-    assert not any(stages.differs(done, rows[: i + 1], sample.images[:2]) for i in range(len(rows)))
+    export_job = job(name, tmp_path, ExportModel.of(Architecture.from_dict(SOFTMAX), features=True))
+    rows = list(export_job.export_model.model.named_children())
+    assert not any(stages.differs(export_job, rows[: i + 1], sample.images[:2]) for i in range(len(rows)))
 
 
 def test_an_earlier_file_stays_where_the_new_one_fails(tmp_path, sample):
-    done = ExportJob(broken_format("down"), small_model(), tmp_path / "net.toy")
-    done.path.write_text("earlier")
+    export_job = ExportJob(broken_format("down"), small_model(), tmp_path / "net.toy")
+    export_job.path.write_text("earlier")
     with pytest.raises(VerificationError, match="an earlier one"):
-        export_verified(done, sample)
-    assert done.path.read_text() == "earlier"
+        export_verified(export_job, sample)
+    assert export_job.path.read_text() == "earlier"
 
 
 def test_weights_that_produce_nan_are_not_a_fault_of_the_file(tmp_path, sample):
     model = small_model()
     with torch.no_grad():
         model.model.stem.conv.weight[0, 0, 0, 0] = math.nan
-    done = ExportJob(broken_format("none"), model, tmp_path / "net.toy")
+    export_job = ExportJob(broken_format("none"), model, tmp_path / "net.toy")
     with pytest.raises(CheckpointError, match="NaN"):
-        export_verified(done, sample)
+        export_verified(export_job, sample)
     assert not list(tmp_path.iterdir())
 
 
@@ -139,47 +139,49 @@ def test_force_replaces_an_earlier_export_but_never_a_folder_of_yours(tmp_path):
         path.mkdir()
         (path / "model.py").write_text("new")
 
-    done = ExportJob(ExportFormat(name="toy", suffix="", export=folder, runtime=None), small_model(), tmp_path / "net")
-    export_unverified(done)
-    (done.path / "model.py").write_text("old")
-    export_unverified(done)
-    assert (done.path / "model.py").read_text() == "new"
+    export_job = ExportJob(
+        ExportFormat(name="toy", suffix="", export=folder, runtime=None), small_model(), tmp_path / "net"
+    )
+    export_unverified(export_job)
+    (export_job.path / "model.py").write_text("old")
+    export_unverified(export_job)
+    assert (export_job.path / "model.py").read_text() == "new"
 
-    (done.path / "photo.jpg").touch()
+    (export_job.path / "photo.jpg").touch()
     with pytest.raises(EnvironmentFault, match=r"photo\.jpg") as raised:
-        export_unverified(done)
-    assert raised.value.file == str(done.path)
-    assert (done.path / "photo.jpg").exists()
+        export_unverified(export_job)
+    assert raised.value.file == str(export_job.path)
+    assert (export_job.path / "photo.jpg").exists()
 
 
 def test_whatever_a_converter_raises_becomes_a_sentence(tmp_path):
     def fail(*_args):
         raise KeyError("aten::odd\nand twenty lines more")
 
-    done = ExportJob(
+    export_job = ExportJob(
         ExportFormat(name="toy", suffix=".toy", export=fail, runtime=None), small_model(), tmp_path / "net.toy"
     )
     with pytest.raises(VerificationError, match=r"KeyError: .*odd") as raised:
-        export_unverified(done)
-    assert raised.value.file == str(done.path)
+        export_unverified(export_job)
+    assert raised.value.file == str(export_job.path)
     assert len(str(raised.value).splitlines()) == 1
     assert not list(tmp_path.iterdir())
 
 
 def test_a_network_that_leaves_its_module_out_of_order_fails_in_a_fresh_interpreter(tmp_path):
-    done = job("torch", tmp_path)
-    done.write(done.path)
-    done.path.write_text("import mvsearch\n" + done.path.read_text())
+    export_job = job("torch", tmp_path)
+    export_job.write(export_job.path)
+    export_job.path.write_text("import mvsearch\n" + export_job.path.read_text())
     with pytest.raises(EnvironmentFault, match=r"net\.py: .*mvsearch"):
-        done.runtime.load_runtime(done.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
+        export_job.runtime.load_runtime(export_job.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
 
 
 def test_an_interpreter_that_ends_without_a_message_is_one_sentence_too(tmp_path):
-    done = job("torch", tmp_path)
-    done.write(done.path)
-    done.path.write_text("import os\nos._exit(9)\n")
+    export_job = job("torch", tmp_path)
+    export_job.write(export_job.path)
+    export_job.path.write_text("import os\nos._exit(9)\n")
     with pytest.raises(EnvironmentFault, match=r"net\.py: .*without a message"):
-        done.runtime.load_runtime(done.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
+        export_job.runtime.load_runtime(export_job.path)(np.zeros((1, 3, 32, 32), dtype=np.float32))
 
 
 # int8
@@ -231,8 +233,8 @@ def run(tmp_path, monkeypatch, capfd):
             main.main()
         except SystemExit as end:
             code = int(end.code or 0)
-        said = capfd.readouterr()
-        return SimpleNamespace(code=code, out=said.out, err=said.err)
+        output = capfd.readouterr()
+        return SimpleNamespace(code=code, out=output.out, err=output.err)
 
     return run
 
@@ -255,7 +257,7 @@ def test_the_command_verifies_reports_and_keeps_what_is_there(tmp_path, run):
 
 
 def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(tmp_path, run):
-    for args, words in {
+    for args, message in {
         ("--to", "onxn"): "did you mean 'onnx'?",
         ("--to", "subject"): "unknown export format",
         ("--to", "torch", "--int8"): "--to executorch",
@@ -264,10 +266,10 @@ def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(tmp_path,
         ("--to", "torch", "--data", "fashion"): "did you mean 'fashion_mnist'?",
         ("--to", "torch", "--weights", "none.pt"): "there is no such file",
     }.items():
-        done = run(*args)
-        assert done.code == 1
-        assert words in done.err
-        assert len(done.err.splitlines()) == 1
+        finished = run(*args)
+        assert finished.code == 1
+        assert message in finished.err
+        assert len(finished.err.splitlines()) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 
@@ -288,12 +290,12 @@ def test_ctrl_c_during_the_timing_keeps_the_file_and_its_report(tmp_path, sample
     def interrupted(*args):
         raise KeyboardInterrupt
 
-    done = ExportJob(broken_format("none"), small_model(), tmp_path / "net.toy")
+    export_job = ExportJob(broken_format("none"), small_model(), tmp_path / "net.toy")
     with pytest.raises(KeyboardInterrupt):
-        export_verified(done, sample, timer=interrupted)
+        export_verified(export_job, sample, timer=interrupted)
 
-    assert done.path.exists()
-    stored = json.loads(done.report_path.read_text())
+    assert export_job.path.exists()
+    stored = json.loads(export_job.report_path.read_text())
     assert stored["verified"]
     assert "latency" not in stored
 

@@ -35,7 +35,7 @@ def images(height: int, width: int) -> torch.Tensor:
     return torch.from_numpy(np.random.RandomState(0).standard_normal((2, 3, height, width)).astype(np.float32))
 
 
-def copied(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+def copy_names(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {name: tensor.clone() for name, tensor in model.state_dict().items()}
 
 
@@ -86,12 +86,12 @@ def test_models_of_a_family_share_their_names_and_only_shapes_tell_them_apart(na
         ("mobilevitv3_xxs", "mobilevitv3_0.5"),
     ],
 )
-def test_weights_of_another_model_are_refused(built, given):
-    model = build(published(built), seed=0)
-    before = copied(model)
+def test_weights_of_another_model_are_refused(name, other):
+    model = build(published(name), seed=0)
+    before = copy_names(model)
 
     with pytest.raises(CheckpointError):
-        load_checkpoint(model, checkpoint(given))
+        load_checkpoint(model, checkpoint(other))
     assert same(model.state_dict(), before)
 
 
@@ -120,7 +120,7 @@ def test_weights_of_another_model_are_refused(built, given):
 )
 def test_a_checkpoint_that_does_not_fit_is_refused_by_name_and_changes_nothing(changed, to, named):
     model = build(published("mobilevitv3_xxs"), seed=0)
-    before = copied(model)
+    before = copy_names(model)
     weights = checkpoint("mobilevitv3_xxs")
     weights.pop(changed, None)
     if to is not None:

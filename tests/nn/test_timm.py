@@ -55,9 +55,9 @@ def test_feature_maps_are_timms_with_timms_weights(timm, name, tmp_path):
     torch.save(theirs.state_dict(), tmp_path / "theirs.pt")
     ours = ExportModel.of(published(name), weights=tmp_path / "theirs.pt", features=True)
 
-    found = taps(ours.arch)
-    assert [tap.channels for tap in found] == theirs.feature_info.channels()
-    assert [tap.reduction for tap in found] == theirs.feature_info.reduction()
+    expected_taps = taps(ours.arch)
+    assert [tap.channels for tap in expected_taps] == theirs.feature_info.channels()
+    assert [tap.reduction for tap in expected_taps] == theirs.feature_info.reduction()
     images = torch.randn(2, 3, 128, 160)
     with torch.no_grad():
         for want, got in zip(theirs(images), ours.model(images), strict=True):

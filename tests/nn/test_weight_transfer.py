@@ -148,9 +148,9 @@ def test_what_a_fusion_reads_is_sliced_each_in_its_own_range(concat):
     source = network(mobilevit(concat=concat, dim=16), seed=1)
     model = network(mobilevit(concat=concat, dim=8), seed=2)
     transfer_weights(model, source, name="source")
-    beside, kept = (16, 8) if concat == "local" else (8, 8)
+    beside, width = (16, 8) if concat == "local" else (8, 8)
     theirs = source.body.fuse.conv.weight
-    assert torch.equal(model.body.fuse.conv.weight, torch.cat([theirs[:, :kept], theirs[:, beside:]], dim=1))
+    assert torch.equal(model.body.fuse.conv.weight, torch.cat([theirs[:, :width], theirs[:, beside:]], dim=1))
 
 
 def test_a_separable_fusion_too():
@@ -181,7 +181,8 @@ def test_shares_are_those_of_the_closed_form():
     source = network(row("conv", name="body", out=12, kernel=5), classes=5)
     model = network(row("conv", name="body", out=20, kernel=3), classes=5, seed=2)
     transfer = {
-        each.name: (each.transferred, each.params) for each in transfer_weights(model, source, name="source").rows
+        row_transfer.name: (row_transfer.transferred, row_transfer.params)
+        for row_transfer in transfer_weights(model, source, name="source").rows
     }
     assert transfer == {
         "stem": (conv(3, 8, 3), conv(3, 8, 3)),
@@ -204,9 +205,9 @@ def test_a_backbone_is_transferred_under_another_head():
     model = build(classifier.with_head(DeepLabV3()), seed=2)
     transfer = transfer_weights(model, source, name="source")
     assert torch.equal(model.layer5.layers[2].ffn_in.weight, source.layer5.layers[2].ffn_in.weight)
-    assert {each.name for each in transfer.rows if each.transferred} == {n for n, _ in model.named_children()} - {
-        "head"
-    }
+    assert {row_transfer.name for row_transfer in transfer.rows if row_transfer.transferred} == {
+        n for n, _ in model.named_children()
+    } - {"head"}
 
 
 def test_rows_of_unknown_names_are_paired_by_position():

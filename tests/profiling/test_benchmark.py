@@ -260,25 +260,27 @@ def run(tmp_path, monkeypatch, capfd):
             main.main()
         except SystemExit as end:
             code = int(end.code or 0)
-        said = capfd.readouterr()
-        return SimpleNamespace(code=code, out=said.out, err=said.err)
+        output = capfd.readouterr()
+        return SimpleNamespace(code=code, out=output.out, err=output.err)
 
     return run
 
 
 def test_the_command_times_all_runtimes_that_are_here(run):
-    here = ["torch_cpu", *(name for name in RUNTIMES if not load_backend(name).missing_packages()[1])]
-    done = run("small_softmax.yaml", "--backend", ",".join(here), "--repeats", "5", "--json")
-    assert done.code == 0, done.err
-    found = json.loads(done.out)
-    assert [(each["name"], each["latency_backend"]) for each in found] == [("small_softmax", name) for name in here]
-    assert {each["latency_repeats"] for each in found} == {5}
-    assert {each["params"] for each in found} == {SMALL.cost().params}
-    for each in found:
-        assert each["ratio_to_eager"] == pytest.approx(each["latency_ms"] / found[0]["latency_ms"])
-    steps = [f"preparing small_softmax for {name}, batch 1" for name in here]
+    names = ["torch_cpu", *(name for name in RUNTIMES if not load_backend(name).missing_packages()[1])]
+    finished = run("small_softmax.yaml", "--backend", ",".join(names), "--repeats", "5", "--json")
+    assert finished.code == 0, finished.err
+    reports = json.loads(finished.out)
+    assert [(report["name"], report["latency_backend"]) for report in reports] == [
+        ("small_softmax", name) for name in names
+    ]
+    assert {report["latency_repeats"] for report in reports} == {5}
+    assert {report["params"] for report in reports} == {SMALL.cost().params}
+    for report in reports:
+        assert report["ratio_to_eager"] == pytest.approx(report["latency_ms"] / reports[0]["latency_ms"])
+    steps = [f"preparing small_softmax for {name}, batch 1" for name in names]
     steps += ["waiting for exclusive access to the machine", "warming up"]
-    assert done.err.splitlines() == [*steps, *(f"timing, round {i} of 5" for i in range(1, 6))]
+    assert finished.err.splitlines() == [*steps, *(f"timing, round {i} of 5" for i in range(1, 6))]
 
 
 def test_on_a_terminal_the_rounds_are_a_bar():
@@ -295,25 +297,25 @@ def test_on_a_terminal_the_rounds_are_a_bar():
 
 
 def test_the_table_names_each_network_once_and_every_device(run):
-    done = run("small_softmax.yaml", "--backend", "torch_cpu", "--repeats", "3", "--batch", "2", "--image-size", "64")
-    assert done.code == 0, done.err
-    [row] = [line.split() for line in done.out.splitlines() if "torch_cpu" in line]
+    finished = run("small_softmax.yaml", "--backend", "torch_cpu", "--repeats", "3", "--batch", "2", "--image-size", "64")
+    assert finished.code == 0, finished.err
+    [row] = [line.split() for line in finished.out.splitlines() if "torch_cpu" in line]
     assert (row[:2], row[-2:]) == (["small_softmax", "64"], ["1.00", "3"])
-    assert "2 images per batch, fp32" in done.out
-    assert load_backend("torch_cpu").device() in done.out
+    assert "2 images per batch, fp32" in finished.out
+    assert load_backend("torch_cpu").device() in finished.out
 
 
 def test_all_that_is_missing_is_named_in_one_sentence(run, monkeypatch):
     monkeypatch.setattr("mvsearch.export.formats.find_spec", lambda name: None if name != "onnx" else find_spec("json"))
-    done = run("small_softmax.yaml")
-    assert done.code == 1
-    assert len(done.err.splitlines()) == 1
-    assert "onnxscript, onnxruntime, executorch, openvino" in done.err
-    assert "mvsearch[onnx,executorch,openvino]" in done.err
+    finished = run("small_softmax.yaml")
+    assert finished.code == 1
+    assert len(finished.err.splitlines()) == 1
+    assert "onnxscript, onnxruntime, executorch, openvino" in finished.err
+    assert "mvsearch[onnx,executorch,openvino]" in finished.err
 
 
 def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
-    for args, words in {
+    for args, message in {
         (
             "small_softmax.yaml",
             "--backend",
@@ -326,8 +328,8 @@ def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
         ): "; did you mean 'onnxruntime'?",
         ("nothing", "--backend", "torch_cpu"): "names no architecture",
     }.items():
-        done = run(*args)
-        assert done.code == 1
-        assert words in done.err
-        assert len(done.err.splitlines()) == 1
+        finished = run(*args)
+        assert finished.code == 1
+        assert message in finished.err
+        assert len(finished.err.splitlines()) == 1
     assert run("small_softmax.yaml", "--backend", ",").code == 2

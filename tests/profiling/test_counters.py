@@ -54,23 +54,23 @@ def test_there_are_three():
 @pytest.mark.parametrize("name", SORTS)
 def test_corrected_a_tool_agrees_with_the_closed_form(name, size, tool):
     arch = published(name).at(image_size=size)
-    found = count(tool, arch)
+    counted = count(tool, arch)
 
-    assert found.exact == arch.cost().macs
-    assert found.exact_params == arch.cost().params
-    assert sum(found.by_operator.values()) == found.macs
-    assert found.extra.items() <= found.by_operator.items()
-    assert "exactly the closed form" in found.sentence(arch.cost().macs)
+    assert counted.exact == arch.cost().macs
+    assert counted.exact_params == arch.cost().params
+    assert sum(counted.by_operator.values()) == counted.macs
+    assert counted.extra.items() <= counted.by_operator.items()
+    assert "exactly the closed form" in counted.sentence(arch.cost().macs)
 
 
 @pytest.mark.parametrize("name", model_names())
 def test_torch_counts_every_published_model_right_by_itself(name):
-    found = count("dispatch", published(name).at(image_size=256))
+    counted = count("dispatch", published(name).at(image_size=256))
     cost = published(name).at(image_size=256).cost()
 
-    assert (found.macs, found.params) == (cost.macs, cost.params)
-    assert not found.extra
-    assert not any(missed.macs for missed in found.missed.values())
+    assert (counted.macs, counted.params) == (cost.macs, cost.params)
+    assert not counted.extra
+    assert not any(missed.macs for missed in counted.missed.values())
 
 
 @pytest.mark.parametrize("tool", ["fvcore", "thop"])
@@ -82,25 +82,25 @@ def test_the_other_tools_agree_on_every_other_model_at_a_small_size(name, tool):
 
 @pytest.mark.parametrize("name", FVCORE_TOTAL)
 def test_fvcore_and_what_it_misses_are_its_total_on_the_authors_unfused_code(name):
-    found = count("fvcore", published(name))
-    assert found.macs + sum(missed.macs for missed in found.missed.values()) == FVCORE_TOTAL[name]
+    counted = count("fvcore", published(name))
+    assert counted.macs + sum(missed.macs for missed in counted.missed.values()) == FVCORE_TOTAL[name]
 
 
 @pytest.mark.parametrize("tool", ["fvcore", "thop"])
 def test_both_tools_miss_every_attention_of_the_softmax_family(tool):
     # Nine transformer layers; both products of N tokens, D wide, at four places of a patch: 2 N N D each.
     products = 2 * 4 * (2 * 256**2 * 64 + 4 * 64**2 * 80 + 3 * 16**2 * 96)
-    found = count(tool, published("mobilevitv3_xxs"))
+    counted = count(tool, published("mobilevitv3_xxs"))
 
-    assert found.missed[ATTENTION] == Missed(calls=9, macs=products)
-    assert [name for name, missed in found.missed.items() if missed.macs] == [ATTENTION]
+    assert counted.missed[ATTENTION] == Missed(calls=9, macs=products)
+    assert [name for name, missed in counted.missed.items() if missed.macs] == [ATTENTION]
     assert count(tool, published("mobilevitv3_xxs_l2")).missed[ATTENTION].calls == 7
 
 
 @pytest.mark.parametrize("tool", COUNTERS)
 def test_nothing_is_missed_of_separable_attention(tool):
-    found = count(tool, published("mobilevitv3_0.5"))
-    assert not any(missed.macs for missed in found.missed.values())
+    counted = count(tool, published("mobilevitv3_0.5"))
+    assert not any(missed.macs for missed in counted.missed.values())
 
 
 def test_fvcore_adds_norms_and_resizing():
@@ -114,12 +114,12 @@ def test_fvcore_adds_norms_and_resizing():
 
 def test_thop_has_no_rule_for_group_norm_and_loses_its_parameters():
     arch = published("mobilevitv3_0.5")
-    found = count("thop", arch)
+    counted = count("thop", arch)
 
-    assert found.missed["GroupNorm"] == Missed(calls=21, params=4160)
-    assert found.missed["SiLU"].calls == 16
-    assert found.params == arch.cost().params - 4160
-    assert found.extra.keys() == {"BatchNorm2d"}
+    assert counted.missed["GroupNorm"] == Missed(calls=21, params=4160)
+    assert counted.missed["SiLU"].calls == 16
+    assert counted.params == arch.cost().params - 4160
+    assert counted.extra.keys() == {"BatchNorm2d"}
 
 
 @pytest.mark.parametrize("tool", COUNTERS)

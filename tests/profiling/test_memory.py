@@ -114,32 +114,32 @@ def plan(tmp_path, *, name: str = "space", memory: str = "{}", limits: str = "[]
     return Plan.load(path)
 
 
-def first_of(made: Plan) -> Architecture:
-    return made.space.architecture(made.space.point(made.all_points[0]))
+def first_of(study_plan: Plan) -> Architecture:
+    return study_plan.space.architecture(study_plan.space.point(study_plan.all_points[0]))
 
 
 def test_an_objective_is_counted_of_the_batches_that_the_plan_names(tmp_path):
-    made = plan(tmp_path, memory="{batch: 2, train_batch: 8, image_size: 64}")
-    arch = first_of(made)
-    found = Evaluator(made)(arch)
+    study_plan = plan(tmp_path, memory="{batch: 2, train_batch: 8, image_size: 64}")
+    arch = first_of(study_plan)
+    metrics = Evaluator(study_plan)(arch)
 
-    assert found["memory_mib"] == peak_bytes(arch, batch=2, image_size=64) / MIB
-    assert found["train_memory_mib"] == peak_bytes(arch, batch=8, image_size=64, training=True) / MIB
-    assert made.settings()["memory"] == {"batch": 2, "train_batch": 8, "image_size": 64}
-    assert not score_values(found)
+    assert metrics["memory_mib"] == peak_bytes(arch, batch=2, image_size=64) / MIB
+    assert metrics["train_memory_mib"] == peak_bytes(arch, batch=8, image_size=64, training=True) / MIB
+    assert study_plan.settings()["memory"] == {"batch": 2, "train_batch": 8, "image_size": 64}
+    assert not score_values(metrics)
 
 
 def test_a_limit_refuses_what_needs_more(tmp_path):
-    made = plan(tmp_path, limits="['memory_mib <= 0.001']")
+    study_plan = plan(tmp_path, limits="['memory_mib <= 0.001']")
 
     with pytest.raises(ConstraintViolated, match="memory_mib"):
-        Evaluator(made)(first_of(made))
+        Evaluator(study_plan)(first_of(study_plan))
 
 
 def test_memory_is_counted_before_time_is_taken(tmp_path):
-    made = plan(tmp_path, limits="['latency_ms <= 1000']")
+    study_plan = plan(tmp_path, limits="['latency_ms <= 1000']")
     done = []
-    Evaluator(made, report=lambda doing, **_: done.append(doing))(first_of(made))
+    Evaluator(study_plan, report=lambda doing, **_: done.append(doing))(first_of(study_plan))
 
     assert done == ["memory", "latency"]
 
@@ -152,9 +152,11 @@ def test_a_batch_of_none_is_refused(tmp_path):
 def test_studies_of_other_batches_are_not_compared(tmp_path):
     studies = {}
     for batch in (1, 2):
-        made = replace(plan(tmp_path, name=f"batch{batch}", memory=f"{{batch: {batch}}}"), studies=tmp_path / "studies")
-        Study.join(made).run(Evaluator(made), trials=2)
-        studies[made.name] = open_study(made.folder)
+        study_plan = replace(
+            plan(tmp_path, name=f"batch{batch}", memory=f"{{batch: {batch}}}"), studies=tmp_path / "studies"
+        )
+        Study.join(study_plan).run(Evaluator(study_plan), trials=2)
+        studies[study_plan.name] = open_study(study_plan.folder)
 
     with pytest.raises(StudyError, match=r"memory.batch is 1 in batch1, 2 in batch2"):
         compare(studies)
@@ -170,10 +172,10 @@ def test_less_memory_is_better_and_has_its_unit():
 
 def test_the_profile_tells_both_peaks():
     arguments = ["profile", "mobilevitv3_xxs", "--image-size", "64", "--memory", "--batch", "2", "--train-batch", "4"]
-    found = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).stdout)
-    said = CliRunner().invoke(cli, arguments).stdout
+    metrics = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).stdout)
+    output = CliRunner().invoke(cli, arguments).stdout
 
     arch = published("mobilevitv3_xxs").at(image_size=64)
-    assert found["memory_mib"] == peak_bytes(arch, batch=2) / MIB
-    assert found["train_memory_mib"] == peak_bytes(arch, batch=4, training=True) / MIB
-    assert f"{pretty('memory_mib', found['memory_mib'])} to answer a batch of 2" in said
+    assert metrics["memory_mib"] == peak_bytes(arch, batch=2) / MIB
+    assert metrics["train_memory_mib"] == peak_bytes(arch, batch=4, training=True) / MIB
+    assert f"{pretty('memory_mib', metrics['memory_mib'])} to answer a batch of 2" in output
