@@ -297,7 +297,9 @@ def test_on_a_terminal_the_rounds_are_a_bar():
 
 
 def test_the_table_names_each_network_once_and_every_device(run):
-    finished = run("small_softmax.yaml", "--backend", "torch_cpu", "--repeats", "3", "--batch", "2", "--image-size", "64")
+    finished = run(
+        "small_softmax.yaml", "--backend", "torch_cpu", "--repeats", "3", "--batch", "2", "--image-size", "64"
+    )
     assert finished.code == 0, finished.err
     [row] = [line.split() for line in finished.out.splitlines() if "torch_cpu" in line]
     assert (row[:2], row[-2:]) == (["small_softmax", "64"], ["1.00", "3"])
