@@ -77,7 +77,7 @@ def test_models_of_a_family_share_their_names_and_only_shapes_tell_them_apart(na
 
 
 @pytest.mark.parametrize(
-    ("built", "given"),
+    ("name", "other"),
     [
         ("mobilevitv3_xxs", "mobilevitv1_xxs"),
         ("mobilevitv3_0.5", "mobilevitv2_0.5"),
