@@ -15,10 +15,10 @@ from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.arch.blocks import Block
 from mvsearch.arch.blocks.mv2 import make_divisible
 from mvsearch.arch.cost import Cost, Shape
-from mvsearch.nn import build
+from mvsearch.nn.network import instantiate
 from mvsearch.utils import plugins
 
-examples = settings(max_examples=60, deadline=None, derandomize=True)
+examples = settings(max_examples=25, deadline=None, derandomize=True)
 
 
 @st.composite
@@ -44,7 +44,7 @@ def counted(arch: Architecture) -> list[tuple[str, tuple[int, ...], int, int]]:
     found = []
     with torch.device("meta"), torch.no_grad():
         x = torch.zeros(1, 3, arch.image_size, arch.image_size)
-        for name, module in build(arch).eval().named_children():
+        for name, module in instantiate(arch).eval().named_children():
             with FlopCounterMode(display=False) as counter:
                 x = module(x)
             params = sum(parameter.numel() for parameter in module.parameters())
