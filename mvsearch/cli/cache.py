@@ -54,9 +54,9 @@ def _cell(name: str, value: Any) -> str:
 
 
 def _images(prune: bool, days: float, keep_gib: float | None) -> list[dict[str, Any]]:
-    from mvsearch.data import cached, forget
+    from mvsearch.data import forget, list_cached
 
-    entries = cached()
+    entries = list_cached()
     if prune:
         deleted = forget(
             entries, older_than_s=days * 86400, keep_bytes=None if keep_gib is None else int(keep_gib * 2**30)

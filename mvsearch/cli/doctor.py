@@ -113,9 +113,9 @@ def _folders() -> Iterator[Finding]:
 
 
 def _images() -> Iterator[Finding]:
-    from mvsearch.data import cached, fashion_mnist
+    from mvsearch.data import fashion_mnist, list_cached
 
-    names = sorted({entry.name for entry in cached() if entry.whole})
+    names = sorted({entry.name for entry in list_cached() if entry.whole})
     if "fashion_mnist" in names:
         yield Finding("images", "ok", f"decoded: {', '.join(names)}")
     elif reason := fashion_mnist.out_of_reach():

@@ -6,9 +6,9 @@ A file defines `DATA_SOURCE`, a `DataSource` with its description, its licence a
 from pathlib import Path
 from typing import Protocol, cast
 
-from mvsearch.data._cache import cache_dir, cached, digest_of, forget
+from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
 from mvsearch.data._decode import decode_crop, decode_image
-from mvsearch.data._files import Files, find_files, in_shards, listing_checksum
+from mvsearch.data._files import EncodedImages, find_files, in_shards, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
 from mvsearch.data._settings import DataSettings
 from mvsearch.data._source import DataSource
@@ -21,12 +21,11 @@ __all__ = [
     "DataSet",
     "DataSettings",
     "DataSource",
-    "Files",
+    "EncodedImages",
     "Images",
     "Request",
     "Scene",
     "cache_dir",
-    "cached",
     "check",
     "check_task",
     "decode_crop",
@@ -35,6 +34,7 @@ __all__ = [
     "find_files",
     "forget",
     "in_shards",
+    "list_cached",
     "listing_checksum",
     "load",
     "load_source",

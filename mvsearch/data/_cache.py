@@ -1,6 +1,6 @@
-"""Images are decoded once, into files that are memory-mapped ever after.
+"""The cache of decoded images: they are decoded once, into files that are memory-mapped afterwards.
 
-CACHE/decoded/NAME-KEY/     whole as soon as it exists: written under another name, then renamed
+CACHE/decoded/NAME-KEY/     complete as soon as it exists: written under another name, then renamed
     train.pixels  test.pixels     uint8, image after image
     train.labels  test.labels     int64
     train.masks   test.masks      uint8, scenes only
@@ -26,16 +26,16 @@ from platformdirs import user_cache_dir
 from mvsearch.data._images import DataSet, Images, Scene
 from mvsearch.errors import DataError, EnvironmentFault
 
-FORMAT = 2  # a change of it decodes everything anew
-_PARTIAL, _GONE = ".partial", ".gone"  # what a folder is called while it is written, and while it is deleted
+FORMAT = 2  # another number decodes everything anew
+_PARTIAL, _DELETED = ".partial", ".gone"  # suffixes of a folder while it is written, and while it is deleted
 
 Decoded = Iterable[tuple[np.ndarray | None, int | Scene]]
-"""Pixels of one image after another, and its label or what it shows; None stands for a broken image."""
+"""Pixels of one image after another with its label or scene; None for a broken image."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """A data set on its way into the cache. Its streams raise nothing but MvsearchError."""
+    """A data set that is being decoded. Its streams raise only MvsearchError."""
 
     classes: tuple[str, ...]
     train: Decoded
@@ -43,47 +43,47 @@ class Decoding:
 
 
 def cache_dir() -> Path:
-    """Where fetched and decoded images are kept: `$MVSEARCH_CACHE`, or the user's cache folder.
+    """The folder of fetched and decoded images: `$MVSEARCH_CACHE`, or the user's cache folder.
 
     `$MVSEARCH_CACHE_GIB` limits the decoded ones.
     """
     return Path(os.environ.get("MVSEARCH_CACHE") or user_cache_dir("mvsearch"))
 
 
-def stored(name: str, identity: Any, decode: Callable[[], Decoding], *, source: str, licence: str) -> DataSet:
+def load_or_decode(name: str, identity: Any, decode: Callable[[], Decoding], *, source: str, licence: str) -> DataSet:
     """The decoded images of `identity`, from the cache if they were decoded before.
 
-    `identity` is JSON and names all that the pixels depend on: files, size, seed. Of two processes that want the
-    same images one decodes and the other waits.
+    `identity` is JSON and contains all that the pixels depend on: files, size, seed. If two processes need the same
+    images, one decodes them and the other waits.
     """
     key = hashlib.sha256(json.dumps([FORMAT, name, identity]).encode()).hexdigest()[:16]
     folder = cache_dir() / "decoded" / f"{name}-{key}"
     if not folder.exists():
-        with cache_faults(), _alone(folder):
+        with cache_faults(), _lock(folder):
             if not folder.exists():
                 _write(folder, decode)
-        _keep_to_limit(folder)
+        _enforce_limit(folder)
     return _read(folder, name, source, licence)
 
 
-def _keep_to_limit(newest: Path) -> None:
-    """Forget what was longest unused where `$MVSEARCH_CACHE_GIB` is exceeded; never what was decoded just now."""
-    given = os.environ.get("MVSEARCH_CACHE_GIB")
-    if not given:
+def _enforce_limit(newest: Path) -> None:
+    """Delete the least recently used data sets if `$MVSEARCH_CACHE_GIB` is exceeded, but never the newest."""
+    text = os.environ.get("MVSEARCH_CACHE_GIB")
+    if not text:
         return
     try:
-        limit = int(float(given) * 2**30)
+        limit = int(float(text) * 2**30)
     except (ValueError, OverflowError):  # the latter for an infinite one
-        raise EnvironmentFault(f"MVSEARCH_CACHE_GIB={given}: is no number of GiB; use e.g. 50.") from None
-    others = [each for each in cached() if each.folder != newest]
-    forget(others, keep_bytes=limit - _cached(newest).bytes)
+        raise EnvironmentFault(f"found {text!r}; use a number of GiB, e.g. 50.", at="MVSEARCH_CACHE_GIB") from None
+    others = [entry for entry in list_cached() if entry.folder != newest]
+    forget(others, keep_bytes=limit - _describe(newest).bytes)
 
 
 @dataclass(frozen=True)
 class Cached:
-    """A decoded set: its bytes on disk, and when it was last read, in seconds since 1970.
+    """A decoded data set: its bytes on disk, and when it was last read, in seconds since 1970.
 
-    One that is not `whole` was left behind by a process that was killed, or lost a file; it is good for nothing.
+    One that is not `whole` is the rest of a process that was killed, or lacks a file; it cannot be used.
     """
 
     name: str
@@ -93,53 +93,54 @@ class Cached:
     whole: bool
 
 
-def cached() -> list[Cached]:
-    """What was decoded on this machine, the last used first; not what is being decoded now."""
-    folders = [path for path in (cache_dir() / "decoded").glob("*-*") if path.is_dir() and not _at_work(path)]
-    return sorted(map(_cached, folders), key=lambda each: -each.used)
+def list_cached() -> list[Cached]:
+    """The data sets decoded on this machine, the most recently used first; without those being decoded now."""
+    folders = [path for path in (cache_dir() / "decoded").glob("*-*") if path.is_dir() and not _is_locked(path)]
+    return sorted(map(_describe, folders), key=lambda entry: -entry.used)
 
 
-def _at_work(folder: Path) -> bool:
-    """Whether a process writes or deletes a set there."""
-    if folder.suffix not in (_PARTIAL, _GONE):
+def _is_locked(folder: Path) -> bool:
+    """Whether a process is writing or deleting a data set in the folder."""
+    if folder.suffix not in (_PARTIAL, _DELETED):
         return False
     try:
-        with _alone(folder, wait=False):
+        with _lock(folder, wait=False):
             return False
-    except (Timeout, OSError):  # the latter where the cache is another user's
+    except (Timeout, OSError):  # OSError where the cache belongs to another user
         return True
 
 
-def _cached(folder: Path) -> Cached:
+def _describe(folder: Path) -> Cached:
     files = [path.stat() for path in folder.iterdir()]
-    whole = folder.suffix not in (_PARTIAL, _GONE) and (folder / "about.json").is_file()
+    whole = folder.suffix not in (_PARTIAL, _DELETED) and (folder / "about.json").is_file()
     return Cached(folder.name.rpartition("-")[0], folder, sum(f.st_size for f in files), folder.stat().st_mtime, whole)
 
 
-def forget(found: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: int | None = None) -> list[Cached]:
-    """Delete decoded sets unused for so long; with `keep_bytes` only so many that the last used keep to it.
+def forget(entries: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: int | None = None) -> list[Cached]:
+    """Delete data sets unused for so long; with `keep_bytes` only as many as needed for the rest to fit into it.
 
-    Processes that have them open go on reading: the system keeps a mapped file until nobody has it.
+    The least recently used are deleted first. Processes that have them open can still read them: the system keeps a
+    mapped file until it is closed everywhere. Returns the deleted ones.
     """
-    gone, kept = [], 0
-    for each in sorted(found, key=lambda each: -each.used):
-        kept += each.bytes
-        fits = keep_bytes is not None and kept <= keep_bytes
-        if fits or time.time() - each.used < older_than_s:
+    deleted, total = [], 0
+    for entry in sorted(entries, key=lambda entry: -entry.used):
+        total += entry.bytes
+        fits = keep_bytes is not None and total <= keep_bytes
+        if fits or time.time() - entry.used < older_than_s:
             continue
-        with cache_faults(), _alone(each.folder):
-            if not each.folder.exists():  # another process was faster, or wrote the set to its end
+        with cache_faults(), _lock(entry.folder):
+            if not entry.folder.exists():  # another process deleted it, or finished writing it
                 continue
-            beside = each.folder.with_name(each.folder.name + _GONE)  # so that a kill leaves no half of a set
-            shutil.rmtree(beside, ignore_errors=True)
-            each.folder.replace(beside)
-            shutil.rmtree(beside)
-        gone.append(each)
-    return gone
+            renamed = entry.folder.with_name(entry.folder.name + _DELETED)  # a kill leaves no incomplete data set
+            shutil.rmtree(renamed, ignore_errors=True)
+            entry.folder.replace(renamed)
+            shutil.rmtree(renamed)
+        deleted.append(entry)
+    return deleted
 
 
 def digest_of(*parts: Images) -> str:
-    """The checksum of decoded images: shapes, classes, pixels, labels, and masks and boxes where there are any."""
+    """The checksum of decoded images: shapes, classes, pixels, labels, and masks and boxes if there are any."""
     total = hashlib.sha256()
     for images in parts:
         pixels = hashlib.sha256(np.ascontiguousarray(images.pixels).data)
@@ -152,31 +153,31 @@ def digest_of(*parts: Images) -> str:
 
 @contextmanager
 def cache_faults() -> Iterator[None]:
-    """Turn what a full disk or a forbidden folder raises into one sentence."""
+    """Translate the errors of a full disk or a read-only folder."""
     try:
         yield
     except OSError as fault:
         raise EnvironmentFault(
-            f"the cache cannot be written ({fault.strerror or fault}); "
-            "make room or set MVSEARCH_CACHE to a folder that can.",
+            f"the cache cannot be written ({fault.strerror or fault}); free some space, or set MVSEARCH_CACHE to "
+            "another folder.",
             at=cache_dir(),
         ) from fault
 
 
 def files_identity(root: Path, files: Iterable[Path]) -> list[tuple[str, int, int]]:
-    """Name, size and time of change of every file: what tells their content apart without reading it."""
+    """Name, size and modification time of every file, which identify its content without reading it."""
     stats = ((path, path.stat()) for path in files)
     return [(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
 
 
-def _alone(folder: Path, *, wait: bool = True) -> FileLock:
-    """The one lock of a set, whatever its folder is called at the moment."""
+def _lock(folder: Path, *, wait: bool = True) -> FileLock:
+    """The lock of a data set, whatever its folder is called at the moment."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(folder.with_name(folder.name.partition(".")[0] + ".lock"), blocking=wait)
 
 
 def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
-    partial = folder.with_name(folder.name + _PARTIAL)  # one name will do: its owner holds the lock
+    partial = folder.with_name(folder.name + _PARTIAL)  # one name is enough: its owner holds the lock
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
@@ -195,36 +196,36 @@ def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
 def _write_part(folder: Path, part: str, stream: Decoded, classes: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
     labels: list[int] = []
     shape: tuple[int, ...] = ()
-    skipped, digest, scenes = 0, hashlib.sha256(), _Scenes(folder, part)
+    skipped, digest, scenes = 0, hashlib.sha256(), _SceneWriter(folder, part)
     with (folder / f"{part}.pixels").open("wb") as file, scenes:
-        for pixels, shown in stream:
+        for pixels, content in stream:
             if pixels is None:
                 skipped += 1
                 continue
             raw = pixels.tobytes()
             file.write(raw)
             digest.update(raw)
-            if isinstance(shown, Scene):
-                scenes.add(len(labels), shown)
-            labels.append(shown.label if isinstance(shown, Scene) else shown)
+            if isinstance(content, Scene):
+                scenes.add(len(labels), content)
+            labels.append(content.label if isinstance(content, Scene) else content)
             shape = pixels.shape
-    kept = np.array(labels, np.int64)
-    kept.tofile(folder / f"{part}.labels")
+    array = np.array(labels, np.int64)
+    array.tofile(folder / f"{part}.labels")
     shape = (len(labels), *shape)
-    return {"shape": shape, "skipped": skipped}, _summary(shape, classes, digest.hexdigest(), kept) + scenes.digest()
+    return {"shape": shape, "skipped": skipped}, _summary(shape, classes, digest.hexdigest(), array) + scenes.digest()
 
 
-class _Scenes(ExitStack):
-    """The masks and boxes of a part on their way into files, of which there are none if nothing comes."""
+class _SceneWriter(ExitStack):
+    """Writes the masks and boxes of a part into files, which are created with the first of them."""
 
     def __init__(self, folder: Path, part: str) -> None:
         super().__init__()
-        self.places = {name: folder / f"{part}.{name}" for name in ("masks", "boxes")}
+        self.paths = {name: folder / f"{part}.{name}" for name in ("masks", "boxes")}
         self.files: dict[str, BinaryIO] = {}
         self.digests: dict[str, Any] = {}
 
     def add(self, image: int, scene: Scene) -> None:
-        """What the image of that number shows."""
+        """Write the scene of the image of that number."""
         if scene.mask is not None:
             self._write("masks", scene.mask.astype(np.uint8).tobytes())
         if scene.boxes is not None:
@@ -237,19 +238,19 @@ class _Scenes(ExitStack):
 
     def _write(self, name: str, raw: bytes) -> None:
         if name not in self.files:
-            self.files[name] = self.enter_context(self.places[name].open("wb"))
+            self.files[name] = self.enter_context(self.paths[name].open("wb"))
             self.digests[name] = hashlib.sha256()
         self.files[name].write(raw)
         self.digests[name].update(raw)
 
 
 def _summary(shape: tuple[int, ...], classes: tuple[str, ...], pixels: str, labels: np.ndarray) -> bytes:
-    # The bytes behind a checksum; labels are little-endian wherever they were counted.
+    # The bytes that a checksum covers; labels are little-endian on every machine.
     return json.dumps([shape, classes, pixels]).encode() + labels.astype("<i8").tobytes()
 
 
 def _read(folder: Path, name: str, source: str, licence: str) -> DataSet:
-    with suppress(OSError):  # a cache of another user may be read all the same
+    with suppress(OSError):  # the cache of another user can be read, too
         os.utime(folder)  # when it was last used
     try:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))

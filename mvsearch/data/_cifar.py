@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, cache_dir, files_identity, stored
+from mvsearch.data._cache import Decoding, cache_dir, files_identity, load_or_decode
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._pickles import read_pickle
 from mvsearch.errors import DataError
@@ -74,7 +74,7 @@ class Cifar:
             parts = (_images(place, form, raw, part, len(classes)) for part in (form.train, (form.test,)))
             return Decoding(classes, *parts)
 
-        return stored(self.name, _identity(place, form), decode, source=SOURCE, licence=LICENCE)
+        return load_or_decode(self.name, _identity(place, form), decode, source=SOURCE, licence=LICENCE)
 
     def get(self, path: Path | None, progress: Progress | None) -> Path:
         """The archive or the unpacked folder, at `path` or in the cache; it is never fetched."""

@@ -1,4 +1,4 @@
-"""Images where they lie, for sets too large to be decoded beforehand: which there are, of which class, and their bytes.
+"""Encoded images, for data sets that are too large to be decoded in advance: their classes and their bytes.
 
     PATH/train/CLASS/*.jpg  PATH/test/CLASS/*.jpg     (or val), as the source `folder` reads them
     PATH/CLASS/*.jpg                                  split by the seed
@@ -24,12 +24,12 @@ from mvsearch.utils.progress import Progress, track
 
 
 @dataclass(frozen=True)
-class Files:
+class EncodedImages:
     """Encoded images of one part of a set.
 
-    `labels` (N) int64 counts into `classes`; `names` (N) are the places below `root`, as UTF-8. Of images in shards,
-    `spans` (N, 3) has the number of the shard, the first byte there and how many. NumPy holds it all, so that
-    processes share it.
+    `labels` (N) int64 counts into `classes`; `names` (N) are the paths below `root`, as UTF-8. For images in shards,
+    `spans` (N, 3) has the number of the shard, the first byte and the number of bytes. All of it is in NumPy arrays, so
+    that processes share the memory.
     """
 
     root: Path
@@ -43,7 +43,7 @@ class Files:
         return len(self.labels)
 
     def name(self, i: int) -> str:
-        """Where image `i` lies, to be read by people."""
+        """Where image `i` is, for messages."""
         inside = bytes(self.names[i]).decode()
         return inside if self.spans is None else f"{self.shards[self.spans[i, 0]].name}: {inside}"
 
@@ -63,12 +63,12 @@ class Files:
 
 
 def in_shards(path: Path) -> bool:
-    """Whether the images of a folder lie in shards."""
+    """Whether the images of a folder are in shards."""
     return any(path.glob("*.tar")) or any((path / "train").glob("*.tar"))
 
 
-def listing_checksum(*parts: Files) -> str:
-    """The first 32 hexadecimal digits of the SHA-256 of names, classes and places in shards; no image is read."""
+def listing_checksum(*parts: EncodedImages) -> str:
+    """The first 32 hexadecimal digits of the SHA-256 of names, classes and spans; no image is read."""
     total = hashlib.sha256()
     for part in parts:
         spans = () if part.spans is None else (part.spans,)
@@ -80,25 +80,25 @@ def listing_checksum(*parts: Files) -> str:
 
 def find_files(
     path: Path, *, test_fraction: float = 0.1, seed: int = 0, progress: Progress | None = None
-) -> tuple[Files, Files]:
-    """The images to train on and those to test on; DataError says what is missing. Headers of shards are read."""
+) -> tuple[EncodedImages, EncodedImages]:
+    """The images to train on and those to test on; reads the headers of shards. DataError names what is missing."""
     if not path.is_dir():
-        raise DataError("no such folder; give one that holds a folder of images for each class, or shards.", at=path)
+        raise DataError("no such folder; give one with a folder of images for each class, or with shards.", at=path)
     if train := _shards(path, "train"):
         test = _shards(path, "test") or _shards(path, "val")
         if not test:
-            raise DataError("has train shards but none to test on; add test*.tar or val*.tar.", at=path)
+            raise DataError("has train*.tar but no test shards; add test*.tar or val*.tar.", at=path)
         return _in_shards(path, train, test, progress)
     if any(path.glob("*.tar")):
-        raise DataError("has shards, but none is called train*.tar; name them so, and others test*.tar.", at=path)
+        raise DataError("has shards, but no train*.tar; rename them to train*.tar and test*.tar.", at=path)
     classes, *both = parts(path, test_fraction, seed)
-    kept, held = (_loose(path, classes, part) for part in both)
-    return kept, held
+    train_files, test_files = (_loose(path, classes, part) for part in both)
+    return train_files, test_files
 
 
-def _loose(root: Path, classes: tuple[str, ...], listing: Listing) -> Files:
+def _loose(root: Path, classes: tuple[str, ...], listing: Listing) -> EncodedImages:
     names = np.array([file.relative_to(root).as_posix().encode() for file, _ in listing])
-    return Files(root, classes, np.array([label for _, label in listing], np.int64), names)
+    return EncodedImages(root, classes, np.array([label for _, label in listing], np.int64), names)
 
 
 def _shards(path: Path, part: str) -> list[Path]:
@@ -112,7 +112,9 @@ class _Member:
     label: str
 
 
-def _in_shards(root: Path, train: list[Path], test: list[Path], progress: Progress | None) -> tuple[Files, Files]:
+def _in_shards(
+    root: Path, train: list[Path], test: list[Path], progress: Progress | None
+) -> tuple[EncodedImages, EncodedImages]:
     shards = (*train, *test)
     members = [
         member
@@ -124,10 +126,15 @@ def _in_shards(root: Path, train: list[Path], test: list[Path], progress: Progre
     for first, last in ((0, len(train)), (len(train), len(shards))):
         part = [member for member in members if first <= member.span[0] < last]
         if not part:
-            raise DataError("holds no images, nor do those beside it; look at how they were written.", at=shards[first])
+            raise DataError(
+                "contains no images, nor do the other shards of its part; check how they were written.",
+                at=shards[first],
+            )
         labels = np.array([numbers[member.label] for member in part], np.int64)
         spans = np.array([member.span for member in part], np.int64)
-        both.append(Files(root, classes, labels, np.array([each.name.encode() for each in part]), shards, spans))
+        both.append(
+            EncodedImages(root, classes, labels, np.array([member.name.encode() for member in part]), shards, spans)
+        )
     return both[0], both[1]
 
 
@@ -146,22 +153,24 @@ def _members(number: int, shard: Path) -> Iterator[_Member]:
                 elif f".{kind.lower()}" in suffixes:
                     images[key] = member
     except (tarfile.TarError, OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"this shard is damaged ({fault}); fetch or write it again.", at=shard) from fault
+        raise DataError(f"damaged shard ({fault}); fetch or write it again.", at=shard) from fault
     for key, member in images.items():
         if key not in labels:
-            raise DataError(f"{member.name} has no class; put it into {key}.cls beside it.", at=shard)
+            raise DataError(f"{member.name} has no class; write it to {key}.cls beside the image.", at=shard)
         yield _Member(member.name, (number, member.offset_data, member.size), labels[key])
 
 
 def _classes(root: Path, labels: list[str]) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes, and the number of each label: labels are numbers, or else words in the order of the alphabet."""
+    """The classes, and the number of each label: labels are numbers, or names in alphabetical order."""
     if not all(label.isdecimal() for label in labels):
         return tuple(labels), {label: i for i, label in enumerate(labels)}
     numbers = {label: int(label) for label in labels}
-    named = root / "classes.txt"
-    classes = tuple(named.read_text(encoding="utf-8").split("\n")) if named.is_file() else ()
+    file = root / "classes.txt"
+    classes = tuple(file.read_text(encoding="utf-8").split("\n")) if file.is_file() else ()
     classes = tuple(name.strip() for name in classes if name.strip())
     count = 1 + max(numbers.values(), default=0)
     if classes and len(classes) < count:
-        raise DataError(f"{named}: names {len(classes)} classes, but shards have class {count - 1}; name them all.")
+        raise DataError(
+            f"names {len(classes)} classes, but the shards have class {count - 1}; name all of them.", at=file
+        )
     return classes or tuple(map(str, range(count))), numbers

@@ -1,4 +1,4 @@
-"""What every source of images gives, and how one is split. NumPy only."""
+"""Images, scenes and data sets as every source returns them, and how they are split. NumPy only."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import numpy as np
 from mvsearch.errors import DataError
 
 IGNORED = 255
-"""In a mask: not known, and neither learnt nor judged."""
+"""In a mask: an unknown class, which is neither trained on nor evaluated."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +44,14 @@ class Images:
 
 @dataclass(frozen=True)
 class Scene:
-    """What an image shows: `mask`, uint8 (row, column), and `boxes`, (box, 5), each a class and its corners; or one."""
+    """What an image shows: `mask`, uint8 (row, column), or `boxes`, (box, 5), each a class and its corners; or both."""
 
     mask: np.ndarray | None = None
     boxes: np.ndarray | None = None
 
     @property
     def label(self) -> int:
-        """The class that covers most beside the background, by the mask or else by the boxes; 0 if nothing is there."""
+        """The class that covers most besides the background, by the mask or else by the boxes; 0 for none."""
         if self.mask is not None:
             covered = np.bincount(self.mask[self.mask != IGNORED], minlength=1)
         else:
@@ -62,10 +62,9 @@ class Scene:
 
 @dataclass(frozen=True)
 class DataSet:
-    """Images to learn from and images to be judged by.
+    """Images to train on and images to test on.
 
-    `checksum` identifies the decoded content, whatever machine or folder it lies on; `skipped` counts the broken
-    images that were passed over.
+    `checksum` identifies the decoded content on any machine and in any folder; `skipped` counts the broken images.
     """
 
     name: str
@@ -79,7 +78,7 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Request:
-    """What the user asked of a source: `None` means the source's own choice.
+    """The images that a user wants from a source: `None` means the source's default.
 
     `task` is what the images are for; most sources are for one task, or give the same images for all.
     """
@@ -91,22 +90,22 @@ class Request:
     task: str | None = None
 
     def only_size(self, name: str, size: int) -> None:
-        """Refuse any other size than the one a source comes in: a silent resize would alter the published images."""
+        """Raise DataError for another size than the source's: a silent resize would change the published images."""
         if self.size not in (None, size):
-            raise DataError(f"{name}: size={self.size} was asked for, but its images have {size} px; leave size out.")
+            raise DataError(f"found size={self.size}, but its images have {size} px; omit size.", at=name)
 
 
 def stratified_split(labels: np.ndarray, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The indices kept and those held out: of every class the same share, and one image at the least."""
+    """The indices to train on and those held out: the same share of every class, and at least one image."""
     if not 0 < fraction < 1:
-        raise DataError(f"a split that holds out {fraction} of the images is none; give a fraction between 0 and 1.")
+        raise DataError(f"cannot hold out {fraction} of the images; use a fraction between 0 and 1.")
     rng = np.random.default_rng(seed)
-    kept, held = [], []
+    train, held_out = [], []
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
         if len(members) < 2:
-            raise DataError(f"class {label} has one image and cannot be split; give it two or more.")
+            raise DataError(f"class {label} has one image and cannot be split; it needs two or more.")
         share = min(max(round(fraction * len(members)), 1), len(members) - 1)
-        held.append(members[:share])
-        kept.append(members[share:])
-    return np.sort(np.concatenate(kept)), np.sort(np.concatenate(held))
+        held_out.append(members[:share])
+        train.append(members[share:])
+    return np.sort(np.concatenate(train)), np.sort(np.concatenate(held_out))

@@ -1,6 +1,6 @@
-"""What folders of labelled scenes share, whatever their format: images made square together with masks and boxes.
+"""What the formats of labelled scenes share: images are made square together with their masks and boxes.
 
-Images are turned into squares by scaling either side for itself, as SSD does; boxes in shares of the sides stay right.
+Both sides are scaled independently, as SSD does; boxes in shares of the sides stay correct.
 """
 
 import os
@@ -16,7 +16,7 @@ from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
 SIZE = 256
-BATCH = 64  # images on their way at once
+BATCH = 64  # images in memory at once
 
 Box = tuple[int, float, float, float, float]
 """A class, and x0, y0, x1, y1 in pixels."""
@@ -24,7 +24,7 @@ Box = tuple[int, float, float, float, float]
 
 @dataclass(frozen=True)
 class Labelled:
-    """An image file, what it shows, how wide and high that is (0: as the image); `mask` reads each pixel's class."""
+    """An image file with its labels and their width and height (0: as the image); `mask` reads each pixel's class."""
 
     file: Path
     width: int
@@ -33,36 +33,36 @@ class Labelled:
     mask: Callable[[], np.ndarray] | None = None
 
 
-def folder_of(name: str, path: Path | None, holds: str) -> Path:
+def folder_of(name: str, path: Path | None, content: str) -> Path:
     """The user's folder; raises DataError if none is given or it is not there."""
     if path is None:
-        raise DataError(f"{name}: which one? Give its path (--path, or path under data: in the file of the search).")
+        raise DataError("needs a path: use --path, or `path` under `data:` in the file of the search.", at=name)
     if not path.is_dir():
-        raise DataError(f"no such folder; give one that holds {holds}.", at=path)
+        raise DataError(f"no such folder; give one that contains {content}.", at=path)
     return path
 
 
 def size_of(request: Request) -> int:
-    """The pixels of a side that were asked for."""
+    """The side of the images in pixels."""
     if request.size is not None and request.size < 32:
-        raise DataError(f"size={request.size} leaves nothing to see; give 32 px or more.", at=request.path)
+        raise DataError(f"size={request.size} is too small; use 32 px or more.", at=request.path)
     return request.size or SIZE
 
 
 def split(items: Sequence[Labelled], request: Request) -> tuple[list[Labelled], list[Labelled]]:
-    """Those to train on and those to test on, by the seed."""
+    """The items to train on and those to test on, split by the seed."""
     if len(items) < 2:
         raise DataError("one image cannot be split into train and test; add another.", at=request.path)
-    kept, held = stratified_split(np.zeros(len(items)), request.test_fraction, request.seed)
-    return [items[i] for i in kept], [items[i] for i in held]
+    train, test = stratified_split(np.zeros(len(items)), request.test_fraction, request.seed)
+    return [items[i] for i in train], [items[i] for i in test]
 
 
-def decoded(
+def decode_scenes(
     items: Sequence[Labelled], classes: int, size: int, masks: bool, progress: Progress | None
 ) -> Iterator[tuple[np.ndarray | None, Scene]]:
-    """Pixels (size, size, 3) and what they show: a mask, or boxes. Raises DataError if most images are broken."""
+    """Pixels (size, size, 3) and their scenes, with a mask or boxes. Raises DataError if most images are broken."""
     broken: list[str] = []
-    for pixels, scene, fault in track(_opened(items, classes, size, masks), "decode scenes", len(items), progress):
+    for pixels, scene, fault in track(_open_all(items, classes, size, masks), "decode scenes", len(items), progress):
         if pixels is None:
             broken.append(fault)
         yield pixels, scene
@@ -70,7 +70,7 @@ def decoded(
         raise DataError(f"{len(broken)} of {len(items)} images cannot be read, the first is {broken[0]}; replace them.")
 
 
-def _opened(
+def _open_all(
     items: Sequence[Labelled], classes: int, size: int, masks: bool
 ) -> Iterator[tuple[np.ndarray | None, Scene, str]]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -83,20 +83,22 @@ def _open(item: Labelled, classes: int, size: int, masks: bool) -> tuple[np.ndar
     from PIL import Image
 
     try:
-        with Image.open(item.file) as image:  # not turned upright: the labels are of the pixels as they lie
-            wide, high = item.width or image.width, item.height or image.height
+        with Image.open(item.file) as image:  # not rotated by EXIF: the labels belong to the stored pixels
+            width, height = item.width or image.width, item.height or image.height
             pixels = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
-        mask = item.mask() if masks and item.mask else np.zeros((high, wide), np.uint8)
+        mask = item.mask() if masks and item.mask else np.zeros((height, width), np.uint8)
     except DataError as fault:
         raise DataError(f"{fault}", at=item.file) from None
     except Exception as fault:  # Pillow's readers raise whatever a damaged file leads them to
         return None, Scene(), f"{item.file} ({type(fault).__name__}: {fault})"
     if not masks:
-        sides = np.array([1, wide, high, wide, high])
+        sides = np.array([1, width, height, width, height])
         boxes = np.array(item.boxes, float).reshape(-1, 5) / sides
         boxes[:, 1:] = boxes[:, 1:].clip(0, 1)
         return pixels, Scene(boxes=boxes[(boxes[:, 3:] > boxes[:, 1:3]).all(1)]), ""
-    odd = np.setdiff1d(mask, [*range(classes), IGNORED])
-    if len(odd):
-        raise DataError(f"its mask holds class {odd[0]}, but there are {classes} with the background.", at=item.file)
+    unknown = np.setdiff1d(mask, [*range(classes), IGNORED])
+    if len(unknown):
+        raise DataError(
+            f"its mask contains class {unknown[0]}, but there are only {classes} with the background.", at=item.file
+        )
     return pixels, Scene(np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))), ""

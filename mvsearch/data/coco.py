@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, files_identity, stored
+from mvsearch.data._cache import Decoding, files_identity, load_or_decode
 from mvsearch.data._images import IGNORED, DataSet, Request
-from mvsearch.data._labelled import Labelled, decoded, folder_of, size_of, split
+from mvsearch.data._labelled import Labelled, decode_scenes, folder_of, size_of, split
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.utils.progress import Progress
@@ -43,10 +43,10 @@ def load(request: Request, progress: Progress | None) -> DataSet:
 
     def decode() -> Decoding:
         masks = task == "segmentation"
-        streams = (decoded(part, len(names) + 1, size, masks, progress) for part in (train, test))
+        streams = (decode_scenes(part, len(names) + 1, size, masks, progress) for part in (train, test))
         return Decoding(("background", *names), *streams)
 
-    return stored("coco", identity, decode, source=str(root), licence=LICENCE)
+    return load_or_decode("coco", identity, decode, source=str(root), licence=LICENCE)
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:

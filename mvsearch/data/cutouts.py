@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
+from mvsearch.data._cache import Decoding, cache_dir, cache_faults, load_or_decode
 from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request, Scene, stratified_split
 from mvsearch.data._source import DataSource
@@ -85,7 +85,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
 
     sizes = [photo.stat().st_size for photo in photos]
     identity = [SHA256, size, request.seed, TRAIN, TEST, sorted(BACKGROUNDS), sizes]
-    return stored("cutouts", identity, decode, source=SOURCE, licence=LICENCE)
+    return load_or_decode("cutouts", identity, decode, source=SOURCE, licence=LICENCE)
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:

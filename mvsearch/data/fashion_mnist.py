@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, cache_dir, cache_faults, stored
+from mvsearch.data._cache import Decoding, cache_dir, cache_faults, load_or_decode
 from mvsearch.data._debian import reason, unpacked
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._source import DataSource
@@ -91,7 +91,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
         folder = get(request.path, progress)
         return Decoding(CLASSES, _images(folder, "train", progress), _images(folder, "t10k", progress))
 
-    return stored("fashion_mnist", list(FILES.values()), decode, source=SOURCE, licence=LICENCE)
+    return load_or_decode("fashion_mnist", list(FILES.values()), decode, source=SOURCE, licence=LICENCE)
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, files_identity, stored
+from mvsearch.data._cache import Decoding, files_identity, load_or_decode
 from mvsearch.data._decode import decode_image
 from mvsearch.data._images import DataSet, Request, stratified_split
 from mvsearch.data._source import DataSource
@@ -50,7 +50,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
         streams = (_decode(path, part, classes, size, progress) for part in (train, test))
         return Decoding(classes, *streams)
 
-    return stored("folder", identity, decode, source=str(path), licence=LICENCE)
+    return load_or_decode("folder", identity, decode, source=str(path), licence=LICENCE)
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, stored
+from mvsearch.data._cache import Decoding, load_or_decode
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
@@ -67,7 +67,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
         )
         return Decoding(tuple(files), *parts)
 
-    return stored("photos", [size, request.seed, list(files), sizes], decode, source=SOURCE, licence=LICENCE)
+    return load_or_decode("photos", [size, request.seed, list(files), sizes], decode, source=SOURCE, licence=LICENCE)
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, stored
+from mvsearch.data._cache import Decoding, load_or_decode
 from mvsearch.data._images import DataSet, Request, Scene
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
@@ -59,7 +59,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
         parts = (_tiles(*half, size) for half in halves)
         return Decoding(CLASSES, *parts)
 
-    return stored("satellite", [size, sizes, "apart"], decode, source=SOURCE, licence=LICENCE)
+    return load_or_decode("satellite", [size, sizes, "apart"], decode, source=SOURCE, licence=LICENCE)
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:

@@ -17,13 +17,13 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from mvsearch.data import Files, Images, decode_crop, decode_image
+from mvsearch.data import EncodedImages, Images, decode_crop, decode_image
 from mvsearch.errors import DataError
 from mvsearch.training.augment import crops
 from mvsearch.training.recipe import Augmentation
 from mvsearch.training.tasks import Task
 
-_Part = TypeVar("_Part", Images, Files)
+_Part = TypeVar("_Part", Images, EncodedImages)
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,7 @@ class SceneLoader(DecodedLoader):
 
 
 @dataclass(frozen=True)
-class StreamLoader(ImageLoader[Files]):
+class StreamLoader(ImageLoader[EncodedImages]):
     """Encoded images, decoded at `size` pixels or cropped from the whole, by `workers` processes (0: by this one).
 
     The number of workers changes nothing in the batches.
@@ -184,7 +184,7 @@ _Item = tuple[Tensor, Tensor, dict[int, str]]
 class _EncodedBatches(Dataset[_Item]):
     """A batch by its number: pixels (B, 3, H, W), labels (B), and the error of each image that is broken."""
 
-    files: Files
+    files: EncodedImages
     size: int
     batches: Sequence[np.ndarray]
     crop_plans: Sequence[CropPlan]

@@ -408,10 +408,10 @@ def test_images_are_pruned_by_use_and_by_size(tmp_path, monkeypatch):
         folder.mkdir(parents=True)
         (folder / "about.json").write_text("x" * 1000)
         _cache.os.utime(folder, (1e9 + i, 1e9 + i))
-    assert [each.name for each in _cache.cached()] == ["new", "middle", "old"]
-    assert [each.name for each in _cache.forget(_cache.cached(), keep_bytes=2000)] == ["old"]
-    assert _cache.forget(_cache.cached(), older_than_s=1e10) == []
-    assert [each.name for each in _cache.forget(_cache.cached(), older_than_s=60)] == ["new", "middle"]
+    assert [each.name for each in _cache.list_cached()] == ["new", "middle", "old"]
+    assert [each.name for each in _cache.forget(_cache.list_cached(), keep_bytes=2000)] == ["old"]
+    assert _cache.forget(_cache.list_cached(), older_than_s=1e10) == []
+    assert [each.name for each in _cache.forget(_cache.list_cached(), older_than_s=60)] == ["new", "middle"]
 
 
 def test_a_deletion_that_is_killed_leaves_no_set_that_looks_whole_and_the_next_one_ends_it(tmp_path, monkeypatch):
@@ -429,7 +429,7 @@ def test_a_deletion_that_is_killed_leaves_no_set_that_looks_whole_and_the_next_o
     with monkeypatch.context() as killing:
         killing.setattr(_cache.shutil, "rmtree", killed)
         with pytest.raises(SystemExit):
-            _cache.forget(_cache.cached())
+            _cache.forget(_cache.list_cached())
 
     assert not folder.exists()
     (row,) = json.loads(mvsearch("cache", "--json"))
@@ -457,7 +457,7 @@ def test_what_a_killed_decoding_left_is_listed_and_pruned_and_one_at_work_is_lef
     folder.mkdir(parents=True)
     (folder / "train.pixels").write_bytes(b"x")
 
-    with _cache._alone(folder.with_name("toy-0123")):
+    with _cache._lock(folder.with_name("toy-0123")):
         assert "nothing is cached" in mvsearch("cache", "--prune")
     assert folder.exists()
     (row,) = json.loads(mvsearch("cache", "--json"))
@@ -483,9 +483,9 @@ def test_a_limit_on_decoded_images_drops_what_was_longest_unused(tmp_path, monke
         return _cache.Decoding(("a", "b"), stream, stream)
 
     for name in ("one", "two", "three", "four"):
-        _cache.stored(name, name, decoding, source="here", licence="none")
+        _cache.load_or_decode(name, name, decoding, source="here", licence="none")
         time.sleep(0.02)
-    kept = [each.name for each in _cache.cached()]
+    kept = [each.name for each in _cache.list_cached()]
     assert kept == ["four", "three", "two"][: len(kept)]
     assert 1 <= len(kept) < 4
 
