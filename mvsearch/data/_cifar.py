@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 share: their archive, as Python pickles or as plain bytes, packed or unpacked."""
+"""What CIFAR-10 and CIFAR-100 share: reading their archive, as Python pickles or as plain bytes, packed or unpacked."""
 
 import hashlib
 import pickle
@@ -22,7 +22,7 @@ LICENCE = "none stated; the authors ask to be cited (Krizhevsky, 2009)"
 
 @dataclass(frozen=True)
 class Form:
-    """One of the forms a set is published in: pickles, which have keys, or rows of bytes, labels before pixels."""
+    """A form in which a data set is published: pickles, which have keys, or rows of bytes, labels before pixels."""
 
     archive: str
     md5: str
@@ -36,13 +36,13 @@ class Form:
 
     @property
     def files(self) -> tuple[str, ...]:
-        """All that is read of the archive."""
+        """All files that are read from the archive."""
         return (*self.train, self.test, self.names)
 
 
 @dataclass(frozen=True)
 class Cifar:
-    """One of the two sets, in whichever form is found."""
+    """One of the two data sets, in any of its forms."""
 
     name: str
     forms: tuple[Form, ...]
@@ -59,12 +59,13 @@ class Cifar:
                     return folder, form
         form = self.forms[0]
         raise DataError(
-            f"{self.name}: neither {form.archive} nor the folder {form.folder} was found at {place}; "
-            f"fetch the archive from {SOURCE} and put it there, or give its path."
+            f"found neither {form.archive} nor the folder {form.folder} at {place}; fetch the archive from {SOURCE} "
+            "and put it there, or give its path.",
+            at=self.name,
         )
 
     def load(self, request: Request, progress: Progress | None) -> DataSet:
-        """The published split; there is nothing to choose."""
+        """The published split, which has no settings."""
         request.only_size(self.name, 32)
         place, form = self.find(request.path)
 
@@ -81,14 +82,14 @@ class Cifar:
         return self.find(path)[0]
 
     def check(self, path: Path | None, progress: Progress | None) -> tuple[str, ...]:
-        """Says whether the archive is the published one; another in the same form is read all the same."""
+        """Compares the archive with the published one; another archive in the same form can be read, too."""
         place, form = self.find(path)
         if place.is_dir():
-            return (f"{place}: is unpacked, so the MD5 of the published archive says nothing about it.",)
+            return (f"{place}: unpacked, so it cannot be compared with the MD5 of the published archive.",)
         with place.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
-        verdict = "its MD5 is that" if found == form.md5 else f"its MD5, {found}, is not that"
-        return (f"{place}: {verdict} of the published archive.",)
+            md5 = hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        result = "its MD5 is that" if md5 == form.md5 else f"its MD5, {md5}, is not that"
+        return (f"{place}: {result} of the published archive.",)
 
 
 def _identity(place: Path, form: Form) -> list[tuple[str, int, int]]:
@@ -97,24 +98,24 @@ def _identity(place: Path, form: Form) -> list[tuple[str, int, int]]:
     try:
         return files_identity(place, [place / name for name in form.files])
     except OSError as fault:
-        raise DataError(f"{fault.filename} is missing; unpack the whole archive of {SOURCE}.", at=place) from fault
+        raise DataError(f"{fault.filename} is missing; unpack the whole archive from {SOURCE}.", at=place) from fault
 
 
 def _read(place: Path, form: Form, progress: Progress | None) -> dict[str, bytes]:
-    """The files of the set by name, in one pass; nothing of an archive is written to disk."""
-    words = f"read {place.name}"
+    """The files of the data set by name, in one pass; an archive is not unpacked to the disk."""
+    step = f"read {place.name}"
     try:
         if place.is_dir():
-            return {name: (place / name).read_bytes() for name in track(form.files, words, len(form.files), progress)}
-        wanted = {f"{form.folder}/{name}": name for name in form.files}
+            return {name: (place / name).read_bytes() for name in track(form.files, step, len(form.files), progress)}
+        members = {f"{form.folder}/{name}": name for name in form.files}
         with tarfile.open(place) as archive:
-            streams = ((member.name, archive.extractfile(member)) for member in track(archive, words, None, progress))
-            found = {wanted[name]: file.read() for name, file in streams if file and name in wanted}
+            streams = ((member.name, archive.extractfile(member)) for member in track(archive, step, None, progress))
+            contents = {members[name]: file.read() for name, file in streams if file and name in members}
     except (OSError, EOFError, tarfile.TarError, zlib.error) as fault:
         raise DataError(f"cannot be read ({fault}); fetch the archive again from {SOURCE}.", at=place) from fault
-    if missing := set(wanted.values()) - set(found):
-        raise DataError(f"has no {min(missing)} in it; fetch the archive again from {SOURCE}.", at=place)
-    return found
+    if missing := set(members.values()) - set(contents):
+        raise DataError(f"does not contain {min(missing)}; fetch the archive again from {SOURCE}.", at=place)
+    return contents
 
 
 def _classes(place: Path, form: Form, raw: bytes) -> tuple[str, ...]:
@@ -122,7 +123,7 @@ def _classes(place: Path, form: Form, raw: bytes) -> tuple[str, ...]:
         names = read_pickle(raw)[form.names_key] if form.names_key else raw.split()
         return tuple(name.decode() for name in names)
     except (pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError) as fault:
-        raise _odd(place, form.names, fault) from fault
+        raise _format_error(place, form.names, fault) from fault
 
 
 def _images(
@@ -134,7 +135,7 @@ def _images(
             if len(labels) != len(pixels) or not 0 <= min(labels) <= max(labels) < classes:
                 raise ValueError(f"{len(pixels)} images, {len(labels)} labels, {classes} classes")
         except (pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError) as fault:
-            raise _odd(place, name, fault) from fault
+            raise _format_error(place, name, fault) from fault
         yield from zip(pixels, labels, strict=True)
 
 
@@ -148,7 +149,7 @@ def _rows(form: Form, raw: bytes) -> tuple[list[int], np.ndarray]:
     return labels, flat.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
 
 
-def _odd(place: Path, name: str, fault: Exception) -> DataError:
+def _format_error(place: Path, name: str, fault: Exception) -> DataError:
     return DataError(
         f"{name} is not in the published form ({type(fault).__name__}: {fault}); "
         f"fetch the archive again from {SOURCE}.",

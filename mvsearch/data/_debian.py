@@ -1,4 +1,4 @@
-"""Files of a Debian package, without installing it: nobody need be root."""
+"""Files of a Debian package without installing it, so that it works without root."""
 
 import subprocess
 import tempfile
@@ -12,17 +12,17 @@ TIMEOUT_S = 5  # for the first answer of a server
 
 
 @contextmanager
-def unpacked(package: str, folder: Path, progress: Progress | None) -> Iterator[Path]:
-    """The files of a package as they would lie under /, in a place below `folder` that is gone afterwards.
+def unpack_package(package: str, folder: Path, progress: Progress | None) -> Iterator[Path]:
+    """The files of a package, as they would be under /, in a temporary folder below `folder`.
 
-    Raises OSError or subprocess.SubprocessError, which `reason` puts into words.
+    Raises OSError or subprocess.SubprocessError; `reason` describes them.
     """
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         place = Path(scratch)
         try:
             _run_apt(place, package, [["download", package]], progress)
-        except subprocess.SubprocessError:  # the machine's list of packages may be missing or old: one of our own
-            _download_anew(place, package, progress)
+        except subprocess.SubprocessError:  # the machine's package lists may be missing or old
+            _download_with_own_lists(place, package, progress)
         files = place / "files"
         subprocess.run(
             ["dpkg-deb", "-x", *map(str, place.glob("*.deb")), str(files)],
@@ -35,14 +35,14 @@ def unpacked(package: str, folder: Path, progress: Progress | None) -> Iterator[
 
 
 def reason(fault: Exception) -> str:
-    """What went wrong: the last line that a command said, or what the fault says itself."""
+    """What went wrong: the last line that a command printed, or the message of the error."""
     if isinstance(fault, subprocess.CalledProcessError):
-        words = str(fault.stderr).strip().splitlines()[-1:] or [f"exit code {fault.returncode}"]
-        return words[0]
+        lines = str(fault.stderr).strip().splitlines()[-1:] or [f"exit code {fault.returncode}"]
+        return lines[0]
     return str(getattr(fault, "reason", fault))
 
 
-def _download_anew(place: Path, package: str, progress: Progress | None) -> None:
+def _download_with_own_lists(place: Path, package: str, progress: Progress | None) -> None:
     for name in ("lists/partial", "archives/partial"):
         (place / name).mkdir(parents=True)
     own = ["-o", f"Dir::State::Lists={place}/lists", "-o", f"Dir::Cache={place}", "-o", "APT::Sandbox::User="]
@@ -50,6 +50,6 @@ def _download_anew(place: Path, package: str, progress: Progress | None) -> None
 
 
 def _run_apt(place: Path, package: str, commands: list[list[str]], progress: Progress | None) -> None:
-    for words in track(commands, f"apt-get download {package}", len(commands), progress):
-        command = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", *words]
+    for arguments in track(commands, f"apt-get download {package}", len(commands), progress):
+        command = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", *arguments]
         subprocess.run(command, cwd=place, check=True, capture_output=True, text=True, timeout=300)

@@ -89,7 +89,7 @@ def _open(item: Labelled, classes: int, size: int, masks: bool) -> tuple[np.ndar
         mask = item.mask() if masks and item.mask else np.zeros((height, width), np.uint8)
     except DataError as fault:
         raise DataError(f"{fault}", at=item.file) from None
-    except Exception as fault:  # Pillow's readers raise whatever a damaged file leads them to
+    except Exception as fault:  # Pillow can raise anything for a damaged file
         return None, Scene(), f"{item.file} ({type(fault).__name__}: {fault})"
     if not masks:
         sides = np.array([1, width, height, width, height])

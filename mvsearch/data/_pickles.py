@@ -1,7 +1,7 @@
-"""Arrays out of a pickle that nobody vouches for.
+"""Reads arrays from an untrusted pickle.
 
-A pickle may run any code when it is read. This reader knows the few names an array is made of, puts stand-ins in
-their place, and refuses every other name.
+A pickle can run any code when it is read. This reader replaces the few names that an array consists of by placeholders,
+and rejects every other name.
 """
 
 import io
@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 
-class HeldArray:
-    """Stands where a pickle wants a NumPy array or a part of one: keeps what it is given and does nothing with it."""
+class ArrayPlaceholder:
+    """Takes the place of a NumPy array or a part of one, and stores its state without interpreting it."""
 
     state: Any = None
 
@@ -27,19 +27,19 @@ class HeldArray:
         return np.frombuffer(raw, np.uint8).reshape(shape, order="F" if by_column else "C")
 
 
-class _Reader(pickle.Unpickler):
+class _ArrayUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) == ("_codecs", "encode"):  # how Python 3 writes bytes for Python 2
             return _encode
         if module.partition(".")[0] == "numpy" and name in {"_reconstruct", "ndarray", "dtype"}:
-            return HeldArray
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}, which no image needs")
+            return ArrayPlaceholder
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}, which images do not need")
 
 
 def read_pickle(raw: bytes) -> Any:
-    """The values in a pickle, its arrays as HeldArray; raises UnpicklingError whatever is wrong with it."""
+    """The values in a pickle, with arrays as ArrayPlaceholder; raises UnpicklingError for any damage."""
     try:
-        return _Reader(io.BytesIO(raw), encoding="bytes").load()
+        return _ArrayUnpickler(io.BytesIO(raw), encoding="bytes").load()
     except pickle.UnpicklingError:
         raise
     except Exception as fault:  # a damaged pickle can raise anything

