@@ -48,12 +48,14 @@ class BlockLayer:
 class HeadLayer:
     """The module of a head, as `HEAD` in its file.
 
-    Its weights are transferred to a head of the same class whose shapes are equal; with `any_width`, of one whose
-    numbers of outputs are.
+    Its weights are transferred to a head of the same class whose shapes are equal; with `any_width`, to one whose
+    numbers of outputs are equal. With `initialises_itself`, the module has a method `initialise_weights`, which is
+    called after the initialisation that all networks have.
     """
 
     module: type[nn.Module]
     any_width: bool = False
+    initialises_itself: bool = False
 
     def fits(self, target: nn.Module, source: nn.Module) -> bool:
         """Whether the source's weights can be transferred."""

@@ -1,4 +1,4 @@
-"""The head `classification`: pooling, dropout, classifier. And the paper's initialisation of all weights."""
+"""The head `classification`: pooling, dropout, classifier; and the paper's initialisation of all weights."""
 
 from torch import Tensor, nn
 
@@ -6,7 +6,7 @@ from mvsearch.nn._layer import HeadLayer
 
 
 class ClassificationHead(nn.Module):
-    """Pooling over the map, dropout, linear classifier; with `classes` None the pooled features come out."""
+    """Pooling over the map, dropout, linear classifier; with `classes` None it returns the pooled features."""
 
     def __init__(self, features: int, classes: int | None, *, pool: str = "mean", dropout: float = 0.0) -> None:
         super().__init__()
@@ -24,12 +24,10 @@ HEAD = HeadLayer(module=ClassificationHead, any_width=True)
 
 
 def initialise(module: nn.Module) -> None:
-    """Weights as the authors start them: convolutions Kaiming normal over outputs, linear layers normal 0.02."""
+    """The authors' initialisation: convolutions Kaiming normal over outputs, linear layers normal 0.02."""
     if isinstance(module, nn.Conv2d):
         nn.init.kaiming_normal_(module.weight, mode="fan_out")
     elif isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
-    elif start := getattr(module, "start", None):  # a head that starts otherwise, after what it is made of
-        start()
     if isinstance(module, nn.Conv2d | nn.Linear) and module.bias is not None:
         nn.init.zeros_(module.bias)

@@ -88,7 +88,16 @@ def build(arch: Architecture, *, seed: int | None = None) -> nn.Sequential:
     with torch.random.fork_rng(devices=[], enabled=seed is not None):
         if seed is not None:
             torch.manual_seed(seed)
-        return instantiate(arch).apply(initialise)
+        network = instantiate(arch).apply(initialise)
+        if head_initialises_itself(arch):
+            head: Any = network.get_submodule("head")
+            head.initialise_weights()
+        return network
+
+
+def head_initialises_itself(arch: Architecture) -> bool:
+    """Whether the head's `initialise_weights` follows the initialisation of the network."""
+    return load_head(arch.head.kind()).initialises_itself
 
 
 def instantiate(arch: Architecture) -> nn.Sequential:

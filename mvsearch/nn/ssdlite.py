@@ -29,9 +29,9 @@ class Whole(nn.Sequential):
 
 
 class Predict(nn.Module):
-    """What is predicted at each place of a map, for each anchor: four offsets, then a logit a class.
+    """Predictions at each position of a map, for each anchor: four offsets, then one logit per class.
 
-    (B, C, H, W) → (B, H * W * anchors, 4 + classes). The map is brought to the level's width first, if it has another.
+    (B, C, H, W) → (B, H * W * anchors, 4 + classes). A map of another width is projected to the level's width first.
     """
 
     def __init__(self, in_channels: int, level: int, classes: int) -> None:
@@ -51,10 +51,10 @@ class Predict(nn.Module):
 
 
 class SSDLite(nn.Module):
-    """Gives (logits, offsets, anchors), each for all A anchors of an image.
+    """Returns (logits, offsets, anchors), each for all A anchors of an image.
 
     Logits (B, A, classes), class 0 the background; offsets (B, A, 4) of the boxes from their anchors; anchors
-    (B, A, 4) as centre x, centre y, width, height in shares of the image. `mvsearch.nn.boxes` makes boxes of them.
+    (B, A, 4) as centre x, centre y, width, height in shares of the image. `mvsearch.nn.boxes` converts them to boxes.
     """
 
     def __init__(self, channels: tuple[int, ...], classes: int) -> None:
@@ -69,14 +69,14 @@ class SSDLite(nn.Module):
         levels = list(maps)
         for shrink in self.shrink:
             levels.append(shrink(levels[-1]))
-        found = torch.cat([predict(x) for predict, x in zip(self.predict, levels, strict=True)], dim=1)
+        predictions = torch.cat([predict(x) for predict, x in zip(self.predict, levels, strict=True)], dim=1)
         anchors = torch.cat([anchors_at(level, x) for level, x in enumerate(levels)])
-        return found[..., 4:], found[..., :4], anchors.expand(found.shape[0], -1, -1)
+        return predictions[..., 4:], predictions[..., :4], anchors.expand(predictions.shape[0], -1, -1)
 
-    def start(self) -> None:
-        """Weights as the authors start those of this head, Xavier uniform; but of what predicts a tenth.
+    def initialise_weights(self) -> None:
+        """The authors' initialisation of this head, Xavier uniform; a tenth of it for the predicting layers.
 
-        The first offsets and logits are of deviation 1.3 otherwise, and a short training goes into unlearning them.
+        Otherwise the first offsets and logits have a deviation of 1.3, and a short training only reduces it.
         """
         predicting = {predict.pointwise for predict in self.predict}
         for module in self.modules():
@@ -85,7 +85,7 @@ class SSDLite(nn.Module):
 
 
 def anchors_at(level: int, x: Tensor) -> Tensor:
-    """The anchors of a map (B, C, H, W), place by place: (H * W * anchors, 4), clipped to at most the whole image."""
+    """The anchors of a map (B, C, H, W), position by position: (H * W * anchors, 4), clipped to the image."""
     step = (SCALES[1] - SCALES[0]) / len(LEVELS)
     side, next_side = SCALES[0] + level * step, SCALES[0] + (level + 1) * step
     between = (side * next_side) ** 0.5
@@ -95,11 +95,11 @@ def anchors_at(level: int, x: Tensor) -> Tensor:
         shapes += [(longer, shorter), (shorter, longer)]
     down, across = ((torch.arange(n, dtype=torch.float32, device=x.device) + 0.5) / n for n in x.shape[2:])
     centres = torch.stack(torch.meshgrid(down, across, indexing="ij")[::-1], dim=-1).reshape(-1, 1, 2)
-    # Filled where they are needed: a table of them would be copied there in each pass, which no CUDA graph can hold.
+    # Computed on the device: a table would be copied there in each pass, which a CUDA graph cannot capture.
     sides = [torch.full((1, 1), side, dtype=torch.float32, device=x.device) for shape in shapes for side in shape]
     sizes = torch.cat(sides, dim=1).reshape(1, -1, 2)
     both = torch.cat([centres.expand(-1, len(shapes), -1), sizes.expand(len(centres), -1, -1)], dim=-1)
     return both.reshape(-1, 4).clamp(0, 1)
 
 
-HEAD = HeadLayer(module=SSDLite)
+HEAD = HeadLayer(module=SSDLite, initialises_itself=True)

@@ -9,7 +9,7 @@ from mvsearch.arch.cost import Cost
 from mvsearch.export.formats._source import Sources
 from mvsearch.nn.classification import initialise
 from mvsearch.nn.features import backbone_rows, taps
-from mvsearch.nn.network import Call, calls, read_names
+from mvsearch.nn.network import Call, calls, head_initialises_itself, read_names
 from mvsearch.utils import yaml_document
 
 _WIDTH = 120
@@ -119,6 +119,7 @@ def join_parts(parts: list[str]) -> str:
 def network(arch: Architecture, name: str, *, features: bool) -> str:
     """The source of a class that returns logits, or a list of feature maps."""
     rows, argument = rows_of(arch, features=features), "x"
+    own = "\n        self.head.initialise_weights()" if not features and head_initialises_itself(arch) else ""
     if features:
         maps = taps(arch)
         steps = _forward_lines(list(rows), {tap.row: tap.name for tap in maps}, "x")
@@ -144,7 +145,7 @@ def network(arch: Architecture, name: str, *, features: bool) -> str:
     def __init__(self) -> None:
         super().__init__()
 {assignments(rows)}
-        self.apply(initialise)
+        self.apply(initialise){own}
 
     def forward(self, {argument}: Tensor) -> {returns}:
         """(B, 3, H, W) → {shapes}."""
