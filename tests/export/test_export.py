@@ -268,8 +268,10 @@ def test_a_row_whose_name_cannot_be_an_attribute_is_refused(row):
 @pytest.mark.parametrize("content", [b"", b"\x80\x02\x8a\x0a", b"no tensors"])
 def test_a_damaged_checkpoint_is_one_sentence_that_names_the_file(tmp_path, content):
     (tmp_path / "old.pt").write_bytes(content)
-    with pytest.raises(CheckpointError, match=r"old\.pt: no checkpoint of plain tensors; save"):
+    with pytest.raises(CheckpointError) as raised:
         load_weights(build(published("mobilevitv3_xxs")), tmp_path / "old.pt")
+    assert raised.value.file == str(tmp_path / "old.pt")
+    assert len(str(raised.value).splitlines()) == 1
 
 
 def test_an_exported_yaml_is_the_same_network(tmp_path):
@@ -306,7 +308,7 @@ def test_the_command_writes_code_and_weights_and_refuses_what_it_cannot(tmp_path
         ("export", "mobilevitv3_xsx"): "names no architecture",
         ("export", "mobilevitv3_xxs", "-o", "missing/net.py"): "cannot be written",
         ("export", "mobilevitv3_xxs", "-o", "x.py", "--weights", "x.bin"): "there is no such file",
-        ("export", "mobilevitv3_xxs", "-o", "x.py", "--weights", "text.pt"): "no checkpoint",
+        ("export", "mobilevitv3_xxs", "-o", "x.py", "--weights", "text.pt"): "text.pt",
         ("export", "mobilevitv3_xs", "-o", "x.py", "--weights", "net.safetensors"): "shape",
     }.items():
         capsys.readouterr()

@@ -2,7 +2,6 @@ import inspect
 import os
 import subprocess
 import sys
-import tempfile
 from dataclasses import fields
 from itertools import count
 from pathlib import Path
@@ -28,11 +27,6 @@ TORCH_CPU, TORCH_CUDA = load_backend("torch_cpu"), load_backend("torch_cuda")
 ROOT = Path(__file__).parents[2]
 has_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-
-
-@pytest.fixture(autouse=True)
-def own_lock_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 def toy() -> nn.Sequential:

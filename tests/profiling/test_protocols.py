@@ -1,7 +1,6 @@
 """Networks timed side by side under the paper's protocol and ours: what is done, never how fast."""
 
 import json
-import tempfile
 
 import pytest
 import torch
@@ -22,11 +21,6 @@ from mvsearch.study.plan import Plan
 
 TORCH_CPU, FUSED = load_backend("torch_cpu"), TimingOptions(fused=True)
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
-
-
-@pytest.fixture(autouse=True)
-def own_lock_files(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
 
 
 class Spy(nn.Module):
