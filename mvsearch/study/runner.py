@@ -12,7 +12,7 @@ from mvsearch.errors import MvsearchError, StudyError, is_machine_fault
 from mvsearch.metrics.pareto import places
 from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metrics, Record, averaged, score_values
 from mvsearch.study.candidate import Candidate
-from mvsearch.study.context import JoinedStudy
+from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
 from mvsearch.study.reevaluation import repeats
 from mvsearch.study.scheduler import Scheduler

@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from mvsearch.errors import MvsearchError
 from mvsearch.metrics.record import Record
 from mvsearch.study.candidate import Candidate
-from mvsearch.study.context import JoinedStudy
+from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.reevaluation import unsure
 from mvsearch.study.storage.faults import retry_while_unavailable
 from mvsearch.study.storage.sampler_study import SamplerStudy

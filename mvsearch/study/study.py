@@ -15,8 +15,8 @@ from typing import Any, Self
 
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.metrics.record import Record
-from mvsearch.study.context import JoinedStudy
 from mvsearch.study.facts import describe_mismatch, mutable_settings, study_facts
+from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, open_study
 from mvsearch.study.retry import RETRY_POLICY, RetryPolicy

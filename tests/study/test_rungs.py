@@ -177,20 +177,21 @@ def test_a_rung_measured_before_the_worker_ended_is_not_measured_again(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("proxy", "says"),
+    ("proxy", "key"),
     [
-        ("{rungs: [50, 30]}", "use rising numbers below steps=75"),
-        ("{rungs: [75]}", "use rising numbers below steps=75"),
-        ("{rungs: [0]}", "toy.yaml:12: proxy.rungs: steps=0 trains nothing"),
-        ("{rungs: 30}", "use a list of steps"),
-        ("{rungs: [a]}", "use a list of steps"),
-        ("{keep: 0}", "use a share above 0, up to 1"),
-        ("{keep: 2}", "use a share above 0, up to 1"),
+        ("{rungs: [50, 30]}", "proxy.rungs"),
+        ("{rungs: [75]}", "proxy.rungs"),
+        ("{rungs: [0]}", "proxy.rungs"),
+        ("{rungs: 30}", "proxy.rungs"),
+        ("{rungs: [a]}", "proxy.rungs"),
+        ("{keep: 0}", "proxy.keep"),
+        ("{keep: 2}", "proxy.keep"),
     ],
 )
-def test_invalid_rungs_are_an_error(tmp_path, proxy, says):
-    with pytest.raises(PlanError, match=says):
+def test_invalid_rungs_are_an_error_with_their_place(tmp_path, proxy, key):
+    with pytest.raises(PlanError) as error:
         toy_plan(tmp_path, f"{TOY}proxy: {proxy}\n")
+    assert (error.value.file, error.value.line, error.value.key) == ("toy.yaml", 12, key)
 
 
 def test_places_follow_the_front_then_the_hypervolume_contribution():

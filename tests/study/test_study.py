@@ -254,19 +254,19 @@ def test_an_objective_that_is_not_a_number_fails_the_trial(tmp_path):
     assert Study.read(plan).records()[0].reason == "the objective loss is nan"
 
 
-def test_the_same_seed_and_one_worker_give_the_same_candidates_even_if_interrupted(tmp_path):
-    for sampler in ("random", "tpe", "nsga2", "surrogate"):
-        whole = toy_plan(tmp_path / f"whole-{sampler}", sampler=sampler, seed=3)
-        parts = toy_plan(tmp_path / f"parts-{sampler}", sampler=sampler, seed=3)
-        Study.join(whole).run(arithmetic, trials=16)
-        for trials in (4, 11, 16):
-            Study.join(parts).run(arithmetic, trials=trials)
+@pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "surrogate"])
+def test_the_same_seed_and_one_worker_give_the_same_candidates_even_if_interrupted(tmp_path, sampler):
+    whole = toy_plan(tmp_path / "whole", sampler=sampler, seed=3)
+    parts = toy_plan(tmp_path / "parts", sampler=sampler, seed=3)
+    Study.join(whole).run(arithmetic, trials=16)
+    for trials in (4, 11, 16):
+        Study.join(parts).run(arithmetic, trials=trials)
 
-        assert [r.choices for r in Study.read(whole).records()] == [r.choices for r in Study.read(parts).records()]
+    assert [r.choices for r in Study.read(whole).records()] == [r.choices for r in Study.read(parts).records()]
 
 
 @pytest.mark.parametrize("sampler", plugins.names("sampler"))
-def test_every_sampler_respects_conditions_and_constraints_and_repeats_nothing(tmp_path, sampler):
+def test_every_sampler_respects_conditions_and_constraints_and_repeats_nothing(tmp_path, sampler, one_thread):
     plan = toy_plan(tmp_path, sampler=sampler, limits=("params <= 40k",))
     Study.join(plan).run(arithmetic, trials=14)
 
