@@ -45,7 +45,7 @@ KINDS: dict[Kind, str] = {
 }
 """The extension points: the package that holds the files of each kind."""
 
-_FEW = 40
+_MAX_LISTED = 40
 
 
 @cache
@@ -58,22 +58,22 @@ def names(kind: Kind) -> tuple[str, ...]:
 
 
 def load(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError) -> ModuleType:
-    """The module of that kind and name; raises `error`, with a suggestion, if there is none."""
+    """The module of a kind and name; raises `error`, with a suggestion, if there is none."""
     check(kind, name, error=error)
     return import_module(f"{KINDS[kind]}.{name}")
 
 
 def check(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError) -> None:
-    """Raises `error`, with a suggestion, if there is no file of that kind and name; imports none of them."""
+    """Raise `error`, with a suggestion, if there is no file of a kind and name; imports none of them."""
     known = names(kind)
     if name not in known:
         raise error(f"unknown {kind.replace('_', ' ')} {name!r}; {suggest(str(name), known)}")
 
 
 def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
-    """What to use in place of a misspelt name: the nearest, or all of them."""
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]!r}?"
-    rest = f" ... ({len(known)} in all)" if len(known) > _FEW else ""
-    return f"choose one of: {', '.join(known[:_FEW])}{rest}."
+    """A hint for a misspelt name: the nearest known name, or all of them."""
+    nearest = get_close_matches(name, known, n=1, cutoff=0.6)
+    if nearest:
+        return f"did you mean {nearest[0]!r}?"
+    rest = f" ... ({len(known)} in all)" if len(known) > _MAX_LISTED else ""
+    return f"choose one of: {', '.join(known[:_MAX_LISTED])}{rest}."

