@@ -4,7 +4,7 @@ import inspect
 import math
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -27,6 +27,8 @@ from mvsearch.study.study import Study
 from mvsearch.utils import plugins
 from mvsearch.utils.yaml_document import Document
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NAMES = plugins.names("proxy")
 SHORT = {"steps": 3, "batch": 8, "image_size": 32, "held_out": 50}
 OPEN = {**SOFTMAX, "blocks": [*SOFTMAX["blocks"][:2], {**SOFTMAX["blocks"][2], "dim": {"choose": [16, 32]}}]}
@@ -35,7 +37,9 @@ LOOKING = ("naswot", "zico", "jacob_cov", "snip", "grad_norm", "train")
 
 @pytest.fixture(scope="module")
 def data():
-    return load("fashion_mnist")
+    """The first images of a real data set: enough for every proxy."""
+    whole = load("fashion_mnist")
+    return replace(whole, train=whole.train.subset(np.arange(2000)), test=whole.test.subset(np.arange(200)))
 
 
 def settings(name, **more):

@@ -10,11 +10,13 @@ from PIL import Image, ImageOps
 
 from mvsearch.data import Images, decode_image, find_files, load
 from mvsearch.errors import DataError
+from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.loader_set import LoaderSet
 from mvsearch.training.loaders import CropPlan, DecodedLoader, StreamLoader
 from mvsearch.training.recipe import Recipe
 from mvsearch.training.sampler import Sampler
 from mvsearch.training.tasks import load_task
+from mvsearch.training.trainer import Position
 
 CLASSES = ("ant", "bee", "cat")
 
@@ -250,7 +252,7 @@ def test_sixteen_bits_of_grey_are_seen_by_their_upper_eight(kind):
 
 
 def test_large_jpegs_are_cut_from_a_smaller_decoding_where_that_is_enough(tmp_path):
-    smooth = [grain(i, 9, 12).resize((1200, 900), Image.Resampling.BICUBIC) for i in range(8)]
+    smooth = [grain(i, 9, 12).resize((1200, 900), Image.Resampling.BICUBIC) for i in range(4)]
     part = in_classes(tmp_path / "jpeg", {f"{i}.jpg": encoded(each, "JPEG") for i, each in enumerate(smooth)})
     exact = in_classes(tmp_path / "png", {f"{i}.png": encoded(each) for i, each in enumerate(smooth)})
     (small, _), (whole, _) = (next(crop_batches(each, [(0, 1, 0)], size=96)) for each in (part, exact))
@@ -344,3 +346,21 @@ def test_shards_without_a_part_to_test_on_are_refused(tmp_path):
     shard(tmp_path / "train-0.tar", range(3))
     with pytest.raises(DataError, match=r"add test\*\.tar"):
         find_files(tmp_path)
+
+
+def test_two_processes_train_on_the_two_parts_that_one_process_takes():
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 32, 32, 3), dtype=np.uint8)
+    source = DecodedLoader(Images(pixels, np.arange(24) % 3, CLASSES))
+    recipe, task = Recipe(batch=8, epochs=2, crop_area=0.5, erase=0.5), load_task("classification")
+
+    def first_batches(group, parts):
+        images = LoaderSet.of(task, source, source, recipe, group, parts=parts, seed=3)
+        return list(images.batches(Position(step=4, epoch=1, batch=1)))
+
+    one = first_batches(ProcessGroup(), 2)
+    two = [first_batches(ProcessGroup(rank=rank, count=2), 1) for rank in (0, 1)]
+
+    assert len(one) == len(two[0]) == len(two[1]) == 2
+    for parts, *own in zip(one, *two, strict=True):
+        for part, [batch] in zip(parts, own, strict=True):
+            assert all(torch.equal(tensor, same) for tensor, same in zip(part, batch, strict=True))
