@@ -57,9 +57,12 @@ def _set_pragmas(connection: Any, _: Any) -> None:
 def _set_write_ahead(connection: Any) -> None:
     """Switch to write-ahead mode, with retries: here SQLite ignores its busy_timeout."""
     for wait_s in (0.01, 0.05, 0.2, 1.0, 5.0, 20.0):
-        with suppress(sqlite3.OperationalError):
+        try:
             connection.execute("PRAGMA journal_mode=WAL")
             return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+                raise  # e.g. a full disk, which waiting does not cure
         time.sleep(wait_s)
     connection.execute("PRAGMA journal_mode=WAL")
 
