@@ -79,7 +79,7 @@ def page(costs: list[Cost], source: str, turns: int, trainings: int) -> str:
         "",
         f"CPU milliseconds a candidate on {source}, at default settings, drawing the images and building the network",
         "included: median (least to most) of turns that all take one after the other. `zico` looks at two such",
-        "batches, `synflow` at one image of ones. How well they rank is in [proxies.md](../proxies.md).",
+        "batches, `synflow` at one image of ones. How well they rank is in [proxies](../evidence/proxies.md).",
         "",
         *(f"| {' | '.join(row)} |" for row in (HEADS, ["---"] * len(HEADS), *rows(costs))),
         "",
