@@ -18,7 +18,7 @@ def check_proxy(plan: "Plan") -> None:
     from mvsearch.proxy_eval.benchmark import ProxyScores, architectures, found_device
     from mvsearch.proxy_eval.rank_correlation import network_of, published
     from mvsearch.study.evaluator import load_data
-    from mvsearch.study.study import Study, annotate
+    from mvsearch.study.study import Study, store_proxy_check
 
     reader = Study.read(plan)
     own = {network_of(r.published): r.metrics for r in reader.records() if r.published and r.state == "complete"}
@@ -31,6 +31,6 @@ def check_proxy(plan: "Plan") -> None:
         scorer.fill(archs, seeds, progress.callback(scorer.proxy))
     results = scorer.read(archs, seeds)
     scored = {name: averaged(rows) for name, rows in results.metrics.items() if name not in results.missing}
-    annotate(plan, proxy_check={"metrics": own | scored})
+    store_proxy_check(plan, own | scored)
     for reason, missing in results.reasons.items():
         click.echo(f"{scorer.proxy}: {reason}: {', '.join(missing)}", err=True)

@@ -98,13 +98,13 @@ def _store(study: str | None, storage: str | None) -> "Store":
 def _studies(store: "Store") -> dict[str, str]:
     """The names of the studies by the settings key of their whole evaluations (not of rungs and replicates)."""
     from mvsearch.errors import StudyError
-    from mvsearch.study.facts import settings_key
+    from mvsearch.study.reader import load_facts
 
     names: dict[str, list[str]] = {}
     for name in store.names():
         with suppress(StudyError):  # a newer version wrote it
-            facts = store.study(name) or {}
-            names.setdefault(settings_key(facts["settings"], facts), []).append(name)
+            if (facts := load_facts(store, name)) is not None:
+                names.setdefault(facts.settings_key(), []).append(name)
     return {settings: ", ".join(studies) for settings, studies in names.items()}
 
 

@@ -149,7 +149,7 @@ def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | No
 
     screen, title = console(), f"Pareto front of {findings.name}"
     screen.print(front_table(findings.measured, findings.front, findings.objectives, title=title, columns=columns))
-    line = proxy_line(findings.facts["settings"], findings.reliability)
+    line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))
 

@@ -64,7 +64,7 @@ def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], a
 
     names = tuple(Objective.named(name).name for name in objectives)
     names = names or tuple(name for name in plan.search.objectives if name in STATIC_COSTS)
-    constraints = [*plan.priced_limits, *map(Limit.parse, limits)]
+    constraints = [*plan.static_limits, *map(Limit.parse, limits)]
     start_time = time.perf_counter()
     with DelayedBar("choices eliminated") as bar:
         members = exact_front(plan.space, names, constraints, progress=bar)

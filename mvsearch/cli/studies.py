@@ -74,9 +74,9 @@ def _summary(reader: "Reader") -> dict[str, Any]:
     finished = reader.store.last_finish_time(reader.name)
     return {
         "study": reader.name,
-        "objectives": list(reader.facts["objectives"]),
+        "objectives": list(reader.facts.objectives),
         "trials": len(records),
-        "of": reader.facts["search"]["trials"],
+        "of": reader.facts.search.trials,
         "front": len(front(reader.within_limits(records), reader.objectives)),
         "last": datetime.fromtimestamp(finished).isoformat(" ", "minutes") if finished else None,
         "database": reader.store.display_url,
@@ -91,12 +91,12 @@ def rename_command(study: str, name: str, storage: str | None) -> None:
     """Rename STUDY to NAME. Its folder in studies/ is moved; a database with several studies stays where it is."""
     from mvsearch.errors import StudyError
     from mvsearch.study.archive import rename
-    from mvsearch.study.plan import checked_name
     from mvsearch.study.reader import STUDIES, open_study
+    from mvsearch.study.settings import check_study_name
 
     reader = open_study(study, storage=storage)
     folder = _folder(reader.store) if len(reader.store.names()) == 1 else None
-    target = STUDIES / checked_name(name)
+    target = STUDIES / check_study_name(name)
     if folder is not None and target.exists():
         raise StudyError("exists already; choose another name, or move it away.", at=target)
     rename(reader, name)
@@ -140,10 +140,10 @@ def _copy(reader: "Reader", name: str, to: str | None) -> "Reader":
 @contextmanager
 def _target(name: str, storage: str | None) -> Iterator[str]:
     """The URL for a new study: `storage`, or studies/NAME/study.db; its folder is removed again if it stays empty."""
-    from mvsearch.study.plan import checked_name
     from mvsearch.study.reader import STUDIES
+    from mvsearch.study.settings import check_study_name
 
-    folder = STUDIES / checked_name(name)
+    folder = STUDIES / check_study_name(name)
     if storage is None:
         folder.mkdir(parents=True, exist_ok=True)
     try:

@@ -134,9 +134,9 @@ class ProxyScores:
         return judged
 
     def _known(self, key: str, seed: int) -> Metrics | None:
-        return self.store.evaluation(key, self._settings_key(seed))
+        return self.store.evaluation(key, self._cache_key(seed))
 
-    def _settings_key(self, seed: int) -> str:
+    def _cache_key(self, seed: int) -> str:
         proxy = {
             "name": self.proxy,
             "version": self._proxy.version,
@@ -172,7 +172,7 @@ class ProxyScores:
             )
         else:
             known = {**metrics, "cpu_s": cpu, "wall_s": wall}
-            self.store.cache_evaluation(arch.key, self._settings_key(seed), known, wall, machine.describe())
+            self.store.cache_evaluation(arch.key, self._cache_key(seed), known, wall, machine.describe())
 
 
 def distinct(archs: Mapping[str, Architecture]) -> dict[str, Architecture]:

@@ -33,8 +33,8 @@ def write_artifacts(findings: Findings, folder: Path) -> list[Path]:
 
 
 def _settings(findings: Findings) -> dict[str, Any]:
-    facts = findings.facts
-    settings = {key: facts[key] for key in ("search", "settings", "data", "device") if key in facts}
+    facts = findings.facts.to_json()
+    settings: dict[str, Any] = {key: facts[key] for key in ("search", "settings", "data", "device") if key in facts}
     if findings.reliability.tau is not None:
         settings["trust"] = _reliability(findings.reliability)
     return settings | {"finished": len(findings.records), "space": facts["document"]}

@@ -11,6 +11,7 @@ from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_poi
 from mvsearch.metrics.record import Record
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
 from mvsearch.space.search_space import SearchSpace
+from mvsearch.study.facts import StudyFacts
 from mvsearch.study.reader import Reader
 from mvsearch.utils.yaml_document import Document
 
@@ -25,7 +26,7 @@ class Findings:
     """
 
     name: str
-    facts: Mapping[str, Any]
+    facts: StudyFacts
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
     progress: str
@@ -46,7 +47,7 @@ class Findings:
     @cached_property
     def space(self) -> SearchSpace:
         """The space that was searched."""
-        return SearchSpace.parse(Document(dict(self.facts["document"])))
+        return SearchSpace.parse(Document(dict(self.facts.document)))
 
     @cached_property
     def hypervolume(self) -> float:
@@ -67,7 +68,7 @@ class Findings:
             "objectives": [objective.name for objective in self.objectives],
             "reference_point": dict(self.reference_point),
             "hypervolume": self.hypervolume,
-            "proxy": self.facts["settings"].get("proxy"),
+            "proxy": self.facts.settings.get("proxy"),
             "trust": asdict(self.reliability),
             "trials": [
                 {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}
@@ -97,9 +98,9 @@ def compute_findings(reader: Reader, objectives: Sequence[Objective] = (), *, al
         records=tuple(records),
         measured=tuple(measured),
         front=tuple(members),
-        references={record.number: reader.called(record.number) for record in members},
+        references={record.number: reader.reference(record.number) for record in members},
         no_front=no_front,
         reference_point=reference_point(measured, objectives) if measured else {},
-        reliability=proxy_reliability(records, objectives, reader.checked),
+        reliability=proxy_reliability(records, objectives, reader.facts.proxy_check),
         machines=tuple(reader.machines()),
     )

@@ -45,7 +45,7 @@ def proxy_reliability(
     """The reliability of the study's own score on the published models that it evaluated, also those beyond its limits.
 
     Each network counts once, with its Top-1 at 256 px. Networks for another task than classification have none.
-    `checked` are the metrics of further published models under the study's settings, by name: `Reader.checked`.
+    `checked` are the metrics of further published models under the study's settings, by name: `StudyFacts.proxy_check`.
     """
     score = next((objective for objective in objectives if _is_classification_score(objective.name)), None)
     task = Architecture.from_dict(records[0].architecture).task if records else "classification"

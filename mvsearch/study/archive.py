@@ -19,9 +19,11 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mvsearch._version import __version__
 from mvsearch.errors import StudyError
 from mvsearch.metrics.record import is_number
-from mvsearch.study.plan import Plan, checked_name
+from mvsearch.study.facts import StudyFacts
+from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.samplers._legal import distributions
+from mvsearch.study.settings import check_study_name
 from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.transfer import check_rows
 from mvsearch.study.storage.trials import (
@@ -35,8 +37,6 @@ from mvsearch.study.storage.trials import (
 from mvsearch.study.workers.heartbeat import worker_registry
 
 FORMAT = 1
-_FACTS = {"space": str, "settings": dict, "settings_key": str, "published": dict}
-"""What is read of a study's facts, beside what its plan is made of."""
 
 
 def lines(study: Reader) -> Iterator[str]:
@@ -47,7 +47,7 @@ def lines(study: Reader) -> Iterator[str]:
         opened = OptunaTrialStore.open(plan)
         trials, notes = opened.all(), opened.sampler_state
     count = 1 + sum(map(len, tables.values())) + len(trials) + 1
-    yield _line(format=FORMAT, mvsearch=__version__, study=study.name, lines=count, facts=study.facts)
+    yield _line(format=FORMAT, mvsearch=__version__, study=study.name, lines=count, facts=study.facts.to_json())
     for table, rows in tables.items():
         for row in rows:
             yield _line(table=table, row=row)
@@ -69,7 +69,8 @@ def restore(text: Iterable[str], url: str, *, name: str | None = None, source: s
         raise StudyError(f"found format {found} in its first line, this is {FORMAT}; is it a study?", at=source)
     with _told_of(source):
         rows = _rows(parsed, source)
-        plan = Plan.of_facts(head["facts"], name=name or head["study"], storage=url, workers=0)
+        facts = StudyFacts.from_json(head["facts"])
+        plan = Plan.of_facts(facts, name=name or head["study"], storage=url, workers=0)
         spaces = distributions(plan.space)
         trials = [_read(line["trial"], spaces) for line in parsed if "trial" in line]
         if (hole := next(_holes(parsed, plan, rows, trials), None)) is not None:
@@ -110,14 +111,11 @@ def _holes(
     head, records = parsed[0], rows["records"]
     if "notes" not in parsed[-1] or head.get("lines", len(parsed)) != len(parsed):
         yield f"it ends after {len(parsed)} lines of {head.get('lines', 'more')}"
-    facts = head["facts"]
-    wrong = [key for key, kind in _FACTS.items() if not isinstance(facts.get(key), kind)]
-    yield from (f"its facts have no {key}" for key in wrong)
-    wanted, search = plan.search, facts["search"]
-    if (facts["objectives"], search["limits"]) != (list(wanted.objectives), list(wanted.limits)):
+    facts, wanted = StudyFacts.from_json(head["facts"]), plan.search
+    if (facts.objectives, facts.search.limits) != (wanted.objectives, wanted.limits):
         yield "its facts contradict each other"
-    if type(search["trials"]) is not int:
-        yield f"its trials are to be {search['trials']!r}"
+    if type(facts.search.trials) is not int:
+        yield f"its trials are to be {facts.search.trials!r}"
     choices = {choice.name for choice in plan.space.choices}
     numbers, keys = {row["number"] for row in records}, {row["key"] for row in rows["architectures"]}
     machines = {row["id"] for row in rows["machines"]} | {None}
@@ -167,7 +165,7 @@ def rename(study: Reader, name: str) -> Reader:
     refuse_at_work(study)
     plan = Plan.of_study(study, workers=0)
     with study.store.lock("open"), translate_optuna_errors(plan.url):
-        _refuse_taken(study.store, checked_name(name))
+        _refuse_taken(study.store, check_study_name(name))
         copy_trials(plan, to=name)
         study.store.rename_study(study.name, name)
         delete_trials(plan)

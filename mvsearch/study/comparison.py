@@ -11,7 +11,7 @@ import json
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import accumulate, pairwise, takewhile
 from statistics import median
@@ -31,8 +31,8 @@ from mvsearch.metrics.pareto import (
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.metrics.registry import scores
 from mvsearch.profiling.measurements import measurements
-from mvsearch.study.facts import device_fact
-from mvsearch.study.reader import Reader, flat
+from mvsearch.study.reader import Reader
+from mvsearch.utils.settings import flatten
 
 
 @dataclass(frozen=True)
@@ -232,10 +232,11 @@ def _plans(studies: Mapping[str, Reader]) -> list[list[str]]:
 
 
 def _plan(reader: Reader) -> dict[str, Any]:
-    search = {key: value for key, value in reader.facts["search"].items() if key not in ("seed", "workers")}
-    settings = {key: value for key, value in flat(reader.facts["settings"]).items() if key != "proxy.seed"}
-    held = {key: reader.facts.get(key) for key in ("objectives", "space", "data", "device")}
-    return {"search": search, "settings": settings, **held}
+    facts = reader.facts
+    search = {key: value for key, value in asdict(facts.search).items() if key not in ("seed", "workers")}
+    settings = {key: value for key, value in flatten(facts.settings).items() if key != "proxy.seed"}
+    fixed = {"objectives": facts.objectives, "space": facts.space_digest, "images": facts.images}
+    return {"search": search, "settings": settings, **fixed, "device": facts.device()}
 
 
 def _side(names: Sequence[str], runs: Mapping[str, Run]) -> Side:
@@ -259,7 +260,7 @@ def _other_proxies(studies: Mapping[str, Reader], objectives: Sequence[Objective
     said = {name: _settings(reader, "proxy", "data") for name, reader in studies.items()}
     measures = {
         name: {key: value for key, value in found.items() if key not in ("proxy.seed", "data.path")}
-        | {"the images": studies[name].facts.get("data")}
+        | {"the images": studies[name].facts.images}
         for name, found in said.items()
     }
     return _differences(measures)
@@ -272,7 +273,7 @@ def _other_measurements(studies: Mapping[str, Reader], objectives: Sequence[Obje
         if {metric.name for metric in measurement.metrics} & {objective.name for objective in objectives}:
             differences += _differences(
                 {
-                    name: _settings(reader, part) | {"the device": reader.facts.get(device_fact(part))}
+                    name: _settings(reader, part) | {"the device": reader.facts.device(part)}
                     for name, reader in studies.items()
                 }
             )
@@ -280,7 +281,7 @@ def _other_measurements(studies: Mapping[str, Reader], objectives: Sequence[Obje
 
 
 def _settings(reader: Reader, *parts: str) -> dict[str, Any]:
-    return flat({part: reader.facts["settings"].get(part, {}) for part in parts})
+    return flatten({part: reader.facts.settings.get(part, {}) for part in parts})
 
 
 def _differences(measures: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -303,7 +304,7 @@ def _notes(
     asked = {name: {"objectives": _names(reader.objectives)} for name, reader in studies.items()}
     if any(reader.objectives != tuple(objectives) for reader in studies.values()):
         notes += [f"compared on {_names(objectives)}", *_differences(asked)]
-    notes += _differences({name: {"the space": reader.facts["document"]["name"]} for name, reader in studies.items()})
+    notes += _differences({name: {"the space": reader.facts.document["name"]} for name, reader in studies.items()})
     limits = {name: " and ".join(limit.text for limit in reader.limits) or "none" for name, reader in studies.items()}
     notes += _differences({name: {"the limit": text} for name, text in limits.items()})
     notes += _differences({name: {"the processor": _machines(reader)} for name, reader in studies.items()})

@@ -1,30 +1,123 @@
-"""What the numbers of a study depend on. It is stored with the study, and every run of the study must agree with it."""
+"""What a study was created with, and what its numbers depend on. Every run of a study must agree with its facts."""
 
-from dataclasses import asdict
-from typing import Any
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Self
 
-from mvsearch.metrics.record import FULL
-from mvsearch.study.plan import Plan
-from mvsearch.study.reader import flat
+from mvsearch.errors import StudyError
+from mvsearch.metrics.record import FULL, Metrics
+from mvsearch.study.settings import SearchSettings
 from mvsearch.utils.hashing import digest
+from mvsearch.utils.settings import flatten
+
+if TYPE_CHECKING:
+    from mvsearch.study.plan import Plan
+
+_TYPES = {
+    "objectives": list,
+    "space": str,
+    "settings": dict,
+    "settings_key": str,
+    "search": dict,
+    "document": dict,
+    "published": dict,
+}
+_OPTIONAL = ("exhausted", "proxy_check")
 
 
-def study_facts(plan: Plan) -> dict[str, Any]:
-    """The facts of a new study."""
-    return {
-        "objectives": list(plan.search.objectives),
-        "space": plan.space_key,
-        "settings": plan.settings(),
-        "settings_key": plan.settings_key,
-        **mutable_settings(plan),
-        "document": dict(plan.space.document.data),
-        "published": {name: plan.space.architecture(point).key for name, point in plan.space.published_points()},
-    }
+@dataclass(frozen=True)
+class StudyFacts:
+    """The facts of a study, stored with it as JSON.
 
+    `settings` are all settings that a number depends on, `search` those of the last run, which may change. `document`
+    is the space file, `published` the published models in the space by name with their keys. `exhausted` says that the
+    search found no new candidate when it last looked. `environment` is what the first worker pinned: the images
+    (`data`), the versions of the code, the precision, the devices. `proxy_check` are the metrics of published models
+    outside the space, by name.
+    """
 
-def mutable_settings(plan: Plan) -> dict[str, Any]:
-    """The facts that may change from one run of a study to the next."""
-    return {"search": asdict(plan.search), "exhausted": False}
+    objectives: tuple[str, ...]
+    space_digest: str
+    settings: Mapping[str, Any]
+    settings_digest: str
+    search: SearchSettings
+    document: Mapping[str, Any]
+    published: Mapping[str, str]
+    exhausted: bool = False
+    environment: Mapping[str, str] = field(default_factory=dict)
+    proxy_check: Mapping[str, Metrics] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, stored: Mapping[str, Any]) -> Self:
+        """The facts as they are stored; raises StudyError for something else."""
+        wrong = [key for key, kind in _TYPES.items() if not isinstance(stored.get(key), kind)]
+        if wrong:
+            raise StudyError(f"the facts of the study have no valid {' and no valid '.join(wrong)}; is it whole?")
+        try:
+            return cls(
+                objectives=tuple(stored["objectives"]),
+                space_digest=stored["space"],
+                settings=stored["settings"],
+                settings_digest=stored["settings_key"],
+                search=SearchSettings.from_json(stored["search"]),
+                document=stored["document"],
+                published=stored["published"],
+                exhausted=stored.get("exhausted", False),
+                environment={k: v for k, v in stored.items() if k not in (*_TYPES, *_OPTIONAL)},
+                proxy_check=stored.get("proxy_check", {}).get("metrics", {}),
+            )
+        except (LookupError, TypeError, AttributeError) as error:
+            raise StudyError(f"the facts of the study cannot be read ({error}); is it whole?") from error
+
+    def to_json(self) -> dict[str, Any]:
+        """The facts as they are stored: values of JSON alone."""
+        stored: dict[str, Any] = {
+            "objectives": self.objectives,
+            "space": self.space_digest,
+            "settings": dict(self.settings),
+            "settings_key": self.settings_digest,
+            "search": asdict(self.search),
+            "exhausted": self.exhausted,
+            "document": dict(self.document),
+            "published": dict(self.published),
+        }
+        stored |= {**self.environment}
+        stored |= {"proxy_check": {"metrics": self.proxy_check}} if self.proxy_check else {}
+        return dict(json.loads(json.dumps(stored)))
+
+    @property
+    def images(self) -> str | None:
+        """The images that scores were computed on, with their checksum; None if there were none."""
+        return self.environment.get("data")
+
+    def device(self, measurement: str = "latency") -> str | None:
+        """The device of a measurement; None if it was not used."""
+        return self.environment.get(device_fact(measurement))
+
+    def settings_key(self, settings: Mapping[str, Any] | None = None) -> str:
+        """Identifies settings, by default the study's own, together with the images, the code and the devices.
+
+        Numbers of equal keys are interchangeable: it is the key of the evaluation cache.
+        """
+        environment: dict[str, Any] = {name: self.environment.get(name) for name in ("device", "data", "code")}
+        environment |= {name: device for name, device in self.environment.items() if name.endswith("_device")}
+        environment |= {"precision": p} if (p := self.environment.get("precision", FULL)) != FULL else {}
+        return digest({"settings": self.settings if settings is None else settings, **environment})
+
+    def with_search(self, search: SearchSettings) -> Self:
+        """The facts for another run, which may find new candidates."""
+        return replace(self, search=search, exhausted=False)
+
+    def pin(self, environment: Mapping[str, str]) -> Self:
+        """The facts with these values pinned; raises StudyError if another value is pinned already."""
+        for name, value in environment.items():
+            if (pinned := self.environment.get(name, value)) != value:
+                raise StudyError(
+                    f"the study was measured with {name} {pinned}, this machine has {value}; the numbers do not "
+                    "compare: create a new study with --name."
+                )
+        return replace(self, environment={**self.environment, **environment})
 
 
 def device_fact(measurement: str) -> str:
@@ -32,27 +125,32 @@ def device_fact(measurement: str) -> str:
     return "device" if measurement == "latency" else f"{measurement}_device"
 
 
-def settings_key(settings: dict[str, Any], facts: dict[str, Any]) -> str:
-    """Identifies settings together with the study's device, images and code: the key of the evaluation cache."""
-    environment = {name: facts.get(name) for name in ("device", "data", "code")}
-    environment |= {name: device for name, device in facts.items() if name.endswith("_device")}
-    environment |= {"precision": precision} if (precision := facts.get("precision", FULL)) != FULL else {}
-    return digest({"settings": settings, **environment})
+def study_facts(plan: "Plan") -> StudyFacts:
+    """The facts of a new study."""
+    return StudyFacts(
+        objectives=plan.search.objectives,
+        space_digest=plan.space_digest,
+        settings=plan.settings(),
+        settings_digest=plan.settings_digest,
+        search=plan.search,
+        document=plan.space.document.data,
+        published={name: plan.space.architecture(point).key for name, point in plan.space.published_points()},
+    )
 
 
-def describe_mismatch(plan: Plan, facts: dict[str, Any]) -> str | None:
+def describe_mismatch(plan: "Plan", facts: StudyFacts) -> str | None:
     """How the facts of a study differ from the plan's; None if the plan may join the study."""
-    own = study_facts(plan)
-    descriptions = {
-        "objectives": f"for {', '.join(facts['objectives'])}, not {', '.join(own['objectives'])}",
-        "space": "from a space with other choices",
-        "settings_key": f"under other settings ({_describe_difference(facts['settings'], own['settings'])})",
-    }
-    return next((description for key, description in descriptions.items() if facts[key] != own[key]), None)
+    if facts.objectives != plan.search.objectives:
+        return f"for {', '.join(facts.objectives)}, not {', '.join(plan.search.objectives)}"
+    if facts.space_digest != plan.space_digest:
+        return "from a space with other choices"
+    if facts.settings_digest != plan.settings_digest:
+        return f"under other settings ({_describe_difference(facts.settings, plan.settings())})"
+    return None
 
 
-def _describe_difference(study: dict[str, Any], plan: dict[str, Any]) -> str:
-    left, right = flat(study), flat(plan)
+def _describe_difference(study: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
+    left, right = flatten(study), flatten(plan)
     return "; ".join(
         f"{key}: {left.get(key)} in the study, {right.get(key)} in the plan"
         for key in sorted(left.keys() | right.keys())

@@ -1,14 +1,14 @@
 """A study that a worker has joined. The scheduler and the runner share it."""
 
-from typing import Any
+from collections.abc import Callable
 
 from mvsearch.arch.published import published_keys
 from mvsearch.metrics.record import Record
 from mvsearch.space.inverse import Point
 from mvsearch.study.candidate import Candidate
-from mvsearch.study.facts import settings_key
+from mvsearch.study.facts import StudyFacts
 from mvsearch.study.plan import Plan
-from mvsearch.study.reader import Reader
+from mvsearch.study.reader import Reader, load_facts
 from mvsearch.study.retry import RetryPolicy
 from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.trials import OptunaTrialStore
@@ -26,23 +26,23 @@ class JoinedStudy(Reader):
         self.worker = Worker(worker_registry(store, plan.name))
         self.recent_failures: list[Record] = []
         """Trials of this worker that failed or were lost since it last measured one to the end."""
-        self._settings_keys: dict[tuple[int | None, int], str] = {}
+        self._evaluation_keys: dict[tuple[int | None, int], str] = {}
         self._published = published_keys(plan.space.head.task) | {
-            key: name for name, key in self.facts["published"].items()
+            key: name for name, key in self.facts.published.items()
         }
 
-    def update_facts(self, **facts: Any) -> None:
-        """Store facts of the study, next to those that it has."""
-        self.facts = (self.store.study(self.name) or {}) | facts
-        self.store.update_study(self.name, self.facts)
-        self._settings_keys.clear()
+    def update_facts(self, change: Callable[[StudyFacts], StudyFacts]) -> None:
+        """Change the facts of the study as they are stored now."""
+        self.facts = change(load_facts(self.store, self.name) or self.facts)
+        self.store.update_study(self.name, self.facts.to_json())
+        self._evaluation_keys.clear()
 
-    def settings_key(self, *, rung: int | None = None, repeat: int = 0) -> str:
+    def evaluation_key(self, *, rung: int | None = None, repeat: int = 0) -> str:
         """Identifies all that a number depends on besides the architecture: settings, device, images and code."""
-        if (rung, repeat) not in self._settings_keys:
+        if (rung, repeat) not in self._evaluation_keys:
             settings = self.plan.settings(rung=rung, repeat=repeat)
-            self._settings_keys[rung, repeat] = settings_key(settings, self.facts)
-        return self._settings_keys[rung, repeat]
+            self._evaluation_keys[rung, repeat] = self.facts.settings_key(settings)
+        return self._evaluation_keys[rung, repeat]
 
     def make_candidate(self, number: int, point: Point) -> Candidate:
         """The candidate of a trial, whose architecture is parsed here and nowhere else."""
@@ -52,5 +52,5 @@ class JoinedStudy(Reader):
 
     def save(self, record: Record) -> None:
         """Write a finished trial: the record and the measurement in one transaction, then the state of the trial."""
-        self.store.save_record(self.name, record, settings=self.settings_key(), machine=machine.describe())
+        self.store.save_record(self.name, record, settings=self.evaluation_key(), machine=machine.describe())
         self.trials.finish(record)

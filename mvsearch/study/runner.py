@@ -50,7 +50,7 @@ class Runner:
 
     def evaluate_and_record(self, candidate: Candidate) -> Record:
         """The candidate's record, which is stored. No other worker measures the same architecture meanwhile."""
-        with self.store.evaluation_lock(candidate.key, self.study.settings_key()):
+        with self.store.evaluation_lock(candidate.key, self.study.evaluation_key()):
             try:
                 record = self._evaluate(candidate)
             except BaseException:  # Ctrl-C, or an error that ends this worker: not the candidate's fault
@@ -63,7 +63,7 @@ class Runner:
         """The candidate's record, whatever the outcome."""
         self.worker.report(number=candidate.number, name=candidate.name, doing="", done=0, of=0)
         start, record = self.worker.clock(), candidate.record()
-        cached = self.store.evaluation(candidate.key, self.study.settings_key())
+        cached = self.store.evaluation(candidate.key, self.study.evaluation_key())
         rungs: dict[str, Metrics] = {}
         try:
             metrics = cached if cached is not None else self._measure(candidate, rungs)
@@ -96,7 +96,7 @@ class Runner:
 
     def _measure_cached(self, arch: Architecture, key: str, **kwargs: int) -> Metrics:
         """The metrics of a rung or a replicate, from the cache if they were measured before."""
-        settings, start = self.study.settings_key(**kwargs), self.worker.clock()
+        settings, start = self.study.evaluation_key(**kwargs), self.worker.clock()
         metrics = self.store.evaluation(key, settings)
         if metrics is None:
             metrics = dict(self.evaluate(arch, **kwargs))
@@ -132,7 +132,7 @@ class Runner:
             if self.study.trials.is_open(record.number):
                 self.study.save(record)
             elif record.state == "complete" and not record.cached:
-                measurement = (record.key, self.study.settings_key(), record.metrics, record.seconds)
+                measurement = (record.key, self.study.evaluation_key(), record.metrics, record.seconds)
                 self.store.cache_evaluation(*measurement, machine.describe())
         return record
 

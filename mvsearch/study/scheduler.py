@@ -58,7 +58,7 @@ class Scheduler:
                 if candidate is None:  # the sampler knows a trial that the database does not have
                     self.sampler = SamplerStudy(self.plan, state)
             if candidate is None:
-                self.study.update_facts(exhausted=True)
+                self.study.update_facts(lambda facts: replace(facts, exhausted=True))
             return candidate
 
     def _create_trial(self, number: int, state: dict[str, Any]) -> Candidate | None:

@@ -9,16 +9,17 @@ A worker stays until no trial is open, so that it can evaluate the trials of wor
 the front may be re-evaluated, claimed in the same way. The limits of all this are in `retry`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from mvsearch.errors import EnvironmentFault, StudyError
-from mvsearch.metrics.record import Record
-from mvsearch.study.facts import describe_mismatch, mutable_settings, study_facts
+from mvsearch.metrics.record import Metrics, Record
+from mvsearch.study.facts import describe_mismatch, study_facts
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
-from mvsearch.study.reader import Reader, open_study
+from mvsearch.study.reader import Reader, load_facts, open_study
 from mvsearch.study.retry import RETRY_POLICY, RetryPolicy
 from mvsearch.study.runner import Evaluate, Runner, check_signature
 from mvsearch.study.scheduler import Scheduler
@@ -49,7 +50,7 @@ class Study(JoinedStudy):
     @classmethod
     def _join(cls, plan: Plan, store: Store, as_worker: bool, retry: RetryPolicy) -> Self:
         with store.lock("open"), store.study_lock(plan.name), translate_optuna_errors(plan.url):
-            facts = store.study(plan.name)
+            facts = load_facts(store, plan.name)
             mismatch = facts and describe_mismatch(plan, facts)
             if mismatch and (store.count(plan.name) or worker_registry(store, plan.name).has_live_worker()):
                 raise StudyError(
@@ -62,10 +63,10 @@ class Study(JoinedStudy):
                 delete_trials(plan)
                 facts = None
             if facts is not None and not as_worker:
-                store.update_study(plan.name, facts | mutable_settings(plan))
+                store.update_study(plan.name, facts.with_search(plan.search).to_json())
             trials = OptunaTrialStore.open(plan, new=facts is None)
             if facts is None:
-                store.add_study(plan.name, study_facts(plan))
+                store.add_study(plan.name, study_facts(plan).to_json())
             return cls(plan, store, trials, retry)
 
     @staticmethod
@@ -73,17 +74,10 @@ class Study(JoinedStudy):
         """The study of a plan, or by name (`v3`), folder (`studies/v3`) or database (`studies/v3/study.db`)."""
         return Reader(plan.name, Store(plan.url, create=False)) if isinstance(plan, Plan) else open_study(plan)
 
-    def pin_environment(self, **facts: Any) -> None:
+    def pin_environment(self, **environment: str) -> None:
         """Store what the numbers depend on (device, data); raises StudyError if the study has another value already."""
         with self.store.study_lock(self.name):
-            pinned = self.store.study(self.name) or {}
-            for name, value in facts.items():
-                if pinned.setdefault(name, value) != value:
-                    raise StudyError(
-                        f"study {self.name!r} was measured with {name} {pinned[name]}, this machine has {value}; "
-                        "the numbers do not compare: create a new study with --name."
-                    )
-            self.update_facts(**pinned)
+            self.update_facts(lambda facts: facts.pin(environment))
 
     # ---- running
 
@@ -124,7 +118,7 @@ class Study(JoinedStudy):
     def _check_unchanged(self) -> None:
         """Raises StudyError if the study was deleted or replaced before this worker was registered."""
         with self.store.study_lock(self.name):
-            facts = self.store.study(self.name)
+            facts = load_facts(self.store, self.name)
         if facts is None or describe_mismatch(self.plan, facts):
             raise StudyError(f"study {self.name!r} was just deleted or replaced; run the command again.")
 
@@ -156,11 +150,13 @@ class Study(JoinedStudy):
         return {state for number, state in states.items() if workers[number] != self.worker.name}
 
 
-def annotate(plan: Plan, **facts: Any) -> None:
-    """Store facts with the plan's study, which must exist; they replace those of the same names."""
+def store_proxy_check(plan: Plan, metrics: Mapping[str, Metrics]) -> None:
+    """Store the metrics of published models outside the space with the plan's study, which must exist."""
     store = Store(plan.url, create=False)
     with store.study_lock(plan.name):
-        store.update_study(plan.name, (store.study(plan.name) or {}) | facts)
+        facts = load_facts(store, plan.name)
+        if facts is not None:
+            store.update_study(plan.name, replace(facts, proxy_check=metrics).to_json())
 
 
 def _open_store(plan: Plan) -> Store:

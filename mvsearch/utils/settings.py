@@ -1,7 +1,7 @@
 """Settings from YAML as dataclasses: names and types are checked against the fields."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -38,3 +38,15 @@ def _typed(where: Location | str, value: Any, default: Any, declared: str) -> An
         wanted = words if isinstance(default, tuple) else f"a value like {default!r}"
         raise PlanError(f"found {value!r}; use {wanted}.", at=where)
     return value
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings under dotted names.
+
+    >>> flatten({"proxy": {"steps": 300}})
+    {'proxy.steps': 300}
+    """
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        flat |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat

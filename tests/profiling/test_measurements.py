@@ -117,8 +117,8 @@ def test_a_study_optimises_resident_memory(tmp_path):
     assert [record.state for record in records] == ["complete"] * 2
     assert all(record.metrics["rss_mib"] > 50 for record in records)
     assert evaluator.facts()["code"] == "rss 1"
-    assert study.facts["settings"]["rss"] == {"batch": 1, "threads": 1, "repeats": 1, "image_size": 32}
-    assert study.facts["rss_device"] == records[0].metrics["rss_device"]
+    assert study.facts.settings["rss"] == {"batch": 1, "threads": 1, "repeats": 1, "image_size": 32}
+    assert study.facts.device("rss") == records[0].metrics["rss_device"]
 
 
 def test_studies_with_other_settings_of_a_measurement_are_not_compared(tmp_path):

@@ -148,7 +148,7 @@ def test_studies_of_fused_networks_do_not_mix_with_others(tmp_path):
     usual, fused = (plan(tmp_path, text) for text in ("{threads: 1}", "{threads: 1, fused: true}"))
 
     assert measured_devices(fused) == {"latency": f"{measured_devices(usual)['latency']}, fused"}
-    assert fused.settings_key != usual.settings_key
+    assert fused.settings_digest != usual.settings_digest
 
 
 def test_a_study_from_before_there_was_fusing_keeps_its_settings(tmp_path):

@@ -112,7 +112,7 @@ def test_the_front_tells_what_its_scores_stand_for(tmp_path, monkeypatch, capsys
     monkeypatch.setattr(sys, "argv", ["mvsearch", "front", str(tmp_path / "v3"), "--calibrate", "--json"])
     main.main()
     front = json.loads(capsys.readouterr().out)["trials"]
-    contained = [each for each in rank_correlation.published() if each.name in Study.read(plan).facts["published"]]
+    contained = [each for each in rank_correlation.published() if each.name in Study.read(plan).facts.published]
     line = Calibration.of(
         [-loss(published(each.name)) for each in contained],
         [each.top1 for each in contained],

@@ -132,7 +132,7 @@ def test_the_plan_on_the_page_is_the_plan_that_ran(tmp_path, monkeypatch):
     again = Plan.of(SearchSpace.parse(parse(text, "plan.yaml")), name="toy")
 
     assert replace(again.search, workers=plan.search.workers) == plan.search
-    assert (again.space_key, again.settings_key) == (plan.space_key, plan.settings_key)
+    assert (again.space_digest, again.settings_digest) == (plan.space_digest, plan.settings_digest)
 
 
 def with_reliability(findings: Findings, tau: float, baseline: float, low: float, high: float) -> str:
@@ -201,7 +201,7 @@ def rename_study(folder: Path, name: str) -> str:
     """The URL of a database in which the study's copy has another name, also as the name of every network."""
     url = f"sqlite:///{folder / 'toy' / 'study.db'}"
     store, reader = Store(url, create=False), open_study("toy")
-    store.add_study(name, dict(reader.facts) | {"document": reader.facts["document"] | {"name": name}})
+    store.add_study(name, reader.facts.to_json() | {"document": {**reader.facts.document, "name": name}})
     for record in reader.records():
         store.save_record(name, replace(record, published=name), settings="s", machine={"cpu": name})
     return url

@@ -80,11 +80,11 @@ def test_settings_that_cannot_be_are_refused_with_what_would_do(section, says):
 def test_equal_settings_have_equal_keys_whatever_does_not_change_a_number():
     plan = Plan.of(toy_space(TOY + SETTINGS), objectives=("top1", "params"))
     same = Plan.of(toy_space(TOY + SETTINGS), objectives=("top1", "macs"), trials=99, seed=1, sampler="random")
-    assert plan.settings_key == same.settings_key
+    assert plan.settings_digest == same.settings_digest
 
     for change in (("steps: 20", "steps: 21"), ("seeds: 2", "seeds: 3"), ("steps: 20", "steps: 20, lr: 0.1")):
         other = Plan.of(toy_space((TOY + SETTINGS).replace(*change)), objectives=("top1", "params"))
-        assert other.settings_key != plan.settings_key
+        assert other.settings_digest != plan.settings_digest
 
 
 def test_limits_are_checked_in_bulk_as_they_are_one_by_one(tmp_path):

@@ -54,9 +54,9 @@ def test_a_study_whose_name_leads_out_of_its_folder_is_not_deleted(tmp_path):
 
 def test_a_study_has_scores_of_one_precision(tmp_path):
     study = Study.join(toy_plan(tmp_path))
-    before = study.settings_key()
+    before = study.evaluation_key()
     study.pin_environment(precision="float32")
-    assert study.settings_key() == before
+    assert study.evaluation_key() == before
     with pytest.raises(StudyError, match="precision float32"):
         Study.join(toy_plan(tmp_path)).pin_environment(precision="bfloat16")
 

@@ -263,18 +263,18 @@ def _values(choice: Choice) -> str:
 
 
 def _settings(report: Report) -> Values:
-    findings, search = report.findings, report.findings.facts["search"]
+    findings, search = report.findings, report.findings.facts.search
     return {
         "settings": {
             "objectives": _listed(_direction(objective) for objective in findings.objectives),
             "limits": ", ".join(limit.text for limit in findings.limits) or "none",
-            "sampler": f"{search['sampler']}, seed {search['seed']}",
-            "trials": f"{len(findings.records)} of {search['trials']}",
-            "re-evaluation": "the front was measured again with further seeds" if search.get("confirm") else "none",
-            "images": findings.facts.get("data", "none were needed"),
-            "device": findings.facts.get("device", "latency was not measured"),
+            "sampler": f"{search.sampler}, seed {search.seed}",
+            "trials": f"{len(findings.records)} of {search.trials}",
+            "re-evaluation": "the front was measured again with further seeds" if search.confirm else "none",
+            "images": findings.facts.images or "none were needed",
+            "device": findings.facts.device() or "latency was not measured",
         }
-        | {name: _pairs(part) for name, part in findings.facts["settings"].items() if isinstance(part, dict)}
+        | {name: _pairs(part) for name, part in findings.facts.settings.items() if isinstance(part, dict)}
     }
 
 
@@ -307,8 +307,8 @@ def _reproduce(report: Report) -> Values:
 
 def plan_yaml(findings: Findings) -> str:
     """The study's space file, with the search settings of its last run."""
-    search = {key: value for key, value in findings.facts["search"].items() if key != "workers"}
-    return yaml_document.dump_block(findings.facts["document"] | {"search": search})
+    search = {key: value for key, value in findings.facts.to_json()["search"].items() if key != "workers"}
+    return yaml_document.dump_block(dict(findings.facts.document) | {"search": search})
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Report], Values]]] = {

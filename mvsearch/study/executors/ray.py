@@ -173,13 +173,13 @@ _children: dict[tuple[str, float, float], Isolated] = {}
 
 
 def _get_evaluator(plan: Plan) -> Evaluator:
-    if plan.settings_key not in _evaluators:
-        _evaluators[plan.settings_key] = Evaluator(plan, device=_assign_device(plan))
-    return _evaluators[plan.settings_key]
+    if plan.settings_digest not in _evaluators:
+        _evaluators[plan.settings_digest] = Evaluator(plan, device=_assign_device(plan))
+    return _evaluators[plan.settings_digest]
 
 
 def _get_isolated(plan: Plan, facts: dict[str, Any]) -> Isolated:
-    key = (plan.settings_key, plan.search.timeout_s, plan.search.memory_gib)
+    key = (plan.settings_digest, plan.search.timeout_s, plan.search.memory_gib)
     if key not in _children:
         factory = partial(_make_checked_evaluator, facts)
         _children[key] = Isolated(plan, device=_assign_device(plan), report=lambda **_: None, factory=factory)

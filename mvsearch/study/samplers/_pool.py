@@ -36,7 +36,7 @@ def inside(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
 def _excess(plan: Plan, codes: Codes) -> Array:
     """How far points lie beyond the limits on cost, as logarithms."""
     costs, over = plan.space.costs(codes), np.zeros(len(codes))
-    for limit in plan.priced_limits:
+    for limit in plan.static_limits:
         beyond = np.log(getattr(costs, limit.name) / max(limit.value, 1e-9))
         over += np.where(limit.holds(getattr(costs, limit.name)), 0, np.abs(beyond))
     return over

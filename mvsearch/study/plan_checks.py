@@ -1,0 +1,101 @@
+"""Checks of a plan: settings that are valid alone and contradict each other or the space."""
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mvsearch.data import check_task
+from mvsearch.errors import PlanError, SpaceError
+from mvsearch.metrics.registry import scores
+from mvsearch.profiling.measurements import measurements
+from mvsearch.proxies import load_proxy
+from mvsearch.space.exact_front import InfeasibleError, exact_front
+from mvsearch.utils import plugins
+
+if TYPE_CHECKING:
+    from mvsearch.study.plan import Plan
+
+MAX_LISTED = 20_000
+"""Combinations of choices that are enumerated; of larger spaces, so many are sampled."""
+
+_MIN_MEMORY_GIB = 0.25  # what Python and torch need alone
+
+
+def check_plan(plan: "Plan") -> None:
+    """Raises PlanError for the first setting that contradicts another or the space."""
+    _check_objectives(plan)
+    _check_search(plan)
+    if not plan.space.choices:
+        raise PlanError("no value is open, so there is nothing to search; see `choose:`.", at=plan.space.document.file)
+    _check_rungs(plan)
+    _check_measurements(plan)
+    plugins.check("data_source", plan.data.source, error=PlanError)
+    if plan.needs_proxy:
+        check_task(plan.data.source, plan.space.head.task)
+    _check_static_limits(plan)
+
+
+def _check_objectives(plan: "Plan") -> None:
+    names = plan.search.objectives
+    if not plan.objectives or len(set(names)) < len(names):
+        raise PlanError(f"objectives {', '.join(names) or 'none'}: name one or more, each once.")
+    task, proxy_scores = plan.space.head.task, plan.proxy.metrics(plan.space.head.task)
+    for name in plan.required_metrics & scores().keys() - {*proxy_scores}:
+        networks = "" if task == "classification" else f" of networks for {task}"
+        raise PlanError(
+            f"{name} is no score of the proxy {plan.proxy.name}{networks}; it has {', '.join(proxy_scores)}."
+        )
+
+
+def _check_search(plan: "Plan") -> None:
+    search = plan.search
+    plugins.check("sampler", search.sampler, error=PlanError)
+    if search.trials < 1 or search.workers < 0:
+        raise PlanError(f"trials={search.trials}, workers={search.workers}: use 1 or more (workers from 0).")
+    for name, minimum in (("timeout_s", 0.0), ("memory_gib", _MIN_MEMORY_GIB)):
+        limit = getattr(search, name)
+        if limit != 0 and not minimum <= limit < math.inf:  # false for NaN
+            raise PlanError(f"{name}={limit}: use 0 for no limit, or a finite number from {minimum:g} up.")
+
+
+def _check_rungs(plan: "Plan") -> None:
+    settings, where = plan.proxy_settings(), plan.space.document.where("proxy", "rungs")
+    if not plan.proxy.rungs:
+        return
+    if not load_proxy(plan.proxy.name).has_steps:
+        raise PlanError(f"the proxy {plan.proxy.name} has no steps, so it has no rungs; remove them.", at=where)
+    steps = [*plan.proxy.rungs, settings.steps]
+    if steps != sorted(set(steps)):
+        raise PlanError(f"found {list(plan.proxy.rungs)}; use rising numbers below steps={settings.steps}.", at=where)
+    for rung in plan.proxy.rungs:
+        try:
+            replace(settings, steps=rung)  # each rung is a training, with the checks of a training
+        except PlanError as error:
+            raise PlanError(f"{str(error).removeprefix('proxy: ')}", at=where) from None
+
+
+def _check_measurements(plan: "Plan") -> None:
+    for section, measurement in measurements().items():
+        settings = plan.measurements[section]
+        for name in measurement.positive:
+            if getattr(settings, name) < 1:
+                raise PlanError("found 0; use 1 or more.", at=plan.space.document.where(section, name))
+        measurement.check(settings)
+
+
+def _check_static_limits(plan: "Plan") -> None:
+    """Raises PlanError if no point satisfies the constraints on static costs, as far as that can be decided."""
+    if not plan.static_limits:
+        return
+    costs = plan.space.costs(MAX_LISTED)
+    if plan.within_limits(costs).any():
+        return
+    name, where = plan.static_limits[0].name, plan.space.document.where("search", "limits")
+    try:
+        exact_front(plan.space, (name,), plan.static_limits)
+    except InfeasibleError as error:
+        (least,) = exact_front(plan.space, (name,))
+        values = f"from {getattr(least.cost, name):,} to about {getattr(costs, name).max():,}"
+        raise PlanError(f"{error.reason}; {name} of the whole space is {values}.", at=where) from None
+    except (PlanError, SpaceError):  # intractable: the samplers search there
+        return

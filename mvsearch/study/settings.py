@@ -1,0 +1,146 @@
+"""The settings of a study as a space file has them: `search:`, `proxy:`, `data:` and a section for each measurement.
+
+YAML becomes values here; names, types and ranges of single settings are checked with the place where they are written.
+"""
+
+import re
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mvsearch.data import DataSettings, default_source
+from mvsearch.errors import PlanError
+from mvsearch.profiling.measurements import measurements
+from mvsearch.proxies import load_proxy
+from mvsearch.utils.settings import from_mapping
+from mvsearch.utils.yaml_document import Document
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """`search:` the objectives, the constraints (`limits`), and how the space is searched.
+
+    `workers` 0 is one worker for each core, or for each GPU. With `confirm`, the members of the front are re-evaluated
+    with further seeds at the end. With `isolate`, each worker evaluates in a child process, so that a candidate that
+    crashes it fails and the worker continues; `timeout_s` and `memory_gib` (of the child process) imply it, 0 is no
+    limit.
+    """
+
+    objectives: tuple[str, ...] = ("top1", "params", "macs")
+    limits: tuple[str, ...] = ()
+    sampler: str = "surrogate"
+    trials: int = 40
+    seed: int = 0
+    workers: int = 0
+    confirm: bool = False
+    isolate: bool = False
+    timeout_s: float = 0.0
+    memory_gib: float = 0.0
+
+    @property
+    def isolated(self) -> bool:
+        """Whether each candidate is evaluated in a child process."""
+        return self.isolate or self.timeout_s > 0 or self.memory_gib > 0
+
+    @classmethod
+    def from_json(cls, stored: dict[str, Any]) -> "SearchSettings":
+        """The settings as they are stored with a study."""
+        fields: dict[str, Any] = {k: tuple(value) if isinstance(value, list) else value for k, value in stored.items()}
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class ProxySettings:
+    """`proxy:` the score that stands for accuracy; `settings` are the proxy's own.
+
+    `rungs` are step counts below the full training (successive halving): each candidate is first trained for so many
+    steps, and only the best share `keep` of all candidates of a rung, by hypervolume gain, continues. A score is the
+    mean over `seeds`; the default of a proxy is in its `task_defaults`.
+    """
+
+    name: str = "train"
+    seeds: int = 1
+    rungs: tuple[int, ...] = ()
+    keep: float = 0.5
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    def parse_settings(self, document: Document, task: str) -> Any:
+        """The proxy's own settings as its dataclass; raises PlanError for a field that it does not have."""
+        defaults = {key: value for key, value in _task_defaults(self.name, task).items() if key != "seeds"}
+        return _parse(document, "proxy", load_proxy(self.name).settings, {**defaults, **self.settings})
+
+    def metrics(self, task: str) -> tuple[str, ...]:
+        """The names of the scores that the proxy has for a task; raises PlanError if it has none."""
+        scores = load_proxy(self.name).scores
+        names = tuple(score.name for score in scores if task in score.tasks)
+        if not names:
+            raise PlanError(
+                f"the proxy {self.name} is for {' and '.join(scores[0].tasks)}, and the networks of this space are for "
+                f"{task}; use `proxy: {{name: train}}`, which has a score for every task."
+            )
+        return names
+
+
+def read_search(document: Document, proxy: ProxySettings, task: str, **flags: Any) -> SearchSettings:
+    """The section `search:`; `flags` of the command replace what the file says, None and () are not given.
+
+    The first objective is by default the proxy's first score.
+    """
+    raw = _mapping(document, "search")
+    search: SearchSettings = _parse(document, "search", SearchSettings, raw)
+    if "objectives" not in raw:
+        search = replace(search, objectives=(proxy.metrics(task)[0], *search.objectives[1:]))
+    return replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
+
+
+def read_proxy(document: Document, task: str) -> ProxySettings:
+    """The section `proxy:`; the settings that are the proxy's own are not checked yet."""
+    raw = _mapping(document, "proxy")
+    name = raw.pop("name", ProxySettings.name)
+    seeds = raw.pop("seeds", _task_defaults(name, task).get("seeds", ProxySettings.seeds))
+    if type(seeds) is not int or not 1 <= seeds <= 100:
+        raise PlanError(f"found {seeds!r}; use a whole number from 1 to 100.", at=document.where("proxy", "seeds"))
+    rungs, keep = raw.pop("rungs", []), raw.pop("keep", ProxySettings.keep)
+    if not isinstance(rungs, list) or not all(type(steps) is int for steps in rungs):
+        raise PlanError(f"found {rungs!r}; use a list of steps, e.g. [25, 50].", at=document.where("proxy", "rungs"))
+    if type(keep) not in (int, float) or not 0 < keep <= 1:
+        raise PlanError(f"found {keep!r}; use a share above 0, up to 1.", at=document.where("proxy", "keep"))
+    return ProxySettings(name, seeds, tuple(rungs), keep, raw)
+
+
+def read_data(document: Document, task: str) -> DataSettings:
+    """The section `data:`; the default source depends on the task."""
+    raw = _mapping(document, "data")
+    data: DataSettings = _parse(document, "data", DataSettings, raw)
+    return data if "source" in raw else replace(data, source=default_source(task))
+
+
+def read_measurements(document: Document) -> dict[str, Any]:
+    """The settings of every measurement by name, those without a section at their defaults."""
+    return {
+        name: _parse(document, name, measurement.settings_type, _mapping(document, name))
+        for name, measurement in measurements().items()
+    }
+
+
+def check_study_name(name: str) -> str:
+    """The name, which is also that of a folder; raises PlanError for one that leads out of its parent folder."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):
+        raise PlanError(
+            f"{name!r} cannot name a study; use up to 64 letters, digits, _ . and -, and begin with a letter or digit."
+        )
+    return name
+
+
+def _mapping(document: Document, section: str) -> dict[str, Any]:
+    raw = document.data.get(section, {})
+    if not isinstance(raw, dict):
+        raise PlanError(f"found {raw!r}; use a mapping of settings.", at=document.where(section))
+    return dict(raw)
+
+
+def _parse(document: Document, section: str, cls: type[Any], raw: dict[str, Any]) -> Any:
+    return from_mapping(cls, raw, lambda key: document.where(section, key))
+
+
+def _task_defaults(proxy: str, task: str) -> dict[str, Any]:
+    return dict(load_proxy(proxy).task_defaults.get(task, {}))
