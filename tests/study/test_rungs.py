@@ -97,12 +97,12 @@ def test_a_candidate_pruned_after_the_full_training_keeps_its_rungs(tmp_path):
             plan.check_constraints(metrics)
         return metrics
 
-    Study.join(plan).run(evaluate, trials=30)
+    Study.join(plan).run(evaluate, trials=20)
     records = Study.read(plan).records()
     refused = [record for record in records if "breaks the limit" in (record.reason or "")]
     assert refused
     assert all(set(record.metrics["rungs"]) == {"30", "100"} for record in refused)
-    assert train.counts[300, 0] < 24
+    assert train.counts[300, 0] < 16
 
 
 def test_a_rung_without_a_number_fails_its_candidate_and_no_other(tmp_path):
@@ -112,7 +112,7 @@ def test_a_rung_without_a_number_fails_its_candidate_and_no_other(tmp_path):
         metrics = train(arch, rung=rung, repeat=repeat)
         return metrics | {"loss": float("nan")} if arch.blocks[0].out == 16 and rung == 100 else metrics
 
-    Study.join(plan).run(evaluate, trials=30)
+    Study.join(plan).run(evaluate, trials=20)
     failed = [record for record in Study.read(plan).records() if record.state == "failed"]
     assert {record.reason for record in failed} == {"the objective loss is nan"}
     assert all(set(record.metrics["rungs"]) == {"30"} for record in failed)
@@ -213,7 +213,7 @@ def test_places_follow_the_front_then_the_hypervolume_contribution():
 
 def test_the_front_is_measured_until_noise_cannot_change_it(tmp_path):
     plan, train = toy_plan(tmp_path, confirm=True), Trainings(noise=0.05)
-    Study.join(plan).run(train, trials=30)
+    Study.join(plan).run(train, trials=20)
 
     records = Study.read(plan).records()
     best = front(records, plan.objectives)
@@ -223,7 +223,7 @@ def test_the_front_is_measured_until_noise_cannot_change_it(tmp_path):
         assert 2 <= len(losses) <= MOST
         assert record.metrics["loss"] == pytest.approx(np.mean(losses))
         assert record.metrics["loss_sem"] == pytest.approx(np.std(losses, ddof=1) / np.sqrt(len(losses)))
-    assert sum(n for (_, repeat), n in train.counts.items() if repeat == 0) == 30
+    assert sum(n for (_, repeat), n in train.counts.items() if repeat == 0) == 20
     assert any(len(repeats(record)) == 1 for record in records)
 
 

@@ -123,11 +123,11 @@ def test_a_failed_trial_has_its_reason_and_the_study_continues(tmp_path):
             raise ValueError("a bug")
         return arithmetic(arch)
 
-    Study.join(plan).run(evaluate, trials=30)
+    Study.join(plan).run(evaluate, trials=16)
 
     reasons = {record.reason for record in Study.read(plan).records() if record.state == "failed"}
     assert reasons == {"the loss became nan at step 3 of 9", "ValueError: a bug"}
-    assert Study.read(plan).count() == 30
+    assert Study.read(plan).count() == 16
 
 
 def test_a_study_in_which_all_trials_fail_stops_with_the_reason(tmp_path):
@@ -226,7 +226,7 @@ def test_a_trial_that_meets_a_fault_in_three_attempts_fails(tmp_path):
             raise OSError("too large a file")
         return arithmetic(arch)
 
-    Study.join(plan).run(evaluate, trials=30)
+    Study.join(plan).run(evaluate, trials=16)
 
     records = Study.read(plan).records()
     failed = {record.key for record in records if record.reason == "OSError: too large a file"}
@@ -322,12 +322,12 @@ def test_a_pruned_candidate_keeps_what_was_measured_of_it(tmp_path):
 
 
 def test_constraints_may_change_and_the_front_respects_the_new_ones(tmp_path):
-    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=20)
+    Study.join(toy_plan(tmp_path)).run(arithmetic, trials=12)
     Study.join(toy_plan(tmp_path, limits=("params <= 40k",)))
 
     reader = Study.read(toy_plan(tmp_path))
     kept = reader.within_limits(reader.records())
-    assert 0 < len(kept) < 20
+    assert 0 < len(kept) < 12
     assert all(record.metrics["params"] <= 40_000 for record in kept)
 
 
