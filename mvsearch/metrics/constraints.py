@@ -38,7 +38,7 @@ class Limit:
         """Raises PlanError, saying what would do."""
         found = _LIMIT.fullmatch(str(text))
         if found is None:
-            raise PlanError(f"{text!r} is no limit; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
+            raise PlanError(f"cannot read the limit {text!r}; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
         Objective.named(found[1])
         return cls(found[1], found[2] == "<=", amount(found[3]), str(text).strip())
 

@@ -35,7 +35,7 @@ class Objective:
         Objective(name='top1', maximise=True)
         """
         if name not in searchable():
-            raise PlanError(f"{name!r} is no objective; {plugins.suggest(name, searchable())}")
+            raise PlanError(f"unknown objective {name!r}; {plugins.suggest(name, searchable())}")
         return cls(name, metric(name).maximise)
 
     @property

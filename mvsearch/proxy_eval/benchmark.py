@@ -195,5 +195,5 @@ def architectures(names: Sequence[str] = ()) -> dict[str, Architecture]:
     """The reference models by name, or those named; raises PlanError, with a suggestion, for another name."""
     for name in names:
         if name not in reference_names():
-            raise PlanError(f"{name!r} is no reference model; {plugins.suggest(name, reference_names())}")
+            raise PlanError(f"unknown reference model {name!r}; {plugins.suggest(name, reference_names())}")
     return {name: models.published(name) for name in reference_names() if not names or name in names}

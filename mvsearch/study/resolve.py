@@ -29,7 +29,7 @@ def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
         return Architecture.load(name)
     near = get_close_matches(name, all_names(), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "; `mvsearch models` lists the published ones."
-    raise ArchitectureError(f"{name!r} names no architecture: no published model, YAML file or STUDY:NUMBER{hint}")
+    raise ArchitectureError(f"unknown architecture {name!r}: use a published model, a YAML file or STUDY:NUMBER{hint}")
 
 
 def find_trial(name: str, *, storage: str | None = None) -> Trial | None:

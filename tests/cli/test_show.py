@@ -173,7 +173,7 @@ def test_what_is_the_same_network_is_said_to_be(mvsearch):
     ("arguments", "says"),
     [
         (("mobilevitv3_xss",), "did you mean 'mobilevitv3_xs"),
-        (("mobilevitv3_xs", "--diff", "nothing"), "'nothing' names no architecture"),
+        (("mobilevitv3_xs", "--diff", "nothing"), "'nothing'"),
         (("mobilevitv3_xs", "--plot", "a.html"), "use .png or .svg."),
         (("mobilevitv3_xs", "--plot", "nowhere/a.svg"), "cannot be written"),
     ],

@@ -305,7 +305,7 @@ def test_the_command_writes_code_and_weights_and_refuses_what_it_cannot(tmp_path
     (tmp_path / "text.pt").write_text("no tensors")
     for args, message in {
         ("export", "mobilevitv3_xxs", "--to", "torhc"): "did you mean 'torch'?",
-        ("export", "mobilevitv3_xsx"): "names no architecture",
+        ("export", "mobilevitv3_xsx"): "'mobilevitv3_xsx'",
         ("export", "mobilevitv3_xxs", "-o", "missing/net.py"): "cannot be written",
         ("export", "mobilevitv3_xxs", "-o", "x.py", "--weights", "x.bin"): "there is no such file",
         ("export", "mobilevitv3_xxs", "-o", "x.py", "--weights", "text.pt"): "text.pt",

@@ -318,7 +318,7 @@ def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
             "--backend",
             "onnxruntim",
         ): "; did you mean 'onnxruntime'?",
-        ("nothing", "--backend", "torch_cpu"): "names no architecture",
+        ("nothing", "--backend", "torch_cpu"): "'nothing'",
     }.items():
         finished = run(*args)
         assert finished.code == 1

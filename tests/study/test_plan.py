@@ -55,7 +55,7 @@ def test_limits_read_as_they_are_written(text, name, value):
         ("search: {sampler: tpee}", "did you mean 'tpe'"),
         ("search: {objectives: [top2]}", "did you mean 'top1'"),
         ("search: {objectives: [params, params]}", "each once"),
-        ("search: {limits: [params < 6M]}", "is no limit"),
+        ("search: {limits: [params < 6M]}", "params < 6M"),
         (
             "search: {limits: [params <= 1]}",
             r"params <= 1; params .* [\d,]+ .*[\d,]+",
