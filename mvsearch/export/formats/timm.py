@@ -10,7 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.errors import ArchitectureError, PlanError
@@ -120,9 +120,9 @@ class _Expression(str):
 
 def _classifier(arch: Architecture) -> Head:
     """The classification head; raises PlanError for another, since timm's models are classifiers."""
-    if not isinstance(arch.head, Head):
+    if arch.task != "classification":
         raise PlanError(f"timm: its models are classifiers and this network is for {arch.task}; use --to torch.")
-    return arch.head
+    return cast(Head, arch.head)
 
 
 def _replace_argument(call: Call, position: int, expression: str) -> Call:
