@@ -8,7 +8,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.scaling.budget import Budget
-from mvsearch.scaling.path import Scaling
+from mvsearch.scaling.path import Path, Scaling
 from mvsearch.scaling.search import Costs, Scaled, check_reach, rename
 
 MAX_MULTIPLIER = 8
@@ -30,17 +30,7 @@ def scale_to_latency(
     twelve timings, and calls `on_timing` after each. Raises PlanError for a budget out of reach.
     """
     path = scaling.path(MAX_MULTIPLIER)
-    macs = path.costs(path.indices, "macs")
-    timed: dict[int, Latency] = {}
-    low, high, step = -1, len(path.steps), path.identity
-    while low < step < high and len(timed) < MAX_TIMINGS:
-        arch = path.architecture(path.steps[step].indices)
-        timed[step] = measure(arch)
-        on_timing(arch, timed[step])
-        if budget.meets(timed[step].median_ms):
-            break
-        low, high = (step, high) if timed[step].median_ms < budget.value else (low, step)
-        step = _next_step(macs, timed, low, high, budget.value)
+    timed = _time_steps(path, budget, measure, on_timing)
     times = {i: latency.median_ms for i, latency in timed.items()}
     check_reach(scaling, budget, times.get(0), times.get(len(path.steps) - 1))
     allowed = [i for i, ms in times.items() if ms <= budget.value] if budget.at_most else list(times)
@@ -59,6 +49,27 @@ def scale_to_latency(
         larger=min((ms for ms in times.values() if ms > budget.value), default=None),
         latency=timed[best],
     )
+
+
+def _time_steps(
+    path: Path,
+    budget: Budget,
+    measure: Callable[[Architecture], Latency],
+    on_timing: Callable[[Architecture, Latency], None],
+) -> dict[int, Latency]:
+    """The latencies of the steps that were timed on the way to the budget."""
+    macs = path.costs(path.indices, "macs")
+    timed: dict[int, Latency] = {}
+    low, high, step = -1, len(path.steps), path.identity
+    while low < step < high and len(timed) < MAX_TIMINGS:
+        arch = path.architecture(path.steps[step].indices)
+        timed[step] = measure(arch)
+        on_timing(arch, timed[step])
+        if budget.meets(timed[step].median_ms):
+            break
+        low, high = (step, high) if timed[step].median_ms < budget.value else (low, step)
+        step = _next_step(macs, timed, low, high, budget.value)
+    return timed
 
 
 def _next_step(macs: Costs, timed: dict[int, Latency], low: int, high: int, target_ms: float) -> int:

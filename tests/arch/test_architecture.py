@@ -231,8 +231,8 @@ FIELDS = sorted({key for name in plugins.names("block") for key in plugins.load(
 def test_any_value_in_any_field_is_taken_or_refused_in_one_line(row, field, value):
     data = small().to_dict()
     data["blocks"][row][field] = value
-    said = refusal(Document(data, "small.yaml"))
-    assert len(said.splitlines()) <= 1
+    message = refusal(Document(data, "small.yaml"))
+    assert len(message.splitlines()) <= 1
 
 
 def refusal(document: Document) -> str:

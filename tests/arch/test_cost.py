@@ -41,15 +41,15 @@ def calculated(arch: Architecture) -> list[tuple[str, tuple[int, ...], int, int]
 
 def counted(arch: Architecture) -> list[tuple[str, tuple[int, ...], int, int]]:
     """Shape, parameters and MACs of every stage of the built network, where fused attention is counted: on meta."""
-    found = []
+    stages = []
     with torch.device("meta"), torch.no_grad():
         x = torch.zeros(1, 3, arch.image_size, arch.image_size)
         for name, module in instantiate(arch).eval().named_children():
             with FlopCounterMode(display=False) as counter:
                 x = module(x)
             params = sum(parameter.numel() for parameter in module.parameters())
-            found.append((name, tuple(x.shape[1:]), params, counter.get_total_flops() // 2))
-    return found
+            stages.append((name, tuple(x.shape[1:]), params, counter.get_total_flops() // 2))
+    return stages
 
 
 def test_every_kind_of_block_is_drawn():
@@ -93,15 +93,15 @@ def at(value: Any, i: int) -> Any:
 
 @examples
 @given(st.lists(st.tuples(mv2_rows(width=16), st.integers(32, 200)), min_size=2, max_size=6))
-def test_whole_networks_at_once_cost_what_each_costs_alone(drawn):
+def test_whole_networks_at_once_cost_what_each_costs_alone(rows):
     stem = row("conv", name="stem", out=16, stride=2)
     final = row("conv", name="final", out=24, kernel=1)
-    alone = [Architecture(blocks=(stem, one, final), image_size=size, num_classes=10) for one, size in drawn]
-    middle = stacked([one for one, _ in drawn])
+    alone = [Architecture(blocks=(stem, one, final), image_size=size, num_classes=10) for one, size in rows]
+    middle = stacked([one for one, _ in rows])
     together = Architecture(
-        blocks=(stem, middle, final), image_size=np.array([size for _, size in drawn]), num_classes=10
+        blocks=(stem, middle, final), image_size=np.array([size for _, size in rows]), num_classes=10
     )
-    assert [at(together.cost(), i) for i in range(len(drawn))] == [arch.cost() for arch in alone]
+    assert [at(together.cost(), i) for i in range(len(rows))] == [arch.cost() for arch in alone]
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -143,6 +143,6 @@ def mobilenet_rounding(value: int, divisor: int) -> int:
 @pytest.mark.parametrize("divisor", [4, 8, 16])
 def test_widths_are_rounded_as_in_mobilenet_v2(divisor):
     values = range(1, 1000)
-    wanted = [mobilenet_rounding(value, divisor) for value in values]
-    assert [make_divisible(value, divisor) for value in values] == wanted
-    assert make_divisible(np.array(values), divisor).tolist() == wanted
+    expected = [mobilenet_rounding(value, divisor) for value in values]
+    assert [make_divisible(value, divisor) for value in values] == expected
+    assert make_divisible(np.array(values), divisor).tolist() == expected

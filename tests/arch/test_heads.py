@@ -76,17 +76,17 @@ def test_a_published_network_costs_what_the_authors_code_does_to_the_integer(nam
 
 @pytest.mark.parametrize("name", COUNTED)
 def test_the_stages_of_a_published_backbone_have_the_authors_shapes_and_costs(name):
-    found = {}
+    stages = {}
     for stage in published(name).stages():
-        found.setdefault(
+        stages.setdefault(
             stage.name.removesuffix("_down").replace("layer", "layer_").replace("stem", "conv_1"), []
         ).append(stage)
     for stage, (shape, params, macs) in COUNTED[name]["stages"].items():
-        ours = found[stage]
-        last = ours[-1].out
+        rows = stages[stage]
+        last = rows[-1].out
         assert [last.channels, last.height, last.width] == shape
-        assert sum((each.cost for each in ours), Cost()).params == params
-        assert sum((each.cost for each in ours), Cost()).macs == macs
+        assert sum((row.cost for row in rows), Cost()).params == params
+        assert sum((row.cost for row in rows), Cost()).macs == macs
 
 
 @pytest.mark.parametrize("name", model_names("segmentation"))
@@ -145,14 +145,14 @@ def test_the_same_weights_by_the_authors_names_give_the_same_outputs_as_in_their
         network.head.auxiliary.register_forward_hook(lambda _module, _inputs, output: auxiliary.append(output))
         network.head.training = True  # of the head itself alone: what it is made of stays in eval mode
     with torch.no_grad():
-        found = network(image)
-    outputs = [found[0], *auxiliary] if auxiliary else [found] if isinstance(found, torch.Tensor) else list(found)
+        result = network(image)
+    outputs = [result[0], *auxiliary] if auxiliary else [result] if isinstance(result, torch.Tensor) else list(result)
 
-    assert [list(output.shape) for output in outputs] == [each["shape"] for each in theirs["outputs"]]
-    for output, each in zip(outputs, theirs["outputs"], strict=True):
-        values = torch.tensor(each["values"])
+    assert [list(output.shape) for output in outputs] == [expected["shape"] for expected in theirs["outputs"]]
+    for output, expected in zip(outputs, theirs["outputs"], strict=True):
+        values = torch.tensor(expected["values"])
         assert (output.flatten()[::997][: len(values)] - values).abs().max() < 1e-5 * output.abs().max()
-        assert abs(float(output.double().norm()) / each["norm"] - 1) < 1e-5
+        assert abs(float(output.double().norm()) / expected["norm"] - 1) < 1e-5
 
 
 def test_a_checkpoint_of_a_classifier_gives_its_rows_to_another_head():
@@ -261,7 +261,7 @@ def test_parameters_macs_and_shapes_of_any_network_with_a_head_are_those_of_the_
             deployed = instantiate(arch.deploy())
             for name, module in list(network.named_children())[:-1]:
                 module.register_forward_hook(lambda _m, _i, out, name=name: shapes.update({name: tuple(out.shape[1:])}))
-            found = network(torch.zeros(2, 3, arch.image_size, arch.image_size))
+            result = network(torch.zeros(2, 3, arch.image_size, arch.image_size))
         params = {name: sum(p.numel() for p in module.parameters()) for name, module in network.named_children()}
         rows = [stage for stage in arch.stages() if stage.name in shapes]
         assert {s.name: (s.out.channels, s.out.height, s.out.width) for s in rows} == shapes
@@ -269,7 +269,7 @@ def test_parameters_macs_and_shapes_of_any_network_with_a_head_are_those_of_the_
         assert arch.cost().params + arch.training_cost().params == sum(params.values())
         assert 2 * arch.cost().macs == counter.get_total_flops() // 2, "of two images"
         assert sum(p.numel() for p in deployed.parameters()) == arch.cost().params
-        first = found if isinstance(found, torch.Tensor) else found[0]
+        first = result if isinstance(result, torch.Tensor) else result[0]
         assert len(first) == 2
 
     holds()
@@ -278,13 +278,13 @@ def test_parameters_macs_and_shapes_of_any_network_with_a_head_are_those_of_the_
 @pytest.mark.parametrize("kind", ["deeplabv3", "pspnet", "ssdlite"])
 def test_what_a_network_gives_is_what_is_said_of_it(kind):
     arch = small(kind=kind)
-    found = build(arch, seed=0).eval()(torch.zeros(1, 3, 64, 64))
-    said = arch.head.output_summary(arch.head_parts([stage.out for stage in arch.stages()]), 5)
+    result = build(arch, seed=0).eval()(torch.zeros(1, 3, 64, 64))
+    summary = arch.head.output_summary(arch.head_parts([stage.out for stage in arch.stages()]), 5)
 
     if kind == "ssdlite":
-        assert said == f"{found[0].shape[1]} boxes, 5 classes"
+        assert summary == f"{result[0].shape[1]} boxes, 5 classes"
     else:
-        assert said == " x ".join(map(str, found.shape[1:]))
+        assert summary == " x ".join(map(str, result.shape[1:]))
 
 
 def test_a_counter_leaves_out_what_only_training_uses():
@@ -383,7 +383,7 @@ def test_a_space_with_a_head_is_priced_in_bulk_and_its_front_is_exact(kind):
     space = SearchSpace.parse(parse(SPACE.replace("deeplabv3, out: 16, aux: true", kind), "space.yaml"))
     codes = space.enumerate_codes(range(len(space.choices)))
     bulk = space.costs(codes)
-    single = [space.architecture(space.point(each)).cost() for each in codes]
+    single = [space.architecture(space.point(point_codes)).cost() for point_codes in codes]
 
     assert [cost.params for cost in single] == bulk.params.tolist()
     assert [cost.macs for cost in single] == bulk.macs.tolist()
@@ -439,22 +439,22 @@ def answer(*words: str):
 
 
 def test_models_lists_what_is_for_a_task():
-    found = {each["name"]: each for each in answer("models", "--task", "segmentation", "--json")}
+    by_name = {row["name"]: row for row in answer("models", "--task", "segmentation", "--json")}
 
-    assert set(found) == set(model_names("segmentation"))
-    told = found["mobilevitv3_0.5_deeplabv3_ade20k"]
-    assert (told["task"], told["dataset"], told["num_classes"]) == ("segmentation", "ADE20K", 150)
-    assert told["params"] + told["training_params"] == 6_608_677
-    assert told["printed"]["miou"] == 33.57
-    assert {each["task"] for each in answer("models", "--json")} == {"classification"}
+    assert set(by_name) == set(model_names("segmentation"))
+    entry = by_name["mobilevitv3_0.5_deeplabv3_ade20k"]
+    assert (entry["task"], entry["dataset"], entry["num_classes"]) == ("segmentation", "ADE20K", 150)
+    assert entry["params"] + entry["training_params"] == 6_608_677
+    assert entry["printed"]["miou"] == 33.57
+    assert {row["task"] for row in answer("models", "--json")} == {"classification"}
 
 
 def test_a_profile_shows_the_parts_of_the_head():
-    told = answer("profile", "mobilevitv3_s_deeplabv3", "--json")
-    stages = {stage["name"]: stage for stage in told["stages"]}
+    profile = answer("profile", "mobilevitv3_s_deeplabv3", "--json")
+    stages = {stage["name"]: stage for stage in profile["stages"]}
 
     assert stages["head.classifier"]["out"] == [21, 512, 512]
-    assert sum(stage["params"] for stage in stages.values()) == told["params"] == 7_205_621
+    assert sum(stage["params"] for stage in stages.values()) == profile["params"] == 7_205_621
 
 
 # ---- exports
@@ -474,27 +474,27 @@ def tiny(kind: str, **fields) -> Architecture:
 )
 def test_a_file_read_back_gives_what_the_network_gives(kind, arch, tmp_path):
     sample = draw_samples(select_images(None), 64, 5, 0)[0]
-    made = ExportModel.of(arch)
-    done = job(kind, tmp_path, made)
-    report = export_verified(done, sample)
+    model = ExportModel.of(arch)
+    export = job(kind, tmp_path, model)
+    report = export_verified(export, sample)
 
     assert report.verified
-    assert all(each.ratio < 1e-4 for each in report.comparisons)
-    assert made.arch == arch.deploy()
-    assert sum(p.numel() for p in made.model.parameters()) == arch.cost().params
+    assert all(row.ratio < 1e-4 for row in report.comparisons)
+    assert model.arch == arch.deploy()
+    assert sum(p.numel() for p in model.model.parameters()) == arch.cost().params
     assert report.network["task"] == arch.task
 
 
 def test_the_backbone_of_a_network_with_a_head_is_exported_as_feature_maps(tmp_path):
     sample = draw_samples(select_images(None), 64, 3, 0)[0]
-    done = job("torch", tmp_path, ExportModel.of(small(), features=True))
-    report = export_verified(done, sample)
+    export = job("torch", tmp_path, ExportModel.of(small(), features=True))
+    report = export_verified(export, sample)
 
     assert report.verified
-    assert [(each["row"], each["reduction"], each["channels"]) for each in report.network["features"]] == [
+    assert [(row["row"], row["reduction"], row["channels"]) for row in report.network["features"]] == [
         ("layer1", 4, 8), ("layer2", 8, 16), ("layer5", 16, 32),
     ]  # fmt: skip
-    assert [output.shape[1:] for output in done.runtime.load_runtime(done.path)(sample.images[:2])] == [
+    assert [output.shape[1:] for output in export.runtime.load_runtime(export.path)(sample.images[:2])] == [
         (8, 16, 16), (16, 8, 8), (32, 4, 4),
     ]  # fmt: skip
 
@@ -502,16 +502,16 @@ def test_the_backbone_of_a_network_with_a_head_is_exported_as_feature_maps(tmp_p
 def test_weights_with_the_auxiliary_classifier_are_exported_without_it(tmp_path):
     trained = build(small(), seed=3)
     torch.save(trained.state_dict(), tmp_path / "trained.pt")
-    made = ExportModel.of(small(), weights=tmp_path / "trained.pt")
+    model = ExportModel.of(small(), weights=tmp_path / "trained.pt")
     image = torch.randn(1, 3, 64, 64)
 
-    assert not any("auxiliary" in name for name in made.model.state_dict())
-    assert torch.equal(made.model(image), trained.eval()(image))
+    assert not any("auxiliary" in name for name in model.model.state_dict())
+    assert torch.equal(model.model(image), trained.eval()(image))
 
 
 def test_the_stage_that_differs_may_be_a_head(tmp_path):
-    made = ExportModel.of(tiny("ssdlite"))
-    done = job("onnx", tmp_path, made)
+    model = ExportModel.of(tiny("ssdlite"))
+    export = job("onnx", tmp_path, model)
     images = real_images(3)[0].images
 
-    assert first_differing_stage(done, np.zeros((2, 3, 64, 64), np.float32) + images.mean()) == "head"
+    assert first_differing_stage(export, np.zeros((2, 3, 64, 64), np.float32) + images.mean()) == "head"

@@ -34,19 +34,19 @@ def answer(*words: str):
 
 def row_of(stage: str) -> str:
     """The authors' `layer_3.1` is the second of their stage 3, which are the rows `layer3_down` and `layer3` here."""
-    known = {"conv_1": "stem", "conv_1x1_exp": "final", "classifier": "head"}
-    return known.get(stage) or re.sub(r"layer_(\d)\.\d", r"layer\1", stage)
+    names = {"conv_1": "stem", "conv_1x1_exp": "final", "classifier": "head"}
+    return names.get(stage) or re.sub(r"layer_(\d)\.\d", r"layer\1", stage)
 
 
 def authors_rows(name: str, arch: Architecture) -> dict[str, tuple[list[int], int, int]]:
     """The authors' stages, those of a repeated row added up; the v2 family widens by an empty stage."""
     counted = COUNTED[name]["stages"]
-    stages = iter((stage, found) for stage, found in counted.items() if found[1] or stage != "conv_1x1_exp")
+    stages = iter((stage, parts) for stage, parts in counted.items() if parts[1] or stage != "conv_1x1_exp")
     rows = {}
     for row, repeat in [*((block.name, block.repeat) for block in arch.blocks), ("head", 1)]:
-        names, found = zip(*(next(stages) for _ in range(repeat)), strict=True)
+        names, parts = zip(*(next(stages) for _ in range(repeat)), strict=True)
         assert {row_of(stage) for stage in names} == {row.removesuffix("_down")}
-        rows[row] = (found[-1][0], sum(params for _, params, _ in found), sum(macs for _, _, macs in found))
+        rows[row] = (parts[-1][0], sum(params for _, params, _ in parts), sum(macs for _, _, macs in parts))
     assert next(stages, None) is None
     return rows
 
@@ -89,8 +89,8 @@ def test_every_printed_figure_has_its_table(name):
     figures = model(name).figures
     assert re.fullmatch(r"arXiv 2209\.15159(, Table \d)+", figures["source"])
     assert figures.keys() & {"top1", "top1_100_epochs"}
-    known = {"source", "flops_m", "params_m", "latency_ms", "throughput_images_s"}
-    assert all(key in known or re.match(r"top1($|_)", key) for key in figures)
+    allowed = {"source", "flops_m", "params_m", "latency_ms", "throughput_images_s"}
+    assert all(key in allowed or re.match(r"top1($|_)", key) for key in figures)
 
 
 @pytest.mark.parametrize("name", COUNTED)
@@ -110,8 +110,8 @@ def test_the_misprint_is_kept_as_printed():
 
 def test_a_published_model_is_recognised_by_its_key():
     for name in model_names():
-        found = published(published_keys()[published(name).key])
-        assert replace(found, name=name) == published(name)
+        arch = published(published_keys()[published(name).key])
+        assert replace(arch, name=name) == published(name)
 
 
 def test_two_networks_have_two_names_the_first_and_the_last_of_the_ablation():
@@ -129,8 +129,8 @@ def test_models_lists_these_numbers_beside_the_printed_ones():
     listed = {entry["name"]: entry for entry in answer("models", "--json")}
     assert listed.keys() == COUNTED.keys()
     for name, entry in listed.items():
-        wanted = {key: COUNTED[name][key] for key in ("params", "macs", "macs_paper", "image_size")}
-        assert {key: entry[key] for key in wanted} == wanted
+        expected = {key: COUNTED[name][key] for key in ("params", "macs", "macs_paper", "image_size")}
+        assert {key: entry[key] for key in expected} == expected
         assert entry["key"] == published(name).key
         assert entry["printed"] == model(name).figures
 
@@ -138,8 +138,8 @@ def test_models_lists_these_numbers_beside_the_printed_ones():
 @pytest.mark.parametrize("name", COUNTED)
 def test_profile_gives_these_numbers_whole_and_by_stage(name):
     facts = answer("profile", name, "--json")
-    wanted = {key: COUNTED[name][key] for key in ("params", "macs", "macs_paper", "image_size")}
-    assert {key: facts[key] for key in wanted} == wanted
+    expected = {key: COUNTED[name][key] for key in ("params", "macs", "macs_paper", "image_size")}
+    assert {key: facts[key] for key in expected} == expected
     assert facts["key"] == published(name).key
     stages = {stage["name"]: (stage["out"], stage["params"], stage["macs"]) for stage in facts["stages"]}
     out, params, macs = stages["head"]
@@ -149,8 +149,8 @@ def test_profile_gives_these_numbers_whole_and_by_stage(name):
 
 def test_profile_at_another_size_changes_the_macs_and_not_the_parameters():
     facts = answer("profile", "mobilevitv2_0.5", "--image-size", "384", "--json")
-    wanted = COUNTED["mobilevitv2_0.5_384"]
-    assert (facts["params"], facts["macs"], facts["image_size"]) == (wanted["params"], wanted["macs"], 384)
+    expected = COUNTED["mobilevitv2_0.5_384"]
+    assert (facts["params"], facts["macs"], facts["image_size"]) == (expected["params"], expected["macs"], 384)
 
 
 @pytest.mark.parametrize(

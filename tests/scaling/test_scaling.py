@@ -58,20 +58,20 @@ def test_the_result_is_legal_and_within_one_percent_or_else_nothing_near_the_mul
     arch, method, share, at_most
 ):
     by, name = method
-    sought = budget(name, round(costs(arch, name) * share), at_most=at_most)
+    target = budget(name, round(costs(arch, name) * share), at_most=at_most)
     reachable = Scaling(arch, by).path(8)
-    assume(costs(reachable.architecture(reachable.steps[0].indices), name) < sought.value)
-    assume(costs(reachable.architecture(reachable.steps[-1].indices), name) > sought.value)
-    result = scale_to_cost(Scaling(arch, by), sought)
+    assume(costs(reachable.architecture(reachable.steps[0].indices), name) < target.value)
+    assume(costs(reachable.architecture(reachable.steps[-1].indices), name) > target.value)
+    result = scale_to_cost(Scaling(arch, by), target)
 
     assert Architecture.from_dict(result.arch.to_dict()).key == result.arch.key
     assert result.value == costs(result.arch, name)
-    assert not (at_most and result.value > sought.value)
+    assert not (at_most and result.value > target.value)
     if result.met:
         return
-    off = abs(result.value - sought.value)
-    for value in everything_near(arch, by, name, sought.value):
-        assert abs(value - sought.value) >= off or (at_most and value > sought.value)
+    off = abs(result.value - target.value)
+    for value in everything_near(arch, by, name, target.value):
+        assert abs(value - target.value) >= off or (at_most and value > target.value)
 
 
 def everything_near(arch: Architecture, by: str, name: str, value: float) -> list[int]:
@@ -79,7 +79,7 @@ def everything_near(arch: Architecture, by: str, name: str, value: float) -> lis
     path = Scaling(arch, by).path(8)
     priced = path.costs(path.indices, name).tolist()
     high = next(i for i, cost in enumerate(priced) if cost > value)
-    found = list(priced)
+    values = list(priced)
     for base, changes in itertools.product((high - 1, high), itertools.product((-1, 0, 1), repeat=len(path.fields))):
         indices = [index + change for index, change in zip(path.steps[base].indices, changes, strict=True)]
         own = path.steps[path.identity].indices
@@ -88,8 +88,8 @@ def everything_near(arch: Architecture, by: str, name: str, value: float) -> lis
         if len(path.fields) > 8 or sum(map(abs, changes)) > 3 or not legal or not all(away):
             continue
         cost = costs(path.architecture(indices), name)
-        found += [cost] * (priced[high - 1] <= cost <= priced[high])
-    return found
+        values += [cost] * (priced[high - 1] <= cost <= priced[high])
+    return values
 
 
 @pytest.mark.parametrize(("by", "name"), METHOD_AND_COST)
@@ -123,19 +123,19 @@ def test_a_larger_budget_never_gives_a_cheaper_architecture(arch, method, shares
 @pytest.mark.parametrize("version", ["v2", "v3"])
 @pytest.mark.parametrize(("one", "other", "times"), [("1.0", "0.5", 0.5), ("0.5", "0.75", 1.5), ("0.5", "1.0", 2)])
 def test_the_v2_family_is_one_of_its_members_at_other_widths(version, one, other, times):
-    arch, sought = published(f"mobilevit{version}_{one}"), published(f"mobilevit{version}_{other}")
+    arch, target = published(f"mobilevit{version}_{one}"), published(f"mobilevit{version}_{other}")
 
-    assert Scaling(arch, "width").at(times).key == sought.key
+    assert Scaling(arch, "width").at(times).key == target.key
     for name in ("params", "macs"):
-        result = scale_to_cost(Scaling(arch, "width"), budget(name, costs(sought, name)))
-        assert result.arch.key == sought.key
+        result = scale_to_cost(Scaling(arch, "width"), budget(name, costs(target, name)))
+        assert result.arch.key == target.key
         assert result.scale == pytest.approx(times, rel=0.02)
 
 
 def test_the_384_models_are_the_others_with_larger_images():
-    arch, sought = published("mobilevitv2_1.0"), published("mobilevitv2_1.0_384")
+    arch, target = published("mobilevitv2_1.0"), published("mobilevitv2_1.0_384")
 
-    assert scale_to_cost(Scaling(arch, "resolution"), budget("macs", costs(sought, "macs"))).arch.key == sought.key
+    assert scale_to_cost(Scaling(arch, "resolution"), budget("macs", costs(target, "macs"))).arch.key == target.key
 
 
 @pytest.mark.parametrize("size", ["xxs", "xs", "s"])
@@ -194,7 +194,7 @@ def test_attention_stays_divisible_by_its_heads_and_its_hidden_width_in_proporti
 
 
 @pytest.mark.parametrize(
-    ("word", "kept"),
+    ("name", "unchanged"),
     [
         ("layer3", ["layer3_down.out", "layer3.out", "layer3.dim"]),
         ("dim", ["layer3.dim", "layer4.dim", "layer5.dim"]),
@@ -202,9 +202,9 @@ def test_attention_stays_divisible_by_its_heads_and_its_hidden_width_in_proporti
         ("layer3_down.out", ["layer3_down.out", "layer3.out"]),
     ],
 )
-def test_what_is_kept_stays_and_the_rest_grows(word, kept):
+def test_kept_fields_are_unchanged_and_the_rest_grows(name, unchanged):
     arch = published("mobilevitv3_s")
-    result = scale_to_cost(Scaling(arch, "width", (word,)), budget("params", 9_000_000))
+    result = scale_to_cost(Scaling(arch, "width", (name,)), budget("params", 9_000_000))
     same = [
         f"{after.name}.{field}"
         for before, after in zip(arch.blocks, result.arch.blocks, strict=True)
@@ -212,7 +212,7 @@ def test_what_is_kept_stays_and_the_rest_grows(word, kept):
         if hasattr(after, field) and getattr(after, field) == getattr(before, field)
     ]
 
-    assert same == kept
+    assert same == unchanged
     assert result.met
 
 
@@ -235,12 +235,12 @@ def test_a_unit_of_compound_scaling_about_doubles_the_macs():
 def test_coefficients_are_recovered_from_the_family_that_they_produced(given_):
     members = [Scaling(published("mobilevitv3_s"), "compound", (), given_).at(n) for n in range(-3, 7)]
     doubled = given_.depth * given_.width**2 * given_.resolution**2
-    found = fit_coefficients(members)
+    coefficients = fit_coefficients(members)
 
     for dimension in ("depth", "width", "resolution"):
         expected = getattr(given_, dimension) ** (np.log(2) / np.log(doubled))
-        assert getattr(found, dimension) == pytest.approx(expected, abs=0.04)
-    assert found.depth * found.width**2 * found.resolution**2 == pytest.approx(2)
+        assert getattr(coefficients, dimension) == pytest.approx(expected, abs=0.04)
+    assert coefficients.depth * coefficients.width**2 * coefficients.resolution**2 == pytest.approx(2)
 
 
 def test_a_front_of_two_sizes_or_without_growth_has_no_coefficients():
@@ -265,21 +265,21 @@ def timed(median_ms: float) -> Latency:
 
 
 @pytest.mark.parametrize("by", METHODS)
-@pytest.mark.parametrize("sought", [3.0, 17.0, 90.0])
-def test_a_latency_is_found_in_few_timings(by, sought):
+@pytest.mark.parametrize("target", [3.0, 17.0, 90.0])
+def test_a_latency_is_found_in_few_timings(by, target):
     asked: list[Architecture] = []
 
     def measure(arch: Architecture) -> Latency:
         asked.append(arch)
-        return timed(2 + costs(arch, "macs") / 1e8 if by != "depth" else sought * costs(arch, "macs") / 2.4e9)
+        return timed(2 + costs(arch, "macs") / 1e8 if by != "depth" else target * costs(arch, "macs") / 2.4e9)
 
-    result = scale_to_latency(Scaling(published("mobilevitv3_s"), by), budget("latency_ms", sought), measure)
+    result = scale_to_latency(Scaling(published("mobilevitv3_s"), by), budget("latency_ms", target), measure)
 
     assert len(asked) <= 12
     assert len({arch.key for arch in asked}) == len(asked)
     assert result.value == result.latency.median_ms
-    assert result.met or (result.smaller < sought < result.larger)
-    if by == "width" and sought > 10:
+    assert result.met or (result.smaller < target < result.larger)
+    if by == "width" and target > 10:
         assert result.met
 
 
@@ -359,15 +359,15 @@ def mvsearch(tmp_path, monkeypatch, capsys):
 
 
 def test_the_file_that_is_written_costs_what_was_said(mvsearch):
-    said = json.loads(mvsearch("scale", "mobilevitv3_s_unscaled", "--to", "params=5.6M", "-o", "s.yaml", "--json"))
+    report = json.loads(mvsearch("scale", "mobilevitv3_s_unscaled", "--to", "params=5.6M", "-o", "s.yaml", "--json"))
     profile = json.loads(mvsearch("profile", "s.yaml", "--json"))
 
-    assert {key: said["after"][key] for key in ("key", "params", "macs")} == {
+    assert {key: report["after"][key] for key in ("key", "params", "macs")} == {
         key: profile[key] for key in ("key", "params", "macs")
     }
-    assert said["met"]
-    assert abs(said["off"]) <= 0.01
-    assert sum(part["params"][1] for part in said["parts"]) == profile["params"]
+    assert report["met"]
+    assert abs(report["off"]) <= 0.01
+    assert sum(part["params"][1] for part in report["parts"]) == profile["params"]
 
 
 def test_the_sentence_says_how_near_it_is_and_what_the_next_one_is(mvsearch):
@@ -381,10 +381,10 @@ def test_the_sentence_says_how_near_it_is_and_what_the_next_one_is(mvsearch):
 
 def test_a_family_is_written_as_files_that_can_be_profiled_and_nothing_is_lost_without_force(mvsearch):
     arguments = ("scale", "mobilevitv3_s", "--grid", "params=1.25M,2.5M,5.8M", "-o", "family", "--json")
-    said = json.loads(mvsearch(*arguments))
+    report = json.loads(mvsearch(*arguments))
 
-    assert [member["size"] for member in said["members"]] == ["XXS", "XS", "S"]
-    for member in said["members"]:
+    assert [member["size"] for member in report["members"]] == ["XXS", "XS", "S"]
+    for member in report["members"]:
         file = f"family/mobilevitv3_s_{member['size'].lower()}.yaml"
         assert json.loads(mvsearch("profile", file, "--json"))["params"] == member["params"]
     assert "--force" in mvsearch(*arguments, code=1)
@@ -451,10 +451,10 @@ def test_a_latency_is_measured_on_this_machine_and_reported_with_its_spread(mvse
     )
     mvsearch("profile", "small.yaml", "--latency", "--json")
     own = json.loads(mvsearch("profile", "small.yaml", "--latency", "--json"))["latency_ms"]
-    said = json.loads(mvsearch("scale", "small.yaml", "--to", f"latency_ms={1.5 * own:.3f}", "--json"))
+    report = json.loads(mvsearch("scale", "small.yaml", "--to", f"latency_ms={1.5 * own:.3f}", "--json"))
 
-    assert said["after"]["latency_ms"] > 0
-    assert {"latency_p10_ms", "latency_p90_ms"} <= set(said["after"])
+    assert report["after"]["latency_ms"] > 0
+    assert {"latency_p10_ms", "latency_p90_ms"} <= set(report["after"])
 
 
 def test_scaling_by_arithmetic_loads_no_torch(tmp_path):
@@ -469,19 +469,19 @@ def test_scaling_by_arithmetic_loads_no_torch(tmp_path):
 
 def test_a_study_without_a_front_has_no_coefficients_and_says_why(mvsearch, tmp_path):
     Study.join(toy_plan(tmp_path / "studies", trials=8))
-    said = mvsearch("scale", "mobilevitv3_xxs", "--to", "macs=1G", "--by", "compound", "--fit", "toy", code=1)
+    report = mvsearch("scale", "mobilevitv3_xxs", "--to", "macs=1G", "--by", "compound", "--fit", "toy", code=1)
 
-    assert "'toy'" in said
+    assert "'toy'" in report
 
 
 def test_coefficients_are_fitted_to_the_front_of_a_study_and_said(mvsearch, tmp_path):
     Study.join(toy_plan(tmp_path / "studies")).run(arithmetic, trials=30)
-    said = json.loads(
+    report = json.loads(
         mvsearch("scale", "mobilevitv3_s", "--to", "macs=3G", "--by", "compound", "--fit", "toy", "--json")
     )
-    found = said["coefficients"]
+    coefficients = report["coefficients"]
 
-    assert found["resolution"] == 1
-    assert found["depth"] * found["width"] ** 2 == pytest.approx(2)
-    assert said["after"]["image_size"] == 256
-    assert said["met"]
+    assert coefficients["resolution"] == 1
+    assert coefficients["depth"] * coefficients["width"] ** 2 == pytest.approx(2)
+    assert report["after"]["image_size"] == 256
+    assert report["met"]

@@ -34,8 +34,8 @@ def by_enumeration(space: SearchSpace, objectives: tuple[str, ...], limits: list
     codes = np.array(list(product(*(range(len(choice.values)) for choice in space.choices))), dtype=np.int64)
     codes = codes[space.is_legal(codes)]
     costs = columns_of(space, codes)
-    kept = np.all([np.ones(len(codes), bool), *(limit.holds(costs[limit.name]) for limit in limits)], axis=0)
-    vectors = Counter(zip(*(costs[name][kept].tolist() for name in objectives), strict=True))
+    feasible = np.all([np.ones(len(codes), bool), *(limit.holds(costs[limit.name]) for limit in limits)], axis=0)
+    vectors = Counter(zip(*(costs[name][feasible].tolist() for name in objectives), strict=True))
     return {
         v: n
         for v, n in vectors.items()
@@ -44,16 +44,16 @@ def by_enumeration(space: SearchSpace, objectives: tuple[str, ...], limits: list
 
 
 def assert_is_the_front(space: SearchSpace, objectives: tuple[str, ...], limits: list[Limit]) -> None:
-    wanted = by_enumeration(space, objectives, limits)
-    if not wanted:
+    expected = by_enumeration(space, objectives, limits)
+    if not expected:
         with pytest.raises(PlanError, match=r"no point satisfies|contradict"):
             exact_front(space, objectives, limits)
         return
     members = exact_front(space, objectives, limits)
-    found = [tuple(getattr(member.cost, name) for name in objectives) for member in members]
+    vectors = [tuple(getattr(member.cost, name) for name in objectives) for member in members]
 
-    assert found == sorted(wanted)
-    assert [member.ties for member in members] == [wanted[vector] for vector in found]
+    assert vectors == sorted(expected)
+    assert [member.ties for member in members] == [expected[vector] for vector in vectors]
     for member in members:
         assert space.is_legal(space.codes(member.point)[None])[0]
         assert space.architecture(member.point).cost() == member.cost
@@ -211,19 +211,19 @@ def test_the_least_of_v3_ties_where_a_choice_costs_nothing(files):
 
 
 def test_of_points_that_tie_the_published_one_is_named(files):
-    known = files["v2"].architecture(dict(files["v2"].published_points())["mobilevitv2_0.5"]).cost()
-    at = [Limit.parse(f"params {sign} {known.params}") for sign in ("<=", ">=")]
+    cost = files["v2"].architecture(dict(files["v2"].published_points())["mobilevitv2_0.5"]).cost()
+    at = [Limit.parse(f"params {sign} {cost.params}") for sign in ("<=", ">=")]
     (member,) = exact_front(files["v2"], ("params", "macs"), at)
 
-    assert (member.published, member.cost) == ("mobilevitv2_0.5", known)
+    assert (member.published, member.cost) == ("mobilevitv2_0.5", cost)
     assert member.ties == 2
 
 
 def test_progress_is_told_and_ends_with_every_choice(files):
-    heard = []
-    exact_front(files["quick"], ("params",), progress=lambda done, total, _step="": heard.append((done, total)))
-    assert heard == sorted(heard)
-    assert heard[-1] == (5, 5)
+    calls = []
+    exact_front(files["quick"], ("params",), progress=lambda done, total, _step="": calls.append((done, total)))
+    assert calls == sorted(calls)
+    assert calls[-1] == (5, 5)
 
 
 @pytest.mark.parametrize(
@@ -278,12 +278,12 @@ def test_nothing_within_the_limits_is_said_so():
 
 
 def test_the_command_prints_raw_numbers(mvsearch):
-    said = mvsearch("space", "quick.yaml", "--front", "--limit", "params >= 1M", "--json")
-    facts = json.loads(said.out)
+    result = mvsearch("space", "quick.yaml", "--front", "--limit", "params >= 1M", "--json")
+    facts = json.loads(result.out)
     plan = Plan.load("quick.yaml")
     members = exact_front(plan.space, ("params", "macs"), [*plan.limits, Limit.parse("params >= 1M")])
 
-    assert (said.code, said.err) == (0, "")
+    assert (result.code, result.err) == (0, "")
     assert facts.pop("seconds") >= 0
     assert facts == {
         "space": "quick",
@@ -294,17 +294,17 @@ def test_the_command_prints_raw_numbers(mvsearch):
 
 
 def test_the_command_shows_costs_whole_and_the_choices_that_differ(mvsearch):
-    said = mvsearch(
+    result = mvsearch(
         "space", "quick.yaml", "--front", "--objective", "macs", "--objective", "params", "--limit", "params >= 1M"
     )
     members = exact_front(Plan.load("quick.yaml").space, ("macs", "params"), [Limit.parse("params >= 1M")])
 
-    assert said.code == 0
+    assert result.code == 0
     for member in members:
-        assert f"{member.cost.params:,}" in said.out
-        assert f"{member.cost.macs:,}" in said.out
-    assert "exactly 114" in said.out
-    assert "params <= 1.4M and params >= 1M" in said.out
+        assert f"{member.cost.params:,}" in result.out
+        assert f"{member.cost.macs:,}" in result.out
+    assert "exactly 114" in result.out
+    assert "params <= 1.4M and params >= 1M" in result.out
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def value_of(source: str, **names):
 def test_arithmetic_comparisons_and_conditions_mean_what_they_say(source, value):
     names = {"dim": 64, "depth": 2, "wide": True, "local": "depthwise", "fusion": "none"}
     single = value_of(source, **names)
-    column = value_of(source, **{name: np.array([known, known]) for name, known in names.items()})
+    column = value_of(source, **{name: np.array([value, value]) for name, value in names.items()})
 
     assert single == value
     assert type(single) is type(value)

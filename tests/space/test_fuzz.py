@@ -52,8 +52,8 @@ def test_an_expression_is_a_plain_value_or_is_refused(text):
 @BRIEFLY
 @given(YAMLS)
 def test_a_file_is_a_space_or_is_refused(text):
-    found = space_of(text)
-    assert isinstance(found, SearchSpace) or "x.yaml" in found
+    result = space_of(text)
+    assert isinstance(result, SearchSpace) or "x.yaml" in result
 
 
 @pytest.mark.parametrize(

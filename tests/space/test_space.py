@@ -176,8 +176,8 @@ def test_the_size_is_the_number_of_points_that_meet_all_conditions(where):
     assert space.size_is_exact
     assert space.size == len(legal)
     assert (space.is_legal(everything).nonzero()[0] == [i for i, c in enumerate(everything) if meets(space, c)]).all()
-    drawn = {tuple(codes) for codes in space.sample(60 * len(legal), 0)}
-    assert drawn == {tuple(codes) for codes in legal}
+    samples = {tuple(codes) for codes in space.sample(60 * len(legal), 0)}
+    assert samples == {tuple(codes) for codes in legal}
 
 
 def meets(space: SearchSpace, codes: np.ndarray) -> bool:
@@ -208,9 +208,9 @@ def test_a_group_too_large_to_list_is_estimated_and_says_so(monkeypatch):
     assert counted.size_is_exact
     assert not estimated.size_is_exact
     assert abs(estimated.size - counted.size) <= 0.1 * counted.size
-    drawn = Counter(tuple(codes) for codes in estimated.sample(20_000, 1))
-    assert set(drawn) == {tuple(codes) for codes in counted.sample(20_000, 1)}
-    assert min(drawn.values()) > 0.8 * 20_000 / counted.size
+    samples = Counter(tuple(codes) for codes in estimated.sample(20_000, 1))
+    assert set(samples) == {tuple(codes) for codes in counted.sample(20_000, 1)}
+    assert min(samples.values()) > 0.8 * 20_000 / counted.size
 
 
 def test_conditions_that_hardly_anything_meets_are_refused_even_where_points_cannot_be_listed():
@@ -292,14 +292,14 @@ def test_rows_and_vars_may_use_each_other():
         "  width: {choose: [16, 32]}\n",
         "  width: twice if deep else 16\n  twice: 2*half\n  half: {choose: [16, 24]}\n  deep: body.depth > 1\n",
     )
-    found = {
+    widths = {
         tuple(block.out for block in space.architecture(space.point(codes)).blocks)
         for codes in all_codes(space)
         if space.is_legal(codes[None])[0]
     }
 
-    assert {body for *_, body in found} == {16, 32, 48}
-    assert all(down == body for _, down, body in found)
+    assert {body for *_, body in widths} == {16, 32, 48}
+    assert all(down == body for _, down, body in widths)
 
 
 def test_a_bare_name_in_a_row_is_the_rows_own_field_before_it_is_a_var():
@@ -587,17 +587,17 @@ def refusal(text: str) -> str:
 )
 @given(damaged())
 def test_a_damaged_file_is_loaded_or_refused_in_one_line(text):
-    said = refusal(text)
-    assert not said or said.startswith("quick.yaml")
-    assert len(said.splitlines()) <= 1
+    message = refusal(text)
+    assert not message or message.startswith("quick.yaml")
+    assert len(message.splitlines()) <= 1
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text("abn:-{}[],&*!|>'\"%@` \n\t#?~<=.0129\\é\x00\ud7ff", max_size=80) | st.text(max_size=40))
 def test_any_text_is_loaded_or_refused_in_one_line(text):
-    said = refusal(text)
-    assert not said or said.startswith("quick.yaml")
-    assert len(said.splitlines()) <= 1
+    message = refusal(text)
+    assert not message or message.startswith("quick.yaml")
+    assert len(message.splitlines()) <= 1
 
 
 @pytest.mark.parametrize(
@@ -635,6 +635,6 @@ def test_any_text_is_loaded_or_refused_in_one_line(text):
     ],
 )
 def test_yaml_that_is_a_trap_is_refused_in_one_line(text):
-    said = refusal(text)
-    assert said.startswith("quick.yaml")
-    assert len(said.splitlines()) == 1
+    message = refusal(text)
+    assert message.startswith("quick.yaml")
+    assert len(message.splitlines()) == 1
