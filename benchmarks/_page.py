@@ -14,8 +14,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, PercentFormatter
 
-from mvsearch.report.figures._matplotlib import blank, rendered
 from mvsearch.report.figures.palette import LIGHT
+from mvsearch.report.figures.static import blank, render
 from mvsearch.utils.machine import describe
 
 STEPS = (25, 50, 100, 200, 500, 1000)
@@ -333,7 +333,7 @@ def _share(value: float) -> str:
 
 def picture(board: Board) -> bytes:
     """PNG: a panel a task."""
-    return rendered(lambda: _figure(board), "png", LIGHT)
+    return render(lambda: _figure(board), "png", LIGHT)
 
 
 def _figure(board: Board) -> Figure:

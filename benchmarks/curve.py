@@ -26,8 +26,8 @@ from mvsearch.data import load
 from mvsearch.proxies.train import Settings
 from mvsearch.proxy_eval.benchmark import ProxyBenchmark, ProxyScores, architectures
 from mvsearch.proxy_eval.rank_correlation import Ranking, rank
-from mvsearch.report.figures._matplotlib import rendered
 from mvsearch.report.figures.palette import LIGHT
+from mvsearch.report.figures.static import render
 from mvsearch.study.storage.store import Store
 
 SOURCE = "fashion_mnist"
@@ -152,7 +152,7 @@ def picture(rows: Sequence[Row]) -> bytes:
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
         return figure
 
-    return rendered(make, "png", LIGHT)
+    return render(make, "png", LIGHT)
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""`mvsearch baselines`: networks outside the family, what they cost, and who dominates whom."""
+"""`mvsearch baselines`: networks outside the family, their costs, and which dominates which."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,51 +7,52 @@ import click
 from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from mvsearch.report.dominance import Contender, Standing
+    from mvsearch.report.dominance import Dominance, Network
 
 
 @click.command()
-@click.option("--sources", is_flag=True, help="Where each figure is from.")
+@click.option("--sources", is_flag=True, help="Add the source of each figure.")
 @json_option
 def baselines(sources: bool, as_json: bool) -> None:
-    """Published networks outside the family, and how the family stands among them.
+    """Compare the family with published networks outside it.
 
-    `mvsearch paper-figures` draws them; with --x latency_ms it times them here.
+    `mvsearch paper-figures` draws them; with --x latency_ms it measures their latency on this machine.
     """
     from mvsearch.baselines import catalogue
-    from mvsearch.report.dominance import against, family, standings
+    from mvsearch.report.dominance import baseline_networks, dominances, family_networks
 
-    ours, others = family(), against()
-    found = standings(ours, others)
+    family, others = family_networks(), baseline_networks()
+    results = dominances(family, others)
     if as_json:
-        facts = [other.facts() | {"sources": catalogue().baselines[other.name].sources} for other in others]
-        print_json({"baselines": facts, "recipes": catalogue().recipes, "standings": [each.facts() for each in found]})
+        facts = [network.facts() | {"sources": catalogue().baselines[network.name].sources} for network in others]
+        print_json(
+            {"baselines": facts, "recipes": catalogue().recipes, "standings": [result.facts() for result in results]}
+        )
         return
     screen = console()
-    screen.print(_table([*others, *ours]))
-    _show_recipes()
-    for each in found:
-        screen.print(_sentence(each))
+    screen.print(_table(family, others))
+    _print_recipes()
+    for result in results:
+        screen.print(_sentence(result))
     if sources:
-        _show_sources()
+        _print_sources()
 
 
-def _table(contenders: "list[Contender]") -> Any:
+def _table(family: "list[Network]", others: "list[Network]") -> Any:
     from mvsearch.metrics.formatting import pretty
 
-    made = table("network", "name", "kind", "recipe", "px", "params", "MACs", "top-1 %", numbers_from=4)
-    for family, group in ((False, "baseline"), (True, "the family")):
-        made.add_section()
-        for each in sorted(contenders, key=lambda each: each.top1):
-            if (each.family is not None) is family:
-                costs = [pretty("params", each.params), pretty("macs", each.macs)]
-                kind = each.kind or group
-                made.add_row(each.label, each.name, kind, each.recipe, str(each.image_size), *costs, f"{each.top1:.1f}")
-    return made
+    result = table("network", "name", "kind", "recipe", "px", "params", "MACs", "top-1 %", numbers_from=4)
+    for networks in (others, family):
+        result.add_section()
+        for net in sorted(networks, key=lambda network: network.top1):
+            costs = [pretty("params", net.params), pretty("macs", net.macs)]
+            kind = net.kind or "the family"
+            result.add_row(net.label, net.name, kind, net.recipe, str(net.image_size), *costs, f"{net.top1:.1f}")
+    return result
 
 
-def _show_recipes() -> None:
-    """What the words for recipes mean: who was trained with more help is not the better network for it."""
+def _print_recipes() -> None:
+    """The meaning of the recipes: a Top-1 of more than supervised training does not show a better network."""
     from rich.text import Text
 
     from mvsearch.baselines import catalogue
@@ -60,21 +61,21 @@ def _show_recipes() -> None:
         console().print(Text.assemble((word, "bold"), f": {meaning}"), style="dim")
 
 
-def _sentence(standing: "Standing") -> Any:
+def _sentence(dominance: "Dominance") -> Any:
     from rich.text import Text
 
-    label, rest = standing.contender.label, standing.words.removeprefix(standing.contender.label)
-    return Text.assemble((label, "bold"), rest)
+    label = dominance.network.label
+    return Text.assemble((label, "bold"), dominance.words.removeprefix(label))
 
 
-def _show_sources() -> None:
+def _print_sources() -> None:
     from rich.text import Text
 
     from mvsearch.baselines import baselines as all_baselines
 
     texts: dict[str, list[str]] = {}
-    for each in all_baselines():
-        for figure, text in each.sources.items():
-            texts.setdefault(f"{figure}: {text}", []).append(each.name)
+    for baseline in all_baselines():
+        for figure, text in baseline.sources.items():
+            texts.setdefault(f"{figure}: {text}", []).append(baseline.name)
     for text, names in texts.items():
         console().print(Text.assemble((text, "bold"), f" ({', '.join(names)})"))

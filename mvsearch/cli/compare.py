@@ -48,9 +48,10 @@ def compare(
     or steps, unless --allow-mismatch is given.
     """
     from mvsearch.metrics.pareto import Objective
-    from mvsearch.report.figures.overlay import overlay
+    from mvsearch.report.figures.comparison import comparison_figure
+    from mvsearch.report.figures.comparison_plot import plot_comparison
     from mvsearch.report.figures.palette import THEMES
-    from mvsearch.report.figures.plot import plot_overlay, refuse_to_draw
+    from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.study import comparison
 
     if pairs and (x or y):
@@ -62,7 +63,7 @@ def compare(
     chosen = tuple(Objective.named(name) for name in objectives)
     result = comparison.compare(_open(studies, storage), chosen, allow_mismatch=allow_mismatch)
     if plot is not None:
-        plot_overlay(overlay(result, x=x, y=y, every_pair=pairs), plot, THEMES[theme])
+        plot_comparison(comparison_figure(result, x=x, y=y, all_pairs=pairs), plot, THEMES[theme])
     if as_json:
         print_json(_to_json(result))
     else:
@@ -90,14 +91,14 @@ def _open(studies: tuple[str, ...], storage: str | None) -> "dict[str, Reader]":
 def _print(comparison: "Comparison") -> None:
     from rich.text import Text
 
-    from mvsearch.report.comparison_text import explanations, pairs_table, studies_table, verdict
+    from mvsearch.report.comparison_text import comparison_sentences, explanations, pairs_table, studies_table
 
     screen = console()
     for warning in comparison.warnings:
         screen.print(Text(f"not comparable: {warning}"), style="bold red")
     screen.print(studies_table(comparison))
     screen.print(pairs_table(comparison))
-    for sentence in verdict(comparison):
+    for sentence in comparison_sentences(comparison):
         screen.print(Text(sentence))
     for line in (*explanations(comparison), *comparison.notes):
         screen.print(Text(line), style="dim")

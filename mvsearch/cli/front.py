@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from mvsearch.metrics.pareto import Objective
-    from mvsearch.report.dominance import Standing
+    from mvsearch.report.dominance import Dominance
     from mvsearch.report.estimates import Estimates
     from mvsearch.report.figures.front import FrontFigure
     from mvsearch.report.findings import Findings
@@ -56,8 +56,9 @@ def front(
     """
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.estimates import estimate_top1
+    from mvsearch.report.figures.front_plot import plot_fronts
     from mvsearch.report.figures.palette import THEMES
-    from mvsearch.report.figures.plot import plot_fronts, refuse_to_draw
+    from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.report.findings import compute_findings
     from mvsearch.study.reader import open_study
 
@@ -70,36 +71,36 @@ def front(
     sought = [Objective.named(name) for name in objectives]
     findings = compute_findings(open_study(study, storage=storage), sought)
     estimates = estimate_top1(findings.front, findings.reliability) if calibrate else None
-    standings = _compare_with_baselines(findings) if baselines else []
+    dominances = _compare_with_baselines(findings) if baselines else []
     if plot is not None:
         axes = _all_pairs(findings.objectives) if pairs else [(x, y, size)]
         plot_fronts([_figure(findings, *names) for names in axes], plot, THEMES[theme])
     if as_json:
         document = _to_json(findings, estimates)
-        print_json(document | ({"baselines": [standing.facts() for standing in standings]} if baselines else {}))
+        print_json(document | ({"baselines": [dominance.facts() for dominance in dominances]} if baselines else {}))
     else:
         _print(findings, estimates)
         if baselines:
-            _print_standings(standings)
+            _print_dominances(dominances)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
 
-def _compare_with_baselines(findings: "Findings") -> "list[Standing]":
+def _compare_with_baselines(findings: "Findings") -> "list[Dominance]":
     """How the published members of a front compare with the baselines: only these have a printed Top-1."""
-    from mvsearch.report.dominance import against, family, standings
+    from mvsearch.report.dominance import baseline_networks, dominances, family_networks
 
     names = {record.published for record in findings.front}
-    return standings([network for network in family() if network.name in names], against())
+    return dominances([network for network in family_networks() if network.name in names], baseline_networks())
 
 
-def _print_standings(standings: "list[Standing]") -> None:
+def _print_dominances(dominances: "list[Dominance]") -> None:
     from mvsearch.report.dominance import CAUTION
 
-    for standing in standings:
-        console().print(standing.words)
+    for dominance in dominances:
+        console().print(dominance.words)
     console().print(
-        CAUTION if standings else "No published model is on this front; only these have a printed Top-1.", style="dim"
+        CAUTION if dominances else "No published model is on this front; only these have a printed Top-1.", style="dim"
     )
 
 

@@ -66,13 +66,13 @@ def paper_figures(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Figures 1 and 3 of the paper: Top-1 of the family and of the baselines against their cost; area is MACs.
+    """Draw Figures 1 and 3 of the paper: Top-1 of the family and of baselines against a cost; area is MACs.
 
-    Figure 1 is against transformers and hybrids, Figure 3 against convolutional networks.
+    The baselines of Figure 1 are transformers and hybrids, those of Figure 3 convolutional networks.
     """
-    from mvsearch.report.dominance import against, family, faster, standings
-    from mvsearch.report.figures.accuracy_cost import FIGURES, arena
-    from mvsearch.report.figures.accuracy_cost_plot import plot_arena
+    from mvsearch.report.dominance import baseline_networks, dominances, family_networks, speed_comparison
+    from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
+    from mvsearch.report.figures.accuracy_cost_plot import plot_accuracy_cost
     from mvsearch.report.figures.palette import THEMES
 
     paths = {name: folder / f"{name}{'' if x == 'params' else f'_{x}'}.{kind}" for name in FIGURES}
@@ -81,21 +81,23 @@ def paper_figures(
     times = (
         _times(folder, times_file, device=device, threads=threads, repeats=repeats) if measuring or times_file else None
     )
-    ours, others = (side(times.latency_ms if times else None) for side in (family, against))
+    times_ms = times.latency_ms if times else None
+    family, others = family_networks(times_ms), baseline_networks(times_ms)
     device_shown = times.device if times and x == "latency_ms" else None
     folder.mkdir(exist_ok=True)
     with Steps() as steps:
         for name, path in paths.items():
             steps.show(f"drawing {path}")
-            plot_arena(arena(name, [*ours, *others], x, device=device_shown), path, THEMES[theme])
-    found, said = standings(ours, others), faster(ours, others)
+            figure = accuracy_cost_figure(name, [*family, *others], x, device=device_shown)
+            plot_accuracy_cost(figure, path, THEMES[theme])
+    results = dominances(family, others)
     if as_json:
-        networks = [each.facts() for each in (*ours, *others)]
-        drew = {"files": [str(path) for path in paths.values()], "device": times.device if times else None}
-        print_json(drew | {"networks": networks, "standings": [each.facts() for each in found]})
+        networks = [network.facts() for network in (*family, *others)]
+        files = {"files": [str(path) for path in paths.values()], "device": times.device if times else None}
+        print_json(files | {"networks": networks, "standings": [result.facts() for result in results]})
     else:
-        for words in said if times else (each.words for each in found):
-            console().print(words)
+        for sentence in speed_comparison(family, others) if times else (result.words for result in results):
+            console().print(sentence)
 
 
 def _check_writable(folder: Path, paths: list[Path], *, force: bool) -> None:

@@ -80,7 +80,7 @@ def predict(
 
     from mvsearch.errors import PlanError
     from mvsearch.report.figures.plot import refuse_to_draw
-    from mvsearch.report.figures.scenes import KINDS, Sheet, draw_sheet
+    from mvsearch.report.figures.predictions import KINDS, PredictionsFigure, plot_predictions
     from mvsearch.study.resolve import find_architecture, find_trial
     from mvsearch.training.warm_start import normalisation
 
@@ -110,19 +110,19 @@ def predict(
     pixels = scenes.held_pixels[indices]
     with torch.no_grad():
         predictions = task.predictions(model.eval()(scenes.normalise(pixels)))
-    sheet = Sheet(
+    figure = PredictionsFigure(
         title=f"{architecture.name or arch} on {dataset.name}",
         subtitle=_summarise(scores, task.metric, len(scenes.held_labels), None if weights else settings),
         classes=dataset.train.classes,
         images=list(pixels.permute(0, 2, 3, 1).expand(-1, -1, -1, 3).numpy()),
-        true=task.truth(scenes.held_labels[indices]),
-        found=predictions,
+        labels=task.truth(scenes.held_labels[indices]),
+        predictions=predictions,
     )
-    draw_sheet(sheet, output)
+    plot_predictions(figure, output)
     if as_json:
         print_json({"architecture": architecture.key, "data": dataset.name, "file": str(output), **scores})
         return
-    console().print(f"{sheet.subtitle}; figure in {output}.")
+    console().print(f"{figure.subtitle}; figure in {output}.")
 
 
 def _settings(task: str, own: dict[str, Any], overrides: dict[str, Any]) -> "Settings":

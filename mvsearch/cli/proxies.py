@@ -243,8 +243,9 @@ def _to_json(
 
 def _draw(results: "Sequence[ProxyBenchmark]", images: "DataSet", plot: Path, theme: str) -> None:
     from mvsearch.report.figures.palette import THEMES
-    from mvsearch.report.figures.scatter import panel, scatter
-    from mvsearch.report.figures.scatter_plot import plot_scatter
+    from mvsearch.report.figures.proxy_scores import proxy_scores_figure, score_panel
+    from mvsearch.report.figures.proxy_scores_plot import plot_proxy_scores
 
-    panels = [panel(r.proxy, r.score, r.scores, r.maximise, r.ranking) for r in results]
-    plot_scatter(scatter([panel for panel in panels if panel.dots], images.name), plot, THEMES[theme])
+    panels = [score_panel(r.proxy, r.score, r.scores, r.maximise, r.ranking) for r in results]
+    figure = proxy_scores_figure([panel for panel in panels if panel.dots], images.name)
+    plot_proxy_scores(figure, plot, THEMES[theme])

@@ -216,10 +216,10 @@ def _members(grid: str, scaling: "Scaling", scale_to: "Callable[[Budget], Scaled
 
 def _plot_family(scaling: "Scaling", members: "list[Member]", plot: Path, theme: str) -> None:
     from mvsearch.report.figures.palette import THEMES
-    from mvsearch.report.figures.scaling import growth
-    from mvsearch.report.figures.scaling_plot import plot_growth
+    from mvsearch.report.figures.scaling import scaling_figure
+    from mvsearch.report.figures.scaling_plot import plot_scaling
 
-    plot_growth(growth(scaling, members), plot, THEMES[theme])
+    plot_scaling(scaling_figure(scaling, members), plot, THEMES[theme])
     click.echo(f"drew {plot}", err=True)
 
 

@@ -55,12 +55,14 @@ def _refuse_to_draw(plot: Path, force: bool) -> None:
 
 
 def _draw(plot: Path, archs: "list[Architecture]", theme: str) -> None:
-    from mvsearch.report.figures.architecture_diff_plot import draw
+    from mvsearch.report.figures.architecture_diff_plot import draw_architectures
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.plot import kind_of
     from mvsearch.utils.atomic_write import write_whole
 
-    write_whole(plot, draw(archs, " → ".join(str(arch.name) for arch in archs), kind_of(plot), THEMES[theme]))
+    write_whole(
+        plot, draw_architectures(archs, " → ".join(str(arch.name) for arch in archs), kind_of(plot), THEMES[theme])
+    )
 
 
 def _to_json(arch: "Architecture") -> dict[str, Any]:

@@ -157,7 +157,7 @@ def _decoders() -> int:
 
 def _run(training: "StartedTraining") -> None:
     from mvsearch.cli._progress import TrainingProgress
-    from mvsearch.report.inheritance import inheritance_table
+    from mvsearch.report.weight_transfer_table import weight_transfer_table
     from mvsearch.training.trainer import StepResult
 
     run, trainer = training.run, training.run.trainer
@@ -167,7 +167,7 @@ def _run(training: "StartedTraining") -> None:
         return
     screen, first_step = console(stderr=True), trainer.position.step
     if training.transfer and not first_step:
-        screen.print(inheritance_table(training.transfer))
+        screen.print(weight_transfer_table(training.transfer))
     if first_step:
         screen.print(f"resumes after step {first_step:,}", style="dim")
     with TrainingProgress(trainer.data.steps, trainer.recipe.epochs, first_step) as progress:
@@ -195,10 +195,11 @@ def _stop_on_sigint(trainer: "Trainer") -> Iterator[None]:
 
 
 def _draw_curve(job: "TrainingJob", training: "StartedTraining", data: str) -> None:
-    from mvsearch.report.figures.curve import Curve, draw_curve
+    from mvsearch.report.figures.training_curve import TrainingCurve, plot_training_curve
     from mvsearch.training import metrics_log
 
     lines = metrics_log.read(job.folder / metrics_log.METRICS)
     subtitle = f"{data}, {training.run.trainer.position.step:,} steps at {job.recipe.image_size} px"
     title = job.arch.name or job.arch.key
-    draw_curve(Curve.of(lines, title, subtitle, training.data.metric), job.folder / "curve.png")
+    curve = TrainingCurve.of(lines, title, subtitle, training.data.metric)
+    plot_training_curve(curve, job.folder / "curve.png")

@@ -9,7 +9,7 @@ from typing import Any
 
 from mvsearch.metrics.record import Record
 from mvsearch.report.figures.front import front_figure
-from mvsearch.report.figures.plot import plot_fronts
+from mvsearch.report.figures.front_plot import plot_fronts
 from mvsearch.report.findings import Findings
 from mvsearch.report.proxy_reliability import ProxyReliability
 from mvsearch.utils import yaml_document

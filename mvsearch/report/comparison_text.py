@@ -1,25 +1,25 @@
-"""A comparison as tables and in words: who wins where."""
+"""A comparison of studies as tables and sentences: which study is better where."""
 
 import math
 from collections.abc import Sequence
 from statistics import median
 
-from rich import box
 from rich.table import Table
 
 from mvsearch.metrics.formatting import pretty, volume
 from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.front import pairs
+from mvsearch.report.table import plain_table
 from mvsearch.study.comparison import Comparison, Stretch
 from mvsearch.utils.units import three_digits
 
-FEW = 5
-"""Changes of place that are told one by one; of more, only the shares are told."""
+MOST_STRETCHES = 5
+"""With more changes of the leader, only each side's share of the range is given."""
 
 
 def studies_table(comparison: Comparison) -> Table:
-    """A row a study: trials, members of the front, hypervolume, and the seconds that its evaluations took."""
-    table = _table("study", "trials", "front", "hypervolume", "seconds")
+    """A row for each study: trials, members of the front, hypervolume, and the seconds of its evaluations."""
+    table = plain_table("study", "trials", "front", "hypervolume", "seconds", no_wrap=False)
     for run in comparison.runs:
         seconds = three_digits(run.seconds[-1])
         table.add_row(run.name, str(len(run.records)), str(len(run.front)), volume(run.hypervolume), seconds)
@@ -27,57 +27,49 @@ def studies_table(comparison: Comparison) -> Table:
 
 
 def pairs_table(comparison: Comparison) -> Table:
-    """A row for each side over each other: what it covers, and by how much it would have to improve to cover all."""
-    table = _table("", "over", "covers", "epsilon")
-    table.columns[1].justify = "left"
+    """A row for each ordered pair of sides: the coverage, and the improvement that would cover the other front."""
+    table = plain_table("", "over", "covers", "epsilon", left=2, no_wrap=False)
     for pair in comparison.pairs:
         table.add_row(pair.side, pair.over, f"{100 * pair.coverage:.0f} %", f"{pair.epsilon:.3f}")
     return table
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="right" if i else "left", overflow="fold")
-    return table
-
-
-def verdict(comparison: Comparison) -> list[str]:
-    """Who is ahead, altogether, cost by cost and for the same expense; who covers whom; how far repeats lie apart."""
+def comparison_sentences(comparison: Comparison) -> list[str]:
+    """The leader overall, by cost and at equal budgets; the coverage; and the spread of repeats."""
     return [
-        _altogether(comparison),
+        _overall(comparison),
         *(_where(comparison, cost, gain) for cost, gain in pairs(comparison.objectives)),
-        *(_evenly(comparison)),
-        *(_covering(comparison)),
-        *(_scatter(comparison)),
+        *(_at_equal_budgets(comparison)),
+        *(_coverage(comparison)),
+        *(_spread(comparison)),
     ]
 
 
-def _altogether(comparison: Comparison) -> str:
+def _overall(comparison: Comparison) -> str:
     ranked = sorted(comparison.sides, key=lambda side: -side.hypervolume)
     best, second = ranked[:2]
     if best.hypervolume == second.hypervolume:
         return f"{best.name} and {second.name} have the same hypervolume, {volume(best.hypervolume)}."
-    most, less = volume(best.hypervolume), volume(second.hypervolume)
-    said = f"{best.name} has the largest hypervolume, {most} against {less} of"
+    largest, smaller = volume(best.hypervolume), volume(second.hypervolume)
+    sentence = f"{best.name} has the largest hypervolume, {largest} against {smaller} of"
     overlap = min(run.hypervolume for run in best.runs) <= max(run.hypervolume for run in second.runs)
-    return f"{said} {second.name}{'; from seed to seed they overlap' if overlap else ''}."
+    return f"{sentence} {second.name}{'; their seeds overlap' if overlap else ''}."
 
 
 def _where(comparison: Comparison, cost: str, gain: str) -> str:
     """`top-1 for params: a is ahead (by up to 1.2 points) below 2.00 M, b is ahead (...) from 2.00 M on.`"""
     stretches = comparison.stretches(cost, gain)
-    everyone = len(comparison.sides)
-    if len(stretches) > FEW:
-        said = _shares(stretches, cost, gain, everyone)
+    sides = len(comparison.sides)
+    if len(stretches) > MOST_STRETCHES:
+        text = _shares(stretches, cost, gain, sides)
     else:
-        said = ", ".join(f"{_who(s, gain, everyone)} {_from_to(s, cost, stretches)}" for s in stretches)
-    return f"{metric(gain).label} for {metric(cost).label}: {said}."
+        text = ", ".join(f"{_leaders(s, gain, sides)} {_from_to(s, cost, stretches)}" for s in stretches)
+    return f"{metric(gain).label} for {metric(cost).label}: {text}."
 
 
-def _who(stretch: Stretch, gain: str, everyone: int) -> str:
+def _leaders(stretch: Stretch, gain: str, sides: int) -> str:
     names = " and ".join(stretch.leaders)
-    if len(stretch.leaders) == everyone:
+    if len(stretch.leaders) == sides:
         return "level"
     if math.isinf(stretch.by):
         return f"only {names}"
@@ -85,73 +77,73 @@ def _who(stretch: Stretch, gain: str, everyone: int) -> str:
 
 
 def _difference(name: str, value: float) -> str:
-    """A difference of percentages is in points; of anything else, in its unit."""
+    """A difference of percentages is in points, any other in its unit."""
     return f"{float(f'{100 * value:.2g}'):g} points" if metric(name).unit.symbol == "%" else pretty(name, value)
 
 
-def _from_to(stretch: Stretch, cost: str, all_of_them: Sequence[Stretch]) -> str:
+def _from_to(stretch: Stretch, cost: str, stretches: Sequence[Stretch]) -> str:
     start, end = pretty(cost, stretch.start), pretty(cost, stretch.end)
-    if len(all_of_them) == 1:
+    if len(stretches) == 1:
         return f"everywhere, from {start} on"
     if math.isinf(stretch.end):
         return f"from {start} on"
-    return f"below {end}" if stretch is all_of_them[0] else f"from {start} to {end}"
+    return f"below {end}" if stretch is stretches[0] else f"from {start} to {end}"
 
 
-def _shares(stretches: Sequence[Stretch], cost: str, gain: str, everyone: int) -> str:
-    """Where places change too often to be told one by one: who leads over how much of the range."""
+def _shares(stretches: Sequence[Stretch], cost: str, gain: str, sides: int) -> str:
+    """The share of the range over which each side leads, where the leader changes often."""
     start, end = stretches[0].start, stretches[-1].start
     shares: dict[str, float] = {}
     for stretch in stretches[:-1]:
-        name = "level" if len(stretch.leaders) == everyone else f"{' and '.join(stretch.leaders)} ahead"
+        name = "level" if len(stretch.leaders) == sides else f"{' and '.join(stretch.leaders)} ahead"
         shares[name] = shares.get(name, 0.0) + (stretch.end - stretch.start) / (end - start)
-    told = ", ".join(f"{name} over {100 * share:.0f} %" for name, share in sorted(shares.items(), key=lambda s: -s[1]))
-    last = _who(stretches[-1], gain, everyone)
+    leads = ", ".join(f"{name} over {100 * share:.0f} %" for name, share in sorted(shares.items(), key=lambda s: -s[1]))
+    last = _leaders(stretches[-1], gain, sides)
     return (
-        f"places change {len(stretches) - 1} times; of the range from {pretty(cost, start)} to {pretty(cost, end)} "
-        f"{told}; beyond it {last}"
+        f"the leader changes {len(stretches) - 1} times; "
+        f"of the range from {pretty(cost, start)} to {pretty(cost, end)} {leads}; beyond it {last}"
     )
 
 
-def _evenly(comparison: Comparison) -> list[str]:
-    """Hypervolumes for as many evaluations, and as many seconds, as every study had; nothing where all had the same."""
+def _at_equal_budgets(comparison: Comparison) -> list[str]:
+    """Hypervolumes after as many evaluations, and as many seconds, as every study has; none if these are equal."""
     runs = comparison.runs
     evaluations, seconds = min(len(run.records) for run in runs), min(run.seconds[-1] for run in runs)
     if all(len(run.records) == evaluations and run.seconds[-1] == seconds for run in runs):
         return []
     return [
-        f"hypervolume after {evaluations} evaluations each: {_each(comparison, evaluations=evaluations)}; "
-        f"after {three_digits(seconds)} s each: {_each(comparison, seconds=seconds)}."
+        f"hypervolume after {evaluations} evaluations each: {_hypervolumes(comparison, evaluations=evaluations)}; "
+        f"after {three_digits(seconds)} s each: {_hypervolumes(comparison, seconds=seconds)}."
     ]
 
 
-def _each(comparison: Comparison, **budget: float) -> str:
-    found = {side.name: median(run.within(**budget) for run in side.runs) for side in comparison.sides}
-    return ", ".join(f"{name} {volume(value)}" for name, value in sorted(found.items(), key=lambda one: -one[1]))
+def _hypervolumes(comparison: Comparison, **budget: float) -> str:
+    values = {side.name: median(run.within(**budget) for run in side.runs) for side in comparison.sides}
+    return ", ".join(f"{name} {volume(value)}" for name, value in sorted(values.items(), key=lambda item: -item[1]))
 
 
-def _covering(comparison: Comparison) -> list[str]:
-    """For two sides, in a sentence; for more there is the table."""
+def _coverage(comparison: Comparison) -> list[str]:
+    """A sentence for two sides; more are in the table."""
     if len(comparison.sides) > 2:
         return []
-    one, other = comparison.pairs
+    first, second = comparison.pairs
     return [
-        f"{one.side} equals or beats {100 * one.coverage:.0f} % of the front of {one.over}, "
-        f"{other.side} {100 * other.coverage:.0f} % of the other."
+        f"{first.side} equals or dominates {100 * first.coverage:.0f} % of the front of {first.over}, "
+        f"{second.side} {100 * second.coverage:.0f} % of the other."
     ]
 
 
-def _scatter(comparison: Comparison) -> list[str]:
-    return [
-        f"{side.name}: hypervolume {middle} in the middle, from {low} to {high}."
-        for side in comparison.repeats
-        for found in ([run.hypervolume for run in side.runs],)
-        for middle, low, high in [map(volume, (median(found), min(found), max(found)))]
-    ]
+def _spread(comparison: Comparison) -> list[str]:
+    sentences = []
+    for side in comparison.repeats:
+        values = [run.hypervolume for run in side.runs]
+        middle, low, high = map(volume, (median(values), min(values), max(values)))
+        sentences.append(f"{side.name}: median hypervolume {middle}, from {low} to {high}.")
+    return sentences
 
 
 def explanations(comparison: Comparison) -> list[str]:
-    """What the numbers mean."""
+    """The meaning of the numbers."""
     point = ", ".join(f"{name} {pretty(name, value)}" for name, value in comparison.reference.items())
     ranges = ", ".join(
         f"{name} {pretty(name, low)} to {pretty(name, high)}" for name, (low, high) in comparison.spans.items()
@@ -159,8 +151,8 @@ def explanations(comparison: Comparison) -> list[str]:
     several = any(len(side.runs) > 1 for side in comparison.sides)
     medians = " With several seeds: medians over all pairs of runs; `ahead` compares what half of the seeds reach."
     return [
-        f"hypervolume: the share of the box from the ideal to {point}, the same for all.",
-        "covers: the share of the other's front that is equalled or beaten in everything.",
-        f"epsilon: by how much of the fronts' ranges ({ranges}) all objectives would have to improve at once to cover "
-        f"all of it.{medians if several else ''}",
+        f"hypervolume (higher is better): the share of the box from the ideal to {point}, the same for all.",
+        "covers (higher is better): the share of the other front that is equalled or dominated.",
+        f"epsilon (lower is better): the share of the fronts' ranges ({ranges}) by which all objectives would have to "
+        f"improve to cover the other front.{medians if several else ''}",
     ]

@@ -1,10 +1,9 @@
-"""An architecture, or two beside each other, in the terminal: tables, and stages as boxes with costs as bars."""
+"""An architecture, or the difference of two, in the terminal: tables, and stages as boxes with costs as bars."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from textwrap import wrap
 
-from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.table import Table
 from rich.text import Text
@@ -16,6 +15,7 @@ from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.architecture_diff import Change, Part, difference, parts, total
 from mvsearch.report.figures.palette import LIGHT
+from mvsearch.report.table import plain_table
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _NARROWEST, _WIDEST = 60, 120
@@ -23,41 +23,41 @@ _LABEL = 7  # " 45.6 %"
 
 
 def stage_table(arch: Architecture) -> Table:
-    """Every row: width of attention, layers, what comes out, what it costs."""
-    made = _table("stage", "block", "dim", "layers", "output", "params", "MACs")
-    some = parts(arch)[1:]
-    for part in some:
+    """A row for each stage: width of attention, layers, output and costs."""
+    table = plain_table("stage", "block", "dim", "layers", "output", "params", "MACs", left=2)
+    stages = parts(arch)[1:]
+    for part in stages:
         costs = pretty("params", part.cost.params), pretty("macs", part.cost.macs)
-        made.add_row(
+        table.add_row(
             part.name, part.block, field_text(part.attention_width), field_text(part.layers), part.size, *costs
         )
-    made.add_section()
-    whole = total(some)
+    table.add_section()
+    whole = total(stages)
     costs = pretty("params", whole.params), pretty("macs", whole.macs)
-    made.add_row("total", "", "", "", "", *costs, style="bold")
-    return made
+    table.add_row("total", "", "", "", "", *costs, style="bold")
+    return table
 
 
 def difference_table(first: Architecture, second: Architecture, *, arrow: str = "→") -> Table:
-    """Two architectures, a row for each part of either: which fields differ, and by how much the costs do.
+    """A row for each part of two architectures: the fields that differ, the first's costs, and the second's changes.
 
-    Costs are the first's, changes what the second adds to them; `arrow` stands between its values and the second's.
+    `arrow` stands between the first's values and the second's.
     """
-    made = _table("", "stage", "differs", "params", "change", "MACs", "change", left=3)
-    made.columns[2].no_wrap, made.columns[2].overflow = False, "fold"
+    table = plain_table("", "stage", "differs", "params", "change", "MACs", "change", left=3)
+    table.columns[2].no_wrap, table.columns[2].overflow = False, "fold"
     for change in difference(first, second):
         if change.name != "image" or change.mark:
-            made.add_row(*_changed(change, arrow), style=_STYLES.get(change.mark, "dim"))
-    made.add_section()
+            table.add_row(*_change_row(change, arrow), style=_STYLES.get(change.mark, "dim"))
+    table.add_section()
     costs = first.cost(), second.cost()
-    made.add_row("", "total", "", *_deltas("params", *costs), *_deltas("macs", *costs), style="bold")
-    return made
+    table.add_row("", "total", "", *_deltas("params", *costs), *_deltas("macs", *costs), style="bold")
+    return table
 
 
 _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
-def _changed(change: Change, arrow: str) -> Iterator[str]:
+def _change_row(change: Change, arrow: str) -> Iterator[str]:
     yield change.mark
     yield change.name
     if change.first is None or change.second is None:
@@ -74,16 +74,9 @@ def _deltas(name: str, *costs: Cost) -> Iterator[str]:
     yield "" if after == before else f"{'+' if after > before else '-'}{pretty(name, abs(after - before))}"
 
 
-def _table(*columns: str, left: int = 2) -> Table:
-    made = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for i, column in enumerate(columns):
-        made.add_column(column, justify="left" if i < left else "right", no_wrap=True)
-    return made
-
-
 @dataclass(frozen=True)
 class Pen:
-    """What a diagram is drawn with: lines of a box, the branches into and out of it, and bars in eighths."""
+    """The characters of a diagram: lines of a box, the branches into and out of it, and bars in eighths."""
 
     corners: tuple[str, str, str, str]
     across: str
@@ -94,7 +87,7 @@ class Pen:
     full: str
 
     def bar(self, length: float) -> str:
-        """A bar so many characters long; what is not nothing is seen."""
+        """A bar of a length in characters; a positive length is always visible."""
         whole, eighth = divmod(round(length * len(self.eighths)), len(self.eighths))
         return self.full * whole + (self.eighths[eighth] if eighth else "") or self.eighths[1] * (length > 0)
 
@@ -104,7 +97,7 @@ PLAIN = Pen(("+", "+", "+", "+"), "-", "|", "+", "+", " #", "#")
 
 
 class Diagram:
-    """An architecture as boxes from the image to the head; beside each its shares of the cost as bars."""
+    """An architecture as boxes from the image to the head, with their shares of the costs as bars."""
 
     def __init__(self, arch: Architecture) -> None:
         self.image, *self.parts = parts(arch)
@@ -125,14 +118,14 @@ class Diagram:
 
     def _bar(self, part: Part, name: str, colour: str, pen: Pen, width: int) -> Text:
         value, whole = getattr(part.cost, name), getattr(self.whole, name) or 1
-        most = max(getattr(other.cost, name) for other in self.parts) or 1
-        drawn = pen.bar(width * value / most)
-        share = f" {100 * value / whole:.1f} %".ljust(width - len(drawn) + _LABEL)
-        return Text.assemble("  ", (drawn, colour), share)
+        largest = max(getattr(other.cost, name) for other in self.parts) or 1
+        filled = pen.bar(width * value / largest)
+        share = f" {100 * value / whole:.1f} %".ljust(width - len(filled) + _LABEL)
+        return Text.assemble("  ", (filled, colour), share)
 
 
 def _box(part: Part, pen: Pen, inner: int, bars: Text) -> Iterator[Text]:
-    """The name in the upper edge, what comes out in the lower one, bars beside the first line between."""
+    """The name in the upper edge, the output in the lower one, and bars beside the first line between them."""
     colour = LIGHT.primary if part.attention_width else ""
     upper_left, upper_right, lower_left, lower_right = pen.corners
     rest = pen.across * (inner - len(part.name) - 3)

@@ -1,6 +1,6 @@
-"""The family and its rivals side by side: which is at least as good in everything as which other, in numbers and words.
+"""The family and the baselines compared: which network is at least as good as which other in everything.
 
-Nobody trained these networks alike, so a word of how each rival was trained stands wherever it is named.
+These networks were trained in different ways, so the training of each baseline stands beside its name.
 """
 
 import math
@@ -19,18 +19,18 @@ COSTS = ("params", "macs")
 TIME = ("latency_ms",)
 
 CAUTION = (
-    "By printed ImageNet-1k Top-1; behind a rival is how it was trained, where that is more than usual. On a device "
-    "their order may be another: `mvsearch paper-figures --x latency_ms` times all of them here."
+    "By printed ImageNet-1k Top-1; in brackets is how a baseline was trained, where that is more than supervised. The "
+    "order on a device may differ: `mvsearch paper-figures --x latency_ms` measures all of them here."
 )
 
 _PLAIN = "supervised"
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A published network of either side; `top1` in %, `latency_ms` None where it was not measured.
+class Network:
+    """A published network; `top1` in %, `latency_ms` None where it was not measured.
 
-    `family` is None for a rival, and `kind` (cnn, hybrid, vit) None for the family.
+    `family` is None for a baseline, and `kind` (cnn, hybrid, vit) None for a network of the family.
     """
 
     name: str
@@ -45,8 +45,8 @@ class Contender:
     latency_ms: float | None = None
 
     @property
-    def called(self) -> str:
-        """The label, and how it was trained where that is more than usual."""
+    def full_label(self) -> str:
+        """The label, and how it was trained where that is more than supervised."""
         return self.label if self.recipe == _PLAIN else f"{self.label} ({self.recipe})"
 
     def facts(self) -> dict[str, Any]:
@@ -65,120 +65,121 @@ class Contender:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """Whom a network dominates, and who dominates it, in Top-1 and these costs."""
+class Dominance:
+    """The networks that one dominates, and those that dominate it, in Top-1 and these costs."""
 
-    contender: Contender
+    network: Network
     costs: tuple[str, ...]
-    dominates: tuple[Contender, ...]
-    dominated_by: tuple[Contender, ...]
+    dominates: tuple[Network, ...]
+    dominated_by: tuple[Network, ...]
 
     @property
     def words(self) -> str:
         """One sentence."""
         costs = " and ".join(metric(name).description for name in self.costs)
-        numbers = ", ".join(pretty(name, getattr(self.contender, name)) for name in self.costs)
+        numbers = ", ".join(pretty(name, getattr(self.network, name)) for name in self.costs)
         return (
-            f"{self.contender.label} ({three_digits(self.contender.top1)} %, {numbers}), in {costs}: "
+            f"{self.network.label} ({three_digits(self.network.top1)} %, {numbers}), in {costs}: "
             f"dominates {_listed(self.dominates)}; is dominated by {_listed(self.dominated_by)}."
         )
 
     def facts(self) -> dict[str, Any]:
         """Names alone, for `--json`."""
         return {
-            "name": self.contender.name,
+            "name": self.network.name,
             "costs": list(self.costs),
             "dominates": [other.name for other in self.dominates],
             "dominated_by": [other.name for other in self.dominated_by],
         }
 
 
-def family(times_ms: Mapping[str, float] | None = None) -> list[Contender]:
+def family_networks(times_ms: Mapping[str, float] | None = None) -> list[Network]:
     """The fifteen published models at 256 px, with the Top-1 that their papers print and exact costs."""
-    found = []
-    for reference in references():
-        arch = published(reference.name)
-        cost = arch.cost()
-        found.append(
-            Contender(
-                reference.name,
-                short_name(reference.name),
-                reference.family,
-                None,
-                _PLAIN,
-                arch.image_size,
-                int(cost.params),
-                int(cost.macs),
-                reference.top1,
-                (times_ms or {}).get(reference.name),
-            )
-        )
-    return found
+    return [_family_network(reference, (times_ms or {}).get(reference.name)) for reference in references()]
 
 
-def against(times_ms: Mapping[str, float] | None = None) -> list[Contender]:
-    """The rivals, in the order of their file."""
-    return [
-        Contender(
-            rival.name,
-            rival.label,
-            None,
-            rival.kind,
-            rival.recipe,
-            rival.image_size,
-            rival.params,
-            rival.macs,
-            rival.top1,
-            (times_ms or {}).get(rival.name),
-        )
-        for rival in baselines()
-    ]
-
-
-def standing(one: Contender, others: Sequence[Contender], costs: tuple[str, ...] = COSTS) -> Standing:
-    """Where it stands among others that have a number for each of the costs."""
-    known = [other for other in others if all(getattr(other, name) is not None for name in costs)]
-    return Standing(
-        one,
-        costs,
-        tuple(other for other in known if _dominates(one, other, costs)),
-        tuple(other for other in known if _dominates(other, one, costs)),
+def _family_network(reference: Any, latency_ms: float | None) -> Network:
+    arch = published(reference.name)
+    cost = arch.cost()
+    return Network(
+        reference.name,
+        short_name(reference.name),
+        reference.family,
+        None,
+        _PLAIN,
+        arch.image_size,
+        int(cost.params),
+        int(cost.macs),
+        reference.top1,
+        latency_ms,
     )
 
 
-def standings(ours: Sequence[Contender], others: Sequence[Contender]) -> list[Standing]:
-    """Each of ours in parameters and MACs, and in latency where that was measured."""
-    rows = [standing(one, others) for one in ours]
-    return rows + [standing(one, others, TIME) for one in ours if one.latency_ms is not None]
+def baseline_networks(times_ms: Mapping[str, float] | None = None) -> list[Network]:
+    """The baselines, in the order of their file."""
+    return [
+        Network(
+            baseline.name,
+            baseline.label,
+            None,
+            baseline.kind,
+            baseline.recipe,
+            baseline.image_size,
+            baseline.params,
+            baseline.macs,
+            baseline.top1,
+            (times_ms or {}).get(baseline.name),
+        )
+        for baseline in baselines()
+    ]
 
 
-def _dominates(one: Contender, other: Contender, costs: Sequence[str]) -> bool:
+def dominance(network: Network, others: Sequence[Network], costs: tuple[str, ...] = COSTS) -> Dominance:
+    """The dominance between a network and others that have a number for each of the costs."""
+    measured = [other for other in others if all(getattr(other, name) is not None for name in costs)]
+    return Dominance(
+        network,
+        costs,
+        tuple(other for other in measured if _dominates(network, other, costs)),
+        tuple(other for other in measured if _dominates(other, network, costs)),
+    )
+
+
+def dominances(networks: Sequence[Network], others: Sequence[Network]) -> list[Dominance]:
+    """Each network's dominance in parameters and MACs, and in latency where that was measured."""
+    static = [dominance(network, others) for network in networks]
+    return static + [dominance(network, others, TIME) for network in networks if network.latency_ms is not None]
+
+
+def _dominates(one: Network, other: Network, costs: Sequence[str]) -> bool:
     """At least as good in everything, and better in something."""
     pairs = [(getattr(one, name), getattr(other, name)) for name in costs] + [(-one.top1, -other.top1)]
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
-def _listed(some: Sequence[Contender]) -> str:
-    return ", ".join(other.called for other in some) or "none"
+def _listed(networks: Sequence[Network]) -> str:
+    return ", ".join(network.full_label for network in networks) or "none"
 
 
-def faster(ours: Sequence[Contender], others: Sequence[Contender]) -> list[str]:
-    """For each of ours that was timed, in words: the fastest rival that is at least as accurate, and by how much."""
-    said = []
-    for one in ours:
-        ahead = standing(one, others, TIME).dominated_by if one.latency_ms is not None else ()
-        if ahead:
-            rival = min(ahead, key=_latency_ms)
-            ratio = _latency_ms(one) / _latency_ms(rival)
-            said.append(f"{_timed(rival)} is {ratio:.1f} times as fast as {_timed(one)}.")
-        elif one.latency_ms is not None:
-            said.append(f"No rival that was timed is as accurate as {_timed(one)} and faster.")
-    return said
+def speed_comparison(networks: Sequence[Network], others: Sequence[Network]) -> list[str]:
+    """A sentence for each timed network: the fastest baseline that is at least as accurate, and the ratio."""
+    sentences = []
+    for network in networks:
+        if network.latency_ms is None:
+            continue
+        faster = dominance(network, others, TIME).dominated_by
+        if faster:
+            fastest = min(faster, key=_latency_ms)
+            ratio = _latency_ms(network) / _latency_ms(fastest)
+            sentences.append(f"{_timed(fastest)} is {ratio:.1f} times as fast as {_timed(network)}.")
+        else:
+            sentences.append(f"No timed baseline is at least as accurate as {_timed(network)} and faster.")
+    return sentences
 
 
-def _timed(one: Contender) -> str:
-    return f"{one.called} ({three_digits(one.top1)} %, {pretty('latency_ms', one.latency_ms)})"
+def _timed(network: Network) -> str:
+    return f"{network.full_label} ({three_digits(network.top1)} %, {pretty('latency_ms', network.latency_ms)})"
 
 
-def _latency_ms(one: Contender) -> float:
-    return one.latency_ms or math.inf
+def _latency_ms(network: Network) -> float:
+    return network.latency_ms or math.inf

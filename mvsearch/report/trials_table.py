@@ -1,4 +1,4 @@
-"""Every finished trial as a row of a table that other tools read: choices, metrics, and what became of it."""
+"""Every finished trial as a row of a table for other tools: its choices, metrics and state."""
 
 import csv as writer
 import io
@@ -18,9 +18,9 @@ def table(records: Sequence[Record]) -> list[dict[str, Any]]:
 
 
 def _row(record: Record) -> dict[str, Any]:
-    about = ("number", "key", "state", "reason", "published", "seconds", "cached")
+    fields = ("number", "key", "state", "reason", "published", "seconds", "cached")
     return {
-        **{name: getattr(record, name) for name in about},
+        **{name: getattr(record, name) for name in fields},
         **{f"choice.{name}": value for name, value in record.choices.items()},
         **{name: value for name, value in record.metrics.items() if isinstance(value, int | float | str)},
     }
@@ -29,9 +29,9 @@ def _row(record: Record) -> dict[str, Any]:
 def csv(records: Sequence[Record]) -> bytes:
     """The table as CSV, UTF-8."""
     rows, text = table(records), io.StringIO()
-    made = writer.DictWriter(text, list(rows[0]) if rows else ["number"], lineterminator="\n")
-    made.writeheader()
-    made.writerows(rows)
+    dict_writer = writer.DictWriter(text, list(rows[0]) if rows else ["number"], lineterminator="\n")
+    dict_writer.writeheader()
+    dict_writer.writerows(rows)
     return text.getvalue().encode()
 
 
@@ -42,13 +42,13 @@ def parquet(records: Sequence[Record]) -> bytes:
         from pyarrow.parquet import write_table
     except ImportError:
         raise EnvironmentFault("pyarrow is not installed; pip install 'mvsearch[parquet]', or write a .csv.") from None
-    rows, made = table(records), io.BytesIO()
+    rows, content = table(records), io.BytesIO()
     columns = {name: _column([row[name] for row in rows]) for name in (rows[0] if rows else ())}
-    write_table(pyarrow.table(columns), made)
-    return made.getvalue()
+    write_table(pyarrow.table(columns), content)
+    return content.getvalue()
 
 
 def _column(values: list[Any]) -> list[Any]:
-    """Choices may be words for one row and numbers for the next, which a column of Parquet may not."""
+    """The values as text if they mix words and numbers, as choices may: a column of Parquet has one type."""
     kinds = {type(value) for value in values if value is not None}
     return values if len(kinds) <= 1 or kinds <= {int, float} else [None if v is None else str(v) for v in values]

@@ -16,7 +16,14 @@ from mvsearch.baselines import build as builder
 from mvsearch.cli.main import cli
 from mvsearch.errors import ArchitectureError, EnvironmentFault, YamlError
 from mvsearch.profiling.protocols import EVEN, load_network, time_networks
-from mvsearch.report.dominance import Contender, against, family, faster, standing, standings
+from mvsearch.report.dominance import (
+    Network,
+    baseline_networks,
+    dominance,
+    dominances,
+    family_networks,
+    speed_comparison,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -117,41 +124,43 @@ def test_an_error_in_a_file_has_the_line_and_the_key(tmp_path, old, new, line, k
     assert (raised.value.file, raised.value.line, raised.value.key) == (str(path), line, key)
 
 
-def contender(name, *, params=1, macs=1, top1=70.0, latency_ms=None, recipe="supervised"):
-    return Contender(name, name, None, "cnn", recipe, 224, params, macs, top1, latency_ms)
+def network(name, *, params=1, macs=1, top1=70.0, latency_ms=None, recipe="supervised"):
+    return Network(name, name, None, "cnn", recipe, 224, params, macs, top1, latency_ms)
 
 
 def test_a_network_dominates_what_is_no_better_anywhere_and_worse_somewhere():
-    one = contender("one", params=2, macs=2)
+    one = network("one", params=2, macs=2)
     worse, equal, other = (
-        contender("worse", params=3, macs=2),
+        network("worse", params=3, macs=2),
         replace(one, name="equal"),
-        contender("other", params=1, macs=3),
+        network("other", params=1, macs=3),
     )
-    comparison = standing(one, [worse, equal, other])
+    comparison = dominance(one, [worse, equal, other])
     assert (comparison.dominates, comparison.dominated_by) == ((worse,), ())
-    assert standing(worse, [one]).dominated_by == (one,)
+    assert dominance(worse, [one]).dominated_by == (one,)
 
 
 def test_the_sentence_names_how_a_baseline_was_trained():
-    taught = contender("taught", top1=80.0, recipe="distilled")
-    assert "is dominated by taught (distilled)" in standing(contender("one"), [taught]).words
+    taught = network("taught", top1=80.0, recipe="distilled")
+    assert "is dominated by taught (distilled)" in dominance(network("one"), [taught]).words
 
 
 def test_only_what_was_timed_is_compared_in_time():
-    slow, quick = contender("slow", latency_ms=40.0), contender("quick", top1=71.0, latency_ms=10.0)
-    untimed = contender("untimed", top1=99.0)
-    assert [row.costs for row in standings([slow], [quick])] == [("params", "macs"), ("latency_ms",)]
-    assert faster([slow], [quick, untimed]) == [
+    slow, quick = network("slow", latency_ms=40.0), network("quick", top1=71.0, latency_ms=10.0)
+    untimed = network("untimed", top1=99.0)
+    assert [row.costs for row in dominances([slow], [quick])] == [("params", "macs"), ("latency_ms",)]
+    assert speed_comparison([slow], [quick, untimed]) == [
         "quick (71.0 %, 10.0 ms) is 4.0 times as fast as slow (70.0 %, 40.0 ms)."
     ]
-    assert faster([quick], [slow]) == ["No rival that was timed is as accurate as quick (71.0 %, 10.0 ms) and faster."]
+    assert speed_comparison([quick], [slow]) == [
+        "No timed baseline is at least as accurate as quick (71.0 %, 10.0 ms) and faster."
+    ]
 
 
 def test_the_family_is_compared_with_the_baselines_by_exact_costs():
-    ours = {row.name: row for row in family()}
+    ours = {row.name: row for row in family_networks()}
     assert ours["mobilevitv3_xs"].macs == published("mobilevitv3_xs").cost().macs
-    comparison = standing(ours["mobilevitv3_s"], against())
+    comparison = dominance(ours["mobilevitv3_s"], baseline_networks())
     assert "efficientnet_b0.ra4_e3600_r224_in1k" in {row.name for row in comparison.dominated_by}
     assert "botnet26t_256" in {row.name for row in comparison.dominates}
 
@@ -175,7 +184,7 @@ def test_the_table_is_one_document_with_sources():
     facts = json.loads(run.stdout)
     assert len(facts["baselines"]) == len(baselines())
     assert all(row["sources"]["top1"] for row in facts["baselines"])
-    assert {row["name"] for row in facts["standings"]} == {row.name for row in family()}
+    assert {row["name"] for row in facts["standings"]} == {row.name for row in family_networks()}
 
 
 def test_the_table_says_who_dominates_whom_and_where_figures_are_from():

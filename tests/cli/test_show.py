@@ -14,7 +14,7 @@ from mvsearch.arch.published import model_names, published
 from mvsearch.cli.main import main
 from mvsearch.report.diagram import PLAIN, ROUND, Diagram, difference_table, stage_table
 from mvsearch.report.figures.architecture_diff import difference, parts, total
-from mvsearch.report.figures.architecture_diff_plot import draw
+from mvsearch.report.figures.architecture_diff_plot import draw_architectures
 from mvsearch.report.figures.palette import LIGHT
 
 
@@ -118,11 +118,11 @@ def test_the_same_network_has_no_differences():
 def test_pictures_are_whole_and_the_same_each_time(names, tmp_path):
     archs = [published(name) for name in names]
     for kind in ("png", "svg"):
-        (tmp_path / f"a.{kind}").write_bytes(draw(archs, "50 $ & <more>", kind, LIGHT))
+        (tmp_path / f"a.{kind}").write_bytes(draw_architectures(archs, "50 $ & <more>", kind, LIGHT))
 
     assert ElementTree.parse(tmp_path / "a.svg").getroot().tag.endswith("svg")
     assert Image.open(tmp_path / "a.png").size[0] == 1170
-    assert draw(archs, "50 $ & <more>", "svg", LIGHT) == (tmp_path / "a.svg").read_bytes()
+    assert draw_architectures(archs, "50 $ & <more>", "svg", LIGHT) == (tmp_path / "a.svg").read_bytes()
 
 
 # ---- the command

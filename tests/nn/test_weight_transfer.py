@@ -13,7 +13,7 @@ from mvsearch.arch.published import published
 from mvsearch.errors import CheckpointError
 from mvsearch.nn import build
 from mvsearch.nn.weight_transfer import checksum, identify_architecture, transfer_weights
-from mvsearch.report.inheritance import inheritance_table
+from mvsearch.report.weight_transfer_table import weight_transfer_table
 
 STEM = row("conv", name="stem", out=8, stride=2)
 
@@ -250,7 +250,7 @@ def test_the_table_says_where_each_row_comes_from():
     source, model = network(mobilevit(), seed=1), network(mobilevit(), mobilevitv2(name="extra"), seed=2)
     console = Console(width=100)
     with console.capture() as text:
-        console.print(inheritance_table(transfer_weights(model, source, name="mobilevitv3_xxs")))
+        console.print(weight_transfer_table(transfer_weights(model, source, name="mobilevitv3_xxs")))
     lines = [line.strip() for line in text.get().splitlines()]
     assert "inherited from mobilevitv3_xxs" in lines[0]
     assert next(line for line in lines if line.startswith("extra")).split()[1] == "-"

@@ -13,7 +13,7 @@ from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.proxies import naswot
 from mvsearch.proxy_eval.benchmark import architectures, distinct
 from mvsearch.proxy_eval.rank_correlation import rank
-from mvsearch.report.figures.scatter import panel
+from mvsearch.report.figures.proxy_scores import score_panel
 from mvsearch.utils import yaml_document
 
 SMALL = ("--set", "naswot.image_size=32", "--set", "naswot.batch=4")
@@ -150,7 +150,7 @@ def test_the_plot_is_drawn(run, suffix):
 
 def test_better_is_to_the_right_also_where_less_is_better():
     scores = {name: [-float(i), -float(i) - 0.5] for i, name in enumerate(MODELS, 1)}
-    drawn = panel("train", "loss", scores, False, rank(scores))
+    drawn = score_panel("train", "loss", scores, False, rank(scores))
     low, high = drawn.x_limits
     assert low > high
     assert [dot.x for dot in drawn.dots if dot.name == "v1-XXS"] == [1.25]

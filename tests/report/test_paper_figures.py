@@ -13,9 +13,10 @@ from mvsearch.cli import main
 from mvsearch.cli.front import _compare_with_baselines
 from mvsearch.cli.main import cli
 from mvsearch.errors import PlanError
-from mvsearch.report.dominance import against, family
-from mvsearch.report.figures.accuracy_cost import FIGURES, arena
-from mvsearch.report.figures.accuracy_cost_plot import plot_arena
+from mvsearch.report.dominance import baseline_networks, family_networks
+from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
+from mvsearch.report.figures.accuracy_cost_plot import _names, plot_accuracy_cost
+from mvsearch.report.figures.layout import Frame
 from mvsearch.report.figures.palette import DARK, LIGHT
 from mvsearch.study.study import Study
 
@@ -28,12 +29,16 @@ def own_lock_files(tmp_path_factory, monkeypatch):
 PICTURES = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!DOCTYPE html>"}
 
 
-def contenders(times_ms=None):
-    return [*family(times_ms), *against(times_ms)]
+def all_networks(times_ms=None):
+    return [*family_networks(times_ms), *baseline_networks(times_ms)]
+
+
+NETWORKS = all_networks()
+FEW = [network for network in NETWORKS if network.kind is None or network.recipe == "longer"]
 
 
 def labels(figure, **options):
-    return {bubble.label for bubble in arena(figure, contenders(), **options).bubbles}
+    return {bubble.label for bubble in accuracy_cost_figure(figure, NETWORKS, **options).bubbles}
 
 
 def test_figure_1_is_against_transformers_and_figure_3_against_convolutions():
@@ -44,20 +49,20 @@ def test_figure_1_is_against_transformers_and_figure_3_against_convolutions():
 
 
 def test_every_baseline_is_in_one_of_them():
-    drawn = [bubble for figure in FIGURES for bubble in arena(figure, contenders()).bubbles]
+    drawn = [bubble for figure in FIGURES for bubble in accuracy_cost_figure(figure, NETWORKS).bubbles]
     assert {bubble.lines[0] for bubble in drawn} >= {each.name for each in baselines()}
 
 
 def test_networks_of_one_name_are_told_apart_by_their_training():
     assert {"EfficientNet-B0", "EfficientNet-B0 (longer)"} <= labels("figure3")
-    assert len(labels("figure3")) == len(arena("figure3", contenders()).bubbles)
+    assert len(labels("figure3")) == len(accuracy_cost_figure("figure3", NETWORKS).bubbles)
 
 
 @pytest.mark.parametrize("x", ["params", "macs"])
 @pytest.mark.parametrize("figure", FIGURES)
 def test_x_is_the_logarithm_of_the_cost_in_the_unit_of_the_label(figure, x):
-    costs = {each.name: getattr(each, x) for each in contenders()}
-    shown = arena(figure, contenders(), x)
+    costs = {each.name: getattr(each, x) for each in NETWORKS}
+    shown = accuracy_cost_figure(figure, NETWORKS, x)
     size = {"M": 1e6, "G": 1e9}[shown.x_label[-2]]
     for bubble in shown.bubbles:
         assert 10**bubble.x * size == pytest.approx(costs[bubble.lines[0]])
@@ -65,8 +70,8 @@ def test_x_is_the_logarithm_of_the_cost_in_the_unit_of_the_label(figure, x):
 
 
 def test_what_was_not_timed_is_left_out_and_counted():
-    times_ms = {each.name: 10.0 + i for i, each in enumerate(contenders()) if not each.name.startswith("t2t")}
-    shown = arena("figure1", contenders(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
+    times_ms = {each.name: 10.0 + i for i, each in enumerate(NETWORKS) if not each.name.startswith("t2t")}
+    shown = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
     assert "T2T-ViT-7" not in {bubble.label for bubble in shown.bubbles}
     assert shown.subtitle == "one image on a machine, 1 thread; 3 could not be timed"
 
@@ -74,39 +79,37 @@ def test_what_was_not_timed_is_left_out_and_counted():
 @pytest.mark.parametrize(("kind", "theme"), [("png", DARK), ("svg", LIGHT), ("html", LIGHT)], ids=PICTURES)
 def test_a_figure_is_drawn_as_its_suffix_asks(tmp_path, kind, theme):
     path = tmp_path / f"a.{kind}"
-    plot_arena(arena("figure3", contenders()), path, theme)
+    plot_accuracy_cost(accuracy_cost_figure("figure3", FEW), path, theme)
     assert path.read_bytes().startswith(PICTURES[kind])
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
-    few = [each for each in contenders() if each.kind is None or each.recipe == "longer"]
     for name in ("a", "b"):
-        plot_arena(arena("figure3", few), tmp_path / f"{name}.svg")
+        plot_accuracy_cost(accuracy_cost_figure("figure3", FEW), tmp_path / f"{name}.svg")
     assert (tmp_path / "a.svg").read_bytes() == (tmp_path / "b.svg").read_bytes()
 
 
-def test_no_name_covers_another(tmp_path, monkeypatch):
-    from mvsearch.report.figures import _matplotlib
+@pytest.mark.parametrize("figure", FIGURES)
+def test_no_name_covers_another(figure):
+    names = _names(accuracy_cost_figure(figure, NETWORKS))
+    box = (0.0, 0.0, 930.0, 637.0)
+    frame = Frame(names.x, names.y, box)
+    sizes = [(11.0 * len(name), 18.0) for name in names.names]
+    placed = names.place(box, sizes, 130 / 72)
+    boxes = [(*frame.pixels([name.centre])[0], *size) for name, size in zip(placed, sizes, strict=True)]
 
-    boxes = []
-    write = _matplotlib.write_names
+    for i, (x, y, width, height) in enumerate(boxes):
+        for x2, y2, width2, height2 in boxes[:i]:
+            assert abs(x - x2) * 2 > width + width2 - 8 or abs(y - y2) * 2 > height + height2 - 8
 
-    def watched(axes, words, places, line, theme):
-        def seen(sizes):
-            names = places(sizes)
-            pixels = axes.transData.transform([name.centre for name in names])
-            boxes.extend((*at, *size) for at, size in zip(pixels, sizes, strict=True))
-            return names
 
-        write(axes, words, seen, line, theme)
-
-    monkeypatch.setattr(_matplotlib, "write_names", watched)
-    for figure in FIGURES:
-        boxes.clear()
-        plot_arena(arena(figure, contenders()), tmp_path / f"{figure}.png")
-        for i, (x, y, width, height) in enumerate(boxes):
-            for x2, y2, width2, height2 in boxes[:i]:
-                assert abs(x - x2) * 2 > width + width2 - 8 or abs(y - y2) * 2 > height + height2 - 8
+@pytest.fixture
+def few_baselines(monkeypatch):
+    """Placing sixty names takes seconds, and has its own test."""
+    few = [baseline for baseline in baselines() if baseline.kind == "cnn"][:3] + [
+        b for b in baselines() if b.kind == "vit"
+    ][:3]
+    monkeypatch.setattr("mvsearch.report.dominance.baselines", lambda: few)
 
 
 @pytest.fixture
@@ -126,14 +129,14 @@ def run(tmp_path, monkeypatch, capfd):
     return run
 
 
-def test_both_figures_are_written_and_the_words_say_who_dominates_whom(run, tmp_path):
+def test_both_figures_are_written_and_the_words_say_who_dominates_whom(few_baselines, run, tmp_path):
     done = run()
     assert done.code == 0
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["figure1.png", "figure3.png"]
     assert "v3-S (79.3 %, 5.76 M, 1.83 G), in parameters and MACs: dominates" in done.out.replace("\n", " ")
 
 
-def test_figures_that_are_there_are_kept_unless_forced(run, tmp_path):
+def test_figures_that_are_there_are_kept_unless_forced(few_baselines, run, tmp_path):
     run()
     before = (tmp_path / "figures/figure1.png").read_bytes()
     refused = run("--theme", "dark")
@@ -188,13 +191,13 @@ def test_a_file_of_other_things_is_refused(run, tmp_path, content, said):
 
 def test_times_of_none_of_its_networks_make_no_figure():
     with pytest.raises(PlanError, match="figure1: none of its networks has a number for latency_ms"):
-        arena("figure1", contenders(), "latency_ms")
+        accuracy_cost_figure("figure1", NETWORKS, "latency_ms")
 
 
 def test_the_published_members_of_a_front_stand_among_the_baselines():
     front = [SimpleNamespace(published="mobilevitv3_xs"), SimpleNamespace(published=None)]
     [found] = _compare_with_baselines(SimpleNamespace(front=front))
-    assert (found.contender.name, found.dominated_by) == ("mobilevitv3_xs", ())
+    assert (found.network.name, found.dominated_by) == ("mobilevitv3_xs", ())
 
 
 def test_a_front_without_published_members_says_so(tmp_path):

@@ -18,13 +18,14 @@ from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.metrics.pareto import Objective, front
 from mvsearch.metrics.record import Record
 from mvsearch.report.figures import plot
-from mvsearch.report.figures.front import drawn, front_figure, pairs
-from mvsearch.report.figures.labels import GAPS, Label, Scene, place
-from mvsearch.report.figures.layout import Sheet
+from mvsearch.report.figures.front import choose_axes, front_figure, pairs
+from mvsearch.report.figures.front_plot import layout, plot_fronts
+from mvsearch.report.figures.labels import GAPS, Label, Obstacles, place
+from mvsearch.report.figures.layout import Frame
 from mvsearch.report.figures.palette import DARK, LIGHT
-from mvsearch.report.figures.plot import plot_fronts
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import front_table
+from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.units import three_digits
 
 OBJECTIVES = tuple(Objective.named(name) for name in ("top1", "params", "macs"))
@@ -159,7 +160,7 @@ COSTS = ("params", "macs")
     [
         (("top1", "params", "macs"), {}, ("params", "top1", "macs")),
         (("top1", "latency_ms"), {}, ("latency_ms", "top1", None)),
-        (("top1", "latency_ms"), {"beside": COSTS}, ("latency_ms", "top1", "macs")),
+        (("top1", "latency_ms"), {"known": COSTS}, ("latency_ms", "top1", "macs")),
         (("top1", "macs", "params"), {"x": "macs"}, ("macs", "top1", "params")),
         (("top1", "macs", "params"), {"y": "macs"}, ("params", "macs", "top1")),
         (
@@ -168,26 +169,26 @@ COSTS = ("params", "macs")
             ("macs", "params", "latency_ms"),
         ),
         (("top1",), {}, ("params", "top1", None)),
-        (("top1",), {"beside": COSTS}, ("params", "top1", "macs")),
-        (("params",), {"beside": COSTS}, ("params", "macs", None)),
-        (("params",), {"beside": ("top1", *COSTS)}, ("params", "top1", "macs")),
-        (("macs",), {"beside": COSTS}, ("macs", "params", None)),
-        (("params", "macs"), {"beside": COSTS}, ("params", "macs", None)),
+        (("top1",), {"known": COSTS}, ("params", "top1", "macs")),
+        (("params",), {"known": COSTS}, ("params", "macs", None)),
+        (("params",), {"known": ("top1", *COSTS)}, ("params", "top1", "macs")),
+        (("macs",), {"known": COSTS}, ("macs", "params", None)),
+        (("params", "macs"), {"known": COSTS}, ("params", "macs", None)),
         (("macs", "params", "loss"), {}, ("params", "loss", "macs")),
         (("naswot", "params", "macs"), {}, ("params", "naswot", "macs")),
-        (("synflow",), {"beside": ("naswot", "synflow", *COSTS)}, ("params", "synflow", "macs")),
+        (("synflow",), {"known": ("naswot", "synflow", *COSTS)}, ("params", "synflow", "macs")),
         (("top1", "latency_ms", "macs", "params"), {}, ("params", "top1", "macs")),
     ],
 )
 def test_a_score_is_drawn_against_params_and_macs_are_the_area(sought, chosen, expected):
-    assert drawn(objectives(*sought), **chosen) == expected
+    assert choose_axes(objectives(*sought), **chosen) == expected
 
 
 def test_one_metric_makes_no_plot():
-    with pytest.raises(PlanError, match="params alone"):
-        drawn(objectives("params"), "params")
-    with pytest.raises(PlanError, match="macs against itself"):
-        drawn(objectives("params", "macs"), x="macs", y="macs")
+    with pytest.raises(PlanError, match="params"):
+        choose_axes(objectives("params"), "params")
+    with pytest.raises(PlanError, match="macs"):
+        choose_axes(objectives("params", "macs"), x="macs", y="macs")
 
 
 def test_each_score_is_paired_with_each_cost_and_costs_with_each_other_only_where_there_is_no_score():
@@ -311,7 +312,7 @@ def overlap(a, b) -> float:
 def test_labels_overlap_neither_each_other_nor_a_marker_and_stay_in_the_frame(places):
     labels = [Label(x, y, 6, 60, 12) for x, y in places]
     markers = np.array([(x - 6, y - 6, x + 6, y + 6) for x, y in places], dtype=float)
-    centres = place(labels, Scene(markers, np.empty((0, 2)), (0, 0, 600, 400)))
+    centres = place(labels, Obstacles(markers, np.empty((0, 2)), (0, 0, 600, 400)))
     boxes = [(x - 30, y - 6, x + 30, y + 6) for x, y in centres]
 
     for i, box in enumerate(boxes):
@@ -321,15 +322,13 @@ def test_labels_overlap_neither_each_other_nor_a_marker_and_stay_in_the_frame(pl
         assert abs(centres[i][0] - places[i][0]) <= 30 + 6 + max(GAPS)
 
 
-def test_a_sheet_maps_to_pixels_and_back(records):
-    sheet = Sheet(front_figure(records, OBJECTIVES, title="v3"), (50, 60, 850, 560), 10)
-    places = np.array([(point.x, point.y) for point in sheet.picture.points])
+def test_a_frame_maps_to_pixels_and_back(records):
+    figure = front_figure(records, OBJECTIVES, title="v3")
+    frame = Frame(figure.x.limits, figure.y.limits, (50, 60, 850, 560))
+    places = [(point.x, point.y) for point in figure.points]
 
-    frame = sheet.frame
-    assert frame.units(frame.pixels(list(map(tuple, places)))) == pytest.approx(places)
-    assert frame.pixels([(sheet.picture.x.limits[1], sheet.picture.y.limits[0])]) == pytest.approx(
-        np.array([[850, 60]])
-    )
+    assert frame.units(frame.pixels(places)) == pytest.approx(np.array(places))
+    assert frame.pixels([(figure.x.limits[1], figure.y.limits[0])]) == pytest.approx(np.array([[850, 60]]))
 
 
 def contrast(one: str, other: str) -> float:
@@ -352,7 +351,7 @@ def test_text_and_markers_stand_out_from_their_paper(theme):
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_a_dozen_studies_in_one_plot_all_look_different(theme):
-    assert len(set(theme.looks(12))) == 12
+    assert len(set(theme.series(12))) == 12
 
 
 def pictures(records, *names: str, **chosen) -> list:
@@ -394,8 +393,6 @@ def test_an_html_file_needs_no_network_and_says_what_a_point_is(records, tmp_pat
 
 
 def test_an_html_file_has_a_circle_for_each_value_of_the_size_legend_and_none_without(records):
-    from mvsearch.report.figures._plotly import layout
-
     (sized,), (plain,) = pictures(records), pictures(records, "params", "macs")
     circles = [shape for shape in layout(sized, LIGHT)["shapes"] if shape["type"] == "circle"]
     widths = [circle["x1"] - circle["x0"] for circle in circles]
@@ -440,7 +437,7 @@ def test_a_write_that_fails_leaves_the_old_file_whole_and_nothing_beside_it(tmp_
 
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(EnvironmentFault, match="No space left"):
-        plot.write_whole(path, b"new")
+        write_whole(path, b"new")
 
     assert list(tmp_path.iterdir()) == [path]
     assert path.read_bytes() == b"old"
@@ -450,7 +447,7 @@ def test_a_file_is_on_the_disk_before_it_takes_the_place_of_another(tmp_path, mo
     path, synced = tmp_path / "front.png", []
     path.write_bytes(b"old")
     monkeypatch.setattr(os, "fsync", lambda file: synced.append((os.fstat(file).st_size, path.read_bytes())))
-    plot.write_whole(path, b"newer")
+    write_whole(path, b"newer")
 
     assert synced == [(5, b"old")]
     assert path.read_bytes() == b"newer"

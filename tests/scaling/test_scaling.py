@@ -16,8 +16,8 @@ from mvsearch.arch.published import model_names, published
 from mvsearch.cli.main import main
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.record import Latency
-from mvsearch.report.figures.scaling import Member, fusions, growth
-from mvsearch.report.figures.scaling_plot import plot_growth
+from mvsearch.report.figures.scaling import Member, fusions, scaling_figure
+from mvsearch.report.figures.scaling_plot import plot_scaling
 from mvsearch.scaling import METHODS, Budget, Coefficients, Scaling, fit_coefficients, scale_to_cost, scale_to_latency
 from mvsearch.scaling.fields import scalable_fields
 from mvsearch.study.study import Study
@@ -304,7 +304,7 @@ def test_a_latency_that_may_not_be_exceeded_is_not():
 def test_a_3x3_fusion_costs_more_at_every_width_and_ever_more_where_attention_stays_as_wide(keep):
     arch = published("mobilevitv3_s_unscaled")
     members = [Member(name, s, Scaling(arch, "width", keep).at(s)) for name, s in (("XXS", 0.5), ("S", 1), ("L", 2))]
-    lines = {line.words: line for line in growth(Scaling(arch, "width", keep), members).lines}
+    lines = {line.words: line for line in scaling_figure(Scaling(arch, "width", keep), members).lines}
     v1, between, v3 = (lines[words] for words in ("v1: 3x3 fusion", "v1 with 1x1 fusion", "v3: 1x1 fusion"))
 
     for name in ("params", "macs"):
@@ -318,7 +318,7 @@ def test_a_3x3_fusion_costs_more_at_every_width_and_ever_more_where_attention_st
 def test_the_members_lie_on_their_line():
     arch = published("mobilevitv3_s_unscaled")
     members = [Member("XXS", 0.61, Scaling(arch, "width").at(0.61)), Member("XS", 1.5, Scaling(arch, "width").at(1.5))]
-    line = growth(Scaling(arch), members).lines[-1]
+    line = scaling_figure(Scaling(arch), members).lines[-1]
     for member in members:
         step = np.searchsorted(line.scales, member.scale, side="right") - 1
         assert line.costs["params"][step] == costs(member.arch, "params")
@@ -328,9 +328,11 @@ def test_the_members_lie_on_their_line():
 @pytest.mark.parametrize("kind", ["png", "svg", "html"])
 def test_the_plot_is_drawn_the_same_each_time(tmp_path, kind, model):
     arch = published(model)
-    picture = growth(Scaling(arch), [Member("XXS", 0.5, Scaling(arch, "width").at(0.5)), Member("XS", 1.0, arch)])
+    picture = scaling_figure(
+        Scaling(arch), [Member("XXS", 0.5, Scaling(arch, "width").at(0.5)), Member("XS", 1.0, arch)]
+    )
     for name in ("a", "b"):
-        plot_growth(picture, tmp_path / f"{name}.{kind}")
+        plot_scaling(picture, tmp_path / f"{name}.{kind}")
 
     assert (tmp_path / f"a.{kind}").read_bytes() == (tmp_path / f"b.{kind}").read_bytes()
     if kind == "html":

@@ -14,9 +14,9 @@ from mvsearch.cli.main import main
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
-from mvsearch.report.comparison_text import verdict
-from mvsearch.report.figures.overlay import overlay
-from mvsearch.report.figures.plot import plot_overlay
+from mvsearch.report.comparison_text import comparison_sentences
+from mvsearch.report.figures.comparison import comparison_figure
+from mvsearch.report.figures.comparison_plot import plot_comparison
 from mvsearch.study.comparison import Comparison, Pair, Stretch, compare
 from mvsearch.study.reader import open_study
 from mvsearch.study.storage.store import Store
@@ -128,7 +128,7 @@ def test_what_one_covers_of_the_other_is_told_both_ways():
     found = compared("a", "b")
 
     assert [pair.coverage for pair in found.pairs] == pytest.approx([2 / 3, 1 / 2])
-    assert "a equals or beats 67 % of the front of b, b 50 % of the other." in verdict(found)
+    assert "a equals or dominates 67 % of the front of b, b 50 % of the other." in comparison_sentences(found)
 
 
 def test_who_is_ahead_is_told_cost_by_cost():
@@ -140,7 +140,7 @@ def test_who_is_ahead_is_told_cost_by_cost():
         Stretch(3e6, 4e6, ("a",), pytest.approx(0.05)),
         Stretch(4e6, math.inf, ("b",), pytest.approx(0.10)),
     ]
-    assert verdict(found)[1] == (
+    assert comparison_sentences(found)[1] == (
         "top-1 for params: only a below 2.00 M, b is ahead (by up to 5 points) from 2.00 M to 3.00 M, "
         "a is ahead (by up to 5 points) from 3.00 M to 4.00 M, b is ahead (by up to 10 points) from 4.00 M on."
     )
@@ -162,8 +162,8 @@ def test_many_changes_of_place_are_told_as_shares_of_the_range():
     study("a", [(0.5 + n / 100, n * 1_000_000) for n in steps if n % 2])
     study("b", [(0.5 + n / 100, n * 1_000_000) for n in steps if not n % 2])
 
-    assert verdict(compared("a", "b"))[1] == (
-        "top-1 for params: places change 10 times; of the range from 1.00 M to 11.0 M a ahead over 50 %, "
+    assert comparison_sentences(compared("a", "b"))[1] == (
+        "top-1 for params: the leader changes 10 times; of the range from 1.00 M to 11.0 M a ahead over 50 %, "
         "b ahead over 50 %; beyond it a is ahead (by up to 1 points)."
     )
 
@@ -182,14 +182,14 @@ def test_hypervolume_grows_with_evaluations_and_seconds_failed_ones_included():
 
 def test_a_study_that_went_on_for_longer_is_also_compared_as_it_stood_then():
     found = compared(study("a", [*A, (0.95, 1_000_000)]), study("b", B))
-    (run, _), (after,) = found.runs, [said for said in verdict(found) if "each" in said]
+    (run, _), (after,) = found.runs, [said for said in comparison_sentences(found) if "each" in said]
 
     assert run.within(evaluations=2) == run.within(seconds=2.5) == run.hypervolumes[1] < run.hypervolume
     assert run.within(seconds=0.5) == 0
     then = f"b {found.runs[1].hypervolume:.4f}, a {run.hypervolumes[1]:.4f}"
     assert after == f"hypervolume after 2 evaluations each: {then}; after 2.00 s each: {then}."
-    assert verdict(found)[0].startswith("a has the largest hypervolume")
-    assert not any("each" in said for said in verdict(compared(study("c", A), study("d", B))))
+    assert comparison_sentences(found)[0].startswith("a has the largest hypervolume")
+    assert not any("each" in said for said in comparison_sentences(compared(study("c", A), study("d", B))))
 
 
 def repeated() -> Comparison:
@@ -208,10 +208,10 @@ def test_studies_of_one_plan_with_other_seeds_are_one_side_and_its_numbers_are_m
     assert other.name == "b"
     assert side.hypervolume == sorted(run.hypervolume for run in side.runs)[1]
     assert found.repeats == (side,)
-    # a-0 and a-1 equal or beat the first of b's two, a-2 none; b beats nobody's.
+    # a-0 and a-1 equal or dominate the first of the two of b, a-2 none; b dominates none.
     assert [pair.coverage for pair in found.pairs] == [0.5, 0.0]
     assert found.notes == ("b is not at its end: 2 of 9 trials so far",)
-    assert any(line.startswith("a (3 seeds): hypervolume") for line in verdict(found))
+    assert any(line.startswith("a (3 seeds): median hypervolume") for line in comparison_sentences(found))
 
 
 def test_the_surfaces_of_repeats_are_what_one_half_and_all_of_them_reach():
@@ -273,7 +273,7 @@ def test_latencies_of_other_devices_are_refused_unless_told_to():
     with pytest.raises(StudyError, match=r"the device is cpu: one in a, cpu: two in b"):
         compared("a", "b")
     found = compared("a", "b", allow_mismatch=True)
-    assert overlay(found).warnings == ("not comparable: the device is cpu: one in a, cpu: two in b",)
+    assert comparison_figure(found).warnings == ("not comparable: the device is cpu: one in a, cpu: two in b",)
 
 
 def test_another_seed_of_the_proxy_is_another_throw_and_no_other_measure():
@@ -305,55 +305,55 @@ def test_studies_that_share_no_objective_are_told_what_each_seeks():
 
 
 def test_the_overlay_leads_each_front_on_to_the_edges_of_the_plot():
-    found = overlay(compared(study("a", A), study("b", B)))
+    found = comparison_figure(compared(study("a", A), study("b", B)))
     (panel,) = found.fronts
     (_, right), (bottom, _) = panel.x_limits, panel.y_limits
 
     assert found.title == "a and b"
     assert found.remarks == ("reference point: top-1 68.0 %, params 4.30 M",)
     assert (panel.x_label, panel.y_label) == ("parameters (M)", "proxy top-1 (%)")
-    assert_line(panel.strands[0].line, [(1, bottom), (1, 70), (3, 70), (3, 80), (right, 80)])
-    assert panel.strands[0].band == ()
-    assert_line([(dot.x, dot.y) for dot in panel.strands[1].dots], [(2, 75), (4, 90)])
-    assert panel.strands[1].dots[0].lines[0] == "b, trial 0: 00000000b000"
-    assert "stem: conv 16, stride 2" in panel.strands[1].dots[0].lines
+    assert_line(panel.series[0].line, [(1, bottom), (1, 70), (3, 70), (3, 80), (right, 80)])
+    assert panel.series[0].band == ()
+    assert_line([(dot.x, dot.y) for dot in panel.series[1].dots], [(2, 75), (4, 90)])
+    assert panel.series[1].dots[0].lines[0] == "b, trial 0: 00000000b000"
+    assert "stem: conv 16, stride 2" in panel.series[1].dots[0].lines
 
 
 def test_the_overlay_of_repeats_has_a_band_from_worst_to_best():
-    found = overlay(repeated())
+    found = comparison_figure(repeated())
     (panel,) = found.fronts
     (_, right), (bottom, _) = panel.x_limits, panel.y_limits
     best = [(1, bottom), (1, 72), (2, 72), (2, 80), (3.5, 80), (3.5, 85), (right, 85)]
     worst = [(1, bottom), (1, 60), (3.5, 60), (3.5, 80), (right, 80)]
 
-    assert_line(panel.strands[0].band, [*best, *reversed(worst)])
-    assert found.remarks[1].startswith("line: what at least half of the seeds reach")
+    assert_line(panel.series[0].band, [*best, *reversed(worst)])
+    assert found.remarks[1].startswith("line: reached by at least half of the seeds")
 
 
-def test_published_models_are_landmarks_where_the_fronts_are_each_of_a_side_once():
+def test_published_models_are_shown_within_the_axes_and_once_for_each_side():
     names = {0: "mobilevitv3_xxs", 2: "mobilevitv3_xs", 3: "mobilevitv3_s"}
     dominated, beyond = (0.72, 3_500_000), (0.91, 9_000_000)
     for seed, first in enumerate((0.70, 0.72)):
         points = [(first, 1_000_000), (0.95, 4_000_000), dominated, beyond]
         study(f"a-{seed}", points, seed=seed, published=names)
     study("b", [(0.71, 1_000_000), (0.80, 3_000_000)], proxy={"seed": 1}, limits=("params<=9M",), published=names)
-    (panel,) = overlay(compared("a-0", "a-1", "b")).fronts
+    (panel,) = comparison_figure(compared("a-0", "a-1", "b")).fronts
 
-    assert [(mark.label, mark.x, mark.y) for mark in panel.landmarks] == [
+    assert [(mark.label, mark.x, mark.y) for mark in panel.published] == [
         ("v3-XXS", 1, pytest.approx(71)),  # the median of a, and what b found
         ("v3-XS", 3.5, pytest.approx(72)),
     ]
-    assert panel.named == panel.landmarks
-    assert replace(panel, landmarks=panel.landmarks * 9).named == ()
+    assert panel.named == panel.published
+    assert replace(panel, published=panel.published * 9).named == ()
 
 
 def test_the_curves_are_steps_to_the_hypervolume_of_each_study():
     found = compared(study("a", A, failed=1), study("b", B))
     one, two = found.runs[0].hypervolumes[1:]
 
-    for panel, label in zip(overlay(found).curves, ("evaluations", "seconds of evaluation"), strict=True):
+    for panel, label in zip(comparison_figure(found).curves, ("evaluations", "seconds of evaluation"), strict=True):
         assert panel.x_label == label
-        assert_line(panel.strands[0].line, [(0, 0), (1, 0), (1, 0), (2, 0), (2, one), (3, one), (3, two)])
+        assert_line(panel.series[0].line, [(0, 0), (1, 0), (1, 0), (2, 0), (2, one), (3, one), (3, two)])
         assert panel.x_limits[1] > 3
         assert panel.y_limits[1] > max(run.hypervolume for run in found.runs)
 
@@ -362,10 +362,10 @@ def test_the_curve_of_repeats_goes_as_far_as_all_of_them():
     study("a-0", A, seed=0, trials=9)
     study("a-1", [*A, (0.9, 4_000_000)], seed=1, trials=9)
     study("b", B)
-    evaluations, _ = overlay(compared("a-0", "a-1", "b")).curves
+    evaluations, _ = comparison_figure(compared("a-0", "a-1", "b")).curves
 
-    assert evaluations.strands[0].line[-1][0] == 2
-    assert evaluations.strands[0].band
+    assert evaluations.series[0].line[-1][0] == 2
+    assert evaluations.series[0].band
 
 
 @pytest.mark.parametrize(
@@ -374,30 +374,33 @@ def test_the_curve_of_repeats_goes_as_far_as_all_of_them():
         ({}, [("parameters (M)", "proxy top-1 (%)")]),
         ({"x": "macs"}, [("MACs (M)", "proxy top-1 (%)")]),
         ({"x": "macs", "y": "params"}, [("MACs (M)", "parameters (M)")]),
-        ({"every_pair": True}, [("parameters (M)", "proxy top-1 (%)"), ("MACs (M)", "proxy top-1 (%)")]),
+        ({"all_pairs": True}, [("parameters (M)", "proxy top-1 (%)"), ("MACs (M)", "proxy top-1 (%)")]),
     ],
 )
 def test_one_pair_of_metrics_is_drawn_or_every_one(chosen, labels):
     three = (*PAIR, "macs")
     found = compared(study("a", A, objectives=three), study("b", B, objectives=three))
 
-    assert [(panel.x_label, panel.y_label) for panel in overlay(found, **chosen).fronts] == labels
+    assert [(panel.x_label, panel.y_label) for panel in comparison_figure(found, **chosen).fronts] == labels
 
 
 def test_a_metric_that_a_front_lacks_is_not_drawn():
     found = compared(study("a", A), study("b", B))
 
     with pytest.raises(StudyError, match="number for latency_ms; draw macs, params, top1"):
-        overlay(found, x="latency_ms")
+        comparison_figure(found, x="latency_ms")
     with pytest.raises(PlanError, match="'parms'"):
-        overlay(found, x="parms")
+        comparison_figure(found, x="parms")
 
 
 def test_a_single_objective_is_compared_and_drawn_against_what_else_is_known():
     found = compared(study("a", A), study("b", B), objectives=("params",))
 
     assert [side.hypervolume for side in found.sides] == pytest.approx([1 - 1 / 4.3, 1 - 2 / 4.3])
-    assert (overlay(found).fronts[0].x_label, overlay(found).fronts[0].y_label) == ("parameters (M)", "proxy top-1 (%)")
+    assert (comparison_figure(found).fronts[0].x_label, comparison_figure(found).fronts[0].y_label) == (
+        "parameters (M)",
+        "proxy top-1 (%)",
+    )
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.svg", "a.html"])
@@ -405,10 +408,10 @@ def test_every_kind_of_file_is_drawn_the_same_each_time_with_its_warning(name):
     study("b", B, proxy={"steps": 60})
     for number in range(2):
         study(f"a-{number}", A, seed=number, published={0: "mobilevitv3_xxs"})
-    found = overlay(compared("a-0", "a-1", "b", allow_mismatch=True))
+    found = comparison_figure(compared("a-0", "a-1", "b", allow_mismatch=True))
     for folder in ("one", "two"):
         Path(folder).mkdir()
-        plot_overlay(found, Path(folder, name))
+        plot_comparison(found, Path(folder, name))
 
     content = Path("one", name).read_bytes()
     assert content == Path("two", name).read_bytes()
@@ -432,7 +435,7 @@ def test_the_command_tells_numbers_words_and_meaning(monkeypatch, capsys):
     assert "b has the largest hypervolume, 0.1497 against 0.1424 of a." in words
     assert "only a below 2.00 M" in words
     assert "the ideal to top1 68.0 %, params 4.30 M, the same for all" in words
-    assert "epsilon: by how much of the fronts' ranges (top1 70.0 % to 90.0 %, params 1.00 M to 4.00 M)" in words
+    assert "(top1 70.0 % to 90.0 %, params 1.00 M to 4.00 M)" in words
 
 
 def test_the_json_has_every_number_raw(monkeypatch, capsys):
@@ -509,7 +512,7 @@ def test_what_cannot_be_shown_is_told_in_a_sentence(monkeypatch, capsys, command
 def test_one_study_is_not_compared_with_itself_or_with_nothing(monkeypatch, capsys):
     study("a", A)
 
-    assert "one study alone cannot be compared; name two" in refused(monkeypatch, capsys, "compare", "a")
+    assert "name two" in refused(monkeypatch, capsys, "compare", "a")
     said = refused(monkeypatch, capsys, "compare", "a", "studies/a")
     assert "a studies/a" in said
 

@@ -25,7 +25,7 @@ from mvsearch.arch.published import TASKS
 from mvsearch.cli.main import cli
 from mvsearch.data import load
 from mvsearch.errors import ArchitectureError, CheckpointError, EnvironmentFault, MvsearchError, PlanError
-from mvsearch.report.figures.curve import Curve
+from mvsearch.report.figures.training_curve import TrainingCurve
 from mvsearch.training import metrics_log, recipes
 from mvsearch.training.distributed import ProcessGroup, process_group
 from mvsearch.training.loop import Learner
@@ -499,7 +499,7 @@ def test_statistics_are_averaged_with_the_weights_and_decay_spares_norms_unless_
 
 def test_the_curve_joins_what_lies_close():
     lines = [{"step": i, "loss": float(i % 2)} for i in range(1, 1201)] + [{"step": 1200, "top1": 0.5}]
-    curve = Curve.of(lines, "a", "b")
+    curve = TrainingCurve.of(lines, "a", "b")
     assert len(curve.loss) == 300
     assert {loss for _, loss in curve.loss} == {0.5}
     assert curve.scores == ((1200, 0.5),)

@@ -1,7 +1,7 @@
-"""Figures 1 and 3 of arXiv 2209.15159 as data: the family among its rivals, Top-1 against a cost, area is MACs.
+"""Figures 1 and 3 of arXiv 2209.15159 as data: Top-1 of the family and of baselines against a cost; area is MACs.
 
-Figure 1 is against transformers and hybrids, Figure 3 against convolutional networks. The cost is drawn by its
-logarithm: half as large is as far as twice as large.
+The baselines of Figure 1 are transformers and hybrids, those of Figure 3 convolutional networks. The cost is on a
+logarithmic axis.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mvsearch.errors import PlanError
 from mvsearch.metrics.formatting import pretty, scale
-from mvsearch.report.dominance import Contender
+from mvsearch.report.dominance import Network
 from mvsearch.report.figures.front import round_values
 from mvsearch.utils.units import three_digits
 
@@ -19,13 +19,13 @@ FIGURES = {
     "figure1": (("vit", "hybrid"), "MobileViT among vision transformers and hybrids"),
     "figure3": (("cnn",), "MobileViT among convolutional networks"),
 }
-"""The paper's number of each, the kinds of rivals in it, and its title."""
+"""By the paper's number: the kinds of its baselines, and its title."""
 
 GROUPS = ("MobileViTv3", "MobileViTv2", "MobileViTv1", "supervised", "longer", "distilled", "pretrained")
-"""Who has a look of its own: the three versions, and rivals by how they were trained."""
+"""The groups with a style of their own: the three versions, and baselines by how they were trained."""
 
 _DRAWN = {"v1": "MobileViTv1", "v2": "MobileViTv2", "v3": "MobileViTv3", "v3-on-v2": "MobileViTv3"}
-"""The families of `ranking` that are drawn: the L2 variants would lie on their originals."""
+"""The families that are drawn: the L2 variants would lie on their originals."""
 
 _STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8)
 
@@ -43,8 +43,8 @@ class Bubble:
 
 
 @dataclass(frozen=True)
-class Arena:
-    """One figure; `ticks` are places along x with their words, `chains` the sizes of a family in order."""
+class AccuracyCostFigure:
+    """One figure; `ticks` are places along x with their labels, `chains` the sizes of a family in order."""
 
     title: str
     subtitle: str
@@ -67,51 +67,52 @@ class Arena:
         return area / max(bubble.area for bubble in self.bubbles)
 
 
-def arena(figure: str, contenders: Sequence[Contender], x: str = "params", *, device: str | None = None) -> Arena:
+def accuracy_cost_figure(
+    figure: str, networks: Sequence[Network], x: str = "params", *, device: str | None = None
+) -> AccuracyCostFigure:
     """The figure of that number; networks without a number for `x` are left out, and counted in the subtitle.
 
     Raises PlanError if none has one.
     """
     kinds, title = FIGURES[figure]
-    wanted = [each for each in contenders if each.family in _DRAWN or each.kind in kinds]
-    shown = [each for each in wanted if getattr(each, x) is not None]
-    if not shown:
+    members = [network for network in networks if network.family in _DRAWN or network.kind in kinds]
+    measured = [network for network in members if getattr(network, x) is not None]
+    if not measured:
         raise PlanError(f"{figure}: none of its networks has a number for {x}; give times of some, or another --x.")
-    label, size = scale(x, [getattr(each, x) for each in shown])
-    labels = Counter(each.label for each in shown)
-    bubbles = [_bubble(each, x, size, each.label if labels[each.label] == 1 else each.called) for each in shown]
-    xs, ys = [bubble.x for bubble in bubbles], [bubble.y for bubble in bubbles]
-    across, up = _limits(xs, 0.06), _limits(ys, 0.06)
-    return Arena(
+    label, size = scale(x, [getattr(network, x) for network in measured])
+    labels = Counter(network.label for network in measured)
+    bubbles = [_bubble(n, x, size, n.label if labels[n.label] == 1 else n.full_label) for n in measured]
+    across, up = (_limits(values, 0.06) for values in ([b.x for b in bubbles], [b.y for b in bubbles]))
+    return AccuracyCostFigure(
         title,
-        _subtitle(len(wanted) - len(shown), device),
+        _subtitle(len(members) - len(measured), device),
         label,
         across,
         up,
         _ticks(*across),
         tuple(bubbles),
-        tuple((_DRAWN[family], chain) for family in _DRAWN if (chain := _chain(family, shown, x, size))),
+        tuple((_DRAWN[family], chain) for family in _DRAWN if (chain := _chain(family, measured, x, size))),
         round_values([bubble.area for bubble in bubbles]),
     )
 
 
-def _bubble(each: Contender, x: str, size: float, label: str) -> Bubble:
-    numbers = [f"top-1: {three_digits(each.top1)} %, at {each.image_size} px"]
-    numbers += [f"params: {pretty('params', each.params)}, MACs: {pretty('macs', each.macs)}"]
-    numbers += [f"latency: {pretty('latency_ms', each.latency_ms)}"] * (each.latency_ms is not None)
-    group = _DRAWN[each.family] if each.family else each.recipe
-    lines = (each.name, *numbers, f"trained: {each.recipe}")
-    return Bubble(label, group, _x(each, x, size), each.top1, each.macs / 1e9, lines)
+def _bubble(network: Network, x: str, size: float, label: str) -> Bubble:
+    numbers = [f"top-1: {three_digits(network.top1)} %, at {network.image_size} px"]
+    numbers += [f"params: {pretty('params', network.params)}, MACs: {pretty('macs', network.macs)}"]
+    numbers += [f"latency: {pretty('latency_ms', network.latency_ms)}"] * (network.latency_ms is not None)
+    group = _DRAWN[network.family] if network.family else network.recipe
+    lines = (network.name, *numbers, f"trained: {network.recipe}")
+    return Bubble(label, group, _x(network, x, size), network.top1, network.macs / 1e9, lines)
 
 
-def _chain(family: str, shown: Sequence[Contender], x: str, size: float) -> tuple[tuple[float, float], ...]:
+def _chain(family: str, networks: Sequence[Network], x: str, size: float) -> tuple[tuple[float, float], ...]:
     """From a family's smallest to its largest."""
-    members = sorted((each for each in shown if each.family == family), key=lambda each: each.params)
-    return tuple((_x(each, x, size), each.top1) for each in members)
+    members = sorted((network for network in networks if network.family == family), key=lambda n: n.params)
+    return tuple((_x(network, x, size), network.top1) for network in members)
 
 
-def _x(each: Contender, x: str, size: float) -> float:
-    return math.log10(getattr(each, x) / size)
+def _x(network: Network, x: str, size: float) -> float:
+    return math.log10(getattr(network, x) / size)
 
 
 def _limits(values: Sequence[float], margin: float) -> tuple[float, float]:
@@ -121,7 +122,7 @@ def _limits(values: Sequence[float], margin: float) -> tuple[float, float]:
 
 
 def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
-    """Round values along a logarithm, with their words."""
+    """Round values on a logarithmic axis, with their labels."""
     powers = range(math.floor(low), math.ceil(high) + 1)
     values = [step * 10.0**power for power in powers for step in _STEPS]
     return tuple((math.log10(value), f"{value:g}") for value in values if low <= math.log10(value) <= high)
@@ -129,5 +130,5 @@ def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
 
 def _subtitle(left_out: int, device: str | None) -> str:
     if device is None:
-        return "Top-1 as published; rivals are marked by how they were trained"
+        return "Top-1 as published; baselines are marked by how they were trained"
     return f"one image on {device.partition(': ')[2]}" + (f"; {left_out} could not be timed" if left_out else "")

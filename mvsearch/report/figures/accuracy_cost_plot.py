@@ -1,198 +1,176 @@
-"""An Arena as PNG, SVG or self-contained HTML: a colour a version of ours, a shape a way to train for rivals."""
+"""The accuracy-cost figure as PNG, SVG or self-contained HTML: colours are versions, shapes are ways of training."""
 
 import math
-from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mvsearch.report.figures.accuracy_cost import Arena, Bubble
-from mvsearch.report.figures.layout import SMALLEST, Frame, Mark
-from mvsearch.report.figures.palette import LIGHT, Theme
+from mvsearch.report.figures.accuracy_cost import AccuracyCostFigure, Bubble
+from mvsearch.report.figures.layout import SMALLEST_SHARE, Mark, NameLayout
+from mvsearch.report.figures.palette import LIGHT, SHAPES, Shape, Theme
 from mvsearch.report.figures.plot import kind_of
 from mvsearch.utils.atomic_write import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _LARGEST = 11.0
 """The largest bubble's radius, in points."""
 
-_HEIGHT, _FOOT = 4.9, 1.25
-"""Of the plot and of what lies below it, in inches."""
-
-_PIXELS = 4 / 3
-"""In a point, in HTML."""
+_Y_LABEL = "ImageNet-1k Top-1 (%)"
 
 
-def plot_arena(arena: Arena, path: Path, theme: Theme = LIGHT) -> None:
+def plot_accuracy_cost(figure: AccuracyCostFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png, .svg or .html file; raises PlanError for another suffix."""
     kind = kind_of(path)
-    write_whole(path, _html(arena, theme) if kind == "html" else _picture(arena, kind, theme))
+    if kind == "html":
+        write_whole(path, _html(figure, theme))
+    else:
+        from mvsearch.report.figures.static import render
+
+        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
 
 
-_MARKERS = {"longer": "square", "distilled": "triangle", "pretrained": "diamond"}
-"""Rivals that were trained with more than the usual; all else is a circle."""
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """What the two call it, and its area: in the unit of matplotlib's `s`, and in squares of half of plotly's size."""
-
-    matplotlib: str
-    plotly: str
-    of_s: float
-    of_square: float
-
-
-_SHAPES = {
-    "circle": _Shape("o", "circle", math.pi / 4, math.pi),
-    "square": _Shape("s", "square", 1.0, 4.0),
-    "triangle": _Shape("^", "triangle-up", 0.5, math.sqrt(3)),
-    "diamond": _Shape("D", "diamond", 1.0, 3.38),
-}
+_SHAPES = {"longer": "square", "distilled": "triangle", "pretrained": "diamond"}
+"""Baselines with more than supervised training; all other markers are circles."""
 
 
 def _colour(group: str, theme: Theme) -> str:
-    own = {"MobileViTv3": theme.primary, "MobileViTv2": theme.hues[2], "MobileViTv1": theme.secondary}
+    versions = {"MobileViTv3": theme.primary, "MobileViTv2": theme.hues[2], "MobileViTv1": theme.secondary}
     training = {"supervised": theme.grey, "longer": theme.ink, "distilled": theme.hues[3], "pretrained": theme.ink}
-    return (own | training)[group]
+    return (versions | training)[group]
 
 
-def _shape(group: str) -> _Shape:
-    return _SHAPES[_MARKERS.get(group, "circle")]
+def _shape(group: str) -> Shape:
+    return SHAPES[_SHAPES.get(group, "circle")]
 
 
-def _ours(group: str) -> bool:
-    return group.startswith("MobileViT")
+def _is_baseline(group: str) -> bool:
+    return not group.startswith("MobileViT")
 
 
 def _opacity(group: str) -> float:
-    return 0.95 if _ours(group) else 0.75
+    return 0.75 if _is_baseline(group) else 0.95
 
 
 def _words(group: str) -> str:
-    trained = {"supervised": "rival", "longer": "rival, trained for longer"}
-    return group if _ours(group) else trained.get(group, f"rival, {group}")
+    training = {"supervised": "baseline", "longer": "baseline, trained for longer"}
+    return training.get(group, f"baseline, {group}") if _is_baseline(group) else group
 
 
-def _radius(arena: Arena, bubble: Bubble) -> float:
-    return _LARGEST * math.sqrt(max(arena.share(bubble.area), SMALLEST))
+def _radius(figure: AccuracyCostFigure, bubble: Bubble) -> float:
+    return _LARGEST * math.sqrt(max(figure.share(bubble.area), SMALLEST_SHARE))
 
 
-def _picture(arena: Arena, kind: str, theme: Theme) -> bytes:
+def _by_area(figure: AccuracyCostFigure) -> list[Bubble]:
+    """The largest first, so that no bubble is hidden by a larger one."""
+    return sorted(figure.bubbles, key=lambda bubble: -bubble.area)
+
+
+def _names(figure: AccuracyCostFigure) -> NameLayout:
+    marks = [Mark(bubble.x, bubble.y, _radius(figure, bubble)) for bubble in figure.bubbles]
+    names, chains = [bubble.label for bubble in figure.bubbles], [chain for _, chain in figure.chains]
+    return NameLayout(figure.x_limits, figure.y_limits, names, marks, marks, chains)
+
+
+# ---- PNG and SVG
+
+_PLOT, _FOOT = 4.9, 1.25
+"""The heights of the plot and of the legends, in inches."""
+
+
+def _draw(figure: AccuracyCostFigure, theme: Theme) -> "Figure":
+    from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, frame, title, write_names
+
+    height = TITLE + _PLOT + _FOOT
+    sheet = blank(height)
+    title(sheet, figure.title, figure.subtitle, theme)
+    axes = sheet.add_axes((LEFT, _FOOT / height, RIGHT - LEFT, _PLOT / height))
+    axes.set(xlabel=figure.x_label, ylabel=_Y_LABEL, xlim=figure.x_limits, ylim=figure.y_limits)
+    axes.set_xticks([place for place, _ in figure.ticks], [label for _, label in figure.ticks])
+    frame(axes)
+    for group, chain in figure.chains:
+        axes.plot(*zip(*chain, strict=True), color=_colour(group, theme), linewidth=1.2, alpha=0.6, zorder=2.4)
+    for bubble in _by_area(figure):
+        shape = _shape(bubble.group)
+        axes.scatter(
+            bubble.x,
+            bubble.y,
+            s=math.pi * _radius(figure, bubble) ** 2 / shape.of_s,
+            marker=shape.matplotlib,
+            color=_colour(bubble.group, theme),
+            edgecolor=theme.paper,
+            linewidth=0.8,
+            alpha=_opacity(bubble.group),
+            zorder=3,
+        )
+    _draw_legends(sheet, axes, figure, theme)
+    write_names(axes, _names(figure), theme.grey, theme)
+    return sheet
+
+
+def _draw_legends(sheet: "Figure", axes: "Axes", figure: AccuracyCostFigure, theme: Theme) -> None:
+    """The groups on the left, and on the right what the areas mean."""
     from matplotlib.lines import Line2D
 
-    from mvsearch.report.figures._matplotlib import (
-        DPI,
-        LEFT,
-        LEGEND,
-        RIGHT,
-        TITLE,
-        blank,
-        frame,
-        rendered,
-        title,
-        write_names,
-    )
+    from mvsearch.report.figures.static import LEGEND
 
-    def figure() -> Any:
-        height = TITLE + _HEIGHT + _FOOT
-        made = blank(height)
-        title(made, arena.title, arena.subtitle, theme)
-        axes = made.add_axes((LEFT, _FOOT / height, RIGHT - LEFT, _HEIGHT / height))
-        axes.set(xlabel=arena.x_label, ylabel="ImageNet-1k Top-1 (%)", xlim=arena.x_limits, ylim=arena.y_limits)
-        axes.set_xticks([place for place, _ in arena.ticks], [words for _, words in arena.ticks])
-        frame(axes)
-        for group, chain in arena.chains:
-            axes.plot(*zip(*chain, strict=True), color=_colour(group, theme), linewidth=1.2, alpha=0.6, zorder=2.4)
-        for bubble in sorted(arena.bubbles, key=lambda bubble: -bubble.area):  # none is hidden by a larger one
-            shape = _shape(bubble.group)
-            axes.scatter(
-                bubble.x,
-                bubble.y,
-                s=math.pi * _radius(arena, bubble) ** 2 / shape.of_s,
-                marker=shape.matplotlib,
-                color=_colour(bubble.group, theme),
-                edgecolor=theme.paper,
-                linewidth=0.8,
-                alpha=_opacity(bubble.group),
-                zorder=3,
-            )
-        look: dict[str, Any] = {"linestyle": "", "markersize": 6.5}
-        handles = [
-            Line2D([], [], marker=_shape(group).matplotlib, color=_colour(group, theme), label=_words(group), **look)
-            for group in arena.groups
-        ]
-        foot = {"loc": "lower left", "bbox_to_anchor": (0.01, 0.0)}
-        made.legend(handles=handles, ncols=3, **foot, **LEGEND)
-        sizes = [
-            axes.scatter([], [], s=(2 * _LARGEST) ** 2 * arena.share(value), color=theme.pale, edgecolor=theme.grey)
-            for value in arena.area_key
-        ]
-        foot = {"loc": "lower right", "bbox_to_anchor": (0.985, 0.015), "title": "area: MACs (G)"}
-        airy = LEGEND | {"ncols": 3, "title_fontsize": 8.5, "handletextpad": 0.9, "labelspacing": 1.0}
-        made.legend(sizes, [f"{value:g}" for value in arena.area_key], **foot, **airy)
-        names = [bubble.label for bubble in arena.bubbles]
-        write_names(axes, names, _places(arena, axes.get_window_extent().extents, DPI / 72), theme.grey, theme)
-        return made
-
-    return rendered(figure, kind, theme)
+    style: dict[str, Any] = {"linestyle": "", "markersize": 6.5}
+    handles = [
+        Line2D([], [], marker=_shape(group).matplotlib, color=_colour(group, theme), label=_words(group), **style)
+        for group in figure.groups
+    ]
+    left: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.01, 0.0), "ncols": 3}
+    sheet.legend(handles=handles, **left, **LEGEND)
+    sizes = [
+        axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), color=theme.pale, edgecolor=theme.grey)
+        for value in figure.area_key
+    ]
+    right: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (0.985, 0.015), "title": "area: MACs (G)"}
+    spacing = LEGEND | {"ncols": 3, "title_fontsize": 8.5, "handletextpad": 0.9, "labelspacing": 1.0}
+    sheet.legend(sizes, [f"{value:g}" for value in figure.area_key], **right, **spacing)
 
 
-def _places(arena: Arena, box: Any, pixels: float) -> Any:
-    """Where the names go, told how large they are."""
-    left, bottom, right, top = (float(edge) for edge in box)
-    sheet = Frame(arena.x_limits, arena.y_limits, (left, bottom, right, top))
-    marks = _marks(arena, pixels)
-    lines = np.concatenate([np.empty((0, 2)), *(sheet.dotted(chain) for _, chain in arena.chains)])
-    return lambda sizes: sheet.names(marks, sizes, marks, lines)
+# ---- HTML
 
 
-def _marks(arena: Arena, pixels: float) -> list[Mark]:
-    return [Mark(bubble.x, bubble.y, _radius(arena, bubble) * pixels) for bubble in arena.bubbles]
-
-
-def _html(arena: Arena, theme: Theme) -> bytes:
-    from mvsearch.report.figures._plotly import MARGIN, WIDTH, annotations, axis, base_layout, page, text_size
+def _html(figure: AccuracyCostFigure, theme: Theme) -> bytes:
+    from mvsearch.report.figures.interactive import LEGEND_BELOW, axis, base_layout, page, plot_box, write_names
 
     height = 720
-    box = (MARGIN["l"], MARGIN["b"], WIDTH - MARGIN["r"], height - MARGIN["t"])
-    names = _places(arena, box, _PIXELS)([text_size(bubble.label) for bubble in arena.bubbles])
-    words = [bubble.label for bubble in arena.bubbles]
-    sheet = Frame(arena.x_limits, arena.y_limits, box)
-    ticks = {"tickvals": [place for place, _ in arena.ticks], "ticktext": [text for _, text in arena.ticks]}
-    legend = {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant"}
-    layout = base_layout(arena.title, f"{arena.subtitle}; area is MACs", height, theme) | {
-        "xaxis": axis(arena.x_label, arena.x_limits, theme) | ticks,
-        "yaxis": axis("ImageNet-1k Top-1 (%)", arena.y_limits, theme),
-        "legend": legend,
-        "annotations": annotations(sheet, words, _marks(arena, _PIXELS), names, theme.grey),
+    ticks = {"tickvals": [place for place, _ in figure.ticks], "ticktext": [label for _, label in figure.ticks]}
+    layout = base_layout(figure.title, f"{figure.subtitle}; area is MACs", height, theme) | {
+        "xaxis": axis(figure.x_label, figure.x_limits, theme) | ticks,
+        "yaxis": axis(_Y_LABEL, figure.y_limits, theme),
+        "legend": LEGEND_BELOW | {"itemsizing": "constant"},
+        "annotations": write_names(_names(figure), plot_box(height), theme.grey),
     }
-    traces = [_chain(group, chain, theme) for group, chain in arena.chains]
-    traces += [_legend(group, theme) for group in arena.groups]
-    return page(arena.title, [{"data": [*traces, _trace(arena, theme)], "layout": layout}], theme)
+    traces = [_chain(group, chain, theme) for group, chain in figure.chains]
+    traces += [_legend_entry(group, theme) for group in figure.groups]
+    return page(figure.title, [{"data": [*traces, _trace(figure, theme)], "layout": layout}], theme)
 
 
 def _chain(group: str, chain: Any, theme: Theme) -> dict[str, Any]:
     x, y = zip(*chain, strict=True)
     line = {"color": _colour(group, theme), "width": 1.5}
-    look = {"mode": "lines", "line": line, "opacity": 0.6, "hoverinfo": "skip", "showlegend": False}
-    return {"type": "scatter", "x": x, "y": y} | look
+    style = {"mode": "lines", "line": line, "opacity": 0.6, "hoverinfo": "skip", "showlegend": False}
+    return {"type": "scatter", "x": x, "y": y} | style
 
 
-def _legend(group: str, theme: Theme) -> dict[str, Any]:
-    """A group's entry: the bubbles are one trace, so that none is hidden by a larger one of another group."""
+def _legend_entry(group: str, theme: Theme) -> dict[str, Any]:
+    """An entry without points: all bubbles are one trace, so that none is hidden by a larger one."""
     marker = {"color": _colour(group, theme), "symbol": _shape(group).plotly, "size": 9}
-    place = {"type": "scatter", "mode": "markers", "x": [None], "y": [None]}
-    return place | {"name": escape(_words(group)), "marker": marker}
+    empty = {"type": "scatter", "mode": "markers", "x": [None], "y": [None]}
+    return empty | {"name": escape(_words(group)), "marker": marker}
 
 
-def _trace(arena: Arena, theme: Theme) -> dict[str, Any]:
-    from mvsearch.report.figures._plotly import hover
+def _trace(figure: AccuracyCostFigure, theme: Theme) -> dict[str, Any]:
+    from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS, hover
 
-    bubbles = sorted(arena.bubbles, key=lambda bubble: -bubble.area)
+    bubbles = _by_area(figure)
     shapes = [_shape(bubble.group) for bubble in bubbles]
-    radii = [_radius(arena, bubble) * _PIXELS for bubble in bubbles]
+    radii = [_radius(figure, bubble) * PIXELS for bubble in bubbles]
     marker = {
         "color": [_colour(bubble.group, theme) for bubble in bubbles],
         "symbol": [shape.plotly for shape in shapes],
@@ -208,5 +186,4 @@ def _trace(arena: Arena, theme: Theme) -> dict[str, Any]:
         "y": [bubble.y for bubble in bubbles],
         "marker": marker,
         "text": [hover(bubble.lines) for bubble in bubbles],
-        "hovertemplate": "%{text}<extra></extra>",
-    }
+    } | HOVER_TEXT

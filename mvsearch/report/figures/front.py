@@ -1,4 +1,4 @@
-"""What a plot of a study shows, as data: points, axes and the line of the front. Nothing here draws."""
+"""The figure of a study's front as data: points, axes and the line of the front."""
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
 
 _NEAR = 0.35
-"""How far beyond the records a limit may lie and still be drawn, as a share of their span."""
+"""How far beyond the records a limit is still drawn, as a share of their span."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Axis:
 
     @classmethod
     def over(cls, name: str, records: Sequence[Record], limits: Sequence[Limit] = ()) -> "Axis":
-        """Wide enough for every record, for the markers and labels around the outermost, and for limits close by."""
+        """An axis that holds every record with its error bars and labels, and limits close by."""
         values = [record.metrics[name] + side * _error(name, record) for record in records for side in (-1, 1)]
         label, size = scale(name, values)
         low, high = min(values), max(values)
@@ -47,7 +47,7 @@ class Axis:
         return float(record.metrics[self.name]) / self.size
 
     def error(self, record: Record) -> float:
-        """The standard error of that value; 0 where it is not known, or exact."""
+        """The standard error of that value; 0 where there is none."""
         return _error(self.name, record) / self.size
 
 
@@ -59,7 +59,7 @@ def _error(name: str, record: Record) -> float:
 class Point:
     """One candidate, in the units of the axes; `label` is for published models only.
 
-    `x_error` and `y_error` are standard errors, 0 where there is none to show.
+    `x_error` and `y_error` are standard errors, 0 where there is none. `lines` are shown on hovering.
     """
 
     x: float
@@ -74,8 +74,10 @@ class Point:
 
 @dataclass(frozen=True)
 class Shade:
-    """The side of a limit that is forbidden: from `low` to `high` along one axis, in its unit, and across all of the
-    other. `edge` is the limit itself."""
+    """The forbidden side of a limit: from `low` to `high` along one axis, in its unit, and all of the other axis.
+
+    `edge` is the limit itself.
+    """
 
     along_x: bool
     low: float
@@ -86,9 +88,9 @@ class Shade:
 
 @dataclass(frozen=True)
 class FrontFigure:
-    """A study seen along two axes; a third metric, if there is one, is the markers' area.
+    """A study along two axes; a third metric, if there is one, is the markers' area.
 
-    `on_front` of a point is about all objectives; `staircase` is the outline of what is reached in the two drawn.
+    `on_front` of a point concerns all objectives; `staircase` is the outline of the front of the two axes.
     """
 
     title: str
@@ -102,7 +104,7 @@ class FrontFigure:
     shades: tuple[Shade, ...] = ()
 
     def group(self, *, published: bool, on_front: bool) -> list[Point]:
-        """One of the four kinds of marker, the largest first so that no small one is hidden."""
+        """The points of one kind of marker, the largest first so that no small one is hidden."""
         kind = [p for p in self.points if (p.label is not None) == published and p.on_front == on_front]
         return sorted(kind, key=lambda point: -(point.area or 0))
 
@@ -112,7 +114,7 @@ class FrontFigure:
         return [point for point in self.points if point.label is not None]
 
     def share(self, area: float | None) -> float:
-        """The marker's area, as a share of the largest; where area says nothing, all are of one modest size."""
+        """The marker's area as a share of the largest; without a third metric all have one size."""
         return area / self._largest if area is not None and self._largest > 0 else 0.3
 
     @cached_property
@@ -130,27 +132,29 @@ def front_figure(
     y: str | None = None,
     area: str | None = None,
 ) -> FrontFigure:
-    """A score against params, if they are sought, with MACs as area; `x`, `y` and `area` name other metrics.
+    """A score against params, if they are an objective, with MACs as area; `x`, `y` and `area` name other metrics.
 
-    Raises PlanError for a metric that there is not, StudyError for one that no record has.
+    Raises PlanError for an unknown metric, StudyError for one that no record has.
     """
-    x_name, y_name, area_name = drawn(objectives, x, y, area, beside=known(some_comparable(records, objectives)))
+    x_name, y_name, area_name = choose_axes(
+        objectives, x, y, area, known=known_metrics(some_comparable(records, objectives))
+    )
     names = [name for name in (x_name, y_name, area_name) if name]
-    shown = some_comparable(records, list(dict.fromkeys([*objectives, *map(Objective.named, names)])))
-    members = {record.number for record in front(shown, objectives)}
-    across, up = Axis.over(x_name, shown, limits), Axis.over(y_name, shown, limits)
-    third = Axis.over(area_name, shown) if area_name else None
-    shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _seen(axis, limits))
-    unseen = [limit for limit in limits if limit not in (*_seen(across, limits), *_seen(up, limits))]
+    measured = some_comparable(records, list(dict.fromkeys([*objectives, *map(Objective.named, names)])))
+    members = {record.number for record in front(measured, objectives)}
+    across, up = Axis.over(x_name, measured, limits), Axis.over(y_name, measured, limits)
+    third = Axis.over(area_name, measured) if area_name else None
+    shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _visible(axis, limits))
+    hidden = [limit for limit in limits if limit not in (*_visible(across, limits), *_visible(up, limits))]
     return FrontFigure(
         title,
-        _subtitle(len(records), len(shown), len(members), objectives, unseen),
+        _subtitle(len(records), len(measured), len(members), objectives, hidden),
         across,
         up,
         third,
-        round_values([third.of(record) for record in shown]) if third else (),
-        tuple(_point(record, across, up, third, record.number in members, objectives) for record in shown),
-        _staircase(shown, across, up),
+        round_values([third.of(record) for record in measured]) if third else (),
+        tuple(_point(record, across, up, third, record.number in members, objectives) for record in measured),
+        _staircase(measured, across, up),
         shades,
     )
 
@@ -166,47 +170,48 @@ def _point(
         area.of(record) if area else None,
         on_front,
         short_name(record.published) if record.published else None,
-        lines_about(record, objectives),
+        describe(record, objectives),
     )
 
 
-def drawn(
+def choose_axes(
     objectives: Sequence[Objective],
     x: str | None = None,
     y: str | None = None,
     area: str | None = None,
     *,
-    beside: Collection[str] = (),
+    known: Collection[str] = (),
 ) -> tuple[str, str, str | None]:
-    """The metrics across, up, and as area.
+    """The metrics along x and y, and as area.
 
-    Where fewer than three are sought, what is known `beside` them stands in: costs that come with any network, or a
-    score. Raises PlanError if there are no two.
+    With fewer than three objectives, further `known` metrics fill in: costs, which every network has, or a score.
+    Raises PlanError if there are not two metrics.
     """
     for name in filter(None, (x, y, area)):
         Objective.named(name)
-    sought = [objective.name for objective in objectives]
-    across = x or _across([name for name in sought if name != y], scored=y is not None or any(map(_scored, sought)))
-    stand_ins = [name for name in (*scores(), "params", "macs") if name in beside and name != across]
-    others = [name for name in sought if name != across] or stand_ins
-    up = y or _first(filter(_scored, others), others)
+    names = [objective.name for objective in objectives]
+    has_score = y is not None or any(map(_is_score, names))
+    across = x or _x_name([name for name in names if name != y], has_score=has_score)
+    fallbacks = [name for name in (*scores(), "params", "macs") if name in known and name != across]
+    candidates = [name for name in names if name != across] or fallbacks
+    up = y or _first(filter(_is_score, candidates), candidates)
     if up is None:
-        raise PlanError(f"{across} alone makes no plot; choose another metric for the x axis.")
+        raise PlanError(f"{across} is the only metric; a figure needs another one for the x axis.")
     if across == up:
-        raise PlanError(f"{across} against itself makes no plot; choose two metrics for --x and --y.")
-    rest = [name for name in sought if name not in (across, up)]
-    if not rest and _scored(up):
-        rest = [name for name in stand_ins if not _scored(name)]
-    return across, up, area or _first(("macs",), rest)
+        raise PlanError(f"{across} is on both axes; choose two metrics for --x and --y.")
+    others = [name for name in names if name not in (across, up)]
+    if not others and _is_score(up):
+        others = [name for name in fallbacks if not _is_score(name)]
+    return across, up, area or _first(("macs",), others)
 
 
-def _across(names: Sequence[str], *, scored: bool) -> str:
-    """The cost that a score is drawn against: params, if they are among them; without a score, what comes first."""
-    costs = [name for name in names if not _scored(name)]
-    return _first(("params",) if scored else (), costs) or "params"
+def _x_name(names: Sequence[str], *, has_score: bool) -> str:
+    """The cost that a score is drawn against: params, if they are among them; without a score, the first."""
+    costs = [name for name in names if not _is_score(name)]
+    return _first(("params",) if has_score else (), costs) or "params"
 
 
-def _scored(name: str) -> bool:
+def _is_score(name: str) -> bool:
     return name in scores()
 
 
@@ -215,21 +220,21 @@ def _first(preferred: Iterable[str], names: Sequence[str]) -> str | None:
 
 
 def pairs(objectives: Sequence[Objective]) -> list[tuple[str, str]]:
-    """What to draw across and up so that every trade-off is seen: each score against each cost.
+    """The metrics along x and y for every trade-off: each cost with each score.
 
-    Where there are no scores, or nothing else, each objective against each other.
+    Without scores, or without costs, each objective with each other.
     """
-    sought = [objective.name for objective in objectives]
-    both = [(cost, score) for score in sought for cost in sought if score in scores() and cost not in scores()]
-    return both or list(combinations(sorted(sought, key="top1".__eq__), 2))
+    names = [objective.name for objective in objectives]
+    both = [(cost, score) for score in names for cost in names if _is_score(score) and not _is_score(cost)]
+    return both or list(combinations(sorted(names, key="top1".__eq__), 2))
 
 
-def known(records: Sequence[Record]) -> set[str]:
+def known_metrics(records: Sequence[Record]) -> set[str]:
     """The metrics that every record has a number for."""
     return {name for name in searchable() if len(comparable(records, [Objective.named(name)])) == len(records)}
 
 
-def _seen(axis: Axis, limits: Sequence[Limit]) -> list[Limit]:
+def _visible(axis: Axis, limits: Sequence[Limit]) -> list[Limit]:
     low, high = axis.limits
     return [limit for limit in limits if limit.name == axis.name and low < limit.value / axis.size < high]
 
@@ -237,15 +242,15 @@ def _seen(axis: Axis, limits: Sequence[Limit]) -> list[Limit]:
 def _shade(limit: Limit, axis: Axis, along_x: bool) -> Shade:
     (low, high), edge = axis.limits, limit.value / axis.size
     span = (edge, high) if limit.at_most else (low, edge)
-    return Shade(along_x, *span, edge, _written(limit))
+    return Shade(along_x, *span, edge, _limit_text(limit))
 
 
-def _written(limit: Limit) -> str:
+def _limit_text(limit: Limit) -> str:
     return limit.text.replace("<=", "≤").replace(">=", "≥")
 
 
-def lines_about(record: Record, objectives: Sequence[Objective]) -> tuple[str, ...]:
-    """What is said of a candidate when one asks: its name, its numbers, its rows."""
+def describe(record: Record, objectives: Sequence[Objective]) -> tuple[str, ...]:
+    """A candidate's name, its metrics and its rows, a line each."""
     numbers = (
         f"{metric(name).label}: {with_error(name, record.metrics)}" for name in metric_columns([record], objectives)
     )
@@ -259,16 +264,16 @@ def _staircase(records: Sequence[Record], x: Axis, y: Axis) -> tuple[tuple[float
 
 
 def outline(members: Sequence[tuple[float, float]], x: Objective) -> list[tuple[float, float]]:
-    """The corners of what a front reaches: y stays as good as at one member until the next is reached."""
-    places = sorted(members)
-    corners = places[:1]
-    for (x0, y0), (x1, y1) in pairwise(places):
+    """The corners of a staircase through the members: y stays at one member's value until the next member."""
+    points = sorted(members)
+    corners = points[:1]
+    for (x0, y0), (x1, y1) in pairwise(points):
         corners += [(x0, y1) if x.maximise else (x1, y0), (x1, y1)]
     return corners
 
 
 def round_values(values: Sequence[float]) -> tuple[float, ...]:
-    """Two or three round values that span the others: what a size legend can show."""
+    """Two or three round values that span the others, for a size legend."""
     for digits in ((1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
         steps = [float(f"{digit}e{power}") for power in range(-6, 7) for digit in digits]
         near = [step for step in steps if 0.7 * min(values) <= step <= 1.1 * max(values)]
@@ -277,9 +282,11 @@ def round_values(values: Sequence[float]) -> tuple[float, ...]:
     return (max(values),)
 
 
-def _subtitle(trials: int, shown: int, members: int, objectives: Sequence[Objective], unseen: Sequence[Limit]) -> str:
+def _subtitle(
+    trials: int, measured: int, members: int, objectives: Sequence[Objective], hidden: Sequence[Limit]
+) -> str:
     *most, last = (metric(objective.name).label for objective in objectives)
-    sought = f"{', '.join(most)} and {last}" if most else last
-    found = f"{shown} of {trials} trials complete" if shown < trials else f"{trials} trial{'s' * (trials > 1)}"
-    kept = f"; limited to {', '.join(map(_written, unseen))}" if unseen else ""
-    return f"{found}, {members} on the front of {sought}{kept}"
+    names = f"{', '.join(most)} and {last}" if most else last
+    count = f"{measured} of {trials} trials complete" if measured < trials else f"{trials} trial{'s' * (trials > 1)}"
+    limits = f"; limited to {', '.join(map(_limit_text, hidden))}" if hidden else ""
+    return f"{count}, {members} on the front of {names}{limits}"

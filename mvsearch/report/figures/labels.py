@@ -1,7 +1,7 @@
-"""Where the labels of a plot go so that none hides a point or another label. Plain geometry, in pixels.
+"""Places for the labels of a figure so that none hides a point or another label. Plain geometry, in pixels.
 
-Every label tries places on rings around its point and takes the cheapest; a few rounds let the first ones move
-again once the others are known.
+Every label tries places on rings around its point and takes the cheapest; further rounds let labels move again once
+the places of the others are known.
 """
 
 from collections.abc import Sequence
@@ -20,12 +20,12 @@ GAPS = (3.0, 9.0, 17.0, 27.0, 40.0, 56.0)
 ANGLES = np.arange(24) * (2 * np.pi / 24)
 ROUNDS = 4
 AIR = np.array([-6.0, -3.0, 6.0, 3.0])
-"""Added round a text: two that touch read as one, and one that touches another's marker reads as its name."""
+"""The margin around a text: two that touch read as one, and one that touches another's marker reads as its name."""
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What labels have to respect: markers not to be hidden, a line better not crossed, and the frame."""
+class Obstacles:
+    """What labels avoid: hiding markers, crossing a line, and leaving the frame."""
 
     markers: Boxes
     line: Points
@@ -34,7 +34,7 @@ class Scene:
 
 @dataclass(frozen=True)
 class Label:
-    """A point to be named: its place, its marker's radius, and how large its text is."""
+    """A point to be named: its place, its marker's radius, and the size of its text."""
 
     x: float
     y: float
@@ -43,19 +43,19 @@ class Label:
     height: float
 
 
-def place(labels: Sequence[Label], scene: Scene) -> list[tuple[float, float]]:
+def place(labels: Sequence[Label], obstacles: Obstacles) -> list[tuple[float, float]]:
     """The centre of each label's text."""
-    choices = [_candidates(label) for label in labels]
-    own = [_own_costs(label, boxes, scene) for label, boxes in zip(labels, choices, strict=True)]
-    taken: list[int | None] = [None] * len(labels)
+    candidates = [_candidates(label) for label in labels]
+    fixed = [_fixed_costs(label, boxes, obstacles) for label, boxes in zip(labels, candidates, strict=True)]
+    best: list[int | None] = [None] * len(labels)
     for _ in range(ROUNDS):
-        before = list(taken)
+        before = list(best)
         for i, label in enumerate(labels):
-            others = [(labels[j], choices[j][k]) for j, k in enumerate(taken) if j != i and k is not None]
-            taken[i] = int(np.argmin(own[i] + _crowding(label, choices[i], others)))
-        if taken == before:
+            others = [(labels[j], candidates[j][k]) for j, k in enumerate(best) if j != i and k is not None]
+            best[i] = int(np.argmin(fixed[i] + _crowding_costs(label, candidates[i], others)))
+        if best == before:
             break
-    return [_centre(choices[i][k]) for i, k in enumerate(taken) if k is not None]
+    return [_centre(candidates[i][k]) for i, k in enumerate(best) if k is not None]
 
 
 def leader(label: Label, centre: tuple[float, float]) -> Points:
@@ -65,33 +65,33 @@ def leader(label: Label, centre: tuple[float, float]) -> Points:
 
 
 def _candidates(label: Label) -> Boxes:
-    """Boxes around the point, each ring a little further from the marker's edge; preferred ones first."""
+    """Boxes around the point, each ring a little further from the marker's edge; the preferred first."""
     rings = []
     for gap in GAPS:
         across, up = label.width / 2 + label.radius + gap, label.height / 2 + label.radius + gap
-        # The box slides round the marker: its nearest point, not its centre, keeps the distance.
+        # The nearest point of the box, not its centre, is at this distance from the marker.
         x = np.clip(np.cos(ANGLES) * across * 1.4, -across, across)
         y = np.clip(np.sin(ANGLES) * up * 1.4, -up, up)
         rings.append(_box(label.x + x, label.y + y, label.width, label.height))
     return np.concatenate(rings)
 
 
-def _own_costs(label: Label, boxes: Boxes, scene: Scene) -> Points:
-    """What each place costs whatever the other labels do: distance, hidden markers, crossed lines, a cut frame."""
+def _fixed_costs(label: Label, boxes: Boxes, obstacles: Obstacles) -> Points:
+    """The cost of each place without regard to other labels: distance, hidden markers, crossed lines, a cut frame."""
     start, end = _leaders(label, boxes)
-    left, bottom, right, top = scene.frame
+    left, bottom, right, top = obstacles.frame
     low, high = np.array([left, bottom]), np.array([right, top])
     outside = np.maximum(low - boxes[:, :2], 0).sum(axis=1) + np.maximum(boxes[:, 2:] - high, 0).sum(axis=1)
-    markers = scene.markers[(np.abs(_centres(scene.markers) - (label.x, label.y)) > 1e-6).any(axis=1)]
-    hidden = _overlap(boxes, scene.markers).sum(axis=1) / (label.height**2)
+    markers = obstacles.markers[(np.abs(_centres(obstacles.markers) - (label.x, label.y)) > 1e-6).any(axis=1)]
+    hidden = _overlap(boxes, obstacles.markers).sum(axis=1) / (label.height**2)
     crossed = _hits(_along(start, end), markers)
-    on_line = _held(scene.line, boxes)
+    on_line = _count_inside(obstacles.line, boxes)
     distance = np.hypot(*(end - start).T) / label.height
     return np.asarray(50 * outside + 40 * hidden + crossed + 0.25 * on_line + 1.2 * distance)
 
 
-def _crowding(label: Label, boxes: Boxes, others: Sequence[tuple[Label, Boxes]]) -> Points:
-    """What each place costs beside the labels that already have one: covered text, and leaders gone astray."""
+def _crowding_costs(label: Label, boxes: Boxes, others: Sequence[tuple[Label, Boxes]]) -> Points:
+    """The cost of each place next to the labels that have one: covered text, and leaders that cross others."""
     if not others:
         return np.zeros(len(boxes))
     placed = np.array([box for _, box in others])
@@ -101,7 +101,7 @@ def _crowding(label: Label, boxes: Boxes, others: Sequence[tuple[Label, Boxes]])
     markers = np.array([_box(other.x, other.y, 2 * other.radius, 2 * other.radius) for other, _ in others])
     touched = (6 * _overlap(boxes + AIR, markers) + 12 * _overlap(boxes + AIR, placed)).sum(axis=1) / label.height**2
     covered = 48 * _overlap(boxes, placed).sum(axis=1) / label.height**2
-    astray = 6 * _hits(mine, placed) + 3 * _hits(mine, markers) + 6 * _held(theirs, boxes)
+    astray = 6 * _hits(mine, placed) + 3 * _hits(mine, markers) + 6 * _count_inside(theirs, boxes)
     close = np.abs(mine[:, :, None, :] - theirs).max(axis=3) < 3
     return np.asarray(covered + touched + astray + 2 * close.any(axis=(1, 2)))
 
@@ -141,13 +141,13 @@ def _overlap(boxes: Boxes, others: Boxes) -> NDArray[np.float64]:
 
 
 def _hits(lines: NDArray[np.float64], boxes: Boxes) -> NDArray[np.int64]:
-    """How many of the boxes each line, a row of points, runs through."""
+    """The number of boxes that each line, a row of points, crosses."""
     x, y = lines[:, :, None, 0], lines[:, :, None, 1]
-    held = (x >= boxes[:, 0]) & (y >= boxes[:, 1]) & (x <= boxes[:, 2]) & (y <= boxes[:, 3])
-    return np.asarray(held.any(axis=1).sum(axis=-1))
+    inside = (x >= boxes[:, 0]) & (y >= boxes[:, 1]) & (x <= boxes[:, 2]) & (y <= boxes[:, 3])
+    return np.asarray(inside.any(axis=1).sum(axis=-1))
 
 
-def _held(points: Points, boxes: Boxes) -> NDArray[np.int64]:
-    """How many of the points each box holds."""
-    held = (points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])
-    return np.asarray(held.all(axis=2).sum(axis=-1))
+def _count_inside(points: Points, boxes: Boxes) -> NDArray[np.int64]:
+    """The number of points inside each box."""
+    inside = (points >= boxes[:, None, :2]) & (points <= boxes[:, None, 2:])
+    return np.asarray(inside.all(axis=2).sum(axis=-1))

@@ -1,17 +1,48 @@
-"""How things look, in every kind of picture and on light and dark paper.
+"""Colours, markers and dashes of every figure, on a light and on a dark background.
 
-Okabe and Ito's colours (Color Universal Design, 2008): told apart under the common kinds of colour blindness, and in
-grey by their lightness. Shape says who made a candidate (a circle the search, a diamond a paper), filling whether it
-is on the front. Where several studies share a plot, each has its colour, its dashes and its marker.
+Okabe and Ito's colours (Color Universal Design, 2008) can be told apart under the common kinds of colour blindness, and
+in grey by their lightness. Where several studies share a figure, each has its colour, its dashes and its marker.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import cycle, islice
+from typing import Any
 
 
 @dataclass(frozen=True)
-class Kind:
-    """One sort of marker; no fill is an outline through which others are seen."""
+class Shape:
+    """A marker: its names in matplotlib and plotly, and its area in units of matplotlib's `s` and plotly's size²/4."""
+
+    matplotlib: str
+    plotly: str
+    of_s: float = 1.0
+    of_square: float = 4.0
+
+
+SHAPES = {
+    "circle": Shape("o", "circle", math.pi / 4, math.pi),
+    "square": Shape("s", "square"),
+    "triangle": Shape("^", "triangle-up", 0.5, math.sqrt(3)),
+    "diamond": Shape("D", "diamond", 1.0, 3.38),
+    "cross": Shape("X", "x"),
+    "star": Shape("*", "star"),
+    "hexagon": Shape("h", "hexagon"),
+}
+
+DASHES: dict[str, Any] = {
+    "solid": "-",
+    "dash": (0, (5, 2)),
+    "dot": (0, (1, 1.5)),
+    "dashdot": "-.",
+    "longdash": (0, (9, 3)),
+}
+"""Plotly's names of dashes, and the same dashes for matplotlib."""
+
+
+@dataclass(frozen=True)
+class MarkerStyle:
+    """One kind of marker of the front figure; without a fill it is an outline that does not hide others."""
 
     published: bool
     on_front: bool
@@ -21,19 +52,29 @@ class Kind:
     bar: str
     opacity: float
 
+    @property
+    def shape(self) -> Shape:
+        """A diamond for a published model, a circle for a candidate of the search."""
+        return SHAPES["diamond" if self.published else "circle"]
+
 
 @dataclass(frozen=True)
-class Look:
-    """One of several studies in one plot: colours alone are never all that tells them apart."""
+class SeriesStyle:
+    """One of several series in a figure: they differ by more than their colours."""
 
     colour: str
     dashes: str
     marker: str
 
+    @property
+    def shape(self) -> Shape:
+        """The marker."""
+        return SHAPES[self.marker]
+
 
 @dataclass(frozen=True)
 class Theme:
-    """The colours of one kind of paper: `own` for what the search found, `printed` for the published models."""
+    """The colours on one background: `primary` for candidates of the search, `secondary` for published models."""
 
     paper: str
     ink: str
@@ -46,34 +87,32 @@ class Theme:
     hues: tuple[str, ...]
 
     @property
-    def kinds(self) -> tuple[Kind, ...]:
+    def markers(self) -> tuple[MarkerStyle, ...]:
         """In the order in which they are drawn: the last lie on top."""
         return (
-            Kind(False, False, "dominated", self.pale, self.grey, self.grey, 0.55),
-            Kind(False, True, "on the front", self.primary, self.paper, self.primary, 0.95),
-            Kind(True, False, "published, dominated", None, self.secondary, self.secondary, 1.0),
-            Kind(True, True, "published, on the front", self.secondary, self.paper, self.secondary, 0.95),
+            MarkerStyle(False, False, "dominated", self.pale, self.grey, self.grey, 0.55),
+            MarkerStyle(False, True, "on the front", self.primary, self.paper, self.primary, 0.95),
+            MarkerStyle(True, False, "published, dominated", None, self.secondary, self.secondary, 1.0),
+            MarkerStyle(True, True, "published, on the front", self.secondary, self.paper, self.secondary, 0.95),
         )
 
-    def looks(self, several: int) -> list[Look]:
-        """A look for each of several studies; where the colours are used up, dashes and markers still differ."""
-        ways = zip(cycle(self.hues), cycle(_DASHES), cycle(_MARKERS), strict=False)
-        return [Look(*way) for way in islice(ways, several)]
+    def series(self, count: int) -> list[SeriesStyle]:
+        """A style for each series; colours repeat after seven, dashes and markers at other intervals."""
+        markers = cycle(("circle", "square", "triangle", "cross", "star", "hexagon"))
+        return [
+            SeriesStyle(*style) for style in islice(zip(cycle(self.hues), cycle(DASHES), markers, strict=False), count)
+        ]
 
 
-WASH = 0.16
-"""How strongly an area is shaded, so that what lies in it is still read."""
+SHADE_OPACITY = 0.16
+"""The opacity of shaded areas, through which text remains readable."""
 
-_DASHES = ("solid", "dash", "dot", "dashdot", "longdash")
-_MARKERS = ("circle", "square", "triangle", "cross", "star", "hexagon")
-
-
-LANDMARK = 7.5
-"""Half the width of a published model's diamond among several studies, in points: wider than any of their markers."""
+PUBLISHED_RADIUS = 7.5
+"""Half the width of a published model's diamond in a comparison, in points: wider than the markers of any study."""
 
 
 def marker_size(place: int) -> float:
-    """Of one of several studies, in points: the later, which lie on top, are smaller, so that none hides another."""
+    """The marker size of one of several studies, in points: later ones are smaller, so that none hides another."""
     return max(3.5, 10 * 0.65**place)
 
 

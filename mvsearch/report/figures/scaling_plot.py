@@ -1,100 +1,108 @@
-"""Growth as PNG, SVG or self-contained HTML: parameters left, MACs right, a line a fusion, a dot a size."""
+"""The scaling figure as PNG, SVG or self-contained HTML: parameters left, MACs right, a line for each fusion."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.metrics.formatting import pretty
-from mvsearch.report.figures.palette import LIGHT, Theme
+from mvsearch.report.figures.palette import DASHES, LIGHT, Theme
 from mvsearch.report.figures.plot import kind_of
-from mvsearch.report.figures.scaling import COSTS, Growth, Line
+from mvsearch.report.figures.scaling import COSTS, Line, ScalingFigure
 from mvsearch.utils.atomic_write import write_whole
 
-_DASHES = {"solid": "-", "dash": (0, (4, 2))}
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_SIZES = "the family"
+"""The legend's entry of the members."""
 
 
-def plot_growth(growth: Growth, path: Path, theme: Theme = LIGHT) -> None:
+def plot_scaling(figure: ScalingFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png, .svg or .html file; raises PlanError for another suffix."""
     kind = kind_of(path)
-    write_whole(path, _html(growth, theme) if kind == "html" else _picture(growth, kind, theme))
+    if kind == "html":
+        write_whole(path, _html(figure, theme))
+    else:
+        from mvsearch.report.figures.static import render
+
+        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
 
 
-def _look(line: Line, theme: Theme) -> tuple[str, str]:
-    """Colour and dash of a line. Lines are told apart without colours too."""
-    looks = {
+def _style(line: Line, theme: Theme) -> tuple[str, str]:
+    """The colour and the dashes of a line."""
+    styles = {
         "v1: 3x3 fusion": (theme.secondary, "solid"),
         "v1 with 1x1 fusion": (theme.secondary, "dash"),
         "v2: no fusion": (theme.grey, "solid"),
     }
-    return looks.get(line.words, (theme.primary, "solid"))
+    return styles.get(line.words, (theme.primary, "solid"))
 
 
-def _picture(growth: Growth, kind: str, theme: Theme) -> bytes:
-    from mvsearch.report.figures._matplotlib import LEGEND, blank, rendered, title
-
-    def figure() -> Any:
-        made = blank(4.6)
-        title(made, growth.title, growth.subtitle, theme)
-        for i, name in enumerate(COSTS):
-            _panel(made.add_axes((0.075 + 0.495 * i, 0.2, 0.415, 0.62)), growth, name, theme)
-        handles, labels = made.axes[0].get_legend_handles_labels()
-        made.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=4, **LEGEND)
-        return made
-
-    return rendered(figure, kind, theme)
+def _points(figure: ScalingFigure, name: str) -> list[tuple[float, float]]:
+    """The members' scales and costs, in plain numbers."""
+    return [(member.scale, float(getattr(member.arch.cost(), name))) for member in figure.members]
 
 
-def _panel(axes: Any, growth: Growth, name: str, theme: Theme) -> None:
-    label, size = growth.axis(name)
-    axes.set(xlabel=growth.across, ylabel=label)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(linewidth=0.8)
-    axes.set_axisbelow(True)
-    for line in growth.lines:
-        colour, dash = _look(line, theme)
-        values = [value / size for value in line.costs[name]]
-        axes.step(
-            line.scales, values, where="post", color=colour, linestyle=_DASHES[dash], linewidth=1.6, label=line.words
-        )
-    xs = [member.scale for member in growth.members]
-    ys = [getattr(member.arch.cost(), name) / size for member in growth.members]
-    axes.plot(xs, ys, linestyle="", marker="o", color=theme.ink, markersize=5, zorder=3, label="the family")
-    for member, x, y in zip(growth.members, xs, ys, strict=True):
-        axes.annotate(member.name, (x, y), (5, -5), textcoords="offset points", fontsize=8.5, va="top")
+def _draw(figure: ScalingFigure, theme: Theme) -> "Figure":
+    from mvsearch.report.figures.static import LEGEND, blank, title
+
+    sheet = blank(4.6)
+    title(sheet, figure.title, figure.subtitle, theme)
+    for i, name in enumerate(COSTS):
+        _draw_panel(sheet.add_axes((0.075 + 0.495 * i, 0.2, 0.415, 0.62)), figure, name, theme)
+    handles, labels = sheet.axes[0].get_legend_handles_labels()
+    sheet.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=4, **LEGEND)
+    return sheet
+
+
+def _draw_panel(axes: "Axes", figure: ScalingFigure, name: str, theme: Theme) -> None:
+    from mvsearch.report.figures.static import frame
+
+    label, size = figure.axis(name)
+    axes.set(xlabel=figure.x_label, ylabel=label)
+    frame(axes)
+    for line in figure.lines:
+        colour, dashes = _style(line, theme)
+        style: dict[str, Any] = {"color": colour, "linestyle": DASHES[dashes], "linewidth": 1.6, "label": line.words}
+        axes.step(line.scales, [value / size for value in line.costs[name]], where="post", **style)
+    points = [(x, cost / size) for x, cost in _points(figure, name)]
+    axes.plot(*zip(*points, strict=True), "o", color=theme.ink, markersize=5, zorder=3, label=_SIZES)
+    for member, point in zip(figure.members, points, strict=True):
+        axes.annotate(member.name, point, (5, -5), textcoords="offset points", fontsize=8.5, va="top")
     axes.set_ylim(bottom=0)
     axes.margins(x=0.02)
 
 
-def _html(growth: Growth, theme: Theme) -> bytes:
-    from mvsearch.report.figures._plotly import axis, base_layout, page
+def _html(figure: ScalingFigure, theme: Theme) -> bytes:
+    from mvsearch.report.figures.interactive import axis, base_layout, page
 
-    layout = base_layout(growth.title, growth.subtitle, 480, theme) | {"legend": {"orientation": "h", "y": -0.18}}
-    axes = {name: growth.axis(name) for name in COSTS}
+    layout = base_layout(figure.title, figure.subtitle, 480, theme) | {"legend": {"orientation": "h", "y": -0.18}}
+    traces = []
     for i, name in enumerate(COSTS):
-        tail = "" if i == 0 else "2"
-        layout[f"xaxis{tail}"] = axis(growth.across, None, theme) | {"domain": [0.55 * i, 0.45 + 0.55 * i]}
-        below = {"rangemode": "tozero", "anchor": f"x{tail}"}
-        layout[f"yaxis{tail}"] = axis(axes[name][0], None, theme) | below
-    sizes = [(name, axes[name][1], "2" if i else "") for i, name in enumerate(COSTS)]
-    traces = [trace for which in sizes for trace in _traces(growth, *which, theme)]
-    return page(growth.title, [{"data": traces, "layout": layout}], theme)
+        number = "2" if i else ""
+        label, size = figure.axis(name)
+        layout[f"xaxis{number}"] = axis(figure.x_label, None, theme) | {"domain": [0.55 * i, 0.45 + 0.55 * i]}
+        layout[f"yaxis{number}"] = axis(label, None, theme) | {"rangemode": "tozero", "anchor": f"x{number}"}
+        traces += _traces(figure, name, size, number, theme)
+    return page(figure.title, [{"data": traces, "layout": layout}], theme)
 
 
-def _traces(growth: Growth, name: str, size: float, tail: str, theme: Theme) -> list[dict[str, Any]]:
-    place = {"type": "scatter", "xaxis": f"x{tail}", "yaxis": f"y{tail}", "showlegend": not tail}
-    made = []
-    for line in growth.lines:
-        colour, dash = _look(line, theme)
+def _traces(figure: ScalingFigure, name: str, size: float, number: str, theme: Theme) -> list[dict[str, Any]]:
+    place = {"type": "scatter", "xaxis": f"x{number}", "yaxis": f"y{number}", "showlegend": not number}
+    traces = []
+    for line in figure.lines:
+        colour, dashes = _style(line, theme)
         values = line.costs[name]
-        made.append(
+        traces.append(
             place
             | {"x": line.scales, "y": [value / size for value in values], "mode": "lines", "name": line.words}
-            | {"line": {"shape": "hv", "color": colour, "dash": dash, "width": 2}, "legendgroup": line.words}
+            | {"line": {"shape": "hv", "color": colour, "dash": dashes, "width": 2}, "legendgroup": line.words}
             | {"text": [pretty(name, value) for value in values]}
             | {"hovertemplate": f"{line.words} at %{{x:.3g}}: %{{text}}<extra></extra>"}
         )
-    costs = [getattr(member.arch.cost(), name) for member in growth.members]
-    text = [f"<b>{m.name}</b> {m.scale:.3g}: {pretty(name, c)}" for m, c in zip(growth.members, costs, strict=True)]
-    dots = {"x": [m.scale for m in growth.members], "y": [cost / size for cost in costs], "mode": "markers+text"}
-    marker = {"name": "the family", "marker": {"color": theme.ink, "size": 9}, "legendgroup": "the family"}
-    names = {"text": [m.name for m in growth.members], "textposition": "bottom right", "hovertext": text}
-    return [*made, place | dots | marker | names | {"hovertemplate": "%{hovertext}<extra></extra>"}]
+    names, points = [member.name for member in figure.members], _points(figure, name)
+    text = [f"<b>{member}</b> {x:.3g}: {pretty(name, cost)}" for member, (x, cost) in zip(names, points, strict=True)]
+    dots = {"x": [x for x, _ in points], "y": [cost / size for _, cost in points], "mode": "markers+text"}
+    marker = {"name": _SIZES, "marker": {"color": theme.ink, "size": 9}, "legendgroup": _SIZES}
+    labels = {"text": names, "textposition": "bottom right", "hovertext": text}
+    return [*traces, place | dots | marker | labels | {"hovertemplate": "%{hovertext}<extra></extra>"}]

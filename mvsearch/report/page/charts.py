@@ -11,8 +11,9 @@ from mvsearch.metrics.formatting import pretty, volume
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric
-from mvsearch.report.figures._plotly import Format, axis, base_layout, layout, traces
 from mvsearch.report.figures.front import FrontFigure, front_figure, pairs
+from mvsearch.report.figures.front_plot import Format, layout, traces
+from mvsearch.report.figures.interactive import axis, base_layout
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings
 from mvsearch.space.variables import Choice

@@ -63,7 +63,7 @@ def _variables(theme: Theme) -> str:
 
 def _data(report: sections.Report) -> str:
     """The figures as JSON. `<` is escaped because it could end the script that holds them."""
-    from mvsearch.report.figures._plotly import CONFIG
+    from mvsearch.report.figures.interactive import CONFIG
 
     data = {"darkColours": charts.dark_colours(), "figures": report.figures, "config": CONFIG}
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")

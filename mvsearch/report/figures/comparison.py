@@ -1,7 +1,6 @@
-"""What a plot of several studies shows, as data: their fronts over each other, and how their hypervolumes grew.
+"""The figure of several studies as data: their fronts, and their hypervolumes over time.
 
 Where a side has several runs, its line is what half of them reach, and a band goes from the worst to the best.
-Nothing here draws.
 """
 
 from collections.abc import Sequence
@@ -16,14 +15,13 @@ from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.metrics.registry import metric
-from mvsearch.report.figures.front import Axis, drawn, known, lines_about, outline, pairs
+from mvsearch.report.figures.front import Axis, choose_axes, describe, known_metrics, outline, pairs
 from mvsearch.study.comparison import Comparison, Side
 
-_FEW = 3
-"""Names that a title still holds."""
+_MOST_IN_TITLE = 3
 
 MOST_NAMES = 16
-"""Of more landmarks in one plot the names would hide it."""
+"""With more published models in one panel, their names would hide it."""
 
 Line = tuple[tuple[float, float], ...]
 """Points in the units of the axes."""
@@ -31,7 +29,7 @@ Line = tuple[tuple[float, float], ...]
 
 @dataclass(frozen=True)
 class Dot:
-    """A member of a front, with its standard errors and what it says when one asks."""
+    """A member of a front, with its standard errors and the lines that are shown on hovering."""
 
     x: float
     y: float
@@ -41,7 +39,7 @@ class Dot:
 
 
 @dataclass(frozen=True)
-class Strand:
+class Series:
     """One side in one panel: its line, the outline of its band (empty for a single run), and its members."""
 
     name: str
@@ -51,8 +49,8 @@ class Strand:
 
 
 @dataclass(frozen=True)
-class Landmark:
-    """A published model that some side evaluated; where a side has several runs, at the medians of what they found."""
+class PublishedPoint:
+    """A published model that a side evaluated; with several runs, at the medians of their values."""
 
     x: float
     y: float
@@ -61,26 +59,26 @@ class Landmark:
 
 @dataclass(frozen=True)
 class Panel:
-    """One plot; its strands come in the order of the sides, which have the same looks in every panel."""
+    """One plot; its series are in the order of the sides, which have the same styles in every panel."""
 
     x_label: str
     y_label: str
     x_limits: tuple[float, float]
     y_limits: tuple[float, float]
-    strands: tuple[Strand, ...]
-    landmarks: tuple[Landmark, ...] = ()
+    series: tuple[Series, ...]
+    published: tuple[PublishedPoint, ...] = ()
 
     @property
-    def named(self) -> tuple[Landmark, ...]:
-        """The landmarks whose names are written: all, unless they are so many that no name could be read."""
-        return self.landmarks if len(self.landmarks) <= MOST_NAMES else ()
+    def named(self) -> tuple[PublishedPoint, ...]:
+        """The published models whose names are written: all, or none of too many."""
+        return self.published if len(self.published) <= MOST_NAMES else ()
 
 
 @dataclass(frozen=True)
-class Overlay:
+class ComparisonFigure:
     """The fronts, a panel for each pair of metrics, and the hypervolume against evaluations and against seconds.
 
-    `remarks` explain it; `warnings` say what should not have been compared.
+    `remarks` explain it; `warnings` are the reasons why the studies are not comparable.
     """
 
     title: str
@@ -90,19 +88,21 @@ class Overlay:
     curves: tuple[Panel, Panel]
 
 
-def overlay(comparison: Comparison, *, x: str | None = None, y: str | None = None, every_pair: bool = False) -> Overlay:
-    """The fronts along `x` and `y`, by default what a single study would be drawn along, or along every pair.
+def comparison_figure(
+    comparison: Comparison, *, x: str | None = None, y: str | None = None, all_pairs: bool = False
+) -> ComparisonFigure:
+    """The fronts along `x` and `y`, by default the axes of a single study's figure, or along all pairs of metrics.
 
-    Raises PlanError for a metric that there is not, StudyError for one that some member of a front lacks.
+    Raises PlanError for an unknown metric, StudyError for one that some member of a front lacks.
     """
-    ways = (pairs(comparison.objectives) if every_pair else []) or [_chosen(comparison, x, y)]
+    axes = (pairs(comparison.objectives) if all_pairs else []) or [_axes(comparison, x, y)]
     evaluations = [[range(1, len(run.records) + 1) for run in side.runs] for side in comparison.sides]
     seconds = [[run.seconds for run in side.runs] for side in comparison.sides]
-    return Overlay(
+    return ComparisonFigure(
         _title(comparison),
         _remarks(comparison),
         tuple(f"not comparable: {warning}" for warning in comparison.warnings),
-        tuple(_front_panel(comparison, across, up) for across, up in ways),
+        tuple(_front_panel(comparison, *names) for names in axes),
         (
             _curve_panel(comparison, "evaluations", evaluations),
             _curve_panel(comparison, "seconds of evaluation", seconds),
@@ -110,20 +110,20 @@ def overlay(comparison: Comparison, *, x: str | None = None, y: str | None = Non
     )
 
 
-def _chosen(comparison: Comparison, x: str | None, y: str | None) -> tuple[str, str]:
-    beside = known([member for run in comparison.runs for member in run.front])
-    across, up, _ = drawn(comparison.objectives, x, y, beside=beside)
+def _axes(comparison: Comparison, x: str | None, y: str | None) -> tuple[str, str]:
+    known = known_metrics([member for run in comparison.runs for member in run.front])
+    across, up, _ = choose_axes(comparison.objectives, x, y, known=known)
     for name in (across, up):
-        if name not in beside:
+        if name not in known:
             raise StudyError(
-                f"not every member of these fronts has a number for {name}; draw {', '.join(sorted(beside))}."
+                f"not every member of these fronts has a number for {name}; draw {', '.join(sorted(known))}."
             )
     return across, up
 
 
 def _title(comparison: Comparison) -> str:
     names = [side.name for side in comparison.sides]
-    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= _FEW else f"{len(names)} studies"
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) <= _MOST_IN_TITLE else f"{len(names)} studies"
 
 
 def _remarks(comparison: Comparison) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ def _remarks(comparison: Comparison) -> tuple[str, ...]:
     point = f"reference point: {', '.join(values)}"
     if all(len(side.runs) == 1 for side in comparison.sides):
         return (point,)
-    return (point, "line: what at least half of the seeds reach; band: from the worst to the best")
+    return (point, "line: reached by at least half of the seeds; band: from the worst to the best seed")
 
 
 # ---- fronts
@@ -141,29 +141,34 @@ def _front_panel(comparison: Comparison, x: str, y: str) -> Panel:
     pair = (Objective.named(x), Objective.named(y))
     members = [member for run in comparison.runs for member in run.front]
     across, up = Axis.over(x, members), Axis.over(y, members)
-    strands = (
-        Strand(side.name, _staircase(side, side.half, pair, across, up), _band(side, pair, across, up), dots)
-        for side, dots in ((side, _dots(side, comparison, across, up)) for side in comparison.sides)
+    series = tuple(
+        Series(
+            side.name,
+            _staircase(side, side.half, pair, across, up),
+            _band(side, pair, across, up),
+            _dots(side, comparison, across, up),
+        )
+        for side in comparison.sides
     )
-    landmarks = _landmarks(comparison, pair, across, up)
-    return Panel(across.label, up.label, across.limits, up.limits, tuple(strands), landmarks)
+    published = _published_points(comparison, pair, across, up)
+    return Panel(across.label, up.label, across.limits, up.limits, series, published)
 
 
-def _landmarks(
+def _published_points(
     comparison: Comparison, pair: tuple[Objective, Objective], across: Axis, up: Axis
-) -> tuple[Landmark, ...]:
-    """Those within the axes, which are as wide as the fronts; what several sides agree on is there once."""
-    found: dict[Landmark, None] = {}
+) -> tuple[PublishedPoint, ...]:
+    """Those within the axes, which fit the fronts; a point that several sides share is there once."""
+    points: dict[PublishedPoint, None] = {}
     for side in comparison.sides:
-        met: dict[str, list[Record]] = {}
+        by_name: dict[str, list[Record]] = {}
         for record in comparable([record for run in side.runs for record in run.records], pair):
             if record.published:
-                met.setdefault(record.published, []).append(record)
-        for name, records in met.items():
+                by_name.setdefault(record.published, []).append(record)
+        for name, records in by_name.items():
             x, y = (median(map(axis.of, records)) for axis in (across, up))
             if across.limits[0] <= x <= across.limits[1] and up.limits[0] <= y <= up.limits[1]:
-                found[Landmark(x, y, short_name(name))] = None
-    return tuple(found)
+                points[PublishedPoint(x, y, short_name(name))] = None
+    return tuple(points)
 
 
 def _dots(side: Side, comparison: Comparison, across: Axis, up: Axis) -> tuple[Dot, ...]:
@@ -173,16 +178,16 @@ def _dots(side: Side, comparison: Comparison, across: Axis, up: Axis) -> tuple[D
             up.of(member),
             across.error(member),
             up.error(member),
-            (f"{run.name}, {about[0]}", *about[1:]),
+            (f"{run.name}, {lines[0]}", *lines[1:]),
         )
         for run in side.runs
         for member in run.front
-        for about in (lines_about(member, comparison.objectives),)
+        for lines in (describe(member, comparison.objectives),)
     )
 
 
 def _staircase(side: Side, times: int, pair: tuple[Objective, Objective], across: Axis, up: Axis) -> Line:
-    """The outline of what so many runs reach, led on to the edges of the plot: who gets that far gets further."""
+    """The outline of what so many runs reach, continued to the edges of the plot on the dominated side."""
     x, y = pair
     worst_x, worst_y = across.limits[0 if x.maximise else 1], up.limits[0 if y.maximise else 1]
     line = outline([_place(row, across, up) for row in side.surface(pair, times)], x)
@@ -197,7 +202,7 @@ def _place(row: Metrics, across: Axis, up: Axis) -> tuple[float, float]:
 
 
 def _band(side: Side, pair: tuple[Objective, Objective], across: Axis, up: Axis) -> Line:
-    """The area that some runs reach and others do not."""
+    """The area between what one run and what every run reaches."""
     if len(side.runs) < 2:
         return ()
     best, worst = (_staircase(side, times, pair, across, up) for times in (1, len(side.runs)))
@@ -208,24 +213,24 @@ def _band(side: Side, pair: tuple[Objective, Objective], across: Axis, up: Axis)
 
 
 def _curve_panel(comparison: Comparison, label: str, spent: Sequence[Sequence[Sequence[float]]]) -> Panel:
-    strands = tuple(_curve(side, at) for side, at in zip(comparison.sides, spent, strict=True))
-    most = max(x for strand in strands for x, _ in strand.line)
-    top = max(y for strand in strands for _, y in (*strand.line, *strand.band))
-    return Panel(label, "hypervolume", (0.0, 1.03 * most), (0.0, 1.08 * top), strands)
+    series = tuple(_curve(side, budgets) for side, budgets in zip(comparison.sides, spent, strict=True))
+    right = max(x for curve in series for x, _ in curve.line)
+    top = max(y for curve in series for _, y in (*curve.line, *curve.band))
+    return Panel(label, "hypervolume", (0.0, 1.03 * right), (0.0, 1.08 * top), series)
 
 
-def _curve(side: Side, spent: Sequence[Sequence[float]]) -> Strand:
+def _curve(side: Side, spent: Sequence[Sequence[float]]) -> Series:
     """The median over the runs, as far as all of them go, as steps; and the band from the least to the most."""
-    end = min(at[-1] for at in spent)
-    places = np.unique([0.0, *(value for at in spent for value in at if value <= end)])
+    end = min(budgets[-1] for budgets in spent)
+    places = np.unique([0.0, *(budget for budgets in spent for budget in budgets if budget <= end)])
     values = np.array(
         [
-            np.concatenate(([0.0], run.hypervolumes))[np.searchsorted(at, places, side="right")]
-            for run, at in zip(side.runs, spent, strict=True)
+            np.concatenate(([0.0], run.hypervolumes))[np.searchsorted(budgets, places, side="right")]
+            for run, budgets in zip(side.runs, spent, strict=True)
         ]
     )
-    low, middle, high = (_steps(places, found) for found in (values.min(0), np.median(values, 0), values.max(0)))
-    return Strand(side.name, middle, (*high, *reversed(low)) if len(side.runs) > 1 else (), ())
+    low, middle, high = (_steps(places, row) for row in (values.min(0), np.median(values, 0), values.max(0)))
+    return Series(side.name, middle, (*high, *reversed(low)) if len(side.runs) > 1 else (), ())
 
 
 def _steps(places: Sequence[float] | np.ndarray, values: np.ndarray) -> Line:

@@ -1,0 +1,249 @@
+"""The comparison of studies as PNG, SVG or self-contained HTML: the fronts, and below them the two curves."""
+
+import math
+from html import escape
+from pathlib import Path
+from textwrap import wrap
+from typing import TYPE_CHECKING, Any
+
+from mvsearch.report.figures.comparison import ComparisonFigure, Dot, Panel, Series
+from mvsearch.report.figures.layout import Mark, NameLayout
+from mvsearch.report.figures.palette import (
+    DASHES,
+    LIGHT,
+    PUBLISHED_RADIUS,
+    SHADE_OPACITY,
+    SHAPES,
+    SeriesStyle,
+    Theme,
+    marker_size,
+)
+from mvsearch.report.figures.plot import kind_of
+from mvsearch.utils.atomic_write import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def plot_comparison(figure: ComparisonFigure, path: Path, theme: Theme = LIGHT) -> None:
+    """Draw it into a .png, .svg or .html file."""
+    kind = kind_of(path)
+    if kind == "html":
+        write_whole(path, _html(figure, theme))
+    else:
+        from mvsearch.report.figures.static import render
+
+        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+
+
+def _names(panel: Panel) -> NameLayout:
+    marks = [Mark(point.x, point.y, PUBLISHED_RADIUS) for point in panel.named]
+    dots = [Mark(dot.x, dot.y, marker_size(i) / 2) for i, series in enumerate(panel.series) for dot in series.dots]
+    names, lines = [point.label for point in panel.named], [series.line for series in panel.series]
+    return NameLayout(panel.x_limits, panel.y_limits, names, marks, [*marks, *dots], lines)
+
+
+def _texts(figure: ComparisonFigure, theme: Theme, letters: int) -> list[tuple[str, str]]:
+    """The lines between title and plot, with their colours: remarks, then warnings."""
+    remarks = [(line, theme.faint) for remark in figure.remarks[1:] for line in wrap(remark, letters)]
+    return remarks + [(line, theme.secondary) for warning in figure.warnings for line in wrap(warning, letters)]
+
+
+# ---- PNG and SVG
+
+_PLOT, _LABEL, _CURVE, _FOOT, _LINE = 3.74, 0.66, 2.3, 0.3, 0.2
+"""In inches: a plot, an axis label with the gap below it, a curve, the legend, and a line below the title."""
+
+_MIDDLE = 0.09
+"""The gap between the two curves, as a share of the width."""
+
+
+def _draw(figure: ComparisonFigure, theme: Theme) -> "Figure":
+    from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, title, write_names
+
+    texts = _texts(figure, theme, 115)
+    head = TITLE + _LINE * len(texts)
+    height = head + len(figure.fronts) * (_PLOT + _LABEL) + _CURVE + _LABEL + _FOOT
+    sheet = blank(height)
+    title(sheet, figure.title, figure.remarks[0], theme)
+    for place, (line, colour) in enumerate(texts, 1):
+        sheet.text(0.02, 1 - (0.475 + place * _LINE) / height, line, color=colour, va="center", parse_math=False)
+    styles = theme.series(len(figure.fronts[0].series))
+    for place, panel in enumerate(figure.fronts, 1):
+        foot = height - head - place * _PLOT - (place - 1) * _LABEL
+        axes = sheet.add_axes((LEFT, foot / height, RIGHT - LEFT, _PLOT / height))
+        _draw_panel(axes, panel, styles)
+        x, y = [point.x for point in panel.published], [point.y for point in panel.published]
+        axes.plot(x, y, **_published_style(theme), zorder=3.5, clip_on=False)
+        write_names(axes, _names(panel), theme.ink, theme)
+    width = (RIGHT - LEFT - _MIDDLE) / 2
+    for left, panel in zip((LEFT, LEFT + width + _MIDDLE), figure.curves, strict=True):
+        _draw_panel(sheet.add_axes((left, (_FOOT + _LABEL) / height, width, _CURVE / height)), panel, styles)
+    _draw_legend(sheet, figure, styles, theme)
+    return sheet
+
+
+def _draw_panel(axes: "Axes", panel: Panel, styles: list[SeriesStyle]) -> None:
+    from mvsearch.report.figures.static import error_bars, frame
+
+    axes.set(xlabel=panel.x_label, ylabel=panel.y_label, xlim=panel.x_limits, ylim=panel.y_limits)
+    frame(axes)
+    for place, (series, style) in enumerate(zip(panel.series, styles, strict=True)):
+        if series.band:
+            axes.fill(*zip(*series.band, strict=True), color=style.colour, alpha=SHADE_OPACITY, linewidth=0, zorder=1.2)
+        line = {"color": style.colour, "linestyle": DASHES[style.dashes], "linewidth": 1.5}
+        axes.plot(*zip(*series.line, strict=True), **line, zorder=2)
+        error_bars(axes, series.dots, style.colour, 2.5)
+        axes.scatter(
+            [dot.x for dot in series.dots],
+            [dot.y for dot in series.dots],
+            s=marker_size(place) ** 2,
+            marker=style.shape.matplotlib,
+            color=style.colour,
+            edgecolor=axes.get_facecolor(),
+            linewidth=0.7,
+            alpha=0.9,
+            zorder=3,
+        )
+
+
+def _published_style(theme: Theme) -> dict[str, Any]:
+    """Published models as outlines that do not hide the markers of a study."""
+    style = {"marker": SHAPES["diamond"].matplotlib, "markerfacecolor": "none", "markeredgecolor": theme.ink}
+    return style | {"markeredgewidth": 1.2, "linestyle": "", "markersize": 2 * PUBLISHED_RADIUS / math.sqrt(2)}
+
+
+def _draw_legend(sheet: "Figure", figure: ComparisonFigure, styles: list[SeriesStyle], theme: Theme) -> None:
+    from matplotlib.lines import Line2D
+
+    from mvsearch.report.figures.static import LEGEND
+
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=style.colour,
+            linestyle=DASHES[style.dashes],
+            marker=style.shape.matplotlib,
+            label=series.name,
+        )
+        for series, style in zip(figure.fronts[0].series, styles, strict=True)
+    ]
+    if any(panel.published for panel in figure.fronts):
+        handles.append(Line2D([], [], label="published", **_published_style(theme)))
+    legend = LEGEND | {"handlelength": 3.2}
+    sheet.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=4, **legend)
+
+
+# ---- HTML
+
+_HEIGHT_PX, _CURVE_PX, _LINE_PX = 560, 350, 17
+"""A plot of fronts, one of the two curves, and a line below the title, in pixels."""
+
+
+def _html(figure: ComparisonFigure, theme: Theme) -> bytes:
+    from mvsearch.report.figures.interactive import page
+
+    styles = theme.series(len(figure.fronts[0].series))
+    fronts = [_front(figure, panel, styles, theme) for panel in figure.fronts]
+    return page(figure.title, [*fronts, _curves(figure, styles, theme)], theme)
+
+
+def _front(figure: ComparisonFigure, panel: Panel, styles: list[SeriesStyle], theme: Theme) -> dict[str, Any]:
+    from mvsearch.report.figures.interactive import LEGEND_BELOW, MARGIN, axis, base_layout, plot_box, write_names
+
+    texts = _text_annotations(figure, theme)
+    layout = base_layout(figure.title, figure.remarks[0], _HEIGHT_PX + _LINE_PX * len(texts), theme) | {
+        "margin": MARGIN | {"t": MARGIN["t"] + _LINE_PX * len(texts)},
+        "xaxis": axis(panel.x_label, panel.x_limits, theme),
+        "yaxis": axis(panel.y_label, panel.y_limits, theme),
+        "legend": LEGEND_BELOW,
+        "annotations": [*texts, *write_names(_names(panel), plot_box(_HEIGHT_PX), theme.ink)],
+    }
+    return {"data": [*_traces(panel, styles, "", legend=True), *_published_trace(panel, theme)], "layout": layout}
+
+
+def _published_trace(panel: Panel, theme: Theme) -> list[dict[str, Any]]:
+    """Published models as outlines; markers below them still react to the pointer."""
+    from mvsearch.report.figures.interactive import PIXELS
+
+    if not panel.published:
+        return []
+    size = 2 * PUBLISHED_RADIUS * PIXELS / 1.3  # plotly's diamond is wider than its size
+    marker = {"symbol": "diamond-open", "size": size, "color": theme.ink, "line": {"width": 1.5}}
+    places = {"x": [point.x for point in panel.published], "y": [point.y for point in panel.published]}
+    trace = {"type": "scatter", "mode": "markers", "name": "published", "hoverinfo": "skip", "cliponaxis": False}
+    return [trace | places | {"marker": marker}]
+
+
+def _text_annotations(figure: ComparisonFigure, theme: Theme) -> list[dict[str, Any]]:
+    from mvsearch.report.figures.interactive import MARGIN
+
+    place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
+    place |= {"xshift": 16 - MARGIN["l"], "showarrow": False}
+    texts = _texts(figure, theme, 120)
+    return [
+        place | {"text": escape(line), "font": {"size": 12, "color": colour}, "yshift": 8 + _LINE_PX * (len(texts) - i)}
+        for i, (line, colour) in enumerate(texts, 1)
+    ]
+
+
+def _curves(figure: ComparisonFigure, styles: list[SeriesStyle], theme: Theme) -> dict[str, Any]:
+    from mvsearch.report.figures.interactive import MARGIN, axis, base_layout
+
+    layout = base_layout("", "", _CURVE_PX, theme) | {"margin": MARGIN | {"t": 45, "b": 55}}
+    data = []
+    for number, (panel, domain) in enumerate(zip(figure.curves, ([0, 0.46], [0.56, 1]), strict=True), 1):
+        across = {"domain": domain, "anchor": f"y{number}"}
+        layout[f"xaxis{number}"] = axis(panel.x_label, panel.x_limits, theme) | across
+        layout[f"yaxis{number}"] = axis(panel.y_label, panel.y_limits, theme) | {"anchor": f"x{number}"}
+        data += _traces(panel, styles, str(number), legend=False)
+    return {"data": data, "layout": layout}
+
+
+def _traces(panel: Panel, styles: list[SeriesStyle], number: str, *, legend: bool) -> list[dict[str, Any]]:
+    traces = []
+    for place, (series, style) in enumerate(zip(panel.series, styles, strict=True)):
+        shared = {"xaxis": f"x{number}", "yaxis": f"y{number}", "type": "scatter"}
+        shared |= {"legendgroup": series.name, "name": series.name}
+        if series.band:
+            traces.append(shared | _band(series, style))
+        traces.append(shared | _line(series, style) | {"showlegend": legend})
+        if series.dots:
+            traces.append(shared | _members(series.dots, style, marker_size(place)))
+    return traces
+
+
+def _band(series: Series, style: SeriesStyle) -> dict[str, Any]:
+    x, y = zip(*series.band, strict=True)
+    area = {
+        "fill": "toself",
+        "fillcolor": style.colour,
+        "opacity": SHADE_OPACITY,
+        "line": {"width": 0},
+        "mode": "lines",
+    }
+    return {"x": x, "y": y, "hoverinfo": "skip", "showlegend": False} | area
+
+
+def _line(series: Series, style: SeriesStyle) -> dict[str, Any]:
+    x, y = zip(*series.line, strict=True)
+    # Simplified, a small step after a long level would be a slope.
+    line = {"color": style.colour, "width": 2, "dash": style.dashes, "simplify": False}
+    return {"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip"}
+
+
+def _members(dots: tuple[Dot, ...], style: SeriesStyle, size: float) -> dict[str, Any]:
+    from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS, error_bars, hover
+
+    return {
+        "x": [dot.x for dot in dots],
+        "y": [dot.y for dot in dots],
+        "error_x": error_bars([dot.x_error for dot in dots], style.colour),
+        "error_y": error_bars([dot.y_error for dot in dots], style.colour),
+        "mode": "markers",
+        "marker": {"symbol": style.shape.plotly, "size": PIXELS * size, "color": style.colour, "opacity": 0.9},
+        "text": [hover(dot.lines) for dot in dots],
+        "showlegend": False,
+    } | HOVER_TEXT

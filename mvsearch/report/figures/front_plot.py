@@ -1,0 +1,298 @@
+"""Front figures as PNG, SVG or self-contained HTML, in which hovering over a point shows its architecture."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mvsearch.report.figures.front import FrontFigure, Point, Shade
+from mvsearch.report.figures.layout import SMALLEST_SHARE, Mark, NameLayout
+from mvsearch.report.figures.palette import LIGHT, SHADE_OPACITY, MarkerStyle, Theme
+from mvsearch.report.figures.plot import kind_of
+from mvsearch.utils.atomic_write import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LINE_LABEL = "front of these two axes"
+
+
+def plot_fronts(figures: Sequence[FrontFigure], path: Path, theme: Theme = LIGHT) -> None:
+    """Draw one study, one figure below the other, into a .png, .svg or .html file."""
+    kind = kind_of(path)
+    if kind == "html":
+        from mvsearch.report.figures.interactive import page
+
+        parts = [{"data": traces(figure, theme), "layout": layout(figure, theme)} for figure in figures]
+        write_whole(path, page(figures[0].title, parts, theme))
+    else:
+        from mvsearch.report.figures.static import render
+
+        write_whole(path, render(lambda: _draw(figures, theme), kind, theme))
+
+
+def _share(figure: FrontFigure, area: float | None) -> float:
+    """A marker's area as a share of the largest, but never too small to be seen."""
+    return max(figure.share(area), SMALLEST_SHARE)
+
+
+def _names(figure: FrontFigure, largest: float) -> NameLayout:
+    """The names of the published models; `largest` is the radius of the largest marker in points."""
+
+    def mark(point: Point) -> Mark:
+        diamond = 1.0 if point.label is None else math.sqrt(math.pi / 2)  # wider than a circle of its area
+        return Mark(point.x, point.y, largest * math.sqrt(_share(figure, point.area)) * diamond)
+
+    x, y = figure.x.limits, figure.y.limits
+    edges = [
+        [(shade.edge, end) for end in y] if shade.along_x else [(end, shade.edge) for end in x]
+        for shade in figure.shades
+    ]
+    names = [str(point.label) for point in figure.named]
+    return NameLayout(x, y, names, [*map(mark, figure.named)], [*map(mark, figure.points)], [figure.staircase, *edges])
+
+
+# ---- PNG and SVG
+
+_PLOT, _FOOT, _GAP = 3.74, 1.1, 0.35
+"""The heights of a plot, of its legend, and of the gap to the next plot, in inches."""
+
+_LARGEST = 8.0
+"""The radius of the largest marker, in points."""
+
+
+def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
+    from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, frame, title, write_names
+
+    height = TITLE + len(figures) * (_PLOT + _FOOT + _GAP) - _GAP
+    sheet = blank(height)
+    title(sheet, figures[0].title, figures[0].subtitle, theme)
+    for place, figure in enumerate(figures):
+        foot = height - TITLE - place * (_PLOT + _FOOT + _GAP) - _PLOT - _FOOT
+        axes = sheet.add_axes((LEFT, (foot + _FOOT) / height, RIGHT - LEFT, _PLOT / height))
+        axes.set(xlabel=figure.x.label, ylabel=figure.y.label, xlim=figure.x.limits, ylim=figure.y.limits)
+        frame(axes)
+        for shade in figure.shades:
+            _draw_shade(axes, shade, theme)
+        axes.plot(*zip(*figure.staircase, strict=True), color=theme.primary, linewidth=1.3, alpha=0.55, zorder=1.5)
+        for level, style in enumerate(theme.markers):
+            _draw_points(axes, figure, style, 2 + level / 10)
+        _draw_legend(sheet, axes, figure, theme)
+        if figure.area is not None:
+            _draw_size_legend(sheet, axes, figure, theme)
+        write_names(axes, _names(figure, _LARGEST), theme.secondary, theme)
+    return sheet
+
+
+def _draw_shade(axes: "Axes", shade: Shade, theme: Theme) -> None:
+    """What a limit forbids: a grey area behind a dashed line, and its text along the line."""
+    span, line = (axes.axvspan, axes.axvline) if shade.along_x else (axes.axhspan, axes.axhline)
+    span(shade.low, shade.high, color=theme.grey, alpha=SHADE_OPACITY, linewidth=0, zorder=0.6)
+    line(shade.edge, color=theme.grey, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1.2)
+    offset = 3 if shade.edge == shade.low else -3
+    axes.annotate(
+        shade.words,
+        (shade.edge, 0) if shade.along_x else (0, shade.edge),
+        xycoords=("data", "axes fraction") if shade.along_x else ("axes fraction", "data"),
+        xytext=(offset, 4) if shade.along_x else (4, offset),
+        textcoords="offset points",
+        rotation="vertical" if shade.along_x else "horizontal",
+        ha="right" if shade.along_x and offset < 0 else "left",
+        va="bottom" if shade.along_x or offset > 0 else "top",
+        fontsize=8,
+        color=theme.faint,
+        zorder=4,
+    )
+
+
+def _draw_points(axes: "Axes", figure: FrontFigure, style: MarkerStyle, zorder: float) -> None:
+    from mvsearch.report.figures.static import error_bars
+
+    group = figure.group(published=style.published, on_front=style.on_front)
+    error_bars(axes, group, style.bar, zorder)
+    axes.scatter(
+        [point.x for point in group],
+        [point.y for point in group],
+        s=[math.pi * _LARGEST**2 * _share(figure, point.area) / style.shape.of_s for point in group],
+        marker=style.shape.matplotlib,
+        facecolor=style.fill or "none",
+        edgecolor=style.edge,
+        linewidth=1.4 if style.fill is None else 0.8,
+        alpha=style.opacity,
+        zorder=zorder,
+    )
+
+
+def _draw_legend(sheet: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
+    """The kinds of markers, below the plot on the left."""
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles: list[Any] = [
+        Line2D(
+            [],
+            [],
+            linestyle="",
+            marker=style.shape.matplotlib,
+            markersize=6 if style.published else 7,
+            markerfacecolor=style.fill or "none",
+            markeredgecolor=style.edge,
+            label=style.words,
+        )
+        for style in theme.markers
+        if figure.group(published=style.published, on_front=style.on_front)
+    ]
+    if len(figure.staircase) > 1:
+        handles.append(Line2D([], [], color=theme.primary, alpha=0.55, label=LINE_LABEL))
+    if figure.shades:
+        handles.append(Patch(facecolor=theme.grey, alpha=SHADE_OPACITY, label="beyond a limit"))
+    _legend_below(sheet, axes, "lower left", handles=handles)
+
+
+def _draw_size_legend(sheet: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
+    """The areas of markers, below the plot on the right."""
+    look: dict[str, Any] = {"color": theme.pale, "edgecolor": theme.grey}
+    sizes = [
+        axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), label=f"{value:.3g}", **look)
+        for value in figure.area_key
+    ]
+    words = f"area: {figure.area.label}" if figure.area else ""
+    _legend_below(sheet, axes, "lower right", handles=sizes, title=words, title_fontsize=8.5, labelspacing=0.7)
+
+
+def _legend_below(sheet: "Figure", axes: "Axes", corner: str, **legend: Any) -> None:
+    from mvsearch.report.figures.static import LEGEND
+
+    foot = axes.get_position().y0 - (_FOOT - 0.03) / sheet.get_size_inches()[1]
+    sheet.legend(loc=corner, bbox_to_anchor=(0.01 if "left" in corner else 0.985, foot), ncols=3, **legend, **LEGEND)
+
+
+# ---- HTML
+
+_LARGEST_PX = 13.0
+"""The radius of the largest marker, in pixels."""
+
+_KEY_STEP = 75
+"""The distance between the circles of the size legend, in pixels."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """The size of a plot and its upper and lower margin in pixels, and the place of the size legend: where it begins,
+    as a share of the width, and how far below the axis it is."""
+
+    width: int = 800
+    height: int = 600
+    top: int = 90
+    bottom: int = 115
+    key_from: float = 0.72
+    key_down: int = 88
+
+
+def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
+    """The line of the front, and the candidates by kind."""
+    x, y = zip(*figure.staircase, strict=True)
+    line: dict[str, Any] = {
+        "type": "scatter",
+        "x": x,
+        "y": y,
+        "mode": "lines",
+        "line": {"color": theme.primary, "width": 1.5},
+    }
+    line |= {"opacity": 0.55, "hoverinfo": "skip", "name": LINE_LABEL}
+    return [line, *(_trace(figure, style) for style in theme.markers)]
+
+
+def _trace(figure: FrontFigure, style: MarkerStyle) -> dict[str, Any]:
+    from mvsearch.report.figures.interactive import HOVER_TEXT, error_bars, hover
+
+    group = figure.group(published=style.published, on_front=style.on_front)
+    marker = {
+        "symbol": style.shape.plotly,
+        "size": [2 * _LARGEST_PX * _share(figure, point.area) ** 0.5 for point in group],
+        "color": style.fill or "rgba(0,0,0,0)",
+        "line": {"color": style.edge, "width": 1 if style.fill else 2},
+        "opacity": style.opacity,
+    }
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": style.words,
+        "visible": bool(group),
+        "x": [point.x for point in group],
+        "y": [point.y for point in group],
+        "marker": marker,
+        "error_x": error_bars([point.x_error for point in group], style.bar),
+        "error_y": error_bars([point.y_error for point in group], style.bar),
+        "text": [hover(point.lines) for point in group],
+    } | HOVER_TEXT
+
+
+def layout(figure: FrontFigure, theme: Theme, form: Format | None = None) -> dict[str, Any]:
+    """Axes, names, limits and the legend of sizes."""
+    from mvsearch.report.figures.interactive import MARGIN, PIXELS, axis, base_layout, plot_box, write_names
+
+    form = form or Format()
+    margin = MARGIN | {"t": form.top, "b": form.bottom}
+    names = _names(figure, _LARGEST_PX / PIXELS)
+    shades = [part for shade in figure.shades for part in _shade_shapes(shade, theme)]
+    texts = [_shade_text(shade, theme) for shade in figure.shades]
+    return base_layout(figure.title, figure.subtitle, form.height, theme) | {
+        "margin": margin,
+        "xaxis": axis(figure.x.label, figure.x.limits, theme),
+        "yaxis": axis(figure.y.label, figure.y.limits, theme),
+        "legend": {"x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant"},
+        "shapes": [*shades, *_size_key(figure, theme, form)],
+        "annotations": [
+            *write_names(names, plot_box(form.height, margin, form.width), theme.secondary),
+            *texts,
+            *_size_texts(figure, form),
+        ],
+    }
+
+
+def _shade_shapes(shade: Shade, theme: Theme) -> list[dict[str, Any]]:
+    """What a limit forbids: a grey area behind a dashed line."""
+    along, across = ("x", "y") if shade.along_x else ("y", "x")
+    place = {f"{across}ref": f"{across} domain", f"{across}0": 0, f"{across}1": 1}
+    area = {"type": "rect", f"{along}0": shade.low, f"{along}1": shade.high, "line": {"width": 0}}
+    edge = {"type": "line", f"{along}0": shade.edge, f"{along}1": shade.edge}
+    line = {"line": {"color": theme.grey, "width": 1, "dash": "dash"}}
+    return [place | area | {"fillcolor": theme.grey, "opacity": SHADE_OPACITY, "layer": "below"}, place | edge | line]
+
+
+def _shade_text(shade: Shade, theme: Theme) -> dict[str, Any]:
+    upper = shade.edge == shade.low
+    text = {"text": escape(shade.words), "showarrow": False, "font": {"size": 11, "color": theme.faint}}
+    if shade.along_x:
+        place = {"x": shade.edge, "yref": "y domain", "y": 0, "yanchor": "bottom", "textangle": -90}
+        return text | place | {"xanchor": "left" if upper else "right"}
+    place = {"y": shade.edge, "xref": "x domain", "x": 0, "xanchor": "left"}
+    return text | place | {"yanchor": "bottom" if upper else "top"}
+
+
+def _size_key(figure: FrontFigure, theme: Theme, form: Format) -> list[dict[str, Any]]:
+    """Circles of known size below the plot, on the right."""
+    place = {"type": "circle", "xref": "paper", "yref": "paper", "xsizemode": "pixel", "ysizemode": "pixel"}
+    look = {"fillcolor": theme.pale, "line": {"color": theme.grey, "width": 1}, "xanchor": form.key_from, "yanchor": 0}
+    circles = []
+    for i, value in enumerate(figure.area_key):
+        radius = _LARGEST_PX * max(figure.share(value), 0) ** 0.5
+        x, y = i * _KEY_STEP, -form.key_down
+        circles.append(place | look | {"x0": x - radius, "x1": x + radius, "y0": y - radius, "y1": y + radius})
+    return circles
+
+
+def _size_texts(figure: FrontFigure, form: Format) -> list[dict[str, Any]]:
+    if figure.area is None:
+        return []
+    place = {"xref": "paper", "yref": "paper", "x": form.key_from, "y": 0, "showarrow": False, "xanchor": "left"}
+    head = {"text": f"area: {figure.area.label}", "xshift": -_LARGEST_PX, "yshift": -form.key_down + 30}
+    values = [
+        {"text": f"{value:.3g}", "xshift": i * _KEY_STEP + _LARGEST_PX + 3, "yshift": -form.key_down}
+        for i, value in enumerate(figure.area_key)
+    ]
+    return [place | {"yanchor": "middle"} | text for text in (head, *values)]

@@ -1,0 +1,143 @@
+"""Proxy scores as PNG, SVG or self-contained HTML: two panels a row, a marker for each family."""
+
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mvsearch.proxy_eval.rank_correlation import published
+from mvsearch.report.figures.layout import Mark, NameLayout
+from mvsearch.report.figures.palette import LIGHT, SeriesStyle, Theme
+from mvsearch.report.figures.plot import kind_of
+from mvsearch.report.figures.proxy_scores import ProxyScoresFigure, ScorePanel
+from mvsearch.utils.atomic_write import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_MARKER = 6.0
+"""A marker's width, in points."""
+
+
+def plot_proxy_scores(figure: ProxyScoresFigure, path: Path, theme: Theme = LIGHT) -> None:
+    """Draw it into a .png, .svg or .html file; raises PlanError for another suffix."""
+    kind = kind_of(path)
+    if kind == "html":
+        write_whole(path, _html(figure, theme))
+    else:
+        from mvsearch.report.figures.static import render
+
+        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+
+
+def _styles(theme: Theme) -> dict[str, SeriesStyle]:
+    families = list(dict.fromkeys(reference.family for reference in published()))
+    return dict(zip(families, theme.series(len(families)), strict=True))
+
+
+def _rows(figure: ProxyScoresFigure) -> int:
+    return (len(figure.panels) + 1) // 2
+
+
+def _names(panel: ScorePanel) -> NameLayout:
+    marks = [Mark(dot.x, dot.y, _MARKER / 2) for dot in panel.dots]
+    return NameLayout(panel.x_limits, panel.y_limits, [dot.name for dot in panel.dots], marks, marks)
+
+
+# ---- PNG and SVG
+
+_HEAD, _PLOT, _FOOT = 0.42, 2.9, 0.62
+"""The heights of a panel's title, of its plot, and of its axis label, in inches."""
+
+
+def _draw(figure: ProxyScoresFigure, theme: Theme) -> "Figure":
+    from mvsearch.report.figures.static import LEGEND, TITLE, blank, title
+
+    step = _HEAD + _PLOT + _FOOT
+    height = TITLE + _rows(figure) * step + 0.3
+    sheet = blank(height)
+    title(sheet, figure.title, figure.subtitle, theme)
+    for place, panel in enumerate(figure.panels):
+        row, column = divmod(place, 2)
+        bottom = height - TITLE - (row + 1) * step + _FOOT
+        _draw_panel(sheet.add_axes((0.07 + 0.5 * column, bottom / height, 0.415, _PLOT / height)), panel, theme)
+    handles = [
+        sheet.axes[0].plot([], [], linestyle="", marker=style.shape.matplotlib, color=style.colour, label=family)[0]
+        for family, style in _styles(theme).items()
+    ]
+    sheet.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(handles), **LEGEND)
+    return sheet
+
+
+def _draw_panel(axes: "Axes", panel: ScorePanel, theme: Theme) -> None:
+    from mvsearch.report.figures.static import frame, write_names
+
+    axes.set(xlabel=panel.x_label, xlim=panel.x_limits, ylim=panel.y_limits)
+    axes.locator_params(axis="x", nbins=5)  # long numbers would touch
+    axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", parse_math=False, pad=17)
+    above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
+    axes.annotate(panel.subtitle, (0, 1), (0, 6), fontsize=8, color=theme.faint, **above)
+    frame(axes)
+    styles = _styles(theme)
+    for dot in panel.dots:
+        style = styles[dot.family]
+        if dot.error:
+            axes.errorbar(dot.x, dot.y, xerr=dot.error, ecolor=style.colour, elinewidth=1.0, capsize=2.0, zorder=2)
+        marker: dict[str, Any] = {"marker": style.shape.matplotlib, "markersize": _MARKER, "linestyle": ""}
+        axes.plot(dot.x, dot.y, color=style.colour, zorder=3, **marker)
+    write_names(axes, _names(panel), theme.grey, theme)
+
+
+# ---- HTML
+
+_TOP_PX, _PLOT_PX, _GAP_PX, _LEFT_PX, _WIDTH_PX = 120, 330, 110, 50, 330
+"""The title, the height of a panel, the gap below it, its left margin and its width, in pixels."""
+
+
+def _html(figure: ProxyScoresFigure, theme: Theme) -> bytes:
+    from mvsearch.report.figures.interactive import LEGEND_BELOW, WIDTH, axis, base_layout, page, write_names
+
+    height = _TOP_PX + _rows(figure) * (_PLOT_PX + _GAP_PX)
+    layout = base_layout(figure.title, figure.subtitle, height, theme)
+    layout |= {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "annotations": [], "legend": LEGEND_BELOW | {"x": 0.01}}
+    data = []
+    for place, panel in enumerate(figure.panels):
+        row, column = divmod(place, 2)
+        number = str(place + 1) if place else ""
+        left, top = _LEFT_PX + column * WIDTH / 2, height - _TOP_PX - row * (_PLOT_PX + _GAP_PX)
+        right, bottom = left + _WIDTH_PX, top - _PLOT_PX
+        across = {"domain": [left / WIDTH, right / WIDTH], "anchor": f"y{number}"}
+        up = {"domain": [bottom / height, top / height], "anchor": f"x{number}"}
+        layout[f"xaxis{number}"] = axis(panel.x_label, panel.x_limits, theme) | across
+        layout[f"yaxis{number}"] = axis("", panel.y_limits, theme) | up
+        refs = {"xref": f"x{number}", "yref": f"y{number}", "axref": "pixel", "ayref": "pixel"}
+        names = write_names(_names(panel), (left, bottom, right, top), theme.grey)
+        layout["annotations"] += [*(name | refs for name in names), *_titles(panel, number, theme)]
+        data += _traces(panel, number, theme)
+    return page(figure.title, [{"data": data, "layout": layout}], theme)
+
+
+def _titles(panel: ScorePanel, number: str, theme: Theme) -> list[dict[str, Any]]:
+    place = {"xref": f"x{number} domain", "yref": f"y{number} domain", "y": 1, "yanchor": "bottom", "showarrow": False}
+    place |= {"x": 0, "xanchor": "left"}
+    title = {"text": f"<b>{escape(panel.title)}</b>", "font": {"size": 14}, "yshift": 16}
+    subtitle = {"text": escape(panel.subtitle), "font": {"size": 12, "color": theme.faint}}
+    return [place | title, place | subtitle]
+
+
+def _traces(panel: ScorePanel, number: str, theme: Theme) -> list[dict[str, Any]]:
+    from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS
+
+    traces = []
+    for family, style in _styles(theme).items():
+        dots = [dot for dot in panel.dots if dot.family == family]
+        bars = {"array": [dot.error for dot in dots], "visible": any(dot.error for dot in dots), "thickness": 1}
+        marker = {"symbol": style.shape.plotly, "color": style.colour, "size": _MARKER * PIXELS + 1}
+        traces.append(
+            {"type": "scatter", "mode": "markers", "name": family, "legendgroup": family, "showlegend": not number}
+            | {"xaxis": f"x{number}", "yaxis": f"y{number}", "marker": marker, "error_x": bars}
+            | {"x": [dot.x for dot in dots], "y": [dot.y for dot in dots]}
+            | {"text": [escape(dot.words) for dot in dots]}
+            | HOVER_TEXT
+        )
+    return traces

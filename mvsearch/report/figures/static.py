@@ -1,0 +1,96 @@
+"""What all PNG and SVG figures share, with matplotlib's object interface: no pyplot, no global state."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from mvsearch.report.figures.layout import NameLayout
+from mvsearch.report.figures.palette import Theme
+
+WIDTH, TITLE = 8.0, 0.66
+"""The width of a figure and the height of its title, in inches."""
+
+LEFT, RIGHT = 0.085, 0.98
+"""The edges of a plot, as shares of the width."""
+
+DPI = 130
+PIXELS = DPI / 72
+"""Pixels per point."""
+
+LEGEND = {"frameon": False, "fontsize": 8.5, "handletextpad": 0.4, "columnspacing": 1.4}
+
+
+def render(draw: Callable[[], Figure], kind: str, theme: Theme) -> bytes:
+    """The content of a `png` or `svg` file, in a theme's colours; the same figure gives the same bytes."""
+    content = io.BytesIO()
+    with matplotlib.rc_context(_style(theme)):
+        metadata = {"Date": None} if kind == "svg" else {"Software": None}
+        draw().savefig(content, format=kind, dpi=DPI, metadata=metadata)
+    return content.getvalue()
+
+
+def _style(theme: Theme) -> dict[str, Any]:
+    ink = ("axes.labelcolor", "xtick.color", "ytick.color", "text.color")
+    return {
+        "font.family": "DejaVu Sans",  # comes with matplotlib, so that labels are as wide everywhere
+        "font.size": 9,
+        "figure.facecolor": theme.paper,
+        "axes.facecolor": theme.paper,
+        "axes.edgecolor": theme.grey,
+        "grid.color": theme.grid,
+        "svg.hashsalt": "mvsearch",
+        **dict.fromkeys(ink, theme.ink),
+    }
+
+
+def blank(height: float, width: float = WIDTH) -> Figure:
+    """An empty figure, in inches."""
+    figure = Figure(figsize=(width, height), dpi=DPI)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def title(figure: Figure, text: str, subtitle: str, theme: Theme) -> None:
+    """A title and a line of explanation at the top."""
+    height = figure.get_size_inches()[1]
+    figure.text(0.02, 1 - 0.23 / height, text, fontsize=13, fontweight="bold", va="center", parse_math=False)
+    figure.text(0.02, 1 - 0.475 / height, subtitle, fontsize=9, color=theme.faint, va="center", parse_math=False)
+
+
+def frame(axes: Axes) -> None:
+    """Two lines, and a grid behind everything."""
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(linewidth=0.8)
+    axes.set_axisbelow(True)
+
+
+def error_bars(axes: Axes, points: Any, colour: str, zorder: float) -> None:
+    """The standard errors of points with `x`, `y`, `x_error` and `y_error`, where there are any."""
+    uncertain = [point for point in points if point.x_error or point.y_error]
+    axes.errorbar(
+        [point.x for point in uncertain],
+        [point.y for point in uncertain],
+        xerr=[point.x_error for point in uncertain],
+        yerr=[point.y_error for point in uncertain],
+        linestyle="",
+        ecolor=colour,
+        elinewidth=1.0,
+        capsize=2.0,
+        zorder=zorder,
+    )
+
+
+def write_names(axes: Axes, layout: NameLayout, line: str, theme: Theme) -> None:
+    """Names in their places, each with a line to its mark unless it is near."""
+    texts = [axes.text(0, 0, name, fontsize=8, ha="center", va="center", parse_math=False) for name in layout.names]
+    extents = [text.get_window_extent() for text in texts]
+    sizes = [(extent.width + 4, extent.height + 2) for extent in extents]
+    for text, name in zip(texts, layout.place(axes.get_window_extent().extents, sizes, PIXELS), strict=True):
+        text.set(position=name.centre, zorder=4, path_effects=[withStroke(linewidth=2, foreground=theme.paper)])
+        axes.plot(*name.line.T, color=line, linewidth=0.8, zorder=3)

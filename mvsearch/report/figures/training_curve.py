@@ -1,0 +1,72 @@
+"""The curve of a training: its loss by step, and the score of the averaged weights after each epoch."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.registry import metric
+from mvsearch.report.figures.palette import LIGHT, Theme
+from mvsearch.report.figures.plot import kind_of
+from mvsearch.utils.atomic_write import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_POINTS = 300  # of the loss: each is a mean over equally many lines of the metrics log
+
+
+@dataclass(frozen=True)
+class TrainingCurve:
+    """Pairs of step and loss, and of step and score; `kind` is the name of the score: top1, miou or map."""
+
+    title: str
+    subtitle: str
+    loss: tuple[tuple[float, float], ...]
+    scores: tuple[tuple[float, float], ...]
+    kind: str = "top1"
+
+    @classmethod
+    def of(cls, lines: Sequence[dict[str, Any]], title: str, subtitle: str, kind: str = "top1") -> Self:
+        """The curve from the lines of a metrics log."""
+        losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
+        width = -(-len(losses) // _POINTS)
+        parts = [losses[i : i + width] for i in range(0, len(losses), width)] if losses else []
+        means = tuple((part[-1][0], sum(loss for _, loss in part) / len(part)) for part in parts)
+        scores = tuple((line["step"], line[kind]) for line in lines if kind in line)
+        return cls(title, subtitle, means, scores, kind)
+
+
+def plot_training_curve(curve: TrainingCurve, path: Path, theme: Theme = LIGHT) -> None:
+    """Draw it into a .png or .svg file."""
+    from mvsearch.report.figures.static import render
+
+    write_whole(path, render(lambda: _draw(curve, theme), kind_of(path, ("png", "svg")), theme))
+
+
+def _draw(curve: TrainingCurve, theme: Theme) -> "Figure":
+    from mvsearch.report.figures.static import blank, frame, title
+
+    sheet = blank(3.9)
+    title(sheet, curve.title, curve.subtitle, theme)
+    left, right = (sheet.add_axes((0.075 + 0.5 * i, 0.15, 0.41, 0.66)) for i in range(2))
+    score_label = f"{metric(curve.kind).label} of the averaged weights, %"
+    for axes, label in ((left, "training loss"), (right, score_label)):
+        axes.set(xlabel="step", ylabel=label)
+        frame(axes)
+    left.plot(*zip(*curve.loss, strict=True) if curve.loss else ((), ()), color=theme.primary, linewidth=1.4)
+    steps, scores = zip(*curve.scores, strict=True)
+    percent = [100 * score for score in scores]
+    right.plot(steps, percent, color=theme.primary, linewidth=1.4, marker="o", markersize=3.5)
+    last: Any = {"textcoords": "offset points", "ha": "right", "fontweight": "bold"}
+    right.annotate(pretty(curve.kind, scores[-1]), (steps[-1], percent[-1]), (2, 7), **last)
+    floor = _floor(scores)
+    right.set_ylim(bottom=floor, top=max(percent) + 1 + (100 - floor) / 20)
+    return sheet
+
+
+def _floor(scores: Sequence[float]) -> float:
+    """The lower limit in %: low scores of the first epochs are left out, so that the others can be told apart."""
+    ordered = sorted(scores)
+    return max(0.0, 100 * ordered[len(ordered) // 8] - 2)
