@@ -46,10 +46,10 @@ class Schedule:
     steps: int
     pixels: int = 32
 
-    def scorer(self, storage: str) -> ProxyScores:
+    def benchmark(self, storage: str) -> ProxyBenchmark:
         """What scores under it, with all else at its default."""
         settings = Settings(steps=self.steps, image_size=self.pixels)
-        return ProxyScores(Store(storage, create=True), "train", settings, load(SOURCE))
+        return ProxyBenchmark(Store(storage, create=True), "train", settings, load(SOURCE))
 
 
 SEEDS = {
@@ -86,15 +86,15 @@ def fill(storage: str, schedule: Schedule, seed: int) -> None:
     import torch
 
     torch.set_num_threads(1)
-    schedule.scorer(storage).fill(architectures(), [seed], lambda name, seed, share: None)
+    schedule.benchmark(storage).run(architectures(), [seed], lambda name, seed, share: None)
 
 
-def judged(storage: str) -> dict[Schedule, ProxyBenchmark]:
+def judged(storage: str) -> dict[Schedule, ProxyScores]:
     """What is known of each schedule."""
-    return {made: made.scorer(storage).read(architectures(), range(seeds)) for made, seeds in SEEDS.items()}
+    return {made: made.benchmark(storage).results(architectures(), range(seeds)) for made, seeds in SEEDS.items()}
 
 
-def table_of(found: Mapping[Schedule, ProxyBenchmark]) -> list[Row]:
+def table_of(found: Mapping[Schedule, ProxyScores]) -> list[Row]:
     """The rows: each schedule's single seeds, means of two and of four, and the joins."""
     rows = []
     for schedule, judgement in found.items():
@@ -109,7 +109,7 @@ def table_of(found: Mapping[Schedule, ProxyBenchmark]) -> list[Row]:
     return rows
 
 
-def row(parts: Sequence[tuple[Schedule, ProxyBenchmark, slice]], words: str) -> Row:
+def row(parts: Sequence[tuple[Schedule, ProxyScores, slice]], words: str) -> Row:
     """Of one schedule the mean of several seeds, of several the geometric mean."""
     first = parts[0][1]
     scores = {}

@@ -15,7 +15,7 @@ def check_proxy(plan: "Plan") -> None:
     """
     from mvsearch.cli._progress import ProxyProgress
     from mvsearch.metrics.record import averaged
-    from mvsearch.proxy_eval.benchmark import ProxyScores, architectures, found_device
+    from mvsearch.proxy_eval.benchmark import ProxyBenchmark, architectures, detect_device
     from mvsearch.proxy_eval.rank_correlation import network_of, published
     from mvsearch.study.evaluator import load_data
     from mvsearch.study.study import Study, store_proxy_check
@@ -25,12 +25,12 @@ def check_proxy(plan: "Plan") -> None:
     names = [reference.name for reference in published() if reference.name not in own]
     size: dict[str, Any] = {key: plan.space.document.data.get(key) for key in ("image_size", "num_classes")}
     archs = {name: arch.at(**size) for name, arch in architectures(names).items()} if names else {}
-    scorer = ProxyScores(reader.store, plan.proxy.name, plan.proxy_settings(), load_data(plan), found_device())
+    benchmark = ProxyBenchmark(reader.store, plan.proxy.name, plan.proxy_settings(), load_data(plan), detect_device())
     seeds = range(plan.proxy.seeds)
-    with ProxyProgress([scorer.proxy], archs, len(seeds)) as progress:
-        scorer.fill(archs, seeds, progress.callback(scorer.proxy))
-    results = scorer.read(archs, seeds)
+    with ProxyProgress([benchmark.proxy], archs, len(seeds)) as progress:
+        benchmark.run(archs, seeds, progress.callback(benchmark.proxy))
+    results = benchmark.results(archs, seeds)
     scored = {name: averaged(rows) for name, rows in results.metrics.items() if name not in results.missing}
     store_proxy_check(plan, own | scored)
     for reason, missing in results.reasons.items():
-        click.echo(f"{scorer.proxy}: {reason}: {', '.join(missing)}", err=True)
+        click.echo(f"{benchmark.proxy}: {reason}: {', '.join(missing)}", err=True)

@@ -28,7 +28,7 @@ from mvsearch.metrics.registry import metric
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture
     from mvsearch.metrics.record import Record
-    from mvsearch.proxy_eval.benchmark import Tell
+    from mvsearch.proxy_eval.benchmark import ScoreCallback
     from mvsearch.study.executors.progress import StudyProgress
     from mvsearch.study.plan import Plan
     from mvsearch.training.trainer import EpochResult, StepResult
@@ -140,17 +140,17 @@ class ProxyProgress(Display):
     """Scoring reference models with proxies: a bar for each proxy, with the time that remains for it."""
 
     def __init__(self, proxies: Sequence[str], archs: "Mapping[str, Architecture]", seeds: int) -> None:
-        from mvsearch.proxy_eval.benchmark import distinct
+        from mvsearch.proxy_eval.benchmark import distinct_networks
 
         doing = TextColumn("{task.fields[doing]}", style="dim")
         super().__init__(TextColumn("[bold]{task.description}"), BarColumn(), TaskProgressColumn(), *_LEFT, doing)
         self.bars.speed_estimate_period = 600
         # Time grows more slowly than MACs (trainings of 18, 37 and 62 s at 0.33, 0.97 and 1.83 G).
-        self.work = {name: arch.cost().macs + 3e8 for name, arch in distinct(archs).items()}
+        self.work = {name: arch.cost().macs + 3e8 for name, arch in distinct_networks(archs).items()}
         total = seeds * sum(self.work.values())
         self.tasks = {name: self.bars.add_task(name, total=total, start=False, doing="") for name in proxies}
 
-    def callback(self, proxy: str) -> "Tell":
+    def callback(self, proxy: str) -> "ScoreCallback":
         """The callback for one proxy: called with a model, a seed, and the share of its score that is computed."""
         task, finished = self.tasks[proxy], 0.0
         self.bars.start_task(task)

@@ -56,7 +56,7 @@ def proxies(
     """
     from mvsearch.cli._progress import ProxyProgress
     from mvsearch.errors import PlanError
-    from mvsearch.proxy_eval.benchmark import BASELINES, architectures, baseline, found_device
+    from mvsearch.proxy_eval.benchmark import BASELINES, architectures, baseline, detect_device
     from mvsearch.proxy_eval.rank_correlation import published
     from mvsearch.report.figures.plot import refuse_to_draw
 
@@ -67,17 +67,17 @@ def proxies(
         raise PlanError("--plot draws models with a printed top-1, but --models names only rows of the ablation.")
     settings = _settings(names, changes)
     images = _images(data, path)
-    device = found_device() if settings else "cpu"
-    scorers = _scorers(settings, images, storage, device)
+    device = detect_device() if settings else "cpu"
+    benchmarks = _benchmarks(settings, images, storage, device)
     interrupted = False
     try:
-        with ProxyProgress([scorer.proxy for scorer in scorers], archs, seeds) as progress:
-            for scorer in scorers:
-                scorer.fill(archs, range(seeds), progress.callback(scorer.proxy))
+        with ProxyProgress([benchmark.proxy for benchmark in benchmarks], archs, seeds) as progress:
+            for benchmark in benchmarks:
+                benchmark.run(archs, range(seeds), progress.callback(benchmark.proxy))
     except KeyboardInterrupt:
         interrupted = True
     results = [
-        *(scorer.read(archs, range(seeds)) for scorer in scorers),
+        *(benchmark.results(archs, range(seeds)) for benchmark in benchmarks),
         *(baseline(name, archs) for name in BASELINES),
     ]
     if as_json:
@@ -140,12 +140,14 @@ def _images(source: str, path: Path | None) -> "DataSet":
         return load(source, path=path, task="classification", progress=progress)
 
 
-def _scorers(settings: Mapping[str, Any], images: "DataSet", storage: str | None, device: str) -> "list[ProxyScores]":
-    from mvsearch.proxy_eval.benchmark import ProxyScores
+def _benchmarks(
+    settings: Mapping[str, Any], images: "DataSet", storage: str | None, device: str
+) -> "list[ProxyBenchmark]":
+    from mvsearch.proxy_eval.benchmark import ProxyBenchmark
     from mvsearch.study.storage.store import Store
 
     store = Store(storage, create=True) if storage else _own_store()
-    return [ProxyScores(store, name, values, images, device) for name, values in settings.items()]
+    return [ProxyBenchmark(store, name, values, images, device) for name, values in settings.items()]
 
 
 def _own_store() -> "Store":
@@ -156,7 +158,7 @@ def _own_store() -> "Store":
 
 
 def _print(
-    results: "Sequence[ProxyBenchmark]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int, device: str
+    results: "Sequence[ProxyScores]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int, device: str
 ) -> None:
     from rich.text import Text
 
@@ -182,7 +184,7 @@ def _plural(count: int, thing: str) -> str:
     return f"{count} {thing}{'s' * (count != 1)}"
 
 
-def _table(results: "Sequence[ProxyBenchmark]", device: str) -> "Table":
+def _table(results: "Sequence[ProxyScores]", device: str) -> "Table":
     """A row for each proxy, the best within a size first; params and macs are dim."""
     from mvsearch.proxy_eval.benchmark import BASELINES
     from mvsearch.utils.units import three_digits
@@ -214,7 +216,7 @@ def _with_interval(estimate: "Estimate") -> str:
 
 
 def _to_json(
-    results: "Sequence[ProxyBenchmark]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
+    results: "Sequence[ProxyScores]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
 ) -> dict[str, Any]:
     from mvsearch.proxy_eval.rank_correlation import ablation, published
 
@@ -241,7 +243,7 @@ def _to_json(
     }
 
 
-def _draw(results: "Sequence[ProxyBenchmark]", images: "DataSet", plot: Path, theme: str) -> None:
+def _draw(results: "Sequence[ProxyScores]", images: "DataSet", plot: Path, theme: str) -> None:
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.proxy_scores import proxy_scores_figure, score_panel
     from mvsearch.report.figures.proxy_scores_plot import plot_proxy_scores

@@ -1,9 +1,9 @@
-"""Proxies put to the test: the reference models scored, seed by seed, and no score taken twice.
+"""The proxy benchmark: proxies score the reference models, seed by seed. No score is computed twice.
 
-    Scorer.fill ── for each seed, each network ── known? ── score ── remember, in one transaction
-    Scorer.read ── what is known by now, however far it came
+    ProxyBenchmark.run ────── for each seed and each network: in the store? ── score ── store, in one transaction
+    ProxyBenchmark.results ── the ProxyScores in the store, also after an interrupted run
 
-Two names for one network (row 1 of the ablation is MobileViTv1-S) share its scores.
+Two names of one network (row 1 of the ablation is MobileViTv1-S) share its scores.
 """
 
 import time
@@ -26,22 +26,22 @@ from mvsearch.utils import machine, machine_lock, plugins
 from mvsearch.utils.hashing import digest
 
 BASELINES = ("params", "macs")
-"""What every proxy has to be better than: closed forms that cost nothing. More is taken for better."""
+"""Static costs that every proxy must outperform; they are ranked as if higher were better."""
 
-Tell = Callable[[str, int, float], None]
-"""Told a name, a seed, and the share of that score that is done: 0 as it begins, 1 when it is known."""
+ScoreCallback = Callable[[str, int, float], None]
+"""Called with a name, a seed, and the finished share of that score: 0 as it begins, 1 when it is in the store."""
 
 
 def reference_names() -> tuple[str, ...]:
-    """The published models that proxies are held to, and the rows of the ablation."""
+    """The published models that proxies are compared with, and the rows of the ablation."""
     return tuple(reference.name for reference in (*published(), *ablation()))
 
 
 @dataclass(frozen=True)
-class ProxyBenchmark:
-    """What a proxy said of each model: `metrics` by name, a row of one each seed; `missing` says why some have none.
+class ProxyScores:
+    """A proxy's scores of each model: `metrics` by name, one for each seed; `missing` has the reasons for missing ones.
 
-    Beside the proxy's scores, metrics hold `cpu_s` and `wall_s`, the time that they took.
+    Besides the proxy's scores, metrics have `cpu_s` and `wall_s`, the time that the evaluation took.
     """
 
     proxy: str
@@ -53,51 +53,50 @@ class ProxyBenchmark:
 
     @cached_property
     def scores(self) -> dict[str, list[float]]:
-        """The score it ranks by, by name, one each seed, turned so that more is better."""
+        """The score that the proxy ranks by, by name, one for each seed; negated if lower is better."""
         sign = 1 if self.maximise else -1
         return {name: [sign * float(row[self.score]) for row in rows] for name, rows in self.metrics.items()}
 
     @cached_property
     def ranking(self) -> Ranking:
-        """How that ranks the reference models."""
+        """How well the scores rank the reference models."""
         return rank(self.scores)
 
     @property
     def reasons(self) -> dict[str, list[str]]:
-        """Why models have no score, or not all, and which."""
-        found: dict[str, list[str]] = {}
+        """The names of models with missing scores, by the reason."""
+        names: dict[str, list[str]] = {}
         for name, reason in self.missing.items():
-            found.setdefault(reason, []).append(name)
-        return found
+            names.setdefault(reason, []).append(name)
+        return names
 
     @property
     def cpu_s(self) -> float | None:
-        """Seconds of CPU that one score of one model takes, the mean; None for closed forms."""
+        """The mean CPU time of one score of one model; None for static costs."""
         return self._mean("cpu_s")
 
     @property
     def wall_s(self) -> float | None:
-        """The same by the clock on the wall."""
+        """The mean wall time of one score of one model; None for static costs."""
         return self._mean("wall_s")
 
     def _mean(self, name: str) -> float | None:
-        spent = [float(row[name]) for rows in self.metrics.values() for row in rows if name in row]
-        return sum(spent) / len(spent) if spent else None
+        times = [float(row[name]) for rows in self.metrics.values() for row in rows if name in row]
+        return sum(times) / len(times) if times else None
 
 
-def baseline(name: str, archs: Mapping[str, Architecture]) -> ProxyBenchmark:
-    """What a cost alone, in closed form, says of each model."""
-    metrics = {each: [{name: arch.metrics()[name]}] for each, arch in archs.items()}
-    return ProxyBenchmark(name, name, True, metrics=metrics)
+def baseline(name: str, archs: Mapping[str, Architecture]) -> ProxyScores:
+    """A static cost as the score of each model."""
+    metrics = {model: [{name: arch.metrics()[name]}] for model, arch in archs.items()}
+    return ProxyScores(name, name, True, metrics=metrics)
 
 
 @dataclass
-class ProxyScores:
+class ProxyBenchmark:
     """One proxy under one set of settings, on one set of images and one device (`cpu`, `cuda:0`).
 
-    Scores are kept in the store by architecture, the proxy's version and settings, seed, the images' checksum and the
-    device. `failed` says of each key and seed that could not be scored why; that is not kept, and the next run tries
-    again.
+    The store has scores by architecture, version and settings of the proxy, seed, checksum of the images, and device.
+    `failed` has the reason for each key and seed that could not be scored; the next run tries them again.
     """
 
     store: Store
@@ -111,29 +110,29 @@ class ProxyScores:
         self._proxy = load_proxy(self.proxy)
         self.score, self._maximise = self._proxy.scores[0].name, self._proxy.scores[0].maximise
 
-    def fill(self, archs: Mapping[str, Architecture], seeds: Iterable[int], tell: Tell) -> None:
-        """Score each network that has no score yet, all of them with one seed before the next one begins."""
+    def run(self, archs: Mapping[str, Architecture], seeds: Iterable[int], callback: ScoreCallback) -> None:
+        """Score each network that has no score yet: all networks with the first seed, then with the next."""
         for module in ("mvsearch.nn", "mvsearch.training.tasks", "mvsearch.training.in_memory"):
-            import_module(module)  # or the first score would be charged for it
+            import_module(module)  # otherwise the time of the first score includes the import
         for seed in seeds:
-            for name, arch in distinct(archs).items():
-                if self._known(arch.key, seed) is None:
-                    self._take(name, arch, seed, tell)
-                tell(name, seed, 1.0)
+            for name, arch in distinct_networks(archs).items():
+                if self._load(arch.key, seed) is None:
+                    self._compute(name, arch, seed, callback)
+                callback(name, seed, 1.0)
 
-    def read(self, archs: Mapping[str, Architecture], seeds: Sequence[int]) -> ProxyBenchmark:
-        """What is known by now, as far as each model's seeds come without a gap."""
-        judged = ProxyBenchmark(self.proxy, self.score, self._maximise, asdict(self.settings))
+    def results(self, archs: Mapping[str, Architecture], seeds: Sequence[int]) -> ProxyScores:
+        """The scores in the store: of each model those of the first seeds, up to the first that is missing."""
+        results = ProxyScores(self.proxy, self.score, self._maximise, asdict(self.settings))
         for name, arch in archs.items():
-            rows = [self._known(arch.key, seed) for seed in seeds]
-            if found := [row for row in rows[: (*rows, None).index(None)] if row is not None]:
-                judged.metrics[name] = found
-            if len(found) < len(rows):
-                seed = seeds[len(found)]
-                judged.missing[name] = self.failed.get((arch.key, seed), f"seed {seed} is not scored yet")
-        return judged
+            rows = [self._load(arch.key, seed) for seed in seeds]
+            if stored := [row for row in rows[: (*rows, None).index(None)] if row is not None]:
+                results.metrics[name] = stored
+            if len(stored) < len(rows):
+                seed = seeds[len(stored)]
+                results.missing[name] = self.failed.get((arch.key, seed), f"seed {seed} is not scored yet")
+        return results
 
-    def _known(self, key: str, seed: int) -> Metrics | None:
+    def _load(self, key: str, seed: int) -> Metrics | None:
         return self.store.evaluation(key, self._cache_key(seed))
 
     def _cache_key(self, seed: int) -> str:
@@ -146,22 +145,22 @@ class ProxyScores:
         images = f"{self.data.name} {self.data.checksum}"
         return digest({"judged": proxy, "data": images, "device": self.device, "version": __version__})
 
-    def _take(self, name: str, arch: Architecture, seed: int, tell: Tell) -> None:
-        tell(name, seed, 0.0)
+    def _compute(self, name: str, arch: Architecture, seed: int, callback: ScoreCallback) -> None:
+        callback(name, seed, 0.0)
         try:
             with machine_lock.shared():
-                began, cpu_began = time.monotonic(), time.process_time()
+                start, cpu_start = time.monotonic(), time.process_time()
                 metrics = self._proxy.score(
                     arch,
                     self.settings,
                     self.data,
                     seed=seed,
                     device=self.device,
-                    progress=lambda done, total, _step="": tell(name, seed, min(done / (total or 1), 0.999)),
+                    progress=lambda done, total, _step="": callback(name, seed, min(done / (total or 1), 0.999)),
                 )
-                wall, cpu = time.monotonic() - began, time.process_time() - cpu_began
+                wall, cpu = time.monotonic() - start, time.process_time() - cpu_start
             if not is_number(metrics.get(self.score)):
-                raise EvaluationFailed(f"{self.score} came out as {metrics.get(self.score)}")
+                raise EvaluationFailed(f"{self.score} is {metrics.get(self.score)}")
         except ArchitectureError as error:  # a reference that cannot be built for these images
             self.failed[arch.key, seed] = str(error)
         except MvsearchError:
@@ -171,18 +170,18 @@ class ProxyScores:
                 str(error) if isinstance(error, EvaluationFailed) else f"{type(error).__name__}: {error}"
             )
         else:
-            known = {**metrics, "cpu_s": cpu, "wall_s": wall}
-            self.store.cache_evaluation(arch.key, self._cache_key(seed), known, wall, machine.describe())
+            metrics = {**metrics, "cpu_s": cpu, "wall_s": wall}
+            self.store.cache_evaluation(arch.key, self._cache_key(seed), metrics, wall, machine.describe())
 
 
-def distinct(archs: Mapping[str, Architecture]) -> dict[str, Architecture]:
-    """Each network once, by the first of its names."""
+def distinct_networks(archs: Mapping[str, Architecture]) -> dict[str, Architecture]:
+    """Each network once, under the first of its names."""
     first = {arch.key: name for name, arch in reversed(list(archs.items()))}
     return {name: arch for name, arch in archs.items() if first[arch.key] == name}
 
 
-def found_device() -> str:
-    """The first GPU, or one core of the CPU: a score does not depend on how many there are."""
+def detect_device() -> str:
+    """The first GPU, otherwise one core of the CPU: a score must not depend on the number of cores."""
     import torch
 
     if torch.cuda.is_available():

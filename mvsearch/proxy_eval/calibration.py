@@ -1,12 +1,11 @@
-"""What ImageNet Top-1 a proxy's score stands for, learnt from published models. NumPy alone.
+"""The ImageNet top-1 that a proxy's score corresponds to, fitted to published models. NumPy and SciPy.
 
-    top-1 |            o---      o published models; the line is the closest to them that never falls
-          |        o--/          beyond the first and the last there is nothing to go by: `beyond`
+    top-1 |            o---      o published models; the line is their isotonic regression (it never falls)
+          |        o--/          below the first and above the last score it extrapolates: `beyond`
           |   o---o
-          +----------------- score, better to the right
+          +----------------- score, higher is better
 
-The line is isotonic regression by pooling adjacent violators (Ayer et al. 1955), straight between the pools' points.
-How far it is off is seen by leaving out one family of models at a time: what a search finds is of none of them.
+The error of the line is estimated by leaving out one family of models at a time: a search finds networks of no family.
 """
 
 import math
@@ -23,18 +22,18 @@ from mvsearch.proxy_eval.rank_correlation import leave_out
 Values = NDArray[np.float64]
 
 FEWEST = 5
-"""Fewer published models than this say nothing of how far the line is off."""
+"""With fewer published models, the error of the line cannot be estimated."""
 
 COVERAGE = 0.9
-"""The share of new models that an interval is to hold; of fewer than nine models, it can promise less."""
+"""The share of new models that an interval should contain; with fewer than nine models it can promise less."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """An ImageNet-1k Top-1 to be expected, in %, with its interval.
+    """The expected ImageNet-1k top-1 in %, with its interval.
 
-    `beyond` is `<` or `>` where no published model scores so badly or so well: then it is the outermost one's, and the
-    interval is of little worth.
+    `beyond` is `<` or `>` if every published model has a better or a worse score. The value is then that of the nearest
+    published model, and the interval means little.
     """
 
     top1: float
@@ -45,10 +44,11 @@ class Expected:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A line that never falls from `scores`, of which more is better, to `tops` in %; both ascending.
+    """A line that never falls, from `scores` (higher is better) to `tops` in %; both are ascending.
 
-    Of the published `models`, `inside` are no further off the line of all other families than `error` points: as many
-    as COVERAGE of one more, or all there are. A new model is about as likely to be, if it is like them; no guarantee.
+    Of the published `models`, `inside` are within `error` points of the line that is fitted to the other families: as
+    many as COVERAGE of one model more, or all. A new model that is like them is inside with about this share; there is
+    no guarantee.
     """
 
     scores: tuple[float, ...]
@@ -59,9 +59,9 @@ class Calibration:
 
     @classmethod
     def of(cls, scores: Sequence[float], tops: Sequence[float], families: Sequence[str]) -> Self:
-        """From published models' scores, of which more is better, their Top-1 in %, and the family of each.
+        """Fit published models' scores (higher is better) to their top-1 in %; `families` has the family of each.
 
-        Raises StudyError if there are fewer than five, all score the same, or all are of one family.
+        Raises StudyError if there are fewer than five models, if all scores are equal, or if there is one family only.
         """
         if len(scores) < FEWEST:
             raise StudyError(
@@ -70,38 +70,34 @@ class Calibration:
             )
         x, y = np.asarray(scores, dtype=float), np.asarray(tops, dtype=float)
         if x.min() == x.max():
-            raise StudyError(f"all {len(x)} published models have the same score, which says nothing of their top-1.")
+            raise StudyError(f"all {len(x)} published models have the same score, so no line can be fitted.")
         if len(set(families)) < 2:
             raise StudyError(
-                f"all {len(x)} published models are of one family, {families[0]}: no other to judge it by."
+                f"all {len(x)} published models are of one family, {families[0]}, so the error cannot be estimated."
             )
-        off = np.sort(np.abs(y - leave_out(isotonic, _along, x, y, families)))
-        place = min(math.ceil(COVERAGE * (len(x) + 1)), len(x))
-        line = isotonic(x, y)
-        return cls(tuple(line[0].tolist()), tuple(line[1].tolist()), float(off[place - 1]), place, len(x))
+        errors = np.sort(np.abs(y - leave_out(fit_line, _interpolate, x, y, families)))
+        inside = min(math.ceil(COVERAGE * (len(x) + 1)), len(x))
+        line = fit_line(x, y)
+        return cls(tuple(line[0].tolist()), tuple(line[1].tolist()), float(errors[inside - 1]), inside, len(x))
 
     def expected(self, score: float) -> Expected:
-        """What a score stands for."""
-        top1 = float(_along((np.array(self.scores), np.array(self.tops)), np.array(score)))
+        """The top-1 that a score corresponds to."""
+        top1 = float(_interpolate((np.array(self.scores), np.array(self.tops)), np.array(score)))
         low, high = max(top1 - self.error, 0.0), min(top1 + self.error, 100.0)
         beyond = "<" if score < self.scores[0] else ">" if score > self.scores[-1] else ""
         return Expected(top1, low, high, beyond)
 
 
-def isotonic(x: Values, y: Values) -> tuple[Values, Values]:
-    """The distinct x in ascending order, and the never falling values closest to y there, by least squares."""
-    places, group = np.unique(x, return_inverse=True)
+def fit_line(x: Values, y: Values) -> tuple[Values, Values]:
+    """The distinct x in ascending order, and the isotonic regression of y there; equal x share their mean."""
+    from scipy.optimize import isotonic_regression
+
+    distinct, group = np.unique(x, return_inverse=True)
     counts = np.bincount(group)
-    means = np.bincount(group, weights=y) / counts
-    pools: list[tuple[float, int, int]] = []  # mean, models, places
-    for mean, count in zip(means.tolist(), counts.tolist(), strict=True):
-        pools.append((mean, count, 1))
-        while len(pools) > 1 and pools[-2][0] >= pools[-1][0]:
-            (m0, n0, p0), (m1, n1, p1) = pools[-2:]
-            pools[-2:] = [((m0 * n0 + m1 * n1) / (n0 + n1), n0 + n1, p0 + p1)]
-    return places, np.repeat([mean for mean, _, _ in pools], [places for _, _, places in pools])
+    line = isotonic_regression(np.bincount(group, weights=y) / counts, weights=counts)
+    return distinct, np.asarray(line.x)
 
 
-def _along(line: tuple[Values, Values], x: Values) -> Values:
-    """Straight between the points of a line, level beyond its ends."""
+def _interpolate(line: tuple[Values, Values], x: Values) -> Values:
+    """Linear between the points of a line, constant beyond its ends."""
     return np.asarray(np.interp(x, *line))
