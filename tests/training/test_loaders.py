@@ -21,14 +21,14 @@ from mvsearch.training.trainer import Position
 CLASSES = ("ant", "bee", "cat")
 
 
-def picture(i, side=40):
+def numbered_image(i, side=40):
     """An image that its number can be read from: its red is the number."""
     pixels = np.zeros((side, side + 20, 3), np.uint8)
     pixels[...] = (5 * i, 10, 20)
     return Image.fromarray(pixels)
 
 
-def encoded(image, kind="PNG", **more):
+def encode(image, kind="PNG", **more):
     file = io.BytesIO()
     image.save(file, kind, **more)
     return file.getvalue()
@@ -39,7 +39,7 @@ def folder(tmp_path):
     for i in range(30):
         file = tmp_path / "set" / ("train" if i < 24 else "test") / CLASSES[i % 3] / f"{i:02}.png"
         file.parent.mkdir(parents=True, exist_ok=True)
-        picture(i).save(file)
+        numbered_image(i).save(file)
     return tmp_path / "set"
 
 
@@ -53,7 +53,7 @@ def write_shard(path, members):
 
 
 def shard(path, numbers, label=lambda i: str(i % 3)):
-    images = {f"some.dir/{i:02}.png": encoded(picture(i)) for i in numbers}
+    images = {f"some.dir/{i:02}.png": encode(numbered_image(i)) for i in numbers}
     write_shard(path, images | {f"some.dir/{i:02}.cls": label(i).encode() for i in numbers})
 
 
@@ -70,7 +70,7 @@ def either(request):
     return request.getfixturevalue(request.param)
 
 
-def sampled(files, batch, epoch=0, *, start=0, seed=0, shares=1):
+def sample_epoch(files, batch, epoch=0, *, start=0, seed=0, shares=1):
     """The numbers of the images in each batch of an epoch."""
     shards = None if files.spans is None else files.spans[:, 0]
     recipe = Recipe(batch=batch, epochs=4)
@@ -99,27 +99,27 @@ def images(batches):
 
 def test_every_image_comes_once_an_epoch_in_another_order_each(either):
     train, test = find_files(either)
-    first, second = (numbers(load_batches(train, sampled(train, 6, epoch))) for epoch in (0, 1))
+    first, second = (numbers(load_batches(train, sample_epoch(train, 6, epoch))) for epoch in (0, 1))
     assert images(first) == images(second) == list(range(24))
     assert first != second
-    assert first != numbers(load_batches(train, sampled(train, 6, seed=1)))
+    assert first != numbers(load_batches(train, sample_epoch(train, 6, seed=1)))
     assert images(numbers(load_batches(test, [np.arange(4), np.arange(4, 6)]))) == list(range(24, 30))
 
 
 def test_workers_change_nothing(either):
     train, _ = find_files(either)
-    alone, helped = (list(load_batches(train, sampled(train, 6, 3), workers=workers)) for workers in (0, 2))
+    alone, helped = (list(load_batches(train, sample_epoch(train, 6, 3), workers=workers)) for workers in (0, 2))
     assert len(alone) == len(helped) == 4
     assert all(
         torch.equal(a, b) for one, other in zip(alone, helped, strict=True) for a, b in zip(one, other, strict=True)
     )
 
 
-def test_an_epoch_goes_on_in_its_middle(either):
+def test_an_epoch_can_start_in_its_middle(either):
     train, _ = find_files(either)
-    whole = numbers(load_batches(train, sampled(train, 5, 2)))
+    whole = numbers(load_batches(train, sample_epoch(train, 5, 2)))
     assert len(whole) == 4
-    assert numbers(load_batches(train, sampled(train, 5, 2, start=3), workers=1)) == whole[3:]
+    assert numbers(load_batches(train, sample_epoch(train, 5, 2, start=3), workers=1)) == whole[3:]
     assert numbers(load_batches(train, [], workers=1)) == []
 
 
@@ -138,7 +138,7 @@ def test_classes_of_shards_are_numbers_named_in_a_file_or_words(shards, tmp_path
     shard(tmp_path / "words" / "test" / "0.tar", range(6, 9), label=lambda i: CLASSES[i % 3])
     train, _ = find_files(tmp_path / "words")
     assert train.classes == CLASSES
-    assert images(numbers(load_batches(train, sampled(train, 3)))) == list(range(6))
+    assert images(numbers(load_batches(train, sample_epoch(train, 3)))) == list(range(6))
 
 
 def test_images_of_shards_are_mixed_among_few_shards_at_a_time(tmp_path):
@@ -146,7 +146,7 @@ def test_images_of_shards_are_mixed_among_few_shards_at_a_time(tmp_path):
         shard(tmp_path / f"train-{k:02}.tar", [k] * 1 + [k + 20])
     shard(tmp_path / "val-0.tar", range(3))
     train, _ = find_files(tmp_path)
-    drawn = np.concatenate(sampled(train, 2))
+    drawn = np.concatenate(sample_epoch(train, 2))
     turns = train.spans[drawn, 0].reshape(-1, 2)
     assert sorted(drawn.tolist()) == list(range(40))
     assert len({*turns[:8].ravel()}) == 8
@@ -200,7 +200,7 @@ def in_classes(folder, files):
 
 
 def test_crops_of_a_stream_are_cut_from_the_whole_image_as_pillow_cuts_them(tmp_path):
-    images = {f"{i}.png": encoded(grain(i)) for i in range(8)}
+    images = {f"{i}.png": encode(grain(i)) for i in range(8)}
     part = in_classes(tmp_path, images)
     [(pixels, _)] = crop_batches(part, [(3, 5, 0)])
     for place in range(len(part)):
@@ -212,7 +212,7 @@ def test_crops_of_a_stream_are_cut_from_the_whole_image_as_pillow_cuts_them(tmp_
 
 
 def test_crops_of_a_stream_reach_every_corner_and_differ_by_key_and_place(tmp_path):
-    part = in_classes(tmp_path, {f"{i}.png": encoded(grain(0)) for i in range(8)})
+    part = in_classes(tmp_path, {f"{i}.png": encode(grain(0)) for i in range(8)})
     keys = [(0, step, 0) for step in range(40)]
     boxes = np.array([CropPlan(24, CROPS, key).draw(place, 60, 90)[0] for key in keys for place in range(6)])
     assert len(np.unique(boxes, axis=0)) == len(boxes)
@@ -236,8 +236,8 @@ def test_a_photograph_on_its_side_is_cut_as_the_upright_one_is(tmp_path, kind):
     for i in range(8):
         image, exif = grain(i), Image.Exif()
         exif[0x0112] = 6  # to be turned clockwise
-        upright[f"{i}.{kind}"] = encoded(image, kind)
-        turned[f"{i}.{kind}"] = encoded(image.transpose(Image.Transpose.ROTATE_90), kind, exif=exif)
+        upright[f"{i}.{kind}"] = encode(image, kind)
+        turned[f"{i}.{kind}"] = encode(image.transpose(Image.Transpose.ROTATE_90), kind, exif=exif)
     parts = in_classes(tmp_path / "upright", upright), in_classes(tmp_path / "turned", turned)
     (first, _), (second, _) = (next(crop_batches(part, [(0, 1, 0)])) for part in parts)
     assert torch.equal(first, second)
@@ -246,20 +246,20 @@ def test_a_photograph_on_its_side_is_cut_as_the_upright_one_is(tmp_path, kind):
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_sixteen_bits_of_grey_are_seen_by_their_upper_eight(kind):
     deep = Image.fromarray((np.arange(64 * 64, dtype=np.uint16) * 16).reshape(64, 64))
-    pixels, fault = decode_image(io.BytesIO(encoded(deep, kind)), 64)
+    pixels, fault = decode_image(io.BytesIO(encode(deep, kind)), 64)
     assert fault == ""
     assert np.array_equal(pixels[..., 0], np.asarray(deep) >> 8)
 
 
 def test_large_jpegs_are_cut_from_a_smaller_decoding_where_that_is_enough(tmp_path):
     smooth = [grain(i, 9, 12).resize((1200, 900), Image.Resampling.BICUBIC) for i in range(4)]
-    part = in_classes(tmp_path / "jpeg", {f"{i}.jpg": encoded(each, "JPEG") for i, each in enumerate(smooth)})
-    exact = in_classes(tmp_path / "png", {f"{i}.png": encoded(each) for i, each in enumerate(smooth)})
+    part = in_classes(tmp_path / "jpeg", {f"{i}.jpg": encode(each, "JPEG") for i, each in enumerate(smooth)})
+    exact = in_classes(tmp_path / "png", {f"{i}.png": encode(each) for i, each in enumerate(smooth)})
     (small, _), (whole, _) = (next(crop_batches(each, [(0, 1, 0)], size=96)) for each in (part, exact))
     assert (small.float() - whole.float()).abs().mean() < 2
 
 
-def test_images_that_judge_are_seen_in_the_middle_of_their_shorter_side():
+def test_evaluation_uses_the_centre_of_an_image():
     pixels = np.full((4, 36, 36, 3), 255, np.uint8)
     pixels[:, 2:34, 2:34] = 0
     source = DecodedLoader(Images(pixels, np.zeros(4, np.int64), ("black", "white")))
@@ -285,7 +285,7 @@ def test_decoded_batches_come_in_their_order_each_once():
 
 def test_broken_images_are_named_and_another_takes_their_place(folder):
     (folder / "train" / "bee" / "04.png").write_bytes(b"no image")
-    whole = encoded(picture(1))
+    whole = encode(numbered_image(1))
     (folder / "train" / "bee" / "01.png").write_bytes(whole[: len(whole) // 2])
     for workers in (0, 1):
         stream = StreamLoader(find_files(folder)[0], 16, workers)
@@ -303,7 +303,7 @@ def test_broken_images_are_not_judged(folder):
     assert list(stream.broken) == ["test/bee/25.png"]
 
 
-def test_torchs_own_generator_is_left_alone(folder):
+def test_torchs_global_generator_is_unchanged(folder):
     before = torch.get_rng_state()
     for workers in (0, 1):
         list(load_batches(find_files(folder)[0], [np.arange(12)], workers=workers))
@@ -326,7 +326,7 @@ def test_a_batch_of_nothing_but_broken_images_ends_the_training(folder):
 
 @pytest.mark.parametrize(
     ("members", "words"),
-    [({"00.png": encoded(picture(0))}, r"00\.cls"), ({"00.cls": b"1"}, "no images")],
+    [({"00.png": encode(numbered_image(0))}, r"00\.cls"), ({"00.cls": b"1"}, "no images")],
 )
 def test_shards_that_are_not_whole_are_refused(tmp_path, members, words):
     write_shard(tmp_path / "train-0.tar", members)

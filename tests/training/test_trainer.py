@@ -35,8 +35,8 @@ from mvsearch.utils import machine_lock
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-QUICK = ["epochs=3", "batch=20", "image_size=32", "warmup_steps=5", "randaugment=1", "mixup=0.2", "cutmix=1"]
-LAUNCHED = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+SETTINGS = ["epochs=3", "batch=20", "image_size=32", "warmup_steps=5", "randaugment=1", "mixup=0.2", "cutmix=1"]
+LAUNCHER_VARIABLES = ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
 STEPS = 3 * 9  # 180 images in batches of 20
 
 KILLED = """
@@ -73,25 +73,25 @@ def arch(tmp_path_factory) -> Path:
         **SOFTMAX,
         "blocks": [{**row, "dropout": 0.1} if row["name"] == "body" else row for row in SOFTMAX["blocks"]],
     }
-    return written(tmp_path_factory.mktemp("arch") / "small.yaml", document)
+    return save_architecture(tmp_path_factory.mktemp("arch") / "small.yaml", document)
 
 
-def written(path: Path, document) -> Path:
+def save_architecture(path: Path, document) -> Path:
     Architecture.from_dict(document).save(path)
     return path
 
 
 def words(arch: Path, images: Path, folder: Path, *more: str) -> list[str]:
-    settings = [word for setting in QUICK for word in ("--set", setting)]
+    settings = [word for setting in SETTINGS for word in ("--set", setting)]
     options = ["--data", str(images), "-o", str(folder), "--every", "4", "--device", "cpu"]
     return ["train", str(arch), *settings, *options, *more]
 
 
-def trained(*all_: str | Path) -> None:
+def run_train(*all_: str | Path) -> None:
     cli.main(words(*all_), standalone_mode=False)
 
 
-def in_a_process(code: list[str], arguments: list[str]) -> subprocess.CompletedProcess:
+def run_process(code: list[str], arguments: list[str]) -> subprocess.CompletedProcess:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     return subprocess.run(
         [sys.executable, *code, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=300
@@ -105,22 +105,20 @@ def losses(folder: Path) -> list[float]:
 @pytest.fixture(scope="module")
 def unbroken(arch, images, tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("unbroken")
-    trained(arch, images, folder)
+    run_train(arch, images, folder)
     return folder
 
 
 @pytest.mark.parametrize(("name", "code"), [("SIGKILL", -9), ("SIGINT", 130)])
-def test_a_training_that_was_ended_anywhere_goes_on_as_if_nothing_had_been(
-    name, code, arch, images, unbroken, tmp_path
-):
-    ended = in_a_process(["-c", KILLED.format(name)], words(arch, images, tmp_path))
+def test_an_interrupted_training_resumes_with_the_same_losses(name, code, arch, images, unbroken, tmp_path):
+    ended = run_process(["-c", KILLED.format(name)], words(arch, images, tmp_path))
     assert ended.returncode == code, ended.stderr
     state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
     assert state["place"]["step"] == (12 if name == "SIGKILL" else 15)
     assert name == "SIGKILL" or "stopped after step 15" in ended.stderr
     assert not (tmp_path / "result.json").exists()
 
-    trained(arch, images, tmp_path)
+    run_train(arch, images, tmp_path)
 
     assert losses(tmp_path) == losses(unbroken)
     assert len(losses(unbroken)) == -(-STEPS // 10)  # the last line tells of what is left
@@ -128,7 +126,7 @@ def test_a_training_that_was_ended_anywhere_goes_on_as_if_nothing_had_been(
     assert all(torch.equal(one[name], other[name]) for name in {*one, *other})
 
 
-def test_the_folder_says_what_was_reached_and_exports_as_it_is(unbroken, tmp_path, capsys):
+def test_the_folder_of_a_training_has_its_result_and_can_be_exported(unbroken, tmp_path, capsys):
     result = json.loads((unbroken / "result.json").read_text())
     assert result["steps"] == STEPS
     assert 0 <= result["top1"] <= 1
@@ -153,7 +151,7 @@ def test_tensorboard_reads_the_curves(unbroken):
     assert [event.value for event in events.Scalars("loss")] == pytest.approx(losses(unbroken))
 
 
-def test_what_was_judged_after_a_checkpoint_is_judged_again_and_said_once(tmp_path):
+def test_evaluations_after_the_last_checkpoint_are_logged_once(tmp_path):
     lines = [
         {"step": 4, "epoch": 1, "loss": 2.0},
         {"step": 4, "epoch": 1, "top1": 0.5, "judged_loss": 1.0},
@@ -172,11 +170,11 @@ def test_what_was_judged_after_a_checkpoint_is_judged_again_and_said_once(tmp_pa
             "cpu",
             "RANK, LOCAL_RANK, MASTER_ADDR, MASTER_PORT",
         ),
-        ({"WORLD_SIZE": "2", **dict.fromkeys(LAUNCHED, "3")}, "cuda:1", "--device cuda:1"),
-        ({"WORLD_SIZE": "2", **dict.fromkeys(LAUNCHED, "3")}, "cuda", "2 GPUs"),
+        ({"WORLD_SIZE": "2", **dict.fromkeys(LAUNCHER_VARIABLES, "3")}, "cuda:1", "--device cuda:1"),
+        ({"WORLD_SIZE": "2", **dict.fromkeys(LAUNCHER_VARIABLES, "3")}, "cuda", "2 GPUs"),
     ],
 )
-def test_what_a_launcher_left_out_is_told(set_to, device, words, monkeypatch):
+def test_an_incomplete_launcher_environment_is_refused(set_to, device, words, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     for name, value in set_to.items():
         monkeypatch.setenv(name, value)
@@ -184,7 +182,7 @@ def test_what_a_launcher_left_out_is_told(set_to, device, words, monkeypatch):
         pass
 
 
-def test_one_process_of_a_machine_takes_its_turn_for_all():
+def test_the_first_process_on_a_machine_holds_its_lock_for_all():
     first = ProcessGroup(rank=0, count=2)
     with pytest.raises(RuntimeError, match="time before or after"), first.machine_lock, machine_lock.exclusive():
         pass
@@ -196,17 +194,17 @@ TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "
 
 
 @pytest.mark.slow
-def test_two_processes_learn_what_one_learns_in_two_parts_and_go_on_when_one_was_killed(images, tmp_path):
+def test_two_processes_train_as_one_with_two_parts_and_resume_after_a_kill(images, tmp_path):
     still = {
         **SOFTMAX,
         "blocks": [{**row, "dropout": 0.0} if row["name"] == "body" else row for row in SOFTMAX["blocks"]],
     }
-    arch = written(tmp_path / "still.yaml", {**still, "head": {"dropout": 0.0}})
+    arch = save_architecture(tmp_path / "still.yaml", {**still, "head": {"dropout": 0.0}})
     (tmp_path / "killed.py").write_text(KILLED.format("SIGKILL"))
     for folder, code in (("two", ["-m", "mvsearch"]), ("broken", [str(tmp_path / "killed.py")])):
-        launched = in_a_process([*TORCHRUN, *code], words(arch, images, tmp_path / folder, "--set", "lr=1e-4"))
+        launched = run_process([*TORCHRUN, *code], words(arch, images, tmp_path / folder, "--set", "lr=1e-4"))
         assert (launched.returncode == 0) == (folder == "two"), launched.stderr
-    launched = in_a_process([*TORCHRUN, "-m", "mvsearch"], words(arch, images, tmp_path / "broken", "--set", "lr=1e-4"))
+    launched = run_process([*TORCHRUN, "-m", "mvsearch"], words(arch, images, tmp_path / "broken", "--set", "lr=1e-4"))
     assert launched.returncode == 0, launched.stderr
     assert "resumes after step 12" in launched.stderr
     one, other = (load_file(tmp_path / name / "weights.safetensors") for name in ("two", "broken"))
@@ -214,7 +212,7 @@ def test_two_processes_learn_what_one_learns_in_two_parts_and_go_on_when_one_was
     one, other = (metrics_log.read(tmp_path / name / "metrics.jsonl") for name in ("two", "broken"))
     assert one == other
 
-    trained(arch, images, tmp_path / "one", "--accumulate", "2", "--set", "lr=1e-4")
+    run_train(arch, images, tmp_path / "one", "--accumulate", "2", "--set", "lr=1e-4")
 
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), rel=1e-4)
     found = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("one", "two")]
@@ -222,8 +220,8 @@ def test_two_processes_learn_what_one_learns_in_two_parts_and_go_on_when_one_was
     assert [each["settings"]["processes"] for each in found] == [1, 2]
 
 
-def test_with_held_out_images_the_test_part_is_not_looked_at(arch, images, tmp_path):
-    trained(
+def test_with_held_out_images_the_test_part_is_not_used(arch, images, tmp_path):
+    run_train(
         arch,
         images,
         tmp_path,
@@ -241,19 +239,19 @@ def test_with_held_out_images_the_test_part_is_not_looked_at(arch, images, tmp_p
     assert "held-out" in result["judged_on"]
 
 
-STILL = [
+UNCHANGED_OPTIONS = [
     word
     for setting in ("epochs=1", "lr=0", "lr_start=0", "ema=0.999999", "ema_rises=false")
     for word in ("--set", setting)
 ]
 
 
-def test_weights_are_taken_to_learn_on_from(arch, images, unbroken, tmp_path):
+def test_a_training_starts_from_other_weights(arch, images, unbroken, tmp_path):
     bare = tmp_path / "bare.safetensors"  # without the architecture beside it
     bare.write_bytes((unbroken / "weights.safetensors").read_bytes())
     for i, place in enumerate((unbroken, unbroken / "weights.safetensors", bare)):
         folder = tmp_path / str(i)
-        trained(arch, images, folder, *STILL, "--init", str(place))
+        run_train(arch, images, folder, *UNCHANGED_OPTIONS, "--init", str(place))
 
         one, other = (load_file(each / "weights.safetensors") for each in (unbroken, folder))
         assert all(torch.allclose(one[name].float(), other[name].float(), atol=1e-4) for name, _ in parameters(one))
@@ -262,34 +260,34 @@ def test_weights_are_taken_to_learn_on_from(arch, images, unbroken, tmp_path):
         assert str(place) in began["source"]
 
 
-def test_the_nearest_of_several_trainings_gives_its_weights(arch, images, unbroken, tmp_path):
+def test_the_most_similar_of_several_trainings_is_used(arch, images, unbroken, tmp_path):
     shelf = tmp_path / "shelf"
     shelf.mkdir()
     (shelf / "same").symlink_to(unbroken)
-    trained(written(tmp_path / "other.yaml", PLAIN), images, shelf / "other", *STILL)
+    run_train(save_architecture(tmp_path / "other.yaml", PLAIN), images, shelf / "other", *UNCHANGED_OPTIONS)
     (shelf / "broken").mkdir()
     save_file({"a": torch.zeros(2)}, shelf / "broken" / "weights.safetensors")
 
-    trained(arch, images, tmp_path / "target", *STILL, "--init", str(shelf))
+    run_train(arch, images, tmp_path / "target", *UNCHANGED_OPTIONS, "--init", str(shelf))
 
     began = json.loads((tmp_path / "target" / "result.json").read_text())["init"]
     assert str(shelf / "same") in began["source"]
     assert began["share"] == 1
 
 
-def test_weights_that_are_not_there_or_fit_nowhere_are_refused_in_a_sentence(arch, images, tmp_path):
+def test_missing_or_unsuitable_initial_weights_are_refused(arch, images, tmp_path):
     for place in ("mobilevitv3_xxs", tmp_path / "gone", tmp_path):
         with pytest.raises(CheckpointError) as refused:
-            trained(arch, images, tmp_path / "target", "--init", str(place))
+            run_train(arch, images, tmp_path / "target", "--init", str(place))
         assert refused.value.file == str(place)
     save_file({"a": torch.zeros(2)}, tmp_path / "odd.safetensors")
     with pytest.raises(CheckpointError, match=r"odd\.safetensors"):
-        trained(arch, images, tmp_path / "target", "--init", str(tmp_path / "odd.safetensors"))
+        run_train(arch, images, tmp_path / "target", "--init", str(tmp_path / "odd.safetensors"))
 
 
 def test_a_training_on_streamed_images_resumes_with_another_number_of_decoders(arch, images, tmp_path, monkeypatch):
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    trained(arch, images, whole, "--stream", "--decoders", "0")
+    run_train(arch, images, whole, "--stream", "--decoders", "0")
 
     def stop(self, *parts, where, step=Learner.step, **options):
         if where.startswith("step 15 "):  # in the middle of the second epoch, two steps after a checkpoint
@@ -299,9 +297,9 @@ def test_a_training_on_streamed_images_resumes_with_another_number_of_decoders(a
     with monkeypatch.context() as patch:
         patch.setattr(Learner, "step", stop)
         with pytest.raises(Abort):
-            trained(arch, images, broken, "--stream", "--decoders", "2")
+            run_train(arch, images, broken, "--stream", "--decoders", "2")
     assert torch.load(broken / "checkpoint.pt", weights_only=True)["place"]["step"] == 12
-    trained(arch, images, broken, "--stream", "--decoders", "1")
+    run_train(arch, images, broken, "--stream", "--decoders", "1")
 
     assert losses(broken) == losses(whole)
     found = [json.loads((folder / "result.json").read_text()) for folder in (whole, broken)]
@@ -309,18 +307,18 @@ def test_a_training_on_streamed_images_resumes_with_another_number_of_decoders(a
 
 
 @pytest.mark.parametrize("how", [(), ("--stream", "--decoders", "0")])
-def test_broken_images_are_told_and_count_for_nothing(arch, images, tmp_path, capsys, how):
+def test_broken_images_are_reported_and_not_evaluated(arch, images, tmp_path, capsys, how):
     shutil.copytree(images, tmp_path / "set")
     for part in ("train", "test"):
         next((tmp_path / "set" / part).rglob("*.png")).write_bytes(b"no image")
-    trained(arch, tmp_path / "set", tmp_path / "out", "--set", "epochs=1", *how)
+    run_train(arch, tmp_path / "set", tmp_path / "out", "--set", "epochs=1", *how)
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     whole = len([*(images / "test").rglob("*.png")])
     assert (result["images"], result["broken"]) == (whole - 1, 2)
     assert "2 broken images" in " ".join(capsys.readouterr().err.split())
 
 
-def test_shards_are_trained_on_as_they_are(arch, images, tmp_path):
+def test_shards_are_streamed(arch, images, tmp_path):
     shards = tmp_path / "shards"
     shards.mkdir()
     for part in ("train", "test"):
@@ -331,7 +329,7 @@ def test_shards_are_trained_on_as_they_are(arch, images, tmp_path):
                         member = tarfile.TarInfo(f"{label}-{file.stem}.{suffix}")
                         member.size = len(content)
                         tar.addfile(member, io.BytesIO(content))
-    trained(arch, shards, tmp_path / "out", "--set", "epochs=2", "--held-out", "20")
+    run_train(arch, shards, tmp_path / "out", "--set", "epochs=2", "--held-out", "20")
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     assert (result["images"], result["num_classes"]) == (20, 10)
 
@@ -345,41 +343,41 @@ def parameters(state):
     return [(name, tensor) for name, tensor in state.items() if "running" not in name and "batches" not in name]
 
 
-def test_what_force_would_replace_stays_where_the_new_training_is_refused(arch, images, unbroken, tmp_path):
+def test_force_keeps_the_old_training_if_the_new_one_is_refused(arch, images, unbroken, tmp_path):
     (tmp_path / "a").mkdir()
     for file in (each for each in unbroken.iterdir() if each.is_file()):
         (tmp_path / "a" / file.name).write_bytes(file.read_bytes())
     with pytest.raises(CheckpointError):
-        trained(arch, images, tmp_path / "a", "--force", "--init", str(tmp_path / "nowhere"))
+        run_train(arch, images, tmp_path / "a", "--force", "--init", str(tmp_path / "nowhere"))
     assert (tmp_path / "a" / "result.json").exists()
 
     with pytest.raises(CheckpointError):
-        trained(arch, images, tmp_path / "b", "--init", str(tmp_path / "nowhere"))
+        run_train(arch, images, tmp_path / "b", "--init", str(tmp_path / "nowhere"))
     assert not (tmp_path / "b").exists()
 
-    trained(arch, images, tmp_path / "a", "--force", "--seed", "1")
+    run_train(arch, images, tmp_path / "a", "--force", "--seed", "1")
     assert losses(tmp_path / "a") != losses(unbroken)
 
 
-def test_what_would_be_lost_or_mixed_up_is_refused_in_a_sentence(arch, images, unbroken, tmp_path):
+def test_overwriting_or_mixing_trainings_is_refused(arch, images, unbroken, tmp_path):
     with pytest.raises(EnvironmentFault, match="--force"):
-        trained(arch, images, unbroken)
+        run_train(arch, images, unbroken)
     with pytest.raises(ArchitectureError, match="mobilenet"):
         cli.main(["train", "mobilenet", "-o", str(tmp_path / "a")], standalone_mode=False)
 
     with pytest.raises(EnvironmentFault, match="--device cuda:99"):
-        trained(arch, images, tmp_path / "b", "--device", "cuda:99")
+        run_train(arch, images, tmp_path / "b", "--device", "cuda:99")
 
     for name in ("checkpoint.pt", "metrics.jsonl"):
         (tmp_path / name).write_bytes((unbroken / name).read_bytes())
     with pytest.raises(CheckpointError, match=r"lr=0\.003, not 0\.1"):
-        trained(arch, images, tmp_path, "--set", "lr=0.1")
+        run_train(arch, images, tmp_path, "--set", "lr=0.1")
     (tmp_path / "checkpoint.pt").write_bytes(b"\x80no pickle")
     with pytest.raises(CheckpointError, match=r"checkpoint\.pt"):
-        trained(arch, images, tmp_path)
+        run_train(arch, images, tmp_path)
     (tmp_path / "metrics.jsonl").unlink()
     with pytest.raises(EnvironmentFault, match=r"checkpoint\.pt"):
-        trained(arch, images, tmp_path)
+        run_train(arch, images, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -395,12 +393,12 @@ def test_what_would_be_lost_or_mixed_up_is_refused_in_a_sentence(arch, images, u
         ("v1", ["erase=2"], "erase=2"),
     ],
 )
-def test_a_recipe_that_cannot_be_is_refused_in_a_sentence(name, settings, said):
+def test_an_invalid_recipe_is_refused(name, settings, said):
     with pytest.raises(MvsearchError, match=said.replace("(", r"\(")):
         recipes.load(name, settings)
 
 
-def test_every_recipe_says_where_it_is_from_and_the_papers_are_the_papers():
+def test_every_recipe_has_a_source_and_matches_its_paper():
     assert all(recipes.load(name).source for name in recipes.names())
     assert {recipes.default_recipe(task) for task in TASKS} < set(recipes.names())
     v1, v2, fine = (recipes.load(name) for name in ("v1", "v2", "finetune384"))
@@ -422,7 +420,7 @@ def test_every_recipe_says_where_it_is_from_and_the_papers_are_the_papers():
     assert {size: v1.batch_at(size) for size in v1.sizes} == {160: 983, 192: 682, 256: 384, 288: 384, 320: 384}
 
 
-def test_a_head_can_learn_faster_than_the_rest():
+def test_the_head_can_have_a_higher_learning_rate():
     model = nn.ModuleDict({"body": nn.Linear(1, 1, bias=False), "head": nn.Linear(1, 1, bias=False)})
     for part in model.values():
         nn.init.ones_(part.weight)
@@ -445,7 +443,7 @@ def test_the_rate_rises_step_by_step_and_falls_epoch_by_epoch():
     assert rates[-1] == pytest.approx(2e-4, abs=1e-6)
 
 
-def test_an_epoch_shows_each_image_once_and_smaller_ones_in_larger_batches():
+def test_an_epoch_has_each_image_once_and_larger_batches_of_small_images():
     recipe = replace(recipes.load("v1"), batch=32, image_size=64, image_sizes=(32, 64, 96), epochs=2, warmup_steps=1)
     sampler = Sampler(3001, recipe, seed=1, shares=4)
     first, second = sampler.epoch(0), sampler.epoch(1)
@@ -472,7 +470,7 @@ def step(made: Learner, parts) -> float:
     return made.step(parts, lambda y, labels: ((y - labels) ** 2).mean(), lr=0.1, decay=0.75, where="a step")
 
 
-def test_a_batch_in_parts_is_learnt_as_the_whole():
+def test_a_batch_in_parts_gives_the_step_of_the_whole_batch():
     x, y = torch.randn(8, 3), torch.randn(8, 2)
     torch.manual_seed(0)
     whole = learner(nn.Linear(3, 2))
@@ -484,7 +482,7 @@ def test_a_batch_in_parts_is_learnt_as_the_whole():
     assert torch.allclose(whole.model.weight, parts.model.weight, atol=1e-6)
 
 
-def test_statistics_are_averaged_with_the_weights_and_decay_spares_norms_unless_it_is_for_all():
+def test_statistics_are_averaged_and_weight_decay_skips_norms_unless_it_is_for_all():
     made = learner(nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2)))
     before = made.average.state_dict()["1.running_var"].clone()
     step(made, [(5 * torch.randn(8, 3), torch.randn(8, 2))])
@@ -497,7 +495,7 @@ def test_statistics_are_averaged_with_the_weights_and_decay_spares_norms_unless_
     assert [len(group["params"]) for group in everything.optimiser.param_groups] == [4]
 
 
-def test_the_curve_joins_what_lies_close():
+def test_the_curve_averages_neighbouring_losses():
     lines = [{"step": i, "loss": float(i % 2)} for i in range(1, 1201)] + [{"step": 1200, "top1": 0.5}]
     curve = TrainingCurve.of(lines, "a", "b")
     assert len(curve.loss) == 300
@@ -512,7 +510,7 @@ def test_a_checkpoint_that_wrote_ema_as_the_step_towards_the_network_resumes(arc
     torch.save(state | {"settings": json.dumps(former)}, tmp_path / "checkpoint.pt")
     (tmp_path / "metrics.jsonl").write_bytes((unbroken / "metrics.jsonl").read_bytes())
 
-    trained(arch, images, tmp_path)
+    run_train(arch, images, tmp_path)
 
     assert settings["ema"] == 0.998
     one, other = (load_file(folder / "weights.safetensors") for folder in (unbroken, tmp_path))
