@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from command import Finished
-from conftest import Postgres
+from servers import Postgres
 from toy import TOY
 
 from mvsearch.errors import StudyError
