@@ -1,17 +1,13 @@
-"""The paper's Figures 1 and 3 redrawn: what they show, what they refuse, and that files are whole."""
+"""Figures 1 and 3 of the paper, drawn from data: networks, axes, files and errors."""
 
-import json
 import tempfile
 from types import SimpleNamespace
 
 import pytest
-from click.testing import CliRunner
 from toy import arithmetic, toy_plan
 
 from mvsearch.baselines import baselines
-from mvsearch.cli import main
 from mvsearch.cli.front import _compare_with_baselines
-from mvsearch.cli.main import cli
 from mvsearch.errors import PlanError
 from mvsearch.report.dominance import baseline_networks, family_networks
 from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
@@ -50,10 +46,10 @@ def test_figure_1_is_against_transformers_and_figure_3_against_convolutions():
 
 def test_every_baseline_is_in_one_of_them():
     drawn = [bubble for figure in FIGURES for bubble in accuracy_cost_figure(figure, NETWORKS).bubbles]
-    assert {bubble.lines[0] for bubble in drawn} >= {each.name for each in baselines()}
+    assert {bubble.lines[0] for bubble in drawn} >= {network.name for network in baselines()}
 
 
-def test_networks_of_one_name_are_told_apart_by_their_training():
+def test_networks_of_one_name_are_distinguished_by_their_training():
     assert {"EfficientNet-B0", "EfficientNet-B0 (longer)"} <= labels("figure3")
     assert len(labels("figure3")) == len(accuracy_cost_figure("figure3", NETWORKS).bubbles)
 
@@ -61,7 +57,7 @@ def test_networks_of_one_name_are_told_apart_by_their_training():
 @pytest.mark.parametrize("x", ["params", "macs"])
 @pytest.mark.parametrize("figure", FIGURES)
 def test_x_is_the_logarithm_of_the_cost_in_the_unit_of_the_label(figure, x):
-    costs = {each.name: getattr(each, x) for each in NETWORKS}
+    costs = {network.name: getattr(network, x) for network in NETWORKS}
     shown = accuracy_cost_figure(figure, NETWORKS, x)
     size = {"M": 1e6, "G": 1e9}[shown.x_label[-2]]
     for bubble in shown.bubbles:
@@ -69,8 +65,8 @@ def test_x_is_the_logarithm_of_the_cost_in_the_unit_of_the_label(figure, x):
     assert all(shown.x_limits[0] <= place <= shown.x_limits[1] for place, _ in shown.ticks)
 
 
-def test_what_was_not_timed_is_left_out_and_counted():
-    times_ms = {each.name: 10.0 + i for i, each in enumerate(NETWORKS) if not each.name.startswith("t2t")}
+def test_networks_that_were_not_timed_are_omitted_and_counted():
+    times_ms = {network.name: 10.0 + i for i, network in enumerate(NETWORKS) if not network.name.startswith("t2t")}
     shown = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
     assert "T2T-ViT-7" not in {bubble.label for bubble in shown.bubbles}
     assert shown.subtitle == "one image on a machine, 1 thread; 3 could not be timed"
@@ -113,38 +109,28 @@ def few_baselines(monkeypatch):
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args):
-        monkeypatch.setattr("sys.argv", ["mvsearch", "paper-figures", *args])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as end:
-            code = end.code or 0
-        said = capfd.readouterr()
-        return SimpleNamespace(code=code, out=said.out, err=said.err)
-
-    return run
+def run(mvsearch):
+    """The command `paper-figures`, in an empty folder."""
+    return lambda *args: mvsearch("paper-figures", *args)
 
 
-def test_both_figures_are_written_and_the_words_say_who_dominates_whom(few_baselines, run, tmp_path):
+def test_both_figures_are_written_and_the_dominated_networks_are_printed(few_baselines, run, tmp_path):
     done = run()
     assert done.code == 0
     assert sorted(path.name for path in (tmp_path / "figures").iterdir()) == ["figure1.png", "figure3.png"]
     assert "v3-S (79.3 %, 5.76 M, 1.83 G), in parameters and MACs: dominates" in done.out.replace("\n", " ")
 
 
-def test_figures_that_are_there_are_kept_unless_forced(few_baselines, run, tmp_path):
-    run()
-    before = (tmp_path / "figures/figure1.png").read_bytes()
+def test_existing_figures_are_not_overwritten_without_force(few_baselines, run, tmp_path):
+    figure = tmp_path / "figures/figure1.png"
+    figure.parent.mkdir()
+    figure.write_bytes(b"mine")
     refused = run("--theme", "dark")
     assert refused.code == 1
     assert "figures/figure1.png" in refused.err
-    assert (tmp_path / "figures/figure1.png").read_bytes() == before
+    assert figure.read_bytes() == b"mine"
     assert run("--theme", "dark", "--force").code == 0
-    assert (tmp_path / "figures/figure1.png").read_bytes() != before
+    assert figure.read_bytes().startswith(PICTURES["png"])
 
 
 def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, monkeypatch):
@@ -158,39 +144,39 @@ def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, m
     )
     done = run("--x", "latency_ms", "--repeats", "3", "--json")
     assert done.code == 0, done.err
-    facts = json.loads(done.out)
+    facts = done.json
     timed = {row["name"]: row["latency_ms"] for row in facts["networks"] if row["latency_ms"]}
     assert set(timed) == set(few)
     assert facts["device"].startswith("cpu: ")
     again = run("--x", "latency_ms", "--times", "figures/latency.json", "--json", "--force")
-    assert {row["name"]: row["latency_ms"] for row in json.loads(again.out)["networks"] if row["latency_ms"]} == timed
+    assert {row["name"]: row["latency_ms"] for row in again.json["networks"] if row["latency_ms"]} == timed
 
 
 @pytest.mark.parametrize(
-    ("content", "said"),
+    ("content", "value"),
     [
-        ("", "no latencies"),
-        ('{"latencies": {}}', "no latencies"),
-        ('{"latencies": {"a": {"latency_ms": -1, "latency_device": "x"}}}', "no latencies"),
+        ("", "times.json"),
+        ('{"latencies": {}}', "times.json"),
+        ('{"latencies": {"a": {"latency_ms": -1, "latency_device": "x"}}}', "times.json"),
         (
             '{"latencies": {"a": {"latency_ms": 1, "latency_device": "x"}, '
             '"b": {"latency_ms": 1, "latency_device": "y"}}}',
-            "was measured on x and y",
+            "x and y",
         ),
-        (None, "cannot be read"),
+        (None, "times.json"),
     ],
 )
-def test_a_file_of_other_things_is_refused(run, tmp_path, content, said):
+def test_a_file_without_latencies_is_an_error(run, tmp_path, content, value):
     if content is not None:
         (tmp_path / "times.json").write_text(content)
     done = run("--x", "latency_ms", "--times", "times.json")
     assert done.code == 1
-    assert said in done.err
+    assert value in done.err
     assert not (tmp_path / "figures").exists()
 
 
-def test_times_of_none_of_its_networks_make_no_figure():
-    with pytest.raises(PlanError, match="figure1: none of its networks has a number for latency_ms"):
+def test_a_figure_without_any_timed_network_is_an_error():
+    with pytest.raises(PlanError, match="latency_ms"):
         accuracy_cost_figure("figure1", NETWORKS, "latency_ms")
 
 
@@ -200,9 +186,7 @@ def test_the_published_members_of_a_front_stand_among_the_baselines():
     assert (found.network.name, found.dominated_by) == ("mobilevitv3_xs", ())
 
 
-def test_a_front_without_published_members_says_so(tmp_path):
+def test_a_front_without_published_members_has_no_baselines(mvsearch, tmp_path):
     Study.join(toy_plan(tmp_path)).run(arithmetic, trials=3)
-    done = CliRunner().invoke(cli, ["front", str(tmp_path / "toy"), "--baselines"])
-    assert "No published model is on this front" in done.stdout
-    facts = json.loads(CliRunner().invoke(cli, ["front", str(tmp_path / "toy"), "--baselines", "--json"]).stdout)
-    assert facts["baselines"] == []
+    assert "No published model is on this front" in mvsearch("front", "toy", "--baselines").out
+    assert mvsearch("front", "toy", "--baselines", "--json").json["baselines"] == []

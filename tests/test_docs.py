@@ -1,0 +1,64 @@
+"""The documentation: links lead to files, the index is complete, and commands in it have the options it uses."""
+
+import re
+from functools import cache
+from pathlib import Path
+
+import click
+import pytest
+
+from mvsearch.cli.main import cli
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "studies").glob("*.md")]
+)
+LINK = re.compile(r"\]\((?!https?://|#|mailto:)([^)#]+)(?:#[^)]*)?\)")
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_relative_link_leads_to_a_file(page):
+    links = LINK.findall(page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+def test_the_index_links_to_every_page():
+    index = ROOT / "docs" / "README.md"
+    linked = {(index.parent / link).resolve() for link in LINK.findall(index.read_text())}
+    assert [name(page) for page in PAGES if page.is_relative_to(index.parent) and page not in {*linked, index}] == []
+
+
+def test_the_table_of_commands_is_complete():
+    table = (ROOT / "docs" / "commands.md").read_text()
+    assert [command for command in cli.list_commands(click.Context(cli)) if f"`mvsearch {command}" not in table] == []
+
+
+@cache
+def options(command: str) -> set[str]:
+    """The options of a command and of its subcommands."""
+    context = click.Context(cli)
+    found = cli.get_command(context, command)
+    assert found is not None, f"there is no command {command}"
+    commands = [found, *(found.commands.values() if isinstance(found, click.Group) else ())]
+    return {
+        "--help",
+        *(flag for each in commands for param in each.params for flag in (*param.opts, *param.secondary_opts)),
+    }
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_in_the_docs_have_the_options_that_are_used(page):
+    uses = re.findall(r"mvsearch ((?!data/)[a-z-]+)((?: [^`\n]*)?)", page.read_text())
+    commands = set(cli.list_commands(click.Context(cli)))
+    unknown = [
+        f"mvsearch {command} {flag}"
+        for command, rest in uses
+        if command in commands
+        for flag in re.findall(r"(?<=\s)(--?[a-z][a-z0-9-]*)", re.split(r"#|&&|\|", rest)[0])
+        if flag not in options(command)
+    ]
+    assert unknown == []
