@@ -82,7 +82,7 @@ class Landscape:
 class Task:
     """A landscape, the noise on what a search sees of it, and the box in which hypervolume is taken.
 
-    The box is also what the search is told: its limits on parameters and MACs. `worst` and `noise` are in points.
+    The box is also the constraints of the search: its limits on parameters and MACs. `worst` and `noise` are in points.
     """
 
     name: str
@@ -96,7 +96,7 @@ class Task:
 
     @cached_property
     def plan(self) -> Plan:
-        """What `mvsearch run` would be told."""
+        """The plan of `mvsearch run` for this task."""
         limits = (f"params <= {self.params:.0f}", f"macs <= {self.macs:.0f}")
         return Plan.load(ROOT / self.file, objectives=("top1", "params", "macs"), limits=limits)
 
@@ -121,8 +121,8 @@ class Task:
     @cached_property
     def landscape_key(self) -> str:
         """Changes with the space, its costs, the score or the box; not with the noise."""
-        told = self.objectives(self.plan.space.sample(500, 0)).round(5)
-        return hashlib.sha256(told.tobytes()).hexdigest()[:12]
+        values = self.objectives(self.plan.space.sample(500, 0)).round(5)
+        return hashlib.sha256(values.tobytes()).hexdigest()[:12]
 
 
 def volume(points: Array) -> float:

@@ -1,7 +1,7 @@
 """How well the proxy `train` ranks for the seconds that it takes: steps, seeds and resolutions of its schedule.
 
 Scores the reference models under every schedule below, and judges single seeds, their means, and joins of several
-resolutions. Every score is kept at once, where `mvsearch proxies` looks for it too: stopped, the same command goes on.
+resolutions. Scores are stored as they are computed, where `mvsearch proxies` finds them too; the same command resumes.
 
     python benchmarks/curve.py --plot docs/benchmarks/curve.png
 

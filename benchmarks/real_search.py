@@ -1,9 +1,9 @@
 """Search on the real thing: spaces/quick.yaml with real trainings, equal wall time, our sampler against NSGA-II.
 
-Each run is `mvsearch run` in a folder of its own, ended by Ctrl-C after so many seconds; the runs take turns, so that a
-machine that grows busier favours nobody. What a search found is judged by a table of the whole space: every point
-within the limit, trained with further seeds (a study of its own, which goes on where it was). Both are shown: the
-hypervolume of the scores that the search saw, and that of the table's scores of the candidates that it holds for best.
+Each run is `mvsearch run` in a folder of its own, ended by Ctrl-C after so many seconds; runs are interleaved, so that
+a load that grows affects both alike. The result of a search is evaluated with a table of the whole space: every point
+within the limit, trained with further seeds (a study of its own, which is resumed). Both are shown: the hypervolume of
+the scores that the search saw, and that of the table's scores of the candidates on its front.
 
     python benchmarks/real_search.py studies-of-benchmark --seconds 180
 """

@@ -45,7 +45,7 @@ def averaged(repeats: Sequence[Metrics]) -> Metrics:
 
 
 class ConstraintViolated(Exception):
-    """A limit rules a candidate out; told as pruned, with this reason and what was measured until then."""
+    """A candidate violates a constraint: its trial is pruned, with this reason and the metrics measured so far."""
 
     def __init__(self, reason: str, metrics: Metrics | None = None) -> None:
         super().__init__(reason)
@@ -53,7 +53,7 @@ class ConstraintViolated(Exception):
 
 
 class EvaluationFailed(Exception):
-    """A candidate could not be measured; told as failed, with this reason. The study goes on."""
+    """A candidate could not be evaluated: its trial fails with this reason, and the study continues."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     studies ── may they be compared? ── runs ── sides (repeats of one plan are one side) ── numbers
                      │
-                     └ latencies of one device, scores of one proxy; else only if told to, and then it is said
+                     └ latencies of one device, scores of one proxy; else an error, or a warning with allow_mismatch
 
 Every number is about the front of the whole study within its own limits.
 """

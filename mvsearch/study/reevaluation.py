@@ -1,8 +1,8 @@
-"""Which members of a front are measured once more: those whose noise could still decide who is on it.
+"""Which members of a front are re-evaluated: those whose noise could still decide which candidates are on it.
 
-Two candidates of which one is no worse in everything but a noisy score stand in each other's way: the score alone says
-whether both are on the front. The gap between their scores must be larger than its standard error, as far as more
-measurements of members would make that smaller: one off the front is not measured again, so its own noise stays.
+Two candidates compete if one is no worse in everything but a noisy score: the score alone decides whether both are on
+the front. Members are measured until the gap between the scores is larger than its standard error, as far as more
+measurements of members reduce it: a candidate off the front is not measured again, so its own noise stays.
 """
 
 import math

@@ -78,7 +78,7 @@ class Scheduler:
         return candidate
 
     def _sync(self) -> list[FrozenTrial]:
-        """All trials, after the sampler has been told of the new ones."""
+        """All trials, after the sampler has received the new ones."""
         trials = self.trials.all()
         self.sampler.sync(trials, lambda numbers: self.store.metrics(self.study.name, numbers))
         return trials

@@ -1,7 +1,7 @@
 """Colours, markers and dashes of every figure, on a light and on a dark background.
 
-Okabe and Ito's colours (Color Universal Design, 2008) can be told apart under the common kinds of colour blindness, and
-in grey by their lightness. Where several studies share a figure, each has its colour, its dashes and its marker.
+Okabe and Ito's colours (Color Universal Design, 2008) can be distinguished under the common kinds of colour blindness,
+and in grey by their lightness. Where several studies share a figure, each has its colour, its dashes and its marker.
 """
 
 import math

@@ -67,6 +67,6 @@ def _draw(curve: TrainingCurve, theme: Theme) -> "Figure":
 
 
 def _floor(scores: Sequence[float]) -> float:
-    """The lower limit in %: low scores of the first epochs are left out, so that the others can be told apart."""
+    """The lower limit in %: low scores of the first epochs are left out, so that the others can be distinguished."""
     ordered = sorted(scores)
     return max(0.0, 100 * ordered[len(ordered) // 8] - 2)
