@@ -80,7 +80,7 @@ class Dominance:
         numbers = ", ".join(pretty(name, getattr(self.network, name)) for name in self.costs)
         return (
             f"{self.network.label} ({three_digits(self.network.top1)} %, {numbers}), in {costs}: "
-            f"dominates {_listed(self.dominates)}; is dominated by {_listed(self.dominated_by)}."
+            f"dominates {_join_names(self.dominates)}; is dominated by {_join_names(self.dominated_by)}."
         )
 
     def facts(self) -> dict[str, Any]:
@@ -157,7 +157,7 @@ def _dominates(one: Network, other: Network, costs: Sequence[str]) -> bool:
     return all(a <= b for a, b in pairs) and any(a < b for a, b in pairs)
 
 
-def _listed(networks: Sequence[Network]) -> str:
+def _join_names(networks: Sequence[Network]) -> str:
     return ", ".join(network.full_label for network in networks) or "none"
 
 
@@ -171,13 +171,13 @@ def speed_comparison(networks: Sequence[Network], others: Sequence[Network]) -> 
         if faster:
             fastest = min(faster, key=_latency_ms)
             ratio = _latency_ms(network) / _latency_ms(fastest)
-            sentences.append(f"{_timed(fastest)} is {ratio:.1f} times as fast as {_timed(network)}.")
+            sentences.append(f"{_with_latency(fastest)} is {ratio:.1f} times as fast as {_with_latency(network)}.")
         else:
-            sentences.append(f"No timed baseline is at least as accurate as {_timed(network)} and faster.")
+            sentences.append(f"No timed baseline is at least as accurate as {_with_latency(network)} and faster.")
     return sentences
 
 
-def _timed(network: Network) -> str:
+def _with_latency(network: Network) -> str:
     return f"{network.full_label} ({three_digits(network.top1)} %, {pretty('latency_ms', network.latency_ms)})"
 
 

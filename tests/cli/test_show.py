@@ -18,7 +18,7 @@ from mvsearch.report.figures.architecture_diff_plot import draw_architectures
 from mvsearch.report.figures.palette import LIGHT
 
 
-def printed(*shown: object, width: int = 80, ascii_only: bool = False) -> list[str]:
+def render_text(*shown: object, width: int = 80, ascii_only: bool = False) -> list[str]:
     console = Console(width=width, force_terminal=False, color_system=None)
     if ascii_only:
         console.options.encoding = "ascii"
@@ -40,14 +40,14 @@ def test_the_parts_are_all_of_an_architecture_and_cost_what_it_costs(name):
 @pytest.mark.parametrize("name", model_names())
 def test_table_and_diagram_fit_the_terminal_and_cut_nothing(name, width):
     arch = published(name)
-    for shown in (stage_table(arch), Diagram(arch), difference_table(arch, published("mobilevitv1_s"))):
-        lines = printed(shown, width=width)
+    for renderable in (stage_table(arch), Diagram(arch), difference_table(arch, published("mobilevitv1_s"))):
+        lines = render_text(renderable, width=width)
         assert max(map(len, lines)) <= width
         assert "…" not in "".join(lines)
 
 
 def test_a_diagram_has_a_box_for_each_stage_with_its_shape_and_its_shares():
-    text = "\n".join(printed(Diagram(published("mobilevitv3_s")), width=120))
+    text = "\n".join(render_text(Diagram(published("mobilevitv3_s")), width=120))
 
     assert text.count("╭") == text.count("╯") == 11
     assert "params (5.76 M)" in text
@@ -58,7 +58,7 @@ def test_a_diagram_has_a_box_for_each_stage_with_its_shape_and_its_shares():
 
 
 def test_the_largest_part_has_the_longest_bar_and_the_smallest_is_still_seen():
-    rows = [line for line in printed(Diagram(published("mobilevitv3_s"))) if "%" in line]
+    rows = [line for line in render_text(Diagram(published("mobilevitv3_s"))) if "%" in line]
     bars = [line.split("│")[-1] for line in rows]
     lengths = [sum(bar[:25].count(block) for block in "█▏▎▍▌▋▊▉") for bar in bars]
 
@@ -107,7 +107,7 @@ def test_rows_that_only_one_has_are_marked_and_so_are_image_and_head():
 
     assert (marks["final"], back["final"]) == ("-", "+")
     assert marks["image"] == marks["head"] == "~"
-    assert "only in the first" in "\n".join(printed(difference_table(first, second)))
+    assert "only in the first" in "\n".join(render_text(difference_table(first, second)))
 
 
 def test_the_same_network_has_no_differences():
@@ -115,7 +115,7 @@ def test_the_same_network_has_no_differences():
 
 
 @pytest.mark.parametrize("names", [["mobilevitv3_s"], ["mobilevitv1_s", "mobilevitv2_1.0"]])
-def test_pictures_are_whole_and_the_same_each_time(names, tmp_path):
+def test_figures_are_whole_and_the_same_each_time(names, tmp_path):
     archs = [published(name) for name in names]
     for kind in ("png", "svg"):
         (tmp_path / f"a.{kind}").write_bytes(draw_architectures(archs, "50 $ & <more>", kind, LIGHT))
@@ -157,10 +157,10 @@ def test_show_and_profile_say_the_same_numbers(mvsearch):
 
 
 def test_a_difference_as_json_has_both_values_of_what_differs(mvsearch):
-    said = json.loads(mvsearch("show", "mobilevitv3_xxs", "--diff", "mobilevitv3_xxs_l2", "--json"))
+    document = json.loads(mvsearch("show", "mobilevitv3_xxs", "--diff", "mobilevitv3_xxs_l2", "--json"))
 
-    assert said["second"]["params"] == 1_145_288
-    assert [part["fields"] for part in said["parts"] if part["mark"]] == [{"depth": [4, 2]}]
+    assert document["second"]["params"] == 1_145_288
+    assert [part["fields"] for part in document["parts"] if part["mark"]] == [{"depth": [4, 2]}]
 
 
 def test_what_is_the_same_network_is_said_to_be(mvsearch):

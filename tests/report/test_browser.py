@@ -57,7 +57,7 @@ def report(tmp_path_factory, findings) -> Path:
 
 @pytest.fixture
 def opened(chromium, report):
-    """Opens a page offline, and fails at the end if the browser complained or asked for anything."""
+    """Opens a page offline, and fails at the end if the browser complained or requested anything."""
     trouble: list[str] = []
     contexts = []
 
@@ -68,7 +68,7 @@ def opened(chromium, report):
         tab = context.new_page()
         tab.on("console", lambda said: trouble.append(f"{said.type}: {said.text}"))
         tab.on("pageerror", lambda error: trouble.append(str(error)))
-        tab.on("request", lambda asked: None if asked.url.startswith("file:") else trouble.append(asked.url))
+        tab.on("request", lambda request: None if request.url.startswith("file:") else trouble.append(request.url))
         tab.goto(path.as_uri())
         tab.wait_for_selector("[data-figure=front0] .points path")
         return tab

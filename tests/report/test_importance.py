@@ -13,7 +13,7 @@ def depth(point: dict) -> float:
     return point["body.depth"] / 10
 
 
-def sampled(space, count: int, score) -> list:
+def sample_records(space, count: int, score) -> list:
     """Records of sampled points with `score(point)` as their top-1."""
     points = [space.point(codes) for codes in space.sample(count, 1)]
     return [measured(i, None, score(point), **point) for i, point in enumerate(points)]
@@ -23,7 +23,7 @@ def sampled(space, count: int, score) -> list:
 def test_the_choice_that_decides_alone_is_the_most_important(monkeypatch, method):
     monkeypatch.setattr(importance, "method", lambda: method)
     space = toy_space()
-    (result,) = importances(space, sampled(space, 60, depth), [TOP1])
+    (result,) = importances(space, sample_records(space, 60, depth), [TOP1])
 
     assert max(result.shares, key=lambda name: result.shares[name].share) == "body.depth"
     assert sum(share.share for share in result.shares.values()) == pytest.approx(1)
@@ -35,7 +35,9 @@ def test_an_interaction_of_two_choices_is_attributed_to_neither():
     space = toy_space()
     points = [space.point(codes) for codes in space.sample(200, 1)]
     least = {name: min(point[name] for point in points) for name in ("body.depth", "dim")}
-    records = sampled(space, 200, lambda p: float((p["body.depth"] > least["body.depth"]) != (p["dim"] > least["dim"])))
+    records = sample_records(
+        space, 200, lambda p: float((p["body.depth"] > least["body.depth"]) != (p["dim"] > least["dim"]))
+    )
     (result,) = importances(space, records, [TOP1])
 
     assert sum(share.share for share in result.shares.values()) < 0.6
@@ -51,7 +53,7 @@ def test_importance_for_a_cost_needs_no_trials():
 @pytest.mark.parametrize(("scores", "reason"), [([0.1, 0.2], "2 measured trials"), ([0.5] * 12, "all 12 trials")])
 def test_importance_needs_enough_trials_of_different_scores(scores, reason):
     space, values = toy_space(), iter(scores)
-    (result,) = importances(space, sampled(space, len(scores), lambda _: next(values)), [TOP1])
+    (result,) = importances(space, sample_records(space, len(scores), lambda _: next(values)), [TOP1])
 
     assert reason in result.missing
     assert not result.shares
@@ -60,7 +62,7 @@ def test_importance_needs_enough_trials_of_different_scores(scores, reason):
 def test_of_very_many_trials_a_sample_is_used_and_progress_is_reported(monkeypatch):
     monkeypatch.setattr(importance, "MOST", 40)
     space, reports = toy_space(), []
-    records = sampled(space, 60, depth)
+    records = sample_records(space, 60, depth)
     (result,) = importances(space, records, [TOP1], progress=lambda done, total, _step: reports.append((done, total)))
 
     assert (result.points, result.known) == (40, 60)

@@ -175,14 +175,14 @@ def test_the_stages_of_a_member_are_spelled_as_a_file_spells_them(mvsearch):
         12,
         TOY.replace("dim: dim, depth", "fusion: none, add_input: {choose: [true, false]}, dim: dim, depth"),
     )
-    said = words(report(mvsearch))
+    text = words(report(mvsearch))
 
-    assert "body.add_input true, false" in said  # the space, in the words of the plan below it
+    assert "body.add_input true, false" in text  # the space, in the words of the plan below it
 
-    assert "conv stride 2" in said
-    assert "fusion none" in said
-    assert "add_input" in said
-    assert "10 classes" in said
+    assert "conv stride 2" in text
+    assert "fusion none" in text
+    assert "add_input" in text
+    assert "10 classes" in text
 
 
 def test_the_export_command_works_wherever_the_study_is_stored(mvsearch, toy):

@@ -22,7 +22,7 @@ def own_lock_files(tmp_path_factory, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))
 
 
-PICTURES = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!DOCTYPE html>"}
+FIRST_BYTES = {"png": b"\x89PNG", "svg": b"<?xml", "html": b"<!DOCTYPE html>"}
 
 
 def all_networks(times_ms=None):
@@ -45,8 +45,8 @@ def test_figure_1_is_against_transformers_and_figure_3_against_convolutions():
 
 
 def test_every_baseline_is_in_one_of_them():
-    drawn = [bubble for figure in FIGURES for bubble in accuracy_cost_figure(figure, NETWORKS).bubbles]
-    assert {bubble.lines[0] for bubble in drawn} >= {network.name for network in baselines()}
+    bubbles = [bubble for figure in FIGURES for bubble in accuracy_cost_figure(figure, NETWORKS).bubbles]
+    assert {bubble.lines[0] for bubble in bubbles} >= {network.name for network in baselines()}
 
 
 def test_networks_of_one_name_are_distinguished_by_their_training():
@@ -58,25 +58,25 @@ def test_networks_of_one_name_are_distinguished_by_their_training():
 @pytest.mark.parametrize("figure", FIGURES)
 def test_x_is_the_logarithm_of_the_cost_in_the_unit_of_the_label(figure, x):
     costs = {network.name: getattr(network, x) for network in NETWORKS}
-    shown = accuracy_cost_figure(figure, NETWORKS, x)
-    size = {"M": 1e6, "G": 1e9}[shown.x_label[-2]]
-    for bubble in shown.bubbles:
+    result = accuracy_cost_figure(figure, NETWORKS, x)
+    size = {"M": 1e6, "G": 1e9}[result.x_label[-2]]
+    for bubble in result.bubbles:
         assert 10**bubble.x * size == pytest.approx(costs[bubble.lines[0]])
-    assert all(shown.x_limits[0] <= place <= shown.x_limits[1] for place, _ in shown.ticks)
+    assert all(result.x_limits[0] <= place <= result.x_limits[1] for place, _ in result.ticks)
 
 
 def test_networks_that_were_not_timed_are_omitted_and_counted():
     times_ms = {network.name: 10.0 + i for i, network in enumerate(NETWORKS) if not network.name.startswith("t2t")}
-    shown = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
-    assert "T2T-ViT-7" not in {bubble.label for bubble in shown.bubbles}
-    assert shown.subtitle == "one image on a machine, 1 thread; 3 could not be timed"
+    result = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
+    assert "T2T-ViT-7" not in {bubble.label for bubble in result.bubbles}
+    assert result.subtitle == "one image on a machine, 1 thread; 3 could not be timed"
 
 
-@pytest.mark.parametrize(("kind", "theme"), [("png", DARK), ("svg", LIGHT), ("html", LIGHT)], ids=PICTURES)
+@pytest.mark.parametrize(("kind", "theme"), [("png", DARK), ("svg", LIGHT), ("html", LIGHT)], ids=FIRST_BYTES)
 def test_a_figure_is_drawn_as_its_suffix_asks(tmp_path, kind, theme):
     path = tmp_path / f"a.{kind}"
     plot_accuracy_cost(accuracy_cost_figure("figure3", FEW), path, theme)
-    assert path.read_bytes().startswith(PICTURES[kind])
+    assert path.read_bytes().startswith(FIRST_BYTES[kind])
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):
@@ -130,7 +130,7 @@ def test_existing_figures_are_not_overwritten_without_force(few_baselines, run, 
     assert "figures/figure1.png" in refused.err
     assert figure.read_bytes() == b"mine"
     assert run("--theme", "dark", "--force").code == 0
-    assert figure.read_bytes().startswith(PICTURES["png"])
+    assert figure.read_bytes().startswith(FIRST_BYTES["png"])
 
 
 def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, monkeypatch):

@@ -108,7 +108,7 @@ def test_every_published_name_has_a_short_form_of_its_own():
     assert {"v3-XXS", "v3-S-L2", "v2-0.5", "abl. 2", "v3-S-unscaled"} <= set(short)
 
 
-def printed(table, width: int = 80, encoding: str = "utf-8") -> str:
+def render_text(table, width: int = 80, encoding: str = "utf-8") -> str:
     stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
     Console(file=stream, width=width).print(table)
     stream.flush()
@@ -118,20 +118,20 @@ def printed(table, width: int = 80, encoding: str = "utf-8") -> str:
 def test_an_error_beside_a_score_is_explained_under_the_table():
     one = candidate(0, 1_000_000, 300_000_000, 0.8)
     several = replace(one, metrics=one.metrics | {"top1_std": 0.02, "top1_sem": 0.014})
-    assert "±" not in printed(front_table([one], [one], objectives("top1", "params")))
+    assert "±" not in render_text(front_table([one], [one], objectives("top1", "params")))
 
-    shown = printed(front_table([several], [several], objectives("top1", "params")))
-    assert "80.0 ± 1.4 %" in shown
-    assert "± is the standard error" in shown
+    text = render_text(front_table([several], [several], objectives("top1", "params")))
+    assert "80.0 ± 1.4 %" in text
+    assert "± is the standard error" in text
 
 
 def test_the_front_table_has_the_objectives_first_and_stars_the_published(records):
-    asked = objectives("macs", "top1")
-    table = front_table(records, front(records, asked), asked)
+    sought = objectives("macs", "top1")
+    table = front_table(records, front(records, sought), sought)
 
     assert [column.header for column in table.columns[:4]] == ["trial", "architecture", "MACs", "top-1"]
     assert "latency" not in [column.header for column in table.columns]
-    text = printed(table)
+    text = render_text(table)
     assert "★ mobilevitv3_xxs" in text
     assert "79.2 %" in text
     assert "of 17 complete trials; 1 pruned, 1 failed" in text
@@ -139,7 +139,7 @@ def test_the_front_table_has_the_objectives_first_and_stars_the_published(record
 
 def test_the_table_fits_eighty_columns_and_loses_no_number(records):
     timed = [replace(record, metrics=record.metrics | {"latency_ms": 12.4}) for record in records[:5]]
-    text = printed(front_table(timed, timed, OBJECTIVES))
+    text = render_text(front_table(timed, timed, OBJECTIVES))
 
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("12.4 ms") == 5
@@ -147,7 +147,7 @@ def test_the_table_fits_eighty_columns_and_loses_no_number(records):
 
 
 def test_a_terminal_without_the_star_still_gets_a_table(records):
-    text = printed(front_table(records, front(records, OBJECTIVES), OBJECTIVES), encoding="cp1252")
+    text = render_text(front_table(records, front(records, OBJECTIVES), OBJECTIVES), encoding="cp1252")
 
     assert "* mobilevitv3_xxs" in text
 
@@ -203,10 +203,10 @@ def test_each_score_is_paired_with_each_cost_and_costs_with_each_other_only_wher
 
 
 def test_a_study_of_one_objective_is_drawn_against_what_else_is_known(records):
-    picture = front_figure(records, objectives("params"), title="v3")
+    figure = front_figure(records, objectives("params"), title="v3")
 
-    assert (picture.x.name, picture.y.name, picture.area.name) == ("params", "top1", "macs")
-    assert [point.label for point in picture.points if point.on_front] == ["v3-XXS"]
+    assert (figure.x.name, figure.y.name, figure.area.name) == ("params", "top1", "macs")
+    assert [point.label for point in figure.points if point.on_front] == ["v3-XXS"]
 
 
 @pytest.mark.parametrize(
@@ -220,47 +220,47 @@ def test_a_study_of_one_objective_is_drawn_against_what_else_is_known(records):
     ],
 )
 def test_the_forbidden_side_of_a_limit_is_shaded_up_to_the_edge_of_the_plot(records, text, x, along_x, forbidden):
-    picture = front_figure(records, OBJECTIVES, title="v3", limits=[Limit.parse(text)], x=x)
+    figure = front_figure(records, OBJECTIVES, title="v3", limits=[Limit.parse(text)], x=x)
     if forbidden is None:
-        assert picture.shades == ()
-        assert picture.subtitle.endswith(f"; limited to {text.replace('<=', '≤')}")
+        assert figure.shades == ()
+        assert figure.subtitle.endswith(f"; limited to {text.replace('<=', '≤')}")
         return
-    (shade,) = picture.shades
-    ends = (picture.x if along_x else picture.y).limits
+    (shade,) = figure.shades
+    ends = (figure.x if along_x else figure.y).limits
 
     assert shade.along_x == along_x
     assert (shade.low, shade.high) == pytest.approx([f or end for f, end in zip(forbidden, ends, strict=True)])
     assert ends[0] < shade.edge < ends[1]
     assert shade.high - shade.low >= 0.04 * (ends[1] - ends[0])
-    assert "limited" not in picture.subtitle
+    assert "limited" not in figure.subtitle
 
 
-def test_the_picture_shows_every_measured_record_once_in_the_units_of_the_axes(records):
-    picture = front_figure(records, OBJECTIVES, title="v3")
+def test_the_figure_shows_every_measured_record_once_in_the_units_of_the_axes(records):
+    figure = front_figure(records, OBJECTIVES, title="v3")
 
-    assert len(picture.points) == 17
-    assert (picture.points[0].x, picture.points[0].y) == pytest.approx((1.249448, 79.2))
-    assert picture.points[0].area == pytest.approx(0.332163072)
-    assert picture.subtitle.startswith("17 of 19 trials complete, ")
-    assert [point.label for point in picture.named] == ["v3-XXS", "v3-XS", "v3-S", "abl. 3", "abl. 4"]
+    assert len(figure.points) == 17
+    assert (figure.points[0].x, figure.points[0].y) == pytest.approx((1.249448, 79.2))
+    assert figure.points[0].area == pytest.approx(0.332163072)
+    assert figure.subtitle.startswith("17 of 19 trials complete, ")
+    assert [point.label for point in figure.named] == ["v3-XXS", "v3-XS", "v3-S", "abl. 3", "abl. 4"]
 
 
 def test_solid_points_are_the_front_of_all_objectives(records):
-    picture = front_figure(records, OBJECTIVES, title="v3")
+    figure = front_figure(records, OBJECTIVES, title="v3")
     members = {f"trial {record.number}" for record in front(records, OBJECTIVES)}
 
-    assert {point.lines[0].split(":")[0] for point in picture.points if point.on_front} == members
+    assert {point.lines[0].split(":")[0] for point in figure.points if point.on_front} == members
 
 
 @pytest.mark.parametrize(("x", "y"), [("params", "top1"), ("top1", "params"), ("params", "macs")])
 def test_the_staircase_goes_through_the_front_of_the_two_axes_and_no_point_is_beyond_it(records, x, y):
-    picture = front_figure(records, objectives(y, x), title="v3", x=x)
+    figure = front_figure(records, objectives(y, x), title="v3", x=x)
     pair = objectives(x, y)
-    members = {(picture.x.of(record), picture.y.of(record)) for record in front(records, pair)}
-    corners = np.array(picture.staircase) * [-1 if objective.maximise else 1 for objective in pair]
+    members = {(figure.x.of(record), figure.y.of(record)) for record in front(records, pair)}
+    corners = np.array(figure.staircase) * [-1 if objective.maximise else 1 for objective in pair]
 
-    assert members <= set(picture.staircase)
-    for point in np.array([(p.x, p.y) for p in picture.points]) * [-1 if o.maximise else 1 for o in pair]:
+    assert members <= set(figure.staircase)
+    for point in np.array([(p.x, p.y) for p in figure.points]) * [-1 if o.maximise else 1 for o in pair]:
         assert not (point < corners).all(axis=1).any()
     steps = np.diff(corners, axis=0)
     assert (np.count_nonzero(steps, axis=1) == 1).all()
@@ -268,10 +268,10 @@ def test_the_staircase_goes_through_the_front_of_the_two_axes_and_no_point_is_be
 
 def test_all_points_lie_within_the_limits_even_a_single_one(records):
     for some in (records, records[:1]):
-        picture = front_figure(some, OBJECTIVES, title="v3")
-        for point in picture.points:
-            assert picture.x.limits[0] < point.x < picture.x.limits[1]
-            assert picture.y.limits[0] < point.y < picture.y.limits[1]
+        figure = front_figure(some, OBJECTIVES, title="v3")
+        for point in figure.points:
+            assert figure.x.limits[0] < point.x < figure.x.limits[1]
+            assert figure.y.limits[0] < point.y < figure.y.limits[1]
 
 
 def test_hovering_tells_name_numbers_and_stages(records):
@@ -307,7 +307,7 @@ def overlap(a, b) -> float:
     return max(width, 0) * max(height, 0)
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=20)
 @given(st.lists(st.tuples(st.integers(60, 540), st.integers(40, 360)), min_size=1, max_size=12, unique=True))
 def test_labels_overlap_neither_each_other_nor_a_marker_and_stay_in_the_frame(places):
     labels = [Label(x, y, 6, 60, 12) for x, y in places]
@@ -354,23 +354,23 @@ def test_a_dozen_studies_in_one_plot_all_look_different(theme):
     assert len(set(theme.series(12))) == 12
 
 
-def pictures(records, *names: str, **chosen) -> list:
+def figures(records, *names: str, **chosen) -> list:
     return [front_figure(records, objectives(*names) or OBJECTIVES, title="50 $ & <more>", **chosen)]
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-def test_a_png_of_its_size_has_the_colours_of_paper_front_and_landmarks(records, tmp_path, theme):
-    plot_fronts(pictures(records), tmp_path / "front.png", theme)
+def test_a_png_of_its_size_has_the_colours_of_background_front_and_published_models(records, tmp_path, theme):
+    plot_fronts(figures(records), tmp_path / "front.png", theme)
     image = Image.open(tmp_path / "front.png").convert("RGB")
 
     assert image.size == (1040, 715)
     colours = np.array([colour for _, colour in image.getcolors(1 << 20)])
-    for wanted in (theme.paper, theme.primary, theme.secondary):
-        assert np.abs(colours - [int(wanted[i : i + 2], 16) for i in (1, 3, 5)]).max(axis=1).min() < 20
+    for colour in (theme.paper, theme.primary, theme.secondary):
+        assert np.abs(colours - [int(colour[i : i + 2], 16) for i in (1, 3, 5)]).max(axis=1).min() < 20
 
 
 def test_an_svg_is_well_formed_and_the_same_each_time(records, tmp_path):
-    several = pictures(records) + pictures(records, x="macs", limits=[Limit.parse("macs <= 2G")])
+    several = figures(records) + figures(records, x="macs", limits=[Limit.parse("macs <= 2G")])
     for name in ("a.svg", "b.svg"):
         plot_fronts(several, tmp_path / name)
 
@@ -379,7 +379,7 @@ def test_an_svg_is_well_formed_and_the_same_each_time(records, tmp_path):
 
 
 def test_an_html_file_needs_no_network_and_says_what_a_point_is(records, tmp_path):
-    plot_fronts(pictures(records) + pictures(records, x="macs"), tmp_path / "front.html", DARK)
+    plot_fronts(figures(records) + figures(records, x="macs"), tmp_path / "front.html", DARK)
     html = (tmp_path / "front.html").read_text(encoding="utf-8")
 
     assert "<script src" not in html
@@ -393,7 +393,7 @@ def test_an_html_file_needs_no_network_and_says_what_a_point_is(records, tmp_pat
 
 
 def test_an_html_file_has_a_circle_for_each_value_of_the_size_legend_and_none_without(records):
-    (sized,), (plain,) = pictures(records), pictures(records, "params", "macs")
+    (sized,), (plain,) = figures(records), figures(records, "params", "macs")
     circles = [shape for shape in layout(sized, LIGHT)["shapes"] if shape["type"] == "circle"]
     widths = [circle["x1"] - circle["x0"] for circle in circles]
 
@@ -418,14 +418,14 @@ def test_a_file_that_is_there_is_drawn_over_only_by_force(tmp_path):
 @pytest.mark.parametrize("kind", [".png", ".html"])
 def test_a_study_of_one_trial_or_of_unnamed_trials_can_be_drawn(kind, records, tmp_path):
     for some in (records[:1], records[5:]):
-        plot_fronts(pictures(some, "top1", "params"), tmp_path / f"few{kind}")
+        plot_fronts(figures(some, "top1", "params"), tmp_path / f"few{kind}")
 
     assert (tmp_path / f"few{kind}").stat().st_size > 10_000
 
 
 def test_a_folder_that_is_not_there_is_named(records, tmp_path):
     with pytest.raises(EnvironmentFault, match=r"missing.front\.png: cannot be written"):
-        plot_fronts(pictures(records), tmp_path / "missing" / "front.png")
+        plot_fronts(figures(records), tmp_path / "missing" / "front.png")
 
 
 def test_a_write_that_fails_leaves_the_old_file_whole_and_nothing_beside_it(tmp_path, monkeypatch):

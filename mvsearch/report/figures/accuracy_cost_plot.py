@@ -84,9 +84,9 @@ def _draw(figure: AccuracyCostFigure, theme: Theme) -> "Figure":
     from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, frame, title, write_names
 
     height = TITLE + _PLOT + _FOOT
-    sheet = blank(height)
-    title(sheet, figure.title, figure.subtitle, theme)
-    axes = sheet.add_axes((LEFT, _FOOT / height, RIGHT - LEFT, _PLOT / height))
+    fig = blank(height)
+    title(fig, figure.title, figure.subtitle, theme)
+    axes = fig.add_axes((LEFT, _FOOT / height, RIGHT - LEFT, _PLOT / height))
     axes.set(xlabel=figure.x_label, ylabel=_Y_LABEL, xlim=figure.x_limits, ylim=figure.y_limits)
     axes.set_xticks([place for place, _ in figure.ticks], [label for _, label in figure.ticks])
     frame(axes)
@@ -105,12 +105,12 @@ def _draw(figure: AccuracyCostFigure, theme: Theme) -> "Figure":
             alpha=_opacity(bubble.group),
             zorder=3,
         )
-    _draw_legends(sheet, axes, figure, theme)
+    _draw_legends(fig, axes, figure, theme)
     write_names(axes, _names(figure), theme.grey, theme)
-    return sheet
+    return fig
 
 
-def _draw_legends(sheet: "Figure", axes: "Axes", figure: AccuracyCostFigure, theme: Theme) -> None:
+def _draw_legends(fig: "Figure", axes: "Axes", figure: AccuracyCostFigure, theme: Theme) -> None:
     """The groups on the left, and on the right what the areas mean."""
     from matplotlib.lines import Line2D
 
@@ -122,14 +122,14 @@ def _draw_legends(sheet: "Figure", axes: "Axes", figure: AccuracyCostFigure, the
         for group in figure.groups
     ]
     left: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.01, 0.0), "ncols": 3}
-    sheet.legend(handles=handles, **left, **LEGEND)
+    fig.legend(handles=handles, **left, **LEGEND)
     sizes = [
         axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), color=theme.pale, edgecolor=theme.grey)
         for value in figure.area_key
     ]
     right: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (0.985, 0.015), "title": "area: MACs (G)"}
     spacing = LEGEND | {"ncols": 3, "title_fontsize": 8.5, "handletextpad": 0.9, "labelspacing": 1.0}
-    sheet.legend(sizes, [f"{value:g}" for value in figure.area_key], **right, **spacing)
+    fig.legend(sizes, [f"{value:g}" for value in figure.area_key], **right, **spacing)
 
 
 # ---- HTML

@@ -65,23 +65,23 @@ def _draw(figure: ComparisonFigure, theme: Theme) -> "Figure":
     texts = _texts(figure, theme, 115)
     head = TITLE + _LINE * len(texts)
     height = head + len(figure.fronts) * (_PLOT + _LABEL) + _CURVE + _LABEL + _FOOT
-    sheet = blank(height)
-    title(sheet, figure.title, figure.remarks[0], theme)
+    fig = blank(height)
+    title(fig, figure.title, figure.remarks[0], theme)
     for place, (line, colour) in enumerate(texts, 1):
-        sheet.text(0.02, 1 - (0.475 + place * _LINE) / height, line, color=colour, va="center", parse_math=False)
+        fig.text(0.02, 1 - (0.475 + place * _LINE) / height, line, color=colour, va="center", parse_math=False)
     styles = theme.series(len(figure.fronts[0].series))
     for place, panel in enumerate(figure.fronts, 1):
         foot = height - head - place * _PLOT - (place - 1) * _LABEL
-        axes = sheet.add_axes((LEFT, foot / height, RIGHT - LEFT, _PLOT / height))
+        axes = fig.add_axes((LEFT, foot / height, RIGHT - LEFT, _PLOT / height))
         _draw_panel(axes, panel, styles)
         x, y = [point.x for point in panel.published], [point.y for point in panel.published]
         axes.plot(x, y, **_published_style(theme), zorder=3.5, clip_on=False)
         write_names(axes, _names(panel), theme.ink, theme)
     width = (RIGHT - LEFT - _MIDDLE) / 2
     for left, panel in zip((LEFT, LEFT + width + _MIDDLE), figure.curves, strict=True):
-        _draw_panel(sheet.add_axes((left, (_FOOT + _LABEL) / height, width, _CURVE / height)), panel, styles)
-    _draw_legend(sheet, figure, styles, theme)
-    return sheet
+        _draw_panel(fig.add_axes((left, (_FOOT + _LABEL) / height, width, _CURVE / height)), panel, styles)
+    _draw_legend(fig, figure, styles, theme)
+    return fig
 
 
 def _draw_panel(axes: "Axes", panel: Panel, styles: list[SeriesStyle]) -> None:
@@ -114,7 +114,7 @@ def _published_style(theme: Theme) -> dict[str, Any]:
     return style | {"markeredgewidth": 1.2, "linestyle": "", "markersize": 2 * PUBLISHED_RADIUS / math.sqrt(2)}
 
 
-def _draw_legend(sheet: "Figure", figure: ComparisonFigure, styles: list[SeriesStyle], theme: Theme) -> None:
+def _draw_legend(fig: "Figure", figure: ComparisonFigure, styles: list[SeriesStyle], theme: Theme) -> None:
     from matplotlib.lines import Line2D
 
     from mvsearch.report.figures.static import LEGEND
@@ -133,7 +133,7 @@ def _draw_legend(sheet: "Figure", figure: ComparisonFigure, styles: list[SeriesS
     if any(panel.published for panel in figure.fronts):
         handles.append(Line2D([], [], label="published", **_published_style(theme)))
     legend = LEGEND | {"handlelength": 3.2}
-    sheet.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=4, **legend)
+    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=4, **legend)
 
 
 # ---- HTML

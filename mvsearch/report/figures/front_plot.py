@@ -68,11 +68,11 @@ def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
     from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, frame, title, write_names
 
     height = TITLE + len(figures) * (_PLOT + _FOOT + _GAP) - _GAP
-    sheet = blank(height)
-    title(sheet, figures[0].title, figures[0].subtitle, theme)
+    fig = blank(height)
+    title(fig, figures[0].title, figures[0].subtitle, theme)
     for place, figure in enumerate(figures):
         foot = height - TITLE - place * (_PLOT + _FOOT + _GAP) - _PLOT - _FOOT
-        axes = sheet.add_axes((LEFT, (foot + _FOOT) / height, RIGHT - LEFT, _PLOT / height))
+        axes = fig.add_axes((LEFT, (foot + _FOOT) / height, RIGHT - LEFT, _PLOT / height))
         axes.set(xlabel=figure.x.label, ylabel=figure.y.label, xlim=figure.x.limits, ylim=figure.y.limits)
         frame(axes)
         for shade in figure.shades:
@@ -80,11 +80,11 @@ def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
         axes.plot(*zip(*figure.staircase, strict=True), color=theme.primary, linewidth=1.3, alpha=0.55, zorder=1.5)
         for level, style in enumerate(theme.markers):
             _draw_points(axes, figure, style, 2 + level / 10)
-        _draw_legend(sheet, axes, figure, theme)
+        _draw_legend(fig, axes, figure, theme)
         if figure.area is not None:
-            _draw_size_legend(sheet, axes, figure, theme)
+            _draw_size_legend(fig, axes, figure, theme)
         write_names(axes, _names(figure, _LARGEST), theme.secondary, theme)
-    return sheet
+    return fig
 
 
 def _draw_shade(axes: "Axes", shade: Shade, theme: Theme) -> None:
@@ -126,7 +126,7 @@ def _draw_points(axes: "Axes", figure: FrontFigure, style: MarkerStyle, zorder: 
     )
 
 
-def _draw_legend(sheet: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
+def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
     """The kinds of markers, below the plot on the left."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
@@ -149,10 +149,10 @@ def _draw_legend(sheet: "Figure", axes: "Axes", figure: FrontFigure, theme: Them
         handles.append(Line2D([], [], color=theme.primary, alpha=0.55, label=LINE_LABEL))
     if figure.shades:
         handles.append(Patch(facecolor=theme.grey, alpha=SHADE_OPACITY, label="beyond a limit"))
-    _legend_below(sheet, axes, "lower left", handles=handles)
+    _legend_below(fig, axes, "lower left", handles=handles)
 
 
-def _draw_size_legend(sheet: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
+def _draw_size_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
     """The areas of markers, below the plot on the right."""
     look: dict[str, Any] = {"color": theme.pale, "edgecolor": theme.grey}
     sizes = [
@@ -160,14 +160,14 @@ def _draw_size_legend(sheet: "Figure", axes: "Axes", figure: FrontFigure, theme:
         for value in figure.area_key
     ]
     words = f"area: {figure.area.label}" if figure.area else ""
-    _legend_below(sheet, axes, "lower right", handles=sizes, title=words, title_fontsize=8.5, labelspacing=0.7)
+    _legend_below(fig, axes, "lower right", handles=sizes, title=words, title_fontsize=8.5, labelspacing=0.7)
 
 
-def _legend_below(sheet: "Figure", axes: "Axes", corner: str, **legend: Any) -> None:
+def _legend_below(fig: "Figure", axes: "Axes", corner: str, **legend: Any) -> None:
     from mvsearch.report.figures.static import LEGEND
 
-    foot = axes.get_position().y0 - (_FOOT - 0.03) / sheet.get_size_inches()[1]
-    sheet.legend(loc=corner, bbox_to_anchor=(0.01 if "left" in corner else 0.985, foot), ncols=3, **legend, **LEGEND)
+    foot = axes.get_position().y0 - (_FOOT - 0.03) / fig.get_size_inches()[1]
+    fig.legend(loc=corner, bbox_to_anchor=(0.01 if "left" in corner else 0.985, foot), ncols=3, **legend, **LEGEND)
 
 
 # ---- HTML

@@ -96,7 +96,8 @@ class NameLayout:
         lines = np.concatenate([np.empty((0, 2)), *(frame.sample(line) for line in self.lines)])
         obstacles = Obstacles(np.hstack([centres - radii, centres + radii]), lines, frame.box)
         return [
-            self._placed(frame, label, centre) for label, centre in zip(labels, place(labels, obstacles), strict=True)
+            self._placed_name(frame, label, centre)
+            for label, centre in zip(labels, place(labels, obstacles), strict=True)
         ]
 
     @staticmethod
@@ -104,7 +105,7 @@ class NameLayout:
         return frame.pixels([(mark.x, mark.y) for mark in marks])
 
     @staticmethod
-    def _placed(frame: Frame, label: Label, centre: tuple[float, float]) -> PlacedName:
+    def _placed_name(frame: Frame, label: Label, centre: tuple[float, float]) -> PlacedName:
         line = leader(label, centre)
         far = np.hypot(*(line[1] - line[0])) >= SHORTEST_LEADER
         x, y = frame.units(np.array([centre]))[0]

@@ -58,20 +58,20 @@ def _draw(figure: PredictionsFigure, theme: Theme) -> "Figure":
     rows = -(-len(figure.images) // COLUMNS)
     colours = list(islice(cycle(theme.hues), len(figure.classes)))
     height = TITLE + rows * (2 * side + 0.1) + foot
-    sheet = blank(height)
-    title(sheet, figure.title, figure.subtitle, theme)
+    fig = blank(height)
+    title(fig, figure.title, figure.subtitle, theme)
     for i, image in enumerate(figure.images):
         row, column = divmod(i, COLUMNS)
         for below, (words, scenes) in enumerate((("label", figure.labels), ("prediction", figure.predictions))):
             bottom = height - TITLE - row * (2 * side + 0.1) - (below + 1) * side
             place = (left + column * side) / WIDTH, bottom / height, (side - gap) / WIDTH, (side - gap) / height
-            axes = sheet.add_axes(place)
+            axes = fig.add_axes(place)
             _show(axes, image, scenes[i], colours)
             if column == 0:
                 axes.set_ylabel(words, fontsize=9, color=theme.ink)
     handles = [Patch(color=colours[i], label=figure.classes[i]) for i in figure.occurring()]
-    sheet.legend(handles=handles, loc="lower left", bbox_to_anchor=(left / WIDTH, 0.0), ncols=10, **LEGEND)
-    return sheet
+    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(left / WIDTH, 0.0), ncols=10, **LEGEND)
+    return fig
 
 
 def _show(axes: "Axes", image: "np.ndarray", scene: "Scene", colours: Sequence[str]) -> None:

@@ -55,18 +55,18 @@ def _draw(figure: ProxyScoresFigure, theme: Theme) -> "Figure":
 
     step = _HEAD + _PLOT + _FOOT
     height = TITLE + _rows(figure) * step + 0.3
-    sheet = blank(height)
-    title(sheet, figure.title, figure.subtitle, theme)
+    fig = blank(height)
+    title(fig, figure.title, figure.subtitle, theme)
     for place, panel in enumerate(figure.panels):
         row, column = divmod(place, 2)
         bottom = height - TITLE - (row + 1) * step + _FOOT
-        _draw_panel(sheet.add_axes((0.07 + 0.5 * column, bottom / height, 0.415, _PLOT / height)), panel, theme)
+        _draw_panel(fig.add_axes((0.07 + 0.5 * column, bottom / height, 0.415, _PLOT / height)), panel, theme)
     handles = [
-        sheet.axes[0].plot([], [], linestyle="", marker=style.shape.matplotlib, color=style.colour, label=family)[0]
+        fig.axes[0].plot([], [], linestyle="", marker=style.shape.matplotlib, color=style.colour, label=family)[0]
         for family, style in _styles(theme).items()
     ]
-    sheet.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(handles), **LEGEND)
-    return sheet
+    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(handles), **LEGEND)
+    return fig
 
 
 def _draw_panel(axes: "Axes", panel: ScorePanel, theme: Theme) -> None:

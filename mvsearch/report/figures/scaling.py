@@ -1,7 +1,7 @@
 """The scaling figure as data: the cost of an architecture against its scale, for each fusion of the MobileViT versions.
 
 The argument of MobileViTv3 (arXiv 2209.15159, section 3.1): a 3x3 fusion makes wide blocks costly, a 1x1 fusion
-leaves room to widen them.
+makes it possible to widen them.
 """
 
 from collections.abc import Sequence

@@ -46,13 +46,13 @@ def _points(figure: ScalingFigure, name: str) -> list[tuple[float, float]]:
 def _draw(figure: ScalingFigure, theme: Theme) -> "Figure":
     from mvsearch.report.figures.static import LEGEND, blank, title
 
-    sheet = blank(4.6)
-    title(sheet, figure.title, figure.subtitle, theme)
+    fig = blank(4.6)
+    title(fig, figure.title, figure.subtitle, theme)
     for i, name in enumerate(COSTS):
-        _draw_panel(sheet.add_axes((0.075 + 0.495 * i, 0.2, 0.415, 0.62)), figure, name, theme)
-    handles, labels = sheet.axes[0].get_legend_handles_labels()
-    sheet.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=4, **LEGEND)
-    return sheet
+        _draw_panel(fig.add_axes((0.075 + 0.495 * i, 0.2, 0.415, 0.62)), figure, name, theme)
+    handles, labels = fig.axes[0].get_legend_handles_labels()
+    fig.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=4, **LEGEND)
+    return fig
 
 
 def _draw_panel(axes: "Axes", figure: ScalingFigure, name: str, theme: Theme) -> None:

@@ -48,9 +48,9 @@ def plot_training_curve(curve: TrainingCurve, path: Path, theme: Theme = LIGHT) 
 def _draw(curve: TrainingCurve, theme: Theme) -> "Figure":
     from mvsearch.report.figures.static import blank, frame, title
 
-    sheet = blank(3.9)
-    title(sheet, curve.title, curve.subtitle, theme)
-    left, right = (sheet.add_axes((0.075 + 0.5 * i, 0.15, 0.41, 0.66)) for i in range(2))
+    fig = blank(3.9)
+    title(fig, curve.title, curve.subtitle, theme)
+    left, right = (fig.add_axes((0.075 + 0.5 * i, 0.15, 0.41, 0.66)) for i in range(2))
     score_label = f"{metric(curve.kind).label} of the averaged weights, %"
     for axes, label in ((left, "training loss"), (right, score_label)):
         axes.set(xlabel="step", ylabel=label)
@@ -63,7 +63,7 @@ def _draw(curve: TrainingCurve, theme: Theme) -> "Figure":
     right.annotate(pretty(curve.kind, scores[-1]), (steps[-1], percent[-1]), (2, 7), **last)
     floor = _floor(scores)
     right.set_ylim(bottom=floor, top=max(percent) + 1 + (100 - floor) / 20)
-    return sheet
+    return fig
 
 
 def _floor(scores: Sequence[float]) -> float:

@@ -80,7 +80,7 @@ def render(report: Report) -> list[Section]:
 
 def summary(findings: Findings) -> str:
     """What was searched for, and what was found."""
-    text = f"A search over {findings.space.name} for {_listed(_direction(o) for o in findings.objectives)}"
+    text = f"A search over {findings.space.name} for {_join_words(_direction(o) for o in findings.objectives)}"
     if not findings.front:
         return f"{text}. It has no front yet."
     members = len(findings.front)
@@ -94,7 +94,7 @@ def _direction(objective: Objective) -> str:
     return f"{'high' if objective.maximise else 'low'} {metric(objective.name).label}"
 
 
-def _listed(words: Iterable[str]) -> str:
+def _join_words(words: Iterable[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
 
@@ -266,7 +266,7 @@ def _settings(report: Report) -> Values:
     findings, search = report.findings, report.findings.facts.search
     return {
         "settings": {
-            "objectives": _listed(_direction(objective) for objective in findings.objectives),
+            "objectives": _join_words(_direction(objective) for objective in findings.objectives),
             "limits": ", ".join(limit.text for limit in findings.limits) or "none",
             "sampler": f"{search.sampler}, seed {search.seed}",
             "trials": f"{len(findings.records)} of {search.trials}",
