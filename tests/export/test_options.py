@@ -2,7 +2,6 @@
 
 import json
 import pickle
-import sys
 from argparse import Namespace
 from collections import OrderedDict
 from dataclasses import replace
@@ -16,7 +15,6 @@ from small import SOFTMAX
 
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.arch.published import model_names, published
-from mvsearch.cli import main
 from mvsearch.errors import ArchitectureError, CheckpointError, PlanError
 from mvsearch.export.formats import format_names, load_format
 from mvsearch.export.formats import torch as exporter
@@ -192,21 +190,10 @@ def test_the_exported_source_of_a_backbone_says_its_maps_and_has_no_class_that_i
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capfd):
-    (tmp_path / "small.yaml").write_text(yaml_document.dump(SMALL.to_dict()))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["mvsearch", "export", "small.yaml", *args])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        output = capfd.readouterr()
-        return SimpleNamespace(code=code, out=output.out, err=output.err)
-
-    return run
+def run(mvsearch):
+    """The command `export small.yaml`, in a folder with that file."""
+    Path("small.yaml").write_text(yaml_document.dump(SMALL.to_dict()))
+    return lambda *args: mvsearch("export", "small.yaml", *args)
 
 
 def test_the_terminal_says_that_the_classifier_is_fresh(run, weights):

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from importlib.util import find_spec
-from types import SimpleNamespace
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,7 +16,6 @@ from torch import nn
 from toy import toy_plan
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.cli import main
 from mvsearch.cli._progress import Steps
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import EvaluationFailed
@@ -239,21 +238,10 @@ def test_pairs_are_interleaved_with_exclusive_access_once_all_are_prepared(monke
 
 
 @pytest.fixture
-def run(tmp_path, monkeypatch, capfd):
-    (tmp_path / "small_softmax.yaml").write_text(yaml_document.dump(SMALL.to_dict()))
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["mvsearch", "bench", *args])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        output = capfd.readouterr()
-        return SimpleNamespace(code=code, out=output.out, err=output.err)
-
-    return run
+def run(mvsearch):
+    """The command `bench`, in a folder with small_softmax.yaml."""
+    Path("small_softmax.yaml").write_text(yaml_document.dump(SMALL.to_dict()))
+    return lambda *args: mvsearch("bench", *args)
 
 
 def test_the_command_times_all_runtimes_that_are_here(run):
