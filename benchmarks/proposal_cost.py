@@ -15,7 +15,7 @@ import numpy as np
 import optuna
 from _landscape import TASKS
 
-from mvsearch.study.samplers._legal import Constrained, distributions
+from mvsearch.study.samplers._constrained import Constrained, distributions
 
 
 @click.command()

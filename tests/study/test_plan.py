@@ -6,7 +6,7 @@ from toy import TOY, toy_plan, toy_space
 
 from mvsearch.errors import PlanError
 from mvsearch.study.plan import Limit, Plan
-from mvsearch.study.samplers._legal import nearest
+from mvsearch.study.samplers._constrained import find_nearest
 from mvsearch.study.study import Study
 
 SETTINGS = """
@@ -100,8 +100,8 @@ def test_a_proposal_is_moved_no_farther_than_it_must(tmp_path):
     rng = np.random.default_rng(0)
     free = plan.space.sample(400, seed=2)
     for codes in free[plan.admissible(free)][:20]:
-        assert nearest(plan, codes, set(), rng).tolist() == codes.tolist()
-        moved = nearest(plan, codes, {codes.tobytes()}, rng)
+        assert find_nearest(plan, codes, set(), rng).tolist() == codes.tolist()
+        moved = find_nearest(plan, codes, {codes.tobytes()}, rng)
         assert (moved != codes).sum() == 1
         assert plan.admissible(moved[None])[0]
 

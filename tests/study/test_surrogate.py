@@ -15,11 +15,11 @@ from toy import TOY, toy_space
 from mvsearch.metrics.pareto import Objective
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.plan import Plan
+from mvsearch.study.samplers._constrained import Constrained, distributions
+from mvsearch.study.samplers._gaussian_process import Array, Features, GaussianProcess, fit_theta
 from mvsearch.study.samplers._history import History
-from mvsearch.study.samplers._legal import Constrained, distributions
-from mvsearch.study.samplers._model import Array, Features, GaussianProcess, fitted
-from mvsearch.study.samplers._pool import inside
-from mvsearch.study.samplers._scores import scores
+from mvsearch.study.samplers._observations import observe
+from mvsearch.study.samplers._points import sample_admissible
 from mvsearch.study.samplers.surrogate import Surrogate
 
 TOP1, LATENCY = Objective.named("top1"), Objective.named("latency_ms")
@@ -98,13 +98,13 @@ def test_pruned_trials_say_what_was_measured_of_them_and_failed_ones_nothing():
         finished({}, 3, TrialState.FAIL, top1=0.9),
     ]
 
-    assert scores(trials, TOP1, ("top1",)).numbers == (0, 1)
-    assert scores(trials, LATENCY, ("top1",)).numbers == (1, 2)
+    assert observe(trials, TOP1, ("top1",)).numbers == (0, 1)
+    assert observe(trials, LATENCY, ("top1",)).numbers == (1, 2)
 
 
 def test_without_metrics_the_values_count_in_the_order_of_the_objectives():
     trial = create_trial(params={}, distributions={}, values=[0.7, 9.0])
-    found = scores([trial], LATENCY, ("top1", "latency_ms"))
+    found = observe([trial], LATENCY, ("top1", "latency_ms"))
 
     assert found.scale.cost(found.y) == pytest.approx([9.0])
 
@@ -112,14 +112,14 @@ def test_without_metrics_the_values_count_in_the_order_of_the_objectives():
 @pytest.mark.parametrize("name", ["top1", "loss", "latency_ms"])
 def test_a_scale_leads_there_and_back(name):
     objective = Objective.named(name)
-    found = scores([finished({}, i, **{name: value}) for i, value in enumerate((0.2, 0.9))], objective, (name,))
+    found = observe([finished({}, i, **{name: value}) for i, value in enumerate((0.2, 0.9))], objective, (name,))
 
     assert found.scale.logarithmic
     assert found.scale.cost(found.y) == pytest.approx([objective.cost(0.2), objective.cost(0.9)])
 
 
 def test_scores_beyond_the_ideal_are_taken_as_they_are():
-    found = scores([finished({}, i, top1=value) for i, value in enumerate((71.0, 74.0))], TOP1, ("top1",))
+    found = observe([finished({}, i, top1=value) for i, value in enumerate((71.0, 74.0))], TOP1, ("top1",))
 
     assert found.scale.cost(found.y) == pytest.approx([-71.0, -74.0])
 
@@ -132,7 +132,7 @@ def test_a_trial_stopped_early_counts_with_the_full_score_that_others_let_expect
         for i, s in enumerate(shorts)
     ]
     trials.append(finished({}, 12, TrialState.PRUNED, rungs={"75": {"top1": 0.2}, "150": {"top1": 0.5}}))
-    found = scores(trials, TOP1, ("top1",))
+    found = observe(trials, TOP1, ("top1",))
 
     assert -found.scale.cost(found.y)[-1] == pytest.approx(1 - 0.5 * 0.5**1.2)
     assert found.full.numbers == tuple(range(12))
@@ -146,7 +146,7 @@ def test_the_scatter_of_full_scores_about_short_ones_is_noise_of_a_stopped_trial
         for i, (x, e) in enumerate(zip(rng.normal(size=40), noise, strict=True))
     ]
     trials.append(finished({}, 40, TrialState.PRUNED, rungs={"75": {"loss": 1.0}}))
-    found = scores(trials, Objective.named("loss"), ("loss",))
+    found = observe(trials, Objective.named("loss"), ("loss",))
 
     assert found.extra[-1] == pytest.approx(noise.var(), rel=0.1)
 
@@ -155,7 +155,7 @@ def test_a_stopped_trial_says_nothing_while_hardly_any_has_both_scores():
     trials = [finished({}, i, top1=0.7 + i / 100, rungs={"75": {"top1": 0.5 + i / 90}}) for i in range(3)]
     trials.append(finished({}, 3, TrialState.PRUNED, rungs={"75": {"top1": 0.5}}))
 
-    assert scores(trials, TOP1, ("top1",)).numbers == (0, 1, 2)
+    assert observe(trials, TOP1, ("top1",)).numbers == (0, 1, 2)
 
 
 def test_a_score_measured_several_times_is_believed_more():
@@ -166,10 +166,10 @@ def test_a_score_measured_several_times_is_believed_more():
     def off(sem: float | None) -> float:
         known = {3: {"top1_sem": sem}} if sem else {}
         trials = [finished({}, i, top1=y, **known.get(i, {})) for i, y in enumerate(noisy)]
-        found = scores(trials, TOP1, ("top1",))
+        found = observe(trials, TOP1, ("top1",))
         features = Features(space)
         points = features.of(codes)
-        model = GaussianProcess.of(points, found, fitted(points, found, features.groups), features.groups)
+        model = GaussianProcess.of(points, found, fit_theta(points, found, features.groups), features.groups)
         return float(abs(model.mean(points)[3] - found.y[3]))
 
     assert off(0.001) < 0.5 * off(None)
@@ -179,9 +179,9 @@ def model_of(space: SearchSpace, codes: Codes, values: Sequence[float]) -> tuple
     """Fitted to scores as they are: none is below nought, where a logarithm would be taken."""
     features = Features(space)
     trials = [finished({}, i, top1=1.5 + value) for i, value in enumerate(values)]
-    found = scores(trials, TOP1, ("top1",))
+    found = observe(trials, TOP1, ("top1",))
     points = features.of(codes)
-    return features, GaussianProcess.of(points, found, fitted(points, found, features.groups), features.groups)
+    return features, GaussianProcess.of(points, found, fit_theta(points, found, features.groups), features.groups)
 
 
 def test_the_model_learns_a_smooth_score_and_knows_where_it_has_not_looked():
@@ -206,10 +206,10 @@ def test_believing_in_candidates_under_way_makes_surer_and_changes_no_expectatio
     codes = plan.space.sample(60, 0)
     values = [measured(plan, plan.space.point(row))["top1"] for row in codes]
     features, model = model_of(plan.space, codes[:40], values[:40])
-    believing = model.believing(features.of(codes[40:]))
+    condition_on = model.condition_on(features.of(codes[40:]))
 
-    assert believing.mean(features.of(codes)) == pytest.approx(model.mean(features.of(codes)), abs=1e-4)
-    assert (believing.predict(features.of(codes[40:]))[1] < model.predict(features.of(codes[40:]))[1]).all()
+    assert condition_on.mean(features.of(codes)) == pytest.approx(model.mean(features.of(codes)), abs=1e-4)
+    assert (condition_on.predict(features.of(codes[40:]))[1] < model.predict(features.of(codes[40:]))[1]).all()
 
 
 # ---- what is proposed
@@ -264,8 +264,8 @@ def test_more_is_found_than_by_chance():
         found = [trial.values for trial in run(plan_of(sampler=sampler, seed=seed), 25).get_trials()]
         return float(moocore.hypervolume(np.array(found) * (-1, 1), ref=np.array([-0.5, 2e5])))
 
-    ours, chance = ([volume(sampler, seed) for seed in range(3)] for sampler in ("surrogate", "random"))
-    assert min(ours) > max(chance)
+    ours, feasibility = ([volume(sampler, seed) for seed in range(3)] for sampler in ("surrogate", "random"))
+    assert min(ours) > max(feasibility)
 
 
 def test_limits_on_cost_hold_even_where_hardly_any_point_meets_them():
@@ -285,7 +285,7 @@ def test_limits_on_cost_hold_even_where_hardly_any_point_meets_them():
 def test_points_inside_narrow_limits_are_reached_by_walking():
     space = SearchSpace.load("spaces/v3.yaml")
     plan = replace(Plan.of(space), search=replace(Plan.of(space).search, limits=("params <= 0.95M",)))
-    codes = inside(plan, 2000, np.random.default_rng(0))
+    codes = sample_admissible(plan, 2000, np.random.default_rng(0))
 
     assert plan.admissible(space.sample(2000, 0)).mean() < 0.001
     assert plan.admissible(codes).all()
@@ -298,11 +298,11 @@ def test_a_limit_that_must_be_measured_is_learnt():
     by_chance = np.mean([measured(plan, plan.space.point(row))["latency_ms"] <= 6 for row in rows])
     study = run(plan, 40)
 
-    held = [trial.state == TrialState.COMPLETE for trial in study.get_trials()]
+    admissible = [trial.state == TrialState.COMPLETE for trial in study.get_trials()]
     assert 0 < by_chance < 0.2
-    assert np.mean(held[20:]) > 2 * by_chance
-    inside = [row for row in rows if measured(plan, plan.space.point(row))["latency_ms"] <= 6]
-    assert study.best_value >= max(measured(plan, plan.space.point(row))["top1"] for row in inside)
+    assert np.mean(admissible[20:]) > 2 * by_chance
+    sample_admissible = [row for row in rows if measured(plan, plan.space.point(row))["latency_ms"] <= 6]
+    assert study.best_value >= max(measured(plan, plan.space.point(row))["top1"] for row in sample_admissible)
 
 
 def test_a_limit_that_rules_out_nearly_all_is_learnt_before_any_score_is_bought():
@@ -406,7 +406,7 @@ def test_another_seed_gives_other_candidates():
 def test_trials_stopped_early_are_used_and_not_tried_again():
     plan = plan_of(objectives=("top1", "params"))
 
-    def translate_db_errors(study: optuna.Study, n: int) -> optuna.Study:
+    def run_with_rungs(study: optuna.Study, n: int) -> optuna.Study:
         for _ in range(n):
             trial = study.ask(distributions(plan.space))
             metrics: dict[str, Any] = measured(plan, trial.params)
@@ -419,13 +419,13 @@ def test_trials_stopped_early_are_used_and_not_tried_again():
                 tell(plan, study, trial, metrics)
         return study
 
-    study = translate_db_errors(study_of(plan), 30)
+    study = run_with_rungs(study_of(plan), 30)
     states = [trial.state for trial in study.get_trials()]
     assert states.count(TrialState.PRUNED) == 15
     assert len(set(keys(study))) == 30
     again = study_of(plan)
-    again.add_trials(translate_db_errors(study_of(plan), 20).get_trials())
-    assert keys(translate_db_errors(again, 10)) == keys(study)
+    again.add_trials(run_with_rungs(study_of(plan), 20).get_trials())
+    assert keys(run_with_rungs(again, 10)) == keys(study)
 
 
 # ---- what it costs
@@ -467,7 +467,7 @@ def test_a_model_rests_on_a_bounded_number_of_scores():
     assert isinstance(sampler, Surrogate)
     sampler._history.update(study)
 
-    _, model = sampler._belief(study.get_trials()).models["top1"]
+    _, model = sampler._fit_models(study.get_trials()).models["top1"]
     assert len(model.points) == 1000
     assert study.ask(known).number == 2500
 

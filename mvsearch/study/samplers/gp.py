@@ -1,15 +1,15 @@
-"""Optuna's Gaussian process with expected hypervolume improvement: careful, and about a second a proposal."""
+"""Optuna's Gaussian process with expected hypervolume improvement; about a second for each proposal."""
 
 import optuna
 
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._anew import Reseeded
+from mvsearch.study.samplers._reseeded import Reseeded
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
-    """Random until ten trials are known."""
-    return Reseeded(_made, seed)
+    """Random until ten trials are finished."""
+    return Reseeded(_make_sampler, seed)
 
 
-def _made(seed: int) -> optuna.samplers.BaseSampler:
+def _make_sampler(seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.GPSampler(n_startup_trials=10, seed=seed)

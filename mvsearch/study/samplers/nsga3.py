@@ -1,11 +1,11 @@
-"""Optuna's NSGA-III, which spreads by reference directions; for hundreds of trials and more."""
+"""Optuna's NSGA-III, with reference directions; for hundreds of trials and more."""
 
 import optuna
 
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._anew import Reseeded, generation
+from mvsearch.study.samplers._reseeded import Reseeded, population_size
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
-    """A population that several generations of fit into the study."""
-    return Reseeded(lambda seed: optuna.samplers.NSGAIIISampler(population_size=generation(plan), seed=seed), seed)
+    """A population small enough for several generations within the study."""
+    return Reseeded(lambda seed: optuna.samplers.NSGAIIISampler(population_size=population_size(plan), seed=seed), seed)

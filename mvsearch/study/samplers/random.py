@@ -1,4 +1,4 @@
-"""Every legal candidate equally likely: what the other samplers must beat."""
+"""Random search: every legal candidate is equally likely. The baseline of the other samplers."""
 
 from typing import Any
 
@@ -12,13 +12,13 @@ from mvsearch.study.plan import Plan
 
 
 class Uniform(optuna.samplers.BaseSampler):
-    """Draws from the space itself, so that conditions do not bend the distribution."""
+    """Samples from the space itself, so that conditions do not bias the distribution."""
 
     def __init__(self, space: SearchSpace, seed: int) -> None:
         self.space, self.seed = space, seed
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """Nothing is inferred: `sample_relative` gives every choice."""
+        """Empty: `sample_relative` samples every choice."""
         return {}
 
     def sample_relative(
@@ -28,10 +28,10 @@ class Uniform(optuna.samplers.BaseSampler):
         return self.space.point(self.space.sample(1, np.random.default_rng([self.seed, trial.number]))[0])
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
-        """Never asked: every choice has a value already."""
+        """Not called: `sample_relative` samples every choice."""
         raise NotImplementedError(name)
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
-    """Even sampling of the whole space."""
+    """Uniform sampling of the whole space."""
     return Uniform(plan.space, seed)

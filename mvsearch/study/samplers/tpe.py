@@ -1,15 +1,15 @@
-"""Optuna's tree-structured Parzen estimator, choices modelled together; for some tens to hundreds of trials."""
+"""Optuna's tree-structured Parzen estimator, multivariate; for tens to hundreds of trials."""
 
 import optuna
 
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._anew import Reseeded
+from mvsearch.study.samplers._reseeded import Reseeded
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
-    """Multivariate: the univariate default proposes two duplicates in three with several objectives."""
-    return Reseeded(_made, seed)
+    """Multivariate, because with several objectives two of three proposals of the univariate default are duplicates."""
+    return Reseeded(_make_sampler, seed)
 
 
-def _made(seed: int) -> optuna.samplers.BaseSampler:
+def _make_sampler(seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.TPESampler(multivariate=True, constant_liar=True, n_startup_trials=10, seed=seed)

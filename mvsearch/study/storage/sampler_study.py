@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mvsearch.metrics.record import Metrics
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._legal import Constrained, distributions
+from mvsearch.study.samplers._constrained import Constrained, distributions
 from mvsearch.study.storage.trials import as_running, directions
 
 Lookup = Callable[[Sequence[int]], dict[int, Metrics]]

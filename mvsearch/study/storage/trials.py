@@ -24,7 +24,7 @@ from mvsearch._version import __version__
 from mvsearch.errors import DatabaseUnavailable, StudyError
 from mvsearch.metrics.record import Record
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._legal import distributions
+from mvsearch.study.samplers._constrained import distributions
 from mvsearch.study.storage.engine import connect_args, tune
 from mvsearch.study.storage.faults import translate_db_errors
 from mvsearch.study.storage.url import display_url

@@ -1,7 +1,7 @@
-"""Around every sampler: what it proposes is moved to the nearest new point inside the conditions and the limits.
+"""A wrapper of every sampler, which moves each proposal to the nearest new point that satisfies the constraints.
 
-Optuna's samplers know neither conditions between choices nor closed-form costs, and propose duplicates. Priced in bulk,
-hundreds of neighbours cost a millisecond, so no trial is spent on a candidate that arithmetic rules out.
+Optuna's samplers know neither conditions between choices nor static costs, and propose duplicates. The costs of
+hundreds of neighbours take a millisecond, so no trial is spent on a candidate that violates a static constraint.
 """
 
 from typing import Any
@@ -14,15 +14,15 @@ from optuna.trial import FrozenTrial, TrialState
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.plan import Plan
 from mvsearch.study.samplers._history import History
-from mvsearch.study.samplers._pool import inside
+from mvsearch.study.samplers._points import sample_admissible
 from mvsearch.utils import plugins
 
 _NEIGHBOURS = 256
-_SAMPLE = 20_000  # points to look through where none was found nearby
+_SAMPLE = 20_000  # points that are tried where no neighbour is admissible
 
 
 def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """The open choices as Optuna names them."""
+    """The choices of a space as distributions of Optuna."""
     return {
         choice.name: CategoricalDistribution(choice.values)
         if choice.step is None
@@ -32,9 +32,9 @@ def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
 
 
 class Constrained(optuna.samplers.BaseSampler):
-    """The plan's sampler, kept inside the space.
+    """The plan's sampler, with proposals that are new and admissible.
 
-    `exhausted` says whether the last proposal could not be made new and admissible.
+    `exhausted` is True if no such point was found for the last proposal.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -46,13 +46,13 @@ class Constrained(optuna.samplers.BaseSampler):
         self.exhausted = False
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
-        """All choices: they are given together, so that what depends on several can be checked."""
+        """All choices: they are sampled together, because conditions connect them."""
         return self.distributions
 
     def sample_relative(
         self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """The inner sampler's proposal, made legal; nothing for a trial whose values are already fixed."""
+        """The nearest admissible point to the inner sampler's proposal; empty for a trial with fixed parameters."""
         if "fixed_params" in trial.system_attrs:
             return {}
         known = self.inner.infer_relative_search_space(study, trial)
@@ -63,25 +63,25 @@ class Constrained(optuna.samplers.BaseSampler):
         rng = np.random.default_rng([self.plan.search.seed, trial.number, 1])
         self._history.update(study)
         codes = self.space.codes(proposed)
-        found = nearest(self.plan, codes, self._history.seen, rng)
-        self.exhausted = found is None
-        return self.space.point(codes if found is None else found)
+        point = find_nearest(self.plan, codes, self._history.seen, rng)
+        self.exhausted = point is None
+        return self.space.point(codes if point is None else point)
 
     def sample_independent(self, study: optuna.Study, trial: FrozenTrial, name: str, distribution: Any) -> Any:
-        """Never asked: `sample_relative` gives every choice."""
+        """Not called: `sample_relative` samples every choice."""
         raise NotImplementedError(name)
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
-        """Passed on."""
+        """Delegates to the inner sampler."""
         self.inner.before_trial(study, trial)
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Passed on."""
+        """Delegates to the inner sampler."""
         self.inner.after_trial(study, trial, state, values)
 
 
-def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator) -> Codes | None:
-    """The point itself if it is new and admissible; else one that differs in as few choices as will do, if there is."""
+def find_nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator) -> Codes | None:
+    """The point itself if it is new and admissible, else one that differs in as few choices as possible, or None."""
     if codes.tobytes() not in seen and plan.admissible(codes[None])[0]:
         return codes
     if plan.all_points is not None:
@@ -92,11 +92,10 @@ def nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Generator
         fresh = rng.integers(0, sizes, size=(_NEIGHBOURS, len(sizes)))
         changed = rng.random(fresh.shape).argsort(axis=1).argsort(axis=1) < changes
         pool = np.where(changed, fresh, codes)
-        found = _first_new(pool[plan.admissible(pool)], seen)
-        if found is not None:
-            return found
-    walked = inside(plan, _SAMPLE, rng)
-    return _first_new(walked[plan.admissible(walked)], seen)
+        if (point := _first_new(pool[plan.admissible(pool)], seen)) is not None:
+            return point
+    sampled = sample_admissible(plan, _SAMPLE, rng)
+    return _first_new(sampled[plan.admissible(sampled)], seen)
 
 
 def _first_new(pool: Codes, seen: set[bytes]) -> Codes | None:

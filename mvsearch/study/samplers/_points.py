@@ -1,4 +1,4 @@
-"""Points worth a closer look, out of billions: drawn inside the limits, evolved towards a front, refined one by one."""
+"""Candidate points out of billions: sampled within the constraints, evolved to a front, or neighbours of a point."""
 
 from collections.abc import Callable
 
@@ -12,14 +12,14 @@ from mvsearch.study.plan import Plan
 Array = NDArray[np.float64]
 
 _PARENTS, _CHILDREN, _GENERATIONS = 80, 240, 8
-_ENOUGH = 0.1  # share of drawn points inside the limits with which to be content
-_STEPS = 30  # towards the limits, before giving up
+_ENOUGH = 0.1  # share of sampled points within the constraints that is enough
+_STEPS = 30  # towards the constraints, at most
 
 
-def inside(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
-    """Up to n points inside conditions and limits, in any order; where hardly any lie there, by walking towards them.
+def sample_admissible(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
+    """Up to n admissible points in random order; where they are rare, others are moved towards the constraints.
 
-    Points outside, those nearest to the limits, if none was reached.
+    If none is reached, the points that are nearest to the constraints.
     """
     codes = plan.space.sample(n, rng)
     for _ in range(_STEPS):
@@ -29,12 +29,12 @@ def inside(plan: Plan, n: int, rng: np.random.Generator) -> Codes:
         codes = codes[np.argsort(over, kind="stable")[: n // 4]]
         moved = _children(plan, codes[:_PARENTS], rng)
         codes = np.unique(np.vstack((codes, moved[plan.space.is_legal(moved)])), axis=0)
-    kept = codes[plan.admissible(codes)]
-    return rng.permutation(kept if len(kept) else codes)
+    admissible = codes[plan.admissible(codes)]
+    return rng.permutation(admissible if len(admissible) else codes)
 
 
 def _excess(plan: Plan, codes: Codes) -> Array:
-    """How far points lie beyond the limits on cost, as logarithms."""
+    """How far points exceed the constraints on static costs, as logarithms."""
     costs, over = plan.space.costs(codes), np.zeros(len(codes))
     for limit in plan.static_limits:
         beyond = np.log(getattr(costs, limit.name) / max(limit.value, 1e-9))
@@ -42,13 +42,13 @@ def _excess(plan: Plan, codes: Codes) -> Array:
     return over
 
 
-def evolved(plan: Plan, start: Codes, costs_of: Callable[[Codes], Array], rng: np.random.Generator) -> Codes:
-    """Points of low costs (n, objectives) after some generations from `start`, all admissible if those are."""
+def evolve(plan: Plan, start: Codes, costs_of: Callable[[Codes], Array], rng: np.random.Generator) -> Codes:
+    """Points of low costs (n, objectives), some generations after `start`; admissible if those of `start` are."""
     pool, costs = start, costs_of(start)
     for _ in range(_GENERATIONS):
-        kept = survivors(costs, 3 * _PARENTS)
-        pool, costs = pool[kept], costs[kept]
-        children = np.unique(_children(plan, pool[survivors(costs, _PARENTS)], rng), axis=0)
+        best = select_diverse(costs, 3 * _PARENTS)
+        pool, costs = pool[best], costs[best]
+        children = np.unique(_children(plan, pool[select_diverse(costs, _PARENTS)], rng), axis=0)
         children = children[plan.admissible(children)]
         if len(children):
             pool, costs = np.vstack((pool, children)), np.vstack((costs, costs_of(children)))
@@ -56,39 +56,41 @@ def evolved(plan: Plan, start: Codes, costs_of: Callable[[Codes], Array], rng: n
 
 
 def _children(plan: Plan, parents: Codes, rng: np.random.Generator) -> Codes:
-    """Half of two parents each, then a step or a jump in one to three choices."""
+    """Crossovers of two parents, or copies of one, with a step or a jump in one to three choices."""
     sizes = np.array([len(choice.values) for choice in plan.space.choices])
     ordered = np.array([choice.ordered for choice in plan.space.choices])
     n, width = _CHILDREN, len(sizes)
     one, other = (parents[rng.integers(len(parents), size=n)] for _ in range(2))
     crossed = rng.random((n, 1)) < 0.5
-    made = np.where(crossed & (rng.random((n, width)) < 0.5), other, one)
+    candidates = np.where(crossed & (rng.random((n, width)) < 0.5), other, one)
     changed = rng.random((n, width)).argsort(1).argsort(1) < rng.integers(1, 4, size=(n, 1))
-    step = np.clip(made + rng.choice((-1, 1), size=made.shape), 0, sizes - 1)
-    jump = rng.integers(0, sizes, size=made.shape)
-    stepped = ordered & (rng.random(made.shape) < 0.7)
-    return np.asarray(np.where(changed, np.where(stepped, step, jump), made))
+    step = np.clip(candidates + rng.choice((-1, 1), size=candidates.shape), 0, sizes - 1)
+    jump = rng.integers(0, sizes, size=candidates.shape)
+    stepped = ordered & (rng.random(candidates.shape) < 0.7)
+    return np.asarray(np.where(changed, np.where(stepped, step, jump), candidates))
 
 
 def neighbours(plan: Plan, codes: Codes) -> Codes:
     """The admissible points that differ from one in a single choice."""
     sizes = [len(choice.values) for choice in plan.space.choices]
-    made = np.repeat(codes[None], sum(sizes), axis=0)
-    made[np.arange(len(made)), np.repeat(np.arange(len(sizes)), sizes)] = np.concatenate([*map(np.arange, sizes)])
-    made = made[(made != codes).any(1)]
-    return np.asarray(made[plan.admissible(made)]) if len(made) else made
+    candidates = np.repeat(codes[None], sum(sizes), axis=0)
+    candidates[np.arange(len(candidates)), np.repeat(np.arange(len(sizes)), sizes)] = np.concatenate(
+        [*map(np.arange, sizes)]
+    )
+    candidates = candidates[(candidates != codes).any(1)]
+    return np.asarray(candidates[plan.admissible(candidates)]) if len(candidates) else candidates
 
 
-def survivors(costs: Array, n: int) -> NDArray[np.int64]:
-    """The n of lowest rank; among the last rank, those that stand most alone."""
+def select_diverse(costs: Array, n: int) -> NDArray[np.int64]:
+    """The n of lowest Pareto rank; of the last rank, those of largest crowding distance."""
     if len(costs) <= n:
         return np.arange(len(costs))
     rank = moocore.pareto_rank(costs)
     order = np.argsort(rank, kind="stable")
     last = rank[order[n - 1]]
-    sure, torn = np.flatnonzero(rank < last), np.flatnonzero(rank == last)
-    alone = _crowding(costs[torn])
-    return np.concatenate((sure, torn[np.argsort(-alone, kind="stable")][: n - len(sure)]))
+    better, tied = np.flatnonzero(rank < last), np.flatnonzero(rank == last)
+    distance = _crowding(costs[tied])
+    return np.concatenate((better, tied[np.argsort(-distance, kind="stable")][: n - len(better)]))
 
 
 def _crowding(costs: Array) -> Array:
