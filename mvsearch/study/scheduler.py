@@ -46,9 +46,13 @@ class Scheduler:
             trials = self._sync()
             if self.requeue_stale(trials):
                 trials = self._sync()
-            own = (n for n in self.sampler.running if trials[n].user_attrs.get("worker") == self.study.worker.name)
-            if (number := next(own, None)) is not None:  # written, but the server's answer was lost
-                return self.study.make_candidate(number, trials[number].params)
+            own = [
+                n for n in sorted(self.sampler.running) if trials[n].user_attrs.get("worker") == self.study.worker.name
+            ]
+            if own:  # written, but the server's answer was lost; Optuna may then have written it twice
+                for number in own[1:]:
+                    self.trials.mark_lost(number, released=True)
+                return self.study.make_candidate(own[0], trials[own[0]].params)
             if self.sampler.n_trials - self.sampler.n_lost >= total:
                 return None
             state, candidate = self.sampler.state, None

@@ -124,7 +124,7 @@ def test_workers_wait_for_a_server_that_is_restarted(postgres, tmp_path):
     store = Store(storage, create=True)
     wait_until(lambda: len(store.heartbeats("toy")) == 2 and store.count("toy") >= 2)
     before = Study.read(plan).records()
-    postgres.control("-m", "immediate", "restart", "-w", "-l", str(postgres.folder / "log"))
+    postgres.restart()
 
     assert [worker.wait(120) for worker in workers] == [0, 0]
     records = Study.read(plan).records()

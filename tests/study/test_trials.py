@@ -100,6 +100,25 @@ def test_a_lost_point_is_due_again_unless_it_is_tried_in_another_trial(tmp_path)
     assert suggest(plan, trials).params != first.params
 
 
+def test_a_lost_twin_of_a_finished_trial_is_not_due_and_a_lost_pair_is_due_once(tmp_path):
+    plan = toy_plan(tmp_path)
+    trials = Study.join(plan).trials
+    first = suggest(plan, trials)
+    for number in (0, 1):
+        trials.create(number, first, worker="w", architecture="a")
+    trials.mark_lost(1)
+    seen = SamplerStudy(plan, {})
+    seen.sync(trials.all(), lambda numbers: {})
+    assert seen.suggest().params != first.params  # trial 0 still runs
+
+    trials.mark_lost(0)
+    measured, lost = SamplerStudy(plan, {}), SamplerStudy(plan, {})
+    measured.sync(trials.all(), lambda numbers: {0: {"loss": 1.0, "params": 1}} if 0 in numbers else {})
+    assert measured.suggest().params != first.params
+    lost.sync(trials.all(), lambda numbers: {})
+    assert lost.suggest().params == first.params
+
+
 def test_tables_of_another_version_of_optuna_are_an_error_in_a_sentence(tmp_path):
     plan = toy_plan(tmp_path)
     Study.join(plan)

@@ -59,7 +59,7 @@ class SamplerStudy:
             if number in measured:
                 self._finish(trials[number], measured[number])
             else:
-                self._lose(trials[number], trials)
+                self._lose(trials[number], trials, metrics)
 
     def _add(self, number: int, params: dict[str, Any]) -> None:
         self.n_trials += 1
@@ -74,17 +74,20 @@ class SamplerStudy:
             values = [float(metrics[name]) for name in self.plan.search.objectives]
         self._storage.set_trial_state_values(self._id(trial.number), trial.state, values)
 
-    def _lose(self, trial: FrozenTrial, trials: Sequence[FrozenTrial]) -> None:
-        """A trial without a record: its point is due again, unless it was or is tried in another trial."""
+    def _lose(self, trial: FrozenTrial, trials: Sequence[FrozenTrial], metrics: Lookup) -> None:
+        """A trial without a record: its point is due again, unless another trial with it runs or has a record."""
         self._storage.set_trial_state_values(self._id(trial.number), TrialState.FAIL)
         self.n_lost += 1
         point = _point(trial)
         if point.keys() != self.distributions.keys():  # of schema 1, killed between two of its values
             return
-        later = any(_point(other) == point for other in trials[trial.number + 1 :])
-        running = any(_point(trials[number]) == point for number in self.running)
-        if not later and not running:
-            self._due.append(point)
+        others = [other for other in trials if other.number != trial.number and _point(other) == point]
+        ended = [other.number for other in others if other.state.is_finished()]
+        if len(ended) < len(others) or metrics(ended):
+            return
+        if point in self._due:  # the last loss decides the order
+            self._due.remove(point)
+        self._due.append(point)
 
     def suggest(self, *, exclude: Sequence[dict[str, Any]] = ()) -> FrozenTrial | None:
         """The next trial: a published model not tried yet, else the point of a lost trial, else the sampler's.
