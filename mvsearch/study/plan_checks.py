@@ -95,7 +95,7 @@ def _check_static_limits(plan: "Plan") -> None:
         exact_front(plan.space, (name,), plan.static_limits)
     except InfeasibleError as error:
         (least,) = exact_front(plan.space, (name,))
-        values = f"from {getattr(least.cost, name):,} to about {getattr(costs, name).max():,}"
-        raise PlanError(f"{error.reason}; {name} of the whole space is {values}.", at=where) from None
+        values = f"between {getattr(least.cost, name):,} and about {getattr(costs, name).max():,}"
+        raise PlanError(f"{error.reason}; {name} in the whole space is {values}.", at=where) from None
     except (PlanError, SpaceError):  # intractable: the samplers search there
         return

@@ -1,14 +1,12 @@
 """Proxies held against the published models: from the command line, and with a study."""
 
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from mvsearch.cli import main
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.proxies import naswot
 from mvsearch.proxy_eval.benchmark import architectures, distinct_networks
@@ -27,18 +25,8 @@ def in_a_folder(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    def call(*args: str) -> SimpleNamespace:
-        monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
-        code = 0
-        try:
-            main.main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return SimpleNamespace(code=code, out=said.out, err=said.err)
-
-    return call
+def run(mvsearch):
+    return mvsearch
 
 
 @pytest.fixture
@@ -120,7 +108,7 @@ def test_a_model_that_has_no_score_is_left_out_and_the_reason_told(run, spied):
         (("--proxy", "naswot", "--plot", "old.png"), "--force"),
         (("--data", "nowhere"), "unknown data source"),
         (("--data", "cutouts"), "classification"),
-        (("--models", "ablation_2_conv1x1", "--plot", "new.png"), "--models names rows of the ablation alone"),
+        (("--models", "ablation_2_conv1x1", "--plot", "new.png"), "--models names only rows of the ablation"),
     ],
 )
 def test_a_slip_is_one_sentence(run, args, words):
@@ -155,7 +143,7 @@ def test_better_is_to_the_right_also_where_less_is_better():
     assert low > high
     assert [dot.x for dot in drawn.dots if dot.name == "v1-XXS"] == [1.25]
     assert drawn.dots[0].error == pytest.approx(0.5 / 2**0.5)
-    assert "less is better" in drawn.x_label
+    assert "lower is better" in drawn.x_label
 
 
 def test_a_study_s_proxy_is_checked_once_and_the_front_says_so(run, spied):
