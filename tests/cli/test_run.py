@@ -13,6 +13,7 @@ from command import PROCESS, Finished, run_process
 
 from mvsearch.metrics.record import Record
 from mvsearch.study.reader import open_study
+from mvsearch.study.workers.registry import FileRegistry
 
 V3 = str(Path(__file__).parents[2] / "spaces" / "v3.yaml")
 CHEAP = ("--objective", "params", "--objective", "macs", "--sampler", "random")
@@ -126,14 +127,22 @@ def test_an_interrupted_or_killed_run_resumes_with_its_finished_trials(tmp_path,
     assert process.returncode == (-end if end == signal.SIGKILL else 130)
     assert "Traceback" not in err
 
-    finished = open_study(tmp_path / "studies" / "tiny").count()
-    total = finished + (4 if end == signal.SIGKILL else 1)  # each killed worker may still finish one trial
+    wait_for_workers(tmp_path / "studies" / "tiny")
+    total = open_study(tmp_path / "studies" / "tiny").count() + 1
     done = run_process(*run, str(total), cwd=tmp_path)
 
     assert done.code == 0, done.err
     records = open_study(tmp_path / "studies" / "tiny").records()
     assert len(records) == len({record.key for record in records}) == total
     assert {r.number: r.metrics for r in before}.items() <= {r.number: r.metrics for r in records}.items()
+
+
+def wait_for_workers(study: Path, seconds: float = 100) -> None:
+    """Workers whose parent was killed end by themselves, after the trial that they run."""
+    deadline = time.monotonic() + seconds
+    while FileRegistry(study / "workers").has_live_worker():
+        assert time.monotonic() < deadline, f"workers still run after {seconds} s"
+        time.sleep(0.1)
 
 
 def wait_for_record(study: Path, seconds: float = 200) -> list[Record]:
