@@ -189,7 +189,7 @@ class SearchProgress(Display):
 
     def __call__(self, progress: "StudyProgress", new: "list[Record]", statuses: list[dict[str, Any]]) -> None:
         """Show how the study stands; `new` are the trials finished or re-evaluated since the last call."""
-        from mvsearch.study.reevaluation import repeats
+        from mvsearch.study.reevaluation import replicates
 
         if self.is_live:
             states = progress.states
@@ -197,11 +197,11 @@ class SearchProgress(Display):
             self.bars.update(self.task, completed=progress.count, tally=tally)
             self.draw(*self._parts(progress.front, statuses))
             return
-        finished = [record for record in new if len(repeats(record)) == 1]
+        finished = [record for record in new if len(replicates(record)) == 1]
         for done, record in enumerate(finished, 1 + progress.count - len(finished)):
             self.console.print(self._trial_line(record, done))
         for record in new:
-            if (measurements := len(repeats(record))) > 1:
+            if (measurements := len(replicates(record))) > 1:
                 values = f"{self._values(record)} over {measurements} measurements"
                 self.console.print(Text(f"[front] trial {record.number} {record.published or record.key}: {values}"))
 

@@ -1,4 +1,4 @@
-"""Budgets: what a candidate must keep to, as a person writes it."""
+"""Constraints on metrics as they are written in a file, e.g. `params <= 6M`."""
 
 import re
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ _LIMIT = re.compile(rf"\s*(\w+)\s*(<=|>=)\s*({AMOUNT})\s*")
 
 
 def amount(text: str) -> float:
-    """The number that is written so.
+    """The value of a number with a suffix.
 
     >>> amount("5.6M")
     5600000.0
@@ -26,7 +26,7 @@ def amount(text: str) -> float:
 
 @dataclass(frozen=True)
 class Limit:
-    """What a candidate must keep to, e.g. `params <= 6M`."""
+    """A constraint that candidates must satisfy, e.g. `params <= 6M`."""
 
     name: str
     at_most: bool
@@ -35,13 +35,13 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises PlanError, saying what would do."""
-        found = _LIMIT.fullmatch(str(text))
-        if found is None:
+        """The limit in a text; raises PlanError for another text, or for an unknown metric."""
+        match = _LIMIT.fullmatch(str(text))
+        if match is None:
             raise PlanError(f"cannot read the limit {text!r}; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
-        Objective.named(found[1])
-        return cls(found[1], found[2] == "<=", amount(found[3]), str(text).strip())
+        Objective.named(match[1])
+        return cls(match[1], match[2] == "<=", amount(match[3]), str(text).strip())
 
     def holds(self, value: Any) -> Any:
-        """Whether a value, or each of an array, keeps to the limit."""
+        """Whether a value, or each of an array, satisfies the constraint."""
         return value <= self.value if self.at_most else value >= self.value

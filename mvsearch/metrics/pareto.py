@@ -1,6 +1,6 @@
-"""Which records are best, when best means several things at once. NumPy and moocore; no torch, no Optuna.
+"""Pareto fronts of records, and their indicators. NumPy and moocore; no torch, no Optuna.
 
-top1 |        o B          A and B are the front: nobody is better in one thing and at least as good in the rest.
+top1 |        o B          A and B are the front: no other record is better in one objective and as good in the rest.
      |  o A       . D      C and D are dominated.
      |      . C            x is the reference point: the hypervolume is the share of the box between it and the
      +------------- x      ideal (here the upper left corner) that the front dominates.
@@ -22,7 +22,7 @@ from mvsearch.utils import plugins
 
 @dataclass(frozen=True)
 class Objective:
-    """A metric that is sought, and its direction."""
+    """A metric to optimise, and its direction."""
 
     name: str
     maximise: bool
@@ -40,11 +40,11 @@ class Objective:
 
     @property
     def ideal(self) -> float:
-        """The value that nothing can beat: every image right, or no cost at all."""
+        """The value that no network can exceed: every image classified correctly, or no cost at all."""
         return metric(self.name).ideal
 
     def cost(self, value: float) -> float:
-        """The value turned so that less is better."""
+        """The value, negated if the metric is maximised: lower is better."""
         return -float(value) if self.maximise else float(value)
 
 
@@ -55,18 +55,18 @@ def comparable(records: Sequence[Record], objectives: Sequence[Objective]) -> li
 
 
 def some_comparable(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
-    """At least one comparable record; raises StudyError, naming what nobody has, if there is none."""
+    """At least one comparable record; raises StudyError, which names the missing metrics, if there is none."""
     if rows := comparable(records, objectives):
         return rows
     missing = [objective for objective in objectives if not comparable(records, [objective])] or objectives
     names = " and ".join(objective.name for objective in missing)
-    raise StudyError(f"no finished trial has a number for {names}; let the study run on, or ask for another metric.")
+    raise StudyError(f"no finished trial has a value of {names}; let the study continue, or choose another metric.")
 
 
 def front(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
     """The non-dominated records, sorted by the first objective that is minimised.
 
-    Different architectures of equal values all stay; of one architecture met twice with equal values, the first trial.
+    Different architectures of equal values are all members; of one architecture with equal values, the first trial.
     """
     import moocore
 
@@ -75,15 +75,15 @@ def front(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Re
         return []
     costs = _costs(rows, objectives)
     leading = next((i for i, objective in enumerate(objectives) if not objective.maximise), 0)
-    kept = np.flatnonzero(moocore.is_nondominated(costs, keep_weakly=True))
-    return [rows[i] for i in sorted(kept, key=lambda i: (costs[i, leading], *costs[i], rows[i].number))]
+    members = np.flatnonzero(moocore.is_nondominated(costs, keep_weakly=True))
+    return [rows[i] for i in sorted(members, key=lambda i: (costs[i, leading], *costs[i], rows[i].number))]
 
 
 def reference_point(records: Sequence[Record], objectives: Sequence[Objective]) -> dict[str, float]:
-    """The worst value of each objective over the comparable records, moved away by a tenth of the range seen.
+    """The worst value of each objective over the comparable records, made worse by a tenth of the range.
 
-    Where all values are equal, by a tenth of that value. It depends on the records: studies are compared with
-    the reference point of all their records together. Raises StudyError if there is nothing to compare.
+    If all values are equal, by a tenth of that value. It depends on the records: studies are compared with the
+    reference point of all their records together. Raises StudyError if no record is comparable.
     """
     costs = _costs(some_comparable(records, objectives), objectives)
     point = {}
@@ -95,7 +95,7 @@ def reference_point(records: Sequence[Record], objectives: Sequence[Objective]) 
 
 
 def hypervolume(records: Sequence[Record], objectives: Sequence[Objective], reference: Mapping[str, float]) -> float:
-    """The share, 0 to 1, of the box between the reference point and the ideal point that the records dominate.
+    """The share, 0 to 1, of the box between the reference point and the ideal that the records dominate.
 
     The ideal is top1 = 1 and nothing spent. Neither corner moves with the records given here, so numbers taken with
     one reference point may be compared, between studies and along a study. Records beyond it add nothing.
@@ -117,16 +117,16 @@ def hypervolume(records: Sequence[Record], objectives: Sequence[Objective], refe
 def running_hypervolume(
     records: Sequence[Record], objectives: Sequence[Objective], reference: Mapping[str, float]
 ) -> list[float]:
-    """The hypervolume of the first record, of the first two, and so on; one that was not measured adds nothing."""
+    """The hypervolume of the first record, of the first two, and so on; a record without values adds nothing."""
     reached: list[float] = []
     members: list[Record] = []
     rows = np.empty((0, len(objectives)))
     for record in records:
         new = _costs(comparable([record], objectives), objectives).reshape(-1, len(objectives))
         if len(new) and not (rows <= new).all(1).any():
-            kept = np.flatnonzero(~(new <= rows).all(1))
-            members = [*(members[i] for i in kept), record]
-            rows = np.vstack((rows[kept], new))
+            remaining = np.flatnonzero(~(new <= rows).all(1))
+            members = [*(members[i] for i in remaining), record]
+            rows = np.vstack((rows[remaining], new))
             reached.append(hypervolume(members, objectives, reference))
         else:
             reached.append(reached[-1] if reached else 0.0)
@@ -134,18 +134,18 @@ def running_hypervolume(
 
 
 def coverage(members: Sequence[Record], others: Sequence[Record], objectives: Sequence[Objective]) -> float:
-    """The share of `others` that some member equals or beats in everything (C, Zitzler and Thiele 1999).
+    """The share of `others` that some member weakly dominates (C metric, Zitzler and Thiele 1999).
 
-    The other way round is another number: neither follows from the other.
+    It is not symmetric: coverage in one direction does not determine the other.
     """
     ours, theirs = _costs(members, objectives), _costs(others, objectives)
     return float((ours[:, None] <= theirs[None]).all(2).any(0).mean())
 
 
 def spans(records: Sequence[Record], objectives: Sequence[Objective]) -> dict[str, tuple[float, float]]:
-    """From the least to the greatest value of each objective."""
+    """The minimum and the maximum of each objective."""
     values = {o.name: [float(record.metrics[o.name]) for record in records] for o in objectives}
-    return {name: (min(found), max(found)) for name, found in values.items()}
+    return {name: (min(column), max(column)) for name, column in values.items()}
 
 
 def epsilon(
@@ -175,15 +175,17 @@ def attainment(fronts: Sequence[Sequence[Record]], objectives: Sequence[Objectiv
 
     rows = np.vstack([_costs(members, objectives) for members in fronts])
     numbers = np.repeat(range(len(fronts)), [len(members) for members in fronts])
-    found = moocore.eaf(rows, numbers, percentiles=[100 * times / len(fronts)])[:, :-1]
-    return [{o.name: o.cost(value) for o, value in zip(objectives, row, strict=True)} for row in sorted(found.tolist())]
+    points = moocore.eaf(rows, numbers, percentiles=[100 * times / len(fronts)])[:, :-1]
+    return [
+        {o.name: o.cost(value) for o, value in zip(objectives, row, strict=True)} for row in sorted(points.tolist())
+    ]
 
 
 def places(rows: Sequence[Metrics], objectives: Sequence[Objective]) -> list[int]:
-    """The place of each among all, 1 the best: by its front, then by the hypervolume that its front would lose with it.
+    """The rank of each row, 1 the best: by its front, then by the hypervolume that it contributes to its front.
 
-    Every row has every objective. The rows of one front that stand most alone come first (Deb et al. 2002 sort by
-    crowding; Beume et al. 2007, SMS-EMOA, by hypervolume, as here).
+    Every row has every objective. Within a front, Deb et al. (2002) sort by crowding distance, and SMS-EMOA (Beume et
+    al. 2007) by hypervolume, as here.
     """
     import moocore
 
@@ -191,7 +193,7 @@ def places(rows: Sequence[Metrics], objectives: Sequence[Objective]) -> list[int
     low = costs.min(0)
     scaled = (costs - low) / np.where(costs.max(0) > low, costs.max(0) - low, 1)
     if len(objectives) == 1:
-        scaled = np.column_stack((scaled, np.zeros(len(rows))))  # moocore ranks from two columns on
+        scaled = np.column_stack((scaled, np.zeros(len(rows))))  # moocore needs two columns
     fronts, gain = moocore.pareto_rank(scaled), np.zeros(len(rows))
     for rank in np.unique(fronts):
         gain[fronts == rank] = moocore.hv_contributions(scaled[fronts == rank], ref=np.full(scaled.shape[1], 1.1))
@@ -208,7 +210,7 @@ def _once_each(records: Sequence[Record], objectives: Sequence[Objective]) -> li
 
 
 def _costs(records: Sequence[Record], objectives: Sequence[Objective]) -> NDArray[np.float64]:
-    """A row a record, a column an objective; less is better in all, so no case is left inside."""
+    """One row for each record and one column for each objective; lower is better in all."""
     return np.array(
         [[objective.cost(record.metrics[objective.name]) for objective in objectives] for record in records]
     )

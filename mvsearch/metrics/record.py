@@ -1,4 +1,4 @@
-"""What is known of a finished candidate, complete in itself. Plain Python; units live in the names."""
+"""The record of a finished candidate. Plain Python; the names of metrics include their units."""
 
 import math
 import statistics
@@ -10,14 +10,14 @@ from typing import Any
 from mvsearch.metrics.registry import is_score
 
 Metrics = dict[str, Any]
-"""Raw numbers by name: params, macs, macs_paper, top1, loss, latency_ms, and what belongs beside them."""
+"""Raw numbers by name: metrics (params, top1, latency_ms ...), their spread, and the details of measurements."""
 
 FULL = "float32"
-"""What a CPU multiplies in."""
+"""The precision of trainings on a CPU."""
 
 
 def is_number(value: Any) -> bool:
-    """Whether something was measured, and came out finite."""
+    """Whether a value is a finite number."""
     return isinstance(value, Real) and math.isfinite(value)
 
 
@@ -31,7 +31,7 @@ def score_values(metrics: Metrics) -> Metrics:
 
 
 def averaged(repeats: Sequence[Metrics]) -> Metrics:
-    """The mean of each score over several measurements; with two or more, its deviation and standard error.
+    """The mean of each score over several measurements; with two or more, also its deviation and standard error.
 
     >>> averaged([{"top1": 0.5}, {"top1": 0.7}])["top1"]
     0.6
@@ -58,7 +58,7 @@ class EvaluationFailed(Exception):
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one batch takes, with its spread, and all that the number depends on.
+    """The latency of one batch with its spread, and all that it depends on.
 
     `device` names the hardware and the software ("cpu: AMD EPYC 9R14, torch 2.13.0"): two studies may be
     compared only where it is the same.
@@ -81,7 +81,7 @@ class Latency:
         return self.batch / self.median_ms * 1e3
 
     def metrics(self) -> Metrics:
-        """As they are stored with a candidate."""
+        """The numbers and settings as they are stored with a candidate."""
         return {
             "latency_ms": self.median_ms,
             "latency_p10_ms": self.p10_ms,
@@ -100,9 +100,9 @@ class Latency:
 class Record:
     """One finished candidate of a study.
 
-    `state` is `complete`, `pruned` (refused by a limit) or `failed`; `reason` says why for the last two.
-    `choices` are the values of the space's open choices, `architecture` the whole network as a document.
-    `published` is the name of the published model that it is, if it is one.
+    `state` is `complete`, `pruned` (a constraint is violated) or `failed`; the last two have a `reason`.
+    `choices` are the values of the choices of the space, `architecture` is the network as a document. `published` is
+    the name of the published model that it is, if it is one.
     """
 
     number: int

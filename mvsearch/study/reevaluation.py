@@ -1,8 +1,8 @@
-"""Which members of a front are re-evaluated: those whose noise could still decide which candidates are on it.
+"""Re-evaluation: the members of the front whose noise could change who is on the front are measured again.
 
-Two candidates compete if one is no worse in everything but a noisy score: the score alone decides whether both are on
-the front. Members are measured until the gap between the scores is larger than its standard error, as far as more
-measurements of members reduce it: a candidate off the front is not measured again, so its own noise stays.
+Two candidates compete if the noisy score alone decides whether both are on the front: one of them is at least as good
+in all other objectives. The gap between their scores must be larger than its standard error, as far as replicates of
+members can reduce it: a candidate that is not on the front is not measured again, so its noise remains.
 """
 
 import math
@@ -13,34 +13,34 @@ from mvsearch.metrics.pareto import Objective, comparable, front
 from mvsearch.metrics.record import Record, score_values
 from mvsearch.metrics.registry import metric
 
-MOST = 6
-"""Measurements of one candidate, the first included; a gap that is still smaller than the noise then stays open."""
+MAX_REPLICATES = 6
+"""Measurements of one candidate, including the first; a gap that is still smaller than the noise stays undecided."""
 
 
-def unsure(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
-    """The members of the front that need another measurement, the least sure first.
+def needs_reevaluation(records: Sequence[Record], objectives: Sequence[Objective]) -> list[Record]:
+    """The members of the front that need another measurement, the most uncertain first.
 
-    Every member is measured twice at least, so that its own scatter is known; the noise of one measurement is pooled
+    Every member is measured at least twice, so that its own variation is known; the noise of one measurement is pooled
     over all candidates that were measured more than once.
     """
     rows = comparable(records, objectives)
     noisy = [objective for objective in objectives if metric(objective.name).noise == "seed"]
-    noise = {objective.name: _noise(rows, objective) for objective in noisy}
+    noise = {objective.name: _pooled_noise(rows, objective) for objective in noisy}
     members = {row.number: row for row in front(rows, objectives)} if noisy else {}
 
-    def doubt(member: Record) -> float:
-        return max(_doubt(member, rows, members, o, objectives, noise[o.name]) for o in noisy)
+    def uncertainty(member: Record) -> float:
+        return max(_uncertainty(member, rows, members, o, objectives, noise[o.name]) for o in noisy)
 
-    doubts = {n: doubt(member) for n, member in members.items() if len(repeats(member)) < MOST}
-    return [members[n] for n in sorted(doubts, key=lambda n: (-doubts[n], n)) if doubts[n] > 1]
+    ratios = {n: uncertainty(member) for n, member in members.items() if len(replicates(member)) < MAX_REPLICATES}
+    return [members[n] for n in sorted(ratios, key=lambda n: (-ratios[n], n)) if ratios[n] > 1]
 
 
-def repeats(record: Record) -> list[dict[str, float]]:
+def replicates(record: Record) -> list[dict[str, float]]:
     """The scores of each measurement of a candidate."""
     return list(record.metrics.get("repeats", [score_values(record.metrics)]))
 
 
-def _doubt(
+def _uncertainty(
     member: Record,
     rows: Sequence[Record],
     members: Mapping[int, Record],
@@ -48,21 +48,21 @@ def _doubt(
     objectives: Sequence[Objective],
     noise: float,
 ) -> float:
-    """The largest standard error of a gap that decides a place, a member's or its rival's, in gaps."""
-    if len(repeats(member)) < 2:
+    """The largest ratio of standard error and gap between the member and a candidate that it competes with."""
+    if len(replicates(member)) < 2:
         return math.inf
-    doubts = [0.0]
-    for rival in rows:
-        if _stand_in_the_way(member, rival, noisy, objectives):
-            measured = [member, rival] if rival.number in members else [member]
-            error = noise * math.sqrt(sum(1 / len(repeats(row)) for row in measured))
-            doubts.append(error / max(_gap(member, rival, noisy), 1e-12))
-    return max(doubts)
+    ratios = [0.0]
+    for other in rows:
+        if competes_with(member, other, noisy, objectives):
+            reducible = [member, other] if other.number in members else [member]
+            error = noise * math.sqrt(sum(1 / len(replicates(row)) for row in reducible))
+            ratios.append(error / max(_gap(member, other, noisy), 1e-12))
+    return max(ratios)
 
 
-def _noise(rows: Sequence[Record], noisy: Objective) -> float:
-    """The deviation of one measurement, pooled over all that were repeated; infinite as long as none was."""
-    groups = [[repeat[noisy.name] for repeat in repeats(row)] for row in rows if len(repeats(row)) > 1]
+def _pooled_noise(rows: Sequence[Record], noisy: Objective) -> float:
+    """The standard deviation of one measurement, pooled over replicated candidates; infinite if there are none."""
+    groups = [[scores[noisy.name] for scores in replicates(row)] for row in rows if len(replicates(row)) > 1]
     squares = sum((len(group) - 1) * statistics.variance(group) for group in groups)
     return math.sqrt(squares / sum(len(group) - 1 for group in groups)) if groups else math.inf
 
@@ -71,7 +71,8 @@ def _gap(one: Record, other: Record, noisy: Objective) -> float:
     return abs(float(one.metrics[noisy.name]) - float(other.metrics[noisy.name]))
 
 
-def _stand_in_the_way(one: Record, other: Record, noisy: Objective, objectives: Sequence[Objective]) -> bool:
+def competes_with(one: Record, other: Record, noisy: Objective, objectives: Sequence[Objective]) -> bool:
+    """Whether the noisy objective alone decides if one dominates the other."""
     if one.key == other.key:
         return False
     gaps = [o.cost(one.metrics[o.name]) - o.cost(other.metrics[o.name]) for o in objectives if o != noisy]

@@ -14,7 +14,7 @@ from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metric
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
-from mvsearch.study.reevaluation import repeats
+from mvsearch.study.reevaluation import replicates
 from mvsearch.study.scheduler import Scheduler
 from mvsearch.study.storage.faults import retry_while_unavailable
 from mvsearch.study.storage.trials import translate_optuna_errors
@@ -138,7 +138,7 @@ class Runner:
 
     def reevaluate(self, record: Record) -> bool:
         """Measure a claimed trial with the next seeds; its scores become the mean of all. Whether that succeeded."""
-        before = repeats(record)
+        before = replicates(record)
         name = record.published or record.key
         self.worker.report(number=record.number, name=name, doing="re-evaluation", done=0, of=0)
         arch = Architecture.from_dict(record.architecture)

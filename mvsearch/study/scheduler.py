@@ -17,7 +17,7 @@ from mvsearch.errors import MvsearchError
 from mvsearch.metrics.record import Record
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
-from mvsearch.study.reevaluation import unsure
+from mvsearch.study.reevaluation import needs_reevaluation
 from mvsearch.study.storage.faults import retry_while_unavailable
 from mvsearch.study.storage.sampler_study import SamplerStudy
 from mvsearch.study.storage.trials import OptunaTrialStore, translate_optuna_errors
@@ -93,7 +93,7 @@ class Scheduler:
             claims = self.store.replicate_claims(self.study.name)
             stale = self.study.worker.stale(claims.values())
             claimed = {number for number, name in claims.items() if name not in stale}
-            uncertain = unsure(self.study.within_limits(self.study.records()), self.plan.objectives)
+            uncertain = needs_reevaluation(self.study.within_limits(self.study.records()), self.plan.objectives)
             record = next((record for record in uncertain if record.number not in claimed | skip), None)
             if record is not None:
                 self.store.claim_replicate(self.study.name, record.number, self.study.worker.name)

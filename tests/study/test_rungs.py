@@ -14,7 +14,7 @@ from mvsearch.metrics.record import EvaluationFailed, Record
 from mvsearch.report.table import tally
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
-from mvsearch.study.reevaluation import MOST, repeats, unsure
+from mvsearch.study.reevaluation import MAX_REPLICATES, needs_reevaluation, replicates
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
 
@@ -217,14 +217,14 @@ def test_the_front_is_measured_until_noise_cannot_change_it(tmp_path):
 
     records = Study.read(plan).records()
     best = front(records, plan.objectives)
-    assert unsure(records, plan.objectives) == []
+    assert needs_reevaluation(records, plan.objectives) == []
     for record in best:
-        losses = [repeat["loss"] for repeat in repeats(record)]
-        assert 2 <= len(losses) <= MOST
+        losses = [repeat["loss"] for repeat in replicates(record)]
+        assert 2 <= len(losses) <= MAX_REPLICATES
         assert record.metrics["loss"] == pytest.approx(np.mean(losses))
         assert record.metrics["loss_sem"] == pytest.approx(np.std(losses, ddof=1) / np.sqrt(len(losses)))
     assert sum(n for (_, repeat), n in train.counts.items() if repeat == 0) == 20
-    assert any(len(repeats(record)) == 1 for record in records)
+    assert any(len(replicates(record)) == 1 for record in records)
 
 
 def test_without_noise_two_measurements_are_enough(tmp_path):
@@ -233,7 +233,7 @@ def test_without_noise_two_measurements_are_enough(tmp_path):
 
     records = Study.read(plan).records()
     members = {record.number for record in front(records, plan.objectives)}
-    assert {record.number: len(repeats(record)) for record in records} == {
+    assert {record.number: len(replicates(record)) for record in records} == {
         record.number: 2 if record.number in members else 1 for record in records
     }
 
@@ -269,7 +269,7 @@ def test_a_failed_reevaluation_is_recorded_and_tried_again_by_the_next_run(tmp_p
     Study.join(plan).run(train, trials=8)
     members = front(Study.read(plan).records(), plan.objectives)
     assert not any("unconfirmed" in record.metrics for record in members)
-    assert all(len(repeats(record)) == 2 for record in members)
+    assert all(len(replicates(record)) == 2 for record in members)
 
 
 @pytest.mark.parametrize(("more", "name"), [("", "repeat"), ("proxy: {rungs: [30]}", "rung")])
@@ -294,14 +294,14 @@ def record(number: int, params: int, *losses: float) -> Record:
 def test_only_gaps_that_decide_membership_count():
     small, large = record(0, 100, 2.0, 2.1), record(1, 200, 1.0, 1.1)
     worse = record(2, 300, 1.08, 1.09)  # dominated by `large`, by less than its noise
-    assert unsure([small, large], (LOSS, PARAMS)) == []
-    assert [r.number for r in unsure([small, large, worse], (LOSS, PARAMS))] == [1]
+    assert needs_reevaluation([small, large], (LOSS, PARAMS)) == []
+    assert [r.number for r in needs_reevaluation([small, large, worse], (LOSS, PARAMS))] == [1]
 
 
 def test_the_noise_of_both_counts_where_both_are_on_the_front():
     pair = [record(0, 100, 1.12, 1.12, 1.12), record(1, 200, 1.05, 0.95)]
     deviation = math.sqrt(0.005 / 3)  # pooled: three degrees of freedom
-    assert unsure(pair, (LOSS, PARAMS)) == []
+    assert needs_reevaluation(pair, (LOSS, PARAMS)) == []
     near = [record(0, 100, 1.031, 1.031, 1.031), record(1, 200, 1.05, 0.95)]
     assert deviation / math.sqrt(2) < 0.031 < deviation * math.sqrt(1 / 2 + 1 / 3)
-    assert [r.number for r in unsure(near, (LOSS, PARAMS))] == [0, 1]
+    assert [r.number for r in needs_reevaluation(near, (LOSS, PARAMS))] == [0, 1]

@@ -7,7 +7,7 @@ from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import Record
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
-from mvsearch.study.reevaluation import repeats
+from mvsearch.study.reevaluation import replicates
 
 
 class StudyProgress:
@@ -61,4 +61,4 @@ class StudyProgress:
 
 def _count_replicates(records: list[Record]) -> dict[int, int]:
     """How often each trial was measured, of those that were measured more than once."""
-    return {record.number: n for record in records if (n := len(repeats(record))) > 1}
+    return {record.number: n for record in records if (n := len(replicates(record))) > 1}
