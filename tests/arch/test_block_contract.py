@@ -4,6 +4,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from rows import ROWS
 
@@ -13,7 +14,7 @@ from mvsearch.arch.cost import Shape
 from mvsearch.utils import plugins
 
 X = Shape(8, 16, 16)
-examples = settings(max_examples=25, deadline=None, derandomize=True)
+drawn = settings(max_examples=examples(25, 60), deadline=None, derandomize=True)
 
 
 def test_every_block_has_rows_for_property_tests():
@@ -47,7 +48,7 @@ def test_declared_fields_exist(kind):
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_more_width_or_depth_costs_more_and_an_inactive_field_nothing(kind):
-    @examples
+    @drawn
     @given(ROWS[kind]())
     def holds(row: Block) -> None:
         params = row.cost(X)[0].params
@@ -65,7 +66,7 @@ def test_more_width_or_depth_costs_more_and_an_inactive_field_nothing(kind):
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_a_variant_is_a_legal_row(kind):
-    @examples
+    @drawn
     @given(ROWS[kind]())
     def holds(row: Block) -> None:
         stem = block_class("conv")(name="stem", out=8, stride=2)
@@ -78,7 +79,7 @@ def test_a_variant_is_a_legal_row(kind):
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_a_summary_names_what_differs_from_the_defaults(kind):
-    @examples
+    @drawn
     @given(ROWS[kind]())
     def holds(row: Block) -> None:
         summary = row.summary()

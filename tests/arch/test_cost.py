@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import ROWS, WIDTHS, conv_rows, mv2_rows, row
@@ -18,7 +19,7 @@ from mvsearch.arch.cost import Cost, Shape
 from mvsearch.nn.network import instantiate
 from mvsearch.utils import plugins
 
-examples = settings(max_examples=25, deadline=None, derandomize=True)
+drawn = settings(max_examples=examples(25, 60), deadline=None, derandomize=True)
 
 
 @st.composite
@@ -58,7 +59,7 @@ def test_every_kind_of_block_is_drawn():
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_shape_parameters_and_macs_of_any_legal_row_are_those_of_the_built_one(kind):
-    @examples
+    @drawn
     @given(architectures(kind))
     def holds(arch: Architecture) -> None:
         assert Architecture.from_dict(arch.to_dict()) == arch, "only legal rows are drawn"
@@ -69,7 +70,7 @@ def test_shape_parameters_and_macs_of_any_legal_row_are_those_of_the_built_one(k
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_many_rows_at_once_cost_what_each_costs_alone(kind):
-    @examples
+    @drawn
     @given(st.lists(st.tuples(WIDTHS, st.integers(1, 200), st.integers(1, 200)), min_size=2, max_size=8), st.data())
     def holds(inputs: list[tuple[int, int, int]], data: st.DataObject) -> None:
         rows = [data.draw(ROWS[kind](width=channels)) for channels, _, _ in inputs]
@@ -91,7 +92,7 @@ def at(value: Any, i: int) -> Any:
     return type(value)(*(int(part if np.ndim(part) == 0 else part[i]) for part in vars(value).values()))
 
 
-@examples
+@drawn
 @given(st.lists(st.tuples(mv2_rows(width=16), st.integers(32, 200)), min_size=2, max_size=6))
 def test_whole_networks_at_once_cost_what_each_costs_alone(rows):
     stem = row("conv", name="stem", out=16, stride=2)
@@ -106,7 +107,7 @@ def test_whole_networks_at_once_cost_what_each_costs_alone(rows):
 
 @pytest.mark.parametrize("kind", ROWS)
 def test_a_repeat_costs_the_sum_of_its_layers(kind):
-    @examples
+    @drawn
     @given(ROWS[kind](), st.integers(1, 200))
     def holds(one: Block, size: int) -> None:
         x, total = Shape(8, size, size), Cost()

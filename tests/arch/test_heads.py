@@ -14,6 +14,7 @@ import pytest
 import torch
 from authors import made_up
 from click.testing import CliRunner
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rows import ROWS, row
@@ -251,7 +252,7 @@ def test_every_kind_of_head_is_drawn():
 
 @pytest.mark.parametrize("kind", FIELDS)
 def test_parameters_macs_and_shapes_of_any_network_with_a_head_are_those_of_the_built_one(kind):
-    @settings(max_examples=8, deadline=None, derandomize=True)
+    @settings(max_examples=examples(8, 12), deadline=None, derandomize=True)
     @given(architectures(kind))
     def holds(arch: Architecture) -> None:
         assert Architecture.from_dict(arch.to_dict()) == arch

@@ -11,6 +11,7 @@ from importlib import import_module
 
 import pytest
 import torch
+from effort import examples
 from safetensors.torch import load_file, save_file
 
 from mvsearch.arch.architecture import Architecture
@@ -62,7 +63,7 @@ ALONE = """
 
 def architectures() -> dict[str, Architecture]:
     space = SearchSpace.load("spaces/v3.yaml")
-    drawn = [space.architecture(space.point(codes)) for codes in space.sample(4, seed=5)]
+    drawn = [space.architecture(space.point(codes)) for codes in space.sample(examples(4, 10), seed=5)]
     drawn.append(Architecture.from_dict(ODD))
     return {name: published(name) for name in model_names()} | {f"drawn_{i}": arch for i, arch in enumerate(drawn)}
 

@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -307,7 +308,7 @@ def overlap(a, b) -> float:
     return max(width, 0) * max(height, 0)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=examples(20, 50))
 @given(st.lists(st.tuples(st.integers(60, 540), st.integers(40, 360)), min_size=1, max_size=12, unique=True))
 def test_labels_overlap_neither_each_other_nor_a_marker_and_stay_in_the_frame(places):
     labels = [Label(x, y, 6, 60, 12) for x, y in places]
