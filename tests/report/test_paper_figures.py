@@ -11,8 +11,8 @@ from mvsearch.cli.front import _compare_with_baselines
 from mvsearch.errors import PlanError
 from mvsearch.report.dominance import baseline_networks, family_networks
 from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
-from mvsearch.report.figures.accuracy_cost_plot import _names, plot_accuracy_cost
-from mvsearch.report.figures.layout import Frame
+from mvsearch.report.figures.accuracy_cost_plot import plot_accuracy_cost
+from mvsearch.report.figures.layout import Frame, NameLayout
 from mvsearch.report.figures.palette import DARK, LIGHT
 from mvsearch.study.study import Study
 
@@ -86,14 +86,19 @@ def test_the_same_figure_gives_the_same_bytes(tmp_path):
 
 
 @pytest.mark.parametrize("figure", FIGURES)
-def test_no_name_covers_another(figure):
-    names = _names(accuracy_cost_figure(figure, NETWORKS))
-    box = (0.0, 0.0, 930.0, 637.0)
-    frame = Frame(names.x, names.y, box)
-    sizes = [(11.0 * len(name), 18.0) for name in names.names]
-    placed = names.place(box, sizes, 130 / 72)
-    boxes = [(*frame.pixels([name.centre])[0], *size) for name, size in zip(placed, sizes, strict=True)]
+def test_no_name_covers_another(tmp_path, monkeypatch, figure):
+    place, boxes = NameLayout.place, []
 
+    def watched(layout, box, sizes, scale):
+        names = place(layout, box, sizes, scale)
+        frame = Frame(layout.x, layout.y, box)
+        boxes.extend((*frame.pixels([name.centre])[0], *size) for name, size in zip(names, sizes, strict=True))
+        return names
+
+    monkeypatch.setattr(NameLayout, "place", watched)
+    plot_accuracy_cost(accuracy_cost_figure(figure, NETWORKS), tmp_path / f"{figure}.png")
+
+    assert len(boxes) > 30
     for i, (x, y, width, height) in enumerate(boxes):
         for x2, y2, width2, height2 in boxes[:i]:
             assert abs(x - x2) * 2 > width + width2 - 8 or abs(y - y2) * 2 > height + height2 - 8
