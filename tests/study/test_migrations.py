@@ -17,7 +17,6 @@ from mvsearch.study.reader import Reader
 from mvsearch.study.storage import migrations
 from mvsearch.study.storage.schema import SCHEMA
 from mvsearch.study.storage.store import Store
-from mvsearch.study.workers import heartbeat
 
 GOLDEN = Path(__file__).parents[1] / "fixtures/databases"
 DATABASES = {path.parent.name + "/" + path.stem: path for path in sorted(GOLDEN.glob("schema_*/*.gz"))}
@@ -41,11 +40,14 @@ def restore_golden(path: Path, folder: Path, postgres: Callable[[], Postgres]) -
 
 
 @pytest.fixture(params=DATABASES)
-def golden(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def golden(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """The URL of a copy of each golden database in turn, and a folder with the space of its study."""
     (tmp_path / "toy.yaml").write_text(TOY)
-    monkeypatch.setattr(heartbeat, "GRACE_PERIOD_S", 0.5)  # the workers of these studies were killed
-    return restore_golden(DATABASES[request.param], tmp_path, lambda: request.getfixturevalue("postgres"))
+    url = restore_golden(DATABASES[request.param], tmp_path, lambda: request.getfixturevalue("postgres"))
+    if not url.startswith("sqlite"):  # the workers of these studies were killed; do not wait for 60 s of silence
+        with sa.create_engine(url).begin() as connection:
+            connection.execute(sa.text("DELETE FROM mvsearch_workers"))
+    return url
 
 
 def tables(url: str) -> dict[str, list[tuple[str, str, bool, bool]]]:
