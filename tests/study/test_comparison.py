@@ -489,7 +489,7 @@ UNSHOWN = {
         "study 'dear': none of its 2 trials is within params <= 10k",
     ),
     "an unknown metric": (("b", "--objective", "parms"), "'params'"),
-    "an unmeasured one": (("b", "--objective", "latency_ms"), "': no finished trial has a number for latency_ms;"),
+    "an unmeasured one": (("b", "--objective", "latency_ms"), "no finished trial has a value of latency_ms"),
     "a file that is there": (("b", "--plot", "old.png"), "old.png"),
     "a folder that is not": (("b", "--plot", "no/x.png"), "no/x.png"),
     "another kind of file": (("b", "--plot", "x.pdf"), "x.pdf: cannot draw .pdf; use .png, .svg or .html."),
