@@ -160,11 +160,11 @@ def _target(name: str, storage: str | None) -> Iterator[str]:
 @storage_option
 def delete_command(study: str, yes: bool, storage: str | None) -> None:
     """Delete STUDY, its trials and the files that `run` wrote. Other files and the cache of a shared database stay."""
-    from mvsearch.study.archive import refuse_at_work, remove
+    from mvsearch.study.archive import check_no_live_worker, remove
     from mvsearch.study.reader import open_study
 
     reader = open_study(study, storage=storage)
-    refuse_at_work(reader)
+    check_no_live_worker(reader)
     if not yes and not _ask(f"delete {reader.name} with {reader.count()} finished trials?"):
         click.echo(f"{reader.name} is not deleted.", err=True)
         return
@@ -244,14 +244,14 @@ def _content(reader: "Reader", suffix: str) -> bytes:
 def import_command(file: Path, name: str | None, storage: str | None) -> None:
     """Import a study from a .jsonl FILE that `export` wrote; it can be plotted and resumed as any other."""
     from mvsearch.errors import StudyError
-    from mvsearch.study.archive import restore, told_name
+    from mvsearch.study.archive import read_name, restore
 
     try:
         text = file.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise StudyError(f"cannot be read ({reason}); give a .jsonl file that `export` wrote.", at=file) from None
-    new_name = name or told_name(text, str(file))
+    new_name = name or read_name(text, str(file))
     with _target(new_name, storage) as url:
         imported = restore(text, url, name=new_name, source=str(file))
     click.echo(f"imported {imported.count()} trials into {imported.store.display_url}.", err=True)

@@ -1,9 +1,9 @@
-"""A study as lines of JSON, whole: to be committed, sent, and taken in again elsewhere without loss.
+"""Export and import of a complete study as lines of JSON, without loss.
 
 {"format": 1, "study": "v3", "lines": 122, "facts": {}}   the first line; `lines` counts it too
-{"table": "records", "row": {...}}                        our tables, a row a line
-{"trial": {"number": 0, "params": {...}, ...}}            Optuna's, in the order of their numbers
-{"notes": {...}}                                          what the sampler noted
+{"table": "records", "row": {...}}                        a row of our tables
+{"trial": {"number": 0, "params": {...}, ...}}            a trial of Optuna, in the order of their numbers
+{"notes": {...}}                                          the state of the sampler
 """
 
 import json
@@ -40,55 +40,56 @@ FORMAT = 1
 
 
 def lines(study: Reader) -> Iterator[str]:
-    """The lines of a study, each without its line break. Raises StudyError while somebody works on it."""
-    refuse_at_work(study)
+    """The lines of a study, each without its line break. Raises StudyError while a worker of it is alive."""
+    check_no_live_worker(study)
     plan, tables = Plan.of_study(study, workers=0), study.store.export_rows(study.name)
     with translate_optuna_errors(plan.url):
-        opened = OptunaTrialStore.open(plan)
-        trials, notes = opened.all(), opened.sampler_state
+        store = OptunaTrialStore.open(plan)
+        trials, notes = store.all(), store.sampler_state
     count = 1 + sum(map(len, tables.values())) + len(trials) + 1
     yield _line(format=FORMAT, mvsearch=__version__, study=study.name, lines=count, facts=study.facts.to_json())
     for table, rows in tables.items():
         for row in rows:
             yield _line(table=table, row=row)
     for trial in trials:
-        yield _line(trial=_spelled(trial))
+        yield _line(trial=_trial_to_json(trial))
     yield _line(notes=notes)
 
 
 def restore(text: Iterable[str], url: str, *, name: str | None = None, source: str = "lines") -> Reader:
     """Put a study into a database, under another name if one is given.
 
-    Raises StudyError for what is no whole study, and for a name that is taken; then no study is made. Nor is one that
-    is not whole, whatever becomes of this process: the study is there from the last transaction on.
+    Raises StudyError for an incomplete study, and for a name that is taken; then no study is created. A process that is
+    killed leaves no incomplete study either: the study exists from the last transaction on.
     """
-    parsed = [_parsed(line, f"{source}:{i}") for i, line in enumerate(text, 1) if line.strip()]
+    parsed = [_parse(line, f"{source}:{i}") for i, line in enumerate(text, 1) if line.strip()]
     head = parsed[0] if parsed else {}
     if head.get("format") != FORMAT or not isinstance(head.get("facts"), dict):
-        found = head.get("format", "none")
-        raise StudyError(f"found format {found} in its first line, this is {FORMAT}; is it a study?", at=source)
-    with _told_of(source):
+        raise StudyError(
+            f"found format {head.get('format', 'none')} in its first line, this is {FORMAT}; is it a study?", at=source
+        )
+    with _explain_damage(source):
         rows = _rows(parsed, source)
         facts = StudyFacts.from_json(head["facts"])
         plan = Plan.of_facts(facts, name=name or head["study"], storage=url, workers=0)
         spaces = distributions(plan.space)
-        trials = [_read(line["trial"], spaces) for line in parsed if "trial" in line]
-        if (hole := next(_holes(parsed, plan, rows, trials), None)) is not None:
-            raise StudyError(f"{hole}; is it whole?", at=source)
+        trials = [_trial_from_json(line["trial"], spaces) for line in parsed if "trial" in line]
+        if (defect := next(_find_defects(parsed, plan, rows, trials), None)) is not None:
+            raise StudyError(f"{defect}; is it whole?", at=source)
         store = Store(url, create=True)
         with store.lock("open"), translate_optuna_errors(url):
-            _refuse_taken(store, plan.name)
-            put = OptunaTrialStore.open(plan, new=True)
+            _check_name_is_free(store, plan.name)
+            target = OptunaTrialStore.open(plan, new=True)
             for trial in trials:
-                put.add(trial)
-            put.sampler_state = parsed[-1]["notes"]
+                target.add(trial)
+            target.sampler_state = parsed[-1]["notes"]
             store.import_rows(plan.name, head["facts"], rows)
     return Reader(plan.name, store)
 
 
 @contextmanager
-def _told_of(source: str) -> Iterator[None]:
-    """What a damaged file leads to, as one sentence."""
+def _explain_damage(source: str) -> Iterator[None]:
+    """Turns the errors that a damaged file causes into one sentence."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
@@ -104,10 +105,10 @@ def _rows(parsed: list[dict[str, Any]], source: str) -> dict[str, list[dict[str,
     return rows
 
 
-def _holes(
+def _find_defects(
     parsed: list[dict[str, Any]], plan: Plan, rows: dict[str, list[dict[str, Any]]], trials: list[FrozenTrial]
 ) -> Iterator[str]:
-    """What is not there of a study, or not as a study has it. Files of before `lines` still end with the notes."""
+    """What is missing or invalid in a file. Files from before the key `lines` end with the notes as well."""
     head, records = parsed[0], rows["records"]
     if "notes" not in parsed[-1] or head.get("lines", len(parsed)) != len(parsed):
         yield f"it ends after {len(parsed)} lines of {head.get('lines', 'more')}"
@@ -121,7 +122,7 @@ def _holes(
     machines = {row["id"] for row in rows["machines"]} | {None}
     for row in rows["machines"]:
         if not isinstance(row["description"].get("versions", {}), dict):
-            yield f"machine {row['id']} has words where its versions belong"
+            yield f"machine {row['id']} has text where its versions belong"
     if [line["trial"]["number"] for line in parsed if "trial" in line] != [*range(len(trials))]:
         yield "trials are missing"
     if len(numbers) != len(records):
@@ -143,29 +144,29 @@ def _holes(
         if complete and not all(is_number(metrics.get(name)) for name in wanted.objectives):
             yield f"record {row['number']} has not a number for each objective"
         if not all(isinstance(metrics.get(name, 0), int | float) for name in plan.required_metrics):
-            yield f"record {row['number']} has words where numbers belong"
+            yield f"record {row['number']} has text where numbers belong"
 
 
-def told_name(text: Sequence[str], source: str) -> str:
-    """The name that a study has in its lines; raises StudyError if it has none."""
-    head = _parsed(text[0], f"{source}:1") if text else {}
+def read_name(text: Sequence[str], source: str) -> str:
+    """The name of the study in a file; raises StudyError if it has none."""
+    head = _parse(text[0], f"{source}:1") if text else {}
     if not isinstance(head.get("study"), str):
         raise StudyError("its first line names no study; give a file that `mvsearch studies export` wrote.", at=source)
     return str(head["study"])
 
 
-def refuse_at_work(study: Reader) -> None:
+def check_no_live_worker(study: Reader) -> None:
     """Raises StudyError while a worker of the study is alive."""
     if worker_registry(study.store, study.name).has_live_worker():
-        raise StudyError(f"study {study.name!r}: somebody works on it; stop that first, or wait.")
+        raise StudyError(f"study {study.name!r}: a worker is running; stop it first, or wait.")
 
 
 def rename(study: Reader, name: str) -> Reader:
-    """Give a study another name where it is. Raises StudyError for one that is taken, or while somebody works on it."""
-    refuse_at_work(study)
+    """Rename a study in its database. Raises StudyError for a name that is taken, or while a worker of it is alive."""
+    check_no_live_worker(study)
     plan = Plan.of_study(study, workers=0)
     with study.store.lock("open"), translate_optuna_errors(plan.url):
-        _refuse_taken(study.store, check_study_name(name))
+        _check_name_is_free(study.store, check_study_name(name))
         copy_trials(plan, to=name)
         study.store.rename_study(study.name, name)
         delete_trials(plan)
@@ -173,8 +174,8 @@ def rename(study: Reader, name: str) -> Reader:
 
 
 def remove(study: Reader) -> None:
-    """Take a study out of its database. Raises StudyError while somebody works on it."""
-    refuse_at_work(study)
+    """Delete a study from its database. Raises StudyError while a worker of it is alive."""
+    check_no_live_worker(study)
     plan = Plan.of_study(study, workers=0)
     with study.store.lock("open"), translate_optuna_errors(plan.url):
         mark_trials(plan)
@@ -182,17 +183,17 @@ def remove(study: Reader) -> None:
         delete_trials(plan)
 
 
-def _refuse_taken(store: Store, name: str) -> None:
+def _check_name_is_free(store: Store, name: str) -> None:
     if store.study(name) is not None:
         raise StudyError(f"there is a study {name!r} already; give this one another name.", at=store.display_url)
 
 
-def _spelled(trial: FrozenTrial) -> dict[str, Any]:
+def _trial_to_json(trial: FrozenTrial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": trial.state.name,
-        "start": _spelled_time(trial.datetime_start),
-        "complete": _spelled_time(trial.datetime_complete),
+        "start": _format_time(trial.datetime_start),
+        "complete": _format_time(trial.datetime_complete),
         "values": trial.values,
         "params": trial.params,
         "user_attrs": trial.user_attrs,
@@ -200,7 +201,7 @@ def _spelled(trial: FrozenTrial) -> dict[str, Any]:
     }
 
 
-def _read(raw: dict[str, Any], spaces: dict[str, optuna.distributions.BaseDistribution]) -> FrozenTrial:
+def _trial_from_json(raw: dict[str, Any], spaces: dict[str, optuna.distributions.BaseDistribution]) -> FrozenTrial:
     if not re.fullmatch(r"[A-Za-z0-9_.-]*", worker := raw["user_attrs"].get("worker", "")):
         raise ValueError(f"{worker!r} names no worker")
     trial = create_trial(
@@ -211,14 +212,14 @@ def _read(raw: dict[str, Any], spaces: dict[str, optuna.distributions.BaseDistri
         user_attrs=raw["user_attrs"],
         system_attrs=raw["system_attrs"],
     )
-    if raw.get("start"):  # files of before have no times
+    if raw.get("start"):  # older files have no times
         trial.datetime_start = datetime.fromisoformat(raw["start"])
         complete = raw.get("complete")
         trial.datetime_complete = datetime.fromisoformat(complete) if complete else None
     return trial
 
 
-def _spelled_time(time: datetime | None) -> str | None:
+def _format_time(time: datetime | None) -> str | None:
     return time.isoformat() if time else None
 
 
@@ -226,11 +227,11 @@ def _line(**content: Any) -> str:
     return json.dumps(content, separators=(",", ":"))
 
 
-def _parsed(line: str, where: str) -> dict[str, Any]:
+def _parse(line: str, where: str) -> dict[str, Any]:
     try:
-        found = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError) as error:
         raise StudyError(f"no JSON ({error}); is it a study, and whole?", at=where) from None
-    if not isinstance(found, dict):
-        raise StudyError(f"found {type(found).__name__}; each line is an object.", at=where)
-    return found
+    if not isinstance(value, dict):
+        raise StudyError(f"found {type(value).__name__}; each line is an object.", at=where)
+    return value

@@ -1,8 +1,8 @@
-"""Studies measured against each other: by hypervolume, by coverage, by epsilon, and by who leads at which cost.
+"""Comparison of studies by hypervolume, coverage and epsilon, and by the leader at each cost.
 
-    studies ── may they be compared? ── runs ── sides (repeats of one plan are one side) ── numbers
-                     │
-                     └ latencies of one device, scores of one proxy; else an error, or a warning with allow_mismatch
+    studies ── comparable? ── runs ── sides (repeats of one plan are one side) ── indicators
+                   │
+                   └ latencies of one device, scores of one proxy; else an error, or a warning with allow_mismatch
 
 Every number is about the front of the whole study within its own limits.
 """
@@ -39,7 +39,7 @@ from mvsearch.utils.settings import flatten
 class Run:
     """One study: its candidates within its limits, its front, and how its hypervolume grew with each candidate.
 
-    `seconds` adds up what each evaluation took, those of all workers one after the other.
+    `seconds` is the cumulative time of the evaluations, those of all workers one after the other.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Run:
 
     @property
     def hypervolume(self) -> float:
-        """That of the whole study."""
+        """The hypervolume of the whole study."""
         return self.hypervolumes[-1]
 
     def within(self, *, evaluations: float = math.inf, seconds: float = math.inf) -> float:
-        """That of its first evaluations, no more than so many, and no more than were done in so many seconds."""
+        """The hypervolume of the evaluations that are among the first so many and within so many seconds."""
         done = int(min(evaluations, bisect_right(self.seconds, seconds)))
         return self.hypervolumes[done - 1] if done else 0.0
 
@@ -159,45 +159,45 @@ class Comparison:
 
 
 def _larger(one: float, other: float) -> float:
-    """The larger lead that is a number: that nobody else had begun says less than by how much one is ahead."""
+    """The larger of the finite leads; a lead is infinite where no other side has a member yet."""
     numbers = [value for value in (one, other) if math.isfinite(value)]
     return max(numbers) if numbers else math.inf
 
 
 def _steps(surface: Sequence[Metrics], cost: Objective, gain: Objective) -> list[tuple[float, float]]:
-    """What each cost buys, turned so that more is better."""
+    """The gain at each cost, negated if lower is better."""
     return [(row[cost.name], -gain.cost(row[gain.name])) for row in surface]
 
 
 def compare(
     studies: Mapping[str, Reader], objectives: Sequence[Objective] = (), *, allow_mismatch: bool = False
 ) -> Comparison:
-    """Two or more studies, by the names they are to have, on what all of them seek unless `objectives` are given.
+    """Compare two or more studies by name, on their common objectives unless `objectives` are given.
 
-    Raises StudyError if they have nothing in common, or if their numbers may not be compared and not `allow_mismatch`.
+    Raises StudyError if they have no common objective, or if their numbers are not comparable without `allow_mismatch`.
     """
     if len(studies) < 2:
-        raise StudyError("one study alone cannot be compared; name two or more.")
-    sought = tuple(objectives) or _shared(studies)
-    records = {name: reader.measured(sought) for name, reader in studies.items()}
-    warnings = (*_other_proxies(studies, sought), *_other_measurements(studies, sought))
+        raise StudyError("a comparison needs two or more studies; only one is given.")
+    compared = tuple(objectives) or _common_objectives(studies)
+    records = {name: reader.measured(compared) for name, reader in studies.items()}
+    warnings = (*_other_proxies(studies, compared), *_other_measurements(studies, compared))
     if warnings and not allow_mismatch:
         raise StudyError(
             f"these studies may not be compared: {'; '.join(warnings)}. Use --allow-mismatch to compare them anyway."
         )
-    point = reference_point([record for found in records.values() for record in found], sought)
-    runs = {name: _run(name, found, sought, point) for name, found in records.items()}
+    point = reference_point([record for members in records.values() for record in members], compared)
+    runs = {name: _run(name, members, compared, point) for name, members in records.items()}
     plans = _plans(studies)
     sides = tuple(_side(names, runs) for names in plans)
-    alone = tuple(Side(name, (run,)) for name, run in runs.items())
+    single = tuple(Side(name, (run,)) for name, run in runs.items())
     return Comparison(
-        objectives=sought,
+        objectives=compared,
         reference=point,
-        spans=spans([record for run in runs.values() for record in run.front], sought),
-        sides=sides if len(sides) > 1 else alone,
+        spans=spans([record for run in runs.values() for record in run.front], compared),
+        sides=sides if len(sides) > 1 else single,
         repeats=tuple(side for side in sides if len(side.runs) > 1),
         warnings=warnings,
-        notes=tuple(_notes(studies, records, sought)),
+        notes=tuple(_notes(studies, records, compared)),
     )
 
 
@@ -211,7 +211,7 @@ def _run(name: str, records: Sequence[Record], objectives: Sequence[Objective], 
     )
 
 
-def _shared(studies: Mapping[str, Reader]) -> tuple[Objective, ...]:
+def _common_objectives(studies: Mapping[str, Reader]) -> tuple[Objective, ...]:
     first, *others = studies.values()
     shared = tuple(o for o in first.objectives if all(o in other.objectives for other in others))
     if not shared:
@@ -224,7 +224,7 @@ def _shared(studies: Mapping[str, Reader]) -> tuple[Objective, ...]:
 
 
 def _plans(studies: Mapping[str, Reader]) -> list[list[str]]:
-    """The studies by plan: those of one plan differ in nothing but their seeds."""
+    """The names of the studies of each plan: studies of one plan differ only in their seeds."""
     found: dict[str, list[str]] = {}
     for name, reader in studies.items():
         found.setdefault(json.dumps(_plan(reader), sort_keys=True), []).append(name)
@@ -240,7 +240,7 @@ def _plan(reader: Reader) -> dict[str, Any]:
 
 
 def _side(names: Sequence[str], runs: Mapping[str, Run]) -> Side:
-    """One plan's runs; several are called by what their names, and no others, begin with."""
+    """The runs of one plan; several are named by the common prefix of their names, if no other name has it."""
     mine = tuple(runs[name] for name in names)
     if len(names) == 1:
         return Side(names[0], mine)
@@ -250,11 +250,11 @@ def _side(names: Sequence[str], runs: Mapping[str, Run]) -> Side:
     return Side(f"{common} ({len(names)} seeds)" if taken == list(names) else " + ".join(names), mine)
 
 
-# ---- what may be compared
+# ---- comparability
 
 
 def _other_proxies(studies: Mapping[str, Reader], objectives: Sequence[Objective]) -> list[str]:
-    """How the scores were come by, where it differs. Another seed is another throw, not another measure."""
+    """How the scores were measured, where it differs. Another seed is a repeat, not another measure."""
     if not any(objective.name in scores() for objective in objectives):
         return []
     said = {name: _settings(reader, "proxy", "data") for name, reader in studies.items()}
@@ -299,19 +299,19 @@ def _differences(measures: Mapping[str, Mapping[str, Any]]) -> list[str]:
 def _notes(
     studies: Mapping[str, Reader], records: Mapping[str, Sequence[Record]], objectives: Sequence[Objective]
 ) -> list[str]:
-    """What is no obstacle, but should be known."""
+    """Differences that do not prevent a comparison, but should be known."""
     notes = []
-    asked = {name: {"objectives": _names(reader.objectives)} for name, reader in studies.items()}
+    own = {name: {"objectives": _names(reader.objectives)} for name, reader in studies.items()}
     if any(reader.objectives != tuple(objectives) for reader in studies.values()):
-        notes += [f"compared on {_names(objectives)}", *_differences(asked)]
+        notes += [f"compared on {_names(objectives)}", *_differences(own)]
     notes += _differences({name: {"the space": reader.facts.document["name"]} for name, reader in studies.items()})
     limits = {name: " and ".join(limit.text for limit in reader.limits) or "none" for name, reader in studies.items()}
     notes += _differences({name: {"the limit": text} for name, text in limits.items()})
     notes += _differences({name: {"the processor": _machines(reader)} for name, reader in studies.items()})
-    notes += [f"{name} is not at its end: {reader.progress}" for name, reader in studies.items() if reader.progress]
+    notes += [f"{name} is not finished: {reader.progress}" for name, reader in studies.items() if reader.progress]
     for name, found in records.items():
         if known := sum(record.cached for record in found):
-            notes.append(f"{known} of {len(found)} trials of {name} were measured before and took it no time")
+            notes.append(f"{known} of {len(found)} trials of {name} were in the cache and took no time")
     return notes
 
 

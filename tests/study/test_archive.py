@@ -178,7 +178,7 @@ def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
     assert "--yes deletes without asking" in mvsearch("studies", "delete", "toy", code=1, input="")
     worker = Study.join(Plan.of_study(study, workers=1)).worker
     with worker.running():
-        assert "somebody works on it" in mvsearch("studies", "delete", "toy", "--yes", code=1)
+        assert "a worker is running" in mvsearch("studies", "delete", "toy", "--yes", code=1)
     assert study.count() == 20
 
 
@@ -305,10 +305,10 @@ DAMAGED = [
     (lambda text: changed(text, "records", machine="elsewhere"), "no machine"),
     (lambda text: changed(text, "records", metrics=None), "do not fit"),
     (lambda text: changed(text, "records", state="complete", metrics={}), "number for each objective"),
-    (lambda text: changed(text, "records", metrics={"loss": 1, "params": "1"}), "words where numbers belong"),
+    (lambda text: changed(text, "records", metrics={"loss": 1, "params": "1"}), "text where numbers belong"),
     (lambda text: changed(text, "records", state="bogus"), "is 'bogus'"),
     (lambda text: changed(text, "records", choices={"x": "y"}), "has not the choices"),
-    (lambda text: changed(text, "machines", description={"versions": "one"}), "words where its versions belong"),
+    (lambda text: changed(text, "machines", description={"versions": "one"}), "text where its versions belong"),
     (lambda text: changed(text, "trial", start="yesterday"), "is it whole"),
     (lambda text: changed(text, "trial", values=[1.0]), "is it whole"),
     (lambda text: changed(text, "trial", params={}), "is it whole"),

@@ -210,7 +210,7 @@ def test_studies_of_one_plan_with_other_seeds_are_one_side_and_its_numbers_are_m
     assert found.repeats == (side,)
     # a-0 and a-1 equal or dominate the first of the two of b, a-2 none; b dominates none.
     assert [pair.coverage for pair in found.pairs] == [0.5, 0.0]
-    assert found.notes == ("b is not at its end: 2 of 9 trials so far",)
+    assert found.notes == ("b is not finished: 2 of 9 trials so far",)
     assert any(line.startswith("a (3 seeds): median hypervolume") for line in comparison_sentences(found))
 
 
@@ -289,7 +289,7 @@ def test_what_is_no_obstacle_is_noted():
         "objectives is top1, params in a, top1, params, macs in b",
         "the limit is params <= 6M in a, none in b",
         "the processor is one in a, two in b",
-        "2 of 2 trials of a were measured before and took it no time",
+        "2 of 2 trials of a were in the cache and took no time",
     )
 
 
@@ -512,7 +512,7 @@ def test_what_cannot_be_shown_is_told_in_a_sentence(monkeypatch, capsys, command
 def test_one_study_is_not_compared_with_itself_or_with_nothing(monkeypatch, capsys):
     study("a", A)
 
-    assert "name two" in refused(monkeypatch, capsys, "compare", "a")
+    assert "two or more" in refused(monkeypatch, capsys, "compare", "a")
     said = refused(monkeypatch, capsys, "compare", "a", "studies/a")
     assert "a studies/a" in said
 

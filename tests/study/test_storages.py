@@ -288,7 +288,7 @@ def test_a_study_whose_worker_was_killed_can_be_exported_once_the_worker_is_stal
     worker = worker_process(storage, tmp_path, 100, 1.0)
     reader = Study.read(plan)
     wait_until(lambda: reader.store.heartbeats("toy"))
-    with pytest.raises(StudyError, match="somebody works on it"):
+    with pytest.raises(StudyError, match="a worker is running"):
         list(lines(reader))
     worker.kill()
     worker.wait()
