@@ -55,12 +55,12 @@ the tables. The dotted line is where ours stands at 100.
 _METHOD = """\
 ## What is counted
 
-* **Share**: hypervolume of the *true* scores bought so far, in the box that each table names, over that of the best
+* **Share**: hypervolume of the *true* scores evaluated so far, in the box that each table names, over that of the best
   front known. The sampler sees the noisy score.
-* **Evaluation**: a training bought. A proposal against the space's conditions (`where:`) is no network: it fails, and
+* **Evaluation**: a training. A proposal against the space's conditions (`where:`) is no network: it fails, and
   costs nothing, to the gain of the stock samplers, which would else pay for {unbuildable} on the first task.
 * **Stock** samplers are what a user of plain Optuna or pymoo has: nothing of ours around them, no published models, the
-  default population (pymoo's is set to Optuna's 50). The limits, which are the box, are told as the library's own
+  default population (pymoo's is set to Optuna's 50). The limits, which are the box, are given as the library's own
   constraints, after the evaluation, as Optuna documents it: so a candidate beyond them is paid for. Column "beyond".
   TPE is multivariate: the univariate default repeats itself.
 * **Seeded** samplers are those of `mvsearch run`: every proposal moved inside conditions and limits, none twice, the
@@ -341,7 +341,7 @@ def _figure(board: Board) -> Figure:
     panels = figure.subplots(3, 2).flat
     for axes, task in zip(panels, TASKS, strict=True):
         _panel(axes, board, task)
-    figure.supxlabel("evaluations (trainings bought)", fontsize=10.5, y=0.008)
+    figure.supxlabel("evaluations (trainings)", fontsize=10.5, y=0.008)
     figure.supylabel("share of the best hypervolume known", fontsize=10.5, x=0.008)
     figure.subplots_adjust(left=0.095, right=0.85, top=0.965, bottom=0.065, wspace=0.68, hspace=0.27)
     return figure

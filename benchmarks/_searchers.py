@@ -1,4 +1,4 @@
-"""Who is compared, each as its user would have it, and the purse that counts what it buys."""
+"""Who is compared, each as its user would have it, and the budget that counts evaluations."""
 
 import statistics
 import time
@@ -24,13 +24,13 @@ POPULATION = 50  # Optuna's default, given to pymoo too: a first generation of 1
 _DIRECTIONS = ("maximize", "minimize", "minimize")
 
 
-class Purse:
+class Budget:
     """Sells scores, so many and no more, and keeps account: hypervolume of the true scores after each, duplicates."""
 
     def __init__(self, task: Task, seed: int, size: int) -> None:
         self.task, self.size = task, size
         self.rng = np.random.default_rng([seed, 7])
-        self.bought = self.duplicates = self.over = self.unbuildable = 0
+        self.spent = self.duplicates = self.over = self.unbuildable = 0
         self.seen: set[bytes] = set()
         self.front: Array = np.empty((0, 3))
         self.curve: list[tuple[int, float]] = []
@@ -38,8 +38,8 @@ class Purse:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing more can be bought; also if hardly any proposal could be built."""
-        return self.bought >= self.size or self.unbuildable >= 100 * self.size
+        """Whether nothing more can be evaluated; also if hardly any proposal could be built."""
+        return self.spent >= self.size or self.unbuildable >= 100 * self.size
 
     def buildable(self, codes: Codes) -> bool:
         """Whether a proposal meets the space's conditions; what does not is no network, and costs nothing."""
@@ -47,10 +47,10 @@ class Purse:
         self.unbuildable += not legal
         return legal
 
-    def buy(self, codes: Codes) -> tuple[float, float, float]:
+    def evaluate(self, codes: Codes) -> tuple[float, float, float]:
         """Score as seen (0 to 1), parameters, MACs: of one network."""
         scaled = self.task.objectives(codes[None])[0]
-        self.bought += 1
+        self.spent += 1
         self.duplicates += codes.tobytes() in self.seen
         self.seen.add(codes.tobytes())
         self.over += bool((scaled[1:] > 1).any())
@@ -64,10 +64,10 @@ class Purse:
             return
         self.front = np.vstack((self.front, scaled))
         self.front = self.front[moocore.is_nondominated(self.front)]
-        self.curve.append((self.bought, round(volume(self.front), 6)))
+        self.curve.append((self.spent, round(volume(self.front), 6)))
 
     @contextmanager
-    def thinking(self, proposals: int = 1) -> Iterator[None]:
+    def proposing(self, proposals: int = 1) -> Iterator[None]:
         """Around what a proposal costs in CPU."""
         start = time.process_time()
         yield
@@ -76,7 +76,7 @@ class Purse:
     def account(self) -> dict[str, Any]:
         """What is kept of a run."""
         return {
-            "evaluations": self.bought,
+            "evaluations": self.spent,
             "curve": self.curve,
             "duplicates": self.duplicates,
             "over": self.over,
@@ -85,27 +85,27 @@ class Purse:
         }
 
 
-Walk = Callable[[Task, int, Purse], None]
+Walk = Callable[[Task, int, Budget], None]
 
 
 def stock(make: Callable[[int], BaseSampler]) -> Walk:
     """Plain Optuna, nothing of ours around it.
 
     A proposal against the space's conditions fails, as an objective that raises would make it, and is not counted.
-    One beyond the limits is bought, and told with Optuna's own constraints.
+    One beyond the limits is evaluated, and reported with Optuna's own constraints.
     """
 
-    def walk(task: Task, seed: int, purse: Purse) -> None:
+    def walk(task: Task, seed: int, budget: Budget) -> None:
         space = task.plan.space
         study = optuna.create_study(directions=_DIRECTIONS, sampler=make(seed))
-        while not purse.empty:
-            with purse.thinking():
+        while not budget.empty:
+            with budget.proposing():
                 trial = study.ask(distributions(space))
             codes = space.codes(trial.params)
-            if not purse.buildable(codes):
+            if not budget.buildable(codes):
                 study.tell(trial, state=TrialState.FAIL)
                 continue
-            score, params, macs = purse.buy(codes)
+            score, params, macs = budget.evaluate(codes)
             trial.set_constraint("params", params / task.params - 1)
             trial.set_constraint("macs", macs / task.macs - 1)
             study.tell(trial, (score, params, macs))
@@ -116,16 +116,16 @@ def stock(make: Callable[[int], BaseSampler]) -> Walk:
 def ours(sampler: str) -> Walk:
     """As `mvsearch run` has it: moved inside conditions and limits, never twice, the published models first."""
 
-    def walk(task: Task, seed: int, purse: Purse) -> None:
+    def walk(task: Task, seed: int, budget: Budget) -> None:
         space = task.plan.space
-        search = replace(task.plan.search, sampler=sampler, seed=seed, trials=purse.size)
+        search = replace(task.plan.search, sampler=sampler, seed=seed, trials=budget.size)
         study = optuna.create_study(directions=_DIRECTIONS, sampler=Constrained(replace(task.plan, search=search)))
         for codes in task.published:
             study.enqueue_trial(space.point(codes))
-        while not purse.empty:
-            with purse.thinking():
+        while not budget.empty:
+            with budget.proposing():
                 trial = study.ask(distributions(space))
-            study.tell(trial, purse.buy(space.codes(trial.params)))
+            study.tell(trial, budget.evaluate(space.codes(trial.params)))
 
     return walk
 
@@ -133,14 +133,14 @@ def ours(sampler: str) -> Walk:
 def pymoo(seeded: bool) -> Walk:
     """pymoo's NSGA-II on whole numbers; conditions and limits are its own constraints."""
 
-    def walk(task: Task, seed: int, purse: Purse) -> None:
+    def walk(task: Task, seed: int, budget: Budget) -> None:
         algorithm, evaluated = _pymoo_algorithm(task, seed, seeded)
-        while not purse.empty:
-            with purse.thinking(POPULATION):
+        while not budget.empty:
+            with budget.proposing(POPULATION):
                 asked = algorithm.ask()
-            told = [_told(purse, codes) for codes in asked.get("X").astype(np.int64)]
-            with purse.thinking(POPULATION):
-                algorithm.tell(infills=evaluated(asked, *map(np.array, zip(*told, strict=True))))
+            feedback = [_feedback(budget, codes) for codes in asked.get("X").astype(np.int64)]
+            with budget.proposing(POPULATION):
+                algorithm.tell(infills=evaluated(asked, *map(np.array, zip(*feedback, strict=True))))
 
     return walk
 
@@ -176,12 +176,12 @@ def _pymoo_algorithm(task: Task, seed: int, seeded: bool) -> tuple[Any, Callable
     return algorithm, evaluated
 
 
-def _told(purse: Purse, codes: Codes) -> tuple[Array, Array]:
-    """Objectives (less is better) and constraints (at most 0) as pymoo hears them; the worst, if nothing was bought."""
-    if purse.empty or not purse.buildable(codes):
+def _feedback(budget: Budget, codes: Codes) -> tuple[Array, Array]:
+    """Objectives (less is better) and constraints (at most 0) as pymoo takes them; the worst without an evaluation."""
+    if budget.empty or not budget.buildable(codes):
         return np.array([0.0, np.inf, np.inf]), np.array([1.0, 1.0, 1.0])
-    score, params, macs = purse.buy(codes)
-    return np.array([-score, params, macs]), np.array([0, params / purse.task.params - 1, macs / purse.task.macs - 1])
+    score, params, macs = budget.evaluate(codes)
+    return np.array([-score, params, macs]), np.array([0, params / budget.task.params - 1, macs / budget.task.macs - 1])
 
 
 @dataclass(frozen=True)
@@ -227,6 +227,6 @@ def run(searcher: Searcher, task: Task, seed: int, evaluations: int) -> dict[str
     """One run's account."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
-    purse = Purse(task, seed, evaluations)
-    searcher.walk(task, seed, purse)
-    return purse.account()
+    budget = Budget(task, seed, evaluations)
+    searcher.walk(task, seed, budget)
+    return budget.account()

@@ -89,7 +89,7 @@ def fill(storage: str, schedule: Schedule, seed: int) -> None:
     schedule.benchmark(storage).run(architectures(), [seed], lambda name, seed, share: None)
 
 
-def judged(storage: str) -> dict[Schedule, ProxyScores]:
+def evaluate_proxies(storage: str) -> dict[Schedule, ProxyScores]:
     """What is known of each schedule."""
     return {made: made.benchmark(storage).results(architectures(), range(seeds)) for made, seeds in SEEDS.items()}
 
@@ -171,7 +171,7 @@ def main(storage: str, workers: int, plot: Path | None) -> None:
         for done in as_completed(waiting):
             done.result()
             bar.advance(doing, waiting[done][0].steps * waiting[done][0].pixels ** 2)
-    found = judged(storage)
+    found = evaluate_proxies(storage)
     rows = table_of(found)
     shown = Table("schedule", "seeds", *(f"tau, {name}" for name in AIMS), "CPU s, mean", f"CPU s, {LARGEST}")
     for each in rows:

@@ -99,7 +99,7 @@ def compare(data: dict[str, InMemorySet], every: int, seeds: int) -> Iterator[Ru
 
 
 def steps_to(level: float, run: Run) -> int | None:
-    """The first step judged at which a run was as good."""
+    """The first evaluated step at which a run was as good."""
     return next((i * run.every for i, top1 in enumerate(run.top1) if top1 >= level), None)
 
 

@@ -67,7 +67,7 @@ def seconds_of(folder: Path, name: str) -> dict[int, float]:
         return {n: at - began for n, at in database.execute("SELECT number, finished FROM mvsearch_records")}
 
 
-def judged(records: Sequence[Record], truth: dict[str, Record]) -> tuple[float, float]:
+def agreement(records: Sequence[Record], truth: dict[str, Record]) -> tuple[float, float]:
     """Hypervolume of what was seen; of what the best of it are worth by the table, as a share of the table's own."""
     best = front(comparable(records, OBJECTIVES), OBJECTIVES)
     known = [replace(record, metrics=truth[record.key].metrics) for record in best]
@@ -100,7 +100,7 @@ def main(folder: Path, seconds: int, seeds: int, workers: int, truth_seeds: int,
         records, at = open_study(folder / "studies" / name).records(), seconds_of(folder, name)
         for limit in [seconds * part // 4 for part in (1, 2, 3, 4)]:
             some = [record for record in records if at[record.number] <= limit]
-            seen, true = judged(some, truth)
+            seen, true = agreement(some, truth)
             rows.append({"run": name, "seconds": limit, "trainings": len(some), "seen": seen, "true": true})
             table.add_row(name, str(limit), str(len(some)), f"{seen:.4f}", f"{true:.4f}")
     Console(width=120).print(table)

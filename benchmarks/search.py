@@ -4,7 +4,7 @@
     _searchers.py   who is compared: one table
     _page.py        docs/benchmarks/search.md and .png, out of the results
 
-An evaluation is a training bought, so proposals that no network fits (against the conditions of the space) are free,
+An evaluation is a training, so proposals that no network fits (against the conditions of the space) are free,
 to everybody's gain. Every finished run is a line of the results; what is there is not run again, unless the sampler is
 ours and its source has changed.
 

@@ -1,4 +1,4 @@
-"""The search benchmark measures what it says: its score, its purse, its memory of runs, its verdicts."""
+"""The search benchmark measures what it says: its score, its budget, its memory of runs, its verdicts."""
 
 import json
 from dataclasses import replace
@@ -9,7 +9,7 @@ import pytest
 import search
 from _landscape import Reference, closed, evolve, volume
 from _page import Board, targets, write
-from _searchers import SEARCHERS, Purse, run
+from _searchers import SEARCHERS, Budget, run
 from search import Run, execute, fill, missing, read, searcher_named, task_named
 
 SMOOTH, LIMITED, FUSION = (task_named(name) for name in ("smooth", "limited", "fusion"))
@@ -74,14 +74,14 @@ def test_what_mvsearch_runs_is_never_beyond_and_never_twice(name):
     assert (account["over"], account["duplicates"], account["unbuildable"]) == (0, 0, 0)
 
 
-def test_the_purse_tells_noise_and_judges_truth():
+def test_the_budget_reports_noisy_scores_and_evaluates_true_ones():
     task = task_named("noise10")
     codes = task.published[0]
-    purse = Purse(task, 0, 10)
-    seen = [100 * purse.buy(codes)[0] for _ in range(10)]
+    budget = Budget(task, 0, 10)
+    seen = [100 * budget.evaluate(codes)[0] for _ in range(10)]
     assert np.std(seen) > 0.3
-    assert purse.curve == [(1, pytest.approx(volume(task.objectives(codes[None])), abs=1e-6))]
-    assert purse.duplicates == 9
+    assert budget.curve == [(1, pytest.approx(volume(task.objectives(codes[None])), abs=1e-6))]
+    assert budget.duplicates == 9
 
 
 def test_finished_runs_are_skipped_until_our_source_changes(tmp_path, monkeypatch):
