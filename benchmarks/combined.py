@@ -6,7 +6,7 @@ Reads what `mvsearch proxies` says, and trains nothing itself:
     python benchmarks/combined.py scores.json
 
 What a rule fits (a coefficient from a grid, the one that ranks best; the line over MACs) it fits to the models that it
-is given: for the last two columns those without a family, to be evaluated on the pairs that this family has part in, the
+is given: for the last two columns those without a family, evaluated on the pairs that this family has part in, the
 mean over the five; for the ablation all fifteen.
 """
 
