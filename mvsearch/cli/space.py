@@ -8,7 +8,7 @@ import click
 from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from mvsearch.metrics.constraints import Limit
+    from mvsearch.metrics.constraints import Constraint
     from mvsearch.space.exact_front import FrontPoint
     from mvsearch.study.plan import Plan
 
@@ -57,14 +57,14 @@ def space(
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
     from mvsearch.cli._progress import DelayedBar
-    from mvsearch.metrics.constraints import Limit
+    from mvsearch.metrics.constraints import Constraint
     from mvsearch.metrics.pareto import Objective
     from mvsearch.metrics.registry import STATIC_COSTS
     from mvsearch.space.exact_front import exact_front
 
     names = tuple(Objective.named(name).name for name in objectives)
     names = names or tuple(name for name in plan.search.objectives if name in STATIC_COSTS)
-    constraints = [*plan.static_limits, *map(Limit.parse, limits)]
+    constraints = [*plan.static_limits, *map(Constraint.parse, limits)]
     start_time = time.perf_counter()
     with DelayedBar("choices eliminated") as bar:
         members = exact_front(plan.space, names, constraints, progress=bar)
@@ -76,7 +76,7 @@ def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], a
 
 
 def _front_to_json(
-    plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[FrontPoint]", seconds: float
+    plan: "Plan", objectives: tuple[str, ...], limits: "list[Constraint]", members: "list[FrontPoint]", seconds: float
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
@@ -90,7 +90,7 @@ def _front_to_json(
 
 
 def _print_front(
-    plan: "Plan", objectives: tuple[str, ...], limits: "list[Limit]", members: "list[FrontPoint]", seconds: float
+    plan: "Plan", objectives: tuple[str, ...], limits: "list[Constraint]", members: "list[FrontPoint]", seconds: float
 ) -> None:
     from rich.text import Text
 

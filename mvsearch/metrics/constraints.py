@@ -25,7 +25,7 @@ def amount(text: str) -> float:
 
 
 @dataclass(frozen=True)
-class Limit:
+class Constraint:
     """A constraint that candidates must satisfy, e.g. `params <= 6M`."""
 
     name: str

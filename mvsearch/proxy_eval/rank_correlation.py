@@ -7,7 +7,7 @@
     v2         mobilevitv2_0.5   mobilevitv2_0.75  mobilevitv2_1.0
     v3-on-v2   mobilevitv3_0.5   ...
 
-Larger models win on ImageNet, so counting parameters ranks all fifteen well and says little. The columns of this
+Larger models win on ImageNet, so the number of parameters alone ranks all fifteen well. The columns of this
 table are models of about equal cost: their order is what a search needs to know. The ablation (Table 5 of arXiv
 2209.15159) is five networks of one size, trained for 100 epochs.
 
@@ -33,7 +33,7 @@ Statistic = Callable[[Values], Values]
 Fitted = TypeVar("Fitted")
 
 FEWEST = 4
-"""Of so few models there are six pairs; below, a rank correlation says nothing."""
+"""Four models form six pairs; a rank correlation of fewer is not meaningful."""
 
 _RESAMPLES = 2000
 _SIZES = ("XXS", "XS", "S")
@@ -108,7 +108,7 @@ def tau(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Values:
 def rho(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Values:
     """Spearman's rho: the linear correlation of ranks, equal values sharing the mean of theirs."""
     drawn = _weights(weights, x)
-    across, up = (_centred(_ranks(values, drawn), drawn) for values in (x, y))
+    across, up = (_centre(_ranks(values, drawn), drawn) for values in (x, y))
     norm = np.sqrt((drawn * across**2).sum(-1) * (drawn * up**2).sum(-1))
     return _ratio((drawn * across * up).sum(-1), norm)
 
@@ -162,8 +162,8 @@ def _same(groups: Sequence[Any]) -> Values:
 
 def _pairs(table: Values, weights: ArrayLike | None) -> Values:
     """The sum of a table (models, models) over all pairs, each as often as both its models were drawn."""
-    drawn = _weights(weights, table)
-    return np.asarray(((drawn @ table) * drawn).sum(-1))
+    counts = _weights(weights, table)
+    return np.asarray(((counts @ table) * counts).sum(-1))
 
 
 def _ranks(values: ArrayLike, weights: Values) -> Values:
@@ -171,7 +171,7 @@ def _ranks(values: ArrayLike, weights: Values) -> Values:
     return np.asarray(weights @ (_signs(values) + 1).T / 2)
 
 
-def _centred(values: Values, weights: Values) -> Values:
+def _centre(values: Values, weights: Values) -> Values:
     return np.asarray(values - (weights * values).sum(-1, keepdims=True) / weights.sum(-1, keepdims=True))
 
 
@@ -180,7 +180,7 @@ def _ratio(part: Values, whole: Values) -> Values:
     return np.asarray(np.divide(part, whole, out=np.full(whole.shape, np.nan), where=whole > 0))
 
 
-# ---- how sure
+# ---- confidence intervals
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,7 @@ class Estimate:
     """A statistic, and the 95 % percentile interval over resamples of the models.
 
     All are None where it is not defined: too few models, or all scores equal. Where every pair agrees, so does every
-    resample: the interval is then a single point, which is no certainty.
+    resample: the interval is then a single point, which does not mean certainty.
     """
 
     value: float | None = None
@@ -200,16 +200,16 @@ def estimate(statistic: Statistic, count: int) -> Estimate:
     """A statistic of `count` models; the same every time. Resamples in which it is not defined are left out."""
     if count < FEWEST or np.isnan(value := float(statistic(np.ones(count)))):
         return Estimate()
-    found = statistic(_resamples(count))
-    low, high = np.nanquantile(found, [0.025, 0.975])
+    values = statistic(_resamples(count))
+    low, high = np.nanquantile(values, [0.025, 0.975])
     return Estimate(value, float(low), float(high))
 
 
 @cache
 def _resamples(count: int) -> Values:
     """(resamples, models): how often each model was drawn."""
-    drawn = np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))
-    return np.asarray((drawn[:, :, None] == np.arange(count)).sum(1), dtype=float)
+    models = np.random.default_rng(0).integers(count, size=(_RESAMPLES, count))
+    return np.asarray((models[:, :, None] == np.arange(count)).sum(1), dtype=float)
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def rank(scores: Mapping[str, Sequence[float]]) -> Ranking:
     mean, count = x.mean(0), len(y)
     rows, tops, _ = _table(scores, ablation())
 
-    def lost(weights: Values) -> Values:
+    def regret_by_size(weights: Values) -> Values:
         return regrets(mean, y, sizes, weights)
 
     return Ranking(
@@ -249,8 +249,8 @@ def rank(scores: Mapping[str, Sequence[float]]) -> Ranking:
         tau=estimate(lambda weights: tau(mean, y, weights), count),
         rho=estimate(lambda weights: rho(mean, y, weights), count),
         within=estimate(lambda weights: within(mean, y, sizes, weights), count),
-        regret=estimate(lambda weights: _mean(lost(weights)), count),
-        worst_regret=estimate(lambda weights: _worst(lost(weights)), count),
+        regret=estimate(lambda weights: _mean(regret_by_size(weights)), count),
+        worst_regret=estimate(lambda weights: _worst(regret_by_size(weights)), count),
         seed_tau=estimate(lambda weights: between_seeds(list(x), weights), count),
         ablation=estimate(lambda weights: tau(rows.mean(0), tops, weights), len(tops)),
     )
@@ -269,19 +269,19 @@ def _finite(row: Sequence[float]) -> int:
     return int(np.cumprod(np.isfinite(np.asarray(row, dtype=float))).sum())
 
 
-def _mean(lost: Values) -> Values:
-    """Over the groups in which there is a choice."""
-    known = np.isfinite(lost)
-    return _ratio(np.where(known, lost, 0).sum(-1), known.sum(-1))
+def _mean(regrets: Values) -> Values:
+    """The mean over the groups in which there is a choice."""
+    defined = np.isfinite(regrets)
+    return _ratio(np.where(defined, regrets, 0).sum(-1), defined.sum(-1))
 
 
-def _worst(lost: Values) -> Values:
-    """The same, the largest."""
-    known = np.isfinite(lost)
-    return np.where(known.any(-1), np.where(known, lost, -np.inf).max(-1), np.nan)
+def _worst(regrets: Values) -> Values:
+    """The largest over the groups in which there is a choice."""
+    defined = np.isfinite(regrets)
+    return np.where(defined.any(-1), np.where(defined, regrets, -np.inf).max(-1), np.nan)
 
 
-# ---- anything fitted
+# ---- rules that are fitted
 
 
 def leave_out(
@@ -291,16 +291,16 @@ def leave_out(
     top1: ArrayLike,
     groups: Sequence[Any],
 ) -> Values:
-    """What is predicted of each model by a fit to those of all other groups.
+    """The prediction for each model by a rule fitted to the models of all other groups.
 
-    With families as groups, a rule is judged on networks unlike those it was fitted to; with names, it is
+    With families as groups, a rule is tested on networks unlike those it was fitted to; with names, this is
     leave-one-out. `features` is (models,) or (models, features). Raises ValueError where all are of one group.
     """
     if len(set(groups)) < 2:
         raise ValueError(f"one group of models, {groups[0]!r}, leaves nothing to fit to.")
     x, y, kinds = np.asarray(features, dtype=float), np.asarray(top1, dtype=float), np.array(groups)
-    found = np.empty(len(y))
+    predictions = np.empty(len(y))
     for group in set(groups):
         out = kinds == group
-        found[out] = predict(fit(x[~out], y[~out]), x[out])
-    return found
+        predictions[out] = predict(fit(x[~out], y[~out]), x[out])
+    return predictions

@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from mvsearch.errors import StudyError
-from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume
 from mvsearch.metrics.record import Record
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
@@ -28,7 +28,7 @@ class Findings:
     name: str
     facts: StudyFacts
     objectives: tuple[Objective, ...]
-    limits: tuple[Limit, ...]
+    limits: tuple[Constraint, ...]
     progress: str
     records: tuple[Record, ...]
     measured: tuple[Record, ...]

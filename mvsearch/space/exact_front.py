@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.cost import Cost
 from mvsearch.errors import PlanError, SpaceError
-from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.cost_factors import Factor, Ints, build_factors, group_keys
 from mvsearch.space.search_space import SearchSpace
@@ -53,7 +53,11 @@ class FrontPoint:
 
 
 def exact_front(
-    space: SearchSpace, objectives: Sequence[str], limits: Sequence[Limit] = (), *, progress: Progress = no_progress
+    space: SearchSpace,
+    objectives: Sequence[str],
+    limits: Sequence[Constraint] = (),
+    *,
+    progress: Progress = no_progress,
 ) -> list[FrontPoint]:
     """The non-dominated points over objectives that are costs, one for each vector of them, sorted by the first.
 
@@ -73,13 +77,13 @@ class CostQuery:
     """The costs to add up: which of them are objectives, to be minimised, and the range that each must lie in."""
 
     names: tuple[str, ...]
-    limits: tuple[Limit, ...]
+    limits: tuple[Constraint, ...]
     is_objective: NDArray[np.bool_]
     low: Ints
     high: Ints
 
     @classmethod
-    def of(cls, objectives: Sequence[str], limits: Sequence[Limit]) -> Self:
+    def of(cls, objectives: Sequence[str], limits: Sequence[Constraint]) -> Self:
         """Raises PlanError for a name that is not a cost in closed form."""
         names = tuple(dict.fromkeys([*objectives, *(limit.name for limit in limits)]))
         for name in names:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.cost import Cost
 from mvsearch.data import DataSettings
-from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, Metrics
 from mvsearch.metrics.registry import STATIC_COSTS, scores
@@ -98,12 +98,12 @@ class Plan:
         return tuple(Objective.named(name) for name in self.search.objectives)
 
     @cached_property
-    def limits(self) -> tuple[Limit, ...]:
+    def limits(self) -> tuple[Constraint, ...]:
         """The constraints that every candidate must satisfy."""
-        return tuple(Limit.parse(text) for text in self.search.limits)
+        return tuple(Constraint.parse(text) for text in self.search.limits)
 
     @cached_property
-    def static_limits(self) -> tuple[Limit, ...]:
+    def static_limits(self) -> tuple[Constraint, ...]:
         """The constraints on static costs, which are checked without building a network."""
         return tuple(limit for limit in self.limits if limit.name in STATIC_COSTS)
 

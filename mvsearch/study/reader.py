@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch.errors import StudyError
-from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.pareto import Objective, comparable, some_comparable
 from mvsearch.metrics.record import Record
 from mvsearch.study.facts import StudyFacts
@@ -45,9 +45,9 @@ class Reader:
         return self.store.records(self.name, first)
 
     @property
-    def limits(self) -> tuple[Limit, ...]:
+    def limits(self) -> tuple[Constraint, ...]:
         """The constraints of the last run."""
-        return tuple(Limit.parse(text) for text in self.facts.search.limits)
+        return tuple(Constraint.parse(text) for text in self.facts.search.limits)
 
     def within_limits(self, records: Sequence[Record]) -> list[Record]:
         """The records that satisfy the constraints of the last run; earlier runs may have had others."""

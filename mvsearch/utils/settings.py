@@ -10,17 +10,17 @@ from mvsearch.utils import plugins
 
 
 def from_mapping(cls: type[Any], raw: dict[str, Any], where: Callable[[str], Location | str]) -> Any:
-    """Settings as a dataclass, names and types checked against its fields; raises PlanError, saying `where` it is."""
+    """Settings as a dataclass, names and types checked against its fields; raises PlanError at `where(key)`."""
     known = {f.name: f for f in fields(cls)}
     values = {}
     for key, value in raw.items():
         if key not in known:
             raise PlanError(f"no such setting; {plugins.suggest(key, list(known))}", at=where(key))
-        values[key] = _typed(where(key), value, known[key].default, str(known[key].type))
+        values[key] = _check_type(where(key), value, known[key].default, str(known[key].type))
     return cls(**values)
 
 
-def _typed(where: Location | str, value: Any, default: Any, declared: str) -> Any:
+def _check_type(where: Location | str, value: Any, default: Any, declared: str) -> Any:
     if isinstance(default, tuple) and isinstance(value, list) and all(type(v).__name__ in declared for v in value):
         return tuple(value)
     if isinstance(default, float) and type(value) in (int, float):

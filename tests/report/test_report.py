@@ -14,7 +14,7 @@ from rich.console import Console
 
 from mvsearch.arch.published import model_names, published, short_name
 from mvsearch.errors import EnvironmentFault, PlanError, StudyError
-from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.metrics.pareto import Objective, front
 from mvsearch.metrics.record import Record
@@ -221,7 +221,7 @@ def test_a_study_of_one_objective_is_drawn_against_what_else_is_known(records):
     ],
 )
 def test_the_forbidden_side_of_a_limit_is_shaded_up_to_the_edge_of_the_plot(records, text, x, along_x, forbidden):
-    figure = front_figure(records, OBJECTIVES, title="v3", limits=[Limit.parse(text)], x=x)
+    figure = front_figure(records, OBJECTIVES, title="v3", limits=[Constraint.parse(text)], x=x)
     if forbidden is None:
         assert figure.shades == ()
         assert figure.subtitle.endswith(f"; limited to {text.replace('<=', '≤')}")
@@ -371,7 +371,7 @@ def test_a_png_of_its_size_has_the_colours_of_background_front_and_published_mod
 
 
 def test_an_svg_is_well_formed_and_the_same_each_time(records, tmp_path):
-    several = figures(records) + figures(records, x="macs", limits=[Limit.parse("macs <= 2G")])
+    several = figures(records) + figures(records, x="macs", limits=[Constraint.parse("macs <= 2G")])
     for name in ("a.svg", "b.svg"):
         plot_fronts(several, tmp_path / name)
 

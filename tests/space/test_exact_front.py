@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from toy import TOY, toy_space
 
 from mvsearch.errors import PlanError, SpaceError
-from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space import cost_factors
 from mvsearch.space import exact_front as exact_module
@@ -29,7 +29,9 @@ def columns_of(space: SearchSpace, codes: np.ndarray) -> dict[str, np.ndarray]:
     return {name: np.array(getattr(costs, name)) for name in STATIC_COSTS}
 
 
-def by_enumeration(space: SearchSpace, objectives: tuple[str, ...], limits: list[Limit]) -> dict[tuple[int, ...], int]:
+def by_enumeration(
+    space: SearchSpace, objectives: tuple[str, ...], limits: list[Constraint]
+) -> dict[tuple[int, ...], int]:
     """The vectors on the front of all points, and how many points have each; none is left out, nothing is clever."""
     codes = np.array(list(product(*(range(len(choice.values)) for choice in space.choices))), dtype=np.int64)
     codes = codes[space.is_legal(codes)]
@@ -43,7 +45,7 @@ def by_enumeration(space: SearchSpace, objectives: tuple[str, ...], limits: list
     }
 
 
-def assert_is_the_front(space: SearchSpace, objectives: tuple[str, ...], limits: list[Limit]) -> None:
+def assert_is_the_front(space: SearchSpace, objectives: tuple[str, ...], limits: list[Constraint]) -> None:
     expected = by_enumeration(space, objectives, limits)
     if not expected:
         with pytest.raises(PlanError, match=r"no point satisfies|contradict"):
@@ -79,9 +81,11 @@ def test_it_is_what_enumeration_finds_with_and_without_limits(files, name, objec
     assert_is_the_front(space, objectives, [])
     for cost in STATIC_COSTS:
         low, middle, high = (int(np.quantile(costs[cost], share)) for share in (0.2, 0.5, 0.8))
-        assert_is_the_front(space, objectives, [Limit.parse(f"{cost} <= {middle}")])
-        assert_is_the_front(space, objectives, [Limit.parse(f"{cost} >= {middle}")])
-        assert_is_the_front(space, objectives, [Limit.parse(f"{cost} >= {low}"), Limit.parse(f"{cost} <= {high}")])
+        assert_is_the_front(space, objectives, [Constraint.parse(f"{cost} <= {middle}")])
+        assert_is_the_front(space, objectives, [Constraint.parse(f"{cost} >= {middle}")])
+        assert_is_the_front(
+            space, objectives, [Constraint.parse(f"{cost} >= {low}"), Constraint.parse(f"{cost} <= {high}")]
+        )
 
 
 WIDTHS = st.lists(st.sampled_from([8, 12, 16, 24, 32]), min_size=1, max_size=3, unique=True)
@@ -135,7 +139,7 @@ def test_in_any_small_space_it_is_what_enumeration_finds(space, objectives, data
     limits = []
     for name in data.draw(st.lists(st.sampled_from(STATIC_COSTS), max_size=3)):
         value = int(np.quantile(costs[name], data.draw(st.floats(0, 1))))
-        limits.append(Limit.parse(f"{name} {data.draw(st.sampled_from(['<=', '>=']))} {value}"))
+        limits.append(Constraint.parse(f"{name} {data.draw(st.sampled_from(['<=', '>=']))} {value}"))
     assert_is_the_front(space, objectives, limits)
 
 
@@ -143,14 +147,14 @@ def test_in_any_small_space_it_is_what_enumeration_finds(space, objectives, data
 def test_it_does_not_depend_on_how_many_sums_are_made_at_once(monkeypatch, at_once):
     monkeypatch.setattr(exact_module, "_CHUNK", at_once)
     space = toy_space()
-    for limit in ([], [Limit.parse("params >= 30k")]):
+    for limit in ([], [Constraint.parse("params >= 30k")]):
         assert_is_the_front(space, ("params", "macs"), limit)
 
 
 def test_a_map_whose_size_follows_from_open_strides_is_priced_at_that_size():
     text = TOY.replace("stride: 2}", "stride: {choose: [1, 2]}}", 1)
     assert_is_the_front(toy_space(text), ("macs",), [])
-    assert_is_the_front(toy_space(text), ("params", "macs"), [Limit.parse("macs >= 5M")])
+    assert_is_the_front(toy_space(text), ("params", "macs"), [Constraint.parse("macs >= 5M")])
 
 
 def test_a_division_that_a_condition_keeps_from_zero_is_never_tried():
@@ -184,7 +188,7 @@ def v3_costs(files) -> dict[str, np.ndarray]:
     ],
 )
 def test_no_sampled_point_of_v3_dominates_or_is_missing(files, v3_costs, objectives, limits):
-    space, limits = files["v3"], [Limit.parse(limit) for limit in limits]
+    space, limits = files["v3"], [Constraint.parse(limit) for limit in limits]
     members = exact_front(space, objectives, limits)
     inside = np.all([np.ones(200_000, bool), *(limit.holds(v3_costs[limit.name]) for limit in limits)], axis=0)
     sampled = np.column_stack([v3_costs[name][inside] for name in objectives])
@@ -212,7 +216,7 @@ def test_the_least_of_v3_ties_where_a_choice_costs_nothing(files):
 
 def test_of_points_that_tie_the_published_one_is_named(files):
     cost = files["v2"].architecture(dict(files["v2"].published_points())["mobilevitv2_0.5"]).cost()
-    at = [Limit.parse(f"params {sign} {cost.params}") for sign in ("<=", ">=")]
+    at = [Constraint.parse(f"params {sign} {cost.params}") for sign in ("<=", ">=")]
     (member,) = exact_front(files["v2"], ("params", "macs"), at)
 
     assert (member.published, member.cost) == ("mobilevitv2_0.5", cost)
@@ -250,7 +254,7 @@ def test_a_condition_falls_into_parts_that_hold_together(source, parts):
 def test_too_many_sums_are_refused_before_they_are_made(files, monkeypatch):
     monkeypatch.setattr(exact_module, "_MAX_COMBINATIONS", 600_000)
     with pytest.raises(PlanError, match="params >= 3M"):
-        exact_front(files["v3"], ("params", "macs"), [Limit.parse("params >= 3M")])
+        exact_front(files["v3"], ("params", "macs"), [Constraint.parse("params >= 3M")])
     monkeypatch.setattr(exact_module, "_MAX_COMBINATIONS", 60_000)
     with pytest.raises(SpaceError, match="60,000"):
         exact_front(files["v3"], ("params", "macs"))
@@ -271,7 +275,7 @@ def test_a_row_of_too_many_choices_is_refused(files, monkeypatch):
 def test_nothing_within_the_limits_is_said_so():
     for limit in ("params <= 1", "params >= 1e300", "macs >= 1e400"):
         with pytest.raises(InfeasibleError):
-            exact_front(toy_space(), ("params",), [Limit.parse(limit)])
+            exact_front(toy_space(), ("params",), [Constraint.parse(limit)])
 
 
 # ---- the command
@@ -281,7 +285,7 @@ def test_the_command_prints_raw_numbers(mvsearch):
     result = mvsearch("space", "quick.yaml", "--front", "--limit", "params >= 1M", "--json")
     facts = json.loads(result.out)
     plan = Plan.load("quick.yaml")
-    members = exact_front(plan.space, ("params", "macs"), [*plan.limits, Limit.parse("params >= 1M")])
+    members = exact_front(plan.space, ("params", "macs"), [*plan.limits, Constraint.parse("params >= 1M")])
 
     assert (result.code, result.err) == (0, "")
     assert facts.pop("seconds") >= 0
@@ -297,7 +301,7 @@ def test_the_command_shows_costs_whole_and_the_choices_that_differ(mvsearch):
     result = mvsearch(
         "space", "quick.yaml", "--front", "--objective", "macs", "--objective", "params", "--limit", "params >= 1M"
     )
-    members = exact_front(Plan.load("quick.yaml").space, ("macs", "params"), [Limit.parse("params >= 1M")])
+    members = exact_front(Plan.load("quick.yaml").space, ("macs", "params"), [Constraint.parse("params >= 1M")])
 
     assert result.code == 0
     for member in members:

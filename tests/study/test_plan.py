@@ -5,7 +5,7 @@ import pytest
 from toy import TOY, toy_plan, toy_space
 
 from mvsearch.errors import PlanError
-from mvsearch.study.plan import Limit, Plan
+from mvsearch.study.plan import Constraint, Plan
 from mvsearch.study.samplers._constrained import find_nearest
 from mvsearch.study.study import Study
 
@@ -40,7 +40,7 @@ def test_a_file_says_what_to_do_and_flags_win():
     ],
 )
 def test_limits_read_as_they_are_written(text, name, value):
-    limit = Limit.parse(text)
+    limit = Constraint.parse(text)
     assert (limit.name, limit.value) == (name, value)
     assert limit.holds(value)
     assert not limit.holds(value + 1 if limit.at_most else value - 1)

@@ -7,7 +7,7 @@ from itertools import combinations, pairwise
 
 from mvsearch.arch.published import short_name
 from mvsearch.errors import PlanError
-from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.formatting import scale, with_error
 from mvsearch.metrics.pareto import Objective, comparable, front, some_comparable
 from mvsearch.metrics.record import Record
@@ -29,7 +29,7 @@ class Axis:
     limits: tuple[float, float]
 
     @classmethod
-    def over(cls, name: str, records: Sequence[Record], limits: Sequence[Limit] = ()) -> "Axis":
+    def over(cls, name: str, records: Sequence[Record], limits: Sequence[Constraint] = ()) -> "Axis":
         """An axis that holds every record with its error bars and labels, and limits close by."""
         values = [record.metrics[name] + side * _error(name, record) for record in records for side in (-1, 1)]
         label, size = scale(name, values)
@@ -127,7 +127,7 @@ def front_figure(
     objectives: Sequence[Objective],
     *,
     title: str,
-    limits: Sequence[Limit] = (),
+    limits: Sequence[Constraint] = (),
     x: str | None = None,
     y: str | None = None,
     area: str | None = None,
@@ -234,18 +234,18 @@ def known_metrics(records: Sequence[Record]) -> set[str]:
     return {name for name in searchable() if len(comparable(records, [Objective.named(name)])) == len(records)}
 
 
-def _visible(axis: Axis, limits: Sequence[Limit]) -> list[Limit]:
+def _visible(axis: Axis, limits: Sequence[Constraint]) -> list[Constraint]:
     low, high = axis.limits
     return [limit for limit in limits if limit.name == axis.name and low < limit.value / axis.size < high]
 
 
-def _shade(limit: Limit, axis: Axis, along_x: bool) -> Shade:
+def _shade(limit: Constraint, axis: Axis, along_x: bool) -> Shade:
     (low, high), edge = axis.limits, limit.value / axis.size
     span = (edge, high) if limit.at_most else (low, edge)
     return Shade(along_x, *span, edge, _limit_text(limit))
 
 
-def _limit_text(limit: Limit) -> str:
+def _limit_text(limit: Constraint) -> str:
     return limit.text.replace("<=", "≤").replace(">=", "≥")
 
 
@@ -283,7 +283,7 @@ def round_values(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _subtitle(
-    trials: int, measured: int, members: int, objectives: Sequence[Objective], hidden: Sequence[Limit]
+    trials: int, measured: int, members: int, objectives: Sequence[Objective], hidden: Sequence[Constraint]
 ) -> str:
     *most, last = (metric(objective.name).label for objective in objectives)
     names = f"{', '.join(most)} and {last}" if most else last

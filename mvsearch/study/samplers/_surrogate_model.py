@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from mvsearch.arch.cost import Cost
-from mvsearch.metrics.constraints import Limit
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.search_space import Codes
 from mvsearch.study.plan import Plan
@@ -55,11 +55,11 @@ class Prediction:
             probability *= norm.cdf(-_beyond(limit, scale, mean) / deviation)
         return probability
 
-    def _constrained_metrics(self) -> list[tuple[Limit, tuple[Scale, Array, Array]]]:
+    def _constrained_metrics(self) -> list[tuple[Constraint, tuple[Scale, Array, Array]]]:
         return [(limit, self.expensive[limit.name]) for limit in self.plan.limits if limit.name in self.expensive]
 
 
-def _beyond(limit: Limit, scale: Scale, mean: Array) -> Array:
+def _beyond(limit: Constraint, scale: Scale, mean: Array) -> Array:
     less_is_inside = limit.at_most != scale.objective.maximise
     over = mean - scale.distance(limit.value)
     return np.asarray(over if less_is_inside else -over)
