@@ -224,11 +224,23 @@ def _common_objectives(studies: Mapping[str, Reader]) -> tuple[Objective, ...]:
 
 
 def _plans(studies: Mapping[str, Reader]) -> list[list[str]]:
-    """The names of the studies of each plan: studies of one plan differ only in their seeds."""
-    found: dict[str, list[str]] = {}
+    """The names of the studies of each plan: studies of one plan differ in their seeds, and only in them.
+
+    Studies with the same seeds, such as a study and its copy, are no repeats: each is a plan of its own.
+    """
+    groups: dict[str, list[str]] = {}
     for name, reader in studies.items():
-        found.setdefault(json.dumps(_plan(reader), sort_keys=True), []).append(name)
-    return list(found.values())
+        groups.setdefault(json.dumps(_plan(reader), sort_keys=True), []).append(name)
+    plans: list[list[str]] = []
+    for names in groups.values():
+        distinct = len({_seeds(studies[name]) for name in names}) == len(names)
+        plans += [names] if distinct else [[name] for name in names]
+    return plans
+
+
+def _seeds(reader: Reader) -> tuple[int, int | None]:
+    """The seeds of the sampler and of the proxy; None without a proxy."""
+    return reader.facts.search.seed, flatten(reader.facts.settings).get("proxy.seed")
 
 
 def _plan(reader: Reader) -> dict[str, Any]:
@@ -240,14 +252,15 @@ def _plan(reader: Reader) -> dict[str, Any]:
 
 
 def _side(names: Sequence[str], runs: Mapping[str, Run]) -> Side:
-    """The runs of one plan; several are named by the common prefix of their names, if no other name has it."""
+    """The runs of one plan; several are named by the common prefix of their names, if they alone have it."""
     mine = tuple(runs[name] for name in names)
     if len(names) == 1:
         return Side(names[0], mine)
     alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
     common = "".join(letters[0] for letters in alike).rstrip("-_. ")
     taken = [name for name in runs if name.startswith(common)]
-    return Side(f"{common} ({len(names)} seeds)" if taken == list(names) else " + ".join(names), mine)
+    unique = common and taken == list(names)
+    return Side(f"{common} ({len(names)} seeds)" if unique else " + ".join(names), mine)
 
 
 # ---- comparability

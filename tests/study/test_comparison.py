@@ -236,6 +236,20 @@ def test_repeats_of_a_single_plan_are_compared_with_each_other():
     assert [side.name for side in found.repeats] == ["a (2 seeds)"]
 
 
+def test_repeats_without_a_common_prefix_are_named_in_full():
+    study("quick", A, seed=0), study("twin", B, seed=1), study("other", B, limits=("params <= 9M",))
+    assert compared("quick", "twin").repeats[0].name == "quick + twin"
+    assert [side.name for side in compared("quick", "twin", "other").sides] == ["quick + twin", "other"]
+
+
+def test_studies_with_the_same_seeds_are_no_repeats():
+    study("a", A, seed=0), study("a-copy", A, seed=0), study("a-2", B, seed=0, proxy={"seed": 1})
+    found = compared("a", "a-copy")
+    assert [side.name for side in found.sides] == ["a", "a-copy"]
+    assert not found.repeats
+    assert compared("a", "a-2").repeats[0].name == "a (2 seeds)"
+
+
 def test_sides_of_like_names_stay_apart():
     for number, trials in enumerate((2, 2, 5, 5)):
         study(f"a-{number}", A, seed=number, trials=trials)
