@@ -135,6 +135,32 @@ def test_the_plan_on_the_page_is_the_plan_that_ran(tmp_path, monkeypatch):
     assert (again.space_digest, again.settings_digest) == (plan.space_digest, plan.settings_digest)
 
 
+def shown_settings(findings: Findings) -> str:
+    text = words(page(findings, []).decode())
+    return text[text.index("re-evaluation") :]
+
+
+def test_the_settings_count_the_members_that_were_evaluated_again(finished_study, monkeypatch):
+    monkeypatch.chdir(finished_study.parent)
+    findings = compute_findings(open_study(finished_study / "toy"))
+    requested = replace(findings, facts=replace(findings.facts, search=replace(findings.facts.search, confirm=True)))
+    first, *others = findings.front
+    repeated = replace(first, metrics={**first.metrics, "repeats": [{"top1": 0.5}, {"top1": 0.6}]})
+
+    assert shown_settings(findings).startswith("re-evaluation none")
+    assert shown_settings(requested).startswith("re-evaluation requested, none yet")
+    once = shown_settings(replace(requested, front=(repeated, *others)))
+    assert once.startswith(f"re-evaluation 1 of {len(findings.front)} members")
+
+
+def test_the_settings_have_the_rungs(empty_study):
+    document = {**empty_study.facts.document, "proxy": {"name": "train", "rungs": [25, 50], "keep": 0.25}}
+    halving = replace(empty_study, facts=replace(empty_study.facts, document=document))
+
+    assert "rungs 25, 50 steps, keep 0.25" in shown_settings(halving)
+    assert "rungs" not in shown_settings(empty_study)
+
+
 def with_reliability(findings: Findings, tau: float, baseline: float, low: float, high: float) -> str:
     models = (("mobilevitv3_xxs", 0.5, 71.0, 1_200_000),) * 4
     reliability = ProxyReliability("loss", models, tau, low, high, baseline)

@@ -23,6 +23,8 @@ from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts
 from mvsearch.report.table import metric_columns, tally
 from mvsearch.space.variables import Choice
+from mvsearch.study.reevaluation import replicates
+from mvsearch.study.settings import read_proxy
 from mvsearch.utils import yaml_document
 
 Values = dict[str, Any]
@@ -270,12 +272,25 @@ def _settings(report: Report) -> Values:
             "limits": ", ".join(limit.text for limit in findings.limits) or "none",
             "sampler": f"{search.sampler}, seed {search.seed}",
             "trials": f"{len(findings.records)} of {search.trials}",
-            "re-evaluation": "the front was measured again with further seeds" if search.confirm else "none",
+            "re-evaluation": _reevaluation(findings),
             "images": findings.facts.images or "none were needed",
             "device": findings.facts.device() or "latency was not measured",
         }
         | {name: _pairs(part) for name, part in findings.facts.settings.items() if isinstance(part, dict)}
+        | _rungs(findings)
     }
+
+
+def _reevaluation(findings: Findings) -> str:
+    """How many members of the front were evaluated again, with further seeds."""
+    if repeated := sum(len(replicates(record)) > 1 for record in findings.front):
+        return f"{repeated} of {len(findings.front)} members of the front evaluated again with further seeds"
+    return "requested, none yet" if findings.facts.search.confirm else "none"
+
+
+def _rungs(findings: Findings) -> dict[str, str]:
+    proxy = read_proxy(findings.space.document, findings.space.head.task)
+    return {"rungs": f"{_text(proxy.rungs)} steps, keep {proxy.keep}"} if proxy.rungs else {}
 
 
 def _machine(report: Report) -> Values:
