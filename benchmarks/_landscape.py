@@ -146,7 +146,7 @@ TASKS = (
 class Reference:
     """The best front known: of several long evolutions together, then closed under every change of one choice.
 
-    No proof that it is the whole front. `alone` holds the hypervolume of each evolution by itself.
+    It is not proven to be the whole front. `alone` holds the hypervolume of each evolution by itself.
     """
 
     volume: float
@@ -155,12 +155,12 @@ class Reference:
 
     @classmethod
     def of(cls, task: Task, cache: Path) -> "Reference":
-        """Found once for each landscape, then read from the cache."""
+        """Computed once for each landscape, then read from the cache."""
         file = cache / f"{task.landscape_key}.json"
         if file.exists():
             return cls(**json.loads(file.read_text()))
         runs = [evolve(task, seed) for seed in range(3)]
-        front = closed(task, np.unique(np.vstack(runs), axis=0))
+        front = close_front(task, np.unique(np.vstack(runs), axis=0))
         found = cls(volume(task.objectives(front)), len(front), tuple(volume(task.objectives(run)) for run in runs))
         cache.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(vars(found)))
@@ -184,7 +184,7 @@ def evolve(task: Task, seed: int, generations: int = 150, children: int = 6000) 
     return _front(task, pool)
 
 
-def closed(task: Task, codes: Codes) -> Codes:
+def close_front(task: Task, codes: Codes) -> Codes:
     """The front of the points, of all that differ from one of it in one choice, and so on until nothing new comes."""
     front, tried = _front(task, codes), set[bytes]()
     while len(fresh := np.array([row for row in front if row.tobytes() not in tried], dtype=np.int64)):

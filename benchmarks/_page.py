@@ -1,4 +1,4 @@
-"""docs/benchmarks/search.md and search.png: results in, something to read out."""
+"""Writes docs/benchmarks/search.md and search.png from the results."""
 
 import statistics
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _landscape import TASKS, Array, Reference, Task
+from _board import OTHERS, OURS, STOCK, Board, share_curves
+from _landscape import TASKS, Reference, Task
 from _searchers import SEARCHERS, Searcher
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,10 +20,10 @@ from mvsearch.report.figures.static import blank, render
 from mvsearch.utils.machine import describe
 
 STEPS = (25, 50, 100, 200, 500, 1000)
-FIRST = 10  # where the plot begins: before, all buy the published models, or a handful at random
+FIRST = 10  # where the plot begins: up to here all evaluate published models or a few at random
 GREEN, ORANGE = "#009E73", "#E69F00"  # Okabe and Ito's, as those of the palette
 
-DRAWN = {
+STROKES = {
     "random": (LIGHT.grey, "-"),
     "nsga2": (LIGHT.secondary, "-"),
     "tpe": (GREEN, "-"),
@@ -31,25 +32,21 @@ DRAWN = {
     "gp+": (ORANGE, (0, (3, 1.5))),
     "surrogate": (LIGHT.primary, "-"),
 }
-"""Colour and stroke: broken is started with the published models. NSGA-III and pymoo lie on NSGA-II: only in tables."""
-
-OURS = SEARCHERS[0]
-OTHERS = SEARCHERS[1:]
-STOCK = [searcher for searcher in OTHERS if not searcher.name.endswith("+")]
+"""Colour and stroke: dashed lines start with published models. NSGA-III and pymoo equal NSGA-II: tables only."""
 
 _HEAD = """\
 # How many trainings a sampler needs
 
-The score here is made up. It can show how samplers compare where two of three objectives are exact and free, and the
-third is a dear function of some twenty choices, smooth, noisy or rugged. It cannot show what ImageNet or any real
-training would say: its shape was chosen by us, and our sampler's features (logarithms of widths) suit it. The rugged
-task is the guard against reading too much into that, and no more than a guard.
+The score here is synthetic. It shows how samplers compare where two of three objectives are exact and free, and the
+third is an expensive function of some twenty choices: smooth, noisy or rugged. It does not show what ImageNet or any
+real training would give: we chose its shape, and our sampler's features (logarithms of widths) suit it. The rugged
+task limits this bias, but does not remove it.
 
 ![Hypervolume against evaluations](search.png)
 
-Lines are medians over seeds, bands reach from the worst seed to the best. Broken lines are Optuna's samplers as
+Lines are medians over seeds, bands reach from the worst seed to the best. Dashed lines are Optuna's samplers as
 mvsearch runs them: inside `samplers/_legal.py`, started with the published models ("seeded"). NSGA-III and pymoo are in
-the tables. The dotted line is where ours stands at 100.
+the tables. The dotted line is the share of ours at 100.
 """
 
 _METHOD = """\
@@ -57,14 +54,14 @@ _METHOD = """\
 
 * **Share**: hypervolume of the *true* scores evaluated so far, in the box that each table names, over that of the best
   front known. The sampler sees the noisy score.
-* **Evaluation**: a training. A proposal against the space's conditions (`where:`) is no network: it fails, and
-  costs nothing, to the gain of the stock samplers, which would else pay for {unbuildable} on the first task.
-* **Stock** samplers are what a user of plain Optuna or pymoo has: nothing of ours around them, no published models, the
-  default population (pymoo's is set to Optuna's 50). The limits, which are the box, are given as the library's own
-  constraints, after the evaluation, as Optuna documents it: so a candidate beyond them is paid for. Column "beyond".
+* **Evaluation**: a training. A proposal that violates the space's conditions (`where:`) cannot be built: it fails and
+  costs nothing. This favours the stock samplers, which would otherwise pay for {unbuildable} on the first task.
+* **Stock** samplers run as in plain Optuna or pymoo: without anything of mvsearch, without published models, with the
+  default population (pymoo's is set to Optuna's 50). The limits (the box) are passed as the library's own constraints
+  after the evaluation, as Optuna documents it, so a candidate that violates them costs an evaluation (column "beyond").
   TPE is multivariate: the univariate default repeats itself.
-* **Seeded** samplers are those of `mvsearch run`: every proposal moved inside conditions and limits, none twice, the
-  published models first. pymoo, seeded, has them in its first population.
+* **Seeded** samplers are those of `mvsearch run`: every proposal is moved inside conditions and limits, no candidate is
+  proposed twice, the published models come first. Seeded pymoo has them in its first population.
 * **To ours at 100**: evaluations until a sampler's median reaches ours at 100.
 * Optuna's GP takes seconds a proposal, and three of four proposals of the stock one cannot be built: two seeds, few
   evaluations, the first task alone.
@@ -73,70 +70,18 @@ _METHOD = """\
 
 
 def write(folder: Path, results: Mapping[Any, dict[str, Any]], references: Mapping[str, Reference]) -> None:
-    """Both files."""
-    board = Board({task.name: _curves(task, results, references[task.name]) for task in TASKS}, results)
+    """Write both files."""
+    board = Board({task.name: share_curves(task, results, references[task.name]) for task in TASKS}, results)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "search.md").write_text(page(board, references))
     (folder / "search.png").write_bytes(picture(board))
-
-
-def _curves(task: Task, results: Mapping[Any, dict[str, Any]], reference: Reference) -> dict[str, Array]:
-    """Sampler → (seeds, evaluations) shares; as far as all seeds go."""
-    found: dict[str, list[Array]] = {}
-    for made, account in results.items():
-        if made.task == task.name:
-            curve = _unfolded(account["curve"], account["evaluations"]) / reference.volume
-            if curve[-1] > 1:
-                raise ValueError(f"{made} beats the best front known by {curve[-1] - 1:.2e}: evolve longer.")
-            found.setdefault(made.sampler, []).append(curve)
-    return {name: np.stack([c[: min(map(len, curves))] for c in curves]) for name, curves in found.items()}
-
-
-def _unfolded(curve: Sequence[tuple[int, float]], evaluations: int) -> Array:
-    """The value after each evaluation, of one that is kept only where it rose."""
-    at, values = zip((0, 0.0), *curve, strict=True)
-    return np.asarray(np.array(values)[np.searchsorted(at, np.arange(1, evaluations + 1), side="right") - 1])
-
-
-@dataclass(frozen=True)
-class Board:
-    """All curves: task → sampler → (seeds, evaluations) shares."""
-
-    curves: dict[str, dict[str, Array]]
-    results: Mapping[Any, dict[str, Any]]
-
-    def median(self, task: str, sampler: str) -> Array:
-        """(evaluations,) and empty if it was not run."""
-        runs = self.curves[task].get(sampler)
-        return np.empty(0) if runs is None else np.asarray(np.median(runs, axis=0))
-
-    def at(self, task: str, sampler: str, step: int) -> float | None:
-        """The median share after so many evaluations, if it went so far."""
-        median = self.median(task, sampler)
-        return float(median[step - 1]) if len(median) >= step else None
-
-    def reaches(self, task: str, sampler: str, share: float) -> tuple[int, bool]:
-        """After how many evaluations the median reaches a share; if it does not, how far it went, and False."""
-        median = self.median(task, sampler)
-        there = np.flatnonzero(median >= share)
-        return (int(there[0]) + 1, True) if len(there) else (len(median), False)
-
-    def accounts(self, task: str, sampler: str) -> list[dict[str, Any]]:
-        """One for each seed."""
-        return [account for made, account in self.results.items() if (made.task, made.sampler) == (task, sampler)]
-
-    def lead(self, task: str, others: Sequence[Searcher]) -> float | None:
-        """Ours at 100 less the best of others at 100."""
-        ours = self.at(task, OURS.name, 100)
-        theirs = [share for other in others if (share := self.at(task, other.name, 100)) is not None]
-        return None if ours is None or not theirs else ours - max(theirs)
 
 
 # ---- the page
 
 
 def page(board: Board, references: Mapping[str, Reference]) -> str:
-    """The whole text."""
+    """The text of search.md."""
     first = [a["unbuildable"] / (a["unbuildable"] + a["evaluations"]) for a in board.accounts(TASKS[0].name, "random")]
     wasted = f"{statistics.median(first):.0%} of random proposals" if first else "many more"
     parts = [
@@ -152,7 +97,7 @@ def page(board: Board, references: Mapping[str, Reference]) -> str:
 
 @dataclass(frozen=True)
 class Target:
-    """A promise and what came of it; `met` is None where runs are missing that would say."""
+    """A target and the figure measured; `met` is None if runs that would decide it are missing."""
 
     promise: str
     measured: str
@@ -162,21 +107,21 @@ class Target:
 def _targets(board: Board) -> str:
     words = {True: "met", False: "**not met**", None: "open"}
     rows = [f"| {t.promise} | {t.measured} | {words[t.met]} |" for t in targets(board)]
-    return "\n".join(("## Targets", "", "| promised (medians over seeds) | measured | |", "|---|---|---|", *rows, ""))
+    return "\n".join(("## Targets", "", "| target (medians over seeds) | measured | |", "|---|---|---|", *rows, ""))
 
 
 def targets(board: Board) -> list[Target]:
-    """Every promise, computed."""
+    """All targets with their figures."""
     bounds = [("smooth", 50, 0.90), ("smooth", 100, 0.965), ("smooth", 200, 0.985), ("noise05", 100, 0.94)]
-    made = [_share_target(board, *bound) for bound in bounds]
-    made.append(_rugged_target(board))
+    results = [_share_target(board, *bound) for bound in bounds]
+    results.append(_rugged_target(board))
     for words, others in (("stock", STOCK), ("seeded", [o for o in OTHERS if o not in STOCK])):
-        made.append(_ratio_target(board, words, others))
-    made.append(_random_target(board))
+        results.append(_ratio_target(board, words, others))
+    results.append(_random_target(board))
     for words, others in (("stock", STOCK), ("seeded", [o for o in OTHERS if o not in STOCK])):
-        made.append(_lead_target(board, words, others))
-    made.append(_duplicates_target(board))
-    return made
+        results.append(_lead_target(board, words, others))
+    results.append(_duplicates_target(board))
+    return results
 
 
 def _share_target(board: Board, task: str, step: int, bound: float) -> Target:
@@ -203,8 +148,8 @@ def _ratio_target(board: Board, words: str, others: Sequence[Searcher]) -> Targe
     early = [f"{title} reaches it at {n}" for title, (n, there) in went.items() if there and n < 1000]
     short = [f"{title} followed to {n} only" for title, (n, there) in went.items() if not there and n < 1000]
     far = [title for title, (n, there) in went.items() if n >= 1000]
-    said = [*early, *short, f"not before 1000: {', '.join(far) or 'none'}"]
-    return Target(promise, "; ".join(said), False if early else None if short else True)
+    parts = [*early, *short, f"not before 1000: {', '.join(far) or 'none'}"]
+    return Target(promise, "; ".join(parts), False if early else None if short else True)
 
 
 def _random_target(board: Board) -> Target:
@@ -221,8 +166,8 @@ def _random_target(board: Board) -> Target:
     if not below:
         return Target(promise, "never below", True)
     least, where, title = min(gaps)
-    said = f"{least:+.3f} at {where} on {title}; below at {len(below)} points, at none after {max(below)}"
-    return Target(promise, said, False)
+    words = f"{least:+.3f} at {where} on {title}; below at {len(below)} points, at none after {max(below)}"
+    return Target(promise, words, False)
 
 
 def _lead_target(board: Board, words: str, others: Sequence[Searcher]) -> Target:
@@ -281,7 +226,7 @@ def _reach(board: Board, task: Task, searcher: Searcher) -> str:
 
 def _score() -> str:
     misfits = TASKS[0].landscape.misfits()
-    rows = [f"| {name} | {top1:.2f} | {made:.2f} | {made - top1:+.2f} |" for name, (top1, made) in misfits.items()]
+    rows = [f"| {name} | {top1:.2f} | {score:.2f} | {score - top1:+.2f} |" for name, (top1, score) in misfits.items()]
     lines = [
         "## The score",
         "",
@@ -289,12 +234,12 @@ def _score() -> str:
         "squared: `Landscape` in `benchmarks/_landscape.py`. The rugged one adds a random table for each of 40 pairs",
         "of choices, 0.7 points of standard deviation in all. Published Top-1 and smooth score, in the v3 space:",
         "",
-        "| | published | made up | |",
+        "| | published | synthetic | |",
         "|---|---|---|---|",
         *rows,
         "",
-        "The best front known is no proven one: three long evolutions on the true score (900,000 candidates each), put",
-        "together, then every change of a single choice tried until none adds a point.",
+        "The best front known is not proven optimal: three long evolutions on the true score (900,000 candidates each)",
+        "are joined, then every change of a single choice is tried until none adds a point.",
         "",
     ]
     return "\n".join(lines)
@@ -309,7 +254,7 @@ def _origin() -> str:
         "",
         "    OMP_NUM_THREADS=1 python benchmarks/search.py all --seeds 5 --report",
         "",
-        "A finished run is a line of `build/search.jsonl` and is not run again; ours is, when its source has changed:",
+        "A finished run is a line of `build/search.jsonl`; only ours is run again, after a change of its source:",
         "",
         "    OMP_NUM_THREADS=1 python benchmarks/search.py surrogate --report",
         "",
@@ -332,7 +277,7 @@ def _share(value: float) -> str:
 
 
 def picture(board: Board) -> bytes:
-    """PNG: a panel a task."""
+    """A PNG with one panel for each task."""
     return render(lambda: _figure(board), "png", LIGHT)
 
 
@@ -355,9 +300,9 @@ def _panel(axes: Axes, board: Board, task: Task) -> None:
         axes.plot([100, 1000], [mark, mark], color=LIGHT.primary, linestyle=":", linewidth=1.0)
     for searcher in sorted(SEARCHERS, key=lambda s: s is OURS):
         runs = board.curves[task.name].get(searcher.name)
-        if searcher.name not in DRAWN or runs is None:
+        if searcher.name not in STROKES or runs is None:
             continue
-        colour, stroke = DRAWN[searcher.name]
+        colour, stroke = STROKES[searcher.name]
         at = np.arange(FIRST, runs.shape[1] + 1)
         median = np.median(runs, axis=0)[FIRST - 1 :]
         low, high = runs.min(0)[FIRST - 1 :], runs.max(0)[FIRST - 1 :]
@@ -383,7 +328,7 @@ def _frame(axes: Axes, title: str) -> None:
 
 
 def _labels(axes: Axes, ends: Sequence[tuple[float, int, str, str]]) -> None:
-    """Names beside the ends of lines, moved apart, each tied to its line where that ends early."""
+    """Names beside the ends of lines, moved apart and connected to the lines that end early."""
     low, high = axes.get_ylim()
     gap = 0.085 * (high - low)
     ordered = sorted(ends)

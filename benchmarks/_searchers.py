@@ -1,4 +1,4 @@
-"""Who is compared, each as its user would have it, and the budget that counts evaluations."""
+"""The samplers that are compared, each as its users run it, and the budget that counts their evaluations."""
 
 import statistics
 import time
@@ -25,7 +25,7 @@ _DIRECTIONS = ("maximize", "minimize", "minimize")
 
 
 class Budget:
-    """Sells scores, so many and no more, and keeps account: hypervolume of the true scores after each, duplicates."""
+    """Evaluates up to `size` candidates and records the hypervolume of the true scores after each, and duplicates."""
 
     def __init__(self, task: Task, seed: int, size: int) -> None:
         self.task, self.size = task, size
@@ -38,17 +38,17 @@ class Budget:
 
     @property
     def empty(self) -> bool:
-        """Whether nothing more can be evaluated; also if hardly any proposal could be built."""
+        """Whether the budget is spent; also true if hardly any proposal could be built."""
         return self.spent >= self.size or self.unbuildable >= 100 * self.size
 
     def buildable(self, codes: Codes) -> bool:
-        """Whether a proposal meets the space's conditions; what does not is no network, and costs nothing."""
+        """Whether a proposal meets the space's conditions; one that does not cannot be built and costs nothing."""
         legal = bool(self.task.plan.space.is_legal(codes[None])[0])
         self.unbuildable += not legal
         return legal
 
     def evaluate(self, codes: Codes) -> tuple[float, float, float]:
-        """Score as seen (0 to 1), parameters, MACs: of one network."""
+        """The score of a network with noise (0 to 1), its parameters and its MACs."""
         scaled = self.task.objectives(codes[None])[0]
         self.spent += 1
         self.duplicates += codes.tobytes() in self.seen
@@ -68,13 +68,13 @@ class Budget:
 
     @contextmanager
     def proposing(self, proposals: int = 1) -> Iterator[None]:
-        """Around what a proposal costs in CPU."""
+        """Measure the CPU time of proposals."""
         start = time.process_time()
         yield
         self.seconds.extend([(time.process_time() - start) / proposals] * proposals)
 
     def account(self) -> dict[str, Any]:
-        """What is kept of a run."""
+        """The results of a run."""
         return {
             "evaluations": self.spent,
             "curve": self.curve,
@@ -89,10 +89,10 @@ Walk = Callable[[Task, int, Budget], None]
 
 
 def stock(make: Callable[[int], BaseSampler]) -> Walk:
-    """Plain Optuna, nothing of ours around it.
+    """Plain Optuna, without anything of mvsearch.
 
-    A proposal against the space's conditions fails, as an objective that raises would make it, and is not counted.
-    One beyond the limits is evaluated, and reported with Optuna's own constraints.
+    A proposal that violates the space's conditions fails, as if the objective raised, and is not counted.
+    One that violates the limits is evaluated, and reported with Optuna's own constraints.
     """
 
     def walk(task: Task, seed: int, budget: Budget) -> None:
@@ -114,7 +114,7 @@ def stock(make: Callable[[int], BaseSampler]) -> Walk:
 
 
 def ours(sampler: str) -> Walk:
-    """As `mvsearch run` has it: moved inside conditions and limits, never twice, the published models first."""
+    """A sampler as `mvsearch run` runs it: inside conditions and limits, without duplicates, published models first."""
 
     def walk(task: Task, seed: int, budget: Budget) -> None:
         space = task.plan.space
@@ -131,16 +131,16 @@ def ours(sampler: str) -> Walk:
 
 
 def pymoo(seeded: bool) -> Walk:
-    """pymoo's NSGA-II on whole numbers; conditions and limits are its own constraints."""
+    """pymoo's NSGA-II on whole numbers; conditions and limits are constraints of pymoo."""
 
     def walk(task: Task, seed: int, budget: Budget) -> None:
-        algorithm, evaluated = _pymoo_algorithm(task, seed, seeded)
+        algorithm, assign_values = _pymoo_algorithm(task, seed, seeded)
         while not budget.empty:
             with budget.proposing(POPULATION):
-                asked = algorithm.ask()
-            feedback = [_feedback(budget, codes) for codes in asked.get("X").astype(np.int64)]
+                population = algorithm.ask()
+            values = [_evaluate_for_pymoo(budget, codes) for codes in population.get("X").astype(np.int64)]
             with budget.proposing(POPULATION):
-                algorithm.tell(infills=evaluated(asked, *map(np.array, zip(*feedback, strict=True))))
+                algorithm.tell(infills=assign_values(population, *map(np.array, zip(*values, strict=True))))
 
     return walk
 
@@ -170,14 +170,14 @@ def _pymoo_algorithm(task: Task, seed: int, seeded: bool) -> tuple[Any, Callable
     )
     algorithm.setup(problem, termination=NoTermination(), seed=seed)
 
-    def evaluated(population: Any, objectives: Array, over: Array) -> Any:
+    def assign_values(population: Any, objectives: Array, over: Array) -> Any:
         return Evaluator().eval(StaticProblem(problem, F=objectives, G=over), population)
 
-    return algorithm, evaluated
+    return algorithm, assign_values
 
 
-def _feedback(budget: Budget, codes: Codes) -> tuple[Array, Array]:
-    """Objectives (less is better) and constraints (at most 0) as pymoo takes them; the worst without an evaluation."""
+def _evaluate_for_pymoo(budget: Budget, codes: Codes) -> tuple[Array, Array]:
+    """Objectives (lower is better) and constraints (at most 0) for pymoo; the worst values if nothing is evaluated."""
     if budget.empty or not budget.buildable(codes):
         return np.array([0.0, np.inf, np.inf]), np.array([1.0, 1.0, 1.0])
     score, params, macs = budget.evaluate(codes)
@@ -186,7 +186,7 @@ def _feedback(budget: Budget, codes: Codes) -> tuple[Array, Array]:
 
 @dataclass(frozen=True)
 class Searcher:
-    """One line of the table: how it walks, and how far, how often and where it is worth walking."""
+    """A row of the table: the search, and the evaluations, seeds and tasks that it runs with."""
 
     name: str
     title: str
@@ -211,11 +211,11 @@ SEARCHERS = (
     Searcher("tpe+", "seeded TPE", ours("tpe")),
     Searcher("gp+", "seeded GP", ours("gp"), 100, 2, ("smooth",)),
 )
-"""Names are those of `mvsearch run --sampler`; a plus stands for the published models as a start."""
+"""Names are those of `mvsearch run --sampler`; a plus means that the published models are evaluated first."""
 
 
 def source_key(searcher: Searcher) -> str:
-    """Changes with the source of our own sampler, so that it is run anew; empty for the others."""
+    """A digest of the source of mvsearch's own sampler, so that a change runs it again; empty for the others."""
     if searcher.name != "surrogate":
         return ""
     folder = ROOT / "mvsearch/study/samplers"
@@ -224,7 +224,7 @@ def source_key(searcher: Searcher) -> str:
 
 
 def run(searcher: Searcher, task: Task, seed: int, evaluations: int) -> dict[str, Any]:
-    """One run's account."""
+    """Run a search once; its results."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     budget = Budget(task, seed, evaluations)

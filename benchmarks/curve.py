@@ -1,12 +1,12 @@
 """How well the proxy `train` ranks for the seconds that it takes: steps, seeds and resolutions of its schedule.
 
-Scores the reference models under every schedule below, and judges single seeds, their means, and joins of several
-resolutions. Scores are stored as they are computed, where `mvsearch proxies` finds them too; the same command resumes.
+Scores the reference models with every schedule below, and ranks them by single seeds, their means, and combinations of
+resolutions. Scores are stored as they are computed, for `mvsearch proxies` too; the same command resumes.
 
     python benchmarks/curve.py --plot docs/benchmarks/curve.png
 
-Seconds are of CPU, the mean over the networks that were ranked, of as many trainings as a row takes; leave the machine
-alone meanwhile. Some hours of one core; `--workers` for more.
+Seconds are CPU time of all trainings of a row, the mean over the networks; keep the machine idle otherwise. It takes
+some hours on one core; `--workers` uses more.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,13 +41,13 @@ GREEN = "#009E73"  # Okabe and Ito's, as those of the palette
 
 @dataclass(frozen=True)
 class Schedule:
-    """So many steps at so many pixels."""
+    """The steps and the image size of a training."""
 
     steps: int
     pixels: int = 32
 
     def benchmark(self, storage: str) -> ProxyBenchmark:
-        """What scores under it, with all else at its default."""
+        """The benchmark of the proxy with this schedule and otherwise default settings."""
         settings = Settings(steps=self.steps, image_size=self.pixels)
         return ProxyBenchmark(Store(storage, create=True), "train", settings, load(SOURCE))
 
@@ -66,7 +66,7 @@ JOINS = ((Schedule(75), Schedule(75, 48)),)
 
 @dataclass(frozen=True)
 class Row:
-    """What was ranked by, how well, and the CPU seconds that it takes: the mean network's, and the largest one's."""
+    """A ranking, and its CPU seconds: of the mean network and of the largest one."""
 
     words: str
     seeds: int
@@ -77,8 +77,8 @@ class Row:
     @property
     def figures(self) -> dict[str, float]:
         """By the names of the aims."""
-        found = (self.ranking.tau, self.ranking.within, self.ranking.ablation)
-        return {name: float("nan") if e.value is None else e.value for name, e in zip(AIMS, found, strict=True)}
+        statistics = (self.ranking.tau, self.ranking.within, self.ranking.ablation)
+        return {name: float("nan") if e.value is None else e.value for name, e in zip(AIMS, statistics, strict=True)}
 
 
 def fill(storage: str, schedule: Schedule, seed: int) -> None:
@@ -90,34 +90,34 @@ def fill(storage: str, schedule: Schedule, seed: int) -> None:
 
 
 def evaluate_proxies(storage: str) -> dict[Schedule, ProxyScores]:
-    """What is known of each schedule."""
-    return {made: made.benchmark(storage).results(architectures(), range(seeds)) for made, seeds in SEEDS.items()}
+    """The stored scores of each schedule."""
+    return {s: s.benchmark(storage).results(architectures(), range(seeds)) for s, seeds in SEEDS.items()}
 
 
-def table_of(found: Mapping[Schedule, ProxyScores]) -> list[Row]:
+def table_of(results: Mapping[Schedule, ProxyScores]) -> list[Row]:
     """The rows: each schedule's single seeds, means of two and of four, and the joins."""
     rows = []
-    for schedule, judgement in found.items():
-        taken = judgement.ranking.seeds
+    for schedule, scores in results.items():
+        taken = scores.ranking.seeds
         for seeds in [n for n in (1, 2, 4) if n <= taken]:
             for first in range(0, taken - seeds + 1, seeds):
                 seen = slice(first, first + seeds)
-                rows.append(row([(schedule, judgement, seen)], f"{schedule.steps} steps, {schedule.pixels} px"))
+                rows.append(row([(schedule, scores, seen)], f"{schedule.steps} steps, {schedule.pixels} px"))
     for join in JOINS:
-        parts = [(schedule, found[schedule], slice(0, 1)) for schedule in join]
+        parts = [(schedule, results[schedule], slice(0, 1)) for schedule in join]
         rows.append(row(parts, " x ".join(f"{part.steps} steps, {part.pixels} px" for part in join)))
     return rows
 
 
 def row(parts: Sequence[tuple[Schedule, ProxyScores, slice]], words: str) -> Row:
-    """Of one schedule the mean of several seeds, of several the geometric mean."""
+    """The row of a schedule, with the mean of several seeds; of several schedules, with the geometric mean."""
     first = parts[0][1]
     scores = {}
     for name in first.scores:
-        means = [float(np.mean(judgement.scores[name][seen])) for _, judgement, seen in parts]
+        means = [float(np.mean(proxy_scores.scores[name][seen])) for _, proxy_scores, seen in parts]
         scores[name] = [-float(np.prod(np.negative(means)) ** (1 / len(means)))]
     seconds = {
-        name: sum(float(each["cpu_s"]) for _, judgement, seen in parts for each in judgement.metrics[name][seen])
+        name: sum(float(row["cpu_s"]) for _, proxy_scores, seen in parts for row in proxy_scores.metrics[name][seen])
         for name in first.metrics
     }
     seeds = len(first.scores[LARGEST][parts[0][2]])
@@ -158,28 +158,28 @@ def picture(rows: Sequence[Row]) -> bytes:
 @click.command()
 @click.option("--storage", default=STORAGE, show_default=True)
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
-@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it, as PNG.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Write the figure, as PNG.")
 def main(storage: str, workers: int, plot: Path | None) -> None:
-    """Score what was not scored yet, then print the table."""
+    """Compute the missing scores, then print the table."""
     if storage == STORAGE:
         Path("studies/proxies").mkdir(parents=True, exist_ok=True)
     Store(storage, create=True)
     jobs = [(schedule, seed) for schedule, seeds in SEEDS.items() for seed in range(seeds)]
     with Progress(console=Console(stderr=True)) as bar, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
-        doing = bar.add_task("schedules", total=sum(s.steps * s.pixels**2 for s, _ in jobs))
-        waiting = {pool.submit(fill, storage, *job): job for job in jobs}
-        for done in as_completed(waiting):
+        task = bar.add_task("schedules", total=sum(s.steps * s.pixels**2 for s, _ in jobs))
+        futures = {pool.submit(fill, storage, *job): job for job in jobs}
+        for done in as_completed(futures):
             done.result()
-            bar.advance(doing, waiting[done][0].steps * waiting[done][0].pixels ** 2)
-    found = evaluate_proxies(storage)
-    rows = table_of(found)
+            bar.advance(task, futures[done][0].steps * futures[done][0].pixels ** 2)
+    results = evaluate_proxies(storage)
+    rows = table_of(results)
     shown = Table("schedule", "seeds", *(f"tau, {name}" for name in AIMS), "CPU s, mean", f"CPU s, {LARGEST}")
-    for each in rows:
-        figures = (f"{value:.2f}" for value in each.figures.values())
-        shown.add_row(each.words, str(each.seeds), *figures, f"{each.mean_s:.0f}", f"{each.largest_s:.0f}")
+    for line in rows:
+        figures = (f"{value:.2f}" for value in line.figures.values())
+        shown.add_row(line.words, str(line.seeds), *figures, f"{line.mean_s:.0f}", f"{line.largest_s:.0f}")
     Console(width=120).print(shown)
-    for schedule, judgement in found.items():
-        if (between := judgement.ranking.seed_tau.value) is not None:
+    for schedule, scores in results.items():
+        if (between := scores.ranking.seed_tau.value) is not None:
             print(f"{schedule.steps} steps, {schedule.pixels} px: tau {between:.2f} between single seeds")
     if plot is not None:
         plot.write_bytes(picture(rows))

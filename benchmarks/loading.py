@@ -1,8 +1,7 @@
-"""How fast images are decoded and augmented, beside how fast networks train on them.
+"""How fast images are decoded and augmented, compared with how fast networks train on them.
 
-The set is made of the photographs that Python packages bring along: JPEGs of the size that those of ImageNet have on
-average, 500 x 375 px, each another crop, as a folder and as shards. Medians of turns, of processor time; of wall clock
-where workers decode.
+The images are crops of the photographs that Python packages contain: JPEGs of 500 x 375 px, the average size in
+ImageNet, as a folder and as shards. Times are medians of turns, in processor time; in wall time where workers decode.
 
     python benchmarks/loading.py
 """
@@ -71,8 +70,7 @@ def write(root: Path, count: int) -> None:
 
 
 def loading(stream: StreamLoader, batches: int, turn: int) -> float:
-    """Images a second as a training has them, cut from the whole, from the second batch on: the first waits for the
-    workers to start."""
+    """Images a second loaded and cropped for a training, without the first batch, which waits for workers to start."""
     clock = time.perf_counter if stream.workers else time.process_time
     order = np.random.default_rng(turn).permutation(len(stream.labels))
     drawn = np.split(order[: BATCH * (batches + 1)], batches + 1)
@@ -86,14 +84,14 @@ def loading(stream: StreamLoader, batches: int, turn: int) -> float:
 
 
 def augmenting(how: Augmentation, pixels: torch.Tensor, side: int | None, step: int) -> float:
-    """Images a second; without a side they are crops already."""
+    """Images augmented a second; without a side they are crops already."""
     start = time.process_time()
     augment(pixels, torch.zeros(len(pixels), dtype=torch.long), how, size=side, classes=1000, key=(0, step))
     return len(pixels) / (time.process_time() - start)
 
 
 def training(name: str, pixels: torch.Tensor) -> float:
-    """Images a second of one step forward and back, on one thread; the first step is not counted."""
+    """Images trained on a second, forward and backward, on one thread; the first step is not counted."""
     model = build(published(name), seed=0).to(memory_format=torch.channels_last).train()
     x = (pixels.float() / 255).contiguous(memory_format=torch.channels_last)
     for _ in range(2):
@@ -113,7 +111,7 @@ def main(images: int, turns: int) -> None:
         table.add_column(head, justify="left" if head == "what" else "right")
     figures: dict[str, list[float]] = {}
 
-    def note(words: str, speed: float) -> None:
+    def record(words: str, speed: float) -> None:
         figures.setdefault(words, []).append(speed)
 
     with tempfile.TemporaryDirectory() as root:
@@ -122,18 +120,20 @@ def main(images: int, turns: int) -> None:
         for turn in track(range(turns), "turns", console=Console(stderr=True)):
             for kind, workers in (("folder", 0), ("folder", 1), ("folder", 2), ("shards", 1), ("shards", 2)):
                 by = f"{workers} worker{'s'[: workers - 1]}" if workers else "the training's own process"
-                note(f"{kind}, decoded and cut by {by}", loading(StreamLoader(sets[kind], DECODED, workers), 12, turn))
-            some = [np.arange(BATCH * turn, BATCH * (turn + 1))]
-            [(pixels, _)] = StreamLoader(sets["folder"], DECODED).load(some, fill_broken=True)
+                record(
+                    f"{kind}, decoded and cut by {by}", loading(StreamLoader(sets[kind], DECODED, workers), 12, turn)
+                )
+            batches = [np.arange(BATCH * turn, BATCH * (turn + 1))]
+            [(pixels, _)] = StreamLoader(sets["folder"], DECODED).load(batches, fill_broken=True)
             [(cut, _)] = StreamLoader(sets["folder"], DECODED).load(
-                some, fill_broken=True, crop_plans=[CropPlan(SIDE, V2, (turn,))]
+                batches, fill_broken=True, crop_plans=[CropPlan(SIDE, V2, (turn,))]
             )
-            note(f"cut on one thread, from {DECODED} px in memory", augmenting(V1, pixels, SIDE, turn))
-            note("the v2 family's further augmentation, on one thread", augmenting(V2, cut, None, turn))
+            record(f"cut on one thread, from {DECODED} px in memory", augmenting(V1, pixels, SIDE, turn))
+            record("the v2 family's further augmentation, on one thread", augmenting(V2, cut, None, turn))
             for name in ("mobilevitv3_xxs", "mobilevitv3_xs"):
-                note(f"trained on one thread: {name}", training(name, cut[:8]))
+                record(f"trained on one thread: {name}", training(name, cut[:8]))
     for words, speeds in figures.items():
-        table.add_row(words, *(f"{each:.0f}" for each in (statistics.median(speeds), min(speeds), max(speeds))))
+        table.add_row(words, *(f"{speed:.0f}" for speed in (statistics.median(speeds), min(speeds), max(speeds))))
     Console(width=110).print(table)
 
 

@@ -46,28 +46,28 @@ class Cost:
         return f"{middle} ({low} to {high})"
 
 
-def measured(proxies: list[str], data: DataSet, turns: int) -> Iterator[Cost]:
-    """Each of the proxies for each network, with another seed a turn."""
+def measure(proxies: list[str], data: DataSet, turns: int) -> Iterator[Cost]:
+    """The cost of each proxy for each network, with another seed each turn."""
     cases = list(product(proxies, MODELS))
-    found: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
+    times_ms: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
     planned = list(product(range(turns + 1), cases))
     for turn, (proxy, model) in track(planned, ", ".join(proxies), console=Console(stderr=True)):
         module, arch = plugins.load("proxy", proxy), published(model)
         start = time.process_time()
         module.score(arch, module.Settings(), data, seed=turn, device="cpu")
         if turn:
-            found[proxy, model].append(1e3 * (time.process_time() - start))
-    return (Cost(proxy, model, tuple(cpu_ms)) for (proxy, model), cpu_ms in found.items())
+            times_ms[proxy, model].append(1e3 * (time.process_time() - start))
+    return (Cost(proxy, model, tuple(cpu_ms)) for (proxy, model), cpu_ms in times_ms.items())
 
 
 def rows(costs: list[Cost]) -> Iterator[tuple[str, ...]]:
-    """A row a proxy: its name, what it looks at, its cost for each network, and the turns."""
+    """A row for each proxy: its name, its input, its cost for each network, and the turns."""
     for proxy, of_one in groupby(costs, key=lambda cost: cost.proxy):
         settings = asdict(plugins.load("proxy", proxy).Settings())
         known = {"steps": "{} steps of ", "batch": "{} images", "image_size": ", {} px"}
         words = [text.format(settings[name]) for name, text in known.items() if name in settings]
-        found = list(of_one)
-        yield proxy, "".join(words) or "rows", *map(str, found), str(len(found[0].cpu_ms))
+        group = list(of_one)
+        yield proxy, "".join(words) or "rows", *map(str, group), str(len(group[0].cpu_ms))
 
 
 def page(costs: list[Cost], source: str, turns: int, trainings: int) -> str:
@@ -101,7 +101,7 @@ def main(turns: int, trainings: int, as_json: bool, write: bool) -> None:
     """Measure and print."""
     torch.set_num_threads(1)
     data = load("fashion_mnist")
-    costs = [*measured(UNTRAINED, data, turns), *(measured([TRAINED], data, trainings) if trainings else ())]
+    costs = [*measure(UNTRAINED, data, turns), *(measure([TRAINED], data, trainings) if trainings else ())]
     if write:
         PAGE.write_text(page(costs, data.name, turns, trainings))
     if as_json:

@@ -1,7 +1,7 @@
-"""Search on the real thing: spaces/quick.yaml with real trainings, equal wall time, our sampler against NSGA-II.
+"""Searches of spaces/quick.yaml with real trainings and equal wall time: mvsearch's sampler against NSGA-II.
 
-Each run is `mvsearch run` in a folder of its own, ended by Ctrl-C after so many seconds; runs are interleaved, so that
-a load that grows affects both alike. The result of a search is evaluated with a table of the whole space: every point
+Each run is `mvsearch run` in its own folder, stopped by Ctrl-C after `--seconds`; runs are interleaved, so that a
+changing load affects both alike. The result of a search is evaluated with a table of the whole space: every point
 within the limit, trained with further seeds (a study of its own, which is resumed). Both are shown: the hypervolume of
 the scores that the search saw, and that of the table's scores of the candidates on its front.
 
@@ -34,7 +34,7 @@ MVSEARCH = [sys.executable, "-c", "from mvsearch.cli.main import main; main()"]
 
 
 def search(folder: Path, sampler: str, seed: int, seconds: int, workers: int) -> str:
-    """One run of so many seconds, unless it was made before; the study's name."""
+    """Run a search for `seconds`, unless its study exists; the study's name."""
     name = f"{sampler}-{seed}"
     if (folder / "studies" / name).exists():
         return name
@@ -51,7 +51,7 @@ def search(folder: Path, sampler: str, seed: int, seconds: int, workers: int) ->
 
 
 def table_of_truth(folder: Path, seeds: int, workers: int) -> dict[str, Record]:
-    """Every point of the space by its key, its score the mean over several trainings with other seeds."""
+    """Every point of the space by its key, with the mean score of several trainings with other seeds."""
     data = dict(read(SPACE).data)
     data["proxy"] = {**data["proxy"], "seeds": seeds, "seed": 1000}
     (folder / "truth.yaml").write_text(dump_block(data))
@@ -61,14 +61,14 @@ def table_of_truth(folder: Path, seeds: int, workers: int) -> dict[str, Record]:
 
 
 def seconds_of(folder: Path, name: str) -> dict[int, float]:
-    """When each candidate was finished, in seconds after the study was made."""
+    """When each candidate finished, in seconds after the study was created."""
     with sqlite3.connect(folder / "studies" / name / "study.db") as database:
         (began,) = database.execute("SELECT created FROM mvsearch_studies").fetchone()
         return {n: at - began for n, at in database.execute("SELECT number, finished FROM mvsearch_records")}
 
 
 def agreement(records: Sequence[Record], truth: dict[str, Record]) -> tuple[float, float]:
-    """Hypervolume of what was seen; of what the best of it are worth by the table, as a share of the table's own."""
+    """The hypervolume of the scores seen; that of the front's scores in the table, as a share of the table's own."""
     best = front(comparable(records, OBJECTIVES), OBJECTIVES)
     known = [replace(record, metrics=truth[record.key].metrics) for record in best]
     whole = hypervolume(list(truth.values()), OBJECTIVES, REFERENCE)
@@ -83,11 +83,11 @@ def agreement(records: Sequence[Record], truth: dict[str, Record]) -> tuple[floa
 @click.option("--truth-seeds", default=3, show_default=True)
 @click.option("--sampler", "samplers", multiple=True, default=("surrogate", "nsga2"), show_default=True)
 def main(folder: Path, seconds: int, seeds: int, workers: int, truth_seeds: int, samplers: tuple[str, ...]) -> None:
-    """Run what was not run yet, then print the comparison."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs would not hear it
+    """Run the searches that are missing, then print the comparison."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell makes its background jobs ignore it
     folder.mkdir(parents=True, exist_ok=True)
-    turns = [(sampler, seed) for seed in range(seeds) for sampler in samplers[:: -1 if seed % 2 else 1]]
-    names = [search(folder, sampler, seed, seconds, workers) for sampler, seed in turns]
+    runs = [(sampler, seed) for seed in range(seeds) for sampler in samplers[:: -1 if seed % 2 else 1]]
+    names = [search(folder, sampler, seed, seconds, workers) for sampler, seed in runs]
     truth = table_of_truth(folder, truth_seeds, workers)
     noise = [record.metrics["top1_std"] for record in truth.values() if "top1_std" in record.metrics]
     table = Table(
@@ -99,10 +99,10 @@ def main(folder: Path, seconds: int, seeds: int, workers: int, truth_seeds: int,
     for name in sorted(names):
         records, at = open_study(folder / "studies" / name).records(), seconds_of(folder, name)
         for limit in [seconds * part // 4 for part in (1, 2, 3, 4)]:
-            some = [record for record in records if at[record.number] <= limit]
-            seen, true = agreement(some, truth)
-            rows.append({"run": name, "seconds": limit, "trainings": len(some), "seen": seen, "true": true})
-            table.add_row(name, str(limit), str(len(some)), f"{seen:.4f}", f"{true:.4f}")
+            finished = [record for record in records if at[record.number] <= limit]
+            seen, true = agreement(finished, truth)
+            rows.append({"run": name, "seconds": limit, "trainings": len(finished), "seen": seen, "true": true})
+            table.add_row(name, str(limit), str(len(finished)), f"{seen:.4f}", f"{true:.4f}")
     Console(width=120).print(table)
     (folder / "real_search.json").write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -1,12 +1,13 @@
 """How many trainings a sampler needs: hypervolume against evaluations, on a score that costs nothing.
 
     _landscape.py   the tasks: real spaces, exact costs, a made-up score, the best front known
-    _searchers.py   who is compared: one table
-    _page.py        docs/benchmarks/search.md and .png, out of the results
+    _searchers.py   the samplers that are compared
+    _board.py       the share of the best hypervolume, by sampler and evaluation
+    _page.py        docs/benchmarks/search.md and .png from the results
 
-An evaluation is a training, so proposals that no network fits (against the conditions of the space) are free,
-to everybody's gain. Every finished run is a line of the results; what is there is not run again, unless the sampler is
-ours and its source has changed.
+An evaluation is a training, so proposals that cannot be built (they violate the conditions of the space) are free.
+Every finished run is a line of the results and is not run again, unless the sampler is mvsearch's own and its source
+has changed.
 
     OMP_NUM_THREADS=1 python benchmarks/search.py all --seeds 5 --report     everything, then the page
     OMP_NUM_THREADS=1 python benchmarks/search.py surrogate --report         ours anew after a change

@@ -1,10 +1,10 @@
 """How fast the proxy `train` trains on a CPU: its loop against a plain one on blocks in the authors' style.
 
-Plain is what one writes first: images augmented one by one, maps stored channel by channel (NCHW), patches unfolded by
-the authors' chain of reshapes, attention as separate operators, AdamW as it comes, every weight and buffer averaged by
-itself. Both sides train the same network from the same weights on the same images with the same shifts and mirrors, a
-few steps each in turn in one process with one thread. Prints images a second of CPU time, the ratio of each turn, and
-how far the losses are apart.
+Plain is a straightforward implementation: images augmented one by one, maps stored channel by channel (NCHW), patches
+unfolded by the authors' chain of reshapes, attention as separate operators, AdamW with default options, every weight
+and buffer averaged separately. Both sides train the same network from the same weights on the same images with the
+same shifts and mirrors, a few steps each in turn in one process with one thread. Prints images a second of CPU time,
+the ratio of each turn, and how far the losses are apart.
 
     python benchmarks/training.py
 """
@@ -102,8 +102,8 @@ class Result:
     """The mean distance of the two curves, step by step."""
 
 
-def measured(case: Case, turns: int, steps: int) -> Result:
-    """`turns` blocks of `steps` steps on each side; the first block warms up and is not kept."""
+def measure(case: Case, turns: int, steps: int) -> Result:
+    """`turns` blocks of `steps` steps on each side; the first block warms up and is not counted."""
     settings = Settings(steps=(turns + 1) * steps, image_size=case.image_size, batch=case.batch)
     data = InMemorySet.of(load_task("classification"), load("fashion_mnist"), settings.training())
     model = build(published(case.name).at(image_size=case.image_size, num_classes=data.classes), seed=0).train()
@@ -144,21 +144,21 @@ def main(turns: int, steps: int, as_json: bool) -> None:
     table = Table("network", "px", "batch", "plain", "ours", "ratio", "turns", "loss, plain", "loss, ours", "apart")
     results = []
     for case in CASES:
-        found = measured(case, turns, steps)
-        results.append(asdict(found))
+        result = measure(case, turns, steps)
+        results.append(asdict(result))
         table.add_row(
             case.name,
             str(case.image_size),
             str(case.batch),
-            f"{found.plain_images_s:.0f} images/s",
-            f"{found.ours_images_s:.0f} images/s",
-            f"{statistics.median(found.ratios):.2f}",
-            f"{min(found.ratios):.2f} to {max(found.ratios):.2f}",
-            f"{found.plain_loss:.3f}",
-            f"{found.ours_loss:.3f}",
-            f"{found.loss_gap:.3f}",
+            f"{result.plain_images_s:.0f} images/s",
+            f"{result.ours_images_s:.0f} images/s",
+            f"{statistics.median(result.ratios):.2f}",
+            f"{min(result.ratios):.2f} to {max(result.ratios):.2f}",
+            f"{result.plain_loss:.3f}",
+            f"{result.ours_loss:.3f}",
+            f"{result.loss_gap:.3f}",
         )
-        Console(stderr=True).print(f"{case.name} at {case.image_size} px: {statistics.median(found.ratios):.2f}")
+        Console(stderr=True).print(f"{case.name} at {case.image_size} px: {statistics.median(result.ratios):.2f}")
     if as_json:
         click.echo(json.dumps(results, indent=2))
     else:

@@ -7,8 +7,9 @@ import _landscape
 import numpy as np
 import pytest
 import search
-from _landscape import Reference, closed, evolve, volume
-from _page import Board, targets, write
+from _board import Board
+from _landscape import Reference, close_front, evolve, volume
+from _page import targets, write
 from _searchers import SEARCHERS, Budget, run
 from search import Run, execute, fill, missing, read, searcher_named, task_named
 
@@ -41,7 +42,7 @@ def test_the_front_leaves_no_sampled_point_outside():
 def test_no_change_of_one_choice_improves_a_closed_front():
     task = replace(FUSION, params=2.3e6)
     codes = task.plan.space.sample(20_000, 0)
-    found = closed(task, codes[task.plan.admissible(codes)])
+    found = close_front(task, codes[task.plan.admissible(codes)])
     rng = np.random.default_rng(0)
     sizes = np.array([len(choice.values) for choice in task.plan.space.choices])
     made = found[rng.integers(len(found), size=5000)]
@@ -53,9 +54,9 @@ def test_no_change_of_one_choice_improves_a_closed_front():
 
 def test_the_best_front_is_found_once(tmp_path, monkeypatch):
     monkeypatch.setattr(_landscape, "evolve", lambda task, seed: task.published)
-    monkeypatch.setattr(_landscape, "closed", lambda task, codes: codes)
+    monkeypatch.setattr(_landscape, "close_front", lambda task, codes: codes)
     first = Reference.of(FUSION, tmp_path)
-    monkeypatch.delattr(_landscape, "closed")
+    monkeypatch.delattr(_landscape, "close_front")
     assert Reference.of(FUSION, tmp_path) == replace(first, alone=list(first.alone))
 
 

@@ -1,9 +1,9 @@
-"""What inherited weights save: networks trained from scratch and from another's weights, on the same batches.
+"""What transferred weights save: networks trained from scratch and from another's weights, on the same batches.
 
-A source is the network trained from scratch by the next seed: as long, by other draws. Top-1 of Fashion-MNIST's
-held-out images.
+A source is a network trained from scratch with the next seed for as many steps. Top-1 is that of the held-out images of
+Fashion-MNIST.
 
-    python benchmarks/inheritance.py --json runs.json
+    python benchmarks/weight_transfer.py --json runs.json
 """
 
 import json
@@ -41,7 +41,7 @@ OTHER_IMAGES = "photos"
 
 @dataclass(frozen=True)
 class Run:
-    """One training: top-1 on held-out images (share) after every `every` steps, the first before any."""
+    """One training: top-1 on held-out images (share) after every `every` steps, and before the first."""
 
     kind: str
     network: str
@@ -86,39 +86,39 @@ def compare(data: dict[str, InMemorySet], every: int, seeds: int) -> Iterator[Ru
         sources[name, seed] = network(name, fashion[seed], seed)
         yield Run("scratch", name, None, 0.0, seed, every, train(sources[name, seed], fashion[seed], every))
     for seed, (kind, (source, name)) in product(range(seeds), PAIRS.items()):
-        other = (seed + 1) % seeds  # has seen other draws of the images than the network that inherits will see
+        other = (seed + 1) % seeds  # trained on other draws of the images than the network that gets its weights
         if kind == "other images":
-            parent = network(source, others[other], other)
-            train(parent, others[other], others[other].steps)
+            source_model = network(source, others[other], other)
+            train(source_model, others[other], others[other].steps)
         else:
-            parent = sources[source, other]
+            source_model = sources[source, other]
         model = network(name, fashion[seed], seed)
-        found = transfer_weights(model, parent, name=source)
-        share = found.transferred / found.params
+        transfer = transfer_weights(model, source_model, name=source)
+        share = transfer.transferred / transfer.params
         yield Run(kind, name, source, share, seed, every, train(model, fashion[seed], every))
 
 
 def steps_to(level: float, run: Run) -> int | None:
-    """The first evaluated step at which a run was as good."""
+    """The first evaluated step at which a run reaches a level; None if it does not."""
     return next((i * run.every for i, top1 in enumerate(run.top1) if top1 >= level), None)
 
 
 def table(runs: list[Run]) -> Table:
-    made = Table(title="top-1 on held-out images, mean over seeds")
+    rows = Table(title="top-1 on held-out images, mean over seeds")
     every, last = runs[0].every, len(runs[0].top1) - 1
     shown = sorted({0, 1, 2, last // 4, last // 2, last})
-    heads = ("network", "weights", "inherited", *(f"step {every * i}" for i in shown), "steps to scratch's end")
+    heads = ("network", "weights", "transferred", *(f"step {every * i}" for i in shown), "steps to scratch's end")
     for head in heads:
-        made.add_column(head, justify="left" if head in heads[:2] else "right")
-    for kind, name in sorted({(run.kind, run.network) for run in runs}, key=lambda each: (each[1], each[0])):
-        mine = [run for run in runs if (run.kind, run.network) == (kind, name)]
+        rows.add_column(head, justify="left" if head in heads[:2] else "right")
+    for kind, name in sorted({(run.kind, run.network) for run in runs}, key=lambda pair: (pair[1], pair[0])):
+        group = [run for run in runs if (run.kind, run.network) == (kind, name)]
         scratch = {run.seed: run.top1[-1] for run in runs if (run.kind, run.network) == ("scratch", name)}
-        steps = sorted(found if (found := steps_to(scratch[run.seed], run)) is not None else 10**9 for run in mine)
-        figures = [f"{100 * statistics.mean(run.top1[i] for run in mine):.1f}" for i in shown]
+        steps = sorted(step if (step := steps_to(scratch[run.seed], run)) is not None else 10**9 for run in group)
+        figures = [f"{100 * statistics.mean(run.top1[i] for run in group):.1f}" for i in shown]
         reached = ", ".join(str(step) if step < 10**9 else "never" for step in steps)
-        words = kind if kind == "scratch" else f"{kind}: {mine[0].source}"
-        made.add_row(name, words, f"{mine[0].share:.0%}", *figures, "" if kind == "scratch" else reached)
-    return made
+        words = kind if kind == "scratch" else f"{kind}: {group[0].source}"
+        rows.add_row(name, words, f"{group[0].share:.0%}", *figures, "" if kind == "scratch" else reached)
+    return rows
 
 
 @click.command(help=__doc__)
@@ -132,8 +132,8 @@ def main(steps: int, every: int, seeds: int, path: Path | None) -> None:
     images = {name: InMemorySet.of(task, data.load(name), training) for name in ("fashion_mnist", OTHER_IMAGES)}
     runs: list[Run] = []
     total = seeds * (len(PAIRS) + len({name for pair in PAIRS.values() for name in pair}))
-    found = compare(images, every, seeds)
-    for run in track(found, "trainings", total=total, console=Console(stderr=True)):
+    results = compare(images, every, seeds)
+    for run in track(results, "trainings", total=total, console=Console(stderr=True)):
         runs.append(run)
         if path is not None:
             path.write_text(json.dumps([vars(run) for run in runs]), encoding="utf-8")
