@@ -125,11 +125,11 @@ def run(
         share = ray.Share(gpus_per_trial or 0.0, 1.0 if cpus_per_trial is None else cpus_per_trial)
         with ray.cluster(address):
             slots = share.slots(ray.resources())
-            Study.join(plan)
+            plan = Study.join(plan).plan
             search_with_ray(plan, share, slots)
     else:
         prepare(plan)
-        Study.join(plan)
+        plan = Study.join(plan).plan
         search(plan)
     if check_proxy:
         from mvsearch.cli._check_proxy import check_proxy as check

@@ -42,7 +42,8 @@ class Study(JoinedStudy):
     def join(cls, plan: Plan, *, as_worker: bool = False, retry: RetryPolicy = RETRY_POLICY) -> Self:
         """Open the plan's study, or create it; raises StudyError if it was created for something else.
 
-        The study adopts how the plan searches (limits, trials ...), unless it is joined `as_worker`.
+        The study adopts how the plan searches (limits, trials ...), unless it is joined `as_worker`. Its number of
+        trials is at least that of the finished ones.
         """
         store = _open_store(plan)
         return retry_while_unavailable(lambda: cls._join(plan, store, as_worker, retry))
@@ -63,6 +64,8 @@ class Study(JoinedStudy):
                 delete_trials(plan)
                 facts = None
             if facts is not None and not as_worker:
+                if (finished := store.count(plan.name)) > plan.search.trials:
+                    plan = replace(plan, search=replace(plan.search, trials=finished))
                 store.update_study(plan.name, facts.with_search(plan.search).to_json())
             trials = OptunaTrialStore.open(plan, new=facts is None)
             if facts is None:

@@ -77,6 +77,14 @@ def test_a_study_continues_to_a_larger_total(tmp_path):
     assert [record.number for record in Study.read(plan).records()] == list(range(7))
 
 
+def test_the_total_of_a_study_is_at_least_what_is_finished(tmp_path):
+    Study.join(toy_plan(tmp_path, trials=8)).run(arithmetic)
+    study = Study.join(toy_plan(tmp_path, trials=3))
+    study.run(arithmetic)
+
+    assert (study.plan.search.trials, study.facts.search.trials, study.count()) == (8, 8, 8)
+
+
 def test_the_published_models_of_the_space_come_first_and_are_marked(tmp_path):
     plan = replace(Plan.load("spaces/v3.yaml", objectives=("params", "macs"), sampler="random"), studies=tmp_path)
     Study.join(plan).run(lambda arch: arch.metrics(), trials=13)
