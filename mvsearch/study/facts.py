@@ -149,6 +149,13 @@ def describe_mismatch(plan: "Plan", facts: StudyFacts) -> str | None:
     return None
 
 
+def suggest_match(plan: "Plan", facts: StudyFacts) -> str:
+    """What makes the plan match the study."""
+    if facts.objectives != plan.search.objectives:
+        return f"give {' '.join(f'--objective {name}' for name in facts.objectives)}"
+    return "restore the file as it was"
+
+
 def _describe_difference(study: Mapping[str, Any], plan: Mapping[str, Any]) -> str:
     left, right = flatten(study), flatten(plan)
     return "; ".join(

@@ -16,7 +16,7 @@ from typing import Self
 
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.metrics.record import Metrics, Record
-from mvsearch.study.facts import describe_mismatch, study_facts
+from mvsearch.study.facts import describe_mismatch, study_facts, suggest_match
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, load_facts, open_study
@@ -52,11 +52,11 @@ class Study(JoinedStudy):
     def _join(cls, plan: Plan, store: Store, as_worker: bool, retry: RetryPolicy) -> Self:
         with store.lock("open"), store.study_lock(plan.name), translate_optuna_errors(plan.url):
             facts = load_facts(store, plan.name)
-            mismatch = facts and describe_mismatch(plan, facts)
-            if mismatch and (store.count(plan.name) or worker_registry(store, plan.name).has_live_worker()):
+            mismatch = describe_mismatch(plan, facts) if facts else None
+            if facts and mismatch and (store.count(plan.name) or worker_registry(store, plan.name).has_live_worker()):
                 raise StudyError(
-                    f"study {plan.name!r} was created {mismatch}; choose another name with --name, or restore the "
-                    "file as it was.",
+                    f"study {plan.name!r} was created {mismatch}; choose another name with --name, or "
+                    f"{suggest_match(plan, facts)}.",
                     at=store.display_url,
                 )
             if mismatch:  # but no trial is finished yet
