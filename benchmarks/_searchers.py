@@ -18,7 +18,8 @@ from optuna.samplers import BaseSampler, GPSampler, NSGAIIISampler, NSGAIISample
 from optuna.trial import TrialState
 
 from mvsearch.space.search_space import Codes
-from mvsearch.study.samplers._constrained import Constrained, distributions
+from mvsearch.study.distributions import distributions
+from mvsearch.study.samplers._constrained import Constrained
 
 POPULATION = 50  # Optuna's default, given to pymoo too: a first generation of 100 would be random until 100
 _DIRECTIONS = ("maximize", "minimize", "minimize")

@@ -27,7 +27,7 @@ STOCK = """
 import sys
 import optuna
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._constrained import distributions
+from mvsearch.study.distributions import distributions
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 study = optuna.create_study(

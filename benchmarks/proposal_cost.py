@@ -15,7 +15,8 @@ import numpy as np
 import optuna
 from _landscape import TASKS
 
-from mvsearch.study.samplers._constrained import Constrained, distributions
+from mvsearch.study.distributions import distributions
+from mvsearch.study.samplers._constrained import Constrained
 
 
 @click.command()

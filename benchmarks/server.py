@@ -28,7 +28,7 @@ STOCK = """
 import json, resource, sys, time
 import optuna
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._constrained import distributions
+from mvsearch.study.distributions import distributions
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 url, until = sys.argv[1], int(sys.argv[2])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from mvsearch.study.executors.ray import Share
+    from mvsearch.study.executors.ray import ResourceShare
     from mvsearch.study.plan import Plan
 
 
@@ -32,7 +32,7 @@ def search(plan: "Plan") -> None:
     _run(plan, local.run, local.workers_for(plan))
 
 
-def search_with_ray(plan: "Plan", share: "Share", slots: int) -> None:
+def search_with_ray(plan: "Plan", share: "ResourceShare", slots: int) -> None:
     """Run an existing study to its end on the connected Ray cluster, by default with a task in each slot."""
     from mvsearch.study.executors import ray
 

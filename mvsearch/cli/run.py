@@ -122,7 +122,7 @@ def run(
     if executor == "ray":
         from mvsearch.study.executors import ray
 
-        share = ray.Share(gpus_per_trial or 0.0, 1.0 if cpus_per_trial is None else cpus_per_trial)
+        share = ray.ResourceShare(gpus_per_trial or 0.0, 1.0 if cpus_per_trial is None else cpus_per_trial)
         with ray.cluster(address):
             slots = share.slots(ray.resources())
             plan = Study.join(plan).plan

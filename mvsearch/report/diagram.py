@@ -13,7 +13,7 @@ from mvsearch.arch.cost import Cost
 from mvsearch.arch.schema import field_text
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import metric
-from mvsearch.report.figures.architecture_diff import Change, Part, difference, parts, total
+from mvsearch.report.figures.architecture_diff import ArchitecturePart, Change, difference, parts, total
 from mvsearch.report.figures.palette import LIGHT
 from mvsearch.report.table import plain_table
 
@@ -116,7 +116,7 @@ class Diagram:
             )
             yield from _box(part, pen, inner, bars)
 
-    def _bar(self, part: Part, name: str, colour: str, pen: Pen, width: int) -> Text:
+    def _bar(self, part: ArchitecturePart, name: str, colour: str, pen: Pen, width: int) -> Text:
         value, whole = getattr(part.cost, name), getattr(self.whole, name) or 1
         largest = max(getattr(other.cost, name) for other in self.parts) or 1
         filled = pen.bar(width * value / largest)
@@ -124,7 +124,7 @@ class Diagram:
         return Text.assemble("  ", (filled, colour), share)
 
 
-def _box(part: Part, pen: Pen, inner: int, bars: Text) -> Iterator[Text]:
+def _box(part: ArchitecturePart, pen: Pen, inner: int, bars: Text) -> Iterator[Text]:
     """The name in the upper edge, the output in the lower one, and bars beside the first line between them."""
     colour = LIGHT.primary if part.attention_width else ""
     upper_left, upper_right, lower_left, lower_right = pen.corners

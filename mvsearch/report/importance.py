@@ -36,7 +36,7 @@ POINTS = 300
 
 
 @dataclass(frozen=True)
-class Share:
+class VarianceShare:
     """The share of an objective's variance that one choice alone explains, 0 to 1; the rest are interactions.
 
     PED-ANOVA has no such rest: its shares add up to 1. `low` and `high` are the minimum and the maximum over resamples
@@ -60,7 +60,7 @@ class Importance:
     priced: bool
     points: int
     known: int
-    shares: Mapping[str, Share]
+    shares: Mapping[str, VarianceShare]
     missing: str = ""
 
 
@@ -98,7 +98,7 @@ def _of_cost(space: SearchSpace, name: str) -> Importance:
         return _unknown(name, len(values), f"{name} is the same everywhere in the space.")
     shares = _shares(space.choices, codes.tolist(), values.tolist())
     return Importance(
-        name, method(), True, len(values), len(values), {key: Share(s, s, s) for key, s in shares.items()}
+        name, method(), True, len(values), len(values), {key: VarianceShare(s, s, s) for key, s in shares.items()}
     )
 
 
@@ -119,7 +119,7 @@ def _of_trials(
         if np.ptp(values[sample]):
             resamples.append(_shares(space.choices, codes[sample].tolist(), values[sample].tolist()))
     spread = {name: [resample[name] for resample in resamples] for name in resamples[0]}
-    shares = {name: Share(row[0], min(row), max(row)) for name, row in spread.items()}
+    shares = {name: VarianceShare(row[0], min(row), max(row)) for name, row in spread.items()}
     return Importance(objective.name, method(), False, len(rows), len(known), shares)
 
 

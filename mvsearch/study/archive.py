@@ -19,10 +19,10 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from mvsearch._version import __version__
 from mvsearch.errors import StudyError
 from mvsearch.metrics.record import is_number
+from mvsearch.study.distributions import distributions
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
-from mvsearch.study.samplers._constrained import distributions
 from mvsearch.study.settings import check_study_name
 from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.transfer import check_rows

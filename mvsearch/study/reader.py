@@ -119,7 +119,11 @@ def open_study(study: str | Path, *, storage: str | None = None) -> Reader:
     database = next((file for file in (path, path / "study.db", *by_name) if file.is_file()), None)
     if database is None:
         known = sorted(file.parent.name for file in STUDIES.glob("*/study.db"))
-        hint = plugins.suggest(path.name, known) if known else "`mvsearch run SPACE` creates one."
+        exported = next((file for file in (path, STUDIES / path) if (file / "study.jsonl").is_file()), None)
+        if exported and ".." not in path.parts:
+            hint = f"`mvsearch studies import {exported / 'study.jsonl'}` takes the exported one."
+        else:
+            hint = plugins.suggest(path.name, known) if known else "`mvsearch run SPACE` creates one."
         raise StudyError(f"there is no study {str(study)!r} here; {hint}")
     store = Store(f"sqlite:///{database}", create=False)
     names = store.names()

@@ -10,7 +10,7 @@ from toy import TOY, toy_plan
 from mvsearch.errors import EnvironmentFault
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.study.evaluator import Evaluator
-from mvsearch.study.executors.ray import RemoteEvaluator, Share, _get_result, cluster
+from mvsearch.study.executors.ray import RemoteEvaluator, ResourceShare, _get_result, cluster
 from mvsearch.study.executors.ray import run as run_with_ray
 from mvsearch.study.study import Study
 
@@ -35,7 +35,9 @@ def test_the_memory_limit_holds_in_a_task(nodes, tmp_path):
     """The limit is far above what Python and torch need, and the batch far above the limit."""
     text = TOY + "latency: {batch: 10000000}\n"
     plan = toy_plan(tmp_path, text, objectives=("latency_ms", "params"), memory_gib=8.0)
-    evaluate = RemoteEvaluator(plan, Share(), Evaluator(plan).facts(), threading.Event(), Study.join(plan).worker)
+    evaluate = RemoteEvaluator(
+        plan, ResourceShare(), Evaluator(plan).facts(), threading.Event(), Study.join(plan).worker
+    )
     with pytest.raises(EvaluationFailed, match="limit 8 GiB"):
         evaluate(plan.space.architecture(plan.space.point(plan.space.sample(1, 0)[0])))
 
@@ -53,7 +55,7 @@ def test_the_wait_for_a_slot_counts_neither_for_the_time_limit_nor_in_the_record
             time.sleep(0.05)
 
     occupied = occupy.remote()
-    evaluate = RemoteEvaluator(plan, Share(), {}, threading.Event(), study.worker)
+    evaluate = RemoteEvaluator(plan, ResourceShare(), {}, threading.Event(), study.worker)
     start = time.monotonic()
     with ThreadPoolExecutor() as pool:
         done = pool.submit(study.run, evaluate, trials=1)
@@ -78,7 +80,7 @@ def test_a_killed_node_loses_no_trial(nodes, tmp_path):
             killed.set()
             nodes.remove_node(second, allow_graceful=False)
 
-    assert not run_with_ray(plan, reader, callback, workers=2, share=Share(cpus=1))
+    assert not run_with_ray(plan, reader, callback, workers=2, share=ResourceShare(cpus=1))
     assert killed.is_set()
     records = reader.records()
     assert [record.state for record in records] == ["complete"] * 20
@@ -93,10 +95,10 @@ def test_an_address_without_a_cluster_is_an_error_at_once():
 
 
 def test_the_slots_of_a_cluster_follow_from_its_resources():
-    assert Share(gpus=0.5).slots({"GPU": 4.0, "CPU": 64.0}) == 8
-    assert Share(cpus=2).slots({"CPU": 5.0}) == 2
+    assert ResourceShare(gpus=0.5).slots({"GPU": 4.0, "CPU": 64.0}) == 8
+    assert ResourceShare(cpus=2).slots({"CPU": 5.0}) == 2
     with pytest.raises(EnvironmentFault, match="0 GPU, 8 CPU"):
-        Share(gpus=1).slots({"CPU": 8.0})
+        ResourceShare(gpus=1).slots({"CPU": 8.0})
 
 
 @pytest.mark.parametrize(

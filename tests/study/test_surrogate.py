@@ -14,8 +14,9 @@ from toy import TOY, toy_space
 
 from mvsearch.metrics.pareto import Objective
 from mvsearch.space.search_space import Codes, SearchSpace
+from mvsearch.study.distributions import distributions
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._constrained import Constrained, distributions
+from mvsearch.study.samplers._constrained import Constrained
 from mvsearch.study.samplers._gaussian_process import Array, Features, GaussianProcess, fit_theta
 from mvsearch.study.samplers._history import History
 from mvsearch.study.samplers._observations import observe

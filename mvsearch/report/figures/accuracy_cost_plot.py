@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.report.figures.accuracy_cost import AccuracyCostFigure, Bubble
 from mvsearch.report.figures.layout import SMALLEST_SHARE, Mark, NameLayout
-from mvsearch.report.figures.palette import LIGHT, SHAPES, Shape, Theme
+from mvsearch.report.figures.palette import LIGHT, SHAPES, Marker, Theme
 from mvsearch.report.figures.plot import kind_of
 from mvsearch.utils.atomic_write import write_whole
 
@@ -42,7 +42,7 @@ def _colour(group: str, theme: Theme) -> str:
     return (versions | training)[group]
 
 
-def _shape(group: str) -> Shape:
+def _shape(group: str) -> Marker:
     return SHAPES[_SHAPES.get(group, "circle")]
 
 

@@ -12,7 +12,7 @@ from mvsearch.arch.schema import field_text
 
 
 @dataclass(frozen=True)
-class Part:
+class ArchitecturePart:
     """The image, a row, or the head: its fields as a file spells them, in words, its output and its cost.
 
     `output_summary` replaces the size of the head's output: `1000 classes`.
@@ -38,8 +38,8 @@ class Part:
 class Change:
     """A part of two architectures, or of only one of them."""
 
-    first: Part | None
-    second: Part | None
+    first: ArchitecturePart | None
+    second: ArchitecturePart | None
 
     @property
     def name(self) -> str:
@@ -83,21 +83,23 @@ class Change:
         return (self.first.cost if self.first else Cost(), self.second.cost if self.second else Cost())
 
 
-def parts(arch: Architecture) -> list[Part]:
+def parts(arch: Architecture) -> list[ArchitecturePart]:
     """The image, every row, and the head."""
     stages = arch.stages()
     rows, head = stages[: len(arch.blocks)], stages[len(arch.blocks) :]
     image = Shape(3, arch.image_size, arch.image_size)
     document = arch.to_dict()
-    result = [Part("image", "image", {"image_size": arch.image_size}, "", image, Cost())]
+    result = [ArchitecturePart("image", "image", {"image_size": arch.image_size}, "", image, Cost())]
     for row, run, spelling, stage in zip(arch.blocks, arch.row_strides(), document["blocks"], rows, strict=True):
         words = row.summary().replace("stride 2", "stride 2 by dilation") if run.stride != row.stride else row.summary()
         layers, attention = row.layer_count, row.attention_width
-        result.append(Part(row.name, row.kind(), spelling, words, stage.out, stage.cost, "", layers, attention))
+        result.append(
+            ArchitecturePart(row.name, row.kind(), spelling, words, stage.out, stage.cost, "", layers, attention)
+        )
     fields = {"kind": arch.head.kind()} | document["head"] | {"num_classes": arch.num_classes}
     cost = sum((stage.cost for stage in head), Cost())
     output = arch.head.output_summary(arch.head_parts([stage.out for stage in rows]), arch.num_classes)
-    return [*result, Part("head", head[-1].block, fields, arch.head.summary(), head[-1].out, cost, output)]
+    return [*result, ArchitecturePart("head", head[-1].block, fields, arch.head.summary(), head[-1].out, cost, output)]
 
 
 def difference(first: Architecture, second: Architecture) -> list[Change]:
@@ -114,6 +116,6 @@ def difference(first: Architecture, second: Architecture) -> list[Change]:
     return changes
 
 
-def total(parts: Sequence[Part]) -> Cost:
+def total(parts: Sequence[ArchitecturePart]) -> Cost:
     """The cost of all parts together."""
     return sum((part.cost for part in parts), Cost())

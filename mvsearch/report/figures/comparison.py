@@ -28,7 +28,7 @@ Line = tuple[tuple[float, float], ...]
 
 
 @dataclass(frozen=True)
-class Dot:
+class ComparisonDot:
     """A member of a front, with its standard errors and the lines that are shown on hovering."""
 
     x: float
@@ -45,7 +45,7 @@ class Series:
     name: str
     line: Line
     band: Line
-    dots: tuple[Dot, ...]
+    dots: tuple[ComparisonDot, ...]
 
 
 @dataclass(frozen=True)
@@ -171,9 +171,9 @@ def _published_points(
     return tuple(points)
 
 
-def _dots(side: Side, comparison: Comparison, across: Axis, up: Axis) -> tuple[Dot, ...]:
+def _dots(side: Side, comparison: Comparison, across: Axis, up: Axis) -> tuple[ComparisonDot, ...]:
     return tuple(
-        Dot(
+        ComparisonDot(
             across.of(member),
             up.of(member),
             across.error(member),

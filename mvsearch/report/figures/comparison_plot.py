@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from mvsearch.report.figures.comparison import ComparisonFigure, Dot, Panel, Series
+from mvsearch.report.figures.comparison import ComparisonDot, ComparisonFigure, Panel, Series
 from mvsearch.report.figures.layout import Mark, NameLayout
 from mvsearch.report.figures.palette import (
     DASHES,
@@ -234,7 +234,7 @@ def _line(series: Series, style: SeriesStyle) -> dict[str, Any]:
     return {"x": x, "y": y, "mode": "lines", "line": line, "hoverinfo": "skip"}
 
 
-def _members(dots: tuple[Dot, ...], style: SeriesStyle, size: float) -> dict[str, Any]:
+def _members(dots: tuple[ComparisonDot, ...], style: SeriesStyle, size: float) -> dict[str, Any]:
     from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS, error_bars, hover
 
     return {

@@ -11,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Shape:
+class Marker:
     """A marker: its names in matplotlib and plotly, and its area in units of matplotlib's `s` and plotly's size²/4."""
 
     matplotlib: str
@@ -21,13 +21,13 @@ class Shape:
 
 
 SHAPES = {
-    "circle": Shape("o", "circle", math.pi / 4, math.pi),
-    "square": Shape("s", "square"),
-    "triangle": Shape("^", "triangle-up", 0.5, math.sqrt(3)),
-    "diamond": Shape("D", "diamond", 1.0, 3.38),
-    "cross": Shape("X", "x"),
-    "star": Shape("*", "star"),
-    "hexagon": Shape("h", "hexagon"),
+    "circle": Marker("o", "circle", math.pi / 4, math.pi),
+    "square": Marker("s", "square"),
+    "triangle": Marker("^", "triangle-up", 0.5, math.sqrt(3)),
+    "diamond": Marker("D", "diamond", 1.0, 3.38),
+    "cross": Marker("X", "x"),
+    "star": Marker("*", "star"),
+    "hexagon": Marker("h", "hexagon"),
 }
 
 DASHES: dict[str, Any] = {
@@ -53,7 +53,7 @@ class MarkerStyle:
     opacity: float
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> Marker:
         """A diamond for a published model, a circle for a candidate of the search."""
         return SHAPES["diamond" if self.published else "circle"]
 
@@ -67,7 +67,7 @@ class SeriesStyle:
     marker: str
 
     @property
-    def shape(self) -> Shape:
+    def shape(self) -> Marker:
         """The marker."""
         return SHAPES[self.marker]
 

@@ -40,7 +40,7 @@ _CONNECT_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Share:
+class ResourceShare:
     """The resources of a node that one evaluation uses."""
 
     gpus: float = 0.0
@@ -88,7 +88,7 @@ def _check_address(address: str | None) -> None:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S).close()
 
 
-def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, share: Share) -> bool:
+def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, share: ResourceShare) -> bool:
     """As `local.run`, on the connected cluster: `workers` tasks at a time, as far as they find free resources."""
     from mvsearch.study.study import Study
 
@@ -124,7 +124,9 @@ def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, sh
 class RemoteEvaluator:
     """The evaluation that `Study.run` calls, done by a task of the cluster."""
 
-    def __init__(self, plan: Plan, share: Share, facts: dict[str, Any], stop: threading.Event, worker: Worker) -> None:
+    def __init__(
+        self, plan: Plan, share: ResourceShare, facts: dict[str, Any], stop: threading.Event, worker: Worker
+    ) -> None:
         self.plan, self.share, self.facts = ray.put(_without_storage(plan)), share, facts
         self.stop, self.worker = stop, worker
 
@@ -149,7 +151,7 @@ def _without_storage(plan: Plan) -> Plan:
     return replace(plan, storage=None)
 
 
-def _remote(function: Any, share: Share) -> Any:
+def _remote(function: Any, share: ResourceShare) -> Any:
     # Ray retries a task whose process or node died, but not one that raised an exception.
     # With num_gpus here, and not in `options`, each task runs in a process of its own, which CUDA binds to that GPU.
     return ray.remote(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=RETRY_POLICY.ray_task_retries)(function)

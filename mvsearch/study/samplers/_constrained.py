@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from mvsearch.space.search_space import Codes, SearchSpace
+from mvsearch.space.search_space import Codes
+from mvsearch.study.distributions import distributions
 from mvsearch.study.plan import Plan
 from mvsearch.study.samplers._history import History
 from mvsearch.study.samplers._points import sample_admissible
@@ -19,16 +20,6 @@ from mvsearch.utils import plugins
 
 _NEIGHBOURS = 256
 _SAMPLE = 20_000  # points that are tried where no neighbour is admissible
-
-
-def distributions(space: SearchSpace) -> dict[str, BaseDistribution]:
-    """The choices of a space as distributions of Optuna."""
-    return {
-        choice.name: CategoricalDistribution(choice.values)
-        if choice.step is None
-        else IntDistribution(choice.values[0], choice.values[-1], step=choice.step)
-        for choice in space.choices
-    }
 
 
 class Constrained(optuna.samplers.BaseSampler):

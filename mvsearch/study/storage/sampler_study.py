@@ -8,8 +8,9 @@ from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mvsearch.metrics.record import Metrics
+from mvsearch.study.distributions import distributions
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._constrained import Constrained, distributions
+from mvsearch.study.samplers._constrained import Constrained
 from mvsearch.study.storage.trials import as_running, directions
 
 Lookup = Callable[[Sequence[int]], dict[int, Metrics]]

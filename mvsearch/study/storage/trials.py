@@ -23,8 +23,8 @@ from sqlalchemy.engine import Engine, make_url
 from mvsearch._version import __version__
 from mvsearch.errors import DatabaseUnavailable, StudyError
 from mvsearch.metrics.record import Record
+from mvsearch.study.distributions import distributions
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._constrained import distributions
 from mvsearch.study.storage.engine import connect_args, tune
 from mvsearch.study.storage.faults import translate_db_errors
 from mvsearch.study.storage.url import display_url
