@@ -14,7 +14,7 @@ def check_proxy(plan: "Plan") -> None:
     Models that the study evaluated itself are not scored again. Finished scores survive a KeyboardInterrupt.
     """
     from mvsearch.cli._progress import ProxyProgress
-    from mvsearch.metrics.record import averaged
+    from mvsearch.metrics.record import mean_metrics
     from mvsearch.proxy_eval.benchmark import ProxyBenchmark, architectures, detect_device
     from mvsearch.proxy_eval.rank_correlation import network_of, published
     from mvsearch.study.evaluator import load_data
@@ -30,7 +30,7 @@ def check_proxy(plan: "Plan") -> None:
     with ProxyProgress([benchmark.proxy], archs, len(seeds)) as progress:
         benchmark.run(archs, seeds, progress.callback(benchmark.proxy))
     results = benchmark.results(archs, seeds)
-    scored = {name: averaged(rows) for name, rows in results.metrics.items() if name not in results.missing}
+    scored = {name: mean_metrics(rows) for name, rows in results.metrics.items() if name not in results.missing}
     store_proxy_check(plan, own | scored)
     for reason, missing in results.reasons.items():
         click.echo(f"{benchmark.proxy}: {reason}: {', '.join(missing)}", err=True)

@@ -78,7 +78,7 @@ class DataSet:
 
 @dataclass(frozen=True)
 class Request:
-    """The images that a user wants from a source: `None` means the source's default.
+    """The images that a user requests from a source: `None` means the source's default.
 
     `task` is what the images are for; most sources are for one task, or give the same images for all.
     """

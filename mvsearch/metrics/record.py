@@ -30,18 +30,18 @@ def score_values(metrics: Metrics) -> Metrics:
     return {name: value for name, value in numbers.items() if is_score(name) and not name.endswith(_SPREAD)}
 
 
-def averaged(repeats: Sequence[Metrics]) -> Metrics:
+def mean_metrics(replicates: Sequence[Metrics]) -> Metrics:
     """The mean of each score over several measurements; with two or more, also its deviation and standard error.
 
-    >>> averaged([{"top1": 0.5}, {"top1": 0.7}])["top1"]
+    >>> mean_metrics([{"top1": 0.5}, {"top1": 0.7}])["top1"]
     0.6
     """
-    mean = {name: statistics.fmean(repeat[name] for repeat in repeats) for name in repeats[0]}
-    if len(repeats) == 1:
+    mean = {name: statistics.fmean(replicate[name] for replicate in replicates) for name in replicates[0]}
+    if len(replicates) == 1:
         return mean
-    deviation = {name: statistics.stdev(repeat[name] for repeat in repeats) for name in mean}
+    deviation = {name: statistics.stdev(replicate[name] for replicate in replicates) for name in mean}
     std = {f"{name}_std": value for name, value in deviation.items()}
-    return mean | std | {f"{name}_sem": value / math.sqrt(len(repeats)) for name, value in deviation.items()}
+    return mean | std | {f"{name}_sem": value / math.sqrt(len(replicates)) for name, value in deviation.items()}
 
 
 class ConstraintViolated(Exception):

@@ -3,7 +3,7 @@ section 3): the mean size of each weight's gradient over its deviation, summed i
 
 Two batches, as in the source's experiments. Weights whose gradient is the same in both, and layers of none but such,
 say nothing of steadiness and are left out, as the authors' own code does. With two batches the pairs that are nearly
-alike count most, and how alike they are is told to float32's resolution: other kernels moved scores by up to 0.6 %.
+alike count most, and their difference has the resolution of float32: other kernels moved scores by up to 0.6 %.
 """
 
 import math

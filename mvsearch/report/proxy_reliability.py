@@ -126,4 +126,4 @@ def _tau_words(reliability: ProxyReliability) -> str:
 def _interval(low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return ""
-    return f" [{low:.2f}, {high:.2f}]" if low < high else " (no resample differs)"
+    return f" [{low:.2f}, {high:.2f}]"

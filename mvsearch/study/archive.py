@@ -75,7 +75,7 @@ def restore(text: Iterable[str], url: str, *, name: str | None = None, source: s
         spaces = distributions(plan.space)
         trials = [_trial_from_json(line["trial"], spaces) for line in parsed if "trial" in line]
         if (defect := next(_find_defects(parsed, plan, rows, trials), None)) is not None:
-            raise StudyError(f"{defect}; is it whole?", at=source)
+            raise StudyError(f"{defect}; the file may be truncated or damaged.", at=source)
         store = Store(url, create=True)
         with store.lock("open"), translate_optuna_errors(url):
             _check_name_is_free(store, plan.name)
@@ -93,7 +93,9 @@ def _explain_damage(source: str) -> Iterator[None]:
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError) as error:
-        raise StudyError(f"{type(error).__name__} {error} while it was read; is it whole?", at=source) from error
+        raise StudyError(
+            f"{type(error).__name__} {error} while it was read; the file may be truncated or damaged.", at=source
+        ) from error
 
 
 def _rows(parsed: list[dict[str, Any]], source: str) -> dict[str, list[dict[str, Any]]]:
@@ -122,7 +124,7 @@ def _find_defects(
     machines = {row["id"] for row in rows["machines"]} | {None}
     for row in rows["machines"]:
         if not isinstance(row["description"].get("versions", {}), dict):
-            yield f"machine {row['id']} has text where its versions belong"
+            yield f"machine {row['id']} has text instead of versions"
     if [line["trial"]["number"] for line in parsed if "trial" in line] != [*range(len(trials))]:
         yield "trials are missing"
     if len(numbers) != len(records):
@@ -144,7 +146,7 @@ def _find_defects(
         if complete and not all(is_number(metrics.get(name)) for name in wanted.objectives):
             yield f"record {row['number']} has not a number for each objective"
         if not all(isinstance(metrics.get(name, 0), int | float) for name in plan.required_metrics):
-            yield f"record {row['number']} has text where numbers belong"
+            yield f"record {row['number']} has text instead of numbers"
 
 
 def read_name(text: Sequence[str], source: str) -> str:
@@ -231,7 +233,7 @@ def _parse(line: str, where: str) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise StudyError(f"no JSON ({error}); is it a study, and whole?", at=where) from None
+        raise StudyError(f"no JSON ({error}); is it a study? The file may be truncated or damaged.", at=where) from None
     if not isinstance(value, dict):
         raise StudyError(f"found {type(value).__name__}; each line is an object.", at=where)
     return value

@@ -7,7 +7,7 @@ from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, load
-from mvsearch.metrics.record import FULL, Metrics, averaged
+from mvsearch.metrics.record import FULL, Metrics, mean_metrics
 from mvsearch.proxies import load_proxy
 from mvsearch.study.facts import device_fact
 from mvsearch.study.plan import Plan
@@ -95,7 +95,7 @@ class Evaluator:
 
             with machine_lock.shared():
                 scores.append(proxy.score(arch, settings, data, seed=seed, device=self.device, progress=progress))
-        return averaged(scores)
+        return mean_metrics(scores)
 
 
 def measured_devices(plan: Plan) -> dict[str, str]:

@@ -53,7 +53,8 @@ class StudyFacts:
         """The facts as they are stored; raises StudyError for something else."""
         wrong = [key for key, kind in _TYPES.items() if not isinstance(stored.get(key), kind)]
         if wrong:
-            raise StudyError(f"the facts of the study have no valid {' and no valid '.join(wrong)}; is it whole?")
+            names = " and no valid ".join(wrong)
+            raise StudyError(f"the facts of the study have no valid {names}; the file may be truncated or damaged.")
         try:
             return cls(
                 objectives=tuple(stored["objectives"]),
@@ -68,7 +69,9 @@ class StudyFacts:
                 proxy_check=stored.get("proxy_check", {}).get("metrics", {}),
             )
         except (LookupError, TypeError, AttributeError) as error:
-            raise StudyError(f"the facts of the study cannot be read ({error}); is it whole?") from error
+            raise StudyError(
+                f"the facts of the study cannot be read ({error}); the file may be truncated or damaged."
+            ) from error
 
     def to_json(self) -> dict[str, Any]:
         """The facts as they are stored: values of JSON alone."""
@@ -114,8 +117,8 @@ class StudyFacts:
         for name, value in environment.items():
             if (pinned := self.environment.get(name, value)) != value:
                 raise StudyError(
-                    f"the study was measured with {name} {pinned}, this machine has {value}; the numbers do not "
-                    "compare: create a new study with --name."
+                    f"the study was measured with {name} {pinned}, this machine has {value}; the numbers are "
+                    "not comparable: create a new study with --name."
                 )
         return replace(self, environment={**self.environment, **environment})
 

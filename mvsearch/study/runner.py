@@ -10,7 +10,7 @@ from functools import partial
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import MvsearchError, StudyError, is_machine_fault
 from mvsearch.metrics.pareto import places
-from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metrics, Record, averaged, score_values
+from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metrics, Record, mean_metrics, score_values
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
@@ -145,7 +145,7 @@ class Runner:
         try:
             measured = self._measure_cached(arch, record.key, repeat=len(before))
             after = [*before, {name: score_values(measured)[name] for name in before[0]}]
-            metrics = record.metrics | averaged(after) | {"repeats": after}
+            metrics = record.metrics | mean_metrics(after) | {"repeats": after}
             metrics.pop("unconfirmed", None)
         except MvsearchError:
             raise

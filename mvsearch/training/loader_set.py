@@ -131,13 +131,13 @@ class LoaderSet:
             names, images = list(scores) if group.count == 1 else [self.metric, "loss"], len(self.held_out.labels)
             return Evaluation(dict(zip(names, group.sum([scores[name] for name in names]), strict=True)), images)
 
-        def counted() -> Iterator[LabelledBatch]:
+        def count_images() -> Iterator[LabelledBatch]:
             nonlocal images
             for x, labels in self._held_out_images():
                 images += len(labels)
                 yield x, labels
 
-        scores = evaluate(self.task, model, counted(), self.classes, device=device, sum_over_processes=group.sum)
+        scores = evaluate(self.task, model, count_images(), self.classes, device=device, sum_over_processes=group.sum)
         return Evaluation(scores, int(group.sum([images])[0]))
 
     def _held_out_images(self) -> Iterator[LabelledBatch]:

@@ -66,7 +66,7 @@ class TrainingRun:
                 state = torch.load(self.checkpoint, self.trainer.group.device, weights_only=True)
             settings, learner, place = json.loads(state["settings"]), state["learner"], state["place"]
             position = Position(place["step"], place["epoch"], place["batch"])
-            window, judged, cpu_seconds = tuple(place["window"]), place["judged"], place["cpu_seconds"]
+            window, last_scores, cpu_seconds = tuple(place["window"]), place["judged"], place["cpu_seconds"]
         except Exception:  # a damaged pickle can raise anything
             raise CheckpointError(
                 "not a checkpoint of a training; use --force to start over, or choose another folder.",
@@ -76,8 +76,8 @@ class TrainingRun:
         self.trainer.learner.load_state_dict(learner)
         self.trainer.position = position
         self._unlogged_losses, self._start = window, time.process_time() - cpu_seconds
-        if judged:
-            self.evaluation = EpochResult(position.step, position.epoch, self.trainer.data.metric, *judged)
+        if last_scores:
+            self.evaluation = EpochResult(position.step, position.epoch, self.trainer.data.metric, *last_scores)
         return True
 
     def run(self) -> Iterator[StepResult | EpochResult]:
