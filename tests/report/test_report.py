@@ -299,7 +299,7 @@ def test_the_area_key_spans_the_areas_in_round_values(records):
 
 
 def test_a_study_without_the_metric_cannot_be_drawn_and_says_which(records):
-    with pytest.raises(StudyError, match="number for latency_ms"):
+    with pytest.raises(StudyError, match="latency_ms"):
         front_figure(records, objectives("top1", "latency_ms"), title="v3")
 
 
