@@ -32,7 +32,8 @@ STROKES = {
     "gp+": (ORANGE, (0, (3, 1.5))),
     "surrogate": (LIGHT.primary, "-"),
 }
-"""Colour and stroke: dashed lines start with published models. NSGA-III and pymoo equal NSGA-II: tables only."""
+"""Colour and stroke: dashed lines start with published models. The curves of NSGA-III and pymoo nearly
+coincide with that of NSGA-II: tables only."""
 
 _HEAD = """\
 # How many trainings a sampler needs
