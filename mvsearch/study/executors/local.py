@@ -145,33 +145,55 @@ def _check_finished(plan: Plan, reader: Reader, processes: Sequence[BaseProcess]
     )
 
 
+class _Interrupts:
+    """SIGTERM, SIGHUP and the death of the command, each of which ends a worker process as Ctrl-C would."""
+
+    def __init__(self, parent: int) -> None:
+        self.parent, self.received = parent, False
+        for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal was closed; Windows has none
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), self._receive)
+        sys.unraisablehook = self._hook
+
+    def _receive(self, *_: object) -> None:
+        if not self.received:  # a second one would interrupt the release of the trial
+            self.received = True
+            raise KeyboardInterrupt
+
+    def check(self) -> None:
+        """Raises KeyboardInterrupt after a signal, or if the command was killed, so that nothing else stops this."""
+        if self.received or os.getppid() != self.parent:
+            raise KeyboardInterrupt
+
+    def _hook(self, unraisable: "sys.UnraisableHookArgs") -> None:
+        """Python cannot raise an interrupt that arrives in a destructor; the next check raises it."""
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            sys.__unraisablehook__(unraisable)
+
+
 def work(plan: Plan, index: int, parent: int) -> None:
     """The main function of a worker process, the `index`-th of its command; `parent` is the pid of the command."""
     from mvsearch.study.evaluator import Evaluator
     from mvsearch.study.executors.isolated import Isolated
     from mvsearch.study.study import Study
 
-    def check_parent() -> None:
-        if os.getppid() != parent:  # the command was killed, so nothing else stops this process
-            raise KeyboardInterrupt
-
     def report(**status: Any) -> None:
-        check_parent()
+        interrupts.check()
         study.worker.report(**status)
 
-    for name in ("SIGTERM", "SIGHUP"):  # SIGHUP: the terminal was closed; Windows has none
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
+        interrupts = _Interrupts(parent)
         study = Study.join(plan, as_worker=True)
     except MvsearchError as error:
         sys.exit(f"mvsearch: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
     try:
         device = _assign_device(plan, index)
         evaluator = Evaluator(plan, device=device, report=report)
         study.pin_environment(**evaluator.facts())
         evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
-        study.run(evaluate, callback=lambda _: check_parent())
+        study.run(evaluate, callback=lambda _: interrupts.check())
     except KeyboardInterrupt:
         sys.exit(130)
     except (MvsearchError, OSError) as error:
