@@ -192,6 +192,11 @@ def test_one_metric_makes_no_plot():
         choose_axes(objectives("params", "macs"), x="macs", y="macs")
 
 
+def test_an_unknown_metric_lists_those_of_the_study():
+    with pytest.raises(PlanError, match=r"unknown metric 'nope'.*: macs, params, top1\."):
+        choose_axes(objectives("top1", "params"), "nope", known=("top1", "params", "macs"))
+
+
 def test_each_score_is_paired_with_each_cost_and_costs_with_each_other_only_where_there_is_no_score():
     assert pairs(objectives("top1", "params", "macs")) == [("params", "top1"), ("macs", "top1")]
     assert pairs(objectives("loss", "macs", "top1")) == [("macs", "loss"), ("macs", "top1")]

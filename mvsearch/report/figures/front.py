@@ -14,6 +14,7 @@ from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric, scores, searchable
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
+from mvsearch.utils import plugins
 
 _NEAR = 0.35
 """How far beyond the records a limit is still drawn, as a share of their span."""
@@ -188,7 +189,8 @@ def choose_axes(
     Raises PlanError if there are not two metrics.
     """
     for name in filter(None, (x, y, area)):
-        Objective.named(name)
+        if name not in searchable():
+            raise PlanError(f"unknown metric {name!r}; {plugins.suggest(name, sorted(known) or searchable())}")
     names = [objective.name for objective in objectives]
     has_score = y is not None or any(map(_is_score, names))
     across = x or _x_name([name for name in names if name != y], has_score=has_score)
