@@ -10,6 +10,7 @@ from mvsearch.metrics.registry import scores
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
 from mvsearch.space.exact_front import InfeasibleError, exact_front
+from mvsearch.study.settings import read_search
 from mvsearch.utils import plugins
 
 if TYPE_CHECKING:
@@ -90,7 +91,9 @@ def _check_static_limits(plan: "Plan") -> None:
     costs = plan.space.costs(MAX_LISTED)
     if plan.within_limits(costs).any():
         return
-    name, where = plan.static_limits[0].name, plan.space.document.where("search", "limits")
+    name, document = plan.static_limits[0].name, plan.space.document
+    in_file = read_search(document, plan.proxy, plan.space.head.task).limits == plan.search.limits
+    where = document.where("search", "limits") if in_file else "--limit"
     try:
         exact_front(plan.space, (name,), plan.static_limits)
     except InfeasibleError as error:

@@ -93,6 +93,7 @@ MISTAKES = {
     "half a trial": ("trials: 12", "trials: 1.5", "search.trials: found 1.5"),
     "a word for the seed": ("seed: 0", "seed: lucky", "search.seed: found 'lucky'"),
     "a limit that no point meets": ("[params <= 1.4M]", "[params <= 1k]", "params <= 1k"),
+    "the place of such a limit": ("[params <= 1.4M]", "[params <= 1k]", ": search.limits: "),
     "limits that contradict each other": (
         "[params <= 1.4M]",
         "[params <= 1M, params >= 2M]",
@@ -146,6 +147,7 @@ ARGUMENTS = {
     "a malformed number in a limit": (("run", "quick.yaml", "--limit", "params <= 1.2.3"), "'params <= 1.2.3'"),
     "a limit without digits": (("run", "quick.yaml", "--limit", "params <= ."), "'params <= .'"),
     "a limit that no point meets": (("run", "quick.yaml", "--limit", "macs <= 1k"), "macs <= 1k"),
+    "the place of such a limit": (("run", "quick.yaml", "--limit", "macs <= 1k"), "mvsearch: --limit: "),
     "infinite memory": (("run", "quick.yaml", "--memory", "inf"), "memory_gib=inf"),
     "a memory limit of nan": (("run", "quick.yaml", "--memory", "nan"), "memory_gib=nan"),
     "too little memory": (("run", "quick.yaml", "--memory", "0.001"), "0.25"),
