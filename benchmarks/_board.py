@@ -20,7 +20,7 @@ def share_curves(task: Task, results: Mapping[Any, dict[str, Any]], reference: R
         if run.task == task.name:
             curve = _values_by_evaluation(account["curve"], account["evaluations"]) / reference.volume
             if curve[-1] > 1:
-                raise ValueError(f"{run} beats the best front known by {curve[-1] - 1:.2e}: evolve longer.")
+                raise ValueError(f"{run} exceeds the best known front by {curve[-1] - 1:.2e}: evolve longer.")
             by_sampler.setdefault(run.sampler, []).append(curve)
     return {name: np.stack([c[: min(map(len, curves))] for c in curves]) for name, curves in by_sampler.items()}
 

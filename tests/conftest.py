@@ -62,3 +62,15 @@ def mvsearch(
         return Finished(code, *capfd.readouterr())
 
     return run
+
+
+@pytest.fixture
+def printed(mvsearch: Callable[..., Finished]) -> Callable[..., str]:
+    """What the command prints: on stdout if it succeeds, on stderr if another exit `code` is expected."""
+
+    def run(*args: str, code: int = 0) -> str:
+        done = mvsearch(*args)
+        assert done.code == code, done.err
+        return done.out if code == 0 else done.err
+
+    return run

@@ -47,7 +47,7 @@ def score(
     return finite_score("synflow", math.log10(total) if total > 0 else -math.inf)
 
 
-# A flow beyond float64, 10^308.3, is no number.
+# A flow beyond float64, 10^308.3, is not finite.
 PROXY = Proxy(
     version=1,
     scores=(

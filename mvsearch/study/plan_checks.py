@@ -72,7 +72,7 @@ def _check_rungs(plan: "Plan") -> None:
         try:
             replace(settings, steps=rung)  # each rung is a training, with the checks of a training
         except PlanError as error:
-            raise PlanError(f"{str(error).removeprefix('proxy: ')}", at=where) from None
+            raise PlanError(str(error).removeprefix("proxy: "), at=where) from None
 
 
 def _check_measurements(plan: "Plan") -> None:

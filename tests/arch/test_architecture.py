@@ -236,7 +236,7 @@ def test_any_value_in_any_field_is_taken_or_refused_in_one_line(row, field, valu
 
 
 def refusal(document: Document) -> str:
-    """What is said of a document that is no network; for one that is, nothing, and it comes back the same."""
+    """The error for a document that describes no network; empty for one that does, which is read back unchanged."""
     try:
         arch = Architecture.parse(document)
     except MvsearchError as error:

@@ -136,5 +136,5 @@ def test_the_page_is_written_from_whatever_there_is(tmp_path):
 def test_nobody_may_beat_the_best_front_known(tmp_path):
     made = Run.of(SMOOTH, searcher_named("random"), 0)
     account = run(searcher_named("random"), SMOOTH, 0, 30)
-    with pytest.raises(ValueError, match="beats the best front known"):
+    with pytest.raises(ValueError, match="exceeds the best known front"):
         write(tmp_path, {made: account}, {task.name: Reference(0.1, 1, (0.1,)) for task in search.TASKS})

@@ -11,7 +11,6 @@ from rich.console import Console
 
 from mvsearch.arch.architecture import Head
 from mvsearch.arch.published import model_names, published
-from mvsearch.cli.main import main
 from mvsearch.report.diagram import PLAIN, ROUND, Diagram, difference_table, stage_table
 from mvsearch.report.figures.architecture_diff import difference, parts, total
 from mvsearch.report.figures.architecture_diff_plot import draw_architectures
@@ -128,27 +127,9 @@ def test_figures_are_whole_and_the_same_each_time(names, tmp_path):
 # ---- the command
 
 
-@pytest.fixture
-def mvsearch(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
-        ended = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            ended = exit_.code
-        out, err = capsys.readouterr()
-        assert ended == code, err
-        return out if code == 0 else err
-
-    return run
-
-
-def test_show_and_profile_say_the_same_numbers(mvsearch):
-    shown = json.loads(mvsearch("show", "mobilevitv3_xxs", "--json"))
-    profile = json.loads(mvsearch("profile", "mobilevitv3_xxs", "--json"))
+def test_show_and_profile_say_the_same_numbers(printed):
+    shown = json.loads(printed("show", "mobilevitv3_xxs", "--json"))
+    profile = json.loads(printed("profile", "mobilevitv3_xxs", "--json"))
 
     assert {key: value for key, value in shown.items() if key != "stages"} == {
         key: value for key, value in profile.items() if key != "stages"
@@ -156,15 +137,15 @@ def test_show_and_profile_say_the_same_numbers(mvsearch):
     assert [{k: v for k, v in stage.items() if k != "fields"} for stage in shown["stages"]] == profile["stages"]
 
 
-def test_a_difference_as_json_has_both_values_of_what_differs(mvsearch):
-    document = json.loads(mvsearch("show", "mobilevitv3_xxs", "--diff", "mobilevitv3_xxs_l2", "--json"))
+def test_a_difference_as_json_has_both_values_of_what_differs(printed):
+    document = json.loads(printed("show", "mobilevitv3_xxs", "--diff", "mobilevitv3_xxs_l2", "--json"))
 
     assert document["second"]["params"] == 1_145_288
     assert [part["fields"] for part in document["parts"] if part["mark"]] == [{"depth": [4, 2]}]
 
 
-def test_what_is_the_same_network_is_said_to_be(mvsearch):
-    out = mvsearch("show", "mobilevitv3_s_unscaled", "--diff", "ablation_5_all_s_unscaled")
+def test_what_is_the_same_network_is_said_to_be(printed):
+    out = printed("show", "mobilevitv3_s_unscaled", "--diff", "ablation_5_all_s_unscaled")
 
     assert "the same network, key " in out
 
@@ -178,12 +159,13 @@ def test_what_is_the_same_network_is_said_to_be(mvsearch):
         (("mobilevitv3_xs", "--plot", "nowhere/a.svg"), "cannot be written"),
     ],
 )
-def test_what_is_wrong_is_said_in_one_sentence(mvsearch, arguments, says):
-    err = mvsearch("show", *arguments, code=1)
+def test_what_is_wrong_is_said_in_one_sentence(printed, arguments, says):
+    before = sorted(Path().iterdir())
+    err = printed("show", *arguments, code=1)
 
     assert says in err
     assert len(err.splitlines()) == 1
-    assert not list(Path().iterdir())
+    assert sorted(Path().iterdir()) == before
 
 
 def test_showing_loads_no_torch(tmp_path):

@@ -283,21 +283,13 @@ def test_an_exported_yaml_is_the_same_network(tmp_path):
         assert Architecture.load(tmp_path / f"{name}.yaml").key == arch.key
 
 
-def test_the_command_writes_code_and_weights_and_refuses_what_it_cannot(tmp_path, monkeypatch, capsys):
-    from mvsearch.cli import main as command
-
-    def run(*args: str) -> int:
-        monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
-        try:
-            command.main()
-        except SystemExit as end:
-            return int(end.code or 0)
-        return 0
-
-    monkeypatch.chdir(tmp_path)
-    assert run("export", "mobilevitv3_xxs", "-o", "net.py", "--seed", "3", "--no-verify") == 0
+def test_the_command_writes_code_and_weights_and_refuses_what_it_cannot(tmp_path, mvsearch):
+    assert mvsearch("export", "mobilevitv3_xxs", "-o", "net.py", "--seed", "3", "--no-verify").code == 0
     (tmp_path / "again").mkdir()
-    assert run("export", "mobilevitv3_xxs", "-o", "again/net.py", "--weights", "net.safetensors", "--no-verify") == 0
+    assert (
+        mvsearch("export", "mobilevitv3_xxs", "-o", "again/net.py", "--weights", "net.safetensors", "--no-verify").code
+        == 0
+    )
     assert (tmp_path / "net.py").read_bytes() == (tmp_path / "again" / "net.py").read_bytes()
     first, second = load_file(tmp_path / "net.safetensors"), load_file(tmp_path / "again" / "net.safetensors")
     assert first.keys() == second.keys()
@@ -312,10 +304,9 @@ def test_the_command_writes_code_and_weights_and_refuses_what_it_cannot(tmp_path
         ("export", "mobilevitv3_xxs", "-o", "x.py", "--weights", "text.pt"): "text.pt",
         ("export", "mobilevitv3_xs", "-o", "x.py", "--weights", "net.safetensors"): "shape",
     }.items():
-        capsys.readouterr()
-        assert run(*args) == 1
-        results = capsys.readouterr().err.strip()
-        assert message in results
-        assert len(results.splitlines()) == 1
+        done = mvsearch(*args)
+        assert done.code == 1
+        assert message in done.err
+        assert len(done.err.strip().splitlines()) == 1
     assert not (tmp_path / "x.safetensors").exists()
     assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]

@@ -14,7 +14,6 @@ from toy import arithmetic, toy_plan, toy_space
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import model_names, published
-from mvsearch.cli.main import main
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.record import Latency
 from mvsearch.report.figures.scaling import Member, fusions, scaling_figure
@@ -343,27 +342,9 @@ def test_the_plot_is_drawn_the_same_each_time(tmp_path, kind, model):
 # ---- the command
 
 
-@pytest.fixture
-def mvsearch(tmp_path, monkeypatch, capsys):
-    monkeypatch.chdir(tmp_path)
-
-    def run(*args: str, code: int = 0) -> str:
-        monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
-        ended = 0
-        try:
-            main()
-        except SystemExit as exit_:
-            ended = exit_.code
-        out, err = capsys.readouterr()
-        assert ended == code, err
-        return out if code == 0 else err
-
-    return run
-
-
-def test_the_file_that_is_written_costs_what_was_said(mvsearch):
-    report = json.loads(mvsearch("scale", "mobilevitv3_s_unscaled", "--to", "params=5.6M", "-o", "s.yaml", "--json"))
-    profile = json.loads(mvsearch("profile", "s.yaml", "--json"))
+def test_the_file_that_is_written_costs_what_was_said(printed):
+    report = json.loads(printed("scale", "mobilevitv3_s_unscaled", "--to", "params=5.6M", "-o", "s.yaml", "--json"))
+    profile = json.loads(printed("profile", "s.yaml", "--json"))
 
     assert {key: report["after"][key] for key in ("key", "params", "macs")} == {
         key: profile[key] for key in ("key", "params", "macs")
@@ -373,25 +354,25 @@ def test_the_file_that_is_written_costs_what_was_said(mvsearch):
     assert sum(part["params"][1] for part in report["parts"]) == profile["params"]
 
 
-def test_the_sentence_says_how_near_it_is_and_what_the_next_one_is(mvsearch):
-    near = mvsearch("scale", "mobilevitv3_s_unscaled", "--to", "params=5.6M")
-    far = " ".join(mvsearch("scale", "mobilevitv3_s_unscaled", "--to", "macs=1G", "--by", "resolution").split())
+def test_the_sentence_says_how_near_it_is_and_what_the_next_one_is(printed):
+    near = printed("scale", "mobilevitv3_s_unscaled", "--to", "params=5.6M")
+    far = " ".join(printed("scale", "mobilevitv3_s_unscaled", "--to", "macs=1G", "--by", "resolution").split())
 
     assert "5.60 M parameters, 0.02 % over 5.6M." in near
     assert "closest allowed: 872 M MACs, 12.8 % under 1G; the next larger is 1.24 G." in far
     assert "The number of parameters does not depend on the size of the images." in far
 
 
-def test_a_family_is_written_as_files_that_can_be_profiled_and_nothing_is_lost_without_force(mvsearch):
+def test_a_family_is_written_as_files_that_can_be_profiled_and_nothing_is_lost_without_force(printed):
     arguments = ("scale", "mobilevitv3_s", "--grid", "params=1.25M,2.5M,5.8M", "-o", "family", "--json")
-    report = json.loads(mvsearch(*arguments))
+    report = json.loads(printed(*arguments))
 
     assert [member["size"] for member in report["members"]] == ["XXS", "XS", "S"]
     for member in report["members"]:
         file = f"family/mobilevitv3_s_{member['size'].lower()}.yaml"
-        assert json.loads(mvsearch("profile", file, "--json"))["params"] == member["params"]
-    assert "--force" in mvsearch(*arguments, code=1)
-    mvsearch(*arguments, "--force")
+        assert json.loads(printed("profile", file, "--json"))["params"] == member["params"]
+    assert "--force" in printed(*arguments, code=1)
+    printed(*arguments, "--force")
 
 
 WRONG = {
@@ -422,14 +403,15 @@ WRONG = {
 
 
 @pytest.mark.parametrize(("arguments", "value"), WRONG.values(), ids=WRONG)
-def test_a_mistake_is_one_sentence_with_the_value_and_nothing_is_written(mvsearch, arguments, value):
+def test_a_mistake_is_one_sentence_with_the_value_and_nothing_is_written(printed, arguments, value):
     Path("here.yaml").write_text("mine")
-    err = mvsearch("scale", "mobilevitv3_xxs", *arguments, code=1)
+    before = sorted(Path().iterdir())
+    err = printed("scale", "mobilevitv3_xxs", *arguments, code=1)
 
     assert value in err
     assert len(err.splitlines()) == 1
     assert err.startswith("mvsearch: ")
-    assert [path.name for path in Path().iterdir()] == ["here.yaml"]
+    assert sorted(Path().iterdir()) == before
     assert Path("here.yaml").read_text() == "mine"
 
 
@@ -442,19 +424,19 @@ def test_a_mistake_is_one_sentence_with_the_value_and_nothing_is_written(mvsearc
         ("--to", "macs=1G", "--fit", "v3"),
     ],
 )
-def test_flags_that_do_not_belong_together_are_a_matter_of_usage(mvsearch, arguments):
-    mvsearch("scale", "mobilevitv3_xxs", *arguments, code=2)
+def test_flags_that_do_not_belong_together_are_a_matter_of_usage(printed, arguments):
+    printed("scale", "mobilevitv3_xxs", *arguments, code=2)
 
 
-def test_a_latency_is_measured_on_this_machine_and_reported_with_its_spread(mvsearch):
+def test_a_latency_is_measured_on_this_machine_and_reported_with_its_spread(printed):
     Path("small.yaml").write_text(
         "image_size: 32\nnum_classes: 10\nblocks:\n"
         "  - {name: stem, block: conv, out: 16, stride: 2}\n"
         "  - {name: body, block: mobilevit, out: 16, dim: 16, depth: 1}\n"
     )
-    mvsearch("profile", "small.yaml", "--latency", "--json")
-    own = json.loads(mvsearch("profile", "small.yaml", "--latency", "--json"))["latency_ms"]
-    report = json.loads(mvsearch("scale", "small.yaml", "--to", f"latency_ms={1.5 * own:.3f}", "--json"))
+    printed("profile", "small.yaml", "--latency", "--json")
+    own = json.loads(printed("profile", "small.yaml", "--latency", "--json"))["latency_ms"]
+    report = json.loads(printed("scale", "small.yaml", "--to", f"latency_ms={1.5 * own:.3f}", "--json"))
 
     assert report["after"]["latency_ms"] > 0
     assert {"latency_p10_ms", "latency_p90_ms"} <= set(report["after"])
@@ -470,17 +452,17 @@ def test_scaling_by_arithmetic_loads_no_torch(tmp_path):
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path).returncode == 0
 
 
-def test_a_study_without_a_front_has_no_coefficients_and_says_why(mvsearch, tmp_path):
+def test_a_study_without_a_front_has_no_coefficients_and_says_why(printed, tmp_path):
     Study.join(toy_plan(tmp_path / "studies", trials=8))
-    report = mvsearch("scale", "mobilevitv3_xxs", "--to", "macs=1G", "--by", "compound", "--fit", "toy", code=1)
+    report = printed("scale", "mobilevitv3_xxs", "--to", "macs=1G", "--by", "compound", "--fit", "toy", code=1)
 
     assert "'toy'" in report
 
 
-def test_coefficients_are_fitted_to_the_front_of_a_study_and_said(mvsearch, tmp_path):
+def test_coefficients_are_fitted_to_the_front_of_a_study_and_said(printed, tmp_path):
     Study.join(toy_plan(tmp_path / "studies")).run(arithmetic, trials=30)
     report = json.loads(
-        mvsearch("scale", "mobilevitv3_s", "--to", "macs=3G", "--by", "compound", "--fit", "toy", "--json")
+        printed("scale", "mobilevitv3_s", "--to", "macs=3G", "--by", "compound", "--fit", "toy", "--json")
     )
     coefficients = report["coefficients"]
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mvsearch.cli.main import main
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
@@ -90,16 +88,6 @@ def compared(*names: str, objectives: tuple[str, ...] = (), allow_mismatch: bool
 
 def assert_line(line: tuple[tuple[float, float], ...], expected: list[tuple[float, float]]) -> None:
     np.testing.assert_allclose(line, expected, rtol=1e-12)
-
-
-def mvsearch(monkeypatch, capsys, *args: str) -> tuple[int, str, str]:
-    monkeypatch.setattr(sys, "argv", ["mvsearch", *args])
-    code = 0
-    try:
-        main()
-    except SystemExit as exit_:
-        code = exit_.code
-    return code, *capsys.readouterr()
 
 
 # ---- numbers
@@ -441,8 +429,8 @@ def test_every_kind_of_file_is_drawn_the_same_each_time_with_its_warning(name):
 # ---- the command
 
 
-def test_the_command_tells_numbers_words_and_meaning(monkeypatch, capsys):
-    code, out, _ = mvsearch(monkeypatch, capsys, "compare", study("a", A), study("b", B))
+def test_the_command_tells_numbers_words_and_meaning(mvsearch):
+    code, out, _ = mvsearch("compare", study("a", A), study("b", B))
 
     assert code == 0
     words = " ".join(out.split())
@@ -452,9 +440,9 @@ def test_the_command_tells_numbers_words_and_meaning(monkeypatch, capsys):
     assert "(top1 70.0 % to 90.0 %, params 1.00 M to 4.00 M)" in words
 
 
-def test_the_json_has_every_number_raw(monkeypatch, capsys):
+def test_the_json_has_every_number_raw(mvsearch):
     repeated()
-    code, out, _ = mvsearch(monkeypatch, capsys, "compare", "a-0", "a-1", "a-2", "b", "--json")
+    code, out, _ = mvsearch("compare", "a-0", "a-1", "a-2", "b", "--json")
     found = json.loads(out)
 
     assert code == 0
@@ -470,10 +458,10 @@ def test_the_json_has_every_number_raw(monkeypatch, capsys):
     assert found["ahead"][0]["stretches"][-1]["end"] is None
 
 
-def test_studies_of_one_name_are_told_apart_by_their_folders(monkeypatch, capsys):
+def test_studies_of_one_name_are_told_apart_by_their_folders(mvsearch):
     study("a", A, folder="mine")
     study("a", B, folder="yours")
-    found = json.loads(mvsearch(monkeypatch, capsys, "compare", "mine/a", "yours/a", "--json")[1])
+    found = mvsearch("compare", "mine/a", "yours/a", "--json").json
 
     assert [side["name"] for side in found["sides"]] == ["mine/a", "yours/a"]
 
@@ -482,9 +470,9 @@ def cases(table: dict[str, tuple]) -> list:
     return [pytest.param(*line, id=name) for name, line in table.items()]
 
 
-def refused(monkeypatch, capsys, *args: str) -> str:
+def refused(mvsearch, *args: str) -> str:
     """The sentence; and nothing was printed or drawn beside it."""
-    code, out, err = mvsearch(monkeypatch, capsys, *args)
+    code, out, err = mvsearch(*args)
 
     assert (code, out) == (1, "")
     assert err.startswith("mvsearch: ")
@@ -512,40 +500,40 @@ UNSHOWN = {
 
 @pytest.mark.parametrize(("args", "says"), cases(UNSHOWN))
 @pytest.mark.parametrize("command", [("compare", "a"), ("front",)], ids=lambda command: command[0])
-def test_what_cannot_be_shown_is_told_in_a_sentence(monkeypatch, capsys, command, args, says):
+def test_what_cannot_be_shown_is_told_in_a_sentence(mvsearch, command, args, says):
     for name, points in (("a", A), ("b", B), ("empty", [])):
         study(name, points)
     study("failures", [], failed=2)
     study("dear", A, limits=("params <= 10k",))
     Path("old.png").write_bytes(b"old")
 
-    assert says in refused(monkeypatch, capsys, *command, *args)
+    assert says in refused(mvsearch, *command, *args)
     assert Path("old.png").read_bytes() == b"old"
 
 
-def test_one_study_is_not_compared_with_itself_or_with_nothing(monkeypatch, capsys):
+def test_one_study_is_not_compared_with_itself_or_with_nothing(mvsearch):
     study("a", A)
 
-    assert "two or more" in refused(monkeypatch, capsys, "compare", "a")
-    said = refused(monkeypatch, capsys, "compare", "a", "studies/a")
+    assert "two or more" in refused(mvsearch, "compare", "a")
+    said = refused(mvsearch, "compare", "a", "studies/a")
     assert "a studies/a" in said
 
 
 @pytest.mark.parametrize("options", [("--x", "parms"), ("--y", "top1"), ("--pairs",)], ids=lambda options: options[0])
 @pytest.mark.parametrize("command", [("front", "a"), ("compare", "a", "b")], ids=lambda command: command[0])
-def test_how_to_draw_without_a_plot_is_a_matter_of_usage(monkeypatch, capsys, command, options):
-    code, out, err = mvsearch(monkeypatch, capsys, *command, *options)
+def test_how_to_draw_without_a_plot_is_a_matter_of_usage(mvsearch, command, options):
+    code, out, err = mvsearch(*command, *options)
 
     assert (code, out) == (2, "")
     assert "--plot" in err
 
 
 @pytest.mark.parametrize("command", [("front", "a"), ("compare", "a", "b")])
-def test_force_draws_over_a_file_and_an_unfinished_study_says_so(monkeypatch, capsys, command):
+def test_force_draws_over_a_file_and_an_unfinished_study_says_so(mvsearch, command):
     study("a", A, trials=40)
     study("b", B)
     Path("old.svg").write_bytes(b"old")
-    code, out, err = mvsearch(monkeypatch, capsys, *command, "--plot", "old.svg", "--force", "--theme", "dark")
+    code, out, err = mvsearch(*command, "--plot", "old.svg", "--force", "--theme", "dark")
 
     assert (code, err) == (0, "drew old.svg\n")
     assert "2 of 40 trials so far" in out
