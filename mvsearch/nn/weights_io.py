@@ -1,8 +1,10 @@
 """Weights beside an exported file, as safetensors."""
 
 import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.errors import CheckpointError, EnvironmentFault
 
@@ -11,6 +13,20 @@ if TYPE_CHECKING:
 
 _STATE_KEYS = ("state_dict", "model_state_dict", "model")  # where training scripts, such as timm's, store weights
 _WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The weights of a file, by name.
+
+    `origin` says which of the weights in the file these are; `ignored` what else the file has that was passed over.
+    `metadata` is that of a safetensors file.
+    """
+
+    weights: "dict[str, Tensor]"
+    origin: str
+    ignored: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def write_weights(model: "nn.Module", key: str, path: Path) -> None:
@@ -33,7 +49,7 @@ def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -
     from mvsearch.nn import load_checkpoint
     from mvsearch.nn.checkpoints import rename_parameters
 
-    weights, own = read_checkpoint(path), model.state_dict()
+    weights, own = read_checkpoint(path).weights, model.state_dict()
     try:
         names = rename_parameters(model, weights)
         head = {name for name in (*own, *names) if name.startswith("head.")}
@@ -54,11 +70,12 @@ def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -
     return fits
 
 
-def read_checkpoint(path: Path) -> "dict[str, Tensor]":
+def read_checkpoint(path: Path) -> Checkpoint:
     """The tensors of a file, by name, without the wrappers of training scripts; no code in the file is executed."""
     from argparse import Namespace
 
     import torch
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
     if not path.is_file():
@@ -67,13 +84,21 @@ def read_checkpoint(path: Path) -> "dict[str, Tensor]":
         # timm's script stores its arguments beside the weights; a Namespace holds only attributes.
         with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that torch did not write
-            state = load_file(path) if path.suffix == ".safetensors" else torch.load(path, "cpu", weights_only=True)
+            state: Any
+            if path.suffix == ".safetensors":
+                state = load_file(path)
+                with safe_open(path, framework="pt") as file:
+                    metadata = file.metadata() or {}
+            else:
+                state, metadata = torch.load(path, "cpu", weights_only=True), {}
     except OSError as error:
         raise EnvironmentFault(f"cannot be read ({error.strerror}); use a file that you may read.", at=path) from None
     except Exception:  # a damaged pickle raises any type; torch's message advises to run the code in it
         raise CheckpointError("is not a checkpoint of plain tensors; save `model.state_dict()`.", at=path) from None
+    origin = "the whole file"
     if isinstance(state, dict):
-        state = next((state[name] for name in _STATE_KEYS if isinstance(state.get(name), dict)), state)
+        key = next((name for name in _STATE_KEYS if isinstance(state.get(name), dict)), None)
+        state, origin = (state, origin) if key is None else (state[key], key)
     if not isinstance(state, dict) or not all(
         isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
     ):
@@ -81,4 +106,4 @@ def read_checkpoint(path: Path) -> "dict[str, Tensor]":
     for wrapper in _WRAPPERS * 2:  # in either order
         if all(name.startswith(wrapper) for name in state):
             state = {name.removeprefix(wrapper): value for name, value in state.items()}
-    return state
+    return Checkpoint(state, origin, metadata=metadata)

@@ -80,7 +80,7 @@ def _transfer(path: Path, target: "nn.Sequential", arch: Architecture) -> "Weigh
     from mvsearch.nn.weight_transfer import identify_architecture, transfer_weights
     from mvsearch.nn.weights_io import read_checkpoint
 
-    weights, description = read_checkpoint(path), path.with_name(ARCHITECTURE)
+    weights, description = read_checkpoint(path).weights, path.with_name(ARCHITECTURE)
     try:
         source_arch = Architecture.load(description) if description.is_file() else identify_architecture(weights, arch)
         source = build(source_arch, seed=0)
