@@ -10,6 +10,7 @@ from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
 from mvsearch.data._decode import decode_crop, decode_image
 from mvsearch.data._files import EncodedImages, find_files, in_shards, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
+from mvsearch.data._preparation import CHANNEL_ORDERS, Preparation, class_positions, parse_normalise
 from mvsearch.data._settings import DataSettings
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
@@ -17,17 +18,20 @@ from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
 
 __all__ = [
+    "CHANNEL_ORDERS",
     "IGNORED",
     "DataSet",
     "DataSettings",
     "DataSource",
     "EncodedImages",
     "Images",
+    "Preparation",
     "Request",
     "Scene",
     "cache_dir",
     "check",
     "check_task",
+    "class_positions",
     "decode_crop",
     "decode_image",
     "default_source",
@@ -38,6 +42,7 @@ __all__ = [
     "listing_checksum",
     "load",
     "load_source",
+    "parse_normalise",
     "stratified_split",
     "tasks",
 ]
