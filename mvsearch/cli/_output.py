@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from mvsearch.data import DataSet
+    from mvsearch.training.job import TrainingData
+
 Command = Callable[..., None]
 """The function of a command before click wraps it."""
 
@@ -47,6 +50,14 @@ def drawing_options(command: Command) -> Command:
 def print_json(value: Any) -> None:
     """Print a JSON document on stdout."""
     click.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_data_notes(data: "DataSet | TrainingData") -> None:
+    """Print one line on stderr with what was left out of a data set and what was assumed, if there is anything."""
+    skipped = [f"{entry.count:,} {entry.reason} ({entry.example})" for entry in data.skipped]
+    notes = [f"skipped {', '.join(skipped)}"] if skipped else []
+    if notes := [*notes, *data.assumptions]:
+        click.echo(f"{data.name}: {'; '.join(notes)}.", err=True)
 
 
 def console(*, stderr: bool = False) -> "Console":

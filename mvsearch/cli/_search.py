@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mvsearch.cli._output import print_data_notes
+
 if TYPE_CHECKING:
     from mvsearch.study.executors.ray import ResourceShare
     from mvsearch.study.plan import Plan
@@ -21,8 +23,7 @@ def prepare(plan: "Plan") -> None:
     if plan.needs_proxy:
         with progress_bar() as progress:
             data = load_data(plan, progress)
-        if data.skipped:
-            click.echo(f"{data.name}: skipped {data.skipped} broken images.", err=True)
+        print_data_notes(data)
 
 
 def search(plan: "Plan") -> None:

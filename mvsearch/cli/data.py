@@ -64,7 +64,7 @@ def get_command(name: str, path: Path | None) -> None:
 def check_command(name: str, path: Path | None, size: int | None, as_json: bool) -> None:
     """Read all files of the source NAME, raw and decoded, and print what they contain."""
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.data import check
+    from mvsearch.data import check, count_broken
 
     with progress_bar() as progress:
         dataset, facts = check(name, path=path, size=size, progress=progress)
@@ -76,12 +76,15 @@ def check_command(name: str, path: Path | None, size: int | None, as_json: bool)
     for row in report["train"]:
         rows_table.add_row(row.replace("_", " "), *(f"{report[part][row]:,}" for part in ("train", "test")))
     console().print(rows_table)
-    for line in (*facts, f"classes: {len(dataset.train.classes)}; broken images skipped: {dataset.skipped}."):
+    broken = count_broken(dataset.skipped)
+    for line in (*facts, f"classes: {len(dataset.train.classes)}; broken images skipped: {broken}."):
         click.echo(line)
     click.echo(f"checksum: {dataset.checksum}; licence: {dataset.licence}; from {dataset.source}.")
 
 
 def _report(dataset: DataSet, facts: tuple[str, ...]) -> dict[str, Any]:
+    from dataclasses import asdict
+
     return {
         "name": dataset.name,
         "source": dataset.source,
@@ -89,7 +92,8 @@ def _report(dataset: DataSet, facts: tuple[str, ...]) -> dict[str, Any]:
         "classes": dataset.train.classes,
         "train": _part(dataset.train),
         "test": _part(dataset.test),
-        "skipped": dataset.skipped,
+        "skipped": [asdict(entry) for entry in dataset.skipped],
+        "assumptions": dataset.assumptions,
         "checksum": dataset.checksum,
         "facts": facts,
     }

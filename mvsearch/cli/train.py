@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._output import console, json_option, print_json, storage_option
+from mvsearch.cli._output import console, json_option, print_data_notes, print_json, storage_option
 
 if TYPE_CHECKING:
     from mvsearch.training.job import StartedTraining, TrainingJob
@@ -122,8 +122,7 @@ def train(
             job.check_folder(force=force)
             with progress_bar() as bar:
                 dataset = job.load_data(bar)
-            if dataset.skipped:
-                click.echo(f"{dataset.name}: skipped {dataset.skipped} broken images.", err=True)
+            print_data_notes(dataset)
         group.wait()  # until the folder and the images are ready
         if not group.first:
             dataset = job.load_data()

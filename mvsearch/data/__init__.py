@@ -9,9 +9,10 @@ from typing import Protocol, cast
 from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
 from mvsearch.data._decode import decode_crop, decode_image
 from mvsearch.data._files import EncodedImages, find_files, in_shards, listing_checksum
-from mvsearch.data._images import IGNORED, DataSet, Images, Request, Scene, stratified_split
+from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native, Request, Scene, stratified_split
 from mvsearch.data._preparation import CHANNEL_ORDERS, Preparation, class_positions, parse_normalise
 from mvsearch.data._settings import DataSettings
+from mvsearch.data._skipped import Skipped, count_broken, merge
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils import plugins
@@ -23,15 +24,19 @@ __all__ = [
     "DataSet",
     "DataSettings",
     "DataSource",
+    "DecodedImage",
     "EncodedImages",
     "Images",
+    "Native",
     "Preparation",
     "Request",
     "Scene",
+    "Skipped",
     "cache_dir",
     "check",
     "check_task",
     "class_positions",
+    "count_broken",
     "decode_crop",
     "decode_image",
     "default_source",
@@ -42,6 +47,7 @@ __all__ = [
     "listing_checksum",
     "load",
     "load_source",
+    "merge",
     "parse_normalise",
     "stratified_split",
     "tasks",

@@ -5,7 +5,7 @@ CACHE/decoded/NAME-KEY/     complete as soon as it exists: written under another
     train.labels  test.labels     int64
     train.masks   test.masks      uint8, scenes only
     train.boxes   test.boxes      float64, scenes only
-    about.json                    shapes, classes, checksum, images skipped
+    about.json                    shapes, classes, checksum, images skipped, native sizes and encodings
 """
 
 import hashlib
@@ -13,9 +13,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,23 +24,28 @@ import numpy as np
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
-from mvsearch.data._images import DataSet, Images, Scene
+from mvsearch.data._images import DataSet, DecodedImage, Images, Native, Scene
+from mvsearch.data._skipped import Skipped, merge
 from mvsearch.errors import DataError, EnvironmentFault
 
-FORMAT = 2  # another number decodes everything anew
+FORMAT = 3  # another number decodes everything anew
 _PARTIAL, _DELETED = ".partial", ".gone"  # suffixes of a folder while it is written, and while it is deleted
 
-Decoded = Iterable[tuple[np.ndarray | None, int | Scene]]
-"""Pixels of one image after another with its label or scene; None for a broken image."""
+Decoded = Iterable[DecodedImage | Skipped]
+"""One image after another; in place of an image that cannot be used, why it is left out."""
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """A data set that is being decoded. Its streams raise only MvsearchError."""
+    """A data set that is being decoded. Its streams raise only MvsearchError.
+
+    `assumptions` is called after the streams: what had to be assumed while they were decoded.
+    """
 
     classes: tuple[str, ...]
     train: Decoded
     test: Decoded
+    assumptions: Callable[[], Iterable[str]] = field(default=tuple, kw_only=True)
 
 
 def cache_dir() -> Path:
@@ -50,11 +56,20 @@ def cache_dir() -> Path:
     return Path(os.environ.get("MVSEARCH_CACHE") or user_cache_dir("mvsearch"))
 
 
-def load_or_decode(name: str, identity: Any, decode: Callable[[], Decoding], *, source: str, licence: str) -> DataSet:
+def load_or_decode(
+    name: str,
+    identity: Any,
+    decode: Callable[[], Decoding],
+    *,
+    source: str,
+    licence: str,
+    skipped: Iterable[Skipped] = (),
+    assumptions: Iterable[str] = (),
+) -> DataSet:
     """The decoded images of `identity`, from the cache if they were decoded before.
 
     `identity` is JSON and contains all that the pixels depend on: files, size, seed. If two processes need the same
-    images, one decodes them and the other waits.
+    images, one decodes them and the other waits. `skipped` and `assumptions` are what is known before the decoding.
     """
     key = hashlib.sha256(json.dumps([FORMAT, name, identity]).encode()).hexdigest()[:16]
     folder = cache_dir() / "decoded" / f"{name}-{key}"
@@ -63,7 +78,9 @@ def load_or_decode(name: str, identity: Any, decode: Callable[[], Decoding], *, 
             if not folder.exists():
                 _write(folder, decode)
         _enforce_limit(folder)
-    return _read(folder, name, source, licence)
+    data = _read(folder, name, source, licence)
+    noted = tuple(dict.fromkeys((*assumptions, *data.assumptions)))
+    return replace(data, skipped=merge((*skipped, *data.skipped)), assumptions=noted)
 
 
 def _enforce_limit(newest: Path) -> None:
@@ -187,6 +204,7 @@ def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
         for part, stream in (("train", decoding.train), ("test", decoding.test)):
             about[part], summary = _write_part(partial, part, stream, decoding.classes)
             total.update(summary)
+        about["assumptions"] = [*decoding.assumptions()]
         (partial / "about.json").write_text(json.dumps(about | {"checksum": total.hexdigest()[:32]}), encoding="utf-8")
         partial.replace(folder)
     finally:
@@ -196,12 +214,14 @@ def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
 def _write_part(folder: Path, part: str, stream: Decoded, classes: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
     labels: list[int] = []
     shape: tuple[int, ...] = ()
-    skipped, digest, scenes = 0, hashlib.sha256(), _SceneWriter(folder, part)
+    skipped, files, digest, scenes = list[Skipped](), _NativeCounts(), hashlib.sha256(), _SceneWriter(folder, part)
     with (folder / f"{part}.pixels").open("wb") as file, scenes:
-        for pixels, content in stream:
-            if pixels is None:
-                skipped += 1
+        for image in stream:
+            if isinstance(image, Skipped):
+                skipped.append(image)
                 continue
+            files.add(image)
+            pixels, content = image.pixels, image.content
             raw = pixels.tobytes()
             file.write(raw)
             digest.update(raw)
@@ -212,7 +232,37 @@ def _write_part(folder: Path, part: str, stream: Decoded, classes: tuple[str, ..
     array = np.array(labels, np.int64)
     array.tofile(folder / f"{part}.labels")
     shape = (len(labels), *shape)
-    return {"shape": shape, "skipped": skipped}, _summary(shape, classes, digest.hexdigest(), array) + scenes.digest()
+    about = {"shape": shape, "skipped": [asdict(entry) for entry in merge(skipped)], **files.to_json()}
+    return about, _summary(shape, classes, digest.hexdigest(), array) + scenes.digest()
+
+
+class _NativeCounts:
+    """How many images of a part have each size and each encoding in their files."""
+
+    def __init__(self) -> None:
+        self.sizes: Counter[tuple[int, int]] = Counter()
+        self.encodings: Counter[str] = Counter()
+
+    def add(self, image: DecodedImage) -> None:
+        """Count an image."""
+        if image.width:
+            self.sizes[image.width, image.height] += 1
+        if image.encoding:
+            self.encodings[image.encoding] += 1
+
+    def to_json(self) -> dict[str, Any]:
+        """The entries of about.json."""
+        return {"sizes": [[*size, count] for size, count in self.sizes.items()], "encodings": self.encodings}
+
+
+def _native(parts: Sequence[Mapping[str, Any]]) -> Native | None:
+    sizes = np.array([row for part in parts for row in part["sizes"]], np.int64).reshape(-1, 3)
+    if not len(sizes):
+        return None
+    sides = (np.repeat(sizes[:, side], sizes[:, 2]) for side in (0, 1))
+    width, height = ((float(side.min()), float(np.median(side)), float(side.max())) for side in sides)
+    encodings = sum((Counter(part["encodings"]) for part in parts), Counter[str]())
+    return Native(width, height, dict(encodings))
 
 
 class _SceneWriter(ExitStack):
@@ -257,8 +307,11 @@ def _read(folder: Path, name: str, source: str, licence: str) -> DataSet:
         train, test = (_map(folder, part, about) for part in ("train", "test"))
     except (OSError, ValueError, KeyError) as fault:
         raise DataError(f"these decoded images are damaged ({fault}); delete the folder.", at=folder) from fault
-    skipped = about["train"]["skipped"] + about["test"]["skipped"]
-    return DataSet(name, train, test, about["checksum"], skipped, source, licence)
+    parts = [about[part] for part in ("train", "test")]
+    skipped = merge(Skipped(**entry) for part in parts for entry in part["skipped"])
+    return DataSet(
+        name, train, test, about["checksum"], skipped, source, licence, tuple(about["assumptions"]), _native(parts)
+    )
 
 
 def _map(folder: Path, part: str, about: dict[str, Any]) -> Images:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data._cache import Decoding, cache_dir, files_identity, load_or_decode
-from mvsearch.data._images import DataSet, Request
+from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._pickles import read_pickle
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
@@ -128,7 +128,7 @@ def _classes(place: Path, form: Form, raw: bytes) -> tuple[str, ...]:
 
 def _images(
     place: Path, form: Form, raw: dict[str, bytes], names: tuple[str, ...], classes: int
-) -> Iterator[tuple[np.ndarray, int]]:
+) -> Iterator[DecodedImage]:
     for name in names:
         try:
             labels, pixels = _rows(form, raw[name])
@@ -136,7 +136,7 @@ def _images(
                 raise ValueError(f"{len(pixels)} images, {len(labels)} labels, {classes} classes")
         except (pickle.UnpicklingError, ValueError, TypeError, KeyError, AttributeError) as fault:
             raise _format_error(place, name, fault) from fault
-        yield from zip(pixels, labels, strict=True)
+        yield from map(DecodedImage, pixels, labels)
 
 
 def _rows(form: Form, raw: bytes) -> tuple[list[int], np.ndarray]:

@@ -1,11 +1,13 @@
 """Images, scenes and data sets as every source returns them, and how they are split. NumPy only."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 import numpy as np
 
+from mvsearch.data._skipped import Skipped
 from mvsearch.errors import DataError
 
 IGNORED = 255
@@ -61,19 +63,48 @@ class Scene:
 
 
 @dataclass(frozen=True)
+class DecodedImage:
+    """One image as a source yields it: `pixels`, uint8 (row, column, channel), and its class or what it shows.
+
+    `width` and `height` are those of the upright image in its file, in pixels; 0 if they are the same for all.
+    `encoding` describes the file's pixels if they are not 8-bit RGB, e.g. "16-bit grey".
+    """
+
+    pixels: np.ndarray
+    content: int | Scene
+    width: int = 0
+    height: int = 0
+    encoding: str = ""
+
+
+@dataclass(frozen=True)
+class Native:
+    """The images as they are in their files: the minimum, median and maximum of their widths and heights in pixels,
+    and how many there are of each encoding other than 8-bit RGB."""
+
+    width: tuple[float, float, float]
+    height: tuple[float, float, float]
+    encodings: Mapping[str, int]
+
+
+@dataclass(frozen=True)
 class DataSet:
     """Images to train on and images to test on.
 
-    `checksum` identifies the decoded content on any machine and in any folder; `skipped` counts the broken images.
+    `checksum` identifies the decoded content on any machine and in any folder. `skipped` counts what was left out, by
+    its reason; `assumptions` are sentences about what the files leave open and how it was read. `native` is None for
+    images that are generated, or have one size in every copy of the data set.
     """
 
     name: str
     train: Images
     test: Images
     checksum: str
-    skipped: int
+    skipped: tuple[Skipped, ...]
     source: str
     licence: str
+    assumptions: tuple[str, ...] = ()
+    native: Native | None = None
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._images import IGNORED, Request, Scene, stratified_split
+from mvsearch.data._images import IGNORED, DecodedImage, Request, Scene, stratified_split
+from mvsearch.data._skipped import Skipped, broken
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
@@ -59,46 +60,49 @@ def split(items: Sequence[Labelled], request: Request) -> tuple[list[Labelled], 
 
 def decode_scenes(
     items: Sequence[Labelled], classes: int, size: int, masks: bool, progress: Progress | None
-) -> Iterator[tuple[np.ndarray | None, Scene]]:
-    """Pixels (size, size, 3) and their scenes, with a mask or boxes. Raises DataError if most images are broken."""
-    broken: list[str] = []
-    for pixels, scene, fault in track(_open_all(items, classes, size, masks), "decode scenes", len(items), progress):
-        if pixels is None:
-            broken.append(fault)
-        yield pixels, scene
-    if 2 * len(broken) > len(items):
-        raise DataError(f"{len(broken)} of {len(items)} images cannot be read, the first is {broken[0]}; replace them.")
+) -> Iterator[DecodedImage | Skipped]:
+    """Images of (size, size, 3) pixels with a mask or boxes each. Raises DataError if most images are broken."""
+    faults: list[Skipped] = []
+    for image in track(_open_all(items, classes, size, masks), "decode scenes", len(items), progress):
+        if isinstance(image, Skipped):
+            faults.append(image)
+        yield image
+    if 2 * len(faults) > len(items):
+        raise DataError(
+            f"{len(faults)} of {len(items)} images cannot be read, the first is {faults[0].example} "
+            f"({faults[0].reason}); replace them."
+        )
 
 
-def _open_all(
-    items: Sequence[Labelled], classes: int, size: int, masks: bool
-) -> Iterator[tuple[np.ndarray | None, Scene, str]]:
+def _open_all(items: Sequence[Labelled], classes: int, size: int, masks: bool) -> Iterator[DecodedImage | Skipped]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(items), BATCH):
             batch = items[start : start + BATCH]
             yield from pool.map(lambda item: _open(item, classes, size, masks), batch)
 
 
-def _open(item: Labelled, classes: int, size: int, masks: bool) -> tuple[np.ndarray | None, Scene, str]:
+def _open(item: Labelled, classes: int, size: int, masks: bool) -> DecodedImage | Skipped:
     from PIL import Image
 
     try:
         with Image.open(item.file) as image:  # not rotated by EXIF: the labels belong to the stored pixels
+            native = image.size
             width, height = item.width or image.width, item.height or image.height
             pixels = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
         mask = item.mask() if masks and item.mask else np.zeros((height, width), np.uint8)
     except DataError as fault:
         raise DataError(f"{fault}", at=item.file) from None
     except Exception as fault:  # Pillow can raise anything for a damaged file
-        return None, Scene(), f"{item.file} ({type(fault).__name__}: {fault})"
+        return broken(f"{type(fault).__name__}: {fault}", str(item.file))
     if not masks:
         sides = np.array([1, width, height, width, height])
         boxes = np.array(item.boxes, float).reshape(-1, 5) / sides
         boxes[:, 1:] = boxes[:, 1:].clip(0, 1)
-        return pixels, Scene(boxes=boxes[(boxes[:, 3:] > boxes[:, 1:3]).all(1)]), ""
+        return DecodedImage(pixels, Scene(boxes=boxes[(boxes[:, 3:] > boxes[:, 1:3]).all(1)]), *native)
     unknown = np.setdiff1d(mask, [*range(classes), IGNORED])
     if len(unknown):
         raise DataError(
             f"its mask contains class {unknown[0]}, but there are only {classes} with the background.", at=item.file
         )
-    return pixels, Scene(np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST))), ""
+    scene = Scene(np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)))
+    return DecodedImage(pixels, scene, *native)

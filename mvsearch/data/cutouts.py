@@ -16,7 +16,7 @@ import numpy as np
 
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, load_or_decode
 from mvsearch.data._debian import reason, unpack_package
-from mvsearch.data._images import DataSet, Request, Scene, stratified_split
+from mvsearch.data._images import DataSet, DecodedImage, Request, Scene, stratified_split
 from mvsearch.data._source import DataSource
 from mvsearch.data.photos import PHOTOS, photograph, pixels_of
 from mvsearch.errors import DataError
@@ -152,12 +152,10 @@ def _side(pixels: np.ndarray, test: bool) -> np.ndarray:
     return pixels[:, cut:] if test else pixels[:, :cut]
 
 
-def _scenes(
-    stock: Stock, count: int, seeds: tuple[int, int], progress: Progress | None
-) -> Iterator[tuple[np.ndarray, Scene]]:
+def _scenes(stock: Stock, count: int, seeds: tuple[int, int], progress: Progress | None) -> Iterator[DecodedImage]:
     step = f"paste {('train', 'test')[seeds[1]]} scenes"
     for i in track(range(count), step, count, progress):
-        yield paste(stock, np.random.default_rng([*seeds, i]))
+        yield DecodedImage(*paste(stock, np.random.default_rng([*seeds, i])))
 
 
 def paste(stock: Stock, rng: np.random.Generator) -> tuple[np.ndarray, Scene]:

@@ -19,7 +19,7 @@ import numpy as np
 
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, load_or_decode
 from mvsearch.data._debian import reason, unpack_package
-from mvsearch.data._images import DataSet, Request
+from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
@@ -152,11 +152,11 @@ def _content(path: Path) -> bytes:
         return file.read()
 
 
-def _images(folder: Path, part: str, progress: Progress | None) -> Iterator[tuple[np.ndarray, int]]:
+def _images(folder: Path, part: str, progress: Progress | None) -> Iterator[DecodedImage]:
     pixels = np.frombuffer(_content(folder / f"{part}-images-idx3-ubyte.gz"), np.uint8, offset=16)
     labels = np.frombuffer(_content(folder / f"{part}-labels-idx1-ubyte.gz"), np.uint8, offset=8)
     padded = np.pad(pixels.reshape(-1, 28, 28, 1), ((0, 0), (2, 2), (2, 2), (0, 0)))
-    yield from track(zip(padded, labels.tolist(), strict=True), f"decode {part}", len(padded), progress)
+    yield from track(map(DecodedImage, padded, labels.tolist()), f"decode {part}", len(padded), progress)
 
 
 DATA_SOURCE = DataSource(

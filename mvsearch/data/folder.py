@@ -16,7 +16,8 @@ import numpy as np
 
 from mvsearch.data._cache import Decoding, files_identity, load_or_decode
 from mvsearch.data._decode import decode_image
-from mvsearch.data._images import DataSet, Request, stratified_split
+from mvsearch.data._images import DataSet, DecodedImage, Request, stratified_split
+from mvsearch.data._skipped import Skipped, broken
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
@@ -131,16 +132,18 @@ def _check_counts(path: Path, classes: tuple[str, ...], labels: np.ndarray) -> N
 
 def _decode(
     path: Path, files: Listing, classes: tuple[str, ...], size: int, progress: Progress | None
-) -> Iterator[tuple[np.ndarray | None, int]]:
-    broken: Counter[int] = Counter()
+) -> Iterator[DecodedImage | Skipped]:
+    bad_files: Counter[int] = Counter()
     first: dict[int, str] = {}
     for (file, label), (pixels, fault) in track(_decode_all(files, size), f"decode {path.name}", len(files), progress):
         if pixels is None:
-            broken[label] += 1
+            bad_files[label] += 1
             first.setdefault(label, f"{file.relative_to(path)} ({fault})")
-        yield pixels, label
+            yield broken(fault, str(file.relative_to(path)))
+        else:
+            yield DecodedImage(pixels, label)
     counts = Counter(label for _, label in files)
-    for label, bad in broken.items():
+    for label, bad in bad_files.items():
         if 2 * bad > counts[label]:
             raise DataError(
                 f"{bad} of {counts[label]} images of class {classes[label]} cannot be read, "

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data._cache import Decoding, load_or_decode
-from mvsearch.data._images import DataSet, Request
+from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.utils.progress import Progress, track
@@ -102,14 +102,14 @@ def patch_corners(cells: list[Corner], count: int, rng: np.random.Generator) -> 
 
 def _patches(
     photos: list[np.ndarray], cells: list[list[Corner]], count: int, size: int, seed: int, progress: Progress | None
-) -> Iterator[tuple[np.ndarray, int]]:
+) -> Iterator[DecodedImage]:
     from PIL import Image
 
     for label, pixels in enumerate(track(photos, "cut patches", len(photos), progress)):
         rng = np.random.default_rng([seed, label, count])
         for top, left in patch_corners(cells[label], count, rng):
             crop = Image.fromarray(pixels[top : top + CROP, left : left + CROP])
-            yield np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR)), label
+            yield DecodedImage(np.asarray(crop.resize((size, size), Image.Resampling.BILINEAR)), label)
 
 
 def photograph(place: str) -> Path:

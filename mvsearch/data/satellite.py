@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data._cache import Decoding, load_or_decode
-from mvsearch.data._images import DataSet, Request, Scene
+from mvsearch.data._images import DataSet, DecodedImage, Request, Scene
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.utils.progress import Progress, track
@@ -102,14 +102,14 @@ def land(folder: Path, height: int, width: int, progress: Progress | None) -> np
     return np.asarray(image)
 
 
-def _tiles(pixels: np.ndarray, mask: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, Scene]]:
+def _tiles(pixels: np.ndarray, mask: np.ndarray, size: int) -> Iterator[DecodedImage]:
     height, width = mask.shape
     first, last = (round((90 - degrees) / 180 * height) for degrees in (NORTH, SOUTH))
     for top in range(first, last - size + 1, size):  # no overlap: some tiles of the training part are held out
         for left in range(0, width - size + 1, size):
             tile = mask[top : top + size, left : left + size]
             if LEAST < tile.mean() < 1 - LEAST:
-                yield pixels[top : top + size, left : left + size], Scene(tile)
+                yield DecodedImage(pixels[top : top + size, left : left + size], Scene(tile))
 
 
 DATA_SOURCE = DataSource(

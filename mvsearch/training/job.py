@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch import data as sources
 from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSettings, stratified_split
+from mvsearch.data import DataSettings, Skipped, count_broken, stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_start
 from mvsearch.utils.atomic_write import write_whole
@@ -34,8 +34,8 @@ _FILES = (RESULT, WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metrics.
 class TrainingData:
     """The images that are trained on and those of the test part.
 
-    `checksum` is that of the decoded images, or of their list where they are streamed. `skipped` counts the images that
-    were broken when they were decoded.
+    `checksum` is that of the decoded images, or of their list where they are streamed. `skipped` and `assumptions` are
+    those of the `DataSet`.
     """
 
     name: str
@@ -43,7 +43,8 @@ class TrainingData:
     task: "Task"
     train: "ImageLoader[Any]"
     test: "ImageLoader[Any]"
-    skipped: int = 0
+    skipped: tuple[Skipped, ...] = ()
+    assumptions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ class TrainingJob:
         train, test = (
             SceneLoader.of(part, task) if task.has_scenes else DecodedLoader(part) for part in (data.train, data.test)
         )
-        return TrainingData(name, data.checksum, task, train, test, data.skipped)
+        return TrainingData(name, data.checksum, task, train, test, data.skipped, data.assumptions)
 
     def start(self, data: TrainingData, group: "ProcessGroup", *, force: bool = False) -> StartedTraining:
         """The training, resumed from its checkpoint if the folder has one.
@@ -157,7 +158,7 @@ class TrainingJob:
             "loss": evaluation.loss,
             "judged_on": f"{data.name}, {'held-out images of the training part' if self.held_out else 'test part'}",
             "images": evaluation.images,
-            "broken": data.skipped + len(training.data.broken),
+            "broken": count_broken(data.skipped) + len(training.data.broken),
             "image_size": arch.image_size,
             "num_classes": arch.num_classes,
             "params": cost.params,

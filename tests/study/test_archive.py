@@ -472,14 +472,14 @@ def test_keep_is_refused_for_measurements(study):
 
 
 def test_a_limit_on_decoded_images_drops_what_was_longest_unused(tmp_path, monkeypatch):
-    from mvsearch.data import _cache
+    from mvsearch.data import DecodedImage, _cache
 
     monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
     monkeypatch.setenv("MVSEARCH_CACHE_GIB", str(5000 / 2**30))
     images = np.zeros((10, 4, 4, 3), np.uint8)
 
     def decoding():
-        stream = [(image, i % 2) for i, image in enumerate(images)]
+        stream = [DecodedImage(image, i % 2) for i, image in enumerate(images)]
         return _cache.Decoding(("a", "b"), stream, stream)
 
     for name in ("one", "two", "three", "four"):

@@ -209,7 +209,7 @@ def test_a_mask_with_a_class_that_has_no_name_is_refused_by_its_file(cache, tmp_
 def test_a_damaged_mask_is_skipped_like_a_damaged_image(cache, tmp_path, scenes):
     as_voc(tmp_path / "own", scenes.train)
     (tmp_path / "own" / "SegmentationClass" / "2.png").write_bytes(b"no image")
-    assert data.load("voc", path=tmp_path / "own", task="segmentation").skipped == 1
+    assert data.load("voc", path=tmp_path / "own", task="segmentation").skipped[0].count == 1
 
 
 def test_boxes_of_an_annotation_without_sides_are_shares_of_its_image(cache, tmp_path, scenes):
