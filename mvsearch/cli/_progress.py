@@ -22,6 +22,7 @@ from rich.progress import (
 from rich.text import Text
 
 from mvsearch.cli._output import console, table
+from mvsearch.metrics.constraints import join_limits
 from mvsearch.metrics.formatting import pretty, with_error
 from mvsearch.metrics.registry import metric
 
@@ -178,8 +179,10 @@ class SearchProgress(Display):
         self.heading = Text.assemble(
             "study ",
             (plan.name, "bold"),
-            f" in {location}: {plan.search.trials} trials{f', {finished} of them finished' if finished else ''}, "
+            f" in {location}: {plan.search.trials} trials{f', {finished} of them finished' if finished else ''}"
+            f"{', every point of the space within its limits' if _is_whole(plan) else ''}, "
             f"sampler {plan.search.sampler}, objectives {', '.join(o.name for o in plan.objectives)}, "
+            f"limits {join_limits(plan.limits)}, "
             f"{workers} worker(s). Ctrl-C stops; run the same command to resume.",
         )
 
@@ -225,6 +228,11 @@ class SearchProgress(Display):
         if len(front) > _FRONT_ROWS:
             parts.append(Text(f"... and {len(front) - _FRONT_ROWS} more on the front", style="dim"))
         return parts
+
+
+def _is_whole(plan: "Plan") -> bool:
+    """Whether the number of trials is that of all points, however many were asked for."""
+    return plan.all_points is not None and plan.search.trials >= len(plan.all_points)
 
 
 def _status_line(status: dict[str, Any]) -> str:

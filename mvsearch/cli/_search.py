@@ -26,6 +26,16 @@ def prepare(plan: "Plan") -> None:
         print_data_notes(data)
 
 
+def join(plan: "Plan") -> "Plan":
+    """Create the study, or join it and print what this run changes of it; the plan as the study has it now."""
+    from mvsearch.study.study import Study
+
+    study = Study.join(plan)
+    for change in study.changes:
+        click.echo(f"study {plan.name}: {change}", err=True)
+    return study.plan
+
+
 def search(plan: "Plan") -> None:
     """Run an existing study to its end with worker processes on this machine."""
     from mvsearch.study.executors import local

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 @click.option(
     "--objective", "objectives", multiple=True, help="Use these objectives instead of the study's. Repeatable."
 )
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    help="A constraint besides the study's, or instead of one of the same metric and direction. Repeatable.",
+)
 @click.option("--x", help="Metric on the x axis: params, macs, latency_ms, ...")
 @click.option("--y", help="Metric on the y axis; default: the first score.")
 @click.option("--size", help="Metric that the area of the markers shows; default: macs.")
@@ -41,6 +47,7 @@ def front(
     theme: str,
     force: bool,
     objectives: tuple[str, ...],
+    limits: tuple[str, ...],
     x: str | None,
     y: str | None,
     size: str | None,
@@ -69,7 +76,7 @@ def front(
     if plot is not None:
         refuse_to_draw(plot, force=force)
     sought = [Objective.named(name) for name in objectives]
-    findings = compute_findings(open_study(study, storage=storage), sought)
+    findings = compute_findings(open_study(study, storage=storage), sought, limits=limits)
     estimates = estimate_top1(findings.front, findings.reliability) if calibrate else None
     dominances = _compare_with_baselines(findings) if baselines else []
     if plot is not None:
@@ -137,8 +144,9 @@ def _print(findings: "Findings", estimates: "Estimates | None") -> None:
     )
     if findings.progress:
         screen.print(f"the study is not finished: {findings.progress}", style="dim")
-    reference = findings.references[findings.front[-1].number]
-    screen.print(Text(f"`mvsearch export {reference} --to torch -o net.py` exports one of them.", style="dim"))
+    reference = findings.references[findings.suggestion.number]
+    command = f"`mvsearch export {reference} --to torch -o net.py`"
+    screen.print(Text(f"{command} exports one of them: {findings.suggestion_words}.", style="dim"))
 
 
 def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | None" = None) -> None:
@@ -149,7 +157,16 @@ def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | No
     from mvsearch.report.table import front_table
 
     screen, title = console(), f"Pareto front of {findings.name}"
-    screen.print(front_table(findings.measured, findings.front, findings.objectives, title=title, columns=columns))
+    screen.print(
+        front_table(
+            findings.records,
+            findings.front,
+            findings.objectives,
+            title=title,
+            caption=findings.tally,
+            columns=columns,
+        )
+    )
     line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))

@@ -21,7 +21,12 @@ if TYPE_CHECKING:
     multiple=True,
     help="A score of the proxy (scaled_loss, top1, ...) or a cost (params, macs, latency_ms). Repeatable.",
 )
-@click.option("--limit", "limits", multiple=True, help="A constraint, e.g. 'params <= 2M'. Repeatable.")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    help="A constraint besides the file's, or instead of that of its metric and direction: 'params <= 2M'. Repeatable.",
+)
 @click.option("--sampler", help="How candidates are proposed: surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="With one worker, the same seed proposes the same candidates.")
 @click.option(
@@ -89,12 +94,11 @@ def run(
     """Search a space, or resume the search.
 
     SPACE is a YAML file. All results are written to studies/NAME/. Ctrl-C stops the search; the same command resumes
-    it.
+    it. With other settings the command prints what it changes of the study.
     """
-    from mvsearch.cli._search import prepare, search, search_with_ray
+    from mvsearch.cli._search import join, prepare, search, search_with_ray
     from mvsearch.errors import PlanError
     from mvsearch.study.plan import Plan
-    from mvsearch.study.study import Study
 
     plan = Plan.load(
         space,
@@ -125,11 +129,11 @@ def run(
         share = ray.ResourceShare(gpus_per_trial or 0.0, 1.0 if cpus_per_trial is None else cpus_per_trial)
         with ray.cluster(address):
             slots = share.slots(ray.resources())
-            plan = Study.join(plan).plan
+            plan = join(plan)
             search_with_ray(plan, share, slots)
     else:
         prepare(plan)
-        plan = Study.join(plan).plan
+        plan = join(plan)
         search(plan)
     if check_proxy:
         from mvsearch.cli._check_proxy import check_proxy as check
@@ -156,6 +160,7 @@ def _finish(plan: "Plan", as_json: bool) -> None:
     screen = console()
     screen.print(f"wrote {', '.join(str(path) for path in written)}", style="dim")
     screen.print(
-        f"next: `mvsearch front {plan.name}{storage} --plot front.html`, `mvsearch export {plan.name}:NUMBER{storage}`",
+        f"next: `mvsearch front {plan.name}{storage} --plot front.html`, "
+        f"`mvsearch export {plan.name}:{findings.suggestion.number}{storage}`: {findings.suggestion_words}",
         style="dim",
     )

@@ -24,7 +24,7 @@ _SAMPLE = 100_000
     "--limit",
     "limits",
     multiple=True,
-    help="With --front: a further constraint, e.g. 'params >= 1M'. Repeatable.",
+    help="With --front: a constraint besides the file's, or instead of one: 'params >= 1M'. Repeatable.",
 )
 @json_option
 def space(
@@ -57,14 +57,16 @@ def space(
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:
     from mvsearch.cli._progress import DelayedBar
-    from mvsearch.metrics.constraints import Constraint
+    from mvsearch.metrics.constraints import Constraint, check_limits, override_limits
     from mvsearch.metrics.pareto import Objective
     from mvsearch.metrics.registry import STATIC_COSTS
     from mvsearch.space.exact_front import exact_front
 
     names = tuple(Objective.named(name).name for name in objectives)
     names = names or tuple(name for name in plan.search.objectives if name in STATIC_COSTS)
-    constraints = [*plan.static_limits, *map(Constraint.parse, limits)]
+    texts = override_limits([limit.text for limit in plan.static_limits], limits)
+    constraints = [Constraint.parse(text) for text in texts]
+    check_limits(constraints)
     start_time = time.perf_counter()
     with DelayedBar("choices eliminated") as bar:
         members = exact_front(plan.space, names, constraints, progress=bar)
@@ -84,6 +86,8 @@ def _front_to_json(
         "space": plan.space.name,
         "objectives": list(objectives),
         "limits": [limit.text for limit in limits],
+        "limits_not_checked": [limit.text for limit in plan.measured_limits],
+        "objectives_left_out": [name for name in plan.search.objectives if name not in objectives],
         "seconds": round(seconds, 3),
         "front": [{**asdict(m.cost), "ties": m.ties, "published": m.published, "choices": m.point} for m in members],
     }
@@ -121,6 +125,13 @@ def _print_front(
         ),
         style="dim",
     )
+    if plan.measured_limits:
+        screen.print(Text(_not_checked([limit.text for limit in plan.measured_limits])))
+
+
+def _not_checked(limits: list[str]) -> str:
+    """Which limits a closed form cannot check."""
+    return f"not checked: {' and '.join(limits)}, because only `mvsearch run` measures that."
 
 
 def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
@@ -146,8 +157,11 @@ def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
         "conditions": [str(condition) for condition in plan.space.conditions],
         "contains": list(plan.space.contains),
         "limits": list(plan.search.limits),
-        "within_limits": float(within.mean()),
+        "limits_checked": [limit.text for limit in plan.static_limits],
+        "limits_not_checked": [limit.text for limit in plan.measured_limits],
+        "within_limits": float(within.mean()) if plan.static_limits or not plan.limits else None,
         "sampled": _SAMPLE,
+        "image_size": plan.space.image_size,
         "costs": ranges,
     }
 
@@ -156,6 +170,7 @@ def _print(summary: dict[str, Any]) -> None:
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty
+    from mvsearch.utils.units import three_digits
 
     screen = console()
     exact = "exactly" if summary["size_is_exact"] else "about (estimated by sampling)"
@@ -172,14 +187,16 @@ def _print(summary: dict[str, Any]) -> None:
     screen.print(choices)
     for line in summary["conditions"]:
         screen.print(Text(f"where {line}", style="dim"))
-    costs = table("cost", "min", "10 %", "median", "90 %", "max")
+    costs = table(f"cost at {summary['image_size']} px", "min", "10 %", "median", "90 %", "max")
     for name, spread in summary["costs"].items():
         costs.add_row(name, *(pretty(name, spread[part]) for part in ("min", "p10", "median", "p90", "max")))
     screen.print(costs)
-    limits = " and ".join(summary["limits"])
-    if limits:
-        share = 100 * summary["within_limits"]
-        screen.print(f"{share:.1f} % are within {limits} (of {summary['sampled']:,} samples).")
+    if summary["limits_checked"]:
+        share, limits = 100 * summary["within_limits"], " and ".join(summary["limits_checked"])
+        words = f"{three_digits(share)} % are" if share else "none is"
+        screen.print(f"{words} within {limits} (of {summary['sampled']:,} samples).")
+    if summary["limits_not_checked"]:
+        screen.print(Text(_not_checked(summary["limits_not_checked"])))
     screen.print(f"contains {', '.join(summary['contains']) or 'no published model'}")
 
 

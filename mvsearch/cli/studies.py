@@ -234,7 +234,9 @@ def _content(reader: "Reader", suffix: str) -> bytes:
         return "".join(f"{line}\n" for line in lines(reader)).encode()
     from mvsearch.report.trials_table import csv, parquet
 
-    return (csv if suffix == ".csv" else parquet)(reader.records())
+    records = reader.records()
+    within = {record.number for record in reader.within_limits(records)}
+    return (csv if suffix == ".csv" else parquet)(records, within)
 
 
 @studies.command("import")

@@ -1,11 +1,15 @@
 """Constraints on metrics as they are written in a file, e.g. `params <= 6M`."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, Self
 
 from mvsearch.errors import PlanError
 from mvsearch.metrics.pareto import Objective
+from mvsearch.metrics.registry import metric
+from mvsearch.utils.units import PERCENT
 
 _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 AMOUNT = r"[0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?\s*[kKMG]?"
@@ -42,6 +46,45 @@ class Constraint:
         Objective.named(match[1])
         return cls(match[1], match[2] == "<=", amount(match[3]), str(text).strip())
 
+    @property
+    def side(self) -> tuple[str, bool]:
+        """The metric and the direction: of two limits of one side, only one is needed."""
+        return self.name, self.at_most
+
+    @property
+    def bound(self) -> tuple[str, bool, float]:
+        """What the text means, however it is spelt: the side and the value."""
+        return *self.side, self.value
+
     def holds(self, value: Any) -> Any:
         """Whether a value, or each of an array, satisfies the constraint."""
         return value <= self.value if self.at_most else value >= self.value
+
+
+def override_limits(limits: Sequence[str], by: Sequence[str]) -> tuple[str, ...]:
+    """The limits, where those of the same metric and direction are replaced, and the others are added.
+
+    >>> override_limits(("params <= 6M", "macs <= 2G"), ("params <= 4M", "params >= 1M"))
+    ('macs <= 2G', 'params <= 4M', 'params >= 1M')
+    """
+    sides = {Constraint.parse(text).side for text in by}
+    return (*(text for text in limits if Constraint.parse(text).side not in sides), *by)
+
+
+def check_limits(limits: Sequence[Constraint]) -> None:
+    """Raises PlanError for a limit in another unit than its metric's, and for two that contradict each other."""
+    for limit in limits:
+        unit = metric(limit.name).unit
+        if unit == PERCENT and limit.value > 1:
+            raise PlanError(f"found {limit.text!r}, but {limit.name} is a share; use e.g. 0.9 for 90 %.")
+        if unit.symbol and limit.text[-1] in "kKMG":
+            raise PlanError(f"found {limit.text!r}, but {limit.name} is in {unit.symbol}; omit the {limit.text[-1]}.")
+    for one, other in combinations(limits, 2):
+        upper, lower = (one, other) if one.at_most else (other, one)
+        if one.name == other.name and upper.at_most and not lower.at_most and upper.value < lower.value:
+            raise PlanError(f"{one.text} and {other.text} contradict each other; relax one.")
+
+
+def join_limits(limits: Sequence[Constraint]) -> str:
+    """All limits in words, e.g. `params <= 6M and macs <= 2G`; `none` without any."""
+    return " and ".join(limit.text for limit in limits) or "none"

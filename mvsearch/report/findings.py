@@ -1,5 +1,6 @@
 """What is known of a study, computed once: `front`, `run` and `report` print it as a table, as JSON or as a page."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -7,9 +8,11 @@ from typing import Any
 
 from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Constraint
-from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume
+from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume, spans
 from mvsearch.metrics.record import Record
+from mvsearch.metrics.registry import metric, scores
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
+from mvsearch.report.table import complete_beyond, tally
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.reader import Reader
@@ -20,9 +23,9 @@ from mvsearch.utils.yaml_document import Document
 class Findings:
     """A study under some objectives, by default its own.
 
-    `records` are all finished trials, `measured` those within the limits. Without a front, `no_front` is the reason,
-    and `measured`, `front` and `reference_point` are empty. `references` are the front's members, by number, as the
-    command line takes them (`v3:17`). `progress` is empty once the study has all its trials.
+    `records` are all finished trials, `measured` those within the limits, by default of the last run. Without a front,
+    `no_front` is the reason, and `measured`, `front` and `reference_point` are empty. `references` are the front's
+    members, by number, as the command line takes them (`v3:17`). `progress` is empty once the study has all its trials.
     """
 
     name: str
@@ -41,8 +44,40 @@ class Findings:
 
     @property
     def score(self) -> Objective:
-        """The objective that candidates are coloured by: the proxy's score if there is one, else the first."""
-        return next((o for o in self.objectives if o.name == self.reliability.score), self.objectives[0])
+        """The objective that candidates are coloured by: the first score if there is one, else the first."""
+        return next((o for o in self.objectives if o.name in scores()), self.objectives[0])
+
+    @cached_property
+    def suggestion(self) -> Record:
+        """The member of the front to look at first, which is a published model only if all members are.
+
+        It has the best score. Without a score, it is nearest to the best of all objectives, in units of their ranges.
+        """
+        own = [record for record in self.front if not record.published] or self.front
+        sought = [self.score] if self.score.name in scores() else self.objectives
+        ranges = {name: (high - low) or 1.0 for name, (low, high) in spans(self.front, sought).items()}
+        best = {o.name: min(o.cost(record.metrics[o.name]) for record in self.front) for o in sought}
+
+        def distance(record: Record) -> float:
+            return math.hypot(*((o.cost(record.metrics[o.name]) - best[o.name]) / ranges[o.name] for o in sought))
+
+        return min(own, key=lambda record: (distance(record), record.number))
+
+    @property
+    def suggestion_words(self) -> str:
+        """Why it is suggested, e.g. `trial 17 has the best scaled loss among the front's unpublished networks`."""
+        networks = "networks" if self.suggestion.published else "unpublished networks"
+        score = (
+            f"has the best {metric(self.score.name).label}"
+            if self.score.name in scores()
+            else "is nearest to the best of all objectives"
+        )
+        return f"trial {self.suggestion.number} {score} among the front's {networks}"
+
+    @property
+    def tally(self) -> str:
+        """How many trials are on the front, and how many are not and why."""
+        return tally(self.records, self.front, self.limits)
 
     @cached_property
     def space(self) -> SearchSpace:
@@ -66,6 +101,9 @@ class Findings:
         return {
             "study": self.name,
             "objectives": [objective.name for objective in self.objectives],
+            "limits": [limit.text for limit in self.limits],
+            "beyond_limits": len(complete_beyond(self.records, self.limits)),
+            "suggestion": self.suggestion.number,
             "reference_point": dict(self.reference_point),
             "hypervolume": self.hypervolume,
             "proxy": self.facts.settings.get("proxy"),
@@ -77,13 +115,18 @@ class Findings:
         }
 
 
-def compute_findings(reader: Reader, objectives: Sequence[Objective] = (), *, allow_empty: bool = False) -> Findings:
-    """The findings under the study's own objectives, or others. Raises StudyError without a front, unless allowed."""
-    objectives = tuple(objectives) or reader.objectives
+def compute_findings(
+    reader: Reader, objectives: Sequence[Objective] = (), *, limits: Sequence[str] = (), allow_empty: bool = False
+) -> Findings:
+    """The findings under the study's own objectives, or others; `limits` are added to those of the last run.
+
+    Raises StudyError without a front, unless allowed.
+    """
+    objectives, constraints = tuple(objectives) or reader.objectives, reader.override_limits(limits)
     records, no_front = reader.records(), ""
     measured: list[Record] = []
     try:
-        measured = reader.measured(objectives)
+        measured = reader.measured(objectives, constraints)
     except StudyError as error:
         if not allow_empty:
             raise
@@ -93,7 +136,7 @@ def compute_findings(reader: Reader, objectives: Sequence[Objective] = (), *, al
         name=reader.name,
         facts=reader.facts,
         objectives=objectives,
-        limits=reader.limits,
+        limits=constraints,
         progress=reader.progress,
         records=tuple(records),
         measured=tuple(measured),

@@ -9,6 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
+from mvsearch.metrics.constraints import Constraint, join_limits
 from mvsearch.metrics.formatting import with_error
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
@@ -82,11 +83,28 @@ def _has_error(record: Record) -> bool:
     return any(name.endswith("_sem") for name in record.metrics)
 
 
-def tally(records: Sequence[Record], front: Sequence[Record]) -> str:
-    """How many trials there are in each state, e.g. `12 of 40 complete trials; 3 pruned, 1 failed`."""
+def complete_beyond(records: Sequence[Record], limits: Sequence[Constraint]) -> list[Record]:
+    """The complete trials that break a limit, which an earlier run did not have."""
+    return [
+        record
+        for record in records
+        if record.state == "complete"
+        and not all(limit.holds(record.metrics[limit.name]) for limit in limits if limit.name in record.metrics)
+    ]
+
+
+def tally(records: Sequence[Record], front: Sequence[Record], limits: Sequence[Constraint] = ()) -> str:
+    """How many trials there are in each state, e.g. `12 of 40 complete trials; 3 pruned, 1 failed`.
+
+    With limits, e.g. `12 of 38 complete trials within params <= 2M; 2 complete beyond, 3 pruned, 1 failed`.
+    """
     count = Counter(record.state for record in records)
-    others = [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
-    members = f"{len(front)} of {count['complete']} complete {'trial' if count['complete'] == 1 else 'trials'}"
+    beyond = len(complete_beyond(records, limits))
+    others = [f"{beyond} complete beyond"] if beyond else []
+    others += [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
+    complete = count["complete"] - beyond
+    within = f" within {join_limits(limits)}" if limits else ""
+    members = f"{len(front)} of {complete} complete {'trial' if complete == 1 else 'trials'}{within}"
     noise = "± is the standard error of a mean over seeds" if any(map(_has_error, front)) else ""
     reasons = {record.number: record.metrics.get("unconfirmed") for record in front}
     failures = ", ".join(f"{number} ({reason})" for number, reason in reasons.items() if reason)

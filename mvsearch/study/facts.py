@@ -25,6 +25,9 @@ _TYPES = {
 }
 _OPTIONAL = ("exhausted", "proxy_check")
 
+NETWORK_KEYS = ("image_size", "num_classes", "vars", "blocks", "head", "where")
+"""The keys of a space file that say which networks there are: another value is another space."""
+
 
 @dataclass(frozen=True)
 class StudyFacts:
@@ -108,9 +111,10 @@ class StudyFacts:
         environment |= {"precision": p} if (p := self.environment.get("precision", FULL)) != FULL else {}
         return digest({"settings": self.settings if settings is None else settings, **environment})
 
-    def with_search(self, search: SearchSettings) -> Self:
-        """The facts for another run, which may find new candidates."""
-        return replace(self, search=search, exhausted=False)
+    def for_run(self, plan: "Plan") -> Self:
+        """The facts for another run by a plan, which may search in another way and find new candidates."""
+        new = study_facts(plan)
+        return replace(self, search=new.search, document=new.document, published=new.published, exhausted=False)
 
     def pin(self, environment: Mapping[str, str]) -> Self:
         """The facts with these values pinned; raises StudyError if another value is pinned already."""
@@ -139,6 +143,29 @@ def study_facts(plan: "Plan") -> StudyFacts:
         document=plan.space.document.data,
         published={name: plan.space.architecture(point).key for name, point in plan.space.published_points()},
     )
+
+
+def describe_changes(old: StudyFacts, new: StudyFacts) -> tuple[str, ...]:
+    """What another run changes of a study, a clause for each setting, e.g. `trials is 40, was 12`."""
+    before, after = _run_settings(old), _run_settings(new)
+    return tuple(
+        f"{key} is {_setting_text(after.get(key))}, was {_setting_text(before.get(key))}"
+        for key in dict.fromkeys((*before, *after))
+        if before.get(key) != after.get(key)
+    )
+
+
+def _run_settings(facts: StudyFacts) -> dict[str, Any]:
+    """The settings of a run: those of the search, and what else the space file has."""
+    stored = facts.to_json()
+    rest = {key: value for key, value in stored["document"].items() if key not in ("search", *NETWORK_KEYS)}
+    return {**stored["search"], **flatten(rest)}
+
+
+def _setting_text(value: Any) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    return "not given" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def describe_mismatch(plan: "Plan", facts: StudyFacts) -> str | None:

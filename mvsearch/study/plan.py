@@ -21,7 +21,7 @@ from mvsearch.metrics.record import ConstraintViolated, Metrics
 from mvsearch.metrics.registry import STATIC_COSTS, scores
 from mvsearch.profiling.measurements import Measurement, measurements
 from mvsearch.space.search_space import Codes, SearchSpace
-from mvsearch.study.facts import StudyFacts
+from mvsearch.study.facts import NETWORK_KEYS, StudyFacts
 from mvsearch.study.plan_checks import MAX_LISTED, check_plan
 from mvsearch.study.settings import (
     ProxySettings,
@@ -63,13 +63,17 @@ class Plan:
 
         The number of trials is at most that of the points inside the conditions and limits, where they can be listed.
         """
+        search = read_search(space.document, read_proxy(space.document, space.head.task), space.head.task, **flags)
+        return cls._of(space, search, name=name, storage=storage)
+
+    @classmethod
+    def _of(cls, space: SearchSpace, search: SearchSettings, *, name: str | None, storage: str | None) -> Self:
         document, task = space.document, space.head.task
-        proxy = read_proxy(document, task)
         plan = cls(
             name=check_study_name(name or space.name),
             space=space,
-            search=read_search(document, proxy, task, **flags),
-            proxy=proxy,
+            search=search,
+            proxy=read_proxy(document, task),
             measurements=read_measurements(document),
             data=read_data(document, task),
             storage=storage,
@@ -89,8 +93,7 @@ class Plan:
     def of_facts(cls, facts: StudyFacts, *, name: str, storage: str, workers: int) -> Self:
         """The plan of a study that need not be in the database yet."""
         space = SearchSpace.parse(Document(dict(facts.document)))
-        plan = cls.of(space, name=name, storage=storage, **vars(facts.search))
-        return replace(plan, search=replace(plan.search, workers=workers))
+        return cls._of(space, replace(facts.search, workers=workers), name=name, storage=storage)
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:
@@ -106,6 +109,11 @@ class Plan:
     def static_limits(self) -> tuple[Constraint, ...]:
         """The constraints on static costs, which are checked without building a network."""
         return tuple(limit for limit in self.limits if limit.name in STATIC_COSTS)
+
+    @cached_property
+    def measured_limits(self) -> tuple[Constraint, ...]:
+        """The other constraints, which only the evaluation of a candidate can check."""
+        return tuple(limit for limit in self.limits if limit not in self.static_limits)
 
     def uses_metric(self, *names: str) -> bool:
         """Whether one of these metrics is an objective or constrained."""
@@ -183,7 +191,7 @@ class Plan:
     def space_digest(self) -> str:
         """Twelve hexadecimal digits that identify what is open."""
         data = self.space.document.data
-        return digest({key: data.get(key) for key in ("image_size", "num_classes", "vars", "blocks", "head", "where")})
+        return digest({key: data.get(key) for key in NETWORK_KEYS})
 
     @property
     def folder(self) -> Path:

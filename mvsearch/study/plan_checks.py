@@ -1,11 +1,14 @@
 """Checks of a plan: settings that are valid alone and contradict each other or the space."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mvsearch.arch.cost import Cost
 from mvsearch.data import check_task
-from mvsearch.errors import PlanError, SpaceError
+from mvsearch.errors import Location, PlanError, SpaceError
+from mvsearch.metrics.constraints import Constraint, check_limits
 from mvsearch.metrics.registry import scores
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
@@ -26,6 +29,7 @@ def check_plan(plan: "Plan") -> None:
     """Raises PlanError for the first setting that contradicts another or the space."""
     _check_objectives(plan)
     _check_search(plan)
+    _check_limits(plan)
     if not plan.space.choices:
         raise PlanError("no value is open, so there is nothing to search; see `choose:`.", at=plan.space.document.file)
     _check_rungs(plan)
@@ -84,18 +88,40 @@ def _check_measurements(plan: "Plan") -> None:
         measurement.check(settings)
 
 
+def _check_limits(plan: "Plan") -> None:
+    try:
+        check_limits(plan.limits)
+    except PlanError as error:
+        raise PlanError(str(error), at=_place(plan, plan.limits)) from None
+
+
+def _place(plan: "Plan", limits: Sequence[Constraint]) -> Location | str:
+    """Where limits are written: in the file, or on the command line if one of them is only there."""
+    document = plan.space.document
+    in_file = read_search(document, plan.proxy, plan.space.head.task).limits
+    return document.where("search", "limits") if {limit.text for limit in limits} <= {*in_file} else "--limit"
+
+
 def _check_static_limits(plan: "Plan") -> None:
-    """Raises PlanError if no point satisfies the constraints on static costs, as far as that can be decided."""
+    """Raises PlanError if no point satisfies the constraints on static costs, as far as that can be decided.
+
+    The error names the one limit that no point satisfies, if there is one, and otherwise all.
+    """
     if not plan.static_limits:
         return
     costs = plan.space.costs(MAX_LISTED)
     if plan.within_limits(costs).any():
         return
-    name, document = plan.static_limits[0].name, plan.space.document
-    in_file = read_search(document, plan.proxy, plan.space.head.task).limits == plan.search.limits
-    where = document.where("search", "limits") if in_file else "--limit"
+    for limit in plan.static_limits:
+        if not limit.holds(getattr(costs, limit.name)).any():
+            _check_feasible(plan, costs, (limit,))
+    _check_feasible(plan, costs, plan.static_limits)
+
+
+def _check_feasible(plan: "Plan", costs: Cost, limits: tuple[Constraint, ...]) -> None:
+    name, where = limits[0].name, _place(plan, limits)
     try:
-        exact_front(plan.space, (name,), plan.static_limits)
+        exact_front(plan.space, (name,), limits)
     except InfeasibleError as error:
         (least,) = exact_front(plan.space, (name,))
         values = f"between {getattr(least.cost, name):,} and about {getattr(costs, name).max():,}"

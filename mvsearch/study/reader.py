@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch.errors import StudyError
-from mvsearch.metrics.constraints import Constraint
+from mvsearch.metrics.constraints import Constraint, check_limits, join_limits, override_limits
 from mvsearch.metrics.pareto import Objective, comparable, some_comparable
-from mvsearch.metrics.record import Record
+from mvsearch.metrics.record import Record, is_number
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.url import display_url
@@ -49,31 +49,47 @@ class Reader:
         """The constraints of the last run."""
         return tuple(Constraint.parse(text) for text in self.facts.search.limits)
 
-    def within_limits(self, records: Sequence[Record]) -> list[Record]:
-        """The records that satisfy the constraints of the last run; earlier runs may have had others."""
-        limits = self.limits
+    def override_limits(self, texts: Sequence[str]) -> tuple[Constraint, ...]:
+        """The constraints of the last run with others, which replace those of the same metric and direction.
+
+        Raises PlanError for constraints that contradict each other, StudyError for a metric that no trial has.
+        """
+        limits = tuple(map(Constraint.parse, override_limits([limit.text for limit in self.limits], texts)))
+        check_limits(limits)
+        records = self.records() if texts else []
+        for limit in limits:
+            if records and not any(is_number(record.metrics.get(limit.name)) for record in records):
+                raise StudyError(
+                    f"study {self.name!r}: no finished trial has a value of {limit.name}, so {limit.text!r} cannot be "
+                    "checked."
+                )
+        return limits
+
+    def within_limits(self, records: Sequence[Record], limits: Sequence[Constraint] | None = None) -> list[Record]:
+        """The records that satisfy the constraints of the last run, or others; earlier runs may have had others."""
+        limits = self.limits if limits is None else limits
         return [
             record
             for record in records
             if all(limit.holds(record.metrics[limit.name]) for limit in limits if limit.name in record.metrics)
         ]
 
-    def measured(self, objectives: Sequence[Objective]) -> list[Record]:
+    def measured(self, objectives: Sequence[Objective], limits: Sequence[Constraint] | None = None) -> list[Record]:
         """The records that satisfy the constraints; at least one of them has a number for each objective.
 
-        Raises StudyError, which says what is missing, if there is none.
+        The constraints are those of the last run unless others are given. Raises StudyError, which says what is
+        missing, if there is none.
         """
+        limits = self.limits if limits is None else limits
         records = self.records()
-        within = self.within_limits(records)
+        within = self.within_limits(records, limits)
         if comparable(within, objectives):
             return within
         if not records:
             raise StudyError(f"study {self.name!r} has no finished trial yet; let it continue.")
         if comparable(records, objectives):
-            limits = " and ".join(limit.text for limit in self.limits)
-            raise StudyError(
-                f"study {self.name!r}: none of its {len(records)} trials is within {limits}; let it continue."
-            )
+            within_words = f"none of its {len(records)} trials is within {join_limits(limits)}"
+            raise StudyError(f"study {self.name!r}: {within_words}; let it continue.")
         if not any(record.state == "complete" for record in records):
             reasons = [record.reason for record in records if record.reason]
             raise StudyError(f"no trial of study {self.name!r} is complete; the last: {reasons[-1]}.")

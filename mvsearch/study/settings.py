@@ -9,6 +9,7 @@ from typing import Any
 
 from mvsearch.data import DataSettings, default_source
 from mvsearch.errors import PlanError
+from mvsearch.metrics.constraints import override_limits
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
 from mvsearch.utils.settings import from_mapping
@@ -83,13 +84,17 @@ class ProxySettings:
 def read_search(document: Document, proxy: ProxySettings, task: str, **flags: Any) -> SearchSettings:
     """The section `search:`; `flags` of the command replace what the file says, None and () are not given.
 
-    The first objective is by default the proxy's first score.
+    Limits replace only those of the same metric and direction; the file's others stay. The first objective is by
+    default the proxy's first score.
     """
     raw = _mapping(document, "search")
     search: SearchSettings = _parse(document, "search", SearchSettings, raw)
     if "objectives" not in raw:
         search = replace(search, objectives=(proxy.metrics(task)[0], *search.objectives[1:]))
-    return replace(search, **{key: value for key, value in flags.items() if value not in (None, ())})
+    given = {key: value for key, value in flags.items() if value not in (None, ())}
+    if "limits" in given:
+        given["limits"] = override_limits(search.limits, given["limits"])
+    return replace(search, **given)
 
 
 def read_proxy(document: Document, task: str) -> ProxySettings:

@@ -16,7 +16,7 @@ from typing import Self
 
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.metrics.record import Metrics, Record
-from mvsearch.study.facts import describe_mismatch, study_facts, suggest_match
+from mvsearch.study.facts import StudyFacts, describe_changes, describe_mismatch, study_facts, suggest_match
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, load_facts, open_study
@@ -35,6 +35,8 @@ class Study(JoinedStudy):
     def __init__(self, plan: Plan, store: Store, trials: OptunaTrialStore, retry: RetryPolicy = RETRY_POLICY) -> None:
         super().__init__(plan, store, trials, retry)
         self.scheduler = Scheduler(self)
+        self.changes: tuple[str, ...] = ()
+        """What this run changes of how an existing study is searched."""
 
     # ---- opening
 
@@ -42,8 +44,8 @@ class Study(JoinedStudy):
     def join(cls, plan: Plan, *, as_worker: bool = False, retry: RetryPolicy = RETRY_POLICY) -> Self:
         """Open the plan's study, or create it; raises StudyError if it was created for something else.
 
-        The study adopts how the plan searches (limits, trials ...), unless it is joined `as_worker`. Its number of
-        trials is at least that of the finished ones.
+        The study adopts how the plan searches (limits, trials ...), unless it is joined `as_worker`; `changes` says
+        what that changes. Its number of trials is at least that of the finished ones.
         """
         store = _open_store(plan)
         return retry_while_unavailable(lambda: cls._join(plan, store, as_worker, retry))
@@ -63,14 +65,15 @@ class Study(JoinedStudy):
                 store.delete_study(plan.name)
                 delete_trials(plan)
                 facts = None
+            changes: tuple[str, ...] = ()
             if facts is not None and not as_worker:
-                if (finished := store.count(plan.name)) > plan.search.trials:
-                    plan = replace(plan, search=replace(plan.search, trials=finished))
-                store.update_study(plan.name, facts.with_search(plan.search).to_json())
+                plan, changes = _adopt(plan, store, facts)
             trials = OptunaTrialStore.open(plan, new=facts is None)
             if facts is None:
                 store.add_study(plan.name, study_facts(plan).to_json())
-            return cls(plan, store, trials, retry)
+            study = cls(plan, store, trials, retry)
+            study.changes = changes
+            return study
 
     @staticmethod
     def read(plan: Plan | str | Path) -> Reader:
@@ -160,6 +163,17 @@ def store_proxy_check(plan: Plan, metrics: Mapping[str, Metrics]) -> None:
         facts = load_facts(store, plan.name)
         if facts is not None:
             store.update_study(plan.name, replace(facts, proxy_check=metrics).to_json())
+
+
+def _adopt(plan: Plan, store: Store, facts: StudyFacts) -> tuple[Plan, tuple[str, ...]]:
+    """Store the plan's settings with its existing study; the plan, with at least the finished trials, and changes."""
+    changes: tuple[str, ...] = ()
+    if (finished := store.count(plan.name)) > plan.search.trials:
+        changes = (f"trials stays {finished}, as so many are finished (asked for: {plan.search.trials})",)
+        plan = replace(plan, search=replace(plan.search, trials=finished))
+    adopted = facts.for_run(plan)
+    store.update_study(plan.name, adopted.to_json())
+    return plan, (*changes, *describe_changes(facts, adopted))
 
 
 def _open_store(plan: Plan) -> Store:

@@ -12,6 +12,7 @@ from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.schema import field_text
+from mvsearch.metrics.constraints import join_limits
 from mvsearch.metrics.formatting import pretty, with_error
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Record
@@ -21,7 +22,7 @@ from mvsearch.report.figures.architecture_diff import parts
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts
-from mvsearch.report.table import metric_columns, tally
+from mvsearch.report.table import metric_columns
 from mvsearch.space.variables import Choice
 from mvsearch.study.reevaluation import replicates
 from mvsearch.study.settings import read_proxy
@@ -114,7 +115,7 @@ def _members(report: Report) -> Values:
     heads = ["trial", "architecture", *(metric(name).label for name in columns), "evaluated in"]
     rows = [_member_row(record, columns) for record in findings.front]
     members = [_member(findings, record) for record in findings.front]
-    return {"table": Table(heads, rows, 2, tally(findings.measured, findings.front)), "members": members}
+    return {"table": Table(heads, rows, 2, findings.tally), "members": members}
 
 
 def _member_row(record: Record, columns: Sequence[str]) -> list[Cell]:
@@ -269,7 +270,7 @@ def _settings(report: Report) -> Values:
     return {
         "settings": {
             "objectives": _join_words(_direction(objective) for objective in findings.objectives),
-            "limits": ", ".join(limit.text for limit in findings.limits) or "none",
+            "limits": join_limits(findings.limits),
             "sampler": f"{search.sampler}, seed {search.seed}",
             "trials": f"{len(findings.records)} of {search.trials}",
             "re-evaluation": _reevaluation(findings),
