@@ -36,6 +36,11 @@ class Location:
         return ": ".join(part for part in (file, self.key) if part)
 
 
+def _escape(text: str) -> str:
+    """The text with what no terminal can print written as escapes: control characters, bytes that are not UTF-8."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class MvsearchError(Exception):
     """Anything the user can correct; printed as one sentence, exit code 1.
 
@@ -44,7 +49,7 @@ class MvsearchError(Exception):
     """
 
     def __init__(self, message: str, *, at: Location | Path | str | None = None) -> None:
-        super().__init__(f"{at}: {message}" if at is not None and str(at) else message)
+        super().__init__(_escape(f"{at}: {message}" if at is not None and str(at) else message))
         location = at if isinstance(at, Location) else Location(None if at is None else str(at))
         self.file, self.line, self.key = location.file, location.line, location.key
 

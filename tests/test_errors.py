@@ -1,6 +1,7 @@
 """Errors carry the place of the mistake, also from one process to another."""
 
 import pickle
+from pathlib import Path
 
 from mvsearch.errors import DataError, Location, PlanError
 from mvsearch.utils.yaml_document import parse
@@ -29,3 +30,9 @@ def test_an_error_crosses_to_another_process_whole():
     error = pickle.loads(pickle.dumps(PlanError("use one.", at=Location("a.yaml", 3, "search"))))
 
     assert (str(error), error.line) == ("a.yaml:3: search: use one.", 3)
+
+
+def test_an_error_is_one_printable_line_whatever_names_it_quotes():
+    error = DataError("found 'a\x1eb\nc'", at=Path("caf\udce9.jpg"))
+
+    assert str(error) == r"caf\udce9.jpg: found 'a\x1eb\nc'"
