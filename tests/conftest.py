@@ -1,6 +1,7 @@
 """Fixtures that several files use: the command, real databases, and torch on one thread."""
 
 import io
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,6 +13,12 @@ from servers import Postgres
 import mvsearch.proxies
 
 QUICK = (Path(__file__).parents[1] / "spaces" / "quick.yaml").read_text()
+
+
+def pytest_configure() -> None:
+    """Let Ctrl-C reach the commands under test: a background job of a shell ignores SIGINT, and its children do."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -74,7 +74,7 @@ def test_run_resumes_to_the_new_total_and_then_has_nothing_to_do(finished):
     study = folder / "studies" / "tiny"
     first = {record.number: record.metrics for record in open_study(study).records()}
     for trials, expected in (("6", 6), ("5", 6)):
-        done = run_process("run", "tiny.yaml", "--trials", trials, "--workers", "2", cwd=folder)
+        done = run_process("run", "tiny.yaml", "--trials", trials, "--workers", "1", cwd=folder)
         assert done.code == 0, done.err
         records = open_study(study).records()
         assert len(records) == len({record.key for record in records}) == expected
@@ -84,7 +84,7 @@ def test_run_resumes_to_the_new_total_and_then_has_nothing_to_do(finished):
 def test_rungs_and_reevaluation_work_on_real_trainings(tmp_path, mvsearch):
     space = write_space(tmp_path, steps=4)
     (tmp_path / space).write_text((tmp_path / space).read_text().replace("{steps: 4,", "{steps: 4, rungs: [1, 2],"))
-    done = run_process("run", space, "--trials", "3", "--reevaluate", "--workers", "2", "--json", cwd=tmp_path)
+    done = mvsearch("run", space, "--trials", "3", "--reevaluate", "--workers", "1", "--json")
     assert done.code == 0, done.err
 
     members = done.json["trials"]

@@ -125,7 +125,9 @@ def test_a_file_loaded_by_its_runtime_gives_the_network_s_logits_on_real_images(
     }
 
 
-@pytest.mark.parametrize("name", WITH_WEIGHTS[:4])
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name == "executorch")) for name in WITH_WEIGHTS[:4]]
+)
 def test_every_format_gives_feature_maps_in_order_on_real_images(name, tmp_path, sample):
     rows = [*SOFTMAX["blocks"], {"name": "last", "block": "conv", "out": 24, "stride": 2}]
     model = ExportModel.of(Architecture.from_dict({**SOFTMAX, "blocks": rows}), features=True)

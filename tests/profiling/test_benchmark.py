@@ -30,6 +30,7 @@ from mvsearch.utils import machine_lock, yaml_document
 
 SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
 RUNTIMES = ("onnxruntime", "openvino", "executorch")
+EACH_RUNTIME = (*RUNTIMES[:2], pytest.param("executorch", marks=pytest.mark.slow))  # its files take long to write
 
 
 def installed(name: str):
@@ -66,7 +67,7 @@ def convert_once(files, monkeypatch):
 # Each runtime
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", EACH_RUNTIME)
 def test_a_runtime_s_latency_has_its_spread_and_names_the_runtime_and_the_torch_that_wrote_the_file(name):
     backend = installed(name)
     latency = backend.measure(build(SMALL, seed=0), 32, repeats=7)
@@ -80,7 +81,7 @@ def test_a_runtime_s_latency_has_its_spread_and_names_the_runtime_and_the_torch_
     assert backend.device(TimingOptions(threads=2)).endswith("2 threads")
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", EACH_RUNTIME)
 def test_a_runtime_leaves_the_caller_s_model_threads_and_random_state_as_they_were(name, tmp_path):
     backend, model = installed(name), build(SMALL, seed=0).train()
     model[1].eval()
@@ -132,7 +133,7 @@ def test_executorch_s_threads_are_restored():
     assert portable_lib._threadpool_get_thread_count() == 3
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", EACH_RUNTIME)
 def test_a_call_returns_the_network_s_outputs_for_all_images_of_a_batch(name):
     model = build(SMALL, seed=0).eval()
     images = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -141,7 +142,7 @@ def test_a_call_returns_the_network_s_outputs_for_all_images_of_a_batch(name):
         torch.testing.assert_close(outputs, model(images), atol=1e-4, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", EACH_RUNTIME)
 def test_conversion_shares_the_machine_and_timing_is_exclusive(name, monkeypatch):
     backend, modes = installed(name), []
     for mode in ("exclusive", "shared"):
@@ -151,7 +152,7 @@ def test_conversion_shares_the_machine_and_timing_is_exclusive(name, monkeypatch
     assert modes == ["shared", "exclusive"]
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", EACH_RUNTIME)
 def test_what_cannot_be_measured_is_refused_before_it_is_converted(name):
     with pytest.raises(PlanError, match="batch=0"):
         installed(name).measure(build(SMALL), 32, TimingOptions(batch=0))
@@ -166,7 +167,7 @@ def test_a_network_that_a_format_cannot_convert_fails_in_one_line():
         installed("onnxruntime").measure(Odd(), 32)
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", EACH_RUNTIME)
 def test_a_missing_package_is_named_with_its_extra(name, monkeypatch):
     monkeypatch.setattr("mvsearch.export.formats.find_spec", lambda _: None)
     backend = load_backend(name)
@@ -175,7 +176,7 @@ def test_a_missing_package_is_named_with_its_extra(name, monkeypatch):
             call()
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize("name", EACH_RUNTIME)
 def test_a_search_can_use_a_runtime_s_latency(name, tmp_path):
     backend = installed(name)
     settings = LatencySettings(backend=name, repeats=3)

@@ -87,7 +87,7 @@ def test_a_study_on_a_full_disk_cannot_be_read_until_there_is_space(small_disk):
 
 def test_two_commands_on_one_study_share_it(tmp_path):
     (tmp_path / "toy.yaml").write_text(TOY)
-    command = [*RUN, "--trials", "30", "--workers", "2"]
+    command = [*RUN, "--trials", "30", "--workers", "1"]
     both = [
         subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
     ]
@@ -127,7 +127,7 @@ def test_a_study_opens_by_name_and_resumes_after_its_command_was_killed(tmp_path
     before = reader.records()
     assert before
     total = len(before) + 10
-    subprocess.run([*RUN, "--trials", str(total), "--workers", "2"], check=True, capture_output=True)
+    subprocess.run([*RUN, "--trials", str(total), "--workers", "1"], check=True, capture_output=True)
     after = reader.records()
     assert {record.number: record for record in before}.items() <= {record.number: record for record in after}.items()
     assert len(after) >= total

@@ -68,6 +68,7 @@ def test_the_wait_for_a_slot_counts_neither_for_the_time_limit_nor_in_the_record
     assert record.seconds < time.monotonic() - start - 3.5
 
 
+@pytest.mark.slow
 def test_a_killed_node_loses_no_trial(nodes, tmp_path):
     second = nodes.add_node(num_cpus=1)
     nodes.wait_for_nodes()

@@ -108,6 +108,7 @@ def kill_workers(storage: str, folder: Path, *, trials: int, kills: int, workers
         assert in_optuna[record.number] == {"complete": "COMPLETE", "failed": "FAIL"}[record.state]
 
 
+@pytest.mark.parametrize("storage", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True)
 def test_a_killed_worker_loses_no_finished_trial(storage, tmp_path):
     kill_workers(storage, tmp_path, trials=10, kills=1, workers=2)
 
@@ -339,6 +340,7 @@ def test_a_study_on_a_server_needs_no_folder(postgres, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("storage", [pytest.param("sqlite", marks=pytest.mark.slow), "postgres"], indirect=True)
 def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(storage, tmp_path):
     home, away = tmp_path / "home", tmp_path / "away"
     home.mkdir()
