@@ -1,6 +1,6 @@
 """Neural architecture scaling and search over the MobileViT family.
 
-Importing this loads no torch; every name comes in with its room when it is first used.
+Importing this loads no torch; a name loads its module when it is first used.
 """
 
 from importlib import import_module
@@ -32,3 +32,7 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'mvsearch' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+import mvsearch
 from mvsearch.utils import plugins
 
 PACKAGE = Path(__file__).parents[1] / "mvsearch"
@@ -166,6 +167,14 @@ def test_the_public_names_come_without_torch():
     names = "Architecture, SearchSpace, Plan, published, front"
     code = f"import sys; from mvsearch import {names}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_public_names_are_listed_and_imported_by_a_star():
+    imported: dict[str, object] = {}
+    exec("from mvsearch import *", imported)
+    names = {"Architecture", "Plan", "SearchSpace", "Study", "front", "published", "__version__"}
+    assert names <= {*dir(mvsearch)}
+    assert names == {*imported} - {"__builtins__"}
 
 
 def test_every_block_and_every_head_has_its_module():

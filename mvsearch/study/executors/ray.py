@@ -29,6 +29,7 @@ from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.retry import RETRY_POLICY
 from mvsearch.study.workers.registry import Worker
+from mvsearch.utils.installation import install_hint
 
 try:
     import ray
@@ -63,7 +64,7 @@ class ResourceShare:
 def cluster(address: str | None) -> Iterator[None]:
     """Connect to the cluster at an address (`auto`: the one of this machine), or start one on this machine."""
     if ray is None:
-        raise EnvironmentFault("ray is not installed; pip install 'mvsearch[ray]'.")
+        raise EnvironmentFault(f"ray is not installed; use `{install_hint('ray')}`.")
     try:
         _check_address(address)
         ray.init(address, log_to_driver=False, logging_level="error", namespace="mvsearch")

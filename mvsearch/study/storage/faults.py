@@ -22,6 +22,7 @@ from sqlalchemy.exc import (
 from mvsearch.errors import DatabaseUnavailable, EnvironmentFault, StudyError
 from mvsearch.study.retry import RETRY_POLICY
 from mvsearch.study.storage.url import display_url, is_file, unknown_driver
+from mvsearch.utils.installation import install_hint
 
 _LOG = logging.getLogger(__name__)
 _R = TypeVar("_R")
@@ -55,8 +56,10 @@ def translate_db_errors(url: URL) -> Iterator[None]:
     except NoSuchModuleError:
         raise unknown_driver(url) from None
     except ModuleNotFoundError as error:
-        hint = "pip install 'mvsearch[postgres]'"
-        raise EnvironmentFault(f"the database driver {error.name!r} is not installed; {hint}.", at=place) from None
+        hint = install_hint("postgres")
+        raise EnvironmentFault(
+            f"the database driver {error.name!r} is not installed; use `{hint}`.", at=place
+        ) from None
     except (DataError, IntegrityError) as error:
         raise StudyError(f"the database refuses what is to be written ({_cause(error)}).", at=place) from None
     except (DBAPIError, PendingRollbackError) as error:  # the latter if a lost connection is used again

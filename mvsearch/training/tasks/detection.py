@@ -16,6 +16,7 @@ from mvsearch.nn.boxes import Detections, corners, detections, encode, iou
 from mvsearch.training.loop import LabelledBatch
 from mvsearch.training.tasks import Model, Sum, Task
 from mvsearch.training.tasks._scenes import EVALUATION_BATCH, SceneTask
+from mvsearch.utils.installation import install_hint
 
 LEAST_IOU = 0.5  # of an anchor with the box it has to predict; every box also has its best anchor
 NEGATIVES = 3  # for each positive (arXiv 1512.02325, section 2.2)
@@ -194,7 +195,7 @@ def _coco_tools() -> tuple[Any, Any]:
         from pycocotools.cocoeval import COCOeval
     except ImportError:
         raise EnvironmentFault(
-            "detection: the mean average precision needs pycocotools; install the extra `detection`: "
-            "pip install -e '.[detection]'."
+            "detection: the mean average precision needs pycocotools, which is not installed; use "
+            f"`{install_hint('detection')}`."
         ) from None
     return COCO, COCOeval
