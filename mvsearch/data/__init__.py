@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
-from mvsearch.data._decode import decode_crop, decode_image
+from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
 from mvsearch.data._files import EncodedImages, find_files, in_shards, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native, Request, Scene, stratified_split
 from mvsearch.data._preparation import CHANNEL_ORDERS, Preparation, class_positions, parse_normalise
@@ -32,6 +32,7 @@ __all__ = [
     "Request",
     "Scene",
     "Skipped",
+    "UnreadableImage",
     "cache_dir",
     "check",
     "check_task",
@@ -51,6 +52,7 @@ __all__ = [
     "parse_normalise",
     "stratified_split",
     "tasks",
+    "to_rgb",
 ]
 
 

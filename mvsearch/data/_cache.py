@@ -24,6 +24,7 @@ import numpy as np
 from filelock import FileLock, Timeout
 from platformdirs import user_cache_dir
 
+from mvsearch.data._decode import encoding_assumptions
 from mvsearch.data._images import DataSet, DecodedImage, Images, Native, Scene
 from mvsearch.data._skipped import Skipped, merge
 from mvsearch.errors import DataError, EnvironmentFault
@@ -79,7 +80,8 @@ def load_or_decode(
                 _write(folder, decode)
         _enforce_limit(folder)
     data = _read(folder, name, source, licence)
-    noted = tuple(dict.fromkeys((*assumptions, *data.assumptions)))
+    encodings = encoding_assumptions(data.native.encodings) if data.native else ()
+    noted = tuple(dict.fromkeys((*assumptions, *data.assumptions, *encodings)))
     return replace(data, skipped=merge((*skipped, *data.skipped)), assumptions=noted)
 
 

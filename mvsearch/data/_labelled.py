@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mvsearch.data._decode import to_rgb
 from mvsearch.data._images import IGNORED, DecodedImage, Request, Scene, stratified_split
 from mvsearch.data._skipped import Skipped, broken
 from mvsearch.errors import DataError
@@ -88,7 +89,8 @@ def _open(item: Labelled, classes: int, size: int, masks: bool) -> DecodedImage 
         with Image.open(item.file) as image:  # not rotated by EXIF: the labels belong to the stored pixels
             native = image.size
             width, height = item.width or image.width, item.height or image.height
-            pixels = np.asarray(image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR))
+            rgb, encoding = to_rgb(image, upright=False)
+            pixels = np.asarray(rgb.resize((size, size), Image.Resampling.BILINEAR))
         mask = item.mask() if masks and item.mask else np.zeros((height, width), np.uint8)
     except DataError as fault:
         raise DataError(f"{fault}", at=item.file) from None
@@ -98,11 +100,11 @@ def _open(item: Labelled, classes: int, size: int, masks: bool) -> DecodedImage 
         sides = np.array([1, width, height, width, height])
         boxes = np.array(item.boxes, float).reshape(-1, 5) / sides
         boxes[:, 1:] = boxes[:, 1:].clip(0, 1)
-        return DecodedImage(pixels, Scene(boxes=boxes[(boxes[:, 3:] > boxes[:, 1:3]).all(1)]), *native)
+        return DecodedImage(pixels, Scene(boxes=boxes[(boxes[:, 3:] > boxes[:, 1:3]).all(1)]), *native, encoding)
     unknown = np.setdiff1d(mask, [*range(classes), IGNORED])
     if len(unknown):
         raise DataError(
             f"its mask contains class {unknown[0]}, but there are only {classes} with the background.", at=item.file
         )
     scene = Scene(np.asarray(Image.fromarray(mask).resize((size, size), Image.Resampling.NEAREST)))
-    return DecodedImage(pixels, scene, *native)
+    return DecodedImage(pixels, scene, *native, encoding)

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data._cache import Decoding, files_identity, load_or_decode
-from mvsearch.data._decode import decode_image
+from mvsearch.data._decode import UnreadableImage, read_image
 from mvsearch.data._images import DataSet, DecodedImage, Request, stratified_split
 from mvsearch.data._skipped import Skipped, broken
 from mvsearch.data._source import DataSource
@@ -135,13 +135,13 @@ def _decode(
 ) -> Iterator[DecodedImage | Skipped]:
     bad_files: Counter[int] = Counter()
     first: dict[int, str] = {}
-    for (file, label), (pixels, fault) in track(_decode_all(files, size), f"decode {path.name}", len(files), progress):
-        if pixels is None:
+    for (file, label), image in track(_decode_all(files, size), f"decode {path.name}", len(files), progress):
+        if isinstance(image, UnreadableImage):
             bad_files[label] += 1
-            first.setdefault(label, f"{file.relative_to(path)} ({fault})")
-            yield broken(fault, str(file.relative_to(path)))
+            first.setdefault(label, f"{file.relative_to(path)} ({image})")
+            yield broken(str(image), str(file.relative_to(path)))
         else:
-            yield DecodedImage(pixels, label)
+            yield image
     counts = Counter(label for _, label in files)
     for label, bad in bad_files.items():
         if 2 * bad > counts[label]:
@@ -152,12 +152,19 @@ def _decode(
             )
 
 
-def _decode_all(files: Listing, size: int) -> Iterator[tuple[tuple[Path, int], tuple[np.ndarray | None, str]]]:
+def _read(file: Path, label: int, size: int) -> DecodedImage | UnreadableImage:
+    try:
+        return read_image(file, size, label)
+    except UnreadableImage as fault:
+        return fault
+
+
+def _decode_all(files: Listing, size: int) -> Iterator[tuple[tuple[Path, int], DecodedImage | UnreadableImage]]:
     # Threads are enough: Pillow releases the GIL while it decodes and resizes.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
-            yield from zip(batch, pool.map(lambda item: decode_image(item[0], size), batch), strict=True)
+            yield from zip(batch, pool.map(lambda item: _read(item[0], item[1], size), batch), strict=True)
 
 
 DATA_SOURCE = DataSource(
