@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def prepare(plan: "Plan") -> None:
     """Load the images and detect the device, so that errors of this machine come before the first trial."""
     from mvsearch.cli._progress import progress_bar
+    from mvsearch.proxies import load_proxy
     from mvsearch.study.evaluator import load_data, measured_devices
 
     measured_devices(plan)
@@ -24,6 +25,10 @@ def prepare(plan: "Plan") -> None:
         with progress_bar() as progress:
             data = load_data(plan, progress)
         print_data_notes(data)
+        proxy, settings = load_proxy(plan.proxy.name), plan.proxy_settings()
+        held_out = proxy.held_out(plan.space.head.task, settings, data) if proxy.held_out else None
+        if held_out and held_out.reduced:
+            click.echo(f"{data.name}: {held_out.words} are held out to compute scores on.", err=True)
 
 
 def join(plan: "Plan") -> "Plan":

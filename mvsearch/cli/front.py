@@ -170,6 +170,8 @@ def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | No
     line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))
+    if findings.facts.held_out is not None:
+        screen.print(Text(f"held out to evaluate on: {findings.facts.held_out}", style="dim"))
 
 
 def _to_json(findings: "Findings", estimates: "Estimates | None") -> dict[str, Any]:

@@ -9,11 +9,15 @@ from mvsearch.metrics.record import Record
 
 @dataclass(frozen=True)
 class Trial:
-    """A finished candidate of a study, and the settings that its numbers depend on."""
+    """A finished candidate of a study, and the settings that its numbers depend on.
+
+    `held_out` are the images that its scores were computed on, in words, where that is known.
+    """
 
     study: str
     record: Record
     settings: dict[str, Any]
+    held_out: str | None = None
 
     @property
     def architecture(self) -> Architecture:

@@ -7,7 +7,7 @@ With the same architecture, settings, data and seed a proxy returns the same sco
 is called.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, cast
 
@@ -39,13 +39,33 @@ class ScoreNetwork(Protocol):
         """
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """The images of the training part that scores are computed on: `images` of `of`, where `asked` were asked for.
+
+    `reduced` if that was too many. At least one image of each class is held out, so `images` can also be more.
+    """
+
+    images: int
+    of: int
+    asked: int
+    reduced: bool
+
+    @property
+    def words(self) -> str:
+        """E.g. `480 of 2,400 training images (5,000 were asked for; at most a fifth is held out)`."""
+        asked = f" ({self.asked:,} were asked for; at most a fifth is held out)" if self.reduced else ""
+        return f"{self.images:,} of {self.of:,} training images{asked}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proxy:
     """A file of `proxies/`.
 
     `version` rises when the same settings would give another score. `scores` are the metrics that it declares; it ranks
     networks by the first. `settings` is a frozen dataclass, the fields of `proxy:` in a file. `task_defaults` are, for
-    each task, the settings (and the number of `seeds`) that differ from its defaults.
+    each task, the settings (and the number of `seeds`) that differ from its defaults. `held_out` counts the images that
+    it evaluates on, for a task; None if there are none.
     """
 
     version: int
@@ -53,6 +73,13 @@ class Proxy:
     settings: type[Any]
     score: ScoreNetwork
     task_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    held_out: Callable[[str, Any, DataSet], HeldOut] | None = None
+
+    def images_key(self, task: str, settings: Any, data: DataSet) -> str:
+        """Identifies the images of a score, and how they are divided where that is not as the settings say."""
+        held_out = self.held_out(task, settings, data) if self.held_out else None
+        divided = f", {held_out.images} held out" if held_out and held_out.reduced else ""
+        return f"{data.name} {data.checksum}{divided}"
 
     @property
     def has_steps(self) -> bool:

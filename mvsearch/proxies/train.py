@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSet
+from mvsearch.data import DataSet, stratified_split
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import LOSS, MAP, MIOU, TOP1, Metric
-from mvsearch.proxies import Proxy, channel_weights
+from mvsearch.proxies import HeldOut, Proxy, channel_weights
 from mvsearch.training.recipe import Recipe, ShortTraining
 from mvsearch.utils.progress import Progress
 
@@ -45,8 +45,9 @@ class Settings:
     The learning rate rises linearly to `lr` over the `warmup` share of all steps, then falls along a cosine to a
     hundredth. `ema` is the decay of the averaged weights that are evaluated: the share of the old average that each
     step keeps (arXiv 2209.15159, appendix C, averages too, over more steps). Weight decay skips norms and biases.
-    Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, as many of each class,
-    are for evaluation. The loss is divided by the `power` of the network's size; 0 leaves it as it is.
+    Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, as many of each class and
+    at most a fifth of all, are for evaluation. The loss is divided by the `power` of the network's size; 0 leaves it as
+    it is.
     """
 
     steps: int = 75
@@ -119,6 +120,21 @@ def score(
     return metrics
 
 
+def held_out(task: str, settings: Settings, data: DataSet) -> HeldOut:
+    """How many training images are held out for evaluation, the same for every seed."""
+    from mvsearch.training.tasks import load_task
+
+    part, plan = data.train, settings.training()
+    share = plan.held_out_share(len(part.labels))
+    _, held = stratified_split(load_task(task).strata(part), share, settings.seed)
+    return HeldOut(len(held), len(part.labels), settings.held_out, reduced=share * len(part.labels) < settings.held_out)
+
+
 PROXY = Proxy(
-    version=2, scores=(_SCALED_LOSS, TOP1, MIOU, MAP, LOSS), settings=Settings, score=score, task_defaults=TASK_DEFAULTS
+    version=2,
+    scores=(_SCALED_LOSS, TOP1, MIOU, MAP, LOSS),
+    settings=Settings,
+    score=score,
+    task_defaults=TASK_DEFAULTS,
+    held_out=held_out,
 )

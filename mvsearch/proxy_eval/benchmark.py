@@ -132,6 +132,10 @@ class ProxyBenchmark:
                 results.missing[name] = self.failed.get((arch.key, seed), f"seed {seed} is not scored yet")
         return results
 
+    @cached_property
+    def _images_key(self) -> str:
+        return self._proxy.images_key("classification", self.settings, self.data)
+
     def _load(self, key: str, seed: int) -> Metrics | None:
         return self.store.evaluation(key, self._cache_key(seed))
 
@@ -142,8 +146,7 @@ class ProxyBenchmark:
             "seed": seed,
             "settings": asdict(self.settings),
         }
-        images = f"{self.data.name} {self.data.checksum}"
-        return digest({"judged": proxy, "data": images, "device": self.device, "version": __version__})
+        return digest({"judged": proxy, "data": self._images_key, "device": self.device, "version": __version__})
 
     def _compute(self, name: str, arch: Architecture, seed: int, callback: ScoreCallback) -> None:
         callback(name, seed, 0.0)

@@ -106,7 +106,8 @@ class Findings:
             "suggestion": self.suggestion.number,
             "reference_point": dict(self.reference_point),
             "hypervolume": self.hypervolume,
-            "proxy": self.facts.settings.get("proxy"),
+            "proxy": self.facts.settings_used.get("proxy"),
+            "held_out": self.facts.held_out,
             "trust": asdict(self.reliability),
             "trials": [
                 {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}

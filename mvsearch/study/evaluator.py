@@ -41,7 +41,10 @@ class Evaluator:
         if versions:
             facts["code"] = ", ".join(f"{word} {version}" for word, version in versions.items())
         if self.data is not None:
-            facts["data"] = f"{self.data.name} {self.data.checksum}"
+            proxy, task, settings = load_proxy(self.plan.proxy.name), self.plan.space.head.task, self._proxy_settings
+            facts["data"] = proxy.images_key(task, settings, self.data)
+            if proxy.held_out is not None:
+                facts["held_out"] = proxy.held_out(task, settings, self.data).words
             facts["precision"] = self._precision()
         return facts | {device_fact(name): device for name, device in measured_devices(self.plan).items()}
 

@@ -97,6 +97,19 @@ class StudyFacts:
         """The images that scores were computed on, with their checksum; None if there were none."""
         return self.environment.get("data")
 
+    @property
+    def held_out(self) -> str | None:
+        """The images that scores were computed on, in words; None if no score needs them, or none was computed yet."""
+        return self.environment.get("held_out")
+
+    @property
+    def settings_used(self) -> dict[str, Any]:
+        """The settings, where the number of held-out images is what was used, not what was asked for."""
+        used = {name: dict(part) if isinstance(part, dict) else part for name, part in self.settings.items()}
+        if self.held_out and "proxy" in used:
+            used["proxy"]["held_out"] = int(self.held_out.split()[0].replace(",", ""))
+        return used
+
     def device(self, measurement: str = "latency") -> str | None:
         """The device of a measurement; None if it was not used."""
         return self.environment.get(device_fact(measurement))

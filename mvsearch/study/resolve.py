@@ -45,4 +45,4 @@ def find_trial(name: str, *, storage: str | None = None) -> Trial | None:
         raise StudyError(
             f"study {reader.name!r} has no finished trial {number}; `mvsearch front {study}` lists the best."
         )
-    return Trial(reader.name, record, dict(reader.facts.settings))
+    return Trial(reader.name, record, dict(reader.facts.settings), reader.facts.held_out)

@@ -41,8 +41,8 @@ class InMemorySet:
         """
         task.check(data)
         size, part = plan.recipe.image_size, data.train
-        fraction = min(0.5, plan.held_out / len(part.labels))
-        train, held = map(torch.from_numpy, stratified_split(task.strata(part), fraction, plan.seed))
+        share = plan.held_out_share(len(part.labels))
+        train, held = map(torch.from_numpy, stratified_split(task.strata(part), share, plan.seed))
         pixels, labels = resize_array(part.pixels, size), task.labels(part, size)
         mean, std = channel_statistics(pixels[:: max(1, len(pixels) // STATISTICS_IMAGES)])
         return cls(

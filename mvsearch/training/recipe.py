@@ -8,6 +8,9 @@ from mvsearch.errors import PlanError
 OPTIMIZERS = ("adamw", "sgd")
 INTERPOLATIONS = ("bilinear", "bicubic")
 
+MOST_HELD_OUT = 5
+"""A short training holds out at most every fifth image: more would leave too few to learn from."""
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -143,8 +146,8 @@ class Recipe(Augmentation):
 class ShortTraining:
     """A short training on images in memory: `steps` steps of a recipe as one epoch, with random shifts and flips.
 
-    Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, as many of each class,
-    are for evaluation. `seed` draws all of it.
+    Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, as many of each class and
+    at most a fifth of all, are for evaluation. `seed` draws all of it.
     """
 
     recipe: Recipe
@@ -152,3 +155,11 @@ class ShortTraining:
     crop_padding: int = 1
     held_out: int = 5000
     seed: int = 0
+
+    def held_out_share(self, images: int) -> float:
+        """The share of so many training images that is held out.
+
+        >>> ShortTraining(Recipe(), 75).held_out_share(60_000), ShortTraining(Recipe(), 75).held_out_share(2_400)
+        (0.08333333333333333, 0.2)
+        """
+        return min(self.held_out, max(1, images // MOST_HELD_OUT)) / images

@@ -144,6 +144,7 @@ def _search_results(trial: Trial) -> str:
         backend = "{latency_backend} on {latency_device}, {latency_image_size} px".format(**metrics)
         lines.append(f"{'measured by':<32}{backend}")
     proxy = dict(settings.get("proxy", {}))
+    proxy |= {"held_out": trial.held_out} if trial.held_out else {}
     lines.append(f"{'proxy':<32}{proxy.pop('name', 'none')} on {settings.get('data', {}).get('source', 'no images')}")
     lines += [f"  {name:<30}{value}" for name, value in proxy.items()]
     table = "\n".join(lines)

@@ -275,9 +275,10 @@ def _settings(report: Report) -> Values:
             "trials": f"{len(findings.records)} of {search.trials}",
             "re-evaluation": _reevaluation(findings),
             "images": findings.facts.images or "none were needed",
+            "held-out images": findings.facts.held_out or "none",
             "device": findings.facts.device() or "latency was not measured",
         }
-        | {name: _pairs(part) for name, part in findings.facts.settings.items() if isinstance(part, dict)}
+        | {name: _pairs(part) for name, part in findings.facts.settings_used.items() if isinstance(part, dict)}
         | _rungs(findings)
     }
 
@@ -290,6 +291,9 @@ def _reevaluation(findings: Findings) -> str:
 
 
 def _rungs(findings: Findings) -> dict[str, str]:
+    """The rungs of the proxy; none where no score is sought, whatever the file has."""
+    if "proxy" not in findings.facts.settings:
+        return {}
     proxy = read_proxy(findings.space.document, findings.space.head.task)
     return {"rungs": f"{_text(proxy.rungs)} steps, keep {proxy.keep}"} if proxy.rungs else {}
 
