@@ -1,0 +1,90 @@
+"""Chooses the networks of the ground truth: published ones, random ones, and those that searches propose.
+
+Random networks are drawn uniformly from the points of spaces/v3.yaml whose parameters and MACs lie in the ranges of a
+group. Proposed ones are the best of a study that searched within the same ranges, published networks left out:
+
+    python benchmarks/ground_truth/choose.py                       published and random networks
+    python benchmarks/ground_truth/choose.py --propose xxs STUDY   adds the best of a study to a group
+
+Networks that are in networks.yaml already stay as they are.
+"""
+
+from collections.abc import Sequence
+
+import click
+import numpy as np
+from _networks import GROUPS, NETWORKS, SPACE, Group, Network, load_networks, save_networks
+
+from mvsearch.metrics.pareto import Objective
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.study.reader import open_study
+
+BATCH = 200_000
+MAX_BATCHES = 200
+
+
+@click.command()
+@click.option("--propose", type=(click.Choice([group.name for group in GROUPS]), str), metavar="GROUP STUDY")
+@click.option("--score", default="scaled_loss", show_default=True, help="The score that ranks the study's trials.")
+def main(propose: tuple[str, str] | None, score: str) -> None:
+    """Write networks.yaml."""
+    space = SearchSpace.load(SPACE)
+    networks = load_networks() if NETWORKS.exists() else []
+    for number, group in enumerate(GROUPS):
+        present = {network.name for network in networks}
+        for network in (*published_networks(group), *random_networks(group, space, seed=number)):
+            if network.name not in present:
+                networks.append(network)
+    if propose:
+        networks += proposed_networks(next(g for g in GROUPS if g.name == propose[0]), propose[1], score, networks)
+    order = [group.name for group in GROUPS]
+    save_networks(sorted(networks, key=lambda network: order.index(network.group)))
+    click.echo(f"{len(networks)} networks in {NETWORKS}")
+
+
+def published_networks(group: Group) -> list[Network]:
+    """The published networks of a group."""
+    return [Network(name, group.name, "published") for name in group.published]
+
+
+def random_networks(group: Group, space: SearchSpace, *, seed: int) -> list[Network]:
+    """Points drawn uniformly among those within the ranges."""
+    rng = np.random.default_rng(seed)
+    networks: list[Network] = []
+    for _ in range(MAX_BATCHES):
+        codes = space.sample(BATCH, rng)
+        costs = space.costs(codes)
+        within = np.ones(len(codes), bool)
+        for values, (least, most) in ((costs.params, group.params), (costs.macs, group.macs)):
+            within &= (values >= least) & (values <= most)
+        for row in codes[within][: group.each - len(networks)]:
+            networks.append(Network(f"{group.name}_random_{len(networks)}", group.name, "random", space.point(row)))
+        if len(networks) == group.each:
+            return networks
+    raise click.ClickException(f"group {group.name}: {len(networks)} of {group.each} networks found; widen its ranges.")
+
+
+def proposed_networks(group: Group, study: str, score: str, present: Sequence[Network]) -> list[Network]:
+    """The best trials of a study within the ranges, without published networks."""
+    if any(network.group == group.name and network.origin == "proposed" for network in present):
+        raise click.ClickException(f"group {group.name} has its proposed networks; remove them from {NETWORKS} first.")
+    objective = Objective.named(score)
+    records = [
+        record
+        for record in open_study(study).records()
+        if record.state == "complete"
+        and record.published is None
+        and group.params[0] <= record.metrics["params"] <= group.params[1]
+        and group.macs[0] <= record.metrics["macs"] <= group.macs[1]
+    ]
+    records.sort(key=lambda record: objective.cost(record.metrics[score]))
+    if len(records) < group.each:
+        raise click.ClickException(
+            f"study {study} has {len(records)} trials in group {group.name}; {group.each} needed."
+        )
+    names = [f"{group.name}_proposed_{i}" for i in range(group.each)]
+    return [Network(name, group.name, "proposed", record.choices) for name, record in zip(names, records, strict=False)]
+
+
+if __name__ == "__main__":
+    main()

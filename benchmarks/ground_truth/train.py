@@ -1,0 +1,162 @@
+"""Trains the networks of the ground truth in full, each with several seeds, and collects the results in a CSV.
+
+Any number of these commands may run at once, on machines that share the folder: each training is locked by the process
+that runs it. Ctrl-C or a kill loses at most 500 steps of a training; the same command resumes.
+
+    python benchmarks/ground_truth/train.py --images /data/cifar10 --workers 2
+
+`--images` is a folder of train/CLASS and test/CLASS. The trainings are in studies/ground_truth, the results in
+cifar10.csv; what the CSV has is not trained again. With `--epochs` the same networks are trained longer (`--only` names
+some), in a CSV of its own.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from _networks import FOLDER, SPACE, Network, load_networks
+from filelock import FileLock, Timeout
+from rich.progress import Progress
+
+from mvsearch.data import DataSettings
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.training import metrics_log
+from mvsearch.training.distributed import ProcessGroup
+from mvsearch.training.job import TrainingJob
+from mvsearch.training.recipes import load as load_recipe
+from mvsearch.training.trainer import EpochResult
+from mvsearch.utils.atomic_write import write_whole
+
+COLUMNS = (
+    *("network", "group", "origin", "seed", "epochs", "params", "macs", "top1", "loss", "train_loss", "cpu_seconds"),
+    *("device", "top1_by_epoch", "loss_by_epoch", "train_loss_by_epoch"),
+)
+"""`top1` and `loss` are of the test part; `train_loss` is the mean over all steps. Curves have one value an epoch."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training: a network and a seed, with the folders and the device."""
+
+    network: Network
+    seed: int
+    epochs: int
+    images: Path
+    trainings: Path
+    device: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its checkpoint and its result are."""
+        return self.trainings / f"{self.network.name}_{self.seed}_{self.epochs}"
+
+    def job(self) -> TrainingJob:
+        """The training itself."""
+        recipe = replace(load_recipe(str(FOLDER / "cifar10.yaml")), epochs=self.epochs)
+        images = DataSettings(source="folder", path=str(self.images), size=recipe.image_size)
+        arch = self.network.architecture(SearchSpace.load(SPACE))
+        return TrainingJob(replace(arch, name=self.network.name), recipe, images, self.folder, seed=self.seed)
+
+
+@click.command()
+@click.option("--images", type=click.Path(exists=True, file_okay=False, path_type=Path), required=True)
+@click.option("--trainings", type=click.Path(path_type=Path), default=Path("studies/ground_truth"), show_default=True)
+@click.option("--seeds", type=click.IntRange(1), default=2, show_default=True)
+@click.option("--epochs", type=click.IntRange(1), help="Default: those of cifar10.yaml.")
+@click.option("--only", multiple=True, metavar="NAME", help="A network, or the beginning of its name; repeatable.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+def main(
+    images: Path, trainings: Path, seeds: int, epochs: int | None, only: tuple[str, ...], workers: int, device: str
+) -> None:
+    """Train what the CSV lacks."""
+    usual = load_recipe(str(FOLDER / "cifar10.yaml")).epochs
+    table = FOLDER / ("cifar10.csv" if epochs in (None, usual) else f"cifar10_{epochs}_epochs.csv")
+    networks = [n for n in load_networks() if not only or n.name.startswith(only)]
+    runs = [Run(n, seed, epochs or usual, images, trainings, device) for n, seed in ordered(networks, seeds)]
+    finished = {(row["network"], row["seed"]) for row in read_rows(table)}
+    missing = [run for run in runs if (run.network.name, str(run.seed)) not in finished]
+    with Progress() as progress, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
+        bar = progress.add_task(f"{len(networks)} networks", total=len(runs), completed=len(runs) - len(missing))
+        for future in as_completed([pool.submit(train, run, table) for run in missing]):
+            if message := future.result():
+                progress.console.print(message)
+            progress.advance(bar)
+
+
+def ordered(networks: Sequence[Network], seeds: int) -> list[tuple[Network, int]]:
+    """Group by group as the file has them, every network once before any a second time."""
+    groups = dict.fromkeys(network.group for network in networks)
+    return [(n, seed) for group in groups for seed in range(seeds) for n in networks if n.group == group]
+
+
+def train(run: Run, table: Path) -> str:
+    """Train to the end and add the result to the table; one sentence about it, empty if another process trains it."""
+    torch.set_num_threads(1)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(run.folder / "lock", timeout=0):
+            job = run.job()
+            data = job.load_data()
+            training = job.start(data, ProcessGroup(device=run.device))
+            for event in training.run.run():
+                if isinstance(event, EpochResult) and event.epoch == run.epochs:
+                    job.finish(training, data, seconds=0)
+            row = row_of(run)
+            with FileLock(run.trainings / "table.lock"):
+                write_rows(table, [*read_rows(table), row])
+    except Timeout:
+        return ""
+    return f"{run.network.name} seed {run.seed}: {100 * float(row['top1']):.2f} %, {float(row['cpu_seconds']):.0f} s"
+
+
+def row_of(run: Run) -> dict[str, Any]:
+    """The line of the CSV, from the files of a finished training."""
+    result = json.loads((run.folder / "result.json").read_text("utf-8"))
+    lines = metrics_log.read(run.folder / metrics_log.METRICS)
+    epochs = [line for line in lines if "judged_loss" in line]
+    losses = [[line["loss"] for line in lines if "loss" in line and line["epoch"] == e["epoch"]] for e in epochs]
+    means = [sum(values) / len(values) for values in losses]
+    row = {name: result[name] for name in ("params", "macs", "top1", "loss", "device")}
+    arch = run.network.architecture(SearchSpace.load(SPACE)).cost()  # at the space's size and number of classes
+    return row | {
+        "network": run.network.name,
+        "group": run.network.group,
+        "origin": run.network.origin,
+        "seed": run.seed,
+        "epochs": run.epochs,
+        "params": arch.params,
+        "macs": arch.macs,
+        "train_loss": f"{sum(means) / len(means):.5f}",
+        "cpu_seconds": round(result["cpu_seconds"]),
+        "top1_by_epoch": " ".join(f"{line['top1']:.4f}" for line in epochs),
+        "loss_by_epoch": " ".join(f"{line['judged_loss']:.4f}" for line in epochs),
+        "train_loss_by_epoch": " ".join(f"{mean:.4f}" for mean in means),
+    }
+
+
+def read_rows(table: Path) -> list[dict[str, Any]]:
+    """The lines of the CSV; none if there is no file."""
+    return list(csv.DictReader(table.read_text("utf-8").splitlines())) if table.exists() else []
+
+
+def write_rows(table: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write the CSV, sorted as networks.yaml is."""
+    order = {network.name: i for i, network in enumerate(load_networks())}
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(sorted(rows, key=lambda row: (order[row["network"]], int(row["seed"]))))
+    write_whole(table, text.getvalue().encode())
+
+
+if __name__ == "__main__":
+    main()
