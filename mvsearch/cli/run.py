@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mvsearch.cli._output import Amount, console, json_option, print_json
+from mvsearch.space.shipped import shipped_spaces
 
 if TYPE_CHECKING:
     from mvsearch.study.plan import Plan
 
 
-@click.command()
+@click.command(epilog=f"SPACE by name: {', '.join(shipped_spaces())}.")
 @click.argument("space", type=click.Path())
 @click.option("--name", help="Name of the study; default: the name of the space.")
 @click.option("--trials", type=click.IntRange(min=1), help="Number of trials in all, finished ones included.")
@@ -93,8 +94,9 @@ def run(
 ) -> None:
     """Search a space, or resume the search.
 
-    SPACE is a YAML file. All results are written to studies/NAME/. Ctrl-C stops the search; the same command resumes
-    it. With other settings the command prints what it changes of the study.
+    SPACE is a YAML file, or the name of a space that mvsearch includes. All results are written to studies/NAME/.
+    Ctrl-C stops the search; the same command resumes it. With other settings the command prints what it changes of the
+    study.
     """
     from mvsearch.cli._search import join, prepare, search, search_with_ray
     from mvsearch.errors import PlanError

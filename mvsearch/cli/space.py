@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._output import console, json_option, print_json, table
+from mvsearch.space.shipped import shipped_spaces
 
 if TYPE_CHECKING:
     from mvsearch.metrics.constraints import Constraint
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _SAMPLE = 100_000
 
 
-@click.command()
+@click.command(epilog=f"SPACE by name: {', '.join(shipped_spaces())}.")
 @click.argument("space", type=click.Path())
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled shares and ranges.")
 @click.option("--front", is_flag=True, help="Compute the exact Pareto front over costs instead.")
@@ -32,7 +33,8 @@ def space(
 ) -> None:
     """Check a search space.
 
-    SPACE is a YAML file. Prints its size, open values, contained models and the range of its costs.
+    SPACE is a YAML file, or the name of a space that mvsearch includes. Prints its size, open values, contained models
+    and the range of its costs.
 
     With --front: the exact Pareto front over costs, of all points of SPACE, without sampling. The objectives are those
     of the file that are costs (params, macs, macs_paper), or those given with --objective; all are minimised, within
@@ -151,6 +153,7 @@ def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
     }
     return {
         "space": plan.space.name,
+        "file": plan.space.document.file,
         "size": plan.space.size,
         "size_is_exact": plan.space.size_is_exact,
         "choices": [{"name": choice.name, "values": list(choice.values)} for choice in plan.space.choices],
@@ -174,7 +177,7 @@ def _print(summary: dict[str, Any]) -> None:
 
     screen = console()
     exact = "exactly" if summary["size_is_exact"] else "about (estimated by sampling)"
-    size = f": {exact} {summary['size']:,} architectures; the file is valid."
+    size = f": {exact} {summary['size']:,} architectures; {summary['file']} is valid."
     screen.print(Text.assemble((summary["space"], "bold"), size))
     choices = table("open value", "number", "values", numbers_from=1)
     choices.columns[2].justify, choices.columns[2].no_wrap = "left", False

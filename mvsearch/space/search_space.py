@@ -29,6 +29,7 @@ from mvsearch.errors import SpaceError
 from mvsearch.space.condition_groups import SAMPLE_SIZE, Codes, Group, evaluate_conditions, grid, group_choices
 from mvsearch.space.expressions import Expression
 from mvsearch.space.inverse import Point, find_point
+from mvsearch.space.shipped import find_space
 from mvsearch.space.validation import check_document, validate
 from mvsearch.space.variables import Choice, Scope, Variable, choices_of, read_conditions, read_variables
 from mvsearch.utils import yaml_document
@@ -55,8 +56,11 @@ class SearchSpace:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """The space in a YAML file; raises SpaceError, ArchitectureError or YamlError with file and line."""
-        return cls.parse(yaml_document.read(Path(path)))
+        """The space in a YAML file, or that mvsearch includes by a name (`v3`).
+
+        Raises SpaceError, ArchitectureError or YamlError with file and line.
+        """
+        return cls.parse(yaml_document.read(find_space(path)))
 
     @classmethod
     def parse(cls, document: Document) -> Self:
