@@ -8,10 +8,11 @@ from typing import Protocol, cast
 
 from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
 from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
-from mvsearch.data._files import EncodedImages, find_files, in_shards, listing_checksum
+from mvsearch.data._files import EncodedImages, EncodedSet, find_encoded, find_files, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native, Request, Scene, stratified_split
 from mvsearch.data._preparation import CHANNEL_ORDERS, Preparation, class_positions, parse_normalise
 from mvsearch.data._settings import DataSettings
+from mvsearch.data._shards import in_shards
 from mvsearch.data._skipped import Skipped, count_broken, merge
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
@@ -26,6 +27,7 @@ __all__ = [
     "DataSource",
     "DecodedImage",
     "EncodedImages",
+    "EncodedSet",
     "Images",
     "Native",
     "Preparation",
@@ -41,6 +43,7 @@ __all__ = [
     "decode_crop",
     "decode_image",
     "default_source",
+    "find_encoded",
     "find_files",
     "forget",
     "in_shards",

@@ -4,30 +4,31 @@
     PATH/CLASS/*.jpg                                  split by the seed
     PATH/train*.tar  PATH/test*.tar                   (or val): WebDataset shards, or in folders of these names
 
-In a shard the files of one image share their name up to the first dot: the image, and `.cls`, its class as a number
-from 0 or as a word. `PATH/classes.txt` names the classes of numbers, one a line.
+`_shards` describes what is in a shard.
 """
 
 import hashlib
 import io
-import tarfile
-from collections.abc import Iterator
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Self
 
 import numpy as np
 
-from mvsearch.data.folder import Listing, image_suffixes, parts
+from mvsearch.data._layout import Listing, read_layout
+from mvsearch.data._shards import in_shards, read_shards
+from mvsearch.data._skipped import Skipped
+from mvsearch.data._walk import printable
 from mvsearch.errors import DataError
-from mvsearch.utils.progress import Progress, track
+from mvsearch.utils.progress import Progress
 
 
 @dataclass(frozen=True)
 class EncodedImages:
     """Encoded images of one part of a set.
 
-    `labels` (N) int64 counts into `classes`; `names` (N) are the paths below `root`, as UTF-8. For images in shards,
+    `labels` (N) int64 counts into `classes`; `names` (N) are the bytes of the paths below `root`. For images in shards,
     `spans` (N, 3) has the number of the shard, the first byte and the number of bytes. All of it is in NumPy arrays, so
     that processes share the memory.
     """
@@ -44,8 +45,8 @@ class EncodedImages:
 
     def name(self, i: int) -> str:
         """Where image `i` is, for messages."""
-        inside = bytes(self.names[i]).decode()
-        return inside if self.spans is None else f"{self.shards[self.spans[i, 0]].name}: {inside}"
+        inside = printable(self._inside(i))
+        return inside if self.spans is None else f"{printable(self.shards[self.spans[i, 0]].name)}: {inside}"
 
     def subset(self, images: np.ndarray) -> Self:
         """Only these images, in this order."""
@@ -55,16 +56,14 @@ class EncodedImages:
     def open(self, i: int) -> Path | BinaryIO:
         """The encoded image."""
         if self.spans is None:
-            return self.root / self.name(i)
+            return self.root / self._inside(i)
         shard, start, length = self.spans[i].tolist()
         with self.shards[shard].open("rb") as file:
             file.seek(start)
             return io.BytesIO(file.read(length))
 
-
-def in_shards(path: Path) -> bool:
-    """Whether the images of a folder are in shards."""
-    return any(path.glob("*.tar")) or any((path / "train").glob("*.tar"))
+    def _inside(self, i: int) -> str:
+        return os.fsdecode(bytes(self.names[i]))
 
 
 def listing_checksum(*parts: EncodedImages) -> str:
@@ -78,99 +77,42 @@ def listing_checksum(*parts: EncodedImages) -> str:
     return total.hexdigest()[:32]
 
 
+@dataclass(frozen=True)
+class EncodedSet:
+    """The encoded images to train on and to test on; what was left out and what was assumed, as in a DataSet."""
+
+    train: EncodedImages
+    test: EncodedImages
+    skipped: tuple[Skipped, ...] = ()
+    assumptions: tuple[str, ...] = ()
+
+
 def find_files(
     path: Path, *, test_fraction: float = 0.1, seed: int = 0, progress: Progress | None = None
 ) -> tuple[EncodedImages, EncodedImages]:
-    """The images to train on and those to test on; reads the headers of shards. DataError names what is missing."""
+    """The images to train on and those to test on of `find_encoded`."""
+    found = find_encoded(path, test_fraction=test_fraction, seed=seed, progress=progress)
+    return found.train, found.test
+
+
+def find_encoded(
+    path: Path, *, test_fraction: float = 0.1, seed: int = 0, progress: Progress | None = None
+) -> EncodedSet:
+    """The encoded images of a folder; reads the headers of shards. DataError names what is missing."""
     if not path.is_dir():
         raise DataError("no such folder; give one with a folder of images for each class, or with shards.", at=path)
-    if train := _shards(path, "train"):
-        test = _shards(path, "test") or _shards(path, "val")
-        if not test:
-            raise DataError("has train*.tar but no test shards; add test*.tar or val*.tar.", at=path)
-        return _in_shards(path, train, test, progress)
-    if any(path.glob("*.tar")):
-        raise DataError("has shards, but no train*.tar; rename them to train*.tar and test*.tar.", at=path)
-    classes, *both = parts(path, test_fraction, seed)
-    train_files, test_files = (_loose(path, classes, part) for part in both)
-    return train_files, test_files
+    if in_shards(path):
+        shards = read_shards(path, progress)
+        both = [
+            EncodedImages(path, shards.classes, labels, np.array(names), shards.files, spans)
+            for labels, names, spans in (shards.train, shards.test)
+        ]
+        return EncodedSet(both[0], both[1], shards.skipped, shards.assumptions)
+    layout = read_layout(path, test_fraction, seed)
+    both = [_loose(path, layout.classes, part) for part in (layout.train, layout.test)]
+    return EncodedSet(both[0], both[1], layout.skipped, layout.assumptions)
 
 
 def _loose(root: Path, classes: tuple[str, ...], listing: Listing) -> EncodedImages:
-    names = np.array([file.relative_to(root).as_posix().encode() for file, _ in listing])
+    names = np.array([os.fsencode(file.relative_to(root).as_posix()) for file, _ in listing])
     return EncodedImages(root, classes, np.array([label for _, label in listing], np.int64), names)
-
-
-def _shards(path: Path, part: str) -> list[Path]:
-    return sorted([*path.glob(f"{part}*.tar"), *(path / part).glob("*.tar")])
-
-
-@dataclass(frozen=True)
-class _Member:
-    name: str
-    span: tuple[int, int, int]
-    label: str
-
-
-def _in_shards(
-    root: Path, train: list[Path], test: list[Path], progress: Progress | None
-) -> tuple[EncodedImages, EncodedImages]:
-    shards = (*train, *test)
-    members = [
-        member
-        for i, shard in enumerate(track(shards, "read shards", len(shards), progress))
-        for member in _members(i, shard)
-    ]
-    classes, numbers = _classes(root, sorted({member.label for member in members}))
-    both = []
-    for first, last in ((0, len(train)), (len(train), len(shards))):
-        part = [member for member in members if first <= member.span[0] < last]
-        if not part:
-            raise DataError(
-                "contains no images, nor do the other shards of its part; check how they were written.",
-                at=shards[first],
-            )
-        labels = np.array([numbers[member.label] for member in part], np.int64)
-        spans = np.array([member.span for member in part], np.int64)
-        both.append(
-            EncodedImages(root, classes, labels, np.array([member.name.encode() for member in part]), shards, spans)
-        )
-    return both[0], both[1]
-
-
-def _members(number: int, shard: Path) -> Iterator[_Member]:
-    images: dict[str, tarfile.TarInfo] = {}
-    labels: dict[str, str] = {}
-    suffixes = image_suffixes()
-    try:
-        with tarfile.open(shard, "r:") as tar:
-            for member in filter(tarfile.TarInfo.isfile, tar):
-                folder, slash, name = member.name.rpartition("/")
-                stem, _, kind = name.partition(".")
-                key = folder + slash + stem
-                if kind.lower() == "cls" and (file := tar.extractfile(member)):
-                    labels[key] = file.read().decode().strip()
-                elif f".{kind.lower()}" in suffixes:
-                    images[key] = member
-    except (tarfile.TarError, OSError, UnicodeDecodeError) as fault:
-        raise DataError(f"damaged shard ({fault}); fetch or write it again.", at=shard) from fault
-    for key, member in images.items():
-        if key not in labels:
-            raise DataError(f"{member.name} has no class; write it to {key}.cls beside the image.", at=shard)
-        yield _Member(member.name, (number, member.offset_data, member.size), labels[key])
-
-
-def _classes(root: Path, labels: list[str]) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes, and the number of each label: labels are numbers, or names in alphabetical order."""
-    if not all(label.isdecimal() for label in labels):
-        return tuple(labels), {label: i for i, label in enumerate(labels)}
-    numbers = {label: int(label) for label in labels}
-    file = root / "classes.txt"
-    classes = tuple(file.read_text(encoding="utf-8").split("\n")) if file.is_file() else ()
-    classes = tuple(name.strip() for name in classes if name.strip())
-    count = 1 + max(numbers.values(), default=0)
-    if classes and len(classes) < count:
-        raise DataError(
-            f"names {len(classes)} classes, but the shards have class {count - 1}; name all of them.", at=file
-        )
-    return classes or tuple(map(str, range(count))), numbers

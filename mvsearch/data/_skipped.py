@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-BROKEN = "cannot be decoded"
+BROKEN = "broken images"
 """The reasons of images that were meant to be used, but are broken, begin with these words."""
 
 

@@ -1,6 +1,6 @@
 """Your own images: one folder a class.
 
-    PATH/train/CLASS/*.jpg  PATH/test/CLASS/*.jpg     (or val)
+    PATH/train/CLASS/*.jpg  PATH/test/CLASS/*.jpg     (or val), and other usual names, see `_layout`
     PATH/CLASS/*.jpg                                  split by the seed, every class in proportion
 
 Each image is rotated upright, converted to RGB, resized so that its shorter side is `size`, and cropped to the centre.
@@ -12,22 +12,20 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
 from mvsearch.data._cache import Decoding, files_identity, load_or_decode
 from mvsearch.data._decode import UnreadableImage, read_image
-from mvsearch.data._images import DataSet, DecodedImage, Request, stratified_split
+from mvsearch.data._duplicates import find_duplicates
+from mvsearch.data._images import DataSet, DecodedImage, Request
+from mvsearch.data._layout import Listing, read_layout
 from mvsearch.data._skipped import Skipped, broken
 from mvsearch.data._source import DataSource
+from mvsearch.data._walk import printable
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
 LICENCE = "that of your images"
 SIZE = 64
 BATCH = 512  # images in memory at once
-
-Listing = list[tuple[Path, int]]
-"""Image files with the number of their class."""
 
 
 def get(path: Path | None, progress: Progress | None) -> Path:
@@ -44,90 +42,34 @@ def load(request: Request, progress: Progress | None) -> DataSet:
     path, size = get(request.path, progress), request.size or SIZE
     if size < 8:
         raise DataError(f"size={size} is too small; use 8 px or more.", at=path)
-    classes, train, test = parts(path, request.test_fraction, request.seed)
-    identity = [size, classes, *([files_identity(path, [file for file, _ in part]) for part in (train, test)])]
+    layout = read_layout(path, request.test_fraction, request.seed)
+    both = (layout.train, layout.test)
+    identity = [size, layout.classes, *([files_identity(path, [file for file, _ in part]) for part in both])]
 
     def decode() -> Decoding:
-        streams = (_decode(path, part, classes, size, progress) for part in (train, test))
-        return Decoding(classes, *streams)
+        streams = (_decode(path, part, layout.classes, size, progress) for part in both)
+        return Decoding(layout.classes, *streams, assumptions=lambda: find_duplicates(path, *both))
 
-    return load_or_decode("folder", identity, decode, source=str(path), licence=LICENCE)
+    return load_or_decode(
+        "folder",
+        identity,
+        decode,
+        source=printable(path),
+        licence=LICENCE,
+        skipped=layout.skipped,
+        assumptions=layout.assumptions,
+    )
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
     """Describes how the folder is read; `load` decodes the images."""
     root = get(path, progress)
-    split = "its own test part" if _is_split(root) else "no test part: every class is split by the seed"
-    return (f"{root}: {len(_classes(root / 'train' if _is_split(root) else root))} classes, {split}.",)
-
-
-def parts(path: Path, fraction: float, seed: int) -> tuple[tuple[str, ...], Listing, Listing]:
-    """The classes of a folder, its images to train on, and those to test on."""
-    if not _is_split(path):
-        classes = _classes(path)
-        files = _listing(path, classes)
-        labels = np.array([label for _, label in files])
-        _check_counts(path, classes, labels)
-        training, held_out = stratified_split(labels, fraction, seed)
-        return classes, [files[i] for i in training], [files[i] for i in held_out]
-    train, test = path / "train", _test_folder(path)
-    classes, others = _classes(train), _classes(test)
-    if unmatched := sorted(set(classes) ^ set(others)):
-        side = train if unmatched[0] in classes else test
-        raise DataError(
-            f"{len(unmatched)} classes are only in one part, such as {side / unmatched[0]}; add them to both.", at=path
-        )
-    return classes, _listing(train, classes), _listing(test, classes)
-
-
-def _is_split(path: Path) -> bool:
-    return bool(_folders(path / "train"))  # a class may be called `train`: it contains images, not folders
-
-
-def _test_folder(path: Path) -> Path:
-    for name in ("test", "val"):
-        if (path / name).is_dir():
-            return path / name
-    raise DataError(f"has train but neither test nor val; add one, or give {path / 'train'} to split it.", at=path)
-
-
-def _folders(path: Path) -> list[str]:
-    if not path.is_dir():
-        return []
-    return sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith((".", "__")))
-
-
-def _classes(path: Path) -> tuple[str, ...]:
-    classes = tuple(_folders(path))
-    if len(classes) < 2:
-        content = f"only one folder, {classes[0]}" if classes else "no folders"
-        raise DataError(f"found {content}; use one folder for each class, at least two.", at=path)
-    return classes
-
-
-def _listing(path: Path, classes: tuple[str, ...]) -> Listing:
-    suffixes = image_suffixes()
-    files: Listing = []
-    for label, name in enumerate(classes):
-        inside = (file for file in (path / name).rglob("*") if not file.name.startswith("."))
-        images = sorted(file for file in inside if file.suffix.lower() in suffixes)
-        if not images:
-            raise DataError("this class has no images; add some or remove the folder.", at=path / name)
-        files += [(file, label) for file in images]
-    return files
-
-
-def image_suffixes() -> frozenset[str]:
-    """The suffixes of files that Pillow opens, in lower case, with the dot."""
-    from PIL import Image
-
-    return frozenset(suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN)
-
-
-def _check_counts(path: Path, classes: tuple[str, ...], labels: np.ndarray) -> None:
-    for name, count in zip(classes, np.bincount(labels), strict=True):
-        if count < 2:
-            raise DataError("one image cannot be split into train and test; add another.", at=path / name)
+    layout = read_layout(root, Request().test_fraction, 0)
+    split = "no test part: every class is split by the seed"
+    if layout.parts:
+        train, test = (printable(part.relative_to(root).as_posix()) for part in layout.parts)
+        split = f"{train} is for training, {test} for the test"
+    return (f"{printable(root)}: {len(layout.classes)} classes; {split}.",)
 
 
 def _decode(
@@ -138,8 +80,9 @@ def _decode(
     for (file, label), image in track(_decode_all(files, size), f"decode {path.name}", len(files), progress):
         if isinstance(image, UnreadableImage):
             bad_files[label] += 1
-            first.setdefault(label, f"{file.relative_to(path)} ({image})")
-            yield broken(str(image), str(file.relative_to(path)))
+            name = printable(file.relative_to(path).as_posix())
+            first.setdefault(label, f"{name} ({image})")
+            yield broken(str(image), name)
         else:
             yield image
     counts = Counter(label for _, label in files)

@@ -104,9 +104,11 @@ class TrainingJob:
         in_folder = path is not None and not task.has_scenes and self.data.source == "folder"
         if path and in_folder and (self.streamed or sources.in_shards(path)):
             fraction, seed = self.data.test_fraction, self.data.seed
-            files = sources.find_files(path, test_fraction=fraction, seed=seed, progress=progress)
-            streams = [StreamLoader(part, self.data.size or evaluated, self.decoders) for part in files]
-            return TrainingData(str(path), sources.listing_checksum(*files), task, streams[0], streams[1])
+            files = sources.find_encoded(path, test_fraction=fraction, seed=seed, progress=progress)
+            both = files.train, files.test
+            streams = [StreamLoader(part, self.data.size or evaluated, self.decoders) for part in both]
+            checksum, notes = sources.listing_checksum(*both), (files.skipped, files.assumptions)
+            return TrainingData(str(path), checksum, task, streams[0], streams[1], *notes)
         if self.streamed:
             raise PlanError(
                 f"--stream needs a folder of images by class; the source {self.data.source} is decoded once."

@@ -1,0 +1,203 @@
+"""WebDataset shards: tar files with images and their classes.
+
+    PATH/train*.tar  PATH/test*.tar  (or val, and other usual names, see `_roles`), or in folders of these names
+    PATH/classes.txt                 names the classes of numbers, one a line
+
+In a shard `NAME.jpg` is an image and `NAME.cls` its class, a number from 0 or a word. NAME may contain dots: an image
+`a.1.jpg` has the class of `a.1.cls` if that exists, and of `a.cls` otherwise. One image has one class file: where
+several share `a.cls`, the first is used and the others are left out.
+"""
+
+import os
+import re
+import tarfile
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from posixpath import normpath
+
+import numpy as np
+
+from mvsearch.data._roles import role_of
+from mvsearch.data._skipped import Skipped, merge
+from mvsearch.data._walk import is_hidden, is_image, not_an_image, printable, split_suffix
+from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, track
+
+Part = tuple[np.ndarray, list[bytes], np.ndarray]
+"""Labels (N) int64, names in the shard, and spans (N, 3): the number of the shard, the first byte and the bytes."""
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Shards:
+    """The images of all shards, and what was left out or had to be assumed."""
+
+    files: tuple[Path, ...]
+    classes: tuple[str, ...]
+    train: Part
+    test: Part
+    skipped: tuple[Skipped, ...]
+    assumptions: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Member:
+    name: str
+    span: tuple[int, int, int]
+    label: str
+
+
+def in_shards(path: Path) -> bool:
+    """Whether the images of a folder are in shards; an archive beside folders of classes is not a shard."""
+    root, *folders = _folders(path)
+    beside = [role_of(file.stem) for file in root.iterdir() if _is_shard(file)]
+    with_folders = any(entry.is_dir() for folder in folders for entry in folder.iterdir())
+    inside = any(_is_shard(file) for folder in folders for file in folder.iterdir())
+    return inside or (bool(beside) and not with_folders and (any(beside) or not _has_folders(root)))
+
+
+def _has_folders(path: Path) -> bool:
+    return any(entry.is_dir() and not is_hidden(entry.name) for entry in path.iterdir())
+
+
+def read_shards(path: Path, progress: Progress | None) -> Shards:
+    """The images and classes of the shards of a folder; raises DataError naming what is missing or damaged."""
+    found = _by_part(path)
+    train, test = found["train"], found["test"] or found["val"]
+    if not train:
+        raise DataError("has shards, but no train*.tar; rename them to train*.tar and test*.tar.", at=path)
+    if not test:
+        raise DataError("has train*.tar but no test shards; add test*.tar or val*.tar.", at=path)
+    files, skipped = (*train, *test), _left_out(path, (*train, *test))
+    members = [
+        member
+        for i, shard in enumerate(track(files, "read shards", len(files), progress))
+        for member in _members(i, shard, skipped)
+    ]
+    classes, numbers, assumptions = _classes(path, members)
+    parts = []
+    for first, last in ((0, len(train)), (len(train), len(files))):
+        part = [member for member in members if first <= member.span[0] < last]
+        if not part:
+            raise DataError(
+                "contains no images, nor do the other shards of its part; check how they were written.", at=files[first]
+            )
+        labels = np.array([numbers[member.label] for member in part], np.int64)
+        spans = np.array([member.span for member in part], np.int64)
+        parts.append((labels, [os.fsencode(member.name) for member in part], spans))
+    return Shards(files, classes, parts[0], parts[1], merge(skipped), assumptions)
+
+
+def _folders(path: Path) -> list[Path]:
+    """The folder and those in it that are parts by their names."""
+    inside = (entry for entry in path.iterdir() if entry.is_dir() and role_of(entry.name))
+    return [path, *sorted(inside)]
+
+
+def _by_part(path: Path) -> dict[str, list[Path]]:
+    parts = defaultdict[str, list[Path]](list)
+    for folder in _folders(path):
+        for file in sorted(folder.iterdir()):
+            role = role_of(folder.name if folder != path else file.stem)
+            if _is_shard(file) and role:
+                parts[role.part].append(file)
+    return parts
+
+
+def _left_out(path: Path, used: Sequence[Path]) -> list[Skipped]:
+    """The files beside the shards."""
+    reasons = {False: "files outside the shards", True: "shards of no part that is used"}
+    others = (file for file in sorted(path.rglob("*")) if file.is_file() and file not in (*used, path / "classes.txt"))
+    return [Skipped(reasons[_is_shard(file)], 1, printable(file.relative_to(path))) for file in others]
+
+
+def _is_shard(file: Path) -> bool:
+    return file.suffix.lower() == ".tar" and not is_hidden(file.name)
+
+
+def _members(number: int, shard: Path, skipped: list[Skipped]) -> Iterator[_Member]:
+    images: dict[str, tarfile.TarInfo] = {}
+    labels: dict[str, str] = {}
+
+    def leave_out(reason: str, name: str) -> None:
+        skipped.append(Skipped(reason, 1, f"{printable(shard.name)}: {printable(name)}"))
+
+    try:
+        with tarfile.open(shard, "r:") as tar:
+            for member in tar:
+                name = normpath(member.name)
+                stem, suffix = split_suffix(name)
+                if member.isdir():
+                    continue
+                if any(map(is_hidden, name.split("/"))):
+                    leave_out("hidden or system files", name)
+                elif not member.isfile():
+                    leave_out("links in shards", name)
+                elif suffix == ".cls" and (file := tar.extractfile(member)):
+                    labels[stem] = file.read().decode("utf-8-sig").strip()
+                elif is_image(name):
+                    if name in images:
+                        leave_out("images that a later member of the same name replaces", name)
+                    images[name] = member
+                else:
+                    leave_out(not_an_image(name), name)
+    except (tarfile.TarError, OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"damaged shard ({fault}); fetch or write it again.", at=shard) from fault
+    unused = dict(labels)
+    for key, names in _by_label(images, labels, shard).items():
+        unused.pop(key)
+        first, *others = names
+        for name in others:
+            leave_out("images of a class file that another image uses", name)
+        member = images[first]
+        yield _Member(first, (number, member.offset_data, member.size), labels[key])
+    for key in unused:
+        leave_out("classes without an image", f"{key}.cls")
+
+
+def _by_label(images: Iterable[str], labels: Mapping[str, str], shard: Path) -> dict[str, list[str]]:
+    """The images of each class file, in the order of the shard, that of exactly its name first."""
+    by_label = defaultdict[str, list[str]](list)
+    for name in images:
+        stem, _ = split_suffix(name)
+        folder, slash, base = stem.rpartition("/")
+        key = stem if stem in labels else folder + slash + base.partition(".")[0]
+        if not labels.get(key):
+            raise DataError(f"{printable(name)} has no class; write it to {printable(stem)}.cls beside it.", at=shard)
+        by_label[key].insert(0 if key == stem else len(by_label[key]), name)
+    return by_label
+
+
+def _classes(root: Path, members: Sequence[_Member]) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:
+    """The classes, the number of each label, and what was assumed.
+
+    Labels are numbers from 0, or names in alphabetical order; raises DataError for a mixture and for other numbers.
+    """
+    labels = sorted({member.label for member in members})
+    words = [label for label in labels if not _NUMBER.fullmatch(label)]
+    others = [label for label in labels if label not in words and not label.isdecimal()]
+    if words and len(words) < len(labels):
+        number = next(label for label in labels if label not in words)
+        raise DataError(
+            f"some classes are numbers, such as {number}, and some are words, such as {words[0]!r}; use one.", at=root
+        )
+    if others:
+        raise DataError(f"found the class {others[0]}; number the classes from 0, or name them.", at=root)
+    if words:
+        return tuple(labels), {label: i for i, label in enumerate(labels)}, ()
+    numbers = {label: int(label) for label in labels}
+    file = root / "classes.txt"
+    names = [name.strip() for name in file.read_text(encoding="utf-8-sig").split("\n")] if file.is_file() else []
+    classes = tuple(filter(None, names))
+    count = 1 + max(numbers.values(), default=0)
+    if classes and len(classes) < count:
+        raise DataError(
+            f"names {len(classes)} classes, but the shards have class {count - 1}; name all of them.", at=file
+        )
+    classes = classes or tuple(map(str, range(count)))
+    empty = sorted({*range(len(classes))} - {*numbers.values()})
+    note = f"{len(empty)} of {len(classes)} classes have no images, such as {classes[empty[0]]}" if empty else ""
+    return classes, numbers, (note,) if note else ()
