@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,13 @@ def print_data_notes(data: "DataSet | TrainingData") -> None:
     notes = [f"skipped {', '.join(skipped)}"] if skipped else []
     if notes := [*notes, *data.assumptions]:
         click.echo(f"{data.name}: {'; '.join(notes)}.", err=True)
+
+
+def print_weights_notes(facts: Mapping[str, Any], *, stderr: bool = False) -> None:
+    """Print what a checkpoint has beside the weights that were taken, and what was converted, if there is anything."""
+    for label, name in (("passed over", "weights_ignored"), ("in the weights", "weights_converted")):
+        if facts.get(name):
+            console(stderr=stderr).print(f"{label}: {'; '.join(facts[name])}")
 
 
 def console(*, stderr: bool = False) -> "Console":

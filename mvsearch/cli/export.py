@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from mvsearch.cli._output import Amount, console, json_option, print_json, storage_option, table
+from mvsearch.cli._output import Amount, console, json_option, print_json, print_weights_notes, storage_option, table
 from mvsearch.cli._progress import Steps
 from mvsearch.export.formats import format_names
 
@@ -141,6 +141,7 @@ def _print(report: dict[str, Any]) -> None:
     screen = console()
     if report["weights"] is not None:
         screen.print(Text(f"weights: {report['weights']}"))
+        print_weights_notes(report)
     if "takes" in report:
         screen.print(Text(f"takes: {report['takes']}"))
     if "features" in report:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._output import Amount, console, json_option, print_json, storage_option
+from mvsearch.cli._output import Amount, console, json_option, print_json, print_weights_notes, storage_option
 
 if TYPE_CHECKING:
     from torch import nn
@@ -104,7 +104,8 @@ def predict(
     if weights is not None:
         mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in normalisation(weights))
         scenes = replace(scenes, mean=mean, std=std)
-    model, scenes = _model(architecture, scenes, settings, weights), scenes.with_held_out(dataset.test)
+    model, facts = _model(architecture, scenes, settings, weights)
+    scenes = scenes.with_held_out(dataset.test)
     scores = scenes.evaluate(model).scores
     indices = sorted(np.random.default_rng(seed).permutation(len(scenes.held_labels))[:images].tolist())
     pixels = scenes.held_pixels[indices]
@@ -120,8 +121,12 @@ def predict(
     )
     plot_predictions(figure, output)
     if as_json:
-        print_json({"architecture": architecture.key, "data": dataset.name, "file": str(output), **scores})
+        result = {"architecture": architecture.key, "data": dataset.name, "file": str(output), **scores}
+        print_json(result | {"weights": str(weights) if weights else None} | facts)
         return
+    if weights is not None:
+        console().print(f"weights: {weights.name} ({facts['weights_origin']})")
+        print_weights_notes(facts)
     console().print(f"{figure.subtitle}; figure in {output}.")
 
 
@@ -147,17 +152,22 @@ def _load_images(task: str, own: dict[str, Any], source: str | None, path: Path 
     return load(source, path=path, size=None if source == "satellite" else size, task=task)
 
 
-def _model(arch: "Architecture", images: "InMemorySet", settings: "Settings", weights: Path | None) -> "nn.Module":
+def _model(
+    arch: "Architecture", images: "InMemorySet", settings: "Settings", weights: Path | None
+) -> tuple["nn.Module", dict[str, Any]]:
+    """The network, with weights of a file or trained, and what a report says about the file."""
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.export.model import ExportModel
     from mvsearch.nn import build
+    from mvsearch.nn.weights_io import load_weights
     from mvsearch.training.in_memory import train_in_memory
     from mvsearch.utils import machine_lock
 
-    size = settings.image_size
+    arch = arch.at(image_size=settings.image_size, num_classes=images.classes)
     if weights is not None:
-        return ExportModel.of(arch, weights=weights, num_classes=images.classes, image_size=size).model
-    model = build(arch.at(image_size=size, num_classes=images.classes), seed=settings.seed)
+        model = build(arch.deploy(), seed=settings.seed).eval()
+        advice = "use weights that were trained on the classes of these images"
+        return model, load_weights(model, weights, other_classes=advice).checkpoint.facts()
+    model = build(arch, seed=settings.seed)
     with progress_bar() as bar, machine_lock.shared():
         row = bar.add_task("training", total=settings.steps)
 
@@ -165,7 +175,7 @@ def _model(arch: "Architecture", images: "InMemorySet", settings: "Settings", we
             bar.update(row, completed=done)
 
         average, _ = train_in_memory(model, images, progress=progress)
-    return average
+    return average, {}
 
 
 def _summarise(scores: dict[str, float], score: str, images: int, recipe: Any) -> str:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._output import console, json_option, print_data_notes, print_json, storage_option
+from mvsearch.cli._output import (
+    console,
+    json_option,
+    print_data_notes,
+    print_json,
+    print_weights_notes,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from mvsearch.training.job import StartedTraining, TrainingJob
@@ -167,6 +174,7 @@ def _run(training: "StartedTraining") -> None:
     screen, first_step = console(stderr=True), trainer.position.step
     if training.transfer and not first_step:
         screen.print(weight_transfer_table(training.transfer))
+        print_weights_notes(training.transfer.facts, stderr=True)
     if first_step:
         screen.print(f"resumes after step {first_step:,}", style="dim")
     with TrainingProgress(trainer.data.steps, trainer.recipe.epochs, first_step) as progress:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mvsearch.metrics.trial import Trial
+    from mvsearch.nn.weights_io import Checkpoint
     from mvsearch.training.image_samples import ImageSample
 
 
@@ -23,7 +24,7 @@ class ExportModel:
     at strides 4, 8, 16, 32 instead of logits.
     `output_names` are the names of the tensors that it returns.
     `sample` holds real images, prepared as the network expects them, for formats that describe or store one. `trial` is
-    the trial of a study that the architecture comes from, with its metrics.
+    the trial of a study that the architecture comes from, with its metrics. `checkpoint` is what was read from a file.
     """
 
     arch: Architecture
@@ -33,6 +34,7 @@ class ExportModel:
     output_names: tuple[str, ...] = ("logits",)
     sample: "ImageSample | None" = None
     trial: "Trial | None" = None
+    checkpoint: "Checkpoint | None" = None
 
     @classmethod
     def of(
@@ -61,15 +63,20 @@ class ExportModel:
             raise PlanError(f"{part} no classifier; remove the option.", at=f"num_classes={num_classes}")
         arch = arch.deploy().at(num_classes=num_classes, image_size=image_size)
         model = build(arch, seed=seed).eval()
-        source = f"fresh, seed {seed}"
+        source, checkpoint = f"fresh, seed {seed}", None
         if weights is not None:
-            complete = load_weights(model, weights, any_classes=features or num_classes is not None)
             part = "classifier" if arch.task == "classification" else "head"
-            fresh = "" if complete or features else f"; the {part} for {arch.num_classes} classes is {source}"
-            source = weights.name + fresh
+            advice = f"use --num-classes {{0}}, or any other number for a fresh {part}"
+            any_classes = features or num_classes is not None
+            loaded = load_weights(model, weights, any_classes=any_classes, other_classes=advice)
+            checkpoint = loaded.checkpoint
+            origin = "" if checkpoint.plain else f" ({checkpoint.origin})"
+            fresh = f"; the {part} for {arch.num_classes} classes is {source}"
+            source = weights.name + origin + fresh * (not loaded.with_head and not features)
         if features:
-            return cls(arch, Backbone.of(model, arch), source, features, tuple(tap.name for tap in taps(arch)))
-        return cls(arch, model, source, output_names=arch.head.outputs)
+            names = tuple(tap.name for tap in taps(arch))
+            return cls(arch, Backbone.of(model, arch), source, features, names, checkpoint=checkpoint)
+        return cls(arch, model, source, output_names=arch.head.outputs, checkpoint=checkpoint)
 
     @property
     def class_axis(self) -> int | None:
@@ -90,6 +97,8 @@ class ExportModel:
         if self.trial is not None:
             record = self.trial.record
             facts["trial"] = {"study": self.trial.study, "number": record.number, "metrics": record.metrics}
+        if self.checkpoint is not None:
+            facts |= self.checkpoint.facts()
         if self.features:
             return facts | {"features": [asdict(tap) for tap in taps(arch)]}
         if arch.task != "classification":

@@ -1,6 +1,6 @@
 """What `nn/x.py` declares about its torch module, so that building, fusing and weight transfer need no other edit."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -48,12 +48,14 @@ class BlockLayer:
 class HeadLayer:
     """The module of a head, as `HEAD` in its file.
 
+    `count_classes` is the number of classes of a head with the given parameters, None if they are of another head.
     Its weights are transferred to a head of the same class whose shapes are equal; with `any_width`, to one whose
     numbers of outputs are equal. With `initialises_itself`, the module has a method `initialise_weights`, which is
     called after the initialisation that all networks have.
     """
 
     module: type[nn.Module]
+    count_classes: Callable[[Mapping[str, Tensor]], int | None]
     any_width: bool = False
     initialises_itself: bool = False
 
@@ -65,6 +67,11 @@ class HeadLayer:
             for module in (target, source)
         ]
         return type(target) is type(source) and shapes[0] == shapes[1]
+
+
+def count_rows(name: str) -> Callable[[Mapping[str, Tensor]], int | None]:
+    """For `count_classes`: the number of rows of a parameter."""
+    return lambda parameters: len(parameters[name]) if name in parameters and parameters[name].ndim else None
 
 
 def ranges(**sizes: int) -> Axis:

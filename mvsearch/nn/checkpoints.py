@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 
+import torch
 from torch import Tensor, nn
 
 from mvsearch.errors import CheckpointError
@@ -43,7 +44,11 @@ _AUTHORS = (
     (r">fusion\.block\.", ">fuse."),
 )
 
-_AUXILIARY = "head.auxiliary."
+AUXILIARY = "head.auxiliary."
+"""Parameters that only training needs begin with this."""
+
+COUNTER = "num_batches_tracked"
+"""Counters of batch norms end with this; they change no output."""
 
 _TIMM = (
     (r"^stem\.bn\.", "stem.norm."),
@@ -69,14 +74,16 @@ _TIMM = (
 def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Load weights with the authors' names, timm's or ours into a network that `build` returned.
 
-    An auxiliary classifier, which only training needs, is skipped if the network has none. Raises CheckpointError, and
-    changes nothing, if a name is missing or unknown or if a shape differs.
+    An auxiliary classifier, which only training needs, is skipped if the network has none. Counters of batches that are
+    missing become 0. Raises CheckpointError, and changes nothing, if another name is missing or unknown or if a shape
+    differs.
     """
     own, renamed = model.state_dict(), rename_parameters(model, state_dict)
-    if not any(ours.startswith(_AUXILIARY) for ours in own):
-        renamed = {ours: name for ours, name in renamed.items() if not ours.startswith(_AUXILIARY)}
+    if not any(ours.startswith(AUXILIARY) for ours in own):
+        renamed = {ours: name for ours, name in renamed.items() if not ours.startswith(AUXILIARY)}
+    counters = {ours: torch.zeros_like(own[ours]) for ours in own if ours.endswith(COUNTER) and ours not in renamed}
     for ours in own:
-        if ours not in renamed:
+        if ours not in renamed and ours not in counters:
             raise CheckpointError(f"the checkpoint has no weights for {ours!r}; it is of another architecture.")
     for ours, name in renamed.items():
         if ours not in own:
@@ -88,7 +95,7 @@ def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
                 f"{name!r} has shape {tuple(state_dict[name].shape)}, the network's {ours!r} has "
                 f"{tuple(own[ours].shape)}; build the architecture that the checkpoint belongs to."
             )
-    model.load_state_dict({ours: state_dict[name] for ours, name in renamed.items()})
+    model.load_state_dict(counters | {ours: state_dict[name] for ours, name in renamed.items()})
 
 
 def load_backbone(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:

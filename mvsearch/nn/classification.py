@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from mvsearch.nn._layer import HeadLayer
+from mvsearch.nn._layer import HeadLayer, count_rows
 
 
 class ClassificationHead(nn.Module):
@@ -20,7 +20,7 @@ class ClassificationHead(nn.Module):
         return self.linear(self.dropout(pooled))
 
 
-HEAD = HeadLayer(module=ClassificationHead, any_width=True)
+HEAD = HeadLayer(module=ClassificationHead, count_classes=count_rows("linear.weight"), any_width=True)
 
 
 def initialise(module: nn.Module) -> None:

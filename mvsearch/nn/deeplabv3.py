@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor, nn
 
-from mvsearch.nn._layer import HeadLayer
+from mvsearch.nn._layer import HeadLayer, count_rows
 from mvsearch.nn._relu import ConvReLU
 from mvsearch.nn._segmentation import Auxiliary, SegmentationHead
 
@@ -39,4 +39,4 @@ class DeepLabv3(SegmentationHead):
         return self.dropout(self.project(torch.cat([*(branch(x) for branch in self.branches), mean], dim=1)))
 
 
-HEAD = HeadLayer(module=DeepLabv3)
+HEAD = HeadLayer(module=DeepLabv3, count_classes=count_rows("classifier.weight"))

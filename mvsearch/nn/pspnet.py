@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.arch.heads.pspnet import SIZES, branch_width
-from mvsearch.nn._layer import HeadLayer
+from mvsearch.nn._layer import HeadLayer, count_rows
 from mvsearch.nn._relu import ConvReLU
 from mvsearch.nn._segmentation import Auxiliary, SegmentationHead
 
@@ -39,4 +39,4 @@ class PSPNet(SegmentationHead):
         return self.dropout(self.project(torch.cat([x, *spread], dim=1)))
 
 
-HEAD = HeadLayer(module=PSPNet)
+HEAD = HeadLayer(module=PSPNet, count_classes=count_rows("classifier.weight"))

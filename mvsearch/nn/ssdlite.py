@@ -1,5 +1,7 @@
 """The head `ssdlite`: boxes and their classes at six sizes of map, by separable convolutions (arXiv 1512.02325)."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 
@@ -102,4 +104,10 @@ def anchors_at(level: int, x: Tensor) -> Tensor:
     return both.reshape(-1, 4).clamp(0, 1)
 
 
-HEAD = HeadLayer(module=SSDLite, initialises_itself=True)
+def count_classes(parameters: Mapping[str, Tensor]) -> int | None:
+    """The number of classes of a head with these parameters, with the background."""
+    bias = parameters.get("predict.0.pointwise.bias")
+    return None if bias is None else bias.numel() // num_anchors(0) - 4
+
+
+HEAD = HeadLayer(module=SSDLite, count_classes=count_classes, initialises_itself=True)

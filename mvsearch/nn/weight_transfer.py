@@ -10,8 +10,8 @@ What is particular to a block is declared in its file: see `nn/_layer.py`.
 """
 
 import hashlib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
@@ -40,11 +40,15 @@ class RowTransfer:
 
 @dataclass(frozen=True)
 class WeightTransfer:
-    """Which weights a network started with: the source, its checksum, and how much of each row was transferred."""
+    """Which weights a network started with: the source, its checksum, and how much of each row was transferred.
+
+    `facts` is what a report says about the file that they come from.
+    """
 
     source: str
     checksum: str
     rows: tuple[RowTransfer, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def params(self) -> int:
@@ -68,6 +72,7 @@ class WeightTransfer:
                 {"name": row.name, "params": row.params, "inherited": row.transferred, "source": row.source}
                 for row in self.rows
             ],
+            **self.facts,
         }
 
 

@@ -1,25 +1,24 @@
-"""Weights beside an exported file, as safetensors."""
+"""Weights in files: safetensors that we write, and checkpoints of any training script that are read."""
 
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvsearch.errors import CheckpointError, EnvironmentFault
+from mvsearch.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-_STATE_KEYS = ("state_dict", "model_state_dict", "model")  # where training scripts, such as timm's, store weights
-_WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel, torch.compile
+_KEY = "architecture"
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The weights of a file, by name.
+    """The weights of a file, by name, in float32.
 
-    `origin` says which of the weights in the file these are; `ignored` what else the file has that was passed over.
+    `origin` says which of the weights in the file these are; `plain` is whether there was no choice: one set of weights
+    and no average. `ignored` is what else the file has that was passed over, `converted` what was changed or filled in.
     `metadata` is that of a safetensors file.
     """
 
@@ -27,6 +26,16 @@ class Checkpoint:
     origin: str
     ignored: tuple[str, ...] = ()
     metadata: Mapping[str, str] = field(default_factory=dict)
+    converted: tuple[str, ...] = ()
+    plain: bool = True
+
+    def facts(self) -> dict[str, Any]:
+        """What a report says about the origin of weights."""
+        return {
+            "weights_origin": self.origin,
+            "weights_ignored": list(self.ignored),
+            "weights_converted": list(self.converted),
+        }
 
 
 def write_weights(model: "nn.Module", key: str, path: Path) -> None:
@@ -37,73 +46,116 @@ def write_weights(model: "nn.Module", key: str, path: Path) -> None:
 
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     # One entry: safetensors writes several in any order, so that equal weights would have different bytes.
-    write_whole(path, save(state, {"architecture": key}))
-
-
-def load_weights(model: "nn.Module", path: Path, *, any_classes: bool = False) -> bool:
-    """Load a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file.
-
-    With `any_classes` the model keeps its classifier if the file has none or one for other classes. Returns whether the
-    classifier comes from the file.
-    """
-    from mvsearch.nn import load_checkpoint
-    from mvsearch.nn.checkpoints import rename_parameters
-
-    weights, own = read_checkpoint(path).weights, model.state_dict()
-    try:
-        names = rename_parameters(model, weights)
-        head = {name for name in (*own, *names) if name.startswith("head.")}
-        fits = all(name in own and name in names and own[name].shape == weights[names[name]].shape for name in head)
-        if any_classes and not fits:
-            weights = {theirs: weights[theirs] for ours, theirs in names.items() if ours not in head}
-            weights |= {name: own[name] for name in head if name in own}
-        elif "head.linear.weight" in names and "head.linear.weight" in own:
-            theirs, ours = weights[names["head.linear.weight"]].shape, own["head.linear.weight"].shape
-            if theirs[0] != ours[0] and theirs[1:] == ours[1:]:
-                raise CheckpointError(
-                    f"is for {theirs[0]} classes and the network for {ours[0]}; use --num-classes {theirs[0]}, or any "
-                    "other number for a fresh classifier."
-                )
-        load_checkpoint(model, weights)
-    except CheckpointError as error:
-        raise CheckpointError(f"{error}", at=path) from None
-    return fits
+    write_whole(path, save(state, {_KEY: key}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """The tensors of a file, by name, without the wrappers of training scripts; no code in the file is executed."""
-    from argparse import Namespace
+    """The weights of a file: the moving average where it has one, without the wrappers of training scripts.
 
-    import torch
-    from safetensors import safe_open
-    from safetensors.torch import load_file
+    No code in the file is executed. Raises EnvironmentFault for a file that cannot be read, CheckpointError for one
+    without weights that a network could have: another kind of file, NaN, integers, an incomplete average.
+    """
+    from mvsearch.nn._checkpoint_file import load_content
+    from mvsearch.nn._checkpoint_sets import select_weights
+    from mvsearch.nn._checkpoint_values import to_float32
 
-    if not path.is_file():
-        raise EnvironmentFault("there is no such file; use a .safetensors or .pt checkpoint.", at=path)
+    content, metadata = load_content(path)
+    label = ""
     try:
-        # timm's script stores its arguments beside the weights; a Namespace holds only attributes.
-        with torch.serialization.safe_globals([Namespace]), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of pickles that torch did not write
-            state: Any
-            if path.suffix == ".safetensors":
-                state = load_file(path)
-                with safe_open(path, framework="pt") as file:
-                    metadata = file.metadata() or {}
-            else:
-                state, metadata = torch.load(path, "cpu", weights_only=True), {}
-    except OSError as error:
-        raise EnvironmentFault(f"cannot be read ({error.strerror}); use a file that you may read.", at=path) from None
-    except Exception:  # a damaged pickle raises any type; torch's message advises to run the code in it
-        raise CheckpointError("is not a checkpoint of plain tensors; save `model.state_dict()`.", at=path) from None
-    origin = "the whole file"
-    if isinstance(state, dict):
-        key = next((name for name in _STATE_KEYS if isinstance(state.get(name), dict)), None)
-        state, origin = (state, origin) if key is None else (state[key], key)
-    if not isinstance(state, dict) or not all(
-        isinstance(name, str) and isinstance(value, torch.Tensor) for name, value in state.items()
-    ):
-        raise CheckpointError("has no state_dict, a mapping of names to tensors.", at=path)
-    for wrapper in _WRAPPERS * 2:  # in either order
-        if all(name.startswith(wrapper) for name in state):
-            state = {name.removeprefix(wrapper): value for name, value in state.items()}
-    return Checkpoint(state, origin, metadata=metadata)
+        chosen = select_weights(content, ours=_KEY in metadata)
+        plain = not chosen.is_average and not chosen.others
+        label = "" if plain else f"{chosen.origin}: "
+        weights, converted = to_float32(chosen.weights)
+    except CheckpointError as error:
+        raise CheckpointError(f"{label}{error}", at=path) from None
+    return Checkpoint(weights, chosen.origin, chosen.ignored, metadata, chosen.converted + converted, plain)
+
+
+@dataclass(frozen=True)
+class LoadedWeights:
+    """A checkpoint that was loaded into a network; without `with_head` the network kept its own head."""
+
+    checkpoint: Checkpoint
+    with_head: bool
+
+
+def load_weights(
+    model: "nn.Module", path: Path, *, any_classes: bool = False, other_classes: str = "use --num-classes {0}"
+) -> LoadedWeights:
+    """Load a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file.
+
+    With `any_classes` the model keeps its head if the file has none or one for other classes. Otherwise a file for
+    other classes is refused, with the advice `other_classes`, in which {0} stands for the file's number.
+    """
+    from mvsearch.nn.checkpoints import COUNTER, rename_parameters
+
+    checkpoint, own = read_checkpoint(path), model.state_dict()
+    try:
+        names = rename_parameters(model, checkpoint.weights)
+        theirs = {name.removeprefix("head."): checkpoint.weights[names[name]] for name in names if _in_head(name)}
+        ours = {name.removeprefix("head."): own[name] for name in own if _in_head(name)}
+        fits = _same_parameters(ours, theirs)
+        if any_classes and not fits:
+            rows = {names[name]: checkpoint.weights[names[name]] for name in names if not _in_head(name)}
+            head = {name: own[name] for name in own if _in_head(name)}
+            checkpoint = replace(checkpoint, weights=rows | head)
+        elif all(name in names for name in own if not _in_head(name) and not name.endswith(COUNTER)):
+            _check_head(model, names, theirs, other_classes)
+        checkpoint = load_into(model, checkpoint)
+    except CheckpointError as error:
+        raise CheckpointError(f"{error}", at=path) from None
+    return LoadedWeights(checkpoint, fits)
+
+
+def load_into(model: "nn.Module", checkpoint: Checkpoint) -> Checkpoint:
+    """Load a checkpoint into a model, and return it with a note if counters of batches were missing and became 0.
+
+    Raises CheckpointError, and changes nothing, if it does not fit.
+    """
+    from mvsearch.nn._checkpoint_sets import describe_prefixes
+    from mvsearch.nn.checkpoints import COUNTER, load_checkpoint, rename_parameters
+
+    try:
+        load_checkpoint(model, checkpoint.weights)
+    except CheckpointError as error:
+        hint = describe_prefixes(checkpoint.weights, model.state_dict())
+        raise CheckpointError(f"{str(error).removesuffix('.')}{hint}.") from None
+    names = rename_parameters(model, checkpoint.weights)
+    missing = sum(name.endswith(COUNTER) and name not in names for name in model.state_dict())
+    note = f"set {missing} missing counters of batches (num_batches_tracked) to 0"
+    return replace(checkpoint, converted=(*checkpoint.converted, *([note] if missing else [])))
+
+
+def _check_head(
+    model: "nn.Module", names: Mapping[str, str], theirs: "Mapping[str, Tensor]", other_classes: str
+) -> None:
+    """Raises CheckpointError if the parameters `theirs` are those of no head, of another one or for other classes."""
+    from mvsearch.nn._layer import heads
+
+    module = model.get_submodule("head")
+    count_classes, ours = heads()[type(module)].count_classes, module.state_dict()
+    classes, found = count_classes(ours), count_classes(theirs)
+    if ours and not theirs:
+        raise CheckpointError("has no head, only the rows before it; use the weights of a whole network.")
+    if classes is not None and found is None:
+        example = names[f"head.{next(iter(theirs))}"]
+        raise CheckpointError(f"has another head than this network, with {example!r}; choose the head by ARCH+HEAD.")
+    if classes is not None and found != classes:
+        raise CheckpointError(f"is for {found} classes and the network for {classes}; {other_classes.format(found)}.")
+
+
+def _in_head(name: str) -> bool:
+    return name.startswith("head.")
+
+
+def _same_parameters(ours: "Mapping[str, Tensor]", theirs: "Mapping[str, Tensor]") -> bool:
+    """Whether two heads have equal shapes, but for what `load_checkpoint` can do without."""
+    from mvsearch.nn.checkpoints import AUXILIARY, COUNTER
+
+    auxiliary = AUXILIARY.removeprefix("head.")
+    skipped = () if any(name.startswith(auxiliary) for name in ours) else (auxiliary,)
+    shapes = [
+        {n: t.shape for n, t in head.items() if not n.endswith(COUNTER) and not n.startswith(skipped)}
+        for head in (ours, theirs)
+    ]
+    return shapes[0] == shapes[1]

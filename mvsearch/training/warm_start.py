@@ -3,6 +3,7 @@
 import copy
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -76,15 +77,20 @@ def _checkpoints(place: Path) -> list[Path]:
 
 
 def _transfer(path: Path, target: "nn.Sequential", arch: Architecture) -> "WeightTransfer":
-    from mvsearch.nn import build, load_checkpoint
+    from mvsearch.nn import build
     from mvsearch.nn.weight_transfer import identify_architecture, transfer_weights
-    from mvsearch.nn.weights_io import read_checkpoint
+    from mvsearch.nn.weights_io import load_into, read_checkpoint
 
-    weights, description = read_checkpoint(path).weights, path.with_name(ARCHITECTURE)
+    checkpoint, description = read_checkpoint(path), path.with_name(ARCHITECTURE)
     try:
-        source_arch = Architecture.load(description) if description.is_file() else identify_architecture(weights, arch)
+        if description.is_file():
+            source_arch = Architecture.load(description)
+        else:
+            source_arch = identify_architecture(checkpoint.weights, arch)
         source = build(source_arch, seed=0)
-        load_checkpoint(source, weights)
+        checkpoint = load_into(source, checkpoint)
     except CheckpointError as error:
         raise CheckpointError(f"{error}", at=path) from None
-    return transfer_weights(target, source, name=f"{source_arch.name or source_arch.key} in {path}")
+    origin = "" if checkpoint.plain else f" ({checkpoint.origin})"
+    transfer = transfer_weights(target, source, name=f"{source_arch.name or source_arch.key} in {path}{origin}")
+    return replace(transfer, facts=checkpoint.facts())
