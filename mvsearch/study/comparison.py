@@ -32,7 +32,10 @@ from mvsearch.metrics.record import Metrics, Record
 from mvsearch.metrics.registry import scores
 from mvsearch.profiling.measurements import measurements
 from mvsearch.study.reader import Reader
+from mvsearch.study.settings import ProxySettings
 from mvsearch.utils.settings import flatten
+
+_NOTED_ELSEWHERE = ("objectives", "limits", "trials", "seed", "workers", "proxy.seed", "data.path")
 
 
 @dataclass(frozen=True)
@@ -188,7 +191,7 @@ def compare(
     point = reference_point([record for members in records.values() for record in members], compared)
     runs = {name: _run(name, members, compared, point) for name, members in records.items()}
     plans = _plans(studies)
-    sides = tuple(_side(names, runs) for names in plans)
+    sides = tuple(_side(names, runs, studies) for names in plans)
     single = tuple(Side(name, (run,)) for name, run in runs.items())
     return Comparison(
         objectives=compared,
@@ -197,7 +200,7 @@ def compare(
         sides=sides if len(sides) > 1 else single,
         repeats=tuple(side for side in sides if len(side.runs) > 1),
         warnings=warnings,
-        notes=tuple(_notes(studies, records, compared)),
+        notes=(*_notes(studies, records, compared), *_other_settings(studies, warnings)),
     )
 
 
@@ -226,6 +229,8 @@ def _common_objectives(studies: Mapping[str, Reader]) -> tuple[Objective, ...]:
 def _plans(studies: Mapping[str, Reader]) -> list[list[str]]:
     """The names of the studies of each plan: studies of one plan differ in their seeds, and only in them.
 
+    A plan includes how the search proceeds, such as the rungs of its proxy.
+
     Studies with the same seeds, such as a study and its copy, are no repeats: each is a plan of its own.
     """
     groups: dict[str, list[str]] = {}
@@ -248,19 +253,35 @@ def _plan(reader: Reader) -> dict[str, Any]:
     search = {key: value for key, value in asdict(facts.search).items() if key not in ("seed", "workers")}
     settings = {key: value for key, value in flatten(facts.settings).items() if key != "proxy.seed"}
     fixed = {"objectives": facts.objectives, "space": facts.space_digest, "images": facts.images}
-    return {"search": search, "settings": settings, **fixed, "device": facts.device()}
+    return {"search": search, "rungs": _rungs(reader), "settings": settings, **fixed, "device": facts.device()}
 
 
-def _side(names: Sequence[str], runs: Mapping[str, Run]) -> Side:
+def _rungs(reader: Reader) -> dict[str, Any]:
+    """The rungs of the proxy and the share that each keeps; empty where there are none."""
+    proxy = reader.facts.document.get("proxy") or {}
+    if "proxy" not in reader.facts.settings or not proxy.get("rungs"):
+        return {}
+    return {"proxy.rungs": proxy["rungs"], "proxy.keep": proxy.get("keep", ProxySettings.keep)}
+
+
+def _side(names: Sequence[str], runs: Mapping[str, Run], studies: Mapping[str, Reader]) -> Side:
     """The runs of one plan; several are named by the common prefix of their names, if they alone have it."""
     mine = tuple(runs[name] for name in names)
     if len(names) == 1:
         return Side(names[0], mine)
-    alike = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
-    common = "".join(letters[0] for letters in alike).rstrip("-_. ")
-    taken = [name for name in runs if name.startswith(common)]
+    letters = zip(*(studies[name].name for name in names), strict=False)
+    common = "".join(alike[0] for alike in takewhile(lambda alike: len(set(alike)) == 1, letters)).rstrip("-_. ")
+    taken = [name for name in runs if studies[name].name.startswith(common)]
     unique = common and taken == list(names)
-    return Side(f"{common} ({len(names)} seeds)" if unique else " + ".join(names), mine)
+    return Side(f"{common} ({_count_seeds([studies[name] for name in names])})" if unique else " + ".join(names), mine)
+
+
+def _count_seeds(readers: Sequence[Reader]) -> str:
+    """What distinguishes repeats: as many seeds of the search, or else of the proxy, or else of both together."""
+    for seeds, words in zip(zip(*map(_seeds, readers), strict=True), ("seeds", "proxy seeds"), strict=True):
+        if len(set(seeds)) == len(readers):
+            return f"{len(readers)} {words}"
+    return f"{len(readers)} pairs of seeds"
 
 
 # ---- comparability
@@ -309,6 +330,19 @@ def _differences(measures: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return said
 
 
+def _other_settings(studies: Mapping[str, Reader], warnings: Sequence[str]) -> list[str]:
+    """Differences in how the studies searched, and in settings that the compared numbers do not depend on."""
+    own = {}
+    for name, reader in studies.items():
+        search = {key: value for key, value in asdict(reader.facts.search).items() if key not in _NOTED_ELSEWHERE}
+        settings = {key: v for key, v in flatten(reader.facts.settings).items() if key not in _NOTED_ELSEWHERE}
+        images = {"the images": reader.facts.images} if reader.facts.images else {}
+        own[name] = search | settings | images
+    common = [key for key in own[next(iter(own))] if all(key in found for found in own.values())]
+    shared = {name: {key: found[key] for key in common} | _rungs(studies[name]) for name, found in own.items()}
+    return [difference for difference in _differences(shared) if difference not in warnings]
+
+
 def _notes(
     studies: Mapping[str, Reader], records: Mapping[str, Sequence[Record]], objectives: Sequence[Objective]
 ) -> list[str]:
@@ -317,15 +351,27 @@ def _notes(
     own = {name: {"objectives": _names(reader.objectives)} for name, reader in studies.items()}
     if any(reader.objectives != tuple(objectives) for reader in studies.values()):
         notes += [f"compared on {_names(objectives)}", *_differences(own)]
-    notes += _differences({name: {"the space": reader.facts.document["name"]} for name, reader in studies.items()})
+    notes += _differences({name: {"the space": space} for name, space in _spaces(studies).items()})
     limits = {name: " and ".join(limit.text for limit in reader.limits) or "none" for name, reader in studies.items()}
     notes += _differences({name: {"the limit": text} for name, text in limits.items()})
     notes += _differences({name: {"the processor": _machines(reader)} for name, reader in studies.items()})
     notes += [f"{name} is not finished: {reader.progress}" for name, reader in studies.items() if reader.progress]
     for name, found in records.items():
+        complete = sum(state == "complete" for state in studies[name].states())
+        if beyond := complete - sum(record.state == "complete" for record in found):
+            notes.append(f"{beyond} of {complete} complete trials of {name} are beyond its limits and left out")
         if known := sum(record.cached for record in found):
             notes.append(f"{known} of {len(found)} trials of {name} were in the cache and took no time")
     return notes
+
+
+def _spaces(studies: Mapping[str, Reader]) -> dict[str, str]:
+    """The names of the spaces; with what identifies their choices where spaces of one name differ."""
+    names = {name: str(reader.facts.document["name"]) for name, reader in studies.items()}
+    digests = {name: reader.facts.space_digest for name, reader in studies.items()}
+    if len(set(digests.values())) == len(set(names.values())):
+        return names
+    return {name: f"{space} {digests[name]}" for name, space in names.items()}
 
 
 def _machines(reader: Reader) -> str:

@@ -98,6 +98,10 @@ class Reader:
         except StudyError as error:
             raise StudyError(f"study {self.name!r}: {error}") from None
 
+    def states(self) -> list[str]:
+        """The state of every finished trial."""
+        return list(self.store.states(self.name).values())
+
     def count(self) -> int:
         """The number of finished trials: complete, pruned or failed."""
         return self.store.count(self.name)

@@ -45,6 +45,11 @@ def study(
     failed: int = 0,
     cpu: str = "one",
     published: dict[int, str] | None = None,
+    settings: dict | None = None,
+    search: dict | None = None,
+    file: dict | None = None,
+    space: str = "abc",
+    images: str = "toy 123",
     **metrics: float,
 ) -> str:
     """A study whose trials reached these top-1 and parameters, a second each, after `failed` that reached nothing.
@@ -57,17 +62,18 @@ def study(
     total = len(points) + failed
     facts = {
         "objectives": list(objectives),
-        "space": "abc",
+        "space": space,
         "settings": {
             "image_size": 64,
             "proxy": {"name": "train", "steps": 300, "seed": 0} | (proxy or {}),
             "data": {"source": "toy"},
-        },
+        }
+        | (settings or {}),
         "settings_key": "def",
         "published": {},
-        "search": {"seed": seed, "limits": list(limits), "trials": trials or total, "workers": 1},
-        "document": {"name": "toy"},
-        "data": "toy 123",
+        "search": {"seed": seed, "limits": list(limits), "trials": trials or total, "workers": 1} | (search or {}),
+        "document": {"name": "toy"} | (file or {}),
+        "data": images,
         **({"device": device} if device else {}),
     }
     store.add_study(name, facts)
@@ -235,7 +241,7 @@ def test_studies_with_the_same_seeds_are_no_repeats():
     found = compared("a", "a-copy")
     assert [side.name for side in found.sides] == ["a", "a-copy"]
     assert not found.repeats
-    assert compared("a", "a-2").repeats[0].name == "a (2 seeds)"
+    assert compared("a", "a-2").repeats[0].name == "a (2 proxy seeds)"
 
 
 def test_sides_of_like_names_stay_apart():
@@ -293,6 +299,56 @@ def test_what_is_no_obstacle_is_noted():
         "the processor is one in a, two in b",
         "2 of 2 trials of a were in the cache and took no time",
     )
+
+
+@pytest.mark.parametrize(
+    ("other", "note"),
+    [
+        ({"settings": {"image_size": 32}}, "image_size is 64 in a, 32 in b"),
+        ({"proxy": {"steps": 60}}, "proxy.steps is 300 in a, 60 in b"),
+        ({"settings": {"data": {"source": "pets"}}}, "data.source is toy in a, pets in b"),
+        ({"images": "toy 123, 20 held out"}, "the images is toy 123 in a, toy 123, 20 held out in b"),
+        ({"search": {"sampler": "random"}}, "sampler is surrogate in a, random in b"),
+        ({"search": {"confirm": True}}, "confirm is False in a, True in b"),
+        ({"file": {"proxy": {"rungs": [60], "keep": 0.3}}}, "proxy.rungs is None in a, [60] in b"),
+        ({"space": "def"}, "the space is toy abc in a, toy def in b"),
+    ],
+)
+def test_whatever_differs_is_noted_even_where_the_compared_numbers_do_not_depend_on_it(other, note):
+    study("a", A)
+    study("b", B, **other)
+
+    assert note in compared("a", "b", objectives=("params", "macs")).notes
+
+
+def test_trials_beyond_the_limits_are_counted():
+    study("a", A, limits=("params <= 2M",))
+    study("b", B)
+
+    assert "1 of 2 complete trials of a are beyond its limits and left out" in compared("a", "b").notes
+
+
+def test_studies_with_other_rungs_are_no_repeats():
+    study("a-0", A, seed=0)
+    study("a-1", A, seed=1, file={"proxy": {"rungs": [60]}})
+    study("a-2", A, seed=2, file={"proxy": {"rungs": [60], "keep": 0.5}})
+    study("a-3", A, seed=3, file={"proxy": {"rungs": [60], "keep": 0.25}})
+
+    assert [[run.name for run in side.runs] for side in compared("a-0", "a-1", "a-2", "a-3").sides] == [
+        ["a-0"],
+        ["a-1", "a-2"],
+        ["a-3"],
+    ]
+
+
+@pytest.mark.parametrize(("seed", "name"), [(0, None), (1, "s (2 seeds)")])
+def test_studies_of_one_name_are_told_apart_by_their_databases(mvsearch, seed, name):
+    for folder, number in (("one", 0), ("two", seed)):
+        study("s", A, folder=folder, seed=number)
+    found = mvsearch("compare", "./one/s", "./two/s", "--json").json
+
+    assert [run["study"] for run in found["studies"]] == ["./one/s", "./two/s"]
+    assert [side["name"] for side in found["repeats"]] == ([name] if name else [])
 
 
 def test_studies_that_share_no_objective_are_told_what_each_seeks():
