@@ -547,7 +547,7 @@ def test_the_doctor_finds_images_broken_that_no_way_leads_to(tmp_path, monkeypat
 
 
 def test_the_committed_study_is_whole():
-    kept = Path(__file__).parents[2] / "studies/v3"
+    kept = Path(__file__).parents[2] / "studies/reference/v3"
     mvsearch("studies", "import", str(kept / "study.jsonl"))
     reader = open_study("v3")
     assert reader.count() == 40
