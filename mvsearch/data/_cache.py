@@ -5,6 +5,7 @@ CACHE/decoded/NAME-KEY/     complete as soon as it exists: written under another
     train.labels  test.labels     int64
     train.masks   test.masks      uint8, scenes only
     train.boxes   test.boxes      float64, scenes only
+    train.ignored test.ignored    float64, scenes with crowds or difficult objects only
     about.json                    shapes, classes, checksum, images skipped, native sizes and encodings
 """
 
@@ -29,7 +30,8 @@ from mvsearch.data._images import DataSet, DecodedImage, Images, Native, Scene
 from mvsearch.data._skipped import Skipped, merge
 from mvsearch.errors import DataError, EnvironmentFault
 
-FORMAT = 3  # another number decodes everything anew
+FORMAT = 4  # another number decodes everything anew
+_SCENE_FILES = ("masks", "boxes", "ignored")
 _PARTIAL, _DELETED = ".partial", ".gone"  # suffixes of a folder while it is written, and while it is deleted
 
 Decoded = Iterable[DecodedImage | Skipped]
@@ -159,12 +161,12 @@ def forget(entries: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: 
 
 
 def digest_of(*parts: Images) -> str:
-    """The checksum of decoded images: shapes, classes, pixels, labels, and masks and boxes if there are any."""
+    """The checksum of decoded images: shapes, classes, pixels, labels, and what a scene has of masks and boxes."""
     total = hashlib.sha256()
     for images in parts:
         pixels = hashlib.sha256(np.ascontiguousarray(images.pixels).data)
         total.update(_summary(images.pixels.shape, images.classes, pixels.hexdigest(), images.labels))
-        for extra in (images.masks, images.boxes):
+        for extra in (images.masks, images.boxes, images.ignored):
             if extra is not None:
                 total.update(hashlib.sha256(np.ascontiguousarray(extra).data).digest())
     return total.hexdigest()[:32]
@@ -186,7 +188,11 @@ def cache_faults() -> Iterator[None]:
 def files_identity(root: Path, files: Iterable[Path]) -> list[tuple[str, int, int]]:
     """Name, size and modification time of every file, which identify its content without reading it."""
     stats = ((path, path.stat()) for path in files)
-    return [(path.relative_to(root).as_posix(), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    return [(_name(root, path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+
+
+def _name(root: Path, path: Path) -> str:
+    return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.absolute().as_posix()
 
 
 def _lock(folder: Path, *, wait: bool = True) -> FileLock:
@@ -272,7 +278,7 @@ class _SceneWriter(ExitStack):
 
     def __init__(self, folder: Path, part: str) -> None:
         super().__init__()
-        self.paths = {name: folder / f"{part}.{name}" for name in ("masks", "boxes")}
+        self.paths = {name: folder / f"{part}.{name}" for name in _SCENE_FILES}
         self.files: dict[str, BinaryIO] = {}
         self.digests: dict[str, Any] = {}
 
@@ -283,10 +289,12 @@ class _SceneWriter(ExitStack):
         if scene.boxes is not None:
             boxes = np.asarray(scene.boxes, "<f8").reshape(-1, 5)
             self._write("boxes", np.insert(boxes, 0, image, axis=1).tobytes())
+        if scene.ignored is not None and len(scene.ignored):
+            self._write("ignored", np.insert(np.asarray(scene.ignored, "<f8"), 0, image, axis=1).tobytes())
 
     def digest(self) -> bytes:
-        """The checksum of both."""
-        return b"".join(self.digests[name].digest() for name in ("masks", "boxes") if name in self.digests)
+        """The checksum of all of them."""
+        return b"".join(self.digests[name].digest() for name in _SCENE_FILES if name in self.digests)
 
     def _write(self, name: str, raw: bytes) -> None:
         if name not in self.files:
@@ -323,9 +331,11 @@ def _map(folder: Path, part: str, about: dict[str, Any]) -> Images:
     if len(labels) != len(pixels):
         raise ValueError(f"{len(pixels)} images but {len(labels)} labels")
     labels.setflags(write=False)
-    masks, boxes = None, None
+    masks, boxes, ignored = None, None, None
     if (place := folder / f"{part}.masks").exists():
         masks = np.memmap(place, np.uint8, mode="r", shape=shape[:3])
     if (place := folder / f"{part}.boxes").exists():
         boxes = np.fromfile(place, "<f8").reshape(-1, 6)
-    return Images(pixels, labels, tuple(about["classes"]), masks, boxes)
+    if (place := folder / f"{part}.ignored").exists():
+        ignored = np.fromfile(place, "<f8").reshape(-1, 7)
+    return Images(pixels, labels, tuple(about["classes"]), masks, boxes, ignored)

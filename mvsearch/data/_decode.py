@@ -176,10 +176,10 @@ def _read(file: Path | BinaryIO, cut: "Callable[[Pixels], tuple[Pixels, str]]", 
     except UnreadableImage:
         raise
     except Exception as fault:  # Pillow can raise anything for a damaged file
-        raise UnreadableImage(_reason(file, fault)) from fault
+        raise UnreadableImage(fault_reason(file, fault)) from fault
 
 
-def _reason(file: Path | BinaryIO, fault: Exception) -> str:
+def fault_reason(file: Path | BinaryIO, fault: Exception) -> str:
     """Why an image is broken, in words that are the same for all images with this fault."""
     from PIL import UnidentifiedImageError
 

@@ -23,7 +23,9 @@ class Images:
 
     Scenes, which show several things, have more: `masks`, uint8 (image, row, column), the class of every pixel, IGNORED
     where it is not known; `boxes`, float64 (box, 6), each with the number of its image, its class, and x0, y0, x1, y1
-    in shares of the sides. Class 0 is the background then, and `labels` says which other class covers most.
+    in shares of the sides. Class 0 is the background then, and `labels` says which other class covers most. `ignored`
+    (box, 7) are boxes of crowds and of difficult objects, which are not trained on and whose detection is neither right
+    nor wrong; the last number is 1 for a crowd, else 0.
     """
 
     pixels: np.ndarray
@@ -31,25 +33,40 @@ class Images:
     classes: tuple[str, ...]
     masks: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    ignored: np.ndarray | None = None
 
     def subset(self, images: np.ndarray) -> Self:
         """Only these images, each given once, with their masks and boxes."""
-        boxes = self.boxes
-        if boxes is not None:
-            number = np.full(len(self.labels), -1)
-            number[images] = np.arange(len(images))
+        number = np.full(len(self.labels), -1)
+        number[images] = np.arange(len(images))
+
+        def renumber(boxes: np.ndarray | None) -> np.ndarray | None:
+            if boxes is None:
+                return None
             owner = number[boxes[:, 0].astype(int)]
-            boxes = np.column_stack((owner, boxes[:, 1:]))[owner >= 0]
-        masks = None if self.masks is None else self.masks[images]
-        return replace(self, pixels=self.pixels[images], labels=self.labels[images], masks=masks, boxes=boxes)
+            kept: np.ndarray = np.column_stack((owner, boxes[:, 1:]))[owner >= 0]
+            return kept
+
+        return replace(
+            self,
+            pixels=self.pixels[images],
+            labels=self.labels[images],
+            masks=None if self.masks is None else self.masks[images],
+            boxes=renumber(self.boxes),
+            ignored=renumber(self.ignored),
+        )
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What an image shows: `mask`, uint8 (row, column), or `boxes`, (box, 5), each a class and its corners; or both."""
+    """What an image shows: `mask`, uint8 (row, column), or `boxes`, (box, 5), each a class and its corners; or both.
+
+    `ignored`, (box, 6), are boxes that are not evaluated, each with 1 for a crowd or 0 at the end.
+    """
 
     mask: np.ndarray | None = None
     boxes: np.ndarray | None = None
+    ignored: np.ndarray | None = None
 
     @property
     def label(self) -> int:

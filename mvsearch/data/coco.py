@@ -1,25 +1,30 @@
 """Your own scenes in the format of COCO.
 
     PATH/annotations/instances_NAME.json      NAME begins with train or val, e.g. train2017
-    PATH/NAME/*.jpg                           the images
+    PATH/NAME/*.jpg                           the images; or PATH/images/NAME, PATH/images, PATH
 
-Without a file for val the seed splits the images. For detection, crowds are left out; in masks they are unknown. Masks
-are drawn from the objects' outlines, the smaller ones on top; that needs pycocotools, of the extra `detection`.
+Without a file for val, that for test is used; without both, the seed splits the images. Categories are matched by their
+names. Crowds are not trained on and do not count as errors in the score; in masks they are unknown. Masks are drawn
+from the objects' outlines, the smaller ones on top; that needs pycocotools, of the extra `detection`.
 """
 
-import json
-from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, files_identity, load_or_decode
+from mvsearch.data._cache import files_identity, load_or_decode
+from mvsearch.data._coco_file import CocoFile, CocoImage, CocoObject, class_numbers, images_of, read_coco
+from mvsearch.data._image_names import find_image, images_in
 from mvsearch.data._images import IGNORED, DataSet, Request
-from mvsearch.data._labelled import Labelled, decode_scenes, folder_of, size_of, split
+from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, folder_of, size_of, split
+from mvsearch.data._orientation import Size
+from mvsearch.data._outlines import draw, tools
+from mvsearch.data._skipped import Skipped
 from mvsearch.data._source import DataSource
-from mvsearch.errors import DataError, EnvironmentFault
-from mvsearch.utils.installation import install_hint
+from mvsearch.data._values import Notes
+from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress
 
 LICENCE = "that of your images"
@@ -34,105 +39,152 @@ def get(path: Path | None, progress: Progress | None) -> Path:
 def load(request: Request, progress: Progress | None) -> DataSet:
     """Boxes or masks, by the task; squares of `size` (256) pixels."""
     root, size, task = get(request.path, progress), size_of(request), request.task or TASKS[0]
-    if task == "segmentation":
-        _tools()
-    files = [file for part in ("train", "val") if (file := _file(root, part)) is not None]
-    names, parts = _read(files)
+    masks, notes = task == "segmentation", Notes()
+    if masks:
+        tools()
+    files = _files(root, notes)
+    names, parts = _read(root, files, notes, masks=masks)
+    if masks:
+        check_class_limit(names, root)
     train, test = parts if len(parts) == 2 else split(parts[0], request)
     identity = [task, size, request.test_fraction, request.seed, files_identity(root, files)]
     identity.append(files_identity(root, [item.file for item in (*train, *test)]))
-
-    def decode() -> Decoding:
-        masks = task == "segmentation"
-        streams = (decode_scenes(part, len(names) + 1, size, masks, progress) for part in (train, test))
-        return Decoding(("background", *names), *streams)
-
-    return load_or_decode("coco", identity, decode, source=str(root), licence=LICENCE)
+    decoder = SceneDecoder(root, ("background", *names), (train, test), size=size, masks=masks, progress=progress)
+    return load_or_decode(
+        "coco",
+        identity,
+        decoder.decoding,
+        source=str(root),
+        licence=LICENCE,
+        skipped=notes.skipped,
+        assumptions=notes.assumptions,
+    )
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
     """Reads the annotations and counts their content."""
-    root = get(path, progress)
-    files = [file for part in ("train", "val") if (file := _file(root, part)) is not None]
-    names, parts = _read(files)
+    root, notes = get(path, progress), Notes()
+    files = _files(root, notes)
+    names, parts = _read(root, files, notes, masks=False)
     return tuple(
         f"{file}: {len(part)} images, {sum(len(item.boxes) for item in part)} boxes, {len(names)} classes."
         for file, part in zip(files, parts, strict=True)
     )
 
 
+def _files(root: Path, notes: Notes) -> list[Path]:
+    """The annotations for training, and those to evaluate on if there are any."""
+    train, held_out = _file(root, "train"), _file(root, "val") or _file(root, "test")
+    if train is None:
+        raise DataError("has no annotations/instances_train*.json; use COCO's format.", at=root)
+    if held_out is None:
+        notes.assume("there is no instances_val*.json: the seed holds out some of the images.")
+    elif held_out.name.startswith("instances_test"):
+        notes.assume(f"there is no instances_val*.json: {held_out.name} is the test part.")
+    files = [file for file in (train, held_out) if file is not None]
+    for file in sorted((root / "annotations").glob("instances_*.json")):
+        if file not in files:
+            notes.skip("annotation file that is not of a part that is used", file.relative_to(root).as_posix())
+    return files
+
+
 def _file(root: Path, part: str) -> Path | None:
-    """The annotations of a part; raises DataError if there are several, or none for training."""
+    """The annotations of a part; raises DataError if there are several."""
     files = sorted((root / "annotations").glob(f"instances_{part}*.json"))
     if len(files) > 1:
         raise DataError(f"{files[0].name} and {files[1].name} are both for {part}; keep one of them.", at=root)
-    if not files and part == "train":
-        raise DataError("has no annotations/instances_train*.json; use COCO's format.", at=root)
     return files[0] if files else None
 
 
-def _read(files: list[Path]) -> tuple[tuple[str, ...], list[list[Labelled]]]:
-    """The classes, sorted by their numbers, and the labelled images of each file."""
-    read = []
-    for file in files:
-        try:
-            read.append(json.loads(file.read_text()))
-            kinds = sorted(read[0]["categories"], key=lambda kind: int(kind["id"]))
-        except (OSError, ValueError, KeyError, TypeError) as fault:
-            raise DataError(f"cannot be read ({fault!r}); use instances in COCO's format.", at=file) from fault
-    number = {kind["id"]: i for i, kind in enumerate(kinds, 1)}
-    return tuple(str(kind["name"]) for kind in kinds), [
-        _items(file, about, number) for file, about in zip(files, read, strict=True)
-    ]
+def _read(
+    root: Path, files: Sequence[Path], notes: Notes, *, masks: bool
+) -> tuple[tuple[str, ...], list[list[Labelled]]]:
+    """The classes, and the labelled images of each file."""
+    read = [read_coco(file, notes) for file in files]
+    if not read[0].classes:
+        raise DataError("has no categories; name the classes there.", at=files[0])
+    parts = []
+    for part in read:
+        kinds = class_numbers(part, read[0], notes)
+        parts.append(_items(root, part, images_of(part, kinds, notes, boxes=not masks), notes))
+    _note_files(root, read, parts, notes)
+    return read[0].classes, parts
 
 
-def _items(file: Path, about: dict[str, Any], number: dict[int, int]) -> list[Labelled]:
-    images = file.parent.parent / file.stem.removeprefix("instances_")
-    objects: dict[int, list[dict[str, Any]]] = defaultdict(list)
-    try:
-        for annotation in about["annotations"]:
-            label = number[annotation["category_id"]]
-            objects[annotation["image_id"]].append(annotation | {"number": label})
-        items = [_item(images, image, objects[image["id"]]) for image in about["images"]]
-    except (KeyError, TypeError, ValueError) as fault:
-        raise DataError(f"is not in COCO's format ({fault!r}).", at=file) from fault
-    for item in items:
-        if not item.file.is_file():
-            raise DataError(f"is named in {file.name}, but does not exist.", at=item.file)
+def _items(root: Path, part: CocoFile, images: Sequence[CocoImage], notes: Notes) -> list[Labelled]:
+    folders, items, found_otherwise = _folders(root, part.file), list[Labelled](), dict[str, list[str]]()
+    for image in images:
+        file, how = find_image(image.names, folders)
+        if file is None:
+            notes.skip("image that does not exist", image.names[0], 1)
+            continue
+        if how:
+            found_otherwise.setdefault(how, []).append(image.names[0])
+        items.append(_item(file, image))
+    for how, names in found_otherwise.items():
+        notes.assume(f"{part.file.name}: {len(names)} images are found {how} (such as {names[0]}).")
+    if 2 * len(items) < len(images):
+        missing = next(image.names[0] for image in images if find_image(image.names, folders)[0] is None)
+        raise DataError(
+            f"{len(images) - len(items)} of its {len(images)} images do not exist, such as {missing}; put them into "
+            f"{folders[0]}.",
+            at=part.file,
+        )
     return items
 
 
-def _item(images: Path, image: dict[str, Any], objects: list[dict[str, Any]]) -> Labelled:
-    single = [annotation for annotation in objects if not annotation.get("iscrowd")]
-    boxes = tuple((one["number"], x, y, x + w, y + h) for one in single for x, y, w, h in [one["bbox"]])
-    height, width = image["height"], image["width"]
-    return Labelled(images / image["file_name"], width, height, boxes, lambda: _mask(height, width, objects))
+def _folders(root: Path, file: Path) -> tuple[Path, ...]:
+    name = file.stem.removeprefix("instances_")
+    return root / name, root / "images" / name, root / "images", root
 
 
-def _mask(height: int, width: int, objects: list[dict[str, Any]]) -> np.ndarray:
-    tools = _tools()
-    mask = np.zeros((height, width), np.uint8)
-    for annotation in sorted(objects, key=lambda annotation: -annotation.get("area", 0)):
-        if not (outline := annotation.get("segmentation")):
-            raise DataError(
-                f"its annotation {annotation.get('id')} has no outline, which segmentation needs; add or remove it."
-            )
-        if isinstance(outline, list):
-            outline = tools.merge(tools.frPyObjects(outline, height, width))
-        elif isinstance(outline["counts"], list):
-            outline = tools.frPyObjects(outline, height, width)
-        mask[tools.decode(outline) > 0] = IGNORED if annotation.get("iscrowd") else annotation["number"]
-    return mask
+def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[Labelled]], notes: Notes) -> None:
+    """Count the images that no file lists, and mention those that are listed twice."""
+    files = [item.file for part in parts for item in part]
+    if twice := len(files) - len(set(files)):
+        notes.assume(f"{twice} images are listed more than once, under several ids or in both files.")
+    listed = {file.resolve() for file in files}
+    folders = {next((each for each in _folders(root, part.file)[:3] if each.is_dir()), None) for part in read}
+    for folder in sorted(folder for folder in folders if folder):
+        for file in images_in(folder):
+            if file.resolve() not in listed:
+                notes.skip("image that is not listed in the annotations", file.relative_to(root).as_posix())
 
 
-def _tools() -> Any:
-    try:
-        from pycocotools import mask
-    except ImportError:
-        raise EnvironmentFault(
-            f"masks need pycocotools; install it with `{install_hint('detection')}`.", at="coco"
-        ) from None
-    return mask
+def _item(file: Path, image: CocoImage) -> Labelled:
+    size, boxed = (image.width, image.height), [(one, one.box) for one in image.objects if one.box is not None]
+    boxes = tuple((one.kind, *box) for one, box in boxed if not one.crowd)
+    crowds = tuple((one.kind, *box, True) for one, box in boxed if one.crowd)
+    return Labelled(file, size, boxes, crowds, Outlines(size, image.objects))
+
+
+@dataclass(frozen=True)
+class Outlines:
+    """The mask of an image from the outlines of its objects."""
+
+    labels: Size
+    objects: tuple[CocoObject, ...]
+
+    @property
+    def count(self) -> int:
+        """Each annotation is one."""
+        return len(self.objects)
+
+    def size(self) -> Size:
+        """As the file says."""
+        return self.labels
+
+    def read(self, size: Size) -> tuple[np.ndarray, list[Skipped]]:
+        """The mask, and the objects that have no outline that can be drawn."""
+        width, height = size
+        mask, left_out = np.zeros((height, width), np.uint8), list[Skipped]()
+        for one in sorted(self.objects, key=lambda one: -one.area):
+            inside, fault = draw(one.outline, height, width)
+            if fault:
+                left_out.append(Skipped(fault, 1, f"annotation {one.id}"))
+            if inside is not None:
+                mask[inside] = IGNORED if one.crowd else one.kind
+        return mask, left_out
 
 
 DATA_SOURCE = DataSource(

@@ -1,0 +1,111 @@
+"""Masks that are images: the numbers of classes, or colours."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mvsearch.data._images import IGNORED
+from mvsearch.data._orientation import Size
+from mvsearch.data._skipped import Skipped
+from mvsearch.data._voc_file import Colour
+from mvsearch.errors import DataError
+
+_NUMBERED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
+_BORDER = (224, 224, 192)  # of objects in VOC's masks, in colour
+
+
+@dataclass
+class MaskStyle:
+    """How the masks of a set are read: `colours` are those of the classes if masks are in colour.
+
+    If `white_is_class`, 255 is the one class of a set and not unknown. `seen` collects how masks were read.
+    """
+
+    colours: dict[Colour, int]
+    white_is_class: bool = False
+    seen: dict[str, list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, classes: dict[str, Colour | None]) -> "MaskStyle":
+        """With the colours of the classes, or VOC's where they have none."""
+        if any(classes.values()):
+            return cls({(0, 0, 0): 0} | {colour: i for i, colour in enumerate(classes.values(), 1) if colour})
+        return cls({_voc_colour(i): i for i in range(len(classes) + 1)} | {_BORDER: IGNORED})
+
+    def find_white(self, files: Iterable[Path]) -> None:
+        """Decide whether 255 is the class of a set of one class: if there is 255, but never 1, in any of its masks."""
+        white = False
+        for file in files:
+            try:
+                values = np.unique(self.numbers(file))
+            except OSError:  # counted when it is decoded
+                continue
+            if not np.isin(values, (0, IGNORED)).all():
+                return
+            white |= IGNORED in values
+        self.white_is_class = white
+
+    def assumptions(self) -> list[str]:
+        """How masks were read that are not numbers in a palette."""
+        found = [f"{len(names)} masks (such as {min(names)}) are {how}." for how, names in self.seen.items()]
+        if self.white_is_class:
+            found.append("the masks are 0 and 255 throughout: 255 is read as the one class.")
+        return found
+
+    def numbers(self, file: Path) -> np.ndarray:
+        """The number of the class of each pixel, uint8 (row, column); raises DataError if they cannot be told."""
+        from PIL import Image
+
+        with Image.open(file) as opened:
+            if opened.mode in _NUMBERED:
+                values = np.asarray(opened)
+            elif opened.mode == "RGB":
+                values = self._numbers_of_colours(np.asarray(opened), file)
+            else:
+                raise DataError(f"its pixels are {opened.mode} colours; save class numbers with a palette.", at=file)
+        if values.min() < 0 or values.max() > IGNORED:
+            raise DataError(f"its mask contains class {values.max()}; a mask holds 0 to {IGNORED}.", at=file)
+        return values.astype(np.uint8)
+
+    def _numbers_of_colours(self, pixels: np.ndarray, file: Path) -> np.ndarray:
+        packed = pixels.astype(np.int64) @ (1 << 16, 1 << 8, 1)
+        values, places = np.unique(packed, return_inverse=True)
+        known = {red << 16 | green << 8 | blue: number for (red, green, blue), number in self.colours.items()}
+        strange = [value for value in values.tolist() if value not in known]
+        if not strange:
+            self.seen.setdefault("in colour and read by the colours of the classes", []).append(file.name)
+            return np.array([known[value] for value in values.tolist()])[places].reshape(packed.shape)
+        if (pixels == pixels[..., :1]).all():
+            self.seen.setdefault("grey in RGB and read as numbers", []).append(file.name)
+            return pixels[..., 0]
+        colour = (strange[0] >> 16, strange[0] >> 8 & 255, strange[0] & 255)
+        raise DataError(f"its colour {colour} is not that of a class; save class numbers with a palette.", at=file)
+
+
+@dataclass(frozen=True)
+class MaskFile:
+    """One mask."""
+
+    file: Path
+    style: MaskStyle
+    count: int = 0
+
+    def size(self) -> Size:
+        """From its header."""
+        from PIL import Image
+
+        with Image.open(self.file) as opened:
+            return opened.size
+
+    def read(self, size: Size) -> tuple[np.ndarray, list[Skipped]]:
+        """The mask as it is."""
+        values = self.style.numbers(self.file)
+        return np.where(values == IGNORED, 1, values).astype(np.uint8) if self.style.white_is_class else values, []
+
+
+def _voc_colour(number: int) -> Colour:
+    """The bits of a number, three at a time, are the highest bits of red, green and blue."""
+    red, green, blue = (sum((number >> 3 * i + channel & 1) << 7 - i for i in range(3)) for channel in range(3))
+    return red, green, blue

@@ -1,0 +1,70 @@
+"""Values of annotation files: numbers are read as numbers, also where they are written as text."""
+
+from collections import Counter
+from math import isfinite
+from typing import Any
+
+from mvsearch.data._skipped import Skipped
+
+
+def number(value: Any) -> float | None:
+    """A finite number, or text that is one; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        found = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return found if isfinite(found) else None
+
+
+def numbers(values: Any, count: int) -> tuple[float, ...] | None:
+    """So many finite numbers; None if they are not."""
+    if not isinstance(values, list) or len(values) != count:
+        return None
+    found = [number(value) for value in values]
+    return None if None in found else tuple(value for value in found if value is not None)
+
+
+def identifier(value: Any) -> int | str | None:
+    """An id: `7`, `7.0` and `"7"` are the same one; other text is an id as it stands; None for anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    found = number(value)
+    if found is not None and found.is_integer():
+        return int(found)
+    return value.strip() or None if isinstance(value, str) else None
+
+
+def side(value: Any) -> int:
+    """A width or height in pixels; 0 if it is not a positive whole number."""
+    found = number(value)
+    return int(found) if found is not None and found >= 1 and found.is_integer() else 0
+
+
+def flag(value: Any) -> bool:
+    """Whether a mark such as `iscrowd` is set: true, or a number other than 0, also as text."""
+    return value is True or bool(number(value)) or (isinstance(value, str) and value.strip().lower() in ("true", "yes"))
+
+
+class Notes:
+    """What is left out, counted by its reason, and what is assumed, while files are read."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        self.examples: dict[str, str] = {}
+        self.assumptions: list[str] = []
+
+    def skip(self, reason: str, example: str, count: int = 1) -> None:
+        """Count something that is left out."""
+        self.counts[reason] += count
+        self.examples.setdefault(reason, example)
+
+    def assume(self, sentence: str) -> None:
+        """Add a sentence about what the files leave open and how it is read."""
+        self.assumptions.append(sentence)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The counts with the first example of each reason."""
+        return tuple(Skipped(reason, count, self.examples[reason]) for reason, count in self.counts.items())

@@ -1,0 +1,93 @@
+"""Reads the annotation files of PASCAL VOC's format, and the names of its classes."""
+
+import codecs
+import xml.etree.ElementTree as ET
+from dataclasses import dataclass
+from pathlib import Path
+
+from mvsearch.data._values import flag, number, side
+from mvsearch.errors import DataError
+
+CLASS_FILES = ("classes.txt", "labels.txt", "labelmap.txt")
+
+Colour = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class VocObject:
+    """An object: its name, its box as VOC writes it (xmin, ymin, xmax, ymax), or None, and whether it is difficult."""
+
+    name: str
+    box: tuple[float, float, float, float] | None
+    difficult: bool
+
+
+@dataclass(frozen=True)
+class VocFile:
+    """The objects of an image, and its width and height, (0, 0) if the file does not have them."""
+
+    size: tuple[int, int]
+    objects: tuple[VocObject, ...]
+
+
+def read_voc(file: Path) -> VocFile | str:
+    """The content of a file, or why it cannot be read."""
+    try:
+        raw = file.read_bytes()
+        if b"<!ENTITY" in raw.replace(b"\0", b""):  # may expand to gigabytes, or read other files
+            return "annotation that declares entities"
+        tree = ET.fromstring(raw)
+    except (OSError, ET.ParseError, ValueError, LookupError) as fault:  # the last two for unknown encodings
+        return f"annotation that is not XML ({type(fault).__name__})"
+    size = (side(tree.findtext("size/width")), side(tree.findtext("size/height")))
+    objects = tuple(_object(item) for item in tree.findall("object"))
+    return VocFile(size if all(size) else (0, 0), objects)
+
+
+def _object(item: ET.Element) -> VocObject:
+    found = [number(item.findtext(f"bndbox/{name}")) for name in ("xmin", "ymin", "xmax", "ymax")]
+    x0, y0, x1, y1 = found
+    box = None if x0 is None or y0 is None or x1 is None or y1 is None else (x0, y0, x1, y1)
+    return VocObject(" ".join(item.findtext("name", "").split()), box, flag(item.findtext("difficult")))
+
+
+def read_lines(file: Path) -> list[str]:
+    """The lines of a text in UTF-8, or in UTF-16 with its mark, without empty ones and outer blanks."""
+    try:
+        raw = file.read_bytes()
+        wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        return [line.strip() for line in raw.decode("utf-16" if wide else "utf-8-sig").splitlines() if line.strip()]
+    except OSError as fault:
+        raise DataError(f"cannot be read ({fault.strerror}).", at=file) from fault
+    except UnicodeDecodeError as fault:
+        raise DataError(f"is not text in UTF-8 (byte {fault.start}); save it as UTF-8.", at=file) from None
+
+
+def read_classes(root: Path, *, numbered: bool) -> tuple[Path | None, dict[str, Colour | None]]:
+    """The file that names the classes, and their names in its order, with the colours that labelmap.txt has.
+
+    The background is left out. If masks are `numbered` by this order, it must be the first.
+    """
+    file = next((root / name for name in CLASS_FILES if (root / name).is_file()), None)
+    found: dict[str, Colour | None] = {}
+    for line in read_lines(file) if file else []:
+        name, colour = _entry(line) if file and file.name == "labelmap.txt" else (line, None)
+        if line.startswith("#") or not name:
+            continue
+        if name in found:
+            raise DataError(f"names {name!r} twice; name each class once.", at=file)
+        found[name] = colour
+    for place, name in enumerate(list(found)):
+        if name.strip("_").lower() == "background":
+            if place and numbered and not any(found.values()):
+                raise DataError(f"its background is line {place + 1}; put it first, as 0 is its number.", at=file)
+            del found[name]
+    if file and not found:
+        raise DataError("names no classes; write one a line.", at=file)
+    return file, found
+
+
+def _entry(line: str) -> tuple[str, Colour | None]:
+    name, *rest = line.split(":")
+    values = [int(value) for value in rest[0].split(",") if value.strip().isdecimal()] if rest else []
+    return name.strip(), (values[0], values[1], values[2]) if len(values) == 3 else None

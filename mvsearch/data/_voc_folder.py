@@ -1,0 +1,136 @@
+"""A folder in PASCAL VOC's format: its files by their ids, its classes, and the labelled images of some ids."""
+
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+from mvsearch.data._image_names import images_in
+from mvsearch.data._labelled import Box, Labelled
+from mvsearch.data._mask_files import MaskFile, MaskStyle
+from mvsearch.data._values import Notes
+from mvsearch.data._voc_file import CLASS_FILES, Colour, VocFile, VocObject, read_classes, read_voc
+from mvsearch.errors import DataError
+from mvsearch.utils.progress import Progress, track
+
+LABELS = {"segmentation": ("SegmentationClass", ".png"), "detection": ("Annotations", ".xml")}
+
+
+def labels_in(root: Path, task: str) -> dict[str, Path]:
+    """The files of the labels for a task by their ids, without hidden ones."""
+    folder, suffix = LABELS[task]
+    files = (file for file in sorted((root / folder).glob("*")) if not file.name.startswith("."))
+    return {file.stem: file for file in files if file.suffix.lower() == suffix}
+
+
+class VocFolder:
+    """The images and labels of a folder by their ids, and its classes in the order of their numbers.
+
+    What is left out or assumed is added to the notes. Raises DataError if there are no labels for the task.
+    """
+
+    def __init__(self, root: Path, task: str, notes: Notes, progress: Progress | None) -> None:
+        self.root, self.task, self.notes = root, task, notes
+        self.images: dict[str, list[Path]] = {}
+        for file in images_in(root / "JPEGImages"):
+            self.images.setdefault(file.stem, []).append(file)
+        self.labels = labels_in(root, task)
+        if not self.labels:
+            raise DataError(f"has no {'/*'.join(LABELS[task])}, which {task} needs.", at=root)
+        self.class_file, colours = read_classes(root, numbered=task == "segmentation")
+        self.annotations: dict[str, VocFile | str] = {}
+        if task == "detection" or self.class_file is None:
+            files = labels_in(root, "detection")
+            tracked = track(files.items(), "read labels", len(files), progress)
+            self.annotations = {stem: read_voc(file) for stem, file in tracked}
+        if self.class_file is None:
+            colours = self._named_classes()
+        self.classes = tuple(colours)
+        self.style = MaskStyle.of(colours)
+        self.numbers = {name: i for i, name in enumerate(self.classes, 1)}
+
+    @property
+    def ids(self) -> set[str]:
+        """Of all images and labels."""
+        return {*self.images, *self.labels}
+
+    def note_unlisted(self, listed: Collection[str]) -> None:
+        """Count the images and labels that are in no list that is used."""
+        for stem in sorted(self.ids.difference(listed)):
+            kind = "image" if stem in self.images else "file of labels"
+            self.notes.skip(f"{kind} that is not in the lists", stem)
+
+    def items(self, ids: Sequence[str], *, complete: bool = False) -> list[Labelled]:
+        """The labelled images of these ids; the others are counted with their reasons.
+
+        Raises DataError if none of them can be used, or less than half where they have to be `complete`; or if most of
+        the objects cannot be used.
+        """
+        faults, items = Counter[str](), list[Labelled]()
+        for stem in ids:
+            found = self._item(stem, faults)
+            if isinstance(found, Labelled):
+                items.append(found)
+            else:
+                self.notes.skip(found, stem)
+        if not items or (complete and 2 * len(items) < len(ids)):
+            reason = next(found for stem in ids if isinstance(found := self._item(stem, Counter()), str))
+            raise DataError(f"{len(ids) - len(items)} of {len(ids)} images cannot be used: {reason}.", at=self.root)
+        used = sum(len(item.boxes) + len(item.ignored) for item in items)
+        if faults.total() > used:
+            reason, count = faults.most_common(1)[0]
+            raise DataError(
+                f"{faults.total()} of {faults.total() + used} objects cannot be used ({count}: {reason}).", at=self.root
+            )
+        return items
+
+    def _item(self, stem: str, faults: Counter[str]) -> Labelled | str:
+        """The image of an id, or why it cannot be used; faults of its objects are counted."""
+        images, label = self.images.get(stem, []), self.labels.get(stem)
+        if not images:
+            return "labels without an image" if label else "image in a list that does not exist"
+        if label is None:
+            return f"image without {'/*'.join(LABELS[self.task])}"
+        if len(images) > 1:
+            return f"several images of one name ({', '.join(sorted(file.suffix for file in images))})"
+        if self.task == "segmentation":
+            return Labelled(images[0], mask=MaskFile(label, self.style))
+        annotation = self.annotations[stem]
+        if isinstance(annotation, str):
+            return annotation
+        boxes = [(self._box(one), one) for one in annotation.objects]
+        for fault, one in boxes:
+            if isinstance(fault, str):
+                faults[fault] += 1
+                self.notes.skip(fault, f"{label.name}: {one.name}")
+        return Labelled(
+            images[0],
+            annotation.size,
+            tuple(box for box, one in boxes if not isinstance(box, str) and not one.difficult),
+            tuple((*box, False) for box, one in boxes if not isinstance(box, str) and one.difficult),
+        )
+
+    def _box(self, one: VocObject) -> Box | str:
+        if one.name not in self.numbers:
+            return f"object of a class that {self.class_file.name if self.class_file else 'no file'} does not name"
+        if one.box is None:
+            return "object without a box of four numbers"
+        x0, y0, x1, y1 = one.box
+        if x0 > x1 or y0 > y1:
+            return "box whose xmax or ymax is less than its xmin or ymin"
+        return self.numbers[one.name], x0 - 1, y0 - 1, x1, y1  # VOC counts pixels from 1, the last included
+
+    def _named_classes(self) -> dict[str, Colour | None]:
+        files = [file for file in self.annotations.values() if not isinstance(file, str)]
+        names = sorted({one.name for file in files for one in file.objects} - {""})
+        if not names:
+            raise DataError(
+                f"has no classes; name them in {self.root / CLASS_FILES[0]}, one a line, or in the objects of "
+                "Annotations.",
+                at=self.root,
+            )
+        if self.task == "segmentation":
+            self.notes.assume(
+                f"there is no {CLASS_FILES[0]}: the numbers in masks are those of the classes of Annotations in "
+                "alphabetical order."
+            )
+        return dict.fromkeys(names)
