@@ -228,9 +228,11 @@ def test_an_object_without_an_outline_is_named_and_has_its_box_all_the_same(cach
     about["annotations"][0] |= {"id": 7, "segmentation": []}
     file.write_text(json.dumps(about))
 
-    assert len(data.load("coco", path=tmp_path / "own", task="detection").train.boxes)
-    with pytest.raises(DataError, match=r"png: .*annotation 7"):
-        data.load("coco", path=tmp_path / "own", task="segmentation")
+    boxed, masked = (data.load("coco", path=tmp_path / "own", task=task) for task in ("detection", "segmentation"))
+    assert len(boxed.train.boxes)
+    assert not boxed.skipped
+    assert [(entry.count, entry.example) for entry in masked.skipped] == [(1, "annotation 7")]
+    assert len(masked.train.pixels) == 6
 
 
 # What is learned
