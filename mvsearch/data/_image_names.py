@@ -1,11 +1,8 @@
-"""Finds the image that an annotation file names, and all images of a folder."""
+"""Finds the image that an annotation file names."""
 
-import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote, urlsplit
-
-from mvsearch.data.folder import image_suffixes
 
 
 def find_image(names: Sequence[str], folders: Sequence[Path]) -> tuple[Path | None, str]:
@@ -38,13 +35,3 @@ def is_file(path: Path) -> bool:
         return path.is_file()
     except (OSError, ValueError):
         return False
-
-
-def images_in(folder: Path) -> Iterator[Path]:
-    """The images of a folder and the folders in it, without hidden ones."""
-    suffixes = image_suffixes()
-    for place, inside, names in os.walk(folder):
-        inside[:] = sorted(name for name in inside if not name.startswith("."))
-        for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in suffixes:
-                yield Path(place) / name

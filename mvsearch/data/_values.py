@@ -1,10 +1,10 @@
 """Values of annotation files: numbers are read as numbers, also where they are written as text."""
 
-from collections import Counter
 from math import isfinite
 from typing import Any
 
-from mvsearch.data._skipped import Skipped
+from mvsearch.data._skipped import Skipped, merge
+from mvsearch.data._walk import printable
 
 
 def number(value: Any) -> float | None:
@@ -48,23 +48,21 @@ def flag(value: Any) -> bool:
 
 
 class Notes:
-    """What is left out, counted by its reason, and what is assumed, while files are read."""
+    """What is left out and what is assumed while files are read."""
 
     def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self.examples: dict[str, str] = {}
+        self.left_out: list[Skipped] = []
         self.assumptions: list[str] = []
 
     def skip(self, reason: str, example: str, count: int = 1) -> None:
         """Count something that is left out."""
-        self.counts[reason] += count
-        self.examples.setdefault(reason, example)
+        self.left_out.append(Skipped(printable(reason), count, printable(example)))
 
     def assume(self, sentence: str) -> None:
         """Add a sentence about what the files leave open and how it is read."""
-        self.assumptions.append(sentence)
+        self.assumptions.append(printable(sentence))
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
-        """The counts with the first example of each reason."""
-        return tuple(Skipped(reason, count, self.examples[reason]) for reason, count in self.counts.items())
+        """The counts by reason, with the first example of each."""
+        return merge(self.left_out)

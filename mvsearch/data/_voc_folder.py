@@ -4,22 +4,32 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from mvsearch.data._image_names import images_in
 from mvsearch.data._labelled import Box, Labelled
 from mvsearch.data._mask_files import MaskFile, MaskStyle
 from mvsearch.data._values import Notes
 from mvsearch.data._voc_file import CLASS_FILES, Colour, VocFile, VocObject, read_classes, read_voc
+from mvsearch.data._walk import Walk, split_suffix
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
 LABELS = {"segmentation": ("SegmentationClass", ".png"), "detection": ("Annotations", ".xml")}
 
 
-def labels_in(root: Path, task: str) -> dict[str, Path]:
-    """The files of the labels for a task by their ids, without hidden ones."""
-    folder, suffix = LABELS[task]
-    files = (file for file in sorted((root / folder).glob("*")) if not file.name.startswith("."))
-    return {file.stem: file for file in files if file.suffix.lower() == suffix}
+def labels_in(root: Path, task: str, walk: Walk | None = None) -> dict[str, Path]:
+    """The files of the labels for a task by their ids; the walk counts the others."""
+    (name, suffix), walk = LABELS[task], walk or Walk(root)
+    folder = root / name
+    if not folder.is_dir():
+        return {}
+    entries, found = walk.entries(folder), dict[str, Path]()
+    for file in entries.files:
+        if split_suffix(file)[1] == suffix:
+            found[Path(file).stem] = folder / file
+        else:
+            walk.leave_out(folder / file, f"files in {name} that are not {suffix}")
+    for other in (*entries.dead, *entries.folders, *entries.hidden):
+        walk.leave_out(folder / other, f"links that lead nowhere, folders and hidden files in {name}")
+    return found
 
 
 class VocFolder:
@@ -31,9 +41,11 @@ class VocFolder:
     def __init__(self, root: Path, task: str, notes: Notes, progress: Progress | None) -> None:
         self.root, self.task, self.notes = root, task, notes
         self.images: dict[str, list[Path]] = {}
-        for file in images_in(root / "JPEGImages"):
+        walk = Walk(root)
+        for file in walk.images(root / "JPEGImages"):
             self.images.setdefault(file.stem, []).append(file)
-        self.labels = labels_in(root, task)
+        self.labels = labels_in(root, task, walk)
+        notes.left_out += walk.skipped
         if not self.labels:
             raise DataError(f"has no {'/*'.join(LABELS[task])}, which {task} needs.", at=root)
         self.class_file, colours = read_classes(root, numbered=task == "segmentation")

@@ -16,7 +16,7 @@ import numpy as np
 
 from mvsearch.data._cache import files_identity, load_or_decode
 from mvsearch.data._coco_file import CocoFile, CocoImage, CocoObject, class_numbers, images_of, read_coco
-from mvsearch.data._image_names import find_image, images_in
+from mvsearch.data._image_names import find_image
 from mvsearch.data._images import IGNORED, DataSet, Request
 from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, folder_of, size_of, split
 from mvsearch.data._orientation import Size
@@ -24,6 +24,7 @@ from mvsearch.data._outlines import draw, tools
 from mvsearch.data._skipped import Skipped
 from mvsearch.data._source import DataSource
 from mvsearch.data._values import Notes
+from mvsearch.data._walk import Walk
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress
 
@@ -145,10 +146,12 @@ def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[L
         notes.assume(f"{twice} images are listed more than once, under several ids or in both files.")
     listed = {file.resolve() for file in files}
     folders = {next((each for each in _folders(root, part.file)[:3] if each.is_dir()), None) for part in read}
+    walk = Walk(root)
     for folder in sorted(folder for folder in folders if folder):
-        for file in images_in(folder):
+        for file in walk.images(folder):
             if file.resolve() not in listed:
                 notes.skip("image that is not listed in the annotations", file.relative_to(root).as_posix())
+    notes.left_out += walk.skipped
 
 
 def _item(file: Path, image: CocoImage) -> Labelled:
