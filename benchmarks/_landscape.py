@@ -158,12 +158,12 @@ class Reference:
         """Computed once for each landscape, then read from the cache."""
         file = cache / f"{task.landscape_key}.json"
         if file.exists():
-            return cls(**json.loads(file.read_text()))
+            return cls(**json.loads(file.read_text(encoding="utf-8")))
         runs = [evolve(task, seed) for seed in range(3)]
         front = close_front(task, np.unique(np.vstack(runs), axis=0))
         found = cls(volume(task.objectives(front)), len(front), tuple(volume(task.objectives(run)) for run in runs))
         cache.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(vars(found)))
+        file.write_text(json.dumps(vars(found)), encoding="utf-8")
         return found
 
 

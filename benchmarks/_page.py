@@ -74,7 +74,7 @@ def write(folder: Path, results: Mapping[Any, dict[str, Any]], references: Mappi
     """Write both files."""
     board = Board({task.name: share_curves(task, results, references[task.name]) for task in TASKS}, results)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "search.md").write_text(page(board, references))
+    (folder / "search.md").write_text(page(board, references), encoding="utf-8")
     (folder / "search.png").write_bytes(picture(board))
 
 

@@ -108,7 +108,7 @@ def touching(values: Array, top1: Array, sizes: Sequence[str], out: Array) -> tu
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 def main(file: Path) -> None:
     """Evaluate every rule on the scores of FILE."""
-    results = json.loads(file.read_text())
+    results = json.loads(file.read_text(encoding="utf-8"))
     models, rows = published(), ablation()
     scores, ablation_scores = (table(results, [model.name for model in group]) for group in (models, rows))
     top1, ablation_top1 = (np.array([model.top1 for model in group]) for group in (models, rows))

@@ -103,7 +103,7 @@ def main(turns: int, trainings: int, as_json: bool, write: bool) -> None:
     data = load("fashion_mnist")
     costs = [*measure(UNTRAINED, data, turns), *(measure([TRAINED], data, trainings) if trainings else ())]
     if write:
-        PAGE.write_text(page(costs, data.name, turns, trainings))
+        PAGE.write_text(page(costs, data.name, turns, trainings), encoding="utf-8")
     if as_json:
         click.echo(json.dumps([asdict(cost) for cost in costs], indent=2))
         return

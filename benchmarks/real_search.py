@@ -54,7 +54,7 @@ def table_of_truth(folder: Path, seeds: int, workers: int) -> dict[str, Record]:
     """Every point of the space by its key, with the mean score of several trainings with other seeds."""
     data = dict(read(SPACE).data)
     data["proxy"] = {**data["proxy"], "seeds": seeds, "seed": 1000}
-    (folder / "truth.yaml").write_text(dump_block(data))
+    (folder / "truth.yaml").write_text(dump_block(data), encoding="utf-8")
     flags = ["--name", "truth", "--sampler", "random", "--trials", "1000", "--workers", str(workers)]
     subprocess.run([*MVSEARCH, "run", "truth.yaml", *flags], cwd=folder, check=True, stdout=subprocess.DEVNULL)
     return {record.key: record for record in open_study(folder / "studies" / "truth").records()}
@@ -104,7 +104,7 @@ def main(folder: Path, seconds: int, seeds: int, workers: int, truth_seeds: int,
             rows.append({"run": name, "seconds": limit, "trainings": len(finished), "seen": seen, "true": true})
             table.add_row(name, str(limit), str(len(finished)), f"{seen:.4f}", f"{true:.4f}")
     Console(width=120).print(table)
-    (folder / "real_search.json").write_text(json.dumps(rows, indent=1) + "\n")
+    (folder / "real_search.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -62,7 +62,7 @@ def task_named(name: str) -> Task:
 def read(file: Path) -> dict[Run, dict[str, Any]]:
     """Run → its account; of a run made twice, the longer."""
     found: dict[Run, dict[str, Any]] = {}
-    for line in file.read_text().splitlines() if file.exists() else ():
+    for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
         account = json.loads(line)
         made = Run(**{name: account.pop(name) for name in Run.__dataclass_fields__})
         if made not in found or account["evaluations"] >= found[made]["evaluations"]:
@@ -100,7 +100,7 @@ def fill(file: Path, runs: list[tuple[Run, int]], jobs: int) -> None:
     """Adds a line a run."""
     file.parent.mkdir(parents=True, exist_ok=True)
     columns = (TextColumn("{task.description:24}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True)) as progress, file.open("a") as lines:
+    with Progress(*columns, console=Console(stderr=True)) as progress, file.open("a", encoding="utf-8") as lines:
         bar = progress.add_task("", total=len(runs))
         for account in execute(runs, jobs):
             lines.write(json.dumps(account) + "\n")

@@ -88,7 +88,9 @@ def run_block(script: str, url: str, until: int, workers: int) -> tuple[float, l
     """The wall time in seconds, the gaps of all workers, and the peak memory of one in KiB."""
     start = time.perf_counter()
     command = [sys.executable, "-c", script, url, str(until), str(SPACE)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(workers)]
+    processes = [
+        subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", errors="replace") for _ in range(workers)
+    ]
     results = [json.loads(process.communicate()[0]) for process in processes]
     wall = time.perf_counter() - start
     return wall, [gap for result in results for gap in result["gaps"]], max(result["rss"] for result in results)

@@ -55,7 +55,7 @@ def mvsearch(
     from mvsearch.cli.main import main
 
     monkeypatch.chdir(tmp_path)
-    Path("quick.yaml").write_text(QUICK)
+    Path("quick.yaml").write_text(QUICK, encoding="utf-8")
 
     def run(*args: str, input: str | None = None) -> Finished:
         monkeypatch.setattr(sys, "argv", ["mvsearch", *args])

@@ -90,7 +90,7 @@ def imports_of(path: Path) -> set[str]:
 
     Imports for the type checker alone do not count.
     """
-    tree = ast.parse(path.read_text())
+    tree = ast.parse(path.read_text(encoding="utf-8"))
     checked_only = {
         id(inner)
         for node in ast.walk(tree)

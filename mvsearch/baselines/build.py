@@ -46,7 +46,6 @@ def _load_timm() -> Any:
 
 def _import_timm() -> ModuleType:
     import timm
-    import timm.utils
 
     module: ModuleType = timm
     return module

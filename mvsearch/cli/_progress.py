@@ -1,6 +1,7 @@
 """The progress of a long command on stderr: a live display on a terminal, plain lines elsewhere."""
 
 import os
+import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -88,7 +89,7 @@ class Steps(Display):
 
     def __init__(self) -> None:
         # A file descriptor of its own: exporters silence the usual one while a converter prints.
-        self.file = os.fdopen(os.dup(2), "w")
+        self.file = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace")
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
         # A low refresh rate, so that drawing does not disturb what is timed meanwhile.
         super().__init__(*columns, screen=Console(file=self.file), refresh_per_second=2)

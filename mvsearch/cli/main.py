@@ -1,5 +1,6 @@
 """The `mvsearch` command: loads a subcommand from its file, and prints user errors as one sentence with exit code 1."""
 
+import io
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -46,6 +47,7 @@ def cli() -> None:
 
 def main() -> None:
     """Run the command and exit."""
+    _escape_unprintable()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as exit_:
@@ -63,6 +65,13 @@ def main() -> None:
         file = f"{Path(error.filename)}: " if error.filename else ""
         click.echo(f"mvsearch: {file}{error.strerror or error}.", err=True)
         sys.exit(1)
+
+
+def _escape_unprintable() -> None:
+    """Print a character that the terminal's encoding lacks as its escape, as stderr does by itself, and never fail."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _shorten(message: str) -> str:

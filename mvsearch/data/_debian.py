@@ -28,7 +28,8 @@ def unpack_package(package: str, folder: Path, progress: Progress | None) -> Ite
             ["dpkg-deb", "-x", *map(str, place.glob("*.deb")), str(files)],
             check=True,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=300,
         )
         yield files
@@ -52,4 +53,6 @@ def _download_with_own_lists(place: Path, package: str, progress: Progress | Non
 def _run_apt(place: Path, package: str, commands: list[list[str]], progress: Progress | None) -> None:
     for arguments in track(commands, f"apt-get download {package}", len(commands), progress):
         command = ["apt-get", "-o", f"Acquire::http::Timeout={TIMEOUT_S}", *arguments]
-        subprocess.run(command, cwd=place, check=True, capture_output=True, text=True, timeout=300)
+        subprocess.run(
+            command, cwd=place, check=True, capture_output=True, encoding="utf-8", errors="replace", timeout=300
+        )

@@ -88,7 +88,7 @@ def land(folder: Path, height: int, width: int, progress: Progress | None) -> np
     image = Image.new("L", (width, height))
     draw = ImageDraw.Draw(image)
     raw = (folder / COASTS).read_bytes()
-    rows = [line.split() for line in (folder / ABOUT).read_text().splitlines()]
+    rows = [line.split() for line in (folder / ABOUT).read_text(encoding="utf-8").splitlines()]
     rows = [row for row in rows if float(row[1]) > LEAST_KM2]
     rows.sort(key=lambda row: int(row[0]))  # islands in lakes after the lakes
     for level, _, _, _, _, start, length, *_ in track(rows, "draw coasts", len(rows), progress):

@@ -30,7 +30,7 @@ def to_arrays(outputs: Any) -> list[np.ndarray]:
 @contextmanager
 def suppress_output() -> Iterator[None]:
     """Discard what converters and runtimes write to the terminal, from Python or from native code."""
-    with Path(os.devnull).open("w") as devnull, warnings.catch_warnings():
+    with Path(os.devnull).open("w", encoding="utf-8") as devnull, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         sys.stdout.flush(), sys.stderr.flush()
         duplicates = [(descriptor, os.dup(descriptor)) for descriptor in (1, 2)]

@@ -35,7 +35,7 @@ class MetricsLog:
 
     def write(self, line: dict[str, Any]) -> None:
         """Append one line, whole."""
-        with self.path.open("a") as file:
+        with self.path.open("a", encoding="utf-8") as file:
             file.write(f"{json.dumps(line)}\n")
         for name in line.keys() - set(_NO_CURVES) if self._tensorboard else ():
             self._tensorboard.add_scalar(name, line[name], line["step"])
@@ -50,5 +50,5 @@ def read(path: Path) -> list[dict[str, Any]]:
     """The whole lines of a log; none if there is no file."""
     if not path.exists():
         return []
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     return [json.loads(line) for line in text[: text.rfind("\n") + 1].splitlines()]

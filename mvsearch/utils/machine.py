@@ -37,9 +37,11 @@ def machine_id(description: dict[str, Any]) -> str:
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     """The vendor's name of the processor; the family where a virtual machine hides the model."""
     if cpuinfo.exists():
-        return _linux_cpu_name(cpuinfo.read_text()) or platform.machine()
+        return _linux_cpu_name(cpuinfo.read_text(encoding="utf-8", errors="replace")) or platform.machine()
     if platform.system() == "Darwin":  # platform.processor() is "arm" on every Mac
-        return subprocess.check_output(["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], text=True).strip()
+        return subprocess.check_output(
+            ["/usr/sbin/sysctl", "-n", "machdep.cpu.brand_string"], encoding="utf-8", errors="replace"
+        ).strip()
     return platform.processor() or platform.machine()
 
 

@@ -55,7 +55,7 @@ FILES = {
 @pytest.mark.parametrize(("text", "value"), cases(FILES))
 @pytest.mark.parametrize("command", [("space",), ("run", *CHEAP), ("profile",), ("export",)], ids=lambda c: c[0])
 def test_an_invalid_file_is_an_error_of_every_command(mvsearch, command, text, value):
-    Path("bad.yaml").write_text(text)
+    Path("bad.yaml").write_text(text, encoding="utf-8")
 
     assert value in assert_refused(mvsearch, command[0], "bad.yaml", *command[1:])
 
@@ -110,21 +110,21 @@ MISTAKES = {
 @pytest.mark.parametrize("command", [("space",), ("run", "--workers", "1")], ids=lambda c: c[0])
 def test_a_mistake_in_a_space_is_an_error_of_space_and_of_run(mvsearch, command, old, new, value):
     assert QUICK.count(old) >= 1
-    Path("quick.yaml").write_text(QUICK.replace(old, new, 1))
+    Path("quick.yaml").write_text(QUICK.replace(old, new, 1), encoding="utf-8")
 
     assert value in assert_refused(mvsearch, command[0], "quick.yaml", *command[1:])
 
 
 def test_code_in_a_file_is_never_run(mvsearch):
     for code in ("!!python/object/apply:os.system ['touch owned']", "\"__import__('os').system('touch owned')\""):
-        Path("quick.yaml").write_text(QUICK.replace("3*out//4", code))
+        Path("quick.yaml").write_text(QUICK.replace("3*out//4", code), encoding="utf-8")
         assert_refused(mvsearch, "space", "quick.yaml")
 
     assert not Path("owned").exists()
 
 
 def test_an_architecture_may_not_name_itself_out_of_the_folder(mvsearch):
-    Path("evil.yaml").write_text("name: ../../evil\nblocks: [{name: a, block: conv, out: 8}]\n")
+    Path("evil.yaml").write_text("name: ../../evil\nblocks: [{name: a, block: conv, out: 8}]\n", encoding="utf-8")
 
     assert "'../../evil'" in assert_refused(mvsearch, "export", "evil.yaml")
 
@@ -255,7 +255,7 @@ def test_a_study_written_by_another_version_is_neither_read_nor_joined(mvsearch_
     ],
 )
 def test_a_study_made_for_something_else_is_not_joined(mvsearch_with_study, old, new, objectives, value):
-    Path("quick.yaml").write_text(QUICK.replace(old, new))
+    Path("quick.yaml").write_text(QUICK.replace(old, new), encoding="utf-8")
     done = mvsearch_with_study("run", "quick.yaml", *objectives)
 
     assert done.code == 1
@@ -267,7 +267,7 @@ def test_a_study_made_under_other_settings_is_not_joined_and_the_setting_is_name
     timed = ("--objective", "latency_ms", "--objective", "params")
     study = Study.join(Plan.load("quick.yaml", objectives=("latency_ms", "params")))
     study.run(lambda arch: {**arch.metrics(), "latency_ms": 5.0}, trials=1)
-    Path("quick.yaml").write_text(QUICK + "latency: {repeats: 51}\n")
+    Path("quick.yaml").write_text(QUICK + "latency: {repeats: 51}\n", encoding="utf-8")
     done = mvsearch("run", "quick.yaml", *timed)
 
     assert done.code == 1
@@ -305,7 +305,7 @@ def test_a_database_of_another_program_is_no_study(mvsearch):
 
 
 def test_a_folder_that_cannot_be_created_is_an_error(mvsearch):
-    Path("studies").write_text("a file where a folder should be")
+    Path("studies").write_text("a file where a folder should be", encoding="utf-8")
 
     assert "studies/quick: " in assert_refused(mvsearch, "run", "quick.yaml", *CHEAP)
 
@@ -349,7 +349,7 @@ def test_a_full_disk_is_an_error_that_says_so(tmp_path, monkeypatch, mvsearch):
         pytest.skip("needs permission to mount a file system")
     try:
         monkeypatch.chdir(disk)
-        Path("quick.yaml").write_text(QUICK)
+        Path("quick.yaml").write_text(QUICK, encoding="utf-8")
         done = mvsearch("run", "quick.yaml", *CHEAP, "--workers", "1", "--trials", "3")
     finally:
         monkeypatch.chdir(tmp_path)

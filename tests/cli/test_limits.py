@@ -81,11 +81,11 @@ def test_the_same_command_again_changes_nothing(quick):
 
 
 def test_a_file_that_changed_changes_the_study_with_words(quick):
-    text = Path("quick.yaml").read_text()
+    text = Path("quick.yaml").read_text(encoding="utf-8")
     changed = text.replace("held_out: 1000", "held_out: 1000, rungs: [20], keep: 0.25").replace(
         "  - mobilevitv3_xxs\n", ""
     )
-    Path("quick.yaml").write_text(changed)
+    Path("quick.yaml").write_text(changed, encoding="utf-8")
     study = Study.join(Plan.load("quick.yaml", objectives=("params", "macs"), trials=8))
 
     assert {change.split()[0] for change in study.changes} == {"proxy.rungs", "proxy.keep", "contains"}
@@ -134,8 +134,10 @@ def test_an_exported_table_says_which_trials_are_within_the_limits(printed, quic
 
 @pytest.fixture
 def timed(mvsearch) -> None:
-    text = Path("quick.yaml").read_text()
-    Path("quick.yaml").write_text(text.replace("[params <= 1.4M]", "[params <= 1.2M, latency_ms <= 0.001]"))
+    text = Path("quick.yaml").read_text(encoding="utf-8")
+    Path("quick.yaml").write_text(
+        text.replace("[params <= 1.4M]", "[params <= 1.2M, latency_ms <= 0.001]"), encoding="utf-8"
+    )
 
 
 def test_space_names_the_limits_that_it_did_not_check(mvsearch, timed):
@@ -149,8 +151,8 @@ def test_space_names_the_limits_that_it_did_not_check(mvsearch, timed):
 
 
 def test_space_gives_no_share_where_it_checked_no_limit(mvsearch, timed):
-    text = Path("quick.yaml").read_text()
-    Path("quick.yaml").write_text(text.replace("params <= 1.2M, ", ""))
+    text = Path("quick.yaml").read_text(encoding="utf-8")
+    Path("quick.yaml").write_text(text.replace("params <= 1.2M, ", ""), encoding="utf-8")
 
     assert mvsearch("space", "quick.yaml", "--json").json["within_limits"] is None
     assert "% are within" not in mvsearch("space", "quick.yaml").out

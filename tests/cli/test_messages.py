@@ -56,10 +56,10 @@ def test_the_most_important_messages_are_worded_as_in_the_file(mvsearch):
         assert done.code == 1, done
         return f"$ mvsearch {' '.join(args)}\n{done.err}"
 
-    quick = Path("quick.yaml").read_text()
+    quick = Path("quick.yaml").read_text(encoding="utf-8")
     for name, (old, new) in FILES.items():
         assert old in quick
-        Path(name).write_text(quick.replace(old, new, 1))
+        Path(name).write_text(quick.replace(old, new, 1), encoding="utf-8")
     Path("old.png").touch()
     Study.join(Plan.load("quick.yaml", objectives=("params", "macs"))).run(lambda arch: arch.metrics(), trials=1)
     Study.join(Plan.load("quick.yaml", name="newer", objectives=("params", "macs")))

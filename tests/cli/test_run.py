@@ -66,7 +66,7 @@ def test_other_commands_read_what_run_wrote(finished, mvsearch, monkeypatch):
     trial = front["trials"][0]
     assert mvsearch("profile", f"tiny:{trial['number']}", "--json").json["params"] == trial["params"]
     assert mvsearch("front", "tiny", "--plot", "front.svg", "--force").code == 0
-    assert Path("front.svg").read_text().startswith("<?xml")
+    assert Path("front.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
 def test_run_resumes_to_the_new_total_and_then_has_nothing_to_do(finished):

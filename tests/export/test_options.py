@@ -192,7 +192,7 @@ def test_the_exported_source_of_a_backbone_says_its_maps_and_has_no_class_that_i
 @pytest.fixture
 def run(mvsearch):
     """The command `export small.yaml`, in a folder with that file."""
-    Path("small.yaml").write_text(yaml_document.dump(SMALL.to_dict()))
+    Path("small.yaml").write_text(yaml_document.dump(SMALL.to_dict()), encoding="utf-8")
     return lambda *args: mvsearch("export", "small.yaml", *args)
 
 
@@ -209,7 +209,7 @@ def test_the_terminal_lists_the_maps_with_their_channels(run):
     report = json.loads(run("-o", "net.py", "--features", "--images", "4", "--json", "--force").out)
     assert report["features"] == [{"row": "body", "channels": 16, "reduction": 4}]
     assert report["verified"] is True
-    assert report == json.loads(Path("net.py.report.json").read_text())
+    assert report == json.loads(Path("net.py.report.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", format_names())

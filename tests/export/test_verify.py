@@ -221,7 +221,7 @@ def test_the_change_of_accuracy_has_its_standard_error():
 @pytest.fixture
 def run(mvsearch):
     """The command `export small.yaml`, in a folder with that file."""
-    Path("small.yaml").write_text(yaml_document.dump(Architecture.from_dict(SOFTMAX).to_dict()))
+    Path("small.yaml").write_text(yaml_document.dump(Architecture.from_dict(SOFTMAX).to_dict()), encoding="utf-8")
     return lambda *args: mvsearch("export", "small.yaml", *args)
 
 

@@ -241,7 +241,7 @@ def test_pairs_are_interleaved_with_exclusive_access_once_all_are_prepared(monke
 @pytest.fixture
 def run(mvsearch):
     """The command `bench`, in a folder with small_softmax.yaml."""
-    Path("small_softmax.yaml").write_text(yaml_document.dump(SMALL.to_dict()))
+    Path("small_softmax.yaml").write_text(yaml_document.dump(SMALL.to_dict()), encoding="utf-8")
     return lambda *args: mvsearch("bench", *args)
 
 

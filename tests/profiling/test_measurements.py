@@ -158,7 +158,7 @@ def powercap(tmp_path, monkeypatch):
 
 
 def advance(file: Path, microjoules: int) -> None:
-    file.write_text(f"{(int(file.read_text()) + microjoules) % 1_000_000}\n")
+    file.write_text(f"{(int(file.read_text(encoding='utf-8')) + microjoules) % 1_000_000}\n", encoding="utf-8")
 
 
 def test_energy_is_the_sum_over_packages_and_calls_past_the_end_of_a_counter(powercap):

@@ -153,7 +153,7 @@ def test_a_study_s_proxy_is_checked_once_and_the_front_says_so(run, spied):
         "search": {"trials": 3, "workers": 1},
         "contains": ["mobilevitv3_xxs"],
     }
-    Path("toy.yaml").write_text(yaml_document.dump(space))
+    Path("toy.yaml").write_text(yaml_document.dump(space), encoding="utf-8")
     done = run("run", "toy.yaml", "--check-proxy", "--workers", "1")
     assert done.code == 0, done.err
     once = len(spied.calls)
@@ -169,7 +169,7 @@ def test_models_beyond_the_limits_of_a_study_still_say_how_far_its_proxy_is_to_b
     args = ("run", "toy.yaml", "--check-proxy", "--workers", "1")
     space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data
     space |= {"proxy": {"name": "macs"}, "search": {"trials": 3}, "contains": ["mobilevitv3_xxs"]}
-    Path("toy.yaml").write_text(yaml_document.dump(space))
+    Path("toy.yaml").write_text(yaml_document.dump(space), encoding="utf-8")
     assert run(*args).code == 0
     assert run(*args, "--limit", "params <= 1.2M").code == 0
     assert len(json.loads(run("front", "quick", "--json").out)["trust"]["models"]) == 15
@@ -179,7 +179,7 @@ def test_a_check_tells_why_a_model_has_no_score(run, spied):
     spied.stop = lambda arch, seed: EvaluationFailed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
     space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data
     space |= {"proxy": {"name": "naswot", "image_size": 32, "batch": 4}, "search": {"trials": 1}, "contains": []}
-    Path("toy.yaml").write_text(yaml_document.dump(space))
+    Path("toy.yaml").write_text(yaml_document.dump(space), encoding="utf-8")
     done = run("run", "toy.yaml", "--check-proxy", "--workers", "1")
     assert done.code == 0
     assert "naswot: it came out as nan: mobilevitv2_0.5" in done.err

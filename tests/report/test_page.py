@@ -65,7 +65,7 @@ def findings_of(name: str = "toy") -> Findings:
 def report(mvsearch, name: str = "toy", *args: str) -> str:
     done = mvsearch("report", name, "-o", "report.html", "--force", *args)
     assert done.code == 0, done.err
-    return Path("report.html").read_text()
+    return Path("report.html").read_text(encoding="utf-8")
 
 
 class _Words(HTMLParser):
@@ -280,13 +280,13 @@ def test_one_objective_has_a_page_too(mvsearch):
     ],
 )
 def test_a_report_that_cannot_be_written_is_one_sentence(mvsearch, toy, args, decisive):
-    Path("there.html").write_text("mine")
+    Path("there.html").write_text("mine", encoding="utf-8")
 
     done = mvsearch("report", *args)
     assert done.code == 1
     assert decisive in done.err
     assert_one_sentence(done.err)
-    assert Path("there.html").read_text() == "mine"
+    assert Path("there.html").read_text(encoding="utf-8") == "mine"
     assert not list(Path().glob("*report*"))
 
 

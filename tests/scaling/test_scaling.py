@@ -404,7 +404,7 @@ WRONG = {
 
 @pytest.mark.parametrize(("arguments", "value"), WRONG.values(), ids=WRONG)
 def test_a_mistake_is_one_sentence_with_the_value_and_nothing_is_written(printed, arguments, value):
-    Path("here.yaml").write_text("mine")
+    Path("here.yaml").write_text("mine", encoding="utf-8")
     before = sorted(Path().iterdir())
     err = printed("scale", "mobilevitv3_xxs", *arguments, code=1)
 
@@ -412,7 +412,7 @@ def test_a_mistake_is_one_sentence_with_the_value_and_nothing_is_written(printed
     assert len(err.splitlines()) == 1
     assert err.startswith("mvsearch: ")
     assert sorted(Path().iterdir()) == before
-    assert Path("here.yaml").read_text() == "mine"
+    assert Path("here.yaml").read_text(encoding="utf-8") == "mine"
 
 
 @pytest.mark.parametrize(
@@ -432,7 +432,8 @@ def test_a_latency_is_measured_on_this_machine_and_reported_with_its_spread(prin
     Path("small.yaml").write_text(
         "image_size: 32\nnum_classes: 10\nblocks:\n"
         "  - {name: stem, block: conv, out: 16, stride: 2}\n"
-        "  - {name: body, block: mobilevit, out: 16, dim: 16, depth: 1}\n"
+        "  - {name: body, block: mobilevit, out: 16, dim: 16, depth: 1}\n",
+        encoding="utf-8",
     )
     printed("profile", "small.yaml", "--latency", "--json")
     own = json.loads(printed("profile", "small.yaml", "--latency", "--json"))["latency_ms"]

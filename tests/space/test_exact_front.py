@@ -327,8 +327,8 @@ def test_what_cannot_be_asked_is_one_sentence(mvsearch, flags, says):
 
 
 def test_a_file_that_seeks_no_cost_is_told_to_name_one(mvsearch):
-    text = Path("quick.yaml").read_text()
-    Path("quick.yaml").write_text(text.replace("[scaled_loss, params, macs]", "[top1]"))
+    text = Path("quick.yaml").read_text(encoding="utf-8")
+    Path("quick.yaml").write_text(text.replace("[scaled_loss, params, macs]", "[top1]"), encoding="utf-8")
     assert "params, macs" in assert_refused(mvsearch, "space", "quick.yaml", "--front")
 
 

@@ -105,7 +105,7 @@ def test_tables_of_trials_hold_every_trial_and_choice(study):
     for suffix in ("csv", "parquet"):
         mvsearch("studies", "export", "toy", "-o", f"toy.{suffix}")
     table = pyarrow.parquet.read_table("toy.parquet").to_pydict()
-    rows = Path("toy.csv").read_text().splitlines()
+    rows = Path("toy.csv").read_text(encoding="utf-8").splitlines()
     assert rows[0].split(",") == list(table)
     assert len(rows) == 21
     assert table["params"] == [record.metrics["params"] for record in study.records()]
@@ -140,7 +140,7 @@ def test_a_neighbour_in_the_same_database_outlives_a_study_that_is_renamed_or_de
 
 
 def test_somebodys_own_files_move_with_a_study_and_outlive_it(study):
-    Path("studies/toy/net.safetensors").write_text("weights")
+    Path("studies/toy/net.safetensors").write_text("weights", encoding="utf-8")
     before = whole(study)
     mvsearch("studies", "rename", "toy", "new")
     assert not Path("studies/toy").exists()
@@ -196,7 +196,7 @@ def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
     ],
 )
 def test_a_file_that_is_no_study_is_refused_and_nothing_is_left_of_it(text, words):
-    Path("toy.jsonl").write_text(text)
+    Path("toy.jsonl").write_text(text, encoding="utf-8")
     assert words in mvsearch("studies", "import", "toy.jsonl", code=1)
     assert [
         name for path in Path("studies").glob("*/study.db") for name in Store(f"sqlite:///{path}", create=False).names()
@@ -228,7 +228,7 @@ main()
 
 def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(study, storage):
     text = list(lines(study))
-    Path("toy.jsonl").write_text("\n".join(text))
+    Path("toy.jsonl").write_text("\n".join(text), encoding="utf-8")
     command = [sys.executable, "-c", KILLED, "studies", "import", "toy.jsonl", "--storage", storage]
     assert subprocess.run(command, capture_output=True).returncode == -signal.SIGKILL
     assert Store(storage, create=False).names() == []
@@ -337,7 +337,7 @@ def test_signs_that_no_database_takes_are_spelled_out_on_import_as_they_are_by_a
 
 
 def test_a_refused_import_leaves_no_folder():
-    Path("toy.jsonl").write_text('{"format": 1, "study": "toy", "facts": {}}')
+    Path("toy.jsonl").write_text('{"format": 1, "study": "toy", "facts": {}}', encoding="utf-8")
     mvsearch("studies", "import", "toy.jsonl", code=1)
     assert not Path("studies/toy").exists()
 
@@ -397,7 +397,7 @@ def test_an_export_to_a_link_writes_where_it_leads(study):
     Path("link.jsonl").symlink_to("elsewhere/toy.jsonl")
     mvsearch("studies", "export", "toy", "-o", "link.jsonl")
     assert Path("link.jsonl").is_symlink()
-    assert Path("elsewhere/toy.jsonl").read_text().splitlines() == list(lines(study))
+    assert Path("elsewhere/toy.jsonl").read_text(encoding="utf-8").splitlines() == list(lines(study))
 
 
 def test_images_are_pruned_by_use_and_by_size(tmp_path, monkeypatch):
@@ -521,11 +521,11 @@ def test_nothing_is_pruned_by_what_is_no_number(words, tmp_path, monkeypatch):
 
 def test_a_worker_whose_name_leads_out_of_its_folder_is_not_imported(study):
     mvsearch("studies", "export", "toy", "-o", "toy.jsonl")
-    lines = [json.loads(line) for line in Path("toy.jsonl").read_text().splitlines()]
+    lines = [json.loads(line) for line in Path("toy.jsonl").read_text(encoding="utf-8").splitlines()]
     for line in lines:
         if "trial" in line:
             line["trial"]["user_attrs"]["worker"] = "/tmp/uv"
-    Path("bad.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    Path("bad.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
     assert "names no worker" in mvsearch("studies", "import", "bad.jsonl", "--name", "bad", code=1)
 
 

@@ -107,7 +107,10 @@ def test_candidates_that_crash_grow_or_hang_fail_with_the_reason_and_the_study_c
 
 def test_a_real_evaluation_returns_the_same_in_a_child_and_reports_its_progress(tmp_path, one_thread):
     text = (
-        Path("spaces/quick.yaml").read_text().replace("steps: 60", "steps: 2").replace("held_out: 1000", "held_out: 50")
+        Path("spaces/quick.yaml")
+        .read_text(encoding="utf-8")
+        .replace("steps: 60", "steps: 2")
+        .replace("held_out: 1000", "held_out: 50")
     )
     (tmp_path / "short.yaml").write_text(text)
     plan = Plan.load(tmp_path / "short.yaml", objectives=("scaled_loss", "params"), isolate=True)

@@ -422,7 +422,7 @@ def worker_process(folder: Path, trials: int, seconds: float) -> subprocess.Pope
 def wait_for_lines(path: Path, n: int) -> list[str]:
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
-        lines = path.read_text().splitlines() if path.exists() else []
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         if len(lines) >= n:
             return lines
         time.sleep(0.05)

@@ -46,7 +46,7 @@ def export(export_model: ExportModel, path: Path) -> None:
             torch.export.save(trace(export_model, any_batch=False), program)
         command = [python, "-c", _CONVERT, str(program), str(path), str(export_model.arch.image_size)]
         try:
-            run = subprocess.run(command, capture_output=True, text=True, check=False)
+            run = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
         except OSError as error:
             raise EnvironmentFault(f"cannot be run ({error.strerror}).", at=f"{PYTHON}={python}") from None
     if run.returncode == 3:

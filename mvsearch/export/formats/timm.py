@@ -6,8 +6,6 @@ builds the network from the classes that were trained. Feature maps begin at str
 
 import keyword
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +20,7 @@ from mvsearch.nn.features import STRIDES, taps
 from mvsearch.nn.network import Call
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.utils.atomic_write import write_whole
+from mvsearch.utils.import_check import import_failures
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,8 +52,8 @@ def export(export_model: ExportModel, path: Path) -> None:
 
 def unavailable_reason() -> str | None:
     """Why timm, though installed, cannot be imported: it needs a torchvision that fits torch."""
-    run = subprocess.run([sys.executable, "-c", "import timm"], capture_output=True, text=True, check=False)
-    return f"timm cannot be imported here ({run.stderr.strip().splitlines()[-1]})" if run.returncode else None
+    failure = import_failures(["timm"]).get("timm")
+    return f"timm cannot be imported here ({failure})" if failure else None
 
 
 def load_runtime(path: Path, *, threads: int = 1) -> Runner:

@@ -17,7 +17,7 @@ def resident_mib(field: str) -> float:
 
     `getrusage` is not used: its peak includes that of the parent process.
     """
-    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(f"{field}:"))
+    line = next(line for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(f"{field}:"))
     return int(line.split()[1]) / 1024
 
 

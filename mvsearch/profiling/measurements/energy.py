@@ -93,7 +93,7 @@ class Counter:
 
     def read(self) -> int:
         """The microjoules so far."""
-        return int(self.file.read_text())
+        return int(self.file.read_text(encoding="utf-8"))
 
     def difference(self, before: int, after: int) -> int:
         """The microjoules between two readings."""
@@ -107,7 +107,10 @@ def read_counters() -> list[Counter]:
         if folder.name.count(":") > 1:  # a part of a package, which the package's counter includes
             continue
         try:
-            name, maximum = (folder / "name").read_text().strip(), int((folder / "max_energy_range_uj").read_text())
+            name, maximum = (
+                (folder / "name").read_text(encoding="utf-8").strip(),
+                int((folder / "max_energy_range_uj").read_text(encoding="utf-8")),
+            )
             counter = Counter(name, folder / "energy_uj", maximum)
             counter.read()
         except PermissionError as error:

@@ -100,7 +100,8 @@ def _measure_in_process(arch: Architecture, settings: RssSettings) -> tuple[floa
             input=json.dumps(request),
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
             capture_output=True,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             timeout=TIMEOUT_S,
             check=True,
         )

@@ -122,7 +122,7 @@ class FileRegistry:
         """Replace the status file in one step."""
         self.folder.mkdir(parents=True, exist_ok=True)
         partial = self._path(name, "partial")
-        partial.write_text(json.dumps(status))
+        partial.write_text(json.dumps(status), encoding="utf-8")
         partial.replace(self._path(name, "json"))
 
     def delete(self, name: str) -> None:
@@ -134,7 +134,7 @@ class FileRegistry:
         statuses = []
         for path in sorted(self.folder.glob("*.json")):
             try:
-                statuses.append({"worker": path.stem, **json.loads(path.read_text())})
+                statuses.append({"worker": path.stem, **json.loads(path.read_text(encoding="utf-8"))})
             except (OSError, ValueError):  # its worker ended, or replaces it at this moment
                 continue
         return statuses
