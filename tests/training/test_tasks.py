@@ -422,6 +422,91 @@ def test_the_truth_has_a_mean_average_precision_of_one_and_half_of_it_of_less(sc
     assert detection.mean_average_precision(predictions(lambda i: i % 2), boxes, 5)[0] < 0.8
 
 
+def random_boxes(rng, count):
+    corners = rng.random((count, 2)) * 0.6
+    return np.column_stack((rng.integers(1, 3, count), corners, corners + rng.uniform(0.1, 0.4, (count, 2))))
+
+
+def test_crowds_count_in_the_score_as_in_cocos_own_evaluation():
+    coco = pytest.importorskip("pycocotools.coco")
+    evaluation = pytest.importorskip("pycocotools.cocoeval")
+    rng, images, width, height = np.random.default_rng(0), 12, 640, 480
+    boxes = [random_boxes(rng, 5) for _ in range(images)]
+    crowds = [random_boxes(rng, 2) for _ in range(images)]
+    near = [np.vstack((one, one, other, other)) for one, other in zip(boxes, crowds, strict=True)]
+    found = [np.column_stack((one[:, 0], one[:, 1:] + rng.normal(0, 0.02, (len(one), 4)))) for one in near]
+    scores = [rng.random(len(one)) for one in found]
+
+    def listed(rows, **more):
+        sides = (width, height, width, height)
+        return [
+            {"image_id": i, "category_id": int(kind), "bbox": [*box[:2], *(box[2:] - box[:2])],
+             "area": float(np.prod(box[2:] - box[:2])), "iscrowd": 0}
+            | {name: values[i][j] if isinstance(values, list) else values for name, values in more.items()}
+            for i, each in enumerate(rows)
+            for j, (kind, box) in enumerate((row[0], row[1:] * sides) for row in each)
+        ]  # fmt: skip
+
+    def index(annotations):
+        made = coco.COCO()
+        about = {"images": [{"id": i} for i in range(images)], "categories": [{"id": 1}, {"id": 2}]}
+        made.dataset = about | {"annotations": [one | {"id": i} for i, one in enumerate(annotations, 1)]}
+        made.createIndex()
+        return made
+
+    official = evaluation.COCOeval(
+        index(listed(boxes) + listed(crowds, iscrowd=1)), index(listed(found, score=scores)), "bbox"
+    )
+    official.evaluate()
+    official.accumulate()
+    official.summarize()
+
+    images_of = range(images)
+    ignored = np.vstack([np.column_stack((np.full(2, i), crowds[i], np.ones(2))) for i in images_of])
+    part = data.Images(
+        np.zeros((images, 1, 1, 3), np.uint8), np.zeros(images, np.int64), ("background", "a", "b"),
+        boxes=np.vstack([np.column_stack((np.full(5, i), boxes[i])) for i in images_of]), ignored=ignored,
+    )  # fmt: skip
+    truth, without = (list(detection.TASK.labels(each, 1).double()) for each in (part, replace(part, ignored=None)))
+    predicted = [
+        Detections(*(torch.from_numpy(values) for values in (one[:, 1:], one[:, 0], score)))
+        for one, score in zip(found, scores, strict=True)
+    ]
+    ours = detection.mean_average_precision(predicted, truth, 3)
+
+    assert ours == pytest.approx(official.stats[:2].tolist(), abs=1e-6)
+    assert ours[0] > detection.mean_average_precision(predicted, without, 3)[0] + 0.05
+
+
+@pytest.mark.parametrize(
+    ("ignored", "at_half"),
+    [
+        ([-1.5, 0.5, 0.5, 0.9, 0.9], 1.0),  # difficult: both detections of it are left out, as in VOC's evaluation
+        ([-1.0, 0.5, 0.5, 0.9, 0.9], 1.0),
+        ([-1.0, 0.4, 0.4, 1.0, 1.0], 1.0),  # a crowd: the share of a detection that is inside of it counts
+        ([-1.5, 0.4, 0.4, 1.0, 1.0], 1 / 3),  # difficult: its overlap counts, here 0.44
+        ([0.0, 0.0, 0.0, 0.0, 0.0], 1 / 3),
+    ],
+)
+def test_a_detection_of_a_difficult_object_or_crowd_is_neither_right_nor_wrong(ignored, at_half):
+    pytest.importorskip("pycocotools")
+    truth = [torch.tensor([[1.0, 0.1, 0.1, 0.3, 0.3], ignored])]
+    twice = torch.tensor([[0.5, 0.5, 0.9, 0.9], [0.5, 0.5, 0.9, 0.9], [0.1, 0.1, 0.3, 0.3]])
+    found = Detections(twice, torch.ones(3), torch.tensor([0.9, 0.8, 0.7]))
+
+    assert detection.mean_average_precision([found], truth, 2)[1] == pytest.approx(at_half, abs=0.01)
+
+
+def test_crowds_and_difficult_objects_are_not_trained_on():
+    boxes = torch.tensor([[[2, 0.0, 0.0, 0.5, 0.5], [-1, 0.5, 0.5, 1, 1], [-1.5, 0.5, 0.5, 1, 1]]])
+    alone = boxes[:, :1]
+
+    for with_ignored, without in zip(detection.match(ANCHORS, boxes), detection.match(ANCHORS, alone), strict=True):
+        assert torch.equal(with_ignored[:, :1], without[:, :1])
+    assert detection.match(ANCHORS, boxes)[0].tolist() == [[2, 0, 0, 0]]
+    assert detection.TASK.truth(boxes)[0].boxes.tolist() == alone[0].tolist()
+
+
 @pytest.mark.parametrize(
     ("head", "score"), [(deeplabv3.Head(out=64, align_corners=False, aux=True), "miou"), (ssdlite.Head(), "map")]
 )

@@ -25,10 +25,15 @@ SHOWN_SCORE = 0.3
 """The lowest score of a box that is shown to a person; the mean average precision counts the others too."""
 
 _SIDE = 1000  # pixels of an image, for COCO's tool
+_DIFFICULT = 0.5
 
 
 class Detection(SceneTask):
-    """Labels are boxes, (N, K, 5): a class and corners in shares of the sides; class 0 fills up to the same K."""
+    """Labels are boxes, (N, K, 5): a class and corners in shares of the sides; class 0 fills up to the same K.
+
+    Below 0 are boxes that are not trained on, and whose detection is neither right nor wrong: -3 is a crowd of class 3,
+    and -3.5 a difficult object of class 3.
+    """
 
     metric: str = "map"
 
@@ -40,7 +45,12 @@ class Detection(SceneTask):
 
     def labels(self, part: Images, size: int) -> Tensor:
         """The boxes, (N, K, 5)."""
-        return pad_boxes(np.zeros((0, 6)) if part.boxes is None else part.boxes, len(part.pixels))
+        boxes = np.zeros((0, 6)) if part.boxes is None else part.boxes
+        if part.ignored is not None:
+            ignored, crowd = part.ignored[:, :6].copy(), part.ignored[:, 6]
+            ignored[:, 1] = -ignored[:, 1] - np.where(crowd, 0, _DIFFICULT)
+            boxes = np.concatenate((boxes, ignored))
+        return pad_boxes(boxes, len(part.pixels))
 
     def shift(self, labels: Tensor, shift: Tensor, mirrored: Tensor, padding: int, size: int) -> Tensor:
         """Boxes that follow their images."""
@@ -140,7 +150,8 @@ def match(anchors: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 
     An anchor is matched to the box it overlaps most with, if by LEAST_IOU; every box is matched to its best anchor.
     """
-    overlap = iou(corners(anchors), boxes[..., 1:])  # (B, A, K)
+    objects = (boxes[..., 0] > 0)[:, None]  # no anchor has to predict a crowd or a difficult object
+    overlap = iou(corners(anchors), boxes[..., 1:]) * objects  # (B, A, K)
     best, chosen = overlap.max(2)
     image, column = torch.nonzero(boxes[..., 0] > 0, as_tuple=True)
     best_anchor = overlap.argmax(1)[image, column]
@@ -152,20 +163,28 @@ def match(anchors: Tensor, boxes: Tensor) -> tuple[Tensor, Tensor]:
 def mean_average_precision(predicted: list[Detections], truth: list[Tensor], classes: int) -> tuple[float, float]:
     """COCO's mAP over overlaps from 0.5 to 0.95, and at 0.5, by its own tool; `truth` is boxes (K, 5) an image.
 
-    Sides count as 1000 pixels. Raises DataError if there are no true boxes at all.
+    A detection of a crowd or a difficult object does not count; it is one if the share of it inside the crowd, or its
+    overlap with the difficult object, is high enough. Sides count as 1000 pixels. Raises DataError if there are no true
+    boxes at all.
     """
     coco, evaluation = _coco_tools()
     images = [{"id": i, "width": _SIDE, "height": _SIDE} for i in range(len(truth))]
     header = {"images": images, "categories": [{"id": i} for i in range(1, classes)]}
     true = [
-        {"id": 0, "image_id": i, "category_id": int(kind), "iscrowd": 0, **_coco_box(box)}
+        {
+            "image_id": i,
+            "category_id": int(abs(kind)),
+            "iscrowd": int(kind < 0),
+            "difficult": kind % 1,
+            **_coco_box(box),
+        }
         for i, boxes in enumerate(truth)
-        for kind, *box in boxes[boxes[:, 0] > 0].tolist()
+        for kind, *box in boxes[boxes[:, 0] != 0].tolist()
     ]
-    if not true:
+    if all(box["iscrowd"] for box in true):
         raise DataError("the held-out images contain no boxes; hold out more of them.")
     found = [
-        {"id": 0, "image_id": i, "category_id": int(kind), "score": score, "iscrowd": 0, **_coco_box(box)}
+        {"image_id": i, "category_id": int(kind), "score": score, "iscrowd": 0, **_coco_box(box)}
         for i, image in enumerate(predicted)
         for box, kind, score in zip(image.boxes.tolist(), image.classes.tolist(), image.scores.tolist(), strict=True)
     ]
@@ -198,4 +217,17 @@ def _coco_tools() -> tuple[Any, Any]:
             "detection: the mean average precision needs pycocotools, which is not installed; use "
             f"`{install_hint('detection')}`."
         ) from None
-    return COCO, COCOeval
+
+    class Evaluation(COCOeval):  # type: ignore[misc]
+        """COCO's, which takes difficult objects for crowds but for their overlap: VOC's is that of other objects."""
+
+        def computeIoU(self, imgId: int, catId: int) -> Any:  # noqa: N802  its own name
+            difficult = [box for box in self._gts[imgId, catId] if box["difficult"]]
+            for box in difficult:
+                box["iscrowd"] = 0
+            overlaps = super().computeIoU(imgId, catId)
+            for box in difficult:
+                box["iscrowd"] = 1
+            return overlaps
+
+    return COCO, Evaluation
