@@ -1,6 +1,7 @@
 """Lists folders of images: hidden and system files are left out, links are followed, and every file is counted."""
 
 import os
+import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,12 +33,15 @@ class Entries:
 
 
 def printable(name: str | os.PathLike[str]) -> str:
-    """A name that can be printed and written as UTF-8 even if the bytes on disk are not UTF-8.
+    """A name that can be printed in a line and written as UTF-8, whatever its bytes on disk.
 
     >>> printable("caf\\udce9.png")
     'caf\\\\udce9.png'
     """
-    return os.fspath(name).encode("utf-8", "backslashreplace").decode()
+    unprintable = ("Cs", "Cc")  # bytes that are not UTF-8, control characters
+    return "".join(
+        c.encode("unicode_escape").decode() if unicodedata.category(c) in unprintable else c for c in os.fspath(name)
+    )
 
 
 def is_hidden(name: str) -> bool:
