@@ -14,6 +14,7 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from posixpath import normpath
 
@@ -167,8 +168,12 @@ def _by_label(images: Iterable[str], labels: Mapping[str, str], shard: Path) -> 
         key = stem if stem in labels else folder + slash + base.partition(".")[0]
         if not labels.get(key):
             raise DataError(f"{printable(name)} has no class; write it to {printable(stem)}.cls beside it.", at=shard)
-        by_label[key].insert(0 if key == stem else len(by_label[key]), name)
-    return by_label
+        by_label[key].append(name)
+    return {key: sorted(names, key=partial(_is_not_of, key)) for key, names in by_label.items()}
+
+
+def _is_not_of(key: str, name: str) -> bool:
+    return split_suffix(name)[0] != key
 
 
 def _classes(root: Path, members: Sequence[_Member]) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:
