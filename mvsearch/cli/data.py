@@ -10,7 +10,12 @@ import click
 from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
-    from mvsearch.data import DataSet, Images
+    from collections.abc import Iterator
+
+    from mvsearch.data import DataSet, Images, Native
+
+_CLASSES_SHOWN = 40
+_SIDES = ("width", "height")
 
 path_option = click.option(
     "--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already."
@@ -60,14 +65,19 @@ def get_command(name: str, path: Path | None) -> None:
 @click.argument("name")
 @path_option
 @click.option("--size", type=int, help="Side of the images in pixels, for sources of any size.")
+@click.option("--task", help="What the images are for, e.g. detection; default: the first task of the source.")
 @json_option
-def check_command(name: str, path: Path | None, size: int | None, as_json: bool) -> None:
-    """Read all files of the source NAME, raw and decoded, and print what they contain."""
+def check_command(name: str, path: Path | None, size: int | None, task: str | None, as_json: bool) -> None:
+    """Read all files of the source NAME, raw and decoded, and print what they contain.
+
+    Prints the classes with their counts, the sizes of the images in their files, what was left out with the reason, and
+    what had to be assumed.
+    """
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.data import check, count_broken
+    from mvsearch.data import check
 
     with progress_bar() as progress:
-        dataset, facts = check(name, path=path, size=size, progress=progress)
+        dataset, facts = check(name, path=path, size=size, task=task, progress=progress)
     report = _report(dataset, facts)
     if as_json:
         print_json(report)
@@ -76,15 +86,42 @@ def check_command(name: str, path: Path | None, size: int | None, as_json: bool)
     for row in report["train"]:
         rows_table.add_row(row.replace("_", " "), *(f"{report[part][row]:,}" for part in ("train", "test")))
     console().print(rows_table)
-    broken = count_broken(dataset.skipped)
-    for line in (*facts, f"classes: {len(dataset.train.classes)}; broken images skipped: {broken}."):
+    _print_classes(report)
+    for line in (*facts, *_native_lines(report["native"])):
         click.echo(line)
+    for entry in dataset.skipped:
+        click.echo(f"skipped: {entry.count:,} {entry.reason}, such as {entry.example}.")
+    for sentence in dataset.assumptions:
+        click.echo(f"assumed: {sentence}.")
     click.echo(f"checksum: {dataset.checksum}; licence: {dataset.licence}; from {dataset.source}.")
+
+
+def _print_classes(report: dict[str, Any]) -> None:
+    rows = table(f"class ({report['counted']})", "train", "test")
+    for name, counts in list(report["counts"].items())[:_CLASSES_SHOWN]:
+        rows.add_row(name, f"{counts['train']:,}", f"{counts['test']:,}")
+    console().print(rows)
+    if (more := len(report["counts"]) - _CLASSES_SHOWN) > 0:
+        click.echo(f"and {more:,} more classes; --json lists all of them.")
+
+
+def _native_lines(native: dict[str, Any] | None) -> Iterator[str]:
+    if native is None:
+        return
+    sides = (
+        f"{side} {{min:,.0f}} to {{max:,.0f}} px (median {{median:,.0f}})".format(**native[side]) for side in _SIDES
+    )
+    yield f"in the files: {', '.join(sides)}."
+    if native["encodings"]:
+        others = (f"{count:,} {encoding}" for encoding, count in native["encodings"].items())
+        yield f"encodings other than 8-bit RGB: {'; '.join(others)}."
 
 
 def _report(dataset: DataSet, facts: tuple[str, ...]) -> dict[str, Any]:
     from dataclasses import asdict
 
+    train, test = dataset.train.class_counts(), dataset.test.class_counts()
+    boxes, masks = dataset.train.boxes, dataset.train.masks
     return {
         "name": dataset.name,
         "source": dataset.source,
@@ -92,11 +129,23 @@ def _report(dataset: DataSet, facts: tuple[str, ...]) -> dict[str, Any]:
         "classes": dataset.train.classes,
         "train": _part(dataset.train),
         "test": _part(dataset.test),
+        "counted": "images" if boxes is masks is None else "images that show it" if boxes is None else "boxes",
+        "counts": {
+            name: {"train": int(train[i]), "test": int(test[i])} for i, name in enumerate(dataset.train.classes)
+        },
+        "native": _native(dataset.native),
         "skipped": [asdict(entry) for entry in dataset.skipped],
         "assumptions": dataset.assumptions,
         "checksum": dataset.checksum,
         "facts": facts,
     }
+
+
+def _native(native: Native | None) -> dict[str, Any] | None:
+    if native is None:
+        return None
+    sides = {side: dict(zip(("min", "median", "max"), getattr(native, side), strict=True)) for side in _SIDES}
+    return {**sides, "encodings": dict(native.encodings)}
 
 
 def _part(images: Images) -> dict[str, int]:

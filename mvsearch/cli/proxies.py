@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._output import console, drawing_options, json_option, print_json, table
+from mvsearch.cli._output import console, drawing_options, json_option, print_data_notes, print_json, table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -137,7 +137,9 @@ def _images(source: str, path: Path | None) -> "DataSet":
     from mvsearch.data import load
 
     with progress_bar() as progress:
-        return load(source, path=path, task="classification", progress=progress)
+        images = load(source, path=path, task="classification", progress=progress)
+    print_data_notes(images)
+    return images
 
 
 def _benchmarks(

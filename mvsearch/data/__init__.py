@@ -108,11 +108,16 @@ def default_source(task: str) -> str:
 
 
 def check(
-    source: str, *, path: Path | None = None, size: int | None = None, progress: Progress | None = None
+    source: str,
+    *,
+    path: Path | None = None,
+    size: int | None = None,
+    task: str | None = None,
+    progress: Progress | None = None,
 ) -> tuple[DataSet, tuple[str, ...]]:
     """The images of a source and the checks that passed; the raw files and the decoded images are read in full."""
     facts = load_source(source).check(path, progress)
-    data = load(source, path=path, size=size, progress=progress)
+    data = load(source, path=path, size=size, task=task, progress=progress)
     if digest_of(data.train, data.test) != data.checksum:
         raise DataError(
             f"the decoded images in {cache_dir()} have changed since they were written; delete that folder.", at=source

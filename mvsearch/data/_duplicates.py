@@ -5,25 +5,27 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
+from mvsearch.data._files import EncodedImages
 from mvsearch.data._walk import printable
 
 _END = 256  # the last bytes tell nearly all files of one size apart
 
 
-def find_duplicates(root: Path, train: Sequence[tuple[Path, int]], test: Sequence[tuple[Path, int]]) -> Iterator[str]:
-    """A sentence if test images are also training images, and one if an image is in several classes.
+def find_duplicates(train: EncodedImages, test: EncodedImages) -> Iterator[str]:
+    """A sentence if test images are also training images, and one if an image is in several classes; not for shards.
 
     Files are compared by size, then by their last bytes, and read in full only if both are the same.
     """
-    labels = {**dict(test), **dict(train)}
-    in_train = {file for file, _ in train}
-    groups = list(_same_bytes([file for file, _ in (*train, *test)]))
-    leaked = [(file, group[0]) for group in groups if group[0] in in_train for file in group if file not in in_train]
+    if train.spans is not None:
+        return
+    labels = dict(zip((*train.files, *test.files), (*train.labels, *test.labels), strict=True))
+    in_train, groups = set(train.files), list(_same_bytes(list(labels)))
+    leaked = [(group[0], file) for group in groups if group[0] in in_train for file in group if file not in in_train]
     if leaked:
-        yield f"{len(leaked):,} of {len(test):,} test images are also in train, such as {_names(root, leaked[0])}"
+        yield f"{len(leaked):,} of {len(test):,} test images are also in train, such as {_names(train.root, leaked[0])}"
     mixed = [(group[0], file) for group in groups for file in group[1:] if labels[file] != labels[group[0]]]
     if mixed:
-        yield f"{len(mixed):,} images are also in another class, such as {_names(root, mixed[0])}"
+        yield f"{len(mixed):,} images are also in another class, such as {_names(train.root, mixed[0])}"
 
 
 def _names(root: Path, files: Sequence[Path]) -> str:

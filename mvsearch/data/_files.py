@@ -48,6 +48,13 @@ class EncodedImages:
         inside = printable(self._inside(i))
         return inside if self.spans is None else f"{printable(self.shards[self.spans[i, 0]].name)}: {inside}"
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files with the images: one for each, or the shards."""
+        if self.spans is not None:
+            return self.shards
+        return tuple(self.root / self._inside(i) for i in range(len(self)))
+
     def subset(self, images: np.ndarray) -> Self:
         """Only these images, in this order."""
         spans = None if self.spans is None else self.spans[images]
@@ -79,12 +86,16 @@ def listing_checksum(*parts: EncodedImages) -> str:
 
 @dataclass(frozen=True)
 class EncodedSet:
-    """The encoded images to train on and to test on; what was left out and what was assumed, as in a DataSet."""
+    """The encoded images to train on and to test on; what was left out and what was assumed, as in a DataSet.
+
+    Without a test part of its own the seed splits the images.
+    """
 
     train: EncodedImages
     test: EncodedImages
-    skipped: tuple[Skipped, ...] = ()
-    assumptions: tuple[str, ...] = ()
+    skipped: tuple[Skipped, ...]
+    assumptions: tuple[str, ...]
+    has_test_part: bool
 
 
 def find_files(
@@ -107,10 +118,10 @@ def find_encoded(
             EncodedImages(path, shards.classes, labels, np.array(names), shards.files, spans)
             for labels, names, spans in (shards.train, shards.test)
         ]
-        return EncodedSet(both[0], both[1], shards.skipped, shards.assumptions)
+        return EncodedSet(both[0], both[1], shards.skipped, shards.assumptions, True)
     layout = read_layout(path, test_fraction, seed)
     both = [_loose(path, layout.classes, part) for part in (layout.train, layout.test)]
-    return EncodedSet(both[0], both[1], layout.skipped, layout.assumptions)
+    return EncodedSet(both[0], both[1], layout.skipped, layout.assumptions, layout.has_test_part)
 
 
 def _loose(root: Path, classes: tuple[str, ...], listing: Listing) -> EncodedImages:

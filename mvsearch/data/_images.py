@@ -35,6 +35,16 @@ class Images:
     boxes: np.ndarray | None = None
     ignored: np.ndarray | None = None
 
+    def class_counts(self) -> np.ndarray:
+        """For each class (class), int64: its boxes, or the images whose masks show it, or its images."""
+        if self.boxes is not None:
+            return np.bincount(self.boxes[:, 1].astype(int), minlength=len(self.classes))
+        if self.masks is not None:
+            shown = (np.bincount(mask.ravel(), minlength=256)[: len(self.classes)] > 0 for mask in self.masks)
+            counts: np.ndarray = sum(shown, np.zeros(len(self.classes), np.int64))
+            return counts
+        return np.bincount(self.labels, minlength=len(self.classes))
+
     def subset(self, images: np.ndarray) -> Self:
         """Only these images, each given once, with their masks and boxes."""
         number = np.full(len(self.labels), -1)

@@ -32,13 +32,13 @@ _HINT = "sort the images into train/CLASS and test/CLASS, or into CLASS to have 
 class Layout:
     """The images of a folder to train on and to test on, and what was left out or had to be assumed.
 
-    `parts` are the folders of both parts; none if the seed splits the images.
+    Without a test part of its own the seed splits the images.
     """
 
     classes: tuple[str, ...]
     train: Listing
     test: Listing
-    parts: tuple[Path, ...]
+    has_test_part: bool
     skipped: tuple[Skipped, ...]
     assumptions: tuple[str, ...]
 
@@ -68,7 +68,7 @@ class _Reader:
             train, test = ([files[i] for i in part] for part in (training, held_out))
         self._note_names(classes)
         names = tuple(map(printable, classes))
-        return Layout(names, train, test, parts, self.walk.skipped, tuple(self.assumptions))
+        return Layout(names, train, test, bool(parts), self.walk.skipped, tuple(self.assumptions))
 
     def _unwrap(self, folder: Path, *, into_parts: bool = False) -> Path:
         """The folder itself, or the one folder in it that contains folders; it may be called `train` in a part."""

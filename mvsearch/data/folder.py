@@ -2,6 +2,7 @@
 
     PATH/train/CLASS/*.jpg  PATH/test/CLASS/*.jpg     (or val), and other usual names, see `_layout`
     PATH/CLASS/*.jpg                                  split by the seed, every class in proportion
+    PATH/train*.tar  PATH/test*.tar                   shards, see `_shards`
 
 Each image is rotated upright, converted to RGB, resized so that its shorter side is `size`, and cropped to the centre.
 """
@@ -10,13 +11,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from mvsearch.data._cache import Decoding, files_identity, load_or_decode
 from mvsearch.data._decode import UnreadableImage, read_image
 from mvsearch.data._duplicates import find_duplicates
+from mvsearch.data._files import EncodedImages, find_encoded, listing_checksum
 from mvsearch.data._images import DataSet, DecodedImage, Request
-from mvsearch.data._layout import Listing, read_layout
 from mvsearch.data._skipped import Skipped, broken
 from mvsearch.data._source import DataSource
 from mvsearch.data._walk import printable
@@ -42,13 +46,14 @@ def load(request: Request, progress: Progress | None) -> DataSet:
     path, size = get(request.path, progress), request.size or SIZE
     if size < 8:
         raise DataError(f"size={size} is too small; use 8 px or more.", at=path)
-    layout = read_layout(path, request.test_fraction, request.seed)
-    both = (layout.train, layout.test)
-    identity = [size, layout.classes, *([files_identity(path, [file for file, _ in part]) for part in both])]
+    found = find_encoded(path, test_fraction=request.test_fraction, seed=request.seed, progress=progress)
+    both = (found.train, found.test)
+    files = [(*part.files,) for part in both]
+    identity = [size, found.train.classes, listing_checksum(*both), *(files_identity(path, part) for part in files)]
 
     def decode() -> Decoding:
-        streams = (_decode(path, part, layout.classes, size, progress) for part in both)
-        return Decoding(layout.classes, *streams, assumptions=lambda: find_duplicates(path, *both))
+        streams = (_decode(part, size, progress) for part in both)
+        return Decoding(found.train.classes, *streams, assumptions=lambda: find_duplicates(*both))
 
     return load_or_decode(
         "folder",
@@ -56,58 +61,54 @@ def load(request: Request, progress: Progress | None) -> DataSet:
         decode,
         source=printable(path),
         licence=LICENCE,
-        skipped=layout.skipped,
-        assumptions=layout.assumptions,
+        skipped=found.skipped,
+        assumptions=found.assumptions,
     )
 
 
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
     """Describes how the folder is read; `load` decodes the images."""
     root = get(path, progress)
-    layout = read_layout(root, Request().test_fraction, 0)
-    split = "no test part: every class is split by the seed"
-    if layout.parts:
-        train, test = (printable(part.relative_to(root).as_posix()) for part in layout.parts)
-        split = f"{train} is for training, {test} for the test"
-    return (f"{printable(root)}: {len(layout.classes)} classes; {split}.",)
+    found = find_encoded(root, progress=progress)
+    split = "its own test part" if found.has_test_part else "no test part: every class is split by the seed"
+    return (f"{printable(root)}: {len(found.train.classes)} classes, {split}.",)
 
 
-def _decode(
-    path: Path, files: Listing, classes: tuple[str, ...], size: int, progress: Progress | None
-) -> Iterator[DecodedImage | Skipped]:
-    bad_files: Counter[int] = Counter()
+def _decode(part: EncodedImages, size: int, progress: Progress | None) -> Iterator[DecodedImage | Skipped]:
+    bad_images: Counter[int] = Counter()
     first: dict[int, str] = {}
-    for (file, label), image in track(_decode_all(files, size), f"decode {path.name}", len(files), progress):
+    for i, image in track(enumerate(_decode_all(part, size)), f"decode {part.root.name}", len(part), progress):
         if isinstance(image, UnreadableImage):
-            bad_files[label] += 1
-            name = printable(file.relative_to(path).as_posix())
-            first.setdefault(label, f"{name} ({image})")
-            yield broken(str(image), name)
+            label = int(part.labels[i])
+            bad_images[label] += 1
+            first.setdefault(label, f"{part.name(i)} ({image})")
+            yield broken(str(image), part.name(i))
         else:
             yield image
-    counts = Counter(label for _, label in files)
-    for label, bad in bad_files.items():
+    counts = np.bincount(part.labels)
+    for label, bad in bad_images.items():
         if 2 * bad > counts[label]:
             raise DataError(
-                f"{bad} of {counts[label]} images of class {classes[label]} cannot be read, "
+                f"{bad} of {counts[label]} images of class {part.classes[label]} cannot be read, "
                 f"the first is {first[label]}; replace them or remove the class.",
-                at=path,
+                at=part.root,
             )
 
 
-def _read(file: Path, label: int, size: int) -> DecodedImage | UnreadableImage:
-    try:
-        return read_image(file, size, label)
-    except UnreadableImage as fault:
-        return fault
-
-
-def _decode_all(files: Listing, size: int) -> Iterator[tuple[tuple[Path, int], DecodedImage | UnreadableImage]]:
+def _decode_all(part: EncodedImages, size: int) -> Iterator[DecodedImage | UnreadableImage]:
     # Threads are enough: Pillow releases the GIL while it decodes and resizes.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        for start in range(0, len(files), BATCH):
-            batch = files[start : start + BATCH]
-            yield from zip(batch, pool.map(lambda item: _read(item[0], item[1], size), batch), strict=True)
+        for start in range(0, len(part), BATCH):
+            yield from pool.map(partial(_read, part, size), range(start, min(start + BATCH, len(part))))
+
+
+def _read(part: EncodedImages, size: int, i: int) -> DecodedImage | UnreadableImage:
+    try:
+        return read_image(part.open(i), size, int(part.labels[i]))
+    except UnreadableImage as fault:
+        return fault
+    except OSError as fault:  # a shard that cannot be opened any more
+        return UnreadableImage(fault.strerror or str(fault))
 
 
 DATA_SOURCE = DataSource(

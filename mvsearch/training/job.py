@@ -161,6 +161,8 @@ class TrainingJob:
             "judged_on": f"{data.name}, {'held-out images of the training part' if self.held_out else 'test part'}",
             "images": evaluation.images,
             "broken": count_broken(data.skipped) + len(training.data.broken),
+            "skipped": [asdict(entry) for entry in data.skipped],
+            "assumptions": data.assumptions,
             "image_size": arch.image_size,
             "num_classes": arch.num_classes,
             "params": cost.params,

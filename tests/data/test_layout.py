@@ -3,6 +3,7 @@
 import itertools
 import os
 import shutil
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from mvsearch.data._roles import role_of
 from mvsearch.errors import DataError
 
 CLASSES = ("cat", "dog")
+CHECK = ("data", "check", "folder", "--size", "8", "--path")
 NUMBERS = itertools.count()  # of images, so that no two have the same bytes
 
 
@@ -326,3 +328,41 @@ def test_images_in_both_parts_and_in_two_classes_are_counted(root, monkeypatch, 
     assert leaked.startswith("1 of 5 test images")
     assert "test/cat/copy.png" in leaked
     assert "train/dog/wrong.png" in mixed
+
+
+# The command
+
+
+def test_check_prints_classes_sizes_and_what_was_skipped_and_assumed(root, monkeypatch, tmp_path, mvsearch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path / "cache"))
+    add_classes(root / "Training")
+    add_classes(root / "Testing")
+    Image.new("L", (30, 20), 7).save(root / "Training" / "cat" / "grey.png")
+    (root / "Testing" / "dog" / "a.HEIC").write_bytes(b"x")
+    report = mvsearch(*CHECK, str(root), "--json").json
+
+    assert report["classes"] == ["cat", "dog"]
+    assert report["counts"] == {"cat": {"train": 3, "test": 2}, "dog": {"train": 2, "test": 2}}
+    assert report["native"]["width"] == {"min": 8, "median": 8, "max": 30}
+    assert report["native"]["encodings"] == {"grey": 1}
+    assert report["skipped"][0] | {"reason": ""} == {"reason": "", "count": 1, "example": "Testing/dog/a.HEIC"}
+    assert report["assumptions"] == ["read Training as train and Testing as test"]
+
+    text = mvsearch(*CHECK, str(root)).out
+    for words in ("cat", "8 to 30 px", "1 grey", "1 .heic", "read Training as train"):
+        assert words in text
+
+
+def test_check_reads_shards(root, monkeypatch, tmp_path, mvsearch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path / "cache"))
+    add(root, "a.png", "b.png")
+    for part in ("train", "test"):
+        with tarfile.open(root / f"{part}.tar", "w") as tar:
+            for label, name in enumerate("ab"):
+                (root / f"{name}.cls").write_text(str(label))
+                tar.add(root / f"{name}.png", f"{name}.png")
+                tar.add(root / f"{name}.cls", f"{name}.cls")
+    report = mvsearch(*CHECK, str(root), "--json").json
+
+    assert report["counts"] == {name: {"train": 1, "test": 1} for name in "01"}
+    assert [entry["count"] for entry in report["skipped"]] == [4]
