@@ -85,10 +85,10 @@ def _categories(file: Path, listed: Any, used: set[Id | None], notes: Notes) -> 
     for key, text in list(found.items()):
         twice = [other for other in found if found[other] == text]
         if text.strip("_").lower() == "background" and key not in used:
-            notes.assume(f"{file.name}: no object is of category {key}, {text!r}: it is read as the background.")
+            notes.assume(f"{file.name}: no object is of category {key}, {text!r}: it is read as the background")
             del found[key]
         elif len(twice) > 1 and key not in used:
-            notes.assume(f"{file.name}: two categories are called {text!r}; that of id {key} has no objects.")
+            notes.assume(f"{file.name}: two categories are called {text!r}; that of id {key} has no objects")
             del found[key]
         elif len(twice) > 1 and all(other in used for other in twice):
             raise DataError(
@@ -104,7 +104,7 @@ def class_numbers(part: CocoFile, training: CocoFile, notes: Notes) -> dict[Id, 
     """
     own, numbered = part.categories, {name: i for i, name in enumerate(training.classes, 1)}
     if not own:
-        notes.assume(f"{part.file.name} names no categories: its ids are read as those of {training.file.name}.")
+        notes.assume(f"{part.file.name} names no categories: its ids are read as those of {training.file.name}")
         own = training.categories
     used = {identifier(one.get("category_id")) for one in part.annotations if isinstance(one, dict)}
     alike: dict[str, list[int]] = defaultdict(list)
@@ -116,9 +116,7 @@ def class_numbers(part: CocoFile, training: CocoFile, notes: Notes) -> dict[Id, 
         if len(candidates) == 1:
             matched[key] = candidates[0]
             if name not in numbered:
-                notes.assume(
-                    f"{part.file.name}: {name!r} is read as the class {training.classes[candidates[0] - 1]!r}."
-                )
+                notes.assume(f"{part.file.name}: {name!r} is read as {training.classes[candidates[0] - 1]!r}")
         else:
             (unknown if key in used else unused).append(name)
     if unknown:
@@ -128,7 +126,7 @@ def class_numbers(part: CocoFile, training: CocoFile, notes: Notes) -> dict[Id, 
             at=part.file,
         )
     if unused:
-        notes.assume(f"{part.file.name}: no object is of {', '.join(map(repr, unused[:10]))}: left out of the classes.")
+        notes.assume(f"{part.file.name}: no object is of {', '.join(map(repr, unused[:10]))}: left out of the classes")
     return matched
 
 
@@ -147,12 +145,12 @@ def images_of(part: CocoFile, kinds: dict[Id, int], notes: Notes, *, boxes: bool
         example = f"annotation {annotation.get('id')} of {part.file.name}" if isinstance(annotation, dict) else "null"
         if owner not in listed and isinstance(annotation, dict):
             stray += 1
-            notes.skip("annotation of an image that is not listed", example)
+            notes.skip("annotations of images that are not listed", example)
         elif found is None:
             faults[fault] += 1
             notes.skip(fault, example)
         elif (key := identifier(annotation.get("id"))) is not None and seen.get(key) == annotation:
-            notes.skip("annotation that is listed twice", example)
+            notes.skip("annotations that are listed twice", example)
         elif owner is not None:
             seen[key] = annotation
             objects[owner].append(found)
@@ -170,7 +168,7 @@ def _images(part: CocoFile, notes: Notes) -> dict[Id, tuple[tuple[str, ...], int
         key = identifier(image.get("id")) if isinstance(image, dict) else None
         names = tuple(image[name] for name in ("file_name", "coco_url") if image.get(name)) if key is not None else ()
         if key is None or not names or not all(isinstance(name, str) for name in names):
-            notes.skip("image without an id or a file_name", json.dumps(image)[:80])
+            notes.skip("images without an id or a file_name", json.dumps(image)[:80])
             continue
         width, height = side(image.get("width")), side(image.get("height"))
         sizeless += not (width and height)
@@ -178,14 +176,14 @@ def _images(part: CocoFile, notes: Notes) -> dict[Id, tuple[tuple[str, ...], int
         if key not in found:
             found[key] = about
         elif found[key] == about:
-            notes.skip("image that is listed twice", names[0])
+            notes.skip("images that are listed twice", names[0])
         else:
             raise DataError(f"its images {found[key][0][0]} and {names[0]} have the same id, {key}.", at=part.file)
     if not found:
         raise DataError("has no images that can be used; each needs an id and a file_name.", at=part.file)
     if sizeless:
         notes.assume(
-            f"{part.file.name}: {sizeless} images have no width or height: their labels are read as for the files."
+            f"{part.file.name}: {sizeless} images have no width or height: their labels are read as for the files"
         )
     return found
 
@@ -193,16 +191,16 @@ def _images(part: CocoFile, notes: Notes) -> dict[Id, tuple[tuple[str, ...], int
 def _object(annotation: Any, kinds: dict[Id, int], boxes: bool) -> tuple[CocoObject | None, str]:
     """An annotation as an object, or None and why it cannot be used."""
     if not isinstance(annotation, dict):
-        return None, "annotation that is not a mapping"
+        return None, "annotations that are not mappings"
     category = identifier(annotation.get("category_id"))
     kind = None if category is None else kinds.get(category)
     if kind is None:
-        return None, "annotation of a category that is not listed"
+        return None, "annotations of categories that are not listed"
     box = numbers(annotation.get("bbox"), 4)
     if boxes and box is None:
-        return None, "box that is not four finite numbers"
+        return None, "boxes that are not four finite numbers"
     if boxes and box is not None and min(box[2:]) <= 0:
-        return None, "box whose width or height is not positive"
+        return None, "boxes whose width or height is not positive"
     corners = None if box is None else (box[0], box[1], box[0] + box[2], box[1] + box[3])
     area = number(annotation.get("area")) or 0.0
     crowd = flag(annotation.get("iscrowd"))

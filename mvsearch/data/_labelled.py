@@ -18,6 +18,7 @@ from mvsearch.data._cache import Decoding
 from mvsearch.data._decode import fault_reason, to_rgb
 from mvsearch.data._images import IGNORED, DecodedImage, Request, Scene, stratified_split
 from mvsearch.data._orientation import Fit, Size, View, describe, read_upright, view_of
+from mvsearch.data._outlines import PART_OF
 from mvsearch.data._skipped import Skipped, broken
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
@@ -34,7 +35,7 @@ IgnoredBox = tuple[int, float, float, float, float, bool]
 
 
 _Opened = tuple[DecodedImage, list[Skipped], np.ndarray] | Skipped
-"""An image, what is left out of its labels, and how many pixels are of each class; or why it is left out."""
+"""An image, what is left out of its labels, and how many pixels or boxes are of each class; or why it is left out."""
 
 
 class MaskReader(Protocol):
@@ -124,7 +125,7 @@ class SceneDecoder:
 
     def _decode(self, part: int) -> Iterator[DecodedImage | Skipped]:
         items, faults = self.parts[part], list[Skipped]()
-        covered, bad = np.zeros(IGNORED + 1, np.int64), list[Skipped]()
+        covered, bad = np.zeros(max(IGNORED + 1, len(self.classes)), np.int64), list[Skipped]()
         for opened in track(self._open_all(part), "decode scenes", len(items), self.progress):
             if isinstance(opened, Skipped):
                 faults.append(opened)
@@ -134,7 +135,7 @@ class SceneDecoder:
             covered += pixels
             yield image
             yield from left_out
-            bad += left_out
+            bad += [entry for entry in left_out if not entry.reason.startswith(PART_OF)]
         if 2 * len(faults) > len(items):
             raise DataError(
                 f"{len(faults)} of {len(items)} images cannot be used, the first is {faults[0].example} "
@@ -147,19 +148,19 @@ class SceneDecoder:
                 f"{len(bad)} of {objects} objects cannot be used, the first is {bad[0].example} ({bad[0].reason}).",
                 at=self.root,
             )
-        if self.masks and part == 0:
+        if part == 0:
             self._check_covered(covered)
 
     def _check_covered(self, covered: np.ndarray) -> None:
-        if not covered[1 : len(self.classes)].any():
+        if self.masks and not covered[1 : len(self.classes)].any():
             unknown = f"; {covered[IGNORED]:,} pixels are {IGNORED}, unknown" if covered[IGNORED] else ""
             raise DataError(
                 f"no pixel of a mask for training is of a class{unknown}; number the classes from 1, with 0 as the "
                 "background.",
                 at=self.root,
             )
-        pairs = zip(self.classes, covered.tolist(), strict=False)
-        self.absent += [name for name, pixels in pairs if not pixels]
+        pairs = zip(self.classes[1:], covered[1:].tolist(), strict=False)
+        self.absent += [name for name, count in pairs if not count]
 
     @cached_property
     def _views(self) -> tuple[list[View | Skipped], ...]:
@@ -177,9 +178,10 @@ class SceneDecoder:
         pairs = zip(chain(*self.parts), chain(*self._views), strict=True)
         yield from describe([(self._name(item), view) for item, view in pairs if isinstance(view, View)])
         if self.cut:
-            yield f"{len(self.cut)} boxes reach beyond their images (such as {min(self.cut)}) and are cut at the edges."
+            yield f"{len(self.cut)} boxes reach beyond their images (such as {min(self.cut)}) and are cut at the edges"
         if self.absent:
-            yield f"no pixel of a mask for training is of {', '.join(map(repr, self.absent[:20]))}."
+            more = f" and {len(self.absent) - 20} more" if len(self.absent) > 20 else ""
+            yield f"nothing in the images for training is of the class {', '.join(map(repr, self.absent[:20]))}{more}"
 
     def _name(self, item: Labelled) -> str:
         return str(item.file.relative_to(self.root) if item.file.is_relative_to(self.root) else item.file)
@@ -205,7 +207,7 @@ class SceneDecoder:
         if isinstance(view, Skipped):
             return view
         if view.fit is Fit.NEITHER:
-            return Skipped("labels for another width and height", 1, self._name(item))
+            return Skipped("images whose labels are for another width and height", 1, self._name(item))
         upright = view.fit is Fit.UPRIGHT or (view.fit is Fit.BOTH and self._upright)
         size = view.labels if view.labels != (0, 0) else view.upright if upright else view.stored
         try:
@@ -242,8 +244,9 @@ class SceneDecoder:
         )
         self.cut += [self._name(item)] * beyond
         outside = len(item.boxes) - len(boxes)
-        left_out = [Skipped("box outside its image", 1, self._name(item))] * outside
-        return Scene(boxes=boxes, ignored=ignored), left_out, np.zeros(IGNORED + 1, np.int64)
+        left_out = [Skipped("boxes outside their images", 1, self._name(item))] * outside
+        counts = np.bincount(boxes[:, 0].astype(int), minlength=max(IGNORED + 1, len(self.classes)))
+        return Scene(boxes=boxes, ignored=ignored), left_out, counts
 
 
 def _place(boxes: Sequence[Sequence[float]], size: Size, columns: int) -> tuple[np.ndarray, int]:

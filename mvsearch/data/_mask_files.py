@@ -49,9 +49,9 @@ class MaskStyle:
 
     def assumptions(self) -> list[str]:
         """How masks were read that are not numbers in a palette."""
-        found = [f"{len(names)} masks (such as {min(names)}) are {how}." for how, names in self.seen.items()]
+        found = [f"{len(names)} masks (such as {min(names)}) are {how}" for how, names in self.seen.items()]
         if self.white_is_class:
-            found.append("the masks are 0 and 255 throughout: 255 is read as the one class.")
+            found.append("the masks are 0 and 255 throughout: 255 is read as the one class")
         return found
 
     def numbers(self, file: Path) -> np.ndarray:

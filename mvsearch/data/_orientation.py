@@ -86,7 +86,7 @@ def describe(views: Sequence[tuple[str, View]]) -> Iterator[str]:
         if counts[fit]:
             yield (
                 f"{counts[fit]} images with an EXIF orientation are {reading}, as their labels' width and height say "
-                f"(such as {examples[fit]})."
+                f"(such as {examples[fit]})"
             )
     if counts[Fit.BOTH]:
         upright, seen = read_upright([view for _, view in views]), counts[Fit.UPRIGHT] + counts[Fit.STORED]
@@ -94,8 +94,8 @@ def describe(views: Sequence[tuple[str, View]]) -> Iterator[str]:
         yield (
             f"{counts[Fit.BOTH]} images with an EXIF orientation (such as {examples[Fit.BOTH]}) are assumed to be "
             f"labelled {'upright' if upright else 'as stored'}, {why}; remove the orientation from their files "
-            "if they are not."
+            "if they are not"
         )
     scaled = [name for name, view in views if view.scaled and view.fit is not Fit.NEITHER]
     if scaled:
-        yield f"the labels of {len(scaled)} images (such as {scaled[0]}) are for another size and are scaled to them."
+        yield f"the labels of {len(scaled)} images (such as {scaled[0]}) are for another size and are scaled to them"

@@ -9,6 +9,10 @@ from mvsearch.errors import EnvironmentFault
 from mvsearch.utils.installation import install_hint
 
 
+PART_OF = "parts of "
+"""The reasons begin with these words if the rest of an object is drawn."""
+
+
 def tools() -> Any:
     """The package for polygons; raises EnvironmentFault if it is not installed."""
     try:
@@ -28,7 +32,7 @@ def draw(outline: Any, height: int, width: int) -> tuple[np.ndarray | None, str]
     if isinstance(outline, dict):
         return _draw_runs(outline, height, width)
     if not isinstance(outline, list) or not outline:
-        return None, "object without an outline"
+        return None, "objects without an outline"
     if number(outline[0]) is not None:  # one polygon that is not in a list of its own
         outline = [outline]
     read = [numbers(each, len(each)) if isinstance(each, list) else None for each in outline]
@@ -38,22 +42,23 @@ def draw(outline: Any, height: int, width: int) -> tuple[np.ndarray | None, str]
         for each in read
         if each is not None and len(each) >= 6 and len(each) % 2 == 0 and max(map(abs, each)) <= far
     ]
-    fault = "" if len(polygons) == len(outline) else "outline that is not x, y of three or more points"
+    fault = "" if len(polygons) == len(outline) else "outlines that are not x, y of three or more points"
     if not polygons:
         return None, fault
+    fault = fault and PART_OF + fault
     library = tools()
     inside = library.decode(library.merge(library.frPyObjects(polygons, height, width))) > 0
-    return (inside, fault) if inside.any() else (None, fault or "outline that contains no pixel")
+    return (inside, fault) if inside.any() else (None, "outlines that contain no pixel")
 
 
 def _draw_runs(outline: dict[str, Any], height: int, width: int) -> tuple[np.ndarray | None, str]:
     if numbers(outline.get("size"), 2) != (height, width):
-        return None, "outline in run lengths of another size than its image"
+        return None, "outlines in run lengths of another size than their images"
     runs = _runs(outline.get("counts"))
     if runs is None or runs.sum() != height * width:
-        return None, "outline in run lengths that do not add up to its image"
+        return None, "outlines in run lengths that do not add up to their images"
     inside = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(width, height).T
-    return (inside, "") if inside.any() else (None, "outline that contains no pixel")
+    return (inside, "") if inside.any() else (None, "outlines that contain no pixel")
 
 
 def _runs(counts: Any) -> np.ndarray | None:

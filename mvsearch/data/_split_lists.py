@@ -45,7 +45,7 @@ def read_split(root: Path, folders: Sequence[str], ids: Collection[str], notes: 
         files = [file for file in sorted(folder.glob("*")) if file.suffix.lower() == ".txt" and file.name[0] != "."]
         if lists := _lists(files):
             if place:
-                notes.assume(f"{root / 'ImageSets' / folders[0]} has no lists: those in {folder.name} are used.")
+                notes.assume(f"{root / 'ImageSets' / folders[0]} has no lists: those in {folder.name} are used")
             return _split(folder, lists, ids, notes, complete=not place)
     return None
 
@@ -74,14 +74,14 @@ def _split(
         raise DataError(f"has {', '.join(f'{name}.txt' for name in lists)}, but no train.txt; add it.", at=folder)
     used = [name for name in (train, test) if name]
     if test is None:
-        notes.assume(f"{folder} has no list for val or test: the seed holds out some of {train}.txt.")
+        notes.assume(f"{folder} has no list for val or test: the seed holds out some of {train}.txt")
     elif (train, test) != ("train", "val"):
-        notes.assume(f"{folder} has no val.txt: {train}.txt is for training and {test}.txt for the test.")
+        notes.assume(f"{folder} has no val.txt: {train}.txt is for training and {test}.txt for the test")
     parts = {name: _ids(lists[name], ids, notes) for name in used}
     if unused := sorted(lists.keys() - set(used) - ({"trainval"} if test == "val" else set())):
-        notes.assume(f"{folder}: {', '.join(f'{name}.txt' for name in unused)} is not used.")
+        notes.assume(f"{folder}: {', '.join(f'{name}.txt' for name in unused)} is not used")
     if test and (both := set(parts[train]) & set(parts[test])):
-        notes.assume(f"{len(both)} images (such as {min(both)}) are in {train}.txt and in {test}.txt.")
+        notes.assume(f"{len(both)} images (such as {min(both)}) are in {train}.txt and in {test}.txt")
     return Split(parts[train], parts[test] if test else None, complete)
 
 
@@ -92,7 +92,7 @@ def _ids(files: Sequence[Path], ids: Collection[str], notes: Notes) -> list[str]
         if not listed:
             raise DataError("lists no images; add some, or remove the file to split the images by the seed.", at=file)
         if len(files) == 1 and (twice := len(listed) - len(set(listed))):
-            notes.skip("line of a list that repeats an image", file.name, twice)
+            notes.skip("lines of lists that repeat an image", file.name, twice)
         found |= dict.fromkeys(listed)
     return list(found)
 

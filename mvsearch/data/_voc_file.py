@@ -35,10 +35,10 @@ def read_voc(file: Path) -> VocFile | str:
     try:
         raw = file.read_bytes()
         if b"<!ENTITY" in raw.replace(b"\0", b""):  # may expand to gigabytes, or read other files
-            return "annotation that declares entities"
+            return "annotations that declare entities"
         tree = ET.fromstring(raw)
     except (OSError, ET.ParseError, ValueError, LookupError) as fault:  # the last two for unknown encodings
-        return f"annotation that is not XML ({type(fault).__name__})"
+        return f"annotations that are not XML ({type(fault).__name__})"
     size = (side(tree.findtext("size/width")), side(tree.findtext("size/height")))
     objects = tuple(_object(item) for item in tree.findall("object"))
     return VocFile(size if all(size) else (0, 0), objects)

@@ -68,8 +68,8 @@ class VocFolder:
     def note_unlisted(self, listed: Collection[str]) -> None:
         """Count the images and labels that are in no list that is used."""
         for stem in sorted(self.ids.difference(listed)):
-            kind = "image" if stem in self.images else "file of labels"
-            self.notes.skip(f"{kind} that is not in the lists", stem)
+            kind = "images" if stem in self.images else "labels"
+            self.notes.skip(f"{kind} that are not in the lists", stem)
 
     def items(self, ids: Sequence[str], *, complete: bool = False) -> list[Labelled]:
         """The labelled images of these ids; the others are counted with their reasons.
@@ -99,11 +99,11 @@ class VocFolder:
         """The image of an id, or why it cannot be used; faults of its objects are counted."""
         images, label = self.images.get(stem, []), self.labels.get(stem)
         if not images:
-            return "labels without an image" if label else "image in a list that does not exist"
+            return "labels without an image" if label else "images in a list that do not exist"
         if label is None:
-            return f"image without {'/*'.join(LABELS[self.task])}"
+            return f"images without {'/*'.join(LABELS[self.task])}"
         if len(images) > 1:
-            return f"several images of one name ({', '.join(sorted(file.suffix for file in images))})"
+            return f"images of one name ({', '.join(sorted(file.suffix for file in images))})"
         if self.task == "segmentation":
             return Labelled(images[0], mask=MaskFile(label, self.style))
         annotation = self.annotations[stem]
@@ -123,12 +123,12 @@ class VocFolder:
 
     def _box(self, one: VocObject) -> Box | str:
         if one.name not in self.numbers:
-            return f"object of a class that {self.class_file.name if self.class_file else 'no file'} does not name"
+            return f"objects of classes that {self.class_file.name if self.class_file else 'no file'} does not name"
         if one.box is None:
-            return "object without a box of four numbers"
+            return "objects without a box of four numbers"
         x0, y0, x1, y1 = one.box
         if x0 > x1 or y0 > y1:
-            return "box whose xmax or ymax is less than its xmin or ymin"
+            return "boxes whose xmax or ymax is less than xmin or ymin"
         return self.numbers[one.name], x0 - 1, y0 - 1, x1, y1  # VOC counts pixels from 1, the last included
 
     def _named_classes(self) -> dict[str, Colour | None]:
@@ -143,6 +143,6 @@ class VocFolder:
         if self.task == "segmentation":
             self.notes.assume(
                 f"there is no {CLASS_FILES[0]}: the numbers in masks are those of the classes of Annotations in "
-                "alphabetical order."
+                "alphabetical order"
             )
         return dict.fromkeys(names)

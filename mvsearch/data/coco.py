@@ -79,13 +79,13 @@ def _files(root: Path, notes: Notes) -> list[Path]:
     if train is None:
         raise DataError("has no annotations/instances_train*.json; use COCO's format.", at=root)
     if held_out is None:
-        notes.assume("there is no instances_val*.json: the seed holds out some of the images.")
+        notes.assume("there is no instances_val*.json: the seed holds out some of the images")
     elif held_out.name.startswith("instances_test"):
-        notes.assume(f"there is no instances_val*.json: {held_out.name} is the test part.")
+        notes.assume(f"there is no instances_val*.json: {held_out.name} is the test part")
     files = [file for file in (train, held_out) if file is not None]
     for file in sorted((root / "annotations").glob("instances_*.json")):
         if file not in files:
-            notes.skip("annotation file that is not of a part that is used", file.relative_to(root).as_posix())
+            notes.skip("annotation files of parts that are not used", file.relative_to(root).as_posix())
     return files
 
 
@@ -117,13 +117,13 @@ def _items(root: Path, part: CocoFile, images: Sequence[CocoImage], notes: Notes
     for image in images:
         file, how = find_image(image.names, folders)
         if file is None:
-            notes.skip("image that does not exist", image.names[0], 1)
+            notes.skip("listed images that do not exist", image.names[0])
             continue
         if how:
             found_otherwise.setdefault(how, []).append(image.names[0])
         items.append(_item(file, image))
     for how, names in found_otherwise.items():
-        notes.assume(f"{part.file.name}: {len(names)} images are found {how} (such as {names[0]}).")
+        notes.assume(f"{part.file.name}: {len(names)} images are found {how} (such as {names[0]})")
     if 2 * len(items) < len(images):
         missing = next(image.names[0] for image in images if find_image(image.names, folders)[0] is None)
         raise DataError(
@@ -143,14 +143,14 @@ def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[L
     """Count the images that no file lists, and mention those that are listed twice."""
     files = [item.file for part in parts for item in part]
     if twice := len(files) - len(set(files)):
-        notes.assume(f"{twice} images are listed more than once, under several ids or in both files.")
+        notes.assume(f"{twice} images are listed more than once, under several ids or in both files")
     listed = {file.resolve() for file in files}
     folders = {next((each for each in _folders(root, part.file)[:3] if each.is_dir()), None) for part in read}
     walk = Walk(root)
     for folder in sorted(folder for folder in folders if folder):
         for file in walk.images(folder):
             if file.resolve() not in listed:
-                notes.skip("image that is not listed in the annotations", file.relative_to(root).as_posix())
+                notes.skip("images that the annotations do not list", file.relative_to(root).as_posix())
     notes.left_out += walk.skipped
 
 
@@ -180,13 +180,16 @@ class Outlines:
     def read(self, size: Size) -> tuple[np.ndarray, list[Skipped]]:
         """The mask, and the objects that have no outline that can be drawn."""
         width, height = size
-        mask, left_out = np.zeros((height, width), np.uint8), list[Skipped]()
-        for one in sorted(self.objects, key=lambda one: -one.area):
+        drawn, left_out = list[tuple[float, np.ndarray, int]](), list[Skipped]()
+        for one in self.objects:
             inside, fault = draw(one.outline, height, width)
             if fault:
                 left_out.append(Skipped(fault, 1, f"annotation {one.id}"))
             if inside is not None:
-                mask[inside] = IGNORED if one.crowd else one.kind
+                drawn.append((one.area or float(inside.sum()), inside, IGNORED if one.crowd else one.kind))
+        mask = np.zeros((height, width), np.uint8)
+        for _, inside, kind in sorted(drawn, key=lambda entry: -entry[0]):
+            mask[inside] = kind
         return mask, left_out
 
 
