@@ -8,7 +8,6 @@ from mvsearch.data._values import identifier, number, numbers
 from mvsearch.errors import EnvironmentFault
 from mvsearch.utils.installation import install_hint
 
-
 PART_OF = "parts of "
 """The reasons begin with these words if the rest of an object is drawn."""
 
