@@ -34,12 +34,27 @@ class Amount(click.FloatRange):
 
 
 storage_option = click.option("--storage", help="URL of the database; default: studies/STUDY/study.db.")
+_normalise = click.option(
+    "--normalise",
+    metavar="imagenet|none|MEAN/DEVIATION",
+    help="Normalisation of pixels from 0 to 1 that the weights were trained with; default: what is known of them.",
+)
+_channel_order = click.option(
+    "--channel-order",
+    type=click.Choice(["rgb", "bgr"]),
+    help="Order of the channels that the weights were trained with; default: what is known of them.",
+)
 _plot = click.option("--plot", type=click.Path(path_type=Path), help="Draw a figure to this file: .png, .svg or .html.")
 theme_option = click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Colours of the figure."
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
+
+
+def preparation_options(command: Command) -> Command:
+    """Add the options `--normalise` and `--channel-order`: arguments `normalise` and `channel_order`."""
+    return _normalise(_channel_order(command))
 
 
 def drawing_options(command: Command) -> Command:

@@ -6,7 +6,16 @@ from typing import Any
 
 import click
 
-from mvsearch.cli._output import Amount, console, json_option, print_json, print_weights_notes, storage_option, table
+from mvsearch.cli._output import (
+    Amount,
+    console,
+    json_option,
+    preparation_options,
+    print_json,
+    print_weights_notes,
+    storage_option,
+    table,
+)
 from mvsearch.cli._progress import Steps
 from mvsearch.export.formats import format_names
 
@@ -35,6 +44,7 @@ _SCENES = 4
 @click.option(
     "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
 )
+@preparation_options
 @click.option("--features", is_flag=True, help="Output feature maps at strides 4, 8, 16, 32 instead of logits.")
 @click.option("--data", help="Images to verify on: a source or a folder; default: the study's, or fashion_mnist.")
 @click.option(
@@ -56,6 +66,8 @@ def export(
     seed: int,
     num_classes: int | None,
     image_size: int | None,
+    normalise: str | None,
+    channel_order: str | None,
     features: bool,
     data: str | None,
     images: int | None,
@@ -75,10 +87,11 @@ def export(
     comparison is printed and stored in FILE.report.json. If the outputs differ, only that report is written and the
     exit code is 1. Files of executorch, litert and coreml take one image at a time.
     """
+    from mvsearch.data import state_preparation
     from mvsearch.errors import PlanError
     from mvsearch.export.comparison import MAX_DROP
     from mvsearch.export.formats import load_format
-    from mvsearch.export.images import draw_samples, select_images
+    from mvsearch.export.images import draw_samples, match_labels, select_images
     from mvsearch.export.job import ExportJob, check_writable
     from mvsearch.export.model import ExportModel
     from mvsearch.export.verify import export_unverified, export_verified
@@ -101,7 +114,15 @@ def export(
     export_model = ExportModel.of(
         architecture, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
     )
-    export_model = replace(export_model, trial=trial)
+    preparation = state_preparation(
+        export_model.preparation,
+        image_size=export_model.arch.image_size,
+        normalise=normalise,
+        channel_order=channel_order,
+    )
+    export_model = replace(export_model, trial=trial, preparation=preparation)
+    if int8 and export_model.trained and export_model.preparation is None:
+        raise PlanError("--int8: the preparation of images for these weights is unknown; use --normalise.", at=weights)
     job = ExportJob(export_format, export_model, path)
     runtime = None if no_verify else export_format.runtime
     with Steps() as steps:
@@ -109,9 +130,11 @@ def export(
             steps.show("reading images")
             default = _IMAGES if architecture.task == "classification" else _SCENES
             held_out = images or (_INT8_IMAGES if int8 else default)
+            expected = export_model.expected
             sample, training = draw_samples(
-                settings, export_model.arch.image_size, held_out, _CALIBRATION if int8 else 0
+                settings, expected.image_size, held_out, _CALIBRATION if int8 else 0, expected
             )
+            sample = match_labels(sample, export_model)
             calibration = training.images if int8 else None
             job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
         if runtime:
@@ -123,7 +146,7 @@ def export(
             export_unverified(job)
             reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
-            report |= export_model.facts()
+            report |= {"notes": export_model.notes, **export_model.facts()}
             report |= {"takes": job.runtime.batch_support} if export_format.runtime else {"weights": None}
     if as_json:
         print_json(report)
@@ -135,6 +158,7 @@ def export(
 def _print(report: dict[str, Any]) -> None:
     from rich.text import Text
 
+    from mvsearch.data import Preparation
     from mvsearch.metrics.formatting import pretty
     from mvsearch.utils.units import three_digits
 
@@ -142,6 +166,11 @@ def _print(report: dict[str, Any]) -> None:
     if report["weights"] is not None:
         screen.print(Text(f"weights: {report['weights']}"))
         print_weights_notes(report)
+    if images := report.get("preparation"):
+        preparation = Preparation.from_json(images)
+        screen.print(Text(f"images: {preparation.describe()}; known from {preparation.source}"))
+    for note in report["notes"]:
+        screen.print(Text(note), style="yellow")
     if "takes" in report:
         screen.print(Text(f"takes: {report['takes']}"))
     if "features" in report:

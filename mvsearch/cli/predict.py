@@ -5,13 +5,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._output import Amount, console, json_option, print_json, print_weights_notes, storage_option
+from mvsearch.cli._output import (
+    Amount,
+    console,
+    json_option,
+    preparation_options,
+    print_json,
+    print_weights_notes,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mvsearch.arch.architecture import Architecture
-    from mvsearch.data import DataSet
+    from mvsearch.data import DataSet, Preparation
     from mvsearch.proxies.train import Settings
     from mvsearch.training.in_memory import InMemorySet
 
@@ -31,6 +39,7 @@ if TYPE_CHECKING:
 @click.option("--batch", type=click.IntRange(min=2), help="Batch size; default as for --steps.")
 @click.option("--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default as for --steps.")
 @click.option("--lr", type=Amount(), help="Peak learning rate; default as for --steps.")
+@preparation_options
 @click.option("--images", type=click.IntRange(min=1), default=12, show_default=True, help="Number of images to draw.")
 @click.option(
     "--seed",
@@ -59,6 +68,8 @@ def predict(
     batch: int | None,
     image_size: int | None,
     lr: float | None,
+    normalise: str | None,
+    channel_order: str | None,
     images: int,
     seed: int,
     output: Path,
@@ -70,19 +81,20 @@ def predict(
 
     They are drawn beside the ground truth of test images, and the score of the network is printed. ARCH is a published
     name, a YAML file or STUDY:NUMBER, with +HEAD for another head: deeplabv3, pspnet or ssdlite. A trial is trained as
-    its study trained it. With --weights, pixels are normalised as the result.json beside them says; without, they range
-    from 0 to 1. The score is computed on the whole test part, which no search and no training uses. On cutouts it is
-    lower than in a study, whose held-out scenes contain cut-outs of the training part.
+    its study trained it. With --weights, images are prepared as these weights expect: their file, the result.json
+    beside it or the names of the parameters tell it, else --normalise. The score is computed on the whole test part,
+    which no search and no training uses. On cutouts it is lower than in a study, whose held-out scenes contain cut-outs
+    of the training part.
     """
-    from dataclasses import replace
-
     import numpy as np
 
+    from mvsearch.data import state_preparation
     from mvsearch.errors import PlanError
+    from mvsearch.nn.weights_io import read_checkpoint
     from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.report.figures.predictions import KINDS, PredictionsFigure, plot_predictions
     from mvsearch.study.resolve import find_architecture, find_trial
-    from mvsearch.training.warm_start import normalisation
+    from mvsearch.training.preparation import preparation_of
 
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
@@ -96,15 +108,26 @@ def predict(
     from mvsearch.training.tasks import load_task
 
     stored = trial.settings if trial else {}
+    preparation = weights and state_preparation(
+        preparation_of(weights, read_checkpoint(weights), architecture),
+        image_size=image_size or architecture.image_size,
+        normalise=normalise,
+        channel_order=channel_order,
+    )
+    if preparation:
+        image_size = image_size or preparation.image_size
     overrides = {"steps": steps, "batch": batch, "image_size": image_size, "lr": lr, "seed": seed}
     settings = _settings(architecture.task, stored.get("proxy", {}), overrides)
     dataset = _load_images(architecture.task, stored.get("data", {}), data, path, settings.image_size)
+    if preparation and preparation.classes:
+        dataset = _match_classes(dataset, preparation, weights)
     task = load_task(architecture.task)
     scenes = InMemorySet.of(task, dataset, settings.training())
-    if weights is not None:
-        mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in normalisation(weights))
-        scenes = replace(scenes, mean=mean, std=std)
+    if preparation:
+        scenes = scenes.prepared(preparation)
     model, facts = _model(architecture, scenes, settings, weights)
+    if weights and preparation is None:  # after what is wrong with the weights themselves
+        raise PlanError("how images are prepared for these weights is unknown; use --normalise.", at=weights)
     scenes = scenes.with_held_out(dataset.test)
     scores = scenes.evaluate(model).scores
     indices = sorted(np.random.default_rng(seed).permutation(len(scenes.held_labels))[:images].tolist())
@@ -122,11 +145,14 @@ def predict(
     plot_predictions(figure, output)
     if as_json:
         result = {"architecture": architecture.key, "data": dataset.name, "file": str(output), **scores}
-        print_json(result | {"weights": str(weights) if weights else None} | facts)
+        result |= {"weights": str(weights) if weights else None}
+        print_json(result | {"preparation": preparation.to_json() if preparation else None} | facts)
         return
     if weights is not None:
         console().print(f"weights: {weights.name} ({facts['weights_origin']})")
         print_weights_notes(facts)
+    if preparation:
+        console().print(f"images: {preparation.describe()}; known from {preparation.source}")
     console().print(f"{figure.subtitle}; figure in {output}.")
 
 
@@ -150,6 +176,21 @@ def _load_images(task: str, own: dict[str, Any], source: str | None, path: Path 
         return load(own["source"], path=folder, size=own["size"], test_fraction=part, seed=seed, task=task)
     source = source or default_source(task)
     return load(source, path=path, size=None if source == "satellite" else size, task=task)
+
+
+def _match_classes(data: "DataSet", preparation: "Preparation", weights: Path | None) -> "DataSet":
+    """The images with labels that count the network's outputs, matched by name."""
+    from dataclasses import replace
+
+    from mvsearch.data import class_positions
+    from mvsearch.errors import PlanError
+
+    positions = class_positions(data.train.classes, preparation.classes)
+    if positions is None:
+        images, own = (", ".join(names) for names in (data.train.classes, preparation.classes))
+        raise PlanError(f"is for the classes {own}, not {images}; use images of its classes.", at=weights)
+    train, test = (part.relabel(positions, preparation.classes) for part in (data.train, data.test))
+    return replace(data, train=train, test=test)
 
 
 def _model(

@@ -10,7 +10,7 @@ from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
 from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
 from mvsearch.data._files import EncodedImages, EncodedSet, find_encoded, find_files, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native, Request, Scene, stratified_split
-from mvsearch.data._preparation import CHANNEL_ORDERS, Preparation, class_positions, parse_normalise
+from mvsearch.data._preparation import Preparation, class_positions, parse_normalise, state_preparation
 from mvsearch.data._settings import DataSettings
 from mvsearch.data._shards import in_shards
 from mvsearch.data._skipped import Skipped, count_broken, merge
@@ -20,7 +20,6 @@ from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
 
 __all__ = [
-    "CHANNEL_ORDERS",
     "IGNORED",
     "DataSet",
     "DataSettings",
@@ -53,6 +52,7 @@ __all__ = [
     "load_source",
     "merge",
     "parse_normalise",
+    "state_preparation",
     "stratified_split",
     "tasks",
     "to_rgb",

@@ -1,6 +1,6 @@
 """Images, scenes and data sets as every source returns them, and how they are split. NumPy only."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -65,6 +65,17 @@ class Images:
             boxes=renumber(self.boxes),
             ignored=renumber(self.ignored),
         )
+
+    def relabel(self, positions: Sequence[int], classes: tuple[str, ...]) -> Self:
+        """The same images with labels that count into other `classes`, where each class has its position."""
+        table = np.arange(IGNORED + 1)
+        table[: len(positions)] = positions
+        masks = None if self.masks is None else table[self.masks].astype(np.uint8)
+        boxes = None if self.boxes is None else np.array(self.boxes)
+        if boxes is not None:
+            boxes[:, 1] = np.asarray(positions)[boxes[:, 1].astype(int)]
+        labels = np.asarray(positions, np.int64)[self.labels]
+        return replace(self, labels=labels, classes=classes, masks=masks, boxes=boxes)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from mvsearch.errors import DataError
 
 CHANNEL_ORDERS = ("rgb", "bgr")
+FITS = ("crop", "stretch")
 CHANNELS = 3
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 """Mean and deviation of ImageNet's red, green and blue, as torchvision and timm have them."""
@@ -18,10 +19,10 @@ class Preparation:
     """What weights expect of their images.
 
     `mean` and `std` are for pixels from 0 to 1, one of each a channel in the order that the network reads: `rgb` or
-    `bgr`; one number stands for all three. `image_size` is the side in pixels, and `crop` the share of the resized
-    shorter side that the centre crop keeps. `classes` are the names of the outputs, empty where they are unknown.
-    `source` says in words where all this is known from; where `known` is False, it is an assumption. Raises DataError
-    for values that describe no preparation.
+    `bgr`; one number stands for all three. `image_size` is the side in pixels. With `fit` "crop" the shorter side of an
+    image is resized and the centre cut out, of which `crop` is the share of that side; with "stretch" both sides are
+    resized. `classes` are the names of the outputs, empty where they are unknown. `source` says in words where all this
+    is known from. Raises DataError for values that no image can be prepared by.
     """
 
     mean: tuple[float, ...]
@@ -32,7 +33,7 @@ class Preparation:
     classes: tuple[str, ...] = ()
     source: str = ""
     interpolation: str = "bilinear"
-    known: bool = True
+    fit: str = "crop"
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
@@ -41,15 +42,12 @@ class Preparation:
         _check_channels(self.mean, self.std)
         if self.channel_order not in CHANNEL_ORDERS:
             raise DataError(f"found the channel order {self.channel_order!r}; use {' or '.join(CHANNEL_ORDERS)}.")
+        if self.fit not in FITS:
+            raise DataError(f"found fit={self.fit!r}; use {' or '.join(FITS)}.")
         if not 0 < self.crop <= 1:
             raise DataError(f"found a centre crop of {self.crop}; use a share above 0 and up to 1.")
         if self.image_size < 1:
             raise DataError(f"found images of {self.image_size} px; use 1 or more.")
-
-    @classmethod
-    def assume(cls, image_size: int, source: str) -> Self:
-        """Pixels from 0 to 1 and nothing else: what is used where the preparation is unknown."""
-        return cls((0.0,), (1.0,), image_size, source=source, known=False)
 
     @property
     def resized_side(self) -> int:
@@ -73,16 +71,29 @@ class Preparation:
                 classes=tuple(str(name) for name in values.get("classes") or ()),
                 source=str(values.get("source", "")),
                 interpolation=str(values.get("interpolation", "bilinear")),
-                known=bool(values.get("known", True)),
+                fit=str(values.get("fit", "crop")),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"the preparation of images cannot be read ({type(error).__name__}: {error}).") from None
 
     def describe(self) -> str:
-        """One sentence: from an image to the input of the network."""
+        """From an image to the input of the network, in words."""
         mean, std = (", ".join(f"{value:.6g}" for value in values) for values in (self.mean, self.std))
         pixels = f"{self.channel_order.upper()} from 0 to 1 at {self.image_size} x {self.image_size} px"
         return f"{pixels}, less the mean ({mean}), over the deviation ({std})"
+
+    def describe_framing(self) -> str:
+        """How an image becomes a square, in words."""
+        if self.fit == "stretch":
+            return f"both sides are resized to {self.image_size} px ({self.interpolation})"
+        centre = f"the centre of {self.image_size} x {self.image_size} px is cut out"
+        return f"the shorter side is resized to {self.resized_side} px ({self.interpolation}), then {centre}"
+
+    def in_order(self, channel_order: str) -> Self:
+        """The same preparation for a network that reads the channels in this order."""
+        if channel_order == self.channel_order:
+            return self
+        return replace(self, mean=self.mean[::-1], std=self.std[::-1], channel_order=channel_order)
 
     def differs_from(self, other: "Preparation") -> str:
         """What differs in the pixels that a network sees, in words; empty if nothing does."""
@@ -96,6 +107,30 @@ class Preparation:
         return ", ".join(parts)
 
 
+def state_preparation(
+    known: Preparation | None, *, image_size: int, normalise: str | None, channel_order: str | None
+) -> Preparation | None:
+    """The preparation as a user states it (see `parse_normalise`); what is not stated stays as it is known.
+
+    Raises DataError for a statement that cannot be read, and for a channel order alone where the rest is unknown.
+    """
+    if normalise is None and channel_order is None:
+        return known
+    if known is None and normalise is None:
+        raise DataError("mean and deviation are unknown too; add --normalise.", at=f"--channel-order {channel_order}")
+    base = known or Preparation((0.0,), (1.0,), image_size)
+    stated = base.in_order(channel_order or base.channel_order)
+    if normalise is not None:
+        try:
+            mean, std = parse_normalise(normalise, stated.channel_order)
+        except DataError as error:
+            raise DataError(f"{error}", at="--normalise") from None
+        stated = replace(stated, mean=mean, std=std)
+    difference = stated.differs_from(known) if known else ""
+    instead = f", {difference} of {known.source}" if known and difference else ""
+    return replace(stated, source=f"the options of the command{instead}")
+
+
 def class_positions(classes: Sequence[str], outputs: Sequence[str]) -> list[int] | None:
     """The output of each class, matched by name; None if a class has no output, or a name stands for several."""
     if tuple(classes) == tuple(outputs):
@@ -106,20 +141,21 @@ def class_positions(classes: Sequence[str], outputs: Sequence[str]) -> list[int]
     return [position[name] for name in classes]
 
 
-def parse_normalise(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+def parse_normalise(text: str, channel_order: str = "rgb") -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and deviation from what a user writes: `imagenet`, `none`, or means/deviations for pixels from 0 to 1.
 
-    Raises DataError for anything else.
+    They are in the order of the channels. Raises DataError for anything else.
 
     >>> parse_normalise("0.49,0.48,0.45/0.25,0.24,0.26"), parse_normalise("none")
     (((0.49, 0.48, 0.45), (0.25, 0.24, 0.26)), ((0.0,), (1.0,)))
     """
-    named = {"imagenet": IMAGENET, "none": ((0.0,), (1.0,))}
-    if text.strip().lower() in named:
-        return named[text.strip().lower()]
+    name = text.strip().lower()
+    if name == "none":
+        return (0.0,), (1.0,)
+    if name == "imagenet":
+        return IMAGENET if channel_order == "rgb" else (IMAGENET[0][::-1], IMAGENET[1][::-1])
     try:
-        means, deviations = text.split("/")
-        mean, std = (tuple(float(value) for value in part.split(",")) for part in (means, deviations))
+        mean, std = (tuple(float(value) for value in part.split(",")) for part in text.split("/"))
     except ValueError:
         raise DataError(f"found {text!r}; use imagenet, none, or e.g. 0.49,0.48,0.45/0.25,0.24,0.26.") from None
     _check_channels(mean, std)

@@ -1,12 +1,19 @@
 """The images that an exported file is verified on."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from mvsearch.data import DataSettings, load
+import numpy as np
+
+from mvsearch.data import DataSettings, Preparation, class_positions, load
 from mvsearch.errors import DataError
+from mvsearch.export.model import ExportModel
 from mvsearch.metrics.trial import Trial
 from mvsearch.training.image_samples import ImageSample, sample_images
 from mvsearch.utils import plugins
+
+PIXELS = Preparation((0.0,), (1.0,), 32, source="pixels from 0 to 1")
 
 
 def select_images(name: str | None, trial: Trial | None = None) -> DataSettings:
@@ -23,10 +30,46 @@ def select_images(name: str | None, trial: Trial | None = None) -> DataSettings:
     return DataSettings(source=name)
 
 
-def draw_samples(settings: DataSettings, size: int, held_out: int, training: int) -> tuple[ImageSample, ImageSample]:
-    """As many images of the test part and of the training part as asked for, at `size` pixels."""
+def draw_samples(
+    settings: DataSettings, size: int, held_out: int, training: int, preparation: Preparation = PIXELS
+) -> tuple[ImageSample, ImageSample]:
+    """As many images of the test part and of the training part as asked for, at `size` pixels, prepared for a network.
+
+    Those of a folder are decoded at the size that the preparation resizes them to.
+    """
     path = Path(settings.path) if settings.path else None
-    data = load(
-        settings.source, path=path, size=settings.size, test_fraction=settings.test_fraction, seed=settings.seed
-    )
-    return sample_images(data, size, held_out=held_out, training=training)
+    decoded = settings.size or (round(size / preparation.crop) if path else None)
+    data = load(settings.source, path=path, size=decoded, test_fraction=settings.test_fraction, seed=settings.seed)
+    return sample_images(data, size, held_out=held_out, training=training, preparation=preparation)
+
+
+def match_labels(sample: ImageSample, export_model: ExportModel) -> ImageSample:
+    """The sample with labels that count the network's outputs, matched by the names of the classes.
+
+    Without classes, so that no accuracy is computed, where it would say nothing about the weights. `notes` explain what
+    was assumed, or why there is no accuracy.
+    """
+    preparation, outputs = export_model.preparation, export_model.facts().get("num_classes")
+    unlabelled = replace(sample, classes=())
+    if export_model.arch.task != "classification" or outputs is None or not export_model.trained:
+        return unlabelled
+    if preparation is None:
+        return replace(unlabelled, notes=("Without a known preparation of images there is no top-1.",))
+    if not preparation.classes:
+        if len(sample.classes) != outputs:
+            return unlabelled
+        first = ", ".join(sample.classes[:2])
+        note = f"The weights do not name their classes; top-1 assumes the order of the images: {first}, ..."
+        return replace(sample, notes=(note,))
+    positions = class_positions(sample.classes, preparation.classes)
+    if positions is None:
+        note = "The images have other classes than the weights, so there is no top-1"
+        return replace(unlabelled, notes=(f"{note}: {_compare_names(sample.classes, preparation.classes)}.",))
+    labels = np.asarray(positions, dtype=np.int64)[sample.labels]
+    return replace(sample, labels=labels, classes=preparation.classes)
+
+
+def _compare_names(images: Sequence[str], weights: Sequence[str]) -> str:
+    theirs = ", ".join([name for name in images if name not in weights][:3] or images[:3])
+    ours = ", ".join([name for name in weights if name not in images][:3] or weights[:3])
+    return f"the images {theirs}; the weights {ours}"

@@ -1,10 +1,11 @@
 """What is exported: an architecture, and a network of it with weights."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.data import Preparation
 from mvsearch.errors import PlanError
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
     from mvsearch.training.image_samples import ImageSample
 
 
+UNKNOWN_PREPARATION = (
+    "How images are prepared for these weights is unknown; RGB from 0 to 1 is assumed to compare the file with eager. "
+    "Use --normalise, and --channel-order for BGR."
+)
+
+
 @dataclass(frozen=True)
 class ExportModel:
     """What is exported.
@@ -23,6 +30,7 @@ class ExportModel:
     where they come from ("fresh, seed 0", or the file's name). With `features` the model returns a list of feature maps
     at strides 4, 8, 16, 32 instead of logits.
     `output_names` are the names of the tensors that it returns.
+    `preparation` is how images are prepared for the weights: None where that is unknown, or where nothing is `trained`.
     `sample` holds real images, prepared as the network expects them, for formats that describe or store one. `trial` is
     the trial of a study that the architecture comes from, with its metrics. `checkpoint` is what was read from a file.
     """
@@ -35,6 +43,8 @@ class ExportModel:
     sample: "ImageSample | None" = None
     trial: "Trial | None" = None
     checkpoint: "Checkpoint | None" = None
+    preparation: Preparation | None = None
+    trained: bool = False
 
     @classmethod
     def of(
@@ -57,26 +67,62 @@ class ExportModel:
         from mvsearch.nn import build
         from mvsearch.nn.features import Backbone, taps
         from mvsearch.nn.weights_io import load_weights
+        from mvsearch.training.preparation import preparation_of
 
         if num_classes is not None and (features or not arch.head.classifies):
             part = "feature maps have" if features else "this architecture's head has"
             raise PlanError(f"{part} no classifier; remove the option.", at=f"num_classes={num_classes}")
         arch = arch.deploy().at(num_classes=num_classes, image_size=image_size)
         model = build(arch, seed=seed).eval()
-        source, checkpoint = f"fresh, seed {seed}", None
+        source, checkpoint, preparation, complete = f"fresh, seed {seed}", None, None, False
         if weights is not None:
             part = "classifier" if arch.task == "classification" else "head"
             advice = f"use --num-classes {{0}}, or any other number for a fresh {part}"
             any_classes = features or num_classes is not None
             loaded = load_weights(model, weights, any_classes=any_classes, other_classes=advice)
-            checkpoint = loaded.checkpoint
+            checkpoint, complete = loaded.checkpoint, loaded.with_head
+            preparation = preparation_of(weights, checkpoint, arch)
             origin = "" if checkpoint.plain else f" ({checkpoint.origin})"
             fresh = f"; the {part} for {arch.num_classes} classes is {source}"
-            source = weights.name + origin + fresh * (not loaded.with_head and not features)
-        if features:
-            names = tuple(tap.name for tap in taps(arch))
-            return cls(arch, Backbone.of(model, arch), source, features, names, checkpoint=checkpoint)
-        return cls(arch, model, source, output_names=arch.head.outputs, checkpoint=checkpoint)
+            source = weights.name + origin + fresh * (not complete and not features)
+        names = tuple(tap.name for tap in taps(arch)) if features else arch.head.outputs
+        network = Backbone.of(model, arch) if features else model
+        if preparation and not (complete and not features and len(preparation.classes) == arch.num_classes):
+            preparation = replace(preparation, classes=())
+        return cls(
+            arch,
+            network,
+            source,
+            features,
+            names,
+            checkpoint=checkpoint,
+            preparation=preparation,
+            trained=weights is not None and (complete or features),
+        )
+
+    @property
+    def expected(self) -> Preparation:
+        """How images are prepared for the exported file; pixels from 0 to 1 are assumed where that is unknown."""
+        preparation = self.preparation or Preparation((0.0,), (1.0,), self.arch.image_size, source="an assumption")
+        return replace(preparation, image_size=self.arch.image_size)
+
+    @property
+    def stored_preparation(self) -> Preparation | None:
+        """What is written into the exported file; None where nothing is known."""
+        return self.expected if self.preparation else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a user of the file has to know about its images, in sentences."""
+        preparation, size = self.preparation, self.arch.image_size
+        if preparation is None:
+            return (UNKNOWN_PREPARATION,) if self.trained else ()
+        notes = []
+        if preparation.channel_order == "bgr":
+            notes.append("The network expects BGR: reverse the channels of an RGB image.")
+        if preparation.image_size != size:
+            notes.append(f"The weights are for images of {preparation.image_size} px; this file is for {size} px.")
+        return tuple(notes)
 
     @property
     def class_axis(self) -> int | None:
@@ -94,6 +140,8 @@ class ExportModel:
 
         arch = self.arch
         facts = {"name": arch.name, "key": arch.key, "weights": self.weights, "image_size": arch.image_size}
+        if self.trained or self.preparation:
+            facts["preparation"] = self.stored_preparation and self.stored_preparation.to_json()
         if self.trial is not None:
             record = self.trial.record
             facts["trial"] = {"study": self.trial.study, "number": record.number, "metrics": record.metrics}

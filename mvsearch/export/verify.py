@@ -61,6 +61,7 @@ class VerificationReport:
     reason: str
     tolerance: float
     facts: dict[str, Any]
+    notes: tuple[str, ...] = ()
     comparisons: tuple[OutputComparison, ...] = ()
     first_differing_stage: str | None = None
     top1: Accuracy | None = None
@@ -164,6 +165,7 @@ def _new_report(job: ExportJob, sample: ImageSample) -> VerificationReport:
         verified=None,
         reason="",
         facts={},
+        notes=(*job.export_model.notes, *sample.notes),
     )
 
 

@@ -1,5 +1,6 @@
 """Weights in files: safetensors that we write, and checkpoints of any training script that are read."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,6 +10,11 @@ from mvsearch.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+    from mvsearch.data import Preparation
+
+METADATA = "mvsearch"
+"""The entry of a safetensors file's metadata that describes the weights, as JSON; older files have `architecture`."""
 
 _KEY = "architecture"
 
@@ -38,15 +44,18 @@ class Checkpoint:
         }
 
 
-def write_weights(model: "nn.Module", key: str, path: Path) -> None:
-    """The network's weights as safetensors, with the key of its architecture."""
+def write_weights(model: "nn.Module", key: str, path: Path, preparation: "Preparation | None" = None) -> None:
+    """The network's weights as safetensors, with the key of its architecture and how its images are prepared."""
     from safetensors.torch import save
 
     from mvsearch.utils.atomic_write import write_whole
 
     state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     # One entry: safetensors writes several in any order, so that equal weights would have different bytes.
-    write_whole(path, save(state, {_KEY: key}))
+    description: dict[str, Any] = {_KEY: key}
+    if preparation is not None:
+        description["preparation"] = preparation.to_json()
+    write_whole(path, save(state, {METADATA: json.dumps(description, sort_keys=True)}))
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
@@ -62,7 +71,7 @@ def read_checkpoint(path: Path) -> Checkpoint:
     content, metadata = load_content(path)
     label = ""
     try:
-        chosen = select_weights(content, ours=_KEY in metadata)
+        chosen = select_weights(content, ours=METADATA in metadata or _KEY in metadata)
         plain = not chosen.is_average and not chosen.others
         label = "" if plain else f"{chosen.origin}: "
         weights, converted = to_float32(chosen.weights)

@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
-from mvsearch.data import DataSet, Images
+from mvsearch.data import DataSet, Images, Preparation
 from mvsearch.training.transforms import channel_statistics, normalise, resize_array
 
 _STATISTICS_IMAGES = 500
@@ -12,9 +13,10 @@ _STATISTICS_IMAGES = 500
 
 @dataclass(frozen=True)
 class ImageSample:
-    """Images as a network sees them: (N, 3, H, W) float32, normalised as in training; labels count into the classes.
+    """Images as a network sees them: (N, 3, H, W) float32, prepared for it; labels count into the classes.
 
-    `mean` and `std`, red, green and blue, are what pixels from 0 to 1 were normalised with.
+    `mean` and `std`, in the order of the channels, are what pixels from 0 to 1 were normalised with. `notes` are
+    sentences about the labels that a report shows.
     """
 
     images: np.ndarray
@@ -23,25 +25,49 @@ class ImageSample:
     source: str
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
+    notes: tuple[str, ...] = ()
 
 
 def sample_images(
-    data: DataSet, size: int, *, held_out: int, training: int, seed: int = 0
+    data: DataSet,
+    size: int,
+    *,
+    held_out: int,
+    training: int,
+    seed: int = 0,
+    preparation: Preparation | None = None,
 ) -> tuple[ImageSample, ImageSample]:
     """So many images of the test part and of the training part, drawn by the seed, at `size` pixels.
 
-    Where a part has fewer, all of it is used. Mean and deviation are those of the training part.
+    Where a part has fewer, all of it is used. Without a preparation they are normalised by the mean and deviation of
+    the training part, as a training on them would.
     """
     rng = np.random.default_rng(seed)
-    mean, std = channel_statistics(resize_array(_draw(data.train, _STATISTICS_IMAGES, rng)[0], size))
-    channels = tuple(tuple(value.expand(1, 3, 1, 1).flatten().tolist()) for value in (mean, std))
+    prepared = preparation or _own_preparation(data, size, rng)
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (prepared.mean, prepared.std))
 
     def sample(part: Images, name: str, count: int) -> ImageSample:
         pixels, labels = _draw(part, count, rng)
-        images = normalise(resize_array(pixels, size), mean, std).contiguous()
-        return ImageSample(images.numpy(), labels, part.classes, f"{data.name}, {name} part", *channels)
+        x = resize_array(crop_centre(pixels, prepared), size)
+        if prepared.channel_order == "bgr":
+            x = x.flip(1)
+        images = normalise(x, mean, std).contiguous().numpy()
+        return ImageSample(images, labels, part.classes, f"{data.name}, {name} part", prepared.mean, prepared.std)
 
     return sample(data.test, "test", held_out), sample(data.train, "training", training)
+
+
+def crop_centre(pixels_BHWC: np.ndarray, preparation: Preparation) -> np.ndarray:
+    """The centre of square images that a preparation keeps."""
+    side = pixels_BHWC.shape[1]
+    kept = round(side * preparation.crop) if preparation.fit == "crop" else side
+    start = (side - kept) // 2
+    return pixels_BHWC[:, start : start + kept, start : start + kept]
+
+
+def _own_preparation(data: DataSet, size: int, rng: np.random.Generator) -> Preparation:
+    mean, std = channel_statistics(resize_array(_draw(data.train, _STATISTICS_IMAGES, rng)[0], size))
+    return Preparation(tuple(mean.flatten().tolist()), tuple(std.flatten().tolist()), size)
 
 
 def _draw(part: Images, count: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from mvsearch.data import DataSet, Images, stratified_split
+from mvsearch.data import DataSet, Images, Preparation, stratified_split
 from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.loop import LabelledBatch, recalibrate_norms, seed_torch
 from mvsearch.training.recipe import ShortTraining
@@ -21,7 +21,10 @@ _CALIBRATION_STEPS = 8
 
 @dataclass(frozen=True)
 class InMemorySet:
-    """Images and labels of two disjoint sets on the device, and the channel statistics that normalise them."""
+    """Images and labels of two disjoint sets on the device, and the channel statistics that normalise them.
+
+    With `reversed_channels` the network sees blue, green, red.
+    """
 
     task: Task
     plan: ShortTraining
@@ -32,6 +35,7 @@ class InMemorySet:
     mean: Tensor
     std: Tensor
     classes: int
+    reversed_channels: bool = False
 
     @classmethod
     def of(cls, task: Task, data: DataSet, plan: ShortTraining, device: str = "cpu") -> Self:
@@ -77,6 +81,13 @@ class InMemorySet:
         size = self.plan.recipe.image_size
         pixels, labels = resize_array(part.pixels, size), self.task.labels(part, size)
         return replace(self, held_pixels=pixels.to(self.device), held_labels=labels.to(self.device))
+
+    def prepared(self, preparation: Preparation) -> Self:
+        """The same set with pixels prepared for given weights."""
+        mean, std = (
+            torch.tensor(each, device=self.device).view(1, -1, 1, 1) for each in (preparation.mean, preparation.std)
+        )
+        return replace(self, mean=mean, std=std, reversed_channels=preparation.channel_order == "bgr")
 
     def draws(self, steps: int, batch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """What each batch consists of: the indices of its images, (B), how far each is shifted down and right, (2, B),
@@ -124,7 +135,8 @@ class InMemorySet:
         return Evaluation(scores, len(self.held_labels))
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """uint8 (B, C, H, W) → float32 (B, 3, H, W), mean 0 and deviation 1 a channel, channels last."""
+        """uint8 (B, C, H, W) → float32 (B, 3, H, W), normalised, channels last."""
+        pixels = pixels.flip(1) if self.reversed_channels else pixels
         return normalise(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch import data as sources
 from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSettings, Skipped, count_broken, stratified_split
+from mvsearch.data import DataSettings, Preparation, Skipped, count_broken, stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_start
 from mvsearch.utils.atomic_write import write_whole
@@ -152,7 +152,7 @@ class TrainingJob:
 
         arch, run, evaluation = self._arch(data), training.run, training.run.evaluation
         assert evaluation is not None
-        cost = arch.cost()
+        cost, preparation = arch.cost(), self._preparation(training.data, data)
         result = {
             "name": arch.name,
             "key": arch.key,
@@ -163,7 +163,6 @@ class TrainingJob:
             "broken": count_broken(data.skipped) + len(training.data.broken),
             "skipped": [asdict(entry) for entry in data.skipped],
             "assumptions": data.assumptions,
-            "image_size": arch.image_size,
             "num_classes": arch.num_classes,
             "params": cost.params,
             "macs": cost.macs,
@@ -171,19 +170,30 @@ class TrainingJob:
             "seconds_of_last_run": seconds,
             "cpu_seconds": run.cpu_seconds,
             "device": run.trainer.group.device,
-            "mean": training.data.mean.flatten().tolist(),
-            "std": training.data.std.flatten().tolist(),
+            **{name: value for name, value in preparation.to_json().items() if name != "source"},
             "weights": WEIGHTS,
             "init": training.transfer.to_dict() if training.transfer else None,
             "settings": run.settings,
         }
-        write_weights(run.trainer.average, arch.key, self.folder / WEIGHTS)
+        write_weights(run.trainer.average, arch.key, self.folder / WEIGHTS, preparation)
         arch.save(self.folder / ARCHITECTURE)
         write_whole(self.folder / RESULT, (json.dumps(result, indent=2) + "\n").encode())
         return result
 
     def _arch(self, data: TrainingData) -> Architecture:
         return self.arch.at(image_size=self.recipe.image_size, num_classes=len(data.train.classes))
+
+    def _preparation(self, images: "LoaderSet", data: TrainingData) -> Preparation:
+        """How the images are prepared on which the network is evaluated."""
+        return Preparation(
+            mean=tuple(images.mean.flatten().tolist()),
+            std=tuple(images.std.flatten().tolist()),
+            image_size=self.recipe.image_size,
+            crop=1 / self.recipe.judged_side,
+            classes=data.train.classes,
+            source=f"the training on {Path(data.name).name}",
+            fit="stretch" if data.task.has_scenes else "crop",
+        )
 
     def _split(self, data: TrainingData) -> "tuple[ImageLoader[Any], ImageLoader[Any]]":
         if not self.held_out:

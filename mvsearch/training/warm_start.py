@@ -1,7 +1,6 @@
 """Warm start: the initial weights of a training from a checkpoint, or from the most similar of finished trainings."""
 
 import copy
-import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -45,18 +44,6 @@ def warm_start(place: Path, model: "nn.Sequential", arch: Architecture) -> "Weig
         _LOG.warning("skipped %s", skipped)
     model.load_state_dict(best_state)
     return best
-
-
-def normalisation(weights: Path) -> tuple[list[float], list[float]]:
-    """Mean and deviation of each channel that these weights were trained with, for pixels from 0 to 1.
-
-    They are in the training's result beside the weights; without it they are 0 and 1, as in the authors' code.
-    """
-    try:
-        result = json.loads(weights.with_name(RESULT).read_text())
-        return [float(value) for value in result["mean"]], [float(value) for value in result["std"]]
-    except (OSError, ValueError, KeyError, TypeError):
-        return [0.0], [1.0]
 
 
 def _checkpoints(place: Path) -> list[Path]:

@@ -17,8 +17,7 @@ def test_a_preparation_is_written_and_read_unchanged():
 
 def test_one_number_stands_for_the_three_channels_of_a_grey_set():
     assert Preparation((0.25,), (0.5,), 32).mean == (0.25, 0.25, 0.25)
-    assert Preparation.assume(32, "nothing").std == (1.0, 1.0, 1.0)
-    assert not Preparation.from_json(Preparation.assume(32, "nothing").to_json()).known
+    assert Preparation.from_json({"mean": [0.0], "std": [1.0], "image_size": 32}).std == (1.0, 1.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +31,7 @@ def test_one_number_stands_for_the_three_channels_of_a_grey_set():
         {"std": (float("nan"),)},
         {"crop": 0},
         {"channel_order": "grb"},
+        {"fit": "squash"},
         {"image_size": 0},
     ],
     ids=str,

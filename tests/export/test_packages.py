@@ -113,7 +113,7 @@ def test_the_package_s_image_is_real_and_its_readme_has_the_numbers(tmp_path, sa
         export_model.arch.key,
     ):
         assert text_part in text
-    assert f"minus the mean ({', '.join([f'{sample.mean[0]:.4f}'] * 3)})" in text
+    assert f"less the mean ({', '.join([f'{sample.mean[0]:.6g}'] * 3)})" in text
 
 
 def test_the_readme_of_a_trial_has_what_the_search_measured_of_it(tmp_path, sample):
@@ -150,10 +150,15 @@ def test_a_package_that_was_used_is_replaced_when_forced(tmp_path, sample):
     assert not (export_job.path / "__pycache__").exists()
 
 
-@pytest.mark.parametrize("kind", ["package", "timm"])
-def test_a_format_that_describes_images_needs_a_sample(kind, tmp_path):
-    with pytest.raises(PlanError, match=rf"{kind}: .*sample"):
-        job(kind, tmp_path).write(tmp_path / "net.py")
+def test_a_package_needs_a_sample(tmp_path):
+    with pytest.raises(PlanError, match=r"package: .*sample"):
+        job("package", tmp_path).write(tmp_path / "net.py")
+
+
+@needs_timm
+def test_a_file_for_timm_is_refused_where_the_preparation_of_trained_weights_is_unknown(tmp_path):
+    with pytest.raises(PlanError, match=r"timm: .*--normalise"):
+        job("timm", tmp_path, replace(small_model(), trained=True)).write(tmp_path / "net.py")
 
 
 # timm
@@ -248,14 +253,14 @@ def test_where_timm_cannot_be_imported_the_file_is_written_and_the_reason_told(t
     assert export_job.path.is_file()
 
 
-def test_the_file_for_timm_is_formatted_and_uses_all_it_imports(tmp_path, sample):
+def test_the_file_for_timm_is_formatted_and_uses_all_it_imports(tmp_path):
     odd = {**SOFTMAX, "name": "odd-1.5", "head": {"pool": "max", "linear": False}}
     for name, export_model in {
         "a": small_model(odd),
         "b": ExportModel.of(published("mobilevitv2_0.5")),
         "c": small_model(DENSE),
     }.items():
-        text = registered.source(export_model.arch, export_model.model, sample, module=name)
+        text = registered.source(export_model, module=name)
         assert "mvsearch" not in text.split('"""', 2)[2]
         (tmp_path / f"{name}.py").write_text(text)
     for command in (["format", "--check"], ["check", "--select", "E,F,I"]):
@@ -304,9 +309,9 @@ def test_timm_s_file_is_called_by_default_what_it_can_be_imported_as(name, stem,
     assert f"def {stem}(pretrained" in (tmp_path / f"{stem}.py").read_text()
 
 
-def test_a_network_without_a_classifier_has_none_with_timm(sample):
+def test_a_network_without_a_classifier_has_none_with_timm():
     arch = replace(Architecture.from_dict(SOFTMAX), head=Head(linear=False))
     export_model = ExportModel.of(arch)
-    text = registered.source(arch, export_model.model, sample, module="net")
+    text = registered.source(export_model, module="net")
     assert "num_classes: int = 0" in text
     assert '"classifier"' not in text

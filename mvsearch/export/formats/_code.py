@@ -7,6 +7,7 @@ import textwrap
 from mvsearch.arch.architecture import Architecture, Stage
 from mvsearch.arch.cost import Cost
 from mvsearch.export.formats._source import Sources
+from mvsearch.export.model import ExportModel
 from mvsearch.nn.classification import initialise
 from mvsearch.nn.features import backbone_rows, taps
 from mvsearch.nn.network import Call, calls, head_initialises_itself, read_names
@@ -80,6 +81,19 @@ As an architecture file:
     # A name may hold any character; between the quotes it stays text.
     escaped = text.replace("\\", "\\\\").replace('"""', '\\"\\"\\"')
     return f'"""{escaped}"""'
+
+
+def images_text(export_model: ExportModel) -> str:
+    """How images are prepared, in lines for a docstring; empty for weights that are random."""
+    if export_model.preparation is None and not export_model.trained:
+        return ""
+    if export_model.preparation is None:
+        return "Images: how they are prepared for these weights is unknown.\n"
+    expected = export_model.expected
+    classes = f"Classes in order: {', '.join(expected.classes)}." if expected.classes else ""
+    described = f"Images: {expected.describe()}; {expected.describe_framing()}. Known from {expected.source}."
+    lines = (described, *export_model.notes, classes)
+    return "".join(textwrap.fill(line, _WIDTH - 4) + "\n" for line in lines if line)
 
 
 def _size(stage: Stage) -> list[int]:

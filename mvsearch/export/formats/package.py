@@ -4,16 +4,18 @@ model.py               as the format `torch` writes it
 weights.safetensors
 example.safetensors    a real image, and the network's outputs for it
 test_model.py          needs only pytest and the folder
+preparation.json       how images are prepared for the weights, and the names of the classes, where they are known
 README.md
 """
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.errors import PlanError
 from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats import torch as source_file
-from mvsearch.export.formats._code import cost_table, costs_of, join_parts, title
+from mvsearch.export.formats._code import cost_table, costs_of, images_text, join_parts, title
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner
 from mvsearch.metrics.formatting import with_error
@@ -36,9 +38,14 @@ def export(export_model: ExportModel, path: Path) -> None:
     if export_model.sample is None:
         raise PlanError("package: its test needs a real image; give the ExportModel a sample.")
     path.mkdir()
-    source = source_file.source(export_model.arch, features=export_model.features)
+    images = images_text(export_model)
+    source = source_file.source(export_model.arch, features=export_model.features, images=images)
     write_whole(path / "model.py", source.encode())
-    write_weights(export_model.model, export_model.arch.key, path / "weights.safetensors")
+    preparation = export_model.stored_preparation
+    write_weights(export_model.model, export_model.arch.key, path / "weights.safetensors", preparation)
+    if preparation:
+        content = json.dumps(preparation.to_json(), indent=2) + "\n"
+        write_whole(path / "preparation.json", content.encode())
     write_whole(path / "example.safetensors", save(_example(export_model, export_model.sample)))
     name = source_file.network_class(source)
     write_whole(path / "test_model.py", _test(export_model, name).encode())
@@ -96,7 +103,6 @@ OUTPUTS = [{", ".join(f'"{output}"' for output in export_model.output_names)}]""
 
 def _readme(export_model: ExportModel, sample: "ImageSample", name: str) -> str:
     arch = export_model.arch
-    mean, std = (", ".join(f"{value:.4f}" for value in values) for values in (sample.mean, sample.std))
     if export_model.features:
         variables, shapes = "maps", "a list of feature maps, finest first"
     else:
@@ -126,14 +132,30 @@ Needs torch and safetensors. `python -m pytest` in this folder checks that it is
 {_search_results(export_model.trial) if export_model.trial else ""}
 ## Images
 
-RGB from 0 to 1 at {arch.image_size} x {arch.image_size} px, minus the mean ({mean}), divided by the deviation ({std}),
-both of the training part of {sample.source.partition(",")[0]}. The image in `example.safetensors` comes from
+{_images(export_model)} The image in `example.safetensors` comes from
 {sample.source}.
-
+{_classes(export_model.expected.classes)}
 ## Weights
 
 {weights}. Written by mvsearch; key of the architecture: {arch.key}.
 """
+
+
+def _images(export_model: ExportModel) -> str:
+    expected = export_model.expected
+    if export_model.preparation is None:
+        which = (
+            "Unknown for these weights" if export_model.trained else "The weights are random, so nothing is prescribed"
+        )
+        return f"{which}. The example is\n{expected.describe()}."
+    notes = "".join(f"\n{note}" for note in export_model.notes)
+    framing = f"{expected.describe_framing().capitalize()}. Known from {expected.source}."
+    return f"{expected.describe()}.\n{framing}{notes}"
+
+
+def _classes(names: tuple[str, ...]) -> str:
+    rows = "\n".join(f"{i}  {name}" for i, name in enumerate(names))
+    return f"\n## Classes\n\nThe index of each output, and its class:\n\n```text\n{rows}\n```\n" if names else ""
 
 
 def _search_results(trial: Trial) -> str:

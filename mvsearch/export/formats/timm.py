@@ -4,16 +4,25 @@ Once the file is imported, `timm.create_model(NAME, num_classes=..., in_chans=..
 builds the network from the classes that were trained. Feature maps begin at stride 2, as in timm's own models.
 """
 
+import json
 import keyword
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.errors import ArchitectureError, PlanError
 from mvsearch.export.formats import ExportFormat, Runtime
-from mvsearch.export.formats._code import assignments, class_name, collect_sources, docstring, join_parts, rows_of
+from mvsearch.export.formats._code import (
+    assignments,
+    class_name,
+    collect_sources,
+    docstring,
+    images_text,
+    join_parts,
+    rows_of,
+)
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner
 from mvsearch.nn.features import STRIDES, taps
@@ -22,11 +31,6 @@ from mvsearch.nn.weights_io import write_weights
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.import_check import import_failures
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from mvsearch.training.image_samples import ImageSample
-
 _ATTRIBUTES = ("num_classes", "num_features", "head_hidden_size", "feature_info", "pretrained_cfg", "default_cfg")
 _METHODS = ("forward_features", "forward_head", "get_classifier", "reset_classifier")
 
@@ -34,20 +38,22 @@ _METHODS = ("forward_features", "forward_head", "get_classifier", "reset_classif
 def export(export_model: ExportModel, path: Path) -> None:
     """Write the file, and its weights beside it.
 
-    Raises PlanError for a file name that cannot be imported, for feature maps, which timm makes itself, and for an
-    ExportModel without a sample, whose mean and deviation are written; ArchitectureError for a row that has the name of
-    an attribute of timm's models.
+    Raises PlanError for a file name that cannot be imported, for feature maps, which timm makes itself, and for weights
+    whose preparation of images is unknown, because timm would take ImageNet's; ArchitectureError for a row that has the
+    name of an attribute of timm's models.
     """
     FORMAT.require_packages()
     if export_model.features:
         raise PlanError("timm: `create_model(..., features_only=True)` returns feature maps; remove --features.")
-    if export_model.sample is None:
-        raise PlanError("timm: the file states mean and deviation of the images; give the ExportModel a sample.")
+    if export_model.trained and export_model.preparation is None:
+        raise PlanError(
+            "timm: the file states mean and deviation of images, which are unknown for these weights; use --normalise."
+        )
     if not path.stem.isidentifier() or keyword.iskeyword(path.stem):
         raise PlanError(f"cannot be imported under this name; use -o {file_stem(path.stem)}.py.", at=path)
     weights = path.with_suffix(".safetensors")
-    write_whole(path, source(export_model.arch, export_model.model, export_model.sample, module=path.stem).encode())
-    write_weights(export_model.model, export_model.arch.key, weights)
+    write_whole(path, source(export_model, module=path.stem).encode())
+    write_weights(export_model.model, export_model.arch.key, weights, export_model.stored_preparation)
 
 
 def unavailable_reason() -> str | None:
@@ -75,8 +81,9 @@ def file_stem(name: str) -> str:
     return identifier if valid else f"network_{identifier}"
 
 
-def source(arch: Architecture, model: "nn.Module", sample: "ImageSample", *, module: str) -> str:
-    """The file's text, for images prepared like those of the sample; `module` is the name to import it by."""
+def source(export_model: ExportModel, *, module: str) -> str:
+    """The file's text; `module` is the name to import it by."""
+    arch = export_model.arch
     rows = rows_of(arch, features=False)
     for row in rows:
         if row in (*_ATTRIBUTES, *_METHODS):
@@ -96,13 +103,15 @@ def source(arch: Architecture, model: "nn.Module", sample: "ImageSample", *, mod
         f'Use: `import {module}`, then `timm.create_model("{name}", num_classes=10)`;\n'
         f"with `pretrained=True` it has the weights of {module}.safetensors beside this file.\n"
     )
+    if images := images_text(export_model):
+        usage += f"\n{images}"
     return join_parts(
         [
             docstring(arch, "It registers itself with timm.", features=False, usage=usage),
             sources.imports(),
             *sources.definitions(),
             _network(arch, cls, rows),
-            _settings(arch, name, model, sample),
+            _settings(export_model, name),
             _entry(arch, name, cls),
         ]
     )
@@ -187,11 +196,18 @@ def _methods(arch: Architecture, classifier: Head, rows: list[str]) -> str:
         self.head.apply(initialise)'''
 
 
-def _settings(arch: Architecture, name: str, model: "nn.Module", sample: "ImageSample") -> str:
+def _settings(export_model: ExportModel, name: str) -> str:
     from torch import nn
 
-    first = next(name for name, module in model.named_modules() if isinstance(module, nn.Conv2d))
-    mean, std = (", ".join(f"{value:.6f}" for value in values) for values in (sample.mean, sample.std))
+    arch, images = export_model.arch, export_model.expected
+    modules = export_model.model.named_modules()
+    first = next(name for name, module in modules if isinstance(module, nn.Conv2d))
+    mean, std = (", ".join(f"{value:.6f}" for value in values) for values in (images.mean, images.std))
+    labels = "".join(f"\n                {json.dumps(name, ensure_ascii=False)}," for name in images.classes)
+    labels = f'\n            "label_names": ({labels}\n            ),' if labels else ""
+    notes = "".join(f"\n                {json.dumps(note)}," for note in export_model.notes)
+    notes = f'\n            "notes": ({notes}\n            ),' if notes else ""
+    crop_mode = '\n            "crop_mode": "squash",' if images.fit == "stretch" else ""
     classifier = '\n            "classifier": "head.linear",' if arch.head.classifies else ""
     return f"""default_cfgs = generate_default_cfgs(
     {{
@@ -199,11 +215,11 @@ def _settings(arch: Architecture, name: str, model: "nn.Module", sample: "ImageS
             "file": str(Path(__file__).with_suffix(".safetensors")),
             "num_classes": {arch.num_classes if arch.head.classifies else 0},
             "input_size": (3, {arch.image_size}, {arch.image_size}),
-            "interpolation": "bilinear",
-            "crop_pct": 1.0,
+            "interpolation": "{images.interpolation}",
+            "crop_pct": {round(images.crop, 6)},{crop_mode}
             "mean": ({mean}),
             "std": ({std}),
-            "first_conv": "{first}",{classifier}
+            "first_conv": "{first}",{classifier}{labels}{notes}
         }}
     }}
 )"""
@@ -227,6 +243,5 @@ FORMAT = ExportFormat(
     export=export,
     file_stem=file_stem,
     exports_stages=False,
-    needs_sample=True,
     runtime=Runtime(package="timm", load_runtime=load_runtime, unavailable_reason=unavailable_reason),
 )

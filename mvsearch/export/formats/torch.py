@@ -5,7 +5,15 @@ from pathlib import Path
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.export.formats import ExportFormat, Runtime
-from mvsearch.export.formats._code import class_name, collect_sources, docstring, join_parts, network, rows_of
+from mvsearch.export.formats._code import (
+    class_name,
+    collect_sources,
+    docstring,
+    images_text,
+    join_parts,
+    network,
+    rows_of,
+)
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner
 from mvsearch.nn.weights_io import write_weights
@@ -15,8 +23,10 @@ from mvsearch.utils.atomic_write import write_whole
 def export(export_model: ExportModel, path: Path) -> None:
     """Write the file, and its weights beside it. Parameters have the names of those of `build(arch)`."""
     weights = path.with_suffix(".safetensors")
-    write_whole(path, source(export_model.arch, features=export_model.features, weights=weights.name).encode())
-    write_weights(export_model.model, export_model.arch.key, weights)
+    images = images_text(export_model)
+    text = source(export_model.arch, features=export_model.features, weights=weights.name, images=images)
+    write_whole(path, text.encode())
+    write_weights(export_model.model, export_model.arch.key, weights, export_model.stored_preparation)
 
 
 def load_runtime(path: Path, *, threads: int = 1) -> Runner:
@@ -26,12 +36,18 @@ def load_runtime(path: Path, *, threads: int = 1) -> Runner:
     return IsolatedInterpreter(path, path.with_suffix(".safetensors"), threads=threads)
 
 
-def source(arch: Architecture, *, features: bool = False, weights: str = "weights.safetensors") -> str:
-    """The file's text; with `features` the network ends with feature maps at strides 4, 8, 16, 32."""
+def source(
+    arch: Architecture, *, features: bool = False, weights: str = "weights.safetensors", images: str = ""
+) -> str:
+    """The file's text; with `features` the network ends with feature maps at strides 4, 8, 16, 32.
+
+    `images` says how they are prepared.
+    """
     sources = collect_sources(rows_of(arch, features=features))
     sources.add_import("import torch")
     name = class_name(str(arch.name or "Network"), sources.names)
     usage = f'Weights: `model.load_state_dict(safetensors.torch.load_file("{weights}"))`.'
+    usage = f"{usage}\n\n{images}" if images else usage
     parts = [
         docstring(arch, "It needs only torch; edit it freely.", features=features, usage=usage),
         sources.imports(),
