@@ -24,7 +24,7 @@ from rich.text import Text
 
 from mvsearch.cli._output import console, table
 from mvsearch.metrics.constraints import join_limits
-from mvsearch.metrics.formatting import pretty, with_error
+from mvsearch.metrics.formatting import image_sizes, pretty, with_error
 from mvsearch.metrics.registry import metric
 
 if TYPE_CHECKING:
@@ -210,8 +210,9 @@ class SearchProgress(Display):
                 self.console.print(Text(f"[front] trial {record.number} {record.published or record.key}: {values}"))
 
     def _values(self, record: "Record") -> str:
-        names = (objective.name for objective in self.plan.objectives)
-        return ", ".join(f"{name} {with_error(name, record.metrics)}" for name in names)
+        names = [objective.name for objective in self.plan.objectives]
+        sizes = {name: f" at {size}" for name, size in image_sizes(names, [record]).items()}
+        return ", ".join(f"{name} {with_error(name, record.metrics)}{sizes.get(name, '')}" for name in names)
 
     def _trial_line(self, record: "Record", done: int) -> Text:
         name = record.published or record.key
@@ -244,9 +245,9 @@ def _status_line(status: dict[str, Any]) -> str:
 class TrainingProgress(Display):
     """A whole training: loss, score, images a second and the time that remains."""
 
-    def __init__(self, steps: int, epochs: int, first_step: int) -> None:
+    def __init__(self, steps: int, epochs: int, first_step: int, part: str) -> None:
         super().__init__(BarColumn(None), MofNCompleteColumn(), TextColumn("steps"), TimeElapsedColumn())
-        self.steps, self.epochs = steps, epochs
+        self.steps, self.epochs, self.part = steps, epochs, part
         self.task = self.bars.add_task("", total=steps, completed=first_step)
         self.history: list[tuple[float, int, int]] = [(time.monotonic(), first_step, 0)]
         """Time, step and images so far, of the last steps."""
@@ -271,7 +272,7 @@ class TrainingProgress(Display):
         self.results.append(result)
         self.history.append((time.monotonic(), result.step, self.history[-1][2]))
         if not self.is_live:
-            self.console.print(f"epoch {result.epoch}/{self.epochs}: {_score(result)}, loss {result.loss:.3f}")
+            self.console.print(f"epoch {result.epoch}/{self.epochs}: {self._score(result)}, loss {result.loss:.3f}")
 
     def _line(self, step: "StepResult") -> Text:
         (start, first, images), (now, last, more) = self.history[0], self.history[-1]
@@ -279,22 +280,21 @@ class TrainingProgress(Display):
         left = (self.steps - step.step) * (now - start) / max(1, last - first)
         text = f"epoch {step.epoch}/{self.epochs}, step {step.step:,}/{self.steps:,}: loss {self.loss:.3f}"
         if self.results:
-            text += f", {_score(self.results[-1])}"
+            text += f", {self._score(self.results[-1])}"
         return Text(f"{text}, {rate:,.0f} images/s, {_duration(left)} left")
 
     def _table(self) -> Any:
         if not self.results:
             return Text("the averaged weights are evaluated after each epoch", style="dim")
-        rows = table("epoch", "step", "loss", metric(self.results[-1].metric).label, numbers_from=0)
+        rows = table("epoch", "step", "loss", metric(self.results[-1].metric).label_on(self.part), numbers_from=0)
         for result in self.results[-_EPOCH_ROWS:]:
             rows.add_row(
                 str(result.epoch), f"{result.step:,}", f"{result.loss:.3f}", pretty(result.metric, result.score)
             )
         return rows
 
-
-def _score(result: "EpochResult") -> str:
-    return f"{metric(result.metric).label} {pretty(result.metric, result.score)}"
+    def _score(self, result: "EpochResult") -> str:
+        return f"{metric(result.metric).label_on(self.part)} {pretty(result.metric, result.score)}"
 
 
 def _duration(seconds: float) -> str:

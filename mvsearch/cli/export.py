@@ -190,7 +190,7 @@ def _print(report: dict[str, Any]) -> None:
         screen.print(Text(f"compared with eager torch on {images} (a smaller difference is better):"))
         screen.print(rows)
     if top1 := report.get("top1"):
-        rows = table("top-1", "eager", "file", "change")
+        rows = table("top-1 (test)", "eager", "file", "change")
         change = f"{100 * top1['change']:+.1f} ± {100 * top1['change_sem']:.1f} points"
         rows.add_row("against labels", pretty("top1", top1["eager"]), pretty("top1", top1["file"]), change)
         screen.print(rows)

@@ -90,6 +90,7 @@ def predict(
 
     from mvsearch.data import state_preparation
     from mvsearch.errors import PlanError
+    from mvsearch.metrics.registry import TEST
     from mvsearch.nn.weights_io import read_checkpoint
     from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.report.figures.predictions import KINDS, PredictionsFigure, plot_predictions
@@ -144,7 +145,7 @@ def predict(
     )
     plot_predictions(figure, output)
     if as_json:
-        result = {"architecture": architecture.key, "data": dataset.name, "file": str(output), **scores}
+        result = {"architecture": architecture.key, "data": dataset.name, "file": str(output), "part": TEST, **scores}
         result |= {"weights": str(weights) if weights else None}
         print_json(result | {"preparation": preparation.to_json() if preparation else None} | facts)
         return
@@ -221,7 +222,7 @@ def _model(
 
 def _summarise(scores: dict[str, float], score: str, images: int, recipe: Any) -> str:
     from mvsearch.metrics.formatting import pretty
-    from mvsearch.metrics.registry import metric
+    from mvsearch.metrics.registry import TEST, metric
 
     trained = f", after {recipe.steps} steps of {recipe.batch} images at {recipe.image_size} px" if recipe else ""
-    return f"{metric(score).label} {pretty(score, scores[score])} on {images} test images{trained}"
+    return f"{metric(score).label_on(TEST)} {pretty(score, scores[score])} on {images} test images{trained}"

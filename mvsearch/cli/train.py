@@ -136,7 +136,7 @@ def train(
         training = job.start(dataset, group, force=force)
         start_time = time.monotonic()
         with _stop_on_sigint(training.run.trainer):
-            _run(training)
+            _run(training, job.part)
         if not group.first:
             return
         seconds = time.monotonic() - start_time
@@ -149,10 +149,8 @@ def train(
         print_json(result)
         return
     count, score = f"{result['images']:,} images", training.data.metric
-    console().print(
-        f"{metric(score).label} {pretty(score, result[score])} on {count} ({result['judged_on']}); weights, curve and "
-        f"result in {output}."
-    )
+    reached = f"{metric(score).label_on(job.part)} {pretty(score, result[score])}"
+    console().print(f"{reached} on {count} ({result['judged_on']}); weights, curve and result in {output}.")
 
 
 def _decoders() -> int:
@@ -161,7 +159,7 @@ def _decoders() -> int:
     return max(1, min(_MAX_DECODERS, (os.cpu_count() or 1) // processes - 1))
 
 
-def _run(training: "StartedTraining") -> None:
+def _run(training: "StartedTraining", part: str) -> None:
     from mvsearch.cli._progress import TrainingProgress
     from mvsearch.report.weight_transfer_table import weight_transfer_table
     from mvsearch.training.trainer import StepResult
@@ -177,7 +175,7 @@ def _run(training: "StartedTraining") -> None:
         print_weights_notes(training.transfer.facts, stderr=True)
     if first_step:
         screen.print(f"resumes after step {first_step:,}", style="dim")
-    with TrainingProgress(trainer.data.steps, trainer.recipe.epochs, first_step) as progress:
+    with TrainingProgress(trainer.data.steps, trainer.recipe.epochs, first_step, part) as progress:
         try:
             for event in run.run():
                 progress.step(event) if isinstance(event, StepResult) else progress.epoch(event)
@@ -208,5 +206,5 @@ def _draw_curve(job: "TrainingJob", training: "StartedTraining", data: str) -> N
     lines = metrics_log.read(job.folder / metrics_log.METRICS)
     subtitle = f"{data}, {training.run.trainer.position.step:,} steps at {job.recipe.image_size} px"
     title = job.arch.name or job.arch.key
-    curve = TrainingCurve.of(lines, title, subtitle, training.data.metric)
+    curve = TrainingCurve.of(lines, title, subtitle, training.data.metric, job.part)
     plot_training_curve(curve, job.folder / "curve.png")

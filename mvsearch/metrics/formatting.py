@@ -1,9 +1,10 @@
 """How metrics are written for people, each in its declared unit."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric
 from mvsearch.utils.units import significant
 
@@ -32,9 +33,37 @@ def with_error(name: str, metrics: Mapping[str, Any]) -> str:
     return f"{value} ± {float(f'{error / metric(name).unit.size:.2g}'):g} {symbol}".rstrip()
 
 
-def scale(name: str, values: Iterable[float]) -> tuple[str, float]:
-    """An axis label, and the divisor of the values along it, e.g. `("parameters (M)", 1e6)`."""
-    description = metric(name).description
+def image_sizes(names: Iterable[str], records: Sequence[Record]) -> dict[str, str]:
+    """The image size that each of these costs belongs to, e.g. `{"macs": "256 px", "latency_ms": "224 px"}`.
+
+    MACs are those of the architecture, measurements may be of other images. Empty where all are of one size.
+    """
+    found = {name: {size for record in records if (size := _image_size(name, record))} for name in names}
+    if len({size for sizes in found.values() for size in sizes}) < 2:
+        return {}
+    return {name: f"{' or '.join(map(str, sorted(sizes)))} px" for name, sizes in found.items() if sizes}
+
+
+def _image_size(name: str, record: Record) -> int | None:
+    """None for a metric that does not depend on it, and where it is not known."""
+    if name in ("macs", "macs_paper"):
+        return record.architecture.get("image_size")
+    prefix = metric(name).prefix
+    return record.metrics.get(f"{prefix}image_size") if prefix and name in record.metrics else None
+
+
+def labels(names: Sequence[str], records: Sequence[Record]) -> list[str]:
+    """The heads of columns, with the image size of each cost where these differ, e.g. `latency (224 px)`."""
+    sizes = image_sizes(names, records)
+    return [f"{metric(name).label} ({sizes[name]})" if name in sizes else metric(name).label for name in names]
+
+
+def scale(name: str, values: Iterable[float], image_size: str = "") -> tuple[str, float]:
+    """An axis label, and the divisor of the values along it, e.g. `("parameters (M)", 1e6)`.
+
+    `image_size` is added to the label, e.g. `MACs at 256 px (M)`.
+    """
+    description = metric(name).description + (f" at {image_size}" if image_size else "")
     symbol, size = metric(name).unit.scale(max(map(abs, values), default=0))
     return (f"{description} ({symbol})" if symbol else description), size
 

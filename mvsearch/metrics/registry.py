@@ -25,7 +25,8 @@ class Metric:
 
     `label` is the head of its column, `description` the label of its axis. `ideal` is the value that no network can
     exceed. `tasks` are the tasks whose networks have it. Further numbers that are stored with it have names that start
-    with `prefix`. A metric that is not `searchable` is reported and cannot be an objective or a constraint.
+    with `prefix`. A metric that is not `searchable` is reported and cannot be an objective or a constraint. `quantity`
+    is a score's label without the part of the images that a study computes it on: see `label_on`.
     """
 
     name: str
@@ -39,19 +40,38 @@ class Metric:
     tasks: tuple[str, ...] = TASKS
     prefix: str | None = None
     searchable: bool = True
+    quantity: str = ""
+
+    def label_on(self, part: str) -> str:
+        """The label of a score on another part of the images than a study's, e.g. `top-1 (test)`."""
+        return f"{self.quantity or self.label} ({part})"
 
 
 STATIC_COSTS = ("params", "macs", "macs_paper")
 """The names of the costs in closed form, as `arch.cost.Cost` has them."""
 
-TOP1 = Metric("top1", "score", "top-1", "proxy top-1", PERCENT, True, 1.0, "seed", ("classification",))
-MIOU = Metric("miou", "score", "mIoU", "proxy mIoU", PERCENT, True, 1.0, "seed", ("segmentation",))
-MAP = Metric("map", "score", "mAP", "proxy mAP", PERCENT, True, 1.0, "seed", ("detection",))
-LOSS = Metric("loss", "score", "loss", "proxy loss", noise="seed")
+HELD_OUT, TEST = "held-out", "test"
+"""The parts of a data set that networks are evaluated on: a study holds images of the training part out."""
 
-MEMORY_MIB = Metric("memory_mib", "measurement", "memory", "peak memory", Unit("MiB"))
+
+def _accuracy(name: str, quantity: str, task: str) -> Metric:
+    label, description = f"{quantity} ({HELD_OUT})", f"proxy {quantity} on held-out images"
+    return Metric(name, "score", label, description, PERCENT, True, 1.0, "seed", (task,), quantity=quantity)
+
+
+TOP1 = _accuracy("top1", "top-1", "classification")
+MIOU = _accuracy("miou", "mIoU", "segmentation")
+MAP = _accuracy("map", "mAP", "detection")
+LOSS = Metric("loss", "score", f"loss ({HELD_OUT})", "proxy loss on held-out images", noise="seed", quantity="loss")
+
+MEMORY_MIB = Metric("memory_mib", "measurement", "memory", "peak memory", Unit("MiB"), prefix="memory_")
 TRAIN_MEMORY_MIB = Metric(
-    "train_memory_mib", "measurement", "training memory", "peak memory of a training step", Unit("MiB")
+    "train_memory_mib",
+    "measurement",
+    "training memory",
+    "peak memory of a training step",
+    Unit("MiB"),
+    prefix="train_memory_",
 )
 LATENCY_MS = Metric("latency_ms", "measurement", "latency", "latency", Unit("ms"), noise="machine", prefix="latency_")
 THROUGHPUT_IMAGES_S = Metric(

@@ -6,7 +6,7 @@ from statistics import median
 
 from rich.table import Table
 
-from mvsearch.metrics.formatting import pretty, volume
+from mvsearch.metrics.formatting import labels, pretty, volume
 from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.front import pairs
 from mvsearch.report.table import plain_table
@@ -64,7 +64,8 @@ def _where(comparison: Comparison, cost: str, gain: str) -> str:
         text = _shares(stretches, cost, gain, sides)
     else:
         text = ", ".join(f"{_leaders(s, gain, sides)} {_from_to(s, cost, stretches)}" for s in stretches)
-    return f"{metric(gain).label} for {metric(cost).label}: {text}."
+    gained, paid = labels((gain, cost), [record for run in comparison.runs for record in run.front])
+    return f"{gained} for {paid}: {text}."
 
 
 def _leaders(stretch: Stretch, gain: str, sides: int) -> str:

@@ -19,8 +19,9 @@ COSTS = ("params", "macs")
 TIME = ("latency_ms",)
 
 CAUTION = (
-    "By printed ImageNet-1k Top-1; in brackets is how a baseline was trained, where that is more than supervised. The "
-    "order on a device may differ: `mvsearch paper-figures --x latency_ms` measures all of them here."
+    "By printed ImageNet-1k Top-1; in brackets is how a baseline was trained, where that is more than supervised. "
+    "Costs are of one image, each network's at its own size. The order on a device may differ: `mvsearch paper-figures "
+    "--x latency_ms` measures all of them here."
 )
 
 _PLAIN = "supervised"

@@ -10,7 +10,7 @@ from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume, spans
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import metric, scores
+from mvsearch.metrics.registry import HELD_OUT, metric, scores
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
 from mvsearch.report.table import complete_beyond, tally
 from mvsearch.space.search_space import SearchSpace
@@ -108,6 +108,7 @@ class Findings:
             "hypervolume": self.hypervolume,
             "proxy": self.facts.settings_used.get("proxy"),
             "held_out": self.facts.held_out,
+            "part": HELD_OUT if "proxy" in self.facts.settings else None,
             "trust": asdict(self.reliability),
             "trials": [
                 {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}

@@ -10,10 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mvsearch.metrics.constraints import Constraint, join_limits
-from mvsearch.metrics.formatting import with_error
+from mvsearch.metrics.formatting import labels, with_error
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements, metric
+from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements
 
 
 class CandidateName:
@@ -59,7 +59,7 @@ def front_table(
     table.title, table.caption = title, tally(records, front) if caption is None else caption
     table.add_column("architecture", overflow="fold")
     metrics = metric_columns(front, objectives)
-    for head in (*(metric(name).label for name in metrics), *(columns or {})):
+    for head in (*labels(metrics, front), *(columns or {})):
         table.add_column(head, justify="right", no_wrap=True)
     for i, record in enumerate(front):
         values = (with_error(name, record.metrics) for name in metrics)

@@ -14,6 +14,7 @@ from mvsearch import data as sources
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSettings, Preparation, Skipped, count_broken, stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
+from mvsearch.metrics.registry import HELD_OUT, TEST
 from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_start
 from mvsearch.utils.atomic_write import write_whole
 
@@ -78,6 +79,11 @@ class TrainingJob:
     compiled: bool = False
     streamed: bool = False
     decoders: int = 0
+
+    @property
+    def part(self) -> str:
+        """The part of the images that the network is evaluated on: `test` or `held-out`."""
+        return HELD_OUT if self.held_out else TEST
 
     def check_folder(self, *, force: bool) -> None:
         """Raises EnvironmentFault if results would be lost; with `force` they may be."""
@@ -159,6 +165,7 @@ class TrainingJob:
             evaluation.metric: evaluation.score,
             "loss": evaluation.loss,
             "judged_on": f"{data.name}, {'held-out images of the training part' if self.held_out else 'test part'}",
+            "part": self.part,
             "images": evaluation.images,
             "broken": count_broken(data.skipped) + len(training.data.broken),
             "skipped": [asdict(entry) for entry in data.skipped],

@@ -129,8 +129,8 @@ def test_the_readme_of_a_trial_has_what_the_search_measured_of_it(tmp_path, samp
     text = (export_job.path / "README.md").read_text()
     assert "Trial 17 of the study mine." in text
     for name, value in {
-        "proxy top-1": "85.7 ± 0.39 %",
-        "proxy loss": "0.451",
+        "proxy top-1 on held-out images": "85.7 ± 0.39 %",
+        "proxy loss on held-out images": "0.451",
         "latency": "12.3 ms",
         "measured by": "onnxruntime on cpu: toy, 1 thread, 32 px",
         "proxy": "train on photos",

@@ -113,11 +113,11 @@ def test_every_plot_is_drawn_and_hovering_shows_the_architecture_and_no_button_u
 def test_a_click_on_a_head_sorts_and_a_second_one_reverses_the_order(opened):
     tab = opened()
     before = column(tab, "params")
-    head = tab.locator("#members .sortable").first.get_by_role("button", name="top-1")
+    head = tab.locator("#members .sortable").first.get_by_role("button", name="top-1 (held-out)")
     head.click()
-    ascending = [float(text.removesuffix(" %")) for text in column(tab, "top-1")]
+    ascending = [float(text.removesuffix(" %")) for text in column(tab, "top-1 (held-out)")]
     head.click()
-    descending = [float(text.removesuffix(" %")) for text in column(tab, "top-1")]
+    descending = [float(text.removesuffix(" %")) for text in column(tab, "top-1 (held-out)")]
 
     assert len(before) > 2
     assert ascending == sorted(ascending)

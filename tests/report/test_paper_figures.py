@@ -69,7 +69,8 @@ def test_networks_that_were_not_timed_are_omitted_and_counted():
     times_ms = {network.name: 10.0 + i for i, network in enumerate(NETWORKS) if not network.name.startswith("t2t")}
     result = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
     assert "T2T-ViT-7" not in {bubble.label for bubble in result.bubbles}
-    assert result.subtitle == "one image on a machine, 1 thread; 3 could not be timed"
+    assert result.subtitle.startswith("one image on a machine, 1 thread; 3 could not be timed; each at its own")
+    assert result.subtitle.endswith(" 224 to 256 px")
 
 
 @pytest.mark.parametrize(("kind", "theme"), [("png", DARK), ("svg", LIGHT), ("html", LIGHT)], ids=FIRST_BYTES)

@@ -98,7 +98,7 @@ def test_an_axis_says_its_unit_and_takes_the_prefix_of_its_largest_value():
     assert scale("macs", [3e8, 2e9]) == ("MACs (G)", 1e9)
     assert scale("macs", [2e4]) == ("MACs (k)", 1e3)
     assert scale("latency_ms", [12.0]) == ("latency (ms)", 1.0)
-    assert scale("loss", [2.0]) == ("proxy loss", 1.0)
+    assert scale("loss", [2.0]) == ("proxy loss on held-out images", 1.0)
 
 
 def test_every_published_name_has_a_short_form_of_its_own():
@@ -130,7 +130,7 @@ def test_the_front_table_has_the_objectives_first_and_stars_the_published(record
     sought = objectives("macs", "top1")
     table = front_table(records, front(records, sought), sought)
 
-    assert [column.header for column in table.columns[:4]] == ["trial", "architecture", "MACs", "top-1"]
+    assert [column.header for column in table.columns[:4]] == ["trial", "architecture", "MACs", "top-1 (held-out)"]
     assert "latency" not in [column.header for column in table.columns]
     text = render_text(table)
     assert "★ mobilevitv3_xxs" in text
@@ -284,7 +284,7 @@ def test_hovering_tells_name_numbers_and_stages(records):
     lines = front_figure(records, OBJECTIVES, title="v3").points[0].lines
 
     assert lines[0] == "trial 0: mobilevitv3_xxs"
-    assert {"top-1: 79.2 %", "params: 1.25 M", "MACs: 332 M"} <= set(lines)
+    assert {"top-1 (held-out): 79.2 %", "params: 1.25 M", "MACs: 332 M"} <= set(lines)
     assert "layer4: mobilevit 80, dim 80, depth 4, ffn 160" in lines
     assert lines[-1] == "local depthwise, fusion 1, concat local, add_input true"
     assert len(lines) < 20

@@ -135,7 +135,7 @@ def test_who_is_ahead_is_told_cost_by_cost():
         Stretch(4e6, math.inf, ("b",), pytest.approx(0.10)),
     ]
     assert comparison_sentences(found)[1] == (
-        "top-1 for params: only a below 2.00 M, b is ahead (by up to 5 points) from 2.00 M to 3.00 M, "
+        "top-1 (held-out) for params: only a below 2.00 M, b is ahead (by up to 5 points) from 2.00 M to 3.00 M, "
         "a is ahead (by up to 5 points) from 3.00 M to 4.00 M, b is ahead (by up to 10 points) from 4.00 M on."
     )
 
@@ -157,8 +157,8 @@ def test_many_changes_of_place_are_told_as_shares_of_the_range():
     study("b", [(0.5 + n / 100, n * 1_000_000) for n in steps if not n % 2])
 
     assert comparison_sentences(compared("a", "b"))[1] == (
-        "top-1 for params: the leader changes 10 times; of the range from 1.00 M to 11.0 M a ahead over 50 %, "
-        "b ahead over 50 %; beyond it a is ahead (by up to 1 points)."
+        "top-1 (held-out) for params: the leader changes 10 times; of the range from 1.00 M to 11.0 M a ahead over "
+        "50 %, b ahead over 50 %; beyond it a is ahead (by up to 1 points)."
     )
 
 
@@ -368,8 +368,8 @@ def test_the_overlay_leads_each_front_on_to_the_edges_of_the_plot():
     (_, right), (bottom, _) = panel.x_limits, panel.y_limits
 
     assert found.title == "a and b"
-    assert found.remarks == ("reference point: top-1 68.0 %, params 4.30 M",)
-    assert (panel.x_label, panel.y_label) == ("parameters (M)", "proxy top-1 (%)")
+    assert found.remarks == ("reference point: top-1 (held-out) 68.0 %, params 4.30 M",)
+    assert (panel.x_label, panel.y_label) == ("parameters (M)", "proxy top-1 on held-out images (%)")
     assert_line(panel.series[0].line, [(1, bottom), (1, 70), (3, 70), (3, 80), (right, 80)])
     assert panel.series[0].band == ()
     assert_line([(dot.x, dot.y) for dot in panel.series[1].dots], [(2, 75), (4, 90)])
@@ -429,10 +429,16 @@ def test_the_curve_of_repeats_goes_as_far_as_all_of_them():
 @pytest.mark.parametrize(
     ("chosen", "labels"),
     [
-        ({}, [("parameters (M)", "proxy top-1 (%)")]),
-        ({"x": "macs"}, [("MACs (M)", "proxy top-1 (%)")]),
+        ({}, [("parameters (M)", "proxy top-1 on held-out images (%)")]),
+        ({"x": "macs"}, [("MACs (M)", "proxy top-1 on held-out images (%)")]),
         ({"x": "macs", "y": "params"}, [("MACs (M)", "parameters (M)")]),
-        ({"all_pairs": True}, [("parameters (M)", "proxy top-1 (%)"), ("MACs (M)", "proxy top-1 (%)")]),
+        (
+            {"all_pairs": True},
+            [
+                ("parameters (M)", "proxy top-1 on held-out images (%)"),
+                ("MACs (M)", "proxy top-1 on held-out images (%)"),
+            ],
+        ),
     ],
 )
 def test_one_pair_of_metrics_is_drawn_or_every_one(chosen, labels):
@@ -457,7 +463,7 @@ def test_a_single_objective_is_compared_and_drawn_against_what_else_is_known():
     assert [side.hypervolume for side in found.sides] == pytest.approx([1 - 1 / 4.3, 1 - 2 / 4.3])
     assert (comparison_figure(found).fronts[0].x_label, comparison_figure(found).fronts[0].y_label) == (
         "parameters (M)",
-        "proxy top-1 (%)",
+        "proxy top-1 on held-out images (%)",
     )
 
 

@@ -31,12 +31,15 @@ class Memory(Measurement):
         """The peaks in MiB."""
         from mvsearch.profiling.memory import MIB, peak_bytes
 
-        size, peaks = settings.image_size, {}
+        size = settings.image_size or arch.image_size
+        peaks: Metrics = {}
         if MEMORY_MIB.name in wanted:
             peaks[MEMORY_MIB.name] = peak_bytes(arch, batch=settings.batch, image_size=size) / MIB
+            peaks["memory_image_size"] = size
         if TRAIN_MEMORY_MIB.name in wanted:
             peak = peak_bytes(arch, batch=settings.train_batch, image_size=size, training=True)
             peaks[TRAIN_MEMORY_MIB.name] = peak / MIB
+            peaks["train_memory_image_size"] = size
         return peaks
 
 

@@ -85,7 +85,7 @@ def accuracy_cost_figure(
     across, up = (_limits(values, 0.06) for values in ([b.x for b in bubbles], [b.y for b in bubbles]))
     return AccuracyCostFigure(
         title,
-        _subtitle(len(members) - len(measured), device),
+        _subtitle(len(members) - len(measured), device, sorted(network.image_size for network in measured)),
         label,
         across,
         up,
@@ -128,7 +128,9 @@ def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     return tuple((math.log10(value), f"{value:g}") for value in values if low <= math.log10(value) <= high)
 
 
-def _subtitle(left_out: int, device: str | None) -> str:
+def _subtitle(left_out: int, device: str | None, sizes: Sequence[int]) -> str:
+    own = f"; each at its own image size, {sizes[0]} to {sizes[-1]} px" if sizes[0] < sizes[-1] else ""
     if device is None:
-        return "Top-1 as published; baselines are marked by how they were trained"
-    return f"one image on {device.partition(': ')[2]}" + (f"; {left_out} could not be timed" if left_out else "")
+        return f"Top-1 as published; baselines are marked by how they were trained{own}"
+    missing = f"; {left_out} could not be timed" if left_out else ""
+    return f"one image on {device.partition(': ')[2]}{missing}{own}"

@@ -11,7 +11,7 @@ import numpy as np
 
 from mvsearch.arch.published import short_name
 from mvsearch.errors import StudyError
-from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.formatting import image_sizes, pretty
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.metrics.registry import metric
@@ -140,7 +140,8 @@ def _remarks(comparison: Comparison) -> tuple[str, ...]:
 def _front_panel(comparison: Comparison, x: str, y: str) -> Panel:
     pair = (Objective.named(x), Objective.named(y))
     members = [member for run in comparison.runs for member in run.front]
-    across, up = Axis.over(x, members), Axis.over(y, members)
+    sizes = image_sizes((x, y), members)
+    across, up = (Axis.over(name, members, image_size=sizes.get(name, "")) for name in (x, y))
     series = tuple(
         Series(
             side.name,

@@ -8,7 +8,7 @@ from itertools import combinations, pairwise
 from mvsearch.arch.published import short_name
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import Constraint
-from mvsearch.metrics.formatting import scale, with_error
+from mvsearch.metrics.formatting import image_sizes, labels, scale, with_error
 from mvsearch.metrics.pareto import Objective, comparable, front, some_comparable
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric, scores, searchable
@@ -30,10 +30,12 @@ class Axis:
     limits: tuple[float, float]
 
     @classmethod
-    def over(cls, name: str, records: Sequence[Record], limits: Sequence[Constraint] = ()) -> "Axis":
+    def over(
+        cls, name: str, records: Sequence[Record], limits: Sequence[Constraint] = (), *, image_size: str = ""
+    ) -> "Axis":
         """An axis that holds every record with its error bars and labels, and limits close by."""
         values = [record.metrics[name] + side * _error(name, record) for record in records for side in (-1, 1)]
-        label, size = scale(name, values)
+        label, size = scale(name, values, image_size)
         low, high = min(values), max(values)
         span = (high - low) or abs(high) or 1.0
         ends = [low - 0.09 * span, high + 0.09 * span]
@@ -143,8 +145,9 @@ def front_figure(
     names = [name for name in (x_name, y_name, area_name) if name]
     measured = some_comparable(records, list(dict.fromkeys([*objectives, *map(Objective.named, names)])))
     members = {record.number for record in front(measured, objectives)}
-    across, up = Axis.over(x_name, measured, limits), Axis.over(y_name, measured, limits)
-    third = Axis.over(area_name, measured) if area_name else None
+    sizes = image_sizes(names, measured)
+    across, up = (Axis.over(name, measured, limits, image_size=sizes.get(name, "")) for name in (x_name, y_name))
+    third = Axis.over(area_name, measured, image_size=sizes.get(area_name, "")) if area_name else None
     shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _visible(axis, limits))
     hidden = [limit for limit in limits if limit not in (*_visible(across, limits), *_visible(up, limits))]
     return FrontFigure(
@@ -253,9 +256,9 @@ def _limit_text(limit: Constraint) -> str:
 
 def describe(record: Record, objectives: Sequence[Objective]) -> tuple[str, ...]:
     """A candidate's name, its metrics and its rows, a line each."""
-    numbers = (
-        f"{metric(name).label}: {with_error(name, record.metrics)}" for name in metric_columns([record], objectives)
-    )
+    names = metric_columns([record], objectives)
+    texts = (with_error(name, record.metrics) for name in names)
+    numbers = (f"{label}: {text}" for label, text in zip(labels(names, [record]), texts, strict=True))
     name = f"trial {record.number}: {record.published or record.key}"
     return (name, *numbers, *stage_lines(record.architecture))
 

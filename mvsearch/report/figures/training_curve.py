@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from mvsearch.metrics.formatting import pretty
-from mvsearch.metrics.registry import metric
+from mvsearch.metrics.registry import TEST, metric
 from mvsearch.report.figures.palette import LIGHT, Theme
 from mvsearch.report.figures.plot import kind_of
 from mvsearch.utils.atomic_write import write_whole
@@ -19,23 +19,29 @@ _POINTS = 300  # of the loss: each is a mean over equally many lines of the metr
 
 @dataclass(frozen=True)
 class TrainingCurve:
-    """Pairs of step and loss, and of step and score; `kind` is the name of the score: top1, miou or map."""
+    """Pairs of step and loss, and of step and score.
+
+    `kind` is the name of the score, top1, miou or map, and `part` the part of the images that it is computed on.
+    """
 
     title: str
     subtitle: str
     loss: tuple[tuple[float, float], ...]
     scores: tuple[tuple[float, float], ...]
     kind: str = "top1"
+    part: str = TEST
 
     @classmethod
-    def of(cls, lines: Sequence[dict[str, Any]], title: str, subtitle: str, kind: str = "top1") -> Self:
+    def of(
+        cls, lines: Sequence[dict[str, Any]], title: str, subtitle: str, kind: str = "top1", part: str = TEST
+    ) -> Self:
         """The curve from the lines of a metrics log."""
         losses = [(line["step"], line["loss"]) for line in lines if "loss" in line]
         width = -(-len(losses) // _POINTS)
         parts = [losses[i : i + width] for i in range(0, len(losses), width)] if losses else []
         means = tuple((part[-1][0], sum(loss for _, loss in part) / len(part)) for part in parts)
         scores = tuple((line["step"], line[kind]) for line in lines if kind in line)
-        return cls(title, subtitle, means, scores, kind)
+        return cls(title, subtitle, means, scores, kind, part)
 
 
 def plot_training_curve(curve: TrainingCurve, path: Path, theme: Theme = LIGHT) -> None:
@@ -51,7 +57,7 @@ def _draw(curve: TrainingCurve, theme: Theme) -> "Figure":
     fig = blank(3.9)
     title(fig, curve.title, curve.subtitle, theme)
     left, right = (fig.add_axes((0.075 + 0.5 * i, 0.15, 0.41, 0.66)) for i in range(2))
-    score_label = f"{metric(curve.kind).label} of the averaged weights, %"
+    score_label = f"{metric(curve.kind).label_on(curve.part)} of the averaged weights, %"
     for axes, label in ((left, "training loss"), (right, score_label)):
         axes.set(xlabel="step", ylabel=label)
         frame(axes)

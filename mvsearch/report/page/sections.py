@@ -13,7 +13,7 @@ from typing import Any
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.schema import field_text
 from mvsearch.metrics.constraints import join_limits
-from mvsearch.metrics.formatting import pretty, with_error
+from mvsearch.metrics.formatting import labels, pretty, with_error
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric
@@ -112,7 +112,7 @@ def _front(report: Report) -> Values:
 def _members(report: Report) -> Values:
     findings = report.findings
     columns = metric_columns(findings.front, findings.objectives)
-    heads = ["trial", "architecture", *(metric(name).label for name in columns), "evaluated in"]
+    heads = ["trial", "architecture", *labels(columns, findings.front), "evaluated in"]
     rows = [_member_row(record, columns) for record in findings.front]
     members = [_member(findings, record) for record in findings.front]
     return {"table": Table(heads, rows, 2, findings.tally), "members": members}
@@ -128,11 +128,13 @@ def _member_row(record: Record, columns: Sequence[str]) -> list[Cell]:
 
 
 def _member(findings: Findings, record: Record) -> Values:
+    names = [objective.name for objective in findings.objectives]
     return {
         "number": record.number,
         "name": record.published or record.key,
         "objectives": ", ".join(
-            f"{metric(o.name).label} {with_error(o.name, record.metrics)}" for o in findings.objectives
+            f"{label} {with_error(name, record.metrics)}"
+            for name, label in zip(names, labels(names, [record]), strict=True)
         ),
         "stages": _stages(Architecture.from_dict(record.architecture)),
         "choices": _pairs(record.choices),
@@ -161,7 +163,8 @@ def _stages(arch: Architecture) -> Table:
         )
         for place, part in enumerate(parts(arch)[1:])
     ]
-    return Table(["stage", "block", "settings", "output", "params", "MACs", "share"], rows, 3)
+    macs = f"MACs ({arch.image_size} px)"
+    return Table(["stage", "block", "settings", "output", "params", macs, "share"], rows, 3)
 
 
 def _number(value: Any) -> str:
