@@ -1,4 +1,8 @@
-"""Constraints on metrics as they are written in a file, e.g. `params <= 6M`."""
+"""Constraints on metrics as they are written in a file, e.g. `params <= 6M`, and when a candidate violates one.
+
+A measurement has noise: it violates a constraint only if it is beyond the limit by more than its noise. Within the
+noise it cannot be decided; the candidate is kept, and counted as undecided.
+"""
 
 import re
 from collections.abc import Sequence
@@ -8,6 +12,7 @@ from typing import Any, Self
 
 from mvsearch.errors import PlanError
 from mvsearch.metrics.pareto import Objective
+from mvsearch.metrics.record import Metrics, is_number
 from mvsearch.metrics.registry import metric
 from mvsearch.utils.units import PERCENT
 
@@ -59,6 +64,26 @@ class Constraint:
     def holds(self, value: Any) -> Any:
         """Whether a value, or each of an array, satisfies the constraint."""
         return value <= self.value if self.at_most else value >= self.value
+
+    def violated(self, metrics: Metrics) -> bool:
+        """Whether the metrics violate the constraint by more than the noise of the measurement."""
+        return self.name in metrics and not any(map(self.holds, _interval(self.name, metrics)))
+
+    def undecided(self, metrics: Metrics) -> bool:
+        """Whether the limit is within the noise of the measurement: another one could be on its other side."""
+        return self.name in metrics and len(set(map(self.holds, _interval(self.name, metrics)))) > 1
+
+
+def _interval(name: str, metrics: Metrics) -> tuple[float, ...]:
+    """The value of a metric, with the ends of its interval where the measurement states them."""
+    prefix = metric(name).prefix
+    ends = (f"{prefix}{end}_{name.removeprefix(prefix)}" for end in ("low", "high")) if prefix else ()
+    return (metrics[name], *(metrics[end] for end in ends if is_number(metrics.get(end))))
+
+
+def undecided(limits: Sequence[Constraint], metrics: Metrics) -> list[str]:
+    """The limits that are within the noise of the measurement, as they are written."""
+    return [limit.text for limit in limits if limit.undecided(metrics)]
 
 
 def override_limits(limits: Sequence[str], by: Sequence[str]) -> tuple[str, ...]:

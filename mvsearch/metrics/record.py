@@ -62,6 +62,13 @@ class Latency:
 
     `device` names the hardware and the software ("cpu: AMD EPYC 9R14, torch 2.13.0"): two studies may be
     compared only where it is the same.
+
+    `median_ms` estimates the time on a machine that does nothing else, `low_ms` to `high_ms` is how far the estimate
+    can be trusted, and p10 to p90 is the spread of single calls. `ratio` is the time over that of the `reference`
+    network in the same rounds, and `reference_ms` the time of the reference that the estimate assumes. `wall_ms` is
+    what the clock on the wall showed, `cpu_share` the share of it in which the process had the processor, `load` the
+    load average of the machine, `busy` whether other processes disturbed the measurement. A field is None where it
+    was not measured.
     """
 
     median_ms: float
@@ -74,6 +81,15 @@ class Latency:
     precision: str
     backend: str
     device: str
+    low_ms: float | None = None
+    high_ms: float | None = None
+    wall_ms: float | None = None
+    ratio: float | None = None
+    reference: str | None = None
+    reference_ms: float | None = None
+    cpu_share: float | None = None
+    load: float | None = None
+    busy: bool = False
 
     @property
     def images_s(self) -> float:
@@ -82,7 +98,7 @@ class Latency:
 
     def metrics(self) -> Metrics:
         """The numbers and settings as they are stored with a candidate."""
-        return {
+        numbers = {
             "latency_ms": self.median_ms,
             "latency_p10_ms": self.p10_ms,
             "latency_p90_ms": self.p90_ms,
@@ -93,7 +109,11 @@ class Latency:
             "latency_threads": self.threads,
             "latency_backend": self.backend,
             "latency_device": self.device,
+            "latency_busy": self.busy,
         }
+        optional = ("low_ms", "high_ms", "wall_ms", "ratio", "reference", "reference_ms", "cpu_share", "load")
+        measured = {f"latency_{name}": getattr(self, name) for name in optional}
+        return numbers | {name: value for name, value in measured.items() if value is not None}
 
 
 @dataclass(frozen=True)

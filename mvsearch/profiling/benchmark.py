@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
 from statistics import fmean
-from time import perf_counter, process_time
 
 import numpy as np
 from torch import nn
@@ -20,16 +19,15 @@ from mvsearch.export.job import ExportJob
 from mvsearch.export.runtime import Runner
 from mvsearch.metrics.record import Latency
 from mvsearch.nn import build
+from mvsearch.profiling import reference
+from mvsearch.profiling.estimate import clock_times, estimate, interleave_precisely
 from mvsearch.profiling.latency import LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions, load_backend
-from mvsearch.profiling.timing import WARM_CALLS, Conditions, check, interleave, summarise
+from mvsearch.profiling.timing import WARM_CALLS, Conditions, check
 from mvsearch.utils import machine, machine_lock
 from mvsearch.utils.installation import install_hint
 from mvsearch.utils.progress import Progress, no_progress
 
 EAGER = "torch_cpu"
-
-BUSY = 0.05
-"""The share of time that other processes may use the processor before a result is called busy."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class Case:
 
 @dataclass(frozen=True)
 class CaseTiming:
-    """The latency of a case, and its time in each round."""
+    """The latency of a case, and its time in each round on the clock that the latency was measured with."""
 
     network: str
     variant: str
@@ -65,20 +63,21 @@ class CaseTiming:
 
 @dataclass(frozen=True)
 class BenchmarkResult:
-    """The timings of all cases.
-
-    `away` is the share of time in which other processes used the processor, where that is known (one CPU thread in this
-    process); `interrupted` tells that Ctrl-C ended the rounds early.
-    """
+    """The timings of all cases; `interrupted` tells that Ctrl-C ended the rounds early."""
 
     timings: list[CaseTiming]
-    away: float | None
     interrupted: bool
 
     @property
     def busy(self) -> bool:
-        """Whether other processes used the processor too much for the latencies to be trusted."""
-        return self.away is not None and self.away > BUSY
+        """Whether other processes disturbed the measurement."""
+        return any(timing.latency.busy for timing in self.timings)
+
+    @property
+    def away(self) -> float | None:
+        """The share of time in which other processes had the processor, where that is known (one CPU thread)."""
+        share = self.timings[0].latency.cpu_share
+        return None if share is None else 1 - share
 
 
 def run_benchmark(
@@ -97,17 +96,19 @@ def run_benchmark(
     for case in cases:
         limits = case.conditions
         check(image_size=limits.image_size, batch=limits.batch, repeats=repeats, threads=limits.threads)
+    conditions = {str(i): case.conditions for i, case in enumerate(cases)}
     with ExitStack() as stack:
-        calls = {}
+        beside, calls = stack.enter_context(reference.prepare(cases[0].conditions)), {}
         for i, case in enumerate(cases):
             progress(0, None, f"preparing {case.network} for {case.variant}, batch {case.conditions.batch}")
             calls[str(i)] = stack.enter_context(case.prepare())
         progress(0, None, "waiting for exclusive access to the machine")
         stack.enter_context(machine_lock.exclusive())
         progress(0, None, "warming up")
-        begin = perf_counter(), process_time()
-        times = interleave(
+        times = interleave_precisely(
             calls,
+            conditions,
+            beside=beside,
             repeats=repeats,
             limit_s=limit_s * len(calls),
             settle=any(case.conditions.threads > 1 and case.conditions.on_cpu for case in cases),
@@ -115,17 +116,9 @@ def run_benchmark(
             keep_partial=True,
             progress=progress,
         )
-        wall_s, cpu_s = perf_counter() - begin[0], process_time() - begin[1]
-    in_process = all(case.conditions.backend == EAGER and case.conditions.threads == 1 for case in cases)
-    away = max(0.0, 1 - cpu_s / wall_s) if in_process else None
-    return BenchmarkResult(_timings(cases, times.times_ms), away, times.interrupted)
-
-
-def _timings(cases: Sequence[Case], times_ms: dict[str, list[float]]) -> list[CaseTiming]:
-    return [
-        CaseTiming(case.network, case.variant, summarise(times, case.conditions), times)
-        for case, times in zip(cases, times_ms.values(), strict=True)
-    ]
+    latencies, clock = estimate(times, conditions), clock_times(times, list(conditions.values()))
+    timings = [CaseTiming(case.network, case.variant, latencies[str(i)], clock[str(i)]) for i, case in enumerate(cases)]
+    return BenchmarkResult(timings, times.interrupted)
 
 
 def backend_case(

@@ -4,22 +4,27 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import asdict, dataclass
-from time import perf_counter, sleep
+from dataclasses import asdict, dataclass, field
+from time import perf_counter, process_time, sleep
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.nn.fuse import fuse
+from mvsearch.utils.cpu_usage import CpuMeter, CpuUsage
 from mvsearch.utils.progress import Progress, no_progress
 
 WARM_CALLS = 5
 WARM_S = 0.3
+REFERENCE_WARM_CALLS = 3
 SETTLE_S = 0.01  # idle threads spin for a few milliseconds before they sleep
+_REFERENCE = ""  # a name that no call has
+LARGEST_KEPT_BLOCK = 31 * 2**20  # bytes; glibc keeps no blocks above 32 MiB
 MIN_CALLS = 3  # timed however long they take: with fewer calls there is no spread
 
 
@@ -78,16 +83,27 @@ def fixed_threads(threads: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def settle_allocator() -> None:
+    """Bring the C library's allocator into the state that it has after a large network ran.
+
+    glibc maps a large block into memory at each allocation, with a page fault for every 4 KiB, until a block of that
+    size was freed once: then it keeps them. Without this, eager MobileViTv3-XXS has 3,300 page faults in a call and
+    takes 1.4 times as long as in a process that ran MobileViTv3-XS before.
+    """
+    torch.empty(LARGEST_KEPT_BLOCK, dtype=torch.uint8).fill_(0)
+
+
 def warm_up(
     call: Callable[[], object],
     *,
     limit_s: float,
     calls: int = WARM_CALLS,
+    warm_s: float = WARM_S,
     clock: Callable[[], float] = perf_counter,
 ) -> float:
     """Call until caches are filled and clocks have risen; the seconds of the fastest call."""
     begin, fastest, done = clock(), float("inf"), 0
-    while done < 1 or ((done < calls or clock() - begin < WARM_S) and clock() - begin < limit_s):
+    while done < 1 or ((done < calls or clock() - begin < warm_s) and clock() - begin < limit_s):
         fastest, done = min(fastest, seconds_of(call, clock)), done + 1
     return fastest
 
@@ -108,10 +124,18 @@ def affordable(repeats: int, *, seconds: float, limit_s: float) -> int:
 
 @dataclass(frozen=True)
 class InterleavedTimes:
-    """The milliseconds of every call, by name, and how many rounds were planned: fewer are there after Ctrl-C."""
+    """The milliseconds of every call by name, on the clock on the wall and of processor time of this process.
+
+    `reference_ms` and `reference_cpu_ms` are those of the reference in the same rounds, empty without one. `planned` is
+    the number of rounds that were planned: fewer are there after Ctrl-C. `usage` is that of the machine meanwhile.
+    """
 
     times_ms: dict[str, list[float]]
     planned: int
+    cpu_ms: dict[str, list[float]] = field(default_factory=dict)
+    reference_ms: list[float] = field(default_factory=list)
+    reference_cpu_ms: list[float] = field(default_factory=list)
+    usage: CpuUsage | None = None
 
     @property
     def interrupted(self) -> bool:
@@ -124,44 +148,79 @@ def interleave(
     *,
     repeats: int,
     limit_s: float,
+    reference: Callable[[], object] | None = None,
     seed: int = 0,
     settle: bool = False,
     warm_calls: int = WARM_CALLS,
+    warm_s: float = WARM_S,
     keep_partial: bool = False,
     progress: Progress = no_progress,
 ) -> InterleavedTimes:
-    """Time calls side by side: all of them run in every round, and the order changes from round to round. So anything
-    else that runs on the machine affects all calls alike.
+    """Time calls side by side: all of them and the reference run in every round, and the order changes from round to
+    round. So anything else that runs on the machine affects all calls alike.
 
     All calls are warmed up first; `limit_s` is the limit of all of them together. With `settle`, a call waits until the
     threads of the previous one sleep, and runs once untimed to wake its own. With `keep_partial`, Ctrl-C after a first
     round ends the rounds, and the complete ones are returned.
     """
-    seconds = sum(warm_up(call, limit_s=limit_s / len(calls), calls=warm_calls) for call in calls.values())
+    share_s, deadline = limit_s / len(calls), perf_counter() + limit_s
+    seconds = sum(warm_up(call, limit_s=share_s, calls=warm_calls, warm_s=warm_s) for call in calls.values())
+    everything = {**calls} if reference is None else {**calls, _REFERENCE: reference}
+    if reference is not None:
+        seconds += min(seconds_of(reference) for _ in range(REFERENCE_WARM_CALLS))
     if settle:
-        seconds = 2 * seconds + SETTLE_S * len(calls)
-    order = list(calls)
-    times_ms: dict[str, list[float]] = {name: [] for name in calls}
-    shuffle = random.Random(seed).shuffle
-    rounds = affordable(repeats, seconds=seconds, limit_s=limit_s)
-    complete = 0
-    try:
-        for complete in range(rounds):
-            progress(complete, rounds, "timing")
-            shuffle(order)
-            for name in order:
-                if settle:
-                    sleep(SETTLE_S)
-                    calls[name]()
-                times_ms[name].append(seconds_of(calls[name]) * 1e3)
-    except KeyboardInterrupt:
-        if not (keep_partial and complete):
-            raise
-        times_ms = {name: times[:complete] for name, times in times_ms.items()}
-    return InterleavedTimes(times_ms, rounds)
+        seconds = 2 * seconds + SETTLE_S * len(everything)
+    meter = CpuMeter()
+    rounds = _Rounds(everything, affordable(repeats, seconds=seconds, limit_s=limit_s), deadline, settle)
+    rounds.run(random.Random(seed), keep_partial=keep_partial, progress=progress)
+    return InterleavedTimes(
+        times_ms={name: rounds.times_ms[name] for name in calls},
+        planned=rounds.planned,
+        cpu_ms={name: rounds.cpu_ms[name] for name in calls},
+        reference_ms=rounds.times_ms.get(_REFERENCE, []),
+        reference_cpu_ms=rounds.cpu_ms.get(_REFERENCE, []),
+        usage=meter.read(),
+    )
 
 
-def summarise(times_ms: Sequence[float], conditions: Conditions) -> Latency:
+class _Rounds:
+    """The rounds of calls, and the milliseconds of each call in the complete ones. After the deadline there are no
+    more than `MIN_CALLS`."""
+
+    def __init__(self, calls: Mapping[str, Callable[[], object]], planned: int, deadline: float, settle: bool) -> None:
+        self.calls, self.planned, self._deadline, self._settle = calls, planned, deadline, settle
+        self.times_ms: dict[str, list[float]] = {name: [] for name in calls}
+        self.cpu_ms: dict[str, list[float]] = {name: [] for name in calls}
+
+    def run(self, rng: random.Random, *, keep_partial: bool, progress: Progress) -> None:
+        """Time all rounds; with `keep_partial`, Ctrl-C after the first keeps the complete ones."""
+        order, complete, planned = list(self.calls), 0, self.planned
+        try:
+            for complete in range(planned):
+                if complete >= MIN_CALLS and perf_counter() > self._deadline:
+                    self.planned = complete
+                    break
+                progress(complete, planned, "timing")
+                rng.shuffle(order)
+                for name in order:
+                    self._time(name)
+        except KeyboardInterrupt:
+            if not (keep_partial and complete):
+                raise
+            for times in (*self.times_ms.values(), *self.cpu_ms.values()):
+                del times[complete:]
+
+    def _time(self, name: str) -> None:
+        if self._settle:
+            sleep(SETTLE_S)
+            self.calls[name]()
+        begin = process_time()
+        wall_s = seconds_of(self.calls[name])
+        self.cpu_ms[name].append((process_time() - begin) * 1e3)
+        self.times_ms[name].append(wall_s * 1e3)
+
+
+def summarise(times_ms: Sequence[float] | NDArray[np.float64], conditions: Conditions) -> Latency:
     """Median and spread of the times, with the conditions that they depend on."""
     p10, median, p90 = (float(value) for value in np.percentile(np.asarray(times_ms, dtype=float), [10, 50, 90]))
     return Latency(median_ms=median, p10_ms=p10, p90_ms=p90, repeats=len(times_ms), **asdict(conditions))

@@ -128,9 +128,13 @@ def _flock(file: FileIO, operation: int) -> None:
             _thread.callback(False)
 
 
+def user_name() -> str:
+    """The user in the names of files in the temporary folder."""
+    return str(os.getuid()) if hasattr(os, "getuid") else "user"
+
+
 def _lock_path(name: str) -> Path:
-    user = os.getuid() if hasattr(os, "getuid") else "user"
-    return Path(tempfile.gettempdir(), f"mvsearch-{user}-{name}.lock")
+    return Path(tempfile.gettempdir(), f"mvsearch-{user_name()}-{name}.lock")
 
 
 def _open(path: Path) -> FileIO:

@@ -62,7 +62,7 @@ class LatencyBackend(Protocol):
     """
 
     name: str
-    version: int = 1
+    version: int = 2
     supports: frozenset[str] = frozenset()
     side_by_side: bool = True
 

@@ -3,8 +3,10 @@
 from torch import nn
 
 from mvsearch.metrics.record import Latency
+from mvsearch.profiling import reference
+from mvsearch.profiling.estimate import estimate, interleave_precisely
 from mvsearch.profiling.latency import DEFAULT_OPTIONS, LIMIT_S, REPEATS, LatencyBackend, TimingOptions, check_options
-from mvsearch.profiling.timing import check, interleave, summarise
+from mvsearch.profiling.timing import check
 from mvsearch.utils import machine_lock
 
 
@@ -20,10 +22,18 @@ class HostTimed(LatencyBackend):
         repeats: int = REPEATS,
         limit_s: float = LIMIT_S,
     ) -> Latency:
-        """Time one batch with exclusive access to the machine. Warm-up calls are not counted."""
+        """Time one batch and the reference, with exclusive access to the machine. Warm-up calls are not counted."""
         check(image_size=image_size, batch=options.batch, repeats=repeats, threads=options.threads)
         check_options(self, options)
         conditions = self.conditions(image_size, options)
-        with self.prepare(model, image_size, options) as call, machine_lock.exclusive():
-            times = interleave({self.name: call}, repeats=repeats, limit_s=limit_s)
-        return summarise(times.times_ms[self.name], conditions)
+        named = {self.name: conditions}
+        # The reference comes first: threads stay as the network's own call needs them.
+        with (
+            reference.prepare(conditions) as beside,
+            self.prepare(model, image_size, options) as call,
+            machine_lock.exclusive(),
+        ):
+            times = interleave_precisely(
+                {self.name: call}, named, beside=beside, repeats=repeats, limit_s=limit_s, settle=options.threads > 1
+            )
+        return estimate(times, named)[self.name]

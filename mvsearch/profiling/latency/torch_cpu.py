@@ -11,7 +11,7 @@ from torch import nn
 
 from mvsearch.profiling.latency import DEFAULT_OPTIONS, Call, LatencyBackend, TimingOptions
 from mvsearch.profiling.latency._host import HostTimed
-from mvsearch.profiling.timing import copy_with_images, fixed_threads
+from mvsearch.profiling.timing import copy_with_images, fixed_threads, settle_allocator
 from mvsearch.utils import machine
 
 
@@ -45,6 +45,7 @@ class TorchCpu(HostTimed):
             with torch.inference_mode():
                 return network(images)
 
+        settle_allocator()
         with fixed_threads(options.threads):
             yield call
 
