@@ -260,7 +260,8 @@ def test_the_command_times_all_runtimes_that_are_here(run):
         assert report["ratio_to_eager"] == pytest.approx(report["latency_ms"] / reports[0]["latency_ms"])
     steps = [f"preparing small_softmax for {name}, batch 1" for name in names]
     steps += ["waiting for exclusive access to the machine", "warming up"]
-    assert finished.err.splitlines() == [*steps, *(f"timing, round {i} of 5" for i in range(1, 6))]
+    printed = [line for line in finished.err.splitlines() if not line.startswith("timing again")]  # on a busy machine
+    assert printed == [*steps, *(f"timing, round {i} of 5" for i in range(1, 6))]
 
 
 def test_on_a_terminal_the_rounds_are_a_bar():
