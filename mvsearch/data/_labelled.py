@@ -216,6 +216,8 @@ class SceneDecoder:
                 pixels = np.asarray(rgb.resize((self.side,) * 2, Image.Resampling.BILINEAR))
             scene, left_out, covered = self._scene(item, size)
         except DataError as fault:
+            if fault.file:
+                raise
             raise DataError(f"{fault}", at=item.file) from None
         except Exception as fault:  # Pillow can raise anything for a damaged file
             return broken(fault_reason(item.file, fault), self._name(item))

@@ -9,7 +9,7 @@ import numpy as np
 from mvsearch.data._images import IGNORED
 from mvsearch.data._orientation import Size
 from mvsearch.data._skipped import Skipped
-from mvsearch.data._voc_file import Colour
+from mvsearch.data._voc_file import ClassList, Colour
 from mvsearch.errors import DataError
 
 _NUMBERED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
@@ -28,11 +28,12 @@ class MaskStyle:
     seen: dict[str, list[str]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, classes: dict[str, Colour | None]) -> "MaskStyle":
+    def of(cls, classes: ClassList) -> "MaskStyle":
         """With the colours of the classes, or VOC's where they have none."""
-        if any(classes.values()):
-            return cls({(0, 0, 0): 0} | {colour: i for i, colour in enumerate(classes.values(), 1) if colour})
-        return cls({_voc_colour(i): i for i in range(len(classes) + 1)} | {_BORDER: IGNORED})
+        colours = classes.colours.values()
+        if any(colours):
+            return cls({classes.background: 0} | {colour: i for i, colour in enumerate(colours, 1) if colour})
+        return cls({_voc_colour(i): i for i in range(len(colours) + 1)} | {_BORDER: IGNORED})
 
     def find_white(self, files: Iterable[Path]) -> None:
         """Decide whether 255 is the class of a set of one class: if there is 255, but never 1, in any of its masks."""

@@ -14,6 +14,18 @@ Colour = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
+class ClassList:
+    """The classes in the order of their numbers, with their colours in masks where they are known.
+
+    `file` is where they are listed, None for names that were found in annotations.
+    """
+
+    file: Path | None
+    colours: dict[str, Colour | None]
+    background: Colour = (0, 0, 0)
+
+
+@dataclass(frozen=True)
 class VocObject:
     """An object: its name, its box as VOC writes it (xmin, ymin, xmax, ymax), or None, and whether it is difficult."""
 
@@ -63,28 +75,32 @@ def read_lines(file: Path) -> list[str]:
         raise DataError(f"is not text in UTF-8 (byte {fault.start}); save it as UTF-8.", at=file) from None
 
 
-def read_classes(root: Path, *, numbered: bool) -> tuple[Path | None, dict[str, Colour | None]]:
-    """The file that names the classes, and their names in its order, with the colours that labelmap.txt has.
+def read_classes(root: Path, *, numbered: bool) -> ClassList | None:
+    """The classes that a folder lists, without the background; None if it has no list.
 
-    The background is left out. If masks are `numbered` by this order, it must be the first.
+    If masks are `numbered` by their order, the background must be the first. Raises DataError for a list that is empty
+    or names a class twice.
     """
     file = next((root / name for name in CLASS_FILES if (root / name).is_file()), None)
+    if file is None:
+        return None
     found: dict[str, Colour | None] = {}
-    for line in read_lines(file) if file else []:
-        name, colour = _entry(line) if file and file.name == "labelmap.txt" else (line, None)
+    for line in read_lines(file):
+        name, colour = _entry(line) if file.name == "labelmap.txt" else (line, None)
         if line.startswith("#") or not name:
             continue
         if name in found:
             raise DataError(f"names {name!r} twice; name each class once.", at=file)
         found[name] = colour
+    background: Colour = (0, 0, 0)
     for place, name in enumerate(list(found)):
         if name.strip("_").lower() == "background":
             if place and numbered and not any(found.values()):
                 raise DataError(f"its background is line {place + 1}; put it first, as 0 is its number.", at=file)
-            del found[name]
-    if file and not found:
+            background = found.pop(name) or background
+    if not found:
         raise DataError("names no classes; write one a line.", at=file)
-    return file, found
+    return ClassList(file, found, background)
 
 
 def _entry(line: str) -> tuple[str, Colour | None]:

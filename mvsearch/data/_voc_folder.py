@@ -7,7 +7,7 @@ from pathlib import Path
 from mvsearch.data._labelled import Box, Labelled
 from mvsearch.data._mask_files import MaskFile, MaskStyle
 from mvsearch.data._values import Notes
-from mvsearch.data._voc_file import CLASS_FILES, Colour, VocFile, VocObject, read_classes, read_voc
+from mvsearch.data._voc_file import CLASS_FILES, ClassList, Colour, VocFile, VocObject, read_classes, read_voc
 from mvsearch.data._walk import Walk, split_suffix
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
@@ -48,16 +48,15 @@ class VocFolder:
         notes.left_out += walk.skipped
         if not self.labels:
             raise DataError(f"has no {'/*'.join(LABELS[task])}, which {task} needs.", at=root)
-        self.class_file, colours = read_classes(root, numbered=task == "segmentation")
+        listed = read_classes(root, numbered=task == "segmentation")
         self.annotations: dict[str, VocFile | str] = {}
-        if task == "detection" or self.class_file is None:
+        if task == "detection" or listed is None:
             files = labels_in(root, "detection")
             tracked = track(files.items(), "read labels", len(files), progress)
             self.annotations = {stem: read_voc(file) for stem, file in tracked}
-        if self.class_file is None:
-            colours = self._named_classes()
-        self.classes = tuple(colours)
-        self.style = MaskStyle.of(colours)
+        self.class_list = listed or ClassList(None, self._named_classes())
+        self.classes = tuple(self.class_list.colours)
+        self.style = MaskStyle.of(self.class_list)
         self.numbers = {name: i for i, name in enumerate(self.classes, 1)}
 
     @property
@@ -123,7 +122,8 @@ class VocFolder:
 
     def _box(self, one: VocObject) -> Box | str:
         if one.name not in self.numbers:
-            return f"objects of classes that {self.class_file.name if self.class_file else 'no file'} does not name"
+            file = self.class_list.file
+            return f"objects of classes that {file.name} does not name" if file else "objects without a name"
         if one.box is None:
             return "objects without a box of four numbers"
         x0, y0, x1, y1 = one.box
