@@ -172,7 +172,7 @@ def _print(report: dict[str, Any]) -> None:
     for note in report["notes"]:
         screen.print(Text(note), style="yellow")
     if "takes" in report:
-        screen.print(Text(f"takes: {report['takes']}"))
+        screen.print(Text(f"batch: {report['takes']}"))
     if "features" in report:
         rows = table("feature map", "channels", "stride", numbers_from=1)
         for output in report["features"]:

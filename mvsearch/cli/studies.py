@@ -27,8 +27,20 @@ _LOCKS = ("study.db.locks", "workers")
 @click.pass_context
 def studies(context: click.Context, storage: str | None, as_json: bool) -> None:
     """List, rename, copy, delete, export or import studies."""
-    if context.invoked_subcommand is None:
+    command = context.invoked_subcommand
+    if command is None:
         _list(storage, as_json)
+    elif storage is not None or as_json:
+        option = "--json" if storage is None else "--storage"
+        raise click.UsageError(f"{option} belongs behind {command}: mvsearch studies {command} ... {option}")
+
+
+@studies.command("list")
+@click.option("--storage", help="Database URL; default: studies/*/study.db.")
+@json_option
+def list_command(storage: str | None, as_json: bool) -> None:
+    """List the studies, as `mvsearch studies` does."""
+    _list(storage, as_json)
 
 
 def _list(storage: str | None, as_json: bool) -> None:

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
-_SIZES = ("dim", "depth", "ffn", "expand", "stride", "repeat")
+from mvsearch.arch.blocks import Block, block_class
+from mvsearch.arch.schema import field_text
+
 _FORMATS = {"repeat": "{} times"}
-_FUSION_FIELDS = ("local", "fusion", "concat", "add_input")
+_LAST = ("stride", "repeat")
 
 
 def stage_lines(document: Mapping[str, Any]) -> tuple[str, ...]:
@@ -19,12 +21,21 @@ def stage_lines(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _line(row: Mapping[str, Any]) -> str:
-    sizes = (_FORMATS.get(name, f"{name} {{}}").format(row[name]) for name in _SIZES if name in row)
-    return ", ".join([f"{row['name']}: {row['block']} {row['out']}", *sizes])
+    block = block_class(row["block"])
+    declared = (*block.width_fields, block.depth_field, *block.proportional_fields, *block.summary_fields)
+    shown = dict.fromkeys((*(name for name in declared if name not in _LAST), *_LAST))
+    texts = (_FORMATS.get(name, f"{name} {{}}").format(field_text(row[name])) for name in shown if name in row)
+    return ", ".join([f"{row['name']}: {row['block']} {row['out']}", *texts])
+
+
+def _variant_fields(block: type[Block]) -> dict[str, None]:
+    """The fields in which the versions of a family differ: how attention and convolution are fused."""
+    return dict.fromkeys(name for values in block.variants.values() for name in values)
 
 
 def _fusion_line(rows: list[Mapping[str, Any]]) -> tuple[str, ...]:
     """The fields of the fusion: one value where all rows agree, else every value."""
-    values = {n: dict.fromkeys(str(row[n]).lower() for row in rows if n in row) for n in _FUSION_FIELDS}
-    fields = [f"{name} {' / '.join(texts)}" for name, texts in values.items() if texts]
-    return (", ".join(fields),) if fields else ()
+    names = dict.fromkeys(name for row in rows for name in _variant_fields(block_class(row["block"])))
+    values = {name: dict.fromkeys(field_text(row[name]) for row in rows if name in row) for name in names}
+    texts = [f"{name} {' / '.join(found)}" for name, found in values.items() if found]
+    return (", ".join(texts),) if texts else ()

@@ -15,7 +15,7 @@ def from_mapping(cls: type[Any], raw: dict[str, Any], where: Callable[[str], Loc
     values = {}
     for key, value in raw.items():
         if key not in known:
-            raise PlanError(f"no such setting; {plugins.suggest(key, list(known))}", at=where(key))
+            raise PlanError(f"unknown setting {key!r}; {plugins.suggest(key, list(known))}", at=where(key))
         values[key] = _check_type(where(key), value, known[key].default, str(known[key].type))
     return cls(**values)
 

@@ -207,3 +207,20 @@ def test_without_a_score_the_suggestion_is_a_compromise(printed):
 
     Study.join(plan).run(evaluate)
     assert "`mvsearch export quick:3 " in printed("front", "quick")
+
+
+# ---- studies
+
+
+def test_studies_lists_with_and_without_the_word(mvsearch, quick):
+    assert mvsearch("studies", "list", "--json").json == mvsearch("studies", "--json").json
+    assert mvsearch("studies", "list").out == mvsearch("studies").out
+
+
+@pytest.mark.parametrize("option", [("--json",), ("--storage", "sqlite:///elsewhere.db")])
+def test_an_option_in_front_of_a_word_is_refused_instead_of_ignored(mvsearch, quick, option):
+    done = mvsearch("studies", *option, "rename", "quick", "other")
+
+    assert done.code == 2
+    assert option[0] in done.err
+    assert open_study("quick").name == "quick"

@@ -221,8 +221,8 @@ def test_formats_that_take_one_image_at_a_time_are_named_in_terminal_and_help(ru
     written = replace(export_format, packages=(), export=lambda _export_model, path: path.touch())
     monkeypatch.setattr(f"mvsearch.export.formats.{name}.FORMAT", written)
     finished = run("--to", name, "-o", f"net{export_format.suffix}", "--no-verify", "--images", "4")
-    assert ("takes: one image at a time" in finished.out) is one
-    assert ("takes: any number of images" in finished.out) is (not one and name != "yaml")
+    assert ("batch: one image at a time" in finished.out) is one
+    assert ("batch: any number of images" in finished.out) is (not one and name != "yaml")
 
 
 def test_a_file_of_rows_states_no_weights(run):

@@ -239,7 +239,7 @@ def test_the_command_verifies_reports_and_keeps_what_is_there(tmp_path, run):
     forced = run("--to", "torch", "-o", "net.py", "--force", "--no-verify")
     assert forced.code == 0
     assert forced.out == (
-        "wrote net.py\nweights: fresh, seed 0\ntakes: any number of images\nnot verified: --no-verify\n"
+        "wrote net.py\nweights: fresh, seed 0\nbatch: any number of images\nnot verified: --no-verify\n"
     )
     assert not (tmp_path / "net.py.report.json").exists()
 

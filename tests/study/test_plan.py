@@ -49,7 +49,7 @@ def test_limits_read_as_they_are_written(text, name, value):
 @pytest.mark.parametrize(
     ("section", "says"),
     [
-        ("search: {trails: 3}", r"toy.yaml:\d+: search.trails: no such setting; did you mean 'trials'"),
+        ("search: {trails: 3}", r"toy.yaml:\d+: search.trails: unknown setting 'trails'; did you mean 'trials'"),
         ("search: {trials: many}", "use a value like 40"),
         ("search: {trials: 0}", "use 1 or more"),
         ("search: {sampler: tpee}", "did you mean 'tpe'"),

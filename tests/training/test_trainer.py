@@ -384,7 +384,7 @@ def test_overwriting_or_mixing_trainings_is_refused(arch, images, unbroken, tmp_
     ("name", "settings", "said"),
     [
         ("v3", [], "'v3'; choose one of: detection, finetune384, .*, v1, v2"),
-        ("v1", ["epoch=3"], "--set epoch: no such setting; did you mean 'epochs'"),
+        ("v1", ["epoch=3"], "--set epoch: unknown setting 'epoch'; did you mean 'epochs'"),
         ("v1", ["epochs"], "has no value"),
         ("v1", ["lr=fast"], "--set lr: found 'fast'"),
         ("v1", ["image_sizes=[a]"], "use a list of whole numbers"),
