@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable, Iterator, Sequence
 from pathlib import Path
 
 from mvsearch.data._files import EncodedImages
-from mvsearch.data._walk import printable
+from mvsearch.utils.text import printable
 
 _END = 256  # the last bytes tell nearly all files of one size apart
 

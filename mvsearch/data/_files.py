@@ -19,9 +19,9 @@ import numpy as np
 from mvsearch.data._layout import Listing, read_layout
 from mvsearch.data._shards import in_shards, read_shards
 from mvsearch.data._skipped import Skipped
-from mvsearch.data._walk import printable
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.text import printable
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
 from urllib.parse import unquote, urlsplit
 
+from mvsearch.utils.text import names_on_disk
+
 
 def find_image(names: Sequence[str], folders: Sequence[Path]) -> tuple[Path | None, str]:
     """The file of a name in the first of the folders that has it, and how it was found if not by the name as it is.
@@ -16,7 +18,8 @@ def find_image(names: Sequence[str], folders: Sequence[Path]) -> tuple[Path | No
             name, how = urlsplit(name).path.rpartition("/")[2], "by the last part of their addresses"
         else:
             how = ""
-        for text in dict.fromkeys((name, name.replace("\\", "/"), unquote(name), unquote(name.replace("\\", "/")))):
+        texts = dict.fromkeys((name, name.replace("\\", "/"), unquote(name), unquote(name.replace("\\", "/"))))
+        for text in (name for each in texts for name in names_on_disk(each)):
             for folder in folders:
                 if text and is_file(folder / text):  # an absolute path is itself
                     return folder / text, how

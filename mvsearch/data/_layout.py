@@ -18,8 +18,9 @@ import numpy as np
 from mvsearch.data._images import stratified_split
 from mvsearch.data._roles import Role, role_of
 from mvsearch.data._skipped import Skipped, merge
-from mvsearch.data._walk import Walk, is_image, printable
+from mvsearch.data._walk import Walk, is_image
 from mvsearch.errors import DataError
+from mvsearch.utils.text import printable
 
 Listing = list[tuple[Path, int]]
 """Image files with the number of their class."""

@@ -22,9 +22,10 @@ import numpy as np
 
 from mvsearch.data._roles import role_of
 from mvsearch.data._skipped import Skipped, merge
-from mvsearch.data._walk import is_hidden, is_image, not_an_image, printable, split_suffix
+from mvsearch.data._walk import is_hidden, is_image, not_an_image, split_suffix
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
+from mvsearch.utils.text import printable
 
 Part = tuple[np.ndarray, list[bytes], np.ndarray]
 """Labels (N) int64, names in the shard, and spans (N, 3): the number of the shard, the first byte and the bytes."""

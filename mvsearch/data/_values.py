@@ -4,7 +4,7 @@ from math import isfinite
 from typing import Any
 
 from mvsearch.data._skipped import Skipped, merge
-from mvsearch.data._walk import printable
+from mvsearch.utils.text import printable
 
 
 def number(value: Any) -> float | None:

@@ -4,6 +4,7 @@ import codecs
 import xml.etree.ElementTree as ET
 from dataclasses import dataclass
 from pathlib import Path
+from unicodedata import normalize
 
 from mvsearch.data._values import flag, number, side
 from mvsearch.errors import DataError
@@ -68,7 +69,8 @@ def read_lines(file: Path) -> list[str]:
     try:
         raw = file.read_bytes()
         wide = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        return [line.strip() for line in raw.decode("utf-16" if wide else "utf-8-sig").splitlines() if line.strip()]
+        text = normalize("NFC", raw.decode("utf-16" if wide else "utf-8-sig"))
+        return [line.strip() for line in text.splitlines() if line.strip()]
     except OSError as fault:
         raise DataError(f"cannot be read ({fault.strerror}).", at=file) from fault
     except UnicodeDecodeError as fault:

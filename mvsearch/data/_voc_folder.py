@@ -11,6 +11,7 @@ from mvsearch.data._voc_file import CLASS_FILES, ClassList, Colour, VocFile, Voc
 from mvsearch.data._walk import Walk, split_suffix
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
+from mvsearch.utils.text import comparable_name
 
 LABELS = {"segmentation": ("SegmentationClass", ".png"), "detection": ("Annotations", ".xml")}
 
@@ -24,7 +25,7 @@ def labels_in(root: Path, task: str, walk: Walk | None = None) -> dict[str, Path
     entries, found = walk.entries(folder), dict[str, Path]()
     for file in entries.files:
         if split_suffix(file)[1] == suffix:
-            found[Path(file).stem] = folder / file
+            found[comparable_name(Path(file).stem)] = folder / file
         else:
             walk.leave_out(folder / file, f"files in {name} that are not {suffix}")
     for other in (*entries.dead, *entries.folders, *entries.hidden):
@@ -43,7 +44,7 @@ class VocFolder:
         self.images: dict[str, list[Path]] = {}
         walk = Walk(root)
         for file in walk.images(root / "JPEGImages"):
-            self.images.setdefault(file.stem, []).append(file)
+            self.images.setdefault(comparable_name(file.stem), []).append(file)
         self.labels = labels_in(root, task, walk)
         notes.left_out += walk.skipped
         if not self.labels:

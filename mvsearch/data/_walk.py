@@ -1,7 +1,6 @@
 """Lists folders of images: hidden and system files are left out, links are followed, and every file is counted."""
 
 import os
-import unicodedata
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from pathlib import Path
 
 from mvsearch.data._skipped import Skipped, merge
 from mvsearch.errors import DataError
+from mvsearch.utils.text import printable
 
 # Of macOS, Synology, QNAP, Windows and Linux, in lower case; names that begin with a dot are hidden everywhere.
 _SYSTEM = frozenset(
@@ -30,18 +30,6 @@ class Entries:
     files: tuple[str, ...]
     hidden: tuple[str, ...]
     dead: tuple[str, ...]
-
-
-def printable(name: str | os.PathLike[str]) -> str:
-    """A name that can be printed in a line and written as UTF-8, whatever its bytes on disk.
-
-    >>> printable("caf\\udce9.png")
-    'caf\\\\udce9.png'
-    """
-    unprintable = ("Cs", "Cc")  # bytes that are not UTF-8, control characters
-    return "".join(
-        c.encode("unicode_escape").decode() if unicodedata.category(c) in unprintable else c for c in os.fspath(name)
-    )
 
 
 def is_hidden(name: str) -> bool:

@@ -23,9 +23,9 @@ from mvsearch.data._files import EncodedImages, find_encoded, listing_checksum
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._skipped import Skipped, broken
 from mvsearch.data._source import DataSource
-from mvsearch.data._walk import printable
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
+from mvsearch.utils.text import printable
 
 LICENCE = "that of your images"
 SIZE = 64

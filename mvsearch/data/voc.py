@@ -20,6 +20,7 @@ from mvsearch.data._split_lists import read_split
 from mvsearch.data._values import Notes
 from mvsearch.data._voc_folder import VocFolder, labels_in
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.text import comparable_name
 
 LICENCE = "that of your images"
 TASKS = ("segmentation", "detection")
@@ -40,7 +41,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
     if masks:
         check_class_limit(folder.classes, root)
     parts = _parts(folder, request)
-    labels = [folder.labels[item.file.stem] for item in chain(*parts)]
+    labels = [folder.labels[comparable_name(item.file.stem)] for item in chain(*parts)]
     files = [[item.file for item in part] for part in parts]
     identity = [task, size, folder.classes, *(files_identity(root, paths) for paths in (*files, labels))]
     classes = ("background", *folder.classes)

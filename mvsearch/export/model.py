@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import Preparation
 from mvsearch.errors import PlanError
+from mvsearch.utils.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -84,7 +85,7 @@ class ExportModel:
             preparation = preparation_of(weights, checkpoint, arch)
             origin = "" if checkpoint.plain else f" ({checkpoint.origin})"
             fresh = f"; the {part} for {arch.num_classes} classes is {source}"
-            source = weights.name + origin + fresh * (not complete and not features)
+            source = printable(weights.name) + origin + fresh * (not complete and not features)
         names = tuple(tap.name for tap in taps(arch)) if features else arch.head.outputs
         network = Backbone.of(model, arch) if features else model
         if preparation and not (complete and not features and len(preparation.classes) == arch.num_classes):

@@ -18,13 +18,14 @@ from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.utils.atomic_write import write_whole
+from mvsearch.utils.text import printable
 
 
 def export(export_model: ExportModel, path: Path) -> None:
     """Write the file, and its weights beside it. Parameters have the names of those of `build(arch)`."""
     weights = path.with_suffix(".safetensors")
     images = images_text(export_model)
-    text = source(export_model.arch, features=export_model.features, weights=weights.name, images=images)
+    text = source(export_model.arch, features=export_model.features, weights=printable(weights.name), images=images)
     write_whole(path, text.encode())
     write_weights(export_model.model, export_model.arch.key, weights, export_model.stored_preparation)
 
