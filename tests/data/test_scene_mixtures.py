@@ -25,7 +25,7 @@ Edit = Callable[[Path, dict[str, Any], dict[str, Any]], object]
 
 @dataclass(frozen=True)
 class Case:
-    """What is done to an image, and how many images, boxes and ignored boxes are left of it, and how much is counted."""
+    """What is done to an image, how many images, boxes and ignored boxes are left of it, and how much is counted."""
 
     edit: Edit
     images: int = 1
