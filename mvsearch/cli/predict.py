@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from mvsearch.arch.architecture import Architecture
     from mvsearch.data import DataSet, Preparation
+    from mvsearch.nn.weights_io import Checkpoint
     from mvsearch.proxies.train import Settings
     from mvsearch.training.in_memory import InMemorySet
 
@@ -126,7 +127,7 @@ def predict(
     scenes = InMemorySet.of(task, dataset, settings.training())
     if preparation:
         scenes = scenes.prepared(preparation)
-    model, facts = _model(architecture, scenes, settings, weights)
+    model, checkpoint = _model(architecture, scenes, settings, weights)
     if weights and preparation is None:  # after what is wrong with the weights themselves
         raise PlanError("how images are prepared for these weights is unknown; use --normalise.", at=weights)
     scenes = scenes.with_held_out(dataset.test)
@@ -146,12 +147,12 @@ def predict(
     plot_predictions(figure, output)
     if as_json:
         result = {"architecture": architecture.key, "data": dataset.name, "file": str(output), "part": TEST, **scores}
-        result |= {"weights": str(weights) if weights else None}
-        print_json(result | {"preparation": preparation.to_json() if preparation else None} | facts)
+        result |= {"weights": str(weights) if weights else None, **(checkpoint.facts() if checkpoint else {})}
+        print_json(result | {"preparation": preparation.to_json() if preparation else None})
         return
-    if weights is not None:
-        console().print(f"weights: {weights.name} ({facts['weights_origin']})")
-        print_weights_notes(facts)
+    if weights and checkpoint:
+        console().print(f"weights: {checkpoint.describe(weights.name)}")
+        print_weights_notes(checkpoint.facts())
     if preparation:
         console().print(f"images: {preparation.describe()}; known from {preparation.source}")
     console().print(f"{figure.subtitle}; figure in {output}.")
@@ -196,8 +197,8 @@ def _match_classes(data: "DataSet", preparation: "Preparation", weights: Path | 
 
 def _model(
     arch: "Architecture", images: "InMemorySet", settings: "Settings", weights: Path | None
-) -> tuple["nn.Module", dict[str, Any]]:
-    """The network, with weights of a file or trained, and what a report says about the file."""
+) -> tuple["nn.Module", "Checkpoint | None"]:
+    """The network, with the weights of a checkpoint, which is returned too, or trained."""
     from mvsearch.cli._progress import progress_bar
     from mvsearch.nn import build
     from mvsearch.nn.weights_io import load_weights
@@ -208,7 +209,7 @@ def _model(
     if weights is not None:
         model = build(arch.deploy(), seed=settings.seed).eval()
         advice = "use weights that were trained on the classes of these images"
-        return model, load_weights(model, weights, other_classes=advice).checkpoint.facts()
+        return model, load_weights(model, weights, other_classes=advice).checkpoint
     model = build(arch, seed=settings.seed)
     with progress_bar() as bar, machine_lock.shared():
         row = bar.add_task("training", total=settings.steps)
@@ -217,7 +218,7 @@ def _model(
             bar.update(row, completed=done)
 
         average, _ = train_in_memory(model, images, progress=progress)
-    return average, {}
+    return average, None
 
 
 def _summarise(scores: dict[str, float], score: str, images: int, recipe: Any) -> str:

@@ -83,9 +83,8 @@ class ExportModel:
             loaded = load_weights(model, weights, any_classes=any_classes, other_classes=advice)
             checkpoint, complete = loaded.checkpoint, loaded.with_head
             preparation = preparation_of(weights, checkpoint, arch)
-            origin = "" if checkpoint.plain else f" ({checkpoint.origin})"
             fresh = f"; the {part} for {arch.num_classes} classes is {source}"
-            source = printable(weights.name) + origin + fresh * (not complete and not features)
+            source = checkpoint.describe(printable(weights.name)) + fresh * (not complete and not features)
         names = tuple(tap.name for tap in taps(arch)) if features else arch.head.outputs
         network = Backbone.of(model, arch) if features else model
         if preparation and not (complete and not features and len(preparation.classes) == arch.num_classes):

@@ -8,6 +8,7 @@ import zipfile
 import zlib
 from argparse import Namespace
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path, PosixPath
 from typing import Any
 
@@ -135,25 +136,29 @@ def _load_pickle(path: Path) -> Any:
 
 def _forbidden(path: Path, message: str) -> str:
     """The first object of a pickle that is not a plain value, in words, and the name that it is stored under."""
-    from torch.serialization import get_unsafe_globals_in_checkpoint
-
     named = re.search(
         r"Unsupported (?:global: GLOBAL|class) (\S+)|Trying to (?:call reduce for|instantiate) .* (\S+)", message
     )
     if not named:
         return ""
     name, key = named[1] or named[2], ""
-    if zipfile.is_zipfile(path):
-        unsafe = set(get_unsafe_globals_in_checkpoint(str(path)))
-        with zipfile.ZipFile(path) as archive:
-            pickled = archive.read(next(entry for entry in archive.namelist() if entry.endswith("/data.pkl")))
-        text = ""
-        for code, argument, _ in pickletools.genops(pickled):
-            if "UNICODE" in code.name:
-                text = str(argument)
-            elif code.name == "GLOBAL" and str(argument).replace(" ", ".") in unsafe:
-                name, key = str(argument).replace(" ", "."), text
-                break
+    with suppress(Exception):  # a pickle without a ZIP archive around it, or a damaged one: its keys are not known
+        name, key = _locate(path)
     module, _, cls = name.rpartition(".")
-    kind = _NUMPY.get(cls) if module.startswith("numpy") else None
-    return f"{kind} ({name})" * bool(kind) + f"an object of {name}" * (not kind) + f" under {key!r}" * bool(key)
+    kind = f"{_NUMPY[cls]} ({name})" if module.startswith("numpy") and cls in _NUMPY else f"an object of {name}"
+    return f"{kind} under {key!r}" if key else kind
+
+
+def _locate(path: Path) -> tuple[str, str]:
+    """The name of the first object that torch does not allow, and the last text before it, which is its key."""
+    from torch.serialization import get_unsafe_globals_in_checkpoint
+
+    unsafe, key = set(get_unsafe_globals_in_checkpoint(str(path))), ""
+    with zipfile.ZipFile(path) as archive:
+        pickled = archive.read(next(entry for entry in archive.namelist() if entry.endswith("/data.pkl")))
+    for code, argument, _ in pickletools.genops(pickled):
+        if "UNICODE" in code.name:
+            key = str(argument)
+        elif code.name == "GLOBAL" and (name := str(argument).replace(" ", ".")) in unsafe:
+            return name, key
+    raise LookupError

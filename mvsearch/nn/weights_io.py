@@ -35,6 +35,10 @@ class Checkpoint:
     converted: tuple[str, ...] = ()
     plain: bool = True
 
+    def describe(self, name: str) -> str:
+        """The name of the file, with the origin if there was a choice."""
+        return name if self.plain else f"{name} ({self.origin})"
+
     def facts(self) -> dict[str, Any]:
         """What a report says about the origin of weights."""
         return {

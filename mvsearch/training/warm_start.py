@@ -78,6 +78,6 @@ def _transfer(path: Path, target: "nn.Sequential", arch: Architecture) -> "Weigh
         checkpoint = load_into(source, checkpoint)
     except CheckpointError as error:
         raise CheckpointError(f"{error}", at=path) from None
-    origin = "" if checkpoint.plain else f" ({checkpoint.origin})"
-    transfer = transfer_weights(target, source, name=f"{source_arch.name or source_arch.key} in {path}{origin}")
+    name = f"{source_arch.name or source_arch.key} in {checkpoint.describe(str(path))}"
+    transfer = transfer_weights(target, source, name=name)
     return replace(transfer, facts=checkpoint.facts())

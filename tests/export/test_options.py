@@ -203,6 +203,23 @@ def test_the_terminal_says_that_the_classifier_is_fresh(run, weights):
     assert load_file("net.safetensors")["head.linear.bias"].shape == (3,)
 
 
+def test_export_names_the_weights_that_it_read_and_what_it_passed_over(run, weights):
+    raw = build(SMALL, seed=1).state_dict()
+    average = {name: tensor for name, tensor in weights.state.items() if not name.endswith("num_batches_tracked")}
+    torch.save({"state_dict": raw, "state_dict_ema": average}, "both.pt")
+    options = ("--weights", "both.pt", "--no-verify", "-o", "net.py")
+    finished = run(*options)
+    assert "weights: both.pt (state_dict_ema, the moving average)" in finished.out
+    assert f"passed over: state_dict ({len(raw)} tensors)" in finished.out
+    assert f"{len(raw) - len(average)} missing counters" in finished.out
+    assert equal(load_file("net.safetensors"), weights.state)
+    report = json.loads(run(*options, "--force", "--json").out)
+    assert report["weights"] == "both.pt (state_dict_ema, the moving average)"
+    assert report["weights_origin"] == "state_dict_ema, the moving average"
+    assert report["weights_ignored"] == [f"state_dict ({len(raw)} tensors)"]
+    assert len(report["weights_converted"]) == 1
+
+
 def test_the_terminal_lists_the_maps_with_their_channels(run):
     finished = run("-o", "net.py", "--features", "--no-verify")
     assert [line.split() for line in finished.out.splitlines() if "after" in line] == [["after", "body", "16", "4"]]

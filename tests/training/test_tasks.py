@@ -21,7 +21,7 @@ from mvsearch.cli.main import cli
 from mvsearch.cli.predict import predict
 from mvsearch.data import IGNORED, Scene, cutouts, satellite
 from mvsearch.data.cutouts import box_of
-from mvsearch.errors import DataError, PlanError
+from mvsearch.errors import CheckpointError, DataError, PlanError
 from mvsearch.metrics.registry import scores
 from mvsearch.nn import build
 from mvsearch.nn.boxes import Detections, encode
@@ -590,6 +590,33 @@ def test_predictions_are_drawn_beside_the_truth(cache, tmp_path, scenes):
         assert done.exit_code == 0, done.exception
         assert 0 <= json.loads(done.stdout)[score] <= 1
         assert Image.open(file).width > 500
+
+
+@pytest.mark.parametrize(("head", "score"), [("deeplabv3", "miou"), ("ssdlite", "map")])
+def test_predict_reads_the_average_and_refuses_weights_for_other_classes(cache, tmp_path, scenes, head, score):
+    few = replace(scenes.train, masks=np.array(scenes.train.masks[:4]), labels=scenes.train.labels[:4])
+    as_voc(tmp_path / "own", few)
+    arch = find_architecture(f"mobilevitv3_xxs+{head}")
+    classes = len(scenes.train.classes)
+    raw, average, other = (
+        build(arch.at(num_classes=count), seed=seed).state_dict()
+        for count, seed in ((classes, 1), (classes, 2), (classes + 1, 2))
+    )
+    torch.save({"model": raw, "model_ema": average}, tmp_path / "both.pt")
+    torch.save(average, tmp_path / "average.pt")
+    torch.save(other, tmp_path / "other.pt")
+
+    def run(name):
+        options = ["--data", "voc", "--path", str(tmp_path / "own"), "--image-size", "64", "--force", "--json"]
+        options += ["--weights", str(tmp_path / name), "--normalise", "none", "-o", str(tmp_path / "seen.png")]
+        return CliRunner().invoke(predict, [f"mobilevitv3_xxs+{head}", *options])
+
+    one, two = (json.loads(run(name).stdout) for name in ("both.pt", "average.pt"))
+    assert (one[score], one["loss"]) == (two[score], two["loss"])
+    assert one["weights_origin"] == "model_ema, the moving average"
+    refused = run("other.pt").exception
+    assert isinstance(refused, CheckpointError)
+    assert f"for {classes + 1} classes and the network for {classes}" in str(refused)
 
 
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
