@@ -594,7 +594,7 @@ def test_predictions_are_drawn_beside_the_truth(cache, tmp_path, scenes):
 
 @pytest.mark.parametrize(("head", "score"), [("deeplabv3", "miou"), ("ssdlite", "map")])
 def test_predict_reads_the_average_and_refuses_weights_for_other_classes(cache, tmp_path, scenes, head, score):
-    few = replace(scenes.train, masks=np.array(scenes.train.masks[:4]), labels=scenes.train.labels[:4])
+    few = replace(scenes.train, masks=np.array(scenes.train.masks[:8]), labels=scenes.train.labels[:8])
     as_voc(tmp_path / "own", few)
     arch = find_architecture(f"mobilevitv3_xxs+{head}")
     classes = len(scenes.train.classes)
