@@ -17,7 +17,7 @@ import numpy as np
 
 from mvsearch.data._images import stratified_split
 from mvsearch.data._roles import Role, role_of
-from mvsearch.data._skipped import Skipped, merge
+from mvsearch.data._skipped import Skipped
 from mvsearch.data._walk import Walk, is_image
 from mvsearch.errors import DataError
 from mvsearch.utils.text import printable
@@ -158,16 +158,12 @@ class _Reader:
         for label, name in enumerate(classes):
             images = self.walk.images(folder / name)
             if not images:
-                instead = self._instead(folder / name)
-                raise DataError(f"this class has no images{instead}; add some or remove the folder.", at=folder / name)
+                raise DataError(
+                    f"this class has no images{_instead(folder / name)}; add some or remove the folder.",
+                    at=folder / name,
+                )
             files += [(file, label) for file in images]
         return files
-
-    def _instead(self, folder: Path) -> str:
-        """What a folder without images contains instead."""
-        inside = f"{self.walk.name(folder)}/"
-        found = merge(entry for entry in self.walk.left_out if entry.example.startswith(inside))
-        return f", but {' and '.join(f'{entry.count:,} {entry.reason}' for entry in found)}" if found else ""
 
     def _check_same(self, root: Path, train: Mapping[str, Path], test: Mapping[str, Path]) -> None:
         unmatched = sorted(train.keys() ^ test.keys())
@@ -209,6 +205,14 @@ class _Reader:
                 f"kept {sum(map(len, groups))} classes apart that differ only in case, blanks or Unicode form, such as "
                 f"{words}"
             )
+
+
+def _instead(folder: Path) -> str:
+    """What a folder without images contains instead."""
+    walk = Walk(folder)
+    walk.images(folder)
+    found = [f"{entry.count:,} {entry.reason}" for entry in walk.skipped]
+    return f", but {' and '.join(found)}" if found else ""
 
 
 def _is_certain(role: Role | None) -> bool:

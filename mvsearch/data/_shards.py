@@ -12,7 +12,7 @@ import os
 import re
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,8 +21,8 @@ from posixpath import normpath
 import numpy as np
 
 from mvsearch.data._roles import role_of
-from mvsearch.data._skipped import Skipped, merge
-from mvsearch.data._walk import is_hidden, is_image, not_an_image, split_suffix
+from mvsearch.data._skipped import Skipped, Tally
+from mvsearch.data._walk import Walk, is_hidden, is_image, not_an_image, split_suffix
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 from mvsearch.utils.text import printable
@@ -54,30 +54,30 @@ class _Member:
 
 def in_shards(path: Path) -> bool:
     """Whether the images of a folder are in shards; an archive beside folders of classes is not a shard."""
-    root, *folders = _folders(path)
-    beside = [role_of(file.stem) for file in root.iterdir() if _is_shard(file)]
-    with_folders = any(entry.is_dir() for folder in folders for entry in folder.iterdir())
-    inside = any(_is_shard(file) for folder in folders for file in folder.iterdir())
-    return inside or (bool(beside) and not with_folders and (any(beside) or not _has_folders(root)))
-
-
-def _has_folders(path: Path) -> bool:
-    return any(entry.is_dir() and not is_hidden(entry.name) for entry in path.iterdir())
+    walk = Walk(path)
+    root, *folders = map(walk.entries, _folders(walk))
+    if any(folder.folders for folder in folders):
+        return False
+    beside = [role_of(split_suffix(name)[0]) for name in root.files if _is_shard(name)]
+    inside = any(_is_shard(name) for folder in folders for name in folder.files)
+    return inside or any(beside) or (bool(beside) and not root.folders)
 
 
 def read_shards(path: Path, progress: Progress | None) -> Shards:
     """The images and classes of the shards of a folder; raises DataError naming what is missing or damaged."""
-    found = _by_part(path)
+    walk = Walk(path)
+    found = _by_part(walk)
     train, test = found["train"], found["test"] or found["val"]
     if not train:
         raise DataError("has shards, but no train*.tar; rename them to train*.tar and test*.tar.", at=path)
     if not test:
         raise DataError("has train*.tar but no test shards; add test*.tar or val*.tar.", at=path)
-    files, skipped = (*train, *test), _left_out(path, (*train, *test))
+    files = (*train, *test)
+    _leave_out_rest(walk, {*files, path / "classes.txt"})
     members = [
         member
         for i, shard in enumerate(track(files, "read shards", len(files), progress))
-        for member in _members(i, shard, skipped)
+        for member in _members(i, shard, walk.left_out)
     ]
     classes, numbers, assumptions = _classes(path, members)
     parts = []
@@ -90,42 +90,44 @@ def read_shards(path: Path, progress: Progress | None) -> Shards:
         labels = np.array([numbers[member.label] for member in part], np.int64)
         spans = np.array([member.span for member in part], np.int64)
         parts.append((labels, [os.fsencode(member.name) for member in part], spans))
-    return Shards(files, classes, parts[0], parts[1], merge(skipped), assumptions)
+    return Shards(files, classes, parts[0], parts[1], walk.skipped, assumptions)
 
 
-def _folders(path: Path) -> list[Path]:
+def _folders(walk: Walk) -> list[Path]:
     """The folder and those in it that are parts by their names."""
-    inside = (entry for entry in path.iterdir() if entry.is_dir() and role_of(entry.name))
-    return [path, *sorted(inside)]
+    return [walk.root, *(walk.root / name for name in walk.entries(walk.root).folders if role_of(name))]
 
 
-def _by_part(path: Path) -> dict[str, list[Path]]:
+def _by_part(walk: Walk) -> dict[str, list[Path]]:
     parts = defaultdict[str, list[Path]](list)
-    for folder in _folders(path):
-        for file in sorted(folder.iterdir()):
-            role = role_of(folder.name if folder != path else file.stem)
-            if _is_shard(file) and role:
-                parts[role.part].append(file)
+    for folder in _folders(walk):
+        for name in filter(_is_shard, walk.entries(folder).files):
+            role = role_of(split_suffix(name)[0] if folder == walk.root else folder.name)
+            if role:
+                parts[role.part].append(folder / name)
     return parts
 
 
-def _left_out(path: Path, used: Sequence[Path]) -> list[Skipped]:
-    """The files beside the shards."""
-    reasons = {False: "files outside the shards", True: "shards of no part that is used"}
-    others = (file for file in sorted(path.rglob("*")) if file.is_file() and file not in (*used, path / "classes.txt"))
-    return [Skipped(reasons[_is_shard(file)], 1, printable(file.relative_to(path))) for file in others]
+def _leave_out_rest(walk: Walk, used: Container[Path]) -> None:
+    """Count what is beside the shards."""
+    for folder in _folders(walk):
+        entries = walk.entries(folder)
+        for name in (*entries.files, *entries.folders, *entries.hidden, *entries.dead):
+            if (path := folder / name) not in used and path not in _folders(walk):
+                shard = _is_shard(name)
+                walk.leave_out(path, "shards of no part that is used" if shard else "files outside the shards")
 
 
-def _is_shard(file: Path) -> bool:
-    return file.suffix.lower() == ".tar" and not is_hidden(file.name)
+def _is_shard(name: str) -> bool:
+    return split_suffix(name)[1] == ".tar" and not is_hidden(name)
 
 
-def _members(number: int, shard: Path, skipped: list[Skipped]) -> Iterator[_Member]:
+def _members(number: int, shard: Path, left_out: Tally) -> Iterator[_Member]:
     images: dict[str, tarfile.TarInfo] = {}
     labels: dict[str, str] = {}
 
     def leave_out(reason: str, name: str) -> None:
-        skipped.append(Skipped(reason, 1, f"{printable(shard.name)}: {printable(name)}"))
+        left_out.add(reason, f"{printable(shard.name)}: {printable(name)}")
 
     try:
         with tarfile.open(shard, "r:") as tar:

@@ -1,5 +1,6 @@
 """What is left out of a data set: files, images and labels, counted by their reason."""
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -16,13 +17,29 @@ class Skipped:
     example: str
 
 
+class Tally:
+    """Counts what is left out by its reason, and keeps the first example of each."""
+
+    def __init__(self, skipped: Iterable[Skipped] = ()) -> None:
+        self._counts: Counter[str] = Counter()
+        self._examples: dict[str, str] = {}
+        for entry in skipped:
+            self.add(entry.reason, entry.example, entry.count)
+
+    def add(self, reason: str, example: str, count: int = 1) -> None:
+        """Count so many more."""
+        self._counts[reason] += count
+        self._examples.setdefault(reason, example)
+
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """One entry a reason, the most frequent first."""
+        return tuple(Skipped(reason, count, self._examples[reason]) for reason, count in self._counts.most_common())
+
+
 def merge(skipped: Iterable[Skipped]) -> tuple[Skipped, ...]:
     """One entry a reason, the most frequent first, with the first example of each."""
-    merged: dict[str, Skipped] = {}
-    for entry in skipped:
-        before = merged.get(entry.reason)
-        merged[entry.reason] = Skipped(entry.reason, before.count + entry.count, before.example) if before else entry
-    return tuple(sorted(merged.values(), key=lambda entry: -entry.count))
+    return Tally(skipped).skipped
 
 
 def broken(reason: str, example: str) -> Skipped:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from mvsearch.data._skipped import Skipped, merge
+from mvsearch.data._skipped import Skipped, Tally
 from mvsearch.errors import DataError
 from mvsearch.utils.text import printable
 
@@ -72,13 +72,13 @@ class Walk:
     """Lists folders below `root`, reading each of them once, and collects what is left out."""
 
     root: Path
-    left_out: list[Skipped] = field(default_factory=list)
+    left_out: Tally = field(default_factory=Tally)
     _entries: dict[Path, Entries] = field(default_factory=dict)
 
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """What was left out so far."""
-        return merge(self.left_out)
+        return self.left_out.skipped
 
     def entries(self, folder: Path) -> Entries:
         """The names in a folder; raises DataError if it cannot be listed."""
@@ -100,7 +100,7 @@ class Walk:
                     self.leave_out(path / name, reason)
                 self._hide(path, entries, reason if is_hidden(path.name) else None)
         else:
-            self.left_out.append(Skipped(reason, 1, self.name(path)))
+            self.left_out.add(reason, self.name(path))
 
     def leave_out_rest(self, folder: Path, used: tuple[str, ...], reason: str, others: str) -> None:
         """Count all that is in a folder but is not `used`: its files by a reason, its other folders by another."""
@@ -119,7 +119,7 @@ class Walk:
     def _images(self, folder: Path, above: frozenset[str]) -> Iterator[Path]:
         real = os.path.realpath(folder)
         if real in above:
-            self.left_out.append(Skipped("links to a folder that contains them", 1, self.name(folder)))
+            self.left_out.add("links to a folder that contains them", self.name(folder))
             return
         entries = self.entries(folder)
         for name in entries.files:
