@@ -94,7 +94,7 @@ def export(
     from mvsearch.export.images import draw_samples, match_labels, select_images
     from mvsearch.export.job import ExportJob, check_writable
     from mvsearch.export.model import ExportModel
-    from mvsearch.export.verify import export_unverified, export_verified
+    from mvsearch.export.verify import export_unverified, export_verified, write_report
     from mvsearch.profiling.benchmark import time_beside_eager
     from mvsearch.study.resolve import find_architecture, find_trial
 
@@ -135,6 +135,9 @@ def export(
                 settings, expected.image_size, held_out, _CALIBRATION if int8 else 0, expected
             )
             sample = match_labels(sample, export_model)
+            if int8 and export_model.trained and not (data or trial):
+                note = f"Calibrated on {settings.source}; use --data with images like those of the training."
+                sample = replace(sample, notes=(*sample.notes, note))
             calibration = training.images if int8 else None
             job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
         if runtime:
@@ -148,6 +151,8 @@ def export(
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
             report |= {"notes": export_model.notes, **export_model.facts()}
             report |= {"takes": job.runtime.batch_support} if export_format.runtime else {"weights": None}
+            if export_model.preparation:  # some formats have no place for it
+                write_report(job, report)
     if as_json:
         print_json(report)
     else:

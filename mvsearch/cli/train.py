@@ -173,6 +173,8 @@ def _run(training: "StartedTraining", part: str) -> None:
     if training.transfer and not first_step:
         screen.print(weight_transfer_table(training.transfer))
         print_weights_notes(training.transfer.facts, stderr=True)
+        for note in training.notes:
+            screen.print(note, style="yellow")
     if first_step:
         screen.print(f"resumes after step {first_step:,}", style="dim")
     with TrainingProgress(trainer.data.steps, trainer.recipe.epochs, first_step, part) as progress:

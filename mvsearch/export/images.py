@@ -51,7 +51,7 @@ def match_labels(sample: ImageSample, export_model: ExportModel) -> ImageSample:
     """
     preparation, outputs = export_model.preparation, export_model.facts().get("num_classes")
     unlabelled = replace(sample, classes=())
-    if export_model.arch.task != "classification" or outputs is None or not export_model.trained:
+    if export_model.arch.task != "classification" or outputs is None or not export_model.head_trained:
         return unlabelled
     if preparation is None:
         return replace(unlabelled, notes=("Without a known preparation of images there is no top-1.",))

@@ -31,7 +31,8 @@ class ExportModel:
     where they come from ("fresh, seed 0", or the file's name). With `features` the model returns a list of feature maps
     at strides 4, 8, 16, 32 instead of logits.
     `output_names` are the names of the tensors that it returns.
-    `preparation` is how images are prepared for the weights: None where that is unknown, or where nothing is `trained`.
+    `preparation` is how images are prepared for the weights: None where that is unknown, or where nothing is `trained`;
+    `head_trained` says whether the head's weights are from the file too.
     `sample` holds real images, prepared as the network expects them, for formats that describe or store one. `trial` is
     the trial of a study that the architecture comes from, with its metrics. `checkpoint` is what was read from a file.
     """
@@ -46,6 +47,7 @@ class ExportModel:
     checkpoint: "Checkpoint | None" = None
     preparation: Preparation | None = None
     trained: bool = False
+    head_trained: bool = False
 
     @classmethod
     def of(
@@ -87,7 +89,7 @@ class ExportModel:
             source = checkpoint.describe(printable(weights.name)) + fresh * (not complete and not features)
         names = tuple(tap.name for tap in taps(arch)) if features else arch.head.outputs
         network = Backbone.of(model, arch) if features else model
-        if preparation and not (complete and not features and len(preparation.classes) == arch.num_classes):
+        if preparation and (features or not complete or len(preparation.classes) != arch.num_classes):
             preparation = replace(preparation, classes=())
         return cls(
             arch,
@@ -97,7 +99,8 @@ class ExportModel:
             names,
             checkpoint=checkpoint,
             preparation=preparation,
-            trained=weights is not None and (complete or features),
+            trained=weights is not None,
+            head_trained=complete and not features,
         )
 
     @property

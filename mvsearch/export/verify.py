@@ -106,12 +106,12 @@ def export_verified(
         report, run = verify(job, folder / job.path.name, sample, max_drop=max_drop, progress=progress)
         if report.verified is not False:
             publish(folder, job.path.parent)
-        _write_report(job, report)
+        write_report(job, report.to_dict())
         if report.verified and run and timer:
             progress(0, None, f"{job.path} is written; timing it beside eager once no training runs on this machine")
             latency, eager_latency = timer(job, run, sample.images[:1])
             report = replace(report, latency=latency, eager_latency=eager_latency)
-            _write_report(job, report)
+            write_report(job, report.to_dict())
     if report.verified is False:
         earlier = " (an earlier one stays in its place)" if job.path.exists() else ""
         raise VerificationError(f"{report.reason}; the file is discarded{earlier}, see {job.report_path}.", at=job.path)
@@ -196,8 +196,9 @@ def _assess(job: ExportJob, report: VerificationReport, max_drop: float) -> Veri
     return replace(report, verified=verified, reason=reason)
 
 
-def _write_report(job: ExportJob, report: VerificationReport) -> None:
-    write_whole(job.report_path, (json.dumps(_replace_inf(report.to_dict()), indent=2) + "\n").encode())
+def write_report(job: ExportJob, report: dict[str, Any]) -> None:
+    """Write a report beside its file."""
+    write_whole(job.report_path, (json.dumps(_replace_inf(report), indent=2) + "\n").encode())
 
 
 def _replace_inf(value: Any) -> Any:

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import all_names, published
+from mvsearch.data import Preparation
 from mvsearch.errors import CheckpointError
 from mvsearch.nn._layer import Axis, BlockLayer, heads, layers
 from mvsearch.nn.checkpoints import load_checkpoint
@@ -42,13 +43,14 @@ class RowTransfer:
 class WeightTransfer:
     """Which weights a network started with: the source, its checksum, and how much of each row was transferred.
 
-    `facts` is what a report says about the file that they come from.
+    `facts` is what a report says about the file that they come from, and `preparation` how images are prepared for it.
     """
 
     source: str
     checksum: str
     rows: tuple[RowTransfer, ...]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    preparation: Preparation | None = None
 
     @property
     def params(self) -> int:

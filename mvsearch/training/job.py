@@ -50,11 +50,15 @@ class TrainingData:
 
 @dataclass(frozen=True)
 class StartedTraining:
-    """A training that is ready to run: its data, its run, and the weights that it started with, if not the seed's."""
+    """A training that is ready to run: its data, its run, and the weights that it started with, if not the seed's.
+
+    `notes` are sentences about these weights: what they expect of images that this training does otherwise.
+    """
 
     data: "LoaderSet"
     run: "TrainingRun"
     transfer: "WeightTransfer | None"
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -150,7 +154,8 @@ class TrainingJob:
                 (self.folder / name).unlink(missing_ok=True)
         group.wait()  # the others look for a checkpoint only when it is removed
         run.resume()
-        return StartedTraining(images, run, transfer)
+        notes = _compare_preparations(transfer.preparation, self._preparation(images, data)) if transfer else ()
+        return StartedTraining(images, run, transfer, notes)
 
     def finish(self, training: StartedTraining, data: TrainingData, *, seconds: float) -> dict[str, Any]:
         """Write the weights and the result of a finished training; returns the result."""
@@ -179,7 +184,7 @@ class TrainingJob:
             "device": run.trainer.group.device,
             **{name: value for name, value in preparation.to_json().items() if name != "source"},
             "weights": WEIGHTS,
-            "init": training.transfer.to_dict() if training.transfer else None,
+            "init": training.transfer.to_dict() | {"notes": training.notes} if training.transfer else None,
             "settings": run.settings,
         }
         write_weights(run.trainer.average, arch.key, self.folder / WEIGHTS, preparation)
@@ -227,3 +232,18 @@ class TrainingJob:
             **{name: value for name, value in asdict(self.recipe).items() if name != "source"},
             "ema_is_decay": True,
         }
+
+
+def _compare_preparations(initial: Preparation | None, own: Preparation) -> tuple[str, ...]:
+    """What the initial weights expect of images that the training does otherwise, in sentences."""
+    if initial is None:
+        return (f"The preparation of images for the initial weights is unknown; here it is {own.describe()}.",)
+    notes = []
+    if difference := own.differs_from(initial):
+        notes.append(f"This training uses {difference}, which the initial weights expect ({initial.source}).")
+    if initial.classes and len(initial.classes) == len(own.classes) and initial.classes != own.classes:
+        notes.append(
+            f"The initial classifier is for other classes, or in another order: {', '.join(initial.classes[:3])}; "
+            f"here {', '.join(own.classes[:3])}."
+        )
+    return tuple(notes)

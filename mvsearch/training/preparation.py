@@ -13,6 +13,7 @@ from mvsearch.nn.weights_io import METADATA, Checkpoint
 from mvsearch.training.warm_start import RESULT, WEIGHTS
 
 _SIZE, _SIDE = 256, 288  # of the authors' evaluation: the shorter side is resized, then the centre is cut out
+_FINE_TUNED = "_384"  # published networks that were trained on at 384 px, and are evaluated on the whole square
 _AUTHORS, _TIMM = r"^(encoder\.)?conv_1\.block\.", r"^stem\.conv\."
 _AUTHORS_SOURCE = "the names of the parameters, those of the authors' code: its {} networks read {} from 0 to 1"
 _TIMM_SOURCE = "the names of the parameters, those of timm: its MobileViTs read RGB from 0 to 1"
@@ -71,9 +72,11 @@ def _from_names(names: Iterable[str], arch: Architecture) -> Preparation | None:
     text = "\n".join(names)
     for first, inside, values in _CONVENTIONS:
         if re.search(first, text, re.MULTILINE) and inside in text:
-            if arch.task == "classification":
-                return Preparation((0.0,), (1.0,), _SIZE, **values)
-            return Preparation((0.0,), (1.0,), arch.image_size, **{**values, "crop": 1.0}, fit="stretch")
+            if arch.task != "classification":
+                return Preparation((0.0,), (1.0,), arch.image_size, **{**values, "crop": 1.0}, fit="stretch")
+            if str(arch.name).endswith(_FINE_TUNED):
+                return Preparation((0.0,), (1.0,), 384, **{**values, "crop": 1.0})
+            return Preparation((0.0,), (1.0,), _SIZE, **values)
     return None
 
 

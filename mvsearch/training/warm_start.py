@@ -67,6 +67,7 @@ def _transfer(path: Path, target: "nn.Sequential", arch: Architecture) -> "Weigh
     from mvsearch.nn import build
     from mvsearch.nn.weight_transfer import identify_architecture, transfer_weights
     from mvsearch.nn.weights_io import load_into, read_checkpoint
+    from mvsearch.training.preparation import preparation_of
 
     checkpoint, description = read_checkpoint(path), path.with_name(ARCHITECTURE)
     try:
@@ -80,4 +81,4 @@ def _transfer(path: Path, target: "nn.Sequential", arch: Architecture) -> "Weigh
         raise CheckpointError(f"{error}", at=path) from None
     name = f"{source_arch.name or source_arch.key} in {checkpoint.describe(str(path))}"
     transfer = transfer_weights(target, source, name=name)
-    return replace(transfer, facts=checkpoint.facts())
+    return replace(transfer, facts=checkpoint.facts(), preparation=preparation_of(path, checkpoint, source_arch))

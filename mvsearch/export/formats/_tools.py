@@ -1,4 +1,6 @@
-"""What formats share: tracing, and the names of outputs."""
+"""What formats share: tracing, and what a file states about its network."""
+
+import json
 
 import torch
 
@@ -20,3 +22,15 @@ def trace(
     images = example_images(export_model, 2 if any_batch else 1)
     with suppress_output(), torch.no_grad():
         return torch.export.export(model or export_model.model, (images,), dynamic_shapes=dynamic)
+
+
+def properties(export_model: ExportModel) -> dict[str, str]:
+    """What a file states: the network, its weights, and how images are prepared, as JSON values under their names.
+
+    Where the weights are trained and nothing is known of their images, `preparation` is "unknown".
+    """
+    own = {"key": export_model.arch.key, "weights": export_model.weights}
+    if export_model.stored_preparation:
+        values = export_model.stored_preparation.to_json()
+        return own | {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+    return own | ({"preparation": "unknown"} if export_model.trained else {})

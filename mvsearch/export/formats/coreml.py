@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mvsearch.export.formats import ExportFormat, Runtime
-from mvsearch.export.formats._tools import trace
+from mvsearch.export.formats._tools import properties, trace
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
 
@@ -31,6 +31,7 @@ def export(export_model: ExportModel, path: Path) -> None:
             compute_precision=coremltools.precision.FLOAT32,
             minimum_deployment_target=coremltools.target.iOS16,
         )
+        model.user_defined_metadata.update(properties(export_model))
         model.save(str(path))
 
 

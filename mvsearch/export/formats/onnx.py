@@ -1,6 +1,5 @@
 """ONNX for any batch, written by torch's dynamo exporter and run by onnxruntime."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +7,7 @@ import numpy as np
 import torch
 
 from mvsearch.export.formats import ExportFormat, Runtime
-from mvsearch.export.formats._tools import example_images
+from mvsearch.export.formats._tools import example_images, properties
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
 
@@ -27,20 +26,8 @@ def export(export_model: ExportModel, path: Path) -> None:
             verbose=False,
         )
         assert program is not None
-        program.model.metadata_props.update(metadata(export_model))
+        program.model.metadata_props.update(properties(export_model))
         program.save(path, external_data=False)
-
-
-def metadata(export_model: ExportModel) -> dict[str, str]:
-    """The file's properties: the network, its weights, and how images are prepared, as JSON values under their names.
-
-    Without a known preparation `preparation` is "unknown".
-    """
-    own = {"key": export_model.arch.key, "weights": export_model.weights}
-    if export_model.stored_preparation:
-        values = export_model.stored_preparation.to_json()
-        return own | {name: json.dumps(value, ensure_ascii=False) for name, value in values.items()}
-    return own | ({"preparation": "unknown"} if export_model.trained else {})
 
 
 def export_int8(export_model: ExportModel, path: Path, images: np.ndarray) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch.export.formats import ExportFormat, Runtime
-from mvsearch.export.formats._tools import trace
+from mvsearch.export.formats._tools import properties, trace
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
 
@@ -22,6 +22,8 @@ def export(export_model: ExportModel, path: Path) -> None:
         model.input(0).get_tensor().set_names({"images"})
         for output, name in zip(model.outputs, export_model.output_names, strict=True):
             output.get_tensor().set_names({name})
+        for name, value in properties(export_model).items():
+            model.set_rt_info(value, ["mvsearch", name])
         openvino.save_model(model, path, compress_to_fp16=False)
 
 

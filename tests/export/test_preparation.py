@@ -1,0 +1,354 @@
+"""What a training did with its images reaches every file that is exported of its weights."""
+
+import gzip
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from small import PLAIN, job, require_format, small_model
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import published
+from mvsearch.data import DataSettings, Preparation
+from mvsearch.errors import DataError
+from mvsearch.export.formats import timm
+from mvsearch.export.images import draw_samples, match_labels
+from mvsearch.export.model import ExportModel
+from mvsearch.export.verify import export_unverified, export_verified
+from mvsearch.nn import build
+from mvsearch.nn.weights_io import Checkpoint, write_weights
+from mvsearch.training.distributed import ProcessGroup
+from mvsearch.training.image_samples import ImageSample
+from mvsearch.training.job import TrainingJob
+from mvsearch.training.preparation import preparation_of
+from mvsearch.training.recipe import Recipe
+from mvsearch.utils import yaml_document
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+SMALL = Architecture.from_dict({**PLAIN, "num_classes": 2})
+BGR = Preparation((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 32, 0.875, "bgr", ("döner", "apple"), "toy", "bicubic")
+AUTHORS = json.loads(gzip.decompress((Path(__file__).parents[1] / "fixtures" / "authors_keys.json.gz").read_bytes()))
+
+
+def draw_set(folder: Path, classes: dict[str, int]) -> Path:
+    """Noise of a brightness for each class."""
+    rng = np.random.default_rng(0)
+    for part, count in (("train", 30), ("test", 10)):
+        for name, brightness in classes.items():
+            (folder / part / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = (rng.normal(0, 15, (40, 40, 3)) + brightness).clip(0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(folder / part / name / f"{i}.png")
+    return folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MVSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def trainings(tmp_path_factory):
+    """A small network that tells dark from bright, trained with normalisation and without."""
+    folder = tmp_path_factory.mktemp("trained")
+    images = draw_set(folder / "set", {"low": 60, "high": 110})
+    return {normalise: train(folder / f"{normalise}", images, normalise=normalise) for normalise in (True, False)}
+
+
+@pytest.fixture(params=[True, False], ids=["normalised", "0 to 1"])
+def each(request, trainings):
+    return trainings[request.param]
+
+
+@pytest.fixture
+def trained(trainings):
+    return trainings[True]
+
+
+def train(folder: Path, images: Path, init: Path | None = None, **settings):
+    values = {"epochs": 8, "batch": 12, "ema": 0.2, "crop_area": 1.0, "flip": False, **settings}
+    data = DataSettings("folder", str(images))
+    training_job = TrainingJob(SMALL, Recipe(**values), data, folder, init=init, decoders=0)
+    group, loaded = ProcessGroup(), training_job.load_data()
+    training = training_job.start(loaded, group)
+    list(training.run.run())
+    result = training_job.finish(training, loaded, seconds=0.0)
+    return SimpleNamespace(folder=folder, images=images, result=result, notes=training.notes)
+
+
+def weights_of(trained) -> Path:
+    return trained.folder / "weights.safetensors"
+
+
+def test_every_export_states_what_the_training_did(each, tmp_path):
+    alone = tmp_path / "alone.safetensors"  # without the result beside it
+    alone.write_bytes(weights_of(each).read_bytes())
+    result = json.loads((each.folder / "result.json").read_text(encoding="utf-8"))
+    model = ExportModel.of(SMALL, weights=alone)
+    assert model.preparation.mean == tuple(result["mean"])
+    assert model.preparation.std == tuple(result["std"])
+    assert (result["image_size"], result["crop"], result["channel_order"]) == (32, 1.0, "rgb")
+    assert result["classes"] == ["high", "low"]
+    assert (result["std"] == [1.0] * 3) is not result["settings"]["normalise"]
+
+    sample = draw_samples(DataSettings(), 32, 4, 0, model.expected)[0]
+    package = job("package", tmp_path, replace(model, sample=sample))
+    export_unverified(package)
+    readme = (package.path / "README.md").read_text(encoding="utf-8")
+    stated = re.search(r"less the mean \(([^)]*)\), over the deviation \(([^)]*)\)", readme)
+    for text, name in zip(stated.groups(), ("mean", "std"), strict=True):
+        assert [float(value) for value in text.split(",")] == pytest.approx(result[name], rel=1e-5, abs=1e-6)
+    assert "0  high\n1  low\n" in readme
+    written = json.loads((package.path / "preparation.json").read_text(encoding="utf-8"))
+    assert Preparation.from_json(written) == model.expected
+    again = ExportModel.of(SMALL, weights=package.path / "weights.safetensors")
+    assert again.preparation == model.expected
+
+
+def test_the_accuracy_of_an_export_is_that_of_the_training(each, tmp_path):
+    model = ExportModel.of(SMALL, weights=weights_of(each))
+    sample = draw_samples(DataSettings("folder", str(each.images)), 32, 64, 0, model.expected)[0]
+    report = export_verified(job("torch", tmp_path, model), match_labels(sample, model))
+
+    assert report.top1.eager == report.top1.file == each.result["top1"]
+    assert each.result["top1"] == 1
+    assert report.notes == ()
+
+
+def test_onnx_files_state_it_as_json_in_int8_too(trained, tmp_path):
+    require_format("onnx")
+    import onnx
+
+    model = ExportModel.of(SMALL, weights=weights_of(trained))
+    export_job = job("onnx", tmp_path, model)
+    calibration = draw_samples(DataSettings("folder", str(trained.images)), 32, 2, 8, model.expected)[1].images
+    for images in (None, calibration):  # quantising keeps what the float32 file states
+        export_unverified(replace(export_job, calibration=images))
+        properties = {entry.key: entry.value for entry in onnx.load(export_job.path).metadata_props}
+        stated = Preparation.from_json({name: json.loads(properties[name]) for name in model.expected.to_json()})
+        assert stated == model.expected
+        assert stated.classes == ("high", "low")
+
+
+def test_timm_is_told_everything_it_has_a_place_for():
+    text = timm.source(replace(small_model(PLAIN), preparation=BGR, trained=True), module="net")
+    for part in (
+        '"input_size": (3, 32, 32),',
+        '"interpolation": "bicubic",',
+        '"crop_pct": 0.875,',
+        '"mean": (0.100000, 0.200000, 0.300000),',
+        '"std": (0.400000, 0.500000, 0.600000),',
+        '"label_names": (\n                "döner",\n                "apple",\n            ),',
+        "expects BGR",
+    ):
+        assert part in text
+    compile(text, "net.py", "exec")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["openvino", "coreml"])
+def test_other_formats_with_a_place_for_it_state_it(name, tmp_path):
+    export_job = job(name, tmp_path, replace(small_model(PLAIN), preparation=BGR, trained=True))
+    export_unverified(export_job)
+    if name == "openvino":
+        import openvino
+
+        info = openvino.Core().read_model(export_job.path).get_rt_info("mvsearch")
+        values = {name: info[name] for name in BGR.to_json()}
+    else:
+        import coremltools
+
+        values = coremltools.models.MLModel(str(export_job.path), skip_model_load=True).user_defined_metadata
+    assert Preparation.from_json({name: json.loads(values[name]) for name in BGR.to_json()}) == BGR
+
+
+# Where nothing is known
+
+
+@pytest.fixture
+def command(mvsearch, tmp_path):
+    """The command `export small.yaml`, beside weights of which nothing is known and a set of images."""
+    Path("small.yaml").write_text(yaml_document.dump(SMALL.to_dict()), encoding="utf-8")
+    save_file(build(SMALL, seed=3).state_dict(), "bare.safetensors")
+    draw_set(Path("set"), {"low": 60, "high": 110})
+    return lambda *args: mvsearch("export", "small.yaml", "--weights", "bare.safetensors", *args)
+
+
+def test_an_unknown_preparation_is_said_and_has_no_accuracy(command):
+    done = command("--to", "torch", "-o", "net.py", "--no-verify", "--json")
+    assert done.code == 0, done.err
+    assert done.json["preparation"] is None
+    assert any("--normalise" in note for note in done.json["notes"])
+    assert "unknown" in Path("net.py").read_text(encoding="utf-8").split('"""')[1]
+    model = ExportModel.of(SMALL, weights=Path("bare.safetensors"))
+    sample = draw_samples(DataSettings("folder", "set"), 32, 4, 0, model.expected)[0]
+    assert sample.classes == ("high", "low")
+    assert match_labels(sample, model).classes == ()
+
+
+def test_what_a_user_states_of_the_images_is_used_and_stored(command):
+    stated = ("--normalise", "imagenet", "--channel-order", "bgr")
+    done = command("--to", "torch", "-o", "net.py", "--no-verify", "--json", *stated)
+    assert done.code == 0, done.err
+    assert done.json["preparation"]["mean"] == [0.406, 0.456, 0.485]
+    assert json.loads(Path("net.py.report.json").read_text(encoding="utf-8")) == done.json
+    again = ExportModel.of(SMALL, weights=Path("net.safetensors"))
+    assert (again.preparation.mean[0], again.preparation.channel_order) == (0.406, "bgr")
+    sample = draw_samples(DataSettings("folder", "set"), 32, 4, 0, again.expected)[0]
+    matched = match_labels(sample, again)
+    assert matched.classes == ("high", "low")
+    assert "assumes the order of the images: high, low" in matched.notes[0]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--to", "onnx", "--int8"),
+        ("--to", "onnx", "--int8", "--num-classes", "3"),
+        ("--to", "torch", "--channel-order", "bgr"),
+        ("--to", "torch", "--normalise", "123.7,116.3,103.5/58,57,57"),
+        ("--to", "torch", "--normalise", "imagnet"),
+    ],
+    ids=" ".join,
+)
+def test_what_needs_a_known_preparation_is_refused(command, args):
+    require_format(args[1])
+    done = command(*args)
+    assert done.code == 1
+    assert "--normalise" in done.err
+    assert not list(Path().glob("net*"))
+
+
+def test_a_new_head_has_no_classes_and_no_accuracy(trained, tmp_path):
+    model = ExportModel.of(SMALL, weights=weights_of(trained), num_classes=3)
+    assert (model.preparation.classes, model.head_trained) == ((), False)
+    assert model.preparation.mean == tuple(trained.result["mean"])
+    sample = ImageSample(np.empty(0), np.arange(3), ("a", "b", "c"), "toy")
+    assert match_labels(sample, model).classes == ()
+
+
+# Classes
+
+
+@pytest.mark.parametrize(
+    ("images", "labels"),
+    [(("döner", "apple"), [0, 1]), (("apple", "döner"), [1, 0]), (("apple",), [1]), (("apple", "pear"), None)],
+)
+def test_the_classes_of_other_images_are_matched_by_name(images, labels):
+    model = ExportModel(SMALL, build(SMALL).eval(), "toy", preparation=BGR, trained=True, head_trained=True)
+    sample = match_labels(ImageSample(np.empty(0), np.arange(len(images)), images, "toy"), model)
+    if labels is None:
+        assert sample.classes == ()
+        assert "pear" in sample.notes[0]
+    else:
+        assert sample.labels.tolist() == labels
+        assert sample.classes == BGR.classes
+
+
+# Pixels
+
+
+def test_channels_crop_and_normalisation_are_those_of_the_weights(tmp_path):
+    gradient = np.zeros((64, 64, 3), np.uint8)
+    gradient[..., 0], gradient[..., 1], gradient[..., 2] = 200, 100, np.arange(64) * 3
+    for part in ("train", "test"):
+        for name in ("a", "b"):
+            (tmp_path / part / name).mkdir(parents=True)
+            Image.fromarray(gradient).save(tmp_path / part / name / "0.png")
+    settings = DataSettings("folder", str(tmp_path))
+    wide = draw_samples(settings, 32, 1, 0)[0].images[0]
+    image = draw_samples(settings, 32, 1, 0, replace(BGR, crop=0.5))[0].images[0]
+    blue, green, red = (channel * std + mean for channel, mean, std in zip(image, BGR.mean, BGR.std, strict=True))
+    assert red == pytest.approx(np.full((32, 32), 200 / 255), abs=1e-6)
+    assert green == pytest.approx(np.full((32, 32), 100 / 255), abs=1e-6)
+    assert (wide[2].min() < 0.05, blue.min() > 0.15, blue.max() < 0.6) == (True, True, True)
+
+
+def test_another_image_size_is_said(trained):
+    model = ExportModel.of(SMALL, weights=weights_of(trained), image_size=64)
+    assert (model.preparation.image_size, model.expected.image_size) == (32, 64)
+    assert any("32 px" in note and "64 px" in note for note in model.notes)
+
+
+# Where it is known from
+
+
+@pytest.mark.parametrize("name", AUTHORS)
+def test_the_authors_names_say_bgr_for_v1_and_rgb_for_v2(name):
+    arch = published(name)
+    preparation = preparation_of(Path("x.pt"), Checkpoint(AUTHORS[name], "all"), arch)
+    v1 = any(row["block"] == "mobilevit" for row in arch.to_dict()["blocks"])
+    assert preparation.channel_order == ("bgr" if v1 else "rgb")
+    assert (preparation.mean, preparation.std) == ((0.0,) * 3, (1.0,) * 3)
+    assert (preparation.image_size, preparation.resized_side) == (256, 288)
+    fine = preparation_of(Path("x.pt"), Checkpoint(AUTHORS[name], "all"), replace(arch, name="mobilevitv3_0.5_384"))
+    assert (fine.image_size, fine.resized_side) == (384, 384)
+    model = ExportModel(arch, torch.nn.Identity(), name, preparation=preparation, trained=True)
+    assert any("expects BGR" in note for note in model.notes) is v1
+
+
+@pytest.mark.parametrize(("inside", "crop"), [("attn.qkv.", 0.9), ("attn.qkv_proj.", 0.888), ("mlp.fc1.", None)])
+def test_timm_s_names_say_rgb_from_0_to_1(inside, crop):
+    names = dict.fromkeys(("stem.conv.weight", f"stages.2.1.transformer.0.{inside}weight", "head.fc.weight"))
+    preparation = preparation_of(Path("x.pt"), Checkpoint(names, "all"), SMALL)
+    assert (preparation and preparation.crop) == crop
+    if preparation:
+        assert (preparation.mean, preparation.channel_order, preparation.interpolation) == ((0,) * 3, "rgb", "bicubic")
+
+
+def test_the_result_beside_older_weights_is_read_for_these_weights_only(tmp_path):
+    result = {"mean": [0.25], "std": [0.5], "image_size": 32, "weights": "weights.safetensors"}
+    result["settings"] = {"judged_side": 1.25}
+    (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    state = build(SMALL).state_dict()
+    for name in ("weights.safetensors", "other.safetensors"):
+        save_file(state, tmp_path / name, {"architecture": SMALL.key})
+    known = ExportModel.of(SMALL, weights=tmp_path / "weights.safetensors").preparation
+    assert (known.mean, known.std, known.crop) == ((0.25,) * 3, (0.5,) * 3, 0.8)
+    assert ExportModel.of(SMALL, weights=tmp_path / "other.safetensors").preparation is None
+
+
+def test_a_damaged_description_is_an_error_that_names_the_file(tmp_path):
+    content = json.dumps({"preparation": {"mean": [0.1], "std": [0.0], "image_size": 32}})
+    save_file(build(SMALL).state_dict(), tmp_path / "odd.safetensors", {"mvsearch": content})
+    with pytest.raises(DataError, match=r"odd\.safetensors"):
+        ExportModel.of(SMALL, weights=tmp_path / "odd.safetensors")
+
+
+def test_weights_with_a_preparation_are_the_same_bytes_each_time(tmp_path):
+    model = build(SMALL)
+    for n in range(8):
+        write_weights(model, SMALL.key, tmp_path / str(n), BGR)
+    assert len({(tmp_path / str(n)).read_bytes() for n in range(8)}) == 1
+    assert load_file(tmp_path / "0").keys() == model.state_dict().keys()
+
+
+# Initial weights
+
+
+def test_a_training_says_what_its_initial_weights_expect_otherwise(trained, tmp_path):
+    other = train(
+        tmp_path / "same",
+        trained.images,
+        weights_of(trained),
+        epochs=1,
+        normalise=trained.result["settings"]["normalise"],
+    )
+    assert other.notes == ()
+    write_weights(build(SMALL), SMALL.key, tmp_path / "bgr.safetensors", replace(BGR, classes=("low", "high")))
+    changed = train(tmp_path / "changed", trained.images, tmp_path / "bgr.safetensors", epochs=1)
+    assert "RGB instead of BGR" in changed.notes[0]
+    assert "other classes, or in another order: low, high; here high, low" in changed.notes[1]
+    assert changed.result["init"]["notes"] == changed.notes
+    save_file(build(SMALL).state_dict(), tmp_path / "bare.safetensors")
+    assert "unknown" in train(tmp_path / "bare", trained.images, tmp_path / "bare.safetensors", epochs=1).notes[0]
