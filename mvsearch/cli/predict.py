@@ -209,7 +209,7 @@ def _model(
     if weights is not None:
         model = build(arch.deploy(), seed=settings.seed).eval()
         advice = "use weights that were trained on the classes of these images"
-        return model, load_weights(model, weights, other_classes=advice).checkpoint
+        return model, load_weights(model, weights, arch, other_classes=advice).checkpoint
     model = build(arch, seed=settings.seed)
     with progress_bar() as bar, machine_lock.shared():
         row = bar.add_task("training", total=settings.steps)

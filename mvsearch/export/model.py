@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import Preparation
 from mvsearch.errors import PlanError
-from mvsearch.utils.text import printable
 
 if TYPE_CHECKING:
     from torch import nn
@@ -82,11 +81,11 @@ class ExportModel:
             part = "classifier" if arch.task == "classification" else "head"
             advice = f"use --num-classes {{0}}, or any other number for a fresh {part}"
             any_classes = features or num_classes is not None
-            loaded = load_weights(model, weights, any_classes=any_classes, other_classes=advice)
+            loaded = load_weights(model, weights, arch, any_classes=any_classes, other_classes=advice)
             checkpoint, complete = loaded.checkpoint, loaded.with_head
             preparation = preparation_of(weights, checkpoint, arch)
             fresh = f"; the {part} for {arch.num_classes} classes is {source}"
-            source = checkpoint.describe(printable(weights.name)) + fresh * (not complete and not features)
+            source = checkpoint.describe(weights.name) + fresh * (not complete and not features)
         names = tuple(tap.name for tap in taps(arch)) if features else arch.head.outputs
         network = Backbone.of(model, arch) if features else model
         if preparation and (features or not complete or len(preparation.classes) != arch.num_classes):

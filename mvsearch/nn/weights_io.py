@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvsearch.errors import CheckpointError
+from mvsearch.utils.text import printable
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from mvsearch.arch.architecture import Architecture
     from mvsearch.data import Preparation
 
 METADATA = "mvsearch"
@@ -37,14 +39,14 @@ class Checkpoint:
 
     def describe(self, name: str) -> str:
         """The name of the file, with the origin if there was a choice."""
-        return name if self.plain else f"{name} ({self.origin})"
+        return printable(name if self.plain else f"{name} ({self.origin})")
 
     def facts(self) -> dict[str, Any]:
         """What a report says about the origin of weights."""
         return {
-            "weights_origin": self.origin,
-            "weights_ignored": list(self.ignored),
-            "weights_converted": list(self.converted),
+            "weights_origin": printable(self.origin),
+            "weights_ignored": [printable(note) for note in self.ignored],
+            "weights_converted": [printable(note) for note in self.converted],
         }
 
 
@@ -93,13 +95,19 @@ class LoadedWeights:
 
 
 def load_weights(
-    model: "nn.Module", path: Path, *, any_classes: bool = False, other_classes: str = "use --num-classes {0}"
+    model: "nn.Module",
+    path: Path,
+    arch: "Architecture",
+    *,
+    any_classes: bool = False,
+    other_classes: str = "use --num-classes {0}",
 ) -> LoadedWeights:
-    """Load a checkpoint (.safetensors, or .pt of plain tensors) into a model; errors name the file.
+    """Load a checkpoint (.safetensors, or .pt of plain tensors) into a model of `arch`; errors name the file.
 
     With `any_classes` the model keeps its head if the file has none or one for other classes. Otherwise a file for
     other classes is refused, with the advice `other_classes`, in which {0} stands for the file's number.
     """
+    from mvsearch.nn._stored_architecture import check_architecture
     from mvsearch.nn.checkpoints import COUNTER, rename_parameters
 
     checkpoint, own = read_checkpoint(path), model.state_dict()
@@ -115,9 +123,10 @@ def load_weights(
         elif all(name in names for name in own if not _in_head(name) and not name.endswith(COUNTER)):
             _check_head(model, names, theirs, other_classes)
         checkpoint = load_into(model, checkpoint)
+        notes = check_architecture(path, checkpoint.metadata.get(METADATA), arch, with_head=fits)
     except CheckpointError as error:
         raise CheckpointError(f"{error}", at=path) from None
-    return LoadedWeights(checkpoint, fits)
+    return LoadedWeights(replace(checkpoint, ignored=checkpoint.ignored + notes), fits)
 
 
 def load_into(model: "nn.Module", checkpoint: Checkpoint) -> Checkpoint:

@@ -279,7 +279,7 @@ def test_a_row_whose_name_cannot_be_an_attribute_is_refused(row):
 def test_a_damaged_checkpoint_is_one_sentence_that_names_the_file(tmp_path, content):
     (tmp_path / "old.pt").write_bytes(content)
     with pytest.raises(CheckpointError) as raised:
-        load_weights(build(published("mobilevitv3_xxs")), tmp_path / "old.pt")
+        load_weights(build(published("mobilevitv3_xxs")), tmp_path / "old.pt", published("mobilevitv3_xxs"))
     assert raised.value.file == str(tmp_path / "old.pt")
     assert len(str(raised.value).splitlines()) == 1
 

@@ -17,9 +17,11 @@ from torch.optim.swa_utils import AveragedModel
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import published
+from mvsearch.data import Preparation
 from mvsearch.errors import CheckpointError, EnvironmentFault, MvsearchError
+from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
-from mvsearch.nn.weights_io import load_weights, read_checkpoint
+from mvsearch.nn.weights_io import load_weights, read_checkpoint, write_weights
 from mvsearch.study.resolve import find_architecture
 from mvsearch.training.warm_start import warm_start
 
@@ -63,7 +65,7 @@ def store(content: object, tmp_path: Path, name: str = "net.pt") -> Path:
 def load(content: object, tmp_path: Path) -> tuple[dict[str, torch.Tensor], object]:
     """What a network has after loading a file with this content, and what is said about the file."""
     model = build(SMALL, seed=3)
-    loaded = load_weights(model, store(content, tmp_path))
+    loaded = load_weights(model, store(content, tmp_path), SMALL)
     return model.state_dict(), loaded.checkpoint
 
 
@@ -206,7 +208,7 @@ def test_a_network_of_one_row_keeps_the_name_of_the_row(tmp_path):
     one = Architecture.from_dict({**SOFTMAX, "blocks": SOFTMAX["blocks"][:1], "head": {"linear": False}})
     model = build(one, seed=1)
     path = store(model.state_dict(), tmp_path)
-    load_weights(other := build(one, seed=2), path)
+    load_weights(other := build(one, seed=2), path, one)
     assert equal(other.state_dict(), model.state_dict())
 
 
@@ -227,7 +229,7 @@ def test_several_networks_are_refused_unless_one_has_the_usual_key(tmp_path):
 def test_missing_counters_of_batches_become_0(tmp_path):
     model = build(SMALL, seed=3)
     model[0].norm.num_batches_tracked += 5
-    checkpoint = load_weights(model, store(without(RAW, "num_batches_tracked"), tmp_path)).checkpoint
+    checkpoint = load_weights(model, store(without(RAW, "num_batches_tracked"), tmp_path), SMALL).checkpoint
     assert equal(model.state_dict(), RAW)
     assert checkpoint.converted == (f"set {COUNTERS} missing counters of batches (num_batches_tracked) to 0",)
 
@@ -308,7 +310,7 @@ def test_another_head_is_named(tmp_path):
     path = store(build(arch, seed=1).state_dict(), tmp_path)
     for head in ("deeplabv3", "ssdlite"):
         with pytest.raises(CheckpointError, match=r"another head .*'head\.linear\.weight'"):
-            load_weights(build(find_architecture(f"mobilevitv3_xxs+{head}").at(num_classes=3)), path)
+            ExportModel.of(find_architecture(f"mobilevitv3_xxs+{head}").at(num_classes=3), weights=path)
 
 
 @pytest.mark.parametrize("head", ["deeplabv3", "pspnet", "ssdlite"])
@@ -316,7 +318,7 @@ def test_a_head_for_other_classes_is_refused_with_both_numbers(head, tmp_path):
     arch = find_architecture(f"mobilevitv3_xxs+{head}")
     path = store(build(arch.at(num_classes=4), seed=1).state_dict(), tmp_path)
     with pytest.raises(CheckpointError, match=r"for 4 classes and the network for 3; use others\."):
-        load_weights(build(arch.at(num_classes=3)), path, other_classes="use others")
+        load_weights(build(arch.at(num_classes=3)), path, arch, other_classes="use others")
 
 
 # Files
@@ -402,6 +404,37 @@ def test_a_folder_names_a_checkpoint_in_it(tmp_path):
         read_checkpoint(tmp_path)
     with pytest.raises(MvsearchError, match="no such file"):
         read_checkpoint(tmp_path / "none.pt")
+
+
+# Networks of equal shapes
+
+
+@pytest.mark.parametrize(
+    ("row", "field", "value"), [(2, "heads", 2), (2, "patch", 4), (1, "stride", 1)], ids=["heads", "patch", "stride"]
+)
+def test_weights_of_a_training_are_refused_by_another_network_of_equal_shapes(row, field, value, tmp_path):
+    SMALL.save(tmp_path / "architecture.yaml")
+    path = tmp_path / "weights.safetensors"
+    preparation = Preparation((0.0,), (1.0,), SMALL.image_size)
+    write_weights(build(SMALL, seed=1), SMALL.key, path, preparation)
+    rows = [{**block, field: value} if i == row else block for i, block in enumerate(SOFTMAX["blocks"])]
+    other = Architecture.from_dict({**SOFTMAX, "blocks": rows})
+    with pytest.raises(CheckpointError, match=rf"architecture\.yaml.*\.{field} is .* and not {value}"):
+        ExportModel.of(other, weights=path)
+    (tmp_path / "architecture.yaml").unlink()
+    [note] = ExportModel.of(other, weights=path).facts()["weights_ignored"]
+    assert SMALL.key in note
+
+
+def test_weights_of_a_training_are_read_at_another_image_size_and_for_other_classes(tmp_path):
+    SMALL.save(tmp_path / "architecture.yaml")
+    path = tmp_path / "weights.safetensors"
+    write_weights(build(SMALL, seed=1), SMALL.key, path, Preparation((0.0,), (1.0,), SMALL.image_size))
+    for options in ({"image_size": 64}, {"num_classes": 3}, {"features": True}):
+        assert ExportModel.of(SMALL, weights=path, **options).facts()["weights_ignored"] == []
+    (tmp_path / "architecture.yaml").unlink()
+    for options in ({"image_size": 64}, {"num_classes": 3}, {"features": True}):
+        assert ExportModel.of(SMALL, weights=path, **options).facts()["weights_ignored"] == []
 
 
 # A warm start reads the same
