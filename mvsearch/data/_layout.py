@@ -18,7 +18,7 @@ import numpy as np
 from mvsearch.data._images import stratified_split
 from mvsearch.data._roles import Role, role_of
 from mvsearch.data._skipped import Skipped
-from mvsearch.data._walk import Walk, is_image
+from mvsearch.data._walk import Walk, is_image, split_suffix
 from mvsearch.errors import DataError
 from mvsearch.utils.text import printable
 
@@ -106,19 +106,25 @@ class _Reader:
                 "it split.",
                 at=root,
             )
-        self._refuse_loose(root, roles)
+        self._refuse_families(root, roles)
         return ()
 
-    def _refuse_loose(self, root: Path, roles: Mapping[str, Role]) -> None:
-        """Refuse parts whose images are in no folders of classes; a class of its own may be called `train`."""
+    def _refuse_families(self, root: Path, roles: Mapping[str, Role]) -> None:
+        """Refuse parts that are not all in folders of classes; a class of its own may be called `train`."""
         families: dict[tuple[str, ...], dict[str, str]] = defaultdict(dict)
         for name, role in roles.items():
-            if any(map(is_image, self.walk.entries(root / name).files)):
+            entries = self.walk.entries(root / name)
+            if entries.folders or any(map(is_image, entries.files)):
                 families[role.affix][role.part] = name
         for parts in families.values():
-            if len(parts) > 1:
-                names = " and ".join(map(printable, sorted(parts.values())))
-                raise DataError(f"{names} contain images, but no folders of classes; {_HINT}.", at=root)
+            names = sorted(parts.values())
+            loose = [name for name in names if not self.walk.entries(root / name).folders]
+            if len(parts) > 1 and loose:
+                both = " and ".join(map(printable, names))
+                raise DataError(
+                    f"{both} are parts by name, but {printable(loose[0])} contains no folders of classes; {_HINT}.",
+                    at=root,
+                )
 
     def _read_parts(self, root: Path, train: Path, test: Path) -> tuple[tuple[str, ...], Listing, Listing]:
         if (train.name, test.name) not in (("train", "test"), ("train", "val")):
@@ -140,6 +146,9 @@ class _Reader:
             if _is_certain(role_of(name)):
                 self.assumptions.append(f"read {printable(name)} as the name of a class")
         self._refuse_parts_in_classes(root, classes)
+        lists = [name for name in self.walk.entries(root).files if role_of(split_suffix(name)[0])]
+        if lists:
+            self.assumptions.append(f"{' and '.join(map(printable, lists))} not read: the seed splits the images")
         return classes, self._listing(root, classes)
 
     def _classes(self, folder: Path) -> tuple[str, ...]:
@@ -188,13 +197,13 @@ class _Reader:
             if any(len(parts) > 1 for parts in families.values()):
                 parts = " and ".join(map(printable, filter(role_of, folders)))
                 raise DataError(f"contains {parts}, as a data set does; give this folder, or {_HINT}.", at=root / name)
-        first = inside[classes[0]]
+        common = sorted(set[str].intersection(*map(set, inside.values())))
         loose = any(is_image(file) for name in classes for file in self.walk.entries(root / name).files)
-        if len(first) > 1 and not loose and all(folders == first for folders in inside.values()):
+        if len(common) > 1 and not loose:
             raise DataError(
-                f"{printable(classes[0])} and {printable(classes[1])} contain the same folders, {printable(first[0])} "
-                f"and {printable(first[1])}: parts or classes? Name parts train and test; put the images of a class "
-                "into one folder.",
+                f"{printable(classes[0])} and {printable(classes[1])} contain the same folders, {printable(common[0])} "
+                f"and {printable(common[1])}, and may be parts or classes; name parts train and test, or put the "
+                "images of each class into one folder.",
                 at=root,
             )
 

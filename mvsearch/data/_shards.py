@@ -80,6 +80,7 @@ def read_shards(path: Path, progress: Progress | None) -> Shards:
         for member in _members(i, shard, walk.left_out)
     ]
     classes, numbers, assumptions = _classes(path, members)
+    assumptions += _one_sided(members, len(train))
     parts = []
     for first, last in ((0, len(train)), (len(train), len(files))):
         part = [member for member in members if first <= member.span[0] < last]
@@ -177,6 +178,13 @@ def _by_label(images: Iterable[str], labels: Mapping[str, str], shard: Path) -> 
 
 def _is_not_of(key: str, name: str) -> bool:
     return split_suffix(name)[0] != key
+
+
+def _one_sided(members: Sequence[_Member], first_of_test: int) -> tuple[str, ...]:
+    """A sentence if there are classes that only one part has."""
+    train, test = ({m.label for m in members if (m.span[0] < first_of_test) == part} for part in (True, False))
+    only = sorted(train ^ test)
+    return (f"{len(only)} classes have images in one part only, such as {printable(only[0])}",) if only else ()
 
 
 def _classes(root: Path, members: Sequence[_Member]) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:

@@ -128,7 +128,7 @@ class Walk:
             else:
                 self.leave_out(folder / name, not_an_image(name))
         for name in entries.dead:
-            self.leave_out(folder / name, "links that lead nowhere")
+            self.leave_out(folder / name, "links that lead nowhere, pipes and devices")
         self._hide(folder, entries)
         for name in entries.folders:
             yield from self._images(folder / name, above | {real})
@@ -152,6 +152,9 @@ def _scan(folder: Path) -> Entries:
 def _kind(entry: os.DirEntry[str]) -> str:
     if is_hidden(entry.name):
         return "hidden"
-    if entry.is_dir():
-        return "folders"
-    return "files" if entry.is_file() else "dead"
+    with suppress(OSError):  # a link that leads to itself, or to where the user may not look
+        if entry.is_dir():
+            return "folders"
+        if entry.is_file():
+            return "files"
+    return "dead"

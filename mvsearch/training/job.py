@@ -17,6 +17,7 @@ from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.metrics.registry import HELD_OUT, TEST
 from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_start
 from mvsearch.utils.atomic_write import write_whole
+from mvsearch.utils.text import printable
 
 if TYPE_CHECKING:
     from mvsearch.nn.weight_transfer import WeightTransfer
@@ -118,7 +119,7 @@ class TrainingJob:
             both = files.train, files.test
             streams = [StreamLoader(part, self.data.size or evaluated, self.decoders) for part in both]
             checksum, notes = sources.listing_checksum(*both), (files.skipped, files.assumptions)
-            return TrainingData(str(path), checksum, task, streams[0], streams[1], *notes)
+            return TrainingData(printable(path), checksum, task, streams[0], streams[1], *notes)
         if self.streamed:
             raise PlanError(
                 f"--stream needs a folder of images by class; the source {self.data.source} is decoded once."
@@ -126,7 +127,7 @@ class TrainingJob:
         size = self.data.size or (max(evaluated, *self.recipe.sizes) if path or task.has_scenes else None)
         data = sources.load(self.data.source, path=path, size=size, task=self.arch.task, progress=progress)
         task.check(data)
-        name = str(path) if path and not task.has_scenes else data.name
+        name = printable(path) if path and not task.has_scenes else data.name
         train, test = (
             SceneLoader.of(part, task) if task.has_scenes else DecodedLoader(part) for part in (data.train, data.test)
         )

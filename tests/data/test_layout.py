@@ -15,6 +15,7 @@ from mvsearch.errors import DataError
 
 CLASSES = ("cat", "dog")
 CHECK = ("data", "check", "folder", "--size", "8", "--path")
+NOWHERE = "links that lead nowhere, pipes and devices"
 NUMBERS = itertools.count()  # of images, so that no two have the same bytes
 
 
@@ -136,8 +137,8 @@ def test_loose_images_in_train_and_test_are_refused(root, names):
     ],
 )
 def test_what_can_be_read_in_two_ways_is_refused(root, names):
-    for name in names:
-        add_classes(root / name)
+    for i, name in enumerate(names):
+        add_classes(root / name, (*CLASSES, "emu")[: 3 - i % 2] if len(names) == 2 else CLASSES)
 
     assert refusal(root).file == str(root)
 
@@ -147,6 +148,21 @@ def test_test_images_without_classes_are_no_test_part(root):
     add(root / "test")
 
     assert str(root / "train") in str(refusal(root))
+
+
+def test_parts_of_which_one_has_no_classes_are_refused(root):
+    add_classes(root / "asl_alphabet_train")
+    add(root / "asl_alphabet_test")
+
+    assert "asl_alphabet_test contains no folders" in str(refusal(root))
+
+
+def test_lists_of_parts_beside_classes_are_not_obeyed_and_said(root):
+    add_classes(root)
+    for name in ("train.txt", "test.csv", "README.txt"):
+        (root / name).write_text("cat/0")
+
+    assert find_encoded(root).assumptions == ("test.csv and train.txt not read: the seed splits the images",)
 
 
 def test_parts_inside_classes_are_refused(root):
@@ -264,6 +280,7 @@ def test_links_are_followed_and_cycles_and_dead_links_are_counted(root, tmp_path
     (root / "owl").symlink_to(tmp_path / "elsewhere")
     (root / "dog" / "e.png").symlink_to(tmp_path / "elsewhere" / "e.png")
     (root / "dog" / "gone.png").symlink_to("/nowhere/x.png")
+    (root / "dog" / "itself.png").symlink_to(root / "dog" / "itself.png")
     (root / "cat" / "loop").symlink_to(root)
     (root / "cat" / "self").symlink_to(root / "cat")
     found = find_encoded(root)
@@ -273,7 +290,10 @@ def test_links_are_followed_and_cycles_and_dead_links_are_counted(root, tmp_path
     assert classes["owl/f.png"] == "owl"
     assert classes["dog/e.png"] == "dog"
     assert len(classes) == 9
-    assert reasons(found) == {"links that lead nowhere": 1, "links to a folder that contains them": 2}
+    assert reasons(found) == {
+        "links that lead nowhere, pipes and devices": 2,
+        "links to a folder that contains them": 2,
+    }
 
 
 def test_a_decoded_folder_counts_what_a_streamed_one_counts(root, monkeypatch, tmp_path):
