@@ -4,6 +4,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,9 @@ def _categories(file: Path, listed: Any, used: set[Id | None], notes: Notes) -> 
             raise DataError(
                 f"its categories {' and '.join(map(str, twice))} are both called {text!r}; rename one of them.", at=file
             )
+    for first, second in pairwise(sorted(found.values(), key=str.casefold)):
+        if first.casefold() == second.casefold():
+            notes.assume(f"{file.name}: {first!r} and {second!r} are read as two classes")
     return found
 
 

@@ -148,19 +148,22 @@ class SceneDecoder:
                 f"{len(bad)} of {objects} objects cannot be used, the first is {bad[0].example} ({bad[0].reason}).",
                 at=self.root,
             )
-        if part == 0:
-            self._check_covered(covered)
+        self._check_covered(covered, part)
 
-    def _check_covered(self, covered: np.ndarray) -> None:
-        if self.masks and not covered[1 : len(self.classes)].any():
-            unknown = f"; {covered[IGNORED]:,} pixels are {IGNORED}, unknown" if covered[IGNORED] else ""
+    def _check_covered(self, covered: np.ndarray, part: int) -> None:
+        """Raises DataError if nothing in a part is of a class: it could not be learned, or not evaluated."""
+        if not covered[1 : len(self.classes)].any():
+            where = ("the training part", "the test part")[part]
+            if not self.masks:
+                raise DataError(f"{where} has no boxes, which detection needs.", at=self.root)
+            unknown = f", and {covered[IGNORED]:,} pixels are {IGNORED}, unknown" if covered[IGNORED] else ""
             raise DataError(
-                f"no pixel of a mask for training is of a class{unknown}; number the classes from 1, with 0 as the "
-                "background.",
+                f"{where} has no pixel of any class in its masks{unknown}; number classes from 1, the background 0.",
                 at=self.root,
             )
-        pairs = zip(self.classes[1:], covered[1:].tolist(), strict=False)
-        self.absent += [name for name, count in pairs if not count]
+        if part == 0:
+            pairs = zip(self.classes[1:], covered[1:].tolist(), strict=False)
+            self.absent += [name for name, count in pairs if not count]
 
     @cached_property
     def _views(self) -> tuple[list[View | Skipped], ...]:

@@ -41,7 +41,9 @@ class MaskStyle:
         for file in files:
             try:
                 values = np.unique(self.numbers(file))
-            except OSError:  # counted when it is decoded
+            except DataError:
+                raise
+            except Exception:  # a damaged file, which is counted when it is decoded
                 continue
             if not np.isin(values, (0, IGNORED)).all():
                 return

@@ -65,7 +65,7 @@ def _lists(files: Sequence[Path]) -> dict[str, list[Path]]:
 def _split(
     folder: Path, lists: Mapping[str, Sequence[Path]], ids: Collection[str], notes: Notes, *, complete: bool
 ) -> Split:
-    pairs = [("train", "val"), ("trainval", "test"), ("train", "test")]
+    pairs = [("train", "val"), ("trainval", "test"), ("train", "test"), ("trainval", "val")]
     train, test = next(
         ((first, second) for first, second in pairs if first in lists and second in lists),
         ("trainval" if "trainval" in lists else "train", None),
@@ -73,11 +73,14 @@ def _split(
     if train not in lists:
         raise DataError(f"has {', '.join(f'{name}.txt' for name in lists)}, but no train.txt; add it.", at=folder)
     used = [name for name in (train, test) if name]
+    parts = {name: _ids(lists[name], ids, notes) for name in used}
     if test is None:
         notes.assume(f"{folder} has no list for val or test: the seed holds out some of {train}.txt")
-    elif (train, test) != ("train", "val"):
+    elif test == "test":
         notes.assume(f"{folder} has no val.txt: {train}.txt is for training and {test}.txt for the test")
-    parts = {name: _ids(lists[name], ids, notes) for name in used}
+    elif train == "trainval":
+        notes.assume(f"{folder} has no train.txt: the images of trainval.txt that are not in val.txt are for training")
+        parts[train] = [one for one in parts[train] if one not in set(parts[test])]
     if unused := sorted(lists.keys() - set(used) - ({"trainval"} if test == "val" else set())):
         notes.assume(f"{folder}: {', '.join(f'{name}.txt' for name in unused)} is not used")
     if test and (both := set(parts[train]) & set(parts[test])):

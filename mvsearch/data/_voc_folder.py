@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Collection, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from mvsearch.data._labelled import Box, Labelled
@@ -27,7 +28,7 @@ def labels_in(root: Path, task: str, walk: Walk | None = None) -> dict[str, Path
         if split_suffix(file)[1] == suffix:
             found[comparable_name(Path(file).stem)] = folder / file
         else:
-            walk.leave_out(folder / file, f"files in {name} that are not {suffix}")
+            walk.leave_out(folder / file, f"files in {name} that are not {suffix}, or of the same name")
     for other in (*entries.dead, *entries.folders, *entries.hidden):
         walk.leave_out(folder / other, f"links that lead nowhere, folders and hidden files in {name}")
     return found
@@ -122,7 +123,8 @@ class VocFolder:
         )
 
     def _box(self, one: VocObject) -> Box | str:
-        if one.name not in self.numbers:
+        kind = self._number(one.name)
+        if kind is None:
             file = self.class_list.file
             return f"objects of classes that {file.name} does not name" if file else "objects without a name"
         if one.box is None:
@@ -130,7 +132,16 @@ class VocFolder:
         x0, y0, x1, y1 = one.box
         if x0 > x1 or y0 > y1:
             return "boxes whose xmax or ymax is less than xmin or ymin"
-        return self.numbers[one.name], x0 - 1, y0 - 1, x1, y1  # VOC counts pixels from 1, the last included
+        return kind, x0 - 1, y0 - 1, x1, y1  # VOC counts pixels from 1, the last included
+
+    def _number(self, name: str) -> int | None:
+        """The number of the class of that name, or of the one class whose name differs only in upper and lower case."""
+        if name not in self.numbers:
+            alike = [other for other in self.classes if other.casefold() == name.casefold()]
+            if len(alike) == 1:
+                self.numbers[name] = self.numbers[alike[0]]
+                self.notes.assume(f"objects called {name!r} are read as {alike[0]!r}")
+        return self.numbers.get(name)
 
     def _named_classes(self) -> dict[str, Colour | None]:
         files = [file for file in self.annotations.values() if not isinstance(file, str)]
@@ -141,6 +152,9 @@ class VocFolder:
                 "Annotations.",
                 at=self.root,
             )
+        for first, second in pairwise(sorted(names, key=str.casefold)):
+            if first.casefold() == second.casefold():
+                self.notes.assume(f"{first!r} and {second!r} are read as two classes")
         if self.task == "segmentation":
             self.notes.assume(
                 f"there is no {CLASS_FILES[0]}: the numbers in masks are those of the classes of Annotations in "

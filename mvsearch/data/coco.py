@@ -16,7 +16,7 @@ import numpy as np
 
 from mvsearch.data._cache import files_identity, load_or_decode
 from mvsearch.data._coco_file import CocoFile, CocoImage, CocoObject, class_numbers, images_of, read_coco
-from mvsearch.data._image_names import find_image
+from mvsearch.data._image_names import ImageFinder
 from mvsearch.data._images import IGNORED, DataSet, Request
 from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, folder_of, size_of, split
 from mvsearch.data._orientation import Size
@@ -113,22 +113,29 @@ def _read(
 
 
 def _items(root: Path, part: CocoFile, images: Sequence[CocoImage], notes: Notes) -> list[Labelled]:
-    folders, items, found_otherwise = _folders(root, part.file), list[Labelled](), dict[str, list[str]]()
+    finder, items, missing = ImageFinder(_folders(root, part.file)), list[Labelled](), list[str]()
+    found_otherwise, guessed = dict[str, list[str]](), dict[Path, str]()
     for image in images:
-        file, how = find_image(image.names, folders)
+        file, how = finder.find(image.names)
         if file is None:
-            notes.skip("listed images that do not exist", image.names[0])
+            missing.append(image.names[0])
             continue
         if how:
             found_otherwise.setdefault(how, []).append(image.names[0])
+            if file in guessed:
+                raise DataError(
+                    f"its images {guessed[file]} and {image.names[0]} are both found as {file}.", at=part.file
+                )
+            guessed[file] = image.names[0]
         items.append(_item(file, image))
     for how, names in found_otherwise.items():
         notes.assume(f"{part.file.name}: {len(names)} images are found {how} (such as {names[0]})")
-    if 2 * len(items) < len(images):
-        missing = next(image.names[0] for image in images if find_image(image.names, folders)[0] is None)
+    if missing:
+        notes.skip("listed images that do not exist", missing[0], len(missing))
+    if 2 * len(missing) > len(images):
         raise DataError(
-            f"{len(images) - len(items)} of its {len(images)} images do not exist, such as {missing}; put them into "
-            f"{folders[0]}.",
+            f"{len(missing)} of its {len(images)} images do not exist, such as {missing[0]}; put them into "
+            f"{finder.folders[0]}.",
             at=part.file,
         )
     return items
@@ -144,12 +151,13 @@ def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[L
     files = [item.file for part in parts for item in part]
     if twice := len(files) - len(set(files)):
         notes.assume(f"{twice} images are listed more than once, under several ids or in both files")
-    listed = {file.resolve() for file in files}
+    listed = set(files)
+    elsewhere = {file.resolve() for file in files if ".." in file.parts or not file.is_relative_to(root)}
     folders = {next((each for each in _folders(root, part.file)[:3] if each.is_dir()), None) for part in read}
     walk = Walk(root)
     for folder in sorted(folder for folder in folders if folder):
         for file in walk.images(folder):
-            if file.resolve() not in listed:
+            if file not in listed and not (elsewhere and file.resolve() in elsewhere):
                 notes.skip("images that the annotations do not list", file.relative_to(root).as_posix())
     notes.left_out += walk.skipped
 

@@ -244,6 +244,8 @@ def test_a_file_that_is_not_json_in_unicode_is_refused_by_its_name(root, raw):
         (lambda root, name: f"./{name}", False),
         (lambda root, name: f"../val/{name}", False),
         (lambda root, name: name.replace("1", "%31"), False),
+        (lambda root, name: f" {name} ", False),
+        (lambda root, name: name.replace(".png", ".PNG"), True),
         (lambda root, name: f"http://images.org/val2017/{name}", True),
     ],
 )
@@ -273,6 +275,47 @@ def test_an_image_is_found_by_its_address_alone_and_by_its_bytes(root):
     assert len(found.test.boxes) == 6
     assert agrees(found)
     assert not found.skipped
+
+
+def test_two_absolute_paths_are_not_taken_for_one_file(root):
+    write_coco(root, "train")
+
+    def change(about):
+        for image, folder in zip(about["images"][:2], ("a", "b"), strict=True):
+            image["file_name"] = f"/nowhere/{folder}/100.png"
+
+    write_coco(root, "val", change)
+    with pytest.raises(DataError, match=r"/nowhere/b/100\.png"):
+        load_coco(root)
+
+
+@pytest.mark.parametrize("folder", ["images/{part}", "images", "."])
+def test_images_may_be_in_other_usual_folders(root, folder):
+    for part in ("train", "val"):
+        write_coco(root, part)
+        place = root / folder.format(part=part)
+        place.mkdir(parents=True, exist_ok=True)
+        for file in list((root / part).iterdir()):
+            file.rename(place / file.name)
+        (root / part).rmdir()
+    found = load_coco(root)
+
+    assert agrees(found)
+    assert not found.skipped
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+@pytest.mark.parametrize("part", ["train", "val"])
+def test_a_part_without_any_object_is_refused(root, part, task):
+    for each_part in ("train", "val"):
+        write_coco(root, each_part, (lambda about: about["annotations"].clear()) if each_part == part else len)
+    with pytest.raises(DataError, match=f"the {'test' if part == 'val' else 'training'} part has no"):
+        load_coco(root, task)
+
+
+def test_classes_that_differ_in_case_alone_are_said(root):
+    write_coco(root, "train", lambda about: about["categories"][1].update(name="Cat"))
+    assert any("'cat' and 'Cat'" in sentence for sentence in load_coco(root).assumptions)
 
 
 def test_files_that_no_annotation_names_are_counted(root):

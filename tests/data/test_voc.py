@@ -55,6 +55,7 @@ def sizes(found: DataSet) -> tuple[int, int]:
         ({"trainval": range(5), "test": range(5, 8)}, (5, 3), "no val.txt"),
         ({"train": range(3), "trainval": range(5), "test": range(5, 8)}, (5, 3), "no val.txt"),
         ({"train": range(4), "val": range(4, 6), "trainval": range(6), "test": range(6, 8)}, (4, 2), "test.txt is not"),
+        ({"trainval": range(8), "val": range(6, 8)}, (6, 2), "no train.txt"),
         ({"train": range(8)}, (7, 1), "no list for val or test"),
         ({"trainval": range(8)}, (7, 1), "no list for val or test"),
         ({"Train": range(6), "VAL": range(6, 8)}, (6, 2), None),
@@ -228,6 +229,17 @@ def test_objects_of_classes_that_are_not_named_are_counted_and_refused_if_they_a
     (root / "classes.txt").write_text("emu")
     with pytest.raises(DataError, match="objects of classes"):
         load_voc(root)
+
+
+def test_names_that_differ_in_case_are_one_class_of_the_list_and_said(root):
+    write_annotation(root, 0, OBJECT.format(name="Cat"))
+    assert any("'Cat' and 'cat' are read as two" in sentence for sentence in load_voc(root).assumptions)
+
+    (root / "classes.txt").write_text("cat\ndog")
+    found = load_voc(root)
+    assert agrees(found)
+    assert len(found.train.boxes) == 6
+    assert "objects called 'Cat' are read as 'cat'" in found.assumptions
 
 
 # Annotations
