@@ -139,7 +139,7 @@ def text_without_encoding(tree: ast.Module) -> list[int]:
         modes = [given.get("mode"), *call.args[:2]] if name in ("open", "fdopen") else []
         texts = [mode.value for mode in modes if isinstance(mode, ast.Constant) and isinstance(mode.value, str)]
         opens = any(set(text) <= set("rwxa+t") for text in texts) and "tarfile" not in ast.unparse(call.func)
-        opens |= name == "write_text" or (name == "read_text" and not call.args)
+        opens |= len(call.args) < {"read_text": 1, "write_text": 2}.get(name, 0)
         if (opens or {"text", "universal_newlines"} & {*given}) and "encoding" not in given:
             lines.append(call.lineno)
     return lines

@@ -172,6 +172,20 @@ def test_nothing_hangs_over_the_edge_of_the_screen(opened, width):
     assert right <= width
 
 
+@pytest.mark.parametrize("width", [360, 800])
+def test_parallel_coordinates_are_whole_on_every_screen(opened, findings, width):
+    outside = """box => { const edge = box.getBoundingClientRect();
+        return [...box.querySelectorAll(".ytick text, .annotation-text, .legendtext")].filter(text => {
+            const r = text.getBoundingClientRect();
+            return r.left < edge.left || r.right > edge.right || r.top < edge.top || r.bottom > edge.bottom; })
+        .map(text => text.textContent) }"""
+    figure = opened(width=width).locator("[data-figure=choices]")
+
+    assert figure.locator(".ytick text").all_text_contents() == [choice.name for choice in findings.space.choices]
+    assert figure.evaluate(outside) == []
+    assert figure.evaluate("box => box.getBoundingClientRect().right") <= width
+
+
 def test_a_page_of_nasty_names_runs_nothing_of_them(opened, findings, tmp_path):
     records = {record.number: replace(record, published=NASTY) for record in findings.records}
     renamed = {

@@ -17,10 +17,12 @@ from toy import TOY, arithmetic, toy_plan
 from mvsearch.report import importance
 from mvsearch.report.findings import Findings, compute_findings
 from mvsearch.report.importance import importances
+from mvsearch.report.page import charts
 from mvsearch.report.page.page import page
 from mvsearch.report.page.sections import plan_yaml
 from mvsearch.report.proxy_reliability import ProxyReliability
 from mvsearch.space.search_space import SearchSpace
+from mvsearch.space.variables import Choice
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.storage.store import Store
@@ -319,3 +321,39 @@ def test_a_report_loads_no_torch(mvsearch):
 
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     assert Path("report.html").stat().st_size > 1_000_000  # plotly is in it
+
+
+# ---- parallel coordinates
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((4, 3, 2), [2, 3, 4]),
+        ((0.5, 2, 1), [0.5, 1, 2]),
+        ((3, 1, "none"), [1, 3, "none"]),
+        (("depthwise", "dense"), ["depthwise", "dense"]),
+        ((True, False), [True, False]),
+        ((7,), [7]),
+    ],
+)
+def test_numbers_ascend_along_an_axis_whatever_their_order_in_the_file(values, expected):
+    assert charts.axis_values(Choice("x", values)) == expected
+
+
+def test_lines_pass_through_the_labels_of_their_values(tmp_path):
+    plan = run_study(tmp_path, 8, TOY.replace("[1, 2, 3]", "[3, 1, 2]"))
+    findings = compute_findings(Study.read(plan))
+    figure = charts.choices(findings)
+    row = [choice.name for choice in findings.space.choices].index("body.depth")
+    ticks = {tick["text"]: tick["x"] for tick in figure["layout"]["annotations"] if tick["y"] == row}
+    points = [
+        (x, text.rpartition(": ")[2])
+        for line in figure["data"]
+        for x, y, text in zip(line["x"], line["y"], line["text"], strict=True)
+        if y == row
+    ]
+
+    assert ticks == {"1": 0, "2": 0.5, "3": 1}
+    assert len(points) == len(findings.measured)
+    assert all(x == pytest.approx(ticks[value], abs=0.03) for x, value in points)

@@ -13,7 +13,7 @@ from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.front import FrontFigure, front_figure, pairs
 from mvsearch.report.figures.front_plot import Format, layout, traces
-from mvsearch.report.figures.interactive import axis, base_layout
+from mvsearch.report.figures.interactive import LEGEND_BELOW, axis, base_layout
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings
 from mvsearch.space.variables import Choice
@@ -32,6 +32,10 @@ MOST_LINES = 300
 
 _MOST_TICKS = 5
 """A choice of at most so many values has each of them at its axis."""
+
+_ROW = 42
+_LEGEND = (80, 125)
+"""Pixels: the height of the axis of a choice, and of the legend on a wide and on a narrow screen."""
 
 
 def dark_colours() -> dict[str, str]:
@@ -96,20 +100,27 @@ def sample_by_score(findings: Findings) -> list[Record]:
 
 
 def choices(findings: Findings) -> Figure:
-    """Parallel coordinates: a line for each trial, an axis for each choice."""
+    """Parallel coordinates: a line for each trial, and a row with an axis for each choice, so that any number fits."""
     ranked, axes = sample_by_score(findings), findings.space.choices
     groups = [ranked[len(ranked) * i // SHADES : len(ranked) * (i + 1) // SHADES] for i in range(SHADES)]
     lines = [_lines(findings, group, ranked, colour) for group, colour in zip(groups, shades(LIGHT), strict=True)]
-    names = {"tickvals": list(range(len(axes))), "ticktext": [escape(c.name) for c in axes], "tickangle": -40}
-    layout = base_layout("", "", 440, LIGHT) | {
-        "margin": {"l": 45, "r": 15, "t": 15, "b": 130},
-        "xaxis": axis("", (-0.6, len(axes) - 0.6), LIGHT) | names | {"showline": False, "gridcolor": LIGHT.grey},
-        "yaxis": {"visible": False, "range": (-0.06, 1.06), "fixedrange": True},
-        "legend": {"orientation": "h", "x": 0, "y": 0, "yref": "container", "yanchor": "bottom"},
+    names = {"tickvals": list(range(len(axes))), "ticktext": [escape(c.name) for c in axes], "ticks": ""}
+    layout = {
+        "xaxis": {"visible": False, "range": (-0.05, 1.05), "fixedrange": True},
+        "yaxis": axis("", (len(axes) - 0.5, -0.5), LIGHT)
+        | names
+        | {"showline": False, "gridcolor": LIGHT.grey, "fixedrange": True, "automargin": True},
+        "legend": LEGEND_BELOW,
         "annotations": [tick for place, choice in enumerate(axes) for tick in _ticks(place, choice)],
         "hovermode": "closest",
     }
-    return {"data": [line for line in lines if line["x"]], "layout": _fluid(layout)}
+    wide, narrow = (
+        base_layout("", "", _ROW * len(axes) + legend, LIGHT)
+        | layout
+        | {"margin": {"l": 10, "r": 15, "t": 5, "b": legend}}
+        for legend in _LEGEND
+    )
+    return {"data": [line for line in lines if line["x"]], "layout": _fluid(wide), "narrow": _fluid(narrow)}
 
 
 def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record], colour: str) -> dict[str, Any]:
@@ -120,10 +131,10 @@ def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record]
     text: list[str] = []
     score = findings.score.name
     for record in group:
-        offset = 0.07 * (ranks[record.number] / max(1, len(ranked) - 1) - 0.5)
+        offset = 0.05 * (ranks[record.number] / max(1, len(ranked) - 1) - 0.5)
         for place, choice in enumerate(findings.space.choices):
-            x.append(place)
-            y.append(_height(choice, record.choices[choice.name]) + offset)
+            x.append(_position(choice, record.choices[choice.name]) + offset)
+            y.append(place)
             value = escape(f"{choice.name}: {record.choices[choice.name]}")
             text.append(f"trial {record.number}, {pretty(score, record.metrics[score])}<br>{value}")
         x, y, text = [*x, None], [*y, None], [*text, ""]
@@ -140,18 +151,28 @@ def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record]
     }
 
 
-def _height(choice: Choice, value: Any) -> float:
-    last = len(choice.values) - 1
-    return choice.values.index(value) / last if last else 0.5
+def axis_values(choice: Choice) -> list[Any]:
+    """The values of a choice from left to right: numbers ascend, whatever their order in the file; others keep it."""
+    numbers = [value for value in choice.values if type(value) in (int, float)]
+    return [*sorted(numbers), *(value for value in choice.values if type(value) not in (int, float))]
+
+
+def _position(choice: Choice, value: Any) -> float:
+    values = axis_values(choice)
+    return values.index(value) / (len(values) - 1) if len(values) > 1 else 0.5
 
 
 def _ticks(place: int, choice: Choice) -> list[dict[str, Any]]:
-    """The values along an axis: all of a few, else the ends and the middle."""
-    values = choice.values
+    """The values below an axis: all of a few, else the ends and the middle. Those at the ends stay inside."""
+    values = axis_values(choice)
     ticks = values if len(values) <= _MOST_TICKS else (values[0], values[len(values) // 2], values[-1])
-    style = {"showarrow": False, "xanchor": "right", "xshift": -3, "font": {"size": 10, "color": LIGHT.faint}}
-    style |= {"x": place, "bgcolor": LIGHT.paper}
-    return [style | {"y": _height(choice, value), "text": escape(field_text(value))} for value in ticks]
+    style = {"showarrow": False, "yanchor": "top", "font": {"size": 10, "color": LIGHT.faint}, "y": place}
+    style |= {"bgcolor": LIGHT.paper, "borderpad": 0, "yshift": -3}
+    anchors = {0.0: "left", 1.0: "right"}
+    places = [(_position(choice, value), value) for value in ticks]
+    return [
+        style | {"x": x, "xanchor": anchors.get(x, "center"), "text": escape(field_text(value))} for x, value in places
+    ]
 
 
 # ---- progress

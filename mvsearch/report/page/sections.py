@@ -187,7 +187,6 @@ def _choices(report: Report) -> Values:
     return {
         "lines": len(charts.sample_by_score(findings)) if findings.front else 0,
         "score": metric(findings.score.name).label,
-        "width": f"{max(20, 3 * len(findings.space.choices))}rem",
     }
 
 
