@@ -10,6 +10,7 @@ import click
 from mvsearch.cli._output import print_data_notes
 
 if TYPE_CHECKING:
+    from mvsearch.data import DataSet
     from mvsearch.study.executors.ray import ResourceShare
     from mvsearch.study.plan import Plan
 
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
 def prepare(plan: "Plan") -> None:
     """Load the images and detect the device, so that errors of this machine come before the first trial."""
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.proxies import load_proxy
     from mvsearch.study.evaluator import load_data, measured_devices
 
     measured_devices(plan)
@@ -25,10 +25,24 @@ def prepare(plan: "Plan") -> None:
         with progress_bar() as progress:
             data = load_data(plan, progress)
         print_data_notes(data)
-        proxy, settings = load_proxy(plan.proxy.name), plan.proxy_settings()
-        held_out = proxy.held_out(plan.space.head.task, settings, data) if proxy.held_out else None
-        if held_out and held_out.reduced:
-            click.echo(f"{data.name}: {held_out.words} are held out to compute scores on.", err=True)
+        for note in _training_notes(plan, data):
+            click.echo(f"{data.name}: {note}", err=True)
+
+
+def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
+    """How the images differ from what the file says of them."""
+    from mvsearch.proxies import load_proxy
+
+    notes, proxy, space = [], load_proxy(plan.proxy.name), plan.space
+    held_out = proxy.held_out(space.head.task, plan.proxy_settings(), data) if proxy.held_out else None
+    if held_out and held_out.reduced:
+        notes.append(f"{held_out.words} are held out to compute scores on.")
+    if (classes := len(data.train.classes)) != space.num_classes:
+        notes.append(
+            f"the images have {classes:,} classes; params, MACs and measurements are of networks for "
+            f"{space.num_classes:,} (`num_classes` of the space)."
+        )
+    return notes
 
 
 def join(plan: "Plan") -> "Plan":

@@ -123,7 +123,14 @@ def _figure(findings: "Findings", x: str | None, y: str | None, size: str | None
 
     title = f"{findings.name} ({findings.progress})" if findings.progress else findings.name
     return front_figure(
-        findings.measured, findings.objectives, title=title, limits=findings.limits, x=x, y=y, area=size
+        findings.measured,
+        findings.objectives,
+        title=title,
+        limits=findings.limits,
+        beyond=findings.beyond,
+        x=x,
+        y=y,
+        area=size,
     )
 
 

@@ -27,7 +27,9 @@ def write_artifacts(findings: Findings, folder: Path) -> list[Path]:
     *texts, image = paths = [folder / name for name in ARTIFACTS]
     for path, text in zip(texts, contents, strict=True):
         write_whole(path, text.encode())
-    figure = front_figure(findings.measured, findings.objectives, title=findings.name, limits=findings.limits)
+    figure = front_figure(
+        findings.measured, findings.objectives, title=findings.name, limits=findings.limits, beyond=findings.beyond
+    )
     plot_fronts([figure], image)
     return paths
 

@@ -75,6 +75,11 @@ class Findings:
         return f"trial {self.suggestion.number} {score} among the front's {networks}"
 
     @property
+    def beyond(self) -> int:
+        """The number of complete trials that break a limit."""
+        return len(complete_beyond(self.records, self.limits))
+
+    @property
     def tally(self) -> str:
         """How many trials are on the front, and how many are not and why."""
         return tally(self.records, self.front, self.limits)
@@ -102,7 +107,7 @@ class Findings:
             "study": self.name,
             "objectives": [objective.name for objective in self.objectives],
             "limits": [limit.text for limit in self.limits],
-            "beyond_limits": len(complete_beyond(self.records, self.limits)),
+            "beyond_limits": self.beyond,
             "suggestion": self.suggestion.number,
             "reference_point": dict(self.reference_point),
             "hypervolume": self.hypervolume,

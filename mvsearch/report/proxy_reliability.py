@@ -105,7 +105,7 @@ def _proxy_words(proxy: Mapping[str, Any], data: Mapping[str, Any], score: str) 
     name = proxy["name"] if score == proxy["name"] else f"{proxy['name']} ({score})"
     parts = [f"{proxy['steps']} steps" if "steps" in proxy else ""]
     parts += [f"at {proxy['image_size']} px" if "image_size" in proxy else ""]
-    parts += [f"on {data['source']}"]
+    parts += [f"on {data['source']}", data.get("path") or ""]
     seeds = f", {proxy['seeds']} seeds" if proxy.get("seeds", 1) > 1 else ""
     return f"{name}, {' '.join(part for part in parts if part)}{seeds}"
 

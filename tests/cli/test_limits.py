@@ -9,6 +9,8 @@ from toy import TOY, toy_space
 
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import override_limits
+from mvsearch.report.figures.front import front_figure
+from mvsearch.report.findings import compute_findings
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.study import Study
@@ -127,6 +129,15 @@ def test_an_exported_table_says_which_trials_are_within_the_limits(printed, quic
 
     assert [row["within_limits"] for row in rows].count("False") == 2
     assert all((int(row["macs"]) <= 250e6) == (row["within_limits"] == "True") for row in rows)
+
+
+def test_the_figure_counts_what_is_beyond_the_limits(printed, quick):
+    findings = compute_findings(open_study("quick"), limits=("params >= 1M",))
+    figure = front_figure(
+        findings.measured, findings.objectives, title="", limits=findings.limits, beyond=findings.beyond
+    )
+
+    assert "5 beyond the limits not drawn" in figure.subtitle
 
 
 # ---- limits that nothing was measured for

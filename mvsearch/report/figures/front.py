@@ -131,11 +131,14 @@ def front_figure(
     *,
     title: str,
     limits: Sequence[Constraint] = (),
+    beyond: int = 0,
     x: str | None = None,
     y: str | None = None,
     area: str | None = None,
 ) -> FrontFigure:
     """A score against params, if they are an objective, with MACs as area; `x`, `y` and `area` name other metrics.
+
+    So many complete trials `beyond` the limits are not drawn, which the subtitle says.
 
     Raises PlanError for an unknown metric, StudyError for one that no record has.
     """
@@ -152,7 +155,7 @@ def front_figure(
     hidden = [limit for limit in limits if limit not in (*_visible(across, limits), *_visible(up, limits))]
     return FrontFigure(
         title,
-        _subtitle(len(records), len(measured), len(members), objectives, hidden),
+        _subtitle(len(records), len(measured), len(members), objectives, hidden, beyond),
         across,
         up,
         third,
@@ -288,10 +291,11 @@ def round_values(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _subtitle(
-    trials: int, measured: int, members: int, objectives: Sequence[Objective], hidden: Sequence[Constraint]
+    trials: int, measured: int, members: int, objectives: Sequence[Objective], hidden: Sequence[Constraint], beyond: int
 ) -> str:
     *most, last = (metric(objective.name).label for objective in objectives)
     names = f"{', '.join(most)} and {last}" if most else last
     count = f"{measured} of {trials} trials complete" if measured < trials else f"{trials} trial{'s' * (trials > 1)}"
     limits = f"; limited to {', '.join(map(_limit_text, hidden))}" if hidden else ""
+    limits += f"; {beyond} beyond the limits not drawn" if beyond else ""
     return f"{count}, {members} on the front of {names}{limits}"

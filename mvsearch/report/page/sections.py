@@ -255,7 +255,8 @@ def _space(report: Report) -> Values:
     ]
     where = space.document.data.get("where", [])
     return {
-        "pixels": space.document.data.get("image_size", 256),
+        "pixels": space.image_size,
+        "classes": space.num_classes,
         "conditions": [where] if isinstance(where, str) else where,
         "table": Table(["open value", "may be", "values"], rows, 2),
     }

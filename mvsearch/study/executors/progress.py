@@ -13,7 +13,7 @@ from mvsearch.study.reevaluation import replicates
 class StudyProgress:
     """How many trials ended in which state (`states`), and the `front` of all of them, as of the last `poll`.
 
-    Apart from the front nothing is kept that grows with the study: records here have no architecture and no choices.
+    Apart from the front nothing is kept that grows with the study: records here have neither rows nor choices.
     """
 
     def __init__(self, plan: Plan, reader: Reader) -> None:
@@ -39,7 +39,7 @@ class StudyProgress:
         if self.reader.count() == self.count:
             return []
         records = [record for record in self.reader.records(self._first) if record.number not in self._counted]
-        new = [replace(record, architecture={}, choices={}) for record in records]
+        new = [_without_rows(record) for record in records]
         self.states.update(record.state for record in new)
         self.front = front([*self.front, *new], self.plan.objectives)
         self._replicates |= _count_replicates(new)
@@ -54,9 +54,14 @@ class StudyProgress:
         records = self.reader.records()
         self.states = Counter(record.state for record in records)
         members = front(records, self.plan.objectives)
-        self.front = [replace(member, architecture={}, choices={}) for member in members]
+        self.front = [_without_rows(member) for member in members]
         before, self._replicates = self._replicates, _count_replicates(records)
         return [r for r in records if self._replicates.get(r.number, 1) > before.get(r.number, 1)]
+
+
+def _without_rows(record: Record) -> Record:
+    """The record without what takes memory; the image size is what its MACs are labelled with."""
+    return replace(record, architecture={"image_size": record.architecture.get("image_size")}, choices={})
 
 
 def _count_replicates(records: list[Record]) -> dict[int, int]:
