@@ -70,12 +70,20 @@ class Images:
         """The same images with labels that count into other `classes`, where each class has its position."""
         table = np.arange(IGNORED + 1)
         table[: len(positions)] = positions
-        masks = None if self.masks is None else table[self.masks].astype(np.uint8)
-        boxes = None if self.boxes is None else np.array(self.boxes)
-        if boxes is not None:
-            boxes[:, 1] = np.asarray(positions)[boxes[:, 1].astype(int)]
-        labels = np.asarray(positions, np.int64)[self.labels]
-        return replace(self, labels=labels, classes=classes, masks=masks, boxes=boxes)
+
+        def renumber(boxes: np.ndarray | None) -> np.ndarray | None:
+            return (
+                None if boxes is None else np.column_stack((boxes[:, 0], table[boxes[:, 1].astype(int)], boxes[:, 2:]))
+            )
+
+        return replace(
+            self,
+            labels=np.asarray(positions, np.int64)[self.labels],
+            classes=classes,
+            masks=None if self.masks is None else table.astype(np.uint8)[self.masks],
+            boxes=renumber(self.boxes),
+            ignored=renumber(self.ignored),
+        )
 
 
 @dataclass(frozen=True)

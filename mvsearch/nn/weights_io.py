@@ -1,6 +1,7 @@
 """Weights in files: safetensors that we write, and checkpoints of any training script that are read."""
 
 import json
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ class Checkpoint:
 
     `origin` says which of the weights in the file these are; `plain` is whether there was no choice: one set of weights
     and no average. `ignored` is what else the file has that was passed over, `converted` what was changed or filled in.
-    `metadata` is that of a safetensors file.
+    `metadata` is that of a safetensors file, `arguments` those of the script that a pickle stores beside the weights.
     """
 
     weights: "dict[str, Tensor]"
@@ -36,6 +37,7 @@ class Checkpoint:
     metadata: Mapping[str, str] = field(default_factory=dict)
     converted: tuple[str, ...] = ()
     plain: bool = True
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def describe(self, name: str) -> str:
         """The name of the file, with the origin if there was a choice."""
@@ -83,7 +85,11 @@ def read_checkpoint(path: Path) -> Checkpoint:
         weights, converted = to_float32(chosen.weights)
     except CheckpointError as error:
         raise CheckpointError(f"{label}{error}", at=path) from None
-    return Checkpoint(weights, chosen.origin, chosen.ignored, metadata, chosen.converted + converted, plain)
+    arguments = (
+        vars(content["args"]) if isinstance(content, dict) and isinstance(content.get("args"), Namespace) else {}
+    )
+    converted = chosen.converted + converted
+    return Checkpoint(weights, chosen.origin, chosen.ignored, metadata, converted, plain, arguments)
 
 
 @dataclass(frozen=True)

@@ -32,19 +32,24 @@ _CONVENTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 timm's v1 weights are the authors' with the channels of the first convolution reversed.
 """
 
+_CONFIG, _HUB_WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
+_ARGUMENTS = {"mean": "mean", "std": "std", "image_size": "img_size", "crop": "crop_pct"}  # of timm's train.py
+
 
 def preparation_of(path: Path, checkpoint: Checkpoint, arch: Architecture) -> Preparation | None:
     """How images are prepared for the weights of a file, a network of `arch`; None if nothing says it.
 
-    The file itself says it (metadata of safetensors), else the result of the training beside it, else the names of its
-    parameters: the authors' code and timm prepare images in one way each. Raises DataError, naming the file, for a
-    description that cannot be read.
+    The file itself says it (metadata of safetensors), else the result of the training or timm's configuration beside
+    it, else the names of its parameters: the authors' code and timm prepare images in one way each, unless the
+    arguments of timm's script, in the file too, change it. Raises DataError, naming the file, for a description that
+    cannot be read.
     """
     try:
         return (
             _from_metadata(checkpoint.metadata)
             or _from_result(path.with_name(RESULT), path.name)
-            or _from_names(checkpoint.weights, arch)
+            or _from_timm_config(path.with_name(_CONFIG), path.name)
+            or _with_arguments(_from_names(checkpoint.weights, arch), checkpoint.arguments, arch)
         )
     except DataError as error:
         raise DataError(f"{error}", at=path) from None
@@ -57,14 +62,41 @@ def _from_metadata(metadata: Mapping[str, str]) -> Preparation | None:
 
 def _from_result(file: Path, weights: str) -> Preparation | None:
     """What a training's result says, if these are its weights."""
-    try:
-        result = _parse(file.read_text(encoding="utf-8"))
-    except OSError:
-        return None
+    result = _read(file)
     if "mean" not in result or result.get("weights", WEIGHTS) != weights:
         return None
     judged_side = result.get("settings", {}).get("judged_side", 1.0)
     return Preparation.from_json({"crop": 1 / judged_side, **result, "source": f"{RESULT} beside the weights"})
+
+
+def _from_timm_config(file: Path, weights: str) -> Preparation | None:
+    """What a model of timm, saved for a model hub, says in its configuration, if these are its weights."""
+    values = _read(file).get("pretrained_cfg")
+    if not isinstance(values, dict) or "mean" not in values or weights not in _HUB_WEIGHTS:
+        return None
+    return Preparation.from_json(
+        {
+            "mean": values["mean"],
+            "std": values.get("std"),
+            "image_size": values.get("input_size", [3, _SIZE, _SIZE])[-1],
+            "crop": values.get("crop_pct", 1.0),
+            "interpolation": values.get("interpolation", "bicubic"),
+            "fit": "stretch" if values.get("crop_mode") == "squash" else "crop",
+            "classes": values.get("label_names"),
+            "source": f"timm's {_CONFIG} beside the weights",
+        }
+    )
+
+
+def _with_arguments(usual: Preparation | None, arguments: Mapping[str, Any], arch: Architecture) -> Preparation | None:
+    """What timm's script was told otherwise than is usual for the network, on its command line."""
+    told = {name: arguments[key] for name, key in _ARGUMENTS.items() if arguments.get(key) is not None}
+    if size := arguments.get("input_size"):
+        told["image_size"] = size[-1]
+    if not told or (usual is None and not told.keys() >= {"mean", "std"}):
+        return usual
+    values = usual.to_json() if usual else {"image_size": arch.image_size}
+    return Preparation.from_json(values | told | {"source": "the arguments of the training script in the file"})
 
 
 def _from_names(names: Iterable[str], arch: Architecture) -> Preparation | None:
@@ -78,6 +110,14 @@ def _from_names(names: Iterable[str], arch: Architecture) -> Preparation | None:
                 return Preparation((0.0,), (1.0,), 384, **{**values, "crop": 1.0})
             return Preparation((0.0,), (1.0,), _SIZE, **values)
     return None
+
+
+def _read(file: Path) -> dict[str, Any]:
+    """A JSON file; empty if there is none."""
+    try:
+        return _parse(file.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return {}
 
 
 def _parse(text: str) -> dict[str, Any]:

@@ -2,9 +2,10 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from mvsearch.data import Preparation, class_positions, parse_normalise
+from mvsearch.data import IGNORED, Images, Preparation, class_positions, parse_normalise
 from mvsearch.errors import DataError
 
 FULL = Preparation((0.1, 0.2, 0.3), (0.4, 0.5, 0.6), 96, 0.875, "bgr", ("cat", "dög"), "toy", "bicubic")
@@ -55,6 +56,17 @@ def test_values_that_describe_no_preparation_are_refused(changed):
 )
 def test_classes_are_matched_by_name(classes, outputs, positions):
     assert class_positions(classes, outputs) == positions
+
+
+def test_labels_of_scenes_follow_their_classes():
+    boxes = np.array([[0, 1, 0.1, 0.2, 0.3, 0.4], [0, 2, 0.0, 0.0, 1.0, 1.0]])
+    masks = np.array([[[0, 1], [2, IGNORED]]], np.uint8)
+    images = Images(np.zeros((1, 2, 2, 3), np.uint8), np.array([2]), ("background", "a", "b"), masks, boxes, boxes)
+    changed = images.relabel([0, 3, 1], ("background", "b", "c", "a"))
+    assert changed.labels.tolist() == [1]
+    assert changed.masks.tolist() == [[[0, 3], [1, IGNORED]]]
+    assert changed.boxes[:, 1].tolist() == changed.ignored[:, 1].tolist() == [3, 1]
+    assert (changed.boxes[:, 2:] == boxes[:, 2:]).all()
 
 
 def test_what_a_user_writes_is_read_or_refused():

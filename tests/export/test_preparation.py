@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -316,6 +317,24 @@ def test_the_result_beside_older_weights_is_read_for_these_weights_only(tmp_path
     known = ExportModel.of(SMALL, weights=tmp_path / "weights.safetensors").preparation
     assert (known.mean, known.std, known.crop) == ((0.25,) * 3, (0.5,) * 3, 0.8)
     assert ExportModel.of(SMALL, weights=tmp_path / "other.safetensors").preparation is None
+
+
+def test_timm_s_configuration_and_arguments_beside_weights_are_read(tmp_path):
+    config = {"mean": [0.5] * 3, "std": [0.25] * 3, "input_size": [3, 96, 96], "crop_pct": 0.95}
+    config |= {"crop_mode": "squash", "label_names": ["no", "yes"], "interpolation": "bilinear"}
+    (tmp_path / "config.json").write_text(json.dumps({"architecture": "x", "pretrained_cfg": config}), encoding="utf-8")
+    save_file(build(SMALL).state_dict(), tmp_path / "model.safetensors", {"format": "pt"})
+    known = ExportModel.of(SMALL, weights=tmp_path / "model.safetensors").preparation
+    assert (known.mean, known.image_size, known.crop, known.fit) == ((0.5,) * 3, 96, 0.95, "stretch")
+    assert known.classes == ("no", "yes")
+
+    arguments = Namespace(mean=[0.1, 0.2, 0.3], std=[0.5] * 3, crop_pct=None, img_size=160, input_size=None)
+    torch.save({"state_dict": build(SMALL).state_dict(), "args": arguments}, tmp_path / "last.pth.tar")
+    told = ExportModel.of(SMALL, weights=tmp_path / "last.pth.tar").preparation
+    assert (told.mean, told.image_size, told.crop) == ((0.1, 0.2, 0.3), 160, 1.0)
+    names = dict.fromkeys(("stem.conv.weight", "stages.2.1.transformer.0.attn.qkv.weight", "head.fc.weight"))
+    usual = preparation_of(Path("x.pt"), Checkpoint(names, "all", arguments={"mean": None, "crop_pct": 1.0}), SMALL)
+    assert (usual.mean, usual.crop) == ((0.0,) * 3, 1.0)
 
 
 def test_a_damaged_description_is_an_error_that_names_the_file(tmp_path):

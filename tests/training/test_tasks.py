@@ -19,7 +19,7 @@ from mvsearch.arch.heads import deeplabv3, ssdlite
 from mvsearch.arch.published import published
 from mvsearch.cli.main import cli
 from mvsearch.cli.predict import predict
-from mvsearch.data import IGNORED, Scene, cutouts, satellite
+from mvsearch.data import IGNORED, Preparation, Scene, cutouts, satellite
 from mvsearch.data.cutouts import box_of
 from mvsearch.errors import CheckpointError, DataError, PlanError
 from mvsearch.metrics.registry import scores
@@ -617,6 +617,33 @@ def test_predict_reads_the_average_and_refuses_weights_for_other_classes(cache, 
     refused = run("other.pt").exception
     assert isinstance(refused, CheckpointError)
     assert f"for {classes + 1} classes and the network for {classes}" in str(refused)
+
+
+def test_predict_matches_classes_by_name_and_refuses_what_is_unknown(cache, tmp_path, scenes):
+    few = replace(scenes.train, masks=np.array(scenes.train.masks[:8]), labels=scenes.train.labels[:8])
+    as_voc(tmp_path / "own", few)
+    classes = scenes.train.classes
+    arch = find_architecture("mobilevitv3_xxs+deeplabv3").at(num_classes=len(classes))
+    order = [0, *range(len(classes) - 1, 0, -1)]
+    state = build(arch, seed=1).state_dict()
+    turned = {name: tensor[order] if name.startswith("head.classifier.") else tensor for name, tensor in state.items()}
+
+    def run(tensors, names, **pixels):
+        values = {"mean": (0.2,), "std": (0.5,), "image_size": 64, "classes": names, **pixels}
+        entry = json.dumps({"preparation": Preparation(**values).to_json()}) if names else "{}"
+        save_file(tensors, tmp_path / "net.safetensors", {"mvsearch": entry})
+        options = ["--data", "voc", "--path", str(tmp_path / "own"), "--force", "--json", "-o", str(tmp_path / "x.png")]
+        done = CliRunner().invoke(
+            predict, ["mobilevitv3_xxs+deeplabv3", "--weights", str(tmp_path / "net.safetensors"), *options]
+        )
+        return done.exception or json.loads(done.stdout)
+
+    one, two = run(state, classes), run(turned, tuple(classes[i] for i in order))
+    assert (one["miou"], one["loss"]) == pytest.approx((two["miou"], two["loss"]))
+    assert one["preparation"]["image_size"] == 64
+    assert run(state, classes, channel_order="bgr")["loss"] != one["loss"]
+    assert "is for the classes" in str(run(state, ("background", *"xyzuvw"[: len(classes) - 1])))
+    assert "--normalise" in str(run(state, ()))
 
 
 @pytest.mark.parametrize("task", ["segmentation", "detection"])
