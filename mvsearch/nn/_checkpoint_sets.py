@@ -24,11 +24,12 @@ _PLAIN = (
 )
 _AVERAGES = (
     *("state_dict_ema", "model_ema", "ema_state_dict", "model_ema_state_dict", "ema_model_state_dict", "ema_model"),
-    *("ema", "params_ema", "average"),
+    *("shadow", "ema", "params_ema", "average"),
 )
 """Keys in the order in which they are preferred."""
 
 _WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "backbone", "_forward_module", "_fsdp_wrapped_module")
+_OF_TRAINING = ("opt", "sched", "lr", "scaler", "rng", "momentum")
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _PROFILED = ("total_ops", "total_params")
 _AVERAGE = "the moving average"
@@ -80,9 +81,9 @@ def _find_sets(value: Any, path: Path) -> Iterator[tuple[Path, Weights]]:
     if any(isinstance(name, str) and "." in name and isinstance(entry, Tensor) for name, entry in value.items()):
         yield path, dict(value)
     for key, entry in value.items():
-        if isinstance(key, str) and not key.lower().startswith(("opt", "scheduler", "lr_", "scaler", "rng")):
+        if isinstance(key, str) and not any(word.startswith(_OF_TRAINING) for word in _words((key,))):
             found = list(_find_sets(entry, (*path, key)))
-            if not found and _is_average((key,)) and _has_matrix(entry):
+            if not found and _is_average((key,)) and not isinstance(entry, Tensor) and _has_matrix(entry):
                 raise CheckpointError(
                     f"its average {_label((*path, key))!r} is without the names of the parameters; {_ALONE}."
                 )
@@ -90,15 +91,17 @@ def _find_sets(value: Any, path: Path) -> Iterator[tuple[Path, Weights]]:
 
 
 def _has_matrix(value: Any) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_matrix(entry) for entry in value.values())
-    if isinstance(value, list | tuple):
-        return any(isinstance(entry, Tensor) and entry.ndim > 1 for entry in value)
-    return False
+    if isinstance(value, Mapping | list | tuple):
+        return any(_has_matrix(entry) for entry in (value.values() if isinstance(value, Mapping) else value))
+    return isinstance(value, Tensor) and value.ndim > 1
+
+
+def _words(path: Path) -> list[str]:
+    return [word.lower() for key in path for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", key)]
 
 
 def _is_average(path: Path) -> bool:
-    words = [word.lower() for key in path for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+", key)]
+    words = _words(path)
     return "exp" not in words and any(word in {"ema", "swa", "avg", "average", "averaged", "shadow"} for word in words)
 
 
@@ -168,20 +171,25 @@ def _unwrap(chosen: WeightSet) -> WeightSet:
             averaged = chosen.is_average or _is_average((prefix,))
             return _unwrap(replace(chosen, weights=weights, is_average=averaged))
         return chosen
-    averages = {prefix for prefix in first if _is_average((prefix,))}
-    if not averages:
-        return chosen
+    averages = [found for prefix in sorted(first) if _is_average((prefix,)) and (found := _average(chosen, prefix))]
     if len(averages) > 1:
-        raise CheckpointError(f"has several averages ({', '.join(sorted(averages))}); {_ALONE}.")
-    [prefix] = averages
-    inside = {name: value for name, value in chosen.weights.items() if name.partition(".")[0] == prefix}
+        raise CheckpointError(f"has several averages ({'; '.join(average.origin for average in averages)}); {_ALONE}.")
+    return averages[0] if averages else chosen
+
+
+def _average(chosen: WeightSet, prefix: str) -> WeightSet | None:
+    """The weights under the prefix of an average; None if the others have none of their names, as if it were a row."""
+    inside = {name: value for name, value in chosen.weights.items() if name.startswith(f"{prefix}.")}
     outside = {name: value for name, value in chosen.weights.items() if name not in inside}
     base = _unwrap(WeightSet(outside, "the other weights"))
     shadow = _without_counters(WeightSet({name.removeprefix(f"{prefix}."): v for name, v in inside.items()}, ""))
     dotted = {name.replace(".", ""): name for name in base.weights}  # latent diffusion's average has no dots
     named = {name if "." in name else dotted.get(name, name): value for name, value in shadow.weights.items()}
+    average = _unwrap(replace(shadow, weights=named))
+    if not base.weights.keys() & average.weights.keys():
+        return None
     average = replace(
-        _unwrap(replace(shadow, weights=named)),
+        average,
         origin=f"{prefix}.* in {chosen.origin}",
         is_average=True,
         others=True,

@@ -99,6 +99,11 @@ AVERAGES = {
     "swa": ({"model": RAW, "swa_model": average_of_torch()}, "swa_model"),
     "camel case": ({"model": RAW, "modelEMA": prefixed("module.", EMA)}, "modelEMA"),
     "alone": ({"ema": EMA}, "ema"),
+    "by hand": ({"model": RAW, "ema": {"decay": 0.9, "shadow": EMA, "backup": {}}}, "ema/shadow"),
+    "a callback": (
+        {"state_dict": prefixed("model.", RAW), "callbacks": {"EMA": {"ema_weights": prefixed("model.", EMA)}}},
+        "callbacks/EMA/ema_weights",
+    ),
     "timm in lightning": (
         {"state_dict": {**prefixed("model.", RAW), **prefixed("model_ema.module.", EMA)}},
         "model_ema.* in state_dict",
@@ -151,7 +156,9 @@ def test_an_average_that_is_empty_is_passed_over_and_named(nothing, tmp_path):
     assert checkpoint.ignored == ("state_dict_ema (empty)",)
 
 
-@pytest.mark.parametrize("average", [{"average_loss": torch.tensor(1.0)}, {"ema_losses": [torch.tensor(1.0)]}])
+@pytest.mark.parametrize(
+    "average", [{"average_loss": torch.tensor(1.0)}, {"ema_losses": [torch.tensor(1.0)]}, {"ema_optimizer": OPTIMISER}]
+)
 def test_averages_of_other_things_than_weights_are_no_reason_to_refuse(average, tmp_path):
     assert equal(load({"model": RAW, **average}, tmp_path)[0], RAW)
 
@@ -163,6 +170,7 @@ DAMAGED = {
     "another shape": ({**EMA, "stem.conv.weight": torch.ones(3)}, r"\(3,\)"),
     "without names": ({"decay": 0.9, "shadow_params": list(EMA.values())}, "shadow_params"),
     "a list": (list(EMA.values()), "names of the parameters"),
+    "other names": ({name.replace(".", ""): value for name, value in EMA.items()}, "names of the parameters"),
 }
 
 
@@ -210,6 +218,14 @@ def test_a_network_of_one_row_keeps_the_name_of_the_row(tmp_path):
     path = store(model.state_dict(), tmp_path)
     load_weights(other := build(one, seed=2), path, one)
     assert equal(other.state_dict(), model.state_dict())
+
+
+def test_a_row_may_have_the_name_of_an_average(tmp_path):
+    rows = [{**block, "name": name} for name, block in zip(("ema", "avg_down", "body"), SOFTMAX["blocks"], strict=True)]
+    arch = Architecture.from_dict({**SOFTMAX, "blocks": rows})
+    model = build(arch, seed=1)
+    path = store(model.state_dict(), tmp_path)
+    assert equal(ExportModel.of(arch, weights=path).model.state_dict(), model.state_dict())
 
 
 def test_several_networks_are_refused_unless_one_has_the_usual_key(tmp_path):
