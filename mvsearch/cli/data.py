@@ -12,6 +12,8 @@ from mvsearch.cli._output import console, json_option, print_json, table
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    import numpy as np
+
     from mvsearch.data import DataSet, Images, Native
 
 _CLASSES_SHOWN = 40
@@ -89,6 +91,10 @@ def check_command(name: str, path: Path | None, size: int | None, task: str | No
     _print_classes(report)
     for line in (*facts, *_native_lines(report["native"])):
         click.echo(line)
+    if any(ignored := report["ignored"].values()):
+        click.echo(
+            "boxes of crowds and difficult objects, not trained on: {:,} in train, {:,} in test.".format(*ignored)
+        )
     for entry in dataset.skipped:
         click.echo(f"skipped: {entry.count:,} {entry.reason}, such as {entry.example}.")
     for sentence in dataset.assumptions:
@@ -97,9 +103,11 @@ def check_command(name: str, path: Path | None, size: int | None, task: str | No
 
 
 def _print_classes(report: dict[str, Any]) -> None:
-    rows = table(f"class ({report['counted']})", "train", "test")
+    parts, boxes = ("train", "test"), report["counted"] == "boxes"
+    rows = table(f"class ({report['counted']})", *parts, *(f"{part} images" for part in parts if boxes))
     for name, counts in list(report["counts"].items())[:_CLASSES_SHOWN]:
-        rows.add_row(name, f"{counts['train']:,}", f"{counts['test']:,}")
+        images = report["images_per_class"][name] if boxes else {}
+        rows.add_row(name, *(f"{count:,}" for count in (*counts.values(), *images.values())))
     console().print(rows)
     if (more := len(report["counts"]) - _CLASSES_SHOWN) > 0:
         click.echo(f"and {more:,} more classes; --json lists all of them.")
@@ -120,7 +128,7 @@ def _native_lines(native: dict[str, Any] | None) -> Iterator[str]:
 def _report(dataset: DataSet, facts: tuple[str, ...]) -> dict[str, Any]:
     from dataclasses import asdict
 
-    train, test = dataset.train.class_counts(), dataset.test.class_counts()
+    parts = {"train": dataset.train, "test": dataset.test}
     boxes, masks = dataset.train.boxes, dataset.train.masks
     return {
         "name": dataset.name,
@@ -130,15 +138,22 @@ def _report(dataset: DataSet, facts: tuple[str, ...]) -> dict[str, Any]:
         "train": _part(dataset.train),
         "test": _part(dataset.test),
         "counted": "images" if boxes is masks is None else "images that show it" if boxes is None else "boxes",
-        "counts": {
-            name: {"train": int(train[i]), "test": int(test[i])} for i, name in enumerate(dataset.train.classes)
-        },
+        "counts": _by_class(parts, {name: part.class_counts() for name, part in parts.items()}),
+        "images_per_class": _by_class(parts, {name: part.image_counts() for name, part in parts.items()}),
+        "ignored": {name: 0 if part.ignored is None else len(part.ignored) for name, part in parts.items()},
         "native": _native(dataset.native),
         "skipped": [asdict(entry) for entry in dataset.skipped],
         "assumptions": dataset.assumptions,
         "checksum": dataset.checksum,
         "facts": facts,
     }
+
+
+def _by_class(parts: dict[str, Images], counts: dict[str, np.ndarray]) -> dict[str, dict[str, int]]:
+    """The counts of each class in each part; without the background of boxes, which has none."""
+    part = parts["train"]
+    names = list(enumerate(part.classes))[part.boxes is not None :]
+    return {name: {key: int(values[i]) for key, values in counts.items()} for i, name in names}
 
 
 def _native(native: Native | None) -> dict[str, Any] | None:
@@ -149,9 +164,7 @@ def _native(native: Native | None) -> dict[str, Any] | None:
 
 
 def _part(images: Images) -> dict[str, int]:
-    import numpy as np
-
-    counts = np.bincount(images.labels, minlength=len(images.classes))
+    counts = images.class_counts()[images.boxes is not None :]  # the background has no boxes
     count, height, width, channels = images.pixels.shape
     return {
         "images": count,

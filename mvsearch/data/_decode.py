@@ -183,6 +183,8 @@ def fault_reason(file: Path | BinaryIO, fault: Exception) -> str:
     """Why an image is broken, in words that are the same for all images with this fault."""
     from PIL import UnidentifiedImageError
 
+    if isinstance(fault, UnreadableImage):
+        return str(fault)
     text = (getattr(fault, "strerror", None) or str(fault)).split("\n")[0]
     if isinstance(fault, UnidentifiedImageError):
         size = file.stat().st_size if isinstance(file, Path) else file.seek(0, 2)

@@ -36,9 +36,16 @@ class Images:
     ignored: np.ndarray | None = None
 
     def class_counts(self) -> np.ndarray:
-        """For each class (class), int64: its boxes, or the images whose masks show it, or its images."""
+        """For each class (class), int64: its boxes, or the images that show it."""
         if self.boxes is not None:
             return np.bincount(self.boxes[:, 1].astype(int), minlength=len(self.classes))
+        return self.image_counts()
+
+    def image_counts(self) -> np.ndarray:
+        """For each class (class), int64: the images that show it."""
+        if self.boxes is not None:
+            shows = np.unique(self.boxes[:, :2].astype(int), axis=0)[:, 1]
+            return np.bincount(shows, minlength=len(self.classes))
         if self.masks is not None:
             shown = (np.bincount(mask.ravel(), minlength=256)[: len(self.classes)] > 0 for mask in self.masks)
             counts: np.ndarray = sum(shown, np.zeros(len(self.classes), np.int64))

@@ -1,11 +1,13 @@
 """Masks that are images: the numbers of classes, or colours."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from mvsearch.data._decode import UnreadableImage, fault_reason
 from mvsearch.data._images import IGNORED
 from mvsearch.data._orientation import Size
 from mvsearch.data._skipped import Skipped
@@ -96,16 +98,26 @@ class MaskFile:
     count: int = 0
 
     def size(self) -> Size:
-        """From its header."""
+        """From its header; raises UnreadableImage."""
         from PIL import Image
 
-        with Image.open(self.file) as opened:
+        with self._faults(), Image.open(self.file) as opened:
             return opened.size
 
     def read(self, size: Size) -> tuple[np.ndarray, list[Skipped]]:
-        """The mask as it is."""
-        values = self.style.numbers(self.file)
+        """The mask as it is; raises UnreadableImage if it is damaged, DataError if it is not of the set's classes."""
+        with self._faults():
+            values = self.style.numbers(self.file)
         return np.where(values == IGNORED, 1, values).astype(np.uint8) if self.style.white_is_class else values, []
+
+    @contextmanager
+    def _faults(self) -> Iterator[None]:
+        try:
+            yield
+        except DataError:
+            raise
+        except Exception as fault:  # Pillow can raise anything for a damaged file
+            raise UnreadableImage(f"its mask: {fault_reason(self.file, fault)}") from fault
 
 
 def _voc_colour(number: int) -> Colour:

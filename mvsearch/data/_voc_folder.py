@@ -52,6 +52,7 @@ class VocFolder:
             raise DataError(f"has no {'/*'.join(LABELS[task])}, which {task} needs.", at=root)
         listed = read_classes(root, numbered=task == "segmentation")
         self.annotations: dict[str, VocFile | str] = {}
+        self._starts: list[str] = []  # of boxes that start at 0
         if task == "detection" or listed is None:
             files = labels_in(root, "detection")
             tracked = track(files.items(), "read labels", len(files), progress)
@@ -88,6 +89,9 @@ class VocFolder:
         if not items or (complete and 2 * len(items) < len(ids)):
             reason = next(found for stem in ids if isinstance(found := self._item(stem, Counter()), str))
             raise DataError(f"{len(ids) - len(items)} of {len(ids)} images cannot be used: {reason}.", at=self.root)
+        if self._starts:
+            found, self._starts = f"{len(self._starts)} boxes start at 0 (such as in {self._starts[0]})", []
+            self.notes.assume(f"{found}: pixels are counted from 1 all the same, as VOC does")
         used = sum(len(item.boxes) + len(item.ignored) for item in items)
         if faults.total() > used:
             reason, count = faults.most_common(1)[0]
@@ -115,6 +119,7 @@ class VocFolder:
             if isinstance(fault, str):
                 faults[fault] += 1
                 self.notes.skip(fault, f"{label.name}: {one.name}")
+        self._starts += [stem for box, _ in boxes if not isinstance(box, str) and min(box[1:3]) <= -1]
         return Labelled(
             images[0],
             annotation.size,

@@ -435,6 +435,32 @@ def test_crowds_are_unknown_in_masks_and_ignored_among_boxes(root):
     assert boxed.test.subset(np.array([1, 0])).ignored[0, 0] == 1
 
 
+def test_data_check_counts_boxes_and_the_images_that_show_each_class(root, mvsearch):
+    def change(about):
+        about["annotations"][1].update(image_id=0, iscrowd=1)
+        about["annotations"].append(about["annotations"][0] | {"id": 77})
+        about["annotations"].append(about["annotations"][0] | {"id": 78, "bbox": None})
+
+    write_coco(root, "train", change)
+    write_coco(root, "val")
+    command = ["data", "check", "coco", "--path", str(root), "--size", "60"]
+    report = json.loads(mvsearch(*command, "--json").out)
+
+    assert report["counts"] == {"cat": {"train": 4, "test": 3}, "dog": {"train": 2, "test": 3}}
+    assert report["images_per_class"] == {"cat": {"train": 3, "test": 3}, "dog": {"train": 2, "test": 3}}
+    assert report["ignored"] == {"train": 1, "test": 0}
+    assert report["skipped"] == [
+        {
+            "reason": "boxes that are not four finite numbers",
+            "count": 1,
+            "example": "annotation 78 of instances_train.json",
+        }
+    ]
+    assert "1 in train" in mvsearch(*command).out
+    masks = json.loads(mvsearch(*command, "--task", "segmentation", "--json").out)
+    assert masks["counts"]["cat"] == {"train": 3, "test": 3}
+
+
 @pytest.mark.parametrize("classes", [254, 255, 300])
 def test_more_classes_than_a_mask_holds_are_refused_for_masks_only(root, classes):
     ids = {f"c{i}": i for i in range(1, classes + 1)}

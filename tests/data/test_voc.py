@@ -288,6 +288,11 @@ def test_a_box_that_cannot_be_used_is_counted(root, old, new, reason):
     assert (len(found.train.pixels), len(found.train.boxes)) == (6, 6)
 
 
+def test_a_box_that_starts_at_0_is_said(root):
+    write_annotation(root, 0, OBJECT.format(name="cat").replace("<xmin>11", "<xmin>0"))
+    assert any("1 boxes start at 0" in sentence for sentence in load_voc(root).assumptions)
+
+
 def test_difficult_objects_are_not_trained_on_and_ignored_in_the_score(root):
     hard = OBJECT.replace("<difficult>0", "<difficult> 1 ")
     write_annotation(root, 0, OBJECT.format(name="cat") + hard.format(name="dog"))
@@ -423,6 +428,16 @@ def test_a_class_without_a_pixel_is_said(root):
     (root / "classes.txt").write_text("cat\ndog\nemu")
     assert any("'emu'" in sentence for sentence in load_voc(root, "segmentation").assumptions)
     assert any("'emu'" in sentence for sentence in load_voc(root).assumptions)
+
+
+def test_a_damaged_mask_is_counted_as_such(root):
+    (root / "SegmentationClass" / "0.png").write_bytes(b"no image")
+    file = root / "SegmentationClass" / "1.png"
+    file.write_bytes(file.read_bytes()[:-30])
+    found = load_voc(root, "segmentation")
+
+    assert all("its mask:" in entry.reason for entry in found.skipped)
+    assert sorted(entry.example for entry in found.skipped) == ["JPEGImages/0.png", "JPEGImages/1.png"]
 
 
 def test_a_mask_of_another_shape_is_left_out(root):
