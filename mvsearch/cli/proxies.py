@@ -69,6 +69,10 @@ def proxies(
     images = _images(data, path)
     device = detect_device() if settings else "cpu"
     benchmarks = _benchmarks(settings, images, storage, device)
+    held_out = {benchmark.proxy: benchmark.held_out.words for benchmark in benchmarks if benchmark.held_out}
+    for benchmark in benchmarks:
+        if benchmark.held_out and benchmark.held_out.reduced:
+            click.echo(f"{benchmark.proxy}: {benchmark.held_out.words} are held out to compute scores on.", err=True)
     interrupted = False
     try:
         with ProxyProgress([benchmark.proxy for benchmark in benchmarks], archs, seeds) as progress:
@@ -81,7 +85,7 @@ def proxies(
         *(baseline(name, archs) for name in BASELINES),
     ]
     if as_json:
-        print_json(_to_json(results, archs, images, seeds, device))
+        print_json(_to_json(results, archs, images, seeds, device) | {"held_out": held_out})
     else:
         _print(results, archs, images, seeds, device)
     if interrupted:

@@ -101,6 +101,7 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
 
     if study is not None:
         from mvsearch.arch.architecture import Architecture
+        from mvsearch.metrics.constraints import join_limits
         from mvsearch.metrics.pareto import front
         from mvsearch.study.reader import open_study
 
@@ -108,7 +109,8 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
         best = front(reader.measured(reader.objectives), reader.objectives)
         made = fit_coefficients([Architecture.from_dict(record.architecture) for record in best])
         values = f"depth {made.depth:.3f}, width {made.width:.3f}, resolution {made.resolution:.3f}"
-        click.echo(f"fitted to {len(best)} members of the front of {reader.name}: {values}", err=True)
+        within = f" within {join_limits(reader.limits)}" if reader.limits else ""
+        click.echo(f"fitted to {len(best)} members of the front of {reader.name}{within}: {values}", err=True)
         return made
     if text is None:
         return Coefficients()

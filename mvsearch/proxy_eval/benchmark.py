@@ -19,7 +19,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.errors import ArchitectureError, MvsearchError, PlanError
 from mvsearch.metrics.record import EvaluationFailed, Metrics, is_number
-from mvsearch.proxies import load_proxy
+from mvsearch.proxies import HeldOut, load_proxy
 from mvsearch.proxy_eval.rank_correlation import Ranking, ablation, published, rank
 from mvsearch.study.storage.store import Store
 from mvsearch.utils import machine, machine_lock, plugins
@@ -131,6 +131,11 @@ class ProxyBenchmark:
                 seed = seeds[len(stored)]
                 results.missing[name] = self.failed.get((arch.key, seed), f"seed {seed} is not scored yet")
         return results
+
+    @cached_property
+    def held_out(self) -> HeldOut | None:
+        """The images that networks are evaluated on; None for a proxy that evaluates none."""
+        return self._proxy.held_out("classification", self.settings, self.data) if self._proxy.held_out else None
 
     @cached_property
     def _images_key(self) -> str:

@@ -7,12 +7,16 @@ from typing import Any
 import numpy as np
 import pytest
 
+from mvsearch.cli._search import prepare
 from mvsearch.data import DataSet, Images
 from mvsearch.proxies import load_proxy
 from mvsearch.proxies.train import Settings
+from mvsearch.proxy_eval.benchmark import ProxyBenchmark
+from mvsearch.study import evaluator
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.resolve import find_trial
+from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
 from mvsearch.training.in_memory import InMemorySet
 from mvsearch.training.tasks import load_task
@@ -84,3 +88,24 @@ def test_the_number_that_was_used_is_shown_everywhere(printed, study):
     assert "held_out 1000" not in page.partition("<pre>")[0]
     assert find_trial("quick:0").held_out.startswith("480 of 2,400")
     assert open_study("quick").facts.settings["proxy"]["held_out"] == 1000
+
+
+def test_a_run_begins_with_what_was_reduced_and_assumed(mvsearch, monkeypatch, capfd):
+    monkeypatch.setattr(evaluator, "load_data", lambda plan, progress=None: data(100))
+    prepare(Plan.load("quick.yaml"))
+    notes = capfd.readouterr().err.splitlines()
+
+    assert [line for line in notes if "20 of 100 training images (1,000 were asked for" in line]
+    assert [line for line in notes if "4 classes" in line and "1,000 (`num_classes`" in line]
+
+
+def test_the_proxy_benchmark_counts_what_it_holds_out(tmp_path):
+    store = Store(f"sqlite:///{tmp_path / 'scores.db'}", create=True)
+    keys = {}
+    for asked in (20, 5000):
+        benchmark = ProxyBenchmark(store, "train", Settings(held_out=asked), data(100))
+        assert benchmark.held_out.images == 20
+        keys[asked] = benchmark.held_out.reduced
+
+    assert keys == {20: False, 5000: True}
+    assert ProxyBenchmark(store, "naswot", load_proxy("naswot").settings(), data(100)).held_out is None
