@@ -94,6 +94,11 @@ def _version_fault(requirement: "Requirement") -> str | None:
     return f"{version} is installed, {requirement.specifier} is required"
 
 
+def module_of(package: str) -> str:
+    """What to import to see whether a package works."""
+    return _MODULES.get(package, package.replace("-", "_"))
+
+
 @cache
 def _import_failures() -> dict[str, str]:
     """Why installed packages cannot be imported, by the name of the package."""
@@ -102,7 +107,7 @@ def _import_failures() -> dict[str, str]:
 
     declared = requirements()
     members = [*declared.base, *(r for extra in _extra_names() for r in declared.extras[extra])]
-    modules = {r.name: _MODULES.get(r.name, r.name.replace("-", "_")) for r in members if installed_version(r.name)}
+    modules = {r.name: module_of(r.name) for r in members if installed_version(r.name)}
     with DelayedBar("packages imported") as bar:
         failures = import_failures(modules.values(), progress=bar)
     return {

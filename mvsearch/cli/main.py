@@ -61,6 +61,12 @@ def main() -> None:
     except (MvsearchError, EvaluationFailed) as error:
         click.echo(f"mvsearch: {_shorten(str(error))}", err=True)
         sys.exit(1)
+    except UnicodeEncodeError as error:  # a name on disk or in a file, which this locale has no bytes for
+        text = error.object[max(0, error.start - 20) : error.end + 20]
+        click.echo(
+            f"mvsearch: {text!a} cannot be written as {error.encoding}; rename it, or set PYTHONUTF8=1.", err=True
+        )
+        sys.exit(1)
     except OSError as error:
         file = f"{Path(error.filename)}: " if error.filename else ""
         click.echo(f"mvsearch: {file}{error.strerror or error}.", err=True)
