@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from mvsearch.data._orientation import Size
 from mvsearch.data._values import Notes, flag, identifier, number, numbers, side
 from mvsearch.errors import DataError
 
@@ -48,11 +49,10 @@ class CocoObject:
 
 @dataclass(frozen=True)
 class CocoImage:
-    """An image and its objects; the width and height are 0 if the file does not have them."""
+    """An image and its objects; its width and height are (0, 0) if the file does not have them."""
 
     names: tuple[str, ...]
-    width: int
-    height: int
+    size: Size
     objects: tuple[CocoObject, ...]
 
 
@@ -146,7 +146,8 @@ def images_of(part: CocoFile, kinds: dict[Id, int], notes: Notes, *, boxes: bool
     for annotation in part.annotations:
         found, fault = _object(annotation, kinds, boxes)
         owner = identifier(annotation.get("image_id")) if isinstance(annotation, dict) else None
-        example = f"annotation {annotation.get('id')} of {part.file.name}" if isinstance(annotation, dict) else "null"
+        name = annotation.get("id") if isinstance(annotation, dict) else json.dumps(annotation)
+        example = f"annotation {name} of {part.file.name}"
         if owner not in listed and isinstance(annotation, dict):
             stray += 1
             notes.skip("annotations of images that are not listed", example)
@@ -165,8 +166,8 @@ def images_of(part: CocoFile, kinds: dict[Id, int], notes: Notes, *, boxes: bool
     return images
 
 
-def _images(part: CocoFile, notes: Notes) -> dict[Id, tuple[tuple[str, ...], int, int]]:
-    found: dict[Id, tuple[tuple[str, ...], int, int]] = {}
+def _images(part: CocoFile, notes: Notes) -> dict[Id, tuple[tuple[str, ...], Size]]:
+    found: dict[Id, tuple[tuple[str, ...], Size]] = {}
     sizeless = 0
     for image in part.images:
         key = identifier(image.get("id")) if isinstance(image, dict) else None
@@ -176,7 +177,7 @@ def _images(part: CocoFile, notes: Notes) -> dict[Id, tuple[tuple[str, ...], int
             continue
         width, height = side(image.get("width")), side(image.get("height"))
         sizeless += not (width and height)
-        about = (names, width, height) if width and height else (names, 0, 0)
+        about = (names, (width, height) if width and height else (0, 0))
         if key not in found:
             found[key] = about
         elif found[key] == about:
@@ -226,7 +227,7 @@ def _refuse_if_most(part: CocoFile, faults: Counter[str], stray: int) -> None:
 
 def _check_convention(file: Path, images: Sequence[CocoImage]) -> None:
     """Raises DataError if boxes are written as corners or in shares of the sides instead of COCO's convention."""
-    boxes = [(*one.box, image.width, image.height) for image in images for one in image.objects if one.box]
+    boxes = [(*one.box, *image.size) for image in images for one in image.objects if one.box]
     if boxes and all(max(x1, y1) <= 1.001 for _, _, x1, y1, *_ in boxes):
         raise DataError("its boxes are shares of the sides; COCO's are x, y, width and height in pixels.", at=file)
     sized = [box for box in boxes if box[4]]

@@ -37,7 +37,7 @@ class ImageFinder:
             for folder in self.folders:
                 place = folder / slashes
                 alike = self._alike(place.parent).get(place.name.casefold(), [])
-                if len(alike) == 1:
+                if len(alike) == 1 and is_file(place.with_name(alike[0])):
                     return place.with_name(alike[0]), "by names that differ in upper and lower case"
         return None, ""
 

@@ -6,6 +6,8 @@ from typing import Any
 from mvsearch.data._skipped import Skipped, merge
 from mvsearch.utils.text import printable
 
+_LONGEST = 200  # characters of an example
+
 
 def number(value: Any) -> float | None:
     """A finite number, or text that is one; None for anything else."""
@@ -56,7 +58,7 @@ class Notes:
 
     def skip(self, reason: str, example: str, count: int = 1) -> None:
         """Count something that is left out."""
-        self.left_out.append(Skipped(printable(reason), count, printable(example)))
+        self.left_out.append(Skipped(printable(reason), count, printable(example)[:_LONGEST]))
 
     def assume(self, sentence: str) -> None:
         """Add a sentence about what the files leave open and how it is read."""

@@ -18,12 +18,13 @@ Colour = tuple[int, int, int]
 class ClassList:
     """The classes in the order of their numbers, with their colours in masks where they are known.
 
-    `file` is where they are listed, None for names that were found in annotations.
+    `file` is where they are listed, None for names that were found in annotations; `unused` are further lists.
     """
 
     file: Path | None
     colours: dict[str, Colour | None]
     background: Colour = (0, 0, 0)
+    unused: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,8 @@ def read_voc(file: Path) -> VocFile | str:
         tree = ET.fromstring(raw)
     except (OSError, ET.ParseError, ValueError, LookupError) as fault:  # the last two for unknown encodings
         return f"annotations that are not XML ({type(fault).__name__})"
+    if tree.tag != "annotation" and tree.find("object") is None:
+        return "annotations that are not in VOC's format"
     size = (side(tree.findtext("size/width")), side(tree.findtext("size/height")))
     objects = tuple(_object(item) for item in tree.findall("object"))
     return VocFile(size if all(size) else (0, 0), objects)
@@ -83,9 +86,10 @@ def read_classes(root: Path, *, numbered: bool) -> ClassList | None:
     If masks are `numbered` by their order, the background must be the first. Raises DataError for a list that is empty
     or names a class twice.
     """
-    file = next((root / name for name in CLASS_FILES if (root / name).is_file()), None)
-    if file is None:
+    files = [root / name for name in CLASS_FILES if (root / name).is_file()]
+    if not files:
         return None
+    file, *unused = files
     found: dict[str, Colour | None] = {}
     for line in read_lines(file):
         name, colour = _entry(line) if file.name == "labelmap.txt" else (line, None)
@@ -102,7 +106,7 @@ def read_classes(root: Path, *, numbered: bool) -> ClassList | None:
             background = found.pop(name) or background
     if not found:
         raise DataError("names no classes; write one a line.", at=file)
-    return ClassList(file, found, background)
+    return ClassList(file, found, background, tuple(unused))
 
 
 def _entry(line: str) -> tuple[str, Colour | None]:

@@ -43,6 +43,8 @@ class VocFolder:
     def __init__(self, root: Path, task: str, notes: Notes, progress: Progress | None) -> None:
         self.root, self.task, self.notes = root, task, notes
         self.images: dict[str, list[Path]] = {}
+        if not (root / "JPEGImages").is_dir():
+            raise DataError("has no folder JPEGImages, which contains the images.", at=root)
         walk = Walk(root)
         for file in walk.images(root / "JPEGImages"):
             self.images.setdefault(comparable_name(file.stem), []).append(file)
@@ -58,6 +60,8 @@ class VocFolder:
             tracked = track(files.items(), "read labels", len(files), progress)
             self.annotations = {stem: read_voc(file) for stem, file in tracked}
         self.class_list = listed or ClassList(None, self._named_classes())
+        for other in self.class_list.unused:
+            notes.assume(f"{other.name} is not used, as there is {listed and listed.file and listed.file.name}")
         self.classes = tuple(self.class_list.colours)
         self.style = MaskStyle.of(self.class_list)
         self.numbers = {name: i for i, name in enumerate(self.classes, 1)}

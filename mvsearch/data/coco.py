@@ -9,7 +9,7 @@ from the objects' outlines, the smaller ones on top; that needs pycocotools, of 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -113,8 +113,8 @@ def _read(
 
 
 def _items(root: Path, part: CocoFile, images: Sequence[CocoImage], notes: Notes) -> list[Labelled]:
-    finder, items, missing = ImageFinder(_folders(root, part.file)), list[Labelled](), list[str]()
-    found_otherwise, guessed = dict[str, list[str]](), dict[Path, str]()
+    finder, found, missing = ImageFinder(_folders(root, part.file)), dict[Path, CocoImage](), list[str]()
+    found_otherwise, again = dict[str, list[str]](), 0
     for image in images:
         file, how = finder.find(image.names)
         if file is None:
@@ -122,12 +122,16 @@ def _items(root: Path, part: CocoFile, images: Sequence[CocoImage], notes: Notes
             continue
         if how:
             found_otherwise.setdefault(how, []).append(image.names[0])
-            if file in guessed:
-                raise DataError(
-                    f"its images {guessed[file]} and {image.names[0]} are both found as {file}.", at=part.file
-                )
-            guessed[file] = image.names[0]
-        items.append(_item(file, image))
+        if (before := found.get(file)) is None:
+            found[file] = image
+        elif how or before.names[0] not in image.names or image.size != before.size:
+            both = f"{before.names[0]} and {image.names[0]}"
+            raise DataError(f"its images {both} are both found as {file}; name each file, once.", at=part.file)
+        else:
+            again += 1
+            found[file] = replace(before, objects=before.objects + image.objects)
+    if again:
+        notes.assume(f"{part.file.name}: {again} images have a second id: the objects of both are used")
     for how, names in found_otherwise.items():
         notes.assume(f"{part.file.name}: {len(names)} images are found {how} (such as {names[0]})")
     if missing:
@@ -138,7 +142,7 @@ def _items(root: Path, part: CocoFile, images: Sequence[CocoImage], notes: Notes
             f"{finder.folders[0]}.",
             at=part.file,
         )
-    return items
+    return [_item(file, image) for file, image in found.items()]
 
 
 def _folders(root: Path, file: Path) -> tuple[Path, ...]:
@@ -150,7 +154,7 @@ def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[L
     """Count the images that no file lists, and mention those that are listed twice."""
     files = [item.file for part in parts for item in part]
     if twice := len(files) - len(set(files)):
-        notes.assume(f"{twice} images are listed more than once, under several ids or in both files")
+        notes.assume(f"{twice} images are in both files, {read[0].file.name} and {read[-1].file.name}")
     listed = set(files)
     elsewhere = {file.resolve() for file in files if ".." in file.parts or not file.is_relative_to(root)}
     folders = {next((each for each in _folders(root, part.file)[:3] if each.is_dir()), None) for part in read}
@@ -163,10 +167,10 @@ def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[L
 
 
 def _item(file: Path, image: CocoImage) -> Labelled:
-    size, boxed = (image.width, image.height), [(one, one.box) for one in image.objects if one.box is not None]
+    boxed = [(one, one.box) for one in image.objects if one.box is not None]
     boxes = tuple((one.kind, *box) for one, box in boxed if not one.crowd)
     crowds = tuple((one.kind, *box, True) for one, box in boxed if one.crowd)
-    return Labelled(file, size, boxes, crowds, Outlines(size, image.objects))
+    return Labelled(file, image.size, boxes, crowds, Outlines(image.size, image.objects))
 
 
 @dataclass(frozen=True)

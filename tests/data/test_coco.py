@@ -289,6 +289,32 @@ def test_two_absolute_paths_are_not_taken_for_one_file(root):
         load_coco(root)
 
 
+def test_an_image_with_two_ids_is_one_image_with_the_objects_of_both(root):
+    write_coco(root, "train")
+
+    def change(about):
+        about["images"].append(about["images"][0] | {"id": 900})
+        about["annotations"].append(about["annotations"][0] | {"id": 900, "image_id": 900, "bbox": [12, 12, 10, 10]})
+
+    write_coco(root, "val", change)
+    found = load_coco(root)
+
+    assert len(found.test.pixels) == 6
+    assert np.bincount(found.test.boxes[:, 0].astype(int)).tolist() == [2, 1, 1, 1, 1, 1]
+    assert any("second id" in sentence for sentence in found.assumptions)
+
+
+def test_a_dead_link_is_counted(root):
+    write_coco(root, "train")
+    write_coco(root, "val")
+    (root / "val" / "100.png").unlink()
+    (root / "val" / "100.png").symlink_to(root / "nowhere")
+    found = load_coco(root)
+
+    assert counts(found)["listed images that do not exist"] == 1
+    assert len(found.test.pixels) == 5
+
+
 @pytest.mark.parametrize("folder", ["images/{part}", "images", "."])
 def test_images_may_be_in_other_usual_folders(root, folder):
     for part in ("train", "val"):

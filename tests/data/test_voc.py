@@ -1,5 +1,6 @@
 """Labelled scenes in PASCAL VOC's format: what a set says about itself is obeyed, counted or refused."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,14 @@ def test_lists_that_name_no_images_are_refused(root, lists, value):
     with pytest.raises(DataError) as caught:
         load_voc(root)
     assert value in str(caught.value)
+
+
+def test_without_lists_the_seed_splits_and_it_is_said(root):
+    shutil.rmtree(root / "ImageSets")
+    found = load_voc(root)
+
+    assert sizes(found) == (7, 1)
+    assert any("the seed" in sentence for sentence in found.assumptions)
 
 
 def test_an_id_may_have_blanks_and_dots(root):
@@ -319,6 +328,7 @@ def test_xml_is_read_in_the_encoding_that_it_declares(root, encoding):
         (b"\0\1\2", "annotations that are not XML (ParseError)"),
         (b"<annotation><object>", "annotations that are not XML (ParseError)"),
         (b'<?xml version="1.0" encoding="klingon"?><annotation/>', "annotations that are not XML (LookupError)"),
+        (b"<html/>", "annotations that are not in VOC's format"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><annotation>&b;</annotation>', "annotations that declare entities"),
     ],
 )
