@@ -43,6 +43,8 @@ def load_content(path: Path) -> tuple[Any, Mapping[str, str]]:
             raise EnvironmentFault(f"is a folder; use a .safetensors or .pt file in it{_example(path)}.", at=path)
         if not path.is_file():
             raise EnvironmentFault("there is no such file; use a .safetensors or .pt checkpoint.", at=path)
+        if (part := re.search(r"-\d{5}-of-(\d{5})\b", path.name)) and int(part[1]) > 1:
+            raise CheckpointError(f"is one of {int(part[1])} parts; save all weights in one file.", at=path)
         with path.open("rb") as file:
             head = file.read(_HEAD)
         if not head:

@@ -29,6 +29,9 @@ _AVERAGES = (
 """Keys in the order in which they are preferred."""
 
 _WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "backbone", "_forward_module", "_fsdp_wrapped_module")
+_DEPTH = 5
+"""Dictionaries are searched to this depth: one of a pickle may contain itself."""
+
 _OF_TRAINING = ("opt", "sched", "lr", "scaler", "rng", "momentum")
 _BUFFERS = ("running_mean", "running_var", "num_batches_tracked")
 _PROFILED = ("total_ops", "total_params")
@@ -66,7 +69,7 @@ def select_weights(content: Any, *, ours: bool = False) -> WeightSet:
     ignored += tuple(f"{name} (empty)" for name in empty if content[name] is None or content[name] == {})
     chosen = replace(chosen, ignored=ignored + chosen.ignored)
     plain = [other for other in others if not _is_average(other)]
-    if _is_average(path) and plain and (reference := _preferred(plain, _PLAIN)) is not None:
+    if _is_average(path) and plain and (reference := _preference(plain, _PLAIN)) is not None:
         base = _unwrap(_without_counters(WeightSet(sets[reference], _label(reference))))
         chosen = _complete(chosen, base)
     if chosen.is_average:
@@ -76,7 +79,7 @@ def select_weights(content: Any, *, ours: bool = False) -> WeightSet:
 
 def _find_sets(value: Any, path: Path) -> Iterator[tuple[Path, Weights]]:
     """The mappings of parameters to tensors in nested dictionaries, with the keys that lead to them."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or len(path) > _DEPTH:
         return
     if any(isinstance(name, str) and "." in name and isinstance(entry, Tensor) for name, entry in value.items()):
         yield path, dict(value)
@@ -90,9 +93,10 @@ def _find_sets(value: Any, path: Path) -> Iterator[tuple[Path, Weights]]:
             yield from found
 
 
-def _has_matrix(value: Any) -> bool:
+def _has_matrix(value: Any, depth: int = _DEPTH) -> bool:
     if isinstance(value, Mapping | list | tuple):
-        return any(_has_matrix(entry) for entry in (value.values() if isinstance(value, Mapping) else value))
+        entries = value.values() if isinstance(value, Mapping) else value
+        return depth > 0 and any(_has_matrix(entry, depth - 1) for entry in entries)
     return isinstance(value, Tensor) and value.ndim > 1
 
 
@@ -122,14 +126,14 @@ def _choose(sets: Mapping[Path, Weights]) -> tuple[Path, str]:
     if network in sets and "steps" in sets.get(("ema_state_dict",), ()):
         return network, f"{_AVERAGE} of MMEngine"
     averages = [path for path in sets if _is_average(path)]
-    chosen = _preferred(averages or list(sets), _AVERAGES if averages else _PLAIN)
+    chosen = _preference(averages or list(sets), _AVERAGES if averages else _PLAIN)
     if chosen is None:
         names = ", ".join(_label(path) for path in averages or sets)
         raise CheckpointError(f"has several sets of weights ({names}); {_ALONE}.")
     return chosen, ""
 
 
-def _preferred(paths: list[Path], order: tuple[str, ...]) -> Path | None:
+def _preference(paths: list[Path], order: tuple[str, ...]) -> Path | None:
     """The path with the first key of an order; None if several have equal ranks."""
 
     def rank(path: Path) -> int:

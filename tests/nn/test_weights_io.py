@@ -6,6 +6,7 @@ import re
 import tarfile
 import zipfile
 from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ def average_of_torch(seed: int = 2) -> dict[str, torch.Tensor]:
     return averaged.state_dict()
 
 
-def prefixed(prefix: str, state: dict) -> dict:
+def add_prefix(prefix: str, state: dict) -> dict:
     return {prefix + name: value for name, value in state.items()}
 
 
@@ -49,7 +50,7 @@ def without(state: dict, *endings: str) -> dict:
     return {name: value for name, value in state.items() if not name.endswith(endings)}
 
 
-def changed(state: dict, convert, *, ndim: int = 0) -> dict:
+def convert_floats(state: dict, convert, *, ndim: int = 0) -> dict:
     """The tensors of a state with at least `ndim` dimensions converted, but for the counters of batches."""
     return {
         name: value if name.endswith(BUFFERS[2]) or value.ndim < ndim else convert(value)
@@ -77,13 +78,13 @@ def equal(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
 
 
 LATENT_DIFFUSION = {
-    **prefixed("model.", RAW),
+    **add_prefix("model.", RAW),
     **{"model_ema." + name.replace(".", ""): value for name, value in without(EMA, *BUFFERS).items()},
     **{"model_ema.decay": torch.tensor(0.9), "model_ema.num_updates": torch.tensor(3)},
 }
 EMA_PYTORCH = {
-    **prefixed("online_model.", RAW),
-    **prefixed("ema_model.", EMA),
+    **add_prefix("online_model.", RAW),
+    **add_prefix("ema_model.", EMA),
     **{"initted": torch.tensor(True), "step": torch.tensor(3)},
 }
 OPTIMISER = {"state": {0: {"exp_avg": torch.ones(3, 3)}}}
@@ -97,26 +98,26 @@ AVERAGES = {
     "basicsr": ({"params": RAW, "params_ema": EMA}, "params_ema"),
     "mvsearch": ({"learner": {"model": RAW, "average": EMA, "optimiser": {}}}, "learner/average"),
     "swa": ({"model": RAW, "swa_model": average_of_torch()}, "swa_model"),
-    "camel case": ({"model": RAW, "modelEMA": prefixed("module.", EMA)}, "modelEMA"),
+    "camel case": ({"model": RAW, "modelEMA": add_prefix("module.", EMA)}, "modelEMA"),
     "alone": ({"ema": EMA}, "ema"),
     "by hand": ({"model": RAW, "ema": {"decay": 0.9, "shadow": EMA, "backup": {}}}, "ema/shadow"),
     "a callback": (
-        {"state_dict": prefixed("model.", RAW), "callbacks": {"EMA": {"ema_weights": prefixed("model.", EMA)}}},
+        {"state_dict": add_prefix("model.", RAW), "callbacks": {"EMA": {"ema_weights": add_prefix("model.", EMA)}}},
         "callbacks/EMA/ema_weights",
     ),
     "timm in lightning": (
-        {"state_dict": {**prefixed("model.", RAW), **prefixed("model_ema.module.", EMA)}},
+        {"state_dict": {**add_prefix("model.", RAW), **add_prefix("model_ema.module.", EMA)}},
         "model_ema.* in state_dict",
     ),
     "ema_pytorch": (EMA_PYTORCH, "ema_model.* in the whole file"),
     "latent diffusion": ({"state_dict": LATENT_DIFFUSION}, "model_ema.* in state_dict"),
     "parameters alone": ({"model": RAW, "ema": without(EMA, *BUFFERS)}, "ema"),
     "mmengine": (
-        {"state_dict": EMA, "ema_state_dict": {**prefixed("module.", RAW), "steps": torch.tensor(4)}},
+        {"state_dict": EMA, "ema_state_dict": {**add_prefix("module.", RAW), "steps": torch.tensor(4)}},
         "state_dict",
     ),
     "lightning": (
-        {"state_dict": prefixed("model.", EMA), "current_model_state": prefixed("model.", RAW)},
+        {"state_dict": add_prefix("model.", EMA), "current_model_state": add_prefix("model.", RAW)},
         "state_dict",
     ),
 }
@@ -135,7 +136,7 @@ def test_the_average_is_read_where_the_scripts_tool_reads_it_and_named(script, t
 
 
 def test_an_average_without_running_statistics_takes_those_of_the_weights_and_says_so(tmp_path):
-    trained = changed(RAW, lambda tensor: tensor + 0.5)
+    trained = convert_floats(RAW, lambda tensor: tensor + 0.5)
     state, checkpoint = load({"model": trained, "ema": without(EMA, *BUFFERS)}, tmp_path)
     assert equal(without(state, *BUFFERS), without(EMA, *BUFFERS))
     assert torch.equal(state["stem.norm.running_mean"], trained["stem.norm.running_mean"])
@@ -182,7 +183,7 @@ def test_a_damaged_average_is_refused_instead_of_the_other_weights_being_read(da
 
 
 def test_an_average_whose_statistics_were_never_updated_is_refused(tmp_path):
-    trained = changed(RAW, lambda tensor: tensor + 0.5)
+    trained = convert_floats(RAW, lambda tensor: tensor + 0.5)
     with pytest.raises(CheckpointError, match="update_bn"):
         load({"model": trained, "swa_model": average_of_torch()}, tmp_path)
 
@@ -195,7 +196,7 @@ def test_an_average_whose_statistics_were_never_updated_is_refused(tmp_path):
 )
 @pytest.mark.parametrize("prefix", ["", "model.", "net._orig_mod.module.", "backbone.", "wrapped.inner."])
 def test_keys_and_prefixes_of_scripts_are_removed(key, prefix, tmp_path):
-    content: dict = prefixed(prefix, RAW)
+    content: dict = add_prefix(prefix, RAW)
     for name in reversed(key.split("/")):
         content = {name: content, "epoch": 3}
     state, checkpoint = load(content, tmp_path)
@@ -205,8 +206,11 @@ def test_keys_and_prefixes_of_scripts_are_removed(key, prefix, tmp_path):
 
 def test_a_prefix_that_only_some_names_have_is_kept_and_named(tmp_path):
     for content, stray in (
-        ({**prefixed("model.", RAW), "criterion.weight": torch.ones(3)}, "criterion.weight"),
-        ({**prefixed("module.", without(RAW, "head.linear.bias")), "head.linear.bias": torch.ones(10)}, "head.linear"),
+        ({**add_prefix("model.", RAW), "criterion.weight": torch.ones(3)}, "criterion.weight"),
+        (
+            {**add_prefix("module.", without(RAW, "head.linear.bias")), "head.linear.bias": torch.ones(10)},
+            "head.linear",
+        ),
     ):
         with pytest.raises(CheckpointError, match=rf"begin with '(model|module)\.'.*{stray}"):
             load(content, tmp_path)
@@ -275,7 +279,7 @@ CONVERTED = {
 @pytest.mark.parametrize("kind", CONVERTED)
 def test_other_kinds_of_numbers_are_converted_and_that_is_said(kind, tmp_path):
     convert, ndim, words = CONVERTED[kind]
-    content = changed(RAW, convert, ndim=ndim)
+    content = convert_floats(RAW, convert, ndim=ndim)
     state, checkpoint = load(content, tmp_path)
     assert equal(state, {name: value.to_dense().to(RAW[name].dtype) for name, value in content.items()})
     count = sum(value.ndim >= ndim for name, value in RAW.items() if not name.endswith(BUFFERS[2]))
@@ -296,9 +300,9 @@ REFUSED = {
         "'head.linear.bias' contains NaN or inf",
     ),
     "too large": ({**RAW, "head.linear.bias": torch.full((10,), 1e300, dtype=torch.float64)}, "head.linear.bias"),
-    "integers": (changed(RAW, lambda tensor: tensor.to(torch.int8)), "int8"),
-    "complex": (changed(RAW, lambda tensor: tensor.to(torch.complex64)), "complex64"),
-    "meta": (changed(RAW, lambda tensor: tensor.to("meta")), "meta device"),
+    "integers": (convert_floats(RAW, lambda tensor: tensor.to(torch.int8)), "int8"),
+    "complex": (convert_floats(RAW, lambda tensor: tensor.to(torch.complex64)), "complex64"),
+    "meta": (convert_floats(RAW, lambda tensor: tensor.to("meta")), "meta device"),
     "other classes": (build(SMALL.at(num_classes=21)).state_dict(), "for 21 classes and the network for 10"),
     "no head": (without(RAW, "head.linear.weight", "head.linear.bias"), "no head"),
     "no weights": ({"epoch": 3}, "state_dict"),
@@ -329,6 +333,16 @@ def test_another_head_is_named(tmp_path):
             ExportModel.of(find_architecture(f"mobilevitv3_xxs+{head}").at(num_classes=3), weights=path)
 
 
+def test_a_head_is_kept_though_only_training_needs_its_auxiliary_classifier(tmp_path):
+    arch = find_architecture("mobilevitv3_xxs+deeplabv3").at(num_classes=4)
+    arch = replace(arch, head=replace(arch.head, aux=True))
+    state = build(arch, seed=1).state_dict()
+    assert any("auxiliary" in name for name in state)
+    model = ExportModel.of(arch, weights=store(state, tmp_path), num_classes=4)
+    assert model.weights == "net.pt"
+    assert torch.equal(model.model.state_dict()["head.classifier.weight"], state["head.classifier.weight"])
+
+
 @pytest.mark.parametrize("head", ["deeplabv3", "pspnet", "ssdlite"])
 def test_a_head_for_other_classes_is_refused_with_both_numbers(head, tmp_path):
     arch = find_architecture(f"mobilevitv3_xxs+{head}")
@@ -340,13 +354,13 @@ def test_a_head_for_other_classes_is_refused_with_both_numbers(head, tmp_path):
 # Files
 
 
-def pickled(**options: bool) -> bytes:
+def pickle_raw(**options: bool) -> bytes:
     content = io.BytesIO()
     torch.save(RAW, content, **options)
     return content.getvalue()
 
 
-def flipped(content: bytes) -> bytes:
+def flip_bit(content: bytes) -> bytes:
     """The content with one bit of a weight changed."""
     position = content.index(RAW["stem.conv.weight"].numpy().tobytes()[:64]) + 3
     return content[:position] + bytes([content[position] ^ 0x40]) + content[position + 1 :]
@@ -371,7 +385,9 @@ def tar(content: bytes) -> bytes:
 @pytest.mark.parametrize("kind", ["torch", "torch before 1.6", "safetensors"])
 def test_a_checkpoint_is_known_by_its_content_whatever_its_name(name, kind, tmp_path):
     old = {"_use_new_zipfile_serialization": False}
-    content = {"torch": pickled, "torch before 1.6": lambda: pickled(**old), "safetensors": lambda: save(RAW)}[kind]()
+    content = {"torch": pickle_raw, "torch before 1.6": lambda: pickle_raw(**old), "safetensors": lambda: save(RAW)}[
+        kind
+    ]()
     (tmp_path / name).write_bytes(content)
     assert equal(read_checkpoint(tmp_path / name).weights, RAW)
 
@@ -379,18 +395,18 @@ def test_a_checkpoint_is_known_by_its_content_whatever_its_name(name, kind, tmp_
 OTHER_FILES = {
     "empty": (b"", "is empty"),
     "truncated safetensors": (save(RAW)[:-100], "damaged or incomplete"),
-    "truncated torch": (pickled()[:-100], "damaged or incomplete"),
-    "truncated old torch": (pickled(_use_new_zipfile_serialization=False)[:-100], "damaged"),
-    "a changed bit": (flipped(pickled()), "checksum"),
+    "truncated torch": (pickle_raw()[:-100], "damaged or incomplete"),
+    "truncated old torch": (pickle_raw(_use_new_zipfile_serialization=False)[:-100], "damaged"),
+    "a changed bit": (flip_bit(pickle_raw()), "checksum"),
     "a page": (b"<!DOCTYPE html><html>", "web page"),
     "Git LFS": (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
     "an index": (b'{\n  "metadata": {"total_size": 1}}', "JSON"),
     "ONNX": (b"\x08\x08\x12\x07pytorch\x1a\x05" + b"0" * 99, "ONNX"),
     "a ZIP": (archive("notes.txt", b"x"), r"ZIP archive .*notes\.txt"),
-    "a ZIP around it": (archive("net.pt", pickled()), r"ZIP archive .*net\.pt"),
+    "a ZIP around it": (archive("net.pt", pickle_raw()), r"ZIP archive .*net\.pt"),
     "TorchScript": (archive("net/constants.pkl", b"x"), "TorchScript"),
-    "a tar": (tar(pickled()), "tar archive"),
-    "gzip": (gzip.compress(pickled()), "compressed"),
+    "a tar": (tar(pickle_raw()), "tar archive"),
+    "gzip": (gzip.compress(pickle_raw()), "compressed"),
 }
 
 
@@ -412,6 +428,27 @@ def test_a_checkpoint_without_checksums_is_read(tmp_path):
     finally:
         torch.serialization.set_crc32_options(True)
     assert equal(read_checkpoint(path).weights, RAW)
+
+
+def test_a_part_of_several_files_is_named(tmp_path):
+    path = tmp_path / "model-00001-of-00002.safetensors"
+    save_file(RAW, path)
+    with pytest.raises(CheckpointError, match="one of 2 parts"):
+        read_checkpoint(path)
+    path = path.rename(tmp_path / "model-00001-of-00001.safetensors")
+    assert equal(read_checkpoint(path).weights, RAW)
+
+
+def test_a_dictionary_that_contains_itself_is_one_sentence(tmp_path):
+    content: dict = {"state_dict": RAW}
+    content["ema"] = content["again"] = content
+    path = store(content, tmp_path)
+    with pytest.raises(CheckpointError, match="ema"):
+        read_checkpoint(path)
+    content = {"average": []}
+    content["average"].append(content)
+    with pytest.raises(CheckpointError, match="state_dict"):
+        read_checkpoint(store(content, tmp_path))
 
 
 def test_a_folder_names_a_checkpoint_in_it(tmp_path):
