@@ -10,6 +10,7 @@ from mvsearch.cli._output import (
     console,
     json_option,
     preparation_options,
+    print_data_notes,
     print_json,
     print_weights_notes,
     storage_option,
@@ -121,6 +122,7 @@ def predict(
     overrides = {"steps": steps, "batch": batch, "image_size": image_size, "lr": lr, "seed": seed}
     settings = _settings(architecture.task, stored.get("proxy", {}), overrides)
     dataset = _load_images(architecture.task, stored.get("data", {}), data, path, settings.image_size)
+    print_data_notes(dataset)
     if preparation and preparation.classes:
         dataset = _match_classes(dataset, preparation, weights)
     task = load_task(architecture.task)

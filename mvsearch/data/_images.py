@@ -75,7 +75,7 @@ class Images:
 
     def relabel(self, positions: Sequence[int], classes: tuple[str, ...]) -> Self:
         """The same images with labels that count into other `classes`, where each class has its position."""
-        table = np.arange(IGNORED + 1)
+        table = np.arange(max(IGNORED + 1, len(positions)))  # boxes may be of more classes than a mask holds
         table[: len(positions)] = positions
 
         def renumber(boxes: np.ndarray | None) -> np.ndarray | None:

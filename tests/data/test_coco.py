@@ -498,7 +498,9 @@ def test_more_classes_than_a_mask_holds_are_refused_for_masks_only(root, classes
 
     for part in ("train", "val"):
         write_coco(root, part, name_two)
-    assert len(load_coco(root).train.boxes) == 6
+    part = load_coco(root).train
+    assert len(part.boxes) == 6
+    assert part.relabel(range(classes + 1)[::-1], part.classes).boxes[0, 1] == classes - part.boxes[0, 1]
     if classes > 254:
         with pytest.raises(DataError, match=f"{classes} classes.*254"):
             load_coco(root, "segmentation")
