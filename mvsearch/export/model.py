@@ -67,40 +67,35 @@ class ExportModel:
         of the strides.
         """
         from mvsearch.nn import build
-        from mvsearch.nn.features import Backbone, taps
         from mvsearch.nn.weights_io import load_weights
-        from mvsearch.training.preparation import preparation_of
+        from mvsearch.training.preparation import preparation_of, random_part
 
-        if num_classes is not None and (features or not arch.head.classifies):
-            part = "feature maps have" if features else "this architecture's head has"
-            raise PlanError(f"{part} no classifier; remove the option.", at=f"num_classes={num_classes}")
+        _check_classes(arch, num_classes, features=features)
         arch = arch.deploy().at(num_classes=num_classes, image_size=image_size)
         model = build(arch, seed=seed).eval()
-        source, checkpoint, preparation, complete = f"fresh, seed {seed}", None, None, False
-        if weights is not None:
-            part = "classifier" if arch.task == "classification" else "head"
-            advice = f"use --num-classes {{0}}, or any other number for a fresh {part}"
-            any_classes = features or num_classes is not None
-            loaded = load_weights(model, weights, arch, any_classes=any_classes, other_classes=advice)
-            checkpoint, complete = loaded.checkpoint, loaded.with_head
-            preparation = preparation_of(weights, checkpoint, arch)
-            fresh = f"; the {part} for {arch.num_classes} classes is {source}"
-            source = checkpoint.describe(weights.name) + fresh * (not complete and not features)
-        names = tuple(tap.name for tap in taps(arch)) if features else arch.head.outputs
-        network = Backbone.of(model, arch) if features else model
-        if preparation and (features or not complete or len(preparation.classes) != arch.num_classes):
+        if weights is None:
+            return cls._wrap(arch, model, f"fresh, seed {seed}", features=features)
+        part = "classifier" if arch.task == "classification" else "head"
+        advice = f"use --num-classes {{0}}, or any other number for a fresh {part}"
+        any_classes = features or num_classes is not None
+        loaded = load_weights(model, weights, arch, any_classes=any_classes, other_classes=advice)
+        source, with_head = loaded.checkpoint.describe(weights.name), loaded.with_head and not features
+        if not loaded.with_head and not features:
+            source += f"; the {part} for {arch.num_classes} classes is fresh, seed {seed}"
+        preparation, random = preparation_of(weights, loaded.checkpoint, arch), random_part(loaded.checkpoint)
+        if preparation and (not with_head or len(preparation.classes) != arch.num_classes):
             preparation = replace(preparation, classes=())
-        return cls(
-            arch,
-            network,
-            source,
-            features,
-            names,
-            checkpoint=checkpoint,
-            preparation=preparation,
-            trained=weights is not None,
-            head_trained=complete and not features,
-        )
+        wrapped = cls._wrap(arch, model, source, features=features)
+        wrapped = replace(wrapped, checkpoint=loaded.checkpoint, preparation=preparation)
+        return replace(wrapped, trained=random != "all", head_trained=with_head and not random)
+
+    @classmethod
+    def _wrap(cls, arch: Architecture, model: "nn.Sequential", weights: str, *, features: bool) -> Self:
+        from mvsearch.nn.features import Backbone, taps
+
+        if features:
+            return cls(arch, Backbone.of(model, arch), weights, features, tuple(tap.name for tap in taps(arch)))
+        return cls(arch, model, weights, output_names=arch.head.outputs)
 
     @property
     def expected(self) -> Preparation:
@@ -112,6 +107,11 @@ class ExportModel:
     def stored_preparation(self) -> Preparation | None:
         """What is written into the exported file; None where nothing is known."""
         return self.expected if self.preparation else None
+
+    @property
+    def random(self) -> str:
+        """Which of the weights were never trained: "all", "head" or none."""
+        return "all" if not self.trained else "" if self.head_trained or self.features else "head"
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -154,3 +154,9 @@ class ExportModel:
         if arch.task != "classification":
             facts["task"] = arch.task
         return facts | ({"num_classes": arch.num_classes} if arch.head.classifies else {})
+
+
+def _check_classes(arch: Architecture, num_classes: int | None, *, features: bool) -> None:
+    if num_classes is not None and (features or not arch.head.classifies):
+        part = "feature maps have" if features else "this architecture's head has"
+        raise PlanError(f"{part} no classifier; remove the option.", at=f"num_classes={num_classes}")

@@ -52,8 +52,13 @@ class Checkpoint:
         }
 
 
-def write_weights(model: "nn.Module", key: str, path: Path, preparation: "Preparation | None" = None) -> None:
-    """The network's weights as safetensors, with the key of its architecture and how its images are prepared."""
+def write_weights(
+    model: "nn.Module", key: str, path: Path, preparation: "Preparation | None" = None, *, random: str = ""
+) -> None:
+    """The network's weights as safetensors, with the key of its architecture and how its images are prepared.
+
+    `random` says which of them were never trained: "all", "head" or none.
+    """
     from safetensors.torch import save
 
     from mvsearch.utils.atomic_write import write_whole
@@ -63,6 +68,8 @@ def write_weights(model: "nn.Module", key: str, path: Path, preparation: "Prepar
     description: dict[str, Any] = {_KEY: key}
     if preparation is not None:
         description["preparation"] = preparation.to_json()
+    if random:
+        description["random"] = random
     write_whole(path, save(state, {METADATA: json.dumps(description, sort_keys=True)}))
 
 

@@ -55,6 +55,11 @@ def preparation_of(path: Path, checkpoint: Checkpoint, arch: Architecture) -> Pr
         raise DataError(f"{error}", at=path) from None
 
 
+def random_part(checkpoint: Checkpoint) -> str:
+    """Which of the weights were never trained, as `write_weights` states it: "all", "head", or none."""
+    return str(_parse(checkpoint.metadata.get(METADATA, "")).get("random", ""))
+
+
 def _from_metadata(metadata: Mapping[str, str]) -> Preparation | None:
     values = _parse(metadata.get(METADATA, ""))
     return Preparation.from_json(values["preparation"]) if "preparation" in values else None

@@ -238,6 +238,16 @@ def test_a_new_head_has_no_classes_and_no_accuracy(trained, tmp_path):
     assert match_labels(sample, model).classes == ()
 
 
+@pytest.mark.parametrize(("given", "random"), [({}, "all"), ({"num_classes": 3}, "head"), ({}, "")])
+def test_random_weights_stay_random_in_a_second_export(given, random, trained, tmp_path):
+    first = ExportModel.of(SMALL, weights=None if random == "all" else weights_of(trained), **given)
+    export_unverified(job("torch", tmp_path, first))
+    second = ExportModel.of(first.arch, weights=tmp_path / "net.safetensors")
+    assert first.random == second.random == random
+    assert (second.trained, second.head_trained) == (random != "all", not random)
+    assert second.notes == ()
+
+
 # Classes
 
 

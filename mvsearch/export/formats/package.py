@@ -42,7 +42,9 @@ def export(export_model: ExportModel, path: Path) -> None:
     source = source_file.source(export_model.arch, features=export_model.features, images=images)
     write_whole(path / "model.py", source.encode())
     preparation = export_model.stored_preparation
-    write_weights(export_model.model, export_model.arch.key, path / "weights.safetensors", preparation)
+    write_weights(
+        export_model.model, export_model.arch.key, path / "weights.safetensors", preparation, random=export_model.random
+    )
     if preparation:
         content = json.dumps(preparation.to_json(), indent=2) + "\n"
         write_whole(path / "preparation.json", content.encode())

@@ -53,7 +53,9 @@ def export(export_model: ExportModel, path: Path) -> None:
         raise PlanError(f"cannot be imported under this name; use -o {file_stem(path.stem)}.py.", at=path)
     weights = path.with_suffix(".safetensors")
     write_whole(path, source(export_model, module=path.stem).encode())
-    write_weights(export_model.model, export_model.arch.key, weights, export_model.stored_preparation)
+    write_weights(
+        export_model.model, export_model.arch.key, weights, export_model.stored_preparation, random=export_model.random
+    )
 
 
 def unavailable_reason() -> str | None:

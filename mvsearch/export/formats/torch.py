@@ -27,7 +27,9 @@ def export(export_model: ExportModel, path: Path) -> None:
     images = images_text(export_model)
     text = source(export_model.arch, features=export_model.features, weights=printable(weights.name), images=images)
     write_whole(path, text.encode())
-    write_weights(export_model.model, export_model.arch.key, weights, export_model.stored_preparation)
+    write_weights(
+        export_model.model, export_model.arch.key, weights, export_model.stored_preparation, random=export_model.random
+    )
 
 
 def load_runtime(path: Path, *, threads: int = 1) -> Runner:
