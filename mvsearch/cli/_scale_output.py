@@ -11,6 +11,7 @@ from rich.text import Text
 from mvsearch.arch.architecture import Architecture
 from mvsearch.cli._output import table
 from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.latency_text import busy_note, conditions, interval
 from mvsearch.metrics.registry import metric
 from mvsearch.report.diagram import difference_table
 from mvsearch.report.figures.architecture_diff import difference
@@ -34,7 +35,8 @@ def sentence(result: Scaled) -> str:
     """`5.60 M parameters, 0.02 % over 5.6M`; if that is not within 1 %, also the next smaller and larger value."""
     text = f"{_costs(result, result.value)}, {_deviation(result)}"
     if result.latency is not None:
-        text += f" (10th to 90th percentile {result.latency.p10_ms:.2f} to {result.latency.p90_ms:.2f} ms)"
+        p10, p90 = f"{result.latency.p10_ms:.2f}", f"{result.latency.p90_ms:.2f}"
+        text += f" ({interval(result.latency.metrics())}10th to 90th percentile {p10} to {p90} ms)"
     if result.met:
         return f"{text}."
     neighbours = [
@@ -79,7 +81,9 @@ def _remarks(result: Scaled) -> list[str]:
     if result.scaling.by == "resolution":
         remarks.append("The number of parameters does not depend on the size of the images.")
     if result.latency is not None:
-        remarks.append(f"measured on {result.latency.device}, {result.latency.repeats} runs")
+        numbers = result.latency.metrics()
+        measured = f"{conditions(numbers)} on {result.latency.device}, {result.latency.repeats} calls"
+        remarks += [f"measured with {measured}", *filter(None, [busy_note([numbers])])]
     return remarks
 
 

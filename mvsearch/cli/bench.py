@@ -76,6 +76,7 @@ def _print(results: "list[ArchitectureTiming]") -> None:
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty
+    from mvsearch.metrics.latency_text import busy_note
     from mvsearch.utils.units import three_digits
 
     rows = table("architecture", "px", "params", "MACs", "backend", "median", "10 %", "90 %", "of eager", "rounds")
@@ -106,3 +107,5 @@ def _print(results: "list[ArchitectureTiming]") -> None:
     screen.print(Text(f"{batch} image{'s' if batch > 1 else ''} per batch, fp32; on"))
     for device in dict.fromkeys(result.latency.device for result in results):
         screen.print(Text(f"  {device}"))
+    if note := busy_note([result.latency.metrics() for result in results]):
+        screen.print(Text(note, style="yellow"))

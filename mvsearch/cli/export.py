@@ -165,6 +165,7 @@ def _print(report: dict[str, Any]) -> None:
 
     from mvsearch.data import Preparation
     from mvsearch.metrics.formatting import pretty
+    from mvsearch.metrics.latency_text import busy_note
     from mvsearch.utils.units import three_digits
 
     screen = console()
@@ -205,6 +206,8 @@ def _print(report: dict[str, Any]) -> None:
             cells = [f"{three_digits(times[name])} ms" for name in ("latency_ms", "latency_p10_ms", "latency_p90_ms")]
             rows.add_row(runtime, *cells, f"{times['latency_ms'] / report['eager']['latency_ms']:.2f}")
         screen.print(rows)
+        if note := busy_note([report, report["eager"]]):
+            screen.print(Text(note, style="yellow"))
     prefix, style = ("verified: ", "green") if report["verified"] else ("", "yellow")
     screen.print(Text(prefix + report["reason"]), style=style)
 

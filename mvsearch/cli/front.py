@@ -160,6 +160,7 @@ def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | No
     """The front as a table, with further columns, and in one line the proxy that scored it and its reliability."""
     from rich.text import Text
 
+    from mvsearch.metrics.latency_text import busy_note
     from mvsearch.report.proxy_reliability import proxy_line
     from mvsearch.report.table import front_table
 
@@ -177,6 +178,8 @@ def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | No
     line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))
+    if note := busy_note([record.metrics for record in findings.records]):
+        screen.print(Text(note, style="yellow"))
     if findings.facts.held_out is not None:
         screen.print(Text(f"held out to evaluate on: {findings.facts.held_out}", style="dim"))
 

@@ -169,6 +169,10 @@ def _ratios(session: "BenchmarkResult") -> list[dict[str, Any]]:
 
 
 def _print(sessions: "dict[str, BenchmarkResult]") -> None:
+    from rich.text import Text
+
+    from mvsearch.metrics.latency_text import busy_note
+
     screen = console()
     for what, session in sessions.items():
         screen.print(_times(what, session))
@@ -177,12 +181,8 @@ def _print(sessions: "dict[str, BenchmarkResult]") -> None:
     for device in dict.fromkeys(row.latency.device for session in sessions.values() for row in session.timings):
         screen.print(device)
     for what, session in sessions.items():
-        if session.busy:
-            screen.print(
-                f"{what}: other processes used the processor for {session.away:.0%} of the time; the ratios are more "
-                "reliable than the times, or repeat the command on an idle machine.",
-                style="yellow",
-            )
+        if note := busy_note([row.latency.metrics() for row in session.timings]):
+            screen.print(Text(f"{what}: {note}", style="yellow"))
 
 
 def _times(what: str, session: "BenchmarkResult") -> Any:

@@ -118,6 +118,7 @@ def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeat
     if file is not None:
         return read_latencies(file)
     from mvsearch.baselines import baselines
+    from mvsearch.metrics.latency_text import busy_note
     from mvsearch.profiling.protocols import EVEN, load_network, time_networks
     from mvsearch.proxy_eval.rank_correlation import published
 
@@ -138,11 +139,8 @@ def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeat
         )
     if session.interrupted:
         raise KeyboardInterrupt
-    if session.busy:
-        click.echo(
-            f"other processes used the processor for {session.away:.0%} of the time; the ratios are more reliable.",
-            err=True,
-        )
+    if note := busy_note([row.latency.metrics() for row in session.timings]):
+        click.echo(note, err=True)
     measured = {each.network: each.latency for each in session.timings}
     folder.mkdir(exist_ok=True)
     write_latencies(folder / _TIMES, measured)

@@ -146,6 +146,7 @@ def _print(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty
+    from mvsearch.metrics.latency_text import busy_note, conditions, interval
 
     rows = table("stage", "block", "output", "params", "MACs", "share", "MACs (paper)", numbers_from=2)
     total = arch.cost()
@@ -169,8 +170,11 @@ def _print(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
     if count is not None:
         screen.print(count.sentence(total.macs))
     if timed is not None:
+        numbers = timed.metrics()
         screen.print(
-            f"{timed.median_ms:.2f} ms for a batch of {timed.batch} (10th to 90th percentile {timed.p10_ms:.2f} to "
-            f"{timed.p90_ms:.2f}, {timed.repeats} runs), "
-            f"{timed.images_s:.1f} images/s on {timed.device}, {timed.precision}."
+            f"{timed.median_ms:.2f} ms for {conditions(numbers)} ({interval(numbers)}10th to 90th percentile of "
+            f"{timed.repeats} calls {timed.p10_ms:.2f} to {timed.p90_ms:.2f}), {timed.images_s:.1f} images/s on "
+            f"{timed.device}."
         )
+        if note := busy_note([numbers]):
+            screen.print(Text(note, style="yellow"))

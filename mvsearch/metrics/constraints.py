@@ -67,23 +67,27 @@ class Constraint:
 
     def violated(self, metrics: Metrics) -> bool:
         """Whether the metrics violate the constraint by more than the noise of the measurement."""
-        return self.name in metrics and not any(map(self.holds, _interval(self.name, metrics)))
+        return self.name in metrics and not any(map(self.holds, noise_interval(self.name, metrics)))
 
     def undecided(self, metrics: Metrics) -> bool:
         """Whether the limit is within the noise of the measurement: another one could be on its other side."""
-        return self.name in metrics and len(set(map(self.holds, _interval(self.name, metrics)))) > 1
+        return self.name in metrics and len(set(map(self.holds, noise_interval(self.name, metrics)))) > 1
 
 
-def _interval(name: str, metrics: Metrics) -> tuple[float, ...]:
-    """The value of a metric, with the ends of its interval where the measurement states them."""
-    prefix = metric(name).prefix
-    ends = (f"{prefix}{end}_{name.removeprefix(prefix)}" for end in ("low", "high")) if prefix else ()
-    return (metrics[name], *(metrics[end] for end in ends if is_number(metrics.get(end))))
+def noise_interval(name: str, metrics: Metrics) -> tuple[float, float]:
+    """The interval of a metric that its measurement states, e.g. `latency_low_ms` to `latency_high_ms`.
+
+    It is the value itself for static costs, and for measurements of older studies.
+    """
+    value, prefix = metrics[name], metric(name).prefix
+    ends = [metrics.get(f"{prefix}{end}_{name.removeprefix(prefix)}") for end in ("low", "high")] if prefix else []
+    known = [value, *(end for end in ends if is_number(end))]
+    return min(known), max(known)
 
 
-def undecided(limits: Sequence[Constraint], metrics: Metrics) -> list[str]:
-    """The limits that are within the noise of the measurement, as they are written."""
-    return [limit.text for limit in limits if limit.undecided(metrics)]
+def undecided_limits(limits: Sequence[Constraint], metrics: Metrics) -> tuple[Constraint, ...]:
+    """The limits that are within the noise of the measurement."""
+    return tuple(limit for limit in limits if limit.undecided(metrics))
 
 
 def override_limits(limits: Sequence[str], by: Sequence[str]) -> tuple[str, ...]:

@@ -65,7 +65,8 @@ class Latency:
 
     `median_ms` estimates the time on a machine that does nothing else, `low_ms` to `high_ms` is how far the estimate
     can be trusted, and p10 to p90 is the spread of single calls. `ratio` is the time over that of the `reference`
-    network in the same rounds, and `reference_ms` the time of the reference that the estimate assumes. `wall_ms` is
+    network in the same rounds, and `reference_ms` the time of the reference that the estimate assumes, which was
+    measured on a quiet machine if it is `reference_quiet`. `wall_ms` is
     what the clock on the wall showed, `cpu_share` the share of it in which the process had the processor, `load` the
     load average of the machine, `busy` whether other processes disturbed the measurement. A field is None where it
     was not measured.
@@ -87,6 +88,7 @@ class Latency:
     ratio: float | None = None
     reference: str | None = None
     reference_ms: float | None = None
+    reference_quiet: bool | None = None
     cpu_share: float | None = None
     load: float | None = None
     busy: bool = False
@@ -111,7 +113,17 @@ class Latency:
             "latency_device": self.device,
             "latency_busy": self.busy,
         }
-        optional = ("low_ms", "high_ms", "wall_ms", "ratio", "reference", "reference_ms", "cpu_share", "load")
+        optional = (
+            "low_ms",
+            "high_ms",
+            "wall_ms",
+            "ratio",
+            "reference",
+            "reference_ms",
+            "reference_quiet",
+            "cpu_share",
+            "load",
+        )
         measured = {f"latency_{name}": getattr(self, name) for name in optional}
         return numbers | {name: value for name, value in measured.items() if value is not None}
 

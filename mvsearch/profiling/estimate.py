@@ -185,7 +185,8 @@ def _latency(
     )
     if known is None:
         return latency
-    return replace(latency, ratio=latency.median_ms / known.ms, reference=reference.TITLE, reference_ms=known.ms)
+    ratio = latency.median_ms / known.ms
+    return replace(latency, ratio=ratio, reference=reference.TITLE, reference_ms=known.ms, reference_quiet=known.quiet)
 
 
 def clock_times(times: InterleavedTimes, conditions: Sequence[Conditions]) -> dict[str, list[float]]:

@@ -12,7 +12,7 @@ from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_poi
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import HELD_OUT, metric, scores
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
-from mvsearch.report.table import complete_beyond, tally
+from mvsearch.report.table import complete_beyond, tally, undecided
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.reader import Reader
@@ -108,6 +108,7 @@ class Findings:
             "objectives": [objective.name for objective in self.objectives],
             "limits": [limit.text for limit in self.limits],
             "beyond_limits": self.beyond,
+            "undecided": [record.number for record in undecided(self.records, self.limits)],
             "suggestion": self.suggestion.number,
             "reference_point": dict(self.reference_point),
             "hypervolume": self.hypervolume,

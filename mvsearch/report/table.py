@@ -9,7 +9,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-from mvsearch.metrics.constraints import Constraint, join_limits
+from mvsearch.metrics.constraints import Constraint, join_limits, undecided_limits
 from mvsearch.metrics.formatting import labels, with_error
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
@@ -88,8 +88,18 @@ def complete_beyond(records: Sequence[Record], limits: Sequence[Constraint]) -> 
     return [
         record
         for record in records
+        if record.state == "complete" and any(limit.violated(record.metrics) for limit in limits)
+    ]
+
+
+def undecided(records: Sequence[Record], limits: Sequence[Constraint]) -> list[Record]:
+    """The complete trials that are kept because a limit is within the noise of their measurement."""
+    return [
+        record
+        for record in records
         if record.state == "complete"
-        and not all(limit.holds(record.metrics[limit.name]) for limit in limits if limit.name in record.metrics)
+        and undecided_limits(limits, record.metrics)
+        and not any(limit.violated(record.metrics) for limit in limits)
     ]
 
 
@@ -109,4 +119,7 @@ def tally(records: Sequence[Record], front: Sequence[Record], limits: Sequence[C
     reasons = {record.number: record.metrics.get("unconfirmed") for record in front}
     failures = ", ".join(f"{number} ({reason})" for number, reason in reasons.items() if reason)
     reevaluation = f"could not be measured again: {failures}" if failures else ""
-    return "; ".join(part for part in (members, ", ".join(others), noise, reevaluation) if part)
+    kept = len(undecided(records, limits))
+    unclear = f"{kept} kept, because {'its' if kept == 1 else 'their'} limit is within the noise of the measurement"
+    unclear = unclear if kept else ""
+    return "; ".join(part for part in (members, ", ".join(others), unclear, noise, reevaluation) if part)

@@ -7,11 +7,15 @@ from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, load
+from mvsearch.metrics.constraints import noise_interval, undecided_limits
 from mvsearch.metrics.record import FULL, Metrics, mean_metrics
 from mvsearch.proxies import load_proxy
 from mvsearch.study.facts import device_fact
 from mvsearch.study.plan import Plan
 from mvsearch.utils import machine_lock
+
+MAX_REPETITIONS = 3
+"""Measurements of a candidate whose limit is within the noise of the first; after that it is kept."""
 
 Report = Callable[..., None]
 """Called with `doing`, `done` and `of` as an evaluation progresses."""
@@ -80,10 +84,27 @@ class Evaluator:
             self._measured = (arch.key, {})
         measurements = self._measured[1]
         if name not in measurements:
-            self.report(doing=name)
-            measurement, settings = self._measurements[name], self.plan.measurements[name]
-            measurements[name] = measurement.measure(arch, settings, self.plan.required_metrics)
+            measurements[name] = self._measure_decisively(arch, name)
         return measurements[name]
+
+    def _measure_decisively(self, arch: Architecture, name: str) -> Metrics:
+        """A measurement, which is repeated while a limit is within its noise: the repetition with the least noise."""
+        measurement, settings = self._measurements[name], self.plan.measurements[name]
+        repetitions: list[Metrics] = []
+        while not repetitions or (len(repetitions) < MAX_REPETITIONS and self._undecided(repetitions[-1])):
+            again = f", repetition {len(repetitions)}" if repetitions else ""
+            self.report(doing=f"{name}{again}")
+            repetitions.append(measurement.measure(arch, settings, self.plan.required_metrics))
+        return min(repetitions, key=self._noise)
+
+    def _undecided(self, metrics: Metrics) -> bool:
+        return bool(undecided_limits(self.plan.limits, metrics))
+
+    def _noise(self, metrics: Metrics) -> float:
+        """The largest interval of a limited metric, as a share of the metric."""
+        names = {limit.name for limit in self.plan.limits if limit.name in metrics}
+        intervals = {name: noise_interval(name, metrics) for name in names}
+        return max(((high - low) / max(high, 1e-12) for low, high in intervals.values()), default=0.0)
 
     def _measure_score(self, arch: Architecture, data: DataSet, rung: int | None, repeat: int) -> Metrics:
         """The proxy's scores, averaged over the plan's seeds; with two or more also their deviation (`top1_std`)."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.cost import Cost
 from mvsearch.data import DataSettings
-from mvsearch.metrics.constraints import Constraint
+from mvsearch.metrics.constraints import Constraint, noise_interval
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, Metrics
 from mvsearch.metrics.registry import STATIC_COSTS, scores
@@ -158,10 +158,16 @@ class Plan:
         return legal & self.within_limits(self.space.costs(codes)) if self.static_limits else legal
 
     def check_constraints(self, metrics: Metrics) -> None:
-        """Raises ConstraintViolated, which names the limit, if one of these metrics violates a constraint."""
+        """Raises ConstraintViolated, which names the limit, if one of these metrics violates a constraint.
+
+        A measurement violates a limit only if it is beyond it by more than its noise.
+        """
         for limit in self.limits:
-            if limit.name in metrics and not limit.holds(metrics[limit.name]):
-                raise ConstraintViolated(f"{limit.name} {metrics[limit.name]:,} breaks the limit {limit.text}", metrics)
+            if limit.violated(metrics):
+                low, high = noise_interval(limit.name, metrics)
+                noise = f" (between {low:,.4g} and {high:,.4g})" if low < high else ""
+                reason = f"{limit.name} {metrics[limit.name]:,}{noise} breaks the limit {limit.text}"
+                raise ConstraintViolated(reason, metrics)
 
     def proxy_settings(self) -> Any:
         """The settings of the proxy as its own dataclass; raises PlanError for a field that it does not have."""

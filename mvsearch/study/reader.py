@@ -66,13 +66,12 @@ class Reader:
         return limits
 
     def within_limits(self, records: Sequence[Record], limits: Sequence[Constraint] | None = None) -> list[Record]:
-        """The records that satisfy the constraints of the last run, or others; earlier runs may have had others."""
+        """The records that satisfy the constraints of the last run, or others; earlier runs may have had others.
+
+        A record satisfies a constraint whose limit is within the noise of its measurement.
+        """
         limits = self.limits if limits is None else limits
-        return [
-            record
-            for record in records
-            if all(limit.holds(record.metrics[limit.name]) for limit in limits if limit.name in record.metrics)
-        ]
+        return [record for record in records if not any(limit.violated(record.metrics) for limit in limits)]
 
     def measured(self, objectives: Sequence[Objective], limits: Sequence[Constraint] | None = None) -> list[Record]:
         """The records that satisfy the constraints; at least one of them has a number for each objective.

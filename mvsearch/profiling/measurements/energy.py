@@ -51,6 +51,7 @@ class Energy(Measurement):
     def measure(self, arch: Architecture, settings: EnergySettings, _wanted: Collection[str]) -> Metrics:
         """Raises EvaluationFailed where the counters cannot be read."""
         from mvsearch.nn import build
+        from mvsearch.profiling.estimate import median_interval
 
         try:
             device, counters = self.device(settings), read_counters()
@@ -60,11 +61,13 @@ class Energy(Measurement):
         backend, options = load_backend(BACKEND), TimingOptions(batch=settings.batch, threads=settings.threads)
         with backend.prepare(build(arch, seed=0), size, options) as call, machine_lock.exclusive():
             rounds = [millijoules(call, counters) / settings.batch for _ in range(settings.repeats)]
-        low, high = np.percentile(rounds, [10, 90])
+        (low, high), interval = np.percentile(rounds, [10, 90]), median_interval(rounds)
         return {
             "energy_mj": statistics.median(rounds),
             "energy_p10_mj": float(low),
             "energy_p90_mj": float(high),
+            "energy_low_mj": interval.low,
+            "energy_high_mj": interval.high,
             "energy_repeats": settings.repeats,
             "energy_batch": settings.batch,
             "energy_image_size": size,

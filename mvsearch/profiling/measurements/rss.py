@@ -65,6 +65,8 @@ class ResidentMemory(Measurement):
             "rss_mib": statistics.median(peaks),
             "rss_min_mib": min(peaks),
             "rss_max_mib": max(peaks),
+            "rss_low_mib": min(peaks),
+            "rss_high_mib": max(peaks),
             "rss_runtime_mib": statistics.median(before for before, _ in runs),
             "rss_repeats": settings.repeats,
             "rss_batch": settings.batch,

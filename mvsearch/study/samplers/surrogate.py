@@ -121,8 +121,9 @@ class Surrogate(optuna.samplers.BaseSampler):
 
     def _within_limits(self, trial: FrozenTrial) -> bool:
         metrics = metrics_of(trial, self.plan.search.objectives)
-        known = [limit for limit in self.plan.limits if is_number(metrics.get(limit.name))]
-        return all(limit.holds(metrics[limit.name]) for limit in known)
+        return not any(
+            limit.violated(dict(metrics)) for limit in self.plan.limits if is_number(metrics.get(limit.name))
+        )
 
     def _codes(self, trials: list[FrozenTrial]) -> Codes:
         rows = [self._history.codes[t.number] for t in trials]

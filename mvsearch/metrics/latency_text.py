@@ -1,0 +1,58 @@
+"""What a latency is said with, the same in every command: the network's input, the runtime, and the machine's state."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mvsearch.utils.units import three_digits
+
+
+def conditions(metrics: Mapping[str, Any]) -> str:
+    """The input and the runtime of a latency, e.g. `1 image of 256 px, torch_cpu, fp32, 1 thread`.
+
+    >>> conditions({"latency_batch": 2, "latency_image_size": 224, "latency_backend": "openvino", "latency_threads": 4})
+    '2 images of 224 px, openvino, 4 threads'
+    """
+    batch, threads = metrics.get("latency_batch", 1), metrics.get("latency_threads")
+    parts = [f"{batch} image{'s' if batch > 1 else ''} of {metrics.get('latency_image_size')} px"]
+    parts += [str(metrics[name]) for name in ("latency_backend", "latency_precision") if name in metrics]
+    parts += [f"{threads} thread{'s' if threads > 1 else ''}"] if threads else []
+    return ", ".join(parts)
+
+
+def interval(metrics: Mapping[str, Any]) -> str:
+    """How far a latency can be trusted, before its spread, e.g. `between 8.21 and 8.80 ms; `; empty if unknown."""
+    if not {"latency_low_ms", "latency_high_ms"} <= metrics.keys():
+        return ""
+    low, high = (three_digits(metrics[f"latency_{end}_ms"]) for end in ("low", "high"))
+    return f"between {low} and {high} ms; "
+
+
+def busy_note(latencies: Sequence[Mapping[str, Any]]) -> str:
+    """In words, how other processes disturbed the measurement of latencies; empty if they did not.
+
+    Candidates without a latency are not counted.
+    """
+    measured = [metrics for metrics in latencies if "latency_ms" in metrics]
+    busy = [metrics for metrics in measured if metrics.get("latency_busy")]
+    if not busy:
+        return ""
+    shares = [metrics["latency_cpu_share"] for metrics in busy if metrics.get("latency_cpu_share") is not None]
+    loads = [metrics["latency_load"] for metrics in busy if metrics.get("latency_load") is not None]
+    state = [f"this process had the processor for {min(shares):.0%} of the time"] if shares else []
+    state += [f"load average {max(loads):.1f}"] if loads else []
+    count = f"{len(busy)} of {len(measured)} latencies were" if len(measured) > 1 else "the latency was"
+    described = f" ({', '.join(state)})" if state else ""
+    return f"{count} measured while other processes used the machine{described}; {_advice(busy)}."
+
+
+def _advice(busy: Sequence[Mapping[str, Any]]) -> str:
+    times = [metrics["latency_reference_ms"] for metrics in busy if "latency_reference_ms" in metrics]
+    if not times:
+        return "repeat the command on an idle machine"
+    known = f"{busy[0]['latency_reference']}, {three_digits(min(times))} ms"
+    if all(metrics.get("latency_reference_quiet") for metrics in busy):
+        return f"they follow from ratios to the reference ({known} on this machine when it was idle)"
+    return (
+        f"the ratios to the reference ({known}) are more reliable than the milliseconds, which may be up to three "
+        "times too high: repeat the command on an idle machine"
+    )
