@@ -192,10 +192,10 @@ def test_a_machine_without_counters_is_named(tmp_path, monkeypatch):
 def test_a_counter_that_may_not_be_read_is_named(powercap, monkeypatch):
     read_text = Path.read_text
 
-    def refuse(path: Path) -> str:
+    def refuse(path: Path, encoding: str | None = None) -> str:
         if path.name == "energy_uj":
             raise PermissionError(13, "Permission denied", str(path))
-        return read_text(path)
+        return read_text(path, encoding=encoding)
 
     monkeypatch.setattr(Path, "read_text", refuse)
     with pytest.raises(EnvironmentFault, match="energy_uj"):
