@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import os
 import re
 import tarfile
 import zipfile
@@ -381,7 +382,11 @@ def tar(content: bytes) -> bytes:
     return file.getvalue()
 
 
-@pytest.mark.parametrize("name", ["last.pth.tar", "last.ckpt", "pytorch_model.bin", "net.pt", "net.safetensors", "net"])
+@pytest.mark.parametrize(
+    "name",
+    ["last.pth.tar", "last.ckpt", "pytorch_model.bin", "net.pt", "net.safetensors", "net", os.fsdecode(b"n\xff.pt")],
+    ids=repr,
+)
 @pytest.mark.parametrize("kind", ["torch", "torch before 1.6", "safetensors"])
 def test_a_checkpoint_is_known_by_its_content_whatever_its_name(name, kind, tmp_path):
     old = {"_use_new_zipfile_serialization": False}
