@@ -131,9 +131,8 @@ def encoding_assumptions(encodings: Mapping[str, int]) -> Iterator[str]:
 
 
 def _encoding(image: "Pixels") -> str:
-    deep = image.mode.startswith("I") or ";16" in str(
-        getattr(image, "tile", "")
-    )  # Pillow reads colours of 16 bits as of 8
+    # Pillow gives colours of 16 bits as of 8: only the layout of the file, known until it is loaded, tells.
+    deep = image.mode.startswith("I") or ";16" in str(getattr(image, "tile", ""))
     name = "grey" if image.mode.startswith("I") else _ENCODINGS.get(image.mode, image.mode)
     # A phone's MPO has a preview or a depth map beside its one photograph.
     frames = image.format != "MPO" and getattr(image, "is_animated", False)

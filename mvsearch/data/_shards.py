@@ -54,6 +54,8 @@ class _Member:
 
 def in_shards(path: Path) -> bool:
     """Whether the images of a folder are in shards; an archive beside folders of classes is not a shard."""
+    if not path.is_dir():
+        return False
     walk = Walk(path)
     root, *folders = map(walk.entries, _folders(walk))
     if any(folder.folders for folder in folders):

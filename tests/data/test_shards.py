@@ -102,6 +102,16 @@ def test_classes_without_images_are_noted(tmp_path):
     assert found.assumptions[0].startswith("2 of 5 classes have no images")
 
 
+def test_classes_of_one_part_only_are_noted(tmp_path):
+    found = read(tmp_path, ("a.jpg", png(1)), ("a.cls", b"0"))
+
+    assert any("1 classes have images in one part only, such as 1" in sentence for sentence in found.assumptions)
+
+
+def test_a_folder_that_does_not_exist_is_not_in_shards(tmp_path):
+    assert not in_shards(tmp_path / "nowhere")
+
+
 @pytest.mark.parametrize(
     ("train", "test"),
     [
