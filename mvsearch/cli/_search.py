@@ -1,7 +1,7 @@
 """Running a study, shared by `run` and `worker`: check this machine first, then search and show the progress."""
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -15,18 +15,21 @@ if TYPE_CHECKING:
     from mvsearch.study.plan import Plan
 
 
-def prepare(plan: "Plan") -> None:
-    """Load the images and detect the device, so that errors of this machine come before the first trial."""
+def prepare(plan: "Plan") -> list[str]:
+    """Load the images and detect the device, so that errors of this machine come before the first trial.
+
+    Returns notes on the images, to be printed once nothing can be refused any more.
+    """
     from mvsearch.cli._progress import progress_bar
     from mvsearch.study.evaluator import load_data, measured_devices
 
     measured_devices(plan)
-    if plan.needs_proxy:
-        with progress_bar() as progress:
-            data = load_data(plan, progress)
-        print_data_notes(data)
-        for note in _training_notes(plan, data):
-            click.echo(f"{data.name}: {note}", err=True)
+    if not plan.needs_proxy:
+        return []
+    with progress_bar() as progress:
+        data = load_data(plan, progress)
+    print_data_notes(data)
+    return [f"{data.name}: {note}" for note in _training_notes(plan, data)]
 
 
 def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
@@ -45,13 +48,13 @@ def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
     return notes
 
 
-def join(plan: "Plan") -> "Plan":
-    """Create the study, or join it and print what this run changes of it; the plan as the study has it now."""
+def join(plan: "Plan", notes: Sequence[str] = ()) -> "Plan":
+    """Create the study, or join it and print notes and what this run changes of it; the plan as the study has it."""
     from mvsearch.study.study import Study
 
     study = Study.join(plan)
-    for change in study.changes:
-        click.echo(f"study {plan.name}: {change}", err=True)
+    for line in (*notes, *(f"study {plan.name}: {change}" for change in study.changes)):
+        click.echo(line, err=True)
     return study.plan
 
 

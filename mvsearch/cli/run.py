@@ -134,8 +134,7 @@ def run(
             plan = join(plan)
             search_with_ray(plan, share, slots)
     else:
-        prepare(plan)
-        plan = join(plan)
+        plan = join(plan, prepare(plan))
         search(plan)
     if check_proxy:
         from mvsearch.cli._check_proxy import check_proxy as check

@@ -26,6 +26,7 @@ def worker(study: str, storage: str | None, workers: int) -> None:
     reader = open_study(study, storage=storage)
     plan = Plan.of_study(reader, workers=workers)
     if reader.count() < plan.search.trials or plan.search.confirm:
-        prepare(plan)
+        for note in prepare(plan):
+            click.echo(note, err=True)
         search(plan)
     click.echo(f"study {reader.name}: {reader.count()} of {plan.search.trials} trials are finished.", err=True)

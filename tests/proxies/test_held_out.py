@@ -90,10 +90,9 @@ def test_the_number_that_was_used_is_shown_everywhere(printed, study):
     assert open_study("quick").facts.settings["proxy"]["held_out"] == 1000
 
 
-def test_a_run_begins_with_what_was_reduced_and_assumed(mvsearch, monkeypatch, capfd):
+def test_a_run_begins_with_what_was_reduced_and_assumed(mvsearch, monkeypatch):
     monkeypatch.setattr(evaluator, "load_data", lambda plan, progress=None: data(100))
-    prepare(Plan.load("quick.yaml"))
-    notes = capfd.readouterr().err.splitlines()
+    notes = prepare(Plan.load("quick.yaml"))
 
     assert [line for line in notes if "20 of 100 training images (1,000 were asked for" in line]
     assert [line for line in notes if "4 classes" in line and "1,000 (`num_classes`" in line]
