@@ -40,6 +40,7 @@ def read_split(root: Path, folders: Sequence[str], ids: Collection[str], notes: 
 
     `ids` are those of all images, to tell an id with a blank in it from an id with a mark behind it.
     """
+    others = list[str]()
     for place, name in enumerate(folders):
         folder = root / "ImageSets" / name
         files = [file for file in sorted(folder.glob("*")) if file.suffix.lower() == ".txt" and file.name[0] != "."]
@@ -47,6 +48,9 @@ def read_split(root: Path, folders: Sequence[str], ids: Collection[str], notes: 
             if place:
                 notes.assume(f"{root / 'ImageSets' / folders[0]} has no lists: those in {folder.name} are used")
             return _split(folder, lists, ids, notes, complete=not place)
+        others += [file.relative_to(root).as_posix() for file in files]
+    found = f" ({', '.join(others[:5])} is for none)" if others else ""
+    notes.assume(f"there is no list for a part in ImageSets{found}: the seed holds out some of the images")
     return None
 
 

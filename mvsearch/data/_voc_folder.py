@@ -51,7 +51,9 @@ class VocFolder:
         self.labels = labels_in(root, task, walk)
         notes.left_out += walk.skipped
         if not self.labels:
-            raise DataError(f"has no {'/*'.join(LABELS[task])}, which {task} needs.", at=root)
+            other = next((other for other in LABELS if labels_in(root, other)), None)
+            hint = f"; its labels are for {other}" if other else ""
+            raise DataError(f"has no {'/*'.join(LABELS[task])}, which {task} needs{hint}.", at=root)
         listed = read_classes(root, numbered=task == "segmentation")
         self.annotations: dict[str, VocFile | str] = {}
         self._starts: list[str] = []  # of boxes that start at 0

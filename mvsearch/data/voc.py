@@ -77,7 +77,6 @@ def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
 def _parts(folder: VocFolder, request: Request) -> tuple[list[Labelled], list[Labelled]]:
     lists = read_split(folder.root, LISTS[folder.task], folder.ids, folder.notes)
     if lists is None:
-        folder.notes.assume("there are no lists in ImageSets: the seed holds out some of the images")
         return split(folder.items(sorted(folder.ids)), request)
     folder.note_unlisted({*lists.train, *(lists.test or ())})
     train = folder.items(lists.train, complete=lists.complete)

@@ -108,10 +108,21 @@ def test_lists_that_name_no_images_are_refused(root, lists, value):
 
 def test_without_lists_the_seed_splits_and_it_is_said(root):
     shutil.rmtree(root / "ImageSets")
+    (root / "ImageSets" / "Main").mkdir(parents=True)
+    write_list(root, "default", range(4))
     found = load_voc(root)
 
     assert sizes(found) == (7, 1)
-    assert any("the seed" in sentence for sentence in found.assumptions)
+    assert any("the seed" in sentence and "default.txt" in sentence for sentence in found.assumptions)
+
+
+def test_a_set_without_labels_for_a_task_is_refused_with_the_task_that_it_is_for(root):
+    shutil.rmtree(root / "SegmentationClass")
+    with pytest.raises(DataError, match="its labels are for detection"):
+        load_voc(root, "segmentation")
+    shutil.rmtree(root / "Annotations")
+    with pytest.raises(DataError, match=r"Annotations/\*\.xml"):
+        load_voc(root)
 
 
 def test_an_id_may_have_blanks_and_dots(root):
