@@ -51,8 +51,8 @@ class VocFolder:
         self.labels = labels_in(root, task, walk)
         notes.left_out += walk.skipped
         if not self.labels:
-            other = next((other for other in LABELS if labels_in(root, other)), None)
-            hint = f"; its labels are for {other}" if other else ""
+            alternative = next((other for other in LABELS if labels_in(root, other)), None)
+            hint = f"; its labels are for {alternative}" if alternative else ""
             raise DataError(f"has no {'/*'.join(LABELS[task])}, which {task} needs{hint}.", at=root)
         listed = read_classes(root, numbered=task == "segmentation")
         self.annotations: dict[str, VocFile | str] = {}
