@@ -33,7 +33,8 @@ _SCENES = 4
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="Checkpoint (.safetensors, .pt) with mvsearch's, the authors' or timm's names; default: random from --seed.",
+    help="Checkpoint (.safetensors, .pt) with mvsearch's, the authors' or timm's names, of which the moving average is "
+    "taken if it has one; default: random from --seed.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of random weights.")
 @click.option(
