@@ -13,6 +13,7 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
+from command import assert_refused
 from conftest import QUICK
 from PIL import Image
 
@@ -128,6 +129,14 @@ def test_commands_work_and_read_names_right(inputs, tmp_path, variables):
         path.name for path in tmp_path.iterdir()
     }
     assert "↑" in (tmp_path / "bericht_ü.html").read_text(encoding="utf-8")
+
+
+def test_a_name_that_cannot_be_written_is_one_sentence(mvsearch, monkeypatch):
+    def fail(_task: str) -> None:
+        "caf\udce9.png".encode()
+
+    monkeypatch.setattr("mvsearch.arch.published.model_names", fail)
+    assert r"'caf\udce9.png' cannot be written as utf-8" in assert_refused(mvsearch, "models")
 
 
 def text_without_encoding(tree: ast.Module) -> list[int]:
