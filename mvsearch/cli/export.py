@@ -150,7 +150,8 @@ def export(
             export_unverified(job)
             reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
-            report |= {"notes": export_model.notes, **export_model.facts()}
+            sample_notes = job.export_model.sample.notes if int8 and job.export_model.sample else ()
+            report |= {"notes": export_model.notes + sample_notes, **export_model.facts()}
             report |= {"takes": job.runtime.batch_support} if export_format.runtime else {"weights": None}
             if export_model.preparation:  # some formats have no place for it
                 write_report(job, report)
