@@ -220,6 +220,7 @@ def time_beside_eager(job: ExportJob, run: Runner, image: np.ndarray) -> tuple[L
         precision="fp32" if job.calibration is None else "int8",
         backend=name,
         device=f"cpu: {machine.cpu_name()}, {job.runtime.version}, 1 thread",
+        in_process=job.runtime.in_process,
     )
     eager = backend_case("network", job.export_model.model, size, load_backend(EAGER), TimingOptions(), variant="eager")
     result = run_benchmark([Case("network", name, conditions, prepare), eager], limit_s=10.0)

@@ -41,7 +41,7 @@ PRECISE = 0.03
 MAX_REPETITIONS = 4
 
 _CLOCK_RESOLUTION_S = 1e-4
-_WAITING, _SPINNING = 0.01, 1.1
+_WAITING, _SPINNING = 0.25, 1.1
 
 Array = NDArray[np.float64]
 
@@ -118,16 +118,18 @@ def interleave_precisely(
 def processor_clock(times: InterleavedTimes, conditions: Sequence[Conditions]) -> bool:
     """Whether processor time measures the calls: all run on one thread of this process, and the clock is fine enough.
 
-    A runtime whose helper threads spin uses more processor time than passes, and one that waits uses hardly any.
+    A runtime whose helper threads spin uses more processor time than passes, and one that waits for another process
+    has a much smaller share of the processor than the reference beside it.
     """
     if not _on_one_thread(times, conditions) or get_clock_info("process_time").resolution > _CLOCK_RESOLUTION_S:
         return False
-    pairs = [(np.median(cpu), np.median(times.times_ms[name])) for name, cpu in times.cpu_ms.items()]
-    return all(_WAITING * wall < cpu <= _SPINNING * wall for cpu, wall in pairs)
+    least = _WAITING * (sum(times.reference_cpu_ms) / sum(times.reference_ms) if times.reference_ms else _WAITING)
+    shares = [sum(cpu) / sum(times.times_ms[name]) for name, cpu in times.cpu_ms.items()]
+    return all(least < share <= _SPINNING for share in shares)
 
 
 def _on_one_thread(times: InterleavedTimes, conditions: Sequence[Conditions]) -> bool:
-    return bool(times.cpu_ms) and all(each.threads == 1 and each.on_cpu for each in conditions)
+    return bool(times.cpu_ms) and all(each.threads == 1 and each.on_cpu and each.in_process for each in conditions)
 
 
 def is_busy(usage: CpuUsage | None, share: float | None) -> bool:
@@ -153,7 +155,7 @@ def estimate(times: InterleavedTimes, conditions: Mapping[str, Conditions]) -> d
     busy = is_busy(times.usage, share)
     known = None
     if len(below):
-        kind = "processor time" if clock is times.cpu_ms else "wall time"
+        kind = "processor time" if clock is times.cpu_ms else times.clock
         described = f"{reference.describe(all_conditions[0])}, {kind}"
         known = reference.known_time(described, float(np.median(below)), quiet=not busy)
     load = times.usage.load if times.usage else None

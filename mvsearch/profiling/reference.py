@@ -49,7 +49,7 @@ class KnownTime:
 def prepare(conditions: "Conditions") -> "Iterator[Call]":
     """A call that runs one image through the reference, by eager PyTorch on the device of these conditions."""
     backend, options = _backend(conditions)
-    with backend.prepare(_network(), IMAGE_SIZE, options) as call:
+    with backend.prepare(network(), IMAGE_SIZE, options) as call:
         yield call
 
 
@@ -68,7 +68,7 @@ def _backend(conditions: "Conditions") -> "tuple[LatencyBackend, TimingOptions]"
 
 
 @cache
-def _network() -> "nn.Module":
+def network() -> "nn.Module":
     """The reference with fresh weights; once a process."""
     from mvsearch.arch.published import published
     from mvsearch.nn import build

@@ -30,7 +30,10 @@ MIN_CALLS = 3  # timed however long they take: with fewer calls there is no spre
 
 @dataclass(frozen=True, kw_only=True)
 class Conditions:
-    """What a latency depends on beside the network."""
+    """What a latency depends on beside the network.
+
+    Where it does not run `in_process`, the processor time of this process says nothing about it.
+    """
 
     batch: int
     image_size: int
@@ -38,6 +41,7 @@ class Conditions:
     precision: str
     backend: str
     device: str
+    in_process: bool = True
 
     @property
     def on_cpu(self) -> bool:
@@ -127,7 +131,8 @@ class InterleavedTimes:
     """The milliseconds of every call by name, on the clock on the wall and of processor time of this process.
 
     `reference_ms` and `reference_cpu_ms` are those of the reference in the same rounds, empty without one. `planned` is
-    the number of rounds that were planned: fewer are there after Ctrl-C. `usage` is that of the machine meanwhile.
+    the number of rounds that were planned: fewer are there after Ctrl-C. `usage` is that of the machine meanwhile,
+    `clock` what `times_ms` was measured with.
     """
 
     times_ms: dict[str, list[float]]
@@ -136,6 +141,7 @@ class InterleavedTimes:
     reference_ms: list[float] = field(default_factory=list)
     reference_cpu_ms: list[float] = field(default_factory=list)
     usage: CpuUsage | None = None
+    clock: str = "wall time"
 
     @property
     def interrupted(self) -> bool:
@@ -223,4 +229,5 @@ class _Rounds:
 def summarise(times_ms: Sequence[float] | NDArray[np.float64], conditions: Conditions) -> Latency:
     """Median and spread of the times, with the conditions that they depend on."""
     p10, median, p90 = (float(value) for value in np.percentile(np.asarray(times_ms, dtype=float), [10, 50, 90]))
-    return Latency(median_ms=median, p10_ms=p10, p90_ms=p90, repeats=len(times_ms), **asdict(conditions))
+    described = {name: value for name, value in asdict(conditions).items() if name != "in_process"}
+    return Latency(median_ms=median, p10_ms=p10, p90_ms=p90, repeats=len(times_ms), **described)

@@ -3,11 +3,13 @@
 import json
 import random
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from torch import nn
 
+from mvsearch.export.formats import format_names, load_format
 from mvsearch.profiling import estimate, reference, timing
 from mvsearch.profiling.estimate import interleave_precisely, is_busy, median_interval
 from mvsearch.profiling.latency import TimingOptions, load_backend
@@ -88,10 +90,24 @@ def test_several_threads_are_measured_on_the_wall(threads, clock):
     assert found == (times.cpu_ms if clock == "cpu" else times.times_ms)
 
 
-@pytest.mark.parametrize("cpu_share", [0.001, 1.9])
+@pytest.mark.parametrize("cpu_share", [0.05, 1.9])
 def test_a_call_that_waits_or_whose_threads_spin_is_measured_on_the_wall(cpu_share):
     times = InterleavedTimes({NAME: [10.0] * 5}, 5, cpu_ms={NAME: [10 * cpu_share] * 5})
     assert estimate.clock_times(times, list(conditions().values())) == times.times_ms
+
+
+def test_a_call_in_another_process_is_measured_on_the_wall():
+    times = rounds()
+    elsewhere = [replace(each, in_process=False) for each in conditions().values()]
+    assert estimate.clock_times(times, elsewhere) == times.times_ms
+
+    waits = replace(times, cpu_ms={NAME: [0.1 * ms for ms in times.times_ms[NAME]]})  # while the reference computes
+    assert estimate.clock_times(waits, list(conditions().values())) == waits.times_ms
+
+
+@pytest.mark.parametrize("name", [name for name in format_names() if load_format(name).runtime])
+def test_formats_whose_files_are_run_by_another_python_say_so(name):
+    assert load_format(name).runtime.in_process == (name not in ("torch", "package", "timm"))
 
 
 def test_the_interval_of_a_median_covers_it():

@@ -322,6 +322,30 @@ def test_tf32_is_set_by_the_switches_that_this_torch_has(precision, on):
         assert torch.backends.cudnn.conv.fp32_precision == ("tf32" if on else "ieee")
 
 
+def test_on_a_gpu_the_network_and_the_reference_are_timed_in_every_round(monkeypatch):
+    clock, made = [0.0], []
+
+    class Event:
+        def record(self):
+            self.at = clock[0]
+
+        def elapsed_time(self, end):
+            return end.at - self.at
+
+    def call(name, ms):
+        def run():
+            made.append(name)
+            clock[0] += ms
+
+        return run
+
+    monkeypatch.setattr(torch_cuda, "_events", lambda count: [Event() for _ in range(count)])
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    times_ms = torch_cuda._event_times_ms([call("network", 4.0), call("reference", 2.0)], 3)
+    assert times_ms == [[4.0] * 3, [2.0] * 3]
+    assert made == ["network", "reference"] * 3
+
+
 @has_cuda
 @pytest.mark.parametrize("graph", [False, True])
 @pytest.mark.parametrize("precision", ["fp32", "tf32", "fp16", "bf16"])

@@ -60,7 +60,7 @@ class Runtime:
 
     `batch_sizes` are those at which a file is verified; (1,) if it takes one image at a time. `facts` reads from a file
     what it states about itself: opset, operators, share that is delegated. `unavailable_reason` explains why files
-    cannot be run on this machine, or returns None.
+    cannot be run on this machine, or returns None. A file that is not run `in_process` is run by a process of its own.
     """
 
     package: str
@@ -68,6 +68,7 @@ class Runtime:
     batch_sizes: tuple[int, ...] = (1, 3, 8)
     facts: Callable[[Path], dict[str, Any]] = _no_facts
     unavailable_reason: Callable[[], str | None] = _available
+    in_process: bool = True
 
     @property
     def version(self) -> str:

@@ -190,5 +190,5 @@ FORMAT = ExportFormat(
     export=export,
     exports_stages=False,
     needs_sample=True,
-    runtime=Runtime(package="torch", load_runtime=load_runtime),
+    runtime=Runtime(package="torch", load_runtime=load_runtime, in_process=False),
 )

@@ -245,5 +245,5 @@ FORMAT = ExportFormat(
     export=export,
     file_stem=file_stem,
     exports_stages=False,
-    runtime=Runtime(package="timm", load_runtime=load_runtime, unavailable_reason=unavailable_reason),
+    runtime=Runtime(package="timm", load_runtime=load_runtime, unavailable_reason=unavailable_reason, in_process=False),
 )

@@ -83,5 +83,5 @@ FORMAT = ExportFormat(
     sidecar_suffixes=(".safetensors",),
     export=export,
     exports_stages=False,
-    runtime=Runtime(package="torch", load_runtime=load_runtime),
+    runtime=Runtime(package="torch", load_runtime=load_runtime, in_process=False),
 )

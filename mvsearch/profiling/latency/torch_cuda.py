@@ -12,7 +12,7 @@ once and leaves only their own time.
 With `fused` the network is the one that `mvsearch.nn.fuse` returns, channels last.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from typing import Any
@@ -22,6 +22,8 @@ from torch import nn
 
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.metrics.record import Latency
+from mvsearch.profiling import reference
+from mvsearch.profiling.estimate import estimate
 from mvsearch.profiling.latency import (
     DEFAULT_OPTIONS,
     LIMIT_S,
@@ -31,8 +33,9 @@ from mvsearch.profiling.latency import (
     TimingOptions,
     check_options,
 )
-from mvsearch.profiling.timing import affordable, check, copy_with_images, fixed_threads, summarise, warm_up
+from mvsearch.profiling.timing import InterleavedTimes, affordable, check, copy_with_images, fixed_threads, warm_up
 from mvsearch.utils import machine_lock
+from mvsearch.utils.cpu_usage import CpuMeter
 
 WARM_LIMIT_S = 30.0
 DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -63,16 +66,27 @@ class TorchCuda(LatencyBackend):
         repeats: int = REPEATS,
         limit_s: float = LIMIT_S,
     ) -> Latency:
-        """Time one batch with exclusive access to the machine. Warm-up calls, in which cuDNN chooses its algorithms,
-        are not counted."""
+        """Time one batch and the reference, with exclusive access to the machine. Warm-up calls, in which cuDNN chooses
+        its algorithms, are not counted."""
         check_options(self, options)
         conditions = self.conditions(image_size, options)
         check(image_size=image_size, batch=options.batch, repeats=repeats, threads=options.threads)
-        network, images = _copy_to_gpu(model, image_size, options)
         precision = options.precision
+        network, images = _copy_to_gpu(model, image_size, options)
+        beside, image = _copy_to_gpu(reference.network(), reference.IMAGE_SIZE, TimingOptions(precision=precision))
         with machine_lock.exclusive(), fixed_threads(options.threads), cuda_settings(precision), torch.inference_mode():
-            times_ms = _times_ms(lambda: network(images), repeats=repeats, limit_s=limit_s, graph=options.graph)
-        return summarise(times_ms, conditions)
+            meter = CpuMeter()
+            times_ms, reference_ms = _times_ms(
+                lambda: network(images),
+                lambda: beside(image),
+                repeats=repeats,
+                limit_s=limit_s,
+                graph=options.graph,
+            )
+        times = InterleavedTimes(
+            {self.name: times_ms}, len(times_ms), reference_ms=reference_ms, usage=meter.read(), clock="GPU time"
+        )
+        return estimate(times, {self.name: conditions})[self.name]
 
     @contextmanager
     def prepare(self, model: nn.Module, image_size: int, options: TimingOptions = DEFAULT_OPTIONS) -> Iterator[Call]:
@@ -113,7 +127,9 @@ def _copy_to_gpu(model: nn.Module, image_size: int, options: TimingOptions) -> t
     )
 
 
-def _times_ms(call: Callable[[], object], *, repeats: int, limit_s: float, graph: bool) -> list[float]:
+def _times_ms(
+    call: Callable[[], object], beside: Callable[[], object], *, repeats: int, limit_s: float, graph: bool
+) -> tuple[list[float], list[float]]:
     """Warm up, capture and time on one side stream: libraries keep handles and workspaces per stream."""
     stream = _side_stream(torch.cuda.current_device())
     stream.wait_stream(torch.cuda.current_stream())
@@ -122,7 +138,9 @@ def _times_ms(call: Callable[[], object], *, repeats: int, limit_s: float, graph
         if graph:
             call = _capture(call, stream)
             seconds = warm_up(_synchronous(call, stream), limit_s=limit_s)
-        return _event_times_ms(call, affordable(repeats, seconds=seconds, limit_s=limit_s))
+        seconds += warm_up(_synchronous(beside, stream), limit_s=limit_s)
+        times_ms = _event_times_ms([call, beside], affordable(repeats, seconds=seconds, limit_s=limit_s))
+        return times_ms[0], times_ms[1]
 
 
 @cache
@@ -146,14 +164,16 @@ def _capture(call: Callable[[], object], stream: torch.cuda.Stream) -> Callable[
     return graph.replay
 
 
-def _event_times_ms(call: Callable[[], object], count: int) -> list[float]:
-    starts, ends = _events(count), _events(count)
-    for start, end in zip(starts, ends, strict=True):
-        start.record()
-        call()
-        end.record()
+def _event_times_ms(calls: Sequence[Callable[[], object]], count: int) -> list[list[float]]:
+    """The milliseconds of every call, which follow each other in every round."""
+    spans = [(call, _events(count), _events(count)) for call in calls]
+    for i in range(count):
+        for call, starts, ends in spans:
+            starts[i].record()
+            call()
+            ends[i].record()
     torch.cuda.synchronize()
-    return [start.elapsed_time(end) for start, end in zip(starts, ends, strict=True)]
+    return [[start.elapsed_time(end) for start, end in zip(starts, ends, strict=True)] for _call, starts, ends in spans]
 
 
 def _events(count: int) -> list[torch.cuda.Event]:
