@@ -11,6 +11,7 @@ from mvsearch.metrics.latency_text import busy_note, conditions
 from mvsearch.metrics.record import ConstraintViolated, Latency
 from mvsearch.metrics.registry import LATENCY_MS
 from mvsearch.profiling.measurements import Measurement
+from mvsearch.profiling.measurements.latency import LatencySettings
 from mvsearch.report.findings import compute_findings
 from mvsearch.study.evaluator import MAX_REPETITIONS, Evaluator
 from mvsearch.study.study import Study
@@ -116,6 +117,19 @@ def test_beyond_the_noise_it_is_pruned_with_its_interval(results, calls, evaluat
     with pytest.raises(ConstraintViolated, match=r"between 12\.\d and 13\) breaks the limit latency_ms <= 12"):
         evaluate(any_architecture(evaluate))
     assert scripted.calls == calls
+
+
+@pytest.mark.parametrize(("limit", "keeps"), [("latency_ms <= 1000000", True), ("latency_ms >= 1000000", False)])
+def test_a_real_measurement_is_kept_or_pruned_where_its_noise_does_not_matter(limit, keeps, tmp_path):
+    plan = toy_plan(tmp_path, objectives=("latency_ms", "params"), limits=(limit,))
+    evaluate = Evaluator(replace(plan, measurements={**plan.measurements, "latency": LatencySettings(repeats=3)}))
+    arch = any_architecture(evaluate)
+    if keeps:
+        metrics = evaluate(arch)
+        assert metrics["latency_low_ms"] <= metrics["latency_ms"] <= metrics["latency_high_ms"]
+    else:
+        with pytest.raises(ConstraintViolated, match="between"):
+            evaluate(arch)
 
 
 # What is counted
