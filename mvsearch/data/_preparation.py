@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
 from mvsearch.errors import DataError
+from mvsearch.utils.text import comparable_name
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 FITS = ("crop", "stretch")
@@ -133,7 +134,8 @@ def state_preparation(
 
 def class_positions(classes: Sequence[str], outputs: Sequence[str]) -> list[int] | None:
     """The output of each class, matched by name; None if a class has no output, or a name stands for several."""
-    if tuple(classes) == tuple(outputs):
+    classes, outputs = ([comparable_name(name) for name in names] for names in (classes, outputs))
+    if classes == outputs:
         return list(range(len(outputs)))
     position = {name: i for i, name in enumerate(outputs)}
     if len(position) < len(outputs) or len(set(classes)) < len(classes) or not position.keys() >= set(classes):

@@ -50,6 +50,7 @@ def test_values_that_describe_no_preparation_are_refused(changed):
         (("c", "a"), ("a", "b", "c"), [2, 0]),
         (("a", "d"), ("a", "b"), None),
         (("a", "b", "c"), ("a", "b"), None),
+        (("cafe\u0301",), ("tea", "caf\u00e9"), [1]),
         (("crane", "owl"), ("crane", "crane", "owl"), None),
         (("crane", "crane"), ("crane", "crane"), [0, 1]),
     ],
