@@ -31,7 +31,7 @@ BUSY_CORES = 0.25
 QUIET_NOISE, BUSY_NOISE = 0.03, 0.15
 """How far two measurements in different processes differ: on a quiet machine, and on a busy one."""
 
-CONTENTION = 3.0
+CONTENTION = 2.5
 """How much longer calls take on a busy machine, in processor time. It is the factor that a measurement may be too high
 by where the reference was never timed on a quiet machine."""
 
