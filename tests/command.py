@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 PROCESS = (sys.executable, "-m", "mvsearch")
+QUICK = (Path(__file__).parents[1] / "spaces" / "quick.yaml").read_text("utf-8")
 
 
 class Finished(NamedTuple):

@@ -7,12 +7,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from command import Finished
+from command import QUICK, Finished
 from servers import Postgres
 
 import mvsearch.proxies
-
-QUICK = (Path(__file__).parents[1] / "spaces" / "quick.yaml").read_text()
 
 
 def pytest_configure() -> None:

@@ -13,8 +13,7 @@ from unicodedata import normalize
 
 import numpy as np
 import pytest
-from command import assert_refused
-from conftest import QUICK
+from command import QUICK, assert_refused
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
