@@ -96,7 +96,7 @@ def export(
     from mvsearch.export.job import ExportJob, check_writable
     from mvsearch.export.model import ExportModel
     from mvsearch.export.verify import export_unverified, export_verified, write_report
-    from mvsearch.profiling.benchmark import time_beside_eager
+    from mvsearch.profiling.benchmark import time_exported
     from mvsearch.study.resolve import find_architecture, find_trial
 
     export_format = load_format(kind)
@@ -139,12 +139,11 @@ def export(
             if int8 and export_model.trained and not (data or trial):
                 note = f"Calibrated on {settings.source}; use --data with images like those of the training."
                 sample = replace(sample, notes=(*sample.notes, note))
-            calibration = training.images if int8 else None
+            calibration = training if int8 else None
             job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
         if runtime:
             drop = MAX_DROP if max_drop is None else max_drop / 100
-            timer = time_beside_eager
-            report = export_verified(job, sample, max_drop=drop, progress=steps, timer=timer).to_dict()
+            report = export_verified(job, sample, max_drop=drop, progress=steps, timer=time_exported).to_dict()
         else:
             steps.show(f"exporting to {kind}")
             export_unverified(job)

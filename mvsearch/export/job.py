@@ -5,12 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from mvsearch.errors import MvsearchError, PlanError, VerificationError
 from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import one_line
+from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils.atomic_write import refuse_existing
 
 
@@ -21,7 +20,7 @@ class ExportJob:
     format: ExportFormat
     export_model: ExportModel
     path: Path
-    calibration: np.ndarray | None = None
+    calibration: ImageSample | None = None
 
     @property
     def precision(self) -> str:
@@ -48,7 +47,7 @@ class ExportJob:
             elif self.format.export_int8 is None:
                 raise PlanError(f"--int8: {self.format.name} is float32 only; use --to onnx or --to executorch.")
             else:
-                self.format.export_int8(self.export_model, path, self.calibration)
+                self.format.export_int8(self.export_model, path, self.calibration.images)
 
     def with_model(self, export_model: ExportModel) -> "ExportJob":
         """The same job for another network."""

@@ -33,21 +33,25 @@ from mvsearch.export.comparison import (
 from mvsearch.export.job import ExportJob, translate_errors
 from mvsearch.export.publish import publish, staging_folder
 from mvsearch.export.runtime import Runner
+from mvsearch.export.speed import Speed
 from mvsearch.export.stages import first_differing_stage
-from mvsearch.metrics.record import Latency
 from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.progress import Progress, no_progress
 
-Timer = Callable[[ExportJob, Runner, np.ndarray], tuple[Latency, Latency]]
-"""Times the file and the model itself on one image: the latency of each."""
+Timer = Callable[[ExportJob, Runner, Runner | None, np.ndarray], Speed]
+"""Times one image in the file, in the float32 file beside an int8 one, and in the model itself."""
 
 _STAGE_IMAGES = 8
 
 
 @dataclass(frozen=True)
 class VerificationReport:
-    """The result of one export. `verified` is None where it could not be decided; `reason` explains it in words."""
+    """The result of one export. `verified` is None where it could not be decided; `reason` explains it in words.
+
+    `calibration` says on how many images of which data an int8 file is calibrated. The bytes are those of all that is
+    written for the file, and for the float32 file that is timed beside it.
+    """
 
     file: str
     format: str
@@ -65,16 +69,18 @@ class VerificationReport:
     comparisons: tuple[OutputComparison, ...] = ()
     first_differing_stage: str | None = None
     top1: Accuracy | None = None
-    latency: Latency | None = None
-    eager_latency: Latency | None = None
+    calibration: dict[str, Any] | None = None
+    file_bytes: int | None = None
+    float32_bytes: int | None = None
+    speed: Speed | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As it is stored: the facts of the network and the file's latency at the top level, eager's under `eager`."""
+        """As it is stored: the facts of the network, the latency and the headline of `speed` at the top level."""
         values = asdict(self)
         values |= values.pop("network")
-        del values["latency"], values["eager_latency"]
-        if self.latency is not None and self.eager_latency is not None:
-            values |= self.latency.metrics() | {"eager": self.eager_latency.metrics()}
+        del values["speed"], values["float32_bytes"]
+        if self.speed is not None:
+            values |= self.speed.to_dict(file_bytes=self.file_bytes, float32_bytes=self.float32_bytes)
         return values
 
 
@@ -104,18 +110,42 @@ def export_verified(
     """
     with staging_folder(job.path) as folder:
         report, run = verify(job, folder / job.path.name, sample, max_drop=max_drop, progress=progress)
+        report = replace(report, file_bytes=_bytes_in(folder))
         if report.verified is not False:
             publish(folder, job.path.parent)
         write_report(job, report.to_dict())
-        if report.verified and run and timer:
-            progress(0, None, f"{job.path} is written; timing it beside eager once no training runs on this machine")
-            latency, eager_latency = timer(job, run, sample.images[:1])
-            report = replace(report, latency=latency, eager_latency=eager_latency)
+        if report.verified is not False and run and timer:
+            report = _time(job, report, run, folder, sample.images[:1], timer, progress)
             write_report(job, report.to_dict())
     if report.verified is False:
         earlier = " (an earlier one stays in its place)" if job.path.exists() else ""
         raise VerificationError(f"{report.reason}; the file is discarded{earlier}, see {job.report_path}.", at=job.path)
     return report
+
+
+def _time(
+    job: ExportJob,
+    report: VerificationReport,
+    run: Runner,
+    folder: Path,
+    image: np.ndarray,
+    timer: Timer,
+    progress: Progress,
+) -> VerificationReport:
+    """The report with the speed of a file that is written; that of the float32 file is timed in the empty folder."""
+    run_float32 = None
+    if job.calibration is not None:
+        progress(0, None, f"{job.path} is written; exporting to {job.format.name} in float32, to time it beside int8")
+        file = folder / job.path.name
+        replace(job, calibration=None).write(file)
+        run_float32 = job.runtime.load_runtime(file)
+        report = replace(report, float32_bytes=_bytes_in(folder))
+    progress(0, None, f"{job.path} is written; timing it beside eager once no training runs on this machine")
+    return replace(report, speed=timer(job, run, run_float32, image))
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def verify(
@@ -165,6 +195,7 @@ def _new_report(job: ExportJob, sample: ImageSample) -> VerificationReport:
         verified=None,
         reason="",
         facts={},
+        calibration={"images": len(taken.images), "data": taken.source} if (taken := job.calibration) else None,
         notes=(*job.export_model.notes, *sample.notes),
     )
 

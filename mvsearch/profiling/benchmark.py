@@ -5,8 +5,8 @@ machine affects all cases alike, and the ratio of two latencies within a round c
 where the latencies themselves do not.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from statistics import fmean
 
@@ -17,10 +17,11 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.export.job import ExportJob
 from mvsearch.export.runtime import Runner
+from mvsearch.export.speed import Ratio, Speed
 from mvsearch.metrics.record import Latency
 from mvsearch.nn import build
 from mvsearch.profiling import reference
-from mvsearch.profiling.estimate import clock_times, estimate, interleave_precisely
+from mvsearch.profiling.estimate import clock_times, estimate, interleave_precisely, median_interval
 from mvsearch.profiling.latency import LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions, load_backend
 from mvsearch.profiling.timing import WARM_CALLS, Conditions, check
 from mvsearch.utils import machine, machine_lock
@@ -205,26 +206,36 @@ def side_by_side_backends(names: Sequence[str]) -> list[LatencyBackend]:
 # Exported files
 
 
-def time_beside_eager(job: ExportJob, run: Runner, image: np.ndarray) -> tuple[Latency, Latency]:
-    """The latencies of one image in the file's runtime and in eager PyTorch, with one thread each, interleaved."""
+def time_exported(job: ExportJob, run: Runner, run_float32: Runner | None, image: np.ndarray) -> Speed:
+    """Times one image in the file, in eager PyTorch and in the float32 file beside an int8 one.
 
-    @contextmanager
-    def prepare() -> Iterator[Call]:
-        yield lambda: run(image)
-
+    All run with one thread each, interleaved.
+    """
     name, size = job.format.name, job.export_model.arch.image_size
-    conditions = Conditions(
-        batch=1,
-        image_size=size,
-        threads=1,
-        precision="fp32" if job.calibration is None else "int8",
-        backend=name,
-        device=f"cpu: {machine.cpu_name()}, {job.runtime.version}, 1 thread",
-        in_process=job.runtime.in_process,
-    )
+
+    def case(runner: Runner, precision: str) -> Case:
+        device = f"cpu: {machine.cpu_name()}, {job.runtime.version}, 1 thread"
+        conditions = Conditions(
+            batch=1,
+            image_size=size,
+            threads=1,
+            precision=precision,
+            backend=name,
+            device=device,
+            in_process=job.runtime.in_process,
+        )
+        return Case("network", f"{name} {precision}", conditions, lambda: nullcontext(lambda: runner(image)))
+
     eager = backend_case("network", job.export_model.model, size, load_backend(EAGER), TimingOptions(), variant="eager")
-    result = run_benchmark([Case("network", name, conditions, prepare), eager], limit_s=10.0)
+    cases = [case(run, "int8" if run_float32 else "fp32"), eager]
+    if run_float32:
+        cases.append(case(run_float32, "fp32"))
+    result = run_benchmark(cases, limit_s=10.0)
     if result.interrupted:
         raise KeyboardInterrupt
-    file_timing, eager_timing = result.timings
-    return file_timing.latency, eager_timing.latency
+    file, beside, *float32 = result.timings
+    if not float32:
+        return Speed(file.latency, beside.latency)
+    interval = median_interval(np.divide(file.times_ms, float32[0].times_ms))
+    ratio = Ratio(interval.low, interval.middle, interval.high)
+    return Speed(file.latency, beside.latency, float32[0].latency, ratio)

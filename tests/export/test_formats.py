@@ -30,7 +30,7 @@ from mvsearch.export.formats import ExportFormat, Runtime, format_names, load_fo
 from mvsearch.export.formats._plain_attention import PlainAttention, with_plain_attention
 from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_verified
-from mvsearch.profiling.benchmark import time_beside_eager
+from mvsearch.profiling.benchmark import time_exported
 from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils.installation import install_hint
 
@@ -104,14 +104,14 @@ def test_a_missing_package_is_named_with_the_extra_that_brings_it(name, tmp_path
 @pytest.mark.parametrize(("name", "document"), list(networks_by_format()))
 def test_a_file_loaded_by_its_runtime_gives_the_network_s_logits_on_real_images(name, document, tmp_path, sample):
     export_job = job(name, tmp_path, small_model(document))
-    report = export_verified(export_job, sample, timer=time_beside_eager)
+    report = export_verified(export_job, sample, timer=time_exported)
 
     assert report.verified
     assert [comparison.batch for comparison in report.comparisons] == list(export_job.runtime.batch_sizes)
     assert all(comparison.top1_agreement == 1 and comparison.ratio < 1e-4 for comparison in report.comparisons)
     assert FACTS.get(name, lambda _: True)(report.facts)
-    assert report.latency.median_ms > 0
-    assert report.eager_latency.backend == "torch_cpu"
+    assert report.speed.file.median_ms > 0
+    assert report.speed.eager.backend == "torch_cpu"
     assert export_job.path.is_file()
     stored = json.loads(export_job.report_path.read_text())
     assert stored["verified"] is True
@@ -173,17 +173,17 @@ def test_core_ml_states_where_it_can_be_verified(tmp_path, sample):
 @pytest.mark.parametrize("name", ["onnx", pytest.param("executorch", marks=slow)])
 def test_the_report_of_int8_has_its_accuracy(name, tmp_path):
     held_out, training = real_images(100, training=8)
-    export_job = replace(job(name, tmp_path, small_model(PLAIN)), calibration=training.images)
-    report = export_verified(export_job, held_out, max_drop=1.0, timer=time_beside_eager)
+    export_job = replace(job(name, tmp_path, small_model(PLAIN)), calibration=training)
+    report = export_verified(export_job, held_out, max_drop=1.0, timer=time_exported)
 
     assert report.precision == "int8"
     assert report.top1.eager == pytest.approx(0.1, abs=0.15)
     assert 1e-4 < report.comparisons[0].ratio < 10
-    assert report.latency.precision == "int8"
+    assert report.speed.file.precision == "int8"
 
 
 def test_int8_is_refused_by_a_format_without_it(tmp_path):
-    export_job = replace(job("torch", tmp_path), calibration=np.zeros((1, 3, 32, 32), dtype=np.float32))
+    export_job = replace(job("torch", tmp_path), calibration=real_images(1, training=1)[1])
     with pytest.raises(PlanError, match="--int8: torch"):
         export_job.write(export_job.path)
 
@@ -219,7 +219,7 @@ def test_a_package_that_only_int8_needs_is_named_too(tmp_path, monkeypatch):
     monkeypatch.setattr(
         "mvsearch.export.formats.find_spec", lambda name: None if name == "torchao" else find_spec(name)
     )
-    export_job = replace(job("executorch", tmp_path), calibration=np.zeros((1, 3, 32, 32), dtype=np.float32))
+    export_job = replace(job("executorch", tmp_path), calibration=real_images(1, training=1)[1])
     with pytest.raises(EnvironmentFault, match="torchao") as refused:
         export_job.write(export_job.path)
     assert install_hint("executorch") in str(refused.value)

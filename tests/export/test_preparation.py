@@ -132,7 +132,7 @@ def test_onnx_files_state_it_as_json_in_int8_too(trained, tmp_path):
 
     model = ExportModel.of(SMALL, weights=weights_of(trained))
     export_job = job("onnx", tmp_path, model)
-    calibration = draw_samples(DataSettings("folder", str(trained.images)), 32, 2, 8, model.expected)[1].images
+    calibration = draw_samples(DataSettings("folder", str(trained.images)), 32, 2, 8, model.expected)[1]
     for images in (None, calibration):  # quantising keeps what the float32 file states
         export_unverified(replace(export_job, calibration=images))
         properties = {entry.key: entry.value for entry in onnx.load(export_job.path).metadata_props}

@@ -1,0 +1,169 @@
+"""int8 in ONNX, as onnxruntime's kernels for CPUs run it faster than float32. Measured in docs/evidence/export.md.
+
+    matrix products   int8 weights per channel, uint8 inputs; their outputs stay float32
+    convolutions      where they are large: uint8 from the second to the last, through SiLU and sums between them
+                      otherwise: int8 weights, which the runtime turns into float32 when it loads the file
+    all else          float32: softmax, norms, attention's products of two activations
+
+Quantising small convolutions costs more in the operators around them than it saves. Zero points in the middle of int8
+(instead of uint8), or a QuantizeLinear after every operator, make a file slower than float32.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mvsearch.export.runtime import suppress_output
+
+if TYPE_CHECKING:
+    import onnx
+
+CONVOLUTION_MACS = 3e6
+"""Convolutions are computed in int8 if they have at least so many multiply-accumulates each, on average."""
+
+MACS_SHARE = "int8_macs_share"
+"""The name of the metadata that has the share of multiply-accumulates that is computed in int8."""
+
+_PRODUCTS = ("Conv", "MatMul", "Gemm")
+_BETWEEN = ("Sigmoid", "Mul", "Add", "Relu", "Clip")
+_CALIBRATION_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Int8Plan:
+    """The names of the nodes that are computed in int8, and of the other convolutions, whose weights alone are int8.
+
+    `macs_share` is the share of the multiply-accumulates that is computed in int8.
+    """
+
+    nodes: tuple[str, ...]
+    weights_only: tuple[str, ...]
+    macs_share: float
+
+
+def quantise(float32: Path, path: Path, images: np.ndarray) -> None:
+    """Write the int8 file of a float32 file, calibrated on images (N, 3, H, W): ranges from minimum to maximum."""
+    import onnx
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    with TemporaryDirectory() as folder, suppress_output():
+        prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "quantised.onnx")
+        quant_pre_process(float32, prepared, skip_symbolic_shape=True)
+        model = onnx.load(prepared)
+        plan = plan_int8(model)
+        quantize_static(
+            prepared,
+            quantised,
+            _calibration(images),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            nodes_to_quantize=list(plan.nodes),
+            op_types_to_quantize=sorted({node.op_type for node in model.graph.node if node.name in plan.nodes}),
+            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
+        )
+        model = onnx.load(quantised)
+        store_weights_in_int8(model, plan.weights_only)
+        onnx.helper.set_model_props(model, _properties(model) | {MACS_SHARE: f"{plan.macs_share:.4f}"})
+        onnx.save(model, path)
+
+
+def plan_int8(model: "onnx.ModelProto") -> Int8Plan:
+    """What to compute in int8."""
+    macs = dict(_macs(model))
+    constants = {tensor.name for tensor in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type in _PRODUCTS and node.input[1] in constants]
+    chosen = [node.name for node in products if node.op_type != "Conv"]
+    convolutions = [node for node in products if node.op_type == "Conv"]
+    # The one that reads the image has three channels, too few for the kernel.
+    later = [node for node in convolutions if node.input[0] != model.graph.input[0].name]
+    if later and sum(macs[node.name] for node in later) >= CONVOLUTION_MACS * len(later):
+        chosen += [node.name for node in later] + _between(model, later)
+    others = tuple(node.name for node in convolutions if node.name not in chosen)
+    share = sum(macs.get(name, 0) for name in chosen) / max(1, sum(macs.values()))
+    return Int8Plan(tuple(chosen), others, share)
+
+
+def _between(model: "onnx.ModelProto", convolutions: list[Any]) -> list[str]:
+    """The elementwise nodes whose inputs all come from these convolutions, by way of such nodes or directly."""
+    quantised, names = {node.output[0] for node in convolutions}, []
+    bounds = {tensor.name for tensor in model.graph.initializer}  # of Clip
+    for node in model.graph.node:
+        inputs = [name for name in node.input if not (node.op_type == "Clip" and name in bounds)]
+        if node.op_type in _BETWEEN and quantised.issuperset(inputs):
+            quantised.add(node.output[0])
+            names.append(node.name)
+    return names
+
+
+def _macs(model: "onnx.ModelProto") -> Iterator[tuple[str, int]]:
+    """The multiply-accumulates of one image, by the names of the nodes."""
+    import onnx
+
+    one = onnx.ModelProto()
+    one.CopyFrom(model)
+    del one.graph.value_info[:]
+    for tensor in (*one.graph.input, *one.graph.output):
+        tensor.type.tensor_type.shape.dim[0].dim_value = 1
+    graph = onnx.shape_inference.infer_shapes(one, data_prop=True).graph
+    shapes = {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+    for value in (*graph.input, *graph.value_info, *graph.output):
+        shapes[value.name] = [dimension.dim_value for dimension in value.type.tensor_type.shape.dim]
+    for node in graph.node:
+        if node.op_type in _PRODUCTS:
+            left, right = shapes[node.input[0]], shapes[node.input[1]]
+            yield node.name, prod(shapes[node.output[0]]) * (prod(right[1:]) if node.op_type == "Conv" else left[-1])
+
+
+def store_weights_in_int8(model: "onnx.ModelProto", names: tuple[str, ...]) -> None:
+    """Store the weights of these convolutions in int8, per channel.
+
+    They are cast and scaled by operators that onnxruntime computes once, when it loads the file; DequantizeLinear would
+    be computed for every image.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph, new = model.graph, []
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    readers = [name for node in graph.node for name in node.input]
+    for node in graph.node:
+        if node.name not in names or readers.count(node.input[1]) > 1:
+            continue
+        weight = node.input[1]
+        values = numpy_helper.to_array(tensors[weight])
+        scale = np.maximum(np.abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-12).astype(np.float32) / 127
+        graph.initializer.remove(tensors[weight])
+        graph.initializer.append(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{weight}_int8"))
+        graph.initializer.append(numpy_helper.from_array(scale, f"{weight}_scale"))
+        cast, scaled = f"{weight}_cast", f"{weight}_scaled"
+        new.append(helper.make_node("Cast", [f"{weight}_int8"], [cast], name=cast, to=TensorProto.FLOAT))
+        new.append(helper.make_node("Mul", [cast, f"{weight}_scale"], [scaled], name=scaled))
+        node.input[1] = scaled
+    nodes = [*new, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _calibration(images: np.ndarray) -> Any:
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Images(CalibrationDataReader):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self.batches = iter(np.array_split(images, -(-len(images) // _CALIBRATION_BATCH)))
+
+        def get_next(self) -> dict[str, np.ndarray] | None:
+            batch = next(self.batches, None)
+            return None if batch is None else {"images": batch}
+
+    return Images()
+
+
+def _properties(model: "onnx.ModelProto") -> dict[str, str]:
+    return {entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith("onnx.")}
