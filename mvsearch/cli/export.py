@@ -170,6 +170,9 @@ def _print(report: dict[str, Any]) -> None:
     from mvsearch.utils.units import three_digits
 
     screen = console()
+    if headline := report.get("headline"):
+        style = {"slower": "bold red", "faster": "green"}.get(report["int8_to_float32"]["verdict"], "yellow")
+        screen.print(Text(f"int8 is {headline}", style=style))
     if report["weights"] is not None:
         screen.print(Text(f"weights: {report['weights']}"))
         print_weights_notes(report)
@@ -188,6 +191,8 @@ def _print(report: dict[str, Any]) -> None:
     if "facts" in report:
         facts = [f"{name.replace('_', ' ')} {_fact(value)}" for name, value in report["facts"].items()]
         screen.print(Text(", ".join([report["precision"], report["runtime"], *facts])), style="dim")
+    if calibration := report.get("calibration"):
+        screen.print(Text(f"calibrated on {calibration['images']} images of {calibration['data']}"))
     if report.get("comparisons"):
         rows = table("batch", "largest difference", "of the deviation", "same top-1", numbers_from=0)
         for batch in report["comparisons"]:
@@ -202,12 +207,14 @@ def _print(report: dict[str, Any]) -> None:
         rows.add_row("against labels", pretty("top1", top1["eager"]), pretty("top1", top1["file"]), change)
         screen.print(rows)
     if "eager" in report:
-        rows = table("one image, one thread", "median", "10 %", "90 %", "of eager")
-        for runtime, times in ((report["runtime"], report), ("eager torch", report["eager"])):
+        rows = table(f"one image of {report['image_size']} px, one thread", "median", "10 %", "90 %", "of eager")
+        float32 = [(f"{report['runtime']}, float32", report["float32"])] if "float32" in report else []
+        file = f"{report['runtime']}, {report['precision']}"
+        for runtime, times in ((file, report), *float32, ("eager torch", report["eager"])):
             cells = [f"{three_digits(times[name])} ms" for name in ("latency_ms", "latency_p10_ms", "latency_p90_ms")]
             rows.add_row(runtime, *cells, f"{times['latency_ms'] / report['eager']['latency_ms']:.2f}")
         screen.print(rows)
-        if note := busy_note([report, report["eager"]]):
+        if note := busy_note([report, report["eager"], *(times for _, times in float32)]):
             screen.print(Text(note, style="yellow"))
     prefix, style = ("verified: ", "green") if report["verified"] else ("", "yellow")
     screen.print(Text(prefix + report["reason"]), style=style)

@@ -6,6 +6,9 @@ from typing import Any
 from mvsearch.metrics.record import Latency
 from mvsearch.utils.units import three_digits
 
+NOISE = 0.03
+"""The times of two files with the same operators differ by as much, by where in memory they are loaded."""
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -17,8 +20,10 @@ class Ratio:
 
     @property
     def verdict(self) -> str:
-        """`slower` or `faster` where the whole interval is, else `equal`."""
-        return "slower" if self.low > 1 else "faster" if self.high < 1 else "equal"
+        """`slower` or `faster` where the ratio differs from 1 by more than its interval and the noise, else `equal`."""
+        if self.low > 1 and self.middle > 1 + NOISE:
+            return "slower"
+        return "faster" if self.high < 1 and self.middle < 1 - NOISE else "equal"
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,7 @@ class Speed:
 def describe_int8(int8: Latency, float32: Latency, ratio: Ratio, int8_bytes: int | None, bytes_: int | None) -> str:
     """What int8 changed, in a sentence: first the speed, then the size."""
     times = f"{three_digits(int8.median_ms)} ms against {three_digits(float32.median_ms)} ms"
-    factor = f"{ratio.middle:.2f} of its time, {ratio.low:.2f} to {ratio.high:.2f}"
+    factor = f"ratio {ratio.middle:.2f}, between {ratio.low:.2f} and {ratio.high:.2f}"
     lead = {"slower": "slower than float32", "faster": "faster than float32", "equal": "as fast as float32"}
     return f"{lead[ratio.verdict]}: {times} ({factor}){_describe_size(ratio, int8_bytes, bytes_)}"
 

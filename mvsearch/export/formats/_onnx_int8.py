@@ -1,12 +1,12 @@
-"""int8 in ONNX, as onnxruntime's kernels for CPUs run it faster than float32. Measured in docs/evidence/export.md.
+"""int8 in ONNX where onnxruntime's kernels for CPUs are faster than those for float32; int8 weights everywhere else.
 
-    matrix products   int8 weights per channel, uint8 inputs; their outputs stay float32
-    convolutions      where they are large: uint8 from the second to the last, through SiLU and sums between them
-                      otherwise: int8 weights, which the runtime turns into float32 when it loads the file
+    matrix products   those that are large, one by one: uint8 inputs, int8 weights per channel, float32 outputs
+    convolutions      where they are large on average: uint8 from the second to the last, through SiLU and sums
+    other weights     int8 per channel; onnxruntime turns them into float32 when it loads the file
     all else          float32: softmax, norms, attention's products of two activations
 
-Quantising small convolutions costs more in the operators around them than it saves. Zero points in the middle of int8
-(instead of uint8), or a QuantizeLinear after every operator, make a file slower than float32.
+Quantising an input takes as long as 700,000 multiply-accumulates, so small products are slower in int8. The figures are
+in docs/evidence/export.md, and what was tried before in docs/log.md.
 """
 
 from collections.abc import Iterator
@@ -23,6 +23,10 @@ from mvsearch.export.runtime import suppress_output
 if TYPE_CHECKING:
     import onnx
 
+MATRIX_MACS, MATRIX_WEIGHTS = 1e6, 1e5
+"""A matrix product is computed in int8 if it has so many multiply-accumulates for one image, or so many weights: to
+read those of a classifier takes longer than to multiply."""
+
 CONVOLUTION_MACS = 3e6
 """Convolutions are computed in int8 if they have at least so many multiply-accumulates each, on average."""
 
@@ -36,7 +40,7 @@ _CALIBRATION_BATCH = 8
 
 @dataclass(frozen=True)
 class Int8Plan:
-    """The names of the nodes that are computed in int8, and of the other convolutions, whose weights alone are int8.
+    """The names of the nodes that are computed in int8, and of those whose weights alone are int8.
 
     `macs_share` is the share of the multiply-accumulates that is computed in int8.
     """
@@ -49,7 +53,6 @@ class Int8Plan:
 def quantise(float32: Path, path: Path, images: np.ndarray) -> None:
     """Write the int8 file of a float32 file, calibrated on images (N, 3, H, W): ranges from minimum to maximum."""
     import onnx
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with TemporaryDirectory() as folder, suppress_output():
@@ -57,36 +60,45 @@ def quantise(float32: Path, path: Path, images: np.ndarray) -> None:
         quant_pre_process(float32, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
         plan = plan_int8(model)
-        quantize_static(
-            prepared,
-            quantised,
-            _calibration(images),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_quantize=list(plan.nodes),
-            op_types_to_quantize=sorted({node.op_type for node in model.graph.node if node.name in plan.nodes}),
-            extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
-        )
-        model = onnx.load(quantised)
+        if plan.nodes:
+            _quantise_nodes(prepared, quantised, plan, model, images)
+            model = onnx.load(quantised)
         store_weights_in_int8(model, plan.weights_only)
         onnx.helper.set_model_props(model, _properties(model) | {MACS_SHARE: f"{plan.macs_share:.4f}"})
         onnx.save(model, path)
 
 
+def _quantise_nodes(source: Path, target: Path, plan: Int8Plan, model: "onnx.ModelProto", images: np.ndarray) -> None:
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    quantize_static(
+        source,
+        target,
+        _calibration(images),
+        quant_format=QuantFormat.QDQ,
+        per_channel=True,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        nodes_to_quantize=list(plan.nodes),
+        op_types_to_quantize=sorted({node.op_type for node in model.graph.node if node.name in plan.nodes}),
+        extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
+    )
+
+
 def plan_int8(model: "onnx.ModelProto") -> Int8Plan:
     """What to compute in int8."""
     macs = dict(_macs(model))
-    constants = {tensor.name for tensor in model.graph.initializer}
-    products = [node for node in model.graph.node if node.op_type in _PRODUCTS and node.input[1] in constants]
-    chosen = [node.name for node in products if node.op_type != "Conv"]
-    convolutions = [node for node in products if node.op_type == "Conv"]
-    # The one that reads the image has three channels, too few for the kernel.
-    later = [node for node in convolutions if node.input[0] != model.graph.input[0].name]
-    if later and sum(macs[node.name] for node in later) >= CONVOLUTION_MACS * len(later):
-        chosen += [node.name for node in later] + _between(model, later)
-    others = tuple(node.name for node in convolutions if node.name not in chosen)
+    weights = {tensor.name: prod(tensor.dims) for tensor in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type in _PRODUCTS and node.input[1] in weights]
+    matrices = [node for node in products if node.op_type != "Conv"]
+    # The convolution that reads the image has three channels, too few for the kernel.
+    convolutions = [node for node in products if node.op_type == "Conv" and node.input[0] != model.graph.input[0].name]
+    chosen = [
+        node.name for node in matrices if macs[node.name] >= MATRIX_MACS or weights[node.input[1]] >= MATRIX_WEIGHTS
+    ]
+    if convolutions and sum(macs[node.name] for node in convolutions) >= CONVOLUTION_MACS * len(convolutions):
+        chosen += [node.name for node in convolutions] + _between(model, convolutions)
+    others = tuple(node.name for node in products if node.name not in chosen)
     share = sum(macs.get(name, 0) for name in chosen) / max(1, sum(macs.values()))
     return Int8Plan(tuple(chosen), others, share)
 
@@ -123,7 +135,7 @@ def _macs(model: "onnx.ModelProto") -> Iterator[tuple[str, int]]:
 
 
 def store_weights_in_int8(model: "onnx.ModelProto", names: tuple[str, ...]) -> None:
-    """Store the weights of these convolutions in int8, per channel.
+    """Store the weights of these nodes in int8, per channel.
 
     They are cast and scaled by operators that onnxruntime computes once, when it loads the file; DequantizeLinear would
     be computed for every image.
@@ -138,7 +150,7 @@ def store_weights_in_int8(model: "onnx.ModelProto", names: tuple[str, ...]) -> N
             continue
         weight = node.input[1]
         values = numpy_helper.to_array(tensors[weight])
-        scale = np.maximum(np.abs(values).max(axis=(1, 2, 3), keepdims=True), 1e-12).astype(np.float32) / 127
+        scale = np.abs(values).max(axis=_inputs(node), keepdims=True).clip(min=1e-12).astype(np.float32) / 127
         graph.initializer.remove(tensors[weight])
         graph.initializer.append(numpy_helper.from_array(np.rint(values / scale).astype(np.int8), f"{weight}_int8"))
         graph.initializer.append(numpy_helper.from_array(scale, f"{weight}_scale"))
@@ -149,6 +161,12 @@ def store_weights_in_int8(model: "onnx.ModelProto", names: tuple[str, ...]) -> N
     nodes = [*new, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def _inputs(node: Any) -> tuple[int, ...]:
+    """The axes of a node's weight that are not its output channels."""
+    transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
+    return (1, 2, 3) if node.op_type == "Conv" else (1,) if transposed else (0,)
 
 
 def _calibration(images: np.ndarray) -> Any:

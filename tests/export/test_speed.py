@@ -1,0 +1,134 @@
+"""An int8 file is timed beside the float32 file of its runtime, and the report says in words what int8 changed."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from small import SOFTMAX, real_images, small_model
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.export import comparison
+from mvsearch.export.formats import ExportFormat, Runtime
+from mvsearch.export.job import ExportJob
+from mvsearch.export.speed import Ratio, Speed
+from mvsearch.export.verify import export_verified
+from mvsearch.metrics.record import Latency
+from mvsearch.profiling.benchmark import time_exported
+from mvsearch.utils import yaml_document
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def latency(ms: float, precision: str = "int8") -> Latency:
+    return Latency(ms, ms, ms, 50, 1, 32, 1, precision, "toy", "cpu: toy")
+
+
+def speed(low: float, middle: float, high: float) -> Speed:
+    return Speed(latency(10 * middle), latency(20.0), latency(10.0, "fp32"), Ratio(low, middle, high))
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("interval", "verdict"),
+    [
+        ((2.6, 2.7, 2.8), "slower"),
+        ((1.01, 1.04, 1.06), "slower"),
+        ((1.005, 1.02, 1.03), "equal"),  # as far as two equal files are from each other
+        ((0.98, 1.05, 1.2), "equal"),
+        ((0.8, 0.95, 1.02), "equal"),
+        ((0.7, 0.75, 0.8), "faster"),
+    ],
+)
+def test_int8_is_slower_or_faster_only_beyond_the_noise(interval, verdict):
+    assert Ratio(*interval).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("interval", "sizes", "words"),
+    [
+        (
+            (2.6, 2.7, 2.8),
+            (1_400_000, 5_700_000),
+            "slower than float32: 27.0 ms against 10.0 ms (ratio 2.70, between 2.60 and 2.80)",
+        ),
+        ((2.6, 2.7, 2.8), (1_400_000, 5_700_000), "the only gain is the size: 1.40 MB instead of 5.70 MB"),
+        ((0.7, 0.75, 0.8), (1_400_000, 5_700_000), "faster than float32: 7.50 ms against 10.0 ms"),
+        ((0.99, 1.0, 1.01), (1_400_000, 5_700_000), "as fast as float32"),
+        ((2.6, 2.7, 2.8), (120_000, 110_000), "the file is not smaller: 0.120 MB instead of 0.110 MB"),
+    ],
+)
+def test_the_headline_has_the_speed_and_the_size_of_both_files(interval, sizes, words):
+    report = speed(*interval).to_dict(file_bytes=sizes[0], float32_bytes=sizes[1])
+    assert words in report["headline"]
+    assert report["float32"]["latency_ms"] == 10.0
+    assert report["float32"]["file_bytes"] == sizes[1]
+    assert report["int8_to_float32"]["ratio"] == interval[1]
+
+
+def test_a_float32_file_is_compared_with_eager_alone():
+    report = Speed(latency(1.0, "fp32"), latency(2.0)).to_dict(file_bytes=1, float32_bytes=None)
+    assert report["eager"]["latency_ms"] == 2.0
+    assert not {"float32", "headline", "int8_to_float32"} & report.keys()
+
+
+# Reports
+
+
+def toy_format() -> ExportFormat:
+    """Writes int8 files that are larger than float32 ones."""
+
+    def write(export_model, path: Path, images=None) -> None:
+        torch.save(export_model.model, path)
+        if images is not None:
+            with path.open("ab") as file:
+                file.write(bytes(1000))
+
+    def load_runtime(path: Path, *, threads: int = 1):
+        model = torch.load(path, weights_only=False)
+        return lambda images: comparison.run_eager(model, images)
+
+    runtime = Runtime(package="torch", batch_sizes=(1,), load_runtime=load_runtime)
+    return ExportFormat(name="toy", suffix=".toy", export=write, export_int8=write, runtime=runtime)
+
+
+@pytest.mark.parametrize("features", [False, True])
+def test_every_report_of_int8_has_the_float32_file_of_the_same_runtime_beside_it(tmp_path, features):
+    held_out, training = real_images(8, training=4)
+    model = replace(small_model(), features=features)
+    export_job = ExportJob(toy_format(), model, tmp_path / "net.toy", calibration=training)
+    report = export_verified(export_job, held_out, max_drop=1.0, timer=time_exported)
+
+    stored = json.loads(export_job.report_path.read_text(encoding="utf-8"))
+    assert report.verified is (None if features else True)
+    assert stored["float32"]["latency_precision"] == "fp32"
+    assert stored["latency_precision"] == "int8"
+    assert stored["latency_backend"] == stored["float32"]["latency_backend"] == "toy"
+    assert stored["latency_image_size"] == stored["float32"]["latency_image_size"] == 32
+    assert stored["file_bytes"] == export_job.path.stat().st_size == stored["float32"]["file_bytes"] + 1000
+    assert stored["calibration"] == {"images": 4, "data": "fashion_mnist, training part"}
+    assert "the file is not smaller" in stored["headline"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["net.toy", "net.toy.report.json"]
+
+
+def test_the_command_says_in_words_that_int8_is_slower(tmp_path, mvsearch, monkeypatch):
+    def slower(_job, _run, run_float32, _image):
+        assert run_float32 is not None
+        return speed(2.6, 2.7, 2.8)
+
+    monkeypatch.setattr("mvsearch.profiling.benchmark.time_exported", slower)
+    monkeypatch.setattr("mvsearch.export.formats.onnx.FORMAT", replace(toy_format(), name="onnx", suffix=".onnx"))
+    Path("small.yaml").write_text(yaml_document.dump(Architecture.from_dict(SOFTMAX).to_dict()), encoding="utf-8")
+    finished = mvsearch("export", "small.yaml", "--to", "onnx", "--int8", "--images", "8", "--max-drop", "100")
+    assert finished.code == 0, finished.err
+    assert "int8 is slower than float32: 27.0 ms against 10.0 ms" in finished.out
+    assert "calibrated on 100 images of fashion_mnist, training part" in finished.out
+
+    arguments = ("--to", "onnx", "--int8", "--images", "8", "--max-drop", "100", "--force", "--json")
+    report = json.loads(mvsearch("export", "small.yaml", *arguments).out)
+    assert report["headline"].startswith("slower than float32")
+    assert report["int8_to_float32"]["verdict"] == "slower"
+    assert report["float32"]["latency_ms"] == 10.0
