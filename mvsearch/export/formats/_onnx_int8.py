@@ -23,12 +23,21 @@ from mvsearch.export.runtime import suppress_output
 if TYPE_CHECKING:
     import onnx
 
-MATRIX_MACS, MATRIX_WEIGHTS = 1e6, 1e5
-"""A matrix product is computed in int8 if it has so many multiply-accumulates for one image, or so many weights: to
-read those of a classifier takes longer than to multiply."""
 
-CONVOLUTION_MACS = 3e6
-"""Convolutions are computed in int8 if they have at least so many multiply-accumulates each, on average."""
+@dataclass(frozen=True)
+class Limits:
+    """From where on products are computed in int8.
+
+    A matrix product is if it has so many multiply-accumulates for one image, or so many weights: to read those of a
+    classifier takes longer than to multiply. Convolutions are if they have so many each, on average.
+    """
+
+    matrix_macs: float = 1e6
+    matrix_weights: float = 1e5
+    convolution_macs: float = 3e6
+
+
+LIMITS = Limits()
 
 MACS_SHARE = "int8_macs_share"
 """The name of the metadata that has the share of multiply-accumulates that is computed in int8."""
@@ -50,7 +59,7 @@ class Int8Plan:
     macs_share: float
 
 
-def quantise(float32: Path, path: Path, images: np.ndarray) -> None:
+def quantise(float32: Path, path: Path, images: np.ndarray, limits: Limits = LIMITS) -> None:
     """Write the int8 file of a float32 file, calibrated on images (N, 3, H, W): ranges from minimum to maximum."""
     import onnx
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -59,7 +68,7 @@ def quantise(float32: Path, path: Path, images: np.ndarray) -> None:
         prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "quantised.onnx")
         quant_pre_process(float32, prepared, skip_symbolic_shape=True)
         model = onnx.load(prepared)
-        plan = plan_int8(model)
+        plan = plan_int8(model, limits)
         if plan.nodes:
             _quantise_nodes(prepared, quantised, plan, model, images)
             model = onnx.load(quantised)
@@ -74,7 +83,7 @@ def _quantise_nodes(source: Path, target: Path, plan: Int8Plan, model: "onnx.Mod
     quantize_static(
         source,
         target,
-        _calibration(images),
+        calibration(images),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         activation_type=QuantType.QUInt8,
@@ -85,7 +94,7 @@ def _quantise_nodes(source: Path, target: Path, plan: Int8Plan, model: "onnx.Mod
     )
 
 
-def plan_int8(model: "onnx.ModelProto") -> Int8Plan:
+def plan_int8(model: "onnx.ModelProto", limits: Limits = LIMITS) -> Int8Plan:
     """What to compute in int8."""
     macs = dict(_macs(model))
     weights = {tensor.name: prod(tensor.dims) for tensor in model.graph.initializer}
@@ -94,9 +103,11 @@ def plan_int8(model: "onnx.ModelProto") -> Int8Plan:
     # The convolution that reads the image has three channels, too few for the kernel.
     convolutions = [node for node in products if node.op_type == "Conv" and node.input[0] != model.graph.input[0].name]
     chosen = [
-        node.name for node in matrices if macs[node.name] >= MATRIX_MACS or weights[node.input[1]] >= MATRIX_WEIGHTS
+        node.name
+        for node in matrices
+        if macs[node.name] >= limits.matrix_macs or weights[node.input[1]] >= limits.matrix_weights
     ]
-    if convolutions and sum(macs[node.name] for node in convolutions) >= CONVOLUTION_MACS * len(convolutions):
+    if convolutions and sum(macs[node.name] for node in convolutions) >= limits.convolution_macs * len(convolutions):
         chosen += [node.name for node in convolutions] + _between(model, convolutions)
     others = tuple(node.name for node in products if node.name not in chosen)
     share = sum(macs.get(name, 0) for name in chosen) / max(1, sum(macs.values()))
@@ -169,7 +180,8 @@ def _inputs(node: Any) -> tuple[int, ...]:
     return (1, 2, 3) if node.op_type == "Conv" else (1,) if transposed else (0,)
 
 
-def _calibration(images: np.ndarray) -> Any:
+def calibration(images: np.ndarray) -> Any:
+    """What reads the images for the quantiser, several at a time."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Images(CalibrationDataReader):  # type: ignore[misc]
