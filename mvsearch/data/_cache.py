@@ -30,7 +30,7 @@ from mvsearch.data._images import DataSet, DecodedImage, Images, Native, Scene
 from mvsearch.data._skipped import Skipped, merge
 from mvsearch.errors import DataError, EnvironmentFault
 
-FORMAT = 4  # another number decodes everything anew
+FORMAT = 5  # another number decodes everything anew
 _SCENE_FILES = ("masks", "boxes", "ignored")
 _PARTIAL, _DELETED = ".partial", ".gone"  # suffixes of a folder while it is written, and while it is deleted
 

@@ -11,21 +11,22 @@ from mvsearch.data._decode import UnreadableImage, fault_reason
 from mvsearch.data._images import IGNORED
 from mvsearch.data._orientation import Size
 from mvsearch.data._skipped import Skipped
-from mvsearch.data._voc_file import ClassList, Colour
+from mvsearch.data._voc_file import BORDER, ClassList, Colour
 from mvsearch.errors import DataError
 
 _NUMBERED = ("1", "L", "P", "I", "I;16", "I;16B", "I;16L")
-_BORDER = (224, 224, 192)  # of objects in VOC's masks, in colour
 
 
 @dataclass
 class MaskStyle:
     """How the masks of a set are read: `colours` are those of the classes if masks are in colour.
 
+    They are `listed` if the set has a list of them, else they are VOC's.
     If `white_is_class`, 255 is the one class of a set and not unknown. `seen` collects how masks were read.
     """
 
     colours: dict[Colour, int]
+    listed: bool = False
     white_is_class: bool = False
     seen: dict[str, list[str]] = field(default_factory=dict)
 
@@ -34,8 +35,9 @@ class MaskStyle:
         """With the colours of the classes, or VOC's where they have none."""
         colours = classes.colours.values()
         if any(colours):
-            return cls({classes.background: 0} | {colour: i for i, colour in enumerate(colours, 1) if colour})
-        return cls({_voc_colour(i): i for i in range(len(colours) + 1)} | {_BORDER: IGNORED})
+            own = {classes.background: 0} | {colour: i for i, colour in enumerate(colours, 1) if colour}
+            return cls({BORDER: IGNORED} | own, listed=True)
+        return cls({_voc_colour(i): i for i in range(len(colours) + 1)} | {BORDER: IGNORED})
 
     def find_white(self, files: Iterable[Path]) -> None:
         """Decide whether 255 is the class of a set of one class: if there is 255, but never 1, in any of its masks."""
@@ -66,6 +68,8 @@ class MaskStyle:
         with Image.open(file) as opened:
             if opened.mode in _NUMBERED:
                 values = np.asarray(opened)
+                if opened.mode == "P":
+                    values = self._numbers_of_palette(values, opened.getpalette() or [], file)
             elif opened.mode == "RGB":
                 values = self._numbers_of_colours(np.asarray(opened), file)
             else:
@@ -73,6 +77,27 @@ class MaskStyle:
         if values.min() < 0 or values.max() > IGNORED:
             raise DataError(f"its mask contains class {values.max()}; a mask holds 0 to {IGNORED}.", at=file)
         return values.astype(np.uint8)
+
+    def _numbers_of_palette(self, values: np.ndarray, palette: list[int], file: Path) -> np.ndarray:
+        """The values, or the numbers of their colours where these are the classes' in another order.
+
+        Programs that make files smaller sort palettes anew. Without a list of colours, all of the palette has to be
+        of VOC's, as a few of its colours can be in any palette.
+        """
+        entries = [tuple(palette[i : i + 3]) for i in range(0, len(palette), 3)]
+        while entries.count((0, 0, 0)) > 1 and entries[-1] == (0, 0, 0):  # what fills up a palette
+            entries.pop()
+        used = np.unique(values).tolist()
+        if used[-1] >= len(entries):
+            return values
+        found = [self.colours.get((red, green, blue)) for red, green, blue in entries]
+        needed = used if self.listed else range(len(entries))
+        if any(found[i] is None or entries.index(entries[i]) != i for i in needed) or all(found[i] == i for i in used):
+            return values
+        self.seen.setdefault("in a palette of another order and read by the colours of the classes", []).append(
+            file.name
+        )
+        return np.array([number or 0 for number in found])[values]
 
     def _numbers_of_colours(self, pixels: np.ndarray, file: Path) -> np.ndarray:
         packed = pixels.astype(np.int64) @ (1 << 16, 1 << 8, 1)

@@ -13,6 +13,9 @@ CLASS_FILES = ("classes.txt", "labels.txt", "labelmap.txt")
 
 Colour = tuple[int, int, int]
 
+BORDER: Colour = (224, 224, 192)
+"""Of what is unknown in VOC's masks, such as the borders of objects, in colour."""
+
 
 @dataclass(frozen=True)
 class ClassList:
@@ -98,6 +101,9 @@ def read_classes(root: Path, *, numbered: bool) -> ClassList | None:
         if name in found:
             raise DataError(f"names {name!r} twice; name each class once.", at=file)
         found[name] = colour
+    for name, colour in list(found.items()):
+        if name == "__ignore__" or colour == BORDER:  # as labelme and Datumaro list what is unknown
+            del found[name]
     background: Colour = (0, 0, 0)
     for place, name in enumerate(list(found)):
         if name.strip("_").lower() == "background":

@@ -98,7 +98,12 @@ class VocFolder:
         if self._starts:
             found, self._starts = f"{len(self._starts)} boxes start at 0 (such as in {self._starts[0]})", []
             self.notes.assume(f"{found}: pixels are counted from 1 all the same, as VOC does")
-        used = sum(len(item.boxes) + len(item.ignored) for item in items)
+        boxes = [box for item in items for box in (*item.boxes, *item.ignored)]
+        if boxes and all(max(box[3:5]) <= 1.001 for box in boxes):
+            raise DataError(
+                "its boxes are shares of the sides; VOC's are in pixels from 1.", at=self.root / "Annotations"
+            )
+        used = len(boxes)
         if faults.total() > used:
             reason, count = faults.most_common(1)[0]
             raise DataError(

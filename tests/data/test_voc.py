@@ -308,6 +308,13 @@ def test_a_box_that_cannot_be_used_is_counted(root, old, new, reason):
     assert (len(found.train.pixels), len(found.train.boxes)) == (6, 6)
 
 
+def test_boxes_in_shares_of_the_sides_are_refused(root):
+    for i in range(8):
+        write_annotation(root, i, OBJECT.format(name="cat").replace(">11<", ">0.2<").replace(">30<", ">0.5<"))
+    with pytest.raises(DataError, match="shares"):
+        load_voc(root, "detection")
+
+
 def test_a_box_that_starts_at_0_is_said(root):
     write_annotation(root, 0, OBJECT.format(name="cat").replace("<xmin>11", "<xmin>0"))
     assert any("1 boxes start at 0" in sentence for sentence in load_voc(root).assumptions)
@@ -389,10 +396,61 @@ def test_masks_are_read_as_numbers_palettes_or_vocs_colours(root, change):
     assert not found.skipped
 
 
-def as_palette(values: np.ndarray) -> Image.Image:
+def as_palette(values: np.ndarray, colours: dict[int, tuple[int, int, int]] | None = None) -> Image.Image:
     image = Image.fromarray(values)
-    image.putpalette([7 * value % 256 for value in range(768)])
+    palette = [(21 * i % 256, 7, 14) for i in range(256)]
+    for number, colour in (colours or {}).items():
+        palette[number] = colour
+    image.putpalette([value for colour in palette for value in colour])
     return image
+
+
+def reordered(*colours: tuple[int, int, int]):
+    """A palette with dog's colour first, then the background's and then cat's, as a program that sorts palettes."""
+
+    def change(values: np.ndarray) -> Image.Image:
+        image = Image.fromarray(np.array([1, 2, 0], np.uint8)[values])
+        image.putpalette([value for colour in colours for value in colour])
+        return image
+
+    return change
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_palette_of_the_classes_colours_in_another_order_is_read_by_its_colours(root, listed):
+    colours = ((4, 5, 6), (9, 9, 9), (1, 2, 3)) if listed else (VOC_COLOURS[2], (0, 0, 0), VOC_COLOURS[1])
+    if listed:
+        (root / "labelmap.txt").write_text("background:9,9,9::\ncat:1,2,3::\ndog:4,5,6::\n")
+    save_masks(root, reordered(*colours))
+    found = load_voc(root, "segmentation")
+
+    assert agrees(found)
+    assert any("palette of another order" in sentence for sentence in found.assumptions)
+
+
+def test_a_palette_of_other_colours_is_read_by_its_numbers_even_if_some_of_them_are_vocs(root):
+    save_masks(root, lambda values: as_palette(values, {1: VOC_COLOURS[2]}))
+    assert agrees(load_voc(root, "segmentation"))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("labelmap.txt", "background:0,0,0::\ncat:1,2,3::\ndog:4,5,6::\nignored:224,224,192::\n"),
+        ("labelmap.txt", "background:0,0,0::\ncat:1,2,3::\ndog:4,5,6::\n"),
+        ("labels.txt", "__ignore__\n_background_\ncat\ndog\n"),
+    ],
+)
+def test_the_colour_of_borders_and_the_mark_of_unknown_pixels_are_not_classes(root, name, text):
+    (root / name).write_text(text)
+    if name == "labelmap.txt":
+        palette = coloured({1: (1, 2, 3), 2: (4, 5, 6), 255: (224, 224, 192)})
+        save_masks(root, lambda values: palette(np.pad(values[1:], ((1, 0), (0, 0)), constant_values=255)))
+    found = load_voc(root, "segmentation")
+
+    assert found.train.classes == ("background", "cat", "dog")
+    assert (found.train.masks[:, 0] == (IGNORED if name == "labelmap.txt" else 0)).all()
+    assert (found.train.masks[0, 15:42, 10:30] == 1).all()
 
 
 def test_colours_of_a_label_map_are_its_classes_in_any_order(root):
