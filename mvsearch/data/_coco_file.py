@@ -5,10 +5,12 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import isclose
 from pathlib import Path
 from typing import Any
 
 from mvsearch.data._orientation import Size
+from mvsearch.data._outlines import in_shares
 from mvsearch.data._values import Notes, flag, identifier, number, numbers, side
 from mvsearch.errors import DataError
 
@@ -37,12 +39,16 @@ class CocoFile:
 
 @dataclass(frozen=True)
 class CocoObject:
-    """An annotation: the number of its class, its box as left, top, right and bottom in pixels, or None."""
+    """An annotation: the number of its class, its box as left, top, right and bottom in pixels, or None.
+
+    `ignored` if it is a crowd, or marked with `ignore` or `difficult` as sets that were converted from others are.
+    """
 
     id: str
     kind: int
     box: tuple[float, float, float, float] | None
     crowd: bool
+    ignored: bool
     area: float
     outline: Any
 
@@ -163,6 +169,8 @@ def images_of(part: CocoFile, kinds: dict[Id, int], notes: Notes, *, boxes: bool
     images = [CocoImage(*about, tuple(objects[key])) for key, about in listed.items()]
     if boxes:
         _check_convention(part.file, images)
+    elif in_shares(one.outline for image in images for one in image.objects):
+        raise DataError("its outlines are shares of the sides; COCO's are x and y in pixels.", at=part.file)
     return images
 
 
@@ -209,7 +217,10 @@ def _object(annotation: Any, kinds: dict[Id, int], boxes: bool) -> tuple[CocoObj
     corners = None if box is None else (box[0], box[1], box[0] + box[2], box[1] + box[3])
     area = number(annotation.get("area")) or 0.0
     crowd = flag(annotation.get("iscrowd"))
-    return CocoObject(str(annotation.get("id")), kind, corners, crowd, area, annotation.get("segmentation")), ""
+    ignored = crowd or any(flag(annotation.get(name)) for name in ("ignore", "difficult"))
+    return CocoObject(
+        str(annotation.get("id")), kind, corners, crowd, ignored, area, annotation.get("segmentation")
+    ), ""
 
 
 def _refuse_if_most(part: CocoFile, faults: Counter[str], stray: int) -> None:
@@ -230,6 +241,11 @@ def _check_convention(file: Path, images: Sequence[CocoImage]) -> None:
     boxes = [(*one.box, *image.size) for image in images for one in image.objects if one.box]
     if boxes and all(max(x1, y1) <= 1.001 for _, _, x1, y1, *_ in boxes):
         raise DataError("its boxes are shares of the sides; COCO's are x, y, width and height in pixels.", at=file)
+    areas = [(one.area, *one.box) for image in images for one in image.objects if one.box and one.area]
+    if 2 * sum(_is_area_of_corners(*each) for each in areas) > len(areas):
+        raise DataError(
+            "the areas of its boxes are those of corners; COCO's boxes are x, y, width and height.", at=file
+        )
     sized = [box for box in boxes if box[4]]
     far = sum(x1 > (1 + FAR) * w or y1 > (1 + FAR) * h for _, _, x1, y1, w, h in sized)
     corners = all(x1 > 2 * x and y1 > 2 * y and x1 - x <= w + 1 and y1 - y <= h + 1 for x, y, x1, y1, w, h in sized)
@@ -239,3 +255,10 @@ def _check_convention(file: Path, images: Sequence[CocoImage]) -> None:
             "width and height.",
             at=file,
         )
+
+
+def _is_area_of_corners(area: float, x0: float, y0: float, x1: float, y1: float) -> bool:
+    """Whether an area is that of the box only if what was read as its width and height are its right and bottom."""
+    width, height = x1 - x0, y1 - y0
+    as_corners = isclose(area, (width - x0) * (height - y0), rel_tol=0.01)
+    return as_corners and min(width - x0, height - y0) > 0 and not isclose(area, width * height, rel_tol=0.01)

@@ -26,6 +26,7 @@ from mvsearch.utils.progress import Progress, track
 SIZE = 256
 BATCH = 64  # images in memory at once
 MOST_CLASSES = IGNORED - 1  # in a mask, besides the background
+CONTRARY_SHARE = 0.25  # of the images with an EXIF orientation, whose boxes contradict their width and height
 
 Box = tuple[int, float, float, float, float]
 """A class, and x0, y0, x1, y1 in pixels."""
@@ -171,7 +172,20 @@ class SceneDecoder:
         count = sum(map(len, self.parts))
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             views = track(pool.map(self._view, chain(*self.parts)), "read sizes", count, self.progress)
-            return tuple([next(views) for _ in part] for part in self.parts)
+            found = tuple([next(views) for _ in part] for part in self.parts)
+        self._check_orientation([pair for pairs in map(zip, self.parts, found) for pair in pairs])
+        return found
+
+    def _check_orientation(self, pairs: Sequence[tuple[Labelled, View | Skipped]]) -> None:
+        """Raises DataError if boxes fit their images only the other way around than their width and height say."""
+        sized = [(item, view.labels) for item, view in pairs if isinstance(view, View) and view.decided]
+        contrary = [self._name(item) for item, (w, h) in sized if not _fits(item, w, h) and _fits(item, h, w)]
+        if len(contrary) > CONTRARY_SHARE * len(sized):
+            raise DataError(
+                f"the boxes of {len(contrary)} images with an EXIF orientation (such as {contrary[0]}) fit only if "
+                "their width and height are swapped; correct these, or remove the orientation from the files.",
+                at=self.root,
+            )
 
     @cached_property
     def _upright(self) -> bool:
@@ -252,6 +266,10 @@ class SceneDecoder:
         left_out = [Skipped("boxes outside their images", 1, self._name(item))] * outside
         counts = np.bincount(boxes[:, 0].astype(int), minlength=max(IGNORED + 1, len(self.classes)))
         return Scene(boxes=boxes, ignored=ignored), left_out, counts
+
+
+def _fits(item: Labelled, width: int, height: int) -> bool:
+    return all(box[3] <= 1.05 * width and box[4] <= 1.05 * height for box in (*item.boxes, *item.ignored))
 
 
 def _place(boxes: Sequence[Sequence[float]], size: Size, columns: int) -> tuple[np.ndarray, int]:

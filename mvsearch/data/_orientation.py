@@ -51,6 +51,11 @@ class View:
         )
 
     @property
+    def decided(self) -> bool:
+        """Whether the labels' width and height tell the stored image from the upright one."""
+        return self.stored != self.upright and self.fit in (Fit.STORED, Fit.UPRIGHT)
+
+    @property
     def scaled(self) -> bool:
         """Whether the labels are for a larger or smaller copy of the image."""
         return self.labels not in ((0, 0), self.stored, self.upright)

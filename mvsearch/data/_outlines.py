@@ -1,5 +1,7 @@
 """Masks of objects from their outlines: polygons and run lengths, as COCO has them. Polygons need pycocotools."""
 
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -44,10 +46,22 @@ def draw(outline: Any, height: int, width: int) -> tuple[np.ndarray | None, str]
     fault = "" if len(polygons) == len(outline) else "outlines that are not x, y of three or more points"
     if not polygons:
         return None, fault
+    if not fault and any(
+        min(each) < -1 or max(each[::2]) > width + 1 or max(each[1::2]) > height + 1 for each in polygons
+    ):
+        fault = "outlines that reach beyond their images"
     fault = fault and PART_OF + fault
     library = tools()
     inside = library.decode(library.merge(library.frPyObjects(polygons, height, width))) > 0
     return (inside, fault) if inside.any() else (None, "outlines that contain no pixel")
+
+
+def in_shares(outlines: Iterable[Any]) -> bool:
+    """Whether there are polygons, and all of their values are shares of the sides, from 0 to 1."""
+    polygons = (each for outline in outlines if isinstance(outline, list) for each in outline)
+    values = (value for each in polygons if isinstance(each, list) for value in numbers(each, len(each)) or ())
+    first = next(values, None)
+    return first is not None and all(-0.001 <= value <= 1.001 for value in chain((first,), values))
 
 
 def _draw_runs(outline: dict[str, Any], height: int, width: int) -> tuple[np.ndarray | None, str]:

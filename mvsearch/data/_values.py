@@ -1,5 +1,6 @@
 """Values of annotation files: numbers are read as numbers, also where they are written as text."""
 
+import re
 from math import isfinite
 from typing import Any
 
@@ -29,13 +30,14 @@ def numbers(values: Any, count: int) -> tuple[float, ...] | None:
 
 
 def identifier(value: Any) -> int | str | None:
-    """An id: `7`, `7.0` and `"7"` are the same one; other text is an id as it stands; None for anything else."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    found = number(value)
-    if found is not None and found.is_integer():
-        return int(found)
-    return value.strip() or None if isinstance(value, str) else None
+    """An id: `7`, `7.0` and `"7"` are the same one; other text, as `1e5`, is an id as it stands; None for the rest."""
+    if isinstance(value, str):
+        text = value.strip()
+        whole = re.fullmatch(r"([+-]?\d{1,99})(\.0*)?", text)
+        return int(whole[1]) if whole else text or None
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def side(value: Any) -> int:

@@ -168,8 +168,8 @@ def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[L
 
 def _item(file: Path, image: CocoImage) -> Labelled:
     boxed = [(one, one.box) for one in image.objects if one.box is not None]
-    boxes = tuple((one.kind, *box) for one, box in boxed if not one.crowd)
-    crowds = tuple((one.kind, *box, True) for one, box in boxed if one.crowd)
+    boxes = tuple((one.kind, *box) for one, box in boxed if not one.ignored)
+    crowds = tuple((one.kind, *box, one.crowd) for one, box in boxed if one.ignored)
     return Labelled(file, image.size, boxes, crowds, Outlines(image.size, image.objects))
 
 
@@ -198,7 +198,7 @@ class Outlines:
             if fault:
                 left_out.append(Skipped(fault, 1, f"annotation {one.id}"))
             if inside is not None:
-                drawn.append((one.area or float(inside.sum()), inside, IGNORED if one.crowd else one.kind))
+                drawn.append((one.area or float(inside.sum()), inside, IGNORED if one.ignored else one.kind))
         mask = np.zeros((height, width), np.uint8)
         for _, inside, kind in sorted(drawn, key=lambda entry: -entry[0]):
             mask[inside] = kind

@@ -1,6 +1,7 @@
 """Labelled scenes in COCO's format: what a set says about itself is obeyed, counted or refused."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,11 @@ def each(name: str, of: str = "annotations", count: int = 99, **values: Any) -> 
     return change
 
 
+def rename_images(about: dict[str, Any], ids: Callable[[int], tuple[object, object]]) -> None:
+    for i, (image, annotation) in enumerate(zip(about["images"], about["annotations"], strict=True)):
+        image["id"], annotation["image_id"] = ids(i)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -128,6 +134,8 @@ def each(name: str, of: str = "annotations", count: int = 99, **values: Any) -> 
         each("height", of="images", to=lambda _: 0),
         each("width", of="images", to=lambda _: -60),
         lambda about: about.update(info=None, licenses="x"),
+        lambda about: rename_images(about, lambda i: (2**60 + i, str(2**60 + i))),  # beyond what a float can tell apart
+        lambda about: rename_images(about, lambda i: (f"{10**i}e{9 - i}",) * 2),  # equal if they were read as numbers
         lambda about: [kind.update(supercategory=[{}]) for kind in about["categories"]],
     ],
 )
@@ -183,6 +191,7 @@ def test_what_cannot_be_used_is_counted_with_its_reason(root, change, reason, bo
         (each("image_id", to=lambda i: i + 9000), "none of its annotations"),
         (each("bbox", to=lambda box: [31, 11, 59, 39]), "corners"),
         (each("bbox", to=lambda box: [0.2, 0.2, 0.5, 0.5]), "shares"),
+        (each("bbox", to=lambda box: [10, 10, 30, 30]), "corners"),  # inside their images, but their area is 20 x 20
         (each("bbox", to=lambda box: [70, 9, 5, 5], count=4), "4 of 6 objects"),
         (each("file_name", of="images", to=lambda name: f"x{name}", count=4), "4 of its 6 images"),
         (each("id", of="images", to=lambda i: 100), "101.png"),
@@ -384,6 +393,7 @@ RUNS = {"size": [HEIGHT, WIDTH], "counts": [10 * HEIGHT + 10, 20, *[20, 20] * 19
         ([[[10, 10], [30, 10], [30, 30]]], "outlines that are not x, y of three or more points"),
         ([[10, 10, 10, 10, 10, 10]], "outlines that contain no pixel"),
         ([[100, 100, 120, 100, 120, 120]], "outlines that contain no pixel"),
+        ([[10, 10, 99, 10, 99, 30, 10, 30]], "parts of outlines that reach beyond their images"),
         ([], "objects without an outline"),
         (None, "objects without an outline"),
         ("text", "objects without an outline"),
@@ -402,8 +412,15 @@ def test_one_bad_outline_among_good_ones_is_counted_and_its_image_kept(root, out
     assert counts(found) == {reason: 1}
     assert found.skipped[0].example == "annotation 1"
     assert len(found.train.pixels) == 6
-    assert not found.train.masks[0].any()
+    assert found.train.masks[0].any() == reason.startswith("parts")
     assert all((mask > 0).any() for mask in found.train.masks[1:])
+
+
+def test_outlines_in_shares_of_the_sides_are_refused(root):
+    for part in ("train", "val"):
+        write_coco(root, part, each("segmentation", to=lambda _: [[], [0.2, 0.2, 0.5, 0.2, 0.5, 0.5]]))
+    with pytest.raises(DataError, match="shares"):
+        load_coco(root, "segmentation")
 
 
 @pytest.mark.parametrize("form", ["flat", "strings", "runs", "compressed", "two", "one bad of two"])
@@ -459,6 +476,16 @@ def test_crowds_are_unknown_in_masks_and_ignored_among_boxes(root):
     assert boxed.test.ignored[0].tolist() == pytest.approx([0, 1, *SHARES, 1])
     assert set(np.unique(masked.test.masks[0])) == {0, IGNORED}
     assert boxed.test.subset(np.array([1, 0])).ignored[0, 0] == 1
+
+
+@pytest.mark.parametrize("name", ["ignore", "difficult"])
+def test_objects_to_be_ignored_are_neither_trained_on_nor_known_in_masks(root, name):
+    for part in ("train", "val"):
+        write_coco(root, part, lambda about: about["annotations"][0].update({name: 1}))
+    boxed, masked = (load_coco(root, task) for task in ("detection", "segmentation"))
+
+    assert (len(boxed.test.boxes), boxed.test.ignored.tolist()) == (5, [pytest.approx([0, 1, *SHARES, 0])])
+    assert set(np.unique(masked.test.masks[0])) == {0, IGNORED}
 
 
 def test_data_check_counts_boxes_and_the_images_that_show_each_class(root, mvsearch):
@@ -541,6 +568,16 @@ def test_labels_of_the_stored_image_are_known_by_their_sides_and_decide_for_the_
     assert agrees(found)
     assert any("10 images" in sentence and "as they are stored" in sentence for sentence in found.assumptions)
     assert any("2 images" in sentence and "as most others" in sentence for sentence in found.assumptions)
+
+
+@pytest.mark.parametrize("task", ["detection", "segmentation"])
+def test_boxes_that_fit_only_the_other_way_around_than_their_width_and_height_say_are_refused(root, task):
+    upright = np.full((WIDTH, HEIGHT, 3), 90, np.uint8)
+    for part in ("train", "val"):
+        for image in write_coco(root, part, each("bbox", to=lambda _: [10, 38, 20, 20]))["images"]:
+            save_turned(root / part / image["file_name"], upright, 6)
+    with pytest.raises(DataError, match=r"12 images .*train/0\.png.* swapped"):
+        load_coco(root, task)
 
 
 def test_labels_for_a_smaller_copy_are_scaled_and_those_for_another_shape_left_out(root):
