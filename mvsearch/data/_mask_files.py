@@ -97,7 +97,8 @@ class MaskStyle:
         self.seen.setdefault("in a palette of another order and read by the colours of the classes", []).append(
             file.name
         )
-        return np.array([number or 0 for number in found])[values]
+        numbers = np.array([number or 0 for number in found], np.uint8)
+        return np.take(numbers, values)
 
     def _numbers_of_colours(self, pixels: np.ndarray, file: Path) -> np.ndarray:
         packed = pixels.astype(np.int64) @ (1 << 16, 1 << 8, 1)
