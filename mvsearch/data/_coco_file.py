@@ -30,6 +30,11 @@ class CocoFile:
     categories: dict[Id, str]
 
     @property
+    def name(self) -> str:
+        """Of the file, for messages."""
+        return short_name(self.file)
+
+    @property
     def classes(self) -> tuple[str, ...]:
         """The names of the categories by ascending id, or in the file's order where ids are not numbers."""
         ids = list(self.categories)
@@ -62,6 +67,11 @@ class CocoImage:
     objects: tuple[CocoObject, ...]
 
 
+def short_name(file: Path) -> str:
+    """The name of a file for messages, with its folder if files of other parts are called the same."""
+    return f"{file.parent.name}/{file.name}" if file.name.startswith("_") else file.name
+
+
 def read_coco(file: Path, notes: Notes) -> CocoFile:
     """The content of a file in UTF-8, UTF-16 or UTF-32; raises DataError if it is not in COCO's format."""
     try:
@@ -92,10 +102,10 @@ def _categories(file: Path, listed: Any, used: set[Id | None], notes: Notes) -> 
     for key, text in list(found.items()):
         twice = [other for other in found if found[other] == text]
         if text.strip("_").lower() == "background" and key not in used:
-            notes.assume(f"{file.name}: no object is of category {key}, {text!r}: it is read as the background")
+            notes.assume(f"{short_name(file)}: no object is of category {key}, {text!r}: it is read as the background")
             del found[key]
         elif len(twice) > 1 and key not in used:
-            notes.assume(f"{file.name}: two categories are called {text!r}; that of id {key} has no objects")
+            notes.assume(f"{short_name(file)}: two categories are called {text!r}; that of id {key} has no objects")
             del found[key]
         elif len(twice) > 1 and all(other in used for other in twice):
             raise DataError(
@@ -103,7 +113,7 @@ def _categories(file: Path, listed: Any, used: set[Id | None], notes: Notes) -> 
             )
     for first, second in pairwise(sorted(found.values(), key=str.casefold)):
         if first.casefold() == second.casefold():
-            notes.assume(f"{file.name}: {first!r} and {second!r} are read as two classes")
+            notes.assume(f"{short_name(file)}: {first!r} and {second!r} are read as two classes")
     return found
 
 
@@ -114,7 +124,7 @@ def class_numbers(part: CocoFile, training: CocoFile, notes: Notes) -> dict[Id, 
     """
     own, numbered = part.categories, {name: i for i, name in enumerate(training.classes, 1)}
     if not own:
-        notes.assume(f"{part.file.name} names no categories: its ids are read as those of {training.file.name}")
+        notes.assume(f"{part.name} names no categories: its ids are read as those of {training.name}")
         own = training.categories
     used = {identifier(one.get("category_id")) for one in part.annotations if isinstance(one, dict)}
     alike: dict[str, list[int]] = defaultdict(list)
@@ -126,17 +136,17 @@ def class_numbers(part: CocoFile, training: CocoFile, notes: Notes) -> dict[Id, 
         if len(candidates) == 1:
             matched[key] = candidates[0]
             if name not in numbered:
-                notes.assume(f"{part.file.name}: {name!r} is read as {training.classes[candidates[0] - 1]!r}")
+                notes.assume(f"{part.name}: {name!r} is read as {training.classes[candidates[0] - 1]!r}")
         else:
             (unknown if key in used else unused).append(name)
     if unknown:
         raise DataError(
-            f"has objects of {', '.join(map(repr, unknown[:10]))}, which {training.file.name} does not name; add "
+            f"has objects of {', '.join(map(repr, unknown[:10]))}, which {training.name} does not name; add "
             "the categories there, or remove these objects.",
             at=part.file,
         )
     if unused:
-        notes.assume(f"{part.file.name}: no object is of {', '.join(map(repr, unused[:10]))}: left out of the classes")
+        notes.assume(f"{part.name}: no object is of {', '.join(map(repr, unused[:10]))}: left out of the classes")
     return matched
 
 
@@ -153,7 +163,7 @@ def images_of(part: CocoFile, kinds: dict[Id, int], notes: Notes, *, boxes: bool
         found, fault = _object(annotation, kinds, boxes)
         owner = identifier(annotation.get("image_id")) if isinstance(annotation, dict) else None
         name = annotation.get("id") if isinstance(annotation, dict) else json.dumps(annotation)
-        example = f"annotation {name} of {part.file.name}"
+        example = f"annotation {name} of {part.name}"
         if owner not in listed and isinstance(annotation, dict):
             stray += 1
             notes.skip("annotations of images that are not listed", example)
@@ -195,9 +205,7 @@ def _images(part: CocoFile, notes: Notes) -> dict[Id, tuple[tuple[str, ...], Siz
     if not found:
         raise DataError("has no images that can be used; each needs an id and a file_name.", at=part.file)
     if sizeless:
-        notes.assume(
-            f"{part.file.name}: {sizeless} images have no width or height: their labels are read as for the files"
-        )
+        notes.assume(f"{part.name}: {sizeless} images have no width or height: their labels are read as for the files")
     return found
 
 

@@ -69,9 +69,11 @@ def not_an_image(name: str) -> str:
 
 @dataclass
 class Walk:
-    """Lists folders below `root`, reading each of them once, and collects what is left out."""
+    """Lists folders below `root`, reading each of them once, and collects what is left out; `used` are files that are
+    read by others."""
 
     root: Path
+    used: frozenset[Path] = frozenset()
     left_out: Tally = field(default_factory=Tally)
     _entries: dict[Path, Entries] = field(default_factory=dict)
 
@@ -125,7 +127,7 @@ class Walk:
         for name in entries.files:
             if is_image(name):
                 yield folder / name
-            else:
+            elif folder / name not in self.used:
                 self.leave_out(folder / name, not_an_image(name))
         for name in entries.dead:
             self.leave_out(folder / name, "links that lead nowhere, pipes and devices")

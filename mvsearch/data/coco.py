@@ -1,15 +1,20 @@
 """Your own scenes in the format of COCO.
 
     PATH/annotations/instances_NAME.json      NAME begins with train or val, e.g. train2017
-    PATH/NAME/*.jpg                           the images; or PATH/images/NAME, PATH/images, PATH
+    PATH/annotations/PART.json  PATH/PART.json       PART is train, and val, valid or validation, or test
+    PATH/NAME/*.jpg                           the images; or in PATH/images/NAME, PATH/images, PATH/data, PATH
+    PATH/PART/_annotations.coco.json          as Roboflow exports them, with the images beside it
+    PATH/annotations/instances_default.json   one file for all images, as CVAT exports it; or PATH/result.json of Label
+                                              Studio, PATH/labels.json of FiftyOne, PATH/_annotations.coco.json
 
 Without a file for val, that for test is used; without both, the seed splits the images. Categories are matched by their
 names. Crowds are not trained on and do not count as errors in the score; in masks they are unknown. Masks are drawn
 from the objects' outlines, the smaller ones on top; that needs pycocotools, of the extra `detection`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +35,11 @@ from mvsearch.utils.progress import Progress
 
 LICENCE = "that of your images"
 TASKS = ("detection", "segmentation")
+PARTS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
+"""Words for the parts in the names of files and folders."""
+ROBOFLOW = "_annotations.coco.json"
+WHOLE = ("annotations/instances_default.json", ROBOFLOW, "result.json", "labels.json")
+"""Annotations of a set without parts."""
 
 
 def get(path: Path | None, progress: Progress | None) -> Path:
@@ -75,26 +85,45 @@ def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
 
 def _files(root: Path, notes: Notes) -> list[Path]:
     """The annotations for training, and those to evaluate on if there are any."""
-    train, held_out = _file(root, "train"), _file(root, "val") or _file(root, "test")
+    train, val, test = (_file(root, part) for part in PARTS)
+    held_out = val or test
+    if train is None and held_out is None:
+        train = next((root / name for name in WHOLE if (root / name).is_file()), None)
     if train is None:
-        raise DataError("has no annotations/instances_train*.json; use COCO's format.", at=root)
+        raise DataError(
+            f"has no annotations/instances_train*.json, train.json or train/{ROBOFLOW} in COCO's format; add one.",
+            at=root,
+        )
     if held_out is None:
-        notes.assume("there is no instances_val*.json: the seed holds out some of the images")
-    elif held_out.name.startswith("instances_test"):
-        notes.assume(f"there is no instances_val*.json: {held_out.name} is the test part")
+        notes.assume(f"there are no annotations for val or test beside {_name(root, train)}: the seed holds out some")
+    elif held_out == test:
+        notes.assume(f"there are no annotations for val: {_name(root, test)} is the test part")
     files = [file for file in (train, held_out) if file is not None]
-    for file in sorted((root / "annotations").glob("instances_*.json")):
-        if file not in files:
-            notes.skip("annotation files of parts that are not used", file.relative_to(root).as_posix())
+    places = chain(*(found for part in PARTS for found in _places(root, part)))
+    others = {*(root / "annotations").glob("instances_*.json"), *places}
+    for file in sorted(others.difference(files)):
+        notes.skip("annotation files of parts that are not used", _name(root, file))
     return files
 
 
+def _places(root: Path, part: str) -> Iterator[list[Path]]:
+    """The annotations of a part in each of the places that are usual, COCO's own first."""
+    patterns = ("annotations/instances_{}*.json", "annotations/{}.json", "{}.json", f"{{}}/{ROBOFLOW}")
+    for pattern in patterns:
+        yield sorted({file for word in PARTS[part] for file in root.glob(pattern.format(word))})
+
+
 def _file(root: Path, part: str) -> Path | None:
-    """The annotations of a part; raises DataError if there are several."""
-    files = sorted((root / "annotations").glob(f"instances_{part}*.json"))
+    """The annotations of a part; raises DataError if there are several in the first place that has any."""
+    files = next((found for found in _places(root, part) if found), [])
     if len(files) > 1:
-        raise DataError(f"{files[0].name} and {files[1].name} are both for {part}; keep one of them.", at=root)
+        names = " and ".join(_name(root, file) for file in files[:2])
+        raise DataError(f"{names} are both for {part}; keep one of them.", at=root)
     return files[0] if files else None
+
+
+def _name(root: Path, file: Path) -> str:
+    return file.relative_to(root).as_posix()
 
 
 def _read(
@@ -131,9 +160,9 @@ def _items(root: Path, part: CocoFile, images: Sequence[CocoImage], notes: Notes
             again += 1
             found[file] = replace(before, objects=before.objects + image.objects)
     if again:
-        notes.assume(f"{part.file.name}: {again} images have a second id: the objects of both are used")
+        notes.assume(f"{part.name}: {again} images have a second id: the objects of both are used")
     for how, names in found_otherwise.items():
-        notes.assume(f"{part.file.name}: {len(names)} images are found {how} (such as {names[0]})")
+        notes.assume(f"{part.name}: {len(names)} images are found {how} (such as {names[0]})")
     if missing:
         notes.skip("listed images that do not exist", missing[0], len(missing))
     if 2 * len(missing) > len(images):
@@ -146,19 +175,22 @@ def _items(root: Path, part: CocoFile, images: Sequence[CocoImage], notes: Notes
 
 
 def _folders(root: Path, file: Path) -> tuple[Path, ...]:
+    """Where the images may be; the last is the root, of which most files are for others."""
+    if file.name == ROBOFLOW:
+        return file.parent, root
     name = file.stem.removeprefix("instances_")
-    return root / name, root / "images" / name, root / "images", root
+    return root / name, root / "images" / name, root / "images", root / "data", root
 
 
 def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[Labelled]], notes: Notes) -> None:
     """Count the images that no file lists, and mention those that are listed twice."""
     files = [item.file for part in parts for item in part]
     if twice := len(files) - len(set(files)):
-        notes.assume(f"{twice} images are in both files, {read[0].file.name} and {read[-1].file.name}")
+        notes.assume(f"{twice} images are in both files, {read[0].name} and {read[-1].name}")
     listed = set(files)
     elsewhere = {file.resolve() for file in files if ".." in file.parts or not file.is_relative_to(root)}
-    folders = {next((each for each in _folders(root, part.file)[:3] if each.is_dir()), None) for part in read}
-    walk = Walk(root)
+    folders = {next((each for each in _folders(root, part.file)[:-1] if each.is_dir()), None) for part in read}
+    walk = Walk(root, used=frozenset(part.file for part in read))
     for folder in sorted(folder for folder in folders if folder):
         for file in walk.images(folder):
             if file not in listed and not (elsewhere and file.resolve() in elsewhere):

@@ -339,6 +339,53 @@ def test_images_may_be_in_other_usual_folders(root, folder):
     assert not found.skipped
 
 
+@pytest.mark.parametrize(
+    ("file", "images", "val"),
+    [
+        ("annotations/{}.json", "{}", "val"),
+        ("{}.json", "images/{}", "validation"),
+        ("{}.json", "data", "val"),
+        ("{}/_annotations.coco.json", "{}", "valid"),
+    ],
+)
+def test_annotations_may_be_in_other_usual_places(root, file, images, val):
+    for part, name in (("train", "train"), ("val", val)):
+        write_coco(root, part)
+        for source in [*(root / part).iterdir(), root / "annotations" / f"instances_{part}.json"]:
+            target = root / (file.format(name) if source.suffix == ".json" else f"{images.format(name)}/{source.name}")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source.rename(target)
+    found = load_coco(root)
+
+    assert (len(found.train.pixels), len(found.test.pixels)) == (6, 6)
+    assert agrees(found)
+    assert not found.skipped
+    assert not found.assumptions
+
+
+@pytest.mark.parametrize(
+    ("file", "images"),
+    [
+        ("annotations/instances_default.json", "images/default"),
+        ("result.json", "images"),
+        ("labels.json", "data"),
+        ("_annotations.coco.json", "."),
+    ],
+)
+def test_one_file_for_all_images_is_split_by_the_seed(root, file, images):
+    write_coco(root, "train")
+    (root / images).mkdir(parents=True, exist_ok=True)
+    for image in (root / "train").iterdir():
+        image.rename(root / images / image.name)
+    (root / "annotations" / "instances_train.json").rename(root / file)
+    found = load_coco(root)
+
+    assert (len(found.train.pixels), len(found.test.pixels)) == (5, 1)
+    assert agrees(found)
+    assert not found.skipped
+    assert any(file in sentence and "seed" in sentence for sentence in found.assumptions)
+
+
 @pytest.mark.parametrize("task", ["detection", "segmentation"])
 @pytest.mark.parametrize("part", ["train", "val"])
 def test_a_part_without_any_object_is_refused(root, part, task):
