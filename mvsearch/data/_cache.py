@@ -187,8 +187,15 @@ def cache_faults() -> Iterator[None]:
 
 def files_identity(root: Path, files: Iterable[Path]) -> list[tuple[str, int, int]]:
     """Name, size and modification time of every file, which identify its content without reading it."""
-    stats = ((path, path.stat()) for path in files)
-    return [(_name(root, path), stat.st_size, stat.st_mtime_ns) for path, stat in stats]
+    return [(_name(root, path), *_size_and_time(path)) for path in files]
+
+
+def _size_and_time(path: Path) -> tuple[int, int]:
+    try:
+        stat = path.stat()
+    except OSError:  # deleted since it was listed: counted where it is decoded
+        return -1, -1
+    return stat.st_size, stat.st_mtime_ns
 
 
 def _name(root: Path, path: Path) -> str:

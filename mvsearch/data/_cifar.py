@@ -95,10 +95,11 @@ class Cifar:
 def _identity(place: Path, form: Form) -> list[tuple[str, int, int]]:
     if place.is_file():
         return files_identity(place.parent, [place])
-    try:
-        return files_identity(place, [place / name for name in form.files])
-    except OSError as fault:
-        raise DataError(f"{fault.filename} is missing; unpack the whole archive from {SOURCE}.", at=place) from fault
+    files = [place / name for name in form.files]
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{file} is missing; unpack the whole archive from {SOURCE}.", at=place)
+    return files_identity(place, files)
 
 
 def _read(place: Path, form: Form, progress: Progress | None) -> dict[str, bytes]:

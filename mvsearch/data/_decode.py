@@ -188,4 +188,4 @@ def fault_reason(file: Path | BinaryIO, fault: Exception) -> str:
     if isinstance(fault, UnidentifiedImageError):
         size = file.stat().st_size if isinstance(file, Path) else file.seek(0, 2)
         text = "not an image that Pillow reads" if size else "an empty file"
-    return f"{re.sub(r' *[(].*', '', text)[:100]} ({type(fault).__name__})"
+    return f"{re.sub(r' *[(].*[)]', '', text)[:100]} ({type(fault).__name__})"

@@ -8,7 +8,7 @@ test part and `val` is left out. What can be read in two ways is refused.
 """
 
 import unicodedata
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,19 @@ from mvsearch.utils.text import printable
 Listing = list[tuple[Path, int]]
 """Image files with the number of their class."""
 
+# Names of folders that sort files by their kind, not images by their class.
+_CONTENTS = (
+    "images",
+    "imgs",
+    "img",
+    "jpegimages",
+    "masks",
+    "mask",
+    "labels",
+    "annotations",
+    "segmentations",
+    "trimaps",
+)
 _OUTSIDE = "files outside the folders of classes"
 _HINT = "sort the images into train/CLASS and test/CLASS, or into CLASS to have them split"
 
@@ -143,7 +156,7 @@ class _Reader:
     def _read_classes(self, root: Path) -> tuple[tuple[str, ...], Listing]:
         classes = self._classes(root)
         for name in classes:
-            if _is_certain(role_of(name)):
+            if _is_certain(role_of(name)) or name.lower() in _CONTENTS:
                 self.assumptions.append(f"read {printable(name)} as the name of a class")
         self._refuse_parts_in_classes(root, classes)
         lists = [name for name in self.walk.entries(root).files if role_of(split_suffix(name)[0])]
@@ -154,7 +167,9 @@ class _Reader:
     def _classes(self, folder: Path) -> tuple[str, ...]:
         classes = self.walk.entries(folder).folders
         if len(classes) < 2:
-            content = f"only one folder, {printable(classes[0])}" if classes else "no folders"
+            content = (
+                f"only one folder, {printable(classes[0])}" if classes else f"no folders{_beside(self.walk, folder)}"
+            )
             raise DataError(f"found {content}; use one folder for each class, at least two.", at=folder)
         return classes
 
@@ -221,6 +236,16 @@ def _instead(folder: Path) -> str:
     walk = Walk(folder)
     walk.images(folder)
     found = [f"{entry.count:,} {entry.reason}" for entry in walk.skipped]
+    return f", but {' and '.join(found)}" if found else ""
+
+
+def _beside(walk: Walk, folder: Path) -> str:
+    """The files that a folder contains instead of folders."""
+    kinds = Counter(
+        "images" if is_image(name) else f"{printable(split_suffix(name)[1])} files".strip()
+        for name in walk.entries(folder).files
+    )
+    found = [f"{count:,} {kind}" for kind, count in kinds.most_common(2)]
     return f", but {' and '.join(found)}" if found else ""
 
 

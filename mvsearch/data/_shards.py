@@ -23,7 +23,7 @@ import numpy as np
 from mvsearch.data._roles import role_of
 from mvsearch.data._skipped import Skipped, Tally
 from mvsearch.data._walk import Walk, is_hidden, is_image, not_an_image, split_suffix
-from mvsearch.errors import DataError
+from mvsearch.errors import DataError, Location
 from mvsearch.utils.progress import Progress, track
 from mvsearch.utils.text import printable
 
@@ -31,6 +31,8 @@ Part = tuple[np.ndarray, list[bytes], np.ndarray]
 """Labels (N) int64, names in the shard, and spans (N, 3): the number of the shard, the first byte and the bytes."""
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
+_CLASS = re.compile(r"0*\d{1,9}", re.ASCII)
+_MOST_NUMBERS = 10  # for each class that has images; without classes.txt more are a mistake, such as numbers of images
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,6 @@ def read_shards(path: Path, progress: Progress | None) -> Shards:
         for member in _members(i, shard, walk.left_out)
     ]
     classes, numbers, assumptions = _classes(path, members)
-    assumptions += _one_sided(members, len(train))
     parts = []
     for first, last in ((0, len(train)), (len(train), len(files))):
         part = [member for member in members if first <= member.span[0] < last]
@@ -93,6 +94,8 @@ def read_shards(path: Path, progress: Progress | None) -> Shards:
         labels = np.array([numbers[member.label] for member in part], np.int64)
         spans = np.array([member.span for member in part], np.int64)
         parts.append((labels, [os.fsencode(member.name) for member in part], spans))
+    if only := sorted({*parts[0][0].tolist()} ^ {*parts[1][0].tolist()}):
+        assumptions += (f"{len(only)} classes have images in one part only, such as {printable(classes[only[0]])}",)
     return Shards(files, classes, parts[0], parts[1], walk.skipped, assumptions)
 
 
@@ -151,6 +154,7 @@ def _members(number: int, shard: Path, left_out: Tally) -> Iterator[_Member]:
                     images[name] = member
                 else:
                     leave_out(not_an_image(name), name)
+            _check_end(tar)
     except (tarfile.TarError, OSError, UnicodeDecodeError) as fault:
         raise DataError(f"damaged shard ({fault}); fetch or write it again.", at=shard) from fault
     unused = dict(labels)
@@ -163,6 +167,19 @@ def _members(number: int, shard: Path, left_out: Tally) -> Iterator[_Member]:
         yield _Member(first, (number, member.offset_data, member.size), labels[key])
     for key in unused:
         leave_out("classes without an image", f"{key}.cls")
+
+
+def _check_end(tar: tarfile.TarFile) -> None:
+    """Raises ReadError unless only zeros, at least one block, follow the last member that could be read.
+
+    `tarfile` ends without an error where a shard is cut between members or damaged, or where another is appended.
+    """
+    file = tar.fileobj
+    assert file is not None
+    file.seek(tar.offset)
+    blocks = list(map(any, iter(lambda: file.read(tarfile.RECORDSIZE), b"")))
+    if not blocks or any(blocks):
+        raise tarfile.ReadError(f"no end mark at byte {tar.offset:,}: it is cut, or more follows that cannot be read")
 
 
 def _by_label(images: Iterable[str], labels: Mapping[str, str], shard: Path) -> dict[str, list[str]]:
@@ -182,13 +199,6 @@ def _is_not_of(key: str, name: str) -> bool:
     return split_suffix(name)[0] != key
 
 
-def _one_sided(members: Sequence[_Member], first_of_test: int) -> tuple[str, ...]:
-    """A sentence if there are classes that only one part has."""
-    train, test = ({m.label for m in members if (m.span[0] < first_of_test) == part} for part in (True, False))
-    only = sorted(train ^ test)
-    return (f"{len(only)} classes have images in one part only, such as {printable(only[0])}",) if only else ()
-
-
 def _classes(root: Path, members: Sequence[_Member]) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:
     """The classes, the number of each label, and what was assumed.
 
@@ -196,26 +206,49 @@ def _classes(root: Path, members: Sequence[_Member]) -> tuple[tuple[str, ...], d
     """
     labels = sorted({member.label for member in members})
     words = [label for label in labels if not _NUMBER.fullmatch(label)]
-    others = [label for label in labels if label not in words and not label.isdecimal()]
+    others = [label for label in labels if label not in words and not _CLASS.fullmatch(label)]
     if words and len(words) < len(labels):
         number = next(label for label in labels if label not in words)
         raise DataError(
             f"some classes are numbers, such as {number}, and some are words, such as {words[0]!r}; use one.", at=root
         )
     if others:
-        raise DataError(f"found the class {others[0]}; number the classes from 0, or name them.", at=root)
+        raise DataError(f"found the class {others[0][:20]}; number the classes from 0, or name them.", at=root)
     if words:
-        return tuple(labels), {label: i for i, label in enumerate(labels)}, ()
+        unread = ("classes.txt not read: the shards name the classes",) if (root / "classes.txt").is_file() else ()
+        return tuple(labels), {label: i for i, label in enumerate(labels)}, unread
     numbers = {label: int(label) for label in labels}
-    file = root / "classes.txt"
-    names = [name.strip() for name in file.read_text(encoding="utf-8-sig").split("\n")] if file.is_file() else []
-    classes = tuple(filter(None, names))
+    names = _read_names(root / "classes.txt")
     count = 1 + max(numbers.values(), default=0)
-    if classes and len(classes) < count:
+    if names and len(names) < count:
         raise DataError(
-            f"names {len(classes)} classes, but the shards have class {count - 1}; name all of them.", at=file
+            f"names {len(names)} classes, but the shards have class {count - 1}; name all of them.",
+            at=root / "classes.txt",
         )
-    classes = classes or tuple(map(str, range(count)))
-    empty = sorted({*range(len(classes))} - {*numbers.values()})
+    found = {*numbers.values()}
+    if not names and count > _MOST_NUMBERS * len(found):
+        raise DataError(
+            f"found class {count - 1}, but images of only {len(found)} classes; number the classes from 0 on, "
+            "or name all of them in classes.txt.",
+            at=root,
+        )
+    classes = names or tuple(map(str, range(count)))
+    empty = sorted({*range(len(classes))} - found)
     note = f"{len(empty)} of {len(classes)} classes have no images, such as {classes[empty[0]]}" if empty else ""
     return classes, numbers, (note,) if note else ()
+
+
+def _read_names(file: Path) -> tuple[str, ...]:
+    """The names of the classes, one a line; none without a file. Raises DataError for blank and repeated names."""
+    if not file.is_file():
+        return ()
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as fault:
+        raise DataError(f"cannot be read ({fault}); write it in UTF-8.", at=file) from fault
+    names = [name.strip() for name in text.rstrip().split("\n")] if text.strip() else []
+    for line, name in enumerate(names, 1):
+        if not name or name in names[: line - 1]:
+            found = f"names {name!r} twice" if name else "has no name"
+            raise DataError(f"{found}; write one name for each class, in their order.", at=Location(str(file), line))
+    return tuple(names)

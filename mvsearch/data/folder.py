@@ -37,7 +37,8 @@ def get(path: Path | None, progress: Progress | None) -> Path:
     if path is None:
         raise DataError("needs a path: use --path, or `path` under `data:` in the file of the search.", at="folder")
     if not path.is_dir():
-        raise DataError("no such folder; give one with a folder of images for each class.", at=path)
+        found = "not a folder; unpack it if it is an archive, and" if path.exists() else "no such folder;"
+        raise DataError(f"{found} give one with a folder of images for each class.", at=path)
     return path
 
 

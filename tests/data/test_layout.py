@@ -386,3 +386,37 @@ def test_check_reads_shards(root, monkeypatch, tmp_path, mvsearch):
 
     assert report["counts"] == {name: {"train": 1, "test": 1} for name in "01"}
     assert [entry["count"] for entry in report["skipped"]] == [4]
+
+
+@pytest.mark.parametrize(
+    ("names", "found"), [(("0.png", "1.png"), "2 images"), (("train.zip",), "1 .zip files"), ((), "no folders;")]
+)
+def test_a_folder_without_folders_is_refused_with_what_it_contains(root, names, found):
+    root.mkdir()
+    add(root, *names) if names else None
+
+    assert found in str(refusal(root))
+
+
+@pytest.mark.parametrize("names", [("images", "masks"), ("Images", "annotations")])
+def test_folders_named_after_their_content_are_said_to_be_read_as_classes(root, names):
+    add_classes(root, names)
+
+    assumptions = find_encoded(root).assumptions
+
+    assert [f"read {name} as the name of a class" in assumptions for name in names] == [True, True]
+
+
+def test_a_file_that_is_deleted_after_it_is_listed_is_counted(root, monkeypatch, tmp_path):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path / "cache"))
+    add(root / "cat", *(f"{i}.png" for i in range(6)))
+    add(root / "dog", *(f"{i}.png" for i in range(6)))
+    listed = find_encoded(root)
+    deleted = listed.train.files[0]
+    monkeypatch.setattr(
+        "mvsearch.data.folder.find_encoded", lambda *_, **__: (deleted.unlink(missing_ok=True), listed)[1]
+    )
+
+    data = load("folder", path=root, size=8)
+
+    assert [(entry.count, entry.example) for entry in data.skipped] == [(1, deleted.relative_to(root).as_posix())]

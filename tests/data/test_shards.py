@@ -154,3 +154,53 @@ def test_names_in_shards_need_not_be_utf_8(tmp_path):
 
     assert used(found.train) == {"caf\\udce9.png": (1, "0")}
     assert np.asarray(found.train.names).dtype.kind == "S"
+
+
+@pytest.mark.parametrize(
+    "change", [lambda tar: tar + tar, lambda tar: tar[: 2 * 1024], lambda tar: tar[:2048] + b"x" * 512]
+)
+def test_a_shard_that_is_cut_between_members_or_continues_after_its_end_is_refused(tmp_path, change):
+    read(tmp_path, ("a.png", png(1)), ("a.cls", b"0"), ("b.png", png(2)), ("b.cls", b"1"))
+    shard = tmp_path / "train-0.tar"
+    shard.write_bytes(change(shard.read_bytes()))
+
+    with pytest.raises(DataError) as caught:
+        find_encoded(tmp_path)
+
+    assert caught.value.file == str(shard)
+
+
+@pytest.mark.parametrize("label", [b"100000000", b"9" * 5000])
+def test_numbers_far_beyond_the_classes_with_images_are_refused(tmp_path, label):
+    with pytest.raises(DataError, match=label.decode()[:20]):
+        read(tmp_path, ("a.png", png(1)), ("a.cls", label))
+
+
+def test_a_number_may_be_padded(tmp_path):
+    found = read(tmp_path, ("a.png", png(1)), ("a.cls", b"000\r\n"), ("b.png", png(2)), ("b.cls", b"001"))
+
+    assert used(found.train) == {"a.png": (1, "0"), "b.png": (2, "1")}
+    assert found.assumptions == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "line"), [(b"cat\n\ndog\n", 2), (b"cat\ncat\n", 2), (b"\ncat\ndog\n", 1), (b"ch\xe4t\ndog\n", None)]
+)
+def test_a_list_of_classes_with_a_blank_or_repeated_name_is_refused(tmp_path, names, line):
+    tmp_path.joinpath("classes.txt").write_bytes(names)
+
+    with pytest.raises(DataError) as caught:
+        read(tmp_path, ("a.png", png(1)), ("a.cls", b"0"))
+
+    assert (caught.value.file, caught.value.line) == (str(tmp_path / "classes.txt"), line)
+
+
+def test_a_list_of_classes_beside_shards_that_name_them_is_noted(tmp_path):
+    tmp_path.joinpath("classes.txt").write_text("dog\ncat\n", encoding="utf-8")
+    for part in ("train", "test"):
+        write(tmp_path / f"{part}.tar", ("a.png", png(1)), ("a.cls", b"cat"), ("b.png", png(2)), ("b.cls", b"dog"))
+
+    found = find_encoded(tmp_path)
+
+    assert found.train.classes == ("cat", "dog")
+    assert any(sentence.startswith("classes.txt not read") for sentence in found.assumptions)
