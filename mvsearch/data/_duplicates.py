@@ -2,64 +2,82 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
 
 from mvsearch.data._files import EncodedImages
-from mvsearch.utils.text import printable
 
 _END = 256  # the last bytes tell nearly all files of one size apart
 
 
 def find_duplicates(train: EncodedImages, test: EncodedImages) -> Iterator[str]:
-    """A sentence if test images are also training images, and one if an image is in several classes; not for shards.
+    """A sentence if test images are also training images, and one if an image is in several classes.
 
-    Files are compared by size, then by their last bytes, and read in full only if both are the same.
+    Images are compared by size, then by their last bytes, and read in full only if both are the same.
     """
-    if train.spans is not None:
-        return
-    labels = dict(zip((*train.files, *test.files), (*train.labels, *test.labels), strict=True))
-    in_train, groups = set(train.files), list(_same_bytes(list(labels)))
-    leaked = [(group[0], file) for group in groups if group[0] in in_train for file in group if file not in in_train]
+    both = _Both(train, test)
+    labels = np.concatenate((train.labels, test.labels))
+    groups = [*both.same_bytes()]
+    leaked = [(group[0], i) for group in groups if group[0] < len(train) for i in group if i >= len(train)]
     if leaked:
-        yield f"{len(leaked):,} of {len(test):,} test images are also in train, such as {_names(train.root, leaked[0])}"
-    mixed = [(group[0], file) for group in groups for file in group[1:] if labels[file] != labels[group[0]]]
+        yield f"{len(leaked):,} of {len(test):,} test images are also in train, such as {both.names(*leaked[0])}"
+    mixed = [(group[0], i) for group in groups for i in group[1:] if labels[i] != labels[group[0]]]
     if mixed:
-        yield f"{len(mixed):,} images are also in another class, such as {_names(train.root, mixed[0])}"
+        yield f"{len(mixed):,} images are also in another class, such as {both.names(*mixed[0])}"
 
 
-def _names(root: Path, files: Sequence[Path]) -> str:
-    return " and ".join(printable(file.relative_to(root).as_posix()) for file in files)
+@dataclass(frozen=True)
+class _Both:
+    """The images of both parts, numbered through."""
+
+    train: EncodedImages
+    test: EncodedImages
+
+    def same_bytes(self) -> Iterator[list[int]]:
+        """The images that are not alone with their bytes, in groups, each in their order."""
+        groups = [list(range(len(self.train) + len(self.test)))]
+        for key in (self._size, self._last_bytes, self._digest):
+            groups = [same for group in groups for same in _group(group, key)]
+        yield from groups
+
+    def names(self, *images: int) -> str:
+        """The names of the images, for messages."""
+        return " and ".join(part.name(i) for part, i in map(self._find, images))
+
+    def _find(self, image: int) -> tuple[EncodedImages, int]:
+        return (self.train, image) if image < len(self.train) else (self.test, image - len(self.train))
+
+    def _size(self, image: int) -> Hashable:
+        part, i = self._find(image)
+        if part.spans is not None:
+            return int(part.spans[i, 2]) or (image,)  # empty files are broken images, not duplicates
+        with self._open(image) as content:
+            return content.seek(0, 2) or (image,)
+
+    def _last_bytes(self, image: int) -> bytes:
+        with self._open(image) as content:
+            content.seek(max(0, content.seek(0, 2) - _END))
+            return content.read()
+
+    def _digest(self, image: int) -> bytes:
+        with self._open(image) as content:
+            return hashlib.sha256(content.read()).digest()
+
+    def _open(self, image: int) -> BinaryIO:
+        part, i = self._find(image)
+        content = part.open(i)
+        return content.open("rb") if isinstance(content, Path) else content
 
 
-def _same_bytes(files: list[Path]) -> Iterator[list[Path]]:
-    """The files that are not alone with their bytes, in groups, each in the order of the files."""
-    groups = [files]
-    for key in (_size, _last_bytes, _digest):
-        groups = [same for group in groups for same in _group(group, key)]
-    yield from groups
-
-
-def _group(files: list[Path], key: Callable[[Path], Hashable]) -> Iterator[list[Path]]:
-    groups: dict[Hashable, list[Path]] = defaultdict(list)
-    for file in files:
+def _group(images: list[int], key: Callable[[int], Hashable]) -> Iterator[list[int]]:
+    groups: dict[Hashable, list[int]] = defaultdict(list)
+    for image in images:
         try:
-            groups[key(file)].append(file)
+            groups[key(image)].append(image)
         except OSError:  # counted where it is decoded
             continue
     return (group for group in groups.values() if len(group) > 1)
-
-
-def _size(file: Path) -> Hashable:
-    return file.stat().st_size or file  # empty files are broken images, not duplicates
-
-
-def _last_bytes(file: Path) -> bytes:
-    with file.open("rb") as content:
-        content.seek(max(0, file.stat().st_size - _END))
-        return content.read()
-
-
-def _digest(file: Path) -> bytes:
-    with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").digest()

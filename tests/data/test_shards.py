@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mvsearch.data import decode_image, find_encoded, in_shards
+from mvsearch.data import decode_image, find_encoded, in_shards, load
 from mvsearch.errors import DataError
 
 
@@ -204,3 +204,21 @@ def test_a_list_of_classes_beside_shards_that_name_them_is_noted(tmp_path):
 
     assert found.train.classes == ("cat", "dog")
     assert any(sentence.startswith("classes.txt not read") for sentence in found.assumptions)
+
+
+def test_images_of_shards_in_both_parts_and_in_two_classes_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path / "cache"))
+    read(
+        tmp_path / "set",
+        ("a.png", png(200)),
+        ("a.cls", b"0"),
+        ("b.png", png(2)),
+        ("b.cls", b"1"),
+        ("c.png", png(2)),
+        ("c.cls", b"0"),
+    )
+
+    assert load("folder", path=tmp_path / "set", size=8).assumptions == (
+        "1 of 2 test images are also in train, such as train-0.tar: a.png and test-0.tar: t0.png",
+        "1 images are also in another class, such as train-0.tar: b.png and train-0.tar: c.png",
+    )
