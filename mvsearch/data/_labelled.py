@@ -16,6 +16,8 @@ import numpy as np
 
 from mvsearch.data._cache import Decoding
 from mvsearch.data._decode import fault_reason, to_rgb
+from mvsearch.data._duplicates import find_duplicates
+from mvsearch.data._files import EncodedImages
 from mvsearch.data._images import IGNORED, DecodedImage, Request, Scene, stratified_split
 from mvsearch.data._orientation import Fit, Size, View, describe, read_upright, view_of
 from mvsearch.data._outlines import PART_OF
@@ -194,11 +196,17 @@ class SceneDecoder:
     def _assumptions(self) -> Iterator[str]:
         pairs = zip(chain(*self.parts), chain(*self._views), strict=True)
         yield from describe([(self._name(item), view) for item, view in pairs if isinstance(view, View)])
+        yield from find_duplicates(*map(self._encoded, self.parts))
         if self.cut:
             yield f"{len(self.cut)} boxes reach beyond their images (such as {min(self.cut)}) and are cut at the edges"
         if self.absent:
             more = f" and {len(self.absent) - 20} more" if len(self.absent) > 20 else ""
             yield f"nothing in the images for training is of the class {', '.join(map(repr, self.absent[:20]))}{more}"
+
+    def _encoded(self, items: Sequence[Labelled]) -> EncodedImages:
+        """The files, of one class each: only those in both parts are told."""
+        names = np.array([os.fsencode(self._name(item)) for item in items])
+        return EncodedImages(self.root, (), np.zeros(len(items), np.int64), names)
 
     def _name(self, item: Labelled) -> str:
         return str(item.file.relative_to(self.root) if item.file.is_relative_to(self.root) else item.file)

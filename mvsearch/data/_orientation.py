@@ -14,6 +14,7 @@ from typing import Any
 Size = tuple[int, int]
 """Width and height in pixels; (0, 0) if they are not known."""
 
+_MOST_PIXELS = 2**28  # of labels, which may be for a larger copy: their masks have to fit into memory
 _ORIENTATION, _SWAPPED = 0x0112, range(5, 9)  # of EXIF
 
 
@@ -72,7 +73,7 @@ def view_of(image: Any, labels: Size) -> View:
 def _same_shape(first: Size, second: Size) -> bool:
     # A resized copy has sides that are rounded to whole pixels.
     (w, h), (width, height) = first, second
-    return abs(w * height - h * width) <= max(width, height) / 2 + max(w, h) / 2
+    return w * h <= _MOST_PIXELS and abs(w * height - h * width) <= max(width, height) / 2 + max(w, h) / 2
 
 
 def read_upright(views: Sequence[View]) -> bool:

@@ -190,7 +190,7 @@ def _note_files(root: Path, read: Sequence[CocoFile], parts: Sequence[Sequence[L
     listed = set(files)
     elsewhere = {file.resolve() for file in files if ".." in file.parts or not file.is_relative_to(root)}
     folders = {next((each for each in _folders(root, part.file)[:-1] if each.is_dir()), None) for part in read}
-    walk = Walk(root, used=frozenset(part.file for part in read))
+    walk = Walk(root, used=frozenset((root / ROBOFLOW, *root.glob(f"*/{ROBOFLOW}"))))
     for folder in sorted(folder for folder in folders if folder):
         for file in walk.images(folder):
             if file not in listed and not (elsewhere and file.resolve() in elsewhere):
