@@ -103,6 +103,8 @@ class VocFolder:
             raise DataError(
                 "its boxes are shares of the sides; VOC's are in pixels from 1.", at=self.root / "Annotations"
             )
+        if self.task == "detection" and (sizeless := sum(item.size == (0, 0) for item in items)):
+            self.notes.assume(f"{sizeless} annotations have no width or height: their boxes are read as for the files")
         used = len(boxes)
         if faults.total() > used:
             reason, count = faults.most_common(1)[0]

@@ -308,6 +308,14 @@ def test_a_box_that_cannot_be_used_is_counted(root, old, new, reason):
     assert (len(found.train.pixels), len(found.train.boxes)) == (6, 6)
 
 
+def test_annotations_without_a_width_and_height_are_said(root):
+    write_annotation(root, 0, OBJECT.format(name="cat"), 0, 0)
+    found = load_voc(root, "detection")
+
+    assert agrees(found)
+    assert any("1 annotations have no width" in sentence for sentence in found.assumptions)
+
+
 def test_boxes_in_shares_of_the_sides_are_refused(root):
     for i in range(8):
         write_annotation(root, i, OBJECT.format(name="cat").replace(">11<", ">0.2<").replace(">30<", ">0.5<"))
