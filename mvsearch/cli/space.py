@@ -114,7 +114,8 @@ def _print_front(
     same = ", ".join(
         f"{name} {_format_value(value)}" for name, value in members[0].point.items() if name not in differing
     )
-    screen.print(Text(f"all of them have {same}" if len(members) > 1 else same))
+    if same:
+        screen.print(Text(f"all of them have {same}" if len(members) > 1 else same))
     for member in members:
         if member.published:
             screen.print(Text(f"{member.published} is on the front, with {member.cost.params:,} params"), style="bold")

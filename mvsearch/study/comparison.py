@@ -366,9 +366,11 @@ def _notes(
 
 
 def _spaces(studies: Mapping[str, Reader]) -> dict[str, str]:
-    """The names of the spaces; with what identifies their choices where spaces of one name differ."""
+    """The names of spaces with other choices; with what identifies the choices where spaces of one name differ."""
     names = {name: str(reader.facts.document["name"]) for name, reader in studies.items()}
     digests = {name: reader.facts.space_digest for name, reader in studies.items()}
+    if len(set(digests.values())) == 1:
+        return {}
     if len(set(digests.values())) == len(set(names.values())):
         return names
     return {name: f"{space} {digests[name]}" for name, space in names.items()}

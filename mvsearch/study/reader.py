@@ -88,7 +88,8 @@ class Reader:
             raise StudyError(f"study {self.name!r} has no finished trial yet; let it continue.")
         if comparable(records, objectives):
             within_words = f"none of its {len(records)} trials is within {join_limits(limits)}"
-            raise StudyError(f"study {self.name!r}: {within_words}; let it continue.")
+            advice = "let it continue" if self.progress else "choose wider limits, or more trials"
+            raise StudyError(f"study {self.name!r}: {within_words}; {advice}.")
         if not any(record.state == "complete" for record in records):
             reasons = [record.reason for record in records if record.reason]
             raise StudyError(f"no trial of study {self.name!r} is complete; the last: {reasons[-1]}.")

@@ -1,4 +1,7 @@
-"""Text of names on disk, which are bytes: Python's text of them depends on the locale, and cannot always be written."""
+"""Text of names on disk, which are bytes: Python's text of them depends on the locale, and cannot always be written.
+
+And text in lines.
+"""
 
 import os
 import unicodedata
@@ -28,3 +31,10 @@ def names_on_disk(text: str) -> tuple[str, ...]:
     """The names that a text in a file may mean: itself, or in UTF-8 on disk, composed or (of macOS) decomposed."""
     forms = (unicodedata.normalize(form, text).encode("utf-8", "surrogatepass") for form in ("NFC", "NFD"))
     return tuple(dict.fromkeys((text, *map(os.fsdecode, forms))))
+
+
+def two_lines(text: str) -> str:
+    """The text in two lines that are as equally long as its words allow."""
+    words = text.split(" ")
+    halves = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
+    return "\n".join(min(halves, key=lambda both: max(map(len, both)))) if halves else text

@@ -14,6 +14,7 @@ from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
 from mvsearch.report.figures.accuracy_cost_plot import plot_accuracy_cost
 from mvsearch.report.figures.layout import Frame, NameLayout
 from mvsearch.report.figures.palette import DARK, LIGHT
+from mvsearch.report.figures.static import TITLE, blank, title
 from mvsearch.study.study import Study
 
 
@@ -69,8 +70,8 @@ def test_networks_that_were_not_timed_are_omitted_and_counted():
     times_ms = {network.name: 10.0 + i for i, network in enumerate(NETWORKS) if not network.name.startswith("t2t")}
     result = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
     assert "T2T-ViT-7" not in {bubble.label for bubble in result.bubbles}
-    assert result.subtitle.startswith("one image on a machine, 1 thread; 3 could not be timed; each at its own")
-    assert result.subtitle.endswith(" 224 to 256 px")
+    sizes = "each at its own image size, 224 to 256 px"
+    assert result.subtitle == f"one image on a machine, 1 thread; 3 could not be timed; {sizes}"
 
 
 @pytest.mark.parametrize(("kind", "theme"), [("png", DARK), ("svg", LIGHT), ("html", LIGHT)], ids=FIRST_BYTES)
@@ -78,6 +79,17 @@ def test_a_figure_is_drawn_as_its_suffix_asks(tmp_path, kind, theme):
     path = tmp_path / f"a.{kind}"
     plot_accuracy_cost(accuracy_cost_figure("figure3", FEW), path, theme)
     assert path.read_bytes().startswith(FIRST_BYTES[kind])
+
+
+@pytest.mark.parametrize("words", [1, 12, 25, 60])
+def test_a_long_title_and_subtitle_are_not_cut_off(words):
+    figure = blank(5)
+    title(figure, "a title " * words, "subtitle " * words, LIGHT)
+    width, height = figure.get_size_inches() * figure.dpi
+    extents = [text.get_window_extent() for text in figure.texts]
+    assert max(extent.x1 for extent in extents) <= 0.99 * width
+    assert min(extent.y0 for extent in extents) >= height - TITLE * figure.dpi
+    assert max(extent.y1 for extent in extents) <= height
 
 
 def test_the_same_figure_gives_the_same_bytes(tmp_path):

@@ -332,5 +332,10 @@ def test_a_file_that_seeks_no_cost_is_told_to_name_one(mvsearch):
     assert "params, macs" in assert_refused(mvsearch, "space", "quick.yaml", "--front")
 
 
+def test_points_that_have_nothing_in_common_print_no_unfinished_sentence(mvsearch):
+    lines = mvsearch("space", "quick.yaml", "--front", "--limit", "macs >= 300M").out.splitlines()
+    assert not [line for line in lines if line.strip() == "all of them have"]
+
+
 def test_limits_without_front_are_a_slip_of_usage(mvsearch):
     assert mvsearch("space", "quick.yaml", "--limit", "params <= 1M").code == 2

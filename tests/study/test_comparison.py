@@ -321,6 +321,22 @@ def test_whatever_differs_is_noted_even_where_the_compared_numbers_do_not_depend
     assert note in compared("a", "b", objectives=("params", "macs")).notes
 
 
+def test_spaces_of_other_names_and_the_same_choices_do_not_differ():
+    study("a", A)
+    study("b", B, file={"name": "b"})
+    study("c", B, file={"name": "b"}, space="def")
+
+    assert not [note for note in compared("a", "b").notes if "space" in note]
+    assert "the space is toy in a, b in c" in compared("a", "c").notes
+
+
+@pytest.mark.parametrize(("trials", "advice"), [(None, "choose wider limits"), (9, "let it continue")])
+def test_only_a_study_that_can_continue_is_advised_to(mvsearch, trials, advice):
+    study("dear", A, limits=("params <= 10k",), trials=trials)
+
+    assert advice in refused(mvsearch, "front", "dear")
+
+
 def test_trials_beyond_the_limits_are_counted():
     study("a", A, limits=("params <= 2M",))
     study("b", B)

@@ -1,11 +1,11 @@
-"""Names on disk as text, whatever the locale."""
+"""Names on disk as text, whatever the locale; and lines of text."""
 
 import pathlib
 from unicodedata import normalize
 
 import pytest
 
-from mvsearch.utils.text import comparable_name, names_on_disk, printable
+from mvsearch.utils.text import comparable_name, names_on_disk, printable, two_lines
 
 
 @pytest.mark.parametrize(
@@ -38,3 +38,11 @@ def test_a_text_leads_to_the_file_whatever_the_form_of_its_name(tmp_path):
 
 def test_a_text_that_is_no_valid_name_is_tried_and_not_found(tmp_path):
     assert not any((tmp_path / name).exists() for name in names_on_disk("\ud800.png")[1:])
+
+
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [("", ""), ("alone", "alone"), ("a b", "a\nb"), ("one of two, and three", "one of two,\nand three")],
+)
+def test_two_lines_are_about_equally_long(text, lines):
+    assert two_lines(text) == lines

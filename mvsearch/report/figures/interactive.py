@@ -6,6 +6,7 @@ from typing import Any
 
 from mvsearch.report.figures.layout import Frame, Mark, NameLayout, PlacedName
 from mvsearch.report.figures.palette import Theme
+from mvsearch.utils.text import two_lines
 
 WIDTH = 800
 MARGIN = {"l": 65, "r": 20, "t": 90, "b": 115}
@@ -47,11 +48,13 @@ def page(title: str, figures: Sequence[dict[str, Any]], theme: Theme) -> bytes:
 
 
 def base_layout(title: str, subtitle: str, height: float, theme: Theme) -> dict[str, Any]:
-    """What all layouts have in common."""
+    """What all layouts have in common; a subtitle that is too long is in two lines of smaller letters."""
+    long = LETTER * len(subtitle) > WIDTH
+    explanation = escape(two_lines(subtitle) if long else subtitle).replace("\n", "<br>")
     return {
         "title": {
             "text": f"<b>{escape(title)}</b>",
-            "subtitle": {"text": escape(subtitle), "font": {"size": 12, "color": theme.faint}},
+            "subtitle": {"text": explanation, "font": {"size": 10 if long else 12, "color": theme.faint}},
             "x": 0.02,
             "y": 1 - 24 / height,
             "yanchor": "top",

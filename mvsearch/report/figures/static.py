@@ -9,9 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patheffects import withStroke
+from matplotlib.text import Text
 
 from mvsearch.report.figures.layout import NameLayout
 from mvsearch.report.figures.palette import Theme
+from mvsearch.utils.text import two_lines
 
 WIDTH, TITLE = 8.0, 0.66
 """The width of a figure and the height of its title, in inches."""
@@ -57,10 +59,25 @@ def blank(height: float, width: float = WIDTH) -> Figure:
 
 
 def title(figure: Figure, text: str, subtitle: str, theme: Theme) -> None:
-    """A title and a line of explanation at the top."""
+    """A title and an explanation at the top; a long one is in smaller letters, so that nothing is cut off."""
     height = figure.get_size_inches()[1]
-    figure.text(0.02, 1 - 0.23 / height, text, fontsize=13, fontweight="bold", va="center", parse_math=False)
-    figure.text(0.02, 1 - 0.475 / height, subtitle, fontsize=9, color=theme.faint, va="center", parse_math=False)
+    shared: dict[str, Any] = {"va": "center", "parse_math": False}
+    _fit(figure, figure.text(0.02, 1 - 0.23 / height, text, fontsize=13, fontweight="bold", **shared))
+    explanation = figure.text(0.02, 1 - 0.475 / height, subtitle, fontsize=9, color=theme.faint, **shared)
+    if _excess(figure, explanation) > 1:
+        explanation.set(text=two_lines(subtitle), fontsize=7.5)
+    _fit(figure, explanation)
+
+
+def _excess(figure: Figure, text: Text) -> float:
+    """The width of a text as a share of the figure's width between its margins."""
+    return float(text.get_window_extent().width / (0.96 * figure.get_size_inches()[0] * figure.dpi))
+
+
+def _fit(figure: Figure, text: Text) -> None:
+    """Smaller letters until the text fits; hinting makes the width of a size uncertain by some percent."""
+    while (excess := _excess(figure, text)) > 1:
+        text.set_fontsize(0.97 * float(text.get_fontsize()) / excess)
 
 
 def frame(axes: Axes) -> None:

@@ -61,7 +61,8 @@ def _draw(curve: TrainingCurve, theme: Theme) -> "Figure":
     for axes, label in ((left, "training loss"), (right, score_label)):
         axes.set(xlabel="step", ylabel=label)
         frame(axes)
-    left.plot(*zip(*curve.loss, strict=True) if curve.loss else ((), ()), color=theme.primary, linewidth=1.4)
+    losses = zip(*curve.loss, strict=True) if curve.loss else ((), ())
+    left.plot(*losses, color=theme.primary, linewidth=1.4, marker="o" if len(curve.loss) == 1 else "")
     steps, scores = zip(*curve.scores, strict=True)
     percent = [100 * score for score in scores]
     right.plot(steps, percent, color=theme.primary, linewidth=1.4, marker="o", markersize=3.5)
