@@ -142,9 +142,7 @@ def train(
         seconds = time.monotonic() - start_time
         _draw_curve(job, training, dataset.name)
         result = job.finish(training, dataset, seconds=seconds)
-    if broken := training.data.broken:
-        name, fault = next(iter(broken.items()))
-        click.echo(f"{dataset.name}: skipped {len(broken)} broken images, such as {name} ({fault}).", err=True)
+    print_data_notes(replace(dataset, skipped=training.data.skipped, assumptions=()))
     if as_json:
         print_json(result)
         return

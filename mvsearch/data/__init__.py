@@ -13,7 +13,7 @@ from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native
 from mvsearch.data._preparation import Preparation, class_positions, parse_normalise, state_preparation
 from mvsearch.data._settings import DataSettings
 from mvsearch.data._shards import in_shards
-from mvsearch.data._skipped import Skipped, count_broken, merge
+from mvsearch.data._skipped import Skipped, broken, count_broken, merge_skipped
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils import plugins
@@ -34,6 +34,7 @@ __all__ = [
     "Scene",
     "Skipped",
     "UnreadableImage",
+    "broken",
     "cache_dir",
     "check",
     "check_task",
@@ -50,7 +51,7 @@ __all__ = [
     "listing_checksum",
     "load",
     "load_source",
-    "merge",
+    "merge_skipped",
     "parse_normalise",
     "state_preparation",
     "stratified_split",

@@ -27,7 +27,7 @@ from platformdirs import user_cache_dir
 
 from mvsearch.data._decode import encoding_assumptions
 from mvsearch.data._images import DataSet, DecodedImage, Images, Native, Scene
-from mvsearch.data._skipped import Skipped, merge
+from mvsearch.data._skipped import Skipped, merge_skipped
 from mvsearch.errors import DataError, EnvironmentFault
 
 FORMAT = 5  # another number decodes everything anew
@@ -84,7 +84,7 @@ def load_or_decode(
     data = _read(folder, name, source, licence)
     encodings = encoding_assumptions(data.native.encodings) if data.native else ()
     noted = tuple(dict.fromkeys((*assumptions, *data.assumptions, *encodings)))
-    return replace(data, skipped=merge((*skipped, *data.skipped)), assumptions=noted)
+    return replace(data, skipped=merge_skipped((*skipped, *data.skipped)), assumptions=noted)
 
 
 def _enforce_limit(newest: Path) -> None:
@@ -247,7 +247,7 @@ def _write_part(folder: Path, part: str, stream: Decoded, classes: tuple[str, ..
     array = np.array(labels, np.int64)
     array.tofile(folder / f"{part}.labels")
     shape = (len(labels), *shape)
-    about = {"shape": shape, "skipped": [asdict(entry) for entry in merge(skipped)], **files.to_json()}
+    about = {"shape": shape, "skipped": [asdict(entry) for entry in merge_skipped(skipped)], **files.to_json()}
     return about, _summary(shape, classes, digest.hexdigest(), array) + scenes.digest()
 
 
@@ -325,7 +325,7 @@ def _read(folder: Path, name: str, source: str, licence: str) -> DataSet:
     except (OSError, ValueError, KeyError) as fault:
         raise DataError(f"these decoded images are damaged ({fault}); delete the folder.", at=folder) from fault
     parts = [about[part] for part in ("train", "test")]
-    skipped = merge(Skipped(**entry) for part in parts for entry in part["skipped"])
+    skipped = merge_skipped(Skipped(**entry) for part in parts for entry in part["skipped"])
     return DataSet(
         name, train, test, about["checksum"], skipped, source, licence, tuple(about["assumptions"]), _native(parts)
     )

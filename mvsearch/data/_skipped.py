@@ -37,7 +37,7 @@ class Tally:
         return tuple(Skipped(reason, count, self._examples[reason]) for reason, count in self._counts.most_common())
 
 
-def merge(skipped: Iterable[Skipped]) -> tuple[Skipped, ...]:
+def merge_skipped(skipped: Iterable[Skipped]) -> tuple[Skipped, ...]:
     """One entry a reason, the most frequent first, with the first example of each."""
     return Tally(skipped).skipped
 

@@ -4,7 +4,7 @@ import re
 from math import isfinite
 from typing import Any
 
-from mvsearch.data._skipped import Skipped, merge
+from mvsearch.data._skipped import Skipped, merge_skipped
 from mvsearch.utils.text import printable
 
 _LONGEST = 200  # characters of an example
@@ -69,4 +69,4 @@ class Notes:
     @property
     def skipped(self) -> tuple[Skipped, ...]:
         """The counts by reason, with the first example of each."""
-        return merge(self.left_out)
+        return merge_skipped(self.left_out)

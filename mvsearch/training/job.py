@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch import data as sources
 from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSettings, Preparation, Skipped, count_broken, stratified_split
+from mvsearch.data import DataSettings, Preparation, Skipped, count_broken, merge_skipped, stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.metrics.registry import HELD_OUT, TEST
 from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_start
@@ -165,6 +165,7 @@ class TrainingJob:
         arch, run, evaluation = self._arch(data), training.run, training.run.evaluation
         assert evaluation is not None
         cost, preparation = arch.cost(), self._preparation(training.data, data)
+        skipped = merge_skipped((*data.skipped, *training.data.skipped))
         result = {
             "name": arch.name,
             "key": arch.key,
@@ -173,8 +174,8 @@ class TrainingJob:
             "judged_on": f"{data.name}, {'held-out images of the training part' if self.held_out else 'test part'}",
             "part": self.part,
             "images": evaluation.images,
-            "broken": count_broken(data.skipped) + len(training.data.broken),
-            "skipped": [asdict(entry) for entry in data.skipped],
+            "broken": count_broken(skipped),
+            "skipped": [asdict(entry) for entry in skipped],
             "assumptions": data.assumptions,
             "num_classes": arch.num_classes,
             "params": cost.params,

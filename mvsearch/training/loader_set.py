@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mvsearch.data import Skipped, broken, merge_skipped
 from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.loaders import CropPlan, ImageLoader
 from mvsearch.training.loop import LabelledBatch
@@ -71,9 +72,10 @@ class LoaderSet:
         return len(self.train.classes)
 
     @property
-    def broken(self) -> dict[str, str]:
-        """The images that this process could not decode, by their names, with the error."""
-        return {**self.train.broken, **self.held_out.broken}
+    def skipped(self) -> tuple[Skipped, ...]:
+        """The images that this process could not decode, counted by their errors."""
+        faults = {**self.train.broken, **self.held_out.broken}
+        return merge_skipped(broken(fault, name) for name, fault in faults.items())
 
     @cached_property
     def sampler(self) -> Sampler:

@@ -315,6 +315,7 @@ def test_broken_images_are_reported_and_not_evaluated(arch, images, tmp_path, ca
     result = json.loads((tmp_path / "out" / "result.json").read_text())
     whole = len([*(images / "test").rglob("*.png")])
     assert (result["images"], result["broken"]) == (whole - 1, 2)
+    assert sum(entry["count"] for entry in result["skipped"]) == 2
     assert "2 broken images" in " ".join(capsys.readouterr().err.split())
 
 
