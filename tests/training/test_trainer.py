@@ -496,6 +496,14 @@ def test_statistics_are_averaged_and_weight_decay_skips_norms_unless_it_is_for_a
     assert [len(group["params"]) for group in everything.optimiser.param_groups] == [4]
 
 
+def test_a_single_loss_is_drawn_as_a_point():
+    from mvsearch.report.figures.palette import LIGHT
+    from mvsearch.report.figures.training_curve import _draw
+
+    curve = TrainingCurve("a", "b", ((10, 1.2),), ((10, 0.5),))
+    assert _draw(curve, LIGHT).axes[0].lines[0].get_marker() == "o"
+
+
 def test_the_curve_averages_neighbouring_losses():
     lines = [{"step": i, "loss": float(i % 2)} for i in range(1, 1201)] + [{"step": 1200, "top1": 0.5}]
     curve = TrainingCurve.of(lines, "a", "b")
