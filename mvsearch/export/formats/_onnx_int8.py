@@ -34,7 +34,7 @@ class Limits:
 
     matrix_macs: float = 1e6
     matrix_weights: float = 1e5
-    convolution_macs: float = 3e6
+    convolution_macs: float = 1e6
 
 
 LIMITS = Limits()
