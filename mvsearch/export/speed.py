@@ -9,6 +9,16 @@ from mvsearch.utils.units import three_digits
 NOISE = 0.03
 """The times of two files with the same operators differ by as much, by where in memory they are loaded."""
 
+EQUAL = 0.1
+"""Two files count as equally fast if their ratio is within this of 1; with a wider interval it is uncertain."""
+
+_LEADS = {
+    "slower": "slower than float32",
+    "faster": "faster than float32",
+    "equal": "as fast as float32",
+    "uncertain": "neither clearly slower nor clearly faster than float32",
+}
+
 
 @dataclass(frozen=True)
 class Ratio:
@@ -20,10 +30,12 @@ class Ratio:
 
     @property
     def verdict(self) -> str:
-        """`slower` or `faster` where the ratio differs from 1 by more than its interval and the noise, else `equal`."""
+        """`slower` or `faster` beyond interval and noise; else `equal`, or `uncertain` where the interval is wide."""
         if self.low > 1 and self.middle > 1 + NOISE:
             return "slower"
-        return "faster" if self.high < 1 and self.middle < 1 - NOISE else "equal"
+        if self.high < 1 and self.middle < 1 - NOISE:
+            return "faster"
+        return "equal" if self.low >= 1 - EQUAL and self.high <= 1 + EQUAL else "uncertain"
 
 
 @dataclass(frozen=True)
@@ -50,8 +62,7 @@ def describe_int8(int8: Latency, float32: Latency, ratio: Ratio, int8_bytes: int
     """What int8 changed, in a sentence: first the speed, then the size."""
     times = f"{three_digits(int8.median_ms)} ms against {three_digits(float32.median_ms)} ms"
     factor = f"ratio {ratio.middle:.2f}, between {ratio.low:.2f} and {ratio.high:.2f}"
-    lead = {"slower": "slower than float32", "faster": "faster than float32", "equal": "as fast as float32"}
-    return f"{lead[ratio.verdict]}: {times} ({factor}){_describe_size(ratio, int8_bytes, bytes_)}"
+    return f"{_LEADS[ratio.verdict]}: {times} ({factor}){_describe_size(ratio, int8_bytes, bytes_)}"
 
 
 def _describe_size(ratio: Ratio, int8_bytes: int | None, bytes_: int | None) -> str:
@@ -60,4 +71,4 @@ def _describe_size(ratio: Ratio, int8_bytes: int | None, bytes_: int | None) -> 
     sizes = f"{three_digits(int8_bytes / 1e6)} MB instead of {three_digits(bytes_ / 1e6)} MB"
     if int8_bytes >= bytes_:
         return f"; the file is not smaller: {sizes}"
-    return f"; {'the only gain is the size' if ratio.verdict != 'faster' else 'smaller'}: {sizes}"
+    return f"; {'smaller' if ratio.verdict in ('faster', 'uncertain') else 'the only gain is the size'}: {sizes}"
