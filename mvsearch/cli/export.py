@@ -150,7 +150,8 @@ def export(
             reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
             sample_notes = job.export_model.sample.notes if int8 and job.export_model.sample else ()
-            report |= {"notes": export_model.notes + sample_notes, **export_model.facts()}
+            untimed = ("int8 was not timed; it may be slower than float32.",) if int8 else ()
+            report |= {"notes": export_model.notes + sample_notes + untimed, **export_model.facts()}
             report |= {"takes": job.runtime.batch_support} if export_format.runtime else {"weights": None}
             if export_model.preparation:  # some formats have no place for it
                 write_report(job, report)
