@@ -121,9 +121,9 @@ def test_a_published_network_is_recognised_by_its_key(name):
 
 
 def test_keys_of_classifiers_in_a_finished_study_are_as_they_were():
-    data = yaml_document.read(ROOT / "studies" / "v3" / "settings.yaml").data
+    data = yaml_document.read(ROOT / "studies" / "reference" / "v3" / "settings.yaml").data
     space = SearchSpace.parse(Document(data["space"]))
-    with (ROOT / "studies" / "v3" / "front.csv").open() as file:
+    with (ROOT / "studies" / "reference" / "v3" / "front.csv").open() as file:
         members = list(csv.DictReader(file))
     assert len(members) > 10
     for member in members:

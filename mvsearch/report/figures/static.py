@@ -65,7 +65,8 @@ def title(figure: Figure, text: str, subtitle: str, theme: Theme) -> None:
     _fit(figure, figure.text(0.02, 1 - 0.23 / height, text, fontsize=13, fontweight="bold", **shared))
     explanation = figure.text(0.02, 1 - 0.475 / height, subtitle, fontsize=9, color=theme.faint, **shared)
     if _excess(figure, explanation) > 1:
-        explanation.set(text=two_lines(subtitle), fontsize=7.5)
+        explanation.set_text(two_lines(subtitle))
+        explanation.set_fontsize(7.5)
     _fit(figure, explanation)
 
 
