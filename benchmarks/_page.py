@@ -249,7 +249,7 @@ def _score() -> str:
 def _origin() -> str:
     machine = describe()
     names = ("optuna", "pymoo", "moocore", "numpy", "scipy", "scikit-learn")
-    versions = ", ".join(f"{name} {version(name)}" for name in ("mvsearch", *names))
+    versions = ", ".join(f"{name} {version(name)}" for name in ("mvsearch-nas", *names))
     lines = [
         "## Run it",
         "",

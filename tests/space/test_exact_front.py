@@ -292,7 +292,9 @@ def test_the_command_prints_raw_numbers(mvsearch):
     assert facts == {
         "space": "quick",
         "objectives": ["params", "macs"],
+        "objectives_left_out": ["scaled_loss"],
         "limits": ["params <= 1.4M", "params >= 1M"],
+        "limits_not_checked": [],
         "front": [{**vars(m.cost), "ties": m.ties, "published": m.published, "choices": m.point} for m in members],
     }
 

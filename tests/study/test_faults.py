@@ -145,7 +145,7 @@ def test_the_progress_of_a_study_has_the_counts_and_the_front_and_keeps_no_more(
         assert [record.number for record in new] == ([] if trials == 3 else [*range(trials - len(new), trials)])
     assert progress.poll() == []
     assert not progress._counted
-    assert not any(record.architecture for record in progress.front)
+    assert all(record.architecture.keys() == {"image_size"} and not record.choices for record in progress.front)
 
 
 def run_with_killed_workers(folder, times, retry: RetryPolicy = RETRY_POLICY):
