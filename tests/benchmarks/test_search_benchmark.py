@@ -69,7 +69,7 @@ def test_everyone_buys_as_much_as_it_may_and_no_more(searcher):
     assert 0 < volumes[-1] < 1
 
 
-@pytest.mark.parametrize("name", ["surrogate", "random+", "nsga2+"])
+@pytest.mark.parametrize("name", [pytest.param("surrogate", marks=pytest.mark.slow), "random+", "nsga2+"])
 def test_what_mvsearch_runs_is_never_beyond_and_never_twice(name):
     account = run(searcher_named(name), LIMITED, 0, 40)
     assert (account["over"], account["duplicates"], account["unbuildable"]) == (0, 0, 0)

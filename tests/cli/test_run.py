@@ -69,12 +69,13 @@ def test_other_commands_read_what_run_wrote(finished, mvsearch, monkeypatch):
     assert Path("front.svg").read_text(encoding="utf-8").startswith("<?xml")
 
 
-def test_run_resumes_to_the_new_total_and_then_has_nothing_to_do(finished):
+def test_run_resumes_to_the_new_total_and_then_has_nothing_to_do(finished, mvsearch, monkeypatch):
     folder, _ = finished
+    monkeypatch.chdir(folder)
     study = folder / "studies" / "tiny"
     first = {record.number: record.metrics for record in open_study(study).records()}
     for trials, expected in (("6", 6), ("5", 6)):
-        done = run_process("run", "tiny.yaml", "--trials", trials, "--workers", "1", cwd=folder)
+        done = mvsearch("run", "tiny.yaml", "--trials", trials, "--workers", "1")
         assert done.code == 0, done.err
         records = open_study(study).records()
         assert len(records) == len({record.key for record in records}) == expected
@@ -113,7 +114,12 @@ def test_json_is_one_document_on_stdout(mvsearch):
 
 @pytest.mark.parametrize(
     ("end", "trained"),
-    [(signal.SIGINT, True), pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow), (signal.SIGKILL, False)],
+    [
+        (signal.SIGINT, False),
+        (signal.SIGKILL, False),
+        pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),
+        pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
+    ],
 )
 def test_an_interrupted_or_killed_run_resumes_with_its_finished_trials(tmp_path, end, trained):
     """The first command has far more trials than it can finish before the signal, however busy the machine is."""

@@ -126,6 +126,7 @@ assert torch.equal(torch.get_rng_state(), before)
     assert run.returncode == 0, run.stderr
 
 
+@pytest.mark.slow
 def test_executorch_s_threads_are_restored():
     backend = installed("executorch")
     from executorch.extension.pybindings import portable_lib

@@ -33,7 +33,9 @@ def test_what_is_counted_without_numbers_is_what_real_tensors_take(arch, trainin
     assert peak_bytes(arch, batch=2, training=training) == alive_bytes(arch, batch=2, training=training)
 
 
-@pytest.mark.parametrize("head", ["deeplabv3", "pspnet", "ssdlite"])
+@pytest.mark.parametrize(
+    "head", ["ssdlite", *(pytest.param(name, marks=pytest.mark.slow) for name in ("deeplabv3", "pspnet"))]
+)
 def test_a_step_of_another_task_is_counted_with_the_loss_of_all_that_it_gives(head):
     arch = find_architecture(f"mobilevitv3_xxs+{head}").at(image_size=128, num_classes=5)
     if head != "ssdlite":

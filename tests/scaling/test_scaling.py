@@ -435,7 +435,6 @@ def test_a_latency_is_measured_on_this_machine_and_reported_with_its_spread(prin
         "  - {name: body, block: mobilevit, out: 16, dim: 16, depth: 1}\n",
         encoding="utf-8",
     )
-    printed("profile", "small.yaml", "--latency", "--json")
     own = json.loads(printed("profile", "small.yaml", "--latency", "--json"))["latency_ms"]
     report = json.loads(printed("scale", "small.yaml", "--to", f"latency_ms={1.5 * own:.3f}", "--json"))
 

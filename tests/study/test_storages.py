@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from toy import TOY, arithmetic, toy_plan
 from waiting import wait_until
 
+from mvsearch.cli import doctor
 from mvsearch.errors import DatabaseUnavailable, StudyError
 from mvsearch.metrics.record import Record
 from mvsearch.study.archive import lines
@@ -373,7 +374,8 @@ def test_two_studies_of_one_database_never_measure_the_same_network_twice(storag
     assert len(ended) == len(set(ended)) == 12
 
 
-def test_a_password_is_never_printed_nor_stored(postgres, tmp_path, mvsearch):
+def test_a_password_is_never_printed_nor_stored(postgres, tmp_path, mvsearch, monkeypatch):
+    monkeypatch.setattr(doctor, "_import_failures", dict)  # importing every package takes ten seconds
     plain, password = sa.make_url(postgres.database()), {"password": "s3cret-word"}
     urls = [url.render_as_string(False) for url in (plain.set(**password), plain.update_query_dict(password))]
     (tmp_path / "toy.yaml").write_text(TOY)

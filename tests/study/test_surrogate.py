@@ -250,7 +250,9 @@ def test_the_minimum_of_one_static_cost_is_found():
     assert study.best_value <= sample.min()
 
 
-@pytest.mark.parametrize("name", ["top1", "loss", "latency_ms"])
+@pytest.mark.parametrize(
+    "name", ["top1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("loss", "latency_ms"))]
+)
 def test_an_expensive_objective_alone_is_optimised(name):
     plan = plan_of(objectives=(name,))
     values = [Objective.named(name).cost(trial.value) for trial in run(plan, 30).get_trials()]

