@@ -281,7 +281,7 @@ class TrainingProgress(Display):
         text = f"epoch {step.epoch}/{self.epochs}, step {step.step:,}/{self.steps:,}: loss {self.loss:.3f}"
         if self.results:
             text += f", {self._score(self.results[-1])}"
-        return Text(f"{text}, {rate:,.0f} images/s, {_duration(left)} left")
+        return Text(f"{text}, {rate:,.0f} images/s, {duration(left)} left")
 
     def _table(self) -> Any:
         if not self.results:
@@ -297,7 +297,7 @@ class TrainingProgress(Display):
         return f"{metric(result.metric).label_on(self.part)} {pretty(result.metric, result.score)}"
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """A duration as `12 min` or `3 h 05 min`."""
     minutes = round(seconds / 60)
     if minutes >= 60:

@@ -17,6 +17,7 @@ from mvsearch.cli._output import (
     table,
 )
 from mvsearch.cli._progress import Steps
+from mvsearch.cli._weights import given_weights, validated_weights_of
 from mvsearch.export.formats import format_names
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
@@ -34,7 +35,7 @@ _SCENES = 4
     "--weights",
     type=click.Path(path_type=Path),
     help="Checkpoint (.safetensors, .pt) with mvsearch's, the authors' or timm's names, of which the moving average is "
-    "taken if it has one; default: random from --seed.",
+    "taken if it has one; default: the validated ones of a trial, else random from --seed; random: these.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of random weights.")
 @click.option(
@@ -108,6 +109,10 @@ def export(
         raise click.UsageError("--max-drop needs --int8; add it.")
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch)
+    if export_format.runtime and (found := validated_weights_of(arch, trial, weights, storage=storage)):
+        weights = found.path
+        architecture = architecture.at(num_classes=found.classes, image_size=found.image_size)
+    weights = given_weights(weights)
     stem = export_format.file_stem(architecture.name or architecture.key)
     path = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")
     check_writable(export_format, path, force=force)

@@ -15,6 +15,7 @@ from mvsearch.cli._output import (
     print_weights_notes,
     storage_option,
 )
+from mvsearch.cli._weights import given_weights, validated_weights_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +30,10 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("arch")
 @click.option(
-    "--weights", type=click.Path(path_type=Path), help="Checkpoint; default: train the network first, for --steps."
+    "--weights",
+    type=click.Path(path_type=Path),
+    help="Checkpoint; default: the validated weights of a trial, unless --steps, --batch or --lr is given; random: "
+    "train the network first.",
 )
 @click.option("--data", help="Source of the images; default: that of the study, or cutouts.")
 @click.option("--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already.")
@@ -104,6 +108,9 @@ def predict(
     if architecture.task == "classification":
         raise PlanError(f"{arch}: is a classifier; add a segmentation or detection head, e.g. {arch}+deeplabv3.")
     refuse_to_draw(output, force=force, kinds=KINDS)
+    trained_here = steps or batch or lr
+    found = None if trained_here else validated_weights_of(arch, trial, weights, storage=storage)
+    weights = found.path if found else given_weights(weights)
 
     import torch
 

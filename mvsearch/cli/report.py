@@ -24,21 +24,24 @@ def report(study: str, output: Path, force: bool, storage: str | None, as_json: 
     """Write a study as one HTML page.
 
     STUDY is a name, a folder or a study.db. The page is self-contained: the front, its members, the importance of
-    choices, the progress of the search, the reliability of the proxy, and how to reproduce it. A study that is still
-    running is shown as it stands.
+    choices, the progress of the search, the reliability of the proxy, validations, and how to reproduce it. A study
+    that is still running is shown as it stands.
     """
     from mvsearch.report.figures.plot import refuse_to_write
     from mvsearch.report.findings import compute_findings
     from mvsearch.report.page.page import page
     from mvsearch.study.reader import open_study
     from mvsearch.utils.atomic_write import write_whole
+    from mvsearch.validation.document import read_validations, to_document
 
     refuse_to_write(output, (".html", ".htm"), force=force)
-    findings = compute_findings(open_study(study, storage=storage), allow_empty=True)
+    reader = open_study(study, storage=storage)
+    findings, validations = compute_findings(reader, allow_empty=True), read_validations(reader)
     importances = _importances(findings)
-    write_whole(output, page(findings, importances))
+    write_whole(output, page(findings, importances, validations))
     if as_json:
-        print_json(_to_json(findings, importances, output))
+        documents = {"validations": [to_document(validation) for validation in validations]}
+        print_json(_to_json(findings, importances, output) | documents)
     click.echo(f"wrote {output}", err=True)
     if findings.no_front:
         click.echo(f"it shows no front: {findings.no_front}", err=True)

@@ -11,12 +11,15 @@ from mvsearch.metrics.formatting import pretty, volume
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric
+from mvsearch.report.figures import validation_plot
 from mvsearch.report.figures.front import FrontFigure, front_figure, pairs
 from mvsearch.report.figures.front_plot import Format, layout, traces
 from mvsearch.report.figures.interactive import LEGEND_BELOW, axis, base_layout
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
+from mvsearch.report.figures.validation import validation_figure
 from mvsearch.report.findings import Findings
 from mvsearch.space.variables import Choice
+from mvsearch.validation.outcome import Validation
 
 Figure = dict[str, Any]
 """`data` and `layout` of plotly, and `narrow`, the layout for a narrow screen, if that is another."""
@@ -211,3 +214,18 @@ def progress(findings: Findings) -> Figure:
 
 def _name(record: Record) -> str:
     return f"trial {record.number}: {record.published or record.key}"
+
+
+# ---- validations
+
+
+def validation(outcome: Validation) -> Figure:
+    """Scores by seed against parameters, and the differences to the baselines."""
+    figure = validation_figure(outcome)
+    wide, narrow = (validation_plot.layout(figure, LIGHT, narrow=narrow) for narrow in (False, True))
+    margin = {"margin": {"l": 60, "r": 20, "t": 15, "b": 60}}
+    return {
+        "data": validation_plot.traces(figure, LIGHT),
+        "layout": _fluid(wide | margin),
+        "narrow": _fluid(narrow | margin),
+    }

@@ -23,28 +23,34 @@ from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts
 from mvsearch.report.table import metric_columns
+from mvsearch.report.validation_table import validation_rows
 from mvsearch.space.variables import Choice
 from mvsearch.study.reevaluation import replicates
 from mvsearch.study.settings import read_proxy
 from mvsearch.utils import yaml_document
+from mvsearch.validation.outcome import Validation
+from mvsearch.validation.verdict import comparison_sentence, describe_conditions, notes, verdict
 
 Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows: findings, the importance of choices, and plotly figures by name."""
+    """What the page shows: findings, the importance of choices, validations, and plotly figures by name."""
 
     findings: Findings
     importances: tuple[Importance, ...]
+    validations: tuple[Validation, ...] = ()
 
     @cached_property
     def figures(self) -> dict[str, charts.Figure]:
-        """Every figure of the page; none without a front."""
+        """Every figure of the page; without a front, those of validations alone."""
+        validated = enumerate(self.validations)
+        figures = {f"validation{i}": charts.validation(each) for i, each in validated if any(each.scores.values())}
         if not self.findings.front:
-            return {}
-        fronts = {f"front{i}": figure for i, figure in enumerate(charts.fronts(self.findings))}
-        return fronts | {"choices": charts.choices(self.findings), "progress": charts.progress(self.findings)}
+            return figures
+        figures |= {f"front{i}": figure for i, figure in enumerate(charts.fronts(self.findings))}
+        return figures | {"choices": charts.choices(self.findings), "progress": charts.progress(self.findings)}
 
 
 @dataclass(frozen=True)
@@ -77,8 +83,9 @@ class Section:
 
 
 def render(report: Report) -> list[Section]:
-    """All sections in their order."""
-    return [Section(name, heading, values(report)) for name, (heading, values) in SECTIONS.items()]
+    """All sections in their order; those that have nothing to show are left out."""
+    found = {name: (heading, values(report)) for name, (heading, values) in SECTIONS.items()}
+    return [Section(name, heading, values) for name, (heading, values) in found.items() if values is not None]
 
 
 def summary(findings: Findings) -> str:
@@ -177,6 +184,30 @@ def _pairs(settings: Mapping[str, Any]) -> str:
 
 def _text(value: Any) -> str:
     return ", ".join(map(str, value)) if isinstance(value, list | tuple) else field_text(value)
+
+
+# ---- validations
+
+
+def _validation(report: Report) -> Values | None:
+    """The table, the sentences and the figure of each validation, the last one first."""
+    return (
+        {"validations": [_validated(report, i) for i in range(len(report.validations))]} if report.validations else None
+    )
+
+
+def _validated(report: Report, place: int) -> Values:
+    validation, name = report.validations[place], f"validation{place}"
+    heads, rows = validation_rows(validation)
+    cells = [[Cell(text, sort) for text, sort in row] for row in rows]
+    return {
+        "verdict": verdict(validation),
+        "conditions": describe_conditions(validation),
+        "table": Table(heads, cells),
+        "sentences": [comparison_sentence(validation, comparison) for comparison in validation.comparisons],
+        "notes": notes(validation),
+        "figure": name if name in report.figures else None,
+    }
 
 
 # ---- choices
@@ -334,8 +365,9 @@ def plan_yaml(findings: Findings) -> str:
     return yaml_document.dump_block(dict(findings.facts.document) | {"search": search})
 
 
-SECTIONS: dict[str, tuple[str, Callable[[Report], Values]]] = {
+SECTIONS: dict[str, tuple[str, Callable[[Report], Values | None]]] = {
     "front": ("Front", _front),
+    "validation": ("Validation", _validation),
     "members": ("Members", _members),
     "choices": ("Choices", _choices),
     "importance": ("Importance of choices", _importance),

@@ -1,0 +1,34 @@
+"""The weights of a trial that a command takes if it is not told which."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from mvsearch.metrics.trial import Trial
+    from mvsearch.validation.document import ValidatedWeights
+
+RANDOM = "random"
+"""The value of `--weights` for random ones."""
+
+
+def validated_weights_of(
+    arch: str, trial: "Trial | None", weights: Path | None, *, storage: str | None
+) -> "ValidatedWeights | None":
+    """The weights of the last validation of a trial, printed on stderr; None if others are given, or if it has none."""
+    if trial is None or weights is not None:
+        return None
+    from mvsearch.study.reader import open_study
+    from mvsearch.validation.document import validated_weights
+
+    reader = open_study(arch.rpartition(":")[0], storage=storage)
+    found = validated_weights(reader, trial.record.key)
+    if found:
+        click.echo(f"{arch}: takes {found.words}; --weights {RANDOM} or FILE takes others.", err=True)
+    return found
+
+
+def given_weights(weights: Path | None) -> Path | None:
+    """The file of `--weights`; None for random ones."""
+    return None if weights is not None and str(weights) == RANDOM else weights

@@ -1,0 +1,109 @@
+"""A validation as data: scores by seed against a cost on the left, differences with their intervals on the right."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mvsearch.arch.published import all_names, short_name
+from mvsearch.metrics.formatting import pretty, scale
+from mvsearch.metrics.registry import TEST, metric
+from mvsearch.validation.comparison import CONFIDENCE
+from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
+
+X = "params"
+"""The cost along x."""
+
+_MARGIN = 0.12
+
+
+@dataclass(frozen=True)
+class NetworkDots:
+    """A network: its cost, and its scores and their mean in %."""
+
+    name: str
+    is_candidate: bool
+    x: float
+    scores: tuple[float, ...]
+    mean: float
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class DifferenceBar:
+    """A comparison in points: the difference and the ends of its interval, which are equal where there is none."""
+
+    label: str
+    verdict: str
+    difference: float
+    low: float
+    high: float
+    words: str
+
+
+@dataclass(frozen=True)
+class ValidationFigure:
+    """Both panels. `bars` are from the top down."""
+
+    title: str
+    subtitle: str
+    x_label: str
+    y_label: str
+    x_limits: tuple[float, float]
+    y_limits: tuple[float, float]
+    dots: tuple[NetworkDots, ...]
+    bars: tuple[DifferenceBar, ...]
+    bars_label: str
+
+
+def validation_figure(validation: Validation) -> ValidationFigure:
+    """The figure of what is trained so far."""
+    trained = [network for network in validation.networks if network.scores]
+    label, size = scale(X, [network.metrics[X] for network in trained])
+    dots = tuple(_dots(validation, network, size) for network in trained)
+    baselines = {comparison.baseline for comparison in validation.comparisons}
+    bars = tuple(_bar(validation, each, several=len(baselines) > 1) for each in validation.comparisons)
+    against = f" to {_short(next(iter(baselines)))}" if len(baselines) == 1 else ""
+    interval = f", {100 * CONFIDENCE:.0f} % interval" if validation.noise else ""
+    return ValidationFigure(
+        title=f"{validation.study}: validation",
+        subtitle=_subtitle(validation),
+        x_label=label,
+        y_label=f"{metric(validation.metric).label_on(TEST)}, %",
+        x_limits=_limits([each.x for each in dots]),
+        y_limits=_limits([score for each in dots for score in each.scores]),
+        dots=dots,
+        bars=bars,
+        bars_label=f"difference{against}, points{interval}",
+    )
+
+
+def _dots(validation: Validation, network: ValidatedNetwork, size: float) -> NetworkDots:
+    scores = tuple(100 * score for score in network.scores.values())
+    mean = sum(scores) / len(scores)
+    costs = ", ".join(f"{metric(name).label} {pretty(name, value)}" for name, value in network.metrics.items())
+    lines = (network.name, f"mean of {len(scores)} seeds: {mean:.2f} %", costs)
+    return NetworkDots(_short(network.name), network.number is not None, network.metrics[X] / size, scores, mean, lines)
+
+
+def _bar(validation: Validation, comparison: Comparison, *, several: bool) -> DifferenceBar:
+    found = comparison.difference
+    low, high = (found.mean if end is None else end for end in (found.low, found.high))
+    label = _short(comparison.candidate) + (f" to {_short(comparison.baseline)}" if several else "")
+    words = f"{comparison.candidate}: {100 * found.mean:+.2f} points, {comparison.verdict}"
+    return DifferenceBar(label, comparison.verdict, 100 * found.mean, 100 * low, 100 * high, words)
+
+
+def _short(name: str) -> str:
+    return short_name(name) if name in all_names() else name
+
+
+def _subtitle(validation: Validation) -> str:
+    about = validation.conditions
+    images = f"{about['test_images']:,} test images of " if "test_images" in about else ""
+    recipe = f"recipe {about['recipe']}, {about['epochs']} epochs at {about['image_size']} px"
+    return f"{images}{about['data']}; {recipe}; small dots are seeds, large ones their means"
+
+
+def _limits(values: Sequence[float]) -> tuple[float, float]:
+    low, high = min(values, default=0.0), max(values, default=1.0)
+    span = (high - low) or 0.1 * abs(high) or 1.0
+    return low - _MARGIN * span, high + _MARGIN * span

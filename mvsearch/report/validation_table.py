@@ -1,0 +1,66 @@
+"""A validation as a table for the terminal: a row for each network, and for each comparison of a candidate."""
+
+from rich.table import Table
+
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.registry import TEST, metric
+from mvsearch.report.table import plain_table
+from mvsearch.validation.comparison import CONFIDENCE
+from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
+
+TableCell = tuple[str, float | str | None]
+"""The text of a cell, and the value that it sorts by."""
+
+
+def validation_table(validation: Validation) -> Table:
+    """Costs, mean score over seeds, and the difference to each baseline with its interval."""
+    heads, rows = validation_rows(validation)
+    found = plain_table(*heads)
+    for column in (heads.index("against"), len(heads) - 1):
+        found.columns[column].justify = "left"
+    for row in rows:
+        found.add_row(*(text for text, _ in row))
+    return found
+
+
+def validation_rows(validation: Validation) -> tuple[list[str], list[list[TableCell]]]:
+    """The heads, and the cells: a row for each baseline, and one for each comparison of a candidate."""
+    costs = list(dict.fromkeys(name for network in validation.networks for name in network.metrics))
+    score = metric(validation.metric).label_on(TEST)
+    interval = f"points ({100 * CONFIDENCE:.0f} % interval)"
+    heads = ["network", *(metric(name).label for name in costs), score, "seeds", "against", interval, "outcome"]
+    rows: list[list[TableCell]] = []
+    for network in validation.networks:
+        own: list[TableCell] = [(network.name, network.name)]
+        own += [(pretty(name, network.metrics.get(name)), network.metrics.get(name)) for name in costs]
+        own += [(pretty(validation.metric, network.mean), network.mean)]
+        own += [(str(len(network.scores)), len(network.scores))]
+        comparisons: list[Comparison | None] = [c for c in validation.comparisons if c.candidate == network.name]
+        rows += [[*own, *_comparison_cells(network, comparison)] for comparison in comparisons or [None]]
+    return heads, rows
+
+
+def difference_text(comparison: Comparison) -> str:
+    """A difference in points with its interval, e.g. `+1.42 (0.91 to 1.93)`."""
+    found = comparison.difference
+    if found.low is None or found.high is None:
+        return f"{100 * found.mean:+.2f}"
+    return f"{100 * found.mean:+.2f} ({100 * found.low:.2f} to {100 * found.high:.2f})"
+
+
+def outcome_text(network: ValidatedNetwork, comparison: Comparison | None) -> str:
+    """The verdict on a candidate, with where it stopped."""
+    if network.failure:
+        return "failed"
+    if comparison is None:
+        return "baseline" if network.number is None else "not trained yet"
+    stopped = network.stop
+    return comparison.verdict + (f"; stopped, behind {stopped.behind}" if stopped else "")
+
+
+def _comparison_cells(network: ValidatedNetwork, comparison: Comparison | None) -> list[TableCell]:
+    outcome = outcome_text(network, comparison)
+    if comparison is None:
+        return [("", ""), ("", None), (outcome, outcome)]
+    difference = difference_text(comparison), comparison.difference.mean
+    return [(comparison.baseline, comparison.baseline), difference, (outcome, outcome)]

@@ -1,0 +1,156 @@
+"""What all trainings of a validation share: the recipe, the images, the device, the source of initial weights."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mvsearch.data import DataSettings
+from mvsearch.errors import DataError, EnvironmentFault
+from mvsearch.study.facts import StudyFacts
+from mvsearch.study.settings import read_data
+from mvsearch.training.job import TrainingJob
+from mvsearch.training.recipe import Recipe
+from mvsearch.training.recipes import default_recipe, load
+from mvsearch.training.sampler import Sampler
+from mvsearch.training.warm_start import WEIGHTS
+from mvsearch.utils.hashing import digest
+from mvsearch.utils.yaml_document import Document
+
+if TYPE_CHECKING:
+    from mvsearch.arch.architecture import Architecture
+    from mvsearch.training.job import TrainingData
+    from mvsearch.utils.progress import Progress
+
+_MIN_IMAGE_SIZE = 32
+
+WARMUP_SHARE = 8
+"""The warm-up takes at most so many-th part of the steps: few epochs of few images would end within it."""
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What all trainings share. `checksum` is that of the images, `train_images` and `classes` count them.
+
+    `steps` are those of a training; with several image sizes they differ a little between seeds.
+    """
+
+    recipe_name: str
+    recipe: Recipe
+    data: DataSettings
+    data_name: str
+    checksum: str
+    train_images: int
+    classes: int
+    steps: int
+    device: str = "cpu"
+    precision: str = "float32"
+    init: Path | None = None
+    init_checksum: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the folder: equal conditions, equal names, and trainings that may be compared."""
+        recipe = {name: value for name, value in asdict(self.recipe).items() if name != "source"}
+        settings = {"recipe": recipe, "data": self.checksum, "precision": self.precision, "init": self.init_checksum}
+        return f"{Path(self.recipe_name).stem}_{digest(settings)}"
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The conditions, the images that they were taken from, and sentences about what was chosen or replaced."""
+
+    conditions: Conditions
+    data: "TrainingData"
+    notes: tuple[str, ...]
+
+
+def study_images(facts: StudyFacts, task: str) -> DataSettings:
+    """The images of a study; those of its file where no score needed any."""
+    if stored := facts.settings.get("data"):
+        return DataSettings(**stored)
+    return read_data(Document(dict(facts.document)), task)
+
+
+def study_init(facts: StudyFacts) -> Path | None:
+    """The source of initial weights that a study's candidates start from."""
+    init = facts.settings.get("proxy", {}).get("init")
+    return Path(init) if init else None
+
+
+def choose_recipe(
+    facts: StudyFacts, task: str, name: str | None, settings: Sequence[str]
+) -> tuple[str, Recipe, tuple[str, ...]]:
+    """The recipe by name or file, by default the short one for the task, and a sentence about the image size.
+
+    The short one takes the image size of the study's proxy, at which the candidates were scored.
+    """
+    name = name or default_recipe(task)
+    recipe, own = load(name, settings), facts.settings.get("proxy", {}).get("image_size")
+    replaced = {text.partition("=")[0] for text in settings}
+    if name != default_recipe(task) or "image_size" in replaced or own is None or own < _MIN_IMAGE_SIZE:
+        return name, recipe, (f"images of {recipe.image_size} px, as the recipe has them",)
+    return name, replace(recipe, image_size=own), (f"images of {own} px, as the study's proxy had them",)
+
+
+def prepare(
+    arch: "Architecture",
+    recipe_name: str,
+    recipe: Recipe,
+    data: DataSettings,
+    *,
+    init: Path | None,
+    device: str,
+    warmup_given: bool = False,
+    progress: "Progress | None" = None,
+) -> Prepared:
+    """Load the images. A long warm-up is cut to its share of the steps, unless it was given.
+
+    Raises DataError for images that are missing or not for the task, PlanError for a recipe that has no batch of them,
+    EnvironmentFault for missing initial weights.
+    """
+    from mvsearch.training.loop import precision_name
+
+    try:
+        images = TrainingJob(arch, recipe, data, Path()).load_data(progress)
+    except DataError as error:
+        raise DataError(f"{str(error).removesuffix('.')}; name other images: --data FOLDER.") from None
+    count = len(images.train.labels)
+    steps = Sampler(count, replace(recipe, warmup_steps=0)).steps
+    recipe, notes = (recipe, ()) if warmup_given else _shorten_warmup(recipe, steps)
+    conditions = Conditions(
+        recipe_name=recipe_name,
+        recipe=recipe,
+        data=data,
+        data_name=images.name,
+        checksum=images.checksum,
+        train_images=count,
+        classes=len(images.train.classes),
+        steps=Sampler(count, recipe).steps,
+        device=device,
+        precision=precision_name(device),
+        init=init,
+        init_checksum=_checksum(init) if init else None,
+    )
+    return Prepared(conditions, images, notes)
+
+
+def _shorten_warmup(recipe: Recipe, steps: int) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with a warm-up of at most its share of all steps, and a sentence if that is shorter."""
+    most = max(1, steps // WARMUP_SHARE)
+    if recipe.warmup_steps <= most:
+        return recipe, ()
+    note = f"the warm-up takes {most:,} of {steps:,} steps; the recipe has {recipe.warmup_steps:,}"
+    return replace(recipe, warmup_steps=most), (note,)
+
+
+def _checksum(init: Path) -> str:
+    """The digest of a checkpoint, or of all weights in a folder of trainings."""
+    files = [init] if init.is_file() else sorted(init.rglob(WEIGHTS))
+    if not files:
+        raise EnvironmentFault("these initial weights are gone; give them with --init.", at=init)
+    found = hashlib.sha256()
+    for file in files:
+        found.update(file.read_bytes())
+    return found.hexdigest()[:12]

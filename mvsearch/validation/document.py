@@ -1,0 +1,114 @@
+"""The files of a validation: validation.json, results.csv, and the weights of its networks."""
+
+import csv
+import io
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mvsearch.errors import StudyError
+from mvsearch.study.reader import STUDIES, Reader
+from mvsearch.study.storage.url import is_file
+from mvsearch.training.warm_start import WEIGHTS
+from mvsearch.utils.atomic_write import write_whole
+from mvsearch.validation.job import ValidationJob
+from mvsearch.validation.outcome import ValidatedNetwork, Validation
+from mvsearch.validation.verdict import notes, verdict
+
+DOCUMENT, TABLE = "validation.json", "results.csv"
+
+_LOG = logging.getLogger(__name__)
+_COLUMNS = ("network", "key", "role", "seed", "params", "macs", "steps", "loss", "cpu_seconds", "device")
+
+
+def to_document(validation: Validation) -> dict[str, Any]:
+    """The content of validation.json, which `--json` prints too."""
+    return {
+        "study": validation.study,
+        "verdict": verdict(validation),
+        "notes": notes(validation),
+        **validation.to_json(),
+    }
+
+
+def validation_folder(reader: Reader) -> Path:
+    """The folder of a study's validations: beside its database if that is a study.db, else in studies/NAME."""
+    url = reader.store.url
+    database = Path(url.database or "")
+    beside = is_file(url) and database.name == "study.db"
+    return (database.parent if beside else STUDIES / reader.name) / "validation"
+
+
+def write_validation(validation: Validation, job: ValidationJob) -> None:
+    """Write validation.json and results.csv into the folder of the job."""
+    job.folder.mkdir(parents=True, exist_ok=True)
+    write_whole(job.folder / DOCUMENT, (json.dumps(to_document(validation), indent=2) + "\n").encode())
+    write_whole(job.folder / TABLE, _table(job).encode())
+
+
+def _table(job: ValidationJob) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, (*_COLUMNS, job.metric), lineterminator="\n", extrasaction="ignore")
+    writer.writeheader()
+    for name, by_seed in job.results().items():
+        network = job.by_name[name]
+        role = "candidate" if network.is_candidate else "baseline"
+        costs = {"params": network.metrics["params"], "macs": network.metrics["macs"]}
+        for seed, result in by_seed.items():
+            own = {"network": name, "key": network.key, "role": role, "seed": seed, **costs}
+            writer.writerow({**result, **own})
+    return out.getvalue()
+
+
+def read_validations(reader: Reader) -> list[Validation]:
+    """The validations of a study, the last written first; raises StudyError for a damaged one.
+
+    One whose candidates are other networks than the study's trials is left out, with a warning: a deleted study of the
+    same name left it behind.
+    """
+    paths = validation_folder(reader).glob(f"*/{DOCUMENT}")
+    found = []
+    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+        validation = _read(path).of_study(reader.name)
+        if all(_is_trial(reader, network) for network in validation.networks if network.number is not None):
+            found.append(validation)
+        else:
+            _LOG.warning("%s is of another study that had this name; it is left out.", path)
+    return found
+
+
+def _is_trial(reader: Reader, network: ValidatedNetwork) -> bool:
+    record = reader.store.record(reader.name, network.number or 0)
+    return record is not None and record.key == network.key
+
+
+def _read(path: Path) -> Validation:
+    try:
+        return Validation.from_json(json.loads(path.read_text("utf-8")))
+    except (ValueError, LookupError, TypeError, AttributeError):
+        raise StudyError("is damaged; `mvsearch validate` writes it again.", at=path) from None
+
+
+@dataclass(frozen=True)
+class ValidatedWeights:
+    """The weights of a trial that was validated: those of its first seed, which no score selected."""
+
+    path: Path
+    image_size: int
+    classes: int
+    words: str
+
+
+def validated_weights(reader: Reader, key: str) -> ValidatedWeights | None:
+    """The weights of the network of that key from the last validation that trained it; None if none did."""
+    folder = validation_folder(reader)
+    for validation in read_validations(reader):
+        conditions = validation.conditions
+        path = folder / conditions["name"] / key / "seed_0" / WEIGHTS
+        if path.exists():
+            about = f"{conditions['recipe']}, {conditions['epochs']} epochs of {conditions['data']}"
+            words = f"the validated weights (seed 0; {about}; {conditions['image_size']} px)"
+            return ValidatedWeights(path, conditions["image_size"], conditions["classes"], words)
+    return None

@@ -1,0 +1,160 @@
+"""Which networks are trained: the best candidates of a study, and the baselines that each is compared with."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import model_names, published
+from mvsearch.errors import PlanError, StudyError
+from mvsearch.metrics.pareto import comparable
+from mvsearch.metrics.record import Metrics, Record
+from mvsearch.metrics.registry import scores
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.study.reader import Reader
+from mvsearch.study.resolve import find_architecture
+from mvsearch.utils.yaml_document import Document
+
+COSTS = ("params", "macs")
+"""The costs by which a candidate finds its baseline."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One network, at the image size and with the number of classes of the study's space.
+
+    `metrics` are its costs and what the study measured of it. A candidate has the `number` of its trial, and is
+    compared with the baselines `against`, by name.
+    """
+
+    name: str
+    arch: Architecture
+    metrics: Metrics
+    number: int | None = None
+    against: tuple[str, ...] = ()
+
+    @property
+    def is_candidate(self) -> bool:
+        """Whether the study proposed it; otherwise it is a baseline."""
+        return self.number is not None
+
+    @cached_property
+    def key(self) -> str:
+        """The key of its architecture, which the study has too."""
+        return self.arch.key
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Candidates and baselines, and sentences that say how they were chosen."""
+
+    networks: tuple[Network, ...]
+    notes: tuple[str, ...]
+
+
+def select_networks(
+    reader: Reader,
+    *,
+    top: int,
+    trials: Sequence[int] = (),
+    against: Sequence[str] = (),
+    storage: str | None = None,
+) -> Selection:
+    """The `top` candidates by score, or these trials, and the baselines `against`.
+
+    By default a candidate is compared with the smallest published model that costs at least as much. Raises StudyError
+    for a study without finished candidates or without a score, PlanError or ArchitectureError for a baseline that is
+    unknown or of another task.
+    """
+    space = SearchSpace.parse(Document(dict(reader.facts.document)))
+    records = _trials(reader, trials) if trials else _best(reader, top)
+    candidates = [_candidate(reader, record) for record in records]
+    notes = []
+    if not trials and len(candidates) < top:
+        notes.append(f"the study has {len(candidates)} candidates within its limits, fewer than --top {top}")
+    known = {record.key: record for record in reader.records() if record.state == "complete"}
+    if against:
+        baselines = [_baseline(name, find_architecture(name, storage=storage), space, known) for name in against]
+        baselines = _distinct(baselines, candidates)
+        candidates = [replace(candidate, against=tuple(b.name for b in baselines)) for candidate in candidates]
+        return Selection((*candidates, *baselines), tuple(notes))
+    pool = [_baseline(name, published(name), space, known) for name in _published_names(reader, space.head.task)]
+    chosen = {candidate.name: _match(candidate, pool) for candidate in candidates}
+    candidates = [replace(candidate, against=(chosen[candidate.name].name,)) for candidate in candidates]
+    notes += [_describe_match(candidate, chosen[candidate.name]) for candidate in candidates]
+    return Selection((*candidates, *{b.name: b for b in chosen.values()}.values()), tuple(notes))
+
+
+def _trials(reader: Reader, numbers: Sequence[int]) -> list[Record]:
+    records = {record.number: record for record in reader.records()}
+    if missing := [number for number in numbers if number not in records]:
+        raise StudyError(f"study {reader.name!r} has no finished trial {missing[0]}; `mvsearch front` lists the best.")
+    return [records[number] for number in dict.fromkeys(numbers)]
+
+
+def _best(reader: Reader, top: int) -> list[Record]:
+    """The best candidates by the study's first score, published models left out."""
+    score = next((objective for objective in reader.objectives if objective.name in scores()), None)
+    if score is None:
+        objectives = ", ".join(objective.name for objective in reader.objectives)
+        raise StudyError(
+            f"study {reader.name!r} has no score to rank its candidates by, only {objectives}; name them: --trial 17."
+        )
+    records = [record for record in comparable(reader.measured([score]), [score]) if not record.published]
+    if not records:
+        raise StudyError(f"study {reader.name!r} has only published models so far; let it continue.")
+    return sorted(records, key=lambda record: (score.cost(record.metrics[score.name]), record.number))[:top]
+
+
+def _candidate(reader: Reader, record: Record) -> Network:
+    name = f"{reader.name}:{record.number}"
+    arch = replace(Architecture.from_dict(record.architecture), name=f"{reader.name}_{record.number}")
+    return Network(name, arch, {**arch.metrics(), **record.metrics}, record.number)
+
+
+def _baseline(name: str, arch: Architecture, space: SearchSpace, known: Mapping[str, Record]) -> Network:
+    """A baseline with the costs that it has in the space; raises PlanError for one of another task."""
+    if arch.task != space.head.task:
+        raise PlanError(
+            f"is for {arch.task}, and the networks of the study are for {space.head.task}; use another.",
+            at=f"--against {name}",
+        )
+    arch = replace(arch.at(image_size=space.image_size, num_classes=space.num_classes), name=arch.name or name)
+    record = known.get(arch.key)
+    return Network(name, arch, record.metrics if record else arch.metrics())
+
+
+def _distinct(baselines: Iterable[Network], candidates: Sequence[Network]) -> list[Network]:
+    """Baselines of different networks; raises PlanError for one that is a candidate too."""
+    found: dict[str, Network] = {}
+    for baseline in baselines:
+        if same := next((candidate for candidate in candidates if candidate.key == baseline.key), None):
+            raise PlanError(f"is the same network as {same.name}; use another.", at=f"--against {baseline.name}")
+        found.setdefault(baseline.key, baseline)
+    return list(found.values())
+
+
+def _published_names(reader: Reader, task: str) -> list[str]:
+    """The published models that the space contains, else all of the task."""
+    return list(reader.facts.published) or [name for name in model_names(task) if not name.startswith("ablation")]
+
+
+def _match(candidate: Network, pool: Sequence[Network]) -> Network:
+    """The smallest baseline that costs at least as much as a candidate; the largest of all if none does."""
+    others = [baseline for baseline in pool if baseline.key != candidate.key]
+    larger = [baseline for baseline in others if _costs_no_more(candidate, baseline)]
+    return min(larger, key=_size) if larger else max(others, key=_size)
+
+
+def _costs_no_more(one: Network, other: Network) -> bool:
+    return all(one.metrics[name] <= other.metrics[name] for name in COSTS)
+
+
+def _size(network: Network) -> tuple[int, int]:
+    return network.metrics["params"], network.metrics["macs"]
+
+
+def _describe_match(candidate: Network, baseline: Network) -> str:
+    smallest = "the smallest published model that costs at least as much"
+    reason = smallest if _costs_no_more(candidate, baseline) else "the largest published model, though it costs less"
+    return f"{candidate.name} is compared with {baseline.name}, {reason}"
