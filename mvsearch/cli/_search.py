@@ -50,10 +50,12 @@ def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
 
 def join(plan: "Plan", notes: Sequence[str] = ()) -> "Plan":
     """Create the study, or join it and print notes and what this run changes of it; the plan as the study has it."""
+    from mvsearch.study.proxy_scope import scope_note
     from mvsearch.study.study import Study
 
     study = Study.join(plan)
-    for line in (*notes, *(f"study {plan.name}: {change}" for change in study.changes)):
+    scope = scope_note(study.plan)
+    for line in (*notes, *([scope] if scope else []), *(f"study {plan.name}: {change}" for change in study.changes)):
         click.echo(line, err=True)
     return study.plan
 

@@ -58,6 +58,18 @@ class HeldOut:
         return f"{self.images:,} of {self.of:,} training images{asked}"
 
 
+@dataclass(frozen=True)
+class Scope:
+    """The networks that a score was compared with full trainings on: elsewhere its order is not known to hold.
+
+    `blocks` are the kinds of transformer blocks, of which a network has one; `params` is the range of parameters.
+    """
+
+    words: str
+    blocks: tuple[str, ...]
+    params: tuple[float, float]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proxy:
     """A file of `proxies/`.
@@ -65,7 +77,8 @@ class Proxy:
     `version` rises when the same settings would give another score. `scores` are the metrics that it declares; it ranks
     networks by the first. `settings` is a frozen dataclass, the fields of `proxy:` in a file. `task_defaults` are, for
     each task, the settings (and the number of `seeds`) that differ from its defaults. `held_out` counts the images that
-    it evaluates on, for a task; None if there are none.
+    it evaluates on, for a task; None if there are none. `scopes` has the networks that a score is known to order, for
+    scores that hold for some networks only.
     """
 
     version: int
@@ -74,6 +87,7 @@ class Proxy:
     score: ScoreNetwork
     task_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     held_out: Callable[[str, Any, DataSet], HeldOut] | None = None
+    scopes: Mapping[str, Scope] = field(default_factory=dict)
 
     def images_key(self, task: str, settings: Any, data: DataSet) -> str:
         """Identifies the images of a score, and how they are divided where that is not as the settings say."""

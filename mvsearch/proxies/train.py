@@ -19,13 +19,14 @@ from mvsearch.data import DataSet, stratified_split
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import LOSS, MAP, MIOU, TOP1, Metric
-from mvsearch.proxies import HeldOut, Proxy, channel_weights
+from mvsearch.proxies import HeldOut, Proxy, Scope, channel_weights
 from mvsearch.training.recipe import Recipe, ShortTraining
 from mvsearch.utils.progress import Progress
 
 _SCALED_LOSS = Metric(
     "scaled_loss", "score", "scaled loss", "training loss, scaled by size", noise="seed", tasks=("classification",)
 )
+_SCOPE = Scope("MobileViT v1, v2 and v3", ("mobilevit", "mobilevitv2"), (1.1e6, 6e6))
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
 TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "classification": {"seeds": 2},
@@ -137,4 +138,5 @@ PROXY = Proxy(
     score=score,
     task_defaults=TASK_DEFAULTS,
     held_out=held_out,
+    scopes={_SCALED_LOSS.name: _SCOPE},
 )

@@ -1,0 +1,44 @@
+"""Whether the score of a study was ever compared with full trainings of networks like those of its space."""
+
+from typing import TYPE_CHECKING
+
+from mvsearch.proxies import Scope, load_proxy
+from mvsearch.utils.units import COUNT
+
+if TYPE_CHECKING:
+    from mvsearch.study.plan import Plan
+
+_SAMPLES = 20_000
+_PLAIN_BLOCKS = {"conv", "mv2"}
+_FACTOR = 1.2
+"""Networks a sixth smaller or a fifth larger than any that were compared still count as alike."""
+
+
+def scope_note(plan: "Plan") -> str | None:
+    """One sentence for a space with networks unlike those that its score was compared on; None if it has none."""
+    scopes = load_proxy(plan.proxy.name).scopes
+    for name in sorted(plan.required_metrics & scopes.keys()):
+        if reason := _outside(plan, scopes[name]):
+            least, most = (COUNT.format(value) for value in scopes[name].params)
+            return (
+                f"{name} was compared with full trainings of {scopes[name].words} with {least} to {most} parameters "
+                f"only; {reason}: how well it orders those is unknown. Consider the objective top1."
+            )
+    return None
+
+
+def _outside(plan: "Plan", scope: Scope) -> str | None:
+    """What is unlike the networks of a scope: the kind of blocks, or the size of networks within the limits."""
+    kinds = {row["block"] for row in plan.space.document.data["blocks"]} - _PLAIN_BLOCKS
+    if len(kinds) != 1 or not kinds <= set(scope.blocks):
+        return f"this space has {' and '.join(sorted(kinds)) or 'no transformer'} blocks"
+    costs = plan.space.costs(_SAMPLES)
+    params = costs.params[plan.within_limits(costs)]
+    if not len(params):
+        return f"of {_SAMPLES:,} networks drawn from this space none satisfies the limits"
+    counts = {
+        "smaller": (params * _FACTOR < scope.params[0]).sum(),
+        "larger": (params / _FACTOR > scope.params[1]).sum(),
+    }
+    parts = [f"{count / len(params):.1%} are {word}" for word, count in counts.items() if count]
+    return f"of this space's networks ({len(params):,} drawn) {' and '.join(parts)}" if parts else None
