@@ -1,13 +1,12 @@
-"""The networks of the ground truth: their names, where they come from, and their groups of about equal cost."""
+"""The networks of the ground truth, and their groups of about equal cost."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.published import published
-from mvsearch.space.search_space import SearchSpace
-from mvsearch.utils.yaml_document import dump_block, read
+from mvsearch.proxy_eval.ground_truth import Network
+from mvsearch.proxy_eval.ground_truth import load_networks as load
+from mvsearch.utils.yaml_document import dump_block
 
 FOLDER = Path(__file__).parent
 SPACE = FOLDER.parent.parent / "spaces" / "v3.yaml"
@@ -34,26 +33,21 @@ GROUPS = (
 """From the cost of each published size down; the largest cost most to train, so there are fewest of them."""
 
 
-@dataclass(frozen=True)
-class Network:
-    """One network: `origin` is published, random or proposed (by a search); `point` holds its choices in the space."""
-
-    name: str
-    group: str
-    origin: str
-    point: dict[str, Any] | None = None
-
-    def architecture(self, space: SearchSpace) -> Architecture:
-        """The network itself."""
-        return published(self.name) if self.point is None else space.architecture(self.point)
-
-
 def load_networks() -> list[Network]:
     """All networks, in the order in which they are trained."""
-    return [Network(**row) for row in read(NETWORKS).data["networks"]]
+    return list(load(NETWORKS))
+
+
+def architecture(network: Network) -> Architecture:
+    """The network itself."""
+    return network.architecture(FOLDER)
 
 
 def save_networks(networks: list[Network]) -> None:
     """Write the file; its comment says how it came about."""
-    rows = [{name: value for name, value in asdict(network).items() if value is not None} for network in networks]
+    defaults = {"point": None, "space": "v3"}
+    rows = [
+        {name: value for name, value in asdict(network).items() if defaults.get(name, "") != value}
+        for network in networks
+    ]
     NETWORKS.write_text(f"# Written by choose.py; trained by train.py.\n{dump_block({'networks': rows})}", "utf-8")

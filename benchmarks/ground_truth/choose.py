@@ -13,9 +13,10 @@ from collections.abc import Sequence
 
 import click
 import numpy as np
-from _networks import GROUPS, NETWORKS, SPACE, Group, Network, load_networks, save_networks
+from _networks import GROUPS, NETWORKS, SPACE, Group, load_networks, save_networks
 
 from mvsearch.metrics.pareto import Objective
+from mvsearch.proxy_eval.ground_truth import Network
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.reader import open_study
 

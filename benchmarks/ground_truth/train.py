@@ -10,8 +10,6 @@ cifar10.csv; what the CSV has is not trained again. With `--epochs` the same net
 some), in a CSV of its own.
 """
 
-import csv
-import io
 import json
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -22,18 +20,18 @@ from typing import Any
 
 import click
 import torch
-from _networks import FOLDER, SPACE, Network, load_networks
+from _networks import FOLDER, architecture, load_networks
+from _tables import read_table, write_table
 from filelock import FileLock, Timeout
 from rich.progress import Progress
 
 from mvsearch.data import DataSettings
-from mvsearch.space.search_space import SearchSpace
+from mvsearch.proxy_eval.ground_truth import Network
 from mvsearch.training import metrics_log
 from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.job import TrainingJob
 from mvsearch.training.recipes import load as load_recipe
 from mvsearch.training.trainer import EpochResult
-from mvsearch.utils.atomic_write import write_whole
 
 COLUMNS = (
     *("network", "group", "origin", "seed", "epochs", "params", "macs", "top1", "loss", "train_loss", "cpu_seconds"),
@@ -62,7 +60,7 @@ class Run:
         """The training itself."""
         recipe = replace(load_recipe(str(FOLDER / "cifar10.yaml")), epochs=self.epochs)
         images = DataSettings(source="folder", path=str(self.images), size=recipe.image_size)
-        arch = self.network.architecture(SearchSpace.load(SPACE))
+        arch = architecture(self.network)
         return TrainingJob(replace(arch, name=self.network.name), recipe, images, self.folder, seed=self.seed)
 
 
@@ -82,7 +80,7 @@ def main(
     table = FOLDER / ("cifar10.csv" if epochs in (None, usual) else f"cifar10_{epochs}_epochs.csv")
     networks = [n for n in load_networks() if not only or n.name.startswith(only)]
     runs = [Run(n, seed, epochs or usual, images, trainings, device) for n, seed in ordered(networks, seeds)]
-    finished = {(row["network"], row["seed"]) for row in read_rows(table)}
+    finished = {(row["network"], row["seed"]) for row in read_table(table)}
     missing = [run for run in runs if (run.network.name, str(run.seed)) not in finished]
     with Progress() as progress, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
         bar = progress.add_task(f"{len(networks)} networks", total=len(runs), completed=len(runs) - len(missing))
@@ -112,7 +110,7 @@ def train(run: Run, table: Path) -> str:
                     job.finish(training, data, seconds=0)
             row = row_of(run)
             with FileLock(run.trainings / "table.lock"):
-                write_rows(table, [*read_rows(table), row])
+                write_rows(table, [*read_table(table), row])
     except Timeout:
         return ""
     return f"{run.network.name} seed {run.seed}: {100 * float(row['top1']):.2f} %, {float(row['cpu_seconds']):.0f} s"
@@ -126,7 +124,7 @@ def row_of(run: Run) -> dict[str, Any]:
     losses = [[line["loss"] for line in lines if "loss" in line and line["epoch"] == e["epoch"]] for e in epochs]
     means = [sum(values) / len(values) for values in losses]
     row = {name: result[name] for name in ("params", "macs", "top1", "loss", "device")}
-    arch = run.network.architecture(SearchSpace.load(SPACE)).cost()  # at the space's size and number of classes
+    arch = architecture(run.network).cost()  # at the space's size and number of classes
     return row | {
         "network": run.network.name,
         "group": run.network.group,
@@ -143,19 +141,10 @@ def row_of(run: Run) -> dict[str, Any]:
     }
 
 
-def read_rows(table: Path) -> list[dict[str, Any]]:
-    """The lines of the CSV; none if there is no file."""
-    return list(csv.DictReader(table.read_text("utf-8").splitlines())) if table.exists() else []
-
-
 def write_rows(table: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write the CSV, sorted as networks.yaml is."""
     order = {network.name: i for i, network in enumerate(load_networks())}
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(sorted(rows, key=lambda row: (order[row["network"]], int(row["seed"]))))
-    write_whole(table, text.getvalue().encode())
+    write_table(table, COLUMNS, sorted(rows, key=lambda row: (order[row["network"]], int(row["seed"]))))
 
 
 if __name__ == "__main__":

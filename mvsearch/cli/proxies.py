@@ -1,4 +1,4 @@
-"""`mvsearch proxies`: how well each proxy ranks the models whose ImageNet top-1 is published."""
+"""`mvsearch proxies`: how well each proxy ranks published models, or networks that were trained in full."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mvsearch.data import DataSet
     from mvsearch.proxy_eval.benchmark import ProxyBenchmark, ProxyScores
     from mvsearch.proxy_eval.rank_correlation import Estimate
+    from mvsearch.report.figures.proxy_scores import ProxyScoresFigure
     from mvsearch.study.storage.store import Store
 
 _DATABASE = Path("studies/proxies/scores.db")
@@ -29,7 +30,12 @@ _DATABASE = Path("studies/proxies/scores.db")
     "--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of scores for each model."
 )
 @click.option("--set", "changes", multiple=True, help="Setting of a proxy, e.g. train.steps=100. Repeatable.")
-@click.option("--models", help="Only these published models, separated by commas.")
+@click.option("--models", help="Only these networks, separated by commas.")
+@click.option(
+    "--against",
+    metavar="ground_truth|TABLE",
+    help="Compare with networks that were trained in full: those that mvsearch includes (CIFAR-10), or of a CSV.",
+)
 @click.option("--storage", help=f"Database URL for the scores; default: sqlite:///{_DATABASE}.")
 @drawing_options
 @json_option
@@ -40,13 +46,14 @@ def proxies(
     seeds: int,
     changes: tuple[str, ...],
     models: str | None,
+    against: str | None,
     storage: str | None,
     plot: Path | None,
     theme: str,
     force: bool,
     as_json: bool,
 ) -> None:
-    """Evaluate proxies on published models.
+    """Evaluate proxies on published models, or with --against on networks that were trained in full.
 
     Each proxy scores the models, and the ranking is compared with that of ImageNet top-1. The models are fifteen
     published ones and the five rows of the paper's ablation; parameters and MACs are listed for comparison. The
@@ -54,16 +61,23 @@ def proxies(
     as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md explains the
     numbers.
     """
-    from mvsearch.cli._progress import ProxyProgress
+    from mvsearch.cli._against import print_comparison
     from mvsearch.errors import PlanError
     from mvsearch.proxy_eval.benchmark import BASELINES, architectures, baseline, detect_device
+    from mvsearch.proxy_eval.comparison import Comparison, compared_architectures, scores_of
+    from mvsearch.proxy_eval.ground_truth import load_ground_truth
     from mvsearch.proxy_eval.rank_correlation import published
+    from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.plot import refuse_to_draw
+    from mvsearch.report.figures.proxy_scores import comparison_figure
+    from mvsearch.report.figures.proxy_scores_plot import plot_proxy_scores
 
     if plot is not None:
         refuse_to_draw(plot, force=force)
-    archs = architectures(tuple(name.strip() for name in models.split(",")) if models else ())
-    if plot is not None and not any(reference.name in archs for reference in published()):
+    chosen = tuple(name.strip() for name in models.split(",")) if models else ()
+    truth = None if against is None else load_ground_truth(against)
+    archs = architectures(chosen) if truth is None else compared_architectures(truth, chosen)
+    if truth is None and plot is not None and not any(reference.name in archs for reference in published()):
         raise PlanError("--plot draws models with a printed top-1, but --models names only rows of the ablation.")
     settings = _settings(names, changes)
     images = _images(data, path)
@@ -73,28 +87,60 @@ def proxies(
     for benchmark in benchmarks:
         if benchmark.held_out and benchmark.held_out.reduced:
             click.echo(f"{benchmark.proxy}: {benchmark.held_out.words} are held out to compute scores on.", err=True)
-    interrupted = False
-    try:
-        with ProxyProgress([benchmark.proxy for benchmark in benchmarks], archs, seeds) as progress:
-            for benchmark in benchmarks:
-                benchmark.run(archs, range(seeds), progress.callback(benchmark.proxy))
-    except KeyboardInterrupt:
-        interrupted = True
+    interrupted = not _run(benchmarks, archs, seeds)
     results = [
         *(benchmark.results(archs, range(seeds)) for benchmark in benchmarks),
         *(baseline(name, archs) for name in BASELINES),
     ]
-    if as_json:
+    if truth is not None:
+        scores = [
+            score for result in (*results, *_stored_default(benchmarks, archs, seeds)) for score in scores_of(result)
+        ]
+        comparison = Comparison(
+            truth, archs, tuple(scores), " ".join(map(str, filter(None, (images.name, path)))), seeds, device
+        )
+        print_json(comparison.to_json() | {"held_out": held_out}) if as_json else print_comparison(comparison)
+    elif as_json:
         print_json(_to_json(results, archs, images, seeds, device) | {"held_out": held_out})
     else:
         _print(results, archs, images, seeds, device)
     if interrupted:
         raise KeyboardInterrupt
     if plot is not None:
-        _draw(results, images, plot, theme)
+        figure = _figure(results, images) if truth is None else comparison_figure(comparison)
+        plot_proxy_scores(figure, plot, THEMES[theme])
         click.echo(f"drew {plot}", err=True)
     if unscored := [result.proxy for result in results if not result.metrics]:
         raise PlanError(f"{', '.join(unscored)}: no model has a score; see the reasons above.")
+
+
+def _run(benchmarks: "Sequence[ProxyBenchmark]", archs: "Mapping[str, Architecture]", seeds: int) -> bool:
+    """Compute the missing scores and show the progress; False if that was interrupted."""
+    from mvsearch.cli._progress import ProxyProgress
+
+    try:
+        with ProxyProgress([benchmark.proxy for benchmark in benchmarks], archs, seeds) as progress:
+            for benchmark in benchmarks:
+                benchmark.run(archs, range(seeds), progress.callback(benchmark.proxy))
+    except KeyboardInterrupt:
+        return False
+    return True
+
+
+def _stored_default(
+    benchmarks: "Sequence[ProxyBenchmark]", archs: "Mapping[str, Architecture]", seeds: int
+) -> "list[ProxyScores]":
+    """What the store has of the default proxy on the same images, if it is not among the benchmarks."""
+    from dataclasses import replace
+
+    from mvsearch.proxies import load_proxy
+    from mvsearch.proxy_eval.comparison import DEFAULT_PROXY
+
+    usual = load_proxy(DEFAULT_PROXY).settings()
+    if not benchmarks or any((each.proxy, each.settings) == (DEFAULT_PROXY, usual) for each in benchmarks):
+        return []
+    results = replace(benchmarks[0], proxy=DEFAULT_PROXY, settings=usual, failed={}).results(archs, range(seeds))
+    return [results] if results.metrics else []
 
 
 def _settings(names: Sequence[str], changes: Sequence[str]) -> dict[str, Any]:
@@ -249,11 +295,8 @@ def _to_json(
     }
 
 
-def _draw(results: "Sequence[ProxyScores]", images: "DataSet", plot: Path, theme: str) -> None:
-    from mvsearch.report.figures.palette import THEMES
+def _figure(results: "Sequence[ProxyScores]", images: "DataSet") -> "ProxyScoresFigure":
     from mvsearch.report.figures.proxy_scores import proxy_scores_figure, score_panel
-    from mvsearch.report.figures.proxy_scores_plot import plot_proxy_scores
 
     panels = [score_panel(r.proxy, r.score, r.scores, r.maximise, r.ranking) for r in results]
-    figure = proxy_scores_figure([panel for panel in panels if panel.dots], images.name)
-    plot_proxy_scores(figure, plot, THEMES[theme])
+    return proxy_scores_figure([panel for panel in panels if panel.dots], images.name)

@@ -25,6 +25,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mvsearch.arch import published as models
+from mvsearch.arch.architecture import Architecture
 
 Values = NDArray[np.float64]
 Statistic = Callable[[Values], Values]
@@ -54,6 +55,11 @@ class Reference:
     top1: float
     family: str
     size: str
+
+    @property
+    def architecture(self) -> Architecture:
+        """The model itself."""
+        return models.published(self.name)
 
 
 @cache
@@ -108,7 +114,7 @@ def tau(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Values:
 def rho(x: ArrayLike, y: ArrayLike, weights: ArrayLike | None = None) -> Values:
     """Spearman's rho: the linear correlation of ranks, equal values sharing the mean of theirs."""
     drawn = _weights(weights, x)
-    across, up = (_centre(_ranks(values, drawn), drawn) for values in (x, y))
+    across, up = (_centre(ranks(values, drawn), drawn) for values in (x, y))
     norm = np.sqrt((drawn * across**2).sum(-1) * (drawn * up**2).sum(-1))
     return _ratio((drawn * across * up).sum(-1), norm)
 
@@ -146,6 +152,11 @@ def between_seeds(seeds: Sequence[ArrayLike], weights: ArrayLike | None = None) 
     return np.asarray(np.mean(pairs, axis=0) if pairs else np.full(shape, np.nan))
 
 
+def ranks(values: ArrayLike, weights: Values) -> Values:
+    """Ranks up to a constant: how many were drawn that are less, and half of those that are equal."""
+    return np.asarray(weights @ (_signs(values) + 1).T / 2)
+
+
 def _weights(weights: ArrayLike | None, like: ArrayLike) -> Values:
     return np.ones(len(np.asarray(like))) if weights is None else np.asarray(weights, dtype=float)
 
@@ -164,11 +175,6 @@ def _pairs(table: Values, weights: ArrayLike | None) -> Values:
     """The sum of a table (models, models) over all pairs, each as often as both its models were drawn."""
     counts = _weights(weights, table)
     return np.asarray(((counts @ table) * counts).sum(-1))
-
-
-def _ranks(values: ArrayLike, weights: Values) -> Values:
-    """Ranks up to a constant: how many were drawn that are less, and half of those that are equal."""
-    return np.asarray(weights @ (_signs(values) + 1).T / 2)
 
 
 def _centre(values: Values, weights: Values) -> Values:

@@ -17,7 +17,8 @@ from command import assert_refused
 from mvsearch.space.shipped import find_space, shipped_spaces
 
 ROOT = Path(__file__).parents[2]
-SOURCES = ("mvsearch", "spaces", "pyproject.toml", "setup.py", "README.md", "LICENSE")
+GROUND_TRUTH = "benchmarks/ground_truth"
+SOURCES = ("mvsearch", "spaces", GROUND_TRUTH, "pyproject.toml", "setup.py", "README.md", "LICENSE")
 pytestmark = pytest.mark.skipif(shutil.which("pip") is None, reason="needs pip")
 
 
@@ -44,9 +45,10 @@ def test_the_wheel_contains_every_file_of_the_package_and_the_spaces(wheel):
     package = {str(path.relative_to(ROOT)) for path in (ROOT / "mvsearch").rglob("*") if path.is_file()}
     package = {path for path in package if "__pycache__" not in path}
     spaces = {f"mvsearch/spaces/{path.name}" for path in (ROOT / "spaces").iterdir()}
+    tables = [ROOT / GROUND_TRUTH / "networks.yaml", *(ROOT / GROUND_TRUTH).glob("cifar10*.csv")]
     with zipfile.ZipFile(wheel) as archive:
         contained = {name for name in archive.namelist() if ".dist-info/" not in name}
-    assert contained == package | spaces
+    assert contained == package | spaces | {f"mvsearch/ground_truth/{path.name}" for path in tables}
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +88,7 @@ def test_the_main_commands_run_from_the_wheel_in_an_empty_folder(wheel, python, 
         "front v3 --json",
         "export v3:0 --to torch -o net.py --no-verify",
         "show v3:0",
+        "proxies --against ground_truth --proxy macs --data photos --json",
     )
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     run = {"cwd": tmp_path, "env": environment, "capture_output": True, "encoding": "utf-8", "check": False}

@@ -1,10 +1,10 @@
-"""Proxy scores as PNG, SVG or self-contained HTML: two panels a row, a marker for each family."""
+"""Proxy scores as PNG, SVG or self-contained HTML: two panels a row, a marker for each family or group."""
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mvsearch.proxy_eval.rank_correlation import published
 from mvsearch.report.figures.layout import Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SeriesStyle, Theme
 from mvsearch.report.figures.plot import kind_of
@@ -30,9 +30,8 @@ def plot_proxy_scores(figure: ProxyScoresFigure, path: Path, theme: Theme = LIGH
         write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
 
 
-def _styles(theme: Theme) -> dict[str, SeriesStyle]:
-    families = list(dict.fromkeys(reference.family for reference in published()))
-    return dict(zip(families, theme.series(len(families)), strict=True))
+def _styles(figure: ProxyScoresFigure, theme: Theme) -> dict[str, SeriesStyle]:
+    return dict(zip(figure.families, theme.series(len(figure.families)), strict=True))
 
 
 def _rows(figure: ProxyScoresFigure) -> int:
@@ -40,8 +39,10 @@ def _rows(figure: ProxyScoresFigure) -> int:
 
 
 def _names(panel: ScorePanel) -> NameLayout:
-    marks = [Mark(dot.x, dot.y, _MARKER / 2) for dot in panel.dots]
-    return NameLayout(panel.x_limits, panel.y_limits, [dot.name for dot in panel.dots], marks, marks)
+    markers = {dot: Mark(dot.x, dot.y, _MARKER / 2) for dot in panel.dots}
+    named = [dot for dot in panel.dots if dot.name]
+    names, marks = [dot.name for dot in named], [markers[dot] for dot in named]
+    return NameLayout(panel.x_limits, panel.y_limits, names, marks, list(markers.values()))
 
 
 # ---- PNG and SVG
@@ -60,16 +61,17 @@ def _draw(figure: ProxyScoresFigure, theme: Theme) -> "Figure":
     for place, panel in enumerate(figure.panels):
         row, column = divmod(place, 2)
         bottom = height - TITLE - (row + 1) * step + _FOOT
-        _draw_panel(fig.add_axes((0.07 + 0.5 * column, bottom / height, 0.415, _PLOT / height)), panel, theme)
+        axes = fig.add_axes((0.07 + 0.5 * column, bottom / height, 0.415, _PLOT / height))
+        _draw_panel(axes, panel, _styles(figure, theme), theme)
     handles = [
         fig.axes[0].plot([], [], linestyle="", marker=style.shape.matplotlib, color=style.colour, label=family)[0]
-        for family, style in _styles(theme).items()
+        for family, style in _styles(figure, theme).items()
     ]
     fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(handles), **LEGEND)
     return fig
 
 
-def _draw_panel(axes: "Axes", panel: ScorePanel, theme: Theme) -> None:
+def _draw_panel(axes: "Axes", panel: ScorePanel, styles: Mapping[str, SeriesStyle], theme: Theme) -> None:
     from mvsearch.report.figures.static import frame, write_names
 
     axes.set(xlabel=panel.x_label, xlim=panel.x_limits, ylim=panel.y_limits)
@@ -78,7 +80,6 @@ def _draw_panel(axes: "Axes", panel: ScorePanel, theme: Theme) -> None:
     above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(panel.subtitle, (0, 1), (0, 6), fontsize=8, color=theme.faint, **above)
     frame(axes)
-    styles = _styles(theme)
     for dot in panel.dots:
         style = styles[dot.family]
         if dot.error:
@@ -113,7 +114,7 @@ def _html(figure: ProxyScoresFigure, theme: Theme) -> bytes:
         refs = {"xref": f"x{number}", "yref": f"y{number}", "axref": "pixel", "ayref": "pixel"}
         names = write_names(_names(panel), (left, bottom, right, top), theme.grey)
         layout["annotations"] += [*(name | refs for name in names), *_titles(panel, number, theme)]
-        data += _traces(panel, number, theme)
+        data += _traces(panel, number, _styles(figure, theme))
     return page(figure.title, [{"data": data, "layout": layout}], theme)
 
 
@@ -125,11 +126,11 @@ def _titles(panel: ScorePanel, number: str, theme: Theme) -> list[dict[str, Any]
     return [place | title, place | subtitle]
 
 
-def _traces(panel: ScorePanel, number: str, theme: Theme) -> list[dict[str, Any]]:
+def _traces(panel: ScorePanel, number: str, styles: Mapping[str, SeriesStyle]) -> list[dict[str, Any]]:
     from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS
 
     traces = []
-    for family, style in _styles(theme).items():
+    for family, style in styles.items():
         dots = [dot for dot in panel.dots if dot.family == family]
         bars = {"array": [dot.error for dot in dots], "visible": any(dot.error for dot in dots), "thickness": 1}
         marker = {"symbol": style.shape.plotly, "color": style.colour, "size": _MARKER * PIXELS + 1}
