@@ -1,0 +1,251 @@
+"""Computes candidates for the default score from recorded short trainings, and compares them with the ground truth.
+
+    python benchmarks/ground_truth/scores.py                prints the table
+    python benchmarks/ground_truth/scores.py --write        writes docs/benchmarks/ground_truth_scores.md
+
+Needs no images: the short trainings are in short_trainings.csv (`record.py`), the trained networks in cifar10.csv
+Needs no images: the short trainings are in short_trainings.csv (`record.py`), the full ones in cifar10.csv
+recorded with it, which the page counts.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+import click
+import numpy as np
+from _networks import FOLDER
+from _sections import cell, markdown_table
+from _tables import read_table
+
+from mvsearch.arch.cost import Cost
+from mvsearch.proxy_eval.agreement import agreement
+from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, GroundTruth, TrainedNetwork, load_ground_truth
+from mvsearch.proxy_eval.rank_correlation import tau, within
+from mvsearch.utils.atomic_write import write_whole
+
+C = TypeVar("C")
+
+PAGE = FOLDER.parent.parent / "docs" / "benchmarks" / "ground_truth_scores.md"
+HEAD = """# Scores from recorded short trainings
+
+Written by `benchmarks/ground_truth/scores.py`. τ (Kendall) with the test top-1 of networks that were trained in full on
+CIFAR-10: higher is better. "Equal cost": pairs of one group. "Beyond size": correlation of ranks for given parameters
+and MACs. Coefficients are fitted on the fit half. In brackets: 95 % intervals over networks. `mean training loss /
+channel weights^p` with p = 0.5 is `scaled_loss`, today's default. CPU s: seconds a candidate, with all seeds.
+"""
+GRID = np.round(np.arange(0, 1.01, 0.05), 2)
+PAIR_GRID = np.round(np.arange(-0.2, 0.81, 0.1), 2)
+STEPS_A_MEAN = 5
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """The short trainings of one network by one schedule: curves (seeds, parts), evaluations (seeds, evaluations)."""
+
+    losses: np.ndarray
+    evaluated_after: tuple[int, ...]
+    top1: np.ndarray
+    held_out_loss: np.ndarray
+    channel_weights: float
+    training_s: float
+    evaluation_s: float
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number of a short training, lower is better; `evaluations` is how often it looks at held-out images."""
+
+    words: str
+    value: Callable[[Recorded], np.ndarray]
+    evaluations: int = 0
+
+
+MEASURES = (
+    Measure("mean training loss", lambda r: r.losses.mean(1)),
+    Measure("training loss, without the first tenth", lambda r: tail(r.losses, 0.9).mean(1)),
+    Measure("training loss, last half", lambda r: tail(r.losses, 0.5).mean(1)),
+    Measure("training loss, last fifth", lambda r: tail(r.losses, 0.2).mean(1)),
+    Measure("held-out loss", lambda r: r.held_out_loss[:, -1], 1),
+    Measure("held-out error (1 - top-1)", lambda r: 1 - r.top1[:, -1], 1),
+)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table: a score of which higher is better, by network, and what it costs."""
+
+    words: str
+    coefficient: str
+    scores: Mapping[str, float]
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All networks that were recorded with a number of steps and so many seeds, and have a ground truth."""
+
+    steps: int
+    seeds: int
+    recorded: Mapping[str, Recorded]
+    truth: GroundTruth
+
+    @cached_property
+    def costs(self) -> dict[str, Cost]:
+        """Parameters and MACs by name."""
+        return {name: self.truth.architectures[name].cost() for name in self.recorded}
+
+    def networks(self, half: str | None = None) -> list[TrainedNetwork]:
+        """The networks of a half."""
+        return [network for network in self.truth.of_half(half) if network.name in self.recorded]
+
+    def rows(self) -> list[Row]:
+        """Every measure as it is, over a power of the channel weights, and over powers of both costs."""
+        rows = []
+        for measure in MEASURES:
+            values = {name: float(np.mean(measure.value(r))) for name, r in self.recorded.items()}
+            seconds = float(np.mean([self._seconds(r, measure) for r in self.recorded.values()]))
+            rows.append(Row(measure.words, "", negated(values), seconds))
+            rows += self._scaled(measure, values, seconds)
+            rows += self._both_costs(measure, values, seconds)
+        return rows
+
+    def _seconds(self, recorded: Recorded, measure: Measure) -> float:
+        return self.seeds * (recorded.training_s + measure.evaluations * recorded.evaluation_s)
+
+    def _scaled(self, measure: Measure, values: Mapping[str, float], seconds: float) -> list[Row]:
+        def score(power: float) -> dict[str, float]:
+            sizes = {name: recorded.channel_weights / 1e6 for name, recorded in self.recorded.items()}
+            return negated({name: value / sizes[name] ** power for name, value in values.items()})
+
+        words, power = f"{measure.words} / channel weights^p", self._best(GRID, score)
+        fitted = [] if power is None else [Row(words, f"p = {power:g}, fitted", score(power), seconds)]
+        return [Row(words, "p = 0.5", score(0.5), seconds), *fitted]
+
+    def _both_costs(self, measure: Measure, values: Mapping[str, float], seconds: float) -> list[Row]:
+        def score(powers: tuple[float, float]) -> dict[str, float]:
+            costs = self.costs
+            return negated(
+                {
+                    name: np.log(value) - powers[0] * np.log(costs[name].params) - powers[1] * np.log(costs[name].macs)
+                    for name, value in values.items()
+                }
+            )
+
+        best = self._best([(p, q) for p in PAIR_GRID for q in PAIR_GRID], score)
+        if best is None:
+            return []
+        words = f"{measure.words} / params^p / MACs^q"
+        return [Row(words, f"p = {best[0]:g}, q = {best[1]:g}, fitted", score(best), seconds)]
+
+    def _best(self, grid: Sequence[C], score: Callable[[C], Mapping[str, float]]) -> C | None:
+        """The coefficient that ranks the fit half best, over all pairs and at equal cost; of equal ones the middle.
+
+        None for fewer than four networks.
+        """
+        networks = self.networks(FIT)
+        if len(networks) < 4:
+            return None
+        top1, groups = np.array([n.mean for n in networks]), [n.network.group for n in networks]
+        worth = []
+        for coefficient in grid:
+            values = score(coefficient)
+            x = np.array([values[network.name] for network in networks])
+            worth.append(float(np.nansum([tau(x, top1), within(x, top1, groups)])))
+        equals = [each for each, value in zip(grid, worth, strict=True) if np.isclose(value, max(worth))]
+        return equals[len(equals) // 2]
+
+
+def tail(curves: np.ndarray, share: float) -> np.ndarray:
+    """The last share of each curve, at least one part."""
+    return curves[:, -max(1, round(share * curves.shape[1])) :]
+
+
+def negated(values: Mapping[str, float]) -> dict[str, float]:
+    """Lower is better → higher is better."""
+    return {name: -float(value) for name, value in values.items()}
+
+
+def schedules(truth: GroundTruth) -> list[Schedule]:
+    """One for each number of steps and of seeds, with the networks that have so many."""
+    trained = {network.name for network in truth.networks}
+    lines: dict[tuple[int, str], list[dict[str, str]]] = {}
+    for row in read_table(FOLDER / "short_trainings.csv"):
+        if row["network"] in trained:
+            lines.setdefault((int(row["steps"]), row["network"]), []).append(row)
+    found = []
+    for steps in sorted({steps for steps, _ in lines}):
+        most = max(len(rows) for (s, _), rows in lines.items() if s == steps)
+        for seeds in range(1, most + 1):
+            recorded = {
+                name: recorded_of(rows[:seeds])
+                for (s, name), rows in lines.items()
+                if s == steps and len(rows) >= seeds
+            }
+            found.append(Schedule(steps, seeds, recorded, truth))
+    return found
+
+
+def recorded_of(rows: Sequence[Mapping[str, str]]) -> Recorded:
+    """The lines of one network and schedule, one for each seed."""
+
+    def numbers(column: str) -> np.ndarray:
+        return np.array([[float(value) for value in row[column].split()] for row in rows])
+
+    def mean(column: str) -> float:
+        return float(np.mean([float(row[column]) for row in rows]))
+
+    return Recorded(
+        losses=numbers("train_loss_by_5_steps"),
+        evaluated_after=tuple(int(step) for step in rows[0]["evaluated_after"].split()),
+        top1=numbers("top1"),
+        held_out_loss=numbers("loss"),
+        channel_weights=float(rows[0]["channel_weights"]),
+        training_s=mean("cpu_seconds"),
+        evaluation_s=mean("evaluation_cpu_seconds"),
+    )
+
+
+def table_of(schedule: Schedule) -> str:
+    """The scores of a schedule, the best at equal cost first, with the baselines."""
+    costs = schedule.costs
+    rows = [*schedule.rows()]
+    for name in ("params", "macs"):
+        rows.append(Row(f"*{name}*", "", {n: float(getattr(cost, name)) for n, cost in costs.items()}, None))
+    lines = []
+    for row in rows:
+        whole, judged = (agreement(row.scores, schedule.networks(half), costs) for half in (None, JUDGED))
+        estimates = (whole.tau, whole.within, whole.beyond_size, judged.tau, judged.within)
+        order = -2.0 if whole.within.value is None else whole.within.value
+        seconds = "-" if row.seconds is None else f"{row.seconds:.0f}"
+        lines.append((order, [row.words, row.coefficient, *map(cell, estimates), seconds]))
+    heads = ("score", "coefficient", "τ all", "τ equal cost", "beyond size", "judged: τ all", "judged: τ equal cost")
+    return markdown_table((*heads, "CPU s"), [line for _, line in sorted(lines, key=lambda each: -each[0])])
+
+
+@click.command()
+@click.option("--write", is_flag=True, help="Write the tables into docs/evidence/proxies.md.")
+@click.option("--steps", type=int, multiple=True, help="Only these schedules; repeatable.")
+def main(write: bool, steps: tuple[int, ...]) -> None:
+    """Print the tables of all schedules."""
+    truth = load_ground_truth()
+    parts = []
+    for schedule in schedules(truth):
+        if steps and schedule.steps not in steps:
+            continue
+        count = len(schedule.networks())
+        missing = len(truth.networks) + len(truth.untrained) - count
+        parts.append(
+            f"**{schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}**: {count} networks, "
+            f"{len(schedule.networks(FIT))} for fitting, {len(schedule.networks(JUDGED))} judged; {missing} of the "
+            f"ground truth are not trained or not recorded yet.\n\n{table_of(schedule)}"
+        )
+    text = "\n\n".join(parts)
+    print(text)
+    if write:
+        write_whole(PAGE, f"{HEAD}\n{text}\n".encode())
+
+
+if __name__ == "__main__":
+    main()
