@@ -34,23 +34,35 @@ def in_a_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-def mvsearch(*args: str, code: int = 0, input: str | None = None) -> str:
-    done = subprocess.run([sys.executable, "-m", "mvsearch", *args], capture_output=True, text=True, input=input)
-    assert done.returncode == code, done.stderr
-    assert "Traceback" not in done.stderr
-    return done.stdout + done.stderr
-
-
 @pytest.fixture
-def study(tmp_path) -> Reader:
-    plan = toy_plan(Path("studies"), sampler="nsga2")
+def mvsearch(mvsearch):
+    """The command: what it prints, on both streams."""
+
+    def run(*args: str, code: int = 0, input: str | None = None) -> str:
+        done = mvsearch(*args, input=input)
+        assert done.code == code, done.err
+        return done.out + done.err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def studies(tmp_path_factory) -> Path:
+    """A folder of studies with one of 20 trials."""
+    folder = tmp_path_factory.mktemp("whole") / "studies"
 
     def evaluate(arch):
         if arch.blocks[-1].depth == 2:
             raise ValueError("no luck")
         return arithmetic(arch)
 
-    Study.join(plan).run(evaluate, trials=20)
+    Study.join(toy_plan(folder, sampler="nsga2")).run(evaluate, trials=20)
+    return folder
+
+
+@pytest.fixture
+def study(studies) -> Reader:
+    shutil.copytree(studies, "studies")
     return open_study("toy")
 
 
@@ -66,7 +78,7 @@ def test_a_study_survives_the_way_to_another_kind_of_database_and_back(study, po
     assert back.facts == study.facts
 
 
-def test_a_study_that_was_sent_goes_on_as_it_would_have_at_home(study):
+def test_a_study_that_was_sent_goes_on_as_it_would_have_at_home(study, mvsearch):
     mvsearch("studies", "copy", "toy", "other")
     for name in ("toy", "other"):
         plan = Plan.of_study(open_study(name), workers=1)
@@ -87,7 +99,7 @@ def test_a_study_that_was_sent_keeps_its_times_and_one_from_before_they_were_sen
     assert restore(map(json.dumps, old), "sqlite:///old.db", source="old").count() == 20
 
 
-def test_a_file_that_was_exported_is_imported_whole(study):
+def test_a_file_that_was_exported_is_imported_whole(study, mvsearch):
     assert mvsearch("studies", "export", "toy").strip() == "toy.jsonl"
     before = whole(study)
     mvsearch("studies", "delete", "toy", "--yes")
@@ -99,7 +111,7 @@ def test_a_file_that_was_exported_is_imported_whole(study):
     assert open_study("two").count() == 20
 
 
-def test_tables_of_trials_hold_every_trial_and_choice(study):
+def test_tables_of_trials_hold_every_trial_and_choice(study, mvsearch):
     import pyarrow.parquet
 
     for suffix in ("csv", "parquet"):
@@ -113,7 +125,7 @@ def test_tables_of_trials_hold_every_trial_and_choice(study):
     assert "--force" in mvsearch("studies", "export", "toy", "-o", "toy.csv", code=1)
 
 
-def test_a_study_is_renamed_and_listed(study):
+def test_a_study_is_renamed_and_listed(study, mvsearch):
     mvsearch("studies", "rename", "toy", "new")
     (row,) = json.loads(mvsearch("studies", "--json"))
     assert (row["study"], row["trials"], row["database"]) == ("new", 20, "studies/new/study.db")
@@ -129,7 +141,7 @@ def beside(study: Reader) -> Reader:
     return Reader("neighbour", study.store)
 
 
-def test_a_neighbour_in_the_same_database_outlives_a_study_that_is_renamed_or_deleted(study):
+def test_a_neighbour_in_the_same_database_outlives_a_study_that_is_renamed_or_deleted(study, mvsearch):
     neighbour = beside(study)
     before = whole(neighbour), whole(study)
     assert "toy to new, in studies/toy/study.db" in mvsearch("studies", "rename", "toy", "new")
@@ -139,7 +151,7 @@ def test_a_neighbour_in_the_same_database_outlives_a_study_that_is_renamed_or_de
     assert study.store.names() == ["neighbour"]
 
 
-def test_somebodys_own_files_move_with_a_study_and_outlive_it(study):
+def test_somebodys_own_files_move_with_a_study_and_outlive_it(study, mvsearch):
     Path("studies/toy/net.safetensors").write_text("weights", encoding="utf-8")
     before = whole(study)
     mvsearch("studies", "rename", "toy", "new")
@@ -149,19 +161,19 @@ def test_somebodys_own_files_move_with_a_study_and_outlive_it(study):
     assert [str(path) for path in Path("studies").rglob("*")] == ["studies/new", "studies/new/net.safetensors"]
 
 
-def test_a_folder_that_is_there_is_not_written_over_by_a_new_name(study):
+def test_a_folder_that_is_there_is_not_written_over_by_a_new_name(study, mvsearch):
     Path("studies/new").mkdir()
     assert "studies/new: exists already" in mvsearch("studies", "rename", "toy", "new", code=1)
     assert study.count() == 20
 
 
-def test_a_study_whose_own_database_was_named_moves_with_its_folder(study):
+def test_a_study_whose_own_database_was_named_moves_with_its_folder(study, mvsearch):
     mvsearch("studies", "rename", "toy", "new", "--storage", "sqlite:///studies/toy/study.db")
     (row,) = json.loads(mvsearch("studies", "--json"))
     assert (row["study"], row["database"]) == ("new", "studies/new/study.db")
 
 
-def test_a_study_is_renamed_where_a_database_was_named(study, storage):
+def test_a_study_is_renamed_where_a_database_was_named(study, storage, mvsearch):
     away = restore(list(lines(study)), storage, source="toy")
     before = whole(away)
     mvsearch("studies", "rename", "toy", "new", "--storage", storage)
@@ -169,12 +181,12 @@ def test_a_study_is_renamed_where_a_database_was_named(study, storage):
     assert "there is no study 'toy'" in mvsearch("studies", "export", "toy", "--storage", storage, code=1)
 
 
-def test_a_study_is_deleted_by_whatever_path(study):
+def test_a_study_is_deleted_by_whatever_path(study, mvsearch):
     mvsearch("studies", "delete", str(Path("studies/toy").resolve()), "--yes")
     assert not Path("studies/toy").exists()
 
 
-def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
+def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study, mvsearch):
     assert "toy is not deleted" in mvsearch("studies", "delete", "toy", input="n\n")
     assert "--yes deletes without asking" in mvsearch("studies", "delete", "toy", code=1, input="")
     worker = Study.join(Plan.of_study(study, workers=1)).worker
@@ -195,7 +207,7 @@ def test_nothing_is_deleted_that_was_not_said_yes_to_or_is_at_work(study):
         ('{"format": 1, "study": "toy", "facts": {}}\n{"table": "sqlite_master", "row": {"a": 1}}', "do not fit"),
     ],
 )
-def test_a_file_that_is_no_study_is_refused_and_nothing_is_left_of_it(text, words):
+def test_a_file_that_is_no_study_is_refused_and_nothing_is_left_of_it(text, words, mvsearch):
     Path("toy.jsonl").write_text(text, encoding="utf-8")
     assert words in mvsearch("studies", "import", "toy.jsonl", code=1)
     assert [
@@ -226,7 +238,7 @@ main()
 """
 
 
-def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(study, storage):
+def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(study, storage, mvsearch):
     text = list(lines(study))
     Path("toy.jsonl").write_text("\n".join(text), encoding="utf-8")
     command = [sys.executable, "-c", KILLED, "studies", "import", "toy.jsonl", "--storage", storage]
@@ -336,7 +348,7 @@ def test_signs_that_no_database_takes_are_spelled_out_on_import_as_they_are_by_a
     assert restore(text, "sqlite:///spelled.db", source="toy.jsonl").records()[0].reason == "\\ud800\\x00"
 
 
-def test_a_refused_import_leaves_no_folder():
+def test_a_refused_import_leaves_no_folder(mvsearch):
     Path("toy.jsonl").write_text('{"format": 1, "study": "toy", "facts": {}}', encoding="utf-8")
     mvsearch("studies", "import", "toy.jsonl", code=1)
     assert not Path("studies/toy").exists()
@@ -359,14 +371,14 @@ def test_a_training_whose_number_is_taken_is_told_and_its_measurement_kept(study
     assert study.store.evaluation(late.key, "elsewhere") == late.metrics
 
 
-def test_measurements_are_listed_and_pruned_and_the_trials_stay(study):
+def test_measurements_are_listed_and_pruned_and_the_trials_stay(study, mvsearch):
     (row,) = json.loads(mvsearch("cache", "toy", "--json"))
     assert (row["studies"], row["measurements"]) == ("toy", sum(r.state == "complete" for r in study.records()))
     assert "nothing is cached" in mvsearch("cache", "toy", "--prune")
     assert study.count() == 20
 
 
-def test_studies_are_listed_beside_what_cannot_be_read(study):
+def test_studies_are_listed_beside_what_cannot_be_read(study, mvsearch):
     for name, content in {"empty": b"", "garbage": b"\x00garbage" * 1000}.items():
         Path("studies", name).mkdir()
         Path("studies", name, "study.db").write_bytes(content)
@@ -380,7 +392,7 @@ def test_studies_are_listed_beside_what_cannot_be_read(study):
     assert [name for name, row in rows.items() if "error" in row] == ["emptied", "empty", "garbage"]
 
 
-def test_a_database_of_a_newer_schema_is_listed_as_unreadable_and_hides_no_other(study):
+def test_a_database_of_a_newer_schema_is_listed_as_unreadable_and_hides_no_other(study, mvsearch):
     plan = replace(toy_plan(Path("studies")), name="newer")
     store = Study.join(plan).store
     with store.engine.begin() as connection:
@@ -392,7 +404,7 @@ def test_a_database_of_a_newer_schema_is_listed_as_unreadable_and_hides_no_other
     assert "toy" in mvsearch("cache", "toy")
 
 
-def test_an_export_to_a_link_writes_where_it_leads(study):
+def test_an_export_to_a_link_writes_where_it_leads(study, mvsearch):
     Path("elsewhere").mkdir()
     Path("link.jsonl").symlink_to("elsewhere/toy.jsonl")
     mvsearch("studies", "export", "toy", "-o", "link.jsonl")
@@ -415,7 +427,9 @@ def test_images_are_pruned_by_use_and_by_size(tmp_path, monkeypatch):
     assert [each.name for each in _cache.forget(_cache.list_cached(), older_than_s=60)] == ["new", "middle"]
 
 
-def test_a_deletion_that_is_killed_leaves_no_set_that_looks_whole_and_the_next_one_ends_it(tmp_path, monkeypatch):
+def test_a_deletion_that_is_killed_leaves_no_set_that_looks_whole_and_the_next_one_ends_it(
+    tmp_path, monkeypatch, mvsearch
+):
     from mvsearch.data import _cache
 
     monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
@@ -439,7 +453,7 @@ def test_a_deletion_that_is_killed_leaves_no_set_that_looks_whole_and_the_next_o
     assert not [path for path in (tmp_path / "decoded").iterdir() if path.is_dir()]
 
 
-def test_a_set_that_lost_its_description_is_listed_as_broken_and_can_be_pruned(tmp_path, monkeypatch):
+def test_a_set_that_lost_its_description_is_listed_as_broken_and_can_be_pruned(tmp_path, monkeypatch, mvsearch):
     monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
     folder = tmp_path / "decoded" / "toy-0123"
     folder.mkdir(parents=True)
@@ -450,7 +464,9 @@ def test_a_set_that_lost_its_description_is_listed_as_broken_and_can_be_pruned(t
     assert not folder.exists()
 
 
-def test_what_a_killed_decoding_left_is_listed_and_pruned_and_one_at_work_is_left_alone(tmp_path, monkeypatch):
+def test_what_a_killed_decoding_left_is_listed_and_pruned_and_one_at_work_is_left_alone(
+    tmp_path, monkeypatch, mvsearch
+):
     from mvsearch.data import _cache
 
     monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
@@ -467,7 +483,7 @@ def test_what_a_killed_decoding_left_is_listed_and_pruned_and_one_at_work_is_lef
     assert not folder.exists()
 
 
-def test_keep_is_refused_for_measurements(study):
+def test_keep_is_refused_for_measurements(study, mvsearch):
     assert "--keep is for images" in mvsearch("cache", "toy", "--prune", "--keep", "5", code=1)
     assert json.loads(mvsearch("cache", "toy", "--json"))
 
@@ -491,7 +507,7 @@ def test_a_limit_on_decoded_images_drops_what_was_longest_unused(tmp_path, monke
     assert 1 <= len(kept) < 4
 
 
-def test_the_doctor_finds_this_machine_fit_and_says_what_is_not(tmp_path):
+def test_the_doctor_finds_this_machine_fit_and_says_what_is_not(tmp_path, mvsearch):
     found = {row["what"]: row for row in json.loads(mvsearch("doctor", "--json"))}
     assert found["torch"]["state"] == found["studies"]["state"] == "ok"
     said = json.loads(mvsearch("doctor", "--json", "--storage", "sqlite:///nowhere.db", code=1))
@@ -512,14 +528,14 @@ def test_the_doctor_tells_of_a_torch_that_cannot_be_loaded(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize("words", [("--older-than", "nan"), ("--keep", "inf")])
-def test_nothing_is_pruned_by_what_is_no_number(words, tmp_path, monkeypatch):
+def test_nothing_is_pruned_by_what_is_no_number(words, tmp_path, monkeypatch, mvsearch):
     monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
     (tmp_path / "decoded" / "toy-0123").mkdir(parents=True)
     assert "must be a finite number" in mvsearch("cache", "--prune", *words, code=2)
     assert (tmp_path / "decoded" / "toy-0123").exists()
 
 
-def test_a_worker_whose_name_leads_out_of_its_folder_is_not_imported(study):
+def test_a_worker_whose_name_leads_out_of_its_folder_is_not_imported(study, mvsearch):
     mvsearch("studies", "export", "toy", "-o", "toy.jsonl")
     lines = [json.loads(line) for line in Path("toy.jsonl").read_text(encoding="utf-8").splitlines()]
     for line in lines:
@@ -529,7 +545,7 @@ def test_a_worker_whose_name_leads_out_of_its_folder_is_not_imported(study):
     assert "names no worker" in mvsearch("studies", "import", "bad.jsonl", "--name", "bad", code=1)
 
 
-def test_the_doctor_finds_a_cache_that_is_no_folder_broken(tmp_path, monkeypatch):
+def test_the_doctor_finds_a_cache_that_is_no_folder_broken(tmp_path, monkeypatch, mvsearch):
     monkeypatch.setenv("MVSEARCH_CACHE", "/dev/null")
     monkeypatch.setattr(doctor, "_import_failures", dict)  # importing every package takes ten seconds
     found = {row["what"]: row["state"] for row in json.loads(mvsearch("doctor", "--json", code=1))}
@@ -547,7 +563,7 @@ def test_the_doctor_finds_images_broken_that_no_way_leads_to(tmp_path, monkeypat
     assert finding.state == "broken"
 
 
-def test_the_committed_study_is_whole():
+def test_the_committed_study_is_whole(mvsearch):
     kept = Path(__file__).parents[2] / "studies/reference/v3"
     mvsearch("studies", "import", str(kept / "study.jsonl"))
     reader = open_study("v3")
