@@ -1,8 +1,8 @@
 """Records short trainings of the ground truth's networks once, so that scores can be computed from them afterwards.
 
 Each training is that of the proxy `train` with its default settings but for the number of steps. The CSV has the mean
-loss of every five steps, and the held-out loss and top-1 of the averaged weights after 75, 150 and 300 steps as far as
-the training goes. `scores.py` computes scores from it without training again.
+loss of every five steps, and the held-out loss and top-1 of the averaged weights after 75, 150, 300 and 600 steps as
+far as the training goes. `scores.py` computes scores from it without training again.
 
     nice -n 15 python benchmarks/ground_truth/record.py --images /data/cifar10 --steps 75 --seeds 2
 
@@ -38,7 +38,7 @@ from mvsearch.training.tasks import load_task
 from mvsearch.training.trainer import Trainer
 
 TABLE = FOLDER / "short_trainings.csv"
-EVALUATED_AFTER = (75, 150, 300)
+EVALUATED_AFTER = (75, 150, 300, 600)
 STEPS_A_MEAN = 5
 COLUMNS = (
     *("network", "steps", "seed", "channel_weights", "cpu_seconds", "evaluation_cpu_seconds"),

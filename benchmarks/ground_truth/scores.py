@@ -15,17 +15,19 @@ from typing import TypeVar
 
 import click
 import numpy as np
-from _networks import FOLDER
+from _networks import FOLDER, architecture, load_networks
 from _sections import cell, markdown_table
 from _tables import read_table
 
 from mvsearch.arch.cost import Cost
 from mvsearch.proxy_eval.agreement import agreement
-from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, GroundTruth, TrainedNetwork, load_ground_truth
-from mvsearch.proxy_eval.rank_correlation import tau, within
+from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, GroundTruth, Network, TrainedNetwork, load_ground_truth
+from mvsearch.proxy_eval.rank_correlation import FEWEST, Estimate, estimate, tau, within
 from mvsearch.utils.atomic_write import write_whole
 
 C = TypeVar("C")
+ByNetwork = Mapping[str, np.ndarray]
+"""Values by seed of each network."""
 
 PAGE = FOLDER.parent.parent / "docs" / "benchmarks" / "ground_truth_scores.md"
 HEAD = """# Scores from recorded short trainings
@@ -33,11 +35,11 @@ HEAD = """# Scores from recorded short trainings
 Written by `benchmarks/ground_truth/scores.py`. τ (Kendall) with the test top-1 of networks that were trained in full on
 CIFAR-10: higher is better. "Equal cost": pairs of one group. "Beyond size": correlation of ranks for given parameters
 and MACs. Coefficients are fitted on the fit half. In brackets: 95 % intervals over networks. `mean training loss /
-channel weights^p` with p = 0.5 is `scaled_loss`, today's default. CPU s: seconds a candidate, with all seeds.
+channel weights^p` with p = 0.5 is `scaled_loss`, today's default. "Seed to seed": agreement of the score with itself
+under another seed, over all recorded networks. CPU s: seconds a candidate, with all seeds.
 """
 GRID = np.round(np.arange(0, 1.01, 0.05), 2)
 PAIR_GRID = np.round(np.arange(-0.2, 0.81, 0.1), 2)
-STEPS_A_MEAN = 5
 
 
 @dataclass(frozen=True)
@@ -69,53 +71,74 @@ MEASURES = (
     Measure("training loss, last fifth", lambda r: tail(r.losses, 0.2).mean(1)),
     Measure("held-out loss", lambda r: r.held_out_loss[:, -1], 1),
     Measure("held-out error (1 - top-1)", lambda r: 1 - r.top1[:, -1], 1),
+    Measure(
+        "held-out loss / 2 + training loss, last fifth / 2",
+        lambda r: (r.held_out_loss[:, -1] + tail(r.losses, 0.2).mean(1)) / 2,
+        1,
+    ),
 )
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table: a score of which higher is better, by network, and what it costs."""
+    """A line of the table: a score of each network by seed, of which higher is better, and what a candidate takes."""
 
     words: str
     coefficient: str
-    scores: Mapping[str, float]
+    by_seed: Mapping[str, np.ndarray]
     seconds: float | None
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """The means over seeds."""
+        return {name: float(values.mean()) for name, values in self.by_seed.items()}
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """All networks that were recorded with a number of steps and so many seeds, and have a ground truth."""
+    """All networks that were recorded with a number of steps and so many seeds, whether trained in full or not."""
 
     steps: int
     seeds: int
     recorded: Mapping[str, Recorded]
     truth: GroundTruth
+    every: Mapping[str, Network]
 
     @cached_property
     def costs(self) -> dict[str, Cost]:
         """Parameters and MACs by name."""
-        return {name: self.truth.architectures[name].cost() for name in self.recorded}
+        return {name: architecture(self.every[name]).cost() for name in self.recorded}
 
     def networks(self, half: str | None = None) -> list[TrainedNetwork]:
-        """The networks of a half."""
+        """The networks of a half that were trained in full."""
         return [network for network in self.truth.of_half(half) if network.name in self.recorded]
+
+    def between_seeds(self, row: Row) -> Estimate:
+        """The agreement at equal cost of the first seed with the second: what noise leaves of a score's order."""
+        if self.seeds < 2 or row.seconds is None:
+            return Estimate()
+        values, groups = np.array(list(row.by_seed.values())), [self.every[name].group for name in row.by_seed]
+        return estimate(lambda weights: within(values[:, 0], values[:, 1], groups, weights), len(values))
 
     def rows(self) -> list[Row]:
         """Every measure as it is, over a power of the channel weights, and over powers of both costs."""
         rows = []
         for measure in MEASURES:
-            values = {name: float(np.mean(measure.value(r))) for name, r in self.recorded.items()}
-            seconds = float(np.mean([self._seconds(r, measure) for r in self.recorded.values()]))
+            values = {name: measure.value(recorded) for name, recorded in self.recorded.items()}
+            seconds = float(np.mean([self._seconds(recorded, measure) for recorded in self.recorded.values()]))
             rows.append(Row(measure.words, "", negated(values), seconds))
             rows += self._scaled(measure, values, seconds)
             rows += self._both_costs(measure, values, seconds)
+        for name in ("params", "macs"):
+            costs = {network: np.array([float(getattr(cost, name))]) for network, cost in self.costs.items()}
+            rows.append(Row(f"*{name}*", "", costs, None))
         return rows
 
     def _seconds(self, recorded: Recorded, measure: Measure) -> float:
         return self.seeds * (recorded.training_s + measure.evaluations * recorded.evaluation_s)
 
-    def _scaled(self, measure: Measure, values: Mapping[str, float], seconds: float) -> list[Row]:
-        def score(power: float) -> dict[str, float]:
+    def _scaled(self, measure: Measure, values: ByNetwork, seconds: float) -> list[Row]:
+        def score(power: float) -> ByNetwork:
             sizes = {name: recorded.channel_weights / 1e6 for name, recorded in self.recorded.items()}
             return negated({name: value / sizes[name] ** power for name, value in values.items()})
 
@@ -123,35 +146,28 @@ class Schedule:
         fitted = [] if power is None else [Row(words, f"p = {power:g}, fitted", score(power), seconds)]
         return [Row(words, "p = 0.5", score(0.5), seconds), *fitted]
 
-    def _both_costs(self, measure: Measure, values: Mapping[str, float], seconds: float) -> list[Row]:
-        def score(powers: tuple[float, float]) -> dict[str, float]:
-            costs = self.costs
-            return negated(
-                {
-                    name: np.log(value) - powers[0] * np.log(costs[name].params) - powers[1] * np.log(costs[name].macs)
-                    for name, value in values.items()
-                }
-            )
+    def _both_costs(self, measure: Measure, values: ByNetwork, seconds: float) -> list[Row]:
+        def score(powers: tuple[float, float]) -> ByNetwork:
+            sizes = {name: powers[0] * np.log(c.params) + powers[1] * np.log(c.macs) for name, c in self.costs.items()}
+            return negated({name: np.log(value) - sizes[name] for name, value in values.items()})
 
         best = self._best([(p, q) for p in PAIR_GRID for q in PAIR_GRID], score)
-        if best is None:
-            return []
         words = f"{measure.words} / params^p / MACs^q"
-        return [Row(words, f"p = {best[0]:g}, q = {best[1]:g}, fitted", score(best), seconds)]
+        return [] if best is None else [Row(words, f"p = {best[0]:g}, q = {best[1]:g}, fitted", score(best), seconds)]
 
-    def _best(self, grid: Sequence[C], score: Callable[[C], Mapping[str, float]]) -> C | None:
+    def _best(self, grid: Sequence[C], score: Callable[[C], ByNetwork]) -> C | None:
         """The coefficient that ranks the fit half best, over all pairs and at equal cost; of equal ones the middle.
 
         None for fewer than four networks.
         """
         networks = self.networks(FIT)
-        if len(networks) < 4:
+        if len(networks) < FEWEST:
             return None
         top1, groups = np.array([n.mean for n in networks]), [n.network.group for n in networks]
         worth = []
         for coefficient in grid:
             values = score(coefficient)
-            x = np.array([values[network.name] for network in networks])
+            x = np.array([values[network.name].mean() for network in networks])
             worth.append(float(np.nansum([tau(x, top1), within(x, top1, groups)])))
         equals = [each for each, value in zip(grid, worth, strict=True) if np.isclose(value, max(worth))]
         return equals[len(equals) // 2]
@@ -162,28 +178,23 @@ def tail(curves: np.ndarray, share: float) -> np.ndarray:
     return curves[:, -max(1, round(share * curves.shape[1])) :]
 
 
-def negated(values: Mapping[str, float]) -> dict[str, float]:
+def negated(values: ByNetwork) -> ByNetwork:
     """Lower is better → higher is better."""
-    return {name: -float(value) for name, value in values.items()}
+    return {name: -value for name, value in values.items()}
 
 
 def schedules(truth: GroundTruth) -> list[Schedule]:
     """One for each number of steps and of seeds, with the networks that have so many."""
-    trained = {network.name for network in truth.networks}
+    every = {network.name: network for network in load_networks()}
     lines: dict[tuple[int, str], list[dict[str, str]]] = {}
     for row in read_table(FOLDER / "short_trainings.csv"):
-        if row["network"] in trained:
-            lines.setdefault((int(row["steps"]), row["network"]), []).append(row)
+        lines.setdefault((int(row["steps"]), row["network"]), []).append(row)
     found = []
     for steps in sorted({steps for steps, _ in lines}):
-        most = max(len(rows) for (s, _), rows in lines.items() if s == steps)
-        for seeds in range(1, most + 1):
-            recorded = {
-                name: recorded_of(rows[:seeds])
-                for (s, name), rows in lines.items()
-                if s == steps and len(rows) >= seeds
-            }
-            found.append(Schedule(steps, seeds, recorded, truth))
+        of_steps = {name: rows for (each, name), rows in lines.items() if each == steps}
+        for seeds in range(1, max(map(len, of_steps.values())) + 1):
+            recorded = {name: recorded_of(rows[:seeds]) for name, rows in of_steps.items() if len(rows) >= seeds}
+            found.append(Schedule(steps, seeds, recorded, truth, every))
     return found
 
 
@@ -209,39 +220,36 @@ def recorded_of(rows: Sequence[Mapping[str, str]]) -> Recorded:
 
 def table_of(schedule: Schedule) -> str:
     """The scores of a schedule, the best at equal cost first, with the baselines."""
-    costs = schedule.costs
-    rows = [*schedule.rows()]
-    for name in ("params", "macs"):
-        rows.append(Row(f"*{name}*", "", {n: float(getattr(cost, name)) for n, cost in costs.items()}, None))
     lines = []
-    for row in rows:
-        whole, judged = (agreement(row.scores, schedule.networks(half), costs) for half in (None, JUDGED))
-        estimates = (whole.tau, whole.within, whole.beyond_size, judged.tau, judged.within)
+    for row in schedule.rows():
+        whole, judged = (agreement(row.scores, schedule.networks(half), schedule.costs) for half in (None, JUDGED))
+        estimates = (whole.tau, whole.within, whole.beyond_size, judged.tau, judged.within, schedule.between_seeds(row))
         order = -2.0 if whole.within.value is None else whole.within.value
         seconds = "-" if row.seconds is None else f"{row.seconds:.0f}"
         lines.append((order, [row.words, row.coefficient, *map(cell, estimates), seconds]))
     heads = ("score", "coefficient", "τ all", "τ equal cost", "beyond size", "judged: τ all", "judged: τ equal cost")
-    return markdown_table((*heads, "CPU s"), [line for _, line in sorted(lines, key=lambda each: -each[0])])
+    lines.sort(key=lambda each: -each[0])
+    return markdown_table((*heads, "seed to seed, equal cost", "CPU s"), [line for _, line in lines])
+
+
+def title_of(schedule: Schedule) -> str:
+    """Steps, seeds, and how many networks there are of each kind."""
+    trained, recorded = len(schedule.networks()), len(schedule.recorded)
+    return (
+        f"## {schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}\n\n{recorded} of "
+        f"{len(schedule.every)} networks are recorded, of which {trained} are trained in full: "
+        f"{len(schedule.networks(FIT))} for fitting and {len(schedule.networks(JUDGED))} to judge."
+    )
 
 
 @click.command()
-@click.option("--write", is_flag=True, help="Write the tables into docs/evidence/proxies.md.")
+@click.option("--write", is_flag=True, help="Write docs/benchmarks/ground_truth_scores.md.")
 @click.option("--steps", type=int, multiple=True, help="Only these schedules; repeatable.")
 def main(write: bool, steps: tuple[int, ...]) -> None:
     """Print the tables of all schedules."""
     truth = load_ground_truth()
-    parts = []
-    for schedule in schedules(truth):
-        if steps and schedule.steps not in steps:
-            continue
-        count = len(schedule.networks())
-        missing = len(truth.networks) + len(truth.untrained) - count
-        parts.append(
-            f"**{schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}**: {count} networks, "
-            f"{len(schedule.networks(FIT))} for fitting, {len(schedule.networks(JUDGED))} judged; {missing} of the "
-            f"ground truth are not trained or not recorded yet.\n\n{table_of(schedule)}"
-        )
-    text = "\n\n".join(parts)
+    chosen = [each for each in schedules(truth) if not steps or each.steps in steps]
+    text = "\n\n".join(f"{title_of(schedule)}\n\n{table_of(schedule)}" for schedule in chosen)
     print(text)
     if write:
         write_whole(PAGE, f"{HEAD}\n{text}\n".encode())

@@ -24,7 +24,10 @@ _DATABASE = Path("studies/proxies/scores.db")
 
 @click.command()
 @click.option("--proxy", "names", multiple=True, help="Proxy to evaluate; default: all. Repeatable.")
-@click.option("--data", default="fashion_mnist", show_default=True, help="Source of images; see `mvsearch data list`.")
+@click.option(
+    "--data",
+    help="Source of images; see `mvsearch data list`. Default: fashion_mnist; with --against ground_truth cifar10.",
+)
 @click.option("--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already.")
 @click.option(
     "--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of scores for each model."
@@ -41,7 +44,7 @@ _DATABASE = Path("studies/proxies/scores.db")
 @json_option
 def proxies(
     names: tuple[str, ...],
-    data: str,
+    data: str | None,
     path: Path | None,
     seeds: int,
     changes: tuple[str, ...],
@@ -65,7 +68,7 @@ def proxies(
     from mvsearch.errors import PlanError
     from mvsearch.proxy_eval.benchmark import BASELINES, architectures, baseline, detect_device
     from mvsearch.proxy_eval.comparison import Comparison, compared_architectures, scores_of
-    from mvsearch.proxy_eval.ground_truth import load_ground_truth
+    from mvsearch.proxy_eval.ground_truth import GROUND_TRUTH, load_ground_truth
     from mvsearch.proxy_eval.rank_correlation import published
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.plot import refuse_to_draw
@@ -80,7 +83,7 @@ def proxies(
     if truth is None and plot is not None and not any(reference.name in archs for reference in published()):
         raise PlanError("--plot draws models with a printed top-1, but --models names only rows of the ablation.")
     settings = _settings(names, changes)
-    images = _images(data, path)
+    images = _images(data or ("cifar10" if against == GROUND_TRUTH else "fashion_mnist"), path)
     device = detect_device() if settings else "cpu"
     benchmarks = _benchmarks(settings, images, storage, device)
     held_out = {benchmark.proxy: benchmark.held_out.words for benchmark in benchmarks if benchmark.held_out}

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import all_names, published
-from mvsearch.errors import DataError, Location, PlanError
+from mvsearch.errors import DataError, Location, MvsearchError, PlanError
 from mvsearch.proxy_eval.rank_correlation import between_seeds, tau, within
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.space.shipped import find_space
@@ -131,8 +131,14 @@ class GroundTruth:
 
     @cached_property
     def architectures(self) -> dict[str, Architecture]:
-        """The trained networks by name."""
-        return {each.name: each.network.architecture(self.folder) for each in self.networks}
+        """The trained networks by name; raises DataError for one that cannot be found."""
+        return {each.name: self._architecture(each.network) for each in self.networks}
+
+    def _architecture(self, network: Network) -> Architecture:
+        try:
+            return network.architecture(self.folder)
+        except MvsearchError as error:
+            raise DataError(f"{network.name}: {error}", at=self.table) from None
 
     def of_half(self, half: str | None) -> tuple[TrainedNetwork, ...]:
         """The trained networks of a half; all of them for None."""
@@ -181,7 +187,7 @@ def load_networks(file: Path) -> tuple[Network, ...]:
 
 
 def halve(networks: Iterable[Network]) -> dict[str, str]:
-    """The half of each network by name: every other one of each group is for fitting.
+    """The half of each network by name: every other one of each group is for fitting; lone networks are one group.
 
     Within a group published networks come first, then random, then proposed ones, each in the order of a hash of their
     names. So the split needs no memory, and proposed networks that are added later change no other's half.
@@ -189,8 +195,9 @@ def halve(networks: Iterable[Network]) -> dict[str, str]:
     groups: dict[str, list[Network]] = {}
     for network in networks:
         groups.setdefault(network.group, []).append(network)
+    lone = [members.pop() for members in groups.values() if len(members) == 1]
     halves = {}
-    for members in groups.values():
+    for members in (*groups.values(), lone):
         for i, network in enumerate(sorted(members, key=_split_order)):
             halves[network.name] = JUDGED if i % 2 else FIT
     return halves

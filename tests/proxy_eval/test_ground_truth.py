@@ -92,7 +92,21 @@ def test_a_network_that_is_not_known_is_refused(table):
         load_ground_truth(table.with_name("nothing.csv"))
 
 
+def test_a_network_that_nothing_describes_is_named_with_the_table(table):
+    table.write_text("network,top1\nmobilevitv3_xxl,0.5\n", "utf-8")
+    with pytest.raises(DataError, match="did you mean 'mobilevitv3_xxs'") as error:
+        _ = load_ground_truth(table).architectures
+    assert error.value.file == str(table)
+
+
 # ---- halves and noise
+
+
+def test_without_groups_the_halves_are_of_all_networks(table):
+    table.write_text(
+        "network,top1\nmobilevitv3_xxs,0.5\nmobilevitv3_xs,0.6\nmobilevitv3_s,0.7\nmobilevitv1_s,0.65\n", "utf-8"
+    )
+    assert sorted(each.half for each in load_ground_truth(table).networks) == [FIT, FIT, JUDGED, JUDGED]
 
 
 def test_halves_are_even_in_each_group_and_stay_when_proposals_are_added():
