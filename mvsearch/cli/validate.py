@@ -155,11 +155,12 @@ def _job(reader: "Reader", selection: "Selection", prepared: "Prepared", seeds: 
 def _introduce(job: "ValidationJob", notes: tuple[str, ...], seeds: int) -> None:
     """What is trained, and how, before it starts."""
     conditions, screen = job.conditions, console(stderr=True)
+    epochs = conditions.recipe.epochs
     candidates = [network.name for network in job.networks if network.is_candidate]
     baselines = [network.name for network in job.networks if not network.is_candidate]
     screen.print(
         f"{', '.join(candidates)} against {', '.join(baselines)}: up to {job.rounds} seeds of recipe "
-        f"{conditions.recipe_name}, {conditions.recipe.epochs} epochs of {conditions.train_images:,} images of "
+        f"{conditions.recipe_name}, {epochs} epoch{'s' if epochs > 1 else ''} of {conditions.train_images:,} images of "
         f"{conditions.data_name}, in {job.folder}. Ctrl-C stops; the same command resumes."
     )
     for note in notes:

@@ -15,9 +15,8 @@ TableCell = tuple[str, float | str | None]
 def validation_table(validation: Validation) -> Table:
     """Costs, mean score over seeds, and the difference to each baseline with its interval."""
     heads, rows = validation_rows(validation)
-    found = plain_table(*heads)
-    for column in (heads.index("against"), len(heads) - 1):
-        found.columns[column].justify = "left"
+    found = plain_table(*heads, no_wrap=False)
+    found.columns[-1].justify = "left"
     for row in rows:
         found.add_row(*(text for text, _ in row))
     return found
@@ -27,8 +26,10 @@ def validation_rows(validation: Validation) -> tuple[list[str], list[list[TableC
     """The heads, and the cells: a row for each baseline, and one for each comparison of a candidate."""
     costs = list(dict.fromkeys(name for network in validation.networks for name in network.metrics))
     score = metric(validation.metric).label_on(TEST)
-    interval = f"points ({100 * CONFIDENCE:.0f} % interval)"
-    heads = ["network", *(metric(name).label for name in costs), score, "seeds", "against", interval, "outcome"]
+    baselines = list(dict.fromkeys(comparison.baseline for comparison in validation.comparisons))
+    against = f"points above {baselines[0]}" if len(baselines) == 1 else "points above the baseline"
+    interval = f"{against} ({100 * CONFIDENCE:.0f} % interval)"
+    heads = ["network", *(metric(name).label for name in costs), score, "seeds", interval, "outcome"]
     rows: list[list[TableCell]] = []
     for network in validation.networks:
         own: list[TableCell] = [(network.name, network.name)]
@@ -36,7 +37,8 @@ def validation_rows(validation: Validation) -> tuple[list[str], list[list[TableC
         own += [(pretty(validation.metric, network.mean), network.mean)]
         own += [(str(len(network.scores)), len(network.scores))]
         comparisons: list[Comparison | None] = [c for c in validation.comparisons if c.candidate == network.name]
-        rows += [[*own, *_comparison_cells(network, comparison)] for comparison in comparisons or [None]]
+        several = len(baselines) > 1
+        rows += [[*own, *_comparison_cells(network, each, several=several)] for each in comparisons or [None]]
     return heads, rows
 
 
@@ -49,18 +51,17 @@ def difference_text(comparison: Comparison) -> str:
 
 
 def outcome_text(network: ValidatedNetwork, comparison: Comparison | None) -> str:
-    """The verdict on a candidate, with where it stopped."""
+    """The verdict on a candidate, and whether it stopped."""
     if network.failure:
         return "failed"
     if comparison is None:
         return "baseline" if network.number is None else "not trained yet"
-    stopped = network.stop
-    return comparison.verdict + (f"; stopped, behind {stopped.behind}" if stopped else "")
+    return comparison.verdict + ("; stopped" if network.stop else "")
 
 
-def _comparison_cells(network: ValidatedNetwork, comparison: Comparison | None) -> list[TableCell]:
+def _comparison_cells(network: ValidatedNetwork, comparison: Comparison | None, *, several: bool) -> list[TableCell]:
     outcome = outcome_text(network, comparison)
     if comparison is None:
-        return [("", ""), ("", None), (outcome, outcome)]
-    difference = difference_text(comparison), comparison.difference.mean
-    return [(comparison.baseline, comparison.baseline), difference, (outcome, outcome)]
+        return [("", None), (outcome, outcome)]
+    text = difference_text(comparison) + (f" {comparison.baseline}" if several else "")
+    return [(text, comparison.difference.mean), (outcome, outcome)]

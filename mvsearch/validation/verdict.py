@@ -94,4 +94,9 @@ def describe_conditions(validation: Validation) -> str:
     about = validation.conditions
     init = f", from the weights of {about['init']}" if about["init"] else ""
     images = f"{about['train_images']:,} images of {about['data']} at {about['image_size']} px"
-    return f"recipe {about['recipe']}, {about['epochs']} epochs of {images}{init}"
+    return f"recipe {about['recipe']}, {epochs_text(validation)} of {images}{init}"
+
+
+def epochs_text(validation: Validation) -> str:
+    """E.g. `10 epochs`."""
+    return "1 epoch" if validation.conditions["epochs"] == 1 else f"{validation.conditions['epochs']} epochs"

@@ -8,6 +8,7 @@ from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.metrics.registry import TEST, metric
 from mvsearch.validation.comparison import CONFIDENCE
 from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
+from mvsearch.validation.verdict import epochs_text
 
 X = "params"
 """The cost along x."""
@@ -52,6 +53,7 @@ class ValidationFigure:
     dots: tuple[NetworkDots, ...]
     bars: tuple[DifferenceBar, ...]
     bars_label: str
+    bar_limits: tuple[float, float]
 
 
 def validation_figure(validation: Validation) -> ValidationFigure:
@@ -62,7 +64,7 @@ def validation_figure(validation: Validation) -> ValidationFigure:
     baselines = {comparison.baseline for comparison in validation.comparisons}
     bars = tuple(_bar(validation, each, several=len(baselines) > 1) for each in validation.comparisons)
     against = f" to {_short(next(iter(baselines)))}" if len(baselines) == 1 else ""
-    interval = f", {100 * CONFIDENCE:.0f} % interval" if validation.noise else ""
+    interval = f" ({100 * CONFIDENCE:.0f} % interval)" if validation.noise else ""
     return ValidationFigure(
         title=f"{validation.study}: validation",
         subtitle=_subtitle(validation),
@@ -72,7 +74,8 @@ def validation_figure(validation: Validation) -> ValidationFigure:
         y_limits=_limits([score for each in dots for score in each.scores]),
         dots=dots,
         bars=bars,
-        bars_label=f"difference{against}, points{interval}",
+        bars_label=f"difference{against},\npoints{interval}",
+        bar_limits=_limits([0.0, *(end for bar in bars for end in (bar.low, bar.high))]),
     )
 
 
@@ -99,7 +102,7 @@ def _short(name: str) -> str:
 def _subtitle(validation: Validation) -> str:
     about = validation.conditions
     images = f"{about['test_images']:,} test images of " if "test_images" in about else ""
-    recipe = f"recipe {about['recipe']}, {about['epochs']} epochs at {about['image_size']} px"
+    recipe = f"recipe {about['recipe']}, {epochs_text(validation)} at {about['image_size']} px"
     return f"{images}{about['data']}; {recipe}; small dots are seeds, large ones their means"
 
 

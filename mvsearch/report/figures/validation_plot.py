@@ -41,7 +41,7 @@ def _colour(bar: DifferenceBar, theme: Theme) -> str:
 
 # ---- PNG and SVG
 
-_HEIGHT, _BOTTOM, _TOP = 4.2, 0.55, 0.8
+_HEIGHT, _BOTTOM, _TOP = 4.3, 0.68, 0.8
 """The height of the figure and of what is below and above the panels, in inches."""
 
 
@@ -53,7 +53,7 @@ def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
     bottom, height = _BOTTOM / _HEIGHT, (_HEIGHT - _BOTTOM - _TOP) / _HEIGHT
     left, right = fig.add_axes((0.075, bottom, 0.5, height)), fig.add_axes((0.71, bottom, 0.27, height))
     left.set(xlabel=figure.x_label, ylabel=figure.y_label, xlim=figure.x_limits, ylim=figure.y_limits)
-    right.set(xlabel=figure.bars_label, ylim=(len(figure.bars) - 0.5, -0.5))
+    right.set(xlabel=figure.bars_label, xlim=figure.bar_limits, ylim=(len(figure.bars) - 0.5, -0.5))
     for axes in (left, right):
         frame(axes)
     _draw_dots(left, figure, theme)
@@ -62,7 +62,6 @@ def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
     for place, bar in enumerate(figure.bars):
         ends = [[bar.difference - bar.low], [bar.high - bar.difference]]
         right.errorbar(bar.difference, place, xerr=ends, fmt="o", color=_colour(bar, theme), capsize=3, markersize=5)
-    right.margins(x=0.12)
     return fig
 
 
@@ -71,8 +70,15 @@ def _draw_dots(axes: "Axes", figure: ValidationFigure, theme: Theme) -> None:
 
     for dots in figure.dots:
         colour, shape = _style(dots, theme)
-        seeds: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": _SEED, "alpha": 0.55, "zorder": 2}
-        axes.plot([dots.x] * len(dots.scores), dots.scores, color=colour, markeredgewidth=0, **seeds)
+        seeds: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": _SEED, "zorder": 3.5}
+        axes.plot(
+            [dots.x] * len(dots.scores),
+            dots.scores,
+            color=colour,
+            markeredgecolor=theme.paper,
+            markeredgewidth=0.6,
+            **seeds,
+        )
         mean: dict[str, Any] = {"marker": shape.matplotlib, "markersize": _MEAN, "zorder": 3}
         axes.plot([dots.x], [dots.mean], color=colour, markeredgecolor=theme.paper, **mean)
     write_names(axes, _names(figure), theme.grey, theme)
@@ -105,7 +111,7 @@ def layout(figure: ValidationFigure, theme: Theme, *, narrow: bool = False) -> d
         "hovermode": "closest",
         "xaxis": axis(figure.x_label, figure.x_limits, theme) | {"domain": x},
         "yaxis": axis(figure.y_label, figure.y_limits, theme) | {"domain": y},
-        "xaxis2": axis(figure.bars_label, None, theme)
+        "xaxis2": axis(figure.bars_label.replace("\n", "<br>"), figure.bar_limits, theme)
         | {"domain": x2, "anchor": "y2", "zeroline": True, "zerolinecolor": theme.ink},
         "yaxis2": axis("", (len(figure.bars) - 0.5, -0.5), theme) | ticks | {"domain": y2, "anchor": "x2"},
     }
@@ -113,23 +119,24 @@ def layout(figure: ValidationFigure, theme: Theme, *, narrow: bool = False) -> d
 
 def traces(figure: ValidationFigure, theme: Theme) -> list[dict[str, Any]]:
     """Seeds and means of each network, then a bar for each comparison."""
-    return [trace for dots in figure.dots for trace in _dot_traces(dots, theme)] + [
+    return [trace for dots in figure.dots for trace in _dot_traces(dots, figure, theme)] + [
         _bar_trace(place, bar, theme) for place, bar in enumerate(figure.bars)
     ]
 
 
-def _dot_traces(dots: NetworkDots, theme: Theme) -> list[dict[str, Any]]:
+def _dot_traces(dots: NetworkDots, figure: ValidationFigure, theme: Theme) -> list[dict[str, Any]]:
     from mvsearch.report.figures.interactive import PIXELS, hover
 
     colour, shape = _style(dots, theme)
     seeds = {"x": [dots.x] * len(dots.scores), "y": list(dots.scores), "hoverinfo": "skip", "mode": "markers"}
-    small = {"color": colour, "size": _SEED * PIXELS + 1, "opacity": 0.55}
-    mean = {"x": [dots.x], "y": [dots.mean], "mode": "markers+text", "textposition": "middle right"}
+    small = {"color": colour, "size": _SEED * PIXELS + 1, "line": {"color": theme.paper, "width": 0.6}}
+    mean = {"x": [dots.x], "y": [dots.mean], "mode": "markers+text", "cliponaxis": False}
+    side = "left" if dots.x > sum(figure.x_limits) / 2 else "right"  # a name stays inside the axes
     large = {"color": colour, "size": _MEAN * PIXELS + 1, "symbol": shape.plotly}
-    text = {"text": [f" {escape(dots.name)}"], "hovertext": [hover(dots.lines)]}
+    text = {"textposition": f"middle {side}", "text": [f" {escape(dots.name)} "], "hovertext": [hover(dots.lines)]}
     return [
-        {"type": "scatter", "marker": small} | seeds,
         {"type": "scatter", "marker": large} | mean | text | {"hovertemplate": "%{hovertext}<extra></extra>"},
+        {"type": "scatter", "marker": small} | seeds,
     ]
 
 
