@@ -18,9 +18,9 @@ def write_section(page: Path, name: str, text: str) -> None:
     write_whole(page, f"{before}{begin}\n{text.strip()}\n{end}{after}".encode())
 
 
-def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; the first column is text, the others are numbers."""
-    lines = [heads, ["---", *["--:"] * (len(heads) - 1)], *rows]
+def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts: int = 1) -> str:
+    """A table; the first columns are texts, the others numbers."""
+    lines = [heads, [*["---"] * texts, *["--:"] * (len(heads) - texts)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 

@@ -114,7 +114,7 @@ def results_table(truth: GroundTruth) -> str:
             ]
         )
     heads = ("network", "group", "origin", "half", "params", "MACs", "top-1, mean (%)", "by seed")
-    return markdown_table(heads, lines)
+    return markdown_table(heads, lines, texts=4)
 
 
 def curve_table(curves: Curves, truth: GroundTruth) -> str:

@@ -229,7 +229,35 @@ def table_of(schedule: Schedule) -> str:
         lines.append((order, [row.words, row.coefficient, *map(cell, estimates), seconds]))
     heads = ("score", "coefficient", "τ all", "τ equal cost", "beyond size", "judged: τ all", "judged: τ equal cost")
     lines.sort(key=lambda each: -each[0])
-    return markdown_table((*heads, "seed to seed, equal cost", "CPU s"), [line for _, line in lines])
+    return markdown_table((*heads, "seed to seed, equal cost", "CPU s"), [line for _, line in lines], texts=2)
+
+
+def rungs_of(schedule: Schedule) -> list[list[str]]:
+    """A line for each evaluation before the end: how its order agrees with that at the end, and with full training."""
+    groups = [schedule.every[name].group for name in schedule.recorded]
+    losses = np.array([recorded.held_out_loss.mean(0) for recorded in schedule.recorded.values()])
+    lines = []
+    for i, step in enumerate(next(iter(schedule.recorded.values())).evaluated_after[:-1]):
+        at_rung, at_end = -losses[:, i], -losses[:, -1]
+        ends = estimate(lambda weights, x=at_rung, y=at_end: within(x, y, groups, weights), len(groups))
+        scores = dict(zip(schedule.recorded, at_rung.tolist(), strict=True))
+        whole = agreement(scores, schedule.networks(), schedule.costs)
+        words = f"{step} of {schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}"
+        lines.append([words, str(len(groups)), cell(ends), str(whole.networks), cell(whole.tau), cell(whole.within)])
+    return lines
+
+
+def rungs_table(chosen: Sequence[Schedule]) -> str:
+    """What a rung of successive halving would know: the held-out loss in the middle of a schedule."""
+    heads = (
+        "held-out loss after",
+        "recorded",
+        "with the end: τ equal cost",
+        "trained in full",
+        "τ all",
+        "τ equal cost",
+    )
+    return markdown_table(heads, [line for schedule in chosen for line in rungs_of(schedule)])
 
 
 def title_of(schedule: Schedule) -> str:
@@ -250,6 +278,7 @@ def main(write: bool, steps: tuple[int, ...]) -> None:
     truth = load_ground_truth()
     chosen = [each for each in schedules(truth) if not steps or each.steps in steps]
     text = "\n\n".join(f"{title_of(schedule)}\n\n{table_of(schedule)}" for schedule in chosen)
+    text += f"\n\n## Rungs\n\n{rungs_table(chosen)}"
     print(text)
     if write:
         write_whole(PAGE, f"{HEAD}\n{text}\n".encode())
