@@ -73,9 +73,7 @@ def notes(validation: Validation) -> list[str]:
     found = []
     comparisons, noise = validation.comparisons, validation.noise
     if noise and len(comparisons) > 1:
-        found.append(
-            f"The intervals of all {len(comparisons)} comparisons hold together with {100 * CONFIDENCE:.0f} %."
-        )
+        found.append(f"The {100 * CONFIDENCE:.0f} % hold for all {len(comparisons)} intervals together.")
     if noise:
         images = validation.conditions.get("test_images")
         deviation = 100 * noise.deviation
