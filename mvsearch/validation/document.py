@@ -15,7 +15,7 @@ from mvsearch.training.warm_start import WEIGHTS
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.validation.job import ValidationJob
 from mvsearch.validation.outcome import ValidatedNetwork, Validation
-from mvsearch.validation.verdict import notes, verdict
+from mvsearch.validation.verdict import describe_conditions, notes, verdict
 
 DOCUMENT, TABLE = "validation.json", "results.csv"
 
@@ -108,7 +108,6 @@ def validated_weights(reader: Reader, key: str) -> ValidatedWeights | None:
         conditions = validation.conditions
         path = folder / conditions["name"] / key / "seed_0" / WEIGHTS
         if path.exists():
-            about = f"{conditions['recipe']}, {conditions['epochs']} epochs of {conditions['data']}"
-            words = f"the validated weights (seed 0; {about}; {conditions['image_size']} px)"
+            words = f"the validated weights (seed 0, {describe_conditions(validation)})"
             return ValidatedWeights(path, conditions["image_size"], conditions["classes"], words)
     return None

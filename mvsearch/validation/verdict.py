@@ -18,7 +18,7 @@ def verdict(validation: Validation) -> str:
     sentence = comparison_sentence(validation, leader)
     unfinished = f" The validation is not finished: {validation.open} trainings are open." if validation.open else ""
     decided = {each.verdict for each in comparisons}
-    if "better" in decided or decided == {"one seed"}:
+    if len(comparisons) == 1 or "better" in decided or decided == {"one seed"}:
         return sentence + unfinished
     baselines = list(dict.fromkeys(each.baseline for each in comparisons))
     names = baselines[0] if len(baselines) == 1 else "its baseline"
