@@ -129,6 +129,11 @@ def export(
     export_model = replace(export_model, trial=trial, preparation=preparation)
     if int8 and export_model.trained and export_model.preparation is None:
         raise PlanError("--int8: the preparation of images for these weights is unknown; use --normalise.", at=weights)
+    if int8 and export_model.trained and not (data or trial):
+        raise PlanError(
+            "--int8 is calibrated on images, and those of the training are unknown; use --data with images like them.",
+            at=weights,
+        )
     job = ExportJob(export_format, export_model, path)
     runtime = None if no_verify else export_format.runtime
     with Steps() as steps:
@@ -141,9 +146,6 @@ def export(
                 settings, expected.image_size, held_out, _CALIBRATION if int8 else 0, expected
             )
             sample = match_labels(sample, export_model)
-            if int8 and export_model.trained and not (data or trial):
-                note = f"Calibrated on {settings.source}; use --data with images like those of the training."
-                sample = replace(sample, notes=(*sample.notes, note))
             calibration = training if int8 else None
             job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
         if runtime:

@@ -230,6 +230,14 @@ def test_what_needs_a_known_preparation_is_refused(command, args):
     assert not list(Path().glob("net*"))
 
 
+def test_int8_is_not_calibrated_on_whatever_images_are_at_hand(command):
+    require_format("onnx")
+    done = command("--to", "onnx", "--int8", "--normalise", "imagenet")
+    assert done.code == 1
+    assert "--data" in done.err
+    assert not list(Path().glob("net*"))
+
+
 def test_a_new_head_has_no_classes_and_no_accuracy(trained, tmp_path):
     model = ExportModel.of(SMALL, weights=weights_of(trained), num_classes=3)
     assert (model.preparation.classes, model.head_trained) == ((), False)
