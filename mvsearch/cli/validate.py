@@ -89,8 +89,8 @@ def validate(
     prepared = _prepare(reader, selection, recipe, settings, data, path, init, device)
     job = _job(reader, selection, prepared, seeds)
     _introduce(job, (*selection.notes, *prepared.notes), seeds)
-    number = workers or _default_workers(device)
-    _run(job, lambda callback: run(job, callback, workers=number, data=prepared.data))
+    devices = _devices(device, workers)
+    _run(job, lambda callback: run(job, callback, devices=devices, data=prepared.data))
     validation = _write(job)
     _draw(validation, job.folder / _FIGURE)
     if plot is not None:
@@ -172,14 +172,18 @@ def _introduce(job: "ValidationJob", notes: tuple[str, ...], seeds: int) -> None
         screen.print(f"Trainings under other conditions are kept apart: {', '.join(others)}.", style="dim")
 
 
-def _default_workers(device: str | None) -> int:
+def _devices(device: str | None, workers: int | None) -> list[str]:
+    """The device of each worker: all GPUs in turn, or one of them, or a core each."""
     import os
 
     import torch
 
-    if device != "cpu" and (gpus := torch.cuda.device_count()):
-        return gpus if device in (None, "cuda") else 1
-    return min(16, os.cpu_count() or 1)
+    gpus = [f"cuda:{i}" for i in range(torch.cuda.device_count())] if device in (None, "cuda") else []
+    if device not in (None, "cpu", "cuda"):
+        gpus = [device]
+    if not gpus:
+        return ["cpu"] * (workers or min(16, os.cpu_count() or 1))
+    return [gpus[i % len(gpus)] for i in range(workers or len(gpus))]
 
 
 def _run(job: "ValidationJob", work: Any) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import get_context
@@ -61,16 +61,18 @@ Callback = Callable[[Progress], None]
 Stop = Callable[[], bool]
 
 
-def run(job: ValidationJob, callback: Callback, *, workers: int, data: "TrainingData | None" = None) -> None:
-    """Train until the validation is finished; `data` are its images, if this process has loaded them.
+def run(job: ValidationJob, callback: Callback, *, devices: Sequence[str], data: "TrainingData | None" = None) -> None:
+    """Train until the validation is finished, one network at a time on each of the `devices`, e.g. twice `cpu`.
+
+    With a single device everything runs in this process, on `data` if it has loaded the images already.
 
     KeyboardInterrupt stops the trainings after their current step; a further run resumes them. Raises StudyError if a
     failed training leaves nothing to compare, EnvironmentFault if a process was killed.
     """
     job.folder.mkdir(parents=True, exist_ok=True)
-    executor = _Executor(job, callback)
+    executor = _Executor(job, callback, tuple(devices))
     try:
-        executor.run_here(data) if workers == 1 else executor.run_in_processes(workers)
+        executor.run_here(data) if len(devices) == 1 else executor.run_in_processes()
     finally:
         executor.stop()
 
@@ -80,6 +82,7 @@ class _Process:
     """A process that trains one network, and what it reported last."""
 
     training: Training
+    device: str
     process: BaseProcess
     connection: Connection
 
@@ -88,6 +91,7 @@ class _Process:
 class _Executor:
     job: ValidationJob
     callback: Callback
+    devices: tuple[str, ...]
     running: dict[Training, Running] = field(default_factory=dict)
     processes: list[_Process] = field(default_factory=list)
 
@@ -98,14 +102,14 @@ class _Executor:
     def _all_finished(self) -> set[Training]:
         return {(name, seed) for name, by_seed in self.job.results().items() for seed in by_seed}
 
-    def look(self, workers: int) -> Schedule:
+    def look(self) -> Schedule:
         """Read the folder, and report how far the validation is."""
         results = self.job.results()
         schedule = self.job.schedule(results)
         finished = {(name, seed) for name, by_seed in results.items() for seed in by_seed}
         new, self._finished = finished - self._finished, finished
         shares = {training: at.step / max(1, at.steps) for training, at in self.running.items()}
-        left_s = self.pace.left_s(schedule, shares, workers)
+        left_s = self.pace.left_s(schedule, shares, len(self.devices))
         self.callback(Progress(schedule, dict(self.running), tuple(sorted(new)), left_s))
         return schedule
 
@@ -120,7 +124,7 @@ class _Executor:
     def run_here(self, data: "TrainingData | None") -> None:
         """One training after the other."""
         with _interrupts() as interrupted:
-            while (schedule := self.look(1)).next:
+            while (schedule := self.look()).next:
                 if interrupted():
                     raise KeyboardInterrupt
                 if not (free := self._free(schedule)):
@@ -131,43 +135,49 @@ class _Executor:
     def _train_here(self, training: Training, data: "TrainingData | None", interrupted: Stop) -> None:
         last_look = time.monotonic()
         try:
-            for at in train(self.job, training, interrupted, data):
+            for at in train(self.job, training, interrupted, self.devices[0], data):
                 self._update(training, at)
                 if time.monotonic() - last_look > _REPORT_INTERVAL_S:
                     last_look = time.monotonic()
-                    self.look(1)
+                    self.look()
         finally:
             self._end(training)
 
     # ---- in other processes
 
-    def run_in_processes(self, workers: int) -> None:
-        """As many trainings at a time as there are workers, each in a process of its own."""
+    def run_in_processes(self) -> None:
+        """As many trainings at a time as there are devices, each in a process of its own."""
         last_look = -_POLL_INTERVAL_S
         schedule: Schedule | None = None
         while schedule is None or schedule.next or self.processes:
             if schedule is None or time.monotonic() - last_look > _POLL_INTERVAL_S:
-                last_look, schedule = time.monotonic(), self.look(workers)
-                for training in self._free(schedule)[: workers - len(self.processes)]:
-                    self._start(training)
+                last_look, schedule = time.monotonic(), self.look()
+                for training, device in zip(self._free(schedule), self._idle_devices(), strict=False):
+                    self._start(training, device)
             connections = [each.connection for each in self.processes]
             if not connections:
                 time.sleep(_POLL_INTERVAL_S)
             for connection in wait(connections, timeout=_POLL_INTERVAL_S):
                 self._receive(next(each for each in self.processes if each.connection is connection))
 
-    def _start(self, training: Training) -> None:
+    def _idle_devices(self) -> list[str]:
+        idle = list(self.devices)
+        for each in self.processes:
+            idle.remove(each.device)
+        return idle
+
+    def _start(self, training: Training, device: str) -> None:
         """Start a process. It ignores Ctrl-C, which a terminal sends to all: the command stops it in order."""
         context = get_context("spawn")
         ours, theirs = context.Pipe(duplex=False)
-        process = context.Process(target=_work, args=(self.job, training, theirs, os.getpid()), daemon=True)
+        process = context.Process(target=_work, args=(self.job, training, device, theirs, os.getpid()), daemon=True)
         handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             process.start()
         finally:
             signal.signal(signal.SIGINT, handler)
         theirs.close()
-        self.processes.append(_Process(training, process, ours))
+        self.processes.append(_Process(training, device, process, ours))
         self.running[training] = Running()
 
     def _receive(self, child: _Process) -> None:
@@ -209,7 +219,11 @@ class _Executor:
 
 
 def train(
-    job: ValidationJob, training: Training, interrupted: Stop, data: "TrainingData | None" = None
+    job: ValidationJob,
+    training: Training,
+    interrupted: Stop,
+    device: str = "cpu",
+    data: "TrainingData | None" = None,
 ) -> Iterator[Running]:
     """Train one network with one seed to its end, and write its result; ends at once if another process does.
 
@@ -227,7 +241,7 @@ def train(
                 return
             start, single = time.monotonic(), job.training(training)
             data = data or single.load_data()
-            started = single.start(data, ProcessGroup(device=job.conditions.device))
+            started = single.start(data, ProcessGroup(device=device))
             trainer, loss = started.run.trainer, None
             for event in started.run.run():
                 trainer.stopping = interrupted()
@@ -285,13 +299,13 @@ def _interrupts() -> Iterator[Stop]:
             signal.signal(getattr(signal, name), handler)
 
 
-def _work(job: ValidationJob, training: Training, connection: Connection, parent: int) -> None:
+def _work(job: ValidationJob, training: Training, device: str, connection: Connection, parent: int) -> None:
     """The main function of a process: train, and report about twice a second."""
     last_report = 0.0
     with _interrupts() as received:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
-            for at in train(job, training, lambda: received() or os.getppid() != parent):
+            for at in train(job, training, lambda: received() or os.getppid() != parent, device):
                 if time.monotonic() - last_report > _REPORT_INTERVAL_S or at.step == at.steps:
                     last_report = time.monotonic()
                     connection.send(at)

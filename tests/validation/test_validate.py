@@ -288,7 +288,7 @@ def test_a_study_without_trials_is_refused(study):
 @pytest.mark.slow
 def test_processes_train_at_once(study):
     job, calls = validation_job(), []
-    run(job, calls.append, workers=2)
+    run(job, calls.append, devices=["cpu", "cpu"])
 
     assert {name: list(by_seed) for name, by_seed in job.results().items()} == {
         f"toy:{best()}": [0, 1],
