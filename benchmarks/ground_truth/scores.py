@@ -39,6 +39,7 @@ channel weights^p` with p = 0.5 is `scaled_loss`, today's default. "Seed to seed
 under another seed, over all recorded networks. CPU s: seconds a candidate, with all seeds.
 """
 GRID = np.round(np.arange(0, 1.01, 0.05), 2)
+EXTRAPOLATION_GRID = np.round(np.arange(0, 2.01, 0.25), 2)
 PAIR_GRID = np.round(np.arange(-0.2, 0.81, 0.1), 2)
 
 
@@ -129,9 +130,27 @@ class Schedule:
             rows.append(Row(measure.words, "", negated(values), seconds))
             rows += self._scaled(measure, values, seconds)
             rows += self._both_costs(measure, values, seconds)
+        rows += self._extrapolated()
         for name in ("params", "macs"):
             costs = {network: np.array([float(getattr(cost, name))]) for network, cost in self.costs.items()}
             rows.append(Row(f"*{name}*", "", costs, None))
+        return rows
+
+    def _extrapolated(self) -> list[Row]:
+        """The loss at the end, less k times what it fell by since the middle: networks that still learn gain."""
+        rows = []
+        for words, middle, end, evaluations in EXTRAPOLATED:
+            if middle is middle_evaluation and min(r.held_out_loss.shape[1] for r in self.recorded.values()) < 2:
+                continue
+            halves = {name: (middle(recorded), end(recorded)) for name, recorded in self.recorded.items()}
+
+            def score(k: float, halves: Mapping[str, tuple[np.ndarray, np.ndarray]] = halves) -> ByNetwork:
+                return negated({name: last - k * (first - last) for name, (first, last) in halves.items()})
+
+            k = self._best(EXTRAPOLATION_GRID, score)
+            seconds = [self._seconds(r, Measure(words, end, evaluations)) for r in self.recorded.values()]
+            if k is not None:
+                rows.append(Row(words, f"k = {k:g}, fitted", score(k), float(np.mean(seconds))))
         return rows
 
     def _seconds(self, recorded: Recorded, measure: Measure) -> float:
@@ -173,9 +192,26 @@ class Schedule:
         return equals[len(equals) // 2]
 
 
+def middle_evaluation(recorded: Recorded) -> np.ndarray:
+    """The held-out loss at the evaluation before the last."""
+    return recorded.held_out_loss[:, -2]
+
+
+def middle_fifth(recorded: Recorded) -> np.ndarray:
+    """The training loss of the fifth of steps in the middle."""
+    parts = recorded.losses.shape[1]
+    return recorded.losses[:, round(0.4 * parts) : max(round(0.4 * parts) + 1, round(0.6 * parts))].mean(1)
+
+
 def tail(curves: np.ndarray, share: float) -> np.ndarray:
     """The last share of each curve, at least one part."""
     return curves[:, -max(1, round(share * curves.shape[1])) :]
+
+
+EXTRAPOLATED = (
+    ("training loss, last fifth, extrapolated", middle_fifth, lambda r: tail(r.losses, 0.2).mean(1), 0),
+    ("held-out loss, extrapolated", middle_evaluation, lambda r: r.held_out_loss[:, -1], 2),
+)
 
 
 def negated(values: ByNetwork) -> ByNetwork:

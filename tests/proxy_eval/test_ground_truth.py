@@ -196,7 +196,9 @@ def test_random_scores_agree_by_chance_only():
 def run(mvsearch, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     small = ("--set", "naswot.image_size=32", "--set", "naswot.batch=4", "--seeds", "1")
-    return lambda *args: mvsearch("proxies", "--against", "own.csv", "--proxy", "naswot", *small, *args)
+    return lambda *args: mvsearch(
+        "proxies", "--against", "own.csv", "--proxy", "naswot", "--data", "photos", *small, *args
+    )
 
 
 def test_the_command_compares_with_the_table_and_says_what_is_missing(run, table):
