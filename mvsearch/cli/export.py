@@ -109,14 +109,14 @@ def export(
         raise click.UsageError("--max-drop needs --int8; add it.")
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch)
+    settings = select_images(data, trial)
     if export_format.runtime and (found := validated_weights_of(arch, trial, weights, storage=storage)):
-        weights = found.path
+        weights, settings = found.path, settings if data else found.images
         architecture = architecture.at(num_classes=found.classes, image_size=found.image_size)
     weights = given_weights(weights)
     stem = export_format.file_stem(architecture.name or architecture.key)
     path = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")
     check_writable(export_format, path, force=force)
-    settings = select_images(data, trial)
     export_model = ExportModel.of(
         architecture, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mvsearch.data import DataSettings
 from mvsearch.errors import StudyError
 from mvsearch.study.reader import STUDIES, Reader
 from mvsearch.study.storage.url import is_file
@@ -93,9 +94,10 @@ def _read(path: Path) -> Validation:
 
 @dataclass(frozen=True)
 class ValidatedWeights:
-    """The weights of a trial that was validated: those of its first seed, which no score selected."""
+    """The weights of a trial that was validated: those of its first seed, which no score selected, and its images."""
 
     path: Path
+    images: DataSettings
     image_size: int
     classes: int
     words: str
@@ -109,5 +111,6 @@ def validated_weights(reader: Reader, key: str) -> ValidatedWeights | None:
         path = folder / conditions["name"] / key / "seed_0" / WEIGHTS
         if path.exists():
             words = f"the validated weights (seed 0, {describe_conditions(validation)})"
-            return ValidatedWeights(path, conditions["image_size"], conditions["classes"], words)
+            images = DataSettings(**conditions["images"])
+            return ValidatedWeights(path, images, conditions["image_size"], conditions["classes"], words)
     return None

@@ -215,6 +215,7 @@ def _describe(conditions: Conditions) -> dict[str, Any]:
         "steps": conditions.steps,
         "image_size": recipe.image_size,
         "data": conditions.data_name,
+        "images": asdict(conditions.data),
         "checksum": conditions.checksum,
         "train_images": conditions.train_images,
         "classes": conditions.classes,

@@ -233,7 +233,9 @@ def test_a_renamed_study_keeps_its_validation_and_another_of_its_name_does_not(s
     (found,) = read_validations(open_study("other"))
 
     assert found.networks[0].name == f"other:{number}"
-    assert validated_weights(open_study("other"), found.networks[0].key) is not None
+    weights = validated_weights(open_study("other"), found.networks[0].key)
+    assert weights is not None
+    assert (weights.images.source, weights.images.path) == ("folder", "images")
     Path("studies/toy/validation").mkdir(parents=True)
     Path("studies/other/validation").rename("studies/toy/validation")
     make_study("toy", "top1, params", space=SPACE.replace("out: 8", "out: 16"))
