@@ -158,10 +158,11 @@ def _finish(plan: "Plan", as_json: bool) -> None:
         return
     print_front(findings)
     storage = f" --storage {shlex.quote(display_url(reader.store.url))}" if plan.storage else ""
+    validate = f"`mvsearch validate {plan.name}{storage}`, " if plan.needs_proxy else ""
     screen = console()
     screen.print(f"wrote {', '.join(str(path) for path in written)}", style="dim")
     screen.print(
-        f"next: `mvsearch front {plan.name}{storage} --plot front.html`, "
+        f"next: `mvsearch front {plan.name}{storage} --plot front.html`, {validate}"
         f"`mvsearch export {plan.name}:{findings.suggestion.number}{storage}`: {findings.suggestion_words}",
         style="dim",
     )
