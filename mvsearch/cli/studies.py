@@ -171,7 +171,10 @@ def _target(name: str, storage: str | None) -> Iterator[str]:
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @storage_option
 def delete_command(study: str, yes: bool, storage: str | None) -> None:
-    """Delete STUDY, its trials and the files that `run` wrote. Other files and the cache of a shared database stay."""
+    """Delete STUDY, its trials and the files that `run` wrote.
+
+    Other files, the weights of a validation and the cache of a shared database stay.
+    """
     from mvsearch.study.archive import check_no_live_worker, remove
     from mvsearch.study.reader import open_study
 
@@ -182,8 +185,15 @@ def delete_command(study: str, yes: bool, storage: str | None) -> None:
         return
     remove(reader)
     folder = _remove_files(reader)
-    remaining = f" {folder} contains files of your own and stays." if folder and folder.exists() else ""
-    click.echo(f"deleted {reader.name}.{remaining}", err=True)
+    click.echo(f"deleted {reader.name}.{_remaining(folder)}", err=True)
+
+
+def _remaining(folder: Path | None) -> str:
+    """What is left in the folder of a deleted study, in a sentence."""
+    if folder is None or not folder.exists():
+        return ""
+    validated = (folder / "validation").is_dir()
+    return f" {folder} contains {'the weights of its validation' if validated else 'files of your own'} and stays."
 
 
 def _ask(question: str) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.published import model_names, published
+from mvsearch.arch.published import model, model_names, published
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Metrics, Record
@@ -135,8 +135,13 @@ def _distinct(baselines: Iterable[Network], candidates: Sequence[Network]) -> li
 
 
 def _published_names(reader: Reader, task: str) -> list[str]:
-    """The published models that the space contains, else all of the task."""
-    return list(reader.facts.published) or [name for name in model_names(task) if not name.startswith("ablation")]
+    """The published models that the space contains, else all of the task; rows of ablation tables are left out."""
+    return _sizes(reader.facts.published) or _sizes(model_names(task))
+
+
+def _sizes(names: Iterable[str]) -> list[str]:
+    """The models that are published as a size of their family: with the score of a full training."""
+    return [name for name in names if any(score in model(name).figures for score in ("top1", "miou", "map"))]
 
 
 def _match(candidate: Network, pool: Sequence[Network]) -> Network:
