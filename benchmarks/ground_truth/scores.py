@@ -36,7 +36,8 @@ Written by `benchmarks/ground_truth/scores.py`. τ (Kendall) with the test top-1
 CIFAR-10: higher is better. "Equal cost": pairs of one group. "Beyond size": correlation of ranks for given parameters
 and MACs. Coefficients are fitted on the fit half. In brackets: 95 % intervals over networks. `mean training loss /
 channel weights^p` with p = 0.5 is `scaled_loss`, today's default. "Seed to seed": agreement of the score with itself
-under another seed, over all recorded networks. CPU s: seconds a candidate, with all seeds.
+under another seed, "with params" with the number of parameters, both over all recorded networks. CPU s: seconds a
+candidate, with all seeds.
 """
 GRID = np.round(np.arange(0, 1.01, 0.05), 2)
 EXTRAPOLATION_GRID = np.round(np.arange(0, 2.01, 0.25), 2)
@@ -121,23 +122,32 @@ class Schedule:
         values, groups = np.array(list(row.by_seed.values())), [self.every[name].group for name in row.by_seed]
         return estimate(lambda weights: within(values[:, 0], values[:, 1], groups, weights), len(values))
 
+    def with_params(self, row: Row) -> Estimate:
+        """The agreement at equal cost of a score with the number of parameters: how much of its order is size."""
+        values, params = list(row.scores.values()), [self.costs[name].params for name in row.scores]
+        groups = [self.every[name].group for name in row.scores]
+        return estimate(lambda weights: within(values, params, groups, weights), len(values))
+
     def rows(self) -> list[Row]:
         """Every measure as it is, over a power of the channel weights, and over powers of both costs."""
         rows = []
         for measure in MEASURES:
             values = {name: measure.value(recorded) for name, recorded in self.recorded.items()}
             seconds = float(np.mean([self._seconds(recorded, measure) for recorded in self.recorded.values()]))
-            rows.append(Row(measure.words, "", negated(values), seconds))
-            rows += self._scaled(measure, values, seconds)
-            rows += self._both_costs(measure, values, seconds)
-        rows += self._extrapolated()
+            rows.append(Row(measure.words, "", negate(values), seconds))
+            rows += self._scaled_rows(measure, values, seconds)
+            rows += self._rows_over_costs(measure, values, seconds)
+        rows += self._extrapolated_rows()
         for name in ("params", "macs"):
             costs = {network: np.array([float(getattr(cost, name))]) for network, cost in self.costs.items()}
             rows.append(Row(f"*{name}*", "", costs, None))
         return rows
 
-    def _extrapolated(self) -> list[Row]:
-        """The loss at the end, less k times what it fell by since the middle: networks that still learn gain."""
+    def _extrapolated_rows(self) -> list[Row]:
+        """The loss at the end, less k times what it fell by since the middle: networks that still learn gain.
+
+        Where a loss falls by as much in each doubling of the steps, k is the number of doublings ahead.
+        """
         rows = []
         for words, middle, end, evaluations in EXTRAPOLATED:
             if middle is middle_evaluation and min(r.held_out_loss.shape[1] for r in self.recorded.values()) < 2:
@@ -145,30 +155,31 @@ class Schedule:
             halves = {name: (middle(recorded), end(recorded)) for name, recorded in self.recorded.items()}
 
             def score(k: float, halves: Mapping[str, tuple[np.ndarray, np.ndarray]] = halves) -> ByNetwork:
-                return negated({name: last - k * (first - last) for name, (first, last) in halves.items()})
+                return negate({name: last - k * (first - last) for name, (first, last) in halves.items()})
 
             k = self._best(EXTRAPOLATION_GRID, score)
-            seconds = [self._seconds(r, Measure(words, end, evaluations)) for r in self.recorded.values()]
+            each = [self._seconds(r, Measure(words, end, evaluations)) for r in self.recorded.values()]
+            rows.append(Row(words, "k = 1", score(1), float(np.mean(each))))
             if k is not None:
-                rows.append(Row(words, f"k = {k:g}, fitted", score(k), float(np.mean(seconds))))
+                rows.append(Row(words, f"k = {k:g}, fitted", score(k), float(np.mean(each))))
         return rows
 
     def _seconds(self, recorded: Recorded, measure: Measure) -> float:
         return self.seeds * (recorded.training_s + measure.evaluations * recorded.evaluation_s)
 
-    def _scaled(self, measure: Measure, values: ByNetwork, seconds: float) -> list[Row]:
+    def _scaled_rows(self, measure: Measure, values: ByNetwork, seconds: float) -> list[Row]:
         def score(power: float) -> ByNetwork:
             sizes = {name: recorded.channel_weights / 1e6 for name, recorded in self.recorded.items()}
-            return negated({name: value / sizes[name] ** power for name, value in values.items()})
+            return negate({name: value / sizes[name] ** power for name, value in values.items()})
 
         words, power = f"{measure.words} / channel weights^p", self._best(GRID, score)
         fitted = [] if power is None else [Row(words, f"p = {power:g}, fitted", score(power), seconds)]
         return [Row(words, "p = 0.5", score(0.5), seconds), *fitted]
 
-    def _both_costs(self, measure: Measure, values: ByNetwork, seconds: float) -> list[Row]:
+    def _rows_over_costs(self, measure: Measure, values: ByNetwork, seconds: float) -> list[Row]:
         def score(powers: tuple[float, float]) -> ByNetwork:
             sizes = {name: powers[0] * np.log(c.params) + powers[1] * np.log(c.macs) for name, c in self.costs.items()}
-            return negated({name: np.log(value) - sizes[name] for name, value in values.items()})
+            return negate({name: np.log(value) - sizes[name] for name, value in values.items()})
 
         best = self._best([(p, q) for p in PAIR_GRID for q in PAIR_GRID], score)
         words = f"{measure.words} / params^p / MACs^q"
@@ -214,7 +225,7 @@ EXTRAPOLATED = (
 )
 
 
-def negated(values: ByNetwork) -> ByNetwork:
+def negate(values: ByNetwork) -> ByNetwork:
     """Lower is better → higher is better."""
     return {name: -value for name, value in values.items()}
 
@@ -259,13 +270,16 @@ def table_of(schedule: Schedule) -> str:
     lines = []
     for row in schedule.rows():
         whole, judged = (agreement(row.scores, schedule.networks(half), schedule.costs) for half in (None, JUDGED))
-        estimates = (whole.tau, whole.within, whole.beyond_size, judged.tau, judged.within, schedule.between_seeds(row))
+        noise_and_size = schedule.between_seeds(row), schedule.with_params(row)
+        estimates = (whole.tau, whole.within, whole.beyond_size, judged.tau, judged.within, *noise_and_size)
         order = -2.0 if whole.within.value is None else whole.within.value
         seconds = "-" if row.seconds is None else f"{row.seconds:.0f}"
         lines.append((order, [row.words, row.coefficient, *map(cell, estimates), seconds]))
     heads = ("score", "coefficient", "τ all", "τ equal cost", "beyond size", "judged: τ all", "judged: τ equal cost")
     lines.sort(key=lambda each: -each[0])
-    return markdown_table((*heads, "seed to seed, equal cost", "CPU s"), [line for _, line in lines], texts=2)
+    return markdown_table(
+        (*heads, "seed to seed, equal cost", "with params, equal cost", "CPU s"), [line for _, line in lines], texts=2
+    )
 
 
 def rungs_of(schedule: Schedule) -> list[list[str]]:

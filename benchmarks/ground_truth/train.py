@@ -79,7 +79,7 @@ def main(
     usual = load_recipe(str(FOLDER / "cifar10.yaml")).epochs
     table = FOLDER / ("cifar10.csv" if epochs in (None, usual) else f"cifar10_{epochs}_epochs.csv")
     networks = [n for n in load_networks() if not only or n.name.startswith(only)]
-    runs = [Run(n, seed, epochs or usual, images, trainings, device) for n, seed in ordered(networks, seeds)]
+    runs = [Run(n, seed, epochs or usual, images, trainings, device) for n, seed in training_order(networks, seeds)]
     finished = {(row["network"], row["seed"]) for row in read_table(table)}
     missing = [run for run in runs if (run.network.name, str(run.seed)) not in finished]
     with Progress() as progress, ProcessPoolExecutor(workers, get_context("spawn")) as pool:
@@ -90,7 +90,7 @@ def main(
             progress.advance(bar)
 
 
-def ordered(networks: Sequence[Network], seeds: int) -> list[tuple[Network, int]]:
+def training_order(networks: Sequence[Network], seeds: int) -> list[tuple[Network, int]]:
     """Group by group as the file has them, every network once before any a second time."""
     groups = dict.fromkeys(network.group for network in networks)
     return [(n, seed) for group in groups for seed in range(seeds) for n in networks if n.group == group]

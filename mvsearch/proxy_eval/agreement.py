@@ -67,12 +67,12 @@ def difference(
     x, y, groups = _columns(scores, known)
     other, _, _ = _columns(others, known)
 
-    def estimated(statistic: Callable[[Values, Values], Values]) -> Estimate:
+    def estimate_difference(statistic: Callable[[Values, Values], Values]) -> Estimate:
         return estimate(lambda weights: statistic(x, weights) - statistic(other, weights), len(known))
 
     return Difference(
-        tau=estimated(lambda values, weights: tau(values, y, weights)),
-        within=estimated(lambda values, weights: within(values, y, groups, weights)),
+        tau=estimate_difference(lambda values, weights: tau(values, y, weights)),
+        within=estimate_difference(lambda values, weights: within(values, y, groups, weights)),
     )
 
 
