@@ -188,8 +188,11 @@ def _devices(device: str | None, workers: int | None) -> list[str]:
 
 def _run(job: "ValidationJob", work: Any) -> None:
     """Train, show the progress, and write the outcome each time a training is finished."""
+    import signal
+
     from mvsearch.cli._validation_progress import ValidationProgress
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that ends a job acts as Ctrl-C does
     with ValidationProgress(job) as display:
 
         def callback(progress: Any) -> None:
