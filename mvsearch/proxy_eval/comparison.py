@@ -72,8 +72,9 @@ class Score:
 
     @cached_property
     def means(self) -> dict[str, float]:
-        """The means over seeds by name, with the sign at which higher is better."""
-        return {name: sum(row) / len(row) for name, row in self.rows.items()}
+        """The means by name over the seeds that all networks have, with the sign at which higher is better."""
+        seeds = min(map(len, self.rows.values()), default=0)
+        return {name: sum(row[:seeds]) / seeds for name, row in self.rows.items()}
 
     @cached_property
     def published_order(self) -> Estimate:

@@ -1,6 +1,7 @@
 """Networks that were trained in full: the table, its halves and noise, and how scores agree with it."""
 
 import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,10 @@ import pytest
 from mvsearch.arch.cost import Cost
 from mvsearch.arch.published import published
 from mvsearch.errors import DataError, PlanError
+from mvsearch.proxies.train import Settings
 from mvsearch.proxy_eval.agreement import agreement, chance, difference, partial_rho
+from mvsearch.proxy_eval.benchmark import ProxyScores
+from mvsearch.proxy_eval.comparison import Score, scores_of
 from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, Network, TrainedNetwork, halve, load_ground_truth
 
 NETWORKS = Path(__file__).parents[2] / "benchmarks" / "ground_truth" / "networks.yaml"
@@ -187,6 +191,23 @@ def test_random_scores_agree_by_chance_only():
     for found in chance(trained(*np.linspace(0.4, 0.6, 10))):
         assert found.value == pytest.approx(0, abs=0.03)
         assert -0.6 < found.low < -0.3 < 0.3 < found.high < 0.6
+
+
+def test_means_are_over_the_seeds_that_all_networks_have():
+    rows = {"a": [{"loss": 1.0}, {"loss": 3.0}], "b": [{"loss": 2.0}]}
+    score = Score(ProxyScores("train", "scaled_loss", False, metrics=rows), "loss")
+    assert score.means == {"a": -1.0, "b": -2.0}
+
+
+def test_changed_settings_are_named_and_are_not_the_default():
+    usual = asdict(Settings())
+    results = ProxyScores(
+        "train", "scaled_loss", False, usual, {"a": [{"scaled_loss": 1.0, "top1": 0.5, "cpu_s": 3.0}]}
+    )
+    scores = scores_of(results)
+    assert [(score.words, score.is_default) for score in scores] == [("scaled_loss", True), ("top1", False)]
+    (changed, _) = scores_of(replace(results, settings=usual | {"steps": 150}))
+    assert (changed.words, changed.is_default) == ("scaled_loss, steps=150", False)
 
 
 # ---- the command
