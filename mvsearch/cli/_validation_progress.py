@@ -40,7 +40,7 @@ class ValidationProgress(Display):
             self._draw(progress)
         elif progress.running and time.monotonic() - self.last_line_time > _LINE_INTERVAL_S:
             self.last_line_time = time.monotonic()
-            self.console.print(_left(progress))
+            self.console.print(_describe_rest(progress))
 
     def _finished_line(self, training: "Training") -> str:
         result, (name, seed) = self.job.result(training) or {}, training
@@ -53,11 +53,11 @@ class ValidationProgress(Display):
         for (name, seed), at in progress.running.items():
             loss = "" if at.loss is None else f", loss {at.loss:.3f}"
             self.bars.add_task(f"{name}, seed {seed}{loss}", total=at.steps or None, completed=at.step)
-        parts: list[RenderableType] = [self.bars, Text(_left(progress))]
+        parts: list[RenderableType] = [self.bars, Text(_describe_rest(progress))]
         self.draw(*parts)
 
 
-def _left(progress: "Progress") -> str:
+def _describe_rest(progress: "Progress") -> str:
     schedule, running = progress.schedule, progress.running
     trainings = len(schedule.next) + len(schedule.later)
     steps = ", ".join(f"{name} seed {seed} {at.step:,}/{at.steps:,}" for (name, seed), at in running.items())

@@ -97,10 +97,7 @@ class _Executor:
 
     def __post_init__(self) -> None:
         self.pace = Pace(self.job)
-        self._finished: set[Training] = self._all_finished()
-
-    def _all_finished(self) -> set[Training]:
-        return {(name, seed) for name, by_seed in self.job.results().items() for seed in by_seed}
+        self._finished = {(name, seed) for name, by_seed in self.job.results().items() for seed in by_seed}
 
     def look(self) -> Schedule:
         """Read the folder, and report how far the validation is."""

@@ -34,7 +34,7 @@ class ValidatedNetwork:
         """The mean score over its seeds; None before the first."""
         return fmean(self.scores.values()) if self.scores else None
 
-    def renamed(self, names: Mapping[str, str]) -> Self:
+    def rename(self, names: Mapping[str, str]) -> Self:
         """The network where some networks have other names."""
         stop = replace(self.stop, behind=names.get(self.stop.behind, self.stop.behind)) if self.stop else None
         return replace(self, name=names.get(self.name, self.name), stop=stop)
@@ -114,7 +114,7 @@ class Validation:
         """The validation as its folder has it."""
         results, failures = job.results(), job.failures()
         schedule = job.schedule(results)
-        networks = [_validated(network, schedule, failures.get(network.name)) for network in job.networks]
+        networks = [_describe_network(network, schedule, failures.get(network.name)) for network in job.networks]
         all_results = [result for by_seed in results.values() for result in by_seed.values()]
         conditions = _describe(job.conditions)
         if all_results:
@@ -132,7 +132,7 @@ class Validation:
     def of_study(self, study: str) -> Self:
         """The validation of a study that has another name now; its candidates are named after it."""
         names = {each.name: f"{study}:{each.number}" for each in self.networks if each.number is not None}
-        networks = (each.renamed(names) for each in self.networks)
+        networks = (each.rename(names) for each in self.networks)
         return replace(self, study=study, networks=tuple(networks))
 
     @property
@@ -190,7 +190,7 @@ class Validation:
         return cls(networks=networks, **{name: stored[name] for name in names})
 
 
-def _validated(network: Network, schedule: Schedule, failure: str | None) -> ValidatedNetwork:
+def _describe_network(network: Network, schedule: Schedule, failure: str | None) -> ValidatedNetwork:
     measured = [name for name, metric in measurements().items() if metric.searchable]
     metrics = {name: network.metrics[name] for name in ("params", "macs", *measured) if name in network.metrics}
     return ValidatedNetwork(

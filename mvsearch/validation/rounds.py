@@ -81,9 +81,9 @@ def _stops(
     means = {name: fmean(values.values()) for name, values in scores.items() if values}
     stopped = {}
     for name, baselines in against.items():
-        rivals = [other for other, theirs in against.items() if other != name and set(theirs) == set(baselines)]
-        running = [other for other in rivals if other not in stops]
-        error = STOPPING_ERROR / ((rounds - FIRST_LOOK) * (len(rivals) + len(baselines)))
+        others = [other for other, theirs in against.items() if other != name and set(theirs) == set(baselines)]
+        running = [other for other in others if other not in stops]
+        error = STOPPING_ERROR / ((rounds - FIRST_LOOK) * (len(others) + len(baselines)))
         ahead = sorted({max(names, key=means.__getitem__) for names in (baselines, running) if names})
         behind = [other for other in ahead if is_behind(scores, name, other, noise, error=error)]
         if name not in stops and behind:

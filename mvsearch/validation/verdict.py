@@ -35,7 +35,7 @@ def comparison_sentence(validation: Validation, comparison: Comparison) -> str:
     points = f"{_points(abs(found.mean))} points of {label}"
     seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''}"
     stopped = f", where it stopped, clearly behind {one.stop.behind}" if one.stop else ""
-    at = f" at {costs_compared(one, other)}"
+    at = f" at {compare_costs(one, other)}"
     if found.low is None or found.high is None:
         more = "higher" if found.mean >= 0 else "lower"
         noise = "which says nothing about noise; use two or more --seeds"
@@ -54,7 +54,7 @@ def _points(share: float) -> str:
     return f"{points:.2f}" if abs(points) < 0.1 else f"{points:.1f}"
 
 
-def costs_compared(one: ValidatedNetwork, other: ValidatedNetwork) -> str:
+def compare_costs(one: ValidatedNetwork, other: ValidatedNetwork) -> str:
     """E.g. `4 % fewer parameters, 2 % fewer MACs and 3 % more latency`, of what is known of both."""
     texts = []
     for name, noun in _COSTS.items():

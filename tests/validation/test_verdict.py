@@ -10,7 +10,7 @@ from mvsearch.report.figures.validation_plot import plot_validation
 from mvsearch.report.validation_table import validation_rows
 from mvsearch.validation.outcome import ValidatedNetwork, Validation
 from mvsearch.validation.rounds import Stop
-from mvsearch.validation.verdict import costs_compared, notes, verdict
+from mvsearch.validation.verdict import compare_costs, notes, verdict
 
 CONDITIONS = {
     **{"name": "short_0", "recipe": "short", "epochs": 10, "image_size": 32, "data": "cifar10", "init": None},
@@ -79,9 +79,9 @@ def test_an_unfinished_validation_and_a_failed_training_are_said():
 def test_costs_that_one_network_lacks_are_left_out():
     fast = replace(BETTER, metrics={**BETTER.metrics, "latency_ms": 8.0})
 
-    assert "latency" not in costs_compared(fast, BASE)
-    assert "20 % less latency" in costs_compared(fast, replace(BASE, metrics={**BASE.metrics, "latency_ms": 10.0}))
-    assert "about equal parameters" in costs_compared(replace(BETTER, metrics={"params": 1_000_001}), BASE)
+    assert "latency" not in compare_costs(fast, BASE)
+    assert "20 % less latency" in compare_costs(fast, replace(BASE, metrics={**BASE.metrics, "latency_ms": 10.0}))
+    assert "about equal parameters" in compare_costs(replace(BETTER, metrics={"params": 1_000_001}), BASE)
 
 
 def test_the_document_reads_back():
