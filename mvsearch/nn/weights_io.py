@@ -92,9 +92,8 @@ def read_checkpoint(path: Path) -> Checkpoint:
         weights, converted = to_float32(chosen.weights)
     except CheckpointError as error:
         raise CheckpointError(f"{label}{error}", at=path) from None
-    arguments = (
-        vars(content["args"]) if isinstance(content, dict) and isinstance(content.get("args"), Namespace) else {}
-    )
+    stored = content.get("args") if isinstance(content, dict) else None
+    arguments = vars(stored) if isinstance(stored, Namespace) else stored if isinstance(stored, Mapping) else {}
     converted = chosen.converted + converted
     return Checkpoint(weights, chosen.origin, chosen.ignored, metadata, converted, plain, arguments)
 

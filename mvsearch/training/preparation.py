@@ -32,23 +32,27 @@ _CONVENTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 timm's v1 weights are the authors' with the channels of the first convolution reversed.
 """
 
-_CONFIG, _HUB_WEIGHTS = "config.json", ("model.safetensors", "pytorch_model.bin")
-_ARGUMENTS = {"mean": "mean", "std": "std", "image_size": "img_size", "crop": "crop_pct"}  # of timm's train.py
+_CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
+_HUB_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+_ARGUMENTS = ("mean", "std", "crop_pct", "interpolation", "crop_mode", "img_size", "input_size")
+"""What timm's scripts are told of images, by the names that its configurations have too."""
+_RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
 
 
 def preparation_of(path: Path, checkpoint: Checkpoint, arch: Architecture) -> Preparation | None:
     """How images are prepared for the weights of a file, a network of `arch`; None if nothing says it.
 
-    The file itself says it (metadata of safetensors), else the result of the training or timm's configuration beside
-    it, else the names of its parameters: the authors' code and timm prepare images in one way each, unless the
-    arguments of timm's script, in the file too, change it. Raises DataError, naming the file, for a description that
-    cannot be read.
+    The file itself says it (metadata of safetensors), else what is beside it: the result of the training, timm's
+    configuration or that of an image processor of transformers. Else the names of its parameters do: the authors' code
+    and timm prepare images in one way each, unless the arguments of timm's script, in the file too, change it. Raises
+    DataError, naming the file, for a description that cannot be read.
     """
     try:
         return (
             _from_metadata(checkpoint.metadata)
             or _from_result(path.with_name(RESULT), path.name)
             or _from_timm_config(path.with_name(_CONFIG), path.name)
+            or _from_processor(path.with_name(_PROCESSOR), path.name)
             or _with_arguments(_from_names(checkpoint.weights, arch), checkpoint.arguments, arch)
         )
     except DataError as error:
@@ -76,28 +80,70 @@ def _from_result(file: Path, weights: str) -> Preparation | None:
 
 def _from_timm_config(file: Path, weights: str) -> Preparation | None:
     """What a model of timm, saved for a model hub, says in its configuration, if these are its weights."""
-    values = _read(file).get("pretrained_cfg")
+    config = _read(file)
+    values = config.get("pretrained_cfg") or config  # older files have these values beside the others
     if not isinstance(values, dict) or "mean" not in values or weights not in _HUB_WEIGHTS:
         return None
-    return Preparation.from_json(
-        {
-            "mean": values["mean"],
-            "std": values.get("std"),
-            "image_size": values.get("input_size", [3, _SIZE, _SIZE])[-1],
-            "crop": values.get("crop_pct", 1.0),
-            "interpolation": values.get("interpolation", "bicubic"),
-            "fit": "stretch" if values.get("crop_mode") == "squash" else "crop",
-            "classes": values.get("label_names"),
-            "source": f"timm's {_CONFIG} beside the weights",
-        }
-    )
+    usual = {"std": None, "image_size": _SIZE, "interpolation": "bicubic", "classes": values.get("label_names")}
+    return Preparation.from_json(usual | _timm_values(values) | {"source": f"timm's {_CONFIG} beside the weights"})
+
+
+def _timm_values(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What timm's configurations and arguments say of images, by our names."""
+    given = {name: values[name] for name in _ARGUMENTS if values.get(name) not in (None, "")}
+    size = given["input_size"][-1] if "input_size" in given else given.get("img_size")
+    told = {name: given[name] for name in ("mean", "std", "interpolation") if name in given}
+    told |= {"crop": given["crop_pct"]} if "crop_pct" in given else {}
+    told |= {"fit": "stretch" if given["crop_mode"] == "squash" else "crop"} if "crop_mode" in given else {}
+    return told | ({"image_size": size} if size else {})
+
+
+def _from_processor(file: Path, weights: str) -> Preparation | None:
+    """What an image processor of transformers says, if these are its weights.
+
+    It multiplies pixels from 0 to 255 by its factor and normalises; the order of the channels is changed last.
+    """
+    values = _read(file)
+    kind = str(values.get("image_processor_type") or values.get("feature_extractor_type") or "")
+    reverses = values.get("do_flip_channel_order", kind.startswith("MobileViT"))
+    if weights not in _HUB_WEIGHTS or not (reverses or values.keys() & {"do_normalize", "image_mean", "do_rescale"}):
+        return None
+    factor = 255 * values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 255.0
+    normalises = values.get("do_normalize", "image_mean" in values)
+    mean, std = (values.get("image_mean"), values.get("image_std")) if normalises else ([0.0], [1.0])
+    try:
+        scaled = {"mean": [value / factor for value in mean], "std": [value / factor for value in std]}
+        framing = _processor_framing(values)
+        labels = _read(file.with_name(_CONFIG)).get("id2label") or {}
+        names = [name for _, name in sorted(labels.items(), key=lambda label: int(label[0]))]
+    except (AttributeError, TypeError, KeyError, ValueError, ZeroDivisionError) as error:
+        raise DataError(f"{file.name} beside it cannot be read ({type(error).__name__}: {error}).") from None
+    source = f"{file.name} beside the weights{framing.pop('note')}"
+    named = {"classes": names} if any(name != f"LABEL_{i}" for i, name in enumerate(names)) else {}
+    return Preparation.from_json(scaled | framing | named | {"source": source}).in_order("bgr" if reverses else "rgb")
+
+
+def _processor_framing(values: Mapping[str, Any]) -> dict[str, Any]:
+    """How an image processor of transformers makes a square; `note` says what cannot be kept of it."""
+    size, centre = values.get("size", _SIZE), values.get("crop_size")
+    crops = bool(values.get("do_center_crop", centre is not None)) and centre is not None
+    squares = "height" in size if isinstance(size, dict) else not crops
+    side = (size["height"] if squares else size["shortest_edge"]) if isinstance(size, dict) else size
+    cut = (centre["height"] if isinstance(centre, dict) else centre) if crops else side
+    stretched = squares and cut == side
+    note = ", which resizes both sides before the crop (here only the shorter)" if squares and not stretched else ""
+    return {
+        "image_size": cut,
+        "crop": cut / side,
+        "fit": "stretch" if stretched else "crop",
+        "interpolation": _RESAMPLE.get(values.get("resample", 2), "bilinear"),
+        "note": note,
+    }
 
 
 def _with_arguments(usual: Preparation | None, arguments: Mapping[str, Any], arch: Architecture) -> Preparation | None:
     """What timm's script was told otherwise than is usual for the network, on its command line."""
-    told = {name: arguments[key] for name, key in _ARGUMENTS.items() if arguments.get(key) is not None}
-    if size := arguments.get("input_size"):
-        told["image_size"] = size[-1]
+    told = _timm_values(arguments)
     if not told or (usual is None and not told.keys() >= {"mean", "std"}):
         return usual
     values = usual.to_json() if usual else {"image_size": arch.image_size}
