@@ -92,7 +92,7 @@ def _timm_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """What timm's configurations and arguments say of images, by our names."""
     given = {name: values[name] for name in _ARGUMENTS if values.get(name) not in (None, "")}
     size = given["input_size"][-1] if "input_size" in given else given.get("img_size")
-    told = {name: given[name] for name in ("mean", "std", "interpolation") if name in given}
+    told: dict[str, Any] = {name: given[name] for name in ("mean", "std", "interpolation") if name in given}
     told |= {"crop": given["crop_pct"]} if "crop_pct" in given else {}
     told |= {"fit": "stretch" if given["crop_mode"] == "squash" else "crop"} if "crop_mode" in given else {}
     return told | ({"image_size": size} if size else {})
@@ -110,8 +110,8 @@ def _from_processor(file: Path, weights: str) -> Preparation | None:
         return None
     factor = 255 * values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 255.0
     normalises = values.get("do_normalize", "image_mean" in values)
-    mean, std = (values.get("image_mean"), values.get("image_std")) if normalises else ([0.0], [1.0])
     try:
+        mean, std = (values["image_mean"], values["image_std"]) if normalises else ([0.0], [1.0])
         scaled = {"mean": [value / factor for value in mean], "std": [value / factor for value in std]}
         framing = _processor_framing(values)
         labels = _read(file.with_name(_CONFIG)).get("id2label") or {}
