@@ -43,9 +43,15 @@ def cache(
     console().print(listing)
 
 
+def size_text(size: int) -> str:
+    """A number of bytes in MiB, or in KiB where it is below one MiB."""
+    symbol, unit = ("MiB", 2**20) if size >= 2**20 else ("KiB", 2**10)
+    return f"{size / unit:,.1f} {symbol}"
+
+
 def _cell(name: str, value: Any) -> str:
     if name == "bytes":
-        return f"{value / 2**20:,.1f} MiB"
+        return size_text(value)
     if name == "last":
         from datetime import datetime
 

@@ -206,7 +206,7 @@ def progress(findings: Findings) -> Figure:
     layout = base_layout("", "", 340, LIGHT) | {
         "margin": {"l": 65, "r": 20, "t": 15, "b": 55},
         "xaxis": axis("evaluations", (0, len(hypervolumes) + 1), LIGHT),
-        "yaxis": axis("hypervolume", (max(0.0, low - margin), high + margin), LIGHT),
+        "yaxis": axis("hypervolume", (max(0.0, low - margin), high + margin), LIGHT) | {"exponentformat": "none"},
         "showlegend": False,
     }
     return {"data": [line, dots], "layout": _fluid(layout)}
