@@ -28,7 +28,10 @@ _AVERAGES = (
 )
 """Keys in the order in which they are preferred."""
 
-_WRAPPERS = ("module", "_orig_mod", "model", "net", "network", "backbone", "_forward_module", "_fsdp_wrapped_module")
+_WRAPPERS = ("module", "model", "net", "network", "backbone", "_forward_module")
+_TRANSPARENT = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
+"""What torch's wrappers add to the names of parameters wherever a part of a network is wrapped; no layer has the name."""
+
 _DEPTH = 5
 """Dictionaries are searched to this depth: one of a pickle may contain itself."""
 
@@ -164,6 +167,9 @@ def _without_counters(chosen: WeightSet) -> WeightSet:
 
 def _unwrap(chosen: WeightSet) -> WeightSet:
     """Without the prefixes that all names have; of names with and without an average's prefix, those of the average."""
+    plain = {".".join(part for part in name.split(".") if part not in _TRANSPARENT): name for name in chosen.weights}
+    if len(plain) == len(chosen.weights):
+        chosen = replace(chosen, weights={name: chosen.weights[inner] for name, inner in plain.items()})
     names = list(chosen.weights)
     first = {name.partition(".")[0] for name in names}
     if len(first) == 1:

@@ -205,6 +205,15 @@ def test_keys_and_prefixes_of_scripts_are_removed(key, prefix, tmp_path):
     assert (checkpoint.origin, checkpoint.ignored, checkpoint.plain) == (key, (), True)
 
 
+@pytest.mark.parametrize("wrapper", ["_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"])
+def test_what_torch_adds_to_the_names_of_a_wrapped_row_is_removed(wrapper, tmp_path):
+    row = next(iter(RAW)).partition(".")[0]
+    wrapped = {name.replace(f"{row}.", f"{row}.{wrapper}.", 1): tensor for name, tensor in RAW.items()}
+    assert wrapped.keys() != RAW.keys()
+    state, _ = load({"model": add_prefix("module.", wrapped)}, tmp_path)
+    assert equal(state, RAW)
+
+
 def test_a_prefix_that_only_some_names_have_is_kept_and_named(tmp_path):
     for content, stray in (
         ({**add_prefix("model.", RAW), "criterion.weight": torch.ones(3)}, "criterion.weight"),
