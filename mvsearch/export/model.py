@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import Preparation
-from mvsearch.errors import PlanError
+from mvsearch.errors import DataError, PlanError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -71,20 +71,27 @@ class ExportModel:
         from mvsearch.training.preparation import preparation_of, random_part
 
         _check_classes(arch, num_classes, features=features)
-        arch = arch.deploy().at(num_classes=num_classes, image_size=image_size)
+        whole = arch.at(num_classes=num_classes, image_size=image_size)
+        arch = whole.deploy()
         model = build(arch, seed=seed).eval()
         if weights is None:
             return cls._wrap(arch, model, f"fresh, seed {seed}", features=features)
         part = "classifier" if arch.task == "classification" else "head"
         advice = f"use --num-classes {{0}}, or any other number for a fresh {part}"
         any_classes = features or num_classes is not None
-        loaded = load_weights(model, weights, arch, any_classes=any_classes, other_classes=advice)
+        loaded = load_weights(model, weights, whole, any_classes=any_classes, other_classes=advice)
         source, with_head = loaded.checkpoint.describe(weights.name), loaded.with_head and not features
         if not loaded.with_head and not features:
             source += f"; the {part} for {arch.num_classes} classes is fresh, seed {seed}"
-        preparation, random = preparation_of(weights, loaded.checkpoint, arch), random_part(loaded.checkpoint)
-        if preparation and (not with_head or len(preparation.classes) != arch.num_classes):
+        preparation, random = preparation_of(weights, loaded.checkpoint, whole), random_part(loaded.checkpoint)
+        if preparation and not with_head:
             preparation = replace(preparation, classes=())
+        if preparation and preparation.classes and len(preparation.classes) != arch.num_classes:
+            raise DataError(
+                f"its classifier is for {arch.num_classes} classes, but {preparation.source} names "
+                f"{len(preparation.classes)}; correct that, or use the weights in a folder of their own.",
+                at=weights,
+            )
         wrapped = cls._wrap(arch, model, source, features=features)
         wrapped = replace(wrapped, checkpoint=loaded.checkpoint, preparation=preparation)
         return replace(wrapped, trained=random != "all", head_trained=with_head and not random)
