@@ -93,7 +93,7 @@ def export(
     from mvsearch.errors import PlanError
     from mvsearch.export.comparison import MAX_DROP
     from mvsearch.export.formats import load_format
-    from mvsearch.export.images import draw_samples, match_labels, select_images
+    from mvsearch.export.images import draw_samples, has_other_classes, match_labels, select_images
     from mvsearch.export.job import ExportJob, check_writable
     from mvsearch.export.model import ExportModel
     from mvsearch.export.verify import export_unverified, export_verified, write_report
@@ -147,6 +147,12 @@ def export(
             )
             sample = match_labels(sample, export_model)
             calibration = training if int8 else None
+            if calibration and not data and has_other_classes(calibration, export_model):
+                raise PlanError(
+                    f"--int8 would be calibrated on {calibration.source}, and the weights are for other classes; use "
+                    "--data with images like those of the training.",
+                    at=weights,
+                )
             job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
         if runtime:
             drop = MAX_DROP if max_drop is None else max_drop / 100

@@ -69,6 +69,12 @@ def match_labels(sample: ImageSample, export_model: ExportModel) -> ImageSample:
     return replace(sample, labels=labels, classes=preparation.classes)
 
 
+def has_other_classes(sample: ImageSample, export_model: ExportModel) -> bool:
+    """Whether the weights name their classes and those of the images are others."""
+    outputs = export_model.preparation.classes if export_model.preparation else ()
+    return bool(outputs) and class_positions(sample.classes, outputs) is None
+
+
 def _compare_names(images: Sequence[str], weights: Sequence[str]) -> str:
     theirs = ", ".join([name for name in images if name not in weights][:3] or images[:3])
     ours = ", ".join([name for name in weights if name not in images][:3] or weights[:3])

@@ -20,7 +20,7 @@ from mvsearch.arch.published import published
 from mvsearch.data import DataSettings, Preparation
 from mvsearch.errors import DataError
 from mvsearch.export.formats import timm
-from mvsearch.export.images import draw_samples, match_labels
+from mvsearch.export.images import draw_samples, has_other_classes, match_labels
 from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_unverified, export_verified
 from mvsearch.nn import build
@@ -272,6 +272,21 @@ def test_the_classes_of_other_images_are_matched_by_name(images, labels):
     else:
         assert sample.labels.tolist() == labels
         assert sample.classes == BGR.classes
+
+
+def test_images_of_other_classes_do_not_calibrate_unless_they_are_asked_for():
+    model = ExportModel(SMALL, build(SMALL).eval(), "toy", preparation=BGR, trained=True, head_trained=True)
+    for classes, other in ((("apple", "döner"), False), (("apple",), False), (("apple", "pear"), True)):
+        assert has_other_classes(ImageSample(np.empty(0), np.arange(2), classes, "toy"), model) is other
+    unnamed = replace(model, preparation=replace(BGR, classes=()))
+    assert not has_other_classes(ImageSample(np.empty(0), np.arange(2), ("apple", "pear"), "toy"), unnamed)
+
+
+def test_a_description_of_another_number_of_classes_is_refused(tmp_path):
+    write_weights(build(SMALL), SMALL.key, tmp_path / "net.safetensors", replace(BGR, classes=("a", "b", "c")))
+    with pytest.raises(DataError, match=r"net\.safetensors: .*for 2 classes.*toy names 3"):
+        ExportModel.of(SMALL, weights=tmp_path / "net.safetensors")
+    assert ExportModel.of(SMALL, weights=tmp_path / "net.safetensors", num_classes=5).preparation.classes == ()
 
 
 # Pixels
