@@ -30,7 +30,7 @@ _AVERAGES = (
 
 _WRAPPERS = ("module", "model", "net", "network", "backbone", "_forward_module")
 _TRANSPARENT = {"_orig_mod", "_fsdp_wrapped_module", "_checkpoint_wrapped_module"}
-"""What torch's wrappers add to the names of parameters wherever a part of a network is wrapped; no layer has the name."""
+"""What torch adds to the names of parameters wherever a part of a network is wrapped; no layer has such a name."""
 
 _DEPTH = 5
 """Dictionaries are searched to this depth: one of a pickle may contain itself."""
