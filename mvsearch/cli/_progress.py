@@ -239,7 +239,8 @@ def _is_whole(plan: "Plan") -> bool:
 
 def _status_line(status: dict[str, Any]) -> str:
     of = f" {status['done']}/{status['of']}" if status.get("of") else ""
-    return f"  trial {status['number']} {status['name']}: {status.get('doing') or 'starting'}{of}"
+    trial = "" if status["number"] is None else f"trial {status['number']} "
+    return f"  {trial}{status['name']}: {status.get('doing') or 'starting'}{of}"
 
 
 class TrainingProgress(Display):

@@ -50,12 +50,20 @@ def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
 
 def join(plan: "Plan", notes: Sequence[str] = ()) -> "Plan":
     """Create the study, or join it and print notes and what this run changes of it; the plan as the study has it."""
+    from mvsearch.metrics.constraints import join_limits
     from mvsearch.study.proxy_scope import scope_note
     from mvsearch.study.study import Study
 
     study = Study.join(plan)
-    scope = scope_note(study.plan)
-    for line in (*notes, *([scope] if scope else []), *(f"study {plan.name}: {change}" for change in study.changes)):
+    scope, target = scope_note(study.plan), study.plan.target
+    goal = f"{study.plan.search.objectives[0]} is the only objective, within {join_limits(study.plan.limits)}."
+    sought = [f"to beat {target.name}: {goal}"] if target else []
+    for line in (
+        *notes,
+        *sought,
+        *([scope] if scope else []),
+        *(f"study {plan.name}: {change}" for change in study.changes),
+    ):
         click.echo(line, err=True)
     return study.plan
 

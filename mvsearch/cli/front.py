@@ -157,24 +157,27 @@ def _print(findings: "Findings", estimates: "Estimates | None") -> None:
 
 
 def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | None" = None) -> None:
-    """The front as a table, with further columns, and in one line the proxy that scored it and its reliability."""
+    """The front, or the short list, as a table, and in one line the proxy that scored it and its reliability.
+
+    `columns` are further columns of the front.
+    """
     from rich.text import Text
 
     from mvsearch.metrics.latency_text import busy_note
     from mvsearch.report.proxy_reliability import proxy_line
+    from mvsearch.report.short_list_table import CAUTION, short_list_sentence, short_list_table
     from mvsearch.report.table import front_table
 
-    screen, title = console(), f"Pareto front of {findings.name}"
-    screen.print(
-        front_table(
-            findings.records,
-            findings.front,
-            findings.objectives,
-            title=title,
-            caption=findings.tally,
-            columns=columns,
-        )
-    )
+    screen, title, target = console(), f"Pareto front of {findings.name}", findings.target
+    if target:
+        screen.print(short_list_table(findings.short_list, target, findings.score))
+        screen.print(Text(findings.tally, style="dim"))
+        screen.print(Text(short_list_sentence(findings.short_list, target), style="bold"))
+        screen.print(Text(CAUTION, style="dim"))
+    else:
+        members, sought = findings.front, findings.objectives
+        rows = front_table(findings.records, members, sought, title=title, caption=findings.tally, columns=columns)
+        screen.print(rows)
     line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))

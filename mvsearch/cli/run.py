@@ -28,13 +28,20 @@ if TYPE_CHECKING:
     multiple=True,
     help="A constraint besides the file's, or instead of that of its metric and direction: 'params <= 2M'. Repeatable.",
 )
+@click.option(
+    "--beat",
+    metavar="ARCH",
+    help="Search for networks that are better than this one at no more parameters and MACs: the score is the only "
+    "objective, and the end is a short list with the probability that each is better.",
+)
 @click.option("--sampler", help="How candidates are proposed: surrogate, tpe, nsga2, nsga3, gp or random.")
 @click.option("--seed", type=click.IntRange(min=0), help="With one worker, the same seed proposes the same candidates.")
 @click.option(
     "--reevaluate/--no-reevaluate",
     "confirm",
     default=None,
-    help="At the end, evaluate members of the front again with other seeds, up to six times each.",
+    help="At the end, evaluate members of the front again with other seeds, up to six times each; default with --beat: "
+    "the short list, three times each.",
 )
 @click.option(
     "--isolate",
@@ -77,6 +84,7 @@ def run(
     trials: int | None,
     objectives: tuple[str, ...],
     limits: tuple[str, ...],
+    beat: str | None,
     sampler: str | None,
     seed: int | None,
     confirm: bool | None,
@@ -109,6 +117,7 @@ def run(
         trials=trials,
         objectives=objectives,
         limits=limits,
+        beat=beat,
         sampler=sampler,
         seed=seed,
         confirm=confirm,

@@ -100,6 +100,20 @@ def override_limits(limits: Sequence[str], by: Sequence[str]) -> tuple[str, ...]
     return (*(text for text in limits if Constraint.parse(text).side not in sides), *by)
 
 
+def tighten_limits(limits: Sequence[str], by: Sequence[str]) -> tuple[str, ...]:
+    """The limits with others added; of two of the same metric and direction the tighter one.
+
+    >>> tighten_limits(("params <= 1M", "macs <= 2G"), ("params <= 2M", "macs <= 1G"))
+    ('params <= 1M', 'macs <= 1G')
+    """
+    tightest: dict[tuple[str, bool], Constraint] = {}
+    for limit in map(Constraint.parse, (*limits, *by)):
+        known = tightest.setdefault(limit.side, limit)
+        if (limit.value < known.value) if limit.at_most else (limit.value > known.value):
+            tightest[limit.side] = limit
+    return tuple(limit.text for limit in tightest.values())
+
+
 def check_limits(limits: Sequence[Constraint]) -> None:
     """Raises PlanError for a limit in another unit than its metric's, and for two that contradict each other."""
     for limit in limits:

@@ -16,6 +16,8 @@ from mvsearch.report.table import complete_beyond, tally, undecided
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.reader import Reader
+from mvsearch.study.short_list import SHORT_LIST, ShortListEntry, short_list, short_list_json
+from mvsearch.study.target import Target
 from mvsearch.utils.yaml_document import Document
 
 
@@ -49,10 +51,13 @@ class Findings:
 
     @cached_property
     def suggestion(self) -> Record:
-        """The member of the front to look at first, which is a published model only if all members are.
+        """The candidate to look at first, which is a published model only if all members are.
 
-        It has the best score. Without a score, it is nearest to the best of all objectives, in units of their ranges.
+        With a network to beat it is the first of the short list. Else it is the member of the front with the best
+        score, or without a score the nearest to the best of all objectives, in units of their ranges.
         """
+        if self.short_list:
+            return self.short_list[0].record
         own = [record for record in self.front if not record.published] or self.front
         sought = [self.score] if self.score.name in scores() else self.objectives
         ranges = {name: (high - low) or 1.0 for name, (low, high) in spans(self.front, sought).items()}
@@ -66,6 +71,8 @@ class Findings:
     @property
     def suggestion_words(self) -> str:
         """Why it is suggested, e.g. `trial 17 has the best scaled loss among the front's unpublished networks`."""
+        if self.short_list:
+            return f"trial {self.suggestion.number} is the first of the short list"
         networks = "networks" if self.suggestion.published else "unpublished networks"
         score = (
             f"has the best {metric(self.score.name).label}"
@@ -73,6 +80,16 @@ class Findings:
             else "is nearest to the best of all objectives"
         )
         return f"trial {self.suggestion.number} {score} among the front's {networks}"
+
+    @property
+    def target(self) -> Target | None:
+        """The network to beat; None if there is none, or under other objectives than the study's."""
+        return self.facts.target if [o.name for o in self.objectives] == [*self.facts.objectives] else None
+
+    @cached_property
+    def short_list(self) -> tuple[ShortListEntry, ...]:
+        """The candidates that may be better than the network to beat, the best first; empty without one."""
+        return short_list(self.measured, self.target, self.objectives[0]) if self.target else ()
 
     @property
     def beyond(self) -> int:
@@ -116,11 +133,18 @@ class Findings:
             "held_out": self.facts.held_out,
             "part": HELD_OUT if "proxy" in self.facts.settings else None,
             "trust": asdict(self.reliability),
+            "beat": self._beat_json(),
             "trials": [
                 {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}
                 for r in self.front
             ],
         }
+
+    def _beat_json(self) -> dict[str, Any] | None:
+        """The network to beat, and the short list; None without one."""
+        if self.target is None:
+            return None
+        return {**self.target.to_json(), "short_list": short_list_json(self.short_list[:SHORT_LIST])}
 
 
 def compute_findings(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mvsearch.errors import StudyError
 from mvsearch.metrics.record import FULL, Metrics
 from mvsearch.study.settings import SearchSettings
+from mvsearch.study.target import Target
 from mvsearch.utils.hashing import digest
 from mvsearch.utils.settings import flatten
 
@@ -23,7 +24,7 @@ _TYPES = {
     "document": dict,
     "published": dict,
 }
-_OPTIONAL = ("exhausted", "proxy_check")
+_OPTIONAL = ("exhausted", "proxy_check", "target")
 
 NETWORK_KEYS = ("image_size", "num_classes", "vars", "blocks", "head", "where")
 """The keys of a space file that say which networks there are: another value is another space."""
@@ -37,7 +38,7 @@ class StudyFacts:
     is the space file, `published` the published models in the space by name with their keys. `exhausted` says that the
     search found no new candidate when it last looked. `environment` is what the first worker pinned: the images
     (`data`), the versions of the code, the precision, the devices. `proxy_check` are the metrics of published models
-    outside the space, by name.
+    outside the space, by name. `target` is the network that the study is to beat, with its metrics.
     """
 
     objectives: tuple[str, ...]
@@ -50,6 +51,7 @@ class StudyFacts:
     exhausted: bool = False
     environment: Mapping[str, str] = field(default_factory=dict)
     proxy_check: Mapping[str, Metrics] = field(default_factory=dict)
+    target: Target | None = None
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
@@ -70,6 +72,7 @@ class StudyFacts:
                 exhausted=stored.get("exhausted", False),
                 environment={k: v for k, v in stored.items() if k not in (*_TYPES, *_OPTIONAL)},
                 proxy_check=stored.get("proxy_check", {}).get("metrics", {}),
+                target=Target.from_json(stored["target"]) if "target" in stored else None,
             )
         except (LookupError, TypeError, AttributeError) as error:
             raise StudyError(
@@ -90,6 +93,7 @@ class StudyFacts:
         }
         stored |= {**self.environment}
         stored |= {"proxy_check": {"metrics": self.proxy_check}} if self.proxy_check else {}
+        stored |= {"target": self.target.to_json()} if self.target else {}
         return dict(json.loads(json.dumps(stored)))
 
     @property
@@ -155,6 +159,7 @@ def study_facts(plan: "Plan") -> StudyFacts:
         search=plan.search,
         document=plan.space.document.data,
         published={name: plan.space.architecture(point).key for name, point in plan.space.published_points()},
+        target=plan.target,
     )
 
 
@@ -183,6 +188,8 @@ def _setting_text(value: Any) -> str:
 
 def describe_mismatch(plan: "Plan", facts: StudyFacts) -> str | None:
     """How the facts of a study differ from the plan's; None if the plan may join the study."""
+    if _target_key(facts) != _target_key(plan):
+        return f"to beat {_target_name(facts)}, not {_target_name(plan)}"
     if facts.objectives != plan.search.objectives:
         return f"for {', '.join(facts.objectives)}, not {', '.join(plan.search.objectives)}"
     if facts.space_digest != plan.space_digest:
@@ -192,8 +199,18 @@ def describe_mismatch(plan: "Plan", facts: StudyFacts) -> str | None:
     return None
 
 
+def _target_key(study: "StudyFacts | Plan") -> str | None:
+    return study.target.arch.key if study.target else None
+
+
+def _target_name(study: "StudyFacts | Plan") -> str:
+    return study.target.name if study.target else "a given network"
+
+
 def suggest_match(plan: "Plan", facts: StudyFacts) -> str:
     """What makes the plan match the study."""
+    if _target_key(facts) != _target_key(plan):
+        return f"give --beat {facts.target.name}" if facts.target else "leave out --beat"
     if facts.objectives != plan.search.objectives:
         return f"give {' '.join(f'--objective {name}' for name in facts.objectives)}"
     return "restore the file as it was"

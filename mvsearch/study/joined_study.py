@@ -1,9 +1,10 @@
 """A study that a worker has joined. The scheduler and the runner share it."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from mvsearch.arch.published import published_keys
-from mvsearch.metrics.record import Record
+from mvsearch.metrics.record import Metrics, Record
 from mvsearch.space.inverse import Point
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.facts import StudyFacts
@@ -12,6 +13,7 @@ from mvsearch.study.reader import Reader, load_facts
 from mvsearch.study.retry import RetryPolicy
 from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.trials import OptunaTrialStore
+from mvsearch.study.target import TARGET_REPLICATES
 from mvsearch.study.workers.heartbeat import worker_registry
 from mvsearch.study.workers.registry import Worker
 from mvsearch.utils import machine
@@ -33,9 +35,26 @@ class JoinedStudy(Reader):
 
     def update_facts(self, change: Callable[[StudyFacts], StudyFacts]) -> None:
         """Change the facts of the study as they are stored now."""
-        self.facts = change(load_facts(self.store, self.name) or self.facts)
+        self.facts = change(self.current_facts())
         self.store.update_study(self.name, self.facts.to_json())
         self._evaluation_keys.clear()
+
+    def current_facts(self) -> StudyFacts:
+        """The facts as they are stored now."""
+        return load_facts(self.store, self.name) or self.facts
+
+    def target_measurement(self, repeat: int) -> Metrics | None:
+        """What was measured of the target with the seeds of a repeat; None if that was not done yet."""
+        assert self.plan.target is not None
+        return self.store.evaluation(self.plan.target.arch.key, self.evaluation_key(repeat=repeat))
+
+    def update_target(self) -> None:
+        """Store the mean of what was measured of the target so far."""
+        with self.store.study_lock(self.name):
+            found = [self.target_measurement(repeat) for repeat in range(TARGET_REPLICATES)]
+            measured = [metrics for metrics in found if metrics is not None]
+            if measured and (target := self.plan.target):
+                self.update_facts(lambda facts: replace(facts, target=target.with_measurements(measured)))
 
     def evaluation_key(self, *, rung: int | None = None, repeat: int = 0) -> str:
         """Identifies all that a number depends on besides the architecture: settings, device, images and code."""

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.cost import Cost
 from mvsearch.data import DataSettings
-from mvsearch.metrics.constraints import Constraint, noise_interval
+from mvsearch.metrics.constraints import Constraint, noise_interval, tighten_limits
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, Metrics
 from mvsearch.metrics.registry import STATIC_COSTS, scores
@@ -32,6 +32,7 @@ from mvsearch.study.settings import (
     read_proxy,
     read_search,
 )
+from mvsearch.study.target import Target
 from mvsearch.utils.hashing import digest
 from mvsearch.utils.yaml_document import Document
 
@@ -41,7 +42,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a study searches, for what, and how. `measurements` are the settings of every measurement by its name."""
+    """What a study searches, for what, and how. `measurements` are the settings of every measurement by its name.
+
+    With a `target`, candidates cost no more than it, and are compared with it.
+    """
 
     name: str
     space: SearchSpace
@@ -51,6 +55,7 @@ class Plan:
     data: DataSettings
     storage: str | None = None
     studies: Path = Path("studies")
+    target: Target | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, name: str | None = None, storage: str | None = None, **flags: Any) -> Self:
@@ -64,19 +69,26 @@ class Plan:
         The number of trials is at most that of the points inside the conditions and limits, where they can be listed.
         """
         search = read_search(space.document, read_proxy(space.document, space.head.task), space.head.task, **flags)
-        return cls._of(space, search, name=name, storage=storage)
+        target = Target.find(search.beat, space, storage=storage) if search.beat else None
+        default = f"{space.name}_beat_{target.slug}" if target else space.name
+        return cls._of(space, search, name=name or default, storage=storage, target=target)
 
     @classmethod
-    def _of(cls, space: SearchSpace, search: SearchSettings, *, name: str | None, storage: str | None) -> Self:
+    def _of(
+        cls, space: SearchSpace, search: SearchSettings, *, name: str, storage: str | None, target: Target | None
+    ) -> Self:
         document, task = space.document, space.head.task
+        if target:
+            search = replace(search, limits=tighten_limits(search.limits, target.limits))
         plan = cls(
-            name=check_study_name(name or space.name),
+            name=check_study_name(name),
             space=space,
             search=search,
             proxy=read_proxy(document, task),
             measurements=read_measurements(document),
             data=read_data(document, task),
             storage=storage,
+            target=target,
         )
         check_plan(plan)
         if plan.all_points is None:
@@ -93,7 +105,8 @@ class Plan:
     def of_facts(cls, facts: StudyFacts, *, name: str, storage: str, workers: int) -> Self:
         """The plan of a study that need not be in the database yet."""
         space = SearchSpace.parse(Document(dict(facts.document)))
-        return cls._of(space, replace(facts.search, workers=workers), name=name, storage=storage)
+        search = replace(facts.search, workers=workers)
+        return cls._of(space, search, name=name, storage=storage, target=facts.target)
 
     @cached_property
     def objectives(self) -> tuple[Objective, ...]:

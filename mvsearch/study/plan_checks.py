@@ -96,10 +96,12 @@ def _check_limits(plan: "Plan") -> None:
 
 
 def _place(plan: "Plan", limits: Sequence[Constraint]) -> Location | str:
-    """Where limits are written: in the file, or on the command line if one of them is only there."""
+    """Where limits are written: in the file, or on the command line if one of them is only there or the target's."""
     document = plan.space.document
-    in_file = read_search(document, plan.proxy, plan.space.head.task).limits
-    return document.where("search", "limits") if {limit.text for limit in limits} <= {*in_file} else "--limit"
+    in_file, texts = read_search(document, plan.proxy, plan.space.head.task).limits, {limit.text for limit in limits}
+    if plan.target and texts & {*plan.target.limits}:
+        return f"--beat {plan.target.name}"
+    return document.where("search", "limits") if texts <= {*in_file} else "--limit"
 
 
 def _check_static_limits(plan: "Plan") -> None:

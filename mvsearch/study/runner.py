@@ -28,7 +28,10 @@ _LOG = logging.getLogger(__name__)
 
 def check_signature(evaluate: Evaluate, plan: Plan) -> None:
     """Raises StudyError if the function does not accept an argument that the plan needs."""
-    needs = {"rung": ("proxy.rungs", plan.proxy.rungs), "repeat": ("search.confirm", plan.search.confirm)}
+    needs = {
+        "rung": ("proxy.rungs", plan.proxy.rungs),
+        "repeat": ("search.beat", True) if plan.target else ("search.confirm", plan.search.confirm),
+    }
     for name, (setting, needed) in needs.items():
         if needed and plan.needs_proxy:
             try:
@@ -135,6 +138,22 @@ class Runner:
                 measurement = (record.key, self.study.evaluation_key(), record.metrics, record.seconds)
                 self.store.cache_evaluation(*measurement, machine.describe())
         return record
+
+    def measure_target(self, repeat: int) -> None:
+        """Measure the network to beat with the seeds of a repeat, which this worker has claimed.
+
+        Raises StudyError if it cannot be measured, or violates a limit itself.
+        """
+        target = self.plan.target
+        assert target is not None
+        self.worker.report(number=None, name=target.name, doing="target", done=0, of=0)
+        try:
+            with self.store.evaluation_lock(target.arch.key, self.study.evaluation_key(repeat=repeat)):
+                self._measure_cached(target.arch, target.arch.key, repeat=repeat)
+        except (ConstraintViolated, EvaluationFailed) as error:
+            raise StudyError(f"cannot be measured: {error}.", at=f"--beat {target.name}") from None
+        finally:
+            self.store.release_replicate(self.study.name, -1 - repeat)
 
     def reevaluate(self, record: Record) -> bool:
         """Measure a claimed trial with the next seeds; its scores become the mean of all. Whether that succeeded."""

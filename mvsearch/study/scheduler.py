@@ -18,9 +18,11 @@ from mvsearch.metrics.record import Record
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.reevaluation import needs_reevaluation
+from mvsearch.study.short_list import needs_measurement
 from mvsearch.study.storage.faults import retry_while_unavailable
 from mvsearch.study.storage.sampler_study import SamplerStudy
 from mvsearch.study.storage.trials import OptunaTrialStore, translate_optuna_errors
+from mvsearch.study.target import TARGET_REPLICATES
 
 
 class Scheduler:
@@ -93,11 +95,32 @@ class Scheduler:
             claims = self.store.replicate_claims(self.study.name)
             stale = self.study.worker.stale(claims.values())
             claimed = {number for number, name in claims.items() if name not in stale}
-            uncertain = needs_reevaluation(self.study.within_limits(self.study.records()), self.plan.objectives)
+            uncertain = self._needs_reevaluation()
             record = next((record for record in uncertain if record.number not in claimed | skip), None)
             if record is not None:
                 self.store.claim_replicate(self.study.name, record.number, self.study.worker.name)
             return record
+
+    def _needs_reevaluation(self) -> list[Record]:
+        records = self.study.within_limits(self.study.records())
+        if target := self.study.current_facts().target:
+            return needs_measurement(records, target, self.plan.objectives[0])
+        return needs_reevaluation(records, self.plan.objectives)
+
+    def claim_target(self) -> int | None:
+        """The next measurement of the target that no live worker has begun; None if there is none.
+
+        The claims of the target have negative numbers, those of trials are 0 and up.
+        """
+        with self.store.study_lock(self.study.name):
+            claims = self.store.replicate_claims(self.study.name)
+            stale = self.study.worker.stale(claims.values())
+            claimed = {number for number, name in claims.items() if name not in stale}
+            for repeat in range(TARGET_REPLICATES):
+                if -1 - repeat not in claimed and self.study.target_measurement(repeat) is None:
+                    self.store.claim_replicate(self.study.name, -1 - repeat, self.study.worker.name)
+                    return repeat
+            return None
 
     # ---- trials that a worker cannot finish
 

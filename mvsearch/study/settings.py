@@ -10,6 +10,7 @@ from typing import Any
 from mvsearch.data import DataSettings, default_source
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import override_limits
+from mvsearch.metrics.registry import is_score
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
 from mvsearch.utils.settings import from_mapping
@@ -24,6 +25,8 @@ class SearchSettings:
     with further seeds at the end. With `isolate`, each worker evaluates in a child process, so that a candidate that
     crashes it fails and the worker continues; `timeout_s` and `memory_gib` (of the child process) imply it, 0 is no
     limit.
+
+    `beat` is a network: the score alone is searched for, at no more than its costs, with `confirm`.
     """
 
     objectives: tuple[str, ...] = ("top1", "params", "macs")
@@ -36,6 +39,7 @@ class SearchSettings:
     isolate: bool = False
     timeout_s: float = 0.0
     memory_gib: float = 0.0
+    beat: str = ""
 
     @property
     def isolated(self) -> bool:
@@ -85,7 +89,7 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     """The section `search:`; `flags` of the command replace what the file says, None and () are not given.
 
     Limits replace only those of the same metric and direction; the file's others stay. The first objective is by
-    default the proxy's first score.
+    default the proxy's first score. A study that is to beat a network has the first score as its only objective.
     """
     raw = _mapping(document, "search")
     search: SearchSettings = _parse(document, "search", SearchSettings, raw)
@@ -94,7 +98,14 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     given = {key: value for key, value in flags.items() if value not in (None, ())}
     if "limits" in given:
         given["limits"] = override_limits(search.limits, given["limits"])
-    return replace(search, **given)
+    search = replace(search, **given)
+    if not search.beat:
+        return search
+    if "objectives" in given and (others := [name for name in search.objectives if not is_score(name)]):
+        raise PlanError(f"searches for a score alone; leave out --objective {others[0]}.", at=f"--beat {search.beat}")
+    sought = [name for name in search.objectives if is_score(name)] or proxy.metrics(task)
+    confirm = search.confirm or ("confirm" not in given and "confirm" not in raw)
+    return replace(search, objectives=tuple(sought[:1]), confirm=confirm)
 
 
 def read_proxy(document: Document, task: str) -> ProxySettings:

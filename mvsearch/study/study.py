@@ -105,6 +105,8 @@ class Study(JoinedStudy):
         runner, failures = Runner(self, self.scheduler, evaluate), 0
         with self.worker.running():
             retry_while_unavailable(self._check_unchanged)
+            if self.plan.target:
+                self._measure_target(runner)
             while (candidate := self.scheduler.next(total)) is not None:
                 record = runner.evaluate_and_record(candidate)
                 if callback is not None:
@@ -114,6 +116,12 @@ class Study(JoinedStudy):
                 self.stop_if_unhealthy(record)
             if self.plan.search.confirm:
                 self._reevaluate(runner)
+
+    def _measure_target(self, runner: Runner) -> None:
+        """Measure the network to beat as often as it takes, before any candidate."""
+        while (repeat := retry_while_unavailable(self.scheduler.claim_target)) is not None:
+            runner.measure_target(repeat)
+        retry_while_unavailable(self.update_target)  # an earlier run, or another study, may have measured it
 
     def _reevaluate(self, runner: Runner) -> None:
         failed: set[int] = set()  # in this run

@@ -13,6 +13,7 @@ from mvsearch.metrics.registry import scores
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.reader import Reader
 from mvsearch.study.resolve import find_architecture
+from mvsearch.study.short_list import short_list
 from mvsearch.utils.yaml_document import Document
 
 COSTS = ("params", "macs")
@@ -62,8 +63,8 @@ def select_networks(
 ) -> Selection:
     """The `top` candidates by score, or these trials, and the baselines `against`.
 
-    By default a candidate is compared with the smallest published model that costs at least as much. Raises StudyError
-    for a study without finished candidates or without a score, PlanError or ArchitectureError for a baseline that is
+    By default that is the network that the study is to beat, or else for each candidate the smallest published model
+    that costs at least as much. Raises StudyError for a study without finished candidates or without a score, PlanError or ArchitectureError for a baseline that is
     unknown or of another task.
     """
     space = SearchSpace.parse(Document(dict(reader.facts.document)))
@@ -78,6 +79,10 @@ def select_networks(
         baselines = _distinct(baselines, candidates)
         candidates = [replace(candidate, against=tuple(b.name for b in baselines)) for candidate in candidates]
         return Selection((*candidates, *baselines), tuple(notes))
+    if target := reader.facts.target:
+        baseline = Network(target.name, target.arch, target.metrics or target.arch.metrics())
+        candidates = [replace(candidate, against=(target.name,)) for candidate in candidates]
+        return Selection((*candidates, baseline), tuple(notes))
     pool = [_baseline(name, published(name), space, known) for name in _published_names(reader, space.head.task)]
     chosen = {candidate.name: _match(candidate, pool) for candidate in candidates}
     candidates = [replace(candidate, against=(chosen[candidate.name].name,)) for candidate in candidates]
@@ -93,14 +98,18 @@ def _trials(reader: Reader, numbers: Sequence[int]) -> list[Record]:
 
 
 def _best(reader: Reader, top: int) -> list[Record]:
-    """The best candidates by the study's first score, published models left out."""
+    """The short list of a study that is to beat a network; else the best by the first score, published models left
+    out."""
     score = next((objective for objective in reader.objectives if objective.name in scores()), None)
     if score is None:
         objectives = ", ".join(objective.name for objective in reader.objectives)
         raise StudyError(
             f"study {reader.name!r} has no score to rank its candidates by, only {objectives}; name them: --trial 17."
         )
-    records = [record for record in comparable(reader.measured([score]), [score]) if not record.published]
+    measured = comparable(reader.measured([score]), [score])
+    if reader.facts.target and (ranked := short_list(measured, reader.facts.target, score)):
+        return [entry.record for entry in ranked[:top]]
+    records = [record for record in measured if not record.published]
     if not records:
         raise StudyError(f"study {reader.name!r} has only published models so far; let it continue.")
     return sorted(records, key=lambda record: (score.cost(record.metrics[score.name]), record.number))[:top]

@@ -22,6 +22,7 @@ from mvsearch.report.figures.architecture_diff import parts
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts
+from mvsearch.report.short_list_table import CAUTION, short_list_rows, short_list_sentence
 from mvsearch.report.table import metric_columns
 from mvsearch.report.validation_table import validation_rows
 from mvsearch.space.variables import Choice
@@ -107,6 +108,19 @@ def _direction(objective: Objective) -> str:
 def _join_words(words: Iterable[str]) -> str:
     *most, last = words
     return f"{', '.join(most)} and {last}" if most else last
+
+
+# ---- the network to beat
+
+
+def _beat(report: Report) -> Values | None:
+    findings = report.findings
+    if findings.target is None:
+        return None
+    heads, rows = short_list_rows(findings.short_list, findings.target, findings.score)
+    cells = [[Cell(text, value) for text, value in row] for row in rows]
+    sentence = short_list_sentence(findings.short_list, findings.target)
+    return {"table": Table(heads, cells, text_columns=2), "sentence": sentence, "caution": CAUTION}
 
 
 # ---- the front
@@ -366,6 +380,7 @@ def plan_yaml(findings: Findings) -> str:
 
 
 SECTIONS: dict[str, tuple[str, Callable[[Report], Values | None]]] = {
+    "beat": ("Short list", _beat),
     "front": ("Front", _front),
     "validation": ("Validation", _validation),
     "members": ("Members", _members),

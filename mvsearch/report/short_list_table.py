@@ -1,0 +1,88 @@
+"""The short list of a study that is to beat a network: as rows for tables and pages, and in a sentence."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.pareto import Objective
+from mvsearch.metrics.record import Metrics
+from mvsearch.metrics.registry import metric
+from mvsearch.report.table import plain_table
+from mvsearch.study.short_list import CLEAR, SHORT_LIST, ShortListEntry
+from mvsearch.study.target import COSTS, Target
+
+TableCell = tuple[str, float | str]
+"""The text of a cell, and the value that it sorts by."""
+
+CAUTION = (
+    "The probability is about the score, which stands for accuracy; `mvsearch validate` trains the short list and the "
+    "network to beat for real."
+)
+
+
+def short_list_sentence(entries: Sequence[ShortListEntry], target: Target) -> str:
+    """Whether something better was found, and how sure that is."""
+    if not entries:
+        state = "no candidate is complete" if target.metrics else "it is not measured"
+        return f"Nothing is compared with {target.name} yet: {state}."
+    best = max(entries, key=lambda entry: entry.probability)
+    name = f"trial {best.record.number}" + (f" ({best.record.published})" if best.record.published else "")
+    if best.probability < CLEAR:
+        return (
+            f"Nothing found that is better than {target.name} beyond noise: {name} is better with a probability of "
+            f"{best.probability:.2f}."
+        )
+    clear = sum(entry.probability >= CLEAR for entry in entries)
+    count = "1 candidate is" if clear == 1 else f"{clear} candidates are"
+    return f"{count} better than {target.name} at no more cost with a probability of {CLEAR:g} or more; {name} first."
+
+
+def short_list_rows(
+    entries: Sequence[ShortListEntry], target: Target, objective: Objective
+) -> tuple[list[str], list[list[TableCell]]]:
+    """The heads, and the cells: the best candidates, then the network to beat."""
+    name = objective.name
+    direction = "higher" if objective.maximise else "lower"
+    heads = ["trial", "architecture", f"{metric(name).label} ({direction} is better)", "measured", "expected"]
+    heads += ["better with", *(metric(cost).label for cost in COSTS)]
+    rows: list[list[TableCell]] = []
+    for entry in entries[:SHORT_LIST]:
+        record = entry.record
+        rows.append(
+            [
+                (str(record.number), record.number),
+                (record.published or record.key, record.published or record.key),
+                (pretty(name, entry.score), entry.score),
+                (f"{entry.measurements} times" if entry.measurements > 1 else "once", entry.measurements),
+                (_with_error(name, entry.expected, entry.error), entry.expected),
+                (f"{entry.probability:.2f}", entry.probability),
+                *_costs(record.metrics),
+            ]
+        )
+    if target.metrics:
+        mean, times = target.metrics[name], len(target.metrics["repeats"])
+        error = target.metrics.get(f"{name}_sem", 0.0)
+        own: list[TableCell] = [("", -1), (f"{target.name} (to beat)", target.name), (pretty(name, mean), mean)]
+        own += [(f"{times} times", times), (_with_error(name, mean, error), mean), ("", -1.0)]
+        rows.append([*own, *_costs(target.metrics)])
+    return heads, rows
+
+
+def short_list_table(entries: Sequence[ShortListEntry], target: Target, objective: Objective) -> Table:
+    """The short list for the terminal."""
+    heads, rows = short_list_rows(entries, target, objective)
+    found = plain_table(*heads, left=0, no_wrap=False)
+    found.columns[1].justify = "left"
+    found.title = f"Better than {target.name} at no more cost?"
+    for row in rows:
+        found.add_row(*(text for text, _ in row))
+    return found
+
+
+def _costs(metrics: Metrics) -> list[TableCell]:
+    return [(pretty(cost, metrics[cost]), metrics[cost]) for cost in COSTS]
+
+
+def _with_error(name: str, value: float, error: float) -> str:
+    return f"{pretty(name, value).split(' ')[0]} ± {error / metric(name).unit.size:.2g}"

@@ -1,0 +1,105 @@
+"""Which candidates may be better than the target of a study, and how probably: by their score, not by real training.
+
+A measured score is the true score plus noise. The true scores of the candidates are taken as draws from one normal
+distribution, whose mean and variance are estimated from all candidates (empirical Bayes; Efron and Morris 1975,
+doi 10.1080/01621459.1975.10479864). So the expected score of a candidate is its mean, pulled towards the mean of all,
+the more the noisier it is: without that, the best of many noisy scores would look better than it is (the winner's
+curse). The noise of one measurement is pooled over everything that was measured more than once, the target included.
+
+With n measurements of noise s, mean m, and candidates of mean M and variance T, the expected score is
+(n m / s² + M / T) / (n / s² + 1 / T), its variance 1 / (n / s² + 1 / T). The target has no such prior.
+"""
+
+import math
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mvsearch.metrics.pareto import Objective
+from mvsearch.metrics.record import Metrics, Record
+from mvsearch.study.reevaluation import replicates
+from mvsearch.study.target import Target
+
+SHORT_LIST = 5
+"""Candidates that are measured again, and shown."""
+
+REPLICATES = 3
+"""Measurements of each of them, the first included."""
+
+CLEAR = 0.95
+"""A candidate is better beyond noise from this probability on."""
+
+
+@dataclass(frozen=True)
+class ShortListEntry:
+    """A candidate: the mean of its `measurements`, the score expected of it, and the standard error of that.
+
+    `probability` is that of being better than the target by the true score.
+    """
+
+    record: Record
+    measurements: int
+    score: float
+    expected: float
+    error: float
+    probability: float
+
+
+def short_list(records: Sequence[Record], target: Target, objective: Objective) -> tuple[ShortListEntry, ...]:
+    """All complete candidates, the best expected score first; empty until the target is measured."""
+    candidates = [r for r in records if r.state == "complete" and r.key != target.arch.key]
+    if not candidates or not target.metrics:
+        return ()
+    name, sign = objective.name, 1 if objective.cost(1.0) > 0 else -1
+    groups = [[sign * scores[name] for scores in replicates(record)] for record in candidates]
+    own = [sign * scores[name] for scores in target.metrics["repeats"]]
+    noise = _pooled_variance([*groups, own])
+    means = [statistics.fmean(group) for group in groups]
+    centre = statistics.fmean(means)
+    spread = statistics.pvariance(means) - statistics.fmean(noise / len(group) for group in groups)
+    entries = []
+    for record, group, mean in zip(candidates, groups, means, strict=True):
+        weight = 1.0 if noise == 0 else max(0.0, spread) / (max(0.0, spread) + noise / len(group))
+        expected, variance = centre + weight * (mean - centre), weight * noise / len(group)
+        gap, error = statistics.fmean(own) - expected, math.sqrt(variance + noise / len(own))
+        entries.append(
+            ShortListEntry(record, len(group), sign * mean, sign * expected, math.sqrt(variance), _above(gap, error))
+        )
+    return tuple(sorted(entries, key=lambda entry: (sign * entry.expected, entry.record.number)))
+
+
+def needs_measurement(records: Sequence[Record], target: Target, objective: Objective) -> list[Record]:
+    """The candidates of the short list that were measured too few times, the best first."""
+    best = short_list(records, target, objective)[:SHORT_LIST]
+    return [entry.record for entry in best if entry.measurements < REPLICATES]
+
+
+def _pooled_variance(groups: Sequence[Sequence[float]]) -> float:
+    """The variance of one measurement, from all that was measured more than once."""
+    repeated = [group for group in groups if len(group) > 1]
+    squares = sum((len(group) - 1) * statistics.variance(group) for group in repeated)
+    return squares / sum(len(group) - 1 for group in repeated) if repeated else 0.0
+
+
+def _above(gap: float, error: float) -> float:
+    """The probability that a normal value of this mean and deviation is above zero."""
+    if error == 0:
+        return 0.5 if gap == 0 else float(gap > 0)
+    return 0.5 * (1 + math.erf(gap / error / math.sqrt(2)))
+
+
+def short_list_json(entries: Sequence[ShortListEntry]) -> list[Metrics]:
+    """The short list as raw numbers."""
+    return [
+        {
+            "number": entry.record.number,
+            "key": entry.record.key,
+            "published": entry.record.published,
+            "measurements": entry.measurements,
+            "score": entry.score,
+            "expected": entry.expected,
+            "expected_sem": entry.error,
+            "probability": entry.probability,
+        }
+        for entry in entries
+    ]

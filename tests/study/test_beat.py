@@ -1,0 +1,156 @@
+"""A study that is to beat a network: its limits, the measurements of the target, and the short list."""
+
+import json
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy import TOY, toy_plan
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.errors import MvsearchError, PlanError, StudyError
+from mvsearch.metrics.pareto import Objective
+from mvsearch.metrics.record import Record, mean_metrics
+from mvsearch.report.findings import compute_findings
+from mvsearch.report.short_list_table import short_list_sentence
+from mvsearch.study.plan import Plan
+from mvsearch.study.reader import open_study
+from mvsearch.study.short_list import REPLICATES, SHORT_LIST, short_list
+from mvsearch.study.study import Study
+from mvsearch.study.target import TARGET_REPLICATES, Target
+from mvsearch.utils import yaml_document
+
+LOSS = Objective.named("loss")
+
+
+def network(stem: int = 24, out: int = 32, dim: int = 24, depth: int = 2) -> dict:
+    document = yaml_document.parse(TOY, "toy.yaml").data
+    del document["vars"], document["where"], document["name"]
+    stem_row, down, body = document["blocks"]
+    rows = [stem_row | {"out": stem}, down | {"out": out}, body | {"out": out, "dim": dim, "depth": depth}]
+    return document | {"blocks": rows}
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder(tmp_path, monkeypatch):
+    """With the file of a network in the middle of the toy space, of one below it, and of one above it."""
+    monkeypatch.chdir(tmp_path)
+    for name, fields in (
+        ("middle", {}),
+        ("small", {"stem": 4, "out": 8, "dim": 8, "depth": 1}),
+        ("large", {"stem": 96, "out": 128, "dim": 96, "depth": 4}),
+    ):
+        Path(f"{name}.yaml").write_text(yaml_document.dump(network(**fields)), encoding="utf-8")
+
+
+def plan_to_beat(name: str = "middle.yaml", **search) -> Plan:
+    return toy_plan(Path("studies"), beat=name, **{"objectives": ("loss",), **search})
+
+
+def shallow_is_better(arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> dict:
+    """A loss that rises with the depth, with noise that depends on the network and the repeat."""
+    noise = random.Random(f"{arch.key} {repeat}").gauss(0, 0.01)
+    return {**arch.metrics(), "loss": 1 + 0.1 * arch.blocks[-1].depth + noise}
+
+
+def test_candidates_cost_no_more_than_the_target_which_is_measured_several_times():
+    plan = plan_to_beat(trials=20)
+    Study.join(plan).run(shallow_is_better)
+    study = open_study("toy_beat_middle")
+    target, records = study.facts.target, study.records()
+
+    costs = target.arch.metrics()
+    assert len(records) == 20
+    assert all(record.metrics[name] <= costs[name] for record in records for name in ("params", "macs"))
+    expected = [shallow_is_better(target.arch, repeat=repeat)["loss"] for repeat in range(TARGET_REPLICATES)]
+    assert [scores["loss"] for scores in target.metrics["repeats"]] == expected
+    assert target.metrics["loss"] == pytest.approx(sum(expected) / TARGET_REPLICATES)
+
+    best = compute_findings(study).short_list[:SHORT_LIST]
+    assert all(entry.measurements == REPLICATES for entry in best)
+    assert all(entry.record.choices["body.depth"] == 1 for entry in best)
+    assert best[0].probability > 0.999
+
+
+def test_where_depth_alone_counts_nothing_is_better_than_a_shallow_network():
+    Path("shallow.yaml").write_text(yaml_document.dump(network(depth=1)), encoding="utf-8")
+    Study.join(plan_to_beat("shallow.yaml", trials=15)).run(shallow_is_better)
+    findings = compute_findings(open_study("toy_beat_shallow"))
+    assert all(entry.probability < 0.95 for entry in findings.short_list)
+    assert "Nothing found" in short_list_sentence(findings.short_list, findings.target)
+
+
+def test_of_candidates_with_a_stated_probability_such_a_share_is_better():
+    draw, stated, better = random.Random(0), [], []
+    for _ in range(150):
+        truth = [draw.gauss(0, 1) for _ in range(31)]
+        measured = [[t + draw.gauss(0, 0.8) for _ in range(4 if i == 0 else 2)] for i, t in enumerate(truth)]
+        target = Target("t", Architecture.from_dict(network())).with_measurements([{"loss": v} for v in measured[0]])
+        records = [
+            Record(i, f"key{i}", "complete", None, metrics_of(values), {}, {}, None, 0.0)
+            for i, values in enumerate(measured[1:], 1)
+        ]
+        for entry in short_list(records, target, LOSS):
+            stated.append(entry.probability)
+            better.append(truth[entry.record.number] < truth[0])
+    for low, high in ((0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.0)):
+        chosen = [i for i, p in enumerate(stated) if low <= p < high]
+        share = sum(better[i] for i in chosen) / len(chosen)
+        assert share == pytest.approx(sum(stated[i] for i in chosen) / len(chosen), abs=0.06)
+
+
+def metrics_of(losses: list[float]) -> dict:
+    scores = [{"loss": loss} for loss in losses]
+    return mean_metrics(scores) | {"repeats": scores}
+
+
+@pytest.mark.parametrize("name", ["small.yaml", "large.yaml", "nowhere", "mobilevitv3_xxs+deeplabv3"])
+def test_what_cannot_be_beaten_in_a_space_is_refused(name):
+    with pytest.raises(MvsearchError):
+        plan_to_beat(name)
+
+
+def test_another_objective_is_refused_and_one_of_the_file_is_left_out():
+    with pytest.raises(PlanError):
+        plan_to_beat(objectives=("loss", "params"))
+    text = TOY + "search: {objectives: [loss, params], limits: [params <= 15k], beat: middle.yaml}\n"
+    plan = Plan.of(toy_plan(Path(), text, objectives=()).space)
+    assert plan.search.objectives == ("loss",)
+    assert plan.search.confirm
+    macs = Architecture.load("middle.yaml").metrics()["macs"]
+    assert plan.search.limits == ("params <= 15k", f"macs <= {macs}")
+
+
+@pytest.mark.parametrize("other", [{"name": "small_enough.yaml"}, {"name": ""}])
+def test_a_study_keeps_its_target(other):
+    Path("small_enough.yaml").write_text(yaml_document.dump(network(stem=16)), encoding="utf-8")
+    Study.join(plan_to_beat(trials=2)).run(shallow_is_better)
+    with pytest.raises(StudyError):
+        Study.join(replace(plan_to_beat(**other), name="toy_beat_middle"))
+    Path("middle.yaml").unlink()
+    study = open_study("toy_beat_middle")
+    assert Plan.of_study(study, workers=1).target == study.facts.target
+
+
+def test_the_command_ends_with_the_short_list(mvsearch):
+    Path("tiny.yaml").write_text(
+        TOY + "proxy: {steps: 2, batch: 8, held_out: 50, seeds: 1}\nsearch: {trials: 2, sampler: random}\n",
+        encoding="utf-8",
+    )
+    done = mvsearch("run", "tiny.yaml", "--beat", "middle.yaml", "--workers", "1", "--json")
+    assert done.code == 0, done.err
+    document = done.json
+    assert document["objectives"] == ["scaled_loss"]
+    assert document["beat"]["name"] == "middle"
+    assert len(document["beat"]["metrics"]["repeats"]) == TARGET_REPLICATES
+    listed = document["beat"]["short_list"]
+    assert {entry["number"] for entry in listed} == {0, 1}
+    assert all(0 <= entry["probability"] <= 1 and entry["measurements"] == REPLICATES for entry in listed)
+    assert document["suggestion"] == listed[0]["number"]
+
+    front = mvsearch("front", "toy_beat_middle")
+    assert "middle (to beat)" in front.out
+    assert mvsearch("report", "toy_beat_middle", "-o", "report.html").code == 0
+    assert "Short list" in Path("report.html").read_text(encoding="utf-8")
+    assert json.loads(mvsearch("front", "toy_beat_middle", "--objective", "params", "--json").out)["beat"] is None
