@@ -64,8 +64,8 @@ def select_networks(
     """The `top` candidates by score, or these trials, and the baselines `against`.
 
     By default that is the network that the study is to beat, or else for each candidate the smallest published model
-    that costs at least as much. Raises StudyError for a study without finished candidates or without a score, PlanError or ArchitectureError for a baseline that is
-    unknown or of another task.
+    that costs at least as much. Raises StudyError for a study without finished candidates or without a score,
+    PlanError or ArchitectureError for a baseline that is unknown or of another task.
     """
     space = SearchSpace.parse(Document(dict(reader.facts.document)))
     records = _trials(reader, trials) if trials else _best(reader, top)
