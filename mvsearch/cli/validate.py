@@ -27,8 +27,8 @@ _FIGURE = "validation.png"
     "--against",
     metavar="ARCH",
     multiple=True,
-    help="A baseline. Repeatable. Default: the network to beat, else for each candidate the smallest published model of "
-    "at least its cost.",
+    help="A baseline. Repeatable. Default: the network to beat, else the smallest published model "
+    "of at least the cost of each candidate.",
 )
 @click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="Trainings of each network.")
 @click.option("--recipe", help="A recipe of docs/training.md or a YAML file; default: a short one for the task.")
