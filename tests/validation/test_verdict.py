@@ -119,3 +119,12 @@ def test_the_figure_shows_seeds_means_and_intervals(tmp_path, suffix):
     assert figure.bars[0].difference == pytest.approx(2.4)
     assert figure.bar_limits[0] < figure.bars[2].low
     assert (tmp_path / f"validation.{suffix}").stat().st_size > 1000
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_figure_of_the_first_training_has_no_bars(tmp_path):
+    figure = validation_figure(validation(candidate(17)))
+    plot_validation(figure, tmp_path / "validation.png")
+
+    assert [dots.name for dots in figure.dots] == ["v3-XXS"]
+    assert figure.bars == ()

@@ -53,7 +53,7 @@ def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
     bottom, height = _BOTTOM / _HEIGHT, (_HEIGHT - _BOTTOM - _TOP) / _HEIGHT
     left, right = fig.add_axes((0.075, bottom, 0.5, height)), fig.add_axes((0.71, bottom, 0.27, height))
     left.set(xlabel=figure.x_label, ylabel=figure.y_label, xlim=figure.x_limits, ylim=figure.y_limits)
-    right.set(xlabel=figure.bars_label, xlim=figure.bar_limits, ylim=(len(figure.bars) - 0.5, -0.5))
+    right.set(xlabel=figure.bars_label, xlim=figure.bar_limits, ylim=(max(1, len(figure.bars)) - 0.5, -0.5))
     for axes in (left, right):
         frame(axes)
     _draw_dots(left, figure, theme)
@@ -113,7 +113,7 @@ def layout(figure: ValidationFigure, theme: Theme, *, narrow: bool = False) -> d
         "yaxis": axis(figure.y_label, figure.y_limits, theme) | {"domain": y},
         "xaxis2": axis(figure.bars_label.replace("\n", "<br>"), figure.bar_limits, theme)
         | {"domain": x2, "anchor": "y2", "zeroline": True, "zerolinecolor": theme.ink},
-        "yaxis2": axis("", (len(figure.bars) - 0.5, -0.5), theme) | ticks | {"domain": y2, "anchor": "x2"},
+        "yaxis2": axis("", (max(1, len(figure.bars)) - 0.5, -0.5), theme) | ticks | {"domain": y2, "anchor": "x2"},
     }
 
 
