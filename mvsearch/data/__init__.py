@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
+from mvsearch.data._cached_array import load_or_compute
 from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
 from mvsearch.data._files import EncodedImages, EncodedSet, find_encoded, find_files, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native, Request, Scene, stratified_split
@@ -50,6 +51,7 @@ __all__ = [
     "list_cached",
     "listing_checksum",
     "load",
+    "load_or_compute",
     "load_source",
     "merge_skipped",
     "parse_normalise",

@@ -32,7 +32,7 @@ from mvsearch.errors import DataError, EnvironmentFault
 
 FORMAT = 5  # another number decodes everything anew
 _SCENE_FILES = ("masks", "boxes", "ignored")
-_PARTIAL, _DELETED = ".partial", ".gone"  # suffixes of a folder while it is written, and while it is deleted
+PARTIAL, _DELETED = ".partial", ".gone"  # suffixes of a folder while it is written, and while it is deleted
 
 Decoded = Iterable[DecodedImage | Skipped]
 """One image after another; in place of an image that cannot be used, why it is left out."""
@@ -77,17 +77,17 @@ def load_or_decode(
     key = hashlib.sha256(json.dumps([FORMAT, name, identity]).encode()).hexdigest()[:16]
     folder = cache_dir() / "decoded" / f"{name}-{key}"
     if not folder.exists():
-        with cache_faults(), _lock(folder):
+        with cache_faults(), folder_lock(folder):
             if not folder.exists():
                 _write(folder, decode)
-        _enforce_limit(folder)
+        enforce_limit(folder)
     data = _read(folder, name, source, licence)
     encodings = encoding_assumptions(data.native.encodings) if data.native else ()
     noted = tuple(dict.fromkeys((*assumptions, *data.assumptions, *encodings)))
     return replace(data, skipped=merge_skipped((*skipped, *data.skipped)), assumptions=noted)
 
 
-def _enforce_limit(newest: Path) -> None:
+def enforce_limit(newest: Path) -> None:
     """Delete the least recently used data sets if `$MVSEARCH_CACHE_GIB` is exceeded, but never the newest."""
     text = os.environ.get("MVSEARCH_CACHE_GIB")
     if not text:
@@ -122,10 +122,10 @@ def list_cached() -> list[Cached]:
 
 def _is_locked(folder: Path) -> bool:
     """Whether a process is writing or deleting a data set in the folder."""
-    if folder.suffix not in (_PARTIAL, _DELETED):
+    if folder.suffix not in (PARTIAL, _DELETED):
         return False
     try:
-        with _lock(folder, wait=False):
+        with folder_lock(folder, wait=False):
             return False
     except (Timeout, OSError):  # OSError where the cache belongs to another user
         return True
@@ -133,7 +133,7 @@ def _is_locked(folder: Path) -> bool:
 
 def _describe(folder: Path) -> Cached:
     files = [path.stat() for path in folder.iterdir()]
-    whole = folder.suffix not in (_PARTIAL, _DELETED) and (folder / "about.json").is_file()
+    whole = folder.suffix not in (PARTIAL, _DELETED) and (folder / "about.json").is_file()
     return Cached(folder.name.rpartition("-")[0], folder, sum(f.st_size for f in files), folder.stat().st_mtime, whole)
 
 
@@ -149,7 +149,7 @@ def forget(entries: Sequence[Cached], *, older_than_s: float = 0.0, keep_bytes: 
         fits = keep_bytes is not None and total <= keep_bytes
         if fits or time.time() - entry.used < older_than_s:
             continue
-        with cache_faults(), _lock(entry.folder):
+        with cache_faults(), folder_lock(entry.folder):
             if not entry.folder.exists():  # another process deleted it, or finished writing it
                 continue
             renamed = entry.folder.with_name(entry.folder.name + _DELETED)  # a kill leaves no incomplete data set
@@ -202,14 +202,14 @@ def _name(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.absolute().as_posix()
 
 
-def _lock(folder: Path, *, wait: bool = True) -> FileLock:
+def folder_lock(folder: Path, *, wait: bool = True) -> FileLock:
     """The lock of a data set, whatever its folder is called at the moment."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     return FileLock(folder.with_name(folder.name.partition(".")[0] + ".lock"), blocking=wait)
 
 
 def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
-    partial = folder.with_name(folder.name + _PARTIAL)  # one name is enough: its owner holds the lock
+    partial = folder.with_name(folder.name + PARTIAL)  # one name is enough: its owner holds the lock
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:

@@ -474,7 +474,7 @@ def test_what_a_killed_decoding_left_is_listed_and_pruned_and_one_at_work_is_lef
     folder.mkdir(parents=True)
     (folder / "train.pixels").write_bytes(b"x")
 
-    with _cache._lock(folder.with_name("toy-0123")):
+    with _cache.folder_lock(folder.with_name("toy-0123")):
         assert "nothing is cached" in mvsearch("cache", "--prune")
     assert folder.exists()
     (row,) = json.loads(mvsearch("cache", "--json"))
