@@ -21,6 +21,7 @@ from mvsearch.cli._output import (
 
 if TYPE_CHECKING:
     from mvsearch.training.job import StartedTraining, TrainingJob
+    from mvsearch.training.recipe import Distillation
     from mvsearch.training.trainer import Trainer
 
 _MAX_DECODERS = 16
@@ -40,6 +41,13 @@ _MAX_DECODERS = 16
     type=click.Path(path_type=Path),
     help="Start from other weights where they fit: a checkpoint or a folder of trainings; default: random.",
 )
+@click.option("--teacher", help="Learn from this trained classifier too: a checkpoint or the folder of a training.")
+@click.option(
+    "--distill-weight",
+    type=click.FloatRange(0, 1),
+    help="The teacher's share of the loss; default: 0.5.",
+)
+@click.option("--temperature", type=float, help="Softens the outputs of teacher and network; default: 2.")
 @click.option(
     "--stream",
     "streamed",
@@ -75,6 +83,9 @@ def train(
     path: Path | None,
     output: Path,
     init: Path | None,
+    teacher: str | None,
+    distill_weight: float | None,
+    temperature: float | None,
     streamed: bool,
     decoders: int | None,
     seed: int,
@@ -116,6 +127,8 @@ def train(
         data=replace(images, path=str(path)) if path else images,
         folder=output,
         init=init,
+        teacher=teacher or "",
+        distillation=_distillation(teacher, distill_weight, temperature),
         streamed=streamed,
         decoders=_decoders() if decoders is None else decoders,
         held_out=held_out,
@@ -151,6 +164,16 @@ def train(
     console().print(f"{reached} on {count} ({result['judged_on']}); weights, curve and result in {output}.")
 
 
+def _distillation(teacher: str | None, weight: float | None, temperature: float | None) -> "Distillation":
+    from mvsearch.errors import PlanError
+    from mvsearch.training.recipe import Distillation
+
+    given = {name: value for name, value in (("weight", weight), ("temperature", temperature)) if value is not None}
+    if given and not teacher:
+        raise PlanError(f"--{'distill-weight' if 'weight' in given else 'temperature'} needs a --teacher.")
+    return Distillation(**given)
+
+
 def _decoders() -> int:
     """A number of decoders that leaves a core for each training process of this machine."""
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
@@ -172,6 +195,10 @@ def _run(training: "StartedTraining", part: str) -> None:
         screen.print(weight_transfer_table(training.transfer))
         print_weights_notes(training.transfer.facts, stderr=True)
         for note in training.notes:
+            screen.print(note, style="yellow")
+    if training.teacher and not first_step:
+        screen.print(f"learns from {training.teacher.name} ({training.teacher.checksum[:12]}) too")
+        for note in training.teacher.notes:
             screen.print(note, style="yellow")
     if first_step:
         screen.print(f"resumes after step {first_step:,}", style="dim")

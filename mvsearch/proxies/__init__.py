@@ -77,7 +77,8 @@ class Proxy:
     `version` rises when the same settings would give another score. `scores` are the metrics that it declares; it ranks
     networks by the first. `settings` is a frozen dataclass, the fields of `proxy:` in a file. `task_defaults` are, for
     each task, the settings (and the number of `seeds`) that differ from its defaults. `held_out` counts the images that
-    it evaluates on, for a task; None if there are none. `scopes` has the networks that a score is known to order, for
+    it evaluates on, for a task; None if there are none. `weights` names the trained networks that its scores depend on,
+    with their checksums; empty if there are none. `scopes` has the networks that a score is known to order, for
     scores that hold for some networks only.
     """
 
@@ -87,6 +88,7 @@ class Proxy:
     score: ScoreNetwork
     task_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     held_out: Callable[[str, Any, DataSet], HeldOut] | None = None
+    weights: Callable[[str, Any, DataSet], str] | None = None
     scopes: Mapping[str, Scope] = field(default_factory=dict)
 
     def images_key(self, task: str, settings: Any, data: DataSet) -> str:
@@ -105,6 +107,15 @@ class ProxyModule(Protocol):
     """A file of `proxies/`."""
 
     PROXY: Proxy
+
+
+def settings_used(settings: Any) -> dict[str, Any]:
+    """The settings of a proxy that scores depend on, by name.
+
+    A field whose metadata say that it is `of` another setting belongs to them only where that other one is set.
+    """
+    used = (each.name for each in fields(settings) if getattr(settings, each.metadata.get("of", ""), True))
+    return {name: getattr(settings, name) for name in used}
 
 
 def load_proxy(name: str) -> Proxy:

@@ -11,8 +11,9 @@ models, and what else was tried, is in docs/evidence/proxies.md and docs/log.md.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, stratified_split
@@ -20,8 +21,12 @@ from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import LOSS, MAP, MIOU, TOP1, Metric
 from mvsearch.proxies import HeldOut, Proxy, Scope, channel_weights
-from mvsearch.training.recipe import Recipe, ShortTraining
+from mvsearch.training.recipe import Distillation, Recipe, ShortTraining
 from mvsearch.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from mvsearch.training.distillation import DistilledSet, Teacher
+    from mvsearch.training.in_memory import InMemorySet
 
 _SCALED_LOSS = Metric(
     "scaled_loss", "score", "scaled loss", "training loss, scaled by size", noise="seed", tasks=("classification",)
@@ -49,6 +54,10 @@ class Settings:
     Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, as many of each class and
     at most a fifth of all, are for evaluation. The loss is divided by the `power` of the network's size; 0 leaves it as
     it is.
+
+    With a `teacher`, a checkpoint or the folder of a training, the networks learn from its outputs too: the loss is
+    (1 - `distill_weight`) * cross-entropy + `distill_weight` * `temperature`² * divergence from the teacher at this
+    temperature (mvsearch.training.recipe.Distillation), and `scaled_loss` is computed from it.
     """
 
     steps: int = 75
@@ -65,6 +74,9 @@ class Settings:
     held_out: int = 5000
     seed: int = 0
     power: float = 0.5
+    teacher: str = field(default="", metadata={"of": "teacher"})
+    distill_weight: float = field(default=Distillation.weight, metadata={"of": "teacher"})
+    temperature: float = field(default=Distillation.temperature, metadata={"of": "teacher"})
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -73,6 +85,14 @@ class Settings:
         for name in ("warmup", "ema", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 raise PlanError(f"{name}={getattr(self, name)}: use a share from 0 to below 1.", at="proxy")
+        try:
+            self.distillation()
+        except PlanError as error:
+            raise PlanError(f"{error}", at="proxy") from None
+
+    def distillation(self) -> Distillation:
+        """How the networks learn from a teacher."""
+        return Distillation(self.distill_weight, self.temperature)
 
     def training(self) -> ShortTraining:
         """The training that these settings describe."""
@@ -114,11 +134,39 @@ def score(
     settings = replace(settings, seed=settings.seed + seed)
     images = InMemorySet.of(load_task(arch.task), data, settings.training(), device)
     model = build(arch.at(image_size=settings.image_size, num_classes=images.classes), seed=settings.seed)
-    average, train_loss = train_in_memory(model, images, progress=progress)
+    labelled = _with_teacher(images, settings, data, device) if settings.teacher else None
+    average, train_loss = train_in_memory(model, images, labelled=labelled, progress=progress)
     metrics = {**images.evaluate(average).scores, "train_loss": train_loss}
     if arch.task == "classification":
         metrics["scaled_loss"] = train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
     return metrics
+
+
+def _with_teacher(images: "InMemorySet", settings: Settings, data: DataSet, device: str) -> "DistilledSet":
+    from mvsearch.training.distillation import DistilledSet, cached_logits
+
+    teacher = _teacher(settings.teacher, data.train.classes, device)
+    return DistilledSet(images, cached_logits(teacher, images, data.checksum), settings.distillation())
+
+
+@lru_cache(maxsize=2)  # on the CPU and on a GPU
+def _teacher(source: str, classes: tuple[str, ...], device: str) -> "Teacher":
+    from mvsearch.training.distillation import Teacher
+
+    return Teacher.load(source, classes, device)
+
+
+def weights(task: str, settings: Settings, data: DataSet) -> str:
+    """The trained networks that scores depend on, with their checksums; empty if there are none.
+
+    Raises PlanError for a teacher of networks that are no classifiers, and what `Teacher.load` raises.
+    """
+    if not settings.teacher:
+        return ""
+    if task != "classification":
+        raise PlanError(f"a teacher is for classification, and these networks are for {task}; remove it.", at="proxy")
+    teacher = _teacher(settings.teacher, data.train.classes, "cpu")
+    return " ".join((f"teacher {teacher.name} {teacher.checksum}", *teacher.notes))
 
 
 def held_out(task: str, settings: Settings, data: DataSet) -> HeldOut:
@@ -138,5 +186,6 @@ PROXY = Proxy(
     score=score,
     task_defaults=TASK_DEFAULTS,
     held_out=held_out,
+    weights=weights,
     scopes={_SCALED_LOSS.name: _SCOPE},
 )

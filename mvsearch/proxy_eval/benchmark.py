@@ -8,7 +8,7 @@ Two names of one network (row 1 of the ablation is MobileViTv1-S) share its scor
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -19,7 +19,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.errors import ArchitectureError, MvsearchError, PlanError
 from mvsearch.metrics.record import EvaluationFailed, Metrics, is_number
-from mvsearch.proxies import HeldOut, load_proxy
+from mvsearch.proxies import HeldOut, load_proxy, settings_used
 from mvsearch.proxy_eval.rank_correlation import Ranking, ablation, published, rank
 from mvsearch.study.storage.store import Store
 from mvsearch.utils import machine, machine_lock, plugins
@@ -122,7 +122,7 @@ class ProxyBenchmark:
 
     def results(self, archs: Mapping[str, Architecture], seeds: Sequence[int]) -> ProxyScores:
         """The scores in the store: of each model those of the first seeds, up to the first that is missing."""
-        results = ProxyScores(self.proxy, self.score, self._maximise, asdict(self.settings))
+        results = ProxyScores(self.proxy, self.score, self._maximise, settings_used(self.settings))
         for name, arch in archs.items():
             rows = [self._load(arch.key, seed) for seed in seeds]
             if stored := [row for row in rows[: (*rows, None).index(None)] if row is not None]:
@@ -141,6 +141,10 @@ class ProxyBenchmark:
     def _images_key(self) -> str:
         return self._proxy.images_key("classification", self.settings, self.data)
 
+    @cached_property
+    def _weights(self) -> str:
+        return self._proxy.weights("classification", self.settings, self.data) if self._proxy.weights else ""
+
     def _load(self, key: str, seed: int) -> Metrics | None:
         return self.store.evaluation(key, self._cache_key(seed))
 
@@ -149,8 +153,9 @@ class ProxyBenchmark:
             "name": self.proxy,
             "version": self._proxy.version,
             "seed": seed,
-            "settings": asdict(self.settings),
+            "settings": settings_used(self.settings),
         }
+        proxy |= {"weights": self._weights} if self._weights else {}
         return digest({"judged": proxy, "data": self._images_key, "device": self.device, "version": __version__})
 
     def _compute(self, name: str, arch: Architecture, seed: int, callback: ScoreCallback) -> None:

@@ -49,6 +49,8 @@ class Evaluator:
             facts["data"] = proxy.images_key(task, settings, self.data)
             if proxy.held_out is not None:
                 facts["held_out"] = proxy.held_out(task, settings, self.data).words
+            if proxy.weights is not None and (weights := proxy.weights(task, settings, self.data)):
+                facts["weights"] = weights
             facts["precision"] = self._precision()
         return facts | {device_fact(name): device for name, device in measured_devices(self.plan).items()}
 

@@ -37,8 +37,9 @@ class StudyFacts:
     `settings` are all settings that a number depends on, `search` those of the last run, which may change. `document`
     is the space file, `published` the published models in the space by name with their keys. `exhausted` says that the
     search found no new candidate when it last looked. `environment` is what the first worker pinned: the images
-    (`data`), the versions of the code, the precision, the devices. `proxy_check` are the metrics of published models
-    outside the space, by name. `target` is the network that the study is to beat, with its metrics.
+    (`data`), the trained networks that scores start or learn from (`weights`), the versions of the code, the precision,
+    the devices. `proxy_check` are the metrics of published models outside the space, by name. `target` is the network
+    that the study is to beat, with its metrics.
     """
 
     objectives: tuple[str, ...]
@@ -125,6 +126,7 @@ class StudyFacts:
         """
         environment: dict[str, Any] = {name: self.environment.get(name) for name in ("device", "data", "code")}
         environment |= {name: device for name, device in self.environment.items() if name.endswith("_device")}
+        environment |= {"weights": self.environment["weights"]} if "weights" in self.environment else {}
         environment |= {"precision": p} if (p := self.environment.get("precision", FULL)) != FULL else {}
         return digest({"settings": self.settings if settings is None else settings, **environment})
 

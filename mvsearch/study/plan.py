@@ -20,6 +20,7 @@ from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, Metrics
 from mvsearch.metrics.registry import STATIC_COSTS, scores
 from mvsearch.profiling.measurements import Measurement, measurements
+from mvsearch.proxies import settings_used
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.facts import NETWORK_KEYS, StudyFacts
 from mvsearch.study.plan_checks import MAX_LISTED, check_plan
@@ -193,7 +194,7 @@ class Plan:
         """
         settings: dict[str, Any] = {"image_size": self.space.document.data.get("image_size", 256)}
         if self.needs_proxy:
-            proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **asdict(self.proxy_settings())}
+            proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **settings_used(self.proxy_settings())}
             proxy |= {"steps": rung} if rung else {}
             proxy |= {"repeat": repeat} if repeat else {}
             settings |= {"proxy": proxy, "data": asdict(self.data)}

@@ -12,7 +12,7 @@ from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.loop import LabelledBatch, recalibrate_norms, seed_torch
 from mvsearch.training.recipe import ShortTraining
 from mvsearch.training.tasks import Task, evaluate
-from mvsearch.training.trainer import Evaluation, Position, Trainer
+from mvsearch.training.trainer import Evaluation, Position, Trainer, TrainingSet
 from mvsearch.training.transforms import STATISTICS_IMAGES, channel_statistics, normalise, resize_array, shift_and_flip
 from mvsearch.utils.progress import Progress
 
@@ -89,6 +89,13 @@ class InMemorySet:
         )
         return replace(self, mean=mean, std=std, reversed_channels=preparation.channel_order == "bgr")
 
+    @property
+    def preparation(self) -> Preparation:
+        """How `normalise` prepares pixels."""
+        mean, std = (tuple(each.flatten().tolist()) for each in (self.mean, self.std))
+        order = "bgr" if self.reversed_channels else "rgb"
+        return Preparation(mean, std, self.plan.recipe.image_size, channel_order=order)
+
     def draws(self, steps: int, batch: int) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """What each batch consists of: the indices of its images, (B), how far each is shifted down and right, (2, B),
         from 0 to twice the padding, and which are mirrored, (B).
@@ -141,14 +148,15 @@ class InMemorySet:
 
 
 def train_in_memory(
-    model: nn.Module, data: InMemorySet, *, progress: Progress | None = None
+    model: nn.Module, data: InMemorySet, *, labelled: TrainingSet | None = None, progress: Progress | None = None
 ) -> tuple[nn.Module, float]:
     """Train a network in place; its averaged copy in eval mode, and the mean training loss over all steps.
 
-    The lower that mean, the faster the network learned. Raises EvaluationFailed if the loss is not finite.
+    The lower that mean, the faster the network learned. `labelled` are the same batches with other labels and loss, as
+    those of a teacher. Raises EvaluationFailed if the loss is not finite.
     """
     group, losses = ProcessGroup(device=data.device), []
-    trainer = Trainer(model, data, data.plan.recipe, group, reseed=False)
+    trainer = Trainer(model, labelled or data, data.plan.recipe, group, reseed=False)
     with torch.enable_grad(), seed_torch(data.plan.seed, data.device):
         for result in trainer.train_epoch():
             losses.append(result.loss)

@@ -15,18 +15,21 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSettings, Preparation, Skipped, count_broken, merge_skipped, stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.metrics.registry import HELD_OUT, TEST
+from mvsearch.training.recipe import Distillation
 from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_start
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.text import printable
 
 if TYPE_CHECKING:
     from mvsearch.nn.weight_transfer import WeightTransfer
+    from mvsearch.training.distillation import Teacher
     from mvsearch.training.distributed import ProcessGroup
     from mvsearch.training.loader_set import LoaderSet
     from mvsearch.training.loaders import ImageLoader
     from mvsearch.training.recipe import Recipe
     from mvsearch.training.run import TrainingRun
     from mvsearch.training.tasks import Task
+    from mvsearch.training.trainer import TrainingSet
     from mvsearch.utils.progress import Progress
 
 _FILES = (RESULT, WEIGHTS, ARCHITECTURE, "curve.png", "checkpoint.pt", "metrics.jsonl")
@@ -53,13 +56,15 @@ class TrainingData:
 class StartedTraining:
     """A training that is ready to run: its data, its run, and the weights that it started with, if not the seed's.
 
-    `notes` are sentences about these weights: what they expect of images that this training does otherwise.
+    `notes` are sentences about these weights: what they expect of images that this training does otherwise. `teacher`
+    is None for a training that learns from labels alone.
     """
 
     data: "LoaderSet"
     run: "TrainingRun"
     transfer: "WeightTransfer | None"
     notes: tuple[str, ...] = ()
+    teacher: "Teacher | None" = None
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,10 @@ class TrainingJob:
     """What is to be trained, on what, how, and into which folder.
 
     With `held_out`, so many images of the training part are for evaluation and the test part is not used. `init` is
-    where the initial weights come from, see `mvsearch.training.warm_start`. `streamed` images are decoded when they are
-    needed, by `decoders` processes; images in shards always are. `parts` is in how many pieces a process takes its
-    share of a batch, `every` the number of steps between checkpoints.
+    where the initial weights come from, see `mvsearch.training.warm_start`. The network learns from the `teacher`, a
+    checkpoint or the folder of a training, as `distillation` says. `streamed` images are decoded when they are needed,
+    by `decoders` processes; images in shards always are. `parts` is in how many pieces a process takes its share of a
+    batch, `every` the number of steps between checkpoints.
     """
 
     arch: Architecture
@@ -84,6 +90,12 @@ class TrainingJob:
     compiled: bool = False
     streamed: bool = False
     decoders: int = 0
+    teacher: str = ""
+    distillation: Distillation = Distillation()  # noqa: RUF009  frozen
+
+    def __post_init__(self) -> None:
+        if self.teacher and self.arch.task != "classification":
+            raise PlanError(f"is for classification, and this network is for {self.arch.task}.", at="--teacher")
 
     @property
     def part(self) -> str:
@@ -147,8 +159,11 @@ class TrainingJob:
         model = build(self._arch(data), seed=self.seed)
         transfer = warm_start(self.init, model, self._arch(data)) if self.init else None
         images = LoaderSet.of(data.task, train, held_out, self.recipe, group, parts=self.parts, seed=self.seed)
+        teacher = self._load_teacher(data, group)
         settings = self._settings(data, group) | {"init": transfer.checksum if transfer else None}
-        trainer = Trainer(model, images, self.recipe, group, seed=self.seed, compiled=self.compiled)
+        settings |= self._teacher_settings(teacher)
+        labelled = self._distil(images, data, teacher) if teacher else images
+        trainer = Trainer(model, labelled, self.recipe, group, seed=self.seed, compiled=self.compiled)
         run = TrainingRun(trainer, self.folder, settings, self.every)
         if force and group.first:
             for name in _FILES:
@@ -156,7 +171,7 @@ class TrainingJob:
         group.wait()  # the others look for a checkpoint only when it is removed
         run.resume()
         notes = _compare_preparations(transfer.preparation, self._preparation(images, data)) if transfer else ()
-        return StartedTraining(images, run, transfer, notes)
+        return StartedTraining(images, run, transfer, notes, teacher)
 
     def finish(self, training: StartedTraining, data: TrainingData, *, seconds: float) -> dict[str, Any]:
         """Write the weights and the result of a finished training; returns the result."""
@@ -187,12 +202,31 @@ class TrainingJob:
             **{name: value for name, value in preparation.to_json().items() if name != "source"},
             "weights": WEIGHTS,
             "init": training.transfer.to_dict() | {"notes": training.notes} if training.transfer else None,
+            "teacher": training.teacher.facts() if training.teacher else None,
             "settings": run.settings,
         }
         write_weights(run.trainer.average, arch.key, self.folder / WEIGHTS, preparation)
         arch.save(self.folder / ARCHITECTURE)
         write_whole(self.folder / RESULT, (json.dumps(result, indent=2) + "\n").encode())
         return result
+
+    def _load_teacher(self, data: TrainingData, group: "ProcessGroup") -> "Teacher | None":
+        from mvsearch.training.distillation import Teacher
+
+        if not self.teacher:
+            return None
+        return Teacher.load(self.teacher, data.train.classes, group.device)
+
+    def _distil(self, images: "LoaderSet", data: TrainingData, teacher: "Teacher") -> "TrainingSet":
+        from mvsearch.training.distillation import DistilledSet, online_logits
+
+        return DistilledSet(images, online_logits(teacher, self._preparation(images, data)), self.distillation)
+
+    def _teacher_settings(self, teacher: "Teacher | None") -> dict[str, Any]:
+        if teacher is None:
+            return {"teacher": None}
+        distillation = {"distill_weight": self.distillation.weight, "temperature": self.distillation.temperature}
+        return {"teacher": teacher.checksum, **distillation}
 
     def _arch(self, data: TrainingData) -> Architecture:
         return self.arch.at(image_size=self.recipe.image_size, num_classes=len(data.train.classes))

@@ -143,6 +143,24 @@ class Recipe(Augmentation):
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """How a network learns from a teacher: `(1 - weight) * cross-entropy + weight * temperature² * divergence`.
+
+    The defaults are among what Hinton et al. 2015 tried (arXiv 1503.02531, section 4.1): temperatures of 1, 2, 5 and
+    10, and a relative weight of 0.5 on the cross-entropy.
+    """
+
+    weight: float = 0.5
+    temperature: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.weight <= 1:
+            raise PlanError(f"distill_weight={self.weight}: use a share from 0 to 1.")
+        if not 0 < self.temperature < math.inf:
+            raise PlanError(f"temperature={self.temperature}: use a finite number above 0.")
+
+
+@dataclass(frozen=True)
 class ShortTraining:
     """A short training on images in memory: `steps` steps of a recipe as one epoch, with random shifts and flips.
 

@@ -2,18 +2,20 @@
 
 import copy
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import all_names
+from mvsearch.data import Preparation
 from mvsearch.errors import CheckpointError
 
 if TYPE_CHECKING:
     from torch import nn
 
     from mvsearch.nn.weight_transfer import WeightTransfer
+    from mvsearch.nn.weights_io import Checkpoint
 
 WEIGHTS, ARCHITECTURE, RESULT = "weights.safetensors", "architecture.yaml", "result.json"
 """Files of a finished training."""
@@ -29,7 +31,7 @@ def warm_start(place: Path, model: "nn.Sequential", arch: Architecture) -> "Weig
     weights can be taken from. Raises CheckpointError if it is neither, or if no weights match.
     """
     best, best_state, errors = None, model.state_dict(), []
-    for path in _checkpoints(place):
+    for path in checkpoints(place):
         target = copy.deepcopy(model)
         try:
             transfer = _transfer(path, target, arch)
@@ -46,7 +48,8 @@ def warm_start(place: Path, model: "nn.Sequential", arch: Architecture) -> "Weig
     return best
 
 
-def _checkpoints(place: Path) -> list[Path]:
+def checkpoints(place: Path) -> list[Path]:
+    """The file, or the weights of the finished trainings in a folder; raises CheckpointError if there are none."""
     if place.is_file():
         return [place]
     paths = [place / WEIGHTS] if (place / WEIGHTS).is_file() else sorted(place.glob(f"*/{WEIGHTS}"))
@@ -64,21 +67,40 @@ def _checkpoints(place: Path) -> list[Path]:
 
 
 def _transfer(path: Path, target: "nn.Sequential", arch: Architecture) -> "WeightTransfer":
+    from mvsearch.nn.weight_transfer import transfer_weights
+
+    source = read_network(path, arch)
+    name = f"{source.arch.name or source.arch.key} in {source.checkpoint.describe(str(path))}"
+    transfer = transfer_weights(target, source.model, name=name)
+    return replace(transfer, facts=source.checkpoint.facts(), preparation=source.preparation)
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network with the weights of a file. Its `preparation` is None where nothing says how it expects its images."""
+
+    model: "nn.Sequential"
+    arch: Architecture
+    checkpoint: "Checkpoint"
+    preparation: Preparation | None
+
+
+def read_network(path: Path, *candidates: Architecture) -> TrainedNetwork:
+    """The network of a checkpoint: of the architecture in the file architecture.yaml beside it, else of a candidate or
+    the published network that it fits. Raises CheckpointError if it fits none, DataError as `preparation_of` does."""
     from mvsearch.nn import build
-    from mvsearch.nn.weight_transfer import identify_architecture, transfer_weights
+    from mvsearch.nn.weight_transfer import identify_architecture
     from mvsearch.nn.weights_io import load_into, read_checkpoint
     from mvsearch.training.preparation import preparation_of
 
     checkpoint, description = read_checkpoint(path), path.with_name(ARCHITECTURE)
     try:
         if description.is_file():
-            source_arch = Architecture.load(description)
+            arch = Architecture.load(description)
         else:
-            source_arch = identify_architecture(checkpoint.weights, arch)
-        source = build(source_arch, seed=0)
-        checkpoint = load_into(source, checkpoint)
+            arch = identify_architecture(checkpoint.weights, *candidates)
+        model = build(arch, seed=0)
+        checkpoint = load_into(model, checkpoint)
     except CheckpointError as error:
         raise CheckpointError(f"{error}", at=path) from None
-    name = f"{source_arch.name or source_arch.key} in {checkpoint.describe(str(path))}"
-    transfer = transfer_weights(target, source, name=name)
-    return replace(transfer, facts=checkpoint.facts(), preparation=preparation_of(path, checkpoint, source_arch))
+    return TrainedNetwork(model, arch, checkpoint, preparation_of(path, checkpoint, arch))
