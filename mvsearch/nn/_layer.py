@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import product
 from typing import Any
 
 from torch import Tensor, nn
@@ -17,8 +18,48 @@ def _no_norm(_block: Any) -> nn.Module | None:
     return None
 
 
-def _no_axes(_block: Any, _name: str, _tensor: Tensor) -> dict[int, Axis]:
+@dataclass(frozen=True)
+class Channels:
+    """A range of consecutive channels along a dimension of a parameter.
+
+    Channels of one `group` belong together wherever they occur in a network: another order of them in all these places
+    is the same function. The groups `in` and `out` are those of the block's input and output. `name` is what the range
+    is called in another network, by default the group. With `heads` it consists of as many equal parts, whose order is
+    shared by all groups with the same text before the last dot.
+    """
+
+    group: str
+    size: int
+    name: str = ""
+    heads: int = 1
+
+    @property
+    def axis(self) -> Axis:
+        """The mark of each channel: its name, its head and its position there."""
+        return list(product([self.name or self.group], range(self.heads), range(self.size // self.heads)))
+
+
+Dimension = tuple[Channels, ...]
+"""The ranges along one dimension, one after the other; empty where equal positions are all that is known."""
+
+ChannelTable = Mapping[str, tuple[Dimension, Dimension]]
+"""For each child module by its name: the channels that it returns, and those that it reads."""
+
+
+def _no_channels(_block: Any) -> ChannelTable:
     return {}
+
+
+def dimensions(table: ChannelTable, name: str, tensor: Tensor) -> dict[int, Dimension]:
+    """The channels along each dimension of a parameter or statistic, where they are known."""
+    module = next((module for module in table if name.startswith(f"{module}.")), None)
+    if module is None or tensor.ndim == 0:
+        return {}
+    return {
+        i: channels
+        for i, channels in enumerate(table[module][: tensor.ndim])
+        if channels and sum(each.size for each in channels) == tensor.shape[i]  # a depthwise kernel reads one channel
+    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +71,9 @@ class BlockLayer:
 
     Weight transfer. `residual_norm` is the norm at the end of the branch that is added to the block's input, if there
     is one: with zero weights the block returns its input. `branch_ends` are the endings of parameters that finish an
-    inner residual branch: they start at zero in a layer that the source does not have. `axes` tells what the indices
-    of a parameter's dimension stand for, where equal positions are not enough. `regrouped` names convolutions that may
-    be depthwise in one network and dense in the other.
+    inner residual branch: they start at zero in a layer that the source does not have. `channels` tells what the
+    indices of a parameter's dimensions stand for, and which of them belong together. `regrouped` names convolutions
+    that may be depthwise in one network and dense in the other.
     """
 
     module: type[nn.Module]
@@ -40,7 +81,7 @@ class BlockLayer:
     parts: frozenset[str] = frozenset()
     residual_norm: Callable[[Any], nn.Module | None] = _no_norm
     branch_ends: tuple[str, ...] = ()
-    axes: Callable[[Any, str, Tensor], dict[int, Axis]] = _no_axes
+    channels: Callable[[Any], ChannelTable] = _no_channels
     regrouped: frozenset[str] = frozenset()
 
 
@@ -51,13 +92,15 @@ class HeadLayer:
     `count_classes` is the number of classes of a head with the given parameters, None if they are of another head.
     Its weights are transferred to a head of the same class whose shapes are equal; with `any_width`, to one whose
     numbers of outputs are equal. With `initialises_itself`, the module has a method `initialise_weights`, which is
-    called after the initialisation that all networks have.
+    called after the initialisation that all networks have. `channels` is that of a block; None if the head's
+    input has to keep its order.
     """
 
     module: type[nn.Module]
     count_classes: Callable[[Mapping[str, Tensor]], int | None]
     any_width: bool = False
     initialises_itself: bool = False
+    channels: Callable[[Any], ChannelTable] | None = None
 
     def fits(self, target: nn.Module, source: nn.Module) -> bool:
         """Whether the source's weights can be transferred."""
@@ -72,11 +115,6 @@ class HeadLayer:
 def count_rows(name: str) -> Callable[[Mapping[str, Tensor]], int | None]:
     """For `count_classes`: the number of rows of a parameter."""
     return lambda parameters: len(parameters[name]) if name in parameters and parameters[name].ndim else None
-
-
-def ranges(**sizes: int) -> Axis:
-    """Consecutive ranges of channels along one dimension, each with its name."""
-    return [(name, i) for name, size in sizes.items() for i in range(size)]
 
 
 def load_layer(block: str) -> BlockLayer:

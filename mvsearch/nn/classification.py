@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from mvsearch.nn._layer import HeadLayer, count_rows
+from mvsearch.nn._layer import Channels, ChannelTable, HeadLayer, count_rows
 
 
 class ClassificationHead(nn.Module):
@@ -20,7 +20,14 @@ class ClassificationHead(nn.Module):
         return self.linear(self.dropout(pooled))
 
 
-HEAD = HeadLayer(module=ClassificationHead, count_classes=count_rows("linear.weight"), any_width=True)
+def channels(head: ClassificationHead) -> ChannelTable:
+    """The last map of the network."""
+    return {"linear": ((), (Channels("in", head.linear.in_features),))} if isinstance(head.linear, nn.Linear) else {}
+
+
+HEAD = HeadLayer(
+    module=ClassificationHead, count_classes=count_rows("linear.weight"), any_width=True, channels=channels
+)
 
 
 def initialise(module: nn.Module) -> None:

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.nn._fused import fuse_conv
-from mvsearch.nn._layer import BlockLayer
+from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable
 
 
 class Conv(nn.Sequential):
@@ -66,4 +66,10 @@ def _depthwise(x_BCHW: Tensor, weight: Tensor, stride: int) -> Tensor:
     return y_BOC.view(b, len(rows), len(columns), c).permute(0, 3, 1, 2)
 
 
-LAYER = BlockLayer(module=Conv, fuse=fuse_conv, parts=frozenset({"conv", "norm"}))
+def channels(block: Conv) -> ChannelTable:
+    """The block's input and output."""
+    read, out = (Channels("in", block.conv.in_channels),), (Channels("out", block.conv.out_channels),)
+    return {"conv": (out, read), "norm": (out, ())}
+
+
+LAYER = BlockLayer(module=Conv, fuse=fuse_conv, parts=frozenset({"conv", "norm"}), channels=channels)

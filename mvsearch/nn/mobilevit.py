@@ -1,6 +1,5 @@
 """Softmax attention among pixels, fused with convolution: the block `mobilevit` (MobileViTv1, v3 and between)."""
 
-from itertools import product
 from typing import Any
 
 import torch
@@ -8,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.nn._fused import fuse_conv, join, pointwise, resize, to_map, to_pixels
-from mvsearch.nn._layer import Axis, BlockLayer, ranges
+from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable, Dimension
 from mvsearch.nn.conv import Conv
 
 
@@ -171,18 +170,39 @@ def _residual_norm(block: Any) -> nn.Module | None:
     return (block.fuse or block.project).norm if block.add_input else None
 
 
-def _axes(block: Any, name: str, tensor: Tensor) -> dict[int, Axis]:
-    """Queries, keys and values head by head; the two maps that the fusion reads."""
-    if ".attention." in name:
-        attention = block.layers[0].attention
-        channels = (range(attention.heads), range(attention.out.in_features // attention.heads))
-        if ".attention.qkv." in name:
-            return {0: list(product(range(3), *channels))}
-        return {1: list(product(*channels))} if tensor.ndim == 2 else {}
-    if name == "fuse.conv.weight":
-        projected = block.project.conv.out_channels
-        return {1: ranges(**{block.concat: tensor.shape[1] - projected}, projected=projected)}
-    return {}
+def channels(block: MobileViT) -> ChannelTable:
+    """Queries, keys and values head by head; the residual stream of the transformer; the two maps of the fusion."""
+    x, dim = block.reduce.in_channels, block.reduce.out_channels
+    read, stream = (Channels("in", x),), (Channels("dim", dim),)
+    fused = block.fuse is not None
+    projected = (Channels("projected" if fused else "out", block.project.conv.out_channels, "projected"),)
+    table: dict[str, tuple[Dimension, Dimension]] = {
+        "local": (read, read),
+        "reduce": (stream, read),
+        "norm": (stream, ()),
+        "project": (projected, stream),
+    }
+    if block.fuse is not None:
+        beside = Channels("dim", dim, "local") if block.concat == "local" else Channels("in", x, "input")
+        table["fuse"] = ((Channels("out", block.fuse.conv.out_channels),), (beside, *projected))
+    for i, layer in enumerate(block.layers):
+        table |= {f"layers.{i}.{name}": pair for name, pair in _layer_channels(layer, f"layers.{i}", stream).items()}
+    return table
+
+
+def _layer_channels(layer: Any, prefix: str, stream: Dimension) -> ChannelTable:
+    dim, heads = stream[0].size, layer.attention.heads
+    query, key = (Channels(f"{prefix}.attention.qk", dim, name, heads) for name in ("query", "key"))
+    value = Channels(f"{prefix}.attention.v", dim, "value", heads)
+    ffn = (Channels(f"{prefix}.ffn", layer.ffn_in.out_features, "ffn"),)
+    return {
+        "norm1": (stream, ()),
+        "attention.qkv": ((query, key, value), stream),
+        "attention.out": (stream, (value,)),
+        "norm2": (stream, ()),
+        "ffn_in": (ffn, stream),
+        "ffn_out": (stream, ffn),
+    }
 
 
 LAYER = BlockLayer(
@@ -191,6 +211,6 @@ LAYER = BlockLayer(
     parts=frozenset({"local", "reduce", "layers", "norm", "project"}),
     residual_norm=_residual_norm,
     branch_ends=("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias"),
-    axes=_axes,
+    channels=channels,
     regrouped=frozenset({"local.conv.weight"}),
 )

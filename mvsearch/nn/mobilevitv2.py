@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.nn._fused import fuse_conv, join, pointwise, resize, to_map, to_pixels
-from mvsearch.nn._layer import Axis, BlockLayer, ranges
+from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable, Dimension
 from mvsearch.nn.conv import Conv
 
 
@@ -146,15 +146,35 @@ def _residual_norm(block: Any) -> nn.Module | None:
     return block.project.norm if block.add_input else None
 
 
-def _axes(block: Any, name: str, tensor: Tensor) -> dict[int, Axis]:
-    """Query, keys and values; the two maps that the projection reads."""
-    if ".attention.qkv." in name:
-        dim = block.layers[0].attention.dim
-        return {0: ranges(query=1, key=dim, value=dim)}
-    if name == "project.conv.weight":
-        dim = tensor.shape[1] // (2 if block.fusion else 1)
-        return {1: ranges(attended=dim, local=tensor.shape[1] - dim)}
-    return {}
+def channels(block: MobileViTv2) -> ChannelTable:
+    """The residual stream of the transformer; query, keys and values; the two maps that the projection reads."""
+    x, dim = block.reduce.in_channels, block.reduce.out_channels
+    read, stream = (Channels("in", x),), (Channels("dim", dim),)
+    joined = [Channels("dim", dim, name) for name in ("attended", "local")[: 2 if block.fusion else 1]]
+    table: dict[str, tuple[Dimension, Dimension]] = {
+        "local": (read, ()),
+        "reduce": (stream, read),
+        "norm": (stream, ()),
+        "project": ((Channels("out", block.project.conv.out_channels),), tuple(joined)),
+    }
+    for i, layer in enumerate(block.layers):
+        table |= {f"layers.{i}.{name}": pair for name, pair in _layer_channels(layer, f"layers.{i}", stream).items()}
+    return table
+
+
+def _layer_channels(layer: Any, prefix: str, stream: Dimension) -> ChannelTable:
+    dim = stream[0].size
+    # Keys are summed into one vector, which values are multiplied by: both have one order.
+    key, value = (Channels(f"{prefix}.values", dim, name) for name in ("key", "value"))
+    ffn = (Channels(f"{prefix}.ffn", layer.ffn_in.out_channels, "ffn"),)
+    return {
+        "norm1": (stream, ()),
+        "attention.qkv": ((Channels(f"{prefix}.query", 1, "query"), key, value), stream),
+        "attention.out": (stream, (value,)),
+        "norm2": (stream, ()),
+        "ffn_in": (ffn, stream),
+        "ffn_out": (stream, ffn),
+    }
 
 
 LAYER = BlockLayer(
@@ -163,6 +183,6 @@ LAYER = BlockLayer(
     parts=frozenset({"local", "reduce", "layers", "norm", "project"}),
     residual_norm=_residual_norm,
     branch_ends=("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias"),
-    axes=_axes,
+    channels=channels,
     regrouped=frozenset({"local.conv.weight"}),
 )

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mvsearch.arch.blocks.mv2 import make_divisible
 from mvsearch.nn._fused import fuse_conv
-from mvsearch.nn._layer import BlockLayer
+from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable
 from mvsearch.nn.conv import Conv
 
 
@@ -47,9 +47,21 @@ def _residual_norm(block: Any) -> nn.Module | None:
     return block.narrow.norm if block.residual else None
 
 
+def channels(block: MV2) -> ChannelTable:
+    """Input, widened maps, output."""
+    widen, narrow = block.widen.conv, block.narrow.conv
+    hidden = (Channels("hidden", widen.out_channels),)
+    return {
+        "widen": (hidden, (Channels("in", widen.in_channels),)),
+        "depthwise": (hidden, ()),
+        "narrow": ((Channels("out", narrow.out_channels),), hidden),
+    }
+
+
 LAYER = BlockLayer(
     module=MV2,
     fuse=FusedMV2,
     parts=frozenset({"widen", "depthwise", "narrow"}),
     residual_norm=_residual_norm,
+    channels=channels,
 )

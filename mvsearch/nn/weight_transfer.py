@@ -22,7 +22,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import all_names, published
 from mvsearch.data import Preparation
 from mvsearch.errors import CheckpointError
-from mvsearch.nn._layer import Axis, BlockLayer, heads, layers
+from mvsearch.nn._layer import Axis, BlockLayer, dimensions, heads, layers
 from mvsearch.nn.checkpoints import load_checkpoint
 from mvsearch.nn.network import instantiate
 
@@ -194,8 +194,8 @@ def _axes(layer: BlockLayer, block: nn.Module, name: str, tensor: Tensor) -> lis
     axes: list[Axis] = [range(n) for n in tensor.shape]
     if tensor.ndim == 4:
         axes[2:] = [range(-(n // 2), n - n // 2) for n in tensor.shape[2:]]
-    for dimension, axis in layer.axes(block, name, tensor).items():
-        axes[dimension] = axis
+    for i, channels in dimensions(layer.channels(block), name, tensor).items():
+        axes[i] = [mark for each in channels for mark in each.axis]
     return axes
 
 
