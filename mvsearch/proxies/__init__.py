@@ -79,7 +79,8 @@ class Proxy:
     each task, the settings (and the number of `seeds`) that differ from its defaults. `held_out` counts the images that
     it evaluates on, for a task; None if there are none. `weights` names the trained networks that its scores depend on,
     with their checksums; empty if there are none. `scopes` has the networks that a score is known to order, for
-    scores that hold for some networks only.
+    scores that hold for some networks only. `at_equal_cost` has for a score the one to use instead among networks of
+    equal cost.
     """
 
     version: int
@@ -90,6 +91,7 @@ class Proxy:
     held_out: Callable[[str, Any, DataSet], HeldOut] | None = None
     weights: Callable[[str, Any, DataSet], str] | None = None
     scopes: Mapping[str, Scope] = field(default_factory=dict)
+    at_equal_cost: Mapping[str, str] = field(default_factory=dict)
 
     def images_key(self, task: str, settings: Any, data: DataSet) -> str:
         """Identifies the images of a score, and how they are divided where that is not as the settings say."""

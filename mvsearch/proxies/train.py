@@ -187,5 +187,6 @@ PROXY = Proxy(
     task_defaults=TASK_DEFAULTS,
     held_out=held_out,
     weights=weights,
+    at_equal_cost={_SCALED_LOSS.name: LOSS.name},  # divided by size, the order is that of size
     scopes={_SCALED_LOSS.name: _SCOPE},
 )

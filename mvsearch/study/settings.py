@@ -89,7 +89,8 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     """The section `search:`; `flags` of the command replace what the file says, None and () are not given.
 
     Limits replace only those of the same metric and direction; the file's others stay. The first objective is by
-    default the proxy's first score. A study that is to beat a network has the first score as its only objective.
+    default the proxy's first score. A study that is to beat a network has the first score as its only
+    objective, or the one that the proxy has for networks of equal cost.
     """
     raw = _mapping(document, "search")
     search: SearchSettings = _parse(document, "search", SearchSettings, raw)
@@ -104,8 +105,9 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     if "objectives" in given and (others := [name for name in search.objectives if not is_score(name)]):
         raise PlanError(f"searches for a score alone; leave out --objective {others[0]}.", at=f"--beat {search.beat}")
     sought = [name for name in search.objectives if is_score(name)] or proxy.metrics(task)
+    score = sought[0] if "objectives" in given else load_proxy(proxy.name).at_equal_cost.get(sought[0], sought[0])
     confirm = search.confirm or ("confirm" not in given and "confirm" not in raw)
-    return replace(search, objectives=tuple(sought[:1]), confirm=confirm)
+    return replace(search, objectives=(score,), confirm=confirm)
 
 
 def read_proxy(document: Document, task: str) -> ProxySettings:

@@ -141,7 +141,7 @@ def test_the_command_ends_with_the_short_list(mvsearch):
     done = mvsearch("run", "tiny.yaml", "--beat", "middle.yaml", "--workers", "1", "--json")
     assert done.code == 0, done.err
     document = done.json
-    assert document["objectives"] == ["scaled_loss"]
+    assert document["objectives"] == ["loss"]
     assert document["beat"]["name"] == "middle"
     assert len(document["beat"]["metrics"]["repeats"]) == TARGET_REPLICATES
     listed = document["beat"]["short_list"]
