@@ -68,21 +68,19 @@ def select_networks(
     PlanError or ArchitectureError for a baseline that is unknown or of another task.
     """
     space = SearchSpace.parse(Document(dict(reader.facts.document)))
-    records = _trials(reader, trials) if trials else _best(reader, top)
+    ranked = _trials(reader, trials) if trials else _ranked(reader)
+    records = ranked if trials else [record for record in ranked if not record.published][:top]
+    if not records:
+        raise StudyError(f"study {reader.name!r} has only published models so far; let it continue.")
     candidates = [_candidate(reader, record) for record in records]
-    notes = []
-    if not trials and len(candidates) < top:
-        notes.append(f"the study has {len(candidates)} candidates within its limits, fewer than --top {top}")
-    known = {record.key: record for record in reader.records() if record.state == "complete"}
-    if against:
-        baselines = [_baseline(name, find_architecture(name, storage=storage), space, known) for name in against]
-        baselines = _distinct(baselines, candidates)
+    notes = [] if trials else _selection_notes(ranked, records, top)
+    known, target = _measured(reader), reader.facts.target
+    given = {name: find_architecture(name, storage=storage) for name in against}
+    if given or target:
+        given = given or ({target.name: target.arch} if target else {})
+        baselines = _distinct([_baseline(name, arch, space, known) for name, arch in given.items()], candidates)
         candidates = [replace(candidate, against=tuple(b.name for b in baselines)) for candidate in candidates]
         return Selection((*candidates, *baselines), tuple(notes))
-    if target := reader.facts.target:
-        baseline = Network(target.name, target.arch, target.metrics or target.arch.metrics())
-        candidates = [replace(candidate, against=(target.name,)) for candidate in candidates]
-        return Selection((*candidates, baseline), tuple(notes))
     pool = [_baseline(name, published(name), space, known) for name in _published_names(reader, space.head.task)]
     chosen = {candidate.name: _match(candidate, pool) for candidate in candidates}
     candidates = [replace(candidate, against=(chosen[candidate.name].name,)) for candidate in candidates]
@@ -97,9 +95,11 @@ def _trials(reader: Reader, numbers: Sequence[int]) -> list[Record]:
     return [records[number] for number in dict.fromkeys(numbers)]
 
 
-def _best(reader: Reader, top: int) -> list[Record]:
-    """The short list of a study that is to beat a network; else the best by the first score, published models left
-    out."""
+def _ranked(reader: Reader) -> list[Record]:
+    """All candidates, the best first: by the short list of a study that is to beat a network, else by the first score.
+
+    Published models are among them.
+    """
     score = next((objective for objective in reader.objectives if objective.name in scores()), None)
     if score is None:
         objectives = ", ".join(objective.name for objective in reader.objectives)
@@ -107,12 +107,21 @@ def _best(reader: Reader, top: int) -> list[Record]:
             f"study {reader.name!r} has no score to rank its candidates by, only {objectives}; name them: --trial 17."
         )
     measured = comparable(reader.measured([score]), [score])
-    if reader.facts.target and (ranked := short_list(measured, reader.facts.target, score)):
-        return [entry.record for entry in ranked[:top]]
-    records = [record for record in measured if not record.published]
-    if not records:
-        raise StudyError(f"study {reader.name!r} has only published models so far; let it continue.")
-    return sorted(records, key=lambda record: (score.cost(record.metrics[score.name]), record.number))[:top]
+    if reader.facts.target and (entries := short_list(measured, reader.facts.target, score)):
+        return [entry.record for entry in entries]
+    return sorted(measured, key=lambda record: (score.cost(record.metrics[score.name]), record.number))
+
+
+def _selection_notes(ranked: Sequence[Record], chosen: Sequence[Record], top: int) -> list[str]:
+    """What a reader has to know of how candidates were chosen: too few of them, published models before the last."""
+    notes = []
+    if len(chosen) < top:
+        notes.append(f"the study has {len(chosen)} candidates within its limits, fewer than --top {top}")
+    before = ranked[: ranked.index(chosen[-1])]
+    if names := [record.published for record in before if record.published]:
+        listed = ", ".join(names)
+        notes.append(f"published models rank above these candidates ({listed}); --against {names[0]} compares with one")
+    return notes
 
 
 def _candidate(reader: Reader, record: Record) -> Network:
@@ -121,7 +130,14 @@ def _candidate(reader: Reader, record: Record) -> Network:
     return Network(name, arch, {**arch.metrics(), **record.metrics}, record.number)
 
 
-def _baseline(name: str, arch: Architecture, space: SearchSpace, known: Mapping[str, Record]) -> Network:
+def _measured(reader: Reader) -> dict[str, Metrics]:
+    """What the study measured of every complete trial and of the network to beat, by key."""
+    known = {record.key: record.metrics for record in reader.records() if record.state == "complete"}
+    target = reader.facts.target
+    return known | ({target.arch.key: target.metrics} if target and target.metrics else {})
+
+
+def _baseline(name: str, arch: Architecture, space: SearchSpace, known: Mapping[str, Metrics]) -> Network:
     """A baseline with the costs that it has in the space; raises PlanError for one of another task."""
     if arch.task != space.head.task:
         raise PlanError(
@@ -129,8 +145,7 @@ def _baseline(name: str, arch: Architecture, space: SearchSpace, known: Mapping[
             at=f"--against {name}",
         )
     arch = replace(arch.at(image_size=space.image_size, num_classes=space.num_classes), name=arch.name or name)
-    record = known.get(arch.key)
-    return Network(name, arch, record.metrics if record else arch.metrics())
+    return Network(name, arch, known.get(arch.key) or arch.metrics())
 
 
 def _distinct(baselines: Iterable[Network], candidates: Sequence[Network]) -> list[Network]:

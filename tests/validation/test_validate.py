@@ -242,6 +242,24 @@ def test_a_renamed_study_keeps_its_validation_and_another_of_its_name_does_not(s
     assert read_validations(open_study("toy")) == []
 
 
+def test_a_study_that_is_to_beat_a_network_is_compared_with_it(study):
+    Path("mid.yaml").write_text(BASE.replace("out: 40", "out: 32"), encoding="utf-8")
+    text = SPACE.replace("OBJECTIVES", "top1").replace("search: {", "search: {beat: mid.yaml, ")
+    Path("beat.yaml").write_text(text, encoding="utf-8")
+    plan = Plan.load("beat.yaml", name="beat")
+    Study.join(plan).run(
+        lambda arch, *, repeat=0: {**arch.metrics(), "top1": arch.blocks[1].out / 100 + repeat / 1e3}, trials=2
+    )
+    found = select_networks(open_study("beat"), top=2)
+
+    assert [network.name for network in found.networks if not network.is_candidate] == ["mid"]
+    assert found.networks[0].against == ("mid",)
+    assert found.networks[-1].metrics["params"] == plan.target.arch.cost().params
+    widths = [network.arch.blocks[1].out for network in found.networks if network.is_candidate]
+    assert widths == sorted(widths, reverse=True)
+    assert max(widths) < 32
+
+
 def test_other_conditions_are_kept_apart(study):
     assert study("validate", "toy", "--top", "1", "--against", "base.yaml", "--seeds", "1", *QUICK).code == 0
     other = study(
