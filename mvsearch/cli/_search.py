@@ -33,11 +33,15 @@ def prepare(plan: "Plan") -> list[str]:
 
 
 def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
-    """How the images differ from what the file says of them."""
+    """How the images differ from what the file says of them, and which trained networks are used."""
     from mvsearch.proxies import load_proxy
 
-    notes, proxy, space = [], load_proxy(plan.proxy.name), plan.space
-    held_out = proxy.held_out(space.head.task, plan.proxy_settings(), data) if proxy.held_out else None
+    notes, proxy, space, settings = [], load_proxy(plan.proxy.name), plan.space, plan.proxy_settings()
+    if proxy.weights and (weights := proxy.weights(space.head.task, settings, data)):
+        notes.append(f"trained networks that scores depend on: {weights}")
+    if proxy.check:
+        proxy.check(space.architecture(space.point(space.sample(1, 0)[0])), settings, data)
+    held_out = proxy.held_out(space.head.task, settings, data) if proxy.held_out else None
     if held_out and held_out.reduced:
         notes.append(f"{held_out.words} are held out to compute scores on.")
     if (classes := len(data.train.classes)) != space.num_classes:

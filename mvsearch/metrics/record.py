@@ -39,7 +39,7 @@ def mean_metrics(replicates: Sequence[Metrics]) -> Metrics:
     mean = {name: statistics.fmean(replicate[name] for replicate in replicates) for name in replicates[0]}
     if len(replicates) == 1:
         return mean
-    deviation = {name: statistics.stdev(replicate[name] for replicate in replicates) for name in mean}
+    deviation = {name: statistics.stdev(replicate[name] for replicate in replicates) for name in mean if is_score(name)}
     std = {f"{name}_std": value for name, value in deviation.items()}
     return mean | std | {f"{name}_sem": value / math.sqrt(len(replicates)) for name, value in deviation.items()}
 

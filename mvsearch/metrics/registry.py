@@ -25,8 +25,9 @@ class Metric:
 
     `label` is the head of its column, `description` the label of its axis. `ideal` is the value that no network can
     exceed. `tasks` are the tasks whose networks have it. Further numbers that are stored with it have names that start
-    with `prefix`. A metric that is not `searchable` is reported and cannot be an objective or a constraint. `quantity`
-    is a score's label without the part of the images that a study computes it on: see `label_on`.
+    with `prefix`. A metric that is not `searchable` is reported and cannot be an objective or a constraint; with
+    `column` tables have it nevertheless. `quantity` is a score's label without the part of the images that a study
+    computes it on: see `label_on`.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Metric:
     tasks: tuple[str, ...] = TASKS
     prefix: str | None = None
     searchable: bool = True
+    column: bool = False
     quantity: str = ""
 
     def label_on(self, part: str) -> str:

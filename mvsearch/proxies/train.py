@@ -23,13 +23,18 @@ from mvsearch.metrics.registry import LOSS, MAP, MIOU, TOP1, Metric
 from mvsearch.proxies import HeldOut, Proxy, Scope, channel_weights
 from mvsearch.training.recipe import Distillation, Recipe, ShortTraining
 from mvsearch.utils.progress import Progress
+from mvsearch.utils.units import PERCENT
 
 if TYPE_CHECKING:
     from mvsearch.training.distillation import DistilledSet, Teacher
     from mvsearch.training.in_memory import InMemorySet
+    from mvsearch.training.source import Source
 
 _SCALED_LOSS = Metric(
     "scaled_loss", "score", "scaled loss", "training loss, scaled by size", noise="seed", tasks=("classification",)
+)
+INHERITED = Metric(
+    "inherited", "measurement", "inherited", "share of inherited parameters", PERCENT, searchable=False, column=True
 )
 _SCOPE = Scope("MobileViT v1, v2 and v3", ("mobilevit", "mobilevitv2"), (1.1e6, 6e6))
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
@@ -55,6 +60,10 @@ class Settings:
     at most a fifth of all, are for evaluation. The loss is divided by the `power` of the network's size; 0 leaves it as
     it is.
 
+    With `init`, a checkpoint, the folder of a training or a pretrained model of timm (`timm:NAME`), each network starts
+    with the weights of that one where they fit, and sees images normalised as that one did. The score `inherited` is
+    the share of its parameters that were taken.
+
     With a `teacher`, a checkpoint or the folder of a training, the networks learn from its outputs too: the loss is
     (1 - `distill_weight`) * cross-entropy + `distill_weight` * `temperature`² * divergence from the teacher at this
     temperature (mvsearch.training.recipe.Distillation), and `scaled_loss` is computed from it.
@@ -74,6 +83,7 @@ class Settings:
     held_out: int = 5000
     seed: int = 0
     power: float = 0.5
+    init: str = field(default="", metadata={"of": "init"})
     teacher: str = field(default="", metadata={"of": "teacher"})
     distill_weight: float = field(default=Distillation.weight, metadata={"of": "teacher"})
     temperature: float = field(default=Distillation.temperature, metadata={"of": "teacher"})
@@ -134,9 +144,15 @@ def score(
     settings = replace(settings, seed=settings.seed + seed)
     images = InMemorySet.of(load_task(arch.task), data, settings.training(), device)
     model = build(arch.at(image_size=settings.image_size, num_classes=images.classes), seed=settings.seed)
+    inherited: Metrics = {}
+    if settings.init:
+        source = _source(settings.init, data.train.classes, arch.task)
+        transfer = source.transfer(model)
+        inherited[INHERITED.name] = transfer.transferred / transfer.params
+        images = images.prepared(source.preparation) if source.preparation else images
     labelled = _with_teacher(images, settings, data, device) if settings.teacher else None
     average, train_loss = train_in_memory(model, images, labelled=labelled, progress=progress)
-    metrics = {**images.evaluate(average).scores, "train_loss": train_loss}
+    metrics = {**images.evaluate(average).scores, "train_loss": train_loss, **inherited}
     if arch.task == "classification":
         metrics["scaled_loss"] = train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
     return metrics
@@ -156,17 +172,31 @@ def _teacher(source: str, classes: tuple[str, ...], device: str) -> "Teacher":
     return Teacher.load(source, classes, device)
 
 
+@lru_cache(maxsize=1)
+def _source(place: str, classes: tuple[str, ...], task: str) -> "Source":
+    from mvsearch.training.source import Source
+
+    return Source.load(place, classes, task)
+
+
 def weights(task: str, settings: Settings, data: DataSet) -> str:
     """The trained networks that scores depend on, with their checksums; empty if there are none.
 
-    Raises PlanError for a teacher of networks that are no classifiers, and what `Teacher.load` raises.
+    Raises PlanError for a teacher of networks that are no classifiers, and what `Source.load` and `Teacher.load` raise.
     """
-    if not settings.teacher:
-        return ""
-    if task != "classification":
+    facts = [_source(settings.init, data.train.classes, task).facts] if settings.init else []
+    if settings.teacher and task != "classification":
         raise PlanError(f"a teacher is for classification, and these networks are for {task}; remove it.", at="proxy")
-    teacher = _teacher(settings.teacher, data.train.classes, "cpu")
-    return " ".join((f"teacher {teacher.name} {teacher.checksum}", *teacher.notes))
+    if settings.teacher:
+        teacher = _teacher(settings.teacher, data.train.classes, "cpu")
+        facts.append(" ".join((f"teacher {teacher.name} {teacher.checksum}", *teacher.notes)))
+    return " ".join(facts)
+
+
+def check(arch: Architecture, settings: Settings, data: DataSet) -> None:
+    """Raises CheckpointError if networks like this one have nothing to start from in the source."""
+    if settings.init:
+        _source(settings.init, data.train.classes, arch.task).check_family(arch)
 
 
 def held_out(task: str, settings: Settings, data: DataSet) -> HeldOut:
@@ -188,5 +218,7 @@ PROXY = Proxy(
     held_out=held_out,
     weights=weights,
     at_equal_cost={_SCALED_LOSS.name: LOSS.name},  # divided by size, the order is that of size
+    check=check,
+    measures=(INHERITED,),
     scopes={_SCALED_LOSS.name: _SCOPE},
 )

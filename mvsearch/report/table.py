@@ -76,7 +76,8 @@ def metric_columns(records: Sequence[Record], objectives: Sequence[Objective]) -
 
 def _common_columns() -> tuple[str, ...]:
     """The metrics that follow the objectives: static costs, the accuracy, what was measured on a device."""
-    return (*STATIC_COSTS, TOP1.name, *(name for name, measurement in measurements().items() if measurement.searchable))
+    measured = (name for name, each in measurements().items() if each.searchable or each.column)
+    return (*STATIC_COSTS, TOP1.name, *measured)
 
 
 def _has_error(record: Record) -> bool:

@@ -88,14 +88,22 @@ class TrainedNetwork:
 def read_network(path: Path, *candidates: Architecture) -> TrainedNetwork:
     """The network of a checkpoint: of the architecture in the file architecture.yaml beside it, else of a candidate or
     the published network that it fits. Raises CheckpointError if it fits none, DataError as `preparation_of` does."""
+    from mvsearch.nn.weights_io import read_checkpoint
+
+    return identify_network(read_checkpoint(path), path, path.with_name(ARCHITECTURE), *candidates)
+
+
+def identify_network(
+    checkpoint: "Checkpoint", path: Path, description: Path | None, *candidates: Architecture
+) -> TrainedNetwork:
+    """The network of weights that were read from `path`, as `read_network` does, with a description if it is a file."""
     from mvsearch.nn import build
     from mvsearch.nn.weight_transfer import identify_architecture
-    from mvsearch.nn.weights_io import load_into, read_checkpoint
+    from mvsearch.nn.weights_io import load_into
     from mvsearch.training.preparation import preparation_of
 
-    checkpoint, description = read_checkpoint(path), path.with_name(ARCHITECTURE)
     try:
-        if description.is_file():
+        if description is not None and description.is_file():
             arch = Architecture.load(description)
         else:
             arch = identify_architecture(checkpoint.weights, *candidates)

@@ -1,0 +1,137 @@
+"""A trained network that the networks of a search start from: read once, its most important channels first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from torch import nn
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.data import Preparation, class_positions
+from mvsearch.errors import CheckpointError, EnvironmentFault
+from mvsearch.nn.channel_order import sort_channels
+from mvsearch.nn.classification import ClassificationHead
+from mvsearch.nn.weight_transfer import WeightTransfer, checksum, transfer_weights
+from mvsearch.training.warm_start import TrainedNetwork, checkpoints, identify_network, read_network
+
+if TYPE_CHECKING:
+    from mvsearch.nn.weights_io import Checkpoint
+
+TIMM = "timm:"
+"""A source that begins with this is the name of a pretrained model of timm."""
+
+_PLAIN_BLOCKS = {"conv", "mv2"}
+"""Blocks that every family has: a source that shares only these is of another family."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A trained network, sorted by `sort_channels`; `checksum` is that of its weights as they were read.
+
+    Its classifier is that of the images' classes, or empty if it has others; `notes` are sentences about that and about
+    what is unknown. `place` is what the user gave.
+    """
+
+    place: str
+    name: str
+    arch: Architecture
+    model: nn.Sequential
+    checksum: str
+    preparation: Preparation | None
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def load(cls, place: str, classes: Sequence[str], task: str = "classification") -> Self:
+        """The network in a checkpoint, in the folder of a training, or of a name of timm, for images of these classes.
+
+        Raises CheckpointError if there is none or more than one, EnvironmentFault if timm's cannot be downloaded.
+        """
+        network = _read(place)
+        arch, model, total = network.arch, network.model, checksum(network.model)
+        notes: tuple[str, ...] = ()
+        if arch.task == task == "classification":
+            notes = _match_classifier(model, network.preparation, classes)
+        elif arch.task != task:
+            notes = (f"The source is a network for {arch.task}: the head starts with random weights.",)
+        if network.preparation is None:
+            notes += ("Nothing states how the source expects its images: they are normalised by their own statistics.",)
+        name = arch.name or arch.key
+        return cls(place, name, arch, sort_channels(model), total, network.preparation, notes)
+
+    def check_family(self, arch: Architecture) -> None:
+        """Raises CheckpointError if the source has none of the blocks that distinguish this network's family."""
+        ours, theirs = ({row.kind() for row in each.blocks} - _PLAIN_BLOCKS for each in (arch, self.arch))
+        if ours and not ours & theirs:
+            raise CheckpointError(
+                f"{self.name} has {_listed(theirs)}, and these networks have {_listed(ours)}; use a network of the "
+                "same family.",
+                at=self.place,
+            )
+
+    def transfer(self, model: nn.Sequential) -> WeightTransfer:
+        """Transfer the weights that fit into a network, in place."""
+        return transfer_weights(model, self.model, name=self.name)
+
+    @property
+    def facts(self) -> str:
+        """What scores depend on, in words: the network, its checksum and the notes."""
+        return " ".join((f"init {self.name} {self.checksum}", *self.notes))
+
+
+def _listed(blocks: set[str]) -> str:
+    return f"{' and '.join(sorted(blocks))} blocks" if blocks else "no transformer blocks"
+
+
+def _read(place: str) -> TrainedNetwork:
+    if place.startswith(TIMM):
+        return identify_network(_download(place), Path(place), None)
+    paths = checkpoints(Path(place))
+    if len(paths) > 1:
+        raise CheckpointError(f"contains {len(paths)} trainings; give the folder of one.", at=place)
+    return read_network(paths[0])
+
+
+def _match_classifier(model: nn.Sequential, preparation: Preparation | None, classes: Sequence[str]) -> tuple[str, ...]:
+    """Reduce the classifier to the images' classes, or remove it if it has not all of them; sentences about it."""
+    head: Any = model.get_submodule("head")
+    count, theirs = head.linear.out_features, preparation.classes if preparation else ()
+    positions = class_positions(classes, theirs) if theirs else None
+    if positions is None and (theirs or count != len(classes)):
+        model.head = ClassificationHead(head.linear.in_features, None)
+        what = f"{count} classes, and the images have {len(classes)}" if count != len(classes) else "other classes"
+        return (f"The source is for {what}: the classifier starts with random weights.",)
+    if positions is None:
+        return ("The source's classes have no names: its classifier is taken in the order of the images' classes.",)
+    if positions == list(range(count)):
+        return ()
+    linear = nn.Linear(head.linear.in_features, len(classes))
+    linear.load_state_dict({name: tensor[positions] for name, tensor in head.linear.state_dict().items()})
+    head.linear = linear
+    return ("The source has the classes in another order or more of them: its classifier is matched by name.",)
+
+
+def _download(place: str) -> "Checkpoint":
+    """The pretrained weights of a model of timm."""
+    from mvsearch.nn.weights_io import Checkpoint
+
+    name = place.removeprefix(TIMM)
+    try:
+        import timm
+    except Exception as error:  # without torchvision, or with one that does not fit torch
+        advice = "pip install 'mvsearch-nas[timm]', or give a file"
+        raise EnvironmentFault(f"timm cannot be imported here ({_line(error)}); {advice}.", at=place) from None
+    if name not in timm.list_pretrained():
+        raise CheckpointError("is not a pretrained model of timm; use a name of timm.list_pretrained().", at=place)
+    try:
+        model = timm.create_model(name, pretrained=True)
+    except Exception as error:  # of the network, of the hub's client or of its cache
+        reason = f"the weights cannot be downloaded ({_line(error)})"
+        raise EnvironmentFault(f"{reason}; download them elsewhere and give the file.", at=place) from None
+    weights = {key: tensor.detach().float() for key, tensor in model.state_dict().items()}
+    return Checkpoint(weights, place)
+
+
+def _line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
