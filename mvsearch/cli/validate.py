@@ -43,6 +43,11 @@ _FIGURE = "validation.png"
     type=click.Path(path_type=Path),
     help="Source of initial weights; default: that of the study, if it used one; random: none.",
 )
+@click.option(
+    "--teacher",
+    type=click.Path(path_type=Path),
+    help="All networks learn from this trained classifier too: a checkpoint or the folder of a training.",
+)
 @click.option("--workers", type=click.IntRange(1), help="Trainings at a time; default: one per GPU, or one per core.")
 @click.option("--device", help="cpu, cuda or cuda:1; default: a GPU if there is one.")
 @drawing_options
@@ -60,6 +65,7 @@ def validate(
     data: str | None,
     path: Path | None,
     init: Path | None,
+    teacher: Path | None,
     workers: int | None,
     device: str | None,
     plot: Path | None,
@@ -87,7 +93,7 @@ def validate(
     reader = open_study(study, storage=storage)
     selection = select_networks(reader, top=top, trials=trials, against=against, storage=storage)
     settings = (*settings, f"epochs={epochs}") if epochs else settings
-    prepared = _prepare(reader, selection, recipe, settings, data, path, init, device)
+    prepared = _prepare(reader, selection, recipe, settings, data, path, init, teacher, device)
     job = _job(reader, selection, prepared, seeds)
     _introduce(job, (*selection.notes, *prepared.notes), seeds)
     devices = _devices(device, workers)
@@ -110,6 +116,7 @@ def _prepare(
     data: str | None,
     path: Path | None,
     init: Path | None,
+    teacher: Path | None,
     device: str | None,
 ) -> "Prepared":
     """What the trainings share, with the images loaded."""
@@ -131,12 +138,15 @@ def _prepare(
         prepared = prepare(
             *(arch, name, recipe, images),
             init=source,
+            teacher=teacher,
             device=used,
             warmup_given=any(text.startswith("warmup_steps=") for text in settings),
             progress=bar,
         )
     print_data_notes(prepared.data)
     notes += (f"initial weights from {source}",) if source else ()
+    if (used_before := facts.settings.get("proxy", {}).get("teacher")) and teacher is None:
+        notes += (f"the study's candidates learned from {used_before} too; here --teacher does that",)
     return replace(prepared, notes=(*notes, *prepared.notes))
 
 

@@ -48,12 +48,15 @@ class Conditions:
     precision: str = "float32"
     init: Path | None = None
     init_checksum: str | None = None
+    teacher: Path | None = None
+    teacher_checksum: str | None = None
 
     @property
     def name(self) -> str:
         """The name of the folder: equal conditions, equal names, and trainings that may be compared."""
         recipe = {name: value for name, value in asdict(self.recipe).items() if name != "source"}
         settings = {"recipe": recipe, "data": self.checksum, "precision": self.precision, "init": self.init_checksum}
+        settings |= {"teacher": self.teacher_checksum} if self.teacher else {}
         return f"{Path(self.recipe_name).stem}_{digest(settings)}"
 
 
@@ -101,6 +104,7 @@ def prepare(
     data: DataSettings,
     *,
     init: Path | None,
+    teacher: Path | None = None,
     device: str,
     warmup_given: bool = False,
     progress: "Progress | None" = None,
@@ -108,12 +112,12 @@ def prepare(
     """Load the images. A long warm-up is cut to its share of the steps, unless it was given.
 
     Raises DataError for images that are missing or not for the task, PlanError for a recipe that has no batch of them,
-    EnvironmentFault for missing initial weights.
+    EnvironmentFault for missing weights of the initial network or the teacher.
     """
     from mvsearch.training.loop import precision_name
 
     try:
-        images = TrainingJob(arch, recipe, data, Path()).load_data(progress)
+        images = TrainingJob(arch, recipe, data, Path(), teacher=str(teacher or "")).load_data(progress)
     except DataError as error:
         raise DataError(f"{str(error).removesuffix('.')}; name other images: --data FOLDER.") from None
     count = len(images.train.labels)
@@ -131,7 +135,9 @@ def prepare(
         device=device,
         precision=precision_name(device),
         init=init,
-        init_checksum=_checksum(init) if init else None,
+        init_checksum=_checksum(init, "--init") if init else None,
+        teacher=teacher,
+        teacher_checksum=_checksum(teacher, "--teacher") if teacher else None,
     )
     return Prepared(conditions, images, notes)
 
@@ -145,11 +151,11 @@ def _shorten_warmup(recipe: Recipe, steps: int) -> tuple[Recipe, tuple[str, ...]
     return replace(recipe, warmup_steps=most), (note,)
 
 
-def _checksum(init: Path) -> str:
+def _checksum(weights: Path, option: str) -> str:
     """The digest of a checkpoint, or of all weights in a folder of trainings."""
-    files = [init] if init.is_file() else sorted(init.rglob(WEIGHTS))
+    files = [weights] if weights.is_file() else sorted(weights.rglob(WEIGHTS))
     if not files:
-        raise EnvironmentFault("these initial weights are gone; give them with --init.", at=init)
+        raise EnvironmentFault(f"there are no such weights; use others: {option} FILE.", at=weights)
     found = hashlib.sha256()
     for file in files:
         found.update(file.read_bytes())

@@ -69,6 +69,7 @@ class ValidationJob:
             data=conditions.data,
             folder=self.training_folder(training),
             init=conditions.init,
+            teacher=str(conditions.teacher or ""),
             seed=training[1],
             every=_CHECKPOINT_STEPS,
         )

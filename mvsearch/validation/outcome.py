@@ -222,4 +222,5 @@ def _describe(conditions: Conditions) -> dict[str, Any]:
         "precision": conditions.precision,
         "device": conditions.device,
         "init": None if conditions.init is None else str(conditions.init),
+        "teacher": None if conditions.teacher is None else str(conditions.teacher),
     }

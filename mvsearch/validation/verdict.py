@@ -91,6 +91,7 @@ def describe_conditions(validation: Validation) -> str:
     """How all networks were trained, e.g. `recipe short, 10 epochs of 50,000 images of cifar10 at 32 px`."""
     about = validation.conditions
     init = f", from the weights of {about['init']}" if about["init"] else ""
+    init += f", with the teacher {about['teacher']}" if about.get("teacher") else ""
     images = f"{about['train_images']:,} images of {about['data']} at {about['image_size']} px"
     return f"recipe {about['recipe']}, {epochs_text(validation)} of {images}{init}"
 

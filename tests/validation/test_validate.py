@@ -269,6 +269,14 @@ def test_other_conditions_are_kept_apart(study):
     assert other.code == 0, other.err
     assert "kept apart" in other.err
     assert len(list(Path("studies/toy/validation").iterdir())) == 2
+    teacher = next(Path("studies/toy/validation").glob("*/*/seed_0"))
+    distilled = study(
+        *("validate", "toy", "--top", "1", "--against", "base.yaml", "--seeds", "1", *QUICK),
+        *("--teacher", str(teacher), "--json"),
+    )
+    assert distilled.code == 0, distilled.err
+    assert distilled.json["conditions"]["teacher"] == str(teacher)
+    assert len(list(Path("studies/toy/validation").iterdir())) == 3
 
 
 @pytest.mark.parametrize(
