@@ -32,31 +32,37 @@ _CONVENTIONS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 timm's v1 weights are the authors' with the channels of the first convolution reversed.
 """
 
-_CONFIG, _PROCESSOR = "config.json", "preprocessor_config.json"
+_PACKAGE, _CONFIG, _PROCESSOR = "preparation.json", "config.json", "preprocessor_config.json"
 _HUB_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _ARGUMENTS = ("mean", "std", "crop_pct", "interpolation", "crop_mode", "img_size", "input_size")
 """What timm's scripts are told of images, by the names that its configurations have too."""
-_RESAMPLE = {0: "nearest", 1: "lanczos", 2: "bilinear", 3: "bicubic"}  # Pillow's numbers
+_WHOLE = 384  # px; from here on ConvNeXt's processor does not crop
+_RESAMPLE = dict(enumerate(("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")))  # Pillow's numbers
 
 
 def preparation_of(path: Path, checkpoint: Checkpoint, arch: Architecture) -> Preparation | None:
     """How images are prepared for the weights of a file, a network of `arch`; None if nothing says it.
 
-    The file itself says it (metadata of safetensors), else what is beside it: the result of the training, timm's
-    configuration or that of an image processor of transformers. Else the names of its parameters do: the authors' code
-    and timm prepare images in one way each, unless the arguments of timm's script, in the file too, change it. Raises
-    DataError, naming the file, for a description that cannot be read.
+    The file itself says it (metadata of safetensors), else what is beside it: the result of the training, what our
+    packages say, timm's configuration or that of an image processor of transformers. Else the names of its parameters
+    do: the authors' code and timm prepare images in one way each, unless the arguments of timm's script, in the file
+    too, change it. Raises DataError, naming the file, for a description that cannot be read, and for the result of
+    another network.
     """
     try:
         return (
             _from_metadata(checkpoint.metadata)
-            or _from_result(path.with_name(RESULT), path.name)
+            or _from_result(path.with_name(RESULT), path.name, arch)
+            or _from_package(path.with_name(_PACKAGE), path.name)
             or _from_timm_config(path.with_name(_CONFIG), path.name)
             or _from_processor(path.with_name(_PROCESSOR), path.name)
             or _with_arguments(_from_names(checkpoint.weights, arch), checkpoint.arguments, arch)
         )
     except DataError as error:
         raise DataError(f"{error}", at=path) from None
+    except (AttributeError, IndexError, TypeError, ValueError, ZeroDivisionError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(f"what is said of its images cannot be read ({reason}).", at=path) from None
 
 
 def random_part(checkpoint: Checkpoint) -> str:
@@ -69,13 +75,24 @@ def _from_metadata(metadata: Mapping[str, str]) -> Preparation | None:
     return Preparation.from_json(values["preparation"]) if "preparation" in values else None
 
 
-def _from_result(file: Path, weights: str) -> Preparation | None:
-    """What a training's result says, if these are its weights."""
+def _from_result(file: Path, weights: str, arch: Architecture) -> Preparation | None:
+    """What a training's result says, if these are its weights; raises DataError if it is of another network."""
     result = _read(file)
     if "mean" not in result or result.get("weights", WEIGHTS) != weights:
         return None
+    own = arch.at(image_size=result.get("image_size"), num_classes=result.get("num_classes"))
+    if result.get("key", own.key) not in {own.key, own.deploy().key}:
+        raise DataError(
+            f"{file.name} beside it is of the training of another network, {result['key']}; use the weights in a "
+            "folder of their own, with --normalise."
+        )
     judged_side = result.get("settings", {}).get("judged_side", 1.0)
     return Preparation.from_json({"crop": 1 / judged_side, **result, "source": f"{RESULT} beside the weights"})
+
+
+def _from_package(file: Path, weights: str) -> Preparation | None:
+    values = _read(file)
+    return Preparation.from_json(values) if "mean" in values and weights == WEIGHTS else None
 
 
 def _from_timm_config(file: Path, weights: str) -> Preparation | None:
@@ -85,17 +102,27 @@ def _from_timm_config(file: Path, weights: str) -> Preparation | None:
     if not isinstance(values, dict) or "mean" not in values or weights not in _HUB_WEIGHTS:
         return None
     usual = {"std": None, "image_size": _SIZE, "interpolation": "bicubic", "classes": values.get("label_names")}
-    return Preparation.from_json(usual | _timm_values(values) | {"source": f"timm's {_CONFIG} beside the weights"})
+    return Preparation.from_json(usual | _timm_values(values, f"timm's {_CONFIG} beside the weights"))
 
 
-def _timm_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """What timm's configurations and arguments say of images, by our names."""
+def _timm_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """What timm's configurations and arguments say of images, by our names; empty if they say nothing."""
     given = {name: values[name] for name in _ARGUMENTS if values.get(name) not in (None, "")}
-    size = given["input_size"][-1] if "input_size" in given else given.get("img_size")
+    size = _side(*given["input_size"][-2:]) if "input_size" in given else given.get("img_size")
     told: dict[str, Any] = {name: given[name] for name in ("mean", "std", "interpolation") if name in given}
     told |= {"crop": given["crop_pct"]} if "crop_pct" in given else {}
     told |= {"fit": "stretch" if given["crop_mode"] == "squash" else "crop"} if "crop_mode" in given else {}
-    return told | ({"image_size": size} if size else {})
+    told |= {"image_size": size} if size else {}
+    padded = given.get("crop_mode") == "border"
+    source += ", but for its crop_mode border: the centre is cut out" if padded else ""
+    return told | {"source": source} if told else {}
+
+
+def _side(height: int, width: int) -> int:
+    """The side of a square in pixels; raises DataError for another rectangle."""
+    if height != width:
+        raise DataError(f"is for images of {width} x {height} px; only squares are supported.")
+    return int(height)
 
 
 def _from_processor(file: Path, weights: str) -> Preparation | None:
@@ -108,9 +135,9 @@ def _from_processor(file: Path, weights: str) -> Preparation | None:
     reverses = values.get("do_flip_channel_order", kind.startswith("MobileViT"))
     if weights not in _HUB_WEIGHTS or not (reverses or values.keys() & {"do_normalize", "image_mean", "do_rescale"}):
         return None
-    factor = 255 * values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 255.0
     normalises = values.get("do_normalize", "image_mean" in values)
     try:
+        factor = 255 * values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 255.0
         mean, std = (values["image_mean"], values["image_std"]) if normalises else ([0.0], [1.0])
         scaled = {"mean": [value / factor for value in mean], "std": [value / factor for value in std]}
         framing = _processor_framing(values)
@@ -128,26 +155,36 @@ def _processor_framing(values: Mapping[str, Any]) -> dict[str, Any]:
     size, centre = values.get("size", _SIZE), values.get("crop_size")
     crops = bool(values.get("do_center_crop", centre is not None)) and centre is not None
     squares = "height" in size if isinstance(size, dict) else not crops
-    side = (size["height"] if squares else size["shortest_edge"]) if isinstance(size, dict) else size
-    cut = (centre["height"] if isinstance(centre, dict) else centre) if crops else side
-    stretched = squares and cut == side
+    side, cut = _shorter_side(size), _shorter_side(centre) if crops else _shorter_side(size)
+    share = cut / side
+    if not squares and not crops and (share := values.get("crop_pct", 1.0)) and side >= _WHOLE:
+        squares = "crop_pct" in values  # ConvNeXt resizes both sides of large images
+    stretched, whole = squares and cut == side, not squares and not crops and share == 1
     note = ", which resizes both sides before the crop (here only the shorter)" if squares and not stretched else ""
     return {
         "image_size": cut,
-        "crop": cut / side,
+        "crop": 1.0 if stretched else share,
         "fit": "stretch" if stretched else "crop",
         "interpolation": _RESAMPLE.get(values.get("resample", 2), "bilinear"),
-        "note": note,
+        "note": note or (", which keeps the longer side (here the centre is cut out)" if whole else ""),
     }
+
+
+def _shorter_side(size: Any) -> int:
+    if not isinstance(size, dict):
+        return int(size)
+    if "shortest_edge" in size:
+        return int(size["shortest_edge"])
+    return _side(size["height"], size.get("width", size["height"]))
 
 
 def _with_arguments(usual: Preparation | None, arguments: Mapping[str, Any], arch: Architecture) -> Preparation | None:
     """What timm's script was told otherwise than is usual for the network, on its command line."""
-    told = _timm_values(arguments)
+    told = _timm_values(arguments, "the arguments of the training script in the file")
     if not told or (usual is None and not told.keys() >= {"mean", "std"}):
         return usual
     values = usual.to_json() if usual else {"image_size": arch.image_size}
-    return Preparation.from_json(values | told | {"source": "the arguments of the training script in the file"})
+    return Preparation.from_json(values | told)
 
 
 def _from_names(names: Iterable[str], arch: Architecture) -> Preparation | None:

@@ -370,6 +370,54 @@ def test_timm_s_configuration_and_arguments_beside_weights_are_read(tmp_path):
     assert (usual.mean, usual.crop) == ((0.0,) * 3, 1.0)
 
 
+def test_what_a_package_says_is_read_where_its_weights_lost_it(tmp_path):
+    (tmp_path / "preparation.json").write_text(json.dumps(BGR.to_json()), encoding="utf-8")
+    save_file(build(SMALL).state_dict(), tmp_path / "weights.safetensors")
+    assert ExportModel.of(SMALL, weights=tmp_path / "weights.safetensors").preparation == BGR
+
+
+@pytest.mark.parametrize("changed", [{"key": "abcdef123456"}, {"num_classes": 5}, {"settings": None}])
+def test_the_result_of_another_network_beside_weights_is_refused(changed, tmp_path):
+    result = {"mean": [0.25], "std": [0.5], "image_size": 32, "key": SMALL.key, "num_classes": 2}
+    (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    save_file(build(SMALL).state_dict(), tmp_path / "weights.safetensors")
+    assert ExportModel.of(SMALL, weights=tmp_path / "weights.safetensors", num_classes=3).preparation.std[0] == 0.5
+    (tmp_path / "result.json").write_text(json.dumps(result | changed), encoding="utf-8")
+    with pytest.raises(DataError, match=r"weights\.safetensors: "):
+        ExportModel.of(SMALL, weights=tmp_path / "weights.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("file", "values", "right"),
+    [
+        ("config.json", {"input_size": [3, 32, 64]}, None),
+        ("config.json", {"input_size": 32}, None),
+        ("config.json", {"crop_mode": "border", "input_size": None}, (256, 1.0, "crop", "border")),
+        ("preprocessor_config.json", {"size": {"height": 32, "width": 48}}, None),
+        ("preprocessor_config.json", {"size": {"height": 32, "width": 32}, "rescale_factor": None}, None),
+        ("preprocessor_config.json", {"size": {"shortest_edge": 224}, "crop_pct": 0.875}, (224, 0.875, "crop", "")),
+        ("preprocessor_config.json", {"size": {"shortest_edge": 384}, "crop_pct": 0.875}, (384, 1.0, "stretch", "")),
+        ("preprocessor_config.json", {"size": {"shortest_edge": 32}}, (32, 1.0, "crop", "longer side")),
+        (
+            "preprocessor_config.json",
+            {"size": {"height": 256, "width": 256}, "crop_size": {"height": 224, "width": 224}},
+            (224, 0.875, "crop", "resizes both sides"),
+        ),
+    ],
+)
+def test_a_framing_that_cannot_be_kept_is_refused_or_said(file, values, right, tmp_path):
+    usual = {"image_mean": [0.5] * 3, "image_std": [0.5] * 3, "mean": [0.5] * 3, "std": [0.5] * 3}
+    (tmp_path / file).write_text(json.dumps(usual | values), encoding="utf-8")
+    save_file(build(SMALL).state_dict(), tmp_path / "model.safetensors")
+    if right is None:
+        with pytest.raises(DataError, match=r"model\.safetensors: "):
+            ExportModel.of(SMALL, weights=tmp_path / "model.safetensors")
+        return
+    known = ExportModel.of(SMALL, weights=tmp_path / "model.safetensors").preparation
+    assert (known.image_size, known.crop, known.fit) == right[:3]
+    assert right[3] in known.source
+
+
 def test_a_damaged_description_is_an_error_that_names_the_file(tmp_path):
     content = json.dumps({"preparation": {"mean": [0.1], "std": [0.0], "image_size": 32}})
     save_file(build(SMALL).state_dict(), tmp_path / "odd.safetensors", {"mvsearch": content})
