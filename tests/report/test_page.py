@@ -341,6 +341,14 @@ def test_numbers_ascend_along_an_axis_whatever_their_order_in_the_file(values, e
     assert charts.axis_values(Choice("x", values)) == expected
 
 
+def test_each_score_is_in_the_legend_of_the_choices_once(tmp_path):
+    findings = compute_findings(Study.read(run_study(tmp_path, 8, TOY)))
+    lines = charts.choices(findings)["data"]
+    legend = [line["name"] for line in lines if line.get("showlegend", True)]
+    assert len(set(legend)) == len(legend)
+    assert {line["name"] for line in lines} == set(legend)
+
+
 def test_lines_pass_through_the_labels_of_their_values(tmp_path):
     plan = run_study(tmp_path, 8, TOY.replace("[1, 2, 3]", "[3, 1, 2]"))
     findings = compute_findings(Study.read(plan))

@@ -212,6 +212,7 @@ def test_a_study_of_one_objective_is_drawn_against_what_else_is_known(records):
     figure = front_figure(records, objectives("params"), title="v3")
 
     assert (figure.x.name, figure.y.name, figure.area.name) == ("params", "top1", "macs")
+    assert [axis.title.rpartition(", ")[2] for axis in (figure.x, figure.y)] == ["lower is better", "higher is better"]
     assert [point.label for point in figure.points if point.on_front] == ["v3-XXS"]
 
 

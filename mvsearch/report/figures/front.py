@@ -45,6 +45,11 @@ class Axis:
                 ends += [limit.value + edge]
         return cls(name, label, size, (min(ends) / size, max(ends) / size))
 
+    @property
+    def title(self) -> str:
+        """The label with the direction that is better."""
+        return f"{self.label}, {'higher' if metric(self.name).maximise else 'lower'} is better"
+
     def of(self, record: Record) -> float:
         """The record's value in the label's unit."""
         return float(record.metrics[self.name]) / self.size

@@ -73,7 +73,7 @@ def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
     for place, figure in enumerate(figures):
         foot = height - TITLE - place * (_PLOT + _FOOT + _GAP) - _PLOT - _FOOT
         axes = fig.add_axes((LEFT, (foot + _FOOT) / height, RIGHT - LEFT, _PLOT / height))
-        axes.set(xlabel=figure.x.label, ylabel=figure.y.label, xlim=figure.x.limits, ylim=figure.y.limits)
+        axes.set(xlabel=figure.x.title, ylabel=figure.y.title, xlim=figure.x.limits, ylim=figure.y.limits)
         frame(axes)
         for shade in figure.shades:
             _draw_shade(axes, shade, theme)
@@ -242,8 +242,8 @@ def layout(figure: FrontFigure, theme: Theme, form: Format | None = None) -> dic
     texts = [_shade_text(shade, theme) for shade in figure.shades]
     return base_layout(figure.title, figure.subtitle, form.height, theme) | {
         "margin": margin,
-        "xaxis": axis(figure.x.label, figure.x.limits, theme),
-        "yaxis": axis(figure.y.label, figure.y.limits, theme),
+        "xaxis": axis(figure.x.title, figure.x.limits, theme),
+        "yaxis": axis(figure.y.title, figure.y.limits, theme),
         "legend": {"x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant"},
         "shapes": [*shades, *_size_key(figure, theme, form)],
         "annotations": [

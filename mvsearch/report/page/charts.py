@@ -107,6 +107,9 @@ def choices(findings: Findings) -> Figure:
     ranked, axes = sample_by_score(findings), findings.space.choices
     groups = [ranked[len(ranked) * i // SHADES : len(ranked) * (i + 1) // SHADES] for i in range(SHADES)]
     lines = [_lines(findings, group, ranked, colour) for group, colour in zip(groups, shades(LIGHT), strict=True)]
+    lines = [line for line in lines if line["x"]]
+    for before, line in pairwise(lines):
+        line["showlegend"] = line["name"] != before["name"]
     names = {"tickvals": list(range(len(axes))), "ticktext": [escape(c.name) for c in axes], "ticks": ""}
     layout = {
         "xaxis": {"visible": False, "range": (-0.05, 1.05), "fixedrange": True},
@@ -123,7 +126,7 @@ def choices(findings: Findings) -> Figure:
         | {"margin": {"l": 10, "r": 15, "t": 5, "b": legend}}
         for legend in _LEGEND
     )
-    return {"data": [line for line in lines if line["x"]], "layout": _fluid(wide), "narrow": _fluid(narrow)}
+    return {"data": lines, "layout": _fluid(wide), "narrow": _fluid(narrow)}
 
 
 def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record], colour: str) -> dict[str, Any]:
@@ -141,7 +144,8 @@ def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record]
             value = escape(f"{choice.name}: {record.choices[choice.name]}")
             text.append(f"trial {record.number}, {pretty(score, record.metrics[score])}<br>{value}")
         x, y, text = [*x, None], [*y, None], [*text, ""]
-    values = [record.metrics[score] for record in group]
+    values = sorted(record.metrics[score] for record in group)
+    ends = dict.fromkeys(pretty(score, value) for value in (*values[:1], *values[-1:]))  # one where they look the same
     return {
         "type": "scatter",
         "mode": "lines",
@@ -150,7 +154,7 @@ def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record]
         "text": text,
         "hovertemplate": "%{text}<extra></extra>",
         "line": {"color": colour, "width": 1.4},
-        "name": f"{metric(score).label} {pretty(score, min(values))} to {pretty(score, max(values))}" if values else "",
+        "name": f"{metric(score).label} {' to '.join(ends)}",
     }
 
 
