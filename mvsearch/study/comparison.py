@@ -354,6 +354,10 @@ def _notes(
     notes += _differences({name: {"the space": space} for name, space in _spaces(studies).items()})
     limits = {name: " and ".join(limit.text for limit in reader.limits) or "none" for name, reader in studies.items()}
     notes += _differences({name: {"the limit": text} for name, text in limits.items()})
+    if all(len(names) == 1 for names in _plans(studies)):
+        searches = {name: reader.facts.search for name, reader in studies.items()}
+        runs = _differences({name: {"trials": own.trials, "seed": own.seed} for name, own in searches.items()})
+        notes += [f"{' and '.join(runs)}, so these are no repeats of one plan"] if len(runs) > 1 else []
     notes += _differences({name: {"the processor": _machines(reader)} for name, reader in studies.items()})
     notes += [f"{name} is not finished: {reader.progress}" for name, reader in studies.items() if reader.progress]
     for name, found in records.items():

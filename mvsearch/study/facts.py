@@ -166,10 +166,10 @@ def study_facts(plan: "Plan") -> StudyFacts:
 
 
 def describe_changes(old: StudyFacts, new: StudyFacts) -> tuple[str, ...]:
-    """What another run changes of a study, a clause for each setting, e.g. `trials is 40, was 12`."""
+    """What another run changes of a study, a clause for each setting, e.g. `trials = 40, was 12`."""
     before, after = _run_settings(old), _run_settings(new)
     return tuple(
-        f"{key} is {_setting_text(after.get(key))}, was {_setting_text(before.get(key))}"
+        f"{key} = {_setting_text(after.get(key))}, was {_setting_text(before.get(key))}"
         for key in dict.fromkeys((*before, *after))
         if before.get(key) != after.get(key)
     )

@@ -177,7 +177,7 @@ def _adopt(plan: Plan, store: Store, facts: StudyFacts) -> tuple[Plan, tuple[str
     """Store the plan's settings with its existing study; the plan, with at least the finished trials, and changes."""
     changes: tuple[str, ...] = ()
     if (finished := store.count(plan.name)) > plan.search.trials:
-        changes = (f"trials stays {finished}, as so many are finished (asked for: {plan.search.trials})",)
+        changes = (f"trials = {finished}, as so many are finished (asked for: {plan.search.trials})",)
         plan = replace(plan, search=replace(plan.search, trials=finished))
     adopted = facts.for_run(plan)
     store.update_study(plan.name, adopted.to_json())

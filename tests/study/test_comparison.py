@@ -288,6 +288,14 @@ def test_another_seed_of_the_proxy_is_another_throw_and_no_other_measure():
     assert compared(study("a", A), study("b", B, proxy={"seed": 7})).warnings == ()
 
 
+def test_studies_that_differ_in_seed_and_trials_are_said_to_be_no_repeats():
+    study("a", A, seed=0), study("b", B, seed=1, trials=7), study("c", B, seed=1)
+    assert "trials is 2 in a, 7 in b and seed is 0 in a, 1 in b, so these are no repeats of one plan" in (
+        compared("a", "b").notes
+    )
+    assert not [note for note in compared("a", "c").notes if "repeats" in note]
+
+
 def test_what_is_no_obstacle_is_noted():
     study("a", A, limits=("params <= 6M",), cached=True)
     study("b", B, cpu="two", objectives=("top1", "params", "macs"))
