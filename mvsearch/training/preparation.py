@@ -175,7 +175,7 @@ def _shorter_side(size: Any) -> int:
         return int(size)
     if "shortest_edge" in size:
         return int(size["shortest_edge"])
-    return _side(size["height"], size.get("width", size["height"]))
+    return _side(size["height"], size.get("width") or size["height"])
 
 
 def _with_arguments(usual: Preparation | None, arguments: Mapping[str, Any], arch: Architecture) -> Preparation | None:
