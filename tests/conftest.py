@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import setuptools  # noqa: F401  torch.compile imports it, and fails where a test has loaded Python's own distutils before
 from command import QUICK, Finished
 from hypothesis import HealthCheck, settings
 from servers import Postgres
