@@ -310,6 +310,36 @@ def rungs_table(chosen: Sequence[Schedule]) -> str:
     return markdown_table(heads, [line for schedule in chosen for line in rungs_of(schedule)])
 
 
+COMPARED = {
+    "mean training loss": lambda r: -r.losses.mean(),
+    "`scaled_loss`": lambda r: -r.losses.mean() / r.channel_weights**0.5,
+    "held-out loss": lambda r: -r.held_out_loss[:, -1].mean(),
+    "held-out top-1": lambda r: r.top1[:, -1].mean(),
+}
+
+
+def longest_table(chosen: Sequence[Schedule]) -> str:
+    """Tau at equal cost of shorter schedules with the held-out loss of the longest, over the networks of both."""
+    longest = max(chosen, key=lambda schedule: (schedule.steps, schedule.seeds))
+    lines = []
+    for schedule in chosen:
+        names = [name for name in schedule.recorded if name in longest.recorded]
+        if schedule.steps == longest.steps or not names:
+            continue
+        groups, ends = (
+            [schedule.every[name].group for name in names],
+            [-longest.recorded[n].held_out_loss[:, -1].mean() for n in names],
+        )
+        estimates = []
+        for value in COMPARED.values():
+            x = [value(schedule.recorded[name]) for name in names]
+            estimates.append(estimate(lambda weights, x=x, y=ends, g=groups: within(x, y, g, weights), len(names)))
+        words = f"{schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}"
+        lines.append([words, str(len(names)), *map(cell, estimates)])
+    words = f"Held-out loss after {longest.steps} steps ({longest.seeds} seed{'s' * (longest.seeds > 1)}), ordered by:"
+    return f"{words}\n\n{markdown_table(('schedule', 'networks', *COMPARED), lines)}"
+
+
 def title_of(schedule: Schedule) -> str:
     """Steps, seeds, and how many networks there are of each kind."""
     trained, recorded = len(schedule.networks()), len(schedule.recorded)
@@ -329,6 +359,7 @@ def main(write: bool, steps: tuple[int, ...]) -> None:
     chosen = [each for each in schedules(truth) if not steps or each.steps in steps]
     text = "\n\n".join(f"{title_of(schedule)}\n\n{table_of(schedule)}" for schedule in chosen)
     text += f"\n\n## Rungs\n\n{rungs_table(chosen)}"
+    text += f"\n\n## The longest schedule by shorter ones, at equal cost\n\n{longest_table(chosen)}"
     print(text)
     if write:
         write_whole(PAGE, f"{HEAD}\n{text}\n".encode())

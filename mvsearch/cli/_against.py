@@ -87,6 +87,7 @@ def _notes(comparison: Comparison) -> list[str]:
         lines.append(fewer)
     if not any(score.is_default for score in comparison.scores):
         lines.append("The default score has no stored scores on these images; add --proxy train to compare with it.")
+    lines += [f"{proxy} as set: {words}." for proxy, words in comparison.changes.items()]
     lines.append(_noise(truth))
     return lines + [
         f"{half} half: {', '.join(each.name for each in comparison.networks(half)) or 'none'}."

@@ -40,10 +40,10 @@ class Score:
 
     @property
     def words(self) -> str:
-        """The proxy, or its metric where it has several, and the settings that are not its defaults."""
+        """The proxy, or its metric where it has several; `as set` if some settings are not its defaults."""
         name = self.result.proxy
         words = name if self.metric in (name, f"{name}_score") else self.metric
-        return ", ".join([words, *(f"{key}={value}" for key, value in self.changes.items())])
+        return f"{words}, as set" if self.changes else words
 
     @property
     def maximise(self) -> bool:
@@ -121,6 +121,12 @@ class Comparison:
             }
             for score in self.scores
         ]
+
+    @property
+    def changes(self) -> dict[str, str]:
+        """The settings of each proxy that are not its defaults, in words; none of proxies without."""
+        changes = {score.result.proxy: score.changes for score in self.scores if score.changes}
+        return {proxy: ", ".join(f"{key}={value}" for key, value in each.items()) for proxy, each in changes.items()}
 
     def seconds(self, score: Score) -> float | None:
         """The seconds that a candidate takes, with all its seeds; None for static costs."""

@@ -207,7 +207,7 @@ def test_changed_settings_are_named_and_are_not_the_default():
     scores = scores_of(results)
     assert [(score.words, score.is_default) for score in scores] == [("scaled_loss", True), ("top1", False)]
     (changed, _) = scores_of(replace(results, settings=usual | {"steps": 150}))
-    assert (changed.words, changed.is_default) == ("scaled_loss, steps=150", False)
+    assert (changed.words, changed.changes, changed.is_default) == ("scaled_loss, as set", {"steps": 150}, False)
 
 
 # ---- the command
@@ -239,6 +239,7 @@ def test_the_command_compares_with_the_table_and_says_what_is_missing(run, table
     words = " ".join(done.out.split())
     assert "With fewer than 2 trainings: 3" in words
     assert "The default score has no stored scores on these images" in words
+    assert "naswot as set: image_size=32, batch=4." in words
     assert "judged half:" in words
     assert "v3-XS-L2" in Path("plot.html").read_text("utf-8")
 

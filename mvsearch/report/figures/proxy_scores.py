@@ -69,9 +69,10 @@ def comparison_figure(comparison: Comparison) -> ProxyScoresFigure:
     for score, agreements in zip(comparison.scores, comparison.agreements, strict=True):
         estimates = {"all": agreements[ALL].tau, "equal cost": agreements[ALL].within}
         panels.append(points_panel(score.words, score.metric, score.rows, score.maximise, estimates, points))
+    changes = "".join(f"; {proxy} as set: {words}" for proxy, words in comparison.changes.items())
     return ProxyScoresFigure(
         "Scores against top-1 after full training",
-        f"x: score on {comparison.data}; y: test top-1 (%) in {comparison.truth.table.name}",
+        f"x: score on {comparison.data}; y: test top-1 (%) in {comparison.truth.table.name}{changes}",
         tuple(panel for panel in panels if panel.dots),
         tuple(dict.fromkeys(point.family for point in points)),
     )
