@@ -41,7 +41,7 @@ _MAX_DECODERS = 16
     type=click.Path(path_type=Path),
     help="Start from other weights where they fit: a checkpoint or a folder of trainings; default: random.",
 )
-@click.option("--teacher", help="Learn from this trained classifier too: a checkpoint or the folder of a training.")
+@click.option("--teacher", help="Learn from this classifier too: a checkpoint, the folder of a training, or timm:NAME.")
 @click.option(
     "--distill-weight",
     type=click.FloatRange(0, 1),

@@ -64,7 +64,7 @@ class Settings:
     with the weights of that one where they fit, and sees images normalised as that one did. The score `inherited` is
     the share of its parameters that were taken.
 
-    With a `teacher`, a checkpoint or the folder of a training, the networks learn from its outputs too: the loss is
+    With a `teacher`, given as `init` is, the networks learn from its outputs too: the loss is
     (1 - `distill_weight`) * cross-entropy + `distill_weight` * `temperature`² * divergence from the teacher at this
     temperature (mvsearch.training.recipe.Distillation), and `scaled_loss` is computed from it.
     """

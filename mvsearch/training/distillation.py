@@ -7,7 +7,6 @@ augmentation, mixtures included, prepared as its own weights expect them and res
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
@@ -22,8 +21,8 @@ from mvsearch.nn.weight_transfer import checksum
 from mvsearch.training.in_memory import InMemorySet
 from mvsearch.training.loop import LabelledBatch, autocast, precision_name
 from mvsearch.training.recipe import Distillation
+from mvsearch.training.source import read_source
 from mvsearch.training.trainer import Evaluation, Position, TrainingSet
-from mvsearch.training.warm_start import checkpoints, read_network
 
 CACHE = "teacher_logits"
 _CACHE_VERSION = 1  # another number computes all logits anew
@@ -48,15 +47,12 @@ class Teacher:
 
     @classmethod
     def load(cls, source: str, classes: Sequence[str], device: str = "cpu") -> Self:
-        """The teacher in a checkpoint or the folder of a training, for images of these classes.
+        """The teacher in a checkpoint, in the folder of a training, or of a name of timm, for images of these classes.
 
-        Raises CheckpointError if there is none, or no classifier; DataError if it is for other classes, or if nothing
-        says how it expects its images.
+        Raises what `read_source` does, CheckpointError for a network that is no classifier; DataError if it is for
+        other classes, or if nothing says how it expects its images.
         """
-        paths = checkpoints(Path(source))
-        if len(paths) > 1:
-            raise CheckpointError(f"contains {len(paths)} trainings; give the folder of one.", at=source)
-        network = read_network(paths[0])
+        network = read_source(source)
         if network.arch.task != "classification":
             raise CheckpointError(f"is a network for {network.arch.task}; a teacher is a classifier.", at=source)
         if network.preparation is None:

@@ -73,9 +73,9 @@ class TrainingJob:
 
     With `held_out`, so many images of the training part are for evaluation and the test part is not used. `init` is
     where the initial weights come from, see `mvsearch.training.warm_start`. The network learns from the `teacher`, a
-    checkpoint or the folder of a training, as `distillation` says. `streamed` images are decoded when they are needed,
-    by `decoders` processes; images in shards always are. `parts` is in how many pieces a process takes its share of a
-    batch, `every` the number of steps between checkpoints.
+    checkpoint, the folder of a training or `timm:NAME`, as `distillation` says. `streamed` images are decoded when they
+    are needed, by `decoders` processes; images in shards always are. `parts` is in how many pieces a process takes its
+    share of a batch, `every` the number of steps between checkpoints.
     """
 
     arch: Architecture

@@ -47,7 +47,7 @@ class Source:
 
         Raises CheckpointError if there is none or more than one, EnvironmentFault if timm's cannot be downloaded.
         """
-        network = _read(place)
+        network = read_source(place)
         arch, model, total = network.arch, network.model, checksum(network.model)
         notes: tuple[str, ...] = ()
         if arch.task == task == "classification":
@@ -83,7 +83,8 @@ def _listed(blocks: set[str]) -> str:
     return f"{' and '.join(sorted(blocks))} blocks" if blocks else "no transformer blocks"
 
 
-def _read(place: str) -> TrainedNetwork:
+def read_source(place: str) -> TrainedNetwork:
+    """The network in a checkpoint, in the folder of a training, or of a name of timm; raises as `Source.load` does."""
     if place.startswith(TIMM):
         return identify_network(_download(place), Path(place), None)
     paths = checkpoints(Path(place))
