@@ -38,9 +38,9 @@ def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
 
     notes, proxy, space, settings = [], load_proxy(plan.proxy.name), plan.space, plan.proxy_settings()
     if proxy.weights and (weights := proxy.weights(space.head.task, settings, data)):
-        notes.append(f"trained networks that scores depend on: {weights}")
+        notes.append(f"scores depend on trained networks: {weights}")
     if proxy.check:
-        proxy.check(space.architecture(space.point(space.sample(1, 0)[0])), settings, data)
+        notes += proxy.check(space.architecture(space.point(space.sample(1, 0)[0])), settings, data)
     held_out = proxy.held_out(space.head.task, settings, data) if proxy.held_out else None
     if held_out and held_out.reduced:
         notes.append(f"{held_out.words} are held out to compute scores on.")

@@ -78,9 +78,10 @@ class Proxy:
     networks by the first. `settings` is a frozen dataclass, the fields of `proxy:` in a file. `task_defaults` are, for
     each task, the settings (and the number of `seeds`) that differ from its defaults. `held_out` counts the images that
     it evaluates on, for a task; None if there are none. `weights` names the trained networks that its scores depend on,
-    with their checksums; empty if there are none. `check` raises for a network that they are not for. `measures` are
-    further numbers that it returns. `defaults_with` are the defaults of settings that differ where another setting is
-    given. `scopes` has the networks that a score is known to order, for scores that hold for some networks only.
+    with their checksums; empty if there are none. `check` raises for a network that they are not for, and returns
+    sentences about them. `measures` are further numbers that it returns. `defaults_with` are the defaults of settings
+    that differ where another setting is given. `scopes` has the networks that a score is known to order, for scores
+    that hold for some networks only.
     `at_equal_cost` has for a score the one to use instead among networks of equal cost.
     """
 
@@ -91,7 +92,7 @@ class Proxy:
     task_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     held_out: Callable[[str, Any, DataSet], HeldOut] | None = None
     weights: Callable[[str, Any, DataSet], str] | None = None
-    check: Callable[[Architecture, Any, DataSet], None] | None = None
+    check: Callable[[Architecture, Any, DataSet], tuple[str, ...]] | None = None
     measures: tuple[Metric, ...] = ()
     defaults_with: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scopes: Mapping[str, Scope] = field(default_factory=dict)

@@ -146,7 +146,7 @@ def score(
     model = build(arch.at(image_size=settings.image_size, num_classes=images.classes), seed=settings.seed)
     inherited: Metrics = {}
     if settings.init:
-        source = _source(settings.init, data.train.classes, arch.task)
+        source = _source(settings.init, data.train.classes, arch.task, data.checksum)
         transfer = source.transfer(model)
         inherited[INHERITED.name] = transfer.transferred / transfer.params
         images = images.prepared(source.preparation) if source.preparation else images
@@ -173,10 +173,10 @@ def _teacher(source: str, classes: tuple[str, ...], device: str) -> "Teacher":
 
 
 @lru_cache(maxsize=1)
-def _source(place: str, classes: tuple[str, ...], task: str) -> "Source":
+def _source(place: str, classes: tuple[str, ...], task: str, images: str) -> "Source":
     from mvsearch.training.source import Source
 
-    return Source.load(place, classes, task)
+    return Source.load(place, classes, task, images)
 
 
 def weights(task: str, settings: Settings, data: DataSet) -> str:
@@ -184,7 +184,7 @@ def weights(task: str, settings: Settings, data: DataSet) -> str:
 
     Raises PlanError for a teacher of networks that are no classifiers, and what `Source.load` and `Teacher.load` raise.
     """
-    facts = [_source(settings.init, data.train.classes, task).facts] if settings.init else []
+    facts = [_source(settings.init, data.train.classes, task, data.checksum).facts] if settings.init else []
     if settings.teacher and task != "classification":
         raise PlanError(f"a teacher is for classification, and these networks are for {task}; remove it.", at="proxy")
     if settings.teacher:
@@ -193,10 +193,13 @@ def weights(task: str, settings: Settings, data: DataSet) -> str:
     return " ".join(facts)
 
 
-def check(arch: Architecture, settings: Settings, data: DataSet) -> None:
-    """Raises CheckpointError if networks like this one have nothing to start from in the source."""
-    if settings.init:
-        _source(settings.init, data.train.classes, arch.task).check_family(arch)
+def check(arch: Architecture, settings: Settings, data: DataSet) -> tuple[str, ...]:
+    """Sentences about the source; raises CheckpointError if networks like this one have nothing to start from in it."""
+    if not settings.init:
+        return ()
+    source = _source(settings.init, data.train.classes, arch.task, data.checksum)
+    source.check_family(arch)
+    return source.notes
 
 
 def held_out(task: str, settings: Settings, data: DataSet) -> HeldOut:

@@ -1,5 +1,6 @@
 """A trained network that the networks of a search start from: read once, its most important channels first."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,8 @@ from mvsearch.errors import CheckpointError, EnvironmentFault
 from mvsearch.nn.channel_order import sort_channels
 from mvsearch.nn.classification import ClassificationHead
 from mvsearch.nn.weight_transfer import WeightTransfer, checksum, transfer_weights
-from mvsearch.training.warm_start import TrainedNetwork, checkpoints, identify_network, read_network
+from mvsearch.training.warm_start import RESULT, TrainedNetwork, checkpoints, identify_network, read_network
+from mvsearch.utils.hashing import digest
 
 if TYPE_CHECKING:
     from mvsearch.nn.weights_io import Checkpoint
@@ -27,7 +29,8 @@ _PLAIN_BLOCKS = {"conv", "mv2"}
 
 @dataclass(frozen=True)
 class Source:
-    """A trained network, sorted by `sort_channels`; `checksum` is that of its weights as they were read.
+    """A trained network, sorted by `sort_channels`; `checksum` is that of all that a score depends on: its weights as
+    they were read, their preparation of images, the classes.
 
     Its classifier is that of the images' classes, or empty if it has others; `notes` are sentences about that and about
     what is unknown. `place` is what the user gave.
@@ -42,13 +45,15 @@ class Source:
     notes: tuple[str, ...] = ()
 
     @classmethod
-    def load(cls, place: str, classes: Sequence[str], task: str = "classification") -> Self:
-        """The network in a checkpoint, in the folder of a training, or of a name of timm, for images of these classes.
+    def load(cls, place: str, classes: Sequence[str], task: str = "classification", images: str = "") -> Self:
+        """The network in a checkpoint, in the folder of a training or of a name of timm, for images of these classes.
+
+        `images` is the checksum of the images: a source that was trained on them too is told in a note.
 
         Raises CheckpointError if there is none or more than one, EnvironmentFault if timm's cannot be downloaded.
         """
         network = read_source(place)
-        arch, model, total = network.arch, network.model, checksum(network.model)
+        arch, model, total = network.arch, network.model, _digest(network)
         notes: tuple[str, ...] = ()
         if arch.task == task == "classification":
             notes = _match_classifier(model, network.preparation, classes)
@@ -56,6 +61,8 @@ class Source:
             notes = (f"The source is a network for {arch.task}: the head starts with random weights.",)
         if network.preparation is None:
             notes += ("Nothing states how the source expects its images: they are normalised by their own statistics.",)
+        if images and trained_on(place) == images:
+            notes += ("The source was trained on these images, also on those held out: scores on them are too high.",)
         name = arch.name or arch.key
         return cls(place, name, arch, sort_channels(model), total, network.preparation, notes)
 
@@ -75,8 +82,23 @@ class Source:
 
     @property
     def facts(self) -> str:
-        """What scores depend on, in words: the network, its checksum and the notes."""
-        return " ".join((f"init {self.name} {self.checksum}", *self.notes))
+        """What scores depend on: the network and its checksum."""
+        return f"init {self.name} {self.checksum}"
+
+
+def _digest(network: TrainedNetwork) -> str:
+    preparation = network.preparation.to_json() if network.preparation else {}
+    return digest({"weights": checksum(network.model), "preparation": preparation | {"source": ""}})
+
+
+def trained_on(place: str) -> str | None:
+    """The checksum of the images of a training of `mvsearch train`; None if nothing beside the weights says it."""
+    path = Path(place)
+    try:
+        result = json.loads((path / RESULT if path.is_dir() else path.with_name(RESULT)).read_text(encoding="utf-8"))
+        return str(result["settings"]["data"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def _listed(blocks: set[str]) -> str:

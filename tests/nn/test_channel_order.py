@@ -123,7 +123,7 @@ def test_a_channel_that_nothing_reads_comes_last():
 def test_heads_are_moved_as_wholes():
     model = network(mobilevit(dim=16, heads=4, depth=1))
     with torch.no_grad():
-        model.body.layers[0].attention.out.weight[:, 8:12] = 5  # what the third head returns is read most
+        model.body.layers[0].attention.qkv.weight.view(3, 4, 4, 16)[:, 2] *= 1000  # the third head returns most
     attention = sort_channels(model).body.layers[0].attention
     mine, theirs = model.body.layers[0].attention.qkv.bias.view(3, 4, 4), attention.qkv.bias.view(3, 4, 4)
     assert [sorted(theirs[part, 0].tolist()) for part in range(3)] == [
