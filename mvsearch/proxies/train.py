@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, stratified_split
 from mvsearch.errors import PlanError
@@ -194,12 +196,27 @@ def weights(task: str, settings: Settings, data: DataSet) -> str:
 
 
 def check(arch: Architecture, settings: Settings, data: DataSet) -> tuple[str, ...]:
-    """Sentences about the source; raises CheckpointError if networks like this one have nothing to start from in it."""
-    if not settings.init:
-        return ()
-    source = _source(settings.init, data.train.classes, arch.task, data.checksum)
-    source.check_family(arch)
-    return source.notes
+    """Sentences about the source and the teacher.
+
+    Raises CheckpointError if networks like this one have nothing to start from in the source.
+    """
+    notes: tuple[str, ...] = ()
+    if settings.init:
+        source = _source(settings.init, data.train.classes, arch.task, data.checksum)
+        source.check_family(arch)
+        notes = source.notes
+    return (*notes, _teacher_accuracy(settings, data)) if settings.teacher else notes
+
+
+def _teacher_accuracy(settings: Settings, data: DataSet) -> str:
+    import torch
+
+    from mvsearch.training.distillation import some_images
+    from mvsearch.training.transforms import resize_array
+
+    part = data.train.subset(some_images(len(data.train.labels)))
+    labels, pixels = torch.from_numpy(np.array(part.labels)), resize_array(part.pixels, settings.image_size)
+    return _teacher(settings.teacher, data.train.classes, "cpu").accuracy(pixels, labels)
 
 
 def held_out(task: str, settings: Settings, data: DataSet) -> HeldOut:

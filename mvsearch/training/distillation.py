@@ -23,6 +23,9 @@ from mvsearch.training.loop import LabelledBatch, autocast, precision_name
 from mvsearch.training.recipe import Distillation
 from mvsearch.training.source import read_source
 from mvsearch.training.trainer import Evaluation, Position, TrainingSet
+from mvsearch.training.transforms import normalise
+
+_CHECKED = 250  # images that a teacher is tried on before a training
 
 CACHE = "teacher_logits"
 _CACHE_VERSION = 1  # another number computes all logits anew
@@ -70,6 +73,20 @@ class Teacher:
     def facts(self) -> dict[str, Any]:
         """What a result says about it."""
         return {"name": self.name, "checksum": self.checksum, "notes": list(self.notes)}
+
+    def accuracy(self, pixels: Tensor, labels: Tensor, device: str = "cpu") -> str:
+        """A sentence on the share of images, uint8 (B, C, H, W), that it classifies correctly.
+
+        A share near that of chance is the sign of classes in another order, which nothing else shows where the
+        teacher's classes have no names.
+        """
+        black, white = torch.zeros(()), torch.ones(())
+        x, plain = normalise(pixels.to(device), black, white), Preparation((0.0,), (1.0,), pixels.shape[2])
+        right = (self.logits(x, plain).argmax(1).cpu() == labels.cpu()).float().mean().item()
+        return (
+            f"The teacher {self.name} is right on {right:.0%} of {len(labels):,} training images (chance: "
+            f"{1 / len(self.outputs):.0%})."
+        )
 
     @torch.no_grad()
     def logits(self, x: Tensor, preparation: Preparation) -> Tensor:
@@ -135,6 +152,11 @@ class DistilledSet:
 
     def _shares(self, labels: Tensor) -> Tensor:
         return labels if labels.is_floating_point() else F.one_hot(labels, self.classes).float()
+
+
+def some_images(count: int) -> np.ndarray:
+    """The indices of some of so many images, evenly spread, to try a teacher on."""
+    return np.arange(0, count, max(1, count // _CHECKED))[:_CHECKED]
 
 
 def online_logits(teacher: Teacher, preparation: Preparation) -> Logits:

@@ -6,7 +6,7 @@ tensorboard/        the same, where it is installed        result.json, curve.pn
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -211,11 +211,15 @@ class TrainingJob:
         return result
 
     def _load_teacher(self, data: TrainingData, group: "ProcessGroup") -> "Teacher | None":
-        from mvsearch.training.distillation import Teacher
+        from mvsearch.training.distillation import Teacher, some_images
+        from mvsearch.training.transforms import resize
 
         if not self.teacher:
             return None
-        return Teacher.load(self.teacher, data.train.classes, group.device)
+        teacher = Teacher.load(self.teacher, data.train.classes, group.device)
+        ((pixels, labels),) = data.train.load([some_images(len(data.train.labels))], fill_broken=False)
+        accuracy = teacher.accuracy(resize(pixels, self.recipe.image_size), labels, group.device)
+        return replace(teacher, notes=(*teacher.notes, accuracy))
 
     def _distil(self, images: "LoaderSet", data: TrainingData, teacher: "Teacher") -> "TrainingSet":
         from mvsearch.training.distillation import DistilledSet, online_logits

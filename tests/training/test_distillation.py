@@ -176,6 +176,17 @@ def test_classes_without_names_are_taken_in_order_and_this_is_said(tmp_path):
     assert len(teacher.notes) == 1
 
 
+def test_a_teacher_is_tried_on_training_images_and_the_share_is_said(tmp_path):
+    teacher, images = Teacher.load(trained(tmp_path / "t"), CLASSES), in_memory(dataset())
+    answers = teacher.logits(images.normalise(images.train_pixels), images.preparation).argmax(1)
+    labels = answers.clone()
+    labels[: len(labels) // 4] = (labels[: len(labels) // 4] + 1) % 4
+
+    assert "75%" in teacher.accuracy(images.train_pixels, labels)
+    (sentence,) = load_proxy("train").check(ARCH, replace(SETTINGS, teacher=str(tmp_path / "t")), dataset())
+    assert "40 training images" in sentence
+
+
 def test_what_is_no_single_trained_classifier_is_refused(tmp_path):
     trained(tmp_path / "a")
     trained(tmp_path / "b", document=DENSE)
@@ -283,6 +294,7 @@ def test_a_stopped_training_resumes_with_the_same_losses_and_the_same_teacher_on
     assert losses(tmp_path / "part") == losses(tmp_path / "whole")
     result = job.finish(training, data, seconds=0)
     assert result["teacher"]["checksum"] == result["settings"]["teacher"] == training.teacher.checksum
+    assert "training images" in result["teacher"]["notes"][-1]
     assert (result["settings"]["distill_weight"], result["settings"]["temperature"]) == (0.5, 2.0)
 
 
