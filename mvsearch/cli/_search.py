@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from mvsearch.study.executors.ray import ResourceShare
     from mvsearch.study.plan import Plan
 
+_DRAWN = 32
+"""Networks of the space that are compared with a trained one that they start from."""
+
 
 def prepare(plan: "Plan") -> list[str]:
     """Load the images and detect the device, so that errors of this machine come before the first trial.
@@ -40,7 +43,8 @@ def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
     if proxy.weights and (weights := proxy.weights(space.head.task, settings, data)):
         notes.append(f"scores depend on trained networks: {weights}")
     if proxy.check:
-        notes += proxy.check(space.architecture(space.point(space.sample(1, 0)[0])), settings, data)
+        drawn = [space.architecture(space.point(codes)) for codes in space.sample(_DRAWN, 0)]
+        notes += proxy.check(drawn, settings, data)
     held_out = proxy.held_out(space.head.task, settings, data) if proxy.held_out else None
     if held_out and held_out.reduced:
         notes.append(f"{held_out.words} are held out to compute scores on.")

@@ -7,7 +7,7 @@ With the same architecture, settings, data and seed a proxy returns the same sco
 is called.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, cast
 
@@ -78,7 +78,7 @@ class Proxy:
     networks by the first. `settings` is a frozen dataclass, the fields of `proxy:` in a file. `task_defaults` are, for
     each task, the settings (and the number of `seeds`) that differ from its defaults. `held_out` counts the images that
     it evaluates on, for a task; None if there are none. `weights` names the trained networks that its scores depend on,
-    with their checksums; empty if there are none. `check` raises for a network that they are not for, and returns
+    with their checksums; empty if there are none. `check` raises if none of some networks can use them, and returns
     sentences about them. `measures` are further numbers that it returns. `defaults_with` are the defaults of settings
     that differ where another setting is given. `scopes` has the networks that a score is known to order, for scores
     that hold for some networks only.
@@ -92,7 +92,7 @@ class Proxy:
     task_defaults: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     held_out: Callable[[str, Any, DataSet], HeldOut] | None = None
     weights: Callable[[str, Any, DataSet], str] | None = None
-    check: Callable[[Architecture, Any, DataSet], tuple[str, ...]] | None = None
+    check: Callable[[Sequence[Architecture], Any, DataSet], tuple[str, ...]] | None = None
     measures: tuple[Metric, ...] = ()
     defaults_with: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scopes: Mapping[str, Scope] = field(default_factory=dict)

@@ -10,7 +10,7 @@ scaling laws (Kaplan et al. 2020, arXiv 2001.08361). The power is one round numb
 models, and what else was tried, is in docs/evidence/proxies.md and docs/log.md.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -195,16 +195,14 @@ def weights(task: str, settings: Settings, data: DataSet) -> str:
     return " ".join(facts)
 
 
-def check(arch: Architecture, settings: Settings, data: DataSet) -> tuple[str, ...]:
+def check(archs: Sequence[Architecture], settings: Settings, data: DataSet) -> tuple[str, ...]:
     """Sentences about the source and the teacher.
 
-    Raises CheckpointError if networks like this one have nothing to start from in the source.
+    Raises CheckpointError if none of these networks has anything to start from in the source.
     """
     notes: tuple[str, ...] = ()
     if settings.init:
-        source = _source(settings.init, data.train.classes, arch.task, data.checksum)
-        source.check_family(arch)
-        notes = source.notes
+        notes = _source(settings.init, data.train.classes, archs[0].task, data.checksum).check_networks(archs)
     return (*notes, _teacher_accuracy(settings, data)) if settings.teacher else notes
 
 

@@ -66,15 +66,27 @@ class Source:
         name = arch.name or arch.key
         return cls(place, name, arch, sort_channels(model), total, network.preparation, notes)
 
-    def check_family(self, arch: Architecture) -> None:
-        """Raises CheckpointError if the source has none of the blocks that distinguish this network's family."""
-        ours, theirs = ({row.kind() for row in each.blocks} - _PLAIN_BLOCKS for each in (arch, self.arch))
-        if ours and not ours & theirs:
+    def check_networks(self, archs: Sequence[Architecture]) -> tuple[str, ...]:
+        """The notes, and one if some of these networks start worse by their kind of residual alone.
+
+        Raises CheckpointError if the source has none of the blocks that distinguish the family of any of them.
+        """
+        ours, theirs = (set().union(*map(_family, each)) for each in (archs, [self.arch]))
+        if all(_family(arch) and not _family(arch) & theirs for arch in archs):
             raise CheckpointError(
                 f"{self.name} has {_listed(theirs)}, and these networks have {_listed(ours)}; use a network of the "
                 "same family.",
                 at=self.place,
             )
+        added = _residuals(self.arch)
+        other = sum(bool(added and _residuals(arch) - added) for arch in archs)
+        if not other:
+            return self.notes
+        return (
+            *self.notes,
+            f"{other} of {len(archs)} networks drawn from the space differ from the source in add_input: they start "
+            "and score worse by that alone; compare them only with each other, or fix add_input in the space.",
+        )
 
     def transfer(self, model: nn.Sequential) -> WeightTransfer:
         """Transfer the weights that fit into a network, in place."""
@@ -99,6 +111,15 @@ def trained_on(place: str) -> str | None:
         return str(result["settings"]["data"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def _family(arch: Architecture) -> set[str]:
+    return {row.kind() for row in arch.blocks} - _PLAIN_BLOCKS
+
+
+def _residuals(arch: Architecture) -> set[bool]:
+    """Whether its transformer blocks add their input."""
+    return {vars(row)["add_input"] for row in arch.blocks if "add_input" in vars(row)}
 
 
 def _listed(blocks: set[str]) -> str:

@@ -183,7 +183,7 @@ def test_a_teacher_is_tried_on_training_images_and_the_share_is_said(tmp_path):
     labels[: len(labels) // 4] = (labels[: len(labels) // 4] + 1) % 4
 
     assert "75%" in teacher.accuracy(images.train_pixels, labels)
-    (sentence,) = load_proxy("train").check(ARCH, replace(SETTINGS, teacher=str(tmp_path / "t")), dataset())
+    (sentence,) = load_proxy("train").check([ARCH], replace(SETTINGS, teacher=str(tmp_path / "t")), dataset())
     assert "40 training images" in sentence
 
 

@@ -118,9 +118,10 @@ def test_weights_that_fit_no_architecture_are_refused(tmp_path):
 def test_a_source_of_another_family_is_refused(tmp_path):
     data, settings = dataset(), replace(SETTINGS, init=trained(tmp_path / "t", document=SEPARABLE))
     with pytest.raises(CheckpointError) as error:
-        load_proxy("train").check(ARCH, settings, data)
+        load_proxy("train").check([ARCH], settings, data)
     assert {"mobilevit", "mobilevitv2"} <= set(str(error.value).replace(",", "").split())
-    load_proxy("train").check(ARCH, replace(SETTINGS, init=trained(tmp_path / "u", document=DENSE)), data)
+    other = Architecture.from_dict(SEPARABLE)
+    assert load_proxy("train").check([ARCH, other], settings, data) == ()  # a space of both families
 
 
 def test_a_name_that_timm_does_not_have_or_cannot_download_is_refused(tmp_path, monkeypatch):
@@ -207,5 +208,11 @@ def test_a_source_that_was_trained_on_the_same_images_is_noted(tmp_path, images,
     (place / "result.json").write_text(json.dumps({"settings": {"data": images}}))
     for each in (place, place / "weights.safetensors"):
         _source.cache_clear()
-        found = load_proxy("train").check(ARCH, replace(SETTINGS, init=str(each)), dataset())
+        found = load_proxy("train").check([ARCH], replace(SETTINGS, init=str(each)), dataset())
         assert len(found) == notes
+
+
+@pytest.mark.parametrize(("document", "notes"), [(SOFTMAX, 0), (DENSE, 1)])
+def test_networks_that_differ_in_what_is_added_are_noted(tmp_path, document, notes):
+    settings = replace(SETTINGS, init=trained(tmp_path / "t", document=document))
+    assert len(load_proxy("train").check([ARCH, ARCH], settings, dataset())) == notes
