@@ -45,9 +45,9 @@ _MAX_DECODERS = 16
 @click.option(
     "--distill-weight",
     type=click.FloatRange(0, 1),
-    help="The teacher's share of the loss; default: 0.5.",
+    help="The teacher's share of the loss; default: 0.9.",
 )
-@click.option("--temperature", type=float, help="Softens the outputs of teacher and network; default: 2.")
+@click.option("--temperature", type=float, help="Softens the outputs of teacher and network; default: 4.")
 @click.option(
     "--stream",
     "streamed",

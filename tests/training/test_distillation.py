@@ -295,7 +295,7 @@ def test_a_stopped_training_resumes_with_the_same_losses_and_the_same_teacher_on
     result = job.finish(training, data, seconds=0)
     assert result["teacher"]["checksum"] == result["settings"]["teacher"] == training.teacher.checksum
     assert "training images" in result["teacher"]["notes"][-1]
-    assert (result["settings"]["distill_weight"], result["settings"]["temperature"]) == (0.5, 2.0)
+    assert (result["settings"]["distill_weight"], result["settings"]["temperature"]) == (0.9, 4.0)
 
 
 def test_a_teacher_for_another_task_is_refused(tmp_path):
