@@ -60,7 +60,8 @@ class ValidationProgress(Display):
 def _describe_rest(progress: "Progress") -> str:
     schedule, running = progress.schedule, progress.running
     trainings = len(schedule.next) + len(schedule.later)
-    steps = ", ".join(f"{name} seed {seed} {at.step:,}/{at.steps:,}" for (name, seed), at in running.items())
+    at_step = {each: f"{at.step:,}/{at.steps:,}" if at.steps else "starts" for each, at in running.items()}
+    steps = ", ".join(f"{name} seed {seed} {text}" for (name, seed), text in at_step.items())
     left = "" if progress.left_s is None else f", at most {duration(progress.left_s)}"
     waiting = "" if running else ", which other commands train"
     return f"left: {trainings} trainings{left}{waiting}{f' ({steps})' if steps else ''}"

@@ -40,8 +40,7 @@ _FIGURE = "validation.png"
 )
 @click.option(
     "--init",
-    type=click.Path(path_type=Path),
-    help="Source of initial weights; default: that of the study, if it used one; random: none.",
+    help="Source of initial weights: a checkpoint, a training, or timm:NAME; default: that of the study; random: none.",
 )
 @click.option(
     "--teacher",
@@ -64,7 +63,7 @@ def validate(
     settings: tuple[str, ...],
     data: str | None,
     path: Path | None,
-    init: Path | None,
+    init: str | None,
     teacher: Path | None,
     workers: int | None,
     device: str | None,
@@ -115,7 +114,7 @@ def _prepare(
     settings: tuple[str, ...],
     data: str | None,
     path: Path | None,
-    init: Path | None,
+    init: str | None,
     teacher: Path | None,
     device: str | None,
 ) -> "Prepared":
@@ -131,7 +130,7 @@ def _prepare(
     name, recipe, notes = choose_recipe(facts, arch.task, recipe_name, settings)
     images = select_images(data) if data else study_images(facts, arch.task)
     images = replace(images, path=str(path)) if path else images
-    source = study_init(facts) if init is None else None if str(init) == "random" else init
+    source = study_init(facts) if init is None else None if init == "random" else init
     with process_group(device) as group:
         used = group.device
     with progress_bar() as bar:

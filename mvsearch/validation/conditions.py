@@ -33,7 +33,8 @@ WARMUP_SHARE = 8
 class Conditions:
     """What all trainings share. `checksum` is that of the images, `train_images` and `classes` count them.
 
-    `steps` are those of a training; with several image sizes they differ a little between seeds.
+    `init` is where the initial weights come from, see `mvsearch.training.source`. `steps` are those of a training; with
+    several image sizes they differ a little between seeds.
     """
 
     recipe_name: str
@@ -46,7 +47,7 @@ class Conditions:
     steps: int
     device: str = "cpu"
     precision: str = "float32"
-    init: Path | None = None
+    init: str | None = None
     init_checksum: str | None = None
     teacher: Path | None = None
     teacher_checksum: str | None = None
@@ -76,10 +77,9 @@ def study_images(facts: StudyFacts, task: str) -> DataSettings:
     return read_data(Document(dict(facts.document)), task)
 
 
-def study_init(facts: StudyFacts) -> Path | None:
+def study_init(facts: StudyFacts) -> str | None:
     """The source of initial weights that a study's candidates start from."""
-    init = facts.settings.get("proxy", {}).get("init")
-    return Path(init) if init else None
+    return facts.settings.get("proxy", {}).get("init") or None
 
 
 def choose_recipe(
@@ -103,7 +103,7 @@ def prepare(
     recipe: Recipe,
     data: DataSettings,
     *,
-    init: Path | None,
+    init: str | None,
     teacher: Path | None = None,
     device: str,
     warmup_given: bool = False,
@@ -112,9 +112,10 @@ def prepare(
     """Load the images. A long warm-up is cut to its share of the steps, unless it was given.
 
     Raises DataError for images that are missing or not for the task, PlanError for a recipe that has no batch of them,
-    EnvironmentFault for missing weights of the initial network or the teacher.
+    EnvironmentFault or CheckpointError for initial weights or a teacher that cannot be read.
     """
     from mvsearch.training.loop import precision_name
+    from mvsearch.training.source import Source
 
     try:
         images = TrainingJob(arch, recipe, data, Path(), teacher=str(teacher or "")).load_data(progress)
@@ -123,6 +124,10 @@ def prepare(
     count = len(images.train.labels)
     steps = Sampler(count, replace(recipe, warmup_steps=0)).steps
     recipe, notes = (recipe, ()) if warmup_given else _shorten_warmup(recipe, steps)
+    source = Source.load(init, images.train.classes, arch.task) if init else None
+    if source:
+        source.check_family(arch)
+        notes += tuple(note.removesuffix(".") for note in source.notes)
     conditions = Conditions(
         recipe_name=recipe_name,
         recipe=recipe,
@@ -135,9 +140,9 @@ def prepare(
         device=device,
         precision=precision_name(device),
         init=init,
-        init_checksum=_checksum(init, "--init") if init else None,
+        init_checksum=source.checksum if source else None,
         teacher=teacher,
-        teacher_checksum=_checksum(teacher, "--teacher") if teacher else None,
+        teacher_checksum=_checksum(teacher) if teacher else None,
     )
     return Prepared(conditions, images, notes)
 
@@ -151,11 +156,11 @@ def _shorten_warmup(recipe: Recipe, steps: int) -> tuple[Recipe, tuple[str, ...]
     return replace(recipe, warmup_steps=most), (note,)
 
 
-def _checksum(weights: Path, option: str) -> str:
+def _checksum(weights: Path) -> str:
     """The digest of a checkpoint, or of all weights in a folder of trainings."""
     files = [weights] if weights.is_file() else sorted(weights.rglob(WEIGHTS))
     if not files:
-        raise EnvironmentFault(f"there are no such weights; use others: {option} FILE.", at=weights)
+        raise EnvironmentFault("there are no such weights; use others: --teacher FILE.", at=weights)
     found = hashlib.sha256()
     for file in files:
         found.update(file.read_bytes())

@@ -23,6 +23,9 @@ from mvsearch.validation.conditions import Conditions
 from mvsearch.validation.networks import Network
 from mvsearch.validation.rounds import Schedule, Training, schedule
 
+INITIAL = "initial.safetensors"
+"""The initial weights of a training: those of the source, where they fit, in a network of its architecture."""
+
 FAILURE = "failed.json"
 """The reason why a training has no result: its loss became NaN."""
 
@@ -68,7 +71,7 @@ class ValidationJob:
             recipe=conditions.recipe,
             data=conditions.data,
             folder=self.training_folder(training),
-            init=conditions.init,
+            init=self.training_folder(training) / INITIAL if conditions.init else None,
             teacher=str(conditions.teacher or ""),
             seed=training[1],
             every=_CHECKPOINT_STEPS,

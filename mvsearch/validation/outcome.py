@@ -221,6 +221,6 @@ def _describe(conditions: Conditions) -> dict[str, Any]:
         "classes": conditions.classes,
         "precision": conditions.precision,
         "device": conditions.device,
-        "init": None if conditions.init is None else str(conditions.init),
+        "init": conditions.init,
         "teacher": None if conditions.teacher is None else str(conditions.teacher),
     }

@@ -9,6 +9,7 @@ import pytest
 from command import all_files, assert_one_sentence
 from filelock import FileLock
 from PIL import Image
+from safetensors.torch import load_file
 from scipy.stats import ttest_rel
 
 from mvsearch.study.plan import Plan
@@ -277,6 +278,25 @@ def test_other_conditions_are_kept_apart(study):
     assert distilled.code == 0, distilled.err
     assert distilled.json["conditions"]["teacher"] == str(teacher)
     assert len(list(Path("studies/toy/validation").iterdir())) == 3
+
+
+def test_networks_start_from_the_weights_that_the_study_used(study):
+    list(train(validation_job(), ("base.yaml", 0), lambda: False))
+    source = next(Path("studies/toy/validation").glob("*/*/seed_0"))
+    text = SPACE.replace("OBJECTIVES", "top1, params").replace("proxy: {", f"proxy: {{init: {source}, ")
+    make_study("toy2", "", space=text)
+    done = study("validate", "toy2", "--top", "1", "--against", "base.yaml", "--seeds", "1", *QUICK, "--json")
+    assert done.code == 0, done.err
+    results = [json.loads(path.read_text()) for path in Path(done.json["folder"]).glob("*/seed_0/result.json")]
+
+    assert done.json["conditions"]["init"] == str(source)
+    assert [result["init"]["share"] for result in results] == [1.0, 1.0]
+    start = Path(done.json["folder"]) / done.json["networks"][1]["key"] / "seed_0" / "initial.safetensors"
+    assert json.loads(start.with_suffix(".json").read_text())["source"]
+    trained = load_file(source / "weights.safetensors")
+    assert sorted(load_file(start)["stem.conv.weight"].abs().sum((1, 2, 3)).tolist()) == pytest.approx(
+        sorted(trained["stem.conv.weight"].abs().sum((1, 2, 3)).tolist())
+    )
 
 
 @pytest.mark.parametrize(
