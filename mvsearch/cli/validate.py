@@ -135,7 +135,7 @@ def _prepare(
         used = group.device
     with progress_bar() as bar:
         prepared = prepare(
-            *(arch, name, recipe, images),
+            *([network.arch for network in selection.networks], name, recipe, images),
             init=source,
             teacher=teacher,
             device=used,

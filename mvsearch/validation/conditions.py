@@ -98,7 +98,7 @@ def choose_recipe(
 
 
 def prepare(
-    arch: "Architecture",
+    archs: "Sequence[Architecture]",
     recipe_name: str,
     recipe: Recipe,
     data: DataSettings,
@@ -118,16 +118,15 @@ def prepare(
     from mvsearch.training.source import Source
 
     try:
-        images = TrainingJob(arch, recipe, data, Path(), teacher=str(teacher or "")).load_data(progress)
+        images = TrainingJob(archs[0], recipe, data, Path(), teacher=str(teacher or "")).load_data(progress)
     except DataError as error:
         raise DataError(f"{str(error).removesuffix('.')}; name other images: --data FOLDER.") from None
     count = len(images.train.labels)
     steps = Sampler(count, replace(recipe, warmup_steps=0)).steps
     recipe, notes = (recipe, ()) if warmup_given else _shorten_warmup(recipe, steps)
-    source = Source.load(init, images.train.classes, arch.task) if init else None
+    source = Source.load(init, images.train.classes, archs[0].task) if init else None
     if source:
-        source.check_family(arch)
-        notes += tuple(note.removesuffix(".") for note in source.notes)
+        notes += tuple(note.removesuffix(".") for note in source.check_networks(archs))
     conditions = Conditions(
         recipe_name=recipe_name,
         recipe=recipe,

@@ -90,7 +90,7 @@ def validation_job(seeds: int = 2) -> ValidationJob:
     networks = select_networks(reader, top=1, against=["base.yaml"]).networks
     name, recipe, _ = choose_recipe(reader.facts, "classification", None, ["epochs=2", "batch=8"])
     images = study_images(reader.facts, "classification")
-    conditions = prepare(networks[0].arch, name, recipe, images, init=None, device="cpu").conditions
+    conditions = prepare([networks[0].arch], name, recipe, images, init=None, device="cpu").conditions
     return ValidationJob("toy", networks, conditions, seeds, Path("studies/toy/validation"))
 
 
