@@ -79,9 +79,8 @@ class Proxy:
     each task, the settings (and the number of `seeds`) that differ from its defaults. `held_out` counts the images that
     it evaluates on, for a task; None if there are none. `weights` names the trained networks that its scores depend on,
     with their checksums; empty if there are none. `check` raises if none of some networks can use them, and returns
-    sentences about them. `measures` are further numbers that it returns. `defaults_with` are the defaults of settings
-    that differ where another setting is given. `scopes` has the networks that a score is known to order, for scores
-    that hold for some networks only.
+    sentences about them. `measures` are further numbers that it returns. `scopes` has the networks that a score is
+    known to order, for scores that hold for some networks only.
     `at_equal_cost` has for a score the one to use instead among networks of equal cost.
     """
 
@@ -94,7 +93,6 @@ class Proxy:
     weights: Callable[[str, Any, DataSet], str] | None = None
     check: Callable[[Sequence[Architecture], Any, DataSet], tuple[str, ...]] | None = None
     measures: tuple[Metric, ...] = ()
-    defaults_with: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     at_equal_cost: Mapping[str, str] = field(default_factory=dict)
 

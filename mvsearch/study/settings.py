@@ -70,11 +70,8 @@ class ProxySettings:
 
     def parse_settings(self, document: Document, task: str) -> Any:
         """The proxy's own settings as its dataclass; raises PlanError for a field that it does not have."""
-        proxy = load_proxy(self.name)
         defaults = {key: value for key, value in _task_defaults(self.name, task).items() if key != "seeds"}
-        for name, values in proxy.defaults_with.items():
-            defaults |= values if self.settings.get(name) else {}
-        return _parse(document, "proxy", proxy.settings, {**defaults, **self.settings})
+        return _parse(document, "proxy", load_proxy(self.name).settings, {**defaults, **self.settings})
 
     def metrics(self, task: str) -> tuple[str, ...]:
         """The names of the scores that the proxy has for a task; raises PlanError if it has none."""
