@@ -8,12 +8,13 @@ import click
 from mvsearch.cli._output import console, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping
+
+    from rich.table import Table
 
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.dominance import Dominance
     from mvsearch.report.estimates import Estimates
-    from mvsearch.report.figures.front import FrontFigure
     from mvsearch.report.findings import Findings
 
 
@@ -30,9 +31,10 @@ if TYPE_CHECKING:
     help="A constraint besides the study's, or instead of one of the same metric and direction. Repeatable.",
 )
 @click.option("--x", help="Metric on the x axis: params, macs, latency_ms, ...")
-@click.option("--y", help="Metric on the y axis; default: the first score.")
+@click.option("--y", help="Metric on the y axis; default: the first score. gain: the score beyond what size explains.")
 @click.option("--size", help="Metric that the area of the markers shows; default: macs.")
 @click.option("--pairs", is_flag=True, help="Draw every score against every cost, one below the other.")
+@click.option("--all", "whole", is_flag=True, help="List the whole front, not only the recommended members.")
 @click.option("--calibrate", is_flag=True, help="Add the expected ImageNet top-1, calibrated on the published models.")
 @click.option(
     "--baselines",
@@ -52,6 +54,7 @@ def front(
     y: str | None,
     size: str | None,
     pairs: bool,
+    whole: bool,
     calibrate: bool,
     baselines: bool,
     storage: str | None,
@@ -81,12 +84,14 @@ def front(
     dominances = _compare_with_baselines(findings) if baselines else []
     if plot is not None:
         axes = _all_pairs(findings.objectives) if pairs else [(x, y, size)]
-        plot_fronts([_figure(findings, *names) for names in axes], plot, THEMES[theme])
+        title = f"{findings.name} ({findings.progress})" if findings.progress else findings.name
+        figures = [findings.figure(title, x=across, y=up, area=area) for across, up, area in axes]
+        plot_fronts(figures, plot, THEMES[theme])
     if as_json:
         document = _to_json(findings, estimates)
         print_json(document | ({"baselines": [dominance.facts() for dominance in dominances]} if baselines else {}))
     else:
-        _print(findings, estimates)
+        _print(findings, estimates, whole=whole)
         if baselines:
             _print_dominances(dominances)
     if plot is not None:
@@ -118,30 +123,14 @@ def _all_pairs(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, st
     return [(x, y, None) for x, y in pairs(objectives)] or [(None, None, None)]
 
 
-def _figure(findings: "Findings", x: str | None, y: str | None, size: str | None) -> "FrontFigure":
-    from mvsearch.report.figures.front import front_figure
-
-    title = f"{findings.name} ({findings.progress})" if findings.progress else findings.name
-    return front_figure(
-        findings.measured,
-        findings.objectives,
-        title=title,
-        limits=findings.limits,
-        beyond=findings.beyond,
-        x=x,
-        y=y,
-        area=size,
-    )
-
-
-def _print(findings: "Findings", estimates: "Estimates | None") -> None:
+def _print(findings: "Findings", estimates: "Estimates | None", *, whole: bool) -> None:
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty, volume
     from mvsearch.report.estimates import HEAD
 
     screen = console()
-    print_front(findings, {HEAD: [estimates.cell(r.number) for r in findings.front]} if estimates else {})
+    print_front(findings, {HEAD: estimates.cell} if estimates else {}, whole=whole)
     if estimates is not None:
         screen.print(Text(estimates.words, style="dim"))
     point = ", ".join(f"{name} {pretty(name, value)}" for name, value in findings.reference_point.items())
@@ -156,28 +145,30 @@ def _print(findings: "Findings", estimates: "Estimates | None") -> None:
     screen.print(Text(f"{command} exports one of them: {findings.suggestion_words}.", style="dim"))
 
 
-def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | None" = None) -> None:
+def print_front(
+    findings: "Findings", columns: "Mapping[str, Callable[[int], str]] | None" = None, *, whole: bool = False
+) -> None:
     """The front, or the short list, as a table, and in one line the proxy that scored it and its reliability.
 
-    `columns` are further columns of the front.
+    Of a front with recommended members only these are shown, with the reason, unless it is asked for as a `whole`.
+    `columns` are further columns, a text for the number of a trial.
     """
     from rich.text import Text
 
     from mvsearch.metrics.latency_text import busy_note
     from mvsearch.report.proxy_reliability import proxy_line
     from mvsearch.report.short_list_table import CAUTION, short_list_sentence, short_list_table
-    from mvsearch.report.table import front_table
 
-    screen, title, target = console(), f"Pareto front of {findings.name}", findings.target
+    screen, target = console(), findings.target
     if target:
         screen.print(short_list_table(findings.short_list, target, findings.score))
         screen.print(Text(findings.tally, style="dim"))
         screen.print(Text(short_list_sentence(findings.short_list, target), style="bold"))
         screen.print(Text(CAUTION, style="dim"))
     else:
-        members, sought = findings.front, findings.objectives
-        rows = front_table(findings.records, members, sought, title=title, caption=findings.tally, columns=columns)
-        screen.print(rows)
+        screen.print(_members_table(findings, columns or {}, whole=whole))
+        for each in findings.recommendations:
+            screen.print(Text(f"trial {each.record.number}: {'; '.join(each.reasons)}"))
     line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))
@@ -185,6 +176,22 @@ def print_front(findings: "Findings", columns: "Mapping[str, Sequence[str]] | No
         screen.print(Text(note, style="yellow"))
     if findings.facts.held_out is not None:
         screen.print(Text(f"held out to evaluate on: {findings.facts.held_out}", style="dim"))
+
+
+def _members_table(findings: "Findings", columns: "Mapping[str, Callable[[int], str]]", *, whole: bool) -> "Table":
+    """The recommended members of the front, or all of them."""
+    from mvsearch.report.table import front_table
+
+    recommended, heads = findings.recommendations, dict(columns)
+    short = bool(recommended) and not whole and len(recommended) < len(findings.front)
+    members = [each.record for each in recommended] if short else findings.front
+    if gains := findings.gains:
+        heads["gain beyond size"] = lambda number: f"{gains.gains[number]:+.3f}"
+    texts = {head: [text(record.number) for record in members] for head, text in heads.items()}
+    hidden = f"; --all shows all {len(findings.front)} members" if short else ""
+    title = f"{'Recommended members of the' if short else 'Pareto'} front of {findings.name}"
+    caption = f"{findings.tally}{hidden}"
+    return front_table(findings.records, members, findings.objectives, title=title, caption=caption, columns=texts)
 
 
 def _to_json(findings: "Findings", estimates: "Estimates | None") -> dict[str, Any]:

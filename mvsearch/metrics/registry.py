@@ -66,6 +66,9 @@ MIOU = _accuracy("miou", "mIoU", "segmentation")
 MAP = _accuracy("map", "mAP", "detection")
 LOSS = Metric("loss", "score", f"loss ({HELD_OUT})", "proxy loss on held-out images", noise="seed", quantity="loss")
 
+GAIN = Metric("gain", "score", "gain", "score beyond size", maximise=True, noise="seed", searchable=False)
+"""How much better a score is than expected at a network's costs; computed from the trials of a study."""
+
 MEMORY_MIB = Metric("memory_mib", "measurement", "memory", "peak memory", Unit("MiB"), prefix="memory_")
 TRAIN_MEMORY_MIB = Metric(
     "train_memory_mib",
@@ -105,7 +108,7 @@ declare(
     Metric("macs", "static cost", "MACs", "MACs", COUNT),
     Metric("macs_paper", "static cost", "MACs (paper)", "MACs as the paper counts them", COUNT),
     *(MEMORY_MIB, TRAIN_MEMORY_MIB, LATENCY_MS, THROUGHPUT_IMAGES_S),
-    *(TOP1, MIOU, MAP, LOSS),
+    *(TOP1, MIOU, MAP, LOSS, GAIN),
 )
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch.metrics.record import Record
-from mvsearch.report.figures.front import front_figure
 from mvsearch.report.figures.front_plot import plot_fronts
 from mvsearch.report.findings import Findings
 from mvsearch.report.proxy_reliability import ProxyReliability
@@ -27,10 +26,7 @@ def write_artifacts(findings: Findings, folder: Path) -> list[Path]:
     *texts, image = paths = [folder / name for name in ARTIFACTS]
     for path, text in zip(texts, contents, strict=True):
         write_whole(path, text.encode())
-    figure = front_figure(
-        findings.measured, findings.objectives, title=findings.name, limits=findings.limits, beyond=findings.beyond
-    )
-    plot_fronts([figure], image)
+    plot_fronts([findings.figure(findings.name)], image)
     return paths
 
 

@@ -10,8 +10,11 @@ from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume, spans
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import HELD_OUT, metric, scores
+from mvsearch.metrics.registry import GAIN, HELD_OUT, metric, scores
+from mvsearch.report.beyond_size import FEWEST, SizeGain, gain_beyond_size
+from mvsearch.report.figures.front import FrontFigure, front_figure
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
+from mvsearch.report.recommendations import Recommendation, figure_marks, recommend
 from mvsearch.report.table import complete_beyond, tally, undecided
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import StudyFacts
@@ -91,6 +94,31 @@ class Findings:
         """The candidates that may be better than the network to beat, the best first; empty without one."""
         return short_list(self.measured, self.target, self.objectives[0]) if self.target else ()
 
+    @cached_property
+    def recommendations(self) -> tuple[Recommendation, ...]:
+        """The members of the front to look at first; empty without a score and a cost."""
+        return recommend(self.front, self.objectives)
+
+    @cached_property
+    def gains(self) -> SizeGain | None:
+        """What the score adds beyond size; None for few trials, or without a score."""
+        return gain_beyond_size(self.measured, self.score) if self.score.name in scores() else None
+
+    def figure(self, title: str, *, x: str | None = None, y: str | None = None, area: str | None = None) -> FrontFigure:
+        """All candidates along two metrics, by default the score against a cost, with the recommended ones marked.
+
+        `gain` as y is the score beyond size. Raises PlanError for an unknown metric, StudyError for one that no trial
+        has.
+        """
+        records: Sequence[Record] = self.measured
+        if y == GAIN.name:
+            if self.gains is None:
+                raise StudyError(f"{self.name} has no score, or fewer than {FEWEST} complete trials to fit a line to.")
+            records = self.gains.records(records)
+        marks, shown = figure_marks(self.recommendations), {"x": x, "y": y, "area": area}
+        limits, beyond = self.limits, self.beyond
+        return front_figure(records, self.objectives, title=title, limits=limits, beyond=beyond, marks=marks, **shown)
+
     @property
     def beyond(self) -> int:
         """The number of complete trials that break a limit."""
@@ -134,8 +162,20 @@ class Findings:
             "part": HELD_OUT if "proxy" in self.facts.settings else None,
             "trust": asdict(self.reliability),
             "beat": self._beat_json(),
+            "size_line": {"r2": self.gains.r2, "noise": self.gains.noise} if self.gains else None,
+            "recommendations": [
+                {"number": each.record.number, "labels": each.labels, "reasons": each.reasons}
+                for each in self.recommendations
+            ],
             "trials": [
-                {"number": r.number, "key": r.key, **r.metrics, "published": r.published, "choices": r.choices}
+                {
+                    "number": r.number,
+                    "key": r.key,
+                    **r.metrics,
+                    "gain": self.gains.gains.get(r.number) if self.gains else None,
+                    "published": r.published,
+                    "choices": r.choices,
+                }
                 for r in self.front
             ],
         }

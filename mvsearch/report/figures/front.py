@@ -1,9 +1,10 @@
 """The figure of a study's front as data: points, axes and the line of the front."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations, pairwise
+from types import MappingProxyType
 
 from mvsearch.arch.published import short_name
 from mvsearch.errors import PlanError
@@ -11,7 +12,7 @@ from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.formatting import image_sizes, labels, scale, with_error
 from mvsearch.metrics.pareto import Objective, comparable, front, some_comparable
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import metric, scores, searchable
+from mvsearch.metrics.registry import GAIN, metric, scores, searchable
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
 from mvsearch.utils import plugins
@@ -67,7 +68,8 @@ def _error(name: str, record: Record) -> float:
 class Point:
     """One candidate, in the units of the axes; `label` is for published models only.
 
-    `x_error` and `y_error` are standard errors, 0 where there is none. `lines` are shown on hovering.
+    `x_error` and `y_error` are standard errors, 0 where there is none. `lines` are shown on hovering, `mark` beside the
+    marker.
     """
 
     x: float
@@ -78,6 +80,7 @@ class Point:
     on_front: bool
     label: str | None
     lines: tuple[str, ...]
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -118,8 +121,8 @@ class FrontFigure:
 
     @property
     def named(self) -> list[Point]:
-        """The published models."""
-        return [point for point in self.points if point.label is not None]
+        """The published models, and the candidates with a text beside them."""
+        return [point for point in self.points if point.label is not None or point.mark]
 
     def share(self, area: float | None) -> float:
         """The marker's area as a share of the largest; without a third metric all have one size."""
@@ -140,10 +143,12 @@ def front_figure(
     x: str | None = None,
     y: str | None = None,
     area: str | None = None,
+    marks: Mapping[int, str] = MappingProxyType({}),
 ) -> FrontFigure:
     """A score against params, if they are an objective, with MACs as area; `x`, `y` and `area` name other metrics.
 
-    So many complete trials `beyond` the limits are not drawn, which the subtitle says.
+    `marks` are texts beside candidates, by trial. So many complete trials `beyond` the limits are not drawn, which the
+    subtitle says.
 
     Raises PlanError for an unknown metric, StudyError for one that no record has.
     """
@@ -151,7 +156,7 @@ def front_figure(
         objectives, x, y, area, known=known_metrics(some_comparable(records, objectives))
     )
     names = [name for name in (x_name, y_name, area_name) if name]
-    measured = some_comparable(records, list(dict.fromkeys([*objectives, *map(Objective.named, names)])))
+    measured = some_comparable(records, list(dict.fromkeys([*objectives, *map(_objective, names)])))
     members = {record.number for record in front(measured, objectives)}
     sizes = image_sizes(names, measured)
     across, up = (Axis.over(name, measured, limits, image_size=sizes.get(name, "")) for name in (x_name, y_name))
@@ -165,14 +170,17 @@ def front_figure(
         up,
         third,
         round_values([third.of(record) for record in measured]) if third else (),
-        tuple(_point(record, across, up, third, record.number in members, objectives) for record in measured),
+        tuple(
+            _point(record, across, up, third, record.number in members, objectives, marks.get(record.number, ""))
+            for record in measured
+        ),
         _staircase(measured, across, up),
         shades,
     )
 
 
 def _point(
-    record: Record, x: Axis, y: Axis, area: Axis | None, on_front: bool, objectives: Sequence[Objective]
+    record: Record, x: Axis, y: Axis, area: Axis | None, on_front: bool, objectives: Sequence[Objective], mark: str
 ) -> Point:
     return Point(
         x.of(record),
@@ -183,6 +191,7 @@ def _point(
         on_front,
         short_name(record.published) if record.published else None,
         describe(record, objectives),
+        mark,
     )
 
 
@@ -200,7 +209,7 @@ def choose_axes(
     Raises PlanError if there are not two metrics.
     """
     for name in filter(None, (x, y, area)):
-        if name not in searchable():
+        if name not in (*searchable(), GAIN.name):
             raise PlanError(f"unknown metric {name!r}; {plugins.suggest(name, sorted(known) or searchable())}")
     names = [objective.name for objective in objectives]
     has_score = y is not None or any(map(_is_score, names))
@@ -222,6 +231,10 @@ def _x_name(names: Sequence[str], *, has_score: bool) -> str:
     """The cost that a score is drawn against: params, if they are among them; without a score, the first."""
     costs = [name for name in names if not _is_score(name)]
     return _first(("params",) if has_score else (), costs) or "params"
+
+
+def _objective(name: str) -> Objective:
+    return Objective(name, metric(name).maximise)
 
 
 def _is_score(name: str) -> bool:
@@ -272,7 +285,7 @@ def describe(record: Record, objectives: Sequence[Objective]) -> tuple[str, ...]
 
 
 def _staircase(records: Sequence[Record], x: Axis, y: Axis) -> tuple[tuple[float, float], ...]:
-    pair = (Objective.named(x.name), Objective.named(y.name))
+    pair = (_objective(x.name), _objective(y.name))
     return tuple(outline([(x.of(record), y.of(record)) for record in front(records, pair)], pair[0]))
 
 

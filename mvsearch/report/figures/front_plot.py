@@ -40,7 +40,8 @@ def _share(figure: FrontFigure, area: float | None) -> float:
 
 
 def _names(figure: FrontFigure, largest: float) -> NameLayout:
-    """The names of the published models; `largest` is the radius of the largest marker in points."""
+    """The names of the published models, and the texts beside others;
+    `largest` is the radius of the largest marker in points."""
 
     def mark(point: Point) -> Mark:
         diamond = 1.0 if point.label is None else math.sqrt(math.pi / 2)  # wider than a circle of its area
@@ -51,7 +52,7 @@ def _names(figure: FrontFigure, largest: float) -> NameLayout:
         [(shade.edge, end) for end in y] if shade.along_x else [(end, shade.edge) for end in x]
         for shade in figure.shades
     ]
-    names = [str(point.label) for point in figure.named]
+    names = [point.label or point.mark for point in figure.named]
     return NameLayout(x, y, names, [*map(mark, figure.named)], [*map(mark, figure.points)], [figure.staircase, *edges])
 
 

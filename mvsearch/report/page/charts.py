@@ -10,9 +10,9 @@ from mvsearch.arch.schema import field_text
 from mvsearch.metrics.formatting import pretty, volume
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import metric
+from mvsearch.metrics.registry import GAIN, metric
 from mvsearch.report.figures import validation_plot
-from mvsearch.report.figures.front import FrontFigure, front_figure, pairs
+from mvsearch.report.figures.front import FrontFigure, pairs
 from mvsearch.report.figures.front_plot import Format, layout, traces
 from mvsearch.report.figures.interactive import LEGEND_BELOW, axis, base_layout
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
@@ -62,15 +62,13 @@ def _mix(first: str, second: str, share: float) -> str:
 
 
 def fronts(findings: Findings) -> list[Figure]:
-    """The front along the study's own axes, then along each pair of objectives that the first does not show."""
-    first = _figure(findings)
+    """The front along the study's own axes, then along each pair of objectives that the first does not show, then what
+    the score adds beyond size."""
+    first = findings.figure("")
     axes = (first.x.name, first.y.name)
-    others = [_figure(findings, x, y) for x, y in pairs(findings.objectives) if (x, y) != axes]
-    return [_front(figure) for figure in (first, *others)]
-
-
-def _figure(findings: Findings, x: str | None = None, y: str | None = None) -> FrontFigure:
-    return front_figure(findings.measured, findings.objectives, title="", limits=findings.limits, x=x, y=y)
+    others = [findings.figure("", x=x, y=y) for x, y in pairs(findings.objectives) if (x, y) != axes]
+    gain = [findings.figure("", y=GAIN.name)] if findings.gains else []
+    return [_front(figure) for figure in (first, *others, *gain)]
 
 
 def _front(figure: FrontFigure) -> Figure:
