@@ -101,3 +101,17 @@ def test_a_section_is_replaced_and_the_rest_stays(sections, tmp_path):
         assert page.read_text("utf-8") == "a\n<!-- results -->\nnew\n<!-- end of results -->\nb\n"
     with pytest.raises(ValueError, match="no section"):
         sections.write_section(page, "others", "new")
+
+
+def test_a_power_of_size_is_judged_between_groups_and_at_equal_cost(scores, tables):
+    import powers
+
+    schedule = scores.schedules(tables)[1]
+    truth = dict(TOP1)
+    size = {name: float(cost.params) for name, cost in schedule.costs.items()}
+    turned = {name: -value for name, value in size.items()}
+    assert powers.between_groups(schedule, size) == 1
+    assert powers.between_groups(schedule, turned) == -1
+    assert powers.at_equal_cost(schedule, truth, truth) == 1
+    assert powers.at_equal_cost(schedule, size, turned) == -1
+    assert powers.of_schedule(schedule, "loss", 0.5) == pytest.approx({name: top1 - 1 for name, top1 in TOP1.items()})
