@@ -76,6 +76,21 @@ def join(plan: "Plan", notes: Sequence[str] = ()) -> "Plan":
     return study.plan
 
 
+def check_weights(plan: "Plan") -> None:
+    """Raises StudyError if the scores of a finished study depend on other trained networks than the files have now.
+
+    The workers of an unfinished one check this themselves.
+    """
+    from mvsearch.proxies import load_proxy
+    from mvsearch.study.evaluator import load_data
+    from mvsearch.study.study import Study
+
+    reader, proxy = Study.read(plan), load_proxy(plan.proxy.name) if plan.needs_proxy else None
+    if proxy and proxy.weights and reader.facts.weights and reader.count() >= plan.search.trials:
+        found = proxy.weights(plan.space.head.task, plan.proxy_settings(), load_data(plan))
+        reader.facts.pin({"weights": found})
+
+
 def search(plan: "Plan") -> None:
     """Run an existing study to its end with worker processes on this machine."""
     from mvsearch.study.executors import local

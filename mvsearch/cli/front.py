@@ -176,6 +176,8 @@ def print_front(
         screen.print(Text(note, style="yellow"))
     if findings.facts.held_out is not None:
         screen.print(Text(f"held out to evaluate on: {findings.facts.held_out}", style="dim"))
+    if findings.facts.weights is not None:
+        screen.print(Text(f"scores depend on trained networks: {findings.facts.weights}", style="dim"))
 
 
 def _members_table(findings: "Findings", columns: "Mapping[str, Callable[[int], str]]", *, whole: bool) -> "Table":

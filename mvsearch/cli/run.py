@@ -106,7 +106,7 @@ def run(
     Ctrl-C stops the search; the same command resumes it. With other settings the command prints what it changes of the
     study.
     """
-    from mvsearch.cli._search import join, prepare, search, search_with_ray
+    from mvsearch.cli._search import check_weights, join, prepare, search, search_with_ray
     from mvsearch.errors import PlanError
     from mvsearch.study.plan import Plan
 
@@ -144,6 +144,7 @@ def run(
             search_with_ray(plan, share, slots)
     else:
         plan = join(plan, prepare(plan))
+        check_weights(plan)
         search(plan)
     if check_proxy:
         from mvsearch.cli._check_proxy import check_proxy as check

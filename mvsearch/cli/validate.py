@@ -124,7 +124,7 @@ def _prepare(
     from mvsearch.cli._progress import progress_bar
     from mvsearch.export.images import select_images
     from mvsearch.training.distributed import process_group
-    from mvsearch.validation.conditions import choose_recipe, prepare, study_images, study_init
+    from mvsearch.validation.conditions import check_study_init, choose_recipe, prepare, study_images, study_init
 
     facts, arch = reader.facts, selection.networks[0].arch
     name, recipe, notes = choose_recipe(facts, arch.task, recipe_name, settings)
@@ -142,6 +142,8 @@ def _prepare(
             warmup_given=any(text.startswith("warmup_steps=") for text in settings),
             progress=bar,
         )
+    if init is None:
+        check_study_init(facts, prepared.conditions)
     print_data_notes(prepared.data)
     notes += (f"initial weights from {source}",) if source else ()
     if (used_before := facts.settings.get("proxy", {}).get("teacher")) and teacher is None:

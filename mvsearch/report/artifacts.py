@@ -33,7 +33,7 @@ def write_artifacts(findings: Findings, folder: Path) -> list[Path]:
 def _settings(findings: Findings) -> dict[str, Any]:
     facts = findings.facts.to_json()
     facts["settings"] = findings.facts.settings_used
-    kept = ("search", "settings", "data", "held_out", "device")
+    kept = ("search", "settings", "data", "weights", "held_out", "device")
     settings: dict[str, Any] = {key: facts[key] for key in kept if key in facts}
     if findings.reliability.tau is not None:
         settings["trust"] = _reliability(findings.reliability)

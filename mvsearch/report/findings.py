@@ -159,6 +159,7 @@ class Findings:
             "hypervolume": self.hypervolume,
             "proxy": self.facts.settings_used.get("proxy"),
             "held_out": self.facts.held_out,
+            "weights": self.facts.weights,
             "part": HELD_OUT if "proxy" in self.facts.settings else None,
             "trust": asdict(self.reliability),
             "beat": self._beat_json(),

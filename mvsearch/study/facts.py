@@ -108,6 +108,11 @@ class StudyFacts:
         return self.environment.get("held_out")
 
     @property
+    def weights(self) -> str | None:
+        """The trained networks that scores start or learn from, with their checksums; None if there are none."""
+        return self.environment.get("weights")
+
+    @property
     def settings_used(self) -> dict[str, Any]:
         """The settings, where the number of held-out images is what was used, not what was asked for."""
         used = {name: dict(part) if isinstance(part, dict) else part for name, part in self.settings.items()}

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.data import DataSettings
-from mvsearch.errors import DataError, EnvironmentFault
+from mvsearch.errors import DataError, EnvironmentFault, StudyError
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.settings import read_data
 from mvsearch.training.job import TrainingJob
@@ -80,6 +80,17 @@ def study_images(facts: StudyFacts, task: str) -> DataSettings:
 def study_init(facts: StudyFacts) -> str | None:
     """The source of initial weights that a study's candidates start from."""
     return facts.settings.get("proxy", {}).get("init") or None
+
+
+def check_study_init(facts: StudyFacts, conditions: Conditions) -> None:
+    """Raises StudyError if the initial weights are not those that the study's candidates started from any more."""
+    started, found = facts.weights, conditions.init_checksum
+    if started is not None and found is not None and found not in started:
+        raise StudyError(
+            f"has changed: its checksum is {found}, and the study's candidates used {started}; put that file "
+            f"there, or take this one with --init {conditions.init}.",
+            at=conditions.init,
+        )
 
 
 def choose_recipe(

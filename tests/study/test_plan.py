@@ -66,6 +66,7 @@ def test_limits_read_as_they_are_written(text, name, value):
         ("proxy: {lr: fast}", "use a value like 0.002"),
         ("proxy: {lr: -1}", "found -1; use a number, 0 or more"),
         ("proxy: {flip: 1}", "use a value like True"),
+        ("proxy: {init: 3}", "found 3; use text"),
         ("proxy: {seeds: 0}", "a whole number from 1 to 100"),
         ("data: {source: fashion}", "did you mean 'fashion_mnist'"),
         ("data: {path: 3}", "found 3"),
