@@ -142,7 +142,7 @@ class Runner:
     def measure_target(self, repeat: int) -> None:
         """Measure the network to beat with the seeds of a repeat, which this worker has claimed.
 
-        Raises StudyError if it cannot be measured, or violates a limit itself.
+        Raises StudyError if it cannot be measured.
         """
         target = self.plan.target
         assert target is not None
