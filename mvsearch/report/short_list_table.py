@@ -22,18 +22,19 @@ CAUTION = (
 
 
 def short_list_sentence(entries: Sequence[ShortListEntry], target: Target) -> str:
-    """Whether something better was found, and how sure that is."""
+    """Whether something better was found among the candidates that the table shows, and how sure that is."""
     if not entries:
         state = "no candidate is complete" if target.metrics else "it is not measured"
         return f"Nothing is compared with {target.name} yet: {state}."
-    best = max(entries, key=lambda entry: entry.probability)
+    shown = entries[:SHORT_LIST]
+    best = max(shown, key=lambda entry: entry.probability)
     name = f"trial {best.record.number}" + (f" ({best.record.published})" if best.record.published else "")
     if best.probability < CLEAR:
         return (
             f"Nothing found that is better than {target.name} beyond noise: {name} is better with a probability of "
             f"{best.probability:.2f}."
         )
-    clear = sum(entry.probability >= CLEAR for entry in entries)
+    clear = sum(entry.probability >= CLEAR for entry in shown)
     count = "1 candidate is" if clear == 1 else f"{clear} candidates are"
     return f"{count} better than {target.name} at no more cost with a probability of {CLEAR:g} or more; {name} first."
 

@@ -6,8 +6,11 @@ doi 10.1080/01621459.1975.10479864). So the expected score of a candidate is its
 the more the noisier it is: without that, the best of many noisy scores would look better than it is (the winner's
 curse). The noise of one measurement is pooled over everything that was measured more than once, the target included.
 
-With n measurements of noise s, mean m, and candidates of mean M and variance T, the expected score is
-(n m / s² + M / T) / (n / s² + 1 / T), its variance 1 / (n / s² + 1 / T). The target has no such prior.
+Of k candidates of mean M and variance T, one with n measurements of noise s and mean m has the expected score
+m - B (m - M) with B = (k - 3) / (k - 1) v / (T + v) and v = s² / n. Its variance is v (1 - B (k - 1) / k) +
+2 / (k - 3) B² (m - M)², as M and T are estimated too (Morris 1983, doi 10.1080/01621459.1983.10477920). Three
+candidates or fewer are not pulled, B = 0. The target has no such prior, so
+the probability is too high where the target is better than nearly all candidates.
 """
 
 import math
@@ -55,12 +58,15 @@ def short_list(records: Sequence[Record], target: Target, objective: Objective) 
     own = [sign * scores[name] for scores in target.metrics["repeats"]]
     noise = _pooled_variance([*groups, own])
     means = [statistics.fmean(group) for group in groups]
-    centre = statistics.fmean(means)
-    spread = statistics.pvariance(means) - statistics.fmean(noise / len(group) for group in groups)
+    centre, count = statistics.fmean(means), len(means)
+    own_noise = statistics.fmean(noise / len(group) for group in groups)
+    spread = max(0.0, statistics.variance(means) - own_noise) if count > 1 else 0.0
     entries = []
     for record, group, mean in zip(candidates, groups, means, strict=True):
-        weight = 1.0 if noise == 0 else max(0.0, spread) / (max(0.0, spread) + noise / len(group))
-        expected, variance = centre + weight * (mean - centre), weight * noise / len(group)
+        pull = _pull(noise / len(group), spread, count)
+        expected = mean - pull * (mean - centre)
+        variance = noise / len(group) * (1 - pull * (count - 1) / count)
+        variance += 2 / (count - 3) * (pull * (mean - centre)) ** 2 if pull else 0.0
         gap, error = statistics.fmean(own) - expected, math.sqrt(variance + noise / len(own))
         entries.append(
             ShortListEntry(record, len(group), sign * mean, sign * expected, math.sqrt(variance), _above(gap, error))
@@ -72,6 +78,11 @@ def needs_measurement(records: Sequence[Record], target: Target, objective: Obje
     """The candidates of the short list that were measured too few times, the best first."""
     best = short_list(records, target, objective)[:SHORT_LIST]
     return [entry.record for entry in best if entry.measurements < REPLICATES]
+
+
+def _pull(noise: float, spread: float, count: int) -> float:
+    """By which share of its distance a mean of this variance is pulled towards the mean of so many candidates."""
+    return (count - 3) / (count - 1) * noise / (spread + noise) if count > 3 and noise > 0 else 0.0
 
 
 def _pooled_variance(groups: Sequence[Sequence[float]]) -> float:

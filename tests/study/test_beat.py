@@ -105,6 +105,45 @@ def metrics_of(losses: list[float]) -> dict:
     return mean_metrics(scores) | {"repeats": scores}
 
 
+def short_list_of(measured: list[list[float]], own: list[float]) -> list:
+    target = Target("t", Architecture.from_dict(network())).with_measurements([{"loss": value} for value in own])
+    records = [
+        Record(i, f"key{i}", "complete", None, metrics_of(values), {}, {}, None, 0.0)
+        for i, values in enumerate(measured)
+    ]
+    return list(short_list(records, target, LOSS))
+
+
+def test_a_single_candidate_has_the_error_of_its_measurements():
+    (entry,) = short_list_of([[1.0, 1.2]], [1.0, 1.2])
+    assert entry.expected == pytest.approx(1.1)
+    assert entry.error == pytest.approx(0.1)  # the standard deviation of one measurement is 0.1 * sqrt(2)
+    assert entry.probability == pytest.approx(0.5)
+
+
+def test_where_noise_hides_the_differences_the_best_measured_is_still_first():
+    losses = [0.3, 0.2, 0.1, 0.5, 0.4, 0.0]
+    entries = short_list_of([[loss] for loss in losses], [-2.0, 2.0, -2.0, 2.0])
+    assert [entry.record.number for entry in entries] == [5, 2, 1, 0, 4, 3]
+    assert len({entry.expected for entry in entries}) == 6
+    assert all(entry.error > 0 for entry in entries)
+    # B = (6 - 3) / (6 - 1), as noise explains all of the spread
+    assert entries[0].expected == pytest.approx(0.25 * 3 / 5)
+
+
+def test_candidates_may_have_to_cost_less_than_the_target(mvsearch):
+    Path("tiny.yaml").write_text(
+        TOY + "proxy: {steps: 1, batch: 8, held_out: 50, seeds: 1}\nsearch: {trials: 1, sampler: random}\n",
+        encoding="utf-8",
+    )
+    flags = ("--beat", "middle.yaml", "--limit", "params <= 12k", "--workers", "1", "--json")
+    done = mvsearch("run", "tiny.yaml", *flags)
+    assert done.code == 0, done.err
+    assert done.json["limits"][0] == "params <= 12k"
+    assert done.json["beat"]["metrics"]["params"] == 18_002
+    assert all(trial["params"] <= 12_000 for trial in done.json["trials"])
+
+
 @pytest.mark.parametrize("name", ["small.yaml", "large.yaml", "nowhere", "mobilevitv3_xxs+deeplabv3"])
 def test_what_cannot_be_beaten_in_a_space_is_refused(name):
     with pytest.raises(MvsearchError):
