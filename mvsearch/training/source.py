@@ -16,6 +16,7 @@ from mvsearch.nn.classification import ClassificationHead
 from mvsearch.nn.weight_transfer import WeightTransfer, checksum, transfer_weights
 from mvsearch.training.warm_start import RESULT, TrainedNetwork, checkpoints, identify_network, read_network
 from mvsearch.utils.hashing import digest
+from mvsearch.utils.installation import install_hint
 
 if TYPE_CHECKING:
     from mvsearch.nn.weights_io import Checkpoint
@@ -163,7 +164,7 @@ def _download(place: str) -> "Checkpoint":
     try:
         import timm
     except Exception as error:  # without torchvision, or with one that does not fit torch
-        advice = "pip install 'mvsearch-nas[timm]', or give a file"
+        advice = f"{install_hint('timm')}, or give a file"
         raise EnvironmentFault(f"timm cannot be imported here ({_line(error)}); {advice}.", at=place) from None
     if name not in timm.list_pretrained():
         raise CheckpointError("is not a pretrained model of timm; use a name of timm.list_pretrained().", at=place)
