@@ -167,6 +167,7 @@ def test_the_family_is_compared_with_the_baselines_by_exact_costs():
     assert "botnet26t_256" in {row.name for row in comparison.dominates}
 
 
+@pytest.mark.slow
 def test_the_timings_of_both_sides_are_interleaved():
     networks = [load_network(name) for name in ("mobilevitv3_xxs_l2", "mobilenetv3_small_100")]
     session = time_networks(networks, [EVEN], repeats=3)

@@ -82,6 +82,7 @@ def test_run_resumes_to_the_new_total_and_then_has_nothing_to_do(finished, mvsea
         assert first.items() <= {record.number: record.metrics for record in records}.items()
 
 
+@pytest.mark.slow
 def test_rungs_and_reevaluation_work_on_real_trainings(tmp_path, mvsearch):
     space = write_space(tmp_path, steps=4)
     (tmp_path / space).write_text((tmp_path / space).read_text().replace("{steps: 4,", "{steps: 4, rungs: [1, 2],"))
@@ -116,7 +117,7 @@ def test_json_is_one_document_on_stdout(mvsearch):
     ("end", "trained"),
     [
         (signal.SIGINT, False),
-        (signal.SIGKILL, False),
+        pytest.param(signal.SIGKILL, False, marks=pytest.mark.slow),
         pytest.param(signal.SIGINT, True, marks=pytest.mark.slow),
         pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
     ],
@@ -198,6 +199,7 @@ def test_a_run_on_another_device_fails_and_names_it(timed, mvsearch):
     assert "Traceback" not in done.err
 
 
+@pytest.mark.slow
 def test_a_run_ends_when_no_new_candidate_is_within_the_limits(mvsearch):
     cheap = ("--objective", "params", "--objective", "macs")
     done = mvsearch("run", V3, *cheap, "--limit", "params <= 0.70M", "--trials", "40", "--workers", "1", "--json")

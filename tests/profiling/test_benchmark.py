@@ -249,6 +249,7 @@ def run(mvsearch):
     return lambda *args: mvsearch("bench", *args)
 
 
+@pytest.mark.slow
 def test_the_command_times_all_runtimes_that_are_here(run):
     names = ["torch_cpu", *(name for name in RUNTIMES if not load_backend(name).missing_packages()[1])]
     finished = run("small_softmax.yaml", "--backend", ",".join(names), "--repeats", "5", "--json")

@@ -175,6 +175,7 @@ def test_models_beyond_the_limits_of_a_study_still_say_how_far_its_proxy_is_to_b
     assert len(json.loads(run("front", "quick", "--json").out)["trust"]["models"]) == 15
 
 
+@pytest.mark.slow
 def test_a_check_tells_why_a_model_has_no_score(run, spied):
     spied.stop = lambda arch, seed: EvaluationFailed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None
     space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data

@@ -428,6 +428,7 @@ def test_flags_that_do_not_belong_together_are_a_matter_of_usage(printed, argume
     printed("scale", "mobilevitv3_xxs", *arguments, code=2)
 
 
+@pytest.mark.slow
 def test_a_latency_is_measured_on_this_machine_and_reported_with_its_spread(printed):
     Path("small.yaml").write_text(
         "image_size: 32\nnum_classes: 10\nblocks:\n"
