@@ -13,7 +13,7 @@ from statistics import fmean
 from mvsearch.validation.comparison import Scores, is_behind, pooled_noise
 
 STOPPING_ERROR = 0.02
-"""At most so probable is it that a candidate which is behind none of the others stops early."""
+"""How probable it is by the t test that a candidate which is behind none of the others stops early."""
 
 FIRST_LOOK = 2
 """The number of rounds before the first candidate may stop: one seed shows no noise."""
