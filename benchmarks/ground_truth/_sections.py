@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mvsearch.proxy_eval.rank_correlation import Estimate
 from mvsearch.utils.atomic_write import write_whole
 
 
@@ -22,10 +21,3 @@ def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, texts
     """A table; the first columns are texts, the others numbers."""
     lines = [heads, [*["---"] * texts, *["--:"] * (len(heads) - texts)], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def cell(estimate: Estimate) -> str:
-    """A value with its interval."""
-    if estimate.value is None:
-        return "-"
-    return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"

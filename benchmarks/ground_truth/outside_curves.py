@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 import numpy as np
 from _networks import FOLDER
-from _sections import cell, markdown_table, write_section
+from _sections import markdown_table, write_section
 from _tables import read_table, write_table
 
 from mvsearch.proxy_eval.rank_correlation import Estimate, estimate, tau, within
@@ -139,7 +139,7 @@ def table_of(
     agreement: Callable[[Score, int, Sequence[Training]], Estimate],
 ) -> str:
     """A line for each score, a column for each epoch."""
-    lines = [[name, *(cell(agreement(score, epoch, trainings)) for epoch in epochs)] for name, score in SCORES.items()]
+    lines = [[name, *(agreement(score, epoch, trainings).words for epoch in epochs)] for name, score in SCORES.items()]
     return markdown_table(("τ with final top-1 of", *(f"epoch {epoch}" for epoch in epochs)), lines)
 
 

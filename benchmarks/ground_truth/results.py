@@ -14,7 +14,7 @@ from pathlib import Path
 import click
 import numpy as np
 from _networks import FOLDER, GROUPS
-from _sections import cell, markdown_table, write_section
+from _sections import markdown_table, write_section
 from _tables import read_table
 from matplotlib.figure import Figure
 
@@ -82,18 +82,6 @@ def missing_words(truth: GroundTruth) -> str:
     )
 
 
-def noise_words(truth: GroundTruth) -> str:
-    """The noise of the top-1, and what it allows a score to reach."""
-    if (ceiling := truth.ceiling) is None:
-        return "No network has two seeds yet, so the noise is unknown."
-    return (
-        f"One training's top-1 has a standard deviation of {100 * ceiling.noise:.2f} points over seeds "
-        f"({ceiling.networks} networks). The orders of the two seeds agree at τ {ceiling.seed_tau:.2f} over all and "
-        f"{ceiling.seed_within:.2f} at equal cost; a score that knew the true accuracies would reach "
-        f"{ceiling.tau:.2f} and {ceiling.within:.2f} (simulated)."
-    )
-
-
 def results_table(truth: GroundTruth) -> str:
     """A line for each trained network, the best of each group first."""
     order = [group.name for group in GROUPS]
@@ -120,7 +108,8 @@ def results_table(truth: GroundTruth) -> str:
 def curve_table(curves: Curves, truth: GroundTruth) -> str:
     """How well the order after each epoch agrees with that at the end, and that with a longer training's."""
     lines = [
-        [f"epoch {epoch} of {curves.epochs}", *map(cell, curves.agreement(epoch))] for epoch in range(1, curves.epochs)
+        [f"epoch {epoch} of {curves.epochs}", *(each.words for each in curves.agreement(epoch))]
+        for epoch in range(1, curves.epochs)
     ]
     if LONGER.exists():
         longer = Curves.of(LONGER)
@@ -128,7 +117,7 @@ def curve_table(curves: Curves, truth: GroundTruth) -> str:
         groups = [curves.groups[curves.names.index(name)] for name in both]
         ends = [np.array([each.ends[name] for name in both]) for each in (curves, longer)]
         words = f"end of {curves.epochs} epochs, against the end of {longer.epochs} ({len(both)} networks)"
-        lines.append([words, *map(cell, order_agreement(*ends, groups))])
+        lines.append([words, *(each.words for each in order_agreement(*ends, groups))])
     if truth.ceiling:
         seeds = f"{truth.ceiling.seed_tau:.2f}", f"{truth.ceiling.seed_within:.2f}"
         lines.append([f"one seed against another: noise alone ({truth.ceiling.networks} networks)", *seeds])
@@ -172,7 +161,7 @@ def picture(curves: Curves) -> bytes:
 def main() -> None:
     """Write the section of the page and the picture."""
     truth, curves = load_ground_truth(TABLE), Curves.of(TABLE)
-    parts = (missing_words(truth), noise_words(truth), results_table(truth), curve_table(curves, truth))
+    parts = (missing_words(truth), truth.noise_words, results_table(truth), curve_table(curves, truth))
     write_section(README, "results", "\n\n".join(parts))
     write_whole(PLOT, picture(curves))
     print(missing_words(truth))

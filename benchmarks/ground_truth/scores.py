@@ -16,7 +16,7 @@ from typing import TypeVar
 import click
 import numpy as np
 from _networks import FOLDER, architecture, load_networks
-from _sections import cell, markdown_table
+from _sections import markdown_table
 from _tables import read_table
 
 from mvsearch.arch.cost import Cost
@@ -274,7 +274,7 @@ def table_of(schedule: Schedule) -> str:
         estimates = (whole.tau, whole.within, whole.beyond_size, judged.tau, judged.within, *noise_and_size)
         order = -2.0 if whole.within.value is None else whole.within.value
         seconds = "-" if row.seconds is None else f"{row.seconds:.0f}"
-        lines.append((order, [row.words, row.coefficient, *map(cell, estimates), seconds]))
+        lines.append((order, [row.words, row.coefficient, *(each.words for each in estimates), seconds]))
     heads = ("score", "coefficient", "τ all", "τ equal cost", "beyond size", "judged: τ all", "judged: τ equal cost")
     lines.sort(key=lambda each: -each[0])
     return markdown_table(
@@ -293,7 +293,7 @@ def rungs_of(schedule: Schedule) -> list[list[str]]:
         scores = dict(zip(schedule.recorded, at_rung.tolist(), strict=True))
         whole = agreement(scores, schedule.networks(), schedule.costs)
         words = f"{step} of {schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}"
-        lines.append([words, str(len(groups)), cell(ends), str(whole.networks), cell(whole.tau), cell(whole.within)])
+        lines.append([words, str(len(groups)), ends.words, str(whole.networks), whole.tau.words, whole.within.words])
     return lines
 
 
@@ -335,7 +335,7 @@ def longest_table(chosen: Sequence[Schedule]) -> str:
             x = [value(schedule.recorded[name]) for name in names]
             estimates.append(estimate(lambda weights, x=x, y=ends, g=groups: within(x, y, g, weights), len(names)))
         words = f"{schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}"
-        lines.append([words, str(len(names)), *map(cell, estimates)])
+        lines.append([words, str(len(names)), *(each.words for each in estimates)])
     words = f"Held-out loss after {longest.steps} steps ({longest.seeds} seed{'s' * (longest.seeds > 1)}), ordered by:"
     return f"{words}\n\n{markdown_table(('schedule', 'networks', *COMPARED), lines)}"
 

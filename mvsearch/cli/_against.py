@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from mvsearch.cli._output import console, table
 from mvsearch.proxy_eval.agreement import chance
 from mvsearch.proxy_eval.comparison import ALL, Comparison, Score
-from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, GroundTruth
+from mvsearch.proxy_eval.ground_truth import FIT, JUDGED
 from mvsearch.proxy_eval.rank_correlation import Estimate
 
 if TYPE_CHECKING:
@@ -40,10 +40,10 @@ def _table(comparison: Comparison) -> "Table":
     for score, by_half in entries:
         whole, judged = by_half[ALL], by_half[JUDGED]
         estimates = (whole.tau, whole.within, whole.beyond_size, judged.tau, judged.within, score.published_order)
-        cells = (_words(score), str(whole.networks), *map(_cell, estimates), _seconds(comparison.seconds(score)))
+        cells = (_words(score), str(whole.networks), *map(two_lines, estimates), _seconds(comparison.seconds(score)))
         rows.add_row(*cells, style="dim" if score.is_baseline else "")
     estimates = (*chance(comparison.networks()), _NONE, *chance(comparison.networks(JUDGED)), _NONE)
-    rows.add_row("random", str(len(comparison.networks())), *map(_cell, estimates), "-", style="dim")
+    rows.add_row("random", str(len(comparison.networks())), *map(two_lines, estimates), "-", style="dim")
     return rows
 
 
@@ -61,13 +61,9 @@ def _order(estimate: Estimate) -> float:
     return -2 if estimate.value is None else estimate.value
 
 
-def _cell(estimate: Estimate) -> str:
-    if estimate.value is None:
-        return "-"
-    value, low, high = (
-        f"{round(float(number or 0), 2) + 0:.2f}" for number in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value}\n[{low}, {high}]"
+def two_lines(estimate: Estimate) -> str:
+    """A cell with the interval below the value."""
+    return estimate.words.replace(" [", "\n[")
 
 
 def _notes(comparison: Comparison) -> list[str]:
@@ -88,21 +84,11 @@ def _notes(comparison: Comparison) -> list[str]:
     if not any(score.is_default for score in comparison.scores):
         lines.append("The default score has no stored scores on these images; add --proxy train to compare with it.")
     lines += [f"{proxy} as set: {words}." for proxy, words in comparison.changes.items()]
-    lines.append(_noise(truth))
+    lines.append(truth.noise_words)
     return lines + [
         f"{half} half: {', '.join(each.name for each in comparison.networks(half)) or 'none'}."
         for half in (FIT, JUDGED)
     ]
-
-
-def _noise(truth: GroundTruth) -> str:
-    if (ceiling := truth.ceiling) is None:
-        return "The noise of the top-1 is unknown: no network has two trainings."
-    return (
-        f"A training's top-1 varies by {100 * ceiling.noise:.2f} points over seeds (standard deviation, "
-        f"{ceiling.networks} networks): a perfect score would reach tau {ceiling.tau:.2f} over all and "
-        f"{ceiling.within:.2f} at equal cost. Two seeds agree at {ceiling.seed_tau:.2f} and {ceiling.seed_within:.2f}."
-    )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -241,6 +241,7 @@ def _plural(count: int, thing: str) -> str:
 
 def _table(results: "Sequence[ProxyScores]", device: str) -> "Table":
     """A row for each proxy, the best within a size first; params and macs are dim."""
+    from mvsearch.cli._against import two_lines
     from mvsearch.proxy_eval.benchmark import BASELINES
     from mvsearch.utils.units import three_digits
 
@@ -253,7 +254,7 @@ def _table(results: "Sequence[ProxyScores]", device: str) -> "Table":
         rows.add_row(
             result.proxy,
             f"{ranking.models}, {ranking.seeds}",
-            *map(_with_interval, (*estimates, ranking.seed_tau)),
+            *map(two_lines, (*estimates, ranking.seed_tau)),
             "-" if cost is None else three_digits(cost),
             style="dim" if result.proxy in BASELINES else "",
         )
@@ -262,12 +263,6 @@ def _table(results: "Sequence[ProxyScores]", device: str) -> "Table":
 
 def _value(estimate: "Estimate", default: float) -> float:
     return default if estimate.value is None else estimate.value
-
-
-def _with_interval(estimate: "Estimate") -> str:
-    if estimate.value is None:
-        return "-"
-    return f"{estimate.value:.2f}\n[{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
 def _to_json(

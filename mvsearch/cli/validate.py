@@ -9,7 +9,7 @@ from mvsearch.cli._output import console, drawing_options, json_option, print_da
 
 if TYPE_CHECKING:
     from mvsearch.study.reader import Reader
-    from mvsearch.validation.conditions import Prepared
+    from mvsearch.validation.conditions import Setup
     from mvsearch.validation.job import ValidationJob
     from mvsearch.validation.networks import Selection
     from mvsearch.validation.outcome import Validation
@@ -44,8 +44,7 @@ _FIGURE = "validation.png"
 )
 @click.option(
     "--teacher",
-    type=click.Path(path_type=Path),
-    help="All networks learn from this trained classifier too: a checkpoint or the folder of a training.",
+    help="All networks learn from this classifier too: a checkpoint, the folder of a training, or timm:NAME.",
 )
 @click.option("--workers", type=click.IntRange(1), help="Trainings at a time; default: one per GPU, or one per core.")
 @click.option("--device", help="cpu, cuda or cuda:1; default: a GPU if there is one.")
@@ -64,7 +63,7 @@ def validate(
     data: str | None,
     path: Path | None,
     init: str | None,
-    teacher: Path | None,
+    teacher: str | None,
     workers: int | None,
     device: str | None,
     plot: Path | None,
@@ -92,11 +91,11 @@ def validate(
     reader = open_study(study, storage=storage)
     selection = select_networks(reader, top=top, trials=trials, against=against, storage=storage)
     settings = (*settings, f"epochs={epochs}") if epochs else settings
-    prepared = _prepare(reader, selection, recipe, settings, data, path, init, teacher, device)
-    job = _job(reader, selection, prepared, seeds)
-    _introduce(job, (*selection.notes, *prepared.notes), seeds)
+    setup = _prepare(reader, selection, recipe, settings, data, path, init, teacher, device)
+    job = _job(reader, selection, setup, seeds)
+    _introduce(job, (*selection.notes, *setup.notes), seeds)
     devices = _devices(device, workers)
-    _run(job, lambda callback: run(job, callback, devices=devices, data=prepared.data))
+    _run(job, lambda callback: run(job, callback, devices=devices, data=setup.data))
     validation = _write(job)
     _draw(validation, job.folder / _FIGURE)
     if plot is not None:
@@ -115,9 +114,9 @@ def _prepare(
     data: str | None,
     path: Path | None,
     init: str | None,
-    teacher: Path | None,
+    teacher: str | None,
     device: str | None,
-) -> "Prepared":
+) -> "Setup":
     """What the trainings share, with the images loaded."""
     from dataclasses import replace
 
@@ -134,7 +133,7 @@ def _prepare(
     with process_group(device) as group:
         used = group.device
     with progress_bar() as bar:
-        prepared = prepare(
+        setup = prepare(
             *([network.arch for network in selection.networks], name, recipe, images),
             init=source,
             teacher=teacher,
@@ -143,15 +142,15 @@ def _prepare(
             progress=bar,
         )
     if init is None:
-        check_study_init(facts, prepared.conditions)
-    print_data_notes(prepared.data)
+        check_study_init(facts, setup.conditions)
+    print_data_notes(setup.data)
     notes += (f"initial weights from {source}",) if source else ()
     if (used_before := facts.settings.get("proxy", {}).get("teacher")) and teacher is None:
         notes += (f"the study's candidates learned from {used_before} too; here --teacher does that",)
-    return replace(prepared, notes=(*notes, *prepared.notes))
+    return replace(setup, notes=(*notes, *setup.notes))
 
 
-def _job(reader: "Reader", selection: "Selection", prepared: "Prepared", seeds: int) -> "ValidationJob":
+def _job(reader: "Reader", selection: "Selection", setup: "Setup", seeds: int) -> "ValidationJob":
     """The validation with at least as many rounds as all of its networks have finished already."""
     from dataclasses import replace
 
@@ -159,7 +158,7 @@ def _job(reader: "Reader", selection: "Selection", prepared: "Prepared", seeds: 
     from mvsearch.validation.job import ValidationJob
 
     root = validation_folder(reader)
-    job = ValidationJob(reader.name, selection.networks, prepared.conditions, seeds, root)
+    job = ValidationJob(reader.name, selection.networks, setup.conditions, seeds, root)
     finished = min(len(by_seed) for by_seed in job.results().values())
     return replace(job, rounds=max(seeds, finished))
 

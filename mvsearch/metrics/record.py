@@ -44,6 +44,17 @@ def mean_metrics(replicates: Sequence[Metrics]) -> Metrics:
     return mean | std | {f"{name}_sem": value / math.sqrt(len(replicates)) for name, value in deviation.items()}
 
 
+def pooled_variance(groups: Sequence[Sequence[float]]) -> float | None:
+    """The variance of one measurement, pooled over all that was measured more than once; None if nothing was.
+
+    >>> pooled_variance([[1.0, 3.0], [5.0], [2.0, 2.0, 2.0]])
+    0.6666666666666666
+    """
+    repeated = [group for group in groups if len(group) > 1]
+    squares = sum((len(group) - 1) * statistics.variance(group) for group in repeated)
+    return squares / sum(len(group) - 1 for group in repeated) if repeated else None
+
+
 class ConstraintViolated(Exception):
     """A candidate violates a constraint: its trial is pruned, with this reason and the metrics measured so far."""
 

@@ -52,6 +52,9 @@ class Metric:
 STATIC_COSTS = ("params", "macs", "macs_paper")
 """The names of the costs in closed form, as `arch.cost.Cost` has them."""
 
+SIZE = ("params", "macs")
+"""The costs that stand for the size of a network."""
+
 HELD_OUT, TEST = "held-out", "test"
 """The parts of a data set that networks are evaluated on: a study holds images of the training part out."""
 

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import all_names, published
 from mvsearch.errors import DataError, Location, MvsearchError, PlanError
+from mvsearch.metrics.record import pooled_variance
 from mvsearch.proxy_eval.rank_correlation import between_seeds, tau, within
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.space.shipped import find_space
@@ -143,6 +144,18 @@ class GroundTruth:
     def of_half(self, half: str | None) -> tuple[TrainedNetwork, ...]:
         """The trained networks of a half; all of them for None."""
         return tuple(network for network in self.networks if half in (None, network.half))
+
+    @property
+    def noise_words(self) -> str:
+        """The noise of the top-1, and what it allows a score to reach, in a sentence or two."""
+        if (ceiling := self.ceiling) is None:
+            return "The noise of the top-1 is unknown: no network has two trainings."
+        return (
+            f"A training's top-1 varies by {100 * ceiling.noise:.2f} points over seeds (standard deviation, "
+            f"{ceiling.networks} networks): a perfect score would reach tau {ceiling.tau:.2f} over all and "
+            f"{ceiling.within:.2f} at equal cost. Two seeds agree at {ceiling.seed_tau:.2f} and "
+            f"{ceiling.seed_within:.2f}."
+        )
 
     @cached_property
     def ceiling(self) -> Ceiling | None:
@@ -283,11 +296,10 @@ def _check(rows: Sequence[_Row], networks: Sequence[Network], table: Path) -> No
 
 
 def _ceiling(networks: Sequence[TrainedNetwork]) -> Ceiling | None:
-    repeated = [network for network in networks if len(network.top1) > 1]
-    if not repeated:
+    variance = pooled_variance([network.top1 for network in networks])
+    if variance is None:
         return None
-    squares = sum(sum((value - each.mean) ** 2 for value in each.top1) for each in repeated)
-    variance = squares / sum(len(each.top1) - 1 for each in repeated)
+    repeated = [network for network in networks if len(network.top1) > 1]
     groups = [each.network.group for each in networks]
     errors = np.sqrt(variance / np.array([len(each.top1) for each in networks]))
     truth = _without_noise(np.array([each.mean for each in networks]), groups, errors)

@@ -201,6 +201,14 @@ class Estimate:
     low: float | None = None
     high: float | None = None
 
+    @property
+    def words(self) -> str:
+        """The value with its interval, `0.79 [0.50, 0.93]`; `-` where it is not defined."""
+        if self.value is None:
+            return "-"
+        value, low, high = (f"{round(float(end or 0), 2) + 0:.2f}" for end in (self.value, self.low, self.high))
+        return f"{value} [{low}, {high}]"
+
 
 def estimate(statistic: Statistic, count: int) -> Estimate:
     """A statistic of `count` models; the same every time. Resamples in which it is not defined are left out."""

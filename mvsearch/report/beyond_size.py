@@ -13,9 +13,7 @@ import numpy as np
 
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import GAIN
-
-SIZE = ("params", "macs")
+from mvsearch.metrics.registry import GAIN, SIZE
 
 FEWEST = 8
 """The fewest trials for which the line is fitted: it has three coefficients."""

@@ -7,17 +7,14 @@ from rich.table import Table
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import metric
-from mvsearch.report.table import plain_table
+from mvsearch.metrics.registry import SIZE, metric
+from mvsearch.report.table import TableCell, plain_table
 from mvsearch.study.short_list import CLEAR, SHORT_LIST, ShortListEntry
-from mvsearch.study.target import COSTS, Target
-
-TableCell = tuple[str, float | str]
-"""The text of a cell, and the value that it sorts by."""
+from mvsearch.study.target import Target
 
 CAUTION = (
-    "The probability is about the score, which stands for accuracy; `mvsearch validate` trains the short list and the "
-    "network to beat for real."
+    "The probability is about the score, which stands for accuracy, and is too high where the network to beat is "
+    "better than nearly all candidates; `mvsearch validate` trains the short list and that network for real."
 )
 
 
@@ -46,7 +43,7 @@ def short_list_rows(
     name = objective.name
     direction = "higher" if objective.maximise else "lower"
     heads = ["trial", "architecture", f"{metric(name).label} ({direction} is better)", "measured", "expected"]
-    heads += ["better with", *(metric(cost).label for cost in COSTS)]
+    heads += ["better with", *(metric(cost).label for cost in SIZE)]
     rows: list[list[TableCell]] = []
     for entry in entries[:SHORT_LIST]:
         record = entry.record
@@ -73,16 +70,16 @@ def short_list_rows(
 def short_list_table(entries: Sequence[ShortListEntry], target: Target, objective: Objective) -> Table:
     """The short list for the terminal."""
     heads, rows = short_list_rows(entries, target, objective)
-    found = plain_table(*heads, left=0, no_wrap=False)
-    found.columns[1].justify = "left"
-    found.title = f"Better than {target.name} at no more cost?"
+    table = plain_table(*heads, left=0, no_wrap=False)
+    table.columns[1].justify = "left"
+    table.title = f"Better than {target.name} at no more cost?"
     for row in rows:
-        found.add_row(*(text for text, _ in row))
-    return found
+        table.add_row(*(text for text, _ in row))
+    return table
 
 
 def _costs(metrics: Metrics) -> list[TableCell]:
-    return [(pretty(cost, metrics[cost]), metrics[cost]) for cost in COSTS]
+    return [(pretty(cost, metrics[cost]), metrics[cost]) for cost in SIZE]
 
 
 def _with_error(name: str, value: float, error: float) -> str:

@@ -15,6 +15,9 @@ from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements
 
+TableCell = tuple[str, float | str | None]
+"""The text of a cell, and the value that it sorts by."""
+
 
 class CandidateName:
     """A published name in bold behind a star (`*` where the terminal cannot show one), or a candidate's key."""

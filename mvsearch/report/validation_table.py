@@ -4,12 +4,9 @@ from rich.table import Table
 
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import TEST, metric
-from mvsearch.report.table import plain_table
+from mvsearch.report.table import TableCell, plain_table
 from mvsearch.validation.comparison import CONFIDENCE
 from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
-
-TableCell = tuple[str, float | str | None]
-"""The text of a cell, and the value that it sorts by."""
 
 
 def validation_table(validation: Validation) -> Table:

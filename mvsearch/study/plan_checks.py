@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ from mvsearch.arch.cost import Cost
 from mvsearch.data import check_task
 from mvsearch.errors import Location, PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint, check_limits
-from mvsearch.metrics.registry import scores
+from mvsearch.metrics.registry import SIZE, scores
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
 from mvsearch.space.exact_front import InfeasibleError, exact_front
@@ -112,12 +113,27 @@ def _check_static_limits(plan: "Plan") -> None:
     if not plan.static_limits:
         return
     costs = plan.space.costs(MAX_LISTED)
+    _check_target(plan, costs)
     if plan.within_limits(costs).any():
         return
     for limit in plan.static_limits:
         if not limit.holds(getattr(costs, limit.name)).any():
             _check_feasible(plan, costs, (limit,))
     _check_feasible(plan, costs, plan.static_limits)
+
+
+def _check_target(plan: "Plan", costs: Cost) -> None:
+    """Raises PlanError if the network to beat costs more than all of the space: no candidate costs as much as it."""
+    if plan.target is None:
+        return
+    with suppress(SpaceError):
+        plan.space.find_point(plan.target.arch)
+        return
+    own = plan.target.arch.metrics()
+    if all(own[name] > getattr(costs, name).max() for name in SIZE):
+        most = ", ".join(f"{name} up to about {getattr(costs, name).max():,}" for name in SIZE)
+        where = f"--beat {plan.target.name}"
+        raise PlanError(f"costs more than every network of the space ({most}); use a smaller one.", at=where)
 
 
 def _check_feasible(plan: "Plan", costs: Cost, limits: tuple[Constraint, ...]) -> None:

@@ -2,14 +2,14 @@
 
 from typing import TYPE_CHECKING
 
+from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.proxies import Scope, load_proxy
+from mvsearch.study.plan_checks import MAX_LISTED
 from mvsearch.utils.units import COUNT
 
 if TYPE_CHECKING:
     from mvsearch.study.plan import Plan
 
-_SAMPLES = 20_000
-_PLAIN_BLOCKS = {"conv", "mv2"}
 _FACTOR = 1.2
 """Networks a sixth smaller or a fifth larger than any that were compared still count as alike."""
 
@@ -29,13 +29,13 @@ def scope_note(plan: "Plan") -> str | None:
 
 def _outside(plan: "Plan", scope: Scope) -> str | None:
     """What is unlike the networks of a scope: the kind of blocks, or the size of networks within the limits."""
-    kinds = {row["block"] for row in plan.space.document.data["blocks"]} - _PLAIN_BLOCKS
+    kinds = {row["block"] for row in plan.space.document.data["blocks"]} - PLAIN_BLOCKS
     if len(kinds) != 1 or not kinds <= set(scope.blocks):
         return f"this space has {' and '.join(sorted(kinds)) or 'no transformer'} blocks"
-    costs = plan.space.costs(_SAMPLES)
+    costs = plan.space.costs(MAX_LISTED)
     params = costs.params[plan.within_limits(costs)]
     if not len(params):
-        return f"of {_SAMPLES:,} networks drawn from this space none satisfies the limits"
+        return f"of {MAX_LISTED:,} networks drawn from this space none satisfies the limits"
     counts = {
         "smaller": (params * _FACTOR < scope.params[0]).sum(),
         "larger": (params / _FACTOR > scope.params[1]).sum(),

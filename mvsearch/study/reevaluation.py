@@ -6,11 +6,10 @@ members can reduce it: a candidate that is not on the front is not measured agai
 """
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 
 from mvsearch.metrics.pareto import Objective, comparable, front
-from mvsearch.metrics.record import Record, score_values
+from mvsearch.metrics.record import Record, pooled_variance, score_values
 from mvsearch.metrics.registry import metric
 
 MAX_REPLICATES = 6
@@ -62,9 +61,8 @@ def _uncertainty(
 
 def _pooled_noise(rows: Sequence[Record], noisy: Objective) -> float:
     """The standard deviation of one measurement, pooled over replicated candidates; infinite if there are none."""
-    groups = [[scores[noisy.name] for scores in replicates(row)] for row in rows if len(replicates(row)) > 1]
-    squares = sum((len(group) - 1) * statistics.variance(group) for group in groups)
-    return math.sqrt(squares / sum(len(group) - 1 for group in groups)) if groups else math.inf
+    variance = pooled_variance([[scores[noisy.name] for scores in replicates(row)] for row in rows])
+    return math.inf if variance is None else math.sqrt(variance)
 
 
 def _gap(one: Record, other: Record, noisy: Objective) -> float:

@@ -92,14 +92,17 @@ class Scheduler:
     def claim_reevaluation(self, skip: set[int]) -> Record | None:
         """The member of the front that most needs another measurement, of those that no live worker measures."""
         with self.store.study_lock(self.study.name):
-            claims = self.store.replicate_claims(self.study.name)
-            stale = self.study.worker.stale(claims.values())
-            claimed = {number for number, name in claims.items() if name not in stale}
-            uncertain = self._needs_reevaluation()
-            record = next((record for record in uncertain if record.number not in claimed | skip), None)
+            taken = self._claimed() | skip
+            record = next((record for record in self._needs_reevaluation() if record.number not in taken), None)
             if record is not None:
                 self.store.claim_replicate(self.study.name, record.number, self.study.worker.name)
             return record
+
+    def _claimed(self) -> set[int]:
+        """The numbers that live workers measure again."""
+        claims = self.store.replicate_claims(self.study.name)
+        stale = self.study.worker.stale(claims.values())
+        return {number for number, name in claims.items() if name not in stale}
 
     def _needs_reevaluation(self) -> list[Record]:
         records = self.study.within_limits(self.study.records())
@@ -113,9 +116,7 @@ class Scheduler:
         The claims of the target have negative numbers, those of trials are 0 and up.
         """
         with self.store.study_lock(self.study.name):
-            claims = self.store.replicate_claims(self.study.name)
-            stale = self.study.worker.stale(claims.values())
-            claimed = {number for number, name in claims.items() if name not in stale}
+            claimed = self._claimed()
             for repeat in range(TARGET_REPLICATES):
                 if -1 - repeat not in claimed and self.study.target_measurement(repeat) is None:
                     self.store.claim_replicate(self.study.name, -1 - repeat, self.study.worker.name)

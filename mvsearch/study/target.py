@@ -7,18 +7,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.errors import PlanError, SpaceError
+from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics, mean_metrics, score_values
+from mvsearch.metrics.registry import SIZE
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.resolve import find_architecture
 
-COSTS = ("params", "macs")
-"""What a candidate must not have more of than the target."""
-
 TARGET_REPLICATES = 4
 """Measurements of the target, each with other seeds: every candidate is compared with it."""
-
-_SAMPLES = 20_000
 
 
 @dataclass(frozen=True)
@@ -35,27 +31,20 @@ class Target:
 
     @classmethod
     def find(cls, name: str, space: SearchSpace, *, storage: str | None = None) -> Self:
-        """The target that ARCH names. Raises PlanError for one of another task, or that costs more than all of the
-        space: then every candidate costs less, and there is no question of equal cost."""
-        at = f"--beat {name}"
+        """The target that ARCH names; raises PlanError for one of another task."""
         arch = find_architecture(name, storage=storage)
         if arch.task != space.head.task:
-            raise PlanError(f"is for {arch.task}, and the networks of the space are for {space.head.task}.", at=at)
+            reason = f"is for {arch.task}, and the networks of the space are for {space.head.task}."
+            raise PlanError(reason, at=f"--beat {name}")
         arch = arch.at(image_size=space.image_size, num_classes=space.num_classes)
         title = name if ":" in name else arch.name or Path(name).stem
-        target = cls(title, replace(arch, name=title))
-        if not _contains(space, arch):
-            costs, own = space.costs(_SAMPLES), arch.metrics()
-            if all(own[cost] > getattr(costs, cost).max() for cost in COSTS):
-                most = ", ".join(f"{cost} up to about {getattr(costs, cost).max():,}" for cost in COSTS)
-                raise PlanError(f"costs more than every network of the space ({most}); use a smaller one.", at=at)
-        return target
+        return cls(title, replace(arch, name=title))
 
     @property
     def limits(self) -> tuple[str, ...]:
         """The constraints of the candidates: no more than the target's exact costs."""
         costs = self.arch.metrics()
-        return tuple(f"{name} <= {costs[name]}" for name in COSTS)
+        return tuple(f"{name} <= {costs[name]}" for name in SIZE)
 
     @property
     def slug(self) -> str:
@@ -75,11 +64,3 @@ class Target:
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """The target as it was stored."""
         return cls(stored["name"], Architecture.from_dict(stored["architecture"]), stored["metrics"])
-
-
-def _contains(space: SearchSpace, arch: Architecture) -> bool:
-    try:
-        space.find_point(arch)
-    except SpaceError:
-        return False
-    return True

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from torch import nn
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.data import Preparation, class_positions
 from mvsearch.errors import CheckpointError, EnvironmentFault
 from mvsearch.nn.channel_order import sort_channels
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 TIMM = "timm:"
 """A source that begins with this is the name of a pretrained model of timm."""
-
-_PLAIN_BLOCKS = {"conv", "mv2"}
-"""Blocks that every family has: a source that shares only these is of another family."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def trained_on(place: str) -> str | None:
 
 
 def _family(arch: Architecture) -> set[str]:
-    return {row.kind() for row in arch.blocks} - _PLAIN_BLOCKS
+    return {row.kind() for row in arch.blocks} - PLAIN_BLOCKS
 
 
 def _residuals(arch: Architecture) -> set[bool]:

@@ -1,20 +1,18 @@
 """What all trainings of a validation share: the recipe, the images, the device, the source of initial weights."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.data import DataSettings
-from mvsearch.errors import DataError, EnvironmentFault, StudyError
+from mvsearch.errors import DataError, StudyError
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.settings import read_data
 from mvsearch.training.job import TrainingJob
 from mvsearch.training.recipe import Recipe
 from mvsearch.training.recipes import default_recipe, load
 from mvsearch.training.sampler import Sampler
-from mvsearch.training.warm_start import WEIGHTS
 from mvsearch.utils.hashing import digest
 from mvsearch.utils.yaml_document import Document
 
@@ -49,7 +47,7 @@ class Conditions:
     precision: str = "float32"
     init: str | None = None
     init_checksum: str | None = None
-    teacher: Path | None = None
+    teacher: str | None = None
     teacher_checksum: str | None = None
 
     @property
@@ -62,7 +60,7 @@ class Conditions:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class Setup:
     """The conditions, the images that they were taken from, and sentences about what was chosen or replaced."""
 
     conditions: Conditions
@@ -115,21 +113,22 @@ def prepare(
     data: DataSettings,
     *,
     init: str | None,
-    teacher: Path | None = None,
+    teacher: str | None = None,
     device: str,
     warmup_given: bool = False,
     progress: "Progress | None" = None,
-) -> Prepared:
+) -> Setup:
     """Load the images. A long warm-up is cut to its share of the steps, unless it was given.
 
     Raises DataError for images that are missing or not for the task, PlanError for a recipe that has no batch of them,
     EnvironmentFault or CheckpointError for initial weights or a teacher that cannot be read.
     """
+    from mvsearch.training.distillation import Teacher
     from mvsearch.training.loop import precision_name
     from mvsearch.training.source import Source
 
     try:
-        images = TrainingJob(archs[0], recipe, data, Path(), teacher=str(teacher or "")).load_data(progress)
+        images = TrainingJob(archs[0], recipe, data, Path(), teacher=teacher or "").load_data(progress)
     except DataError as error:
         raise DataError(f"{str(error).removesuffix('.')}; name other images: --data FOLDER.") from None
     count = len(images.train.labels)
@@ -152,9 +151,9 @@ def prepare(
         init=init,
         init_checksum=source.checksum if source else None,
         teacher=teacher,
-        teacher_checksum=_checksum(teacher) if teacher else None,
+        teacher_checksum=Teacher.load(teacher, images.train.classes).checksum if teacher else None,
     )
-    return Prepared(conditions, images, notes)
+    return Setup(conditions, images, notes)
 
 
 def _shorten_warmup(recipe: Recipe, steps: int) -> tuple[Recipe, tuple[str, ...]]:
@@ -164,14 +163,3 @@ def _shorten_warmup(recipe: Recipe, steps: int) -> tuple[Recipe, tuple[str, ...]
         return recipe, ()
     note = f"the warm-up takes {most:,} of {steps:,} steps; the recipe has {recipe.warmup_steps:,}"
     return replace(recipe, warmup_steps=most), (note,)
-
-
-def _checksum(weights: Path) -> str:
-    """The digest of a checkpoint, or of all weights in a folder of trainings."""
-    files = [weights] if weights.is_file() else sorted(weights.rglob(WEIGHTS))
-    if not files:
-        raise EnvironmentFault("there are no such weights; use others: --teacher FILE.", at=weights)
-    found = hashlib.sha256()
-    for file in files:
-        found.update(file.read_bytes())
-    return found.hexdigest()[:12]

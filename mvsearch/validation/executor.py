@@ -229,13 +229,14 @@ def train(
     A CPU uses one thread, so that results do not depend on the number of workers. Raises KeyboardInterrupt, after a
     checkpoint, once `interrupted` is true.
     """
+    from mvsearch.profiling.timing import fixed_threads
     from mvsearch.training.distributed import ProcessGroup
     from mvsearch.training.trainer import StepResult
 
     folder = job.training_folder(training)
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(folder / "lock", timeout=0), _one_thread():
+        with FileLock(folder / "lock", timeout=0), fixed_threads(1):
             if job.result(training):
                 return
             start, single = time.monotonic(), job.training(training)
@@ -281,18 +282,6 @@ def _is_locked(job: ValidationJob, training: Training) -> bool:
             return False
     except Timeout:
         return True
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ class ValidationJob:
             data=conditions.data,
             folder=self.training_folder(training),
             init=self.training_folder(training) / INITIAL if conditions.init else None,
-            teacher=str(conditions.teacher or ""),
+            teacher=conditions.teacher or "",
             seed=training[1],
             every=_CHECKPOINT_STEPS,
         )

@@ -9,15 +9,12 @@ from mvsearch.arch.published import model, model_names, published
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Metrics, Record
-from mvsearch.metrics.registry import scores
+from mvsearch.metrics.registry import SIZE, scores
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.reader import Reader
 from mvsearch.study.resolve import find_architecture
 from mvsearch.study.short_list import short_list
 from mvsearch.utils.yaml_document import Document
-
-COSTS = ("params", "macs")
-"""The costs by which a candidate finds its baseline."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +173,7 @@ def _match(candidate: Network, pool: Sequence[Network]) -> Network:
 
 
 def _costs_no_more(one: Network, other: Network) -> bool:
-    return all(one.metrics[name] <= other.metrics[name] for name in COSTS)
+    return all(one.metrics[name] <= other.metrics[name] for name in SIZE)
 
 
 def _size(network: Network) -> tuple[int, int]:

@@ -222,5 +222,5 @@ def _describe(conditions: Conditions) -> dict[str, Any]:
         "precision": conditions.precision,
         "device": conditions.device,
         "init": conditions.init,
-        "teacher": None if conditions.teacher is None else str(conditions.teacher),
+        "teacher": conditions.teacher,
     }

@@ -17,6 +17,10 @@ MAX_LAYERS = 1000
 """The most layers in one row. A larger number is a typing error, and building it would exhaust the memory."""
 
 
+PLAIN_BLOCKS = frozenset({"conv", "mv2"})
+"""The blocks that networks of all families have; the others tell the family."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block(Schema):
     """A row of an architecture. Only the first layer of a repeat strides."""

@@ -23,7 +23,7 @@ from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts
 from mvsearch.report.short_list_table import CAUTION, short_list_rows, short_list_sentence
-from mvsearch.report.table import metric_columns
+from mvsearch.report.table import TableCell, metric_columns
 from mvsearch.report.validation_table import validation_rows
 from mvsearch.space.variables import Choice
 from mvsearch.study.reevaluation import replicates
@@ -118,9 +118,12 @@ def _beat(report: Report) -> Values | None:
     if findings.target is None:
         return None
     heads, rows = short_list_rows(findings.short_list, findings.target, findings.score)
-    cells = [[Cell(text, value) for text, value in row] for row in rows]
     sentence = short_list_sentence(findings.short_list, findings.target)
-    return {"table": Table(heads, cells, text_columns=2), "sentence": sentence, "caution": CAUTION}
+    return {"table": Table(heads, _cells(rows), text_columns=2), "sentence": sentence, "caution": CAUTION}
+
+
+def _cells(rows: Iterable[Iterable[TableCell]]) -> list[list[Cell]]:
+    return [[Cell(text, value) for text, value in row] for row in rows]
 
 
 # ---- the front
@@ -205,19 +208,17 @@ def _text(value: Any) -> str:
 
 def _validation(report: Report) -> Values | None:
     """The table, the sentences and the figure of each validation, the last one first."""
-    return (
-        {"validations": [_validated(report, i) for i in range(len(report.validations))]} if report.validations else None
-    )
+    places = range(len(report.validations))
+    return {"validations": [_validated(report, place) for place in places]} if places else None
 
 
 def _validated(report: Report, place: int) -> Values:
     validation, name = report.validations[place], f"validation{place}"
     heads, rows = validation_rows(validation)
-    cells = [[Cell(text, sort) for text, sort in row] for row in rows]
     return {
         "verdict": verdict(validation),
         "conditions": describe_conditions(validation),
-        "table": Table(heads, cells),
+        "table": Table(heads, _cells(rows)),
         "sentences": [comparison_sentence(validation, comparison) for comparison in validation.comparisons],
         "notes": notes(validation),
         "figure": name if name in report.figures else None,
