@@ -41,11 +41,11 @@ LAST_CLASS = "[value for value in vars(module).values() if isinstance(value, typ
 class IsolatedInterpreter:
     """Called with images (B, 3, H, W), it returns the outputs. The interpreter ends when this object is collected.
 
-    `expression` builds the network; it may use the loaded `module`.
+    `expression` builds the network; it may use the loaded `module`. Nothing is written beside the file: no bytecode.
     """
 
     def __init__(self, path: Path, weights: Path, *, threads: int, expression: str = LAST_CLASS) -> None:
-        command = [sys.executable, "-c", _CODE, str(path), str(weights), str(threads), expression]
+        command = [sys.executable, "-B", "-c", _CODE, str(path), str(weights), str(threads), expression]
         pipe = subprocess.PIPE
         self.path, self.process = path, subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe)
         weakref.finalize(self, _end, self.process)
