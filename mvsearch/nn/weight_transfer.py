@@ -9,7 +9,6 @@ attention, returns the outputs of its source until it is trained.
 What is particular to a block is declared in its file: see `nn/_layer.py`.
 """
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
@@ -25,6 +24,7 @@ from mvsearch.errors import CheckpointError
 from mvsearch.nn._layer import Axis, BlockLayer, dimensions, heads, layers
 from mvsearch.nn.checkpoints import load_checkpoint
 from mvsearch.nn.network import instantiate
+from mvsearch.nn.weights_io import checksum
 
 _CLASSIFIERS = ("head.linear.weight", "head.fc.weight", "classifier.fc.weight", "classifier.1.weight")
 
@@ -95,16 +95,7 @@ def transfer_weights(target: nn.Sequential, source: nn.Sequential, *, name: str)
         rows.append(RowTransfer(row_name, params, transferred, source_name if transferred else None))
     if not any(row.transferred for row in rows):
         raise CheckpointError(f"{name}: no row has the block of the same row here; use a network of the same family.")
-    return WeightTransfer(name, checksum(source), tuple(rows))
-
-
-def checksum(model: nn.Module) -> str:
-    """The first 32 hexadecimal digits of the SHA-256 of all tensors, by name, shape and bytes."""
-    total = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
-        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return total.hexdigest()[:32]
+    return WeightTransfer(name, checksum(source.state_dict()), tuple(rows))
 
 
 def identify_architecture(state_dict: dict[str, Tensor], *candidates: Architecture) -> Architecture:

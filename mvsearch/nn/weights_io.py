@@ -1,5 +1,6 @@
 """Weights in files: safetensors that we write, and checkpoints of any training script that are read."""
 
+import hashlib
 import json
 from argparse import Namespace
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ class Checkpoint:
     `origin` says which of the weights in the file these are; `plain` is whether there was no choice: one set of weights
     and no average. `ignored` is what else the file has that was passed over, `converted` what was changed or filled in.
     `metadata` is that of a safetensors file, `arguments` those of the script that a pickle stores beside the weights.
+    `checksum` is that of the weights as they were read, whatever a network then keeps of its own.
     """
 
     weights: "dict[str, Tensor]"
@@ -38,6 +40,7 @@ class Checkpoint:
     converted: tuple[str, ...] = ()
     plain: bool = True
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    checksum: str = ""
 
     def describe(self, name: str) -> str:
         """The name of the file, with the origin if there was a choice."""
@@ -95,7 +98,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
     stored = content.get("args") if isinstance(content, dict) else None
     arguments = vars(stored) if isinstance(stored, Namespace) else stored if isinstance(stored, Mapping) else {}
     converted = chosen.converted + converted
-    return Checkpoint(weights, chosen.origin, chosen.ignored, metadata, converted, plain, arguments)
+    return Checkpoint(weights, chosen.origin, chosen.ignored, metadata, converted, plain, arguments, checksum(weights))
+
+
+def checksum(weights: "Mapping[str, Tensor]") -> str:
+    """The first 32 hexadecimal digits of the SHA-256 of all tensors, by name, shape and bytes."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, tensor in sorted(weights.items()):
+        total.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        total.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()[:32]
 
 
 @dataclass(frozen=True)

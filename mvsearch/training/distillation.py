@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mvsearch.data import Preparation, class_positions, load_or_compute
 from mvsearch.errors import CheckpointError, DataError
 from mvsearch.nn.fuse import fuse
-from mvsearch.nn.weight_transfer import checksum
+from mvsearch.nn.weights_io import checksum
 from mvsearch.training.in_memory import InMemorySet
 from mvsearch.training.loop import LabelledBatch, autocast, precision_name
 from mvsearch.training.recipe import Distillation
@@ -68,7 +68,7 @@ class Teacher:
         outputs, notes = _match_classes(source, preparation.classes, network.arch.num_classes, classes)
         model = network.model.to(device, memory_format=torch.channels_last).requires_grad_(False).eval()  # type: ignore[call-overload]
         name, fast = network.arch.name or network.arch.key, fuse(model) if device == "cpu" else model
-        return cls(name, fast, checksum(model), preparation, outputs, notes)
+        return cls(name, fast, checksum(model.state_dict()), preparation, outputs, notes)
 
     def facts(self) -> dict[str, Any]:
         """What a result says about it."""

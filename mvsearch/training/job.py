@@ -175,7 +175,7 @@ class TrainingJob:
 
     def finish(self, training: StartedTraining, data: TrainingData, *, seconds: float) -> dict[str, Any]:
         """Write the weights and the result of a finished training; returns the result."""
-        from mvsearch.nn.weights_io import write_weights
+        from mvsearch.nn.weights_io import checksum, write_weights
 
         arch, run, evaluation = self._arch(data), training.run, training.run.evaluation
         assert evaluation is not None
@@ -201,6 +201,7 @@ class TrainingJob:
             "device": run.trainer.group.device,
             **{name: value for name, value in preparation.to_json().items() if name != "source"},
             "weights": WEIGHTS,
+            "weights_checksum": checksum(run.trainer.average.state_dict()),
             "init": training.transfer.to_dict() | {"notes": training.notes} if training.transfer else None,
             "teacher": training.teacher.facts() if training.teacher else None,
             "settings": run.settings,

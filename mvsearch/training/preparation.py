@@ -47,12 +47,12 @@ def preparation_of(path: Path, checkpoint: Checkpoint, arch: Architecture) -> Pr
     packages say, timm's configuration or that of an image processor of transformers. Else the names of its parameters
     do: the authors' code and timm prepare images in one way each, unless the arguments of timm's script, in the file
     too, change it. Raises DataError, naming the file, for a description that cannot be read, and for the result of
-    another network.
+    another network or of other weights.
     """
     try:
         return (
             _from_metadata(checkpoint.metadata)
-            or _from_result(path.with_name(RESULT), path.name, arch)
+            or _from_result(path.with_name(RESULT), path.name, checkpoint, arch)
             or _from_package(path.with_name(_PACKAGE), path.name)
             or _from_timm_config(path.with_name(_CONFIG), path.name)
             or _from_processor(path.with_name(_PROCESSOR), path.name)
@@ -75,8 +75,11 @@ def _from_metadata(metadata: Mapping[str, str]) -> Preparation | None:
     return Preparation.from_json(values["preparation"]) if "preparation" in values else None
 
 
-def _from_result(file: Path, weights: str, arch: Architecture) -> Preparation | None:
-    """What a training's result says, if these are its weights; raises DataError if it is of another network."""
+def _from_result(file: Path, weights: str, checkpoint: Checkpoint, arch: Architecture) -> Preparation | None:
+    """What a training's result says, if these are its weights.
+
+    Raises DataError if it is of another network, or of other weights (results of older versions do not tell).
+    """
     result = _read(file)
     if "mean" not in result or result.get("weights", WEIGHTS) != weights:
         return None
@@ -85,6 +88,11 @@ def _from_result(file: Path, weights: str, arch: Architecture) -> Preparation | 
         raise DataError(
             f"{file.name} beside it is of the training of another network, {result['key']}; use the weights in a "
             "folder of their own, with --normalise."
+        )
+    if result.get("weights_checksum", checkpoint.checksum) != checkpoint.checksum:
+        raise DataError(
+            f"{file.name} beside it is of a training with other weights; use the weights in a folder of their own, "
+            "with --normalise."
         )
     judged_side = result.get("settings", {}).get("judged_side", 1.0)
     return Preparation.from_json({"crop": 1 / judged_side, **result, "source": f"{RESULT} beside the weights"})

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from torch import nn
 
@@ -14,13 +14,11 @@ from mvsearch.data import Preparation, class_positions
 from mvsearch.errors import CheckpointError, EnvironmentFault
 from mvsearch.nn.channel_order import sort_channels
 from mvsearch.nn.classification import ClassificationHead
-from mvsearch.nn.weight_transfer import WeightTransfer, checksum, transfer_weights
+from mvsearch.nn.weight_transfer import WeightTransfer, transfer_weights
+from mvsearch.nn.weights_io import Checkpoint, checksum
 from mvsearch.training.warm_start import RESULT, TrainedNetwork, checkpoints, identify_network, read_network
 from mvsearch.utils.hashing import digest
 from mvsearch.utils.installation import install_hint
-
-if TYPE_CHECKING:
-    from mvsearch.nn.weights_io import Checkpoint
 
 TIMM = "timm:"
 """A source that begins with this is the name of a pretrained model of timm."""
@@ -99,7 +97,7 @@ class Source:
 
 def _digest(network: TrainedNetwork) -> str:
     preparation = network.preparation.to_json() if network.preparation else {}
-    return digest({"weights": checksum(network.model), "preparation": preparation | {"source": ""}})
+    return digest({"weights": checksum(network.model.state_dict()), "preparation": preparation | {"source": ""}})
 
 
 def trained_on(place: str) -> str | None:
@@ -154,10 +152,8 @@ def _match_classifier(model: nn.Sequential, preparation: Preparation | None, cla
     return ("The source has the classes in another order or more of them: its classifier is matched by name.",)
 
 
-def _download(place: str) -> "Checkpoint":
+def _download(place: str) -> Checkpoint:
     """The pretrained weights of a model of timm."""
-    from mvsearch.nn.weights_io import Checkpoint
-
     name = place.removeprefix(TIMM)
     try:
         import timm

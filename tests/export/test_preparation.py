@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import shutil
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
@@ -370,14 +371,26 @@ def test_timm_s_configuration_and_arguments_beside_weights_are_read(tmp_path):
     assert (usual.mean, usual.crop) == ((0.0,) * 3, 1.0)
 
 
+def test_the_result_is_believed_beside_its_own_weights_whose_metadata_is_lost(trained, tmp_path):
+    stripped = tmp_path / "weights.safetensors"
+    save_file(load_file(weights_of(trained)), stripped)
+    for name in ("result.json", "architecture.yaml"):
+        shutil.copy(trained.folder / name, tmp_path)
+    known = ExportModel.of(SMALL, weights=stripped).preparation
+    assert known.mean == pytest.approx(trained.result["mean"])
+
+
 def test_what_a_package_says_is_read_where_its_weights_lost_it(tmp_path):
     (tmp_path / "preparation.json").write_text(json.dumps(BGR.to_json()), encoding="utf-8")
     save_file(build(SMALL).state_dict(), tmp_path / "weights.safetensors")
     assert ExportModel.of(SMALL, weights=tmp_path / "weights.safetensors").preparation == BGR
 
 
-@pytest.mark.parametrize("changed", [{"key": "abcdef123456"}, {"num_classes": 5}, {"settings": None}])
-def test_the_result_of_another_network_beside_weights_is_refused(changed, tmp_path):
+@pytest.mark.parametrize(
+    "changed",
+    [{"key": "abcdef123456"}, {"num_classes": 5}, {"settings": None}, {"weights_checksum": "abcdef123456"}],
+)
+def test_the_result_of_another_training_beside_weights_is_refused(changed, tmp_path):
     result = {"mean": [0.25], "std": [0.5], "image_size": 32, "key": SMALL.key, "num_classes": 2}
     (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
     save_file(build(SMALL).state_dict(), tmp_path / "weights.safetensors")
