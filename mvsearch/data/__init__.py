@@ -12,7 +12,7 @@ from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to
 from mvsearch.data._files import EncodedImages, EncodedSet, find_encoded, find_files, listing_checksum
 from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native, Request, Scene, stratified_split
 from mvsearch.data._preparation import Preparation, class_positions, parse_normalise, state_preparation
-from mvsearch.data._settings import DataSettings
+from mvsearch.data._settings import MIN_SIZE, DataSettings
 from mvsearch.data._shards import in_shards
 from mvsearch.data._skipped import Skipped, broken, count_broken, merge_skipped
 from mvsearch.data._source import DataSource
@@ -22,6 +22,7 @@ from mvsearch.utils.progress import Progress
 
 __all__ = [
     "IGNORED",
+    "MIN_SIZE",
     "DataSet",
     "DataSettings",
     "DataSource",

@@ -21,6 +21,7 @@ from mvsearch.data._decode import UnreadableImage, read_image
 from mvsearch.data._duplicates import find_duplicates
 from mvsearch.data._files import EncodedImages, find_encoded, listing_checksum
 from mvsearch.data._images import DataSet, DecodedImage, Request
+from mvsearch.data._settings import MIN_SIZE
 from mvsearch.data._skipped import Skipped, broken
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
@@ -45,8 +46,8 @@ def get(path: Path | None, progress: Progress | None) -> Path:
 def load(request: Request, progress: Progress | None) -> DataSet:
     """The images of the folder, decoded at `size` (64); decoded again only if one of its files changes."""
     path, size = get(request.path, progress), request.size or SIZE
-    if size < 8:
-        raise DataError(f"size={size} is too small; use 8 px or more.", at=path)
+    if size < MIN_SIZE:
+        raise DataError(f"size={size} is too small; use {MIN_SIZE} px or more.", at=path)
     found = find_encoded(path, test_fraction=request.test_fraction, seed=request.seed, progress=progress)
     both = (found.train, found.test)
     files = [(*part.files,) for part in both]

@@ -24,6 +24,7 @@ MAX_LISTED = 20_000
 """Combinations of choices that are enumerated; of larger spaces, so many are sampled."""
 
 _MIN_MEMORY_GIB = 0.25  # what Python and torch need alone
+_MIN_IMAGE_SIZE = 32  # as for an architecture
 
 
 def check_plan(plan: "Plan") -> None:
@@ -86,6 +87,9 @@ def _check_measurements(plan: "Plan") -> None:
         for name in measurement.positive:
             if getattr(settings, name) < 1:
                 raise PlanError("found 0; use 1 or more.", at=plan.space.document.where(section, name))
+        if (size := settings.image_size) is not None and size < _MIN_IMAGE_SIZE:
+            where = plan.space.document.where(section, "image_size")
+            raise PlanError(f"found {size}; use {_MIN_IMAGE_SIZE} or more, or leave it out for the space's.", at=where)
         measurement.check(settings)
 
 

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mvsearch.data import DataSettings, default_source
+from mvsearch.data import MIN_SIZE, DataSettings, default_source
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import override_limits
 from mvsearch.metrics.registry import is_score
@@ -19,27 +19,30 @@ from mvsearch.utils.yaml_document import Document
 
 @dataclass(frozen=True)
 class SearchSettings:
-    """`search:` the objectives, the constraints (`limits`), and how the space is searched.
-
-    `workers` 0 is one worker for each core, or for each GPU. With `confirm`, the members of the front are re-evaluated
-    with further seeds at the end. With `isolate`, each worker evaluates in a child process, so that a candidate that
-    crashes it fails and the worker continues; `timeout_s` and `memory_gib` (of the child process) imply it, 0 is no
-    limit.
-
-    `beat` is a network: the score alone is searched for, at no more than its costs, with `confirm`.
-    """
+    """`search:` the objectives, the constraints, and how the space is searched."""
 
     objectives: tuple[str, ...] = ("top1", "params", "macs")
+    """What a study compares candidates by: metrics, each with its own direction."""
     limits: tuple[str, ...] = ()
+    """Constraints that every candidate must satisfy, e.g. `params <= 2M`."""
     sampler: str = "surrogate"
+    """How candidates are proposed."""
     trials: int = 40
+    """The number of trials in all; at most the number of points of the space, where they can be listed."""
     seed: int = 0
+    """With one worker, the same seed proposes the same candidates."""
     workers: int = 0
+    """Worker processes; 0 is one for each core, or for each GPU."""
     confirm: bool = False
+    """Re-evaluate the members of the front with further seeds at the end."""
     isolate: bool = False
+    """Evaluate in a child process, so that a candidate that crashes it fails and the worker continues."""
     timeout_s: float = 0.0
+    """The most seconds of a trial; 0 is no limit. Implies `isolate`."""
     memory_gib: float = 0.0
+    """The most memory of a trial's process in GiB; 0 is no limit. Implies `isolate`."""
     beat: str = ""
+    """A network to beat: the score alone is searched for, at no more than its costs, with `confirm`."""
 
     @property
     def isolated(self) -> bool:
@@ -55,18 +58,18 @@ class SearchSettings:
 
 @dataclass(frozen=True)
 class ProxySettings:
-    """`proxy:` the score that stands for accuracy; `settings` are the proxy's own.
-
-    `rungs` are step counts below the full training (successive halving): each candidate is first trained for so many
-    steps, and only the best share `keep` of all candidates of a rung, by hypervolume gain, continues. A score is the
-    mean over `seeds`; the default of a proxy is in its `task_defaults`.
-    """
+    """`proxy:` the score that stands for accuracy, and its own settings."""
 
     name: str = "train"
+    """The score that stands for accuracy."""
     seeds: int = 1
+    """A score is the mean over so many seeds."""
     rungs: tuple[int, ...] = ()
+    """Step counts below the full training (successive halving): each candidate is first trained for so many steps."""
     keep: float = 0.5
+    """The share of all candidates of a rung, by hypervolume gain, that continues."""
     settings: dict[str, Any] = field(default_factory=dict)
+    """The proxy's own settings, by name."""
 
     def parse_settings(self, document: Document, task: str) -> Any:
         """The proxy's own settings as its dataclass; raises PlanError for a field that it does not have."""
@@ -129,6 +132,11 @@ def read_data(document: Document, task: str) -> DataSettings:
     """The section `data:`; the default source depends on the task."""
     raw = _mapping(document, "data")
     data: DataSettings = _parse(document, "data", DataSettings, raw)
+    if data.size is not None and data.size < MIN_SIZE:
+        raise PlanError(f"found {data.size}; use {MIN_SIZE} px or more.", at=document.where("data", "size"))
+    if not 0 < data.test_fraction < 1:
+        where = document.where("data", "test_fraction")
+        raise PlanError(f"found {data.test_fraction:g}; use a share above 0 and below 1.", at=where)
     return data if "source" in raw else replace(data, source=default_source(task))
 
 
