@@ -20,11 +20,14 @@ _LEAST = {"batch": 2, "image_size": 32}
 
 @dataclass(frozen=True)
 class Settings:
-    """The images of a batch and their size in pixels; `seed` draws the images and the weights."""
+    """The images that an untrained network is given."""
 
     image_size: int = 64
+    """The side of the images in pixels."""
     batch: int = 16
+    """Images of a batch."""
     seed: int = 0
+    """Draws the images and the weights."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

@@ -55,40 +55,48 @@ _LEAST = {"steps": 1, "batch": 2, "image_size": 8, "held_out": 1}
 class Settings:
     """AdamW with warm-up and cosine, label smoothing, averaged weights; the same batches for every network.
 
-    The learning rate rises linearly to `lr` over the `warmup` share of all steps, then falls along a cosine to a
-    hundredth. `ema` is the decay of the averaged weights that are evaluated: the share of the old average that each
-    step keeps (arXiv 2209.15159, appendix C, averages too, over more steps). Weight decay skips norms and biases.
-    Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, as many of each class and
-    at most a fifth of all, are for evaluation. The loss is divided by the `power` of the network's size; 0 leaves it as
-    it is.
-
-    With `init`, a checkpoint, the folder of a training or a pretrained model of timm (`timm:NAME`), each network starts
-    with the weights of that one where they fit, and sees images normalised as that one did. The score `inherited` is
-    the share of its parameters that were taken.
-
-    With a `teacher`, given as `init` is, the networks learn from its outputs too: the loss is
-    (1 - `distill_weight`) * cross-entropy + `distill_weight` * `temperature`² * divergence from the teacher at this
-    temperature (mvsearch.training.recipe.Distillation), and `scaled_loss` is computed from it.
+    Averaged weights are evaluated as in arXiv 2209.15159, appendix C, over fewer steps. With a teacher, `scaled_loss`
+    is computed from the loss that includes it (mvsearch.training.recipe.Distillation).
     """
 
     steps: int = 75
+    """Training steps."""
     batch: int = 64
+    """Images of a step."""
     image_size: int = 32
+    """The side of the images in pixels."""
     lr: float = 2e-3
+    """The learning rate after the warm-up; it falls along a cosine to a hundredth."""
     warmup: float = 0.1
+    """The share of all steps in which the learning rate rises linearly."""
     weight_decay: float = 0.05
+    """Weight decay of AdamW; norms and biases have none."""
     label_smoothing: float = 0.1
+    """The share of the label that is spread over all classes."""
     ema: float = 0.95
+    """The share of the old average that each step keeps in the averaged weights, which are evaluated."""
     clip: float = 5.0
+    """The largest norm of the gradient; 0 does not limit it."""
     crop_padding: int = 1
+    """Images are shifted by up to so many pixels."""
     flip: bool = True
+    """Flip images horizontally at random."""
     held_out: int = 5000
+    """Images of the training part for evaluation, as many of each class, at most a fifth of all."""
     seed: int = 0
+    """The first seed of the weights and of the batches."""
     power: float = 0.5
+    """The loss is divided by this power of the network's size; 0 leaves it as it is."""
     init: str = field(default="", metadata={"of": "init"})
+    """A checkpoint, the folder of a training, or a pretrained model of timm (`timm:NAME`): networks start with its
+    weights where they fit, and see images normalised as it did. The score `inherited` is the share of parameters that
+    were taken."""
     teacher: str = field(default="", metadata={"of": "teacher"})
+    """A trained classifier, given as `init` is: networks learn from its outputs too."""
     distill_weight: float = field(default=Distillation.weight, metadata={"of": "teacher"})
+    """The weight of the divergence from the teacher in the loss; cross-entropy has the rest."""
     temperature: float = field(default=Distillation.temperature, metadata={"of": "teacher"})
+    """The temperature of that divergence, which is multiplied by its square."""
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():

@@ -19,8 +19,8 @@ Lookup = Callable[[str], Any]
 
 MAX_NUMBER = 2**31
 """The largest number in arithmetic: a product of two fits the 64 bits of a NumPy integer, so columns never overflow."""
-_MAX_CHARACTERS, _MAX_DEPTH = 400, 40
-_CONSTANTS = {"true": True, "false": False, "none": "none"}
+MAX_CHARACTERS, MAX_DEPTH = 400, 40
+CONSTANTS = {"true": True, "false": False, "none": "none"}
 
 
 def _number(value: Any) -> Any:
@@ -61,7 +61,7 @@ def _any_column(values: tuple[Any, ...]) -> bool:
     return any(isinstance(value, np.ndarray) for value in values)
 
 
-_BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
+BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Add: _on_numbers(operator.add),
     ast.Sub: _on_numbers(operator.sub),
     ast.Mult: _on_numbers(operator.mul),
@@ -77,12 +77,12 @@ _BINARY: dict[type[ast.AST], Callable[[Any, Any], Any]] = {
     ast.Gt: _on_numbers(operator.gt),
     ast.GtE: _on_numbers(operator.ge),
 }
-_UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
+UNARY: dict[type[ast.AST], Callable[[Any], Any]] = {
     ast.USub: _on_numbers(operator.neg),
     ast.UAdd: _on_numbers(operator.pos),
     ast.Not: _on_truths(lambda value: value ^ True),
 }
-_CALLS: dict[str, Callable[..., Any]] = {"min": _on_numbers(_smallest), "max": _on_numbers(_largest)}
+FUNCTIONS: dict[str, Callable[..., Any]] = {"min": _on_numbers(_smallest), "max": _on_numbers(_largest)}
 
 
 @dataclass(frozen=True)
@@ -98,8 +98,8 @@ class Expression:
     @classmethod
     def parse(cls, source: str) -> "Expression":
         """Raises ValueError for anything but arithmetic, with the part that is not."""
-        if len(source) > _MAX_CHARACTERS:
-            raise ValueError(f"the expression has {len(source)} characters (limit {_MAX_CHARACTERS})")
+        if len(source) > MAX_CHARACTERS:
+            raise ValueError(f"the expression has {len(source)} characters (limit {MAX_CHARACTERS})")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # SyntaxWarning, such as for `1 is 1`
@@ -170,10 +170,10 @@ def _name(node: ast.AST) -> str | None:
 
 
 def _check(node: ast.expr, names: list[str], source: str, depth: int = 0) -> None:
-    if depth > _MAX_DEPTH:
+    if depth > MAX_DEPTH:
         raise ValueError(f"{source!r} is nested too deeply; name a part of it under `vars:`")
     if (name := _name(node)) is not None:
-        if name not in _CONSTANTS:
+        if name not in CONSTANTS:
             names.append(name)
         return
     parts = _parts(node)
@@ -189,24 +189,24 @@ def _parts(node: ast.expr) -> list[ast.expr] | None:
     match node:
         case ast.Constant(value=int() | float() | str()):
             return []
-        case ast.BinOp(op=op) if type(op) in _BINARY:
+        case ast.BinOp(op=op) if type(op) in BINARY:
             return [node.left, node.right]
-        case ast.UnaryOp(op=op) if type(op) in _UNARY:
+        case ast.UnaryOp(op=op) if type(op) in UNARY:
             return [node.operand]
         case ast.BoolOp():
             return node.values
-        case ast.Compare(ops=ops) if all(type(op) in _BINARY for op in ops):
+        case ast.Compare(ops=ops) if all(type(op) in BINARY for op in ops):
             return [node.left, *node.comparators]
         case ast.IfExp():
             return [node.test, node.body, node.orelse]
-        case ast.Call(func=ast.Name(id=function), keywords=[]) if function in _CALLS and node.args:
+        case ast.Call(func=ast.Name(id=function), keywords=[]) if function in FUNCTIONS and node.args:
             return node.args
     return None
 
 
 def _evaluate(node: ast.expr, lookup: Lookup) -> Any:
     if (name := _name(node)) is not None:
-        return _CONSTANTS[name] if name in _CONSTANTS else lookup(name)
+        return CONSTANTS[name] if name in CONSTANTS else lookup(name)
     match node:
         case ast.Constant():
             return node.value
@@ -217,13 +217,13 @@ def _evaluate(node: ast.expr, lookup: Lookup) -> Any:
     values = [_evaluate(part, lookup) for part in _parts(node) or ()]
     match node:
         case ast.UnaryOp():
-            return _UNARY[type(node.op)](values[0])
+            return UNARY[type(node.op)](values[0])
         case ast.Call(func=ast.Name(id=function)):
-            return _CALLS[function](*values)
+            return FUNCTIONS[function](*values)
         case ast.BinOp() | ast.BoolOp():
             result = values[0]
             for value in values[1:]:
-                result = _BINARY[type(node.op)](result, value)
+                result = BINARY[type(node.op)](result, value)
             return result
     raise AssertionError(f"unchecked node {node!r}")
 
@@ -232,7 +232,7 @@ def _compare(node: ast.Compare, lookup: Lookup) -> Any:
     values = [_evaluate(part, lookup) for part in (node.left, *node.comparators)]
     result: Any = True
     for op, left, right in zip(node.ops, values, values[1:], strict=False):
-        result = result & _BINARY[type(op)](left, right)
+        result = result & BINARY[type(op)](left, right)
     return result
 
 

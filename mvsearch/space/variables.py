@@ -21,8 +21,8 @@ from mvsearch.space.expressions import MAX_NUMBER, Expression
 from mvsearch.utils import plugins
 from mvsearch.utils.yaml_document import Document, Place
 
-_MAX_CHAIN = 20
-_MAX_VALUES = 100_000
+MAX_CHAIN = 20
+MAX_VALUES = 100_000
 
 
 @dataclass(frozen=True)
@@ -180,9 +180,9 @@ def _read_range(where: Location, name: str, raw: Any) -> Choice:
     if (high - low) % step:
         last = low + (high - low) // step * step
         raise SpaceError(f"steps of {step} from {low} do not reach {high}; end at {last} or {last + step}.", at=where)
-    if (high - low) // step >= _MAX_VALUES:
+    if (high - low) // step >= MAX_VALUES:
         count = (high - low) // step + 1
-        raise SpaceError(f"the range has {count} values (limit {_MAX_VALUES:,}); use a larger step.", at=where)
+        raise SpaceError(f"the range has {count} values (limit {MAX_VALUES:,}); use a larger step.", at=where)
     return Choice(name, tuple(range(low, high + 1, step)), step)
 
 
@@ -194,9 +194,9 @@ def _check_cycles(document: Document, variables: dict[str, Variable], places: di
             cycle = " → ".join((*path[path.index(name) :], name))
             where = document.where(*places[name])
             raise SpaceError(f"{cycle} is a cycle; give one of these names a value.", at=where)
-        if len(path) > _MAX_CHAIN:
+        if len(path) > MAX_CHAIN:
             where = document.where(*places[path[0]])
-            raise SpaceError(f"depends on a chain of more than {_MAX_CHAIN} names; use fewer.", at=where)
+            raise SpaceError(f"depends on a chain of more than {MAX_CHAIN} names; use fewer.", at=where)
         variable = variables[name]
         if name not in done and isinstance(variable, Expression):
             for other in variable.names:

@@ -26,9 +26,13 @@ class Block(Schema):
     """A row of an architecture. Only the first layer of a repeat strides."""
 
     name: str
+    """The name of the row, by which other rows refer to its fields."""
     out: int = integer()
+    """Output channels."""
     stride: int = one_of(1, 2, default=1)
+    """2 halves the side of the map."""
     repeat: int = integer(high=MAX_LAYERS, default=1)
+    """How many times the row is repeated; only the first has the stride."""
 
     rules: ClassVar[tuple[Rule, ...]] = ()
     inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {}

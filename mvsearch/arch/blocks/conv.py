@@ -14,6 +14,7 @@ class Row(Block):
     """A dense convolution of `kernel` x `kernel` without bias, batch norm, SiLU."""
 
     kernel: int = odd(default=3)
+    """The side of the convolution."""
 
     supports_dilation: ClassVar[bool] = True
 

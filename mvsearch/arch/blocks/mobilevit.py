@@ -23,15 +23,25 @@ class Row(Block):
     """v3 by default; v1 is `local: dense, fusion: 3, concat: input, add_input: false`."""
 
     dim: int = integer()
+    """Channels of the transformer."""
     depth: int = integer(high=MAX_LAYERS)
+    """Transformer layers."""
     ffn: int = integer(default=None)
+    """Hidden channels of each feed-forward layer; by default 2*dim."""
     heads: int = integer(default=4)
+    """Attention heads."""
     patch: int = integer(default=2)
+    """The side of a patch in positions of the map."""
     dropout: float = fraction(default=0.1)
+    """Dropout in the transformer while training."""
     local: str = one_of("depthwise", "dense", default="depthwise")
+    """The kind of the 3x3 convolution before the transformer."""
     fusion: int = one_of(1, 3, 0, spelling={"none": 0}, default=1)
+    """The side of the last convolution, which joins the transformer's output with `concat`; `none` leaves it out."""
     concat: str = one_of("local", "input", default="local")
+    """What is joined with the transformer's output: the local features, or the input of the block."""
     add_input: bool = one_of(True, False, default=True)
+    """Add the input of the block to its output."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(

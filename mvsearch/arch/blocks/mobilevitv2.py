@@ -21,11 +21,17 @@ class Row(Block):
     """v3 by default; v2 is `fusion: none, add_input: false`. A map is resized to the next multiple of the patch."""
 
     dim: int = integer()
+    """Channels of the transformer."""
     depth: int = integer(high=MAX_LAYERS)
+    """Transformer layers."""
     ffn: int = integer(default=None)
+    """Hidden channels of each feed-forward layer; by default 2*dim, to a multiple of 16."""
     patch: int = integer(default=2)
+    """The side of a patch in positions of the map."""
     fusion: int = one_of(1, 0, spelling={"none": 0}, default=1)
+    """1 joins the local features with the transformer's output by a 1x1 convolution."""
     add_input: bool = one_of(True, False, default=True)
+    """Add the input of the block to its output."""
 
     rules: ClassVar[tuple[Rule, ...]] = MobileViTRow.rules[:2]
     supports_dilation: ClassVar[bool] = True

@@ -21,7 +21,9 @@ class Row(Block):
     """1x1 to `expand` times the width, depthwise `kernel`, 1x1 to `out`; the input is added where shapes allow."""
 
     expand: int = integer(default=4)
+    """How many times wider than its input the block is inside."""
     kernel: int = odd(default=3)
+    """The side of the depthwise convolution."""
 
     supports_dilation: ClassVar[bool] = True
     summary_fields: ClassVar[tuple[str, ...]] = ("expand",)

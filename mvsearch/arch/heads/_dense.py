@@ -12,21 +12,22 @@ from mvsearch.arch.schema import fraction, integer, one_of
 
 @dataclass(frozen=True, kw_only=True)
 class Dense(BaseHead):
-    """Context over the last map, then a class for every pixel, resized to the image.
-
-    `output_stride` limits how much smaller than the image the last map is: dilation replaces further strides. `aux`
-    adds an auxiliary classifier on the map before the last stride, for training only; the cost leaves it out.
-    """
+    """Context over the last map, then a class for every pixel, resized to the image."""
 
     task: ClassVar[str] = "segmentation"
     image_size: ClassVar[int] = 512
     num_classes: ClassVar[int] = 21
 
     out: int = integer(default=512)
+    """Channels of the context."""
     output_stride: int = one_of(8, 16, 32, default=16)
+    """How much smaller than the image the last map is at most: dilation replaces further strides."""
     dropout2d: float = fraction(default=0.1)
+    """Dropout of whole channels before the classifier, while training."""
     align_corners: bool = one_of(True, False, default=True)
+    """How maps are resized: whether the corner pixels keep their places."""
     aux: bool = one_of(True, False, default=False)
+    """Add an auxiliary classifier on the map before the last stride, for training only; costs leave it out."""
 
     @property
     def max_stride(self) -> int:

@@ -12,7 +12,7 @@ from mvsearch.arch.schema import fraction, one_of
 
 @dataclass(frozen=True)
 class Head(BaseHead):
-    """Pooling over the map (`mean` or `max`), dropout, and a linear classifier; without one it returns features."""
+    """Pooling over the last map, dropout, and a linear classifier."""
 
     task: ClassVar[str] = "classification"
     image_size: ClassVar[int] = 256
@@ -20,8 +20,11 @@ class Head(BaseHead):
     pools_last_map: ClassVar[bool] = True
 
     pool: str = one_of("mean", "max", default="mean")
+    """How the last map is pooled."""
     dropout: float = fraction(default=0.0)
+    """Dropout before the classifier, while training."""
     linear: bool = one_of(True, False, default=True)
+    """Whether there is a linear classifier; without one the network returns features."""
 
     @property
     def classifies(self) -> bool:

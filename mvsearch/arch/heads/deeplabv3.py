@@ -18,10 +18,12 @@ from mvsearch.arch.schema import fraction, integer
 
 @dataclass(frozen=True, kw_only=True)
 class Head(Dense):
-    """`rate` is the smallest of the three dilations, by default 6 at stride 16; the others are 2 and 3 times it."""
+    """Parallel convolutions of three dilations."""
 
     rate: int = integer(default=None)
+    """The smallest of the three dilations, by default 96 / output_stride; the others are 2 and 3 times it."""
     dropout: float = fraction(default=0.0)
+    """Dropout of the context, while training."""
 
     def __post_init__(self) -> None:
         if self.rate is None:

@@ -28,12 +28,16 @@ MIN_ROUND_S = 0.2
 
 @dataclass(frozen=True)
 class EnergySettings:
-    """`energy:` the batch, the CPU threads, and the number of rounds. `image_size` is the space's unless given."""
+    """`energy:` how the energy of one image is measured."""
 
     batch: int = 1
+    """Images at a time."""
     threads: int = 1
+    """CPU threads."""
     repeats: int = 10
+    """Rounds; their median is the metric."""
     image_size: int | None = None
+    """The side of the images in pixels; by default the space's."""
 
 
 class Energy(Measurement):

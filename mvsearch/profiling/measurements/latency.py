@@ -15,22 +15,26 @@ from mvsearch.utils import plugins
 
 @dataclass(frozen=True)
 class LatencySettings:
-    """`latency:` where and how latency is measured. `image_size` is the space's unless given.
-
-    With a `throughput_batch` above 0, images a second at that batch are measured as well. `precision` (fp32, tf32,
-    fp16, bf16), `graph` (a captured CUDA graph) and `fused` (the network that `mvsearch.nn.fuse` returns) are for the
-    backends that have them.
-    """
+    """`latency:` where and how latency is measured."""
 
     backend: str = "torch_cpu"
+    """The runtime that is timed."""
     batch: int = 1
+    """Images at a time."""
     repeats: int = 50
+    """Timed calls; fewer where they would take longer than 30 s."""
     threads: int = 1
+    """CPU threads."""
     image_size: int | None = None
+    """The side of the images in pixels; by default the space's."""
     throughput_batch: int = 0
+    """If above 0, images a second are measured at this batch as well."""
     precision: str = "fp32"
+    """The precision of numbers, for backends that have others than fp32."""
     graph: bool = False
+    """Replay a captured CUDA graph, for backends that have it."""
     fused: bool = False
+    """Time the network that `mvsearch.nn.fuse` returns, for backends that have it."""
 
     @property
     def options(self) -> TimingOptions:

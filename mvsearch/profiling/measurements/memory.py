@@ -11,13 +11,14 @@ from mvsearch.profiling.measurements import Measurement
 
 @dataclass(frozen=True)
 class MemorySettings:
-    """`memory:` the batch whose peak is counted: of images answered (`memory_mib`), of a training step
-    (`train_memory_mib`). `image_size` is the space's unless given.
-    """
+    """`memory:` the batch whose peak is counted."""
 
     batch: int = 1
+    """Images that are answered at a time, for `memory_mib`."""
     train_batch: int = 64
+    """Images of a training step, for `train_memory_mib`."""
     image_size: int | None = None
+    """The side of the images in pixels; by default the space's."""
 
 
 class Memory(Measurement):

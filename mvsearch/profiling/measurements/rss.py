@@ -27,14 +27,16 @@ TIMEOUT_S = 300.0
 
 @dataclass(frozen=True)
 class RssSettings:
-    """`rss:` the batch that is answered, the CPU threads, and the number of processes. `image_size` is the space's
-    unless given.
-    """
+    """`rss:` how the peak resident memory of a process is measured."""
 
     batch: int = 1
+    """Images that are answered at a time."""
     threads: int = 1
+    """CPU threads."""
     repeats: int = 3
+    """Processes that are started; the median of their peaks is the metric."""
     image_size: int | None = None
+    """The side of the images in pixels; by default the space's."""
 
 
 class ResidentMemory(Measurement):
