@@ -148,7 +148,7 @@ def _print(findings: "Findings", estimates: "Estimates | None", *, whole: bool) 
 def print_front(
     findings: "Findings", columns: "Mapping[str, Callable[[int], str]] | None" = None, *, whole: bool = False
 ) -> None:
-    """The front, or the short list, as a table, and in one line the proxy that scored it and its reliability.
+    """The front, or the short list, as a table, the verdicts of validations, and the reliability of the proxy.
 
     Of a front with recommended members only these are shown, with the reason, unless it is asked for as a `whole`.
     `columns` are further columns, a text for the number of a trial.
@@ -157,18 +157,22 @@ def print_front(
 
     from mvsearch.metrics.latency_text import busy_note
     from mvsearch.report.proxy_reliability import proxy_line
-    from mvsearch.report.short_list_table import CAUTION, short_list_sentence, short_list_table
+    from mvsearch.report.short_list_table import caution, short_list_sentence, short_list_table
+    from mvsearch.report.validated import verdict_lines
 
     screen, target = console(), findings.target
     if target:
-        screen.print(short_list_table(findings.short_list, target, findings.score))
+        screen.print(short_list_table(findings.listed, target, findings.score, findings.validated))
         screen.print(Text(findings.tally, style="dim"))
-        screen.print(Text(short_list_sentence(findings.short_list, target), style="bold"))
-        screen.print(Text(CAUTION, style="dim"))
+        screen.print(Text(short_list_sentence(findings.listed, target), style="bold"))
+        screen.print(Text(caution(findings.validated), style="dim"))
     else:
         screen.print(_members_table(findings, columns or {}, whole=whole))
         for each in findings.recommendations:
             screen.print(Text(f"trial {each.record.number}: {'; '.join(each.reasons)}"))
+    for sentence, conditions in verdict_lines(findings.validations):
+        screen.print(Text(sentence, style="bold"))
+        screen.print(Text(conditions, style="dim"))
     line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))
@@ -183,12 +187,15 @@ def print_front(
 def _members_table(findings: "Findings", columns: "Mapping[str, Callable[[int], str]]", *, whole: bool) -> "Table":
     """The recommended members of the front, or all of them."""
     from mvsearch.report.table import front_table
+    from mvsearch.report.validated import HEAD
 
     recommended, heads = findings.recommendations, dict(columns)
     short = bool(recommended) and not whole and len(recommended) < len(findings.front)
     members = [each.record for each in recommended] if short else findings.front
     if gains := findings.gains:
         heads["gain beyond size"] = lambda number: f"{gains.gains[number]:+.3f}"
+    if validated := findings.validated:
+        heads[HEAD] = lambda number: validated[number].text if number in validated else ""
     texts = {head: [text(record.number) for record in members] for head, text in heads.items()}
     hidden = f"; --all shows all {len(findings.front)} members" if short else ""
     title = f"{'Recommended members of the' if short else 'Pareto'} front of {findings.name}"

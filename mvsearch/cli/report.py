@@ -32,15 +32,14 @@ def report(study: str, output: Path, force: bool, storage: str | None, as_json: 
     from mvsearch.report.page.page import page
     from mvsearch.study.reader import open_study
     from mvsearch.utils.atomic_write import write_whole
-    from mvsearch.validation.document import read_validations, to_document
+    from mvsearch.validation.document import to_document
 
     refuse_to_write(output, (".html", ".htm"), force=force)
-    reader = open_study(study, storage=storage)
-    findings, validations = compute_findings(reader, allow_empty=True), read_validations(reader)
+    findings = compute_findings(open_study(study, storage=storage), allow_empty=True)
     importances = _importances(findings)
-    write_whole(output, page(findings, importances, validations))
+    write_whole(output, page(findings, importances))
     if as_json:
-        documents = {"validations": [to_document(validation) for validation in validations]}
+        documents = {"validations": [to_document(validation) for validation in findings.validations]}
         print_json(_to_json(findings, importances, output) | documents)
     click.echo(f"wrote {output}", err=True)
     if findings.no_front:

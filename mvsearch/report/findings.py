@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -16,12 +16,15 @@ from mvsearch.report.figures.front import FrontFigure, front_figure
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
 from mvsearch.report.recommendations import Recommendation, figure_marks, recommend
 from mvsearch.report.table import complete_beyond, tally, undecided
+from mvsearch.report.validated import ValidatedTrial, trial_json, validated_trials, validations_json
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.reader import Reader
 from mvsearch.study.short_list import SHORT_LIST, ShortListEntry, short_list, short_list_json
 from mvsearch.study.target import Target
 from mvsearch.utils.yaml_document import Document
+from mvsearch.validation.document import read_validations
+from mvsearch.validation.outcome import Validation
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Findings:
     """A study under some objectives, by default its own.
 
     `records` are all finished trials, `measured` those within the limits, by default of the last run. Without a front,
-    `no_front` is the reason, and `measured`, `front` and `reference_point` are empty. `references` are the front's
-    members, by number, as the command line takes them (`v3:17`). `progress` is empty once the study has all its trials.
+    `no_front` is the reason, and `measured`, `front` and `reference_point` are empty. `references` are the measured
+    trials, by number, as the command line takes them (`v3:17`). `progress` is empty once the study has all its trials.
+    `validations` are those of the study, the last written first.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Findings:
     reference_point: Mapping[str, float]
     reliability: ProxyReliability
     machines: tuple[Mapping[str, Any], ...]
+    validations: tuple[Validation, ...] = ()
 
     @property
     def score(self) -> Objective:
@@ -54,13 +59,28 @@ class Findings:
 
     @cached_property
     def suggestion(self) -> Record:
-        """The candidate to look at first, which is a published model only if all members are.
+        """The candidate to look at first: the one that is farthest above its baseline by validation.
 
-        With a network to beat it is the first of the short list. Else it is the member of the front with the best
-        score, or without a score the nearest to the best of all objectives, in units of their ranges.
+        Where validation found none better, the first by score that it did not find worse; the first if all are.
+        """
+
+        def place(record: Record) -> tuple[int, float]:
+            trial = self.validated.get(record.number)
+            if trial and trial.outcome == "better":
+                return 0, -trial.comparison.difference.mean
+            return (2 if trial and trial.outcome == "worse" else 1), 0.0
+
+        return min(self._by_score, key=place)
+
+    @cached_property
+    def _by_score(self) -> list[Record]:
+        """Candidates in the order in which they are suggested without validation, published models only if all are.
+
+        With a network to beat that is the short list. Else it is the front by the score, or without a score by the
+        distance to the best of all objectives, in units of their ranges.
         """
         if self.short_list:
-            return self.short_list[0].record
+            return [entry.record for entry in self.short_list]
         own = [record for record in self.front if not record.published] or self.front
         sought = [self.score] if self.score.name in scores() else self.objectives
         ranges = {name: (high - low) or 1.0 for name, (low, high) in spans(self.front, sought).items()}
@@ -69,20 +89,31 @@ class Findings:
         def distance(record: Record) -> float:
             return math.hypot(*((o.cost(record.metrics[o.name]) - best[o.name]) / ranges[o.name] for o in sought))
 
-        return min(own, key=lambda record: (distance(record), record.number))
+        return sorted(own, key=lambda record: (distance(record), record.number))
 
     @property
     def suggestion_words(self) -> str:
         """Why it is suggested, e.g. `trial 17 has the best scaled loss among the front's unpublished networks`."""
+        number, first = self.suggestion.number, self._by_score[0].number
+        trial, before = self.validated.get(number), self.validated.get(first)
+        if number == first:
+            reason = f"trial {number} {self._reason}"
+        elif before and before.outcome == "worse":
+            baseline = before.comparison.baseline
+            reason = f"trial {number} instead of trial {first}, which validation found worse than {baseline}"
+        else:
+            reason = f"trial {number} is the best by validation"
+        return f"{reason}; {trial.words}" if trial else reason
+
+    @property
+    def _reason(self) -> str:
+        """Why the first candidate is suggested without validation."""
         if self.short_list:
-            return f"trial {self.suggestion.number} is the first of the short list"
+            return "is the first of the short list"
         networks = "networks" if self.suggestion.published else "unpublished networks"
-        score = (
-            f"has the best {metric(self.score.name).label}"
-            if self.score.name in scores()
-            else "is nearest to the best of all objectives"
-        )
-        return f"trial {self.suggestion.number} {score} among the front's {networks}"
+        if self.score.name in scores():
+            return f"has the best {metric(self.score.name).label} among the front's {networks}"
+        return f"is nearest to the best of all objectives among the front's {networks}"
 
     @property
     def target(self) -> Target | None:
@@ -94,10 +125,27 @@ class Findings:
         """The candidates that may be better than the network to beat, the best first; empty without one."""
         return short_list(self.measured, self.target, self.objectives[0]) if self.target else ()
 
+    @property
+    def listed(self) -> tuple[ShortListEntry, ...]:
+        """The entries of the short list that are shown: the best, and those that were validated."""
+        validated = (entry for entry in self.short_list[SHORT_LIST:] if entry.record.number in self.validated)
+        return (*self.short_list[:SHORT_LIST], *validated)
+
+    @cached_property
+    def validated(self) -> Mapping[int, ValidatedTrial]:
+        """The trials that were trained for real, by number."""
+        return validated_trials(self.validations, self.facts.target)
+
     @cached_property
     def recommendations(self) -> tuple[Recommendation, ...]:
-        """The members of the front to look at first; empty without a score and a cost."""
-        return recommend(self.front, self.objectives)
+        """The members of the front to look at first, with what validation says of them; empty without a score and a
+        cost."""
+        return tuple(
+            replace(each, reasons=(*each.reasons, self.validated[each.record.number].words))
+            if each.record.number in self.validated
+            else each
+            for each in recommend(self.front, self.objectives)
+        )
 
     @cached_property
     def gains(self) -> SizeGain | None:
@@ -105,7 +153,7 @@ class Findings:
         return gain_beyond_size(self.measured, self.score) if self.score.name in scores() else None
 
     def figure(self, title: str, *, x: str | None = None, y: str | None = None, area: str | None = None) -> FrontFigure:
-        """All candidates along two metrics, by default the score against a cost, with the recommended ones marked.
+        """All candidates along two metrics, by default the score against a cost; recommended and validated are marked.
 
         `gain` as y is the score beyond size. Raises PlanError for an unknown metric, StudyError for one that no trial
         has.
@@ -116,8 +164,16 @@ class Findings:
                 raise StudyError(f"{self.name} has no score, or fewer than {FEWEST} complete trials to fit a line to.")
             records = self.gains.records(records)
         marks, shown = figure_marks(self.recommendations), {"x": x, "y": y, "area": area}
-        limits, beyond = self.limits, self.beyond
-        return front_figure(records, self.objectives, title=title, limits=limits, beyond=beyond, marks=marks, **shown)
+        return front_figure(
+            records,
+            self.objectives,
+            title=title,
+            limits=self.limits,
+            beyond=self.beyond,
+            marks=marks,
+            validated=self.validated,
+            **shown,
+        )
 
     @property
     def beyond(self) -> int:
@@ -163,6 +219,7 @@ class Findings:
             "part": HELD_OUT if "proxy" in self.facts.settings else None,
             "trust": asdict(self.reliability),
             "beat": self._beat_json(),
+            "validations": validations_json(self.validations),
             "size_line": {"r2": self.gains.r2, "noise": self.gains.noise} if self.gains else None,
             "recommendations": [
                 {"number": each.record.number, "labels": each.labels, "reasons": each.reasons}
@@ -175,6 +232,7 @@ class Findings:
                     **r.metrics,
                     "gain": self.gains.gains.get(r.number) if self.gains else None,
                     "published": r.published,
+                    "validated": trial_json(self.validated, r.number),
                     "choices": r.choices,
                 }
                 for r in self.front
@@ -185,7 +243,12 @@ class Findings:
         """The network to beat, and the short list; None without one."""
         if self.target is None:
             return None
-        return {**self.target.to_json(), "short_list": short_list_json(self.short_list[:SHORT_LIST])}
+        entries = short_list_json(self.listed)
+        validated = [{"validated": trial_json(self.validated, entry["number"])} for entry in entries]
+        return {
+            **self.target.to_json(),
+            "short_list": [entry | more for entry, more in zip(entries, validated, strict=True)],
+        }
 
 
 def compute_findings(
@@ -214,9 +277,10 @@ def compute_findings(
         records=tuple(records),
         measured=tuple(measured),
         front=tuple(members),
-        references={record.number: reader.reference(record.number) for record in members},
+        references={record.number: reader.reference(record.number) for record in (*measured, *members)},
         no_front=no_front,
         reference_point=reference_point(measured, objectives) if measured else {},
         reliability=proxy_reliability(records, objectives, reader.facts.proxy_check),
         machines=tuple(reader.machines()),
+        validations=tuple(read_validations(reader)),
     )

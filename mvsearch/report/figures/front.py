@@ -1,7 +1,7 @@
 """The figure of a study's front as data: points, axes and the line of the front."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations, pairwise
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import GAIN, metric, scores, searchable
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
+from mvsearch.report.validated import ValidatedTrial
 from mvsearch.utils import plugins
 
 _NEAR = 0.35
@@ -69,7 +70,7 @@ class Point:
     """One candidate, in the units of the axes; `label` is for published models only.
 
     `x_error` and `y_error` are standard errors, 0 where there is none. `lines` are shown on hovering, `mark` beside the
-    marker.
+    marker, which has a ring if the candidate is `validated`.
     """
 
     x: float
@@ -81,6 +82,7 @@ class Point:
     label: str | None
     lines: tuple[str, ...]
     mark: str = ""
+    validated: bool = False
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,11 @@ class FrontFigure:
         return sorted(kind, key=lambda point: -(point.area or 0))
 
     @property
+    def validated(self) -> list[Point]:
+        """The candidates that were trained for real."""
+        return [point for point in self.points if point.validated]
+
+    @property
     def named(self) -> list[Point]:
         """The published models, and the candidates with a text beside them."""
         return [point for point in self.points if point.label is not None or point.mark]
@@ -144,11 +151,12 @@ def front_figure(
     y: str | None = None,
     area: str | None = None,
     marks: Mapping[int, str] = MappingProxyType({}),
+    validated: Mapping[int, ValidatedTrial] = MappingProxyType({}),
 ) -> FrontFigure:
     """A score against params, if they are an objective, with MACs as area; `x`, `y` and `area` name other metrics.
 
-    `marks` are texts beside candidates, by trial. So many complete trials `beyond` the limits are not drawn, which the
-    subtitle says.
+    `marks` are texts beside candidates, by trial; beside `validated` ones is the difference to the baseline too. So
+    many complete trials `beyond` the limits are not drawn, which the subtitle says.
 
     Raises PlanError for an unknown metric, StudyError for one that no record has.
     """
@@ -171,7 +179,11 @@ def front_figure(
         third,
         round_values([third.of(record) for record in measured]) if third else (),
         tuple(
-            _point(record, across, up, third, record.number in members, objectives, marks.get(record.number, ""))
+            _annotate(
+                _point(record, across, up, third, record.number in members, objectives),
+                marks.get(record.number, ""),
+                validated.get(record.number),
+            )
             for record in measured
         ),
         _staircase(measured, across, up),
@@ -180,7 +192,7 @@ def front_figure(
 
 
 def _point(
-    record: Record, x: Axis, y: Axis, area: Axis | None, on_front: bool, objectives: Sequence[Objective], mark: str
+    record: Record, x: Axis, y: Axis, area: Axis | None, on_front: bool, objectives: Sequence[Objective]
 ) -> Point:
     return Point(
         x.of(record),
@@ -191,8 +203,15 @@ def _point(
         on_front,
         short_name(record.published) if record.published else None,
         describe(record, objectives),
-        mark,
     )
+
+
+def _annotate(point: Point, mark: str, trial: ValidatedTrial | None) -> Point:
+    """The point with a text beside it, and with what validation says of it."""
+    if trial is None:
+        return replace(point, mark=mark)
+    texts = filter(None, (mark, trial.mark))
+    return replace(point, mark=", ".join(texts), validated=True, lines=(*point.lines, trial.words))
 
 
 def choose_axes(

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LINE_LABEL = "front of these two axes"
+RING_LABEL = "validated: points above its baseline"
+
+_RING = 3.0
+"""How much larger than its marker the ring of a validated candidate is, in points."""
 
 
 def plot_fronts(figures: Sequence[FrontFigure], path: Path, theme: Theme = LIGHT) -> None:
@@ -45,7 +49,8 @@ def _names(figure: FrontFigure, largest: float) -> NameLayout:
 
     def mark(point: Point) -> Mark:
         diamond = 1.0 if point.label is None else math.sqrt(math.pi / 2)  # wider than a circle of its area
-        return Mark(point.x, point.y, largest * math.sqrt(_share(figure, point.area)) * diamond)
+        ring = _RING if point.validated else 0.0
+        return Mark(point.x, point.y, largest * math.sqrt(_share(figure, point.area)) * diamond + ring)
 
     x, y = figure.x.limits, figure.y.limits
     edges = [
@@ -81,6 +86,7 @@ def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
         axes.plot(*zip(*figure.staircase, strict=True), color=theme.primary, linewidth=1.3, alpha=0.55, zorder=1.5)
         for level, style in enumerate(theme.markers):
             _draw_points(axes, figure, style, 2 + level / 10)
+        _draw_rings(axes, figure, theme)
         _draw_legend(fig, axes, figure, theme)
         if figure.area is not None:
             _draw_size_legend(fig, axes, figure, theme)
@@ -127,6 +133,19 @@ def _draw_points(axes: "Axes", figure: FrontFigure, style: MarkerStyle, zorder: 
     )
 
 
+def _draw_rings(axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
+    radii = [_LARGEST * math.sqrt(_share(figure, point.area)) + _RING for point in figure.validated]
+    axes.scatter(
+        [point.x for point in figure.validated],
+        [point.y for point in figure.validated],
+        s=[(2 * radius) ** 2 for radius in radii],
+        facecolor="none",
+        edgecolor=theme.ink,
+        linewidth=1.0,
+        zorder=2.9,
+    )
+
+
 def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
     """The kinds of markers, below the plot on the left."""
     from matplotlib.lines import Line2D
@@ -146,6 +165,9 @@ def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme)
         for style in theme.markers
         if figure.group(published=style.published, on_front=style.on_front)
     ]
+    if figure.validated:
+        ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none"}
+        handles.append(Line2D([], [], linestyle="", markeredgecolor=theme.ink, label=RING_LABEL, **ring))
     if len(figure.staircase) > 1:
         handles.append(Line2D([], [], color=theme.primary, alpha=0.55, label=LINE_LABEL))
     if figure.shades:
@@ -194,7 +216,7 @@ class Format:
 
 
 def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
-    """The line of the front, and the candidates by kind."""
+    """The line of the front, the candidates by kind, and rings around those that were validated."""
     x, y = zip(*figure.staircase, strict=True)
     line: dict[str, Any] = {
         "type": "scatter",
@@ -204,7 +226,23 @@ def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
         "line": {"color": theme.primary, "width": 1.5},
     }
     line |= {"opacity": 0.55, "hoverinfo": "skip", "name": LINE_LABEL}
-    return [line, *(_trace(figure, style) for style in theme.markers)]
+    rings = [_ring_trace(figure, theme)] if figure.validated else []
+    return [line, *(_trace(figure, style) for style in theme.markers), *rings]
+
+
+def _ring_trace(figure: FrontFigure, theme: Theme) -> dict[str, Any]:
+    from mvsearch.report.figures.interactive import PIXELS
+
+    sizes = [2 * (_LARGEST_PX * _share(figure, p.area) ** 0.5 + _RING * PIXELS) for p in figure.validated]
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": RING_LABEL,
+        "hoverinfo": "skip",
+        "x": [point.x for point in figure.validated],
+        "y": [point.y for point in figure.validated],
+        "marker": {"symbol": "circle-open", "size": sizes, "color": theme.ink, "line": {"width": 1}},
+    }
 
 
 def _trace(figure: FrontFigure, style: MarkerStyle) -> dict[str, Any]:

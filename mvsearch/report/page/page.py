@@ -16,12 +16,11 @@ from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts, sections
-from mvsearch.validation.outcome import Validation
 
 
-def page(findings: Findings, importances: Sequence[Importance], validations: Sequence[Validation] = ()) -> bytes:
+def page(findings: Findings, importances: Sequence[Importance]) -> bytes:
     """The file's content; the same findings give the same bytes."""
-    report = sections.Report(findings, tuple(importances), tuple(validations))
+    report = sections.Report(findings, tuple(importances))
     html = (
         _environment()
         .get_template("page.html")

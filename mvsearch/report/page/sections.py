@@ -22,14 +22,13 @@ from mvsearch.report.figures.architecture_diff import parts
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts
-from mvsearch.report.short_list_table import CAUTION, short_list_rows, short_list_sentence
+from mvsearch.report.short_list_table import caution, short_list_rows, short_list_sentence
 from mvsearch.report.table import TableCell, metric_columns
 from mvsearch.report.validation_table import validation_rows
 from mvsearch.space.variables import Choice
 from mvsearch.study.reevaluation import replicates
 from mvsearch.study.settings import read_proxy
 from mvsearch.utils import yaml_document
-from mvsearch.validation.outcome import Validation
 from mvsearch.validation.verdict import comparison_sentence, describe_conditions, notes, verdict
 
 Values = dict[str, Any]
@@ -37,16 +36,15 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True)
 class Report:
-    """What the page shows: findings, the importance of choices, validations, and plotly figures by name."""
+    """What the page shows: findings, the importance of choices, and plotly figures by name."""
 
     findings: Findings
     importances: tuple[Importance, ...]
-    validations: tuple[Validation, ...] = ()
 
     @cached_property
     def figures(self) -> dict[str, charts.Figure]:
         """Every figure of the page; without a front, those of validations alone."""
-        validated = enumerate(self.validations)
+        validated = enumerate(self.findings.validations)
         figures = {f"validation{i}": charts.validation(each) for i, each in validated if any(each.scores.values())}
         if not self.findings.front:
             return figures
@@ -117,9 +115,10 @@ def _beat(report: Report) -> Values | None:
     findings = report.findings
     if findings.target is None:
         return None
-    heads, rows = short_list_rows(findings.short_list, findings.target, findings.score)
-    sentence = short_list_sentence(findings.short_list, findings.target)
-    return {"table": Table(heads, _cells(rows), text_columns=2), "sentence": sentence, "caution": CAUTION}
+    heads, rows = short_list_rows(findings.listed, findings.target, findings.score, findings.validated)
+    sentence = short_list_sentence(findings.listed, findings.target)
+    table = Table(heads, _cells(rows), text_columns=2)
+    return {"table": table, "sentence": sentence, "caution": caution(findings.validated)}
 
 
 def _cells(rows: Iterable[Iterable[TableCell]]) -> list[list[Cell]]:
@@ -165,6 +164,7 @@ def _member(findings: Findings, record: Record) -> Values:
         "measured": ", ".join(
             f"{name} {_number(v)}" for name, v in record.metrics.items() if not isinstance(v, dict | list)
         ),
+        "validated": findings.validated[record.number].words if record.number in findings.validated else None,
         "command": f"mvsearch export {findings.references[record.number]} --to torch -o net.py",
     }
 
@@ -208,12 +208,12 @@ def _text(value: Any) -> str:
 
 def _validation(report: Report) -> Values | None:
     """The table, the sentences and the figure of each validation, the last one first."""
-    places = range(len(report.validations))
+    places = range(len(report.findings.validations))
     return {"validations": [_validated(report, place) for place in places]} if places else None
 
 
 def _validated(report: Report, place: int) -> Values:
-    validation, name = report.validations[place], f"validation{place}"
+    validation, name = report.findings.validations[place], f"validation{place}"
     heads, rows = validation_rows(validation)
     return {
         "verdict": verdict(validation),

@@ -1,0 +1,132 @@
+"""What `front` shows of validations, and that its suggestion follows the verdict; scores and trainings are made up."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from toy import TOY, arithmetic, toy_plan
+
+from mvsearch.report.figures.front_plot import RING_LABEL, plot_fronts
+from mvsearch.report.findings import Findings, compute_findings
+from mvsearch.report.short_list_table import short_list_rows
+from mvsearch.report.validated import HEAD, validated_trials
+from mvsearch.study.plan import Plan
+from mvsearch.study.reader import open_study
+from mvsearch.study.short_list import SHORT_LIST
+from mvsearch.study.study import Study
+from mvsearch.validation.document import to_document
+from mvsearch.validation.outcome import ValidatedNetwork, Validation
+
+CONDITIONS = {
+    **{"name": "short_0", "recipe": "short", "epochs": 10, "image_size": 32, "data": "cifar10", "init": None},
+    **{"train_images": 50_000, "test_images": 10_000},
+}
+SCORES = {"better": (0.73, 0.732, 0.729), "worse": (0.68, 0.682, 0.679), "no difference": (0.7, 0.702, 0.7)}
+COSTS = {"params": 1_000_000, "macs": 400}
+
+
+def validation(study: Findings, outcomes: dict[int, str], *, key: str = "b", against=("base",)) -> Validation:
+    """A validation in which each of these trials has the outcome against `base`, and is far above `weak`."""
+    keys = {record.number: record.key for record in study.records}
+    candidates = [
+        ValidatedNetwork(f"toy:{n}", keys[n], COSTS, dict(enumerate(SCORES[outcome])), n, against)
+        for n, outcome in outcomes.items()
+    ]
+    baselines = [
+        ValidatedNetwork("base", key, COSTS, dict(enumerate((0.7, 0.702, 0.699)))),
+        ValidatedNetwork("weak", "w", COSTS, dict(enumerate((0.5, 0.502, 0.499)))),
+    ]
+    return Validation("toy", "top1", 3, (*candidates, *baselines[: len(against)]), CONDITIONS, 0, 60.0)
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> Findings:
+    plan = toy_plan(tmp_path_factory.mktemp("studies"), trials=12)
+    Study.join(plan).run(arithmetic)
+    return compute_findings(Study.read(plan))
+
+
+def test_the_suggestion_follows_the_verdict(study):
+    first, second, *_ = (record.number for record in study._by_score)
+
+    def suggested(**outcomes: str) -> Findings:
+        of = {"first": first, "second": second}
+        return replace(study, validations=(validation(study, {of[n]: o for n, o in outcomes.items()}),))
+
+    assert study.suggestion.number == first
+    assert "validation" not in study.suggestion_words
+    worse = suggested(first="worse")
+    assert worse.suggestion.number == second
+    assert f"trial {first}, which validation found worse than base" in worse.suggestion_words
+    assert suggested(first="no difference", second="better").suggestion.number == second
+    equal = suggested(first="no difference", second="worse")
+    assert (equal.suggestion.number, "no difference" in equal.suggestion_words) == (first, True)
+    both = suggested(first="worse", second="worse")
+    assert both.suggestion.number not in (first, second)
+
+    all_worse = replace(study, validations=(validation(study, {r.number: "worse" for r in study.front}),))
+    assert all_worse.suggestion.number == first
+    assert "validation against base: worse, -2.00" in all_worse.suggestion_words
+    reasons = {each.record.number: each.reasons for each in all_worse.recommendations}
+    assert all(reason[-1].startswith("validation against base: worse") for reason in reasons.values())
+    document = all_worse.to_json()
+    assert "is worse than base by 2.0 points" in document["validations"][0]["verdict"]
+    assert {trial["validated"]["verdict"] for trial in document["trials"]} == {"worse"}
+
+
+def test_the_last_validation_counts_and_in_it_the_least_favourable_baseline(study):
+    number = study.front[0].number
+    last = validation(study, {number: "worse"}, against=("weak", "base"))
+    trial = validated_trials([last, validation(study, {number: "better"})], None)[number]
+    assert (trial.outcome, trial.comparison.baseline, trial.mark) == ("worse", "base", "-2.0")
+    unfinished = validated_trials([replace(last, open=2)], None)[number]
+    assert unfinished.words.endswith("not finished")
+
+
+@pytest.mark.parametrize("suffix", ["svg", "html"])
+def test_a_figure_has_a_ring_and_the_difference(study, tmp_path, suffix):
+    number = study.front[0].number
+    figure = replace(study, validations=(validation(study, {number: "better"}),)).figure("toy")
+    (point,) = figure.validated
+    assert point.mark.endswith("+3.0")
+    assert point.lines[-1].startswith("validation against base: better, +3.00")
+    for each, drawn in ((figure, True), (study.figure("toy"), False)):
+        plot_fronts([each], path := tmp_path / f"front.{suffix}")
+        assert (RING_LABEL in path.read_text(encoding="utf-8")) is drawn
+
+
+def test_the_short_list_shows_what_was_validated_and_the_command_prints_the_verdict(mvsearch):
+    network = {"name": "middle", "image_size": 64, "num_classes": 10, "blocks": []}
+    for row in ("stem, block: conv, out: 24", "down, block: mv2, out: 32", "body, block: mobilevit, out: 32"):
+        name, block, out = (part.rpartition(" ")[2] for part in row.split(","))
+        more = {"dim": 24, "depth": 2} if block == "mobilevit" else {"stride": 2}
+        network["blocks"].append({"name": name, "block": block, "out": int(out)} | more)
+    Path("middle.yaml").write_text(json.dumps(network), encoding="utf-8")
+    Path("toy.yaml").write_text(TOY + "search: {objectives: [loss], beat: middle.yaml, trials: 9}\n", encoding="utf-8")
+    plan = Plan.load("toy.yaml", name="toy", sampler="random", confirm=False)
+    Study.join(plan).run(lambda arch, *, repeat=0: arithmetic(arch) | {"loss": 1e6 / arch.cost().params + repeat / 9})
+    plain = compute_findings(open_study("toy"))
+    first, last = plain.short_list[0].record.number, plain.short_list[-1].record.number
+    key = plain.target.arch.key
+    folder = Path("studies/toy/validation/short_0")
+    folder.mkdir(parents=True)
+    trained = validation(plain, {first: "worse", last: "better"}, key=key, against=("weak", "base"))
+    (folder / "validation.json").write_text(json.dumps(to_document(trained)), encoding="utf-8")
+
+    findings = compute_findings(open_study("toy"))
+    assert len(plain.listed) == SHORT_LIST
+    assert [entry.record.number for entry in findings.listed[SHORT_LIST:]] == [last]
+    heads, rows = short_list_rows(findings.listed, findings.target, findings.score, findings.validated)
+    column = [row[heads.index(HEAD)][0] for row in rows]
+    assert (column[0].split()[0], column[1], column[-2].split()[0], column[-1]) == ("-2.00", "", "+3.00", "")
+
+    done = mvsearch("front", "toy")
+    assert done.code == 0, done.err
+    assert f"toy:{last} is better than" in done.out
+    assert f"mvsearch export toy:{last}" in done.out
+    document = mvsearch("front", "toy", "--json").json
+    assert document["suggestion"] == last
+    assert document["beat"]["short_list"][0]["validated"]["baseline"] == "base"
+    assert mvsearch("report", "toy", "-o", "report.html").code == 0
+    assert HEAD in Path("report.html").read_text(encoding="utf-8")
