@@ -16,12 +16,12 @@ PAGES: dict[str, Callable[[], str]] = {
     "settings.md": settings.page,
     "commands.md": commands.page,
 }
-_NOTE = "<!-- Written by scripts/write_reference.py from the code: change the code, then run that program. -->\n\n"
+_NOTE = "<!-- Written by scripts/write_reference.py from the code: change the code, then run that program. -->"
 
 
 def content(name: str) -> str:
     """A page as the code says it is now."""
-    return _NOTE + PAGES[name]().strip() + "\n"
+    return f"{PAGES[name]().strip()}\n\n{_NOTE}\n"
 
 
 def main() -> None:

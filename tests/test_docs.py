@@ -1,6 +1,9 @@
 """The documentation: links lead to files, the index is complete, and commands in it have the options it uses."""
 
+import os
 import re
+import subprocess
+import sys
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +28,31 @@ def name(page: Path) -> str:
 def test_every_relative_link_leads_to_a_file(page):
     links = LINK.findall(page.read_text())
     assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_every_anchor_is_that_of_a_heading(page):
+    links = re.findall(r"\]\((?!https?://)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8"))
+    assert [f"{path}#{anchor}" for path, anchor in links if anchor not in anchors(page.parent / path, page)] == []
+
+
+def anchors(path: Path, page: Path) -> set[str]:
+    """The anchors that GitHub gives to the headings of a page, by default this one."""
+    text = re.sub(r"```.*?```", "", (path if path.is_file() else page).read_text(encoding="utf-8"), flags=re.S)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+        for heading in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+
+
+def test_the_site_builds_without_a_warning(tmp_path):
+    pytest.importorskip("mkdocs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path)]  # --quiet hides faults
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}  # an advertisement of the theme on stderr
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert (built.returncode, "WARNING" in built.stderr) == (0, False), built.stderr
+    assert (tmp_path / "reference" / "space" / "index.html").exists()
+    assert (tmp_path / "search" / "search_index.json").exists()
 
 
 def test_the_index_links_to_every_page():

@@ -178,7 +178,7 @@ def _images() -> Iterator[Finding]:
 
 def _extra_names() -> list[str]:
     """The extras for users."""
-    return [name for name in requirements().extras if name != "test"]
+    return [name for name in requirements().extras if name not in ("docs", "test")]
 
 
 def _extras() -> Iterator[Finding]:
