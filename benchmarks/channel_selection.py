@@ -24,8 +24,8 @@ from mvsearch.nn.weight_transfer import transfer_weights
 from mvsearch.proxies.train import Settings
 from mvsearch.training.in_memory import InMemorySet, train_in_memory
 from mvsearch.training.loop import recalibrate_norms
-from mvsearch.training.source import read_source
 from mvsearch.training.tasks import load_task
+from mvsearch.training.trained_network import read_single
 
 sys.path.insert(0, str(Path(__file__).parent / "ground_truth"))
 from _networks import architecture, load_networks
@@ -73,7 +73,7 @@ def main(source: str, images: Path, networks: tuple[str, ...], steps: int, lr: f
     decoded = data.load("folder", path=images, size=32, test_fraction=0.2, seed=0, task="classification")
     training = Settings(steps=max(steps, 1), lr=lr, warmup=warmup, held_out=1000).training()
     held = InMemorySet.of(load_task("classification"), decoded, training)
-    trained = read_source(source).model.eval()
+    trained = read_single(source).model.eval()
     known = {network.name: architecture(network) for network in load_networks()}
     table = Table("network", "order", "inherited", "top-1 after the cut", "loss", f"top-1 after {steps} steps", "loss")
     for name in networks:

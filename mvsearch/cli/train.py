@@ -38,8 +38,8 @@ _MAX_DECODERS = 16
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the training.")
 @click.option(
     "--init",
-    type=click.Path(path_type=Path),
-    help="Start from other weights where they fit: a checkpoint or a folder of trainings; default: random.",
+    help="Start from other weights where they fit: a checkpoint, a training or folder of trainings, or timm:NAME; "
+    "default: random.",
 )
 @click.option("--teacher", help="Learn from this classifier too: a checkpoint, the folder of a training, or timm:NAME.")
 @click.option(
@@ -82,7 +82,7 @@ def train(
     data: str | None,
     path: Path | None,
     output: Path,
-    init: Path | None,
+    init: str | None,
     teacher: str | None,
     distill_weight: float | None,
     temperature: float | None,

@@ -73,7 +73,8 @@ class BlockLayer:
     is one: with zero weights the block returns its input. `branch_ends` are the endings of parameters that finish an
     inner residual branch: they start at zero in a layer that the source does not have. `channels` tells what the
     indices of a parameter's dimensions stand for, and which of them belong together. `regrouped` names convolutions
-    that may be depthwise in one network and dense in the other.
+    that may be depthwise in one network and dense in the other. `stack` is the child module that has layers of one kind
+    one after the other, of which another network may have fewer.
     """
 
     module: type[nn.Module]
@@ -83,6 +84,7 @@ class BlockLayer:
     branch_ends: tuple[str, ...] = ()
     channels: Callable[[Any], ChannelTable] = _no_channels
     regrouped: frozenset[str] = frozenset()
+    stack: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -185,4 +185,5 @@ LAYER = BlockLayer(
     branch_ends=("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias"),
     channels=channels,
     regrouped=frozenset({"local.conv.weight"}),
+    stack="layers",
 )

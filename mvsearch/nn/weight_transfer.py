@@ -43,14 +43,22 @@ class RowTransfer:
 class WeightTransfer:
     """Which weights a network started with: the source, its checksum, and how much of each row was transferred.
 
-    `facts` is what a report says about the file that they come from, and `preparation` how images are prepared for it.
+    `channels` says which channels of a wider source were taken. `facts` is what a report says about the file that they
+    come from, `preparation` how images are prepared for it, and `notes` are sentences about what does not fit.
     """
 
     source: str
     checksum: str
     rows: tuple[RowTransfer, ...]
+    channels: str = "first"
     facts: Mapping[str, Any] = field(default_factory=dict)
     preparation: Preparation | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def share(self) -> float:
+        """The share of the target's parameters that come from the source."""
+        return self.transferred / self.params
 
     @property
     def params(self) -> int:
@@ -69,7 +77,8 @@ class WeightTransfer:
             "checksum": self.checksum,
             "params": self.params,
             "inherited": self.transferred,
-            "share": self.transferred / self.params,
+            "share": self.share,
+            "channels": self.channels,
             "rows": [
                 {"name": row.name, "params": row.params, "inherited": row.transferred, "source": row.source}
                 for row in self.rows
@@ -139,11 +148,12 @@ def _transfer_row(row: nn.Module, source: nn.Module | None) -> int:
 
     Returns the number of transferred parameters.
     """
-    sources = _blocks(source)
+    blocks, sources = _blocks(row), _blocks(source)
     transferred = 0
-    for i, block in enumerate(_blocks(row)):
-        if i < len(sources) and type(block) is type(sources[i]):
-            transferred += _transfer_block(block, sources[i], layers()[type(block)])
+    chosen = [sources[i] for i in _spread(len(blocks), len(sources))]
+    for i, block in enumerate(blocks):
+        if i < len(chosen) and type(block) is type(chosen[i]):
+            transferred += _transfer_block(block, chosen[i], layers()[type(block)])
         else:
             _zero_init_residual(block)
     return transferred
@@ -164,7 +174,7 @@ def _transfer_head(head: nn.Module, source: nn.Module | None) -> int:
 
 
 def _transfer_block(target: nn.Module, source: nn.Module, layer: BlockLayer) -> int:
-    source_state = source.state_dict()
+    source_state = _matching_layers(source.state_dict(), layer, target, source)
     params = dict(target.named_parameters())
     transferred = 0
     for name, tensor in target.state_dict().items():
@@ -178,6 +188,30 @@ def _transfer_block(target: nn.Module, source: nn.Module, layer: BlockLayer) -> 
         elif name.endswith(layer.branch_ends):
             tensor.zero_()  # the end of a residual branch that the source does not have
     return transferred
+
+
+def _matching_layers(
+    state: dict[str, Tensor], layer: BlockLayer, target: nn.Module, source: nn.Module
+) -> dict[str, Tensor]:
+    """The tensors of a source under the names that they have in the target, which may have fewer layers in a stack."""
+    if not layer.stack:
+        return state
+    counts = [len(list(block.get_submodule(layer.stack).children())) for block in (target, source)]
+    chosen = {name: tensor for name, tensor in state.items() if not name.startswith(f"{layer.stack}.")}
+    for i, j in enumerate(_spread(*counts)):
+        prefix = f"{layer.stack}.{j}."
+        inside = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
+        chosen |= {f"{layer.stack}.{i}.{name}": tensor for name, tensor in inside.items()}
+    return chosen
+
+
+def _spread(count: int, available: int) -> list[int]:
+    """Positions of so many of the available layers, evenly spread from the first on; all of them if there are fewer.
+
+    >>> _spread(2, 4), _spread(3, 4), _spread(5, 2)
+    ([0, 2], [0, 1, 2], [0, 1])
+    """
+    return [i * available // count for i in range(count)] if count < available else list(range(available))
 
 
 def _axes(layer: BlockLayer, block: nn.Module, name: str, tensor: Tensor) -> list[Axis]:

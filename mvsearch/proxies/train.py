@@ -158,7 +158,7 @@ def score(
     if settings.init:
         source = _source(settings.init, data.train.classes, arch.task, data.checksum)
         transfer = source.transfer(model)
-        inherited[INHERITED.name] = transfer.transferred / transfer.params
+        inherited[INHERITED.name] = transfer.share
         images = images.prepared(source.preparation) if source.preparation else images
     labelled = _with_teacher(images, settings, data, device) if settings.teacher else None
     average, train_loss = train_in_memory(model, images, labelled=labelled, progress=progress)

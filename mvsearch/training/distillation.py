@@ -21,7 +21,7 @@ from mvsearch.nn.weights_io import checksum
 from mvsearch.training.in_memory import InMemorySet
 from mvsearch.training.loop import LabelledBatch, autocast, precision_name
 from mvsearch.training.recipe import Distillation
-from mvsearch.training.source import read_source
+from mvsearch.training.trained_network import read_single
 from mvsearch.training.trainer import Evaluation, Position, TrainingSet
 from mvsearch.training.transforms import normalise
 
@@ -52,10 +52,10 @@ class Teacher:
     def load(cls, source: str, classes: Sequence[str], device: str = "cpu") -> Self:
         """The teacher in a checkpoint, in the folder of a training, or of a name of timm, for images of these classes.
 
-        Raises what `read_source` does, CheckpointError for a network that is no classifier; DataError if it is for
+        Raises what `read_single` does, CheckpointError for a network that is no classifier; DataError if it is for
         other classes, or if nothing says how it expects its images.
         """
-        network = read_source(source)
+        network = read_single(source)
         if network.arch.task != "classification":
             raise CheckpointError(f"is a network for {network.arch.task}; a teacher is a classifier.", at=source)
         if network.preparation is None:

@@ -16,7 +16,7 @@ from mvsearch.data import DataSettings, Preparation, Skipped, count_broken, merg
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
 from mvsearch.metrics.registry import HELD_OUT, TEST
 from mvsearch.training.recipe import Distillation
-from mvsearch.training.warm_start import ARCHITECTURE, RESULT, WEIGHTS, warm_start
+from mvsearch.training.trained_network import ARCHITECTURE, RESULT, WEIGHTS
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.text import printable
 
@@ -72,7 +72,7 @@ class TrainingJob:
     """What is to be trained, on what, how, and into which folder.
 
     With `held_out`, so many images of the training part are for evaluation and the test part is not used. `init` is
-    where the initial weights come from, see `mvsearch.training.warm_start`. The network learns from the `teacher`, a
+    where the initial weights come from, see `mvsearch.training.source`. The network learns from the `teacher`, a
     checkpoint, the folder of a training or `timm:NAME`, as `distillation` says. `streamed` images are decoded when they
     are needed, by `decoders` processes; images in shards always are. `parts` is in how many pieces a process takes its
     share of a batch, `every` the number of steps between checkpoints.
@@ -82,7 +82,7 @@ class TrainingJob:
     recipe: "Recipe"
     data: DataSettings
     folder: Path
-    init: Path | None = None
+    init: Path | str | None = None
     held_out: int = 0
     seed: int = 0
     parts: int = 1
@@ -153,11 +153,12 @@ class TrainingJob:
         from mvsearch.nn import build
         from mvsearch.training.loader_set import LoaderSet
         from mvsearch.training.run import TrainingRun
+        from mvsearch.training.source import warm_start
         from mvsearch.training.trainer import Trainer
 
         train, held_out = self._split(data)
         model = build(self._arch(data), seed=self.seed)
-        transfer = warm_start(self.init, model, self._arch(data)) if self.init else None
+        transfer = warm_start(self.init, model, self._arch(data), data.train.classes) if self.init else None
         images = LoaderSet.of(data.task, train, held_out, self.recipe, group, parts=self.parts, seed=self.seed)
         teacher = self._load_teacher(data, group)
         settings = self._settings(data, group) | {"init": transfer.checksum if transfer else None}
@@ -170,7 +171,7 @@ class TrainingJob:
                 (self.folder / name).unlink(missing_ok=True)
         group.wait()  # the others look for a checkpoint only when it is removed
         run.resume()
-        notes = _compare_preparations(transfer.preparation, self._preparation(images, data)) if transfer else ()
+        notes = _describe_start(transfer, self._preparation(images, data)) if transfer else ()
         return StartedTraining(images, run, transfer, notes, teacher)
 
     def finish(self, training: StartedTraining, data: TrainingData, *, seconds: float) -> dict[str, Any]:
@@ -275,16 +276,12 @@ class TrainingJob:
         }
 
 
-def _compare_preparations(initial: Preparation | None, own: Preparation) -> tuple[str, ...]:
-    """What the initial weights expect of images that the training does otherwise, in sentences."""
+def _describe_start(transfer: "WeightTransfer", own: Preparation) -> tuple[str, ...]:
+    """What the initial weights expect of images that the training does otherwise, and what did not fit."""
+    initial = transfer.preparation
     if initial is None:
-        return (f"The preparation of images for the initial weights is unknown; here it is {own.describe()}.",)
-    notes = []
-    if difference := own.differs_from(initial):
-        notes.append(f"This training uses {difference}, which the initial weights expect ({initial.source}).")
-    if initial.classes and len(initial.classes) == len(own.classes) and initial.classes != own.classes:
-        notes.append(
-            f"The initial classifier is for other classes, or in another order: {', '.join(initial.classes[:3])}; "
-            f"here {', '.join(own.classes[:3])}."
-        )
-    return tuple(notes)
+        note = f"The preparation of images for the initial weights is unknown; here it is {own.describe()}."
+        return (note, *transfer.notes)
+    difference = own.differs_from(initial)
+    note = f"This training uses {difference}, which the initial weights expect ({initial.source})."
+    return (*([note] if difference else []), *transfer.notes)

@@ -10,7 +10,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.data import Preparation
 from mvsearch.errors import DataError
 from mvsearch.nn.weights_io import METADATA, Checkpoint
-from mvsearch.training.warm_start import RESULT, WEIGHTS
+from mvsearch.training.trained_network import RESULT, WEIGHTS
 
 _SIZE, _SIDE = 256, 288  # of the authors' evaluation: the shorter side is resized, then the centre is cut out
 _FINE_TUNED = "_384"  # published networks that were trained on at 384 px, and are evaluated on the whole square

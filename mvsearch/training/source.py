@@ -1,8 +1,13 @@
-"""A trained network that the networks of a search start from: read once, its most important channels first."""
+"""The weights that networks start from: those of a trained network, its most important channels first.
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+The proxy, `mvsearch validate` and `mvsearch train --init` take them in the same way.
+"""
+
+import copy
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,26 +16,27 @@ from torch import nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.data import Preparation, class_positions
-from mvsearch.errors import CheckpointError, EnvironmentFault
+from mvsearch.errors import CheckpointError
 from mvsearch.nn.channel_order import sort_channels
 from mvsearch.nn.classification import ClassificationHead
 from mvsearch.nn.weight_transfer import WeightTransfer, transfer_weights
-from mvsearch.nn.weights_io import Checkpoint, checksum
-from mvsearch.training.warm_start import RESULT, TrainedNetwork, checkpoints, identify_network, read_network
+from mvsearch.nn.weights_io import checksum
+from mvsearch.training.trained_network import TIMM, TrainedNetwork, checkpoints, read_network, read_single, trained_on
 from mvsearch.utils.hashing import digest
-from mvsearch.utils.installation import install_hint
 
-TIMM = "timm:"
-"""A source that begins with this is the name of a pretrained model of timm."""
+_TRANSFER_VERSION = 2
+"""Another number says that equal sources start networks with other weights, so that scores are computed anew."""
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A trained network, sorted by `sort_channels`; `checksum` is that of all that a score depends on: its weights as
-    they were read, their preparation of images, the classes.
+    """A trained network. `checksum` is that of all that a score depends on: its weights as they were read, their
+    preparation of images, the rules of the transfer.
 
     Its classifier is that of the images' classes, or empty if it has others; `notes` are sentences about that and about
-    what is unknown. `place` is what the user gave.
+    what is unknown. `place` is what the user gave, `origin` the file, `file_facts` what a report says about it.
     """
 
     place: str
@@ -39,7 +45,30 @@ class Source:
     model: nn.Sequential
     checksum: str
     preparation: Preparation | None
+    origin: str
+    file_facts: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, network: TrainedNetwork, place: str, classes: Sequence[str], task: str = "classification") -> Self:
+        """The source for images of these classes. The network belongs to it from then on."""
+        arch, model, total = network.arch, network.model, _digest(network)
+        notes: tuple[str, ...] = ()
+        if arch.task == task == "classification":
+            notes = _match_classifier(model, network.preparation, classes)
+        elif arch.task != task:
+            notes = (f"The source is a network for {arch.task}: the head starts with random weights.",)
+        return cls(
+            place=place,
+            name=arch.name or arch.key,
+            arch=arch,
+            model=model,
+            checksum=total,
+            preparation=network.preparation,
+            origin=network.checkpoint.describe(network.path),
+            file_facts=network.checkpoint.facts(),
+            notes=notes,
+        )
 
     @classmethod
     def load(cls, place: str, classes: Sequence[str], task: str = "classification", images: str = "") -> Self:
@@ -47,21 +76,15 @@ class Source:
 
         `images` is the checksum of the images: a source that was trained on them too is told in a note.
 
-        Raises CheckpointError if there is none or more than one, EnvironmentFault if timm's cannot be downloaded.
+        Raises what `read_single` does.
         """
-        network = read_source(place)
-        arch, model, total = network.arch, network.model, _digest(network)
-        notes: tuple[str, ...] = ()
-        if arch.task == task == "classification":
-            notes = _match_classifier(model, network.preparation, classes)
-        elif arch.task != task:
-            notes = (f"The source is a network for {arch.task}: the head starts with random weights.",)
-        if network.preparation is None:
+        source = cls.of(read_single(place), place, classes, task)
+        notes = source.notes
+        if source.preparation is None:
             notes += ("Nothing states how the source expects its images: they are normalised by their own statistics.",)
         if images and trained_on(place) == images:
             notes += ("The source was trained on these images, also on those held out: scores on them are too high.",)
-        name = arch.name or arch.key
-        return cls(place, name, arch, sort_channels(model), total, network.preparation, notes)
+        return replace(source, notes=notes)
 
     def check_networks(self, archs: Sequence[Architecture]) -> tuple[str, ...]:
         """The notes, and one if some of these networks start worse by their kind of residual alone.
@@ -86,8 +109,29 @@ class Source:
         )
 
     def transfer(self, model: nn.Sequential) -> WeightTransfer:
-        """Transfer the weights that fit into a network, in place."""
-        return transfer_weights(model, self.model, name=self.name)
+        """Transfer the weights that fit into a network, in place: of a wider source the most important channels.
+
+        Raises CheckpointError if the networks have no row in common.
+        """
+        equal = _shapes(model) == _shapes(self.model)
+        transfer = transfer_weights(model, self.model if equal else self.sorted_model, name=self._title)
+        return replace(
+            transfer,
+            checksum=self.checksum,
+            channels="all" if equal else "most important first",
+            facts=self.file_facts,
+            preparation=self.preparation,
+            notes=self.notes,
+        )
+
+    @cached_property
+    def sorted_model(self) -> nn.Sequential:
+        """The same network with its channels in the order in which they are taken."""
+        return sort_channels(self.model)
+
+    @property
+    def _title(self) -> str:
+        return f"{self.name} in {self.origin}"
 
     @property
     def facts(self) -> str:
@@ -95,19 +139,48 @@ class Source:
         return f"init {self.name} {self.checksum}"
 
 
+def warm_start(
+    place: Path | str, model: nn.Sequential, arch: Architecture, classes: Sequence[str] = ()
+) -> WeightTransfer:
+    """Transfer matching weights into a network of `arch`, in place; returns what was transferred, and from where.
+
+    `place` is what `Source.load` takes; a checkpoint may also be one of `arch` without a description. Of a folder of
+    several trainings the one is used that most weights can be taken from. `classes` are those of the images, by default
+    as many without names. Raises what `read_single` does, and CheckpointError if no weights match.
+    """
+    classes = classes or tuple(map(str, range(arch.num_classes)))
+    best, best_state, errors = None, model.state_dict(), []
+    for read in _readers(str(place), arch):
+        target = copy.deepcopy(model)
+        try:
+            transfer = Source.of(read(), str(place), classes, arch.task).transfer(target)
+        except CheckpointError as error:
+            errors.append(error)
+            continue
+        if best is None or transfer.transferred > best.transferred:
+            best, best_state = transfer, target.state_dict()
+    if best is None:
+        raise errors[0]
+    for skipped in errors:
+        _LOG.warning("skipped %s", skipped)
+    model.load_state_dict(best_state)
+    return best
+
+
+def _readers(place: str, arch: Architecture) -> list[Callable[[], TrainedNetwork]]:
+    if place.startswith(TIMM):
+        return [partial(read_single, place)]
+    return [partial(read_network, path, arch) for path in checkpoints(Path(place))]
+
+
+def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+
+
 def _digest(network: TrainedNetwork) -> str:
     preparation = network.preparation.to_json() if network.preparation else {}
-    return digest({"weights": checksum(network.model.state_dict()), "preparation": preparation | {"source": ""}})
-
-
-def trained_on(place: str) -> str | None:
-    """The checksum of the images of a training of `mvsearch train`; None if nothing beside the weights says it."""
-    path = Path(place)
-    try:
-        result = json.loads((path / RESULT if path.is_dir() else path.with_name(RESULT)).read_text(encoding="utf-8"))
-        return str(result["settings"]["data"])
-    except (OSError, ValueError, LookupError, TypeError):
-        return None
+    facts = {"weights": checksum(network.model.state_dict()), "preparation": preparation | {"source": ""}}
+    return digest(facts | {"transfer": _TRANSFER_VERSION})
 
 
 def _family(arch: Architecture) -> set[str]:
@@ -121,16 +194,6 @@ def _residuals(arch: Architecture) -> set[bool]:
 
 def _listed(blocks: set[str]) -> str:
     return f"{' and '.join(sorted(blocks))} blocks" if blocks else "no transformer blocks"
-
-
-def read_source(place: str) -> TrainedNetwork:
-    """The network in a checkpoint, in the folder of a training, or of a name of timm; raises as `Source.load` does."""
-    if place.startswith(TIMM):
-        return identify_network(_download(place), Path(place), None)
-    paths = checkpoints(Path(place))
-    if len(paths) > 1:
-        raise CheckpointError(f"contains {len(paths)} trainings; give the folder of one.", at=place)
-    return read_network(paths[0])
 
 
 def _match_classifier(model: nn.Sequential, preparation: Preparation | None, classes: Sequence[str]) -> tuple[str, ...]:
@@ -150,27 +213,3 @@ def _match_classifier(model: nn.Sequential, preparation: Preparation | None, cla
     linear.load_state_dict({name: tensor[positions] for name, tensor in head.linear.state_dict().items()})
     head.linear = linear
     return ("The source has the classes in another order or more of them: its classifier is matched by name.",)
-
-
-def _download(place: str) -> Checkpoint:
-    """The pretrained weights of a model of timm."""
-    name = place.removeprefix(TIMM)
-    try:
-        import timm
-    except Exception as error:  # without torchvision, or with one that does not fit torch
-        advice = f"{install_hint('timm')}, or give a file"
-        raise EnvironmentFault(f"timm cannot be imported here ({_line(error)}); {advice}.", at=place) from None
-    if name not in timm.list_pretrained():
-        raise CheckpointError("is not a pretrained model of timm; use a name of timm.list_pretrained().", at=place)
-    try:
-        model = timm.create_model(name, pretrained=True)
-    except Exception as error:  # of the network, of the hub's client or of its cache
-        reason = f"the weights cannot be downloaded ({_line(error)})"
-        raise EnvironmentFault(f"{reason}; download them elsewhere and give the file.", at=place) from None
-    weights = {key: tensor.detach().float() for key, tensor in model.state_dict().items()}
-    return Checkpoint(weights, place)
-
-
-def _line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

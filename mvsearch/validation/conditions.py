@@ -18,6 +18,7 @@ from mvsearch.utils.yaml_document import Document
 
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture
+    from mvsearch.nn.weight_transfer import WeightTransfer
     from mvsearch.training.job import TrainingData
     from mvsearch.utils.progress import Progress
 
@@ -87,6 +88,16 @@ def check_study_init(facts: StudyFacts, conditions: Conditions) -> None:
         raise StudyError(
             f"has changed: its checksum is {found}, and the study's candidates used {started}; put that file "
             f"there, or take this one with --init {conditions.init}.",
+            at=conditions.init,
+        )
+
+
+def check_source(conditions: Conditions, transfer: "WeightTransfer | None") -> None:
+    """Raises StudyError if a training started from other weights than the conditions have: the file has changed."""
+    if transfer is not None and transfer.checksum != conditions.init_checksum:
+        raise StudyError(
+            f"has changed during the validation: its checksum is {transfer.checksum}, was {conditions.init_checksum}; "
+            "put that file there, and the same command resumes.",
             at=conditions.init,
         )
 

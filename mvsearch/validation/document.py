@@ -12,7 +12,7 @@ from mvsearch.data import DataSettings
 from mvsearch.errors import StudyError
 from mvsearch.study.reader import STUDIES, Reader
 from mvsearch.study.storage.url import is_file
-from mvsearch.training.warm_start import WEIGHTS
+from mvsearch.training.trained_network import WEIGHTS
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.validation.job import ValidationJob
 from mvsearch.validation.outcome import ValidatedNetwork, Validation

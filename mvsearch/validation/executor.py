@@ -4,7 +4,6 @@ A training is locked by the process that runs it, and the lock ends with the pro
 work on one folder: each leaves out what another one trains, and waits for it.
 """
 
-import json
 import os
 import signal
 import sys
@@ -12,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -22,13 +21,13 @@ from filelock import FileLock, Timeout
 
 from mvsearch.errors import EnvironmentFault, MvsearchError
 from mvsearch.metrics.record import EvaluationFailed
-from mvsearch.utils.atomic_write import write_whole
+from mvsearch.validation.conditions import check_source
 from mvsearch.validation.job import ValidationJob
 from mvsearch.validation.pace import Pace
 from mvsearch.validation.rounds import Schedule, Training
 
 if TYPE_CHECKING:
-    from mvsearch.training.job import TrainingData, TrainingJob
+    from mvsearch.training.job import TrainingData
 
 _POLL_INTERVAL_S = 0.5
 _WAIT_INTERVAL_S = 2.0
@@ -241,9 +240,8 @@ def train(
                 return
             start, single = time.monotonic(), job.training(training)
             data = data or single.load_data()
-            if job.conditions.init and single.init and not single.init.exists():
-                _write_initial_weights(job.conditions.init, single, data)
             started = single.start(data, ProcessGroup(device=device))
+            check_source(job.conditions, started.transfer)
             trainer, loss = started.run.trainer, None
             for event in started.run.run():
                 trainer.stopping = interrupted()
@@ -255,22 +253,6 @@ def train(
         return
     except EvaluationFailed as error:
         job.record_failure(training, str(error))
-
-
-def _write_initial_weights(place: str, single: "TrainingJob", data: "TrainingData") -> None:
-    """Write the network of a training with the weights of a source where they fit, as the proxy starts with them."""
-    from mvsearch.nn import build
-    from mvsearch.nn.weights_io import write_weights
-    from mvsearch.training.source import Source
-
-    arch = single.arch.at(image_size=single.recipe.image_size, num_classes=len(data.train.classes))
-    source, model = Source.load(place, data.train.classes, arch.task), build(arch, seed=single.seed)
-    transfer = source.transfer(model)
-    preparation = replace(source.preparation, classes=()) if source.preparation else None
-    assert single.init is not None
-    inherited = json.dumps(transfer.to_dict(), indent=2).encode()  # the training's own result counts all of them
-    write_whole(single.init.with_suffix(".json"), inherited)
-    write_weights(model, arch.key, single.init, preparation)
 
 
 def _is_locked(job: ValidationJob, training: Training) -> bool:

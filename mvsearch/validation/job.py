@@ -17,14 +17,11 @@ from typing import Any
 from mvsearch.errors import StudyError
 from mvsearch.metrics.registry import MAP, MIOU, TOP1
 from mvsearch.training.job import TrainingJob
-from mvsearch.training.warm_start import RESULT
+from mvsearch.training.trained_network import RESULT
 from mvsearch.utils.atomic_write import write_whole
 from mvsearch.validation.conditions import Conditions
 from mvsearch.validation.networks import Network
 from mvsearch.validation.rounds import Schedule, Training, schedule
-
-INITIAL = "initial.safetensors"
-"""The initial weights of a training: those of the source, where they fit, in a network of its architecture."""
 
 FAILURE = "failed.json"
 """The reason why a training has no result: its loss became NaN."""
@@ -71,7 +68,7 @@ class ValidationJob:
             recipe=conditions.recipe,
             data=conditions.data,
             folder=self.training_folder(training),
-            init=self.training_folder(training) / INITIAL if conditions.init else None,
+            init=conditions.init,
             teacher=conditions.teacher or "",
             seed=training[1],
             every=_CHECKPOINT_STEPS,

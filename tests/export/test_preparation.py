@@ -461,7 +461,7 @@ def test_a_training_says_what_its_initial_weights_expect_otherwise(trained, tmp_
     write_weights(build(SMALL), SMALL.key, tmp_path / "bgr.safetensors", replace(BGR, classes=("low", "high")))
     changed = train(tmp_path / "changed", trained.images, tmp_path / "bgr.safetensors", epochs=1)
     assert "RGB instead of BGR" in changed.notes[0]
-    assert "other classes, or in another order: low, high; here high, low" in changed.notes[1]
+    assert "matched by name" in changed.notes[1]
     assert changed.result["init"]["notes"] == changed.notes
     save_file(build(SMALL).state_dict(), tmp_path / "bare.safetensors")
     assert "unknown" in train(tmp_path / "bare", trained.images, tmp_path / "bare.safetensors", epochs=1).notes[0]

@@ -78,13 +78,27 @@ def test_a_published_network_gets_all_of_its_own_weights(name):
     assert torch.equal(outputs(model), outputs(source))
 
 
+@pytest.mark.parametrize(
+    ("count", "available", "kept"), [(1, 4, [0]), (2, 4, [0, 2]), (3, 4, [0, 1, 2]), (2, 3, [0, 1])]
+)
 @pytest.mark.parametrize("body", [mobilevit, mobilevitv2])
-def test_fewer_layers_are_the_first_of_the_source(body):
-    source, model = network(body(depth=4), seed=1), network(body(depth=2), seed=2)
+def test_fewer_layers_are_spread_evenly_over_those_of_the_source(body, count, available, kept):
+    source, model = network(body(depth=available), seed=1), network(body(depth=count), seed=2)
+    transfer = transfer_weights(model, source, name="source")
+    for layer, i in zip(model.body.layers, kept, strict=True):
+        mine, theirs = layer.state_dict(), source.body.layers[i].state_dict()
+        assert all(torch.equal(mine[name], theirs[name]) for name in theirs)
+    assert transfer.transferred == transfer.params
+
+
+def test_fewer_blocks_of_a_row_are_spread_evenly_too():
+    rows = [row("mv2", name="body", out=16, stride=2, expand=2, repeat=repeat) for repeat in (2, 4)]
+    model, source = (network(each, seed=seed) for seed, each in enumerate(rows))
     transfer_weights(model, source, name="source")
-    mine, theirs = model.body.layers.state_dict(), source.body.layers.state_dict()
-    assert set(mine) == {name for name in theirs if name.startswith(("0.", "1."))}
-    assert all(torch.equal(mine[name], theirs[name]) for name in mine)
+    for block, i in zip(model.body, (0, 2), strict=True):
+        assert all(
+            torch.equal(one, two) for one, two in zip(block.parameters(), source.body[i].parameters(), strict=True)
+        )
 
 
 GROWN = {

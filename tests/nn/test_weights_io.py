@@ -25,7 +25,7 @@ from mvsearch.export.model import ExportModel
 from mvsearch.nn import build
 from mvsearch.nn.weights_io import load_weights, read_checkpoint, write_weights
 from mvsearch.study.resolve import find_architecture
-from mvsearch.training.warm_start import warm_start
+from mvsearch.training.source import warm_start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,11 +13,12 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, Images, Preparation
 from mvsearch.errors import CheckpointError, EnvironmentFault, MvsearchError
 from mvsearch.nn import build
+from mvsearch.nn.weight_transfer import transfer_weights
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.proxies import load_proxy, settings_used
 from mvsearch.proxies.train import Settings, _source
 from mvsearch.training.in_memory import InMemorySet
-from mvsearch.training.source import Source
+from mvsearch.training.source import Source, warm_start
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -96,6 +97,29 @@ def test_classes_without_names_are_taken_in_order_and_this_is_said(tmp_path):
     source = Source.load(trained(tmp_path / "t", ()), CLASSES)
     assert source.transfer(build(ARCH, seed=5)).rows[-1].transferred > 0
     assert len(source.notes) == 1
+
+
+WIDE = {**SOFTMAX, "blocks": [*SOFTMAX["blocks"][:2], {**SOFTMAX["blocks"][2], "out": 16, "dim": 32}]}
+
+
+def test_a_training_takes_the_channels_that_the_proxy_takes(tmp_path):
+    place = trained(tmp_path / "t", document=WIDE)
+    first, proxy, training = (build(ARCH, seed=5) for _ in range(3))
+    transfer_weights(first, build(Architecture.from_dict({**WIDE, "num_classes": 4}), seed=1), name="first")
+    wanted, taken = Source.load(place, CLASSES).transfer(proxy), warm_start(place, training, ARCH, CLASSES)
+
+    assert all(torch.equal(one, other) for one, other in zip(proxy.parameters(), training.parameters(), strict=True))
+    assert not torch.equal(training.body.reduce.weight, first.body.reduce.weight)
+    assert taken.to_dict() == wanted.to_dict()
+    assert (taken.channels, taken.share) == ("most important first", 1.0)
+    assert warm_start(place, build(Architecture.from_dict({**WIDE, "num_classes": 4})), ARCH, CLASSES).channels == "all"
+
+
+def test_a_training_matches_classes_by_name_too(tmp_path):
+    place, model = trained(tmp_path / "t", ("dog", "hen", "cat", "cow")), build(ARCH, seed=5)
+    transfer = warm_start(place, model, ARCH, CLASSES)
+    assert torch.allclose(outputs(model), outputs(build(ARCH, seed=1))[:, [2, 0, 3, 1]], atol=1e-5)
+    assert len(transfer.notes) == 1
 
 
 def test_what_is_no_single_trained_network_is_refused(tmp_path):

@@ -33,8 +33,8 @@ from mvsearch.training import recipes
 from mvsearch.training.in_memory import InMemorySet
 from mvsearch.training.loaders import SceneLoader
 from mvsearch.training.loop import Learner
+from mvsearch.training.source import warm_start
 from mvsearch.training.tasks import Task, detection, load_task, segmentation
-from mvsearch.training.warm_start import warm_start
 from mvsearch.utils import plugins
 
 pytestmark = pytest.mark.usefixtures("one_thread")
