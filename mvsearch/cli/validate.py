@@ -31,7 +31,11 @@ _FIGURE = "validation.png"
     "of at least the cost of each candidate.",
 )
 @click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="Trainings of each network.")
-@click.option("--recipe", help="A recipe of docs/training.md or a YAML file; default: a short one for the task.")
+@click.option(
+    "--recipe",
+    help="A recipe of docs/training.md or a YAML file; default: a short one for the task, "
+    "or finetune where networks start from trained weights.",
+)
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of each training; default: those of the recipe.")
 @click.option("--set", "settings", multiple=True, help="Override a value of the recipe, e.g. lr=0.001. Repeatable.")
 @click.option("--data", help="Source of the images, or a folder; default: those of the study.")
@@ -126,10 +130,10 @@ def _prepare(
     from mvsearch.validation.conditions import check_study_init, choose_recipe, prepare, study_images, study_init
 
     facts, arch = reader.facts, selection.networks[0].arch
-    name, recipe, notes = choose_recipe(facts, arch.task, recipe_name, settings)
+    source = study_init(facts) if init is None else None if init == "random" else init
+    name, recipe, notes = choose_recipe(facts, arch.task, recipe_name, settings, init=source)
     images = select_images(data) if data else study_images(facts, arch.task)
     images = replace(images, path=str(path)) if path else images
-    source = study_init(facts) if init is None else None if init == "random" else init
     with process_group(device) as group:
         used = group.device
     with progress_bar() as bar:

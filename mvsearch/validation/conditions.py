@@ -11,7 +11,7 @@ from mvsearch.study.facts import StudyFacts
 from mvsearch.study.settings import read_data
 from mvsearch.training.job import TrainingJob
 from mvsearch.training.recipe import Recipe
-from mvsearch.training.recipes import default_recipe, load
+from mvsearch.training.recipes import default_recipe, finetune_recipe, load
 from mvsearch.training.sampler import Sampler
 from mvsearch.utils.hashing import digest
 from mvsearch.utils.yaml_document import Document
@@ -103,18 +103,25 @@ def check_source(conditions: Conditions, transfer: "WeightTransfer | None") -> N
 
 
 def choose_recipe(
-    facts: StudyFacts, task: str, name: str | None, settings: Sequence[str]
+    facts: StudyFacts, task: str, name: str | None, settings: Sequence[str], *, init: str | None = None
 ) -> tuple[str, Recipe, tuple[str, ...]]:
-    """The recipe by name or file, by default the short one for the task, and a sentence about the image size.
+    """The recipe by name or file, and sentences about the choice and the image size.
 
-    The short one takes the image size of the study's proxy, at which the candidates were scored.
+    By default it is that for small images, with `init` the one for trained weights where the task has one. These take
+    the image size of the study's proxy, at which the candidates were scored.
     """
-    name = name or default_recipe(task)
+    random, trained = default_recipe(task), finetune_recipe(task)
+    notes: tuple[str, ...] = ()
+    if init and not name and trained:
+        notes = (f"recipe {trained}, as networks start from trained weights; --recipe {random} is for random ones",)
+    elif init and not name:
+        notes = (f"recipe {random} is meant for random weights: no recipe for {task} is for trained ones",)
+    name = name or (trained if init and trained else random)
     recipe, own = load(name, settings), facts.settings.get("proxy", {}).get("image_size")
     replaced = {text.partition("=")[0] for text in settings}
-    if name != default_recipe(task) or "image_size" in replaced or own is None or own < _MIN_IMAGE_SIZE:
-        return name, recipe, (f"images of {recipe.image_size} px, as the recipe has them",)
-    return name, replace(recipe, image_size=own), (f"images of {own} px, as the study's proxy had them",)
+    if name not in (random, trained) or "image_size" in replaced or own is None or own < _MIN_IMAGE_SIZE:
+        return name, recipe, (*notes, f"images of {recipe.image_size} px, as the recipe has them")
+    return name, replace(recipe, image_size=own), (*notes, f"images of {own} px, as the study's proxy had them")
 
 
 def prepare(

@@ -384,7 +384,7 @@ def test_overwriting_or_mixing_trainings_is_refused(arch, images, unbroken, tmp_
 @pytest.mark.parametrize(
     ("name", "settings", "said"),
     [
-        ("v3", [], "'v3'; choose one of: detection, finetune384, .*, v1, v2"),
+        ("v3", [], "'v3'; choose one of: detection, finetune, finetune384, .*, v1, v2"),
         ("v1", ["epoch=3"], "--set epoch: unknown setting 'epoch'; did you mean 'epochs'"),
         ("v1", ["epochs"], "has no value"),
         ("v1", ["lr=fast"], "--set lr: found 'fast'"),

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ import pytest
 from command import all_files, assert_one_sentence
 from filelock import FileLock
 from PIL import Image
-from safetensors.torch import load_file
 from scipy.stats import ttest_rel
 
+from mvsearch.errors import StudyError
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.study import Study
@@ -290,13 +291,39 @@ def test_networks_start_from_the_weights_that_the_study_used(study):
     results = [json.loads(path.read_text()) for path in Path(done.json["folder"]).glob("*/seed_0/result.json")]
 
     assert done.json["conditions"]["init"] == str(source)
+    assert done.json["conditions"]["recipe"] == "finetune"
+    assert "recipe finetune" in done.err
     assert [result["init"]["share"] for result in results] == [1.0, 1.0]
-    start = Path(done.json["folder"]) / done.json["networks"][1]["key"] / "seed_0" / "initial.safetensors"
-    assert json.loads(start.with_suffix(".json").read_text())["source"]
-    trained = load_file(source / "weights.safetensors")
-    assert sorted(load_file(start)["stem.conv.weight"].abs().sum((1, 2, 3)).tolist()) == pytest.approx(
-        sorted(trained["stem.conv.weight"].abs().sum((1, 2, 3)).tolist())
-    )
+    assert all(str(source) in result["init"]["source"] for result in results)
+    assert all(sum(row["inherited"] for row in result["init"]["rows"]) == result["params"] for result in results)
+    assert all(result["init"]["checksum"] == result["settings"]["init"] for result in results)
+
+
+@pytest.mark.parametrize(
+    ("init", "given", "recipe", "lr"),
+    [(None, None, "short", 3e-3), ("a.pt", None, "finetune", 1e-3), ("a.pt", "short", "short", 3e-3)],
+)
+def test_a_recipe_for_trained_weights_is_the_default_where_networks_have_them(study, init, given, recipe, lr):
+    facts = open_study("toy").facts
+    name, values, notes = choose_recipe(facts, "classification", given, [], init=init)
+    assert (name, values.lr, values.image_size) == (recipe, lr, 32)
+    assert any("recipe finetune" in note for note in notes) is (name == "finetune")
+
+
+def test_a_task_without_a_recipe_for_trained_weights_says_so(study):
+    name, _, notes = choose_recipe(open_study("toy").facts, "detection", None, [], init="a.pt")
+    assert name == "short_detection"
+    assert "detection" in notes[0]
+
+
+def test_a_source_that_changes_during_a_validation_is_noticed(study):
+    list(train(validation_job(), ("base.yaml", 0), lambda: False))
+    source = str(next(Path("studies/toy/validation").glob("*/*/seed_0")))
+    job = validation_job()
+    conditions = replace(job.conditions, init=source, init_checksum="0" * 12)
+    with pytest.raises(StudyError) as error:
+        list(train(replace(job, conditions=conditions), ("base.yaml", 0), lambda: False))
+    assert error.value.file == source
 
 
 @pytest.mark.parametrize(

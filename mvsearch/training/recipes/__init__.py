@@ -30,6 +30,11 @@ def default_recipe(task: str) -> str:
     return "short" if task == "classification" else f"short_{task}"
 
 
+def finetune_recipe(task: str) -> str | None:
+    """The name of the recipe for networks that start from trained weights, on small images; None for other tasks."""
+    return "finetune" if task == "classification" else None
+
+
 def load(name: str, settings: Iterable[str] = ()) -> Recipe:
     """A recipe by its name or file, with some settings replaced (`name=value`); raises PlanError or YamlError."""
     document = yaml_document.read(_path(name))
