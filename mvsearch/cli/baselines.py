@@ -4,13 +4,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
     from mvsearch.report.dominance import Dominance, Network
 
 
-@click.command()
+@click.command(cls=Command, examples=["mvsearch baselines", "mvsearch baselines --sources"])
 @click.option("--sources", is_flag=True, help="Add the source of each figure.")
 @json_option
 def baselines(sources: bool, as_json: bool) -> None:

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_architecture, joined_names
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, storage_option, table
 from mvsearch.cli._progress import Steps
 
@@ -14,9 +16,15 @@ if TYPE_CHECKING:
 _BACKENDS = "torch_cpu,onnxruntime,executorch,openvino"
 
 
-@click.command()
-@click.argument("archs", metavar="ARCH...", nargs=-1, required=True)
-@click.option("--backend", default=_BACKENDS, show_default=True, help="Backends, separated by commas.")
+@click.command(cls=Command, examples=["mvsearch bench mobilevitv3_xxs v3:17 --backend torch_cpu,onnxruntime"])
+@click.argument("archs", metavar="ARCH...", nargs=-1, required=True, shell_complete=complete_architecture)
+@click.option(
+    "--backend",
+    shell_complete=joined_names("latency_backend"),
+    default=_BACKENDS,
+    show_default=True,
+    help="Backends, separated by commas.",
+)
 @click.option(
     "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
 )

@@ -5,14 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_study
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import Amount, console, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
     from mvsearch.study.storage.store import Store
 
 
-@click.command()
-@click.argument("study", required=False)
+@click.command(cls=Command, examples=["mvsearch cache", "mvsearch cache --prune --older-than 30"])
+@click.argument("study", required=False, shell_complete=complete_study)
 @storage_option
 @click.option("--prune", is_flag=True, help="Delete the entries that --older-than and --keep select; default: all.")
 @click.option("--older-than", "days", type=Amount(), default=0.0, help="Delete entries unused for this many days.")

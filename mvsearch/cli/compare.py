@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_study
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
@@ -13,8 +15,8 @@ if TYPE_CHECKING:
     from mvsearch.study.reader import Reader
 
 
-@click.command()
-@click.argument("studies", nargs=-1, required=True)
+@click.command(cls=Command, examples=["mvsearch compare v3 random --plot compare.png"])
+@click.argument("studies", nargs=-1, required=True, shell_complete=complete_study)
 @drawing_options
 @click.option(
     "--objective",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_data
+from mvsearch.cli._help import Group
 from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
@@ -24,12 +26,12 @@ path_option = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def data() -> None:
     """List, fetch and check images."""
 
 
-@data.command("list")
+@data.command("list", examples=["mvsearch data list"])
 @json_option
 def list_command(as_json: bool) -> None:
     """List the sources of images."""
@@ -49,8 +51,8 @@ def list_command(as_json: bool) -> None:
     console().print(rows_table)
 
 
-@data.command("get")
-@click.argument("name")
+@data.command("get", examples=["mvsearch data get cifar10"])
+@click.argument("name", shell_complete=complete_data)
 @path_option
 def get_command(name: str, path: Path | None) -> None:
     """Fetch the raw files of the source NAME, if possible, and print their folder."""
@@ -63,8 +65,8 @@ def get_command(name: str, path: Path | None) -> None:
     click.echo(folder)
 
 
-@data.command("check")
-@click.argument("name")
+@data.command("check", examples=["mvsearch data check cifar10", "mvsearch data check /my/images"])
+@click.argument("name", shell_complete=complete_data)
 @path_option
 @click.option("--size", type=int, help="Side of the images in pixels, for sources of any size.")
 @click.option("--task", help="What the images are for, e.g. detection; default: the first task of the source.")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mvsearch._version import __version__
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, table
 from mvsearch.utils.installation import PACKAGE, install_command, install_hint, requirements
 from mvsearch.utils.machine import cpu_name, installed_version
@@ -44,7 +45,7 @@ class Finding:
     text: str
 
 
-@click.command()
+@click.command(cls=Command, examples=["mvsearch doctor"])
 @click.option("--storage", help="Check this database URL too.")
 @json_option
 def doctor(storage: str | None, as_json: bool) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 
 import click
 
+from mvsearch.cli._completion import complete_architecture, complete_data, plugin_names
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import (
     Amount,
     console,
@@ -25,9 +27,22 @@ _SCENES = 4
 """Images for networks of other tasks than classification, whose outputs for every pixel fill the memory."""
 
 
-@click.command()
-@click.argument("arch")
-@click.option("--to", "kind", default="torch", show_default=True, help=f"Format: {', '.join(format_names())}.")
+@click.command(
+    cls=Command,
+    examples=[
+        "mvsearch export mobilevitv3_xxs --weights xxs.pt --to onnx -o xxs.onnx",
+        "mvsearch export v3:17 --to torch -o net.py",
+    ],
+)
+@click.argument("arch", shell_complete=complete_architecture)
+@click.option(
+    "--to",
+    "kind",
+    shell_complete=plugin_names("export_format"),
+    default="torch",
+    show_default=True,
+    help=f"Format: {', '.join(format_names())}.",
+)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), help="File to write; default: the name of the architecture."
 )
@@ -48,7 +63,11 @@ _SCENES = 4
 )
 @preparation_options
 @click.option("--features", is_flag=True, help="Output feature maps at strides 4, 8, 16, 32 instead of logits.")
-@click.option("--data", help="Images to verify on: a source or a folder; default: the study's, or fashion_mnist.")
+@click.option(
+    "--data",
+    shell_complete=complete_data,
+    help="Images to verify on: a source or a folder; default: the study's, or fashion_mnist.",
+)
 @click.option(
     "--images",
     type=click.IntRange(min=2),

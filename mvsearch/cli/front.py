@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_study
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
@@ -18,8 +20,8 @@ if TYPE_CHECKING:
     from mvsearch.report.findings import Findings
 
 
-@click.command()
-@click.argument("study")
+@click.command(cls=Command, examples=["mvsearch front v3", "mvsearch front v3 --x latency_ms --plot front.png"])
+@click.argument("study", shell_complete=complete_study)
 @drawing_options
 @click.option(
     "--objective", "objectives", multiple=True, help="Use these objectives instead of the study's. Repeatable."

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_architecture
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, storage_option, table
 from mvsearch.cli._progress import Steps
 
@@ -21,8 +23,8 @@ _PAIRS = (
 )
 
 
-@click.command()
-@click.argument("archs", metavar="[ARCH]...", nargs=-1)
+@click.command(cls=Command, examples=["mvsearch latency mobilevitv3_xxs v3:17 --quick"])
+@click.argument("archs", metavar="[ARCH]...", nargs=-1, shell_complete=complete_architecture)
 @click.option("--published", is_flag=True, help="The networks of the paper's Table 8, with the printed figures.")
 @click.option(
     "--protocol",

@@ -1,27 +1,36 @@
 """The `mvsearch` command: loads a subcommand from its file, and prints user errors as one sentence with exit code 1."""
 
 import io
+import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
 import click
 
 from mvsearch._version import __version__
+from mvsearch.cli._help import Group, sections_of
 from mvsearch.errors import MvsearchError
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.utils import plugins
 
 _NOT_COMMANDS = ("main",)
+_COMPLETION = "_MVSEARCH_COMPLETE"
+"""Set by the shell when it asks click what can be completed."""
+
 _HALF_LENGTH = 800
 """Characters kept at each end of an overlong error message."""
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     """Every file of this folder is a command; it is imported when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name.replace("_", "-") for name in plugins.names("command") if name not in _NOT_COMMANDS]
+
+    def sections(self, ctx: click.Context) -> dict[str, Sequence[str]]:
+        return sections_of(self.list_commands(ctx))
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
         if name not in self.list_commands(ctx):
@@ -42,12 +51,22 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mvsearch")
 def cli() -> None:
-    """Neural architecture scaling and search over the MobileViT family."""
+    """Neural architecture scaling and search over the MobileViT family.
+
+    `mvsearch COMMAND --help` ends with examples. Completion in bash (zsh and fish: docs/install.md):
+
+    \b
+      eval "$(_MVSEARCH_COMPLETE=bash_source mvsearch)"
+    """
 
 
 def main() -> None:
     """Run the command and exit."""
     _escape_unprintable()
+    if _COMPLETION in os.environ:
+        from mvsearch.cli._completion import register_bash
+
+        register_bash()
     try:
         cli.main(standalone_mode=False)
     except click.exceptions.Exit as exit_:

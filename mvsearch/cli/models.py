@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, table
 
 if TYPE_CHECKING:
@@ -12,7 +13,7 @@ if TYPE_CHECKING:
 _SCORES = {"segmentation": ("miou", "mIoU %"), "detection": ("map", "mAP %")}
 
 
-@click.command()
+@click.command(cls=Command, examples=["mvsearch models", "mvsearch models --task detection"])
 @click.option(
     "--task",
     type=click.Choice(["classification", *_SCORES]),

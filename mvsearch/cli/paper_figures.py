@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, force_option, json_option, print_json, theme_option
 from mvsearch.cli._progress import Steps
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 _TIMES = "latency.json"
 
 
-@click.command()
+@click.command(cls=Command, examples=["mvsearch paper-figures", "mvsearch paper-figures --x macs -o figures"])
 @click.option(
     "--output",
     "-o",
@@ -66,9 +67,10 @@ def paper_figures(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Draw Figures 1 and 3 of the paper: Top-1 of the family and of baselines against a cost; area is MACs.
+    """Draw Figures 1 and 3 of the paper with newer networks.
 
-    The baselines of Figure 1 are transformers and hybrids, those of Figure 3 convolutional networks.
+    They show the Top-1 of the family and of baselines against a cost; the area of a marker is MACs. The baselines of
+    Figure 1 are transformers and hybrids, those of Figure 3 convolutional networks.
     """
     from mvsearch.report.dominance import baseline_networks, dominances, family_networks, speed_comparison
     from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_architecture, complete_data
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import (
     Amount,
     console,
@@ -27,15 +29,17 @@ if TYPE_CHECKING:
     from mvsearch.training.in_memory import InMemorySet
 
 
-@click.command()
-@click.argument("arch")
+@click.command(cls=Command, examples=["mvsearch predict v3:17+deeplabv3 --steps 300 -o masks.png"])
+@click.argument("arch", shell_complete=complete_architecture)
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
     help="Checkpoint; default: the validated weights of a trial, unless --steps, --batch or --lr is given; random: "
     "train the network first.",
 )
-@click.option("--data", help="Source of the images; default: that of the study, or cutouts.")
+@click.option(
+    "--data", shell_complete=complete_data, help="Source of the images; default: that of the study, or cutouts."
+)
 @click.option("--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already.")
 @click.option(
     "--steps",

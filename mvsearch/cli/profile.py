@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_architecture, plugin_names
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, storage_option, table
 from mvsearch.utils.plugins import names
 
@@ -13,15 +15,18 @@ if TYPE_CHECKING:
     from mvsearch.profiling.counters import Count
 
 
-@click.command()
-@click.argument("arch")
+@click.command(cls=Command, examples=["mvsearch profile mobilevitv3_xxs", "mvsearch profile v3:17 --latency --memory"])
+@click.argument("arch", shell_complete=complete_architecture)
 @click.option(
     "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
 )
 @click.option("--counter", type=click.Choice(names("counter")), help="Also count with this tool, for comparison.")
 @click.option("--latency", is_flag=True, help="Measure the latency on this machine.")
 @click.option(
-    "--backend", default=None, help=f"Latency backend: {', '.join(names('latency_backend'))}; default: torch_cpu."
+    "--backend",
+    shell_complete=plugin_names("latency_backend"),
+    default=None,
+    help=f"Latency backend: {', '.join(names('latency_backend'))}; default: torch_cpu.",
 )
 @click.option(
     "--batch",

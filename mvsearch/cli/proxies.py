@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_data, plugin_names
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, drawing_options, json_option, print_data_notes, print_json, table
 
 if TYPE_CHECKING:
@@ -22,10 +24,17 @@ if TYPE_CHECKING:
 _DATABASE = Path("studies/proxies/scores.db")
 
 
-@click.command()
-@click.option("--proxy", "names", multiple=True, help="Proxy to evaluate; default: all. Repeatable.")
+@click.command(cls=Command, examples=["mvsearch proxies --proxy params --proxy synflow --seeds 1"])
+@click.option(
+    "--proxy",
+    "names",
+    multiple=True,
+    shell_complete=plugin_names("proxy"),
+    help="Proxy to evaluate; default: all. Repeatable.",
+)
 @click.option(
     "--data",
+    shell_complete=complete_data,
     help="Source of images; see `mvsearch data list`. Default: fashion_mnist; with --against ground_truth cifar10.",
 )
 @click.option("--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already.")
@@ -56,13 +65,13 @@ def proxies(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Evaluate proxies on published models, or with --against on networks that were trained in full.
+    """Evaluate proxies on published or trained networks.
 
-    Each proxy scores the models, and the ranking is compared with that of ImageNet top-1. The models are fifteen
-    published ones and the five rows of the paper's ablation; parameters and MACs are listed for comparison. The
-    training proxy takes about 10 minutes of a core for each seed; use --proxy and --seeds for less. Scores are stored
-    as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md explains the
-    numbers.
+    By default these are published models, and with --against networks that were trained in full. Each proxy scores the
+    models, and the ranking is compared with that of ImageNet top-1. The models are fifteen published ones and the five
+    rows of the paper's ablation; parameters and MACs are listed for comparison. The training proxy takes about 10
+    minutes of a core for each seed; use --proxy and --seeds for less. Scores are stored as they are computed: Ctrl-C
+    prints those so far, and the same command resumes. docs/proxies.md explains the numbers.
     """
     from mvsearch.cli._against import print_comparison
     from mvsearch.errors import PlanError

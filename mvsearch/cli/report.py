@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_study
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import force_option, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
@@ -12,8 +14,8 @@ if TYPE_CHECKING:
     from mvsearch.report.importance import Importance
 
 
-@click.command()
-@click.argument("study")
+@click.command(cls=Command, examples=["mvsearch report v3"])
+@click.argument("study", shell_complete=complete_study)
 @click.option(
     "--output", "-o", type=click.Path(path_type=Path), default=Path("report.html"), show_default=True, help="The file."
 )

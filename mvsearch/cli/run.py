@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mvsearch.cli._completion import complete_architecture, complete_space, plugin_names
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import Amount, console, json_option, print_json
 from mvsearch.space.shipped import shipped_spaces
 
@@ -12,8 +14,12 @@ if TYPE_CHECKING:
     from mvsearch.study.plan import Plan
 
 
-@click.command(epilog=f"SPACE by name: {', '.join(shipped_spaces())}.")
-@click.argument("space", type=click.Path())
+@click.command(
+    cls=Command,
+    examples=["mvsearch run v3 --trials 100", "mvsearch run my.yaml --limit 'params <= 2M' --workers 0"],
+    epilog=f"SPACE by name: {', '.join(shipped_spaces())}.",
+)
+@click.argument("space", type=click.Path(), shell_complete=complete_space)
 @click.option("--name", help="Name of the study; default: the name of the space.")
 @click.option("--trials", type=click.IntRange(min=1), help="Number of trials in all, finished ones included.")
 @click.option(
@@ -31,10 +37,15 @@ if TYPE_CHECKING:
 @click.option(
     "--beat",
     metavar="ARCH",
+    shell_complete=complete_architecture,
     help="Search for networks that are better than this one at no more parameters and MACs: the score is the only "
     "objective, and the end is a short list with the probability that each is better.",
 )
-@click.option("--sampler", help="How candidates are proposed: surrogate, tpe, nsga2, nsga3, gp or random.")
+@click.option(
+    "--sampler",
+    shell_complete=plugin_names("sampler"),
+    help="How candidates are proposed: surrogate, tpe, nsga2, nsga3, gp or random.",
+)
 @click.option("--seed", type=click.IntRange(min=0), help="With one worker, the same seed proposes the same candidates.")
 @click.option(
     "--reevaluate/--no-reevaluate",

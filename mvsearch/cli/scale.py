@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mvsearch.cli._completion import complete_architecture, complete_study, plugin_names
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, theme_option
 from mvsearch.errors import EnvironmentFault
 
@@ -17,15 +19,26 @@ if TYPE_CHECKING:
     from mvsearch.scaling import Budget, Coefficients, Scaled, Scaling
 
 
-@click.command()
-@click.argument("arch")
+@click.command(
+    cls=Command,
+    examples=[
+        "mvsearch scale mobilevitv3_s --to params=3M -o net.yaml",
+        "mvsearch scale mobilevitv3_s --grid 0.5,0.75,1 -o family",
+    ],
+)
+@click.argument("arch", shell_complete=complete_architecture)
 @click.option("--to", help="Budget: params=5.6M, macs=1G or latency_ms=8; 'params<=5.6M' is never exceeded.")
 @click.option(
     "--by", default="width", show_default=True, help="What is scaled: width, depth, resolution or compound (all three)."
 )
 @click.option("--keep", multiple=True, help="Rows or fields to leave unchanged, e.g. stem,dim,layer3.dim. Repeatable.")
 @click.option("--coefficients", help="For compound: of depth, width, resolution; default: 1.2,1.1,1.15 (EfficientNet).")
-@click.option("--fit", metavar="STUDY", help="For compound: fit the coefficients to the front of STUDY.")
+@click.option(
+    "--fit",
+    metavar="STUDY",
+    shell_complete=complete_study,
+    help="For compound: fit the coefficients to the front of STUDY.",
+)
 @click.option("--grid", help="Make a family: multipliers (0.5,0.75,1) or budgets (params=1.25M,2.5M,5.8M).")
 @click.option(
     "--plot", type=click.Path(path_type=Path), help="With --grid: draw cost against scale, for v1 and v3 fusion."
@@ -33,7 +46,13 @@ if TYPE_CHECKING:
 @theme_option
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="YAML file to write; with --grid a folder.")
 @force_option
-@click.option("--backend", default="torch_cpu", show_default=True, help="Latency backend, for latency_ms.")
+@click.option(
+    "--backend",
+    shell_complete=plugin_names("latency_backend"),
+    default="torch_cpu",
+    show_default=True,
+    help="Latency backend, for latency_ms.",
+)
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency_ms."
 )

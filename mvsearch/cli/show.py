@@ -5,16 +5,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_architecture
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, theme_option
 
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture
 
 
-@click.command()
-@click.argument("arch")
+@click.command(
+    cls=Command,
+    examples=["mvsearch show mobilevitv3_xxs", "mvsearch show mobilevitv1_xxs --diff mobilevitv3_xxs --plot diff.png"],
+)
+@click.argument("arch", shell_complete=complete_architecture)
 @click.option(
-    "--diff", "other", metavar="ARCH2", help="Compare with ARCH2: which rows and fields differ, and what that costs."
+    "--diff",
+    "other",
+    metavar="ARCH2",
+    shell_complete=complete_architecture,
+    help="Compare with ARCH2: which rows and fields differ, and what that costs.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="Draw a figure to this file: .png or .svg.")
 @theme_option

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_space
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, table
 from mvsearch.space.shipped import shipped_spaces
 
@@ -16,8 +18,12 @@ if TYPE_CHECKING:
 _SAMPLE = 100_000
 
 
-@click.command(epilog=f"SPACE by name: {', '.join(shipped_spaces())}.")
-@click.argument("space", type=click.Path())
+@click.command(
+    cls=Command,
+    examples=["mvsearch space v3", "mvsearch space v3 --front --limit 'params >= 1M'"],
+    epilog=f"SPACE by name: {', '.join(shipped_spaces())}.",
+)
+@click.argument("space", type=click.Path(), shell_complete=complete_space)
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled shares and ranges.")
 @click.option("--front", is_flag=True, help="Compute the exact Pareto front over costs instead.")
 @click.option("--objective", "objectives", multiple=True, help="With --front: params, macs or macs_paper. Repeatable.")

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_study
+from mvsearch.cli._help import Group
 from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ _DATABASE = ("study.db", "study.db-wal", "study.db-shm")
 _LOCKS = ("study.db.locks", "workers")
 
 
-@click.group(invoke_without_command=True)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--storage", help="Database URL; default: studies/*/study.db.")
 @json_option
 @click.pass_context
@@ -35,7 +37,7 @@ def studies(context: click.Context, storage: str | None, as_json: bool) -> None:
         raise click.UsageError(f"{option} belongs behind {command}: mvsearch studies {command} ... {option}")
 
 
-@studies.command("list")
+@studies.command("list", examples=["mvsearch studies list --json"])
 @click.option("--storage", help="Database URL; default: studies/*/study.db.")
 @json_option
 def list_command(storage: str | None, as_json: bool) -> None:
@@ -95,8 +97,8 @@ def _summary(reader: "Reader") -> dict[str, Any]:
     }
 
 
-@studies.command("rename")
-@click.argument("study")
+@studies.command("rename", examples=["mvsearch studies rename v3 first-search"])
+@click.argument("study", shell_complete=complete_study)
 @click.argument("name")
 @storage_option
 def rename_command(study: str, name: str, storage: str | None) -> None:
@@ -128,8 +130,11 @@ def _folder(store: "Store") -> Path | None:
     return path.parent if own else None
 
 
-@studies.command("copy")
-@click.argument("study")
+@studies.command(
+    "copy",
+    examples=["mvsearch studies copy v3 v3-longer", "mvsearch studies copy v3 v3 --to postgresql://me@host/studies"],
+)
+@click.argument("study", shell_complete=complete_study)
 @click.argument("name")
 @click.option("--to", help="Database URL of the copy; default: studies/NAME/study.db.")
 @storage_option
@@ -166,8 +171,8 @@ def _target(name: str, storage: str | None) -> Iterator[str]:
                 folder.rmdir()
 
 
-@studies.command("delete")
-@click.argument("study")
+@studies.command("delete", examples=["mvsearch studies delete v3 --yes"])
+@click.argument("study", shell_complete=complete_study)
 @click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 @storage_option
 def delete_command(study: str, yes: bool, storage: str | None) -> None:
@@ -228,8 +233,8 @@ def _remove_files(reader: "Reader") -> Path | None:
     return folder
 
 
-@studies.command("export")
-@click.argument("study")
+@studies.command("export", examples=["mvsearch studies export v3", "mvsearch studies export v3 -o trials.csv"])
+@click.argument("study", shell_complete=complete_study)
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="File to write; default: STUDY.jsonl.")
 @force_option
 @storage_option
@@ -261,7 +266,7 @@ def _content(reader: "Reader", suffix: str) -> bytes:
     return (csv if suffix == ".csv" else parquet)(records, within)
 
 
-@studies.command("import")
+@studies.command("import", examples=["mvsearch studies import v3.jsonl --name v3-again"])
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--name", help="Name of the imported study; default: the name in the file.")
 @storage_option

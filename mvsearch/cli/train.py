@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_architecture, complete_data, complete_recipe
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import (
     console,
     json_option,
@@ -27,11 +29,19 @@ if TYPE_CHECKING:
 _MAX_DECODERS = 16
 
 
-@click.command()
-@click.argument("arch")
-@click.option("--recipe", help="A recipe of docs/training.md or a YAML file; default: a short one for the task.")
+@click.command(cls=Command, examples=["mvsearch train v3:17 --data /my/images -o trained --set epochs=30"])
+@click.argument("arch", shell_complete=complete_architecture)
+@click.option(
+    "--recipe",
+    shell_complete=complete_recipe,
+    help="A recipe of docs/training.md or a YAML file; default: a short one for the task.",
+)
 @click.option("--set", "settings", multiple=True, help="Override a value of the recipe, e.g. epochs=30. Repeatable.")
-@click.option("--data", help="Source of the images, or a folder; default: that of the study, or of the task.")
+@click.option(
+    "--data",
+    shell_complete=complete_data,
+    help="Source of the images, or a folder; default: that of the study, or of the task.",
+)
 @click.option(
     "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
 )

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from mvsearch.cli._completion import complete_architecture, complete_data, complete_recipe, complete_study
+from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, drawing_options, json_option, print_data_notes, print_json, storage_option
 
 if TYPE_CHECKING:
@@ -17,8 +19,8 @@ if TYPE_CHECKING:
 _FIGURE = "validation.png"
 
 
-@click.command()
-@click.argument("study")
+@click.command(cls=Command, examples=["mvsearch validate v3 --top 3 --against mobilevitv3_xxs --seeds 3"])
+@click.argument("study", shell_complete=complete_study)
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of candidates, by score.")
 @click.option(
     "--trial", "trials", type=click.IntRange(0), multiple=True, help="Validate this trial instead. Repeatable."
@@ -26,6 +28,7 @@ _FIGURE = "validation.png"
 @click.option(
     "--against",
     metavar="ARCH",
+    shell_complete=complete_architecture,
     multiple=True,
     help="A baseline. Repeatable. Default: the network to beat, else the smallest published model "
     "of at least the cost of each candidate.",
@@ -33,12 +36,15 @@ _FIGURE = "validation.png"
 @click.option("--seeds", type=click.IntRange(1, 100), default=5, show_default=True, help="Trainings of each network.")
 @click.option(
     "--recipe",
+    shell_complete=complete_recipe,
     help="A recipe of docs/training.md or a YAML file; default: a short one for the task, "
     "or finetune where networks start from trained weights.",
 )
 @click.option("--epochs", type=click.IntRange(1), help="Epochs of each training; default: those of the recipe.")
 @click.option("--set", "settings", multiple=True, help="Override a value of the recipe, e.g. lr=0.001. Repeatable.")
-@click.option("--data", help="Source of the images, or a folder; default: those of the study.")
+@click.option(
+    "--data", shell_complete=complete_data, help="Source of the images, or a folder; default: those of the study."
+)
 @click.option(
     "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
 )

@@ -75,6 +75,8 @@ def _section(command: click.Command, path: tuple[str, ...]) -> Iterator[str]:
     yield f"{'#' * len(path)} `{' '.join(path)}`"
     yield f"```\n{' '.join([*path, *command.collect_usage_pieces(context)])}\n```"
     yield from map(_text, [*_paragraphs(command.help), *_paragraphs(command.epilog)])
+    if examples := getattr(command, "examples", ()):
+        yield "\n".join(["```sh", *examples, "```"])
     options = [param for param in command.params if isinstance(param, click.Option) and not param.hidden]
     if options:
         yield table(["option", "values", "default", "meaning"], (_option(option, context) for option in options))
