@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 @click.option("--y", help="Metric on the y axis; default: the first score. gain: the score beyond what size explains.")
 @click.option("--size", help="Metric that the area of the markers shows; default: macs.")
 @click.option("--pairs", is_flag=True, help="Draw every score against every cost, one below the other.")
+@click.option("--show-failed", is_flag=True, help="Draw the trials that are pruned, failed or beyond a limit too.")
 @click.option("--all", "whole", is_flag=True, help="List the whole front, not only the recommended members.")
 @click.option("--calibrate", is_flag=True, help="Add the expected ImageNet top-1, calibrated on the published models.")
 @click.option(
@@ -56,6 +57,7 @@ def front(
     y: str | None,
     size: str | None,
     pairs: bool,
+    show_failed: bool,
     whole: bool,
     calibrate: bool,
     baselines: bool,
@@ -76,8 +78,8 @@ def front(
 
     if pairs and (x or y or size):
         raise click.UsageError("--pairs draws all pairs; leave out --x, --y and --size.")
-    if plot is None and (pairs or x or y or size):
-        raise click.UsageError("--x, --y, --size and --pairs describe a figure; add --plot FILE.")
+    if plot is None and (pairs or x or y or size or show_failed):
+        raise click.UsageError("--x, --y, --size, --pairs and --show-failed describe a figure; add --plot FILE.")
     if plot is not None:
         refuse_to_draw(plot, force=force)
     sought = [Objective.named(name) for name in objectives]
@@ -87,7 +89,9 @@ def front(
     if plot is not None:
         axes = _all_pairs(findings.objectives) if pairs else [(x, y, size)]
         title = f"{findings.name} ({findings.progress})" if findings.progress else findings.name
-        figures = [findings.figure(title, x=across, y=up, area=area) for across, up, area in axes]
+        figures = [
+            findings.figure(title, x=across, y=up, area=area, show_failed=show_failed) for across, up, area in axes
+        ]
         plot_fronts(figures, plot, THEMES[theme])
     if as_json:
         document = _to_json(findings, estimates)

@@ -152,10 +152,19 @@ class Findings:
         """What the score adds beyond size; None for few trials, or without a score."""
         return gain_beyond_size(self.measured, self.score) if self.score.name in scores() else None
 
-    def figure(self, title: str, *, x: str | None = None, y: str | None = None, area: str | None = None) -> FrontFigure:
+    def figure(
+        self,
+        title: str,
+        *,
+        x: str | None = None,
+        y: str | None = None,
+        area: str | None = None,
+        show_failed: bool = False,
+    ) -> FrontFigure:
         """All candidates along two metrics, by default the score against a cost; recommended and validated are marked.
 
-        `gain` as y is the score beyond size. Raises PlanError for an unknown metric, StudyError for one that no trial
+        With `show_failed`, trials that are pruned, failed or beyond a limit are drawn too. `gain` as y is the score
+        beyond size. Raises PlanError for an unknown metric, StudyError for one that no trial
         has.
         """
         records: Sequence[Record] = self.measured
@@ -172,8 +181,15 @@ class Findings:
             beyond=self.beyond,
             marks=marks,
             validated=self.validated,
+            left_out=self.left_out if show_failed else (),
             **shown,
         )
+
+    @property
+    def left_out(self) -> list[Record]:
+        """The trials that are pruned, failed, or complete and beyond a limit."""
+        beyond = {record.number for record in complete_beyond(self.records, self.limits)}
+        return [record for record in self.records if record.state != "complete" or record.number in beyond]
 
     @property
     def beyond(self) -> int:

@@ -249,7 +249,54 @@ def test_the_figure_shows_every_measured_record_once_in_the_units_of_the_axes(re
     assert (figure.points[0].x, figure.points[0].y) == pytest.approx((1.249448, 79.2))
     assert figure.points[0].area == pytest.approx(0.332163072)
     assert figure.subtitle.startswith("17 of 19 trials complete, ")
-    assert [point.label for point in figure.named] == ["v3-XXS", "v3-XS", "v3-S", "abl. 3", "abl. 4"]
+    named = [point for point in figure.named if point.label]
+    assert [point.text for point in named] == ["v3-XXS", "v3-XS", "v3-S", "abl. 3", "abl. 4"]
+
+
+def test_members_of_the_front_have_their_trial_numbers_beside_them_and_their_marks(records):
+    figure = front_figure(records, OBJECTIVES, title="v3", marks={14: "S"})
+    own = {record.number for record in front(records, OBJECTIVES) if not record.published}
+
+    assert {point.text for point in figure.named if not point.label} == {f"{n}, S" if n == 14 else str(n) for n in own}
+    assert "(numbers are trials)" in figure.subtitle
+    many = [candidate(i, 10**6 + i, 10**8, 0.5 + i / 1000) for i in range(50)]
+    crowded = front_figure(many, OBJECTIVES, title="v3", marks={7: "knee"})
+    assert [point.text for point in crowded.named] == ["7, knee"]
+    assert "numbers" not in crowded.subtitle
+
+
+def test_trials_that_are_pruned_failed_or_beyond_a_limit_are_drawn_when_asked(records, tmp_path):
+    lost = [
+        replace(candidate(50, 9_000_000, 10**9, 0.0), state="pruned", reason="rung 75", metrics={"params": 9_000_000}),
+        replace(candidate(51, 3_000_000, 10**9, 0.0), state="failed", reason="loss is nan", metrics={}),
+        candidate(52, 8_000_000, 10**9, 0.9),
+    ]
+    plain = front_figure(records[:17], OBJECTIVES, title="v3")
+    figure = front_figure(records[:17], OBJECTIVES, title="v3", left_out=lost)
+    pruned, beyond = figure.left_out
+
+    assert plain.left_out == ()
+    assert [point.number for point in figure.points] == [point.number for point in plain.points]
+    assert (pruned.kind, pruned.x, pruned.at_edge) == ("pruned", 9.0, True)
+    assert figure.y.limits[0] < pruned.y < min(point.y for point in figure.points)  # a higher top-1 is better
+    assert pruned.lines[-1] == "pruned: rung 75"
+    assert (beyond.kind, beyond.x, beyond.y, beyond.at_edge) == ("trial beyond a limit", 8.0, 90.0, False)
+    assert figure.x.limits[1] > 9.0
+    words = "1 pruned, 1 beyond a limit (at the edge: without top-1 (held-out)), 1 without a place not drawn"
+    assert figure.subtitle.endswith(f"; {words}")
+    for name in ("front.svg", "front.html"):
+        plot_fronts([figure], tmp_path / name)
+        assert "pruned" in (tmp_path / name).read_text(encoding="utf-8")
+
+
+def test_an_optional_label_without_room_is_left_out():
+    at = [Label(300, 200, 6, 60, 12), Label(300, 200, 6, 60, 12, optional=True)]
+    markers = np.array([[0, 0, 294, 400], [306, 0, 600, 400], [294, 0, 306, 194], [294, 206, 306, 400]], dtype=float)
+
+    assert [centre is None for centre in place(at, Obstacles(markers, np.empty((0, 2)), (0, 0, 600, 400)))] == [
+        False,
+        True,
+    ]
 
 
 def test_solid_points_are_the_front_of_all_objectives(records):

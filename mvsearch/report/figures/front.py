@@ -13,11 +13,13 @@ from mvsearch.metrics.formatting import image_sizes, labels, scale, with_error
 from mvsearch.metrics.pareto import Objective, comparable, front, some_comparable
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import GAIN, metric, scores, searchable
+from mvsearch.report.figures.left_out import LeftOut, has, left_out_point, left_out_words
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
 from mvsearch.report.validated import ValidatedTrial
 from mvsearch.utils import plugins
 
+_MOST_NUMBERED = 40
 _NEAR = 0.35
 """How far beyond the records a limit is still drawn, as a share of their span."""
 
@@ -67,7 +69,7 @@ def _error(name: str, record: Record) -> float:
 
 @dataclass(frozen=True)
 class Point:
-    """One candidate, in the units of the axes; `label` is for published models only.
+    """One candidate, trial `number`, in the units of the axes; `label` is for published models only.
 
     `x_error` and `y_error` are standard errors, 0 where there is none. `lines` are shown on hovering, `mark` beside the
     marker, which has a ring if the candidate is `validated`.
@@ -81,8 +83,14 @@ class Point:
     on_front: bool
     label: str | None
     lines: tuple[str, ...]
+    number: int
     mark: str = ""
     validated: bool = False
+
+    @property
+    def text(self) -> str:
+        """What can be written beside the marker: a published model's name, or the trial and its mark: `17, S`."""
+        return self.label or f"{self.number}, {self.mark}".removesuffix(", ")
 
 
 @dataclass(frozen=True)
@@ -115,6 +123,7 @@ class FrontFigure:
     points: tuple[Point, ...]
     staircase: tuple[tuple[float, float], ...]
     shades: tuple[Shade, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
     def group(self, *, published: bool, on_front: bool) -> list[Point]:
         """The points of one kind of marker, the largest first so that no small one is hidden."""
@@ -128,8 +137,9 @@ class FrontFigure:
 
     @property
     def named(self) -> list[Point]:
-        """The published models, and the candidates with a text beside them."""
-        return [point for point in self.points if point.label is not None or point.mark]
+        """The published models, the candidates with a mark, and the members of the front unless there are too many."""
+        numbered = _is_numbered([point.number for point in self.points if point.on_front])
+        return [point for point in self.points if point.label or point.mark or (point.on_front and numbered)]
 
     def share(self, area: float | None) -> float:
         """The marker's area as a share of the largest; without a third metric all have one size."""
@@ -152,11 +162,13 @@ def front_figure(
     area: str | None = None,
     marks: Mapping[int, str] = MappingProxyType({}),
     validated: Mapping[int, ValidatedTrial] = MappingProxyType({}),
+    left_out: Sequence[Record] = (),
 ) -> FrontFigure:
     """A score against params, if they are an objective, with MACs as area; `x`, `y` and `area` name other metrics.
 
     `marks` are texts beside candidates, by trial; beside `validated` ones is the difference to the baseline too. So
-    many complete trials `beyond` the limits are not drawn, which the subtitle says.
+    many complete trials `beyond` the limits are not drawn, which the subtitle says. Trials that are `left_out` have
+    crosses.
 
     Raises PlanError for an unknown metric, StudyError for one that no record has.
     """
@@ -167,13 +179,19 @@ def front_figure(
     measured = some_comparable(records, list(dict.fromkeys([*objectives, *map(_objective, names)])))
     members = {record.number for record in front(measured, objectives)}
     sizes = image_sizes(names, measured)
-    across, up = (Axis.over(name, measured, limits, image_size=sizes.get(name, "")) for name in (x_name, y_name))
+    placed = [record for record in left_out if has(record, x_name)]
+    across, up = (
+        Axis.over(name, [*measured, *(r for r in placed if has(r, name))], limits, image_size=sizes.get(name, ""))
+        for name in (x_name, y_name)
+    )
+    crosses = tuple(left_out_point(record, across, up, describe(record, objectives)) for record in placed)
+    others = left_out_words(crosses, metric(y_name).label, len(left_out) - len(placed)) if left_out else ""
     third = Axis.over(area_name, measured, image_size=sizes.get(area_name, "")) if area_name else None
     shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _visible(axis, limits))
     hidden = [limit for limit in limits if limit not in (*_visible(across, limits), *_visible(up, limits))]
     return FrontFigure(
         title,
-        _subtitle(len(records), len(measured), len(members), objectives, hidden, beyond),
+        _subtitle(len(records), len(measured), members, objectives, hidden, others or _not_drawn(beyond)),
         across,
         up,
         third,
@@ -188,6 +206,7 @@ def front_figure(
         ),
         _staircase(measured, across, up),
         shades,
+        crosses,
     )
 
 
@@ -203,6 +222,7 @@ def _point(
         on_front,
         short_name(record.published) if record.published else None,
         describe(record, objectives),
+        record.number,
     )
 
 
@@ -328,11 +348,25 @@ def round_values(values: Sequence[float]) -> tuple[float, ...]:
 
 
 def _subtitle(
-    trials: int, measured: int, members: int, objectives: Sequence[Objective], hidden: Sequence[Constraint], beyond: int
+    trials: int,
+    measured: int,
+    members: Collection[int],
+    objectives: Sequence[Objective],
+    hidden: Sequence[Constraint],
+    others: str,
 ) -> str:
     *most, last = (metric(objective.name).label for objective in objectives)
     names = f"{', '.join(most)} and {last}" if most else last
     count = f"{measured} of {trials} trials complete" if measured < trials else f"{trials} trial{'s' * (trials > 1)}"
     limits = f"; limited to {', '.join(map(_limit_text, hidden))}" if hidden else ""
-    limits += f"; {beyond} beyond the limits not drawn" if beyond else ""
-    return f"{count}, {members} on the front of {names}{limits}"
+    numbers, others = " (numbers are trials)" * _is_numbered(members), f"; {others}" if others else ""
+    return f"{count}, {len(members)} on the front of {names}{numbers}{limits}{others}"
+
+
+def _is_numbered(members: Collection[int]) -> bool:
+    """Whether the members of a front have their numbers beside them: of many they would only be clutter."""
+    return len(members) <= _MOST_NUMBERED
+
+
+def _not_drawn(beyond: int) -> str:
+    return f"{beyond} beyond the limits not drawn" if beyond else ""

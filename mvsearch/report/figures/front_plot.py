@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,13 +38,39 @@ def plot_fronts(figures: Sequence[FrontFigure], path: Path, theme: Theme = LIGHT
         write_whole(path, render(lambda: _draw(figures, theme), kind, theme))
 
 
+_CROSS = 6.0
+"""The size of the cross of a trial that is pruned, failed or beyond a limit, in points."""
+
+
+@dataclass(frozen=True)
+class CrossStyle:
+    """The marker of one kind of trials that are left out of the front."""
+
+    matplotlib: str
+    plotly: str
+    colour: str
+
+
+def _cross_styles(theme: Theme) -> dict[str, CrossStyle]:
+    return {
+        "pruned": CrossStyle("x", "x-thin", theme.grey),
+        "failed": CrossStyle("+", "cross-thin", theme.ink),
+        "trial beyond a limit": CrossStyle("1", "y-down-open", theme.grey),
+    }
+
+
+def _places(figure: FrontFigure, kind: str) -> tuple[list[float], list[float]]:
+    points = [point for point in figure.left_out if point.kind == kind]
+    return [point.x for point in points], [point.y for point in points]
+
+
 def _share(figure: FrontFigure, area: float | None) -> float:
     """A marker's area as a share of the largest, but never too small to be seen."""
     return max(figure.share(area), SMALLEST_SHARE)
 
 
 def _names(figure: FrontFigure, largest: float) -> NameLayout:
-    """The names of the published models, and the texts beside others;
+    """The names of the published models, and the numbers and marks of others, of which plain numbers can be left out;
     `largest` is the radius of the largest marker in points."""
 
     def mark(point: Point) -> Mark:
@@ -57,8 +83,11 @@ def _names(figure: FrontFigure, largest: float) -> NameLayout:
         [(shade.edge, end) for end in y] if shade.along_x else [(end, shade.edge) for end in x]
         for shade in figure.shades
     ]
-    names = [point.label or point.mark for point in figure.named]
-    return NameLayout(x, y, names, [*map(mark, figure.named)], [*map(mark, figure.points)], [figure.staircase, *edges])
+    names = [point.text for point in figure.named]
+    plain = {i for i, point in enumerate(figure.named) if point.label is None and not point.mark}
+    marks = [*map(mark, figure.named)]
+    crosses = [Mark(point.x, point.y, _CROSS / 2) for point in figure.left_out]
+    return NameLayout(x, y, names, marks, [*map(mark, figure.points), *crosses], [figure.staircase, *edges], plain)
 
 
 # ---- PNG and SVG
@@ -87,6 +116,8 @@ def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
         for level, style in enumerate(theme.markers):
             _draw_points(axes, figure, style, 2 + level / 10)
         _draw_rings(axes, figure, theme)
+        for kind, look in _cross_styles(theme).items():
+            axes.scatter(*_places(figure, kind), s=_CROSS**2, marker=look.matplotlib, color=look.colour, linewidth=1.2)
         _draw_legend(fig, axes, figure, theme)
         if figure.area is not None:
             _draw_size_legend(fig, axes, figure, theme)
@@ -168,6 +199,11 @@ def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme)
     if figure.validated:
         ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none"}
         handles.append(Line2D([], [], linestyle="", markeredgecolor=theme.ink, label=RING_LABEL, **ring))
+    handles += [
+        Line2D([], [], linestyle="", marker=look.matplotlib, markersize=_CROSS, color=look.colour, label=kind)
+        for kind, look in _cross_styles(theme).items()
+        if any(point.kind == kind for point in figure.left_out)
+    ]
     if len(figure.staircase) > 1:
         handles.append(Line2D([], [], color=theme.primary, alpha=0.55, label=LINE_LABEL))
     if figure.shades:
@@ -179,7 +215,7 @@ def _draw_size_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: T
     """The areas of markers, below the plot on the right."""
     look: dict[str, Any] = {"color": theme.pale, "edgecolor": theme.grey}
     sizes = [
-        axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), label=f"{value:.3g}", **look)
+        axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), label=f"{value:g}", **look)
         for value in figure.area_key
     ]
     words = f"area: {figure.area.label}" if figure.area else ""
@@ -201,6 +237,9 @@ _LARGEST_PX = 13.0
 _KEY_STEP = 75
 """The distance between the circles of the size legend, in pixels."""
 
+_LEGEND_LINE = 19
+"""The height of a line of the legend, in pixels."""
+
 
 @dataclass(frozen=True)
 class Format:
@@ -213,6 +252,10 @@ class Format:
     bottom: int = 115
     key_from: float = 0.72
     key_down: int = 88
+
+    def with_lines(self, lines: int) -> "Format":
+        """The format with room for further lines of the legend."""
+        return replace(self, height=self.height + _LEGEND_LINE * lines, bottom=self.bottom + _LEGEND_LINE * lines)
 
 
 def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
@@ -227,7 +270,28 @@ def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
     }
     line |= {"opacity": 0.55, "hoverinfo": "skip", "name": LINE_LABEL}
     rings = [_ring_trace(figure, theme)] if figure.validated else []
-    return [line, *(_trace(figure, style) for style in theme.markers), *rings]
+    crosses = (
+        [_cross_trace(figure, kind, look) for kind, look in _cross_styles(theme).items()] if figure.left_out else []
+    )
+    return [line, *(_trace(figure, style) for style in theme.markers), *crosses, *rings]
+
+
+def _cross_trace(figure: FrontFigure, kind: str, look: CrossStyle) -> dict[str, Any]:
+    from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS, hover
+
+    points = [point for point in figure.left_out if point.kind == kind]
+    x, y = _places(figure, kind)
+    marker = {"symbol": look.plotly, "size": _CROSS * PIXELS, "color": look.colour}
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": kind,
+        "visible": bool(points),
+        "x": x,
+        "y": y,
+        "marker": marker | {"line": {"width": 1.5, "color": look.colour}},
+        "text": [hover(point.lines) for point in points],
+    } | HOVER_TEXT
 
 
 def _ring_trace(figure: FrontFigure, theme: Theme) -> dict[str, Any]:
@@ -274,7 +338,7 @@ def layout(figure: FrontFigure, theme: Theme, form: Format | None = None) -> dic
     """Axes, names, limits and the legend of sizes."""
     from mvsearch.report.figures.interactive import MARGIN, PIXELS, axis, base_layout, plot_box, write_names
 
-    form = form or Format()
+    form = (form or Format()).with_lines(len({point.kind for point in figure.left_out}))
     margin = MARGIN | {"t": form.top, "b": form.bottom}
     names = _names(figure, _LARGEST_PX / PIXELS)
     shades = [part for shade in figure.shades for part in _shade_shapes(shade, theme)]
@@ -331,7 +395,7 @@ def _size_texts(figure: FrontFigure, form: Format) -> list[dict[str, Any]]:
     place = {"xref": "paper", "yref": "paper", "x": form.key_from, "y": 0, "showarrow": False, "xanchor": "left"}
     head = {"text": f"area: {figure.area.label}", "xshift": -_LARGEST_PX, "yshift": -form.key_down + 30}
     values = [
-        {"text": f"{value:.3g}", "xshift": i * _KEY_STEP + _LARGEST_PX + 3, "yshift": -form.key_down}
+        {"text": f"{value:g}", "xshift": i * _KEY_STEP + _LARGEST_PX + 3, "yshift": -form.key_down}
         for i, value in enumerate(figure.area_key)
     ]
     return [place | {"yanchor": "middle"} | text for text in (head, *values)]

@@ -101,7 +101,8 @@ def write_names(layout: NameLayout, box: Sequence[float], line: str) -> list[dic
     left, bottom, right, top = map(float, box)
     frame = Frame(layout.x, layout.y, (left, bottom, right, top))
     names = layout.place(box, [(LETTER * len(name), LINE) for name in layout.names], PIXELS)
-    return [_annotation(frame, *name, line) for name in zip(layout.names, layout.marks, names, strict=True)]
+    placed = zip(layout.names, layout.marks, names, strict=True)
+    return [_annotation(frame, text, mark, name, line) for text, mark, name in placed if name is not None]
 
 
 def _annotation(frame: Frame, text: str, mark: Mark, name: PlacedName, line: str) -> dict[str, Any]:

@@ -19,6 +19,10 @@ Points = NDArray[np.float64]
 GAPS = (3.0, 9.0, 17.0, 27.0, 40.0, 56.0)
 ANGLES = np.arange(24) * (2 * np.pi / 24)
 ROUNDS = 4
+OPTIONAL_GAPS = 3
+"""An optional label is near its point, or left out."""
+CROWDED = 3.0
+"""The cost from which on an optional label is left out."""
 AIR = np.array([-6.0, -3.0, 6.0, 3.0])
 """The margin around a text: two that touch read as one, and one that touches another's marker reads as its name."""
 
@@ -34,28 +38,35 @@ class Obstacles:
 
 @dataclass(frozen=True)
 class Label:
-    """A point to be named: its place, its marker's radius, and the size of its text."""
+    """A point to be named: its place, its marker's radius, and the size of its text.
+
+    An `optional` label is left out where it would crowd others.
+    """
 
     x: float
     y: float
     radius: float
     width: float
     height: float
+    optional: bool = False
 
 
-def place(labels: Sequence[Label], obstacles: Obstacles) -> list[tuple[float, float]]:
-    """The centre of each label's text."""
+def place(labels: Sequence[Label], obstacles: Obstacles) -> list[tuple[float, float] | None]:
+    """The centre of each label's text; None for one that is left out."""
     candidates = [_candidates(label) for label in labels]
     fixed = [_fixed_costs(label, boxes, obstacles) for label, boxes in zip(labels, candidates, strict=True)]
     best: list[int | None] = [None] * len(labels)
+    order = sorted(range(len(labels)), key=lambda i: labels[i].optional)
     for _ in range(ROUNDS):
         before = list(best)
-        for i, label in enumerate(labels):
+        for i in order:
             others = [(labels[j], candidates[j][k]) for j, k in enumerate(best) if j != i and k is not None]
-            best[i] = int(np.argmin(fixed[i] + _crowding_costs(label, candidates[i], others)))
+            costs = fixed[i] + _crowding_costs(labels[i], candidates[i], others)
+            nearest = int(np.argmin(costs))
+            best[i] = None if labels[i].optional and costs[nearest] > CROWDED else nearest
         if best == before:
             break
-    return [_centre(candidates[i][k]) for i, k in enumerate(best) if k is not None]
+    return [None if k is None else _centre(candidates[i][k]) for i, k in enumerate(best)]
 
 
 def leader(label: Label, centre: tuple[float, float]) -> Points:
@@ -67,7 +78,7 @@ def leader(label: Label, centre: tuple[float, float]) -> Points:
 def _candidates(label: Label) -> Boxes:
     """Boxes around the point, each ring a little further from the marker's edge; the preferred first."""
     rings = []
-    for gap in GAPS:
+    for gap in GAPS[:OPTIONAL_GAPS] if label.optional else GAPS:
         across, up = label.width / 2 + label.radius + gap, label.height / 2 + label.radius + gap
         # The nearest point of the box, not its centre, is at this distance from the marker.
         x = np.clip(np.cos(ANGLES) * across * 1.4, -across, across)
@@ -102,7 +113,7 @@ def _crowding_costs(label: Label, boxes: Boxes, others: Sequence[tuple[Label, Bo
     touched = (6 * _overlap(boxes + AIR, markers) + 12 * _overlap(boxes + AIR, placed)).sum(axis=1) / label.height**2
     covered = 48 * _overlap(boxes, placed).sum(axis=1) / label.height**2
     astray = 6 * _hits(mine, placed) + 3 * _hits(mine, markers) + 6 * _count_inside(theirs, boxes)
-    close = np.abs(mine[:, :, None, :] - theirs).max(axis=3) < 3
+    close = np.logical_and.reduce([np.abs(np.subtract.outer(mine[..., i], theirs[:, i])) < 3 for i in (0, 1)])
     return np.asarray(covered + touched + astray + 2 * close.any(axis=(1, 2)))
 
 

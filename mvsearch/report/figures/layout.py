@@ -1,6 +1,6 @@
 """Where names go within axes: what both the static and the interactive figure need."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -72,7 +72,10 @@ class Frame:
 
 @dataclass(frozen=True)
 class NameLayout:
-    """Names of marks within axes. They hide none of the `markers`, and avoid crossing the `lines`."""
+    """Names of marks within axes. They hide none of the `markers`, and avoid crossing the `lines`.
+
+    The names of `optional` marks, by index, are left out where they would crowd others.
+    """
 
     x: tuple[float, float]
     y: tuple[float, float]
@@ -80,23 +83,28 @@ class NameLayout:
     marks: Sequence[Mark]
     markers: Sequence[Mark]
     lines: Sequence[Corners] = ()
+    optional: Collection[int] = ()
 
     def place(
         self, box: Sequence[float], sizes: Sequence[tuple[float, float]], pixels_per_point: float
-    ) -> list[PlacedName]:
-        """The place of each name, given the axes' box in pixels and the size of each text in pixels."""
+    ) -> list[PlacedName | None]:
+        """The place of each name, None for one that is left out, given the axes' box and the size of each text in
+        pixels.
+        """
         left, bottom, right, top = map(float, box)
         frame = Frame(self.x, self.y, (left, bottom, right, top))
         labels = [
-            Label(x, y, mark.radius * pixels_per_point, width, height)
-            for mark, (x, y), (width, height) in zip(self.marks, self._centres(frame, self.marks), sizes, strict=True)
+            Label(x, y, mark.radius * pixels_per_point, width, height, optional=i in self.optional)
+            for i, (mark, (x, y), (width, height)) in enumerate(
+                zip(self.marks, self._centres(frame, self.marks), sizes, strict=True)
+            )
         ]
         centres = self._centres(frame, self.markers)
         radii = np.array([mark.radius for mark in self.markers]).reshape(-1, 1) * pixels_per_point
         lines = np.concatenate([np.empty((0, 2)), *(frame.sample(line) for line in self.lines)])
         obstacles = Obstacles(np.hstack([centres - radii, centres + radii]), lines, frame.box)
         return [
-            self._placed_name(frame, label, centre)
+            None if centre is None else self._placed_name(frame, label, centre)
             for label, centre in zip(labels, place(labels, obstacles), strict=True)
         ]
 

@@ -105,10 +105,13 @@ def error_bars(axes: Axes, points: Any, colour: str, zorder: float) -> None:
 
 
 def write_names(axes: Axes, layout: NameLayout, line: str, theme: Theme) -> None:
-    """Names in their places, each with a line to its mark unless it is near."""
+    """Names in their places, each with a line to its mark unless it is near; those without a place are left out."""
     texts = [axes.text(0, 0, name, fontsize=8, ha="center", va="center", parse_math=False) for name in layout.names]
     extents = [text.get_window_extent() for text in texts]
     sizes = [(extent.width + 4, extent.height + 2) for extent in extents]
     for text, name in zip(texts, layout.place(axes.get_window_extent().extents, sizes, PIXELS), strict=True):
+        if name is None:
+            text.remove()
+            continue
         text.set(position=name.centre, zorder=4, path_effects=[withStroke(linewidth=2, foreground=theme.paper)])
         axes.plot(*name.line.T, color=line, linewidth=0.8, zorder=3)
