@@ -42,6 +42,13 @@ if TYPE_CHECKING:
     "objective, and the end is a short list with the probability that each is better.",
 )
 @click.option(
+    "--beat-on",
+    "beat_on",
+    metavar="METRIC",
+    multiple=True,
+    help="With --beat: no more of this cost either, e.g. latency_ms, which is measured of ARCH first. Repeatable.",
+)
+@click.option(
     "--sampler",
     shell_complete=plugin_names("sampler"),
     help="How candidates are proposed: surrogate, tpe, nsga2, nsga3, gp or random.",
@@ -96,6 +103,7 @@ def run(
     objectives: tuple[str, ...],
     limits: tuple[str, ...],
     beat: str | None,
+    beat_on: tuple[str, ...],
     sampler: str | None,
     seed: int | None,
     confirm: bool | None,
@@ -129,6 +137,7 @@ def run(
         objectives=objectives,
         limits=limits,
         beat=beat,
+        beat_on=beat_on,
         sampler=sampler,
         seed=seed,
         confirm=confirm,

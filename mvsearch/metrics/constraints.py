@@ -4,9 +4,10 @@ A measurement has noise: it violates a constraint only if it is beyond the limit
 noise it cannot be decided; the candidate is kept, and counted as undecided.
 """
 
+import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Any, Self
 
@@ -35,12 +36,17 @@ def amount(text: str) -> float:
 
 @dataclass(frozen=True)
 class Constraint:
-    """A constraint that candidates must satisfy, e.g. `params <= 6M`."""
+    """A constraint that candidates must satisfy, e.g. `params <= 6M`.
+
+    The limit may be what was `measured` of a `network`: then it has noise too. It is infinite until that is known.
+    """
 
     name: str
     at_most: bool
     value: float
     text: str
+    network: str = ""
+    measured: Metrics | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -50,6 +56,13 @@ class Constraint:
             raise PlanError(f"cannot read the limit {text!r}; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
         Objective.named(match[1])
         return cls(match[1], match[2] == "<=", amount(match[3]), str(text).strip())
+
+    @classmethod
+    def no_more_than(cls, network: str, name: str, measured: Metrics) -> Self:
+        """At most what was measured of a network; no limit while that is unknown."""
+        value = measured.get(name, math.inf)
+        words = f"that of {network}" if value == math.inf else f"{value:,.4g} of {network}"
+        return cls(name, True, value, f"{name} <= {words}", network, measured if name in measured else None)
 
     @property
     def side(self) -> tuple[str, bool]:
@@ -66,12 +79,44 @@ class Constraint:
         return value <= self.value if self.at_most else value >= self.value
 
     def violated(self, metrics: Metrics) -> bool:
-        """Whether the metrics violate the constraint by more than the noise of the measurement."""
-        return self.name in metrics and not any(map(self.holds, noise_interval(self.name, metrics)))
+        """Whether the metrics violate the constraint by more than the noise of the measurements."""
+        if self.name not in metrics:
+            return False
+        (low, high), (least, most) = self._intervals(metrics)
+        return low > most if self.at_most else high < least
 
     def undecided(self, metrics: Metrics) -> bool:
-        """Whether the limit is within the noise of the measurement: another one could be on its other side."""
-        return self.name in metrics and len(set(map(self.holds, noise_interval(self.name, metrics)))) > 1
+        """Whether the limit is within the noise of the measurements: others could be on its other side."""
+        if self.name not in metrics or self.violated(metrics):
+            return False
+        (low, high), (least, most) = self._intervals(metrics)
+        return high > least if self.at_most else low < most
+
+    def describe_violation(self, metrics: Metrics) -> str:
+        """E.g. `latency_ms 12.7 (between 12.4 and 13) breaks the limit latency_ms <= 12`."""
+        (low, high), (least, most) = self._intervals(metrics)
+        noise = f" (between {low:,.4g} and {high:,.4g})" if low < high else ""
+        of = f" (between {least:,.4g} and {most:,.4g})" if least < most else ""
+        ratios = self._ratio_names(metrics)
+        unit = f"; in brackets multiples of {metrics[f'{metric(self.name).prefix}reference']}" if ratios else ""
+        return f"{self.name} {metrics[self.name]:,}{noise} breaks the limit {self.text}{of}{unit}"
+
+    def _intervals(self, metrics: Metrics) -> tuple[tuple[float, float], tuple[float, float]]:
+        """The interval of the metric and that of the limit: as multiples of the same reference if both have them,
+        because the time of the reference, and what is not known of it, then does not matter."""
+        if self.measured is None:
+            return noise_interval(self.name, metrics), (self.value, self.value)
+        if names := self._ratio_names(metrics):
+            low, high = names
+            return (metrics[low], metrics[high]), (self.measured[low], self.measured[high])
+        return noise_interval(self.name, metrics), noise_interval(self.name, self.measured)
+
+    def _ratio_names(self, metrics: Metrics) -> tuple[str, str] | None:
+        """The ends of the interval of the ratio to a reference; None unless both measurements have the same one."""
+        prefix, measured = metric(self.name).prefix, self.measured or {}
+        low, high, reference = (f"{prefix}{name}" for name in ("ratio_low", "ratio_high", "reference"))
+        known = all(is_number(each.get(end)) for each in (metrics, measured) for end in (low, high))
+        return (low, high) if known and metrics.get(reference) == measured.get(reference) else None
 
 
 def noise_interval(name: str, metrics: Metrics) -> tuple[float, float]:
@@ -117,6 +162,8 @@ def tighten_limits(limits: Sequence[str], by: Sequence[str]) -> tuple[str, ...]:
 def check_limits(limits: Sequence[Constraint]) -> None:
     """Raises PlanError for a limit in another unit than its metric's, and for two that contradict each other."""
     for limit in limits:
+        if limit.network:
+            continue
         unit = metric(limit.name).unit
         if unit == PERCENT and limit.value > 1:
             raise PlanError(f"found {limit.text!r}, but {limit.name} is a share; use e.g. 0.9 for 90 %.")

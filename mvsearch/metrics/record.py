@@ -76,8 +76,8 @@ class Latency:
 
     `median_ms` estimates the time on a machine that does nothing else, `low_ms` to `high_ms` is how far the estimate
     can be trusted, and p10 to p90 is the spread of single calls. `ratio` is the time over that of the `reference`
-    network in the same rounds, and `reference_ms` the time of the reference that the estimate assumes, which was
-    measured on a quiet machine if it is `reference_quiet`. `wall_ms` is
+    network in the same rounds, which can be trusted from `ratio_low` to `ratio_high`. `reference_ms` is the time of the
+    reference that the estimate assumes, which was measured on a quiet machine if it is `reference_quiet`. `wall_ms` is
     what the clock on the wall showed, `cpu_share` the share of it in which the process had the processor, `load` the
     load average of the machine, `busy` whether other processes disturbed the measurement. A field is None where it
     was not measured.
@@ -97,6 +97,8 @@ class Latency:
     high_ms: float | None = None
     wall_ms: float | None = None
     ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
     reference: str | None = None
     reference_ms: float | None = None
     reference_quiet: bool | None = None
@@ -129,6 +131,8 @@ class Latency:
             "high_ms",
             "wall_ms",
             "ratio",
+            "ratio_low",
+            "ratio_high",
             "reference",
             "reference_ms",
             "reference_quiet",

@@ -187,8 +187,15 @@ def _latency(
     )
     if known is None:
         return latency
-    ratio = latency.median_ms / known.ms
-    return replace(latency, ratio=ratio, reference=reference.TITLE, reference_ms=known.ms, reference_quiet=known.quiet)
+    return replace(
+        latency,
+        ratio=latency.median_ms / known.ms,
+        ratio_low=interval.low * (1 - noise) / known.ms,
+        ratio_high=interval.high * (1 + noise) / known.ms,
+        reference=reference.TITLE,
+        reference_ms=known.ms,
+        reference_quiet=known.quiet,
+    )
 
 
 def clock_times(times: InterleavedTimes, conditions: Sequence[Conditions]) -> dict[str, list[float]]:

@@ -7,7 +7,7 @@ from rich.table import Table
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import SIZE, metric
+from mvsearch.metrics.registry import metric
 from mvsearch.report.table import TableCell, plain_table
 from mvsearch.report.validated import HEAD, ValidatedTrial
 from mvsearch.study.short_list import CLEAR, ShortListEntry
@@ -56,7 +56,7 @@ def short_list_rows(
     name = objective.name
     direction = "higher" if objective.maximise else "lower"
     heads = ["trial", "architecture", f"{metric(name).label} ({direction} is better)", "measured", "expected"]
-    heads += ["better with", *([HEAD] if validated else []), *(metric(cost).label for cost in SIZE)]
+    heads += ["better with", *([HEAD] if validated else []), *(metric(cost).label for cost in target.costs)]
     rows: list[list[TableCell]] = []
     for entry in entries:
         record = entry.record
@@ -69,7 +69,7 @@ def short_list_rows(
                 (_with_error(name, entry.expected, entry.error), entry.expected),
                 (f"{entry.probability:.2f}", entry.probability),
                 *_validated_cells(validated, record.number),
-                *_costs(record.metrics),
+                *_costs(record.metrics, target.costs),
             ]
         )
     if target.metrics:
@@ -77,7 +77,7 @@ def short_list_rows(
         error = target.metrics.get(f"{name}_sem", 0.0)
         own: list[TableCell] = [("", -1), (f"{target.name} (to beat)", target.name), (pretty(name, mean), mean)]
         own += [(f"{times} times", times), (_with_error(name, mean, error), mean), ("", -1.0)]
-        rows.append([*own, *_validated_cells(validated, None), *_costs(target.metrics)])
+        rows.append([*own, *_validated_cells(validated, None), *_costs(target.metrics, target.costs)])
     return heads, rows
 
 
@@ -105,8 +105,8 @@ def _validated_cells(validated: Mapping[int, ValidatedTrial], number: int | None
     return [(trial.text, trial.comparison.difference.mean) if trial else ("", None)]
 
 
-def _costs(metrics: Metrics) -> list[TableCell]:
-    return [(pretty(cost, metrics[cost]), metrics[cost]) for cost in SIZE]
+def _costs(metrics: Metrics, names: Sequence[str]) -> list[TableCell]:
+    return [(pretty(name, metrics.get(name)), metrics.get(name)) for name in names]
 
 
 def _with_error(name: str, value: float, error: float) -> str:

@@ -62,14 +62,18 @@ class Evaluator:
 
         return precision_name(self.device)
 
-    def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
+    def __call__(
+        self, arch: Architecture, *, rung: int | None = None, repeat: int = 0, target: Metrics | None = None
+    ) -> Metrics:
         """The cost, the measurements and the scores of an architecture.
 
         With `rung` the training ends after so many steps; each `repeat` uses other seeds. Constraints on a score apply
         to full trainings only, not to rungs and repeats, and none to the network to beat: candidates may have to cost
-        less. Raises ConstraintViolated for a candidate that violates a constraint, EvaluationFailed for one that cannot
-        be measured.
+        less. `target` are the metrics of that network, whose measured costs may be limits. Raises ConstraintViolated
+        for a candidate that violates a constraint, EvaluationFailed for one that cannot be measured.
         """
+        if target and self.plan.target:
+            self.plan = replace(self.plan, target=replace(self.plan.target, metrics=target))
         metrics: Metrics = arch.metrics()
         self._check_constraints(arch, metrics)
         for name in self._measurements if not repeat else ():

@@ -206,18 +206,20 @@ def describe_mismatch(plan: "Plan", facts: StudyFacts) -> str | None:
     return None
 
 
-def _target_key(study: "StudyFacts | Plan") -> str | None:
-    return study.target.arch.key if study.target else None
+def _target_key(study: "StudyFacts | Plan") -> tuple[str, frozenset[str]] | None:
+    return (study.target.arch.key, frozenset(study.target.costs)) if study.target else None
 
 
 def _target_name(study: "StudyFacts | Plan") -> str:
-    return study.target.name if study.target else "a given network"
+    return study.target.goal if study.target else "a given network"
 
 
 def suggest_match(plan: "Plan", facts: StudyFacts) -> str:
     """What makes the plan match the study."""
     if _target_key(facts) != _target_key(plan):
-        return f"give --beat {facts.target.name}" if facts.target else "leave out --beat"
+        if facts.target is None:
+            return "leave out --beat"
+        return " ".join((f"give --beat {facts.target.name}", *(f"--beat-on {name}" for name in facts.search.beat_on)))
     if facts.objectives != plan.search.objectives:
         return f"give {' '.join(f'--objective {name}' for name in facts.objectives)}"
     return "restore the file as it was"

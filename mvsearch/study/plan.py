@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.cost import Cost
 from mvsearch.data import DataSettings
-from mvsearch.metrics.constraints import Constraint, noise_interval, tighten_limits
+from mvsearch.metrics.constraints import Constraint, tighten_limits
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import ConstraintViolated, Metrics
 from mvsearch.metrics.registry import STATIC_COSTS, scores
@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 class Plan:
     """What a study searches, for what, and how. `measurements` are the settings of every measurement by its name.
 
-    With a `target`, candidates cost no more than it, and are compared with it.
+    With a `target`, candidates cost no more than it, and are compared with it; its measured costs are limits once they
+    are known.
     """
 
     name: str
@@ -70,7 +71,7 @@ class Plan:
         The number of trials is at most that of the points inside the conditions and limits, where they can be listed.
         """
         search = read_search(space.document, read_proxy(space.document, space.head.task), space.head.task, **flags)
-        target = Target.find(search.beat, space, storage=storage) if search.beat else None
+        target = Target.find(search.beat, space, costs=search.beat_on, storage=storage) if search.beat else None
         default = f"{space.name}_beat_{target.slug}" if target else space.name
         return cls._of(space, search, name=name or default, storage=storage, target=target)
 
@@ -117,7 +118,8 @@ class Plan:
     @cached_property
     def limits(self) -> tuple[Constraint, ...]:
         """The constraints that every candidate must satisfy."""
-        return tuple(Constraint.parse(text) for text in self.search.limits)
+        own = tuple(Constraint.parse(text) for text in self.search.limits)
+        return (*own, *self.target.measured_limits) if self.target else own
 
     @cached_property
     def static_limits(self) -> tuple[Constraint, ...]:
@@ -178,10 +180,7 @@ class Plan:
         """
         for limit in self.limits:
             if limit.violated(metrics):
-                low, high = noise_interval(limit.name, metrics)
-                noise = f" (between {low:,.4g} and {high:,.4g})" if low < high else ""
-                reason = f"{limit.name} {metrics[limit.name]:,}{noise} breaks the limit {limit.text}"
-                raise ConstraintViolated(reason, metrics)
+                raise ConstraintViolated(limit.describe_violation(metrics), metrics)
 
     def proxy_settings(self) -> Any:
         """The settings of the proxy as its own dataclass; raises PlanError for a field that it does not have."""

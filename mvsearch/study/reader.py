@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch.errors import StudyError
-from mvsearch.metrics.constraints import Constraint, check_limits, join_limits, override_limits
+from mvsearch.metrics.constraints import Constraint, check_limits, join_limits
 from mvsearch.metrics.pareto import Objective, comparable, some_comparable
 from mvsearch.metrics.record import Record, is_number
 from mvsearch.study.facts import StudyFacts
@@ -46,15 +46,18 @@ class Reader:
 
     @property
     def limits(self) -> tuple[Constraint, ...]:
-        """The constraints of the last run."""
-        return tuple(Constraint.parse(text) for text in self.facts.search.limits)
+        """The constraints of the last run, with those on measured costs of the network to beat."""
+        own = tuple(Constraint.parse(text) for text in self.facts.search.limits)
+        return (*own, *self.facts.target.measured_limits) if self.facts.target else own
 
     def override_limits(self, texts: Sequence[str]) -> tuple[Constraint, ...]:
         """The constraints of the last run with others, which replace those of the same metric and direction.
 
         Raises PlanError for constraints that contradict each other, StudyError for a metric that no trial has.
         """
-        limits = tuple(map(Constraint.parse, override_limits([limit.text for limit in self.limits], texts)))
+        given = tuple(map(Constraint.parse, texts))
+        sides = {limit.side for limit in given}
+        limits = (*(limit for limit in self.limits if limit.side not in sides), *given)
         check_limits(limits)
         records = self.records() if texts else []
         for limit in limits:

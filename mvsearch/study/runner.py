@@ -21,7 +21,8 @@ from mvsearch.study.storage.trials import translate_optuna_errors
 from mvsearch.utils import machine
 
 Evaluate = Callable[..., Metrics]
-"""Architecture → metrics. It is also called with `rung=steps` for rungs and `repeat=1` and up for re-evaluations."""
+"""Architecture → metrics. It is also called with `rung=steps` for rungs and `repeat=1` and up for re-evaluations; if it
+accepts `target`, with the metrics of the network to beat, so that a candidate over a measured limit ends early."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,14 +34,19 @@ def check_signature(evaluate: Evaluate, plan: Plan) -> None:
         "repeat": ("search.beat", True) if plan.target else ("search.confirm", plan.search.confirm),
     }
     for name, (setting, needed) in needs.items():
-        if needed and plan.needs_proxy:
-            try:
-                inspect.signature(evaluate).bind(None, **{name: 1})
-            except TypeError:
-                raise StudyError(
-                    f"{setting} calls the evaluation with {name}=, which it does not accept; define it as "
-                    f"`def evaluate(arch, *, rung=None, repeat=0)`."
-                ) from None
+        if needed and plan.needs_proxy and not _accepts(evaluate, name):
+            raise StudyError(
+                f"{setting} calls the evaluation with {name}=, which it does not accept; define it as "
+                f"`def evaluate(arch, *, rung=None, repeat=0)`."
+            )
+
+
+def _accepts(evaluate: Evaluate, name: str) -> bool:
+    try:
+        inspect.signature(evaluate).bind(None, **{name: 1})
+    except TypeError:
+        return False
+    return True
 
 
 class Runner:
@@ -49,6 +55,9 @@ class Runner:
     def __init__(self, study: JoinedStudy, scheduler: Scheduler, evaluate: Evaluate) -> None:
         self.study, self.plan, self.store, self.worker = study, study.plan, study.store, study.worker
         self.scheduler, self.evaluate = scheduler, evaluate
+        target = self.plan.target
+        known = target and any(limit.measured for limit in target.measured_limits) and _accepts(evaluate, "target")
+        self._known = {"target": target.metrics} if target and known else {}
         self._total_steps = study.plan.proxy_settings().steps if study.plan.proxy.rungs else 0
 
     def evaluate_and_record(self, candidate: Candidate) -> Record:
@@ -95,14 +104,14 @@ class Runner:
             rungs[str(steps)] = score_values(metrics)
             if candidate.published is None:  # published models are measured in full, to validate the rungs' scores
                 self._stop_unless_promising(metrics, steps)
-        return dict(self.evaluate(candidate.architecture))
+        return dict(self.evaluate(candidate.architecture, **self._known))
 
     def _measure_cached(self, arch: Architecture, key: str, **kwargs: int) -> Metrics:
         """The metrics of a rung or a replicate, from the cache if they were measured before."""
         settings, start = self.study.evaluation_key(**kwargs), self.worker.clock()
         metrics = self.store.evaluation(key, settings)
         if metrics is None:
-            metrics = dict(self.evaluate(arch, **kwargs))
+            metrics = dict(self.evaluate(arch, **kwargs, **self._known))
             self.store.cache_evaluation(key, settings, metrics, self.worker.clock() - start, machine.describe())
         return metrics
 

@@ -10,9 +10,11 @@ from typing import Any
 from mvsearch.data import MIN_SIZE, DataSettings, default_source
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import override_limits
-from mvsearch.metrics.registry import is_score
+from mvsearch.metrics.registry import STATIC_COSTS, is_score
+from mvsearch.metrics.registry import measurements as measured_metrics
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
+from mvsearch.utils import plugins
 from mvsearch.utils.settings import from_mapping
 from mvsearch.utils.yaml_document import Document
 
@@ -42,7 +44,9 @@ class SearchSettings:
     memory_gib: float = 0.0
     """The most memory of a trial's process in GiB; 0 is no limit. Implies `isolate`."""
     beat: str = ""
-    """A network to beat: the score alone is searched for, at no more than its costs, with `confirm`."""
+    """A network to beat: the score alone is searched for, at no more than its parameters and MACs, with `confirm`."""
+    beat_on: tuple[str, ...] = ()
+    """Further costs that candidates have no more of than the network to beat, e.g. `latency_ms`."""
 
     @property
     def isolated(self) -> bool:
@@ -95,7 +99,7 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     default the proxy's first score. A study that is to beat a network has the first score as its only
     objective, or the one that the proxy has for networks of equal cost.
     """
-    raw = _mapping(document, "search")
+    raw = _split_beat(document, _mapping(document, "search"))
     search: SearchSettings = _parse(document, "search", SearchSettings, raw)
     if "objectives" not in raw:
         search = replace(search, objectives=(proxy.metrics(task)[0], *search.objectives[1:]))
@@ -103,6 +107,8 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     if "limits" in given:
         given["limits"] = override_limits(search.limits, given["limits"])
     search = replace(search, **given)
+    if search.beat_on:
+        _check_costs(search, "--beat-on" if "beat_on" in given else document.where("search", "beat"))
     if not search.beat:
         return search
     if "objectives" in given and (others := [name for name in search.objectives if not is_score(name)]):
@@ -111,6 +117,26 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     score = sought[0] if "objectives" in given else load_proxy(proxy.name).at_equal_cost.get(sought[0], sought[0])
     confirm = search.confirm or ("confirm" not in given and "confirm" not in raw)
     return replace(search, objectives=(score,), confirm=confirm)
+
+
+def _split_beat(document: Document, raw: dict[str, Any]) -> dict[str, Any]:
+    """The section where `beat: {arch: X, metrics: [...]}` is `beat` and `beat_on`."""
+    beat = raw.get("beat")
+    if not isinstance(beat, dict):
+        return raw
+    where, metrics = document.where("search", "beat"), beat.get("metrics", [])
+    if not isinstance(beat.get("arch"), str) or beat.keys() - {"arch", "metrics"} or not isinstance(metrics, list):
+        raise PlanError(f"found {beat!r}; use `beat: {{arch: NAME, metrics: [params, macs, latency_ms]}}`.", at=where)
+    return raw | {"beat": beat["arch"], "beat_on": metrics}
+
+
+def _check_costs(search: SearchSettings, at: Any) -> None:
+    """Raises PlanError for costs that a network cannot be beaten on, or without a network."""
+    if not search.beat:
+        raise PlanError(f"found {search.beat_on[0]!r} without a network; add --beat ARCH.", at=at)
+    costs = (*STATIC_COSTS, *(name for name, each in measured_metrics().items() if each.searchable))
+    if unknown := [name for name in search.beat_on if name not in costs]:
+        raise PlanError(f"unknown cost {unknown[0]!r}; {plugins.suggest(unknown[0], costs)}", at=at)
 
 
 def read_proxy(document: Document, task: str) -> ProxySettings:

@@ -9,6 +9,7 @@ A worker stays until no trial is open, so that it can evaluate the trials of wor
 the front may be re-evaluated, claimed in the same way. The limits of all this are in `retry`.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -66,6 +67,8 @@ class Study(JoinedStudy):
                 delete_trials(plan)
                 facts = None
             changes: tuple[str, ...] = ()
+            if facts is not None:  # with what was measured of the network to beat
+                plan = replace(plan, target=facts.target)
             if facts is not None and not as_worker:
                 plan, changes = _adopt(plan, store, facts)
             trials = OptunaTrialStore.open(plan, new=facts is None)
@@ -102,11 +105,12 @@ class Study(JoinedStudy):
         """
         check_signature(evaluate, self.plan)
         total = self.plan.search.trials if trials is None else trials
-        runner, failures = Runner(self, self.scheduler, evaluate), 0
+        failures = 0
         with self.worker.running():
             retry_while_unavailable(self._check_unchanged)
             if self.plan.target:
-                self._measure_target(runner)
+                self._measure_target(Runner(self, self.scheduler, evaluate))
+            runner = Runner(self, self.scheduler, evaluate)
             while (candidate := self.scheduler.next(total)) is not None:
                 record = runner.evaluate_and_record(candidate)
                 if callback is not None:
@@ -118,10 +122,20 @@ class Study(JoinedStudy):
                 self._reevaluate(runner)
 
     def _measure_target(self, runner: Runner) -> None:
-        """Measure the network to beat as often as it takes, before any candidate."""
-        while (repeat := retry_while_unavailable(self.scheduler.claim_target)) is not None:
-            runner.measure_target(repeat)
-        retry_while_unavailable(self.update_target)  # an earlier run, or another study, may have measured it
+        """Measure the network to beat as often as it takes, before any candidate.
+
+        Where its measured costs are limits, wait until a worker has measured them.
+        """
+        while True:
+            while (repeat := retry_while_unavailable(self.scheduler.claim_target)) is not None:
+                runner.measure_target(repeat)
+            retry_while_unavailable(self.update_target)  # an earlier run, or another study, may have measured it
+            target = self.facts.target
+            if target is None or all(limit.measured is not None for limit in target.measured_limits):
+                break
+            time.sleep(self.retry.claim_interval_s)
+        self.plan = replace(self.plan, target=target)
+        self.scheduler = Scheduler(self)  # the sampler knows the limits too
 
     def _reevaluate(self, runner: Runner) -> None:
         failed: set[int] = set()  # in this run

@@ -1,15 +1,16 @@
 """The network that a study tries to beat at no more than its costs (`search: {beat: ARCH}`)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.record import Metrics, mean_metrics, score_values
-from mvsearch.metrics.registry import SIZE
+from mvsearch.metrics.registry import SIZE, STATIC_COSTS
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.resolve import find_architecture
 
@@ -22,29 +23,42 @@ class Target:
     """The network to beat, at the image size and with the number of classes of the space.
 
     `metrics` are its costs and the means of its scores, with the scores of each measurement as `repeats`; empty until
-    it was measured. It need not be a point of the space.
+    it was measured. Candidates have no more of its `costs`. It need not be a point of the space.
     """
 
     name: str
     arch: Architecture
     metrics: Metrics = field(default_factory=dict)
+    costs: tuple[str, ...] = SIZE
 
     @classmethod
-    def find(cls, name: str, space: SearchSpace, *, storage: str | None = None) -> Self:
-        """The target that ARCH names; raises PlanError for one of another task."""
+    def find(cls, name: str, space: SearchSpace, *, costs: Sequence[str] = (), storage: str | None = None) -> Self:
+        """The target that ARCH names, with further costs; raises PlanError for one of another task."""
         arch = find_architecture(name, storage=storage)
         if arch.task != space.head.task:
             reason = f"is for {arch.task}, and the networks of the space are for {space.head.task}."
             raise PlanError(reason, at=f"--beat {name}")
         arch = arch.at(image_size=space.image_size, num_classes=space.num_classes)
         title = name if ":" in name else arch.name or Path(name).stem
-        return cls(title, replace(arch, name=title))
+        return cls(title, replace(arch, name=title), costs=tuple(dict.fromkeys((*SIZE, *costs))))
 
     @property
     def limits(self) -> tuple[str, ...]:
-        """The constraints of the candidates: no more than the target's exact costs."""
+        """The constraints on costs in closed form: no more than the target's."""
         costs = self.arch.metrics()
-        return tuple(f"{name} <= {costs[name]}" for name in SIZE)
+        return tuple(f"{name} <= {costs[name]}" for name in self.costs if name in STATIC_COSTS)
+
+    @property
+    def measured_limits(self) -> tuple[Constraint, ...]:
+        """The constraints on measured costs: no more than what this study measured of the target."""
+        names = (name for name in self.costs if name not in STATIC_COSTS)
+        return tuple(Constraint.no_more_than(self.name, name, self.metrics) for name in names)
+
+    @property
+    def goal(self) -> str:
+        """The name, with the costs besides its size that candidates have no more of."""
+        more = [name for name in self.costs if name not in SIZE]
+        return f"{self.name} at no more {' and '.join(more)}" if more else self.name
 
     @property
     def slug(self) -> str:
@@ -58,9 +72,11 @@ class Target:
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, stored with the study, so that it needs no other file later."""
-        return {"name": self.name, "architecture": self.arch.to_dict(), "metrics": self.metrics}
+        document = self.arch.to_dict()
+        return {"name": self.name, "architecture": document, "metrics": self.metrics, "costs": list(self.costs)}
 
     @classmethod
     def from_json(cls, stored: Mapping[str, Any]) -> Self:
         """The target as it was stored."""
-        return cls(stored["name"], Architecture.from_dict(stored["architecture"]), stored["metrics"])
+        arch, costs = Architecture.from_dict(stored["architecture"]), tuple(stored.get("costs", SIZE))
+        return cls(stored["name"], arch, stored["metrics"], costs)

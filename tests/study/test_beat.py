@@ -2,18 +2,20 @@
 
 import json
 import random
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toy import TOY, toy_plan
+from toy import TOY, toy_plan, toy_space
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import MvsearchError, PlanError, StudyError
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record, mean_metrics
 from mvsearch.report.findings import compute_findings
-from mvsearch.report.short_list_table import short_list_sentence
+from mvsearch.report.short_list_table import short_list_rows, short_list_sentence
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.short_list import REPLICATES, SHORT_LIST, short_list
@@ -146,6 +148,88 @@ def test_another_objective_is_refused_and_one_of_the_file_is_left_out():
     assert plan.search.confirm
     macs = Architecture.load("middle.yaml").metrics()["macs"]
     assert plan.search.limits == ("params <= 15k", f"macs <= {macs}")
+
+
+ON_LATENCY = ("params", "macs", "latency_ms")
+
+
+def latency_of(ms: float) -> dict:
+    return {"latency_ms": ms, "latency_low_ms": 0.9 * ms, "latency_high_ms": 1.1 * ms}
+
+
+def slow_is_better(arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> dict:
+    """A loss that falls with the latency, which grows with the depth, and is measured with 10 % of noise."""
+    timed = {} if repeat else latency_of(arch.blocks[-1].depth + arch.blocks[0].out / 100)
+    return shallow_is_better(arch, repeat=repeat) | {"loss": 2 - 0.1 * arch.blocks[-1].depth} | timed
+
+
+def test_candidates_have_no_more_latency_than_the_target_as_far_as_its_noise_lets_decide():
+    plan = plan_to_beat(beat_on=("latency_ms",), trials=12)
+    assert plan.limits[-1].text == "latency_ms <= that of middle"
+    Study.join(plan).run(slow_is_better)
+    findings = compute_findings(study := open_study("toy_beat_middle"))
+
+    target = study.facts.target
+    assert target.costs == ON_LATENCY
+    assert (target.metrics["latency_low_ms"], target.metrics["latency_high_ms"]) == pytest.approx((2.016, 2.464))
+    assert study.limits[-1].text == "latency_ms <= 2.24 of middle"
+    by_state = {state: {r.choices["body.depth"] for r in findings.records if r.state == state} for state in STATES}
+    assert by_state == {"complete": {1, 2}, "pruned": {3}}
+    assert "2.24 of middle" in next(r.reason for r in findings.records if r.state == "pruned")
+    kept = {record.number for record in findings.records if record.choices["body.depth"] == 2}
+    assert kept == set(findings.to_json()["undecided"])
+    heads, rows = short_list_rows(findings.listed, target, findings.score, {})
+    assert (heads[-1], rows[-1][-1][0]) == ("latency", "2.24 ms")
+
+    again = Study.join(plan_to_beat(beat_on=("latency_ms",), trials=13))
+    assert again.plan.limits[-1].measured == target.metrics
+    assert open_study("toy_beat_middle").override_limits(["latency_ms <= 9"])[-1].text == "latency_ms <= 9"
+    with pytest.raises(StudyError, match="--beat-on latency_ms"):
+        Study.join(plan_to_beat())
+
+
+STATES = ("complete", "pruned")
+
+
+def test_no_candidate_is_evaluated_before_the_measured_costs_of_the_target_are_known():
+    plan = plan_to_beat(beat_on=("latency_ms",), trials=6)
+    middle, known, early = plan.target.arch.key, threading.Event(), []
+
+    def evaluate(arch: Architecture, *, repeat: int = 0) -> dict:
+        if arch.key == middle and not repeat:
+            time.sleep(0.3)
+            known.set()
+        elif arch.key != middle and not known.is_set():
+            early.append(arch)
+        return slow_is_better(arch, repeat=repeat)
+
+    Study.join(plan)
+    threads = [threading.Thread(target=lambda: Study.join(plan, as_worker=True).run(evaluate)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert open_study("toy_beat_middle").count() == 6
+    assert not early
+
+
+def test_the_costs_to_beat_a_network_on_are_in_the_file_or_on_the_command_line():
+    text = TOY + "search: {beat: {arch: middle.yaml, metrics: [params, macs, latency_ms]}}\n"
+    plan = Plan.of(toy_space(text))
+    assert plan.target.costs == plan_to_beat(beat_on=("latency_ms",)).target.costs == ON_LATENCY
+    assert plan.uses_metric("latency_ms")
+
+
+@pytest.mark.parametrize("metrics", ["[top1]", "[latency]", "latency_ms", "[throughput_images_s]"])
+def test_what_is_no_cost_is_refused(metrics):
+    with pytest.raises(PlanError) as caught:
+        Plan.of(toy_space(TOY + f"search: {{beat: {{arch: middle.yaml, metrics: {metrics}}}}}\n"))
+    assert caught.value.line is not None
+
+
+def test_costs_need_a_network_to_beat():
+    with pytest.raises(PlanError, match="--beat ARCH"):
+        toy_plan(Path("studies"), beat_on=("latency_ms",))
 
 
 @pytest.mark.parametrize("other", [{"name": "small_enough.yaml"}, {"name": ""}])

@@ -15,6 +15,7 @@ from mvsearch.profiling.measurements.latency import LatencySettings
 from mvsearch.report.findings import compute_findings
 from mvsearch.study.evaluator import MAX_REPETITIONS, Evaluator
 from mvsearch.study.study import Study
+from mvsearch.study.target import Target
 
 LIMIT = Constraint.parse("latency_ms <= 12")
 
@@ -50,6 +51,32 @@ def test_lower_limits_have_noise_as_well_and_static_costs_have_none():
     assert above.violated(measured(11.5, 10, 11.9))
     assert noise_interval("params", {"params": 7, "params_low_": 1}) == (7, 7)
     assert noise_interval("energy_mj", {"energy_mj": 5.0, "energy_low_mj": 4.0, "energy_high_mj": 6.0}) == (4.0, 6.0)
+
+
+def ratio(low: float, high: float, reference: str = "x at 128 px") -> dict[str, Any]:
+    return {"latency_ratio_low": low, "latency_ratio_high": high, "latency_reference": reference}
+
+
+@pytest.mark.parametrize(
+    ("target", "metrics", "violated", "undecided"),
+    [
+        (measured(8.5, 8.2, 8.8), measured(9.3, 9.0, 9.6), True, False),
+        (measured(8.5, 8.2, 8.8), measured(9.0, 8.7, 9.3), False, True),  # above, but the intervals overlap
+        (measured(8.5, 8.2, 8.8), measured(8.3, 8.0, 8.6), False, True),
+        (measured(8.5, 8.2, 8.8), measured(8.0, 7.8, 8.2), False, False),
+        # The time of the reference was unknown, so that milliseconds say little; the ratios are known well.
+        (measured(8.5, 3.3, 8.8, **ratio(0.97, 1.03)), measured(9.3, 3.6, 9.6, **ratio(1.06, 1.12)), True, False),
+        (measured(8.5, 8.2, 8.8, **ratio(0.97, 1.03)), measured(9.3, 9.0, 9.6, **ratio(1.0, 1.1)), False, True),
+        (measured(8.5, 8.2, 8.8, **ratio(0.9, 1.1)), measured(9.3, 9.0, 9.6, **ratio(0.9, 1.1, "y")), True, False),
+        ({}, measured(9.3, 9.0, 9.6), False, False),  # the network is not measured yet
+        (measured(8.5, 8.2, 8.8), {"params": 1}, False, False),
+    ],
+)
+def test_a_limit_that_was_measured_itself_has_noise_too(target, metrics, violated, undecided):
+    limit = Constraint.no_more_than("middle", "latency_ms", target)
+    assert limit.violated(metrics) is violated
+    assert limit.undecided(metrics) is undecided
+    assert "middle" in limit.text
 
 
 # The evaluation
@@ -130,6 +157,20 @@ def test_a_real_measurement_is_kept_or_pruned_where_its_noise_does_not_matter(li
     else:
         with pytest.raises(ConstraintViolated, match="between"):
             evaluate(arch)
+
+
+def test_a_candidate_over_the_latency_of_the_network_to_beat_ends_before_its_training(evaluator):
+    evaluate, scripted = evaluator(measured(9.3, 9.0, 9.6))
+    arch = any_architecture(evaluate)
+    target = Target("middle", replace(arch, image_size=96), {}, ("params", "macs", "latency_ms"))
+    evaluate.plan = replace(evaluate.plan, target=target)
+    assert evaluate(arch)["latency_ms"] == 9.3
+    evaluate._measured = ("", {})
+    with pytest.raises(
+        ConstraintViolated, match=r"9\.3 \(between 9 and 9\.6\) .* 8\.5 of middle \(between 8\.2 and 8\.8"
+    ):
+        evaluate(arch, target=measured(8.5, 8.2, 8.8))
+    assert scripted.calls == 2
 
 
 # What is counted

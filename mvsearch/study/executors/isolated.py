@@ -51,11 +51,13 @@ class Isolated:
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
-    def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
+    def __call__(
+        self, arch: Architecture, *, rung: int | None = None, repeat: int = 0, target: Metrics | None = None
+    ) -> Metrics:
         """As `Evaluator.__call__`."""
         pipe = self._start_child()
         try:
-            pipe.send((arch, rung, repeat))
+            pipe.send((arch, {"rung": rung, "repeat": repeat} | ({"target": target} if target else {})))
         except OSError:
             raise EvaluationFailed(self._describe_crash()) from None
         return self._receive(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
@@ -158,9 +160,9 @@ def _end_with_worker() -> None:
 def _answer(evaluate: Callable[..., Metrics], pipe: Connection) -> None:
     pipe.send(("result", {}))
     while True:
-        arch, rung, repeat = pipe.recv()
+        arch, kwargs = pipe.recv()
         try:
-            pipe.send(("result", evaluate(arch, rung=rung, repeat=repeat)))
+            pipe.send(("result", evaluate(arch, **kwargs)))
         except Exception as error:
             if isinstance(error, MemoryError) or _TORCH_MEMORY_ERROR in str(error):
                 pipe.send(("out of memory", None))

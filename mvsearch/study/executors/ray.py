@@ -131,11 +131,14 @@ class RemoteEvaluator:
         self.plan, self.share, self.facts = ray.put(_without_storage(plan)), share, facts
         self.stop, self.worker = stop, worker
 
-    def __call__(self, arch: Architecture, *, rung: int | None = None, repeat: int = 0) -> Metrics:
+    def __call__(
+        self, arch: Architecture, *, rung: int | None = None, repeat: int = 0, target: Metrics | None = None
+    ) -> Metrics:
         """As `Evaluator.__call__`. Raises KeyboardInterrupt once `stop` is set."""
         self.worker.report(doing="with Ray")
         start = self.worker.clock()
-        task = _remote(_measure, self.share).remote(self.plan, self.facts, arch, rung, repeat)
+        kwargs = {"rung": rung, "repeat": repeat, "target": target}
+        task = _remote(_measure, self.share).remote(self.plan, self.facts, arch, kwargs)
         while not ray.wait([task], timeout=_POLL_INTERVAL_S)[0]:
             if self.stop.is_set():
                 ray.cancel(task, force=True)
@@ -202,14 +205,14 @@ def _collect_facts(plan: Plan) -> dict[str, Any]:
 
 
 def _measure(
-    plan: Plan, facts: dict[str, Any], arch: Architecture, rung: int | None, repeat: int
+    plan: Plan, facts: dict[str, Any], arch: Architecture, kwargs: dict[str, Any]
 ) -> tuple[Metrics | Exception, float]:
     """The metrics or the exception of the evaluation, and its seconds."""
     evaluate = _get_isolated(plan, facts) if plan.search.isolated else partial(_evaluate, facts, _get_evaluator(plan))
     start = time.monotonic()
     outcome: Metrics | Exception
     try:
-        outcome = evaluate(arch, rung=rung, repeat=repeat)
+        outcome = evaluate(arch, **kwargs)
     except Exception as error:
         outcome = error
     return outcome, time.monotonic() - start
