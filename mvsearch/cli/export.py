@@ -69,6 +69,9 @@ _SCENES = 4
     help="Images to verify on: a source or a folder; default: the study's, or fashion_mnist.",
 )
 @click.option(
+    "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
+)
+@click.option(
     "--images",
     type=click.IntRange(min=2),
     help=f"Number of images ({_IMAGES}, with --int8 {_INT8_IMAGES}; {_SCENES} for segmentation and detection).",
@@ -91,6 +94,7 @@ def export(
     channel_order: str | None,
     features: bool,
     data: str | None,
+    path: Path | None,
     images: int | None,
     no_verify: bool,
     int8: bool,
@@ -127,15 +131,16 @@ def export(
     if max_drop is not None and not int8:
         raise click.UsageError("--max-drop needs --int8; add it.")
     trial = find_trial(arch, storage=storage)
-    architecture = trial.architecture if trial else find_architecture(arch)
+    architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
     settings = select_images(data, trial)
+    settings = replace(settings, path=str(path)) if path else settings
     if export_format.runtime and (found := validated_weights_of(arch, trial, weights, storage=storage)):
-        weights, settings = found.path, settings if data else found.images
+        weights, settings = found.path, settings if data or path else found.images
         architecture = architecture.at(num_classes=found.classes, image_size=found.image_size)
     weights = given_weights(weights)
     stem = export_format.file_stem(architecture.name or architecture.key)
-    path = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")
-    check_writable(export_format, path, force=force)
+    file = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")
+    check_writable(export_format, file, force=force)
     export_model = ExportModel.of(
         architecture, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
     )
@@ -148,12 +153,12 @@ def export(
     export_model = replace(export_model, trial=trial, preparation=preparation)
     if int8 and export_model.trained and export_model.preparation is None:
         raise PlanError("--int8: the preparation of images for these weights is unknown; use --normalise.", at=weights)
-    if int8 and export_model.trained and not (data or trial):
+    if int8 and export_model.trained and not (data or path or trial):
         raise PlanError(
             "--int8 is calibrated on images, and those of the training are unknown; use --data with images like them.",
             at=weights,
         )
-    job = ExportJob(export_format, export_model, path)
+    job = ExportJob(export_format, export_model, file)
     runtime = None if no_verify else export_format.runtime
     with Steps() as steps:
         if runtime or int8 or export_format.needs_sample:
@@ -162,11 +167,11 @@ def export(
             held_out = images or (_INT8_IMAGES if int8 else default)
             expected = export_model.expected
             sample, training = draw_samples(
-                settings, expected.image_size, held_out, _CALIBRATION if int8 else 0, expected
+                settings, expected.image_size, held_out, _CALIBRATION if int8 else 0, expected, architecture.task
             )
             sample = match_labels(sample, export_model)
             calibration = training if int8 else None
-            if calibration and not data and has_other_classes(calibration, export_model):
+            if calibration and not (data or path) and has_other_classes(calibration, export_model):
                 raise PlanError(
                     f"--int8 would be calibrated on {calibration.source}, and the weights are for other classes; use "
                     "--data with images like those of the training.",
@@ -180,7 +185,7 @@ def export(
             steps.show(f"exporting to {kind}")
             export_unverified(job)
             reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
-            report = {"file": path.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
+            report = {"file": file.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
             sample_notes = job.export_model.sample.notes if int8 and job.export_model.sample else ()
             untimed = ("int8 was not timed; it may be slower than float32.",) if int8 else ()
             report |= {"notes": export_model.notes + sample_notes + untimed, **export_model.facts()}
@@ -190,7 +195,7 @@ def export(
     if as_json:
         print_json(report)
     else:
-        click.echo(f"wrote {path}")
+        click.echo(f"wrote {file}")
         _print(report)
 
 

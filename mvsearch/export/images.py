@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data import DataSettings, Preparation, class_positions, load
+from mvsearch.data import DataSettings, Preparation, class_positions, load, tasks
 from mvsearch.errors import DataError
 from mvsearch.export.model import ExportModel
 from mvsearch.metrics.trial import Trial
@@ -31,15 +31,23 @@ def select_images(name: str | None, trial: Trial | None = None) -> DataSettings:
 
 
 def draw_samples(
-    settings: DataSettings, size: int, held_out: int, training: int, preparation: Preparation = PIXELS
+    settings: DataSettings,
+    size: int,
+    held_out: int,
+    training: int,
+    preparation: Preparation = PIXELS,
+    task: str = "classification",
 ) -> tuple[ImageSample, ImageSample]:
     """As many images of the test part and of the training part as asked for, at `size` pixels, prepared for a network.
 
-    Those of a folder are decoded at the size that the preparation resizes them to.
+    Those of a folder are decoded at the size that the preparation resizes them to. They are those for the `task` of the
+    network, if the source has any.
     """
     path = Path(settings.path) if settings.path else None
     decoded = settings.size or (round(size / preparation.crop) if path else None)
-    data = load(settings.source, path=path, size=decoded, test_fraction=settings.test_fraction, seed=settings.seed)
+    part, seed = settings.test_fraction, settings.seed
+    own = task if task in tasks(settings.source) else None
+    data = load(settings.source, path=path, size=decoded, test_fraction=part, seed=seed, task=own)
     return sample_images(data, size, held_out=held_out, training=training, preparation=preparation)
 
 
