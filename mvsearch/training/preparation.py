@@ -37,6 +37,11 @@ _HUB_WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 _ARGUMENTS = ("mean", "std", "crop_pct", "interpolation", "crop_mode", "img_size", "input_size")
 """What timm's scripts are told of images, by the names that its configurations have too."""
 _WHOLE = 384  # px; from here on ConvNeXt's processor does not crop
+_STEPS = ("do_", "include_top")
+_KNOWN_STEPS = (
+    *(f"do_{step}" for step in ("resize", "center_crop", "rescale", "normalize", "flip_channel_order", "convert_rgb")),
+    "do_reduce_labels",  # of masks
+)
 _RESAMPLE = dict(enumerate(("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")))  # Pillow's numbers
 
 
@@ -136,18 +141,23 @@ def _side(height: int, width: int) -> int:
 def _from_processor(file: Path, weights: str) -> Preparation | None:
     """What an image processor of transformers says, if these are its weights.
 
-    It multiplies pixels from 0 to 255 by its factor and normalises; the order of the channels is changed last.
+    It multiplies pixels from 0 to 255 by its factor, subtracts 1 with `rescale_offset`, and normalises; the order of
+    the channels is changed last. Raises DataError for a step that is unknown here.
     """
     values = _read(file)
     kind = str(values.get("image_processor_type") or values.get("feature_extractor_type") or "")
     reverses = values.get("do_flip_channel_order", kind.startswith("MobileViT"))
     if weights not in _HUB_WEIGHTS or not (reverses or values.keys() & {"do_normalize", "image_mean", "do_rescale"}):
         return None
-    normalises = values.get("do_normalize", "image_mean" in values)
+    if unknown := [name for name in values if name.startswith(_STEPS) and values[name] and name not in _KNOWN_STEPS]:
+        found, advice = " and ".join(unknown), "use the weights in a folder of their own, with --normalise"
+        raise DataError(f"{file.name} beside it has {found}, which is not supported; {advice}.")
+    normalises, rescales = values.get("do_normalize", "image_mean" in values), values.get("do_rescale", True)
     try:
-        factor = 255 * values.get("rescale_factor", 1 / 255) if values.get("do_rescale", True) else 255.0
+        factor = 255 * values.get("rescale_factor", 1 / 255) if rescales else 255.0
+        offset = 1.0 if rescales and values.get("rescale_offset") else 0.0
         mean, std = (values["image_mean"], values["image_std"]) if normalises else ([0.0], [1.0])
-        scaled = {"mean": [value / factor for value in mean], "std": [value / factor for value in std]}
+        scaled = {"mean": [(value + offset) / factor for value in mean], "std": [value / factor for value in std]}
         framing = _processor_framing(values)
         labels = _read(file.with_name(_CONFIG)).get("id2label") or {}
         names = [name for _, name in sorted(labels.items(), key=lambda label: int(label[0]))]

@@ -53,6 +53,17 @@ _SQUARE = {"do_normalize": True, "size": {"height": 32, "width": 32}, "resample"
             _SQUARE | {"do_rescale": False, "image_mean": [127.5] * 3, "image_std": [51.0] * 3},
             ("rgb", 0.5, 0.2, 32, 1.0, "stretch"),
         ),
+        (
+            "preprocessor_config.json",  # pixels from -1 to 1, then (x - 0.2) / 0.4
+            _SQUARE
+            | {"rescale_factor": 1 / 127.5, "rescale_offset": True, "image_mean": [0.2] * 3, "image_std": [0.4] * 3},
+            ("rgb", 0.6, 0.2, 32, 1.0, "stretch"),
+        ),
+        (
+            "preprocessor_config.json",  # without do_rescale the offset has no effect
+            {**_SQUARE, "do_normalize": False, "do_rescale": False, "rescale_offset": True},
+            ("rgb", 0.0, 1 / 255, 32, 1.0, "stretch"),
+        ),
     ],
 )
 def test_configurations_of_a_model_hub_beside_weights_are_read(file, values, right, tmp_path):
@@ -63,6 +74,16 @@ def test_configurations_of_a_model_hub_beside_weights_are_read(file, values, rig
     assert found[0::5] == right[0::5]
     assert found[1:5] == pytest.approx(right[1:5])
     assert file in known.source
+
+
+@pytest.mark.parametrize("step", ["do_pad", "include_top"])
+def test_an_image_processor_with_a_step_that_is_unknown_here_is_refused(step, tmp_path):
+    save_file(build(SMALL).state_dict(), tmp_path / "model.safetensors", {"format": "pt"})
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(_HUB | {step: False}), encoding="utf-8")
+    assert ExportModel.of(SMALL, weights=tmp_path / "model.safetensors").preparation is not None
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(_HUB | {step: True}), encoding="utf-8")
+    with pytest.raises(DataError, match=step):
+        ExportModel.of(SMALL, weights=tmp_path / "model.safetensors")
 
 
 def test_names_of_classes_are_those_of_the_model_hub(tmp_path):
