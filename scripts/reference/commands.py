@@ -43,17 +43,22 @@ that you can correct (one sentence on stderr), 2 usage, 130 interrupted."""
 
 def page() -> str:
     """The page."""
-    names = cli.list_commands(_CONTEXT)
+    groups = {heading: names for heading, names in cli.sections(_CONTEXT).items() if names}
+    names = [name for group in groups.values() for name in group]
     if strange := {*_PAGES} - {*names}:
         raise SystemExit(f"scripts/reference/commands.py: there is no command {', '.join(strange)}.")
-    commands = {name: _command(cli, _CONTEXT, name) for name in names}
-    links = {name: ", ".join(f"[{page}](../{page}.md)" for page in _PAGES.get(name, ())) for name in names}
     rows = (
-        (f"[`mvsearch {name}`](#mvsearch-{name})", _first_sentence(command), links[name])
-        for name, command in commands.items()
+        (f"**{heading}**" if name == group[0] else "", *_row(name))
+        for heading, group in groups.items()
+        for name in group
     )
-    sections = (part for name, command in commands.items() for part in _section(command, ("mvsearch", name)))
-    return "\n\n".join([_PROLOGUE, table(["command", "what it does", "more"], rows), *sections])
+    sections = (part for name in names for part in _section(_command(cli, _CONTEXT, name), ("mvsearch", name)))
+    return "\n\n".join([_PROLOGUE, table(["", "command", "what it does", "more"], rows), *sections])
+
+
+def _row(name: str) -> tuple[str, str, str]:
+    links = ", ".join(f"[{page}](../{page}.md)" for page in _PAGES.get(name, ()))
+    return f"[`mvsearch {name}`](#mvsearch-{name})", _first_sentence(_command(cli, _CONTEXT, name)), links
 
 
 def _command(group: click.Group, context: click.Context, name: str) -> click.Command:
