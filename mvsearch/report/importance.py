@@ -1,4 +1,4 @@
-"""The importance of each choice for each objective: functional ANOVA (Hutter et al. 2014), as Optuna computes it.
+"""The importance of each choice for each objective: functional ANOVA (Hutter et al. 2014), as Optuna defines it.
 
 For costs in closed form it is computed over points sampled from the whole space; for measured objectives over the
 study's trials, with resamples of them to show how uncertain it is.
@@ -10,11 +10,13 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import STATIC_COSTS
-from mvsearch.space.search_space import SearchSpace
+from mvsearch.report.variance_shares import Columns, variance_shares
+from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.space.variables import Choice
 from mvsearch.utils.progress import Progress, no_progress
 
@@ -96,7 +98,7 @@ def _of_cost(space: SearchSpace, name: str) -> Importance:
     values = np.asarray(getattr(space.costs(codes), name), dtype=float)
     if not np.ptp(values):
         return _unknown(name, len(values), f"{name} is the same everywhere in the space.")
-    shares = _shares(space.choices, codes.tolist(), values.tolist())
+    shares = _shares(space.choices, codes, values)
     return Importance(
         name, method(), True, len(values), len(values), {key: VarianceShare(s, s, s) for key, s in shares.items()}
     )
@@ -113,11 +115,11 @@ def _of_trials(
     if not np.ptp(values):
         return _unknown(objective.name, len(rows), f"all {len(rows)} trials have the same value.")
     codes = np.array([space.codes(row.choices) for row in rows])
-    resamples = [_shares(space.choices, codes.tolist(), values.tolist())]
+    resamples = [_shares(space.choices, codes, values)]
     for done, sample in enumerate(rng.integers(len(rows), size=(RESAMPLES, len(rows))), 1):
         report(done / (1 + RESAMPLES))
         if np.ptp(values[sample]):
-            resamples.append(_shares(space.choices, codes[sample].tolist(), values[sample].tolist()))
+            resamples.append(_shares(space.choices, codes[sample], values[sample]))
     spread = {name: [resample[name] for resample in resamples] for name in resamples[0]}
     shares = {name: VarianceShare(row[0], min(row), max(row)) for name, row in spread.items()}
     return Importance(objective.name, method(), False, len(rows), len(known), shares)
@@ -127,10 +129,22 @@ def _unknown(name: str, points: int, reason: str) -> Importance:
     return Importance(name, method(), False, points, points, {}, reason)
 
 
-def _shares(choices: Sequence[Choice], codes: Sequence[Sequence[int]], values: Sequence[float]) -> dict[str, float]:
+def _shares(choices: Sequence[Choice], codes: Codes, values: NDArray[np.float64]) -> dict[str, float]:
     """The share of each choice, by name; `codes` are rows of indices into the choices' values."""
+    if method() != "fANOVA":
+        return _ped_anova(choices, codes.tolist(), values.tolist())
+    # By name, as Optuna orders them: a forest depends on the order of its columns.
+    varied = sorted((i for i, choice in enumerate(choices) if len(choice.values) > 1), key=lambda i: choices[i].name)
+    columns = Columns.for_choices([len(choices[i].values) for i in varied], [choices[i].ordered for i in varied])
+    shares = variance_shares(columns, codes[:, varied], values)
+    return dict.fromkeys((choice.name for choice in choices), 0.0) | {
+        choices[i].name: share for i, share in zip(varied, shares, strict=True)
+    }
+
+
+def _ped_anova(choices: Sequence[Choice], codes: Sequence[Sequence[int]], values: Sequence[float]) -> dict[str, float]:
     import optuna
-    from optuna.importance import FanovaImportanceEvaluator, PedAnovaImportanceEvaluator, get_param_importances
+    from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 
     optuna.logging.set_verbosity(optuna.logging.CRITICAL)
     distributions = {choice.name: _distribution(choice) for choice in choices if len(choice.values) > 1}
@@ -139,11 +153,7 @@ def _shares(choices: Sequence[Choice], codes: Sequence[Sequence[int]], values: S
         point: dict[str, Any] = {choice.name: code for choice, code in zip(choices, row, strict=True)}
         params = {name: point[name] for name in distributions}
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
-    if method() == "fANOVA":
-        # Not get_param_importances: it scales the shares to a sum of 1, which hides interactions.
-        importance = FanovaImportanceEvaluator(seed=0).evaluate(study)
-    else:
-        importance = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
+    importance = get_param_importances(study, evaluator=PedAnovaImportanceEvaluator())
     return {choice.name: float(importance.get(choice.name, 0.0)) for choice in choices}
 
 

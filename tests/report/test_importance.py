@@ -1,5 +1,6 @@
 """The importance of choices for each objective."""
 
+import numpy as np
 import pytest
 from report_records import TOP1, measured
 from toy import toy_space
@@ -7,6 +8,7 @@ from toy import toy_space
 from mvsearch.metrics.pareto import Objective
 from mvsearch.report import importance
 from mvsearch.report.importance import importances
+from mvsearch.report.variance_shares import Columns, variance_shares
 
 
 def depth(point: dict) -> float:
@@ -70,3 +72,24 @@ def test_of_very_many_trials_a_sample_is_used_and_progress_is_reported(monkeypat
     assert reports == sorted(reports)
     assert len(reports) == importance.RESAMPLES + 1  # the bar moves with every resample
     assert (result,) == tuple(importances(space, records, [TOP1]))
+
+
+def test_the_shares_are_those_of_optuna_for_ordered_and_for_other_values():
+    optuna = pytest.importorskip("optuna")
+    counts, ordered, rng = [2, 5, 3], [True, True, False], np.random.default_rng(0)
+    codes = np.stack([rng.integers(count, size=40) for count in counts], axis=1)
+    values = codes[:, 1] + 2.0 * (codes[:, 2] == 1) + codes[:, 0] * codes[:, 1] + 0.1 * rng.normal(size=40)
+    distributions = {
+        name: optuna.distributions.IntDistribution(0, count - 1)
+        if by_size
+        else optuna.distributions.CategoricalDistribution(tuple(range(count)))
+        for name, count, by_size in zip("abc", counts, ordered, strict=True)
+    }
+    study = optuna.create_study()
+    for row, value in zip(codes.tolist(), values.tolist(), strict=True):
+        params = dict(zip("abc", row, strict=True))
+        study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
+    theirs = optuna.importance.FanovaImportanceEvaluator(seed=0).evaluate(study)
+
+    ours = variance_shares(Columns.for_choices(counts, ordered), codes, values)
+    assert ours == pytest.approx([theirs[name] for name in "abc"], rel=1e-9)

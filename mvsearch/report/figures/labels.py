@@ -23,6 +23,7 @@ OPTIONAL_GAPS = 3
 """An optional label is near its point, or left out."""
 CROWDED = 3.0
 """The cost from which on an optional label is left out."""
+_TOUCH = 6.0
 AIR = np.array([-6.0, -3.0, 6.0, 3.0])
 """The margin around a text: two that touch read as one, and one that touches another's marker reads as its name."""
 
@@ -103,6 +104,7 @@ def _fixed_costs(label: Label, boxes: Boxes, obstacles: Obstacles) -> Points:
 
 def _crowding_costs(label: Label, boxes: Boxes, others: Sequence[tuple[Label, Boxes]]) -> Points:
     """The cost of each place next to the labels that have one: covered text, and leaders that cross others."""
+    others = [other for other in others if _within_reach(label, boxes, *other)]
     if not others:
         return np.zeros(len(boxes))
     placed = np.array([box for _, box in others])
@@ -115,6 +117,15 @@ def _crowding_costs(label: Label, boxes: Boxes, others: Sequence[tuple[Label, Bo
     astray = 6 * _hits(mine, placed) + 3 * _hits(mine, markers) + 6 * _count_inside(theirs, boxes)
     close = np.logical_and.reduce([np.abs(np.subtract.outer(mine[..., i], theirs[:, i])) < 3 for i in (0, 1)])
     return np.asarray(covered + touched + astray + 2 * close.any(axis=(1, 2)))
+
+
+def _within_reach(label: Label, boxes: Boxes, other: Label, box: Points) -> bool:
+    """Whether a label's text or leader can touch another's text, marker or leader."""
+    low = np.minimum(boxes[:, :2].min(axis=0), (label.x, label.y)) - _TOUCH
+    high = np.maximum(boxes[:, 2:].max(axis=0), (label.x, label.y)) + _TOUCH
+    theirs_low = np.minimum(box[:2], (other.x - other.radius, other.y - other.radius))
+    theirs_high = np.maximum(box[2:], (other.x + other.radius, other.y + other.radius))
+    return bool((theirs_low <= high).all() and (theirs_high >= low).all())
 
 
 def _leaders(label: Label, boxes: Boxes) -> tuple[Points, Points]:
