@@ -5,6 +5,7 @@ And text in lines.
 
 import os
 import unicodedata
+from collections.abc import Iterable
 from contextlib import suppress
 
 _UNPRINTABLE = ("Cs", "Cc")  # bytes that are not UTF-8, and control characters
@@ -38,3 +39,13 @@ def two_lines(text: str) -> str:
     words = text.split(" ")
     halves = [(" ".join(words[:i]), " ".join(words[i:])) for i in range(1, len(words))]
     return "\n".join(min(halves, key=lambda both: max(map(len, both)))) if halves else text
+
+
+def join_words(words: Iterable[str], conjunction: str = "and") -> str:
+    """The words as in a sentence.
+
+    >>> join_words(["params", "macs", "top1"])
+    'params, macs and top1'
+    """
+    *most, last = words
+    return f"{', '.join(most)} {conjunction} {last}" if most else last

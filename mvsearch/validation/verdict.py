@@ -1,6 +1,7 @@
 """The outcome of a validation in sentences."""
 
 from mvsearch.metrics.registry import TEST, metric
+from mvsearch.utils.text import join_words
 from mvsearch.validation.comparison import CONFIDENCE
 from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
 
@@ -64,8 +65,7 @@ def compare_costs(one: ValidatedNetwork, other: ValidatedNetwork) -> str:
         fewer = "fewer" if name != "latency_ms" else "less"
         size = f"{100 * abs(change):.0f} % {'more' if change > 0 else fewer}"
         texts.append(f"{'about equal' if abs(change) < _SAME else size} {noun}")
-    *most, last = texts
-    return f"{', '.join(most)} and {last}" if most else last
+    return join_words(texts)
 
 
 def notes(validation: Validation) -> list[str]:

@@ -19,7 +19,7 @@ from mvsearch.report.findings import Findings, compute_findings
 from mvsearch.report.importance import importances
 from mvsearch.report.page import charts
 from mvsearch.report.page.page import page
-from mvsearch.report.page.sections import plan_yaml
+from mvsearch.report.page.plan_sections import plan_yaml
 from mvsearch.report.proxy_reliability import ProxyReliability
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.space.variables import Choice

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mvsearch.report.figures.accuracy_cost import AccuracyCostFigure, Bubble
 from mvsearch.report.figures.layout import SMALLEST_SHARE, Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SHAPES, Marker, Theme
-from mvsearch.report.figures.plot import kind_of
-from mvsearch.utils.atomic_write import write_whole
+from mvsearch.report.figures.plot import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,13 +22,7 @@ _Y_LABEL = "ImageNet-1k Top-1 (%)"
 
 def plot_accuracy_cost(figure: AccuracyCostFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png, .svg or .html file; raises PlanError for another suffix."""
-    kind = kind_of(path)
-    if kind == "html":
-        write_whole(path, _html(figure, theme))
-    else:
-        from mvsearch.report.figures.static import render
-
-        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+    write_figure(path, theme, draw=lambda: _draw(figure, theme), html=lambda: _html(figure, theme))
 
 
 _SHAPES = {"longer": "square", "distilled": "triangle", "pretrained": "diamond"}

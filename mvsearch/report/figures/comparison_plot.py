@@ -18,8 +18,7 @@ from mvsearch.report.figures.palette import (
     Theme,
     marker_size,
 )
-from mvsearch.report.figures.plot import kind_of
-from mvsearch.utils.atomic_write import write_whole
+from mvsearch.report.figures.plot import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -28,13 +27,7 @@ if TYPE_CHECKING:
 
 def plot_comparison(figure: ComparisonFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png, .svg or .html file."""
-    kind = kind_of(path)
-    if kind == "html":
-        write_whole(path, _html(figure, theme))
-    else:
-        from mvsearch.report.figures.static import render
-
-        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+    write_figure(path, theme, draw=lambda: _draw(figure, theme), html=lambda: _html(figure, theme))
 
 
 def _names(panel: Panel) -> NameLayout:

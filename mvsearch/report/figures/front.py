@@ -18,6 +18,7 @@ from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
 from mvsearch.report.validated import ValidatedTrial
 from mvsearch.utils import plugins
+from mvsearch.utils.text import join_words
 
 _MOST_NUMBERED = 40
 _NEAR = 0.35
@@ -355,8 +356,7 @@ def _subtitle(
     hidden: Sequence[Constraint],
     others: str,
 ) -> str:
-    *most, last = (metric(objective.name).label for objective in objectives)
-    names = f"{', '.join(most)} and {last}" if most else last
+    names = join_words(metric(objective.name).label for objective in objectives)
     count = f"{measured} of {trials} trials complete" if measured < trials else f"{trials} trial{'s' * (trials > 1)}"
     limits = f"; limited to {', '.join(map(_limit_text, hidden))}" if hidden else ""
     numbers, others = " (numbers are trials)" * _is_numbered(members), f"; {others}" if others else ""

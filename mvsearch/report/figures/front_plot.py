@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Any
 from mvsearch.report.figures.front import FrontFigure, Point, Shade
 from mvsearch.report.figures.layout import SMALLEST_SHARE, Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SHADE_OPACITY, MarkerStyle, Theme
-from mvsearch.report.figures.plot import kind_of
-from mvsearch.utils.atomic_write import write_whole
+from mvsearch.report.figures.plot import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,16 +25,7 @@ _RING = 3.0
 
 def plot_fronts(figures: Sequence[FrontFigure], path: Path, theme: Theme = LIGHT) -> None:
     """Draw one study, one figure below the other, into a .png, .svg or .html file."""
-    kind = kind_of(path)
-    if kind == "html":
-        from mvsearch.report.figures.interactive import page
-
-        parts = [{"data": traces(figure, theme), "layout": layout(figure, theme)} for figure in figures]
-        write_whole(path, page(figures[0].title, parts, theme))
-    else:
-        from mvsearch.report.figures.static import render
-
-        write_whole(path, render(lambda: _draw(figures, theme), kind, theme))
+    write_figure(path, theme, draw=lambda: _draw(figures, theme), html=lambda: _html(figures, theme))
 
 
 _CROSS = 6.0
@@ -256,6 +246,13 @@ class Format:
     def with_lines(self, lines: int) -> "Format":
         """The format with room for further lines of the legend."""
         return replace(self, height=self.height + _LEGEND_LINE * lines, bottom=self.bottom + _LEGEND_LINE * lines)
+
+
+def _html(figures: Sequence[FrontFigure], theme: Theme) -> bytes:
+    from mvsearch.report.figures.interactive import page
+
+    parts = [{"data": traces(figure, theme), "layout": layout(figure, theme)} for figure in figures]
+    return page(figures[0].title, parts, theme)
 
 
 def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:

@@ -1,10 +1,17 @@
 """The files that figures are written to; the suffix is the kind of file."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mvsearch.errors import PlanError
-from mvsearch.utils.atomic_write import refuse_existing
+from mvsearch.utils.atomic_write import refuse_existing, write_whole
+from mvsearch.utils.text import join_words
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from mvsearch.report.figures.palette import Theme
 
 KINDS = ("png", "svg", "html")
 
@@ -13,9 +20,20 @@ def kind_of(path: Path, kinds: Sequence[str] = KINDS) -> str:
     """The kind of a file by its suffix; raises PlanError for another kind."""
     suffix = path.suffix.lower()
     if suffix.removeprefix(".") not in kinds:
-        *most, last = (f".{kind}" for kind in kinds)
-        raise PlanError(f"cannot draw {suffix or 'a file without suffix'}; use {', '.join(most)} or {last}.", at=path)
+        allowed = join_words((f".{kind}" for kind in kinds), "or")
+        raise PlanError(f"cannot draw {suffix or 'a file without suffix'}; use {allowed}.", at=path)
     return suffix.removeprefix(".")
+
+
+def write_figure(path: Path, theme: "Theme", *, draw: "Callable[[], Figure]", html: Callable[[], bytes]) -> None:
+    """Write a figure into a .png or .svg file that matplotlib draws, or an .html file; PlanError for another suffix."""
+    kind = kind_of(path)
+    if kind == "html":
+        write_whole(path, html())
+    else:
+        from mvsearch.report.figures.static import render
+
+        write_whole(path, render(draw, kind, theme))
 
 
 def refuse_to_draw(path: Path, *, force: bool, kinds: Sequence[str] = KINDS) -> None:

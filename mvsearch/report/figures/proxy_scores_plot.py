@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.report.figures.layout import Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SeriesStyle, Theme
-from mvsearch.report.figures.plot import kind_of
+from mvsearch.report.figures.plot import write_figure
 from mvsearch.report.figures.proxy_scores import ProxyScoresFigure, ScorePanel
-from mvsearch.utils.atomic_write import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -21,13 +20,7 @@ _MARKER = 6.0
 
 def plot_proxy_scores(figure: ProxyScoresFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png, .svg or .html file; raises PlanError for another suffix."""
-    kind = kind_of(path)
-    if kind == "html":
-        write_whole(path, _html(figure, theme))
-    else:
-        from mvsearch.report.figures.static import render
-
-        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+    write_figure(path, theme, draw=lambda: _draw(figure, theme), html=lambda: _html(figure, theme))
 
 
 def _styles(figure: ProxyScoresFigure, theme: Theme) -> dict[str, SeriesStyle]:

@@ -5,9 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.metrics.formatting import pretty
 from mvsearch.report.figures.palette import DASHES, LIGHT, Theme
-from mvsearch.report.figures.plot import kind_of
+from mvsearch.report.figures.plot import write_figure
 from mvsearch.report.figures.scaling import COSTS, Line, ScalingFigure
-from mvsearch.utils.atomic_write import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -19,13 +18,7 @@ _SIZES = "the family"
 
 def plot_scaling(figure: ScalingFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png, .svg or .html file; raises PlanError for another suffix."""
-    kind = kind_of(path)
-    if kind == "html":
-        write_whole(path, _html(figure, theme))
-    else:
-        from mvsearch.report.figures.static import render
-
-        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+    write_figure(path, theme, draw=lambda: _draw(figure, theme), html=lambda: _html(figure, theme))
 
 
 def _style(line: Line, theme: Theme) -> tuple[str, str]:

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.report.figures.layout import Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SHAPES, Marker, Theme
-from mvsearch.report.figures.plot import kind_of
+from mvsearch.report.figures.plot import write_figure
 from mvsearch.report.figures.validation import DifferenceBar, NetworkDots, ValidationFigure
-from mvsearch.utils.atomic_write import write_whole
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,15 +19,7 @@ _MEAN, _SEED = 8.0, 3.5
 
 def plot_validation(figure: ValidationFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png, .svg or .html file; raises PlanError for another suffix."""
-    kind = kind_of(path)
-    if kind == "html":
-        from mvsearch.report.figures.interactive import page
-
-        write_whole(path, page(figure.title, [{"data": traces(figure, theme), "layout": layout(figure, theme)}], theme))
-    else:
-        from mvsearch.report.figures.static import render
-
-        write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+    write_figure(path, theme, draw=lambda: _draw(figure, theme), html=lambda: _html(figure, theme))
 
 
 def _style(dots: NetworkDots, theme: Theme) -> tuple[str, Marker]:
@@ -96,6 +87,12 @@ def _names(figure: ValidationFigure) -> NameLayout:
 _HEIGHT_PX, _NARROW_HEIGHT_PX = 430, 640
 _PANELS = {False: (((0, 0.56), (0, 1)), ((0.74, 1), (0, 1))), True: (((0, 1), (0.45, 1)), ((0.25, 1), (0, 0.28)))}
 """The domains of both panels along x and y; on a narrow screen they are below each other."""
+
+
+def _html(figure: ValidationFigure, theme: Theme) -> bytes:
+    from mvsearch.report.figures.interactive import page
+
+    return page(figure.title, [{"data": traces(figure, theme), "layout": layout(figure, theme)}], theme)
 
 
 def layout(figure: ValidationFigure, theme: Theme, *, narrow: bool = False) -> dict[str, Any]:

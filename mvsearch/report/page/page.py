@@ -16,11 +16,12 @@ from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
 from mvsearch.report.page import charts, sections
+from mvsearch.report.page.content import Report
 
 
 def page(findings: Findings, importances: Sequence[Importance]) -> bytes:
     """The file's content; the same findings give the same bytes."""
-    report = sections.Report(findings, tuple(importances))
+    report = Report(findings, tuple(importances))
     html = (
         _environment()
         .get_template("page.html")
@@ -61,7 +62,7 @@ def _variables(theme: Theme) -> str:
     return " ".join(f"--{f.name}: {getattr(theme, f.name)};" for f in fields(Theme) if f.name != "hues")
 
 
-def _data(report: sections.Report) -> str:
+def _data(report: Report) -> str:
     """The figures as JSON. `<` is escaped because it could end the script that holds them."""
     from mvsearch.report.figures.interactive import CONFIG
 
