@@ -35,7 +35,7 @@ def completed(monkeypatch):
         (("show", "mobilevitv3_xxs", "--diff", "mobilevitv3_xxs_l"), ["mobilevitv3_xxs_l2"]),
         (("profile", "mobilevitv3_xxs+s"), ["mobilevitv3_xxs+ssdlite"]),
         (("export", "x", "--to", "onn"), ["onnx"]),
-        (("train", "x", "--recipe", "finetune"), ["finetune384"]),
+        (("train", "x", "--recipe", "finetune3"), ["finetune384"]),
         (("train", "x", "--data", "cifar100"), ["cifar100"]),
         (("run", "--sampler", "nsga"), ["nsga2", "nsga3"]),
         (("run", "qui"), ["quick"]),
