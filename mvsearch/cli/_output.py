@@ -10,10 +10,10 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from mvsearch.data import DataSet
     from mvsearch.training.job import TrainingData
+    from mvsearch.utils.fitted_table import FittedTable
 
 Command = Callable[..., None]
 """The function of a command before click wraps it."""
@@ -83,20 +83,22 @@ def print_weights_notes(facts: Mapping[str, Any], *, stderr: bool = False) -> No
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """The terminal, or 140 columns where the output is not a terminal."""
+    """The terminal, or where the output is not a terminal, COLUMNS or 140 columns."""
+    import os
+
     from rich.console import Console
 
     plain: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False}  # a path may hold [brackets]
     terminal = Console(**plain)
-    return terminal if terminal.is_terminal else Console(**plain, width=140)
+    return terminal if terminal.is_terminal or "COLUMNS" in os.environ else Console(**plain, width=140)
 
 
-def table(*columns: str, title: str | None = None, numbers_from: int = 1) -> "Table":
-    """An empty table; columns from `numbers_from` on are aligned to the right."""
-    from rich import box
-    from rich.table import Table
+def table(*columns: str, title: str | None = None, numbers_from: int = 1) -> "FittedTable":
+    """An empty table that fits the terminal; columns from `numbers_from` on are aligned to the right."""
+    from mvsearch.utils.fitted_table import FittedTable
 
-    rows = Table(title=title, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False, title_justify="left")
+    rows = FittedTable(title=title)
+    rows.title_justify = "left"
     for i, column in enumerate(columns):
         rows.add_column(column, justify="right" if i >= numbers_from else "left", no_wrap=True)
     return rows

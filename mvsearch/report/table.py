@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from rich import box
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -14,6 +13,7 @@ from mvsearch.metrics.formatting import labels, with_error
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements
+from mvsearch.utils.fitted_table import FittedTable, shorten
 
 TableCell = tuple[str, float | str | None]
 """The text of a cell, and the value that it sorts by."""
@@ -28,7 +28,12 @@ class CandidateName:
     def _text(self, options: ConsoleOptions) -> Text:
         if self.record.published is None:
             return Text(self.record.key, style="dim")
-        return Text(f"{'*' if options.ascii_only else '★'} {self.record.published}", style="bold")
+        star, mark = ("*", "...") if options.ascii_only else ("★", "…")
+        return Text(f"{star} {shorten(self.record.published, options.max_width - 2, mark)}", style="bold")
+
+    def __str__(self) -> str:
+        """The name alone."""
+        return self.record.published or self.record.key
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         yield self._text(options)
@@ -37,11 +42,11 @@ class CandidateName:
         return Measurement.get(console, options, self._text(options))
 
 
-def plain_table(*columns: str, left: int = 1, no_wrap: bool = True) -> Table:
+def plain_table(*columns: str, left: int = 1, no_wrap: bool = True) -> FittedTable:
     """An empty table; the first `left` columns are aligned left, the others right."""
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = FittedTable()
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right", no_wrap=no_wrap, overflow="fold")
+        table.add_column(column, justify="left" if i < left else "right", no_wrap=no_wrap or i >= left)
     return table
 
 
@@ -60,7 +65,7 @@ def front_table(
     """
     table = plain_table("trial", left=0)
     table.title, table.caption = title, tally(records, front) if caption is None else caption
-    table.add_column("architecture", overflow="fold")
+    table.add_column("architecture", no_wrap=True)
     metrics = metric_columns(front, objectives)
     for head in (*labels(metrics, front), *(columns or {})):
         table.add_column(head, justify="right", no_wrap=True)

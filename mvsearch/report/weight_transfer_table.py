@@ -2,25 +2,19 @@
 
 from typing import TYPE_CHECKING
 
-from rich import box
-from rich.table import Table
+from mvsearch.utils.fitted_table import FittedTable
 
 if TYPE_CHECKING:
     from mvsearch.nn.weight_transfer import WeightTransfer
 
 
-def weight_transfer_table(transfer: "WeightTransfer") -> Table:
+def weight_transfer_table(transfer: "WeightTransfer") -> FittedTable:
     """A line for each row of the network; rows that start from scratch have a dash for their source."""
-    table = Table(
-        title=f"inherited from {transfer.source}",
-        caption=f"channels: {transfer.channels}; checksum of the source: {transfer.checksum}",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-        pad_edge=False,
-        show_footer=True,
-    )
-    table.add_column("row", "all")
-    table.add_column("from")
+    table = FittedTable(title=f"inherited from {transfer.source}")
+    table.caption = f"channels: {transfer.channels}; checksum of the source: {transfer.checksum}"
+    table.show_footer = True
+    table.add_column("row", "all", no_wrap=True)
+    table.add_column("from", no_wrap=True)
     table.add_column("params", f"{transfer.params:,}", justify="right")
     table.add_column("inherited", f"{transfer.transferred:,}", justify="right")
     table.add_column("share", f"{transfer.share:.1%}", justify="right")
