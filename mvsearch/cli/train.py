@@ -126,7 +126,7 @@ def train(
     from mvsearch.study.resolve import find_architecture, find_trial
     from mvsearch.training.distributed import process_group
     from mvsearch.training.job import TrainingJob
-    from mvsearch.training.recipes import default_recipe, load
+    from mvsearch.training.recipes import default_recipe, load, warmup_given
 
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
@@ -156,6 +156,10 @@ def train(
         group.wait()  # until the folder and the images are ready
         if not group.first:
             dataset = job.load_data()
+        if not warmup_given(settings):
+            job, notes = job.shorten_warmup(dataset)
+            for note in notes if group.first else ():
+                click.echo(f"{note}.", err=True)
         training = job.start(dataset, group, force=force)
         start_time = time.monotonic()
         with _stop_on_sigint(training.run.trainer):

@@ -133,6 +133,7 @@ def _prepare(
     from mvsearch.cli._progress import progress_bar
     from mvsearch.export.images import select_images
     from mvsearch.training.distributed import process_group
+    from mvsearch.training.recipes import warmup_given
     from mvsearch.validation.conditions import check_study_init, choose_recipe, prepare, study_images, study_init
 
     facts, arch = reader.facts, selection.networks[0].arch
@@ -148,7 +149,7 @@ def _prepare(
             init=source,
             teacher=teacher,
             device=used,
-            warmup_given=any(text.startswith("warmup_steps=") for text in settings),
+            warmup_given=warmup_given(settings),
             progress=bar,
         )
     if init is None:

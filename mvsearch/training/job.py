@@ -145,6 +145,13 @@ class TrainingJob:
         )
         return TrainingData(name, data.checksum, task, train, test, data.skipped, data.assumptions)
 
+    def shorten_warmup(self, data: TrainingData) -> "tuple[TrainingJob, tuple[str, ...]]":
+        """The training with a warm-up that suits its number of steps, and a sentence if it differs from the recipe."""
+        from mvsearch.training.sampler import shorten_warmup
+
+        recipe, notes = shorten_warmup(self.recipe, self._training_images(data))
+        return replace(self, recipe=recipe), notes
+
     def start(self, data: TrainingData, group: "ProcessGroup", *, force: bool = False) -> StartedTraining:
         """The training, resumed from its checkpoint if the folder has one.
 
@@ -249,13 +256,18 @@ class TrainingJob:
             fit="stretch" if data.task.has_scenes else "crop",
         )
 
-    def _split(self, data: TrainingData) -> "tuple[ImageLoader[Any], ImageLoader[Any]]":
-        if not self.held_out:
-            return data.train, data.test
+    def _training_images(self, data: TrainingData) -> int:
+        """The number of images that are not held out."""
         count = len(data.train.labels)
         if self.held_out > count // 2:
             raise DataError(f"more than half of the {count:,} training images; use fewer.", at="--held-out")
-        train, held_out = stratified_split(data.task.strata(data.train.part), self.held_out / count, self.seed)
+        return count - self.held_out
+
+    def _split(self, data: TrainingData) -> "tuple[ImageLoader[Any], ImageLoader[Any]]":
+        if not self.held_out:
+            return data.train, data.test
+        share = self.held_out / (self.held_out + self._training_images(data))
+        train, held_out = stratified_split(data.task.strata(data.train.part), share, self.seed)
         return data.train.subset(train), data.train.subset(held_out)
 
     def _settings(self, data: TrainingData, group: "ProcessGroup") -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Which images each batch of an epoch has, and at which size: determined by the seed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,6 +9,23 @@ from mvsearch.errors import PlanError
 from mvsearch.training.recipe import Recipe
 
 _SHARDS_AT_ONCE = 8  # images are mixed among so many shards, so that reads stay close together
+
+
+WARMUP_SHARE = 8
+"""The warm-up takes at most so many-th part of the steps: few epochs of few images would end within it."""
+
+
+def shorten_warmup(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]]:
+    """The recipe with a warm-up of at most its share of the steps on so many images, and a sentence if that is less.
+
+    Raises PlanError if there is no batch.
+    """
+    steps = Sampler(images, replace(recipe, warmup_steps=0)).steps
+    most = max(1, steps // WARMUP_SHARE)
+    if recipe.warmup_steps <= most:
+        return recipe, ()
+    note = f"the warm-up takes {most:,} of {steps:,} steps; the recipe has {recipe.warmup_steps:,}"
+    return replace(recipe, warmup_steps=most), (note,)
 
 
 @dataclass(frozen=True)

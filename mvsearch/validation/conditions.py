@@ -12,7 +12,7 @@ from mvsearch.study.settings import read_data
 from mvsearch.training.job import TrainingJob
 from mvsearch.training.recipe import Recipe
 from mvsearch.training.recipes import default_recipe, finetune_recipe, load
-from mvsearch.training.sampler import Sampler
+from mvsearch.training.sampler import Sampler, shorten_warmup
 from mvsearch.utils.hashing import digest
 from mvsearch.utils.yaml_document import Document
 
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from mvsearch.utils.progress import Progress
 
 _MIN_IMAGE_SIZE = 32
-
-WARMUP_SHARE = 8
-"""The warm-up takes at most so many-th part of the steps: few epochs of few images would end within it."""
 
 
 @dataclass(frozen=True)
@@ -150,8 +147,7 @@ def prepare(
     except DataError as error:
         raise DataError(f"{str(error).removesuffix('.')}; name other images: --data FOLDER.") from None
     count = len(images.train.labels)
-    steps = Sampler(count, replace(recipe, warmup_steps=0)).steps
-    recipe, notes = (recipe, ()) if warmup_given else _shorten_warmup(recipe, steps)
+    recipe, notes = (recipe, ()) if warmup_given else shorten_warmup(recipe, count)
     source = Source.load(init, images.train.classes, archs[0].task) if init else None
     if source:
         notes += tuple(note.removesuffix(".") for note in source.check_networks(archs))
@@ -172,12 +168,3 @@ def prepare(
         teacher_checksum=Teacher.load(teacher, images.train.classes).checksum if teacher else None,
     )
     return Setup(conditions, images, notes)
-
-
-def _shorten_warmup(recipe: Recipe, steps: int) -> tuple[Recipe, tuple[str, ...]]:
-    """The recipe with a warm-up of at most its share of all steps, and a sentence if that is shorter."""
-    most = max(1, steps // WARMUP_SHARE)
-    if recipe.warmup_steps <= most:
-        return recipe, ()
-    note = f"the warm-up takes {most:,} of {steps:,} steps; the recipe has {recipe.warmup_steps:,}"
-    return replace(recipe, warmup_steps=most), (note,)

@@ -30,7 +30,7 @@ from mvsearch.training import metrics_log, recipes
 from mvsearch.training.distributed import ProcessGroup, process_group
 from mvsearch.training.loop import Learner
 from mvsearch.training.recipe import Recipe
-from mvsearch.training.sampler import Sampler
+from mvsearch.training.sampler import Sampler, shorten_warmup
 from mvsearch.utils import machine_lock
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -461,6 +461,29 @@ def test_an_epoch_has_each_image_once_and_larger_batches_of_small_images():
         Sampler(100, recipe)
     with pytest.raises(PlanError, match="warmup_steps=10000"):
         Sampler(3001, replace(recipe, warmup_steps=10_000))
+
+
+@pytest.mark.parametrize(("images", "steps"), [(2400, 36), (60_000, 900), (128, 2)])
+def test_a_warm_up_takes_at_most_an_eighth_of_the_steps(images, steps):
+    recipe = recipes.load("short")
+    shortened, notes = shorten_warmup(recipe, images)
+    assert shortened == replace(recipe, warmup_steps=steps)
+    assert [str(steps) in note and "900" in note for note in notes] == [True] * (steps < 900)
+    Sampler(images, shortened)
+
+
+def test_the_default_recipe_trains_on_few_images_and_says_how_its_warm_up_differs(arch, images, tmp_path, capsys):
+    few = [word for setting in ("epochs=1", "batch=20", "image_size=32") for word in ("--set", setting)]
+    options = ["--data", str(images), "--device", "cpu"]
+    cli.main(["train", str(arch), *few, *options, "-o", str(tmp_path / "short")], standalone_mode=False)
+    assert json.loads((tmp_path / "short" / "result.json").read_text())["settings"]["warmup_steps"] == 1
+    assert "the warm-up takes 1 of 9 steps; the recipe has 900" in capsys.readouterr().err
+
+    with pytest.raises(PlanError, match="warmup_steps=900"):
+        cli.main(
+            ["train", str(arch), *few, "--set", "warmup_steps=900", *options, "-o", str(tmp_path / "given")],
+            standalone_mode=False,
+        )
 
 
 def learner(model: nn.Module, **options) -> Learner:

@@ -35,6 +35,11 @@ def finetune_recipe(task: str) -> str | None:
     return "finetune" if task == "classification" else None
 
 
+def warmup_given(settings: Iterable[str]) -> bool:
+    """Whether settings replace the length of the warm-up, which is then never shortened."""
+    return any(text.partition("=")[0].strip() == "warmup_steps" for text in settings)
+
+
 def load(name: str, settings: Iterable[str] = ()) -> Recipe:
     """A recipe by its name or file, with some settings replaced (`name=value`); raises PlanError or YamlError."""
     document = yaml_document.read(_path(name))
