@@ -21,6 +21,8 @@ _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 AMOUNT = r"[0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?\s*[kKMG]?"
 """A number as it is written in a limit: 6M, 1.5 G, 12, 3e6."""
 
+_EXAMPLES = "write e.g. 'params <= 6M' or 'latency_ms <= 12'."
+
 _LIMIT = re.compile(rf"\s*(\w+)\s*(<=|>=)\s*({AMOUNT})\s*")
 
 
@@ -32,6 +34,25 @@ def amount(text: str) -> float:
     """
     digits = text.rstrip(" kKMG")
     return float(digits) * _UNITS[text[len(digits) :].strip()]
+
+
+_THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
+_SUFFIXES = (("million|mio|mn|m", "M"), ("thousand|k", "k"), ("billion|bn|b|g", "G"), ("ms|mib|mb|px", ""))
+
+
+def as_written(text: str) -> str:
+    """A text as a limit or a budget is written: `<=`, a decimal point, and a suffix instead of a unit or a word.
+
+    >>> as_written("params < 1,5 million"), as_written("latency_ms ≤ 10ms"), as_written("top1 >= 70 %")
+    ('params <= 1.5M', 'latency_ms <= 10', 'top1 >= 0.7')
+    """
+    for sign, own in (("≤", "<="), ("≥", ">="), ("=<", "<="), ("=>", ">=")):
+        text = text.replace(sign, own)
+    text = re.sub(r"([<>])(?!=)", r"\1=", text)
+    text = _THOUSANDS.sub("", text) if re.search(r"\d,\d{3}(,|\D|$)", text) else re.sub(r"(?<=\d),(?=\d)", ".", text)
+    for words, suffix in _SUFFIXES:
+        text = re.sub(rf"(?<=\d)\s*({words})\s*$", suffix, text, flags=re.IGNORECASE)
+    return re.sub(r"([\d.]+)\s*%\s*$", lambda share: f"{float(share[1]) / 100:g}", text)
 
 
 @dataclass(frozen=True)
@@ -53,7 +74,9 @@ class Constraint:
         """The limit in a text; raises PlanError for another text, or for an unknown metric."""
         match = _LIMIT.fullmatch(str(text))
         if match is None:
-            raise PlanError(f"cannot read the limit {text!r}; write e.g. 'params <= 6M' or 'latency_ms <= 12'.")
+            meant = as_written(str(text))
+            hint = f"did you mean {meant!r}?" if _LIMIT.fullmatch(meant) else _EXAMPLES
+            raise PlanError(f"cannot read the limit {text!r}; {hint}")
         Objective.named(match[1])
         return cls(match[1], match[2] == "<=", amount(match[3]), str(text).strip())
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from mvsearch.errors import PlanError
-from mvsearch.metrics.constraints import AMOUNT, amount
+from mvsearch.metrics.constraints import AMOUNT, amount, as_written
 from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.utils import plugins
 
 TIMED = "latency_ms"
+
+_BUDGET = re.compile(rf"\s*(\w+)\s*(<?=)\s*({AMOUNT})\s*")
 
 TOLERANCE = 0.01
 """The relative distance from the budget within which a result meets it."""
@@ -28,8 +30,11 @@ class Budget:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Raises PlanError for anything but NAME=VALUE or NAME<=VALUE."""
-        match = re.fullmatch(rf"\s*(\w+)\s*(<?=)\s*({AMOUNT})\s*", text)
+        match = _BUDGET.fullmatch(text)
         if match is None:
+            meant = as_written(text)
+            if meant != text and _BUDGET.fullmatch(meant):
+                raise PlanError(f"{text!r} is not a budget; did you mean {meant!r}?")
             raise PlanError(f"{text!r} is not a budget; write e.g. params=5.6M, macs=1G, 'macs<=1G' or latency_ms=8.")
         costs = (*STATIC_COSTS, TIMED)
         if match[1] not in costs:

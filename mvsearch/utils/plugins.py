@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Literal
 
 from mvsearch.errors import MvsearchError
+from mvsearch.utils.synonyms import synonym
 
 Kind = Literal[
     "block",
@@ -71,7 +72,9 @@ def check(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError) 
 
 
 def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
-    """A hint for a misspelt name: the nearest known name, or all of them."""
+    """A hint for a misspelt name: the known name for this word, the nearest one, or all of them."""
+    if known_as := synonym(name, known):
+        return f"did you mean {known_as}?"
     nearest = get_close_matches(name, known, n=1, cutoff=0.6)
     if nearest:
         return f"did you mean {nearest[0]!r}?"

@@ -1,5 +1,6 @@
 import io
 import os
+import re
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -144,7 +145,7 @@ def test_the_table_fits_eighty_columns_and_loses_no_number(records):
 
     assert max(map(len, text.splitlines())) <= 80
     assert text.count("12.4 ms") == 5
-    assert "…" not in text
+    assert all(re.search("[a-z]", word) for word in text.split() if "…" in word)  # only names are shortened
 
 
 def test_a_terminal_without_the_star_still_gets_a_table(records):

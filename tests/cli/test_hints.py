@@ -1,0 +1,63 @@
+"""What is suggested to who uses another tool's word, another way to write a number, or a misspelt name."""
+
+import pytest
+from command import assert_refused
+
+from mvsearch.metrics.constraints import Constraint, as_written
+from mvsearch.metrics.registry import searchable
+from mvsearch.utils import plugins
+from mvsearch.utils.synonyms import _DIFFERENCES, _SYNONYMS
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (("run", "quick.yaml", "--objective", "accuracy"), "'top1'"),
+        (("run", "quick.yaml", "--objective", "FLOPs"), "'macs'"),
+        (("run", "quick.yaml", "--limit", "params <= 1,5M"), "'params <= 1.5M'"),
+        (("run", "quick.yaml", "--limit", "latency <= 10"), "'latency_ms'"),
+        (("scale", "mobilevitv3_xxs", "--to", "params=1,5M"), "'params=1.5M'"),
+        (("scale", "mobilevitv3_xxs", "--to", "flops=1G"), "'macs'"),
+        (("export", "mobilevitv3_xxs", "--to", "pytorch"), "'torch'"),
+        (("profile", "mobilevitv3_xxs", "--backend", "onnx"), "'onnxruntime'"),
+        (("proxies", "--proxy", "train", "--set", "train.epochs=3"), "'steps' (batches,"),
+        (("proxies", "--proxy", "nwot"), "'naswot'"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_another_word_gets_the_name_of_this_package(mvsearch, args, hint):
+    assert f"did you mean {hint}" in assert_refused(mvsearch, *args)
+
+
+def test_a_setting_of_a_file_is_suggested_with_its_line(mvsearch, tmp_path):
+    text = (tmp_path / "quick.yaml").read_text("utf-8")
+    (tmp_path / "epochs.yaml").write_text(text.replace("proxy: {", "proxy: {epochs: 3, ", 1), "utf-8")
+    assert "did you mean 'steps'" in (err := assert_refused(mvsearch, "space", "epochs.yaml"))
+    assert "epochs.yaml:" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("params <= 1,5M", "params <= 1.5M"),
+        ("params < 1.5 million", "params <= 1.5M"),
+        ("params <= 1,500,000", "params <= 1500000"),
+        ("params ≤ 2m", "params <= 2M"),
+        ("latency_ms <= 10 ms", "latency_ms <= 10"),
+        ("top1 > 70 %", "top1 >= 0.7"),
+        ("macs=<1,2 G", "macs<=1.2G"),
+    ],
+)
+def test_a_limit_is_suggested_as_it_is_written(text, meant):
+    assert as_written(text) == meant
+    Constraint.parse(meant)
+
+
+def test_a_limit_that_cannot_be_guessed_gets_examples(mvsearch):
+    assert "'params <= 6M'" in assert_refused(mvsearch, "run", "quick.yaml", "--limit", "small")
+
+
+def test_every_synonym_stands_for_another_name():
+    assert [word for word, names in _SYNONYMS.items() if word in names] == []
+    assert {pair[1] in _SYNONYMS[pair[0]] for pair in _DIFFERENCES} == {True}
+    assert plugins.suggest("Accuracy", searchable()) == "did you mean 'top1'?"
