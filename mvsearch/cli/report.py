@@ -39,11 +39,13 @@ def report(study: str, output: Path, force: bool, storage: str | None, as_json: 
     refuse_to_write(output, (".html", ".htm"), force=force)
     findings = compute_findings(open_study(study, storage=storage), allow_empty=True)
     importances = _importances(findings)
-    write_whole(output, page(findings, importances))
+    content = page(findings, importances)
+    write_whole(output, content)
     if as_json:
         documents = {"validations": [to_document(validation) for validation in findings.validations]}
         print_json(_to_json(findings, importances, output) | documents)
-    click.echo(f"wrote {output}", err=True)
+    script = "; most of it is the script that draws, so that the page needs no network" if findings.measured else ""
+    click.echo(f"wrote {output} ({len(content) / 1e6:.1f} MB{script})", err=True)
     if findings.no_front:
         click.echo(f"it shows no front: {findings.no_front}", err=True)
 
