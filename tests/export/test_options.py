@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from labelled import write_coco
 from safetensors.torch import load_file, save_file
 from small import SOFTMAX
 
@@ -265,3 +266,15 @@ def test_options_that_contradict_each_other_are_one_sentence(run, name, monkeypa
     assert finished.code == 1
     assert ("mvsearch: yaml" if name == "yaml" else "num_classes=3") in finished.err
     assert len(finished.err.splitlines()) == 1
+
+
+def test_a_scene_network_takes_its_images_from_a_folder_of_scenes(tmp_path, monkeypatch, mvsearch):
+    monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path / "cache"))
+    for part in ("train", "val"):
+        write_coco(tmp_path / "scenes", part)
+    command = ["export", "mobilevitv3_xxs+ssdlite", "--to", "package", "-o", str(tmp_path / "net"), "--no-verify"]
+    command += ["--image-size", "64", "--data", "coco"]
+    assert "--path" in mvsearch(*command).err
+    done = mvsearch(*command, "--path", str(tmp_path / "scenes"))
+    assert done.code == 0, done.err
+    assert "coco, test part" in (tmp_path / "net" / "README.md").read_text(encoding="utf-8")
