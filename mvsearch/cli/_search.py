@@ -87,8 +87,8 @@ def check_weights(plan: "Plan") -> None:
 
     reader, proxy = Study.read(plan), load_proxy(plan.proxy.name) if plan.needs_proxy else None
     if proxy and proxy.weights and reader.facts.weights and reader.count() >= plan.search.trials:
-        found = proxy.weights(plan.space.head.task, plan.proxy_settings(), load_data(plan))
-        reader.facts.pin({"weights": found})
+        weights = proxy.weights(plan.space.head.task, plan.proxy_settings(), load_data(plan))
+        reader.facts.pin({"weights": weights})
 
 
 def search(plan: "Plan") -> None:

@@ -23,10 +23,10 @@ def validated_weights_of(
     from mvsearch.validation.document import validated_weights
 
     reader = open_study(arch.rpartition(":")[0], storage=storage)
-    found = validated_weights(reader, trial.record.key)
-    if found:
-        click.echo(f"{arch}: takes {found.words}; --weights {RANDOM} or FILE takes others.", err=True)
-    return found
+    validated = validated_weights(reader, trial.record.key)
+    if validated:
+        click.echo(f"{arch}: takes {validated.words}; --weights {RANDOM} or FILE takes others.", err=True)
+    return validated
 
 
 def given_weights(weights: Path | None) -> Path | None:

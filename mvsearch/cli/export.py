@@ -134,9 +134,9 @@ def export(
     architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
     settings = select_images(data, trial)
     settings = replace(settings, path=str(path)) if path else settings
-    if export_format.runtime and (found := validated_weights_of(arch, trial, weights, storage=storage)):
-        weights, settings = found.path, settings if data or path else found.images
-        architecture = architecture.at(num_classes=found.classes, image_size=found.image_size)
+    if export_format.runtime and (validated := validated_weights_of(arch, trial, weights, storage=storage)):
+        weights, settings = validated.path, settings if data or path else validated.images
+        architecture = architecture.at(num_classes=validated.classes, image_size=validated.image_size)
     weights = given_weights(weights)
     stem = export_format.file_stem(architecture.name or architecture.key)
     file = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")

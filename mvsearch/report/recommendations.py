@@ -47,8 +47,8 @@ def recommend(front: Sequence[Record], objectives: Sequence[Objective]) -> tuple
         reasons.setdefault(record.number, []).append((label, reason))
     by_number = {record.number: record for record in own}
     return tuple(
-        Recommendation(by_number[number], *(tuple(texts) for texts in zip(*found, strict=True)))
-        for number, found in reasons.items()
+        Recommendation(by_number[number], *(tuple(texts) for texts in zip(*labelled, strict=True)))
+        for number, labelled in reasons.items()
     )
 
 

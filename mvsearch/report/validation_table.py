@@ -12,11 +12,11 @@ from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
 def validation_table(validation: Validation) -> Table:
     """Costs, mean score over seeds, and the difference to each baseline with its interval."""
     heads, rows = validation_rows(validation)
-    found = plain_table(*heads, no_wrap=False)
-    found.columns[-1].justify = "left"
+    table = plain_table(*heads, no_wrap=False)
+    table.columns[-1].justify = "left"
     for row in rows:
-        found.add_row(*(text for text, _ in row))
-    return found
+        table.add_row(*(text for text, _ in row))
+    return table
 
 
 def validation_rows(validation: Validation) -> tuple[list[str], list[list[TableCell]]]:
@@ -41,10 +41,10 @@ def validation_rows(validation: Validation) -> tuple[list[str], list[list[TableC
 
 def difference_text(comparison: Comparison) -> str:
     """A difference in points with its interval, e.g. `+1.42 (0.91 to 1.93)`."""
-    found = comparison.difference
-    if found.low is None or found.high is None:
-        return f"{100 * found.mean:+.2f}"
-    return f"{100 * found.mean:+.2f} ({100 * found.low:.2f} to {100 * found.high:.2f})"
+    difference = comparison.difference
+    if difference.low is None or difference.high is None:
+        return f"{100 * difference.mean:+.2f}"
+    return f"{100 * difference.mean:+.2f} ({100 * difference.low:.2f} to {100 * difference.high:.2f})"
 
 
 def outcome_text(network: ValidatedNetwork, comparison: Comparison | None) -> str:

@@ -68,8 +68,8 @@ def difference(scores: Scores, one: str, other: str, noise: Noise | None, *, err
 
 def is_behind(scores: Scores, one: str, other: str, noise: Noise, *, error: float) -> bool:
     """Whether one network is worse than another; true for equal ones with at most probability `error`."""
-    found = difference(scores, one, other, noise, error=2 * error)
-    return found.high is not None and found.high < 0
+    gap = difference(scores, one, other, noise, error=2 * error)
+    return gap.high is not None and gap.high < 0
 
 
 def _quantile(probability: float, noise: Noise) -> float:

@@ -80,10 +80,10 @@ def study_init(facts: StudyFacts) -> str | None:
 
 def check_study_init(facts: StudyFacts, conditions: Conditions) -> None:
     """Raises StudyError if the initial weights are not those that the study's candidates started from any more."""
-    started, found = facts.weights, conditions.init_checksum
-    if started is not None and found is not None and found not in started:
+    started, present = facts.weights, conditions.init_checksum
+    if started is not None and present is not None and present not in started:
         raise StudyError(
-            f"has changed: its checksum is {found}, and the study's candidates used {started}; put that file "
+            f"has changed: its checksum is {present}, and the study's candidates used {started}; put that file "
             f"there, or take this one with --init {conditions.init}.",
             at=conditions.init,
         )

@@ -70,14 +70,14 @@ def read_validations(reader: Reader) -> list[Validation]:
     same name left it behind.
     """
     paths = validation_folder(reader).glob(f"*/{DOCUMENT}")
-    found = []
+    validations = []
     for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
         validation = _read(path).of_study(reader.name)
         if all(_is_trial(reader, network) for network in validation.networks if network.number is not None):
-            found.append(validation)
+            validations.append(validation)
         else:
             _LOG.warning("%s is of another study that had this name; it is left out.", path)
-    return found
+    return validations
 
 
 def _is_trial(reader: Reader, network: ValidatedNetwork) -> bool:

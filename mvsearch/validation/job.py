@@ -82,21 +82,21 @@ class ValidationJob:
 
     def results(self) -> dict[str, dict[int, dict[str, Any]]]:
         """All results of these networks, by name and seed."""
-        found: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in self.by_name}
+        results: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in self.by_name}
         for name, network in self.by_name.items():
             for folder in (self.folder / network.key).glob("seed_*"):
                 seed = int(folder.name.removeprefix("seed_"))
                 if result := self.result((name, seed)):
-                    found[name][seed] = result
-        return {name: dict(sorted(by_seed.items())) for name, by_seed in found.items()}
+                    results[name][seed] = result
+        return {name: dict(sorted(by_seed.items())) for name, by_seed in results.items()}
 
     def failures(self) -> dict[str, str]:
         """The networks with a training that failed, with its reason."""
-        found: dict[str, str] = {}
+        failures: dict[str, str] = {}
         for name, network in self.by_name.items():
             for path in sorted((self.folder / network.key).glob(f"seed_*/{FAILURE}")):
-                found.setdefault(name, str((_read(path) or {}).get("reason")))
-        return found
+                failures.setdefault(name, str((_read(path) or {}).get("reason")))
+        return failures
 
     def record_failure(self, training: Training, reason: str) -> None:
         """Store why a training has no result, so that no other command repeats it."""

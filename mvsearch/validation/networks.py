@@ -147,12 +147,12 @@ def _baseline(name: str, arch: Architecture, space: SearchSpace, known: Mapping[
 
 def _distinct(baselines: Iterable[Network], candidates: Sequence[Network]) -> list[Network]:
     """Baselines of different networks; raises PlanError for one that is a candidate too."""
-    found: dict[str, Network] = {}
+    distinct: dict[str, Network] = {}
     for baseline in baselines:
         if same := next((candidate for candidate in candidates if candidate.key == baseline.key), None):
             raise PlanError(f"is the same network as {same.name}; use another.", at=f"--against {baseline.name}")
-        found.setdefault(baseline.key, baseline)
-    return list(found.values())
+        distinct.setdefault(baseline.key, baseline)
+    return list(distinct.values())
 
 
 def _published_names(reader: Reader, task: str) -> list[str]:

@@ -89,8 +89,8 @@ class Comparison:
 
     def to_json(self) -> dict[str, Any]:
         """Raw numbers; the difference is a share, as scores are."""
-        found = self.difference
-        facts = {"seeds": found.seeds, "difference": found.mean, "low": found.low, "high": found.high}
+        gap = self.difference
+        facts = {"seeds": gap.seeds, "difference": gap.mean, "low": gap.low, "high": gap.high}
         return {"candidate": self.candidate, "baseline": self.baseline, **facts, "verdict": self.verdict}
 
 

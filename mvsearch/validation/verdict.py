@@ -30,21 +30,21 @@ def comparison_sentence(validation: Validation, comparison: Comparison) -> str:
     """One sentence, e.g. `v3:17 is better than mobilevitv3_xxs by 1.4 points of top-1 (test) (95 % interval 0.9 to
     1.9, 3 seeds) at 4 % fewer parameters and 2 % fewer MACs.`
     """
-    networks, found = validation.by_name, comparison.difference
+    networks, difference = validation.by_name, comparison.difference
     one, other = networks[comparison.candidate], networks[comparison.baseline]
     label = metric(validation.metric).label_on(TEST)
-    points = f"{_points(abs(found.mean))} points of {label}"
-    seeds = f"{found.seeds} seed{'s' if found.seeds > 1 else ''}"
+    points = f"{_points(abs(difference.mean))} points of {label}"
+    seeds = f"{difference.seeds} seed{'s' if difference.seeds > 1 else ''}"
     stopped = f", where it stopped, clearly behind {one.stop.behind}" if one.stop else ""
     at = f" at {compare_costs(one, other)}"
-    if found.low is None or found.high is None:
-        more = "higher" if found.mean >= 0 else "lower"
+    if difference.low is None or difference.high is None:
+        more = "higher" if difference.mean >= 0 else "lower"
         noise = "which says nothing about noise; use two or more --seeds"
         return f"{one.name} is {points} {more} than {other.name}{at} with {seeds}, {noise}."
-    ends = f"{_points(found.low)} to {_points(found.high)}"
+    ends = f"{_points(difference.low)} to {_points(difference.high)}"
     interval = f"({100 * CONFIDENCE:.0f} % interval {ends}, {seeds}{stopped})"
     if comparison.verdict == "no difference":
-        direction = "above" if found.mean >= 0 else "below"
+        direction = "above" if difference.mean >= 0 else "below"
         return f"{one.name} shows no difference to {other.name} beyond noise: {points} {direction} {interval}{at}."
     return f"{one.name} is {comparison.verdict} than {other.name} by {points} {interval}{at}."
 
@@ -70,21 +70,21 @@ def compare_costs(one: ValidatedNetwork, other: ValidatedNetwork) -> str:
 
 def notes(validation: Validation) -> list[str]:
     """What a reader of the intervals has to know, in sentences."""
-    found = []
+    sentences = []
     comparisons, noise = validation.comparisons, validation.noise
     if noise and len(comparisons) > 1:
-        found.append(f"The {100 * CONFIDENCE:.0f} % hold for all {len(comparisons)} intervals together.")
+        sentences.append(f"The {100 * CONFIDENCE:.0f} % hold for all {len(comparisons)} intervals together.")
     if noise:
         images = validation.conditions.get("test_images")
         deviation = 100 * noise.deviation
-        found.append(
+        sentences.append(
             f"They say what other seeds would change (a standard deviation of {deviation:.2f} points a training), not "
             f"what other test images than these {images:,} would."
         )
     for network in validation.networks:
         if network.failure:
-            found.append(f"{network.name} is left out: its training failed ({network.failure}).")
-    return found
+            sentences.append(f"{network.name} is left out: its training failed ({network.failure}).")
+    return sentences
 
 
 def describe_conditions(validation: Validation) -> str:

@@ -88,11 +88,11 @@ def _dots(validation: Validation, network: ValidatedNetwork, size: float) -> Net
 
 
 def _bar(validation: Validation, comparison: Comparison, *, several: bool) -> DifferenceBar:
-    found = comparison.difference
-    low, high = (found.mean if end is None else end for end in (found.low, found.high))
+    difference = comparison.difference
+    low, high = (difference.mean if end is None else end for end in (difference.low, difference.high))
     label = _short(comparison.candidate) + (f" to {_short(comparison.baseline)}" if several else "")
-    words = f"{comparison.candidate}: {100 * found.mean:+.2f} points, {comparison.verdict}"
-    return DifferenceBar(label, comparison.verdict, 100 * found.mean, 100 * low, 100 * high, words)
+    words = f"{comparison.candidate}: {100 * difference.mean:+.2f} points, {comparison.verdict}"
+    return DifferenceBar(label, comparison.verdict, 100 * difference.mean, 100 * low, 100 * high, words)
 
 
 def _short(name: str) -> str:

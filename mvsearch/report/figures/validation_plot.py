@@ -99,10 +99,10 @@ def layout(figure: ValidationFigure, theme: Theme, *, narrow: bool = False) -> d
     """The layout of plotly."""
     from mvsearch.report.figures.interactive import axis, base_layout
 
-    found = base_layout(figure.title, figure.subtitle, _NARROW_HEIGHT_PX if narrow else _HEIGHT_PX, theme)
+    base = base_layout(figure.title, figure.subtitle, _NARROW_HEIGHT_PX if narrow else _HEIGHT_PX, theme)
     (x, y), (x2, y2) = _PANELS[narrow]
     ticks = {"tickvals": list(range(len(figure.bars))), "ticktext": [escape(bar.label) for bar in figure.bars]}
-    return found | {
+    return base | {
         "margin": {"l": 60, "r": 20, "t": 90, "b": 60},
         "showlegend": False,
         "hovermode": "closest",
