@@ -173,6 +173,7 @@ class Findings:
                 raise StudyError(f"{self.name} has no score, or fewer than {FEWEST} complete trials to fit a line to.")
             records = self.gains.records(records)
         marks, shown = figure_marks(self.recommendations), {"x": x, "y": y, "area": area}
+        marks |= {entry.record.number: f"short list {place}" for place, entry in enumerate(self.listed, 1)}
         return front_figure(
             records,
             self.objectives,
@@ -182,6 +183,7 @@ class Findings:
             marks=marks,
             validated=self.validated,
             left_out=self.left_out if show_failed else (),
+            goal=self.target.score_limit(self.score) if self.target and y in (None, self.score.name) else None,
             **shown,
         )
 

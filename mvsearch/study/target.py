@@ -9,13 +9,15 @@ from typing import Any, Self
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import Constraint
+from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Metrics, mean_metrics, score_values
 from mvsearch.metrics.registry import SIZE, STATIC_COSTS
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.resolve import find_architecture
 
-TARGET_REPLICATES = 4
-"""Measurements of the target, each with other seeds: every candidate is compared with it."""
+TARGET_REPLICATES, MOST_TARGET_REPLICATES = 4, 8
+"""Measurements of the target, each with other seeds: every candidate is compared with it, so its noise is in all of
+their probabilities. Where the score is noisy it is measured more often at the end."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,14 @@ class Target:
         """The constraints on measured costs: no more than what this study measured of the target."""
         names = (name for name in self.costs if name not in STATIC_COSTS)
         return tuple(Constraint.no_more_than(self.name, name, self.metrics) for name in names)
+
+    def score_limit(self, score: Objective) -> Constraint | None:
+        """At least as good as the target by its mean score; None while that is unknown."""
+        if score.name not in self.metrics:
+            return None
+        value = self.metrics[score.name]
+        text = f"{score.name} {'>=' if score.maximise else '<='} {value:.4g} of {self.name}"
+        return Constraint(score.name, not score.maximise, value, text, self.name)
 
     @property
     def goal(self) -> str:

@@ -121,6 +121,12 @@ def test_the_short_list_shows_what_was_validated_and_the_command_prints_the_verd
     column = [row[heads.index(HEAD)][0] for row in rows]
     assert (column[0].split()[0], column[1], column[-2].split()[0], column[-1]) == ("-2.00", "", "+3.00", "")
 
+    figure = findings.figure("toy")
+    assert [shade.words for shade in figure.shades if not shade.along_x] == [
+        f"loss ≤ {findings.target.metrics['loss']:.4g} of middle"
+    ]
+    assert {p.number: p.mark for p in figure.named if p.mark}[first] == "short list 1, -2.0"
+
     done = mvsearch("front", "toy")
     assert done.code == 0, done.err
     assert f"toy:{last} is better than" in done.out

@@ -125,6 +125,7 @@ class FrontFigure:
     staircase: tuple[tuple[float, float], ...]
     shades: tuple[Shade, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    shade_label: str = "beyond a limit"
 
     def group(self, *, published: bool, on_front: bool) -> list[Point]:
         """The points of one kind of marker, the largest first so that no small one is hidden."""
@@ -164,12 +165,13 @@ def front_figure(
     marks: Mapping[int, str] = MappingProxyType({}),
     validated: Mapping[int, ValidatedTrial] = MappingProxyType({}),
     left_out: Sequence[Record] = (),
+    goal: Constraint | None = None,
 ) -> FrontFigure:
     """A score against params, if they are an objective, with MACs as area; `x`, `y` and `area` name other metrics.
 
     `marks` are texts beside candidates, by trial; beside `validated` ones is the difference to the baseline too. So
     many complete trials `beyond` the limits are not drawn, which the subtitle says. Trials that are `left_out` have
-    crosses.
+    crosses. What does not reach the `goal` is shaded as what breaks a limit is.
 
     Raises PlanError for an unknown metric, StudyError for one that no record has.
     """
@@ -180,15 +182,16 @@ def front_figure(
     measured = some_comparable(records, list(dict.fromkeys([*objectives, *map(_objective, names)])))
     members = {record.number for record in front(measured, objectives)}
     sizes = image_sizes(names, measured)
+    edges = (*limits, goal) if goal else limits
     placed = [record for record in left_out if has(record, x_name)]
     across, up = (
-        Axis.over(name, [*measured, *(r for r in placed if has(r, name))], limits, image_size=sizes.get(name, ""))
+        Axis.over(name, [*measured, *(r for r in placed if has(r, name))], edges, image_size=sizes.get(name, ""))
         for name in (x_name, y_name)
     )
     crosses = tuple(left_out_point(record, across, up, describe(record, objectives)) for record in placed)
     others = left_out_words(crosses, metric(y_name).label, len(left_out) - len(placed)) if left_out else ""
     third = Axis.over(area_name, measured, image_size=sizes.get(area_name, "")) if area_name else None
-    shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _visible(axis, limits))
+    shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _visible(axis, edges))
     hidden = [limit for limit in limits if limit not in (*_visible(across, limits), *_visible(up, limits))]
     return FrontFigure(
         title,
@@ -208,6 +211,7 @@ def front_figure(
         _staircase(measured, across, up),
         shades,
         crosses,
+        shade_label="beyond a limit, or not better" if goal else "beyond a limit",
     )
 
 

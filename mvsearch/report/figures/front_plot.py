@@ -197,7 +197,7 @@ def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme)
     if len(figure.staircase) > 1:
         handles.append(Line2D([], [], color=theme.primary, alpha=0.55, label=LINE_LABEL))
     if figure.shades:
-        handles.append(Patch(facecolor=theme.grey, alpha=SHADE_OPACITY, label="beyond a limit"))
+        handles.append(Patch(facecolor=theme.grey, alpha=SHADE_OPACITY, label=figure.shade_label))
     _legend_below(fig, axes, "lower left", handles=handles)
 
 
