@@ -13,7 +13,7 @@ from mvsearch.study.reader import Reader, load_facts
 from mvsearch.study.retry import RetryPolicy
 from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.trials import OptunaTrialStore
-from mvsearch.study.target import TARGET_REPLICATES
+from mvsearch.study.target import MOST_TARGET_REPLICATES
 from mvsearch.study.workers.heartbeat import worker_registry
 from mvsearch.study.workers.registry import Worker
 from mvsearch.utils import machine
@@ -51,8 +51,8 @@ class JoinedStudy(Reader):
     def update_target(self) -> None:
         """Store the mean of what was measured of the target so far."""
         with self.store.study_lock(self.name):
-            found = [self.target_measurement(repeat) for repeat in range(TARGET_REPLICATES)]
-            measured = [metrics for metrics in found if metrics is not None]
+            cached = map(self.target_measurement, range(MOST_TARGET_REPLICATES))
+            measured = [metrics for metrics in cached if metrics is not None]
             if measured and (target := self.plan.target):
                 self.update_facts(lambda facts: replace(facts, target=target.with_measurements(measured)))
 

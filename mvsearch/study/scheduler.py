@@ -18,11 +18,10 @@ from mvsearch.metrics.record import Record
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.reevaluation import needs_reevaluation
-from mvsearch.study.short_list import needs_measurement
+from mvsearch.study.short_list import needs_measurement, target_replicates
 from mvsearch.study.storage.faults import retry_while_unavailable
 from mvsearch.study.storage.sampler_study import SamplerStudy
 from mvsearch.study.storage.trials import OptunaTrialStore, translate_optuna_errors
-from mvsearch.study.target import TARGET_REPLICATES
 
 
 class Scheduler:
@@ -110,14 +109,19 @@ class Scheduler:
             return needs_measurement(records, target, self.plan.objectives[0])
         return needs_reevaluation(records, self.plan.objectives)
 
-    def claim_target(self) -> int | None:
-        """The next measurement of the target that no live worker has begun; None if there is none.
+    def target_replicates(self) -> int:
+        """How often the target should be measured, once the candidates are."""
+        records, target = self.study.within_limits(self.study.records()), self.study.current_facts().target
+        return target_replicates(records, target, self.plan.objectives[0]) if target else 0
+
+    def claim_target(self, replicates: int) -> int | None:
+        """The next of so many measurements of the target that no live worker has begun; None if there is none.
 
         The claims of the target have negative numbers, those of trials are 0 and up.
         """
         with self.store.study_lock(self.study.name):
             claimed = self._claimed()
-            for repeat in range(TARGET_REPLICATES):
+            for repeat in range(replicates):
                 if -1 - repeat not in claimed and self.study.target_measurement(repeat) is None:
                     self.store.claim_replicate(self.study.name, -1 - repeat, self.study.worker.name)
                     return repeat

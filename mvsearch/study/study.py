@@ -27,6 +27,7 @@ from mvsearch.study.scheduler import Scheduler
 from mvsearch.study.storage.faults import retry_while_unavailable
 from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.trials import OptunaTrialStore, delete_trials, translate_optuna_errors
+from mvsearch.study.target import TARGET_REPLICATES
 from mvsearch.study.workers.heartbeat import worker_registry
 
 
@@ -109,7 +110,7 @@ class Study(JoinedStudy):
         with self.worker.running():
             retry_while_unavailable(self._check_unchanged)
             if self.plan.target:
-                self._measure_target(Runner(self, self.scheduler, evaluate))
+                self._begin_with_target(Runner(self, self.scheduler, evaluate))
             runner = Runner(self, self.scheduler, evaluate)
             while (candidate := self.scheduler.next(total)) is not None:
                 record = runner.evaluate_and_record(candidate)
@@ -120,16 +121,22 @@ class Study(JoinedStudy):
                 self.stop_if_unhealthy(record)
             if self.plan.search.confirm:
                 self._reevaluate(runner)
+                if self.plan.target:
+                    self._measure_target(runner, retry_while_unavailable(self.scheduler.target_replicates))
 
-    def _measure_target(self, runner: Runner) -> None:
-        """Measure the network to beat as often as it takes, before any candidate.
+    def _measure_target(self, runner: Runner, replicates: int) -> None:
+        """Measure the network to beat until it was measured so often."""
+        while (repeat := retry_while_unavailable(lambda: self.scheduler.claim_target(replicates))) is not None:
+            runner.measure_target(repeat)
+        retry_while_unavailable(self.update_target)  # an earlier run, or another study, may have measured it
+
+    def _begin_with_target(self, runner: Runner) -> None:
+        """Measure the network to beat before any candidate.
 
         Where its measured costs are limits, wait until a worker has measured them.
         """
         while True:
-            while (repeat := retry_while_unavailable(self.scheduler.claim_target)) is not None:
-                runner.measure_target(repeat)
-            retry_while_unavailable(self.update_target)  # an earlier run, or another study, may have measured it
+            self._measure_target(runner, TARGET_REPLICATES)
             target = self.facts.target
             if target is None or all(limit.measured is not None for limit in target.measured_limits):
                 break

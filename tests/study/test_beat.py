@@ -5,6 +5,7 @@ import random
 import threading
 import time
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,16 @@ from mvsearch.report.findings import compute_findings
 from mvsearch.report.short_list_table import short_list_rows, short_list_sentence
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
-from mvsearch.study.short_list import REPLICATES, SHORT_LIST, short_list
+from mvsearch.study.short_list import (
+    CLEAR,
+    REPLICATES,
+    SHORT_LIST,
+    needs_measurement,
+    short_list,
+    target_replicates,
+)
 from mvsearch.study.study import Study
-from mvsearch.study.target import TARGET_REPLICATES, Target
+from mvsearch.study.target import MOST_TARGET_REPLICATES, TARGET_REPLICATES, Target
 from mvsearch.utils import yaml_document
 
 LOSS = Objective.named("loss")
@@ -88,18 +96,59 @@ def test_of_candidates_with_a_stated_probability_such_a_share_is_better():
     for _ in range(150):
         truth = [draw.gauss(0, 1) for _ in range(31)]
         measured = [[t + draw.gauss(0, 0.8) for _ in range(4 if i == 0 else 2)] for i, t in enumerate(truth)]
-        target = Target("t", Architecture.from_dict(network())).with_measurements([{"loss": v} for v in measured[0]])
-        records = [
-            Record(i, f"key{i}", "complete", None, metrics_of(values), {}, {}, None, 0.0)
-            for i, values in enumerate(measured[1:], 1)
-        ]
-        for entry in short_list(records, target, LOSS):
+        for entry in short_list(records_of(measured[1:]), target_of(measured[0]), LOSS):
             stated.append(entry.probability)
-            better.append(truth[entry.record.number] < truth[0])
+            better.append(truth[entry.record.number + 1] < truth[0])
     for low, high in ((0.0, 0.2), (0.2, 0.4), (0.4, 0.6), (0.6, 0.8), (0.8, 1.0)):
         chosen = [i for i, p in enumerate(stated) if low <= p < high]
         share = sum(better[i] for i in chosen) / len(chosen)
         assert share == pytest.approx(sum(stated[i] for i in chosen) / len(chosen), abs=0.06)
+
+
+def simulate(draw: random.Random, target: float, noise: float, most: int) -> list[tuple[float, bool]]:
+    """A study of 50 candidates N(0, 1): the probability of each of the short list, and whether it is truly better.
+
+    The target is measured up to `most` times.
+    """
+
+    def measure(truth: float, times: int) -> list[float]:
+        return [truth + draw.gauss(0, noise) for _ in range(times)]
+
+    truths = [draw.gauss(0, 1) for _ in range(50)]
+    measured, own = [measure(truth, 1) for truth in truths], measure(target, TARGET_REPLICATES)
+    while need := needs_measurement(records_of(measured), target_of(own), LOSS):
+        measured[need[0].number] += measure(truths[need[0].number], 1)
+    own += measure(target, min(most, target_replicates(records_of(measured), target_of(own), LOSS)) - len(own))
+    best = short_list(records_of(measured), target_of(own), LOSS)[:SHORT_LIST]
+    return [(entry.probability, truths[entry.record.number] < target) for entry in best]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("target", "noise", "least"), [(-1.5, 0.5, 0.94), (-1.5, 0.8, 0.90)])
+def test_where_the_target_is_better_than_most_candidates_the_probability_is_a_little_too_high(target, noise, least):
+    draw = random.Random(0)
+    entries = [entry for _ in range(300) for entry in simulate(draw, target, noise, MOST_TARGET_REPLICATES)]
+    better = [truly for probability, truly in entries if probability >= CLEAR]
+    assert sum(better) / len(better) > least
+
+
+@pytest.mark.parametrize(("noise", "times"), [(0.1, TARGET_REPLICATES), (1.0, MOST_TARGET_REPLICATES)])
+def test_the_target_is_measured_more_often_where_the_score_is_noisy(noise, times):
+    draw = random.Random(0)
+    measured = [[truth + draw.gauss(0, noise) for _ in range(3)] for truth in (draw.gauss(0, 1) for _ in range(40))]
+    own = [draw.gauss(0, noise) for _ in range(TARGET_REPLICATES)]
+    assert target_replicates(records_of(measured), target_of(own), LOSS) == times
+    assert target_replicates(records_of(measured[:3]), target_of(own), LOSS) == TARGET_REPLICATES
+
+
+def test_a_noisy_target_is_measured_again_at_the_end_of_a_study():
+    def noisy(arch: Architecture, *, repeat: int = 0) -> dict:
+        return {**arch.metrics(), "loss": random.Random(f"{arch.key} {repeat}").gauss(1, 0.1)}
+
+    Study.join(plan_to_beat(trials=8)).run(noisy)
+    target = open_study("toy_beat_middle").facts.target
+    expected = [noisy(target.arch, repeat=repeat)["loss"] for repeat in range(MOST_TARGET_REPLICATES)]
+    assert [scores["loss"] for scores in target.metrics["repeats"]] == expected
 
 
 def metrics_of(losses: list[float]) -> dict:
@@ -107,13 +156,24 @@ def metrics_of(losses: list[float]) -> dict:
     return mean_metrics(scores) | {"repeats": scores}
 
 
-def short_list_of(measured: list[list[float]], own: list[float]) -> list:
-    target = Target("t", Architecture.from_dict(network())).with_measurements([{"loss": value} for value in own])
-    records = [
+@cache
+def unmeasured() -> Target:
+    return Target("t", Architecture.from_dict(network()))
+
+
+def target_of(own: list[float]) -> Target:
+    return unmeasured().with_measurements([{"loss": value} for value in own])
+
+
+def records_of(measured: list[list[float]]) -> list[Record]:
+    return [
         Record(i, f"key{i}", "complete", None, metrics_of(values), {}, {}, None, 0.0)
         for i, values in enumerate(measured)
     ]
-    return list(short_list(records, target, LOSS))
+
+
+def short_list_of(measured: list[list[float]], own: list[float]) -> list:
+    return list(short_list(records_of(measured), target_of(own), LOSS))
 
 
 def test_a_single_candidate_has_the_error_of_its_measurements():
