@@ -1,4 +1,4 @@
-"""The weights of a trial that a command takes if it is not told which."""
+"""The weights of a trial or a training that a command takes if it is not told which."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,17 @@ def validated_weights_of(
     if validated:
         click.echo(f"{arch}: takes {validated.words}; --weights {RANDOM} or FILE takes others.", err=True)
     return validated
+
+
+def training_weights(arch: str, weights: Path | None) -> Path | None:
+    """The weights of a training folder, printed on stderr; None if others are given, or for another ARCH."""
+    from mvsearch.training.trained_network import WEIGHTS
+
+    path = Path(arch) / WEIGHTS
+    if weights is not None or not path.is_file():
+        return None
+    click.echo(f"{arch}: takes the weights of this training; --weights {RANDOM} or FILE takes others.", err=True)
+    return path
 
 
 def given_weights(weights: Path | None) -> Path | None:

@@ -51,7 +51,7 @@ def bench(
 ) -> None:
     """Time networks on several runtimes.
 
-    ARCH is a published name, a YAML file or STUDY:NUMBER.
+    ARCH is a published name, a YAML file, STUDY:NUMBER or the folder of a training.
 
     Timings are interleaved, every round in a new order, so that other load on the machine affects all networks alike.
     The weights are random: latency does not depend on them.

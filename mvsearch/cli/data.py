@@ -72,14 +72,20 @@ def get_command(name: str, path: Path | None) -> None:
 @click.option("--task", help="What the images are for, e.g. detection; default: the first task of the source.")
 @json_option
 def check_command(name: str, path: Path | None, size: int | None, task: str | None, as_json: bool) -> None:
-    """Read all files of the source NAME, raw and decoded, and print what they contain.
+    """Read all files of a source, raw and decoded, and print what they contain.
 
-    Prints the classes with their counts, the sizes of the images in their files, what was left out with the reason, and
-    what had to be assumed.
+    NAME is a source (`mvsearch data list`) or a folder of your own images with a folder for each class. Prints the
+    classes with their counts, the sizes of the images in their files, what was left out with the reason, and what had
+    to be assumed.
     """
     from mvsearch.cli._progress import progress_bar
     from mvsearch.data import check
 
+    if path is None and Path(name).name != "folder":
+        from mvsearch.export.images import select_images
+
+        settings = select_images(name)
+        name, path = settings.source, Path(settings.path) if settings.path else None
     with progress_bar() as progress:
         dataset, facts = check(name, path=path, size=size, task=task, progress=progress)
     report = _report(dataset, facts)

@@ -19,7 +19,7 @@ from mvsearch.cli._output import (
     table,
 )
 from mvsearch.cli._progress import Steps
-from mvsearch.cli._weights import given_weights, validated_weights_of
+from mvsearch.cli._weights import given_weights, training_weights, validated_weights_of
 from mvsearch.export.formats import format_names
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
@@ -50,7 +50,8 @@ _SCENES = 4
     "--weights",
     type=click.Path(path_type=Path),
     help="Checkpoint (.safetensors, .pt) with mvsearch's, the authors' or timm's names, of which the moving average is "
-    "taken if it has one; default: the validated ones of a trial, else random from --seed; random: these.",
+    "taken if it has one; default: those of a training, the validated ones of a trial, else random from --seed; "
+    "random: these.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of random weights.")
 @click.option(
@@ -105,8 +106,8 @@ def export(
 ) -> None:
     """Write a network as a file and verify it.
 
-    The file does not need mvsearch. ARCH is a published name, a YAML file or STUDY:NUMBER; ARCH+HEAD has another head:
-    deeplabv3 and pspnet for segmentation, ssdlite for detection.
+    The file does not need mvsearch. ARCH is a published name, a YAML file, STUDY:NUMBER or the folder of a training;
+    ARCH+HEAD has another head: deeplabv3 and pspnet for segmentation, ssdlite for detection.
 
     The file is run by its runtime and compared with the network on real images before it gets its final name. The
     comparison is printed and stored in FILE.report.json. If the outputs differ, only that report is written and the
@@ -137,7 +138,7 @@ def export(
     if export_format.runtime and (validated := validated_weights_of(arch, trial, weights, storage=storage)):
         weights, settings = validated.path, settings if data or path else validated.images
         architecture = architecture.at(num_classes=validated.classes, image_size=validated.image_size)
-    weights = given_weights(weights)
+    weights = given_weights(weights or (training_weights(arch, weights) if export_format.runtime else None))
     stem = export_format.file_stem(architecture.name or architecture.key)
     file = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")
     check_writable(export_format, file, force=force)

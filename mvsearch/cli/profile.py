@@ -67,7 +67,8 @@ def profile(
 ) -> None:
     """Show parameters and MACs stage by stage.
 
-    ARCH is a published name, a YAML file or STUDY:NUMBER; ARCH+HEAD has another head: deeplabv3, pspnet or ssdlite.
+    ARCH is a published name, a YAML file, STUDY:NUMBER or the folder of a training; ARCH+HEAD has another head:
+    deeplabv3, pspnet or ssdlite.
     """
     from mvsearch.profiling.counters import load_counter
     from mvsearch.study.resolve import find_architecture

@@ -77,10 +77,10 @@ def scale(
 ) -> None:
     """Scale a network to a budget.
 
-    ARCH is a published name, a YAML file or STUDY:NUMBER. Its cost comes to within 1 % of the budget --to. All numbers
-    are multiplied by one factor and rounded to allowed values; where these are too coarse, up to three numbers differ
-    by one step. `--by width --keep dim,stem,layer1,layer2` scales as MobileViTv3 was scaled: the convolutions of the
-    later stages become wider, and attention does not.
+    ARCH is a published name, a YAML file, STUDY:NUMBER or the folder of a training. Its cost comes to within 1 % of the
+    budget --to. All numbers are multiplied by one factor and rounded to allowed values; where these are too coarse, up
+    to three numbers differ by one step. `--by width --keep dim,stem,layer1,layer2` scales as MobileViTv3 was scaled:
+    the convolutions of the later stages become wider, and attention does not.
     """
     if (to is None) == (grid is None):
         raise click.UsageError("use either --to, for one network, or --grid, for a family.")

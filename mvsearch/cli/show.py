@@ -35,7 +35,8 @@ def show(
 ) -> None:
     """Show an architecture, or compare two.
 
-    ARCH is a published name, a YAML file or STUDY:NUMBER. Prints stages, shapes and costs as a table and a diagram.
+    ARCH is a published name, a YAML file, STUDY:NUMBER or the folder of a training. Prints stages, shapes and costs as
+    a table and a diagram.
     """
     from dataclasses import replace
 

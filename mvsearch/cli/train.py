@@ -110,7 +110,7 @@ def train(
 ) -> None:
     """Train a network by a recipe.
 
-    ARCH is a published name, a YAML file or STUDY:NUMBER; ARCH+HEAD has another head.
+    ARCH is a published name, a YAML file, STUDY:NUMBER or the folder of a training; ARCH+HEAD has another head.
 
     Ctrl-C stops the training; the same command resumes it, with the losses of an uninterrupted one. At the end the
     folder contains the averaged weights (weights.safetensors, for `mvsearch export --weights`), result.json and

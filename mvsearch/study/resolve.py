@@ -13,7 +13,9 @@ from mvsearch.utils import plugins
 
 
 def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
-    """An architecture by published name, YAML file or `STUDY:NUMBER`; ArchitectureError says what would do.
+    """An architecture by published name, YAML file, `STUDY:NUMBER` or folder of a training.
+
+    ArchitectureError says what would do.
 
     `ARCH+HEAD` is the backbone of any of these under another head, as its task usually has it: `studies/v3:17+ssdlite`.
     """
@@ -25,11 +27,29 @@ def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
         return replace(found.with_head(head_class(kind)()), name=f"{found.name or found.key}_{kind}")
     if trial := find_trial(name, storage=storage):
         return trial.architecture
+    if Path(name).is_dir():
+        return _of_training(Path(name))
     if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():
         return Architecture.load(name)
     near = get_close_matches(name, all_names(), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "; `mvsearch models` lists the published ones."
-    raise ArchitectureError(f"unknown architecture {name!r}: use a published model, a YAML file or STUDY:NUMBER{hint}")
+    raise ArchitectureError(
+        f"unknown architecture {name!r}: use a published model, a YAML file, STUDY:NUMBER or the folder of a "
+        f"training{hint}"
+    )
+
+
+def _of_training(folder: Path) -> Architecture:
+    """The architecture of a finished training; ArchitectureError if the folder is none."""
+    from mvsearch.training.trained_network import ARCHITECTURE
+
+    if (folder / ARCHITECTURE).is_file():
+        return Architecture.load(folder / ARCHITECTURE)
+    if (folder / "study.db").is_file():
+        raise ArchitectureError("is a study; name one of its trials: STUDY:NUMBER.", at=folder)
+    if (folder / "checkpoint.pt").is_file():
+        raise ArchitectureError("is a training that is not finished; run its command again to resume it.", at=folder)
+    raise ArchitectureError(f"contains no {ARCHITECTURE}; give the folder of a finished training.", at=folder)
 
 
 def find_trial(name: str, *, storage: str | None = None) -> Trial | None:

@@ -9,8 +9,8 @@ from reference.source import table
 
 _CONTEXT = click.Context(cli, info_name="mvsearch")
 _PAGES = {
-    "run": ("spaces", "scale"),
-    "worker": ("scale",),
+    "run": ("spaces", "distributed"),
+    "worker": ("distributed",),
     "space": ("spaces",),
     "front": ("proxies", "baselines"),
     "report": ("dashboard",),

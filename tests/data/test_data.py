@@ -493,6 +493,7 @@ def test_check_prints_one_json_document_with_what_the_library_gives(cache, tmp_p
     assert report["train"]["images"] + report["test"]["images"] == 32
     assert report["test"]["fewest_per_class"] == 1
     assert "checksum" in CliRunner().invoke(command, ["check", "folder", "--path", str(path)]).stdout
+    assert json.loads(CliRunner().invoke(command, ["check", str(path), "--json"]).stdout) == report
 
 
 def test_get_prints_where_the_files_are_and_refuses_what_it_does_not_know(tmp_path):

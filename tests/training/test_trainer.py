@@ -26,6 +26,7 @@ from mvsearch.cli.main import cli
 from mvsearch.data import load
 from mvsearch.errors import ArchitectureError, CheckpointError, EnvironmentFault, MvsearchError, PlanError
 from mvsearch.report.figures.training_curve import TrainingCurve
+from mvsearch.study.resolve import find_architecture
 from mvsearch.training import metrics_log, recipes
 from mvsearch.training.distributed import ProcessGroup, process_group
 from mvsearch.training.loop import Learner
@@ -461,6 +462,31 @@ def test_an_epoch_has_each_image_once_and_larger_batches_of_small_images():
         Sampler(100, recipe)
     with pytest.raises(PlanError, match="warmup_steps=10000"):
         Sampler(3001, replace(recipe, warmup_steps=10_000))
+
+
+def test_the_folder_of_a_training_is_an_architecture_with_weights(unbroken, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arch = Architecture.load(unbroken / "architecture.yaml")
+
+    def printed(*args: str) -> dict:
+        cli.main([*args, "--json"], standalone_mode=False)
+        return json.loads(capsys.readouterr().out)
+
+    assert printed("show", str(unbroken))["key"] == printed("profile", str(unbroken))["key"] == arch.key
+    exported = printed("export", str(unbroken), "-o", "own.py", "--to", "torch", "--no-verify")
+    given = ["--weights", str(unbroken / "weights.safetensors"), "-o", "given.py", "--to", "torch"]
+    assert exported["weights"] == printed("export", str(unbroken), *given, "--no-verify")["weights"]
+    fresh = printed("export", str(unbroken), "--weights", "random", "-o", "r.py", "--to", "torch", "--no-verify")
+    assert fresh["weights"] == "fresh, seed 0"
+
+
+@pytest.mark.parametrize(
+    ("file", "found"), [("study.db", "STUDY:NUMBER"), ("checkpoint.pt", "not finished"), ("x", "contains no")]
+)
+def test_another_folder_is_no_architecture(tmp_path, file, found):
+    (tmp_path / file).touch()
+    with pytest.raises(ArchitectureError, match=found):
+        find_architecture(str(tmp_path))
 
 
 @pytest.mark.parametrize(("images", "steps"), [(2400, 36), (60_000, 900), (128, 2)])
