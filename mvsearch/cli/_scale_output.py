@@ -16,13 +16,15 @@ from mvsearch.metrics.registry import metric
 from mvsearch.report.diagram import difference_table
 from mvsearch.report.figures.architecture_diff import difference
 from mvsearch.report.figures.scaling import Member, member_costs
-from mvsearch.scaling import Scaled, Scaling
+from mvsearch.scaling import Budget, Scaled, Scaling
 
 
-def show_scaled(result: Scaled, screen: Console, written: Path | None) -> None:
-    """Print the sentence, the table of what changed, and the next command."""
+def show_scaled(result: Scaled, others: Sequence[Scaled], screen: Console, written: Path | None) -> None:
+    """Print the sentence, its costs beside the other budgets, the table of what changed, and the next command."""
     arch = result.scaling.arch
     screen.print(Text.assemble((arch.name or arch.key, "bold"), f" {_method(result)}: {sentence(result)}"))
+    for other in others:
+        screen.print(Text(f"{_costs(other, other.value)}, {_deviation(other)}."))
     if result.arch.key != arch.key:
         arrow = "->" if screen.options.ascii_only else "→"
         screen.print(difference_table(arch, result.arch, arrow=arrow))
@@ -87,12 +89,13 @@ def _remarks(result: Scaled) -> list[str]:
     return remarks
 
 
-def scaled_to_json(result: Scaled) -> dict[str, Any]:
+def scaled_to_json(result: Scaled, others: Sequence[Scaled]) -> dict[str, Any]:
     """The result for `--json`."""
     latency = result.latency.metrics() if result.latency else {}
     return {
         **_settings(result.scaling),
-        "budget": {"name": result.budget.name, "value": result.budget.value, "at_most": result.budget.at_most},
+        "budget": _budget_to_json(result.budget),
+        "other_budgets": [{**_budget_to_json(other.budget), "reached": other.value} for other in others],
         "met": result.met,
         "off": result.budget.relative_error(result.value),
         "scale": result.scale,
@@ -104,6 +107,10 @@ def scaled_to_json(result: Scaled) -> dict[str, Any]:
         "parts": [change.facts() for change in difference(result.scaling.arch, result.arch)],
         "architecture": result.arch.to_dict(),
     }
+
+
+def _budget_to_json(budget: Budget) -> dict[str, Any]:
+    return {"name": budget.name, "value": budget.value, "at_most": budget.at_most}
 
 
 def _settings(scaling: Scaling) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,12 +23,23 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples=[
-        "mvsearch scale mobilevitv3_s --to params=3M -o net.yaml",
+        "mvsearch scale mobilevitv3_s --to params=3M --to macs=1G --image-size 224 -o net.yaml",
         "mvsearch scale mobilevitv3_s --grid 0.5,0.75,1 -o family",
     ],
 )
 @click.argument("arch", shell_complete=complete_architecture)
-@click.option("--to", help="Budget: params=5.6M, macs=1G or latency_ms=8; 'params<=5.6M' is never exceeded.")
+@click.option(
+    "--to",
+    "budgets",
+    multiple=True,
+    help="Budget: params=5.6M, macs=1G or latency_ms=8; 'params<=5.6M' is never exceeded. Repeatable: the network "
+    "meets the budget that is reached first and stays within the others.",
+)
+@click.option(
+    "--image-size",
+    type=click.IntRange(min=32),
+    help="Side of the images in pixels, before anything is scaled; default: that of the architecture.",
+)
 @click.option(
     "--by", default="width", show_default=True, help="What is scaled: width, depth, resolution or compound (all three)."
 )
@@ -60,7 +72,8 @@ if TYPE_CHECKING:
 @json_option
 def scale(
     arch: str,
-    to: str | None,
+    budgets: tuple[str, ...],
+    image_size: int | None,
     by: str,
     keep: tuple[str, ...],
     coefficients: str | None,
@@ -82,7 +95,7 @@ def scale(
     to three numbers differ by one step. `--by width --keep dim,stem,layer1,layer2` scales as MobileViTv3 was scaled:
     the convolutions of the later stages become wider, and attention does not.
     """
-    if (to is None) == (grid is None):
+    if bool(budgets) == (grid is not None):
         raise click.UsageError("use either --to, for one network, or --grid, for a family.")
     if plot is not None and grid is None:
         raise click.UsageError("--plot needs --grid; add it.")
@@ -96,15 +109,15 @@ def scale(
 
     if plot is not None:
         refuse_to_draw(plot, force=force)
-    architecture = find_architecture(arch, storage=storage)
+    architecture = find_architecture(arch, storage=storage).at(image_size=image_size)
     unchanged = tuple(word.strip() for words in keep for word in words.split(",") if word.strip())
     scaling = Scaling(architecture, by, unchanged, _coefficients(coefficients, fit, storage))
 
     def scale_to(budget: "Budget") -> "Scaled":
         return _scale_to(scaling, budget, backend, threads)
 
-    if to is not None:
-        _scale_one(to, scale_to, output, force, as_json)
+    if budgets:
+        _scale_one(budgets, scale_to, partial(_cost, backend=backend, threads=threads), output, force, as_json)
     else:
         members = _members(str(grid), scaling, scale_to)
         if output is not None:
@@ -185,23 +198,35 @@ def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
     return measure
 
 
+def _cost(arch: "Architecture", name: str, *, backend: str, threads: int) -> float:
+    """A cost in closed form, or the measured latency."""
+    from mvsearch.metrics.registry import STATIC_COSTS
+
+    return float(getattr(arch.cost(), name)) if name in STATIC_COSTS else _measure(backend, threads)(arch).median_ms
+
+
 def _scale_one(
-    to: str, scale_to: "Callable[[Budget], Scaled]", output: Path | None, force: bool, as_json: bool
+    texts: tuple[str, ...],
+    scale_to: "Callable[[Budget], Scaled]",
+    cost: "Callable[[Architecture, str], float]",
+    output: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     from mvsearch.cli._scale_output import scaled_to_json, show_scaled
-    from mvsearch.scaling import Budget
+    from mvsearch.scaling import Budget, scale_to_all
     from mvsearch.utils.atomic_write import refuse_existing
 
-    budget = Budget.parse(to)
+    budgets = [Budget.parse(text) for text in texts]
     if output is not None:
         refuse_existing(output, force=force)
-    result = scale_to(budget)
+    result, others = scale_to_all(budgets, scale_to, cost)
     if output is not None:
         result.arch.save(output)
     if as_json:
-        print_json(scaled_to_json(result))
+        print_json(scaled_to_json(result, others))
     else:
-        show_scaled(result, console(), output)
+        show_scaled(result, others, console(), output)
 
 
 def _members(grid: str, scaling: "Scaling", scale_to: "Callable[[Budget], Scaled]") -> "list[Member]":

@@ -402,6 +402,30 @@ WRONG = {
 }
 
 
+@pytest.mark.parametrize(
+    ("budgets", "meets", "within"),
+    [
+        (("params=3M", "macs=500M"), "macs", "params"),
+        (("params=3M", "macs=4G"), "params", "macs"),
+        (("macs<=500M", "params=3M"), "macs", "params"),
+    ],
+)
+def test_of_several_budgets_the_first_that_is_reached_is_met(printed, budgets, meets, within):
+    options = [word for budget in budgets for word in ("--to", budget)]
+    report = json.loads(printed("scale", "mobilevitv3_s", *options, "--image-size", "224", "--json"))
+    after, (other,) = report["after"], report["other_budgets"]
+    assert after["image_size"] == 224
+    assert (report["budget"]["name"], report["met"], other["name"]) == (meets, True, within)
+    assert after[meets] == pytest.approx(report["budget"]["value"], rel=0.01)
+    assert after[within] == other["reached"] < other["value"]
+
+
+def test_two_budgets_of_one_cost_are_refused(printed):
+    assert "one budget for each cost" in printed(
+        "scale", "mobilevitv3_s", "--to", "params=3M", "--to", "params=4M", code=1
+    )
+
+
 @pytest.mark.parametrize(("arguments", "value"), WRONG.values(), ids=WRONG)
 def test_a_mistake_is_one_sentence_with_the_value_and_nothing_is_written(printed, arguments, value):
     Path("here.yaml").write_text("mine", encoding="utf-8")
