@@ -165,7 +165,7 @@ def _job(reader: "Reader", selection: "Selection", setup: "Setup", seeds: int) -
     """The validation with at least as many rounds as all of its networks have finished already."""
     from dataclasses import replace
 
-    from mvsearch.validation.document import validation_folder
+    from mvsearch.validation.folder import validation_folder
     from mvsearch.validation.job import ValidationJob
 
     root = validation_folder(reader)

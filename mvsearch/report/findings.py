@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Constraint
@@ -23,8 +23,10 @@ from mvsearch.study.reader import Reader
 from mvsearch.study.short_list import SHORT_LIST, ShortListEntry, short_list, short_list_json
 from mvsearch.study.target import Target
 from mvsearch.utils.yaml_document import Document
-from mvsearch.validation.document import read_validations
-from mvsearch.validation.outcome import Validation
+from mvsearch.validation.folder import validation_documents
+
+if TYPE_CHECKING:
+    from mvsearch.validation.outcome import Validation
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Findings:
     reference_point: Mapping[str, float]
     reliability: ProxyReliability
     machines: tuple[Mapping[str, Any], ...]
-    validations: tuple[Validation, ...] = ()
+    validations: "tuple[Validation, ...]" = ()
 
     @property
     def score(self) -> Objective:
@@ -269,6 +271,15 @@ class Findings:
         }
 
 
+def _read_validations(reader: Reader) -> "tuple[Validation, ...]":
+    """The validations of a study; what reads them is loaded only if there are any."""
+    if not validation_documents(reader):
+        return ()
+    from mvsearch.validation.document import read_validations
+
+    return tuple(read_validations(reader))
+
+
 def compute_findings(
     reader: Reader, objectives: Sequence[Objective] = (), *, limits: Sequence[str] = (), allow_empty: bool = False
 ) -> Findings:
@@ -300,5 +311,5 @@ def compute_findings(
         reference_point=reference_point(measured, objectives) if measured else {},
         reliability=proxy_reliability(records, objectives, reader.facts.proxy_check),
         machines=tuple(reader.machines()),
-        validations=tuple(read_validations(reader)),
+        validations=_read_validations(reader),
     )

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from mvsearch.report.validation_table import difference_text
 from mvsearch.study.target import Target
-from mvsearch.validation.outcome import Comparison, Validation
-from mvsearch.validation.verdict import describe_conditions, verdict
+
+if TYPE_CHECKING:
+    from mvsearch.validation.outcome import Comparison, Validation
 
 HEAD = "validated, points"
 """The column of the differences to the baseline, in points of the score on test images."""
@@ -20,7 +20,7 @@ class ValidatedTrial:
     `comparison` is that with the network to beat; without one, the least favourable of those with its baselines.
     """
 
-    comparison: Comparison
+    comparison: "Comparison"
     finished: bool
 
     @property
@@ -31,6 +31,8 @@ class ValidatedTrial:
     @property
     def text(self) -> str:
         """The difference in points with its interval."""
+        from mvsearch.report.validation_table import difference_text
+
         return difference_text(self.comparison)
 
     @property
@@ -45,11 +47,11 @@ class ValidatedTrial:
         return f"{100 * self.comparison.difference.mean:+.1f}"
 
 
-def validated_trials(validations: Sequence[Validation], target: Target | None) -> dict[int, ValidatedTrial]:
+def validated_trials(validations: "Sequence[Validation]", target: Target | None) -> dict[int, ValidatedTrial]:
     """The validated trials by number. `validations` are those of a study, the last written first."""
     trials: dict[int, ValidatedTrial] = {}
     for validation in validations:
-        networks, by_trial = validation.by_name, dict[int, list[Comparison]]()
+        networks, by_trial = validation.by_name, dict[int, list[Any]]()
         for comparison in validation.comparisons:
             if (number := networks[comparison.candidate].number) is not None:
                 by_trial.setdefault(number, []).append(comparison)
@@ -60,13 +62,17 @@ def validated_trials(validations: Sequence[Validation], target: Target | None) -
     return trials
 
 
-def verdict_lines(validations: Sequence[Validation]) -> list[tuple[str, str]]:
+def verdict_lines(validations: "Sequence[Validation]") -> list[tuple[str, str]]:
     """The verdict of each validation, and how its networks were trained."""
+    from mvsearch.validation.verdict import describe_conditions, verdict
+
     return [(verdict(each), f"validated by {describe_conditions(each)}") for each in validations]
 
 
-def validations_json(validations: Sequence[Validation]) -> list[dict[str, Any]]:
+def validations_json(validations: "Sequence[Validation]") -> list[dict[str, Any]]:
     """The verdicts with their comparisons; `mvsearch report --json` has all numbers."""
+    from mvsearch.validation.verdict import verdict
+
     return [
         {
             "name": each.conditions["name"],

@@ -10,15 +10,14 @@ from typing import Any
 
 from mvsearch.data import DataSettings
 from mvsearch.errors import StudyError
-from mvsearch.study.reader import STUDIES, Reader
-from mvsearch.study.storage.url import is_file
+from mvsearch.study.reader import Reader
 from mvsearch.training.trained_network import WEIGHTS
 from mvsearch.utils.atomic_write import write_whole
+from mvsearch.utils.text import join_words
+from mvsearch.validation.folder import DOCUMENT, TABLE, validation_documents, validation_folder
 from mvsearch.validation.job import ValidationJob
 from mvsearch.validation.outcome import ValidatedNetwork, Validation
 from mvsearch.validation.verdict import describe_conditions, notes, verdict
-
-DOCUMENT, TABLE = "validation.json", "results.csv"
 
 _LOG = logging.getLogger(__name__)
 _COLUMNS = ("network", "key", "role", "seed", "params", "macs", "steps", "loss", "cpu_seconds", "device")
@@ -32,14 +31,6 @@ def to_document(validation: Validation) -> dict[str, Any]:
         "notes": notes(validation),
         **validation.to_json(),
     }
-
-
-def validation_folder(reader: Reader) -> Path:
-    """The folder of a study's validations: beside its database if that is a study.db, else in studies/NAME."""
-    url = reader.store.url
-    database = Path(url.database or "")
-    beside = is_file(url) and database.name == "study.db"
-    return (database.parent if beside else STUDIES / reader.name) / "validation"
 
 
 def write_validation(validation: Validation, job: ValidationJob) -> None:
@@ -69,9 +60,8 @@ def read_validations(reader: Reader) -> list[Validation]:
     One whose candidates are other networks than the study's trials is left out, with a warning: a deleted study of the
     same name left it behind.
     """
-    paths = validation_folder(reader).glob(f"*/{DOCUMENT}")
     validations = []
-    for path in sorted(paths, key=lambda path: path.stat().st_mtime, reverse=True):
+    for path in validation_documents(reader):
         validation = _read(path).of_study(reader.name)
         if all(_is_trial(reader, network) for network in validation.networks if network.number is not None):
             validations.append(validation)
@@ -110,7 +100,17 @@ def validated_weights(reader: Reader, key: str) -> ValidatedWeights | None:
         conditions = validation.conditions
         path = folder / conditions["name"] / key / "seed_0" / WEIGHTS
         if path.exists():
-            words = f"the validated weights (seed 0, {describe_conditions(validation)})"
+            words = (
+                f"the validated weights (seed 0, {describe_conditions(validation)}){_describe_loss(validation, key)}"
+            )
             images = DataSettings(**conditions["images"])
             return ValidatedWeights(path, images, conditions["image_size"], conditions["classes"], words)
     return None
+
+
+def _describe_loss(validation: Validation, key: str) -> str:
+    """Which baselines the network of that key is worse than, in words; empty if it is worse than none."""
+    networks = validation.by_name
+    own = [each for each in validation.comparisons if networks[each.candidate].key == key]
+    worse = [each.baseline for each in own if each.verdict == "worse"]
+    return f", found worse than {join_words(worse)}" if worse else ""

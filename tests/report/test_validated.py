@@ -15,12 +15,13 @@ from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.short_list import SHORT_LIST
 from mvsearch.study.study import Study
-from mvsearch.validation.document import to_document
+from mvsearch.training.trained_network import WEIGHTS
+from mvsearch.validation.document import to_document, validated_weights
 from mvsearch.validation.outcome import ValidatedNetwork, Validation
 
 CONDITIONS = {
     **{"name": "short_0", "recipe": "short", "epochs": 10, "image_size": 32, "data": "cifar10", "init": None},
-    **{"train_images": 50_000, "test_images": 10_000},
+    **{"train_images": 50_000, "test_images": 10_000, "classes": 10, "images": {"source": "cifar10"}},
 }
 SCORES = {"better": (0.73, 0.732, 0.729), "worse": (0.68, 0.682, 0.679), "no difference": (0.7, 0.702, 0.7)}
 COSTS = {"params": 1_000_000, "macs": 400}
@@ -126,6 +127,11 @@ def test_the_short_list_shows_what_was_validated_and_the_command_prints_the_verd
         f"loss ≤ {findings.target.metrics['loss']:.4g} of middle"
     ]
     assert {p.number: p.mark for p in figure.named if p.mark}[first] == "short list 1, -2.0"
+
+    weights = folder / findings.short_list[0].record.key / "seed_0" / WEIGHTS
+    weights.parent.mkdir(parents=True)
+    weights.touch()
+    assert validated_weights(open_study("toy"), findings.short_list[0].record.key).words.endswith("worse than base")
 
     done = mvsearch("front", "toy")
     assert done.code == 0, done.err
