@@ -43,7 +43,7 @@ def validation(study: Findings, outcomes: dict[int, str], *, key: str = "b", aga
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory) -> Findings:
-    plan = toy_plan(tmp_path_factory.mktemp("studies"), trials=12)
+    plan = toy_plan(tmp_path_factory.mktemp("studies"), trials=9)
     Study.join(plan).run(arithmetic)
     return compute_findings(Study.read(plan))
 
