@@ -132,6 +132,12 @@ def _devices() -> Iterator[Finding]:
         return
     import torch
 
+    from mvsearch.nn import kernels
+
+    if reason := kernels.fault():
+        yield Finding("kernels", "slow", f"{reason}: a training on a CPU takes about a tenth longer")
+    else:
+        yield Finding("kernels", "ok", "compiled for trainings on this processor")
     for i in range(torch.cuda.device_count()):
         yield Finding(f"cuda:{i}", "ok", torch.cuda.get_device_name(i))
     if not torch.cuda.is_available():

@@ -35,7 +35,14 @@ class Conv(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, out, H/s, W/s)."""
-        x = _small(self.conv, x) if self.training and x.is_cpu and max(x.shape[2:]) <= 4 else self.conv(x)
+        return self.activate(self.convolve(x))
+
+    def convolve(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, out, H/s, W/s): the convolution alone."""
+        return _small(self.conv, x) if self.training and x.is_cpu and max(x.shape[2:]) <= 4 else self.conv(x)
+
+    def activate(self, x: Tensor) -> Tensor:
+        """Batch norm and SiLU: (B, out, H, W) → the same."""
         for module in list(self)[1:]:
             x = module(x)
         return x

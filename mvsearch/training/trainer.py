@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mvsearch.nn.accelerate import accelerate
 from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.loop import LabelledBatch, Learner
 from mvsearch.training.recipe import Recipe
@@ -101,7 +102,7 @@ class Trainer:
     def __post_init__(self) -> None:
         device = self.group.device
         self.model = self.model.to(device, memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-        forward = self.group.wrap(self.model)
+        forward = self.group.wrap(self.model if self.compiled else accelerate(self.model))
         if self.compiled:
             forward.compile(dynamic=False)  # with open sizes torch 2.13 cannot generate code for a CPU
         self.learner = Learner.create(self.model, self.recipe, device, forward=forward)
