@@ -81,7 +81,12 @@ _MAX_DECODERS = 16
 )
 @click.option("--every", type=click.IntRange(1), default=500, show_default=True, help="Steps between checkpoints.")
 @click.option("--device", help="cpu, cuda or cuda:1; default: a GPU if there is one.")
-@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile, for GPUs: slow to start; a CPU trains more slowly with it.")
+@click.option(
+    "--compile",
+    "compiled",
+    is_flag=True,
+    help="Use torch.compile, for GPUs: slow to start; a CPU trains more slowly with it.",
+)
 @click.option("--force", is_flag=True, help="Start again if the folder contains a training.")
 @storage_option
 @json_option

@@ -38,6 +38,7 @@ class Learner:
 
     def __post_init__(self) -> None:
         self.scaler = torch.amp.GradScaler("cuda", enabled=half_dtype(self.device) is torch.float16)
+        self._pairs = AveragedTensors.of(self.average, self.model)
 
     @classmethod
     def create(cls, model: nn.Module, recipe: Recipe, device: str, *, forward: nn.Module | None = None) -> "Learner":
@@ -71,7 +72,7 @@ class Learner:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.scaler.step(self.optimiser)
         self.scaler.update()
-        update_average(self.average, self.model, decay)
+        update_average(self._pairs, decay)
         return total
 
     def state_dict(self) -> dict[str, Any]:
@@ -131,15 +132,34 @@ def autocast(device: str) -> torch.autocast:
     return torch.autocast(device.partition(":")[0], dtype=half_dtype(device), enabled=half_dtype(device) is not None)
 
 
+@dataclass(frozen=True)
+class AveragedTensors:
+    """Tensors of an averaged network and of the network that it follows, in the same order: listed once, not each step.
+
+    `averages` follow `values`: parameters and floating-point buffers. `copies` are equal to `counters`, other buffers.
+    """
+
+    averages: list[Tensor]
+    values: list[Tensor]
+    copies: list[Tensor]
+    counters: list[Tensor]
+
+    @classmethod
+    def of(cls, average: nn.Module, model: nn.Module) -> "AveragedTensors":
+        """All tensors of two networks of one architecture."""
+        both = [[*each.parameters(), *each.buffers()] for each in (average, model)]
+        floating, others = (
+            [[t for t in tensors if t.is_floating_point() is wanted] for tensors in both] for wanted in (True, False)
+        )
+        return cls(*floating, *others)
+
+
 @torch.no_grad()
-def update_average(average: nn.Module, model: nn.Module, decay: float) -> None:
+def update_average(tensors: AveragedTensors, decay: float) -> None:
     """Move averaged weights and statistics towards the model's, keeping the share `decay`; counters are copied."""
-    get_ema_multi_avg_fn(decay)(list(average.parameters()), list(model.parameters()), None)
-    for averaged, current in zip(average.buffers(), model.buffers(), strict=True):
-        if averaged.is_floating_point():
-            averaged.lerp_(current, 1 - decay)
-        else:
-            averaged.copy_(current)
+    get_ema_multi_avg_fn(decay)(tensors.averages, tensors.values, None)
+    for copied, counter in zip(tensors.copies, tensors.counters, strict=True):
+        copied.copy_(counter)
 
 
 @torch.no_grad()
