@@ -17,7 +17,7 @@ from mvsearch.cli._output import (
     print_weights_notes,
     storage_option,
 )
-from mvsearch.cli._weights import given_weights, validated_weights_of
+from mvsearch.cli._weights import given_weights, training_weights, validated_weights_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -29,7 +29,13 @@ if TYPE_CHECKING:
     from mvsearch.training.in_memory import InMemorySet
 
 
-@click.command(cls=Command, examples=["mvsearch predict v3:17+deeplabv3 --steps 300 -o masks.png"])
+@click.command(
+    cls=Command,
+    examples=[
+        "mvsearch predict trained --data /my/images",
+        "mvsearch predict v3:17+deeplabv3 --steps 300 -o masks.png",
+    ],
+)
 @click.argument("arch", shell_complete=complete_architecture)
 @click.option(
     "--weights",
@@ -87,11 +93,19 @@ def predict(
     storage: str | None,
     as_json: bool,
 ) -> None:
-    """Draw predicted masks or boxes.
+    """Predict classes, masks or boxes, and draw them.
 
-    They are drawn beside the ground truth of test images, and the score of the network is printed. ARCH is a published
-    name, a YAML file or STUDY:NUMBER, with +HEAD for another head: deeplabv3, pspnet or ssdlite. A trial is trained as
-    its study trained it. With --weights, images are prepared as these weights expect: their file, the result.json
+    ARCH is a published name, a YAML file, STUDY:NUMBER or the folder of a training, with +HEAD for another head:
+    deeplabv3, pspnet or ssdlite.
+
+    A classifier needs weights: those of a training folder, of a validated trial, or --weights. --data is a source, a
+    folder with a folder for each class, an image, or a folder of images. Names and probabilities are printed; where the
+    images have labels, also top-1 on the test part and the confusion matrix, and the most confident mistakes are drawn.
+
+    Masks and boxes are drawn beside the ground truth of test images, and the score of the network is printed. A trial
+    is trained as its study trained it, unless it has weights.
+
+    With weights, images are prepared as these weights expect: their file, the result.json
     beside it or the names of the parameters tell it, else --normalise. The score is computed on the whole test part,
     which no search and no training uses. On cutouts it is lower than in a study, whose held-out scenes contain cut-outs
     of the training part.
@@ -109,12 +123,28 @@ def predict(
 
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
-    if architecture.task == "classification":
-        raise PlanError(f"{arch}: is a classifier; add a segmentation or detection head, e.g. {arch}+deeplabv3.")
     refuse_to_draw(output, force=force, kinds=KINDS)
     trained_here = steps or batch or lr
+    if architecture.task == "classification" and trained_here:
+        raise PlanError(f"{arch}: is a classifier, which `mvsearch train` trains; remove --steps, --batch and --lr.")
     found = None if trained_here else validated_weights_of(arch, trial, weights, storage=storage)
-    weights = found.path if found else given_weights(weights)
+    weights = found.path if found else given_weights(weights or training_weights(arch, weights))
+    if architecture.task == "classification":
+        from mvsearch.cli._predict_classes import predict_classes, select_pictures
+
+        if found:
+            architecture = architecture.at(num_classes=found.classes, image_size=found.image_size)
+        predict_classes(
+            *(arch, architecture, weights),
+            select_pictures(data, path, found.images if found else None, trial),
+            image_size=image_size,
+            normalise=normalise,
+            channel_order=channel_order,
+            images=images,
+            output=output,
+            as_json=as_json,
+        )
+        return
 
     import torch
 

@@ -44,17 +44,20 @@ def sample_images(
     """
     rng = np.random.default_rng(seed)
     prepared = preparation or _own_preparation(data, size, rng)
-    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (prepared.mean, prepared.std))
 
     def sample(part: Images, name: str, count: int) -> ImageSample:
         pixels, labels = _draw(part, count, rng)
-        x = resize_array(crop_centre(pixels, prepared), size)
-        if prepared.channel_order == "bgr":
-            x = x.flip(1)
-        images = normalise(x, mean, std).contiguous().numpy()
+        images = prepare_pixels(pixels, prepared, size).numpy()
         return ImageSample(images, labels, part.classes, f"{data.name}, {name} part", prepared.mean, prepared.std)
 
     return sample(data.test, "test", held_out), sample(data.train, "training", training)
+
+
+def prepare_pixels(pixels_BHWC: np.ndarray, preparation: Preparation, size: int) -> torch.Tensor:
+    """Square uint8 images as a network expects them: float32 (B, 3, size, size)."""
+    mean, std = (torch.tensor(values).view(1, -1, 1, 1) for values in (preparation.mean, preparation.std))
+    x = resize_array(crop_centre(pixels_BHWC, preparation), size)
+    return normalise(x.flip(1) if preparation.channel_order == "bgr" else x, mean, std).contiguous()
 
 
 def crop_centre(pixels_BHWC: np.ndarray, preparation: Preparation) -> np.ndarray:

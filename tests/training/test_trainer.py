@@ -480,6 +480,55 @@ def test_the_folder_of_a_training_is_an_architecture_with_weights(unbroken, tmp_
     assert fresh["weights"] == "fresh, seed 0"
 
 
+@pytest.fixture
+def predicted(unbroken, tmp_path, capsys):
+    """What `predict` says of the finished training, as JSON; its figure is predicted.png."""
+
+    def run(*args: str) -> dict:
+        output = ["-o", str(tmp_path / "predicted.png"), "--force", "--json"]
+        cli.main(["predict", str(unbroken), *output, *args], standalone_mode=False)
+        assert (tmp_path / "predicted.png").read_bytes().startswith(b"\x89PNG")
+        return json.loads(capsys.readouterr().out)
+
+    return run
+
+
+def test_a_classifier_predicts_the_test_part_as_the_training_evaluated_it(predicted, unbroken, images):
+    report = predicted("--data", str(images))
+    counts = np.array(report["confusion"])
+    assert report["top1"] == pytest.approx(json.loads((unbroken / "result.json").read_text())["top1"])
+    assert counts.sum(axis=1).tolist() == [6] * 10
+    assert counts.trace() == round(60 * report["top1"])
+    first, other = report["predictions"][0], report["predictions"][-1]
+    assert (first["label"], first["image"][:5]) == (report["classes"][0], "test/")
+    assert (images / other["image"]).is_file()
+    assert 0.1 <= first["predicted"][0]["probability"] <= 1
+
+
+def test_images_without_labels_are_classified_and_what_cannot_be_read_is_left_out(predicted, images, tmp_path):
+    (tmp_path / "loose").mkdir()
+    for i, file in enumerate(sorted((images / "test").glob("*/*.png"))[:3]):
+        shutil.copy(file, tmp_path / "loose" / f"{i}.png")
+    (tmp_path / "loose" / "broken.png").write_text("no image")
+    report = predicted("--data", str(tmp_path / "loose"))
+    assert [(each["image"], each["label"]) for each in report["predictions"]] == [(f"{i}.png", None) for i in range(3)]
+    assert "top1" not in report
+    assert len(predicted("--data", str(tmp_path / "loose" / "1.png"))["predictions"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("args", "found"),
+    [
+        (("--data", "photos", "--weights", "random"), "needs weights"),
+        ((), "--data"),
+        (("--steps", "3"), "mvsearch train"),
+    ],
+)
+def test_predict_of_a_classifier_says_what_is_missing(predicted, args, found):
+    with pytest.raises(PlanError, match=found):
+        predicted(*args)
+
+
 @pytest.mark.parametrize(
     ("file", "found"), [("study.db", "STUDY:NUMBER"), ("checkpoint.pt", "not finished"), ("x", "contains no")]
 )

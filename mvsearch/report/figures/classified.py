@@ -1,0 +1,61 @@
+"""Images with the class that a network predicts and its probability, and their label where it is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mvsearch.report.figures.palette import LIGHT, Theme
+from mvsearch.report.figures.plot import kind_of
+from mvsearch.utils.atomic_write import write_whole
+from mvsearch.utils.fitted_table import shorten
+
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.figure import Figure
+
+KINDS = ("png", "svg")
+COLUMNS = 6
+_LONGEST = 22
+"""Characters of a class in the width of an image."""
+
+
+@dataclass(frozen=True)
+class ClassifiedFigure:
+    """Pixels (row, column, 3), uint8, of each image, and the lines above it: the label, if there is one, comes last."""
+
+    title: str
+    subtitle: str
+    images: "Sequence[np.ndarray]"
+    lines: Sequence[tuple[str, ...]]
+
+
+def plot_classified(figure: ClassifiedFigure, path: Path, theme: Theme = LIGHT) -> None:
+    """Draw it into a .png or .svg file."""
+    kind = kind_of(path, KINDS)
+    from mvsearch.report.figures.static import render
+
+    write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+
+
+def _draw(figure: ClassifiedFigure, theme: Theme) -> "Figure":
+    from mvsearch.report.figures.static import TITLE, WIDTH, blank, title
+
+    edge, gap, line = 0.16, 0.08, 0.15  # in inches
+    side = (WIDTH - 2 * edge - (COLUMNS - 1) * gap) / COLUMNS
+    words = line * max(map(len, figure.lines), default=1) + 0.05
+    rows = -(-len(figure.images) // COLUMNS)
+    height = TITLE + rows * (side + words + gap) + gap
+    fig = blank(height)
+    title(fig, figure.title, figure.subtitle, theme)
+    for i, (image, lines) in enumerate(zip(figure.images, figure.lines, strict=True)):
+        row, column = divmod(i, COLUMNS)
+        left, bottom = edge + column * (side + gap), height - TITLE - (row + 1) * (side + words + gap) + gap
+        axes = fig.add_axes((left / WIDTH, bottom / height, side / WIDTH, side / height))
+        axes.imshow(image)
+        axes.set(xticks=[], yticks=[])
+        for below, text in enumerate(reversed(lines)):
+            y = (bottom + side + 0.09 + below * line) / height
+            ink = theme.faint if below == 0 and len(lines) > 1 else theme.ink
+            fig.text(left / WIDTH, y, shorten(text, _LONGEST), fontsize=7.5, color=ink, va="center", parse_math=False)
+    return fig
