@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples=[
-        "mvsearch scale mobilevitv3_s --to params=3M --to macs=1G --image-size 224 -o net.yaml",
+        "mvsearch scale mobilevitv3_s --to params=3M --image-size 224 -o net.yaml",
         "mvsearch scale mobilevitv3_s --grid 0.5,0.75,1 -o family",
     ],
 )
