@@ -19,16 +19,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
-from filelock import FileLock, Timeout
-from platformdirs import user_cache_dir
 
 from mvsearch.data._decode import encoding_assumptions
 from mvsearch.data._images import DataSet, DecodedImage, Images, Native, Scene
 from mvsearch.data._skipped import Skipped, merge_skipped
 from mvsearch.errors import DataError, EnvironmentFault
+
+if TYPE_CHECKING:
+    from filelock import FileLock
 
 FORMAT = 5  # another number decodes everything anew
 _SCENE_FILES = ("masks", "boxes", "ignored")
@@ -56,6 +57,8 @@ def cache_dir() -> Path:
 
     `$MVSEARCH_CACHE_GIB` limits the decoded ones.
     """
+    from platformdirs import user_cache_dir
+
     return Path(os.environ.get("MVSEARCH_CACHE") or user_cache_dir("mvsearch"))
 
 
@@ -127,7 +130,7 @@ def _is_locked(folder: Path) -> bool:
     try:
         with folder_lock(folder, wait=False):
             return False
-    except (Timeout, OSError):  # OSError where the cache belongs to another user
+    except OSError:  # locked (a TimeoutError), or the cache belongs to another user
         return True
 
 
@@ -202,9 +205,11 @@ def _name(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.absolute().as_posix()
 
 
-def folder_lock(folder: Path, *, wait: bool = True) -> FileLock:
+def folder_lock(folder: Path, *, wait: bool = True) -> "FileLock":
     """The lock of a data set, whatever its folder is called at the moment."""
     folder.parent.mkdir(parents=True, exist_ok=True)
+    from filelock import FileLock
+
     return FileLock(folder.with_name(folder.name.partition(".")[0] + ".lock"), blocking=wait)
 
 

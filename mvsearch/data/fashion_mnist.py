@@ -9,10 +9,8 @@ import hashlib
 import shutil
 import subprocess
 import tempfile
-import urllib.request
 import zlib
 from collections.abc import Callable, Iterator
-from http.client import HTTPException
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +71,9 @@ def out_of_reach() -> str | None:
         return None
     if shutil.which("apt-get") and shutil.which("dpkg-deb"):
         return None
+    import urllib.request
+    from http.client import HTTPException
+
     smallest = urllib.request.Request(f"{ADDRESS}/t10k-labels-idx1-ubyte.gz", method="HEAD")
     try:
         urllib.request.urlopen(smallest, timeout=TIMEOUT_S).close()
@@ -102,6 +103,8 @@ def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
 
 def _try(fetch: Callable[[Path, Progress | None], None], folder: Path, progress: Progress | None) -> str | None:
     """Fetch the files in one way; the reason if that fails, else None."""
+    from http.client import HTTPException
+
     with cache_faults():
         folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -112,6 +115,8 @@ def _try(fetch: Callable[[Path, Progress | None], None], folder: Path, progress:
 
 
 def _download(folder: Path, progress: Progress | None) -> None:
+    import urllib.request
+
     # The smallest files first, to notice a blocked network after one time-out.
     for name in sorted(FILES, key=lambda name: "images" in name):
         with urllib.request.urlopen(f"{ADDRESS}/{name}", timeout=TIMEOUT_S) as answer:

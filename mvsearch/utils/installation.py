@@ -6,12 +6,9 @@ import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-from urllib.request import url2pathname
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -41,6 +38,8 @@ def requirements() -> Requirements:
         project = _project(folder)
         extras: Mapping[str, list[str]] = project["optional-dependencies"]
         return Requirements(_applicable(project["dependencies"]), {name: _applicable(extras[name]) for name in extras})
+    from importlib.metadata import PackageNotFoundError, distribution
+
     try:
         found = distribution(DISTRIBUTION)
     except PackageNotFoundError:
@@ -93,6 +92,10 @@ def _without_marker(requirement: "Requirement") -> str:
 
 def _origin() -> str | None:
     """The URL that pip or uv recorded (PEP 610) when it installed from a wheel, a folder or a repository."""
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import urlsplit
+    from urllib.request import url2pathname
+
     try:
         record = json.loads(distribution(DISTRIBUTION).read_text("direct_url.json") or "")
     except (PackageNotFoundError, ValueError):

@@ -1,0 +1,48 @@
+"""What commands load that only read files: imports would be most of their time. By sys.modules, never by time."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+from mvsearch.study.plan import Plan
+from mvsearch.study.study import Study
+
+ROOT = Path(__file__).parents[2]
+HEAVY = ("torch", "scipy", "matplotlib", "plotly", "optuna", "PIL", "pandas", "numpy.ma", "urllib.request")
+DATABASE = ("sqlalchemy", "filelock")
+COMMANDS = [
+    ["--help"],
+    ["space", "v3"],
+    ["models"],
+    ["show", "mobilevitv3_xxs"],
+    ["profile", "mobilevitv3_xxs+ssdlite"],
+    ["scale", "mobilevitv3_xxs", "--to", "params=2M"],
+    ["front", "studies/quick"],
+]
+PROGRAM = """
+import contextlib, io, json, sys
+from mvsearch.cli.main import cli
+
+loaded = {}
+for args in json.loads(sys.argv[1]):
+    with contextlib.redirect_stdout(io.StringIO()):
+        cli.main(args, prog_name="mvsearch", standalone_mode=False)
+    loaded[args[0]] = sorted(name for name in json.loads(sys.argv[2]) if name in sys.modules)
+print(json.dumps(loaded))
+"""
+
+
+def test_commands_that_read_files_load_no_heavy_packages(tmp_path):
+    plan = replace(
+        Plan.load(ROOT / "spaces" / "quick.yaml", objectives=("params", "macs")), studies=tmp_path / "studies"
+    )
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=2)
+    arguments = [json.dumps(COMMANDS), json.dumps([*HEAVY, *DATABASE])]
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    loaded = json.loads(done.stdout)
+    assert {name: found for name, found in loaded.items() if name != "front" and found} == {}
+    assert set(loaded["front"]) <= set(DATABASE)
