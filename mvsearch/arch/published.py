@@ -52,6 +52,11 @@ def all_names() -> tuple[str, ...]:
     return tuple(name for task in TASKS for name in model_names(task))
 
 
+def is_published(name: str) -> bool:
+    """Whether a published model has this name; reads no file for the name of a classifier."""
+    return any(name in model_names(task) for task in TASKS)
+
+
 @cache
 def _with_heads(task: str) -> dict[str, Document]:
     """The rows of a task's file, by name."""

@@ -70,8 +70,6 @@ def front(
     """
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.estimates import estimate_top1
-    from mvsearch.report.figures.front_plot import plot_fronts
-    from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.report.findings import compute_findings
     from mvsearch.study.reader import open_study
@@ -87,6 +85,9 @@ def front(
     estimates = estimate_top1(findings.front, findings.reliability) if calibrate else None
     dominances = _compare_with_baselines(findings) if baselines else []
     if plot is not None:
+        from mvsearch.report.figures.front_plot import plot_fronts
+        from mvsearch.report.figures.palette import THEMES
+
         axes = _all_pairs(findings.objectives) if pairs else [(x, y, size)]
         title = f"{findings.name} ({findings.progress})" if findings.progress else findings.name
         figures = [

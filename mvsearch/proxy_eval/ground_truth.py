@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.published import all_names, published
+from mvsearch.arch.published import is_published, published
 from mvsearch.errors import DataError, Location, MvsearchError, PlanError
 from mvsearch.metrics.record import pooled_variance
 from mvsearch.proxy_eval.rank_correlation import between_seeds, tau, within
@@ -63,7 +63,7 @@ class Network:
         if self.point is not None:
             file = folder / self.space
             return _load_space(find_space(file if file.is_file() else self.space)).architecture(dict(self.point))
-        return published(self.name) if self.name in all_names() else find_architecture(self.name)
+        return published(self.name) if is_published(self.name) else find_architecture(self.name)
 
 
 @cache

@@ -122,7 +122,7 @@ def _check_contains(space: "SearchSpace") -> None:
         raise SpaceError(f"found {names!r}; use a list of published models.", at=space.document.where("contains"))
     for i, name in enumerate(names):
         where = space.document.where("contains", i)
-        if name not in models.all_names():
+        if not models.is_published(name):
             hint = plugins.suggest(str(name), models.model_names(space.head.task))
             raise SpaceError(f"unknown model {name!r}; {hint}", at=where)
         try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.heads import head_class
-from mvsearch.arch.published import all_names, published
+from mvsearch.arch.published import all_names, is_published, published
 from mvsearch.errors import ArchitectureError, StudyError
 from mvsearch.metrics.trial import Trial
 from mvsearch.utils import plugins
@@ -19,7 +19,7 @@ def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
 
     `ARCH+HEAD` is the backbone of any of these under another head, as its task usually has it: `studies/v3:17+ssdlite`.
     """
-    if name in all_names():
+    if is_published(name):
         return published(name)
     backbone, plus, kind = name.rpartition("+")
     if plus and kind in plugins.names("head"):

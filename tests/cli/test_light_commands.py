@@ -10,8 +10,8 @@ from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
 
 ROOT = Path(__file__).parents[2]
-HEAVY = ("torch", "scipy", "matplotlib", "plotly", "optuna", "PIL", "pandas", "numpy.ma", "urllib.request")
-DATABASE = ("sqlalchemy", "filelock")
+HEAVY = ("torch", "scipy", "matplotlib", "plotly", "optuna", "PIL", "pandas", "numpy.ma")
+DATABASE = ("sqlalchemy", "filelock", "urllib.request")
 COMMANDS = [
     ["--help"],
     ["space", "v3"],
