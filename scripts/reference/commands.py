@@ -22,7 +22,7 @@ _PAGES = {
     "validate": ("validation",),
     "export": ("export",),
     "train": ("training",),
-    "predict": ("tasks",),
+    "predict": ("training", "tasks"),
     "proxies": ("proxies",),
     "baselines": ("baselines",),
     "paper-figures": ("baselines",),
@@ -34,8 +34,9 @@ _PAGES = {
 _PROLOGUE = """# Commands
 
 `mvsearch COMMAND --help` prints what is below. ARCH is a published name (`mobilevitv3_xxs`), a YAML file with no open
-values, or a trial of a study (`v3:17`). `v3:17+ssdlite` is that network with another head (`deeplabv3`, `pspnet`,
-`ssdlite`): exact costs, and the authors' weights can be loaded. STUDY is a name, a folder or a `study.db`.
+values, a trial of a study (`v3:17`), or the folder of a finished training. `v3:17+ssdlite` is that network with another
+head (`deeplabv3`, `pspnet`, `ssdlite`): exact costs, and the authors' weights can be loaded. STUDY is a name, a folder or a
+`study.db`.
 
 Every command that reports has `--json`: one JSON document on stdout, progress on stderr. Exit codes: 0 done, 1 an error
 that you can correct (one sentence on stderr), 2 usage, 130 interrupted."""
