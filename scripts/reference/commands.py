@@ -35,8 +35,8 @@ _PROLOGUE = """# Commands
 
 `mvsearch COMMAND --help` prints what is below. ARCH is a published name (`mobilevitv3_xxs`), a YAML file with no open
 values, a trial of a study (`v3:17`), or the folder of a finished training. `v3:17+ssdlite` is that network with another
-head (`deeplabv3`, `pspnet`, `ssdlite`): exact costs, and the authors' weights can be loaded. STUDY is a name, a folder or a
-`study.db`.
+head (`deeplabv3`, `pspnet`, `ssdlite`): exact costs, and the authors' weights can be loaded. STUDY is a name, a folder
+or a `study.db`.
 
 Every command that reports has `--json`: one JSON document on stdout, progress on stderr. Exit codes: 0 done, 1 an error
 that you can correct (one sentence on stderr), 2 usage, 130 interrupted."""
