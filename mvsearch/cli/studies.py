@@ -57,7 +57,7 @@ def _list(storage: str | None, as_json: bool) -> None:
             continue
         cells = (row["study"], ", ".join(row["objectives"]), row["trials"], row["of"], row["front"], row["last"] or "-")
         listing.add_row(*map(str, cells), row["database"])
-    listing.columns[-1].justify = "left"
+    listing.columns[-1].justify, listing.columns[1].no_wrap = "left", False
     console().print(listing if listing.row_count else "There are no studies here; `mvsearch run SPACE` creates one.")
 
 

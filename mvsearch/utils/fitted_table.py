@@ -35,8 +35,10 @@ class FittedTable(Table):
         for i, (padding, chosen) in enumerate(parts):
             part = self._part(padding, chosen, options)
             part.title = self.title if i == 0 else None
-            part.caption = self.caption if i == len(parts) - 1 else None
+            part.caption = self.caption if len(parts) == 1 else None
             yield part
+        if len(parts) > 1 and self.caption:  # the last part may be narrow
+            yield Text(str(self.caption), style="table.caption")
 
     def _parts(self, console: Console, options: ConsoleOptions) -> Iterator[tuple[_Padding, dict[int, int]]]:
         """The padding, and the width of each column, of each part."""
@@ -87,7 +89,11 @@ class FittedTable(Table):
         cells: list[list[RenderableType]] = []
         for i, width in widths.items():
             column = self.columns[i]
-            head = "\n".join(line for text in str(column.header).splitlines() for line in wrap(text, max(width, 1)))
+            head = "\n".join(
+                line
+                for text in str(column.header).splitlines()
+                for line in wrap(text, max(width, 1), break_on_hyphens=False)
+            )
             part.columns.append(replace(column, header=head, width=width, _index=len(part.columns), _cells=[]))
             names = column.justify == "left" and column.no_wrap
             cells.append([_shortened(cell, width, options) if names else cell for cell in column.cells])
