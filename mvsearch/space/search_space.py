@@ -173,14 +173,35 @@ class SearchSpace:
         if not self.is_legal(self.codes(point)[None])[0]:
             raise SpaceError("it violates a condition under `where:`")
         if self.architecture(point).key != arch.key:
-            raise SpaceError("its head, image_size, num_classes or a field that the space does not set differs")
+            raise SpaceError(self._difference(self.architecture(point), arch))
         return point
 
+    @staticmethod
+    def _difference(own: Architecture, arch: Architecture) -> str:
+        """The first value that a network has and the space does not."""
+        ours, theirs = own.to_dict(), arch.to_dict()
+        for key in ("image_size", "num_classes", "head"):
+            if ours[key] != theirs[key]:
+                return f"its {key} is {theirs[key]}, that of the space {ours[key]}"
+        for row, other in zip(own.blocks, arch.blocks, strict=True):
+            mine = row.spell()
+            for name, value in other.spell().items():
+                if mine[name] != value:
+                    return f"{row.name}.{name} is {value}, and the space does not set it, which makes it {mine[name]}"
+        return "a field that the space does not set differs"
+
+    def adapt(self, arch: Architecture) -> Architecture:
+        """The rows of a network under the head, the image size and the number of classes of the space.
+
+        Raises ArchitectureError if the head needs a map that no row produces.
+        """
+        return arch.with_head(self.head, image_size=self.image_size, num_classes=self.num_classes)
+
     def published_points(self) -> list[tuple[str, Point]]:
-        """The published models that the file contains, each with its point; equal networks once."""
+        """The published models that the file contains, each with its point under the space's head; equal ones once."""
         by_key: dict[str, tuple[str, Point]] = {}
         for name in self.contains:
-            arch = models.published(name)
+            arch = self.adapt(models.published(name))
             by_key.setdefault(arch.key, (name, self.find_point(arch)))
         return list(by_key.values())
 

@@ -126,6 +126,8 @@ def _check_contains(space: "SearchSpace") -> None:
             hint = plugins.suggest(str(name), models.model_names(space.head.task))
             raise SpaceError(f"unknown model {name!r}; {hint}", at=where)
         try:
-            space.find_point(models.published(name))
+            space.find_point(space.adapt(models.published(name)))
         except SpaceError as error:
             raise SpaceError(f"the space does not contain {name}: {error}.", at=where) from None
+        except ArchitectureError as error:
+            raise SpaceError(f"the space does not contain {error}", at=where) from None

@@ -25,7 +25,8 @@ _KEYS = {
     "blocks": "The rows of the network, from the image to the head. Required.",
     "head": "The part after the rows: `{kind: KIND, ...}`.",
     "where": "Conditions that every point of the space meets.",
-    "contains": "Published models, each of which is proven to be a point, and evaluated first.",
+    "contains": "Published models, under the head, the image size and the number of classes of the space. Each is "
+    "proven to be a point, and evaluated first.",
     "published": "The printed figures of a published model; only in files that mvsearch includes.",
 }
 _OPEN = {

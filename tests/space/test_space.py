@@ -14,7 +14,7 @@ from mvsearch.errors import ArchitectureError, MvsearchError, SpaceError
 from mvsearch.space import condition_groups
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
-from mvsearch.utils.yaml_document import parse
+from mvsearch.utils.yaml_document import Document, parse
 
 SPACES = Path(__file__).parents[2] / "spaces"
 FILES = sorted(path.stem for path in SPACES.glob("*.yaml"))
@@ -495,6 +495,38 @@ WRONG = {
     "contains a mapping": ("name: base", "contains: [{a: 1}]", 1, "contains.0", "a"),
     "contains what it does not": ("name: base", "contains: [mobilevitv3_xxs]", 1, "contains.0", "mobilevitv3_xxs"),
 }
+
+
+def test_a_published_model_takes_part_under_the_classes_the_size_and_the_head_of_the_space():
+    text = (SPACES / "quick.yaml").read_text().replace("image_size: 256", "image_size: 224")
+    text = text.replace("num_classes: 1000", "num_classes: 12").replace("dropout: 0.1", "dropout: 0.2")
+    space = space_of(text)
+
+    points = dict(space.published_points())
+
+    assert points.keys() == {"mobilevitv3_xxs", "mobilevitv3_xxs_l2"}
+    arch, model = space.architecture(points["mobilevitv3_xxs"]), published("mobilevitv3_xxs")
+    assert (arch.image_size, arch.num_classes, arch.head.settings()["dropout"]) == (224, 12, 0.2)
+    assert arch.blocks == model.blocks
+    assert model.cost().params - arch.cost().params == (1000 - 12) * (model.features + 1)
+
+
+def test_a_classifier_takes_part_as_the_backbone_of_a_detector():
+    text = (SPACES / "detection.yaml").read_text().replace("- mobilevitv3_xxs_ssdlite", "- mobilevitv3_xxs")
+    space = space_of(text)
+
+    assert [name for name, _ in space.published_points()] == ["mobilevitv3_xxs"]
+
+
+def test_what_the_space_does_not_set_is_named_with_both_values():
+    arch = published("mobilevitv3_xxs")
+    document = arch.to_dict() | {"contains": [arch.name]}
+    document["blocks"] = [
+        {k: v for k, v in row.items() if (row["name"], k) != ("layer4", "dropout")} for row in document["blocks"]
+    ]
+
+    with pytest.raises(SpaceError, match=r"layer4\.dropout is 0\.05, .*does not set it, which makes it 0\.1"):
+        SearchSpace.parse(Document(document))
 
 
 @pytest.mark.parametrize(("old", "new", "line", "key", "value"), WRONG.values(), ids=WRONG)
