@@ -177,6 +177,8 @@ def print_front(
         screen.print(_members_table(findings, columns or {}, whole=whole))
         for each in findings.recommendations:
             screen.print(Text(f"trial {each.record.number}: {'; '.join(each.reasons)}"))
+    if beyond := findings.models_beyond:
+        screen.print(Text(f"beyond the limits, for reference: {', '.join(model.text for model in beyond)}"))
     for sentence, conditions in verdict_lines(findings.validations):
         screen.print(Text(sentence, style="bold"))
         screen.print(Text(conditions, style="dim"))

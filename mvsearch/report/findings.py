@@ -13,6 +13,7 @@ from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import GAIN, HELD_OUT, metric, scores
 from mvsearch.report.beyond_size import FEWEST, SizeGain, gain_beyond_size
 from mvsearch.report.figures.front import FrontFigure, front_figure
+from mvsearch.report.models_beyond import ModelBeyond, models_beyond
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
 from mvsearch.report.recommendations import Recommendation, figure_marks, recommend
 from mvsearch.report.table import complete_beyond, tally, undecided
@@ -200,6 +201,11 @@ class Findings:
         """The number of complete trials that break a limit."""
         return len(complete_beyond(self.records, self.limits))
 
+    @cached_property
+    def models_beyond(self) -> tuple[ModelBeyond, ...]:
+        """The published models in the space that a limit excludes, with their costs."""
+        return models_beyond(self.facts, self.records, self.limits)
+
     @property
     def tally(self) -> str:
         """How many trials are on the front, and how many are not and why."""
@@ -229,6 +235,9 @@ class Findings:
             "objectives": [objective.name for objective in self.objectives],
             "limits": [limit.text for limit in self.limits],
             "beyond_limits": self.beyond,
+            "published_beyond_limits": [
+                {"name": model.name, **model.metrics, "breaks": model.limits} for model in self.models_beyond
+            ],
             "undecided": [record.number for record in undecided(self.records, self.limits)],
             "suggestion": self.suggestion.number,
             "reference_point": dict(self.reference_point),
