@@ -21,18 +21,20 @@ _DRAWN = 32
 def prepare(plan: "Plan") -> list[str]:
     """Load the images and detect the device, so that errors of this machine come before the first trial.
 
-    Returns notes on the images, to be printed once nothing can be refused any more.
+    Returns notes on the images and on what a trial consists of, to be printed once nothing can be refused any more.
     """
     from mvsearch.cli._progress import progress_bar
+    from mvsearch.cli._trial_conditions import trial_conditions
     from mvsearch.study.evaluator import load_data, measured_devices
 
     measured_devices(plan)
     if not plan.needs_proxy:
-        return []
+        return [*trial_conditions(plan, None)]
     with progress_bar() as progress:
         data = load_data(plan, progress)
     print_data_notes(data)
-    return [f"{data.name}: {note}" for note in _training_notes(plan, data)]
+    notes = [f"{data.name}: {note}" for note in _training_notes(plan, data)]
+    return [*notes, *trial_conditions(plan, data)]
 
 
 def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:

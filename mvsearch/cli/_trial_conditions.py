@@ -1,0 +1,36 @@
+"""What a trial of a study consists of, in one sentence for each part: printed by `run` before the first trial."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mvsearch.data import DataSet
+    from mvsearch.study.plan import Plan
+
+_MEASURED_BY = ("backend", "batch", "threads", "precision")
+"""The settings of measurements that are named, where a measurement has them."""
+
+
+def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
+    """The images, pixels, steps and seeds of a score, and the size and the settings of every measurement."""
+    if data is not None:
+        yield f"each trial: {_score_words(plan)}, on {len(data.train.labels):,} training images of " + (
+            f"{len(data.train.classes):,} classes ({data.name})."
+        )
+    for name in plan.required_measurements():
+        settings = plan.measurements[name]
+        size = settings.image_size or plan.space.image_size
+        used = [f"{key} {getattr(settings, key)}" for key in _MEASURED_BY if hasattr(settings, key)]
+        yield f"each trial: {name} at {size} px, {', '.join(used)}."
+
+
+def _score_words(plan: "Plan") -> str:
+    """E.g. `train with 75 steps of 64 images at 32 px, 2 seeds`."""
+    settings = plan.proxy_settings()
+    steps = getattr(settings, "steps", None)
+    parts = [f"{steps:,} steps of" if steps else "", f"{settings.batch:,} images" if hasattr(settings, "batch") else ""]
+    parts += [f"at {settings.image_size} px" if hasattr(settings, "image_size") else ""]
+    details = " ".join(part for part in parts if part)
+    rungs = f" (rungs at {', '.join(map(str, plan.proxy.rungs))})" if plan.proxy.rungs else ""
+    seeds = f"{plan.proxy.seeds} seed{'s' if plan.proxy.seeds > 1 else ''}"
+    return f"{plan.proxy.name} with {details}{rungs}, {seeds}" if details else f"{plan.proxy.name}, {seeds}"

@@ -1,0 +1,34 @@
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from mvsearch.cli._trial_conditions import trial_conditions
+from mvsearch.space.search_space import SearchSpace
+from mvsearch.study.plan import Plan
+from mvsearch.utils.yaml_document import parse
+
+SPACE = (Path(__file__).parents[2] / "spaces" / "quick.yaml").read_text()
+IMAGES = SimpleNamespace(name="pets", train=SimpleNamespace(labels=range(2160), classes=("a", "b")))
+
+
+@pytest.fixture(scope="module")
+def plan() -> Plan:
+    latency = "latency: {backend: torch_cpu, threads: 2, image_size: 224}\n"
+    return Plan.of(SearchSpace.parse(parse(SPACE + latency)), objectives=("scaled_loss", "latency_ms"))
+
+
+def test_images_pixels_steps_and_seeds_are_named_and_how_latency_is_taken(plan):
+    score, latency = trial_conditions(plan, IMAGES)
+
+    for words in ("60 steps of 64 images", "at 32 px", "1 seed,", "2,160 training images", "2 classes (pets)"):
+        assert words in score
+    assert latency == "each trial: latency at 224 px, backend torch_cpu, batch 1, threads 2, precision fp32."
+
+
+def test_latency_is_taken_at_the_size_of_the_space_unless_another_is_given(plan):
+    own = replace(plan.measurements["latency"], image_size=None)
+    latency = [*trial_conditions(replace(plan, measurements={"latency": own}), None)]
+
+    assert latency == ["each trial: latency at 256 px, backend torch_cpu, batch 1, threads 2, precision fp32."]
