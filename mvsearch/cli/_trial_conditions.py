@@ -14,9 +14,9 @@ _MEASURED_BY = ("backend", "batch", "threads", "precision")
 def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
     """The images, pixels, steps and seeds of a score, and the size and the settings of every measurement."""
     if data is not None:
-        yield f"each trial: {_score_words(plan)}, on {len(data.train.labels):,} training images of " + (
-            f"{len(data.train.classes):,} classes ({data.name})."
-        )
+        source = f"{data.name} {plan.data.path or ''}".strip()
+        images = f"{len(data.train.labels):,} training images of {len(data.train.classes):,} classes ({source})"
+        yield f"each trial: {_score_words(plan)}, on {images}."
     for name in plan.required_measurements():
         settings = plan.measurements[name]
         size = settings.image_size or plan.space.image_size

@@ -20,9 +20,9 @@ def plan() -> Plan:
 
 
 def test_images_pixels_steps_and_seeds_are_named_and_how_latency_is_taken(plan):
-    score, latency = trial_conditions(plan, IMAGES)
+    score, latency = trial_conditions(replace(plan, data=replace(plan.data, path="/my/pets")), IMAGES)
 
-    for words in ("60 steps of 64 images", "at 32 px", "1 seed,", "2,160 training images", "2 classes (pets)"):
+    for words in ("60 steps of 64 images", "at 32 px", "1 seed,", "2,160 training images", "2 classes (pets /my/pets)"):
         assert words in score
     assert latency == "each trial: latency at 224 px, backend torch_cpu, batch 1, threads 2, precision fp32."
 
