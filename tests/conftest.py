@@ -1,6 +1,7 @@
 """Fixtures that several files use: the command, real databases, and torch on one thread."""
 
 import io
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -18,10 +19,11 @@ import mvsearch.proxies
 def pytest_configure() -> None:
     """Let Ctrl-C reach the commands under test: a background job of a shell ignores SIGINT, and its children do.
 
-    No property test fails because the machine is busy.
+    No property test fails because the machine is busy, and output is as wide as where COLUMNS is not set.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.environ.pop("COLUMNS", None)  # pytest-xdist sets 80, where a command would wrap its sentences
     settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy machine")
 
