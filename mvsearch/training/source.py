@@ -24,6 +24,9 @@ from mvsearch.nn.weights_io import checksum
 from mvsearch.training.trained_network import TIMM, TrainedNetwork, checkpoints, read_network, read_single, trained_on
 from mvsearch.utils.hashing import digest
 
+_FUSION = ("add_input", "concat")
+"""Fields that decide what a transformer block computes of the same weights."""
+
 _TRANSFER_VERSION = 2
 """Another number says that equal sources start networks with other weights, so that scores are computed anew."""
 
@@ -87,7 +90,7 @@ class Source:
         return replace(source, notes=notes)
 
     def check_networks(self, archs: Sequence[Architecture]) -> tuple[str, ...]:
-        """The notes, and one if some of these networks start worse by their kind of residual alone.
+        """The notes, and one if the transformer blocks of some of these networks work in another way than its own.
 
         Raises CheckpointError if the source has none of the blocks that distinguish the family of any of them.
         """
@@ -98,14 +101,16 @@ class Source:
                 "same family.",
                 at=self.place,
             )
-        added = _residuals(self.arch)
-        other = sum(bool(added and _residuals(arch) - added) for arch in archs)
-        if not other:
+        own = {field: _values(self.arch, field) for field in _FUSION}
+        differing = [[f for f in _FUSION if own[f] and _values(arch, f) - own[f]] for arch in archs]
+        count, fields = sum(map(bool, differing)), [f for f in _FUSION if any(f in each for each in differing)]
+        if not count:
             return self.notes
         return (
             *self.notes,
-            f"{other} of {len(archs)} networks drawn from the space differ from the source in add_input: they start "
-            "and score worse by that alone; compare them only with each other, or fix add_input in the space.",
+            f"{count} of {len(archs)} networks drawn from the space differ from the source in {' or '.join(fields)}: "
+            "they start and score worse by that alone; "
+            f"compare them only with each other, or fix {' and '.join(fields)} in the space.",
         )
 
     def transfer(self, model: nn.Sequential) -> WeightTransfer:
@@ -187,9 +192,9 @@ def _family(arch: Architecture) -> set[str]:
     return {row.kind() for row in arch.blocks} - PLAIN_BLOCKS
 
 
-def _residuals(arch: Architecture) -> set[bool]:
-    """Whether its transformer blocks add their input."""
-    return {vars(row)["add_input"] for row in arch.blocks if "add_input" in vars(row)}
+def _values(arch: Architecture, field: str) -> set[object]:
+    """The values of a field in the rows that have it."""
+    return {vars(row)[field] for row in arch.blocks if field in vars(row)}
 
 
 def _listed(blocks: set[str]) -> str:

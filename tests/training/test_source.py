@@ -148,6 +148,18 @@ def test_a_source_of_another_family_is_refused(tmp_path):
     assert load_proxy("train").check([ARCH, other], settings, data) == ()  # a space of both families
 
 
+@pytest.mark.parametrize("field", ["add_input", "concat"])
+def test_networks_whose_blocks_work_in_another_way_are_counted(tmp_path, field):
+    [row] = [row for row in ARCH.blocks if field in vars(row)]
+    value = {True: False, False: True, "local": "input", "input": "local"}[vars(row)[field]]
+    other = replace(ARCH, blocks=tuple(replace(r, **{field: value}) if r is row else r for r in ARCH.blocks))
+    settings = replace(SETTINGS, init=trained(tmp_path / "t"))
+    assert load_proxy("train").check([ARCH, ARCH], settings, dataset()) == ()
+    [note] = load_proxy("train").check([ARCH, other], settings, dataset())
+    assert "1 of 2" in note
+    assert field in note
+
+
 def test_a_name_that_timm_does_not_have_or_cannot_download_is_refused(tmp_path, monkeypatch):
     class Timm:
         @staticmethod
