@@ -121,18 +121,22 @@ class Steps(Display):
 
 
 class DelayedBar(AbstractContextManager["DelayedBar"]):
-    """A bar that appears once the command has run for two seconds. Called with how much is done and the total."""
+    """A bar that appears once the command has run for two seconds.
+
+    Called with how much is done, the total, and the step in words.
+    """
 
     def __init__(self, description: str) -> None:
-        self.bar = progress_bar(TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        self.task = self.bar.add_task("", total=None)
+        step = TextColumn("{task.fields[step]}", style="dim")
+        self.bar = progress_bar(TextColumn(description), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), step)
+        self.task = self.bar.add_task("", total=None, step="")
         self.start_time = time.perf_counter()
 
     def __call__(self, done: float, total: float | None, step: str = "", /) -> None:
         """Show how much is done."""
         if not self.bar.live.is_started and time.perf_counter() - self.start_time > 2:
             self.bar.start()
-        self.bar.update(self.task, completed=done, total=total)
+        self.bar.update(self.task, completed=done, total=total, step=step)
 
     def __exit__(self, *error: object) -> None:
         self.bar.stop()

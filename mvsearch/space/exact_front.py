@@ -151,7 +151,7 @@ class VariableElimination:
         self.space, self.query, self.progress = space, query, progress
         self.empty, *self.factors = build_factors(space, query.names)
         self.order = self._elimination_order()
-        self.eliminated, self.compared = 0, 0
+        self.eliminated, self.compared, self.sums = 0, 0, (0, 1)
 
     def run(self) -> Factor:
         """The front, as the entries of a factor without columns."""
@@ -187,6 +187,7 @@ class VariableElimination:
         others = [factor for factor in self.factors if not any(factor is other for other in factors)]
         total, queue = self.empty, sorted(factors, key=len)
         while queue:
+            self.sums = (len(factors) - len(queue), len(factors))
             factor = queue.pop(0)
             columns = {*total.columns, *factor.columns} - (set() if queue else {column})
             bounds = RemainingBounds.of([*others, *queue], len(total.costs.T))
@@ -197,7 +198,7 @@ class VariableElimination:
         common = [c for c in columns if c in a.columns]
         a = a.take(np.argsort(group_keys(self.space, a.codes, common), kind="stable"))  # competing entries in one chunk
         parts = []
-        for entries_a, entries_b in self._compatible(a, b):
+        for share, entries_a, entries_b in self._compatible(a, b):
             costs = a.costs[entries_a] + b.costs[entries_b]
             reachable = np.flatnonzero(self.query.reachable(costs, bounds))
             entries_a, entries_b = entries_a[reachable], entries_b[reachable]
@@ -206,7 +207,7 @@ class VariableElimination:
                 joined = Factor(columns, codes, costs[reachable], a.counts[entries_a] * b.counts[entries_b])
                 parts.append(self._best(joined, bounds))
             self._check_effort(entries=sum(map(len, parts)))
-            self.progress(self.eliminated, len(self.order), "choices eliminated")
+            self._report(share)
         if not parts:
             limits = f" and {self.query.limits_text}" if self.query.limits else ""
             raise InfeasibleError(str(self.space.document.file), f"no point satisfies all conditions{limits}")
@@ -215,8 +216,18 @@ class VariableElimination:
         whole = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "costs", "counts"))
         return self._best(Factor(columns, *whole), bounds)
 
-    def _compatible(self, a: Factor, b: Factor) -> Iterator[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """All pairs of entries with the same values of the choices that both factors have, in chunks."""
+    def _report(self, share: float) -> None:
+        """Tell how many choices are eliminated, and as a fraction how much of the next one is; `share` of a sum is."""
+        before, sums = self.sums
+        done, total = self.eliminated + (before + share) / sums, len(self.order)
+        step = f"choice {min(self.eliminated + 1, total)}, sum {before + 1} of {sums}: {share:.0%}"
+        self.progress(min(done, total), total, step)
+
+    def _compatible(self, a: Factor, b: Factor) -> Iterator[tuple[float, NDArray[np.intp], NDArray[np.intp]]]:
+        """All pairs of entries with the same values of the choices that both factors have, in chunks.
+
+        The first value is the share of all pairs up to the end of the chunk.
+        """
         common = [c for c in a.columns if c in b.columns]
         keys_a, keys_b = group_keys(self.space, a.codes, common), group_keys(self.space, b.codes, common)
         order = np.argsort(keys_b, kind="stable")
@@ -228,7 +239,8 @@ class VariableElimination:
         for entries in np.split(np.arange(len(a)), cuts):
             times = counts[entries]
             offsets = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-            yield np.repeat(entries, times), order[np.repeat(start[entries], times) + offsets]
+            share = float(ends[entries[-1]] / ends[-1]) if len(entries) and ends[-1] else 1.0
+            yield share, np.repeat(entries, times), order[np.repeat(start[entries], times) + offsets]
 
     def _check_effort(self, *, compared: int = 0, entries: int = 0) -> None:
         self.compared += compared
