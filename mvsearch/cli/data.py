@@ -79,12 +79,10 @@ def check_command(name: str, path: Path | None, size: int | None, task: str | No
     to be assumed.
     """
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.data import check
+    from mvsearch.data import check, find_source
 
-    if path is None and Path(name).name != "folder":
-        from mvsearch.export.images import select_images
-
-        settings = select_images(name)
+    if path is None and name != "folder":
+        settings = find_source(name)
         name, path = settings.source, Path(settings.path) if settings.path else None
     with progress_bar() as progress:
         dataset, facts = check(name, path=path, size=size, task=task, progress=progress)

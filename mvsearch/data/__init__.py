@@ -47,6 +47,7 @@ __all__ = [
     "default_source",
     "find_encoded",
     "find_files",
+    "find_source",
     "forget",
     "in_shards",
     "list_cached",
@@ -86,6 +87,18 @@ def load(
 def load_source(name: str) -> DataSource:
     """The data source of that name; raises DataError, with a suggestion, if there is none."""
     return cast(DataSourceModule, plugins.load("data_source", name, error=DataError)).DATA_SOURCE
+
+
+def find_source(name: str) -> DataSettings:
+    """The source of that name, or the folder; raises DataError, with a suggestion, if there is neither."""
+    if name not in plugins.names("data_source") and Path(name).is_dir():
+        return DataSettings(source="folder", path=name)
+    if name == "folder":
+        raise DataError("name the folder itself: --data /my/images.", at="--data folder")
+    if Path(name).name != name:
+        raise DataError("there is no such folder; use a folder of images or a data source.", at=f"--data {name}")
+    plugins.check("data_source", name, error=DataError)
+    return DataSettings(source=name)
 
 
 class DataSourceModule(Protocol):

@@ -6,12 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data import DataSettings, Preparation, class_positions, load, tasks
-from mvsearch.errors import DataError
+from mvsearch.data import DataSettings, Preparation, class_positions, find_source, load, tasks
 from mvsearch.export.model import ExportModel
 from mvsearch.metrics.trial import Trial
 from mvsearch.training.image_samples import ImageSample, sample_images
-from mvsearch.utils import plugins
 
 PIXELS = Preparation((0.0,), (1.0,), 32, source="pixels from 0 to 1")
 
@@ -20,14 +18,7 @@ def select_images(name: str | None, trial: Trial | None = None) -> DataSettings:
     """The data source or folder of a name; by default that of the trial's study, or else fashion_mnist."""
     if name is None:
         return DataSettings(**trial.settings.get("data", {})) if trial else DataSettings()
-    if name not in plugins.names("data_source") and Path(name).is_dir():
-        return DataSettings(source="folder", path=name)
-    if name == "folder":
-        raise DataError("name the folder itself: --data /my/images.", at="--data folder")
-    if Path(name).name != name:
-        raise DataError("there is no such folder; use a folder of images or a data source.", at=f"--data {name}")
-    plugins.check("data_source", name, error=DataError)
-    return DataSettings(source=name)
+    return find_source(name)
 
 
 def draw_samples(

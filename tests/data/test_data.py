@@ -496,6 +496,12 @@ def test_check_prints_one_json_document_with_what_the_library_gives(cache, tmp_p
     assert json.loads(CliRunner().invoke(command, ["check", str(path), "--json"]).stdout) == report
 
 
+def test_check_takes_a_folder_that_is_called_as_a_source_is(cache, tmp_path):
+    path = make_folder(tmp_path / "folder", {"cat": 12, "dog": 20})
+    report = json.loads(CliRunner().invoke(command, ["check", str(path), "--json"]).stdout)
+    assert report["checksum"] == data.load("folder", path=path).checksum
+
+
 def test_get_prints_where_the_files_are_and_refuses_what_it_does_not_know(tmp_path):
     said = CliRunner().invoke(command, ["get", "folder", "--path", str(tmp_path)])
     assert said.stdout.strip() == str(tmp_path)
