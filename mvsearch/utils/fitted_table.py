@@ -6,7 +6,6 @@ not fit continues below, behind the columns that name the rows.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from textwrap import wrap
 
 from rich import box
@@ -94,7 +93,18 @@ class FittedTable(Table):
                 for text in str(column.header).splitlines()
                 for line in wrap(text, max(width, 1), break_on_hyphens=False)
             )
-            part.columns.append(replace(column, header=head, width=width, _index=len(part.columns), _cells=[]))
+            part.add_column(
+                head,
+                column.footer,
+                header_style=column.header_style,
+                footer_style=column.footer_style,
+                style=column.style,
+                justify=column.justify,
+                vertical=column.vertical,
+                overflow=column.overflow,
+                width=width,
+                no_wrap=column.no_wrap,
+            )
             names = column.justify == "left" and column.no_wrap
             cells.append([_shortened(cell, width, options) if names else cell for cell in column.cells])
         for row, values in zip(self.rows, zip(*cells, strict=True), strict=True):
