@@ -116,14 +116,14 @@ def predict(
     from mvsearch.errors import PlanError
     from mvsearch.metrics.registry import TEST
     from mvsearch.nn.weights_io import read_checkpoint
-    from mvsearch.report.figures.plot import refuse_to_draw
-    from mvsearch.report.figures.predictions import KINDS, PredictionsFigure, plot_predictions
+    from mvsearch.report.figures.plot import PICTURES, refuse_to_draw
+    from mvsearch.report.figures.predictions import PredictionsFigure, plot_predictions
     from mvsearch.study.resolve import find_architecture, find_trial
     from mvsearch.training.preparation import preparation_of
 
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
-    refuse_to_draw(output, force=force, kinds=KINDS)
+    refuse_to_draw(output, force=force, kinds=PICTURES)
     trained_here = steps or batch or lr
     if architecture.task == "classification" and trained_here:
         raise PlanError(f"{arch}: is a classifier, which `mvsearch train` trains; remove --steps, --batch and --lr.")

@@ -59,9 +59,9 @@ def show(
 
 
 def _refuse_to_draw(plot: Path, force: bool) -> None:
-    from mvsearch.report.figures.plot import refuse_to_draw
+    from mvsearch.report.figures.plot import PICTURES, refuse_to_draw
 
-    refuse_to_draw(plot, force=force, kinds=("png", "svg"))
+    refuse_to_draw(plot, force=force, kinds=PICTURES)
 
 
 def _draw(plot: Path, archs: "list[Architecture]", theme: str) -> None:

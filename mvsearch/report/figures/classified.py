@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.report.figures.palette import LIGHT, Theme
-from mvsearch.report.figures.plot import kind_of
-from mvsearch.utils.atomic_write import write_whole
+from mvsearch.report.figures.plot import write_figure
 from mvsearch.utils.fitted_table import shorten
 
 if TYPE_CHECKING:
     import numpy as np
     from matplotlib.figure import Figure
 
-KINDS = ("png", "svg")
 COLUMNS = 6
 _LONGEST = 22
 """Characters of a class in the width of an image."""
@@ -32,10 +30,7 @@ class ClassifiedFigure:
 
 def plot_classified(figure: ClassifiedFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png or .svg file."""
-    kind = kind_of(path, KINDS)
-    from mvsearch.report.figures.static import render
-
-    write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+    write_figure(path, theme, draw=lambda: _draw(figure, theme))
 
 
 def _draw(figure: ClassifiedFigure, theme: Theme) -> "Figure":

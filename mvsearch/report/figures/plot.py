@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
     from mvsearch.report.figures.palette import Theme
 
-KINDS = ("png", "svg", "html")
+PICTURES = ("png", "svg")
+KINDS = (*PICTURES, "html")
 
 
 def kind_of(path: Path, kinds: Sequence[str] = KINDS) -> str:
@@ -25,10 +26,15 @@ def kind_of(path: Path, kinds: Sequence[str] = KINDS) -> str:
     return suffix.removeprefix(".")
 
 
-def write_figure(path: Path, theme: "Theme", *, draw: "Callable[[], Figure]", html: Callable[[], bytes]) -> None:
-    """Write a figure into a .png or .svg file that matplotlib draws, or an .html file; PlanError for another suffix."""
-    kind = kind_of(path)
-    if kind == "html":
+def write_figure(
+    path: Path, theme: "Theme", *, draw: "Callable[[], Figure]", html: Callable[[], bytes] | None = None
+) -> None:
+    """Write a figure into a .png or .svg file that matplotlib draws, or an .html file if it has this form too.
+
+    Raises PlanError for another suffix.
+    """
+    kind = kind_of(path, KINDS if html else PICTURES)
+    if html and kind == "html":
         write_whole(path, html())
     else:
         from mvsearch.report.figures.static import render

@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.report.figures.palette import LIGHT, Theme
-from mvsearch.report.figures.plot import kind_of
-from mvsearch.utils.atomic_write import write_whole
+from mvsearch.report.figures.plot import write_figure
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,7 +16,6 @@ if TYPE_CHECKING:
 
     from mvsearch.data import Scene
 
-KINDS = ("png", "svg")
 COLUMNS = 6
 _MASK_OPACITY = 0.6
 
@@ -43,10 +41,7 @@ class PredictionsFigure:
 
 def plot_predictions(figure: PredictionsFigure, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png or .svg file: rows of images, the labels above and the predictions below."""
-    kind = kind_of(path, KINDS)
-    from mvsearch.report.figures.static import render
-
-    write_whole(path, render(lambda: _draw(figure, theme), kind, theme))
+    write_figure(path, theme, draw=lambda: _draw(figure, theme))
 
 
 def _draw(figure: PredictionsFigure, theme: Theme) -> "Figure":

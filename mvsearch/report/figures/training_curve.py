@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import TEST, metric
 from mvsearch.report.figures.palette import LIGHT, Theme
-from mvsearch.report.figures.plot import kind_of
-from mvsearch.utils.atomic_write import write_whole
+from mvsearch.report.figures.plot import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,9 +45,7 @@ class TrainingCurve:
 
 def plot_training_curve(curve: TrainingCurve, path: Path, theme: Theme = LIGHT) -> None:
     """Draw it into a .png or .svg file."""
-    from mvsearch.report.figures.static import render
-
-    write_whole(path, render(lambda: _draw(curve, theme), kind_of(path, ("png", "svg")), theme))
+    write_figure(path, theme, draw=lambda: _draw(curve, theme))
 
 
 def _draw(curve: TrainingCurve, theme: Theme) -> "Figure":
