@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 COMMAND_GROUPS = {
-    "Search": ("init", "space", "run", "worker", "validate"),
+    "Search": ("space", "run", "worker", "validate"),
     "Look": ("front", "report", "compare", "show", "models", "baselines", "paper-figures"),
     "Take away": ("export", "predict"),
     "Measure": ("profile", "latency", "bench", "proxies"),
@@ -35,7 +35,7 @@ class Command(click.Command):
                 formatter.write("".join(f"{indent}{line}\n" for line in self.examples))
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group whose help has the summaries of its commands in full, under the headings of `sections`."""
 
     command_class = Command

@@ -2,6 +2,7 @@
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from mvsearch.training.job import TrainingData
     from mvsearch.utils.fitted_table import FittedTable
 
-Command = Callable[..., None]
+Callback = Callable[..., None]
 """The function of a command before click wraps it."""
 
 
@@ -44,6 +45,9 @@ _channel_order = click.option(
     type=click.Choice(["rgb", "bgr"]),
     help="Order of the channels that the weights were trained with; default: what is known of them.",
 )
+path_option = click.option(
+    "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
+)
 _plot = click.option("--plot", type=click.Path(path_type=Path), help="Draw a figure to this file: .png, .svg or .html.")
 theme_option = click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Colours of the figure."
@@ -52,12 +56,12 @@ force_option = click.option("--force", is_flag=True, help="Overwrite existing fi
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 
 
-def preparation_options(command: Command) -> Command:
+def preparation_options(command: Callback) -> Callback:
     """Add the options `--normalise` and `--channel-order`: arguments `normalise` and `channel_order`."""
     return _normalise(_channel_order(command))
 
 
-def drawing_options(command: Command) -> Command:
+def drawing_options(command: Callback) -> Callback:
     """Add the options `--plot FILE --theme light|dark --force`: arguments `plot`, `theme` and `force`."""
     return _plot(theme_option(force_option(command)))
 
@@ -84,8 +88,6 @@ def print_weights_notes(facts: Mapping[str, Any], *, stderr: bool = False) -> No
 
 def console(*, stderr: bool = False) -> "Console":
     """The terminal, or where the output is not a terminal, COLUMNS or 140 columns."""
-    import os
-
     from rich.console import Console
 
     plain: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False}  # a path may hold [brackets]

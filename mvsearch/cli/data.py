@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._completion import complete_data
-from mvsearch.cli._help import Group
-from mvsearch.cli._output import console, json_option, print_json, table
+from mvsearch.cli._help import CommandGroup
+from mvsearch.cli._output import console, json_option, path_option, print_json, table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,12 +21,8 @@ if TYPE_CHECKING:
 _CLASSES_SHOWN = 40
 _SIDES = ("width", "height")
 
-path_option = click.option(
-    "--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already."
-)
 
-
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def data() -> None:
     """List, fetch and check images."""
 

@@ -12,6 +12,7 @@ from mvsearch.cli._output import (
     Amount,
     console,
     json_option,
+    path_option,
     preparation_options,
     print_json,
     print_weights_notes,
@@ -69,9 +70,7 @@ _SCENES = 4
     shell_complete=complete_data,
     help="Images to verify on: a source or a folder; default: the study's, or fashion_mnist.",
 )
-@click.option(
-    "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
-)
+@path_option
 @click.option(
     "--images",
     type=click.IntRange(min=2),

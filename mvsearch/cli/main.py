@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from mvsearch._version import __version__
-from mvsearch.cli._help import Group, sections_of
+from mvsearch.cli._help import CommandGroup, sections_of
 from mvsearch.errors import MvsearchError
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.utils import plugins
@@ -23,7 +23,7 @@ _HALF_LENGTH = 800
 """Characters kept at each end of an overlong error message."""
 
 
-class _Commands(Group):
+class _Commands(CommandGroup):
     """Every file of this folder is a command; it is imported when the command is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -11,6 +11,7 @@ from mvsearch.cli._output import (
     Amount,
     console,
     json_option,
+    path_option,
     preparation_options,
     print_data_notes,
     print_json,
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
 @click.option(
     "--data", shell_complete=complete_data, help="Source of the images; default: that of the study, or cutouts."
 )
-@click.option("--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already.")
+@path_option
 @click.option(
     "--steps",
     type=click.IntRange(min=1),

@@ -9,7 +9,15 @@ import click
 
 from mvsearch.cli._completion import complete_data, plugin_names
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, drawing_options, json_option, print_data_notes, print_json, table
+from mvsearch.cli._output import (
+    console,
+    drawing_options,
+    json_option,
+    path_option,
+    print_data_notes,
+    print_json,
+    table,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,7 +45,7 @@ _DATABASE = Path("studies/proxies/scores.db")
     shell_complete=complete_data,
     help="Source of images; see `mvsearch data list`. Default: fashion_mnist; with --against ground_truth cifar10.",
 )
-@click.option("--path", type=click.Path(path_type=Path), help="Folder of the images, if you have them already.")
+@path_option
 @click.option(
     "--seeds", type=click.IntRange(1, 100), default=3, show_default=True, help="Number of scores for each model."
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._completion import complete_study
-from mvsearch.cli._help import Group
+from mvsearch.cli._help import CommandGroup
 from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _DATABASE = ("study.db", "study.db-wal", "study.db-shm")
 _LOCKS = ("study.db.locks", "workers")
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--storage", help="Database URL; default: studies/*/study.db.")
 @json_option
 @click.pass_context

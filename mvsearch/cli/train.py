@@ -15,6 +15,7 @@ from mvsearch.cli._help import Command
 from mvsearch.cli._output import (
     console,
     json_option,
+    path_option,
     print_data_notes,
     print_json,
     print_weights_notes,
@@ -42,9 +43,7 @@ _MAX_DECODERS = 16
     shell_complete=complete_data,
     help="Source of the images, or a folder; default: that of the study, or of the task.",
 )
-@click.option(
-    "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
-)
+@path_option
 @click.option("--output", "-o", type=click.Path(path_type=Path), required=True, help="Folder of the training.")
 @click.option(
     "--init",

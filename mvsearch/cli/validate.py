@@ -7,7 +7,15 @@ import click
 
 from mvsearch.cli._completion import complete_architecture, complete_data, complete_recipe, complete_study
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, drawing_options, json_option, print_data_notes, print_json, storage_option
+from mvsearch.cli._output import (
+    console,
+    drawing_options,
+    json_option,
+    path_option,
+    print_data_notes,
+    print_json,
+    storage_option,
+)
 
 if TYPE_CHECKING:
     from mvsearch.study.reader import Reader
@@ -45,9 +53,7 @@ _FIGURE = "validation.png"
 @click.option(
     "--data", shell_complete=complete_data, help="Source of the images, or a folder; default: those of the study."
 )
-@click.option(
-    "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
-)
+@path_option
 @click.option(
     "--init",
     help="Source of initial weights: a checkpoint, a training, or timm:NAME; default: that of the study; random: none.",
