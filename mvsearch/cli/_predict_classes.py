@@ -9,7 +9,16 @@ import click
 import numpy as np
 
 from mvsearch.cli._output import console, print_data_notes, print_json, print_weights_notes, table
-from mvsearch.data import DataSet, DataSettings, Preparation, class_positions, decode_image, load
+from mvsearch.data import (
+    DataSet,
+    DataSettings,
+    Preparation,
+    class_positions,
+    decode_image,
+    find_encoded,
+    load,
+    state_preparation,
+)
 from mvsearch.errors import DataError, PlanError
 from mvsearch.metrics.classified import Classified
 from mvsearch.metrics.formatting import pretty
@@ -47,7 +56,6 @@ def load_model(
     channel_order: str | None,
 ) -> "tuple[ExportModel, Preparation]":
     """The network with its weights, and how they expect their images; raises PlanError if that is unknown."""
-    from mvsearch.data import state_preparation
     from mvsearch.export.model import ExportModel
 
     model = ExportModel.of(arch, weights=weights, image_size=image_size)
@@ -60,7 +68,7 @@ def load_model(
 
 
 @dataclass(frozen=True)
-class Source:
+class PictureSource:
     """Where the images are: a data set with labels, or files without."""
 
     name: str
@@ -76,16 +84,16 @@ class Source:
 
 def select_pictures(
     name: str | None, path: Path | None, validated: DataSettings | None, trial: "Trial | None"
-) -> Source:
+) -> PictureSource:
     """The images of `--data`, else those of the validation or the study; PlanError if neither is known."""
     from mvsearch.export.images import select_images
 
     if files := unlabelled_files(name):
-        return Source(str(name), files=tuple(files))
+        return PictureSource(str(name), files=tuple(files))
     if name is None and validated is None and trial is None:
         raise PlanError("predict does not know which images to classify; name a source or a folder.", at="--data")
     settings = select_images(name, trial) if name or validated is None else validated
-    return Source(settings.source, replace(settings, path=str(path)) if path else settings)
+    return PictureSource(settings.source, replace(settings, path=str(path)) if path else settings)
 
 
 def load_pictures(settings: DataSettings, size: int) -> Pictures:
@@ -110,8 +118,6 @@ def _file_names(settings: DataSettings, data: DataSet) -> tuple[str, ...]:
     """The files of the test part of a folder; none where some are broken, so that they cannot be told apart."""
     if settings.source != "folder" or settings.path is None:
         return ()
-    from mvsearch.data import find_encoded
-
     files = find_encoded(Path(settings.path), test_fraction=settings.test_fraction, seed=settings.seed).test
     same = np.array_equal(files.labels, data.test.labels)
     return tuple(files.name(i) for i in range(len(files))) if same else ()
@@ -181,7 +187,7 @@ def predict_classes(
     name: str,
     arch: "Architecture",
     weights: Path | None,
-    source: Source,
+    source: PictureSource,
     *,
     image_size: int | None,
     normalise: str | None,

@@ -164,8 +164,14 @@ def override_limits(limits: Sequence[str], by: Sequence[str]) -> tuple[str, ...]
     >>> override_limits(("params <= 6M", "macs <= 2G"), ("params <= 4M", "params >= 1M"))
     ('macs <= 2G', 'params <= 4M', 'params >= 1M')
     """
-    sides = {Constraint.parse(text).side for text in by}
-    return (*(text for text in limits if Constraint.parse(text).side not in sides), *by)
+    merged = replace_limits([*map(Constraint.parse, limits)], [*map(Constraint.parse, by)])
+    return tuple(limit.text for limit in merged)
+
+
+def replace_limits(limits: Sequence[Constraint], by: Sequence[Constraint]) -> tuple[Constraint, ...]:
+    """As `override_limits`, for limits that were read already."""
+    sides = {limit.side for limit in by}
+    return (*(limit for limit in limits if limit.side not in sides), *by)
 
 
 def tighten_limits(limits: Sequence[str], by: Sequence[str]) -> tuple[str, ...]:

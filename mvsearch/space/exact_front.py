@@ -217,10 +217,10 @@ class VariableElimination:
         return self._best(Factor(columns, *whole), bounds)
 
     def _report(self, share: float) -> None:
-        """Tell how many choices are eliminated, and as a fraction how much of the next one is; `share` of a sum is."""
+        """Report the eliminated choices, and the next one as a fraction: `share` of its current sum is computed."""
         before, sums = self.sums
         done, total = self.eliminated + (before + share) / sums, len(self.order)
-        step = f"choice {min(self.eliminated + 1, total)}, sum {before + 1} of {sums}: {share:.0%}"
+        step = f"choice {min(self.eliminated + 1, total)}, step {before + 1} of {sums}: {share:.0%}"
         self.progress(min(done, total), total, step)
 
     def _compatible(self, a: Factor, b: Factor) -> Iterator[tuple[float, NDArray[np.intp], NDArray[np.intp]]]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch.errors import StudyError
-from mvsearch.metrics.constraints import Constraint, check_limits, join_limits
+from mvsearch.metrics.constraints import Constraint, check_limits, join_limits, replace_limits
 from mvsearch.metrics.pareto import Objective, comparable, some_comparable
 from mvsearch.metrics.record import Record, is_number
 from mvsearch.study.facts import StudyFacts
@@ -55,9 +55,7 @@ class Reader:
 
         Raises PlanError for constraints that contradict each other, StudyError for a metric that no trial has.
         """
-        given = tuple(map(Constraint.parse, texts))
-        sides = {limit.side for limit in given}
-        limits = (*(limit for limit in self.limits if limit.side not in sides), *given)
+        limits = replace_limits(self.limits, [*map(Constraint.parse, texts)])
         check_limits(limits)
         records = self.records() if texts else []
         for limit in limits:

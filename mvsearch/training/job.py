@@ -149,7 +149,8 @@ class TrainingJob:
         """The training with a warm-up that suits its number of steps, and a sentence if it differs from the recipe."""
         from mvsearch.training.sampler import shorten_warmup
 
-        recipe, notes = shorten_warmup(self.recipe, self._training_images(data))
+        self._check_held_out(data)
+        recipe, notes = shorten_warmup(self.recipe, len(data.train.labels) - self.held_out)
         return replace(self, recipe=recipe), notes
 
     def start(self, data: TrainingData, group: "ProcessGroup", *, force: bool = False) -> StartedTraining:
@@ -256,17 +257,16 @@ class TrainingJob:
             fit="stretch" if data.task.has_scenes else "crop",
         )
 
-    def _training_images(self, data: TrainingData) -> int:
-        """The number of images that are not held out."""
+    def _check_held_out(self, data: TrainingData) -> None:
         count = len(data.train.labels)
         if self.held_out > count // 2:
             raise DataError(f"more than half of the {count:,} training images; use fewer.", at="--held-out")
-        return count - self.held_out
 
     def _split(self, data: TrainingData) -> "tuple[ImageLoader[Any], ImageLoader[Any]]":
         if not self.held_out:
             return data.train, data.test
-        share = self.held_out / (self.held_out + self._training_images(data))
+        self._check_held_out(data)
+        share = self.held_out / len(data.train.labels)
         train, held_out = stratified_split(data.task.strata(data.train.part), share, self.seed)
         return data.train.subset(train), data.train.subset(held_out)
 
