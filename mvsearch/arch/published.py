@@ -60,7 +60,7 @@ def is_published(name: str) -> bool:
 @cache
 def _with_heads(task: str) -> dict[str, Document]:
     """The rows of a task's file, by name."""
-    document = yaml_document.read(FOLDER / "heads" / f"{task}.yaml")
+    document = yaml_document.read_shipped(FOLDER / "heads" / f"{task}.yaml")
     return {row["name"]: Document(row, document.file) for row in document.data["models"]}
 
 
@@ -68,7 +68,7 @@ def _with_heads(task: str) -> dict[str, Document]:
 def model(name: str) -> Model:
     """A published model by name; raises ArchitectureError, with a suggestion, for an unknown name."""
     if name in model_names():
-        document = yaml_document.read(FOLDER / f"{name}.yaml")
+        document = yaml_document.read_shipped(FOLDER / f"{name}.yaml")
         return Model(Architecture.parse(document), document.data["published"])
     for task in TASKS[1:]:
         if name in model_names(task):

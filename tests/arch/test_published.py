@@ -17,9 +17,10 @@ from click.testing import CliRunner
 
 from mvsearch import published
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.published import model, model_names, published_keys
+from mvsearch.arch.published import FOLDER, model, model_names, published_keys
 from mvsearch.cli.main import cli
 from mvsearch.nn import build
+from mvsearch.utils import yaml_document
 
 ROOT = Path(__file__).parents[2]
 COUNTED = json.loads((ROOT / "tests" / "fixtures" / "published.json").read_text())["models"]
@@ -173,3 +174,8 @@ def test_commands_that_only_calculate_load_no_torch(words):
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout
+
+
+def test_the_fast_reader_finds_in_every_file_what_the_reader_of_spaces_finds():
+    for path in FOLDER.rglob("*.yaml"):
+        assert yaml_document.read_shipped(path) == yaml_document.read(path), path

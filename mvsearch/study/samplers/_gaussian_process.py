@@ -3,7 +3,8 @@
 Kernel: squared exponential with a length scale for each choice, plus an additive part (an effect of each choice alone),
 plus a part that is linear in choices and exact costs, plus noise. The hyperparameters `theta` maximise the posterior
 (Rasmussen and Williams 2006, section 5.4, with log-normal priors). An observation of known noise has a variance of its
-own.
+own. scipy is imported where a process is fitted: a study of static costs alone needs none, and to import it takes as
+long as all else that a worker does before its first trial.
 """
 
 from dataclasses import dataclass, replace
@@ -11,8 +12,6 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve, solve_triangular
-from scipy.optimize import minimize
 
 from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.space.variables import Choice
@@ -116,6 +115,8 @@ class GaussianProcess:
         return cls(points, observations.y, variances, centre, spread, theta, groups, empty, empty)._factorise()
 
     def _factorise(self) -> Self:
+        from scipy.linalg import cho_solve
+
         matrix = self._kernel(self.points, self.points)
         matrix[np.diag_indices(len(matrix))] += self.variances + _JITTER
         factor = np.linalg.cholesky(matrix)
@@ -143,6 +144,8 @@ class GaussianProcess:
 
     def predict(self, points: Points) -> tuple[Array, Array]:
         """The posterior mean and standard deviation, for at most some thousands of points."""
+        from scipy.linalg import solve_triangular
+
         across = self._kernel(self.points, points)
         explained = solve_triangular(self.factor, across, lower=True, check_finite=False)
         near, linear_features, _, additive = np.exp(2 * self.theta[:4])
@@ -175,6 +178,9 @@ def _centre(y: Array) -> tuple[float, float]:
 
 def fit_theta(points: Points, observations: Observations, groups: NDArray[np.int64]) -> Array:
     """The theta that maximises the posterior."""
+    from scipy.linalg import cho_factor, cho_solve
+    from scipy.optimize import minimize
+
     centre, spread = _centre(observations.y)
     y, fixed = (observations.y - centre) / spread, np.isfinite(observations.known)
     variances = observations.variances(0.0) / spread**2 + _JITTER

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from mvsearch.arch.cost import Cost
 from mvsearch.metrics.constraints import Constraint
@@ -51,8 +50,12 @@ class Prediction:
     def feasibility(self) -> Array:
         """(n,) the probability that all constraints on expensive metrics are satisfied."""
         probability = np.ones(len(self.exact.params))
-        for limit, (scale, mean, deviation) in self._constrained_metrics():
-            probability *= norm.cdf(-_beyond(limit, scale, mean) / deviation)
+        if not (constrained := self._constrained_metrics()):
+            return probability
+        from scipy.special import ndtr
+
+        for limit, (scale, mean, deviation) in constrained:
+            probability *= ndtr(-_beyond(limit, scale, mean) / deviation)
         return probability
 
     def _constrained_metrics(self) -> list[tuple[Constraint, tuple[Scale, Array, Array]]]:

@@ -17,7 +17,6 @@ import optuna
 from numpy.typing import NDArray
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import norm
 
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import is_number
@@ -185,8 +184,12 @@ class Surrogate(optuna.samplers.BaseSampler):
 
 def _levels(models: int, rng: np.random.Generator) -> Array:
     """(levels, models): equally likely deviations, in another order for each model (a Latin hypercube)."""
-    levels = norm.ppf((np.arange(_LEVELS) + 0.5) / _LEVELS)
-    return np.stack([rng.permutation(levels) for _ in range(models)], 1) if models else np.zeros((1, 0))
+    if not models:
+        return np.zeros((1, 0))
+    from scipy.special import ndtri
+
+    levels = ndtri((np.arange(_LEVELS) + 0.5) / _LEVELS)
+    return np.stack([rng.permutation(levels) for _ in range(models)], 1)
 
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
