@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 COMMAND_GROUPS = {
-    "Search": ("space", "run", "worker", "validate"),
+    "Search": ("init", "space", "run", "worker", "validate"),
     "Look": ("front", "report", "compare", "show", "models", "baselines", "paper-figures"),
     "Take away": ("export", "predict"),
     "Measure": ("profile", "latency", "bench", "proxies"),

@@ -10,8 +10,10 @@ from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
 from mvsearch.data._cached_array import load_or_compute
 from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
 from mvsearch.data._files import EncodedImages, EncodedSet, find_encoded, find_files, listing_checksum
+from mvsearch.data._image_sizes import median_side
 from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native, Request, Scene, stratified_split
 from mvsearch.data._preparation import Preparation, class_positions, parse_normalise, state_preparation
+from mvsearch.data._scene_folders import scene_source
 from mvsearch.data._settings import MIN_SIZE, DataSettings
 from mvsearch.data._shards import in_shards
 from mvsearch.data._skipped import Skipped, broken, count_broken, merge_skipped
@@ -55,8 +57,10 @@ __all__ = [
     "load",
     "load_or_compute",
     "load_source",
+    "median_side",
     "merge_skipped",
     "parse_normalise",
+    "scene_source",
     "state_preparation",
     "stratified_split",
     "tasks",

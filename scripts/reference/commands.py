@@ -9,6 +9,7 @@ from reference.source import table
 
 _CONTEXT = click.Context(cli, info_name="mvsearch")
 _PAGES = {
+    "init": ("spaces", "tutorial"),
     "run": ("spaces", "distributed"),
     "worker": ("distributed",),
     "space": ("spaces",),

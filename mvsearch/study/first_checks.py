@@ -1,0 +1,106 @@
+"""What `mvsearch init` measures before it writes a file: can the budgets be met, and how long does a search take."""
+
+import time
+from dataclasses import replace
+
+import numpy as np
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.errors import PlanError
+from mvsearch.metrics.constraints import Constraint
+from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.registry import STATIC_COSTS
+from mvsearch.proxies.train import Settings
+from mvsearch.space.exact_front import exact_front
+from mvsearch.study.executors.local import workers_for
+from mvsearch.study.first_settings import Effort, Schedule, choose_schedule
+from mvsearch.study.first_space import FirstSpace
+from mvsearch.study.plan import Plan
+from mvsearch.utils.progress import Progress, no_progress
+
+_DRAWN = 20_000
+_START_S = 1.0  # to build a network, and to store its trial
+_CALIBRATION_IMAGES = 8 * 64
+
+
+def check_budgets(first: FirstSpace, progress: Progress = no_progress) -> float:
+    """The seconds that the measurements of a candidate take; 0 where every budget is a cost in closed form.
+
+    Raises PlanError, with the least cost that there is, for all budgets that no network of the space can meet. Measured
+    costs are those of the network with the least MACs.
+    """
+    problems = [problem for limit in first.limits if (problem := _static_problem(first, limit))]
+    measured = [limit for limit in first.limits if limit.name not in STATIC_COSTS]
+    seconds = 0.0
+    if measured:
+        progress(0, None, "measure the network with the least MACs")
+        (least,) = exact_front(first.space, ("macs",))
+        arch, start_time = first.space.architecture(least.point), time.perf_counter()
+        problems += _measured_problems(first, measured, arch)
+        seconds = time.perf_counter() - start_time
+    if problems:
+        at = f"{first.images.classes:,} classes at {first.image_size.value} px"
+        raise PlanError(
+            f"no network of the space for {at} can meet {' or '.join(problems)}; allow more.", at="--budget"
+        )
+    return seconds
+
+
+def _static_problem(first: FirstSpace, limit: Constraint) -> str | None:
+    if limit.name not in STATIC_COSTS:
+        return None
+    if limit.holds(getattr(first.space.costs(_DRAWN), limit.name)).any():
+        return None
+    (least,) = exact_front(first.space, (limit.name,))
+    value = getattr(least.cost, limit.name)
+    return None if limit.holds(value) else f"{limit.text} (the least is {value:,})"
+
+
+def _measured_problems(first: FirstSpace, limits: list[Constraint], arch: Architecture) -> list[str]:
+    plan, metrics = replace(first, limits=tuple(limits)).plan(), arch.metrics()
+    for name, measurement in plan.required_measurements().items():
+        metrics |= measurement.measure(arch, plan.measurements[name], plan.required_metrics)
+    return [
+        f"{limit.text} (the network with the least MACs has {pretty(limit.name, metrics[limit.name])}"
+        f"{f', {first.backend[0]} with one thread' if limit.name == 'latency_ms' else ''})"
+        for limit in limits
+        if limit.violated(metrics)
+    ]
+
+
+def plan_time(first: FirstSpace, measuring_s: float, minutes: float, progress: Progress = no_progress) -> Schedule:
+    """Trials, seeds and steps for this machine, from the time of some training steps of a middling candidate."""
+    from mvsearch.profiling.step_time import training_step_s
+
+    progress(0, None, "time training steps")
+    plan = first.plan()
+    workers = workers_for(plan)
+    arch, mean = _middling(plan, first.proxy_size.value)
+    training = Settings(batch=first.batch.value, image_size=first.proxy_size.value).training()
+    step_s = training_step_s(arch, training, device=_device()) * mean
+    forward_s = step_s / (3 * first.batch.value)  # a step is a forward and a backward pass of twice the work
+    return choose_schedule(
+        first.steps.value,
+        Effort(step_s, forward_s * (first.held_out + _CALIBRATION_IMAGES), _START_S + measuring_s * workers),
+        workers=workers,
+        minutes=minutes,
+    )
+
+
+def _device() -> str:
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _middling(plan: Plan, size: int) -> tuple[Architecture, float]:
+    """The candidate with the median of the MACs within the limits, at a size; and the mean as a multiple of that."""
+    codes = plan.space.sample(_DRAWN, 0)
+    codes = codes[plan.admissible(codes)]
+    if not len(codes):  # a tiny part of the space is within the limits: its least network stands for it
+        (least,) = exact_front(plan.space, ("macs",), plan.static_limits)
+        return plan.space.architecture(least.point).at(image_size=size), 1.0
+    macs = plan.space.costs(codes).macs
+    middle = int(np.argsort(macs)[len(macs) // 2])
+    arch = plan.space.architecture(plan.space.point(codes[middle])).at(image_size=size)
+    return arch, float(macs.mean() / macs[middle])
