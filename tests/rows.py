@@ -4,7 +4,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from mvsearch.arch.blocks import Block, block_class
+from mvsearch.arch.blocks import ACTIVATIONS, Block, block_class
 
 WIDTHS = st.integers(1, 40)
 KERNELS = st.sampled_from([1, 3, 5, 7])
@@ -16,15 +16,29 @@ def row(kind: str, **values: Any) -> Block:
     return block_class(kind)(**values)
 
 
+ACTS = st.sampled_from(ACTIVATIONS)
+
+
 @st.composite
 def conv_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
-    return row("conv", name=name, out=draw(WIDTHS), stride=draw(STRIDES), repeat=draw(REPEATS), kernel=draw(KERNELS))
+    fields = {"act": draw(st.one_of(ACTS, st.just("none"))), "bias": draw(st.booleans()), "kernel": draw(KERNELS)}
+    return row("conv", name=name, out=draw(WIDTHS), stride=draw(STRIDES), repeat=draw(REPEATS), **fields)
 
 
 @st.composite
 def mv2_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
     sizes = {"out": draw(st.one_of(WIDTHS, st.just(width))), "expand": draw(st.integers(1, 6)), "kernel": draw(KERNELS)}
-    return row("mv2", name=name, stride=draw(STRIDES), repeat=draw(REPEATS), **sizes)
+    return row("mv2", name=name, stride=draw(STRIDES), repeat=draw(REPEATS), act=draw(ACTS), **sizes)
+
+
+@st.composite
+def uib_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
+    start, middle = draw(st.sampled_from([0, 3, 5, 7])), draw(st.sampled_from([0, 3, 5, 7]))
+    sizes = {"out": draw(st.one_of(WIDTHS, st.just(width))), "expand": draw(st.integers(1, 6))}
+    stride = draw(STRIDES) if start or middle else 1
+    return row(
+        "uib", name=name, stride=stride, repeat=draw(REPEATS), start=start, middle=middle, act=draw(ACTS), **sizes
+    )
 
 
 @st.composite
@@ -62,4 +76,10 @@ def mobilevitv2_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
     )
 
 
-ROWS = {"conv": conv_rows, "mv2": mv2_rows, "mobilevit": mobilevit_rows, "mobilevitv2": mobilevitv2_rows}
+ROWS = {
+    "conv": conv_rows,
+    "mv2": mv2_rows,
+    "mobilevit": mobilevit_rows,
+    "mobilevitv2": mobilevitv2_rows,
+    "uib": uib_rows,
+}

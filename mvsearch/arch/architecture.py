@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from mvsearch.arch.blocks import Block
+from mvsearch.arch.blocks import Block, block_class
 from mvsearch.arch.cost import IMAGE_CHANNELS, Cost, Num, Shape
 from mvsearch.arch.heads import DEFAULT_KIND, BaseHead, Part
 from mvsearch.arch.heads.classification import Head as Head
@@ -36,6 +36,11 @@ class Layer:
     stride: int
     settings: dict[str, Any]
     dilation: int = 1
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The settings that are part of the key of the architecture."""
+        return block_class(self.block).identity(self.settings)
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class Architecture:
         """Twelve hexadecimal digits that identify the network: same layers, head and sizes, same key."""
         network = [
             [
-                [layer.block, layer.stride, layer.settings, *([layer.dilation] if layer.dilation > 1 else [])]
+                [layer.block, layer.stride, layer.identity, *([layer.dilation] if layer.dilation > 1 else [])]
                 for layer in self.layers()
             ],
             [*self.head.identity(), self.image_size, self.num_classes],

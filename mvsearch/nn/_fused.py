@@ -6,20 +6,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvsearch.nn._activation import in_place
+
 
 class Pointwise(nn.Module):
-    """A linear layer or 1x1 convolution, with SiLU if `act`, on the channels of pixels: (..., C) → (..., out)."""
+    """A linear layer or 1x1 convolution, and an activation, on the channels of pixels: (..., C) → (..., out)."""
 
-    def __init__(self, weight: Tensor, bias: Tensor | None, *, act: bool = False) -> None:
+    def __init__(self, weight: Tensor, bias: Tensor | None, *, act: nn.Module | None = None) -> None:
         super().__init__()
         self.weight = nn.Parameter(weight[..., None, None].contiguous(), requires_grad=False)
         self.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
-        self.act = act
+        self.act = in_place(act)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., C) → (..., out)."""
         y = self._onednn(x) if _by_onednn(x) else F.linear(x, self.weight.flatten(1), self.bias)
-        return F.silu(y, inplace=True) if self.act else y
+        return y if self.act is None else self.act(y)
 
     def _onednn(self, x: Tensor) -> Tensor:
         # All pixels as those of one image. F.conv2d uses a slower implementation for one image on one thread.
@@ -34,7 +36,7 @@ def _by_onednn(x: Tensor) -> bool:
     return bool(torch.backends.mkldnn.is_available())
 
 
-def pointwise(layer: Any, *, norm: Any = None, act: bool = False) -> Pointwise:
+def pointwise(layer: Any, *, norm: Any = None, act: nn.Module | None = None) -> Pointwise:
     """A linear layer or 1x1 convolution; with `norm`, the scale and shift of the norm before it are part of it."""
     weight, bias = fold_norm(norm, layer.weight.flatten(1), layer.bias)
     return Pointwise(weight, bias, act=act)
@@ -49,17 +51,17 @@ def fold_norm(norm: Any, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, T
 
 
 class FusedConv(nn.Module):
-    """A convolution with its batch norm inside, and SiLU if the block has it: (B, C, H, W) → (B, out, H/s, W/s)."""
+    """A convolution with its batch norm inside, and the block's activation: (B, C, H, W) → (B, out, H/s, W/s)."""
 
     def __init__(self, block: Any) -> None:
         super().__init__()
         self.conv = nn.utils.fuse_conv_bn_eval(block.conv, block.norm)
-        self.act = has_activation(block)
+        self.act = in_place(own_activation(block))
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, out, H/s, W/s)."""
         y: Tensor = self.conv(x)
-        return F.silu(y, inplace=True) if self.act else y
+        return y if self.act is None else self.act(y)
 
 
 class OnMaps(nn.Module):
@@ -84,9 +86,9 @@ def to_map(x_BHWC: Tensor) -> Tensor:
     return x_BHWC.permute(0, 3, 1, 2)
 
 
-def has_activation(block: Any) -> bool:
-    """Whether a convolution block ends with SiLU."""
-    return "act" in dict(block.named_children())
+def own_activation(block: Any) -> nn.Module | None:
+    """The activation at the end of a convolution block, if it has one."""
+    return dict(block.named_children()).get("act")
 
 
 def fuse_conv(block: Any) -> nn.Module:
@@ -94,7 +96,7 @@ def fuse_conv(block: Any) -> nn.Module:
     conv = block.conv
     if (*conv.kernel_size, *conv.stride, conv.groups) != (1, 1, 1, 1, 1):
         return FusedConv(block)
-    return OnMaps(pointwise(nn.utils.fuse_conv_bn_eval(conv, block.norm), act=has_activation(block)))
+    return OnMaps(pointwise(nn.utils.fuse_conv_bn_eval(conv, block.norm), act=own_activation(block)))
 
 
 def resize(x_BHWC: Tensor, size: tuple[int, int], *, align_corners: bool = False) -> Tensor:
@@ -105,16 +107,16 @@ def resize(x_BHWC: Tensor, size: tuple[int, int], *, align_corners: bool = False
 
 
 class Joined(nn.Module):
-    """Two maps joined and projected, computed as the sum of their projections; with SiLU if `act`."""
+    """Two maps joined and projected, computed as the sum of their projections; and an activation."""
 
-    def __init__(self, first: Pointwise, second: Pointwise, *, act: bool) -> None:
+    def __init__(self, first: Pointwise, second: Pointwise, *, act: nn.Module | None) -> None:
         super().__init__()
-        self.first, self.second, self.act = first, second, act
+        self.first, self.second, self.act = first, second, in_place(act)
 
     def forward(self, a_BHWC: Tensor, b_BHWC: Tensor) -> Tensor:
         """(B, H, W, C1), (B, H, W, C2) → (B, H, W, out)."""
         y = self.first(a_BHWC).add_(self.second(b_BHWC))
-        return F.silu(y, inplace=True) if self.act else y
+        return y if self.act is None else self.act(y)
 
 
 class JoinedMaps(nn.Module):
@@ -136,4 +138,4 @@ def join(block: Any, first: int, *, norm: Any = None) -> nn.Module:
     conv = nn.utils.fuse_conv_bn_eval(block.conv, block.norm)
     weights = conv.weight.flatten(1).split((first, conv.in_channels - first), dim=1)
     one = Pointwise(*fold_norm(norm, weights[0], conv.bias))
-    return Joined(one, Pointwise(weights[1], None), act=has_activation(block))
+    return Joined(one, Pointwise(weights[1], None), act=own_activation(block))

@@ -9,5 +9,5 @@ class ConvReLU(Conv):
     """Convolution without bias, batch norm, ReLU: (B, C, H, W) → (B, out, H, W)."""
 
     def __init__(self, in_channels: int, out: int, *, kernel: int = 1, dilation: int = 1) -> None:
-        super().__init__(in_channels, out, kernel=kernel, dilation=dilation, act=False)
+        super().__init__(in_channels, out, kernel=kernel, dilation=dilation, act="none")
         self.act = nn.ReLU()

@@ -22,9 +22,12 @@ def accelerate(model: nn.Module) -> nn.Module:
 
 
 class _AcceleratedConv(Conv):
-    """The block `conv` with batch norm and SiLU in one kernel."""
+    """The block `conv` with batch norm, and SiLU if it is the activation, in one kernel."""
 
     def activate(self, x: Tensor) -> Tensor:
-        """Batch norm and SiLU: (B, out, H, W) → the same."""
-        y = norm_act(x, self.norm, act=hasattr(self, "act"))
-        return super().activate(x) if y is None else y
+        """Batch norm and activation: (B, out, H, W) → the same. The kernel has SiLU; others follow it."""
+        silu = isinstance(getattr(self, "act", None), nn.SiLU)
+        y = norm_act(x, self.norm, act=silu)
+        if y is None:
+            return super().activate(x)
+        return y if silu or not hasattr(self, "act") else self.act(y)

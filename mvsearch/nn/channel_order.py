@@ -125,7 +125,10 @@ def _collect(
     groups: dict[str, list[Use]], block: nn.Module, table: ChannelTable, ends: dict[str, str], name: str
 ) -> None:
     before_norm = {
-        f"{each}.conv.weight".lstrip(".") for each, module in block.named_modules() if isinstance(module, Conv)
+        f"{each}.conv.{part}".lstrip(".")
+        for each, module in block.named_modules()
+        if isinstance(module, Conv)
+        for part in ("weight", "bias")
     }
     for tensor_name, tensor in block.state_dict(keep_vars=False).items():
         for i, ranges in dimensions(table, tensor_name, tensor).items():

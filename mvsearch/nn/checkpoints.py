@@ -7,8 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from mvsearch.errors import CheckpointError
+from mvsearch.nn._timm_names import Rules, timm_rules
 
-_AUTHORS = (
+_AUTHORS: Rules = (
     (r"^encoder\.", ""),
     (r"^seg_head\.aspp\.aspp_layer\.convs\.4\.aspp_pool\.conv_1x1\.block\.", "head.mean."),
     (r"^seg_head\.(aspp\.aspp_layer\.convs\.(\d)|psp_layer\.psp_branches\.(\d)\.1)\.block\.", r"head.branches.\2\3."),
@@ -49,26 +50,6 @@ AUXILIARY = "head.auxiliary."
 
 COUNTER = "num_batches_tracked"
 """Counters of batch norms end with this; they change no output."""
-
-_TIMM = (
-    (r"^stem\.bn\.", "stem.norm."),
-    (r"^final_conv\.", "final."),
-    (r"^head\.fc\.", "head.linear."),
-    (r"^stages[._](\d+)\.(\d+)\.", lambda match: f"<{int(match[1]) + 1}:{match[2]}>"),
-    (r">conv1_1x1\.", ">widen."),
-    (r">conv2_kxk\.", ">depthwise."),
-    (r">conv3_1x1\.", ">narrow."),
-    (r">conv_kxk\.", ">local."),
-    (r">conv_1x1\.", ">reduce."),
-    (r">transformer\.", ">layers."),
-    (r"\.attn\.qkv(_proj)?\.", ".attention.qkv."),
-    (r"\.attn\.(proj|out_proj)\.", ".attention.out."),
-    (r"\.mlp\.fc1\.", ".ffn_in."),
-    (r"\.mlp\.fc2\.", ".ffn_out."),
-    (r">conv_proj\.", ">project."),
-    (r">conv_fusion\.", ">fuse."),
-    (r"\.bn\.(\w+)$", r".norm.\1"),
-)
 
 
 def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
@@ -112,10 +93,11 @@ def load_backbone(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
 
 def rename_parameters(model: nn.Module, names: Iterable[str]) -> dict[str, str]:
     """From our names of parameters to those of a checkpoint; raises CheckpointError if two have the same one."""
-    rows = _row_names(model.state_dict())
+    rows, names = _row_names(model.state_dict()), list(names)
+    rules = timm_rules(names) or _AUTHORS
     renamed: dict[str, str] = {}
     for name in names:
-        first = renamed.setdefault(_translate(name, rows), name)
+        first = renamed.setdefault(_translate(name, rules, rows), name)
         if first != name:
             raise CheckpointError(
                 f"{name!r} and {first!r} name one parameter; the checkpoint is of another architecture."
@@ -132,8 +114,7 @@ def _row_names(own: Iterable[str]) -> dict[tuple[int, int], str]:
     return {(stage, i): name for stage, names in modules.items() for i, name in enumerate(names)}
 
 
-def _translate(name: str, rows: dict[tuple[int, int], str]) -> str:
-    rules = _TIMM if re.match(r"stages[._]|stem\.bn|final_conv|head\.fc", name) else _AUTHORS
+def _translate(name: str, rules: Rules, rows: dict[tuple[int, int], str]) -> str:
     for pattern, ours in rules:
         name = re.sub(pattern, ours, name)
     match = re.match(r"<(\d+):(\d+)>", name)

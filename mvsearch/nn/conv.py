@@ -1,15 +1,16 @@
-"""Convolution, batch norm, SiLU: the block `conv`, which the other blocks are made of."""
+"""Convolution, batch norm, activation: the block `conv`, which the other blocks are made of."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mvsearch.nn._activation import activation
 from mvsearch.nn._fused import fuse_conv
 from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable
 
 
 class Conv(nn.Sequential):
-    """Convolution without bias, batch norm and, unless `act` is off, SiLU: (B, C, H, W) → (B, out, H/s, W/s).
+    """Convolution, batch norm and, unless `act` is "none", an activation: (B, C, H, W) → (B, out, H/s, W/s).
 
     In training on a CPU, small maps are computed by other operators with the same products, which is faster. Hooks on
     `conv` are not called then; in eval mode, where costs are counted, they always are.
@@ -23,15 +24,16 @@ class Conv(nn.Sequential):
         kernel: int = 3,
         stride: int = 1,
         groups: int = 1,
-        act: bool = True,
+        act: str = "silu",
+        bias: bool = False,
         dilation: int = 1,
     ) -> None:
         super().__init__()
         padding = kernel // 2 * dilation
-        self.conv = nn.Conv2d(in_channels, out, kernel, stride, padding, dilation, groups, bias=False)
+        self.conv = nn.Conv2d(in_channels, out, kernel, stride, padding, dilation, groups, bias)
         self.norm = nn.BatchNorm2d(out)
-        if act:
-            self.act: nn.Module = nn.SiLU()
+        if act != "none":
+            self.act = activation(act)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, out, H/s, W/s)."""
@@ -42,7 +44,7 @@ class Conv(nn.Sequential):
         return _small(self.conv, x) if self.training and x.is_cpu and max(x.shape[2:]) <= 4 else self.conv(x)
 
     def activate(self, x: Tensor) -> Tensor:
-        """Batch norm and SiLU: (B, out, H, W) → the same."""
+        """Batch norm and activation: (B, out, H, W) → the same."""
         for module in list(self)[1:]:
             x = module(x)
         return x
@@ -55,8 +57,10 @@ def _small(conv: nn.Conv2d, x: Tensor) -> Tensor:
     """
     side, kernel, stride = max(x.shape[2:]), conv.kernel_size[0], conv.stride[0]
     if conv.groups == 1 and (side == 1 or kernel == stride == 1):
-        return F.linear(x.permute(0, 2, 3, 1), conv.weight[:, :, kernel // 2, kernel // 2]).permute(0, 3, 1, 2)
-    if conv.groups == conv.in_channels == conv.out_channels and kernel == 3 and conv.dilation == (1, 1) and side <= 2:
+        weight = conv.weight[:, :, kernel // 2, kernel // 2]
+        return F.linear(x.permute(0, 2, 3, 1), weight, conv.bias).permute(0, 3, 1, 2)
+    depthwise = conv.groups == conv.in_channels == conv.out_channels and conv.bias is None
+    if depthwise and kernel == 3 and conv.dilation == (1, 1) and side <= 2:
         return _depthwise(x, conv.weight, stride)
     return conv(x)
 

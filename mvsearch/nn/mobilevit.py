@@ -115,7 +115,7 @@ class FusedLayer(nn.Module):
         self.heads, self.eps = attention.heads, (layer.norm1.eps, layer.norm2.eps)
         self.qkv = pointwise(attention.qkv, norm=layer.norm1)
         self.out = pointwise(attention.out)
-        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=True)
+        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=nn.SiLU())
         self.ffn_out = pointwise(layer.ffn_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -141,7 +141,7 @@ class FusedMobileViT(nn.Module):
         self.layers = nn.Sequential(*(FusedLayer(layer) for layer in block.layers))
         self.eps = block.norm.eps
         project = nn.utils.fuse_conv_bn_eval(block.project.conv, block.project.norm)
-        self.project = pointwise(project, norm=block.norm, act=True)
+        self.project = pointwise(project, norm=block.norm, act=nn.SiLU())
         self.fuse = None
         if block.fuse is not None:
             self.fuse = join(block.fuse, block.fuse.conv.in_channels - project.out_channels)

@@ -70,7 +70,7 @@ class MobileViTv2(nn.Module):
         self.reduce = nn.Conv2d(in_channels, dim, 1, bias=False)
         self.layers = nn.Sequential(*(SeparableLayer(dim, ffn) for _ in range(depth)))
         self.norm = nn.GroupNorm(1, dim)
-        self.project = Conv(2 * dim if fusion else dim, out, kernel=1, act=False)
+        self.project = Conv(2 * dim if fusion else dim, out, kernel=1, act="none")
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H', W'), the next multiples of the patch."""
@@ -99,7 +99,7 @@ class FusedSeparableLayer(nn.Module):
         self.dim, self.eps = layer.attention.dim, (layer.norm1.eps, layer.norm2.eps)
         self.qkv = pointwise(layer.attention.qkv, norm=layer.norm1)
         self.out = pointwise(layer.attention.out)
-        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=True)
+        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=nn.SiLU())
         self.ffn_out = pointwise(layer.ffn_out)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3), with SiLU: the block `mv2`."""
+"""The inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3): the block `mv2`."""
 
 from typing import Any
 
@@ -14,14 +14,22 @@ class MV2(nn.Module):
     """1x1 to `expand` times the width, depthwise `kernel`, 1x1 to `out`; the input is added where shapes allow."""
 
     def __init__(
-        self, in_channels: int, out: int, *, expand: int = 4, kernel: int = 3, stride: int = 1, dilation: int = 1
+        self,
+        in_channels: int,
+        out: int,
+        *,
+        expand: int = 4,
+        kernel: int = 3,
+        act: str = "silu",
+        stride: int = 1,
+        dilation: int = 1,
     ) -> None:
         super().__init__()
         hidden = make_divisible(in_channels * expand, 8)
         self.residual = stride == 1 and in_channels == out
-        self.widen = Conv(in_channels, hidden, kernel=1)
-        self.depthwise = Conv(hidden, hidden, kernel=kernel, stride=stride, groups=hidden, dilation=dilation)
-        self.narrow = Conv(hidden, out, kernel=1, act=False)
+        self.widen = Conv(in_channels, hidden, kernel=1, act=act)
+        self.depthwise = Conv(hidden, hidden, kernel=kernel, stride=stride, groups=hidden, act=act, dilation=dilation)
+        self.narrow = Conv(hidden, out, kernel=1, act="none")
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, out, H/stride, W/stride)."""

@@ -16,7 +16,7 @@ class Shrink(nn.Sequential):
 
     def __init__(self, in_channels: int, out: int) -> None:
         super().__init__()
-        self.depthwise = Conv(in_channels, in_channels, stride=2, groups=in_channels, act=False)
+        self.depthwise = Conv(in_channels, in_channels, stride=2, groups=in_channels, act="none")
         self.pointwise = ConvReLU(in_channels, out)
 
 
@@ -42,7 +42,7 @@ class Predict(nn.Module):
         self.values = 4 + classes
         self.widen = None if width == in_channels else ConvReLU(in_channels, width)
         single = level == len(LEVELS) - 1  # a map of one pixel
-        self.depthwise = None if single else Conv(width, width, groups=width, act=False)
+        self.depthwise = None if single else Conv(width, width, groups=width, act="none")
         self.pointwise = nn.Conv2d(width, num_anchors(level) * self.values, 1)
 
     def forward(self, x: Tensor) -> Tensor:

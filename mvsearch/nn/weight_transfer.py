@@ -26,7 +26,11 @@ from mvsearch.nn.checkpoints import load_checkpoint
 from mvsearch.nn.network import instantiate
 from mvsearch.nn.weights_io import checksum
 
-_CLASSIFIERS = ("head.linear.weight", "head.fc.weight", "classifier.fc.weight", "classifier.1.weight")
+_CLASSIFIERS = (
+    *("head.linear.weight", "classifier.fc.weight", "classifier.1.weight"),  # ours, the authors'
+    *("head.fc.weight", "classifier.weight", "head.l.weight"),  # timm's
+)
+_STARNET = "head.weight"
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,7 @@ def identify_architecture(state_dict: dict[str, Tensor], *candidates: Architectu
 
     If several have equal layers, as at other image sizes, it is the first. Raises CheckpointError if none fits.
     """
-    classifier = [tensor for name, tensor in state_dict.items() if name.endswith(_CLASSIFIERS)]
+    classifier = [tensor for name, tensor in state_dict.items() if name.endswith(_CLASSIFIERS) or name == _STARNET]
     for candidate in chain(candidates, map(published, all_names())) if classifier else ():
         arch = candidate.at(num_classes=len(classifier[0]))
         try:

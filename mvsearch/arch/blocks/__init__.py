@@ -16,6 +16,8 @@ from mvsearch.utils import plugins
 MAX_LAYERS = 1000
 """The most layers in one row. A larger number is a typing error, and building it would exhaust the memory."""
 
+ACTIVATIONS = ("silu", "relu", "relu6", "hard_swish", "gelu")
+"""The activations that a block can have between its convolutions."""
 
 PLAIN_BLOCKS = frozenset({"conv", "mv2"})
 """The blocks that networks of all families have; the others tell the family."""
@@ -37,6 +39,8 @@ class Block(Schema):
     rules: ClassVar[tuple[Rule, ...]] = ()
     inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {}
     """Fields without effect: {"concat": ("fusion", 0)} means that `concat` has no effect where `fusion` is 0."""
+    later_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields that were added when keys of networks were already stored: a key leaves out their default values."""
     supports_dilation: ClassVar[bool] = False
     """Whether the module takes `dilation`, by which some heads replace strides; the cost is the same."""
     width_fields: ClassVar[tuple[str, ...]] = ()
@@ -70,6 +74,11 @@ class Block(Schema):
         values = {name: getattr(self, name) for name in self.domains() if name not in ("stride", "repeat")}
         inactive = {name for name, (other, value) in self.inactive_when.items() if values[other] == value}
         return {name: value for name, value in values.items() if name not in inactive}
+
+    @classmethod
+    def identity(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """The part of an architecture's key that identifies a layer of these settings."""
+        return {k: v for k, v in settings.items() if k not in cls.later_fields or v != getattr(cls, k)}
 
     @property
     def layer_count(self) -> Num:

@@ -1,21 +1,26 @@
-"""`conv`: convolution, batch norm, SiLU. Used as the stem, and as the 1x1 before the classifier."""
+"""`conv`: convolution, batch norm, activation. Used as the stem, and as the 1x1 before the classifier."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import Block
+from mvsearch.arch.blocks import ACTIVATIONS, Block
 from mvsearch.arch.cost import Cost, Num, Shape
-from mvsearch.arch.schema import odd
+from mvsearch.arch.schema import odd, one_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Block):
-    """A dense convolution of `kernel` x `kernel` without bias, batch norm, SiLU."""
+    """A dense convolution of `kernel` x `kernel`, batch norm, and by default SiLU."""
 
     kernel: int = odd(default=3)
     """The side of the convolution."""
+    act: str = one_of(*ACTIVATIONS, "none", default="silu")
+    """The activation at the end."""
+    bias: bool = one_of(True, False, default=False)
+    """A bias of the convolution, beside that of its norm."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"act", "bias"})
     supports_dilation: ClassVar[bool] = True
 
     @property
@@ -25,4 +30,5 @@ class Row(Block):
 
     def layer_cost(self, x: Shape, stride: Num) -> Cost:
         """A convolution and its norm."""
-        return cost.conv(x.channels, self.out, self.output(x, stride).pixels, kernel=self.kernel)
+        pixels = self.output(x, stride).pixels
+        return cost.conv(x.channels, self.out, pixels, kernel=self.kernel, bias=self.bias)

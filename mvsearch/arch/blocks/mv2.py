@@ -1,12 +1,12 @@
-"""`mv2`: the inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3), with SiLU as in MobileViT."""
+"""`mv2`: the inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3), by default with SiLU as in MobileViT."""
 
 from dataclasses import dataclass
 from typing import ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import Block
+from mvsearch.arch.blocks import ACTIVATIONS, Block
 from mvsearch.arch.cost import Cost, Num, Shape
-from mvsearch.arch.schema import integer, odd
+from mvsearch.arch.schema import integer, odd, one_of
 
 
 def make_divisible(value: int, divisor: int) -> int:
@@ -24,7 +24,10 @@ class Row(Block):
     """How many times wider than its input the block is inside."""
     kernel: int = odd(default=3)
     """The side of the depthwise convolution."""
+    act: str = one_of(*ACTIVATIONS, default="silu")
+    """The activation after the first two convolutions."""
 
+    later_fields: ClassVar[frozenset[str]] = frozenset({"act"})
     supports_dilation: ClassVar[bool] = True
     summary_fields: ClassVar[tuple[str, ...]] = ("expand",)
 

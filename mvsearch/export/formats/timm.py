@@ -160,7 +160,7 @@ def _network(arch: Architecture, cls: str, rows: dict[str, list[Call]]) -> str:
     def __init__(self, num_classes: int = {classes}, in_chans: int = 3, drop_rate: float = {rate}) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.num_features = self.head_hidden_size = {arch.features}
+        self.num_features, self.head_hidden_size = {arch.features}, {classifier.hidden or arch.features}
         self.feature_info = [
 {maps}
         ]
@@ -173,15 +173,15 @@ def _network(arch: Architecture, cls: str, rows: dict[str, list[Call]]) -> str:
 def _methods(arch: Architecture, classifier: Head, rows: list[str]) -> str:
     """The methods that timm's models have."""
     steps = "\n".join(f"        x = self.{row}(x)" for row in rows)
-    pooled = "x.mean((2, 3))" if classifier.pool == "mean" else "x.amax((2, 3))"
+    features = classifier.hidden or arch.features
     return f'''    def forward_features(self, x: Tensor) -> Tensor:
         """(B, in_chans, H, W) → (B, {arch.features}, h, w)."""
 {steps}
         return x
 
     def forward_head(self, x: Tensor, pre_logits: bool = False) -> Tensor:
-        """(B, {arch.features}, h, w) → (B, num_classes), or (B, {arch.features}) with `pre_logits`."""
-        return {pooled} if pre_logits else self.head(x)
+        """(B, {arch.features}, h, w) → (B, num_classes), or (B, {features}) with `pre_logits`."""
+        return self.head.features(x) if pre_logits else self.head(x)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in_chans, H, W) → (B, num_classes)."""
@@ -194,8 +194,8 @@ def _methods(arch: Architecture, classifier: Head, rows: list[str]) -> str:
     def reset_classifier(self, num_classes: int) -> None:
         """Replace the last layer by a fresh one; by none where `num_classes` is 0."""
         self.num_classes = num_classes
-        self.head.linear = nn.Linear({arch.features}, num_classes) if num_classes else nn.Identity()
-        self.head.apply(initialise)'''
+        self.head.linear = nn.Linear({features}, num_classes) if num_classes else nn.Identity()
+        self.head.linear.apply(initialise)'''
 
 
 def _settings(export_model: ExportModel, name: str) -> str:
