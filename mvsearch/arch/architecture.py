@@ -14,7 +14,7 @@ from mvsearch.arch.blocks import Block, block_class
 from mvsearch.arch.cost import IMAGE_CHANNELS, Cost, Num, Shape
 from mvsearch.arch.heads import DEFAULT_KIND, BaseHead, Part
 from mvsearch.arch.heads.classification import Head as Head
-from mvsearch.arch.parsing import check_keys, parse_head, parse_name, parse_number, parse_rows
+from mvsearch.arch.parsing import MIN_IMAGE_SIZE, check_keys, parse_head, parse_name, parse_number, parse_rows
 from mvsearch.arch.strides import RowStride, reductions, row_strides
 from mvsearch.errors import ArchitectureError
 from mvsearch.utils import yaml_document
@@ -99,7 +99,7 @@ class Architecture:
         arch = cls(
             blocks=blocks,
             head=head,
-            image_size=parse_number(document, "image_size", head.image_size, 32),
+            image_size=parse_number(document, "image_size", head.image_size, MIN_IMAGE_SIZE),
             num_classes=parse_number(document, "num_classes", head.num_classes, 1),
             name=parse_name(document),
         )

@@ -11,6 +11,9 @@ from mvsearch.errors import ArchitectureError
 from mvsearch.utils import plugins
 from mvsearch.utils.yaml_document import Document, Place
 
+MIN_IMAGE_SIZE = 32
+"""The smallest side of an image: the rows of every published model halve it five times."""
+
 
 def check_keys(document: Document, place: Place, value: Any, known: tuple[str, ...]) -> None:
     """Raise ArchitectureError if the value at a place is not a mapping, or has a key that is not known."""
@@ -82,26 +85,42 @@ def parse_rows(document: Document) -> tuple[Block, ...]:
 
 def row_class(document: Document, i: int) -> type[Block]:
     """The class of the i-th row; raises ArchitectureError if its block or one of its fields does not exist."""
-    raw = document.data["blocks"][i]
-    if not isinstance(raw, dict):
-        raise ArchitectureError(f"found {raw!r}; a row is {{name, block, out, ...}}.", at=document.where("blocks", i))
-    for key in ("name", "block"):
-        if not isinstance(raw.get(key), str):
-            raise ArchitectureError(f"the row has no `{key}`; add it.", at=document.where("blocks", i))
-    if not raw["name"].isidentifier() or raw["name"] == "head":
+    raw = read_row(document, i)
+    if not isinstance(raw["block"], str):
         raise ArchitectureError(
-            f"{raw['name']!r} cannot name a row; use letters, digits and _ (and not `head`).",
-            at=document.where("blocks", i, "name"),
+            f"found {raw['block']!r}; use one of {', '.join(plugins.names('block'))}.",
+            at=document.where("blocks", i, "block"),
         )
-    if raw["block"] not in plugins.names("block"):
-        hint = plugins.suggest(raw["block"], plugins.names("block"))
-        raise ArchitectureError(f"unknown block {raw['block']!r}; {hint}", at=document.where("blocks", i, "block"))
-    cls = block_class(raw["block"])
+    cls = known_block(document, raw["block"], ("blocks", i, "block"))
     check_keys(document, ("blocks", i), raw, ("name", "block", *cls.domains()))
     for key in cls.required():
         if key not in raw:
             raise ArchitectureError(f"`{key}` is missing; {cls.kind()} requires it.", at=document.where("blocks", i))
     return cls
+
+
+def read_row(document: Document, i: int) -> dict[str, Any]:
+    """The i-th row, a mapping with a valid name and a block."""
+    raw = document.data["blocks"][i]
+    if not isinstance(raw, dict):
+        raise ArchitectureError(f"found {raw!r}; a row is {{name, block, out, ...}}.", at=document.where("blocks", i))
+    if not isinstance(raw.get("name"), str) or raw.get("block") is None:
+        key = "block" if isinstance(raw.get("name"), str) else "name"
+        raise ArchitectureError(f"the row has no `{key}`; add it.", at=document.where("blocks", i))
+    if not raw["name"].isidentifier() or raw["name"] == "head":
+        raise ArchitectureError(
+            f"{raw['name']!r} cannot name a row; use letters, digits and _ (and not `head`).",
+            at=document.where("blocks", i, "name"),
+        )
+    return raw
+
+
+def known_block(document: Document, kind: str, place: Place) -> type[Block]:
+    """The class of a kind of block; raises ArchitectureError, with a suggestion, if there is none."""
+    if kind not in plugins.names("block"):
+        hint = plugins.suggest(kind, plugins.names("block"))
+        raise ArchitectureError(f"unknown block {kind!r}; {hint}", at=document.where(*place))
+    return block_class(kind)
 
 
 def _parse_row(document: Document, i: int, width: int, names: set[str]) -> Block:

@@ -1,6 +1,5 @@
 """Choices that conditions connect, and the combinations of their values that are legal."""
 
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -41,7 +40,7 @@ def group_choices(
 
     Raises SpaceError for a choice that no row uses, and for conditions that no combination satisfies.
     """
-    used = choices_of(variables, (name for name in variables if "." in name))
+    used = choices_of(variables, (name for name in variables if "." in name or name == "image_size"))
     for choice in choices:
         if choice not in used:
             raise SpaceError(f"no row uses {choice.name}; remove it.", at=document.where("vars", choice.name))
@@ -52,30 +51,52 @@ def group_choices(
         merged = columns.union(*(group[0] for group in overlapping))
         connected = [group for group in connected if group not in overlapping]
         connected.append((merged, [*(c for group in overlapping for c in group[1]), condition]))
-    return tuple(
-        Group(tuple(sorted(columns)), tuple(parts), _legal(document, variables, choices, sorted(columns), parts))
-        for columns, parts in connected
-    )
+    return tuple(_group(document, variables, choices, sorted(columns), parts) for columns, parts in connected)
 
 
-def _legal(
+def _group(
     document: Document,
     variables: dict[str, Variable],
     choices: tuple[Choice, ...],
     columns: list[int],
     conditions: list[Expression],
-) -> Codes | None:
-    sizes = [len(choices[i].values) for i in columns]
-    if math.prod(sizes) > MAX_ENUMERATED:
-        return None
-    codes = grid(sizes)
-    scope = Scope(variables, {choices[i].name: choices[i].array[codes[:, k]] for k, i in enumerate(columns)})
-    legal = evaluate_conditions(conditions, scope, len(codes))
-    if not legal.any():
+) -> Group:
+    legal = legal_codes(variables, choices, columns, conditions, MAX_ENUMERATED)
+    if legal is not None and not len(legal):
         text = " and ".join(str(condition) for condition in conditions)
         where = document.where("where")
         raise SpaceError(f"no combination of values satisfies {text}; relax it, or add values.", at=where)
-    return codes[legal]
+    return Group(tuple(columns), tuple(conditions), None if legal is None else legal[:, columns])
+
+
+def legal_codes(
+    variables: dict[str, Variable],
+    choices: Sequence[Choice],
+    columns: Iterable[int],
+    conditions: Iterable[Expression],
+    limit: int,
+) -> Codes | None:
+    """Every combination of the choices in some columns that satisfies conditions on them; the other codes are 0.
+
+    Conditions are applied as soon as all their choices have values. None if there are more than `limit` combinations
+    at any time.
+    """
+    codes = np.zeros((1, len(choices)), dtype=np.int64)
+    pending = [(c, {choices.index(choice) for choice in choices_of(variables, c.names)}) for c in conditions]
+    done: set[int] = set()
+    for column in (None, *sorted(columns)):
+        if column is not None:
+            size = len(choices[column].values)
+            if len(codes) * size > limit:
+                return None
+            codes = np.repeat(codes, size, axis=0)
+            codes[:, column] = np.tile(np.arange(size), len(codes) // size)
+            done.add(column)
+        for condition in [condition for condition, needed in pending if needed <= done]:
+            scope = Scope(variables, {choice.name: choice.array[codes[:, i]] for i, choice in enumerate(choices)})
+            codes = codes[evaluate_conditions([condition], scope, len(codes))]
+        pending = [(condition, needed) for condition, needed in pending if not needed <= done]
+    return codes
 
 
 def evaluate_conditions(conditions: Iterable[Expression], scope: Scope, n: int) -> NDArray[np.bool_]:
@@ -84,8 +105,3 @@ def evaluate_conditions(conditions: Iterable[Expression], scope: Scope, n: int) 
     for condition in conditions:
         mask &= np.asarray(condition.evaluate(scope.value), dtype=bool)
     return mask
-
-
-def grid(sizes: Sequence[int]) -> Codes:
-    """Every combination of codes, (product, columns)."""
-    return np.indices(sizes).reshape(len(sizes), -1).T if sizes else np.zeros((1, 0), dtype=np.int64)

@@ -68,26 +68,32 @@ def group_keys(space: SearchSpace, codes: Codes, columns: Iterable[int]) -> Ints
 class _FactorBuilder:
     def __init__(self, space: SearchSpace, names: Sequence[str]) -> None:
         self.space, self.names = space, names
-        self.conjuncts = [part for condition in space.conditions for part in condition.conjuncts]
+        self.conjuncts = [part for condition in space.legality for part in condition.conjuncts]
         self.scopes = [space.columns(conjunct.names) for conjunct in self.conjuncts]
         points = math.prod(len(choice.values) for choice in space.choices)
         self.count_type = np.int64 if points < 2**62 else object  # Python ints beyond 64 bits
 
     def rows(self) -> Iterator[Factor]:
         """One for each row, and one for each output that the head reads. Shapes of maps are passed on by choices."""
-        side, inputs = self.space.image_size, self.space.head_inputs()
-        image = Shape(IMAGE_CHANNELS, side, side)
-        shapes = _Shapes(self.space, (), self.space.enumerate_codes(()), np.array([[IMAGE_CHANNELS, side, side]]))
-        for i, row in enumerate(self.space.document.data["blocks"]):
+        inputs, shapes = self.space.head_inputs(), self._images()
+        for i, row in enumerate(self.space.rows):
             columns = tuple(sorted({*shapes.columns, *self.space.row_columns(i)}))
-            codes, x = shapes.at(self._combinations(columns, f"row {row['name']}"))
+            codes, x = shapes.at(self._combinations(columns, f"row {row.name}"))
             cost, y = self.space.row(i, codes).cost(x)
             yield self._factor(columns, codes, cost)
             outputs = _stack(len(codes), y.channels, y.height, y.width)
             shapes = _Shapes(self.space, *_drop_irrelevant(self.space, columns, codes, outputs))
             for index in (index for index, row_number in enumerate(inputs) if row_number == i):
+                image = Shape(IMAGE_CHANNELS, self.space.image_size, self.space.image_size)
                 parts = self.space.head.parts(index, Shape(*shapes.values.T), self.space.num_classes, image)
                 yield self._factor(shapes.columns, shapes.codes, sum((part.cost for part in parts), Cost()))
+
+    def _images(self) -> "_Shapes":
+        """The shape of the images, by the choices that their size depends on."""
+        columns = self.space.columns(["image_size"])
+        codes = self._combinations(columns, "image_size")
+        side = self.space.scope(codes).value("image_size") if columns else self.space.image_size
+        return _Shapes(self.space, columns, codes, _stack(len(codes), IMAGE_CHANNELS, side, side))
 
     def conditions(self) -> Iterator[Factor]:
         """One for each conjunct of a condition: the combinations that satisfy it."""
@@ -106,16 +112,14 @@ class _FactorBuilder:
 
     def _combinations(self, columns: tuple[int, ...], source: str) -> Codes:
         """The combinations of some choices that satisfy the conditions on these choices alone."""
-        count = math.prod(len(self.space.choices[i].values) for i in columns)
-        if count > _MAX_COMBINATIONS:
+        codes = self.space.legal_codes(columns, _MAX_COMBINATIONS)
+        if codes is None:
             raise SpaceError(
-                f"{source} depends on {len(columns)} choices with {count:,} combinations (limit "
-                f"{_MAX_COMBINATIONS:,}); leave fewer of them open.",
+                f"{source} depends on {len(columns)} choices with too many combinations (limit {_MAX_COMBINATIONS:,}); "
+                "leave fewer of them open.",
                 at=self.space.document.file,
             )
-        codes = self.space.enumerate_codes(columns)
-        inside = [p for p, scope in zip(self.conjuncts, self.scopes, strict=True) if set(scope) <= set(columns)]
-        return codes[self.space.evaluate_conditions(inside, codes)]
+        return codes
 
     def _factor(self, columns: tuple[int, ...], codes: Codes, cost: Cost) -> Factor:
         values = _stack(len(codes), *(getattr(cost, name) for name in self.names))

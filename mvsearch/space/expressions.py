@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from mvsearch.errors import Location, SpaceError
+from mvsearch.utils import plugins
 
 Lookup = Callable[[str], Any]
 
 MAX_NUMBER = 2**31
 """The largest number in arithmetic: a product of two fits the 64 bits of a NumPy integer, so columns never overflow."""
 MAX_CHARACTERS, MAX_DEPTH = 400, 40
+_KINDS = [[kind] for kind in plugins.names("block")]
 CONSTANTS = {"true": True, "false": False, "none": "none"}
 
 
@@ -87,7 +89,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {"min": _on_numbers(_smallest), "max"
 
 @dataclass(frozen=True)
 class Expression:
-    """Arithmetic (+ - * / // %), comparisons, and / or / not, `a if c else b`, min, max; names may be dotted."""
+    """Arithmetic (+ - * / // %), comparisons, and / or / not, `a if c else b`, min, max.
+
+    Names may be dotted: ROW.FIELD, and ROW.KIND.FIELD for a field of one kind.
+    """
 
     source: str
     tree: ast.expr
@@ -96,10 +101,10 @@ class Expression:
     where: Location | None = None
 
     @classmethod
-    def parse(cls, source: str) -> "Expression":
+    def parse(cls, source: str, max_characters: int = MAX_CHARACTERS) -> "Expression":
         """Raises ValueError for anything but arithmetic, with the part that is not."""
-        if len(source) > MAX_CHARACTERS:
-            raise ValueError(f"the expression has {len(source)} characters (limit {MAX_CHARACTERS})")
+        if len(source) > max_characters:
+            raise ValueError(f"the expression has {len(source)} characters (limit {max_characters})")
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # SyntaxWarning, such as for `1 is 1`
@@ -114,6 +119,11 @@ class Expression:
     def alias(self) -> str | None:
         """The name that the expression consists of, or None if it is more than a name."""
         return self.names[0] if _name(self.tree) and self.names else None
+
+    @classmethod
+    def derived(cls, source: str) -> "Expression":
+        """An expression that follows from the file rather than being written in it; its names are variables."""
+        return cls.parse(source, max_characters=10**6)
 
     def bind(self, where: Location, meanings: dict[str, str]) -> "Expression":
         """The same expression at a place of a file, with each name replaced by its meaning."""
@@ -164,8 +174,9 @@ def _conjuncts(node: ast.expr) -> list[ast.expr]:
 def _name(node: ast.AST) -> str | None:
     if isinstance(node, ast.Name):
         return node.id
-    if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
-        return f"{node.value.id}.{node.attr}"
+    if isinstance(node, ast.Attribute) and (owner := _name(node.value)) is not None:
+        _, *kind = owner.split(".")
+        return f"{owner}.{node.attr}" if not kind or kind in _KINDS else None
     return None
 
 

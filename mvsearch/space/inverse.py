@@ -4,16 +4,18 @@ Fields that are choices are read from the architecture; for computed fields, val
 """
 
 import math
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import islice, product
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.blocks import Block
 from mvsearch.arch.schema import Domain
 from mvsearch.errors import SpaceError
 from mvsearch.space.expressions import Expression
+from mvsearch.space.rows import REPEAT, SpaceRow
 from mvsearch.space.variables import Choice, Scope, Variable, choices_of
-from mvsearch.utils.yaml_document import Document
 
 Point = dict[str, Any]
 """The value of each choice, by name."""
@@ -21,11 +23,40 @@ Point = dict[str, Any]
 _MAX_TRIES = 10_000
 
 
-def find_point(document: Document, variables: dict[str, Variable], arch: Architecture) -> Point:
-    """The values of all choices; raises SpaceError with the field that does not match."""
+def find_point(rows: Sequence[SpaceRow], variables: dict[str, Variable], arch: Architecture) -> Point:
+    """The values of all choices; raises SpaceError with the field that does not match.
+
+    Where optional rows leave several ways to assign the architecture's rows, the first that fits is taken.
+    """
+    problem: SpaceError | None = None
+    for assigned in islice(_assignments(rows, arch.blocks), _MAX_TRIES):
+        try:
+            return _point(variables, [*_image_size(variables, arch), *_field_targets(rows, assigned)])
+        except SpaceError as error:
+            problem = problem or error
+    if problem is None:
+        own = ", ".join(" or ".join(row.kinds) + " (optional)" * row.optional for row in rows)
+        raise SpaceError(f"its rows are {', '.join(b.kind() for b in arch.blocks)}, those of the space {own}")
+    raise problem
+
+
+def _assignments(rows: Sequence[SpaceRow], blocks: Sequence[Block]) -> Iterator[list[Block | None]]:
+    """For each row of the space its row of the architecture, None for a row that is left out; all ways, in order."""
+    needed = sum(not row.optional for row in rows)
+    if not rows or len(blocks) < needed or len(blocks) > len(rows):
+        if not rows and not blocks:
+            yield []
+        return
+    if blocks and blocks[0].kind() in rows[0].kinds:
+        yield from ([blocks[0], *rest] for rest in _assignments(rows[1:], blocks[1:]))
+    if rows[0].optional:
+        yield from ([None, *rest] for rest in _assignments(rows[1:], blocks))
+
+
+def _point(variables: dict[str, Variable], targets: Iterable["FieldTarget"]) -> Point:
     point: Point = {}
     computed: list[FieldTarget] = []
-    for target in _field_targets(document, arch):
+    for target in targets:
         variable = resolve_alias(variables, target.name)
         if isinstance(variable, Choice):
             _assign(point, target, variable)
@@ -59,19 +90,21 @@ class FieldTarget:
         return self.domain.write(self.value)
 
 
-def _field_targets(document: Document, arch: Architecture) -> list[FieldTarget]:
-    rows = document.data["blocks"]
-    kinds = [row["block"] for row in rows]
-    if kinds != [block.kind() for block in arch.blocks]:
-        raise SpaceError(
-            f"its rows are {', '.join(b.kind() for b in arch.blocks)}, those of the space {', '.join(kinds)}"
-        )
-    return [
-        FieldTarget(f"{row['name']}.{field}", getattr(block, field), domain)
-        for row, block in zip(rows, arch.blocks, strict=True)
-        for field, domain in block.domains().items()
-        if field in row
-    ]
+def _image_size(variables: dict[str, Variable], arch: Architecture) -> list[FieldTarget]:
+    """The size of the images, if the space leaves it open."""
+    if not isinstance(variables.get("image_size"), Choice | Expression):
+        return []
+    return [FieldTarget("image_size", arch.image_size, Domain("a whole number", lambda v: type(v) is int))]
+
+
+def _field_targets(rows: Sequence[SpaceRow], assigned: Sequence[Block | None]) -> Iterator[FieldTarget]:
+    for row, block in zip(rows, assigned, strict=True):
+        if block is None:
+            yield FieldTarget(f"{row.name}.repeat", 0, REPEAT)
+            continue
+        yield FieldTarget(row.block.variable, block.kind(), row.block.domain)
+        for name, field in row.written(block.kind()).items():
+            yield FieldTarget(field.variable, getattr(block, name), field.domain)
 
 
 def resolve_alias(variables: dict[str, Variable], name: str) -> Variable:

@@ -8,8 +8,9 @@ one array, and the arithmetic that computes the cost of one architecture compute
 """
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -19,21 +20,22 @@ from numpy.typing import NDArray
 
 from mvsearch.arch import published as models
 from mvsearch.arch.architecture import KEYS, Architecture
-from mvsearch.arch.blocks import Block
-from mvsearch.arch.cost import Cost
+from mvsearch.arch.cost import IMAGE_CHANNELS, Cost, Shape
 from mvsearch.arch.heads import BaseHead
-from mvsearch.arch.parsing import parse_head, row_class
-from mvsearch.arch.schema import Domain
+from mvsearch.arch.parsing import parse_head
 from mvsearch.arch.strides import reductions, row_strides
 from mvsearch.errors import SpaceError
-from mvsearch.space.condition_groups import SAMPLE_SIZE, Codes, Group, evaluate_conditions, grid, group_choices
+from mvsearch.space.activity import first_where_inactive, read_activity
+from mvsearch.space.bulk_rows import BulkRow
+from mvsearch.space.condition_groups import SAMPLE_SIZE, Codes, Group, evaluate_conditions, group_choices, legal_codes
 from mvsearch.space.expressions import Expression
 from mvsearch.space.inverse import Point, find_point
+from mvsearch.space.rows import SpaceRow, read_rows
 from mvsearch.space.shipped import find_space
 from mvsearch.space.validation import check_document, validate
 from mvsearch.space.variables import Choice, Scope, Variable, choices_of, read_conditions, read_variables
 from mvsearch.utils import yaml_document
-from mvsearch.utils.yaml_document import Document
+from mvsearch.utils.yaml_document import Document, Place
 
 __all__ = ["Codes", "SearchSpace"]
 
@@ -49,9 +51,12 @@ class SearchSpace:
     """
 
     document: Document
+    rows: tuple[SpaceRow, ...]
     variables: dict[str, Variable]
     choices: tuple[Choice, ...]
     conditions: tuple[Expression, ...]
+    activity: dict[str, Expression]
+    """Where a choice has an effect, for those that do not always have one; elsewhere it has its first value."""
     groups: tuple[Group, ...] = field(repr=False)
 
     @classmethod
@@ -66,11 +71,12 @@ class SearchSpace:
     def parse(cls, document: Document) -> Self:
         """The space in a document, with every check of `validation`."""
         check_document(document)
-        variables = read_variables(document)
+        rows = read_rows(document)
+        variables = read_variables(document, rows)
         choices = tuple(variable for variable in variables.values() if isinstance(variable, Choice))
-        conditions = read_conditions(document, variables)
-        groups = group_choices(document, variables, choices, conditions)
-        space = cls(document, variables, choices, conditions, groups)
+        conditions, activity = read_conditions(document, variables), read_activity(variables, rows)
+        groups = group_choices(document, variables, choices, legality(choices, conditions, activity))
+        space = cls(document, rows, variables, choices, conditions, activity, groups)
         validate(space)
         return space
 
@@ -132,14 +138,41 @@ class SearchSpace:
 
     def enumerate_codes(self, columns: Sequence[int]) -> Codes:
         """Every combination of the choices in some columns, whatever the conditions; the other codes are 0."""
-        sizes = [len(self.choices[i].values) for i in columns]
-        codes = np.zeros((math.prod(sizes), len(self.choices)), dtype=np.int64)
-        codes[:, columns] = grid(sizes)
+        codes = self.legal_codes(columns, sys.maxsize, conditions=())
+        assert codes is not None
         return codes
 
+    def legal_codes(
+        self, columns: Sequence[int], limit: int, conditions: Sequence[Expression] | None = None
+    ) -> Codes | None:
+        """The combinations of some choices that satisfy conditions (default: all) on these choices alone.
+
+        None if there are more than `limit`.
+        """
+        conditions = self.legality if conditions is None else conditions
+        conjuncts = [part for condition in conditions for part in condition.conjuncts]
+        return legal_codes(self.variables, self.choices, columns, conjuncts, limit)
+
+    @cached_property
+    def legality(self) -> tuple[Expression, ...]:
+        """The conditions of the file, and that every choice without effect has its first value."""
+        return legality(self.choices, self.conditions, self.activity)
+
     def is_legal(self, codes: Codes) -> NDArray[np.bool_]:
-        """Which points satisfy all conditions."""
-        return self.evaluate_conditions(self.conditions, codes)
+        """Which points satisfy all conditions, those on choices without effect included."""
+        return self.evaluate_conditions(self.legality, codes)
+
+    def is_active(self, codes: Codes) -> NDArray[np.bool_]:
+        """(n, choices): which choices have an effect at each point."""
+        scope, active = self.scope(codes), np.ones(codes.shape, dtype=bool)
+        for i, choice in enumerate(self.choices):
+            if choice.name in self.activity:
+                active[:, i] = self.activity[choice.name].evaluate(scope.value)
+        return active
+
+    def canonical(self, codes: Codes) -> Codes:
+        """The same points, with the first value of every choice without effect."""
+        return np.where(self.is_active(codes), codes, 0) if self.activity else codes
 
     def evaluate_conditions(self, conditions: Iterable[Expression], codes: Codes) -> NDArray[np.bool_]:
         """At which points some conditions hold; only the choices that they name need codes."""
@@ -161,15 +194,26 @@ class SearchSpace:
         """The architecture at a point, every value checked again."""
         scope = Scope(self.variables, point)
         data = {key: value for key, value in self.document.data.items() if key in KEYS and key != "name"}
-        data["blocks"] = [
-            {key: row[key] if key in ("name", "block") else scope.value(f"{row['name']}.{key}") for key in row}
-            for row in self.document.data["blocks"]
-        ]
-        return Architecture.parse(Document(data, self.document.file, self.document.lines))
+        if "image_size" in data:
+            data["image_size"] = scope.value("image_size")
+        places: dict[Place, Place] = {}
+        data["blocks"] = []
+        for row in self.rows:
+            kind, repeat = (scope.value(f"{row.name}.{name}") for name in ("block", "repeat"))
+            if repeat == 0:
+                continue
+            fields, i = row.written(kind), len(data["blocks"])
+            values = {name: scope.value(field.variable) for name, field in fields.items()}
+            places |= {("blocks", i, name): field.place for name, field in fields.items() if field.place}
+            places[("blocks", i)] = ("blocks", row.index)
+            data["blocks"].append({"name": row.name, "block": kind, **values})
+        lines = self.document.lines
+        lines = lines | {place: lines[source] for place, source in places.items() if source in lines}
+        return Architecture.parse(Document(data, self.document.file, lines))
 
     def find_point(self, arch: Architecture) -> Point:
         """The point at which an architecture lies; raises SpaceError, with the difference, if it lies outside."""
-        point = find_point(self.document, self.variables, arch)
+        point = find_point(self.rows, self.variables, arch)
         if not self.is_legal(self.codes(point)[None])[0]:
             raise SpaceError("it violates a condition under `where:`")
         if self.architecture(point).key != arch.key:
@@ -193,9 +237,11 @@ class SearchSpace:
     def adapt(self, arch: Architecture) -> Architecture:
         """The rows of a network under the head, the image size and the number of classes of the space.
 
+        Where the image size is open, the network keeps its own if the space has it, and takes the largest otherwise.
         Raises ArchitectureError if the head needs a map that no row produces.
         """
-        return arch.with_head(self.head, image_size=self.image_size, num_classes=self.num_classes)
+        size = arch.image_size if arch.image_size in self.image_sizes else self.image_size
+        return arch.with_head(self.head, image_size=size, num_classes=self.num_classes)
 
     def published_points(self) -> list[tuple[str, Point]]:
         """The published models that the file contains, each with its point under the space's head; equal ones once."""
@@ -207,19 +253,18 @@ class SearchSpace:
 
     # ---- costs
 
-    def row(self, i: int, codes: Codes) -> Block:
-        """The i-th row at many points: its fields are columns, its stride is the one under the head.
+    def row(self, i: int, codes: Codes) -> BulkRow:
+        """The i-th row at many points, with the stride that it has under the head.
 
         Only the choices of `row_columns` need codes.
         """
-        row = self._bulk_row(i, self.scope(codes))
-        max_stride = self.head.max_stride
-        return row if max_stride is None else replace(row, stride=row_strides(self.strides, max_stride)[i].stride)
+        return self._bulk_row(i, self.scope(codes), len(codes))
 
     def row_columns(self, i: int) -> tuple[int, ...]:
-        """The columns of the choices that the fields of the i-th row depend on."""
-        raw = self.document.data["blocks"][i]
-        return self.columns(f"{raw['name']}.{field}" for field in row_class(self.document, i).domains())
+        """The columns of the choices that the i-th row depends on, its input aside."""
+        row = self.rows[i]
+        fields = (field.variable for field in row.all_fields())
+        return self.columns([f"{row.name}.block", f"{row.name}.repeat", *fields])
 
     def columns(self, names: Iterable[str]) -> tuple[int, ...]:
         """The columns of the choices that some names depend on."""
@@ -233,7 +278,7 @@ class SearchSpace:
     @cached_property
     def strides(self) -> list[Any]:
         """The stride of every row, as written."""
-        return [self.variables[f"{raw['name']}.stride"] for raw in self.document.data["blocks"]]
+        return [self.variables[f"{row.name}.stride"] for row in self.rows]
 
     def head_inputs(self) -> tuple[int, ...]:
         """The rows, by number, whose outputs the head reads."""
@@ -243,8 +288,16 @@ class SearchSpace:
 
     @property
     def image_size(self) -> int:
-        """The side of the images that costs are computed for."""
-        return int(self.document.data.get("image_size", self.head.image_size))
+        """The side of the images; the largest one where it is open."""
+        return int(max(self.image_sizes))
+
+    @cached_property
+    def image_sizes(self) -> tuple[int, ...]:
+        """Every side of the images that the file leaves open."""
+        if "image_size" not in self.variables:
+            return (self.head.image_size,)
+        codes = self.enumerate_codes(self.columns(["image_size"]))
+        return tuple(np.unique(self.scope(codes).value("image_size")).tolist())
 
     @property
     def num_classes(self) -> int:
@@ -254,36 +307,35 @@ class SearchSpace:
     def costs(self, points: int | Codes, *, seed: int = 0) -> Cost:
         """Parameters and MACs of many points at once, as arrays; a number means that many samples."""
         codes = self.sample(points, seed) if isinstance(points, int) else points
-        cost = self.bulk_architecture(self.scope(codes)).cost()
+        cost = self.cost_of(self.scope(codes), len(codes))
         return Cost(
             *(np.broadcast_to(np.asarray(part), len(codes)) for part in (cost.params, cost.macs, cost.macs_paper))
         )
 
-    def bulk_architecture(self, scope: Scope) -> Architecture:
-        """An architecture whose fields are columns; only its cost can be computed."""
-        return Architecture(
-            blocks=tuple(self._bulk_row(i, scope) for i in range(len(self.document.data["blocks"]))),
-            head=self.head,
-            image_size=self.image_size,
-            num_classes=self.num_classes,
-        )
+    def cost_of(self, scope: Scope, size: int) -> Cost:
+        """The cost of the network with the values of a scope, which are columns of `size` values, or of one network."""
+        side = scope.value("image_size") if "image_size" in self.variables else self.head.image_size
+        image = x = Shape(IMAGE_CHANNELS, side, side)
+        total = Cost()
+        maps: list[Shape] = []
+        for i in range(len(self.rows)):
+            cost, x = self._bulk_row(i, scope, size).cost(x)
+            total += cost
+            maps.append(x)
+        for index, row in enumerate(self.head_inputs()):
+            parts = self.head.parts(index, maps[row], self.num_classes, image)
+            total = sum((part.cost for part in parts), total)
+        return total
 
-    def _bulk_row(self, i: int, scope: Scope) -> Block:
-        cls, raw = row_class(self.document, i), self.document.data["blocks"][i]
-        values = {
-            name: _read_column(domain, scope.value(f"{raw['name']}.{name}"))
-            for name, domain in cls.domains().items()
-            if name in raw
-        }
-        return cls(name=raw["name"], **values)
+    def _bulk_row(self, i: int, scope: Scope, size: int) -> BulkRow:
+        max_stride = self.head.max_stride
+        stride = None if max_stride is None else row_strides(self.strides, max_stride)[i].stride
+        return BulkRow.of(self.rows[i], scope, size, stride)
 
 
-def _read_column(domain: Domain, column: Any) -> Any:
-    """Convert a column of values as a file spells them; a single value is converted as such."""
-    if not isinstance(column, np.ndarray):
-        return domain.read(column)
-    if not domain.spelling or column.dtype.kind not in "OU":
-        return column
-    words, codes = np.unique(column.astype(str), return_inverse=True)
-    values = {str(value): domain.read(value) for value in set(column.tolist())}
-    return np.array([values[word] for word in words])[codes]
+def legality(
+    choices: Iterable[Choice], conditions: Iterable[Expression], activity: dict[str, Expression]
+) -> tuple[Expression, ...]:
+    """Conditions, and for every choice in `activity` that it has its first value where it has no effect."""
+    inactive = (first_where_inactive(choice, activity[choice.name]) for choice in choices if choice.name in activity)
+    return (*conditions, *inactive)

@@ -1,18 +1,18 @@
 """The checks of a search space: keys, values, rules between fields, size, and the models it contains."""
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mvsearch.arch import published as models
 from mvsearch.arch.architecture import KEYS
-from mvsearch.arch.cost import IMAGE_CHANNELS
-from mvsearch.arch.parsing import row_class
-from mvsearch.arch.schema import Domain, Rule
+from mvsearch.arch.parsing import MIN_IMAGE_SIZE
+from mvsearch.arch.schema import Rule
 from mvsearch.errors import ArchitectureError, SpaceError
 from mvsearch.space.condition_groups import MAX_ENUMERATED, SAMPLE_SIZE
 from mvsearch.space.expressions import Expression
+from mvsearch.space.rows import RowField, SpaceRow
 from mvsearch.space.variables import Choice, Scope, choices_of
 from mvsearch.utils import plugins
 from mvsearch.utils.yaml_document import Document
@@ -43,77 +43,133 @@ def check_document(document: Document) -> None:
 
 def validate(space: "SearchSpace") -> None:
     """Check that every value of every field is legal, that costs are exact, and that the space contains its models."""
+    for size in space.image_sizes:
+        if type(size) is not int or size < MIN_IMAGE_SIZE:
+            where = space.document.where("image_size")
+            raise SpaceError(f"found {size!r}; use whole numbers from {MIN_IMAGE_SIZE}.", at=where)
     if not space.head.pools_last_map:
         _check_strides(space)
     space.architecture(space.point(space.sample(1, 0)[0]))
-    for i, raw in enumerate(space.document.data["blocks"]):
-        cls = row_class(space.document, i)
-        for name, domain in cls.domains().items():
-            if name in raw:
-                _check_domain(space, i, name, domain)
-        for rule in cls.rules:
-            _check_rule(space, i, rule)
+    for row in space.rows:
+        _check_present(space, row)
+        for kind in row.kinds:
+            for name, field in row.written(kind).items():
+                _check_domain(space, row, kind, name, field)
+            for rule in row.kinds[kind].rules:
+                _check_rule(space, row, kind, rule)
+    for condition in space.conditions:
+        _check_effect(space, condition)
     _check_size(space)
     _check_contains(space)
 
 
 def _check_strides(space: "SearchSpace") -> None:
     """A head that reads several maps, or limits the stride, needs the same strides at all points."""
-    for i, stride in enumerate(space.strides):
-        if isinstance(stride, Choice | Expression):
+    for row, stride in zip(space.rows, space.strides, strict=True):
+        if isinstance(stride, Choice | Expression) or (row.optional and stride != 1):
+            what = "row is optional" if row.optional else "stride is open"
             raise SpaceError(
-                f"the stride is open, but {space.head.kind()} reads maps at fixed strides; write a number.",
-                at=space.document.where("blocks", i, "stride"),
+                f"the {what}, but {space.head.kind()} reads maps at fixed strides; write a number.",
+                at=space.document.where("blocks", row.index, "repeat" if row.optional else "stride"),
             )
+    if len(space.image_sizes) > 1:
+        raise SpaceError(
+            f"the image size is open, but {space.head.kind()} needs one size; write a number.",
+            at=space.document.where("image_size"),
+        )
 
 
-def _check_domain(space: "SearchSpace", i: int, name: str, domain: Domain) -> None:
-    variable = f"{space.document.data['blocks'][i]['name']}.{name}"
-    for value in dict.fromkeys(np.atleast_1d(_possible_values(space, [variable])[variable]).tolist()):
+def _check_present(space: "SearchSpace", row: SpaceRow) -> None:
+    """An optional row must be there at some points, and the network have rows at all."""
+    repeats = [f"{other.name}.repeat" for other in space.rows]
+    where = space.document.where("blocks", row.index, "repeat")
+    if row.optional and not np.any(_possible_values(space, [repeats[row.index]])[repeats[row.index]]):
+        raise SpaceError("the row is left out at all points; remove it.", at=where)
+    if row.index == 0 and all(other.optional for other in space.rows):
+        values = _possible_values(space, repeats)
+        if not np.all(sum(values.values())):
+            raise SpaceError("some points have no rows at all; let one row start from `repeat: 1`.", at=where)
+
+
+def _check_domain(space: "SearchSpace", row: SpaceRow, kind: str, name: str, field: RowField) -> None:
+    values = _values_of_kind(space, row, kind, [field.variable], optional=name != "repeat")[field.variable]
+    for value in dict.fromkeys(values.tolist()):
         try:
-            domain.read(value)
+            field.domain.read(value)
         except ValueError as error:
-            where = space.document.where("blocks", i, name)
+            where = space.document.where(*(field.place or ()))
             raise ArchitectureError(f"some points have the value {value!r}; {error}.", at=where) from None
 
 
-def _check_rule(space: "SearchSpace", i: int, rule: Rule) -> None:
-    rows = space.document.data["blocks"]
-    names = {f: f"{rows[i - 1]['name']}.out" if f == "width" else f"{rows[i]['name']}.{f}" for f in rule.fields}
-    possible = _possible_values(space, list(names.values()))
-    values = [IMAGE_CHANNELS if (i, f) == (0, "width") else possible[name] for f, name in names.items()]
-    columns = dict(zip(names, np.broadcast_arrays(*map(np.atleast_1d, values)), strict=True))
+def _check_rule(space: "SearchSpace", row: SpaceRow, kind: str, rule: Rule) -> None:
+    fields = row.fields[kind]
+    names = {f: f"{row.name}.in_channels" if f == "width" else fields[f].variable for f in rule.fields}
+    possible = _values_of_kind(space, row, kind, list(names.values()))
+    columns = {f: possible[name] for f, name in names.items()}
     violations = np.flatnonzero(~np.asarray(rule.holds(**columns), dtype=bool))
     if len(violations):
         example = {f: column[violations[0]].item() for f, column in columns.items()}
         message = f"for some points {rule.message.format(**example)} Or exclude them by `where:`."
-        key = next(f for f in reversed(rule.fields) if f in rows[i])
-        raise SpaceError(message, at=space.document.where("blocks", i, key))
+        place = next(place for f in reversed(rule.fields) if f in fields and (place := fields[f].place))
+        raise SpaceError(message, at=space.document.where(*place))
+
+
+def _check_effect(space: "SearchSpace", condition: Expression) -> None:
+    """A condition must not depend on the value of a choice that has no effect."""
+    for choice in choices_of(space.variables, condition.names):
+        if choice.name not in space.activity:
+            continue
+        active, column = space.activity[choice.name], space.choices.index(choice)
+        columns = space.columns([*condition.names, *active.names])
+        codes = space.legal_codes(columns, MAX_ENUMERATED, conditions=())
+        codes = space.sample(SAMPLE_SIZE, 0) if codes is None else codes
+        codes = codes[~space.evaluate_conditions([active], codes)]
+        others = codes.copy()
+        others[:, column] = 0
+        if (space.evaluate_conditions([condition], codes) != space.evaluate_conditions([condition], others)).any():
+            raise SpaceError(
+                f"{choice.name} has an effect only where {active}; write `not ({active}) or {condition}`.",
+                at=condition.where,
+            )
+
+
+def _values_of_kind(
+    space: "SearchSpace", row: SpaceRow, kind: str, names: list[str], *, optional: bool = True
+) -> dict[str, NDArray[Any]]:
+    """All combinations of values of some names at the points where a row has a kind (and is not left out)."""
+    block, repeat = f"{row.name}.block", f"{row.name}.repeat"
+    possible = _possible_values(space, [*names, block, repeat])
+    columns = dict(zip(possible, np.broadcast_arrays(*map(np.atleast_1d, possible.values())), strict=True))
+    chosen = (columns[block] == kind) & ((columns[repeat] != 0) | (not optional))
+    return {name: columns[name][chosen] for name in names}
 
 
 def _possible_values(space: "SearchSpace", names: list[str]) -> dict[str, Any]:
     """All combinations of values of some names where the conditions hold (of a sample, if there are too many)."""
-    used = {space.choices.index(choice) for choice in choices_of(space.variables, names)}
-    groups = [group for group in space.groups if used & set(group.columns)]
-    columns = sorted(used.union(*(group.columns for group in groups)))
-    if math.prod(len(space.choices[i].values) for i in columns) > MAX_ENUMERATED:
-        codes = space.sample(SAMPLE_SIZE, 0)
-    else:
-        codes = space.enumerate_codes(columns)
-        codes = codes[space.evaluate_conditions([c for group in groups for c in group.conditions], codes)]
-    scope = space.scope(codes)
+    used = set(space.columns(names))
+    columns = sorted(used.union(*(group.columns for group in space.groups if used & set(group.columns))))
+    codes = space.legal_codes(columns, MAX_ENUMERATED)
+    scope = space.scope(space.sample(SAMPLE_SIZE, 0) if codes is None else codes)
     return {name: scope.value(name) for name in names}
 
 
 def _check_size(space: "SearchSpace") -> None:
-    """Columns hold 64 bits: the cost of the network with the largest value of every choice must stay far below."""
-    largest = {c.name: max(c.values, key=lambda v: 0 if isinstance(v, str) else v) for c in space.choices}
-    cost = space.bulk_architecture(Scope(space.variables, largest)).cost()
-    if max(cost.params, cost.macs, cost.macs_paper) > _MAX_COST:
+    """Columns hold 64 bits: networks with the largest value of every choice and one kind of rows stay far below."""
+    macs = 0
+    for number in range(max(len(row.kinds) for row in space.rows)):
+        largest = {c.name: _largest(c, number) for c in space.choices}
+        cost = space.cost_of(Scope(space.variables, largest), 1)
+        macs += max(cost.params, cost.macs, cost.macs_paper)
+    if macs > _MAX_COST:
         raise SpaceError(
             f"the largest networks need {cost.macs:,} MACs, more than can be computed exactly; use smaller values.",
             at=space.document.where("blocks"),
         )
+
+
+def _largest(choice: Choice, number: int) -> Any:
+    """The largest value of a choice; of words the one with some number."""
+    return max(choice.values) if choice.ordered else choice.values[min(number, len(choice.values) - 1)]
 
 
 def _check_contains(space: "SearchSpace") -> None:

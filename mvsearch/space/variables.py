@@ -4,9 +4,10 @@ vars:   {width: {choose: [64, 96]}}              width        a Choice
 blocks: - {name: layer3, dim: width, ...}        layer3.dim   an Expression: width
           {..., ffn: 2*dim}                      layer3.ffn   an Expression: 2*layer3.dim
           {..., heads: 4}                        layer3.heads a constant
+                                                 layer3.in_channels an Expression: the output of the row before
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch.parsing import row_class
+from mvsearch.arch.cost import IMAGE_CHANNELS
 from mvsearch.arch.schema import Domain
 from mvsearch.errors import Location, SpaceError
 from mvsearch.space.expressions import MAX_NUMBER, Expression
+from mvsearch.space.rows import SHAPE_FIELDS, SpaceRow
 from mvsearch.utils import plugins
 from mvsearch.utils.yaml_document import Document, Place
 
@@ -63,40 +65,55 @@ class Scope:
         return self.values[name]
 
 
-def read_variables(document: Document) -> dict[str, Variable]:
-    """Every name of a document: its vars, and each field of each row as `row.field`."""
-    raw_vars, rows = document.data.get("vars", {}), document.data["blocks"]
+def read_variables(document: Document, rows: Sequence[SpaceRow]) -> dict[str, Variable]:
+    """Every name of a document: its vars, its image size, and of each row the kind, the fields and what follows."""
+    raw_vars = document.data.get("vars", {})
     if not isinstance(raw_vars, dict):
         raise SpaceError(f"found {raw_vars!r}; use a mapping of names to values.", at=document.where("vars"))
     for name in raw_vars:
-        if not name.isidentifier():
-            raise SpaceError(
-                f"{name!r} is not a valid name; use letters, digits and _.", at=document.where("vars", name)
-            )
-    fields = _fields(document)
-    variables = {name: default for name, (_, _, default) in fields.items() if default is not None}
-    written = {name: place for name, (place, _, _) in fields.items() if place[-1] in rows[place[1]]}
-    places: dict[str, Place] = {**{name: ("vars", name) for name in raw_vars}, **written}
+        if not name.isidentifier() or name == "image_size":
+            problem = "is the size of the images" if name == "image_size" else "is not a valid name"
+            raise SpaceError(f"{name!r} {problem}; use letters, digits and _.", at=document.where("vars", name))
+    fields = {field.variable: field for row in rows for field in (row.block, *row.all_fields())}
+    domains: dict[str, Domain | None] = {name: field.domain for name, field in fields.items()}
+    places: dict[str, Place] = {name: ("vars", name) for name in raw_vars}
+    places |= {"image_size": ("image_size",)} if "image_size" in document.data else {}
+    places |= {name: field.place for name, field in fields.items() if field.place is not None}
+    derived = {name: Expression.derived(text) for row in rows for name, text in _derived(rows, row).items()}
+    variables: dict[str, Variable] = {
+        **derived,
+        **{name: field.default for name, field in fields.items() if field.place is None and field.default is not None},
+    }
     names = {*variables, *places}
-    for name, value in raw_vars.items():
-        variables[name] = _read_variable(document, places[name], value, names)
-    for name, place in written.items():
-        variables[name] = _read_variable(document, place, rows[place[1]][place[-1]], names, fields[name][1])
+    for name, place in places.items():
+        variables[name] = _read_variable(document, place, _value(document, place), names, domains.get(name))
     _check_cycles(document, variables, places)
     return variables
 
 
-def _fields(document: Document) -> dict[str, tuple[Place, Domain, Any]]:
-    """Every field of every row, written or not: its place, its domain, its default."""
-    fields: dict[str, tuple[Place, Domain, Any]] = {}
-    for i, row in enumerate(document.data["blocks"]):
-        cls = row_class(document, i)
-        if f"{row['name']}.out" in fields:
-            where = document.where("blocks", i, "name")
-            raise SpaceError(f"two rows are named {row['name']!r}; rename one.", at=where)
-        for key, domain in cls.domains().items():
-            fields[f"{row['name']}.{key}"] = (("blocks", i, key), domain, getattr(cls, key, None))
-    return fields
+def _value(document: Document, place: Place) -> Any:
+    value: Any = document.data
+    for step in place:
+        value = value[step]
+    return value
+
+
+def _derived(rows: Sequence[SpaceRow], row: SpaceRow) -> dict[str, str]:
+    """`ROW.in_channels`, the width of the row's input; and the shape of a row whose kinds have one each."""
+    before = rows[row.index - 1] if row.index else None
+    if before is None:
+        derived = {f"{row.name}.in_channels": str(IMAGE_CHANNELS)}
+    else:
+        derived = {f"{row.name}.in_channels": f"{before.name}.out"}
+        if before.optional:
+            derived[f"{row.name}.in_channels"] += f" if {before.name}.repeat >= 1 else {before.name}.in_channels"
+    for name in SHAPE_FIELDS:
+        by_kind = {kind: fields[name].variable for kind, fields in row.fields.items()}
+        if f"{row.name}.{name}" not in by_kind.values():
+            *others, last = by_kind.items()
+            cases = (f"{variable} if {row.name}.block == {kind!r} else " for kind, variable in others)
+            derived[f"{row.name}.{name}"] = "".join(cases) + last[1]
+    return derived
 
 
 def _read_variable(
@@ -129,24 +146,26 @@ def read_conditions(document: Document, variables: dict[str, Variable]) -> tuple
 
 
 def _read_expression(document: Document, place: Place, text: str, names: set[str]) -> Expression:
-    """Parse an expression. A bare name in a row is a field of the same row, or else one of `vars:`."""
+    """Parse an expression. A bare name in a row is a field of its kind, of the row, or else one of `vars:`."""
     where = document.where(*place)
     try:
         expression = Expression.parse(text)
     except ValueError as error:
         raise SpaceError(f"{error}.", at=where) from None
-    row = f"{document.data['blocks'][place[1]]['name']}." if place[0] == "blocks" else ""
+    owners = list(document.steps(*place))[1:-1] if place[0] == "blocks" else []
+    prefixes = [".".join([*owners[:n], ""]) for n in range(len(owners), 0, -1)]
     meanings = {}
     for name in expression.names:
-        field = row + name
-        meanings[name] = field if field in names and name != place[-1] else name
+        fields = [prefix + name for prefix in prefixes if prefix + name in names and name != place[-1]]
+        meanings[name] = next(iter(fields), name)
         if meanings[name] not in names:
             raise SpaceError(f"unknown name {name!r}; {plugins.suggest(name, sorted(names))}", at=where)
     return expression.bind(where, meanings)
 
 
 def _read_choice(document: Document, place: Place, raw: dict[str, Any]) -> Choice:
-    where, name = document.where(*place), ".".join(list(document.steps(*place))[1:])
+    steps = list(document.steps(*place))
+    where, name = document.where(*place), ".".join(steps[1:] or steps)
     if list(raw) == ["choose"]:
         return _read_values(where, name, raw["choose"])
     if list(raw) == ["range"]:
@@ -191,11 +210,11 @@ def _check_cycles(document: Document, variables: dict[str, Variable], places: di
 
     def visit(name: str, path: tuple[str, ...]) -> None:
         if name in path:
-            cycle = " → ".join((*path[path.index(name) :], name))
-            where = document.where(*places[name])
-            raise SpaceError(f"{cycle} is a cycle; give one of these names a value.", at=where)
-        if len(path) > MAX_CHAIN:
-            where = document.where(*places[path[0]])
+            cycle = (*path[path.index(name) :], name)
+            where = document.where(*next(places[link] for link in cycle if link in places))
+            raise SpaceError(f"{' → '.join(cycle)} is a cycle; give one of these names a value.", at=where)
+        if len(written := [link for link in path if link in places]) > MAX_CHAIN:
+            where = document.where(*places[written[0]])
             raise SpaceError(f"depends on a chain of more than {MAX_CHAIN} names; use fewer.", at=where)
         variable = variables[name]
         if name not in done and isinstance(variable, Expression):
@@ -203,7 +222,7 @@ def _check_cycles(document: Document, variables: dict[str, Variable], places: di
                 visit(other, (*path, name))
         done.add(name)
 
-    for name in variables:
+    for name in (*places, *variables):
         visit(name, ())
 
 

@@ -391,7 +391,7 @@ WRONG = {
     "a misspelt name": ("out: width", "out: widht", 9, "blocks.body.out", "'width'"),
     "a misspelt field in a name": ("out: body.out", "out: body.outt", 8, "blocks.down.out", "'body.out'"),
     "a misspelt condition": ("stem.out <= body.out", "stem.out <= bdy.out", 11, "where.0", "'body.out'"),
-    "a row's block in a condition": ("stem.out <= body.out", "stem.block == 'conv'", 11, "where.0", "'stem.out'"),
+    "a row's block in a condition": ("stem.out <= body.out", "stem.block == 'mv2'", 10, "where", "stem.block == 'mv2'"),
     "an unknown block": ("block: mv2", "block: mv3", 8, "blocks.down.block", "'mv2'"),
     "a step of nought": ("[8, 24, 8]", "[8, 24, 0]", 7, "blocks.stem.out", "0"),
     "a step back": ("[8, 24, 8]", "[8, 24, -8]", 7, "blocks.stem.out", "-8"),
@@ -474,7 +474,7 @@ WRONG = {
         "blocks.body.dim",
         "402",
     ),
-    "an open image": ("image_size: 64", "image_size: {choose: [64, 96]}", 2, "image_size", "'choose'"),
+    "an open image that is too small": ("image_size: 64", "image_size: {choose: [64, 24]}", 2, "image_size", "24"),
     "a head that is none": ("num_classes: 10", "num_classes: 10\nhead: {pool: sum}", 4, "head.pool", "'sum'"),
     "networks beyond counting": (
         "width: {choose: [16, 32]}",
