@@ -1,6 +1,6 @@
 """`run --check-proxy`: compare the proxy of a study with ImageNet top-1 on the published models."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -23,8 +23,10 @@ def check_proxy(plan: "Plan") -> None:
     reader = Study.read(plan)
     own = {network_of(r.published): r.metrics for r in reader.records() if r.published and r.state == "complete"}
     names = [reference.name for reference in published() if reference.name not in own]
-    size: dict[str, Any] = {key: plan.space.document.data.get(key) for key in ("image_size", "num_classes")}
-    archs = {name: arch.at(**size) for name, arch in architectures(names).items()} if names else {}
+    space, found = plan.space, architectures(names) if names else {}
+    archs = {
+        name: arch.at(image_size=space.size_for(arch), num_classes=space.num_classes) for name, arch in found.items()
+    }
     benchmark = ProxyBenchmark(reader.store, plan.proxy.name, plan.proxy_settings(), load_data(plan), detect_device())
     seeds = range(plan.proxy.seeds)
     with ProxyProgress([benchmark.proxy], archs, len(seeds)) as progress:

@@ -19,7 +19,7 @@ def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
         yield f"each trial: {_score_words(plan)}, on {images}."
     for name in plan.required_measurements():
         settings = plan.measurements[name]
-        size = settings.image_size or plan.space.image_size
+        size = settings.image_size or " or ".join(map(str, plan.space.image_sizes))
         used = [f"{key} {getattr(settings, key)}" for key in _MEASURED_BY if hasattr(settings, key)]
         yield f"each trial: {name} at {size} px, {', '.join(used)}."
 
@@ -29,7 +29,8 @@ def _score_words(plan: "Plan") -> str:
     settings = plan.proxy_settings()
     steps = getattr(settings, "steps", None)
     parts = [f"{steps:,} steps of" if steps else "", f"{settings.batch:,} images" if hasattr(settings, "batch") else ""]
-    parts += [f"at {settings.image_size} px" if hasattr(settings, "image_size") else ""]
+    open_size = ", for smaller networks' images in proportion" if len(plan.space.image_sizes) > 1 else ""
+    parts += [f"at {settings.image_size} px{open_size}" if hasattr(settings, "image_size") else ""]
     details = " ".join(part for part in parts if part)
     rungs = f" (rungs at {', '.join(map(str, plan.proxy.rungs))})" if plan.proxy.rungs else ""
     seeds = f"{plan.proxy.seeds} seed{'s' if plan.proxy.seeds > 1 else ''}"

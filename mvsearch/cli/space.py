@@ -168,6 +168,7 @@ def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
         "within_limits": float(within.mean()) if plan.static_limits or not plan.limits else None,
         "sampled": _SAMPLE,
         "image_size": plan.space.image_size,
+        "image_sizes": list(plan.space.image_sizes),
         "costs": ranges,
     }
 
@@ -193,7 +194,7 @@ def _print(summary: dict[str, Any]) -> None:
     screen.print(choices)
     for line in summary["conditions"]:
         screen.print(Text(f"where {line}", style="dim"))
-    costs = table(f"cost at {summary['image_size']} px", "min", "10 %", "median", "90 %", "max")
+    costs = table(f"cost at {' or '.join(map(str, summary['image_sizes']))} px", "min", "10 %", "median", "90 %", "max")
     for name, spread in summary["costs"].items():
         costs.add_row(name, *(pretty(name, spread[part]) for part in ("min", "p10", "median", "p90", "max")))
     screen.print(costs)

@@ -49,4 +49,5 @@ def _costs(facts: StudyFacts, name: str) -> Metrics:
     document = dict(facts.document)
     head = parse_head(Document(document))
     size, classes = document.get("image_size"), document.get("num_classes")
+    size = size if type(size) is int else published(name).image_size
     return dict(published(name).with_head(head, image_size=size, num_classes=classes).metrics())

@@ -103,10 +103,11 @@ def _may_be_zero(repeat: Any) -> bool:
 
 
 def _kinds(document: Document, i: int, block: Any) -> list[str]:
-    """The kinds that `block` may be: a kind, an open value, or the name of a choice under `vars:`."""
-    variables = document.data.get("vars")
-    if isinstance(block, str) and block not in plugins.names("block") and isinstance(variables, dict):
-        block = variables.get(block, block)
+    """The kinds that `block` may be: a kind, an open value, the name of one under `vars:`, or that of another row."""
+    rows = (read_row(document, number) for number in range(i))
+    named = {**document.data.get("vars", {}), **{f"{row['name']}.block": row["block"] for row in rows}}
+    while isinstance(block, str) and block not in plugins.names("block") and block in named:
+        block = named.pop(block)
     if isinstance(block, dict) and list(block) == ["choose"] and isinstance(block["choose"], list):
         block = block["choose"]
     kinds = block if isinstance(block, list) and block else [block]

@@ -30,6 +30,7 @@ from mvsearch.space.bulk_rows import BulkRow
 from mvsearch.space.condition_groups import SAMPLE_SIZE, Codes, Group, evaluate_conditions, group_choices, legal_codes
 from mvsearch.space.expressions import Expression
 from mvsearch.space.inverse import Point, find_point
+from mvsearch.space.row_groups import expand_groups
 from mvsearch.space.rows import SpaceRow, read_rows
 from mvsearch.space.shipped import find_space
 from mvsearch.space.validation import check_document, validate
@@ -71,6 +72,7 @@ class SearchSpace:
     def parse(cls, document: Document) -> Self:
         """The space in a document, with every check of `validation`."""
         check_document(document)
+        document = expand_groups(document)
         rows = read_rows(document)
         variables = read_variables(document, rows)
         choices = tuple(variable for variable in variables.values() if isinstance(variable, Choice))
@@ -235,13 +237,11 @@ class SearchSpace:
         return "a field that the space does not set differs"
 
     def adapt(self, arch: Architecture) -> Architecture:
-        """The rows of a network under the head, the image size and the number of classes of the space.
+        """The rows of a network under the head, an image size and the number of classes of the space.
 
-        Where the image size is open, the network keeps its own if the space has it, and takes the largest otherwise.
         Raises ArchitectureError if the head needs a map that no row produces.
         """
-        size = arch.image_size if arch.image_size in self.image_sizes else self.image_size
-        return arch.with_head(self.head, image_size=size, num_classes=self.num_classes)
+        return arch.with_head(self.head, image_size=self.size_for(arch), num_classes=self.num_classes)
 
     def published_points(self) -> list[tuple[str, Point]]:
         """The published models that the file contains, each with its point under the space's head; equal ones once."""
@@ -298,6 +298,10 @@ class SearchSpace:
             return (self.head.image_size,)
         codes = self.enumerate_codes(self.columns(["image_size"]))
         return tuple(np.unique(self.scope(codes).value("image_size")).tolist())
+
+    def size_for(self, arch: Architecture) -> int:
+        """The image size that a network takes in the space: its own if the space has it, otherwise the largest."""
+        return arch.image_size if arch.image_size in self.image_sizes else self.image_size
 
     @property
     def num_classes(self) -> int:

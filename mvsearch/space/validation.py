@@ -34,6 +34,8 @@ def check_document(document: Document) -> None:
             raise SpaceError(f"unknown key {key!r}; {plugins.suggest(key, _SPACE_KEYS)}", at=document.where(key))
     if not isinstance(document.data.get("blocks"), list) or not document.data["blocks"]:
         raise SpaceError("found no rows; `blocks:` is a list with one or more.", at=document.where("blocks"))
+    if not isinstance(variables := document.data.get("vars", {}), dict):
+        raise SpaceError(f"found {variables!r}; use a mapping of names to values.", at=document.where("vars"))
     head = document.data.get("head")
     for name, value in head.items() if isinstance(head, dict) else ():
         if isinstance(value, dict):

@@ -68,8 +68,6 @@ class Scope:
 def read_variables(document: Document, rows: Sequence[SpaceRow]) -> dict[str, Variable]:
     """Every name of a document: its vars, its image size, and of each row the kind, the fields and what follows."""
     raw_vars = document.data.get("vars", {})
-    if not isinstance(raw_vars, dict):
-        raise SpaceError(f"found {raw_vars!r}; use a mapping of names to values.", at=document.where("vars"))
     for name in raw_vars:
         if not name.isidentifier() or name == "image_size":
             problem = "is the size of the images" if name == "image_size" else "is not a valid name"

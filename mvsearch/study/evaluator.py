@@ -10,12 +10,16 @@ from mvsearch.data import DataSet, load
 from mvsearch.metrics.constraints import noise_interval, undecided_limits
 from mvsearch.metrics.record import FULL, Metrics, mean_metrics
 from mvsearch.proxies import load_proxy
+from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import device_fact
 from mvsearch.study.plan import Plan
 from mvsearch.utils import machine_lock
 
 MAX_REPETITIONS = 3
 """Measurements of a candidate whose limit is within the noise of the first; after that it is kept."""
+
+_LEAST_SIDE = 8
+"""The smallest images of a proxy."""
 
 Report = Callable[..., None]
 """Called with `doing`, `done` and `of` as an evaluation progresses."""
@@ -121,6 +125,7 @@ class Evaluator:
         """The proxy's scores, averaged over the plan's seeds; with two or more also their deviation (`top1_std`)."""
         proxy, settings = load_proxy(self.plan.proxy.name), self._proxy_settings
         settings = replace(settings, steps=rung) if settings is not None and rung else settings
+        settings = in_proportion(self.plan.space, arch, settings)
         seeds, scores = self.plan.proxy.seeds, []
         for seed in range(repeat * seeds, (repeat + 1) * seeds):
             doing = self.plan.proxy.name if seed == 0 and seeds == 1 else f"{self.plan.proxy.name}, seed {seed}"
@@ -131,6 +136,17 @@ class Evaluator:
             with machine_lock.shared():
                 scores.append(proxy.score(arch, settings, data, seed=seed, device=self.device, progress=progress))
         return mean_metrics(scores)
+
+
+def in_proportion(space: SearchSpace, arch: Architecture, settings: Any) -> Any:
+    """The settings of a proxy for one network: where the image size of a space is open, the proxy's images follow it.
+
+    The largest size of the space has the images of the settings; smaller ones have smaller images, to a multiple of 4.
+    """
+    if len(space.image_sizes) == 1 or not hasattr(settings, "image_size"):
+        return settings
+    side = 4 * round(settings.image_size * arch.image_size / space.image_size / 4)
+    return replace(settings, image_size=max(_LEAST_SIDE, side))
 
 
 def measured_devices(plan: Plan) -> dict[str, str]:

@@ -3,7 +3,6 @@
 No torch. The settings are read in `settings`, and checked against each other in `plan_checks`.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
@@ -163,10 +162,8 @@ class Plan:
     @cached_property
     def all_points(self) -> Codes | None:
         """All points that satisfy the conditions and the constraints on static costs; None if there are too many."""
-        if math.prod(len(choice.values) for choice in self.space.choices) > MAX_LISTED:
-            return None
-        codes = self.space.enumerate_codes(range(len(self.space.choices)))
-        return np.asarray(codes[self.admissible(codes)])
+        codes = self.space.legal_codes(range(len(self.space.choices)), MAX_LISTED)
+        return None if codes is None else np.asarray(codes[self.within_limits(self.space.costs(codes))])
 
     def admissible(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points satisfy the conditions of the space and the constraints on static costs."""
@@ -191,14 +188,15 @@ class Plan:
 
         Those of a rung are the settings of a plan whose full training has so many steps; a repeat has other seeds.
         """
-        settings: dict[str, Any] = {"image_size": self.space.document.data.get("image_size", 256)}
+        size = self.space.document.data.get("image_size", 256)
+        settings: dict[str, Any] = {"image_size": size if type(size) is int else list(self.space.image_sizes)}
         if self.needs_proxy:
             proxy = {"name": self.proxy.name, "seeds": self.proxy.seeds, **settings_used(self.proxy_settings())}
             proxy |= {"steps": rung} if rung else {}
             proxy |= {"repeat": repeat} if repeat else {}
             settings |= {"proxy": proxy, "data": asdict(self.data)}
         for name, measurement in self.required_measurements().items():
-            settings[name] = measurement.stored_settings(self.measurements[name], settings["image_size"])
+            settings[name] = measurement.stored_settings(self.measurements[name], self.space.image_size)
         return settings
 
     @property

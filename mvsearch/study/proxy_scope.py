@@ -29,7 +29,7 @@ def scope_note(plan: "Plan") -> str | None:
 
 def _outside(plan: "Plan", scope: Scope) -> str | None:
     """What is unlike the networks of a scope: the kind of blocks, or the size of networks within the limits."""
-    kinds = {row["block"] for row in plan.space.document.data["blocks"]} - PLAIN_BLOCKS
+    kinds = {kind for row in plan.space.rows for kind in row.kinds} - PLAIN_BLOCKS
     if len(kinds) != 1 or not kinds <= set(scope.blocks):
         return f"this space has {' and '.join(sorted(kinds)) or 'no transformer'} blocks"
     costs = plan.space.costs(MAX_LISTED)

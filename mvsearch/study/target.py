@@ -40,7 +40,7 @@ class Target:
         if arch.task != space.head.task:
             reason = f"is for {arch.task}, and the networks of the space are for {space.head.task}."
             raise PlanError(reason, at=f"--beat {name}")
-        arch = arch.at(image_size=space.image_size, num_classes=space.num_classes)
+        arch = arch.at(image_size=space.size_for(arch), num_classes=space.num_classes)
         title = name if ":" in name else arch.name or Path(name).stem
         return cls(title, replace(arch, name=title), costs=tuple(dict.fromkeys((*SIZE, *costs))))
 

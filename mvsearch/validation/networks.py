@@ -141,7 +141,7 @@ def _baseline(name: str, arch: Architecture, space: SearchSpace, known: Mapping[
             f"is for {arch.task}, and the networks of the study are for {space.head.task}; use another.",
             at=f"--against {name}",
         )
-    arch = replace(arch.at(image_size=space.image_size, num_classes=space.num_classes), name=arch.name or name)
+    arch = replace(arch.at(image_size=space.size_for(arch), num_classes=space.num_classes), name=arch.name or name)
     return Network(name, arch, known.get(arch.key) or arch.metrics())
 
 

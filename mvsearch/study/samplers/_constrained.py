@@ -53,7 +53,7 @@ class Constrained(optuna.samplers.BaseSampler):
                 proposed[name] = self.inner.sample_independent(study, trial, name, distribution)
         rng = np.random.default_rng([self.plan.search.seed, trial.number, 1])
         self._history.update(study)
-        codes = self.space.codes(proposed)
+        codes = self.space.canonical(self.space.codes(proposed)[None])[0]
         point = find_nearest(self.plan, codes, self._history.seen, rng)
         self.exhausted = point is None
         return self.space.point(codes if point is None else point)
@@ -82,7 +82,7 @@ def find_nearest(plan: Plan, codes: Codes, seen: set[bytes], rng: np.random.Gene
     for changes in range(1, len(sizes) + 1):
         fresh = rng.integers(0, sizes, size=(_NEIGHBOURS, len(sizes)))
         changed = rng.random(fresh.shape).argsort(axis=1).argsort(axis=1) < changes
-        pool = np.where(changed, fresh, codes)
+        pool = plan.space.canonical(np.where(changed, fresh, codes))
         if (point := _first_new(pool[plan.admissible(pool)], seen)) is not None:
             return point
     sampled = sample_admissible(plan, _SAMPLE, rng)

@@ -67,7 +67,7 @@ def _children(plan: Plan, parents: Codes, rng: np.random.Generator) -> Codes:
     step = np.clip(candidates + rng.choice((-1, 1), size=candidates.shape), 0, sizes - 1)
     jump = rng.integers(0, sizes, size=candidates.shape)
     stepped = ordered & (rng.random(candidates.shape) < 0.7)
-    return np.asarray(np.where(changed, np.where(stepped, step, jump), candidates))
+    return plan.space.canonical(np.where(changed, np.where(stepped, step, jump), candidates))
 
 
 def neighbours(plan: Plan, codes: Codes) -> Codes:
@@ -77,6 +77,7 @@ def neighbours(plan: Plan, codes: Codes) -> Codes:
     candidates[np.arange(len(candidates)), np.repeat(np.arange(len(sizes)), sizes)] = np.concatenate(
         [*map(np.arange, sizes)]
     )
+    candidates = plan.space.canonical(candidates)
     candidates = candidates[(candidates != codes).any(1)]
     return np.asarray(candidates[plan.admissible(candidates)]) if len(candidates) else candidates
 
