@@ -19,10 +19,11 @@ from reference.source import code, condition, field_doc, module_summary, table
 _KEYS = {
     "name": "The name, which is also that of the study; by default that of the file.",
     "task": "The task of the head, where it should be checked.",
-    "image_size": "The side of the images in pixels that costs are computed for; by default the head's.",
+    "image_size": "The side of the images in pixels that costs are computed for; by default the head's. May be "
+    "open where the head pools the last map.",
     "num_classes": "The number of classes; by default the head's.",
     "vars": "Values by name, for several rows.",
-    "blocks": "The rows of the network, from the image to the head. Required.",
+    "blocks": "The rows of the network, from the image to the head, and groups of rows. Required.",
     "head": "The part after the rows: `{kind: KIND, ...}`.",
     "where": "Conditions that every point of the space meets.",
     "contains": "Published models, under the head, the image size and the number of classes of the space. Each is "
@@ -36,6 +37,7 @@ _OPEN = {
     "{range: [1, 3]}": "open: the step is 1 unless given",
     "width": "a name under `vars:`",
     "stem.out": "a field of another row",
+    "in_channels": "the width of the row's input",
     "2*kernel": "arithmetic over names; a bare name is a field of the same row, or else one of `vars:`",
 }
 _EXAMPLES = (
@@ -59,7 +61,8 @@ def page() -> str:
             *_values(),
             *_expressions(),
             "## Blocks",
-            "A row is `{name: ..., block: BLOCK, ...}` with the fields of its block. Every field may be open.",
+            "A row is `{name: ..., block: BLOCK, ...}` with the fields of its block. Every field may be open, the kind of "
+            "block too: see [spaces](../spaces.md#kinds-optional-rows-image-sizes-and-stages).",
             *(part for kind in plugins.names("block") for part in _block(kind)),
             "## Heads",
             f"`head: {{kind: KIND, ...}}`; the default is `{DEFAULT_KIND}`. The fields of a head are never open.",
