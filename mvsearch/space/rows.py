@@ -31,12 +31,31 @@ REPEAT = Domain(
 
 @dataclass(frozen=True)
 class RowField:
-    """A field of a row: its variable, its place in the file (None where it has its default), and its values."""
+    """A field of a row: its variable, its place in the file (None where it has its default), and its class."""
 
     variable: str
     place: Place | None
-    domain: Domain
-    default: Any
+    block: type[Block] | None = None
+    """The kind that the field belongs to; None for the kind itself."""
+    shared: bool = True
+    """Whether the field is written for the row, whatever its kind is."""
+
+    @property
+    def name(self) -> str:
+        """The name of the field."""
+        return self.variable.rpartition(".")[2]
+
+    @property
+    def domain(self) -> Domain:
+        """The values that the field takes."""
+        if self.block is None:
+            return _BLOCK
+        return REPEAT if self.shared and self.name == "repeat" else self.block.domains()[self.name]
+
+    @property
+    def default(self) -> Any:
+        """The value where the file gives none; None if there is none."""
+        return getattr(self.block, self.name, None)
 
 
 @dataclass(frozen=True)
@@ -55,7 +74,7 @@ class SpaceRow:
     @property
     def block(self) -> RowField:
         """The kind of the row as a field."""
-        return RowField(f"{self.name}.block", ("blocks", self.index, "block"), _BLOCK, None)
+        return RowField(f"{self.name}.block", ("blocks", self.index, "block"))
 
     def written(self, kind: str) -> dict[str, RowField]:
         """The fields of a kind that the file gives a value."""
@@ -124,8 +143,7 @@ def _fields(document: Document, i: int, cls: type[Block], kinds: Collection[str]
     raw, kind = document.data["blocks"][i], cls.kind()
     shared, own = raw["name"], f"{raw['name']}.{kind}"
     fields = {}
-    for name, domain in cls.domains().items():
-        default = getattr(cls, name, None)
+    for name in cls.domains():
         by_kind = [other for other in kinds if name in raw.get(other, {})]
         if name in SHAPE_FIELDS and by_kind and name in raw:
             raise SpaceError(
@@ -133,14 +151,12 @@ def _fields(document: Document, i: int, cls: type[Block], kinds: Collection[str]
                 at=document.where("blocks", i, by_kind[0], name),
             )
         if kind in by_kind:
-            fields[name] = RowField(f"{own}.{name}", ("blocks", i, kind, name), domain, default)
+            fields[name] = RowField(f"{own}.{name}", ("blocks", i, kind, name), cls, shared=False)
         elif name in raw:
-            fields[name] = RowField(
-                f"{shared}.{name}", ("blocks", i, name), REPEAT if name == "repeat" else domain, default
-            )
+            fields[name] = RowField(f"{shared}.{name}", ("blocks", i, name), cls)
         elif name in cls.required():
             raise SpaceError(f"`{name}` is missing; {kind} requires it.", at=document.where("blocks", i))
         else:
             of_row = len(kinds) == 1 or (name in SHAPE_FIELDS and not by_kind)
-            fields[name] = RowField(f"{shared if of_row else own}.{name}", None, domain, default)
+            fields[name] = RowField(f"{shared if of_row else own}.{name}", None, cls, shared=False)
     return fields

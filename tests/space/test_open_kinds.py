@@ -1,5 +1,7 @@
 """Rows of several kinds, rows that may be left out, and an open image size."""
 
+import pickle
+
 import moocore
 import numpy as np
 import pytest
@@ -211,3 +213,8 @@ def test_an_error_in_a_group_has_its_line(old, new, line, key):
     with pytest.raises((SpaceError, ArchitectureError)) as error:
         SearchSpace.parse(parse(GROUP.replace(old, new), "group.yaml"))
     assert (error.value.file, error.value.line, error.value.key) == ("group.yaml", line, key)
+
+
+def test_a_space_travels_to_other_processes(space):
+    again = pickle.loads(pickle.dumps(space))
+    assert (again.size, again.sample(5, 0).tolist()) == (space.size, space.sample(5, 0).tolist())
