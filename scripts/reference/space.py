@@ -61,8 +61,8 @@ def page() -> str:
             *_values(),
             *_expressions(),
             "## Blocks",
-            "A row is `{name: ..., block: BLOCK, ...}` with the fields of its block. Every field may be open, the kind of "
-            "block too: see [spaces](../spaces.md#kinds-optional-rows-image-sizes-and-stages).",
+            "A row is `{name: ..., block: BLOCK, ...}` with the fields of its block. Every field may be open, the kind "
+            "too: see [spaces](../spaces.md#kinds-optional-rows-image-sizes-and-stages).",
             *(part for kind in plugins.names("block") for part in _block(kind)),
             "## Heads",
             f"`head: {{kind: KIND, ...}}`; the default is `{DEFAULT_KIND}`. The fields of a head are never open.",
