@@ -26,6 +26,7 @@ from mvsearch.cli._output import console, table
 from mvsearch.metrics.constraints import join_limits
 from mvsearch.metrics.formatting import image_sizes, pretty, with_error
 from mvsearch.metrics.registry import metric
+from mvsearch.utils.units import duration
 
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from mvsearch.proxy_eval.benchmark import ScoreCallback
     from mvsearch.study.executors.progress import StudyProgress
     from mvsearch.study.plan import Plan
+    from mvsearch.study.trial_time import TimeLeft
     from mvsearch.training.trainer import EpochResult, StepResult
 
 _LEFT = (TextColumn("left:"), TimeRemainingColumn())
@@ -174,10 +176,14 @@ class ProxyProgress(Display):
 
 
 class SearchProgress(Display):
-    """A search: trials, what the workers do, and the front. Called with the study's progress as often as you like."""
+    """A search: trials, what the workers do, and the front. Called with the study's progress as often as you like.
+
+    Where `time_left` is set, the time that is left is shown from the first trial on.
+    """
 
     def __init__(self, plan: "Plan", location: str, finished: int, workers: int) -> None:
         columns = (MofNCompleteColumn(), TextColumn("{task.fields[tally]}"), TimeElapsedColumn(), *_LEFT)
+        self.time_left: TimeLeft | None = None
         super().__init__(TextColumn("[bold]{task.description}"), BarColumn(bar_width=None), *columns)
         self.plan = plan
         self.task = self.bars.add_task(plan.name, total=plan.search.trials, completed=finished, tally="")
@@ -199,15 +205,18 @@ class SearchProgress(Display):
         """Show how the study stands; `new` are the trials finished or re-evaluated since the last call."""
         from mvsearch.study.reevaluation import replicates
 
+        left = ""
+        if self.time_left and progress.count < self.plan.search.trials:
+            left = f", {duration(self.time_left.update(progress.count, new, statuses))} left"
         if self.is_live:
             states = progress.states
-            tally = f"{states['complete']} complete, {states['pruned']} pruned, {states['failed']} failed"
+            tally = f"{states['complete']} complete, {states['pruned']} pruned, {states['failed']} failed{left}"
             self.bars.update(self.task, completed=progress.count, tally=tally)
             self.draw(*self._parts(progress.front, statuses))
             return
         finished = [record for record in new if len(replicates(record)) == 1]
         for done, record in enumerate(finished, 1 + progress.count - len(finished)):
-            self.console.print(self._trial_line(record, done))
+            self.console.print(self._trial_line(record, done, left if done == progress.count else ""))
         for record in new:
             if (measurements := len(replicates(record))) > 1:
                 values = f"{self._values(record)} over {measurements} measurements"
@@ -218,11 +227,17 @@ class SearchProgress(Display):
         sizes = {name: f" at {size}" for name, size in image_sizes(names, [record]).items()}
         return ", ".join(f"{name} {with_error(name, record.metrics)}{sizes.get(name, '')}" for name in names)
 
-    def _trial_line(self, record: "Record", done: int) -> Text:
+    def show_time(self, time_left: "TimeLeft", words: str) -> None:
+        """Show from now on what is left; `words` say it once."""
+        self.time_left = time_left
+        self.bars.columns = (*self.bars.columns[: -len(_LEFT)],)
+        self.console.print(Text(words))
+
+    def _trial_line(self, record: "Record", done: int, left: str) -> Text:
         name = record.published or record.key
         result = self._values(record) if record.state == "complete" else f"{record.state}: {record.reason}"
         source = " (cached)" if record.cached else f" ({record.seconds:.0f} s)"
-        return Text(f"[{done}/{self.plan.search.trials}] trial {record.number} {name}: {result}{source}")
+        return Text(f"[{done}/{self.plan.search.trials}] trial {record.number} {name}: {result}{source}{left}")
 
     def _parts(self, front: "list[Record]", statuses: list[dict[str, Any]]) -> list[RenderableType]:
         from mvsearch.report.table import front_table
@@ -300,11 +315,3 @@ class TrainingProgress(Display):
 
     def _score(self, result: "EpochResult") -> str:
         return f"{metric(result.metric).label_on(self.part)} {pretty(result.metric, result.score)}"
-
-
-def duration(seconds: float) -> str:
-    """A duration as `12 min` or `3 h 05 min`."""
-    minutes = round(seconds / 60)
-    if minutes >= 60:
-        return f"{minutes // 60} h {minutes % 60:02} min"
-    return f"{minutes} min" if minutes else f"{seconds:.0f} s"

@@ -10,9 +10,11 @@ import click
 from mvsearch.cli._output import print_data_notes
 
 if TYPE_CHECKING:
+    from mvsearch.cli._progress import SearchProgress
     from mvsearch.data import DataSet
     from mvsearch.study.executors.ray import ResourceShare
     from mvsearch.study.plan import Plan
+    from mvsearch.study.reader import Reader
 
 _DRAWN = 32
 """Networks of the space that are compared with a trained one that they start from."""
@@ -97,7 +99,7 @@ def search(plan: "Plan") -> None:
     """Run an existing study to its end with worker processes on this machine."""
     from mvsearch.study.executors import local
 
-    _run(plan, local.run, local.workers_for(plan))
+    _run(plan, local.run, local.workers_for(plan), local.device_for(plan))
 
 
 def search_with_ray(plan: "Plan", share: "ResourceShare", slots: int) -> None:
@@ -107,7 +109,8 @@ def search_with_ray(plan: "Plan", share: "ResourceShare", slots: int) -> None:
     _run(plan, partial(ray.run, share=share), plan.search.workers or slots)
 
 
-def _run(plan: "Plan", run: Callable[..., bool], workers: int) -> None:
+def _run(plan: "Plan", run: Callable[..., bool], workers: int, trial_device: str | None = None) -> None:
+    """`trial_device` is where trials run on this machine; None if they run on others, which are not timed."""
     from mvsearch.cli._progress import SearchProgress
     from mvsearch.study.study import Study
 
@@ -115,6 +118,23 @@ def _run(plan: "Plan", run: Callable[..., bool], workers: int) -> None:
     reader = Study.read(plan)
     location = str(plan.folder) if plan.storage is None else reader.store.display_url
     with SearchProgress(plan, location, reader.count(), workers) as progress:
+        if trial_device is not None:
+            _show_time(plan, reader, progress, trial_device, workers)
         exhausted = run(plan, reader, progress, workers=workers)
     if exhausted:
         click.echo("No new candidate within the conditions and limits could be found.", err=True)
+
+
+def _show_time(plan: "Plan", reader: "Reader", progress: "SearchProgress", device: str, workers: int) -> None:
+    """Print how long a trial takes before the first one, unless trials only compute costs."""
+    from mvsearch.cli._trial_conditions import time_words
+    from mvsearch.study.evaluator import load_data
+    from mvsearch.study.trial_time import TimeLeft, estimate
+
+    finished = reader.count()
+    trial = estimate(plan, reader, load_data(plan) if plan.needs_proxy else None, device)
+    if trial is not None:
+        left = TimeLeft(trial, plan, reader, workers)
+        progress.show_time(
+            left, time_words(trial, plan.search.trials - finished, left.update(finished, (), ()), workers)
+        )

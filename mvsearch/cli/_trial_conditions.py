@@ -1,11 +1,14 @@
-"""What a trial of a study consists of, in one sentence for each part: printed by `run` before the first trial."""
+"""What a trial of a study consists of and how long it takes: printed by `run` before the first trial."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mvsearch.utils.units import duration, significant
+
 if TYPE_CHECKING:
     from mvsearch.data import DataSet
     from mvsearch.study.plan import Plan
+    from mvsearch.study.trial_time import TrialTime
 
 _MEASURED_BY = ("backend", "batch", "threads", "precision")
 """The settings of measurements that are named, where a measurement has them."""
@@ -22,6 +25,23 @@ def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
         size = settings.image_size or " or ".join(map(str, plan.space.image_sizes))
         used = [f"{key} {getattr(settings, key)}" for key in _MEASURED_BY if hasattr(settings, key)]
         yield f"each trial: {name} at {size} px, {', '.join(used)}."
+
+
+def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> str:
+    """E.g. `about 25 CPU seconds a trial (12 to 60 by size; timed on 2 networks of the space): 4 min for 9 trials`."""
+    spread = f"{_seconds(trial.low_s)} to {_seconds(trial.high_s)} by size; "
+    spread = "" if _seconds(trial.low_s) == _seconds(trial.high_s) else spread
+    measured = "".join(f", with {_seconds(s)} for {name}" for name, s in trial.measured_s.items())
+    unknown = f", without {' and '.join(trial.unknown)}" if trial.unknown else ""
+    trials = f"{left} trial{'s' if left > 1 else ''} with {workers} worker{'s' if workers > 1 else ''}"
+    return (
+        f"about {_seconds(trial.mean_s)} {trial.unit} a trial ({spread}{trial.source}{measured}{unknown}): "
+        f"{duration(left_s)} for {trials}."
+    )
+
+
+def _seconds(seconds: float) -> str:
+    return significant(seconds, 2)  # an estimate has no more
 
 
 def _score_words(plan: "Plan") -> str:

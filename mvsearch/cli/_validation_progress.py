@@ -7,8 +7,9 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.text import Text
 
-from mvsearch.cli._progress import Display, duration
+from mvsearch.cli._progress import Display
 from mvsearch.metrics.formatting import pretty
+from mvsearch.utils.units import duration
 
 if TYPE_CHECKING:
     from mvsearch.validation.executor import Progress

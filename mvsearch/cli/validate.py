@@ -16,6 +16,7 @@ from mvsearch.cli._output import (
     print_json,
     storage_option,
 )
+from mvsearch.utils.units import duration
 
 if TYPE_CHECKING:
     from mvsearch.study.reader import Reader
@@ -258,7 +259,6 @@ def _to_json(validation: "Validation", job: "ValidationJob") -> dict[str, Any]:
 
 
 def _print(validation: "Validation", job: "ValidationJob") -> None:
-    from mvsearch.cli._progress import duration
     from mvsearch.report.validation_table import validation_table
     from mvsearch.validation.verdict import notes, verdict
 

@@ -70,6 +70,14 @@ class Scope:
     params: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class ScoreTime:
+    """The seconds of one score of a network, with one seed: `fixed_s`, and `step_s` for each training step."""
+
+    fixed_s: float
+    step_s: float = 0.0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Proxy:
     """A file of `proxies/`.
@@ -81,7 +89,8 @@ class Proxy:
     with their checksums; empty if there are none. `check` raises if none of some networks can use them, and returns
     sentences about them. `measures` are further numbers that it returns. `scopes` has the networks that a score is
     known to order, for scores that hold for some networks only.
-    `at_equal_cost` has for a score the one to use instead among networks of equal cost.
+    `at_equal_cost` has for a score the one to use instead among networks of equal cost. `time` tells from a few steps
+    how long a score takes on a device; None for scores that are so cheap that one of them is computed for that.
     """
 
     version: int
@@ -95,6 +104,7 @@ class Proxy:
     measures: tuple[Metric, ...] = ()
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     at_equal_cost: Mapping[str, str] = field(default_factory=dict)
+    time: Callable[[Architecture, Any, DataSet, str], ScoreTime] | None = None
 
     def images_key(self, task: str, settings: Any, data: DataSet) -> str:
         """Identifies the images of a score, and how they are divided where that is not as the settings say."""

@@ -22,12 +22,15 @@ from mvsearch.data import DataSet, stratified_split
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import LOSS, MAP, MIOU, TOP1, Metric
-from mvsearch.proxies import HeldOut, Proxy, Scope, channel_weights
+from mvsearch.proxies import HeldOut, Proxy, Scope, ScoreTime, channel_weights
 from mvsearch.training.recipe import Distillation, Recipe, ShortTraining
+from mvsearch.utils.machine import clock_for
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.units import PERCENT
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from mvsearch.training.distillation import DistilledSet, Teacher
     from mvsearch.training.in_memory import InMemorySet
     from mvsearch.training.source import Source
@@ -47,6 +50,11 @@ TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
 }
 """Two short trainings rank better than a long one (docs/evidence/proxies.md)."""
 
+_TIMED_STEPS = 4
+"""Steps of a network that tell how long a training takes: one to warm up, and the fastest of the others."""
+_TIMED_MACS, _TIMED_IMAGES = 3e9, 2048
+"""The size of each of them, about a second on a slow core, and the images that they are drawn from."""
+_STEP_FORWARDS = 3  # a backward pass costs two forward passes
 _FINAL_LR = 0.01
 _LEAST = {"steps": 1, "batch": 2, "image_size": 8, "held_out": 1}
 
@@ -147,25 +155,60 @@ def score(
     progress: Progress | None = None,
 ) -> Metrics:
     """Build the network for the data's classes and the image size, train it and evaluate it; scores are shares."""
-    from mvsearch.nn import build
-    from mvsearch.training.in_memory import InMemorySet, train_in_memory
-    from mvsearch.training.tasks import load_task
+    from mvsearch.training.in_memory import train_in_memory
 
     settings = replace(settings, seed=settings.seed + seed)
-    images = InMemorySet.of(load_task(arch.task), data, settings.training(), device)
-    model = build(arch.at(image_size=settings.image_size, num_classes=images.classes), seed=settings.seed)
-    inherited: Metrics = {}
-    if settings.init:
-        source = _source(settings.init, data.train.classes, arch.task, data.checksum)
-        transfer = source.transfer(model)
-        inherited[INHERITED.name] = transfer.share
-        images = images.prepared(source.preparation) if source.preparation else images
+    model, images, inherited = _start(arch, settings, data, _images(arch.task, settings, data, device))
     labelled = _with_teacher(images, settings, data, device) if settings.teacher else None
     average, train_loss = train_in_memory(model, images, labelled=labelled, progress=progress)
     metrics = {**images.evaluate(average).scores, "train_loss": train_loss, **inherited}
     if arch.task == "classification":
         metrics["scaled_loss"] = train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
     return metrics
+
+
+def _images(task: str, settings: Settings, data: DataSet, device: str) -> "InMemorySet":
+    from mvsearch.training.in_memory import InMemorySet
+    from mvsearch.training.tasks import load_task
+
+    return InMemorySet.of(load_task(task), data, settings.training(), device)
+
+
+def _start(
+    arch: Architecture, settings: Settings, data: DataSet, images: "InMemorySet"
+) -> "tuple[nn.Module, InMemorySet, Metrics]":
+    """The network as it starts, its images as it sees them, and the share of weights that it inherits."""
+    from mvsearch.nn import build
+
+    model = build(arch.at(image_size=settings.image_size, num_classes=images.classes), seed=settings.seed)
+    if not settings.init:
+        return model, images, {}
+    source = _source(settings.init, data.train.classes, arch.task, data.checksum)
+    transfer = source.transfer(model)
+    prepared = images.prepared(source.preparation) if source.preparation else images
+    return model, prepared, {INHERITED.name: transfer.share}
+
+
+def time(arch: Architecture, settings: Settings, data: DataSet, device: str) -> ScoreTime:
+    """The seconds of a score, from a few steps with as many images as fit a second or so.
+
+    It takes no account of a teacher, whose outputs are computed once for all networks.
+    """
+    from mvsearch.training.in_memory import time_training
+
+    size, part = settings.image_size, data.train
+    macs = arch.at(image_size=size, num_classes=len(part.classes)).cost().macs
+    batch = min(settings.batch, max(2, round(_TIMED_MACS / (_STEP_FORWARDS * macs))))
+    some = np.unique(np.linspace(0, len(part.labels) - 1, _TIMED_IMAGES).round().astype(int))
+    timed = replace(settings, steps=_TIMED_STEPS, batch=batch)
+    clock = clock_for(device)
+    fewer, start = replace(data, train=part.subset(some)), clock()
+    images = _images(arch.task, timed, fewer, device)
+    prepared_s = (clock() - start) * len(part.labels) / len(some)
+    model, images, _ = _start(arch, timed, data, images)
+    step_s, image_s, calibration = time_training(model, images, clock, held=max(2, round(_TIMED_MACS / macs)))
+    evaluated = calibration + held_out(arch.task, settings, data).images
+    return ScoreTime(prepared_s + image_s * evaluated, step_s * settings.batch / batch)
 
 
 def _with_teacher(images: "InMemorySet", settings: Settings, data: DataSet, device: str) -> "DistilledSet":
@@ -245,6 +288,7 @@ PROXY = Proxy(
     weights=weights,
     at_equal_cost={_SCALED_LOSS.name: LOSS.name},  # divided by size, the order is that of size
     check=check,
+    time=time,
     measures=(INHERITED,),
     scopes={_SCALED_LOSS.name: _SCOPE},
 )

@@ -22,7 +22,7 @@ _LEAST_SIDE = 8
 """The smallest images of a proxy."""
 
 Report = Callable[..., None]
-"""Called with `doing`, `done` and `of` as an evaluation progresses."""
+"""Called with `doing`, `done`, `of` and `share` as an evaluation progresses."""
 
 
 class Evaluator:
@@ -127,11 +127,12 @@ class Evaluator:
         settings = replace(settings, steps=rung) if settings is not None and rung else settings
         settings = in_proportion(self.plan.space, arch, settings)
         seeds, scores = self.plan.proxy.seeds, []
-        for seed in range(repeat * seeds, (repeat + 1) * seeds):
+        for i, seed in enumerate(range(repeat * seeds, (repeat + 1) * seeds)):
             doing = self.plan.proxy.name if seed == 0 and seeds == 1 else f"{self.plan.proxy.name}, seed {seed}"
 
-            def progress(done: float, total: float | None, _step: str = "", /, doing: str = doing) -> None:
-                self.report(doing=doing, done=done, of=total)
+            def progress(done: float, total: float | None, _step: str = "", /, i: int = i, doing: str = doing) -> None:
+                share = {} if rung or not total else {"share": (i + done / total) / seeds}
+                self.report(doing=doing, done=done, of=total, **share)
 
             with machine_lock.shared():
                 scores.append(proxy.score(arch, settings, data, seed=seed, device=self.device, progress=progress))

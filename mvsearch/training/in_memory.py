@@ -1,7 +1,8 @@
 """Short trainings on images in memory, as the proxy `train` runs them: the same batches for every network."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any, Self
 
 import torch
@@ -164,3 +165,23 @@ def train_in_memory(
                 progress(result.step, data.steps)
     recalibrate_norms(trainer.average, data.calibration_images())
     return trainer.average, sum(losses) / len(losses)
+
+
+def time_training(
+    model: nn.Module, data: InMemorySet, clock: Callable[[], float], *, held: int
+) -> tuple[float, float, int]:
+    """Train for a few steps: the seconds of the fastest step, and of evaluating one of `held` images.
+
+    The last value is how many images the norms of a network are calibrated on, which takes about as long for each.
+    """
+    trainer = Trainer(model, data, data.plan.recipe, ProcessGroup(device=data.device), reseed=False)
+    with torch.enable_grad(), seed_torch(data.plan.seed, data.device):
+        times = [clock() for _ in trainer.train_epoch()]
+        step_s = min(after - before for before, after in pairwise(times))
+        few = replace(data, held_pixels=data.held_pixels[:held], held_labels=data.held_labels[:held])
+        begins = [clock()]
+        for _ in range(2):  # the first prepares the kernels
+            few.evaluate(trainer.average)
+            begins.append(clock())
+        evaluation_s = min(after - before for before, after in pairwise(begins))
+    return step_s, evaluation_s / len(few.held_labels), _CALIBRATION_STEPS * data.task.calibration_batch

@@ -6,6 +6,8 @@ import os
 import platform
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,6 +33,11 @@ def describe() -> dict[str, Any]:
 def machine_id(description: dict[str, Any]) -> str:
     """Twelve hexadecimal digits of a description. Another torch version counts as another machine: times differ."""
     return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def clock_for(device: str) -> Callable[[], float]:
+    """The seconds of work on a device: processor time of this process, or the time on the wall for a GPU."""
+    return time.process_time if device == "cpu" else time.perf_counter
 
 
 @cache

@@ -41,6 +41,7 @@ PLAIN = Unit()
 COUNT = Unit(count=True)
 PERCENT = Unit("%", 0.01)
 """Of a share between 0 and 1."""
+_LONGEST_IN_SECONDS = 100
 
 
 def three_digits(value: float) -> str:
@@ -59,3 +60,11 @@ def significant(value: float, digits: int) -> str:
 def _si_prefix(value: float) -> tuple[str, float]:
     rounded = abs(float(f"{value:.2e}"))  # 999.9 M is 1.00 G
     return next(((symbol, size) for symbol, size in _PREFIXES if rounded >= size), ("", 1.0))
+
+
+def duration(seconds: float) -> str:
+    """A duration as `40 s`, `12 min` or `3 h 05 min`."""
+    minutes = round(seconds / 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60:02} min"
+    return f"{minutes} min" if seconds >= _LONGEST_IN_SECONDS else f"{seconds:.0f} s"

@@ -47,6 +47,8 @@ def test_run_trains_on_real_images_and_writes_a_front(finished: tuple[Path, Fini
     folder, done = finished
     assert done.code == 0, done.err
     assert "[4/4]" in done.err
+    assert done.err.index("CPU seconds a trial") < done.err.index("[1/4]")
+    assert "s left" in next(line for line in done.err.splitlines() if line.startswith("[1/4]"))
 
     records = open_study(folder / "studies" / "tiny").records()
     assert [record.number for record in records] == [0, 1, 2, 3]

@@ -4,9 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from mvsearch.cli._trial_conditions import trial_conditions
+from mvsearch.cli._trial_conditions import time_words, trial_conditions
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
+from mvsearch.study.trial_time import TrialTime
 from mvsearch.utils.yaml_document import parse
 
 SPACE = (Path(__file__).parents[2] / "spaces" / "quick.yaml").read_text()
@@ -32,3 +33,18 @@ def test_latency_is_taken_at_the_size_of_the_space_unless_another_is_given(plan)
     latency = [*trial_conditions(replace(plan, measurements={"latency": own}), None)]
 
     assert latency == ["each trial: latency at 256 px, backend torch_cpu, batch 1, threads 2, precision fp32."]
+
+
+def test_seconds_of_a_trial_come_with_their_spread_their_source_and_what_is_in_them():
+    known = TrialTime(
+        0.0, 0.0, 0.0, 12.34, 24.6, 61.0, "timed on 2 networks of the space", "CPU seconds", {"latency": 1.84}
+    )
+
+    assert time_words(known, 9, 240.0, 2) == (
+        "about 25 CPU seconds a trial (12 to 61 by size; timed on 2 networks of the space, with 1.8 for latency): "
+        "4 min for 9 trials with 2 workers."
+    )
+    constant = replace(known, low_s=24.6, high_s=24.6, measured_s={}, unknown=("rss",))
+    assert time_words(constant, 1, 25.0, 1) == (
+        "about 25 CPU seconds a trial (timed on 2 networks of the space, without rss): 25 s for 1 trial with 1 worker."
+    )

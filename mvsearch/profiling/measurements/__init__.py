@@ -42,6 +42,10 @@ class Measurement(Protocol):
         """The wanted metrics of an untrained network, with what belongs beside them."""
         ...
 
+    def seconds(self, arch: "Architecture", settings: Any) -> float | None:
+        """About how long `measure` takes of an architecture on a machine that does nothing else; None if unknown."""
+        return None
+
     def check(self, settings: Any) -> None:
         """Raises PlanError for settings that cannot be measured."""
         return

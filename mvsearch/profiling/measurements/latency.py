@@ -8,9 +8,12 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import LATENCY_MS, THROUGHPUT_IMAGES_S
-from mvsearch.profiling.latency import TimingOptions, check_options, load_backend
+from mvsearch.profiling.latency import LIMIT_S, TimingOptions, check_options, load_backend
 from mvsearch.profiling.measurements import Measurement
-from mvsearch.utils import plugins
+from mvsearch.utils import machine, plugins
+
+_TIMED_CALLS = 3
+"""Calls from which it is told how long a measurement takes; the fastest counts."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,32 @@ class Timing(Measurement):
             latency = backend.measure(model, size, options, repeats=settings.repeats)
             metrics |= {"throughput_images_s": latency.images_s, "throughput_batch": batch}
         return metrics
+
+    def seconds(self, arch: Architecture, settings: LatencySettings) -> float:
+        """The time to prepare the network, and that of its calls and of as many of the reference, from a few of each.
+
+        On a CPU it is processor time. Repetitions of measurements that are not precise are not counted.
+        """
+        from mvsearch.nn import build
+        from mvsearch.profiling import reference
+        from mvsearch.profiling.timing import WARM_S, seconds_of
+
+        backend, size = load_backend(settings.backend), settings.image_size or arch.image_size
+        clock = machine.clock_for("cpu" if backend.conditions(size, settings.options).on_cpu else "cuda")
+        start = clock()
+        batches, total = [settings.batch, *([settings.throughput_batch] if settings.throughput_batch else [])], 0.0
+        for batch in batches:
+            options = replace(settings.options, batch=batch)
+            with (
+                reference.prepare(backend.conditions(size, options)) as beside,
+                backend.prepare(build(arch, seed=0), size, options) as call,
+            ):
+                prepared_s = clock() - start
+                round_s = sum(min(seconds_of(each, clock) for _ in range(_TIMED_CALLS)) for each in (call, beside))
+            waking = 2 if settings.threads > 1 else 1  # each call once untimed
+            total += prepared_s + WARM_S + min(LIMIT_S, settings.repeats * waking * round_s)
+            start = clock()
+        return total
 
     def check(self, settings: LatencySettings) -> None:
         """Raises PlanError for an unknown backend."""

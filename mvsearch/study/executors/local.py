@@ -38,6 +38,11 @@ def workers_for(plan: Plan) -> int:
     return plan.search.workers or len(_list_gpus(plan)) or min(16, os.cpu_count() or 1)
 
 
+def device_for(plan: Plan) -> str:
+    """The device of the first process."""
+    return next(iter(_list_gpus(plan)), "cpu")
+
+
 def run(
     plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, retry: RetryPolicy = RETRY_POLICY
 ) -> bool:

@@ -19,7 +19,8 @@ from filelock import FileLock, Timeout
 _STATUS_INTERVAL_S = 0.3
 
 Status = dict[str, Any]
-"""What a worker does: `number` and `name` of its candidate, `doing`, `done` and `of`; `error` if that ended it."""
+"""What a worker does: `number` and `name` of its candidate, `doing`, `done` and `of`, and the `share` of the score that
+is computed; `error` if that ended it."""
 
 
 class WorkerRegistry(Protocol):
@@ -78,7 +79,7 @@ class Worker:
     def report(self, **changes: Any) -> None:
         """Update and publish the status; at most every 0.3 s, unless the candidate changes or an error is reported."""
         urgent = "number" in changes or "error" in changes
-        self.status |= changes
+        self.status = changes if "number" in changes else self.status | changes
         if urgent or time.monotonic() - self._reported > _STATUS_INTERVAL_S:
             self._reported = time.monotonic()
             self.registry.set_status(self.name, self.status)

@@ -1,0 +1,243 @@
+"""How long a trial takes, told before the first one, and how long a study still takes, told by measuring it.
+
+two networks of the space, a few steps each, or the finished trials of the study
+→ seconds = base + slope * MACs → the mean over the space → what is left
+What trials take replaces it, from their first steps on.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.data import DataSet
+from mvsearch.metrics.record import Record
+from mvsearch.proxies import ScoreTime, load_proxy
+from mvsearch.space.search_space import Codes
+from mvsearch.study.plan import Plan
+from mvsearch.study.reader import Reader
+from mvsearch.utils import machine, machine_lock
+
+Floats = NDArray[np.float64]
+
+_SAMPLE = 1000
+"""Points of the space whose MACs are those of the candidates to come."""
+_TIMED_SHARES = (0.25, 0.75)
+"""Where among them, in the order of MACs, the two networks are that are timed."""
+_OVERHEAD_MACS, _OVERHEAD_SIZE = 3e8, 256
+"""What a network costs besides its MACs at this image size, as MACs: time grows more slowly than they do."""
+_LEAST_TRIALS = 3
+"""Finished trials of a study from which the others are estimated."""
+
+
+@dataclass(frozen=True)
+class TrialTime:
+    """Seconds of a trial, `fixed_s` and `rate_s` for each unit of work, and how they are known.
+
+    The work of a network is its MACs and `_OVERHEAD_MACS`. `low_s`, `mean_s` and `high_s` are the seconds of the
+    candidates to come, of which a tenth are below and a tenth above. `unit` is that of the seconds, such as `CPU
+    seconds`, each of which took `stretch` seconds on the wall. `measured_s` are those of measurements, which are in all
+    others; `unknown` are the measurements that are in none of them.
+    """
+
+    fixed_s: float
+    rate_s: float
+    overhead: float
+    low_s: float
+    mean_s: float
+    high_s: float
+    source: str
+    unit: str
+    measured_s: Mapping[str, float]
+    stretch: float = 1.0
+    unknown: tuple[str, ...] = ()
+
+    @classmethod
+    def fit(
+        cls,
+        plan: Plan,
+        macs: Floats,
+        seconds: Floats,
+        candidates: Floats,
+        *,
+        measured_s: Mapping[str, float],
+        **words: Any,
+    ) -> Self:
+        """From the seconds of some networks without their measurements, for candidates with these MACs."""
+        overhead, fixed_s = _OVERHEAD_MACS * (plan.space.image_size / _OVERHEAD_SIZE) ** 2, sum(measured_s.values())
+        rate = float(seconds.sum() / (macs + overhead).sum())
+        all_s = fixed_s + rate * (candidates + overhead)
+        low, high = (float(value) for value in np.quantile(all_s, (0.1, 0.9)))
+        return cls(fixed_s, rate, overhead, low, float(all_s.mean()), high, measured_s=measured_s, **words)
+
+    def seconds(self, macs: float | None) -> float:
+        """Those of a network with so many MACs at the image size of the space; the mean where they are not known."""
+        return self.mean_s if macs is None else self.fixed_s + self.rate_s * (macs + self.overhead)
+
+
+def estimate(plan: Plan, reader: Reader, data: DataSet | None, device: str) -> TrialTime | None:
+    """How long a trial of an existing study takes here: from its own trials, otherwise from a few steps.
+
+    None if trials are only computed, if none is left, or if they run in processes of their own, whose limits would not
+    hold here. Raises EvaluationFailed for a network that cannot be trained.
+    """
+    if reader.count() >= plan.search.trials or not (plan.needs_proxy or plan.required_measurements()):
+        return None
+    codes = _candidates(plan)
+    macs = np.asarray(plan.space.costs(codes).macs, dtype=float)
+    known = _from_trials(plan, reader, macs)
+    if known is not None or plan.search.isolated:
+        return known
+    order = np.argsort(macs, kind="stable")
+    timed = sorted({int(order[round(share * (len(order) - 1))]) for share in _TIMED_SHARES})
+    archs = [plan.space.architecture(plan.space.point(codes[i])) for i in timed]
+    return _from_steps(plan, archs, macs[timed], macs, data, device)
+
+
+def _from_steps(
+    plan: Plan, archs: Sequence[Architecture], costs: Floats, macs: Floats, data: DataSet | None, device: str
+) -> TrialTime:
+    """The time of a trial from a few steps of networks with these costs."""
+    from mvsearch.profiling.timing import fixed_threads
+
+    clock, stretch = machine.clock_for(device), 1.0
+    with machine_lock.shared(), fixed_threads(1):
+        start, wall_start = clock(), time.perf_counter()
+        scores = [_score_seconds(plan, arch, data, device) if data is not None else 0.0 for arch in archs]
+        if data is not None:
+            stretch = max(1.0, (time.perf_counter() - wall_start) / max(clock() - start, 1e-3))
+        measured, unknown = _measurement_seconds(plan, archs[-1])
+    return TrialTime.fit(
+        plan,
+        costs,
+        np.array(scores),
+        macs,
+        source=f"timed on {len(archs)} network{'s' if len(archs) > 1 else ''} of the space",
+        unit="CPU seconds" if device == "cpu" else "seconds",
+        measured_s=measured,
+        stretch=stretch,
+        unknown=unknown,
+    )
+
+
+def _candidates(plan: Plan) -> Codes:
+    """Points of the space within the limits on static costs, or any points where hardly one is within them."""
+    if plan.all_points is not None and len(plan.all_points):
+        return plan.all_points
+    codes = plan.space.sample(_SAMPLE, 0)
+    within = codes[plan.admissible(codes)]
+    return within if len(within) else codes
+
+
+def _from_trials(plan: Plan, reader: Reader, macs: Floats) -> TrialTime | None:
+    """The time of the study's own trials, if all were measured on this machine."""
+    records = [r for r in reader.records() if r.state == "complete" and not r.cached and r.metrics.get("macs")]
+    here = _without_gpus(machine.describe())
+    if len(records) < _LEAST_TRIALS or any(_without_gpus(other) != here for other in reader.machines()):
+        return None
+    source = f"as in {len(records)} finished trials on this machine"
+    costs, seconds = np.array([r.metrics["macs"] for r in records]), np.array([r.seconds for r in records])
+    return TrialTime.fit(plan, costs, seconds, macs, measured_s={}, source=source, unit="seconds")
+
+
+def _without_gpus(description: Mapping[str, Any]) -> dict[str, Any]:
+    """The description of a machine whether torch was loaded or not: without it GPUs are not listed."""
+    return {name: value for name, value in description.items() if name != "gpus"}
+
+
+def _score_seconds(plan: Plan, arch: Architecture, data: DataSet, device: str) -> float:
+    """The seconds of the scores of a trial: all seeds, and rungs with the share of the trials that reach them."""
+    proxy, settings = load_proxy(plan.proxy.name), plan.proxy_settings()
+    if proxy.time is None:
+        clock = machine.clock_for(device)
+        start = clock()
+        proxy.score(arch, settings, data, device=device)
+        return plan.proxy.seeds * (clock() - start)
+    timed: ScoreTime = proxy.time(arch, settings, data, device)
+    steps = [*plan.proxy.rungs, settings.steps] if proxy.has_steps else [0]
+    return plan.proxy.seeds * sum(
+        plan.proxy.keep**i * (timed.fixed_s + timed.step_s * number) for i, number in enumerate(steps)
+    )
+
+
+def _measurement_seconds(plan: Plan, arch: Architecture) -> tuple[dict[str, float], tuple[str, ...]]:
+    """The seconds of each measurement, and the names of those that are not known."""
+    known = {name: m.seconds(arch, plan.measurements[name]) for name, m in plan.required_measurements().items()}
+    unknown = tuple(name for name, seconds in known.items() if seconds is None)
+    return {name: seconds for name, seconds in known.items() if seconds is not None}, unknown
+
+
+class TimeLeft:
+    """How long a study still takes: what was estimated, and the more is measured, what that shows."""
+
+    def __init__(
+        self,
+        trial: TrialTime,
+        plan: Plan,
+        reader: Reader,
+        workers: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.trial, self.total = trial, plan.search.trials
+        self.workers = max(1, min(workers, os.cpu_count() or 1))
+        self.done = reader.count()
+        self._pending = {name: trial.seconds(macs) for name, macs in _pending_published(plan, reader).items()}
+        self._estimated = 0.5 * trial.mean_s
+        self._seconds = self._estimated * trial.stretch
+        """The estimated seconds of what was measured, and the measured: the estimate counts as half a trial."""
+        self._running: dict[str, tuple[float, float]] = {}
+        """For each worker when its trial was first seen to progress, and its share of the trial then."""
+        self._clock = clock
+
+    def update(self, done: int, new: Sequence[Record], statuses: Sequence[Mapping[str, Any]]) -> float:
+        """The seconds that are left, after these trials finished, while workers do this."""
+        self.done = done
+        for record in new:
+            self._pending.pop(record.published or "", None)
+            if not record.cached:
+                self._estimated += self.trial.seconds(record.metrics.get("macs"))
+                self._seconds += record.seconds
+        running = {
+            str(status["worker"]): (float(status["share"]), self._of_status(status))
+            for status in statuses
+            if status.get("share") and status.get("number") is not None
+        }
+        left = self._unstarted_s() - sum(share * seconds for share, seconds in running.values())
+        return max(0.0, left) * self._pace(running) / self.workers
+
+    def _of_status(self, status: Mapping[str, Any]) -> float:
+        return self._pending.get(status["name"], self.trial.mean_s)
+
+    def _unstarted_s(self) -> float:
+        """The estimated seconds of all trials that are not finished."""
+        left = max(0, self.total - self.done)
+        published = list(self._pending.values())[:left]
+        return sum(published) + (left - len(published)) * self.trial.mean_s
+
+    def _pace(self, running: Mapping[str, tuple[float, float]]) -> float:
+        """The seconds of a worker for each that was estimated."""
+        now, estimated, seconds = self._clock(), self._estimated, self._seconds
+        for worker, (share, trial_s) in running.items():
+            start, first = self._running.get(worker, (now, share))
+            if share < first:  # another trial
+                start, first = now, share
+            self._running[worker] = start, first
+            estimated += (share - first) * trial_s
+            seconds += now - start
+        return seconds / estimated
+
+
+def _pending_published(plan: Plan, reader: Reader) -> dict[str, float]:
+    """The MACs of the published models that a study still evaluates first, by name."""
+    finished = {record.published for record in reader.records()}
+    points = [(name, point) for name, point in plan.space.published_points() if name not in finished]
+    if not points:
+        return {}
+    codes = np.array([plan.space.codes(point) for _, point in points])
+    within, macs = plan.admissible(codes), plan.space.costs(codes).macs
+    return {name: float(macs[i]) for i, (name, _) in enumerate(points) if within[i]}

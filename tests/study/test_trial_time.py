@@ -1,0 +1,86 @@
+"""How long trials take: what is estimated before the first one, and what the measured ones make of it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from toy import TOY, arithmetic, toy_plan
+
+from mvsearch.metrics.record import Record
+from mvsearch.study.study import Study
+from mvsearch.study.trial_time import TimeLeft, TrialTime, estimate
+
+SCORED = TOY + "proxy: {name: train, steps: 2, seeds: 1}\n"
+
+
+def line(plan, measured_s=None, **words) -> TrialTime:
+    """10 s for 30 M MACs, whose overhead at 64 px is 18.75 M; the candidates have 20 to 40 M."""
+    macs, seconds, candidates = (np.array(values) for values in ([3e7], [10.0], [2e7, 3e7, 4e7]))
+    words = {"source": "", "unit": "seconds", "measured_s": measured_s or {}, **words}
+    return TrialTime.fit(plan, macs, seconds, candidates, **words)
+
+
+def record(number: int, seconds: float, **fields) -> Record:
+    fields = {"metrics": {"macs": 3e7}, "published": None, **fields}
+    return Record(number, f"k{number}", "complete", None, choices={}, architecture={}, seconds=seconds, **fields)
+
+
+def test_seconds_follow_macs_with_an_overhead_and_measurements_add_theirs(tmp_path):
+    alone, beside = (line(toy_plan(tmp_path), measured) for measured in ({}, {"latency": 2.0}))
+
+    assert [alone.seconds(3e7), alone.mean_s] == pytest.approx([10, 10])
+    assert alone.seconds(6e7) == pytest.approx(10 * (6e7 + 1.875e7) / (3e7 + 1.875e7))
+    assert alone.low_s < alone.mean_s < alone.high_s
+    assert beside.seconds(6e7) == pytest.approx(alone.seconds(6e7) + 2)
+
+
+def test_what_is_left_is_the_estimate_until_trials_progress_and_then_what_they_show(tmp_path):
+    plan = toy_plan(tmp_path, trials=6)
+    Study.join(plan)
+    now = [0.0]
+    left = TimeLeft(line(plan), plan, Study.read(plan), 2, lambda: now[0])
+    left.workers = 2  # however many cores there are
+
+    def running(share: float) -> list[dict[str, object]]:
+        return [{"worker": worker, "number": 0, "name": "x", "share": share} for worker in "ab"]
+
+    assert left.update(0, [], []) == pytest.approx(30)  # 6 trials of 10 s by 2 workers
+    assert left.update(0, [], running(0.01)) == pytest.approx(30 - 0.1)
+    now[0] = 10.0  # half of both trials in 10 s: they are twice as slow as was thought
+    half = left.update(0, [], running(0.51))
+    assert half == pytest.approx((60 - 2 * 5.1) * (5 + 2 * 10) / (5 + 2 * 5) / 2)
+    done = left.update(2, [record(0, 20.0), record(1, 20.0)], [])
+    assert done == pytest.approx(40 * (5 + 40) / (5 + 20) / 2)
+    assert left.update(3, [record(2, 0.0, cached=True)], []) == pytest.approx(done * 3 / 4)  # it says nothing of speed
+    assert left.update(6, [], []) == 0
+
+
+def test_a_busy_machine_is_seen_in_what_is_left_before_the_first_trial(tmp_path):
+    plan = toy_plan(tmp_path, trials=4)
+    Study.join(plan)
+
+    assert TimeLeft(line(plan, stretch=3.0), plan, Study.read(plan), 1).update(0, [], []) == pytest.approx(4 * 10 * 3)
+
+
+def test_trials_of_the_study_are_what_its_others_are_estimated_from(tmp_path):
+    plan = toy_plan(tmp_path, SCORED, objectives=("loss", "params"), trials=5)
+    study = Study.join(plan)
+    study.run(arithmetic, trials=3)
+    known = estimate(plan, study, None, "cpu")
+
+    assert known is not None
+    assert known.source == "as in 3 finished trials on this machine"
+    records = study.records()
+    assert sum(map(known.seconds, (r.metrics["macs"] for r in records))) == pytest.approx(
+        sum(r.seconds for r in records)
+    )
+
+
+@pytest.mark.parametrize(
+    ("objectives", "trials"), [(("params", "macs"), 5), (("loss", "params"), 1)], ids=["costs alone", "none left"]
+)
+def test_nothing_is_estimated_of_trials_that_take_no_time_or_are_finished(tmp_path, objectives, trials):
+    plan = toy_plan(tmp_path, SCORED, objectives=objectives, trials=1)
+    study = Study.join(plan)
+    study.run(arithmetic)
+    assert estimate(replace(plan, search=replace(plan.search, trials=trials)), study, None, "cpu") is None
