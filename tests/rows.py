@@ -76,10 +76,26 @@ def mobilevitv2_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
     )
 
 
+@st.composite
+def repvit_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
+    return row(
+        "repvit",
+        name=name,
+        out=draw(st.one_of(WIDTHS, st.just(width))),
+        stride=draw(STRIDES),
+        repeat=draw(st.integers(1, 4)),
+        expand=draw(st.integers(1, 3)),
+        se=draw(st.sampled_from([0, 1, 2])),
+        act=draw(ACTS),
+        merged=draw(st.booleans()),
+    )
+
+
 ROWS = {
     "conv": conv_rows,
     "mv2": mv2_rows,
     "mobilevit": mobilevit_rows,
     "mobilevitv2": mobilevitv2_rows,
     "uib": uib_rows,
+    "repvit": repvit_rows,
 }

@@ -146,10 +146,12 @@ class Architecture:
         layers: list[Layer] = []
         width = IMAGE_CHANNELS
         for row, strides in zip(self.blocks, self.row_strides(), strict=True):
+            first = width
             for i in range(row.repeat):
                 dilation = (strides.dilation if i else strides.dilation_first) if row.supports_dilation else 1
                 stride = strides.stride if i == 0 else 1
-                layers.append(Layer(row.name, i, row.kind(), width, stride, row.settings(), dilation))
+                settings = replace(row, stride=strides.stride).layer(i, first).settings()
+                layers.append(Layer(row.name, i, row.kind(), width, stride, settings, dilation))
                 width = row.out
         return layers
 
@@ -171,8 +173,8 @@ class Architecture:
         ]
 
     def deploy(self) -> Self:
-        """The network without the parts of its head that only training uses."""
-        return replace(self, head=self.head.deploy())
+        """The network without the parts that only training uses."""
+        return replace(self, blocks=tuple(row.deploy() for row in self.blocks), head=self.head.deploy())
 
     def stages(self) -> list[Stage]:
         """Shape and cost of every row, then of the head or its parts."""
@@ -187,10 +189,15 @@ class Architecture:
         return [*stages, *(Stage(f"head.{part.name}", self.head.kind(), part.out, part.cost) for part in parts)]
 
     def training_cost(self) -> Cost:
-        """The cost of the parts that only training uses (an auxiliary classifier), which `cost` leaves out."""
-        stages = self.stages()
-        maps = [stages[i].out for i in self.head_inputs()]
-        return sum((self.head.training_cost(i, x, self.num_classes) for i, x in enumerate(maps)), Cost())
+        """The cost of what only training uses (an auxiliary classifier, branches), which `cost` leaves out."""
+        maps = [Shape(IMAGE_CHANNELS, self.image_size, self.image_size), *(stage.out for stage in self.stages())]
+        rows = [
+            replace(row, stride=strides.stride).training_cost(x)
+            for row, strides, x in zip(self.blocks, self.row_strides(), maps, strict=False)
+        ]
+        inputs = [maps[i + 1] for i in self.head_inputs()]
+        heads = [self.head.training_cost(i, x, self.num_classes) for i, x in enumerate(inputs)]
+        return sum((*rows, *heads), Cost())
 
     def cost(self) -> Cost:
         """Parameters and multiply-accumulates of the whole network, for one image of `image_size`."""

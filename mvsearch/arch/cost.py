@@ -74,6 +74,18 @@ def attention(channels: Num, tokens: Num, groups: Num) -> Cost:
     return Cost(0, 2 * tokens * tokens * channels * groups, 2 * tokens * channels * channels * groups)
 
 
+def squeeze_width(channels: Num) -> Num:
+    """The channels inside squeeze-and-excitation: a quarter, to a multiple of 8."""
+    near = (channels + 16) // 32 * 8
+    return near + (8 - near) * (near < 8)
+
+
+def squeeze_excite(channels: Num) -> Cost:
+    """Squeeze-and-excitation: two 1x1 convolutions with bias on the means of a map."""
+    hidden = squeeze_width(channels)
+    return conv(channels, hidden, 1, bias=True, norm=False) + conv(hidden, channels, 1, bias=True, norm=False)
+
+
 def norm(channels: Num) -> Cost:
     """An affine normalisation: two parameters per channel, no multiply-accumulates by convention."""
     return Cost(2 * channels)

@@ -113,7 +113,7 @@ def _networks(
             networks.append(_resize(load_network(name), image_size))
         else:
             arch = find_architecture(name, storage=storage).at(image_size=image_size)
-            networks.append(NamedNetwork(name, build(arch, seed=0), arch.image_size))
+            networks.append(NamedNetwork(name, build(arch.deploy(), seed=0), arch.image_size))
     return networks
 
 

@@ -53,7 +53,7 @@ def _print_classifiers(models: "list[Model]") -> None:
             pretty("macs", cost.macs),
             f"{cost.macs_paper / 1e6:.2f} M",
             str(figures.get("flops_m", "-")),
-            f"{top1}{'' if 'top1' in figures else '*'}",
+            f"{top1}{'' if 'top1' in figures else '*'}{'+' if figures.get('distilled') else ''}",
             str(figures.get("latency_ms", "-")),
             str(figures.get("throughput_images_s", "-")),
         )
@@ -61,7 +61,7 @@ def _print_classifiers(models: "list[Model]") -> None:
     console().print(
         "MACs are exact; MACs (paper) are counted as the authors count, to compare with printed FLOPs. Latency in ms "
         "(batch 1) and images/s (batch 100) are the paper's, on an RTX 2080 Ti; top-1 is on ImageNet-1k (*: after 100 "
-        "epochs). Lower is better for costs and ms, higher for top-1 and images/s.",
+        "epochs, +: with a teacher). Lower is better for costs and ms, higher for top-1 and images/s.",
         style="dim",
     )
 

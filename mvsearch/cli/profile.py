@@ -82,7 +82,9 @@ def profile(
         from mvsearch.profiling.latency import TimingOptions, load_backend
 
         options = TimingOptions(batch=batch, threads=threads, precision=precision or "fp32", graph=graph, fused=fused)
-        timed = load_backend(backend or "torch_cpu").measure(build(network, seed=0), network.image_size, options)
+        timed = load_backend(backend or "torch_cpu").measure(
+            build(network.deploy(), seed=0), network.image_size, options
+        )
     if as_json:
         print_json(_to_json(arch, network, count, timed) | peaks)
     else:

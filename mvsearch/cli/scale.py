@@ -193,7 +193,7 @@ def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
     latency_backend, options = load_backend(backend), TimingOptions(threads=threads)
 
     def measure(arch: "Architecture") -> "Latency":
-        return latency_backend.measure(build(arch, seed=0), arch.image_size, options)
+        return latency_backend.measure(build(arch.deploy(), seed=0), arch.image_size, options)
 
     return measure
 

@@ -14,8 +14,8 @@ Axis = Sequence[Hashable]
 """What each index along a dimension stands for: equal marks in two networks stand for the same channel."""
 
 
-def _no_norm(_block: Any) -> nn.Module | None:
-    return None
+def _no_norms(_block: Any) -> Sequence[nn.Module]:
+    return ()
 
 
 @dataclass(frozen=True)
@@ -67,10 +67,12 @@ class BlockLayer:
     """The module of a block, as `LAYER` in its file. All but `module` has a default that is right for plain modules.
 
     Fusing. `fuse` builds a faster module from one of this class, or from an exported copy of the class, which has the
-    same name and the child modules `parts`. Without it the child modules are fused one by one.
+    same name and the child modules `parts`. Without it the child modules are fused one by one. `merge` makes the state
+    of a deployed block (see `Block.deploy`) from that of a block with the parts that only training uses.
 
-    Weight transfer. `residual_norm` is the norm at the end of the branch that is added to the block's input, if there
-    is one: with zero weights the block returns its input. `branch_ends` are the endings of parameters that finish an
+    Weight transfer. `residual_norms` are the norms at the ends of the branches that are added to the block's input:
+    with zero weights the block returns its input. `keeps_channels` tells whether its output has the order of channels
+    of its input; by default it does where a branch is added. `branch_ends` are the endings of parameters that finish an
     inner residual branch: they start at zero in a layer that the source does not have. `channels` tells what the
     indices of a parameter's dimensions stand for, and which of them belong together. `regrouped` names convolutions
     that may be depthwise in one network and dense in the other. `stack` is the child module that has layers of one kind
@@ -80,11 +82,17 @@ class BlockLayer:
     module: type[nn.Module]
     fuse: Callable[[Any], nn.Module] | None = None
     parts: frozenset[str] = frozenset()
-    residual_norm: Callable[[Any], nn.Module | None] = _no_norm
+    residual_norms: Callable[[Any], Sequence[nn.Module]] = _no_norms
     branch_ends: tuple[str, ...] = ()
     channels: Callable[[Any], ChannelTable] = _no_channels
     regrouped: frozenset[str] = frozenset()
     stack: str = ""
+    keeps_channels: Callable[[Any], bool] | None = None
+    merge: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+
+    def has_order_of_input(self, block: nn.Module) -> bool:
+        """Whether the channels of the block's output have the order of those of its input."""
+        return bool(self.residual_norms(block)) if self.keeps_channels is None else self.keeps_channels(block)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -53,8 +53,40 @@ _MOBILENETV4: Rules = (
     (r"\.bn\.(\w+)$", r".norm.\1"),
 )
 
+_CONV_NORM: Rules = ((r"\.c\.weight$", ".conv.weight"), (r"\.bn\.(\w+)$", r".norm.\1"))
+
+
+def _after_downsampling(match: re.Match[str]) -> str:
+    """A block of a stage, whose rows begin with its downsampling, if it has one."""
+    return f"<{int(match[1]) + 1}:{int(match[2]) + (match[1] != '0')}>"
+
+
+_REPVIT: Rules = (
+    (r"^stem\.conv1\.", "stem."),
+    (r"^stem\.conv2\.", "stem2."),
+    (r"^head\.head\.bn\.", "head.norm."),
+    (r"^head\.(head\.)?l\.", "head.linear."),
+    (r"^head\.bn\.", "head.norm."),
+    (r"^stages[._](\d+)\.downsample\.", lambda match: f"<{int(match[1]) + 1}:0>"),
+    (r"^stages[._](\d+)\.blocks\.(\d+)\.", _after_downsampling),
+    (r">pre_block\.channel_mixer\.", ">before."),
+    (r">pre_block\.", ">"),
+    (r">token_mixer\.conv\.", ">mixer.wide."),
+    (r">token_mixer\.conv1\.", ">mixer.point."),
+    (r">token_mixer\.bn\.", ">mixer.norm."),
+    (r">se\.fc1\.", ">se.reduce."),
+    (r">se\.fc2\.", ">se.restore."),
+    (r">spatial_downsample\.", ">down.0."),
+    (r">channel_downsample\.", ">down.1."),
+    (r">(ffn|channel_mixer)\.", ">channel."),
+    (r"(>before|>channel)\.conv1\.", r"\1.widen."),
+    (r"(>before|>channel)\.conv2\.", r"\1.narrow."),
+    *_CONV_NORM,
+)
+
 _FAMILIES: tuple[tuple[str, Rules], ...] = (
     (r"^blocks\.\d+\.\d+\.pw_exp\.", _MOBILENETV4),
+    (r"^stages[._]\d+\.blocks\.\d+\.token_mixer\.", _REPVIT),
     (r"^(stages[._]\d|stem\.bn\.|final_conv\.|head\.fc\.)", _MOBILEVIT),
 )
 """What a name in the checkpoint looks like in each family; the first that fits."""

@@ -100,7 +100,7 @@ def _groups(model: nn.Sequential) -> dict[str, list[Use]]:
     kept, read, reached = {_IMAGES}, _IMAGES, dict[str, str]()
     for row, block, name in _blocks(model):
         layer: Any = layers()[type(block)]
-        out = read if layer.residual_norm(block) is not None else f"{name}.out"
+        out = read if layer.has_order_of_input(block) else f"{name}.out"
         _collect(groups, block, layer.channels(block), {"in": read, "out": out}, name)
         read = reached[row] = out
     head = model.get_submodule("head")

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from mvsearch.errors import CheckpointError
+from mvsearch.nn._merging import JOINED, join_classifiers, merge_blocks
 from mvsearch.nn._timm_names import Rules, timm_rules
 
 _AUTHORS: Rules = (
@@ -51,14 +52,19 @@ AUXILIARY = "head.auxiliary."
 COUNTER = "num_batches_tracked"
 """Counters of batch norms end with this; they change no output."""
 
+STATISTICS = ("running_mean", "running_var", COUNTER)
+"""What batch norms store beside their parameters ends with one of these."""
+
 
 def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     """Load weights with the authors' names, timm's or ours into a network that `build` returned.
 
-    An auxiliary classifier, which only training needs, is skipped if the network has none. Counters of batches that are
+    An auxiliary classifier, which only training needs, is skipped if the network has none; branches are merged if it
+    has none, and two classifiers of timm become their mean. Counters of batches that are
     missing become 0. Raises CheckpointError, and changes nothing, if another name is missing or unknown or if a shape
     differs.
     """
+    state_dict, _ = merge_for(model, state_dict)
     own, renamed = model.state_dict(), rename_parameters(model, state_dict)
     if not any(ours.startswith(AUXILIARY) for ours in own):
         renamed = {ours: name for ours, name in renamed.items() if not ours.startswith(AUXILIARY)}
@@ -85,10 +91,22 @@ def load_backbone(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     The checkpoint's head is skipped, and its row `final` if the network has none. Raises CheckpointError as
     `load_checkpoint` does.
     """
+    state_dict, _ = merge_for(model, state_dict)
     own, names = model.state_dict(), rename_parameters(model, state_dict)
     skipped = ("head.",) if any(name.startswith("final.") for name in own) else ("head.", "final.")
     rows = {ours: state_dict[name] for ours, name in names.items() if not ours.startswith(skipped)}
     load_checkpoint(model, rows | {name: tensor for name, tensor in own.items() if name.startswith("head.")})
+
+
+def merge_for(model: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+    """Weights without the parts for training that the network does not have; and in words what was merged."""
+    joined = join_classifiers(state_dict)
+    notes = () if joined is state_dict else (JOINED,)
+    names = rename_parameters(model, joined)
+    merged, count = merge_blocks(model, {ours: joined[name] for ours, name in names.items()})
+    if not count:
+        return joined, notes
+    return merged, (*notes, f"merged the branches of {count} block{'s' * (count > 1)}")
 
 
 def rename_parameters(model: nn.Module, names: Iterable[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Softmax attention among pixels, fused with convolution: the block `mobilevit` (MobileViTv1, v3 and between)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -166,8 +167,8 @@ class FusedMobileViT(nn.Module):
         return resize(y_BHWD, (height, width))
 
 
-def _residual_norm(block: Any) -> nn.Module | None:
-    return (block.fuse or block.project).norm if block.add_input else None
+def _residual_norms(block: Any) -> Sequence[nn.Module]:
+    return ((block.fuse or block.project).norm,) if block.add_input else ()
 
 
 def channels(block: MobileViT) -> ChannelTable:
@@ -209,7 +210,7 @@ LAYER = BlockLayer(
     module=MobileViT,
     fuse=FusedMobileViT,
     parts=frozenset({"local", "reduce", "layers", "norm", "project"}),
-    residual_norm=_residual_norm,
+    residual_norms=_residual_norms,
     branch_ends=("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias"),
     channels=channels,
     regrouped=frozenset({"local.conv.weight"}),

@@ -1,5 +1,6 @@
 """Separable attention, linear in the number of pixels: the block `mobilevitv2` (MobileViTv2 and the v3 built on it)."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -142,8 +143,8 @@ class FusedMobileViTv2(nn.Module):
         return to_map(y).add_(x) if self.add_input else to_map(y)
 
 
-def _residual_norm(block: Any) -> nn.Module | None:
-    return block.project.norm if block.add_input else None
+def _residual_norms(block: Any) -> Sequence[nn.Module]:
+    return (block.project.norm,) if block.add_input else ()
 
 
 def channels(block: MobileViTv2) -> ChannelTable:
@@ -181,7 +182,7 @@ LAYER = BlockLayer(
     module=MobileViTv2,
     fuse=FusedMobileViTv2,
     parts=frozenset({"local", "reduce", "layers", "norm", "project"}),
-    residual_norm=_residual_norm,
+    residual_norms=_residual_norms,
     branch_ends=("attention.out.weight", "attention.out.bias", "ffn_out.weight", "ffn_out.bias"),
     channels=channels,
     regrouped=frozenset({"local.conv.weight"}),

@@ -1,5 +1,6 @@
 """The inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3): the block `mv2`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -51,8 +52,8 @@ class FusedMV2(nn.Module):
         return y.add_(x) if self.residual else y
 
 
-def _residual_norm(block: Any) -> nn.Module | None:
-    return block.narrow.norm if block.residual else None
+def _residual_norms(block: Any) -> Sequence[nn.Module]:
+    return (block.narrow.norm,) if block.residual else ()
 
 
 def channels(block: MV2) -> ChannelTable:
@@ -70,6 +71,6 @@ LAYER = BlockLayer(
     module=MV2,
     fuse=FusedMV2,
     parts=frozenset({"widen", "depthwise", "narrow"}),
-    residual_norm=_residual_norm,
+    residual_norms=_residual_norms,
     channels=channels,
 )

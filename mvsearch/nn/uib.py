@@ -1,5 +1,6 @@
 """The universal inverted bottleneck of MobileNetV4 (arXiv 2404.10518, section 4.1): the block `uib`."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
@@ -67,8 +68,8 @@ class FusedUniversalBottleneck(nn.Module):
         return y.add_(x) if self.residual else y
 
 
-def _residual_norm(block: Any) -> nn.Module | None:
-    return block.narrow.norm if block.residual else None
+def _residual_norms(block: Any) -> Sequence[nn.Module]:
+    return (block.narrow.norm,) if block.residual else ()
 
 
 def channels(block: UniversalBottleneck) -> ChannelTable:
@@ -88,6 +89,6 @@ LAYER = BlockLayer(
     module=UniversalBottleneck,
     fuse=FusedUniversalBottleneck,
     parts=frozenset({"start", "widen", "middle", "narrow"}),
-    residual_norm=_residual_norm,
+    residual_norms=_residual_norms,
     channels=channels,
 )

@@ -22,7 +22,8 @@ from mvsearch.arch.published import all_names, published
 from mvsearch.data import Preparation
 from mvsearch.errors import CheckpointError
 from mvsearch.nn._layer import Axis, BlockLayer, dimensions, heads, layers
-from mvsearch.nn.checkpoints import load_checkpoint
+from mvsearch.nn._merging import join_classifiers
+from mvsearch.nn.checkpoints import STATISTICS, load_checkpoint
 from mvsearch.nn.network import instantiate
 from mvsearch.nn.weights_io import checksum
 
@@ -117,16 +118,26 @@ def identify_architecture(state_dict: dict[str, Tensor], *candidates: Architectu
     If several have equal layers, as at other image sizes, it is the first. Raises CheckpointError if none fits.
     """
     classifier = [tensor for name, tensor in state_dict.items() if name.endswith(_CLASSIFIERS) or name == _STARNET]
+    weights = {name: tensor.to("meta") for name, tensor in join_classifiers(state_dict).items()}
+    total = sum(tensor.numel() for name, tensor in weights.items() if not name.endswith(STATISTICS))
     for candidate in chain(candidates, map(published, all_names())) if classifier else ():
         arch = candidate.at(num_classes=len(classifier[0]))
+        if arch.task == "classification" and total not in _parameter_counts(arch):
+            continue  # without building it
         try:
-            load_checkpoint(_build_on_meta(arch), {key: tensor.to("meta") for key, tensor in state_dict.items()})
+            load_checkpoint(_build_on_meta(arch), weights)
         except CheckpointError:
             continue
         return arch
     raise CheckpointError(
         "these weights fit no published classifier; put the architecture.yaml that they belong to beside them."
     )
+
+
+def _parameter_counts(arch: Architecture) -> tuple[int, int]:
+    """The parameters at inference, and with what only training uses."""
+    params = arch.cost().params
+    return params, params + arch.training_cost().params
 
 
 def _build_on_meta(arch: Architecture) -> nn.Sequential:
@@ -165,8 +176,8 @@ def _transfer_row(row: nn.Module, source: nn.Module | None) -> int:
 
 def _zero_init_residual(block: nn.Module) -> None:
     """Let a block return its input, if it adds a branch to it."""
-    norm: Any = layers()[type(block)].residual_norm(block)
-    if norm is not None:
+    norms: Any = layers()[type(block)].residual_norms(block)
+    for norm in norms:
         nn.init.zeros_(norm.weight)
 
 

@@ -134,10 +134,12 @@ def load_weights(
     other classes is refused, with the advice `other_classes`, in which {0} stands for the file's number.
     """
     from mvsearch.nn._stored_architecture import check_architecture
-    from mvsearch.nn.checkpoints import COUNTER, rename_parameters
+    from mvsearch.nn.checkpoints import COUNTER, merge_for, rename_parameters
 
     checkpoint, own = read_checkpoint(path), model.state_dict()
     try:
+        weights, notes = merge_for(model, checkpoint.weights)
+        checkpoint = replace(checkpoint, weights=dict(weights), converted=(*checkpoint.converted, *notes))
         names = rename_parameters(model, checkpoint.weights)
         theirs = {name.removeprefix("head."): checkpoint.weights[names[name]] for name in names if _in_head(name)}
         ours = {name.removeprefix("head."): own[name] for name in own if _in_head(name)}
@@ -161,9 +163,11 @@ def load_into(model: "nn.Module", checkpoint: Checkpoint) -> Checkpoint:
     Raises CheckpointError, and changes nothing, if it does not fit.
     """
     from mvsearch.nn._checkpoint_sets import describe_prefixes
-    from mvsearch.nn.checkpoints import COUNTER, load_checkpoint, rename_parameters
+    from mvsearch.nn.checkpoints import COUNTER, load_checkpoint, merge_for, rename_parameters
 
     try:
+        weights, notes = merge_for(model, checkpoint.weights)
+        checkpoint = replace(checkpoint, weights=dict(weights), converted=(*checkpoint.converted, *notes))
         load_checkpoint(model, checkpoint.weights)
     except CheckpointError as error:
         hint = describe_prefixes(checkpoint.weights, model.state_dict())

@@ -161,7 +161,7 @@ def benchmark_architectures(
     cases = [
         backend_case(
             str(arch.name or arch.key),
-            build(arch, seed=0),
+            build(arch.deploy(), seed=0),
             arch.image_size,
             backend,
             options,

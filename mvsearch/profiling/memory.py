@@ -59,7 +59,7 @@ def allocated_bytes(arch: Architecture, *, batch: int, image_size: int | None = 
 
 def _prepare(arch: Architecture, batch: int, image_size: int | None, training: bool) -> Callable[[], None]:
     size = image_size or arch.image_size
-    model, images = instantiate(arch), torch.zeros(batch, 3, size, size)
+    model, images = instantiate(arch if training else arch.deploy()), torch.zeros(batch, 3, size, size)
     return _training_step(model, images, arch.task) if training else _inference(model, images)
 
 

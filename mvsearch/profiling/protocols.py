@@ -71,7 +71,7 @@ def load_network(name: str) -> NamedNetwork:
     """
     if name in model_names():
         arch = published(name)
-        return NamedNetwork(name, build(arch, seed=0), arch.image_size)
+        return NamedNetwork(name, build(arch.deploy(), seed=0), arch.image_size)
     network = baseline(name)
     return NamedNetwork(name, build_baseline(network), network.image_size)
 

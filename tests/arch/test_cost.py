@@ -45,7 +45,7 @@ def counted(arch: Architecture) -> list[tuple[str, tuple[int, ...], int, int]]:
     stages = []
     with torch.device("meta"), torch.no_grad():
         x = torch.zeros(1, 3, arch.image_size, arch.image_size)
-        for name, module in instantiate(arch).eval().named_children():
+        for name, module in instantiate(arch.deploy()).eval().named_children():
             with FlopCounterMode(display=False) as counter:
                 x = module(x)
             params = sum(parameter.numel() for parameter in module.parameters())
@@ -63,7 +63,10 @@ def test_shape_parameters_and_macs_of_any_legal_row_are_those_of_the_built_one(k
     @given(architectures(kind))
     def holds(arch: Architecture) -> None:
         assert Architecture.from_dict(arch.to_dict()) == arch, "only legal rows are drawn"
-        assert calculated(arch) == counted(arch)
+        assert calculated(arch) == calculated(arch.deploy()) == counted(arch)
+        with torch.device("meta"):
+            params = sum(parameter.numel() for parameter in instantiate(arch).parameters())
+        assert params == arch.cost().params + arch.training_cost().params
 
     holds()
 
@@ -112,8 +115,7 @@ def test_a_repeat_costs_the_sum_of_its_layers(kind):
     def holds(one: Block, size: int) -> None:
         x, total = Shape(8, size, size), Cost()
         for i in range(one.repeat):
-            single = replace(one, repeat=1, stride=one.stride if i == 0 else 1)
-            cost, x = single.cost(x)
+            cost, x = one.layer(i, 8).cost(x)
             total += cost
         assert one.cost(Shape(8, size, size)) == (total, x)
 

@@ -54,6 +54,10 @@ def mobilevitv2(**fields):
 KINDS = {
     "conv": row("conv", name="body", out=12),
     "mv2": row("mv2", name="body", out=16, expand=3, repeat=3),
+    "uib": row("uib", name="body", out=8, start=3, repeat=2),
+    "uib that strides": row("uib", name="body", out=12, start=3, middle=0, stride=2),
+    "repvit": row("repvit", name="body", out=8, repeat=3),
+    "repvit that strides": row("repvit", name="body", out=12, stride=2, repeat=2),
     "mobilevit": mobilevit(),
     "mobilevit as v1": mobilevit(local="dense", fusion=3, concat="input", add_input=False),
     "mobilevit of one head, repeated": mobilevit(heads=1, repeat=2),

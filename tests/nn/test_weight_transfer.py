@@ -54,6 +54,8 @@ def mobilevitv2(**fields):
 KINDS = {
     "conv": row("conv", name="body", out=12, kernel=3),
     "mv2": row("mv2", name="body", out=8, expand=3, repeat=2),
+    "uib": row("uib", name="body", out=8, start=5, repeat=2),
+    "repvit": row("repvit", name="body", out=12, stride=2, repeat=2),
     "mobilevit": mobilevit(),
     "mobilevit as v1": mobilevit(local="dense", fusion=3, concat="input", add_input=False),
     "mobilevit unfused": mobilevit(fusion=0),
@@ -113,6 +115,8 @@ GROWN = {
     "mv2 repeated": (row("mv2", name="body", out=8), row("mv2", name="body", out=8, repeat=3)),
     "mv2 expanded": (row("mv2", name="body", out=8, expand=2), row("mv2", name="body", out=8, expand=5)),
     "mv2 with a larger kernel": (row("mv2", name="body", out=8), row("mv2", name="body", out=8, kernel=7)),
+    "uib repeated": (row("uib", name="body", out=8, start=3), row("uib", name="body", out=8, start=3, repeat=3)),
+    "uib expanded": (row("uib", name="body", out=8, expand=2), row("uib", name="body", out=8, expand=5)),
     "conv wider": (row("conv", name="body", out=8), row("conv", name="body", out=20)),
     "conv with a larger kernel": (row("conv", name="body", out=8, kernel=1), row("conv", name="body", out=8, kernel=5)),
 }

@@ -5,8 +5,8 @@ A file `blocks/x.py` defines one class, `Row(Block)`, a frozen dataclass whose f
 reports and figures need to know about a block, `Row` declares in the class variables of `Block`.
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from mvsearch.arch.cost import Cost, Num, Shape
 from mvsearch.arch.schema import Rule, Schema, field_text, integer, one_of
@@ -68,6 +68,18 @@ class Block(Schema):
         """The cost of the whole row on input x, and its output shape."""
         y = self.output(x, self.stride)
         return self.layer_cost(x, self.stride) + self.layer_cost(y, 1).times(self.repeat - 1), y
+
+    def layer(self, index: int, width: Num) -> Self:
+        """The row of one layer alone: the `index`-th, of a row whose input has `width` channels."""
+        return replace(self, repeat=1, stride=1 if index else self.stride)
+
+    def deploy(self) -> Self:
+        """The row without the parts that only training uses."""
+        return self
+
+    def training_cost(self, x: Shape) -> Cost:
+        """The cost of the parts of the row on input x that only training uses, which `cost` leaves out."""
+        return Cost()
 
     def settings(self) -> dict[str, Any]:
         """The fields that distinguish layers: all active ones but name, stride and repeat."""

@@ -26,7 +26,7 @@ def main() -> None:
     request = json.load(sys.stdin)
     torch.set_num_threads(request["threads"])
     before = resident_mib("VmRSS")
-    model = build(Architecture.from_dict(request["architecture"]), seed=0).eval()
+    model = build(Architecture.from_dict(request["architecture"]).deploy(), seed=0).eval()
     size = request["image_size"]
     with torch.inference_mode():
         model(torch.zeros(request["batch"], 3, size, size))

@@ -63,7 +63,7 @@ class Energy(Measurement):
             raise EvaluationFailed(f"energy: {error}") from error
         size = settings.image_size or arch.image_size
         backend, options = load_backend(BACKEND), TimingOptions(batch=settings.batch, threads=settings.threads)
-        with backend.prepare(build(arch, seed=0), size, options) as call, machine_lock.exclusive():
+        with backend.prepare(build(arch.deploy(), seed=0), size, options) as call, machine_lock.exclusive():
             rounds = [millijoules(call, counters) / settings.batch for _ in range(settings.repeats)]
         (low, high), interval = np.percentile(rounds, [10, 90]), median_interval(rounds)
         return {

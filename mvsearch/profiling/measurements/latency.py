@@ -59,7 +59,7 @@ class Timing(Measurement):
         """Median and spread, with all that they depend on."""
         from mvsearch.nn import build
 
-        backend, model = load_backend(settings.backend), build(arch, seed=0)
+        backend, model = load_backend(settings.backend), build(arch.deploy(), seed=0)
         size = settings.image_size or arch.image_size
         metrics = backend.measure(model, size, settings.options, repeats=settings.repeats).metrics()
         if batch := settings.throughput_batch:
