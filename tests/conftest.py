@@ -55,6 +55,14 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture
+def brief_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure every latency once after five calls, as on a quiet machine. Beside other tests its spread is large, so it
+    would be measured four times, and every call is warmed up for 0.3 s. `test_estimate.py` has the rule."""
+    monkeypatch.setattr("mvsearch.profiling.estimate.MAX_REPETITIONS", 1)
+    monkeypatch.setattr("mvsearch.profiling.estimate.WARM_S", 0.0)
+
+
+@pytest.fixture
 def mvsearch(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> Callable[..., Finished]:

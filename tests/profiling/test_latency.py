@@ -23,6 +23,7 @@ from mvsearch.profiling.latency import (
     torch_cuda,
 )
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
 TORCH_CPU, TORCH_CUDA = load_backend("torch_cpu"), load_backend("torch_cuda")
 ROOT = Path(__file__).parents[2]
 has_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
@@ -175,7 +176,10 @@ def test_the_device_names_processor_torch_and_threads():
 def test_two_processes_that_measure_at_once_never_overlap(tmp_path):
     code = """
 import time, torch
+from mvsearch.profiling import estimate
 from mvsearch.profiling.latency import load_backend
+
+estimate.MAX_REPETITIONS = 1
 
 class Slow(torch.nn.Module):
     def forward(self, x):

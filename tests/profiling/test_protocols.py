@@ -19,6 +19,7 @@ from mvsearch.profiling.protocols import OWN, PAPER, NamedNetwork, time_networks
 from mvsearch.study.evaluator import measured_devices
 from mvsearch.study.plan import Plan
 
+pytestmark = pytest.mark.usefixtures("brief_timing")
 TORCH_CPU, FUSED = load_backend("torch_cpu"), TimingOptions(fused=True)
 no_cuda = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
 

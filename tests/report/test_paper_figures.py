@@ -151,7 +151,7 @@ def test_existing_figures_are_not_overwritten_without_force(few_baselines, run, 
     assert figure.read_bytes().startswith(FIRST_BYTES["png"])
 
 
-def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, monkeypatch):
+def test_latency_is_measured_once_and_drawn_again_from_its_file(run, tmp_path, monkeypatch, brief_timing):
     from mvsearch.profiling import protocols
 
     few, load = ["mobilevitv3_xxs_l2", "mobilevitv3_xxs", "mobilenetv3_large_100", "levit_128s"], protocols.load_network
