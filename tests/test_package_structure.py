@@ -4,6 +4,7 @@ import ast
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,7 @@ def package_of(module: str) -> str:
     return (*module.split("."), "__init__")[1]
 
 
+@cache
 def imports_of(path: Path) -> set[str]:
     """The modules of ours that a file imports, also inside functions, and the packages of the plug-ins that it loads.
 
@@ -154,16 +156,18 @@ def test_few_modules_stand_in_the_root_of_the_package():
     assert len(list(PACKAGE.glob("*.py"))) <= 6
 
 
-@pytest.mark.parametrize("module", LIGHT)
-def test_light_modules_load_no_torch(module):
-    code = f"import sys, mvsearch.{module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
-
-
-@pytest.mark.parametrize("module", WITHOUT_OPTUNA)
-def test_reading_a_study_loads_no_optuna(module):
-    code = f"import sys, mvsearch.{module}; sys.exit('optuna' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+@pytest.mark.parametrize(("modules", "heavy"), [(LIGHT, "torch"), (WITHOUT_OPTUNA, "optuna")])
+def test_light_modules_load_no(modules, heavy):
+    """In one process: what none of them loads together, none of them loads alone."""
+    code = """
+import importlib, sys
+for module in sys.argv[2:]:
+    importlib.import_module(f"mvsearch.{module}")
+    if sys.argv[1] in sys.modules:
+        sys.exit(f"{module} loads {sys.argv[1]}")
+"""
+    done = subprocess.run([sys.executable, "-c", code, heavy, *modules], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_public_names_come_without_torch():

@@ -29,6 +29,7 @@ _MODULES = {
     "pillow": "PIL.Image",
     "pyarrow": "pyarrow.parquet",
     "pycocotools": "pycocotools.mask",
+    "pyyaml": "yaml",
     "scikit-image": "skimage",
     "scikit-learn": "sklearn",
     "tensorboard": "torch.utils.tensorboard",
