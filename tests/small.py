@@ -47,7 +47,11 @@ SEPARABLE = {
 MIXED = {
     **SOFTMAX,
     "name": "small_mixed",
-    "blocks": [*SOFTMAX["blocks"], {"name": "tail", "block": "mobilevitv2", "out": 16, "dim": 16, "depth": 1}],
+    "blocks": [
+        SOFTMAX["blocks"][0],
+        SOFTMAX["blocks"][2],
+        {"name": "tail", "block": "mobilevitv2", "out": 16, "dim": 16, "depth": 1},
+    ],
 }
 """Both kinds of attention, so that an expensive format is exported once."""
 

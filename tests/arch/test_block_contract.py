@@ -14,7 +14,7 @@ from mvsearch.arch.cost import Shape
 from mvsearch.utils import plugins
 
 X = Shape(8, 16, 16)
-drawn = settings(max_examples=examples(25, 60), deadline=None, derandomize=True)
+drawn = settings(max_examples=examples(15, 60), deadline=None, derandomize=True)
 
 
 def test_every_block_has_rows_for_property_tests():

@@ -19,7 +19,7 @@ from mvsearch.arch.cost import Cost, Shape
 from mvsearch.nn.network import instantiate
 from mvsearch.utils import plugins
 
-drawn = settings(max_examples=examples(25, 60), deadline=None, derandomize=True)
+drawn = settings(max_examples=examples(15, 60), deadline=None, derandomize=True)
 
 
 @st.composite
