@@ -2,15 +2,19 @@
 
 import json
 import os
+import shutil
 import signal
+import sqlite3
 import subprocess
 import time
-from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from command import PROCESS, Finished, run_process
 
+from mvsearch.cli.main import cli
 from mvsearch.metrics.record import Record
 from mvsearch.study.reader import open_study
 from mvsearch.study.workers.registry import FileRegistry
@@ -38,9 +42,9 @@ def write_space(folder: Path, steps: int = 2) -> str:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
-    """A folder with a finished study of four trainings by two workers, and the command that ran it."""
+    """A folder with a finished study of four trainings by a worker, and the command that ran it."""
     folder = tmp_path_factory.mktemp("run")
-    return folder, run_process("run", write_space(folder), "--workers", "2", cwd=folder)
+    return folder, run_process("run", write_space(folder), "--workers", "1", cwd=folder)
 
 
 def test_run_trains_on_real_images_and_writes_a_front(finished: tuple[Path, Finished]):
@@ -101,7 +105,7 @@ def test_rungs_and_reevaluation_work_on_real_trainings(tmp_path, mvsearch):
     assert "repeats" not in header
 
 
-@pytest.mark.parametrize("objective", ["params", "macs"])
+@pytest.mark.parametrize("objective", ["params", pytest.param("macs", marks=pytest.mark.slow)])
 def test_a_study_of_a_single_objective_has_a_front_and_a_figure(mvsearch, objective):
     done = mvsearch("run", "quick.yaml", "--objective", objective, "--trials", "3", "--workers", "1")
 
@@ -168,33 +172,33 @@ def wait_for_record(study: Path, seconds: float = 200) -> list[Record]:
     raise AssertionError(f"no record after {seconds} s")
 
 
-@pytest.fixture
-def timed(mvsearch) -> Iterator[str]:
-    """The space file of a study of two measured latencies, one of them finished."""
-    space = write_space(Path())
-    done = mvsearch("run", space, *TIMED, "--trials", "1", "--workers", "1")
-    assert done.code == 0, done.err
-    return space
+@pytest.fixture(scope="module")
+def timed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a study of measured latencies, of which one is finished."""
+    folder = tmp_path_factory.mktemp("timed")
+    with chdir(folder):
+        done = CliRunner().invoke(cli, ["run", write_space(folder), *TIMED, "--trials", "1", "--workers", "1"])
+    assert done.exit_code == 0, done.output
+    return folder
 
 
 TIMED = ("--objective", "latency_ms", "--objective", "params", "--sampler", "random")
 
 
 def test_a_latency_objective_is_measured_with_its_spread_and_device(timed):
-    [record] = open_study("studies/tiny").records()
+    [record] = open_study(timed / "studies" / "tiny").records()
     metrics = record.metrics
     assert 0 < metrics["latency_p10_ms"] <= metrics["latency_ms"] <= metrics["latency_p90_ms"]
     assert metrics["latency_device"].startswith("cpu: ")
 
 
 def test_a_run_on_another_device_fails_and_names_it(timed, mvsearch):
-    import sqlite3
-
+    shutil.copytree(timed, ".", dirs_exist_ok=True)
     with sqlite3.connect("studies/tiny/study.db") as connection:
         connection.execute("UPDATE mvsearch_studies SET facts = json_set(facts, '$.device', 'cpu: another')")
     connection.close()
 
-    done = mvsearch("run", timed, *TIMED, "--trials", "2", "--workers", "1")
+    done = mvsearch("run", "tiny.yaml", *TIMED, "--trials", "2", "--workers", "1")
 
     assert done.code == 1
     assert "cpu: another" in done.err

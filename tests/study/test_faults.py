@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from toy import TOY, arithmetic, toy_plan
@@ -73,8 +74,15 @@ def test_a_full_disk_is_an_error_and_finished_trials_are_kept(small_disk):
 
 
 def test_a_study_on_a_full_disk_cannot_be_read_until_there_is_space(small_disk):
-    (small_disk / "toy.yaml").write_text(TOY)
-    subprocess.run([*RUN, "--trials", "5", "--workers", "1"], cwd=small_disk, check=True, capture_output=True)
+    code = f"""
+import sys
+sys.path.insert(0, {str(Path(__file__).parents[1])!r})
+from pathlib import Path
+from toy import arithmetic, toy_plan
+from mvsearch.study.study import Study
+Study.join(toy_plan(Path("studies"))).run(arithmetic, trials=5)
+"""
+    subprocess.run([sys.executable, "-c", code], cwd=small_disk, check=True, capture_output=True)
     ballast = small_disk / "ballast"
     with pytest.raises(OSError, match="No space left"):
         fill(ballast)

@@ -16,6 +16,7 @@ import numpy as np
 import optuna
 import pytest
 import sqlalchemy as sa
+from command import PROCESS
 from toy import TOY, arithmetic, toy_plan
 from waiting import wait_until
 
@@ -342,23 +343,23 @@ def test_a_study_on_a_server_needs_no_folder(postgres, tmp_path):
 
 
 @pytest.mark.parametrize("storage", [pytest.param("sqlite", marks=pytest.mark.slow), "postgres"], indirect=True)
-def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(storage, tmp_path):
+def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(
+    storage, tmp_path, mvsearch, monkeypatch
+):
     home, away = tmp_path / "home", tmp_path / "away"
     home.mkdir()
     away.mkdir()
     (home / "toy.yaml").write_text(TOY)
-    mvsearch = [sys.executable, "-m", "mvsearch"]
     flags = ["--objective", "params", "--objective", "macs", "--workers", "1", "--storage", storage]
-    command = [*mvsearch, "run", "toy.yaml", "--trials", "20", "--sampler", "random", *flags]
+    command = [*PROCESS, "run", "toy.yaml", "--trials", "20", "--sampler", "random", *flags]
     driver = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL)
     store = Store(storage, create=True)
     wait_until(lambda: "toy" in store.names())
-    helper = subprocess.run(
-        [*mvsearch, "worker", "toy", "--storage", storage], cwd=away, capture_output=True, text=True
-    )
+    monkeypatch.chdir(away)
+    helper = mvsearch("worker", "toy", "--storage", storage)
 
-    assert (driver.wait(120), helper.returncode) == (0, 0), helper.stderr
-    assert "20 of 20 trials" in helper.stderr
+    assert (driver.wait(120), helper.code) == (0, 0), helper.err
+    assert "20 of 20 trials" in helper.err
     assert {path.name for path in (home / "studies/toy").iterdir()} >= {"front.csv", "front.png"}
     assert not list(away.iterdir())
     assert len({record.key for record in store.records("toy")}) == 20

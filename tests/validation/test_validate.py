@@ -2,6 +2,8 @@
 
 import csv
 import json
+import shutil
+from contextlib import chdir
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,9 +49,25 @@ blocks:
 QUICK = ("--epochs", "2", "--set", "batch=8", "--workers", "1", "--device", "cpu")
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    """Images, a baseline, a study whose best candidate is the widest, and one of costs alone."""
+    with chdir(tmp_path_factory.mktemp("validate")):
+        make_images()
+        Path("base.yaml").write_text(BASE, encoding="utf-8")
+        make_study("toy", "top1, params")
+        make_study("costs", "params, macs")
+        return Path.cwd()
+
+
 @pytest.fixture
-def study(mvsearch):
-    """The command, in a folder with images, a baseline and a study whose best candidate is the widest."""
+def study(folder, mvsearch):
+    """The command, in a copy of the folder."""
+    shutil.copytree(folder, ".", dirs_exist_ok=True)
+    return mvsearch
+
+
+def make_images() -> None:
     rng = np.random.default_rng(0)
     for part, count in (("train", 12), ("test", 4)):
         for place, name in enumerate(("cat", "dog")):
@@ -58,9 +76,6 @@ def study(mvsearch):
             for i in range(count):
                 pixels = np.clip(rng.normal(90 + 60 * place, 40, (32, 32, 3)), 0, 255).astype(np.uint8)
                 Image.fromarray(pixels).save(folder / f"{i}.png")
-    Path("base.yaml").write_text(BASE, encoding="utf-8")
-    make_study("toy", "top1, params")
-    return mvsearch
 
 
 def make_study(name: str, objectives: str, trials: int = 3, space: str = SPACE) -> None:
@@ -342,8 +357,6 @@ def test_a_source_that_changes_during_a_validation_is_noticed(study):
     ids=["task", "unknown", "trial", "same", "no score", "folder", "recipe", "batch", "study"],
 )
 def test_bad_input_is_one_sentence(study, args, value):
-    make_study("costs", "params, macs")
-
     assert value in assert_refused(study, *args)
 
 
