@@ -221,6 +221,9 @@ def test_half_a_file_is_refused(study):
         restore([*text[:40], text[40][:-5]], "sqlite:///half.db", source="half.jsonl")
 
 
+ONE_DATABASE = pytest.mark.parametrize(
+    "storage", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
+)
 KILLED = """
 import os, signal
 from mvsearch.study.storage.trials import OptunaTrialStore
@@ -238,6 +241,7 @@ main()
 """
 
 
+@ONE_DATABASE
 def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(study, storage, mvsearch):
     text = list(lines(study))
     Path("toy.jsonl").write_text("\n".join(text), encoding="utf-8")
@@ -265,6 +269,7 @@ def test_a_delete_or_rename_that_is_killed_loses_nothing_and_leaves_no_trials_to
     assert Study.join(plan).trials.all() == []
 
 
+@ONE_DATABASE
 def test_a_rename_that_is_killed_while_trials_are_copied_leaves_the_study_as_it_was(study, storage, monkeypatch):
     away = restore(list(lines(study)), storage, source="toy")
     before = whole(away)
