@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from effort import wider_are_slow
 from labelled import write_coco
 from safetensors.torch import load_file, save_file
 from small import SOFTMAX
@@ -132,7 +133,7 @@ def without_head(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 # Feature maps
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", wider_are_slow(model_names()))
 def test_every_published_network_gives_a_map_at_each_stride_with_the_channels_it_lists(name):
     arch = published(name)
     with torch.device("meta"):

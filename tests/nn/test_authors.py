@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from authors import made_up
+from effort import wider_are_slow
 
 from mvsearch import published
 from mvsearch.errors import CheckpointError
@@ -43,7 +44,7 @@ def same(left: dict[str, torch.Tensor], right: dict[str, torch.Tensor]) -> bool:
     return left.keys() == right.keys() and all(torch.equal(left[name], right[name]) for name in left)
 
 
-@pytest.mark.parametrize("name", LOGITS)
+@pytest.mark.parametrize("name", wider_are_slow(LOGITS))
 def test_the_same_weights_give_the_same_logits_as_in_the_authors_code(name):
     model = build(published(name)).eval()
     load_checkpoint(model, checkpoint(name))

@@ -4,6 +4,7 @@ import runpy
 
 import pytest
 import torch
+from effort import wider_are_slow
 from torch import nn
 
 from mvsearch.arch.architecture import Architecture
@@ -40,7 +41,7 @@ def images(count: int, height: int, width: int) -> torch.Tensor:
     return torch.rand(count, 3, height, width, generator=torch.Generator().manual_seed(2))
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", wider_are_slow(model_names()))
 def test_every_published_model_has_the_same_outputs_when_fused(name):
     model = with_random_norms(published(name))
     fused = fuse(model)
