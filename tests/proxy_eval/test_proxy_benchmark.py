@@ -127,7 +127,7 @@ def test_every_network_is_scored_once_whatever_its_names():
     assert "ablation_1_baseline_v1_s" not in once
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".html", ".png"])
+@pytest.mark.parametrize("suffix", [".svg", ".html", pytest.param(".png", marks=pytest.mark.slow)])
 def test_the_plot_is_drawn(run, suffix):
     done = run("proxies", "--proxy", "channel_weights", "--seeds", "1", "--plot", f"plot{suffix}")
     assert done.code == 0, done.err

@@ -172,7 +172,7 @@ def test_nothing_hangs_over_the_edge_of_the_screen(opened, width):
     assert right <= width
 
 
-@pytest.mark.parametrize("width", [360, 800])
+@pytest.mark.parametrize("width", [360, pytest.param(800, marks=pytest.mark.slow)])
 def test_parallel_coordinates_are_whole_on_every_screen(opened, findings, width):
     outside = """box => { const edge = box.getBoundingClientRect();
         return [...box.querySelectorAll(".ytick text, .annotation-text, .legendtext")].filter(text => {

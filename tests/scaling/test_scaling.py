@@ -52,7 +52,7 @@ def architectures(draw) -> Architecture:
     return replace(arch, blocks=(replace(stem, out=draw(st.integers(3, 40))), replace(down, out=width), body))
 
 
-@settings(deadline=None, max_examples=examples(60, 120))
+@settings(deadline=None, max_examples=examples(40, 120))
 @given(architectures(), st.sampled_from(METHOD_AND_COST), st.floats(0.3, 5), st.booleans())
 def test_the_result_is_legal_and_within_one_percent_or_else_nothing_near_the_multiplier_is_closer(
     arch, method, share, at_most
@@ -102,7 +102,7 @@ def test_scaling_to_its_own_cost_leaves_an_architecture_as_it_is(model, by, name
     assert result.scale == (0 if by == "compound" else 1)
 
 
-@settings(deadline=None, max_examples=examples(30, 60))
+@settings(deadline=None, max_examples=examples(20, 60))
 @given(
     architectures(),
     st.sampled_from(METHOD_AND_COST),

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from command import assert_refused
+from effort import examples
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from toy import TOY, toy_space
@@ -132,7 +133,7 @@ where: {json.dumps(where)}
     return space
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(30, 60), deadline=None, suppress_health_check=list(HealthCheck))
 @given(space=small_spaces(), objectives=st.sampled_from(OBJECTIVES), data=st.data())
 def test_in_any_small_space_it_is_what_enumeration_finds(space, objectives, data):
     costs = columns_of(space, space.sample(500, 0))
@@ -184,7 +185,7 @@ def v3_costs(files) -> dict[str, np.ndarray]:
     [
         (("params", "macs"), ()),
         (STATIC_COSTS, ("params <= 6M", "macs <= 2.1G")),
-        (("macs", "macs_paper"), ("params >= 800k",)),
+        pytest.param(("macs", "macs_paper"), ("params >= 800k",), marks=pytest.mark.slow),
     ],
 )
 def test_no_sampled_point_of_v3_dominates_or_is_missing(files, v3_costs, objectives, limits):

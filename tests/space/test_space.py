@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from effort import examples
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -613,7 +614,7 @@ def refusal(text: str) -> str:
 
 
 @settings(
-    max_examples=300,
+    max_examples=examples(150, 300),
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
 )
