@@ -133,8 +133,8 @@ def choose_score(held_out: int) -> tuple[str, str]:
     ('loss', 'top1')
     """
     if held_out >= _HELD_OUT_TOP1:
-        return "top1", f"top-1 on {held_out:,} held-out images"
-    return "loss", f"of {held_out:,} held-out images: top-1 would be counted in steps of {100 / held_out:.2g} points"
+        return "top1", f"on about {held_out:,} held-out images"
+    return "loss", f"on about {held_out:,} held-out images, where one image is {100 / held_out:.2g} points of top-1"
 
 
 @dataclass(frozen=True)

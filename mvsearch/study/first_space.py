@@ -161,10 +161,10 @@ class FirstSpace:
         yield Line("", "num_classes", str(own.classes), "the folders of classes" if own.source.path else "the classes")
         costs = {limit.name: "" for limit in self.limits}
         if costs.keys() <= {"params"}:
-            costs["macs"] = "; macs: what a network takes to run, where no such cost is limited"
+            costs["macs"] = "; macs: no cost of running is limited"
         objectives = ", ".join((self.score[0], *costs))
         limits = ", ".join(limit.text for limit in self.limits)
-        yield Line("search", "objectives", f"[{objectives}]", f"{': '.join(self.score)}{costs.get('macs', '')}")
+        yield Line("search", "objectives", f"[{objectives}]", f"{' '.join(self.score)}{costs.get('macs', '')}")
         yield Line("search", "limits", f"[{limits}]", self.limits_reason)
         if schedule:
             yield Line("search", "trials", str(schedule.trials), schedule.reason)
