@@ -22,6 +22,9 @@ from mvsearch.utils.atomic_write import write_whole
 from mvsearch.utils.yaml_document import Document
 
 KEYS = ("name", "task", "image_size", "num_classes", "blocks", "head", "published")
+FILE_NAME = "architecture.yaml"
+"""The name of the file with the architecture in the folder of a training."""
+
 _DEFAULT_HEAD = Head()
 
 

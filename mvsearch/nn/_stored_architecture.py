@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.architecture import FILE_NAME, Architecture
 from mvsearch.errors import CheckpointError
 
 TRAINED_FILES = ("weights.safetensors", "checkpoint.pt")
 """Weights in the folder of a training, which also has the architecture."""
 
-ARCHITECTURE = "architecture.yaml"
 _ONLY_TRAINING = ("dropout", "dropout2d", "aux")
 
 
@@ -24,7 +23,7 @@ def check_architecture(path: Path, description: str | None, arch: Architecture, 
     `description` is the JSON in the file's metadata, if it has any. Returns a note if only the keys differ. Raises
     CheckpointError, naming the first difference, if the architectures differ.
     """
-    beside = path.with_name(ARCHITECTURE)
+    beside = path.with_name(FILE_NAME)
     if path.name in TRAINED_FILES and beside.is_file():
         for place, theirs, ours in _differences(Architecture.load(beside), arch, with_head=with_head):
             raise CheckpointError(

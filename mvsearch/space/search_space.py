@@ -18,7 +18,6 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch import published as models
 from mvsearch.arch.architecture import KEYS, Architecture
 from mvsearch.arch.cost import IMAGE_CHANNELS, Cost, Shape
 from mvsearch.arch.heads import BaseHead
@@ -28,6 +27,7 @@ from mvsearch.errors import SpaceError
 from mvsearch.space.activity import first_where_inactive, read_activity
 from mvsearch.space.bulk_rows import BulkRow
 from mvsearch.space.condition_groups import SAMPLE_SIZE, Codes, Group, evaluate_conditions, group_choices, legal_codes
+from mvsearch.space.contained import contained, read_files
 from mvsearch.space.expressions import Expression
 from mvsearch.space.inverse import Point, find_point
 from mvsearch.space.row_groups import expand_groups
@@ -72,7 +72,7 @@ class SearchSpace:
     def parse(cls, document: Document) -> Self:
         """The space in a document, with every check of `validation`."""
         check_document(document)
-        document = expand_groups(document)
+        document = read_files(expand_groups(document), parse_head(document).task)
         rows = read_rows(document)
         variables = read_variables(document, rows)
         choices = tuple(variable for variable in variables.values() if isinstance(variable, Choice))
@@ -89,8 +89,8 @@ class SearchSpace:
 
     @property
     def contains(self) -> tuple[str, ...]:
-        """The published models that the file names, each of which lies in the space."""
-        return tuple(self.document.data.get("contains", ()))
+        """The names of the networks that the file names, each of which lies in the space."""
+        return tuple(name for name, _ in contained(self.document))
 
     # ---- size
 
@@ -244,10 +244,10 @@ class SearchSpace:
         return arch.with_head(self.head, image_size=self.size_for(arch), num_classes=self.num_classes)
 
     def published_points(self) -> list[tuple[str, Point]]:
-        """The published models that the file contains, each with its point under the space's head; equal ones once."""
+        """The networks under `contains:`, each with its point under the space's head; equal ones once."""
         by_key: dict[str, tuple[str, Point]] = {}
-        for name in self.contains:
-            arch = self.adapt(models.published(name))
+        for name, network in contained(self.document):
+            arch = self.adapt(network)
             by_key.setdefault(arch.key, (name, self.find_point(arch)))
         return list(by_key.values())
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mvsearch.arch import published as models
 from mvsearch.arch.architecture import KEYS
 from mvsearch.arch.parsing import MIN_IMAGE_SIZE
 from mvsearch.arch.schema import Rule
 from mvsearch.errors import ArchitectureError, SpaceError
 from mvsearch.space.condition_groups import MAX_ENUMERATED, SAMPLE_SIZE
+from mvsearch.space.contained import contained
 from mvsearch.space.expressions import Expression
 from mvsearch.space.rows import RowField, SpaceRow
 from mvsearch.space.variables import Choice, Scope, choices_of
@@ -175,16 +175,10 @@ def _largest(choice: Choice, number: int) -> Any:
 
 
 def _check_contains(space: "SearchSpace") -> None:
-    names = space.document.data.get("contains", [])
-    if not isinstance(names, list):
-        raise SpaceError(f"found {names!r}; use a list of published models.", at=space.document.where("contains"))
-    for i, name in enumerate(names):
+    for i, (name, arch) in enumerate(contained(space.document)):
         where = space.document.where("contains", i)
-        if not models.is_published(name):
-            hint = plugins.suggest(str(name), models.model_names(space.head.task))
-            raise SpaceError(f"unknown model {name!r}; {hint}", at=where)
         try:
-            space.find_point(space.adapt(models.published(name)))
+            space.find_point(space.adapt(arch))
         except SpaceError as error:
             raise SpaceError(f"the space does not contain {name}: {error}.", at=where) from None
         except ArchitectureError as error:

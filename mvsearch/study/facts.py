@@ -189,7 +189,10 @@ def _run_settings(facts: StudyFacts) -> dict[str, Any]:
 
 def _setting_text(value: Any) -> str:
     if isinstance(value, list):
-        return ", ".join(map(str, value)) or "none"
+        return (
+            ", ".join(str(each["name"] if isinstance(each, dict) and "name" in each else each) for each in value)
+            or "none"
+        )
     return "not given" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 

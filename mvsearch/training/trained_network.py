@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.architecture import FILE_NAME, Architecture
 from mvsearch.arch.published import all_names
 from mvsearch.data import Preparation
 from mvsearch.errors import CheckpointError, EnvironmentFault
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from mvsearch.nn.weights_io import Checkpoint
 
-WEIGHTS, ARCHITECTURE, RESULT = "weights.safetensors", "architecture.yaml", "result.json"
+WEIGHTS, ARCHITECTURE, RESULT = "weights.safetensors", FILE_NAME, "result.json"
 """Files of a finished training."""
 
 TIMM = "timm:"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.arch.published import model, model_names, published
+from mvsearch.arch.published import is_published, model, model_names, published
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Metrics, Record
@@ -162,7 +162,11 @@ def _published_names(reader: Reader, task: str) -> list[str]:
 
 def _sizes(names: Iterable[str]) -> list[str]:
     """The models that are published as a size of their family: with the score of a full training."""
-    return [name for name in names if any(score in model(name).figures for score in ("top1", "miou", "map"))]
+    return [
+        name
+        for name in names
+        if is_published(name) and any(score in model(name).figures for score in ("top1", "miou", "map"))
+    ]
 
 
 def _match(candidate: Network, pool: Sequence[Network]) -> Network:

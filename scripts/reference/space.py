@@ -26,8 +26,9 @@ _KEYS = {
     "blocks": "The rows of the network, from the image to the head, and groups of rows. Required.",
     "head": "The part after the rows: `{kind: KIND, ...}`.",
     "where": "Conditions that every point of the space meets.",
-    "contains": "Published models, under the head, the image size and the number of classes of the space. Each is "
-    "proven to be a point, and evaluated first.",
+    "contains": "Published models, architecture files and folders of trainings (paths relative to the space file), "
+    "under the head, the image size and the number of classes of the space. Each is proven to be a point and evaluated "
+    "first.",
     "published": "The printed figures of a published model; only in files that mvsearch includes.",
 }
 _OPEN = {
@@ -68,7 +69,7 @@ def page() -> str:
             f"`head: {{kind: KIND, ...}}`; the default is `{DEFAULT_KIND}`. The fields of a head are never open.",
             *(part for kind in plugins.names("head") for part in _head(kind)),
             "## Published models",
-            "`contains:` takes these names.",
+            "`contains:` takes these names, and paths of files.",
             table(["task", "models"], ((task, ", ".join(map(code, model_names(task)))) for task in TASKS)),
         ]
     )
