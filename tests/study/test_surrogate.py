@@ -359,7 +359,9 @@ def test_a_study_in_which_all_trials_fail_continues_without_a_score():
 
 
 @pytest.mark.parametrize("score", [lambda n: 0.5, lambda n: float(n % 2), lambda n: 1.0, lambda n: 0.0])
-@pytest.mark.parametrize("objectives", [("top1",), ("top1", "params"), ("loss", "top1")])
+@pytest.mark.parametrize(
+    "objectives", [("top1",), pytest.param(("top1", "params"), marks=pytest.mark.slow), ("loss", "top1")]
+)
 def test_uninformative_scores_do_not_break_the_sampler(score: Callable[[int], float], objectives):
     plan = plan_of(objectives=objectives)
     study = study_of(plan)
