@@ -2,12 +2,12 @@
 
 import sys
 
-import my_net  # noqa: F401  the exported file: it registers trial 4 of the study my with timm
+import my_net  # noqa: F401  the exported file: it registers trial 6 of the study my with timm
 import timm
 import torch
 from PIL import Image
 
-model = timm.create_model("my_4", pretrained=True).eval()
+model = timm.create_model("my_6", pretrained=True).eval()
 transform = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
 for path in sys.argv[1:]:
     image = transform(Image.open(path).convert("RGB"))

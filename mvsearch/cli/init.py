@@ -183,6 +183,6 @@ def _print(first: "FirstSpace", file: Path, notes: "Sequence[str]") -> None:
     screen.print(
         Text(
             f"wrote {file}. `mvsearch run {file}` takes about {schedule.time_words} on this machine: {schedule.trials} "
-            f"trials, {schedule.workers} workers, timed with real training steps."
+            f"trials, {schedule.workers} workers, by the time of some real training steps, when nothing else runs."
         )
     )

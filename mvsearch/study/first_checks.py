@@ -1,26 +1,26 @@
 """What `mvsearch init` measures before it writes a file: can the budgets be met, and how long does a search take."""
 
-import time
 from dataclasses import replace
 
 import numpy as np
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.data import DataSet, Images
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import STATIC_COSTS
-from mvsearch.proxies.train import Settings
+from mvsearch.proxies.train import time as time_score
 from mvsearch.space.exact_front import exact_front
 from mvsearch.study.executors.local import workers_for
 from mvsearch.study.first_settings import Effort, Schedule, choose_schedule
 from mvsearch.study.first_space import FirstSpace
 from mvsearch.study.plan import Plan
+from mvsearch.utils import machine, machine_lock
 from mvsearch.utils.progress import Progress, no_progress
 
 _DRAWN = 20_000
 _START_S = 1.0  # to build a network, and to store its trial
-_CALIBRATION_IMAGES = 8 * 64
 
 
 def check_budgets(first: FirstSpace, progress: Progress = no_progress) -> float:
@@ -35,9 +35,10 @@ def check_budgets(first: FirstSpace, progress: Progress = no_progress) -> float:
     if measured:
         progress(0, None, "measure the network with the least MACs")
         (least,) = exact_front(first.space, ("macs",))
-        arch, start_time = first.space.architecture(least.point), time.perf_counter()
+        arch, clock = first.space.architecture(least.point), machine.clock_for("cpu")
+        start = clock()
         problems += _measured_problems(first, measured, arch)
-        seconds = time.perf_counter() - start_time
+        seconds = clock() - start
     if problems:
         at = f"{first.images.classes:,} classes at {first.image_size.value} px"
         raise PlanError(
@@ -70,21 +71,30 @@ def _measured_problems(first: FirstSpace, limits: list[Constraint], arch: Archit
 
 def plan_time(first: FirstSpace, measuring_s: float, minutes: float, progress: Progress = no_progress) -> Schedule:
     """Trials, seeds and steps for this machine, from the time of some training steps of a middling candidate."""
-    from mvsearch.profiling.step_time import training_step_s
+    from mvsearch.profiling.timing import fixed_threads
 
     progress(0, None, "time training steps")
     plan = first.plan()
     workers = workers_for(plan)
-    arch, mean = _middling(plan, first.proxy_size.value)
-    training = Settings(batch=first.batch.value, image_size=first.proxy_size.value).training()
-    step_s = training_step_s(arch, training, device=_device()) * mean
-    forward_s = step_s / (3 * first.batch.value)  # a step is a forward and a backward pass of twice the work
+    arch, mean = _middling(plan)
+    with machine_lock.shared(), fixed_threads(1):
+        timed = time_score(arch, plan.proxy_settings(), _random_images(first), _device())
     return choose_schedule(
         first.steps.value,
-        Effort(step_s, forward_s * (first.held_out + _CALIBRATION_IMAGES), _START_S + measuring_s * workers),
+        Effort(timed.step_s * mean, timed.fixed_s * mean, _START_S + measuring_s * workers),  # measured one at a time
         workers=workers,
         minutes=minutes,
     )
+
+
+def _random_images(first: FirstSpace) -> DataSet:
+    """As many images as there are, of random pixels: all the same, which takes no memory."""
+    count, size, classes = first.images.training, first.proxy_size.value, first.images.classes
+    pixels = np.random.default_rng(0).integers(0, 256, (1, size, size, 3), dtype=np.uint8)
+    part = Images(
+        np.broadcast_to(pixels, (count, size, size, 3)), np.arange(count) % classes, tuple(map(str, range(classes)))
+    )
+    return DataSet("random", part, part, "", (), "random pixels", "")
 
 
 def _device() -> str:
@@ -93,14 +103,13 @@ def _device() -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _middling(plan: Plan, size: int) -> tuple[Architecture, float]:
-    """The candidate with the median of the MACs within the limits, at a size; and the mean as a multiple of that."""
+def _middling(plan: Plan) -> tuple[Architecture, float]:
+    """The candidate with the median of the MACs within the limits; and the mean as a multiple of that."""
     codes = plan.space.sample(_DRAWN, 0)
     codes = codes[plan.admissible(codes)]
     if not len(codes):  # a tiny part of the space is within the limits: its least network stands for it
         (least,) = exact_front(plan.space, ("macs",), plan.static_limits)
-        return plan.space.architecture(least.point).at(image_size=size), 1.0
+        return plan.space.architecture(least.point), 1.0
     macs = plan.space.costs(codes).macs
     middle = int(np.argsort(macs)[len(macs) // 2])
-    arch = plan.space.architecture(plan.space.point(codes[middle])).at(image_size=size)
-    return arch, float(macs.mean() / macs[middle])
+    return plan.space.architecture(plan.space.point(codes[middle])), float(macs.mean() / macs[middle])

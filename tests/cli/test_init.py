@@ -8,8 +8,9 @@ import pytest
 from command import assert_refused
 from PIL import Image
 
-from mvsearch.profiling import step_time
 from mvsearch.profiling.measurements.latency import Timing
+from mvsearch.proxies import ScoreTime
+from mvsearch.study import first_checks
 from mvsearch.study.plan import Plan
 from mvsearch.utils.yaml_document import read
 
@@ -29,7 +30,7 @@ def drawn(tmp_path_factory) -> Path:
 @pytest.fixture
 def pets(mvsearch, monkeypatch, drawn) -> Path:
     """The images in this folder; a training step takes half a second, a latency is 5 ms."""
-    monkeypatch.setattr(step_time, "training_step_s", lambda *_args, **_settings: 0.5)
+    monkeypatch.setattr(first_checks, "time_score", lambda *_args: ScoreTime(1.0, 0.5))
     monkeypatch.setattr(Timing, "measure", lambda *_args: {"latency_ms": 5.0})
     return Path(shutil.copytree(drawn, "pets"))
 
