@@ -17,6 +17,9 @@ from mvsearch.utils.yaml_document import Document
 
 FOLDER = Path(__file__).parent / "published"
 
+CLASSES = 1000
+"""Those of ImageNet-1k, which the printed figures of classifiers are for."""
+
 
 @dataclass(frozen=True)
 class Model:

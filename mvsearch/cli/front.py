@@ -69,7 +69,7 @@ def front(
     STUDY is a name, a folder or a study.db.
     """
     from mvsearch.metrics.pareto import Objective
-    from mvsearch.report.estimates import estimate_top1
+    from mvsearch.report.estimates import estimate_top1, other_classes
     from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.report.findings import compute_findings
     from mvsearch.study.reader import open_study
@@ -100,7 +100,7 @@ def front(
     else:
         _print(findings, estimates, whole=whole)
         if baselines:
-            _print_dominances(dominances)
+            _print_dominances(dominances, other_classes(findings.records))
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 
@@ -113,13 +113,14 @@ def _compare_with_baselines(findings: "Findings") -> "list[Dominance]":
     return dominances([network for network in family_networks() if network.name in names], baseline_networks())
 
 
-def _print_dominances(dominances: "list[Dominance]") -> None:
+def _print_dominances(dominances: "list[Dominance]", note: str) -> None:
     from mvsearch.report.dominance import CAUTION
 
     for dominance in dominances:
         console().print(dominance.words)
     console().print(
-        CAUTION if dominances else "No published model is on this front; only these have a printed Top-1.", style="dim"
+        f"{CAUTION}{note}" if dominances else "No published model is on this front; only these have a printed Top-1.",
+        style="dim",
     )
 
 

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import CLASSES
 from mvsearch.errors import StudyError
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
@@ -56,5 +58,13 @@ def estimate_top1(records: Sequence[Record], reliability: ProxyReliability) -> E
         expected,
         f"ImageNet top-1 expected from {score.name}: an isotonic regression over {len(reliability.models)} published "
         f"models. In brackets the interval that {line.inside} of these {line.models} models lie in when the regression "
-        "leaves out their own family; < and >: beyond all published scores.",
+        f"leaves out their own family; < and >: beyond all published scores.{other_classes(records)}",
     )
+
+
+def other_classes(records: Sequence[Record]) -> str:
+    """A sentence for studies whose networks are not for the classes of ImageNet-1k, after a blank; else nothing."""
+    classes = next((Architecture.from_dict(record.architecture).num_classes for record in records), CLASSES)
+    if classes == CLASSES:
+        return ""
+    return f" These are figures for ImageNet-1k: they predict nothing for the {classes:,} classes of this study."
