@@ -6,10 +6,12 @@ kept that can still become part of the front.
 
     stem(a) + row(a, b) + row(b, c)    eliminate a:  best(b) + row(b, c)    eliminate b:  best(c)    eliminate c:  front
 
-The number of combinations is known before each step, so an intractable space is rejected at once.
+The number of combinations is known before each step, so an intractable space is rejected at once. Where a lower limit
+keeps almost every entry a candidate, points that are known already exclude most of them (see `exact_bounds`).
 """
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -22,13 +24,18 @@ from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.cost_factors import Factor, Ints, build_factors, group_keys
+from mvsearch.space.exact_bounds import KnownPoints
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.utils.progress import Progress, no_progress
 
 _MAX_COMBINATIONS = 60_000_000
-"""The most combinations that are compared: a few minutes."""
+"""The most combinations of the values of choices that an elimination goes through."""
+_MAX_SUMS = 12_000_000
+"""The most sums that are compared: half a minute on one core."""
 _MAX_ENTRIES = 3_000_000
 """The most entries of a factor: about a gigabyte."""
+_PROJECTED_FROM = 0.2
+"""The share of a sum from which the number of its entries is extrapolated."""
 _CHUNK = 1_000_000
 """Combinations that are compared at once."""
 _UNBOUNDED = 2**60  # larger than every cost
@@ -152,6 +159,9 @@ class VariableElimination:
         self.empty, *self.factors = build_factors(space, query.names)
         self.order = self._elimination_order()
         self.eliminated, self.compared, self.sums = 0, 0, (0, 1)
+        self.known = KnownPoints(
+            space, lambda codes: query.values(space.costs(codes)), query.is_objective, query.low, query.high
+        )
 
     def run(self) -> Factor:
         """The front, as the entries of a factor without columns."""
@@ -190,24 +200,26 @@ class VariableElimination:
             self.sums = (len(factors) - len(queue), len(factors))
             factor = queue.pop(0)
             columns = {*total.columns, *factor.columns} - (set() if queue else {column})
-            bounds = RemainingBounds.of([*others, *queue], len(total.costs.T))
-            total = self._join(total, factor, tuple(sorted(columns)), bounds)
+            total = self._join(total, factor, tuple(sorted(columns)), [*others, *queue])
         self.factors = [*others, total]
 
-    def _join(self, a: Factor, b: Factor, columns: tuple[int, ...], bounds: RemainingBounds) -> Factor:
+    def _join(self, a: Factor, b: Factor, columns: tuple[int, ...], remaining: Sequence[Factor]) -> Factor:
+        bounds = RemainingBounds.of(remaining, len(a.costs.T))
         common = [c for c in columns if c in a.columns]
         a = a.take(np.argsort(group_keys(self.space, a.codes, common), kind="stable"))  # competing entries in one chunk
-        parts = []
+        parts, start = [], time.perf_counter()
         for share, entries_a, entries_b in self._compatible(a, b):
             costs = a.costs[entries_a] + b.costs[entries_b]
             reachable = np.flatnonzero(self.query.reachable(costs, bounds))
             entries_a, entries_b = entries_a[reachable], entries_b[reachable]
             codes = np.maximum(a.codes[entries_a], b.codes[entries_b])
-            if len(reachable):
-                joined = Factor(columns, codes, costs[reachable], a.counts[entries_a] * b.counts[entries_b])
+            joined = Factor(columns, codes, costs[reachable], a.counts[entries_a] * b.counts[entries_b])
+            joined = joined.take(np.flatnonzero(self.known.undominated(joined, remaining)))
+            if len(joined):
                 parts.append(self._best(joined, bounds))
-            self._check_effort(entries=sum(map(len, parts)))
-            self._report(share)
+            entries = sum(map(len, parts))
+            self._check_effort(entries=round(entries / share) if share > _PROJECTED_FROM else entries)
+            self._report(share, time.perf_counter() - start)
         if not parts:
             limits = f" and {self.query.limits_text}" if self.query.limits else ""
             raise InfeasibleError(str(self.space.document.file), f"no point satisfies all conditions{limits}")
@@ -216,11 +228,12 @@ class VariableElimination:
         whole = (np.concatenate([getattr(part, name) for part in parts]) for name in ("codes", "costs", "counts"))
         return self._best(Factor(columns, *whole), bounds)
 
-    def _report(self, share: float) -> None:
-        """Report the eliminated choices, and the next one as a fraction: `share` of its current sum is computed."""
+    def _report(self, share: float, seconds: float) -> None:
+        """Report the eliminated choices, the next one as a fraction: `share` of its sum is computed, in `seconds`."""
         before, sums = self.sums
         done, total = self.eliminated + (before + share) / sums, len(self.order)
         step = f"choice {min(self.eliminated + 1, total)}, step {before + 1} of {sums}: {share:.0%}"
+        step += f", {seconds * (1 - share) / share:.0f} s left of it" if share < 1 else ""
         self.progress(min(done, total), total, step)
 
     def _compatible(self, a: Factor, b: Factor) -> Iterator[tuple[float, NDArray[np.intp], NDArray[np.intp]]]:
@@ -244,15 +257,20 @@ class VariableElimination:
 
     def _check_effort(self, *, compared: int = 0, entries: int = 0) -> None:
         self.compared += compared
-        if self.compared > _MAX_COMBINATIONS or entries > _MAX_ENTRIES:
+        if self.compared > _MAX_SUMS or entries > _MAX_ENTRIES:
             lower = " and ".join(limit.text for limit in self.query.limits if not limit.at_most)
             cause = f" with the lower limit {lower}" if lower else ""
             raise PlanError(
-                f"the exact front is intractable{cause}: after {self.eliminated} of {len(self.order)} choices too many "
-                f"partial costs are non-dominated; use fewer objectives, "
+                f"the exact front is intractable{cause}: after {self.eliminated} of {len(self.order)} choices "
+                f"{self._effort_words(entries)} partial costs; use fewer objectives, "
                 f"{'remove or lower the lower limit, ' if lower else ''}or leave fewer choices open.",
                 at=self.space.document.file,
             )
+
+    def _effort_words(self, entries: int) -> str:
+        if self.compared > _MAX_SUMS:
+            return f"it would compare {self.compared:,} (limit {_MAX_SUMS:,}, half a minute)"
+        return f"it would keep {entries:,} (limit {_MAX_ENTRIES:,}) non-dominated"
 
     def _best(self, factor: Factor, bounds: RemainingBounds) -> Factor:
         """The entries that can become part of the front; of equal ones the first, with the counts of all."""

@@ -253,12 +253,22 @@ def test_a_condition_falls_into_parts_that_hold_together(source, parts):
 
 
 def test_too_many_sums_are_refused_before_they_are_made(files, monkeypatch):
-    monkeypatch.setattr(exact_module, "_MAX_COMBINATIONS", 600_000)
-    with pytest.raises(PlanError, match="params >= 3M"):
+    monkeypatch.setattr(exact_module, "_MAX_SUMS", 200_000)
+    with pytest.raises(PlanError, match=r"params >= 3M.* it would compare [\d,]+ \(limit 200,000"):
         exact_front(files["v3"], ("params", "macs"), [Constraint.parse("params >= 3M")])
     monkeypatch.setattr(exact_module, "_MAX_COMBINATIONS", 60_000)
     with pytest.raises(SpaceError, match="60,000"):
         exact_front(files["v3"], ("params", "macs"))
+
+
+@pytest.mark.parametrize(
+    ("objective", "limit", "least"),
+    [("macs", "params >= 1M", 199_205_888), ("macs", "params >= 3M", 305_393_152), ("params", "macs >= 1G", 1_112_664)],
+)
+def test_a_lower_limit_deep_inside_a_large_space_is_a_matter_of_few_sums(files, monkeypatch, objective, limit, least):
+    monkeypatch.setattr(exact_module, "_MAX_SUMS", 300_000)  # 14 million without the points that are known already
+    (member,) = exact_front(files["v3"], (objective,), [Constraint.parse(limit)])
+    assert getattr(member.cost, objective) == least
 
 
 def test_too_many_lines_are_refused(files, monkeypatch):

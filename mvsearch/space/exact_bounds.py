@@ -1,0 +1,151 @@
+"""What the exact front need not add up: partial sums of which every completion is worse than a point known already.
+
+A lower limit makes almost every partial sum a candidate: one that costs more may be the one that reaches the limit. Two
+numbers decide most of them early. Good points are found by a local search. And a completion that must reach `params >=
+L` costs at least
+
+    macs(sum) - λ params(sum) + Σ least (macs - λ params) of each remaining factor + λ L        for every λ >= 0
+
+where the least is taken over the factor's entries with the same values of the choices that it shares with the sum.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvsearch.space.cost_factors import Factor, Ints, group_keys
+from mvsearch.space.search_space import Codes, SearchSpace
+
+_SAMPLE, _NEIGHBOURS, _ROUNDS, _MEMBERS = 20_000, 4_000, 30, 24
+_MULTIPLIERS = (0.0, 0.03, 0.06, 0.12, 0.25, 0.5, 1.0, 2.0)
+"""λ, as shares of the objective over the limit."""
+_TRIED = 500
+"""Sums on which multipliers are compared."""
+
+Floats = NDArray[np.float64]
+Values = Callable[[Codes], Ints]
+"""The costs of points, (points, names)."""
+
+
+class KnownPoints:
+    """Points within all limits, none of which dominates another, and what they rule out.
+
+    `low` and `high` are the limits of each cost, `is_objective` tells which are to be minimised.
+    """
+
+    def __init__(
+        self, space: SearchSpace, values: Values, is_objective: NDArray[np.bool_], low: Ints, high: Ints
+    ) -> None:
+        self.space, self.values = space, values
+        self.objectives, self.low, self.high = np.flatnonzero(is_objective).tolist(), low, high
+        self.limited: list[int] = np.flatnonzero(low > 0).tolist()
+        self.points = self._search() if len(self.limited) else np.empty((0, len(self.objectives)), dtype=np.int64)
+
+    def undominated(self, sums: Factor, remaining: Sequence[Factor]) -> NDArray[np.bool_]:
+        """Which partial sums may become a part of the front once one entry of each remaining factor is added."""
+        if not len(self.points) or not len(sums):
+            return np.ones(len(sums), dtype=bool)
+        least = self._least(sums, remaining)
+        dominated = np.zeros(len(sums), dtype=bool)
+        for point in self.points:
+            dominated |= (point <= least).all(axis=1) & (point < least).any(axis=1)
+        return ~dominated
+
+    def _least(self, sums: Factor, remaining: Sequence[Factor]) -> Floats:
+        """The least that a completion has of each objective, (sums, objectives)."""
+        scale = self.points.mean(axis=0)
+        columns = []
+        for i, name in enumerate(self.objectives):
+            least = _completed(self.space, sums, remaining, _unit(len(self.low), name))
+            for limit in self.limited:
+                if limit == name:
+                    least = np.maximum(least, self.low[limit])
+                    continue
+                rate = self._best_rate(sums, remaining, name, limit, scale[i] / self.low[limit])
+                weights = _unit(len(self.low), name) - rate * _unit(len(self.low), limit)
+                relaxed = _completed(self.space, sums, remaining, weights) + rate * self.low[limit]
+                least = np.maximum(least, np.floor(relaxed - 1e-3))  # rounding must not exclude a tie
+            columns.append(least)
+        return np.column_stack(columns)
+
+    def _best_rate(self, sums: Factor, remaining: Sequence[Factor], name: int, limit: int, scale: float) -> float:
+        """The multiplier with the highest bounds on some of the sums."""
+        some = sums.take(np.linspace(0, len(sums) - 1, min(_TRIED, len(sums))).astype(np.intp))
+
+        def height(rate: float) -> float:
+            weights = _unit(len(self.low), name) - rate * _unit(len(self.low), limit)
+            bounds = _completed(self.space, some, remaining, weights) + rate * self.low[limit]
+            return float(np.median(bounds))
+
+        return max((share * scale for share in _MULTIPLIERS), key=height)
+
+    def _search(self) -> Ints:
+        """The objectives of good points: samples, and better ones among their neighbours."""
+        rng = np.random.default_rng(0)
+        members, objectives = self._best(self.space.sample(_SAMPLE, rng))
+        for _ in range(_ROUNDS):
+            if not len(members):
+                break
+            found, better = self._best(np.concatenate([members, self._neighbours(members, rng)]))
+            if np.array_equal(better, objectives):
+                break
+            members, objectives = found, better
+        return objectives
+
+    def _best(self, codes: Codes) -> tuple[Codes, Ints]:
+        """Points within all limits that no other dominates, spread over the objectives, and their values."""
+        import moocore
+
+        codes = codes[self.space.is_legal(codes)]
+        values = self.values(codes)
+        within = ((values >= self.low) & (values <= self.high)).all(axis=1)
+        codes, values = codes[within], values[within][:, self.objectives]
+        values, first = np.unique(values, axis=0, return_index=True)
+        if not len(values):
+            return codes[:0], values
+        # With one column moocore finds nothing; a second one that is equal everywhere changes nothing.
+        columns = np.column_stack([values, np.zeros(len(values))]).astype(float)
+        kept = np.flatnonzero(moocore.is_nondominated(columns))
+        kept = kept[np.unique(np.linspace(0, len(kept) - 1, _MEMBERS).astype(int))]
+        return codes[first[kept]], values[kept]
+
+    def _neighbours(self, members: Codes, rng: np.random.Generator) -> Codes:
+        """Points that differ from a member in one choice, and some that differ in two or three."""
+        sizes = [len(choice.values) for choice in self.space.choices]
+        single = [_with(members, column, value) for column, n in enumerate(sizes) for value in range(n)]
+        several = members[rng.integers(len(members), size=_NEIGHBOURS)]
+        for _ in range(3):
+            column = rng.integers(len(sizes), size=len(several))
+            several[np.arange(len(several)), column] = rng.integers(np.array(sizes)[column])
+        return np.concatenate([*single, several])
+
+
+def _with(members: Codes, column: int, value: int) -> Codes:
+    changed = members.copy()
+    changed[:, column] = value
+    return changed
+
+
+def _unit(n: int, i: int) -> Floats:
+    unit: Floats = np.eye(n)[i]
+    return unit
+
+
+def _completed(space: SearchSpace, sums: Factor, remaining: Sequence[Factor], weights: Floats) -> Floats:
+    """A lower bound on the weighted costs of each sum once one entry of each remaining factor is added."""
+    return np.asarray(sums.costs @ weights + sum(_least_of(space, sums, factor, weights) for factor in remaining))
+
+
+def _least_of(space: SearchSpace, sums: Factor, factor: Factor, weights: Floats) -> Floats:
+    """The least weighted cost of a factor's entries that are compatible with each sum; inf where none is."""
+    common = tuple(column for column in sums.columns if column in factor.columns)
+    weighted = factor.costs @ weights
+    if not common:
+        return np.full(len(sums), weighted.min())
+    keys, wanted = (group_keys(space, each.codes, common) for each in (factor, sums))
+    order = np.argsort(keys, kind="stable")
+    groups, starts = np.unique(keys[order], return_index=True)
+    least = np.minimum.reduceat(weighted[order], starts)
+    place = np.minimum(np.searchsorted(groups, wanted), len(groups) - 1)
+    return np.where(groups[place] == wanted, least[place], np.inf)
