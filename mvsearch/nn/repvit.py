@@ -103,18 +103,20 @@ def _fuse_mixer(mixer: Any) -> nn.Module:
     if not hasattr(mixer, "point"):
         return FusedConv(mixer)
     channels = mixer.norm.num_features
-    merged = Conv(channels, channels, groups=channels, act="none").eval()
-    merged.load_state_dict(merge_branches(mixer.state_dict(), (mixer.wide.norm.eps, mixer.norm.eps)))
+    merged = Conv(channels, channels, groups=channels, act="none").eval().to(mixer.point.weight)
+    merged.load_state_dict(merge_branches(mixer.state_dict(), mixer.wide.norm.eps))
     return FusedConv(merged)
 
 
-def merge_branches(state: Mapping[str, Tensor], eps: tuple[float, float] = (1e-5, 1e-5)) -> dict[str, Tensor]:
+def merge_branches(state: Mapping[str, Tensor], eps: float = 1e-5) -> dict[str, Tensor]:
     """The state of a convolution with norm, from that of a token mixer: the norm's mean takes the branches' shifts."""
-    scale = state["wide.norm.weight"] / (state["wide.norm.running_var"] + eps[0]).sqrt()
-    weight = state["wide.conv.weight"] * scale[:, None, None, None] + F.pad(state["point.weight"] + 1, (1, 1, 1, 1))
-    shift = state["wide.norm.bias"] - state["wide.norm.running_mean"] * scale + state["point.bias"]
-    merged = {f"norm.{name.removeprefix('norm.')}": value for name, value in state.items() if name.startswith("norm.")}
-    return merged | {"conv.weight": weight, "norm.running_mean": state["norm.running_mean"] - shift}
+    part, dtype = {name: tensor.double() for name, tensor in state.items()}, state["point.weight"].dtype
+    scale = part["wide.norm.weight"] / (part["wide.norm.running_var"] + eps).sqrt()
+    weight = part["wide.conv.weight"] * scale[:, None, None, None] + F.pad(part["point.weight"] + 1, (1, 1, 1, 1))
+    shift = part["wide.norm.bias"] - part["wide.norm.running_mean"] * scale + part["point.bias"]
+    merged = {"conv.weight": weight, "norm.running_mean": part["norm.running_mean"] - shift}
+    norm = {name: tensor for name, tensor in state.items() if name.startswith("norm.")}
+    return norm | {name: tensor.to(dtype) for name, tensor in merged.items()}
 
 
 def merge(state: Mapping[str, Tensor]) -> dict[str, Tensor]:

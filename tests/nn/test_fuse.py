@@ -43,11 +43,14 @@ def images(count: int, height: int, width: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("name", wider_are_slow(model_names()))
 def test_every_published_model_has_the_same_outputs_when_fused(name):
-    model = with_random_norms(published(name))
+    model, dtype, error = with_random_norms(published(name)), torch.float32, 1e-5
+    if name.startswith("repvit"):  # with random norms even its own single and double precision differ by up to 7e-3
+        model, dtype, error = model.double(), torch.float64, 1e-9
     fused = fuse(model)
 
-    assert relative_error(model, fused, images(2, 64, 64)) < 1e-5  # one token per position in the last stage
-    assert relative_error(model, fused, images(1, 96, 80)) < 1e-5  # maps that the patch does not divide
+    one, other = (images(*shape).to(dtype) for shape in ((2, 64, 64), (1, 96, 80)))
+    assert relative_error(model, fused, one) < error  # one token per position in the last stage
+    assert relative_error(model, fused, other) < error  # maps that the patch does not divide
 
 
 @pytest.mark.parametrize("name", ["mobilevitv1_xxs", "mobilevitv3_xxs", "mobilevitv3_0.5"])
