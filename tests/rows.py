@@ -91,6 +91,29 @@ def repvit_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
     )
 
 
+@st.composite
+def shsa_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
+    out = draw(st.one_of(WIDTHS, st.just(width)))
+    return row(
+        "shsa",
+        name=name,
+        out=out,
+        stride=draw(STRIDES),
+        repeat=draw(REPEATS),
+        dim=draw(st.integers(0, out)),
+        qk=draw(st.integers(1, 20)),
+        expand=draw(st.integers(1, 3)),
+        norm=draw(st.sampled_from(["layer", "batch"])),
+        act=draw(ACTS),
+    )
+
+
+@st.composite
+def star_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
+    sizes = {"expand": draw(st.integers(1, 5)), "kernel": draw(KERNELS)}
+    return row("star", name=name, out=width, repeat=draw(REPEATS), act=draw(ACTS), **sizes)
+
+
 ROWS = {
     "conv": conv_rows,
     "mv2": mv2_rows,
@@ -98,4 +121,6 @@ ROWS = {
     "mobilevitv2": mobilevitv2_rows,
     "uib": uib_rows,
     "repvit": repvit_rows,
+    "shsa": shsa_rows,
+    "star": star_rows,
 }

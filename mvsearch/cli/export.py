@@ -64,7 +64,7 @@ _SCENES = 4
     "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
 )
 @preparation_options
-@click.option("--features", is_flag=True, help="Output feature maps at strides 4, 8, 16, 32 instead of logits.")
+@click.option("--features", is_flag=True, help="Output feature maps at strides 4, 8, 16, 32, 64 instead of logits.")
 @click.option(
     "--data",
     shell_complete=complete_data,

@@ -28,7 +28,7 @@ class ExportModel:
 
     `arch` is without the parts that only training needs. `model` is in eval mode and has its weights; `weights` says
     where they come from ("fresh, seed 0", or the file's name). With `features` the model returns a list of feature maps
-    at strides 4, 8, 16, 32 instead of logits.
+    at strides 4 to 64 instead of logits.
     `output_names` are the names of the tensors that it returns.
     `preparation` is how images are prepared for the weights: None where that is unknown, or where nothing is `trained`;
     `head_trained` says whether the head's weights are from the file too.

@@ -84,9 +84,53 @@ _REPVIT: Rules = (
     *_CONV_NORM,
 )
 
+_SHVIT: Rules = (
+    (r"^patch_embed[._]0\.", "stem."),
+    (r"^patch_embed[._]2\.", "stem2."),
+    (r"^patch_embed[._]4\.", "stem3."),
+    (r"^patch_embed[._]6\.", "stem4."),
+    (r"^head\.bn\.", "head.norm."),
+    (r"^head\.l\.", "head.linear."),
+    (r"^stages[._](\d+)\.downsample\.0\.m\.", lambda match: f"<{int(match[1]) + 1}:0>before.0.0."),
+    (r"^stages[._](\d+)\.downsample\.1\.m\.", lambda match: f"<{int(match[1]) + 1}:0>before.1.0."),
+    (r"^stages[._](\d+)\.downsample\.2\.", lambda match: f"<{int(match[1]) + 1}:0>down."),
+    (r"^stages[._](\d+)\.downsample\.3\.m\.", lambda match: f"<{int(match[1]) + 1}:0>local.0."),
+    (r"^stages[._](\d+)\.downsample\.4\.m\.", lambda match: f"<{int(match[1]) + 1}:0>ffn.0."),
+    (r"^stages[._](\d+)\.blocks\.(\d+)\.", _after_downsampling),
+    (r">down\.conv1\.", ">down.0."),
+    (r">down\.conv2\.", ">down.1."),
+    (r">down\.se\.fc1\.", ">down.2.reduce."),
+    (r">down\.se\.fc2\.", ">down.2.restore."),
+    (r">down\.conv3\.", ">down.3."),
+    (r">conv\.m\.", ">local.0."),
+    (r">mixer\.m\.pre_norm\.", ">attention.0.norm."),
+    (r">mixer\.m\.qkv\.", ">attention.0.qkv."),
+    (r">mixer\.m\.proj\.1\.", ">attention.0.project."),
+    (r">ffn\.m\.", ">ffn.0."),
+    (r"\.pw1\.", ".widen."),
+    (r"\.pw2\.", ".narrow."),
+    *_CONV_NORM,
+)
+
+_STARNET: Rules = (
+    (r"^stem[._]0\.", "stem."),
+    (r"^norm\.", "head.norm."),
+    (r"^head\.(weight|bias)$", r"head.linear.\1"),
+    (r"^stages[._](\d+)\.(\d+)\.", _module),
+    (r">dwconv\.", ">first."),
+    (r">f1\.conv\.", ">gate."),
+    (r">f2\.conv\.", ">value."),
+    (r">g\.", ">narrow."),
+    (r">dwconv2\.conv\.", ">last."),
+    (r"^stem\.bn\.", "stem.norm."),
+    (r"(\.|>)bn\.(\w+)$", r"\1norm.\2"),
+)
+
 _FAMILIES: tuple[tuple[str, Rules], ...] = (
     (r"^blocks\.\d+\.\d+\.pw_exp\.", _MOBILENETV4),
     (r"^stages[._]\d+\.blocks\.\d+\.token_mixer\.", _REPVIT),
+    (r"^stages[._]\d+\.blocks\.\d+\.conv\.m\.", _SHVIT),
+    (r"^stages[._]\d+\.\d+\.dwconv2\.", _STARNET),
     (r"^(stages[._]\d|stem\.bn\.|final_conv\.|head\.fc\.)", _MOBILEVIT),
 )
 """What a name in the checkpoint looks like in each family; the first that fits."""

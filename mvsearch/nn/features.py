@@ -1,4 +1,4 @@
-"""A network as a backbone: it returns feature maps at strides 4, 8, 16 and 32 instead of logits."""
+"""A network as a backbone: it returns feature maps at strides 4 to 64 instead of logits."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import ArchitectureError
 
-STRIDES = (4, 8, 16, 32)
+STRIDES = (4, 8, 16, 32, 64)
 
 
 @dataclass(frozen=True)

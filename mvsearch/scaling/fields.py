@@ -79,7 +79,7 @@ def _widths(rows: Sequence[Block]) -> Iterable[tuple[tuple[int, str], ...]]:
         equal[-1].append((i, "out"))
         width = row.out
     yield from map(tuple, equal[1:])  # the first are as wide as the image
-    yield from (((i, name),) for i, row in enumerate(rows) for name in row.width_fields)
+    yield from (((i, name),) for i, row in enumerate(rows) for name in row.width_fields if getattr(row, name))
 
 
 def _row_field(

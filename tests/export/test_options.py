@@ -139,7 +139,8 @@ def test_every_published_network_gives_a_map_at_each_stride_with_the_channels_it
     with torch.device("meta"):
         model = ExportModel.of(arch, features=True).model
         report = model(torch.zeros(1, 3, 256, 256))
-    assert [tap.reduction for tap in taps(arch)] == [4, 8, 16, 32]
+    total = 64 if name.startswith("shvit") else 32
+    assert [tap.reduction for tap in taps(arch)] == [stride for stride in (4, 8, 16, 32, 64) if stride <= total]
     assert [tuple(dimension.shape) for dimension in report] == [
         (1, tap.channels, 256 // tap.reduction, 256 // tap.reduction) for tap in taps(arch)
     ]
@@ -159,15 +160,15 @@ def test_maps_are_what_the_whole_network_makes_on_its_way():
 
 def test_strides_that_a_network_does_not_reach_are_left_out_and_rows_behind_the_last_map_are_not_kept():
     assert [(tap.row, tap.reduction) for tap in taps(SMALL)] == [("body", 4)]
-    rows = [*SOFTMAX["blocks"], *({"name": f"d{i}", "block": "conv", "out": 8, "stride": 2} for i in range(4))]
+    rows = [*SOFTMAX["blocks"], *({"name": f"d{i}", "block": "conv", "out": 8, "stride": 2} for i in range(5))]
     deep = Architecture.from_dict({**SOFTMAX, "blocks": rows})
-    assert [tap.reduction for tap in taps(deep)] == [4, 8, 16, 32]
-    assert backbone_rows(deep)[-1] == "d2"
+    assert [tap.reduction for tap in taps(deep)] == [4, 8, 16, 32, 64]
+    assert backbone_rows(deep)[-1] == "d3"
     assert "Conv(8, 8, stride=2)" in exporter.source(deep, features=True)
-    assert "self.d3" not in exporter.source(deep, features=True)
+    assert "self.d4" not in exporter.source(deep, features=True)
 
     shallow = Architecture.from_dict({**SOFTMAX, "blocks": SOFTMAX["blocks"][:1]})
-    with pytest.raises(ArchitectureError, match=r"stride of 2 .* 4, 8, 16, 32"):
+    with pytest.raises(ArchitectureError, match=r"stride of 2 .* 4, 8, 16, 32, 64"):
         ExportModel.of(shallow, features=True)
 
 

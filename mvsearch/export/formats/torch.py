@@ -42,7 +42,7 @@ def load_runtime(path: Path, *, threads: int = 1) -> Runner:
 def source(
     arch: Architecture, *, features: bool = False, weights: str = "weights.safetensors", images: str = ""
 ) -> str:
-    """The file's text; with `features` the network ends with feature maps at strides 4, 8, 16, 32.
+    """The file's text; with `features` the network ends with feature maps at strides 4 to 64.
 
     `images` says how they are prepared.
     """

@@ -1,8 +1,8 @@
 """thop counts in hooks on modules of known types, and does not see functions that are called between them.
 
-It misses types without a rule, with their parameters, and attention, which is a function. It does not see other
-functions either (SiLU in a feed-forward, concatenation, resizing), but these have no multiply-accumulates. It adds
-norms.
+It misses types without a rule, with their parameters, and attention and products of maps, which are functions. It does
+not see other functions either (SiLU in a feed-forward, concatenation, resizing), but these have no
+multiply-accumulates. It adds norms.
 
 thop is an optional second opinion: the extra `counters` names it, and nothing else here needs it.
 """
@@ -25,7 +25,8 @@ def count(arch: Architecture) -> Count:
     """The count of `thop.profile`, on a network that is discarded after: thop leaves its buffers in it."""
     thop = load("thop.profile")
     network, images = throwaway(arch)
-    missed = _without_rule(network, images, thop.register_hooks) | _fused.missed_attention(network, images)
+    missed = _without_rule(network, images, thop.register_hooks)
+    missed |= _fused.missed_attention(network, images) | _fused.missed_matmul(network, images)
     macs, params, parts = thop.profile(network, (images,), verbose=False, ret_layer_info=True)
     by_type: Counter[str] = Counter()
     _sum_by_type(network, parts, by_type)
