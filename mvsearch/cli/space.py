@@ -97,7 +97,10 @@ def _front_to_json(
         "limits_not_checked": [limit.text for limit in plan.measured_limits],
         "objectives_left_out": [name for name in plan.search.objectives if name not in objectives],
         "seconds": round(seconds, 3),
-        "front": [{**asdict(m.cost), "ties": m.ties, "published": m.published, "choices": m.point} for m in members],
+        "front": [
+            {**asdict(m.cost), "ties": m.ties, "published": m.published, "choices": plan.space.effective(m.point)}
+            for m in members
+        ],
     }
 
 
@@ -110,16 +113,16 @@ def _print_front(
 
     screen = console()
     names = dict.fromkeys([*objectives, *(limit.name for limit in limits), "params", "macs"])
-    differing = [name for name in members[0].point if any(m.point[name] != members[0].point[name] for m in members)]
+    points = [plan.space.effective(member.point) for member in members]
+    choices = dict.fromkeys(name for point in points for name in point)
+    differing = [name for name in choices if any(point.get(name) != points[0].get(name) for point in points)]
     heads = [*(metric(name).label for name in names), "tied", *(name.replace(".", "\n") for name in differing)]
     rows = table(*heads, title=f"exact front of {plan.space.name} over {', '.join(objectives)}", numbers_from=0)
-    for member in members:
+    for member, point in zip(members, points, strict=True):
         costs = (f"{getattr(member.cost, name):,}" for name in names)
-        rows.add_row(*costs, f"{member.ties:,}", *(_format_value(member.point[name]) for name in differing))
+        rows.add_row(*costs, f"{member.ties:,}", *(_format_value(point.get(name, "-")) for name in differing))
     screen.print(rows)
-    same = ", ".join(
-        f"{name} {_format_value(value)}" for name, value in members[0].point.items() if name not in differing
-    )
+    same = ", ".join(f"{name} {_format_value(value)}" for name, value in points[0].items() if name not in differing)
     if same:
         screen.print(Text(f"all of them have {same}" if len(members) > 1 else same))
     for member in members:

@@ -50,11 +50,13 @@ def _front_csv(members: Sequence[Record]) -> str:
         name for record in members for name, value in record.metrics.items() if not isinstance(value, list | dict)
     )
     metrics = list(dict.fromkeys(scalars))
-    choices = list(members[0].choices)
+    choices = list(dict.fromkeys(name for record in members for name in record.choices))
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["number", "key", "published", *metrics, *choices])
     for record in members:
         values = [record.metrics.get(name) for name in metrics]
-        writer.writerow([record.number, record.key, record.published, *values, *(record.choices[c] for c in choices)])
+        writer.writerow(
+            [record.number, record.key, record.published, *values, *(record.choices.get(c) for c in choices)]
+        )
     return out.getvalue()

@@ -55,7 +55,7 @@ class BulkRow:
 
 def _block(row: SpaceRow, kind: str, scope: Scope, points: Points, stride: Num | None) -> Block:
     values = {
-        name: _read_column(field.domain, _take(scope.value(field.variable), points))
+        name: read_column(field.domain, _take(scope.value(field.variable), points))
         for name, field in row.written(kind).items()
     }
     if stride is not None:
@@ -67,7 +67,7 @@ def _take(column: Any, points: Points) -> Any:
     return column if points is None or not isinstance(column, np.ndarray) else column[points]
 
 
-def _read_column(domain: Domain, column: Any) -> Any:
+def read_column(domain: Domain, column: Any) -> Any:
     """Convert a column of values as a file spells them; a single value is converted as such."""
     if not isinstance(column, np.ndarray):
         return domain.read(column)

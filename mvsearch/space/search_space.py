@@ -188,8 +188,15 @@ class SearchSpace:
         """Name to value, for one row of codes."""
         return {choice.name: choice.values[code] for choice, code in zip(self.choices, codes, strict=True)}
 
+    def effective(self, point: Point) -> Point:
+        """The same point without the choices that have no effect there."""
+        active = self.is_active(self.codes(point)[None])[0]
+        return {choice.name: point[choice.name] for choice, used in zip(self.choices, active, strict=True) if used}
+
     def codes(self, point: Point) -> Codes:
-        """The row of codes of a point."""
+        """The row of codes of a point, which may lack choices without effect."""
+        missing = {name: choice.values[0] for choice in self.choices if (name := choice.name) in self.activity}
+        point = {**missing, **point}
         return np.array([choice.values.index(point[choice.name]) for choice in self.choices], dtype=np.int64)
 
     def architecture(self, point: Point) -> Architecture:

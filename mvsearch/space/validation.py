@@ -9,6 +9,7 @@ from mvsearch.arch.architecture import KEYS
 from mvsearch.arch.parsing import MIN_IMAGE_SIZE
 from mvsearch.arch.schema import Rule
 from mvsearch.errors import ArchitectureError, SpaceError
+from mvsearch.space.bulk_rows import read_column
 from mvsearch.space.condition_groups import MAX_ENUMERATED, SAMPLE_SIZE
 from mvsearch.space.contained import contained
 from mvsearch.space.expressions import Expression
@@ -107,7 +108,10 @@ def _check_rule(space: "SearchSpace", row: SpaceRow, kind: str, rule: Rule) -> N
     fields = row.fields[kind]
     names = {f: f"{row.name}.in_channels" if f == "width" else fields[f].variable for f in rule.fields}
     possible = _values_of_kind(space, row, kind, list(names.values()))
-    columns = {f: possible[name] for f, name in names.items()}
+    columns = {
+        f: read_column(fields[f].domain, possible[name]) if f in fields and fields[f].place else possible[name]
+        for f, name in names.items()
+    }
     violations = np.flatnonzero(~np.asarray(rule.holds(**columns), dtype=bool))
     if len(violations):
         example = {f: column[violations[0]].item() for f, column in columns.items()}

@@ -13,6 +13,7 @@ class Candidate:
 
     number: int
     point: Point
+    """Its choices, without those that have no effect."""
     architecture: Architecture
     key: str
     published: str | None = None

@@ -67,7 +67,7 @@ class JoinedStudy(Reader):
         """The candidate of a trial, whose architecture is parsed here and nowhere else."""
         arch = self.plan.space.architecture(point)
         key = arch.key
-        return Candidate(number, point, arch, key, self._published.get(key))
+        return Candidate(number, self.plan.space.effective(point), arch, key, self._published.get(key))
 
     def save(self, record: Record) -> None:
         """Write a finished trial: the record and the measurement in one transaction, then the state of the trial."""

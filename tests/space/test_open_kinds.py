@@ -218,3 +218,11 @@ def test_an_error_in_a_group_has_its_line(old, new, line, key):
 def test_a_space_travels_to_other_processes(space):
     again = pickle.loads(pickle.dumps(space))
     assert (again.size, again.sample(5, 0).tolist()) == (space.size, space.sample(5, 0).tolist())
+
+
+def test_the_choices_of_a_trial_are_those_with_an_effect(space, codes):
+    for row in codes[::13]:
+        point = space.effective(space.point(row))
+        assert (space.codes(point) == row).all()
+        if point["b.repeat"] == 0:
+            assert "b.mobilevit.dim" not in point

@@ -137,6 +137,9 @@ def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record]
     for record in group:
         offset = 0.05 * (ranks[record.number] / max(1, len(ranked) - 1) - 0.5)
         for place, choice in enumerate(findings.space.choices):
+            if choice.name not in record.choices:  # it has no effect there: a gap
+                x, y, text = [*x, None], [*y, None], [*text, ""]
+                continue
             x.append(_position(choice, record.choices[choice.name]) + offset)
             y.append(place)
             value = escape(f"{choice.name}: {record.choices[choice.name]}")
