@@ -8,7 +8,6 @@ import click
 from mvsearch.cli._completion import complete_architecture, joined_names
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, storage_option, table
-from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
     from mvsearch.profiling.benchmark import ArchitectureTiming
@@ -56,6 +55,7 @@ def bench(
     Timings are interleaved, every round in a new order, so that other load on the machine affects all networks alike.
     The weights are random: latency does not depend on them.
     """
+    from mvsearch.cli._progress import Steps
     from mvsearch.profiling.benchmark import benchmark_architectures, side_by_side_backends
     from mvsearch.profiling.latency import TimingOptions
     from mvsearch.study.resolve import find_architecture

@@ -19,7 +19,6 @@ from mvsearch.cli._output import (
     storage_option,
     table,
 )
-from mvsearch.cli._progress import Steps
 from mvsearch.cli._weights import given_weights, training_weights, validated_weights_of
 from mvsearch.export.formats import format_names
 
@@ -112,6 +111,7 @@ def export(
     comparison is printed and stored in FILE.report.json. If the outputs differ, only that report is written and the
     exit code is 1. Files of executorch, litert and coreml take one image at a time.
     """
+    from mvsearch.cli._progress import Steps
     from mvsearch.data import state_preparation
     from mvsearch.errors import PlanError
     from mvsearch.export.comparison import MAX_DROP

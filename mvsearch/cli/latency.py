@@ -9,7 +9,6 @@ import click
 from mvsearch.cli._completion import complete_architecture
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, storage_option, table
-from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
     from mvsearch.profiling.benchmark import BenchmarkResult, CaseTiming
@@ -66,6 +65,7 @@ def latency(
     order. Our own protocol: fused layers and channels last; on a GPU half precision and a CUDA graph. Ctrl-C ends the
     rounds and prints the results so far.
     """
+    from mvsearch.cli._progress import Steps
     from mvsearch.profiling.protocols import FULL, OWN, PAPER, QUICK, time_networks
 
     networks = _networks(archs, published=published, image_size=image_size, storage=storage)

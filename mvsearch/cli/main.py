@@ -12,7 +12,6 @@ import click
 from mvsearch._version import __version__
 from mvsearch.cli._help import CommandGroup, sections_of
 from mvsearch.errors import MvsearchError
-from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.utils import plugins
 
 _NOT_COMMANDS = ("main",)
@@ -60,6 +59,13 @@ def cli() -> None:
     """
 
 
+def _reported_errors() -> tuple[type[Exception], ...]:
+    """Errors whose message is for the user. Their import loads numpy, which `--help` does without."""
+    from mvsearch.metrics.record import EvaluationFailed
+
+    return MvsearchError, EvaluationFailed
+
+
 def main() -> None:
     """Run the command and exit."""
     _escape_unprintable()
@@ -77,7 +83,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (MvsearchError, EvaluationFailed) as error:
+    except _reported_errors() as error:  # evaluated only if something was raised
         click.echo(f"mvsearch: {_shorten(str(error))}", err=True)
         sys.exit(1)
     except UnicodeEncodeError as error:  # a name on disk or in a file, which this locale has no bytes for

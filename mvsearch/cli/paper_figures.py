@@ -7,7 +7,6 @@ import click
 
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, force_option, json_option, print_json, theme_option
-from mvsearch.cli._progress import Steps
 
 if TYPE_CHECKING:
     from mvsearch.baselines.latencies import DeviceLatencies
@@ -72,6 +71,7 @@ def paper_figures(
     They show the Top-1 of the family and of baselines against a cost; the area of a marker is MACs. The baselines of
     Figure 1 are transformers and hybrids, those of Figure 3 convolutional networks.
     """
+    from mvsearch.cli._progress import Steps
     from mvsearch.report.dominance import baseline_networks, dominances, family_networks, speed_comparison
     from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
     from mvsearch.report.figures.accuracy_cost_plot import plot_accuracy_cost
@@ -116,6 +116,7 @@ def _check_writable(folder: Path, paths: list[Path], *, force: bool) -> None:
 def _times(folder: Path, file: Path | None, *, device: str, threads: int, repeats: int) -> "DeviceLatencies":
     """The latencies of an earlier run, or measured now and written to the folder."""
     from mvsearch.baselines.latencies import median_latencies, read_latencies, write_latencies
+    from mvsearch.cli._progress import Steps
 
     if file is not None:
         return read_latencies(file)

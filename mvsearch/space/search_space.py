@@ -304,7 +304,7 @@ class SearchSpace:
         if "image_size" not in self.variables:
             return (self.head.image_size,)
         codes = self.enumerate_codes(self.columns(["image_size"]))
-        return tuple(np.unique(self.scope(codes).value("image_size")).tolist())
+        return tuple(sorted(set(np.ravel(self.scope(codes).value("image_size")).tolist())))  # np.unique loads numpy.ma
 
     def size_for(self, arch: Architecture) -> int:
         """The image size that a network takes in the space: its own if the space has it, otherwise the largest."""
