@@ -186,11 +186,9 @@ def choose_schedule(wanted: int, effort: Effort, *, workers: int, minutes: float
             return schedule(trials, seeds, wanted, f"what fits into {minutes:g} minutes")
     for trials in _FEWER_TRIALS:
         left = available / trials - effort.seconds(0, 1)
-        steps = int(left / effort.step_s) // 10 * 10
+        steps = min(wanted, int(left / effort.step_s) // 10 * 10)
         if steps >= LEAST_STEPS:
-            return schedule(
-                trials, 1, steps, f"{wanted} steps would be better, but do not fit into {minutes:g} minutes"
-            )
+            return schedule(trials, 1, steps, f"more trials of {wanted} steps do not fit into {minutes:g} minutes")
     return schedule(
         _FEWER_TRIALS[-1], 1, LEAST_STEPS, f"the least that finds anything; does not fit into {minutes:g} minutes"
     )

@@ -75,6 +75,8 @@ def test_a_search_fits_into_its_time_by_fewer_seeds_then_trials_then_steps(step_
 def test_what_a_trial_needs_besides_its_steps_counts():
     assert Effort(0.5, 2, 10).seconds(100, 2) == 10 + 2 * (2 + 50)
     assert choose_schedule(100, Effort(0.1, 5, 30), workers=1, minutes=30).trials == 40
+    slow = choose_schedule(100, Effort(0.1, 80), workers=1, minutes=30)
+    assert (slow.trials, slow.steps) == (16, 100)  # never more steps than are wanted
 
 
 @pytest.mark.parametrize("text", ["params", "params=many", "params>=1M", "top1=0.9", "latency_ms=10k", "speed=3"])
