@@ -15,6 +15,8 @@ from mvsearch.errors import ArchitectureError
 from mvsearch.utils import plugins, yaml_document
 from mvsearch.utils.yaml_document import Document
 
+_FAMILIES = {"mobilevit": "", "mobilenet": "MN", "repvit": "RepViT", "shvit": "SHViT", "starnet": "StarNet"}
+"""The first part of a published name, and what a short name has in its place."""
 FOLDER = Path(__file__).parent / "published"
 
 CLASSES = 1000
@@ -105,8 +107,13 @@ def short_name(name: str) -> str:
 
     >>> short_name("mobilevitv3_xxs_l2"), short_name("mobilevitv2_0.5"), short_name("ablation_2_conv1x1")
     ('v3-XXS-L2', 'v2-0.5', 'abl. 2')
+    >>> short_name("mobilenetv4_conv_s"), short_name("repvit_m0_9"), short_name("shvit_s1")
+    ('MNv4-conv-S', 'RepViT-M0.9', 'SHViT-S1')
     """
     if row := re.match(r"ablation_(\d+)", name):
         return f"abl. {row[1]}"
-    version, *rest = name.removeprefix("mobilevit").split("_")
-    return "-".join([version, *(part.upper() if re.fullmatch(r"x*s|l\d", part) else part for part in rest)])
+    for family, label in _FAMILIES.items():
+        name = re.sub(f"^{family}", label, name)
+    version, *rest = re.sub(r"_m(\d)_(\d)", r"_m\1.\2", name).split("_")
+    sizes = r"x*s|[sml]\d?|m\d\.\d"
+    return "-".join([version, *(part.upper() if re.fullmatch(sizes, part) else part for part in rest)])

@@ -22,6 +22,7 @@ from mvsearch.space.search_space import Codes
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.utils import machine, machine_lock
+from mvsearch.utils.progress import no_progress
 
 Floats = NDArray[np.float64]
 
@@ -156,7 +157,7 @@ def _score_seconds(plan: Plan, arch: Architecture, data: DataSet, device: str) -
     if proxy.time is None:
         clock = machine.clock_for(device)
         start = clock()
-        proxy.score(arch, settings, data, device=device)
+        proxy.score(arch, settings, data, seed=0, device=device, progress=no_progress)
         return plan.proxy.seeds * (clock() - start)
     timed: ScoreTime = proxy.time(arch, settings, data, device)
     steps = [*plan.proxy.rungs, settings.steps] if proxy.has_steps else [0]
