@@ -209,7 +209,8 @@ class Architecture:
     def metrics(self) -> dict[str, int]:
         """The cost as it is stored with a candidate."""
         total = self.cost()
-        return {"params": total.params, "macs": total.macs, "macs_paper": total.macs_paper}
+        counted = {"operators": total.operators} if self.task == "classification" else {}
+        return {"params": total.params, "macs": total.macs, "macs_paper": total.macs_paper, **counted}
 
     def at(self, *, image_size: int | None = None, num_classes: int | None = None) -> Self:
         """The same rows for another image size or another number of classes."""

@@ -35,23 +35,33 @@ class Shape:
 
 @dataclass(frozen=True)
 class Cost:
-    """Parameters and multiply-accumulates of one image.
+    """Parameters, multiply-accumulates and operators of one image.
 
     `macs` is exact: convolutions, linear layers and both attention products at their real sizes. `macs_paper` follows
     the authors' profiler, the source of every "FLOPs" figure of arXiv 2209.15159: it counts biases, and counts softmax
-    attention as 2·N·C² for each position in a patch instead of 2·N²·C.
+    attention as 2·N·C² for each position in a patch instead of 2·N²·C. Of blocks that the paper does not have it counts
+    attention as it is.
+
+    `operators` are the nodes of the ONNX file that `mvsearch export` writes: norms are part of convolutions, and an
+    activation may be several. Heads of other tasks than classification do not count theirs.
     """
 
     params: Num = 0
     macs: Num = 0
     macs_paper: Num = 0
+    operators: Num = 0
 
     def __add__(self, other: "Cost") -> "Cost":
-        return Cost(self.params + other.params, self.macs + other.macs, self.macs_paper + other.macs_paper)
+        return Cost(
+            self.params + other.params,
+            self.macs + other.macs,
+            self.macs_paper + other.macs_paper,
+            self.operators + other.operators,
+        )
 
     def times(self, n: Num) -> "Cost":
         """The cost of n copies."""
-        return Cost(self.params * n, self.macs * n, self.macs_paper * n)
+        return Cost(self.params * n, self.macs * n, self.macs_paper * n, self.operators * n)
 
 
 def conv(
@@ -60,13 +70,23 @@ def conv(
     """A convolution with `pixels` outputs per channel, and the affine norm after it."""
     weights = kernel * kernel * channels // groups * out
     macs = weights * pixels
-    return Cost(weights + bias * out + norm * 2 * out, macs, macs + bias * out * pixels)
+    return Cost(weights + bias * out + norm * 2 * out, macs, macs + bias * out * pixels, 1)
 
 
 def linear(channels: Num, out: Num, rows: Num) -> Cost:
-    """A linear layer with bias over `rows` vectors."""
+    """A linear layer with bias over `rows` vectors: a product and a sum."""
     macs = channels * out * rows
-    return Cost(channels * out + out, macs, macs + out * rows)
+    return Cost(channels * out + out, macs, macs + out * rows, 2)
+
+
+def operators(count: Num) -> Cost:
+    """Operators without parameters and multiply-accumulates."""
+    return Cost(operators=count)
+
+
+def activation(act: Num) -> Cost:
+    """The operators of an activation by its name: SiLU is a sigmoid and a product."""
+    return Cost(operators=1 * (act != "none") + 1 * (act == "silu"))
 
 
 def attention(channels: Num, tokens: Num, groups: Num) -> Cost:
@@ -81,9 +101,10 @@ def squeeze_width(channels: Num) -> Num:
 
 
 def squeeze_excite(channels: Num) -> Cost:
-    """Squeeze-and-excitation: two 1x1 convolutions with bias on the means of a map."""
+    """Squeeze-and-excitation: two 1x1 convolutions with bias on the means of a map; means, ReLU, sigmoid, product."""
     hidden = squeeze_width(channels)
-    return conv(channels, hidden, 1, bias=True, norm=False) + conv(hidden, channels, 1, bias=True, norm=False)
+    convolutions = conv(channels, hidden, 1, bias=True, norm=False) + conv(hidden, channels, 1, bias=True, norm=False)
+    return convolutions + operators(4)
 
 
 def norm(channels: Num) -> Cost:

@@ -26,7 +26,9 @@ _SAMPLE = 100_000
 @click.argument("space", type=click.Path(), shell_complete=complete_space)
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled shares and ranges.")
 @click.option("--front", is_flag=True, help="Compute the exact Pareto front over costs instead.")
-@click.option("--objective", "objectives", multiple=True, help="With --front: params, macs or macs_paper. Repeatable.")
+@click.option(
+    "--objective", "objectives", multiple=True, help="With --front: params, macs, macs_paper or operators. Repeatable."
+)
 @click.option(
     "--limit",
     "limits",
@@ -43,10 +45,10 @@ def space(
     and the range of its costs.
 
     With --front: the exact Pareto front over costs, of all points of SPACE, without sampling. The objectives are those
-    of the file that are costs (params, macs, macs_paper), or those given with --objective; all are minimised, within
-    the file's limits on costs. The cheapest networks are small, so the front is often a single point: with `--limit
-    'params >= 1M'` it is the least MACs of a network with a million parameters. It is an error if a space or a limit
-    makes the exact method intractable.
+    of the file that are costs (params, macs, macs_paper, operators), or those given with --objective; all are
+    minimised, within the file's limits on costs. The cheapest networks are small, so the front is often a single point:
+    with `--limit 'params >= 1M'` it is the least MACs of a network with a million parameters. It is an error if a
+    space or a limit makes the exact method intractable.
     """
     from mvsearch.study.plan import Plan
 
@@ -149,13 +151,16 @@ def _not_checked(limits: list[str]) -> str:
 def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
     import numpy as np
 
+    from mvsearch.metrics.registry import metric
+
     costs = plan.space.costs(_SAMPLE, seed=seed)
     within = plan.within_limits(costs)
     shares = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
     places = np.array(list(shares.values())) * (_SAMPLE - 1)  # np.percentile takes as long to import as to compute
     ranges = {
         name: dict(zip(shares, np.interp(places, np.arange(_SAMPLE), np.sort(values)).tolist(), strict=True))
-        for name, values in (("params", costs.params), ("macs", costs.macs), ("macs_paper", costs.macs_paper))
+        for name, values in vars(costs).items()
+        if plan.space.head.task in metric(name).tasks
     }
     return {
         "space": plan.space.name,

@@ -5,11 +5,12 @@ of their proxy or measurement, and its package registers them when it is importe
 metrics.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 from mvsearch.arch.published import TASKS
+from mvsearch.errors import PlanError
 from mvsearch.utils.units import COUNT, PERCENT, PLAIN, Unit
 
 Kind = Literal["static cost", "measurement", "score"]
@@ -49,7 +50,10 @@ class Metric:
         return f"{self.quantity or self.label} ({part})"
 
 
-STATIC_COSTS = ("params", "macs", "macs_paper")
+OPERATORS = "operators"
+"""The number of nodes of the ONNX file, which is known for classifiers."""
+
+STATIC_COSTS = ("params", "macs", "macs_paper", OPERATORS)
 """The names of the costs in closed form, as `arch.cost.Cost` has them."""
 
 SIZE = ("params", "macs")
@@ -110,9 +114,17 @@ declare(
     Metric("params", "static cost", "params", "parameters", COUNT),
     Metric("macs", "static cost", "MACs", "MACs", COUNT),
     Metric("macs_paper", "static cost", "MACs (paper)", "MACs as the paper counts them", COUNT),
+    Metric(OPERATORS, "static cost", "operators", "operators of the ONNX file", COUNT, tasks=("classification",)),
     *(MEMORY_MIB, TRAIN_MEMORY_MIB, LATENCY_MS, THROUGHPUT_IMAGES_S),
     *(TOP1, MIOU, MAP, LOSS, GAIN),
 )
+
+
+def check_costs(names: Iterable[str], task: str) -> None:
+    """Raises PlanError for a cost in closed form that is not known for networks of a task."""
+    for name in names:
+        if name in STATIC_COSTS and task not in metric(name).tasks:
+            raise PlanError(f"{name} is known for {' and '.join(metric(name).tasks)} only, not for {task}; remove it.")
 
 
 def metric(name: str) -> Metric:

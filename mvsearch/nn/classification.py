@@ -1,5 +1,8 @@
 """The head `classification`, pooling and a classifier; and the paper's initialisation of all weights."""
 
+from typing import Any
+
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mvsearch.nn._layer import Channels, ChannelTable, Dimension, HeadLayer, count_rows
@@ -25,7 +28,7 @@ class ClassificationHead(nn.Module):
     ) -> None:
         super().__init__()
         self.pool, self.norm_of = pool, norm
-        self.norm: nn.Module = nn.Identity()
+        self.norm: Any = nn.Identity()
         if norm != "none":  # behind the pooling, a vector; before a convolution, a map of one pixel
             self.norm = nn.BatchNorm1d(features) if norm == "pooled" and not hidden else nn.BatchNorm2d(features)
         self.hidden = Conv(features, hidden, kernel=1, act=act) if hidden else None
@@ -38,9 +41,14 @@ class ClassificationHead(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C) or (B, hidden): what the classifier reads."""
-        x = self.norm(x) if self.norm_of == "map" else x
+        # The mean of a normalised map is the normalised mean, once the statistics are fixed: one pixel is normalised.
+        late = self.norm_of == "map" and self.pool == "mean" and not self.training
+        x = self.norm(x) if self.norm_of == "map" and not late else x
         maps = self.hidden is not None
         pooled = x.mean((2, 3), keepdim=maps) if self.pool == "mean" else x.amax((2, 3), keepdim=maps)
+        if late:
+            norm = self.norm
+            pooled = F.batch_norm(pooled, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps)
         pooled = self.norm(pooled) if self.norm_of == "pooled" else pooled
         return pooled if self.hidden is None else self.hidden(pooled).flatten(1)
 

@@ -7,7 +7,7 @@ from typing import Self
 
 from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import AMOUNT, amount, as_written
-from mvsearch.metrics.registry import STATIC_COSTS
+from mvsearch.metrics.registry import OPERATORS, STATIC_COSTS
 from mvsearch.utils import plugins
 
 TIMED = "latency_ms"
@@ -36,7 +36,7 @@ class Budget:
             if meant != text and _BUDGET.fullmatch(meant):
                 raise PlanError(f"{text!r} is not a budget; did you mean {meant!r}?")
             raise PlanError(f"{text!r} is not a budget; write e.g. params=5.6M, macs=1G, 'macs<=1G' or latency_ms=8.")
-        costs = (*STATIC_COSTS, TIMED)
+        costs = (*(name for name in STATIC_COSTS if name != OPERATORS), TIMED)  # width does not change operators
         if match[1] not in costs:
             raise PlanError(f"{text!r}: unknown cost {match[1]!r}; {plugins.suggest(match[1], costs)}")
         return cls(match[1], match[2] == "<=", amount(match[3]), match[3].replace(" ", ""))

@@ -1,6 +1,6 @@
 """A row at many points at once. Its fields are columns; each of its kinds is computed at the points that have it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,10 @@ class BulkRow:
             return self.parts[0][1].cost(x)
         inputs = (x.channels, x.height, x.width)
         outputs = np.stack([np.broadcast_to(np.asarray(value), self.size) for value in inputs])
-        costs = np.zeros((3, self.size), dtype=np.int64)
+        costs = np.zeros((len(fields(Cost)), self.size), dtype=np.int64)
         for points, block in self.parts:
             cost, y = block.cost(Shape(*(_take(value, points) for value in inputs)))
-            for row, value in zip(costs, (cost.params, cost.macs, cost.macs_paper), strict=True):
+            for row, value in zip(costs, vars(cost).values(), strict=True):
                 row[points] = value
             for row, value in zip(outputs, (y.channels, y.height, y.width), strict=True):
                 row[points] = value

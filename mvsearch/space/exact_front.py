@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mvsearch.arch.cost import Cost
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint
-from mvsearch.metrics.registry import STATIC_COSTS
+from mvsearch.metrics.registry import STATIC_COSTS, check_costs
 from mvsearch.space.cost_factors import Factor, Ints, build_factors, group_keys
 from mvsearch.space.exact_bounds import KnownPoints
 from mvsearch.space.search_space import SearchSpace
@@ -73,6 +73,7 @@ def exact_front(
     PlanError or SpaceError where computing the front is intractable.
     """
     query = CostQuery.of(objectives, limits)
+    check_costs(query.names, space.head.task)
     if (query.low > query.high).any():
         raise InfeasibleError(str(space.document.file), f"{query.limits_text} contradict each other")
     front = VariableElimination(space, query, progress).run()

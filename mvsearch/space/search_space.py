@@ -319,9 +319,7 @@ class SearchSpace:
         """Parameters and MACs of many points at once, as arrays; a number means that many samples."""
         codes = self.sample(points, seed) if isinstance(points, int) else points
         cost = self.cost_of(self.scope(codes), len(codes))
-        return Cost(
-            *(np.broadcast_to(np.asarray(part), len(codes)) for part in (cost.params, cost.macs, cost.macs_paper))
-        )
+        return Cost(*(np.broadcast_to(np.asarray(part), len(codes)) for part in vars(cost).values()))
 
     def cost_of(self, scope: Scope, size: int) -> Cost:
         """The cost of the network with the values of a scope, which are columns of `size` values, or of one network."""

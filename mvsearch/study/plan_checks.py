@@ -10,7 +10,7 @@ from mvsearch.arch.cost import Cost
 from mvsearch.data import check_task
 from mvsearch.errors import Location, PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint, check_limits
-from mvsearch.metrics.registry import SIZE, scores
+from mvsearch.metrics.registry import SIZE, check_costs, scores
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
 from mvsearch.space.exact_front import InfeasibleError, exact_front
@@ -47,6 +47,7 @@ def _check_objectives(plan: "Plan") -> None:
     if not plan.objectives or len(set(names)) < len(names):
         raise PlanError(f"objectives {', '.join(names) or 'none'}: name one or more, each once.")
     task, proxy_scores = plan.space.head.task, plan.proxy.metrics(plan.space.head.task)
+    check_costs((*names, *(limit.name for limit in plan.limits)), task)
     for name in plan.required_metrics & scores().keys() - {*proxy_scores}:
         networks = "" if task == "classification" else f" of networks for {task}"
         raise PlanError(

@@ -69,7 +69,7 @@ def test_every_model_that_was_counted_is_published_here_and_no_other():
 @pytest.mark.parametrize("name", COUNTED)
 def test_the_closed_form_is_what_the_authors_code_counts(name):
     arch, counted = published(name), COUNTED[name]
-    assert arch.metrics() == {key: counted[key] for key in ("params", "macs", "macs_paper")}
+    assert arch.metrics().items() >= {key: counted[key] for key in ("params", "macs", "macs_paper")}.items()
     assert arch.image_size == counted["image_size"]
 
 

@@ -81,6 +81,10 @@ class Block(Schema):
         """The cost of the parts of the row on input x that only training uses, which `cost` leaves out."""
         return Cost()
 
+    def keeps_shape(self, x: Shape, stride: Num) -> Num:
+        """Whether a layer on input x has an output of the same shape, to which the input can be added."""
+        return (stride == 1) & (x.channels == self.out)
+
     def settings(self) -> dict[str, Any]:
         """The fields that distinguish layers: all active ones but name, stride and repeat."""
         values = {name: getattr(self, name) for name in self.domains() if name not in ("stride", "repeat")}

@@ -31,4 +31,4 @@ class Row(Block):
     def layer_cost(self, x: Shape, stride: Num) -> Cost:
         """A convolution and its norm."""
         pixels = self.output(x, stride).pixels
-        return cost.conv(x.channels, self.out, pixels, kernel=self.kernel, bias=self.bias)
+        return cost.conv(x.channels, self.out, pixels, kernel=self.kernel, bias=self.bias) + cost.activation(self.act)

@@ -15,6 +15,9 @@ from mvsearch.arch.blocks import MAX_LAYERS, Block
 from mvsearch.arch.cost import Cost, Num, Shape
 from mvsearch.arch.schema import Rule, fraction, integer, one_of
 
+_LAYER_OPERATORS = 30
+"""Those of a transformer layer in ONNX beside its linear layers: norms, queries, keys and values apart, attention."""
+
 _V1 = {"local": "dense", "fusion": 3, "concat": "input", "add_input": False}
 
 
@@ -86,7 +89,12 @@ class Row(Block):
             + cost.conv(d, c, x.pixels)
             + cost.conv(fused, c, x.pixels, kernel=self.fusion).times(1 * (self.fusion != 0))
         )
-        return convolutions + self._transformer_cost(x).times(self.depth) + cost.norm(d)
+        fusion, grown = 1 * (self.fusion != 0), x.padded_to(self.patch)
+        resized = (grown.height != x.height) | (grown.width != x.width)
+        # Per fusion its concatenation; the last norm and reshapes; sizes and resizing before and after.
+        others = fusion + 1 * self.add_input + 8 + 6 * resized
+        operators = cost.activation("silu").times(2 + fusion) + cost.operators(others)
+        return convolutions + self._transformer_cost(x).times(self.depth) + cost.norm(d) + operators
 
     def _transformer_cost(self, x: Shape) -> Cost:
         d, pixels = self.dim, x.padded_to(self.patch).pixels
@@ -98,4 +106,5 @@ class Row(Block):
             + cost.linear(d, d, pixels)
             + cost.linear(d, self.ffn, pixels)
             + cost.linear(self.ffn, d, pixels)
+            + cost.operators(_LAYER_OPERATORS)
         )

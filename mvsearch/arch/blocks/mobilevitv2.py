@@ -15,6 +15,9 @@ from mvsearch.arch.blocks.mobilevit import Row as MobileViTRow
 from mvsearch.arch.cost import Cost, Num, Shape
 from mvsearch.arch.schema import Rule, integer, one_of
 
+_LAYER_OPERATORS = 22
+"""Those of a layer in ONNX beside its convolutions: norms of the whole map, scores, the context, both sums."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Row(Block):
@@ -62,11 +65,18 @@ class Row(Block):
             + cost.conv(d, d, pixels, bias=True, norm=False)
             + cost.conv(d, self.ffn, pixels, bias=True, norm=False)
             + cost.conv(self.ffn, d, pixels, bias=True, norm=False)
+            + cost.operators(_LAYER_OPERATORS)
         )
+        grown, fusion = x.padded_to(self.patch), 1 * (self.fusion == 1)
+        resized = (grown.height != x.height) | (grown.width != x.width)
+        # Per fusion its concatenation; the last norm and reshapes; size and resizing.
+        others = fusion + 1 * self.add_input + 12 + 3 * resized
         return (
             cost.conv(c, c, pixels, kernel=3, groups=c)
             + cost.conv(c, d, pixels, norm=False)
             + layer.times(self.depth)
             + cost.norm(d)
-            + cost.conv(d + d * (self.fusion == 1), c, pixels)
+            + cost.conv(d + d * fusion, c, pixels)
+            + cost.activation("silu")
+            + cost.operators(others)
         )

@@ -39,4 +39,6 @@ class Row(Block):
             cost.conv(x.channels, hidden, x.pixels)
             + cost.conv(hidden, hidden, pixels, kernel=self.kernel, groups=hidden)
             + cost.conv(hidden, self.out, pixels)
+            + cost.activation(self.act).times(2)
+            + cost.operators(1 * self.keeps_shape(x, stride))
         )

@@ -79,4 +79,5 @@ class Row(Block):
 
     def _channel_mixer(self, x: Shape) -> Cost:
         hidden = self.expand * x.channels
-        return cost.conv(x.channels, hidden, x.pixels) + cost.conv(hidden, x.channels, x.pixels)
+        convolutions = cost.conv(x.channels, hidden, x.pixels) + cost.conv(hidden, x.channels, x.pixels)
+        return convolutions + cost.activation(self.act) + cost.operators(1)

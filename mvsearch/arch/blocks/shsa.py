@@ -56,6 +56,7 @@ class Row(Block):
             + cost.conv(hidden, hidden, y.pixels, kernel=3, groups=hidden)
             + cost.squeeze_excite(hidden)
             + cost.conv(hidden, self.out, y.pixels)
+            + cost.activation(self.act).times(2)
         )
         before, attention = self._parts(x) + merging, self._attention(y).times(1 * (self.dim > 0))
         return before.times(down) + attention + self._parts(y)
@@ -67,6 +68,8 @@ class Row(Block):
             cost.conv(c, c, x.pixels, kernel=3, groups=c)
             + cost.conv(c, hidden, x.pixels)
             + cost.conv(hidden, c, x.pixels)
+            + cost.activation(self.act)
+            + cost.operators(2)
         )
 
     def _attention(self, x: Shape) -> Cost:
@@ -76,4 +79,7 @@ class Row(Block):
             + cost.conv(self.dim, 2 * self.qk + self.dim, x.pixels)
             + Cost(0, products, products)
             + cost.conv(x.channels, x.channels, x.pixels)
+            + cost.activation(self.act)
+            # A layer norm is six operators, a batch norm one; without other channels there is nothing to concatenate.
+            + cost.operators(13 + 5 * (self.norm == "layer") - 1 * (self.dim == x.channels))
         )

@@ -38,4 +38,6 @@ class Row(Block):
             + cost.conv(c, hidden, pixels, bias=True, norm=False).times(2)
             + cost.conv(hidden, c, pixels, bias=True)
             + cost.conv(c, c, pixels, kernel=self.kernel, groups=c, bias=True, norm=False)
+            + cost.activation(self.act)
+            + cost.operators(2)  # product, sum
         )

@@ -58,4 +58,6 @@ class Row(Block):
             + cost.conv(c, hidden, between)
             + cost.conv(hidden, hidden, y.pixels, kernel=self.middle, groups=hidden).times(1 * (self.middle > 0))
             + cost.conv(hidden, self.out, y.pixels)
+            + cost.activation(self.act).times(1 + (self.middle > 0))
+            + cost.operators(1 * self.keeps_shape(x, stride))
         )

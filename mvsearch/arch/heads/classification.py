@@ -41,10 +41,14 @@ class Head(BaseHead):
     def parts(self, index: int, x: Shape, num_classes: Num, image: Shape) -> list[Part]:
         """The norm, the hidden layer and the classifier: as many MACs for one image as they have weights."""
         own, features = cost.norm(x.channels) if self.norm != "none" else Cost(), self.hidden or x.channels
+        own += cost.operators(1 + (self.norm != "none"))  # the pooling, the norm
         if self.hidden:
-            own += cost.conv(x.channels, self.hidden, 1)
+            own += cost.conv(x.channels, self.hidden, 1) + cost.activation(self.act) + cost.operators(1)
         if self.linear:
-            return [Part("", Shape(num_classes, 1, 1), own + cost.linear(features, num_classes, 1))]
+            classifier = cost.linear(features, num_classes, 1) + cost.operators(
+                -1
+            )  # product and sum are one for a vector
+            return [Part("", Shape(num_classes, 1, 1), own + classifier)]
         return [Part("", Shape(features, 1, 1), own)]
 
     def output_summary(self, parts: Sequence[Part], num_classes: int) -> str:
