@@ -115,10 +115,10 @@ def _from_timm_config(file: Path, weights: str) -> Preparation | None:
     if not isinstance(values, dict) or "mean" not in values or weights not in _HUB_WEIGHTS:
         return None
     usual = {"std": None, "image_size": _SIZE, "interpolation": "bicubic", "classes": values.get("label_names")}
-    return Preparation.from_json(usual | _timm_values(values, f"timm's {_CONFIG} beside the weights"))
+    return Preparation.from_json(usual | timm_values(values, f"timm's {_CONFIG} beside the weights"))
 
 
-def _timm_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+def timm_values(values: Mapping[str, Any], source: str) -> dict[str, Any]:
     """What timm's configurations and arguments say of images, by our names; empty if they say nothing."""
     given = {name: values[name] for name in _ARGUMENTS if values.get(name) not in (None, "")}
     size = _side(*given["input_size"][-2:]) if "input_size" in given else given.get("img_size")
@@ -198,7 +198,7 @@ def _shorter_side(size: Any) -> int:
 
 def _with_arguments(usual: Preparation | None, arguments: Mapping[str, Any], arch: Architecture) -> Preparation | None:
     """What timm's script was told otherwise than is usual for the network, on its command line."""
-    told = _timm_values(arguments, "the arguments of the training script in the file")
+    told = timm_values(arguments, "the arguments of the training script in the file")
     if not told or (usual is None and not told.keys() >= {"mean", "std"}):
         return usual
     values = usual.to_json() if usual else {"image_size": arch.image_size}

@@ -106,8 +106,9 @@ def _identify(
 
 
 def _download(place: str) -> "Checkpoint":
-    """The pretrained weights of a model of timm."""
-    from mvsearch.nn.weights_io import Checkpoint
+    """The pretrained weights of a model of timm, with what its configuration says of images."""
+    from mvsearch.nn.weights_io import METADATA, Checkpoint
+    from mvsearch.training.preparation import timm_values
 
     name = place.removeprefix(TIMM)
     try:
@@ -123,7 +124,9 @@ def _download(place: str) -> "Checkpoint":
         reason = f"the weights cannot be downloaded ({_line(error)})"
         raise EnvironmentFault(f"{reason}; download them elsewhere and give the file.", at=place) from None
     weights = {key: tensor.detach().float() for key, tensor in model.state_dict().items()}
-    return Checkpoint(weights, place)
+    images = timm_values(getattr(model, "pretrained_cfg", {}), "timm's configuration of these weights")
+    known = images.keys() >= {"mean", "std", "image_size"}
+    return Checkpoint(weights, place, metadata={METADATA: json.dumps({"preparation": images})} if known else {})
 
 
 def _line(error: Exception) -> str:

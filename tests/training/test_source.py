@@ -1,5 +1,6 @@
 """Networks that start from a trained one: what is read, what is taken, what is said, and what a study records."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from small import DENSE, SEPARABLE, SOFTMAX
+from timm_fixture import FILE
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, Images, Preparation
@@ -200,6 +202,31 @@ def test_pretrained_weights_of_timm_are_identified_by_their_names(monkeypatch):
     assert source.name == "mobilevitv3_xxs"
     assert source.preparation is None
     assert len(source.notes) == 2
+
+
+def test_a_network_of_another_family_of_timm_is_prepared_as_its_configuration_says(monkeypatch):
+    class Model:
+        pretrained_cfg = {  # noqa: RUF012
+            "mean": (0.1, 0.2, 0.3),
+            "std": (0.4, 0.5, 0.6),
+            "crop_pct": 0.95,
+            "input_size": (3, 224, 224),
+        }
+
+        def state_dict(self):
+            shapes = json.loads(gzip.decompress(FILE.read_bytes()))["networks"]["mobilenetv4_conv_s"]["shapes"]
+            return {name: torch.ones(shape) for name, shape in shapes.items()}
+
+    class Timm:
+        list_pretrained = staticmethod(lambda: ["mobilenetv4_conv_small"])
+        create_model = staticmethod(lambda _name, pretrained: Model())
+
+    monkeypatch.setitem(__import__("sys").modules, "timm", Timm)
+    source = Source.load("timm:mobilenetv4_conv_small", CLASSES)
+    preparation = source.preparation
+    assert source.name == "mobilenetv4_conv_s"
+    assert (preparation.mean, preparation.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
+    assert (preparation.crop, preparation.image_size) == (0.95, 224)
 
 
 def test_the_proxy_starts_from_the_source_and_records_the_share(tmp_path, monkeypatch):
