@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-WIDER = re.compile(r"mobilevitv\d_(x?s|0\.75|1\.0)(_.*)?|.*_384")
-"""Published models that differ from a smaller one of their family in widths or image size alone."""
+WIDER = re.compile(
+    r"mobilevitv\d_(x?s|0\.75|1\.0)(_.*)?|.*_384|mobilenetv4_conv_m|repvit_m1_\d|shvit_s[23]|starnet_s[234]"
+)
+"""Published models that differ from a smaller one of their family in widths or image size alone, or in depths too."""
 
 
 def examples(fast: int, full: int) -> int:

@@ -11,6 +11,7 @@ from functools import cache
 
 import pytest
 import torch
+from effort import wider_are_slow
 from rows import row
 from test_fuse import relative_error, with_random_norms
 from timm_fixture import FILE, images, weights
@@ -38,7 +39,7 @@ def checkpoint(name: str) -> dict[str, torch.Tensor]:
     return weights(TIMM[name]["shapes"])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", wider_are_slow(NAMES))
 def test_timms_weights_give_timms_logits_and_maps(name):
     arch, theirs = published(name), TIMM[name]
     network = build(arch).eval()
