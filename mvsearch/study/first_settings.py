@@ -113,7 +113,7 @@ def wanted_steps(images: int, batch: int) -> Chosen:
     """
     passes = _PASSES * images // batch
     if passes > _MOST_STEPS:
-        return Chosen(_MOST_STEPS, "on colour photographs the order after 600 steps is close to that of full trainings")
+        return Chosen(_MOST_STEPS, "more steps were not compared with full trainings of small networks on photographs")
     if passes < LEAST_STEPS:
         return Chosen(LEAST_STEPS, "with fewer, the score is mostly noise")
     return Chosen(passes // 10 * 10, f"{_PASSES} passes over {images:,} images")
