@@ -113,7 +113,7 @@ def test_the_figure_shows_seeds_means_and_intervals(tmp_path, suffix):
     figure = validation_figure(found)
     plot_validation(figure, tmp_path / f"validation.{suffix}")
 
-    assert [dots.name for dots in figure.dots] == ["v3:17", "v3:18", "v3:19", "v3-XXS"]
+    assert [dots.name for dots in figure.dots] == ["trial 17", "trial 18", "trial 19", "v3-XXS"]
     assert figure.dots[0].scores == pytest.approx((72.4, 72.9, 72.2))
     assert [bar.verdict for bar in figure.bars] == ["better", "no difference", "worse"]
     assert figure.bars[0].difference == pytest.approx(2.4)

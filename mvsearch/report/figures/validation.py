@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mvsearch.arch.published import all_names, short_name
 from mvsearch.metrics.formatting import pretty, scale
@@ -63,7 +64,7 @@ def validation_figure(validation: Validation) -> ValidationFigure:
     dots = tuple(_dots(validation, network, size) for network in trained)
     baselines = {comparison.baseline for comparison in validation.comparisons}
     bars = tuple(_bar(validation, each, several=len(baselines) > 1) for each in validation.comparisons)
-    against = f" to {_short(next(iter(baselines)))}" if len(baselines) == 1 else ""
+    against = f" to {_short(validation.study, next(iter(baselines)))}" if len(baselines) == 1 else ""
     interval = f" ({100 * CONFIDENCE:.0f} % interval)" if validation.noise else ""
     return ValidationFigure(
         title=f"{validation.study}: validation",
@@ -84,25 +85,34 @@ def _dots(validation: Validation, network: ValidatedNetwork, size: float) -> Net
     mean = sum(scores) / len(scores)
     costs = ", ".join(f"{metric(name).label} {pretty(name, value)}" for name, value in network.metrics.items())
     lines = (network.name, f"mean of {len(scores)} seeds: {mean:.2f} %", costs)
-    return NetworkDots(_short(network.name), network.number is not None, network.metrics[X] / size, scores, mean, lines)
+    name = _short(validation.study, network.name)
+    return NetworkDots(name, network.number is not None, network.metrics[X] / size, scores, mean, lines)
 
 
 def _bar(validation: Validation, comparison: Comparison, *, several: bool) -> DifferenceBar:
     difference = comparison.difference
     low, high = (difference.mean if end is None else end for end in (difference.low, difference.high))
-    label = _short(comparison.candidate) + (f" to {_short(comparison.baseline)}" if several else "")
+    names = (_short(validation.study, name) for name in (comparison.candidate, comparison.baseline))
+    label = " to ".join(names) if several else next(names)
     words = f"{comparison.candidate}: {100 * difference.mean:+.2f} points, {comparison.verdict}"
     return DifferenceBar(label, comparison.verdict, 100 * difference.mean, 100 * low, 100 * high, words)
 
 
-def _short(name: str) -> str:
-    return short_name(name) if name in all_names() else name
+def _short(study: str, name: str) -> str:
+    """The name of a network beside a point: without the study, whose name the title has, and without a folder."""
+    if name.startswith(f"{study}:"):
+        return f"trial {name.removeprefix(f'{study}:')}"
+    return short_name(name) if name in all_names() else _stem(name)
+
+
+def _stem(name: str) -> str:
+    return Path(name).stem if name.endswith((".yaml", ".yml")) else name
 
 
 def _subtitle(validation: Validation) -> str:
     about = validation.conditions
     images = f"{about['test_images']:,} test images of " if "test_images" in about else ""
-    recipe = f"recipe {about['recipe']}, {epochs_text(validation)} at {about['image_size']} px"
+    recipe = f"recipe {_stem(about['recipe'])}, {epochs_text(validation)} at {about['image_size']} px"
     return f"{images}{about['data']}; {recipe}; small dots are seeds, large ones their means"
 
 

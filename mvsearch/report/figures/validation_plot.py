@@ -34,6 +34,8 @@ def _colour(bar: DifferenceBar, theme: Theme) -> str:
 
 _HEIGHT, _BOTTOM, _TOP = 4.3, 0.68, 0.8
 """The height of the figure and of what is below and above the panels, in inches."""
+_CHARACTER = 0.0088
+"""The width of a character of the names between the panels, as a share of the figure's."""
 
 
 def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
@@ -42,7 +44,10 @@ def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
     fig = blank(_HEIGHT)
     title(fig, figure.title, figure.subtitle, theme)
     bottom, height = _BOTTOM / _HEIGHT, (_HEIGHT - _BOTTOM - _TOP) / _HEIGHT
-    left, right = fig.add_axes((0.075, bottom, 0.5, height)), fig.add_axes((0.71, bottom, 0.27, height))
+    names = max((len(bar.label) for bar in figure.bars), default=0)
+    width = max(0.3, 0.63 - _CHARACTER * names)
+    left = fig.add_axes((0.075, bottom, width, height))
+    right = fig.add_axes((0.71, bottom, 0.27, height))
     left.set(xlabel=figure.x_label, ylabel=figure.y_label, xlim=figure.x_limits, ylim=figure.y_limits)
     right.set(xlabel=figure.bars_label, xlim=figure.bar_limits, ylim=(max(1, len(figure.bars)) - 0.5, -0.5))
     for axes in (left, right):
