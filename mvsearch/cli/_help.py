@@ -19,7 +19,7 @@ _OTHERS = "More"
 """The heading of commands that no group has."""
 
 
-class Command(click.Command):
+class _WithExamples(click.Command):
     """A command whose help ends with `examples`, a command line each."""
 
     def __init__(self, *args: Any, examples: Sequence[str] = (), **settings: Any) -> None:
@@ -35,8 +35,12 @@ class Command(click.Command):
                 formatter.write("".join(f"{indent}{line}\n" for line in self.examples))
 
 
-class CommandGroup(click.Group):
-    """A group whose help has the summaries of its commands in full, under the headings of `sections`."""
+class Command(_WithExamples):
+    """A command with examples."""
+
+
+class CommandGroup(_WithExamples, click.Group):
+    """A group with examples, whose help has the summaries of its commands in full, under the headings of `sections`."""
 
     command_class = Command
 

@@ -22,7 +22,7 @@ _CLASSES_SHOWN = 40
 _SIDES = ("width", "height")
 
 
-@click.group(cls=CommandGroup)
+@click.group(cls=CommandGroup, examples=["mvsearch data list", "mvsearch data check /my/images"])
 def data() -> None:
     """List, fetch and check images."""
 

@@ -69,8 +69,10 @@ def init(
     from mvsearch.cli._progress import progress_bar
     from mvsearch.study.first_checks import check_budgets, plan_time
     from mvsearch.study.first_space import FirstSpace, read_budget
+    from mvsearch.utils import machine_lock
     from mvsearch.utils.atomic_write import refuse_existing, write_whole
 
+    machine_lock.on_wait(_tell_of_wait)
     limits = tuple({limit.side: limit for limit in map(read_budget, budgets)}.values())
     name = _study_name(output.stem if output else Path(data).resolve().name)
     file = output or Path(f"{name}.yaml")
@@ -87,6 +89,11 @@ def init(
         print_json(_to_json(first, file))
     else:
         _print(first, file, notes)
+
+
+def _tell_of_wait(waiting: bool) -> None:
+    if waiting:
+        click.echo("waiting until no other process trains or measures on this machine; Ctrl-C stops.", err=True)
 
 
 def _study_name(text: str) -> str:

@@ -23,7 +23,11 @@ _DATABASE = ("study.db", "study.db-wal", "study.db-shm")
 _LOCKS = ("study.db.locks", "workers")
 
 
-@click.group(cls=CommandGroup, invoke_without_command=True)
+@click.group(
+    cls=CommandGroup,
+    invoke_without_command=True,
+    examples=["mvsearch studies", "mvsearch studies export v3 -o v3.jsonl"],
+)
 @click.option("--storage", help="Database URL; default: studies/*/study.db.")
 @json_option
 @click.pass_context
