@@ -121,7 +121,7 @@ def test_a_real_evaluation_returns_the_same_in_a_child_and_reports_its_progress(
     evaluate.close()
 
     assert metrics == make_evaluator(plan, "cpu", lambda **_: None)(arch)
-    assert {"doing", "done", "of"} in [set(report) for report in reports]
+    assert {"doing", "done", "of", "share"} in [set(report) for report in reports]
 
 
 def test_the_child_is_reused_for_the_next_candidate(tmp_path):
