@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Constraint
+from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume, spans
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import GAIN, HELD_OUT, metric, scores
@@ -23,6 +24,7 @@ from mvsearch.study.facts import StudyFacts
 from mvsearch.study.reader import Reader
 from mvsearch.study.short_list import SHORT_LIST, ShortListEntry, short_list, short_list_json
 from mvsearch.study.target import Target
+from mvsearch.utils.text import join_words
 from mvsearch.utils.yaml_document import Document
 from mvsearch.validation.folder import validation_documents
 
@@ -115,8 +117,19 @@ class Findings:
             return "is the first of the short list"
         networks = "networks" if self.suggestion.published else "unpublished networks"
         if self.score.name in scores():
-            return f"has the best {metric(self.score.name).label} among the front's {networks}"
+            label = metric(self.score.name).label
+            return f"has the best {label} among the front's {networks}{self._equal_scores}"
         return f"is nearest to the best of all objectives among the front's {networks}"
+
+    @property
+    def _equal_scores(self) -> str:
+        """The candidates whose scores are those of the first to the digits that are shown; empty if there are none."""
+        first, *others = self._by_score
+        shown = pretty(self.score.name, first.metrics[self.score.name])
+        equal = [str(r.number) for r in others if pretty(self.score.name, r.metrics[self.score.name]) == shown]
+        if not equal:
+            return ""
+        return f", as good as {join_words(equal)} to the digits shown (`mvsearch run --reevaluate` measures the noise)"
 
     @property
     def target(self) -> Target | None:

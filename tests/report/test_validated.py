@@ -48,6 +48,16 @@ def study(tmp_path_factory) -> Findings:
     return compute_findings(Study.read(plan))
 
 
+def test_candidates_whose_scores_look_the_same_are_named_beside_the_suggestion(study):
+    first, second, *_ = study._by_score
+    equal = replace(second, metrics=second.metrics | {study.score.name: first.metrics[study.score.name] * (1 + 1e-9)})
+    same = replace(study, front=tuple(equal if r.number == second.number else r for r in study.front))
+
+    assert same.suggestion.number == first.number
+    assert f"as good as {second.number} to" in same.suggestion_words
+    assert "as good as" not in study.suggestion_words
+
+
 def test_the_suggestion_follows_the_verdict(study):
     first, second, *_ = (record.number for record in study._by_score)
 
