@@ -170,6 +170,11 @@ def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
         "choices": [{"name": choice.name, "values": list(choice.values)} for choice in plan.space.choices],
         "conditions": [str(condition) for condition in plan.space.conditions],
         "contains": list(plan.space.contains),
+        "contains_beyond_limits": [
+            name
+            for name, point in plan.space.published_points()
+            if not plan.admissible(plan.space.codes(point)[None])[0]
+        ],
         "limits": list(plan.search.limits),
         "limits_checked": [limit.text for limit in plan.static_limits],
         "limits_not_checked": [limit.text for limit in plan.measured_limits],
@@ -213,6 +218,8 @@ def _print(summary: dict[str, Any]) -> None:
     if summary["limits_not_checked"]:
         screen.print(Text(_not_checked(summary["limits_not_checked"])))
     screen.print(f"contains {', '.join(summary['contains']) or 'no published model'}")
+    if beyond := summary["contains_beyond_limits"]:
+        screen.print(f"beyond the limits, so not evaluated: {', '.join(beyond)}")
 
 
 def _format_value(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Limits and other settings of an existing study: what a command replaces, adds or cannot check is printed."""
 
 import csv
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import override_limits
 from mvsearch.report.figures.front import front_figure
 from mvsearch.report.findings import compute_findings
+from mvsearch.space.shipped import find_space
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.study import Study
@@ -235,3 +237,15 @@ def test_an_option_in_front_of_a_word_is_refused_instead_of_ignored(mvsearch, qu
     assert done.code == 2
     assert option[0] in done.err
     assert open_study("quick").name == "quick"
+
+
+def test_space_names_contained_models_beyond_the_limits(mvsearch, tmp_path):
+    text = find_space("quick").read_text(encoding="utf-8")
+    (tmp_path / "small.yaml").write_text(text.replace("params <= 1.4M", "params <= 1.2M"))
+
+    summary = json.loads(mvsearch("space", str(tmp_path / "small.yaml"), "--json").out)
+
+    assert (summary["contains"], summary["contains_beyond_limits"]) == (
+        ["mobilevitv3_xxs", "mobilevitv3_xxs_l2"],
+        ["mobilevitv3_xxs"],
+    )
