@@ -34,8 +34,8 @@ class Stop:
 class Schedule:
     """The state of a validation: what is to be trained next, and which candidates stopped.
 
-    `next` is empty once the validation is finished. `later` are the trainings of further rounds, if nobody stops.
-    `used` are the scores that count: those of a stopped candidate up to its stop.
+    `next` is empty once the validation is finished. `later` are the trainings of further rounds that are not finished,
+    if nobody stops. `used` are the scores that count: those of a stopped candidate up to its stop.
     """
 
     next: tuple[Training, ...]
@@ -54,7 +54,9 @@ def schedule(scores: Scores, against: Mapping[str, Sequence[str]], rounds: int) 
         for name in running:
             used[name] |= {seed: scores[name][seed] for seed in range(first, end) if seed in scores.get(name, {})}
         if missing := [(name, seed) for seed in range(first, end) for name in running if seed not in used[name]]:
-            later = [(name, seed) for seed in range(end, rounds) for name in running]
+            later = [
+                (name, seed) for seed in range(end, rounds) for name in running if seed not in scores.get(name, {})
+            ]
             return Schedule(tuple(missing), tuple(later), stops, used)
         if end < rounds:
             stops |= _stops(used, against, stops, end, rounds)

@@ -75,6 +75,14 @@ def test_a_validation_ends_when_all_candidates_have_stopped():
     assert not found.later
 
 
+def test_a_baseline_that_is_added_later_leaves_its_own_trainings_only():
+    finished = {name: {0: 0.5, 1: 0.5, 2: 0.5} for name in "ax"}
+
+    state = schedule(finished, {"a": ["x", "y"]}, 3)
+
+    assert (state.next, state.later) == ((("y", 0), ("y", 1)), (("y", 2),))
+
+
 def test_candidates_with_other_baselines_do_not_stop_each_other():
     clear = {"a": {0: 0.9, 1: 0.9}, "b": {0: 0.1, 1: 0.101}, "x": {0: 0.9, 1: 0.9}, "y": {0: 0.1, 1: 0.1}}
 
