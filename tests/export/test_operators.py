@@ -83,3 +83,14 @@ blocks:
     (tmp_path / "space.yaml").write_text(text + "head: {kind: deeplabv3, output_stride: 8}\n")
     with pytest.raises(PlanError, match="operators is known for classification only"):
         exact_front(SearchSpace.load(tmp_path / "space.yaml"), ["operators"])
+
+
+def test_a_scale_of_one_is_no_operator():
+    def arch(qk: int) -> Architecture:
+        rows = [
+            {"name": "stem", "block": "conv", "out": 16, "stride": 2},
+            {"name": "body", "block": "shsa", "out": 16, "dim": 8, "qk": qk, "expand": 1},
+        ]
+        return Architecture.from_dict({"image_size": 32, "num_classes": 3, "blocks": rows})
+
+    assert arch(1).cost().operators == exported(arch(1)) == arch(2).cost().operators - 1

@@ -80,6 +80,7 @@ class Row(Block):
             + Cost(0, products, products)
             + cost.conv(x.channels, x.channels, x.pixels)
             + cost.activation(self.act)
-            # A layer norm is six operators, a batch norm one; without other channels there is nothing to concatenate.
-            + cost.operators(13 + 5 * (self.norm == "layer") - 1 * (self.dim == x.channels))
+            # A layer norm is six operators, a batch norm one; without other channels there is nothing to concatenate,
+            # and the scale of one channel is 1, which the exporter leaves out.
+            + cost.operators(13 + 5 * (self.norm == "layer") - 1 * (self.dim == x.channels) - 1 * (self.qk == 1))
         )
