@@ -21,7 +21,7 @@ Lookup = Callable[[str], Any]
 MAX_NUMBER = 2**31
 """The largest number in arithmetic: a product of two fits the 64 bits of a NumPy integer, so columns never overflow."""
 MAX_CHARACTERS, MAX_DEPTH = 400, 40
-_KINDS = [[kind] for kind in plugins.names("block")]
+_KINDS = plugins.names("block")
 CONSTANTS = {"true": True, "false": False, "none": "none"}
 
 
@@ -175,7 +175,7 @@ def _name(node: ast.AST) -> str | None:
     if isinstance(node, ast.Name):
         return node.id
     if isinstance(node, ast.Attribute) and (owner := _name(node.value)) is not None:
-        _, *kind = owner.split(".")
+        _, _, kind = owner.partition(".")
         return f"{owner}.{node.attr}" if not kind or kind in _KINDS else None
     return None
 

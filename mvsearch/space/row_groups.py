@@ -50,11 +50,11 @@ def _check_group(document: Document, i: int, row: dict[str, Any], variables: dic
     if not isinstance(members, list) or not members or any(not isinstance(member, dict) for member in members):
         raise SpaceError(f"found {members!r}; use a list of rows.", at=document.where("blocks", i, "rows"))
     for j, member in enumerate(members):
-        for key, remedy in (("group", "a group contains rows only"), ("name", "add a name")):
-            if (key in member) == (key == "group"):
-                raise SpaceError(
-                    f"a row with `group` or without `name`; {remedy}.", at=document.where("blocks", i, "rows", j)
-                )
+        where = document.where("blocks", i, "rows", j)
+        if "group" in member:
+            raise SpaceError("found a group in a group; write rows.", at=where)
+        if not isinstance(member.get("name"), str):
+            raise SpaceError("the row has no `name`; add it.", at=where)
 
 
 def _most(document: Document, i: int, repeat: Any) -> int:
