@@ -31,7 +31,7 @@ from mvsearch.utils.progress import Progress, no_progress
 _MAX_COMBINATIONS = 60_000_000
 """The most combinations of the values of choices that an elimination goes through."""
 _MAX_SUMS = 12_000_000
-"""The most sums that are compared: half a minute on one core."""
+"""The most sums that are compared."""
 _MAX_ENTRIES = 3_000_000
 """The most entries of a factor: about a gigabyte."""
 _PROJECTED_FROM = 0.2
@@ -270,7 +270,7 @@ class VariableElimination:
 
     def _effort_words(self, entries: int) -> str:
         if self.compared > _MAX_SUMS:
-            return f"it would compare {self.compared:,} (limit {_MAX_SUMS:,}, half a minute)"
+            return f"it would compare {self.compared:,} (limit {_MAX_SUMS:,})"
         return f"it would keep {entries:,} (limit {_MAX_ENTRIES:,}) non-dominated"
 
     def _best(self, factor: Factor, bounds: RemainingBounds) -> Factor:
