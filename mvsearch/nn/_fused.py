@@ -1,5 +1,6 @@
 """The parts of fused networks: convolutions with their norms inside, products of pixels, joined maps."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -97,6 +98,20 @@ def fuse_conv(block: Any) -> nn.Module:
     if (*conv.kernel_size, *conv.stride, conv.groups) != (1, 1, 1, 1, 1):
         return FusedConv(block)
     return OnMaps(pointwise(nn.utils.fuse_conv_bn_eval(conv, block.norm), act=own_activation(block)))
+
+
+class FusedBottleneck(nn.Module):
+    """An inverted bottleneck: its convolutions in a row, and its residual. (B, C, H, W) → (B, out, H/s, W/s)."""
+
+    def __init__(self, parts: Sequence[nn.Module], *, residual: bool) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*(fuse_conv(part) for part in parts if not isinstance(part, nn.Identity)))
+        self.residual = residual
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, C, H, W) → (B, out, H/s, W/s)."""
+        y: Tensor = self.layers(x)
+        return y.add_(x) if self.residual else y
 
 
 def resize(x_BHWC: Tensor, size: tuple[int, int], *, align_corners: bool = False) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mvsearch.arch.blocks.mv2 import make_divisible
-from mvsearch.nn._fused import fuse_conv
+from mvsearch.nn._fused import FusedBottleneck
 from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable
 from mvsearch.nn.conv import Conv
 
@@ -38,18 +38,8 @@ class MV2(nn.Module):
         return x + y if self.residual else y
 
 
-class FusedMV2(nn.Module):
-    """The inverted residual: (B, C, H, W) → (B, out, H/s, W/s)."""
-
-    def __init__(self, block: Any) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(fuse_conv(block.widen), fuse_conv(block.depthwise), fuse_conv(block.narrow))
-        self.residual = block.residual
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, out, H/s, W/s)."""
-        y: Tensor = self.layers(x)
-        return y.add_(x) if self.residual else y
+def _fuse(block: Any) -> nn.Module:
+    return FusedBottleneck((block.widen, block.depthwise, block.narrow), residual=block.residual)
 
 
 def _residual_norms(block: Any) -> Sequence[nn.Module]:
@@ -69,7 +59,7 @@ def channels(block: MV2) -> ChannelTable:
 
 LAYER = BlockLayer(
     module=MV2,
-    fuse=FusedMV2,
+    fuse=_fuse,
     parts=frozenset({"widen", "depthwise", "narrow"}),
     residual_norms=_residual_norms,
     channels=channels,

@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from mvsearch.arch.blocks.mv2 import make_divisible
-from mvsearch.nn._fused import fuse_conv
+from mvsearch.nn._fused import FusedBottleneck
 from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable, Dimension
 from mvsearch.nn.conv import Conv
 
@@ -53,19 +53,8 @@ class UniversalBottleneck(nn.Module):
         return x + y if self.residual else y
 
 
-class FusedUniversalBottleneck(nn.Module):
-    """The universal inverted bottleneck: (B, C, H, W) → (B, out, H/s, W/s)."""
-
-    def __init__(self, block: Any) -> None:
-        super().__init__()
-        parts = (block.start, block.widen, block.middle, block.narrow)
-        self.layers = nn.Sequential(*(fuse_conv(part) for part in parts if not isinstance(part, nn.Identity)))
-        self.residual = block.residual
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, C, H, W) → (B, out, H/s, W/s)."""
-        y: Tensor = self.layers(x)
-        return y.add_(x) if self.residual else y
+def _fuse(block: Any) -> nn.Module:
+    return FusedBottleneck((block.start, block.widen, block.middle, block.narrow), residual=block.residual)
 
 
 def _residual_norms(block: Any) -> Sequence[nn.Module]:
@@ -87,7 +76,7 @@ def channels(block: UniversalBottleneck) -> ChannelTable:
 
 LAYER = BlockLayer(
     module=UniversalBottleneck,
-    fuse=FusedUniversalBottleneck,
+    fuse=_fuse,
     parts=frozenset({"start", "widen", "middle", "narrow"}),
     residual_norms=_residual_norms,
     channels=channels,
