@@ -113,9 +113,9 @@ def undecided(records: Sequence[Record], limits: Sequence[Constraint]) -> list[R
 
 
 def tally(records: Sequence[Record], front: Sequence[Record], limits: Sequence[Constraint] = ()) -> str:
-    """How many trials there are in each state, e.g. `12 of 40 complete trials; 3 pruned, 1 failed`.
+    """How many trials there are in each state, e.g. `front: 12 of 40 complete trials; 3 pruned, 1 failed`.
 
-    With limits, e.g. `12 of 38 complete trials within params <= 2M; 2 complete beyond, 3 pruned, 1 failed`.
+    With limits, e.g. `front: 12 of 38 complete trials within params <= 2M; 3 pruned`.
     """
     count = Counter(record.state for record in records)
     beyond = len(complete_beyond(records, limits))
@@ -123,7 +123,7 @@ def tally(records: Sequence[Record], front: Sequence[Record], limits: Sequence[C
     others += [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
     complete = count["complete"] - beyond
     within = f" within {join_limits(limits)}" if limits else ""
-    members = f"{len(front)} of {complete} complete {'trial' if complete == 1 else 'trials'}{within}"
+    members = f"front: {len(front)} of {complete} complete {'trial' if complete == 1 else 'trials'}{within}"
     noise = "± is the standard error of a mean over seeds" if any(map(_has_error, front)) else ""
     reasons = {record.number: record.metrics.get("unconfirmed") for record in front}
     failures = ", ".join(f"{number} ({reason})" for number, reason in reasons.items() if reason)
