@@ -17,6 +17,7 @@ def row(kind: str, **values: Any) -> Block:
 
 
 ACTS = st.sampled_from(ACTIVATIONS)
+TOKEN_NORMS = st.fixed_dictionaries({"norm": st.sampled_from(["layer", "batch"]), "merged": st.booleans()})
 
 
 @st.composite
@@ -56,6 +57,8 @@ def mobilevit_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
         fusion=draw(st.sampled_from([0, 1, 3])),
         concat=draw(st.sampled_from(["local", "input"])),
         add_input=draw(st.booleans()),
+        act=draw(ACTS),
+        **draw(TOKEN_NORMS),
         **sizes,
     )
 
@@ -73,6 +76,8 @@ def mobilevitv2_rows(draw: st.DrawFn, name: str = "x", width: int = 8) -> Block:
         patch=draw(st.integers(1, 4)),
         fusion=draw(st.sampled_from([0, 1])),
         add_input=draw(st.booleans()),
+        act=draw(ACTS),
+        **draw(TOKEN_NORMS),
     )
 
 

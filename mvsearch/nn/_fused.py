@@ -45,10 +45,24 @@ def pointwise(layer: Any, *, norm: Any = None, act: nn.Module | None = None) -> 
 
 def fold_norm(norm: Any, weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor | None]:
     """Weights that include the scale and shift of the norm before them."""
-    if norm is None:
+    if norm is None or isinstance(norm, nn.Identity):
         return weight, bias
-    shift = weight @ norm.bias
-    return weight * norm.weight, shift if bias is None else bias + shift
+    scale, offset = norm.weight, norm.bias
+    if hasattr(norm, "running_mean"):  # a batch norm, which is nothing else at inference
+        scale = scale / (norm.running_var + norm.eps).sqrt()
+        offset = offset - norm.running_mean * scale
+    shift = weight @ offset
+    return weight * scale, shift if bias is None else bias + shift
+
+
+def eps_of(norm: Any) -> float | None:
+    """The epsilon of a norm over an image or its pixels; None for what is folded whole, or nothing."""
+    return None if isinstance(norm, nn.Identity) or hasattr(norm, "running_mean") else norm.eps
+
+
+def feed_forward_activation(layer: Any) -> nn.Module:
+    """The activation of a transformer layer; files that were exported before it could be chosen have SiLU."""
+    return getattr(layer, "act", None) or nn.SiLU()
 
 
 class FusedConv(nn.Module):

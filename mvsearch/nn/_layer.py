@@ -68,7 +68,8 @@ class BlockLayer:
 
     Fusing. `fuse` builds a faster module from one of this class, or from an exported copy of the class, which has the
     same name and the child modules `parts`. Without it the child modules are fused one by one. `merge` makes the state
-    of a deployed block (see `Block.deploy`) from that of a block with the parts that only training uses.
+    of a deployed block (see `Block.deploy`) from that of a block with the parts that only training uses, which reports
+    call `merged_parts`.
 
     Weight transfer. `residual_norms` are the norms at the ends of the branches that are added to the block's input:
     with zero weights the block returns its input. `keeps_channels` tells whether its output has the order of channels
@@ -89,6 +90,7 @@ class BlockLayer:
     stack: str = ""
     keeps_channels: Callable[[Any], bool] | None = None
     merge: Callable[[Mapping[str, Tensor]], dict[str, Tensor]] | None = None
+    merged_parts: str = "branches"
 
     def has_order_of_input(self, block: nn.Module) -> bool:
         """Whether the channels of the block's output have the order of those of its input."""

@@ -1,5 +1,6 @@
 """Weights of networks with parts that only training uses, for networks without them: branches and classifiers merge."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -44,9 +45,9 @@ def _linear(pair: Mapping[str, Any]) -> tuple[Tensor, Tensor]:
     return part["l.weight"] * scale, part["l.bias"] + part["l.weight"] @ shift
 
 
-def merge_blocks(model: nn.Module, weights: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], int]:
-    """Weights, by our names, for blocks of the model that lack parts for training; and of how many blocks they are."""
-    merged, count = dict(weights), 0
+def merge_blocks(model: nn.Module, weights: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
+    """Weights, by our names, for blocks of the model that lack parts for training; and in words what was merged."""
+    merged, counts = dict(weights), Counter[str]()
     for name, module in model.named_modules():
         layer = layers().get(type(module))
         if layer is None or layer.merge is None:
@@ -55,7 +56,8 @@ def merge_blocks(model: nn.Module, weights: Mapping[str, Tensor]) -> tuple[Mappi
         if theirs.keys() <= module.state_dict().keys():
             continue
         state = layer.merge(theirs)
-        count += state.keys() != theirs.keys()
+        counts[layer.merged_parts] += state.keys() != theirs.keys()
         merged = {key: t for key, t in merged.items() if not key.startswith(f"{name}.")}
         merged |= {f"{name}.{key}": tensor for key, tensor in state.items()}
-    return merged, count
+    notes = (f"merged the {parts} of {count} block{'s' * (count > 1)}" for parts, count in counts.items() if count)
+    return merged, tuple(notes)

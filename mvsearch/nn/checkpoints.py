@@ -103,10 +103,8 @@ def merge_for(model: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[Mappi
     joined = join_classifiers(state_dict)
     notes = () if joined is state_dict else (JOINED,)
     names = rename_parameters(model, joined)
-    merged, count = merge_blocks(model, {ours: joined[name] for ours, name in names.items()})
-    if not count:
-        return joined, notes
-    return merged, (*notes, f"merged the branches of {count} block{'s' * (count > 1)}")
+    merged, parts = merge_blocks(model, {ours: joined[name] for ours, name in names.items()})
+    return (merged, (*notes, *parts)) if parts else (joined, notes)
 
 
 def rename_parameters(model: nn.Module, names: Iterable[str]) -> dict[str, str]:

@@ -7,7 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvsearch.nn._fused import fuse_conv, join, pointwise, resize, to_map, to_pixels
+from mvsearch.nn._activation import activation
+from mvsearch.nn._folded_norms import fold_batch_norms
+from mvsearch.nn._fused import (
+    eps_of,
+    feed_forward_activation,
+    fuse_conv,
+    join,
+    own_activation,
+    pointwise,
+    resize,
+    to_map,
+    to_pixels,
+)
 from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable, Dimension
 from mvsearch.nn.conv import Conv
 
@@ -32,22 +44,38 @@ class SelfAttention(nn.Module):
         return self.out(y_BHNd.transpose(1, 2).flatten(2))
 
 
+class TokenBatchNorm(nn.BatchNorm1d):
+    """Batch norm of the channels of tokens: (B, N, D) → the same."""
+
+    def forward(self, x_BND: Tensor) -> Tensor:
+        """(B, N, D) → (B, N, D)."""
+        return super().forward(x_BND.flatten(0, 1)).view_as(x_BND)
+
+
+def token_norm(dim: int, norm: str, *, merged: bool) -> nn.Module:
+    """A norm of tokens; nothing for a batch norm that is part of the layer after it."""
+    if norm == "layer":
+        return nn.LayerNorm(dim)
+    return nn.Identity() if merged else TokenBatchNorm(dim)
+
+
 class TransformerLayer(nn.Module):
     """Pre-norm attention and feed-forward, each added to its input."""
 
-    def __init__(self, dim: int, ffn: int, heads: int, dropout: float) -> None:
+    def __init__(self, dim: int, ffn: int, heads: int, dropout: float, *, act: str, norm: str, merged: bool) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = token_norm(dim, norm, merged=merged)
         self.attention = SelfAttention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = token_norm(dim, norm, merged=merged)
         self.ffn_in = nn.Linear(dim, ffn)
+        self.act = activation(act)
         self.ffn_out = nn.Linear(ffn, dim)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) → (B, N, D)."""
         x = x + self.dropout(self.attention(self.norm1(x)))
-        return x + self.dropout(self.ffn_out(F.silu(self.ffn_in(self.norm2(x)))))
+        return x + self.dropout(self.ffn_out(self.act(self.ffn_in(self.norm2(x)))))
 
 
 class MobileViT(nn.Module):
@@ -72,16 +100,21 @@ class MobileViT(nn.Module):
         fusion: int = 1,
         concat: str = "local",
         add_input: bool = True,
+        act: str = "silu",
+        norm: str = "layer",
+        merged: bool = False,
     ) -> None:
         super().__init__()
         self.patch, self.concat, self.add_input = patch, concat, add_input
-        self.local = Conv(in_channels, in_channels, groups=in_channels if local == "depthwise" else 1)
+        self.local = Conv(in_channels, in_channels, groups=in_channels if local == "depthwise" else 1, act=act)
         self.reduce = nn.Conv2d(in_channels, dim, 1, bias=False)
-        self.layers = nn.Sequential(*(TransformerLayer(dim, ffn, heads, dropout) for _ in range(depth)))
-        self.norm = nn.LayerNorm(dim)
-        self.project = Conv(dim, out, kernel=1)
+        self.layers = nn.Sequential(
+            *(TransformerLayer(dim, ffn, heads, dropout, act=act, norm=norm, merged=merged) for _ in range(depth))
+        )
+        self.norm = token_norm(dim, norm, merged=merged)
+        self.project = Conv(dim, out, kernel=1, act=act)
         beside = dim if concat == "local" else in_channels
-        self.fuse = Conv(beside + out, out, kernel=fusion) if fusion else None
+        self.fuse = Conv(beside + out, out, kernel=fusion, act=act) if fusion else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
@@ -113,23 +146,27 @@ class FusedLayer(nn.Module):
     def __init__(self, layer: Any) -> None:
         super().__init__()
         attention = layer.attention
-        self.heads, self.eps = attention.heads, (layer.norm1.eps, layer.norm2.eps)
+        self.heads, self.eps = attention.heads, (eps_of(layer.norm1), eps_of(layer.norm2))
         self.qkv = pointwise(attention.qkv, norm=layer.norm1)
         self.out = pointwise(attention.out)
-        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=nn.SiLU())
+        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=feed_forward_activation(layer))
         self.ffn_out = pointwise(layer.ffn_out)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, N, D) → (B, N, D)."""
-        width = x.shape[-1:]
-        x = self.out(self._attention(self.qkv(F.layer_norm(x, width, eps=self.eps[0])))).add_(x)
-        return self.ffn_out(self.ffn_in(F.layer_norm(x, width, eps=self.eps[1]))).add_(x)
+        x = self.out(self._attention(self.qkv(_normalise(x, self.eps[0])))).add_(x)
+        return self.ffn_out(self.ffn_in(_normalise(x, self.eps[1]))).add_(x)
 
     def _attention(self, qkv: Tensor) -> Tensor:
         if qkv.shape[1] == 1:
             return qkv.chunk(3, dim=-1)[2]
         q, k, v = qkv.unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         return F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
+
+
+def _normalise(x: Tensor, eps: float | None) -> Tensor:
+    """A norm of every pixel, without scale and shift; None leaves it as it is."""
+    return x if eps is None else F.layer_norm(x, x.shape[-1:], eps=eps)
 
 
 class FusedMobileViT(nn.Module):
@@ -140,9 +177,9 @@ class FusedMobileViT(nn.Module):
         self.patch, self.concat, self.add_input = block.patch, block.concat, block.add_input
         self.local, self.reduce = fuse_conv(block.local), pointwise(block.reduce)
         self.layers = nn.Sequential(*(FusedLayer(layer) for layer in block.layers))
-        self.eps = block.norm.eps
+        self.eps = eps_of(block.norm)
         project = nn.utils.fuse_conv_bn_eval(block.project.conv, block.project.norm)
-        self.project = pointwise(project, norm=block.norm, act=nn.SiLU())
+        self.project = pointwise(project, norm=block.norm, act=own_activation(block.project))
         self.fuse = None
         if block.fuse is not None:
             self.fuse = join(block.fuse, block.fuse.conv.in_channels - project.out_channels)
@@ -162,7 +199,7 @@ class FusedMobileViT(nn.Module):
         x_BHWD = resize(x_BHWD, (h * p, w * p))
         x_BhpwpD = x_BHWD.reshape(b, h, p, w, p, d)
         y_BND = self.layers(x_BhpwpD.permute(0, 2, 4, 1, 3, 5).reshape(b * p * p, h * w, d))
-        y_BppND = F.layer_norm(y_BND, (d,), eps=self.eps).reshape(b, p, p, h, w, d)
+        y_BppND = _normalise(y_BND, self.eps).reshape(b, p, p, h, w, d)
         y_BHWD = y_BppND.permute(0, 3, 1, 4, 2, 5).reshape(b, h * p, w * p, d)
         return resize(y_BHWD, (height, width))
 
@@ -215,4 +252,6 @@ LAYER = BlockLayer(
     channels=channels,
     regrouped=frozenset({"local.conv.weight"}),
     stack="layers",
+    merge=fold_batch_norms,
+    merged_parts="norms",
 )

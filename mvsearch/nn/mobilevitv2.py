@@ -7,7 +7,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mvsearch.nn._fused import fuse_conv, join, pointwise, resize, to_map, to_pixels
+from mvsearch.nn._activation import activation
+from mvsearch.nn._folded_norms import fold_batch_norms
+from mvsearch.nn._fused import eps_of, feed_forward_activation, fuse_conv, join, pointwise, resize, to_map, to_pixels
 from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable, Dimension
 from mvsearch.nn.conv import Conv
 
@@ -28,21 +30,29 @@ class SeparableAttention(nn.Module):
         return self.out(F.relu(v_BDPN) * context_BDP1)
 
 
+def map_norm(dim: int, norm: str, *, merged: bool) -> nn.Module:
+    """A norm of maps, over all of an image or batch norm; nothing for one that is part of the layer after it."""
+    if norm == "layer":
+        return nn.GroupNorm(1, dim)
+    return nn.Identity() if merged else nn.BatchNorm2d(dim)
+
+
 class SeparableLayer(nn.Module):
     """Pre-norm separable attention and feed-forward, each added to its input."""
 
-    def __init__(self, dim: int, ffn: int) -> None:
+    def __init__(self, dim: int, ffn: int, *, act: str, norm: str, merged: bool) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(1, dim)
+        self.norm1 = map_norm(dim, norm, merged=merged)
         self.attention = SeparableAttention(dim)
-        self.norm2 = nn.GroupNorm(1, dim)
+        self.norm2 = map_norm(dim, norm, merged=merged)
         self.ffn_in = nn.Conv2d(dim, ffn, 1)
+        self.act = activation(act)
         self.ffn_out = nn.Conv2d(ffn, dim, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, D, P, N) → (B, D, P, N)."""
         x = x + self.attention(self.norm1(x))
-        return x + self.ffn_out(F.silu(self.ffn_in(self.norm2(x))))
+        return x + self.ffn_out(self.act(self.ffn_in(self.norm2(x))))
 
 
 class MobileViTv2(nn.Module):
@@ -63,14 +73,19 @@ class MobileViTv2(nn.Module):
         patch: int = 2,
         fusion: int = 1,
         add_input: bool = True,
+        act: str = "silu",
+        norm: str = "layer",
+        merged: bool = False,
         dilation: int = 1,
     ) -> None:
         super().__init__()
         self.patch, self.fusion, self.add_input = patch, fusion, add_input
-        self.local = Conv(in_channels, in_channels, groups=in_channels, dilation=dilation)
+        self.local = Conv(in_channels, in_channels, groups=in_channels, act=act, dilation=dilation)
         self.reduce = nn.Conv2d(in_channels, dim, 1, bias=False)
-        self.layers = nn.Sequential(*(SeparableLayer(dim, ffn) for _ in range(depth)))
-        self.norm = nn.GroupNorm(1, dim)
+        self.layers = nn.Sequential(
+            *(SeparableLayer(dim, ffn, act=act, norm=norm, merged=merged) for _ in range(depth))
+        )
+        self.norm = map_norm(dim, norm, merged=merged)
         self.project = Conv(2 * dim if fusion else dim, out, kernel=1, act="none")
 
     def forward(self, x: Tensor) -> Tensor:
@@ -97,10 +112,10 @@ class FusedSeparableLayer(nn.Module):
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
-        self.dim, self.eps = layer.attention.dim, (layer.norm1.eps, layer.norm2.eps)
+        self.dim, self.eps = layer.attention.dim, (eps_of(layer.norm1), eps_of(layer.norm2))
         self.qkv = pointwise(layer.attention.qkv, norm=layer.norm1)
         self.out = pointwise(layer.attention.out)
-        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=nn.SiLU())
+        self.ffn_in = pointwise(layer.ffn_in, norm=layer.norm2, act=feed_forward_activation(layer))
         self.ffn_out = pointwise(layer.ffn_out)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -112,9 +127,9 @@ class FusedSeparableLayer(nn.Module):
         return self.ffn_out(self.ffn_in(normalise(x, self.eps[1]))).add_(x)
 
 
-def normalise(x: Tensor, eps: float) -> Tensor:
-    """A norm over all of an image, without scale and shift."""
-    return F.layer_norm(x, x.shape[1:], eps=eps)
+def normalise(x: Tensor, eps: float | None) -> Tensor:
+    """A norm over all of an image, without scale and shift; None leaves it as it is."""
+    return x if eps is None else F.layer_norm(x, x.shape[1:], eps=eps)
 
 
 class FusedMobileViTv2(nn.Module):
@@ -122,7 +137,7 @@ class FusedMobileViTv2(nn.Module):
 
     def __init__(self, block: Any) -> None:
         super().__init__()
-        self.patch, self.add_input, self.eps = block.patch, block.add_input, block.norm.eps
+        self.patch, self.add_input, self.eps = block.patch, block.add_input, eps_of(block.norm)
         self.local, self.reduce = fuse_conv(block.local), pointwise(block.reduce)
         self.layers = nn.Sequential(*(FusedSeparableLayer(layer) for layer in block.layers))
         self.fusion = block.fusion
@@ -187,4 +202,6 @@ LAYER = BlockLayer(
     channels=channels,
     regrouped=frozenset({"local.conv.weight"}),
     stack="layers",
+    merge=fold_batch_norms,
+    merged_parts="norms",
 )

@@ -190,10 +190,10 @@ def _transfer_head(head: nn.Module, source: nn.Module | None) -> int:
 
 def _transfer_block(target: nn.Module, source: nn.Module, layer: BlockLayer) -> int:
     source_state = _matching_layers(source.state_dict(), layer, target, source)
-    params = dict(target.named_parameters())
+    params, own = dict(target.named_parameters()), target.state_dict()
     transferred = 0
-    for name, tensor in target.state_dict().items():
-        if name in source_state:
+    for name, tensor in own.items():
+        if name in source_state and _has_statistics(name, own) == _has_statistics(name, source_state):
             source_tensor = source_state[name].to(tensor.device)
             regrouped = name in layer.regrouped and (tensor.shape[1] == 1) != (source_tensor.shape[1] == 1)
             copy = _copy_across_groups if regrouped else _copy
@@ -203,6 +203,11 @@ def _transfer_block(target: nn.Module, source: nn.Module, layer: BlockLayer) -> 
         elif name.endswith(layer.branch_ends):
             tensor.zero_()  # the end of a residual branch that the source does not have
     return transferred
+
+
+def _has_statistics(name: str, state: Mapping[str, Tensor]) -> bool:
+    """Whether a parameter is that of a batch norm: the scale of a layer norm means something else."""
+    return f"{name.rpartition('.')[0]}.running_mean" in state
 
 
 def _matching_layers(

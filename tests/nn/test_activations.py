@@ -11,9 +11,11 @@ from torch import nn
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.arch.blocks import ACTIVATIONS
 from mvsearch.arch.cost import Shape
+from mvsearch.export.model import ExportModel
 from mvsearch.nn.accelerate import accelerate
 from mvsearch.nn.conv import Conv
 from mvsearch.nn.fuse import fuse
+from mvsearch.nn.weights_io import write_weights
 
 FUNCTIONS = {
     "silu": nn.functional.silu,
@@ -41,6 +43,47 @@ def test_a_convolution_ends_with_its_activation(act):
     x = images(2, 8, 8)
     with torch.no_grad():
         assert torch.allclose(stem(x), FUNCTIONS[act](stem.norm(stem.conv(x))))
+
+
+def transformer(kind: str, **fields) -> Architecture:
+    stem, body = row("conv", name="stem", out=8, stride=2), row(kind, name="body", out=8, dim=16, depth=2, **fields)
+    return Architecture((stem, body), image_size=32, num_classes=5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fields"),
+    [
+        ("mobilevit", {"act": "relu", "norm": "batch"}),
+        ("mobilevit", {"act": "gelu", "norm": "batch", "local": "dense", "fusion": 3, "concat": "input"}),
+        ("mobilevit", {"act": "hard_swish", "fusion": 0}),
+        ("mobilevitv2", {"act": "relu6", "norm": "batch"}),
+        ("mobilevitv2", {"act": "relu", "norm": "batch", "fusion": 0}),
+        ("mobilevitv2", {"act": "gelu"}),
+    ],
+)
+def test_a_transformer_of_other_activations_and_norms_is_merged_fused_and_read_back(kind, fields, tmp_path):
+    arch = transformer(kind, **fields)
+    model = with_random_norms(arch)
+    write_weights(model, arch.key, tmp_path / "weights.safetensors")
+    exported = ExportModel.of(arch, weights=tmp_path / "weights.safetensors")
+    batch = fields.get("norm") == "batch"
+
+    assert any(isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d) for module in model.body.layers.modules()) is batch
+    assert sum(parameter.numel() for parameter in exported.model.parameters()) == arch.cost().params
+    assert arch.training_cost().params == batch * 5 * 2 * 16
+    assert any("merged the norms of 1 block" in note for note in exported.checkpoint.converted) is batch
+    assert not batch or not any("Norm" in type(module).__name__ for module in exported.model.body.layers.modules())
+    for other in (exported.model, fuse(model), fuse(exported.model)):
+        assert relative_error(model, other, images(2, 36, 22)) < 1e-5  # maps that the patch does not divide
+
+
+@pytest.mark.parametrize("kind", ["mobilevit", "mobilevitv2"])
+def test_the_defaults_of_later_fields_leave_the_key_and_others_change_it(kind):
+    plain = transformer(kind)
+    keys = {transformer(kind, **fields).key for fields in ({"act": "relu"}, {"norm": "batch"})}
+
+    assert transformer(kind, act="silu", norm="layer", merged=True).key == plain.key
+    assert len(keys | {plain.key}) == 3
 
 
 @pytest.mark.parametrize("act", FUNCTIONS)

@@ -68,6 +68,8 @@ KINDS = {
     "mobilevit unfused, nothing added": mobilevit(fusion=0, add_input=False),
     "mobilevitv2": mobilevitv2(),
     "mobilevitv2 as v2": mobilevitv2(fusion=0, add_input=False),
+    "mobilevit with batch norms": mobilevit(act="relu", norm="batch"),
+    "mobilevitv2 with batch norms": mobilevitv2(act="hard_swish", norm="batch"),
 }
 
 

@@ -28,7 +28,7 @@ def with_statistics(model):
     """A network whose norms have other statistics than fresh ones."""
     generator = torch.Generator().manual_seed(7)
     for module in model.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
+        if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.running_mean.normal_(0, 0.1, generator=generator)
             module.running_var.uniform_(0.5, 1.5, generator=generator)
     return model.eval()
@@ -63,6 +63,8 @@ KINDS = {
     "mobilevit unfused": mobilevit(fusion=0),
     "mobilevitv2": mobilevitv2(),
     "mobilevitv2 as v2": mobilevitv2(fusion=0, add_input=False),
+    "mobilevit with batch norms": mobilevit(act="relu", norm="batch"),
+    "mobilevitv2 with batch norms": mobilevitv2(act="hard_swish", norm="batch"),
 }
 
 
@@ -167,6 +169,19 @@ def test_separable_queries_keys_and_values_are_sliced_each_in_its_own_range():
     query, key, value = source.body.layers[0].attention.qkv.weight.split((1, 16, 16))
     expected = torch.cat([query, key[:8], value[:8]])[:, :8]
     assert torch.equal(model.body.layers[0].attention.qkv.weight, expected)
+
+
+@pytest.mark.parametrize("body", [mobilevit, mobilevitv2])
+def test_norms_of_another_kind_are_not_transferred_and_everything_else_is(body):
+    source, model = network(body(norm="layer"), seed=1), network(body(norm="batch"), seed=2)
+    torch.nn.init.constant_(source.body.norm.weight, 3.0)
+    transfer = transfer_weights(model, source, name="source")
+    norms = [
+        module for name, module in model.body.named_modules() if name == "norm" or name.endswith(("norm1", "norm2"))
+    ]
+    assert len(norms) == 5
+    assert all(torch.equal(norm.weight, torch.ones(16)) for norm in norms)
+    assert transfer.params - transfer.transferred == 5 * 2 * 16
 
 
 @pytest.mark.parametrize("concat", ["local", "input"])

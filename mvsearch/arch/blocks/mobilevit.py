@@ -7,16 +7,16 @@ Source: MobileViT (arXiv 2110.02178, section 3.1) and MobileViTv3 (arXiv 2209.15
     └─────────────────────────── concat: input ────────┘
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import MAX_LAYERS, Block
+from mvsearch.arch.blocks import ACTIVATIONS, MAX_LAYERS, Block
 from mvsearch.arch.cost import Cost, Num, Shape
 from mvsearch.arch.schema import Rule, fraction, integer, one_of
 
-_LAYER_OPERATORS = 30
-"""Those of a transformer layer in ONNX beside its linear layers: norms, queries, keys and values apart, attention."""
+_LAYER_OPERATORS = 26
+"""Those of a transformer layer in ONNX beside linear layers and norms: queries, keys, values apart, attention."""
 
 _V1 = {"local": "dense", "fusion": 3, "concat": "input", "add_input": False}
 
@@ -45,6 +45,12 @@ class Row(Block):
     """What is joined with the transformer's output: the local features, or the input of the block."""
     add_input: bool = one_of(True, False, default=True)
     """Add the input of the block to its output."""
+    act: str = one_of(*ACTIVATIONS, default="silu")
+    """The activation of the convolutions and of the feed-forward layers."""
+    norm: str = one_of("layer", "batch", default="layer")
+    """The norms of the transformer: layer norms over the channels of a pixel, or batch norms, which inference folds."""
+    merged: bool = one_of(True, False, default=False)
+    """Build the transformer with its batch norms inside the layers after them, as they are at inference."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
@@ -63,7 +69,8 @@ class Row(Block):
             "dim={dim} is not divisible by heads={heads}; use a multiple of {heads}.",
         ),
     )
-    inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {"concat": ("fusion", 0)}
+    inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {"concat": ("fusion", 0), "merged": ("norm", "layer")}
+    later_fields: ClassVar[frozenset[str]] = frozenset({"act", "norm", "merged"})
     width_fields: ClassVar[tuple[str, ...]] = ("dim",)
     proportional_fields: ClassVar[dict[str, str]] = {"ffn": "dim"}
     depth_field: ClassVar[str] = "depth"
@@ -92,19 +99,35 @@ class Row(Block):
         fusion, grown = 1 * (self.fusion != 0), x.padded_to(self.patch)
         resized = (grown.height != x.height) | (grown.width != x.width)
         # Per fusion its concatenation; the last norm and reshapes; sizes and resizing before and after.
-        others = fusion + 1 * self.add_input + 8 + 6 * resized
-        operators = cost.activation("silu").times(2 + fusion) + cost.operators(others)
-        return convolutions + self._transformer_cost(x).times(self.depth) + cost.norm(d) + operators
+        others = fusion + 1 * self.add_input + 7 + 6 * resized
+        operators = cost.activation(self.act).times(2 + fusion) + cost.operators(others)
+        norm = _norm_cost(d).times(1 * (self.norm == "layer"))
+        return convolutions + self._transformer_cost(x).times(self.depth) + norm + operators
+
+    def deploy(self) -> Self:
+        """The row with batch norms inside the layers after them."""
+        return replace(self, merged=True) if self.norm == "batch" else self
+
+    def training_cost(self, x: Shape) -> Cost:
+        """The batch norms of the transformer."""
+        norms = 1 * (self.norm == "batch") * (1 - 1 * self.merged) * (2 * self.depth + 1)
+        return cost.norm(self.dim).times(norms * self.repeat)
 
     def _transformer_cost(self, x: Shape) -> Cost:
         d, pixels = self.dim, x.padded_to(self.patch).pixels
         places = self.patch * self.patch
         return (
-            cost.norm(2 * d)
+            _norm_cost(d).times(2 * (self.norm == "layer"))
             + cost.linear(d, 3 * d, pixels)
             + cost.attention(d, pixels // places, places)
             + cost.linear(d, d, pixels)
             + cost.linear(d, self.ffn, pixels)
             + cost.linear(self.ffn, d, pixels)
+            + cost.activation(self.act)
             + cost.operators(_LAYER_OPERATORS)
         )
+
+
+def _norm_cost(channels: Num) -> Cost:
+    """A layer norm, which ONNX has as one operator."""
+    return cost.norm(channels) + cost.operators(1)

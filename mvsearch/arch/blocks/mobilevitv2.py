@@ -6,17 +6,21 @@ Source: MobileViTv2 (arXiv 2206.02680, section 3) and MobileViTv3 (arXiv 2209.15
     │                        └─── fusion: 1 (cat) ───┴─ 1x1 ─(+ x: add_input)
 """
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import MAX_LAYERS, Block
+from mvsearch.arch.blocks import ACTIVATIONS, MAX_LAYERS, Block
 from mvsearch.arch.blocks.mobilevit import Row as MobileViTRow
 from mvsearch.arch.cost import Cost, Num, Shape
 from mvsearch.arch.schema import Rule, integer, one_of
 
-_LAYER_OPERATORS = 22
-"""Those of a layer in ONNX beside its convolutions: norms of the whole map, scores, the context, both sums."""
+_LAYER_OPERATORS = 8
+"""Those of a layer in ONNX beside its convolutions and norms: scores, the context, both sums."""
+
+
+_NORM_OPERATORS = 6
+"""Those of a norm over all of an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +39,16 @@ class Row(Block):
     """1 joins the local features with the transformer's output by a 1x1 convolution."""
     add_input: bool = one_of(True, False, default=True)
     """Add the input of the block to its output."""
+    act: str = one_of(*ACTIVATIONS, default="silu")
+    """The activation of the local convolution and of the feed-forward layers."""
+    norm: str = one_of("layer", "batch", default="layer")
+    """The norms of the transformer: layer norms over all of an image, or batch norms, which inference folds."""
+    merged: bool = one_of(True, False, default=False)
+    """Build the transformer with its batch norms inside the layers after them, as they are at inference."""
 
     rules: ClassVar[tuple[Rule, ...]] = MobileViTRow.rules[:2]
+    inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {"merged": ("norm", "layer")}
+    later_fields: ClassVar[frozenset[str]] = frozenset({"act", "norm", "merged"})
     supports_dilation: ClassVar[bool] = True
     width_fields: ClassVar[tuple[str, ...]] = ("dim",)
     proportional_fields: ClassVar[dict[str, str]] = {"ffn": "dim"}
@@ -51,6 +63,15 @@ class Row(Block):
         if self.ffn is None:
             object.__setattr__(self, "ffn", 2 * self.dim // 16 * 16 + 16 * (self.dim < 8))  # at least 16
 
+    def deploy(self) -> Self:
+        """The row with batch norms inside the layers after them."""
+        return replace(self, merged=True) if self.norm == "batch" else self
+
+    def training_cost(self, x: Shape) -> Cost:
+        """The batch norms of the transformer."""
+        norms = 1 * (self.norm == "batch") * (1 - 1 * self.merged) * (2 * self.depth + 1)
+        return cost.norm(self.dim).times(norms * self.repeat)
+
     def output(self, x: Shape, stride: Num) -> Shape:
         """The input's shape, resized to the next multiple of the patch."""
         grown = x.padded_to(self.patch)
@@ -59,24 +80,26 @@ class Row(Block):
     def layer_cost(self, x: Shape, stride: Num) -> Cost:
         """Local convolutions, `depth` transformer layers and their last norm, projection."""
         c, d, pixels = x.channels, self.dim, x.padded_to(self.patch).pixels
+        norm = (cost.norm(d) + cost.operators(_NORM_OPERATORS)).times(1 * (self.norm == "layer"))
         layer = (
-            cost.norm(2 * d)
+            norm.times(2)
             + cost.conv(d, 1 + 2 * d, pixels, bias=True, norm=False)
             + cost.conv(d, d, pixels, bias=True, norm=False)
             + cost.conv(d, self.ffn, pixels, bias=True, norm=False)
             + cost.conv(self.ffn, d, pixels, bias=True, norm=False)
+            + cost.activation(self.act)
             + cost.operators(_LAYER_OPERATORS)
         )
         grown, fusion = x.padded_to(self.patch), 1 * (self.fusion == 1)
         resized = (grown.height != x.height) | (grown.width != x.width)
         # Per fusion its concatenation; the last norm and reshapes; size and resizing.
-        others = fusion + 1 * self.add_input + 12 + 3 * resized
+        others = fusion + 1 * self.add_input + 6 + 3 * resized
         return (
             cost.conv(c, c, pixels, kernel=3, groups=c)
             + cost.conv(c, d, pixels, norm=False)
             + layer.times(self.depth)
-            + cost.norm(d)
+            + norm
             + cost.conv(d + d * fusion, c, pixels)
-            + cost.activation("silu")
+            + cost.activation(self.act)
             + cost.operators(others)
         )
