@@ -53,6 +53,11 @@ theme_option = click.option(
     "--theme", type=click.Choice(["light", "dark"]), default="light", show_default=True, help="Colours of the figure."
 )
 force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
+device_option = click.option(
+    "--device",
+    metavar="DEVICE[:PRECISION[:RUNTIME]]",
+    help="Show published latencies of a phone or a board, e.g. galaxy_s25:w8a8; a wrong name lists all.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 
 

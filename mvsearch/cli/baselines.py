@@ -5,20 +5,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, json_option, print_json, table
+from mvsearch.cli._output import console, device_option, json_option, print_json, table
 
 if TYPE_CHECKING:
+    from mvsearch.baselines.published_latencies import PublishedLatencies
     from mvsearch.report.dominance import Dominance, Network
 
 
-@click.command(cls=Command, examples=["mvsearch baselines", "mvsearch baselines --sources"])
+@click.command(cls=Command, examples=["mvsearch baselines", "mvsearch baselines --device galaxy_s25:w8a8"])
 @click.option("--sources", is_flag=True, help="Add the source of each figure.")
+@device_option
 @json_option
-def baselines(sources: bool, as_json: bool) -> None:
+def baselines(sources: bool, device: str | None, as_json: bool) -> None:
     """Compare the family with published networks outside it.
 
-    `mvsearch paper-figures` draws them; with --x latency_ms it measures their latency on this machine.
+    `mvsearch paper-figures` draws them; with --x latency_ms it measures their latency on this machine. With --device
+    the latencies are those that others measured on a phone or a board.
     """
+    if device is not None:
+        if sources:
+            raise click.UsageError("--device has a source of its own, which it prints; leave out --sources.")
+        _print_device(device, as_json=as_json)
+        return
     from mvsearch.baselines import catalogue
     from mvsearch.report.dominance import baseline_networks, dominances, family_networks
 
@@ -37,6 +45,28 @@ def baselines(sources: bool, as_json: bool) -> None:
         screen.print(_sentence(result))
     if sources:
         _print_sources()
+
+
+def _print_device(device: str, *, as_json: bool) -> None:
+    """The published latencies of a device."""
+    from mvsearch.baselines.published_latencies import latencies_on
+
+    measured = latencies_on(device)
+    if as_json:
+        print_json({"latencies": [row.facts() for each in measured for row in each.rows.values()]})
+    else:
+        print_published_latencies(measured)
+
+
+def print_published_latencies(measured: "list[PublishedLatencies]") -> None:
+    """A table for each precision, what it says of the family, and the source."""
+    from mvsearch.report.published_latencies import latency_sentences, latency_table, source_sentence
+
+    for each in measured:
+        console().print(latency_table(each))
+        for sentence in latency_sentences(each):
+            console().print(sentence)
+    console().print(source_sentence(), style="dim")
 
 
 def _table(family: "list[Network]", others: "list[Network]") -> Any:

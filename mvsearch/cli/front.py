@@ -7,7 +7,7 @@ import click
 
 from mvsearch.cli._completion import complete_study
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, drawing_options, json_option, print_json, storage_option
+from mvsearch.cli._output import console, device_option, drawing_options, json_option, print_json, storage_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Add which networks outside the family its published members dominate.",
 )
+@device_option
 @storage_option
 @json_option
 def front(
@@ -61,6 +62,7 @@ def front(
     whole: bool,
     calibrate: bool,
     baselines: bool,
+    device: str | None,
     storage: str | None,
     as_json: bool,
 ) -> None:
@@ -68,12 +70,17 @@ def front(
 
     STUDY is a name, a folder or a study.db.
     """
+    from mvsearch.baselines.published_latencies import latencies_on
+    from mvsearch.cli.baselines import print_published_latencies
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.estimates import estimate_top1, other_classes
     from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.report.findings import compute_findings
     from mvsearch.study.reader import open_study
 
+    if device is not None and not baselines:
+        raise click.UsageError("--device is for the baselines; add --baselines.")
+    measured = latencies_on(device) if device is not None else []
     if pairs and (x or y or size):
         raise click.UsageError("--pairs draws all pairs; leave out --x, --y and --size.")
     if plot is None and (pairs or x or y or size or show_failed):
@@ -96,11 +103,15 @@ def front(
         plot_fronts(figures, plot, THEMES[theme])
     if as_json:
         document = _to_json(findings, estimates)
-        print_json(document | ({"baselines": [dominance.facts() for dominance in dominances]} if baselines else {}))
+        document |= {"baselines": [dominance.facts() for dominance in dominances]} if baselines else {}
+        latencies = [row.facts() for each in measured for row in each.rows.values()]
+        print_json(document | ({"latencies": latencies} if measured else {}))
     else:
         _print(findings, estimates, whole=whole)
         if baselines:
             _print_dominances(dominances, other_classes(findings.records))
+        if measured:
+            print_published_latencies(measured)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
 

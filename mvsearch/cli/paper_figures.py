@@ -1,5 +1,6 @@
 """`mvsearch paper-figures`: Figures 1 and 3 of the MobileViTv3 paper from data, with newer networks added."""
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,8 +14,20 @@ if TYPE_CHECKING:
 
 _TIMES = "latency.json"
 
+_PUBLISHED = "latency@"
 
-@click.command(cls=Command, examples=["mvsearch paper-figures", "mvsearch paper-figures --x macs -o figures"])
+
+class Axis(click.Choice[str]):
+    """A metric, or `latency@` with a device."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """As the choice, but every `latency@...` is one."""
+        return value if value.startswith(_PUBLISHED) else super().convert(value, param, ctx)
+
+
+@click.command(
+    cls=Command, examples=["mvsearch paper-figures", "mvsearch paper-figures --x latency@galaxy_s25 -o figures"]
+)
 @click.option(
     "--output",
     "-o",
@@ -26,10 +39,11 @@ _TIMES = "latency.json"
 )
 @click.option(
     "--x",
-    type=click.Choice(["params", "macs", "latency_ms"]),
+    type=Axis(["params", "macs", "latency_ms"]),
     default="params",
     show_default=True,
-    help="Metric on the x axis; latency_ms is measured on this machine (takes minutes, needs timm).",
+    help="Metric on the x axis; latency_ms is measured on this machine (takes minutes, needs timm), latency@DEVICE is "
+    "published: DEVICE[:PRECISION[:RUNTIME]], e.g. latency@galaxy_s25:w8a8.",
 )
 @click.option(
     "--times",
@@ -71,26 +85,32 @@ def paper_figures(
     They show the Top-1 of the family and of baselines against a cost; the area of a marker is MACs. The baselines of
     Figure 1 are transformers and hybrids, those of Figure 3 convolutional networks.
     """
+    from mvsearch.baselines.published_latencies import latencies_in
     from mvsearch.cli._progress import Steps
     from mvsearch.report.dominance import baseline_networks, dominances, family_networks, speed_comparison
     from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
     from mvsearch.report.figures.accuracy_cost_plot import plot_accuracy_cost
     from mvsearch.report.figures.palette import THEMES
 
-    paths = {name: folder / f"{name}{'' if x == 'params' else f'_{x}'}.{kind}" for name in FIGURES}
+    suffix = "" if x == "params" else f"_{re.sub(r'[@:]', '_', x)}"
+    paths = {name: folder / f"{name}{suffix}.{kind}" for name in FIGURES}
+    published = x.removeprefix(_PUBLISHED) if x.startswith(_PUBLISHED) else None
+    if published is not None and times_file:
+        raise click.UsageError(f"--x {x} is published; leave out --times.")
     measuring = x == "latency_ms" and times_file is None
+    times = latencies_in(published).times if published is not None else None
     _check_writable(folder, [*paths.values(), *([folder / _TIMES] if measuring else [])], force=force)
-    times = (
-        _times(folder, times_file, device=device, threads=threads, repeats=repeats) if measuring or times_file else None
-    )
+    if measuring or times_file:
+        times = _times(folder, times_file, device=device, threads=threads, repeats=repeats)
     times_ms = times.latency_ms if times else None
     family, others = family_networks(times_ms), baseline_networks(times_ms)
-    device_shown = times.device if times and x == "latency_ms" else None
+    axis = x if published is None else "latency_ms"
+    shown = times if axis == "latency_ms" else None
     folder.mkdir(exist_ok=True)
     with Steps() as steps:
         for name, path in paths.items():
             steps.show(f"drawing {path}")
-            figure = accuracy_cost_figure(name, [*family, *others], x, device=device_shown)
+            figure = accuracy_cost_figure(name, [*family, *others], axis, times=shown)
             plot_accuracy_cost(figure, path, THEMES[theme])
     results = dominances(family, others)
     if as_json:

@@ -7,6 +7,7 @@ import pytest
 from toy import arithmetic, toy_plan
 
 from mvsearch.baselines import baselines
+from mvsearch.baselines.latencies import DeviceLatencies
 from mvsearch.cli.front import _compare_with_baselines
 from mvsearch.errors import PlanError
 from mvsearch.report.dominance import baseline_networks, family_networks
@@ -68,7 +69,8 @@ def test_x_is_the_logarithm_of_the_cost_in_the_unit_of_the_label(figure, x):
 
 def test_networks_that_were_not_timed_are_omitted_and_counted():
     times_ms = {network.name: 10.0 + i for i, network in enumerate(NETWORKS) if not network.name.startswith("t2t")}
-    result = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", device="cpu: a machine, 1 thread")
+    times = DeviceLatencies("cpu: a machine, 1 thread", times_ms)
+    result = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", times=times)
     assert "T2T-ViT-7" not in {bubble.label for bubble in result.bubbles}
     sizes = "each at its own image size, 224 to 256 px"
     assert result.subtitle == f"one image on a machine, 1 thread; 3 could not be timed; {sizes}"

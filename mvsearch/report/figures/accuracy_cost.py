@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from mvsearch.baselines.latencies import DeviceLatencies
 from mvsearch.errors import PlanError
 from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.report.dominance import Network
@@ -68,11 +69,11 @@ class AccuracyCostFigure:
 
 
 def accuracy_cost_figure(
-    figure: str, networks: Sequence[Network], x: str = "params", *, device: str | None = None
+    figure: str, networks: Sequence[Network], x: str = "params", *, times: DeviceLatencies | None = None
 ) -> AccuracyCostFigure:
     """The figure of that number; networks without a number for `x` are left out, and counted in the subtitle.
 
-    Raises PlanError if none has one.
+    `times` are the latencies along x, if it is latency. Raises PlanError if no network has a number.
     """
     kinds, title = FIGURES[figure]
     members = [network for network in networks if network.family in _DRAWN or network.kind in kinds]
@@ -85,7 +86,7 @@ def accuracy_cost_figure(
     across, up = (_limits(values, 0.06) for values in ([b.x for b in bubbles], [b.y for b in bubbles]))
     return AccuracyCostFigure(
         title,
-        _subtitle(len(members) - len(measured), device, sorted(network.image_size for network in measured)),
+        _subtitle(len(members) - len(measured), times, measured),
         label,
         across,
         up,
@@ -128,9 +129,20 @@ def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     return tuple((math.log10(value), f"{value:g}") for value in values if low <= math.log10(value) <= high)
 
 
-def _subtitle(left_out: int, device: str | None, sizes: Sequence[int]) -> str:
+def _subtitle(left_out: int, times: DeviceLatencies | None, networks: Sequence[Network]) -> str:
+    sizes = sorted(network.image_size for network in networks)
     own = f"; each at its own image size, {sizes[0]} to {sizes[-1]} px" if sizes[0] < sizes[-1] else ""
-    if device is None:
+    if times is None:
         return f"Top-1 as published; baselines are marked by how they were trained{own}"
-    missing = f"; {left_out} could not be timed" if left_out else ""
-    return f"one image on {device.partition(': ')[2]}{missing}{own}"
+    device = times.device.partition(": ")[2]
+    if times.image_size is None:
+        missing = f"; {left_out} could not be timed" if left_out else ""
+        return f"one image on {device}{missing}{own}"
+    missing = f"; {left_out} have no published latency" if left_out else ""
+    return f"one image of {times.image_size} px on {device}{other_sizes(networks, times.image_size)}{missing}"
+
+
+def other_sizes(networks: Sequence[Network], image_size: int) -> str:
+    """The networks whose Top-1 is that at another image size than they were timed at; else nothing."""
+    others = [f"{network.label} {network.image_size} px" for network in networks if network.image_size != image_size]
+    return f"; Top-1 at another size: {', '.join(others)}" if others else ""
