@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -122,7 +123,7 @@ class Architecture:
             "head": _spell_head(self.head),
         }
 
-    @property
+    @cached_property
     def key(self) -> str:
         """Twelve hexadecimal digits that identify the network: same layers, head and sizes, same key."""
         network = [

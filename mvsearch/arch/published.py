@@ -45,6 +45,7 @@ class Model:
 TASKS = ("classification", "segmentation", "detection")
 
 
+@cache
 def model_names(task: str = "classification") -> tuple[str, ...]:
     """The names of all published models for a task."""
     if task == "classification":

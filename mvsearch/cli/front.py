@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
+    from mvsearch.baselines.published_latencies import PublishedLatencies
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.dominance import Dominance
     from mvsearch.report.estimates import Estimates
@@ -70,17 +71,14 @@ def front(
 
     STUDY is a name, a folder or a study.db.
     """
-    from mvsearch.baselines.published_latencies import latencies_on
-    from mvsearch.cli.baselines import print_published_latencies
     from mvsearch.metrics.pareto import Objective
-    from mvsearch.report.estimates import estimate_top1, other_classes
     from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.report.findings import compute_findings
     from mvsearch.study.reader import open_study
 
     if device is not None and not baselines:
         raise click.UsageError("--device is for the baselines; add --baselines.")
-    measured = latencies_on(device) if device is not None else []
+    measured = _published_latencies(device) if device is not None else []
     if pairs and (x or y or size):
         raise click.UsageError("--pairs draws all pairs; leave out --x, --y and --size.")
     if plot is None and (pairs or x or y or size or show_failed):
@@ -89,7 +87,7 @@ def front(
         refuse_to_draw(plot, force=force)
     sought = [Objective.named(name) for name in objectives]
     findings = compute_findings(open_study(study, storage=storage), sought, limits=limits)
-    estimates = estimate_top1(findings.front, findings.reliability) if calibrate else None
+    estimates = _estimate_top1(findings) if calibrate else None
     dominances = _compare_with_baselines(findings) if baselines else []
     if plot is not None:
         from mvsearch.report.figures.front_plot import plot_fronts
@@ -109,11 +107,25 @@ def front(
     else:
         _print(findings, estimates, whole=whole)
         if baselines:
-            _print_dominances(dominances, other_classes(findings.records))
+            _print_dominances(dominances, findings)
         if measured:
+            from mvsearch.cli.baselines import print_published_latencies
+
             print_published_latencies(measured)
     if plot is not None:
         click.echo(f"drew {plot}", err=True)
+
+
+def _published_latencies(device: str) -> "list[PublishedLatencies]":
+    from mvsearch.baselines.published_latencies import latencies_on
+
+    return latencies_on(device)
+
+
+def _estimate_top1(findings: "Findings") -> "Estimates":
+    from mvsearch.report.estimates import estimate_top1
+
+    return estimate_top1(findings.front, findings.reliability)
 
 
 def _compare_with_baselines(findings: "Findings") -> "list[Dominance]":
@@ -124,13 +136,16 @@ def _compare_with_baselines(findings: "Findings") -> "list[Dominance]":
     return dominances([network for network in family_networks() if network.name in names], baseline_networks())
 
 
-def _print_dominances(dominances: "list[Dominance]", note: str) -> None:
+def _print_dominances(dominances: "list[Dominance]", findings: "Findings") -> None:
     from mvsearch.report.dominance import CAUTION
+    from mvsearch.report.estimates import other_classes
 
     for dominance in dominances:
         console().print(dominance.words)
     console().print(
-        f"{CAUTION}{note}" if dominances else "No published model is on this front; only these have a printed Top-1.",
+        f"{CAUTION}{other_classes(findings.records)}"
+        if dominances
+        else "No published model is on this front; only these have a printed Top-1.",
         style="dim",
     )
 
@@ -146,10 +161,9 @@ def _print(findings: "Findings", estimates: "Estimates | None", *, whole: bool) 
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty, volume
-    from mvsearch.report.estimates import HEAD
 
     screen = console()
-    print_front(findings, {HEAD: estimates.cell} if estimates else {}, whole=whole)
+    print_front(findings, {estimates.head: estimates.cell} if estimates else {}, whole=whole)
     if estimates is not None:
         screen.print(Text(estimates.words, style="dim"))
     point = ", ".join(f"{name} {pretty(name, value)}" for name, value in findings.reference_point.items())

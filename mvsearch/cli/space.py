@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from mvsearch.space.exact_front import FrontPoint
     from mvsearch.study.plan import Plan
 
-_SAMPLE = 100_000
+_SAMPLES = (20_000, 100_000)
+"""Points that shares and ranges are estimated from; the more of them only where few are within the limits."""
+
+_FEW = 0.01
 
 
 @click.command(
@@ -153,12 +156,15 @@ def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
 
     from mvsearch.metrics.registry import metric
 
-    costs = plan.space.costs(_SAMPLE, seed=seed)
-    within = plan.within_limits(costs)
+    for sampled in _SAMPLES:
+        costs = plan.space.costs(sampled, seed=seed)
+        within = float(plan.within_limits(costs).mean())
+        if within > _FEW:
+            break
     shares = {"min": 0.0, "p10": 0.1, "median": 0.5, "p90": 0.9, "max": 1.0}
-    places = np.array(list(shares.values())) * (_SAMPLE - 1)  # np.percentile takes as long to import as to compute
+    places = np.array(list(shares.values())) * (sampled - 1)  # np.percentile takes as long to import as to compute
     ranges = {
-        name: dict(zip(shares, np.interp(places, np.arange(_SAMPLE), np.sort(values)).tolist(), strict=True))
+        name: dict(zip(shares, np.interp(places, np.arange(sampled), np.sort(values)).tolist(), strict=True))
         for name, values in vars(costs).items()
         if plan.space.head.task in metric(name).tasks
     }
@@ -170,27 +176,33 @@ def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
         "choices": [{"name": choice.name, "values": list(choice.values)} for choice in plan.space.choices],
         "conditions": [str(condition) for condition in plan.space.conditions],
         "contains": list(plan.space.contains),
-        "contains_beyond_limits": [
-            name
-            for name, point in plan.space.published_points()
-            if not plan.admissible(plan.space.codes(point)[None])[0]
-        ],
+        "contains_beyond_limits": _contains_beyond_limits(plan),
         "limits": list(plan.search.limits),
         "limits_checked": [limit.text for limit in plan.static_limits],
         "limits_not_checked": [limit.text for limit in plan.measured_limits],
-        "within_limits": float(within.mean()) if plan.static_limits or not plan.limits else None,
-        "sampled": _SAMPLE,
+        "within_limits": within if plan.static_limits or not plan.limits else None,
+        "sampled": sampled,
         "image_size": plan.space.image_size,
         "image_sizes": list(plan.space.image_sizes),
         "costs": ranges,
     }
 
 
+def _contains_beyond_limits(plan: "Plan") -> list[str]:
+    import numpy as np
+
+    points = plan.space.published_points()
+    if not points:
+        return []
+    admissible = plan.admissible(np.stack([plan.space.codes(point) for _, point in points]))
+    return [name for (name, _), within in zip(points, admissible, strict=True) if not within]
+
+
 def _print(summary: dict[str, Any]) -> None:
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty
-    from mvsearch.utils.units import three_digits
+    from mvsearch.utils.units import significant
 
     screen = console()
     exact = "exactly" if summary["size_is_exact"] else "about (estimated by sampling)"
@@ -211,10 +223,13 @@ def _print(summary: dict[str, Any]) -> None:
     for name, spread in summary["costs"].items():
         costs.add_row(name, *(pretty(name, spread[part]) for part in ("min", "p10", "median", "p90", "max")))
     screen.print(costs)
+    source = f"of {summary['sampled']:,} random points"
     if summary["limits_checked"]:
         share, limits = 100 * summary["within_limits"], " and ".join(summary["limits_checked"])
-        words = f"{three_digits(share)} % are" if share else "none is"
-        screen.print(f"{words} within {limits} (of {summary['sampled']:,} samples).")
+        words = f"{significant(share, 2)} % are" if share else "none is"
+        screen.print(f"{words} within {limits} ({source}, as the costs above).")
+    else:
+        screen.print(f"costs {source}", style="dim")
     if summary["limits_not_checked"]:
         screen.print(Text(_not_checked(summary["limits_not_checked"])))
     screen.print(f"contains {', '.join(summary['contains']) or 'no published model'}")

@@ -3,24 +3,27 @@
 A file defines `DATA_SOURCE`, a `DataSource` with its description, its licence and three functions.
 """
 
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
-from mvsearch.data._cache import cache_dir, digest_of, forget, list_cached
-from mvsearch.data._cached_array import load_or_compute
-from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
-from mvsearch.data._files import EncodedImages, EncodedSet, find_encoded, find_files, listing_checksum
-from mvsearch.data._image_sizes import median_side
 from mvsearch.data._images import IGNORED, DataSet, DecodedImage, Images, Native, Request, Scene, stratified_split
 from mvsearch.data._preparation import Preparation, class_positions, parse_normalise, state_preparation
 from mvsearch.data._scene_folders import scene_source
 from mvsearch.data._settings import MIN_SIZE, DataSettings
-from mvsearch.data._shards import in_shards
 from mvsearch.data._skipped import Skipped, broken, count_broken, merge_skipped
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from mvsearch.data._cache import cache_dir, forget, list_cached
+    from mvsearch.data._cached_array import load_or_compute
+    from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
+    from mvsearch.data._files import EncodedImages, EncodedSet, find_encoded, find_files, listing_checksum
+    from mvsearch.data._image_sizes import median_side
+    from mvsearch.data._shards import in_shards
 
 __all__ = [
     "IGNORED",
@@ -66,6 +69,23 @@ __all__ = [
     "tasks",
     "to_rgb",
 ]
+
+_LATER = {
+    "_cache": ("cache_dir", "forget", "list_cached"),
+    "_cached_array": ("load_or_compute",),
+    "_decode": ("UnreadableImage", "decode_crop", "decode_image", "to_rgb"),
+    "_files": ("EncodedImages", "EncodedSet", "find_encoded", "find_files", "listing_checksum"),
+    "_image_sizes": ("median_side",),
+    "_shards": ("in_shards",),
+}
+"""What reads files is imported when it is first used: a plan only names its images."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(import_module(f"mvsearch.data.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def load(
@@ -137,6 +157,8 @@ def check(
     progress: Progress | None = None,
 ) -> tuple[DataSet, tuple[str, ...]]:
     """The images of a source and the checks that passed; the raw files and the decoded images are read in full."""
+    from mvsearch.data._cache import cache_dir, digest_of
+
     facts = load_source(source).check(path, progress)
     data = load(source, path=path, size=size, task=task, progress=progress)
     if digest_of(data.train, data.test) != data.checksum:

@@ -1,7 +1,6 @@
 """The record of a finished candidate. Plain Python; the names of metrics include their units."""
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from numbers import Real
@@ -36,6 +35,8 @@ def mean_metrics(replicates: Sequence[Metrics]) -> Metrics:
     >>> mean_metrics([{"top1": 0.5}, {"top1": 0.7}])["top1"]
     0.6
     """
+    import statistics
+
     mean = {name: statistics.fmean(replicate[name] for replicate in replicates) for name in replicates[0]}
     if len(replicates) == 1:
         return mean
@@ -50,6 +51,8 @@ def pooled_variance(groups: Sequence[Sequence[float]]) -> float | None:
     >>> pooled_variance([[1.0, 3.0], [5.0], [2.0, 2.0, 2.0]])
     0.6666666666666666
     """
+    import statistics
+
     repeated = [group for group in groups if len(group) > 1]
     squares = sum((len(group) - 1) * statistics.variance(group) for group in repeated)
     return squares / sum(len(group) - 1 for group in repeated) if repeated else None

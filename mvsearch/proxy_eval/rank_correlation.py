@@ -215,7 +215,9 @@ def estimate(statistic: Statistic, count: int) -> Estimate:
     if count < FEWEST or np.isnan(value := float(statistic(np.ones(count)))):
         return Estimate()
     values = statistic(_resamples(count))
-    low, high = np.nanquantile(values, [0.025, 0.975])
+    values = np.sort(values[~np.isnan(values)])
+    places = np.array([0.025, 0.975]) * (len(values) - 1)
+    low, high = np.interp(places, np.arange(len(values)), values)  # np.nanquantile loads numpy.ma
     return Estimate(value, float(low), float(high))
 
 

@@ -12,15 +12,14 @@ from mvsearch.proxy_eval import rank_correlation
 from mvsearch.proxy_eval.calibration import Calibration, Expected
 from mvsearch.report.proxy_reliability import ProxyReliability
 
-HEAD = "ImageNet top-1, est."
-
 
 @dataclass(frozen=True)
 class Estimates:
-    """By trial number; `words` explain the method."""
+    """By trial number; `words` explain the method, `head` is that of their column."""
 
     expected: Mapping[int, Expected]
     words: str
+    head: str = "ImageNet top-1, est."
 
     def cell(self, number: int) -> str:
         """The text in a table."""

@@ -64,6 +64,8 @@ def validated_trials(validations: "Sequence[Validation]", target: Target | None)
 
 def verdict_lines(validations: "Sequence[Validation]") -> list[tuple[str, str]]:
     """The verdict of each validation, and how its networks were trained."""
+    if not validations:
+        return []
     from mvsearch.validation.verdict import describe_conditions, verdict
 
     return [(verdict(each), f"validated by {describe_conditions(each)}") for each in validations]
@@ -71,6 +73,8 @@ def verdict_lines(validations: "Sequence[Validation]") -> list[tuple[str, str]]:
 
 def validations_json(validations: "Sequence[Validation]") -> list[dict[str, Any]]:
     """The verdicts with their comparisons; `mvsearch report --json` has all numbers."""
+    if not validations:
+        return []
     from mvsearch.validation.verdict import verdict
 
     return [

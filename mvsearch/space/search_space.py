@@ -222,6 +222,16 @@ class SearchSpace:
 
     def find_point(self, arch: Architecture) -> Point:
         """The point at which an architecture lies; raises SpaceError, with the difference, if it lies outside."""
+        if arch.key not in self._found:
+            self._found[arch.key] = self._locate(arch)
+        return {**self._found[arch.key]}
+
+    @cached_property
+    def _found(self) -> dict[str, Point]:
+        """The points of architectures by their key, so that each is located once."""
+        return {}
+
+    def _locate(self, arch: Architecture) -> Point:
         point = find_point(self.rows, self.variables, arch)
         if not self.is_legal(self.codes(point)[None])[0]:
             raise SpaceError("it violates a condition under `where:`")

@@ -13,7 +13,6 @@ from mvsearch.metrics.constraints import Constraint, check_limits
 from mvsearch.metrics.registry import SIZE, check_costs, scores
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
-from mvsearch.space.exact_front import InfeasibleError, exact_front
 from mvsearch.study.settings import read_search
 from mvsearch.utils import plugins
 
@@ -22,6 +21,9 @@ if TYPE_CHECKING:
 
 MAX_LISTED = 20_000
 """Combinations of choices that are enumerated; of larger spaces, so many are sampled."""
+
+_FEW = 1_000
+"""Samples that show at once that most limits can be satisfied."""
 
 _MIN_MEMORY_GIB = 0.25  # what Python and torch need alone
 _MIN_IMAGE_SIZE = 32  # as for an architecture
@@ -117,24 +119,25 @@ def _check_static_limits(plan: "Plan") -> None:
     """
     if not plan.static_limits:
         return
-    costs = plan.space.costs(MAX_LISTED)
-    _check_target(plan, costs)
-    if plan.within_limits(costs).any():
-        return
+    _check_target(plan)
+    for samples in (_FEW, MAX_LISTED):
+        costs = plan.space.costs(samples)
+        if plan.within_limits(costs).any():
+            return
     for limit in plan.static_limits:
         if not limit.holds(getattr(costs, limit.name)).any():
             _check_feasible(plan, costs, (limit,))
     _check_feasible(plan, costs, plan.static_limits)
 
 
-def _check_target(plan: "Plan", costs: Cost) -> None:
+def _check_target(plan: "Plan") -> None:
     """Raises PlanError if the network to beat costs more than all of the space: no candidate costs as much as it."""
     if plan.target is None:
         return
     with suppress(SpaceError):
         plan.space.find_point(plan.target.arch)
         return
-    own = plan.target.arch.metrics()
+    own, costs = plan.target.arch.metrics(), plan.space.costs(MAX_LISTED)
     if all(own[name] > getattr(costs, name).max() for name in SIZE):
         most = ", ".join(f"{name} up to about {getattr(costs, name).max():,}" for name in SIZE)
         where = f"--beat {plan.target.name}"
@@ -142,6 +145,8 @@ def _check_target(plan: "Plan", costs: Cost) -> None:
 
 
 def _check_feasible(plan: "Plan", costs: Cost, limits: tuple[Constraint, ...]) -> None:
+    from mvsearch.space.exact_front import InfeasibleError, exact_front
+
     name, where = limits[0].name, _place(plan, limits)
     try:
         exact_front(plan.space, (name,), limits)

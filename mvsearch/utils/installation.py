@@ -2,13 +2,13 @@
 
 import json
 import os
+import re
 import shlex
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
@@ -29,13 +29,19 @@ class Requirements:
 
 def source_tree(package: Path = PACKAGE) -> Path | None:
     """The source tree that a package is imported from, as in an editable installation; None for an installed copy."""
-    return package.parent if _project(package.parent).get("name") == DISTRIBUTION else None
+    try:
+        text = (package.parent / "pyproject.toml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return package.parent if re.search(rf'^name = "{DISTRIBUTION}"$', text, re.MULTILINE) else None
 
 
 def requirements() -> Requirements:
     """What the source tree declares, or the metadata of the installation; nothing if it has neither."""
     if folder := source_tree():
-        project = _project(folder)
+        import tomllib
+
+        project = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         extras: Mapping[str, list[str]] = project["optional-dependencies"]
         return Requirements(_applicable(project["dependencies"]), {name: _applicable(extras[name]) for name in extras})
     from importlib.metadata import PackageNotFoundError, distribution
@@ -68,14 +74,6 @@ def install_command(*arguments: str) -> str:
     """`pip install` with arguments, quoted for the shell; `uv pip install` in an environment that has no pip."""
     quoted = (f'"{text}"' if os.name == "nt" else shlex.quote(text) for text in arguments)
     return " ".join([f"{'pip' if find_spec('pip') else 'uv pip'} install", *quoted])
-
-
-def _project(folder: Path) -> dict[str, Any]:
-    try:
-        project: dict[str, Any] = tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-        return project
-    except (OSError, ValueError, KeyError):
-        return {}
 
 
 def _applicable(lines: Iterable[str], extra: str = "") -> "tuple[Requirement, ...]":

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +76,8 @@ def _gpu_names() -> list[str]:
 @cache
 def installed_version(package: str) -> str | None:
     """The installed version of a package; None if it is not installed."""
+    from importlib.metadata import PackageNotFoundError, version  # loads a parser of e-mails
+
     try:
         return version(package)
     except PackageNotFoundError:

@@ -8,7 +8,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -73,6 +72,8 @@ class Runtime:
     @property
     def version(self) -> str:
         """The package with its version: `onnxruntime 1.22.0`."""
+        from importlib.metadata import version
+
         return f"{self.package} {version(self.package).split('+')[0]}"
 
     @property

@@ -4,7 +4,6 @@ Linux shows the counters under /sys/class/powercap, a folder for each processor 
 They count all that the package does, so the number includes the idle power of the time that the image takes.
 """
 
-import statistics
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +53,8 @@ class Energy(Measurement):
 
     def measure(self, arch: Architecture, settings: EnergySettings, _wanted: Collection[str]) -> Metrics:
         """Raises EvaluationFailed where the counters cannot be read."""
+        from statistics import median
+
         from mvsearch.nn import build
         from mvsearch.profiling.estimate import median_interval
 
@@ -67,7 +68,7 @@ class Energy(Measurement):
             rounds = [millijoules(call, counters) / settings.batch for _ in range(settings.repeats)]
         (low, high), interval = np.percentile(rounds, [10, 90]), median_interval(rounds)
         return {
-            "energy_mj": statistics.median(rounds),
+            "energy_mj": median(rounds),
             "energy_p10_mj": float(low),
             "energy_p90_mj": float(high),
             "energy_low_mj": interval.low,

@@ -6,7 +6,6 @@ depends on the machine and the versions. Each repeat is a fresh process.
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Collection
@@ -60,16 +59,18 @@ class ResidentMemory(Measurement):
 
     def measure(self, arch: Architecture, settings: RssSettings, _wanted: Collection[str]) -> Metrics:
         """Raises EvaluationFailed if a process fails."""
+        from statistics import median
+
         device = self.device(settings)
         runs = [_measure_in_process(arch, settings) for _ in range(settings.repeats)]
         peaks = [peak for _, peak in runs]
         return {
-            "rss_mib": statistics.median(peaks),
+            "rss_mib": median(peaks),
             "rss_min_mib": min(peaks),
             "rss_max_mib": max(peaks),
             "rss_low_mib": min(peaks),
             "rss_high_mib": max(peaks),
-            "rss_runtime_mib": statistics.median(before for before, _ in runs),
+            "rss_runtime_mib": median(before for before, _ in runs),
             "rss_repeats": settings.repeats,
             "rss_batch": settings.batch,
             "rss_image_size": settings.image_size or arch.image_size,

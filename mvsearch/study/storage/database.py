@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from mvsearch.errors import StudyError
 from mvsearch.study.storage import migrations
@@ -128,7 +127,13 @@ class Database:
             yield connection
 
     def _insert(self, table: sa.Table) -> Any:
-        return (sqlite if is_file(self.url) else postgresql).insert(table)
+        if is_file(self.url):
+            from sqlalchemy.dialects import sqlite
+
+            return sqlite.insert(table)
+        from sqlalchemy.dialects import postgresql
+
+        return postgresql.insert(table)
 
     def _insert_new(self, connection: sa.Connection, table: sa.Table, **row: Any) -> None:
         """Insert a row unless its primary key is there already."""

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import sqlalchemy as sa
-from filelock import FileLock
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
 
@@ -33,6 +32,8 @@ class FileLocks:
     @contextmanager
     def hold(self, name: str, *, temporary: bool = False) -> Iterator[None]:
         """Wait for the file's lock, and hold it."""
+        from filelock import FileLock
+
         self.folder.mkdir(exist_ok=True)
         with FileLock(self.folder / name):
             try:
