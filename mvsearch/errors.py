@@ -11,6 +11,7 @@
       VerificationError    an exported file that cannot be made, or does not compute what the network computes
       EnvironmentFault     a missing package, device or file permission
         DatabaseUnavailable  a database server that does not answer now
+        DeviceUnavailable    a phone or board that does not answer now, or is not as fast as it was
 
 Every message states where the mistake is, what was found, and what is valid.
 """
@@ -92,6 +93,10 @@ class EnvironmentFault(MvsearchError):
 
 class DatabaseUnavailable(EnvironmentFault):
     """A database server that does not answer now; the same request may succeed later."""
+
+
+class DeviceUnavailable(EnvironmentFault):
+    """A device that latency is measured on, which does not answer now; the same command resumes later."""
 
 
 _GPU_FAULTS = ("CUDA error", "CUDA driver error", "CUDA unknown error", "cuDNN error", "No CUDA GPUs")

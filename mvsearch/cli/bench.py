@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._completion import complete_architecture, joined_names
+from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, storage_option, table
 
@@ -36,6 +37,7 @@ _BACKENDS = "torch_cpu,onnxruntime,executorch,openvino"
     show_default=True,
     help="Number of rounds, if the time limit allows.",
 )
+@device_options
 @storage_option
 @json_option
 def bench(
@@ -47,6 +49,7 @@ def bench(
     repeats: int,
     storage: str | None,
     as_json: bool,
+    **device: Any,
 ) -> None:
     """Time networks on several runtimes.
 
@@ -56,17 +59,17 @@ def bench(
     The weights are random: latency does not depend on them.
     """
     from mvsearch.cli._progress import Steps
-    from mvsearch.profiling.benchmark import benchmark_architectures, side_by_side_backends
+    from mvsearch.profiling.benchmark import benchmark_architectures, benchmark_backends
     from mvsearch.profiling.latency import TimingOptions
     from mvsearch.study.resolve import find_architecture
 
     backends = [name.strip() for name in backend.split(",") if name.strip()]
     if not backends:
         raise click.UsageError(f"--backend {backend!r} names no backend; use one or more of {_BACKENDS}.")
-    side_by_side_backends(backends)
+    options = TimingOptions(batch=batch, threads=threads, **device_settings(device))
+    benchmark_backends(backends, options)
     networks = [find_architecture(arch, storage=storage).at(image_size=image_size) for arch in archs]
     with Steps() as steps:
-        options = TimingOptions(batch=batch, threads=threads)
         results = benchmark_architectures(networks, backends, options, repeats=repeats, progress=steps)
     if as_json:
         print_json([_to_json(result) for result in results])

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._completion import complete_architecture, plugin_names
+from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, json_option, print_json, storage_option, table
 from mvsearch.utils.plugins import names
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     "--backend",
     shell_complete=plugin_names("latency_backend"),
     default=None,
-    help=f"Latency backend: {', '.join(names('latency_backend'))}; default: torch_cpu.",
+    help=f"Latency backend: {', '.join(names('latency_backend'))}; default: torch_cpu, or command with --run.",
 )
 @click.option(
     "--batch",
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 @click.option("--precision", help="fp32, tf32, fp16 or bf16, if the backend supports it.")
 @click.option("--graph", is_flag=True, help="Replay a captured CUDA graph, if the backend supports it.")
 @click.option("--fused", is_flag=True, help="Time the network after `mvsearch.nn.fuse`, if the backend supports it.")
+@device_options
 @click.option("--memory", is_flag=True, help="Count peak memory: of inference on a batch, and of a training step.")
 @click.option(
     "--train-batch",
@@ -64,6 +66,7 @@ def profile(
     train_batch: int,
     storage: str | None,
     as_json: bool,
+    **device: Any,
 ) -> None:
     """Show parameters and MACs stage by stage.
 
@@ -77,14 +80,21 @@ def profile(
     count = load_counter(counter)(network) if counter else None
     peaks = _peaks(network, batch, train_batch) if memory else {}
     timed = None
-    if latency or backend:
+    if latency or backend or device["run"]:
         from mvsearch.nn import build
         from mvsearch.profiling.latency import TimingOptions, load_backend
 
-        options = TimingOptions(batch=batch, threads=threads, precision=precision or "fp32", graph=graph, fused=fused)
-        timed = load_backend(backend or "torch_cpu").measure(
-            build(network.deploy(), seed=0), network.image_size, options
+        options = TimingOptions(
+            batch=batch,
+            threads=threads,
+            precision=precision or "fp32",
+            graph=graph,
+            fused=fused,
+            **device_settings(device),
         )
+        timer = load_backend(backend or ("command" if device["run"] else "torch_cpu"))
+        timer.check(options)
+        timed = timer.measure(build(network.deploy(), seed=0), network.image_size, options)
     if as_json:
         print_json(_to_json(arch, network, count, timed) | peaks)
     else:

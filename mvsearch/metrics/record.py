@@ -1,7 +1,7 @@
 """The record of a finished candidate. Plain Python; the names of metrics include their units."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import Any
@@ -82,8 +82,9 @@ class Latency:
     network in the same rounds, which can be trusted from `ratio_low` to `ratio_high`. `reference_ms` is the time of the
     reference that the estimate assumes, which was measured on a quiet machine if it is `reference_quiet`. `wall_ms` is
     what the clock on the wall showed, `cpu_share` the share of it in which the process had the processor, `load` the
-    load average of the machine, `busy` whether other processes disturbed the measurement. A field is None where it
-    was not measured.
+    load average of the machine, `busy` whether other processes disturbed the measurement. `reported` is what the
+    command of a device printed beside the latency, `by_device` the latencies of several devices by name, of which this
+    is the highest. A field is None where it was not measured.
     """
 
     median_ms: float
@@ -92,7 +93,7 @@ class Latency:
     repeats: int
     batch: int
     image_size: int
-    threads: int
+    threads: int | None
     precision: str
     backend: str
     device: str
@@ -108,6 +109,8 @@ class Latency:
     cpu_share: float | None = None
     load: float | None = None
     busy: bool = False
+    reported: Mapping[str, Any] | None = None
+    by_device: Mapping[str, "Latency"] | None = None
 
     @property
     def images_s(self) -> float:
@@ -141,9 +144,13 @@ class Latency:
             "reference_quiet",
             "cpu_share",
             "load",
+            "reported",
         )
         measured = {f"latency_{name}": getattr(self, name) for name in optional}
-        return numbers | {name: value for name, value in measured.items() if value is not None}
+        for name, each in (self.by_device or {}).items():
+            ends = {"ms": each.median_ms, "low_ms": each.low_ms, "high_ms": each.high_ms, "device": each.device}
+            measured |= {f"latency_{end}@{name}": value for end, value in ends.items()}
+        return {name: value for name, value in (numbers | measured).items() if value is not None}
 
 
 @dataclass(frozen=True)

@@ -151,44 +151,55 @@ def benchmark_architectures(
     limit_s: float = LIMIT_S,
     progress: Progress = no_progress,
 ) -> list[ArchitectureTiming]:
-    """Time every architecture on every backend, interleaved; the weights are fresh, since they do not affect latency.
+    """Time every architecture on every backend, interleaved; on remote backends, one after the other.
 
-    Raises PlanError for a backend that cannot be interleaved, EnvironmentFault for missing packages, EvaluationFailed
-    for a network that the format of a backend does not support, KeyboardInterrupt for Ctrl-C.
+    The weights are fresh, since they do not affect latency. Raises PlanError for a backend that cannot be interleaved,
+    EnvironmentFault for missing packages, EvaluationFailed for a network that the format of a backend does not support,
+    KeyboardInterrupt for Ctrl-C.
     """
-    loaded = side_by_side_backends(backends)
-    pairs = [(arch, backend) for arch in archs for backend in loaded]
-    cases = [
-        backend_case(
-            str(arch.name or arch.key),
-            build(arch.deploy(), seed=0),
-            arch.image_size,
-            backend,
-            options,
-            variant=backend.name,
+    loaded = benchmark_backends(backends, options)
+    models = [(arch, build(arch.deploy(), seed=0)) for arch in archs]
+    latencies: dict[tuple[int, str], Latency] = {}
+    for i, (arch, model) in enumerate(models):
+        for backend in (each for each in loaded if each.remote):
+            progress(i, len(models), f"measuring {arch.name or arch.key} by {backend.name}")
+            latencies[i, backend.name] = backend.measure(model, arch.image_size, options, repeats=repeats)
+    here = TimingOptions(batch=options.batch, threads=options.threads)
+    cases = {
+        (i, backend.name): backend_case(
+            str(arch.name or arch.key), model, arch.image_size, backend, here, variant=backend.name
         )
-        for arch, backend in pairs
-    ]
-    result = run_benchmark(cases, repeats=repeats, limit_s=limit_s, progress=progress)
-    if result.interrupted:
-        raise KeyboardInterrupt
-    latencies = [timing.latency for timing in result.timings]
-    eager = {
-        id(arch): latency.median_ms
-        for (arch, backend), latency in zip(pairs, latencies, strict=True)
-        if backend.name == EAGER
+        for i, (arch, model) in enumerate(models)
+        for backend in loaded
+        if not backend.remote
     }
-    return [
-        ArchitectureTiming(arch, latency, latency.median_ms / eager[id(arch)] if id(arch) in eager else None)
-        for (arch, _), latency in zip(pairs, latencies, strict=True)
-    ]
+    if cases:
+        result = run_benchmark([*cases.values()], repeats=repeats, limit_s=limit_s, progress=progress)
+        if result.interrupted:
+            raise KeyboardInterrupt
+        latencies |= {key: timing.latency for key, timing in zip(cases, result.timings, strict=True)}
+    return [_compare(arch, i, backend, latencies) for i, arch in enumerate(archs) for backend in loaded]
 
 
-def side_by_side_backends(names: Sequence[str]) -> list[LatencyBackend]:
-    """The backends of these names, each once. One EnvironmentFault names the missing packages of all of them."""
+def _compare(
+    arch: Architecture, i: int, backend: LatencyBackend, latencies: dict[tuple[int, str], Latency]
+) -> ArchitectureTiming:
+    """A latency, with its ratio to eager PyTorch's on the same machine."""
+    latency, eager = latencies[i, backend.name], latencies.get((i, EAGER))
+    ratio = latency.median_ms / eager.median_ms if eager and not backend.remote else None
+    return ArchitectureTiming(arch, latency, ratio)
+
+
+def benchmark_backends(names: Sequence[str], options: TimingOptions) -> list[LatencyBackend]:
+    """The backends of these names, each once. One EnvironmentFault names the missing packages of all of them.
+
+    The options of a command are those of the remote ones; raises PlanError where there is none.
+    """
     backends = [load_backend(name) for name in dict.fromkeys(names)]
+    for backend in remote if (remote := [each for each in backends if each.remote]) else backends:
+        backend.check(options)
     for backend in backends:
-        if not backend.side_by_side:
+        if not (backend.side_by_side or backend.remote):
             raise PlanError(
                 f"{backend.name} cannot be interleaved with others; use `mvsearch profile --latency --backend "
                 f"{backend.name}`."

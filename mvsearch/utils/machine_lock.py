@@ -9,6 +9,8 @@ They coordinate through two lock files in the temporary folder:
 A process that wants exclusive access holds the entry lock while it waits for the usage lock. New trainings wait at
 the entry meanwhile, so that a steady stream of them cannot postpone a measurement forever.
 
+A device that is measured by a command has a lock file of its own, `device()`.
+
 The operating system releases the locks of a process that ends, however it ends. The locks work among the processes of
 one user that share a temporary folder; other users and containers are not seen. Windows has no shared file locks:
 there, measurements exclude each other and no training starts during one, but a running training is not waited for.
@@ -27,6 +29,7 @@ from pathlib import Path
 from typing import Literal
 
 from mvsearch.errors import EnvironmentFault
+from mvsearch.utils.hashing import digest
 
 try:
     import fcntl
@@ -57,6 +60,23 @@ def exclusive() -> AbstractContextManager[None]:
 def shared() -> AbstractContextManager[None]:
     """Wait until no process has exclusive access and block new ones: for work on all cores. May be nested."""
     return _acquire("shared")
+
+
+@contextmanager
+def device(name: str) -> Iterator[None]:
+    """Wait until no other process measures on the device of this name and keep others out: a phone, a board.
+
+    It is independent of the lock on the machine, and not nested.
+    """
+    path = _lock_path(f"device-{digest(name)}")
+    if fcntl:
+        with _lock_file(path, fcntl.LOCK_EX):
+            yield
+        return
+    from filelock import FileLock
+
+    with FileLock(path):
+        yield
 
 
 def on_wait(callback: Callable[[bool], None]) -> None:
@@ -120,7 +140,7 @@ def _flock(file: FileIO, operation: int) -> None:
     try:
         fcntl.flock(file, operation | fcntl.LOCK_NB)
     except BlockingIOError:
-        _LOG.info("waiting for access to the machine: other processes train or time on it")
+        _LOG.info("waiting for a lock: other processes train or time on this machine, or measure on the same device")
         if _thread.callback is not None:
             _thread.callback(True)
         fcntl.flock(file, operation)

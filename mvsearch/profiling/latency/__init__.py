@@ -39,8 +39,10 @@ class TimingOptions:
     """How a network is run while it is timed: `batch` images at a time with `threads` CPU threads.
 
     `precision` is fp32, tf32, fp16 or bf16; `graph` replays a captured CUDA graph; `fused` runs the network that
-    `mvsearch.nn.fuse` returns; `channels_last` is the memory format. A backend lists in `supports` those of these four
-    that it has.
+    `mvsearch.nn.fuse` returns; `channels_last` is the memory format. `run` is the command that measures a file of the
+    format `format` on a device, or on each of `devices`: it may take `timeout_s`, an odd run is repeated `retries`
+    times, and with `exclusive` nothing else uses this machine meanwhile. A backend lists in `supports` those that it
+    has, besides `batch` and `threads`.
     """
 
     batch: int = 1
@@ -49,6 +51,12 @@ class TimingOptions:
     graph: bool = False
     fused: bool = False
     channels_last: bool = True
+    run: str = ""
+    format: str = ""
+    devices: tuple[str, ...] = ()
+    timeout_s: float = 300.0
+    retries: int = 2
+    exclusive: bool = False
 
 
 DEFAULT_OPTIONS = TimingOptions()
@@ -58,13 +66,15 @@ class LatencyBackend(Protocol):
     """Measures latency. `version` rises when the same options would give another latency.
 
     `side_by_side` is False for a backend that measures with a clock of its own, so that its latency cannot be compared
-    with that of others in one table.
+    with that of others in one table; `remote` is True where that is the clock of another device, and one call of
+    `prepare` is one measurement there.
     """
 
     name: str
     version: int = 2
     supports: frozenset[str] = frozenset()
     side_by_side: bool = True
+    remote: bool = False
 
     def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
         """The hardware and software that the latency depends on."""
@@ -100,6 +110,10 @@ class LatencyBackend(Protocol):
             backend=self.name,
             device=self.device(options),
         )
+
+    def check(self, options: TimingOptions) -> None:
+        """Raises PlanError for options that cannot be measured; loads no torch."""
+        check_options(self, options)
 
     def missing_packages(self) -> tuple[str | None, list[str]]:
         """The extra that brings the packages the backend needs, and those of them that are not installed."""

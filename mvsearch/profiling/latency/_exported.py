@@ -65,13 +65,23 @@ class Exported(HostTimed):
         return self.format.extra, self.format.missing_packages()
 
     def _convert(self, network: nn.Module, image_size: int, folder: Path, threads: int) -> Runner:
-        # Formats that trace read only the image size of an architecture; its rows are in the model.
-        export_model = ExportModel(Architecture(blocks=(), image_size=image_size), network, "as given")
         path = folder / f"network{self.format.suffix}"
         try:
-            self.format.export(export_model, path)
+            write_network(self.format, network, image_size, path)
             return self.runtime.load_runtime(path, threads=threads)
-        except (MvsearchError, OSError):
+        except (MvsearchError, OSError, EvaluationFailed):
             raise
-        except Exception as error:  # converters raise any type
-            raise EvaluationFailed(one_line(f"{self.format_name} cannot convert this network", error)) from error
+        except Exception as error:  # runtimes raise any type
+            raise EvaluationFailed(one_line(f"{self.format_name} cannot run this network", error)) from error
+
+
+def write_network(export_format: ExportFormat, network: nn.Module, image_size: int, path: Path) -> None:
+    """Write a network in eval mode as a file. Raises EvaluationFailed if the format cannot express it."""
+    # Formats that trace read only the image size of an architecture; its rows are in the model.
+    export_model = ExportModel(Architecture(blocks=(), image_size=image_size), network, "as given")
+    try:
+        export_format.export(export_model, path)
+    except (MvsearchError, OSError):
+        raise
+    except Exception as error:  # converters raise any type
+        raise EvaluationFailed(one_line(f"{export_format.name} cannot convert this network", error)) from error

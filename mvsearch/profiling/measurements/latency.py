@@ -1,16 +1,26 @@
 """The latency of one batch by a backend, with exclusive access to the machine; on request, throughput as well."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, fields, replace
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import PlanError
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import LATENCY_MS, THROUGHPUT_IMAGES_S
-from mvsearch.profiling.latency import LIMIT_S, TimingOptions, check_options, load_backend
+from mvsearch.profiling.latency import LIMIT_S, LatencyBackend, TimingOptions, load_backend
 from mvsearch.profiling.measurements import Measurement
 from mvsearch.utils import machine, plugins
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_WITHOUT_EFFECT = ("timeout_s", "retries", "exclusive")
+"""Settings that do not change what a latency is."""
+
+_LATER = ("fused", "run", "format", "devices")
+"""Settings that older studies do not have."""
 
 _TIMED_CALLS = 3
 """Calls from which it is told how long a measurement takes; the fastest counts."""
@@ -38,12 +48,24 @@ class LatencySettings:
     """Replay a captured CUDA graph, for backends that have it."""
     fused: bool = False
     """Time the network that `mvsearch.nn.fuse` returns, for backends that have it."""
+    run: str = ""
+    """With `backend: command`, the command that measures a file on your device, e.g. `./measure.sh {file}`."""
+    format: str = ""
+    """The export format of the file that the command measures."""
+    devices: tuple[str, ...] = ()
+    """Names of devices that each measure every network, for `{device}` in the command; the slowest counts."""
+    timeout_s: float = 300.0
+    """The most seconds of one run of the command."""
+    retries: int = 2
+    """Further runs of a command that fails, or whose runs differ by more than 10 %."""
+    exclusive: bool = False
+    """Nothing else uses this machine while the command runs: for a command that runs the network here."""
 
     @property
     def options(self) -> TimingOptions:
         """How the network is run while it is timed."""
         return TimingOptions(
-            batch=self.batch, threads=self.threads, precision=self.precision, graph=self.graph, fused=self.fused
+            **{each.name: getattr(self, each.name) for each in fields(TimingOptions) if hasattr(self, each.name)}
         )
 
 
@@ -78,6 +100,8 @@ class Timing(Measurement):
         from mvsearch.profiling.timing import WARM_S, seconds_of
 
         backend, size = load_backend(settings.backend), settings.image_size or arch.image_size
+        if backend.remote:
+            return _seconds_remote(backend, build(arch.deploy(), seed=0), size, settings)
         clock = machine.clock_for("cpu" if backend.conditions(size, settings.options).on_cpu else "cuda")
         start = clock()
         batches, total = [settings.batch, *([settings.throughput_batch] if settings.throughput_batch else [])], 0.0
@@ -105,13 +129,24 @@ class Timing(Measurement):
     def device(self, settings: LatencySettings) -> str:
         """The backend's; raises PlanError for a setting that it does not have, unless it has its default value."""
         backend = load_backend(settings.backend)
-        check_options(backend, settings.options)
+        backend.check(settings.options)
         return backend.device(settings.options)
 
     def stored_settings(self, settings: LatencySettings, image_size: int) -> dict[str, Any]:
-        """All of them; `fused` only where it is set, because older studies do not have it."""
+        """Those that the latency depends on; of the later ones only those that are set: older studies have none."""
         stored = super().stored_settings(settings, image_size)
-        return {name: value for name, value in stored.items() if name != "fused" or value}
+        stored["devices"] = list(settings.devices)
+        return {n: v for n, v in stored.items() if n not in _WITHOUT_EFFECT and (v or n not in _LATER)}
+
+
+def _seconds_remote(backend: LatencyBackend, model: "nn.Module", size: int, settings: LatencySettings) -> float:
+    """The time to write the file and of two runs of the command."""
+    from mvsearch.profiling.timing import seconds_of
+
+    start = perf_counter()
+    with backend.prepare(model, size, settings.options) as call:
+        call()
+        return perf_counter() - start + seconds_of(call)
 
 
 MEASUREMENT: Measurement = Timing()

@@ -1,0 +1,143 @@
+"""A flaky device told apart from a bad candidate: a reference network is measured where a run of a candidate is odd.
+
+    two runs agree ─────────────────────────────────────────────── their median is the latency
+    a run fails, or they differ ── reference as before ── again; after the last attempt the candidate fails
+                                └─ reference fails or is slower ── wait, again; after the last the device is away
+
+Loads no torch.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+
+from mvsearch.errors import DeviceUnavailable
+from mvsearch.metrics.record import EvaluationFailed
+from mvsearch.profiling.device_command import CommandFailed, Reading
+
+Run = Callable[[], Reading]
+"""One run of the command on one file; raises CommandFailed."""
+
+AGREEMENT = 0.1
+"""Two runs of one network agree if the slower takes at most this share longer."""
+
+SLOWDOWN = 1.25
+"""How much longer than its fastest known time the reference may take on a device that is as before."""
+
+CHECK_INTERVAL_S = 300.0
+"""After so long without, the reference is measured again, though nothing is odd: a device that gets hot is slow in all
+runs alike."""
+
+PAUSE_S = 5.0
+"""How long a device that is away or slow is left alone before the next attempt; twice as long each time."""
+
+
+def closest_pair(readings: Sequence[Reading]) -> tuple[Reading, Reading] | None:
+    """The two readings that differ least, the faster one first, if they agree; None if no two do."""
+    ordered = sorted(readings, key=lambda reading: reading.latency_ms)
+    pairs = [pair for pair in pairwise(ordered) if pair[1].latency_ms <= pair[0].latency_ms * (1 + AGREEMENT)]
+    return min(pairs, key=lambda pair: pair[1].latency_ms / pair[0].latency_ms, default=None)
+
+
+class CheckedDevice:
+    """A device whose readings are trusted only while its reference takes as long as it is known to.
+
+    `learn` receives each latency of the reference, and returns the fastest known one.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        reference: Run,
+        learn: Callable[[float], float],
+        *,
+        retries: int,
+        pause: Callable[[float], object] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.name, self.reference, self.learn, self.retries = name, reference, learn, retries
+        self.reference_ms = 0.0
+        self._pause, self._clock = pause, clock
+        self._checked = -float("inf")
+
+    def probe(self) -> Reading:
+        """The first readings of the reference. Raises DeviceUnavailable if it fails, or if no two readings agree."""
+        readings: list[Reading] = []
+        reason = ""
+        for _ in range(2 + self.retries):
+            try:
+                readings.append(self.reference())
+            except CommandFailed as error:
+                reason = str(error)
+            if pair := closest_pair(readings):
+                self._learn(pair[0].latency_ms)
+                return pair[0]
+        raise self._unavailable(reason or f"its runs differ: {_values(readings)}")
+
+    def measure(self, candidate: Run) -> tuple[Reading, Reading]:
+        """Two readings of a candidate that agree, the faster one first.
+
+        Raises EvaluationFailed if the candidate fails where the reference does not, DeviceUnavailable if the reference
+        fails too, or if the device does not stay as fast as it was.
+        """
+        readings, reason, disturbed = list[Reading](), "", False
+        for _ in range(2 + self.retries):
+            pair = None
+            try:
+                readings.append(candidate())
+            except CommandFailed as error:
+                reason, odd = str(error), True
+            else:
+                pair = closest_pair(readings)
+                odd = pair is None and len(readings) > 1
+                reason = f"its runs differ: {_values(readings)}" if odd else reason
+            if not odd and not (pair and self._overdue()):
+                if pair:
+                    return pair
+                continue
+            if self._is_as_before():
+                if pair:
+                    return pair
+            else:  # it is now, after a pause; what was read before it cannot be trusted
+                readings.clear()
+                disturbed = True
+        if disturbed:
+            raise self._unavailable("it becomes slow or unavailable again and again")
+        at = f"on {self.name}: " if self.name else ""
+        raise EvaluationFailed(f"{at}{reason}; the reference network runs there as before")
+
+    def _overdue(self) -> bool:
+        return self._clock() - self._checked > CHECK_INTERVAL_S
+
+    def _is_as_before(self) -> bool:
+        """Whether the reference runs as fast as it is known to at once; False if it does so only after a pause.
+
+        Raises DeviceUnavailable if it does not after the last pause either.
+        """
+        reason = ""
+        for attempt in range(self.retries + 1):
+            if attempt:
+                self._pause(PAUSE_S * 2 ** (attempt - 1))
+            try:
+                ms = self.reference().latency_ms
+            except CommandFailed as error:
+                reason = str(error)
+                continue
+            if ms <= SLOWDOWN * self.reference_ms:
+                self._learn(ms)
+                return attempt == 0
+            reason = f"it takes {ms:.4g} ms, and took {self.reference_ms:.4g} ms when it was fast"
+        raise self._unavailable(reason)
+
+    def _learn(self, ms: float) -> None:
+        self.reference_ms, self._checked = self.learn(ms), self._clock()
+
+    def _unavailable(self, reason: str) -> DeviceUnavailable:
+        return DeviceUnavailable(
+            f"{reason} (with the reference network); run the same command again once the device answers and is cool.",
+            at=f"the device {self.name}" if self.name else "the device of the command",
+        )
+
+
+def _values(readings: Sequence[Reading]) -> str:
+    return f"{', '.join(f'{reading.latency_ms:.4g}' for reading in readings)} ms"

@@ -1,0 +1,318 @@
+"""The latency backend `command`: its words, what is read, and a flaky device told apart from a bad candidate."""
+
+import time
+from itertools import chain, repeat
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from torch import nn
+
+from mvsearch.errors import DeviceUnavailable, PlanError
+from mvsearch.metrics.record import EvaluationFailed
+from mvsearch.profiling import device_check
+from mvsearch.profiling.device_check import CHECK_INTERVAL_S, CheckedDevice
+from mvsearch.profiling.device_command import CommandFailed, DeviceCommand, Reading, check_command, parse
+from mvsearch.profiling.latency import TimingOptions, command, load_backend
+from mvsearch.profiling.measurements.latency import LatencySettings
+from mvsearch.study.evaluator import Evaluator
+from mvsearch.study.study import Study
+from tests.toy import TOY, toy_plan
+
+BACKEND = load_backend("command")
+
+
+# What is run, and what is read
+
+
+def test_a_path_with_blanks_stays_one_word_and_other_braces_stay_as_they_are():
+    run = DeviceCommand("sh -c 'awk ${x} {y} $1' - {file} -t {threads}", 1.0, values={"threads": 2})
+    assert run.words("a b.pte") == ["sh", "-c", "awk ${x} {y} $1", "-", "a b.pte", "-t", "2"]
+
+
+@pytest.mark.parametrize(
+    ("output", "ms"),
+    [
+        ("12.5\n", 12.5),
+        ("loading\n.5 ms\n\n", 0.5),
+        ("1e1", 10.0),
+        ('{"latency_ms": 3}', 3.0),
+        ('{\n "latency_ms": 3.25,\n "device": "x"\n}\n', 3.25),
+        ('log {"a": 1}\n{"latency_ms": 4}\nbye', 4.0),
+    ],
+)
+def test_the_milliseconds_are_those_of_the_json_or_the_last_line(output, ms):
+    assert parse(output).latency_ms == ms
+
+
+@pytest.mark.parametrize(
+    ("output", "shown"),
+    [
+        ("", "nothing"),
+        ("took 12 ms", "'took 12 ms'"),
+        ("12 us", "'12 us'"),
+        ("nan", "nan"),
+        ("-3.5", "-3.5"),
+        ("0", "0"),
+        ("inf ms", "inf"),
+        ('{"latency_ms": NaN}', "NaN"),
+        ('{"latency_ms": null}', "None"),
+        ('{"latency_ms": true}', "True"),
+        ('{"ms": 3}', "ms"),
+        ("12 13", "'12 13'"),
+    ],
+)
+def test_anything_else_is_no_latency(output, shown):
+    with pytest.raises(CommandFailed, match=shown.replace("'", ".")):
+        parse(output)
+
+
+@pytest.mark.parametrize(
+    ("run", "value"),
+    [
+        ("sh -c 'echo no device >&2; exit 3' {file}", r"exit code 3 \(no device\)"),
+        ("no-such-command {file}", "`no-such-command` cannot be run"),
+        ("sh -c 'echo done' {file}", "'done'"),
+        ("sh -c 'sleep 20 & sleep 20' {file}", "0.3 s"),
+    ],
+)
+def test_a_command_that_fails_hangs_or_prints_no_number_has_a_reason(run, value):
+    start = time.monotonic()
+    with pytest.raises(CommandFailed, match=value):
+        DeviceCommand(run, timeout_s=0.3)("net.pte")
+    assert time.monotonic() - start < 10  # with what it started
+
+
+@pytest.mark.parametrize(
+    ("run", "options", "value"),
+    [
+        ("", {}, "is missing"),
+        ("./m.sh", {}, "without {file}"),
+        ("./m.sh '{file}", {}, "split"),
+        ("./m.sh {file}", {"devices": ("a", "b")}, "no {device}"),
+        ("./m.sh {file} {device}", {"devices": ("a", "a")}, "a, a"),
+        ("./m.sh {file}", {"threads": 2}, "no {threads}"),
+        ("./m.sh {file}", {"batch": 2}, "no {batch}"),
+    ],
+)
+def test_a_command_that_cannot_be_right_is_refused_before_it_runs(run, options, value):
+    with pytest.raises(PlanError) as error:
+        check_command(run, options.pop("devices", ()), **options)
+    assert value in str(error.value)
+    assert str(error.value).startswith("latency: ")
+
+
+# A flaky device and a bad candidate, on a script of latencies: a text is a failure
+
+
+class Script:
+    """Readings one after the other; the last is repeated."""
+
+    def __init__(self, *values):
+        self.values, self.count = chain(values, repeat(values[-1])), 0
+
+    def __call__(self):
+        self.count += 1
+        value = next(self.values)
+        if isinstance(value, str):
+            raise CommandFailed(value)
+        return Reading(float(value))
+
+
+def checked(reference, retries=2, **kwargs):
+    known = []
+
+    def learn(ms):
+        known.append(ms)
+        return min(known)
+
+    pauses = []
+    device = CheckedDevice("pixel", reference, learn, retries=retries, pause=pauses.append, **kwargs)
+    device.probe()
+    return device, pauses
+
+
+def test_two_runs_that_agree_are_the_latency_and_the_reference_is_left_alone():
+    reference = Script(10)
+    device, pauses = checked(reference)
+    assert [reading.latency_ms for reading in device.measure(Script(5.4, 5))] == [5, 5.4]
+    assert (reference.count, pauses) == (2, [])
+
+
+@pytest.mark.parametrize("values", [(9, 5, 5.2), ("crash", 5, 5.2), (5, "crash", 5.2)])
+def test_an_odd_run_is_repeated_where_the_reference_is_as_before(values):
+    reference = Script(10)
+    device, pauses = checked(reference)
+    assert [reading.latency_ms for reading in device.measure(Script(*values))] == [5, 5.2]
+    assert reference.count > 2
+    assert pauses == []
+
+
+@pytest.mark.parametrize(("values", "reason"), [(("crash",), "crash"), ((1, 2, 4, 8), "1, 2, 4, 8 ms")])
+def test_a_candidate_that_alone_is_odd_fails_with_its_reason(values, reason):
+    device, _ = checked(Script(10))
+    candidate = Script(*values)
+    with pytest.raises(EvaluationFailed, match=f"on pixel: .*{reason}; the reference"):
+        device.measure(candidate)
+    assert candidate.count == 4
+
+
+def test_a_device_that_is_away_is_waited_for_and_then_named():
+    device, pauses = checked(Script(10, 10, "offline"))
+    with pytest.raises(DeviceUnavailable, match="the device pixel: offline"):
+        device.measure(Script(5, "offline"))
+    assert pauses == [5, 10]
+
+
+def test_what_a_slow_device_measured_is_dropped_once_it_is_as_before():
+    device, pauses = checked(Script(10, 10, 12.6, 12.5))  # 12.5 is as before, 12.6 is not
+    assert [reading.latency_ms for reading in device.measure(Script(9, 7, 5, 5))] == [5, 5]
+    assert pauses == [5]
+
+
+def test_a_hot_device_is_noticed_although_its_runs_agree():
+    now = iter([0, 1, 1 + CHECK_INTERVAL_S, *repeat(0, 20)])
+    device, pauses = checked(Script(10, 10, 30, 10), clock=lambda: next(now))
+    assert [reading.latency_ms for reading in device.measure(Script(5, 5))] == [5, 5]
+    assert pauses == []
+    now = iter([CHECK_INTERVAL_S + 2, *repeat(CHECK_INTERVAL_S + 3, 20)])
+    assert [reading.latency_ms for reading in device.measure(Script(15, 15, 5, 5))] == [5, 5]
+    assert pauses == [5]
+
+
+@pytest.mark.parametrize(("values", "reason"), [(("refused",), "refused"), ((1, 2, 4, 8), "1, 2, 4, 8 ms")])
+def test_a_device_whose_reference_cannot_be_measured_is_refused_at_once(values, reason):
+    with pytest.raises(DeviceUnavailable, match=reason):
+        checked(Script(*values))
+
+
+# The backend, and a study, on a device that is a shell script: a file is as long as its network has parameters
+
+
+SCRIPT = """#!/bin/sh
+# Milliseconds in proportion to the file; what the file `fault` says is done instead.
+if [ -e {folder}/fault ]; then . {folder}/fault; fi
+size=$(wc -c < "$1")
+echo "$2 $size" >> {folder}/log
+echo '{{"latency_ms": '$((size * ${{3:-1}})).5', "device": "Board '$2'", "runtime": "rt", "version": "1.2", "mb": 7}}'
+"""
+
+
+@pytest.fixture
+def board(tmp_path, monkeypatch):
+    """A folder with `measure.sh`; networks are written as files of so many bytes, without a converter."""
+    script = tmp_path / "measure.sh"
+    script.write_text(SCRIPT.format(folder=tmp_path))
+    script.chmod(0o755)
+
+    def write(model: nn.Module, _size: int, _format: object, path: Path) -> None:
+        path.write_bytes(bytes(sum(parameter.numel() for parameter in model.parameters()) // 100))
+
+    monkeypatch.setattr(command, "_write", write)
+    monkeypatch.setattr(command.reference, "network", lambda: nn.Linear(99, 100))
+    monkeypatch.setattr(device_check, "PAUSE_S", 0)
+    command._bench.cache_clear()
+    yield SimpleNamespace(
+        path=tmp_path,
+        run=f"{script} {{file}} {{device}}",
+        fail=lambda text: (tmp_path / "fault").write_text(text),
+        heal=(tmp_path / "fault").unlink,
+        log=lambda: (tmp_path / "log").read_text().split("\n"),
+    )
+    command._bench.cache_clear()
+
+
+def options(board, **changed):
+    return TimingOptions(**{"run": board.run, "format": "onnx", **changed})
+
+
+def test_a_latency_has_the_device_the_tools_and_what_the_command_printed(board):
+    latency = BACKEND.measure(nn.Linear(9, 100), 32, options(board))
+
+    assert (latency.median_ms, latency.p10_ms, latency.repeats, latency.threads) == (10.5, 10.5, 2, None)
+    assert latency.device == BACKEND.device(options(board))
+    assert latency.device.startswith("command: Board , rt 1.2, onnx file by torch ")
+    assert latency.ratio == pytest.approx(10.5 / 100.5)
+    assert latency.low_ms < 10.5 < latency.high_ms
+    metrics = latency.metrics()
+    assert metrics["latency_reported"]["mb"] == 7
+    assert "latency_threads" not in metrics
+
+
+def test_several_devices_measure_the_same_network_and_the_slowest_counts(board):
+    run = f"sh {board.path / 'measure.sh'} {{file}} {{device}} {{device}}"
+    metrics = BACKEND.measure(nn.Linear(9, 100), 32, options(board, run=run, devices=("1", "3"))).metrics()
+
+    assert metrics["latency_ms"] == metrics["latency_ms@3"] == 30.5
+    assert metrics["latency_ms@1"] == 10.5
+    assert metrics["latency_device"].startswith("command: 1: Board 1, rt 1.2; 3: Board 3, rt 1.2, onnx file by")
+    assert {line.split()[0] for line in board.log() if line} == {"1", "3"}
+
+
+def test_the_latency_of_another_device_is_not_taken_for_this_ones(board):
+    BACKEND.device(options(board))
+    board.run = board.run.replace("{device}", "x")
+    (board.path / "measure.sh").write_text(SCRIPT.format(folder=board.path).replace("Board", "Phone"))
+    assert "Phone x" in BACKEND.device(options(board))  # another command is another device
+    (board.path / "measure.sh").write_text(SCRIPT.format(folder=board.path))
+    with pytest.raises(DeviceUnavailable, match=r"Board x.*Phone x"):
+        BACKEND.measure(nn.Linear(9, 100), 32, options(board))
+
+
+@pytest.mark.parametrize(
+    ("changed", "value"),
+    [
+        ({"format": ""}, "format: is missing"),
+        ({"format": "onxx"}, "did you mean 'onnx'"),
+        ({"format": "yaml"}, "yaml"),
+        ({"timeout_s": 0.0}, "timeout_s: found 0"),
+        ({"fused": True}, "fused"),
+    ],
+)
+def test_settings_that_cannot_be_measured_are_refused(board, changed, value):
+    with pytest.raises(PlanError, match=value):
+        BACKEND.device(options(board, **changed))
+
+
+def test_settings_without_effect_on_a_latency_are_not_stored():
+    stored = command_settings(run="./m.sh {file}", devices=("a",), timeout_s=9.0, retries=5)
+    assert stored["devices"] == ["a"]
+    assert not {"timeout_s", "retries", "exclusive"} & stored.keys()
+    assert not {"run", "format", "devices"} & command_settings().keys()  # older studies have none
+
+
+def command_settings(**settings):
+    from mvsearch.profiling.measurements.latency import MEASUREMENT
+
+    return MEASUREMENT.stored_settings(LatencySettings(**settings), 64)
+
+
+def board_plan(board, trials):
+    text = f"{TOY}latency: {{backend: command, run: '{board.run}', format: onnx, retries: 1}}\n"
+    return toy_plan(board.path, text, objectives=("params", "latency_ms"), trials=trials)
+
+
+def test_a_device_that_vanishes_ends_the_study_with_a_sentence_and_the_same_command_resumes(board):
+    def run(trials):
+        plan = board_plan(board, trials)
+        study = Study.join(plan)
+        evaluator = Evaluator(plan)
+        study.pin_environment(**evaluator.facts())
+        study.run(evaluator)
+        return study.records()
+
+    assert len(run(2)) == 2
+    board.fail("echo 'error: device offline' >&2; exit 1")
+    with pytest.raises(DeviceUnavailable, match="device offline"):
+        run(4)
+    command._bench.cache_clear()
+    with pytest.raises(DeviceUnavailable, match="device offline"):  # in another process it is away from the start
+        run(4)
+    board.heal()
+    records = run(4)
+
+    assert [record.state for record in records] == ["complete"] * 4
+    assert all(record.metrics["latency_device"].startswith("command: Board") for record in records)
+    board.fail('if [ $(wc -c < "$1") -ne 100 ]; then echo "unsupported operator" >&2; exit 1; fi')
+    (failed,) = run(5)[4:]
+    assert (failed.state, "unsupported operator" in failed.reason) == ("failed", True)
