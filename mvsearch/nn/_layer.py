@@ -18,6 +18,11 @@ def _no_norms(_block: Any) -> Sequence[nn.Module]:
     return ()
 
 
+def bottleneck_norms(block: Any) -> Sequence[nn.Module]:
+    """The last norm of an inverted bottleneck, where its input is added: for `BlockLayer.residual_norms`."""
+    return (block.narrow.norm,) if block.residual else ()
+
+
 @dataclass(frozen=True)
 class Channels:
     """A range of consecutive channels along a dimension of a parameter.

@@ -1,13 +1,12 @@
 """The inverted residual of MobileNetV2 (arXiv 1801.04381, section 3.3): the block `mv2`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from mvsearch.arch.blocks.mv2 import make_divisible
 from mvsearch.nn._fused import FusedBottleneck
-from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable
+from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable, bottleneck_norms
 from mvsearch.nn.conv import Conv
 
 
@@ -42,10 +41,6 @@ def _fuse(block: Any) -> nn.Module:
     return FusedBottleneck((block.widen, block.depthwise, block.narrow), residual=block.residual)
 
 
-def _residual_norms(block: Any) -> Sequence[nn.Module]:
-    return (block.narrow.norm,) if block.residual else ()
-
-
 def channels(block: MV2) -> ChannelTable:
     """Input, widened maps, output."""
     widen, narrow = block.widen.conv, block.narrow.conv
@@ -61,6 +56,6 @@ LAYER = BlockLayer(
     module=MV2,
     fuse=_fuse,
     parts=frozenset({"widen", "depthwise", "narrow"}),
-    residual_norms=_residual_norms,
+    residual_norms=bottleneck_norms,
     channels=channels,
 )

@@ -1,13 +1,12 @@
 """The universal inverted bottleneck of MobileNetV4 (arXiv 2404.10518, section 4.1): the block `uib`."""
 
-from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
 from mvsearch.arch.blocks.mv2 import make_divisible
 from mvsearch.nn._fused import FusedBottleneck
-from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable, Dimension
+from mvsearch.nn._layer import BlockLayer, Channels, ChannelTable, Dimension, bottleneck_norms
 from mvsearch.nn.conv import Conv
 
 
@@ -57,10 +56,6 @@ def _fuse(block: Any) -> nn.Module:
     return FusedBottleneck((block.start, block.widen, block.middle, block.narrow), residual=block.residual)
 
 
-def _residual_norms(block: Any) -> Sequence[nn.Module]:
-    return (block.narrow.norm,) if block.residual else ()
-
-
 def channels(block: UniversalBottleneck) -> ChannelTable:
     """Input, widened maps, output."""
     widen, narrow = block.widen.conv, block.narrow.conv
@@ -78,6 +73,6 @@ LAYER = BlockLayer(
     module=UniversalBottleneck,
     fuse=_fuse,
     parts=frozenset({"start", "widen", "middle", "narrow"}),
-    residual_norms=_residual_norms,
+    residual_norms=bottleneck_norms,
     channels=channels,
 )
