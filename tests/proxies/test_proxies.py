@@ -183,10 +183,25 @@ def test_synflow_through_fused_attention_is_synflow_through_plain_operators(data
     assert fused["synflow"] == pytest.approx(plain["synflow"], rel=1e-9)
 
 
-@pytest.mark.parametrize("document", [PLAIN, SOFTMAX, SEPARABLE], ids=lambda each: each["name"])
+def with_activations(document, *acts):
+    rows = [row | {"act": act} for row, act in zip(document["blocks"], acts, strict=True)]
+    return document | {"name": "_".join((document["name"], *acts)), "blocks": rows}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        PLAIN,
+        SOFTMAX,
+        SEPARABLE,
+        with_activations(PLAIN, "gelu", "relu6"),
+        with_activations(SOFTMAX, "silu", "relu", "hard_swish"),
+    ],
+    ids=lambda each: each["name"],
+)
 def test_naswot_counts_the_units_on_which_two_images_agree(document, data, monkeypatch):
     seen = []
-    for name in ("silu", "relu"):
+    for name in ("silu", "relu", "gelu", "hardtanh", "hardswish"):
         activation = getattr(F, name)
 
         def noted(x, *more, activation=activation, **options):
