@@ -118,9 +118,9 @@ def check_command(run: str, devices: tuple[str, ...], *, threads: int = 1, batch
     if "file" not in used:
         found = f"found {run!r} without {{file}}" if run else "the command that measures a file is missing"
         raise PlanError(f"{found}; use e.g. './measure.sh {{file}}'.", at="latency: run")
-    if len(set(devices)) < len(devices) or not all(re.fullmatch(r"[\w.:-]+", name) for name in devices):
+    if len(set(devices)) < len(devices) or not all(re.fullmatch(r"[\w.:@-]+", name) for name in devices):
         raise PlanError(
-            f"found {', '.join(devices)}; use different names of letters, digits, _ . : and -.", at="latency: devices"
+            f"found {', '.join(devices)}; use different names of letters, digits, _ . : @ and -.", at="latency: devices"
         )
     needs = {"device": len(devices) > 1, "threads": threads > 1, "batch": batch > 1}
     for name, needed in needs.items():
