@@ -61,6 +61,28 @@ device_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 
 
+_scheme = click.option(
+    "--scheme",
+    shell_complete=lambda _context, _parameter, typed: [name for name in _schemes() if name.startswith(typed)],
+    help="What is computed in int8, and from which ranges: fast (what is faster; onnx alone), channel, tensor, "
+    "percentile, entropy; default: the first of these that the format has.",
+)
+_float = click.option(
+    "--float", "float_stages", multiple=True, metavar="STAGE", help="Leave this stage in float32. Repeatable."
+)
+
+
+def _schemes() -> tuple[str, ...]:
+    from mvsearch.export.int8 import SCHEMES
+
+    return tuple(SCHEMES)
+
+
+def int8_options(command: Callback) -> Callback:
+    """Add the options `--scheme NAME --float STAGE`: arguments `scheme` and `float_stages`."""
+    return _scheme(_float(command))
+
+
 def preparation_options(command: Callback) -> Callback:
     """Add the options `--normalise` and `--channel-order`: arguments `normalise` and `channel_order`."""
     return _normalise(_channel_order(command))

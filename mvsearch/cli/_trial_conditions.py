@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from mvsearch.study.plan import Plan
     from mvsearch.study.trial_time import TrialTime
 
-_MEASURED_BY = ("backend", "batch", "threads", "precision")
+_MEASURED_BY = ("backend", "format", "scheme", "calibration", "batch", "threads", "precision")
 """The settings of measurements that are named, where a measurement has them."""
 
 
@@ -20,11 +20,12 @@ def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
         source = f"{data.name} {plan.data.path or ''}".strip()
         images = f"{len(data.train.labels):,} training images of {len(data.train.classes):,} classes ({source})"
         yield f"each trial: {_score_words(plan)}, on {images}."
-    for name in plan.required_measurements():
+    for name, measurement in plan.required_measurements().items():
         settings = plan.measurements[name]
-        size = settings.image_size or " or ".join(map(str, plan.space.image_sizes))
+        size = "" if measurement.trained else settings.image_size or " or ".join(map(str, plan.space.image_sizes))
+        where = f"at {size} px" if size else "of the trained network"
         used = [f"{key} {getattr(settings, key)}" for key in _MEASURED_BY if hasattr(settings, key)]
-        yield f"each trial: {name} at {size} px, {', '.join(used)}."
+        yield f"each trial: {name} {where}, {', '.join(used)}."
 
 
 def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> str:

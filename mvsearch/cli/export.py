@@ -11,6 +11,7 @@ from mvsearch.cli._help import Command
 from mvsearch.cli._output import (
     Amount,
     console,
+    int8_options,
     json_option,
     path_option,
     preparation_options,
@@ -77,6 +78,7 @@ _SCENES = 4
 )
 @click.option("--no-verify", is_flag=True, help="Write the file without running it.")
 @click.option("--int8", is_flag=True, help="Quantise to int8 (onnx, executorch), calibrated on training images.")
+@int8_options
 @click.option("--max-drop", type=Amount(100), help="Largest accepted loss of top-1 by int8, in points; default: 5.")
 @click.option("--force", is_flag=True, help="Overwrite existing files.")
 @storage_option
@@ -97,6 +99,8 @@ def export(
     images: int | None,
     no_verify: bool,
     int8: bool,
+    scheme: str | None,
+    float_stages: tuple[str, ...],
     max_drop: float | None,
     force: bool,
     storage: str | None,
@@ -117,6 +121,7 @@ def export(
     from mvsearch.export.comparison import MAX_DROP
     from mvsearch.export.formats import load_format
     from mvsearch.export.images import draw_samples, has_other_classes, match_labels, select_images
+    from mvsearch.export.int8 import find_scheme
     from mvsearch.export.job import ExportJob, check_writable
     from mvsearch.export.model import ExportModel
     from mvsearch.export.verify import export_unverified, export_verified, write_report
@@ -124,8 +129,11 @@ def export(
     from mvsearch.study.resolve import find_architecture, find_trial
 
     export_format = load_format(kind)
-    if int8 and export_format.export_int8 is None:
+    if int8 and export_format.quantiser is None:
         raise PlanError(f"--int8: {kind} supports float32 only; use --to onnx or --to executorch.")
+    if (scheme or float_stages) and not int8:
+        raise click.UsageError("--scheme and --float need --int8; add it.")
+    int8_scheme = find_scheme(scheme or export_format.int8_schemes[0], export_format) if int8 else None
     if (weights or features) and export_format.runtime is None:
         raise PlanError(f"{kind} files contain neither weights nor feature maps; use --to torch.")
     if max_drop is not None and not int8:
@@ -158,7 +166,9 @@ def export(
             "--int8 is calibrated on images, and those of the training are unknown; use --data with images like them.",
             at=weights,
         )
-    job = ExportJob(export_format, export_model, file)
+    if int8_scheme:
+        int8_scheme = int8_scheme.with_float(float_stages, [stage for stage, _ in export_model.model.named_children()])
+    job = ExportJob(export_format, export_model, file, scheme=int8_scheme)
     runtime = None if no_verify else export_format.runtime
     with Steps() as steps:
         if runtime or int8 or export_format.needs_sample:
@@ -230,7 +240,8 @@ def _print(report: dict[str, Any]) -> None:
         facts = [f"{name.replace('_', ' ')} {_fact(value)}" for name, value in report["facts"].items()]
         screen.print(Text(", ".join([report["precision"], report["runtime"], *facts])), style="dim")
     if calibration := report.get("calibration"):
-        screen.print(Text(f"calibrated on {calibration['images']} images of {calibration['data']}"))
+        images = f"{calibration['images']} images of {calibration['data']}"
+        screen.print(Text(f"calibrated on {images}, scheme {calibration['scheme']}"))
     if report.get("comparisons"):
         rows = table("batch", "largest difference", "of the deviation", "same top-1", numbers_from=0)
         for batch in report["comparisons"]:

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from mvsearch.errors import MvsearchError, PlanError, VerificationError
 from mvsearch.export.formats import ExportFormat, Runtime
+from mvsearch.export.int8 import SCHEMES, Int8Scheme, Quantiser
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import one_line
 from mvsearch.training.image_samples import ImageSample
@@ -15,12 +17,16 @@ from mvsearch.utils.atomic_write import refuse_existing
 
 @dataclass(frozen=True)
 class ExportJob:
-    """A network to write to a path in a format; with `calibration` images, in int8."""
+    """A network to write to a path in a format; with `calibration` images, in int8 by a scheme.
+
+    Without a `scheme` it is the first of the format's.
+    """
 
     format: ExportFormat
     export_model: ExportModel
     path: Path
     calibration: ImageSample | None = None
+    scheme: Int8Scheme | None = None
 
     @property
     def precision(self) -> str:
@@ -44,10 +50,20 @@ class ExportJob:
         with translate_errors(f"{self.format.name} cannot convert this network"):
             if self.calibration is None:
                 self.format.export(self.export_model, path)
-            elif self.format.export_int8 is None:
-                raise PlanError(f"--int8: {self.format.name} is float32 only; use --to onnx or --to executorch.")
             else:
-                self.format.export_int8(self.export_model, path, self.calibration.images)
+                with TemporaryDirectory() as folder:
+                    self.quantiser(Path(folder)).write(path, self.int8_scheme)
+
+    @property
+    def int8_scheme(self) -> Int8Scheme:
+        """The scheme of an int8 file."""
+        return self.scheme or SCHEMES[self.format.int8_schemes[0]]
+
+    def quantiser(self, folder: Path) -> Quantiser:
+        """What writes int8 files of the network; raises PlanError for a format that has none."""
+        if self.format.quantiser is None or self.calibration is None:
+            raise PlanError(f"--int8: {self.format.name} supports float32 only; use --to onnx or --to executorch.")
+        return self.format.quantiser(self.export_model, self.calibration.images, folder)
 
     def with_model(self, export_model: ExportModel) -> "ExportJob":
         """The same job for another network."""

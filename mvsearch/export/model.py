@@ -97,6 +97,18 @@ class ExportModel:
         return replace(wrapped, trained=random != "all", head_trained=with_head and not random)
 
     @classmethod
+    def of_trained(cls, arch: Architecture, model: "nn.Module", preparation: Preparation) -> Self:
+        """The network that was just trained, without the parts that only training needs."""
+        from mvsearch.nn import build
+        from mvsearch.nn.checkpoints import merge_for
+
+        deployed = arch.deploy()
+        own = build(deployed, seed=0).eval()
+        own.load_state_dict(dict(merge_for(own, model.state_dict())[0]))
+        wrapped = cls._wrap(deployed, own, "just trained", features=False)
+        return replace(wrapped, preparation=preparation, trained=True, head_trained=True)
+
+    @classmethod
     def _wrap(cls, arch: Architecture, model: "nn.Sequential", weights: str, *, features: bool) -> Self:
         from mvsearch.nn.features import Backbone, taps
 

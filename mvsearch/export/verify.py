@@ -49,8 +49,8 @@ _STAGE_IMAGES = 8
 class VerificationReport:
     """The result of one export. `verified` is None where it could not be decided; `reason` explains it in words.
 
-    `calibration` says on how many images of which data an int8 file is calibrated. The bytes are those of all that is
-    written for the file, and for the float32 file that is timed beside it.
+    `calibration` says how an int8 file is quantised: the scheme, and how many images of which data. The bytes are
+    those of all that is written for the file, and for the float32 file that is timed beside it.
     """
 
     file: str
@@ -195,9 +195,15 @@ def _new_report(job: ExportJob, sample: ImageSample) -> VerificationReport:
         verified=None,
         reason="",
         facts={},
-        calibration={"images": len(taken.images), "data": taken.source} if (taken := job.calibration) else None,
+        calibration=_describe_calibration(job),
         notes=(*job.export_model.notes, *sample.notes),
     )
+
+
+def _describe_calibration(job: ExportJob) -> dict[str, Any] | None:
+    if (taken := job.calibration) is None:
+        return None
+    return {"images": len(taken.images), "data": taken.source, "scheme": job.int8_scheme.label}
 
 
 def _compare_batches(

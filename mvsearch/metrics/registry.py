@@ -6,7 +6,7 @@ metrics.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mvsearch.arch.published import TASKS
@@ -68,7 +68,30 @@ def _accuracy(name: str, quantity: str, task: str) -> Metric:
     return Metric(name, "score", label, description, PERCENT, True, 1.0, "seed", (task,), quantity=quantity)
 
 
+TOP1_INT8 = Metric(
+    "top1_int8",
+    "score",
+    f"int8 top-1 ({HELD_OUT})",
+    "top-1 of the int8 file on held-out images",
+    PERCENT,
+    True,
+    1.0,
+    "seed",
+    ("classification",),
+    prefix="int8_",
+    quantity="int8 top-1",
+)
 TOP1 = _accuracy("top1", "top-1", "classification")
+TOP1_FLOAT32 = replace(
+    TOP1_INT8,
+    name="top1_float32",
+    label=f"float32 top-1 ({HELD_OUT})",
+    description="top-1 of the float32 file on held-out images",
+    quantity="float32 top-1",
+    prefix=None,
+    searchable=False,
+)
+"""That of the same network in the same runtime, which `top1_int8` is compared with."""
 MIOU = _accuracy("miou", "mIoU", "segmentation")
 MAP = _accuracy("map", "mAP", "detection")
 LOSS = Metric("loss", "score", f"loss ({HELD_OUT})", "proxy loss on held-out images", noise="seed", quantity="loss")
@@ -86,6 +109,16 @@ TRAIN_MEMORY_MIB = Metric(
     prefix="train_memory_",
 )
 LATENCY_MS = Metric("latency_ms", "measurement", "latency", "latency", Unit("ms"), noise="machine", prefix="latency_")
+LATENCY_INT8_MS = Metric(
+    "latency_int8_ms",
+    "measurement",
+    "int8 latency",
+    "latency of the int8 file",
+    Unit("ms"),
+    noise="machine",
+    tasks=("classification",),
+    prefix="latency_int8_",
+)
 THROUGHPUT_IMAGES_S = Metric(
     "throughput_images_s",
     "measurement",
@@ -115,8 +148,8 @@ declare(
     Metric("macs", "static cost", "MACs", "MACs", COUNT),
     Metric("macs_paper", "static cost", "MACs (paper)", "MACs as the paper counts them", COUNT),
     Metric(OPERATORS, "static cost", "operators", "operators of the ONNX file", COUNT, tasks=("classification",)),
-    *(MEMORY_MIB, TRAIN_MEMORY_MIB, LATENCY_MS, THROUGHPUT_IMAGES_S),
-    *(TOP1, MIOU, MAP, LOSS, GAIN),
+    *(MEMORY_MIB, TRAIN_MEMORY_MIB, LATENCY_MS, THROUGHPUT_IMAGES_S, LATENCY_INT8_MS),
+    *(TOP1, TOP1_INT8, TOP1_FLOAT32, MIOU, MAP, LOSS, GAIN),
 )
 
 

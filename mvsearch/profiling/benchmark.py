@@ -8,6 +8,7 @@ where the latencies themselves do not.
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from statistics import fmean
 
 import numpy as np
@@ -217,26 +218,39 @@ def benchmark_backends(names: Sequence[str], options: TimingOptions) -> list[Lat
 # Exported files
 
 
+def time_file(job: ExportJob, run: Runner, image: np.ndarray, repeats: int, threads: int) -> Latency:
+    """The latency of one image in a file of a job with so many threads.
+
+    Raises KeyboardInterrupt for Ctrl-C.
+    """
+    result = run_benchmark([_file_case(job, image, run, job.precision, threads)], repeats=repeats)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    return result.timings[0].latency
+
+
+def _file_case(job: ExportJob, image: np.ndarray, run: Runner, precision: str, threads: int = 1) -> Case:
+    """One image in a file of a job, which `run` runs."""
+    name = job.format.name
+    conditions = Conditions(
+        batch=1,
+        image_size=job.export_model.arch.image_size,
+        threads=threads,
+        precision=precision,
+        backend=name,
+        device=f"cpu: {machine.cpu_name()}, {job.runtime.version}, {threads} thread{'s' if threads > 1 else ''}",
+        in_process=job.runtime.in_process,
+    )
+    return Case("network", f"{name} {precision}", conditions, lambda: nullcontext(lambda: run(image)))
+
+
 def time_exported(job: ExportJob, run: Runner, run_float32: Runner | None, image: np.ndarray) -> Speed:
     """Times one image in the file, in eager PyTorch and in the float32 file beside an int8 one.
 
     All run with one thread each, interleaved.
     """
-    name, size = job.format.name, job.export_model.arch.image_size
-
-    def case(runner: Runner, precision: str) -> Case:
-        device = f"cpu: {machine.cpu_name()}, {job.runtime.version}, 1 thread"
-        conditions = Conditions(
-            batch=1,
-            image_size=size,
-            threads=1,
-            precision=precision,
-            backend=name,
-            device=device,
-            in_process=job.runtime.in_process,
-        )
-        return Case("network", f"{name} {precision}", conditions, lambda: nullcontext(lambda: runner(image)))
-
+    size = job.export_model.arch.image_size
+    case = partial(_file_case, job, image)
     eager = backend_case("network", job.export_model.model, size, load_backend(EAGER), TimingOptions(), variant="eager")
     cases = [case(run, "int8" if run_float32 else "fp32"), eager]
     if run_float32:

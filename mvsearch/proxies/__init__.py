@@ -9,7 +9,7 @@ is called.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
@@ -18,6 +18,9 @@ from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import Metric, declare
 from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
+
+if TYPE_CHECKING:
+    from mvsearch.training.in_memory import TrainedInMemory
 
 
 class ScoreNetwork(Protocol):
@@ -37,6 +40,22 @@ class ScoreNetwork(Protocol):
 
         Raises `EvaluationFailed`, with the reason, for a network that has no score.
         """
+
+
+class TrainNetwork(Protocol):
+    """Computes the scores of a network by training it."""
+
+    def __call__(
+        self,
+        arch: Architecture,
+        settings: Any,
+        data: DataSet,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        progress: Progress | None = None,
+    ) -> "tuple[Metrics, TrainedInMemory]":
+        """What `ScoreNetwork` returns, and the trained network."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +109,8 @@ class Proxy:
     sentences about them. `measures` are further numbers that it returns. `scopes` has the networks that a score is
     known to order, for scores that hold for some networks only.
     `at_equal_cost` has for a score the one to use instead among networks of equal cost. `time` tells from a few steps
-    how long a score takes on a device; None for scores that are so cheap that one of them is computed for that.
+    how long a score takes on a device; None for scores that are so cheap that one of them is computed for that. `train`
+    is `score` where the network that it trains is needed too; None for a proxy that trains none.
     """
 
     version: int
@@ -105,6 +125,7 @@ class Proxy:
     scopes: Mapping[str, Scope] = field(default_factory=dict)
     at_equal_cost: Mapping[str, str] = field(default_factory=dict)
     time: Callable[[Architecture, Any, DataSet, str], ScoreTime] | None = None
+    train: TrainNetwork | None = None
 
     def images_key(self, task: str, settings: Any, data: DataSet) -> str:
         """Identifies the images of a score, and how they are divided where that is not as the settings say."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mvsearch.training.distillation import DistilledSet, Teacher
-    from mvsearch.training.in_memory import InMemorySet
+    from mvsearch.training.in_memory import InMemorySet, TrainedInMemory
     from mvsearch.training.source import Source
 
 _SCALED_LOSS = Metric(
@@ -155,7 +155,20 @@ def score(
     progress: Progress | None = None,
 ) -> Metrics:
     """Build the network for the data's classes and the image size, train it and evaluate it; scores are shares."""
-    from mvsearch.training.in_memory import train_in_memory
+    return train(arch, settings, data, seed=seed, device=device, progress=progress)[0]
+
+
+def train(
+    arch: Architecture,
+    settings: Settings,
+    data: DataSet,
+    *,
+    seed: int = 0,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> "tuple[Metrics, TrainedInMemory]":
+    """The scores of `score`, and the trained network."""
+    from mvsearch.training.in_memory import TrainedInMemory, train_in_memory
 
     settings = replace(settings, seed=settings.seed + seed)
     model, images, inherited = _start(arch, settings, data, _images(arch.task, settings, data, device))
@@ -164,7 +177,8 @@ def score(
     metrics = {**images.evaluate(average).scores, "train_loss": train_loss, **inherited}
     if arch.task == "classification":
         metrics["scaled_loss"] = train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
-    return metrics
+    trained = arch.at(image_size=settings.image_size, num_classes=images.classes)
+    return metrics, TrainedInMemory(trained, average, images)
 
 
 def _images(task: str, settings: Settings, data: DataSet, device: str) -> "InMemorySet":
@@ -289,6 +303,7 @@ PROXY = Proxy(
     at_equal_cost={_SCALED_LOSS.name: LOSS.name},  # divided by size, the order is that of size
     check=check,
     time=time,
+    train=train,
     measures=(INHERITED,),
     scopes={_SCALED_LOSS.name: _SCOPE},
 )

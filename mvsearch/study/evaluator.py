@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, load
@@ -14,6 +14,9 @@ from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import device_fact
 from mvsearch.study.plan import Plan
 from mvsearch.utils import machine_lock
+
+if TYPE_CHECKING:
+    from mvsearch.training.in_memory import TrainedInMemory
 
 MAX_REPETITIONS = 3
 """Measurements of a candidate whose limit is within the noise of the first; after that it is kept."""
@@ -80,7 +83,8 @@ class Evaluator:
             self.plan = replace(self.plan, target=replace(self.plan.target, metrics=target))
         metrics: Metrics = arch.metrics()
         self._check_constraints(arch, metrics)
-        for name in self._measurements if not repeat else ():
+        untrained = [name for name, measurement in self._measurements.items() if not measurement.trained]
+        for name in untrained if not repeat else ():
             metrics |= self._measure_once(arch, name)
             self._check_constraints(arch, metrics)
         if self.data is not None:
@@ -95,12 +99,16 @@ class Evaluator:
 
     def _measure_once(self, arch: Architecture, name: str) -> Metrics:
         """A measurement, which all rungs of a candidate share."""
+        measured = self._measured_of(arch)
+        if name not in measured:
+            measured[name] = self._measure_decisively(arch, name)
+        return measured[name]
+
+    def _measured_of(self, arch: Architecture) -> dict[str, Metrics]:
+        """What was measured of an architecture so far, by measurement."""
         if self._measured[0] != arch.key:
             self._measured = (arch.key, {})
-        measurements = self._measured[1]
-        if name not in measurements:
-            measurements[name] = self._measure_decisively(arch, name)
-        return measurements[name]
+        return self._measured[1]
 
     def _measure_decisively(self, arch: Architecture, name: str) -> Metrics:
         """A measurement, which is repeated while a limit is within its noise: the repetition with the least noise."""
@@ -123,10 +131,10 @@ class Evaluator:
 
     def _measure_score(self, arch: Architecture, data: DataSet, rung: int | None, repeat: int) -> Metrics:
         """The proxy's scores, averaged over the plan's seeds; with two or more also their deviation (`top1_std`)."""
-        proxy, settings = load_proxy(self.plan.proxy.name), self._proxy_settings
+        settings = self._proxy_settings
         settings = replace(settings, steps=rung) if settings is not None and rung else settings
         settings = in_proportion(self.plan.space, arch, settings)
-        seeds, scores = self.plan.proxy.seeds, []
+        seeds, scores, details = self.plan.proxy.seeds, [], Metrics()
         for i, seed in enumerate(range(repeat * seeds, (repeat + 1) * seeds)):
             doing = self.plan.proxy.name if seed == 0 and seeds == 1 else f"{self.plan.proxy.name}, seed {seed}"
 
@@ -135,8 +143,40 @@ class Evaluator:
                 self.report(doing=doing, done=done, of=total, **share)
 
             with machine_lock.shared():
-                scores.append(proxy.score(arch, settings, data, seed=seed, device=self.device, progress=progress))
-        return mean_metrics(scores)
+                score, network = self._train(arch, settings, data, seed=seed, progress=progress)
+            if network is not None:
+                of_network, details = self._measure_trained(arch, network, timed=not repeat)
+                score |= of_network
+            scores.append(score)
+        return mean_metrics(scores) | details
+
+    def _train(
+        self, arch: Architecture, settings: Any, data: DataSet, **run: Any
+    ) -> "tuple[Metrics, TrainedInMemory | None]":
+        """The scores of an architecture, with the trained network if that is measured."""
+        proxy = load_proxy(self.plan.proxy.name)
+        if proxy.train is None or not any(each.trained for each in self._measurements.values()):
+            return proxy.score(arch, settings, data, device=self.device, **run), None
+        return proxy.train(arch, settings, data, device=self.device, **run)
+
+    def _measure_trained(
+        self, arch: Architecture, network: "TrainedInMemory", *, timed: bool
+    ) -> tuple[Metrics, Metrics]:
+        """The scores of a trained network; if `timed`, also what is measured once for all seeds and rungs."""
+        scores, once = Metrics(), Metrics()
+        for name, measurement in self._measurements.items():
+            if not measurement.trained:
+                continue
+            measured, declared = self._measured_of(arch), {metric.name for metric in measurement.scores}
+            first = timed and name not in measured
+            self.report(doing=name)
+            wanted = self.plan.required_metrics if first else declared
+            found = measurement.measure_trained(network, self.plan.measurements[name], wanted)
+            scores |= {key: value for key, value in found.items() if key in declared}
+            if first:
+                measured[name] = {key: value for key, value in found.items() if key not in declared}
+            once |= measured[name] if timed else {}
+        return scores, once
 
 
 def in_proportion(space: SearchSpace, arch: Architecture, settings: Any) -> Any:

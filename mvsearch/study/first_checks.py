@@ -59,7 +59,8 @@ def _static_problem(first: FirstSpace, limit: Constraint) -> str | None:
 
 def _measured_problems(first: FirstSpace, limits: list[Constraint], arch: Architecture) -> list[str]:
     plan, metrics = replace(first, limits=tuple(limits)).plan(), arch.metrics()
-    for name, measurement in plan.required_measurements().items():
+    untrained = {name: each for name, each in plan.required_measurements().items() if not each.trained}
+    for name, measurement in untrained.items():
         metrics |= measurement.measure(arch, plan.measurements[name], plan.required_metrics)
     return [
         f"{limit.text} (the network with the least MACs has {pretty(limit.name, metrics[limit.name])}"

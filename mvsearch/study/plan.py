@@ -141,15 +141,13 @@ class Plan:
 
     @property
     def needs_proxy(self) -> bool:
-        """Whether a score is an objective or constrained."""
-        return self.uses_metric(*scores())
+        """Whether a score, or what is measured of a trained network, is an objective or constrained."""
+        return self.uses_metric(*scores()) or any(each.trained for each in self.required_measurements().values())
 
     def required_measurements(self) -> dict[str, Measurement]:
         """The measurements with a metric that is an objective or constrained, those with exclusive access last."""
         return {
-            name: measurement
-            for name, measurement in measurements().items()
-            if self.uses_metric(*(metric.name for metric in measurement.metrics))
+            name: measurement for name, measurement in measurements().items() if self.uses_metric(*measurement.names)
         }
 
     def within_limits(self, costs: Cost) -> NDArray[np.bool_]:

@@ -10,7 +10,7 @@ from mvsearch.arch.cost import Cost
 from mvsearch.data import check_task
 from mvsearch.errors import Location, PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint, check_limits
-from mvsearch.metrics.registry import SIZE, check_costs, scores
+from mvsearch.metrics.registry import SIZE, check_costs, metric, scores
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
 from mvsearch.study.settings import read_search
@@ -50,11 +50,26 @@ def _check_objectives(plan: "Plan") -> None:
         raise PlanError(f"objectives {', '.join(names) or 'none'}: name one or more, each once.")
     task, proxy_scores = plan.space.head.task, plan.proxy.metrics(plan.space.head.task)
     check_costs((*names, *(limit.name for limit in plan.limits)), task)
-    for name in plan.required_metrics & scores().keys() - {*proxy_scores}:
+    of_trained = _check_trained(plan)
+    for name in plan.required_metrics & scores().keys() - {*proxy_scores, *of_trained}:
         networks = "" if task == "classification" else f" of networks for {task}"
         raise PlanError(
             f"{name} is no score of the proxy {plan.proxy.name}{networks}; it has {', '.join(proxy_scores)}."
         )
+
+
+def _check_trained(plan: "Plan") -> set[str]:
+    """The required metrics of trained networks; raises PlanError if there are any and the proxy trains none."""
+    trained = (measurement for measurement in plan.required_measurements().values() if measurement.trained)
+    names = {name for measurement in trained for name in measurement.names} & plan.required_metrics
+    for name in sorted(names):
+        if (task := plan.space.head.task) not in metric(name).tasks:
+            raise PlanError(f"{name} is known for {' and '.join(metric(name).tasks)} only, not for {task}; remove it.")
+        if load_proxy(plan.proxy.name).train is None:
+            raise PlanError(
+                f"{name} is measured of a trained network, and the proxy {plan.proxy.name} trains none; use train."
+            )
+    return names
 
 
 def _check_search(plan: "Plan") -> None:
@@ -90,10 +105,13 @@ def _check_measurements(plan: "Plan") -> None:
         for name in measurement.positive:
             if getattr(settings, name) < 1:
                 raise PlanError("found 0; use 1 or more.", at=plan.space.document.where(section, name))
-        if (size := settings.image_size) is not None and size < _MIN_IMAGE_SIZE:
+        if not measurement.trained and (size := settings.image_size) is not None and size < _MIN_IMAGE_SIZE:
             where = plan.space.document.where(section, "image_size")
             raise PlanError(f"found {size}; use {_MIN_IMAGE_SIZE} or more, or leave it out for the space's.", at=where)
-        measurement.check(settings)
+        try:
+            measurement.check(settings)
+        except PlanError as error:
+            raise PlanError(str(error), at=plan.space.document.where(section)) from None
 
 
 def _check_limits(plan: "Plan") -> None:

@@ -5,11 +5,14 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, Images, Preparation, stratified_split
 from mvsearch.training.distributed import ProcessGroup
+from mvsearch.training.image_samples import ImageSample
 from mvsearch.training.loop import LabelledBatch, recalibrate_norms, seed_torch
 from mvsearch.training.recipe import ShortTraining
 from mvsearch.training.tasks import Task, evaluate
@@ -133,6 +136,21 @@ class InMemorySet:
         for i in range(0, len(self.held_labels), size):
             yield self.normalise(self.held_pixels[i : i + size]), self.held_labels[i : i + size]
 
+    def training_sample(self, count: int) -> ImageSample:
+        """So many images of the training part as the network sees them when it is evaluated, spread over all of it.
+
+        All, where there are fewer.
+        """
+        total = len(self.train_labels)
+        taken = torch.linspace(0, total - 1, min(count, total)).round().long()
+        images = self.normalise(self.train_pixels[taken]).cpu().contiguous().numpy()
+        return ImageSample(images, self.train_labels[taken].cpu().numpy(), (), "the training part")
+
+    def held_out_arrays(self) -> tuple[np.ndarray, np.ndarray]:
+        """The held-out images, (N, 3, H, W) float32, and their labels."""
+        images = torch.cat([x.cpu() for x, _ in self.held_batches()]).contiguous()
+        return images.numpy(), self.held_labels.cpu().numpy()
+
     def loss(self, outputs: Any, labels: Tensor) -> Tensor:
         """The loss of a batch."""
         return self.task.loss(outputs, labels, self.plan.recipe.label_smoothing)
@@ -146,6 +164,18 @@ class InMemorySet:
         """uint8 (B, C, H, W) → float32 (B, 3, H, W), normalised, channels last."""
         pixels = pixels.flip(1) if self.reversed_channels else pixels
         return normalise(pixels, self.mean, self.std).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class TrainedInMemory:
+    """A network in eval mode that was trained on images in memory, and these images.
+
+    `arch` has their size and their classes.
+    """
+
+    arch: Architecture
+    model: nn.Module
+    images: InMemorySet
 
 
 def train_in_memory(

@@ -36,7 +36,12 @@ _KINDS: dict[tuple[str, str], plugins.Kind] = {
     ("data", "source"): "data_source",
 }
 """Settings whose values are the names of plug-ins."""
-_WORDS = {("search", "beat"): "a network", ("latency", "precision"): "`fp32`, `tf32`, `fp16` or `bf16`"}
+_WORDS = {
+    ("search", "beat"): "a network",
+    ("latency", "precision"): "`fp32`, `tf32`, `fp16` or `bf16`",
+    ("int8", "format"): "`onnx` or `executorch`",
+    ("int8", "scheme"): "`fast`, `channel`, `tensor`, `percentile` or `entropy`",
+}
 _VARIABLES = {
     "MVSEARCH_CACHE": "The folder of fetched and decoded images; by default the user's cache folder.",
     "MVSEARCH_CACHE_GIB": "The most GiB of decoded images; those that were used least recently are deleted.",
@@ -99,7 +104,7 @@ def _task_defaults(proxy: Proxy) -> Iterator[str]:
 
 def _measurement(name: str) -> Iterator[str]:
     measurement = measurements()[name]
-    metrics = " and ".join(code(each.name) for each in measurement.metrics if each.searchable)
+    metrics = " and ".join(code(each.name) for each in (*measurement.scores, *measurement.metrics) if each.searchable)
     yield f"{module_summary('measurement', name)} For an objective or a limit {metrics}."
     yield _table(name, fields(measurement.settings_type), measurement.settings_type)
     if name == "latency":

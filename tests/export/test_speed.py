@@ -3,6 +3,8 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from small import SOFTMAX, real_images, small_model
 from mvsearch.arch.architecture import Architecture
 from mvsearch.export import comparison
 from mvsearch.export.formats import ExportFormat, Runtime
+from mvsearch.export.int8 import Int8Scheme
 from mvsearch.export.job import ExportJob
 from mvsearch.export.speed import Ratio, Speed
 from mvsearch.export.verify import export_verified
@@ -84,18 +87,24 @@ def test_a_float32_file_is_compared_with_eager_alone():
 def toy_format() -> ExportFormat:
     """Writes int8 files that are larger than float32 ones."""
 
-    def write(export_model, path: Path, images=None) -> None:
+    def write(export_model, path: Path) -> None:
         torch.save(export_model.model, path)
-        if images is not None:
+
+    def quantiser(export_model, _images, _folder) -> Any:
+        def write_int8(path: Path, _scheme: Int8Scheme) -> None:
+            write(export_model, path)
             with path.open("ab") as file:
                 file.write(bytes(1000))
+
+        return SimpleNamespace(write=write_int8)
 
     def load_runtime(path: Path, *, threads: int = 1):
         model = torch.load(path, weights_only=False)
         return lambda images: comparison.run_eager(model, images)
 
     runtime = Runtime(package="torch", batch_sizes=(1,), load_runtime=load_runtime)
-    return ExportFormat(name="toy", suffix=".toy", export=write, export_int8=write, runtime=runtime)
+    int8 = {"quantiser": quantiser, "int8_schemes": ("fast",)}
+    return ExportFormat(name="toy", suffix=".toy", export=write, runtime=runtime, **int8)
 
 
 @pytest.mark.parametrize("features", [False, True])
@@ -112,7 +121,7 @@ def test_every_report_of_int8_has_the_float32_file_of_the_same_runtime_beside_it
     assert stored["latency_backend"] == stored["float32"]["latency_backend"] == "toy"
     assert stored["latency_image_size"] == stored["float32"]["latency_image_size"] == 32
     assert stored["file_bytes"] == export_job.path.stat().st_size == stored["float32"]["file_bytes"] + 1000
-    assert stored["calibration"] == {"images": 4, "data": "fashion_mnist, training part"}
+    assert stored["calibration"] == {"images": 4, "data": "fashion_mnist, training part", "scheme": "fast"}
     assert "the file is not smaller" in stored["headline"]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.toy", "net.toy.report.json"]
 

@@ -39,9 +39,14 @@ def test_every_measurement_declares_its_metrics_and_its_settings(name):
     for each in measurement.metrics:
         assert metric(each.name) == each
         assert each.kind == "measurement"
+    for each in measurement.scores:
+        assert metric(each.name) == each
+        assert each.kind == "score"
     names = {field.name for field in fields(measurement.settings_type)}
-    assert {"image_size", *measurement.positive} <= names
-    assert measurement.stored_settings(measurement.settings_type(), 64)["image_size"] == 64
+    assert {*measurement.positive} <= names
+    assert ("image_size" in names) != measurement.trained  # a trained network has the image size of its training
+    if not measurement.trained:
+        assert measurement.stored_settings(measurement.settings_type(), 64)["image_size"] == 64
 
 
 @pytest.mark.parametrize("name", NAMES)

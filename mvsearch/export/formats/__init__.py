@@ -19,6 +19,7 @@ from mvsearch.utils.installation import install_command, install_hint
 if TYPE_CHECKING:
     import numpy as np
 
+    from mvsearch.export.int8 import Quantiser
     from mvsearch.export.model import ExportModel
     from mvsearch.export.runtime import Runner
 
@@ -30,11 +31,12 @@ class WriteFile(Protocol):
         """Write the file. Nothing is there yet: the caller moves the file to its place."""
 
 
-class WriteInt8File(Protocol):
-    """Writes a network as a file with int8 weights and activations."""
+class MakeQuantiser(Protocol):
+    """Prepares a network for int8."""
 
-    def __call__(self, export_model: "ExportModel", path: Path, images: "np.ndarray", /) -> None:
-        """Write the file, calibrated on images (N, 3, H, W)."""
+    def __call__(self, export_model: "ExportModel", images: "np.ndarray", folder: Path, /) -> "Quantiser":
+        """What writes its int8 files, calibrated on images (N, 3, H, W), with a folder for files on the way."""
+        ...
 
 
 class LoadRuntime(Protocol):
@@ -95,14 +97,15 @@ class ExportFormat:
     `packages` it needs. `file_stem` makes a file name of an architecture's name. `exports_stages` is False where the
     file is printed from the rows, so that no stage of it can be exported alone. A format with `needs_sample` describes
     the images that the network expects: the ExportModel must have a sample. `runtime` is None where nothing runs the
-    files, and `export_int8` where there is no int8.
+    files, and `quantiser` where there is no int8; `int8_schemes` are the schemes that it has, the default one first.
     """
 
     name: str
     suffix: str
     export: WriteFile
     runtime: Runtime | None
-    export_int8: WriteInt8File | None = None
+    quantiser: MakeQuantiser | None = None
+    int8_schemes: tuple[str, ...] = ()
     sidecar_suffixes: tuple[str, ...] = ()
     extra: str | None = None
     packages: tuple[str, ...] = ()

@@ -9,7 +9,7 @@ Quantising an input takes as long as 700,000 multiply-accumulates, so small prod
 in docs/evidence/export.md, and what was tried before in docs/log.md.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mvsearch.export.runtime import suppress_output
+from mvsearch.export.int8 import SCHEMES
 
 if TYPE_CHECKING:
     import onnx
@@ -61,44 +61,32 @@ class Int8Plan:
 
 def quantise(float32: Path, path: Path, images: np.ndarray, limits: Limits = LIMITS) -> None:
     """Write the int8 file of a float32 file, calibrated on images (N, 3, H, W): ranges from minimum to maximum."""
-    import onnx
-    from onnxruntime.quantization.shape_inference import quant_pre_process
+    from mvsearch.export.formats._onnx_quantiser import OnnxQuantiser
 
-    with TemporaryDirectory() as folder, suppress_output():
-        prepared, quantised = Path(folder, "prepared.onnx"), Path(folder, "quantised.onnx")
-        quant_pre_process(float32, prepared, skip_symbolic_shape=True)
-        model = onnx.load(prepared)
-        plan = plan_int8(model, limits)
-        if plan.nodes:
-            _quantise_nodes(prepared, quantised, plan, model, images)
-            model = onnx.load(quantised)
-        store_weights_in_int8(model, plan.weights_only)
-        onnx.helper.set_model_props(model, _properties(model) | {MACS_SHARE: f"{plan.macs_share:.4f}"})
-        onnx.save(model, path)
+    with TemporaryDirectory() as folder:
+        OnnxQuantiser(float32, Path(folder), images).write_by(path, SCHEMES["fast"], limits)
 
 
-def _quantise_nodes(source: Path, target: Path, plan: Int8Plan, model: "onnx.ModelProto", images: np.ndarray) -> None:
-    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
-
-    quantize_static(
-        source,
-        target,
-        calibration(images),
-        quant_format=QuantFormat.QDQ,
-        per_channel=True,
-        activation_type=QuantType.QUInt8,
-        weight_type=QuantType.QInt8,
-        nodes_to_quantize=list(plan.nodes),
-        op_types_to_quantize=sorted({node.op_type for node in model.graph.node if node.name in plan.nodes}),
-        extra_options={"OpTypesToExcludeOutputQuantization": ["MatMul", "Gemm"]},
-    )
+def plan_all(model: "onnx.ModelProto", in_float: Collection[str] = ()) -> Int8Plan:
+    """Every operator that the quantiser knows, but not these nodes."""
+    known = {*known_operators()}
+    nodes = tuple(node.name for node in model.graph.node if node.op_type in known and node.name not in in_float)
+    return Int8Plan(nodes, (), _macs_share(dict(_macs(model)), nodes))
 
 
-def plan_int8(model: "onnx.ModelProto", limits: Limits = LIMITS) -> Int8Plan:
-    """What to compute in int8."""
+def known_operators() -> list[str]:
+    """The types of operators that onnxruntime's quantiser knows."""
+    from onnxruntime.quantization.registry import QDQRegistry, QLinearOpsRegistry
+
+    return sorted({*QLinearOpsRegistry, *QDQRegistry})
+
+
+def plan_int8(model: "onnx.ModelProto", limits: Limits = LIMITS, in_float: Collection[str] = ()) -> Int8Plan:
+    """What to compute in int8 so that it is faster, leaving these nodes in float32."""
     macs = dict(_macs(model))
     weights = {tensor.name: prod(tensor.dims) for tensor in model.graph.initializer}
-    products = [node for node in model.graph.node if node.op_type in _PRODUCTS and node.input[1] in weights]
+    left = [node for node in model.graph.node if node.op_type in _PRODUCTS and node.name not in in_float]
+    products = [node for node in left if node.input[1] in weights]
     matrices = [node for node in products if node.op_type != "Conv"]
     # The convolution that reads the image has three channels, too few for the kernel.
     convolutions = [node for node in products if node.op_type == "Conv" and node.input[0] != model.graph.input[0].name]
@@ -110,8 +98,11 @@ def plan_int8(model: "onnx.ModelProto", limits: Limits = LIMITS) -> Int8Plan:
     if convolutions and sum(macs[node.name] for node in convolutions) >= limits.convolution_macs * len(convolutions):
         chosen += [node.name for node in convolutions] + _between(model, convolutions)
     others = tuple(node.name for node in products if node.name not in chosen)
-    share = sum(macs.get(name, 0) for name in chosen) / max(1, sum(macs.values()))
-    return Int8Plan(tuple(chosen), others, share)
+    return Int8Plan(tuple(chosen), others, _macs_share(macs, chosen))
+
+
+def _macs_share(macs: Mapping[str, int], nodes: Iterable[str]) -> float:
+    return sum(macs.get(name, 0) for name in nodes) / max(1, sum(macs.values()))
 
 
 def _between(model: "onnx.ModelProto", convolutions: list[Any]) -> list[str]:
@@ -178,22 +169,3 @@ def _inputs(node: Any) -> tuple[int, ...]:
     """The axes of a node's weight that are not its output channels."""
     transposed = any(attribute.name == "transB" and attribute.i for attribute in node.attribute)
     return (1, 2, 3) if node.op_type == "Conv" else (1,) if transposed else (0,)
-
-
-def calibration(images: np.ndarray) -> Any:
-    """What reads the images for the quantiser, several at a time."""
-    from onnxruntime.quantization import CalibrationDataReader
-
-    class Images(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self.batches = iter(np.array_split(images, -(-len(images) // _CALIBRATION_BATCH)))
-
-        def get_next(self) -> dict[str, np.ndarray] | None:
-            batch = next(self.batches, None)
-            return None if batch is None else {"images": batch}
-
-    return Images()
-
-
-def _properties(model: "onnx.ModelProto") -> dict[str, str]:
-    return {entry.key: entry.value for entry in model.metadata_props if not entry.key.startswith("onnx.")}

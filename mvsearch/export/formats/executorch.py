@@ -13,6 +13,7 @@ import torch
 from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._plain_attention import with_plain_attention
 from mvsearch.export.formats._tools import trace
+from mvsearch.export.int8 import Int8Scheme, Quantiser
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output, to_arrays
 
@@ -23,20 +24,46 @@ def export(export_model: ExportModel, path: Path) -> None:
     _lower(trace(export_model, model=with_plain_attention(export_model.model), any_batch=False), path)
 
 
-def export_int8(export_model: ExportModel, path: Path, images: np.ndarray) -> None:
-    """Static quantisation for XNNPACK: int8 weights per channel, int8 activations, calibrated on the images."""
-    replace(FORMAT, packages=(*FORMAT.packages, "torchao")).require_packages()
-    with suppress_output(), torch.no_grad():
+class XnnpackQuantiser:
+    """Static quantisation for XNNPACK: int8 weights and activations, calibrated on images."""
+
+    def __init__(self, export_model: ExportModel, images: np.ndarray) -> None:
+        self._export_model, self._images = export_model, images
+        self.stages = tuple(name for name, _ in export_model.model.named_children())
+
+    def write_float32(self, path: Path) -> None:
+        """Write the file in float32."""
+        export(self._export_model, path)
+
+    def write(self, path: Path, scheme: Int8Scheme) -> None:
+        """Write the int8 file of a scheme: weights per channel or per tensor."""
+        with suppress_output(), torch.no_grad():
+            from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+            plain = with_plain_attention(self._export_model.model)
+            graph = trace(self._export_model, model=plain, any_batch=False).module()
+            prepared = prepare_pt2e(graph, self._quantiser(scheme))
+            for image in torch.from_numpy(self._images):
+                prepared(image[None])
+            _lower(trace(self._export_model, model=convert_pt2e(prepared), any_batch=False), path)
+
+    def _quantiser(self, scheme: Int8Scheme) -> Any:
         from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
-        from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
         quantiser = xnnpack.XNNPACKQuantizer()
-        quantiser.set_global(xnnpack.get_symmetric_quantization_config(is_per_channel=True))
-        graph = trace(export_model, model=with_plain_attention(export_model.model), any_batch=False).module()
-        prepared = prepare_pt2e(graph, quantiser)
-        for image in torch.from_numpy(images):
-            prepared(image[None])
-        _lower(trace(export_model, model=convert_pt2e(prepared), any_batch=False), path)
+        config = xnnpack.get_symmetric_quantization_config(is_per_channel=scheme.per_channel)
+        if not scheme.float_stages:
+            return quantiser.set_global(config)
+        for stage in self.stages:
+            if stage not in scheme.float_stages:
+                quantiser.set_module_name(stage, config)
+        return quantiser
+
+
+def quantiser(export_model: ExportModel, images: np.ndarray, _folder: Path) -> Quantiser:
+    """What writes int8 files for XNNPACK."""
+    replace(FORMAT, packages=(*FORMAT.packages, "torchao")).require_packages()
+    return XnnpackQuantiser(export_model, images)
 
 
 def _lower(program: torch.export.ExportedProgram, path: Path) -> None:
@@ -91,6 +118,7 @@ FORMAT = ExportFormat(
     extra="executorch",
     packages=("executorch",),
     export=export,
-    export_int8=export_int8,
+    quantiser=quantiser,
+    int8_schemes=("channel", "tensor"),
     runtime=Runtime(package="executorch", batch_sizes=(1,), load_runtime=load_runtime, facts=facts),
 )

@@ -1,7 +1,6 @@
 """ONNX for any batch, written by torch's dynamo exporter and run by onnxruntime."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ import torch
 
 from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._tools import example_images, properties
+from mvsearch.export.int8 import SCHEMES, Quantiser
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
 
@@ -31,15 +31,13 @@ def export(export_model: ExportModel, path: Path) -> None:
         program.save(path, external_data=False)
 
 
-def export_int8(export_model: ExportModel, path: Path, images: np.ndarray) -> None:
-    """Static quantisation of what onnxruntime computes faster in int8, with ranges of the images."""
-    from mvsearch.export.formats._onnx_int8 import quantise
+def quantiser(export_model: ExportModel, images: np.ndarray, folder: Path) -> Quantiser:
+    """Static quantisation with ranges of the images."""
+    from mvsearch.export.formats._onnx_quantiser import OnnxQuantiser
 
     FORMAT.require_packages()
-    with TemporaryDirectory() as folder:
-        float32 = Path(folder, "float32.onnx")
-        export(export_model, float32)
-        quantise(float32, path, images)
+    export(export_model, folder / "float32.onnx")
+    return OnnxQuantiser(folder / "float32.onnx", folder, images)
 
 
 def load_runtime(path: Path, *, threads: int = 1) -> Runner:
@@ -72,6 +70,7 @@ FORMAT = ExportFormat(
     extra="onnx",
     packages=("onnx", "onnxscript", "onnxruntime"),
     export=export,
-    export_int8=export_int8,
+    quantiser=quantiser,
+    int8_schemes=tuple(SCHEMES),
     runtime=Runtime(package="onnxruntime", load_runtime=load_runtime, facts=facts),
 )

@@ -23,6 +23,7 @@ from mvsearch.utils import plugins
 
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture
+    from mvsearch.training.in_memory import TrainedInMemory
 
 
 class Measurement(Protocol):
@@ -30,10 +31,14 @@ class Measurement(Protocol):
 
     `settings_type` is a frozen dataclass with an `image_size` among its fields, None for the architecture's own.
     `positive` are the settings that must be 1 or more. `exclusive` measurements need the machine for themselves, so
-    they follow the others.
+    they follow the others. A measurement that is `trained` is of the network that the proxy trained, at the proxy's
+    image size, which its settings do not have: `measure_trained` measures it. The `scores` that it has are new with
+    every seed of the proxy.
     """
 
     metrics: tuple[Metric, ...]
+    scores: tuple[Metric, ...] = ()
+    trained: bool = False
     settings_type: type[Any]
     positive: tuple[str, ...] = ()
     exclusive: bool = False
@@ -41,6 +46,15 @@ class Measurement(Protocol):
     def measure(self, arch: "Architecture", settings: Any, wanted: Collection[str]) -> Metrics:
         """The wanted metrics of an untrained network, with what belongs beside them."""
         ...
+
+    def measure_trained(self, network: "TrainedInMemory", settings: Any, wanted: Collection[str]) -> Metrics:
+        """The wanted metrics and all scores of a trained network, with what belongs beside them."""
+        return {}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its metrics and scores."""
+        return tuple(metric.name for metric in (*self.metrics, *self.scores))
 
     def seconds(self, arch: "Architecture", settings: Any) -> float | None:
         """About how long `measure` takes of an architecture on a machine that does nothing else; None if unknown."""
