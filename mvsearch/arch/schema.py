@@ -4,7 +4,7 @@ A block or a head is a frozen dataclass that derives from `Schema`; its fields a
 """
 
 from collections.abc import Callable
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from typing import Any
 
 
@@ -100,6 +100,16 @@ class Schema:
     def spell(self) -> dict[str, Any]:
         """The fields as a file spells them."""
         return {name: domain.write(getattr(self, name)) for name, domain in self.domains().items()}
+
+    def own_values(self) -> dict[str, Any]:
+        """The fields, as a file spells them, without those that have their default."""
+        defaults = {f.name: f.default for f in fields(self) if "domain" in f.metadata and f.default is not MISSING}
+        default, required = replace(self, **defaults), self.required()
+        return {
+            name: value
+            for name, value in self.spell().items()
+            if name in required or getattr(self, name) != getattr(default, name)
+        }
 
 
 def field_text(value: Any) -> str:

@@ -80,6 +80,13 @@ def _spaces(_word: str) -> Iterable[str]:
     return shipped_spaces()
 
 
+def _templates(_word: str) -> Iterable[str]:
+    from mvsearch.arch.published import model_names
+    from mvsearch.study.template import template_names
+
+    return (*template_names(), *model_names())
+
+
 def _recipes(_word: str) -> Iterable[str]:
     from mvsearch.training.recipes import names
 
@@ -89,6 +96,7 @@ def _recipes(_word: str) -> Iterable[str]:
 complete_architecture = _completer(_architectures, paths="file")
 complete_study = _completer(_study_names, paths="file")
 complete_space = _completer(_spaces, paths="file")
+complete_template = _completer(_templates)
 complete_recipe = _completer(_recipes, paths="file")
 complete_data = _completer(lambda _word: plugins.names("data_source"), paths="dir")
 

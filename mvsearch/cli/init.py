@@ -1,6 +1,5 @@
 """`mvsearch init`: write a first space file for a folder of images and a budget."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -69,12 +68,13 @@ def init(
     from mvsearch.cli._progress import progress_bar
     from mvsearch.study.first_checks import check_budgets, plan_time
     from mvsearch.study.first_space import FirstSpace, read_budget
+    from mvsearch.study.settings import study_name
     from mvsearch.utils import machine_lock
     from mvsearch.utils.atomic_write import refuse_existing, write_whole
 
     machine_lock.on_wait(_tell_of_wait)
     limits = tuple({limit.side: limit for limit in map(read_budget, budgets)}.values())
-    name = _study_name(output.stem if output else Path(data).resolve().name)
+    name = study_name(output.stem if output else Path(data).resolve().name)
     file = output or Path(f"{name}.yaml")
     refuse_existing(file, force=force)
     images, notes = _look_at(data)
@@ -94,11 +94,6 @@ def init(
 def _tell_of_wait(waiting: bool) -> None:
     if waiting:
         click.echo("waiting until no other process trains or measures on this machine; Ctrl-C stops.", err=True)
-
-
-def _study_name(text: str) -> str:
-    """The name of the study, and of the file: a text without what the name of a study cannot have."""
-    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.-")[:64] or "my"
 
 
 def _image_size(given: int | None, images: "Photographs") -> "Chosen":

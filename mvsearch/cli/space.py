@@ -1,13 +1,14 @@
 """`mvsearch space SPACE`: check a search space and show its size, choices and costs."""
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from mvsearch.cli._completion import complete_space
+from mvsearch.cli._completion import complete_space, complete_template
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, json_option, print_json, table
+from mvsearch.cli._output import console, force_option, json_option, print_json, table
 from mvsearch.space.shipped import shipped_spaces
 
 if TYPE_CHECKING:
@@ -23,10 +24,15 @@ _FEW = 0.01
 
 @click.command(
     cls=Command,
-    examples=["mvsearch space v3", "mvsearch space v3 --front --limit 'params >= 1M'"],
+    examples=[
+        "mvsearch space v3",
+        "mvsearch space v3 --front --limit 'params >= 1M'",
+        "mvsearch space --template repvit -o my.yaml",
+        "mvsearch space --template params=1.5M",
+    ],
     epilog=f"SPACE by name: {', '.join(shipped_spaces())}.",
 )
-@click.argument("space", type=click.Path(), shell_complete=complete_space)
+@click.argument("space", type=click.Path(), required=False, shell_complete=complete_space)
 @click.option("--seed", default=0, show_default=True, help="Seed of the sampled shares and ranges.")
 @click.option("--front", is_flag=True, help="Compute the exact Pareto front over costs instead.")
 @click.option(
@@ -36,11 +42,31 @@ _FEW = 0.01
     "--limit",
     "limits",
     multiple=True,
-    help="With --front: a constraint besides the file's, or instead of one: 'params >= 1M'. Repeatable.",
+    help="With --front or --template: a constraint besides the file's, or instead of one: 'params >= 1M'. Repeatable.",
 )
+@click.option(
+    "--template",
+    "template_name",
+    metavar="NAME|COST=VALUE",
+    shell_complete=complete_template,
+    help="Print a commented file to start with instead: of a family (mobilevitv3, repvit, ...), around a published "
+    "model, of a space by name, or for a budget.",
+)
+@click.option(
+    "--output", "-o", type=click.Path(path_type=Path), help="With --template: the file to write instead of printing it."
+)
+@force_option
 @json_option
 def space(
-    space: str, seed: int, front: bool, objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool
+    space: str | None,
+    seed: int,
+    front: bool,
+    objectives: tuple[str, ...],
+    limits: tuple[str, ...],
+    template_name: str | None,
+    output: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> None:
     """Check a search space.
 
@@ -52,9 +78,21 @@ def space(
     minimised, within the file's limits on costs. The cheapest networks are small, so the front is often a single point:
     with `--limit 'params >= 1M'` it is the least MACs of a network with a million parameters. It is an error if a
     space or a limit makes the exact method intractable.
+
+    With --template: a file that `mvsearch run` searches as it is. A budget is for the rows of `mixed`, and refused if
+    no network meets it.
     """
     from mvsearch.study.plan import Plan
 
+    if template_name is not None:
+        if space or front or objectives:
+            raise click.UsageError("--template is used without SPACE, --front and --objective; remove them.")
+        _write_template(template_name, limits, output, force=force, as_json=as_json)
+        return
+    if space is None:
+        raise click.UsageError(f"name a SPACE ({', '.join(shipped_spaces())}, or a YAML file), or use --template.")
+    if output:
+        raise click.UsageError("--output needs --template; add it.")
     if (objectives or limits) and not front:
         raise click.UsageError("--objective and --limit need --front; add it.")
     plan = Plan.load(space)
@@ -66,6 +104,28 @@ def space(
         print_json(summary)
     else:
         _print(summary)
+
+
+def _write_template(name: str, limits: tuple[str, ...], output: Path | None, *, force: bool, as_json: bool) -> None:
+    from mvsearch.metrics.constraints import Constraint
+    from mvsearch.study.first_space import read_budget
+    from mvsearch.study.settings import study_name
+    from mvsearch.study.template import BUDGET, template
+    from mvsearch.utils.atomic_write import refuse_existing, write_whole
+
+    if output:
+        refuse_existing(output, force=force)
+    budgets = [read_budget(name, option="--template")] if "=" in name else []
+    own_name = study_name(output.stem) if output else None
+    text = template(BUDGET if budgets else name, [*budgets, *map(Constraint.parse, limits)], study=own_name)
+    if output:
+        write_whole(output, text.encode())
+    if as_json:
+        print_json({"template": name, "file": str(output) if output else None, "text": text})
+    elif output:
+        click.echo(f"wrote {output}. `mvsearch space {output}` checks it, `mvsearch run {output}` searches it.")
+    else:
+        click.echo(text, nl=False)
 
 
 def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], as_json: bool) -> None:

@@ -16,6 +16,7 @@ from mvsearch.study.executors.local import workers_for
 from mvsearch.study.first_settings import Effort, Schedule, choose_schedule
 from mvsearch.study.first_space import FirstSpace
 from mvsearch.study.plan import Plan
+from mvsearch.study.template import unmet
 from mvsearch.utils import machine, machine_lock
 from mvsearch.utils.progress import Progress, no_progress
 
@@ -29,7 +30,7 @@ def check_budgets(first: FirstSpace, progress: Progress = no_progress) -> float:
     Raises PlanError, with the least cost that there is, for all budgets that no network of the space can meet. Measured
     costs are those of the network with the least MACs.
     """
-    problems = [problem for limit in first.limits if (problem := _static_problem(first, limit))]
+    problems = [problem for limit in first.limits if (problem := unmet(first.space, limit))]
     measured = [limit for limit in first.limits if limit.name not in STATIC_COSTS]
     seconds = 0.0
     if measured:
@@ -45,16 +46,6 @@ def check_budgets(first: FirstSpace, progress: Progress = no_progress) -> float:
             f"no network of the space for {at} can meet {' or '.join(problems)}; allow more.", at="--budget"
         )
     return seconds
-
-
-def _static_problem(first: FirstSpace, limit: Constraint) -> str | None:
-    if limit.name not in STATIC_COSTS:
-        return None
-    if limit.holds(getattr(first.space.costs(_DRAWN), limit.name)).any():
-        return None
-    (least,) = exact_front(first.space, (limit.name,))
-    value = getattr(least.cost, limit.name)
-    return None if limit.holds(value) else f"{limit.text} (the least is {value:,})"
 
 
 def _measured_problems(first: FirstSpace, limits: list[Constraint], arch: Architecture) -> list[str]:

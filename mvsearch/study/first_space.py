@@ -21,13 +21,11 @@ from mvsearch.space.shipped import find_space
 from mvsearch.study import first_settings as rules
 from mvsearch.study.first_settings import Chosen, Schedule
 from mvsearch.study.plan import Plan
+from mvsearch.study.template import FIRST, rows_text
 from mvsearch.utils import plugins
 from mvsearch.utils.text import printable
 from mvsearch.utils.units import COUNT
 from mvsearch.utils.yaml_document import parse
-
-TEMPLATE = "v3"
-"""The space whose rows are used."""
 
 _BUDGET = re.compile(r"\s*(\w+)\s*<?=\s*(.+)")
 _DEFAULT_FACTOR = 2
@@ -60,13 +58,13 @@ class Photographs:
         return f"{place}: {self.classes:,} classes, {self.training:,} training images, median {self.side:,.0f} px"
 
 
-def read_budget(text: str) -> Constraint:
+def read_budget(text: str, *, option: str = "--budget") -> Constraint:
     """The limit that a budget `NAME=VALUE` sets; raises PlanError for another text, or for a score.
 
     >>> read_budget("params=1.5M").text, read_budget("latency_ms<=10").text
     ('params <= 1.5M', 'latency_ms <= 10')
     """
-    where, match = f"--budget {text}", _BUDGET.fullmatch(text)
+    where, match = f"{option} {text}", _BUDGET.fullmatch(text)
     if match is None:
         raise PlanError("write NAME=VALUE, e.g. params=1.5M, macs=300M or latency_ms=10.", at=where)
     costs = [name for name in searchable() if not is_score(name)]
@@ -206,8 +204,7 @@ class FirstSpace:
 
     def _rows(self) -> str:
         """The template from its variables to its conditions, with some strides left open for small images."""
-        text = find_space(TEMPLATE).read_text(encoding="utf-8")
-        rows = text[text.index("vars:") : text.index("contains:")].rstrip() + "\n"
+        rows = rows_text()
         opened = rules.open_strides(self.image_size.value)
         for name in opened:
             rows = re.sub(rf"(name: {name}, .*)stride: 2", r"\1stride: {choose: [1, 2]}", rows)
@@ -235,7 +232,7 @@ def _read_space(text: str) -> SearchSpace:
 def _template_models() -> tuple[str, ...]:
     """The published models in the template, each network once."""
     by_key: dict[str, str] = {}
-    for name in SearchSpace.load(find_space(TEMPLATE)).contains:
+    for name in SearchSpace.load(find_space(FIRST)).contains:
         by_key.setdefault(published(name).key, name)
     return tuple(by_key.values())
 

@@ -174,6 +174,15 @@ def read_measurements(document: Document) -> dict[str, Any]:
     }
 
 
+def study_name(text: str) -> str:
+    """The name of a study for a file or a folder: its name without what that of a study cannot have.
+
+    >>> study_name("my pets!"), study_name("...")
+    ('my_pets', 'my')
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", text).strip("_.-")[:64] or "my"
+
+
 def check_study_name(name: str) -> str:
     """The name, which is also that of a folder; raises PlanError for one that leads out of its parent folder."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}", name):

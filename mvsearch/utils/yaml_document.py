@@ -180,11 +180,12 @@ def dump(data: dict[str, Any]) -> str:
 
 def _top(key: str, value: Any) -> str:
     if isinstance(value, list) and value and all(isinstance(item, dict) for item in value):
-        return f"{key}:\n" + "\n".join(f"  - {_flow(item)}" for item in value)
-    return f"{key}: {_flow(value)}"
+        return f"{key}:\n" + "\n".join(f"  - {dump_flow(item)}" for item in value)
+    return f"{key}: {dump_flow(value)}"
 
 
-def _flow(value: Any) -> str:
+def dump_flow(value: Any) -> str:
+    """A plain value as YAML on one line."""
     out = io.StringIO()
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 10_000, False  # type: ignore

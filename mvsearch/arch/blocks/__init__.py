@@ -118,14 +118,8 @@ class Block(Schema):
 
     def summary(self) -> str:
         """The fields that differ from the defaults, `out` aside: `dim 144, depth 2`."""
-        required = self.required()
-        default = type(self)(name=self.name, **{name: getattr(self, name) for name in required})
-        named = {*required, *self.summary_fields} - {"out"}
-        return ", ".join(
-            f"{name} {field_text(value)}"
-            for name, value in self.spell().items()
-            if name != "out" and (name in named or getattr(self, name) != getattr(default, name))
-        )
+        named = {*self.own_values(), *self.summary_fields} - {"out"}
+        return ", ".join(f"{name} {field_text(value)}" for name, value in self.spell().items() if name in named)
 
 
 def block_class(kind: str) -> type[Block]:
