@@ -16,7 +16,7 @@ def read_activity(variables: dict[str, Variable], rows: Sequence[SpaceRow]) -> d
     """Where a choice has an effect, by its name; choices that always have one are left out."""
     uses = {"image_size": ""}
     for row in rows:
-        uses |= _guards(row)
+        uses |= guards_of(row)
     guards: dict[str, list[str]] = {}
     for variable, guard in uses.items():
         for choice in choices_of(variables, [variable]):
@@ -25,7 +25,7 @@ def read_activity(variables: dict[str, Variable], rows: Sequence[SpaceRow]) -> d
     return {name: Expression.derived(" or ".join(texts)) for name, texts in alternatives.items()}
 
 
-def _guards(row: SpaceRow) -> dict[str, str]:
+def guards_of(row: SpaceRow) -> dict[str, str]:
     """Where the kind and the written fields of a row have an effect, as an expression; empty for everywhere."""
     present = [f"{row.name}.repeat >= 1"] if row.optional else []
     guards = {row.block.variable: " and ".join(present)}

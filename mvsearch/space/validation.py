@@ -9,6 +9,7 @@ from mvsearch.arch.architecture import KEYS
 from mvsearch.arch.parsing import MIN_IMAGE_SIZE
 from mvsearch.arch.schema import Rule
 from mvsearch.errors import ArchitectureError, SpaceError
+from mvsearch.space.activity import guards_of
 from mvsearch.space.bulk_rows import read_column
 from mvsearch.space.condition_groups import MAX_ENUMERATED, SAMPLE_SIZE
 from mvsearch.space.contained import contained
@@ -25,6 +26,8 @@ SETTINGS = ("search", "proxy", *plugins.names("measurement"), "data")
 """The keys of a file that `mvsearch run` reads."""
 
 _SPACE_KEYS = (*KEYS, "vars", "where", "contains", *SETTINGS)
+_PROBES = (1, 4096)
+"""Numbers in place of that of a field: a condition that depends on the field has another value with one of them."""
 _MAX_COST = 2**53  # larger numbers are not exact where they are compared as floats
 
 
@@ -46,10 +49,7 @@ def check_document(document: Document) -> None:
 
 def validate(space: "SearchSpace") -> None:
     """Check that every value of every field is legal, that costs are exact, and that the space contains its models."""
-    for size in space.image_sizes:
-        if type(size) is not int or size < MIN_IMAGE_SIZE:
-            where = space.document.where("image_size")
-            raise SpaceError(f"found {size!r}; use whole numbers from {MIN_IMAGE_SIZE}.", at=where)
+    _check_image_sizes(space)
     if not space.head.pools_last_map:
         _check_strides(space)
     space.architecture(space.point(space.sample(1, 0)[0]))
@@ -60,10 +60,42 @@ def validate(space: "SearchSpace") -> None:
                 _check_domain(space, row, kind, name, field)
             for rule in row.kinds[kind].rules:
                 _check_rule(space, row, kind, rule)
+    _check_divisible(space)
+    guards = {name: guard for row in space.rows for name, guard in guards_of(row).items() if guard}
     for condition in space.conditions:
         _check_effect(space, condition)
+        for name in condition.names:
+            if name in guards and not isinstance(space.variables[name], Choice):
+                _check_field_effect(space, condition, name, Expression.derived(guards[name]))
     _check_size(space)
     _check_contains(space)
+
+
+def _check_image_sizes(space: "SearchSpace") -> None:
+    for size in space.image_sizes:
+        if type(size) is not int or size < MIN_IMAGE_SIZE:
+            where = space.document.where("image_size")
+            raise SpaceError(f"found {size!r}; use whole numbers from {MIN_IMAGE_SIZE}.", at=where)
+
+
+def _check_divisible(space: "SearchSpace") -> None:
+    """The strides of some network must divide each open image size, or a contained model be published at it."""
+    if len(space.image_sizes) == 1:
+        return
+    least = 1
+    for row in space.rows:
+        values = _possible_values(space, [f"{row.name}.stride", f"{row.name}.repeat"])
+        stride, repeat = values.values()
+        least *= int(np.min(np.where(np.asarray(repeat) > 0, stride, 1)))
+    published = {arch.image_size for _, arch in contained(space.document)}
+    for size in space.image_sizes:
+        if size % least and size not in published:
+            lower = size // least * least
+            near = f"{lower} or {lower + least}" if lower >= MIN_IMAGE_SIZE else str(lower + least)
+            raise SpaceError(
+                f"found {size}, which the strides of the rows, {least} in all, do not divide; use {near}.",
+                at=space.document.where("image_size"),
+            )
 
 
 def _check_strides(space: "SearchSpace") -> None:
@@ -126,17 +158,39 @@ def _check_effect(space: "SearchSpace", condition: Expression) -> None:
         if choice.name not in space.activity:
             continue
         active, column = space.activity[choice.name], space.choices.index(choice)
-        columns = space.columns([*condition.names, *active.names])
-        codes = space.legal_codes(columns, MAX_ENUMERATED, conditions=())
-        codes = space.sample(SAMPLE_SIZE, 0) if codes is None else codes
-        codes = codes[~space.evaluate_conditions([active], codes)]
+        codes = _without_effect(space, condition, active)
         others = codes.copy()
         others[:, column] = 0
         if (space.evaluate_conditions([condition], codes) != space.evaluate_conditions([condition], others)).any():
-            raise SpaceError(
-                f"{choice.name} has an effect only where {active}; write `not ({active}) or {condition}`.",
-                at=condition.where,
-            )
+            raise _no_effect(choice.name, condition, active)
+
+
+def _check_field_effect(space: "SearchSpace", condition: Expression, name: str, active: Expression) -> None:
+    """Nor on the value of a field that the network does not have, even if that value is fixed."""
+    codes = _without_effect(space, condition, active)
+    if not len(codes):
+        return
+    value = np.ravel(space.scope(codes).value(name)).tolist()[0]
+    results = []
+    for other in (value, *(("",) if isinstance(value, str) else _PROBES)):
+        scope = space.scope(codes)
+        scope.values[name] = np.full(len(codes), other)
+        results.append(np.broadcast_to(np.asarray(condition.evaluate(scope.value)) != 0, len(codes)))
+    if any((result != results[0]).any() for result in results):
+        raise _no_effect(name, condition, active)
+
+
+def _without_effect(space: "SearchSpace", condition: Expression, active: Expression) -> NDArray[np.int64]:
+    """The combinations of the choices of a condition where something is not active (of a sample, if too many)."""
+    codes = space.legal_codes(space.columns([*condition.names, *active.names]), MAX_ENUMERATED, conditions=())
+    codes = space.sample(SAMPLE_SIZE, 0) if codes is None else codes
+    return codes[~space.evaluate_conditions([active], codes)]
+
+
+def _no_effect(name: str, condition: Expression, active: Expression) -> SpaceError:
+    return SpaceError(
+        f"{name} has an effect only where {active}; write `not ({active}) or {condition}`.", at=condition.where
+    )
 
 
 def _values_of_kind(

@@ -1,6 +1,7 @@
 """Rows of several kinds, rows that may be left out, and an open image size."""
 
 import pickle
+from dataclasses import replace
 
 import moocore
 import numpy as np
@@ -35,6 +36,11 @@ blocks:
 where:
   - a.block != 'mv2' or a.mv2.expand <= 2 or a.kernel == 3
 """
+
+FIRST = {
+    **{"image_size": 64, "kind": "mv2", "stem.out": 8, "a.block": "conv", "a.out": 16, "a.kernel": 3},
+    **{"b.expand": 2},
+}
 
 # a: conv 2 kernels, mv2 (2 of expand 2, 1 of expand 4) x 2 repeats; b and c: mv2 3 x 2, mobilevit 1 + 2 x 4
 SIZE = 2 * 2 * 2 * (2 + 3 * 2) * (3 * 2 + 1 + 2 * 4)
@@ -134,6 +140,15 @@ WRONG = {
     "a negative repeat": ("choose: [0, 1, 2]", "choose: [-1, 1]", 16, "blocks.b.repeat", "-1"),
     "no row at all": ("stride: 2}\n  - name: a\n", "stride: 2, repeat: 0}\n  - name: a\n", 6, "blocks.stem.repeat", ""),
     "an image that is too small": ("[64, 96]", "[64, 16]", 1, "image_size", "16"),
+    "an image size that is a word": ("[64, 96]", "[64, large]", 1, "image_size", "'large'"),
+    "an image size that strides do not divide": ("[64, 96]", "[64, 97]", 1, "image_size", "96 or 100"),
+    "a condition on the output of a row that is left out": (
+        "a.block != 'mv2' or a.mv2.expand <= 2 or a.kernel == 3",
+        "b.out <= 16",
+        21,
+        "where.0",
+        "not (b.repeat >= 1) or b.out <= 16",
+    ),
     "a condition on a field without effect": (
         "a.block != 'mv2' or ",
         "",
@@ -158,6 +173,20 @@ def test_an_error_has_the_file_the_line_the_key_and_the_value(old, new, line, ke
         SearchSpace.parse(parse(OPEN.replace(old, new), "open.yaml"))
     assert (error.value.file, error.value.line, error.value.key) == ("open.yaml", line, key)
     assert value in str(error.value)
+
+
+@pytest.mark.parametrize("condition", ["b.repeat == 0 or b.out <= 16", "a.out + (b.out if b.repeat else 0) <= 40"])
+def test_a_condition_may_read_a_field_where_its_row_is_there(condition):
+    old = "a.block != 'mv2' or a.mv2.expand <= 2 or a.kernel == 3"
+    assert SearchSpace.parse(parse(OPEN.replace(old, condition))).size < SIZE * 2
+
+
+def test_the_image_size_that_a_contained_model_is_published_at_need_not_be_divided(tmp_path):
+    text = OPEN.replace("[64, 96]", "[64, 97]")
+    arch = SearchSpace.parse(parse(OPEN)).architecture({"b.repeat": 0, **FIRST})
+    replace(arch, image_size=97).save(tmp_path / "own.yaml")
+    space = SearchSpace.parse(parse(f"{text}contains: [own.yaml]\n", str(tmp_path / "open.yaml")))
+    assert (space.image_sizes, space.contains) == ((64, 97), ("own",))
 
 
 def test_a_dense_head_needs_fixed_strides_and_one_image_size():
