@@ -8,7 +8,7 @@ import click
 COMMAND_GROUPS = {
     "Search": ("init", "space", "run", "worker", "validate"),
     "Look": ("front", "report", "compare", "show", "models", "baselines", "paper-figures"),
-    "Take away": ("export", "predict"),
+    "Take away": ("export", "quantize", "predict"),
     "Measure": ("profile", "latency", "bench", "proxies"),
     "Train": ("train", "scale"),
     "Manage": ("studies", "data", "cache", "doctor"),

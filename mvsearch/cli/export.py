@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from mvsearch.cli._completion import complete_architecture, complete_data, plugin_names
+from mvsearch.cli._export_model import NamedModel
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import (
     Amount,
@@ -20,7 +21,6 @@ from mvsearch.cli._output import (
     storage_option,
     table,
 )
-from mvsearch.cli._weights import given_weights, training_weights, validated_weights_of
 from mvsearch.export.formats import format_names
 
 _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
@@ -116,56 +116,41 @@ def export(
     exit code is 1. Files of executorch, litert and coreml take one image at a time.
     """
     from mvsearch.cli._progress import Steps
-    from mvsearch.data import state_preparation
     from mvsearch.errors import PlanError
     from mvsearch.export.comparison import MAX_DROP
     from mvsearch.export.formats import load_format
-    from mvsearch.export.images import draw_samples, has_other_classes, match_labels, select_images
     from mvsearch.export.int8 import find_scheme
     from mvsearch.export.job import ExportJob, check_writable
-    from mvsearch.export.model import ExportModel
     from mvsearch.export.verify import export_unverified, export_verified, write_report
     from mvsearch.profiling.benchmark import time_exported
-    from mvsearch.study.resolve import find_architecture, find_trial
 
     export_format = load_format(kind)
     if int8 and export_format.quantiser is None:
         raise PlanError(f"--int8: {kind} supports float32 only; use --to onnx or --to executorch.")
     if (scheme or float_stages) and not int8:
         raise click.UsageError("--scheme and --float need --int8; add it.")
-    int8_scheme = find_scheme(scheme or export_format.int8_schemes[0], export_format) if int8 else None
+    int8_scheme = find_scheme(scheme or export_format.int8_schemes[0], kind) if int8 else None
     if (weights or features) and export_format.runtime is None:
         raise PlanError(f"{kind} files contain neither weights nor feature maps; use --to torch.")
     if max_drop is not None and not int8:
         raise click.UsageError("--max-drop needs --int8; add it.")
-    trial = find_trial(arch, storage=storage)
-    architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
-    settings = select_images(data, trial)
-    settings = replace(settings, path=str(path)) if path else settings
-    if export_format.runtime and (validated := validated_weights_of(arch, trial, weights, storage=storage)):
-        weights, settings = validated.path, settings if data or path else validated.images
-        architecture = architecture.at(num_classes=validated.classes, image_size=validated.image_size)
-    weights = given_weights(weights or (training_weights(arch, weights) if export_format.runtime else None))
+    named = NamedModel.find(
+        arch, weights=weights, data=data, path=path, storage=storage, has_weights=export_format.runtime is not None
+    )
+    architecture = named.architecture
     stem = export_format.file_stem(architecture.name or architecture.key)
     file = output or Path(f"{stem}{'_int8' if int8 else ''}{export_format.suffix}")
     check_writable(export_format, file, force=force)
-    export_model = ExportModel.of(
-        architecture, weights=weights, seed=seed, num_classes=num_classes, image_size=image_size, features=features
-    )
-    preparation = state_preparation(
-        export_model.preparation,
-        image_size=export_model.arch.image_size,
+    export_model = named.load(
+        seed=seed,
+        num_classes=num_classes,
+        image_size=image_size,
+        features=features,
         normalise=normalise,
         channel_order=channel_order,
     )
-    export_model = replace(export_model, trial=trial, preparation=preparation)
-    if int8 and export_model.trained and export_model.preparation is None:
-        raise PlanError("--int8: the preparation of images for these weights is unknown; use --normalise.", at=weights)
-    if int8 and export_model.trained and not (data or path or trial):
-        raise PlanError(
-            "--int8 is calibrated on images, and those of the training are unknown; use --data with images like them.",
-            at=weights,
-        )
+    if int8:
+        named.check_int8(export_model)
     if int8_scheme:
         int8_scheme = int8_scheme.with_float(float_stages, [stage for stage, _ in export_model.model.named_children()])
     job = ExportJob(export_format, export_model, file, scheme=int8_scheme)
@@ -175,18 +160,7 @@ def export(
             steps.show("reading images")
             default = _IMAGES if architecture.task == "classification" else _SCENES
             held_out = images or (_INT8_IMAGES if int8 else default)
-            expected = export_model.expected
-            sample, training = draw_samples(
-                settings, expected.image_size, held_out, _CALIBRATION if int8 else 0, expected, architecture.task
-            )
-            sample = match_labels(sample, export_model)
-            calibration = training if int8 else None
-            if calibration and not (data or path) and has_other_classes(calibration, export_model):
-                raise PlanError(
-                    f"--int8 would be calibrated on {calibration.source}, and the weights are for other classes; use "
-                    "--data with images like those of the training.",
-                    at=weights,
-                )
+            sample, calibration = named.draw(export_model, held_out, _CALIBRATION if int8 else 0)
             job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
         if runtime:
             drop = MAX_DROP if max_drop is None else max_drop / 100

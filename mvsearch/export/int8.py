@@ -1,15 +1,12 @@
 """What of a network is computed in int8, and from which ranges: the schemes, in a form that every format reads."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import Literal, Protocol
 
 from mvsearch.errors import PlanError
 from mvsearch.utils import plugins
-
-if TYPE_CHECKING:
-    from mvsearch.export.formats import ExportFormat
 
 Ranges = Literal["minmax", "percentile", "entropy"]
 """How the range of an activation follows from the calibration images: all of it, all but the few largest values, or the
@@ -88,13 +85,18 @@ class Quantiser(Protocol):
         """Write the int8 file of a scheme."""
 
 
-def find_scheme(name: str, export_format: "ExportFormat") -> Int8Scheme:
+FORMAT_SCHEMES: Mapping[str, tuple[str, ...]] = {"onnx": tuple(SCHEMES), "executorch": ("channel", "tensor")}
+"""The schemes of the formats that have int8, the default one of an export first; read without loading a format."""
+
+
+def find_scheme(name: str, format_name: str) -> Int8Scheme:
     """The scheme of a name; raises PlanError for one that does not exist or that the format does not have."""
-    supported = export_format.int8_schemes
+    plugins.check("export_format", format_name, error=PlanError)
+    supported = FORMAT_SCHEMES.get(format_name, ())
     if not supported:
-        raise PlanError(f"{export_format.name} supports float32 only; use onnx or executorch.")
+        raise PlanError(f"{format_name} supports float32 only; use {' or '.join(FORMAT_SCHEMES)}.")
     if name not in SCHEMES:
         raise PlanError(f"unknown int8 scheme {name!r}; {plugins.suggest(name, supported)}")
     if name not in supported:
-        raise PlanError(f"{export_format.name} has no int8 scheme {name!r}; it has {', '.join(supported)}.")
+        raise PlanError(f"{format_name} has no int8 scheme {name!r}; it has {', '.join(supported)}.")
     return SCHEMES[name]

@@ -14,6 +14,8 @@ from torch import nn
 from mvsearch.export.comparison import run_batches, run_eager
 from mvsearch.export.formats import load_format
 from mvsearch.export.formats._onnx_int8 import Limits, plan_int8, quantise
+from mvsearch.export.formats._onnx_quantiser import OnnxQuantiser
+from mvsearch.export.int8 import SCHEMES
 from mvsearch.export.model import ExportModel
 from mvsearch.profiling.timing import fixed_threads
 
@@ -128,6 +130,36 @@ def test_facts_have_the_share_that_is_computed_in_int8(trained, tmp_path):
     quantise(trained.float32, tmp_path / "net.onnx", trained.images[:8], MATRICES)
     assert 0 < facts(tmp_path / "net.onnx")["int8_macs_share"] < 1
     assert "int8_macs_share" not in facts(trained.float32)
+
+
+@pytest.fixture(scope="module")
+def quantiser(trained, tmp_path_factory):
+    return OnnxQuantiser(trained.float32, tmp_path_factory.mktemp("quantiser"), trained.images[:32])
+
+
+@pytest.mark.parametrize("name", ["channel", "tensor", "percentile", pytest.param("entropy", marks=pytest.mark.slow)])
+def test_a_network_in_which_everything_is_int8_keeps_its_accuracy_by_every_scheme(quantiser, trained, tmp_path, name):
+    quantiser.write(tmp_path / "net.onnx", SCHEMES[name])
+    format_ = load_format("onnx")
+    [logits] = run_batches(format_.runtime.load_runtime(tmp_path / "net.onnx"), trained.images, 8)
+    expected = run_eager(trained.export_model.model, trained.images)[0]
+    assert (logits.argmax(1) == trained.labels).mean() > 0.95
+    assert 1e-4 < np.abs(logits - expected).max() < 0.5 * expected.std()
+    assert format_.runtime.facts(tmp_path / "net.onnx")["int8_macs_share"] == 1.0
+
+
+def test_a_stage_stays_in_float32_with_its_weights(quantiser, onnx, tmp_path):
+    assert quantiser.stages == ("stem", "body", "tail", "head")
+    quantiser.write(tmp_path / "net.onnx", SCHEMES["channel"].with_float(["body"], quantiser.stages))
+    tensors = onnx.load(tmp_path / "net.onnx").graph.initializer
+    stages = {
+        kind: {tensor.name.split(".")[0] for tensor in tensors if tensor.data_type == kind and ".weight" in tensor.name}
+        for kind in (onnx.TensorProto.FLOAT, onnx.TensorProto.INT8)
+    }
+    assert "body" in stages[onnx.TensorProto.FLOAT]
+    assert "body" not in stages[onnx.TensorProto.INT8]
+    assert {"stem", "head"} <= stages[onnx.TensorProto.INT8]
+    assert 0 < load_format("onnx").runtime.facts(tmp_path / "net.onnx")["int8_macs_share"] < 1
 
 
 def _fit(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> None:

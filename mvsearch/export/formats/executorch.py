@@ -13,7 +13,7 @@ import torch
 from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._plain_attention import with_plain_attention
 from mvsearch.export.formats._tools import trace
-from mvsearch.export.int8 import Int8Scheme, Quantiser
+from mvsearch.export.int8 import FORMAT_SCHEMES, Int8Scheme, Quantiser
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output, to_arrays
 
@@ -119,6 +119,6 @@ FORMAT = ExportFormat(
     packages=("executorch",),
     export=export,
     quantiser=quantiser,
-    int8_schemes=("channel", "tensor"),
+    int8_schemes=FORMAT_SCHEMES["executorch"],
     runtime=Runtime(package="executorch", batch_sizes=(1,), load_runtime=load_runtime, facts=facts),
 )

@@ -8,7 +8,7 @@ import torch
 
 from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.formats._tools import example_images, properties
-from mvsearch.export.int8 import SCHEMES, Quantiser
+from mvsearch.export.int8 import FORMAT_SCHEMES, Quantiser
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
 
@@ -71,6 +71,6 @@ FORMAT = ExportFormat(
     packages=("onnx", "onnxscript", "onnxruntime"),
     export=export,
     quantiser=quantiser,
-    int8_schemes=tuple(SCHEMES),
+    int8_schemes=FORMAT_SCHEMES["onnx"],
     runtime=Runtime(package="onnxruntime", load_runtime=load_runtime, facts=facts),
 )

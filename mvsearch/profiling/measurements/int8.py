@@ -88,7 +88,7 @@ class Int8(Measurement):
         """Raises PlanError for a format without int8, and for a scheme that it does not have."""
         from mvsearch.export.int8 import find_scheme
 
-        find_scheme(settings.scheme, _format(settings))
+        find_scheme(settings.scheme, settings.format)
 
     def version(self, _settings: Int8Settings) -> int:
         """1 so far."""
@@ -125,7 +125,7 @@ def _job(network: "TrainedInMemory", settings: Int8Settings, folder: Path) -> "E
         ExportModel.of_trained(network.arch, network.model, network.images.preparation),
         folder / f"network{export_format.suffix}",
         calibration=network.images.training_sample(settings.calibration),
-        scheme=find_scheme(settings.scheme, export_format),
+        scheme=find_scheme(settings.scheme, settings.format),
     )
 
 

@@ -1,0 +1,160 @@
+"""What int8 costs a trained network: by scheme, and by stage.
+
+    schemes     each scheme's file beside the float32 file of the same runtime
+    stages      one stage alone in int8, and all stages but one: what it costs, and what it would give back
+
+Top-1 changes by whole images, so the error of the outputs stands beside it: it is known much more exactly.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mvsearch.export.comparison import run_batches
+from mvsearch.export.int8 import Int8Scheme, Quantiser
+from mvsearch.export.job import ExportJob, translate_errors
+from mvsearch.export.runtime import Runner
+from mvsearch.training.image_samples import ImageSample
+from mvsearch.utils.progress import Progress, no_progress
+
+_BATCH = 50
+
+
+@dataclass(frozen=True)
+class Int8Loss:
+    """A file beside the float32 file of the same runtime.
+
+    `top1` is None where the classes of the images are not the network's; `change` is its difference from float32, with
+    its standard error. `same_top1` is the share of images whose prediction stays; `error` is the root mean square of
+    the difference of the outputs, as a share of their deviation.
+    """
+
+    top1: float | None
+    change: float | None
+    change_sem: float | None
+    same_top1: float
+    error: float
+
+
+@dataclass(frozen=True)
+class SchemeLoss:
+    """What a scheme costs, with the size of its file and the share of multiply-accumulates in int8, where known."""
+
+    scheme: str
+    words: str
+    loss: Int8Loss
+    file_bytes: int
+    macs_share: float | None
+
+
+@dataclass(frozen=True)
+class StageLoss:
+    """What a stage costs: when it `alone` is in int8, and when it alone stays in float32 (`others`)."""
+
+    stage: str
+    alone: Int8Loss
+    others: Int8Loss
+
+
+@dataclass(frozen=True)
+class Int8Analysis:
+    """What int8 costs a network. `top1_float32` is None where the classes of the images are not the network's."""
+
+    format: str
+    runtime: str
+    calibration_images: int
+    calibration_data: str
+    images: int
+    data: str
+    top1_float32: float | None
+    float32_bytes: int
+    schemes: tuple[SchemeLoss, ...]
+    stages_scheme: str
+    stages: tuple[StageLoss, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return asdict(self)
+
+
+class Int8Analyser:
+    """Writes files of one network by many schemes and compares them with its float32 file, on a sample of images.
+
+    `job` has the calibration images; its files lie in `folder`. Raises VerificationError for any error of a converter.
+    """
+
+    def __init__(self, job: ExportJob, sample: ImageSample, folder: Path, progress: Progress = no_progress) -> None:
+        self._job, self._sample, self._folder, self._progress = job, sample, folder, progress
+        progress(0, None, f"exporting to {job.format.name}")
+        with translate_errors(f"{job.format.name} cannot quantise this network"):
+            self.quantiser: Quantiser = job.quantiser(folder)
+            file = folder / f"compared{job.format.suffix}"
+            self.quantiser.write_float32(file)
+        self._float32, self.float32_bytes = self._run(file), file.stat().st_size
+
+    def analyse(self, schemes: Sequence[Int8Scheme], by_stage: Int8Scheme) -> Int8Analysis:
+        """What these schemes cost, and what each stage that is in int8 by the scheme `by_stage` costs."""
+        names = [name for name in self.quantiser.stages if name not in by_stage.float_stages]
+        total = len(schemes) + 2 * len(names)
+        found = [self._scheme(scheme, i, total) for i, scheme in enumerate(schemes)]
+        losses = []
+        for i, name in enumerate(names):
+            done = len(schemes) + 2 * i
+            rest = tuple(stage for stage in self.quantiser.stages if stage != name)
+            alone = self._loss(replace(by_stage, float_stages=rest), done, total, f"{name} alone in int8")
+            kept = replace(by_stage, float_stages=(*by_stage.float_stages, name))
+            others = self._loss(kept, done + 1, total, f"all but {name} in int8")
+            losses.append(StageLoss(name, alone[0], others[0]))
+        calibration = self._job.calibration
+        assert calibration is not None
+        return Int8Analysis(
+            format=self._job.format.name,
+            runtime=self._job.runtime.version,
+            calibration_images=len(calibration.images),
+            calibration_data=calibration.source,
+            images=len(self._sample.images),
+            data=self._sample.source,
+            top1_float32=self._top1(self._float32),
+            float32_bytes=self.float32_bytes,
+            schemes=tuple(found),
+            stages_scheme=by_stage.label,
+            stages=tuple(losses),
+        )
+
+    def _scheme(self, scheme: Int8Scheme, done: int, total: int) -> SchemeLoss:
+        loss, file = self._loss(scheme, done, total, scheme.label)
+        share = self._job.runtime.facts(file).get("int8_macs_share")
+        return SchemeLoss(scheme.label, scheme.words, loss, file.stat().st_size, share)
+
+    def _loss(self, scheme: Int8Scheme, done: int, total: int, step: str) -> tuple[Int8Loss, Path]:
+        self._progress(done, total, step)
+        file = self._folder / f"compared{self._job.format.suffix}"
+        with translate_errors(f"{self._job.format.name} cannot quantise this network"):
+            self.quantiser.write(file, scheme)
+        return self._compare(self._run(file)), file
+
+    def _run(self, file: Path) -> np.ndarray:
+        runtime = self._job.runtime
+        with translate_errors(f"{runtime.version} cannot run the file"):
+            run: Runner = runtime.load_runtime(file)
+            return run_batches(run, self._sample.images, 1 if runtime.takes_one_image else _BATCH)[0]
+
+    def _compare(self, outputs: np.ndarray) -> Int8Loss:
+        expected, labels = self._float32, self._sample.labels
+        same = float((outputs.argmax(1) == expected.argmax(1)).mean())
+        difference = float(np.sqrt(((outputs - expected) ** 2).mean()))
+        error = difference / max(float(expected.std()), 1e-12)
+        if (top1 := self._top1(outputs)) is None:
+            return Int8Loss(None, None, None, same, error)
+        changes = (outputs.argmax(1) == labels).astype(float) - (expected.argmax(1) == labels)
+        sem = float(changes.std() / math.sqrt(len(changes)))
+        return Int8Loss(top1, float(changes.mean()), sem, same, error)
+
+    def _top1(self, outputs: np.ndarray) -> float | None:
+        if outputs.shape[1:] != (len(self._sample.classes),):
+            return None
+        return float((outputs.argmax(1) == self._sample.labels).mean())
