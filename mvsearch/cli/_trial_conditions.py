@@ -26,6 +26,9 @@ def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
         where = f"at {size} px" if size else "of the trained network"
         used = [f"{key} {getattr(settings, key)}" for key in _MEASURED_BY if hasattr(settings, key)]
         yield f"each trial: {name} {where}, {', '.join(used)}."
+    if plan.predicts_latency:
+        networks = plan.measurements["latency"].predict
+        yield f"latency is measured of {networks} other networks first, and predicted where that decides as much."
 
 
 def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> str:

@@ -188,7 +188,7 @@ def print_front(
     """
     from rich.text import Text
 
-    from mvsearch.metrics.latency_text import busy_note
+    from mvsearch.metrics.latency_text import busy_note, predicted_note
     from mvsearch.report.proxy_reliability import proxy_line
     from mvsearch.report.short_list_table import caution, short_list_sentence, short_list_table
     from mvsearch.report.validated import verdict_lines
@@ -211,8 +211,9 @@ def print_front(
     line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))
-    if note := busy_note([record.metrics for record in findings.records]):
-        screen.print(Text(note, style="yellow"))
+    for describe in (busy_note, predicted_note):
+        if note := describe([record.metrics for record in findings.records]):
+            screen.print(Text(note, style="yellow"))
     if findings.facts.held_out is not None:
         screen.print(Text(f"held out to evaluate on: {findings.facts.held_out}", style="dim"))
     if findings.facts.weights is not None:

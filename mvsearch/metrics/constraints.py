@@ -122,7 +122,8 @@ class Constraint:
         of = f" (between {least:,.4g} and {most:,.4g})" if least < most else ""
         ratios = self._ratio_names(metrics)
         unit = f"; in brackets multiples of {metrics[f'{metric(self.name).prefix}reference']}" if ratios else ""
-        return f"{self.name} {metrics[self.name]:,}{noise} breaks the limit {self.text}{of}{unit}"
+        kind = "predicted " if metrics.get(f"{metric(self.name).prefix}predicted") else ""
+        return f"{kind}{self.name} {metrics[self.name]:,}{noise} breaks the limit {self.text}{of}{unit}"
 
     def _intervals(self, metrics: Metrics) -> tuple[tuple[float, float], tuple[float, float]]:
         """The interval of the metric and that of the limit: as multiples of the same reference if both have them,

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import metric
+from mvsearch.metrics.registry import LATENCY_MS, metric
 from mvsearch.utils.units import significant
 
 
@@ -21,12 +21,14 @@ def pretty(name: str, value: Any) -> str:
 
 
 def with_error(name: str, metrics: Mapping[str, Any]) -> str:
-    """A metric, with the standard error of its mean where it was measured several times.
+    """A metric, with the standard error of its mean where it was measured several times, and `~` where predicted.
 
     >>> with_error("top1", {"top1": 0.8571, "top1_sem": 0.0039})
     '85.7 ± 0.39 %'
     """
     text, error = pretty(name, metrics.get(name)), metrics.get(f"{name}_sem")
+    if name == LATENCY_MS.name and metrics.get("latency_predicted"):
+        return f"~{text}"
     if error is None or text == "-":
         return text
     value, _, symbol = text.partition(" ")

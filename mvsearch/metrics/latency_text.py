@@ -45,6 +45,19 @@ def busy_note(latencies: Sequence[Mapping[str, Any]]) -> str:
     return f"{count} measured while other processes used the machine{described}; {_advice(busy)}."
 
 
+def predicted_note(latencies: Sequence[Mapping[str, Any]]) -> str:
+    """In words, how many latencies were predicted and how well; empty if none was."""
+    predicted = [metrics for metrics in latencies if metrics.get("latency_predicted")]
+    if not predicted:
+        return ""
+    widths = [(m["latency_high_ms"] - m["latency_low_ms"]) / (2 * m["latency_ms"]) for m in predicted]
+    total = sum("latency_ms" in metrics for metrics in latencies)
+    return (
+        f"{len(predicted)} of {total} latencies are predicted (~), not measured: nine in ten are expected within "
+        f"{max(widths):.1%}; every candidate that could be on the front was measured."
+    )
+
+
 def _advice(busy: Sequence[Mapping[str, Any]]) -> str:
     times = [metrics["latency_reference_ms"] for metrics in busy if "latency_reference_ms" in metrics]
     if not times:

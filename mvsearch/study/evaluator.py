@@ -1,6 +1,6 @@
 """The evaluation of a candidate: cheap metrics first, so that a constraint can prune it before expensive ones."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -70,22 +70,33 @@ class Evaluator:
         return precision_name(self.device)
 
     def __call__(
-        self, arch: Architecture, *, rung: int | None = None, repeat: int = 0, target: Metrics | None = None
+        self,
+        arch: Architecture,
+        *,
+        rung: int | None = None,
+        repeat: int = 0,
+        target: Metrics | None = None,
+        known: Mapping[str, Metrics] | None = None,
+        only: str | None = None,
     ) -> Metrics:
         """The cost, the measurements and the scores of an architecture.
 
         With `rung` the training ends after so many steps; each `repeat` uses other seeds. Constraints on a score apply
         to full trainings only, not to rungs and repeats, and none to the network to beat: candidates may have to cost
-        less. `target` are the metrics of that network, whose measured costs may be limits. Raises ConstraintViolated
-        for a candidate that violates a constraint, EvaluationFailed for one that cannot be measured.
+        less. `target` are the metrics of that network, whose measured costs may be limits. `known` are metrics by the
+        name of a measurement that is then not taken. With `only` the measurement of that name is all that is done, and
+        no constraint is checked. Raises ConstraintViolated for a candidate that violates a constraint, EvaluationFailed
+        for one that cannot be measured.
         """
         if target and self.plan.target:
             self.plan = replace(self.plan, target=replace(self.plan.target, metrics=target))
+        if only is not None:
+            return self._measure_once(arch, only)
         metrics: Metrics = arch.metrics()
         self._check_constraints(arch, metrics)
         untrained = [name for name, measurement in self._measurements.items() if not measurement.trained]
         for name in untrained if not repeat else ():
-            metrics |= self._measure_once(arch, name)
+            metrics |= known[name] if known and name in known else self._measure_once(arch, name)
             self._check_constraints(arch, metrics)
         if self.data is not None:
             metrics |= self._measure_score(arch, self.data, rung, repeat)

@@ -144,6 +144,11 @@ class Plan:
         """Whether a score, or what is measured of a trained network, is an objective or constrained."""
         return self.uses_metric(*scores()) or any(each.trained for each in self.required_measurements().values())
 
+    @property
+    def predicts_latency(self) -> bool:
+        """Whether the latency of candidates is predicted where that suffices."""
+        return self.measurements["latency"].predict is not None
+
     def required_measurements(self) -> dict[str, Measurement]:
         """The measurements with a metric that is an objective or constrained, those with exclusive access last."""
         return {

@@ -12,6 +12,7 @@ from mvsearch.errors import Location, PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint, check_limits
 from mvsearch.metrics.registry import SIZE, check_costs, metric, scores
 from mvsearch.profiling.measurements import measurements
+from mvsearch.profiling.prediction import LEAST_MEASURED
 from mvsearch.proxies import load_proxy
 from mvsearch.study.settings import read_search
 from mvsearch.utils import plugins
@@ -112,6 +113,24 @@ def _check_measurements(plan: "Plan") -> None:
             measurement.check(settings)
         except PlanError as error:
             raise PlanError(str(error), at=plan.space.document.where(section)) from None
+    _check_prediction(plan)
+
+
+def _check_prediction(plan: "Plan") -> None:
+    """Raises PlanError for a number of networks that latency cannot be predicted from, or if nothing needs latency."""
+    networks, where = plan.measurements["latency"].predict, plan.space.document.where("latency", "predict")
+    if networks is None:
+        return
+    if networks < LEAST_MEASURED:
+        raise PlanError(f"found {networks}; use {LEAST_MEASURED} or more networks, e.g. 20.", at=where)
+    if networks > plan.search.trials:
+        raise PlanError(
+            f"found {networks}, more than the {plan.search.trials} trials; use fewer, or leave it out to measure every "
+            "candidate.",
+            at=where,
+        )
+    if not plan.uses_metric("latency_ms"):
+        raise PlanError("latency_ms is neither an objective nor limited; add it, or leave out `predict`.", at=where)
 
 
 def _check_limits(plan: "Plan") -> None:

@@ -3,9 +3,10 @@
 import inspect
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import MvsearchError, StudyError, is_machine_fault
@@ -13,6 +14,7 @@ from mvsearch.metrics.pareto import places
 from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metrics, Record, mean_metrics, score_values
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
+from mvsearch.study.latency_prediction import LATENCY, LatencyPredictor, without_prediction
 from mvsearch.study.plan import Plan
 from mvsearch.study.reevaluation import replicates
 from mvsearch.study.scheduler import Scheduler
@@ -22,7 +24,8 @@ from mvsearch.utils import machine
 
 Evaluate = Callable[..., Metrics]
 """Architecture → metrics. It is also called with `rung=steps` for rungs and `repeat=1` and up for re-evaluations; if it
-accepts `target`, with the metrics of the network to beat, so that a candidate over a measured limit ends early."""
+accepts `target`, with the metrics of the network to beat, so that a candidate over a measured limit ends early. Where
+latency is predicted, also with `known` and `only`, as `Evaluator` has them."""
 
 _LOG = logging.getLogger(__name__)
 
@@ -33,8 +36,10 @@ def check_signature(evaluate: Evaluate, plan: Plan) -> None:
         "rung": ("proxy.rungs", plan.proxy.rungs),
         "repeat": ("search.beat", True) if plan.target else ("search.confirm", plan.search.confirm),
     }
+    needs = {name: (setting, needed and plan.needs_proxy) for name, (setting, needed) in needs.items()}
+    needs |= dict.fromkeys(("known", "only"), ("latency.predict", plan.predicts_latency))
     for name, (setting, needed) in needs.items():
-        if needed and plan.needs_proxy and not _accepts(evaluate, name):
+        if needed and not _accepts(evaluate, name):
             raise StudyError(
                 f"{setting} calls the evaluation with {name}=, which it does not accept; define it as "
                 f"`def evaluate(arch, *, rung=None, repeat=0)`."
@@ -58,7 +63,15 @@ class Runner:
         target = self.plan.target
         known = target and any(limit.measured for limit in target.measured_limits) and _accepts(evaluate, "target")
         self._known = {"target": target.metrics} if target and known else {}
+        self._predictor = (
+            LatencyPredictor(study, partial(evaluate, only=LATENCY)) if self.plan.predicts_latency else None
+        )
         self._total_steps = study.plan.proxy_settings().steps if study.plan.proxy.rungs else 0
+
+    def prepare(self) -> None:
+        """Measure the networks that the latency of candidates is predicted from, if it is."""
+        if self._predictor is not None:
+            self._predictor.measure_design()
 
     def evaluate_and_record(self, candidate: Candidate) -> Record:
         """The candidate's record, which is stored. No other worker measures the same architecture meanwhile."""
@@ -76,6 +89,8 @@ class Runner:
         self.worker.report(number=candidate.number, name=candidate.name, doing="", done=0, of=0)
         start, record = self.worker.clock(), candidate.record()
         cached = self.store.evaluation(candidate.key, self.study.evaluation_key())
+        if cached is not None and cached.get("latency_predicted"):  # by another study, on whose front it was not
+            cached = None
         rungs: dict[str, Metrics] = {}
         try:
             metrics = cached if cached is not None else self._measure(candidate, rungs)
@@ -98,20 +113,27 @@ class Runner:
 
         Raises ConstraintViolated for a candidate that is stopped at a rung.
         """
+        predicted = self._predictor.predict(candidate) if self._predictor else None
+        known: dict[str, Any] = {"known": {LATENCY: predicted}} if predicted else {}
         for steps in self.plan.proxy.rungs if self.plan.needs_proxy else ():
-            metrics = self._measure_cached(candidate.architecture, candidate.key, rung=steps)
+            metrics = self._measure_cached(candidate.architecture, candidate.key, known, rung=steps)
             self._check_objectives(metrics)
             rungs[str(steps)] = score_values(metrics)
             if candidate.published is None:  # published models are measured in full, to validate the rungs' scores
                 self._stop_unless_promising(metrics, steps)
-        return dict(self.evaluate(candidate.architecture, **self._known))
+        metrics = dict(self.evaluate(candidate.architecture, **self._known, **known))
+        if predicted and self._predictor and self._predictor.reaches_front(metrics):
+            metrics = without_prediction(metrics) | self.evaluate(candidate.architecture, only=LATENCY)
+        return metrics
 
-    def _measure_cached(self, arch: Architecture, key: str, **kwargs: int) -> Metrics:
+    def _measure_cached(
+        self, arch: Architecture, key: str, known: Mapping[str, Any] | None = None, **kwargs: int
+    ) -> Metrics:
         """The metrics of a rung or a replicate, from the cache if they were measured before."""
         settings, start = self.study.evaluation_key(**kwargs), self.worker.clock()
         metrics = self.store.evaluation(key, settings)
         if metrics is None:
-            metrics = dict(self.evaluate(arch, **kwargs, **self._known))
+            metrics = dict(self.evaluate(arch, **kwargs, **self._known, **(known or {})))
             self.store.cache_evaluation(key, settings, metrics, self.worker.clock() - start, machine.describe())
         return metrics
 

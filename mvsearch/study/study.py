@@ -112,6 +112,8 @@ class Study(JoinedStudy):
             if self.plan.target:
                 self._begin_with_target(Runner(self, self.scheduler, evaluate))
             runner = Runner(self, self.scheduler, evaluate)
+            if self.count() < total:
+                runner.prepare()
             while (candidate := self.scheduler.next(total)) is not None:
                 record = runner.evaluate_and_record(candidate)
                 if callback is not None:

@@ -35,6 +35,7 @@ def _check_type(where: Location | str, value: Any, default: Any, declared: str) 
         fits = (value is None or type(value).__name__ in declared) if default is None else type(value) is type(default)
     if not fits:
         words = "a list of whole numbers" if "int" in declared else "a list of words"
+        default = 1 if default is None and "int" in declared else default
         wanted = words if isinstance(default, tuple) else f"a value like {default!r}" if default != "" else "text"
         raise PlanError(f"found {value!r}; use {wanted}.", at=where)
     return value

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _WITHOUT_EFFECT = ("timeout_s", "retries", "exclusive")
 """Settings that do not change what a latency is."""
 
-_LATER = ("fused", "run", "format", "devices")
+_LATER = ("fused", "run", "format", "devices", "predict")
 """Settings that older studies do not have."""
 
 _TIMED_CALLS = 3
@@ -60,6 +60,9 @@ class LatencySettings:
     """Further runs of a command that fails, or whose runs differ by more than 10 %."""
     exclusive: bool = False
     """Nothing else uses this machine while the command runs: for a command that runs the network here."""
+
+    predict: int | None = None
+    """Measure so many networks, and predict the latency of candidates where a prediction decides as much."""
 
     @property
     def options(self) -> TimingOptions:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import is_machine_fault
@@ -51,13 +52,11 @@ class Isolated:
         self._child: BaseProcess | None = None
         self._pipe: Connection | None = None
 
-    def __call__(
-        self, arch: Architecture, *, rung: int | None = None, repeat: int = 0, target: Metrics | None = None
-    ) -> Metrics:
+    def __call__(self, arch: Architecture, **options: Any) -> Metrics:
         """As `Evaluator.__call__`."""
         pipe = self._start_child()
         try:
-            pipe.send((arch, {"rung": rung, "repeat": repeat} | ({"target": target} if target else {})))
+            pipe.send((arch, options))
         except OSError:
             raise EvaluationFailed(self._describe_crash()) from None
         return self._receive(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))

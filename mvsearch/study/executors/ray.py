@@ -131,14 +131,11 @@ class RemoteEvaluator:
         self.plan, self.share, self.facts = ray.put(_without_storage(plan)), share, facts
         self.stop, self.worker = stop, worker
 
-    def __call__(
-        self, arch: Architecture, *, rung: int | None = None, repeat: int = 0, target: Metrics | None = None
-    ) -> Metrics:
+    def __call__(self, arch: Architecture, **options: Any) -> Metrics:
         """As `Evaluator.__call__`. Raises KeyboardInterrupt once `stop` is set."""
         self.worker.report(doing="with Ray")
         start = self.worker.clock()
-        kwargs = {"rung": rung, "repeat": repeat, "target": target}
-        task = _remote(_measure, self.share).remote(self.plan, self.facts, arch, kwargs)
+        task = _remote(_measure, self.share).remote(self.plan, self.facts, arch, options)
         while not ray.wait([task], timeout=_POLL_INTERVAL_S)[0]:
             if self.stop.is_set():
                 ray.cancel(task, force=True)

@@ -1,0 +1,176 @@
+"""`latency: {predict: N}`: the latency of N networks is measured, that of candidates is predicted where it suffices.
+
+    design: N networks of the space, far from each other ── measured ──┐
+    candidate ── predicted, with an interval ◀──── model ◀─────────────┴── every candidate that was measured
+        │ measured instead, if the interval is wider than 10 %, or contains a limit
+        └ after its score: measured if with the lower end of the interval it is on the front
+
+So a member of the front is always measured. Other candidates keep `latency_predicted` beside their latency.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mvsearch.arch.architecture import Architecture
+from mvsearch.metrics.constraints import undecided_limits
+from mvsearch.metrics.pareto import comparable
+from mvsearch.metrics.record import EvaluationFailed, Metrics
+from mvsearch.profiling.latency_features import NetworkFeatures, choice_features, cost_features
+from mvsearch.profiling.prediction import LEAST_MEASURED, LatencyModel
+from mvsearch.space.inverse import Point
+from mvsearch.study.candidate import Candidate
+from mvsearch.study.joined_study import JoinedStudy
+from mvsearch.study.plan import Plan
+from mvsearch.utils import machine
+
+LATENCY = "latency"
+
+WIDEST = 0.1
+"""The half-width of an interval, as a share of the prediction, beyond which a network is measured."""
+
+_CONSIDERED = 400
+"""Random networks of the space that the networks of the design are chosen from."""
+
+_CONDITIONS = ("backend", "device", "batch", "threads", "precision", "reference")
+"""What a predicted latency has in common with the measured ones."""
+
+Measure = Callable[[Architecture], Metrics]
+
+
+class LatencyPredictor:
+    """Predicts for one worker of a study; `measure` is the measurement of a network that the study uses."""
+
+    def __init__(self, study: JoinedStudy, measure: Measure) -> None:
+        self.study, self.plan, self.measure = study, study.plan, measure
+        self.networks: int = self.plan.measurements[LATENCY].predict
+        self._rows = [row.name for row in self.plan.space.rows] + ["head"]
+        self._values = {choice.name: choice.values for choice in self.plan.space.choices}
+        self._measured: dict[str, tuple[NetworkFeatures, Metrics]] = {}
+        self._model: tuple[int, LatencyModel] | None = None
+        self._last = 0
+
+    def measure_design(self) -> None:
+        """Measure the networks of the design, unless another worker or study did; those that fail are left out."""
+        key = self._settings_key()
+        for i, point in enumerate(design(self.plan, self.networks)):
+            arch = self.plan.space.architecture(point)
+            doing = f"latency of network {i + 1} of {self.networks} to predict from"
+            self.study.worker.report(number=None, name=arch.key, doing=doing, done=i, of=self.networks)
+            with self.study.store.evaluation_lock(arch.key, key):
+                metrics = self.study.store.evaluation(arch.key, key)
+                if metrics is None:
+                    start = self.study.worker.clock()
+                    try:
+                        metrics = self.measure(arch)
+                    except EvaluationFailed:
+                        continue
+                    seconds = self.study.worker.clock() - start
+                    self.study.store.cache_evaluation(arch.key, key, metrics, seconds, machine.describe())
+            self._measured[arch.key] = (self._features(arch, self.plan.space.effective(point)), metrics)
+
+    def _features(self, arch: Architecture, choices: Point) -> NetworkFeatures:
+        return cost_features([arch], self._rows, choice_features([choices], self._values))
+
+    def _settings_key(self) -> str:
+        """Of the measurement alone: equal for every number of networks."""
+        settings = dict(self.plan.settings()[LATENCY])
+        del settings["predict"]
+        return self.study.facts.settings_key({LATENCY: settings})
+
+    def predict(self, candidate: Candidate) -> Metrics | None:
+        """The latency with its interval; None where a measurement is needed before the score."""
+        self._read_measured()
+        if len(self._measured) < LEAST_MEASURED:
+            return None
+        if self._model is None or self._model[0] != len(self._measured):
+            features, metrics = zip(*self._measured.values(), strict=True)
+            times_ms = np.array([each["latency_ms"] for each in metrics])
+            self._model = len(self._measured), LatencyModel.fit(NetworkFeatures.join(features), times_ms)
+        arch = candidate.architecture
+        predicted = self._model[1].predict(self._features(arch, candidate.point))
+        if not predicted.half_width[0] <= WIDEST:
+            return None
+        _, first = next(iter(self._measured.values()))
+        found: Metrics = {f"latency_{name}": first[f"latency_{name}"] for name in _CONDITIONS
+                          if f"latency_{name}" in first}  # fmt: skip
+        found |= {
+            "latency_ms": float(predicted.ms[0]),
+            "latency_low_ms": float(predicted.low_ms[0]),
+            "latency_high_ms": float(predicted.high_ms[0]),
+            "latency_image_size": self.plan.measurements[LATENCY].image_size or arch.image_size,
+            "latency_predicted": True,
+            "latency_measured_networks": len(self._measured),
+        }
+        return None if undecided_limits(self.plan.limits, found) else found
+
+    def _read_measured(self) -> None:
+        """Add the candidates that were measured since the last time."""
+        for record in self.study.records(self._last):
+            self._last = max(self._last, record.number + 1)
+            if "latency_ms" in record.metrics and not record.metrics.get("latency_predicted"):
+                arch = Architecture.from_dict(record.architecture)
+                self._measured[record.key] = (self._features(arch, record.choices), record.metrics)
+
+    def reaches_front(self, metrics: Metrics) -> bool:
+        """Whether a candidate with a predicted latency is on the front of the study at the lower end of its interval.
+
+        Others with a predicted latency count at the upper end of theirs.
+        """
+        objectives = self.plan.objectives
+        if "latency_ms" not in self.plan.search.objectives:
+            return False
+
+        def costs(row: Mapping[str, Any], end: str) -> list[float]:
+            latency = {"latency_ms": row[end]} if row.get("latency_predicted") else {}
+            return [objective.cost({**row, **latency}[objective.name]) for objective in objectives]
+
+        others = [record.metrics for record in comparable(self.study.records(), objectives)]
+        if not others:
+            return True
+        rows, own = (
+            np.array([costs(row, "latency_high_ms") for row in others]),
+            np.array(costs(metrics, "latency_low_ms")),
+        )
+        return not bool(((rows <= own).all(1) & (rows < own).any(1)).any())
+
+
+def without_prediction(metrics: Metrics) -> Metrics:
+    """The metrics without a predicted latency."""
+    return {name: value for name, value in metrics.items() if not name.startswith("latency_")}
+
+
+def design(plan: Plan, networks: int) -> list[Point]:
+    """So many points of the space inside its limits, the same for every worker: each far from those before it.
+
+    The first is the one that is nearest to the mean of all features.
+    """
+    rng = np.random.default_rng(plan.search.seed)
+    codes = plan.space.sample(_CONSIDERED, rng) if plan.all_points is None else rng.permutation(plan.all_points)
+    points = [plan.space.point(row) for row in codes[plan.admissible(codes)][:_CONSIDERED]]
+    rows = [row.name for row in plan.space.rows] + ["head"]
+    archs = [plan.space.architecture(point) for point in points]
+    values = {choice.name: choice.values for choice in plan.space.choices}
+    features = cost_features(archs, rows, choice_features([*map(plan.space.effective, points)], values))
+    every = np.concatenate([features.work[:, None], features.costs, features.choices], 1)
+    return [points[i] for i in spread_out(every, networks)]
+
+
+def spread_out(features: NDArray[np.float64], count: int) -> list[int]:
+    """Rows of features (networks, features) that are far from each other, by their numbers."""
+    deviation = features.std(0)
+    standard = (features - features.mean(0)) / np.where(deviation > 0, deviation, np.inf)
+    chosen = [int(np.square(standard).sum(1).argmin())]
+    distance = partial(_distances, standard)
+    nearest = distance(chosen[0])
+    while len(chosen) < min(count, len(features)) and nearest.max() > 0:
+        chosen.append(int(nearest.argmax()))
+        nearest = np.minimum(nearest, distance(chosen[-1]))
+    return chosen
+
+
+def _distances(standard: NDArray[np.float64], row: int) -> NDArray[np.float64]:
+    return np.asarray(np.square(standard - standard[row]).sum(1))

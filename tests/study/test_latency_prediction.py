@@ -1,0 +1,116 @@
+"""A study that predicts latency: what is measured, what is predicted, and that the front is measured."""
+
+import numpy as np
+import pytest
+from toy import TOY, toy_plan
+
+from mvsearch.errors import PlanError, StudyError
+from mvsearch.metrics.latency_text import predicted_note
+from mvsearch.metrics.pareto import front
+from mvsearch.study.latency_prediction import design, spread_out
+from mvsearch.study.study import Study
+
+PREDICT = TOY + "latency: {predict: 8}\n"
+OBJECTIVES = ("loss", "latency_ms")
+
+
+class Bench:
+    """An evaluation by arithmetic, which counts the measurements of latency."""
+
+    def __init__(self, law=lambda metrics: metrics["macs"] ** 0.8 / 1e4):
+        self.law, self.measured = law, []
+
+    def __call__(self, arch, *, rung=None, repeat=0, known=None, only=None):
+        metrics = arch.metrics()
+        if only is not None:
+            return self.latency(arch)
+        latency = known["latency"] if known else self.latency(arch)
+        return {**metrics, "loss": 1e6 / metrics["params"], **latency}
+
+    def latency(self, arch):
+        self.measured.append(arch.key)
+        ms = self.law(arch.metrics())
+        conditions = {"latency_backend": "toy", "latency_device": "cpu: toy"}
+        return {"latency_ms": ms, "latency_low_ms": ms, "latency_high_ms": ms, **conditions}
+
+
+def run(folder, bench, trials=24, **search):
+    plan = toy_plan(folder, PREDICT, **{"objectives": OBJECTIVES, "trials": trials, **search})
+    Study.join(plan).run(bench)
+    return Study.read(plan)
+
+
+def test_members_of_the_front_are_measured_and_most_others_are_predicted_within_their_interval(tmp_path):
+    bench = Bench()
+    study = run(tmp_path, bench)
+    predicted = [record for record in study.records() if record.metrics.get("latency_predicted")]
+    assert len(predicted) >= 5
+    assert len(bench.measured) == 8 + 24 - len(predicted)
+    truth = [bench.law(record.metrics) for record in predicted]
+    inside = [
+        r.metrics["latency_low_ms"] <= ms <= r.metrics["latency_high_ms"]
+        for r, ms in zip(predicted, truth, strict=True)
+    ]
+    assert sum(inside) >= 0.8 * len(inside)
+    assert all(abs(r.metrics["latency_ms"] / ms - 1) < 0.1 for r, ms in zip(predicted, truth, strict=True))
+    assert {r.metrics["latency_device"] for r in predicted} == {"cpu: toy"}
+
+    assert not any(record.metrics.get("latency_predicted") for record in front(study.records(), study.objectives))
+    assert predicted_note([r.metrics for r in study.records()]).startswith(f"{len(predicted)} of 24 latencies are pred")
+
+
+def test_a_latency_that_the_costs_do_not_explain_is_measured(tmp_path):
+    bench = Bench(lambda metrics: 1 + hash(str(metrics["params"])) % 97)
+    study = run(tmp_path, bench, trials=9)
+    assert not any(record.metrics.get("latency_predicted") for record in study.records())
+
+
+def test_a_limit_prunes_by_prediction_only_if_the_whole_interval_is_beyond_it(tmp_path):
+    bench = Bench()
+    study = run(tmp_path, bench, limits=("latency_ms <= 8",), objectives=("loss", "params"))
+    for record in study.records():
+        low, high = (record.metrics[f"latency_{end}_ms"] for end in ("low", "high"))
+        assert (record.state == "pruned") == (bench.law(record.metrics) > 8)
+        assert not record.metrics.get("latency_predicted") or not low <= 8 <= high
+    pruned = [r for r in study.records() if r.state == "pruned" and r.metrics.get("latency_predicted")]
+    assert pruned[0].reason.startswith("predicted latency_ms ")
+
+
+def test_the_networks_to_predict_from_are_measured_once_for_all_workers_and_runs(tmp_path):
+    bench = Bench()
+    run(tmp_path, bench, trials=9)
+    first = len(bench.measured)
+    plan = toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, trials=10)
+    Study.join(plan).run(bench)
+    assert len(bench.measured) <= first + 1
+    assert len({str(point) for point in design(plan, 8)}) == 8
+
+
+def test_networks_to_predict_from_lie_far_from_each_other():
+    points = np.array([[0.0, 0], [0.1, 0], [5, 0], [0, 5], [5, 5], [2.4, 2.6]])
+    first, *corners = spread_out(points, 5)
+    assert first == 5
+    assert set(corners) == {2, 3, 4, 0}
+    assert spread_out(np.zeros((4, 2)), 3) == [0]
+
+
+@pytest.mark.parametrize(
+    ("latency", "search", "value"),
+    [
+        ("{predict: 0}", {}, "found 0"),
+        ("{predict: 4}", {}, "5 or more"),
+        ("{predict: 50}", {"trials": 40}, "40 trials"),
+        ("{predict: 8}", {"objectives": ("loss", "params")}, "latency_ms"),
+        ("{predict: many}", {}, "many"),
+    ],
+)
+def test_contradictory_settings_name_the_value_and_the_line(latency, search, value):
+    with pytest.raises(PlanError, match=value) as error:
+        toy_plan(None, f"{TOY}latency: {latency}\n", **{"objectives": OBJECTIVES, **search})
+    assert error.value.line == 12
+    assert "\n" not in str(error.value)
+
+
+def test_an_evaluation_without_the_arguments_is_refused(tmp_path):
+    with pytest.raises(StudyError, match=r"latency\.predict"):
+        Study.join(toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES)).run(lambda arch: arch.metrics())
