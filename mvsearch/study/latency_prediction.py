@@ -138,11 +138,6 @@ class LatencyPredictor:
         return not bool(((rows <= own).all(1) & (rows < own).any(1)).any())
 
 
-def without_prediction(metrics: Metrics) -> Metrics:
-    """The metrics without a predicted latency."""
-    return {name: value for name, value in metrics.items() if not name.startswith("latency_")}
-
-
 def design(plan: Plan, networks: int) -> list[Point]:
     """So many points of the space inside its limits, the same for every worker: each far from those before it.
 

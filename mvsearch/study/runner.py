@@ -14,7 +14,7 @@ from mvsearch.metrics.pareto import places
 from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metrics, Record, mean_metrics, score_values
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
-from mvsearch.study.latency_prediction import LATENCY, LatencyPredictor, without_prediction
+from mvsearch.study.latency_prediction import LATENCY, LatencyPredictor
 from mvsearch.study.plan import Plan
 from mvsearch.study.reevaluation import replicates
 from mvsearch.study.scheduler import Scheduler
@@ -123,7 +123,8 @@ class Runner:
                 self._stop_unless_promising(metrics, steps)
         metrics = dict(self.evaluate(candidate.architecture, **self._known, **known))
         if predicted and self._predictor and self._predictor.reaches_front(metrics):
-            metrics = without_prediction(metrics) | self.evaluate(candidate.architecture, only=LATENCY)
+            others = {name: value for name, value in metrics.items() if name not in predicted}
+            metrics = others | self.evaluate(candidate.architecture, only=LATENCY)
         return metrics
 
     def _measure_cached(

@@ -39,6 +39,7 @@ _KINDS: dict[tuple[str, str], plugins.Kind] = {
 _WORDS = {
     ("search", "beat"): "a network",
     ("latency", "precision"): "`fp32`, `tf32`, `fp16` or `bf16`",
+    ("latency", "predict"): "a whole number from 5 to `trials`",
     ("int8", "format"): "`onnx` or `executorch`",
     ("int8", "scheme"): "`fast`, `channel`, `tensor`, `percentile` or `entropy`",
 }
