@@ -46,6 +46,12 @@ def image_sizes(names: Iterable[str], records: Sequence[Record]) -> dict[str, st
     return {name: f"{' or '.join(map(str, sorted(sizes)))} px" for name, sizes in found.items() if sizes}
 
 
+def own_sizes(records: Sequence[Record]) -> list[int]:
+    """The image size of each architecture; empty where all are of one."""
+    sizes = [record.architecture.get("image_size", 0) for record in records]
+    return sizes if len(set(sizes)) > 1 else []
+
+
 def _image_size(name: str, record: Record) -> int | None:
     """None for a metric that does not depend on it, and where it is not known."""
     if name in ("macs", "macs_paper"):
@@ -54,9 +60,13 @@ def _image_size(name: str, record: Record) -> int | None:
     return record.metrics.get(f"{prefix}image_size") if prefix and name in record.metrics else None
 
 
-def labels(names: Sequence[str], records: Sequence[Record]) -> list[str]:
-    """The heads of columns, with the image size of each cost where these differ, e.g. `latency (224 px)`."""
-    sizes = image_sizes(names, records)
+def labels(names: Sequence[str], records: Sequence[Record], *, sizes_apart: bool = False) -> list[str]:
+    """The heads of columns, with the image size of each cost where these differ, e.g. `latency (224 px)`.
+
+    With `sizes_apart`, the sizes of the records themselves (`own_sizes`) are not in the heads.
+    """
+    several = sizes_apart and own_sizes(records)
+    sizes = {name: size for name, size in image_sizes(names, records).items() if not several or " or " not in size}
     return [f"{metric(name).label} ({sizes[name]})" if name in sizes else metric(name).label for name in names]
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mvsearch.metrics.constraints import Constraint, join_limits, undecided_limits
-from mvsearch.metrics.formatting import labels, with_error
+from mvsearch.metrics.formatting import labels, own_sizes, with_error
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements
@@ -66,11 +66,11 @@ def front_table(
     table = plain_table("trial", left=0)
     table.title, table.caption = title, tally(records, front) if caption is None else caption
     table.add_column("architecture", no_wrap=True)
-    metrics = metric_columns(front, objectives)
-    for head in (*labels(metrics, front), *(columns or {})):
+    metrics, sizes = metric_columns(front, objectives), own_sizes(front)
+    for head in (*(["px"] if sizes else []), *labels(metrics, front, sizes_apart=True), *(columns or {})):
         table.add_column(head, justify="right", no_wrap=True)
     for i, record in enumerate(front):
-        values = (with_error(name, record.metrics) for name in metrics)
+        values = [*map(str, sizes[i : i + 1]), *(with_error(name, record.metrics) for name in metrics)]
         table.add_row(str(record.number), CandidateName(record), *values, *(c[i] for c in (columns or {}).values()))
     return table
 

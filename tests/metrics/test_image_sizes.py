@@ -49,6 +49,18 @@ def test_records_of_different_image_sizes_name_all_of_them():
     assert image_sizes(["macs"], [record(), record(1, size=64)]) == {"macs": "64 or 256 px"}
 
 
+def test_a_table_of_networks_for_different_images_has_a_column_of_their_sizes():
+    sought = [Objective.named(name) for name in ("top1", "macs")]
+    records = [record(), record(1, size=64)]
+
+    table = front_table(records, records, sought)
+    heads = [column.header for column in table.columns]
+    assert heads[1:5] == ["architecture", "px", "top-1 (held-out)", "MACs"]
+    assert list(table.columns[2].cells) == ["256", "64"]
+    assert labels(["macs"], records) == ["MACs (64 or 256 px)"]  # of text without such a column
+    assert "px" not in [column.header for column in front_table(records, records[:1], sought).columns]
+
+
 def test_the_image_size_of_a_measurement_is_no_score():
     assert not any(map(is_score, ("latency_image_size", "memory_image_size", "train_memory_image_size")))
 

@@ -36,6 +36,8 @@ MOST_LINES = 300
 _MOST_TICKS = 5
 """A choice of at most so many values has each of them at its axis."""
 
+_STROKE = 0.15
+"""Half the length of the stroke for a value whose neighbours have no effect, in rows."""
 _ROW = 42
 _LEGEND = (80, 125)
 """Pixels: the height of the axis of a choice, and of the legend on a wide and on a narrow screen."""
@@ -140,10 +142,13 @@ def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record]
             if choice.name not in record.choices:  # it has no effect there: a gap
                 x, y, text = [*x, None], [*y, None], [*text, ""]
                 continue
-            x.append(_position(choice, record.choices[choice.name]) + offset)
-            y.append(place)
+            alone = not any(other.name in record.choices for other in _neighbours(findings.space.choices, place))
             value = escape(f"{choice.name}: {record.choices[choice.name]}")
-            text.append(f"trial {record.number}, {pretty(score, record.metrics[score])}<br>{value}")
+            words = f"trial {record.number}, {pretty(score, record.metrics[score])}<br>{value}"
+            for height in (place - _STROKE, place + _STROKE) if alone else (place,):
+                x.append(_position(choice, record.choices[choice.name]) + offset)
+                y.append(height)
+                text.append(words)
         x, y, text = [*x, None], [*y, None], [*text, ""]
     values = sorted(record.metrics[score] for record in group)
     ends = dict.fromkeys(pretty(score, value) for value in (*values[:1], *values[-1:]))  # one where they look the same
@@ -157,6 +162,10 @@ def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record]
         "line": {"color": colour, "width": 1.4},
         "name": f"{metric(score).label} {' to '.join(ends)}",
     }
+
+
+def _neighbours(choices: Sequence[Choice], place: int) -> list[Choice]:
+    return [choices[i] for i in (place - 1, place + 1) if 0 <= i < len(choices)]
 
 
 def axis_values(choice: Choice) -> list[Any]:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.metrics.formatting import labels, pretty, with_error
+from mvsearch.metrics.formatting import labels, own_sizes, pretty, with_error
 from mvsearch.metrics.record import Record
 from mvsearch.report.figures.architecture_diff import parts
 from mvsearch.report.findings import Findings
@@ -35,19 +35,21 @@ def members(report: Report) -> Values:
     """The members of the front, each with its stages."""
     findings = report.findings
     columns = metric_columns(findings.front, findings.objectives)
-    heads = ["trial", "architecture", *labels(columns, findings.front), "evaluated in"]
-    rows = [_member_row(record, columns) for record in findings.front]
+    sizes = own_sizes(findings.front)
+    names = labels(columns, findings.front, sizes_apart=True)
+    heads = ["trial", "architecture", *(["px"] if sizes else []), *names, "evaluated in"]
+    rows = [_member_row(record, columns, sizes[i : i + 1]) for i, record in enumerate(findings.front)]
     members = [_member(findings, record) for record in findings.front]
     return {"table": Table(heads, rows, 2, findings.tally), "members": members}
 
 
-def _member_row(record: Record, columns: Sequence[str]) -> list[Cell]:
+def _member_row(record: Record, columns: Sequence[str], size: Sequence[int]) -> list[Cell]:
     name = f"★ {record.published}" if record.published else record.key
     numbers = [Cell(with_error(column, record.metrics), record.metrics.get(column)) for column in columns]
     seconds = f"{record.seconds:.0f} s" if record.seconds >= 1 else f"{record.seconds * 1e3:.0f} ms"
     duration = Cell("cached" if record.cached else seconds, record.seconds)
     trial = Cell(str(record.number), record.number, href=f"#trial-{record.number}")
-    return [trial, Cell(name, name), *numbers, duration]
+    return [trial, Cell(name, name), *(Cell(str(pixels), pixels) for pixels in size), *numbers, duration]
 
 
 def _member(findings: Findings, record: Record) -> Values:

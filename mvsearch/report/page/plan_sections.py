@@ -24,7 +24,7 @@ def space(report: Report) -> Values:
     ]
     where = space.document.data.get("where", [])
     return {
-        "pixels": space.image_size,
+        "pixels": " or ".join(map(str, space.image_sizes)),
         "classes": space.num_classes,
         "conditions": [where] if isinstance(where, str) else where,
         "table": Table(["open value", "may be", "values"], rows, 2),
