@@ -1,8 +1,9 @@
 """What a latency is said with, the same in every command: the network's input, the runtime, and the machine's state."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mvsearch.metrics.registry import LATENCY_INT8_MS, LATENCY_MS
 from mvsearch.utils.units import three_digits
 
 
@@ -32,7 +33,7 @@ def busy_note(latencies: Sequence[Mapping[str, Any]]) -> str:
 
     Candidates without a latency are not counted.
     """
-    measured = [metrics for metrics in latencies if "latency_ms" in metrics]
+    measured = [each for metrics in latencies for each in _by_name(metrics)]
     busy = [metrics for metrics in measured if metrics.get("latency_busy")]
     if not busy:
         return ""
@@ -56,6 +57,14 @@ def predicted_note(latencies: Sequence[Mapping[str, Any]]) -> str:
         f"{len(predicted)} of {total} latencies are predicted (~), not measured: nine in ten are expected within "
         f"{max(widths):.1%}; every candidate that could be on the front was measured."
     )
+
+
+def _by_name(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The numbers of each latency that a candidate has, under the names of those of `latency_ms`."""
+    for each in (LATENCY_MS, LATENCY_INT8_MS):
+        if each.name in metrics:
+            prefix = str(each.prefix)
+            yield {f"latency_{name.removeprefix(prefix)}": v for name, v in metrics.items() if name.startswith(prefix)}
 
 
 def _advice(busy: Sequence[Mapping[str, Any]]) -> str:

@@ -1,9 +1,12 @@
 """What int8 costs a network, by scheme and by stage: the analysis, and what the command refuses."""
 
 from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small import SOFTMAX, require_format, small_model
 
 from mvsearch.errors import PlanError
@@ -136,3 +139,42 @@ def test_what_has_no_loss_in_int8_is_refused_in_one_sentence(mvsearch, args, mes
     assert done.code == 1
     assert message in done.err
     assert len(done.err.splitlines()) == 1
+
+
+def test_a_missing_runtime_is_named_with_the_command_that_installs_it(mvsearch, monkeypatch):
+    monkeypatch.setattr(
+        "mvsearch.export.formats.find_spec", lambda name: None if name == "onnxruntime" else find_spec(name)
+    )
+    done = mvsearch("quantize", "small.yaml")
+    assert done.code == 1
+    assert "onnxruntime is missing; install it with" in done.err
+
+
+def draw_images(folder: Path, *parts: str) -> None:
+    for part in parts:
+        for name, brightness in (("dark", 50), ("light", 200)):
+            (folder / part / name).mkdir(parents=True)
+            for i in range(4):
+                Image.fromarray(np.full((32, 32, 3), brightness + i, np.uint8)).save(folder / part / name / f"{i}.png")
+
+
+def test_without_training_images_nothing_is_quantised(mvsearch, tmp_path):
+    draw_images(tmp_path / "set", "test")
+    (tmp_path / "set" / "train").mkdir()
+    done = mvsearch("quantize", *_TRAINED, "--data", "set", "-o", "net.onnx")
+    assert done.code == 1
+    assert "set: has test, but no train" in done.err
+    assert not list(tmp_path.glob("net*"))
+
+
+@pytest.mark.slow
+def test_the_chosen_file_is_written_beside_the_figure_and_the_numbers(mvsearch, tmp_path):
+    draw_images(tmp_path / "set", "train", "test")
+    chosen = ("--scheme", "tensor", "--float", "body", "-o", "net.onnx", "--plot", "stages.png", "--json")
+    done = mvsearch("quantize", *_TRAINED, "--data", "set", *chosen)
+    assert done.code == 0, done.err
+    assert [scheme["scheme"] for scheme in done.json["schemes"]] == [*SCHEMES, "tensor, float: body"]
+    assert [stage["stage"] for stage in done.json["stages"]] == ["stem", "down", "head"]
+    assert (done.json["images"], done.json["calibration_images"], done.json["top1_float32"]) == (8, 8, None)
+    assert {path.name for path in tmp_path.iterdir()} >= {"net.onnx", "stages.png"}
+    assert (tmp_path / "net.onnx").stat().st_size == done.json["schemes"][-1]["file_bytes"]

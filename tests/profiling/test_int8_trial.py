@@ -1,5 +1,7 @@
 """int8 as a measurement of a trial: the trained network is quantised, judged and timed."""
 
+from importlib.util import find_spec
+
 import numpy as np
 import pytest
 from small import PLAIN, require_format
@@ -123,6 +125,8 @@ def test_a_proxy_that_trains_no_network_is_refused():
 
 
 def test_a_missing_runtime_is_named_before_the_first_trial(images, monkeypatch):
-    monkeypatch.setattr("mvsearch.export.formats.find_spec", lambda name: None if name == "onnxruntime" else True)
+    monkeypatch.setattr(
+        "mvsearch.export.formats.find_spec", lambda name: None if name == "onnxruntime" else find_spec(name)
+    )
     with pytest.raises(EnvironmentFault, match="onnxruntime"):
         Evaluator(plan("latency_int8_ms")).facts()
