@@ -1,5 +1,6 @@
 """What a latency is said with, the same in every command: the network's input, the runtime, and the machine's state."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -47,16 +48,20 @@ def busy_note(latencies: Sequence[Mapping[str, Any]]) -> str:
 
 
 def predicted_note(latencies: Sequence[Mapping[str, Any]]) -> str:
-    """In words, how many latencies were predicted and how well; empty if none was."""
+    """In words, how many latencies were predicted, and why the others were not; empty if none was to be predicted."""
     predicted = [metrics for metrics in latencies if metrics.get("latency_predicted")]
-    if not predicted:
+    measured = [metrics for metrics in latencies if "latency_measured_because" in metrics]
+    if not predicted and not measured:
         return ""
     widths = [(m["latency_high_ms"] - m["latency_low_ms"]) / (2 * m["latency_ms"]) for m in predicted]
-    total = sum("latency_ms" in metrics for metrics in latencies)
-    return (
-        f"{len(predicted)} of {total} latencies are predicted (~), not measured: nine in ten are expected within "
-        f"{max(widths):.1%}; every candidate that could be on the front was measured."
-    )
+    parts = [f"{len(predicted)} of {sum('latency_ms' in metrics for metrics in latencies)} latencies are predicted"]
+    parts[0] += f" (~), nine in ten within {max(widths):.1%} as expected" if widths else ""
+    if measured:
+        reasons = Counter(metrics["latency_measured_because"] for metrics in measured)
+        words = ", ".join(f"{count} because {reason}" for reason, count in reasons.items())
+        inside = sum(m["latency_expected_low_ms"] <= m["latency_ms"] <= m["latency_expected_high_ms"] for m in measured)
+        parts.append(f"measured after a prediction: {words}; {inside} of these {len(measured)} are in its interval")
+    return f"{'; '.join(parts)}."
 
 
 def _by_name(metrics: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -5,10 +5,12 @@
         │ measured instead, if the interval is wider than 10 %, or contains a limit
         └ after its score: measured if with the lower end of the interval it is on the front
 
-So a member of the front is always measured. Other candidates keep `latency_predicted` beside their latency.
+So a member of the front is always measured. Other candidates keep `latency_predicted` beside their latency, and those
+that were measured the reason and the interval that was expected, so that predictions are judged by the study itself.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -38,7 +40,24 @@ _CONSIDERED = 400
 _CONDITIONS = ("backend", "device", "batch", "threads", "precision", "reference")
 """What a predicted latency has in common with the measured ones."""
 
+_WIDE = f"the interval is wider than {100 * WIDEST:.0f} %"
+_LIMIT = "a limit is within the interval"
+_FRONT = "it could be on the front"
+
 Measure = Callable[[Architecture], Metrics]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The metrics of a predicted latency, and the reason for a measurement before the score; None without one."""
+
+    metrics: Metrics
+    reason: str | None
+
+    def beside(self, reason: str) -> Metrics:
+        """What is stored with a measurement that was taken for this reason: what was expected of it."""
+        ends = {f"latency_expected_{end}_ms": self.metrics[f"latency_{end}_ms"] for end in ("low", "high")}
+        return {"latency_measured_because": reason, **ends}
 
 
 class LatencyPredictor:
@@ -81,8 +100,24 @@ class LatencyPredictor:
         del settings["predict"]
         return self.study.facts.settings_key({LATENCY: settings})
 
-    def predict(self, candidate: Candidate) -> Metrics | None:
-        """The latency with its interval; None where a measurement is needed before the score."""
+    def evaluate(self, candidate: Candidate, evaluate: Callable[[Mapping[str, Any]], Metrics]) -> Metrics:
+        """The metrics of a candidate, with a latency that is predicted if that suffices.
+
+        `evaluate` evaluates it, given measurements that are known.
+        """
+        prediction = self.predict(candidate)
+        if prediction is None:
+            return evaluate({})
+        if prediction.reason is not None:
+            return evaluate({}) | prediction.beside(prediction.reason)
+        metrics = evaluate({"known": {LATENCY: prediction.metrics}})
+        if not self.reaches_front(metrics):
+            return metrics
+        others = {name: value for name, value in metrics.items() if name not in prediction.metrics}
+        return others | self.measure(candidate.architecture) | prediction.beside(_FRONT)
+
+    def predict(self, candidate: Candidate) -> Prediction | None:
+        """The latency with its interval; None while too few networks are measured."""
         self._read_measured()
         if len(self._measured) < LEAST_MEASURED:
             return None
@@ -92,8 +127,6 @@ class LatencyPredictor:
             self._model = len(self._measured), LatencyModel.fit(NetworkFeatures.join(features), times_ms)
         arch = candidate.architecture
         predicted = self._model[1].predict(self._features(arch, candidate.point))
-        if not predicted.half_width[0] <= WIDEST:
-            return None
         _, first = next(iter(self._measured.values()))
         found: Metrics = {f"latency_{name}": first[f"latency_{name}"] for name in _CONDITIONS
                           if f"latency_{name}" in first}  # fmt: skip
@@ -105,7 +138,8 @@ class LatencyPredictor:
             "latency_predicted": True,
             "latency_measured_networks": len(self._measured),
         }
-        return None if undecided_limits(self.plan.limits, found) else found
+        undecided = _LIMIT if undecided_limits(self.plan.limits, found) else None
+        return Prediction(found, undecided if predicted.half_width[0] <= WIDEST else _WIDE)
 
     def _read_measured(self) -> None:
         """Add the candidates that were measured since the last time."""

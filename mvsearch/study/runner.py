@@ -113,19 +113,19 @@ class Runner:
 
         Raises ConstraintViolated for a candidate that is stopped at a rung.
         """
-        predicted = self._predictor.predict(candidate) if self._predictor else None
-        known: dict[str, Any] = {"known": {LATENCY: predicted}} if predicted else {}
+        if self._predictor is None:
+            return self._measure_rungs(candidate, rungs, {})
+        return self._predictor.evaluate(candidate, lambda known: self._measure_rungs(candidate, rungs, known))
+
+    def _measure_rungs(self, candidate: Candidate, rungs: dict[str, Metrics], known: Mapping[str, Any]) -> Metrics:
+        """As `_measure`, with further arguments of the evaluation."""
         for steps in self.plan.proxy.rungs if self.plan.needs_proxy else ():
             metrics = self._measure_cached(candidate.architecture, candidate.key, known, rung=steps)
             self._check_objectives(metrics)
             rungs[str(steps)] = score_values(metrics)
             if candidate.published is None:  # published models are measured in full, to validate the rungs' scores
                 self._stop_unless_promising(metrics, steps)
-        metrics = dict(self.evaluate(candidate.architecture, **self._known, **known))
-        if predicted and self._predictor and self._predictor.reaches_front(metrics):
-            others = {name: value for name, value in metrics.items() if name not in predicted}
-            metrics = others | self.evaluate(candidate.architecture, only=LATENCY)
-        return metrics
+        return dict(self.evaluate(candidate.architecture, **self._known, **known))
 
     def _measure_cached(
         self, arch: Architecture, key: str, known: Mapping[str, Any] | None = None, **kwargs: int

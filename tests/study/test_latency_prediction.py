@@ -56,13 +56,16 @@ def test_members_of_the_front_are_measured_and_most_others_are_predicted_within_
     assert {r.metrics["latency_device"] for r in predicted} == {"cpu: toy"}
 
     assert not any(record.metrics.get("latency_predicted") for record in front(study.records(), study.objectives))
-    assert predicted_note([r.metrics for r in study.records()]).startswith(f"{len(predicted)} of 24 latencies are pred")
+    note = predicted_note([r.metrics for r in study.records()])
+    assert note.startswith(f"{len(predicted)} of 24 latencies are predicted (~)")
+    assert f"{24 - len(predicted)} are in its interval" in note
 
 
 def test_a_latency_that_the_costs_do_not_explain_is_measured(tmp_path):
     bench = Bench(lambda metrics: 1 + hash(str(metrics["params"])) % 97)
     study = run(tmp_path, bench, trials=9)
     assert not any(record.metrics.get("latency_predicted") for record in study.records())
+    assert "9 because the interval is wider than 10 %" in predicted_note([r.metrics for r in study.records()])
 
 
 def test_a_limit_prunes_by_prediction_only_if_the_whole_interval_is_beyond_it(tmp_path):
