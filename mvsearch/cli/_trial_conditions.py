@@ -27,8 +27,12 @@ def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
         used = [f"{key} {getattr(settings, key)}" for key in _MEASURED_BY if hasattr(settings, key)]
         yield f"each trial: {name} {where}, {', '.join(used)}."
     if plan.predicts_latency:
-        networks = plan.measurements["latency"].predict
-        yield f"latency is measured of {networks} other networks first, and predicted where that decides as much."
+        from mvsearch.profiling.measurements.latency import KNOWN_NETWORKS
+
+        latency = plan.measurements["latency"]
+        known = f", and of {KNOWN_NETWORKS * latency.predict} by {' and '.join(latency.known)}" if latency.known else ""
+        first = f"latency is measured of {latency.predict} other networks first{known}"
+        yield f"{first}, and predicted where that suffices."
 
 
 def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> str:

@@ -1,6 +1,7 @@
 """`latency: {predict: N}`: the latency of N networks is measured, that of candidates is predicted where it suffices.
 
     design: N networks of the space, far from each other ── measured ──┐
+    known:  4 N networks ── measured by each backend of `known` ── a linear model each
     candidate ── predicted, with an interval ◀──── model ◀─────────────┴── every candidate that was measured
         │ measured instead, if the interval is wider than 10 %, or contains a limit
         └ after its score: measured if with the lower end of the interval it is on the front
@@ -10,7 +11,8 @@ that were measured the reason and the interval that was expected, so that predic
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
@@ -22,12 +24,15 @@ from mvsearch.metrics.constraints import undecided_limits
 from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.profiling.latency_features import NetworkFeatures, choice_features, cost_features
-from mvsearch.profiling.prediction import LEAST_MEASURED, LatencyModel
+from mvsearch.profiling.measurements import load_measurement
+from mvsearch.profiling.measurements.latency import KNOWN_NETWORKS, LatencySettings
+from mvsearch.profiling.prediction import LEAST_MEASURED, KnownDevice, LatencyModel, LinearModel
 from mvsearch.space.inverse import Point
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
 from mvsearch.utils import machine
+from mvsearch.utils.hashing import digest
 
 LATENCY = "latency"
 
@@ -68,28 +73,40 @@ class LatencyPredictor:
         self.networks: int = self.plan.measurements[LATENCY].predict
         self._rows = [row.name for row in self.plan.space.rows] + ["head"]
         self._values = {choice.name: choice.values for choice in self.plan.space.choices}
+        self._known: list[LinearModel] = []
         self._measured: dict[str, tuple[NetworkFeatures, Metrics]] = {}
         self._model: tuple[int, LatencyModel] | None = None
         self._last = 0
 
     def measure_design(self) -> None:
-        """Measure the networks of the design, unless another worker or study did; those that fail are left out."""
-        key = self._settings_key()
-        for i, point in enumerate(design(self.plan, self.networks)):
+        """Measure the networks of the design, and those of each known backend, unless another worker or study did."""
+        settings = self.plan.measurements[LATENCY]
+        self._measured = self._measure_all(self.networks, self.measure, self._settings_key(), settings.backend)
+        for backend in settings.known:
+            measure = partial(measure_on, backend, settings)
+            key = digest({LATENCY: asdict(known_settings(backend, settings)), "device": device_of(backend, settings)})
+            measured = self._measure_all(KNOWN_NETWORKS * self.networks, measure, key, backend)
+            if len(measured) >= LEAST_MEASURED:
+                self._known.append(LinearModel.fit(KnownDevice(*_joined(measured))))
+
+    def _measure_all(
+        self, networks: int, measure: Measure, key: str, backend: str
+    ) -> dict[str, tuple[NetworkFeatures, Metrics]]:
+        """Features and metrics of so many networks by their keys; those that cannot be measured are left out."""
+        measured = {}
+        for i, point in enumerate(design(self.plan, networks)):
             arch = self.plan.space.architecture(point)
-            doing = f"latency of network {i + 1} of {self.networks} to predict from"
-            self.study.worker.report(number=None, name=arch.key, doing=doing, done=i, of=self.networks)
-            with self.study.store.evaluation_lock(arch.key, key):
+            doing = f"latency of network {i + 1} of {networks} to predict from, {backend}"
+            self.study.worker.report(number=None, name=arch.key, doing=doing, done=i, of=networks)
+            with suppress(EvaluationFailed), self.study.store.evaluation_lock(arch.key, key):
                 metrics = self.study.store.evaluation(arch.key, key)
                 if metrics is None:
                     start = self.study.worker.clock()
-                    try:
-                        metrics = self.measure(arch)
-                    except EvaluationFailed:
-                        continue
+                    metrics = measure(arch)
                     seconds = self.study.worker.clock() - start
                     self.study.store.cache_evaluation(arch.key, key, metrics, seconds, machine.describe())
-            self._measured[arch.key] = (self._features(arch, self.plan.space.effective(point)), metrics)
+                measured[arch.key] = (self._features(arch, self.plan.space.effective(point)), metrics)
+        return measured
 
     def _features(self, arch: Architecture, choices: Point) -> NetworkFeatures:
         return cost_features([arch], self._rows, choice_features([choices], self._values))
@@ -97,7 +114,7 @@ class LatencyPredictor:
     def _settings_key(self) -> str:
         """Of the measurement alone: equal for every number of networks."""
         settings = dict(self.plan.settings()[LATENCY])
-        del settings["predict"]
+        settings = {name: value for name, value in settings.items() if name not in ("predict", "known")}
         return self.study.facts.settings_key({LATENCY: settings})
 
     def evaluate(self, candidate: Candidate, evaluate: Callable[[Mapping[str, Any]], Metrics]) -> Metrics:
@@ -122,9 +139,7 @@ class LatencyPredictor:
         if len(self._measured) < LEAST_MEASURED:
             return None
         if self._model is None or self._model[0] != len(self._measured):
-            features, metrics = zip(*self._measured.values(), strict=True)
-            times_ms = np.array([each["latency_ms"] for each in metrics])
-            self._model = len(self._measured), LatencyModel.fit(NetworkFeatures.join(features), times_ms)
+            self._model = len(self._measured), LatencyModel.fit(*_joined(self._measured), self._known)
         arch = candidate.architecture
         predicted = self._model[1].predict(self._features(arch, candidate.point))
         _, first = next(iter(self._measured.values()))
@@ -170,6 +185,28 @@ class LatencyPredictor:
             np.array(costs(metrics, "latency_low_ms")),
         )
         return not bool(((rows <= own).all(1) & (rows < own).any(1)).any())
+
+
+def _joined(measured: Mapping[str, tuple[NetworkFeatures, Metrics]]) -> tuple[NetworkFeatures, NDArray[np.float64]]:
+    """The features of all networks, and their milliseconds."""
+    features, metrics = zip(*measured.values(), strict=True)
+    return NetworkFeatures.join(features), np.array([each["latency_ms"] for each in metrics])
+
+
+def known_settings(backend: str, settings: LatencySettings) -> LatencySettings:
+    """The settings of another backend, with what both have in common."""
+    common = ("batch", "threads", "image_size", "repeats")
+    return LatencySettings(backend=backend, **{name: getattr(settings, name) for name in common})
+
+
+def device_of(backend: str, settings: LatencySettings) -> str | None:
+    """The device of another backend; raises EnvironmentFault if it cannot run here."""
+    return load_measurement(LATENCY).device(known_settings(backend, settings))
+
+
+def measure_on(backend: str, settings: LatencySettings, arch: Architecture) -> Metrics:
+    """The latency of a network on another backend of this machine."""
+    return load_measurement(LATENCY).measure(arch, known_settings(backend, settings), ())
 
 
 def design(plan: Plan, networks: int) -> list[Point]:

@@ -11,6 +11,7 @@ from mvsearch.data import check_task
 from mvsearch.errors import Location, PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint, check_limits
 from mvsearch.metrics.registry import SIZE, check_costs, metric, scores
+from mvsearch.profiling.latency import backend_names, load_backend
 from mvsearch.profiling.measurements import measurements
 from mvsearch.profiling.prediction import LEAST_MEASURED
 from mvsearch.proxies import load_proxy
@@ -119,6 +120,7 @@ def _check_measurements(plan: "Plan") -> None:
 def _check_prediction(plan: "Plan") -> None:
     """Raises PlanError for a number of networks that latency cannot be predicted from, or if nothing needs latency."""
     networks, where = plan.measurements["latency"].predict, plan.space.document.where("latency", "predict")
+    _check_known(plan)
     if networks is None:
         return
     if networks < LEAST_MEASURED:
@@ -131,6 +133,18 @@ def _check_prediction(plan: "Plan") -> None:
         )
     if not plan.uses_metric("latency_ms"):
         raise PlanError("latency_ms is neither an objective nor limited; add it, or leave out `predict`.", at=where)
+
+
+def _check_known(plan: "Plan") -> None:
+    """Raises PlanError for a backend that latency cannot be learnt from."""
+    latency, where = plan.measurements["latency"], plan.space.document.where("latency", "known")
+    for name in latency.known:
+        if name not in backend_names():
+            raise PlanError(f"unknown latency backend {name!r}; {plugins.suggest(name, backend_names())}", at=where)
+        if name == latency.backend or load_backend(name).remote:
+            raise PlanError(f"found {name}; use other backends that run on this machine, e.g. torch_cpu.", at=where)
+    if latency.known and latency.predict is None:
+        raise PlanError("is for predictions; add e.g. `predict: 20`.", at=where)
 
 
 def _check_limits(plan: "Plan") -> None:

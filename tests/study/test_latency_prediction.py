@@ -89,6 +89,24 @@ def test_the_networks_to_predict_from_are_measured_once_for_all_workers_and_runs
     assert len({str(point) for point in design(plan, 8)}) == 8
 
 
+def test_a_known_backend_measures_four_times_as_many_networks_and_more_is_predicted(tmp_path, monkeypatch):
+    def law(metrics):
+        return metrics["macs"] ** 0.8 / 1e4 * (1 + (metrics["params"] % 7) / 20)
+
+    def measure_on(backend, _settings, arch):
+        known.append(arch.key)
+        return {"latency_ms": 3 * law(arch.metrics())}
+
+    known = []
+    monkeypatch.setattr("mvsearch.study.latency_prediction.measure_on", measure_on)
+    monkeypatch.setattr("mvsearch.study.latency_prediction.device_of", lambda *_: "cpu: toy")
+    bench, text = Bench(), TOY + "latency: {backend: openvino, predict: 8, known: [torch_cpu]}\n"
+    for trials in (9, 10):
+        Study.join(toy_plan(tmp_path, text, objectives=OBJECTIVES, trials=trials)).run(bench)
+    assert len(known) == len(set(known)) == 32
+    assert set(bench.measured[:8]) <= set(known)
+
+
 def test_networks_to_predict_from_lie_far_from_each_other():
     points = np.array([[0.0, 0], [0.1, 0], [5, 0], [0, 5], [5, 5], [2.4, 2.6]])
     first, *corners = spread_out(points, 5)
@@ -105,6 +123,10 @@ def test_networks_to_predict_from_lie_far_from_each_other():
         ("{predict: 50}", {"trials": 40}, "40 trials"),
         ("{predict: 8}", {"objectives": ("loss", "params")}, "latency_ms"),
         ("{predict: many}", {}, "many"),
+        ("{known: [torch_cpu], backend: openvino}", {}, "predict: 20"),
+        ("{predict: 8, known: [torch_cpu]}", {}, "found torch_cpu"),
+        ("{predict: 8, known: [command]}", {}, "found command"),
+        ("{predict: 8, known: [torch_gpu]}", {}, "torch_cpu"),
     ],
 )
 def test_contradictory_settings_name_the_value_and_the_line(latency, search, value):

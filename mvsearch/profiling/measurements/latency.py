@@ -19,8 +19,11 @@ if TYPE_CHECKING:
 _WITHOUT_EFFECT = ("timeout_s", "retries", "exclusive")
 """Settings that do not change what a latency is."""
 
-_LATER = ("fused", "run", "format", "devices", "predict")
+_LATER = ("fused", "run", "format", "devices", "predict", "known")
 """Settings that older studies do not have."""
+
+KNOWN_NETWORKS = 4
+"""Networks that a known backend measures, as a multiple of those that latency is predicted from."""
 
 _TIMED_CALLS = 3
 """Calls from which it is told how long a measurement takes; the fastest counts."""
@@ -63,6 +66,8 @@ class LatencySettings:
 
     predict: int | None = None
     """Measure so many networks, and predict the latency of candidates where a prediction decides as much."""
+    known: tuple[str, ...] = ()
+    """With `predict`, other backends to learn from: each measures four times as many networks on this machine first."""
 
     @property
     def options(self) -> TimingOptions:
@@ -138,7 +143,7 @@ class Timing(Measurement):
     def stored_settings(self, settings: LatencySettings, image_size: int) -> dict[str, Any]:
         """Those that the latency depends on; of the later ones only those that are set: older studies have none."""
         stored = super().stored_settings(settings, image_size)
-        stored["devices"] = list(settings.devices)
+        stored |= {"devices": list(settings.devices), "known": list(settings.known)}
         return {n: v for n, v in stored.items() if n not in _WITHOUT_EFFECT and (v or n not in _LATER)}
 
 
