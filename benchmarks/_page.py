@@ -7,6 +7,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import nasbench201
 import numpy as np
 from _board import OTHERS, OURS, STOCK, Board, share_curves
 from _landscape import TASKS, Reference, Task
@@ -46,8 +47,8 @@ task limits this bias, but does not remove it.
 ![Hypervolume against evaluations](search.png)
 
 Lines are medians over seeds, bands reach from the worst seed to the best. Dashed lines are Optuna's samplers as
-mvsearch runs them: inside `samplers/_legal.py`, started with the published models ("seeded"). NSGA-III and pymoo are in
-the tables. The dotted line is the share of ours at 100.
+mvsearch runs them: inside `samplers/_constrained.py`, started with the published models ("seeded"). NSGA-III and pymoo
+are in the tables. The dotted line is the share of ours at 100.
 """
 
 _METHOD = """\
@@ -74,7 +75,9 @@ def write(folder: Path, results: Mapping[Any, dict[str, Any]], references: Mappi
     """Write both files."""
     board = Board({task.name: share_curves(task, results, references[task.name]) for task in TASKS}, results)
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "search.md").write_text(page(board, references), encoding="utf-8")
+    file = folder / "search.md"
+    kept = nasbench201.read_section(file.read_text(encoding="utf-8")) if file.exists() else ""
+    file.write_text(nasbench201.replace_section(page(board, references), kept), encoding="utf-8")
     (folder / "search.png").write_bytes(picture(board))
 
 

@@ -17,8 +17,10 @@ from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.study.distributions import distributions
 from mvsearch.study.plan import Plan
 from mvsearch.study.samplers._constrained import Constrained
-from mvsearch.study.samplers._gaussian_process import Array, Features, GaussianProcess, fit_theta
+from mvsearch.study.samplers._features import Features
+from mvsearch.study.samplers._gaussian_process import Array, GaussianProcess, fit_theta
 from mvsearch.study.samplers._history import History
+from mvsearch.study.samplers._improvement import ExpectedHypervolumeImprovement
 from mvsearch.study.samplers._observations import observe
 from mvsearch.study.samplers._points import sample_admissible
 from mvsearch.study.samplers.surrogate import Surrogate
@@ -170,7 +172,7 @@ def test_a_score_measured_several_times_weighs_more():
         found = observe(trials, TOP1, ("top1",))
         features = Features(space)
         points = features.of(codes)
-        model = GaussianProcess.of(points, found, fit_theta(points, found, features.groups), features.groups)
+        model = GaussianProcess.of(points, found, fit_theta(points, found, features.lengths), features.lengths)
         return float(abs(model.mean(points)[3] - found.y[3]))
 
     assert off(0.001) < 0.5 * off(None)
@@ -182,7 +184,7 @@ def model_of(space: SearchSpace, codes: Codes, values: Sequence[float]) -> tuple
     trials = [finished({}, i, top1=1.5 + value) for i, value in enumerate(values)]
     found = observe(trials, TOP1, ("top1",))
     points = features.of(codes)
-    return features, GaussianProcess.of(points, found, fit_theta(points, found, features.groups), features.groups)
+    return features, GaussianProcess.of(points, found, fit_theta(points, found, features.lengths), features.lengths)
 
 
 def test_the_model_learns_a_smooth_score_and_is_less_certain_elsewhere():
@@ -491,3 +493,90 @@ def test_proposals_cover_the_range_of_budgets():
     assert params[0] < 1.2e6
     assert params[-1] > 4.5e6
     assert statistics.median(params) < 4e6
+
+
+# ---- choices without order
+
+
+KINDS = """
+name: kinds
+image_size: 32
+num_classes: 10
+blocks:
+  - {name: stem, block: conv, out: 16}
+  - {name: a, block: {choose: [conv, mv2, uib, repvit, star]}, out: 16}
+  - {name: b, block: {choose: [conv, mv2, uib, repvit, star]}, out: 16}
+  - {name: c, block: {choose: [conv, mv2, uib, repvit, star]}, out: 16}
+  - {name: d, block: {choose: [conv, mv2, uib, repvit, star]}, out: 16}
+"""
+
+
+def test_kinds_without_order_and_pairs_of_them_are_learnt():
+    space = toy_space(KINDS)
+    worth = np.array([0.0, 3.0, 0.5, 2.5, 1.0])  # of the kinds in their order: no line and no curve fits it
+    codes = space.sample(400, 0)
+    score = worth[codes].sum(1) + 2.0 * (codes[:, 0] == codes[:, 1])
+    features, model = model_of(space, codes[:60], score[:60])
+
+    found = -model.mean(features.of(codes[60:])) - 0.5
+    assert np.abs(found - score[60:]).mean() < 0.1 * np.abs(score[:60].mean() - score[60:]).mean()
+
+
+def test_a_choice_without_effect_has_no_effect_in_the_model():
+    text = """
+name: idle
+image_size: 32
+num_classes: 10
+blocks:
+  - {name: stem, block: conv, out: 16}
+  - {name: a, block: {choose: [conv, mv2]}, out: 16, mv2: {expand: {choose: [2, 3, 4, 6]}}}
+  - {name: b, block: {choose: [conv, mv2]}, out: 16}
+"""
+    space = toy_space(text)
+    expand = next(i for i, choice in enumerate(space.choices) if choice.name.endswith("expand"))
+    kind = next(i for i, choice in enumerate(space.choices) if choice.name == "a.block")
+    codes = space.sample(50, 0)
+    idle = codes[:, kind] == 0
+    features = Features(space)
+    points = features.of(codes)
+
+    assert idle.any()
+    assert len(np.unique(points.near[idle], axis=0)) == 2  # a point for each kind of the other row
+    assert (points.additive[idle] ** 2).sum(1) == pytest.approx(2 / 3)  # of three choices, two have an effect
+    others = [i for i in range(3) if i != expand]
+    assert features.words == ("conv", "mv2")
+    assert 2 * points.counts == pytest.approx(np.stack([(codes[:, others] == kind).sum(1) for kind in (0, 1)], 1))
+
+
+def test_networks_that_learn_nothing_do_not_decide_the_scale():
+    values = [0.70, 0.72, 0.74, 0.75, 0.76, 0.77, 0.78, 0.80, 0.01, 0.10]
+    found = observe([finished({}, i, top1=value) for i, value in enumerate(values)], TOP1, ("top1",))
+    plain = np.log(1 - np.array(values))
+
+    assert found.y[:8] == pytest.approx(plain[:8])
+    assert np.ptp(found.y) < 0.75 * np.ptp(plain)
+    assert (np.argsort(found.y) == np.argsort(plain)).all()
+    assert found.scale.cost(found.y) == pytest.approx(-np.array(values))
+
+
+def test_the_first_proposals_have_every_kind_in_every_row():
+    plan = plan_of(KINDS, objectives=("top1", "latency_ms"))
+    study = study_of(plan)
+    trials = [study.ask(distributions(plan.space)) for _ in range(8)]
+    codes = np.array([plan.space.codes(trial.params) for trial in trials])
+
+    assert all(len(set(column)) == 5 for column in codes.T)
+
+
+def test_the_improvement_over_a_front_of_two_objectives_is_the_hypervolume_gained():
+    rng = np.random.default_rng(0)
+    front, costs = rng.random((20, 2)), 1.2 * rng.random((3, 30, 2))
+    gain = ExpectedHypervolumeImprovement(front, np.zeros(2), np.ones(2), np.zeros(2, dtype=bool))
+    reference = gain.reference
+
+    def gained(cost: Array) -> float:
+        both = np.vstack((front, np.minimum(cost, reference)))
+        return float(moocore.hypervolume(both, ref=reference) - moocore.hypervolume(front, ref=reference))
+
+    expected = np.mean([[gained(cost) for cost in level] for level in costs], axis=0)
+    assert gain.of(costs) == pytest.approx(expected, abs=1e-12)

@@ -32,6 +32,8 @@ class ExpectedHypervolumeImprovement:
 
     def of(self, costs: Array) -> Array:
         """(levels, n, objectives) → (n,): the mean improvement over equally likely levels."""
+        if costs.shape[2] == 2:
+            return np.asarray(self._areas(self.scaled(costs)).mean(0))
         gains = np.zeros(costs.shape[1])
         for level in self.scaled(costs):
             within = np.flatnonzero((level < _EDGE).all(1))
@@ -39,6 +41,14 @@ class ExpectedHypervolumeImprovement:
             for i in within[~dominated]:
                 gains[i] += self._volume(np.vstack((self.front, level[i]))) - self.volume
         return gains / len(costs)
+
+    def _areas(self, costs: Array) -> Array:
+        """The improvement of each of (..., 2) costs alone, added up over the strips between the points of the front."""
+        front = self.front[np.argsort(self.front[:, 0])]
+        left = np.concatenate(([-np.inf], front[:, 0]))
+        right, height = np.concatenate((front[:, 0], [_EDGE])), np.concatenate(([_EDGE], front[:, 1]))
+        widths = np.maximum(right - np.maximum(costs[..., :1], left), 0)
+        return np.asarray((widths * np.maximum(height - costs[..., 1:], 0)).sum(-1))
 
     def _volume(self, points: Array) -> float:
         return float(moocore.hypervolume(points, ref=self.reference)) if len(points) else 0.0

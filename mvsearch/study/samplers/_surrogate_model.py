@@ -1,5 +1,6 @@
 """Predictions for points that have not been evaluated: exact static costs, and models of the expensive metrics."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,8 @@ from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.search_space import Codes
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._gaussian_process import Features, GaussianProcess
+from mvsearch.study.samplers._features import Features
+from mvsearch.study.samplers._gaussian_process import GaussianProcess
 from mvsearch.study.samplers._observations import Scale
 
 Array = NDArray[np.float64]
@@ -39,6 +41,14 @@ class Prediction:
     def expected(self) -> Array:
         """(n, objectives), with every expensive metric at its mean."""
         return np.asarray(self.costs(np.zeros((1, len(self.expensive))))[0])
+
+    def bounds(self) -> Array:
+        """(objectives,) the costs beyond which values of expensive metrics are outliers; infinite if there are none."""
+        return np.array([self._bound(objective.name) for objective in self.plan.objectives])
+
+    def _bound(self, name: str) -> float:
+        scale = self.expensive[name][0] if name in self.expensive else None
+        return math.inf if scale is None or math.isinf(scale.knee) else float(scale.cost(scale.knee))
 
     def excess(self) -> Array:
         """(n,) how far the expected metrics exceed their constraints, as distances."""
@@ -78,13 +88,13 @@ class SurrogateModel:
 
     def of(self, codes: Codes, *, deviations: bool = True) -> Prediction:
         """The prediction for codes (n, choices); without `deviations`, which take longer than means, they are zero."""
-        expensive = {}
+        expensive, cost = {}, self.features.costs.of(codes)
         if self.models:
-            points = self.features.of(codes)
+            points = self.features.of(codes, cost)
             for name, (scale, model) in self.models.items():
                 moments = model.predict(points) if deviations else (model.mean(points), np.zeros(len(codes)))
                 expensive[name] = (scale, *moments)
-        return Prediction(self.plan, self.plan.space.costs(codes), expensive)
+        return Prediction(self.plan, cost, expensive)
 
     def condition_on(self, codes: Codes) -> "SurrogateModel":
         """The model conditioned on these points having their expected values."""

@@ -23,20 +23,20 @@ from mvsearch.metrics.record import is_number
 from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space.search_space import Codes
 from mvsearch.study.plan import Plan
-from mvsearch.study.samplers._gaussian_process import Features, GaussianProcess, Points, fit_theta
+from mvsearch.study.samplers._features import Features, Points
+from mvsearch.study.samplers._gaussian_process import GaussianProcess, fit_theta
 from mvsearch.study.samplers._history import History
 from mvsearch.study.samplers._improvement import ExpectedHypervolumeImprovement
-from mvsearch.study.samplers._observations import Observations, metrics_of, observe
+from mvsearch.study.samplers._observations import FIRST, Observations, metrics_of, observe, refitted
 from mvsearch.study.samplers._points import evolve, neighbours, sample_admissible, select_diverse
 from mvsearch.study.samplers._surrogate_model import SurrogateModel
 
 Array = NDArray[np.float64]
 
-_FIRST = 8  # observations before a model is fitted
 _FITTED = 200  # observations that theta is fitted to
-_GROWTH = 1.1  # theta is fitted again when the observations have grown by this factor
 _MODELLED = 1000  # observations that a model is conditioned on: the latest
-_CONSIDERED = 150  # candidates whose improvement is computed
+_CONSIDERED, _CONSIDERED_OF_TWO = 150, 1000  # candidates whose improvement is computed: of two objectives it is cheap
+_NEAR_COST = 0.1  # share of points that are of nearly the same cost
 _LEVELS = 5  # equally likely values of an expensive metric
 _ROUNDS = 6  # of refinement
 _SMALL = 1000  # a space of so few points is enumerated
@@ -83,27 +83,25 @@ class Surrogate(optuna.samplers.BaseSampler):
         models = {}
         for name, objective in self.expensive.items():
             observations = observe(trials, objective, self.plan.search.objectives)
-            if len(observations.full) >= _FIRST:
+            if len(observations.full) >= FIRST:
                 models[name] = (observations.scale, self._model(name, observations))
         return SurrogateModel(self.plan, self._features, models)
 
     def _model(self, name: str, observations: Observations) -> GaussianProcess:
         latest = observations.part(slice(-_MODELLED, None))
         return GaussianProcess.of(
-            self._points(latest), latest, self._theta(name, observations.full), self._features.groups
+            self._points(latest), latest, self._theta(name, observations.full), self._features.lengths
         )
 
     def _theta(self, name: str, observations: Observations) -> Array:
         """The hyperparameters, fitted to the first observations; again only when these have grown by a tenth."""
-        start = _FIRST
-        while (more := max(start + 1, int(start * _GROWTH))) <= len(observations):
-            start = more
+        start = refitted(len(observations))
         rows = np.random.default_rng([self.seed, start]).permutation(start)[:_FITTED]
         subset = observations.part(rows)
         key = (subset.numbers, subset.y.tobytes(), subset.known.tobytes())
         known, theta = self._thetas.get(name, (None, np.empty(0)))
         if key != known:
-            theta = fit_theta(self._points(subset), subset, self._features.groups)
+            theta = fit_theta(self._points(subset), subset, self._features.lengths)
             self._thetas[name] = (key, theta)
         return theta
 
@@ -134,13 +132,20 @@ class Surrogate(optuna.samplers.BaseSampler):
     # ---- proposals
 
     def _explore(self, surrogate: SurrogateModel, anywhere: Codes, rng: np.random.Generator) -> Codes:
-        """A point of random cost, not from where most points are, that probably satisfies the constraints."""
+        """A point of random cost, not from where most points are, that probably satisfies the constraints.
+
+        Of those near that cost, the one whose words and booleans were proposed least.
+        """
         codes = self._new(anywhere) if len(self._new(anywhere)) else anywhere
         feasibility = surrogate.of(codes).feasibility()
         codes = codes[feasibility >= min(0.5, feasibility.max())]
-        size = np.log(self.space.costs(codes).macs)
+        size = np.log(self._features.costs.of(codes).macs)
         target = rng.uniform(size.min(), size.max())
-        return np.asarray(codes[np.abs(size - target).argmin()])
+        near = codes[np.argsort(np.abs(size - target), kind="stable")[: max(1, int(_NEAR_COST * len(codes)))]]
+        unordered = [i for i, choice in enumerate(self.space.choices) if not choice.ordered]
+        past = np.array([*self._history.codes.values()]).reshape(-1, codes.shape[1])
+        uses = sum((past[:, i] == near[:, i, None]).sum(1) * len(self.space.choices[i].values) for i in unordered)
+        return np.asarray(near[np.argmin(uses) if unordered else 0])
 
     def _exploit(
         self, surrogate: SurrogateModel, trials: list[FrozenTrial], anywhere: Codes, rng: np.random.Generator
@@ -148,10 +153,11 @@ class Surrogate(optuna.samplers.BaseSampler):
         """The new point of largest expected improvement over complete and running trials."""
         admissible = self._admissible_codes(trials)
         surrogate = surrogate.condition_on(self._codes([t for t in trials if t.state == TrialState.RUNNING]))
-        known, around = (surrogate.of(codes, deviations=False).expected() for codes in (admissible, anywhere))
-        both = np.vstack((known, around))
+        inside, around = (surrogate.of(codes, deviations=False) for codes in (admissible, anywhere))
+        known = inside.expected()
+        both = np.vstack((known, around.expected()))
         logs = np.array([name in STATIC_COSTS for name in self.plan.search.objectives]) & (rng.random() < 0.5)
-        gain = ExpectedHypervolumeImprovement(known, both.min(0), both.max(0), logs)
+        gain = ExpectedHypervolumeImprovement(known, both.min(0), np.minimum(both.max(0), around.bounds()), logs)
 
         def costs_of(codes: Codes) -> Array:
             prediction = surrogate.of(codes, deviations=False)
@@ -167,7 +173,8 @@ class Surrogate(optuna.samplers.BaseSampler):
             prediction = surrogate.of(codes)
             return np.asarray(gain.of(prediction.costs(z)) * prediction.feasibility())
 
-        pool = pool[select_diverse(costs_of(pool), _CONSIDERED)]
+        considered = _CONSIDERED if len(self.plan.objectives) > 2 else _CONSIDERED_OF_TWO
+        pool = pool[select_diverse(costs_of(pool), considered)]
         return self._refine(pool, expected_gain)
 
     def _refine(self, pool: Codes, expected_gain: Callable[[Codes], Array]) -> Codes:
