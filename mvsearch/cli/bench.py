@@ -1,6 +1,7 @@
 """`mvsearch bench ARCH...`: time networks side by side on several runtimes of this machine."""
 
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,7 +9,8 @@ import click
 from mvsearch.cli._completion import complete_architecture, joined_names
 from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, json_option, print_json, storage_option, table
+from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, table, theme_option
+from mvsearch.cli._sustained import Drawing, Duration, run_sustained
 
 if TYPE_CHECKING:
     from mvsearch.profiling.benchmark import ArchitectureTiming
@@ -16,14 +18,18 @@ if TYPE_CHECKING:
 _BACKENDS = "torch_cpu,onnxruntime,executorch,openvino"
 
 
-@click.command(cls=Command, examples=["mvsearch bench mobilevitv3_xxs v3:17 --backend torch_cpu,onnxruntime"])
+@click.command(
+    cls=Command,
+    examples=[
+        "mvsearch bench mobilevitv3_xxs v3:17 --backend torch_cpu,onnxruntime",
+        "mvsearch bench v3:17 --sustained 10m --plot sustained.png",
+    ],
+)
 @click.argument("archs", metavar="ARCH...", nargs=-1, required=True, shell_complete=complete_architecture)
 @click.option(
     "--backend",
     shell_complete=joined_names("latency_backend"),
-    default=_BACKENDS,
-    show_default=True,
-    help="Backends, separated by commas.",
+    help=f"Backends, separated by commas; default: {_BACKENDS}; with --sustained: torch_cpu.",
 )
 @click.option(
     "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
@@ -37,16 +43,29 @@ _BACKENDS = "torch_cpu,onnxruntime,executorch,openvino"
     show_default=True,
     help="Number of rounds, if the time limit allows.",
 )
+@click.option(
+    "--sustained",
+    type=Duration(),
+    metavar="DURATION",
+    help="Run one network on one backend for so long, e.g. 10m or 90s: does its latency stay, or does it drift?",
+)
+@click.option("--plot", type=click.Path(path_type=Path), help="With --sustained: draw a figure, .png or .svg.")
+@theme_option
+@force_option
 @device_options
 @storage_option
 @json_option
 def bench(
     archs: tuple[str, ...],
-    backend: str,
+    backend: str | None,
     image_size: int | None,
     batch: int,
     threads: int,
     repeats: int,
+    sustained: float | None,
+    plot: Path | None,
+    theme: str,
+    force: bool,
     storage: str | None,
     as_json: bool,
     **device: Any,
@@ -63,12 +82,21 @@ def bench(
     from mvsearch.profiling.latency import TimingOptions
     from mvsearch.study.resolve import find_architecture
 
+    if plot is not None and sustained is None:
+        raise click.UsageError("--plot draws latency over time; add --sustained DURATION.")
+    backend = backend if backend is not None else _BACKENDS if sustained is None else "torch_cpu"
     backends = [name.strip() for name in backend.split(",") if name.strip()]
+    if sustained is not None and (len(archs) > 1 or len(backends) > 1):
+        raise click.UsageError("--sustained runs one network on one backend; name one of each.")
     if not backends:
         raise click.UsageError(f"--backend {backend!r} names no backend; use one or more of {_BACKENDS}.")
     options = TimingOptions(batch=batch, threads=threads, **device_settings(device))
     benchmark_backends(backends, options)
     networks = [find_architecture(arch, storage=storage).at(image_size=image_size) for arch in archs]
+    if sustained is not None:
+        drawing = Drawing(plot, theme, force)
+        run_sustained(networks[0], backends[0], options, sustained, drawing, as_json=as_json)
+        return
     with Steps() as steps:
         results = benchmark_architectures(networks, backends, options, repeats=repeats, progress=steps)
     if as_json:

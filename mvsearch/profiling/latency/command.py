@@ -20,7 +20,7 @@ from mvsearch.export.formats import ExportFormat, format_names, load_format
 from mvsearch.metrics.record import EvaluationFailed, Latency, is_number
 from mvsearch.profiling import reference
 from mvsearch.profiling.device_check import CheckedDevice
-from mvsearch.profiling.device_command import DeviceCommand, Reading, check_command, uses
+from mvsearch.profiling.device_command import CommandFailed, DeviceCommand, Reading, check_command, uses
 from mvsearch.profiling.latency import DEFAULT_OPTIONS, LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions
 from mvsearch.utils import machine, machine_lock, plugins
 
@@ -76,11 +76,16 @@ class Command(LatencyBackend):
 
     @contextmanager
     def prepare(self, model: "nn.Module", image_size: int, options: TimingOptions = DEFAULT_OPTIONS) -> Iterator[Call]:
-        """A call that measures one batch on all devices once."""
+        """A call that measures one batch on all devices once, and returns the reading of the slowest."""
         bench = _bench(options)
         with _written(model, image_size, options) as path:
             command = partial(bench.command, image_size=image_size, repeats=REPEATS)
-            yield lambda: bench.run(lambda device: command(device)(path, bench.stop), exclusive=False)
+
+            def call() -> Reading:
+                readings = bench.run(lambda device: bench.once(command(device), path), exclusive=False)
+                return max(readings.values(), key=lambda reading: reading.latency_ms)
+
+            yield call
 
     def missing_packages(self) -> tuple[str | None, list[str]]:
         """None: those of the format are named when it is used."""
@@ -137,6 +142,16 @@ class _Bench:
         if now != (before := self.names[device.name]):
             raise DeviceUnavailable(f"the command measures on {now}; so far it was {before}. Choose one of them.")
         return pair
+
+    def once(self, command: DeviceCommand, path: Path) -> Reading:
+        """One reading of a file, after retries. Raises EvaluationFailed."""
+        reason = ""
+        for _ in range(1 + self.options.retries):
+            try:
+                return command(path, self.stop)
+            except CommandFailed as error:
+                reason = str(error)
+        raise EvaluationFailed(reason)
 
     def run(self, work: Callable[[CheckedDevice], T], *, exclusive: bool = True) -> dict[str, T]:
         """What the work on each device returns, by its name; the devices work at the same time.
