@@ -111,6 +111,31 @@ def test_a_file_that_was_exported_is_imported_whole(study, mvsearch):
     assert open_study("two").count() == 20
 
 
+def test_a_study_with_choices_that_have_no_effect_in_some_trials_is_imported_whole():
+    text = """
+blocks:
+  - {name: stem, block: conv, out: 8, stride: 2}
+  - name: body
+    block: {choose: [mv2, mobilevit]}
+    out: 8
+    mv2: {expand: {choose: [2, 4]}}
+    mobilevit: {dim: {choose: [8, 16]}, depth: 1}
+search: {objectives: [params, macs], trials: 4, sampler: random}
+"""
+    Path("kinds.yaml").write_text(text, encoding="utf-8")
+    plan = Plan.load("kinds.yaml")
+    Study.join(plan).run(lambda arch: arch.metrics(), trials=4)
+    kept = open_study("kinds")
+    again = restore(list(lines(kept)), "sqlite:///again.db", name="again")
+
+    choices = [record.choices for record in again.records()]
+    assert choices == [record.choices for record in kept.records()]
+    assert {tuple(each) for each in choices} == {
+        ("body.block", "body.mv2.expand"),
+        ("body.block", "body.mobilevit.dim"),
+    }
+
+
 def test_tables_of_trials_hold_every_trial_and_choice(study, mvsearch):
     import pyarrow.parquet
 
