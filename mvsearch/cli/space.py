@@ -141,7 +141,7 @@ def _front(plan: "Plan", objectives: tuple[str, ...], limits: tuple[str, ...], a
     constraints = [Constraint.parse(text) for text in texts]
     check_limits(constraints)
     start_time = time.perf_counter()
-    with DelayedBar("choices eliminated") as bar:
+    with DelayedBar("exact front") as bar:
         members = exact_front(plan.space, names, constraints, progress=bar)
     seconds = time.perf_counter() - start_time
     if as_json:

@@ -9,12 +9,13 @@ L` costs at least
 where the least is taken over the factor's entries with the same values of the choices that it shares with the sum.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch.space.cost_factors import Factor, Ints, group_keys
+from mvsearch.space.cost_query import UNBOUNDED, CostQuery
 from mvsearch.space.search_space import Codes, SearchSpace
 
 _SAMPLE, _NEIGHBOURS, _ROUNDS, _MEMBERS = 20_000, 4_000, 30, 24
@@ -24,37 +25,34 @@ _TRIED = 500
 """Sums on which multipliers are compared."""
 
 Floats = NDArray[np.float64]
-Values = Callable[[Codes], Ints]
-"""The costs of points, (points, names)."""
 
 
 class KnownPoints:
-    """Points within all limits, none of which dominates another, and what they rule out.
+    """Points within all limits, none of which dominates another, and what they and the limits rule out.
 
-    `low` and `high` are the limits of each cost, `is_objective` tells which are to be minimised.
+    They are searched for from `seeds`, by default from samples.
     """
 
-    def __init__(
-        self, space: SearchSpace, values: Values, is_objective: NDArray[np.bool_], low: Ints, high: Ints
-    ) -> None:
-        self.space, self.values = space, values
-        self.objectives, self.low, self.high = np.flatnonzero(is_objective).tolist(), low, high
-        self.limited: list[int] = np.flatnonzero(low > 0).tolist()
-        self.points = self._search() if len(self.limited) else np.empty((0, len(self.objectives)), dtype=np.int64)
+    def __init__(self, space: SearchSpace, query: CostQuery, seeds: Codes | None = None) -> None:
+        self.space, self.query, self.low, self.high = space, query, query.low, query.high
+        self.objectives: list[int] = np.flatnonzero(query.is_objective).tolist()
+        self.limited: list[int] = np.flatnonzero(query.low > 0).tolist()
+        self.points = self._search(seeds) if self.limited else np.empty((0, len(self.objectives)), dtype=np.int64)
 
     def undominated(self, sums: Factor, remaining: Sequence[Factor]) -> NDArray[np.bool_]:
         """Which partial sums may become a part of the front once one entry of each remaining factor is added."""
-        if not len(self.points) or not len(sums):
+        highest = self.high[self.objectives]
+        if not self.limited or not len(sums) or (not len(self.points) and (highest == UNBOUNDED).all()):
             return np.ones(len(sums), dtype=bool)
         least = self._least(sums, remaining)
-        dominated = np.zeros(len(sums), dtype=bool)
+        dominated = (least > highest).any(axis=1)
         for point in self.points:
             dominated |= (point <= least).all(axis=1) & (point < least).any(axis=1)
-        return ~dominated
+        return np.asarray(~dominated)
 
     def _least(self, sums: Factor, remaining: Sequence[Factor]) -> Floats:
         """The least that a completion has of each objective, (sums, objectives)."""
-        scale = self.points.mean(axis=0)
+        scale = self.points.mean(axis=0) if len(self.points) else self.high[self.objectives]
         columns = []
         for i, name in enumerate(self.objectives):
             least = _completed(self.space, sums, remaining, _unit(len(self.low), name))
@@ -80,10 +78,11 @@ class KnownPoints:
 
         return max((share * scale for share in _MULTIPLIERS), key=height)
 
-    def _search(self) -> Ints:
-        """The objectives of good points: samples, and better ones among their neighbours."""
+    def _search(self, seeds: Codes | None) -> Ints:
+        """The objectives of good points: seeds or samples, and better ones among their neighbours."""
         rng = np.random.default_rng(0)
-        members, objectives = self._best(self.space.sample(_SAMPLE, rng))
+        start = self.space.sample(_SAMPLE, rng) if seeds is None else self._neighbours(seeds, rng)
+        members, objectives = self._best(start)
         for _ in range(_ROUNDS):
             if not len(members):
                 break
@@ -98,7 +97,7 @@ class KnownPoints:
         import moocore
 
         codes = codes[self.space.is_legal(codes)]
-        values = self.values(codes)
+        values = self.query.values(self.space.costs(codes))
         within = ((values >= self.low) & (values <= self.high)).all(axis=1)
         codes, values = codes[within], values[within][:, self.objectives]
         values, first = np.unique(values, axis=0, return_index=True)

@@ -7,14 +7,15 @@ kept that can still become part of the front.
     stem(a) + row(a, b) + row(b, c)    eliminate a:  best(b) + row(b, c)    eliminate b:  best(c)    eliminate c:  front
 
 The number of combinations is known before each step, so an intractable space is rejected at once. Where a lower limit
-keeps almost every entry a candidate, points that are known already exclude most of them (see `exact_bounds`).
+keeps almost every entry a candidate, points that are known already exclude most of them (see `exact_bounds`), and the
+front of two costs is computed in strips (see `exact_strips`).
 """
 
 import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,31 +23,28 @@ from numpy.typing import NDArray
 from mvsearch.arch.cost import Cost
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint
-from mvsearch.metrics.registry import STATIC_COSTS, check_costs
+from mvsearch.metrics.registry import check_costs
 from mvsearch.space.cost_factors import Factor, Ints, build_factors, group_keys
+from mvsearch.space.cost_query import CostQuery, InfeasibleError, RemainingBounds
 from mvsearch.space.exact_bounds import KnownPoints
-from mvsearch.space.search_space import SearchSpace
+from mvsearch.space.exact_strips import Strips
+from mvsearch.space.search_space import Codes, SearchSpace
 from mvsearch.utils.progress import Progress, no_progress
 
 _MAX_COMBINATIONS = 60_000_000
 """The most combinations of the values of choices that an elimination goes through."""
-_MAX_SUMS = 12_000_000
-"""The most sums that are compared."""
+_MAX_SUMS = 40_000_000
+"""The most sums that are added up, in all: about 15 s of computing."""
+_MAX_COMPARED = 3_000_000
+"""The most sums that bounds do not exclude, in all: about 15 s of computing."""
 _MAX_ENTRIES = 3_000_000
 """The most entries of a factor: about a gigabyte."""
+_AT_ONCE = 100_000
+"""Points of a space whose front is computed as a whole, which is faster there."""
 _PROJECTED_FROM = 0.2
 """The share of a sum from which the number of its entries is extrapolated."""
 _CHUNK = 1_000_000
 """Combinations that are compared at once."""
-_UNBOUNDED = 2**60  # larger than every cost
-
-
-class InfeasibleError(PlanError):
-    """No point of the space satisfies all constraints; `reason` is the first half of the message."""
-
-    def __init__(self, where: str, reason: str) -> None:
-        super().__init__(f"{reason}; relax one.", at=where)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -76,93 +74,37 @@ def exact_front(
     check_costs(query.names, space.head.task)
     if (query.low > query.high).any():
         raise InfeasibleError(str(space.document.file), f"{query.limits_text} contradict each other")
-    front = VariableElimination(space, query, progress).run()
+    effort = Effort()
+
+    def front_of(part: CostQuery, seeds: Codes | None, watch: Progress) -> Factor:
+        return VariableElimination(space, part, watch, effort, seeds).run()
+
+    if Strips.apply_to(query) and space.size > _AT_ONCE:
+        front = Strips(space, query, front_of, progress).run()
+    else:
+        front = front_of(query, None, progress)
     return _front_points(space, query, front)
 
 
-@dataclass(frozen=True)
-class CostQuery:
-    """The costs to add up: which of them are objectives, to be minimised, and the range that each must lie in."""
+@dataclass
+class Effort:
+    """How many sums were added up so far, and how many of them were compared."""
 
-    names: tuple[str, ...]
-    limits: tuple[Constraint, ...]
-    is_objective: NDArray[np.bool_]
-    low: Ints
-    high: Ints
-
-    @classmethod
-    def of(cls, objectives: Sequence[str], limits: Sequence[Constraint]) -> Self:
-        """Raises PlanError for a name that is not a cost in closed form."""
-        names = tuple(dict.fromkeys([*objectives, *(limit.name for limit in limits)]))
-        for name in names:
-            if name not in STATIC_COSTS:
-                costs = ", ".join(STATIC_COSTS)
-                raise PlanError(f"{name!r} is not a cost in closed form; use one of {costs}.")
-        if len(set(objectives)) < len(objectives):
-            raise PlanError(f"objectives {', '.join(objectives)}: name each once.")
-        if not objectives:
-            raise PlanError(f"no objective is a cost in closed form; name one or more of {', '.join(STATIC_COSTS)}.")
-        low, high = np.full(len(names), -_UNBOUNDED), np.full(len(names), _UNBOUNDED)
-        for limit in limits:
-            i, value = names.index(limit.name), min(limit.value, _UNBOUNDED)
-            if limit.at_most:
-                high[i] = min(high[i], math.floor(value))
-            else:
-                low[i] = max(low[i], math.ceil(value))
-        return cls(names, tuple(limits), np.array([name in objectives for name in names]), low, high)
-
-    @property
-    def limits_text(self) -> str:
-        """The limits as they were written."""
-        return " and ".join(limit.text for limit in self.limits)
-
-    def values(self, cost: Cost) -> Ints:
-        """The costs of the query, (points, names)."""
-        return np.column_stack([getattr(cost, name) for name in self.names])
-
-    def reachable(self, costs: Ints, bounds: "RemainingBounds") -> NDArray[np.bool_]:
-        """Which partial sums can still satisfy all limits."""
-        within = (costs + bounds.least <= self.high) & (costs + bounds.most >= self.low)
-        return np.asarray(within.all(axis=1))
-
-    def consumption(self, costs: Ints, bounds: "RemainingBounds") -> Ints:
-        """How much of the limits that are not objectives a partial sum consumes; less is better.
-
-        Sums that satisfy a limit whatever is added to them consume the same.
-        """
-        above, below = ~self.is_objective & (self.high < _UNBOUNDED), self.low > -_UNBOUNDED
-        used = np.maximum(costs, self.high - bounds.most)[:, above]
-        lacking = -np.minimum(costs, self.low - bounds.least)[:, below]
-        return np.concatenate([used, lacking], axis=1)
-
-
-@dataclass(frozen=True)
-class RemainingBounds:
-    """The least and the most that the factors that are not added up yet can add to each cost."""
-
-    least: Ints
-    most: Ints
-
-    @classmethod
-    def of(cls, factors: Sequence[Factor], costs: int) -> Self:
-        """Each factor at its own minimum and maximum, whether these are compatible or not."""
-        zero = [np.zeros(costs, dtype=np.int64)]
-        least = np.sum([*zero, *(factor.costs.min(axis=0) for factor in factors)], axis=0)
-        most = np.sum([*zero, *(factor.costs.max(axis=0) for factor in factors)], axis=0)
-        return cls(least, most)
+    sums: int = 0
+    compared: int = 0
 
 
 class VariableElimination:
     """Eliminates one choice after another from the factors and keeps the non-dominated entries."""
 
-    def __init__(self, space: SearchSpace, query: CostQuery, progress: Progress) -> None:
-        self.space, self.query, self.progress = space, query, progress
+    def __init__(
+        self, space: SearchSpace, query: CostQuery, progress: Progress, effort: Effort, seeds: Codes | None
+    ) -> None:
+        self.space, self.query, self.progress, self.effort = space, query, progress, effort
         self.empty, *self.factors = build_factors(space, query.names)
         self.order = self._elimination_order()
-        self.eliminated, self.compared, self.sums = 0, 0, (0, 1)
-        self.known = KnownPoints(
-            space, lambda codes: query.values(space.costs(codes)), query.is_objective, query.low, query.high
-        )
+        self.eliminated, self.sums = 0, (0, 1)
+        self.known = KnownPoints(space, query, seeds)
 
     def run(self) -> Factor:
         """The front, as the entries of a factor without columns."""
@@ -208,7 +150,7 @@ class VariableElimination:
         bounds = RemainingBounds.of(remaining, len(a.costs.T))
         common = [c for c in columns if c in a.columns]
         a = a.take(np.argsort(group_keys(self.space, a.codes, common), kind="stable"))  # competing entries in one chunk
-        parts, start = [], time.perf_counter()
+        parts, compared, start = [], 0, time.perf_counter()
         for share, entries_a, entries_b in self._compatible(a, b):
             costs = a.costs[entries_a] + b.costs[entries_b]
             reachable = np.flatnonzero(self.query.reachable(costs, bounds))
@@ -218,9 +160,11 @@ class VariableElimination:
             joined = joined.take(np.flatnonzero(self.known.undominated(joined, remaining)))
             if len(joined):
                 parts.append(self._best(joined, bounds))
-            entries = sum(map(len, parts))
-            self._check_effort(entries=round(entries / share) if share > _PROJECTED_FROM else entries)
+            compared += len(joined)
+            projected = share if share > _PROJECTED_FROM else 1.0
+            self._check_effort(compared=round(compared / projected), entries=round(sum(map(len, parts)) / projected))
             self._report(share, time.perf_counter() - start)
+        self.effort.compared += compared
         if not parts:
             limits = f" and {self.query.limits_text}" if self.query.limits else ""
             raise InfeasibleError(str(self.space.document.file), f"no point satisfies all conditions{limits}")
@@ -248,7 +192,8 @@ class VariableElimination:
         start = np.searchsorted(keys_b, keys_a, "left", sorter=order)
         counts = np.searchsorted(keys_b, keys_a, "right", sorter=order) - start
         ends = np.cumsum(counts)
-        self._check_effort(compared=int(ends[-1]))
+        self.effort.sums += int(ends[-1])
+        self._check_effort()
         cuts = np.searchsorted(ends, np.arange(_CHUNK, ends[-1], _CHUNK), "right")
         for entries in np.split(np.arange(len(a)), cuts):
             times = counts[entries]
@@ -257,21 +202,25 @@ class VariableElimination:
             yield share, np.repeat(entries, times), order[np.repeat(start[entries], times) + offsets]
 
     def _check_effort(self, *, compared: int = 0, entries: int = 0) -> None:
-        self.compared += compared
-        if self.compared > _MAX_SUMS or entries > _MAX_ENTRIES:
+        """Raises PlanError if too many sums were added up, or are compared or kept by the current step."""
+        compared += self.effort.compared
+        amounts = (
+            (self.effort.sums, _MAX_SUMS, "it would add up", ""),
+            (compared, _MAX_COMPARED, "it would compare", ""),
+            (entries, _MAX_ENTRIES, "it would keep", "non-dominated "),
+        )
+        for amount, limit, verb, kind in amounts:
+            if amount <= limit:
+                continue
             lower = " and ".join(limit.text for limit in self.query.limits if not limit.at_most)
             cause = f" with the lower limit {lower}" if lower else ""
             raise PlanError(
                 f"the exact front is intractable{cause}: after {self.eliminated} of {len(self.order)} choices "
-                f"{self._effort_words(entries)} partial costs; use fewer objectives, "
-                f"{'remove or lower the lower limit, ' if lower else ''}or leave fewer choices open.",
+                f"{verb} {amount:,} (limit {limit:,}) {kind}partial costs; use fewer objectives, "
+                f"{'remove or lower the lower limit, ' if lower else ''}add an upper limit near the least cost, leave "
+                "fewer choices open, or search with `mvsearch run`.",
                 at=self.space.document.file,
             )
-
-    def _effort_words(self, entries: int) -> str:
-        if self.compared > _MAX_SUMS:
-            return f"it would compare {self.compared:,} (limit {_MAX_SUMS:,})"
-        return f"it would keep {entries:,} (limit {_MAX_ENTRIES:,}) non-dominated"
 
     def _best(self, factor: Factor, bounds: RemainingBounds) -> Factor:
         """The entries that can become part of the front; of equal ones the first, with the counts of all."""

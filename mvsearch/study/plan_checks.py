@@ -196,7 +196,8 @@ def _check_target(plan: "Plan") -> None:
 
 
 def _check_feasible(plan: "Plan", costs: Cost, limits: tuple[Constraint, ...]) -> None:
-    from mvsearch.space.exact_front import InfeasibleError, exact_front
+    from mvsearch.space.cost_query import InfeasibleError
+    from mvsearch.space.exact_front import exact_front
 
     name, where = limits[0].name, _place(plan, limits)
     try:

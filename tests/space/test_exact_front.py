@@ -3,6 +3,7 @@ import math
 from collections import Counter
 from itertools import product
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.registry import STATIC_COSTS
 from mvsearch.space import cost_factors
 from mvsearch.space import exact_front as exact_module
-from mvsearch.space.exact_front import InfeasibleError, exact_front
+from mvsearch.space.cost_query import InfeasibleError
+from mvsearch.space.exact_front import exact_front
 from mvsearch.space.expressions import Expression
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
@@ -142,7 +144,15 @@ def test_in_any_small_space_it_is_what_enumeration_finds(space, objectives, data
     for name in data.draw(st.lists(st.sampled_from(STATIC_COSTS), max_size=3)):
         value = int(np.quantile(costs[name], data.draw(st.floats(0, 1))))
         limits.append(Constraint.parse(f"{name} {data.draw(st.sampled_from(['<=', '>=']))} {value}"))
-    assert_is_the_front(space, objectives, limits)
+    with patch.object(exact_module, "_AT_ONCE", data.draw(st.sampled_from([0, 100_000]))):  # in strips, or at once
+        assert_is_the_front(space, objectives, limits)
+
+
+@pytest.mark.parametrize("limit", ["params >= 20k", "params >= 20001", "macs >= 3M", "macs_paper >= 3M"])
+def test_in_strips_it_is_the_same(monkeypatch, limit):
+    monkeypatch.setattr(exact_module, "_AT_ONCE", 0)
+    for objectives in (("params", "macs"), ("macs", "params")):
+        assert_is_the_front(toy_space(), objectives, [Constraint.parse(limit)])
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 1000])
@@ -256,7 +266,7 @@ def test_a_condition_falls_into_parts_that_hold_together(source, parts):
 
 def test_too_many_sums_are_refused_before_they_are_made(files, monkeypatch):
     monkeypatch.setattr(exact_module, "_MAX_SUMS", 200_000)
-    with pytest.raises(PlanError, match=r"params >= 3M.* it would compare [\d,]+ \(limit 200,000"):
+    with pytest.raises(PlanError, match=r"params >= 3M.* it would add up [\d,]+ \(limit 200,000"):
         exact_front(files["v3"], ("params", "macs"), [Constraint.parse("params >= 3M")])
     monkeypatch.setattr(exact_module, "_MAX_COMBINATIONS", 60_000)
     with pytest.raises(SpaceError, match="60,000"):
@@ -271,6 +281,24 @@ def test_a_lower_limit_deep_inside_a_large_space_is_a_matter_of_few_sums(files, 
     monkeypatch.setattr(exact_module, "_MAX_SUMS", 300_000)  # 14 million without the points that are known already
     (member,) = exact_front(files["v3"], (objective,), [Constraint.parse(limit)])
     assert getattr(member.cost, objective) == least
+
+
+def test_the_front_of_two_costs_above_a_lower_limit_is_a_matter_of_few_sums(files, monkeypatch):
+    monkeypatch.setattr(exact_module, "_MAX_SUMS", 500_000)  # 14 million if it is not computed in strips
+    members = exact_front(files["v3"], ("params", "macs"), [Constraint.parse("params >= 2M")])
+    assert [(m.cost.params, m.cost.macs) for m in members] == [
+        (2_000_000, 268_889_600),
+        (2_000_008, 251_744_768),
+        (2_000_072, 242_278_912),
+        (2_000_120, 239_600_128),
+        (2_004_344, 239_567_360),
+    ]
+
+
+def test_sums_that_bounds_do_not_exclude_are_limited_too(files, monkeypatch):
+    monkeypatch.setattr(exact_module, "_MAX_COMPARED", 1000)
+    with pytest.raises(PlanError, match=r"it would compare [\d,]+ \(limit 1,000"):
+        exact_front(files["v3"], ("params", "macs"))
 
 
 def test_too_many_lines_are_refused(files, monkeypatch):
