@@ -189,7 +189,7 @@ def print_front(
     from rich.text import Text
 
     from mvsearch.metrics.latency_text import busy_note, predicted_note
-    from mvsearch.report.proxy_reliability import proxy_line
+    from mvsearch.report.proxy_reliability import families_line, proxy_line
     from mvsearch.report.short_list_table import caution, short_list_sentence, short_list_table
     from mvsearch.report.validated import verdict_lines
 
@@ -211,6 +211,8 @@ def print_front(
     line = proxy_line(findings.facts.settings, findings.reliability, image_sizes=findings.space.image_sizes)
     if line is not None:
         screen.print(Text(line, style="dim"))
+    if findings.family_evidence is not None:
+        screen.print(Text(families_line(findings.family_evidence), style="dim"))
     for describe in (busy_note, predicted_note):
         if note := describe([record.metrics for record in findings.records]):
             screen.print(Text(note, style="yellow"))

@@ -76,10 +76,11 @@ def proxies(
     """Evaluate proxies on published or trained networks.
 
     By default these are published models, and with --against networks that were trained in full. Each proxy scores the
-    models, and the ranking is compared with that of ImageNet top-1. The models are fifteen published ones and the five
-    rows of the paper's ablation; parameters and MACs are listed for comparison. The training proxy takes about 10
-    minutes of a core for each seed; use --proxy and --seeds for less. Scores are stored as they are computed: Ctrl-C
-    prints those so far, and the same command resumes. docs/proxies.md explains the numbers.
+    models, and the ranking is compared with that of ImageNet top-1. The models are fifteen published ones, the five
+    rows of the paper's ablation, and twelve published models of other families; parameters and MACs are listed for
+    comparison. The training proxy takes about 10 minutes of a core for each seed; use --proxy and --seeds for less.
+    Scores are stored as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md
+    explains the numbers.
     """
     from mvsearch.cli._against import print_comparison
     from mvsearch.errors import PlanError
@@ -240,11 +241,15 @@ def _print(
     screen.print(_table(results, device))
     models, rows = (sum(r.name in archs for r in references()) for references in (published, ablation))
     basis = f"{_plural(seeds, 'seed')}, {images.name}"
+    families = max((result.families for result in results), key=lambda each: each.models)
     for line in (
         f"{_plural(models, 'published model')} and {_plural(rows, 'row')} of the ablation, {basis}. tau (Kendall) and "
         "rho (Spearman) are rank correlations with ImageNet top-1: 1 is best. Regret, in points of top-1: lower is "
         "better. In brackets: 95 % bootstrap intervals over the models.",
         "Size alone ranks models of different cost; `within size` and `ablation` show what a proxy adds to it.",
+        f"`families` are {_plural(families.models, 'published model')}, with those of other families: over "
+        f"{_plural(families.pairs['within_family'], 'pair')} within a family and "
+        f"{_plural(families.pairs['across_families'], 'pair')} across. RepViT was trained with a teacher.",
     ):
         screen.print(Text(line, style="dim"))
     for result in results:
@@ -264,7 +269,8 @@ def _table(results: "Sequence[ProxyScores]", device: str) -> "Table":
 
     seconds = "CPU s" if device == "cpu" else "s"
     heads = ("proxy", "models,\nseeds", "tau\nall", "rho", "tau\nwithin size", "tau\nablation", "regret\nmean")
-    rows = table(*heads, "regret\nworst", "seed to\nseed", f"{seconds}\nper seed")
+    others = ("regret\nworst", "seed to\nseed", "families:\nwithin", "families:\nacross", f"{seconds}\nper seed")
+    rows = table(*heads, *others)
     for result in sorted(results, key=lambda result: -_value(result.ranking.within, -2)):
         ranking, cost = result.ranking, result.cpu_s if device == "cpu" else result.wall_s
         estimates = (ranking.tau, ranking.rho, ranking.within, ranking.ablation, ranking.regret, ranking.worst_regret)
@@ -272,6 +278,7 @@ def _table(results: "Sequence[ProxyScores]", device: str) -> "Table":
             result.proxy,
             f"{ranking.models}, {ranking.seeds}",
             *map(two_lines, (*estimates, ranking.seed_tau)),
+            *map(two_lines, (result.families.within_family, result.families.across_families)),
             "-" if cost is None else three_digits(cost),
             style="dim" if result.proxy in BASELINES else "",
         )
@@ -285,14 +292,18 @@ def _value(estimate: "Estimate", default: float) -> float:
 def _to_json(
     results: "Sequence[ProxyScores]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
 ) -> dict[str, Any]:
+    from mvsearch.proxy_eval.families import family_models
     from mvsearch.proxy_eval.rank_correlation import ablation, published
 
-    references = [reference for reference in (*published(), *ablation()) if reference.name in archs]
+    own = [reference for reference in (*published(), *ablation()) if reference.name in archs]
+    names = {reference.name for reference in own}
+    others = [model for model in family_models() if model.name in archs and model.name not in names]
+    facts = [*map(asdict, own), *map(asdict, others)]
     return {
         "data": {"name": images.name, "checksum": images.checksum},
         "seeds": seeds,
         "device": device,
-        "models": [{**asdict(r), "key": archs[r.name].key, **archs[r.name].metrics()} for r in references],
+        "models": [{**each, "key": archs[each["name"]].key, **archs[each["name"]].metrics()} for each in facts],
         "proxies": [
             {
                 "proxy": result.proxy,
@@ -302,6 +313,7 @@ def _to_json(
                 "cpu_s": result.cpu_s,
                 "wall_s": result.wall_s,
                 "statistics": asdict(result.ranking),
+                "families": asdict(result.families),
                 "scores": result.metrics,
                 "missing": result.missing,
             }

@@ -20,6 +20,7 @@ from mvsearch.data import DataSet
 from mvsearch.errors import ArchitectureError, MvsearchError, PlanError
 from mvsearch.metrics.record import EvaluationFailed, Metrics, is_number
 from mvsearch.proxies import HeldOut, load_proxy, settings_used
+from mvsearch.proxy_eval.families import FamilyRanking, family_models, rank_families
 from mvsearch.proxy_eval.rank_correlation import Ranking, ablation, published, rank
 from mvsearch.study.storage.store import Store
 from mvsearch.utils import machine, machine_lock, plugins
@@ -33,8 +34,9 @@ ScoreCallback = Callable[[str, int, float], None]
 
 
 def reference_names() -> tuple[str, ...]:
-    """The published models that proxies are compared with, and the rows of the ablation."""
-    return tuple(reference.name for reference in (*published(), *ablation()))
+    """The published models that proxies are compared with, the rows of the ablation, and models of other families."""
+    own = (reference.name for reference in (*published(), *ablation()))
+    return tuple(dict.fromkeys((*own, *(model.name for model in family_models()))))
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class ProxyScores:
     def ranking(self) -> Ranking:
         """How well the scores rank the reference models."""
         return rank(self.scores)
+
+    @cached_property
+    def families(self) -> FamilyRanking:
+        """How well the scores order published models within and across families: means over the seeds that all have."""
+        seeds = min(map(len, self.scores.values()), default=0)
+        return rank_families({name: sum(row[:seeds]) / seeds for name, row in self.scores.items()})
 
     @property
     def reasons(self) -> dict[str, list[str]]:

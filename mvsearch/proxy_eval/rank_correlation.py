@@ -124,9 +124,13 @@ def within(x: ArrayLike, y: ArrayLike, groups: Sequence[Any], weights: ArrayLike
 
     A tie in x counts for neither, so that a score that cannot tell models apart gains nothing.
     """
-    same = _same(groups)
+    return concordance(x, y, _same(groups), weights)
+
+
+def concordance(x: ArrayLike, y: ArrayLike, pairs: Values, weights: ArrayLike | None = None) -> Values:
+    """As `within`, over the pairs that are 1 in a symmetric table (models, models)."""
     across, up = _signs(x), _signs(y)
-    return _ratio(_pairs(across * up * same, weights), _pairs(np.abs(up) * same, weights))
+    return _ratio(_pairs(across * up * pairs, weights), _pairs(np.abs(up) * pairs, weights))
 
 
 def regrets(x: ArrayLike, y: ArrayLike, groups: Sequence[Any], weights: ArrayLike | None = None) -> Values:

@@ -6,14 +6,17 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume, spans
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import GAIN, HELD_OUT, metric, scores
+from mvsearch.proxy_eval.families import FamilyEvidence, family_evidence
 from mvsearch.report.beyond_size import FEWEST, SizeGain, gain_beyond_size
 from mvsearch.report.figures.front import FrontFigure, front_figure
+from mvsearch.report.figures.front_families import with_families
 from mvsearch.report.models_beyond import ModelBeyond, models_beyond
 from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliability
 from mvsearch.report.recommendations import Recommendation, figure_marks, recommend
@@ -179,9 +182,9 @@ class Findings:
     ) -> FrontFigure:
         """All candidates along two metrics, by default the score against a cost; recommended and validated are marked.
 
-        With `show_failed`, trials that are pruned, failed or beyond a limit are drawn too. `gain` as y is the score
-        beyond size. Raises PlanError for an unknown metric, StudyError for one that no trial
-        has.
+        Where rows have several kinds of blocks, markers tell them apart. With `show_failed`, trials that are pruned,
+        failed or beyond a limit are drawn too. `gain` as y is the score beyond size. Raises PlanError for an unknown
+        metric, StudyError for one that no trial has.
         """
         records: Sequence[Record] = self.measured
         if y == GAIN.name:
@@ -190,7 +193,7 @@ class Findings:
             records = self.gains.records(records)
         marks, shown = figure_marks(self.recommendations), {"x": x, "y": y, "area": area}
         marks |= {entry.record.number: f"short list {place}" for place, entry in enumerate(self.listed, 1)}
-        return front_figure(
+        figure = front_figure(
             records,
             self.objectives,
             title=title,
@@ -202,6 +205,7 @@ class Findings:
             goal=self.target.score_limit(self.score) if self.target and y in (None, self.score.name) else None,
             **shown,
         )
+        return with_families(figure, records) if self.has_families else figure
 
     @property
     def left_out(self) -> list[Record]:
@@ -228,6 +232,20 @@ class Findings:
     def space(self) -> SearchSpace:
         """The space that was searched."""
         return SearchSpace.parse(Document(dict(self.facts.document)))
+
+    @property
+    def has_families(self) -> bool:
+        """Whether candidates can be of several families: beside plain convolutions there are two kinds of blocks."""
+        return len({kind for row in self.space.rows for kind in row.kinds} - PLAIN_BLOCKS) > 1
+
+    @cached_property
+    def family_evidence(self) -> FamilyEvidence | None:
+        """How the study's score orders published models across families; None for a space of one family."""
+        score, settings = self.reliability.score, self.facts.settings
+        if score is None or "proxy" not in settings or not self.has_families:
+            return None
+        one_size = len(self.space.image_sizes) == 1
+        return family_evidence(score, settings["proxy"], settings["data"]["source"], one_size=one_size)
 
     @cached_property
     def hypervolume(self) -> float:
@@ -260,6 +278,7 @@ class Findings:
             "weights": self.facts.weights,
             "part": HELD_OUT if "proxy" in self.facts.settings else None,
             "trust": asdict(self.reliability),
+            "across_families": asdict(self.family_evidence) if self.family_evidence else None,
             "beat": self._beat_json(),
             "validations": validations_json(self.validations),
             "size_line": {"r2": self.gains.r2, "noise": self.gains.noise} if self.gains else None,

@@ -8,11 +8,13 @@ from mvsearch.arch import published as models
 from mvsearch.arch.architecture import Architecture
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Metrics, Record
-from mvsearch.metrics.registry import scores
+from mvsearch.metrics.registry import metric, scores
 from mvsearch.proxy_eval import rank_correlation
+from mvsearch.proxy_eval.families import FamilyEvidence
 from mvsearch.proxy_eval.rank_correlation import FEWEST, estimate
+from mvsearch.utils.text import join_words
 
-__all__ = ["FEWEST", "ProxyReliability", "proxy_line", "proxy_reliability"]
+__all__ = ["FEWEST", "ProxyReliability", "families_line", "proxy_line", "proxy_reliability"]
 
 Row = tuple[str, float, float, int]
 """Published name, proxy score, printed Top-1 in %, parameters."""
@@ -126,6 +128,21 @@ def _tau_words(reliability: ProxyReliability) -> str:
     within += _interval(reliability.within_low, reliability.within_high)
     baseline = "" if reliability.baseline is None else f"; parameters alone {reliability.baseline:.2f}"
     return f"Kendall's tau with ImageNet top-1 of {models_words} {reliability.tau:.2f}{interval}{within}{baseline}"
+
+
+def families_line(evidence: FamilyEvidence) -> str:
+    """How far the score is to be trusted where candidates are of several families, from recorded scores."""
+    ranking, size = evidence.ranking, evidence.params
+    label = metric(evidence.score).label
+    unlike = f"; unlike this study, with {join_words(evidence.unlike)}" if evidence.unlike else ""
+    where = f"after {evidence.training.steps} steps on {evidence.training.data}" if evidence.training else "untrained"
+    across, within = ranking.across_families.words, ranking.within_family.words
+    return (
+        f"across families: Kendall's tau of {label} ({where}{unlike}) with ImageNet top-1 of {ranking.models} "
+        f"published models is {across} across families ({ranking.pairs['across_families']} pairs) and {within} within; "
+        f"without those trained with a teacher {ranking.across_plain.words} across. Parameters alone: "
+        f"{size.across_families.words} and {size.within_family.words}"
+    )
 
 
 def _interval(low: float | None, high: float | None) -> str:

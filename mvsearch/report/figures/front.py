@@ -69,6 +69,14 @@ def _error(name: str, record: Record) -> float:
 
 
 @dataclass(frozen=True)
+class Family:
+    """The kind of block that has the most MACs, plain convolutions aside, and whether there are other kinds."""
+
+    kind: str
+    mixed: bool
+
+
+@dataclass(frozen=True)
 class Point:
     """One candidate, trial `number`, in the units of the axes; `label` is for published models only.
 
@@ -87,6 +95,7 @@ class Point:
     number: int
     mark: str = ""
     validated: bool = False
+    family: Family | None = None
 
     @property
     def text(self) -> str:
@@ -131,6 +140,11 @@ class FrontFigure:
         """The points of one kind of marker, the largest first so that no small one is hidden."""
         kind = [p for p in self.points if (p.label is not None) == published and p.on_front == on_front]
         return sorted(kind, key=lambda point: -(point.area or 0))
+
+    @property
+    def has_families(self) -> bool:
+        """Whether the markers tell families apart."""
+        return any(point.family for point in self.points)
 
     @property
     def validated(self) -> list[Point]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvsearch.report.figures.front import FrontFigure, Point, Shade
+from mvsearch.report.figures.front_families import legend_handles, legend_styles, legend_traces, marker_groups
 from mvsearch.report.figures.layout import SMALLEST_SHARE, Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SHADE_OPACITY, MarkerStyle, Theme
 from mvsearch.report.figures.plot import write_figure
@@ -82,8 +83,14 @@ def _names(figure: FrontFigure, largest: float) -> NameLayout:
 
 # ---- PNG and SVG
 
-_PLOT, _FOOT, _GAP = 3.74, 1.1, 0.35
-"""The heights of a plot, of its legend, and of the gap to the next plot, in inches."""
+_PLOT, _GAP = 3.74, 0.35
+"""The heights of a plot, and of the gap to the next plot, in inches."""
+
+
+def _foot(figure: FrontFigure) -> float:
+    """The height of the legend of a plot, in inches."""
+    return 1.55 if figure.has_families else 1.1
+
 
 _LARGEST = 8.0
 """The radius of the largest marker, in points."""
@@ -92,19 +99,20 @@ _LARGEST = 8.0
 def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
     from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, frame, title, write_names
 
-    height = TITLE + len(figures) * (_PLOT + _FOOT + _GAP) - _GAP
+    legend = _foot(figures[0])
+    height = TITLE + len(figures) * (_PLOT + legend + _GAP) - _GAP
     fig = blank(height)
     title(fig, figures[0].title, figures[0].subtitle, theme)
     for place, figure in enumerate(figures):
-        foot = height - TITLE - place * (_PLOT + _FOOT + _GAP) - _PLOT - _FOOT
-        axes = fig.add_axes((LEFT, (foot + _FOOT) / height, RIGHT - LEFT, _PLOT / height))
+        bottom = height - TITLE - place * (_PLOT + legend + _GAP) - _PLOT
+        axes = fig.add_axes((LEFT, bottom / height, RIGHT - LEFT, _PLOT / height))
         axes.set(xlabel=figure.x.title, ylabel=figure.y.title, xlim=figure.x.limits, ylim=figure.y.limits)
         frame(axes)
         for shade in figure.shades:
             _draw_shade(axes, shade, theme)
         axes.plot(*zip(*figure.staircase, strict=True), color=theme.primary, linewidth=1.3, alpha=0.55, zorder=1.5)
-        for level, style in enumerate(theme.markers):
-            _draw_points(axes, figure, style, 2 + level / 10)
+        for level, (style, points) in enumerate(groups := marker_groups(figure, theme)):
+            _draw_points(axes, figure, style, points, 2 + 0.4 * level / len(groups))
         _draw_rings(axes, figure, theme)
         for kind, look in _cross_styles(theme).items():
             axes.scatter(*_places(figure, kind), s=_CROSS**2, marker=look.matplotlib, color=look.colour, linewidth=1.2)
@@ -136,10 +144,9 @@ def _draw_shade(axes: "Axes", shade: Shade, theme: Theme) -> None:
     )
 
 
-def _draw_points(axes: "Axes", figure: FrontFigure, style: MarkerStyle, zorder: float) -> None:
+def _draw_points(axes: "Axes", figure: FrontFigure, style: MarkerStyle, group: Sequence[Point], zorder: float) -> None:
     from mvsearch.report.figures.static import error_bars
 
-    group = figure.group(published=style.published, on_front=style.on_front)
     error_bars(axes, group, style.bar, zorder)
     axes.scatter(
         [point.x for point in group],
@@ -172,20 +179,7 @@ def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme)
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Any] = [
-        Line2D(
-            [],
-            [],
-            linestyle="",
-            marker=style.shape.matplotlib,
-            markersize=6 if style.published else 7,
-            markerfacecolor=style.fill or "none",
-            markeredgecolor=style.edge,
-            label=style.words,
-        )
-        for style in theme.markers
-        if figure.group(published=style.published, on_front=style.on_front)
-    ]
+    handles: list[Any] = legend_handles(figure, theme)
     if figure.validated:
         ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none"}
         handles.append(Line2D([], [], linestyle="", markeredgecolor=theme.ink, label=RING_LABEL, **ring))
@@ -198,25 +192,27 @@ def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme)
         handles.append(Line2D([], [], color=theme.primary, alpha=0.55, label=LINE_LABEL))
     if figure.shades:
         handles.append(Patch(facecolor=theme.grey, alpha=SHADE_OPACITY, label=figure.shade_label))
-    _legend_below(fig, axes, "lower left", handles=handles)
+    columns = 2 if figure.has_families else 3
+    _legend_below(fig, axes, _foot(figure), "lower left", handles=handles, ncols=columns)
 
 
 def _draw_size_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
     """The areas of markers, below the plot on the right."""
-    look: dict[str, Any] = {"color": theme.pale, "edgecolor": theme.grey}
+    colours: dict[str, Any] = {"color": theme.pale, "edgecolor": theme.grey}
     sizes = [
-        axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), label=f"{value:g}", **look)
+        axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), label=f"{value:g}", **colours)
         for value in figure.area_key
     ]
     words = f"area: {figure.area.label}" if figure.area else ""
-    _legend_below(fig, axes, "lower right", handles=sizes, title=words, title_fontsize=8.5, labelspacing=0.7)
+    look: dict[str, Any] = {"title": words, "title_fontsize": 8.5, "labelspacing": 0.7, "ncols": 3}
+    _legend_below(fig, axes, _foot(figure), "lower right", handles=sizes, **look)
 
 
-def _legend_below(fig: "Figure", axes: "Axes", corner: str, **legend: Any) -> None:
+def _legend_below(fig: "Figure", axes: "Axes", height: float, corner: str, **legend: Any) -> None:
     from mvsearch.report.figures.static import LEGEND
 
-    foot = axes.get_position().y0 - (_FOOT - 0.03) / fig.get_size_inches()[1]
-    fig.legend(loc=corner, bbox_to_anchor=(0.01 if "left" in corner else 0.985, foot), ncols=3, **legend, **LEGEND)
+    foot = axes.get_position().y0 - (height - 0.03) / fig.get_size_inches()[1]
+    fig.legend(loc=corner, bbox_to_anchor=(0.01 if "left" in corner else 0.985, foot), **legend, **LEGEND)
 
 
 # ---- HTML
@@ -270,7 +266,8 @@ def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
     crosses = (
         [_cross_trace(figure, kind, look) for kind, look in _cross_styles(theme).items()] if figure.left_out else []
     )
-    return [line, *(_trace(figure, style) for style in theme.markers), *crosses, *rings]
+    markers = [_trace(figure, style, points) for style, points in marker_groups(figure, theme)]
+    return [line, *markers, *legend_traces(figure, theme), *crosses, *rings]
 
 
 def _cross_trace(figure: FrontFigure, kind: str, look: CrossStyle) -> dict[str, Any]:
@@ -306,10 +303,9 @@ def _ring_trace(figure: FrontFigure, theme: Theme) -> dict[str, Any]:
     }
 
 
-def _trace(figure: FrontFigure, style: MarkerStyle) -> dict[str, Any]:
+def _trace(figure: FrontFigure, style: MarkerStyle, group: Sequence[Point]) -> dict[str, Any]:
     from mvsearch.report.figures.interactive import HOVER_TEXT, error_bars, hover
 
-    group = figure.group(published=style.published, on_front=style.on_front)
     marker = {
         "symbol": style.shape.plotly,
         "size": [2 * _LARGEST_PX * _share(figure, point.area) ** 0.5 for point in group],
@@ -322,6 +318,7 @@ def _trace(figure: FrontFigure, style: MarkerStyle) -> dict[str, Any]:
         "mode": "markers",
         "name": style.words,
         "visible": bool(group),
+        **({"showlegend": False, "legendgroup": style.words} if figure.has_families else {}),
         "x": [point.x for point in group],
         "y": [point.y for point in group],
         "marker": marker,
@@ -335,7 +332,8 @@ def layout(figure: FrontFigure, theme: Theme, form: Format | None = None) -> dic
     """Axes, names, limits and the legend of sizes."""
     from mvsearch.report.figures.interactive import MARGIN, PIXELS, axis, base_layout, plot_box, write_names
 
-    form = (form or Format()).with_lines(len({point.kind for point in figure.left_out}))
+    families = len(legend_styles(figure, theme)) - len(theme.markers) if figure.has_families else 0
+    form = (form or Format()).with_lines(len({point.kind for point in figure.left_out}) + max(0, families))
     margin = MARGIN | {"t": form.top, "b": form.bottom}
     names = _names(figure, _LARGEST_PX / PIXELS)
     shades = [part for shade in figure.shades for part in _shade_shapes(shade, theme)]

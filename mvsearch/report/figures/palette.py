@@ -26,8 +26,9 @@ SHAPES = {
     "triangle": Marker("^", "triangle-up", 0.5, math.sqrt(3)),
     "diamond": Marker("D", "diamond", 1.0, 3.38),
     "cross": Marker("X", "x"),
-    "star": Marker("*", "star"),
+    "star": Marker("*", "star", 0.4, 2.4),
     "hexagon": Marker("h", "hexagon"),
+    "pentagon": Marker("p", "pentagon"),
 }
 
 DASHES: dict[str, Any] = {
@@ -51,11 +52,12 @@ class MarkerStyle:
     edge: str
     bar: str
     opacity: float
+    marker: str = ""
 
     @property
     def shape(self) -> Marker:
-        """A diamond for a published model, a circle for a candidate of the search."""
-        return SHAPES["diamond" if self.published else "circle"]
+        """By default a diamond for a published model, a circle for a candidate of the search."""
+        return SHAPES[self.marker or ("diamond" if self.published else "circle")]
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,8 @@ _LEGEND = (80, 125)
 def dark_colours() -> dict[str, str]:
     """The colour of the dark theme for each colour of the light one."""
     named = {getattr(LIGHT, f.name): getattr(DARK, f.name) for f in fields(Theme) if f.name != "hues"}
-    return named | dict(zip(shades(LIGHT), shades(DARK), strict=True))
+    hues = zip((*LIGHT.hues, *shades(LIGHT)), (*DARK.hues, *shades(DARK)), strict=True)
+    return dict(hues) | named
 
 
 def shades(theme: Theme) -> list[str]:

@@ -27,8 +27,9 @@ def beat(report: Report) -> Values | None:
 
 
 def front(report: Report) -> Values:
-    """The names of the figures."""
-    return {"figures": [name for name in report.figures if name.startswith("front")]}
+    """The names of the figures, and whether their markers tell families apart."""
+    names = [name for name in report.figures if name.startswith("front")]
+    return {"figures": names, "families": report.findings.has_families}
 
 
 def members(report: Report) -> Values:

@@ -68,4 +68,9 @@ def proxy(report: Report) -> Values:
         )
         for name, score, top1, params in sorted(reliability.models, key=lambda row: -row[2])
     ]
-    return {"table": Table(heads, rows) if rows else None, "fewest": proxy_reliability.FEWEST}
+    evidence = report.findings.family_evidence
+    return {
+        "table": Table(heads, rows) if rows else None,
+        "fewest": proxy_reliability.FEWEST,
+        "families": proxy_reliability.families_line(evidence) if evidence else "",
+    }
