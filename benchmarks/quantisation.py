@@ -3,7 +3,7 @@
 All files of a network run in one process on one thread, interleaved; the time is that of the processor, and ratios are
 taken within a round. Weights and images are random: they hardly affect the time. The report of an export has accuracy.
 
-    python benchmarks/quantisation.py mobilevitv3_xxs@64 mobilevitv2_0.5@224
+    python benchmarks/quantisation.py mobilevitv3_xxs@64 benchmarks/mobilevitv3_xxs_relu_bn.yaml@224
 """
 
 import random
@@ -19,10 +19,12 @@ import onnx
 from rich.console import Console
 from rich.table import Table
 
-from mvsearch.arch.published import published
 from mvsearch.export.formats import _onnx_int8, load_format
+from mvsearch.export.formats._onnx_quantiser import OnnxQuantiser
+from mvsearch.export.int8 import SCHEMES as INT8_SCHEMES
 from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner, suppress_output
+from mvsearch.study.resolve import find_architecture
 
 NETWORKS = (
     "mobilevitv3_xxs@64",
@@ -69,6 +71,12 @@ def dynamic(float32: Path, path: Path, _images: np.ndarray) -> None:
     quantize_dynamic(float32, path, nodes_to_quantize=names, per_channel=True)
 
 
+def channel(float32: Path, path: Path, images: np.ndarray) -> None:
+    """Every operator that the quantiser knows, with unsigned activations: the scheme `channel`."""
+    with TemporaryDirectory() as folder:
+        OnnxQuantiser(float32, Path(folder), images).write(path, INT8_SCHEMES["channel"])
+
+
 def with_thresholds(matrix_macs: float, matrix_weights: float, convolution_macs: float) -> Write:
     """The form of exports, with other thresholds."""
 
@@ -82,6 +90,7 @@ def with_thresholds(matrix_macs: float, matrix_weights: float, convolution_macs:
 NEVER = float("inf")
 SCHEMES: dict[str, Write] = {
     "all operators, int8 activations": everything_in_int8,
+    "all operators (channel)": channel,
     "matrix products, dynamic": dynamic,
     "matrix products, static": with_thresholds(0, 0, NEVER),
     "matrix products and convolutions": with_thresholds(0, 0, 0),
@@ -90,15 +99,17 @@ SCHEMES: dict[str, Write] = {
 }
 
 
-def write_files(network: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """The files of all schemes, float32 first."""
+def write_files(network: str, folder: Path, only: str) -> Iterator[tuple[str, Path]]:
+    """The files of the schemes whose name contains `only`, float32 first."""
     name, size = network.rsplit("@", 1)
     float32 = folder / "float32.onnx"
-    load_format("onnx").export(ExportModel.of(published(name), image_size=int(size)), float32)
+    load_format("onnx").export(ExportModel.of(find_architecture(name), image_size=int(size)), float32)
     yield "float32", float32
     images = np.random.default_rng(0).standard_normal((8, 3, int(size), int(size)), dtype=np.float32)
     for i, (scheme, write) in enumerate(SCHEMES.items()):
         path = folder / f"{i}.onnx"
+        if only not in scheme:
+            continue
         with suppress_output():
             write(float32, path, images)
         yield scheme, path
@@ -120,14 +131,15 @@ def measure(runners: dict[str, Runner], image: np.ndarray, rounds: int) -> dict[
 
 @click.command(help=__doc__)
 @click.argument("networks", nargs=-1)
+@click.option("--only", default="", help="Time only schemes whose name contains this, beside float32.")
 @click.option("--rounds", type=click.IntRange(5), default=60, show_default=True)
-def main(networks: tuple[str, ...], rounds: int) -> None:
+def main(networks: tuple[str, ...], only: str, rounds: int) -> None:
     """Measure and print."""
     table = Table("network", "what is int8", "ms", "of float32", "10 to 90 %", "MB", "largest difference")
     for network in networks or NETWORKS:
         Console(stderr=True).print(f"{network} ...")
         with TemporaryDirectory() as folder:
-            paths = dict(write_files(network, Path(folder)))
+            paths = dict(write_files(network, Path(folder), only))
             runners = {name: load_format("onnx").runtime.load_runtime(path) for name, path in paths.items()}
             side = int(network.rsplit("@", 1)[1])
             image = np.random.default_rng(1).standard_normal((1, 3, side, side), dtype=np.float32)
