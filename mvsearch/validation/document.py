@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,7 +56,9 @@ def _table(job: ValidationJob) -> str:
 
 
 def read_validations(reader: Reader) -> list[Validation]:
-    """The validations of a study, the last written first; raises StudyError for a damaged one.
+    """The validations of a study: those on its own images first, of these the last written first.
+
+    Raises StudyError for a damaged one.
 
     One whose candidates are other networks than the study's trials is left out, with a warning: a deleted study of the
     same name left it behind.
@@ -67,7 +70,12 @@ def read_validations(reader: Reader) -> list[Validation]:
             validations.append(validation)
         else:
             _LOG.warning("%s is of another study that had this name; it is left out.", path)
-    return validations
+    own = _place(reader.facts.settings.get("data", {}))
+    return sorted(validations, key=lambda validation: _place(validation.conditions["images"]) != own)
+
+
+def _place(images: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    return images.get("source"), images.get("path")
 
 
 def _is_trial(reader: Reader, network: ValidatedNetwork) -> bool:

@@ -240,7 +240,7 @@ def test_baselines_are_chosen_by_cost(study):
     assert chosen[0].against == ("base.yaml", "mobilevitv3_xxs")
 
 
-def test_a_renamed_study_keeps_its_validation_and_another_of_its_name_does_not(study):
+def test_a_renamed_study_keeps_its_validation_and_another_of_its_name_does_not(study, tmp_path):
     job = validation_job(1)
     list(train(job, ("base.yaml", 0), lambda: False))
     list(train(job, (f"toy:{best()}", 0), lambda: False))
@@ -253,6 +253,12 @@ def test_a_renamed_study_keeps_its_validation_and_another_of_its_name_does_not(s
     weights = validated_weights(open_study("other"), found.networks[0].key)
     assert weights is not None
     assert (weights.images.source, weights.images.path) == ("folder", "images")
+    elsewhere = shutil.copytree("studies/other/validation", tmp_path / "copy") / job.conditions.name
+    document = json.loads((elsewhere / "validation.json").read_text())
+    document["conditions"] |= {"name": "elsewhere", "images": {"source": "folder", "path": "elsewhere"}}
+    (elsewhere / "validation.json").write_text(json.dumps(document))
+    elsewhere.rename("studies/other/validation/elsewhere")
+    assert [v.conditions["name"] for v in read_validations(open_study("other"))] == [job.conditions.name, "elsewhere"]
     Path("studies/toy/validation").mkdir(parents=True)
     Path("studies/other/validation").rename("studies/toy/validation")
     make_study("toy", "top1, params", space=SPACE.replace("out: 8", "out: 16"))
