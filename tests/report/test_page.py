@@ -349,6 +349,16 @@ def test_each_score_is_in_the_legend_of_the_choices_once(tmp_path):
     assert {line["name"] for line in lines} == set(legend)
 
 
+def test_a_choice_whose_neighbours_have_no_effect_is_a_stroke(tmp_path):
+    body = "block: {choose: [mv2, conv]}, out: 16, mv2: {expand: {choose: [1, 2]}}, conv: {kernel: {choose: [1, 3]}}"
+    text = f"name: toy\nimage_size: 64\nblocks:\n  - {{name: stem, block: conv, out: 8}}\n  - {{name: body, {body}}}\n"
+    findings = compute_findings(Study.read(run_study(tmp_path, 4, text)))
+    place = [choice.name for choice in findings.space.choices].index("body.conv.kernel")
+    lines = charts.choices(findings)["data"]
+    drawn = [y for line in lines for y, text in zip(line["y"], line["text"], strict=True) if "conv.kernel" in text]
+    assert sorted(drawn) == pytest.approx([place - 0.15] * 2 + [place + 0.15] * 2)
+
+
 def test_lines_pass_through_the_labels_of_their_values(tmp_path):
     plan = run_study(tmp_path, 8, TOY.replace("[1, 2, 3]", "[3, 1, 2]"))
     findings = compute_findings(Study.read(plan))

@@ -46,7 +46,7 @@ def _figure(archs: Sequence[Architecture], text: str, theme: Theme) -> Figure:
     figure = blank(height, _WIDTH)
     bottom, tall = 0.45 / height, 1 - _MARGINS / height
     title(figure, text, _subtitle(archs), theme)
-    size = archs[0].image_size
+    size = archs[-1].image_size  # as the maps below
     _draw_boxes(figure.add_axes((0.02, bottom, 0.42, tall)), rows, f"3 x {size} x {size}", theme)
     for i, name in enumerate(("params", "macs")):
         colour = (theme.primary, theme.secondary)[i]
