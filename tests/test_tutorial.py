@@ -35,6 +35,15 @@ def test_the_script_that_is_shown_is_that_of_the_folder():
     assert f"\n{shown}```" in TEXT
 
 
+def test_the_script_says_in_a_sentence_that_torchvision_does_not_fit(tmp_path):
+    (tmp_path / "timm.py").write_text("raise RuntimeError('operator torchvision::nms does not exist')\n")
+    script = shutil.copy(ROOT / "docs" / "tutorial" / "use_timm.py", tmp_path)
+    done = subprocess.run([sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "install the torchvision" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 def test_every_command_of_the_tutorial_runs(tmp_path):

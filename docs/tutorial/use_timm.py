@@ -2,8 +2,11 @@
 
 import sys
 
+try:
+    import timm
+except (ImportError, RuntimeError) as error:  # it imports torchvision, which must be that of the installed torch
+    sys.exit(f"timm cannot be imported ({error}); install the torchvision that belongs to your torch.")
 import my_net  # noqa: F401  the exported file: it registers trial 6 of the study my with timm
-import timm
 import torch
 from PIL import Image
 
