@@ -24,7 +24,7 @@ def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
         settings = plan.measurements[name]
         size = "" if measurement.trained else settings.image_size or " or ".join(map(str, plan.space.image_sizes))
         where = f"at {size} px" if size else "of the trained network"
-        used = [f"{key} {getattr(settings, key)}" for key in _MEASURED_BY if hasattr(settings, key)]
+        used = [f"{key} {getattr(settings, key)}" for key in _MEASURED_BY if getattr(settings, key, "") != ""]
         yield f"each trial: {name} {where}, {', '.join(used)}."
     if plan.predicts_latency:
         from mvsearch.profiling.measurements.latency import KNOWN_NETWORKS

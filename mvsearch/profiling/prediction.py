@@ -20,9 +20,6 @@ from mvsearch.profiling.latency_features import Array, NetworkFeatures
 COVERAGE = 0.9
 """The share of networks whose latency lies in its interval."""
 
-LEAST_WIDENING = 1.8
-"""Deviations that contain nine in ten, by Student's distribution with about ten measurements."""
-
 LEAST_MEASURED = 5
 """Networks from which a latency can be predicted at all."""
 
@@ -32,7 +29,7 @@ _DEVIATIONS = {
     "costs": (0.0, 0.1, 0.3, 1.0, 3.0),
     "choices": (0.0, 0.01, 0.03, 0.1),
     "smooth": (0.0, 0.03, 0.1, 0.3),
-    "noise": (0.02, 0.03, 0.05, 0.1, 0.2, 0.4),
+    "noise": (0.03, 0.05, 0.1, 0.2, 0.4),
 }
 """The prior deviations of each part, in log ms, that are compared. The first of the noise is what the best measurements
 have."""
@@ -165,7 +162,7 @@ class LatencyModel:
         residuals = inverse @ (values - mean)
         left_out = np.abs(residuals) / np.sqrt(np.diag(inverse))
         rank = min(1.0, COVERAGE * (len(values) + 1) / len(values))
-        widening = max(LEAST_WIDENING, float(np.quantile(left_out, rank, method="higher")))
+        widening = max(_least_widening(len(values)), float(np.quantile(left_out, rank, method="higher")))
         return cls(basis, measured, deviations, mean, inverse, residuals, widening)
 
     def predict(self, features: NetworkFeatures) -> Predicted:
@@ -179,6 +176,12 @@ class LatencyModel:
         variance = prior - np.einsum("ij,jk,ik->i", cross, self.inverse, cross) + missing**2 / self.inverse.sum()
         half = self.widening * np.sqrt(np.maximum(variance, self.deviations["noise"] ** 2))
         return Predicted(np.exp(centre), np.exp(centre - half), np.exp(centre + half))
+
+
+def _least_widening(measured: int) -> float:
+    """The deviations that contain nine in ten by Student's distribution: half of the measurements choose the parts."""
+    freedom = measured / 2
+    return 1.645 + 1.52 / freedom + 1.4 / freedom**2
 
 
 def _kernel(name: str, one: Array, other: Array) -> Array:
