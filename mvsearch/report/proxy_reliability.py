@@ -134,12 +134,12 @@ def families_line(evidence: FamilyEvidence) -> str:
     """How far the score is to be trusted where candidates are of several families, from recorded scores."""
     ranking, size = evidence.ranking, evidence.params
     label = metric(evidence.score).label
-    unlike = f"; unlike this study, with {join_words(evidence.unlike)}" if evidence.unlike else ""
     where = f"after {evidence.training.steps} steps on {evidence.training.data}" if evidence.training else "untrained"
+    unlike = f"; unlike this study with {join_words(evidence.unlike)}" if evidence.unlike else ""
     across, within = ranking.across_families.words, ranking.within_family.words
     return (
-        f"across families: Kendall's tau of {label} ({where}{unlike}) with ImageNet top-1 of {ranking.models} "
-        f"published models is {across} across families ({ranking.pairs['across_families']} pairs) and {within} within; "
+        f"across families: Kendall's tau of {label} with ImageNet top-1 of {ranking.models} published models ({where}"
+        f"{unlike}) is {across} across families ({ranking.pairs['across_families']} pairs) and {within} within; "
         f"without those trained with a teacher {ranking.across_plain.words} across. Parameters alone: "
         f"{size.across_families.words} and {size.within_family.words}"
     )

@@ -89,7 +89,7 @@ _PLOT, _GAP = 3.74, 0.35
 
 def _foot(figure: FrontFigure) -> float:
     """The height of the legend of a plot, in inches."""
-    return 1.55 if figure.has_families else 1.1
+    return 1.7 if figure.has_families else 1.1
 
 
 _LARGEST = 8.0
@@ -223,6 +223,8 @@ _LARGEST_PX = 13.0
 _KEY_STEP = 75
 """The distance between the circles of the size legend, in pixels."""
 
+LEGEND_LEFT = {"x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant", "tracegroupgap": 0}
+
 _LEGEND_LINE = 19
 """The height of a line of the legend, in pixels."""
 
@@ -342,7 +344,7 @@ def layout(figure: FrontFigure, theme: Theme, form: Format | None = None) -> dic
         "margin": margin,
         "xaxis": axis(figure.x.title, figure.x.limits, theme),
         "yaxis": axis(figure.y.title, figure.y.limits, theme),
-        "legend": {"x": 0, "y": 0, "yref": "container", "yanchor": "bottom", "itemsizing": "constant"},
+        "legend": LEGEND_LEFT,
         "shapes": [*shades, *_size_key(figure, theme, form)],
         "annotations": [
             *write_names(names, plot_box(form.height, margin, form.width), theme.secondary),
