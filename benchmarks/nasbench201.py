@@ -201,7 +201,10 @@ def picture(by_sampler: dict[str, Array]) -> bytes:
             at, median = np.arange(10, rows.shape[1] + 1), np.median(rows, axis=0)[9:]
             axes.fill_between(at, rows.min(0)[9:], rows.max(0)[9:], color=_STROKES[name], alpha=0.12, linewidth=0)
             axes.plot(at, median, color=_STROKES[name], linewidth=2.6 if name == "surrogate" else 1.4)
-            axes.text(at[-1] + 2, median[-1], SAMPLERS[name][0], color=_STROKES[name], va="center", fontsize=9.5)
+        place = 0.0
+        for end, name in sorted((float(np.median(rows[:, -1])), name) for name, rows in by_sampler.items()):
+            place = max(end, place + 0.012)
+            axes.text(EVALUATIONS + 2, place, SAMPLERS[name][0], color=_STROKES[name], va="center", fontsize=9.5)
         axes.set(xlim=(10, EVALUATIONS), ylim=(0.8, 1.0))
         axes.set_xlabel("evaluations (a training and a latency)")
         axes.set_ylabel("share of the hypervolume")
