@@ -12,8 +12,9 @@ from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
 def validation_table(validation: Validation) -> Table:
     """Costs, mean score over seeds, and the difference to each baseline with its interval."""
     heads, rows = validation_rows(validation)
-    table = plain_table(*heads, no_wrap=False)
-    table.columns[-1].justify = "left"
+    table = plain_table(*heads)  # names shorten in their middle: a trial keeps its number
+    for column in table.columns:
+        column.justify = "left" if column.header in ("network", "above", "outcome") else "right"
     for row in rows:
         table.add_row(*(text for text, _ in row))
     return table
@@ -24,9 +25,10 @@ def validation_rows(validation: Validation) -> tuple[list[str], list[list[TableC
     costs = list(dict.fromkeys(name for network in validation.networks for name in network.metrics))
     score = metric(validation.metric).label_on(TEST)
     baselines = list(dict.fromkeys(comparison.baseline for comparison in validation.comparisons))
-    against = f"points above {baselines[0]}" if len(baselines) == 1 else "points above the baseline"
+    against = f"points above {baselines[0]}" if len(baselines) == 1 else "points above a baseline"
     interval = f"{against} ({100 * CONFIDENCE:.0f} % interval)"
-    heads = ["network", *(metric(name).label for name in costs), score, "seeds", interval, "outcome"]
+    several = ["above"] if len(baselines) > 1 else []
+    heads = ["network", *(metric(name).label for name in costs), score, "seeds", interval, *several, "outcome"]
     rows: list[list[TableCell]] = []
     for network in validation.networks:
         own: list[TableCell] = [(network.name, network.name)]
@@ -34,8 +36,7 @@ def validation_rows(validation: Validation) -> tuple[list[str], list[list[TableC
         own += [(pretty(validation.metric, network.mean), network.mean)]
         own += [(str(len(network.scores)), len(network.scores))]
         comparisons: list[Comparison | None] = [c for c in validation.comparisons if c.candidate == network.name]
-        several = len(baselines) > 1
-        rows += [[*own, *_comparison_cells(network, each, several=several)] for each in comparisons or [None]]
+        rows += [[*own, *_comparison_cells(network, each, several=bool(several))] for each in comparisons or [None]]
     return heads, rows
 
 
@@ -58,7 +59,7 @@ def outcome_text(network: ValidatedNetwork, comparison: Comparison | None) -> st
 
 def _comparison_cells(network: ValidatedNetwork, comparison: Comparison | None, *, several: bool) -> list[TableCell]:
     outcome = outcome_text(network, comparison)
-    if comparison is None:
-        return [("", None), (outcome, outcome)]
-    text = difference_text(comparison) + (f" {comparison.baseline}" if several else "")
-    return [(text, comparison.difference.mean), (outcome, outcome)]
+    text, mean, baseline = ("", None, "")
+    if comparison is not None:
+        text, mean, baseline = difference_text(comparison), comparison.difference.mean, comparison.baseline
+    return [(text, mean), *([(baseline, baseline)] if several else []), (outcome, outcome)]

@@ -19,7 +19,7 @@ _WIDE, _NARROW = (0, 1, 0, 1), (0, 1, 0, 0)
 _GAPS = {_WIDE: 3, _NARROW: 2}
 """Characters between two columns by the padding of their cells."""
 
-_SHORTEST_NAME, _SHORTEST_TEXT = 16, 24
+_SHORTEST_NAME, _SHORTEST_TEXT = 14, 24
 """Names and texts do not become shorter than this, in characters."""
 
 

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import replace
+from io import StringIO
 
 import pytest
+from rich.console import Console
 
 from mvsearch.report.figures.validation import validation_figure
 from mvsearch.report.figures.validation_plot import plot_validation
-from mvsearch.report.validation_table import validation_rows
+from mvsearch.report.validation_table import validation_rows, validation_table
 from mvsearch.validation.outcome import ValidatedNetwork, Validation
 from mvsearch.validation.rounds import Stop
 from mvsearch.validation.verdict import compare_costs, notes, verdict
@@ -105,6 +107,20 @@ def test_the_table_has_a_row_for_each_comparison():
 
     assert [row[0][0] for row in rows] == ["v3:17", "v3:17", "mobilevitv3_xxs", "mobilevitv3_xs"]
     assert [row[heads.index("outcome")][0] for row in rows] == ["better", "worse", "baseline", "baseline"]
+    assert [row[heads.index("above")][0] for row in rows] == ["mobilevitv3_xxs", "mobilevitv3_xs", "", ""]
+
+
+def test_the_table_fits_100_columns_and_keeps_the_numbers_of_trials():
+    trials = [replace(BETTER, name=f"my_cifar10_beat_mobilevitv3_xxs:{n}", number=n, key=str(n)) for n in (17, 44)]
+    both = [replace(trial, against=("mobilevitv3_xxs", "mobilevitv3_xs")) for trial in trials]
+    second = ValidatedNetwork("mobilevitv3_xs", "c", {"params": 2_000_000, "macs": 900}, {0: 0.75, 1: 0.75, 2: 0.751})
+    screen = Console(width=100, file=StringIO())
+    screen.print(validation_table(Validation("v3", "top1", 3, (*both, BASE, second), CONDITIONS, 0, 10.0)))
+    lines = screen.file.getvalue().splitlines()
+
+    assert max(map(len, lines)) <= 100
+    assert [line.split()[0][-3:] for line in lines if line.startswith(" my")] == [":17", ":17", ":44", ":44"]
+    assert len([line for line in lines if "outcome" in line]) == 1
 
 
 @pytest.mark.parametrize("suffix", ["png", "html"])
