@@ -17,10 +17,10 @@ def fit_coefficients(front: Sequence[Architecture]) -> Coefficients:
     """How depth, width and resolution grow along a front of architectures of one space.
 
     For each dimension the mean log of its numbers (all widths; all depths and repeats; the image size) is fitted by
-    least squares as a line over log MACs. The slope is the power of the MACs that the dimension follows. The slopes are
-    scaled so that depth x width² x resolution², which the MACs follow, doubles for one unit, as in EfficientNet. A
-    dimension that shrinks along the front, or is constant, gets the coefficient 1. Raises StudyError for fewer than
-    three sizes, or if nothing grows.
+    least squares as a line over log MACs; where rows differ in kind or number, depth is the number of all layers. The
+    slope is the power of the MACs that the dimension follows. The slopes are scaled so that depth x width² x
+    resolution², which the MACs follow, doubles for one unit, as in EfficientNet. A dimension that shrinks along the
+    front, or is constant, gets the coefficient 1. Raises StudyError for fewer than three sizes, or if nothing grows.
     """
     macs = np.log([arch.cost().macs for arch in front])
     sizes = len(np.unique(macs))
@@ -37,6 +37,8 @@ def _logs(front: Sequence[Architecture], dimension: str) -> Logs:
     """(architectures,): the mean log of the numbers of a dimension."""
     if dimension == "resolution":
         return np.log([arch.image_size for arch in front])
+    if len({tuple((row.name, row.kind()) for row in arch.blocks) for arch in front}) > 1:
+        return np.array([_log_of_own_rows(arch, dimension) for arch in front])
     rows = list(zip(*(arch.blocks for arch in front), strict=True))
     if dimension == "width":
         numbers = [[row.out for row in same] for same in rows]
@@ -44,3 +46,11 @@ def _logs(front: Sequence[Architecture], dimension: str) -> Logs:
     else:
         numbers = [[row.layer_count for row in same] for same in rows if any(row.scales_in_depth for row in same)]
     return np.log(numbers).mean(axis=0) if numbers else np.zeros(len(front))
+
+
+def _log_of_own_rows(arch: Architecture, dimension: str) -> float:
+    """The mean log of the widths of a network, or the log of the number of its layers, whatever its rows are."""
+    if dimension == "depth":
+        return float(np.log(sum(row.layer_count for row in arch.blocks)))
+    fields = [getattr(row, name) for row in arch.blocks for name in ("out", *row.width_fields)]
+    return float(np.mean(np.log([value for value in fields if value])))

@@ -484,6 +484,14 @@ def test_a_study_without_a_front_has_no_coefficients_and_says_why(printed, tmp_p
     assert "'toy'" in report
 
 
+def test_coefficients_are_fitted_to_networks_of_different_rows():
+    front = [published(name) for name in ("starnet_s1", "mobilenetv4_conv_s", "shvit_s3", "repvit_m1_1")]
+    coefficients = fit_coefficients(front)
+
+    assert coefficients.width > 1
+    assert coefficients.depth * coefficients.width**2 * coefficients.resolution**2 == pytest.approx(2)
+
+
 def test_coefficients_are_fitted_to_the_front_of_a_study_and_said(printed, tmp_path):
     Study.join(toy_plan(tmp_path / "studies")).run(arithmetic, trials=30)
     report = json.loads(
