@@ -7,8 +7,10 @@ from report_records import LOSS, TOP1, measured
 
 from mvsearch.arch.published import published
 from mvsearch.metrics.pareto import Objective
-from mvsearch.report.proxy_reliability import proxy_reliability
+from mvsearch.proxy_eval.families import family_evidence
+from mvsearch.report.proxy_reliability import families_line, proxy_reliability
 from mvsearch.study.resolve import find_architecture
+from mvsearch.utils.text import join_words
 
 MODELS = ("mobilevitv3_xxs", "mobilevitv3_xs", "mobilevitv1_s", "mobilevitv3_s")
 """In the order of their printed Top-1."""
@@ -62,3 +64,15 @@ def test_networks_for_another_task_are_not_compared_with_imagenet():
 
 def test_a_search_for_costs_alone_has_no_proxy():
     assert proxy_reliability([measured(0, "mobilevitv3_s", 0.5)], [Objective.named("params")]).score is None
+
+
+def test_the_line_on_families_has_recorded_correlations_and_what_differs_from_the_study():
+    proxy = {"name": "train", "steps": 75, "seeds": 2, "image_size": 32, "power": 0.5}
+    evidence = family_evidence("scaled_loss", proxy, "fashion_mnist")
+
+    line = families_line(evidence)
+    assert evidence.ranking.across_families.words in line
+    assert evidence.params.across_families.words in line
+    assert "27 published models" in line
+    assert "(296 pairs)" in line
+    assert not evidence.unlike or join_words(evidence.unlike) in line
