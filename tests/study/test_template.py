@@ -51,10 +51,10 @@ def test_a_space_and_the_families_of_the_shipped_spaces_are_their_files_which_in
 
 
 def test_limits_replace_those_of_the_same_side_and_the_study_has_the_given_name():
-    text = template("mixed", [Constraint.parse("params<=1.5M"), Constraint.parse("operators <= 200")], study="mine")
+    text = template("v3", [Constraint.parse("params<=1.5M"), Constraint.parse("operators <= 450")], study="mine")
 
     mine = plan(text)
-    assert mine.search.limits == ("macs <= 900M", "params <= 1.5M", "operators <= 200")
+    assert mine.search.limits == ("macs <= 2.1G", "params <= 1.5M", "operators <= 450")
     assert mine.name == "mine"
 
 
@@ -75,7 +75,7 @@ def test_the_command_prints_or_writes_the_file(mvsearch):
         (("mixd",), "mobilenetv4, mobilevitv1"),
         (("params=10k",), "382,392"),
         (("latency=3",), "latency_ms"),
-        (("mixed", "--limit", "params <= 1M", "--limit", "params >= 2M"), "contradict"),
+        (("v2", "--limit", "params <= 1M", "--limit", "params >= 2M"), "contradict"),
     ],
 )
 def test_bad_input_names_what_exists(mvsearch, arguments, decisive):
