@@ -123,7 +123,9 @@ class Constraint:
         ratios = self._ratio_names(metrics)
         unit = f"; in brackets multiples of {metrics[f'{metric(self.name).prefix}reference']}" if ratios else ""
         kind = "predicted " if metrics.get(f"{metric(self.name).prefix}predicted") else ""
-        return f"{kind}{self.name} {metrics[self.name]:,}{noise} breaks the limit {self.text}{of}{unit}"
+        value = metrics[self.name]
+        spelled = f"{value:,.0f}" if float(value).is_integer() else f"{value:,.4g}"
+        return f"{kind}{self.name} {spelled}{noise} breaks the limit {self.text}{of}{unit}"
 
     def _intervals(self, metrics: Metrics) -> tuple[tuple[float, float], tuple[float, float]]:
         """The interval of the metric and that of the limit: as multiples of the same reference if both have them,

@@ -31,9 +31,13 @@ class Unit:
 
         >>> Unit("%", 0.01).format(0.712), Unit(count=True).format(1_832_711_680), Unit(decimals=2).format(183.0812)
         ('71.2 %', '1.83 G', '183.08')
+        >>> Unit(count=True).format(19), Unit(count=True).format(19.5)
+        ('19', '19.5')
         """
         symbol, size = self.scale(value)
-        number = three_digits(value / size) if self.decimals is None else f"{value / size:.{self.decimals}f}"
+        whole = self.count and size == 1 and float(value).is_integer()
+        decimals = 0 if whole else self.decimals
+        number = three_digits(value / size) if decimals is None else f"{value / size:.{decimals}f}"
         return f"{number} {symbol}".rstrip()
 
 
