@@ -123,7 +123,9 @@ def _data() -> Iterator[str]:
 
 def _metrics() -> str:
     rows = []
-    for each in map(metric, searchable()):
+    declared = [metric(name) for name in searchable()]
+    kinds = list(dict.fromkeys(each.kind for each in declared))
+    for each in sorted(declared, key=lambda each: (kinds.index(each.kind), each.name)):  # not as they are imported
         unit = "from 0 to 1" if each.unit == PERCENT else each.unit.symbol
         better = "higher" if each.maximise else "lower"
         rows.append((code(each.name), each.description, each.kind, unit, better, ", ".join(each.tasks)))
