@@ -10,9 +10,9 @@ from mvsearch.data import DataSet, load
 from mvsearch.metrics.constraints import noise_interval, undecided_limits
 from mvsearch.metrics.record import FULL, Metrics, mean_metrics
 from mvsearch.proxies import load_proxy
-from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import device_fact
 from mvsearch.study.plan import Plan
+from mvsearch.study.settings import in_proportion
 from mvsearch.utils import machine_lock
 
 if TYPE_CHECKING:
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 MAX_REPETITIONS = 3
 """Measurements of a candidate whose limit is within the noise of the first; after that it is kept."""
-
-_LEAST_SIDE = 8
-"""The smallest images of a proxy."""
 
 Report = Callable[..., None]
 """Called with `doing`, `done`, `of` and `share` as an evaluation progresses."""
@@ -144,7 +141,7 @@ class Evaluator:
         """The proxy's scores, averaged over the plan's seeds; with two or more also their deviation (`top1_std`)."""
         settings = self._proxy_settings
         settings = replace(settings, steps=rung) if settings is not None and rung else settings
-        settings = in_proportion(self.plan.space, arch, settings)
+        settings = in_proportion(self.plan.space, arch.image_size, settings)
         seeds, scores, details = self.plan.proxy.seeds, [], Metrics()
         for i, seed in enumerate(range(repeat * seeds, (repeat + 1) * seeds)):
             doing = self.plan.proxy.name if seed == 0 and seeds == 1 else f"{self.plan.proxy.name}, seed {seed}"
@@ -188,17 +185,6 @@ class Evaluator:
                 measured[name] = {key: value for key, value in found.items() if key not in declared}
             once |= measured[name] if timed else {}
         return scores, once
-
-
-def in_proportion(space: SearchSpace, arch: Architecture, settings: Any) -> Any:
-    """The settings of a proxy for one network: where the image size of a space is open, the proxy's images follow it.
-
-    The largest size of the space has the images of the settings; smaller ones have smaller images, to a multiple of 4.
-    """
-    if len(space.image_sizes) == 1 or not hasattr(settings, "image_size"):
-        return settings
-    side = 4 * round(settings.image_size * arch.image_size / space.image_size / 4)
-    return replace(settings, image_size=max(_LEAST_SIDE, side))
 
 
 def measured_devices(plan: Plan) -> dict[str, str]:

@@ -15,7 +15,7 @@ from mvsearch.profiling.latency import backend_names, load_backend
 from mvsearch.profiling.measurements import measurements
 from mvsearch.profiling.prediction import LEAST_MEASURED
 from mvsearch.proxies import load_proxy
-from mvsearch.study.settings import read_search
+from mvsearch.study.settings import in_proportion, read_search
 from mvsearch.utils import plugins
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ def check_plan(plan: "Plan") -> None:
     plugins.check("data_source", plan.data.source, error=PlanError)
     if plan.needs_proxy:
         check_task(plan.data.source, plan.space.head.task)
+        _check_image_sizes(plan)
     _check_static_limits(plan)
 
 
@@ -99,6 +100,19 @@ def _check_rungs(plan: "Plan") -> None:
             replace(settings, steps=rung)  # each rung is a training, with the checks of a training
         except PlanError as error:
             raise PlanError(str(error).removeprefix("proxy: "), at=where) from None
+
+
+def _check_image_sizes(plan: "Plan") -> None:
+    """A score has its images at every image size of the space."""
+    settings = plan.proxy_settings()
+    for image_size in plan.space.image_sizes:
+        try:
+            in_proportion(plan.space, image_size, settings)
+        except PlanError as error:
+            raise PlanError(
+                f"networks at {image_size} px have smaller images, in proportion: {error}",
+                at=plan.space.document.where("proxy", "image_size"),
+            ) from None
 
 
 def _check_measurements(plan: "Plan") -> None:

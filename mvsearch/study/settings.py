@@ -14,9 +14,13 @@ from mvsearch.metrics.registry import STATIC_COSTS, is_score
 from mvsearch.metrics.registry import measurements as measured_metrics
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
+from mvsearch.space.search_space import SearchSpace
 from mvsearch.utils import plugins
 from mvsearch.utils.settings import from_mapping
 from mvsearch.utils.yaml_document import Document
+
+_LEAST_SIDE = 8
+"""The smallest images of a proxy."""
 
 
 @dataclass(frozen=True)
@@ -205,3 +209,14 @@ def _parse(document: Document, section: str, cls: type[Any], raw: dict[str, Any]
 
 def _task_defaults(proxy: str, task: str) -> dict[str, Any]:
     return dict(load_proxy(proxy).task_defaults.get(task, {}))
+
+
+def in_proportion(space: SearchSpace, image_size: int, settings: Any) -> Any:
+    """The settings of a proxy for a network of this image size, whose images follow it where that is open.
+
+    The largest size of the space has the images of the settings; smaller ones have smaller images, to a multiple of 4.
+    """
+    if len(space.image_sizes) == 1 or not hasattr(settings, "image_size"):
+        return settings
+    side = 4 * round(settings.image_size * image_size / space.image_size / 4)
+    return replace(settings, image_size=max(_LEAST_SIDE, side))

@@ -81,6 +81,16 @@ def test_settings_that_cannot_be_are_refused_with_what_would_do(section, says):
         Plan.of(toy_space(f"{TOY}\n{section}\n"))
 
 
+def test_images_that_are_too_small_at_one_size_of_the_space_are_refused_before_the_first_trial():
+    text = TOY.replace("image_size: 64", "image_size: {choose: [64, 96]}")
+    text += "search: {objectives: [naswot, params]}\nproxy: {name: naswot, image_size: SIZE}\n"
+
+    assert Plan.of(toy_space(text.replace("SIZE", "48"))).proxy_settings().image_size == 48
+    with pytest.raises(PlanError) as error:
+        Plan.of(toy_space(text.replace("SIZE", "32")))
+    assert error.value.key == "proxy.image_size"
+
+
 def test_equal_settings_have_equal_keys_whatever_does_not_change_a_number():
     plan = Plan.of(toy_space(TOY + SETTINGS), objectives=("top1", "params"))
     same = Plan.of(toy_space(TOY + SETTINGS), objectives=("top1", "macs"), trials=99, seed=1, sampler="random")
