@@ -208,7 +208,7 @@ def print_front(
     for sentence, conditions in verdict_lines(findings.validations):
         screen.print(Text(sentence, style="bold"))
         screen.print(Text(conditions, style="dim"))
-    line = proxy_line(findings.facts.settings, findings.reliability, image_sizes=findings.space.image_sizes)
+    line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
         screen.print(Text(line, style="dim"))
     if findings.family_evidence is not None:

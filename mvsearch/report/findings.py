@@ -22,6 +22,8 @@ from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliabilit
 from mvsearch.report.recommendations import Recommendation, figure_marks, recommend
 from mvsearch.report.table import complete_beyond, tally, undecided
 from mvsearch.report.validated import ValidatedTrial, trial_json, validated_trials, validations_json
+from mvsearch.space.row_groups import expand_groups
+from mvsearch.space.rows import read_rows
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.reader import Reader
@@ -233,10 +235,11 @@ class Findings:
         """The space that was searched."""
         return SearchSpace.parse(Document(dict(self.facts.document)))
 
-    @property
+    @cached_property
     def has_families(self) -> bool:
         """Whether candidates can be of several families: beside plain convolutions there are two kinds of blocks."""
-        return len({kind for row in self.space.rows for kind in row.kinds} - PLAIN_BLOCKS) > 1
+        rows = read_rows(expand_groups(Document(dict(self.facts.document))))  # to check the whole space takes .1 s
+        return len({kind for row in rows for kind in row.kinds} - PLAIN_BLOCKS) > 1
 
     @cached_property
     def family_evidence(self) -> FamilyEvidence | None:
@@ -244,7 +247,7 @@ class Findings:
         score, settings = self.reliability.score, self.facts.settings
         if score is None or "proxy" not in settings or not self.has_families:
             return None
-        one_size = len(self.space.image_sizes) == 1
+        one_size = not isinstance(settings.get("image_size"), list)
         return family_evidence(score, settings["proxy"], settings["data"]["source"], one_size=one_size)
 
     @cached_property

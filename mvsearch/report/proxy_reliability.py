@@ -88,12 +88,10 @@ def _printed_top1(name: str) -> float | None:
     return models.model(name).figures.get("top1") if name in models.model_names() else None
 
 
-def proxy_line(
-    settings: Mapping[str, Any], reliability: ProxyReliability, *, image_sizes: Sequence[int] = ()
-) -> str | None:
+def proxy_line(settings: Mapping[str, Any], reliability: ProxyReliability) -> str | None:
     """The proxy of a study and its reliability, in one line; None where no score is sought.
 
-    `settings` are those that the study was made under, `image_sizes` those that its space leaves open.
+    `settings` are those that the study was made under; `image_size` is a list of the sizes that its space leaves open.
 
     >>> settings = {"proxy": {"name": "train", "steps": 300, "image_size": 32}, "data": {"source": "photos"}}
     >>> proxy_line(settings, reliability)
@@ -103,8 +101,9 @@ def proxy_line(
     if reliability.score is None or "proxy" not in settings:
         return None
     words = _proxy_words(settings["proxy"], settings["data"], reliability.score)
-    if len(image_sizes) > 1 and "image_size" in settings["proxy"]:
-        words += f" (for networks at {max(image_sizes)} px; smaller networks' images in proportion)"
+    sizes = settings.get("image_size")
+    if isinstance(sizes, list) and len(sizes) > 1 and "image_size" in settings["proxy"]:
+        words += f" (for networks at {max(sizes)} px; smaller networks' images in proportion)"
     return f"proxy: {words}; {_tau_words(reliability)}"
 
 
