@@ -90,7 +90,7 @@ def tests(given: tuple[str, Path, bool]) -> None:
     files = [str(ROOT / "tests" / "profiling" / name) for name in CUDA_TESTS]
     chosen = "cuda or gpu" if given[0] == "cuda" else "gpu and precision"
     run = [sys.executable, "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", "-k", chosen, *files]
-    done = subprocess.run(run, cwd=ROOT, stdout=subprocess.PIPE, text=True, check=False)
+    done = subprocess.run(run, cwd=ROOT, stdout=subprocess.PIPE, text=True, encoding="utf-8", check=False)
     print(done.stdout)
     if done.returncode:
         failed = [line for line in done.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]

@@ -25,7 +25,7 @@ class Group:
 
 
 GROUPS = (
-    Group("xxs", (1.0e6, 1.25e6), (277e6, 332e6), ("mobilevitv3_xxs", "mobilevitv3_xxs_l2"), 6),
+    Group("xxs", (1.05e6, 1.25e6), (277e6, 332e6), ("mobilevitv3_xxs", "mobilevitv3_xxs_l2"), 6),
     Group("mid", (1.65e6, 1.85e6), (500e6, 600e6), (), 4),
     Group("xs", (2.25e6, 2.5e6), (860e6, 967e6), ("mobilevitv3_xs", "mobilevitv3_xs_l2"), 3),
     Group("s", (5.1e6, 5.8e6), (1.6e9, 1.84e9), ("mobilevitv3_s", "mobilevitv3_s_l2"), 1),

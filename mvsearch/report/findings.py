@@ -22,8 +22,6 @@ from mvsearch.report.proxy_reliability import ProxyReliability, proxy_reliabilit
 from mvsearch.report.recommendations import Recommendation, figure_marks, recommend
 from mvsearch.report.table import complete_beyond, tally, undecided
 from mvsearch.report.validated import ValidatedTrial, trial_json, validated_trials, validations_json
-from mvsearch.space.row_groups import expand_groups
-from mvsearch.space.rows import read_rows
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.reader import Reader
@@ -237,13 +235,13 @@ class Findings:
 
     @cached_property
     def has_families(self) -> bool:
-        """Whether candidates can be of several families: beside plain convolutions there are two kinds of blocks."""
-        rows = read_rows(expand_groups(Document(dict(self.facts.document))))  # to check the whole space takes .1 s
-        return len({kind for row in rows for kind in row.kinds} - PLAIN_BLOCKS) > 1
+        """Whether the trials are of several families: beside plain convolutions they have two kinds of blocks."""
+        kinds = {row["block"] for record in self.records for row in record.architecture["blocks"]}
+        return len(kinds - PLAIN_BLOCKS) > 1
 
     @cached_property
     def family_evidence(self) -> FamilyEvidence | None:
-        """How the study's score orders published models across families; None for a space of one family."""
+        """How the study's score orders published models across families; None for a study of one family."""
         score, settings = self.reliability.score, self.facts.settings
         if score is None or "proxy" not in settings or not self.has_families:
             return None

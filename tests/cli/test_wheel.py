@@ -100,7 +100,7 @@ def test_the_main_commands_run_from_the_wheel_in_an_empty_folder(wheel, python, 
     assert {"net.py", "studies"} <= {path.name for path in tmp_path.iterdir()}
     command = subprocess.run([Path(python).with_name("mvsearch"), "space", "nowhere"], **run)
     assert command.returncode == 1
-    assert "detection, fusion, mixed, quick, segmentation, v2, v3" in command.stderr
+    assert "detection, fusion, int8, mixed, quick, segmentation, v2, v3" in command.stderr
 
 
 # ---- spaces by name

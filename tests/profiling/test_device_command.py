@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 from torch import nn
+from toy import TOY, toy_plan
 
 from mvsearch.errors import DeviceUnavailable, PlanError
 from mvsearch.metrics.record import EvaluationFailed
@@ -17,7 +18,6 @@ from mvsearch.profiling.latency import TimingOptions, command, load_backend
 from mvsearch.profiling.measurements.latency import LatencySettings
 from mvsearch.study.evaluator import Evaluator
 from mvsearch.study.study import Study
-from tests.toy import TOY, toy_plan
 
 BACKEND = load_backend("command")
 

@@ -11,10 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+from small import SOFTMAX, require_format, small_model
 
 from mvsearch.export.formats import load_format
 from mvsearch.profiling.device_command import CommandFailed, DeviceCommand
-from tests.small import SOFTMAX, require_format, small_model
 
 EXAMPLES = Path(__file__).parents[2] / "examples" / "devices"
 

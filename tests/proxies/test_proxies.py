@@ -20,6 +20,7 @@ from mvsearch.errors import PlanError
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.metrics.registry import scores
 from mvsearch.nn import build
+from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import Proxy, ScoreNetwork, _probe, channel_weights, jacob_cov, load_proxy, synflow, zico
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
@@ -92,8 +93,10 @@ def test_no_proxy_loads_torch_before_it_is_asked(name):
 
 
 def test_names_of_scores_are_unique():
-    of_proxies = [score for score in scores().values() if score.searchable]
-    assert len(of_proxies) == sum(len(load_proxy(name).scores) for name in NAMES)
+    declared = [score for score in scores().values() if score.searchable]
+    of_measurements = [score for measurement in measurements().values() for score in measurement.scores]
+    of_proxies = [score for name in NAMES for score in load_proxy(name).scores]
+    assert len(declared) == len([score for score in (*of_proxies, *of_measurements) if score.searchable])
 
 
 @pytest.mark.parametrize("name", sorted(set(NAMES) - {"train"}))

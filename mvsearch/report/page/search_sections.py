@@ -52,7 +52,7 @@ def proxy(report: Report) -> Values:
     """The published models that the proxy scored."""
     reliability = report.findings.reliability
     if reliability.score is None:
-        return {"table": None, "fewest": proxy_reliability.FEWEST}
+        return {"table": None, "fewest": proxy_reliability.FEWEST, "families": ""}
     heads = [
         "published model",
         metric(reliability.score).description,
