@@ -42,7 +42,7 @@ class Findings:
     `records` are all finished trials, `measured` those within the limits, by default of the last run. Without a front,
     `no_front` is the reason, and `measured`, `front` and `reference_point` are empty. `references` are the measured
     trials, by number, as the command line takes them (`v3:17`). `progress` is empty once the study has all its trials.
-    `validations` are those of the study, the last written first.
+    `validations` are those of the study, those on its own images first.
     """
 
     name: str
