@@ -36,6 +36,10 @@ class NetworkFeatures:
         """The features of some of the networks."""
         return NetworkFeatures(self.work[rows], self.costs[rows], self.choices[rows])
 
+    def flat(self) -> Array:
+        """All features side by side, (networks, features)."""
+        return np.concatenate([self.work[:, None], self.costs, self.choices], 1)
+
     @classmethod
     def join(cls, parts: Sequence["NetworkFeatures"]) -> Self:
         """The features of all of several groups of networks."""

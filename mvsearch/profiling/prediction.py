@@ -74,7 +74,7 @@ class LinearModel:
     @classmethod
     def fit(cls, device: KnownDevice) -> Self:
         """The penalty of the weights is the one with the least error when each network is left out."""
-        features = _flat(device.features)
+        features = device.features.flat()
         deviation = features.std(0)
         centre, deviation = features.mean(0), np.where(deviation > 1e-9, deviation, np.inf)
         values = np.log(device.times_ms) - device.features.work
@@ -91,12 +91,8 @@ class LinearModel:
 
     def predict(self, features: NetworkFeatures) -> Array:
         """Log ms of networks."""
-        standard = (_flat(features) - self.centre) / self.deviation
+        standard = (features.flat() - self.centre) / self.deviation
         return np.asarray(features.work + self.constant + standard @ self.weights)
-
-
-def _flat(features: NetworkFeatures) -> Array:
-    return np.concatenate([features.work[:, None], features.costs, features.choices], 1)
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ So a member of the front is always measured. Other candidates keep `latency_pred
 that were measured the reason and the interval that was expected, so that predictions are judged by the study itself.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -33,6 +33,8 @@ from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
 from mvsearch.utils import machine
 from mvsearch.utils.hashing import digest
+
+_LOG = logging.getLogger(__name__)
 
 LATENCY = "latency"
 
@@ -81,32 +83,51 @@ class LatencyPredictor:
     def measure_design(self) -> None:
         """Measure the networks of the design, and those of each known backend, unless another worker or study did."""
         settings = self.plan.measurements[LATENCY]
-        self._measured = self._measure_all(self.networks, self.measure, self._settings_key(), settings.backend)
+        points = design(self.plan, self.networks * (KNOWN_NETWORKS if settings.known else 1))
+        own = points[: self.networks]  # each point is far from those before it, however many follow
+        self._measured = self._measure_all(own, self.measure, self._settings_key(), settings.backend)
         for backend in settings.known:
             measure = partial(measure_on, backend, settings)
             key = digest({LATENCY: asdict(known_settings(backend, settings)), "device": device_of(backend, settings)})
-            measured = self._measure_all(KNOWN_NETWORKS * self.networks, measure, key, backend)
+            measured = self._measure_all(points, measure, key, backend)
             if len(measured) >= LEAST_MEASURED:
                 self._known.append(LinearModel.fit(KnownDevice(*_joined(measured))))
 
     def _measure_all(
-        self, networks: int, measure: Measure, key: str, backend: str
+        self, points: Sequence[Point], measure: Measure, key: str, backend: str
     ) -> dict[str, tuple[NetworkFeatures, Metrics]]:
-        """Features and metrics of so many networks by their keys; those that cannot be measured are left out."""
-        measured = {}
-        for i, point in enumerate(design(self.plan, networks)):
+        """Features and metrics of networks by their keys; a warning counts those that cannot be measured."""
+        measured, reason = {}, ""
+        for i, point in enumerate(points):
             arch = self.plan.space.architecture(point)
-            doing = f"latency of network {i + 1} of {networks} to predict from, {backend}"
-            self.study.worker.report(number=None, name=arch.key, doing=doing, done=i, of=networks)
-            with suppress(EvaluationFailed), self.study.store.evaluation_lock(arch.key, key):
-                metrics = self.study.store.evaluation(arch.key, key)
-                if metrics is None:
-                    start = self.study.worker.clock()
-                    metrics = measure(arch)
-                    seconds = self.study.worker.clock() - start
-                    self.study.store.cache_evaluation(arch.key, key, metrics, seconds, machine.describe())
+            doing = f"latency of network {i + 1} of {len(points)} to predict from, {backend}"
+            self.study.worker.report(number=None, name=arch.key, doing=doing, done=i, of=len(points))
+            try:
+                metrics = self._measure_once(arch, measure, key)
+            except EvaluationFailed as error:
+                reason = str(error)
+            else:
                 measured[arch.key] = (self._features(arch, self.plan.space.effective(point)), metrics)
+        if left_out := len(points) - len(measured):
+            _LOG.warning(
+                "%d of %d networks to predict from have no latency by %s; the last: %s",
+                left_out,
+                len(points),
+                backend,
+                reason,
+            )
         return measured
+
+    def _measure_once(self, arch: Architecture, measure: Measure, key: str) -> Metrics:
+        """The stored measurement of a network, or a new one, which is stored."""
+        with self.study.store.evaluation_lock(arch.key, key):
+            metrics = self.study.store.evaluation(arch.key, key)
+            if metrics is None:
+                start = self.study.worker.clock()
+                metrics = measure(arch)
+                seconds = self.study.worker.clock() - start
+                self.study.store.cache_evaluation(arch.key, key, metrics, seconds, machine.describe())
+            return metrics
 
     def _features(self, arch: Architecture, choices: Point) -> NetworkFeatures:
         return cost_features([arch], self._rows, choice_features([choices], self._values))
@@ -143,8 +164,7 @@ class LatencyPredictor:
         arch = candidate.architecture
         predicted = self._model[1].predict(self._features(arch, candidate.point))
         _, first = next(iter(self._measured.values()))
-        found: Metrics = {f"latency_{name}": first[f"latency_{name}"] for name in _CONDITIONS
-                          if f"latency_{name}" in first}  # fmt: skip
+        found: Metrics = {name: first[name] for each in _CONDITIONS if (name := f"latency_{each}") in first}
         found |= {
             "latency_ms": float(predicted.ms[0]),
             "latency_low_ms": float(predicted.low_ms[0]),
@@ -180,10 +200,8 @@ class LatencyPredictor:
         others = [record.metrics for record in comparable(self.study.records(), objectives)]
         if not others:
             return True
-        rows, own = (
-            np.array([costs(row, "latency_high_ms") for row in others]),
-            np.array(costs(metrics, "latency_low_ms")),
-        )
+        rows = np.array([costs(row, "latency_high_ms") for row in others])
+        own = np.array(costs(metrics, "latency_low_ms"))
         return not bool(((rows <= own).all(1) & (rows < own).any(1)).any())
 
 
@@ -221,8 +239,7 @@ def design(plan: Plan, networks: int) -> list[Point]:
     archs = [plan.space.architecture(point) for point in points]
     values = {choice.name: choice.values for choice in plan.space.choices}
     features = cost_features(archs, rows, choice_features([*map(plan.space.effective, points)], values))
-    every = np.concatenate([features.work[:, None], features.costs, features.choices], 1)
-    return [points[i] for i in spread_out(every, networks)]
+    return [points[i] for i in spread_out(features.flat(), networks)]
 
 
 def spread_out(features: NDArray[np.float64], count: int) -> list[int]:
