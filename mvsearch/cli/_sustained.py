@@ -54,14 +54,12 @@ def run_sustained(
     from mvsearch.profiling.latency import load_backend
     from mvsearch.profiling.sustained import Clocks, measure_sustained
     from mvsearch.report.figures.palette import THEMES
-    from mvsearch.report.figures.plot import PICTURES, kind_of
+    from mvsearch.report.figures.plot import PICTURES, refuse_to_draw
     from mvsearch.report.figures.sustained import plot_sustained
     from mvsearch.utils import machine_lock
-    from mvsearch.utils.atomic_write import refuse_existing
 
     if drawing.path is not None:
-        kind_of(drawing.path, PICTURES)
-        refuse_existing(drawing.path, force=drawing.force)
+        refuse_to_draw(drawing.path, force=drawing.force, kinds=PICTURES)
     timer = load_backend(backend)
     conditions = timer.conditions(arch.image_size, options)
     with Steps() as steps, timer.prepare(build(arch.deploy(), seed=0), arch.image_size, options) as call:

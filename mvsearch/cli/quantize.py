@@ -1,7 +1,7 @@
 """`mvsearch quantize ARCH`: what int8 costs a trained network, by scheme and by stage."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -152,7 +152,9 @@ def _print(analysis: "Int8Analysis", notes: list[str]) -> None:
     rows.add_row("float32", float32, "", "", "", "", three_digits(analysis.float32_bytes / 1e6))
     for each in analysis.schemes:
         share = "-" if each.macs_share is None else f"{each.macs_share:.0%}"
-        rows.add_row(each.scheme, pretty("top1", each.loss.top1), *_loss(each.loss), share, _mb(each.file_bytes))
+        rows.add_row(
+            each.scheme, pretty("top1", each.loss.top1), *_loss(each.loss), share, three_digits(each.file_bytes / 1e6)
+        )
     screen.print(rows)
     screen.print(
         f"stages by scheme {analysis.stages_scheme}; error: root mean square of the outputs' difference from float32, "
@@ -167,9 +169,3 @@ def _print(analysis: "Int8Analysis", notes: list[str]) -> None:
 def _loss(loss: "Int8Loss") -> tuple[str, str, str]:
     change = "-" if loss.change is None else f"{100 * loss.change:+.1f} ± {100 * (loss.change_sem or 0.0):.1f}"
     return change, f"{loss.same_top1:.1%}", f"{loss.error:.3f}"
-
-
-def _mb(size: int) -> Any:
-    from mvsearch.utils.units import three_digits
-
-    return three_digits(size / 1e6)

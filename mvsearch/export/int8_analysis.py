@@ -14,14 +14,11 @@ from typing import Any
 
 import numpy as np
 
-from mvsearch.export.comparison import run_batches
 from mvsearch.export.int8 import Int8Scheme, Quantiser
 from mvsearch.export.job import ExportJob, translate_errors
-from mvsearch.export.runtime import Runner
+from mvsearch.export.quantised import are_right, run_images
 from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils.progress import Progress, no_progress
-
-_BATCH = 50
 
 
 @dataclass(frozen=True)
@@ -140,8 +137,7 @@ class Int8Analyser:
     def _run(self, file: Path) -> np.ndarray:
         runtime = self._job.runtime
         with translate_errors(f"{runtime.version} cannot run the file"):
-            run: Runner = runtime.load_runtime(file)
-            return run_batches(run, self._sample.images, 1 if runtime.takes_one_image else _BATCH)[0]
+            return run_images(runtime, runtime.load_runtime(file), self._sample.images)
 
     def _compare(self, outputs: np.ndarray) -> Int8Loss:
         expected, labels = self._float32, self._sample.labels
@@ -150,11 +146,11 @@ class Int8Analyser:
         error = difference / max(float(expected.std()), 1e-12)
         if (top1 := self._top1(outputs)) is None:
             return Int8Loss(None, None, None, same, error)
-        changes = (outputs.argmax(1) == labels).astype(float) - (expected.argmax(1) == labels)
+        changes = are_right(outputs, labels).astype(float) - are_right(expected, labels)
         sem = float(changes.std() / math.sqrt(len(changes)))
         return Int8Loss(top1, float(changes.mean()), sem, same, error)
 
     def _top1(self, outputs: np.ndarray) -> float | None:
         if outputs.shape[1:] != (len(self._sample.classes),):
             return None
-        return float((outputs.argmax(1) == self._sample.labels).mean())
+        return float(are_right(outputs, self._sample.labels).mean())

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.export.comparison import run_batches
+from mvsearch.export.formats import Runtime
 from mvsearch.export.job import ExportJob, translate_errors
 from mvsearch.export.runtime import Runner
 
@@ -23,16 +24,14 @@ class QuantisedNetwork:
     path: Path
     run: Runner
     run_float32: Runner
-    batch: int
+    runtime: Runtime
     macs_share: float | None = None
     delegated_share: float | None = None
 
     def top1(self, images: np.ndarray, labels: np.ndarray) -> tuple[float, float]:
         """The share of images (N, 3, H, W) whose class is found, in int8 and in float32."""
-        return (
-            top1(self.run, images, labels, batch=self.batch),
-            top1(self.run_float32, images, labels, batch=self.batch),
-        )
+        int8, float32 = (run_images(self.runtime, run, images) for run in (self.run, self.run_float32))
+        return float(are_right(int8, labels).mean()), float(are_right(float32, labels).mean())
 
 
 def quantise(job: ExportJob, folder: Path, *, threads: int = 1) -> QuantisedNetwork:
@@ -47,13 +46,16 @@ def quantise(job: ExportJob, folder: Path, *, threads: int = 1) -> QuantisedNetw
         quantiser.write_float32(float32)
         quantiser.write(path, job.int8_scheme)
     with translate_errors(f"{runtime.version} cannot run the file"):
-        facts, batch = runtime.facts(path), 1 if runtime.takes_one_image else _BATCH
+        facts = runtime.facts(path)
         run, run_float32 = (runtime.load_runtime(file, threads=threads) for file in (path, float32))
-    return QuantisedNetwork(path, run, run_float32, batch, facts.get("int8_macs_share"), facts.get("delegated_share"))
+    return QuantisedNetwork(path, run, run_float32, runtime, facts.get("int8_macs_share"), facts.get("delegated_share"))
 
 
-def top1(run: Runner, images: np.ndarray, labels: np.ndarray, *, batch: int) -> float:
-    """The share of images whose class a file finds; an output of NaN finds none."""
-    logits = run_batches(run, images, batch)[0]
-    known = np.isfinite(logits).all(1)
-    return float(((logits.argmax(1) == labels) & known).mean())
+def run_images(runtime: Runtime, run: Runner, images: np.ndarray) -> np.ndarray:
+    """The outputs of a file for images (N, 3, H, W), so many at a time as its runtime takes."""
+    return run_batches(run, images, 1 if runtime.takes_one_image else _BATCH)[0]
+
+
+def are_right(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """(N,) whether the class of each image is found; an output of NaN finds none."""
+    return np.asarray((logits.argmax(1) == labels) & np.isfinite(logits).all(1))

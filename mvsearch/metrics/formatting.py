@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import LATENCY_MS, metric
+from mvsearch.metrics.registry import metric
 from mvsearch.utils.units import significant
 
 
@@ -27,7 +27,7 @@ def with_error(name: str, metrics: Mapping[str, Any]) -> str:
     '85.7 ± 0.39 %'
     """
     text, error = pretty(name, metrics.get(name)), metrics.get(f"{name}_sem")
-    if name == LATENCY_MS.name and metrics.get("latency_predicted"):
+    if metrics.get(f"{metric(name).prefix}predicted"):
         return f"~{text}"
     if error is None or text == "-":
         return text

@@ -151,13 +151,13 @@ def parse(output: str) -> Reading:
             raise CommandFailed(f"the JSON of the command has no latency_ms; it has {', '.join(found) or 'nothing'}")
         return Reading(_positive(found["latency_ms"]), {k: v for k, v in found.items() if k != "latency_ms"})
     if (match := _NUMBER.fullmatch(lines[-1])) is None:
-        raise CommandFailed(f"the last line of the command is no number of milliseconds: {_short(lines[-1])!r}")
+        raise CommandFailed(f"the last line of the command is not a number of milliseconds: {_short(lines[-1])!r}")
     return Reading(_positive(match[1]))
 
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text, parse_constant=str)  # NaN and Infinity, which are no JSON
+        return json.loads(text, parse_constant=str)  # NaN and Infinity are not JSON
     except (ValueError, RecursionError):
         return None
 

@@ -15,6 +15,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -67,7 +68,7 @@ class SustainedLatency:
     asked_s: float
     interrupted: bool = False
 
-    @property
+    @cached_property
     def parts(self) -> list[Part]:
         """Five equal parts; fewer with fewer windows."""
         groups = np.array_split(np.arange(len(self.windows)), min(PARTS, len(self.windows)))
@@ -78,7 +79,7 @@ class SustainedLatency:
             begin = part.to_s
         return parts
 
-    @property
+    @cached_property
     def furthest(self) -> Part:
         """The part whose median differs most from that of the first."""
         first = self.parts[0].median_ms

@@ -5,8 +5,8 @@
                               │    └─ plain           both trained without a teacher: top-1 from comparable recipes
                               └─ within size          parameters and MACs both within a factor of 1.5
 
-`families.csv` has scores of these models, made by `benchmarks/families.py`: a line a model, data set, number of steps
-and seed. NumPy alone.
+`families.csv` has scores of these models, made by `benchmarks/ground_truth/families.py`: a line a model, data set,
+number of steps and seed. NumPy alone.
 """
 
 import csv
@@ -70,16 +70,16 @@ def family_models() -> tuple[FamilyModel, ...]:
     """The fifteen reference models of MobileViT, and all published models of the other families."""
     names = {reference.name: None for reference in published()}
     mobilevits = tuple(prefix for family, prefix in _FAMILIES.items() if family.startswith("MobileViT"))
-    others = {name: None for name in models.model_names() if family_of(name) and not name.startswith(mobilevits)}
+    others = {name: None for name in models.model_names() if _family(name) and not name.startswith(mobilevits)}
     return tuple(_family_model(name) for name in names | others)
 
 
 def _family_model(name: str) -> FamilyModel:
     figures = models.model(name).figures
-    return FamilyModel(name, str(family_of(name)), float(figures["top1"]), bool(figures.get("distilled")))
+    return FamilyModel(name, str(_family(name)), float(figures["top1"]), bool(figures.get("distilled")))
 
 
-def family_of(name: str) -> str | None:
+def _family(name: str) -> str | None:
     """The family of a published classifier; None for a row of the ablation."""
     return next((family for family, prefix in _FAMILIES.items() if name.startswith(prefix)), None)
 

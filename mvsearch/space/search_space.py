@@ -315,7 +315,7 @@ class SearchSpace:
             return (self.head.image_size,)
         codes = self.enumerate_codes(self.columns(["image_size"]))
         sizes = set(np.ravel(self.scope(codes).value("image_size")).tolist())  # np.unique loads numpy.ma
-        return tuple(sorted(sizes, key=lambda size: (str(size) * isinstance(size, str), size)))
+        return tuple(sorted(sizes, key=lambda size: (isinstance(size, str), size)))
 
     def size_for(self, arch: Architecture) -> int:
         """The image size that a network takes in the space: its own if the space has it, otherwise the largest."""

@@ -109,8 +109,9 @@ def _check_image_sizes(plan: "Plan") -> None:
         try:
             in_proportion(plan.space, image_size, settings)
         except PlanError as error:
+            reason = str(error).removeprefix("proxy: ")
             raise PlanError(
-                f"networks at {image_size} px have smaller images, in proportion: {error}",
+                f"networks at {image_size} px have smaller images, in proportion: {reason}",
                 at=plan.space.document.where("proxy", "image_size"),
             ) from None
 

@@ -30,14 +30,14 @@ def _draw(analysis: "Int8Analysis", name: str, theme: Theme) -> "Figure":
     figure = blank(height)
     words = f"scheme {analysis.stages_scheme}, {analysis.runtime}, {analysis.images} images of {analysis.data}"
     title(figure, f"What each stage of {name} costs in int8", words, theme)
-    panels = [(0.15, "error of the outputs, of their deviation")]
-    panels += [(0.59, "change of top-1, in points")] if analysis.top1_float32 is not None else []
+    panels = [(0.15, "error of the outputs, of their deviation", True)]
+    panels += [(0.59, "change of top-1, in points", False)] if analysis.top1_float32 is not None else []
     width = 0.38 if len(panels) > 1 else 0.82
-    for left, label in panels:
+    for left, label, is_error in panels:
         axes = figure.add_axes((left, (_FOOT + _LEGEND) / height, width, plot / height))
-        _draw_panel(axes, analysis.stages, theme, error=left < 0.5)
+        _draw_panel(axes, analysis.stages, theme, error=is_error)
         for scheme in (each for each in analysis.schemes if each.scheme == analysis.stages_scheme):
-            whole = scheme.loss.error if left < 0.5 else 100 * (scheme.loss.change or 0.0)
+            whole = scheme.loss.error if is_error else 100 * (scheme.loss.change or 0.0)
             axes.axvline(whole, color=theme.ink, linestyle=":", linewidth=1.0, label="all of them in int8")
         axes.set_xlabel(label)
     figure.axes[-1].tick_params(labelleft=len(panels) == 1)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mvsearch.report.figures.palette import LIGHT, Theme
-from mvsearch.report.figures.plot import PICTURES, kind_of, write_figure
+from mvsearch.report.figures.plot import write_figure
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 def plot_sustained(latency: "SustainedLatency", path: Path, *, title: str, subtitle: str, theme: Theme = LIGHT) -> None:
     """Draw it into a .png or .svg file; raises PlanError for another suffix."""
-    kind_of(path, PICTURES)
     write_figure(path, theme, draw=lambda: _draw(latency, title, subtitle, theme))
 
 
