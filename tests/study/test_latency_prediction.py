@@ -7,6 +7,7 @@ from toy import TOY, toy_plan
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.latency_text import predicted_note
 from mvsearch.metrics.pareto import front
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.study.latency_prediction import design, spread_out
 from mvsearch.study.study import Study
 
@@ -105,6 +106,19 @@ def test_a_known_backend_measures_four_times_as_many_networks_and_more_is_predic
         Study.join(toy_plan(tmp_path, text, objectives=OBJECTIVES, trials=trials)).run(bench)
     assert len(known) == len(set(known)) == 32
     assert set(bench.measured[:8]) <= set(known)
+
+
+def test_networks_to_predict_from_that_cannot_be_measured_are_counted_in_a_warning(tmp_path, caplog):
+    class Broken(Bench):
+        def latency(self, arch):
+            if not self.measured:
+                self.measured.append(arch.key)
+                raise EvaluationFailed("the first one fails")
+            return super().latency(arch)
+
+    run(tmp_path, Broken(), trials=9)
+    (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert warning.args[:2] == (1, 8)
 
 
 def test_networks_to_predict_from_lie_far_from_each_other():
