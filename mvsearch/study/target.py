@@ -42,7 +42,7 @@ class Target:
             raise PlanError(reason, at=f"--beat {name}")
         arch = arch.at(image_size=space.size_for(arch), num_classes=space.num_classes)
         title = name if ":" in name else arch.name or Path(name).stem
-        return cls(title, replace(arch, name=title), costs=tuple(dict.fromkeys((*SIZE, *costs))))
+        return cls(title, replace(arch, name=_slug(title)), costs=tuple(dict.fromkeys((*SIZE, *costs))))
 
     @property
     def limits(self) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class Target:
     @property
     def slug(self) -> str:
         """The name as a part of a study's name."""
-        return re.sub(r"[^A-Za-z0-9_.-]+", "-", self.name)
+        return _slug(self.name)
 
     def with_measurements(self, measurements: list[Metrics]) -> Self:
         """The target with the mean of its measurements."""
@@ -90,3 +90,7 @@ class Target:
         """The target as it was stored."""
         arch, costs = Architecture.from_dict(stored["architecture"]), tuple(stored.get("costs", SIZE))
         return cls(stored["name"], arch, stored["metrics"], costs)
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", name).lstrip("_.-") or "network"

@@ -303,6 +303,15 @@ def test_a_study_keeps_its_target(other):
     assert Plan.of_study(study, workers=1).target == study.facts.target
 
 
+def test_a_target_may_be_a_trial_or_a_file_of_any_name():
+    Path("middle.yaml").rename("_the middle.yaml")
+    Study.join(toy_plan(Path("studies"), trials=1)).run(shallow_is_better)
+    for name, title, slug in (("toy:0", "toy:0", "toy-0"), ("_the middle.yaml", "_the middle", "the-middle")):
+        target = Target.find(name, toy_space())
+        assert (target.name, target.slug) == (title, slug)
+        assert Target.from_json(json.loads(json.dumps(target.to_json()))) == target
+
+
 def test_the_command_ends_with_the_short_list(mvsearch):
     """Under a limit that the target itself does not keep."""
     Path("tiny.yaml").write_text(
