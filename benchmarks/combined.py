@@ -1,4 +1,4 @@
-"""Combinations of two scores, compared with the published models: the gain, and whether it holds in another family.
+"""Combinations of two scores, compared with the published models: the gain, and whether it holds in another series.
 
 Reads the JSON output of `mvsearch proxies` and trains nothing itself:
 
@@ -6,8 +6,8 @@ Reads the JSON output of `mvsearch proxies` and trains nothing itself:
     python benchmarks/combined.py scores.json
 
 A rule may have a coefficient (the value of a grid that ranks best) or a line over MACs, which are fitted to models: for
-the last two columns to all models but one family, evaluated on the pairs with a model of this family, the mean over the
-five families; for the ablation to all fifteen.
+the last two columns to all models but one series, evaluated on the pairs with a model of this series, the mean over the
+five series; for the ablation to all fifteen.
 """
 
 import json
@@ -95,7 +95,7 @@ def select(scores: Scores, chosen: Array) -> Scores:
 
 
 def touching(values: Array, top1: Array, sizes: Sequence[str], out: Array) -> tuple[float, float]:
-    """τ-b over the pairs with a model of a family; agreement over those of about equal cost, as `within` counts."""
+    """τ-b over the pairs with a model of a series; agreement over those of about equal cost, as `within` counts."""
     first, second = np.triu_indices(len(top1), 1)
     pairs = out[first] | out[second]
     across, up = (np.sign(v[first] - v[second])[pairs] for v in (values, top1))
@@ -112,20 +112,20 @@ def main(file: Path) -> None:
     models, rows = published(), ablation()
     scores, ablation_scores = (table(results, [model.name for model in group]) for group in (models, rows))
     top1, ablation_top1 = (np.array([model.top1 for model in group]) for group in (models, rows))
-    sizes, families = [model.size for model in models], np.array([model.family for model in models])
+    sizes, series = [model.size for model in models], np.array([model.series for model in models])
     heads = ("rule", "coefficient", "tau all", "within size", "ablation", "left out: all", "within size")
     shown = Table(*heads, title=f"{len(models)} models, {results['seeds']} seed(s), {results['data']['name']}")
     for name, fit in FITS.items():
         rule, coefficient = fit(scores, top1, sizes)
-        by_family = []
-        for family in dict.fromkeys(families):
-            out = families == family
+        by_series = []
+        for each in dict.fromkeys(series):
+            out = series == each
             groups = [size for size, left_out in zip(sizes, out, strict=True) if not left_out]
             other, _ = fit(select(scores, ~out), top1[~out], groups)
-            by_family.append(touching(other(scores), top1, sizes, out))
+            by_series.append(touching(other(scores), top1, sizes, out))
         values = rule(scores)
         on_ablation = tau(rule(ablation_scores), ablation_top1)
-        figures = (tau(values, top1), within(values, top1, sizes), on_ablation, *np.mean(by_family, axis=0))
+        figures = (tau(values, top1), within(values, top1, sizes), on_ablation, *np.mean(by_series, axis=0))
         shown.add_row(name, coefficient, *(f"{float(figure):.2f}" for figure in figures))
     Console(width=140).print(shown)
 

@@ -103,6 +103,19 @@ def published_keys(task: str = "classification") -> dict[str, str]:
     return {published(name).key: name for name in model_names(task)}
 
 
+def family(name: str) -> str | None:
+    """The family of a published classifier, which is the first part of its name; None for a row of the ablation.
+
+    A family is what a paper publishes under one name and version: one design in several sizes, with its variants
+    (MobileViTv3's L2, and MobileViTv3 on MobileViTv2).
+
+    >>> family("mobilevitv3_0.5_384"), family("repvit_m0_9"), family("ablation_2_conv1x1")
+    ('mobilevitv3', 'repvit', None)
+    """
+    first = name.partition("_")[0]
+    return None if first == "ablation" else first
+
+
 def short_name(name: str) -> str:
     """A published name as short as a label beside a point must be.
 

@@ -4,26 +4,35 @@ from typing import TYPE_CHECKING
 
 import click
 
+from mvsearch.utils.text import join_words
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from mvsearch.study.plan import Plan
 
 
 def check_proxy(plan: "Plan") -> None:
-    """Score the published models as candidates are scored; store the scores with the study for `front` and `report`.
+    """Score published models as candidates are scored; store the scores with the study for `front` and `report`.
 
+    They are the fifteen of MobileViT, and those of other families whose blocks the space has.
     Models that the study evaluated itself are not scored again. Finished scores survive a KeyboardInterrupt.
     """
     from mvsearch.cli._progress import ProxyProgress
     from mvsearch.metrics.record import mean_metrics
     from mvsearch.proxy_eval.benchmark import ProxyBenchmark, architectures, detect_device
-    from mvsearch.proxy_eval.rank_correlation import network_of, published
+    from mvsearch.proxy_eval.families import models_to_check
+    from mvsearch.proxy_eval.rank_correlation import network_of
     from mvsearch.study.evaluator import load_data
     from mvsearch.study.study import Study, store_proxy_check
 
     reader = Study.read(plan)
     own = {network_of(r.published): r.metrics for r in reader.records() if r.published and r.state == "complete"}
-    names = [reference.name for reference in published() if reference.name not in own]
-    space, found = plan.space, architectures(names) if names else {}
+    space = plan.space
+    wanted = models_to_check({kind for row in space.rows for kind in row.kinds})
+    names = [name for name in wanted if name not in own]
+    found = architectures(names) if names else {}
+    click.echo(f"the proxy is compared on {len(wanted)} published models, of {_families(wanted)}.", err=True)
     archs = {
         name: arch.at(image_size=space.size_for(arch), num_classes=space.num_classes) for name, arch in found.items()
     }
@@ -36,3 +45,9 @@ def check_proxy(plan: "Plan") -> None:
     store_proxy_check(plan, own | scored)
     for reason, missing in results.reasons.items():
         click.echo(f"{benchmark.proxy}: {reason}: {', '.join(missing)}", err=True)
+
+
+def _families(names: "Iterable[str]") -> str:
+    from mvsearch.arch.published import family
+
+    return join_words(sorted({str(family(name)) for name in names}))

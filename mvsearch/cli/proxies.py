@@ -292,6 +292,7 @@ def _value(estimate: "Estimate", default: float) -> float:
 def _to_json(
     results: "Sequence[ProxyScores]", archs: "Mapping[str, Architecture]", images: "DataSet", seeds: int, device: str
 ) -> dict[str, Any]:
+    from mvsearch.arch.published import family
     from mvsearch.proxy_eval.families import family_models
     from mvsearch.proxy_eval.rank_correlation import ablation, published
 
@@ -303,7 +304,10 @@ def _to_json(
         "data": {"name": images.name, "checksum": images.checksum},
         "seeds": seeds,
         "device": device,
-        "models": [{**each, "key": archs[each["name"]].key, **archs[each["name"]].metrics()} for each in facts],
+        "models": [
+            {"family": family(each["name"]), **each, "key": archs[each["name"]].key, **archs[each["name"]].metrics()}
+            for each in facts
+        ],
         "proxies": [
             {
                 "proxy": result.proxy,

@@ -5,7 +5,7 @@
           |   o---o
           +----------------- score, higher is better
 
-The error of the line is estimated by leaving out one family of models at a time: a search finds networks of no family.
+The error of the line is estimated by leaving out one series of models at a time: a search finds networks of no series.
 """
 
 import math
@@ -46,7 +46,7 @@ class Expected:
 class Calibration:
     """A line that never falls, from `scores` (higher is better) to `tops` in %; both are ascending.
 
-    Of the published `models`, `inside` are within `error` points of the line that is fitted to the other families: as
+    Of the published `models`, `inside` are within `error` points of the line that is fitted to the other series: as
     many as COVERAGE of one model more, or all. A new model that is like them is inside with about this share; there is
     no guarantee.
     """
@@ -58,10 +58,10 @@ class Calibration:
     models: int
 
     @classmethod
-    def of(cls, scores: Sequence[float], tops: Sequence[float], families: Sequence[str]) -> Self:
-        """Fit published models' scores (higher is better) to their top-1 in %; `families` has the family of each.
+    def of(cls, scores: Sequence[float], tops: Sequence[float], series: Sequence[str]) -> Self:
+        """Fit published models' scores (higher is better) to their top-1 in %; `series` has the series of each.
 
-        Raises StudyError if there are fewer than five models, if all scores are equal, or if there is one family only.
+        Raises StudyError if there are fewer than five models, if all scores are equal, or if there is one series only.
         """
         if len(scores) < FEWEST:
             raise StudyError(
@@ -71,11 +71,11 @@ class Calibration:
         x, y = np.asarray(scores, dtype=float), np.asarray(tops, dtype=float)
         if x.min() == x.max():
             raise StudyError(f"all {len(x)} published models have the same score, so no line can be fitted.")
-        if len(set(families)) < 2:
+        if len(set(series)) < 2:
             raise StudyError(
-                f"all {len(x)} published models are of one family, {families[0]}, so the error cannot be estimated."
+                f"all {len(x)} published models are of one series, {series[0]}, so the error cannot be estimated."
             )
-        errors = np.sort(np.abs(y - leave_out(fit_line, _interpolate, x, y, families)))
+        errors = np.sort(np.abs(y - leave_out(fit_line, _interpolate, x, y, series)))
         inside = min(math.ceil(COVERAGE * (len(x) + 1)), len(x))
         line = fit_line(x, y)
         return cls(tuple(line[0].tolist()), tuple(line[1].tolist()), float(errors[inside - 1]), inside, len(x))

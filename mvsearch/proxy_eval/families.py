@@ -11,7 +11,7 @@ number of steps and seed. NumPy alone.
 
 import csv
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch import published as models
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.arch.cost import Cost
 from mvsearch.proxies import load_proxy, settings_used
 from mvsearch.proxy_eval.rank_correlation import Estimate, concordance, estimate, published
@@ -33,16 +34,6 @@ FILE = Path(__file__).with_name("families.csv")
 
 SAME_SIZE = 1.5
 """Models whose parameters differ by no more than this factor, and their MACs too, are of about equal cost."""
-
-_FAMILIES = {
-    "MobileViTv1": "mobilevitv1_",
-    "MobileViTv2": "mobilevitv2_",
-    "MobileViTv3": "mobilevitv3_",
-    "MobileNetV4": "mobilenetv4_",
-    "RepViT": "repvit_",
-    "SHViT": "shvit_",
-    "StarNet": "starnet_",
-}
 
 
 @dataclass(frozen=True)
@@ -64,24 +55,33 @@ class FamilyModel:
         """Its parameters and MACs."""
         return self.architecture.cost()
 
+    @cached_property
+    def kinds(self) -> frozenset[str]:
+        """The kinds of blocks that tell its family."""
+        return frozenset(row.kind() for row in self.architecture.blocks) - PLAIN_BLOCKS
+
 
 @cache
 def family_models() -> tuple[FamilyModel, ...]:
     """The fifteen reference models of MobileViT, and all published models of the other families."""
-    names = {reference.name: None for reference in published()}
-    mobilevits = tuple(prefix for family, prefix in _FAMILIES.items() if family.startswith("MobileViT"))
-    others = {name: None for name in models.model_names() if _family(name) and not name.startswith(mobilevits)}
-    return tuple(_family_model(name) for name in names | others)
+    names = [reference.name for reference in published()]
+    left_out = {None, *map(models.family, names)}
+    others = [name for name in models.model_names() if models.family(name) not in left_out]
+    return tuple(_family_model(name) for name in (*names, *others))
+
+
+def models_to_check(kinds: Set[str]) -> tuple[str, ...]:
+    """The published models that a score is compared on for a space with these kinds of blocks.
+
+    They are the fifteen of MobileViT, whatever the space, and those of other families whose blocks the space has.
+    """
+    mobilevits = {reference.name for reference in published()}
+    return tuple(each.name for each in family_models() if each.name in mobilevits or each.kinds <= kinds)
 
 
 def _family_model(name: str) -> FamilyModel:
     figures = models.model(name).figures
-    return FamilyModel(name, str(_family(name)), float(figures["top1"]), bool(figures.get("distilled")))
-
-
-def _family(name: str) -> str | None:
-    """The family of a published classifier; None for a row of the ablation."""
-    return next((family for family, prefix in _FAMILIES.items() if name.startswith(prefix)), None)
+    return FamilyModel(name, str(models.family(name)), float(figures["top1"]), bool(figures.get("distilled")))
 
 
 @dataclass(frozen=True)
@@ -203,7 +203,8 @@ def recorded_scores(training: Training, metric: str, power: float = 0.0) -> dict
 class FamilyEvidence:
     """How a score orders the models by recorded scores: of short `training`s, or of untrained networks (None).
 
-    `unlike` are the settings of a study that differ from those of the recorded scores.
+    `unlike` are the settings of a study that differ from those of the recorded scores. `own` are scores of the study
+    itself instead of recorded ones.
     """
 
     score: str
@@ -211,6 +212,19 @@ class FamilyEvidence:
     ranking: FamilyRanking
     params: FamilyRanking
     unlike: tuple[str, ...]
+    own: bool = False
+
+
+def own_evidence(score: str, scores: Mapping[str, float], kinds: Set[str]) -> FamilyEvidence | None:
+    """The evidence of a study's own scores by published name (higher is better), whose space has these kinds of blocks.
+
+    None unless it has scores of three quarters of the models that `--check-proxy` scores.
+    """
+    wanted = models_to_check(kinds)
+    if 4 * len(scores.keys() & wanted) < 3 * len(wanted):
+        return None
+    params = rank_families({each.name: float(each.cost.params) for each in family_models() if each.name in scores})
+    return FamilyEvidence(score, None, rank_families(scores), params, (), own=True)
 
 
 def family_evidence(score: str, proxy: Mapping[str, Any], data: str, *, one_size: bool = True) -> FamilyEvidence | None:

@@ -1,6 +1,6 @@
 """How well scores rank published models as ImageNet does: the models, and the statistics. NumPy alone.
 
-    family     XXS               XS                S
+    series     XXS               XS                S
     v1         mobilevitv1_xxs   mobilevitv1_xs    mobilevitv1_s
     v3         mobilevitv3_xxs   ...
     v3-L2      ..._xxs_l2        ...
@@ -38,7 +38,7 @@ FEWEST = 4
 
 _RESAMPLES = 2000
 _SIZES = ("XXS", "XS", "S")
-_FAMILIES = {
+_SERIES = {
     "v1": ("mobilevitv1_xxs", "mobilevitv1_xs", "mobilevitv1_s"),
     "v3": ("mobilevitv3_xxs", "mobilevitv3_xs", "mobilevitv3_s"),
     "v3-L2": ("mobilevitv3_xxs_l2", "mobilevitv3_xs_l2", "mobilevitv3_s_l2"),
@@ -49,11 +49,14 @@ _FAMILIES = {
 
 @dataclass(frozen=True)
 class Reference:
-    """A published model to rank: its printed ImageNet-1k Top-1 in %, its family, and its group of about equal cost."""
+    """A published model to rank: its printed ImageNet-1k Top-1 in %, its series, and its group of about equal cost.
+
+    A series is one design in three sizes, a row of the table above: a family has one or more.
+    """
 
     name: str
     top1: float
-    family: str
+    series: str
     size: str
 
     @property
@@ -66,8 +69,8 @@ class Reference:
 def published() -> tuple[Reference, ...]:
     """The fifteen models of the papers' own recipes at 256 px; at 384 px they are the same networks once more."""
     return tuple(
-        Reference(name, float(models.model(name).figures["top1"]), family, size)
-        for family, names in _FAMILIES.items()
+        Reference(name, float(models.model(name).figures["top1"]), series, size)
+        for series, names in _SERIES.items()
         for size, name in zip(_SIZES, names, strict=True)
     )
 
@@ -80,10 +83,10 @@ def ablation() -> tuple[Reference, ...]:
     return tuple(Reference(name, float(top1), "ablation", "S") for name, top1 in figures)
 
 
-def family_of(name: str) -> str:
-    """The family of a published model, whatever its image size; one of none of them is its own."""
-    families = {reference.name: reference.family for reference in published()}
-    return families.get(network_of(name), name)
+def series_of(name: str) -> str:
+    """The series of a published model, whatever its image size; else its family, and of none the name alone."""
+    series = {reference.name: reference.series for reference in published()}
+    return series.get(network_of(name)) or models.family(name) or name
 
 
 def network_of(name: str) -> str:

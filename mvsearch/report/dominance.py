@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mvsearch.arch.published import published, short_name
+from mvsearch.arch.published import family, published, short_name
 from mvsearch.baselines import baselines
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import metric
@@ -31,12 +31,12 @@ _PLAIN = "supervised"
 class Network:
     """A published network; `top1` in %, `latency_ms` None where it was not measured.
 
-    `family` is None for a baseline, and `kind` (cnn, hybrid, vit) None for a network of the family.
+    `series` is None for a baseline, and `kind` (cnn, hybrid, vit) None for a network of the family.
     """
 
     name: str
     label: str
-    family: str | None
+    series: str | None
     kind: str | None
     recipe: str
     image_size: int
@@ -54,7 +54,8 @@ class Network:
         """Raw numbers, for `--json`."""
         return {
             "name": self.name,
-            "family": self.family,
+            "family": family(self.name) if self.series else None,
+            "series": self.series,
             "kind": self.kind,
             "recipe": self.recipe,
             "image_size": self.image_size,
@@ -105,7 +106,7 @@ def _family_network(reference: Any, latency_ms: float | None) -> Network:
     return Network(
         reference.name,
         short_name(reference.name),
-        reference.family,
+        reference.series,
         None,
         _PLAIN,
         arch.image_size,

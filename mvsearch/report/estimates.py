@@ -50,14 +50,14 @@ def estimate_top1(records: Sequence[Record], reliability: ProxyReliability) -> E
     line = Calibration.of(
         [-score.cost(row[1]) for row in reliability.models],
         [row[2] for row in reliability.models],
-        [rank_correlation.family_of(row[0]) for row in reliability.models],
+        [rank_correlation.series_of(row[0]) for row in reliability.models],
     )
     expected = {record.number: line.expected(-score.cost(float(record.metrics[score.name]))) for record in records}
     return Estimates(
         expected,
         f"ImageNet top-1 expected from {score.name}: an isotonic regression over {len(reliability.models)} published "
         f"models. In brackets the interval that {line.inside} of these {line.models} models lie in when the regression "
-        f"leaves out their own family; < and >: beyond all published scores.{other_classes(records)}",
+        f"leaves out their own series; < and >: beyond all published scores.{other_classes(records)}",
     )
 
 

@@ -13,7 +13,7 @@ from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume, spans
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import GAIN, HELD_OUT, metric, scores
-from mvsearch.proxy_eval.families import FamilyEvidence, family_evidence
+from mvsearch.proxy_eval.families import FamilyEvidence, family_evidence, own_evidence
 from mvsearch.report.beyond_size import FEWEST, SizeGain, gain_beyond_size
 from mvsearch.report.figures.front import FrontFigure, front_figure
 from mvsearch.report.figures.front_families import with_families
@@ -241,10 +241,16 @@ class Findings:
 
     @cached_property
     def family_evidence(self) -> FamilyEvidence | None:
-        """How the study's score orders published models across families; None for a study of one family."""
+        """How the study's score orders published models across families; None for a study of one family.
+
+        It is from the study's own scores where `--check-proxy` scored the models, else from recorded ones.
+        """
         score, settings = self.reliability.score, self.facts.settings
         if score is None or "proxy" not in settings or not self.has_families:
             return None
+        values = {name: -Objective.named(score).cost(value) for name, value, *_ in self.reliability.models}
+        if own := own_evidence(score, values, {kind for row in self.space.rows for kind in row.kinds}):
+            return own
         one_size = not isinstance(settings.get("image_size"), list)
         return family_evidence(score, settings["proxy"], settings["data"]["source"], one_size=one_size)
 

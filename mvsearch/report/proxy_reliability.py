@@ -10,11 +10,13 @@ from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.metrics.registry import metric, scores
 from mvsearch.proxy_eval import rank_correlation
-from mvsearch.proxy_eval.families import FamilyEvidence
+from mvsearch.proxy_eval.families import FamilyEvidence, rank_families
 from mvsearch.proxy_eval.rank_correlation import FEWEST, estimate
 from mvsearch.utils.text import join_words
 
 __all__ = ["FEWEST", "ProxyReliability", "families_line", "proxy_line", "proxy_reliability"]
+
+_MOBILEVITS = {None, *(models.family(reference.name) for reference in rank_correlation.published())}
 
 Row = tuple[str, float, float, int]
 """Published name, proxy score, printed Top-1 in %, parameters."""
@@ -74,6 +76,8 @@ def _correlate(score: Objective, rows: tuple[Row, ...]) -> ProxyReliability:
     baseline = estimate(lambda weights: rank_correlation.tau([row[3] for row in rows], printed, weights), len(rows))
     sizes = [rank_correlation.size_of(row[0]) or row[0] for row in rows]
     within = estimate(lambda weights: rank_correlation.within(values, printed, sizes, weights), len(rows))
+    if any(models.family(row[0]) not in _MOBILEVITS for row in rows):
+        within = rank_families({row[0]: value for row, value in zip(rows, values, strict=True)}).within_size
     return ProxyReliability(
         score.name, rows, tau.value, tau.low, tau.high, baseline.value, within.value, within.low, within.high
     )
@@ -130,10 +134,11 @@ def _tau_words(reliability: ProxyReliability) -> str:
 
 
 def families_line(evidence: FamilyEvidence) -> str:
-    """How far the score is to be trusted where candidates are of several families, from recorded scores."""
+    """How far the score is to be trusted where candidates are of several families."""
     ranking, size = evidence.ranking, evidence.params
     label = metric(evidence.score).label
     where = f"after {evidence.training.steps} steps on {evidence.training.data}" if evidence.training else "untrained"
+    where = "scored as in this study" if evidence.own else where
     unlike = f"; unlike this study with {join_words(evidence.unlike)}" if evidence.unlike else ""
     across, within = ranking.across_families.words, ranking.within_family.words
     return (

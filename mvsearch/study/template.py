@@ -11,7 +11,7 @@ from typing import Any
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.blocks import Block
 from mvsearch.arch.cost import IMAGE_CHANNELS
-from mvsearch.arch.published import Model, model, model_names, published
+from mvsearch.arch.published import Model, family, model, model_names, published
 from mvsearch.errors import PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint, replace_limits
 from mvsearch.metrics.registry import STATIC_COSTS
@@ -40,8 +40,8 @@ def families() -> dict[str, list[str]]:
     """The published models of each family, in the order of their parameters."""
     found: dict[str, list[str]] = {}
     for name in sorted(model_names(), key=lambda name: published(name).cost().params):
-        if not name.startswith("ablation_"):
-            found.setdefault(name.partition("_")[0], []).append(name)
+        if first := family(name):
+            found.setdefault(first, []).append(name)
     return found
 
 
@@ -69,7 +69,7 @@ def template(name: str, limits: Sequence[Constraint] = (), *, study: str | None 
     elif name in known:
         text = _around(known[name][0], known[name])
     elif name in model_names():
-        text = _around(name, known.get(name.partition("_")[0], [name]))
+        text = _around(name, known.get(family(name) or "", [name]))
     else:
         raise PlanError(
             f"unknown template; use a family or a space ({', '.join(template_names())}), a published model "
@@ -105,12 +105,12 @@ def _limited(text: str, limits: Sequence[Constraint]) -> str:
     return re.sub(r"(?m)^(  objectives: .*)$", rf"\1\n{line}", text)
 
 
-def _around(name: str, family: Sequence[str]) -> str:
-    """The space around a published model, which is a point of it; others of the family are named where they are too."""
+def _around(name: str, others: Sequence[str]) -> str:
+    """The space around a published model, which is a point of it; others of its family are named where they are too."""
     about = model(name)
     text = _text(about, (name,))
     space = SearchSpace.parse(parse(text))
-    inside = [other for other in family if other == name or _is_point(space, published(other))]
+    inside = [other for other in others if other == name or _is_point(space, published(other))]
     return _text(about, inside)
 
 

@@ -21,7 +21,7 @@ def shorten_warmup(recipe: Recipe, images: int) -> tuple[Recipe, tuple[str, ...]
     Raises PlanError if there is no batch.
     """
     steps = Sampler(images, replace(recipe, warmup_steps=0)).steps
-    most = max(1, steps // WARMUP_SHARE)
+    most = min(max(1, steps // WARMUP_SHARE), steps - 1)
     if recipe.warmup_steps <= most:
         return recipe, ()
     note = f"the warm-up takes {most:,} of {steps:,} steps; the recipe has {recipe.warmup_steps:,}"

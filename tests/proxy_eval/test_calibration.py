@@ -69,18 +69,26 @@ def test_a_family_is_told_by_the_others_alone():
 
 
 def test_one_family_alone_is_refused_in_a_sentence():
-    with pytest.raises(StudyError, match="of one family, v3"):
+    with pytest.raises(StudyError, match="of one series, v3"):
         Calibration.of(SCORES, TOPS, ["v3"] * 6)
 
 
-def test_the_families_are_those_of_the_papers_whatever_the_image_size():
-    assert rank_correlation.family_of("mobilevitv3_0.5_384") == "v3-on-v2"
-    assert rank_correlation.family_of("mobilevitv3_s_unscaled") == "mobilevitv3_s_unscaled"
+@pytest.mark.parametrize(
+    ("name", "series"),
+    [
+        ("mobilevitv3_0.5_384", "v3-on-v2"),
+        ("mobilevitv3_s_unscaled", "mobilevitv3"),
+        ("starnet_s4", "starnet"),
+        ("ablation_2_conv1x1", "ablation_2_conv1x1"),
+    ],
+)
+def test_the_series_are_those_of_the_papers_whatever_the_image_size(name, series):
+    assert rank_correlation.series_of(name) == series
 
 
 def test_of_a_few_models_all_are_inside_and_of_many_nine_in_ten():
     references = rank_correlation.published()
-    tops, families = [each.top1 for each in references], [each.family for each in references]
+    tops, families = [each.top1 for each in references], [each.series for each in references]
     calibration = Calibration.of(tops, tops, families)
     assert (calibration.inside, calibration.models) == (15, 15)
 
@@ -116,7 +124,7 @@ def test_the_front_tells_what_its_scores_stand_for(tmp_path, monkeypatch, capsys
     line = Calibration.of(
         [-loss(published(each.name)) for each in contained],
         [each.top1 for each in contained],
-        [each.family for each in contained],
+        [each.series for each in contained],
     )
     assert len(front) > 2
     for member in front:

@@ -13,7 +13,21 @@ FAMILIES = {model.name: model.family for model in family_models()}
 def test_the_models_are_of_seven_families_and_only_repvit_was_trained_with_a_teacher():
     assert len(FAMILIES) == 27
     assert len(set(FAMILIES.values())) == 7
-    assert {model.family for model in family_models() if model.distilled} == {"RepViT"}
+    assert {model.family for model in family_models() if model.distilled} == {"repvit"}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "count"), [({"mobilevit"}, 15), ({"uib"}, 17), ({"star", "shsa"}, 15 + 4 + 3), ({"uib", "repvit"}, 20)]
+)
+def test_a_score_is_compared_on_families_whose_blocks_a_space_has(kinds, count):
+    names = families.models_to_check(kinds)
+    assert len(names) == count
+
+    scores = {name: TOP1[name] for name in names}
+    evidence = families.own_evidence("loss", scores, kinds)
+    assert (evidence.own, evidence.ranking.models, evidence.params.models) == (True, count, count)
+    assert evidence.ranking.across_families.value == 1.0
+    assert families.own_evidence("loss", dict(list(scores.items())[: count // 2]), kinds) is None
 
 
 def test_imagenet_itself_orders_all_pairs():

@@ -175,6 +175,21 @@ def test_models_beyond_the_limits_of_a_study_still_say_how_far_its_proxy_is_to_b
     assert len(json.loads(run("front", "quick", "--json").out)["trust"]["models"]) == 15
 
 
+def test_a_space_of_several_families_is_checked_on_models_of_each(run):
+    space = yaml_document.read(Path(__file__).parents[2] / "spaces" / "quick.yaml").data
+    space |= {"proxy": {"name": "macs"}, "search": {"trials": 6, "sampler": "random"}, "contains": []}
+    space["blocks"] += [{"name": "more", "block": {"choose": ["shsa", "star"]}, "out": "in_channels"}]
+    Path("toy.yaml").write_text(yaml_document.dump(space), encoding="utf-8")
+    done = run("run", "toy.yaml", "--check-proxy", "--workers", "1")
+    assert done.code == 0, done.err
+    assert "22 published models, of mobilevitv1, mobilevitv2, mobilevitv3, shvit and starnet" in done.err
+
+    found = json.loads(run("front", "quick", "--json").out)
+    assert len(found["trust"]["models"]) == 22
+    assert found["across_families"]["own"]
+    assert found["trust"]["within"] == found["across_families"]["ranking"]["within_size"]["value"]
+
+
 @pytest.mark.slow
 def test_a_check_tells_why_a_model_has_no_score(run, spied):
     spied.stop = lambda arch, seed: EvaluationFailed("it came out as nan") if arch.name == "mobilevitv2_0.5" else None

@@ -172,7 +172,7 @@ def test_what_is_left_out_is_predicted_by_the_others():
 
 def test_a_rule_that_knows_only_its_families_is_found_out():
     references = rank_correlation.published()
-    families = [r.family for r in references]
+    families = [r.series for r in references]
     codes = np.array([sorted(set(families)).index(family) for family in families])
     tops = np.array([r.top1 for r in references])
 

@@ -14,7 +14,7 @@ from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.loader_set import LoaderSet
 from mvsearch.training.loaders import CropPlan, DecodedLoader, StreamLoader
 from mvsearch.training.recipe import Recipe
-from mvsearch.training.sampler import Sampler
+from mvsearch.training.sampler import Sampler, shorten_warmup
 from mvsearch.training.tasks import load_task
 from mvsearch.training.trainer import Position
 
@@ -95,6 +95,14 @@ def numbers(batches):
 
 def images(batches):
     return sorted(image for batch in batches for image in batch)
+
+
+@pytest.mark.parametrize(("epochs", "warmup"), [(1, 0), (2, 1), (24, 3)])
+def test_few_steps_have_a_short_warm_up_and_a_single_one_has_none(epochs, warmup):
+    recipe, notes = shorten_warmup(Recipe(batch=8, epochs=epochs, warmup_steps=900), 8)
+    assert recipe.warmup_steps == warmup
+    assert f"{warmup} of {epochs} steps" in notes[0]
+    assert Sampler(8, recipe).steps == epochs
 
 
 def test_every_image_comes_once_an_epoch_in_another_order_each(either):

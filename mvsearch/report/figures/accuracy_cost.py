@@ -26,7 +26,7 @@ GROUPS = ("MobileViTv3", "MobileViTv2", "MobileViTv1", "supervised", "longer", "
 """The groups with a style of their own: the three versions, and baselines by how they were trained."""
 
 _DRAWN = {"v1": "MobileViTv1", "v2": "MobileViTv2", "v3": "MobileViTv3", "v3-on-v2": "MobileViTv3"}
-"""The families that are drawn: the L2 variants would lie on their originals."""
+"""The series that are drawn: the L2 variants would lie on their originals."""
 
 _STEPS = (1, 1.5, 2, 3, 4, 5, 6, 8)
 
@@ -45,7 +45,7 @@ class Bubble:
 
 @dataclass(frozen=True)
 class AccuracyCostFigure:
-    """One figure; `ticks` are places along x with their labels, `chains` the sizes of a family in order."""
+    """One figure; `ticks` are places along x with their labels, `chains` the sizes of a series in order."""
 
     title: str
     subtitle: str
@@ -76,7 +76,7 @@ def accuracy_cost_figure(
     `times` are the latencies along x, if it is latency. Raises PlanError if no network has a number.
     """
     kinds, title = FIGURES[figure]
-    members = [network for network in networks if network.family in _DRAWN or network.kind in kinds]
+    members = [network for network in networks if network.series in _DRAWN or network.kind in kinds]
     measured = [network for network in members if getattr(network, x) is not None]
     if not measured:
         raise PlanError(f"{figure}: none of its networks has a number for {x}; give times of some, or another --x.")
@@ -92,7 +92,7 @@ def accuracy_cost_figure(
         up,
         _ticks(*across),
         tuple(bubbles),
-        tuple((_DRAWN[family], chain) for family in _DRAWN if (chain := _chain(family, measured, x, size))),
+        tuple((_DRAWN[series], chain) for series in _DRAWN if (chain := _chain(series, measured, x, size))),
         round_values([bubble.area for bubble in bubbles]),
     )
 
@@ -101,14 +101,14 @@ def _bubble(network: Network, x: str, size: float, label: str) -> Bubble:
     numbers = [f"top-1: {three_digits(network.top1)} %, at {network.image_size} px"]
     numbers += [f"params: {pretty('params', network.params)}, MACs: {pretty('macs', network.macs)}"]
     numbers += [f"latency: {pretty('latency_ms', network.latency_ms)}"] * (network.latency_ms is not None)
-    group = _DRAWN[network.family] if network.family else network.recipe
+    group = _DRAWN[network.series] if network.series else network.recipe
     lines = (network.name, *numbers, f"trained: {network.recipe}")
     return Bubble(label, group, _x(network, x, size), network.top1, network.macs / 1e9, lines)
 
 
-def _chain(family: str, networks: Sequence[Network], x: str, size: float) -> tuple[tuple[float, float], ...]:
-    """From a family's smallest to its largest."""
-    members = sorted((network for network in networks if network.family == family), key=lambda n: n.params)
+def _chain(series: str, networks: Sequence[Network], x: str, size: float) -> tuple[tuple[float, float], ...]:
+    """From a series' smallest to its largest."""
+    members = sorted((network for network in networks if network.series == series), key=lambda n: n.params)
     return tuple((_x(network, x, size), network.top1) for network in members)
 
 

@@ -24,7 +24,7 @@ class Dot:
     """
 
     name: str
-    family: str
+    group: str
     x: float
     error: float
     y: float
@@ -45,12 +45,12 @@ class ScorePanel:
 
 @dataclass(frozen=True)
 class ProxyScoresFigure:
-    """All panels under one title; `families` are those of the dots, in the order of the legend."""
+    """All panels under one title; `groups` are those of the dots, in the order of the legend."""
 
     title: str
     subtitle: str
     panels: tuple[ScorePanel, ...]
-    families: tuple[str, ...]
+    groups: tuple[str, ...]
 
 
 def proxy_scores_figure(panels: Sequence[ScorePanel], data: str) -> ProxyScoresFigure:
@@ -58,12 +58,12 @@ def proxy_scores_figure(panels: Sequence[ScorePanel], data: str) -> ProxyScoresF
     has_errors = any(dot.error for panel in panels for dot in panel.dots)
     bars = "; bars are the standard deviation over seeds" if has_errors else ""
     subtitle = f"x: score on {data}; y: published ImageNet-1k Top-1 (%){bars}"
-    families = tuple(dict.fromkeys(reference.family for reference in published()))
-    return ProxyScoresFigure("Proxy scores against ImageNet Top-1", subtitle, tuple(panels), families)
+    groups = tuple(dict.fromkeys(reference.series for reference in published()))
+    return ProxyScoresFigure("Proxy scores against ImageNet Top-1", subtitle, tuple(panels), groups)
 
 
 def comparison_figure(comparison: Comparison) -> ProxyScoresFigure:
-    """A panel for each score of a comparison with networks that were trained in full, groups as families."""
+    """A panel for each score of a comparison with networks that were trained in full, their groups as series."""
     points = [Reference(n.name, 100 * n.mean, n.network.group, n.network.group) for n in comparison.networks()]
     panels = []
     for score, agreements in zip(comparison.scores, comparison.agreements, strict=True):
@@ -74,7 +74,7 @@ def comparison_figure(comparison: Comparison) -> ProxyScoresFigure:
         "Scores against top-1 after full training",
         f"x: score on {comparison.data}; y: test top-1 (%) in {comparison.truth.table.name}{changes}",
         tuple(panel for panel in panels if panel.dots),
-        tuple(dict.fromkeys(point.family for point in points)),
+        tuple(dict.fromkeys(point.series for point in points)),
     )
 
 
@@ -108,7 +108,7 @@ def points_panel(
         mean, error = statistics.fmean(row), statistics.stdev(row) if len(row) > 1 else 0.0
         words = f"{reference.name}: {mean:.4g}, top-1 {reference.top1:.4g} %"
         name = short_name(reference.name) if reference.name in model_names() else ""
-        dots.append(Dot(name, reference.family, mean, error, reference.top1, words))
+        dots.append(Dot(name, reference.series, mean, error, reference.top1, words))
     x_limits = _limits([dot.x + side * dot.error for dot in dots for side in (-1, 1)])
     y_limits = _limits([dot.y for dot in dots])
     if not maximise:

@@ -1,4 +1,4 @@
-"""Proxy scores as PNG, SVG or self-contained HTML: two panels a row, a marker for each family or group."""
+"""Proxy scores as PNG, SVG or self-contained HTML: two panels a row, a marker for each series or group."""
 
 from collections.abc import Mapping
 from html import escape
@@ -24,7 +24,7 @@ def plot_proxy_scores(figure: ProxyScoresFigure, path: Path, theme: Theme = LIGH
 
 
 def _styles(figure: ProxyScoresFigure, theme: Theme) -> dict[str, SeriesStyle]:
-    return dict(zip(figure.families, theme.series(len(figure.families)), strict=True))
+    return dict(zip(figure.groups, theme.series(len(figure.groups)), strict=True))
 
 
 def _rows(figure: ProxyScoresFigure) -> int:
@@ -57,8 +57,8 @@ def _draw(figure: ProxyScoresFigure, theme: Theme) -> "Figure":
         axes = fig.add_axes((0.07 + 0.5 * column, bottom / height, 0.415, _PLOT / height))
         _draw_panel(axes, panel, _styles(figure, theme), theme)
     handles = [
-        fig.axes[0].plot([], [], linestyle="", marker=style.shape.matplotlib, color=style.colour, label=family)[0]
-        for family, style in _styles(figure, theme).items()
+        fig.axes[0].plot([], [], linestyle="", marker=style.shape.matplotlib, color=style.colour, label=group)[0]
+        for group, style in _styles(figure, theme).items()
     ]
     fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(handles), **LEGEND)
     return fig
@@ -74,7 +74,7 @@ def _draw_panel(axes: "Axes", panel: ScorePanel, styles: Mapping[str, SeriesStyl
     axes.annotate(panel.subtitle, (0, 1), (0, 6), fontsize=8, color=theme.faint, **above)
     frame(axes)
     for dot in panel.dots:
-        style = styles[dot.family]
+        style = styles[dot.group]
         if dot.error:
             axes.errorbar(dot.x, dot.y, xerr=dot.error, ecolor=style.colour, elinewidth=1.0, capsize=2.0, zorder=2)
         marker: dict[str, Any] = {"marker": style.shape.matplotlib, "markersize": _MARKER, "linestyle": ""}
@@ -123,12 +123,12 @@ def _traces(panel: ScorePanel, number: str, styles: Mapping[str, SeriesStyle]) -
     from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS
 
     traces = []
-    for family, style in styles.items():
-        dots = [dot for dot in panel.dots if dot.family == family]
+    for group, style in styles.items():
+        dots = [dot for dot in panel.dots if dot.group == group]
         bars = {"array": [dot.error for dot in dots], "visible": any(dot.error for dot in dots), "thickness": 1}
         marker = {"symbol": style.shape.plotly, "color": style.colour, "size": _MARKER * PIXELS + 1}
         traces.append(
-            {"type": "scatter", "mode": "markers", "name": family, "legendgroup": family, "showlegend": not number}
+            {"type": "scatter", "mode": "markers", "name": group, "legendgroup": group, "showlegend": not number}
             | {"xaxis": f"x{number}", "yaxis": f"y{number}", "marker": marker, "error_x": bars}
             | {"x": [dot.x for dot in dots], "y": [dot.y for dot in dots]}
             | {"text": [escape(dot.words) for dot in dots]}
