@@ -1,12 +1,14 @@
 """The latency of networks that were not measured, with an interval, from a few that were.
 
-    log ms = constant + log MACs + slope x log MACs + costs by row, linear + choices, linear and smooth
+    log ms = constant + log MACs + slope x log MACs + costs by row + choices
              + the latencies of known devices (a linear model each) + noise
 
-It is a Gaussian process: each part but the first two has a prior deviation, and these and the noise are chosen by the
-marginal likelihood of the measurements. A known device was measured on many networks, which need not be the same ones:
-its model predicts every network. Devices that order the measured networks alike count more. The interval is that of
-the process, and at least so wide that it contains nine in ten of the measurements when each is left out.
+It is a Gaussian process, linear in each part: each but the first two has a prior deviation, and these and the noise are
+chosen by the marginal likelihood of the measurements. A measurement far from what the others predict counts less: a
+phone that does something else meanwhile takes up to twice as long. A known device was measured on many networks, which
+need not be the same ones: its model predicts every network. Devices that order the measured networks alike count more.
+The interval is that of the process, and at least so wide that it contains nine in ten of the measurements when each is
+left out.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,15 +30,16 @@ _DEVIATIONS = {
     "slope": (0.0, 0.03, 0.1, 0.3),
     "costs": (0.0, 0.1, 0.3, 1.0, 3.0),
     "choices": (0.0, 0.01, 0.03, 0.1),
-    "smooth": (0.0, 0.03, 0.1, 0.3),
     "noise": (0.03, 0.05, 0.1, 0.2, 0.4),
 }
 """The prior deviations of each part, in log ms, that are compared. The first of the noise is what the best measurements
 have."""
 
-_START = {"known": 0.2, "slope": 0.1, "costs": 0.3, "choices": 0.03, "smooth": 0.03}
+_START = {"known": 0.2, "slope": 0.1, "costs": 0.3, "choices": 0.03}
 _START_NOISES = (0.03, 0.2)
 _SWEEPS = 4
+_PASSES = 4
+"""Fits, each to measurements that are clipped by the errors of the one before."""
 _PENALTIES = tuple(10.0**power for power in range(-4, 3))
 
 
@@ -97,7 +100,7 @@ class LinearModel:
 
 @dataclass(frozen=True)
 class _Basis:
-    """From features to the columns of each linear part of the kernel; `smooth` has a kernel of its own."""
+    """From features to the columns of each part."""
 
     work: tuple[float, float]
     costs: Array
@@ -121,14 +124,12 @@ class _Basis:
         )
 
     def columns(self, features: NetworkFeatures) -> dict[str, Array]:
-        choices = (features.choices - self.choices[0]) / self.choices[1]
         known = [(model.predict(features) - features.work - mean) / std * w for model, mean, std, w in self.known]
         return {
             "known": np.stack(known, 1) if known else np.zeros((len(features), 0)),
             "slope": ((features.work - self.work[0]) / self.work[1])[:, None],
             "costs": features.costs - self.costs,
-            "choices": choices,
-            "smooth": choices / np.sqrt(max(choices.shape[1], 1)),
+            "choices": (features.choices - self.choices[0]) / self.choices[1],
         }
 
 
@@ -150,22 +151,27 @@ class LatencyModel:
         values = np.log(times_ms) - features.work
         basis = _Basis.of(features, values, known)
         measured = basis.columns(features)
-        grams = {name: _kernel(name, columns, columns) for name, columns in measured.items()}
+        grams = {name: columns @ columns.T for name, columns in measured.items()}
         grams["noise"] = np.eye(len(values))
-        deviations = _best_deviations(grams, values)
-        inverse = np.asarray(np.linalg.inv(_combine(grams, deviations)), dtype=np.float64)
-        mean = float(inverse.sum(0) @ values / inverse.sum())
-        residuals = inverse @ (values - mean)
-        left_out = np.abs(residuals) / np.sqrt(np.diag(inverse))
+        robust = values
+        for _ in range(_PASSES):
+            deviations = _best_deviations(grams, robust)
+            inverse = np.asarray(np.linalg.inv(_combine(grams, deviations)), dtype=np.float64)
+            mean = float(inverse.sum(0) @ robust / inverse.sum())
+            residuals = inverse @ (robust - mean)
+            left_out = robust - residuals / np.diag(inverse)  # predictions of each from the others
+            errors = values - left_out
+            robust = left_out + _clip(errors)
+        standard = np.abs(errors) * np.sqrt(np.diag(inverse))
         rank = min(1.0, COVERAGE * (len(values) + 1) / len(values))
-        widening = max(_least_widening(len(values)), float(np.quantile(left_out, rank, method="higher")))
+        widening = max(_least_widening(len(values)), float(np.quantile(standard, rank, method="higher")))
         return cls(basis, measured, deviations, mean, inverse, residuals, widening)
 
     def predict(self, features: NetworkFeatures) -> Predicted:
         """The latency of networks."""
         new = self.basis.columns(features)
-        cross = _combine({n: _kernel(n, columns, self.measured[n]) for n, columns in new.items()}, self.deviations)
-        own = {n: np.ones(len(features)) if n == "smooth" else np.square(c).sum(1) for n, c in new.items()}
+        cross = _combine({name: columns @ self.measured[name].T for name, columns in new.items()}, self.deviations)
+        own = {name: np.square(columns).sum(1) for name, columns in new.items()}
         prior = _combine(own, self.deviations) + self.deviations["noise"] ** 2
         centre = features.work + self.mean + cross @ self.residuals
         missing = 1 - cross @ self.inverse.sum(0)  # the constant is estimated too
@@ -174,18 +180,16 @@ class LatencyModel:
         return Predicted(np.exp(centre), np.exp(centre - half), np.exp(centre + half))
 
 
+def _clip(errors: Array) -> Array:
+    """Errors of at most two deviations (Huber 1964), those of a normal distribution with the same median."""
+    limit = 2 * 1.4826 * float(np.median(np.abs(errors)))
+    return np.clip(errors, -limit, limit)
+
+
 def _least_widening(measured: int) -> float:
     """The deviations that contain nine in ten by Student's distribution: half of the measurements choose the parts."""
     freedom = measured / 2
     return 1.645 + 1.52 / freedom + 1.4 / freedom**2
-
-
-def _kernel(name: str, one: Array, other: Array) -> Array:
-    product = one @ other.T
-    if name != "smooth":
-        return product
-    distance = np.square(one).sum(1)[:, None] + np.square(other).sum(1) - 2 * product
-    return np.asarray(np.exp(-np.maximum(distance, 0) / 2))
 
 
 def _combine(grams: Mapping[str, Array], deviations: Mapping[str, float]) -> Array:
@@ -202,26 +206,18 @@ def _improve(grams: Mapping[str, Array], values: Array, noise: float) -> tuple[f
     """The likelihood and the deviations, changed one part after the other until none improves."""
     best = {name: _START[name] if gram.any() else 0.0 for name, gram in grams.items() if name != "noise"}
     best["noise"] = noise
-    highest = _criterion(grams, best, values)
+    highest = _log_likelihood(_combine(grams, best), values)
     for _ in range(_SWEEPS):
         before = dict(best)
         for name in grams:
             for deviation in _DEVIATIONS[name] if grams[name].any() else ():
                 tried = best | {name: deviation}
-                likelihood = _criterion(grams, tried, values)
+                likelihood = _log_likelihood(_combine(grams, tried), values)
                 if likelihood > highest:
                     best, highest = tried, likelihood
         if best == before:
             break
     return highest, best
-
-
-def _criterion(grams: Mapping[str, Array], deviations: Mapping[str, float], values: Array) -> float:
-    """The log likelihood, less one for each of the parts of choices that is used (Akaike 1974).
-
-    With few measurements choices fit any noise; costs are known to matter.
-    """
-    return _log_likelihood(_combine(grams, deviations), values) - sum(deviations[n] > 0 for n in ("choices", "smooth"))
 
 
 def _log_likelihood(kernel: Array, values: Array) -> float:

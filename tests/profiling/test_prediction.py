@@ -29,6 +29,14 @@ def test_nine_in_ten_are_within_ten_percent_and_in_their_interval_where_latency_
     assert np.median(predicted.half_width) < 0.1
 
 
+def test_measurements_that_were_disturbed_hardly_change_predictions():
+    features = networks(240)
+    times_ms = times(features, LAW, noise=0.02)
+    disturbed = times_ms[:40] * np.where(np.arange(40) % 10 == 3, 1.8, 1)
+    predicted = LatencyModel.fit(features[:40], disturbed).predict(features[40:])
+    assert (np.abs(predicted.ms / times_ms[40:] - 1) < 0.1).mean() >= 0.9
+
+
 def test_the_interval_is_wide_where_the_features_explain_nothing():
     features = networks(40)
     times_ms = np.exp(np.random.default_rng(3).normal(size=40))
