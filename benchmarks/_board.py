@@ -1,10 +1,11 @@
 """The share of the best known hypervolume that each sampler reaches, by task and by evaluation."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from _kept import Kept
 from _landscape import Array, Reference, Task
 from _searchers import SEARCHERS, Searcher
 
@@ -33,10 +34,11 @@ def _values_by_evaluation(curve: Sequence[tuple[int, float]], evaluations: int) 
 
 @dataclass(frozen=True)
 class Board:
-    """All curves: task → sampler → (seeds, evaluations) shares."""
+    """All curves: task → sampler → (seeds, evaluations) shares; where there is none, shares of an earlier page."""
 
     curves: dict[str, dict[str, Array]]
     results: Mapping[Any, dict[str, Any]]
+    kept: Kept = field(default_factory=Kept)
 
     def median(self, task: str, sampler: str) -> Array:
         """(evaluations,) the median share; empty if the sampler was not run."""
@@ -46,11 +48,20 @@ class Board:
     def at(self, task: str, sampler: str, step: int) -> float | None:
         """The median share after `step` evaluations; None if the runs are shorter."""
         median = self.median(task, sampler)
+        if not len(median):
+            return self.kept.shares(task, sampler).get(step)
         return float(median[step - 1]) if len(median) >= step else None
 
     def reaches(self, task: str, sampler: str, share: float) -> tuple[int, bool]:
-        """The evaluations after which the median reaches a share, and True; or the length of the runs, and False."""
+        """The evaluations after which the median reaches a share, and True; or the length of the runs, and False.
+
+        Of an earlier page they are the first column that reaches it.
+        """
         median = self.median(task, sampler)
+        if not len(median):
+            steps = self.kept.shares(task, sampler)
+            reached = [step for step, value in steps.items() if value >= share]
+            return (min(reached), True) if reached else (max(steps, default=0), False)
         reached = np.flatnonzero(median >= share)
         return (int(reached[0]) + 1, True) if len(reached) else (len(median), False)
 

@@ -42,6 +42,10 @@ class Budget:
         """Whether the budget is spent; also true if hardly any proposal could be built."""
         return self.spent >= self.size or self.unbuildable >= 100 * self.size
 
+    def network(self, codes: Codes) -> Codes:
+        """The proposal with choices that have no effect at their first values: what is built, counted and seen."""
+        return self.task.plan.space.canonical(codes[None])[0]
+
     def buildable(self, codes: Codes) -> bool:
         """Whether a proposal meets the space's conditions; one that does not cannot be built and costs nothing."""
         legal = bool(self.task.plan.space.is_legal(codes[None])[0])
@@ -102,7 +106,7 @@ def stock(make: Callable[[int], BaseSampler]) -> Walk:
         while not budget.empty:
             with budget.proposing():
                 trial = study.ask(distributions(space))
-            codes = space.codes(trial.params)
+            codes = budget.network(space.codes(trial.params))
             if not budget.buildable(codes):
                 study.tell(trial, state=TrialState.FAIL)
                 continue
@@ -179,6 +183,7 @@ def _pymoo_algorithm(task: Task, seed: int, seeded: bool) -> tuple[Any, Callable
 
 def _evaluate_for_pymoo(budget: Budget, codes: Codes) -> tuple[Array, Array]:
     """Objectives (lower is better) and constraints (at most 0) for pymoo; the worst values if nothing is evaluated."""
+    codes = budget.network(codes)
     if budget.empty or not budget.buildable(codes):
         return np.array([0.0, np.inf, np.inf]), np.array([1.0, 1.0, 1.0])
     score, params, macs = budget.evaluate(codes)

@@ -3,11 +3,12 @@
     _landscape.py   the tasks: real spaces, exact costs, a made-up score, the best front known
     _searchers.py   the samplers that are compared
     _board.py       the share of the best hypervolume, by sampler and evaluation
-    _page.py        docs/benchmarks/search.md and .png from the results
+    _kept.py        rows of an earlier page
+    _page.py        docs/benchmarks/search.md and its figures from the results
 
 An evaluation is a training, so proposals that cannot be built (they violate the conditions of the space) are free.
 Every finished run is a line of the results and is not run again, unless the sampler is mvsearch's own and its source
-has changed.
+has changed. Rows of the page without a run in the results stay as they are.
 
     OMP_NUM_THREADS=1 python benchmarks/search.py all --seeds 5 --report     everything, then the page
     OMP_NUM_THREADS=1 python benchmarks/search.py surrogate --report         ours anew after a change
@@ -116,7 +117,7 @@ def fill(file: Path, runs: list[tuple[Run, int]], jobs: int) -> None:
 @click.option("--jobs", default=1, show_default=True, help="Processes at once.")
 @click.option("--results", default=Path("build/search.jsonl"), show_default=True, type=click.Path(path_type=Path))
 @click.option("--cache", default=CACHE, show_default=True, type=click.Path(path_type=Path), help="Of best fronts.")
-@click.option("--report", is_flag=True, help="Write docs/benchmarks/search.md and search.png.")
+@click.option("--report", is_flag=True, help="Write docs/benchmarks/search.md and its figures.")
 def main(
     samplers: tuple[str, ...],
     tasks: tuple[str, ...],
@@ -134,9 +135,10 @@ def main(
     if report:
         from _page import write
 
-        write(
-            ROOT / "docs/benchmarks", current(read(results)), {task.name: Reference.of(task, cache) for task in TASKS}
-        )
+        found = current(read(results))
+        there = {made.task for made in found}
+        references = {task.name: Reference.of(task, cache) for task in TASKS if task.name in there}
+        write(ROOT / "docs/benchmarks", found, references)
 
 
 if __name__ == "__main__":
