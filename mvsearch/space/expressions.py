@@ -120,6 +120,12 @@ class Expression:
         """The name that the expression consists of, or None if it is more than a name."""
         return self.names[0] if _name(self.tree) and self.names else None
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The words in quotes."""
+        constants = (node.value for node in ast.walk(self.tree) if isinstance(node, ast.Constant))
+        return tuple(dict.fromkeys(value for value in constants if isinstance(value, str)))
+
     @classmethod
     def derived(cls, source: str) -> "Expression":
         """An expression that follows from the file rather than being written in it; its names are variables."""

@@ -8,6 +8,7 @@
 The number of repetitions is a variable with the name of the group. Only the rows of the first repetition stride.
 """
 
+import re
 from typing import Any
 
 from mvsearch.errors import SpaceError
@@ -83,6 +84,12 @@ def _copy(member: dict[str, Any], number: int, group: str) -> dict[str, Any]:
     }
     repeat = f"{name}.repeat" if "repeat" in member else "1"
     return {"name": f"{name}_{number}", **copied, "repeat": f"{repeat} if {group} >= {number} else 0"}
+
+
+def repetition_of(row: dict[str, Any]) -> tuple[str, int] | None:
+    """The group whose later repetition a row is of, and the number of that; None for any other row."""
+    found = re.search(r" if (\w+) >= (\d+) else 0$", str(row.get("repeat")))
+    return (found[1], int(found[2])) if found else None
 
 
 def _same(value: Any, name: str) -> Any:

@@ -112,6 +112,14 @@ def _read_row(document: Document, i: int) -> SpaceRow:
         check_keys(document, ("blocks", i, kind), raw[kind], tuple(kinds[kind].domains()))
     check_keys(document, ("blocks", i), raw, ("name", "block", *shared, *kinds))
     fields = {kind: _fields(document, i, cls, kinds) for kind, cls in kinds.items()}
+    read = {field.place for each in fields.values() for field in each.values()}
+    for name in shared:
+        if name in raw and ("blocks", i, name) not in read:
+            having = " and ".join(kind for kind in own if name in raw[kind])
+            raise SpaceError(
+                f"`{name}` is written for the row and for each kind that has it, {having}; remove one of them.",
+                at=document.where("blocks", i, name),
+            )
     return SpaceRow(i, raw["name"], kinds, fields, _may_be_zero(raw.get("repeat", 1)))
 
 

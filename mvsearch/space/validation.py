@@ -14,6 +14,7 @@ from mvsearch.space.bulk_rows import read_column
 from mvsearch.space.condition_groups import MAX_ENUMERATED, SAMPLE_SIZE
 from mvsearch.space.contained import contained
 from mvsearch.space.expressions import Expression
+from mvsearch.space.row_groups import repetition_of
 from mvsearch.space.rows import RowField, SpaceRow
 from mvsearch.space.variables import Choice, Scope, choices_of
 from mvsearch.utils import plugins
@@ -72,7 +73,7 @@ def validate(space: "SearchSpace") -> None:
 
 
 def _check_image_sizes(space: "SearchSpace") -> None:
-    for size in space.image_sizes:
+    for size in sorted(space.image_sizes, key=lambda size: str(size).endswith(".0")):
         if type(size) is not int or size < MIN_IMAGE_SIZE:
             where = space.document.where("image_size")
             raise SpaceError(f"found {size!r}; use whole numbers from {MIN_IMAGE_SIZE}.", at=where)
@@ -119,6 +120,10 @@ def _check_present(space: "SearchSpace", row: SpaceRow) -> None:
     repeats = [f"{other.name}.repeat" for other in space.rows]
     where = space.document.where("blocks", row.index, "repeat")
     if row.optional and not np.any(_possible_values(space, [repeats[row.index]])[repeats[row.index]]):
+        if repetition := repetition_of(space.document.data["blocks"][row.index]):
+            group, number = repetition
+            where = space.document.where("vars", group)
+            raise SpaceError(f"no point repeats the group {number} times; use fewer, or another condition.", at=where)
         raise SpaceError("the row is left out at all points; remove it.", at=where)
     if row.index == 0 and all(other.optional for other in space.rows):
         values = _possible_values(space, repeats)

@@ -15,10 +15,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mvsearch.arch.blocks import ACTIVATIONS, block_class
 from mvsearch.arch.cost import IMAGE_CHANNELS
 from mvsearch.arch.schema import Domain
 from mvsearch.errors import Location, SpaceError
-from mvsearch.space.expressions import MAX_NUMBER, Expression
+from mvsearch.space.expressions import CONSTANTS, MAX_NUMBER, Expression
 from mvsearch.space.rows import SHAPE_FIELDS, SpaceRow
 from mvsearch.utils import plugins
 from mvsearch.utils.yaml_document import Document, Place
@@ -158,7 +159,31 @@ def _read_expression(document: Document, place: Place, text: str, names: set[str
         meanings[name] = next(iter(fields), name)
         if meanings[name] not in names:
             raise SpaceError(f"unknown name {name!r}; {plugins.suggest(name, sorted(names))}", at=where)
+    for word in expression.words:
+        if not _is_known(word, offered := _words(document.data)):
+            known = sorted({*plugins.names("block"), *ACTIVATIONS, *offered})
+            raise SpaceError(f"no value can be {word!r}; {plugins.suggest(word, known)}", at=where)
     return expression.bind(where, meanings)
+
+
+def _is_known(word: str, offered: set[str]) -> bool:
+    """Whether a word is offered by the file, is a kind of block or a value of a field: else a comparison is in vain."""
+    kinds = plugins.names("block")
+    domains = (domain for kind in kinds for domain in block_class(kind).domains().values())
+    return (
+        word in offered
+        or word in (*kinds, *CONSTANTS.values())
+        or any(word in domain.spelling or domain.accepts(word) for domain in domains)
+    )
+
+
+def _words(value: Any, key: str = "") -> set[str]:
+    """The words that open values offer, and those that variables are."""
+    if isinstance(value, dict):
+        return set().union(*(_words(inner, "choose" if key == "vars" else name) for name, inner in value.items()))
+    if isinstance(value, list):
+        return set().union(*(_words(inner, key) for inner in value))
+    return {value} if isinstance(value, str) and key == "choose" and value.isidentifier() else set()
 
 
 def _read_choice(document: Document, place: Place, raw: dict[str, Any]) -> Choice:

@@ -70,7 +70,10 @@ class Plan:
         The number of trials is at most that of the points inside the conditions and limits, where they can be listed.
         """
         search = read_search(space.document, read_proxy(space.document, space.head.task), space.head.task, **flags)
-        target = Target.find(search.beat, space, costs=search.beat_on, storage=storage) if search.beat else None
+        place = None if flags.get("beat") else space.document.where("search", "beat")
+        target = (
+            Target.find(search.beat, space, costs=search.beat_on, storage=storage, at=place) if search.beat else None
+        )
         default = f"{space.name}_beat_{target.slug}" if target else space.name
         return cls._of(space, search, name=name or default, storage=storage, target=target)
 

@@ -4,12 +4,14 @@ YAML becomes values here; names, types and ranges of single settings are checked
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mvsearch.data import MIN_SIZE, DataSettings, default_source
-from mvsearch.errors import PlanError
-from mvsearch.metrics.constraints import override_limits
+from mvsearch.errors import Location, PlanError
+from mvsearch.metrics.constraints import Constraint, override_limits
+from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.registry import STATIC_COSTS, is_score
 from mvsearch.metrics.registry import measurements as measured_metrics
 from mvsearch.profiling.measurements import measurements
@@ -105,6 +107,9 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     """
     raw = _split_beat(document, _mapping(document, "search"))
     search: SearchSettings = _parse(document, "search", SearchSettings, raw)
+    for key, check in (("objectives", Objective.named), ("limits", Constraint.parse)):
+        for i, text in enumerate(raw.get(key, ())):
+            _check_text(check, text, document.where("search", key, i))
     if "objectives" not in raw:
         search = replace(search, objectives=(proxy.metrics(task)[0], *search.objectives[1:]))
     given = {key: value for key, value in flags.items() if value not in (None, ())}
@@ -121,6 +126,14 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     score = sought[0] if "objectives" in given else load_proxy(proxy.name).at_equal_cost.get(sought[0], sought[0])
     confirm = search.confirm or ("confirm" not in given and "confirm" not in raw)
     return replace(search, objectives=(score,), confirm=confirm)
+
+
+def _check_text(check: Callable[[str], Any], text: str, at: Location) -> None:
+    """Raises PlanError with the place in the file for a text that is refused."""
+    try:
+        check(text)
+    except PlanError as error:
+        raise PlanError(str(error), at=at) from None
 
 
 def _split_beat(document: Document, raw: dict[str, Any]) -> dict[str, Any]:

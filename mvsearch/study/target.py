@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.errors import PlanError
+from mvsearch.errors import Location, MvsearchError, PlanError
 from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Metrics, mean_metrics, score_values
@@ -34,12 +34,28 @@ class Target:
     costs: tuple[str, ...] = SIZE
 
     @classmethod
-    def find(cls, name: str, space: SearchSpace, *, costs: Sequence[str] = (), storage: str | None = None) -> Self:
-        """The target that ARCH names, with further costs; raises PlanError for one of another task."""
-        arch = find_architecture(name, storage=storage)
+    def find(
+        cls,
+        name: str,
+        space: SearchSpace,
+        *,
+        costs: Sequence[str] = (),
+        storage: str | None = None,
+        at: Location | None = None,
+    ) -> Self:
+        """The target that ARCH names, with further costs; `at` is where a file names it.
+
+        Raises PlanError for one that does not exist, or is of another task.
+        """
+        try:
+            arch = find_architecture(name, storage=storage)
+        except MvsearchError as error:
+            if at is None:
+                raise
+            raise PlanError(str(error), at=at) from None
         if arch.task != space.head.task:
             reason = f"is for {arch.task}, and the networks of the space are for {space.head.task}."
-            raise PlanError(reason, at=f"--beat {name}")
+            raise PlanError(reason, at=at or f"--beat {name}")
         arch = arch.at(image_size=space.size_for(arch), num_classes=space.num_classes)
         title = name if ":" in name else arch.name or Path(name).stem
         return cls(title, replace(arch, name=_slug(title)), costs=tuple(dict.fromkeys((*SIZE, *costs))))

@@ -156,6 +156,22 @@ WRONG = {
         "where.0",
         "not (a.block == 'mv2') or",
     ),
+    "an image size that is a fraction": ("[64, 96]", "[64, 96.5]", 1, "image_size", "96.5"),
+    "a kind misspelt in a condition": ("a.block != 'mv2'", "a.block != 'mv3'", 21, "where.0", "'mv2'"),
+    "an activation misspelt in a field": (
+        "ffn: 2*dim",
+        "ffn: \"2*dim if act == 'sillu' else dim\"",
+        18,
+        "blocks.b.mobilevit.ffn",
+        "'silu'",
+    ),
+    "a field of the row that every kind has for itself": (
+        "mobilevit: {dim: {choose: [16, 32]},",
+        "depth: 3\n    mobilevit: {dim: {choose: [16, 32]},",
+        18,
+        "blocks.b.depth",
+        "mobilevit",
+    ),
     "a condition on a kind that is not offered": (
         "a.kernel == 3",
         "a.conv.expand == 3",
@@ -236,6 +252,7 @@ def test_a_group_repeats_its_rows_with_the_same_choices():
         ("out: in_channels", "oud: in_channels", 9, "blocks.ffn.oud"),
         ("block: conv, out: in", "out: in", 9, "blocks.ffn"),
         ("{name: ffn, ", "{", 9, "blocks.1.rows.1"),
+        ("blocks:", "where: [stage <= 2]\nblocks:", 7, "vars.stage"),
     ],
 )
 def test_an_error_in_a_group_has_its_line(old, new, line, key):

@@ -56,9 +56,11 @@ def test_limits_read_as_they_are_written(text, name, value):
         ("data: {test_fraction: 1.0}", r"toy.yaml:\d+: data.test_fraction: found 1"),
         ("latency: {image_size: 0}", r"toy.yaml:\d+: latency.image_size: found 0; use 32"),
         ("search: {sampler: tpee}", "did you mean 'tpe'"),
-        ("search: {objectives: [top2]}", "did you mean 'top1'"),
+        ("search: {objectives: [top2]}", r"toy.yaml:\d+: search.objectives.0: .*did you mean 'top1'"),
         ("search: {objectives: [params, params]}", "each once"),
-        ("search: {limits: [params < 6M]}", "params < 6M"),
+        ("search: {limits: [macs <= 1G, params < 6M]}", r"toy.yaml:\d+: search.limits.1: .*params < 6M"),
+        ("search: {limits: [parms <= 6M]}", r"toy.yaml:\d+: search.limits.0: .*did you mean 'params'"),
+        ("search: {beat: mobilevitv3_xxl}", r"toy.yaml:\d+: search.beat: .*did you mean 'mobilevitv3_xxs"),
         (
             "search: {limits: [params <= 1]}",
             r"params <= 1; params .* [\d,]+ .*[\d,]+",
