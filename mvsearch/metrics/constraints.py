@@ -14,7 +14,7 @@ from typing import Any, Self
 from mvsearch.errors import PlanError
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Metrics, is_number
-from mvsearch.metrics.registry import metric
+from mvsearch.metrics.registry import device_of, metric
 from mvsearch.utils.units import PERCENT
 
 _UNITS = {"": 1, "k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
@@ -23,7 +23,7 @@ AMOUNT = r"[0-9]+(?:\.[0-9]+)?(?:e[0-9]+)?\s*[kKMG]?"
 
 _EXAMPLES = "write e.g. 'params <= 6M' or 'latency_ms <= 12'."
 
-_LIMIT = re.compile(rf"\s*(\w+)\s*(<=|>=)\s*({AMOUNT})\s*")
+_LIMIT = re.compile(rf"\s*(\w+(?:@[\w.:@-]+)?)\s*(<=|>=)\s*({AMOUNT})\s*")
 
 
 def amount(text: str) -> float:
@@ -140,6 +140,8 @@ class Constraint:
     def _ratio_names(self, metrics: Metrics) -> tuple[str, str] | None:
         """The ends of the interval of the ratio to a reference; None unless both measurements have the same one."""
         prefix, measured = metric(self.name).prefix, self.measured or {}
+        if device_of(self.name):  # the ratio is that of the slowest device
+            return None
         low, high, reference = (f"{prefix}{name}" for name in ("ratio_low", "ratio_high", "reference"))
         known = all(is_number(each.get(end)) for each in (metrics, measured) for end in (low, high))
         return (low, high) if known and metrics.get(reference) == measured.get(reference) else None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.record import Metrics, Record, is_number
-from mvsearch.metrics.registry import metric, searchable
+from mvsearch.metrics.registry import device_of, metric, searchable
 from mvsearch.utils import plugins
 
 
@@ -34,7 +34,7 @@ class Objective:
         >>> Objective.named("top1")
         Objective(name='top1', maximise=True)
         """
-        if name not in searchable():
+        if name not in searchable() and not device_of(name):
             raise PlanError(f"unknown objective {name!r}; {plugins.suggest(name, searchable())}")
         return cls(name, metric(name).maximise)
 

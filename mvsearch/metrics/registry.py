@@ -161,8 +161,26 @@ def check_costs(names: Iterable[str], task: str) -> None:
 
 
 def metric(name: str) -> Metric:
-    """The metric of that name; a number that nobody declared is a score under its own name."""
+    """The metric of that name; a number that nobody declared is a score under its own name.
+
+    >>> metric("latency_ms@pixel").label
+    'latency (pixel)'
+    """
+    if device := device_of(name):
+        return replace(LATENCY_MS, name=name, label=f"latency ({device})", description=f"latency on {device}")
     return _metrics.get(name) or Metric(name, "score", name, name)
+
+
+def device_of(name: str) -> str:
+    """The device of `latency_ms@DEVICE`, the latency on one of several devices; empty for another metric."""
+    base, _, device = name.partition("@")
+    return device if base == LATENCY_MS.name else ""
+
+
+def with_devices(names: Iterable[str], stored: Iterable[Mapping[str, object]]) -> list[str]:
+    """The names, and after `latency_ms` those of the latencies on each device that are stored."""
+    devices = sorted({name for metrics in stored for name in metrics if device_of(name)})
+    return [each for name in names for each in (name, *(devices if name == LATENCY_MS.name else ()))]
 
 
 def scores() -> Mapping[str, Metric]:

@@ -12,7 +12,7 @@ from mvsearch.metrics.constraints import Constraint, join_limits, undecided_limi
 from mvsearch.metrics.formatting import labels, own_sizes, with_error
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements
+from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements, with_devices
 from mvsearch.utils.fitted_table import FittedTable, shorten
 
 TableCell = tuple[str, float | str | None]
@@ -78,7 +78,8 @@ def front_table(
 def metric_columns(records: Sequence[Record], objectives: Sequence[Objective]) -> list[str]:
     """The metrics with a column: every objective, and the common ones that at least one record has."""
     names = [objective.name for objective in objectives]
-    measured = [name for name in _common_columns() if any(record.metrics.get(name) is not None for record in records)]
+    common = with_devices(_common_columns(), (record.metrics for record in records))
+    measured = [name for name in common if any(record.metrics.get(name) is not None for record in records)]
     return [*names, *(name for name in measured if name not in names)]
 
 

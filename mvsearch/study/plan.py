@@ -134,8 +134,8 @@ class Plan:
         return tuple(limit for limit in self.limits if limit not in self.static_limits)
 
     def uses_metric(self, *names: str) -> bool:
-        """Whether one of these metrics is an objective or constrained."""
-        return bool(self.required_metrics & set(names))
+        """Whether one of these metrics, or a latency on one device, is an objective or constrained."""
+        return not set(names).isdisjoint(name.partition("@")[0] for name in self.required_metrics)
 
     @property
     def required_metrics(self) -> set[str]:

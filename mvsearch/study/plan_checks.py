@@ -10,7 +10,7 @@ from mvsearch.arch.cost import Cost
 from mvsearch.data import check_task
 from mvsearch.errors import Location, PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint, check_limits
-from mvsearch.metrics.registry import SIZE, check_costs, metric, scores
+from mvsearch.metrics.registry import SIZE, check_costs, device_of, metric, scores
 from mvsearch.profiling.latency import backend_names, load_backend
 from mvsearch.profiling.measurements import measurements
 from mvsearch.profiling.prediction import LEAST_MEASURED
@@ -129,7 +129,19 @@ def _check_measurements(plan: "Plan") -> None:
             measurement.check(settings)
         except PlanError as error:
             raise PlanError(str(error), at=plan.space.document.where(section)) from None
+    _check_devices(plan)
     _check_prediction(plan)
+
+
+def _check_devices(plan: "Plan") -> None:
+    """Raises PlanError for a latency on a device that does not measure, or whose latency would be predicted."""
+    latency, where = plan.measurements["latency"], plan.space.document.where("latency", "devices")
+    for name in sorted(filter(device_of, plan.required_metrics)):
+        if device_of(name) not in latency.devices:
+            found = ", ".join(latency.devices) or "none"
+            raise PlanError(f"found {found}, but {name} is searched for or limited; add {device_of(name)}.", at=where)
+        if latency.predict is not None:
+            raise PlanError(f"only latency_ms is predicted, not {name}; use latency_ms, or omit `predict`.", at=where)
 
 
 def _check_prediction(plan: "Plan") -> None:

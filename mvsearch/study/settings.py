@@ -12,7 +12,7 @@ from mvsearch.data import MIN_SIZE, DataSettings, default_source
 from mvsearch.errors import Location, PlanError
 from mvsearch.metrics.constraints import Constraint, override_limits
 from mvsearch.metrics.pareto import Objective
-from mvsearch.metrics.registry import STATIC_COSTS, is_score
+from mvsearch.metrics.registry import STATIC_COSTS, device_of, is_score
 from mvsearch.metrics.registry import measurements as measured_metrics
 from mvsearch.profiling.measurements import measurements
 from mvsearch.proxies import load_proxy
@@ -152,7 +152,7 @@ def _check_costs(search: SearchSettings, at: Any) -> None:
     if not search.beat:
         raise PlanError(f"found {search.beat_on[0]!r} without a network; add --beat ARCH.", at=at)
     costs = (*STATIC_COSTS, *(name for name, each in measured_metrics().items() if each.searchable))
-    if unknown := [name for name in search.beat_on if name not in costs]:
+    if unknown := [name for name in search.beat_on if name not in costs and not device_of(name)]:
         raise PlanError(f"unknown cost {unknown[0]!r}; {plugins.suggest(unknown[0], costs)}", at=at)
 
 

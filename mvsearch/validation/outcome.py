@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any, Self
 
-from mvsearch.metrics.registry import TEST, measurements
+from mvsearch.metrics.registry import TEST, measurements, with_devices
 from mvsearch.validation.comparison import CONFIDENCE, Difference, Noise, Scores, difference, pooled_noise
 from mvsearch.validation.conditions import Conditions
 from mvsearch.validation.job import ValidationJob
@@ -191,7 +191,7 @@ class Validation:
 
 
 def _describe_network(network: Network, schedule: Schedule, failure: str | None) -> ValidatedNetwork:
-    measured = [name for name, metric in measurements().items() if metric.searchable]
+    measured = with_devices((n for n, metric in measurements().items() if metric.searchable), [network.metrics])
     metrics = {name: network.metrics[name] for name in ("params", "macs", *measured) if name in network.metrics}
     return ValidatedNetwork(
         name=network.name,

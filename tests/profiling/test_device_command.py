@@ -10,12 +10,15 @@ from torch import nn
 from toy import TOY, toy_plan
 
 from mvsearch.errors import DeviceUnavailable, PlanError
+from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.profiling import device_check
 from mvsearch.profiling.device_check import CHECK_INTERVAL_S, CheckedDevice
 from mvsearch.profiling.device_command import CommandFailed, DeviceCommand, Reading, check_command, parse
 from mvsearch.profiling.latency import TimingOptions, command, load_backend
 from mvsearch.profiling.measurements.latency import LatencySettings
+from mvsearch.report.figures.front import choose_axes, known_metrics
+from mvsearch.report.table import front_table
 from mvsearch.study.evaluator import Evaluator
 from mvsearch.study.study import Study
 
@@ -287,19 +290,54 @@ def command_settings(**settings):
     return MEASUREMENT.stored_settings(LatencySettings(**settings), 64)
 
 
-def board_plan(board, trials):
-    text = f"{TOY}latency: {{backend: command, run: '{board.run}', format: onnx, retries: 1}}\n"
-    return toy_plan(board.path, text, objectives=("params", "latency_ms"), trials=trials)
+def board_plan(board, trials, settings="", **search):
+    text = f"{TOY}latency: {{backend: command, run: '{board.run}', format: onnx, retries: 1{settings}}}\n"
+    return toy_plan(board.path, text, **{"objectives": ("params", "latency_ms"), "trials": trials, **search})
+
+
+def run_study(plan):
+    study = Study.join(plan)
+    evaluator = Evaluator(plan)
+    study.pin_environment(**evaluator.facts())
+    study.run(evaluator)
+    return study.records()
+
+
+def test_the_latency_on_one_device_is_an_objective_and_that_on_another_is_limited(board):
+    board.run = f"sh {board.path / 'measure.sh'} {{file}} {{device}} {{device}}"
+    objectives, settings = ("params", "latency_ms@1"), ", devices: ['1', '3']"
+    plan = board_plan(board, 8, settings, objectives=objectives, limits=("latency_ms@3 <= 1000",))
+    records = run_study(plan)
+
+    assert {record.state for record in records} == {"complete", "pruned"}
+    for record in records:
+        one, three = (record.metrics[f"latency_ms@{device}"] for device in (1, 3))
+        assert three == pytest.approx(3 * one, rel=0.1) == record.metrics["latency_ms"]
+        assert (record.state == "complete") == (0.97 * three <= 1000)
+    assert "latency_ms@3 1,3" in next(r.reason for r in records if r.state == "pruned")
+    shown = front_table(records, front(records, plan.objectives), plan.objectives)
+    heads = [str(column.header) for column in shown.columns]
+    assert [head for head in heads if "latency" in head] == ["latency (1)", "latency", "latency (3)"]
+    assert choose_axes(plan.objectives, "latency_ms@3", known=known_metrics(records))[0] == "latency_ms@3"
+
+
+@pytest.mark.parametrize(
+    ("settings", "objective", "value"),
+    [
+        (", devices: ['1', '3']", "latency_ms@2", r"found 1, 3.*latency_ms@2"),
+        ("", "latency_ms@2", "found none"),
+        (", devices: ['1', '3'], predict: 5", "latency_ms@3", "only latency_ms is predicted"),
+        (", devices: ['1', '3']", "memory_mib@3", "unknown objective 'memory_mib@3'"),
+    ],
+)
+def test_a_latency_on_a_device_that_does_not_measure_is_refused(board, settings, objective, value):
+    with pytest.raises(PlanError, match=value):
+        board_plan(board, 8, settings, objectives=("params", objective))
 
 
 def test_a_device_that_vanishes_ends_the_study_with_a_sentence_and_the_same_command_resumes(board):
     def run(trials):
-        plan = board_plan(board, trials)
-        study = Study.join(plan)
-        evaluator = Evaluator(plan)
-        study.pin_environment(**evaluator.facts())
-        study.run(evaluator)
-        return study.records()
+        return run_study(board_plan(board, trials))
 
     assert len(run(2)) == 2
     board.fail("echo 'error: device offline' >&2; exit 1")

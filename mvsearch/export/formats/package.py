@@ -20,7 +20,7 @@ from mvsearch.export.model import ExportModel
 from mvsearch.export.runtime import Runner
 from mvsearch.metrics.formatting import with_error
 from mvsearch.metrics.record import score_values
-from mvsearch.metrics.registry import measurements, metric
+from mvsearch.metrics.registry import measurements, metric, with_devices
 from mvsearch.metrics.trial import Trial
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.utils.atomic_write import write_whole
@@ -162,7 +162,7 @@ def _classes(names: tuple[str, ...]) -> str:
 
 def _search_results(trial: Trial) -> str:
     metrics, settings = trial.record.metrics, trial.settings
-    measured = [*score_values(metrics), *(name for name in measurements() if name in metrics)]
+    measured = [*score_values(metrics), *(name for name in with_devices(measurements(), [metrics]) if name in metrics)]
     lines = [f"{metric(name).description:<32}{with_error(name, metrics)}" for name in measured]
     if "latency_ms" in metrics:
         backend = "{latency_backend} on {latency_device}, {latency_image_size} px".format(**metrics)

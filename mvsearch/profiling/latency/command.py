@@ -184,7 +184,7 @@ class _Bench:
         """The latency on the slowest device, with that of each."""
         each = {name: self._latency(name, pair, image_size) for name, pair in readings.items()}
         slowest = max(each.values(), key=lambda latency: latency.median_ms)
-        return replace(slowest, by_device=each, device=self.device) if len(each) > 1 else slowest
+        return replace(slowest, by_device=each, device=self.device) if self.options.devices else slowest
 
     def _latency(self, name: str, pair: tuple[Reading, Reading], image_size: int) -> Latency:
         low, high = (reading.latency_ms for reading in pair)

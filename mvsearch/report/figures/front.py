@@ -12,7 +12,7 @@ from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.formatting import image_sizes, labels, scale, with_error
 from mvsearch.metrics.pareto import Objective, comparable, front, some_comparable
 from mvsearch.metrics.record import Record
-from mvsearch.metrics.registry import GAIN, metric, scores, searchable
+from mvsearch.metrics.registry import GAIN, device_of, metric, scores, searchable, with_devices
 from mvsearch.report.figures.left_out import LeftOut, has, left_out_point, left_out_words
 from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
@@ -267,7 +267,7 @@ def choose_axes(
     Raises PlanError if there are not two metrics.
     """
     for name in filter(None, (x, y, area)):
-        if name not in (*searchable(), GAIN.name):
+        if name not in (*searchable(), GAIN.name) and not device_of(name):
             raise PlanError(f"unknown metric {name!r}; {plugins.suggest(name, sorted(known) or searchable())}")
     names = [objective.name for objective in objectives]
     has_score = y is not None or any(map(_is_score, names))
@@ -315,7 +315,8 @@ def pairs(objectives: Sequence[Objective]) -> list[tuple[str, str]]:
 
 def known_metrics(records: Sequence[Record]) -> set[str]:
     """The metrics that every record has a number for."""
-    return {name for name in searchable() if len(comparable(records, [Objective.named(name)])) == len(records)}
+    names = with_devices(searchable(), (record.metrics for record in records))
+    return {name for name in names if len(comparable(records, [Objective.named(name)])) == len(records)}
 
 
 def _visible(axis: Axis, limits: Sequence[Constraint]) -> list[Constraint]:
