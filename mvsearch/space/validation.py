@@ -73,6 +73,7 @@ def validate(space: "SearchSpace") -> None:
 
 
 def _check_image_sizes(space: "SearchSpace") -> None:
+    # Beside a fraction, whole numbers are read as 32.0: the fraction is what was meant wrong.
     for size in sorted(space.image_sizes, key=lambda size: str(size).endswith(".0")):
         if type(size) is not int or size < MIN_IMAGE_SIZE:
             where = space.document.where("image_size")

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.proxies import Scope, load_proxy
 from mvsearch.study.plan_checks import MAX_LISTED
+from mvsearch.utils.text import join_words
 from mvsearch.utils.units import COUNT
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def _outside(plan: "Plan", scope: Scope) -> str | None:
     """What is unlike the networks of a scope: the kind of blocks, or the size of networks within the limits."""
     kinds = {kind for row in plan.space.rows for kind in row.kinds} - PLAIN_BLOCKS
     if len(kinds) != 1 or not kinds <= set(scope.blocks):
-        return f"this space has {' and '.join(sorted(kinds)) or 'no transformer'} blocks"
+        return f"this space has {join_words(sorted(kinds) or ['no transformer'])} blocks"
     costs = plan.space.costs(MAX_LISTED)
     params = costs.params[plan.within_limits(costs)]
     if not len(params):

@@ -90,7 +90,7 @@ class Source:
         return replace(source, notes=notes)
 
     def check_networks(self, archs: Sequence[Architecture]) -> tuple[str, ...]:
-        """The notes, and one if the transformer blocks of some of these networks work in another way than its own.
+        """The notes, and one if some of these networks have kinds of blocks that it has not, or compute other things.
 
         Raises CheckpointError if the source has none of the blocks that distinguish the family of any of them.
         """
@@ -102,8 +102,11 @@ class Source:
                 at=self.place,
             )
         own = {field: _values(self.arch, field) for field in _FUSION}
-        differing = [[f for f in _FUSION if own[f] and _values(arch, f) - own[f]] for arch in archs]
-        count, fields = sum(map(bool, differing)), [f for f in _FUSION if any(f in each for each in differing)]
+        differing = [
+            ["block"] * bool(_family(arch) - theirs) + [f for f in _FUSION if own[f] and _values(arch, f) - own[f]]
+            for arch in archs
+        ]
+        count, fields = sum(map(bool, differing)), [f for f in ("block", *_FUSION) if any(f in d for d in differing)]
         if not count:
             return self.notes
         return (
