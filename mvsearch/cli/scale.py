@@ -1,14 +1,15 @@
 """`mvsearch scale ARCH --to BUDGET`: scale the width, depth or resolution of a network to a budget."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mvsearch.cli._completion import complete_architecture, complete_study, plugin_names
+from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, theme_option
 from mvsearch.errors import EnvironmentFault
@@ -61,13 +62,12 @@ if TYPE_CHECKING:
 @click.option(
     "--backend",
     shell_complete=plugin_names("latency_backend"),
-    default="torch_cpu",
-    show_default=True,
-    help="Latency backend, for latency_ms.",
+    help="Latency backend, for latency_ms; default: torch_cpu, or command with --run.",
 )
 @click.option(
     "--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads, for latency_ms."
 )
+@device_options
 @storage_option
 @json_option
 def scale(
@@ -83,10 +83,11 @@ def scale(
     theme: str,
     output: Path | None,
     force: bool,
-    backend: str,
+    backend: str | None,
     threads: int,
     storage: str | None,
     as_json: bool,
+    **device: Any,
 ) -> None:
     """Scale a network to a budget.
 
@@ -113,11 +114,12 @@ def scale(
     unchanged = tuple(word.strip() for words in keep for word in words.split(",") if word.strip())
     scaling = Scaling(architecture, by, unchanged, _coefficients(coefficients, fit, storage))
 
-    def scale_to(budget: "Budget") -> "Scaled":
-        return _scale_to(scaling, budget, backend, threads)
-
+    measure = partial(
+        _measure, backend=backend or ("command" if device["run"] else "torch_cpu"), threads=threads, device=device
+    )
+    scale_to = partial(_scale_to, scaling, measure=measure)
     if budgets:
-        _scale_one(budgets, scale_to, partial(_cost, backend=backend, threads=threads), output, force, as_json)
+        _scale_one(budgets, scale_to, partial(_cost, measure=measure), output, force, as_json)
     else:
         members = _members(str(grid), scaling, scale_to)
         if output is not None:
@@ -155,13 +157,12 @@ def _coefficients(text: str | None, study: str | None, storage: str | None) -> "
     return Coefficients(depth, width, resolution)
 
 
-def _scale_to(scaling: "Scaling", budget: "Budget", backend: str, threads: int) -> "Scaled":
+def _scale_to(scaling: "Scaling", budget: "Budget", *, measure: "Callable[[Architecture], Latency]") -> "Scaled":
     from mvsearch.scaling import scale_to_cost, scale_to_latency
     from mvsearch.scaling.budget import TIMED
 
     if budget.name != TIMED:
         return scale_to_cost(scaling, budget)
-    measure = _measure(backend, threads)
     with _timing_progress() as on_timing:
         return scale_to_latency(scaling, budget, measure, on_timing)
 
@@ -186,23 +187,20 @@ def _timing_progress() -> "Iterator[Callable[[Architecture, Latency], None]]":
         yield on_timing
 
 
-def _measure(backend: str, threads: int) -> "Callable[[Architecture], Latency]":
+def _measure(arch: "Architecture", *, backend: str, threads: int, device: Mapping[str, Any]) -> "Latency":
     from mvsearch.nn import build
     from mvsearch.profiling.latency import TimingOptions, load_backend
 
-    latency_backend, options = load_backend(backend), TimingOptions(threads=threads)
-
-    def measure(arch: "Architecture") -> "Latency":
-        return latency_backend.measure(build(arch.deploy(), seed=0), arch.image_size, options)
-
-    return measure
+    timer, options = load_backend(backend), TimingOptions(threads=threads, **device_settings(device))
+    timer.check(options)
+    return timer.measure(build(arch.deploy(), seed=0), arch.image_size, options)
 
 
-def _cost(arch: "Architecture", name: str, *, backend: str, threads: int) -> float:
+def _cost(arch: "Architecture", name: str, *, measure: "Callable[[Architecture], Latency]") -> float:
     """A cost in closed form, or the measured latency."""
     from mvsearch.metrics.registry import STATIC_COSTS
 
-    return float(getattr(arch.cost(), name)) if name in STATIC_COSTS else _measure(backend, threads)(arch).median_ms
+    return float(getattr(arch.cost(), name)) if name in STATIC_COSTS else measure(arch).median_ms
 
 
 def _scale_one(

@@ -1,5 +1,6 @@
 """The latency backend `command`: its words, what is read, and a flaky device told apart from a bad candidate."""
 
+import json
 import time
 from itertools import chain, repeat
 from pathlib import Path
@@ -333,6 +334,13 @@ def test_the_latency_on_one_device_is_an_objective_and_that_on_another_is_limite
 def test_a_latency_on_a_device_that_does_not_measure_is_refused(board, settings, objective, value):
     with pytest.raises(PlanError, match=value):
         board_plan(board, 8, settings, objectives=("params", objective))
+
+
+def test_scale_meets_a_latency_that_the_command_measures(board, printed):
+    budget = ("--to", "latency_ms=900", "--by", "width", "--run", board.run, "--format", "onnx", "--device", "s25")
+    report = json.loads(printed("scale", "mobilevitv3_xxs_l2", "--image-size", "64", *budget, "--json"))
+    assert report["after"]["latency_ms"] == pytest.approx(900, rel=0.1)
+    assert "Board s25" in report["after"]["latency_device"]
 
 
 def test_a_device_that_vanishes_ends_the_study_with_a_sentence_and_the_same_command_resumes(board):
