@@ -32,9 +32,9 @@ def interval(metrics: Mapping[str, Any]) -> str:
 def busy_note(latencies: Sequence[Mapping[str, Any]]) -> str:
     """In words, how other processes disturbed the measurement of latencies; empty if they did not.
 
-    Candidates without a latency are not counted.
+    Candidates without a latency, or with a predicted one, are not counted.
     """
-    measured = [each for metrics in latencies for each in _by_name(metrics)]
+    measured = [each for m in latencies for each in _by_name(m) if not each.get("latency_predicted")]
     busy = [metrics for metrics in measured if metrics.get("latency_busy")]
     if not busy:
         return ""

@@ -205,6 +205,8 @@ def test_kept_candidates_are_counted_and_a_busy_machine_is_named(tmp_path):
 def test_a_quiet_machine_and_older_records_have_no_note():
     assert busy_note([]) == busy_note([{"params": 3}]) == busy_note([{"latency_ms": 3.0}]) == ""
     assert busy_note([measured(8, 7, 9, latency_busy=False)]) == ""
+    busy, predicted = measured(8, 7, 9, latency_busy=True), measured(8, 7, 9) | {"latency_predicted": True}
+    assert busy_note([busy, busy, predicted]).startswith("2 of 2 latencies were measured while")
     int8 = {"latency_int8_ms": 2.0, "latency_int8_busy": True, "latency_int8_load": 10.0}
     assert busy_note([measured(8, 7, 9, latency_busy=False) | int8]).startswith("1 of 2 latencies were measured while")
 
