@@ -3,9 +3,8 @@
     python benchmarks/ground_truth/scores.py                prints the table
     python benchmarks/ground_truth/scores.py --write        writes docs/benchmarks/ground_truth_scores.md
 
-Needs no images: the short trainings are in short_trainings.csv (`record.py`), the trained networks in cifar10.csv
-Needs no images: the short trainings are in short_trainings.csv (`record.py`), the full ones in cifar10.csv
-recorded with it, which the page counts.
+Needs no images: the short trainings are in short_trainings.csv (`record.py`), the full ones in cifar10.csv. The page
+counts the networks that have both.
 """
 
 from collections.abc import Callable, Mapping, Sequence
