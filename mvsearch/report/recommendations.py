@@ -63,9 +63,9 @@ def _instead_of_published(
         if cheaper:
             best = _best(cheaper, score)
             gap = score.cost(best.metrics[score.name]) - score.cost(model.metrics[score.name])
-            verdict = "better" if gap < 0 else "worse" if gap > 0 else "equal"
+            verdict = "a better" if gap < 0 else "a worse" if gap > 0 else "an equal"
             name = short_name(str(model.published))
-            yield best, name, f"the best at no more cost than {name} ({verdict} score)"
+            yield best, name, f"the best at no more cost than {name}, with {verdict} score"
 
 
 def _knee(front: Sequence[Record], own: Sequence[Record], objectives: Sequence[Objective]) -> tuple[Record, str, str]:
