@@ -108,6 +108,9 @@ def proxies(
     for benchmark in benchmarks:
         if benchmark.held_out and benchmark.held_out.reduced:
             click.echo(f"{benchmark.proxy}: {benchmark.held_out.words} are held out to compute scores on.", err=True)
+    missing = {benchmark.proxy: benchmark.missing(archs, range(seeds)) for benchmark in benchmarks}
+    if counts := [f"{name} {count:,}" for name, count in missing.items() if count]:
+        click.echo(f"scores to compute: {', '.join(counts)}. Ctrl-C prints those so far.", err=True)
     interrupted = not _run(benchmarks, archs, seeds)
     results = [
         *(benchmark.results(archs, range(seeds)) for benchmark in benchmarks),

@@ -128,6 +128,11 @@ class ProxyBenchmark:
                     self._compute(name, arch, seed, callback)
                 callback(name, seed, 1.0)
 
+    def missing(self, archs: Mapping[str, Architecture], seeds: Iterable[int]) -> int:
+        """How many scores the store does not have."""
+        keys = [arch.key for arch in distinct_networks(archs).values()]
+        return sum(self._load(key, seed) is None for seed in seeds for key in keys)
+
     def results(self, archs: Mapping[str, Architecture], seeds: Sequence[int]) -> ProxyScores:
         """The scores in the store: of each model those of the first seeds, up to the first that is missing."""
         results = ProxyScores(self.proxy, self.score, self._maximise, settings_used(self.settings))
