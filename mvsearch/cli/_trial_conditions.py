@@ -18,7 +18,7 @@ def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
     """The images, pixels, steps and seeds of a score, and the size and the settings of every measurement."""
     if data is not None:
         source = f"{data.name} {plan.data.path or ''}".strip()
-        images = f"{len(data.train.labels):,} training images of {len(data.train.classes):,} classes ({source})"
+        images = f"{_trained_on(plan, data)} training images of {len(data.train.classes):,} classes ({source})"
         yield f"each trial: {_score_words(plan)}, on {images}."
     for name, measurement in plan.required_measurements().items():
         settings = plan.measurements[name]
@@ -50,6 +50,17 @@ def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> st
 
 def _seconds(seconds: float) -> str:
     return significant(seconds, 2)  # an estimate has no more
+
+
+def _trained_on(plan: "Plan", data: "DataSet") -> str:
+    """E.g. `688 of 864`, where the other training images are held out."""
+    from mvsearch.proxies import load_proxy
+
+    proxy, images = load_proxy(plan.proxy.name), len(data.train.labels)
+    if proxy.held_out is None:
+        return f"{images:,}"
+    held_out = proxy.held_out(plan.space.head.task, plan.proxy_settings(), data)
+    return f"{images - held_out.images:,} of {images:,}"
 
 
 def _score_words(plan: "Plan") -> str:

@@ -90,7 +90,7 @@ class Settings:
     flip: bool = True
     """Flip images horizontally at random."""
     held_out: int = 5000
-    """Images of the training part for evaluation, as many of each class, at most a fifth of all."""
+    """Images of the training part for evaluation, the same share of each class and at most a fifth of it."""
     seed: int = 0
     """The first seed of the weights and of the batches."""
     power: float = 0.5

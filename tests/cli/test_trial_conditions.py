@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
 from mvsearch.cli._trial_conditions import time_words, trial_conditions
@@ -11,7 +12,7 @@ from mvsearch.study.trial_time import TrialTime
 from mvsearch.utils.yaml_document import parse
 
 SPACE = (Path(__file__).parents[2] / "spaces" / "quick.yaml").read_text()
-IMAGES = SimpleNamespace(name="pets", train=SimpleNamespace(labels=range(2160), classes=("a", "b")))
+IMAGES = SimpleNamespace(name="pets", train=SimpleNamespace(labels=np.arange(2160) % 2, classes=("a", "b")))
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,13 @@ def plan() -> Plan:
 def test_images_pixels_steps_and_seeds_are_named_and_how_latency_is_taken(plan):
     score, latency = trial_conditions(replace(plan, data=replace(plan.data, path="/my/pets")), IMAGES)
 
-    for words in ("60 steps of 64 images", "at 32 px", "1 seed,", "2,160 training images", "2 classes (pets /my/pets)"):
+    for words in (
+        "60 steps of 64 images",
+        "at 32 px",
+        "1 seed,",
+        "on 1,728 of 2,160 training images",
+        "2 classes (pets /my/pets)",
+    ):
         assert words in score
     assert latency == "each trial: latency at 224 px, backend torch_cpu, batch 1, threads 2, precision fp32."
 
