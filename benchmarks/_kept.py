@@ -1,4 +1,4 @@
-"""What a page keeps of earlier runs whose results are not at hand: the rows of its tables, by task and sampler."""
+"""What a page keeps of earlier runs whose results are not at hand: rows of its tables, by task and sampler; targets."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,10 +13,11 @@ STEPS = (25, 50, 100, 200, 500, 1000)
 
 @dataclass(frozen=True)
 class Kept:
-    """The sections of tasks as they are in a page, and the cells of their rows by task and sampler."""
+    """The sections of tasks as they are in a page, the cells of rows by task and sampler, and the lines of targets."""
 
     sections: Mapping[str, str] = field(default_factory=dict)
     rows: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+    targets: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, page: str, tasks: Sequence[Task]) -> "Kept":
@@ -30,7 +31,8 @@ class Kept:
                 cells = [cell.strip() for cell in line.strip("|").split("|")]
                 if line.startswith("| ") and cells[0].strip("*") in names:
                     rows[task, names[cells[0].strip("*")]] = cells
-        return cls(sections, rows)
+        lines = parts.get("targets", "").splitlines()[4:]
+        return cls(sections, rows, {line.split("|")[1].strip(): line for line in lines if line.count("|") > 2})
 
     def shares(self, task: str, sampler: str) -> dict[int, float]:
         """Evaluations → the share in the table."""
