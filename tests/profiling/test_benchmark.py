@@ -103,7 +103,7 @@ def test_a_runtime_leaves_the_caller_s_model_threads_and_random_state_as_they_we
 
 
 @pytest.mark.slow
-def test_the_first_use_of_executorch_in_a_process_leaves_the_random_state_too():
+def test_the_first_use_of_executorch_in_a_process_leaves_the_random_state_too(tmp_path):
     installed("executorch")
     first = """
 import torch
@@ -119,7 +119,11 @@ assert torch.equal(torch.get_rng_state(), before)
 """
     run = subprocess.run(
         [sys.executable, "-c", first],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+            "TMPDIR": str(tmp_path),  # locks of its own: it would wait for the trainings of this machine
+        },
         capture_output=True,
         text=True,
         check=False,
