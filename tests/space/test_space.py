@@ -30,10 +30,14 @@ MUST_CONTAIN = {
     "detection": ["mobilevitv3_xxs_ssdlite"],
     "mixed": ["mobilevitv3_xxs", "mobilevitv2_0.5", "mobilenetv4_conv_s", "repvit_m0_9", "shvit_s1", "starnet_s1"],
     "int8": ["mobilevitv3_xxs"],
+    "v3_small": ["mobilevitv3_xxs", "mobilevitv3_xxs_l2"],
 }
 SCENES = 2 * 3 * 3 * 3 * 2 * 43  # 43: widths of layers 3, 4 and 5 in their order
 SIZES = {"v3": 25_229_988_864, "v2": 972, "fusion": 16, "quick": 114, "segmentation": SCENES, "detection": SCENES}
 SIZES |= {"mixed": 50_668_136_064_000, "int8": 3 * 3 * 3 * 2**8}
+SIZES |= {
+    "v3_small": 2304 * 43 * 965 * 1235
+}  # words and depths; widths of rows, blocks and transformers in their order
 
 BASE = """\
 name: base
