@@ -15,8 +15,9 @@ import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from tempfile import TemporaryFile
 from threading import Event
-from typing import Any
+from typing import IO, Any
 
 from mvsearch.errors import PlanError
 
@@ -25,6 +26,7 @@ PLACEHOLDERS = ("file", "device", "threads", "batch", "repeats", "image_size")
 _NUMBER = re.compile(r"([-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf(?:inity)?))\s*(?:ms)?", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _MAX_SHOWN = 160  # characters of what a command printed, in an error
+_MAX_OUTPUT = 16 << 20
 _POLL_S = 0.2
 
 
@@ -48,7 +50,8 @@ class Reading:
         told = str(self.details.get("device") or "")
         where = ": ".join(dict.fromkeys(part for part in (name, told) if part)) or f"unnamed device of `{command}`"
         software = " ".join(str(self.details[key]) for key in ("runtime", "version") if self.details.get(key))
-        return ", ".join(part for part in (where, software) if part)
+        described = ", ".join(part for part in (where, software) if part)
+        return "".join(character for character in described if character.isprintable())
 
 
 @dataclass(frozen=True)
@@ -65,26 +68,27 @@ class DeviceCommand:
         words, stop = self.words(file), stop or Event()
         if stop.is_set():
             raise CommandFailed("the command was stopped")
-        try:
-            process = subprocess.Popen(
-                words,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                encoding="utf-8",
-                errors="replace",
-                start_new_session=True,  # what it started is ended with it, and Ctrl-C reaches only this process
-            )
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            raise CommandFailed(f"`{words[0]}` cannot be run ({reason})") from None
-        try:
-            output, errors = self._wait(process, stop)
-        finally:
-            _end(process)
+        # Files, not pipes: a program that it leaves running, e.g. adb's server, may keep a pipe open.
+        with TemporaryFile() as output, TemporaryFile() as errors:
+            try:
+                process = subprocess.Popen(
+                    words,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=errors,
+                    start_new_session=True,  # what it started is ended with it, and Ctrl-C reaches only this process
+                )
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                raise CommandFailed(f"`{words[0]}` cannot be run ({reason})") from None
+            try:
+                self._wait(process, stop, output, errors)
+            finally:
+                _end(process)
+            printed, complaints = _text(output), _text(errors)
         if process.returncode:
-            raise CommandFailed(f"the command ended with exit code {process.returncode}{_last_words(errors, output)}")
-        return parse(output)
+            raise CommandFailed(f"the command ended {_exit(process.returncode)}{_last_words(complaints, printed)}")
+        return parse(printed)
 
     def words(self, file: os.PathLike[str] | str) -> list[str]:
         """The words of the command for a file; other braces than placeholders stay as they are.
@@ -95,13 +99,16 @@ class DeviceCommand:
         values = {**self.values, "file": os.fspath(file), "device": self.device}
         return [_PLACEHOLDER.sub(lambda m: str(values.get(m[1], m[0])), word) for word in shlex.split(self.run)]
 
-    def _wait(self, process: "subprocess.Popen[str]", stop: Event) -> tuple[str, str]:
+    def _wait(self, process: "subprocess.Popen[bytes]", stop: Event, *outputs: IO[bytes]) -> None:
         left_s = self.timeout_s
         while True:
-            try:
-                return process.communicate(timeout=min(_POLL_S, left_s))
-            except subprocess.TimeoutExpired:
-                left_s -= _POLL_S
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(timeout=min(_POLL_S, left_s))
+            left_s -= _POLL_S
+            if any(os.fstat(output.fileno()).st_size > _MAX_OUTPUT for output in outputs):
+                raise CommandFailed(f"the command printed more than {_MAX_OUTPUT >> 20} MiB")
+            if process.returncode is not None:
+                return
             if stop.is_set():
                 raise CommandFailed("the command was stopped")
             if left_s <= 0:
@@ -182,8 +189,18 @@ def _last_words(*texts: str) -> str:
     return f" ({_short(lines[-1].strip())})" if lines else ""
 
 
-def _end(process: "subprocess.Popen[str]") -> None:
-    """End the process and all that it started, and close its pipes."""
+def _text(output: IO[bytes]) -> str:
+    output.seek(0)
+    return output.read().decode("utf-8", errors="replace")
+
+
+def _exit(code: int) -> str:
+    """How a process ended, e.g. `with exit code 3` or `by signal 11 (Segmentation fault)`."""
+    return f"with exit code {code}" if code > 0 else f"by signal {-code} ({signal.strsignal(-code)})"
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    """End the process and all that it started, if it runs."""
     if process.poll() is None:
         with suppress(OSError):
             if hasattr(os, "killpg"):
@@ -191,6 +208,3 @@ def _end(process: "subprocess.Popen[str]") -> None:
             else:
                 process.kill()
         process.wait()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()

@@ -78,6 +78,8 @@ def test_anything_else_is_no_latency(output, shown):
         ("no-such-command {file}", "`no-such-command` cannot be run"),
         ("sh -c 'echo done' {file}", "'done'"),
         ("sh -c 'sleep 20 & sleep 20' {file}", "0.3 s"),
+        ("sh -c 'kill -SEGV $$' {file}", "signal 11"),
+        ("sh -c 'head -c 17000000 /dev/zero; echo; echo 7' {file}", "more than 16 MiB"),
     ],
 )
 def test_a_command_that_fails_hangs_or_prints_no_number_has_a_reason(run, value):
@@ -85,6 +87,14 @@ def test_a_command_that_fails_hangs_or_prints_no_number_has_a_reason(run, value)
     with pytest.raises(CommandFailed, match=value):
         DeviceCommand(run, timeout_s=0.3)("net.pte")
     assert time.monotonic() - start < 10  # with what it started
+
+
+def test_a_program_that_the_command_leaves_running_is_not_waited_for():
+    assert DeviceCommand("sh -c 'sleep 3 & echo 5.5' {file}", timeout_s=2.0)("net.pte").latency_ms == 5.5
+
+
+def test_characters_that_a_terminal_or_a_database_takes_amiss_are_left_out_of_a_device_s_name():
+    assert Reading(1.0, {"device": "A\x00\x1b[31m 8"}).describe_device("", "x") == "A[31m 8"
 
 
 @pytest.mark.parametrize(
