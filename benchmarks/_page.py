@@ -1,6 +1,7 @@
 """Writes docs/benchmarks/search.md and search.png from the results."""
 
 import statistics
+import textwrap
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -86,7 +87,7 @@ def _is_drawn(board: Board, task: Task) -> bool:
 def page(board: Board, references: Mapping[str, Reference]) -> str:
     """The text of search.md."""
     first = [a["unbuildable"] / (a["unbuildable"] + a["evaluations"]) for a in board.accounts(TASKS[0].name, "random")]
-    wasted = f"{statistics.median(first):.0%} of random proposals" if first else "many more"
+    wasted = f"{statistics.median(first):.0%} of random proposals" if first else "three of four random proposals"
     parts = [
         _HEAD + _earlier(board),
         _targets(board),
@@ -217,12 +218,12 @@ def _earlier(board: Board) -> str:
     words = []
     if ours:
         words.append(
-            f"The rows of mvsearch in these tables are of its sampler before choices without order\n"
+            "The rows of mvsearch in these tables are of its sampler before choices without order "
             f"([decision](../decisions/0016-choices-without-order.md)), and were not measured again: {'; '.join(ours)}."
         )
     if kept:
         words.append(f"Some rows were measured again in these tables, and are not in the figure: {'; '.join(kept)}.")
-    return "".join(f"\n{each}\n" for each in words)
+    return "".join(f"\n{textwrap.fill(each, 120)}\n" for each in words)
 
 
 def _section(board: Board, task: Task, references: Mapping[str, Reference]) -> str:
@@ -246,6 +247,7 @@ def _table(board: Board, task: Task, reference: Reference) -> str:
         "|" + "---|" * len(columns),
         *filter(None, (_row(board, task, searcher) for searcher in SEARCHERS)),
         "",
+        *([task.note, ""] if task.note else []),
     ]
     return "\n".join(lines)
 
@@ -318,7 +320,7 @@ def _origin() -> str:
         "",
         "    OMP_NUM_THREADS=1 python benchmarks/search.py surrogate --report",
         "",
-        f"Machine: {machine['cpu']}, {machine['cores']} cores, one thread a run. Python {machine['python']},",
+        f"Machine of the latest runs: {machine['cpu']}, {machine['cores']} cores, one thread a run. Python {machine['python']},",
         f"{versions}.",
         "",
     ]
