@@ -320,8 +320,8 @@ def _origin() -> str:
         "",
         "    OMP_NUM_THREADS=1 python benchmarks/search.py surrogate --report",
         "",
-        f"Machine of the latest runs: {machine['cpu']}, {machine['cores']} cores, one thread a run. Python {machine['python']},",
-        f"{versions}.",
+        f"Machine of the latest runs: {machine['cpu']}, {machine['cores']} cores, one thread a run.",
+        f"Python {machine['python']}, {versions}.",
         "",
     ]
     return "\n".join(lines)
