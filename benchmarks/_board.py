@@ -60,7 +60,7 @@ class Board:
         median = self.median(task, sampler)
         if not len(median):
             steps = self.kept.shares(task, sampler)
-            reached = [step for step, value in steps.items() if value >= share]
+            reached = [step for step, value in steps.items() if value >= round(share, 3)]  # as the page has it
             return (min(reached), True) if reached else (max(steps, default=0), False)
         reached = np.flatnonzero(median >= share)
         return (int(reached[0]) + 1, True) if len(reached) else (len(median), False)

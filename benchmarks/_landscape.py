@@ -152,7 +152,8 @@ TASKS = (
         file="spaces/mixed.yaml",
         mixed=True,
         macs=9e8,
-        note="Followed to 200 evaluations, on a busy machine; NSGA-III, pymoo and GP were left out. The target was set after the first run.",
+        note="Followed to 200 evaluations, on a busy machine; NSGA-III, pymoo and GP were left out. "
+        "The target was set after the first run.",
     ),
 )
 """By importance."""
