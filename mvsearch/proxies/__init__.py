@@ -72,8 +72,8 @@ class HeldOut:
 
     @property
     def words(self) -> str:
-        """E.g. `480 of 2,400 training images (5,000 were asked for; a fifth of each class is held out)`."""
-        asked = f" ({self.asked:,} were asked for; a fifth of each class is held out)" if self.reduced else ""
+        """E.g. `480 of 2,400 training images (5,000 were asked for; at most a fifth is held out)`."""
+        asked = f" ({self.asked:,} were asked for; at most a fifth is held out)" if self.reduced else ""
         return f"{self.images:,} of {self.of:,} training images{asked}"
 
 
