@@ -38,6 +38,12 @@ def test_at_most_a_fifth_is_held_out(images, asked, share):
     assert Settings(held_out=asked).training().held_out_share(images) == share
 
 
+def test_the_words_are_those_that_studies_have_stored():
+    """They are stored in every study, which is refused where they differ."""
+    held_out = PROXY.held_out("classification", Settings(image_size=8), data(100))
+    assert held_out.words == "20 of 100 training images (5,000 were asked for; at most a fifth is held out)"
+
+
 @pytest.mark.parametrize(
     ("asked", "used", "reduced"), [(5000, 20, True), (21, 20, True), (20, 20, False), (8, 8, False)]
 )
