@@ -39,7 +39,10 @@ def main(space: str, candidates: int, rounds: int) -> None:
     start = time.perf_counter()
     alone = [loaded.architecture(loaded.point(row)).cost() for row in codes[:ONE_BY_ONE]]
     single = len(alone) / (time.perf_counter() - start)
-    bulk = [Cost(*map(int, parts)) for parts in zip(costs.params, costs.macs, costs.macs_paper, costs.operators, strict=True)]
+    bulk = [
+        Cost(*map(int, parts))
+        for parts in zip(costs.params, costs.macs, costs.macs_paper, costs.operators, strict=True)
+    ]
     if bulk[:ONE_BY_ONE] != alone:
         raise click.ClickException("the costs in bulk are not those of the candidates alone")
 

@@ -70,6 +70,11 @@ class PublishedLatencies:
         return ", ".join(sorted({tool for row in self.rows.values() for tool in row.tools.split(" + ")}))
 
     @property
+    def runtimes(self) -> dict[str, str]:
+        """The runtime of each latency, by network."""
+        return {name: row.runtime for name, row in self.rows.items()}
+
+    @property
     def times(self) -> DeviceLatencies:
         """The milliseconds alone."""
         return DeviceLatencies(f"npu: {self.words}", {n: row.latency_ms for n, row in self.rows.items()}, IMAGE_SIZE)

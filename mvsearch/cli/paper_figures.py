@@ -39,7 +39,7 @@ class Axis(click.Choice[str]):
 )
 @click.option(
     "--x",
-    type=Axis(["params", "macs", "latency_ms"]),
+    type=Axis(["params", "macs", "latency_ms", f"{_PUBLISHED}DEVICE"]),
     default="params",
     show_default=True,
     help="Metric on the x axis; latency_ms is measured on this machine (takes minutes, needs timm), latency@DEVICE is "
@@ -98,7 +98,8 @@ def paper_figures(
     if published is not None and times_file:
         raise click.UsageError(f"--x {x} is published; leave out --times.")
     measuring = x == "latency_ms" and times_file is None
-    times = latencies_in(published).times if published is not None else None
+    measured = None if published is None else latencies_in(published)
+    times = measured.times if measured else None
     _check_writable(folder, [*paths.values(), *([folder / _TIMES] if measuring else [])], force=force)
     if measuring or times_file:
         times = _times(folder, times_file, device=device, threads=threads, repeats=repeats)
@@ -118,7 +119,8 @@ def paper_figures(
         files = {"files": [str(path) for path in paths.values()], "device": times.device if times else None}
         print_json(files | {"networks": networks, "standings": [result.facts() for result in results]})
     else:
-        for sentence in speed_comparison(family, others) if times else (result.words for result in results):
+        compared = speed_comparison(family, others, measured.runtimes if measured else None)
+        for sentence in compared if times else (result.words for result in results):
             console().print(sentence)
 
 

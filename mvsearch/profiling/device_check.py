@@ -134,7 +134,7 @@ class CheckedDevice:
 
     def _unavailable(self, reason: str) -> DeviceUnavailable:
         return DeviceUnavailable(
-            f"{reason} (with the reference network); run the same command again once the device answers and is cool.",
+            f"{reason} (with the reference network); check the command, or run this again when the device answers.",
             at=f"the device {self.name}" if self.name else "the device of the command",
         )
 

@@ -163,8 +163,19 @@ def _join_names(networks: Sequence[Network]) -> str:
     return ", ".join(network.full_label for network in networks) or "none"
 
 
-def speed_comparison(networks: Sequence[Network], others: Sequence[Network]) -> list[str]:
-    """A sentence for each timed network: the fastest baseline that is at least as accurate, and the ratio."""
+def speed_comparison(
+    networks: Sequence[Network], others: Sequence[Network], runtimes: Mapping[str, str] | None = None
+) -> list[str]:
+    """A sentence for each timed network: the fastest baseline that is at least as accurate, and the ratio.
+
+    With `runtimes` each latency is named with the runtime of its network.
+    """
+
+    def timed(network: Network) -> str:
+        runtime = f" with {runtimes[network.name]}" if runtimes else ""
+        latency = f"{pretty('latency_ms', network.latency_ms)}{runtime}"
+        return f"{network.full_label} ({three_digits(network.top1)} %, {latency})"
+
     sentences = []
     for network in networks:
         if network.latency_ms is None:
@@ -173,14 +184,10 @@ def speed_comparison(networks: Sequence[Network], others: Sequence[Network]) -> 
         if faster:
             fastest = min(faster, key=_latency_ms)
             ratio = _latency_ms(network) / _latency_ms(fastest)
-            sentences.append(f"{_with_latency(fastest)} is {ratio:.1f} times as fast as {_with_latency(network)}.")
+            sentences.append(f"{timed(fastest)} is {ratio:.1f} times as fast as {timed(network)}.")
         else:
-            sentences.append(f"No timed baseline is at least as accurate as {_with_latency(network)} and faster.")
+            sentences.append(f"No timed baseline is at least as accurate as {timed(network)} and faster.")
     return sentences
-
-
-def _with_latency(network: Network) -> str:
-    return f"{network.full_label} ({three_digits(network.top1)} %, {pretty('latency_ms', network.latency_ms)})"
 
 
 def _latency_ms(network: Network) -> float:

@@ -45,7 +45,7 @@ def latency_sentences(measured: PublishedLatencies) -> list[str]:
     family, others = timed_networks(measured)
     if not family:
         return [f"No network of the family has a published latency on {measured.device} in {measured.precision}."]
-    return speed_comparison(family, others)
+    return speed_comparison(family, others, measured.runtimes)
 
 
 def source_sentence() -> str:

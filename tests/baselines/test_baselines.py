@@ -164,6 +164,9 @@ def test_only_what_was_timed_is_compared_in_time():
     assert speed_comparison([slow], [quick, untimed]) == [
         "quick (71.0 %, 10.0 ms) is 4.0 times as fast as slow (70.0 %, 40.0 ms)."
     ]
+    assert speed_comparison([slow], [quick], {"slow": "qnn_dlc", "quick": "onnx"}) == [
+        "quick (71.0 %, 10.0 ms with onnx) is 4.0 times as fast as slow (70.0 %, 40.0 ms with qnn_dlc)."
+    ]
     assert speed_comparison([quick], [slow]) == [
         "No timed baseline is at least as accurate as quick (71.0 %, 10.0 ms) and faster."
     ]
