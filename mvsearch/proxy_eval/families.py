@@ -25,7 +25,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.arch.cost import Cost
 from mvsearch.proxies import load_proxy, settings_used
-from mvsearch.proxy_eval.rank_correlation import Estimate, concordance, estimate, published
+from mvsearch.proxy_eval.rank_correlation import Estimate, concordance, estimate, published, reference_families
 
 Values = NDArray[np.float64]
 
@@ -65,7 +65,7 @@ class FamilyModel:
 def family_models() -> tuple[FamilyModel, ...]:
     """The fifteen reference models of MobileViT, and all published models of the other families."""
     names = [reference.name for reference in published()]
-    left_out = {None, *map(models.family, names)}
+    left_out = {None, *reference_families()}
     others = [name for name in models.model_names() if models.family(name) not in left_out]
     return tuple(_family_model(name) for name in (*names, *others))
 
@@ -75,8 +75,8 @@ def models_to_check(kinds: Set[str]) -> tuple[str, ...]:
 
     They are the fifteen of MobileViT, whatever the space, and those of other families whose blocks the space has.
     """
-    mobilevits = {reference.name for reference in published()}
-    return tuple(each.name for each in family_models() if each.name in mobilevits or each.kinds <= kinds)
+    mobilevits = reference_families()
+    return tuple(each.name for each in family_models() if each.family in mobilevits or each.kinds <= kinds)
 
 
 def _family_model(name: str) -> FamilyModel:

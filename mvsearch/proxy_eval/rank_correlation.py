@@ -76,6 +76,12 @@ def published() -> tuple[Reference, ...]:
 
 
 @cache
+def reference_families() -> frozenset[str | None]:
+    """The families of these fifteen: MobileViTv1, v2 and v3."""
+    return frozenset(models.family(reference.name) for reference in published())
+
+
+@cache
 def ablation() -> tuple[Reference, ...]:
     """The five rows of Table 5, trained for 100 epochs: to be ranked among themselves only."""
     names = (name for name in models.model_names() if name.startswith("ablation_"))

@@ -16,8 +16,6 @@ from mvsearch.utils.text import join_words
 
 __all__ = ["FEWEST", "ProxyReliability", "families_line", "proxy_line", "proxy_reliability"]
 
-_MOBILEVITS = {None, *(models.family(reference.name) for reference in rank_correlation.published())}
-
 Row = tuple[str, float, float, int]
 """Published name, proxy score, printed Top-1 in %, parameters."""
 
@@ -76,7 +74,7 @@ def _correlate(score: Objective, rows: tuple[Row, ...]) -> ProxyReliability:
     baseline = estimate(lambda weights: rank_correlation.tau([row[3] for row in rows], printed, weights), len(rows))
     sizes = [rank_correlation.size_of(row[0]) or row[0] for row in rows]
     within = estimate(lambda weights: rank_correlation.within(values, printed, sizes, weights), len(rows))
-    if any(models.family(row[0]) not in _MOBILEVITS for row in rows):
+    if {models.family(row[0]) for row in rows} - {None, *rank_correlation.reference_families()}:
         within = rank_families({row[0]: value for row, value in zip(rows, values, strict=True)}).within_size
     return ProxyReliability(
         score.name, rows, tau.value, tau.low, tau.high, baseline.value, within.value, within.low, within.high
