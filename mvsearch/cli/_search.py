@@ -12,6 +12,7 @@ from mvsearch.cli._output import print_data_notes
 if TYPE_CHECKING:
     from mvsearch.cli._progress import SearchProgress
     from mvsearch.data import DataSet
+    from mvsearch.proxies import HeldOut
     from mvsearch.study.executors.ray import ResourceShare
     from mvsearch.study.plan import Plan
     from mvsearch.study.reader import Reader
@@ -35,11 +36,19 @@ def prepare(plan: "Plan") -> list[str]:
     with progress_bar() as progress:
         data = load_data(plan, progress)
     print_data_notes(data)
-    notes = [f"{data.name}: {note}" for note in _training_notes(plan, data)]
-    return [*notes, *trial_conditions(plan, data)]
+    held_out = _held_out(plan, data)
+    notes = [f"{data.name}: {note}" for note in _training_notes(plan, data, held_out)]
+    return [*notes, *trial_conditions(plan, data, held_out)]
 
 
-def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
+def _held_out(plan: "Plan", data: "DataSet") -> "HeldOut | None":
+    from mvsearch.proxies import load_proxy
+
+    proxy = load_proxy(plan.proxy.name)
+    return proxy.held_out(plan.space.head.task, plan.proxy_settings(), data) if proxy.held_out else None
+
+
+def _training_notes(plan: "Plan", data: "DataSet", held_out: "HeldOut | None") -> list[str]:
     """How the images differ from what the file says of them, and which trained networks are used."""
     from mvsearch.proxies import load_proxy
 
@@ -49,7 +58,6 @@ def _training_notes(plan: "Plan", data: "DataSet") -> list[str]:
     if proxy.check:
         drawn = [space.architecture(space.point(codes)) for codes in space.sample(_DRAWN, 0)]
         notes += proxy.check(drawn, settings, data)
-    held_out = proxy.held_out(space.head.task, settings, data) if proxy.held_out else None
     if held_out and held_out.reduced:
         notes.append(f"{held_out.words} are held out to compute scores on.")
     if (classes := len(data.train.classes)) != space.num_classes:

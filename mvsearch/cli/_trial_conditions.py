@@ -7,6 +7,7 @@ from mvsearch.utils.units import duration, significant
 
 if TYPE_CHECKING:
     from mvsearch.data import DataSet
+    from mvsearch.proxies import HeldOut
     from mvsearch.study.plan import Plan
     from mvsearch.study.trial_time import TrialTime
 
@@ -14,11 +15,16 @@ _MEASURED_BY = ("backend", "format", "scheme", "calibration", "batch", "threads"
 """The settings of measurements that are named, where a measurement has them."""
 
 
-def trial_conditions(plan: "Plan", data: "DataSet | None") -> Iterator[str]:
-    """The images, pixels, steps and seeds of a score, and the size and the settings of every measurement."""
+def trial_conditions(plan: "Plan", data: "DataSet | None", held_out: "HeldOut | None" = None) -> Iterator[str]:
+    """The images, pixels, steps and seeds of a score, and the size and the settings of every measurement.
+
+    Images that are held out are not among those that a candidate is trained on.
+    """
     if data is not None:
         source = f"{data.name} {plan.data.path or ''}".strip()
-        images = f"{_trained_on(plan, data)} training images of {len(data.train.classes):,} classes ({source})"
+        count = len(data.train.labels)
+        trained_on = f"{count - held_out.images:,} of {count:,}" if held_out else f"{count:,}"
+        images = f"{trained_on} training images of {len(data.train.classes):,} classes ({source})"
         yield f"each trial: {_score_words(plan)}, on {images}."
     for name, measurement in plan.required_measurements().items():
         settings = plan.measurements[name]
@@ -50,17 +56,6 @@ def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> st
 
 def _seconds(seconds: float) -> str:
     return significant(seconds, 2)  # an estimate has no more
-
-
-def _trained_on(plan: "Plan", data: "DataSet") -> str:
-    """E.g. `688 of 864`, where the other training images are held out."""
-    from mvsearch.proxies import load_proxy
-
-    proxy, images = load_proxy(plan.proxy.name), len(data.train.labels)
-    if proxy.held_out is None:
-        return f"{images:,}"
-    held_out = proxy.held_out(plan.space.head.task, plan.proxy_settings(), data)
-    return f"{images - held_out.images:,} of {images:,}"
 
 
 def _score_words(plan: "Plan") -> str:

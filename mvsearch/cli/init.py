@@ -93,10 +93,7 @@ def init(
 
 def _tell_of_wait(waiting: bool) -> None:
     if waiting:
-        click.echo(
-            "waiting to time a step until no other process trains or measures here; Ctrl-C stops.",
-            err=True,
-        )
+        click.echo("waiting to time a step until no other process trains or measures here; Ctrl-C stops.", err=True)
 
 
 def _image_size(given: int | None, images: "Photographs") -> "Chosen":

@@ -2,17 +2,17 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
-import numpy as np
 import pytest
 
 from mvsearch.cli._trial_conditions import time_words, trial_conditions
+from mvsearch.proxies import HeldOut
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
 from mvsearch.study.trial_time import TrialTime
 from mvsearch.utils.yaml_document import parse
 
 SPACE = (Path(__file__).parents[2] / "spaces" / "quick.yaml").read_text()
-IMAGES = SimpleNamespace(name="pets", train=SimpleNamespace(labels=np.arange(2160) % 2, classes=("a", "b")))
+IMAGES = SimpleNamespace(name="pets", train=SimpleNamespace(labels=range(2160), classes=("a", "b")))
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,8 @@ def plan() -> Plan:
 
 
 def test_images_pixels_steps_and_seeds_are_named_and_how_latency_is_taken(plan):
-    score, latency = trial_conditions(replace(plan, data=replace(plan.data, path="/my/pets")), IMAGES)
+    held_out = HeldOut(432, 2160, 5000, reduced=True)
+    score, latency = trial_conditions(replace(plan, data=replace(plan.data, path="/my/pets")), IMAGES, held_out)
 
     for words in (
         "60 steps of 64 images",
