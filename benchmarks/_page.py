@@ -218,11 +218,14 @@ def _earlier(board: Board) -> str:
     words = []
     if ours:
         words.append(
-            "The rows of mvsearch in these tables are of its sampler before choices without order "
-            f"([decision](../decisions/0016-choices-without-order.md)), and were not measured again: {'; '.join(ours)}."
+            "The rows of mvsearch in these tables are kept from earlier runs, of the sampler as it was then: "
+            f"{'; '.join(ours)}."
         )
     if kept:
-        words.append(f"Some rows were measured again in these tables, and are not in the figure: {'; '.join(kept)}.")
+        words.append(
+            "In these tables some rows are kept, others were measured again and are not in the figure: "
+            f"{'; '.join(kept)}."
+        )
     return "".join(f"\n{textwrap.fill(each, 120)}\n" for each in words)
 
 
