@@ -159,8 +159,9 @@ def _read_expression(document: Document, place: Place, text: str, names: set[str
         meanings[name] = next(iter(fields), name)
         if meanings[name] not in names:
             raise SpaceError(f"unknown name {name!r}; {plugins.suggest(name, sorted(names))}", at=where)
+    offered = _words(document.data) if expression.words else set()
     for word in expression.words:
-        if not _is_known(word, offered := _words(document.data)):
+        if not _is_known(word, offered):
             known = sorted({*plugins.names("block"), *ACTIVATIONS, *offered})
             raise SpaceError(f"no value can be {word!r}; {plugins.suggest(word, known)}", at=where)
     return expression.bind(where, meanings)

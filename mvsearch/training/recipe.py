@@ -164,8 +164,8 @@ class Distillation:
 class ShortTraining:
     """A short training on images in memory: `steps` steps of a recipe as one epoch, with random shifts and flips.
 
-    Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, as many of each class and
-    at most a fifth of a class, are for evaluation. `seed` draws all of it.
+    Images are shifted by up to `crop_padding` pixels. `held_out` images of the training part, the same share of each
+    class and at most a fifth of it, are for evaluation. `seed` draws all of it.
     """
 
     recipe: Recipe

@@ -90,7 +90,7 @@ class Source:
         return replace(source, notes=notes)
 
     def check_networks(self, archs: Sequence[Architecture]) -> tuple[str, ...]:
-        """The notes, and one if some of these networks have kinds of blocks that it has not, or compute other things.
+        """The notes, and one if some of these networks have kinds of blocks that it lacks, or work in another way.
 
         Raises CheckpointError if the source has none of the blocks that distinguish the family of any of them.
         """
