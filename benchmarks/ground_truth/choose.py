@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import click
 import numpy as np
-from _networks import GROUPS, NETWORKS, SPACE, Group, load_networks, save_networks
+from _networks import GROUPS, NETWORKS, SPACES, Group, load_networks, save_networks
 
 from mvsearch.metrics.pareto import Objective
 from mvsearch.proxy_eval.ground_truth import Network
@@ -29,11 +29,10 @@ MAX_BATCHES = 200
 @click.option("--score", default="scaled_loss", show_default=True, help="The score that ranks the study's trials.")
 def main(propose: tuple[str, str] | None, score: str) -> None:
     """Write networks.yaml."""
-    space = SearchSpace.load(SPACE)
     networks = load_networks() if NETWORKS.exists() else []
     for number, group in enumerate(GROUPS):
         present = {network.name for network in networks}
-        for network in (*published_networks(group), *random_networks(group, space, seed=number)):
+        for network in (*published_networks(group), *random_networks(group, seed=number)):
             if network.name not in present:
                 networks.append(network)
     if propose:
@@ -48,8 +47,11 @@ def published_networks(group: Group) -> list[Network]:
     return [Network(name, group.name, "published") for name in group.published]
 
 
-def random_networks(group: Group, space: SearchSpace, *, seed: int) -> list[Network]:
+def random_networks(group: Group, *, seed: int) -> list[Network]:
     """Points drawn uniformly among those within the ranges."""
+    if not group.each:
+        return []
+    space = SearchSpace.load(SPACES / f"{group.space}.yaml")
     rng = np.random.default_rng(seed)
     networks: list[Network] = []
     for _ in range(MAX_BATCHES):
@@ -59,7 +61,8 @@ def random_networks(group: Group, space: SearchSpace, *, seed: int) -> list[Netw
         for values, (least, most) in ((costs.params, group.params), (costs.macs, group.macs)):
             within &= (values >= least) & (values <= most)
         for row in codes[within][: group.each - len(networks)]:
-            networks.append(Network(f"{group.name}_random_{len(networks)}", group.name, "random", space.point(row)))
+            name = f"{group.name}_random_{len(networks)}"
+            networks.append(Network(name, group.name, "random", space.point(row), group.space))
         if len(networks) == group.each:
             return networks
     raise click.ClickException(f"group {group.name}: {len(networks)} of {group.each} networks found; widen its ranges.")
