@@ -4,7 +4,8 @@ Random networks are drawn uniformly from the points of spaces/v3.yaml whose para
 group. Proposed ones are the best of a study that searched within the same ranges, published networks left out:
 
     python benchmarks/ground_truth/choose.py                       published and random networks
-    python benchmarks/ground_truth/choose.py --propose xxs STUDY   adds the best of a study to a group
+    python benchmarks/ground_truth/choose.py --propose half STUDY  adds the best of a study to a group
+    python benchmarks/ground_truth/choose.py --propose xxs STUDY --trial 35 --trial 43    adds trials by number
 
 Networks that are in networks.yaml already stay as they are.
 """
@@ -18,7 +19,7 @@ from _networks import GROUPS, NETWORKS, SPACES, Group, load_networks, save_netwo
 from mvsearch.metrics.pareto import Objective
 from mvsearch.proxy_eval.ground_truth import Network
 from mvsearch.space.search_space import SearchSpace
-from mvsearch.study.reader import open_study
+from mvsearch.study.reader import Reader, open_study
 
 BATCH = 200_000
 MAX_BATCHES = 200
@@ -26,8 +27,9 @@ MAX_BATCHES = 200
 
 @click.command()
 @click.option("--propose", type=(click.Choice([group.name for group in GROUPS]), str), metavar="GROUP STUDY")
-@click.option("--score", default="scaled_loss", show_default=True, help="The score that ranks the study's trials.")
-def main(propose: tuple[str, str] | None, score: str) -> None:
+@click.option("--trial", "trials", type=int, multiple=True, help="With --propose: these trials. Repeatable.")
+@click.option("--score", default="loss", show_default=True, help="The score that ranks the study's trials.")
+def main(propose: tuple[str, str] | None, trials: tuple[int, ...], score: str) -> None:
     """Write networks.yaml."""
     networks = load_networks() if NETWORKS.exists() else []
     for number, group in enumerate(GROUPS):
@@ -36,7 +38,8 @@ def main(propose: tuple[str, str] | None, score: str) -> None:
             if network.name not in present:
                 networks.append(network)
     if propose:
-        networks += proposed_networks(next(g for g in GROUPS if g.name == propose[0]), propose[1], score, networks)
+        group = next(group for group in GROUPS if group.name == propose[0])
+        networks += proposed_networks(group, open_study(propose[1]), trials, Objective.named(score), networks)
     order = [group.name for group in GROUPS]
     save_networks(sorted(networks, key=lambda network: order.index(network.group)))
     click.echo(f"{len(networks)} networks in {NETWORKS}")
@@ -68,26 +71,30 @@ def random_networks(group: Group, *, seed: int) -> list[Network]:
     raise click.ClickException(f"group {group.name}: {len(networks)} of {group.each} networks found; widen its ranges.")
 
 
-def proposed_networks(group: Group, study: str, score: str, present: Sequence[Network]) -> list[Network]:
-    """The best trials of a study within the ranges, without published networks."""
-    if any(network.group == group.name and network.origin == "proposed" for network in present):
-        raise click.ClickException(f"group {group.name} has its proposed networks; remove them from {NETWORKS} first.")
-    objective = Objective.named(score)
+def proposed_networks(
+    group: Group, study: Reader, trials: Sequence[int], score: Objective, present: Sequence[Network]
+) -> list[Network]:
+    """Trials of a study within the ranges, without published networks: those of the numbers, or else the best."""
+    own = [network for network in present if network.group == group.name and network.origin == "proposed"]
+    if own and not trials:
+        raise click.ClickException(f"group {group.name} has proposed networks; remove them from {NETWORKS} first.")
     records = [
         record
-        for record in open_study(study).records()
+        for record in study.records()
         if record.state == "complete"
         and record.published is None
         and group.params[0] <= record.metrics["params"] <= group.params[1]
         and group.macs[0] <= record.metrics["macs"] <= group.macs[1]
+        and (not trials or record.number in trials)
     ]
-    records.sort(key=lambda record: objective.cost(record.metrics[score]))
-    if len(records) < group.each:
-        raise click.ClickException(
-            f"study {study} has {len(records)} trials in group {group.name}; {group.each} needed."
-        )
-    names = [f"{group.name}_proposed_{i}" for i in range(group.each)]
-    return [Network(name, group.name, "proposed", record.choices) for name, record in zip(names, records, strict=False)]
+    records.sort(key=lambda record: score.cost(record.metrics[score.name]))
+    count = len(trials) or group.each
+    if len(records) < count:
+        raise click.ClickException(f"the study has {len(records)} of {count} such trials in group {group.name}.")
+    return [
+        Network(f"{group.name}_proposed_{i}", group.name, "proposed", record.choices, study.facts.document["name"])
+        for i, record in enumerate(records[:count], len(own))
+    ]
 
 
 if __name__ == "__main__":

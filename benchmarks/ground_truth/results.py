@@ -40,10 +40,10 @@ class Curves:
 
     @classmethod
     def of(cls, table: Path) -> "Curves":
-        """The networks of a table; each with the seeds that it has."""
+        """The networks of a table that have curves; each with the seeds that it has."""
         curves: dict[str, list[list[float]]] = {}
         groups = {}
-        for row in read_table(table):
+        for row in (row for row in read_table(table) if row["top1_by_epoch"]):
             curves.setdefault(row["network"], []).append([float(value) for value in row["top1_by_epoch"].split()])
             groups[row["network"]] = row["group"]
         means = [np.mean(rows, axis=0) for rows in curves.values()]

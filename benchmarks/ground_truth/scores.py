@@ -231,7 +231,7 @@ def negate(values: ByNetwork) -> ByNetwork:
 
 def schedules(truth: GroundTruth) -> list[Schedule]:
     """One for each number of steps and of seeds, with the networks that have so many."""
-    every = {network.name: network for network in load_networks()}
+    every = {network.name: network for network in (*load_networks(), *(each.network for each in truth.networks))}
     lines: dict[tuple[int, str], list[dict[str, str]]] = {}
     for row in read_table(FOLDER / "short_trainings.csv"):
         lines.setdefault((int(row["steps"]), row["network"]), []).append(row)

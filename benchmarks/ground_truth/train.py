@@ -7,7 +7,8 @@ that runs it. Ctrl-C or a kill loses at most 500 steps of a training; the same c
 
 `--images` is a folder of train/CLASS and test/CLASS. The trainings are in studies/ground_truth, the results in
 cifar10.csv; what the CSV has is not trained again. With `--epochs` the same networks are trained longer (`--only` names
-some), in a CSV of its own.
+some), in a CSV of its own. `--validated FILE` takes over what a validation with this recipe and these images has trained,
+from its validation.csv; such lines have no curves.
 """
 
 import json
@@ -72,13 +73,23 @@ class Run:
 @click.option("--only", multiple=True, metavar="NAME", help="A network, or the beginning of its name; repeatable.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
+@click.option("--validated", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="CSV")
 def main(
-    images: Path, trainings: Path, seeds: int, epochs: int | None, only: tuple[str, ...], workers: int, device: str
+    images: Path,
+    trainings: Path,
+    seeds: int,
+    epochs: int | None,
+    only: tuple[str, ...],
+    workers: int,
+    device: str,
+    validated: Path | None,
 ) -> None:
     """Train what the CSV lacks."""
     usual = load_recipe(str(FOLDER / "cifar10.yaml")).epochs
     table = FOLDER / ("cifar10.csv" if epochs in (None, usual) else f"cifar10_{epochs}_epochs.csv")
     networks = [n for n in load_networks() if not only or n.name.startswith(only)]
+    if validated:
+        take_over(validated, table, usual)
     runs = [Run(n, seed, epochs or usual, images, trainings, device) for n, seed in training_order(networks, seeds)]
     finished = {(row["network"], row["seed"]) for row in read_table(table)}
     missing = [run for run in runs if (run.network.name, str(run.seed)) not in finished]
@@ -114,6 +125,20 @@ def train(run: Run, table: Path) -> str:
     except Timeout:
         return ""
     return f"{run.network.name} seed {run.seed}: {100 * float(row['top1']):.2f} %, {float(row['cpu_seconds']):.0f} s"
+
+
+def take_over(validation: Path, table: Path, epochs: int) -> None:
+    """Add the trainings of a validation whose networks are in networks.yaml, unless the table has them."""
+    rows = read_table(table)
+    finished = {(row["network"], row["seed"]) for row in rows}
+    by_key = {architecture(network).key: network for network in load_networks()}
+    for line in read_table(validation):
+        network = by_key.get(line["key"])
+        if network and (network.name, line["seed"]) not in finished:
+            own = {name: line[name] for name in ("seed", "params", "macs", "top1", "loss", "device")}
+            named = {"network": network.name, "group": network.group, "origin": network.origin, "epochs": epochs}
+            rows.append(named | own | {"cpu_seconds": round(float(line["cpu_seconds"]))})
+    write_rows(table, rows)
 
 
 def row_of(run: Run) -> dict[str, Any]:
