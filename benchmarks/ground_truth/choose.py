@@ -17,12 +17,14 @@ import numpy as np
 from _networks import GROUPS, NETWORKS, SPACES, Group, load_networks, save_networks
 
 from mvsearch.metrics.pareto import Objective
+from mvsearch.metrics.record import Record
 from mvsearch.proxy_eval.ground_truth import Network
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.reader import Reader, open_study
 
 BATCH = 200_000
 MAX_BATCHES = 200
+FEWEST_DIFFERENCES = 5
 
 
 @click.command()
@@ -74,7 +76,10 @@ def random_networks(group: Group, *, seed: int) -> list[Network]:
 def proposed_networks(
     group: Group, study: Reader, trials: Sequence[int], score: Objective, present: Sequence[Network]
 ) -> list[Network]:
-    """Trials of a study within the ranges, without published networks: those of the numbers, or else the best."""
+    """Trials of a study within the ranges, without published networks: those of the numbers, or else the best.
+
+    Of the best, any two differ in at least FEWEST_DIFFERENCES choices: many that a search ends with hardly differ.
+    """
     own = [network for network in present if network.group == group.name and network.origin == "proposed"]
     if own and not trials:
         raise click.ClickException(f"group {group.name} has proposed networks; remove them from {NETWORKS} first.")
@@ -88,6 +93,8 @@ def proposed_networks(
         and (not trials or record.number in trials)
     ]
     records.sort(key=lambda record: score.cost(record.metrics[score.name]))
+    if not trials:
+        records = distinct(records)
     count = len(trials) or group.each
     if len(records) < count:
         raise click.ClickException(f"the study has {len(records)} of {count} such trials in group {group.name}.")
@@ -95,6 +102,18 @@ def proposed_networks(
         Network(f"{group.name}_proposed_{i}", group.name, "proposed", record.choices, study.facts.document["name"])
         for i, record in enumerate(records[:count], len(own))
     ]
+
+
+def distinct(records: Sequence[Record]) -> list[Record]:
+    """The records, without those that differ from an earlier one in fewer than FEWEST_DIFFERENCES choices."""
+    kept: list[Record] = []
+    for record in records:
+        if all(
+            sum(record.choices[name] != other.choices[name] for name in record.choices) >= FEWEST_DIFFERENCES
+            for other in kept
+        ):
+            kept.append(record)
+    return kept
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ that runs it. Ctrl-C or a kill loses at most 500 steps of a training; the same c
 
 `--images` is a folder of train/CLASS and test/CLASS. The trainings are in studies/ground_truth, the results in
 cifar10.csv; what the CSV has is not trained again. With `--epochs` the same networks are trained longer (`--only` names
-some), in a CSV of its own. `--validated FILE` takes over what a validation with this recipe and these images has trained,
+some), in a CSV of its own. `--validated FILE` takes over what a validation trained with this recipe on these images,
 from its validation.csv; such lines have no curves.
 """
 
