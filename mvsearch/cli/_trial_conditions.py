@@ -50,8 +50,18 @@ def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> st
     trials = f"{left} trial{'s' if left > 1 else ''} with {workers} worker{'s' if workers > 1 else ''}"
     return (
         f"about {_seconds(trial.mean_s)} {trial.unit} a trial ({spread}{trial.source}{measured}{unknown}): "
-        f"{duration(left_s)} for {trials}."
+        f"{duration(left_s)} for {trials}.{_predicting_words(trial)}"
     )
+
+
+def _predicting_words(trial: "TrialTime") -> str:
+    """What the prediction of latency adds to the time of a study."""
+    if trial.predicting is None:
+        return ""
+    predicting, unit = trial.predicting, trial.unit
+    first = f"{_seconds(predicting.first_s)} {unit} for the networks that latency is predicted from, and "
+    each = f"{_seconds(predicting.trial_s)} {unit} for each trial whose latency is measured all the same"
+    return f" In addition: {first if predicting.first_s else ''}{each}."
 
 
 def _seconds(seconds: float) -> str:

@@ -24,7 +24,7 @@ from mvsearch.nn import build
 from mvsearch.profiling import reference
 from mvsearch.profiling.estimate import clock_times, estimate, interleave_precisely, median_interval
 from mvsearch.profiling.latency import LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions, load_backend
-from mvsearch.profiling.timing import WARM_CALLS, Conditions, check
+from mvsearch.profiling.timing import WARM_CALLS, Conditions, check, seconds_of_rounds
 from mvsearch.utils import machine, machine_lock
 from mvsearch.utils.installation import install_hint
 from mvsearch.utils.progress import Progress, no_progress
@@ -227,6 +227,15 @@ def time_file(job: ExportJob, run: Runner, image: np.ndarray, repeats: int, thre
     if result.interrupted:
         raise KeyboardInterrupt
     return result.timings[0].latency
+
+
+def seconds_to_time_file(job: ExportJob, run: Runner, image: np.ndarray, repeats: int, threads: int) -> float:
+    """About how much processor time `time_file` takes."""
+    case = _file_case(job, image, run, job.precision, threads)
+    with reference.prepare(case.conditions) as beside, case.prepare() as call:
+        return seconds_of_rounds(
+            (call, beside), repeats=repeats, threads=threads, limit_s=LIMIT_S, clock=machine.clock_for("cpu")
+        )
 
 
 def _file_case(job: ExportJob, image: np.ndarray, run: Runner, precision: str, threads: int = 1) -> Case:

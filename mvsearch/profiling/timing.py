@@ -25,6 +25,7 @@ REFERENCE_WARM_CALLS = 3
 SETTLE_S = 0.01  # idle threads spin for a few milliseconds before they sleep
 _REFERENCE = ""  # a name that no call has
 LARGEST_KEPT_BLOCK = 31 * 2**20  # bytes; glibc keeps no blocks above 32 MiB
+_TIMED_CALLS = 3  # from which it is told how long more of them take; the fastest counts
 MIN_CALLS = 3  # timed however long they take: with fewer calls there is no spread
 
 
@@ -124,6 +125,15 @@ def affordable(repeats: int, *, seconds: float, limit_s: float) -> int:
     if seconds * repeats <= limit_s:
         return repeats
     return max(min(MIN_CALLS, repeats), int(limit_s / seconds))
+
+
+def seconds_of_rounds(
+    calls: Sequence[Callable[[], object]], *, repeats: int, threads: int, limit_s: float, clock: Callable[[], float]
+) -> float:
+    """About how long it takes to warm up and to call each of these in turn so often, from a few calls of each."""
+    round_s = sum(min(seconds_of(call, clock) for _ in range(_TIMED_CALLS)) for call in calls)
+    waking = 2 if threads > 1 else 1  # each call once untimed
+    return WARM_S + min(limit_s, repeats * waking * round_s)
 
 
 @dataclass(frozen=True)

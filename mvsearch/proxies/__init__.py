@@ -91,10 +91,14 @@ class Scope:
 
 @dataclass(frozen=True)
 class ScoreTime:
-    """The seconds of one score of a network, with one seed: `fixed_s`, and `step_s` for each training step."""
+    """The seconds of one score of a network, with one seed: `fixed_s`, and `step_s` for each training step.
+
+    `network` is the one that was trained for that, on some of the images; None for a proxy that trains none.
+    """
 
     fixed_s: float
     step_s: float = 0.0
+    network: "TrainedInMemory | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -177,8 +177,12 @@ def train(
     metrics = {**images.evaluate(average).scores, "train_loss": train_loss, **inherited}
     if arch.task == "classification":
         metrics["scaled_loss"] = train_loss / (channel_weights.count(arch) / 1e6) ** settings.power
-    trained = arch.at(image_size=settings.image_size, num_classes=images.classes)
-    return metrics, TrainedInMemory(trained, average, images)
+    return metrics, TrainedInMemory(_trained(arch, settings, images), average, images)
+
+
+def _trained(arch: Architecture, settings: Settings, images: "InMemorySet") -> Architecture:
+    """The architecture as it is trained: with the size and the classes of the images."""
+    return arch.at(image_size=settings.image_size, num_classes=images.classes)
 
 
 def _images(task: str, settings: Settings, data: DataSet, device: str) -> "InMemorySet":
@@ -194,7 +198,7 @@ def _start(
     """The network as it starts, its images as it sees them, and the share of weights that it inherits."""
     from mvsearch.nn import build
 
-    model = build(arch.at(image_size=settings.image_size, num_classes=images.classes), seed=settings.seed)
+    model = build(_trained(arch, settings, images), seed=settings.seed)
     if not settings.init:
         return model, images, {}
     source = _source(settings.init, data.train.classes, arch.task, data.checksum)
@@ -208,7 +212,7 @@ def time(arch: Architecture, settings: Settings, data: DataSet, device: str) -> 
 
     It takes no account of a teacher, whose outputs are computed once for all networks.
     """
-    from mvsearch.training.in_memory import time_training
+    from mvsearch.training.in_memory import TrainedInMemory, time_training
 
     size, part = settings.image_size, data.train
     macs = arch.at(image_size=size, num_classes=len(part.classes)).cost().macs
@@ -222,7 +226,8 @@ def time(arch: Architecture, settings: Settings, data: DataSet, device: str) -> 
     model, images, _ = _start(arch, timed, data, images)
     step_s, image_s, calibration = time_training(model, images, clock, held=max(2, round(_TIMED_MACS / macs)))
     evaluated = calibration + held_out(arch.task, settings, data).images
-    return ScoreTime(prepared_s + image_s * evaluated, step_s * settings.batch / batch)
+    network = TrainedInMemory(_trained(arch, settings, images), model.eval(), images)
+    return ScoreTime(prepared_s + image_s * evaluated, step_s * settings.batch / batch, network)
 
 
 def _with_teacher(images: "InMemorySet", settings: Settings, data: DataSet, device: str) -> "DistilledSet":

@@ -8,21 +8,28 @@ What trials take replaces it, from their first steps on.
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.metrics.record import Record
+from mvsearch.metrics.record import EvaluationFailed, Record
+from mvsearch.profiling.measurements import Measurement, load_measurement
+from mvsearch.profiling.measurements.latency import KNOWN_NETWORKS
 from mvsearch.proxies import ScoreTime, load_proxy
 from mvsearch.space.search_space import Codes
+from mvsearch.study.latency_prediction import LATENCY, known_settings
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.utils import machine, machine_lock
 from mvsearch.utils.progress import no_progress
+
+if TYPE_CHECKING:
+    from mvsearch.training.in_memory import TrainedInMemory
 
 Floats = NDArray[np.float64]
 
@@ -37,13 +44,22 @@ _LEAST_TRIALS = 3
 
 
 @dataclass(frozen=True)
+class Predicting:
+    """The seconds of the measurements that latency is predicted from, and of the latency of a trial where measured."""
+
+    first_s: float
+    trial_s: float
+
+
+@dataclass(frozen=True)
 class TrialTime:
     """Seconds of a trial, `fixed_s` and `rate_s` for each unit of work, and how they are known.
 
     The work of a network is its MACs and `_OVERHEAD_MACS`. `low_s`, `mean_s` and `high_s` are the seconds of the
     candidates to come, of which a tenth are below and a tenth above. `unit` is that of the seconds, such as `CPU
     seconds`, each of which took `stretch` seconds on the wall. `measured_s` are those of measurements, which are in all
-    others; `unknown` are the measurements that are in none of them.
+    others; `unknown` are the measurements that are in none of them. Where latency is predicted, `predicting` is not in
+    them either.
     """
 
     fixed_s: float
@@ -57,6 +73,7 @@ class TrialTime:
     measured_s: Mapping[str, float]
     stretch: float = 1.0
     unknown: tuple[str, ...] = ()
+    predicting: Predicting | None = None
 
     @classmethod
     def fit(
@@ -97,32 +114,42 @@ def estimate(plan: Plan, reader: Reader, data: DataSet | None, device: str) -> T
     order = np.argsort(macs, kind="stable")
     timed = sorted({int(order[round(share * (len(order) - 1))]) for share in _TIMED_SHARES})
     archs = [plan.space.architecture(plan.space.point(codes[i])) for i in timed]
-    return _from_steps(plan, archs, macs[timed], macs, data, device)
+    return _from_steps(plan, archs, macs[timed], macs, data, device, first=not reader.count())
 
 
 def _from_steps(
-    plan: Plan, archs: Sequence[Architecture], costs: Floats, macs: Floats, data: DataSet | None, device: str
+    plan: Plan,
+    archs: Sequence[Architecture],
+    costs: Floats,
+    macs: Floats,
+    data: DataSet | None,
+    device: str,
+    *,
+    first: bool,
 ) -> TrialTime:
-    """The time of a trial from a few steps of networks with these costs."""
+    """The time of a trial from a few steps of networks with these costs; `first` if none is finished."""
     from mvsearch.profiling.timing import fixed_threads
 
     clock, stretch = machine.clock_for(device), 1.0
     with machine_lock.shared(), fixed_threads(1):
         start, wall_start = clock(), time.perf_counter()
-        scores = [_score_seconds(plan, arch, data, device) if data is not None else 0.0 for arch in archs]
+        scores = [_time_score(plan, arch, data, device) if data is not None else ScoreTime(0.0) for arch in archs]
         if data is not None:
             stretch = max(1.0, (time.perf_counter() - wall_start) / max(clock() - start, 1e-3))
-        measured, unknown = _measurement_seconds(plan, archs[-1])
+        measured = _measurement_seconds(plan, archs[-1], scores[-1].network, data)
+        latency_s = measured.pop(LATENCY) if plan.predicts_latency else None
+        predicting = None if latency_s is None else _predicting_seconds(plan, archs[-1], latency_s, first=first)
     return TrialTime.fit(
         plan,
         costs,
-        np.array(scores),
+        np.array([_score_seconds(plan, score) for score in scores]),
         macs,
         source=f"timed on {len(archs)} network{'s' if len(archs) > 1 else ''} of the space",
         unit="CPU seconds" if device == "cpu" else "seconds",
-        measured_s=measured,
+        measured_s={name: seconds for name, seconds in measured.items() if seconds is not None},
         stretch=stretch,
-        unknown=unknown,
+        unknown=tuple(name for name, seconds in measured.items() if seconds is None),
+        predicting=predicting,
     )
 
 
@@ -151,26 +178,65 @@ def _without_gpus(description: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in description.items() if name != "gpus"}
 
 
-def _score_seconds(plan: Plan, arch: Architecture, data: DataSet, device: str) -> float:
-    """The seconds of the scores of a trial: all seeds, and rungs with the share of the trials that reach them."""
+def _time_score(plan: Plan, arch: Architecture, data: DataSet, device: str) -> ScoreTime:
+    """The seconds of one score with one seed."""
     proxy, settings = load_proxy(plan.proxy.name), plan.proxy_settings()
     if proxy.time is None:
         clock = machine.clock_for(device)
         start = clock()
         proxy.score(arch, settings, data, seed=0, device=device, progress=no_progress)
-        return plan.proxy.seeds * (clock() - start)
-    timed: ScoreTime = proxy.time(arch, settings, data, device)
-    steps = [*plan.proxy.rungs, settings.steps] if proxy.has_steps else [0]
-    return plan.proxy.seeds * sum(
-        plan.proxy.keep**i * (timed.fixed_s + timed.step_s * number) for i, number in enumerate(steps)
-    )
+        return ScoreTime(clock() - start)
+    return proxy.time(arch, settings, data, device)
 
 
-def _measurement_seconds(plan: Plan, arch: Architecture) -> tuple[dict[str, float], tuple[str, ...]]:
-    """The seconds of each measurement, and the names of those that are not known."""
-    known = {name: m.seconds(arch, plan.measurements[name]) for name, m in plan.required_measurements().items()}
-    unknown = tuple(name for name, seconds in known.items() if seconds is None)
-    return {name: seconds for name, seconds in known.items() if seconds is not None}, unknown
+def _trainings(plan: Plan) -> list[tuple[int, float]]:
+    """The steps of the trainings of a trial, and how many there are on average.
+
+    Each has all seeds, and a rung only the share of the trials that reach it.
+    """
+    steps = [*plan.proxy.rungs, getattr(plan.proxy_settings(), "steps", 0)]
+    return [(number, plan.proxy.seeds * plan.proxy.keep**i) for i, number in enumerate(steps)]
+
+
+def _score_seconds(plan: Plan, timed: ScoreTime) -> float:
+    """The seconds of all scores of a trial."""
+    return sum(count * (timed.fixed_s + timed.step_s * steps) for steps, count in _trainings(plan))
+
+
+def _measurement_seconds(
+    plan: Plan, arch: Architecture, network: "TrainedInMemory | None", data: DataSet | None
+) -> dict[str, float | None]:
+    """The seconds of each measurement in a trial; None for those that are not known."""
+    seconds: dict[str, float | None] = {}
+    for name, measurement in plan.required_measurements().items():
+        settings, seconds[name] = plan.measurements[name], None
+        with suppress(EvaluationFailed):  # of this network; others may be measured
+            if not measurement.trained:
+                seconds[name] = measurement.seconds(arch, settings)
+            elif network is not None and data is not None:
+                seconds[name] = _trained_seconds(plan, measurement, settings, network, data)
+    return seconds
+
+
+def _trained_seconds(
+    plan: Plan, measurement: Measurement, settings: Any, network: "TrainedInMemory", data: DataSet
+) -> float | None:
+    """Those of a measurement of trained networks: of every seed and rung, and what is measured once."""
+    proxy = load_proxy(plan.proxy.name)
+    held_out = proxy.held_out(plan.space.head.task, plan.proxy_settings(), data).images if proxy.held_out else 0
+    known = measurement.seconds_trained(network, settings, plan.required_metrics, held_out)
+    if known is None:
+        return None
+    each_s, once_s = known
+    return once_s + each_s * sum(count for _, count in _trainings(plan))
+
+
+def _predicting_seconds(plan: Plan, arch: Architecture, latency_s: float, *, first: bool) -> Predicting:
+    """The seconds of what is measured although latency is predicted; `first` if no trial is finished."""
+    latency, settings = load_measurement(LATENCY), plan.measurements[LATENCY]
+    known_s = [latency.seconds(arch, known_settings(name, settings)) or 0.0 for name in settings.known] if first else []
+    networks = settings.predict if first else 0
+    return Predicting(networks * (latency_s + KNOWN_NETWORKS * sum(known_s)), latency_s)
 
 
 class TimeLeft:

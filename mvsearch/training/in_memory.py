@@ -86,6 +86,10 @@ class InMemorySet:
         pixels, labels = resize_array(part.pixels, size), self.task.labels(part, size)
         return replace(self, held_pixels=pixels.to(self.device), held_labels=labels.to(self.device))
 
+    def few_held_out(self, count: int) -> Self:
+        """The same set with the first of its held-out images."""
+        return replace(self, held_pixels=self.held_pixels[:count], held_labels=self.held_labels[:count])
+
     def prepared(self, preparation: Preparation) -> Self:
         """The same set with pixels prepared for given weights."""
         mean, std = (
@@ -208,7 +212,7 @@ def time_training(
     with torch.enable_grad(), seed_torch(data.plan.seed, data.device):
         times = [clock() for _ in trainer.train_epoch()]
         step_s = min(after - before for before, after in pairwise(times))
-        few = replace(data, held_pixels=data.held_pixels[:held], held_labels=data.held_labels[:held])
+        few = data.few_held_out(held)
         begins = [clock()]
         for _ in range(2):  # the first prepares the kernels
             few.evaluate(trainer.average)

@@ -1,5 +1,6 @@
 """int8 as a measurement of a trial: the trained network is quantised, judged and timed."""
 
+from dataclasses import replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -17,6 +18,8 @@ from mvsearch.space.search_space import SearchSpace
 from mvsearch.study import evaluator
 from mvsearch.study.evaluator import Evaluator
 from mvsearch.study.plan import Plan
+from mvsearch.study.study import Study
+from mvsearch.study.trial_time import estimate
 from mvsearch.utils.yaml_document import parse
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -32,6 +35,7 @@ data: {source: DATA}
 int8: {INT8}
 """
 TRAIN = "steps: 4, batch: 8, image_size: 16, held_out: 16"
+TRAINED = {"steps": 1, "batch": 4, "image_size": 16, "held_out": 16}
 
 
 def plan(*objectives: str, int8: str = "repeats: 3, calibration: 24", proxy: str = "train", seeds: int = 1) -> Plan:
@@ -94,9 +98,32 @@ def test_every_seed_is_judged_and_the_file_of_the_first_is_timed_once_for_all_ru
     assert {"latency_int8_ms", "int8_scheme"}.isdisjoint(again)  # of other seeds the scores alone
 
 
+def test_the_time_of_int8_is_estimated_for_all_seeds_and_rungs_and_its_latency_once(images, tmp_path, monkeypatch):
+    asked = []
+
+    def seconds(network, _settings, wanted, held_out):
+        asked.append((network.arch.image_size, "latency_int8_ms" in wanted, held_out))
+        return 10.0, 3.0
+
+    monkeypatch.setattr(load_measurement("int8"), "seconds_trained", seconds)
+    sought = replace(plan("top1_int8", "latency_int8_ms", seeds=2), studies=tmp_path)
+    assert estimate(sought, Study.join(sought), images, "cpu").measured_s == {"int8": 23.0}
+    assert asked == [(16, True, 16)]
+
+
+def test_the_time_of_int8_is_that_of_quantising_and_of_judging_all_held_out_images(images):
+    require_format("onnx")
+    network = load_proxy("train").train(Architecture.from_dict(PLAIN), Settings(**TRAINED), images)[1]
+    int8 = load_measurement("int8")
+    settings = int8.settings_type(repeats=3, calibration=24)
+    few, many = (int8.seconds_trained(network, settings, ("latency_int8_ms",), held) for held in (16, 160_000))
+    assert 0 < few[0] < many[0]
+    assert 0.3 < few[1] < 30  # the warm-up, and the limit of the rounds
+    assert int8.seconds_trained(network, settings, (), 16)[1] == 0
+
+
 def test_the_images_that_ranges_are_taken_from_are_training_images_without_the_held_out_ones(images):
-    settings = Settings(steps=1, batch=4, image_size=16, held_out=16)
-    network = load_proxy("train").train(Architecture.from_dict(PLAIN), settings, images)[1]
+    network = load_proxy("train").train(Architecture.from_dict(PLAIN), Settings(**TRAINED), images)[1]
     sample = network.images.training_sample(10_000)
     held, labels = network.images.held_out_arrays()
     assert (len(sample.images), len(held), len(labels)) == (144, 16, 16)

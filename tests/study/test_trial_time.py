@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 from toy import TOY, arithmetic, toy_plan
 
-from mvsearch.metrics.record import Record
+from mvsearch.metrics.record import EvaluationFailed, Record
+from mvsearch.profiling.measurements import load_measurement
+from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
-from mvsearch.study.trial_time import TimeLeft, TrialTime, estimate
+from mvsearch.study.trial_time import Predicting, TimeLeft, TrialTime, estimate
 
 SCORED = TOY + "proxy: {name: train, steps: 2, seeds: 1}\n"
 
@@ -74,6 +76,36 @@ def test_trials_of_the_study_are_what_its_others_are_estimated_from(tmp_path):
     assert sum(map(known.seconds, (r.metrics["macs"] for r in records))) == pytest.approx(
         sum(r.seconds for r in records)
     )
+
+
+def test_what_is_measured_to_predict_latency_comes_on_top_and_before_the_first_trial_alone(tmp_path, monkeypatch):
+    def seconds(_arch, settings):
+        return {"torch_cpu": 2.0, "openvino": 3.0}[settings.backend]
+
+    monkeypatch.setattr(load_measurement("latency"), "seconds", seconds)
+
+    def joined(latency: str) -> tuple[Plan, Study]:
+        plan = toy_plan(
+            tmp_path / latency, f"{TOY}latency: {{{latency}}}\n", objectives=("params", "latency_ms"), trials=9
+        )
+        return plan, Study.join(plan)
+
+    first = estimate(*joined("predict: 8, known: [openvino]"), None, "cpu")
+    assert first.predicting == Predicting(first_s=8 * 2 + 4 * 8 * 3, trial_s=2)
+    assert (first.measured_s, first.mean_s) == ({}, 0)
+
+    plan, study = joined("predict: 8")
+    study.run(lambda arch, **_: {**arithmetic(arch), "latency_ms": 1.0}, trials=1)
+    assert estimate(plan, study, None, "cpu").predicting == Predicting(first_s=0, trial_s=2)
+
+
+def test_a_measurement_that_cannot_be_timed_is_named(tmp_path, monkeypatch):
+    def seconds(*_):
+        raise EvaluationFailed("the format cannot express this network")
+
+    monkeypatch.setattr(load_measurement("latency"), "seconds", seconds)
+    plan = toy_plan(tmp_path, objectives=("params", "latency_ms"), trials=2)
+    assert estimate(plan, Study.join(plan), None, "cpu").unknown == ("latency",)
 
 
 @pytest.mark.parametrize(

@@ -60,6 +60,15 @@ class Measurement(Protocol):
         """About how long `measure` takes of an architecture on a machine that does nothing else; None if unknown."""
         return None
 
+    def seconds_trained(
+        self, network: "TrainedInMemory", settings: Any, wanted: Collection[str], held_out: int
+    ) -> tuple[float, float] | None:
+        """About how long `measure_trained` takes with so many held-out images; None if unknown.
+
+        The seconds of every seed, and those of what is measured once.
+        """
+        return None
+
     def check(self, settings: Any) -> None:
         """Raises PlanError for settings that cannot be measured."""
         return

@@ -3,7 +3,8 @@
 It is quantised after the training of the proxy, by the code of `export --int8`, with images of the training part.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,11 @@ from mvsearch.utils import machine, machine_lock
 if TYPE_CHECKING:
     from mvsearch.export.formats import ExportFormat
     from mvsearch.export.job import ExportJob
+    from mvsearch.export.quantised import QuantisedNetwork
     from mvsearch.training.in_memory import TrainedInMemory
+
+_TIMED_IMAGES = 64
+"""Held-out images from which it is told how long all of them take."""
 
 
 @dataclass(frozen=True)
@@ -57,18 +62,12 @@ class Int8(Measurement):
 
         Raises EvaluationFailed for a network that cannot be quantised.
         """
-        from mvsearch.export.quantised import quantise
         from mvsearch.profiling.benchmark import time_file
 
-        with TemporaryDirectory() as folder:
-            try:
-                job = _job(network, settings, Path(folder))
-                with machine_lock.shared():
-                    quantised = quantise(job, Path(folder), threads=settings.threads)
-                    images, labels = network.images.held_out_arrays()
-                    int8, float32 = quantised.top1(images, labels)
-            except VerificationError as error:
-                raise EvaluationFailed(f"int8: {error}") from error
+        with _quantised(network, settings) as (job, quantised):
+            with machine_lock.shared():
+                images, labels = network.images.held_out_arrays()
+                int8, float32 = quantised.top1(images, labels)
             metrics: Metrics = {
                 TOP1_INT8.name: int8,
                 TOP1_FLOAT32.name: float32,
@@ -83,6 +82,24 @@ class Int8(Measurement):
                 latency = time_file(job, quantised.run, images[:1], settings.repeats, settings.threads)
                 metrics |= {f"latency_int8_{name.removeprefix('latency_')}": v for name, v in latency.metrics().items()}
         return metrics
+
+    def seconds_trained(
+        self, network: "TrainedInMemory", settings: Int8Settings, wanted: Collection[str], held_out: int
+    ) -> tuple[float, float]:
+        """The processor time to quantise and to judge, from some of the images, and that to time the file."""
+        from mvsearch.profiling.benchmark import seconds_to_time_file
+
+        clock = machine.clock_for("cpu")
+        start = clock()
+        with _quantised(network, settings) as (job, quantised):
+            quantised_s, images = clock() - start, network.images.few_held_out(_TIMED_IMAGES).held_out_arrays()
+            start = clock()
+            quantised.top1(*images)
+            judged_s = (clock() - start) * held_out / len(images[0])
+            timed = LATENCY_INT8_MS.name in wanted
+            image, repeats, threads = images[0][:1], settings.repeats, settings.threads
+            timed_s = seconds_to_time_file(job, quantised.run, image, repeats, threads) if timed else 0.0
+        return quantised_s + judged_s, timed_s
 
     def check(self, settings: Int8Settings) -> None:
         """Raises PlanError for a format without int8, and for a scheme that it does not have."""
@@ -112,6 +129,21 @@ def _format(settings: Int8Settings) -> "ExportFormat":
     from mvsearch.export.formats import load_format
 
     return load_format(settings.format)
+
+
+@contextmanager
+def _quantised(network: "TrainedInMemory", settings: Int8Settings) -> "Iterator[tuple[ExportJob, QuantisedNetwork]]":
+    """The network in int8, as long as the context lasts; raises EvaluationFailed if it cannot be quantised."""
+    from mvsearch.export.quantised import quantise
+
+    with TemporaryDirectory() as folder:
+        try:
+            job = _job(network, settings, Path(folder))
+            with machine_lock.shared():
+                quantised = quantise(job, Path(folder), threads=settings.threads)
+        except VerificationError as error:
+            raise EvaluationFailed(f"int8: {error}") from error
+        yield job, quantised
 
 
 def _job(network: "TrainedInMemory", settings: Int8Settings, folder: Path) -> "ExportJob":

@@ -25,9 +25,6 @@ _LATER = ("fused", "run", "format", "devices", "predict", "known")
 KNOWN_NETWORKS = 4
 """Networks that a known backend measures, as a multiple of those that latency is predicted from."""
 
-_TIMED_CALLS = 3
-"""Calls from which it is told how long a measurement takes; the fastest counts."""
-
 
 @dataclass(frozen=True)
 class LatencySettings:
@@ -105,7 +102,7 @@ class Timing(Measurement):
         """
         from mvsearch.nn import build
         from mvsearch.profiling import reference
-        from mvsearch.profiling.timing import WARM_S, seconds_of
+        from mvsearch.profiling.timing import seconds_of_rounds
 
         backend, size = load_backend(settings.backend), settings.image_size or arch.image_size
         if backend.remote:
@@ -119,10 +116,10 @@ class Timing(Measurement):
                 reference.prepare(backend.conditions(size, options)) as beside,
                 backend.prepare(build(arch, seed=0), size, options) as call,
             ):
-                prepared_s = clock() - start
-                round_s = sum(min(seconds_of(each, clock) for _ in range(_TIMED_CALLS)) for each in (call, beside))
-            waking = 2 if settings.threads > 1 else 1  # each call once untimed
-            total += prepared_s + WARM_S + min(LIMIT_S, settings.repeats * waking * round_s)
+                total += clock() - start
+                total += seconds_of_rounds(
+                    (call, beside), repeats=settings.repeats, threads=settings.threads, limit_s=LIMIT_S, clock=clock
+                )
             start = clock()
         return total
 
