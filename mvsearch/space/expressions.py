@@ -7,8 +7,10 @@
 import ast
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,8 @@ from mvsearch.errors import Location, SpaceError
 from mvsearch.utils import plugins
 
 Lookup = Callable[[str], Any]
+Guard = frozenset[tuple[str, bool]]
+"""Tests, each with the result that it must have."""
 
 MAX_NUMBER = 2**31
 """The largest number in arithmetic: a product of two fits the 64 bits of a NumPy integer, so columns never overflow."""
@@ -149,6 +153,14 @@ class Expression:
         _check(tree, names, self.source)
         return replace(self, tree=tree, names=tuple(dict.fromkeys(self.meanings.get(name, name) for name in names)))
 
+    def reads(self) -> Iterator[tuple[str, Guard]]:
+        """Each name wherever it is read, with the tests under which it is.
+
+        >>> dict(Expression.parse("a if b == 2 else 3").reads())["a"]
+        frozenset({('b == 2', True)})
+        """
+        return _reads(_Bind(self.meanings).visit(deepcopy(self.tree)), frozenset())
+
     def evaluate(self, lookup: Lookup) -> Any:
         """The value, with `lookup` for the names; raises SpaceError where it is undefined, in a column as well."""
         try:
@@ -199,6 +211,27 @@ def _check(node: ast.expr, names: list[str], source: str, depth: int = 0) -> Non
         raise ValueError(f"{segment!r} is not plain arithmetic; use + - * / // %, comparisons, min and max")
     for part in parts:
         _check(part, names, source, depth + 1)
+
+
+class _Bind(ast.NodeTransformer):
+    """Replaces each name by its meaning."""
+
+    def __init__(self, meanings: dict[str, str]) -> None:
+        self.meanings = meanings
+
+    def visit(self, node: ast.AST) -> Any:
+        name = _name(node)
+        return self.generic_visit(node) if name is None else ast.Name(self.meanings.get(name, name))
+
+
+def _reads(node: ast.expr, guard: Guard) -> Iterator[tuple[str, Guard]]:
+    if (name := _name(node)) is not None:
+        return iter([(name, guard)] if name not in CONSTANTS else [])
+    if not isinstance(node, ast.IfExp):
+        return chain.from_iterable(_reads(part, guard) for part in _parts(node) or ())
+    test = ast.unparse(node.test)
+    branches = [(node.test, guard), (node.body, guard | {(test, True)}), (node.orelse, guard | {(test, False)})]
+    return chain.from_iterable(_reads(part, guard) for part, guard in branches)
 
 
 def _parts(node: ast.expr) -> list[ast.expr] | None:

@@ -4,7 +4,7 @@ Fields that are choices are read from the architecture; for computed fields, val
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 from typing import Any
@@ -23,15 +23,20 @@ Point = dict[str, Any]
 _MAX_TRIES = 10_000
 
 
-def find_point(rows: Sequence[SpaceRow], variables: dict[str, Variable], arch: Architecture) -> Point:
+def find_point(
+    rows: Sequence[SpaceRow], variables: dict[str, Variable], arch: Architecture, check: Callable[[Point], None]
+) -> Point:
     """The values of all choices; raises SpaceError with the field that does not match.
 
-    Where optional rows leave several ways to assign the architecture's rows, the first that fits is taken.
+    Where optional rows leave several ways to assign the architecture's rows, the first is taken that fits and whose
+    point `check` accepts: it raises SpaceError for others.
     """
     problem: SpaceError | None = None
     for assigned in islice(_assignments(rows, arch.blocks), _MAX_TRIES):
         try:
-            return _point(variables, [*_image_size(variables, arch), *_field_targets(rows, assigned)])
+            point = _point(variables, [*_image_size(variables, arch), *_field_targets(rows, assigned)])
+            check(point)
+            return point
         except SpaceError as error:
             problem = problem or error
     if problem is None:

@@ -82,13 +82,22 @@ def _copy(member: dict[str, Any], number: int, group: str) -> dict[str, Any]:
         for key, value in member.items()
         if key not in ("name", "stride", "repeat")
     }
-    repeat = f"{name}.repeat" if "repeat" in member else "1"
-    return {"name": f"{name}_{number}", **copied, "repeat": f"{repeat} if {group} >= {number} else 0"}
+    repeat = f"{f'{name}.repeat' if 'repeat' in member else 1} if {group} >= {number} else 0"
+    if may_be_zero(member.get("repeat", 1)):  # the group's number has no effect on a row that is left out
+        repeat = f"({repeat}) if {name}.repeat >= 1 else 0"
+    return {"name": f"{name}_{number}", **copied, "repeat": repeat}
+
+
+def may_be_zero(repeat: Any) -> bool:
+    """Whether a row with this `repeat` may be left out."""
+    if isinstance(repeat, dict):
+        return any(isinstance(values, list) and 0 in values for values in repeat.values())
+    return repeat == 0 or isinstance(repeat, str)
 
 
 def repetition_of(row: dict[str, Any]) -> tuple[str, int] | None:
     """The group whose later repetition a row is of, and the number of that; None for any other row."""
-    found = re.search(r" if (\w+) >= (\d+) else 0$", str(row.get("repeat")))
+    found = re.search(r" if (\w+) >= (\d+) else 0\b", str(row.get("repeat")))
     return (found[1], int(found[2])) if found else None
 
 

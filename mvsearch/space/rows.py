@@ -17,6 +17,7 @@ from mvsearch.arch.blocks import MAX_LAYERS, Block
 from mvsearch.arch.parsing import check_keys, known_block, read_row
 from mvsearch.arch.schema import Domain
 from mvsearch.errors import SpaceError
+from mvsearch.space.row_groups import may_be_zero
 from mvsearch.utils import plugins
 from mvsearch.utils.yaml_document import Document, Place
 
@@ -120,13 +121,7 @@ def _read_row(document: Document, i: int) -> SpaceRow:
                 f"`{name}` is written for the row and for each kind that has it, {having}; remove one of them.",
                 at=document.where("blocks", i, name),
             )
-    return SpaceRow(i, raw["name"], kinds, fields, _may_be_zero(raw.get("repeat", 1)))
-
-
-def _may_be_zero(repeat: Any) -> bool:
-    if isinstance(repeat, dict):
-        return any(isinstance(values, list) and 0 in values for values in repeat.values())
-    return repeat == 0 or isinstance(repeat, str)
+    return SpaceRow(i, raw["name"], kinds, fields, may_be_zero(raw.get("repeat", 1)))
 
 
 def _kinds(document: Document, i: int, block: Any) -> list[str]:

@@ -232,12 +232,13 @@ class SearchSpace:
         return {}
 
     def _locate(self, arch: Architecture) -> Point:
-        point = find_point(self.rows, self.variables, arch)
-        if not self.is_legal(self.codes(point)[None])[0]:
-            raise SpaceError("it violates a condition under `where:`")
-        if self.architecture(point).key != arch.key:
-            raise SpaceError(self._difference(self.architecture(point), arch))
-        return point
+        def check(point: Point) -> None:
+            if not self.is_legal(self.codes(point)[None])[0]:
+                raise SpaceError("it violates a condition under `where:`")
+            if self.architecture(point).key != arch.key:
+                raise SpaceError(self._difference(self.architecture(point), arch))
+
+        return find_point(self.rows, self.variables, arch, check)
 
     @staticmethod
     def _difference(own: Architecture, arch: Architecture) -> str:

@@ -9,7 +9,7 @@ from mvsearch.arch.architecture import KEYS
 from mvsearch.arch.parsing import MIN_IMAGE_SIZE
 from mvsearch.arch.schema import Rule
 from mvsearch.errors import ArchitectureError, SpaceError
-from mvsearch.space.activity import guards_of
+from mvsearch.space.activity import as_expression, guards_of
 from mvsearch.space.bulk_rows import read_column
 from mvsearch.space.condition_groups import MAX_ENUMERATED, SAMPLE_SIZE
 from mvsearch.space.contained import contained
@@ -67,7 +67,7 @@ def validate(space: "SearchSpace") -> None:
         _check_effect(space, condition)
         for name in condition.names:
             if name in guards and not isinstance(space.variables[name], Choice):
-                _check_field_effect(space, condition, name, Expression.derived(guards[name]))
+                _check_field_effect(space, condition, name, as_expression([guards[name]]))
     _check_size(space)
     _check_contains(space)
 

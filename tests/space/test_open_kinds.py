@@ -66,6 +66,68 @@ def test_the_size_counts_every_point_once(space, codes):
     assert len(written) == SIZE
 
 
+HEADER = "image_size: 64\nnum_classes: 10\n"
+STEM = "blocks:\n  - {name: stem, block: conv, out: 8, stride: 2}\n"
+OPTIONAL_MEMBER = """\
+  - group: stage
+    repeat: {choose: [1, 3]}
+    rows:
+      - {name: mix, block: conv, out: {choose: [16, 24]}, kernel: {choose: [1, 3]}, repeat: {choose: [0, 1]}}
+"""
+SEVERAL_MEMBERS = """\
+      - {name: ffn, block: {choose: [conv, mv2]}, out: in_channels, repeat: {choose: [0, 1]}}
+  - {name: last, block: mv2, out: in_channels, expand: {choose: [2, 4]}}
+"""
+EFFECTS = {  # the rows, and how many networks they are
+    "a group whose only row is left out": (STEM + OPTIONAL_MEMBER, 1 + 2 * 2 * 2),
+    "a group of optional rows": (STEM + OPTIONAL_MEMBER + SEVERAL_MEMBERS, 2 * (1 + 2 * (5 * 3 - 1))),
+    "the width of a row that is left out": (
+        STEM + "  - {name: a, block: conv, out: {choose: [16, 24]}, repeat: {choose: [0, 1]}}\n"
+        "  - {name: b, block: conv, out: in_channels}\n",
+        1 + 2,
+    ),
+    "a value that is read in one case": (
+        "vars: {dense: {choose: [true, false]}, k: {choose: [3, 5]}}\n"
+        + STEM
+        + '  - {name: a, block: conv, out: 16, kernel: "k if dense else 1", repeat: {choose: [0, 1]}}\n',
+        1 + 1 + 2,
+    ),
+}
+
+
+@pytest.mark.parametrize(("rows", "size"), EFFECTS.values(), ids=EFFECTS)
+def test_a_point_is_counted_once_whatever_is_left_out(rows, size):
+    space = SearchSpace.parse(parse(HEADER + rows, "effects.yaml"))
+    every = space.enumerate_codes(range(len(space.choices)))
+    legal = space.legal_codes(range(len(space.choices)), 10**6)
+    assert (space.size, len(legal)) == (size, size)
+    assert len({str(arch.to_dict()) for arch in architectures(space, legal)}) == size
+    assert len(np.unique(space.canonical(every), axis=0)) == size
+    for arch in architectures(space, legal):
+        assert space.architecture(space.find_point(arch)).key == arch.key
+
+
+def test_a_network_is_found_by_another_row_where_the_first_that_fits_is_not_it():
+    rows = (
+        "  - {name: a, block: conv, out: 16, repeat: {choose: [0, 1]}}\n"
+        "  - {name: b, block: conv, out: 16, kernel: {choose: [3, 5]}, repeat: {choose: [0, 1]}}\n"
+    )
+    space = SearchSpace.parse(parse(HEADER + STEM + rows))
+    point = {"a.repeat": 0, "b.repeat": 1, "b.kernel": 5}
+    assert space.find_point(space.architecture(point)) == point
+
+
+def test_a_value_that_is_read_under_too_many_tests_is_refused():
+    n = 12
+    tests = "".join(f"  t{i}: {{choose: [true, false]}}\n  u{i}: {{choose: [true, false]}}\n" for i in range(n))
+    layers = "".join(
+        f"  {name}{i}: a{i + 1} if {test}{i} else b{i + 1}\n" for i in range(n) for name, test in ("at", "bu")
+    )
+    text = f"{HEADER}vars:\n{tests}{layers}  a{n}: {{choose: [8, 16]}}\n  b{n}: {{choose: [8, 16]}}\n{STEM}"
+    with pytest.raises(SpaceError, match="combinations of tests; use fewer"):
+        SearchSpace.parse(parse(text.replace("out: 8", "out: a0"), "tests.yaml"))
+
+
 def test_costs_in_bulk_are_those_of_each_network(space, codes):
     bulk = space.costs(codes)
     for i, arch in enumerate(architectures(space, codes)):
