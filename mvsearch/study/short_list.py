@@ -21,7 +21,6 @@ that is 2 deviations better, that was .91 (.89).
 """
 
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,6 +62,8 @@ def short_list(records: Sequence[Record], target: Target, objective: Objective) 
     candidates = _candidates(records, target)
     if not candidates or not target.metrics:
         return ()
+    from statistics import fmean
+
     measured, sign = _Measured.of(candidates, target, objective), _sign(objective)
     noise, own, count = measured.noise, measured.own, len(candidates)
     entries = []
@@ -71,7 +72,7 @@ def short_list(records: Sequence[Record], target: Target, objective: Objective) 
         expected = mean - pull * (mean - measured.centre)
         variance = noise / len(group) * (1 - pull * (count - 1) / count)
         variance += 2 / (count - 3) * (pull * (mean - measured.centre)) ** 2 if pull else 0.0
-        gap, error = statistics.fmean(own) - expected, math.sqrt(variance + noise / len(own))
+        gap, error = fmean(own) - expected, math.sqrt(variance + noise / len(own))
         probability = _above(gap, error, measured.freedom)
         entries.append(
             ShortListEntry(record, len(group), sign * mean, sign * expected, math.sqrt(variance), probability)
@@ -119,14 +120,16 @@ class _Measured:
 
     @classmethod
     def of(cls, candidates: Sequence[Record], target: Target, objective: Objective) -> "_Measured":
+        from statistics import fmean, variance
+
         name, sign = objective.name, _sign(objective)
         groups = [[sign * scores[name] for scores in replicates(record)] for record in candidates]
         own = [sign * scores[name] for scores in target.metrics["repeats"]]
         noise, freedom = pooled_variance([*groups, own]) or 0.0, sum(len(group) - 1 for group in (*groups, own))
-        means = [statistics.fmean(group) for group in groups]
-        own_noise = statistics.fmean(noise / len(group) for group in groups)
-        spread = max(0.0, statistics.variance(means) - own_noise) if len(means) > 1 else 0.0
-        return cls(groups, own, means, statistics.fmean(means), noise, freedom, spread)
+        means = [fmean(group) for group in groups]
+        own_noise = fmean(noise / len(group) for group in groups)
+        spread = max(0.0, variance(means) - own_noise) if len(means) > 1 else 0.0
+        return cls(groups, own, means, fmean(means), noise, freedom, spread)
 
 
 def _pull(noise: float, spread: float, count: int) -> float:

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
-from typing import Any
-
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.errors import Location, YamlError
+
+if TYPE_CHECKING:
+    from ruamel.yaml import YAML
 
 Place = tuple[str | int, ...]
 
@@ -72,11 +72,11 @@ def read_shipped(path: Path) -> Document:
     are booleans and some numbers are text, and its errors say less.
     """
     try:
-        from yaml import CSafeLoader
+        from yaml import CSafeLoader, YAMLError
     except ImportError:  # a PyYAML without libyaml
         return read(path)
     loader = CSafeLoader(path.read_text(encoding="utf-8"))
-    reader = _Reader(loader.construct_object, str(path))
+    reader = _Reader(loader.construct_object, YAMLError, str(path))
     return Document(reader.value(loader.get_single_node(), ()), str(path), reader.lines)
 
 
@@ -86,8 +86,10 @@ def parse(text: str, file: str | None = None) -> Document:
         raise YamlError(f"the file has {len(text):,} characters (limit {_MAX_CHARACTERS:,}).", at=file)
     if _open_brackets(text) > _MAX_DEPTH:
         raise YamlError("the values are nested too deeply.", at=file)
-    yaml = YAML(typ="safe", pure=True)
-    reader = _Reader(yaml.constructor.construct_object, file)
+    from ruamel.yaml.error import YAMLError
+
+    yaml = _ruamel()
+    reader = _Reader(yaml.constructor.construct_object, YAMLError, file)
     try:
         root = yaml.compose(io.StringIO(text))
         data = None if root is None else reader.value(root, ())
@@ -109,6 +111,13 @@ def parse(text: str, file: str | None = None) -> Document:
     return Document(data, file, reader.lines)
 
 
+def _ruamel() -> "YAML":
+    """The parser and writer of YAML 1.2. Its import takes longer than to read a file of this package without it."""
+    from ruamel.yaml import YAML
+
+    return YAML(typ="safe", pure=True)
+
+
 def _open_brackets(text: str) -> int:
     """The largest number of open brackets, including those in quotes and comments."""
     signs = (1 if sign in "[{" else -1 for sign in text if sign in "[]{}")
@@ -116,10 +125,13 @@ def _open_brackets(text: str) -> int:
 
 
 class _Reader:
-    """Converts nodes of ruamel.yaml or PyYAML to values and records their lines; `construct` converts a scalar."""
+    """Converts nodes of ruamel.yaml or PyYAML to values and records their lines.
 
-    def __init__(self, construct: Callable[[Any], Any], file: str | None) -> None:
-        self.construct, self.file = construct, file
+    `construct` converts a scalar, and raises `error` where it cannot.
+    """
+
+    def __init__(self, construct: Callable[[Any], Any], error: type[Exception], file: str | None) -> None:
+        self.construct, self.error, self.file = construct, error, file
         self.lines: dict[Place, int] = {}
         self._open: list[int] = []
 
@@ -146,7 +158,7 @@ class _Reader:
     def _scalar(self, node: Any, line: int) -> Any:
         try:
             value = self.construct(node)
-        except (YAMLError, ValueError, KeyError, OverflowError):
+        except (self.error, ValueError, KeyError, OverflowError):
             kind = str(node.tag).rpartition(":")[2]
             raise YamlError(
                 f"{_short(node.value)} cannot be read as {kind}; quote it or remove its tag.",
@@ -187,7 +199,7 @@ def _top(key: str, value: Any) -> str:
 def dump_flow(value: Any) -> str:
     """A plain value as YAML on one line."""
     out = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
+    yaml = _ruamel()
     yaml.default_flow_style, yaml.width, yaml.sort_base_mapping_type_on_output = True, 10_000, False  # type: ignore
     yaml.dump(value, out)
     return out.getvalue().removesuffix("...\n").strip()
@@ -196,7 +208,7 @@ def dump_flow(value: Any) -> str:
 def dump_block(data: dict[str, Any]) -> str:
     """Plain values as YAML, one per line."""
     out = io.StringIO()
-    yaml = YAML(typ="safe", pure=True)
+    yaml = _ruamel()
     yaml.default_flow_style, yaml.sort_base_mapping_type_on_output, yaml.width = None, False, 120  # type: ignore
     yaml.dump(data, out)
     return out.getvalue()
