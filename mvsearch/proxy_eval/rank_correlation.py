@@ -45,6 +45,8 @@ _SERIES = {
     "v2": ("mobilevitv2_0.5", "mobilevitv2_0.75", "mobilevitv2_1.0"),
     "v3-on-v2": ("mobilevitv3_0.5", "mobilevitv3_0.75", "mobilevitv3_1.0"),
 }
+_PLACES = {name: (series, size) for series, row in _SERIES.items() for size, name in zip(_SIZES, row, strict=True)}
+"""The series and the size of each."""
 
 
 @dataclass(frozen=True)
@@ -70,15 +72,14 @@ def published() -> tuple[Reference, ...]:
     """The fifteen models of the papers' own recipes at 256 px; at 384 px they are the same networks once more."""
     return tuple(
         Reference(name, float(models.model(name).figures["top1"]), series, size)
-        for series, names in _SERIES.items()
-        for size, name in zip(_SIZES, names, strict=True)
+        for name, (series, size) in _PLACES.items()
     )
 
 
 @cache
 def reference_families() -> frozenset[str | None]:
     """The families of these fifteen: MobileViTv1, v2 and v3."""
-    return frozenset(models.family(reference.name) for reference in published())
+    return frozenset(map(models.family, _PLACES))
 
 
 @cache
@@ -91,8 +92,8 @@ def ablation() -> tuple[Reference, ...]:
 
 def series_of(name: str) -> str:
     """The series of a published model, whatever its image size; else its family, and of none the name alone."""
-    series = {reference.name: reference.series for reference in published()}
-    return series.get(network_of(name)) or models.family(name) or name
+    series, _ = _PLACES.get(network_of(name), (None, None))
+    return series or models.family(name) or name
 
 
 def network_of(name: str) -> str:
@@ -102,8 +103,8 @@ def network_of(name: str) -> str:
 
 def size_of(name: str) -> str | None:
     """The group of about equal cost of a published model, whatever its image size; None if it has none."""
-    groups = {reference.name: reference.size for reference in published()}
-    return groups.get(network_of(name))
+    _, size = _PLACES.get(network_of(name), (None, None))
+    return size
 
 
 # ---- statistics
