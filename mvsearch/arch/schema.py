@@ -3,8 +3,9 @@
 A block or a head is a frozen dataclass that derives from `Schema`; its fields are the keys of the YAML file.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, field, fields, replace
+from functools import cache
 from typing import Any
 
 
@@ -84,7 +85,8 @@ class Schema:
         return cls.__module__.rpartition(".")[2]
 
     @classmethod
-    def domains(cls) -> dict[str, Domain]:
+    @cache
+    def domains(cls) -> Mapping[str, Domain]:
         """The fields, with the values that each takes."""
         return {f.name: f.metadata["domain"] for f in fields(cls) if "domain" in f.metadata}
 
