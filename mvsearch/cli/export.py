@@ -173,6 +173,7 @@ def export(
             sample_notes = job.export_model.sample.notes if int8 and job.export_model.sample else ()
             untimed = ("int8 was not timed; it may be slower than float32.",) if int8 else ()
             report |= {"notes": export_model.notes + sample_notes + untimed, **export_model.facts()}
+            report |= {"written_by": export_format.written_by}
             report |= {"takes": job.runtime.batch_support} if export_format.runtime else {"weights": None}
             if export_model.preparation:  # some formats have no place for it
                 write_report(job, report)
@@ -212,7 +213,8 @@ def _print(report: dict[str, Any]) -> None:
         screen.print(rows)
     if "facts" in report:
         facts = [f"{name.replace('_', ' ')} {_fact(value)}" for name, value in report["facts"].items()]
-        screen.print(Text(", ".join([report["precision"], report["runtime"], *facts])), style="dim")
+        written = f"written by {report['written_by']}"
+        screen.print(Text(", ".join([report["precision"], report["runtime"], *facts, written])), style="dim")
     if calibration := report.get("calibration"):
         images = f"{calibration['images']} images of {calibration['data']}"
         screen.print(Text(f"calibrated on {images}, scheme {calibration['scheme']}"))

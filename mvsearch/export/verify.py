@@ -56,6 +56,7 @@ class VerificationReport:
     file: str
     format: str
     runtime: str
+    written_by: str
     takes: str
     precision: str
     network: dict[str, Any]
@@ -186,6 +187,7 @@ def _new_report(job: ExportJob, sample: ImageSample) -> VerificationReport:
         file=job.path.name,
         format=job.format.name,
         runtime=job.runtime.version,
+        written_by=job.format.written_by,
         takes=job.runtime.batch_support,
         precision=job.precision,
         network=job.export_model.facts(),

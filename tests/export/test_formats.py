@@ -26,7 +26,7 @@ from torch import nn
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import EnvironmentFault, PlanError
 from mvsearch.export.comparison import TOLERANCE, compare, run_batches, run_eager
-from mvsearch.export.formats import ExportFormat, Runtime, format_names, load_format
+from mvsearch.export.formats import ExportFormat, Runtime, format_names, litert, load_format
 from mvsearch.export.formats._plain_attention import PlainAttention, with_plain_attention
 from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_verified
@@ -80,6 +80,16 @@ def test_every_format_keeps_the_contract(name):
         assert isinstance(export_format.runtime, Runtime)
         assert 1 in export_format.runtime.batch_sizes
         assert export_format.runtime.takes_one_image == ("one image" in export_format.runtime.batch_support)
+
+
+def test_litert_names_its_converter_with_the_version_where_it_is_installed(tmp_path, monkeypatch):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 0.10.0\n", encoding="utf-8")
+    python.chmod(0o755)
+    monkeypatch.setenv(litert.PYTHON, str(python))
+    assert load_format("litert").written_by == f"{load_format('litert').packages_used}, litert-torch 0.10.0"
+    monkeypatch.setenv(litert.PYTHON, str(tmp_path / "missing"))
+    assert load_format("litert").written_by == load_format("litert").packages_used
 
 
 def test_an_unknown_format_is_refused_with_a_suggestion():

@@ -11,6 +11,7 @@ from torch import nn
 from toy import TOY, toy_plan
 
 from mvsearch.errors import DeviceUnavailable, PlanError
+from mvsearch.export.formats import load_format
 from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.profiling import device_check
@@ -251,6 +252,17 @@ def test_a_latency_has_the_device_the_tools_and_what_the_command_printed(board):
     metrics = latency.metrics()
     assert metrics["latency_reported"]["mb"] == 7
     assert "latency_threads" not in metrics
+
+
+def test_every_latency_names_the_converter_that_wrote_the_file(board, monkeypatch):
+    pinned = BACKEND.device(options(board, devices=("1", "3")))
+    monkeypatch.setattr(type(load_format("onnx")), "written_by", "torch 2.13.0, litert-torch 0.10.0")
+    metrics = BACKEND.measure(nn.Linear(9, 100), 32, options(board, devices=("1", "3"))).metrics()
+
+    names = [name for name in metrics if name.startswith("latency_device")]
+    assert names == ["latency_device", "latency_device@1", "latency_device@3"]
+    assert all(metrics[name].endswith("onnx file by torch 2.13.0, litert-torch 0.10.0") for name in names)
+    assert BACKEND.device(options(board, devices=("1", "3"))) == pinned  # studies made before can be resumed
 
 
 def test_several_devices_measure_the_same_network_and_the_slowest_counts(board):

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mvsearch.errors import EnvironmentFault, PlanError
-from mvsearch.utils import plugins
+from mvsearch.utils import machine, plugins
 from mvsearch.utils.installation import install_command, install_hint
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _no_facts(_path: Path) -> dict[str, Any]:
     return {}
 
 
-def _available() -> str | None:
+def _none() -> str | None:
     return None
 
 
@@ -68,7 +68,7 @@ class Runtime:
     load_runtime: LoadRuntime
     batch_sizes: tuple[int, ...] = (1, 3, 8)
     facts: Callable[[Path], dict[str, Any]] = _no_facts
-    unavailable_reason: Callable[[], str | None] = _available
+    unavailable_reason: Callable[[], str | None] = _none
     in_process: bool = True
 
     @property
@@ -98,6 +98,7 @@ class ExportFormat:
     file is printed from the rows, so that no stage of it can be exported alone. A format with `needs_sample` describes
     the images that the network expects: the ExportModel must have a sample. `runtime` is None where nothing runs the
     files, and `quantiser` where there is no int8; `int8_schemes` are the schemes that it has, the default one first.
+    `converter` names what converts the network in a Python of its own, with its version; None where nothing does.
     """
 
     name: str
@@ -112,6 +113,18 @@ class ExportFormat:
     file_stem: Callable[[str], str] = str
     exports_stages: bool = True
     needs_sample: bool = False
+    converter: Callable[[], str | None] = _none
+
+    @property
+    def packages_used(self) -> str:
+        """The installed packages that its files depend on, with their versions: `torch 2.13.0, onnx 1.23.2`."""
+        releases = {name: machine.installed_version(name) for name in ("torch", *self.packages)}
+        return ", ".join(f"{name} {release.split('+')[0]}" for name, release in releases.items() if release)
+
+    @property
+    def written_by(self) -> str:
+        """All that its files depend on, with versions."""
+        return ", ".join(filter(None, (self.packages_used, self.converter())))
 
     def missing_packages(self) -> list[str]:
         """The packages that are not installed."""

@@ -7,6 +7,7 @@ own, which reads the traced network from a file; the converted file is run here.
 import os
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -94,11 +95,27 @@ def facts(path: Path) -> dict[str, Any]:
         return {"operators": len(interpreter._get_ops_details())}
 
 
+@cache
+def _version(python: str) -> str | None:
+    command = [python, "-c", "from importlib.metadata import version; print(version('litert-torch'))"]
+    try:
+        run = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return f"litert-torch {run.stdout.strip()}"
+
+
+def converter() -> str | None:
+    """The converter with its version; None if it is not installed."""
+    return _version(os.environ.get(PYTHON, sys.executable))
+
+
 FORMAT = ExportFormat(
     name="litert",
     suffix=".tflite",
     extra="litert",
     packages=("ai_edge_litert",),
     export=export,
+    converter=converter,
     runtime=Runtime(package="ai-edge-litert", batch_sizes=(1,), load_runtime=load_runtime, facts=facts),
 )

@@ -5,7 +5,7 @@ read. Several `devices` measure each network at the same time; the latency is th
 stored as well. On each device a reference network tells a flaky device from a bad candidate: `profiling/device_check`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -22,7 +22,7 @@ from mvsearch.profiling import reference
 from mvsearch.profiling.device_check import CheckedDevice
 from mvsearch.profiling.device_command import CommandFailed, DeviceCommand, Reading, check_command, uses
 from mvsearch.profiling.latency import DEFAULT_OPTIONS, LIMIT_S, REPEATS, Call, LatencyBackend, TimingOptions
-from mvsearch.utils import machine, machine_lock, plugins
+from mvsearch.utils import machine_lock, plugins
 
 if TYPE_CHECKING:
     from torch import nn
@@ -115,11 +115,13 @@ class _Bench:
         self.devices = {name: self._checked(name) for name in options.devices or ("",)}
         probed = self.run(CheckedDevice.probe)
         self.names = {name: reading.describe_device(name, options.run) for name, reading in probed.items()}
-        self.device = f"command: {'; '.join(self.names.values())}, {_writer(self.format)}"
+        # Stored studies have pinned the device without the converter.
+        self.device = _describe(self.names.values(), self.format.name, self.format.packages_used)
 
     def _checked(self, name: str) -> CheckedDevice:
         command = self.command(name, image_size=reference.IMAGE_SIZE, repeats=REPEATS)
-        key = f"command: {name}, {self.options.run}, {_writer(self.format)}, {self.options.threads} threads"
+        written = f"{self.format.name} file by {self.format.packages_used}"
+        key = f"command: {name}, {self.options.run}, {written}, {self.options.threads} threads"
         return CheckedDevice(
             name,
             lambda: command(self._reference, self.stop),
@@ -184,7 +186,8 @@ class _Bench:
         """The latency on the slowest device, with that of each."""
         each = {name: self._latency(name, pair, image_size) for name, pair in readings.items()}
         slowest = max(each.values(), key=lambda latency: latency.median_ms)
-        return replace(slowest, by_device=each, device=self.device) if self.options.devices else slowest
+        device = _describe(self.names.values(), self.format.name, self.format.written_by)
+        return replace(slowest, by_device=each, device=device) if self.options.devices else slowest
 
     def _latency(self, name: str, pair: tuple[Reading, Reading], image_size: int) -> Latency:
         low, high = (reading.latency_ms for reading in pair)
@@ -200,7 +203,7 @@ class _Bench:
             threads=threads if isinstance(threads, int) else None,
             precision="fp32",
             backend=BACKEND.name,
-            device=f"command: {self.names[name]}, {_writer(self.format)}",
+            device=_describe([self.names[name]], self.format.name, self.format.written_by),
             low_ms=low * (1 - _NOISE),
             high_ms=high * (1 + _NOISE),
             ratio=median / known,
@@ -232,11 +235,9 @@ def _formats() -> list[str]:
     return [each.name for each in formats if each.runtime and each.exports_stages]
 
 
-def _writer(export_format: ExportFormat) -> str:
-    """What writes the files: the format, with the versions that they depend on."""
-    releases = {name: machine.installed_version(name) for name in ("torch", *export_format.packages)}
-    software = ", ".join(f"{name} {release.split('+')[0]}" for name, release in releases.items() if release)
-    return f"{export_format.name} file by {software}"
+def _describe(devices: Iterable[str], format_name: str, written_by: str) -> str:
+    """Devices, and the files that they run."""
+    return f"command: {'; '.join(devices)}, {format_name} file by {written_by}"
 
 
 @contextmanager
