@@ -139,7 +139,7 @@ def _parse_row(document: Document, i: int, width: int, names: set[str]) -> Block
         arguments = {field: width if field == "width" else getattr(block, field) for field in rule.fields}
         if not rule.holds(**arguments):
             key = next(field for field in reversed(rule.fields) if field in raw)
-            raise ArchitectureError(rule.message.format(**arguments), at=document.where("blocks", i, key))
+            raise ArchitectureError(rule.message.format(**arguments, input=width), at=document.where("blocks", i, key))
     return block
 
 

@@ -21,6 +21,8 @@ class Domain:
     accepts: Callable[[Any], bool]
     spelling: dict[str, int] = field(default_factory=dict)
     convert: Callable[[Any], Any] = _unchanged
+    words: tuple[str, ...] = ()
+    """The values as a file spells them, if they are few."""
 
     def read(self, value: Any) -> Any:
         """Convert a value of a file; raises ValueError, which names the values that are legal."""
@@ -57,9 +59,14 @@ def fraction(**default: Any) -> Any:
 
 def one_of(*values: Any, spelling: dict[str, int] | None = None, **default: Any) -> Any:
     """A field that takes one of a few values; `spelling` gives words for some of them."""
-    words = {number: word for word, number in (spelling or {}).items()}
-    description = "one of " + ", ".join(str(words.get(v, v)).lower() for v in values)
-    domain = Domain(description, lambda v: any(type(v) is type(k) and v == k for k in values), spelling or {})
+    spelled = {number: word for word, number in (spelling or {}).items()}
+    words = tuple(str(spelled.get(v, v)).lower() for v in values)
+    domain = Domain(
+        "one of " + ", ".join(words),
+        lambda v: any(type(v) is type(k) and v == k for k in values),
+        spelling or {},
+        words=words,
+    )
     return field(metadata={"domain": domain}, **default)
 
 
@@ -67,7 +74,7 @@ def one_of(*values: Any, spelling: dict[str, int] | None = None, **default: Any)
 class Rule:
     """A condition between fields of a row. The field `width` is the number of input channels.
 
-    `message` is formatted with the values of the fields.
+    `message` is formatted with the values of the fields, and with `input`: what a file writes for the input channels.
     """
 
     fields: tuple[str, ...]

@@ -29,6 +29,7 @@ SETTINGS = ("search", "proxy", *plugins.names("measurement"), "data")
 _SPACE_KEYS = (*KEYS, "vars", "where", "contains", *SETTINGS)
 _PROBES = (1, 4096)
 """Numbers in place of that of a field: a condition that depends on the field has another value with one of them."""
+_TRIED = 64
 _MAX_COST = 2**53  # larger numbers are not exact where they are compared as floats
 
 
@@ -53,7 +54,7 @@ def validate(space: "SearchSpace") -> None:
     _check_image_sizes(space)
     if not space.head.pools_last_map:
         _check_strides(space)
-    space.architecture(space.point(space.sample(1, 0)[0]))
+    space.architecture(space.point(_fullest(space)))
     for row in space.rows:
         _check_present(space, row)
         for kind in row.kinds:
@@ -70,6 +71,16 @@ def validate(space: "SearchSpace") -> None:
                 _check_field_effect(space, condition, name, as_expression([guards[name]]))
     _check_size(space)
     _check_contains(space)
+
+
+def _fullest(space: "SearchSpace") -> NDArray[np.int64]:
+    """A point that leaves out few rows: what those left out are needed for, `_check_rule` explains."""
+    optional = [f"{row.name}.repeat" for row in space.rows if row.optional]
+    codes = space.sample(_TRIED if optional else 1, 0)
+    scope, present = space.scope(codes), np.zeros(len(codes), dtype=int)
+    for name in optional:
+        present += np.asarray(scope.value(name)) >= 1
+    return np.asarray(codes[np.argmax(present)])
 
 
 def _check_image_sizes(space: "SearchSpace") -> None:
@@ -145,7 +156,8 @@ def _check_domain(space: "SearchSpace", row: SpaceRow, kind: str, name: str, fie
 def _check_rule(space: "SearchSpace", row: SpaceRow, kind: str, rule: Rule) -> None:
     fields = row.fields[kind]
     names = {f: f"{row.name}.in_channels" if f == "width" else fields[f].variable for f in rule.fields}
-    possible = _values_of_kind(space, row, kind, list(names.values()))
+    left_out = [f"{other.name}.repeat" for other in space.rows[: row.index][-1:] if other.optional and "width" in names]
+    possible = _values_of_kind(space, row, kind, [*names.values(), *left_out])
     columns = {
         f: read_column(fields[f].domain, possible[name]) if f in fields and fields[f].place else possible[name]
         for f, name in names.items()
@@ -153,7 +165,9 @@ def _check_rule(space: "SearchSpace", row: SpaceRow, kind: str, rule: Rule) -> N
     violations = np.flatnonzero(~np.asarray(rule.holds(**columns), dtype=bool))
     if len(violations):
         example = {f: column[violations[0]].item() for f, column in columns.items()}
-        message = f"for some points {rule.message.format(**example)} Or exclude them by `where:`."
+        without = [repeat.removesuffix(".repeat") for repeat in left_out if not possible[repeat][violations[0]]]
+        points = f"points without the row {without[0]}," if without else "some points"
+        message = f"for {points} {rule.message.format(**example, input='in_channels')} Or exclude them by `where:`."
         place = next(place for f in reversed(rule.fields) if f in fields and (place := fields[f].place))
         raise SpaceError(message, at=space.document.where(*place))
 

@@ -124,7 +124,7 @@ def _read_variable(
         return _read_choice(document, place, value)
     if not isinstance(value, str) or (domain is not None and _accepts(domain, value)):
         return value
-    return _read_expression(document, place, value, names)
+    return _read_expression(document, place, value, names, () if domain is None else domain.words)
 
 
 def _accepts(domain: Domain, value: str) -> bool:
@@ -144,8 +144,13 @@ def read_conditions(document: Document, variables: dict[str, Variable]) -> tuple
     return tuple(_read_expression(document, ("where", i), line, set(variables)) for i, line in enumerate(lines))
 
 
-def _read_expression(document: Document, place: Place, text: str, names: set[str]) -> Expression:
-    """Parse an expression. A bare name in a row is a field of its kind, of the row, or else one of `vars:`."""
+def _read_expression(
+    document: Document, place: Place, text: str, names: set[str], values: tuple[str, ...] = ()
+) -> Expression:
+    """Parse an expression. A bare name in a row is a field of its kind, of the row, or else one of `vars:`.
+
+    A name alone may be meant as one of a few `values`.
+    """
     where = document.where(*place)
     try:
         expression = Expression.parse(text)
@@ -158,7 +163,10 @@ def _read_expression(document: Document, place: Place, text: str, names: set[str
         fields = [prefix + name for prefix in prefixes if prefix + name in names and name != place[-1]]
         meanings[name] = next(iter(fields), name)
         if meanings[name] not in names:
-            raise SpaceError(f"unknown name {name!r}; {plugins.suggest(name, sorted(names))}", at=where)
+            known = sorted(names)
+            if values and expression.alias and "." not in name:
+                known = [*values, *document.data.get("vars", {})]
+            raise SpaceError(f"unknown name {name!r}; {plugins.suggest(name, known)}", at=where)
     offered = _words(document.data) if expression.words else set()
     for word in expression.words:
         if not _is_known(word, offered):

@@ -198,6 +198,14 @@ WRONG = {
         "0",
     ),
     "a row that another needs": ("out: in_channels\n    repeat", "out: 24\n    repeat", 15, "blocks.b.out", "24"),
+    "an activation that there is not": (
+        "stride: 2}\n  - name: a",
+        "act: tanh}\n  - name: a",
+        6,
+        "blocks.stem.act",
+        "silu, relu,",
+    ),
+    "an activation that might be a value": ("expand: {choose: [2, 3]}", "act: knd", 17, "blocks.b.act", "'kind'"),
     "a row that is never there": ("choose: [0, 1, 2]", "choose: [0]", 16, "blocks.b.repeat", "left out"),
     "a negative repeat": ("choose: [0, 1, 2]", "choose: [-1, 1]", 16, "blocks.b.repeat", "-1"),
     "no row at all": ("stride: 2}\n  - name: a\n", "stride: 2, repeat: 0}\n  - name: a\n", 6, "blocks.stem.repeat", ""),
@@ -251,6 +259,16 @@ def test_an_error_has_the_file_the_line_the_key_and_the_value(old, new, line, ke
         SearchSpace.parse(parse(OPEN.replace(old, new), "open.yaml"))
     assert (error.value.file, error.value.line, error.value.key) == ("open.yaml", line, key)
     assert value in str(error.value)
+
+
+def test_the_row_is_named_without_which_the_width_is_another():
+    text = OPEN.replace("out: in_channels\n    repeat", "out: 32\n    repeat").replace("mobilevit]", "conv]")
+    text = text.replace("mobilevit: {dim: {choose: [16, 32]}, depth: {choose: [1, 2]}, ffn: 2*dim}", "mv2: {kernel: 3}")
+    text = text.replace(
+        "block: kind, out: in_channels, expand: b.expand, mobilevit: {dim: 16, depth: 1}", "block: star, out: 32"
+    )
+    with pytest.raises(SpaceError, match=r"for points without the row b, out=32, .*\(16\); use out: in_channels"):
+        SearchSpace.parse(parse(text))
 
 
 @pytest.mark.parametrize("condition", ["b.repeat == 0 or b.out <= 16", "a.out + (b.out if b.repeat else 0) <= 40"])

@@ -61,7 +61,7 @@ class Row(Block):
         Rule(
             ("width", "out"),
             lambda width, out: width == out,
-            "out={out}, but the block keeps the width of its input ({width}); use out: {width}.",
+            "out={out}, but the block keeps the width of its input ({width}); use out: {input}.",
         ),
         Rule(
             ("dim", "heads"),
