@@ -6,6 +6,7 @@ name ── shipped file, or rows of a published model with open widths and dept
 import math
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
@@ -78,9 +79,10 @@ def template(name: str, limits: Sequence[Constraint] = (), *, study: str | None 
         )
     text = re.sub(r"(?m)^name: [\w.-]+", f"name: {study}", text, count=1) if study else text
     text = _limited(text, limits) if limits else text
-    space = Plan.of(SearchSpace.parse(parse(text))).space  # as `run` reads it
+    document = replace(parse(text), file="--template", lines={})  # nobody has seen its lines
+    space = Plan.of(SearchSpace.parse(document)).space  # as `run` reads it
     if problems := [problem for limit in limits if (problem := unmet(space, limit))]:
-        raise PlanError(f"no network can meet {' or '.join(problems)}; allow more.", at=f"--template {name}")
+        raise PlanError(f"no network can meet {' or '.join(problems)}; allow more.", at="--template")
     return text
 
 

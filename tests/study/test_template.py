@@ -73,6 +73,7 @@ def test_the_command_prints_or_writes_the_file(mvsearch):
     ("arguments", "decisive"),
     [
         (("mixd",), "mobilenetv4, mobilevitv1"),
+        (("params=10k",), "mvsearch: --template: search.limits: no point satisfies"),
         (("params=10k",), "382,392"),
         (("latency=3",), "latency_ms"),
         (("v2", "--limit", "params <= 1M", "--limit", "params >= 2M"), "contradict"),
