@@ -1,14 +1,19 @@
 """A flaky device told apart from a bad candidate: a reference network is measured where a run of a candidate is odd.
 
     two runs agree ─────────────────────────────────────────────── their median is the latency
-    a run fails, or they differ ── reference as before ── again; after the last attempt the candidate fails
-                                └─ reference fails or is slower ── wait, again; after the last the device is away
+    a run fails alone ── again; the reference is measured before the latency counts
+    two fail in a row, or they differ ── reference as before ── again; after the last attempt the candidate fails
+                                      └─ reference fails or is slower ── wait, again; after the last the device is away
+
+A run that fails alone is repeated at once. With the reference in between, on a device where every second run fails, the
+reference would always run, and the candidate never.
 
 Loads no torch.
 """
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import pairwise
 
 from mvsearch.errors import DeviceUnavailable
@@ -81,20 +86,23 @@ class CheckedDevice:
         fails too, or if the device does not stay as fast as it was.
         """
         readings, reason, disturbed = list[Reading](), "", False
-        for _ in range(2 + self.retries):
+        in_a_row, unchecked = 0, False  # failures, and whether one was since the reference was measured
+        for left in reversed(range(2 + self.retries)):
             pair = None
             try:
                 readings.append(candidate())
             except CommandFailed as error:
-                reason, odd = str(error), True
+                reason, in_a_row, unchecked = str(error), in_a_row + 1, True
+                odd = in_a_row > 1 or not left
             else:
-                pair = closest_pair(readings)
+                pair, in_a_row = closest_pair(readings), 0
                 odd = pair is None and len(readings) > 1
                 reason = f"its runs differ: {_values(readings)}" if odd else reason
-            if not odd and not (pair and self._overdue()):
+            if not odd and not (pair and (unchecked or self._overdue())):
                 if pair:
                     return pair
                 continue
+            unchecked = False
             if self._is_as_before():
                 if pair:
                     return pair
@@ -119,7 +127,7 @@ class CheckedDevice:
             if attempt:
                 self._pause(PAUSE_S * 2 ** (attempt - 1))
             try:
-                ms = self.reference().latency_ms
+                ms = (self.reference() if attempt else self._reference_at_once()).latency_ms
             except CommandFailed as error:
                 reason = str(error)
                 continue
@@ -128,6 +136,12 @@ class CheckedDevice:
                 return attempt == 0
             reason = f"it takes {ms:.4g} ms, and took {self.reference_ms:.4g} ms when it was fast"
         raise self._unavailable(reason)
+
+    def _reference_at_once(self) -> Reading:
+        """A reading of the reference; where a run fails alone, that of the next one."""
+        with suppress(CommandFailed):
+            return self.reference()
+        return self.reference()
 
     def _learn(self, ms: float) -> None:
         self.reference_ms, self._checked = self.learn(ms), self._clock()

@@ -2,7 +2,7 @@
 
 import json
 import time
-from itertools import chain, repeat
+from itertools import chain, cycle, repeat
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -161,6 +161,21 @@ def test_an_odd_run_is_repeated_where_the_reference_is_as_before(values):
     assert [reading.latency_ms for reading in device.measure(Script(*values))] == [5, 5.2]
     assert reference.count > 2
     assert pauses == []
+
+
+@pytest.mark.parametrize("runs", [["crash", 0], [0, "crash"]], ids=["first fails", "first runs"])
+def test_a_candidate_is_measured_on_a_device_where_every_second_run_fails(runs):
+    outcomes = cycle(runs)
+
+    def on_device(ms):
+        return lambda: Script(next(outcomes) or ms)()
+
+    known = []
+    device = CheckedDevice("pixel", on_device(10), lambda ms: known.append(ms) or 10.0, retries=2)
+    device.probe()
+    for _ in range(2):
+        assert [reading.latency_ms for reading in device.measure(on_device(5))] == [5, 5]
+    assert len(known) == 3  # the reference runs after each candidate
 
 
 @pytest.mark.parametrize(("values", "reason"), [(("crash",), "crash"), ((1, 2, 4, 8), "1, 2, 4, 8 ms")])
