@@ -115,13 +115,15 @@ def load_source(name: str) -> DataSource:
 
 def find_source(name: str) -> DataSettings:
     """The source of that name, or the folder; raises DataError, with a suggestion, if there is neither."""
-    if name not in plugins.names("data_source") and Path(name).is_dir():
+    known = plugins.names("data_source")
+    if name not in known and Path(name).is_dir():
         return DataSettings(source="folder", path=name)
     if name == "folder":
         raise DataError("name the folder itself: --data /my/images.", at="--data folder")
     if Path(name).name != name:
         raise DataError("there is no such folder; use a folder of images or a data source.", at=f"--data {name}")
-    plugins.check("data_source", name, error=DataError)
+    if name not in known:
+        raise DataError(f"unknown data source {name!r}, and there is no such folder; {plugins.suggest(name, known)}")
     return DataSettings(source=name)
 
 
