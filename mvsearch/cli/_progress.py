@@ -42,6 +42,8 @@ _FRONT_ROWS = 12
 _EPOCH_ROWS = 8
 _LINE_INTERVAL_S = 30.0
 """Seconds between two lines about a training where there is no terminal."""
+_LONG_S = 60.0
+"""The time that is left, above which it is a line of its own where there is no terminal."""
 _RATE_STEPS = 200
 """The number of last steps that images a second are averaged over."""
 
@@ -87,9 +89,10 @@ class Display(AbstractContextManager["Display"]):
 
 
 class Steps(Display):
-    """The current step of a command, e.g. `exporting to onnx`, or the rounds of a timing. A progress callback."""
+    """The current step of a command, e.g. `exporting to onnx`, or its rounds, `word` for one. A progress callback."""
 
-    def __init__(self) -> None:
+    def __init__(self, word: str = "round") -> None:
+        self.word, self.start_time = word, 0.0
         # A file descriptor of its own: exporters silence the usual one while a converter prints.
         self.file = os.fdopen(os.dup(2), "w", encoding=sys.stderr.encoding, errors="backslashreplace")
         columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
@@ -98,12 +101,21 @@ class Steps(Display):
         self.task = self.bars.add_task("starting", total=None)
 
     def __call__(self, done: float, total: float | None, step: str = "", /) -> None:
-        """Show a step; one with a total is shown as a bar of rounds, and as five lines in all without a terminal."""
+        """Show a step; one with a total is shown as a bar of rounds, and as five lines in all without a terminal.
+
+        Where the first round shows that minutes are left, they are a line of their own.
+        """
         if total is None:
             self.show(step)
             return
         rounds = int(total)
-        step = f"{step}, round {int(done) + 1} of {rounds}"
+        step = f"{step}, {self.word} {int(done) + 1} of {rounds}"
+        if done == 0:
+            self.start_time = time.monotonic()
+        elif done == 1 and not self.is_live:
+            left_s = (rounds - 1) * (time.monotonic() - self.start_time)
+            if left_s > _LONG_S:
+                self.show(f"about {duration(left_s)} left for {rounds - 1} {self.word}s")
         if self.is_live:
             self.bars.columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *_LEFT)
             self.bars.update(self.task, description=step, completed=done, total=rounds)

@@ -114,7 +114,7 @@ def quantize(
         )
     named.check_int8(model)
     chosen = chosen.with_float(float_stages, [stage for stage, _ in model.model.named_children()])
-    with Steps() as steps, TemporaryDirectory() as folder:
+    with Steps("file") as steps, TemporaryDirectory() as folder:
         steps.show("reading images")
         sample, training = named.draw(model, images, calibration)
         job = ExportJob(export_format, model, output or Path(folder, "net"), calibration=training, scheme=chosen)

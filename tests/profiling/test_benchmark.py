@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -284,6 +285,20 @@ def test_on_a_terminal_the_rounds_are_a_bar():
     assert (task.description, task.completed, task.total) == ("timing, round 7 of 7", 6, 7)
     assert any(isinstance(column, BarColumn) for column in steps.bars.columns)
     steps.file.close()
+
+
+def test_without_a_terminal_the_first_of_many_rounds_tells_the_time_left_if_that_is_minutes(capfd, monkeypatch):
+    now = iter([0, 90])
+    monkeypatch.setattr("mvsearch.cli._progress.time", SimpleNamespace(monotonic=lambda: next(now)))
+    steps = Steps("file")
+    for done in range(3):
+        steps(done, 10, "layer1 alone in int8")
+    steps.file.close()
+    assert capfd.readouterr().err.splitlines() == [
+        "layer1 alone in int8, file 1 of 10",
+        "about 14 min left for 9 files",
+        "layer1 alone in int8, file 3 of 10",
+    ]
 
 
 def test_the_table_names_each_network_once_and_every_device(run):
