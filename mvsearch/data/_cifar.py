@@ -17,6 +17,7 @@ from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
 SOURCE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+SIZE = 32
 LICENCE = "none stated; the authors ask to be cited (Krizhevsky, 2009)"
 
 
@@ -66,7 +67,7 @@ class Cifar:
 
     def load(self, request: Request, progress: Progress | None) -> DataSet:
         """The published split, which has no settings."""
-        request.only_size(self.name, 32)
+        request.only_size(self.name, SIZE)
         place, form = self.find(request.path)
 
         def decode() -> Decoding:
@@ -147,7 +148,7 @@ def _rows(form: Form, raw: bytes) -> tuple[list[int], np.ndarray]:
     else:
         table = np.frombuffer(raw, np.uint8).reshape(-1, form.label_bytes + 3072)
         labels, flat = table[:, form.label_bytes - 1].tolist(), table[:, form.label_bytes :]
-    return labels, flat.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return labels, flat.reshape(-1, 3, SIZE, SIZE).transpose(0, 2, 3, 1)
 
 
 def _format_error(place: Path, name: str, fault: Exception) -> DataError:

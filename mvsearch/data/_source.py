@@ -42,3 +42,5 @@ class DataSource:
     load: LoadImages
     check: CheckFiles
     tasks: tuple[str, ...] = ("classification",)
+    size: int | None = None
+    """The side of all images in pixels, which cannot be chosen; None where it can."""

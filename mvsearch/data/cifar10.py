@@ -34,4 +34,5 @@ DATA_SOURCE = DataSource(
     get=CIFAR.get,
     load=CIFAR.load,
     check=CIFAR.check,
+    size=_cifar.SIZE,
 )

@@ -22,6 +22,7 @@ from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
+SIZE = 32
 LICENCE = "MIT (Expat), Zalando SE"
 SOURCE = "https://github.com/zalandoresearch/fashion-mnist"
 
@@ -84,7 +85,7 @@ def out_of_reach() -> str | None:
 
 def load(request: Request, progress: Progress | None) -> DataSet:
     """The published split, which has no settings."""
-    request.only_size("fashion_mnist", 32)
+    request.only_size("fashion_mnist", SIZE)
     if request.path is not None:
         get(request.path, progress)  # a wrong path is an error even if the images are in the cache
 
@@ -170,4 +171,5 @@ DATA_SOURCE = DataSource(
     get=get,
     load=load,
     check=check,
+    size=SIZE,
 )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data import DataSettings, Preparation, class_positions, find_source, load, tasks
+from mvsearch.data import DataSettings, Preparation, class_positions, find_source, load, load_source, tasks
 from mvsearch.export.model import ExportModel
 from mvsearch.metrics.trial import Trial
 from mvsearch.training.image_samples import ImageSample, sample_images
@@ -31,11 +31,12 @@ def draw_samples(
 ) -> tuple[ImageSample, ImageSample]:
     """As many images of the test part and of the training part as asked for, at `size` pixels, prepared for a network.
 
-    Those of a folder are decoded at the size that the preparation resizes them to. They are those for the `task` of the
+    Those that are decoded are so at the size that the preparation resizes them to. They are those for the `task` of the
     network, if the source has any.
     """
     path = Path(settings.path) if settings.path else None
-    decoded = settings.size or (round(size / preparation.crop) if path else None)
+    chosen = path and load_source(settings.source).size is None
+    decoded = settings.size or (round(size / preparation.crop) if chosen else None)
     part, seed = settings.test_fraction, settings.seed
     own = task if task in tasks(settings.source) else None
     data = load(settings.source, path=path, size=decoded, test_fraction=part, seed=seed, task=own)

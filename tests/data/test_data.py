@@ -22,6 +22,7 @@ from mvsearch.arch.published import TASKS
 from mvsearch.cli.data import data as command
 from mvsearch.data import _cifar, cifar10, cifar100, fashion_mnist, folder, photos
 from mvsearch.errors import DataError, EnvironmentFault, MvsearchError
+from mvsearch.export.images import draw_samples
 from mvsearch.utils import plugins
 from mvsearch.utils.installation import install_hint
 
@@ -380,6 +381,12 @@ def cifar_archive(folder: Path, module, form_number: int, **replaced: bytes) -> 
             entry.size = len(raw)
             archive.addfile(entry, io.BytesIO(raw))
     return path
+
+
+def test_an_export_is_verified_on_images_of_a_fixed_size_that_are_enlarged_for_the_network(cache, tmp_path):
+    archive = cifar_archive(tmp_path, cifar10, 0)
+    sample, _ = draw_samples(data.DataSettings("cifar10", str(archive)), 64, 4, 0)
+    assert sample.images.shape == (4, 3, 64, 64)
 
 
 @pytest.mark.parametrize("module", [cifar10, cifar100])
