@@ -68,7 +68,8 @@ def run_sustained(
             clocks = Clocks() if conditions.on_cpu else Clocks(sensors=None, meter=None)
             latency = measure_sustained(call, duration_s, clocks=clocks, progress=steps)
     about = {"name": arch.name, "key": arch.key, "image_size": arch.image_size, "backend": backend}
-    about["device"] = device = conditions.device
+    about |= {"device": conditions.device, "precision": conditions.precision}
+    device = f"{conditions.device}, {conditions.precision}"
     if as_json:
         print_json(about | {"batch": options.batch, "threads": options.threads} | to_json(latency))
     else:

@@ -156,6 +156,7 @@ def test_the_command_prints_the_verdict_and_draws_the_figure(tmp_path):
     arguments = ["mobilevitv3_xxs", "--image-size", "32", "--sustained", "1s", "--plot", str(tmp_path / "s.png")]
     done = CliRunner().invoke(bench, [*arguments, "--json"])
     printed = json.loads(done.stdout)
+    assert printed["precision"] == "fp32"
 
     assert done.exit_code == 0
     assert printed["verdict"] in ("steady", "drifts", "not to be trusted")
