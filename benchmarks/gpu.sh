@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Every check of the project on an NVIDIA GPU, in under 9 minutes on one card. Needs torch with CUDA; timm, onnx and pytest
-# for the steps that use them. What fails or is skipped is in the summary, and the exit code is 1 if a step failed.
+# Every check of the project on an NVIDIA GPU, with time limits of 9 minutes in all. Needs torch with CUDA; timm, onnx and
+# pytest for the steps that use them. What fails or is skipped is in the summary, and the exit code is 1 if a step failed.
 #
 #   benchmarks/gpu.sh results                          on a GPU
 #   benchmarks/gpu.sh results --device cpu --quick     a dry run of the same steps, in minutes
