@@ -7,11 +7,11 @@ from pathlib import Path
 import moocore
 import numpy as np
 import pytest
-from nasbench201 import LEAST_MS, Table, fill, read_section, replace_section, run, shares
+from nasbench201 import LEAST_MS, Table, fill, others, read_section, replace_section, run, shares
 
 
 @pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Accuracy grows with every conv 3x3 (3), latency with every operation; the last half was trained twice only."""
     lines = ["ops,cifar10_valacc_seed0,cifar10_valacc_seed1,cifar10_valacc_seed2,ms_made_up"]
     for ops in itertools.product("01234", repeat=6):
@@ -21,6 +21,11 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Table:
     path = tmp_path_factory.mktemp("table") / "table.csv.gz"
     with gzip.open(path, "wt", encoding="utf-8") as file:
         file.write("\n".join([lines[0], *reversed(lines[1:])]))
+    return path
+
+
+@pytest.fixture(scope="module")
+def table(path: Path) -> Table:
     return Table.read(path, "cifar10", "ms_made_up")
 
 
@@ -70,3 +75,16 @@ def test_the_section_is_replaced_in_its_place():
     once = replace_section(page, "## NAS-Bench-201: one\n\n")
     assert read_section(once) == "## NAS-Bench-201: one\n\n"
     assert replace_section(once, "## NAS-Bench-201: two\n\n") == once.replace("one", "two")
+
+
+def test_other_devices_have_a_row_each_with_the_latency_of_their_slowest_network_as_the_limit(
+    path, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("nasbench201.OTHERS", (("cifar10", "ms_made_up"),))
+    best = int(np.ravel_multi_index((0, 0, 3, 3, 3, 3), (5,) * 6))
+    monkeypatch.setattr("nasbench201.run", lambda *_: {"found": [best] * 200, "proposal_ms": 1.0})
+    text = others(path, tmp_path / "results.jsonl", 2, ("surrogate", "random"))
+    table = Table.read(path, "cifar10", "ms_made_up", 0.0)
+    share = shares(table, [best], np.array([65.0, 30.0]))[0]
+    cell = f"{share:.3f}".removeprefix("0")
+    assert f"| CIFAR-10 | `ms_made_up` | 2 | {cell} / {cell} |  |  | {cell} / {cell} |" in text
