@@ -55,13 +55,12 @@ def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> st
 
 
 def _predicting_words(trial: "TrialTime") -> str:
-    """What the prediction of latency adds to the time of a study."""
-    if trial.predicting is None:
+    """What the prediction of latency changes of the time of a study."""
+    if trial.predicting_s is None:
         return ""
-    predicting, unit = trial.predicting, trial.unit
-    first = f"{_seconds(predicting.first_s)} {unit} for the networks that latency is predicted from, and "
-    each = f"{_seconds(predicting.trial_s)} {unit} for each trial whose latency is measured all the same"
-    return f" In addition: {first if predicting.first_s else ''}{each}."
+    less = f" A trial whose latency is predicted takes {_seconds(trial.measured_s['latency'])} less"
+    first = f"; the networks that it is predicted from take {_seconds(trial.predicting_s)} {trial.unit} first"
+    return f"{less}{first if trial.predicting_s else ''}."
 
 
 def _seconds(seconds: float) -> str:

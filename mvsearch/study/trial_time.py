@@ -44,22 +44,14 @@ _LEAST_TRIALS = 3
 
 
 @dataclass(frozen=True)
-class Predicting:
-    """The seconds of the measurements that latency is predicted from, and of the latency of a trial where measured."""
-
-    first_s: float
-    trial_s: float
-
-
-@dataclass(frozen=True)
 class TrialTime:
     """Seconds of a trial, `fixed_s` and `rate_s` for each unit of work, and how they are known.
 
     The work of a network is its MACs and `_OVERHEAD_MACS`. `low_s`, `mean_s` and `high_s` are the seconds of the
     candidates to come, of which a tenth are below and a tenth above. `unit` is that of the seconds, such as `CPU
     seconds`, each of which took `stretch` seconds on the wall. `measured_s` are those of measurements, which are in all
-    others; `unknown` are the measurements that are in none of them. Where latency is predicted, `predicting` is not in
-    them either.
+    others; `unknown` are the measurements that are in none of them. Where latency is predicted, `predicting_s` are the
+    seconds of the networks that it is predicted from, which come on top; that of a trial is measured at most.
     """
 
     fixed_s: float
@@ -73,7 +65,7 @@ class TrialTime:
     measured_s: Mapping[str, float]
     stretch: float = 1.0
     unknown: tuple[str, ...] = ()
-    predicting: Predicting | None = None
+    predicting_s: float | None = None
 
     @classmethod
     def fit(
@@ -101,8 +93,8 @@ class TrialTime:
 def estimate(plan: Plan, reader: Reader, data: DataSet | None, device: str) -> TrialTime | None:
     """How long a trial of an existing study takes here: from its own trials, otherwise from a few steps.
 
-    None if trials are only computed, if none is left, or if they run in processes of their own, whose limits would not
-    hold here. Raises EvaluationFailed for a network that cannot be trained.
+    None if trials are only computed, if none is left, if nothing of them can be timed, or if they run in processes of
+    their own, whose limits would not hold here. Raises EvaluationFailed for a network that cannot be trained.
     """
     if reader.count() >= plan.search.trials or not (plan.needs_proxy or plan.required_measurements()):
         return None
@@ -114,7 +106,8 @@ def estimate(plan: Plan, reader: Reader, data: DataSet | None, device: str) -> T
     order = np.argsort(macs, kind="stable")
     timed = sorted({int(order[round(share * (len(order) - 1))]) for share in _TIMED_SHARES})
     archs = [plan.space.architecture(plan.space.point(codes[i])) for i in timed]
-    return _from_steps(plan, archs, macs[timed], macs, data, device, first=not reader.count())
+    trial = _from_steps(plan, archs, macs[timed], macs, data, device, first=not reader.count())
+    return trial if trial.mean_s else None
 
 
 def _from_steps(
@@ -137,8 +130,8 @@ def _from_steps(
         if data is not None:
             stretch = max(1.0, (time.perf_counter() - wall_start) / max(clock() - start, 1e-3))
         measured = _measurement_seconds(plan, archs[-1], scores[-1].network, data)
-        latency_s = measured.pop(LATENCY) if plan.predicts_latency else None
-        predicting = None if latency_s is None else _predicting_seconds(plan, archs[-1], latency_s, first=first)
+        latency_s = measured[LATENCY] if plan.predicts_latency else None
+        predicting_s = None if latency_s is None else first * _predicting_seconds(plan, archs[-1], latency_s)
     return TrialTime.fit(
         plan,
         costs,
@@ -149,7 +142,7 @@ def _from_steps(
         measured_s={name: seconds for name, seconds in measured.items() if seconds is not None},
         stretch=stretch,
         unknown=tuple(name for name, seconds in measured.items() if seconds is None),
-        predicting=predicting,
+        predicting_s=predicting_s,
     )
 
 
@@ -231,12 +224,11 @@ def _trained_seconds(
     return once_s + each_s * sum(count for _, count in _trainings(plan))
 
 
-def _predicting_seconds(plan: Plan, arch: Architecture, latency_s: float, *, first: bool) -> Predicting:
-    """The seconds of what is measured although latency is predicted; `first` if no trial is finished."""
+def _predicting_seconds(plan: Plan, arch: Architecture, latency_s: float) -> float:
+    """The seconds of the networks that latency is predicted from: those of the design, and those of known backends."""
     latency, settings = load_measurement(LATENCY), plan.measurements[LATENCY]
-    known_s = [latency.seconds(arch, known_settings(name, settings)) or 0.0 for name in settings.known] if first else []
-    networks = settings.predict if first else 0
-    return Predicting(networks * (latency_s + KNOWN_NETWORKS * sum(known_s)), latency_s)
+    known_s = sum(latency.seconds(arch, known_settings(name, settings)) or 0.0 for name in settings.known)
+    return float(settings.predict * (latency_s + KNOWN_NETWORKS * known_s))
 
 
 class TimeLeft:

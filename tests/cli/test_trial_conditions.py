@@ -8,7 +8,7 @@ from mvsearch.cli._trial_conditions import time_words, trial_conditions
 from mvsearch.proxies import HeldOut
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
-from mvsearch.study.trial_time import Predicting, TrialTime
+from mvsearch.study.trial_time import TrialTime
 from mvsearch.utils.yaml_document import parse
 
 SPACE = (Path(__file__).parents[2] / "spaces" / "quick.yaml").read_text()
@@ -56,8 +56,8 @@ def test_seconds_of_a_trial_come_with_their_spread_their_source_and_what_is_in_t
     assert time_words(constant, 1, 25.0, 1) == (
         "about 25 CPU seconds a trial (timed on 2 networks of the space, without rss): 25 s for 1 trial with 1 worker."
     )
-    predicted = time_words(replace(constant, predicting=Predicting(112.0, 2.04)), 1, 25.0, 1)
+    predicted = time_words(replace(known, predicting_s=112.0), 9, 240.0, 2)
     assert predicted.endswith(
-        ": 25 s for 1 trial with 1 worker. In addition: 112 CPU seconds for the networks that latency is predicted "
-        "from, and 2.0 CPU seconds for each trial whose latency is measured all the same."
+        "for 9 trials with 2 workers. A trial whose latency is predicted takes 1.8 less; the networks that it is "
+        "predicted from take 112 CPU seconds first."
     )

@@ -10,7 +10,7 @@ from mvsearch.metrics.record import EvaluationFailed, Record
 from mvsearch.profiling.measurements import load_measurement
 from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
-from mvsearch.study.trial_time import Predicting, TimeLeft, TrialTime, estimate
+from mvsearch.study.trial_time import TimeLeft, TrialTime, estimate
 
 SCORED = TOY + "proxy: {name: train, steps: 2, seeds: 1}\n"
 
@@ -78,7 +78,7 @@ def test_trials_of_the_study_are_what_its_others_are_estimated_from(tmp_path):
     )
 
 
-def test_what_is_measured_to_predict_latency_comes_on_top_and_before_the_first_trial_alone(tmp_path, monkeypatch):
+def test_networks_that_latency_is_predicted_from_come_on_top_before_the_first_trial_alone(tmp_path, monkeypatch):
     def seconds(_arch, settings):
         return {"torch_cpu": 2.0, "openvino": 3.0}[settings.backend]
 
@@ -91,21 +91,23 @@ def test_what_is_measured_to_predict_latency_comes_on_top_and_before_the_first_t
         return plan, Study.join(plan)
 
     first = estimate(*joined("predict: 8, known: [openvino]"), None, "cpu")
-    assert first.predicting == Predicting(first_s=8 * 2 + 4 * 8 * 3, trial_s=2)
-    assert (first.measured_s, first.mean_s) == ({}, 0)
+    assert first.predicting_s == 8 * 2 + 4 * 8 * 3
+    assert (first.measured_s, first.mean_s) == ({"latency": 2.0}, 2.0)
 
     plan, study = joined("predict: 8")
     study.run(lambda arch, **_: {**arithmetic(arch), "latency_ms": 1.0}, trials=1)
-    assert estimate(plan, study, None, "cpu").predicting == Predicting(first_s=0, trial_s=2)
+    again = estimate(plan, study, None, "cpu")
+    assert (again.predicting_s, TimeLeft(again, plan, study, 1).update(1, [], [])) == (0, pytest.approx(8 * 2))
 
 
-def test_a_measurement_that_cannot_be_timed_is_named(tmp_path, monkeypatch):
+@pytest.mark.parametrize("objectives", [("params", "latency_ms"), ("params", "rss_mib")], ids=["fails", "no estimate"])
+def test_nothing_is_estimated_where_nothing_of_a_trial_can_be_timed(tmp_path, monkeypatch, objectives):
     def seconds(*_):
         raise EvaluationFailed("the format cannot express this network")
 
     monkeypatch.setattr(load_measurement("latency"), "seconds", seconds)
-    plan = toy_plan(tmp_path, objectives=("params", "latency_ms"), trials=2)
-    assert estimate(plan, Study.join(plan), None, "cpu").unknown == ("latency",)
+    plan = toy_plan(tmp_path, objectives=objectives, trials=2)
+    assert estimate(plan, Study.join(plan), None, "cpu") is None
 
 
 @pytest.mark.parametrize(
