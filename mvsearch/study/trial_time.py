@@ -249,24 +249,26 @@ class TimeLeft:
         self._estimated = 0.5 * trial.mean_s
         self._seconds = self._estimated * trial.stretch
         """The estimated seconds of what was measured, and the measured: the estimate counts as half a trial."""
-        self._running: dict[str, tuple[float, float]] = {}
-        """For each worker when its trial was first seen to progress, and its share of the trial then."""
+        self._finished = {record.number for record in reader.records()}
+        self._running: dict[str, tuple[int, float, float]] = {}
+        """For each worker its trial, when that was first seen to progress, and its share of the trial then."""
         self._clock = clock
 
     def update(self, done: int, new: Sequence[Record], statuses: Sequence[Mapping[str, Any]]) -> float:
         """The seconds that are left, after these trials finished, while workers do this."""
         self.done = done
+        self._finished |= {record.number for record in new}
         for record in new:
             self._pending.pop(record.published or "", None)
             if not record.cached:
                 self._estimated += self.trial.seconds(record.metrics.get("macs"))
                 self._seconds += record.seconds
         running = {
-            str(status["worker"]): (float(status["share"]), self._of_status(status))
+            str(status["worker"]): (int(status["number"]), float(status["share"]), self._of_status(status))
             for status in statuses
-            if status.get("share") and status.get("number") is not None
+            if status.get("share") and status.get("number") not in {None, *self._finished}
         }
-        left = self._unstarted_s() - sum(share * seconds for share, seconds in running.values())
+        left = self._unstarted_s() - sum(share * seconds for _, share, seconds in running.values())
         return max(0.0, left) * self._pace(running) / self.workers
 
     def _of_status(self, status: Mapping[str, Any]) -> float:
@@ -278,14 +280,14 @@ class TimeLeft:
         published = list(self._pending.values())[:left]
         return sum(published) + (left - len(published)) * self.trial.mean_s
 
-    def _pace(self, running: Mapping[str, tuple[float, float]]) -> float:
+    def _pace(self, running: Mapping[str, tuple[int, float, float]]) -> float:
         """The seconds of a worker for each that was estimated."""
         now, estimated, seconds = self._clock(), self._estimated, self._seconds
-        for worker, (share, trial_s) in running.items():
-            start, first = self._running.get(worker, (now, share))
-            if share < first:  # another trial
+        for worker, (number, share, trial_s) in running.items():
+            trial, start, first = self._running.get(worker, (number, now, share))
+            if trial != number:
                 start, first = now, share
-            self._running[worker] = start, first
+            self._running[worker] = number, start, first
             estimated += (share - first) * trial_s
             seconds += now - start
         return seconds / estimated

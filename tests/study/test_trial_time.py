@@ -57,6 +57,24 @@ def test_what_is_left_is_the_estimate_until_trials_progress_and_then_what_they_s
     assert left.update(6, [], []) == 0
 
 
+def test_the_time_of_a_finished_trial_is_not_counted_again_with_the_next_one_of_its_worker(tmp_path):
+    plan = toy_plan(tmp_path, trials=4)
+    Study.join(plan)
+    now = [0.0]
+    left = TimeLeft(line(plan), plan, Study.read(plan), 1, lambda: now[0])
+
+    def at(number: int, share: float) -> list[dict[str, object]]:
+        return [{"worker": "a", "number": number, "name": "x", "share": share}]
+
+    left.update(0, [], at(0, 0.01))
+    now[0] = 10.0
+    assert left.update(1, [record(0, 10.0)], at(0, 1.0)) == pytest.approx(30)  # its worker has no other trial yet
+    now[0] = 15.0
+    assert left.update(1, [], at(1, 0.5)) == pytest.approx(25)  # when it was first seen, half of it was done
+    now[0] = 20.0
+    assert left.update(1, [], at(1, 1.0)) == pytest.approx(20)
+
+
 def test_a_busy_machine_is_seen_in_what_is_left_before_the_first_trial(tmp_path):
     plan = toy_plan(tmp_path, trials=4)
     Study.join(plan)
