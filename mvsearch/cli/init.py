@@ -77,10 +77,11 @@ def init(
     name = study_name(output.stem if output else Path(data).resolve().name)
     file = output or Path(f"{name}.yaml")
     refuse_existing(file, force=force)
-    images, notes = _look_at(data)
-    first = FirstSpace(name, images, _image_size(image_size, images), limits, backend=_backend())
-    first = first if limits else first.with_default_budget()
     with progress_bar(*_step_columns()) as progress:
+        progress(0, None, "read the folder")
+        images, notes = _look_at(data)
+        first = FirstSpace(name, images, _image_size(image_size, images), limits, backend=_backend())
+        first = first if limits else first.with_default_budget()
         measuring_s = check_budgets(first, progress)
         first = replace(first, schedule=plan_time(first, measuring_s, minutes, progress))
     first.plan(str(file))  # as `run` reads it
@@ -93,7 +94,11 @@ def init(
 
 def _tell_of_wait(waiting: bool) -> None:
     if waiting:
-        click.echo("waiting to time a step until no other process trains or measures here; Ctrl-C stops.", err=True)
+        click.echo(
+            "waiting for a measurement or a training on this machine to end, before steps are timed: seconds to minutes "
+            "for a trial, up to hours for `mvsearch train`. Ctrl-C stops.",
+            err=True,
+        )
 
 
 def _image_size(given: int | None, images: "Photographs") -> "Chosen":

@@ -12,7 +12,7 @@ models, and what else was tried, is in docs/evidence/proxies.md and docs/log.md.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -212,17 +212,16 @@ def time(arch: Architecture, settings: Settings, data: DataSet, device: str) -> 
 
     It takes no account of a teacher, whose outputs are computed once for all networks.
     """
-    from mvsearch.training.in_memory import TrainedInMemory, time_training
+    from mvsearch.training.in_memory import TrainedInMemory, time_preparation, time_training
 
     size, part = settings.image_size, data.train
     macs = arch.at(image_size=size, num_classes=len(part.classes)).cost().macs
     batch = min(settings.batch, max(2, round(_TIMED_MACS / (_STEP_FORWARDS * macs))))
     some = np.unique(np.linspace(0, len(part.labels) - 1, _TIMED_IMAGES).round().astype(int))
     timed = replace(settings, steps=_TIMED_STEPS, batch=batch)
-    clock = clock_for(device)
-    fewer, start = replace(data, train=part.subset(some)), clock()
-    images = _images(arch.task, timed, fewer, device)
-    prepared_s = (clock() - start) * len(part.labels) / len(some)
+    fewer, clock = replace(data, train=part.subset(some)), clock_for(device)
+    prepare = partial(_images, arch.task, timed, fewer, device)
+    images, prepared_s = time_preparation(prepare, clock, len(part.labels))
     model, images, _ = _start(arch, timed, data, images)
     step_s, image_s, calibration = time_training(model, images, clock, held=max(2, round(_TIMED_MACS / macs)))
     evaluated = calibration + held_out(arch.task, settings, data).images

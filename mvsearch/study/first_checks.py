@@ -34,7 +34,7 @@ def check_budgets(first: FirstSpace, progress: Progress = no_progress) -> float:
     measured = [limit for limit in first.limits if limit.name not in STATIC_COSTS]
     seconds = 0.0
     if measured:
-        progress(0, None, "measure the network with the least MACs")
+        progress(0, None, "measure the network with the least MACs: some seconds")
         (least,) = exact_front(first.space, ("macs",))
         arch, clock = first.space.architecture(least.point), machine.clock_for("cpu")
         start = clock()
@@ -65,7 +65,7 @@ def plan_time(first: FirstSpace, measuring_s: float, minutes: float, progress: P
     """Trials, seeds and steps for this machine, from the time of some training steps of a middling candidate."""
     from mvsearch.profiling.timing import fixed_threads
 
-    progress(0, None, "time training steps")
+    progress(0, None, "time training steps: some seconds")
     plan = first.plan()
     workers = workers_for(plan)
     arch, mean = _middling(plan)

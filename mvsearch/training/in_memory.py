@@ -201,6 +201,25 @@ def train_in_memory(
     return trainer.average, sum(losses) / len(losses)
 
 
+def time_preparation(
+    prepare: Callable[[], InMemorySet], clock: Callable[[], float], images: int
+) -> tuple[InMemorySet, float]:
+    """The few images that `prepare` prepares, and the seconds that it would take for so many `images`.
+
+    The statistics of the channels, often most of the time, are of about `STATISTICS_IMAGES` at most.
+    """
+    prepare()  # the first prepares the kernels
+    start = clock()
+    few = prepare()
+    all_s, pixels = clock() - start, few.train_pixels.cpu()
+    start = clock()
+    channel_statistics(pixels)
+    statistics_s = clock() - start
+    count = len(few.train_labels) + len(few.held_labels)
+    others_s = max(0.0, all_s - statistics_s) * images / count
+    return few, others_s + statistics_s * min(images, max(count, STATISTICS_IMAGES)) / count
+
+
 def time_training(
     model: nn.Module, data: InMemorySet, clock: Callable[[], float], *, held: int
 ) -> tuple[float, float, int]:
