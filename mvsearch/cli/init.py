@@ -95,8 +95,8 @@ def init(
 def _tell_of_wait(waiting: bool) -> None:
     if waiting:
         click.echo(
-            "waiting for a measurement or a training on this machine to end, before steps are timed: seconds to minutes "
-            "for a trial, up to hours for `mvsearch train`. Ctrl-C stops.",
+            "waiting for a measurement or a training on this machine to end: seconds to minutes for a trial of a "
+            "search, up to hours for `mvsearch train`. Ctrl-C stops.",
             err=True,
         )
 
