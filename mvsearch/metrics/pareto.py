@@ -35,7 +35,7 @@ class Objective:
         Objective(name='top1', maximise=True)
         """
         if name not in searchable() and not device_of(name):
-            raise PlanError(f"unknown objective {name!r}; {plugins.suggest(name, searchable())}")
+            raise PlanError(f"unknown metric {name!r}; {plugins.suggest(name, searchable())}")
         return cls(name, metric(name).maximise)
 
     @property

@@ -365,7 +365,7 @@ def test_the_latency_on_one_device_is_an_objective_and_that_on_another_is_limite
         (", devices: ['1', '3']", "latency_ms@2", r"found 1, 3.*latency_ms@2"),
         ("", "latency_ms@2", "found none"),
         (", devices: ['1', '3'], predict: 5", "latency_ms@3", "only latency_ms is predicted"),
-        (", devices: ['1', '3']", "memory_mib@3", "unknown objective 'memory_mib@3'"),
+        (", devices: ['1', '3']", "memory_mib@3", "unknown metric 'memory_mib@3'"),
     ],
 )
 def test_a_latency_on_a_device_that_does_not_measure_is_refused(board, settings, objective, value):
