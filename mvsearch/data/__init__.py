@@ -123,7 +123,9 @@ def find_source(name: str) -> DataSettings:
     if Path(name).name != name:
         raise DataError("there is no such folder; use a folder of images or a data source.", at=f"--data {name}")
     if name not in known:
-        raise DataError(f"unknown data source {name!r}, and there is no such folder; {plugins.suggest(name, known)}")
+        near = plugins.nearest(name, (path.name for path in Path().iterdir() if path.is_dir()))
+        hint = f"did you mean {near!r}?" if near else plugins.suggest(name, known)
+        raise DataError(f"unknown data source {name!r}, and there is no such folder; {hint}")
     return DataSettings(source=name)
 
 

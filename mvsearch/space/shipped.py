@@ -20,5 +20,7 @@ def find_space(name: str | Path) -> Path:
         return path
     if str(name) in shipped:
         return shipped[str(name)]
-    hint = plugins.suggest(path.stem, list(shipped))
+    files = {file.stem: str(file) for file in path.parent.glob("*.yaml")}
+    near = plugins.nearest(path.stem, files)
+    hint = f"did you mean {files[near]!r}?" if near else plugins.suggest(path.stem, list(shipped))
     raise YamlError(f"is neither a YAML file nor a space that mvsearch includes; {hint}", at=name)

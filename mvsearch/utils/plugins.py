@@ -4,6 +4,7 @@
 define. Files whose name starts with `_` are helpers.
 """
 
+from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import cache
 from importlib import import_module
@@ -75,8 +76,12 @@ def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
     """A hint for a misspelt name: the known name for this word, the nearest one, or all of them."""
     if known_as := synonym(name, known):
         return f"did you mean {known_as}?"
-    nearest = get_close_matches(name, known, n=1, cutoff=0.6)
-    if nearest:
-        return f"did you mean {nearest[0]!r}?"
+    if near := nearest(name, known):
+        return f"did you mean {near!r}?"
     rest = f" ... ({len(known)} in all)" if len(known) > _MAX_LISTED else ""
     return f"choose one of: {', '.join(known[:_MAX_LISTED])}{rest}."
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The nearest of these names; None if none is near."""
+    return next(iter(get_close_matches(name, list(known), n=1)), None)

@@ -1,5 +1,7 @@
 """What is suggested to who uses another tool's word, another way to write a number, or a misspelt name."""
 
+from pathlib import Path
+
 import pytest
 from command import assert_refused
 
@@ -61,3 +63,12 @@ def test_every_synonym_stands_for_another_name():
     assert [word for word, names in _SYNONYMS.items() if word in names] == []
     assert {pair[1] in _SYNONYMS[pair[0]] for pair in _DIFFERENCES} == {True}
     assert plugins.suggest("Accuracy", searchable()) == "did you mean 'top1'?"
+
+
+def test_a_misspelt_file_or_folder_gets_the_one_that_is_there(mvsearch):
+    Path("mine.yaml").touch()
+    Path("pictures").mkdir()
+    assert "did you mean 'mine.yaml'?" in assert_refused(mvsearch, "run", "mien.yaml")
+    assert "did you mean 'mixed'?" in assert_refused(mvsearch, "space", "mixd")
+    assert "did you mean 'pictures'?" in assert_refused(mvsearch, "init", "--data", "picturs")
+    assert "did you mean 'cutouts'?" in assert_refused(mvsearch, "init", "--data", "cutout")
