@@ -1,7 +1,7 @@
 """Chooses the networks of the ground truth: published ones, random ones, and those that searches propose.
 
-Random networks are drawn uniformly from the points of spaces/v3.yaml whose parameters and MACs lie in the ranges of a
-group. Proposed ones are the best of a study that searched within the same ranges, published networks left out:
+Random networks are drawn uniformly from the points of a group's space whose parameters and MACs lie in its ranges.
+Proposed ones are the best of a study that searched within the same ranges, published networks left out:
 
     python benchmarks/ground_truth/choose.py                       published and random networks
     python benchmarks/ground_truth/choose.py --propose half STUDY  adds the best of a study to a group

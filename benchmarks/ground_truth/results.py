@@ -82,6 +82,13 @@ def missing_words(truth: GroundTruth) -> str:
     )
 
 
+def without_curves_words(curves: Curves, truth: GroundTruth) -> str:
+    """How many networks the last table and the picture lack; empty if they have all."""
+    missing = len(truth.networks) - len(curves.names)
+    words = f"{missing} of {len(truth.networks)} networks were taken over from a validation, without top-1 by epoch"
+    return f"{words}: the table below and the picture lack them." if missing else ""
+
+
 def results_table(truth: GroundTruth) -> str:
     """A line for each trained network, the best of each group first."""
     order = [group.name for group in GROUPS]
@@ -161,8 +168,9 @@ def picture(curves: Curves) -> bytes:
 def main() -> None:
     """Write the section of the page and the picture."""
     truth, curves = load_ground_truth(TABLE), Curves.of(TABLE)
-    parts = (missing_words(truth), truth.noise_words, results_table(truth), curve_table(curves, truth))
-    write_section(README, "results", "\n\n".join(parts))
+    parts = (missing_words(truth), truth.noise_words, results_table(truth))
+    parts += (without_curves_words(curves, truth), curve_table(curves, truth))
+    write_section(README, "results", "\n\n".join(filter(None, parts)))
     write_whole(PLOT, picture(curves))
     print(missing_words(truth))
 

@@ -89,7 +89,7 @@ def main(
     table = FOLDER / ("cifar10.csv" if epochs in (None, usual) else f"cifar10_{epochs}_epochs.csv")
     networks = [n for n in load_networks() if not only or n.name.startswith(only)]
     if validated:
-        take_over(validated, table, usual)
+        click.echo(f"{take_over(validated, table, epochs or usual)} trainings taken over from {validated}")
     runs = [Run(n, seed, epochs or usual, images, trainings, device) for n, seed in training_order(networks, seeds)]
     finished = {(row["network"], row["seed"]) for row in read_table(table)}
     missing = [run for run in runs if (run.network.name, str(run.seed)) not in finished]
@@ -127,8 +127,8 @@ def train(run: Run, table: Path) -> str:
     return f"{run.network.name} seed {run.seed}: {100 * float(row['top1']):.2f} %, {float(row['cpu_seconds']):.0f} s"
 
 
-def take_over(validation: Path, table: Path, epochs: int) -> None:
-    """Add the trainings of a validation whose networks are in networks.yaml, unless the table has them."""
+def take_over(validation: Path, table: Path, epochs: int) -> int:
+    """Add the trainings of a validation whose networks are in networks.yaml, unless the table has them; how many."""
     rows = read_table(table)
     finished = {(row["network"], row["seed"]) for row in rows}
     by_key = {architecture(network).key: network for network in load_networks()}
@@ -139,6 +139,7 @@ def take_over(validation: Path, table: Path, epochs: int) -> None:
             named = {"network": network.name, "group": network.group, "origin": network.origin, "epochs": epochs}
             rows.append(named | own | {"cpu_seconds": round(float(line["cpu_seconds"]))})
     write_rows(table, rows)
+    return len(rows) - len(finished)
 
 
 def row_of(run: Run) -> dict[str, Any]:
