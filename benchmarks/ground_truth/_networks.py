@@ -30,8 +30,8 @@ class Group:
 
 GROUPS = (
     Group("xxs", (1.05e6, 1.25e6), (277e6, 332.2e6), 6, ("mobilevitv3_xxs", "mobilevitv3_xxs_l2")),
-    Group("half", (0.70e6, 0.82e6), (190e6, 228e6), 5, space="v3_small"),
-    Group("third", (0.53e6, 0.63e6), (145e6, 172e6), 5, space="v3_small"),
+    Group("smaller", (0.70e6, 0.82e6), (190e6, 228e6), 5, space="v3_small"),
+    Group("smallest", (0.53e6, 0.63e6), (145e6, 172e6), 5, space="v3_small"),
     Group("xs", (2.25e6, 2.5e6), (860e6, 967e6), 0, ("mobilevitv3_xs", "mobilevitv3_xs_l2")),
 )
 """From the cost of XXS down, and XS. Spaces: v3 has next to nothing below the cost of XXS."""

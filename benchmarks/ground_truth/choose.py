@@ -3,8 +3,8 @@
 Random networks are drawn uniformly from the points of a group's space whose parameters and MACs lie in its ranges.
 Proposed ones are the best of a study that searched within the same ranges, published networks left out:
 
-    python benchmarks/ground_truth/choose.py                       published and random networks
-    python benchmarks/ground_truth/choose.py --propose half STUDY  adds the best of a study to a group
+    python benchmarks/ground_truth/choose.py                                          published and random networks
+    python benchmarks/ground_truth/choose.py --propose smaller STUDY                  adds the best of a study
     python benchmarks/ground_truth/choose.py --propose xxs STUDY --trial 35 --trial 43    adds trials by number
 
 Networks that are in networks.yaml already stay as they are.

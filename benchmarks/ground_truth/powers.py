@@ -2,11 +2,11 @@
 
     python benchmarks/ground_truth/powers.py                     prints the table
     python benchmarks/ground_truth/powers.py --write             also writes it into docs/evidence/proxies.md
-    python benchmarks/ground_truth/powers.py --extract FILE      published_short_trainings.csv from the JSON of
-        mvsearch proxies --against ground_truth --proxy train --data folder --path /my/cifar10 --json
+    python benchmarks/ground_truth/powers.py --extract FILE      adds the JSON of `mvsearch proxies --proxy train
+        --set train.steps=600 --data folder --path /my/cifar10 --json` to published_short_trainings.csv
 
 A power must keep the order of published models (top-1 on ImageNet) and of groups of different cost, and leave the order
-at equal cost to the loss. The table uses the short trainings in short_trainings.csv: two seeds of the default schedule.
+at equal cost to the loss. The networks of the ground truth have their short trainings in short_trainings.csv.
 """
 
 import json
@@ -22,35 +22,39 @@ from scores import Schedule, schedules
 
 from mvsearch.proxies import channel_weights
 from mvsearch.proxy_eval.ground_truth import load_ground_truth
-from mvsearch.proxy_eval.rank_correlation import published, rank, within
+from mvsearch.proxy_eval.rank_correlation import Ranking, published, rank, tau, within
 
 PAGE = FOLDER.parent.parent / "docs" / "evidence" / "proxies.md"
 EXTRACT = FOLDER / "published_short_trainings.csv"
 POWERS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
-STEPS, SEEDS = 75, 2
+SCHEDULES = ((75, 2), (600, 1))
+"""Numbers of steps and of seeds."""
 LOSSES = {"mean training loss": "train_loss", "held-out loss": "loss"}
+COLUMNS = ("network", "steps", "seed", "channel_weights", *LOSSES.values())
 
 
 def extract(file: Path) -> None:
-    """Write the losses of the published models by seed."""
-    scores = {each["score"]: each["scores"] for each in json.loads(file.read_text("utf-8"))["scores"]}
-    rows = []
+    """Add the losses of the published models by seed, in place of those after as many steps."""
+    (result,) = json.loads(file.read_text("utf-8"))["proxies"]
+    steps = result["settings"]["steps"]
+    rows = [row for row in read_table(EXTRACT) if int(row["steps"]) != steps]
     for reference in published():
         weights = channel_weights.count(reference.architecture)
-        for seed, values in enumerate(zip(*(scores[name][reference.name] for name in LOSSES.values()), strict=True)):
-            losses = {name: f"{value:.5f}" for name, value in zip(LOSSES.values(), values, strict=True)}
-            rows.append({"network": reference.name, "seed": seed, "channel_weights": weights, **losses})
-    write_table(EXTRACT, ("network", "seed", "channel_weights", *LOSSES.values()), rows)
+        for seed, metrics in enumerate(result["scores"].get(reference.name, ())):
+            losses = {name: f"{metrics[name]:.5f}" for name in LOSSES.values()}
+            facts = {"network": reference.name, "steps": steps, "seed": seed, "channel_weights": weights}
+            rows.append(facts | losses)
+    write_table(EXTRACT, COLUMNS, rows)
 
 
-def of_published(loss: str, power: float) -> tuple[float | None, float | None]:
-    """Tau with ImageNet top-1: over all, and within size."""
+def of_published(steps: int, loss: str, power: float) -> Ranking:
+    """The agreement with ImageNet top-1."""
     scores: dict[str, list[float]] = {}
     for row in read_table(EXTRACT):
-        score = -float(row[loss]) / (float(row["channel_weights"]) / 1e6) ** power
-        scores.setdefault(row["network"], []).append(score)
-    ranking = rank(scores)
-    return ranking.tau.value, ranking.within.value
+        if int(row["steps"]) == steps:
+            score = -float(row[loss]) / (float(row["channel_weights"]) / 1e6) ** power
+            scores.setdefault(row["network"], []).append(score)
+    return rank(scores)
 
 
 def of_schedule(schedule: Schedule, loss: str, power: float) -> dict[str, float]:
@@ -62,11 +66,12 @@ def of_schedule(schedule: Schedule, loss: str, power: float) -> dict[str, float]
     return values
 
 
-def at_equal_cost(schedule: Schedule, x: Mapping[str, float], y: Mapping[str, float]) -> float:
-    """Tau within groups, over the networks that have both."""
+def agreement(schedule: Schedule, x: Mapping[str, float], y: Mapping[str, float]) -> tuple[float, float]:
+    """Tau over all and within groups, of the networks that have both."""
     names = [name for name in x if name in y]
+    values, others = [x[name] for name in names], [y[name] for name in names]
     groups = [schedule.every[name].group for name in names]
-    return float(within([x[name] for name in names], [y[name] for name in names], groups))
+    return float(tau(values, others)), float(within(values, others, groups))
 
 
 def between_groups(schedule: Schedule, scores: Mapping[str, float]) -> float:
@@ -77,30 +82,30 @@ def between_groups(schedule: Schedule, scores: Mapping[str, float]) -> float:
     return float(signs[groups[:, None] != groups].mean())
 
 
-def report() -> str:
+def section(schedule: Schedule) -> str:
     """A line for each loss and power."""
-    recorded = schedules(load_ground_truth())
-    short = next(each for each in recorded if (each.steps, each.seeds) == (STEPS, SEEDS))
-    longest = max(recorded, key=lambda each: (each.steps, each.seeds))
-    ends = of_schedule(longest, "loss", 0.0)
-    params = {name: float(cost.params) for name, cost in short.costs.items()}
+    trained = {network.name: network.mean for network in schedule.networks()}
+    params = {name: float(cost.params) for name, cost in schedule.costs.items()}
     lines = []
     for words, loss in LOSSES.items():
         for power in POWERS:
-            scores = of_schedule(short, loss, power)
-            equal = at_equal_cost(short, scores, ends), at_equal_cost(short, scores, params)
-            figures = (*of_published(loss, power), between_groups(short, scores), *equal)
-            shown = ["-" if figure is None else f"{figure:.2f}" for figure in figures]
-            lines.append([words, f"{power:g}", *shown])
-    seeds = len({row["seed"] for row in read_table(EXTRACT)})
-    common = len(set(ends) & set(short.recorded))
+            scores = of_schedule(schedule, loss, power)
+            order = of_published(schedule.steps, loss, power)
+            with_top1, with_params = agreement(schedule, scores, trained), agreement(schedule, scores, params)[1]
+            figures = (order.tau.value, order.within.value, between_groups(schedule, scores), *with_top1, with_params)
+            lines.append([words, f"{power:g}", *("-" if figure is None else f"{figure:.2f}" for figure in figures)])
     heads = ("loss", "power", "published: τ all", "published: τ within size", "between groups")
-    table = markdown_table((*heads, f"equal cost: with {longest.steps} steps", "equal cost: with params"), lines)
-    return (
-        f"{STEPS} steps on CIFAR-10. Published: 15 models, {seeds} seed{'s' * (seeds > 1)}, τ with ImageNet top-1. "
-        f"Between groups and equal cost: {len(short.recorded)} networks of the ground truth, {SEEDS} seeds; the "
-        f"held-out loss after {longest.steps} steps is known of {common} of them.\n\n{table}"
-    )
+    table = markdown_table((*heads, "top-1: τ all", "top-1: τ equal cost", "params: τ equal cost"), lines)
+    seeds = "1 seed" if schedule.seeds == 1 else f"{schedule.seeds} seeds"
+    counts = f"{len(schedule.recorded)} networks of the ground truth, of which {len(trained)} are trained in full"
+    models = of_published(schedule.steps, "loss", 0.0).models
+    return f"**{schedule.steps} steps, {seeds}.** {counts}; {models} published models, 1 seed.\n\n{table}"
+
+
+def report() -> str:
+    """A table for each schedule."""
+    recorded = {(each.steps, each.seeds): each for each in schedules(load_ground_truth())}
+    return "\n\n".join(section(recorded[key]) for key in SCHEDULES)
 
 
 @click.command()

@@ -112,6 +112,6 @@ def test_a_power_of_size_is_judged_between_groups_and_at_equal_cost(scores, tabl
     turned = {name: -value for name, value in size.items()}
     assert powers.between_groups(schedule, size) == 1
     assert powers.between_groups(schedule, turned) == -1
-    assert powers.at_equal_cost(schedule, truth, truth) == 1
-    assert powers.at_equal_cost(schedule, size, turned) == -1
+    assert powers.agreement(schedule, truth, truth) == (1, 1)
+    assert powers.agreement(schedule, size, turned) == (-1, -1)
     assert powers.of_schedule(schedule, "loss", 0.5) == pytest.approx({name: top1 - 1 for name, top1 in TOP1.items()})
