@@ -22,6 +22,7 @@ from rich.table import Table
 
 from mvsearch.arch.published import published, short_name
 from mvsearch.data import DataSet, load
+from mvsearch.proxies import load_proxy
 from mvsearch.utils import plugins
 from mvsearch.utils.machine import describe
 from mvsearch.utils.units import three_digits
@@ -52,9 +53,9 @@ def measure(proxies: list[str], data: DataSet, turns: int) -> Iterator[Cost]:
     times_ms: dict[tuple[str, str], list[float]] = {case: [] for case in cases}
     planned = list(product(range(turns + 1), cases))
     for turn, (proxy, model) in track(planned, ", ".join(proxies), console=Console(stderr=True)):
-        module, arch = plugins.load("proxy", proxy), published(model)
+        loaded, arch = load_proxy(proxy), published(model)
         start = time.process_time()
-        module.score(arch, module.Settings(), data, seed=turn, device="cpu")
+        loaded.score(arch, loaded.settings(), data, seed=turn, device="cpu")
         if turn:
             times_ms[proxy, model].append(1e3 * (time.process_time() - start))
     return (Cost(proxy, model, tuple(cpu_ms)) for (proxy, model), cpu_ms in times_ms.items())
@@ -63,7 +64,7 @@ def measure(proxies: list[str], data: DataSet, turns: int) -> Iterator[Cost]:
 def rows(costs: list[Cost]) -> Iterator[tuple[str, ...]]:
     """A row for each proxy: its name, its input, its cost for each network, and the turns."""
     for proxy, of_one in groupby(costs, key=lambda cost: cost.proxy):
-        settings = asdict(plugins.load("proxy", proxy).Settings())
+        settings = asdict(load_proxy(proxy).settings())
         known = {"steps": "{} steps of ", "batch": "{} images", "image_size": ", {} px"}
         words = [text.format(settings[name]) for name, text in known.items() if name in settings]
         group = list(of_one)

@@ -1,6 +1,6 @@
 """What the scores of untrained networks share: a fresh network, some real images, and gradients."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,7 +10,11 @@ import numpy as np
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
 from mvsearch.errors import PlanError
-from mvsearch.metrics.record import EvaluationFailed
+from mvsearch.metrics.record import EvaluationFailed, Metrics
+from mvsearch.metrics.registry import Metric
+from mvsearch.proxies import Proxy
+from mvsearch.utils.progress import Progress
+from mvsearch.utils.units import PLAIN, Unit
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -99,3 +103,33 @@ def finite_score(name: str, value: float) -> dict[str, float]:
     if not np.isfinite(value):
         raise EvaluationFailed(f"the score {name} is {value}")
     return {name: float(value)}
+
+
+def untrained(
+    compute: Callable[[Probe], float],
+    *,
+    name: str,
+    label: str,
+    description: str,
+    ideal: float,
+    version: int,
+    unit: Unit = PLAIN,
+    batches: int = 1,
+) -> Proxy:
+    """A proxy whose score, higher is better, is computed from an untrained classifier and some batches of images."""
+
+    def score(
+        arch: Architecture,
+        settings: Settings,
+        data: DataSet,
+        *,
+        seed: int = 0,
+        device: str = "cpu",
+        progress: Progress | None = None,
+    ) -> Metrics:
+        with probe(arch, settings, data, seed=seed, device=device, batches=batches) as network:
+            return finite_score(name, compute(network))
+
+    tasks = ("classification",)
+    metric = Metric(name, "score", label, description, unit, maximise=True, ideal=ideal, noise="seed", tasks=tasks)
+    return Proxy(version=version, scores=(metric,), settings=Settings, score=score)

@@ -5,33 +5,8 @@ them out of the fusion and gains accuracy: counted once, they no longer stand fo
 ten after looking at the published models (docs/log.md), so its ranking of these is flattering.
 """
 
-from dataclasses import dataclass
-
 from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSet
-from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Metric
-from mvsearch.proxies import Proxy
-from mvsearch.utils.progress import Progress
-from mvsearch.utils.units import COUNT
-
-
-@dataclass(frozen=True)
-class Settings:
-    """There is nothing to set: the weights are counted, not looked at."""
-
-
-def score(
-    arch: Architecture,
-    settings: Settings,
-    data: DataSet | None,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Metrics:
-    """Count the architecture as it is given, classifier and all."""
-    return {"channel_weights": count(arch)}
+from mvsearch.proxies._counts import counted
 
 
 def count(arch: Architecture) -> int:
@@ -44,19 +19,10 @@ def count(arch: Architecture) -> int:
         return sum(weights.numel() // weights.shape[2:].numel() for weights in build(arch).parameters())
 
 
-PROXY = Proxy(
-    version=1,
-    scores=(
-        Metric(
-            "channel_weights",
-            "score",
-            "channel weights",
-            "weights, each kernel counted once",
-            COUNT,
-            maximise=True,
-            ideal=1e10,
-        ),
-    ),
-    settings=Settings,
-    score=score,
+PROXY = counted(
+    count,
+    name="channel_weights",
+    label="channel weights",
+    description="weights, each kernel counted once",
+    ideal=1e10,
 )

@@ -6,63 +6,40 @@ norm without activation is the last before the mean over pixels and the classifi
 outputs over a batch is the same for all images: its gradients are rounding alone, and such a network has no score.
 """
 
-from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSet
-from mvsearch.metrics.record import EvaluationFailed, Metrics
-from mvsearch.metrics.registry import Metric
-from mvsearch.proxies import Proxy
-from mvsearch.proxies._probe import Settings, finite_score, probe, require_finite
-from mvsearch.utils.progress import Progress
+from mvsearch.metrics.record import EvaluationFailed
+from mvsearch.proxies._probe import Probe, require_finite, untrained
 from mvsearch.utils.units import Unit
 
 _K = 1e-5
 _NOTHING = 1e-3  # of the outputs' norm
 
 
-def score(
-    arch: Architecture,
-    settings: Settings,
-    data: DataSet,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Metrics:
+def score(network: Probe) -> float:
     """One batch: the gradient of the sum of all outputs by each pixel, and how the images' gradients correlate.
 
     Raises EvaluationFailed where there is no gradient.
     """
     import torch
 
-    with probe(arch, settings, data, seed=seed, device=device) as network:
-        images = network.batches[0][0].requires_grad_()
-        outputs = network.model(images)
-        (jacobian,) = torch.autograd.grad(outputs.sum(), images)
+    images = network.batches[0][0].requires_grad_()
+    outputs = network.model(images)
+    (jacobian,) = torch.autograd.grad(outputs.sum(), images)
     if jacobian.norm() < _NOTHING * outputs.norm():
         raise EvaluationFailed(
             "the sum of its outputs does not depend on the images, so its gradients are rounding alone"
         )
     related = torch.corrcoef(jacobian.flatten(1).double())
     values = torch.linalg.eigvalsh(require_finite("a correlation of input gradients", related))
-    return finite_score("jacob_cov", float(-((values + _K).log() + 1 / (values + _K)).sum()))
+    return float(-((values + _K).log() + 1 / (values + _K)).sum())
 
 
 # log x + 1/x is 1 at least, so the score of B images is -B at most.
-PROXY = Proxy(
+PROXY = untrained(
+    score,
+    name="jacob_cov",
+    label="Jacobian cov.",
+    description="Jacobian covariance",
+    unit=Unit(decimals=3),
+    ideal=0.0,
     version=2,
-    scores=(
-        Metric(
-            "jacob_cov",
-            "score",
-            "Jacobian cov.",
-            "Jacobian covariance",
-            Unit(decimals=3),
-            maximise=True,
-            ideal=0.0,
-            noise="seed",
-            tasks=("classification",),
-        ),
-    ),
-    settings=Settings,
-    score=score,
 )

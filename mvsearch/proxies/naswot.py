@@ -7,25 +7,11 @@ the sign of what goes in too, as is the ReLU of separable attention; softmax swi
 
 from typing import Any
 
-from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSet
-from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Metric
-from mvsearch.proxies import Proxy
-from mvsearch.proxies._probe import Settings, finite_score, probe, require_finite
-from mvsearch.utils.progress import Progress
+from mvsearch.proxies._probe import Probe, require_finite, untrained
 from mvsearch.utils.units import Unit
 
 
-def score(
-    arch: Architecture,
-    settings: Settings,
-    data: DataSet,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Metrics:
+def score(network: Probe) -> float:
     """log |K|, with K of (B, B), K_ij the number of units that are equally on or off for the images i and j."""
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
@@ -37,7 +23,7 @@ def score(
     class Codes(TorchDispatchMode):
         """Adds to the kernel whatever goes into an activation."""
 
-        def __init__(self, batch: int) -> None:
+        def __init__(self, batch: int, device: torch.device) -> None:
             super().__init__()  # type: ignore[no-untyped-call]
             self.kernel = torch.zeros(batch, batch, dtype=torch.float64, device=device)
 
@@ -48,29 +34,13 @@ def score(
                 self.kernel += (signs @ signs.T).double() / 2 + signs.shape[1] / 2
             return func(*args, **(kwargs or {}))
 
-    with probe(arch, settings, data, seed=seed, device=device) as network, torch.no_grad():
-        images, _ = network.batches[0]
-        with Codes(len(images)) as codes:
-            require_finite("an output", network.model(images))
-    return finite_score("naswot", float(torch.linalg.slogdet(codes.kernel).logabsdet))
+    images, _ = network.batches[0]
+    with torch.no_grad(), Codes(len(images), images.device) as codes:
+        require_finite("an output", network.model(images))
+    return float(torch.linalg.slogdet(codes.kernel).logabsdet)
 
 
 # B images and N units: at most B log N, by Hadamard's inequality. Beyond 400 images of ten thousand million units.
-PROXY = Proxy(
-    version=3,
-    scores=(
-        Metric(
-            "naswot",
-            "score",
-            "NASWOT",
-            "NASWOT",
-            Unit(decimals=2),
-            maximise=True,
-            ideal=1e4,
-            noise="seed",
-            tasks=("classification",),
-        ),
-    ),
-    settings=Settings,
-    score=score,
+PROXY = untrained(
+    score, name="naswot", label="NASWOT", description="NASWOT", unit=Unit(decimals=2), ideal=1e4, version=3
 )

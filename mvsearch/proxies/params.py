@@ -1,47 +1,11 @@
 """The baseline to beat: the number of parameters, more being taken for better. In closed form."""
 
-from dataclasses import dataclass
+from mvsearch.proxies._counts import counted
 
-from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSet
-from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Metric
-from mvsearch.proxies import Proxy
-from mvsearch.utils.progress import Progress
-from mvsearch.utils.units import COUNT
-
-
-@dataclass(frozen=True)
-class Settings:
-    """There is nothing to set."""
-
-
-def score(
-    arch: Architecture,
-    settings: Settings,
-    data: DataSet | None,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Metrics:
-    """Count."""
-    return {"params_score": arch.cost().params}
-
-
-PROXY = Proxy(
-    version=1,
-    scores=(
-        Metric(
-            "params_score",
-            "score",
-            "params, a score",
-            "parameters, taken for a score",
-            COUNT,
-            maximise=True,
-            ideal=1e10,
-        ),
-    ),
-    settings=Settings,
-    score=score,
+PROXY = counted(
+    lambda arch: arch.cost().params,
+    name="params_score",
+    label="params, a score",
+    description="parameters, taken for a score",
+    ideal=1e10,
 )

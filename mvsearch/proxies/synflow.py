@@ -8,61 +8,31 @@ a way around their attention (MobileViTv2) score low.
 
 import math
 
-from mvsearch.arch.architecture import Architecture
-from mvsearch.data import DataSet
-from mvsearch.metrics.record import Metrics
-from mvsearch.metrics.registry import Metric
-from mvsearch.proxies import Proxy
-from mvsearch.proxies._probe import Settings, finite_score, probe
-from mvsearch.utils.progress import Progress
+from mvsearch.proxies._probe import Probe, untrained
 from mvsearch.utils.units import Unit
 
 
-def score(
-    arch: Architecture,
-    settings: Settings,
-    data: DataSet,
-    *,
-    seed: int = 0,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Metrics:
+def score(network: Probe) -> float:
     """log10 R of one image of ones, in float64: the flow grows by orders of magnitude a block."""
     import torch
     from torch import nn
 
-    with probe(arch, settings, data, seed=seed, device=device) as network:
-        model = network.model.double().eval()
-        with torch.no_grad():
-            for weight in model.parameters():
-                weight.abs_()
-        for parent in list(model.modules()):
-            for name, child in parent.named_children():
-                if isinstance(child, nn.BatchNorm2d):
-                    setattr(parent, name, nn.Identity())
-        images, _ = network.batches[0]
-        flow = model(torch.ones_like(images[:1], dtype=torch.float64)).sum()
-        through = torch.autograd.grad(flow, network.weights)
-        total = sum(float((w.detach() * g).abs().sum()) for w, g in zip(network.weights, through, strict=True))
-    return finite_score("synflow", math.log10(total) if total > 0 else -math.inf)
+    model = network.model.double().eval()
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.abs_()
+    for parent in list(model.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, nn.Identity())
+    images, _ = network.batches[0]
+    flow = model(torch.ones_like(images[:1], dtype=torch.float64)).sum()
+    through = torch.autograd.grad(flow, network.weights)
+    total = sum(float((w.detach() * g).abs().sum()) for w, g in zip(network.weights, through, strict=True))
+    return math.log10(total) if total > 0 else -math.inf
 
 
 # A flow beyond float64, 10^308.3, is not finite.
-PROXY = Proxy(
-    version=1,
-    scores=(
-        Metric(
-            "synflow",
-            "score",
-            "SynFlow",
-            "SynFlow, log10",
-            Unit(decimals=2),
-            maximise=True,
-            ideal=309.0,
-            noise="seed",
-            tasks=("classification",),
-        ),
-    ),
-    settings=Settings,
-    score=score,
+PROXY = untrained(
+    score, name="synflow", label="SynFlow", description="SynFlow, log10", unit=Unit(decimals=2), ideal=309.0, version=1
 )

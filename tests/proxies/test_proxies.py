@@ -21,7 +21,7 @@ from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.metrics.registry import scores
 from mvsearch.nn import build
 from mvsearch.profiling.measurements import measurements
-from mvsearch.proxies import Proxy, ScoreNetwork, _probe, channel_weights, jacob_cov, load_proxy, synflow, zico
+from mvsearch.proxies import Proxy, ScoreNetwork, _probe, channel_weights, load_proxy
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
@@ -174,7 +174,7 @@ def test_synflow_is_the_sum_over_all_ways_through_a_chain(data):
             weight.mul_(1 + least)
             total += float((model(ones).sum() - before) / least)
             weight.div_(1 + least)
-    found = synflow.score(arch, settings("synflow"), data)["synflow"]
+    found = score_network("synflow", data, PLAIN)["synflow"]
     assert len(weights) == len(made.weights)
     assert found == pytest.approx(math.log10(total), abs=1e-4)
 
@@ -256,7 +256,7 @@ def test_zico_is_mean_over_deviation_of_two_batches(data):
         both = torch.stack(pair).double()
         deviation = both.std(0, correction=0)
         total += math.log(float((both.abs().mean(0) / deviation)[deviation > 0].sum()))
-    found = zico.score(Architecture.from_dict(PLAIN), settings("zico"), data)["zico"]
+    found = score_network("zico", data, PLAIN)["zico"]
     assert found == pytest.approx(total, rel=1e-4)
 
 
@@ -265,7 +265,7 @@ def test_jacob_cov_is_best_where_images_have_nothing_in_common(data):
         images = made.batches[0][0]
         (jacobian,) = torch.autograd.functional.jacobian(lambda x: made.model(x).sum(), (images,))
     values = np.linalg.eigvalsh(np.corrcoef(jacobian.flatten(1).double().numpy()))
-    found = jacob_cov.score(Architecture.from_dict(SOFTMAX), settings("jacob_cov"), data)["jacob_cov"]
+    found = score_network("jacob_cov", data)["jacob_cov"]
     assert found == pytest.approx(-(np.log(values + 1e-5) + 1 / (values + 1e-5)).sum(), rel=1e-3)
 
 

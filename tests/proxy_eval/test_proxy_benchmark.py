@@ -32,7 +32,7 @@ def run(mvsearch):
 @pytest.fixture
 def spied(monkeypatch):
     """Every call of a proxy by architecture and seed; what `spied.stop` says of a call is raised."""
-    spy, real = SimpleNamespace(calls=[], stop=lambda arch, seed: None), naswot.score
+    spy, real = SimpleNamespace(calls=[], stop=lambda arch, seed: None), naswot.PROXY.score
 
     def score(arch, settings, data, *, seed, device, progress):
         if error := spy.stop(arch, seed):
