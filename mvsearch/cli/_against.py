@@ -18,15 +18,13 @@ _NONE = Estimate()
 
 def print_comparison(comparison: Comparison) -> None:
     """The table, and what it is of: networks, missing trainings, noise and halves."""
-    from rich.text import Text
-
     screen = console()
     screen.print(_table(comparison))
     for line in _notes(comparison):
-        screen.print(Text(line, style="dim"))
+        screen.print(line, style="dim")
     for result in {score.result.proxy: score.result for score in comparison.scores}.values():
         for reason, names in result.reasons.items():
-            screen.print(Text(f"{result.proxy}: {reason}: {_some(names)}"))
+            screen.print(f"{result.proxy}: {reason}: {_some(names)}")
 
 
 def _table(comparison: Comparison) -> "Table":

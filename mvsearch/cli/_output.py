@@ -117,7 +117,8 @@ def console(*, stderr: bool = False) -> "Console":
     """The terminal, or where the output is not a terminal, COLUMNS or 140 columns."""
     from rich.console import Console
 
-    plain: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False}  # a path may hold [brackets]
+    # As they are: a path may hold [brackets], a study and a trial `name:100:`.
+    plain: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False, "emoji": False}
     terminal = Console(**plain)
     return terminal if terminal.is_terminal or "COLUMNS" in os.environ else Console(**plain, width=140)
 

@@ -232,7 +232,7 @@ class SearchProgress(Display):
         for record in new:
             if (measurements := len(replicates(record))) > 1:
                 values = f"{self._values(record)} over {measurements} measurements"
-                self.console.print(Text(f"[front] trial {record.number} {record.published or record.key}: {values}"))
+                self.console.print(f"[front] trial {record.number} {record.published or record.key}: {values}")
 
     def _values(self, record: "Record") -> str:
         names = [objective.name for objective in self.plan.objectives]
@@ -243,7 +243,7 @@ class SearchProgress(Display):
         """Show from now on what is left; `words` say it once."""
         self.time_left = time_left
         self.bars.columns = (*self.bars.columns[: -len(_LEFT)],)
-        self.console.print(Text(words))
+        self.console.print(words)
 
     def _trial_line(self, record: "Record", done: int, left: str) -> Text:
         name = record.published or record.key

@@ -24,13 +24,13 @@ def show_scaled(result: Scaled, others: Sequence[Scaled], screen: Console, writt
     arch = result.scaling.arch
     screen.print(Text.assemble((arch.name or arch.key, "bold"), f" {_method(result)}: {sentence(result)}"))
     for other in others:
-        screen.print(Text(f"{_costs(other, other.value)}, {_deviation(other)}."))
+        screen.print(f"{_costs(other, other.value)}, {_deviation(other)}.")
     if result.arch.key != arch.key:
         arrow = "->" if screen.options.ascii_only else "→"
         screen.print(difference_table(arch, result.arch, arrow=arrow))
     for line in _remarks(result):
-        screen.print(Text(line, style="dim"))
-    screen.print(Text(f"wrote {written}" if written else "use -o FILE.yaml to write it.", style="dim"))
+        screen.print(line, style="dim")
+    screen.print(f"wrote {written}" if written else "use -o FILE.yaml to write it.", style="dim")
 
 
 def sentence(result: Scaled) -> str:
@@ -148,7 +148,7 @@ def show_family(scaling: Scaling, members: Sequence[Member], screen: Console) ->
         screen.print(fusions)
     for member in members:
         if member.note:
-            screen.print(Text(f"{member.name} is the {member.note}", style="dim"))
+            screen.print(f"{member.name} is the {member.note}", style="dim")
 
 
 def family_to_json(scaling: Scaling, members: Sequence[Member]) -> dict[str, Any]:

@@ -101,8 +101,6 @@ def to_json(latency: "SustainedLatency") -> dict[str, Any]:
 
 
 def _print(latency: "SustainedLatency", title: str) -> None:
-    from rich.text import Text
-
     from mvsearch.utils.units import three_digits
 
     rows = table("seconds", "median", "of the first", "clock", "temperature")
@@ -115,7 +113,7 @@ def _print(latency: "SustainedLatency", title: str) -> None:
             "-" if part.celsius is None else f"{part.celsius:.0f} °C",
         )
     screen = console()
-    screen.print(Text(title))
+    screen.print(title)
     screen.print(rows)
     calls = sum(window.calls for window in latency.windows)
-    screen.print(Text(f"{calls:,} calls in {len(latency.windows)} windows. Latency is {latency.sentence}."))
+    screen.print(f"{calls:,} calls in {len(latency.windows)} windows. Latency is {latency.sentence}.")

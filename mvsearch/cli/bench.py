@@ -143,8 +143,8 @@ def _print(results: "list[ArchitectureTiming]") -> None:
             first_cells = [""] * len(first_cells)
     batch, screen = results[0].latency.batch, console()
     screen.print(rows)
-    screen.print(Text(f"{batch} image{'s' if batch > 1 else ''} per batch, fp32; on"))
+    screen.print(f"{batch} image{'s' if batch > 1 else ''} per batch, fp32; on")
     for device in dict.fromkeys(result.latency.device for result in results):
-        screen.print(Text(f"  {device}"))
+        screen.print(f"  {device}")
     if note := busy_note([result.latency.metrics() for result in results]):
-        screen.print(Text(note, style="yellow"))
+        screen.print(note, style="yellow")

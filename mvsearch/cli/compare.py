@@ -91,19 +91,17 @@ def _open(studies: tuple[str, ...], storage: str | None) -> "dict[str, Reader]":
 
 
 def _print(comparison: "Comparison") -> None:
-    from rich.text import Text
-
     from mvsearch.report.comparison_text import comparison_sentences, explanations, pairs_table, studies_table
 
     screen = console()
     for warning in comparison.warnings:
-        screen.print(Text(f"not comparable: {warning}"), style="bold red")
+        screen.print(f"not comparable: {warning}", style="bold red")
     screen.print(studies_table(comparison))
     screen.print(pairs_table(comparison))
     for sentence in comparison_sentences(comparison):
-        screen.print(Text(sentence))
+        screen.print(sentence)
     for line in (*explanations(comparison), *comparison.notes):
-        screen.print(Text(line), style="dim")
+        screen.print(line, style="dim")
 
 
 def _to_json(comparison: "Comparison") -> dict[str, Any]:

@@ -158,14 +158,12 @@ def _all_pairs(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, st
 
 
 def _print(findings: "Findings", estimates: "Estimates | None", *, whole: bool) -> None:
-    from rich.text import Text
-
     from mvsearch.metrics.formatting import pretty, volume
 
     screen = console()
     print_front(findings, {estimates.head: estimates.cell} if estimates else {}, whole=whole)
     if estimates is not None:
-        screen.print(Text(estimates.words, style="dim"))
+        screen.print(estimates.words, style="dim")
     point = ", ".join(f"{name} {pretty(name, value)}" for name, value in findings.reference_point.items())
     screen.print(
         f"hypervolume {volume(findings.hypervolume)} of the box from the ideal to {point} (higher is better)",
@@ -175,7 +173,7 @@ def _print(findings: "Findings", estimates: "Estimates | None", *, whole: bool) 
         screen.print(f"the study is not finished: {findings.progress}", style="dim")
     reference = findings.references[findings.suggestion.number]
     command = f"`mvsearch export {reference} --to torch -o net.py`"
-    screen.print(Text(f"{command} exports one of them: {findings.suggestion_words}.", style="dim"))
+    screen.print(f"{command} exports one of them: {findings.suggestion_words}.", style="dim")
 
 
 def print_front(
@@ -186,8 +184,6 @@ def print_front(
     Of a front with recommended members only these are shown, with the reason, unless it is asked for as a `whole`.
     `columns` are further columns, a text for the number of a trial.
     """
-    from rich.text import Text
-
     from mvsearch.metrics.latency_text import busy_note, predicted_note
     from mvsearch.report.proxy_reliability import families_line, proxy_line
     from mvsearch.report.short_list_table import caution, short_list_sentence, short_list_table
@@ -196,30 +192,30 @@ def print_front(
     screen, target = console(), findings.target
     if target:
         screen.print(short_list_table(findings.listed, target, findings.score, findings.validated))
-        screen.print(Text(findings.tally, style="dim"))
-        screen.print(Text(short_list_sentence(findings.listed, target), style="bold"))
-        screen.print(Text(caution(findings.validated), style="dim"))
+        screen.print(findings.tally, style="dim")
+        screen.print(short_list_sentence(findings.listed, target), style="bold")
+        screen.print(caution(findings.validated), style="dim")
     else:
         screen.print(_members_table(findings, columns or {}, whole=whole))
         for each in findings.recommendations:
-            screen.print(Text(f"trial {each.record.number}: {'; '.join(each.reasons)}"))
+            screen.print(f"trial {each.record.number}: {'; '.join(each.reasons)}")
     if beyond := findings.models_beyond:
-        screen.print(Text(f"beyond the limits, for reference: {', '.join(model.text for model in beyond)}"))
+        screen.print(f"beyond the limits, for reference: {', '.join(model.text for model in beyond)}")
     for sentence, conditions in verdict_lines(findings.validations):
-        screen.print(Text(sentence, style="bold"))
-        screen.print(Text(conditions, style="dim"))
+        screen.print(sentence, style="bold")
+        screen.print(conditions, style="dim")
     line = proxy_line(findings.facts.settings, findings.reliability)
     if line is not None:
-        screen.print(Text(line, style="dim"))
+        screen.print(line, style="dim")
     if findings.family_evidence is not None:
-        screen.print(Text(families_line(findings.family_evidence), style="dim"))
+        screen.print(families_line(findings.family_evidence), style="dim")
     for describe in (busy_note, predicted_note):
         if note := describe([record.metrics for record in findings.records]):
-            screen.print(Text(note, style="yellow"))
+            screen.print(note, style="yellow")
     if findings.facts.held_out is not None:
-        screen.print(Text(f"held out to evaluate on: {findings.facts.held_out}", style="dim"))
+        screen.print(f"held out to evaluate on: {findings.facts.held_out}", style="dim")
     if findings.facts.weights is not None:
-        screen.print(Text(f"scores depend on trained networks: {findings.facts.weights}", style="dim"))
+        screen.print(f"scores depend on trained networks: {findings.facts.weights}", style="dim")
 
 
 def _members_table(findings: "Findings", columns: "Mapping[str, Callable[[int], str]]", *, whole: bool) -> "Table":

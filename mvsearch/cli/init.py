@@ -174,22 +174,18 @@ def _to_json(first: "FirstSpace", file: Path) -> dict[str, Any]:
 
 
 def _print(first: "FirstSpace", file: Path, notes: "Sequence[str]") -> None:
-    from rich.text import Text
-
     assert first.schedule is not None
     screen, schedule = console(), first.schedule
-    screen.print(Text(f"{first.images.words}."))
+    screen.print(f"{first.images.words}.")
     for note in notes:
-        screen.print(Text(f"{note}."), style="yellow")
+        screen.print(f"{note}.", style="yellow")
     for line in first.lines():
         if line.reason:
             name = f"{line.section}.{line.key}" if line.section else line.key
-            screen.print(Text(f"{name} {line.value}: {line.reason}"))
+            screen.print(f"{name} {line.value}: {line.reason}")
     known = first.within_reach
-    screen.print(Text(f"contains {', '.join(known) or 'no published model: all are beyond the limits'}"))
+    screen.print(f"contains {', '.join(known) or 'no published model: all are beyond the limits'}")
     screen.print(
-        Text(
-            f"wrote {file}. `mvsearch run {file}` takes about {schedule.time_words} on this machine: {schedule.trials} "
-            f"trials, {schedule.workers} workers, by the time of some real training steps, when nothing else runs."
-        )
+        f"wrote {file}. `mvsearch run {file}` takes about {schedule.time_words} on this machine: {schedule.trials} "
+        f"trials, {schedule.workers} workers, by the time of some real training steps, when nothing else runs."
     )

@@ -171,8 +171,6 @@ def _ratios(session: "BenchmarkResult") -> list[dict[str, Any]]:
 
 
 def _print(sessions: "dict[str, BenchmarkResult]") -> None:
-    from rich.text import Text
-
     from mvsearch.metrics.latency_text import busy_note
 
     screen = console()
@@ -184,7 +182,7 @@ def _print(sessions: "dict[str, BenchmarkResult]") -> None:
         screen.print(device)
     for what, session in sessions.items():
         if note := busy_note([row.latency.metrics() for row in session.timings]):
-            screen.print(Text(f"{what}: {note}", style="yellow"))
+            screen.print(f"{what}: {note}", style="yellow")
 
 
 def _times(what: str, session: "BenchmarkResult") -> Any:

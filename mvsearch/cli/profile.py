@@ -195,4 +195,4 @@ def _print(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
             f"{timed.device}."
         )
         if note := busy_note([numbers]):
-            screen.print(Text(note, style="yellow"))
+            screen.print(note, style="yellow")

@@ -236,8 +236,6 @@ def _own_store() -> "Store":
 def _print(
     results: "Sequence[ProxyScores]", archs: Mapping[str, "Architecture"], images: "DataSet", seeds: int, device: str
 ) -> None:
-    from rich.text import Text
-
     from mvsearch.proxy_eval.rank_correlation import ablation, published
 
     screen = console()
@@ -254,10 +252,10 @@ def _print(
         f"{_plural(families.pairs['within_family'], 'pair')} within a family and "
         f"{_plural(families.pairs['across_families'], 'pair')} across. RepViT was trained with a teacher.",
     ):
-        screen.print(Text(line, style="dim"))
+        screen.print(line, style="dim")
     for result in results:
         for reason, names in result.reasons.items():
-            screen.print(Text(f"{result.proxy}: {reason}: {', '.join(names)}"))
+            screen.print(f"{result.proxy}: {reason}: {', '.join(names)}")
 
 
 def _plural(count: int, thing: str) -> str:

@@ -172,8 +172,6 @@ def _front_to_json(
 def _print_front(
     plan: "Plan", objectives: tuple[str, ...], limits: "list[Constraint]", members: "list[FrontPoint]", seconds: float
 ) -> None:
-    from rich.text import Text
-
     from mvsearch.metrics.registry import metric
 
     screen = console()
@@ -189,21 +187,19 @@ def _print_front(
     screen.print(rows)
     same = ", ".join(f"{name} {_format_value(value)}" for name, value in points[0].items() if name not in differing)
     if same:
-        screen.print(Text(f"all of them have {same}" if len(members) > 1 else same))
+        screen.print(f"all of them have {same}" if len(members) > 1 else same)
     for member in members:
         if member.published:
-            screen.print(Text(f"{member.published} is on the front, with {member.cost.params:,} params"), style="bold")
+            screen.print(f"{member.published} is on the front, with {member.cost.params:,} params", style="bold")
     within = f" within {' and '.join(limit.text for limit in limits)}" if limits else ""
     accuracy = "exactly" if plan.space.size_is_exact else "about"
     screen.print(
-        Text(
-            f"Compared all points{within} of {accuracy} {plan.space.size:,} in {seconds:.1f} s; one point of a tie is "
-            "shown."
-        ),
+        f"Compared all points{within} of {accuracy} {plan.space.size:,} in {seconds:.1f} s; one point of a tie is "
+        "shown.",
         style="dim",
     )
     if plan.measured_limits:
-        screen.print(Text(_not_checked([limit.text for limit in plan.measured_limits])))
+        screen.print(_not_checked([limit.text for limit in plan.measured_limits]))
 
 
 def _not_checked(limits: list[str]) -> str:
@@ -275,10 +271,10 @@ def _print(summary: dict[str, Any]) -> None:
         text = (
             ", ".join(map(_format_value, values)) if len(values) <= 8 else f"{values[0]}, {values[1]} ... {values[-1]}"
         )
-        choices.add_row(choice["name"], str(len(values)), Text(text))
+        choices.add_row(choice["name"], str(len(values)), text)
     screen.print(choices)
     for line in summary["conditions"]:
-        screen.print(Text(f"where {line}", style="dim"))
+        screen.print(f"where {line}", style="dim")
     costs = table(f"cost at {' or '.join(map(str, summary['image_sizes']))} px", "min", "10 %", "median", "90 %", "max")
     for name, spread in summary["costs"].items():
         costs.add_row(name, *(pretty(name, spread[part]) for part in ("min", "p10", "median", "p90", "max")))
@@ -291,7 +287,7 @@ def _print(summary: dict[str, Any]) -> None:
     else:
         screen.print(f"costs {source}", style="dim")
     if summary["limits_not_checked"]:
-        screen.print(Text(_not_checked(summary["limits_not_checked"])))
+        screen.print(_not_checked(summary["limits_not_checked"]))
     screen.print(f"contains {', '.join(summary['contains']) or 'no published model'}")
     if beyond := summary["contains_beyond_limits"]:
         screen.print(f"beyond the limits, so not evaluated: {', '.join(beyond)}")
