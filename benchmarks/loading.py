@@ -24,7 +24,7 @@ from rich.progress import track
 from rich.table import Table
 
 from mvsearch.arch.published import published
-from mvsearch.data import find_files
+from mvsearch.data import find_encoded
 from mvsearch.data.photos import PHOTOS, get
 from mvsearch.nn import build
 from mvsearch.training.augment import augment
@@ -116,7 +116,7 @@ def main(images: int, turns: int) -> None:
 
     with tempfile.TemporaryDirectory() as root:
         write(Path(root), images)
-        sets = {kind: find_files(Path(root) / kind)[0] for kind in ("folder", "shards")}
+        sets = {kind: find_encoded(Path(root) / kind).train for kind in ("folder", "shards")}
         for turn in track(range(turns), "turns", console=Console(stderr=True)):
             for kind, workers in (("folder", 0), ("folder", 1), ("folder", 2), ("shards", 1), ("shards", 2)):
                 by = f"{workers} worker{'s'[: workers - 1]}" if workers else "the training's own process"

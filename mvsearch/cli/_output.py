@@ -125,10 +125,6 @@ def console(*, stderr: bool = False) -> "Console":
 
 def table(*columns: str, title: str | None = None, numbers_from: int = 1) -> "FittedTable":
     """An empty table that fits the terminal; columns from `numbers_from` on are aligned to the right."""
-    from mvsearch.utils.fitted_table import FittedTable
+    from mvsearch.utils.fitted_table import plain_table
 
-    rows = FittedTable(title=title)
-    rows.title_justify = "left"
-    for i, column in enumerate(columns):
-        rows.add_column(column, justify="right" if i >= numbers_from else "left", no_wrap=True)
-    return rows
+    return plain_table(*columns, title=title, numbers_from=numbers_from)

@@ -98,14 +98,6 @@ class EncodedSet:
     has_test_part: bool
 
 
-def find_files(
-    path: Path, *, test_fraction: float = 0.1, seed: int = 0, progress: Progress | None = None
-) -> tuple[EncodedImages, EncodedImages]:
-    """The images to train on and those to test on of `find_encoded`."""
-    found = find_encoded(path, test_fraction=test_fraction, seed=seed, progress=progress)
-    return found.train, found.test
-
-
 def find_encoded(
     path: Path, *, test_fraction: float = 0.1, seed: int = 0, progress: Progress | None = None
 ) -> EncodedSet:

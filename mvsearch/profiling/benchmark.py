@@ -149,7 +149,6 @@ def benchmark_architectures(
     options: TimingOptions,
     *,
     repeats: int = REPEATS,
-    limit_s: float = LIMIT_S,
     progress: Progress = no_progress,
 ) -> list[ArchitectureTiming]:
     """Time every architecture on every backend, interleaved; on remote backends, one after the other.
@@ -175,7 +174,7 @@ def benchmark_architectures(
         if not backend.remote
     }
     if cases:
-        result = run_benchmark([*cases.values()], repeats=repeats, limit_s=limit_s, progress=progress)
+        result = run_benchmark([*cases.values()], repeats=repeats, progress=progress)
         if result.interrupted:
             raise KeyboardInterrupt
         latencies |= {key: timing.latency for key, timing in zip(cases, result.timings, strict=True)}

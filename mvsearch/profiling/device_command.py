@@ -21,8 +21,6 @@ from typing import IO, Any
 
 from mvsearch.errors import PlanError
 
-PLACEHOLDERS = ("file", "device", "threads", "batch", "repeats", "image_size")
-
 _NUMBER = re.compile(r"([-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf(?:inity)?))\s*(?:ms)?", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _MAX_SHOWN = 160  # characters of what a command printed, in an error

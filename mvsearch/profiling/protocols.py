@@ -20,7 +20,6 @@ from mvsearch.profiling.latency import TimingOptions, load_backend
 from mvsearch.utils.progress import Progress, no_progress
 
 WARM_CALLS = 10
-THROUGHPUT_BATCH = 100
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from rich.table import Table
 from mvsearch.metrics.formatting import labels, pretty, volume
 from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.front import pairs
-from mvsearch.report.table import plain_table
 from mvsearch.study.comparison import Comparison, Stretch
+from mvsearch.utils.fitted_table import plain_table
 from mvsearch.utils.units import three_digits
 
 MOST_STRETCHES = 5
@@ -19,7 +19,7 @@ MOST_STRETCHES = 5
 
 def studies_table(comparison: Comparison) -> Table:
     """A row for each study: trials, members of the front, hypervolume, and the seconds of its evaluations."""
-    table = plain_table("study", "trials", "front", "hypervolume", "seconds", no_wrap=False)
+    table = plain_table("study", "trials", "front", "hypervolume", "seconds", wrap=True)
     for run in comparison.runs:
         seconds = three_digits(run.seconds[-1])
         table.add_row(run.name, str(len(run.records)), str(len(run.front)), volume(run.hypervolume), seconds)
@@ -28,7 +28,7 @@ def studies_table(comparison: Comparison) -> Table:
 
 def pairs_table(comparison: Comparison) -> Table:
     """A row for each ordered pair of sides: the coverage, and the improvement that would cover the other front."""
-    table = plain_table("", "over", "covers", "epsilon", left=2, no_wrap=False)
+    table = plain_table("", "over", "covers", "epsilon", numbers_from=2, wrap=True)
     for pair in comparison.pairs:
         table.add_row(pair.side, pair.over, f"{100 * pair.coverage:.0f} %", f"{pair.epsilon:.3f}")
     return table

@@ -15,7 +15,7 @@ from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import metric
 from mvsearch.report.figures.architecture_diff import ArchitecturePart, Change, difference, parts, total
 from mvsearch.report.figures.palette import LIGHT
-from mvsearch.report.table import plain_table
+from mvsearch.utils.fitted_table import plain_table
 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _NARROWEST, _WIDEST = 60, 120
@@ -24,7 +24,7 @@ _LABEL = 7  # " 45.6 %"
 
 def stage_table(arch: Architecture) -> Table:
     """A row for each stage: width of attention, layers, output and costs."""
-    table = plain_table("stage", "block", "dim", "layers", "output", "params", "MACs", left=2)
+    table = plain_table("stage", "block", "dim", "layers", "output", "params", "MACs", numbers_from=2)
     stages = parts(arch)[1:]
     for part in stages:
         costs = pretty("params", part.cost.params), pretty("macs", part.cost.macs)
@@ -43,7 +43,7 @@ def difference_table(first: Architecture, second: Architecture, *, arrow: str = 
 
     `arrow` stands between the first's values and the second's.
     """
-    table = plain_table("", "stage", "differs", "params", "change", "MACs", "change", left=3)
+    table = plain_table("", "stage", "differs", "params", "change", "MACs", "change", numbers_from=3)
     table.columns[2].no_wrap, table.columns[2].overflow = False, "fold"
     for change in difference(first, second):
         if change.name != "image" or change.mark:

@@ -5,10 +5,9 @@ from collections.abc import Sequence
 from mvsearch.baselines.published_latencies import IMAGE_SIZE, SOURCE, PublishedLatencies
 from mvsearch.report.dominance import Network, baseline_networks, family_networks, speed_comparison
 from mvsearch.report.figures.accuracy_cost import other_sizes
-from mvsearch.utils.fitted_table import FittedTable
+from mvsearch.utils.fitted_table import FittedTable, plain_table
 from mvsearch.utils.units import three_digits
 
-_NAMES = 2
 _HEADS = ("network", "name", "top-1 %", "latency", "runtime", "operators", "on the NPU")
 
 
@@ -25,10 +24,8 @@ def _timed(networks: Sequence[Network], times_ms: dict[str, float]) -> list[Netw
 
 def latency_table(measured: PublishedLatencies) -> FittedTable:
     """A row for each network with a latency, the fastest first; the caption names all that they depend on."""
-    table = FittedTable(title=f"{measured.device} (NPU), {measured.precision}, one image of {IMAGE_SIZE} px")
-    for i, head in enumerate(_HEADS):
-        table.add_column(head, justify="right" if i >= _NAMES else "left", no_wrap=True)
-    table.title_justify = "left"
+    title = f"{measured.device} (NPU), {measured.precision}, one image of {IMAGE_SIZE} px"
+    table = plain_table(*_HEADS, title=title, numbers_from=2)
     family, others = timed_networks(measured)
     networks = {network.name: network for network in (*family, *others)}
     for name, row in measured.rows.items():

@@ -8,10 +8,11 @@ from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Metrics
 from mvsearch.metrics.registry import metric
-from mvsearch.report.table import TableCell, plain_table
+from mvsearch.report.table import TableCell
 from mvsearch.report.validated import HEAD, ValidatedTrial
 from mvsearch.study.short_list import CLEAR, ShortListEntry
 from mvsearch.study.target import Target
+from mvsearch.utils.fitted_table import plain_table
 
 _CAUTION = (
     "The probability is about the score, which stands for accuracy, and is too high where the network to beat is "
@@ -89,7 +90,7 @@ def short_list_table(
 ) -> Table:
     """The short list for the terminal."""
     heads, rows = short_list_rows(entries, target, objective, validated)
-    table = plain_table(*heads, left=0, no_wrap=False)
+    table = plain_table(*heads, numbers_from=0)
     table.columns[1].justify = "left"
     table.title = f"Better than {target.name} at no more cost?"
     for row in rows:

@@ -13,7 +13,7 @@ from mvsearch.metrics.formatting import labels, own_sizes, with_error
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements, with_devices
-from mvsearch.utils.fitted_table import FittedTable, shorten
+from mvsearch.utils.fitted_table import plain_table, shorten
 
 TableCell = tuple[str, float | str | None]
 """The text of a cell, and the value that it sorts by."""
@@ -42,14 +42,6 @@ class CandidateName:
         return Measurement.get(console, options, self._text(options))
 
 
-def plain_table(*columns: str, left: int = 1, no_wrap: bool = True) -> FittedTable:
-    """An empty table; the first `left` columns are aligned left, the others right."""
-    table = FittedTable()
-    for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i < left else "right", no_wrap=no_wrap or i >= left)
-    return table
-
-
 def front_table(
     records: Sequence[Record],
     front: Sequence[Record],
@@ -63,7 +55,7 @@ def front_table(
 
     `columns` are further columns by their heads, a text for each member. The default caption counts all `records`.
     """
-    table = plain_table("trial", left=0)
+    table = plain_table("trial", numbers_from=0)
     table.title, table.caption = title, tally(records, front) if caption is None else caption
     table.add_column("architecture", no_wrap=True)
     metrics, sizes = metric_columns(front, objectives), own_sizes(front)

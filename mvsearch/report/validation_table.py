@@ -4,7 +4,8 @@ from rich.table import Table
 
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import TEST, metric
-from mvsearch.report.table import TableCell, plain_table
+from mvsearch.report.table import TableCell
+from mvsearch.utils.fitted_table import plain_table
 from mvsearch.validation.comparison import CONFIDENCE
 from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
 

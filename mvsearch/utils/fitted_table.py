@@ -112,6 +112,17 @@ class FittedTable(Table):
         return part
 
 
+def plain_table(*heads: str, title: str | None = None, numbers_from: int = 1, wrap: bool = False) -> FittedTable:
+    """An empty table; columns from `numbers_from` on are aligned right, and those before them wrap if they may."""
+    table = FittedTable(title=title)
+    if title is not None:
+        table.title_justify = "left"
+    for i, head in enumerate(heads):
+        numbers = i >= numbers_from
+        table.add_column(head, justify="right" if numbers else "left", no_wrap=numbers or not wrap)
+    return table
+
+
 def shorten(text: str, width: int, mark: str = "…") -> str:
     """A text with its middle left out if it is longer than `width`.
 

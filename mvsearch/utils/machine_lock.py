@@ -84,11 +84,6 @@ def on_wait(callback: Callable[[bool], None]) -> None:
     _thread.callback = callback
 
 
-def held_mode() -> Mode | None:
-    """The mode in which the running thread holds the machine; None if it does not."""
-    return _thread.mode
-
-
 @contextmanager
 def _acquire(mode: Mode) -> Iterator[None]:
     if _thread.mode in ("exclusive", mode):

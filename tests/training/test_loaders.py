@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from mvsearch.data import Images, decode_image, find_files, load
+from mvsearch.data import Images, decode_image, find_encoded, load
 from mvsearch.errors import DataError
 from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.loader_set import LoaderSet
@@ -106,7 +106,8 @@ def test_few_steps_have_a_short_warm_up_and_a_single_one_has_none(epochs, warmup
 
 
 def test_every_image_comes_once_an_epoch_in_another_order_each(either):
-    train, test = find_files(either)
+    found = find_encoded(either)
+    train, test = found.train, found.test
     first, second = (numbers(load_batches(train, sample_epoch(train, 6, epoch))) for epoch in (0, 1))
     assert images(first) == images(second) == list(range(24))
     assert first != second
@@ -115,7 +116,7 @@ def test_every_image_comes_once_an_epoch_in_another_order_each(either):
 
 
 def test_workers_change_nothing(either):
-    train, _ = find_files(either)
+    train = find_encoded(either).train
     alone, helped = (list(load_batches(train, sample_epoch(train, 6, 3), workers=workers)) for workers in (0, 2))
     assert len(alone) == len(helped) == 4
     assert all(
@@ -124,7 +125,7 @@ def test_workers_change_nothing(either):
 
 
 def test_an_epoch_can_start_in_its_middle(either):
-    train, _ = find_files(either)
+    train = find_encoded(either).train
     whole = numbers(load_batches(train, sample_epoch(train, 5, 2)))
     assert len(whole) == 4
     assert numbers(load_batches(train, sample_epoch(train, 5, 2, start=3), workers=1)) == whole[3:]
@@ -132,19 +133,19 @@ def test_an_epoch_can_start_in_its_middle(either):
 
 
 def test_folders_and_shards_of_the_same_images_have_the_same_classes_in_number(folder):
-    assert find_files(folder)[0].classes == CLASSES
+    assert find_encoded(folder).train.classes == CLASSES
 
 
 def test_classes_of_shards_are_numbers_named_in_a_file_or_words(shards, tmp_path):
-    assert find_files(shards)[0].classes == ("0", "1", "2")
+    assert find_encoded(shards).train.classes == ("0", "1", "2")
     (shards / "classes.txt").write_text("ant\nbee\ncat\n")
-    assert find_files(shards)[0].classes == CLASSES
+    assert find_encoded(shards).train.classes == CLASSES
     (shards / "classes.txt").write_text("ant\nbee\n")
     with pytest.raises(DataError, match=r"classes\.txt"):
-        find_files(shards)
+        find_encoded(shards)
     shard(tmp_path / "words" / "train" / "0.tar", range(6), label=lambda i: CLASSES[i % 3])
     shard(tmp_path / "words" / "test" / "0.tar", range(6, 9), label=lambda i: CLASSES[i % 3])
-    train, _ = find_files(tmp_path / "words")
+    train = find_encoded(tmp_path / "words").train
     assert train.classes == CLASSES
     assert images(numbers(load_batches(train, sample_epoch(train, 3)))) == list(range(6))
 
@@ -153,7 +154,7 @@ def test_images_of_shards_are_mixed_among_few_shards_at_a_time(tmp_path):
     for k in range(20):
         shard(tmp_path / f"train-{k:02}.tar", [k] * 1 + [k + 20])
     shard(tmp_path / "val-0.tar", range(3))
-    train, _ = find_files(tmp_path)
+    train = find_encoded(tmp_path).train
     drawn = np.concatenate(sample_epoch(train, 2))
     turns = train.spans[drawn, 0].reshape(-1, 2)
     assert sorted(drawn.tolist()) == list(range(40))
@@ -168,7 +169,7 @@ def test_the_shorter_side_is_resized_and_the_middle_kept(tmp_path):
         for name in ("a", "b"):
             (tmp_path / part / name).mkdir(parents=True)
             Image.fromarray(wide).save(tmp_path / part / name / "x.png")
-    pixels, _ = next(StreamLoader(find_files(tmp_path)[0], 20).load([np.arange(2)], fill_broken=True))
+    pixels, _ = next(StreamLoader(find_encoded(tmp_path).train, 20).load([np.arange(2)], fill_broken=True))
     assert (pixels[..., 1:-1] == 255).all()  # the outermost see a little of what is beside them
 
 
@@ -179,7 +180,7 @@ def test_large_jpegs_that_are_streamed_are_those_that_are_decoded_once(tmp_path)
         grain = np.random.default_rng(i).integers(0, 256, (300, 450, 3), dtype=np.uint8)
         Image.fromarray(grain).save(file, quality=90)
     every = [np.arange(6)]
-    [(streamed, _)] = StreamLoader(find_files(tmp_path / "set")[0], 64).load(every, fill_broken=True)
+    [(streamed, _)] = StreamLoader(find_encoded(tmp_path / "set").train, 64).load(every, fill_broken=True)
     [(decoded, _)] = DecodedLoader(load("folder", path=tmp_path / "set", size=64).train).load(every, fill_broken=True)
     assert torch.equal(streamed, decoded)
 
@@ -204,7 +205,7 @@ def in_classes(folder, files):
         file = folder / ("test" if i < 2 else "train") / "ab"[i % 2] / name
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    return find_files(folder)[0]
+    return find_encoded(folder).train
 
 
 def test_crops_of_a_stream_are_cut_from_the_whole_image_as_pillow_cuts_them(tmp_path):
@@ -232,7 +233,7 @@ def test_crops_of_a_stream_reach_every_corner_and_differ_by_key_and_place(tmp_pa
 
 
 def test_workers_change_nothing_in_crops(either):
-    train, _ = find_files(either)
+    train = find_encoded(either).train
     keys = [(0, step, 0) for step in range(4)]
     alone, helped = ([pixels for pixels, _ in crop_batches(train, keys, workers=workers)] for workers in (0, 2))
     assert all(torch.equal(one, other) for one, other in zip(alone, helped, strict=True))
@@ -296,7 +297,7 @@ def test_broken_images_are_named_and_another_takes_their_place(folder):
     whole = encode(numbered_image(1))
     (folder / "train" / "bee" / "01.png").write_bytes(whole[: len(whole) // 2])
     for workers in (0, 1):
-        stream = StreamLoader(find_files(folder)[0], 16, workers)
+        stream = StreamLoader(find_encoded(folder).train, 16, workers)
         [batch] = numbers(stream.load([np.arange(24)], fill_broken=True))
         assert len(batch) == 24
         assert {*batch} == {*range(24)} - {1, 4}
@@ -306,7 +307,7 @@ def test_broken_images_are_named_and_another_takes_their_place(folder):
 
 def test_broken_images_are_not_judged(folder):
     (folder / "test" / "bee" / "25.png").write_bytes(b"no image")
-    stream = StreamLoader(find_files(folder)[1], 16)
+    stream = StreamLoader(find_encoded(folder).test, 16)
     assert images(numbers(stream.load([np.arange(6)], fill_broken=False))) == [24, 26, 27, 28, 29]
     assert list(stream.broken) == ["test/bee/25.png"]
 
@@ -314,13 +315,13 @@ def test_broken_images_are_not_judged(folder):
 def test_torchs_global_generator_is_unchanged(folder):
     before = torch.get_rng_state()
     for workers in (0, 1):
-        list(load_batches(find_files(folder)[0], [np.arange(12)], workers=workers))
+        list(load_batches(find_encoded(folder).train, [np.arange(12)], workers=workers))
     assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_a_broken_image_in_a_shard_is_named_with_its_shard(shards):
     write_shard(shards / "train-0.tar", {"00.jpg": b"nothing", "00.cls": b"0"})
-    stream = StreamLoader(find_files(shards)[0], 16)
+    stream = StreamLoader(find_encoded(shards).train, 16)
     assert len(next(stream.load([np.arange(19)], fill_broken=True))[1]) == 19
     assert list(stream.broken) == ["train-0.tar: 00.jpg"]
 
@@ -329,7 +330,7 @@ def test_a_batch_of_nothing_but_broken_images_ends_the_training(folder):
     for file in (folder / "train").rglob("*.png"):
         file.write_bytes(b"no image")
     with pytest.raises(DataError, match="6 images"):
-        next(load_batches(find_files(folder)[0], [np.arange(6)]))
+        next(load_batches(find_encoded(folder).train, [np.arange(6)]))
 
 
 @pytest.mark.parametrize(
@@ -340,20 +341,20 @@ def test_shards_that_are_not_whole_are_refused(tmp_path, members, words):
     write_shard(tmp_path / "train-0.tar", members)
     shard(tmp_path / "val-0.tar", range(3))
     with pytest.raises(DataError, match=words):
-        find_files(tmp_path)
+        find_encoded(tmp_path)
 
 
 def test_a_shard_that_was_cut_off_is_named(shards):
     file = shards / "train-2.tar"
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(DataError, match=r"train-2\.tar"):
-        find_files(shards)
+        find_encoded(shards)
 
 
 def test_shards_without_a_part_to_test_on_are_refused(tmp_path):
     shard(tmp_path / "train-0.tar", range(3))
     with pytest.raises(DataError, match=r"add test\*\.tar"):
-        find_files(tmp_path)
+        find_encoded(tmp_path)
 
 
 def test_two_processes_train_on_the_two_parts_that_one_process_takes():

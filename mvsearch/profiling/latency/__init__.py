@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
-from mvsearch.errors import MvsearchError, PlanError
+from mvsearch.errors import PlanError
 from mvsearch.utils import plugins
 
 if TYPE_CHECKING:
@@ -125,9 +125,9 @@ def backend_names() -> tuple[str, ...]:
     return plugins.names("latency_backend")
 
 
-def load_backend(name: str, *, error: type[MvsearchError] = PlanError) -> LatencyBackend:
-    """The backend of a name; raises `error`, with a suggestion, if there is none."""
-    backend: LatencyBackend = plugins.load("latency_backend", name, error=error).BACKEND
+def load_backend(name: str) -> LatencyBackend:
+    """The backend of a name; raises PlanError, with a suggestion, if there is none."""
+    backend: LatencyBackend = plugins.load("latency_backend", name, error=PlanError).BACKEND
     return backend
 
 
