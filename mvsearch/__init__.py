@@ -1,4 +1,4 @@
-"""Neural architecture scaling and search over the MobileViT family.
+"""Neural architecture search and scaling for MobileViT and other small vision networks.
 
 Importing this loads no torch; a name loads its module when it is first used.
 """

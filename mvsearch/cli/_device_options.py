@@ -33,10 +33,15 @@ _OPTIONS = (
     ),
     click.option("--timeout", "timeout_s", type=float, help="With --run: the most seconds of one run. Default: 300."),
     click.option(
-        "--retries", type=click.IntRange(min=0), help="With --run: further runs where one is odd. Default: 2."
+        "--retries",
+        type=click.IntRange(min=0),
+        help="With --run: further runs after one that fails or differs by more than 10 %. Default: 2.",
     ),
     click.option(
-        "--exclusive", is_flag=True, default=None, help="With --run: nothing else uses this machine meanwhile."
+        "--exclusive",
+        is_flag=True,
+        default=None,
+        help="With --run: nothing else uses this machine meanwhile; for a command that runs the network here.",
     ),
 )
 

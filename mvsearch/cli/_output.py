@@ -38,12 +38,12 @@ storage_option = click.option("--storage", help="URL of the database; default: s
 _normalise = click.option(
     "--normalise",
     metavar="imagenet|none|MEAN/DEVIATION",
-    help="Normalisation of pixels from 0 to 1 that the weights were trained with; default: what is known of them.",
+    help="Normalisation of pixels from 0 to 1 that the weights were trained with; default: as stored with the weights.",
 )
 _channel_order = click.option(
     "--channel-order",
     type=click.Choice(["rgb", "bgr"]),
-    help="Order of the channels that the weights were trained with; default: what is known of them.",
+    help="Order of the channels that the weights were trained with; default: as stored with the weights.",
 )
 path_option = click.option(
     "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @device_option
 @json_option
 def baselines(sources: bool, device: str | None, as_json: bool) -> None:
-    """Compare the family with published networks outside it.
+    """Compare the MobileViT family with other published networks.
 
     `mvsearch paper-figures` draws them; with --x latency_ms it measures their latency on this machine. With --device
     the latencies are those that others measured on a phone or a board.

@@ -25,8 +25,8 @@ def cache(
 ) -> None:
     """List or delete cached images and measurements.
 
-    Without STUDY and --storage these are decoded images, else the measurements in that database. Deleted images are
-    decoded again and deleted measurements are repeated when they are next needed. Finished trials are never deleted.
+    By default these are decoded images; with STUDY or --storage, the measurements in that database. What is deleted is
+    decoded or measured again when it is next needed. Finished trials are never deleted.
     """
     if (study or storage) and keep_gib is not None:
         from mvsearch.errors import StudyError

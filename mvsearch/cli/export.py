@@ -50,9 +50,9 @@ _SCENES = 4
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
-    help="Checkpoint (.safetensors, .pt) with mvsearch's, the authors' or timm's names, of which the moving average is "
-    "taken if it has one; default: those of a training, the validated ones of a trial, else random from --seed; "
-    "random: these.",
+    help="Checkpoint (.safetensors, .pt) under mvsearch's, the authors' or timm's names; its moving average is taken "
+    "if it has one. random: random weights from --seed. Default: the weights of a training or the validated ones of "
+    "a trial, else random.",
 )
 @click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Seed of random weights.")
 @click.option(

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 @click.option(
     "--baselines",
     is_flag=True,
-    help="Add which networks outside the family its published members dominate.",
+    help="Add how the published members compare with networks outside the MobileViT family.",
 )
 @device_option
 @storage_option
@@ -69,7 +69,8 @@ def front(
 ) -> None:
     """Show the Pareto front of a study.
 
-    STUDY is a name, a folder or a study.db.
+    STUDY is a name, a folder or a study.db. Prints the recommended members of the front, why each is recommended, and
+    how reliable the score is.
     """
     from mvsearch.metrics.pareto import Objective
     from mvsearch.report.figures.plot import refuse_to_draw

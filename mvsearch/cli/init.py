@@ -60,10 +60,10 @@ def init(
 ) -> None:
     """Write a first space file for your images.
 
-    The file is for `mvsearch run` as it is, and every value in it has its reason beside it: the number of classes, the
-    size of the images, the limits, the published models within them, and how candidates are trained so that the search
-    ends in --minutes on this machine. Some training steps are timed for that. A budget that no network can meet is
-    refused with the least that there is.
+    `mvsearch run` searches the file as it is. Every value has its reason beside it: the number of classes, the size of
+    the images, the limits, the published models within them, and how candidates are trained so that the search ends in
+    --minutes on this machine, for which some training steps are timed. A budget that no network can meet is refused,
+    with the lowest cost that one can have.
     """
     from mvsearch.cli._progress import progress_bar
     from mvsearch.study.first_checks import check_budgets, plan_time

@@ -50,7 +50,7 @@ class _Commands(CommandGroup):
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mvsearch")
 def cli() -> None:
-    """Neural architecture scaling and search over the MobileViT family.
+    """Neural architecture search and scaling for MobileViT and other small vision networks.
 
     `mvsearch COMMAND --help` ends with examples. Completion in bash (zsh and fish: docs/install.md):
 

@@ -82,7 +82,7 @@ def paper_figures(
 ) -> None:
     """Draw Figures 1 and 3 of the paper with newer networks.
 
-    They show the Top-1 of the family and of baselines against a cost; the area of a marker is MACs. The baselines of
+    They show the top-1 of MobileViT and of baselines against a cost; the area of a marker is MACs. The baselines of
     Figure 1 are transformers and hybrids, those of Figure 3 convolutional networks.
     """
     from mvsearch.baselines.published_latencies import latencies_in

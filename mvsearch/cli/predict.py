@@ -106,10 +106,9 @@ def predict(
     Masks and boxes are drawn beside the ground truth of test images, and the score of the network is printed. A trial
     is trained as its study trained it, unless it has weights.
 
-    With weights, images are prepared as these weights expect: their file, the result.json
-    beside it or the names of the parameters tell it, else --normalise. The score is computed on the whole test part,
-    which no search and no training uses. On cutouts it is lower than in a study, whose held-out scenes contain cut-outs
-    of the training part.
+    With weights, images are prepared as these weights expect, or as --normalise tells. The score is computed on the
+    whole test part, which no search and no training uses. On cutouts it is lower than in a study, whose held-out scenes
+    contain cut-outs of the training part.
     """
     import numpy as np
 

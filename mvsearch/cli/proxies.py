@@ -75,12 +75,13 @@ def proxies(
 ) -> None:
     """Evaluate proxies on published or trained networks.
 
-    By default these are published models, and with --against networks that were trained in full. Each proxy scores the
-    models, and the ranking is compared with that of ImageNet top-1. The models are fifteen published ones, the five
-    rows of the paper's ablation, and twelve published models of other families; parameters and MACs are listed for
-    comparison. The training proxy takes about 10 minutes of a core for each seed; use --proxy and --seeds for less.
-    Scores are stored as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md
-    explains the numbers.
+    Each proxy scores fifteen published models, the five rows of the paper's ablation, and twelve published models of
+    other families; its ranking is compared with that of ImageNet top-1. Parameters and MACs are listed for comparison.
+    With --against the networks are others, which were trained in full, and the reference is their test top-1.
+
+    The training proxy takes about 10 minutes of a core for each seed; use --proxy and --seeds for less. Scores are
+    stored as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md explains the
+    numbers.
     """
     from mvsearch.cli._against import print_comparison
     from mvsearch.errors import PlanError

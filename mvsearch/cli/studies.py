@@ -136,7 +136,10 @@ def _folder(store: "Store") -> Path | None:
 
 @studies.command(
     "copy",
-    examples=["mvsearch studies copy v3 v3-longer", "mvsearch studies copy v3 v3 --to postgresql://me@host/studies"],
+    examples=[
+        "mvsearch studies copy v3 v3-longer",
+        "mvsearch studies copy v3 v3 --to postgresql+psycopg://me@host/nas",
+    ],
 )
 @click.argument("study", shell_complete=complete_study)
 @click.argument("name")

@@ -6,7 +6,7 @@ from mvsearch.cli._completion import complete_study
 from mvsearch.cli._help import Command
 
 
-@click.command(cls=Command, examples=["mvsearch worker v3 --storage postgresql://me@host/studies"])
+@click.command(cls=Command, examples=["mvsearch worker v3 --storage postgresql+psycopg://me@host/nas"])
 @click.argument("study", shell_complete=complete_study)
 @click.option("--storage", help="The database URL given to `mvsearch run`; PGPASSWORD may hold the password.")
 @click.option(

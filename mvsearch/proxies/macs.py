@@ -1,4 +1,4 @@
-"""The baseline to beat: multiply-accumulates at the architecture's own image size, more being taken for better."""
+"""The baseline to beat: multiply-accumulates at the architecture's own image size; more counts as better."""
 
 from mvsearch.proxies._counts import counted
 

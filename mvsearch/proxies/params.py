@@ -1,4 +1,4 @@
-"""The baseline to beat: the number of parameters, more being taken for better. In closed form."""
+"""The baseline to beat: the number of parameters; more counts as better."""
 
 from mvsearch.proxies._counts import counted
 

@@ -86,7 +86,7 @@ class Settings:
     clip: float = 5.0
     """The largest norm of the gradient; 0 does not limit it."""
     crop_padding: int = 1
-    """Images are shifted by up to so many pixels."""
+    """Images are shifted by up to this many pixels."""
     flip: bool = True
     """Flip images horizontally at random."""
     held_out: int = 5000
@@ -100,7 +100,7 @@ class Settings:
     weights where they fit, and see images normalised as it did. The score `inherited` is the share of parameters that
     were taken."""
     teacher: str = field(default="", metadata={"of": "teacher"})
-    """A trained classifier, given as `init` is: networks learn from its outputs too."""
+    """A trained classifier that networks also learn from; the same values as `init`."""
     distill_weight: float = field(default=Distillation.weight, metadata={"of": "teacher"})
     """The weight of the divergence from the teacher in the loss; cross-entropy has the rest."""
     temperature: float = field(default=Distillation.temperature, metadata={"of": "teacher"})

@@ -29,8 +29,8 @@ _LEAST_SIDE = 8
 class SearchSettings:
     """`search:` the objectives, the constraints, and how the space is searched."""
 
-    objectives: tuple[str, ...] = ("top1", "params", "macs")
-    """What a study compares candidates by: metrics, each with its own direction."""
+    objectives: tuple[str, ...] = ("scaled_loss", "params", "macs")
+    """Metrics that candidates are compared by. By default the first is the first score of the proxy."""
     limits: tuple[str, ...] = ()
     """Constraints that every candidate must satisfy, e.g. `params <= 2M`."""
     sampler: str = "surrogate"
@@ -52,7 +52,7 @@ class SearchSettings:
     beat: str = ""
     """A network to beat: the score alone is searched for, at no more than its parameters and MACs, with `confirm`."""
     beat_on: tuple[str, ...] = ()
-    """Further costs that candidates have no more of than the network to beat, e.g. `latency_ms`."""
+    """Further costs that must be no higher than those of the network to beat, e.g. `latency_ms`."""
 
     @property
     def isolated(self) -> bool:
@@ -73,9 +73,9 @@ class ProxySettings:
     name: str = "train"
     """The score that stands for accuracy."""
     seeds: int = 1
-    """A score is the mean over so many seeds."""
+    """A score is the mean over this many seeds."""
     rungs: tuple[int, ...] = ()
-    """Step counts below the full training (successive halving): each candidate is first trained for so many steps."""
+    """Step counts below the full training (successive halving): each candidate is first trained for this many."""
     keep: float = 0.5
     """The share of all candidates of a rung, by hypervolume gain, that continues."""
     settings: dict[str, Any] = field(default_factory=dict)

@@ -41,7 +41,7 @@ class LatencySettings:
     image_size: int | None = None
     """The side of the images in pixels; by default the space's."""
     throughput_batch: int = 0
-    """If above 0, images a second are measured at this batch as well."""
+    """If above 0, throughput is measured at this batch size as well."""
     precision: str = "fp32"
     """The precision of numbers, for backends that have others than fp32."""
     graph: bool = False
@@ -62,7 +62,7 @@ class LatencySettings:
     """Nothing else uses this machine while the command runs: for a command that runs the network here."""
 
     predict: int | None = None
-    """Measure so many networks, and predict the latency of candidates where a prediction decides as much."""
+    """Measure this many networks, and predict the latency of others where a prediction decides as much."""
     known: tuple[str, ...] = ()
     """With `predict`, other backends to learn from: each measures four times as many networks on this machine first."""
 

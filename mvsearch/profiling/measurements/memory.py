@@ -14,7 +14,7 @@ class MemorySettings:
     """`memory:` the batch whose peak is counted."""
 
     batch: int = 1
-    """Images that are answered at a time, for `memory_mib`."""
+    """Images in a batch, for `memory_mib`."""
     train_batch: int = 64
     """Images of a training step, for `train_memory_mib`."""
     image_size: int | None = None

@@ -1,4 +1,4 @@
-"""The peak resident memory of a process that does nothing but answer a batch: what an operating system has to provide.
+"""The peak resident memory of a process that only runs inference on a batch: what an operating system has to provide.
 
 It includes Python, PyTorch and what the allocator keeps, which `memory_mib` does not count; so it is measured, and it
 depends on the machine and the versions. Each repeat is a fresh process.
@@ -29,7 +29,7 @@ class RssSettings:
     """`rss:` how the peak resident memory of a process is measured."""
 
     batch: int = 1
-    """Images that are answered at a time."""
+    """Images in a batch."""
     threads: int = 1
     """CPU threads."""
     repeats: int = 3
