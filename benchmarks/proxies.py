@@ -78,9 +78,9 @@ def page(costs: list[Cost], source: str, turns: int, trainings: int) -> str:
     lines = [
         "# What a proxy costs",
         "",
-        f"CPU milliseconds a candidate on {source}, at default settings, drawing the images and building the network",
-        "included: median (least to most) of turns that all take one after the other. `zico` looks at two such",
-        "batches, `synflow` at one image of ones. How well they rank is in [proxies](../evidence/proxies.md).",
+        f"CPU milliseconds to score a candidate (lower is better) on {source}, at default settings, including the time",
+        "to draw the images and to build the network: median (least to most) of interleaved turns. `zico` takes two",
+        "batches, `synflow` one image of ones. How well proxies rank: [evidence](../evidence/proxies.md).",
         "",
         *(f"| {' | '.join(row)} |" for row in (HEADS, ["---"] * len(HEADS), *rows(costs))),
         "",
