@@ -63,9 +63,9 @@ def _instead_of_published(
         if cheaper:
             best = _best(cheaper, score)
             gap = score.cost(best.metrics[score.name]) - score.cost(model.metrics[score.name])
-            verdict = "a better" if gap < 0 else "a worse" if gap > 0 else "an equal"
+            verdict = "better than" if gap < 0 else "worse than" if gap > 0 else "equal to"
             name = short_name(str(model.published))
-            yield best, name, f"the best at no more cost than {name}, with {verdict} score"
+            yield best, name, f"the best score at no more cost than {name}, {verdict} its own"
 
 
 def _knee(front: Sequence[Record], own: Sequence[Record], objectives: Sequence[Objective]) -> tuple[Record, str, str]:
@@ -100,7 +100,7 @@ def _sizes(
         if within:
             best = _best(within, score)
             text = f"{metric(cost.name).label} up to {pretty(cost.name, budget)}"
-            yield best, size, f"{size}, the best with {text}"
+            yield best, size, f"size {size}, the best score with {text}"
 
 
 def _best(records: Sequence[Record], score: Objective) -> Record:
