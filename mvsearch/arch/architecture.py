@@ -3,8 +3,6 @@
 image ─ row ─ row ─ ... ─ head ─ logits of the image (classification) or of every pixel (segmentation), or boxes
 """
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,6 +18,7 @@ from mvsearch.arch.strides import RowStride, reductions, row_strides
 from mvsearch.errors import ArchitectureError
 from mvsearch.utils import yaml_document
 from mvsearch.utils.atomic_write import write_whole
+from mvsearch.utils.hashing import digest
 from mvsearch.utils.yaml_document import Document
 
 KEYS = ("name", "task", "image_size", "num_classes", "blocks", "head", "published")
@@ -133,7 +132,7 @@ class Architecture:
             ],
             [*self.head.identity(), self.image_size, self.num_classes],
         ]
-        return hashlib.sha256(json.dumps(network, sort_keys=True).encode()).hexdigest()[:12]
+        return digest(network)
 
     @property
     def features(self) -> Num:

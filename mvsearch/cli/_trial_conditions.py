@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from mvsearch.utils.text import plural
 from mvsearch.utils.units import duration, significant
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> st
     spread = "" if _seconds(trial.low_s) == _seconds(trial.high_s) else spread
     measured = "".join(f", with {_seconds(s)} for {name}" for name, s in trial.measured_s.items())
     unknown = f", without {' and '.join(trial.unknown)}" if trial.unknown else ""
-    trials = f"{left} trial{'s' if left > 1 else ''} with {workers} worker{'s' if workers > 1 else ''}"
+    trials = f"{plural(left, 'trial')} with {plural(workers, 'worker')}"
     return (
         f"about {_seconds(trial.mean_s)} {trial.unit} a trial ({spread}{trial.source}{measured}{unknown}): "
         f"{duration(left_s)} for {trials}.{_predicting_words(trial)}"
@@ -76,5 +77,5 @@ def _score_words(plan: "Plan") -> str:
     parts += [f"at {settings.image_size} px{open_size}" if hasattr(settings, "image_size") else ""]
     details = " ".join(part for part in parts if part)
     rungs = f" (rungs at {', '.join(map(str, plan.proxy.rungs))})" if plan.proxy.rungs else ""
-    seeds = f"{plan.proxy.seeds} seed{'s' if plan.proxy.seeds > 1 else ''}"
+    seeds = plural(plan.proxy.seeds, "seed")
     return f"{plan.proxy.name} with {details}{rungs}, {seeds}" if details else f"{plan.proxy.name}, {seeds}"

@@ -11,6 +11,7 @@ from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, table, theme_option
 from mvsearch.cli._sustained import Drawing, Duration, run_sustained
+from mvsearch.utils.text import plural
 
 if TYPE_CHECKING:
     from mvsearch.profiling.benchmark import ArchitectureTiming
@@ -143,7 +144,7 @@ def _print(results: "list[ArchitectureTiming]") -> None:
             first_cells = [""] * len(first_cells)
     batch, screen = results[0].latency.batch, console()
     screen.print(rows)
-    screen.print(f"{batch} image{'s' if batch > 1 else ''} per batch, fp32; on")
+    screen.print(f"{plural(batch, 'image')} per batch, fp32; on")
     for device in dict.fromkeys(result.latency.device for result in results):
         screen.print(f"  {device}")
     if note := busy_note([result.latency.metrics() for result in results]):

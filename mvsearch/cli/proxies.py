@@ -18,6 +18,7 @@ from mvsearch.cli._output import (
     print_json,
     table,
 )
+from mvsearch.utils.text import plural
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -242,25 +243,21 @@ def _print(
     screen = console()
     screen.print(_table(results, device))
     models, rows = (sum(r.name in archs for r in references()) for references in (published, ablation))
-    basis = f"{_plural(seeds, 'seed')}, {images.name}"
+    basis = f"{plural(seeds, 'seed')}, {images.name}"
     families = max((result.families for result in results), key=lambda each: each.models)
     for line in (
-        f"{_plural(models, 'published model')} and {_plural(rows, 'row')} of the ablation, {basis}. tau (Kendall) and "
+        f"{plural(models, 'published model')} and {plural(rows, 'row')} of the ablation, {basis}. tau (Kendall) and "
         "rho (Spearman) are rank correlations with ImageNet top-1: 1 is best. Regret, in points of top-1: lower is "
         "better. In brackets: 95 % bootstrap intervals over the models.",
         "Size alone ranks models of different cost; `within size` and `ablation` show what a proxy adds to it.",
-        f"`families` are {_plural(families.models, 'published model')}, with those of other families: over "
-        f"{_plural(families.pairs['within_family'], 'pair')} within a family and "
-        f"{_plural(families.pairs['across_families'], 'pair')} across. RepViT was trained with a teacher.",
+        f"`families` are {plural(families.models, 'published model')}, with those of other families: over "
+        f"{plural(families.pairs['within_family'], 'pair')} within a family and "
+        f"{plural(families.pairs['across_families'], 'pair')} across. RepViT was trained with a teacher.",
     ):
         screen.print(line, style="dim")
     for result in results:
         for reason, names in result.reasons.items():
             screen.print(f"{result.proxy}: {reason}: {', '.join(names)}")
-
-
-def _plural(count: int, thing: str) -> str:
-    return f"{count} {thing}{'s' * (count != 1)}"
 
 
 def _table(results: "Sequence[ProxyScores]", device: str) -> "Table":

@@ -16,6 +16,7 @@ from mvsearch.cli._output import (
     print_json,
     storage_option,
 )
+from mvsearch.utils.text import plural
 from mvsearch.utils.units import duration
 
 if TYPE_CHECKING:
@@ -189,7 +190,7 @@ def _introduce(job: "ValidationJob", notes: tuple[str, ...], seeds: int) -> None
     baselines = [network.name for network in job.networks if not network.is_candidate]
     screen.print(
         f"{', '.join(candidates)} against {', '.join(baselines)}: up to {job.rounds} seeds of recipe "
-        f"{conditions.recipe_name}, {epochs} epoch{'s' if epochs > 1 else ''} of {conditions.train_images:,} images of "
+        f"{conditions.recipe_name}, {plural(epochs, 'epoch')} of {conditions.train_images:,} images of "
         f"{conditions.data_name}, in {job.folder}. Ctrl-C stops; the same command resumes."
     )
     for note in notes:

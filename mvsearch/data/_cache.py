@@ -79,15 +79,39 @@ def load_or_decode(
     """
     key = hashlib.sha256(json.dumps([FORMAT, name, identity]).encode()).hexdigest()[:16]
     folder = cache_dir() / "decoded" / f"{name}-{key}"
-    if not folder.exists():
-        with cache_faults(), folder_lock(folder):
-            if not folder.exists():
-                _write(folder, decode)
-        enforce_limit(folder)
+    write_once(folder, lambda partial: _write(partial, decode))
     data = _read(folder, name, source, licence)
     encodings = encoding_assumptions(data.native.encodings) if data.native else ()
     noted = tuple(dict.fromkeys((*assumptions, *data.assumptions, *encodings)))
     return replace(data, skipped=merge_skipped((*skipped, *data.skipped)), assumptions=noted)
+
+
+def write_once(folder: Path, write: Callable[[Path], None]) -> None:
+    """Have a folder of the cache written unless it exists; it is complete as soon as it does.
+
+    If two processes need it, one writes it and the other waits. Raises EnvironmentFault if it cannot be written.
+    """
+    if folder.exists():
+        return
+    partial = folder.with_name(folder.name + PARTIAL)  # one name is enough: its owner holds the lock
+    with cache_faults(), folder_lock(folder):
+        if not folder.exists():
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            try:
+                write(partial)
+                partial.replace(folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    enforce_limit(folder)
+
+
+def read_about(folder: Path) -> dict[str, Any]:
+    """The about.json of a folder of the cache, which was used now."""
+    with suppress(OSError):  # the cache of another user can be read, too
+        os.utime(folder)  # when it was last used
+    about: dict[str, Any] = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    return about
 
 
 def enforce_limit(newest: Path) -> None:
@@ -214,21 +238,14 @@ def folder_lock(folder: Path, *, wait: bool = True) -> "FileLock":
 
 
 def _write(folder: Path, decode: Callable[[], Decoding]) -> None:
-    partial = folder.with_name(folder.name + PARTIAL)  # one name is enough: its owner holds the lock
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        decoding = decode()
-        about: dict[str, Any] = {"classes": decoding.classes}
-        total = hashlib.sha256()
-        for part, stream in (("train", decoding.train), ("test", decoding.test)):
-            about[part], summary = _write_part(partial, part, stream, decoding.classes)
-            total.update(summary)
-        about["assumptions"] = [*decoding.assumptions()]
-        (partial / "about.json").write_text(json.dumps(about | {"checksum": total.hexdigest()[:32]}), encoding="utf-8")
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    decoding = decode()
+    about: dict[str, Any] = {"classes": decoding.classes}
+    total = hashlib.sha256()
+    for part, stream in (("train", decoding.train), ("test", decoding.test)):
+        about[part], summary = _write_part(folder, part, stream, decoding.classes)
+        total.update(summary)
+    about["assumptions"] = [*decoding.assumptions()]
+    (folder / "about.json").write_text(json.dumps(about | {"checksum": total.hexdigest()[:32]}), encoding="utf-8")
 
 
 def _write_part(folder: Path, part: str, stream: Decoded, classes: tuple[str, ...]) -> tuple[dict[str, Any], bytes]:
@@ -322,10 +339,8 @@ def _summary(shape: tuple[int, ...], classes: tuple[str, ...], pixels: str, labe
 
 
 def _read(folder: Path, name: str, source: str, licence: str) -> DataSet:
-    with suppress(OSError):  # the cache of another user can be read, too
-        os.utime(folder)  # when it was last used
     try:
-        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        about = read_about(folder)
         train, test = (_map(folder, part, about) for part in ("train", "test"))
     except (OSError, ValueError, KeyError) as fault:
         raise DataError(f"these decoded images are damaged ({fault}); delete the folder.", at=folder) from fault

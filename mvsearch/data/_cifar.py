@@ -13,6 +13,7 @@ import numpy as np
 from mvsearch.data._cache import Decoding, cache_dir, files_identity, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._pickles import read_pickle
+from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
@@ -47,6 +48,17 @@ class Cifar:
 
     name: str
     forms: tuple[Form, ...]
+
+    def source(self, classes: int) -> DataSource:
+        """The data source of the set, which has so many classes."""
+        return DataSource(
+            description=f"60,000 colour photographs, {classes} classes, 32 px, from an archive that you fetch",
+            licence=LICENCE,
+            get=self.get,
+            load=self.load,
+            check=self.check,
+            size=SIZE,
+        )
 
     def find(self, path: Path | None) -> tuple[Path, Form]:
         """The archive or the unpacked folder: `path` itself or inside it; without a path, in the cache."""

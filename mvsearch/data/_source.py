@@ -16,7 +16,7 @@ class GetFiles(Protocol):
 
 
 class LoadImages(Protocol):
-    """Decodes the images into the cache once (`_cache.stored`), where they are memory-mapped afterwards."""
+    """Decodes the images into the cache once (`_cache.load_or_decode`), where they are memory-mapped afterwards."""
 
     def __call__(self, request: Request, progress: Progress | None, /) -> DataSet:
         """The images that were asked for."""

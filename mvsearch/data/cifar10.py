@@ -1,12 +1,11 @@
 """CIFAR-10: 60,000 colour photographs, 32 px, ten classes; from the archive that its authors offer."""
 
-from mvsearch.data import _cifar
-from mvsearch.data._source import DataSource
+from mvsearch.data._cifar import Cifar, Form
 
-CIFAR = _cifar.Cifar(
+CIFAR = Cifar(
     "cifar10",
     (
-        _cifar.Form(
+        Form(
             archive="cifar-10-python.tar.gz",
             md5="c58f30108f718f92721af3b95e74349a",
             folder="cifar-10-batches-py",
@@ -16,7 +15,7 @@ CIFAR = _cifar.Cifar(
             names_key=b"label_names",
             labels_key=b"labels",
         ),
-        _cifar.Form(
+        Form(
             archive="cifar-10-binary.tar.gz",
             md5="c32a1d4ab5d03f1284b67883e8d87530",
             folder="cifar-10-batches-bin",
@@ -28,11 +27,4 @@ CIFAR = _cifar.Cifar(
     ),
 )
 
-DATA_SOURCE = DataSource(
-    description="60,000 colour photographs, 10 classes, 32 px, from an archive that you fetch",
-    licence=_cifar.LICENCE,
-    get=CIFAR.get,
-    load=CIFAR.load,
-    check=CIFAR.check,
-    size=_cifar.SIZE,
-)
+DATA_SOURCE = CIFAR.source(10)

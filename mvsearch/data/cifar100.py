@@ -1,12 +1,11 @@
 """CIFAR-100: 60,000 colour photographs, 32 px, a hundred fine classes; from the archive that its authors offer."""
 
-from mvsearch.data import _cifar
-from mvsearch.data._source import DataSource
+from mvsearch.data._cifar import Cifar, Form
 
-CIFAR = _cifar.Cifar(
+CIFAR = Cifar(
     "cifar100",
     (
-        _cifar.Form(
+        Form(
             archive="cifar-100-python.tar.gz",
             md5="eb9058c3a382ffc7106e4002c42a8d85",
             folder="cifar-100-python",
@@ -16,7 +15,7 @@ CIFAR = _cifar.Cifar(
             names_key=b"fine_label_names",
             labels_key=b"fine_labels",
         ),
-        _cifar.Form(
+        Form(
             archive="cifar-100-binary.tar.gz",
             md5="03b5dce01913d631647c71ecec9e9cb8",
             folder="cifar-100-binary",
@@ -28,11 +27,4 @@ CIFAR = _cifar.Cifar(
     ),
 )
 
-DATA_SOURCE = DataSource(
-    description="60,000 colour photographs, 100 classes, 32 px, from an archive that you fetch",
-    licence=_cifar.LICENCE,
-    get=CIFAR.get,
-    load=CIFAR.load,
-    check=CIFAR.check,
-    size=_cifar.SIZE,
-)
+DATA_SOURCE = CIFAR.source(100)

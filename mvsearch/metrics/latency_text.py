@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from mvsearch.metrics.registry import LATENCY_INT8_MS, LATENCY_MS
+from mvsearch.utils.text import plural
 from mvsearch.utils.units import three_digits
 
 
@@ -15,9 +16,9 @@ def conditions(metrics: Mapping[str, Any]) -> str:
     '2 images of 224 px, openvino, 4 threads'
     """
     batch, threads = metrics.get("latency_batch", 1), metrics.get("latency_threads")
-    parts = [f"{batch} image{'s' if batch > 1 else ''} of {metrics.get('latency_image_size')} px"]
+    parts = [f"{plural(batch, 'image')} of {metrics.get('latency_image_size')} px"]
     parts += [str(metrics[name]) for name in ("latency_backend", "latency_precision") if name in metrics]
-    parts += [f"{threads} thread{'s' if threads > 1 else ''}"] if threads else []
+    parts += [plural(threads, "thread")] if threads else []
     return ", ".join(parts)
 
 

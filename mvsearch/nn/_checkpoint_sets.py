@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from mvsearch.errors import CheckpointError
+from mvsearch.utils.text import plural
 
 Weights = dict[str, Any]
 Path = tuple[str, ...]
@@ -117,8 +118,7 @@ def _label(path: Path) -> str:
 
 
 def _tensors(weights: Weights) -> str:
-    count = sum(isinstance(value, Tensor) for value in weights.values())
-    return f"{count} tensor{'s' * (count != 1)}"
+    return plural(sum(isinstance(value, Tensor) for value in weights.values()), "tensor")
 
 
 def _choose(sets: Mapping[Path, Weights]) -> tuple[Path, str]:

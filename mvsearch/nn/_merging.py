@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from mvsearch.nn._layer import layers
+from mvsearch.utils.text import plural
 
 _FIRST, _SECOND, _JOINT = "head.head.", "head.head_dist.", ("bn.weight", "bn.bias", "bn.running_mean", "bn.running_var")
 _PARTS = {*_JOINT, "l.weight", "l.bias"}
@@ -59,5 +60,5 @@ def merge_blocks(model: nn.Module, weights: Mapping[str, Tensor]) -> tuple[Mappi
         counts[layer.merged_parts] += state.keys() != theirs.keys()
         merged = {key: t for key, t in merged.items() if not key.startswith(f"{name}.")}
         merged |= {f"{name}.{key}": tensor for key, tensor in state.items()}
-    notes = (f"merged the {parts} of {count} block{'s' * (count > 1)}" for parts, count in counts.items() if count)
+    notes = (f"merged the {parts} of {plural(count, 'block')}" for parts, count in counts.items() if count)
     return merged, tuple(notes)

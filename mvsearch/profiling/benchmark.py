@@ -246,7 +246,7 @@ def _file_case(job: ExportJob, image: np.ndarray, run: Runner, precision: str, t
         threads=threads,
         precision=precision,
         backend=name,
-        device=f"cpu: {machine.cpu_name()}, {job.runtime.version}, {threads} thread{'s' if threads > 1 else ''}",
+        device=machine.describe_cpu(job.runtime.version, threads),
         in_process=job.runtime.in_process,
     )
     return Case("network", f"{name} {precision}", conditions, lambda: nullcontext(lambda: run(image)))

@@ -6,6 +6,8 @@ CPU seconds of a step, workers, minutes ─────────────�
 
 from dataclasses import dataclass
 
+from mvsearch.utils.text import plural
+
 SIDES = (32, 224)
 """The smallest image that a network takes; and the size that photographs are usually classified at."""
 _STRIDE = 32
@@ -165,7 +167,7 @@ class Schedule:
     def time_words(self) -> str:
         """E.g. `25 minutes`."""
         minutes = max(1, round(self.seconds / 60))
-        return f"{minutes} minute{'' if minutes == 1 else 's'}" if minutes < 120 else f"{minutes / 60:.1f} hours"
+        return plural(minutes, "minute") if minutes < 120 else f"{minutes / 60:.1f} hours"
 
 
 def choose_schedule(wanted: int, effort: Effort, *, workers: int, minutes: float) -> Schedule:

@@ -27,6 +27,7 @@ from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.utils import machine, machine_lock
 from mvsearch.utils.progress import no_progress
+from mvsearch.utils.text import plural
 
 if TYPE_CHECKING:
     from mvsearch.training.in_memory import TrainedInMemory
@@ -137,7 +138,7 @@ def _from_steps(
         costs,
         np.array([_score_seconds(plan, score) for score in scores]),
         macs,
-        source=f"timed on {len(archs)} network{'s' if len(archs) > 1 else ''} of the space",
+        source=f"timed on {plural(len(archs), 'network')} of the space",
         unit="CPU seconds" if device == "cpu" else "seconds",
         measured_s={name: seconds for name, seconds in measured.items() if seconds is not None},
         stretch=stretch,

@@ -67,9 +67,9 @@ class ImageLoader(ABC, Generic[_Part]):
         """The number of each image's shard, (N); None if images load equally fast in any order."""
         return None
 
-    @abstractmethod
     def subset(self, images: np.ndarray) -> Self:
         """A loader of only these images."""
+        return replace(self, part=self.part.subset(images))
 
     @abstractmethod
     def load(
@@ -85,10 +85,6 @@ class ImageLoader(ABC, Generic[_Part]):
 @dataclass(frozen=True)
 class DecodedLoader(ImageLoader[Images]):
     """Images that are decoded already; a thread gathers the next batch during the training."""
-
-    def subset(self, images: np.ndarray) -> Self:
-        """A loader of only these images."""
-        return replace(self, part=self.part.subset(images))
 
     def load(
         self, batches: Sequence[np.ndarray], *, fill_broken: bool, crop_plans: Sequence[CropPlan] = ()
@@ -144,10 +140,6 @@ class StreamLoader(ImageLoader[EncodedImages]):
     def shards(self) -> np.ndarray | None:
         """The number of each image's shard, (N); None for loose files."""
         return None if self.part.spans is None else self.part.spans[:, 0]
-
-    def subset(self, images: np.ndarray) -> Self:
-        """A loader of only these images."""
-        return replace(self, part=self.part.subset(images))
 
     def load(
         self, batches: Sequence[np.ndarray], *, fill_broken: bool, crop_plans: Sequence[CropPlan] = ()

@@ -1,7 +1,5 @@
 """A description of the machine that a number was measured on. Loads no torch."""
 
-import hashlib
-import json
 import os
 import platform
 import subprocess
@@ -13,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from mvsearch._version import __version__
+from mvsearch.utils.hashing import digest
+from mvsearch.utils.text import plural
 
 
 def describe() -> dict[str, Any]:
@@ -31,7 +31,12 @@ def describe() -> dict[str, Any]:
 
 def machine_id(description: dict[str, Any]) -> str:
     """Twelve hexadecimal digits of a description. Another torch version counts as another machine: times differ."""
-    return hashlib.sha256(json.dumps(description, sort_keys=True).encode()).hexdigest()[:12]
+    return digest(description)
+
+
+def describe_cpu(software: str, threads: int) -> str:
+    """The processor, what runs on it and its threads, as latencies name a device."""
+    return f"cpu: {cpu_name()}, {software}, {plural(threads, 'thread')}"
 
 
 def clock_for(device: str) -> Callable[[], float]:

@@ -41,6 +41,15 @@ def two_lines(text: str) -> str:
     return "\n".join(min(halves, key=lambda both: max(map(len, both)))) if halves else text
 
 
+def plural(count: int, noun: str) -> str:
+    """The number with its noun.
+
+    >>> plural(1, "seed"), plural(2, "seed")
+    ('1 seed', '2 seeds')
+    """
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
 def join_words(words: Iterable[str], conjunction: str = "and") -> str:
     """The words as in a sentence.
 

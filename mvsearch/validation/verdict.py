@@ -1,7 +1,7 @@
 """The outcome of a validation in sentences."""
 
 from mvsearch.metrics.registry import TEST, metric
-from mvsearch.utils.text import join_words
+from mvsearch.utils.text import join_words, plural
 from mvsearch.validation.comparison import CONFIDENCE
 from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
 
@@ -34,7 +34,7 @@ def comparison_sentence(validation: Validation, comparison: Comparison) -> str:
     one, other = networks[comparison.candidate], networks[comparison.baseline]
     label = metric(validation.metric).label_on(TEST)
     points = f"{_points(abs(difference.mean))} points of {label}"
-    seeds = f"{difference.seeds} seed{'s' if difference.seeds > 1 else ''}"
+    seeds = plural(difference.seeds, "seed")
     stopped = f", where it stopped, clearly behind {one.stop.behind}" if one.stop else ""
     at = f" at {compare_costs(one, other)}"
     if difference.low is None or difference.high is None:

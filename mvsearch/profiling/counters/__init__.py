@@ -13,11 +13,11 @@ What every counter promises, and a test asks of every file here:
 * It works on a network of its own. A tool that cannot be loaded is an `EnvironmentFault` that names its package.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from mvsearch.utils import plugins
+from mvsearch.utils.text import join_words
 
 if TYPE_CHECKING:
     from mvsearch.arch.architecture import Architecture
@@ -34,7 +34,7 @@ class Missed:
     def describe(self, name: str) -> str:
         """Its calls and its amounts, in words."""
         amounts = {"MACs": self.macs, "parameters": self.params}
-        return f"{name} ({self.calls} calls: {_enumerate(f'{n:,} {unit}' for unit, n in amounts.items() if n)})"
+        return f"{name} ({self.calls} calls: {join_words(f'{n:,} {unit}' for unit, n in amounts.items() if n)})"
 
 
 @dataclass(frozen=True)
@@ -64,13 +64,13 @@ class Count:
         costly = {name: missed for name, missed in self.missed.items() if missed.macs or missed.params}
         lines = [f"{self.tool} {self.version} counts {self.macs:,} MACs and {self.params:,} parameters."]
         if costly:
-            lines.append(f"It misses {_enumerate(missed.describe(name) for name, missed in costly.items())}.")
+            lines.append(f"It misses {join_words(missed.describe(name) for name, missed in costly.items())}.")
         if self.extra:
-            added = _enumerate(f"{macs:,} for {name}" for name, macs in self.extra.items())
+            added = join_words(f"{macs:,} for {name}" for name, macs in self.extra.items())
             lines.append(f"It adds {added}, which the closed form does not count.")
         uncounted = [f"{name} ({missed.calls})" for name, missed in self.missed.items() if name not in costly]
         if uncounted:
-            lines.append(f"It also skips {_enumerate(uncounted)}, for which nothing is added here.")
+            lines.append(f"It also skips {join_words(uncounted)}, for which nothing is added here.")
         return "\n".join([*lines, self._agreement(exact_macs)])
 
     def _agreement(self, exact_macs: int) -> str:
@@ -79,11 +79,6 @@ class Count:
             return f"{total}, exactly the closed form."
         side = "more" if self.exact > exact_macs else "fewer"
         return f"{total}, {abs(self.exact - exact_macs):,} {side} than the closed form."
-
-
-def _enumerate(words: Iterable[str]) -> str:
-    *first, last = words
-    return f"{', '.join(first)} and {last}" if first else last
 
 
 class MacCounter(Protocol):

@@ -41,8 +41,7 @@ class Exported(HostTimed):
         """The processor, the runtime, the torch that wrote the file, and the threads."""
         self.format.require_packages()
         release = torch.__version__.split("+")[0]
-        threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
-        return f"cpu: {machine.cpu_name()}, {self.runtime.version} from torch {release}, {threads}"
+        return machine.describe_cpu(f"{self.runtime.version} from torch {release}", options.threads)
 
     @contextmanager
     def prepare(self, model: nn.Module, image_size: int, options: TimingOptions = DEFAULT_OPTIONS) -> Iterator[Call]:

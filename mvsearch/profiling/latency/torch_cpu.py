@@ -24,9 +24,8 @@ class TorchCpu(HostTimed):
     def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
         """The processor, the version of torch without its build (the CPU code is the same), and the options."""
         release = torch.__version__.split("+")[0]
-        threads = f"{options.threads} thread{'s' if options.threads > 1 else ''}"
         fused, layout = ", fused" if options.fused else "", "" if options.channels_last else ", channels first"
-        return f"cpu: {machine.cpu_name()}, torch {release}, {threads}{fused}{layout}"
+        return f"{machine.describe_cpu(f'torch {release}', options.threads)}{fused}{layout}"
 
     @contextmanager
     def prepare(self, model: nn.Module, image_size: int, options: TimingOptions = DEFAULT_OPTIONS) -> Iterator[Call]:

@@ -117,8 +117,7 @@ class Int8(Measurement):
         export_format.require_packages()
         assert export_format.runtime is not None
         torch = machine.installed_version("torch")
-        threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
-        return f"cpu: {machine.cpu_name()}, {export_format.runtime.version} from torch {torch}, {threads}"
+        return machine.describe_cpu(f"{export_format.runtime.version} from torch {torch}", settings.threads)
 
     def stored_settings(self, settings: Int8Settings, _image_size: int) -> dict[str, Any]:
         """All of them; the image size is the proxy's."""

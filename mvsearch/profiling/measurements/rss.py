@@ -87,8 +87,7 @@ class ResidentMemory(Measurement):
         if not STATUS.exists():
             raise EnvironmentFault(f"peak resident memory is read from {STATUS}, which this system does not have.")
         python, torch = f"{sys.version_info.major}.{sys.version_info.minor}", machine.installed_version("torch")
-        threads = f"{settings.threads} thread{'s' if settings.threads > 1 else ''}"
-        return f"cpu: {machine.cpu_name()}, Python {python}, torch {torch}, {threads}"
+        return machine.describe_cpu(f"Python {python}, torch {torch}", settings.threads)
 
 
 def _measure_in_process(arch: Architecture, settings: RssSettings) -> tuple[float, float]:

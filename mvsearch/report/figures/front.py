@@ -18,7 +18,7 @@ from mvsearch.report.stages import stage_lines
 from mvsearch.report.table import metric_columns
 from mvsearch.report.validated import ValidatedTrial
 from mvsearch.utils import plugins
-from mvsearch.utils.text import join_words
+from mvsearch.utils.text import join_words, plural
 
 _MOST_NUMBERED = 40
 _NEAR = 0.35
@@ -376,7 +376,7 @@ def _subtitle(
     others: str,
 ) -> str:
     names = join_words(metric(objective.name).label for objective in objectives)
-    count = f"{measured} of {trials} trials complete" if measured < trials else f"{trials} trial{'s' * (trials > 1)}"
+    count = f"{measured} of {trials} trials complete" if measured < trials else plural(trials, "trial")
     limits = f"; limited to {', '.join(map(_limit_text, hidden))}" if hidden else ""
     numbers, others = " (numbers are trials)" * _is_numbered(members), f"; {others}" if others else ""
     return f"{count}, {len(members)} on the front of {names}{numbers}{limits}{others}"
