@@ -1,4 +1,4 @@
-"""The network of a trial in int8: top-1 on the held-out images, and the latency of the file that was judged.
+"""The network of a trial in int8: top-1 on the held-out images, and the latency of the same file.
 
 It is quantised after the training of the proxy, by the code of `export --int8`, with images of the training part.
 """
