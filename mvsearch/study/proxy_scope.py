@@ -23,8 +23,8 @@ def scope_note(plan: "Plan") -> str | None:
             least, most = (COUNT.format(value) for value in scopes[name].params)
             return (
                 f"{name} was compared with full trainings of {scopes[name].words} with {least} to {most} parameters "
-                f"only; {reason}: how well it orders such networks is unknown. How well it orders published models across "
-                "families is in docs/evidence/families.md."
+                f"only; {reason}: how well it orders such networks is unknown. How well it orders published models "
+                "across families is in docs/evidence/families.md."
             )
     return None
 
