@@ -35,7 +35,7 @@ COLUMNS = ("network", "steps", "seed", "channel_weights", *LOSSES.values())
 
 def extract(file: Path) -> None:
     """Add the losses of the published models by seed, in place of those after as many steps."""
-    (result,) = json.loads(file.read_text("utf-8"))["proxies"]
+    result = next(each for each in json.loads(file.read_text("utf-8"))["proxies"] if each["proxy"] == "train")
     steps = result["settings"]["steps"]
     rows = [row for row in read_table(EXTRACT) if int(row["steps"]) != steps]
     for reference in published():

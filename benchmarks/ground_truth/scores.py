@@ -1,7 +1,8 @@
 """Computes candidates for the default score from recorded short trainings, and compares them with the ground truth.
 
-    python benchmarks/ground_truth/scores.py                prints the table
-    python benchmarks/ground_truth/scores.py --write        writes docs/benchmarks/ground_truth_scores.md
+    python benchmarks/ground_truth/scores.py                prints the tables
+    python benchmarks/ground_truth/scores.py --write        writes docs/benchmarks/ground_truth_scores.md, and the
+                                                            choice of the default in docs/evidence/proxies.md
 
 Needs no images: the short trainings are in short_trainings.csv (`record.py`), the full ones in cifar10.csv. The page
 counts the networks that have both.
@@ -9,17 +10,17 @@ counts the networks that have both.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import click
 import numpy as np
 from _networks import FOLDER, architecture, load_networks
-from _sections import markdown_table
+from _sections import markdown_table, write_section
 from _tables import read_table
 
 from mvsearch.arch.cost import Cost
-from mvsearch.proxy_eval.agreement import agreement
+from mvsearch.proxy_eval.agreement import agreement, difference
 from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, GroundTruth, Network, TrainedNetwork, load_ground_truth
 from mvsearch.proxy_eval.rank_correlation import FEWEST, Estimate, estimate, tau, within
 from mvsearch.utils.atomic_write import write_whole
@@ -28,15 +29,16 @@ C = TypeVar("C")
 ByNetwork = Mapping[str, np.ndarray]
 """Values by seed of each network."""
 
-PAGE = FOLDER.parent.parent / "docs" / "benchmarks" / "ground_truth_scores.md"
+DOCS = FOLDER.parent.parent / "docs"
+PAGE, EVIDENCE = DOCS / "benchmarks" / "ground_truth_scores.md", DOCS / "evidence" / "proxies.md"
 HEAD = """# Scores from recorded short trainings
 
 Written by `benchmarks/ground_truth/scores.py`. τ (Kendall) with the test top-1 of networks that were trained in full on
 CIFAR-10: higher is better. "Equal cost": pairs of one group. "Beyond size": correlation of ranks for given parameters
 and MACs. Coefficients are fitted on the fit half. In brackets: 95 % intervals over networks. `mean training loss /
-channel weights^p` with p = 0.5 is `scaled_loss`, today's default. "Seed to seed": agreement of the score with itself
-under another seed, "with params" with the number of parameters, both over all recorded networks. CPU s: seconds a
-candidate, with all seeds.
+channel weights^p` with p = 0.5 is `scaled_loss`; the default is the held-out loss after 600 steps. "Seed to seed":
+agreement of the score with itself under another seed, "with params" with the number of parameters, both over all
+recorded networks. CPU s: seconds a candidate, with all seeds.
 """
 GRID = np.round(np.arange(0, 1.01, 0.05), 2)
 EXTRAPOLATION_GRID = np.round(np.arange(0, 2.01, 0.25), 2)
@@ -309,34 +311,48 @@ def rungs_table(chosen: Sequence[Schedule]) -> str:
     return markdown_table(heads, [line for schedule in chosen for line in rungs_of(schedule)])
 
 
-COMPARED = {
-    "mean training loss": lambda r: -r.losses.mean(),
-    "`scaled_loss`": lambda r: -r.losses.mean() / r.channel_weights**0.5,
-    "held-out loss": lambda r: -r.held_out_loss[:, -1].mean(),
-    "held-out top-1": lambda r: r.top1[:, -1].mean(),
+def held_out_loss(recorded: Recorded, power: float = 0.0) -> float:
+    """The held-out loss at the end over a power of size, as a score: higher is better."""
+    return -float(recorded.held_out_loss[:, -1].mean()) / recorded.channel_weights**power
+
+
+def mean_loss(recorded: Recorded, power: float = 0.0) -> float:
+    """The mean training loss over a power of size, as a score: higher is better."""
+    return -float(recorded.losses.mean()) / recorded.channel_weights**power
+
+
+BEFORE = "`scaled_loss`, 75 steps, 2 seeds"
+CHOICE: Mapping[str, tuple[int, int, Callable[[Recorded], float]]] = {
+    "held-out loss, 600 steps": (600, 1, held_out_loss),
+    "held-out loss / channel weights^0.1, 600 steps": (600, 1, partial(held_out_loss, power=0.1)),
+    "mean training loss, 600 steps": (600, 1, mean_loss),
+    "held-out loss, 75 steps, 2 seeds": (75, 2, held_out_loss),
+    BEFORE: (75, 2, partial(mean_loss, power=0.5)),
 }
+"""Candidates for the default score: steps, seeds and the score of a network."""
 
 
-def longest_table(chosen: Sequence[Schedule]) -> str:
-    """Tau at equal cost of shorter schedules with the held-out loss of the longest, over the networks of both."""
-    longest = max(chosen, key=lambda schedule: (schedule.steps, schedule.seeds))
+def choice_table(truth: GroundTruth) -> str:
+    """The candidates for the default on the networks that all of them know, and how much better they are than size."""
+    found = {(each.steps, each.seeds): each.recorded for each in schedules(truth)}
+    known = set.intersection(*(set(found[steps, seeds]) for steps, seeds, _ in CHOICE.values()))
+    networks = [network for network in truth.networks if network.name in known]
+    judged = [network for network in networks if network.half == JUDGED]
+    costs = {network.name: architecture(network.network).cost() for network in networks}
+    scores = {
+        words: {name: value(found[steps, seeds][name]) for name in known}
+        for words, (steps, seeds, value) in CHOICE.items()
+    }
+    scores |= {name: {each: float(getattr(cost, name)) for each, cost in costs.items()} for name in ("macs", "params")}
     lines = []
-    for schedule in chosen:
-        names = [name for name in schedule.recorded if name in longest.recorded]
-        if schedule.steps == longest.steps or not names:
-            continue
-        groups, ends = (
-            [schedule.every[name].group for name in names],
-            [-longest.recorded[n].held_out_loss[:, -1].mean() for n in names],
-        )
-        estimates = []
-        for value in COMPARED.values():
-            x = [value(schedule.recorded[name]) for name in names]
-            estimates.append(estimate(lambda weights, x=x, y=ends, g=groups: within(x, y, g, weights), len(names)))
-        words = f"{schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}"
-        lines.append([words, str(len(names)), *(each.words for each in estimates)])
-    words = f"Held-out loss after {longest.steps} steps ({longest.seeds} seed{'s' * (longest.seeds > 1)}), ordered by:"
-    return f"{words}\n\n{markdown_table(('schedule', 'networks', *COMPARED), lines)}"
+    for words, score in scores.items():
+        found_by = [agreement(score, those, costs) for those in (networks, judged)]
+        taus = [estimate for each in found_by for estimate in (each.within, each.tau)]
+        gains = [difference(score, scores[other], networks).within for other in (BEFORE, "params")]
+        lines.append([words, *(estimate.words for estimate in (*taus, *gains))])
+    heads = ("score", "τ equal cost", "τ all", "judged half: τ equal cost", "judged half: τ all")
+    table = markdown_table((*heads, "τ equal cost above `scaled_loss`", "above params"), lines)
+    return f"{len(networks)} networks, {len(judged)} in the judged half.\n\n{table}"
 
 
 def title_of(schedule: Schedule) -> str:
@@ -355,13 +371,15 @@ def title_of(schedule: Schedule) -> str:
 def main(write: bool, steps: tuple[int, ...]) -> None:
     """Print the tables of all schedules."""
     truth = load_ground_truth()
-    chosen = [each for each in schedules(truth) if not steps or each.steps in steps]
+    chosen = [each for each in schedules(truth) if each.networks() and each.steps in (steps or (each.steps,))]
+    choice = choice_table(truth)
+    print(choice)
     text = "\n\n".join(f"{title_of(schedule)}\n\n{table_of(schedule)}" for schedule in chosen)
     text += f"\n\n## Rungs\n\n{rungs_table(chosen)}"
-    text += f"\n\n## The longest schedule by shorter ones, at equal cost\n\n{longest_table(chosen)}"
     print(text)
     if write:
         write_whole(PAGE, f"{HEAD}\n{text}\n".encode())
+        write_section(EVIDENCE, "choice", choice)
 
 
 if __name__ == "__main__":
