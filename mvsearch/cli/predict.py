@@ -207,7 +207,7 @@ def _settings(task: str, own: dict[str, Any], overrides: dict[str, Any]) -> "Set
 
     from mvsearch.proxies.train import TASK_DEFAULTS, Settings
 
-    values = own if own.get("name") == "train" else TASK_DEFAULTS[task]
+    values = own if own.get("name") == "train" else TASK_DEFAULTS.get(task, {})
     values = {**values, **{name: value for name, value in overrides.items() if value is not None}}
     return Settings(**{field.name: values[field.name] for field in fields(Settings) if field.name in values})
 

@@ -80,7 +80,7 @@ def proxies(
     other families; its ranking is compared with that of ImageNet top-1. Parameters and MACs are listed for comparison.
     With --against the networks are others, which were trained in full, and the reference is their test top-1.
 
-    The training proxy takes about 10 minutes of a core for each seed; use --proxy and --seeds for less. Scores are
+    The training proxy takes more than an hour of a core for each seed; --set train.steps=75 takes an eighth. Scores are
     stored as they are computed: Ctrl-C prints those so far, and the same command resumes. docs/proxies.md explains the
     numbers.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--objective",
     "objectives",
     multiple=True,
-    help="A score of the proxy (scaled_loss, top1, ...) or a cost (params, macs, latency_ms). Repeatable.",
+    help="A score of the proxy (loss, top1, ...) or a cost (params, macs, latency_ms). Repeatable.",
 )
 @click.option(
     "--limit",

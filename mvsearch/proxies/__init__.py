@@ -106,8 +106,8 @@ class Proxy:
     """A file of `proxies/`.
 
     `version` rises when the same settings would give another score. `scores` are the metrics that it declares; it ranks
-    networks by the first. `settings` is a frozen dataclass, the fields of `proxy:` in a file. `task_defaults` are, for
-    each task, the settings (and the number of `seeds`) that differ from its defaults. `held_out` counts the images that
+    the networks of a task by the first for it. `settings` is a frozen dataclass, the fields of `proxy:` in a file.
+    `task_defaults` are, for each task, the settings that differ from its defaults. `held_out` counts the images that
     it evaluates on, for a task; None if there are none. `weights` names the trained networks that its scores depend on,
     with their checksums; empty if there are none. `check` raises if none of some networks can use them, and returns
     sentences about them. `measures` are further numbers that it returns. `scopes` has the networks that a score is
@@ -130,6 +130,10 @@ class Proxy:
     at_equal_cost: Mapping[str, str] = field(default_factory=dict)
     time: Callable[[Architecture, Any, DataSet, str], ScoreTime] | None = None
     train: TrainNetwork | None = None
+
+    def scores_for(self, task: str) -> tuple[Metric, ...]:
+        """The scores that it has for a task; it ranks by the first."""
+        return tuple(score for score in self.scores if task in score.tasks)
 
     def images_key(self, task: str, settings: Any, data: DataSet) -> str:
         """Identifies the images of a score, and how they are divided where that is not as the settings say."""

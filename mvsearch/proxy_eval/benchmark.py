@@ -116,7 +116,8 @@ class ProxyBenchmark:
 
     def __post_init__(self) -> None:
         self._proxy = load_proxy(self.proxy)
-        self.score, self._maximise = self._proxy.scores[0].name, self._proxy.scores[0].maximise
+        first = self._proxy.scores_for("classification")[0]
+        self.score, self._maximise = first.name, first.maximise
 
     def run(self, archs: Mapping[str, Architecture], seeds: Iterable[int], callback: ScoreCallback) -> None:
         """Score each network that has no score yet: all networks with the first seed, then with the next."""

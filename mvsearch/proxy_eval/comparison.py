@@ -15,8 +15,8 @@ from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, GroundTruth, TrainedNe
 from mvsearch.proxy_eval.rank_correlation import Estimate, published, rank
 from mvsearch.utils import plugins
 
-DEFAULT_PROXY, DEFAULT_SCORE = "train", "scaled_loss"
-"""The score of a study that names none."""
+DEFAULT_PROXY = "train"
+"""The proxy of a study that names none."""
 
 ALL = "all"
 HALVES = {ALL: None, FIT: FIT, JUDGED: JUDGED}
@@ -58,7 +58,7 @@ class Score:
     @property
     def is_default(self) -> bool:
         """Whether it is the score of a study that names none."""
-        return (self.result.proxy, self.metric) == (DEFAULT_PROXY, DEFAULT_SCORE) and not self.changes
+        return (self.result.proxy, self.metric) == (DEFAULT_PROXY, self.result.score) and not self.changes
 
     @cached_property
     def rows(self) -> dict[str, list[float]]:

@@ -69,7 +69,7 @@ class Plan:
 
         The number of trials is at most that of the points inside the conditions and limits, where they can be listed.
         """
-        search = read_search(space.document, read_proxy(space.document, space.head.task), space.head.task, **flags)
+        search = read_search(space.document, read_proxy(space.document), space.head.task, **flags)
         place = None if flags.get("beat") else space.document.where("search", "beat")
         target = (
             Target.find(search.beat, space, costs=search.beat_on, storage=storage, at=place) if search.beat else None
@@ -88,7 +88,7 @@ class Plan:
             name=check_study_name(name),
             space=space,
             search=search,
-            proxy=read_proxy(document, task),
+            proxy=read_proxy(document),
             measurements=read_measurements(document),
             data=read_data(document, task),
             storage=storage,

@@ -29,7 +29,7 @@ _LEAST_SIDE = 8
 class SearchSettings:
     """`search:` the objectives, the constraints, and how the space is searched."""
 
-    objectives: tuple[str, ...] = ("scaled_loss", "params", "macs")
+    objectives: tuple[str, ...] = ("loss", "params", "macs")
     """Metrics that candidates are compared by. By default the first is the first score of the proxy."""
     limits: tuple[str, ...] = ()
     """Constraints that every candidate must satisfy, e.g. `params <= 2M`."""
@@ -83,17 +83,17 @@ class ProxySettings:
 
     def parse_settings(self, document: Document, task: str) -> Any:
         """The proxy's own settings as its dataclass; raises PlanError for a field that it does not have."""
-        defaults = {key: value for key, value in _task_defaults(self.name, task).items() if key != "seeds"}
-        return _parse(document, "proxy", load_proxy(self.name).settings, {**defaults, **self.settings})
+        proxy = load_proxy(self.name)
+        return _parse(document, "proxy", proxy.settings, {**proxy.task_defaults.get(task, {}), **self.settings})
 
     def metrics(self, task: str) -> tuple[str, ...]:
         """The names of the scores that the proxy has for a task; raises PlanError if it has none."""
-        scores = load_proxy(self.name).scores
-        names = tuple(score.name for score in scores if task in score.tasks)
+        proxy = load_proxy(self.name)
+        names = tuple(score.name for score in proxy.scores_for(task))
         if not names:
             raise PlanError(
-                f"the proxy {self.name} is for {' and '.join(scores[0].tasks)}, and the networks of this space are for "
-                f"{task}; use `proxy: {{name: train}}`, which has a score for every task."
+                f"the proxy {self.name} is for {' and '.join(proxy.scores[0].tasks)}, and the networks of this space "
+                f"are for {task}; use `proxy: {{name: train}}`, which has a score for every task."
             )
         return names
 
@@ -156,11 +156,11 @@ def _check_costs(search: SearchSettings, at: Any) -> None:
         raise PlanError(f"unknown cost {unknown[0]!r}; {plugins.suggest(unknown[0], costs)}", at=at)
 
 
-def read_proxy(document: Document, task: str) -> ProxySettings:
+def read_proxy(document: Document) -> ProxySettings:
     """The section `proxy:`; the settings that are the proxy's own are not checked yet."""
     raw = _mapping(document, "proxy")
     name = raw.pop("name", ProxySettings.name)
-    seeds = raw.pop("seeds", _task_defaults(name, task).get("seeds", ProxySettings.seeds))
+    seeds = raw.pop("seeds", ProxySettings.seeds)
     if type(seeds) is not int or not 1 <= seeds <= 100:
         raise PlanError(f"found {seeds!r}; use a whole number from 1 to 100.", at=document.where("proxy", "seeds"))
     rungs, keep = raw.pop("rungs", []), raw.pop("keep", ProxySettings.keep)
@@ -218,10 +218,6 @@ def _mapping(document: Document, section: str) -> dict[str, Any]:
 
 def _parse(document: Document, section: str, cls: type[Any], raw: dict[str, Any]) -> Any:
     return from_mapping(cls, raw, lambda key: document.where(section, key))
-
-
-def _task_defaults(proxy: str, task: str) -> dict[str, Any]:
-    return dict(load_proxy(proxy).task_defaults.get(task, {}))
 
 
 def in_proportion(space: SearchSpace, image_size: int, settings: Any) -> Any:

@@ -152,7 +152,7 @@ search:
   sampler: surrogate
   trials: 40
 
-proxy: {{name: train, steps: 75, seeds: 2, image_size: 32}}
+proxy: {{name: train, steps: 600, image_size: 32}}
 {_line("data: {source: fashion_mnist}", "yours: {source: folder, path: /my/images}; see `mvsearch init`")}"""
 
 

@@ -64,20 +64,20 @@ def test_the_same_seed_gives_the_same_score_and_torch_is_unchanged(name, data):
     assert first == again
     assert torch.equal(torch.random.get_rng_state(), before)
     assert torch.is_grad_enabled() is grad
-    assert {score.name for score in load_proxy(name).scores if "classification" in score.tasks} <= set(first)
+    assert {score.name for score in load_proxy(name).scores_for("classification")} <= set(first)
     assert all(math.isfinite(value) for value in first.values())
 
 
 @pytest.mark.parametrize("name", WITH_IMAGES)
 def test_another_seed_gives_another_score(name, data):
-    ranked = load_proxy(name).scores[0].name
+    ranked = load_proxy(name).scores_for("classification")[0].name
     assert score_network(name, data)[ranked] != score_network(name, data, seed=1)[ranked]
 
 
 @pytest.mark.parametrize("document", [PLAIN, SOFTMAX, DENSE, SEPARABLE], ids=lambda each: each["name"])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_block_has_a_score_short_of_the_ideal(name, document, data):
-    score = load_proxy(name).scores[0]
+    score = load_proxy(name).scores_for("classification")[0]
     if name == "jacob_cov" and document in (PLAIN, SEPARABLE):  # whose last map is a batch norm's: no gradient
         with pytest.raises(EvaluationFailed, match="does not depend on the images"):
             score_network(name, data, document)

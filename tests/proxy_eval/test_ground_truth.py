@@ -195,19 +195,17 @@ def test_random_scores_agree_by_chance_only():
 
 def test_means_are_over_the_seeds_that_all_networks_have():
     rows = {"a": [{"loss": 1.0}, {"loss": 3.0}], "b": [{"loss": 2.0}]}
-    score = Score(ProxyScores("train", "scaled_loss", False, metrics=rows), "loss")
+    score = Score(ProxyScores("train", "loss", False, metrics=rows), "loss")
     assert score.means == {"a": -1.0, "b": -2.0}
 
 
 def test_changed_settings_are_named_and_are_not_the_default():
     usual = asdict(Settings())
-    results = ProxyScores(
-        "train", "scaled_loss", False, usual, {"a": [{"scaled_loss": 1.0, "top1": 0.5, "cpu_s": 3.0}]}
-    )
+    results = ProxyScores("train", "loss", False, usual, {"a": [{"loss": 1.0, "top1": 0.5, "cpu_s": 3.0}]})
     scores = scores_of(results)
-    assert [(score.words, score.is_default) for score in scores] == [("scaled_loss", True), ("top1", False)]
+    assert [(score.words, score.is_default) for score in scores] == [("loss", True), ("top1", False)]
     (changed, _) = scores_of(replace(results, settings=usual | {"steps": 150}))
-    assert (changed.words, changed.changes, changed.is_default) == ("scaled_loss, as set", {"steps": 150}, False)
+    assert (changed.words, changed.changes, changed.is_default) == ("loss, as set", {"steps": 150}, False)
 
 
 # ---- the command

@@ -22,8 +22,8 @@ def test_a_file_says_what_to_do_and_flags_win():
     assert from_file.proxy_settings().steps == 20
 
     silent = Plan.of(toy_space(TOY))
-    assert (silent.proxy.seeds, silent.proxy_settings().steps) == (2, 75)
-    assert Plan.of(toy_space(TOY + "proxy: {name: naswot}")).proxy.seeds == 1
+    assert (silent.proxy.seeds, silent.proxy_settings().steps) == (1, 600)
+    assert silent.search.objectives == ("loss", "params", "macs")
 
     flagged = Plan.of(toy_space(TOY + SETTINGS), trials=9, sampler=None, objectives=("params",), seed=0)
     assert (flagged.search.trials, flagged.search.sampler, flagged.search.seed) == (9, "nsga2", 0)

@@ -67,7 +67,7 @@ def _rungs(findings: Findings) -> dict[str, str]:
     """The rungs of the proxy; none where no score is sought, whatever the file has."""
     if "proxy" not in findings.facts.settings:
         return {}
-    proxy = read_proxy(findings.space.document, findings.space.head.task)
+    proxy = read_proxy(findings.space.document)
     return {"rungs": f"{value_text(proxy.rungs)} steps, keep {proxy.keep}"} if proxy.rungs else {}
 
 
