@@ -19,6 +19,20 @@ MAX_LAYERS = 1000
 ACTIVATIONS = ("silu", "relu", "relu6", "hard_swish", "gelu")
 """The activations that a block can have between its convolutions."""
 
+KEEPS_SHAPE = (
+    Rule(
+        ("stride",),
+        lambda stride: stride == 1,
+        "stride={stride}, but the block keeps the size of its input; use 1.",
+    ),
+    Rule(
+        ("width", "out"),
+        lambda width, out: width == out,
+        "out={out}, but the block keeps the width of its input ({width}); use out: {input}.",
+    ),
+)
+"""The rules of a block whose output has the shape of its input."""
+
 PLAIN_BLOCKS = frozenset({"conv", "mv2"})
 """The blocks that networks of all families have; the others tell the family."""
 

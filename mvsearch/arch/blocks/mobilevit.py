@@ -7,11 +7,12 @@ Source: MobileViT (arXiv 2110.02178, section 3.1) and MobileViTv3 (arXiv 2209.15
     └─────────────────────────── concat: input ────────┘
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import ACTIVATIONS, MAX_LAYERS, Block
+from mvsearch.arch.blocks import ACTIVATIONS, KEEPS_SHAPE, MAX_LAYERS
+from mvsearch.arch.blocks._transformer import TransformerRow
 from mvsearch.arch.cost import Cost, Num, Shape
 from mvsearch.arch.schema import Rule, fraction, integer, one_of
 
@@ -22,7 +23,7 @@ _V1 = {"local": "dense", "fusion": 3, "concat": "input", "add_input": False}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Block):
+class Row(TransformerRow):
     """v3 by default; v1 is `local: dense, fusion: 3, concat: input, add_input: false`."""
 
     dim: int = integer()
@@ -53,16 +54,7 @@ class Row(Block):
     """Build the transformer with its batch norms inside the layers after them, as they are at inference."""
 
     rules: ClassVar[tuple[Rule, ...]] = (
-        Rule(
-            ("stride",),
-            lambda stride: stride == 1,
-            "stride={stride}, but the block keeps the size of its input; use 1.",
-        ),
-        Rule(
-            ("width", "out"),
-            lambda width, out: width == out,
-            "out={out}, but the block keeps the width of its input ({width}); use out: {input}.",
-        ),
+        *KEEPS_SHAPE,
         Rule(
             ("dim", "heads"),
             lambda dim, heads: dim % heads == 0,
@@ -70,11 +62,6 @@ class Row(Block):
         ),
     )
     inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {"concat": ("fusion", 0), "merged": ("norm", "layer")}
-    later_fields: ClassVar[frozenset[str]] = frozenset({"act", "norm", "merged"})
-    width_fields: ClassVar[tuple[str, ...]] = ("dim",)
-    proportional_fields: ClassVar[dict[str, str]] = {"ffn": "dim"}
-    depth_field: ClassVar[str] = "depth"
-    attention_field: ClassVar[str | None] = "dim"
     variants: ClassVar[dict[str, dict[str, Any]]] = {
         "v1: 3x3 fusion": _V1,
         "v1 with 1x1 fusion": _V1 | {"fusion": 1},  # row 2 of the paper's ablation (Table 5)
@@ -103,15 +90,6 @@ class Row(Block):
         operators = cost.activation(self.act).times(2 + fusion) + cost.operators(others)
         norm = _norm_cost(d).times(1 * (self.norm == "layer"))
         return convolutions + self._transformer_cost(x).times(self.depth) + norm + operators
-
-    def deploy(self) -> Self:
-        """The row with batch norms inside the layers after them."""
-        return replace(self, merged=True) if self.norm == "batch" else self
-
-    def training_cost(self, x: Shape) -> Cost:
-        """The batch norms of the transformer."""
-        norms = 1 * (self.norm == "batch") * (1 - 1 * self.merged) * (2 * self.depth + 1)
-        return cost.norm(self.dim).times(norms * self.repeat)
 
     def _transformer_cost(self, x: Shape) -> Cost:
         d, pixels = self.dim, x.padded_to(self.patch).pixels

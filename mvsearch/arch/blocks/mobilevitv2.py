@@ -6,25 +6,24 @@ Source: MobileViTv2 (arXiv 2206.02680, section 3) and MobileViTv3 (arXiv 2209.15
     │                        └─── fusion: 1 (cat) ───┴─ 1x1 ─(+ x: add_input)
 """
 
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import ACTIVATIONS, MAX_LAYERS, Block
-from mvsearch.arch.blocks.mobilevit import Row as MobileViTRow
+from mvsearch.arch.blocks import ACTIVATIONS, MAX_LAYERS
+from mvsearch.arch.blocks._transformer import TransformerRow
 from mvsearch.arch.cost import Cost, Num, Shape
-from mvsearch.arch.schema import Rule, integer, one_of
+from mvsearch.arch.schema import integer, one_of
 
 _LAYER_OPERATORS = 8
 """Those of a layer in ONNX beside its convolutions and norms: scores, the context, both sums."""
-
 
 _NORM_OPERATORS = 6
 """Those of a norm over all of an image."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Block):
+class Row(TransformerRow):
     """v3 by default; v2 is `fusion: none, add_input: false`. A map is resized to the next multiple of the patch."""
 
     dim: int = integer()
@@ -46,14 +45,7 @@ class Row(Block):
     merged: bool = one_of(True, False, default=False)
     """Build the transformer with its batch norms inside the layers after them, as they are at inference."""
 
-    rules: ClassVar[tuple[Rule, ...]] = MobileViTRow.rules[:2]
-    inactive_when: ClassVar[dict[str, tuple[str, Any]]] = {"merged": ("norm", "layer")}
-    later_fields: ClassVar[frozenset[str]] = frozenset({"act", "norm", "merged"})
     supports_dilation: ClassVar[bool] = True
-    width_fields: ClassVar[tuple[str, ...]] = ("dim",)
-    proportional_fields: ClassVar[dict[str, str]] = {"ffn": "dim"}
-    depth_field: ClassVar[str] = "depth"
-    attention_field: ClassVar[str | None] = "dim"
     variants: ClassVar[dict[str, dict[str, Any]]] = {
         "v2: no fusion": {"fusion": 0, "add_input": False},
         "v3: 1x1 fusion": {"fusion": 1, "add_input": True},
@@ -62,15 +54,6 @@ class Row(Block):
     def __post_init__(self) -> None:
         if self.ffn is None:
             object.__setattr__(self, "ffn", 2 * self.dim // 16 * 16 + 16 * (self.dim < 8))  # at least 16
-
-    def deploy(self) -> Self:
-        """The row with batch norms inside the layers after them."""
-        return replace(self, merged=True) if self.norm == "batch" else self
-
-    def training_cost(self, x: Shape) -> Cost:
-        """The batch norms of the transformer."""
-        norms = 1 * (self.norm == "batch") * (1 - 1 * self.merged) * (2 * self.depth + 1)
-        return cost.norm(self.dim).times(norms * self.repeat)
 
     def output(self, x: Shape, stride: Num) -> Shape:
         """The input's shape, resized to the next multiple of the patch."""

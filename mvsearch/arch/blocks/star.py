@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mvsearch.arch import cost
-from mvsearch.arch.blocks import ACTIVATIONS, Block
-from mvsearch.arch.blocks.mobilevit import Row as MobileViTRow
+from mvsearch.arch.blocks import ACTIVATIONS, KEEPS_SHAPE, Block
 from mvsearch.arch.cost import Cost, Num, Shape
 from mvsearch.arch.schema import Rule, integer, odd, one_of
 
@@ -27,7 +26,7 @@ class Row(Block):
     act: str = one_of(*ACTIVATIONS, default="relu6")
     """The activation of one of the factors."""
 
-    rules: ClassVar[tuple[Rule, ...]] = MobileViTRow.rules[:2]
+    rules: ClassVar[tuple[Rule, ...]] = KEEPS_SHAPE
     summary_fields: ClassVar[tuple[str, ...]] = ("expand",)
 
     def layer_cost(self, x: Shape, stride: Num) -> Cost:
