@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import setuptools  # noqa: F401  torch.compile imports it, and fails where a test has loaded Python's own distutils before
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from command import QUICK, Finished
 from hypothesis import HealthCheck, settings
 from servers import Postgres
@@ -26,6 +28,22 @@ def pytest_configure() -> None:
     os.environ.pop("COLUMNS", None)  # pytest-xdist sets 80, where a command would wrap its sentences
     settings.register_profile("busy machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
     settings.load_profile("busy machine")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def optuna_migrations_read_once() -> Iterator[None]:
+    """Read Optuna's migrations once: for each new database it reads them three times, longer than a toy study runs."""
+    read, scripts = ScriptDirectory.from_config, dict[str | None, ScriptDirectory]()
+
+    def read_once(config: Config) -> ScriptDirectory:
+        folder = config.get_main_option("script_location")
+        if folder not in scripts:
+            scripts[folder] = read(config)
+        return scripts[folder]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ScriptDirectory, "from_config", read_once)
+        yield
 
 
 @pytest.fixture(scope="session")
