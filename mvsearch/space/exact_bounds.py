@@ -70,13 +70,10 @@ class KnownPoints:
     def _best_rate(self, sums: Factor, remaining: Sequence[Factor], name: int, limit: int, scale: float) -> float:
         """The multiplier with the highest bounds on some of the sums."""
         some = sums.take(np.linspace(0, len(sums) - 1, min(_TRIED, len(sums))).astype(np.intp))
-
-        def height(rate: float) -> float:
-            weights = _unit(len(self.low), name) - rate * _unit(len(self.low), limit)
-            bounds = _completed(self.space, some, remaining, weights) + rate * self.low[limit]
-            return float(np.median(bounds))
-
-        return max((share * scale for share in _MULTIPLIERS), key=height)
+        rates = scale * np.array(_MULTIPLIERS)
+        weights = _unit(len(self.low), name)[:, None] - np.outer(_unit(len(self.low), limit), rates)
+        bounds = _completed(self.space, some, remaining, weights) + rates * self.low[limit]
+        return float(rates[np.median(bounds, axis=0).argmax()])
 
     def _search(self, seeds: Codes | None) -> Ints:
         """The objectives of good points: seeds or samples, and better ones among their neighbours."""
@@ -132,7 +129,10 @@ def _unit(n: int, i: int) -> Floats:
 
 
 def _completed(space: SearchSpace, sums: Factor, remaining: Sequence[Factor], weights: Floats) -> Floats:
-    """A lower bound on the weighted costs of each sum once one entry of each remaining factor is added."""
+    """A lower bound on the weighted costs of each sum once one entry of each remaining factor is added.
+
+    The weights are (costs,) or (costs, rates); the bounds are (sums,) or (sums, rates).
+    """
     return np.asarray(sums.costs @ weights + sum(_least_of(space, sums, factor, weights) for factor in remaining))
 
 
@@ -141,10 +141,12 @@ def _least_of(space: SearchSpace, sums: Factor, factor: Factor, weights: Floats)
     common = tuple(column for column in sums.columns if column in factor.columns)
     weighted = factor.costs @ weights
     if not common:
-        return np.full(len(sums), weighted.min())
+        return np.broadcast_to(weighted.min(axis=0), (len(sums), *weighted.shape[1:]))
     keys, wanted = (group_keys(space, each.codes, common) for each in (factor, sums))
     order = np.argsort(keys, kind="stable")
     groups, starts = np.unique(keys[order], return_index=True)
     least = np.minimum.reduceat(weighted[order], starts)
     place = np.minimum(np.searchsorted(groups, wanted), len(groups) - 1)
-    return np.where(groups[place] == wanted, least[place], np.inf)
+    found: Floats = least[place]
+    found[groups[place] != wanted] = np.inf
+    return found
