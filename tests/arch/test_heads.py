@@ -31,7 +31,7 @@ from mvsearch.errors import ArchitectureError, CheckpointError, MvsearchError, S
 from mvsearch.export.images import draw_samples, select_images
 from mvsearch.export.model import ExportModel
 from mvsearch.export.stages import first_differing_stage
-from mvsearch.export.verify import export_verified
+from mvsearch.export.verify import export_verified, verify
 from mvsearch.nn import build, load_backbone, load_checkpoint
 from mvsearch.nn.features import taps
 from mvsearch.nn.network import instantiate
@@ -500,13 +500,13 @@ def test_a_file_read_back_gives_what_the_network_gives(kind, arch, tmp_path):
 def test_the_backbone_of_a_network_with_a_head_is_exported_as_feature_maps(tmp_path):
     sample = draw_samples(select_images(None), 64, 3, 0)[0]
     export = job("torch", tmp_path, ExportModel.of(small(), features=True))
-    report = export_verified(export, sample)
+    report, run_file = verify(export, export.path, sample)
 
     assert report.verified
     assert [(row["row"], row["reduction"], row["channels"]) for row in report.network["features"]] == [
         ("layer1", 4, 8), ("layer2", 8, 16), ("layer5", 16, 32),
     ]  # fmt: skip
-    assert [output.shape[1:] for output in export.runtime.load_runtime(export.path)(sample.images[:2])] == [
+    assert [output.shape[1:] for output in run_file(sample.images[:2])] == [
         (8, 16, 16), (16, 8, 8), (32, 4, 4),
     ]  # fmt: skip
 
