@@ -100,6 +100,8 @@ def mvsearch(
     """The command, run in this process and in an empty folder with `quick.yaml`: `mvsearch("front", "quick").code`."""
     from mvsearch.cli.main import main
 
+    # Tests that run beside this one are other commands, which would be named on stderr.
+    monkeypatch.setattr("mvsearch.utils.machine_lock.on_wait", lambda callback: None)
     monkeypatch.chdir(tmp_path)
     Path("quick.yaml").write_text(QUICK, encoding="utf-8")
 

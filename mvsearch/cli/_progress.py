@@ -23,6 +23,7 @@ from rich.progress import (
 from rich.text import Text
 
 from mvsearch.cli._output import console, table
+from mvsearch.cli._wait import tell_of_wait
 from mvsearch.metrics.constraints import join_limits
 from mvsearch.metrics.formatting import image_sizes, pretty, with_error
 from mvsearch.metrics.registry import metric
@@ -46,6 +47,8 @@ _LONG_S = 60.0
 """The time that is left, above which it is a line of its own where there is no terminal."""
 _RATE_STEPS = 200
 """The number of last steps that images a second are averaged over."""
+_WAITING_CALLS = 5
+"""Calls in a row at which all workers wait for the machine, after which another command has it: they take turns."""
 
 
 class ProgressBar(Progress):
@@ -196,6 +199,7 @@ class SearchProgress(Display):
     def __init__(self, plan: "Plan", location: str, finished: int, workers: int) -> None:
         columns = (MofNCompleteColumn(), TextColumn("{task.fields[tally]}"), TimeElapsedColumn(), *_LEFT)
         self.time_left: TimeLeft | None = None
+        self.waiting_calls = 0
         super().__init__(TextColumn("[bold]{task.description}"), BarColumn(bar_width=None), *columns)
         self.plan = plan
         self.task = self.bars.add_task(plan.name, total=plan.search.trials, completed=finished, tally="")
@@ -217,6 +221,10 @@ class SearchProgress(Display):
         """Show how the study stands; `new` are the trials finished or re-evaluated since the last call."""
         from mvsearch.study.reevaluation import replicates
 
+        waiting = statuses and all(status.get("waiting") for status in statuses)
+        self.waiting_calls = self.waiting_calls + 1 if waiting else 0
+        if self.waiting_calls == _WAITING_CALLS:
+            tell_of_wait(True)
         left = ""
         if self.time_left and progress.count < self.plan.search.trials:
             left = f", {duration(self.time_left.update(progress.count, new, statuses))} left"
@@ -271,7 +279,8 @@ def _is_whole(plan: "Plan") -> bool:
 def _status_line(status: dict[str, Any]) -> str:
     of = f" {status['done']}/{status['of']}" if status.get("of") else ""
     trial = "" if status["number"] is None else f"trial {status['number']} "
-    return f"  {trial}{status['name']}: {status.get('doing') or 'starting'}{of}"
+    waiting = ", waiting for the machine" if status.get("waiting") else ""
+    return f"  {trial}{status['name']}: {status.get('doing') or 'starting'}{of}{waiting}"
 
 
 class TrainingProgress(Display):

@@ -62,11 +62,13 @@ def run_sustained(
         refuse_to_draw(drawing.path, force=drawing.force, kinds=PICTURES)
     timer = load_backend(backend)
     conditions = timer.conditions(arch.image_size, options)
-    with Steps() as steps, timer.prepare(build(arch.deploy(), seed=0), arch.image_size, options) as call:
-        steps(0, None, "waiting for exclusive access to the machine")
-        with nullcontext() if timer.remote else machine_lock.exclusive():
-            clocks = Clocks() if conditions.on_cpu else Clocks(sensors=None, meter=None)
-            latency = measure_sustained(call, duration_s, clocks=clocks, progress=steps)
+    with (
+        Steps() as steps,
+        timer.prepare(build(arch.deploy(), seed=0), arch.image_size, options) as call,
+        nullcontext() if timer.remote else machine_lock.exclusive(),
+    ):
+        clocks = Clocks() if conditions.on_cpu else Clocks(sensors=None, meter=None)
+        latency = measure_sustained(call, duration_s, clocks=clocks, progress=steps)
     about = {"name": arch.name, "key": arch.key, "image_size": arch.image_size, "backend": backend}
     about |= {"device": conditions.device, "precision": conditions.precision}
     device = f"{conditions.device}, {conditions.precision}"

@@ -8,6 +8,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.text import Text
 
 from mvsearch.cli._progress import Display
+from mvsearch.cli._wait import tell_of_wait
 from mvsearch.metrics.formatting import pretty
 from mvsearch.utils.units import duration
 
@@ -31,6 +32,8 @@ class ValidationProgress(Display):
 
     def __call__(self, progress: "Progress") -> None:
         """Show how far it is."""
+        if any(at.waiting for at in progress.running.values()):  # only for other commands: its trainings run together
+            tell_of_wait(True)
         for training in progress.finished:
             self.console.print(self._finished_line(training))
         for name, stop in progress.schedule.stops.items():

@@ -69,10 +69,8 @@ def init(
     from mvsearch.study.first_checks import check_budgets, plan_time
     from mvsearch.study.first_space import FirstSpace, read_budget
     from mvsearch.study.settings import study_name
-    from mvsearch.utils import machine_lock
     from mvsearch.utils.atomic_write import refuse_existing, write_whole
 
-    machine_lock.on_wait(_tell_of_wait)
     limits = tuple({limit.side: limit for limit in map(read_budget, budgets)}.values())
     name = study_name(output.stem if output else Path(data).resolve().name)
     file = output or Path(f"{name}.yaml")
@@ -90,15 +88,6 @@ def init(
         print_json(_to_json(first, file))
     else:
         _print(first, file, notes)
-
-
-def _tell_of_wait(waiting: bool) -> None:
-    if waiting:
-        click.echo(
-            "waiting for a measurement or a training on this machine to end: seconds to minutes for a trial of a "
-            "search, up to hours for `mvsearch train`. Ctrl-C stops.",
-            err=True,
-        )
 
 
 def _image_size(given: int | None, images: "Photographs") -> "Chosen":

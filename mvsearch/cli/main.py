@@ -11,8 +11,9 @@ import click
 
 from mvsearch._version import __version__
 from mvsearch.cli._help import CommandGroup, sections_of
+from mvsearch.cli._wait import tell_of_wait
 from mvsearch.errors import MvsearchError
-from mvsearch.utils import plugins
+from mvsearch.utils import machine_lock, plugins
 
 _NOT_COMMANDS = ("main",)
 _COMPLETION = "_MVSEARCH_COMPLETE"
@@ -69,6 +70,7 @@ def _reported_errors() -> tuple[type[Exception], ...]:
 def main() -> None:
     """Run the command and exit."""
     _escape_unprintable()
+    machine_lock.on_wait(tell_of_wait)
     if _COMPLETION in os.environ:
         from mvsearch.cli._completion import register_bash
 

@@ -104,7 +104,6 @@ def run_benchmark(
         for i, case in enumerate(cases):
             progress(0, None, f"preparing {case.network} for {case.variant}, batch {case.conditions.batch}")
             calls[str(i)] = stack.enter_context(case.prepare())
-        progress(0, None, "waiting for exclusive access to the machine")
         stack.enter_context(machine_lock.exclusive())
         progress(0, None, "warming up")
         times = interleave_precisely(

@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
@@ -21,6 +21,7 @@ from filelock import FileLock, Timeout
 
 from mvsearch.errors import EnvironmentFault, MvsearchError
 from mvsearch.metrics.record import EvaluationFailed
+from mvsearch.utils import machine_lock
 from mvsearch.validation.conditions import check_source
 from mvsearch.validation.job import ValidationJob
 from mvsearch.validation.pace import Pace
@@ -41,11 +42,15 @@ _REPORT_INTERVAL_S = 0.5
 
 @dataclass(frozen=True)
 class Running:
-    """A training under way: finished steps of all steps, and its loss; 0 of 0 while it reads its images."""
+    """A training under way: finished steps of all steps, and its loss; 0 of 0 while it reads its images.
+
+    `waiting` if a process of its own waits for the machine.
+    """
 
     step: int = 0
     steps: int = 0
     loss: float | None = None
+    waiting: bool = False
 
 
 @dataclass(frozen=True)
@@ -197,7 +202,8 @@ class _Executor:
         self._update(child.training, message)
 
     def _update(self, training: Training, at: Running) -> None:
-        self.pace.step(training, at.step, at.steps)
+        if at.steps:
+            self.pace.step(training, at.step, at.steps)
         self.running[training] = at
 
     def _end(self, training: Training) -> None:
@@ -289,7 +295,8 @@ def _interrupts() -> Iterator[Stop]:
 
 def _work(job: ValidationJob, training: Training, device: str, connection: Connection, parent: int) -> None:
     """The main function of a process: train, and report about twice a second."""
-    last_report = 0.0
+    at, last_report = Running(), 0.0
+    machine_lock.on_wait(lambda waiting: connection.send(replace(at, waiting=waiting)))
     with _interrupts() as received:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:

@@ -81,9 +81,11 @@ class Isolated:
                 self.report(**content)
             elif kind == "wait begins":
                 wait_start = time.monotonic()
+                self.report(waiting=True)
             elif kind == "wait ends":
                 deadline += time.monotonic() - (wait_start or time.monotonic())
                 wait_start = None
+                self.report(waiting=False)
             else:
                 raise self._handle_error(kind, content)
 

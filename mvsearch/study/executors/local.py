@@ -18,6 +18,7 @@ from mvsearch.study.reader import Reader
 from mvsearch.study.retry import RETRY_POLICY, RetryPolicy
 from mvsearch.study.workers.heartbeat import worker_registry
 from mvsearch.study.workers.registry import Status
+from mvsearch.utils import machine_lock
 
 if TYPE_CHECKING:
     from mvsearch.study.study import Study
@@ -196,6 +197,8 @@ def work(plan: Plan, index: int, parent: int) -> None:
     try:
         device = _assign_device(plan, index)
         evaluator = Evaluator(plan, device=device, report=report)
+        machine_lock.on_wait(lambda waiting: report(waiting=waiting))
+        report(waiting=False)
         study.pin_environment(**evaluator.facts())
         evaluate = Isolated(plan, device=device, report=report) if plan.search.isolated else evaluator
         study.run(evaluate, callback=lambda _: interrupts.check())

@@ -83,8 +83,10 @@ class HeartbeatRegistry:
         return names & silent | (names - counters.keys())
 
     def set_status(self, name: str, status: Status) -> None:
-        """Write the status, at most once a second. It may be lost: no work waits for a server that is unavailable."""
-        if "error" in status or time.monotonic() - self._last_status > _STATUS_INTERVAL_S:
+        """Write the status, at most once a second unless it has an error or a wait. It may be lost: no work waits for a
+        server that is unavailable."""
+        urgent = not status.keys().isdisjoint({"error", "waiting"})
+        if urgent or time.monotonic() - self._last_status > _STATUS_INTERVAL_S:
             self._last_status = time.monotonic()
             with suppress(MvsearchError):
                 self.store.set_status(self.study, name, status)

@@ -20,7 +20,7 @@ _STATUS_INTERVAL_S = 0.3
 
 Status = dict[str, Any]
 """What a worker does: `number` and `name` of its candidate, `doing`, `done` and `of`, and the `share` of the score that
-is computed; `error` if that ended it."""
+is computed; `waiting` if it waits for the machine; `error` if that ended it."""
 
 
 class WorkerRegistry(Protocol):
@@ -77,8 +77,8 @@ class Worker:
         return self.registry.stale(set(names) - {self.name})
 
     def report(self, **changes: Any) -> None:
-        """Update and publish the status; at most every 0.3 s, unless the candidate changes or an error is reported."""
-        urgent = "number" in changes or "error" in changes
+        """Update and publish the status; at most every 0.3 s, unless the candidate, a wait or an error is new."""
+        urgent = not changes.keys().isdisjoint({"number", "waiting", "error"})
         self.status = changes if "number" in changes else self.status | changes
         if urgent or time.monotonic() - self._reported > _STATUS_INTERVAL_S:
             self._reported = time.monotonic()
