@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("arch", shell_complete=complete_architecture)
+@click.argument("others", nargs=-1, metavar="")  # refused, with what would do
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
@@ -78,6 +79,7 @@ if TYPE_CHECKING:
 @json_option
 def predict(
     arch: str,
+    others: tuple[str, ...],
     weights: Path | None,
     data: str | None,
     path: Path | None,
@@ -110,6 +112,10 @@ def predict(
     whole test part, which no search and no training uses. On cutouts it is lower than in a study, whose held-out scenes
     contain cut-outs of the training part.
     """
+    if others:
+        raise click.UsageError(
+            f"found {others[0]} after the network; images are given with --data: an image, or a folder of images."
+        )
     import numpy as np
 
     from mvsearch.data import state_preparation

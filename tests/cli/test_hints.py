@@ -72,3 +72,10 @@ def test_a_misspelt_file_or_folder_gets_the_one_that_is_there(mvsearch):
     assert "did you mean 'mixed'?" in assert_refused(mvsearch, "space", "mixd")
     assert "did you mean 'pictures'?" in assert_refused(mvsearch, "init", "--data", "picturs")
     assert "did you mean 'cutouts'?" in assert_refused(mvsearch, "init", "--data", "cutout")
+
+
+def test_images_after_the_network_are_refused_with_the_option_that_takes_them(mvsearch):
+    done = mvsearch("predict", "mobilevitv3_xxs", "photo.jpg")
+    assert done.code == 2
+    assert "photo.jpg" in done.err
+    assert "--data" in done.err
