@@ -44,7 +44,8 @@ _DATABASE = Path("studies/proxies/scores.db")
 @click.option(
     "--data",
     shell_complete=complete_data,
-    help="Source of images; see `mvsearch data list`. Default: fashion_mnist; with --against ground_truth cifar10.",
+    help="Source of images, or a folder; see `mvsearch data list`. Default: fashion_mnist; with --against ground_truth "
+    "cifar10.",
 )
 @path_option
 @click.option(
@@ -85,6 +86,7 @@ def proxies(
     numbers.
     """
     from mvsearch.cli._against import print_comparison
+    from mvsearch.data import find_source
     from mvsearch.errors import PlanError
     from mvsearch.proxy_eval.benchmark import BASELINES, architectures, baseline, detect_device
     from mvsearch.proxy_eval.comparison import Comparison, compared_architectures, scores_of
@@ -103,7 +105,9 @@ def proxies(
     if truth is None and plot is not None and not any(reference.name in archs for reference in published()):
         raise PlanError("--plot draws models with a printed top-1, but --models names only rows of the ablation.")
     settings = _settings(names, changes)
-    images = _images(data or ("cifar10" if against == GROUND_TRUTH else "fashion_mnist"), path)
+    source = find_source(data or ("cifar10" if against == GROUND_TRUTH else "fashion_mnist"))
+    path = path or (Path(source.path) if source.path else None)
+    images = _images(source.source, path)
     device = detect_device() if settings else "cpu"
     benchmarks = _benchmarks(settings, images, storage, device)
     held_out = {benchmark.proxy: benchmark.held_out.words for benchmark in benchmarks if benchmark.held_out}

@@ -13,7 +13,7 @@ import numpy as np
 from mvsearch.data._cache import Decoding, cache_dir, files_identity, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._pickles import read_pickle
-from mvsearch.data._source import DataSource
+from mvsearch.data._source import GIVE_PATH, DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
@@ -73,7 +73,7 @@ class Cifar:
         form = self.forms[0]
         raise DataError(
             f"found neither {form.archive} nor the folder {form.folder} at {place}; fetch the archive from {SOURCE} "
-            "and put it there, or give its path.",
+            f"and put it there; if you have it elsewhere, {GIVE_PATH}.",
             at=self.name,
         )
 

@@ -22,6 +22,7 @@ from mvsearch.data._images import IGNORED, DecodedImage, Request, Scene, stratif
 from mvsearch.data._orientation import Fit, Size, View, describe, read_upright, view_of
 from mvsearch.data._outlines import PART_OF
 from mvsearch.data._skipped import Skipped, broken
+from mvsearch.data._source import GIVE_PATH
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
@@ -72,7 +73,7 @@ class Labelled:
 def folder_of(name: str, path: Path | None, content: str) -> Path:
     """The user's folder; raises DataError if none is given or it is not there."""
     if path is None:
-        raise DataError("needs a path: use --path, or `path` under `data:` in the file of the search.", at=name)
+        raise DataError(f"needs a path: {GIVE_PATH}.", at=name)
     if not path.is_dir():
         raise DataError(f"no such folder; give one that contains {content}.", at=path)
     return path

@@ -7,6 +7,9 @@ from typing import Protocol
 from mvsearch.data._images import DataSet, Request
 from mvsearch.utils.progress import Progress
 
+GIVE_PATH = "use --path, or `path` under `data:` in the file of the search"
+"""How a person names the place of the files of a source."""
+
 
 class GetFiles(Protocol):
     """Finds the raw files, and fetches them first if it can."""

@@ -18,7 +18,7 @@ import numpy as np
 from mvsearch.data._cache import Decoding, cache_dir, cache_faults, load_or_decode
 from mvsearch.data._debian import reason, unpack_package
 from mvsearch.data._images import DataSet, DecodedImage, Request
-from mvsearch.data._source import DataSource
+from mvsearch.data._source import GIVE_PATH, DataSource
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
@@ -61,7 +61,8 @@ def get(path: Path | None, progress: Progress | None) -> Path:
         failures.append(failure)
     raise DataError(
         f"neither {PACKAGED} nor {own} contains the four .gz files, and they could not be fetched "
-        f"({'; '.join(failures)}); install Debian's package {PACKAGE}, or put the files of {SOURCE} into {own}.",
+        f"({'; '.join(failures)}); install Debian's package {PACKAGE}, or put the files of {SOURCE} "
+        f"into {own}; if you have them elsewhere, {GIVE_PATH}.",
         at="fashion_mnist",
     )
 
