@@ -41,7 +41,7 @@ def load_content(path: Path) -> tuple[Any, Mapping[str, str]]:
     """
     try:
         if path.is_dir():
-            raise EnvironmentFault(f"is a folder; use a .safetensors or .pt file in it{_example(path)}.", at=path)
+            raise EnvironmentFault(f"is a folder {_describe_files(path)}.", at=path)
         if not path.is_file():
             raise EnvironmentFault("there is no such file; use a .safetensors or .pt checkpoint.", at=path)
         if (part := re.search(r"-\d{5}-of-(\d{5})\b", path.name)) and int(part[1]) > 1:
@@ -59,9 +59,12 @@ def load_content(path: Path) -> tuple[Any, Mapping[str, str]]:
         raise EnvironmentFault(f"cannot be read ({error.strerror}); use a file that you may read.", at=path) from None
 
 
-def _example(folder: Path) -> str:
+def _describe_files(folder: Path) -> str:
+    """Which checkpoint a folder contains, and what would do."""
     names = sorted(file.name for file in folder.iterdir() if file.suffix in {".safetensors", ".pt", ".pth", ".bin"})
-    return f", such as {names[0]}" if names else ""
+    if names:
+        return f"with {len(names)} checkpoint{'s' * (len(names) > 1)}; use a file, such as {folder / names[0]}"
+    return "without .safetensors or .pt files; use a checkpoint, or weights.safetensors of a finished training"
 
 
 def _load_safetensors(path: Path) -> tuple[Any, Mapping[str, str]]:

@@ -41,7 +41,7 @@ def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
 
 def _of_training(folder: Path) -> Architecture:
     """The architecture of a finished training; ArchitectureError if the folder is none."""
-    from mvsearch.training.trained_network import ARCHITECTURE
+    from mvsearch.training.trained_network import ARCHITECTURE, WEIGHTS
 
     if (folder / ARCHITECTURE).is_file():
         return Architecture.load(folder / ARCHITECTURE)
@@ -49,7 +49,11 @@ def _of_training(folder: Path) -> Architecture:
         raise ArchitectureError("is a study; name one of its trials: STUDY:NUMBER.", at=folder)
     if (folder / "checkpoint.pt").is_file():
         raise ArchitectureError("is a training that is not finished; run its command again to resume it.", at=folder)
-    raise ArchitectureError(f"contains no {ARCHITECTURE}; give the folder of a finished training.", at=folder)
+    raise ArchitectureError(
+        f"is a folder without {ARCHITECTURE}; give the folder of a finished training, which has {ARCHITECTURE} and "
+        f"{WEIGHTS}, or the YAML file of a network.",
+        at=folder,
+    )
 
 
 def find_trial(name: str, *, storage: str | None = None) -> Trial | None:
