@@ -120,8 +120,8 @@ class _Bench:
 
     def _checked(self, name: str) -> CheckedDevice:
         command = self.command(name, image_size=reference.IMAGE_SIZE, repeats=REPEATS)
-        written = f"{self.format.name} file by {self.format.packages_used}"
-        key = f"command: {name}, {self.options.run}, {written}, {self.options.threads} threads"
+        run = _describe([f"{name}, {self.options.run}"], self.format.name, self.format.packages_used)
+        key = f"{run}, {self.options.threads} threads"
         return CheckedDevice(
             name,
             lambda: command(self._reference, self.stop),
