@@ -8,7 +8,7 @@ that runs it. Ctrl-C or a kill loses at most 500 steps of a training; the same c
 `--images` is a folder of train/CLASS and test/CLASS. The trainings are in studies/ground_truth, the results in
 cifar10.csv; what the CSV has is not trained again. With `--epochs` the same networks are trained longer (`--only` names
 some), in a CSV of its own. `--validated FILE` takes over what a validation trained with this recipe on these images,
-from its validation.csv; such lines have no curves.
+from its CSV, if the JSON beside it has this recipe; such lines have no curves.
 """
 
 import json
@@ -31,8 +31,11 @@ from mvsearch.proxy_eval.ground_truth import Network
 from mvsearch.training import metrics_log
 from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.job import TrainingJob
+from mvsearch.training.recipe import Recipe
 from mvsearch.training.recipes import load as load_recipe
 from mvsearch.training.trainer import EpochResult
+from mvsearch.validation.conditions import Conditions
+from mvsearch.validation.folder import DOCUMENT
 
 COLUMNS = (
     *("network", "group", "origin", "seed", "epochs", "params", "macs", "top1", "loss", "train_loss", "cpu_seconds"),
@@ -59,10 +62,16 @@ class Run:
 
     def job(self) -> TrainingJob:
         """The training itself."""
-        recipe = replace(load_recipe(str(FOLDER / "cifar10.yaml")), epochs=self.epochs)
+        recipe = recipe_of(self.epochs)
         images = DataSettings(source="folder", path=str(self.images), size=recipe.image_size)
         arch = architecture(self.network)
         return TrainingJob(replace(arch, name=self.network.name), recipe, images, self.folder, seed=self.seed)
+
+
+def recipe_of(epochs: int | None = None) -> Recipe:
+    """The recipe of the ground truth, with its own epochs or others."""
+    recipe = load_recipe(str(FOLDER / "cifar10.yaml"))
+    return replace(recipe, epochs=epochs or recipe.epochs)
 
 
 @click.command()
@@ -85,7 +94,7 @@ def main(
     validated: Path | None,
 ) -> None:
     """Train what the CSV lacks."""
-    usual = load_recipe(str(FOLDER / "cifar10.yaml")).epochs
+    usual = recipe_of().epochs
     table = FOLDER / ("cifar10.csv" if epochs in (None, usual) else f"cifar10_{epochs}_epochs.csv")
     networks = [n for n in load_networks() if not only or n.name.startswith(only)]
     if validated:
@@ -129,6 +138,7 @@ def train(run: Run, table: Path) -> str:
 
 def take_over(validation: Path, table: Path, epochs: int) -> int:
     """Add the trainings of a validation whose networks are in networks.yaml, unless the table has them; how many."""
+    check_recipe(validation, epochs)
     rows = read_table(table)
     finished = {(row["network"], row["seed"]) for row in rows}
     by_key = {architecture(network).key: network for network in load_networks()}
@@ -140,6 +150,27 @@ def take_over(validation: Path, table: Path, epochs: int) -> int:
             rows.append(named | own | {"cpu_seconds": round(float(line["cpu_seconds"]))})
     write_rows(table, rows)
     return len(rows) - len(finished)
+
+
+def check_recipe(validation: Path, epochs: int) -> None:
+    """Refuse a validation by another recipe: its name has the digest of all that its trainings shared."""
+    document = next(filter(Path.exists, (validation.with_suffix(".json"), validation.with_name(DOCUMENT))), None)
+    if document is None:
+        raise click.ClickException(f"{validation}: {DOCUMENT} must be beside it, which has the recipe.")
+    stored = json.loads(document.read_text("utf-8"))["conditions"]
+    conditions = Conditions(
+        recipe_name=stored["recipe"],
+        recipe=recipe_of(epochs),
+        data=DataSettings(**stored["images"]),
+        data_name=stored["data"],
+        precision=stored["precision"],
+        **{name: stored[name] for name in ("checksum", "train_images", "classes", "steps")},
+    )
+    if conditions.name != stored["name"]:
+        raise click.ClickException(
+            f"{document}: its networks were trained by {stored['recipe']} in {stored['epochs']} epochs; only trainings "
+            f"by {FOLDER / 'cifar10.yaml'} as it is now, in {epochs} epochs from random weights, are taken over."
+        )
 
 
 def row_of(run: Run) -> dict[str, Any]:
