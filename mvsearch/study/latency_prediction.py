@@ -28,6 +28,7 @@ from mvsearch.profiling.measurements import load_measurement
 from mvsearch.profiling.measurements.latency import KNOWN_NETWORKS, LatencySettings
 from mvsearch.profiling.prediction import LEAST_MEASURED, KnownDevice, LatencyModel, LinearModel
 from mvsearch.space.inverse import Point
+from mvsearch.space.search_space import Codes
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
@@ -41,8 +42,9 @@ LATENCY = "latency"
 WIDEST = 0.1
 """The half-width of an interval, as a share of the prediction, beyond which a network is measured."""
 
-_CONSIDERED = 400
-"""Random networks of the space that the networks of the design are chosen from."""
+_CONSIDERED, _DRAWN = 400, 100_000
+"""Random networks of the space that the networks of the design are chosen from; those drawn if too few are within the
+limits."""
 
 _CONDITIONS = ("backend", "device", "batch", "threads", "precision", "reference")
 """What a predicted latency has in common with the measured ones."""
@@ -230,16 +232,30 @@ def measure_on(backend: str, settings: LatencySettings, arch: Architecture) -> M
 def design(plan: Plan, networks: int) -> list[Point]:
     """So many points of the space inside its limits, the same for every worker: each far from those before it.
 
-    The first is the one that is nearest to the mean of all features.
+    The first is the one that is nearest to the mean of all features. Fewer where hardly any point is within the limits.
     """
-    rng = np.random.default_rng(plan.search.seed)
-    codes = plan.space.sample(_CONSIDERED, rng) if plan.all_points is None else rng.permutation(plan.all_points)
-    points = [plan.space.point(row) for row in codes[plan.admissible(codes)][:_CONSIDERED]]
+    points = [plan.space.point(row) for row in _within_limits(plan, networks)[:_CONSIDERED]]
+    if not points:
+        return []
     rows = [row.name for row in plan.space.rows] + ["head"]
     archs = [plan.space.architecture(point) for point in points]
     values = {choice.name: choice.values for choice in plan.space.choices}
     features = cost_features(archs, rows, choice_features([*map(plan.space.effective, points)], values))
     return [points[i] for i in spread_out(features.flat(), networks)]
+
+
+def _within_limits(plan: Plan, networks: int) -> Codes:
+    """Random points of the space within its limits, of more that are drawn if these are too few."""
+    rng = np.random.default_rng(plan.search.seed)
+    if plan.all_points is not None:
+        codes = rng.permutation(plan.all_points)
+        return codes[plan.admissible(codes)]
+    for drawn in (_CONSIDERED, _DRAWN):
+        codes = plan.space.sample(drawn, rng)
+        codes = codes[plan.admissible(codes)]
+        if len(codes) >= networks:
+            break
+    return codes
 
 
 def spread_out(features: NDArray[np.float64], count: int) -> list[int]:

@@ -9,6 +9,7 @@ from mvsearch.metrics.latency_text import predicted_note
 from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.study.latency_prediction import design, spread_out
+from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
 
 PREDICT = TOY + "latency: {predict: 8}\n"
@@ -119,6 +120,17 @@ def test_networks_to_predict_from_that_cannot_be_measured_are_counted_in_a_warni
     run(tmp_path, Broken(), trials=9)
     (warning,) = [record for record in caplog.records if record.levelname == "WARNING"]
     assert warning.args[:2] == (1, 8)
+
+
+def test_networks_to_predict_from_are_found_where_a_limit_admits_hardly_any():
+    def plan(limit):
+        return Plan.load("v3_small", name="tight", objectives=("params", "latency_ms"), limits=(limit,))
+
+    tight = plan("params <= 650k")
+    points = design(tight, 8)
+    assert len(points) == 8
+    assert all(tight.space.architecture(point).cost().params <= 650_000 for point in points)
+    assert design(plan("params <= 500k"), 8) == []
 
 
 def test_networks_to_predict_from_lie_far_from_each_other():
