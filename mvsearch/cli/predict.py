@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=Command,
+    context_settings={"allow_extra_args": True},  # which are refused with what would do
     examples=[
         "mvsearch predict trained --data /my/images",
         "mvsearch predict v3:17+deeplabv3 --steps 300 -o masks.png",
     ],
 )
 @click.argument("arch", shell_complete=complete_architecture)
-@click.argument("others", nargs=-1, metavar="")  # refused, with what would do
 @click.option(
     "--weights",
     type=click.Path(path_type=Path),
@@ -79,7 +79,6 @@ if TYPE_CHECKING:
 @json_option
 def predict(
     arch: str,
-    others: tuple[str, ...],
     weights: Path | None,
     data: str | None,
     path: Path | None,
@@ -112,7 +111,7 @@ def predict(
     whole test part, which no search and no training uses. On cutouts it is lower than in a study, whose held-out scenes
     contain cut-outs of the training part.
     """
-    if others:
+    if others := click.get_current_context().args:
         raise click.UsageError(
             f"found {others[0]} after the network; images are given with --data: an image, or a folder of images."
         )
