@@ -14,6 +14,7 @@ from pathlib import Path, PosixPath
 from typing import Any
 
 from mvsearch.errors import CheckpointError, EnvironmentFault
+from mvsearch.utils.text import plural
 
 _HEAD = 64
 """Bytes that are read to recognise a kind of file."""
@@ -63,7 +64,7 @@ def _describe_files(folder: Path) -> str:
     """Which checkpoint a folder contains, and what would do."""
     names = sorted(file.name for file in folder.iterdir() if file.suffix in {".safetensors", ".pt", ".pth", ".bin"})
     if names:
-        return f"with {len(names)} checkpoint{'s' * (len(names) > 1)}; use a file, such as {folder / names[0]}"
+        return f"with {plural(len(names), 'checkpoint')}; use a file, such as {folder / names[0]}"
     return "without .safetensors or .pt files; use a checkpoint, or weights.safetensors of a finished training"
 
 
