@@ -13,10 +13,10 @@ def count(arch: Architecture) -> int:
     """Biases and norms are numbers of one channel each; a (out, in, k, k) kernel counts out x in."""
     import torch
 
-    from mvsearch.nn import build
+    from mvsearch.nn.network import instantiate
 
     with torch.device("meta"):
-        return sum(weights.numel() // weights.shape[2:].numel() for weights in build(arch).parameters())
+        return sum(weights.numel() // weights.shape[2:].numel() for weights in instantiate(arch).parameters())
 
 
 PROXY = counted(
