@@ -127,13 +127,12 @@ def test_every_network_is_scored_once_whatever_its_names():
     assert "ablation_1_baseline_v1_s" not in once
 
 
-@pytest.mark.parametrize("suffix", [".svg", ".html", pytest.param(".png", marks=pytest.mark.slow)])
-def test_the_plot_is_drawn(run, suffix):
-    done = run("proxies", "--proxy", "channel_weights", "--seeds", "1", "--plot", f"plot{suffix}")
-    assert done.code == 0, done.err
-    written = Path(f"plot{suffix}").read_bytes()
-    assert written.startswith({".svg": b"<?xml", ".html": b"<!DOCTYPE html>", ".png": b"\x89PNG"}[suffix])
-    assert suffix != ".html" or b"v3-XXS" in written
+def test_the_plot_is_drawn(run):
+    for suffix, start in {".svg": b"<?xml", ".html": b"<!DOCTYPE html>", ".png": b"\x89PNG"}.items():
+        done = run("proxies", "--proxy", "channel_weights", "--seeds", "1", "--plot", f"plot{suffix}")
+        assert done.code == 0, done.err
+        assert Path(f"plot{suffix}").read_bytes().startswith(start)
+    assert b"v3-XXS" in Path("plot.html").read_bytes()
 
 
 def test_better_is_to_the_right_also_where_less_is_better():
