@@ -5,9 +5,6 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -46,16 +43,6 @@ def optuna_migrations_read_once() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ScriptDirectory, "from_config", read_once)
-        yield
-
-
-@pytest.fixture(scope="session")
-def onnx_operators_read_once() -> Iterator[None]:
-    """Read torch's table of ONNX operators once: each export reads it, in a fifth of the time for a small network."""
-    with pytest.MonkeyPatch.context() as patch:
-        if find_spec("onnxscript"):
-            registry = import_module("torch.onnx._internal.exporter._registration").ONNXRegistry
-            patch.setattr(registry, "from_torchlib", staticmethod(cache(registry.from_torchlib)))
         yield
 
 

@@ -42,7 +42,7 @@ from mvsearch.study.resolve import find_architecture
 from mvsearch.utils import plugins, yaml_document
 from mvsearch.utils.yaml_document import Document, parse
 
-pytestmark = pytest.mark.usefixtures("one_thread", "onnx_operators_read_once")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 ROOT = Path(__file__).parents[2]
 COUNTED = json.loads((ROOT / "tests" / "fixtures" / "published_heads.json").read_text())["models"]

@@ -6,5 +6,5 @@ import pytest
 
 
 @pytest.fixture(autouse=True)
-def own_lock_files(tmp_path_factory, monkeypatch, brief_timing, onnx_operators_read_once):
+def own_lock_files(tmp_path_factory, monkeypatch, brief_timing):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("locks")))

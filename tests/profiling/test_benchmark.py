@@ -31,7 +31,7 @@ from mvsearch.study.evaluator import Evaluator
 from mvsearch.utils import machine_lock, yaml_document
 from mvsearch.utils.installation import install_hint
 
-pytestmark = pytest.mark.usefixtures("brief_timing", "onnx_operators_read_once")
+pytestmark = pytest.mark.usefixtures("brief_timing")
 SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
 RUNTIMES = ("onnxruntime", "openvino", "executorch")
 EACH_RUNTIME = (*RUNTIMES[:2], pytest.param("executorch", marks=pytest.mark.slow))  # its files take long to write

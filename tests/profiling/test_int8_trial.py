@@ -22,7 +22,7 @@ from mvsearch.study.study import Study
 from mvsearch.study.trial_time import estimate
 from mvsearch.utils.yaml_document import parse
 
-pytestmark = pytest.mark.usefixtures("one_thread", "onnx_operators_read_once")
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 SPACE = """
 image_size: 32
