@@ -371,7 +371,8 @@ def title_of(schedule: Schedule) -> str:
 def main(write: bool, steps: tuple[int, ...]) -> None:
     """Print the tables of all schedules."""
     truth = load_ground_truth()
-    chosen = [each for each in schedules(truth) if each.networks() and each.steps in (steps or (each.steps,))]
+    known = [each for each in schedules(truth) if len(each.networks()) >= FEWEST]
+    chosen = [each for each in known if not steps or each.steps in steps]
     choice = choice_table(truth)
     print(choice)
     text = "\n\n".join(f"{title_of(schedule)}\n\n{table_of(schedule)}" for schedule in chosen)
