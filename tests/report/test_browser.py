@@ -65,6 +65,7 @@ def opened(chromium, report):
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         context.set_offline(True)
+        context.set_default_timeout(120_000)  # a busy machine
         tab = context.new_page()
         tab.on("console", lambda said: trouble.append(f"{said.type}: {said.text}"))
         tab.on("pageerror", lambda error: trouble.append(str(error)))

@@ -180,7 +180,7 @@ def test_a_rung_measured_before_the_worker_ended_is_not_measured_again(tmp_path)
     ("proxy", "key"),
     [
         ("{rungs: [50, 30]}", "proxy.rungs"),
-        ("{rungs: [75]}", "proxy.rungs"),
+        ("{rungs: [600]}", "proxy.rungs"),
         ("{rungs: [0]}", "proxy.rungs"),
         ("{rungs: 30}", "proxy.rungs"),
         ("{rungs: [a]}", "proxy.rungs"),

@@ -289,7 +289,7 @@ def test_another_space_or_other_settings_are_an_error_with_the_difference(tmp_pa
 
     with pytest.raises(StudyError, match="a space with other choices"):
         Study.join(toy_plan(tmp_path, TOY.replace("depth: {choose: [1, 2, 3]}", "depth: {choose: [1, 2]}")))
-    with pytest.raises(StudyError, match=r"proxy\.steps: 75 .*, 99 "):
+    with pytest.raises(StudyError, match=r"proxy\.steps: 600 .*, 99 "):
         Study.join(toy_plan(tmp_path, TOY + "proxy: {steps: 99}\n"))
     with pytest.raises(StudyError, match=r"loss, params, not params.*--objective loss --objective params"):
         Study.join(toy_plan(tmp_path, objectives=("params",)))

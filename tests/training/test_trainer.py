@@ -530,7 +530,7 @@ def test_predict_of_a_classifier_says_what_is_missing(predicted, args, found):
 
 
 @pytest.mark.parametrize(
-    ("file", "found"), [("study.db", "STUDY:NUMBER"), ("checkpoint.pt", "not finished"), ("x", "contains no")]
+    ("file", "found"), [("study.db", "STUDY:NUMBER"), ("checkpoint.pt", "not finished"), ("x", "architecture.yaml")]
 )
 def test_another_folder_is_no_architecture(tmp_path, file, found):
     (tmp_path / file).touch()
