@@ -27,6 +27,7 @@ from mvsearch.cli._wait import tell_of_wait
 from mvsearch.metrics.constraints import join_limits
 from mvsearch.metrics.formatting import image_sizes, pretty, with_error
 from mvsearch.metrics.registry import metric
+from mvsearch.utils.text import plural
 from mvsearch.utils.units import duration
 
 if TYPE_CHECKING:
@@ -206,11 +207,12 @@ class SearchProgress(Display):
         self.heading = Text.assemble(
             "study ",
             (plan.name, "bold"),
-            f" in {location}: {plan.search.trials} trials{f', {finished} of them finished' if finished else ''}"
+            f" in {location}: {plural(plan.search.trials, 'trial')}"
+            f"{f', {finished} of them finished' if finished else ''}"
             f"{', every point of the space within its limits' if _is_whole(plan) else ''}, "
             f"sampler {plan.search.sampler}, objectives {', '.join(o.name for o in plan.objectives)}, "
             f"limits {join_limits(plan.limits)}, "
-            f"{workers} worker(s). Ctrl-C stops; run the same command to resume.",
+            f"{plural(workers, 'worker')}. Ctrl-C stops; run the same command to resume.",
         )
 
     def __enter__(self) -> Self:

@@ -98,4 +98,4 @@ def describe_conditions(validation: Validation) -> str:
 
 def epochs_text(validation: Validation) -> str:
     """E.g. `10 epochs`."""
-    return "1 epoch" if validation.conditions["epochs"] == 1 else f"{validation.conditions['epochs']} epochs"
+    return plural(validation.conditions["epochs"], "epoch")
