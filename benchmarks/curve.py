@@ -1,4 +1,4 @@
-"""How well the proxy `train` ranks for the seconds that it takes: steps, seeds and resolutions of its schedule.
+"""How well `scaled_loss` ranks for the seconds that it takes: steps, seeds and resolutions of the proxy `train`.
 
 Scores the reference models with every schedule below, and ranks them by single seeds, their means, and combinations of
 resolutions. Scores are stored as they are computed, for `mvsearch proxies` too; the same command resumes.
@@ -11,7 +11,7 @@ some hours on one core; `--workers` uses more.
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -91,7 +91,8 @@ def fill(storage: str, schedule: Schedule, seed: int) -> None:
 
 def evaluate_proxies(storage: str) -> dict[Schedule, ProxyScores]:
     """The stored scores of each schedule."""
-    return {s: s.benchmark(storage).results(architectures(), range(seeds)) for s, seeds in SEEDS.items()}
+    results = {s: s.benchmark(storage).results(architectures(), range(seeds)) for s, seeds in SEEDS.items()}
+    return {schedule: replace(scores, score="scaled_loss") for schedule, scores in results.items()}
 
 
 def table_of(results: Mapping[Schedule, ProxyScores]) -> list[Row]:

@@ -78,7 +78,7 @@ def page(costs: list[Cost], source: str, turns: int, trainings: int) -> str:
     lines = [
         "# What a proxy costs",
         "",
-        f"CPU milliseconds to score a candidate (lower is better) on {source}, at default settings, including the time",
+        f"CPU milliseconds to score a candidate (lower is better) on {source}, at these settings, including the time",
         "to draw the images and to build the network: median (least to most) of interleaved turns. `zico` takes two",
         "batches, `synflow` one image of ones. How well proxies rank: [evidence](../evidence/proxies.md).",
         "",
