@@ -10,7 +10,7 @@ at equal cost to the loss. The networks of the ground truth have their short tra
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -18,11 +18,12 @@ import numpy as np
 from _networks import FOLDER
 from _sections import markdown_table, write_section
 from _tables import read_table, write_table
-from scores import Schedule, schedules
+from scores import Schedule, held_out_loss, mean_loss, schedules
 
 from mvsearch.proxies import channel_weights
 from mvsearch.proxy_eval.ground_truth import load_ground_truth
 from mvsearch.proxy_eval.rank_correlation import Ranking, published, rank, tau, within
+from mvsearch.utils.text import plural
 
 PAGE = FOLDER.parent.parent / "docs" / "evidence" / "proxies.md"
 EXTRACT = FOLDER / "published_short_trainings.csv"
@@ -30,6 +31,7 @@ POWERS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5)
 SCHEDULES = ((75, 2), (600, 1))
 """Numbers of steps and of seeds."""
 LOSSES = {"mean training loss": "train_loss", "held-out loss": "loss"}
+SCORES = {"train_loss": mean_loss, "loss": held_out_loss}
 COLUMNS = ("network", "steps", "seed", "channel_weights", *LOSSES.values())
 
 
@@ -47,23 +49,18 @@ def extract(file: Path) -> None:
     write_table(EXTRACT, COLUMNS, rows)
 
 
-def of_published(steps: int, loss: str, power: float) -> Ranking:
-    """The agreement with ImageNet top-1."""
+def of_published(rows: Sequence[Mapping[str, str]], loss: str, power: float) -> Ranking:
+    """The agreement with ImageNet top-1 of the short trainings of the published models."""
     scores: dict[str, list[float]] = {}
-    for row in read_table(EXTRACT):
-        if int(row["steps"]) == steps:
-            score = -float(row[loss]) / (float(row["channel_weights"]) / 1e6) ** power
-            scores.setdefault(row["network"], []).append(score)
+    for row in rows:
+        score = -float(row[loss]) / (float(row["channel_weights"]) / 1e6) ** power
+        scores.setdefault(row["network"], []).append(score)
     return rank(scores)
 
 
 def of_schedule(schedule: Schedule, loss: str, power: float) -> dict[str, float]:
     """The score of each recorded network."""
-    values = {}
-    for name, recorded in schedule.recorded.items():
-        mean = recorded.losses.mean() if loss == "train_loss" else recorded.held_out_loss[:, -1].mean()
-        values[name] = -float(mean) / (recorded.channel_weights / 1e6) ** power
-    return values
+    return {name: SCORES[loss](recorded, power) for name, recorded in schedule.recorded.items()}
 
 
 def agreement(schedule: Schedule, x: Mapping[str, float], y: Mapping[str, float]) -> tuple[float, float]:
@@ -86,20 +83,21 @@ def section(schedule: Schedule) -> str:
     """A line for each loss and power."""
     trained = {network.name: network.mean for network in schedule.networks()}
     params = {name: float(cost.params) for name, cost in schedule.costs.items()}
+    short = [row for row in read_table(EXTRACT) if int(row["steps"]) == schedule.steps]
     lines = []
     for words, loss in LOSSES.items():
         for power in POWERS:
             scores = of_schedule(schedule, loss, power)
-            order = of_published(schedule.steps, loss, power)
+            order = of_published(short, loss, power)
             with_top1, with_params = agreement(schedule, scores, trained), agreement(schedule, scores, params)[1]
             figures = (order.tau.value, order.within.value, between_groups(schedule, scores), *with_top1, with_params)
             lines.append([words, f"{power:g}", *("-" if figure is None else f"{figure:.2f}" for figure in figures)])
     heads = ("loss", "power", "published: τ all", "published: τ within size", "between groups")
     table = markdown_table((*heads, "top-1: τ all", "top-1: τ equal cost", "params: τ equal cost"), lines)
-    seeds = "1 seed" if schedule.seeds == 1 else f"{schedule.seeds} seeds"
     counts = f"{len(schedule.recorded)} networks of the ground truth, of which {len(trained)} are trained in full"
-    models = of_published(schedule.steps, "loss", 0.0).models
-    return f"**{schedule.steps} steps, {seeds}.** {counts}; {models} published models, 1 seed.\n\n{table}"
+    models = len({row["network"] for row in short})
+    title = f"**{schedule.steps} steps, {plural(schedule.seeds, 'seed')}.**"
+    return f"{title} {counts}; {models} published models, 1 seed.\n\n{table}"
 
 
 def report() -> str:

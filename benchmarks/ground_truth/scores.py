@@ -24,6 +24,7 @@ from mvsearch.proxy_eval.agreement import agreement, difference
 from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, GroundTruth, Network, TrainedNetwork, load_ground_truth
 from mvsearch.proxy_eval.rank_correlation import FEWEST, Estimate, estimate, tau, within
 from mvsearch.utils.atomic_write import write_whole
+from mvsearch.utils.text import plural
 
 C = TypeVar("C")
 ByNetwork = Mapping[str, np.ndarray]
@@ -293,7 +294,7 @@ def rungs_of(schedule: Schedule) -> list[list[str]]:
         ends = estimate(lambda weights, x=at_rung, y=at_end: within(x, y, groups, weights), len(groups))
         scores = dict(zip(schedule.recorded, at_rung.tolist(), strict=True))
         whole = agreement(scores, schedule.networks(), schedule.costs)
-        words = f"{step} of {schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}"
+        words = f"{step} of {schedule.steps} steps, {plural(schedule.seeds, 'seed')}"
         lines.append([words, str(len(groups)), ends.words, str(whole.networks), whole.tau.words, whole.within.words])
     return lines
 
@@ -313,12 +314,12 @@ def rungs_table(chosen: Sequence[Schedule]) -> str:
 
 def held_out_loss(recorded: Recorded, power: float = 0.0) -> float:
     """The held-out loss at the end over a power of size, as a score: higher is better."""
-    return -float(recorded.held_out_loss[:, -1].mean()) / recorded.channel_weights**power
+    return -float(recorded.held_out_loss[:, -1].mean()) / (recorded.channel_weights / 1e6) ** power
 
 
 def mean_loss(recorded: Recorded, power: float = 0.0) -> float:
     """The mean training loss over a power of size, as a score: higher is better."""
-    return -float(recorded.losses.mean()) / recorded.channel_weights**power
+    return -float(recorded.losses.mean()) / (recorded.channel_weights / 1e6) ** power
 
 
 BEFORE = "`scaled_loss`, 75 steps, 2 seeds"
@@ -332,9 +333,9 @@ CHOICE: Mapping[str, tuple[int, int, Callable[[Recorded], float]]] = {
 """Candidates for the default score: steps, seeds and the score of a network."""
 
 
-def choice_table(truth: GroundTruth) -> str:
+def choice_table(truth: GroundTruth, every: Sequence[Schedule]) -> str:
     """The candidates for the default on the networks that all of them know, and how much better they are than size."""
-    found = {(each.steps, each.seeds): each.recorded for each in schedules(truth)}
+    found = {(each.steps, each.seeds): each.recorded for each in every}
     known = set.intersection(*(set(found[steps, seeds]) for steps, seeds, _ in CHOICE.values()))
     networks = [network for network in truth.networks if network.name in known]
     judged = [network for network in networks if network.half == JUDGED]
@@ -359,7 +360,7 @@ def title_of(schedule: Schedule) -> str:
     """Steps, seeds, and how many networks there are of each kind."""
     trained, recorded = len(schedule.networks()), len(schedule.recorded)
     return (
-        f"## {schedule.steps} steps, {schedule.seeds} seed{'s' * (schedule.seeds > 1)}\n\n{recorded} of "
+        f"## {schedule.steps} steps, {plural(schedule.seeds, 'seed')}\n\n{recorded} of "
         f"{len(schedule.every)} networks are recorded, of which {trained} are trained in full: "
         f"{len(schedule.networks(FIT))} for fitting and {len(schedule.networks(JUDGED))} to judge."
     )
@@ -371,9 +372,10 @@ def title_of(schedule: Schedule) -> str:
 def main(write: bool, steps: tuple[int, ...]) -> None:
     """Print the tables of all schedules."""
     truth = load_ground_truth()
-    known = [each for each in schedules(truth) if len(each.networks()) >= FEWEST]
+    every = schedules(truth)
+    known = [each for each in every if len(each.networks()) >= FEWEST]
     chosen = [each for each in known if not steps or each.steps in steps]
-    choice = choice_table(truth)
+    choice = choice_table(truth, every)
     print(choice)
     text = "\n\n".join(f"{title_of(schedule)}\n\n{table_of(schedule)}" for schedule in chosen)
     text += f"\n\n## Rungs\n\n{rungs_table(chosen)}"
