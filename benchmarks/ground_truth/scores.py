@@ -339,6 +339,7 @@ def choice_table(truth: GroundTruth, every: Sequence[Schedule]) -> str:
     known = set.intersection(*(set(found[steps, seeds]) for steps, seeds, _ in CHOICE.values()))
     networks = [network for network in truth.networks if network.name in known]
     judged = [network for network in networks if network.half == JUDGED]
+    by_origin = [[each for each in networks if each.network.origin == origin] for origin in ("random", "proposed")]
     costs = {network.name: architecture(network.network).cost() for network in networks}
     scores = {
         words: {name: value(found[steps, seeds][name]) for name in known}
@@ -349,11 +350,15 @@ def choice_table(truth: GroundTruth, every: Sequence[Schedule]) -> str:
     for words, score in scores.items():
         found_by = [agreement(score, those, costs) for those in (networks, judged)]
         taus = [estimate for each in found_by for estimate in (each.within, each.tau)]
+        taus += [agreement(score, those, costs).within for those in by_origin]
         gains = [difference(score, scores[other], networks).within for other in (BEFORE, "params")]
         lines.append([words, *(estimate.words for estimate in (*taus, *gains))])
     heads = ("score", "τ equal cost", "τ all", "judged half: τ equal cost", "judged half: τ all")
+    heads += ("random alone: τ equal cost", "proposed alone: τ equal cost")
     table = markdown_table((*heads, "τ equal cost above `scaled_loss`", "above params"), lines)
-    return f"{len(networks)} networks, {len(judged)} in the judged half.\n\n{table}"
+    random, proposed = map(len, by_origin)
+    of_them = f"{len(judged)} in the judged half, {random} drawn at random, {proposed} proposed by searches"
+    return f"{len(networks)} networks, of which {of_them}.\n\n{table}"
 
 
 def title_of(schedule: Schedule) -> str:
