@@ -42,8 +42,9 @@ values, a trial of a study (`v3:17`), or the folder of a finished training. `v3:
 head (`deeplabv3`, `pspnet`, `ssdlite`): exact costs, and the authors' weights can be loaded. STUDY is a name, a folder
 or a `study.db`.
 
-Every command that reports has `--json`: one JSON document on stdout, progress on stderr. Exit codes: 0 done, 1 an error
-that you can correct (one sentence on stderr), 2 usage, 130 interrupted."""
+Every command that reports has `--json`: one JSON document on stdout, progress on stderr
+([keys](../library.md#the-json-of-commands)). Tables fit the terminal; in a pipe `COLUMNS` is their width. Exit codes: 0
+done, 1 an error that you can correct (one sentence on stderr), 2 usage, 130 interrupted."""
 
 
 def page() -> str:
