@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import click
 
 from mvsearch.cli._output import print_data_notes
+from mvsearch.utils.text import join_words
 
 if TYPE_CHECKING:
     from mvsearch.cli._progress import SearchProgress
     from mvsearch.data import DataSet
     from mvsearch.proxies import HeldOut
+    from mvsearch.study.candidate import Candidate
     from mvsearch.study.executors.ray import ResourceShare
     from mvsearch.study.plan import Plan
     from mvsearch.study.reader import Reader
@@ -69,9 +71,13 @@ def _training_notes(plan: "Plan", data: "DataSet", held_out: "HeldOut | None") -
 
 
 def join(plan: "Plan", notes: Sequence[str] = ()) -> "Plan":
-    """Create the study, or join it and print notes and what this run changes of it; the plan as the study has it."""
+    """Create the study, or join it and print notes, what this run changes of it, and which trials it repeats.
+
+    Returns the plan as the study has it.
+    """
     from mvsearch.metrics.constraints import join_limits
     from mvsearch.study.proxy_scope import scope_note
+    from mvsearch.study.storage.faults import retry_while_unavailable
     from mvsearch.study.study import Study
 
     study = Study.join(plan)
@@ -83,9 +89,18 @@ def join(plan: "Plan", notes: Sequence[str] = ()) -> "Plan":
         *sought,
         *([scope] if scope else []),
         *(f"study {plan.name}: {change}" for change in study.changes),
+        *_interrupted_note(retry_while_unavailable(study.scheduler.interrupted)),
     ):
         click.echo(line, err=True)
     return study.plan
+
+
+def _interrupted_note(candidates: "Sequence[Candidate]") -> list[str]:
+    """Which trials are repeated; their networks have the same names under the new numbers."""
+    names = [f"{candidate.number} ({candidate.name})" for candidate in candidates]
+    if len(names) > 1:
+        return [f"trials {join_words(names)} were interrupted and are repeated under new numbers."]
+    return [f"trial {name} was interrupted and is repeated under a new number." for name in names]
 
 
 def check_weights(plan: "Plan") -> None:

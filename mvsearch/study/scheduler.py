@@ -129,6 +129,20 @@ class Scheduler:
 
     # ---- trials that a worker cannot finish
 
+    def interrupted(self) -> list[Candidate]:
+        """The candidates that will be tried again under new numbers, with the numbers of the trials that were lost.
+
+        The trials of dead workers are requeued first.
+        """
+        with self.store.study_lock(self.study.name), translate_optuna_errors(self.plan.url):
+            if self.requeue_stale(self._sync()):  # to workers that join now, the lost trials are due by their numbers
+                self.sampler = SamplerStudy(self.plan, self.trials.sampler_state)
+            trials = self._sync()
+        left = self.plan.search.trials - (self.sampler.n_trials - self.sampler.n_lost)
+        due = self.sampler.due[: max(0, left)]
+        last = {due.index(trial.params): trial for trial in trials if trial.params in due}
+        return [self.study.make_candidate(trial.number, trial.params) for trial in last.values()]
+
     def requeue_stale(self, trials: Sequence[FrozenTrial]) -> bool:
         """Requeue the trials of dead workers, or fail them after the last attempt; whether there were any."""
         workers = {number: trials[number].user_attrs.get("worker", "") for number in self.sampler.running}

@@ -16,7 +16,9 @@ from command import PROCESS, Finished, run_process
 
 from mvsearch.cli.main import cli
 from mvsearch.metrics.record import Record
+from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
+from mvsearch.study.study import Study
 from mvsearch.study.workers.registry import FileRegistry
 
 V3 = str(Path(__file__).parents[2] / "spaces" / "v3.yaml")
@@ -148,6 +150,27 @@ def test_an_interrupted_or_killed_run_resumes_with_its_finished_trials(tmp_path,
     records = open_study(tmp_path / "studies" / "tiny").records()
     assert len(records) == len({record.key for record in records}) == total
     assert {r.number: r.metrics for r in before}.items() <= {r.number: r.metrics for r in records}.items()
+
+
+def test_run_names_the_trials_that_it_repeats_under_new_numbers(mvsearch):
+    plan = Plan.load("quick.yaml", objectives=("params", "macs"), trials=5, sampler="random")
+    workers = [Study.join(plan) for _ in range(3)]
+    workers[0].run(lambda arch: arch.metrics(), trials=2)
+    with workers[0].worker.running(), workers[1].worker.running(), workers[2].worker.running():
+        lost = [worker.scheduler.next(5) for worker in workers]
+        workers[2].scheduler.release(4)  # as Ctrl-C does; the other two die with their trials
+        assert workers[2].scheduler.interrupted() == lost[2:]
+    command = ("run", "quick.yaml", *CHEAP, "--workers", "1", "--trials")
+
+    first, rest, none = (mvsearch(*command, trials).err for trials in ("3", "5", "5"))
+
+    names = [f"{candidate.number} ({candidate.name})" for candidate in lost]
+    assert f"trial {names[0]} was interrupted and is repeated under a new number.\n" in first
+    assert f"trials {names[1]} and {names[2]} were interrupted and are repeated under new numbers.\n" in rest
+    assert "interrupted" not in none
+    assert [(r.number, r.key) for r in workers[0].records()][2:] == [
+        (n, c.key) for n, c in zip((5, 6, 7), lost, strict=True)
+    ]
 
 
 def wait_for_workers(study: Path, seconds: float = 100) -> None:

@@ -35,7 +35,7 @@ class SamplerStudy:
         self.running: set[int] = set()
         self.n_trials = self.n_lost = 0
         published = [point for _, point in plan.space.published_points()]
-        self._due = [point for point in published if plan.admissible(plan.space.codes(point)[None])[0]]
+        self.due = [point for point in published if plan.admissible(plan.space.codes(point)[None])[0]]
         """Points to suggest before those of the sampler: published models, and points of lost trials."""
 
     @property
@@ -65,8 +65,8 @@ class SamplerStudy:
     def _add(self, number: int, params: dict[str, Any]) -> None:
         self.n_trials += 1
         self.running.add(number)
-        if params in self._due:
-            self._due.remove(params)
+        if params in self.due:
+            self.due.remove(params)
 
     def _finish(self, trial: FrozenTrial, metrics: Metrics) -> None:
         self._storage.set_trial_user_attr(self._id(trial.number), "metrics", metrics)
@@ -86,9 +86,9 @@ class SamplerStudy:
         ended = [other.number for other in others if other.state.is_finished()]
         if len(ended) < len(others) or metrics(ended):
             return
-        if point in self._due:  # the last loss decides the order
-            self._due.remove(point)
-        self._due.append(point)
+        if point in self.due:  # the last loss decides the order
+            self.due.remove(point)
+        self.due.append(point)
 
     def suggest(self, *, exclude: Sequence[dict[str, Any]] = ()) -> FrozenTrial | None:
         """The next trial: a published model not tried yet, else the point of a lost trial, else the sampler's.
@@ -97,7 +97,7 @@ class SamplerStudy:
         and limits. After a suggestion of the sampler this study is ahead of the database until the trial is written; if
         it cannot be written, begin with a new SamplerStudy.
         """
-        due = [params for params in self._due if params not in exclude]
+        due = [params for params in self.due if params not in exclude]
         if due:
             return create_trial(state=TrialState.RUNNING, params=due[0], distributions=self.distributions)
         number = self._study.ask(self.distributions).number
