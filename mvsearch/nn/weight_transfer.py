@@ -122,7 +122,8 @@ def identify_architecture(state_dict: dict[str, Tensor], *candidates: Architectu
     total = sum(tensor.numel() for name, tensor in weights.items() if not name.endswith(STATISTICS))
     for candidate in chain(candidates, map(published, all_names())) if classifier else ():
         arch = candidate.at(num_classes=len(classifier[0]))
-        if arch.task == "classification" and total not in _parameter_counts(arch):
+        needed, trained = _parameter_counts(arch)
+        if total < needed or (arch.task == "classification" and total not in (needed, trained)):
             continue  # without building it
         try:
             load_checkpoint(_build_on_meta(arch), weights)
