@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from rich.progress import BarColumn
-from small import SEPARABLE, SOFTMAX
+from small import PLAIN, SOFTMAX
 from torch import nn
 from toy import toy_plan
 
@@ -32,7 +32,7 @@ from mvsearch.utils import machine_lock, yaml_document
 from mvsearch.utils.installation import install_hint
 
 pytestmark = pytest.mark.usefixtures("brief_timing")
-SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
+SMALL, OTHER = Architecture.from_dict(PLAIN), Architecture.from_dict(SOFTMAX)
 RUNTIMES = ("onnxruntime", "openvino", "executorch")
 EACH_RUNTIME = (*RUNTIMES[:2], pytest.param("executorch", marks=pytest.mark.slow))  # its files take long to write
 
@@ -108,12 +108,12 @@ def test_the_first_use_of_executorch_in_a_process_leaves_the_random_state_too(tm
     installed("executorch")
     first = """
 import torch
-from small import SOFTMAX
+from small import PLAIN
 from mvsearch.arch.architecture import Architecture
 from mvsearch.profiling.measurements.latency import LatencySettings
 from mvsearch.profiling.latency import load_backend
 from mvsearch.nn import build
-model = build(Architecture.from_dict(SOFTMAX), seed=0)
+model = build(Architecture.from_dict(PLAIN), seed=0)
 before = torch.get_rng_state()
 load_backend("executorch").measure(model, 32, repeats=3)
 assert torch.equal(torch.get_rng_state(), before)
@@ -250,25 +250,25 @@ def test_pairs_are_interleaved_with_exclusive_access_once_all_are_prepared(monke
 
 @pytest.fixture
 def run(mvsearch):
-    """The command `bench`, in a folder with small_softmax.yaml."""
-    Path("small_softmax.yaml").write_text(yaml_document.dump(SMALL.to_dict()), encoding="utf-8")
+    """The command `bench`, in a folder with small_plain.yaml."""
+    Path("small_plain.yaml").write_text(yaml_document.dump(SMALL.to_dict()), encoding="utf-8")
     return lambda *args: mvsearch("bench", *args)
 
 
 @pytest.mark.slow
 def test_the_command_times_all_runtimes_that_are_here(run):
     names = ["torch_cpu", *(name for name in RUNTIMES if not load_backend(name).missing_packages()[1])]
-    finished = run("small_softmax.yaml", "--backend", ",".join(names), "--repeats", "5", "--json")
+    finished = run("small_plain.yaml", "--backend", ",".join(names), "--repeats", "5", "--json")
     assert finished.code == 0, finished.err
     reports = json.loads(finished.out)
     assert [(report["name"], report["latency_backend"]) for report in reports] == [
-        ("small_softmax", name) for name in names
+        ("small_plain", name) for name in names
     ]
     assert {report["latency_repeats"] for report in reports} == {5}
     assert {report["params"] for report in reports} == {SMALL.cost().params}
     for report in reports:
         assert report["ratio_to_eager"] == pytest.approx(report["latency_ms"] / reports[0]["latency_ms"])
-    steps = [f"preparing small_softmax for {name}, batch 1" for name in names]
+    steps = [f"preparing small_plain for {name}, batch 1" for name in names]
     steps += ["warming up"]
     printed = [line for line in finished.err.splitlines() if not line.startswith("timing again")]  # on a busy machine
     assert printed == [*steps, *(f"timing, round {i} of 5" for i in range(1, 6))]
@@ -302,19 +302,17 @@ def test_without_a_terminal_the_first_of_many_rounds_tells_the_time_left_if_that
 
 
 def test_the_table_names_each_network_once_and_every_device(run):
-    finished = run(
-        "small_softmax.yaml", "--backend", "torch_cpu", "--repeats", "3", "--batch", "2", "--image-size", "64"
-    )
+    finished = run("small_plain.yaml", "--backend", "torch_cpu", "--repeats", "3", "--batch", "2", "--image-size", "64")
     assert finished.code == 0, finished.err
     [row] = [line.split() for line in finished.out.splitlines() if "torch_cpu" in line]
-    assert (row[:2], row[-2:]) == (["small_softmax", "64"], ["1.00", "3"])
+    assert (row[:2], row[-2:]) == (["small_plain", "64"], ["1.00", "3"])
     assert "2 images per batch, fp32" in finished.out
     assert load_backend("torch_cpu").device() in finished.out
 
 
 def test_all_that_is_missing_is_named_in_one_sentence(run, monkeypatch):
     monkeypatch.setattr("mvsearch.export.formats.find_spec", lambda name: None if name != "onnx" else find_spec("json"))
-    finished = run("small_softmax.yaml")
+    finished = run("small_plain.yaml")
     assert finished.code == 1
     assert len(finished.err.splitlines()) == 1
     assert "onnxscript, onnxruntime, executorch, openvino" in finished.err
@@ -324,12 +322,12 @@ def test_all_that_is_missing_is_named_in_one_sentence(run, monkeypatch):
 def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
     for args, message in {
         (
-            "small_softmax.yaml",
+            "small_plain.yaml",
             "--backend",
             "torch_cuda",
         ): "`mvsearch profile --latency --backend torch_cuda`",
         (
-            "small_softmax.yaml",
+            "small_plain.yaml",
             "--backend",
             "onnxruntim",
         ): "; did you mean 'onnxruntime'?",
@@ -339,4 +337,4 @@ def test_what_cannot_be_timed_side_by_side_is_one_sentence(run):
         assert finished.code == 1
         assert message in finished.err
         assert len(finished.err.splitlines()) == 1
-    assert run("small_softmax.yaml", "--backend", ",").code == 2
+    assert run("small_plain.yaml", "--backend", ",").code == 2

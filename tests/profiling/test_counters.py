@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from small import PLAIN
 from torch import nn
 
 from mvsearch import published
@@ -18,7 +19,7 @@ from mvsearch.cli.main import cli
 from mvsearch.errors import EnvironmentFault
 from mvsearch.nn import build
 from mvsearch.profiling.counters import Count, Missed, _fused, load_counter
-from mvsearch.utils import plugins
+from mvsearch.utils import plugins, yaml_document
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -165,10 +166,12 @@ def test_a_tool_prints_nothing(tool, capfd, caplog, recwarn):
 
 def test_nothing_but_its_own_counter_needs_thop(tmp_path):
     """thop is optional: the commands and the other counters work without it."""
+    file = tmp_path / "plain.yaml"
+    file.write_text(yaml_document.dump(PLAIN), encoding="utf-8")
     code = (
         "import sys; sys.modules['thop'] = None\n"
         "from mvsearch.cli.main import main\n"
-        "sys.argv = ['mvsearch', 'profile', 'mobilevitv3_xxs', '--counter', 'dispatch', '--json']\n"
+        f"sys.argv = ['mvsearch', 'profile', {str(file)!r}, '--counter', 'dispatch', '--json']\n"
         "main()"
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -116,11 +116,11 @@ def test_a_study_optimises_resident_memory(tmp_path):
     evaluator = Evaluator(one)
     study = Study.join(one)
     study.pin_environment(**evaluator.facts())
-    study.run(evaluator, trials=2)
+    study.run(evaluator, trials=1)
 
     records = study.records()
-    assert [record.state for record in records] == ["complete"] * 2
-    assert all(record.metrics["rss_mib"] > 50 for record in records)
+    assert [record.state for record in records] == ["complete"]
+    assert records[0].metrics["rss_mib"] > 50
     assert evaluator.facts()["code"] == "rss 1"
     assert study.facts.settings["rss"] == {"batch": 1, "threads": 1, "repeats": 1, "image_size": 32}
     assert study.facts.device("rss") == records[0].metrics["rss_device"]

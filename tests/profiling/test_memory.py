@@ -23,6 +23,7 @@ from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.resolve import find_architecture
 from mvsearch.study.study import Study
+from mvsearch.utils import yaml_document
 
 SMALL, OTHER = Architecture.from_dict(SOFTMAX), Architecture.from_dict(SEPARABLE)
 
@@ -140,7 +141,7 @@ def test_a_limit_refuses_what_needs_more(tmp_path):
         Evaluator(study_plan)(first_of(study_plan))
 
 
-def test_memory_is_counted_before_time_is_taken(tmp_path):
+def test_memory_is_counted_before_time_is_taken(tmp_path, brief_timing):
     study_plan = plan(tmp_path, limits="['latency_ms <= 1000']")
     done = []
     Evaluator(study_plan, report=lambda doing, **_: done.append(doing))(first_of(study_plan))
@@ -174,12 +175,14 @@ def test_less_memory_is_better_and_has_its_unit():
 # The command
 
 
-def test_the_profile_tells_both_peaks():
-    arguments = ["profile", "mobilevitv3_xxs", "--image-size", "64", "--memory", "--batch", "2", "--train-batch", "4"]
+def test_the_profile_tells_both_peaks(tmp_path):
+    file = tmp_path / "small.yaml"
+    file.write_text(yaml_document.dump(SOFTMAX), encoding="utf-8")
+    arguments = ["profile", str(file), "--image-size", "64", "--memory", "--batch", "2", "--train-batch", "4"]
     metrics = json.loads(CliRunner().invoke(cli, [*arguments, "--json"]).stdout)
     output = CliRunner().invoke(cli, arguments).stdout
 
-    arch = published("mobilevitv3_xxs").at(image_size=64)
+    arch = SMALL.at(image_size=64)
     assert metrics["memory_mib"] == peak_bytes(arch, batch=2) / MIB
     assert metrics["train_memory_mib"] == peak_bytes(arch, batch=4, training=True) / MIB
     assert pretty("memory_mib", metrics["memory_mib"]) in output
