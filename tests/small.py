@@ -4,9 +4,11 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.export.formats import format_names, litert, load_format
+from mvsearch.export.comparison import run_eager
+from mvsearch.export.formats import ExportFormat, Runtime, format_names, litert, load_format
 from mvsearch.export.images import draw_samples, select_images
 from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
@@ -49,11 +51,11 @@ MIXED = {
     "name": "small_mixed",
     "blocks": [
         SOFTMAX["blocks"][0],
-        SOFTMAX["blocks"][2],
+        DENSE["blocks"][2],
         {"name": "tail", "block": "mobilevitv2", "out": 16, "dim": 16, "depth": 1},
     ],
 }
-"""Both kinds of attention, so that an expensive format is exported once."""
+"""Both kinds of attention, dense and depthwise convolutions: an expensive format is exported once."""
 
 
 def real_images(count: int = 24, training: int = 0) -> tuple[ImageSample, ImageSample]:
@@ -78,3 +80,24 @@ def job(name: str, folder: Path, export_model: ExportModel | None = None) -> Exp
     require_format(name)
     export_format = load_format(name)
     return ExportJob(export_format, export_model or small_model(), folder / f"net{export_format.suffix}")
+
+
+def toy_format(export, load_runtime) -> ExportFormat:
+    runtime = Runtime(package="torch", batch_sizes=(1, 2), load_runtime=load_runtime)
+    return ExportFormat(name="toy", suffix=".toy", export=export, runtime=runtime)
+
+
+def save(export_model: ExportModel, path: Path) -> None:
+    torch.save(export_model.model, path)
+
+
+def broken_format(wrong: str) -> ExportFormat:
+    """A format whose runtime computes one stage wrongly."""
+
+    def load_runtime(path: Path, *, threads: int = 1):
+        model = torch.load(path, weights_only=False)
+        if wrong in dict(model.named_children()):
+            model.get_submodule(wrong).register_forward_hook(lambda *args: args[2] * 1.1)
+        return lambda images: run_eager(model, images)
+
+    return toy_format(save, load_runtime)

@@ -7,12 +7,14 @@ import subprocess
 import sys
 import textwrap
 from dataclasses import replace
+from functools import cache
 from importlib import import_module
 
 import pytest
 import torch
 from effort import examples
 from safetensors.torch import load_file, save_file
+from small import DENSE, SEPARABLE
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import model_names, published
@@ -61,11 +63,14 @@ ALONE = """
 """
 
 
+@cache
 def architectures() -> dict[str, Architecture]:
     space = SearchSpace.load("spaces/v3.yaml")
     drawn = [space.architecture(space.point(codes)) for codes in space.sample(examples(4, 10), seed=5)]
     drawn.append(Architecture.from_dict(ODD))
-    return {name: published(name) for name in model_names()} | {f"drawn_{i}": arch for i, arch in enumerate(drawn)}
+    traced = {name: Architecture.from_dict(document) for name, document in TRACED.items()}
+    published_ = {name: published(name) for name in model_names()}
+    return published_ | traced | {f"drawn_{i}": arch for i, arch in enumerate(drawn)}
 
 
 def some_architectures() -> dict[str, Architecture]:
@@ -75,7 +80,8 @@ def some_architectures() -> dict[str, Architecture]:
     return dict([*chosen[::step], *(item for item in chosen if item[0] in TRACED or item[0].startswith("drawn"))])
 
 
-TRACED = ("mobilevitv1_xxs", "mobilevitv3_0.5")
+TRACED = {"dense": DENSE, "separable": SEPARABLE}
+"""Both kinds of attention."""
 
 ODD = {
     "name": "odd",

@@ -49,10 +49,10 @@ EXPENSIVE = ("openvino", "executorch", "litert")
 
 
 def networks_by_format():
-    """Both kinds of attention in every format; the other networks of expensive formats only in the slow set."""
+    """The network with rows of all kinds in every format; the other networks only in the slow set."""
     for name in WITH_WEIGHTS:
         for document in (MIXED, DENSE, SOFTMAX, SEPARABLE) if name != "coreml" else ():
-            marks = () if document is MIXED or (name == "onnx" and document is DENSE) else slow
+            marks = () if document is MIXED else slow
             yield pytest.param(name, document, id=f"{name}-{document['name']}", marks=marks)
 
 
@@ -159,7 +159,8 @@ def test_a_model_of_several_outputs_keeps_their_number_and_order(name, tmp_path)
             stem = self.first(x)
             return [self.rest(stem), stem]
 
-    model = replace(small_model(), model=LogitsAndStem(small_model().model).eval(), output_names=("logits", "stem"))
+    plain = small_model(PLAIN)
+    model = replace(plain, model=LogitsAndStem(plain.model).eval(), output_names=("logits", "stem"))
     export_job = job(name, tmp_path, model)
     export_job.write(export_job.path)
     images = np.random.default_rng(0).standard_normal((1, 3, 32, 32), dtype=np.float32)

@@ -13,7 +13,7 @@ import torch
 from effort import wider_are_slow
 from labelled import write_coco
 from safetensors.torch import load_file, save_file
-from small import SOFTMAX
+from small import PLAIN, SOFTMAX
 
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.arch.published import model_names, published
@@ -251,6 +251,7 @@ def test_a_file_of_rows_states_no_weights(run):
 
 
 def test_another_image_size_is_that_of_the_file(run):
+    Path("small.yaml").write_text(yaml_document.dump(PLAIN), encoding="utf-8")
     report = json.loads(run("-o", "net.py", "--image-size", "64", "--no-verify", "--json").out)
     assert report["image_size"] == 64
     if not load_format("onnx").missing_packages():

@@ -103,7 +103,7 @@ def test_every_export_states_what_the_training_did(each, tmp_path):
     assert result["classes"] == ["high", "low"]
     assert (result["std"] == [1.0] * 3) is not result["settings"]["normalise"]
 
-    sample = draw_samples(DataSettings(), 32, 4, 0, model.expected)[0]
+    sample = draw_samples(DataSettings("folder", str(each.images)), 32, 4, 0, model.expected)[0]
     package = job("package", tmp_path, replace(model, sample=sample))
     export_unverified(package)
     readme = (package.path / "README.md").read_text(encoding="utf-8")

@@ -9,13 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from small import SOFTMAX, job, real_images, small_model
+from small import PLAIN, SOFTMAX, broken_format, job, real_images, save, small_model, toy_format
 from torch import nn
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, VerificationError
 from mvsearch.export import comparison, stages
-from mvsearch.export.formats import ExportFormat, Runtime
+from mvsearch.export.formats import ExportFormat
 from mvsearch.export.images import select_images
 from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
@@ -33,27 +33,6 @@ def sample() -> ImageSample:
 
 
 # A file that computes something else
-
-
-def toy_format(export, load_runtime) -> ExportFormat:
-    runtime = Runtime(package="torch", batch_sizes=(1, 2), load_runtime=load_runtime)
-    return ExportFormat(name="toy", suffix=".toy", export=export, runtime=runtime)
-
-
-def save(export_model: ExportModel, path: Path) -> None:
-    torch.save(export_model.model, path)
-
-
-def broken_format(wrong: str) -> ExportFormat:
-    """A format whose runtime computes one stage wrongly."""
-
-    def load_runtime(path: Path, *, threads: int = 1):
-        model = torch.load(path, weights_only=False)
-        if wrong in dict(model.named_children()):
-            model.get_submodule(wrong).register_forward_hook(lambda *args: args[2] * 1.1)
-        return lambda images: comparison.run_eager(model, images)
-
-    return toy_format(save, load_runtime)
 
 
 @pytest.mark.parametrize("wrong", ["stem", "down", "body", "head"])
@@ -102,7 +81,7 @@ def test_the_stage_that_a_converter_or_a_runtime_does_not_support_is_named_too(
     "name", ["onnx", *(pytest.param(name, marks=pytest.mark.slow) for name in ("openvino", "executorch"))]
 )
 def test_every_part_of_a_backbone_can_be_exported_alone(name, tmp_path, sample):
-    export_job = job(name, tmp_path, ExportModel.of(Architecture.from_dict(SOFTMAX), features=True))
+    export_job = job(name, tmp_path, ExportModel.of(Architecture.from_dict(PLAIN), features=True))
     rows = list(export_job.export_model.model.named_children())
     assert not any(stages.differs(export_job, rows[: i + 1], sample.images[:2]) for i in range(len(rows)))
 
