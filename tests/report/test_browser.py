@@ -41,27 +41,31 @@ def findings(tmp_path_factory) -> Findings:
     return compute_findings(Study.read(plan))
 
 
-def write_page(path: Path, findings: Findings) -> Path:
+@pytest.fixture(scope="module")
+def report(tmp_path_factory, findings) -> Path:
+    """The page of the study, in which everything that has a name has a nasty one."""
+    records = {record.number: replace(record, published=NASTY) for record in findings.records}
+    renamed = {
+        field: tuple(records[record.number] for record in getattr(findings, field))
+        for field in ("records", "measured", "front")
+    }
+    nasty = replace(findings, name=NASTY, machines=({"cpu": NASTY},), **renamed)
+    path = tmp_path_factory.mktemp("report") / "report.html"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(importance, "RESAMPLES", 1)
         patch.setattr(importance, "POINTS", 30)
-        results = importances(findings.space, findings.records, findings.objectives)
-    path.write_bytes(page(findings, results))
+        results = importances(nasty.space, nasty.records, nasty.objectives)
+    path.write_bytes(page(nasty, results))
     return path
-
-
-@pytest.fixture(scope="module")
-def report(tmp_path_factory, findings) -> Path:
-    return write_page(tmp_path_factory.mktemp("report") / "report.html", findings)
 
 
 @pytest.fixture
 def opened(chromium, report):
-    """Opens a page offline, and fails at the end if the browser complained or requested anything."""
+    """Opens the page offline, and fails at the end if the browser complained or requested anything."""
     trouble: list[str] = []
     contexts = []
 
-    def open_(path: Path = report, *, width: int = 1280, scheme: str = "light"):
+    def open_(*, width: int = 1280, scheme: str = "light"):
         context = chromium.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
         contexts.append(context)
         context.set_offline(True)
@@ -70,7 +74,7 @@ def opened(chromium, report):
         tab.on("console", lambda said: trouble.append(f"{said.type}: {said.text}"))
         tab.on("pageerror", lambda error: trouble.append(str(error)))
         tab.on("request", lambda request: None if request.url.startswith("file:") else trouble.append(request.url))
-        tab.goto(path.as_uri())
+        tab.goto(report.as_uri())
         tab.wait_for_selector("[data-figure=front0] .points path")
         return tab
 
@@ -105,6 +109,9 @@ def test_every_plot_is_drawn_and_hovering_shows_the_architecture_and_no_button_u
         assert "trial" in text
         assert "mobilevit" in text
         assert "dim" in text
+        assert "window.broken" in text, "a name is text"
+    assert tab.evaluate("window.broken") is None, "and nothing of it is run"
+    assert tab.locator("h1").inner_text() == NASTY
     titles = tab.locator(".modebar-btn").evaluate_all("buttons => buttons.map((b) => b.dataset.title)")
     assert "Pan" in titles
     assert not [title for title in titles if "hare" in title]
@@ -185,17 +192,3 @@ def test_parallel_coordinates_are_whole_on_every_screen(opened, findings, width)
     assert figure.locator(".ytick text").all_text_contents() == [choice.name for choice in findings.space.choices]
     assert figure.evaluate(outside) == []
     assert figure.evaluate("box => box.getBoundingClientRect().right") <= width
-
-
-def test_a_page_of_nasty_names_runs_nothing_of_them(opened, findings, tmp_path):
-    records = {record.number: replace(record, published=NASTY) for record in findings.records}
-    renamed = {
-        field: tuple(records[record.number] for record in getattr(findings, field))
-        for field in ("records", "measured", "front")
-    }
-    nasty = replace(findings, name=NASTY, machines=({"cpu": NASTY},), **renamed)
-    tab = opened(write_page(tmp_path / "nasty.html", nasty))
-
-    assert "window.broken" in hover(tab, "front0")
-    assert tab.evaluate("window.broken") is None
-    assert tab.locator("h1").inner_text() == NASTY
