@@ -16,6 +16,7 @@ from mvsearch.baselines import KINDS, baseline, baselines, catalogue, read_catal
 from mvsearch.baselines import build as builder
 from mvsearch.cli.main import cli
 from mvsearch.errors import ArchitectureError, EnvironmentFault, YamlError
+from mvsearch.profiling import protocols
 from mvsearch.profiling.protocols import EVEN, load_network, time_networks
 from mvsearch.report.dominance import (
     Network,
@@ -190,7 +191,8 @@ def test_the_timings_of_both_sides_are_interleaved():
     assert {len(timing.times_ms) for timing in session.timings} == {3}
 
 
-def test_latency_accepts_the_name_of_a_baseline(brief_timing):
+def test_latency_accepts_the_name_of_a_baseline(brief_timing, monkeypatch):
+    monkeypatch.setattr(protocols, "QUICK", protocols.Rounds(repeats=3, throughput_repeats=3, limit_s=5.0))
     run = CliRunner().invoke(cli, ["latency", "mobilenetv3_small_100", "--quick", "--batch", "0", "--json"])
     assert [row["name"] for row in json.loads(run.stdout)["latency"]["timed"]] == ["mobilenetv3_small_100"] * 2
 
