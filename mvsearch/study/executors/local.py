@@ -2,10 +2,10 @@
 
 import logging
 import multiprocessing
+import multiprocessing.connection
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable, Sequence
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
@@ -63,7 +63,7 @@ def run(
         pool.start()
         while pool.is_running(progress):
             callback(progress, new, registry.statuses())
-            time.sleep(_POLL_INTERVAL_S)
+            pool.wait(_POLL_INTERVAL_S)
             new = progress.poll()
     finally:
         pool.stop()
@@ -121,6 +121,10 @@ class WorkerPool:
         self._restarts_left -= len(killed)
         self.start()
         return bool(killed) or None in codes
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until a process ends, at most so long."""
+        multiprocessing.connection.wait([p.sentinel for p in self.processes if p.exitcode is None], timeout_s)
 
     def stop(self) -> None:
         """Terminate all processes; kill those that do not end in time."""
