@@ -6,7 +6,7 @@ import tempfile
 
 import pytest
 from command import PROCESS
-from toy import toy_plan
+from toy import toy_plan, toy_space
 
 from mvsearch.cli._progress import SearchProgress
 from mvsearch.cli._wait import tell_of_wait
@@ -18,9 +18,11 @@ from mvsearch.utils import machine_lock
 @pytest.mark.skipif(machine_lock.fcntl is None, reason="Windows reports no waits")
 def test_a_command_prints_once_what_it_waits_for_and_continues(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    space = toy_space()
+    space.architecture(space.point(space.sample(1, 0)[0])).save(tmp_path / "toy.yaml")
     with machine_lock.exclusive():
         command = subprocess.Popen(
-            [*PROCESS, "profile", "mobilevitv3_xxs", "--latency"],
+            [*PROCESS, "profile", str(tmp_path / "toy.yaml"), "--latency"],
             env={**os.environ, "TMPDIR": str(tmp_path)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from command import PROCESS
 from toy import TOY, arithmetic, toy_plan
+from waiting import wait_until
 
 from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.metrics.pareto import front
@@ -22,19 +24,7 @@ from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
 from mvsearch.study.workers.heartbeat import worker_registry
 
-RUN = [
-    sys.executable,
-    "-m",
-    "mvsearch",
-    "run",
-    "toy.yaml",
-    "--objective",
-    "params",
-    "--objective",
-    "macs",
-    "--sampler",
-    "random",
-]
+RUN = ("run", "toy.yaml", "--objective", "params", "--objective", "macs", "--sampler", "random")
 
 
 @pytest.fixture
@@ -93,14 +83,13 @@ Study.join(toy_plan(Path("studies"))).run(arithmetic, trials=5)
     assert Store(f"sqlite:///{small_disk / 'studies/toy/study.db'}", create=False).count("toy") == 5
 
 
-def test_two_commands_on_one_study_share_it(tmp_path):
+def test_two_commands_on_one_study_share_it(tmp_path, mvsearch):
     (tmp_path / "toy.yaml").write_text(TOY)
-    command = [*RUN, "--trials", "30", "--workers", "1"]
-    both = [
-        subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)
-    ]
-    errors = [process.communicate(timeout=120)[1].decode() for process in both]
-    assert [process.returncode for process in both] == [0, 0], errors
+    run = (*RUN, "--trials", "30", "--workers", "1")
+    other = subprocess.Popen([*PROCESS, *run], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    done = mvsearch(*run)
+    error = other.communicate(timeout=120)[1].decode()
+    assert (done.code, other.returncode) == (0, 0), done.err + error
 
     records = Store(f"sqlite:///{tmp_path / 'studies/toy/study.db'}", create=False).records("toy")
     assert sorted(record.number for record in records) == list(range(30))
@@ -118,24 +107,20 @@ def test_a_clock_that_is_set_back_changes_nothing(tmp_path, monkeypatch):
     assert all(0 <= record.seconds < 60 for record in records)
 
 
-def test_a_study_opens_by_name_and_resumes_after_its_command_was_killed(tmp_path, monkeypatch):
+def test_a_study_opens_by_name_and_resumes_after_its_command_was_killed(tmp_path, mvsearch):
     (tmp_path / "toy.yaml").write_text(TOY)
-    command = [*RUN, "--trials", "400", "--workers", "2"]
-    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [*PROCESS, *RUN, "--trials", "400", "--workers", "1"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     database = tmp_path / "studies/toy/study.db"
-    deadline = time.monotonic() + 120
-    while not database.exists() or Store(f"sqlite:///{database}", create=True).count("toy") < 5:
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: database.exists() and Store(f"sqlite:///{database}", create=True).count("toy") >= 5)
     process.kill()
     process.wait()
 
-    monkeypatch.chdir(tmp_path)
     reader = open_study("toy")
     before = reader.records()
     assert before
     total = len(before) + 10
-    subprocess.run([*RUN, "--trials", str(total), "--workers", "1"], check=True, capture_output=True)
+    assert mvsearch(*RUN, "--trials", str(total), "--workers", "1").code == 0
     after = reader.records()
     assert {record.number: record for record in before}.items() <= {record.number: record for record in after}.items()
     assert len(after) >= total
@@ -173,7 +158,7 @@ def run_with_killed_workers(folder, times, retry: RetryPolicy = RETRY_POLICY):
 
 
 def test_workers_that_are_killed_are_replaced_while_trials_are_left(tmp_path):
-    assert [record.state for record in run_with_killed_workers(tmp_path, 2).records()] == ["complete"] * 20
+    assert [record.state for record in run_with_killed_workers(tmp_path, 1).records()] == ["complete"] * 20
 
 
 def test_workers_that_are_always_killed_are_not_replaced_forever(tmp_path):
