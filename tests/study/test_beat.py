@@ -315,7 +315,7 @@ def test_a_target_may_be_a_trial_or_a_file_of_any_name():
 def test_the_command_ends_with_the_short_list(mvsearch):
     """Under a limit that the target itself does not keep."""
     Path("tiny.yaml").write_text(
-        TOY + "proxy: {steps: 2, batch: 8, held_out: 50, seeds: 1}\nsearch: {trials: 2, sampler: random}\n",
+        TOY + "proxy: {name: naswot, image_size: 32, batch: 4}\nsearch: {trials: 2, sampler: random}\n",
         encoding="utf-8",
     )
     flags = ("--beat", "middle.yaml", "--limit", "params <= 12k", "--workers", "1", "--json")
@@ -325,7 +325,7 @@ def test_the_command_ends_with_the_short_list(mvsearch):
     assert document["limits"][0] == "params <= 12k"
     assert all(trial["params"] <= 12_000 for trial in document["trials"])
     assert document["beat"]["metrics"]["params"] == 18_002
-    assert document["objectives"] == ["loss"]
+    assert document["objectives"] == ["naswot"]
     assert document["beat"]["name"] == "middle"
     assert len(document["beat"]["metrics"]["repeats"]) == TARGET_REPLICATES
     listed = document["beat"]["short_list"]
