@@ -129,7 +129,7 @@ def test_every_network_is_scored_once_whatever_its_names():
 
 def test_the_plot_is_drawn(run):
     for suffix, start in {".svg": b"<?xml", ".html": b"<!DOCTYPE html>", ".png": b"\x89PNG"}.items():
-        done = run("proxies", "--proxy", "channel_weights", "--seeds", "1", "--plot", f"plot{suffix}")
+        done = run("proxies", "--proxy", "channel_weights", "--seeds", "1", *SOME, "--plot", f"plot{suffix}")
         assert done.code == 0, done.err
         assert Path(f"plot{suffix}").read_bytes().startswith(start)
     assert b"v3-XXS" in Path("plot.html").read_bytes()

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tarfile
@@ -22,6 +23,7 @@ from torch import nn
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import TASKS
+from mvsearch.cli._progress import TrainingProgress
 from mvsearch.cli.main import cli
 from mvsearch.data import load
 from mvsearch.errors import ArchitectureError, CheckpointError, EnvironmentFault, MvsearchError, PlanError
@@ -48,7 +50,7 @@ from mvsearch.cli.main import main
 def step(self, done, before=_progress.TrainingProgress.step):
     before(self, done)
     if done.step == 14:  # in the middle of the second epoch, two steps after a checkpoint
-        os.kill(os.getpid(), signal.{})
+        os.kill(os.getpid(), signal.SIGKILL)
 
 _progress.TrainingProgress.step = step
 main()
@@ -110,20 +112,36 @@ def unbroken(arch, images, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("name", "code"), [("SIGKILL", -9), ("SIGINT", 130)])
-def test_an_interrupted_training_resumes_with_the_same_losses(name, code, arch, images, unbroken, tmp_path):
-    ended = run_process(["-c", KILLED.format(name)], words(arch, images, tmp_path))
-    assert ended.returncode == code, ended.stderr
-    state = torch.load(tmp_path / "checkpoint.pt", weights_only=True)
-    assert state["place"]["step"] == (12 if name == "SIGKILL" else 15)
-    assert name == "SIGKILL" or "stopped after step 15" in ended.stderr
-    assert not (tmp_path / "result.json").exists()
+def test_a_killed_training_resumes_with_the_same_losses(arch, images, unbroken, tmp_path):
+    ended = run_process(["-c", KILLED], words(arch, images, tmp_path))
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert_resumes(arch, images, tmp_path, unbroken, step=12)
 
-    run_train(arch, images, tmp_path)
 
-    assert losses(tmp_path) == losses(unbroken)
+def test_an_interrupted_training_resumes_with_the_same_losses(arch, images, unbroken, tmp_path, mvsearch, monkeypatch):
+    def step(self, done, before=TrainingProgress.step):
+        before(self, done)
+        if done.step == 14:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "step", step)
+        ended = mvsearch(*words(arch, images, tmp_path / "t"))
+    assert ended.code == 130, ended.err
+    assert "stopped after step 15" in ended.err
+    assert_resumes(arch, images, tmp_path / "t", unbroken, step=15)
+
+
+def assert_resumes(arch: Path, images: Path, folder: Path, unbroken: Path, *, step: int) -> None:
+    """The training in the folder ended after that step, and resumes to the result of the unbroken one."""
+    assert torch.load(folder / "checkpoint.pt", weights_only=True)["place"]["step"] == step
+    assert not (folder / "result.json").exists()
+
+    run_train(arch, images, folder)
+
+    assert losses(folder) == losses(unbroken)
     assert len(losses(unbroken)) == -(-STEPS // 10)  # the last line tells of what is left
-    one, other = (load_file(folder / "weights.safetensors") for folder in (unbroken, tmp_path))
+    one, other = (load_file(each / "weights.safetensors") for each in (unbroken, folder))
     assert all(torch.equal(one[name], other[name]) for name in {*one, *other})
 
 
@@ -201,7 +219,7 @@ def test_two_processes_train_as_one_with_two_parts_and_resume_after_a_kill(image
         "blocks": [{**row, "dropout": 0.0} if row["name"] == "body" else row for row in SOFTMAX["blocks"]],
     }
     arch = save_architecture(tmp_path / "still.yaml", {**still, "head": {"dropout": 0.0}})
-    (tmp_path / "killed.py").write_text(KILLED.format("SIGKILL"))
+    (tmp_path / "killed.py").write_text(KILLED)
     for folder, code in (("two", ["-m", "mvsearch"]), ("broken", [str(tmp_path / "killed.py")])):
         launched = run_process([*TORCHRUN, *code], words(arch, images, tmp_path / folder, "--set", "lr=1e-4"))
         assert (launched.returncode == 0) == (folder == "two"), launched.stderr
