@@ -89,12 +89,12 @@ def test_a_tensor_that_does_not_fit_into_memory_is_reported_as_any_lack_of_memor
 
 
 def test_candidates_that_crash_grow_or_hang_fail_with_the_reason_and_the_study_continues(tmp_path):
-    plan = toy_plan(tmp_path, SIX, objectives=COSTS, timeout_s=3.0, memory_gib=8.0)
+    plan = toy_plan(tmp_path, SIX, objectives=COSTS, timeout_s=1.5, memory_gib=8.0)
     study, evaluate = Study.join(plan), isolated(plan, make_misbehaving)
     study.run(evaluate, trials=6)
     evaluate.close()
 
-    reasons = {1: "SIGSEGV", 2: "limit 8 GiB", 3: "longer than 3 s"}
+    reasons = {1: "SIGSEGV", 2: "limit 8 GiB", 3: "longer than 1.5 s"}
     records = study.records()
     bad = [record for record in records if record.choices["dim"] == 16]
     assert {record.choices["body.depth"] for record in bad} == {1, 2, 3}
@@ -106,15 +106,9 @@ def test_candidates_that_crash_grow_or_hang_fail_with_the_reason_and_the_study_c
 
 
 def test_a_real_evaluation_returns_the_same_in_a_child_and_reports_its_progress(tmp_path, one_thread):
-    text = (
-        Path("spaces/quick.yaml")
-        .read_text(encoding="utf-8")
-        .replace("steps: 60", "steps: 2")
-        .replace("held_out: 1000", "held_out: 50")
-    )
-    (tmp_path / "short.yaml").write_text(text)
-    plan = Plan.load(tmp_path / "short.yaml", objectives=("scaled_loss", "params"), isolate=True)
-    arch = plan.space.architecture(plan.space.published_points()[0][1])
+    proxy = "proxy: {steps: 2, batch: 8, image_size: 32, held_out: 50}\n"
+    plan = toy_plan(tmp_path, TOY + proxy, objectives=("scaled_loss", "params"), isolate=True)
+    arch = plan.space.architecture(plan.space.point(plan.space.sample(1, 0)[0]))
     reports: list[dict] = []
     evaluate = Isolated(plan, device="cpu", report=lambda **status: reports.append(status))
     metrics = evaluate(arch)
@@ -146,12 +140,12 @@ def test_without_a_limit_a_lack_of_memory_is_a_fault_of_the_machine(tmp_path):
 
 
 def test_a_wait_for_the_machine_lock_does_not_count_as_the_candidates_time(tmp_path):
-    evaluate = isolated(toy_plan(tmp_path, objectives=COSTS, timeout_s=2.0), make_shared)
+    evaluate = isolated(toy_plan(tmp_path, objectives=COSTS, timeout_s=1.0), make_shared)
     evaluate(published("mobilevitv3_xxs"))  # starts the child
     with ThreadPoolExecutor(1) as pool:
         with machine_lock.exclusive():
             metrics = pool.submit(evaluate, published("mobilevitv3_xxs"))
-            time.sleep(3.0)
+            time.sleep(1.5)
         assert metrics.result()["process"]
     evaluate.close()
 

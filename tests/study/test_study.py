@@ -456,8 +456,8 @@ def test_many_processes_may_be_the_first_to_open_a_database(tmp_path):
 
 
 def test_several_processes_share_a_study_without_overshooting(tmp_path):
-    workers = [worker_process(tmp_path, trials=12, seconds=0.05) for _ in range(3)]
-    assert [worker.wait(120) for worker in workers] == [0, 0, 0]
+    workers = [worker_process(tmp_path, trials=12, seconds=0.05) for _ in range(2)]
+    assert [worker.wait(120) for worker in workers] == [0, 0]
 
     records = Study.read(toy_plan(tmp_path)).records()
     assert len(records) == 12

@@ -72,15 +72,15 @@ def test_the_command_prints_or_writes_the_file(mvsearch):
 @pytest.mark.parametrize(
     ("arguments", "decisive"),
     [
-        (("mixd",), "mobilenetv4, mobilevitv1"),
-        (("params=10k",), "mvsearch: --template: search.limits: no point satisfies"),
-        (("params=10k",), "382,392"),
-        (("latency=3",), "latency_ms"),
-        (("v2", "--limit", "params <= 1M", "--limit", "params >= 2M"), "contradict"),
+        (("mixd",), ["mobilenetv4, mobilevitv1"]),
+        (("params=10k",), ["mvsearch: --template: search.limits: no point satisfies", "382,392"]),
+        (("latency=3",), ["latency_ms"]),
+        (("v2", "--limit", "params <= 1M", "--limit", "params >= 2M"), ["contradict"]),
     ],
 )
 def test_bad_input_names_what_exists(mvsearch, arguments, decisive):
-    assert decisive in assert_refused(mvsearch, "space", "--template", *arguments)
+    refusal = assert_refused(mvsearch, "space", "--template", *arguments)
+    assert [words for words in decisive if words not in refusal] == []
 
 
 @pytest.mark.parametrize("arguments", [(), ("v3", "--template", "v3"), ("v3", "-o", "x.yaml")])
