@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -11,8 +12,8 @@ from contextlib import chdir
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-from command import PROCESS, Finished, run_process
+from click.testing import CliRunner, Result
+from command import PROCESS
 
 from mvsearch.cli.main import cli
 from mvsearch.metrics.record import Record
@@ -43,18 +44,19 @@ def write_space(folder: Path, steps: int = 2) -> str:
 
 
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Finished]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
     """A folder with a finished study of four trainings by a worker, and the command that ran it."""
     folder = tmp_path_factory.mktemp("run")
-    return folder, run_process("run", write_space(folder), "--workers", "1", cwd=folder)
+    with chdir(folder):
+        return folder, CliRunner().invoke(cli, ["run", write_space(folder), "--workers", "1"])
 
 
-def test_run_trains_on_real_images_and_writes_a_front(finished: tuple[Path, Finished]):
+def test_run_trains_on_real_images_and_writes_a_front(finished: tuple[Path, Result]):
     folder, done = finished
-    assert done.code == 0, done.err
-    assert "[4/4]" in done.err
-    assert done.err.index("CPU seconds a trial") < done.err.index("[1/4]")
-    assert "s left" in next(line for line in done.err.splitlines() if line.startswith("[1/4]"))
+    assert done.exit_code == 0, done.output
+    assert "[4/4]" in done.stderr
+    assert done.stderr.index("CPU seconds a trial") < done.stderr.index("[1/4]")
+    assert re.search(r"\d (s|min) left$", next(line for line in done.stderr.splitlines() if line.startswith("[1/4]")))
 
     records = open_study(folder / "studies" / "tiny").records()
     assert [record.number for record in records] == [0, 1, 2, 3]
@@ -130,12 +132,11 @@ def test_json_is_one_document_on_stdout(mvsearch):
         pytest.param(signal.SIGTERM, False, marks=pytest.mark.slow),
     ],
 )
-def test_an_interrupted_or_killed_run_resumes_with_its_finished_trials(tmp_path, end, trained):
+def test_an_interrupted_or_killed_run_resumes_with_its_finished_trials(tmp_path, mvsearch, end, trained):
     """The first command has far more trials than it can finish before the signal, however busy the machine is."""
     space = (write_space(tmp_path, steps=15),) if trained else (V3, "--name", "tiny", *CHEAP)
-    run = ("run", *space, "--workers", "2", "--trials")
-    command = [*PROCESS, *run, "100" if trained else "100000"]
-    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    command = [*PROCESS, "run", *space, "--workers", "2", "--trials", "100" if trained else "100000"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     before = wait_for_record(tmp_path / "studies" / "tiny")
     os.kill(process.pid, end)
     _, err = process.communicate(timeout=120)
@@ -144,7 +145,7 @@ def test_an_interrupted_or_killed_run_resumes_with_its_finished_trials(tmp_path,
 
     wait_for_workers(tmp_path / "studies" / "tiny")
     total = open_study(tmp_path / "studies" / "tiny").count() + 1
-    done = run_process(*run, str(total), cwd=tmp_path)
+    done = mvsearch("run", *space, "--workers", "1", "--trials", str(total))
 
     assert done.code == 0, done.err
     records = open_study(tmp_path / "studies" / "tiny").records()
