@@ -185,7 +185,6 @@ def print_front(
     Of a front with recommended members only these are shown, with the reason, unless it is asked for as a `whole`.
     `columns` are further columns, a text for the number of a trial.
     """
-    from mvsearch.metrics.latency_text import busy_note, predicted_note
     from mvsearch.report.proxy_reliability import families_line, proxy_line
     from mvsearch.report.short_list_table import caution, short_list_sentence, short_list_table
     from mvsearch.report.validated import verdict_lines
@@ -210,9 +209,8 @@ def print_front(
         screen.print(line, style="dim")
     if findings.family_evidence is not None:
         screen.print(families_line(findings.family_evidence), style="dim")
-    for describe in (busy_note, predicted_note):
-        if note := describe([record.metrics for record in findings.records]):
-            screen.print(note, style="yellow")
+    for note in findings.latency_notes:
+        screen.print(note, style="yellow")
     if findings.facts.held_out is not None:
         screen.print(f"held out to evaluate on: {findings.facts.held_out}", style="dim")
     if findings.facts.weights is not None:

@@ -10,6 +10,7 @@ from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.errors import StudyError
 from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.latency_text import busy_note, predicted_note
 from mvsearch.metrics.pareto import Objective, front, hypervolume, reference_point, running_hypervolume, spans
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import GAIN, HELD_OUT, metric, scores
@@ -227,6 +228,12 @@ class Findings:
     def tally(self) -> str:
         """How many trials are on the front, and how many are not and why."""
         return tally(self.records, self.front, self.limits)
+
+    @property
+    def latency_notes(self) -> list[str]:
+        """How other processes disturbed latencies, and how many are predicted, each in a sentence where it is so."""
+        metrics = [record.metrics for record in self.records]
+        return [note for note in (busy_note(metrics), predicted_note(metrics)) if note]
 
     @cached_property
     def space(self) -> SearchSpace:

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -241,6 +242,30 @@ def test_no_name_can_break_out(mvsearch, toy):
     assert NASTY in words(html)
     assert "<script>window.broken" not in html
     assert "<img" not in html.partition('id="data"')[0]
+
+
+def test_the_page_has_the_sentences_on_latencies_that_front_prints(mvsearch):
+    """Every second latency is predicted, and the others were measured on a busy machine."""
+
+    def evaluate(arch):
+        macs, even = arch.cost().macs, arch.cost().params // 8 % 2 == 0
+        ends = {"latency_low_ms": macs / 1.1e4, "latency_high_ms": macs / 0.9e4}
+        busy = {"latency_busy": True, "latency_load": 8.4, "latency_measured_because": "it would be on the front"}
+        expected = {"latency_expected_low_ms": macs / 1.2e4, "latency_expected_high_ms": macs / 1.1e4}
+        how = {"latency_predicted": True} if even else busy | expected
+        return {**arithmetic(arch), "latency_ms": macs / 1e4, **ends, **how}
+
+    plan = toy_plan(Path("studies"), objectives=("loss", "latency_ms"), trials=6)
+    Study.join(plan).run(evaluate)
+
+    page, printed = report(mvsearch), " ".join(mvsearch("front", "toy").out.split())
+    notes = findings_of().latency_notes
+
+    assert len(notes) == 2
+    for note in notes:
+        assert escape(note[1:]) in page
+        assert note in printed
+    assert "of 6 latencies are predicted (~), nine in ten within" in notes[1]
 
 
 def test_a_study_without_a_trial_has_a_page(mvsearch):
