@@ -29,13 +29,15 @@ from mvsearch.metrics.pareto import (
     spans,
 )
 from mvsearch.metrics.record import Metrics, Record
-from mvsearch.metrics.registry import scores
+from mvsearch.metrics.registry import LATENCY_MS, scores
 from mvsearch.profiling.measurements import measurements
 from mvsearch.study.reader import Reader
 from mvsearch.study.settings import ProxySettings
 from mvsearch.utils.settings import flatten
 
 _NOTED_ELSEWHERE = ("objectives", "limits", "trials", "seed", "workers", "proxy.seed", "data.path")
+_PREDICTION = ("latency.predict", "latency.known")
+"""Which candidates are measured, not how: such latencies may be compared; predicted ones are counted in the notes."""
 
 
 @dataclass(frozen=True)
@@ -307,11 +309,15 @@ def _other_measurements(studies: Mapping[str, Reader], objectives: Sequence[Obje
         if {metric.name for metric in measurement.metrics} & {objective.name for objective in objectives}:
             differences += _differences(
                 {
-                    name: _settings(reader, part) | {"the device": reader.facts.device(part)}
+                    name: _how_measured(reader, part) | {"the device": reader.facts.device(part)}
                     for name, reader in studies.items()
                 }
             )
     return differences
+
+
+def _how_measured(reader: Reader, part: str) -> dict[str, Any]:
+    return {key: value for key, value in _settings(reader, part).items() if key not in _PREDICTION}
 
 
 def _settings(reader: Reader, *parts: str) -> dict[str, Any]:
@@ -366,7 +372,17 @@ def _notes(
             notes.append(f"{beyond} of {complete} complete trials of {name} are beyond its limits and left out")
         if known := sum(record.cached for record in found):
             notes.append(f"{known} of {len(found)} trials of {name} were in the cache and took no time")
+        notes += _predicted_note(name, found, objectives)
     return notes
+
+
+def _predicted_note(name: str, records: Sequence[Record], objectives: Sequence[Objective]) -> list[str]:
+    """How many latencies of a study are predicted, if they are compared."""
+    predicted = {record.number for record in records if record.metrics.get("latency_predicted")}
+    if not predicted or LATENCY_MS.name not in {objective.name for objective in objectives}:
+        return []
+    members = sum(record.number in predicted for record in front(records, objectives))
+    return [f"{len(predicted)} of {len(records)} latencies of {name} are predicted, {members or 'none'} on its front"]
 
 
 def _spaces(studies: Mapping[str, Reader]) -> dict[str, str]:

@@ -284,6 +284,18 @@ def test_latencies_of_other_devices_are_refused_unless_told_to():
     assert comparison_figure(found).warnings == ("not comparable: the device is cpu: one in a, cpu: two in b",)
 
 
+def test_a_study_with_predicted_latencies_is_compared_with_one_that_measured_all_of_them():
+    timed = {"objectives": ("top1", "latency_ms"), "latency_ms": 5.0, "device": "cpu: one"}
+    study("a", A, **timed, settings={"latency": {"backend": "openvino", "predict": 20}}, latency_predicted=True)
+    study("b", B, **timed, settings={"latency": {"backend": "openvino"}})
+    study("c", B, **timed, settings={"latency": {"backend": "torch_cpu"}})
+
+    assert "2 of 2 latencies of a are predicted, 1 on its front" in compared("a", "b").notes
+    assert not [note for note in compared("a", "b", objectives=("top1", "params")).notes if "are predicted" in note]
+    with pytest.raises(StudyError, match=r"latency.backend is openvino in a, torch_cpu in c"):
+        compared("a", "c")
+
+
 def test_another_seed_of_the_proxy_is_another_throw_and_no_other_measure():
     assert compared(study("a", A), study("b", B, proxy={"seed": 7})).warnings == ()
 
