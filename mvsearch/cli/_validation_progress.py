@@ -10,6 +10,7 @@ from rich.text import Text
 from mvsearch.cli._progress import Display
 from mvsearch.cli._wait import tell_of_wait
 from mvsearch.metrics.formatting import pretty
+from mvsearch.utils.text import plural
 from mvsearch.utils.units import duration
 
 if TYPE_CHECKING:
@@ -68,4 +69,4 @@ def _describe_rest(progress: "Progress") -> str:
     steps = ", ".join(f"{name} seed {seed} {text}" for (name, seed), text in at_step.items())
     left = "" if progress.left_s is None else f", at most {duration(progress.left_s)}"
     waiting = "" if running else ", which other commands train"
-    return f"left: {trainings} trainings{left}{waiting}{f' ({steps})' if steps else ''}"
+    return f"left: {plural(trainings, 'training')}{left}{waiting}{f' ({steps})' if steps else ''}"
