@@ -5,7 +5,7 @@ and that of `arch/heads/x.py` as `HEAD = HeadLayer(module=...)`; `nn/_layer.py` 
 fusing and weight transfer can declare.
 """
 
-from mvsearch.nn.checkpoints import load_backbone, load_checkpoint
+from mvsearch.nn.checkpoints import load_checkpoint
 from mvsearch.nn.network import build
 
-__all__ = ["build", "load_backbone", "load_checkpoint"]
+__all__ = ["build", "load_checkpoint"]

@@ -85,19 +85,6 @@ def load_checkpoint(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
     model.load_state_dict(counters | {ours: state_dict[name] for ours, name in renamed.items()})
 
 
-def load_backbone(model: nn.Module, state_dict: Mapping[str, Tensor]) -> None:
-    """Load the rows' weights of a checkpoint into a network that `build` returned, whatever their heads are.
-
-    The checkpoint's head is skipped, and its row `final` if the network has none. Raises CheckpointError as
-    `load_checkpoint` does.
-    """
-    state_dict, _ = merge_for(model, state_dict)
-    own, names = model.state_dict(), rename_parameters(model, state_dict)
-    skipped = ("head.",) if any(name.startswith("final.") for name in own) else ("head.", "final.")
-    rows = {ours: state_dict[name] for ours, name in names.items() if not ours.startswith(skipped)}
-    load_checkpoint(model, rows | {name: tensor for name, tensor in own.items() if name.startswith("head.")})
-
-
 def merge_for(model: nn.Module, state_dict: Mapping[str, Tensor]) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
     """Weights without the parts for training that the network does not have; and in words what was merged."""
     joined = join_classifiers(state_dict)

@@ -27,13 +27,13 @@ from mvsearch.arch.heads import BaseHead, head_class
 from mvsearch.arch.published import model, model_names, published, published_keys
 from mvsearch.arch.strides import row_strides
 from mvsearch.cli.main import cli
-from mvsearch.errors import ArchitectureError, CheckpointError, MvsearchError, SpaceError
+from mvsearch.errors import ArchitectureError, MvsearchError, SpaceError
 from mvsearch.export.images import draw_samples, select_images
 from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
 from mvsearch.export.stages import first_differing_stage
 from mvsearch.export.verify import export_verified, verify
-from mvsearch.nn import build, load_backbone, load_checkpoint
+from mvsearch.nn import build, load_checkpoint
 from mvsearch.nn.features import taps
 from mvsearch.nn.network import instantiate
 from mvsearch.profiling.counters import dispatch
@@ -155,21 +155,6 @@ def test_the_same_weights_by_the_authors_names_give_the_same_outputs_as_in_their
         values = torch.tensor(expected["values"])
         assert (output.flatten()[::997][: len(values)] - values).abs().max() < 1e-5 * output.abs().max()
         assert abs(float(output.double().norm()) / expected["norm"] - 1) < 1e-5
-
-
-def test_a_checkpoint_of_a_classifier_gives_its_rows_to_another_head():
-    classifier, detector = (
-        build(published("mobilevitv3_xxs"), seed=1),
-        build(published("mobilevitv3_xxs_ssdlite"), seed=2),
-    )
-    before = {name: tensor.clone() for name, tensor in detector.state_dict().items()}
-    load_backbone(detector, classifier.state_dict())
-    own, theirs = detector.state_dict(), classifier.state_dict()
-
-    assert all(torch.equal(own[n], before[n]) == n.startswith("head.") for n in own if n.endswith("conv.weight"))
-    assert all(torch.equal(own[name], theirs[name]) for name in own if not name.startswith("head."))
-    with pytest.raises(CheckpointError):
-        load_backbone(detector, build(published("mobilevitv3_xs")).state_dict())
 
 
 SMALL = """name: small
