@@ -45,14 +45,20 @@ class ExportJob:
         """The file of the report."""
         return self.path.with_name(self.path.name + ".report.json")
 
-    def write(self, path: Path) -> None:
-        """Write the file. Raises VerificationError for any error of a converter."""
+    def write(self, path: Path, float32: Path | None = None) -> None:
+        """Write the file, and the float32 one that an int8 file is made from to `float32` where that is given.
+
+        Raises VerificationError for any error of a converter.
+        """
         with translate_errors(f"{self.format.name} cannot convert this network"):
             if self.calibration is None:
                 self.format.export(self.export_model, path)
             else:
                 with TemporaryDirectory() as folder:
-                    self.quantiser(Path(folder)).write(path, self.int8_scheme)
+                    quantiser = self.quantiser(Path(folder))
+                    quantiser.write(path, self.int8_scheme)
+                    if float32 is not None:
+                        quantiser.write_float32(float32)
 
     @property
     def int8_scheme(self) -> Int8Scheme:

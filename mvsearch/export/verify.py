@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -109,14 +110,16 @@ def export_verified(
     Raises VerificationError otherwise: the file is discarded, and the report names the difference. Timing waits for
     trainings on this machine; file and report are written before it, so Ctrl-C loses only the latencies.
     """
-    with staging_folder(job.path) as folder:
-        report, run = verify(job, folder / job.path.name, sample, max_drop=max_drop, progress=progress)
+    with staging_folder(job.path) as folder, TemporaryDirectory() as beside:
+        file = folder / job.path.name
+        float32 = Path(beside, file.name) if timer and job.calibration is not None else None
+        report, run = verify(job, file, sample, max_drop=max_drop, progress=progress, float32=float32)
         report = replace(report, file_bytes=_bytes_in(folder))
         if report.verified is not False:
             publish(folder, job.path.parent)
         write_report(job, report.to_dict())
         if report.verified is not False and run and timer:
-            report = _time(job, report, run, folder, sample.images[:1], timer, progress)
+            report = _time(job, report, run, float32, sample.images[:1], timer, progress)
             write_report(job, report.to_dict())
     if report.verified is False:
         earlier = " (an earlier one stays in its place)" if job.path.exists() else ""
@@ -128,19 +131,16 @@ def _time(
     job: ExportJob,
     report: VerificationReport,
     run: Runner,
-    folder: Path,
+    float32: Path | None,
     image: np.ndarray,
     timer: Timer,
     progress: Progress,
 ) -> VerificationReport:
-    """The report with the speed of a file that is written; that of the float32 file is timed in the empty folder."""
+    """The report with the speed of a file that is written, and of the float32 file beside an int8 one."""
     run_float32 = None
-    if job.calibration is not None:
-        progress(0, None, f"{job.path} is written; exporting to {job.format.name} in float32, to time it beside int8")
-        file = folder / job.path.name
-        replace(job, calibration=None).write(file)
-        run_float32 = job.runtime.load_runtime(file)
-        report = replace(report, float32_bytes=_bytes_in(folder))
+    if float32 is not None:
+        run_float32 = job.runtime.load_runtime(float32)
+        report = replace(report, float32_bytes=_bytes_in(float32.parent))
     progress(0, None, f"{job.path} is written; timing it beside eager once no training runs on this machine")
     return replace(report, speed=timer(job, run, run_float32, image))
 
@@ -150,10 +150,17 @@ def _bytes_in(folder: Path) -> int:
 
 
 def verify(
-    job: ExportJob, file: Path, sample: ImageSample, *, max_drop: float = MAX_DROP, progress: Progress = no_progress
+    job: ExportJob,
+    file: Path,
+    sample: ImageSample,
+    *,
+    max_drop: float = MAX_DROP,
+    progress: Progress = no_progress,
+    float32: Path | None = None,
 ) -> tuple[VerificationReport, Runner | None]:
     """Write the file and compare it with eager at every batch size of its format; the report, and what runs the file.
 
+    The float32 file that an int8 one is made from is written to `float32` where that is given.
     If the file cannot be written or run, or differs, the report names the first stage at which it does.
     """
     progress(0, None, "running eager")
@@ -165,7 +172,7 @@ def verify(
     report, run = _new_report(job, sample), None
     try:
         progress(0, None, f"exporting to {job.format.name}")
-        job.write(file)
+        job.write(file, float32)
         with translate_errors(f"{report.runtime} cannot run the file"):
             report = replace(report, facts=job.runtime.facts(file))
             if reason := job.runtime.unavailable_reason():

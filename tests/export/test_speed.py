@@ -96,7 +96,7 @@ def toy_format() -> ExportFormat:
             with path.open("ab") as file:
                 file.write(bytes(1000))
 
-        return SimpleNamespace(write=write_int8)
+        return SimpleNamespace(write=write_int8, write_float32=lambda path: write(export_model, path))
 
     def load_runtime(path: Path, *, threads: int = 1):
         model = torch.load(path, weights_only=False)
