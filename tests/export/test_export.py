@@ -12,11 +12,13 @@ from importlib import import_module
 
 import pytest
 import torch
-from effort import examples
+from effort import WIDER, examples
+from rows import row
 from safetensors.torch import load_file, save_file
-from small import DENSE, SEPARABLE
+from small import MIXED
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.heads import head_class
 from mvsearch.arch.published import model_names, published
 from mvsearch.errors import ArchitectureError, CheckpointError, MvsearchError
 from mvsearch.export.formats import torch as exporter
@@ -53,11 +55,12 @@ ALONE = """
         model.load_state_dict(load_file(path.with_suffix(".safetensors")))
         images = load_file(path.with_suffix(".images"))["x"]
         with torch.no_grad():
-            logits = model(images)
+            outputs = model(images)
             if path.with_suffix(".trace").exists():
                 program = torch.export.export(model, (images,))
-                assert torch.equal(program.module()(images), logits), path
-        save_file({"y": logits}, path.with_suffix(".logits"))
+                assert torch.equal(program.module()(images), outputs), path
+        outputs = [outputs] if isinstance(outputs, torch.Tensor) else outputs
+        save_file({str(i): y.contiguous() for i, y in enumerate(outputs)}, path.with_suffix(".outputs"))
         results[path.stem] = {"class": cls.__name__, "keys": keys}
     print(json.dumps(results))
 """
@@ -68,20 +71,19 @@ def architectures() -> dict[str, Architecture]:
     space = SearchSpace.load("spaces/v3.yaml")
     drawn = [space.architecture(space.point(codes)) for codes in space.sample(examples(4, 10), seed=5)]
     drawn.append(Architecture.from_dict(ODD))
-    traced = {name: Architecture.from_dict(document) for name, document in TRACED.items()}
-    published_ = {name: published(name) for name in model_names()}
-    return published_ | traced | {f"drawn_{i}": arch for i, arch in enumerate(drawn)}
+    return {name: published(name) for name in model_names()} | {f"drawn_{i}": arch for i, arch in enumerate(drawn)}
 
 
 def some_architectures() -> dict[str, Architecture]:
-    """Every third architecture and every odd one in the fast set: all rows and options are among them."""
-    chosen = list(architectures().items())
-    step = examples(3, 1)
-    return dict([*chosen[::step], *(item for item in chosen if item[0] in TRACED or item[0].startswith("drawn"))])
+    """In the fast set one of each family, depth and ablation; every odd one and every head; a small one to trace."""
+    some = {name: arch for name, arch in architectures().items() if examples(0, 1) or not WIDER.fullmatch(name)}
+    rows = tuple(row("conv", name=f"layer{i}", out=8, stride=2) for i in range(1, 6))
+    heads = {
+        kind: Architecture(rows, head_class(kind)(**fields), image_size=64, num_classes=5).deploy()
+        for kind, fields in {"deeplabv3": {"out": 16, "aux": True}, "pspnet": {"out": 16}, "ssdlite": {}}.items()
+    }
+    return some | heads | {"mixed": Architecture.from_dict(MIXED)}
 
-
-TRACED = {"dense": DENSE, "separable": SEPARABLE}
-"""Both kinds of attention."""
 
 ODD = {
     "name": "odd",
@@ -101,14 +103,14 @@ ODD = {
 """Every option away from its default, calls too long for a line, and features instead of logits."""
 
 
-def test_exported_files_alone_have_the_same_keys_and_the_same_logits_bit_for_bit(tmp_path):
+def test_exported_files_alone_have_the_same_keys_and_the_same_outputs_bit_for_bit(tmp_path):
     expected = {}
     for i, (name, arch) in enumerate(some_architectures().items()):
         model = build(arch, seed=i).eval()
         exporter.export(ExportModel(arch, model, f"fresh, seed {i}"), tmp_path / f"{name}.py")
         images = torch.randn(1, 3, *(((64, 64), (96, 96), (96, 64))[i % 3]))
         save_file({"x": images}, tmp_path / f"{name}.images")
-        if name in TRACED:
+        if name == "mixed":
             (tmp_path / f"{name}.trace").touch()
         with torch.no_grad():
             expected[name] = (list(model.state_dict()), model(images))
@@ -121,9 +123,12 @@ def test_exported_files_alone_have_the_same_keys_and_the_same_logits_bit_for_bit
     assert run.returncode == 0, run.stderr
     results = json.loads(run.stdout)
     assert results.keys() == expected.keys()
-    for name, (keys, logits) in expected.items():
+    for name, (keys, outputs) in expected.items():
         assert results[name]["keys"] == keys
-        assert torch.equal(load_file(tmp_path / f"{name}.logits")["y"], logits), name
+        alone = load_file(tmp_path / f"{name}.outputs")
+        for i, output in enumerate([outputs] if isinstance(outputs, torch.Tensor) else outputs):
+            assert torch.equal(alone.pop(str(i)), output), name
+        assert not alone
 
 
 def test_exported_files_are_formatted_and_use_all_they_import(tmp_path):
