@@ -14,7 +14,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
-from small import PLAIN, job, require_format, small_model
+from small import PLAIN, broken_format, job, require_format, small_model
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import published
@@ -22,6 +22,7 @@ from mvsearch.data import DataSettings, Preparation
 from mvsearch.errors import DataError
 from mvsearch.export.formats import timm
 from mvsearch.export.images import draw_samples, has_other_classes, match_labels
+from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_unverified, export_verified
 from mvsearch.nn import build
@@ -120,7 +121,8 @@ def test_every_export_states_what_the_training_did(each, tmp_path):
 def test_the_accuracy_of_an_export_is_that_of_the_training(each, tmp_path):
     model = ExportModel.of(SMALL, weights=weights_of(each))
     sample = draw_samples(DataSettings("folder", str(each.images)), 32, 64, 0, model.expected)[0]
-    report = export_verified(job("torch", tmp_path, model), match_labels(sample, model))
+    export_job = ExportJob(broken_format("none"), model, tmp_path / "net.toy")
+    report = export_verified(export_job, match_labels(sample, model))
 
     assert report.top1.eager == report.top1.file == each.result["top1"]
     assert each.result["top1"] == 1
