@@ -158,7 +158,7 @@ def run_with_killed_workers(folder, times, retry: RetryPolicy = RETRY_POLICY):
 
 
 def test_workers_that_are_killed_are_replaced_while_trials_are_left(tmp_path):
-    assert [record.state for record in run_with_killed_workers(tmp_path, 1).records()] == ["complete"] * 20
+    assert [record.state for record in run_with_killed_workers(tmp_path, 2).records()] == ["complete"] * 20
 
 
 def test_workers_that_are_always_killed_are_not_replaced_forever(tmp_path):

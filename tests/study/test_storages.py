@@ -9,7 +9,6 @@ import textwrap
 import threading
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +37,7 @@ def plan_in(storage, folder, **search):
     return replace(toy_plan(folder, **search), storage=storage)
 
 
-def worker_process(storage: str, folder: Path, trials: int, seconds: float) -> subprocess.Popen:
+def worker_process(storage: str, folder: Path, trials: int, seconds: float, name: str = "toy") -> subprocess.Popen:
     """A process that works on the toy study, with short heartbeats. It writes down each evaluation that it ends."""
     script = f"""
         import os, sys, time
@@ -57,7 +56,7 @@ def worker_process(storage: str, folder: Path, trials: int, seconds: float) -> s
                 file.write(arch.key + "\\n")
             return arithmetic(arch)
 
-        plan = replace(toy_plan(Path({str(folder)!r})), storage={storage!r})
+        plan = replace(toy_plan(Path({str(folder)!r})), name={name!r}, storage={storage!r})
         Study.join(plan).run(evaluate, trials={trials})
     """
     return subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], stderr=subprocess.DEVNULL)
@@ -367,19 +366,20 @@ def test_a_worker_joins_from_another_folder_and_needs_only_the_name_and_the_url(
 
 
 def test_two_studies_of_one_database_never_measure_the_same_network_twice(storage, tmp_path):
-    ended: list[str] = []
+    def evaluate(arch):
+        time.sleep(0.1)
+        with (tmp_path / "ended.txt").open("a") as file:
+            file.write(f"{arch.key}\n")
+        return arithmetic(arch)
 
-    def work(name: str) -> None:
-        def evaluate(arch):
-            time.sleep(0.05)
-            ended.append(arch.key)
-            return arithmetic(arch)
+    other = worker_process(storage, tmp_path, 12, 0.1, "two")
+    store = Store(storage, create=True)
+    wait_until(lambda: "two" in store.names())
+    Study.join(replace(plan_in(storage, tmp_path), name="one")).run(evaluate, trials=12)
+    assert other.wait(120) == 0
 
-        Study.join(replace(plan_in(storage, tmp_path), name=name)).run(evaluate, trials=12)
-
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(work, ("one", "two")))
-    keys = {name: {record.key for record in Store(storage, create=False).records(name)} for name in ("one", "two")}
+    ended = (tmp_path / "ended.txt").read_text().split()
+    keys = {name: {record.key for record in store.records(name)} for name in ("one", "two")}
     assert keys["one"] == keys["two"]  # the same seed
     assert len(ended) == len(set(ended)) == 12
 
