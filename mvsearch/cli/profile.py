@@ -184,7 +184,7 @@ def _print(name: str, arch: "Architecture", count: "Count | None", timed: "Laten
     screen.print(Text.assemble((arch.name or name, "bold"), about))
     screen.print(rows)
     if extra := arch.training_cost().params:
-        screen.print(f"Training uses {extra:,} more parameters, of an auxiliary classifier.")
+        screen.print(f"Training uses {extra:,} more parameters, which are dropped or merged for inference.")
     if count is not None:
         screen.print(count.sentence(total.macs))
     if timed is not None:

@@ -152,6 +152,11 @@ def test_profile_gives_these_numbers_whole_and_by_stage(name):
     assert sum(stage["macs_paper"] for stage in facts["stages"]) == facts["macs_paper"]
 
 
+def test_profile_prints_what_only_training_needs():
+    printed = CliRunner().invoke(cli, ["profile", "repvit_m0_9"]).stdout
+    assert "Training uses 16,320 more parameters, which are dropped or merged for inference." in printed
+
+
 def test_profile_at_another_size_changes_the_macs_and_not_the_parameters():
     facts = answer("profile", "mobilevitv2_0.5", "--image-size", "384", "--json")
     expected = COUNTED["mobilevitv2_0.5_384"]
