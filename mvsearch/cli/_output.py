@@ -45,6 +45,9 @@ _channel_order = click.option(
     type=click.Choice(["rgb", "bgr"]),
     help="Order of the channels that the weights were trained with; default: as stored with the weights.",
 )
+image_size_option = click.option(
+    "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
+)
 path_option = click.option(
     "--path", type=click.Path(path_type=Path), help="Folder of the images of a source, if you have them already."
 )

@@ -9,7 +9,16 @@ import click
 from mvsearch.cli._completion import complete_architecture, joined_names
 from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, table, theme_option
+from mvsearch.cli._output import (
+    console,
+    force_option,
+    image_size_option,
+    json_option,
+    print_json,
+    storage_option,
+    table,
+    theme_option,
+)
 from mvsearch.cli._sustained import Drawing, Duration, run_sustained
 from mvsearch.utils.text import plural
 
@@ -32,9 +41,7 @@ _BACKENDS = "torch_cpu,onnxruntime,executorch,openvino"
     shell_complete=joined_names("latency_backend"),
     help=f"Backends, separated by commas; default: {_BACKENDS}; with --sustained: torch_cpu.",
 )
-@click.option(
-    "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
-)
+@image_size_option
 @click.option("--batch", type=click.IntRange(min=1), default=1, show_default=True, help="Images in a batch.")
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
 @click.option(

@@ -12,6 +12,8 @@ from mvsearch.cli._help import Command
 from mvsearch.cli._output import (
     Amount,
     console,
+    force_option,
+    image_size_option,
     int8_options,
     json_option,
     path_option,
@@ -60,9 +62,7 @@ _SCENES = 4
     type=click.IntRange(min=1),
     help="Number of classes; the classifier is random if --weights has another number.",
 )
-@click.option(
-    "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
-)
+@image_size_option
 @preparation_options
 @click.option("--features", is_flag=True, help="Output feature maps at strides 4, 8, 16, 32, 64 instead of logits.")
 @click.option(
@@ -80,7 +80,7 @@ _SCENES = 4
 @click.option("--int8", is_flag=True, help="Quantise to int8 (onnx, executorch), calibrated on training images.")
 @int8_options
 @click.option("--max-drop", type=Amount(100), help="Largest accepted loss of top-1 by int8, in points; default: 5.")
-@click.option("--force", is_flag=True, help="Overwrite existing files.")
+@force_option
 @storage_option
 @json_option
 def export(

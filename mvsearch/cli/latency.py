@@ -8,7 +8,7 @@ import click
 
 from mvsearch.cli._completion import complete_architecture
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, json_option, print_json, storage_option, table
+from mvsearch.cli._output import console, image_size_option, json_option, print_json, storage_option, table
 
 if TYPE_CHECKING:
     from mvsearch.profiling.benchmark import BenchmarkResult, CaseTiming
@@ -40,9 +40,7 @@ _PAIRS = (
     show_default=True,
     help="Batch size for throughput; 0: do not measure it.",
 )
-@click.option(
-    "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
-)
+@image_size_option
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
 @click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
 @storage_option

@@ -7,7 +7,7 @@ import click
 
 from mvsearch.cli._completion import complete_architecture, complete_data
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import Amount, json_option, path_option, preparation_options, storage_option
+from mvsearch.cli._output import Amount, force_option, json_option, path_option, preparation_options, storage_option
 from mvsearch.cli._weights import given_weights, training_weights, validated_weights_of
 
 
@@ -55,7 +55,7 @@ from mvsearch.cli._weights import given_weights, training_weights, validated_wei
     show_default=True,
     help="File to write.",
 )
-@click.option("--force", is_flag=True, help="Overwrite existing files.")
+@force_option
 @storage_option
 @json_option
 def predict(

@@ -7,7 +7,7 @@ import click
 from mvsearch.cli._completion import complete_architecture, plugin_names
 from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, json_option, print_json, storage_option, table
+from mvsearch.cli._output import console, image_size_option, json_option, print_json, storage_option, table
 from mvsearch.utils.plugins import names
 
 if TYPE_CHECKING:
@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 
 @click.command(cls=Command, examples=["mvsearch profile mobilevitv3_xxs", "mvsearch profile v3:17 --latency --memory"])
 @click.argument("arch", shell_complete=complete_architecture)
-@click.option(
-    "--image-size", type=click.IntRange(min=32), help="Side of the images in pixels; default: that of the architecture."
-)
+@image_size_option
 @click.option("--counter", type=click.Choice(names("counter")), help="Also count with this tool, for comparison.")
 @click.option("--latency", is_flag=True, help="Measure the latency on this machine.")
 @click.option(
