@@ -49,10 +49,13 @@ EXPENSIVE = ("openvino", "executorch", "litert")
 
 
 def networks_by_format():
-    """The network with rows of all kinds in every format; the other networks only in the slow set."""
+    """The network with rows of all kinds in every format, but a smaller one in ExecuTorch, which takes half a minute.
+
+    All others are in the slow set.
+    """
     for name in WITH_WEIGHTS:
         for document in (MIXED, DENSE, SOFTMAX, SEPARABLE) if name != "coreml" else ():
-            marks = () if document is MIXED else slow
+            marks = () if document is (SOFTMAX if name == "executorch" else MIXED) else slow
             yield pytest.param(name, document, id=f"{name}-{document['name']}", marks=marks)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from click.testing import CliRunner
+from effort import wider_are_slow
 from small import PLAIN
 from torch import nn
 
@@ -66,7 +67,7 @@ def test_corrected_a_tool_agrees_with_the_closed_form(name, size, tool):
     assert "exactly the closed form" in counted.sentence(arch.cost().macs)
 
 
-@pytest.mark.parametrize("name", model_names())
+@pytest.mark.parametrize("name", wider_are_slow(model_names()))
 def test_torch_counts_every_published_model_right_by_itself(name):
     counted = count("dispatch", published(name).at(image_size=256))
     cost = published(name).at(image_size=256).cost()

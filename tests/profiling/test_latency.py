@@ -173,6 +173,7 @@ def test_the_device_names_processor_torch_and_threads():
     assert TORCH_CPU.device(TimingOptions(threads=4)).endswith("4 threads")
 
 
+@pytest.mark.slow  # six processes
 def test_two_processes_that_measure_at_once_never_overlap(tmp_path):
     code = """
 import time, torch

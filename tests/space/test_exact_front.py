@@ -96,7 +96,7 @@ def costs_of(files) -> Callable[[str], dict[str, np.ndarray]]:
     return cache(lambda name: enumerated(files[name]))
 
 
-@pytest.mark.parametrize("name", ["quick", "v2", "fusion"])
+@pytest.mark.parametrize("name", ["quick", pytest.param("v2", marks=pytest.mark.slow), "fusion"])
 @pytest.mark.parametrize("objectives", OBJECTIVES, ids="-".join)
 def test_it_is_what_enumeration_finds_with_and_without_limits(files, costs_of, name, objectives):
     costs = costs_of(name)

@@ -278,6 +278,7 @@ def test_an_import_that_is_killed_leaves_no_study_and_the_next_one_is_whole(stud
     assert list(lines(Reader("toy", Store(storage, create=False)))) == text
 
 
+@ONE_DATABASE
 @pytest.mark.parametrize("action", ["delete", "rename"])
 def test_a_delete_or_rename_that_is_killed_loses_nothing_and_leaves_no_trials_to_another_study_of_the_name(
     study, storage, monkeypatch, action

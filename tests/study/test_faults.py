@@ -83,6 +83,7 @@ Study.join(toy_plan(Path("studies"))).run(arithmetic, trials=5)
     assert Store(f"sqlite:///{small_disk / 'studies/toy/study.db'}", create=False).count("toy") == 5
 
 
+@pytest.mark.slow  # in the fast set processes share one: test_study.py
 def test_two_commands_on_one_study_share_it(tmp_path, mvsearch):
     (tmp_path / "toy.yaml").write_text(TOY)
     run = (*RUN, "--trials", "30", "--workers", "1")

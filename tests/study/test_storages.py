@@ -283,6 +283,7 @@ def test_a_server_that_was_away_for_longer_than_the_grace_leaves_all_workers_ali
         assert not there.stale(["here"])
 
 
+@pytest.mark.slow
 def test_a_study_whose_worker_was_killed_can_be_exported_once_the_worker_is_stale(postgres, tmp_path, monkeypatch):
     monkeypatch.setattr(heartbeat, "GRACE_PERIOD_S", 3.0)
     storage = postgres.database()
