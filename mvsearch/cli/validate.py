@@ -189,7 +189,7 @@ def _introduce(job: "ValidationJob", notes: tuple[str, ...], seeds: int) -> None
     candidates = [network.name for network in job.networks if network.is_candidate]
     baselines = [network.name for network in job.networks if not network.is_candidate]
     screen.print(
-        f"{', '.join(candidates)} against {', '.join(baselines)}: up to {job.rounds} seeds of recipe "
+        f"{', '.join(candidates)} against {', '.join(baselines)}: up to {plural(job.rounds, 'seed')} of recipe "
         f"{conditions.recipe_name}, {plural(epochs, 'epoch')} of {conditions.train_images:,} images of "
         f"{conditions.data_name}, in {job.folder}. Ctrl-C stops; the same command resumes."
     )
