@@ -160,10 +160,11 @@ def train(
         group.wait()  # until the folder and the images are ready
         if not group.first:
             dataset = job.load_data()
+        notes: tuple[str, ...] = ()
         if not warmup_given(settings):
             job, notes = job.shorten_warmup(dataset)
-            for note in notes if group.first else ():
-                click.echo(f"{note}.", err=True)
+        for note in (*notes, *job.few_steps_note(dataset)) if group.first else ():
+            click.echo(f"{note}.", err=True)
         training = job.start(dataset, group, force=force)
         start_time = time.monotonic()
         with _stop_on_sigint(training.run.trainer):

@@ -145,6 +145,12 @@ class TrainingJob:
         )
         return TrainingData(name, data.checksum, task, train, test, data.skipped, data.assumptions)
 
+    def few_steps_note(self, data: TrainingData) -> tuple[str, ...]:
+        """A sentence if the steps may be too few to learn from random weights."""
+        from mvsearch.training.sampler import few_steps_note
+
+        return () if self.init else few_steps_note(self.recipe, len(data.train.labels) - self.held_out)
+
     def shorten_warmup(self, data: TrainingData) -> "tuple[TrainingJob, tuple[str, ...]]":
         """The training with a warm-up that suits its number of steps, and a sentence if it differs from the recipe."""
         from mvsearch.training.sampler import shorten_warmup

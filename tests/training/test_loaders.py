@@ -1,7 +1,9 @@
 """Batches from files: the same for the same seed and epoch, whoever decodes them and wherever one starts."""
 
 import io
+import re
 import tarfile
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +16,7 @@ from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.loader_set import LoaderSet
 from mvsearch.training.loaders import CropPlan, DecodedLoader, StreamLoader
 from mvsearch.training.recipe import Recipe
-from mvsearch.training.sampler import Sampler, shorten_warmup
+from mvsearch.training.sampler import ENOUGH_STEPS, Sampler, few_steps_note, shorten_warmup
 from mvsearch.training.tasks import load_task
 from mvsearch.training.trainer import Position
 
@@ -103,6 +105,17 @@ def test_few_steps_have_a_short_warm_up_and_a_single_one_has_none(epochs, warmup
     assert recipe.warmup_steps == warmup
     assert f"{warmup} of {epochs} steps" in notes[0]
     assert Sampler(8, recipe).steps == epochs
+
+
+@pytest.mark.parametrize("images", [54, 216, 2400])
+def test_few_steps_are_said_with_settings_that_make_them_enough(images):
+    few = Recipe(batch=32, epochs=3)
+    [note] = few_steps_note(few, images)
+    settings = dict(re.findall(r"--set (\w+)=(\d+)", note))
+    more = replace(few, **{name: int(value) for name, value in settings.items()})
+    assert str(Sampler(images, few).steps) in note
+    assert ENOUGH_STEPS <= Sampler(images, more).steps < 1.2 * ENOUGH_STEPS
+    assert not few_steps_note(more, images)
 
 
 def test_every_image_comes_once_an_epoch_in_another_order_each(either):
