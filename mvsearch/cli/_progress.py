@@ -198,7 +198,7 @@ class SearchProgress(Display):
     """
 
     def __init__(self, plan: "Plan", location: str, finished: int, workers: int) -> None:
-        columns = (MofNCompleteColumn(), TextColumn("{task.fields[tally]}"), TimeElapsedColumn(), *_LEFT)
+        columns = (MofNCompleteColumn(), TextColumn("{task.fields[tally]}"), TimeElapsedColumn())
         self.time_left: TimeLeft | None = None
         self.waiting_calls = 0
         super().__init__(TextColumn("[bold]{task.description}"), BarColumn(bar_width=None), *columns)
@@ -249,11 +249,18 @@ class SearchProgress(Display):
         sizes = {name: f" at {size}" for name, size in image_sizes(names, [record]).items()}
         return ", ".join(f"{name} {with_error(name, record.metrics)}{sizes.get(name, '')}" for name in names)
 
+    def show_step(self, step: str) -> None:
+        """Show what is done before the first trial."""
+        self.bars.update(self.task, tally=step)
+
     def show_time(self, time_left: "TimeLeft", words: str) -> None:
         """Show from now on what is left; `words` say it once."""
         self.time_left = time_left
-        self.bars.columns = (*self.bars.columns[: -len(_LEFT)],)
         self.console.print(words)
+
+    def guess_time(self) -> None:
+        """Show from now on what is left at the rate of the trials so far."""
+        self.bars.columns = (*self.bars.columns, *_LEFT)
 
     def _trial_line(self, record: "Record", done: int, left: str) -> Text:
         name = record.published or record.key

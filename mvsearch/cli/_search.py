@@ -1,7 +1,9 @@
 """Running a study, shared by `run` and `worker`: check this machine first, then search and show the progress."""
 
+import os
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -141,23 +143,44 @@ def _run(plan: "Plan", run: Callable[..., bool], workers: int, trial_device: str
     reader = Study.read(plan)
     location = str(plan.folder) if plan.storage is None else reader.store.display_url
     with SearchProgress(plan, location, reader.count(), workers) as progress:
-        if trial_device is not None:
-            _show_time(plan, reader, progress, trial_device, workers)
-        exhausted = run(plan, reader, progress, workers=workers)
+        if trial_device is None or not _show_time(plan, reader, progress, trial_device, workers):
+            progress.guess_time()
+        with _answer_interrupts():
+            exhausted = run(plan, reader, progress, workers=workers)
     if exhausted:
         click.echo("No new candidate within the conditions and limits could be found.", err=True)
 
 
-def _show_time(plan: "Plan", reader: "Reader", progress: "SearchProgress", device: str, workers: int) -> None:
-    """Print how long a trial takes before the first one, unless trials only compute costs."""
+@contextmanager
+def _answer_interrupts() -> Iterator[None]:
+    """Say at once that the workers are stopped, which can take seconds."""
+
+    def stop(*_: object) -> None:
+        os.write(2, b"\nstopping the workers\n")  # click.echo may be what was interrupted
+        raise KeyboardInterrupt
+
+    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
+    answered = [each for each, handler in before.items() if handler is signal.default_int_handler]
+    try:
+        for each in answered:
+            signal.signal(each, stop)
+        yield
+    finally:
+        for each in answered:
+            signal.signal(each, before[each])
+
+
+def _show_time(plan: "Plan", reader: "Reader", progress: "SearchProgress", device: str, workers: int) -> bool:
+    """Print how long a trial takes before the first one, unless trials only compute costs; whether it was printed."""
     from mvsearch.cli._trial_conditions import time_words
     from mvsearch.study.evaluator import load_data
     from mvsearch.study.trial_time import TimeLeft, estimate
 
     finished = reader.count()
+    progress.show_step("timing a trial")
     trial = estimate(plan, reader, load_data(plan) if plan.needs_proxy else None, device)
-    if trial is not None:
-        left = TimeLeft(trial, plan, reader, workers)
-        progress.show_time(
-            left, time_words(trial, plan.search.trials - finished, left.update(finished, (), ()), workers)
-        )
+    if trial is None:
+        return False
+    left = TimeLeft(trial, plan, reader, workers)
+    progress.show_time(left, time_words(trial, plan.search.trials - finished, left.update(finished, (), ()), workers))
+    return True

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _MEASURED_BY = ("backend", "format", "scheme", "calibration", "batch", "threads", "precision")
 """The settings of measurements that are named, where a measurement has them."""
+_BUSY = 1.5
+"""How many seconds a CPU second takes by the clock, from which it is said."""
 
 
 def trial_conditions(plan: "Plan", data: "DataSet | None", held_out: "HeldOut | None" = None) -> Iterator[str]:
@@ -48,9 +50,10 @@ def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> st
     spread = "" if _seconds(trial.low_s) == _seconds(trial.high_s) else spread
     measured = "".join(f", with {_seconds(s)} for {name}" for name, s in trial.measured_s.items())
     unknown = f", without {' and '.join(trial.unknown)}" if trial.unknown else ""
+    busy = f", each {trial.stretch:.1f} s by the clock beside other work" if trial.stretch >= _BUSY else ""
     trials = f"{plural(left, 'trial')} with {plural(workers, 'worker')}"
     return (
-        f"about {_seconds(trial.mean_s)} {trial.unit} a trial ({spread}{trial.source}{measured}{unknown}): "
+        f"about {_seconds(trial.mean_s)} {trial.unit} a trial ({spread}{trial.source}{measured}{unknown}){busy}: "
         f"{duration(left_s)} for {trials}.{_predicting_words(trial)}"
     )
 

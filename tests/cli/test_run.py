@@ -142,6 +142,7 @@ def test_an_interrupted_or_killed_run_resumes_with_its_finished_trials(tmp_path,
     _, err = process.communicate(timeout=120)
     assert process.returncode == (-end if end == signal.SIGKILL else 130)
     assert "Traceback" not in err
+    assert ("stopping the workers" in err) == (end != signal.SIGKILL)
 
     wait_for_workers(tmp_path / "studies" / "tiny")
     total = open_study(tmp_path / "studies" / "tiny").count() + 1
