@@ -219,7 +219,7 @@ def _print(report: dict[str, Any]) -> None:
         images = f"{calibration['images']} images of {calibration['data']}"
         screen.print(Text(f"calibrated on {images}, scheme {calibration['scheme']}"))
     if report.get("comparisons"):
-        rows = table("batch", "largest difference", "of the deviation", "same top-1", numbers_from=0)
+        rows = table("batch", "largest difference", "in standard deviations", "same top-1", numbers_from=0)
         for batch in report["comparisons"]:
             same = pretty("top1", batch["top1_agreement"])
             rows.add_row(str(batch["batch"]), f"{batch['worst']:.1e}", f"{batch['ratio']:.1e}", same)

@@ -158,7 +158,7 @@ def _print(analysis: "Int8Analysis", notes: list[str]) -> None:
     screen.print(rows)
     screen.print(
         f"stages by scheme {analysis.stages_scheme}; error: root mean square of the outputs' difference from float32, "
-        "as a share of their deviation (lower is better)."
+        "as a share of their standard deviation (lower is better)."
     )
     rows = table("stage", "alone in int8: change", "same top-1", "error", "all others: change", "same top-1", "error")
     for stage in analysis.stages:

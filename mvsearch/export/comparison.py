@@ -25,7 +25,7 @@ _EAGER_BATCH = 8
 class OutputComparison:
     """A file's outputs compared with those of eager PyTorch, at a batch size.
 
-    `worst` is the largest difference, `ratio` the largest one over the outputs' deviation.
+    `worst` is the largest difference, `ratio` the largest one over the outputs' standard deviation.
     """
 
     batch: int
@@ -95,7 +95,7 @@ def assess_float32(comparisons: Sequence[OutputComparison]) -> tuple[bool, str]:
     worst = _worst(comparisons)
     if not math.isfinite(worst.ratio):
         return False, _NOT_COMPARABLE
-    reason = f"its outputs differ from eager by up to {worst.worst:.2g}, {worst.ratio:.2g} of their deviation"
+    reason = f"its outputs differ from eager by up to {worst.worst:.2g}, {worst.ratio:.2g} of their standard deviation"
     passes = worst.ratio <= TOLERANCE
     return passes, reason + ("" if passes else f" ({TOLERANCE:g} is allowed)")
 

@@ -65,7 +65,7 @@ def _instead_of_published(
             gap = score.cost(best.metrics[score.name]) - score.cost(model.metrics[score.name])
             verdict = "better than" if gap < 0 else "worse than" if gap > 0 else "equal to"
             name = short_name(str(model.published))
-            yield best, name, f"the best score at no more cost than {name}, {verdict} its own"
+            yield best, name, f"the best candidate at no more cost than {name}; its score is {verdict} that of {name}"
 
 
 def _knee(front: Sequence[Record], own: Sequence[Record], objectives: Sequence[Objective]) -> tuple[Record, str, str]:

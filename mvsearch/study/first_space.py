@@ -159,7 +159,7 @@ class FirstSpace:
         yield Line("", "num_classes", str(own.classes), "the folders of classes" if own.source.path else "the classes")
         costs = {limit.name: "" for limit in self.limits}
         if costs.keys() <= {"params"}:
-            costs["macs"] = "; macs: no cost of running is limited"
+            costs["macs"] = "; macs stands for time, which has no limit"
         objectives = ", ".join((self.score[0], *costs))
         limits = ", ".join(limit.text for limit in self.limits)
         yield Line("search", "objectives", f"[{objectives}]", f"{' '.join(self.score)}{costs.get('macs', '')}")
