@@ -1,6 +1,7 @@
 """The form of every help text: commands in groups, summaries in full, and examples at the end."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import click
@@ -37,6 +38,23 @@ class _WithExamples(click.Command):
 
 class Command(_WithExamples):
     """A command with examples."""
+
+
+class RecipeCommand(Command):
+    """A command with `--set`, which is suggested where a value of the recipe is given as an option."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            from mvsearch.training.recipe import Recipe
+
+            name = error.option_name.lstrip("-").replace("-", "_")
+            if name not in {field.name for field in fields(Recipe)}:
+                raise
+            raise click.UsageError(
+                f"{error.message} A value of the recipe is given as --set {name}=VALUE.", ctx
+            ) from None
 
 
 class CommandGroup(_WithExamples, click.Group):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._completion import complete_architecture, complete_data, complete_recipe
-from mvsearch.cli._help import Command
+from mvsearch.cli._help import RecipeCommand
 from mvsearch.cli._output import (
     console,
     json_option,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MAX_DECODERS = 16
 
 
-@click.command(cls=Command, examples=["mvsearch train v3:17 --data /my/images -o trained --set epochs=30"])
+@click.command(cls=RecipeCommand, examples=["mvsearch train v3:17 --data /my/images -o trained --set epochs=30"])
 @click.argument("arch", shell_complete=complete_architecture)
 @click.option(
     "--recipe",

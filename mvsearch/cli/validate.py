@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mvsearch.cli._completion import complete_architecture, complete_data, complete_recipe, complete_study
-from mvsearch.cli._help import Command
+from mvsearch.cli._help import RecipeCommand
 from mvsearch.cli._output import (
     console,
     drawing_options,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _FIGURE = "validation.png"
 
 
-@click.command(cls=Command, examples=["mvsearch validate v3 --top 3 --against mobilevitv3_xxs --seeds 3"])
+@click.command(cls=RecipeCommand, examples=["mvsearch validate v3 --top 3 --against mobilevitv3_xxs --seeds 3"])
 @click.argument("study", shell_complete=complete_study)
 @click.option("--top", type=click.IntRange(1), default=3, show_default=True, help="Number of candidates, by score.")
 @click.option(

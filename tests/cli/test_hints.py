@@ -74,6 +74,16 @@ def test_a_misspelt_file_or_folder_gets_the_one_that_is_there(mvsearch):
     assert "did you mean 'cutouts'?" in assert_refused(mvsearch, "init", "--data", "cutout")
 
 
+def test_a_value_of_a_recipe_given_as_an_option_gets_the_option_that_takes_it(mvsearch):
+    for args in (("train", "mobilevitv3_xxs", "-o", "x", "--epochs", "3"), ("validate", "x", "--head-lr=3")):
+        done = mvsearch(*args)
+        name = args[-1].partition("=")[0] if "=" in args[-1] else args[-2]
+        assert done.code == 2
+        assert f"'{name}'" in done.err
+        assert f"--set {name[2:].replace('-', '_')}=VALUE" in done.err
+    assert "--set" not in mvsearch("train", "mobilevitv3_xxs", "-o", "x", "--epoch", "3").err
+
+
 def test_images_after_the_network_are_refused_with_the_option_that_takes_them(mvsearch):
     done = mvsearch("predict", "mobilevitv3_xxs", "photo.jpg")
     assert done.code == 2
