@@ -106,6 +106,8 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     objective, or the one that the proxy has for networks of equal cost.
     """
     raw = _split_beat(document, _mapping(document, "search"))
+    if isinstance(raw.get("limits"), list):
+        raw["limits"] = _join_decimals(raw["limits"])
     search: SearchSettings = _parse(document, "search", SearchSettings, raw)
     for key, check in (("objectives", Objective.named), ("limits", Constraint.parse)):
         for i, text in enumerate(raw.get(key, ())):
@@ -126,6 +128,21 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     score = sought[0] if "objectives" in given else load_proxy(proxy.name).at_equal_cost.get(sought[0], sought[0])
     confirm = search.confirm or ("confirm" not in given and "confirm" not in raw)
     return replace(search, objectives=(score,), confirm=confirm)
+
+
+def _join_decimals(limits: list[Any]) -> list[Any]:
+    """The limits, where a number that YAML split at its comma is whole again, so that its error quotes all of it.
+
+    >>> _join_decimals(["params <= 1", "5M", "macs <= 1G"])
+    ['params <= 1,5M', 'macs <= 1G']
+    """
+    joined: list[Any] = []
+    for limit in limits:
+        if joined and re.match(r"\d", str(limit)):
+            joined[-1] = f"{joined[-1]},{limit}"
+        else:
+            joined.append(limit)
+    return joined
 
 
 def _check_text(check: Callable[[str], Any], text: str, at: Location) -> None:

@@ -84,6 +84,14 @@ def test_a_value_of_a_recipe_given_as_an_option_gets_the_option_that_takes_it(mv
     assert "--set" not in mvsearch("train", "mobilevitv3_xxs", "-o", "x", "--epoch", "3").err
 
 
+def test_a_decimal_comma_in_a_list_of_limits_gets_the_point(mvsearch):
+    text = Path("quick.yaml").read_text("utf-8")
+    for limit, whole in (("params <= 1,5M", "params <= 1.5M"), ("latency_ms <= 1,5", "latency_ms <= 1.5")):
+        Path("comma.yaml").write_text(text.replace("[params <= 1.4M]", f"[macs <= 1G, {limit}]"), "utf-8")
+        err = assert_refused(mvsearch, "space", "comma.yaml")
+        assert f"comma.yaml:37: search.limits.1: cannot read the limit {limit!r}; did you mean {whole!r}?" in err
+
+
 def test_images_after_the_network_are_refused_with_the_option_that_takes_them(mvsearch):
     done = mvsearch("predict", "mobilevitv3_xxs", "photo.jpg")
     assert done.code == 2
