@@ -40,7 +40,7 @@ def check_plan(plan: "Plan") -> None:
         raise PlanError("no value is open, so there is nothing to search; see `choose:`.", at=plan.space.document.file)
     _check_rungs(plan)
     _check_measurements(plan)
-    plugins.check("data_source", plan.data.source, error=PlanError)
+    plugins.check("data_source", plan.data.source, error=PlanError, at=plan.space.document.where("data", "source"))
     if plan.needs_proxy:
         check_task(plan.data.source, plan.space.head.task)
         _check_image_sizes(plan)

@@ -105,6 +105,7 @@ def read_search(document: Document, proxy: ProxySettings, task: str, **flags: An
     default the proxy's first score. A study that is to beat a network has the first score as its only
     objective, or the one that the proxy has for networks of equal cost.
     """
+    plugins.check("proxy", proxy.name, error=PlanError, at=document.where("proxy", "name"))
     raw = _split_beat(document, _mapping(document, "search"))
     if isinstance(raw.get("limits"), list):
         raw["limits"] = _join_decimals(raw["limits"])

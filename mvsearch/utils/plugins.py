@@ -13,7 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Literal
 
-from mvsearch.errors import MvsearchError
+from mvsearch.errors import Location, MvsearchError
 from mvsearch.utils.synonyms import synonym
 
 Kind = Literal[
@@ -65,11 +65,11 @@ def load(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError) -
     return import_module(f"{KINDS[kind]}.{name}")
 
 
-def check(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError) -> None:
+def check(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError, at: Location | None = None) -> None:
     """Raise `error`, with a suggestion, if there is no file of a kind and name; imports none of them."""
     known = names(kind)
     if name not in known:
-        raise error(f"unknown {kind.replace('_', ' ')} {name!r}; {suggest(str(name), known)}")
+        raise error(f"unknown {kind.replace('_', ' ')} {name!r}; {suggest(str(name), known)}", at=at)
 
 
 def suggest(name: str, known: tuple[str, ...] | list[str]) -> str:
