@@ -12,7 +12,7 @@ from mvsearch.data._preparation import Preparation, class_positions, parse_norma
 from mvsearch.data._scene_folders import scene_source
 from mvsearch.data._settings import MIN_SIZE, DataSettings
 from mvsearch.data._skipped import Skipped, broken, count_broken, merge_skipped
-from mvsearch.data._source import DataSource
+from mvsearch.data._source import DataSource, not_a_folder
 from mvsearch.errors import DataError
 from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
@@ -119,8 +119,9 @@ def find_source(name: str) -> DataSettings:
         return DataSettings(source="folder", path=name)
     if name == "folder":
         raise DataError("name the folder itself: --data /my/images.", at="--data folder")
-    if Path(name).name != name:
-        raise DataError("there is no such folder; use a folder of images or a data source.", at=f"--data {name}")
+    if name not in known and (Path(name).name != name or Path(name).is_file()):
+        found = not_a_folder(Path(name))
+        raise DataError(f"{found} use a folder of images or a data source.", at=f"--data {name}")
     if name not in known:
         near = plugins.nearest(name, (path.name for path in Path().iterdir() if path.is_dir()))
         hint = f"did you mean {near!r}?" if near else plugins.suggest(name, known)

@@ -19,6 +19,7 @@ import numpy as np
 from mvsearch.data._layout import Listing, read_layout
 from mvsearch.data._shards import in_shards, read_shards
 from mvsearch.data._skipped import Skipped
+from mvsearch.data._source import not_a_folder
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress
 from mvsearch.utils.text import printable
@@ -103,7 +104,8 @@ def find_encoded(
 ) -> EncodedSet:
     """The encoded images of a folder; reads the headers of shards. DataError names what is missing."""
     if not path.is_dir():
-        raise DataError("no such folder; give one with a folder of images for each class, or with shards.", at=path)
+        wanted = "give one with a folder of images for each class, or with shards"
+        raise DataError(f"{not_a_folder(path)} {wanted}.", at=path)
     if in_shards(path):
         shards = read_shards(path, progress)
         both = [

@@ -22,7 +22,7 @@ from mvsearch.data._images import IGNORED, DecodedImage, Request, Scene, stratif
 from mvsearch.data._orientation import Fit, Size, View, describe, read_upright, view_of
 from mvsearch.data._outlines import PART_OF
 from mvsearch.data._skipped import Skipped, broken
-from mvsearch.data._source import GIVE_PATH
+from mvsearch.data._source import GIVE_PATH, not_a_folder
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
@@ -75,7 +75,7 @@ def folder_of(name: str, path: Path | None, content: str) -> Path:
     if path is None:
         raise DataError(f"needs a path: {GIVE_PATH}.", at=name)
     if not path.is_dir():
-        raise DataError(f"no such folder; give one that contains {content}.", at=path)
+        raise DataError(f"{not_a_folder(path)} give one that contains {content}.", at=path)
     return path
 
 

@@ -11,6 +11,11 @@ GIVE_PATH = "use --path, or `path` under `data:` in the file of the search"
 """How a person names the place of the files of a source."""
 
 
+def not_a_folder(path: Path) -> str:
+    """What is found instead of a folder, as the beginning of a sentence that goes on with what would do."""
+    return "this is a file; unpack it if it is an archive, and" if path.exists() else "no such folder;"
+
+
 class GetFiles(Protocol):
     """Finds the raw files, and fetches them first if it can."""
 

@@ -23,7 +23,7 @@ from mvsearch.data._files import EncodedImages, find_encoded, listing_checksum
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._settings import MIN_SIZE
 from mvsearch.data._skipped import Skipped, broken
-from mvsearch.data._source import GIVE_PATH, DataSource
+from mvsearch.data._source import GIVE_PATH, DataSource, not_a_folder
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 from mvsearch.utils.text import printable
@@ -38,8 +38,7 @@ def get(path: Path | None, progress: Progress | None) -> Path:
     if path is None:
         raise DataError(f"needs a path: {GIVE_PATH}.", at="folder")
     if not path.is_dir():
-        found = "not a folder; unpack it if it is an archive, and" if path.exists() else "no such folder;"
-        raise DataError(f"{found} give one with a folder of images for each class.", at=path)
+        raise DataError(f"{not_a_folder(path)} give one with a folder of images for each class.", at=path)
     return path
 
 

@@ -92,6 +92,16 @@ def test_a_decimal_comma_in_a_list_of_limits_gets_the_point(mvsearch):
         assert f"comma.yaml:37: search.limits.1: cannot read the limit {limit!r}; did you mean {whole!r}?" in err
 
 
+def test_a_file_given_for_a_folder_of_images_is_called_a_file(mvsearch):
+    Path("pets.zip").touch()
+    Path("sub").mkdir()
+    Path("sub/pets.zip").touch()
+    for file in ("pets.zip", "sub/pets.zip"):
+        for args in (("init", "--data", file), ("data", "check", "folder", "--path", file)):
+            assert "this is a file; unpack it if it is an archive" in assert_refused(mvsearch, *args)
+    assert "no such folder" in assert_refused(mvsearch, "init", "--data", "sub/nothing")
+
+
 def test_images_after_the_network_are_refused_with_the_option_that_takes_them(mvsearch):
     done = mvsearch("predict", "mobilevitv3_xxs", "photo.jpg")
     assert done.code == 2
