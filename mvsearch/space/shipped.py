@@ -1,5 +1,6 @@
 """The search spaces that mvsearch includes: the files of `spaces/`, by name. No torch."""
 
+import shlex
 from pathlib import Path
 
 from mvsearch.errors import YamlError
@@ -20,6 +21,9 @@ def find_space(name: str | Path) -> Path:
         return path
     if str(name) in shipped:
         return shipped[str(name)]
+    if path.is_dir():
+        command = f"mvsearch init --data {shlex.quote(str(name))} -o my.yaml"
+        raise YamlError(f"is a folder, and a space is a YAML file; `{command}` writes one for its images.", at=name)
     files = {file.stem: str(file) for file in path.parent.glob("*.yaml")}
     near = plugins.nearest(path.stem, files)
     hint = f"did you mean {files[near]!r}?" if near else plugins.suggest(path.stem, list(shipped))

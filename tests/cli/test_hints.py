@@ -102,6 +102,14 @@ def test_a_file_given_for_a_folder_of_images_is_called_a_file(mvsearch):
     assert "no such folder" in assert_refused(mvsearch, "init", "--data", "sub/nothing")
 
 
+def test_a_folder_given_for_a_space_gets_the_command_that_writes_one(mvsearch):
+    Path("my photos").mkdir()
+    for command in ("run", "space"):
+        err = assert_refused(mvsearch, command, "my photos")
+        assert "my photos: is a folder" in err
+        assert "`mvsearch init --data 'my photos' -o my.yaml`" in err
+
+
 def test_images_after_the_network_are_refused_with_the_option_that_takes_them(mvsearch):
     done = mvsearch("predict", "mobilevitv3_xxs", "photo.jpg")
     assert done.code == 2
