@@ -24,6 +24,13 @@ _MAX_DEPTH = 500  # open brackets: the time to read them grows quadratically
 _MAX_VALUES = 100_000  # aliases of aliases can expand to billions
 _MAX_INTEGER = 10**1000  # Python refuses to print larger ones; fields check smaller ones themselves
 _MAX_SHOWN = 40  # characters of a value in a message
+_HINTS = {
+    "'\\t'": "this is a tab; use blanks",
+    "<block mapping start>": "the indentation of this line differs from that of the lines around it",
+    "<block sequence start>": "the indentation of this line differs from that of the lines around it",
+    "mapping values": "the line is indented too far, or a text with a colon needs quotes",
+}
+"""What words of the parser mean to a person."""
 _PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")}
 
 
@@ -97,7 +104,8 @@ def parse(text: str, file: str | None = None) -> Document:
         mark = getattr(error, "problem_mark", None)
         place = Location(file, mark.line + 1 if mark else None)
         problem = str(getattr(error, "problem", None) or error).splitlines()[0]
-        raise YamlError(f"not valid YAML ({problem}); see the examples in spaces/.", at=place) from None
+        hint = next((f": {hint}" for words, hint in _HINTS.items() if words in problem), "")
+        raise YamlError(f"not valid YAML ({problem}{hint}); see the examples in spaces/.", at=place) from None
     except RecursionError:
         raise YamlError("the values are nested too deeply.", at=file) from None
     except (ValueError, OverflowError) as error:  # a number or an escape that is valid YAML and has no value

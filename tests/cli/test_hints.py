@@ -110,6 +110,23 @@ def test_a_folder_given_for_a_space_gets_the_command_that_writes_one(mvsearch):
         assert "`mvsearch init --data 'my photos' -o my.yaml`" in err
 
 
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("search:\n\ttrials: 3\n", "this is a tab; use blanks"),
+        ("search:\n  seed: 3\n trials: 3\n", "the indentation of this line differs"),
+        ("  seed: 3\ntrials: 3\n", "the indentation of this line differs"),
+        ("blocks:\n  - {out: 8}\n    - {out: 8}\n", "the indentation of this line differs"),
+        ("seed: 3\n  trials: 3\n", "the line is indented too far"),
+    ],
+)
+def test_indentation_that_yaml_does_not_take_is_explained_with_its_line(mvsearch, text, hint):
+    Path("mine.yaml").write_text(text, "utf-8")
+    err = assert_refused(mvsearch, "space", "mine.yaml")
+    assert hint in err
+    assert f"mine.yaml:{text.count(chr(10))}: " in err
+
+
 def test_images_after_the_network_are_refused_with_the_option_that_takes_them(mvsearch):
     done = mvsearch("predict", "mobilevitv3_xxs", "photo.jpg")
     assert done.code == 2
