@@ -1,5 +1,6 @@
 """`mvsearch init`: write a first space file for a folder of images and a budget."""
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -120,9 +121,10 @@ def _look_at(data: str) -> "tuple[Photographs, Sequence[str]]":
         return Photographs(source, len(known.train.labels), len(known.train.classes), side), known.assumptions
     _refuse_scenes(Path(source.path))
     found = find_encoded(Path(source.path))
+    unopened = f"images were counted, not opened: `mvsearch data check {shlex.quote(data)}` finds broken ones"
     skipped = [f"skipped {entry.count:,} {entry.reason} ({entry.example})" for entry in found.skipped]
     images = Photographs(source, len(found.train), len(found.train.classes), median_side(found.train))
-    return images, (*skipped, *found.assumptions)
+    return images, (*skipped, *found.assumptions, unopened)
 
 
 def _refuse_scenes(folder: Path) -> None:

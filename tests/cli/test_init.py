@@ -57,6 +57,7 @@ def test_the_folder_alone_is_enough(mvsearch, pets):
     assert done.code == 0, done.err
     assert plan.search.limits == ("params <= 1.3M",)  # twice the 634 k of mobilevitv3_xxs_l2 with three classes
     assert "no budget given" in done.out
+    assert "counted, not opened: `mvsearch data check pets` finds broken ones" in done.out
     assert "pets.yaml" in done.out
 
 
