@@ -115,6 +115,10 @@ def export(
     comparison is printed and stored in FILE.report.json. If the outputs differ, only that report is written and the
     exit code is 1. Files of executorch, litert and coreml take one image at a time.
     """
+    from mvsearch.utils.atomic_write import refuse_existing
+
+    if output:  # before torch is imported
+        refuse_existing(output, force=force, folder=True)
     from mvsearch.cli._progress import Steps
     from mvsearch.errors import PlanError
     from mvsearch.export.comparison import MAX_DROP

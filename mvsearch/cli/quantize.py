@@ -85,6 +85,10 @@ def quantize(
     """
     from tempfile import TemporaryDirectory
 
+    from mvsearch.utils.atomic_write import refuse_existing
+
+    if output:  # before torch is imported
+        refuse_existing(output, force=force, folder=True)
     from mvsearch.cli._progress import Steps
     from mvsearch.errors import PlanError
     from mvsearch.export.formats import load_format

@@ -6,6 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
 
@@ -64,3 +66,17 @@ def test_commands_that_read_files_load_no_heavy_packages(tmp_path):
     assert worker <= {"optuna", "numpy.ma", *DATABASE, *WRITER}  # of static costs: nothing is fitted
     assert {*loaded.pop("front")} <= {"importlib.metadata", *DATABASE}  # SQLAlchemy and moocore
     assert {name: found for name, found in loaded.items() if found} == {}
+
+
+@pytest.mark.parametrize("command", ["export", "quantize"])
+def test_a_file_that_exists_is_refused_before_torch_is_imported(tmp_path, command):
+    (tmp_path / "net.onnx").touch()
+    code = (
+        "import sys\nfrom mvsearch.cli.main import main\n"
+        f"sys.argv = ['mvsearch', '{command}', 'mobilevitv3_xxs', '--to', 'onnx', '-o', 'net.onnx']\n"
+        "try:\n    main()\nfinally:\n    print('torch' in sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert "net.onnx: already exists; --force overwrites it." in done.stderr
+    assert done.stdout == "False\n"
