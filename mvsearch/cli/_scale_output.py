@@ -20,14 +20,14 @@ from mvsearch.scaling import Budget, Scaled, Scaling
 
 
 def show_scaled(result: Scaled, others: Sequence[Scaled], screen: Console, written: Path | None) -> None:
-    """Print the sentence, its costs beside the other budgets, the table of what changed, and the next command."""
+    """Print the sentence, its costs beside the other budgets, the table of new costs, and the next command."""
     arch = result.scaling.arch
     screen.print(Text.assemble((arch.name or arch.key, "bold"), f" {_method(result)}: {sentence(result)}"))
     for other in others:
         screen.print(f"{_costs(other, other.value)}, {_deviation(other)}.")
     if result.arch.key != arch.key:
         arrow = "->" if screen.options.ascii_only else "→"
-        screen.print(difference_table(arch, result.arch, arrow=arrow))
+        screen.print(difference_table(arch, result.arch, arrow=arrow, costs_of_second=True))
     for line in _remarks(result):
         screen.print(line, style="dim")
     screen.print(f"wrote {written}" if written else "use -o FILE.yaml to write it.", style="dim")

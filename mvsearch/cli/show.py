@@ -128,8 +128,9 @@ def _print_difference(first: "Architecture", second: "Architecture") -> None:
     from mvsearch.report.diagram import difference_table
 
     screen = console()
-    screen.print(Text.assemble((str(first.name), "bold"), " and ", (str(second.name), "bold")))
+    names = (str(first.name), "bold"), (str(second.name), "bold")
     if first.key == second.key:
-        screen.print(f"the same network, key {first.key}")
+        screen.print(Text.assemble(names[0], " and ", names[1], f" are the same network, key {first.key}"))
         return
+    screen.print(Text.assemble(names[0], ", and the change to ", names[1], ":"))
     screen.print(difference_table(first, second, arrow="->" if screen.options.ascii_only else "→"))

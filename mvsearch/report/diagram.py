@@ -38,40 +38,39 @@ def stage_table(arch: Architecture) -> Table:
     return table
 
 
-def difference_table(first: Architecture, second: Architecture, *, arrow: str = "→") -> Table:
-    """A row for each part of two architectures: the fields that differ, the first's costs, and the second's changes.
+def difference_table(
+    first: Architecture, second: Architecture, *, arrow: str = "→", costs_of_second: bool = False
+) -> Table:
+    """A row for each part of two architectures: the fields that differ, costs, and their change to the second.
 
-    `arrow` stands between the first's values and the second's.
+    The costs are the first's; with `costs_of_second` the second's, which is new. `arrow` stands between the values.
     """
-    table = plain_table("", "stage", "differs", "params", "change", "MACs", "change", numbers_from=3)
+    new = "new " if costs_of_second else ""
+    table = plain_table("", "stage", "differs", f"{new}params", "change", f"{new}MACs", "change", numbers_from=3)
     table.columns[2].no_wrap, table.columns[2].overflow = False, "fold"
     for change in difference(first, second):
         if change.name != "image" or change.mark:
-            table.add_row(*_change_row(change, arrow), style=_STYLES.get(change.mark, "dim"))
+            cells = change.mark, change.name, _difference(change, arrow), *_costs(*change.costs, costs_of_second)
+            table.add_row(*cells, style=_STYLES.get(change.mark, "dim"))
     table.add_section()
-    costs = first.cost(), second.cost()
-    table.add_row("", "total", "", *_deltas("params", *costs), *_deltas("macs", *costs), style="bold")
+    table.add_row("", "total", "", *_costs(first.cost(), second.cost(), costs_of_second), style="bold")
     return table
 
 
 _STYLES = {"+": "green", "-": "red", "~": "yellow"}
 
 
-def _change_row(change: Change, arrow: str) -> Iterator[str]:
-    yield change.mark
-    yield change.name
+def _difference(change: Change, arrow: str) -> str:
     if change.first is None or change.second is None:
-        yield f"only in the {'first' if change.first else 'second'}"
-    else:
-        yield change.words(arrow)
-    yield from _deltas("params", *change.costs)
-    yield from _deltas("macs", *change.costs)
+        return f"only in the {'first' if change.first else 'second'}"
+    return change.words(arrow)
 
 
-def _deltas(name: str, *costs: Cost) -> Iterator[str]:
-    before, after = (getattr(cost, name) for cost in costs)
-    yield pretty(name, before)
-    yield "" if after == before else f"{'+' if after > before else '-'}{pretty(name, abs(after - before))}"
+def _costs(first: Cost, second: Cost, costs_of_second: bool) -> Iterator[str]:
+    for name in ("params", "macs"):
+        before, after = getattr(first, name), getattr(second, name)
+        yield pretty(name, after if costs_of_second else before)
+        yield "" if after == before else f"{'+' if after > before else '-'}{pretty(name, abs(after - before))}"
 
 
 @dataclass(frozen=True)

@@ -39,7 +39,9 @@ def test_the_parts_are_all_of_an_architecture_and_cost_what_it_costs(name):
 @pytest.mark.parametrize("name", model_names())
 def test_table_and_diagram_fit_the_terminal_and_cut_nothing(name, width):
     arch = published(name)
-    for renderable in (stage_table(arch), Diagram(arch), difference_table(arch, published("mobilevitv1_s"))):
+    other = published("mobilevitv1_s")
+    differences = difference_table(arch, other), difference_table(arch, other, costs_of_second=True)
+    for renderable in (stage_table(arch), Diagram(arch), *differences):
         lines = render_text(renderable, width=width)
         assert max(map(len, lines)) <= width
         assert "…" not in "".join(lines)
@@ -144,10 +146,17 @@ def test_a_difference_as_json_has_both_values_of_what_differs(printed):
     assert [part["fields"] for part in document["parts"] if part["mark"]] == [{"depth": [4, 2]}]
 
 
+def test_the_costs_of_a_difference_are_those_of_the_first_and_the_line_above_says_so(printed):
+    first, *_, total = filter(str.strip, printed("show", "mobilevitv3_xxs", "--diff", "mobilevitv3_xs").splitlines())
+
+    assert first == "mobilevitv3_xxs, and the change to mobilevitv3_xs:"
+    assert total.split() == ["total", "1.25", "M", "+1.24", "M", "332", "M", "+634", "M"]
+
+
 def test_what_is_the_same_network_is_said_to_be(printed):
     out = printed("show", "mobilevitv3_s_unscaled", "--diff", "ablation_5_all_s_unscaled")
 
-    assert "the same network, key " in out
+    assert "mobilevitv3_s_unscaled and ablation_5_all_s_unscaled are the same network, key " in out
 
 
 @pytest.mark.parametrize(

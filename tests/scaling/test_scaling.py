@@ -359,6 +359,10 @@ def test_the_sentence_says_how_near_it_is_and_what_the_next_one_is(printed):
     far = " ".join(printed("scale", "mobilevitv3_s_unscaled", "--to", "macs=1G", "--by", "resolution").split())
 
     assert "5.60 M parameters, 0.02 % over 5.6M." in near
+    heads = next(line for line in near.splitlines() if "stage" in line)
+    assert heads.split() == ["stage", "differs", "new", "params", "change", "new", "MACs", "change"]
+    total = next(line for line in near.splitlines() if "total" in line)
+    assert total.split()[:5] == ["total", "5.60", "M", "+1.27", "M"]
     assert "closest allowed: 872 M MACs, 12.8 % under 1G; the next larger is 1.24 G." in far
     assert "The number of parameters does not depend on the size of the images." in far
 
