@@ -29,6 +29,8 @@ _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 _SCENES = 4
 """Images for networks of other tasks than classification, whose outputs for every pixel fill the memory."""
 
+_UNTIMED = "int8 was not timed; it may be slower than float32."
+
 
 @click.command(
     cls=Command,
@@ -175,8 +177,8 @@ def export(
             reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
             report = {"file": file.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
             sample_notes = job.export_model.sample.notes if int8 and job.export_model.sample else ()
-            untimed = ("int8 was not timed; it may be slower than float32.",) if int8 else ()
-            report |= {"notes": export_model.notes + sample_notes + untimed, **export_model.facts()}
+            int8_notes = (*job.int8_notes(job.runtime.facts(file)), _UNTIMED) if int8 else ()
+            report |= {"notes": export_model.notes + sample_notes + int8_notes, **export_model.facts()}
             report |= {"written_by": export_format.written_by}
             report |= {"takes": job.runtime.batch_support} if export_format.runtime else {"weights": None}
             if export_model.preparation:  # some formats have no place for it

@@ -147,7 +147,7 @@ def _print(analysis: "Int8Analysis", notes: list[str]) -> None:
     from mvsearch.utils.units import three_digits
 
     screen = console()
-    for note in notes:
+    for note in dict.fromkeys([*notes, *(each.note for each in analysis.schemes if each.note)]):
         screen.print(note, style="yellow")
     calibrated = f"calibrated on {analysis.calibration_images} images of {analysis.calibration_data}"
     screen.print(f"{analysis.runtime}, {calibrated}; compared on {analysis.images} images of {analysis.data}.")

@@ -34,6 +34,15 @@ class Int8Scheme:
         """The name with the stages that stay in float32: `channel, float: layer5`."""
         return f"{self.name}, float: {' '.join(self.float_stages)}" if self.float_stages else self.name
 
+    def note(self, macs_share: float | None) -> str | None:
+        """A sentence where the share of multiply-accumulates in int8 is 0 because all products are too small."""
+        if self.everything or macs_share != 0:
+            return None
+        return (
+            f"nothing of this network is computed in int8: scheme {self.name} found no product that is large enough "
+            "for int8 to be faster; --scheme channel computes products of any size in int8."
+        )
+
     def with_float(self, stages: Sequence[str], known: Sequence[str]) -> "Int8Scheme":
         """The scheme with these stages in float32; raises PlanError for a stage that is not among the known."""
         for stage in stages:

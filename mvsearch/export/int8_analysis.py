@@ -39,13 +39,17 @@ class Int8Loss:
 
 @dataclass(frozen=True)
 class SchemeLoss:
-    """What a scheme costs, with the size of its file and the share of multiply-accumulates in int8, where known."""
+    """What a scheme costs, with the size of its file and the share of multiply-accumulates in int8, where known.
+
+    `note` is a sentence where that share is 0 because all products are too small.
+    """
 
     scheme: str
     words: str
     loss: Int8Loss
     file_bytes: int
     macs_share: float | None
+    note: str | None
 
 
 @dataclass(frozen=True)
@@ -125,7 +129,7 @@ class Int8Analyser:
     def _scheme(self, scheme: Int8Scheme, done: int, total: int) -> SchemeLoss:
         loss, file = self._loss(scheme, done, total, scheme.label)
         share = self._job.runtime.facts(file).get("int8_macs_share")
-        return SchemeLoss(scheme.label, scheme.words, loss, file.stat().st_size, share)
+        return SchemeLoss(scheme.label, scheme.words, loss, file.stat().st_size, share, scheme.note(share))
 
     def _loss(self, scheme: Int8Scheme, done: int, total: int, step: str) -> tuple[Int8Loss, Path]:
         self._progress(done, total, step)

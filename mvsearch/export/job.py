@@ -1,10 +1,11 @@
 """One export: a network, a format and a file; and whether that file may be written."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from mvsearch.errors import MvsearchError, PlanError, VerificationError
 from mvsearch.export.formats import ExportFormat, Runtime
@@ -64,6 +65,11 @@ class ExportJob:
     def int8_scheme(self) -> Int8Scheme:
         """The scheme of an int8 file."""
         return self.scheme or SCHEMES[self.format.int8_schemes[0]]
+
+    def int8_notes(self, facts: Mapping[str, Any]) -> tuple[str, ...]:
+        """The notes on an int8 file of which these facts are known."""
+        note = self.int8_scheme.note(facts.get("int8_macs_share")) if self.calibration else None
+        return (note,) if note else ()
 
     def quantiser(self, folder: Path) -> Quantiser:
         """What writes int8 files of the network; raises PlanError for a format that has none."""

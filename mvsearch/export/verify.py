@@ -174,7 +174,8 @@ def verify(
         progress(0, None, f"exporting to {job.format.name}")
         job.write(file, float32)
         with translate_errors(f"{report.runtime} cannot run the file"):
-            report = replace(report, facts=job.runtime.facts(file))
+            facts = job.runtime.facts(file)
+            report = replace(report, facts=facts, notes=(*report.notes, *job.int8_notes(facts)))
             if reason := job.runtime.unavailable_reason():
                 return replace(report, reason=f"not verified: {reason}"), None
             run = job.runtime.load_runtime(file)

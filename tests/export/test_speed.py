@@ -126,6 +126,22 @@ def test_every_report_of_int8_has_the_float32_file_of_the_same_runtime_beside_it
     assert sorted(path.name for path in tmp_path.iterdir()) == ["net.toy", "net.toy.report.json"]
 
 
+@pytest.mark.parametrize("options", [(), ("--no-verify",)])
+@pytest.mark.parametrize(("share", "noted"), [(0.0, True), (0.1, False)])
+def test_the_command_says_that_nothing_is_computed_in_int8(mvsearch, monkeypatch, share, noted, options):
+    toy = toy_format()
+    runtime = replace(toy.runtime, facts=lambda _path: {"int8_macs_share": share})
+    toy = replace(toy, name="onnx", suffix=".onnx", runtime=runtime)
+    monkeypatch.setattr("mvsearch.export.formats.onnx.FORMAT", toy)
+    Path("small.yaml").write_text(yaml_document.dump(Architecture.from_dict(SOFTMAX).to_dict()), encoding="utf-8")
+    arguments = ("--to", "onnx", "--int8", "--images", "8", "--max-drop", "100", *options)
+    finished = mvsearch("export", "small.yaml", *arguments)
+    assert finished.code == 0, finished.err
+    out = " ".join(finished.out.split())
+    assert ("nothing of this network is computed in int8: scheme fast" in out) is noted
+    assert ("--scheme channel computes products of any size" in out) is noted
+
+
 def test_the_command_says_in_words_that_int8_is_slower(tmp_path, mvsearch, monkeypatch):
     def slower(_job, _run, run_float32, _image):
         assert run_float32 is not None
