@@ -39,7 +39,7 @@ def few_steps_note(recipe: Recipe, images: int) -> tuple[str, ...]:
     steps = Sampler(images, recipe).steps
     if steps >= ENOUGH_STEPS:
         return ()
-    batch = min(recipe.batch, max(8, 1 << (images // 16).bit_length() - 1))
+    batch = min(recipe.batch, 1 << max(3, (images // 16).bit_length() - 1))
     epochs = math.ceil(ENOUGH_STEPS * recipe.epochs / Sampler(images, replace(recipe, batch=batch)).steps)
     settings = f"--set batch={batch} --set epochs={epochs}" if batch < recipe.batch else f"--set epochs={epochs}"
     return (f"{plural(steps, 'step')} may be too few to learn from random weights; {settings} takes {ENOUGH_STEPS}",)

@@ -107,9 +107,9 @@ def test_few_steps_have_a_short_warm_up_and_a_single_one_has_none(epochs, warmup
     assert Sampler(8, recipe).steps == epochs
 
 
-@pytest.mark.parametrize("images", [54, 216, 2400])
-def test_few_steps_are_said_with_settings_that_make_them_enough(images):
-    few = Recipe(batch=32, epochs=3)
+@pytest.mark.parametrize(("images", "batch"), [(9, 8), (3, 2), (54, 32), (216, 32), (2400, 32)])
+def test_few_steps_are_said_with_settings_that_make_them_enough(images, batch):
+    few = Recipe(batch=batch, epochs=3)
     [note] = few_steps_note(few, images)
     settings = dict(re.findall(r"--set (\w+)=(\d+)", note))
     more = replace(few, **{name: int(value) for name, value in settings.items()})
