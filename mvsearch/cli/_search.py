@@ -159,15 +159,15 @@ def _answer_interrupts() -> Iterator[None]:
         os.write(2, b"\nstopping the workers\n")  # click.echo may be what was interrupted
         raise KeyboardInterrupt
 
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    answered = [each for each, handler in before.items() if handler is signal.default_int_handler]
+    default = signal.default_int_handler
+    answered = [each for each in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(each) is default]
     try:
         for each in answered:
             signal.signal(each, stop)
         yield
     finally:
         for each in answered:
-            signal.signal(each, before[each])
+            signal.signal(each, default)
 
 
 def _show_time(plan: "Plan", reader: "Reader", progress: "SearchProgress", device: str, workers: int) -> bool:

@@ -307,21 +307,14 @@ def _other_measurements(studies: Mapping[str, Reader], objectives: Sequence[Obje
     differences = []
     for part, measurement in measurements().items():
         if {metric.name for metric in measurement.metrics} & {objective.name for objective in objectives}:
-            differences += _differences(
-                {
-                    name: _how_measured(reader, part) | {"the device": reader.facts.device(part)}
-                    for name, reader in studies.items()
-                }
-            )
+            devices = {name: {"the device": reader.facts.device(part)} for name, reader in studies.items()}
+            differences += _differences({name: _settings(studies[name], part) | devices[name] for name in studies})
     return differences
 
 
-def _how_measured(reader: Reader, part: str) -> dict[str, Any]:
-    return {key: value for key, value in _settings(reader, part).items() if key not in _PREDICTION}
-
-
 def _settings(reader: Reader, *parts: str) -> dict[str, Any]:
-    return flatten({part: reader.facts.settings.get(part, {}) for part in parts})
+    settings = flatten({part: reader.facts.settings.get(part, {}) for part in parts})
+    return {key: value for key, value in settings.items() if key not in _PREDICTION}
 
 
 def _differences(measures: Mapping[str, Mapping[str, Any]]) -> list[str]:

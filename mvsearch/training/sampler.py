@@ -42,7 +42,8 @@ def few_steps_note(recipe: Recipe, images: int) -> tuple[str, ...]:
     batch = min(recipe.batch, 1 << max(3, (images // 16).bit_length() - 1))
     epochs = math.ceil(ENOUGH_STEPS * recipe.epochs / Sampler(images, replace(recipe, batch=batch)).steps)
     settings = f"--set batch={batch} --set epochs={epochs}" if batch < recipe.batch else f"--set epochs={epochs}"
-    return (f"{plural(steps, 'step')} may be too few to learn from random weights; {settings} takes {ENOUGH_STEPS}",)
+    few = f"{plural(steps, 'step')} may be too few to learn from random weights"
+    return (f"{few}; {settings} takes at least {ENOUGH_STEPS}",)
 
 
 @dataclass(frozen=True)
