@@ -175,12 +175,14 @@ def train(
         _draw_curve(job, training, dataset.name)
         result = job.finish(training, dataset, seconds=seconds)
     print_data_notes(replace(dataset, skipped=training.data.skipped, assumptions=()))
+    score = training.data.metric
     if as_json:
         print_json(result)
-        return
-    count, score = f"{result['images']:,} images", training.data.metric
-    reached = f"{metric(score).label_on(job.part)} {pretty(score, result[score])}"
-    console().print(f"{reached} on {count} ({result['judged_on']}); weights, curve and result in {output}.")
+    else:
+        reached = f"{metric(score).label_on(job.part)} {pretty(score, result[score])} on {result['images']:,} images"
+        console().print(f"{reached} ({result['judged_on']}); weights, curve and result in {output}.")
+    for note in job.chance_note(training):
+        click.echo(f"{note}.", err=True)
 
 
 def _distillation(teacher: str | None, weight: float | None, temperature: float | None) -> "Distillation":

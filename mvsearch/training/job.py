@@ -6,14 +6,18 @@ tensorboard/        the same, where it is installed        result.json, curve.pn
 """
 
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from mvsearch import data as sources
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSettings, Preparation, Skipped, count_broken, merge_skipped, stratified_split
 from mvsearch.errors import DataError, EnvironmentFault, PlanError
+from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import HELD_OUT, TEST
 from mvsearch.training.recipe import Distillation
 from mvsearch.training.trained_network import ARCHITECTURE, RESULT, WEIGHTS
@@ -150,6 +154,21 @@ class TrainingJob:
         from mvsearch.training.sampler import few_steps_note
 
         return () if self.init else few_steps_note(self.recipe, len(data.train.labels) - self.held_out)
+
+    def chance_note(self, training: StartedTraining) -> tuple[str, ...]:
+        """A sentence if a classifier is within two standard errors of naming the most frequent class of all images."""
+        from mvsearch.training.sampler import ENOUGH_STEPS, settings_for
+
+        data, evaluation = training.data, training.run.evaluation
+        assert evaluation is not None
+        if data.task.has_scenes:
+            return ()
+        chance = np.bincount(data.held_out.labels).max() / len(data.held_out.labels)
+        if evaluation.score > chance + 2 * math.sqrt(chance * (1 - chance) / evaluation.images):
+            return ()
+        share = f"the largest of {data.classes} classes has {pretty(data.metric, chance)} of the images"
+        more = settings_for(max(ENOUGH_STEPS, 2 * data.steps), self.recipe, len(data.train.labels))
+        return (f"This is about what guessing gives ({share}). More steps may help, e.g. {more}",)
 
     def shorten_warmup(self, data: TrainingData) -> "tuple[TrainingJob, tuple[str, ...]]":
         """The training with a warm-up that suits its number of steps, and a sentence if it differs from the recipe."""

@@ -39,11 +39,15 @@ def few_steps_note(recipe: Recipe, images: int) -> tuple[str, ...]:
     steps = Sampler(images, recipe).steps
     if steps >= ENOUGH_STEPS:
         return ()
-    batch = min(recipe.batch, 1 << max(3, (images // 16).bit_length() - 1))
-    epochs = math.ceil(ENOUGH_STEPS * recipe.epochs / Sampler(images, replace(recipe, batch=batch)).steps)
-    settings = f"--set batch={batch} --set epochs={epochs}" if batch < recipe.batch else f"--set epochs={epochs}"
     few = f"{plural(steps, 'step')} may be too few to learn from random weights"
-    return (f"{few}; {settings} takes at least {ENOUGH_STEPS}",)
+    return (f"{few}; {settings_for(ENOUGH_STEPS, recipe, images)} takes at least {ENOUGH_STEPS}",)
+
+
+def settings_for(steps: int, recipe: Recipe, images: int) -> str:
+    """The options for at least so many steps on so many images, with a smaller batch where images are few."""
+    batch = min(recipe.batch, 1 << max(3, (images // 16).bit_length() - 1))
+    epochs = math.ceil(steps * recipe.epochs / Sampler(images, replace(recipe, batch=batch)).steps)
+    return f"--set batch={batch} --set epochs={epochs}" if batch < recipe.batch else f"--set epochs={epochs}"
 
 
 @dataclass(frozen=True)

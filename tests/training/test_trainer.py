@@ -11,6 +11,7 @@ import sys
 import tarfile
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,15 +26,17 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import TASKS
 from mvsearch.cli._progress import TrainingProgress
 from mvsearch.cli.main import cli
-from mvsearch.data import load
+from mvsearch.data import DataSettings, load
 from mvsearch.errors import ArchitectureError, CheckpointError, EnvironmentFault, MvsearchError, PlanError
 from mvsearch.report.figures.training_curve import TrainingCurve
 from mvsearch.study.resolve import find_architecture
 from mvsearch.training import metrics_log, recipes
 from mvsearch.training.distributed import ProcessGroup, process_group
+from mvsearch.training.job import TrainingJob
 from mvsearch.training.loop import Learner
 from mvsearch.training.recipe import Recipe
 from mvsearch.training.sampler import Sampler, shorten_warmup
+from mvsearch.training.tasks import load_task
 from mvsearch.utils import machine_lock
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -566,17 +569,36 @@ def test_a_warm_up_takes_at_most_an_eighth_of_the_steps(images, steps):
 
 
 def test_the_default_recipe_trains_on_few_images_and_says_how_its_warm_up_differs(arch, images, tmp_path, capsys):
-    few = [word for setting in ("epochs=1", "batch=20", "image_size=32") for word in ("--set", setting)]
+    few = [word for setting in ("epochs=1", "batch=20", "image_size=32", "lr=1e-9") for word in ("--set", setting)]
     options = ["--data", str(images), "--device", "cpu"]
     cli.main(["train", str(arch), *few, *options, "-o", str(tmp_path / "short")], standalone_mode=False)
     assert json.loads((tmp_path / "short" / "result.json").read_text())["settings"]["warmup_steps"] == 1
-    assert "the warm-up takes 1 of 9 steps; the recipe has 900" in capsys.readouterr().err
+    err = capsys.readouterr().err
+    assert "the warm-up takes 1 of 9 steps; the recipe has 900" in err
+    assert "what guessing gives (the largest of 10 classes has 10.0 % of the images)" in err.splitlines()[-1]
 
     with pytest.raises(PlanError, match="warmup_steps=900"):
         cli.main(
             ["train", str(arch), *few, "--set", "warmup_steps=900", *options, "-o", str(tmp_path / "given")],
             standalone_mode=False,
         )
+
+
+@pytest.mark.parametrize(
+    ("counts", "score", "guessed"), [((24, 24), 0.6, True), ((24, 24), 0.7, False), ((72, 24), 0.8, True)]
+)
+def test_an_accuracy_within_the_noise_of_guessing_is_said_with_settings_of_more_steps(arch, counts, score, guessed):
+    images, evaluation = (
+        SimpleNamespace(labels=np.repeat([0, 1], counts)),
+        SimpleNamespace(images=sum(counts), score=score),
+    )
+    data = SimpleNamespace(
+        task=load_task("classification"), metric="top1", train=images, held_out=images, steps=12, classes=2
+    )
+    job = TrainingJob(Architecture.load(arch), Recipe(batch=8, epochs=1), DataSettings(), Path())
+    notes = job.chance_note(SimpleNamespace(data=data, run=SimpleNamespace(evaluation=evaluation)))
+    assert [f"{max(counts) / sum(counts):.1%}".replace("%", " %") in note for note in notes] == [True] * guessed
+    assert ["--set epochs=" in note for note in notes] == [True] * guessed
 
 
 def learner(model: nn.Module, **options) -> Learner:
