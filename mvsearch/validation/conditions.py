@@ -12,7 +12,7 @@ from mvsearch.study.settings import read_data
 from mvsearch.training.job import TrainingJob
 from mvsearch.training.recipe import Recipe
 from mvsearch.training.recipes import default_recipe, finetune_recipe, load
-from mvsearch.training.sampler import Sampler, shorten_warmup
+from mvsearch.training.sampler import Sampler, few_steps_note, shorten_warmup
 from mvsearch.utils.hashing import digest
 from mvsearch.utils.yaml_document import Document
 
@@ -149,7 +149,9 @@ def prepare(
     count = len(images.train.labels)
     recipe, notes = (recipe, ()) if warmup_given else shorten_warmup(recipe, count)
     source = Source.load(init, images.train.classes, archs[0].task) if init else None
-    if source:
+    if source is None:
+        notes += few_steps_note(recipe, count)
+    else:
         notes += tuple(note.removesuffix(".") for note in source.check_networks(archs))
     conditions = Conditions(
         recipe_name=recipe_name,

@@ -113,6 +113,7 @@ def validation_job(seeds: int = 2) -> ValidationJob:
 def test_a_candidate_and_a_baseline_are_trained_and_compared(study):
     done = study("validate", "toy", "--top", "1", "--against", "base.yaml", "--seeds", "2", *QUICK, "--json")
     assert done.code == 0, done.err
+    assert done.err.count("6 steps may be too few to learn from random weights") == 1
     found, number = done.json, best()
     folder = Path(found["folder"])
     candidate, baseline = found["networks"]
