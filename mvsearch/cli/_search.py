@@ -54,6 +54,7 @@ def _held_out(plan: "Plan", data: "DataSet") -> "HeldOut | None":
 
 def _training_notes(plan: "Plan", data: "DataSet", held_out: "HeldOut | None") -> list[str]:
     """How the images differ from what the file says of them, and which trained networks are used."""
+    from mvsearch.cli._trial_conditions import classes_note
     from mvsearch.proxies import load_proxy
 
     notes, proxy, space, settings = [], load_proxy(plan.proxy.name), plan.space, plan.proxy_settings()
@@ -64,12 +65,7 @@ def _training_notes(plan: "Plan", data: "DataSet", held_out: "HeldOut | None") -
         notes += proxy.check(drawn, settings, data)
     if held_out and held_out.reduced:
         notes.append(f"{held_out.words} are held out to compute scores on.")
-    if (classes := len(data.train.classes)) != space.num_classes:
-        notes.append(
-            f"the images have {classes:,} classes; params, MACs and measurements are of networks for "
-            f"{space.num_classes:,} (`num_classes` of the space)."
-        )
-    return notes
+    return [*notes, *classes_note(plan, data.train.classes)]
 
 
 def join(plan: "Plan", notes: Sequence[str] = ()) -> "Plan":

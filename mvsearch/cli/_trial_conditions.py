@@ -1,6 +1,6 @@
 """What a trial of a study consists of and how long it takes: printed by `run` before the first trial."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from mvsearch.utils.text import plural
@@ -42,6 +42,14 @@ def trial_conditions(plan: "Plan", data: "DataSet | None", held_out: "HeldOut | 
         known = f", and of {KNOWN_NETWORKS * latency.predict} by {' and '.join(latency.known)}" if latency.known else ""
         first = f"latency is measured of {latency.predict} other networks first{known}"
         yield f"{first}, and predicted where that suffices."
+
+
+def classes_note(plan: "Plan", classes: Sequence[str]) -> tuple[str, ...]:
+    """A sentence if the images have another number of classes than the networks of the space."""
+    if len(classes) == plan.space.num_classes:
+        return ()
+    costs = f"params, MACs and measurements are of networks for {plan.space.num_classes:,}"
+    return (f"the images have {len(classes):,} classes; {costs} (`num_classes` of the space).",)
 
 
 def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> str:

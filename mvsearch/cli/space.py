@@ -241,7 +241,23 @@ def _summary(plan: "Plan", seed: int) -> dict[str, Any]:
         "image_size": plan.space.image_size,
         "image_sizes": list(plan.space.image_sizes),
         "costs": ranges,
+        "notes": _classes_note(plan),
     }
+
+
+def _classes_note(plan: "Plan") -> list[str]:
+    """A sentence if the folders of classes are at hand and are not as many as the classes of the networks."""
+    if not plan.needs_proxy or plan.data.source != "folder" or not plan.data.path:
+        return []
+    from mvsearch.cli._trial_conditions import classes_note
+    from mvsearch.data import find_classes  # loads more than other spaces need
+    from mvsearch.errors import DataError
+
+    try:
+        classes = find_classes(Path(plan.data.path))
+    except DataError:  # the images may be on another machine
+        return []
+    return [f"{plan.data.path}: {note}" for note in classes_note(plan, classes)] if classes else []
 
 
 def _contains_beyond_limits(plan: "Plan") -> list[str]:
@@ -291,6 +307,8 @@ def _print(summary: dict[str, Any]) -> None:
     screen.print(f"contains {', '.join(summary['contains']) or 'no published model'}")
     if beyond := summary["contains_beyond_limits"]:
         screen.print(f"beyond the limits, so not evaluated: {', '.join(beyond)}")
+    for note in summary["notes"]:
+        screen.print(Text(note), style="yellow")
 
 
 def _format_value(value: Any) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from mvsearch.data._cache import cache_dir, forget, list_cached
     from mvsearch.data._cached_array import load_or_compute
     from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
-    from mvsearch.data._files import EncodedImages, EncodedSet, find_encoded, listing_checksum
+    from mvsearch.data._files import EncodedImages, EncodedSet, find_classes, find_encoded, listing_checksum
     from mvsearch.data._image_sizes import median_side
     from mvsearch.data._shards import in_shards
 
@@ -50,6 +50,7 @@ __all__ = [
     "decode_crop",
     "decode_image",
     "default_source",
+    "find_classes",
     "find_encoded",
     "find_source",
     "forget",
@@ -73,7 +74,7 @@ _LATER = {
     "_cache": ("cache_dir", "forget", "list_cached"),
     "_cached_array": ("load_or_compute",),
     "_decode": ("UnreadableImage", "decode_crop", "decode_image", "to_rgb"),
-    "_files": ("EncodedImages", "EncodedSet", "find_encoded", "listing_checksum"),
+    "_files": ("EncodedImages", "EncodedSet", "find_classes", "find_encoded", "listing_checksum"),
     "_image_sizes": ("median_side",),
     "_shards": ("in_shards",),
 }

@@ -16,7 +16,7 @@ from typing import BinaryIO, Self
 
 import numpy as np
 
-from mvsearch.data._layout import Listing, read_layout
+from mvsearch.data._layout import Listing, layout_classes, read_layout
 from mvsearch.data._shards import in_shards, read_shards
 from mvsearch.data._skipped import Skipped
 from mvsearch.data._source import not_a_folder
@@ -97,6 +97,11 @@ class EncodedSet:
     skipped: tuple[Skipped, ...]
     assumptions: tuple[str, ...]
     has_test_part: bool
+
+
+def find_classes(path: Path) -> tuple[str, ...]:
+    """The classes of a folder, from the names of its folders alone; none for shards. Raises DataError."""
+    return () if in_shards(path) else layout_classes(path)
 
 
 def find_encoded(

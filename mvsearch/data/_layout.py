@@ -62,6 +62,11 @@ def read_layout(path: Path, fraction: float, seed: int) -> Layout:
     return _Reader(Walk(path)).read(fraction, seed)
 
 
+def layout_classes(path: Path) -> tuple[str, ...]:
+    """The classes of a folder, without a look at its images. Raises DataError."""
+    return _Reader(Walk(path)).classes()
+
+
 @dataclass
 class _Reader:
     walk: Walk
@@ -83,6 +88,11 @@ class _Reader:
         self._note_names(classes)
         names = tuple(map(printable, classes))
         return Layout(names, train, test, bool(parts), self.walk.skipped, tuple(self.assumptions))
+
+    def classes(self) -> tuple[str, ...]:
+        root = self._unwrap(self.walk.root)
+        parts = self._parts(root)
+        return tuple(map(printable, self._classes(self._unwrap(parts[0], into_parts=True) if parts else root)))
 
     def _unwrap(self, folder: Path, *, into_parts: bool = False) -> Path:
         """The folder itself, or the one folder in it that contains folders; it may be called `train` in a part."""

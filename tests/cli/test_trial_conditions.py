@@ -63,3 +63,19 @@ def test_seconds_of_a_trial_come_with_their_spread_their_source_and_what_is_in_t
         "for 9 trials with 2 workers. A trial whose latency is predicted takes 1.8 less; the networks that it is "
         "predicted from take 112 CPU seconds first."
     )
+
+
+def test_space_says_where_the_images_have_another_number_of_classes_and_opens_none(mvsearch):
+    for name in ("cat", "dog"):
+        Path("pets", name).mkdir(parents=True)
+        Path("pets", name, "broken.jpg").touch()
+    for classes in (5, 2):
+        text = SPACE.replace("num_classes: 1000", f"num_classes: {classes}")
+        Path(f"{classes}.yaml").write_text(text.replace("fashion_mnist", "folder, path: pets"), encoding="utf-8")
+
+    assert "pets: the images have 2 classes; params, MACs and measurements are of networks for 5 (`num_classes`" in (
+        mvsearch("space", "5.yaml").out
+    )
+    assert mvsearch("space", "2.yaml", "--json").json["notes"] == []
+    Path("pets").rename("moved")
+    assert mvsearch("space", "5.yaml", "--json").json["notes"] == []

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mvsearch.data import find_encoded, load
+from mvsearch.data import find_classes, find_encoded, load
 from mvsearch.data._roles import role_of
 from mvsearch.errors import DataError
 
@@ -81,7 +81,7 @@ def test_parts_are_recognised_by_every_usual_spelling(root, train, test):
     add_classes(root / test, colour=9)
     found = find_encoded(root)
 
-    assert found.train.classes == CLASSES
+    assert found.train.classes == find_classes(root) == CLASSES
     assert {name.split("/")[0] for name in used(found)} == {train, test}
     assert all(found.test.name(i).startswith(test) for i in range(4))
     assert bool(found.assumptions) == ((train, test) != ("train", "test"))
@@ -180,7 +180,7 @@ def test_a_single_folder_around_the_parts_or_the_classes_stands_for_them(root, i
     (root / "archive" / "README.md").write_text("where it came from")
     found = find_encoded(root)
 
-    assert found.train.classes == CLASSES
+    assert found.train.classes == find_classes(root) == CLASSES
     assert len(found.train) == len(found.test) == 4
     assert reasons(found) == {"files outside the folders of classes": 1}
     assert any("archive" in sentence for sentence in found.assumptions)
@@ -386,6 +386,7 @@ def test_check_reads_shards(root, monkeypatch, tmp_path, mvsearch):
 
     assert report["counts"] == {name: {"train": 1, "test": 1} for name in "01"}
     assert [entry["count"] for entry in report["skipped"]] == [4]
+    assert find_classes(root) == ()
 
 
 @pytest.mark.parametrize(
