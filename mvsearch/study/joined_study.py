@@ -10,7 +10,6 @@ from mvsearch.study.candidate import Candidate
 from mvsearch.study.facts import StudyFacts
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, load_facts
-from mvsearch.study.retry import RetryPolicy
 from mvsearch.study.storage.store import Store
 from mvsearch.study.storage.trials import OptunaTrialStore
 from mvsearch.study.target import MOST_TARGET_REPLICATES
@@ -22,9 +21,9 @@ from mvsearch.utils import machine
 class JoinedStudy(Reader):
     """A study that one worker of this process has joined."""
 
-    def __init__(self, plan: Plan, store: Store, trials: OptunaTrialStore, retry: RetryPolicy) -> None:
+    def __init__(self, plan: Plan, store: Store, trials: OptunaTrialStore) -> None:
         super().__init__(plan.name, store)
-        self.plan, self.trials, self.retry = plan, trials, retry
+        self.plan, self.trials = plan, trials
         self.worker = Worker(worker_registry(store, plan.name))
         self.recent_failures: list[Record] = []
         """Trials of this worker that failed or were lost since it last measured one to the end."""

@@ -1,7 +1,7 @@
 """What a worker evaluates next. Every claim holds the study's lock, so that no trial is claimed twice.
 
 A claimed trial carries the name of its worker. If that worker dies, another one requeues the trial, and it is tried
-again up to `RetryPolicy.trial_attempts` times in all. A trial that meets a fault of its worker's machine is requeued
+again up to `retry.TRIAL_ATTEMPTS` times in all. A trial that meets a fault of its worker's machine is requeued
 by that worker.
 """
 
@@ -18,6 +18,7 @@ from mvsearch.metrics.record import Record
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.reevaluation import needs_reevaluation
+from mvsearch.study.retry import CLAIM_INTERVAL_S, TRIAL_ATTEMPTS
 from mvsearch.study.short_list import needs_measurement, target_replicates
 from mvsearch.study.storage.faults import retry_while_unavailable
 from mvsearch.study.storage.sampler_study import SamplerStudy
@@ -39,7 +40,7 @@ class Scheduler:
         Waits while other workers hold all trials that are left: if they die, this worker evaluates them.
         """
         while (trial := retry_while_unavailable(lambda: self._claim(total))) is None and self.sampler.running:
-            time.sleep(self.study.retry.claim_interval_s)
+            time.sleep(CLAIM_INTERVAL_S)
         return trial
 
     def _claim(self, total: int) -> Candidate | None:
@@ -158,7 +159,7 @@ class Scheduler:
             self.trials.finish(record)  # its worker died between the two writes
         elif not self.trials.is_open(trial.number):  # its worker is alive, and finished it meanwhile
             return
-        elif (attempts := self.attempts(trials, trial)) < self.study.retry.trial_attempts:
+        elif (attempts := self.attempts(trials, trial)) < TRIAL_ATTEMPTS:
             self.trials.mark_lost(trial.number)
         else:
             reason = f"{attempts} workers died while they evaluated it; see their output or the system's log"
@@ -180,7 +181,7 @@ class Scheduler:
             if not self.trials.is_open(record.number):  # this worker was considered dead
                 return record
             attempts = self.attempts(trials, trials[record.number])
-            if not first or attempts < self.study.retry.trial_attempts:
+            if not first or attempts < TRIAL_ATTEMPTS:
                 self.trials.mark_lost(record.number, released=not first)
                 return record
             failed = replace(record, state="failed")

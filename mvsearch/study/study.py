@@ -21,7 +21,7 @@ from mvsearch.study.facts import StudyFacts, describe_changes, describe_mismatch
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, load_facts, open_study
-from mvsearch.study.retry import RETRY_POLICY, RetryPolicy
+from mvsearch.study.retry import CLAIM_INTERVAL_S, CONSECUTIVE_FAILURES
 from mvsearch.study.runner import Evaluate, Runner, check_signature
 from mvsearch.study.scheduler import Scheduler
 from mvsearch.study.storage.faults import retry_while_unavailable
@@ -34,8 +34,8 @@ from mvsearch.study.workers.heartbeat import worker_registry
 class Study(JoinedStudy):
     """A study that this process works on."""
 
-    def __init__(self, plan: Plan, store: Store, trials: OptunaTrialStore, retry: RetryPolicy = RETRY_POLICY) -> None:
-        super().__init__(plan, store, trials, retry)
+    def __init__(self, plan: Plan, store: Store, trials: OptunaTrialStore) -> None:
+        super().__init__(plan, store, trials)
         self.scheduler = Scheduler(self)
         self.changes: tuple[str, ...] = ()
         """What this run changes of how an existing study is searched."""
@@ -43,17 +43,17 @@ class Study(JoinedStudy):
     # ---- opening
 
     @classmethod
-    def join(cls, plan: Plan, *, as_worker: bool = False, retry: RetryPolicy = RETRY_POLICY) -> Self:
+    def join(cls, plan: Plan, *, as_worker: bool = False) -> Self:
         """Open the plan's study, or create it; raises StudyError if it was created for something else.
 
         The study adopts how the plan searches (limits, trials ...), unless it is joined `as_worker`; `changes` says
         what that changes. Its number of trials is at least that of the finished ones.
         """
         store = _open_store(plan)
-        return retry_while_unavailable(lambda: cls._join(plan, store, as_worker, retry))
+        return retry_while_unavailable(lambda: cls._join(plan, store, as_worker))
 
     @classmethod
-    def _join(cls, plan: Plan, store: Store, as_worker: bool, retry: RetryPolicy) -> Self:
+    def _join(cls, plan: Plan, store: Store, as_worker: bool) -> Self:
         with store.lock("open"), store.study_lock(plan.name), translate_optuna_errors(plan.url):
             facts = load_facts(store, plan.name)
             mismatch = describe_mismatch(plan, facts) if facts else None
@@ -75,7 +75,7 @@ class Study(JoinedStudy):
             trials = OptunaTrialStore.open(plan, new=facts is None)
             if facts is None:
                 store.add_study(plan.name, study_facts(plan).to_json())
-            study = cls(plan, store, trials, retry)
+            study = cls(plan, store, trials)
             study.changes = changes
             return study
 
@@ -142,7 +142,7 @@ class Study(JoinedStudy):
             target = self.facts.target
             if target is None or all(limit.measured is not None for limit in target.measured_limits):
                 break
-            time.sleep(self.retry.claim_interval_s)
+            time.sleep(CLAIM_INTERVAL_S)
         self.plan = replace(self.plan, target=target)
         self.scheduler = Scheduler(self)  # the sampler knows the limits too
 
@@ -160,7 +160,7 @@ class Study(JoinedStudy):
             raise StudyError(f"study {self.name!r} was just deleted or replaced; run the command again.")
 
     def _stop_if_nothing_succeeds(self, record: Record, failures: int) -> None:
-        if failures == self.retry.consecutive_failures and "complete" not in self.store.states(self.name).values():
+        if failures == CONSECUTIVE_FAILURES and "complete" not in self.store.states(self.name).values():
             raise StudyError(f"study {self.name!r}: all trials failed so far (last: {record.reason}).")
 
     def stop_if_unhealthy(self, record: Record) -> None:
@@ -169,11 +169,11 @@ class Study(JoinedStudy):
             self.recent_failures.append(record)
         elif record.state == "complete" and not record.cached:
             self.recent_failures.clear()
-        if len(self.recent_failures) < self.retry.consecutive_failures:
+        if len(self.recent_failures) < CONSECUTIVE_FAILURES:
             return
         faults = sum(failure.state == "lost" for failure in self.recent_failures)
         others = retry_while_unavailable(self._states_of_others)
-        if faults >= self.retry.consecutive_failures or ("complete" in others and "failed" not in others):
+        if faults >= CONSECUTIVE_FAILURES or ("complete" in others and "failed" not in others):
             raise StudyError(
                 f"Worker {self.worker.name} stopped: its last {len(self.recent_failures)} trials failed (last: "
                 f"{record.reason}). Trials lost to machine faults will be retried by other workers."

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,6 @@ from mvsearch.metrics.pareto import front
 from mvsearch.study.executors import local
 from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.reader import open_study
-from mvsearch.study.retry import RETRY_POLICY, RetryPolicy
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
 from mvsearch.study.workers.heartbeat import worker_registry
@@ -142,7 +140,7 @@ def test_the_progress_of_a_study_has_the_counts_and_the_front_and_keeps_no_more(
     assert all(record.architecture.keys() == {"image_size"} and not record.choices for record in progress.front)
 
 
-def run_with_killed_workers(folder, times, retry: RetryPolicy = RETRY_POLICY):
+def run_with_killed_workers(folder, times):
     """Run a study in two worker processes; kill both of them as soon as they run, so many times."""
     plan, rounds = toy_plan(folder, objectives=("params", "macs"), trials=20), iter(range(times))
     Study.join(plan)
@@ -154,7 +152,7 @@ def run_with_killed_workers(folder, times, retry: RetryPolicy = RETRY_POLICY):
                 worker.kill()
                 worker.join()
 
-    local.run(plan, reader, callback, workers=2, retry=retry)
+    local.run(plan, reader, callback, workers=2)
     return reader
 
 
@@ -162,9 +160,10 @@ def test_workers_that_are_killed_are_replaced_while_trials_are_left(tmp_path):
     assert [record.state for record in run_with_killed_workers(tmp_path, 2).records()] == ["complete"] * 20
 
 
-def test_workers_that_are_always_killed_are_not_replaced_forever(tmp_path):
+def test_workers_that_are_always_killed_are_not_replaced_forever(tmp_path, monkeypatch):
+    monkeypatch.setattr(local, "RESTART_BUDGET", 2)
     with pytest.raises(StudyError, match=r"-9, -9.* 0 of 20"):
-        run_with_killed_workers(tmp_path, 1000, replace(RETRY_POLICY, restart_budget=2))
+        run_with_killed_workers(tmp_path, 1000)
 
 
 def test_the_error_of_a_worker_is_logged_though_others_finish_the_study(tmp_path, caplog):

@@ -15,7 +15,7 @@ from mvsearch.metrics.record import Record
 from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
-from mvsearch.study.retry import RETRY_POLICY, RetryPolicy
+from mvsearch.study.retry import RESTART_BUDGET, STOP_WAIT_S
 from mvsearch.study.workers.heartbeat import worker_registry
 from mvsearch.study.workers.registry import Status
 from mvsearch.utils import machine_lock
@@ -44,9 +44,7 @@ def device_for(plan: Plan) -> str:
     return next(iter(_list_gpus(plan)), "cpu")
 
 
-def run(
-    plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, retry: RetryPolicy = RETRY_POLICY
-) -> bool:
+def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int) -> bool:
     """Run the study in worker processes until its trials are done.
 
     A process that a signal killed, as the system does when memory runs out, is replaced. Returns whether the study
@@ -57,7 +55,7 @@ def run(
     registry = worker_registry(reader.store, plan.name)
     registry.clear_errors()
     missing = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
-    pool = WorkerPool(plan, missing, retry)
+    pool = WorkerPool(plan, missing)
     progress, new = StudyProgress(plan, reader), list[Record]()
     try:
         pool.start()
@@ -84,10 +82,10 @@ def _list_gpus(plan: Plan) -> list[str]:
 class WorkerPool:
     """Worker processes. A killed one is replaced while trials are left, within the restart budget."""
 
-    def __init__(self, plan: Plan, workers: int, retry: RetryPolicy) -> None:
-        self.plan, self.retry = plan, retry
+    def __init__(self, plan: Plan, workers: int) -> None:
+        self.plan = plan
         self.processes = [self._make_process(i) for i in range(workers)]
-        self._successes, self._restarts_left = 0, retry.restart_budget * workers
+        self._successes, self._restarts_left = 0, RESTART_BUDGET * workers
 
     def _make_process(self, index: int) -> BaseProcess:
         args = (self.plan, index, os.getpid())
@@ -111,7 +109,7 @@ class WorkerPool:
         """Whether any process runs, after killed ones are replaced."""
         successes = progress.count - progress.states["failed"]
         if successes > self._successes:
-            self._successes, self._restarts_left = successes, self.retry.restart_budget * len(self.processes)
+            self._successes, self._restarts_left = successes, RESTART_BUDGET * len(self.processes)
         codes = [process.exitcode for process in self.processes]
         unfinished = self.plan.search.confirm or progress.count < self.plan.search.trials
         killed = [i for i, code in enumerate(codes) if code is not None and code < 0 and unfinished]
@@ -132,7 +130,7 @@ class WorkerPool:
         for process in started:
             process.terminate()
         for process in started:
-            process.join(self.retry.stop_wait_s)
+            process.join(STOP_WAIT_S)
             process.kill()
 
 

@@ -27,7 +27,7 @@ from mvsearch.study.executors.local import StudyCallback
 from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
-from mvsearch.study.retry import RETRY_POLICY
+from mvsearch.study.retry import RAY_TASK_RETRIES
 from mvsearch.study.workers.registry import Worker
 from mvsearch.utils.installation import install_hint
 
@@ -155,7 +155,7 @@ def _without_storage(plan: Plan) -> Plan:
 def _remote(function: Any, share: ResourceShare) -> Any:
     # Ray retries a task whose process or node died, but not one that raised an exception.
     # With num_gpus here, and not in `options`, each task runs in a process of its own, which CUDA binds to that GPU.
-    return ray.remote(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=RETRY_POLICY.ray_task_retries)(function)
+    return ray.remote(num_gpus=share.gpus, num_cpus=share.cpus, max_retries=RAY_TASK_RETRIES)(function)
 
 
 def _get_result(task: Any) -> Any:
@@ -164,7 +164,7 @@ def _get_result(task: Any) -> Any:
     except ray.exceptions.RayTaskError as error:
         raise error.cause or error from None
     except ray.exceptions.WorkerCrashedError as error:
-        attempts, reason = 1 + RETRY_POLICY.ray_task_retries, str(error).splitlines()[0]
+        attempts, reason = 1 + RAY_TASK_RETRIES, str(error).splitlines()[0]
         raise EvaluationFailed(f"its process crashed in {attempts} attempts of Ray: {reason}") from None
     except ray.exceptions.RayError as error:  # a fault of the cluster, not of the candidate
         raise OSError(f"Ray could not run the task: {str(error).splitlines()[0]}") from None

@@ -20,7 +20,7 @@ from sqlalchemy.exc import (
 )
 
 from mvsearch.errors import DatabaseUnavailable, EnvironmentFault, StudyError
-from mvsearch.study.retry import RETRY_POLICY
+from mvsearch.study.retry import DATABASE_WAIT_S
 from mvsearch.study.storage.url import display_url, is_file, unknown_driver
 from mvsearch.utils.installation import install_hint
 
@@ -40,7 +40,7 @@ def retry_while_unavailable(action: Callable[[], _R]) -> _R:
         try:
             return action()
         except DatabaseUnavailable as error:
-            if time.monotonic() - start > RETRY_POLICY.database_wait_s:
+            if time.monotonic() - start > DATABASE_WAIT_S:
                 raise
             _LOG.warning("%s Waiting for it.", error)
             time.sleep(wait_s)
