@@ -127,7 +127,7 @@ def photograph(place: str) -> Path:
 
 
 def pixels_of(file: Path) -> np.ndarray:
-    """A photograph, (row, column, 3)."""
+    """A picture of a package, (row, column, 3)."""
     from PIL import Image
 
     try:

@@ -13,6 +13,7 @@ import numpy as np
 from mvsearch.data._cache import Decoding, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request, Scene
 from mvsearch.data._source import DataSource
+from mvsearch.data.photos import pixels_of
 from mvsearch.errors import DataError, EnvironmentFault
 from mvsearch.utils.installation import install_hint
 from mvsearch.utils.progress import Progress, track
@@ -23,6 +24,7 @@ TASKS = ("segmentation",)
 
 CLASSES = ("water", "land")
 PICTURE, COASTS, ABOUT = "bmng.jpg", "gshhs_i.dat", "gshhsmeta_i.dat"
+"""The picture has the whole world in equal steps of longitude and latitude, from 180 west and 90 north."""
 WATER_LEVELS = (2, 4)  # lakes, and ponds on islands in lakes; 1 and 3 are land
 NORTH, SOUTH = 72, -60
 LEAST_KM2 = 50.0  # about a pixel at the equator; smaller ones would be drawn too large
@@ -52,7 +54,7 @@ def load(request: Request, progress: Progress | None) -> DataSet:
     sizes = [(folder / name).stat().st_size for name in (PICTURE, COASTS, ABOUT)]
 
     def decode() -> Decoding:
-        pixels = world_image(folder)
+        pixels = pixels_of(folder / PICTURE)
         mask = land(folder, pixels.shape[0], pixels.shape[1], progress)
         middle = pixels.shape[1] // 2
         halves = ((pixels[:, half], mask[:, half]) for half in (slice(middle, None), slice(middle)))
@@ -65,20 +67,9 @@ def load(request: Request, progress: Progress | None) -> DataSet:
 def check(path: Path | None, progress: Progress | None) -> tuple[str, ...]:
     """Opens the image and draws the coasts."""
     folder = get(path, progress)
-    pixels = world_image(folder)
+    pixels = pixels_of(folder / PICTURE)
     share = land(folder, pixels.shape[0], pixels.shape[1], progress).mean()
     return (f"{folder / PICTURE}: {pixels.shape[1]} x {pixels.shape[0]} px, {share:.1%} of them land.",)
-
-
-def world_image(folder: Path) -> np.ndarray:
-    """The whole world in equal steps of longitude and latitude, (row, column, 3), from 180 west and 90 north."""
-    from PIL import Image
-
-    try:
-        with Image.open(folder / PICTURE) as image:
-            return np.asarray(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as fault:
-        raise DataError(f"cannot be read ({fault}); reinstall its package.", at=folder / PICTURE) from fault
 
 
 def land(folder: Path, height: int, width: int, progress: Progress | None) -> np.ndarray:
