@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Draw = Callable[[int, int], tuple[np.ndarray, bool]]
 """Height and width of an upright image → the box of a crop, (4), left, top, width and height in pixels, and whether it
 is mirrored."""
-_ORIENTATION, _ROTATED = 0x0112, range(5, 9)  # of EXIF
+ORIENTATION, _ROTATED = 0x0112, range(5, 9)  # of EXIF
 _BITS, _PHOTOMETRIC, _WHITE_IS_ZERO = 258, 262, 0  # of TIFF
 _SIXTEEN_BITS = ("PNG", "TIFF", "PPM", "JPEG2000")  # formats whose deeper values Pillow reads as from 0 to 65535
 _ENCODINGS = {
@@ -96,7 +96,7 @@ def upright_size(image: "Pixels") -> tuple[int, int]:
 
 def _rotate(image: "Pixels", size: tuple[int, int]) -> tuple[int, int]:
     width, height = size
-    if image.format != "TIFF" and image.getexif().get(_ORIENTATION) in _ROTATED:  # a TIFF's is upright already
+    if image.format != "TIFF" and image.getexif().get(ORIENTATION) in _ROTATED:  # a TIFF's is upright already
         return height, width
     return width, height
 

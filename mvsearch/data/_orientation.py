@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from mvsearch.data._decode import ORIENTATION, upright_size
+
 Size = tuple[int, int]
 """Width and height in pixels; (0, 0) if they are not known."""
 
 _MOST_PIXELS = 2**28  # of labels, which may be for a larger copy: their masks have to fit into memory
-_ORIENTATION, _SWAPPED = 0x0112, range(5, 9)  # of EXIF
 
 
 class Fit(Enum):
@@ -64,10 +65,10 @@ class View:
 
 def view_of(image: Any, labels: Size) -> View:
     """The view of an image that Pillow opened."""
-    orientation = image.getexif().get(_ORIENTATION, 1)
-    turned = orientation in range(2, 9) and image.format != "TIFF"  # Pillow turns TIFF files itself
-    swapped = turned and orientation in _SWAPPED
-    return View(image.size, image.size[::-1] if swapped else image.size, turned, labels)
+    turned = image.format != "TIFF" and image.getexif().get(ORIENTATION) in range(
+        2, 9
+    )  # Pillow turns TIFF files itself
+    return View(image.size, upright_size(image), turned, labels)
 
 
 def _same_shape(first: Size, second: Size) -> bool:
