@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from mvsearch.data._cache import cache_dir, forget, list_cached
     from mvsearch.data._cached_array import load_or_compute
     from mvsearch.data._decode import UnreadableImage, decode_crop, decode_image, to_rgb
-    from mvsearch.data._files import EncodedImages, EncodedSet, find_classes, find_encoded, listing_checksum
-    from mvsearch.data._image_sizes import median_side
+    from mvsearch.data._encoded import EncodedImages, EncodedSet, listing_checksum
+    from mvsearch.data._files import find_classes, find_encoded, median_side
     from mvsearch.data._shards import in_shards
 
 __all__ = [
@@ -74,8 +74,8 @@ _LATER = {
     "_cache": ("cache_dir", "forget", "list_cached"),
     "_cached_array": ("load_or_compute",),
     "_decode": ("UnreadableImage", "decode_crop", "decode_image", "to_rgb"),
-    "_files": ("EncodedImages", "EncodedSet", "find_classes", "find_encoded", "listing_checksum"),
-    "_image_sizes": ("median_side",),
+    "_encoded": ("EncodedImages", "EncodedSet", "listing_checksum"),
+    "_files": ("find_classes", "find_encoded", "median_side"),
     "_shards": ("in_shards",),
 }
 """What reads files is imported when it is first used: a plan only names its images."""

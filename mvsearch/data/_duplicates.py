@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from mvsearch.data._files import EncodedImages
+from mvsearch.data._encoded import EncodedImages
 
 _END = 256  # the last bytes tell nearly all files of one size apart
 

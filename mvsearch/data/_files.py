@@ -7,96 +7,20 @@
 `_shards` describes what is in a shard.
 """
 
-import hashlib
-import io
-import os
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Self
 
 import numpy as np
 
-from mvsearch.data._layout import Listing, layout_classes, read_layout
+from mvsearch.data._decode import upright_size
+from mvsearch.data._encoded import EncodedImages, EncodedSet
+from mvsearch.data._layout import layout_classes, read_layout
 from mvsearch.data._shards import in_shards, read_shards
-from mvsearch.data._skipped import Skipped
-from mvsearch.data._source import not_a_folder
+from mvsearch.data._source import user_folder
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress
-from mvsearch.utils.text import printable
 
-
-@dataclass(frozen=True)
-class EncodedImages:
-    """Encoded images of one part of a set.
-
-    `labels` (N) int64 counts into `classes`; `names` (N) are the bytes of the paths below `root`. For images in shards,
-    `spans` (N, 3) has the number of the shard, the first byte and the number of bytes. All of it is in NumPy arrays, so
-    that processes share the memory.
-    """
-
-    root: Path
-    classes: tuple[str, ...]
-    labels: np.ndarray
-    names: np.ndarray
-    shards: tuple[Path, ...] = ()
-    spans: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def name(self, i: int) -> str:
-        """Where image `i` is, for messages."""
-        inside = printable(self._inside(i))
-        return inside if self.spans is None else f"{printable(self.shards[self.spans[i, 0]].name)}: {inside}"
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        """The files with the images: one for each, or the shards."""
-        if self.spans is not None:
-            return self.shards
-        return tuple(self.root / self._inside(i) for i in range(len(self)))
-
-    def subset(self, images: np.ndarray) -> Self:
-        """Only these images, in this order."""
-        spans = None if self.spans is None else self.spans[images]
-        return replace(self, labels=self.labels[images], names=self.names[images], spans=spans)
-
-    def open(self, i: int) -> Path | BinaryIO:
-        """The encoded image."""
-        if self.spans is None:
-            return self.root / self._inside(i)
-        shard, start, length = self.spans[i].tolist()
-        with self.shards[shard].open("rb") as file:
-            file.seek(start)
-            return io.BytesIO(file.read(length))
-
-    def _inside(self, i: int) -> str:
-        return os.fsdecode(bytes(self.names[i]))
-
-
-def listing_checksum(*parts: EncodedImages) -> str:
-    """The first 32 hexadecimal digits of the SHA-256 of names, classes and spans; no image is read."""
-    total = hashlib.sha256()
-    for part in parts:
-        spans = () if part.spans is None else (part.spans,)
-        for array in (part.labels, part.names, *spans):
-            total.update(f"{array.shape} {array.dtype}".encode() + np.ascontiguousarray(array).tobytes())
-        total.update("\n".join(part.classes).encode())
-    return total.hexdigest()[:32]
-
-
-@dataclass(frozen=True)
-class EncodedSet:
-    """The encoded images to train on and to test on; what was left out and what was assumed, as in a DataSet.
-
-    Without a test part of its own the seed splits the images.
-    """
-
-    train: EncodedImages
-    test: EncodedImages
-    skipped: tuple[Skipped, ...]
-    assumptions: tuple[str, ...]
-    has_test_part: bool
+_HEADERS = 200
+"""Headers that are read for the sizes of images, evenly over all classes."""
 
 
 def find_classes(path: Path) -> tuple[str, ...]:
@@ -108,21 +32,22 @@ def find_encoded(
     path: Path, *, test_fraction: float = 0.1, seed: int = 0, progress: Progress | None = None
 ) -> EncodedSet:
     """The encoded images of a folder; reads the headers of shards. DataError names what is missing."""
-    if not path.is_dir():
-        wanted = "give one with a folder of images for each class, or with shards"
-        raise DataError(f"{not_a_folder(path)} {wanted}.", at=path)
-    if in_shards(path):
-        shards = read_shards(path, progress)
-        both = [
-            EncodedImages(path, shards.classes, labels, np.array(names), shards.files, spans)
-            for labels, names, spans in (shards.train, shards.test)
-        ]
-        return EncodedSet(both[0], both[1], shards.skipped, shards.assumptions, True)
-    layout = read_layout(path, test_fraction, seed)
-    both = [_loose(path, layout.classes, part) for part in (layout.train, layout.test)]
-    return EncodedSet(both[0], both[1], layout.skipped, layout.assumptions, layout.has_test_part)
+    user_folder("folder", path, "with a folder of images for each class, or with shards")
+    return read_shards(path, progress) if in_shards(path) else read_layout(path, test_fraction, seed)
 
 
-def _loose(root: Path, classes: tuple[str, ...], listing: Listing) -> EncodedImages:
-    names = np.array([os.fsencode(file.relative_to(root).as_posix()) for file, _ in listing])
-    return EncodedImages(root, classes, np.array([label for _, label in listing], np.int64), names)
+def median_side(images: EncodedImages) -> float:
+    """The median of the shorter sides in pixels, of some images; raises DataError if none of them can be read."""
+    from PIL import Image
+
+    chosen = np.unique(np.linspace(0, len(images) - 1, _HEADERS).round().astype(int)).tolist()
+    sides = []
+    for i in chosen:
+        try:
+            with Image.open(images.open(i)) as image:
+                sides.append(min(upright_size(image)))
+        except Exception:
+            continue
+    if not sides:
+        raise DataError(f"none of {len(chosen)} images can be read, the first is {images.name(0)}.", at=images.root)
+    return float(np.median(sides))

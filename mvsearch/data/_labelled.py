@@ -17,12 +17,11 @@ import numpy as np
 from mvsearch.data._cache import Decoding
 from mvsearch.data._decode import fault_reason, to_rgb
 from mvsearch.data._duplicates import find_duplicates
-from mvsearch.data._files import EncodedImages
+from mvsearch.data._encoded import EncodedImages
 from mvsearch.data._images import IGNORED, DecodedImage, Request, Scene, stratified_split
 from mvsearch.data._orientation import Fit, Size, View, describe, read_upright, view_of
 from mvsearch.data._outlines import PART_OF
 from mvsearch.data._skipped import Skipped, broken
-from mvsearch.data._source import GIVE_PATH, not_a_folder
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 
@@ -68,15 +67,6 @@ class Labelled:
     boxes: tuple[Box, ...] = ()
     ignored: tuple[IgnoredBox, ...] = ()
     mask: MaskReader | None = None
-
-
-def folder_of(name: str, path: Path | None, content: str) -> Path:
-    """The user's folder; raises DataError if none is given or it is not there."""
-    if path is None:
-        raise DataError(f"needs a path: {GIVE_PATH}.", at=name)
-    if not path.is_dir():
-        raise DataError(f"{not_a_folder(path)} give one that contains {content}.", at=path)
-    return path
 
 
 def size_of(request: Request) -> int:

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mvsearch.data._encoded import EncodedImages, EncodedSet
 from mvsearch.data._images import stratified_split
 from mvsearch.data._roles import Role, role_of
-from mvsearch.data._skipped import Skipped
 from mvsearch.data._walk import Walk, is_image, split_suffix
 from mvsearch.errors import DataError
 from mvsearch.utils.text import printable
@@ -42,23 +42,8 @@ _OUTSIDE = "files outside the folders of classes"
 _HINT = "sort the images into train/CLASS and test/CLASS, or into CLASS to have them split"
 
 
-@dataclass(frozen=True)
-class Layout:
-    """The images of a folder to train on and to test on, and what was left out or had to be assumed.
-
-    Without a test part of its own the seed splits the images.
-    """
-
-    classes: tuple[str, ...]
-    train: Listing
-    test: Listing
-    has_test_part: bool
-    skipped: tuple[Skipped, ...]
-    assumptions: tuple[str, ...]
-
-
-def read_layout(path: Path, fraction: float, seed: int) -> Layout:
-    """The layout of a folder; `fraction` and `seed` matter only if it has no parts. Raises DataError."""
+def read_layout(path: Path, fraction: float, seed: int) -> EncodedSet:
+    """The images of a folder; `fraction` and `seed` matter only if it has no parts. Raises DataError."""
     return _Reader(Walk(path)).read(fraction, seed)
 
 
@@ -72,7 +57,7 @@ class _Reader:
     walk: Walk
     assumptions: list[str] = field(default_factory=list)
 
-    def read(self, fraction: float, seed: int) -> Layout:
+    def read(self, fraction: float, seed: int) -> EncodedSet:
         root = self._unwrap(self.walk.root)
         parts = self._parts(root)
         if parts:
@@ -83,11 +68,11 @@ class _Reader:
             for name, count in zip(classes, np.bincount(labels), strict=True):
                 if count < 2:
                     raise DataError("one image cannot be split into train and test; add another.", at=root / name)
-            training, held_out = stratified_split(labels, fraction, seed)
-            train, test = ([files[i] for i in part] for part in (training, held_out))
+            train, test = ([files[i] for i in part] for part in stratified_split(labels, fraction, seed))
         self._note_names(classes)
         names = tuple(map(printable, classes))
-        return Layout(names, train, test, bool(parts), self.walk.skipped, tuple(self.assumptions))
+        training, held_out = (EncodedImages.of_files(self.walk.root, names, part) for part in (train, test))
+        return EncodedSet(training, held_out, self.walk.skipped, tuple(self.assumptions), bool(parts))
 
     def classes(self) -> tuple[str, ...]:
         root = self._unwrap(self.walk.root)

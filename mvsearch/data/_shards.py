@@ -20,15 +20,13 @@ from posixpath import normpath
 
 import numpy as np
 
+from mvsearch.data._encoded import EncodedImages, EncodedSet
 from mvsearch.data._roles import role_of
-from mvsearch.data._skipped import Skipped, Tally
+from mvsearch.data._skipped import Tally
 from mvsearch.data._walk import Walk, is_hidden, is_image, not_an_image, split_suffix
 from mvsearch.errors import DataError, Location
 from mvsearch.utils.progress import Progress, track
 from mvsearch.utils.text import printable
-
-Part = tuple[np.ndarray, list[bytes], np.ndarray]
-"""Labels (N) int64, names in the shard, and spans (N, 3): the number of the shard, the first byte and the bytes."""
 
 _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?", re.ASCII)
 _CLASS = re.compile(r"0*\d{1,9}", re.ASCII)
@@ -36,19 +34,9 @@ _MOST_NUMBERS = 10  # for each class that has images; without classes.txt more a
 
 
 @dataclass(frozen=True)
-class Shards:
-    """The images of all shards, and what was left out or had to be assumed."""
-
-    files: tuple[Path, ...]
-    classes: tuple[str, ...]
-    train: Part
-    test: Part
-    skipped: tuple[Skipped, ...]
-    assumptions: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class _Member:
+    """An image: `span` is the number of its shard, its first byte and its number of bytes."""
+
     name: str
     span: tuple[int, int, int]
     label: str
@@ -67,7 +55,7 @@ def in_shards(path: Path) -> bool:
     return inside or any(beside) or (bool(beside) and not root.folders)
 
 
-def read_shards(path: Path, progress: Progress | None) -> Shards:
+def read_shards(path: Path, progress: Progress | None) -> EncodedSet:
     """The images and classes of the shards of a folder; raises DataError naming what is missing or damaged."""
     walk = Walk(path)
     found = _by_part(walk)
@@ -92,11 +80,12 @@ def read_shards(path: Path, progress: Progress | None) -> Shards:
                 "contains no images, nor do the other shards of its part; check how they were written.", at=files[first]
             )
         labels = np.array([numbers[member.label] for member in part], np.int64)
+        names = np.array([os.fsencode(member.name) for member in part])
         spans = np.array([member.span for member in part], np.int64)
-        parts.append((labels, [os.fsencode(member.name) for member in part], spans))
-    if only := sorted({*parts[0][0].tolist()} ^ {*parts[1][0].tolist()}):
+        parts.append(EncodedImages(path, classes, labels, names, files, spans))
+    if only := sorted({*parts[0].labels.tolist()} ^ {*parts[1].labels.tolist()}):
         assumptions += (f"{len(only)} classes have images in one part only, such as {printable(classes[only[0]])}",)
-    return Shards(files, classes, parts[0], parts[1], walk.skipped, assumptions)
+    return EncodedSet(parts[0], parts[1], walk.skipped, assumptions, True)
 
 
 def _folders(walk: Walk) -> list[Path]:

@@ -1,10 +1,11 @@
 """The contract of a data source."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from mvsearch.data._images import DataSet, Request
+from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress
 
 GIVE_PATH = "use --path, or `path` under `data:` in the file of the search"
@@ -16,25 +17,25 @@ def not_a_folder(path: Path) -> str:
     return "this is a file; unpack it if it is an archive, and" if path.exists() else "no such folder;"
 
 
-class GetFiles(Protocol):
-    """Finds the raw files, and fetches them first if it can."""
-
-    def __call__(self, path: Path | None, progress: Progress | None, /) -> Path:
-        """The place of the files; `path` is the user's own place for them. DataError says what to do by hand."""
-
-
-class LoadImages(Protocol):
-    """Decodes the images into the cache once (`_cache.load_or_decode`), where they are memory-mapped afterwards."""
-
-    def __call__(self, request: Request, progress: Progress | None, /) -> DataSet:
-        """The images that were asked for."""
+def user_folder(name: str, path: Path | None, wanted: str) -> Path:
+    """The user's folder for the source of that name; raises DataError if none is given or it is not there."""
+    if path is None:
+        raise DataError(f"needs a path: {GIVE_PATH}.", at=name)
+    if not path.is_dir():
+        raise DataError(f"{not_a_folder(path)} give one {wanted}.", at=path)
+    return path
 
 
-class CheckFiles(Protocol):
-    """Reads the raw files in full."""
+GetFiles = Callable[[Path | None, Progress | None], Path]
+"""Finds the raw files at the user's own place or elsewhere, and fetches them first if it can; returns where they are.
 
-    def __call__(self, path: Path | None, progress: Progress | None, /) -> tuple[str, ...]:
-        """One sentence for each check that passed; raises DataError if one fails."""
+DataError says what to do by hand."""
+
+LoadImages = Callable[[Request, Progress | None], DataSet]
+"""Decodes the images into the cache once (`_cache.load_or_decode`), where they are memory-mapped afterwards."""
+
+CheckFiles = Callable[[Path | None, Progress | None], tuple[str, ...]]
+"""Reads the raw files in full. One sentence for each check that passed; raises DataError if one fails."""
 
 
 @dataclass(frozen=True, kw_only=True)

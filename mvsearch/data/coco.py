@@ -23,11 +23,11 @@ from mvsearch.data._cache import files_identity, load_or_decode
 from mvsearch.data._coco_file import CocoFile, CocoImage, CocoObject, class_numbers, images_of, read_coco
 from mvsearch.data._image_names import ImageFinder
 from mvsearch.data._images import IGNORED, DataSet, Request
-from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, folder_of, size_of, split
+from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, size_of, split
 from mvsearch.data._orientation import Size
 from mvsearch.data._outlines import draw, tools
 from mvsearch.data._skipped import Skipped
-from mvsearch.data._source import DataSource
+from mvsearch.data._source import DataSource, user_folder
 from mvsearch.data._values import Notes
 from mvsearch.data._walk import Walk
 from mvsearch.errors import DataError
@@ -44,7 +44,7 @@ WHOLE = ("annotations/instances_default.json", ROBOFLOW, "result.json", "labels.
 
 def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder itself: nothing is fetched."""
-    return folder_of("coco", path, "annotations")
+    return user_folder("coco", path, "that contains annotations")
 
 
 def load(request: Request, progress: Progress | None) -> DataSet:

@@ -19,11 +19,12 @@ import numpy as np
 from mvsearch.data._cache import Decoding, files_identity, load_or_decode
 from mvsearch.data._decode import UnreadableImage, read_image
 from mvsearch.data._duplicates import find_duplicates
-from mvsearch.data._files import EncodedImages, find_encoded, listing_checksum
+from mvsearch.data._encoded import EncodedImages, listing_checksum
+from mvsearch.data._files import find_encoded
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._settings import MIN_SIZE
 from mvsearch.data._skipped import Skipped, broken
-from mvsearch.data._source import GIVE_PATH, DataSource, not_a_folder
+from mvsearch.data._source import DataSource, user_folder
 from mvsearch.errors import DataError
 from mvsearch.utils.progress import Progress, track
 from mvsearch.utils.text import printable
@@ -35,11 +36,7 @@ BATCH = 512  # images in memory at once
 
 def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder itself: nothing is fetched."""
-    if path is None:
-        raise DataError(f"needs a path: {GIVE_PATH}.", at="folder")
-    if not path.is_dir():
-        raise DataError(f"{not_a_folder(path)} give one with a folder of images for each class.", at=path)
-    return path
+    return user_folder("folder", path, "with a folder of images for each class")
 
 
 def load(request: Request, progress: Progress | None) -> DataSet:

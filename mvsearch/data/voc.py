@@ -14,8 +14,8 @@ from pathlib import Path
 
 from mvsearch.data._cache import Decoding, files_identity, load_or_decode
 from mvsearch.data._images import DataSet, Request
-from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, folder_of, size_of, split
-from mvsearch.data._source import DataSource
+from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, size_of, split
+from mvsearch.data._source import DataSource, user_folder
 from mvsearch.data._split_lists import read_split
 from mvsearch.data._values import Notes
 from mvsearch.data._voc_folder import VocFolder, labels_in
@@ -30,7 +30,7 @@ LISTS = {"segmentation": ("Segmentation", "Main", "."), "detection": ("Main", "S
 
 def get(path: Path | None, progress: Progress | None) -> Path:
     """The folder itself: nothing is fetched."""
-    return folder_of("voc", path, "JPEGImages")
+    return user_folder("voc", path, "that contains JPEGImages")
 
 
 def load(request: Request, progress: Progress | None) -> DataSet:
