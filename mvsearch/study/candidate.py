@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.metrics.record import Metrics, Record
+from mvsearch.metrics.record import Record
 from mvsearch.space.inverse import Point
 
 
@@ -24,14 +24,14 @@ class Candidate:
         """The name of a published model, otherwise the key."""
         return self.published or self.key
 
-    def record(self, state: str = "complete", *, reason: str | None = None, metrics: Metrics | None = None) -> Record:
-        """The record of the candidate; without `metrics` only its cost is known."""
+    def record(self, state: str = "complete", *, reason: str | None = None) -> Record:
+        """The record of the candidate, of which only the cost is known."""
         return Record(
             number=self.number,
             key=self.key,
             state=state,
             reason=reason,
-            metrics=self.architecture.metrics() if metrics is None else metrics,
+            metrics=self.architecture.metrics(),
             choices=dict(self.point),
             architecture=self.architecture.to_dict(),
             published=self.published,
