@@ -18,15 +18,15 @@ def population_size(plan: Plan) -> int:
 
 
 class Reseeded(optuna.samplers.BaseSampler):
-    """Derives the seed of the inner sampler from the study's seed and the number of the trial."""
+    """Makes the inner sampler by `factory(seed=...)`, from the study's seed and the number of the trial."""
 
-    def __init__(self, factory: Callable[[int], optuna.samplers.BaseSampler], seed: int) -> None:
+    def __init__(self, factory: Callable[..., optuna.samplers.BaseSampler], seed: int) -> None:
         self.factory, self.seed = factory, seed
 
     def _inner(self, trial: FrozenTrial) -> optuna.samplers.BaseSampler:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            return self.factory(int(np.random.default_rng([self.seed, trial.number]).integers(2**31)))
+            return self.factory(seed=int(np.random.default_rng([self.seed, trial.number]).integers(2**31)))
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         """Delegates to the inner sampler."""

@@ -1,5 +1,7 @@
 """Optuna's Gaussian process with expected hypervolume improvement; about a second for each proposal."""
 
+from functools import partial
+
 import optuna
 
 from mvsearch.study.plan import Plan
@@ -8,8 +10,4 @@ from mvsearch.study.samplers._reseeded import Reseeded
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
     """Random until ten trials are finished."""
-    return Reseeded(_make_sampler, seed)
-
-
-def _make_sampler(seed: int) -> optuna.samplers.BaseSampler:
-    return optuna.samplers.GPSampler(n_startup_trials=10, seed=seed)
+    return Reseeded(partial(optuna.samplers.GPSampler, n_startup_trials=10), seed)

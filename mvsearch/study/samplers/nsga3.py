@@ -1,5 +1,7 @@
 """Optuna's NSGA-III, with reference directions; for hundreds of trials and more."""
 
+from functools import partial
+
 import optuna
 
 from mvsearch.study.plan import Plan
@@ -8,4 +10,4 @@ from mvsearch.study.samplers._reseeded import Reseeded, population_size
 
 def make(plan: Plan, seed: int) -> optuna.samplers.BaseSampler:
     """A population small enough for several generations within the study."""
-    return Reseeded(lambda seed: optuna.samplers.NSGAIIISampler(population_size=population_size(plan), seed=seed), seed)
+    return Reseeded(partial(optuna.samplers.NSGAIIISampler, population_size=population_size(plan)), seed)
