@@ -97,40 +97,41 @@ class Dominance:
 
 def family_networks(times_ms: Mapping[str, float] | None = None) -> list[Network]:
     """The fifteen published models at 256 px, with the Top-1 that their papers print and exact costs."""
-    return [_family_network(reference, (times_ms or {}).get(reference.name)) for reference in references()]
-
-
-def _family_network(reference: Any, latency_ms: float | None) -> Network:
-    arch = published(reference.name)
-    cost = arch.cost()
-    return Network(
-        reference.name,
-        short_name(reference.name),
-        reference.series,
-        None,
-        _PLAIN,
-        arch.image_size,
-        int(cost.params),
-        int(cost.macs),
-        reference.top1,
-        latency_ms,
-    )
+    networks = []
+    for reference in references():
+        arch = published(reference.name)
+        cost = arch.cost()
+        networks.append(
+            Network(
+                name=reference.name,
+                label=short_name(reference.name),
+                series=reference.series,
+                kind=None,
+                recipe=_PLAIN,
+                image_size=arch.image_size,
+                params=int(cost.params),
+                macs=int(cost.macs),
+                top1=reference.top1,
+                latency_ms=(times_ms or {}).get(reference.name),
+            )
+        )
+    return networks
 
 
 def baseline_networks(times_ms: Mapping[str, float] | None = None) -> list[Network]:
     """The baselines, in the order of their file."""
     return [
         Network(
-            baseline.name,
-            baseline.label,
-            None,
-            baseline.kind,
-            baseline.recipe,
-            baseline.image_size,
-            baseline.params,
-            baseline.macs,
-            baseline.top1,
-            (times_ms or {}).get(baseline.name),
+            name=baseline.name,
+            label=baseline.label,
+            series=None,
+            kind=baseline.kind,
+            recipe=baseline.recipe,
+            image_size=baseline.image_size,
+            params=baseline.params,
+            macs=baseline.macs,
+            top1=baseline.top1,
+            latency_ms=(times_ms or {}).get(baseline.name),
         )
         for baseline in baselines()
     ]
