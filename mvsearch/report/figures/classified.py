@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvsearch.report.figures.palette import LIGHT, Theme
+from mvsearch.report.figures.palette import LIGHT
 from mvsearch.report.figures.plot import write_figure
 from mvsearch.utils.fitted_table import shorten
 
@@ -28,12 +28,12 @@ class ClassifiedFigure:
     lines: Sequence[tuple[str, ...]]
 
 
-def plot_classified(figure: ClassifiedFigure, path: Path, theme: Theme = LIGHT) -> None:
+def plot_classified(figure: ClassifiedFigure, path: Path) -> None:
     """Draw it into a .png or .svg file."""
-    write_figure(path, theme, draw=lambda: _draw(figure, theme))
+    write_figure(path, LIGHT, draw=lambda: _draw(figure))
 
 
-def _draw(figure: ClassifiedFigure, theme: Theme) -> "Figure":
+def _draw(figure: ClassifiedFigure) -> "Figure":
     from mvsearch.report.figures.static import TITLE, WIDTH, blank, title
 
     edge, gap, line = 0.16, 0.08, 0.15  # in inches
@@ -42,7 +42,7 @@ def _draw(figure: ClassifiedFigure, theme: Theme) -> "Figure":
     rows = -(-len(figure.images) // COLUMNS)
     height = TITLE + rows * (side + words + gap) + gap
     fig = blank(height)
-    title(fig, figure.title, figure.subtitle, theme)
+    title(fig, figure.title, figure.subtitle, LIGHT)
     for i, (image, lines) in enumerate(zip(figure.images, figure.lines, strict=True)):
         row, column = divmod(i, COLUMNS)
         left, bottom = edge + column * (side + gap), height - TITLE - (row + 1) * (side + words + gap) + gap
@@ -51,6 +51,6 @@ def _draw(figure: ClassifiedFigure, theme: Theme) -> "Figure":
         axes.set(xticks=[], yticks=[])
         for below, text in enumerate(reversed(lines)):
             y = (bottom + side + 0.09 + below * line) / height
-            ink = theme.faint if below == 0 and len(lines) > 1 else theme.ink
+            ink = LIGHT.faint if below == 0 and len(lines) > 1 else LIGHT.ink
             fig.text(left / WIDTH, y, shorten(text, _LONGEST), fontsize=7.5, color=ink, va="center", parse_math=False)
     return fig

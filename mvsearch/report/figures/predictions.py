@@ -6,7 +6,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mvsearch.report.figures.palette import LIGHT, Theme
+from mvsearch.report.figures.palette import LIGHT
 from mvsearch.report.figures.plot import write_figure
 
 if TYPE_CHECKING:
@@ -39,22 +39,22 @@ class PredictionsFigure:
         return [kind for kind in sorted(classes) if 0 < kind < len(self.classes)]
 
 
-def plot_predictions(figure: PredictionsFigure, path: Path, theme: Theme = LIGHT) -> None:
+def plot_predictions(figure: PredictionsFigure, path: Path) -> None:
     """Draw it into a .png or .svg file: rows of images, the labels above and the predictions below."""
-    write_figure(path, theme, draw=lambda: _draw(figure, theme))
+    write_figure(path, LIGHT, draw=lambda: _draw(figure))
 
 
-def _draw(figure: PredictionsFigure, theme: Theme) -> "Figure":
+def _draw(figure: PredictionsFigure) -> "Figure":
     from matplotlib.patches import Patch
 
     from mvsearch.report.figures.static import LEGEND, TITLE, WIDTH, blank, title
 
     side, left, gap, foot = (WIDTH - 0.75) / COLUMNS, 0.6, 0.04, 0.4  # in inches
     rows = -(-len(figure.images) // COLUMNS)
-    colours = list(islice(cycle(theme.hues), len(figure.classes)))
+    colours = list(islice(cycle(LIGHT.hues), len(figure.classes)))
     height = TITLE + rows * (2 * side + 0.1) + foot
     fig = blank(height)
-    title(fig, figure.title, figure.subtitle, theme)
+    title(fig, figure.title, figure.subtitle, LIGHT)
     for i, image in enumerate(figure.images):
         row, column = divmod(i, COLUMNS)
         for below, (words, scenes) in enumerate((("label", figure.labels), ("prediction", figure.predictions))):
@@ -63,7 +63,7 @@ def _draw(figure: PredictionsFigure, theme: Theme) -> "Figure":
             axes = fig.add_axes(place)
             _show(axes, image, scenes[i], colours)
             if column == 0:
-                axes.set_ylabel(words, fontsize=9, color=theme.ink)
+                axes.set_ylabel(words, fontsize=9, color=LIGHT.ink)
     handles = [Patch(color=colours[i], label=figure.classes[i]) for i in figure.occurring()]
     fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(left / WIDTH, 0.0), ncols=10, **LEGEND)
     return fig

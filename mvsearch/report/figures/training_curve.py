@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import TEST, metric
-from mvsearch.report.figures.palette import LIGHT, Theme
+from mvsearch.report.figures.palette import LIGHT
 from mvsearch.report.figures.plot import write_figure
 
 if TYPE_CHECKING:
@@ -43,26 +43,26 @@ class TrainingCurve:
         return cls(title, subtitle, means, scores, kind, part)
 
 
-def plot_training_curve(curve: TrainingCurve, path: Path, theme: Theme = LIGHT) -> None:
+def plot_training_curve(curve: TrainingCurve, path: Path) -> None:
     """Draw it into a .png or .svg file."""
-    write_figure(path, theme, draw=lambda: _draw(curve, theme))
+    write_figure(path, LIGHT, draw=lambda: _draw(curve))
 
 
-def _draw(curve: TrainingCurve, theme: Theme) -> "Figure":
+def _draw(curve: TrainingCurve) -> "Figure":
     from mvsearch.report.figures.static import blank, frame, title
 
     fig = blank(3.9)
-    title(fig, curve.title, curve.subtitle, theme)
+    title(fig, curve.title, curve.subtitle, LIGHT)
     left, right = (fig.add_axes((0.075 + 0.5 * i, 0.15, 0.41, 0.66)) for i in range(2))
     score_label = f"{metric(curve.kind).label_on(curve.part)} of the averaged weights, %"
     for axes, label in ((left, "training loss"), (right, score_label)):
         axes.set(xlabel="step", ylabel=label)
         frame(axes)
     losses = zip(*curve.loss, strict=True) if curve.loss else ((), ())
-    left.plot(*losses, color=theme.primary, linewidth=1.4, marker="o" if len(curve.loss) == 1 else "")
+    left.plot(*losses, color=LIGHT.primary, linewidth=1.4, marker="o" if len(curve.loss) == 1 else "")
     steps, scores = zip(*curve.scores, strict=True)
     percent = [100 * score for score in scores]
-    right.plot(steps, percent, color=theme.primary, linewidth=1.4, marker="o", markersize=3.5)
+    right.plot(steps, percent, color=LIGHT.primary, linewidth=1.4, marker="o", markersize=3.5)
     last: Any = {"textcoords": "offset points", "ha": "right", "fontweight": "bold"}
     right.annotate(pretty(curve.kind, scores[-1]), (steps[-1], percent[-1]), (2, 7), **last)
     floor = _floor(scores)
