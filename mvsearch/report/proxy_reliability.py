@@ -12,7 +12,7 @@ from mvsearch.metrics.registry import metric, scores
 from mvsearch.proxy_eval import rank_correlation
 from mvsearch.proxy_eval.families import FamilyEvidence, rank_families
 from mvsearch.proxy_eval.rank_correlation import FEWEST, estimate
-from mvsearch.utils.text import join_words
+from mvsearch.utils.text import join_words, plural
 
 __all__ = ["FEWEST", "ProxyReliability", "families_line", "proxy_line", "proxy_reliability"]
 
@@ -120,7 +120,7 @@ def _proxy_words(proxy: Mapping[str, Any], data: Mapping[str, Any], score: str) 
 
 def _tau_words(reliability: ProxyReliability) -> str:
     count = len(reliability.models)
-    models_words = f"{count} published model{'' if count == 1 else 's'}"
+    models_words = plural(count, "published model")
     if reliability.tau is None:
         missing = f"scored, {FEWEST} are needed (`mvsearch run --check-proxy`)"
         return f"not compared with ImageNet: {models_words} {'have equal scores' if count >= FEWEST else missing}"

@@ -14,6 +14,7 @@ from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import STATIC_COSTS, TOP1, measurements, with_devices
 from mvsearch.utils.fitted_table import plain_table, shorten
+from mvsearch.utils.text import plural
 
 TableCell = tuple[str, float | str | None]
 """The text of a cell, and the value that it sorts by."""
@@ -116,7 +117,7 @@ def tally(records: Sequence[Record], front: Sequence[Record], limits: Sequence[C
     others += [f"{count[state]} {state}" for state in ("pruned", "failed") if count[state]]
     complete = count["complete"] - beyond
     within = f" within {join_limits(limits)}" if limits else ""
-    members = f"front: {len(front)} of {complete} complete {'trial' if complete == 1 else 'trials'}{within}"
+    members = f"front: {len(front)} of {plural(complete, 'complete trial')}{within}"
     noise = "± is the standard error of a mean over seeds" if any(map(_has_error, front)) else ""
     reasons = {record.number: record.metrics.get("unconfirmed") for record in front}
     failures = ", ".join(f"{number} ({reason})" for number, reason in reasons.items() if reason)
