@@ -105,7 +105,7 @@ def _print(comparison: "Comparison") -> None:
 
 
 def _to_json(comparison: "Comparison") -> dict[str, Any]:
-    from mvsearch.report.figures.front import pairs
+    from mvsearch.report.figures.axes import pairs
 
     return {
         "objectives": [objective.name for objective in comparison.objectives],

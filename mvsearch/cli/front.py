@@ -153,7 +153,7 @@ def _print_dominances(dominances: "list[Dominance]", findings: "Findings") -> No
 
 def _all_pairs(objectives: "tuple[Objective, ...]") -> list[tuple[str | None, str | None, str | None]]:
     """The metrics along x and y and as area, for each figure."""
-    from mvsearch.report.figures.front import pairs
+    from mvsearch.report.figures.axes import pairs
 
     return [(x, y, None) for x, y in pairs(objectives)] or [(None, None, None)]
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from mvsearch.metrics.formatting import labels, pretty, volume
 from mvsearch.metrics.registry import metric
-from mvsearch.report.figures.front import pairs
+from mvsearch.report.figures.axes import pairs
 from mvsearch.study.comparison import Comparison, Stretch
 from mvsearch.utils.fitted_table import plain_table
 from mvsearch.utils.units import three_digits

@@ -19,7 +19,7 @@ from mvsearch.profiling.device_check import CHECK_INTERVAL_S, CheckedDevice
 from mvsearch.profiling.device_command import CommandFailed, DeviceCommand, Reading, check_command, parse
 from mvsearch.profiling.latency import TimingOptions, command, load_backend
 from mvsearch.profiling.measurements.latency import LatencySettings
-from mvsearch.report.figures.front import choose_axes, known_metrics
+from mvsearch.report.figures.axes import choose_axes, known_metrics
 from mvsearch.report.table import front_table
 from mvsearch.study.evaluator import Evaluator
 from mvsearch.study.study import Study

@@ -20,7 +20,8 @@ from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.metrics.pareto import Objective, front
 from mvsearch.metrics.record import Record
 from mvsearch.report.figures import plot
-from mvsearch.report.figures.front import choose_axes, front_figure, pairs
+from mvsearch.report.figures.axes import choose_axes, pairs
+from mvsearch.report.figures.front import front_figure
 from mvsearch.report.figures.front_plot import layout, plot_fronts
 from mvsearch.report.figures.labels import GAPS, Label, Obstacles, place
 from mvsearch.report.figures.layout import Frame

@@ -13,7 +13,7 @@ from mvsearch.baselines.latencies import DeviceLatencies
 from mvsearch.errors import PlanError
 from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.report.dominance import Network
-from mvsearch.report.figures.front import round_values
+from mvsearch.report.figures.axes import limits_around, round_values
 from mvsearch.utils.units import three_digits
 
 FIGURES = {
@@ -83,7 +83,7 @@ def accuracy_cost_figure(
     label, size = scale(x, [getattr(network, x) for network in measured])
     labels = Counter(network.label for network in measured)
     bubbles = [_bubble(n, x, size, n.label if labels[n.label] == 1 else n.full_label) for n in measured]
-    across, up = (_limits(values, 0.06) for values in ([b.x for b in bubbles], [b.y for b in bubbles]))
+    across, up = (limits_around(values, 0.06) for values in ([b.x for b in bubbles], [b.y for b in bubbles]))
     return AccuracyCostFigure(
         title,
         _subtitle(len(members) - len(measured), times, measured),
@@ -114,12 +114,6 @@ def _chain(series: str, networks: Sequence[Network], x: str, size: float) -> tup
 
 def _x(network: Network, x: str, size: float) -> float:
     return math.log10(getattr(network, x) / size)
-
-
-def _limits(values: Sequence[float], margin: float) -> tuple[float, float]:
-    low, high = min(values), max(values)
-    span = (high - low) or 1.0
-    return low - margin * span, high + margin * span
 
 
 def _ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:

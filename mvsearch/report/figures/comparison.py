@@ -15,7 +15,8 @@ from mvsearch.metrics.formatting import image_sizes, pretty
 from mvsearch.metrics.pareto import Objective, comparable
 from mvsearch.metrics.record import Metrics, Record
 from mvsearch.metrics.registry import metric
-from mvsearch.report.figures.front import Axis, choose_axes, describe, known_metrics, outline, pairs
+from mvsearch.report.figures.axes import Axis, choose_axes, known_metrics, pairs
+from mvsearch.report.figures.front import describe, outline
 from mvsearch.study.comparison import Comparison, Side
 
 _MOST_IN_TITLE = 3

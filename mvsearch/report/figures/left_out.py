@@ -2,15 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
 
 from mvsearch.metrics.record import Record, is_number
 from mvsearch.metrics.registry import metric
+from mvsearch.report.figures.axes import Axis
 
-if TYPE_CHECKING:
-    from mvsearch.report.figures.front import Axis
-
-Kind = Literal["pruned", "failed", "trial beyond a limit"]
 _AT_EDGE = 0.02
 """How far from the edge of the plot a trial without a value is drawn, as a share of the axis."""
 
@@ -19,10 +15,11 @@ _AT_EDGE = 0.02
 class LeftOut:
     """A trial that is pruned, failed or beyond a limit, in the units of the axes; `lines` are shown on hovering.
 
-    `at_edge`: it has no value for y, and is drawn where y is worst.
+    `kind` is `pruned`, `failed` or `trial beyond a limit`. `at_edge`: it has no value for y, so it is drawn where y is
+    worst.
     """
 
-    kind: Kind
+    kind: str
     x: float
     y: float
     at_edge: bool
@@ -34,17 +31,15 @@ def has(record: Record, name: str) -> bool:
     return is_number(record.metrics.get(name))
 
 
-def left_out_point(record: Record, x: "Axis", y: "Axis", lines: tuple[str, ...]) -> LeftOut:
+def left_out_point(record: Record, x: Axis, y: Axis, lines: tuple[str, ...]) -> LeftOut:
     """The place of a record that has a number for x."""
-    kind: Kind = (
-        "pruned" if record.state == "pruned" else "failed" if record.state == "failed" else "trial beyond a limit"
-    )
+    kind = record.state if record.state in ("pruned", "failed") else "trial beyond a limit"
     reason = (f"{kind}: {record.reason}",) if record.reason else (kind,)
     at_edge = not has(record, y.name)
     return LeftOut(kind, x.of(record), _worst(y) if at_edge else y.of(record), at_edge, (*lines, *reason))
 
 
-def _worst(axis: "Axis") -> float:
+def _worst(axis: Axis) -> float:
     low, high = axis.limits
     inset = _AT_EDGE * (high - low)
     return low + inset if metric(axis.name).maximise else high - inset

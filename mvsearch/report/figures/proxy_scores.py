@@ -9,6 +9,7 @@ from mvsearch.arch.published import model_names, short_name
 from mvsearch.metrics.formatting import scale
 from mvsearch.proxy_eval.comparison import ALL, Comparison
 from mvsearch.proxy_eval.rank_correlation import Estimate, Ranking, Reference, published
+from mvsearch.report.figures.axes import limits_around
 
 _LOG_FROM = 30
 """Positive scores whose largest is more than this many times their smallest are on a logarithmic axis."""
@@ -109,17 +110,11 @@ def points_panel(
         words = f"{reference.name}: {mean:.4g}, top-1 {reference.top1:.4g} %"
         name = short_name(reference.name) if reference.name in model_names() else ""
         dots.append(Dot(name, reference.series, mean, error, reference.top1, words))
-    x_limits = _limits([dot.x + side * dot.error for dot in dots for side in (-1, 1)])
-    y_limits = _limits([dot.y for dot in dots])
+    x_limits = limits_around([dot.x + side * dot.error for dot in dots for side in (-1, 1)], _MARGIN)
+    y_limits = limits_around([dot.y for dot in dots], _MARGIN)
     if not maximise:
         label, x_limits = f"{label}, lower is better", x_limits[::-1]
     return ScorePanel(title, _tau_text(estimates), label, x_limits, y_limits, tuple(dots))
-
-
-def _limits(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    span = (high - low) or abs(high) or 1.0
-    return low - _MARGIN * span, high + _MARGIN * span
 
 
 def _tau_text(estimates: Mapping[str, Estimate]) -> str:

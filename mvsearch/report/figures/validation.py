@@ -1,12 +1,12 @@
 """A validation as data: scores by seed against a cost on the left, differences with their intervals on the right."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mvsearch.arch.published import all_names, short_name
 from mvsearch.metrics.formatting import pretty, scale
 from mvsearch.metrics.registry import TEST, metric
+from mvsearch.report.figures.axes import limits_around
 from mvsearch.validation.comparison import CONFIDENCE
 from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
 from mvsearch.validation.verdict import epochs_text
@@ -71,12 +71,12 @@ def validation_figure(validation: Validation) -> ValidationFigure:
         subtitle=_subtitle(validation),
         x_label=label,
         y_label=f"{metric(validation.metric).label_on(TEST)}, %",
-        x_limits=_limits([each.x for each in dots]),
-        y_limits=_limits([score for each in dots for score in each.scores]),
+        x_limits=limits_around([each.x for each in dots], _MARGIN),
+        y_limits=limits_around([score for each in dots for score in each.scores], _MARGIN),
         dots=dots,
         bars=bars,
         bars_label=f"difference{against},\npoints{interval}",
-        bar_limits=_limits([0.0, *(end for bar in bars for end in (bar.low, bar.high))]),
+        bar_limits=limits_around([0.0, *(end for bar in bars for end in (bar.low, bar.high))], _MARGIN),
     )
 
 
@@ -114,9 +114,3 @@ def _subtitle(validation: Validation) -> str:
     images = f"{about['test_images']:,} test images of " if "test_images" in about else ""
     recipe = f"recipe {_stem(about['recipe'])}, {epochs_text(validation)} at {about['image_size']} px"
     return f"{images}{about['data']}; {recipe}; small dots are seeds, large ones their means"
-
-
-def _limits(values: Sequence[float]) -> tuple[float, float]:
-    low, high = min(values, default=0.0), max(values, default=1.0)
-    span = (high - low) or 0.1 * abs(high) or 1.0
-    return low - _MARGIN * span, high + _MARGIN * span

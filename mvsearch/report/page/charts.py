@@ -12,7 +12,8 @@ from mvsearch.metrics.pareto import comparable
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import GAIN, metric
 from mvsearch.report.figures import validation_plot
-from mvsearch.report.figures.front import FrontFigure, pairs
+from mvsearch.report.figures.axes import pairs
+from mvsearch.report.figures.front import FrontFigure
 from mvsearch.report.figures.front_plot import Format, layout, traces
 from mvsearch.report.figures.interactive import LEGEND_BELOW, axis, base_layout
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
