@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mvsearch.report.figures import interactive, static
 from mvsearch.report.figures.accuracy_cost import AccuracyCostFigure, Bubble
 from mvsearch.report.figures.layout import SMALLEST_SHARE, Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SHAPES, Marker, Theme
@@ -74,15 +75,13 @@ _PLOT, _FOOT = 4.9, 1.25
 
 
 def _draw(figure: AccuracyCostFigure, theme: Theme) -> "Figure":
-    from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, frame, title, write_names
-
-    height = TITLE + _PLOT + _FOOT
-    fig = blank(height)
-    title(fig, figure.title, figure.subtitle, theme)
-    axes = fig.add_axes((LEFT, _FOOT / height, RIGHT - LEFT, _PLOT / height))
+    height = static.TITLE + _PLOT + _FOOT
+    fig = static.blank(height)
+    static.title(fig, figure.title, figure.subtitle, theme)
+    axes = fig.add_axes((static.LEFT, _FOOT / height, static.RIGHT - static.LEFT, _PLOT / height))
     axes.set(xlabel=figure.x_label, ylabel=_Y_LABEL, xlim=figure.x_limits, ylim=figure.y_limits)
     axes.set_xticks([place for place, _ in figure.ticks], [label for _, label in figure.ticks])
-    frame(axes)
+    static.frame(axes)
     for group, chain in figure.chains:
         axes.plot(*zip(*chain, strict=True), color=_colour(group, theme), linewidth=1.2, alpha=0.6, zorder=2.4)
     for bubble in _by_area(figure):
@@ -99,7 +98,7 @@ def _draw(figure: AccuracyCostFigure, theme: Theme) -> "Figure":
             zorder=3,
         )
     _draw_legends(fig, axes, figure, theme)
-    write_names(axes, _names(figure), theme.grey, theme)
+    static.write_names(axes, _names(figure), theme.grey, theme)
     return fig
 
 
@@ -107,21 +106,19 @@ def _draw_legends(fig: "Figure", axes: "Axes", figure: AccuracyCostFigure, theme
     """The groups on the left, and on the right what the areas mean."""
     from matplotlib.lines import Line2D
 
-    from mvsearch.report.figures.static import LEGEND
-
     style: dict[str, Any] = {"linestyle": "", "markersize": 6.5}
     handles = [
         Line2D([], [], marker=_shape(group).matplotlib, color=_colour(group, theme), label=_words(group), **style)
         for group in figure.groups
     ]
     left: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.01, 0.0), "ncols": 3}
-    fig.legend(handles=handles, **left, **LEGEND)
+    fig.legend(handles=handles, **left, **static.LEGEND)
     sizes = [
         axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), color=theme.pale, edgecolor=theme.grey)
         for value in figure.area_key
     ]
     right: dict[str, Any] = {"loc": "lower right", "bbox_to_anchor": (0.985, 0.015), "title": "area: MACs (G)"}
-    spacing = LEGEND | {"ncols": 3, "title_fontsize": 8.5, "handletextpad": 0.9, "labelspacing": 1.0}
+    spacing = static.LEGEND | {"ncols": 3, "title_fontsize": 8.5, "handletextpad": 0.9, "labelspacing": 1.0}
     fig.legend(sizes, [f"{value:g}" for value in figure.area_key], **right, **spacing)
 
 
@@ -129,19 +126,17 @@ def _draw_legends(fig: "Figure", axes: "Axes", figure: AccuracyCostFigure, theme
 
 
 def _html(figure: AccuracyCostFigure, theme: Theme) -> bytes:
-    from mvsearch.report.figures.interactive import LEGEND_BELOW, axis, base_layout, page, plot_box, write_names
-
     height = 720
     ticks = {"tickvals": [place for place, _ in figure.ticks], "ticktext": [label for _, label in figure.ticks]}
-    layout = base_layout(figure.title, f"{figure.subtitle}; area is MACs", height, theme) | {
-        "xaxis": axis(figure.x_label, figure.x_limits, theme) | ticks,
-        "yaxis": axis(_Y_LABEL, figure.y_limits, theme),
-        "legend": LEGEND_BELOW | {"itemsizing": "constant"},
-        "annotations": write_names(_names(figure), plot_box(height), theme.grey),
+    layout = interactive.base_layout(figure.title, f"{figure.subtitle}; area is MACs", height, theme) | {
+        "xaxis": interactive.axis(figure.x_label, figure.x_limits, theme) | ticks,
+        "yaxis": interactive.axis(_Y_LABEL, figure.y_limits, theme),
+        "legend": interactive.LEGEND_BELOW | {"itemsizing": "constant"},
+        "annotations": interactive.write_names(_names(figure), interactive.plot_box(height), theme.grey),
     }
     traces = [_chain(group, chain, theme) for group, chain in figure.chains]
     traces += [_legend_entry(group, theme) for group in figure.groups]
-    return page(figure.title, [{"data": [*traces, _trace(figure, theme)], "layout": layout}], theme)
+    return interactive.page(figure.title, [{"data": [*traces, _trace(figure, theme)], "layout": layout}], theme)
 
 
 def _chain(group: str, chain: Any, theme: Theme) -> dict[str, Any]:
@@ -159,11 +154,9 @@ def _legend_entry(group: str, theme: Theme) -> dict[str, Any]:
 
 
 def _trace(figure: AccuracyCostFigure, theme: Theme) -> dict[str, Any]:
-    from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS, hover
-
     bubbles = _by_area(figure)
     shapes = [_shape(bubble.group) for bubble in bubbles]
-    radii = [_radius(figure, bubble) * PIXELS for bubble in bubbles]
+    radii = [_radius(figure, bubble) * interactive.PIXELS for bubble in bubbles]
     marker = {
         "color": [_colour(bubble.group, theme) for bubble in bubbles],
         "symbol": [shape.plotly for shape in shapes],
@@ -178,5 +171,5 @@ def _trace(figure: AccuracyCostFigure, theme: Theme) -> dict[str, Any]:
         "x": [bubble.x for bubble in bubbles],
         "y": [bubble.y for bubble in bubbles],
         "marker": marker,
-        "text": [hover(bubble.lines) for bubble in bubbles],
-    } | HOVER_TEXT
+        "text": [interactive.hover(bubble.lines) for bubble in bubbles],
+    } | interactive.HOVER_TEXT

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mvsearch.report.figures import static
 from mvsearch.report.figures.palette import LIGHT
 from mvsearch.report.figures.plot import write_figure
 from mvsearch.utils.fitted_table import shorten
@@ -34,23 +35,22 @@ def plot_classified(figure: ClassifiedFigure, path: Path) -> None:
 
 
 def _draw(figure: ClassifiedFigure) -> "Figure":
-    from mvsearch.report.figures.static import TITLE, WIDTH, blank, title
-
     edge, gap, line = 0.16, 0.08, 0.15  # in inches
-    side = (WIDTH - 2 * edge - (COLUMNS - 1) * gap) / COLUMNS
-    words = line * max(map(len, figure.lines), default=1) + 0.05
+    side = (static.WIDTH - 2 * edge - (COLUMNS - 1) * gap) / COLUMNS
+    above = line * max(map(len, figure.lines), default=1) + 0.05
     rows = -(-len(figure.images) // COLUMNS)
-    height = TITLE + rows * (side + words + gap) + gap
-    fig = blank(height)
-    title(fig, figure.title, figure.subtitle, LIGHT)
+    height = static.TITLE + rows * (side + above + gap) + gap
+    fig = static.blank(height)
+    static.title(fig, figure.title, figure.subtitle, LIGHT)
     for i, (image, lines) in enumerate(zip(figure.images, figure.lines, strict=True)):
         row, column = divmod(i, COLUMNS)
-        left, bottom = edge + column * (side + gap), height - TITLE - (row + 1) * (side + words + gap) + gap
-        axes = fig.add_axes((left / WIDTH, bottom / height, side / WIDTH, side / height))
+        left, bottom = edge + column * (side + gap), height - static.TITLE - (row + 1) * (side + above + gap) + gap
+        axes = fig.add_axes((left / static.WIDTH, bottom / height, side / static.WIDTH, side / height))
         axes.imshow(image)
         axes.set(xticks=[], yticks=[])
         for below, text in enumerate(reversed(lines)):
             y = (bottom + side + 0.09 + below * line) / height
             ink = LIGHT.faint if below == 0 and len(lines) > 1 else LIGHT.ink
-            fig.text(left / WIDTH, y, shorten(text, _LONGEST), fontsize=7.5, color=ink, va="center", parse_math=False)
+            words = shorten(text, _LONGEST)
+            fig.text(left / static.WIDTH, y, words, fontsize=7.5, color=ink, va="center", parse_math=False)
     return fig

@@ -6,6 +6,7 @@ from pathlib import Path
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
+from mvsearch.report.figures import interactive, static
 from mvsearch.report.figures.comparison import ComparisonDot, ComparisonFigure, Panel, Series
 from mvsearch.report.figures.layout import Mark, NameLayout
 from mvsearch.report.figures.palette import (
@@ -53,41 +54,37 @@ _MIDDLE = 0.09
 
 
 def _draw(figure: ComparisonFigure, theme: Theme) -> "Figure":
-    from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, title, write_names
-
     texts = _texts(figure, theme, 115)
-    head = TITLE + _LINE * len(texts)
+    head = static.TITLE + _LINE * len(texts)
     height = head + len(figure.fronts) * (_PLOT + _LABEL) + _CURVE + _LABEL + _FOOT
-    fig = blank(height)
-    title(fig, figure.title, figure.remarks[0], theme)
+    fig = static.blank(height)
+    static.title(fig, figure.title, figure.remarks[0], theme)
     for place, (line, colour) in enumerate(texts, 1):
         fig.text(0.02, 1 - (0.475 + place * _LINE) / height, line, color=colour, va="center", parse_math=False)
     styles = theme.series(len(figure.fronts[0].series))
     for place, panel in enumerate(figure.fronts, 1):
         foot = height - head - place * _PLOT - (place - 1) * _LABEL
-        axes = fig.add_axes((LEFT, foot / height, RIGHT - LEFT, _PLOT / height))
+        axes = fig.add_axes((static.LEFT, foot / height, static.RIGHT - static.LEFT, _PLOT / height))
         _draw_panel(axes, panel, styles)
         x, y = [point.x for point in panel.published], [point.y for point in panel.published]
         axes.plot(x, y, **_published_style(theme), zorder=3.5, clip_on=False)
-        write_names(axes, _names(panel), theme.ink, theme)
-    width = (RIGHT - LEFT - _MIDDLE) / 2
-    for left, panel in zip((LEFT, LEFT + width + _MIDDLE), figure.curves, strict=True):
+        static.write_names(axes, _names(panel), theme.ink, theme)
+    width = (static.RIGHT - static.LEFT - _MIDDLE) / 2
+    for left, panel in zip((static.LEFT, static.LEFT + width + _MIDDLE), figure.curves, strict=True):
         _draw_panel(fig.add_axes((left, (_FOOT + _LABEL) / height, width, _CURVE / height)), panel, styles)
     _draw_legend(fig, figure, styles, theme)
     return fig
 
 
 def _draw_panel(axes: "Axes", panel: Panel, styles: list[SeriesStyle]) -> None:
-    from mvsearch.report.figures.static import error_bars, frame
-
     axes.set(xlabel=panel.x_label, ylabel=panel.y_label, xlim=panel.x_limits, ylim=panel.y_limits)
-    frame(axes)
+    static.frame(axes)
     for place, (series, style) in enumerate(zip(panel.series, styles, strict=True)):
         if series.band:
             axes.fill(*zip(*series.band, strict=True), color=style.colour, alpha=SHADE_OPACITY, linewidth=0, zorder=1.2)
         line = {"color": style.colour, "linestyle": DASHES[style.dashes], "linewidth": 1.5}
         axes.plot(*zip(*series.line, strict=True), **line, zorder=2)
-        error_bars(axes, series.dots, style.colour, 2.5)
+        static.error_bars(axes, series.dots, style.colour, 2.5)
         axes.scatter(
             [dot.x for dot in series.dots],
             [dot.y for dot in series.dots],
@@ -110,8 +107,6 @@ def _published_style(theme: Theme) -> dict[str, Any]:
 def _draw_legend(fig: "Figure", figure: ComparisonFigure, styles: list[SeriesStyle], theme: Theme) -> None:
     from matplotlib.lines import Line2D
 
-    from mvsearch.report.figures.static import LEGEND
-
     handles = [
         Line2D(
             [],
@@ -125,7 +120,7 @@ def _draw_legend(fig: "Figure", figure: ComparisonFigure, styles: list[SeriesSty
     ]
     if any(panel.published for panel in figure.fronts):
         handles.append(Line2D([], [], label="published", **_published_style(theme)))
-    legend = LEGEND | {"handlelength": 3.2}
+    legend = static.LEGEND | {"handlelength": 3.2}
     fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=4, **legend)
 
 
@@ -136,34 +131,29 @@ _HEIGHT_PX, _CURVE_PX, _LINE_PX = 560, 350, 17
 
 
 def _html(figure: ComparisonFigure, theme: Theme) -> bytes:
-    from mvsearch.report.figures.interactive import page
-
     styles = theme.series(len(figure.fronts[0].series))
     fronts = [_front(figure, panel, styles, theme) for panel in figure.fronts]
-    return page(figure.title, [*fronts, _curves(figure, styles, theme)], theme)
+    return interactive.page(figure.title, [*fronts, _curves(figure, styles, theme)], theme)
 
 
 def _front(figure: ComparisonFigure, panel: Panel, styles: list[SeriesStyle], theme: Theme) -> dict[str, Any]:
-    from mvsearch.report.figures.interactive import LEGEND_BELOW, MARGIN, axis, base_layout, plot_box, write_names
-
     texts = _text_annotations(figure, theme)
-    layout = base_layout(figure.title, figure.remarks[0], _HEIGHT_PX + _LINE_PX * len(texts), theme) | {
-        "margin": MARGIN | {"t": MARGIN["t"] + _LINE_PX * len(texts)},
-        "xaxis": axis(panel.x_label, panel.x_limits, theme),
-        "yaxis": axis(panel.y_label, panel.y_limits, theme),
-        "legend": LEGEND_BELOW,
-        "annotations": [*texts, *write_names(_names(panel), plot_box(_HEIGHT_PX), theme.ink)],
+    layout = interactive.base_layout(figure.title, figure.remarks[0], _HEIGHT_PX + _LINE_PX * len(texts), theme) | {
+        "margin": interactive.MARGIN | {"t": interactive.MARGIN["t"] + _LINE_PX * len(texts)},
+        "xaxis": interactive.axis(panel.x_label, panel.x_limits, theme),
+        "yaxis": interactive.axis(panel.y_label, panel.y_limits, theme),
+        "legend": interactive.LEGEND_BELOW,
+        "annotations": [*texts, *interactive.write_names(_names(panel), interactive.plot_box(_HEIGHT_PX), theme.ink)],
     }
     return {"data": [*_traces(panel, styles, "", legend=True), *_published_trace(panel, theme)], "layout": layout}
 
 
 def _published_trace(panel: Panel, theme: Theme) -> list[dict[str, Any]]:
     """Published models as outlines; markers below them still react to the pointer."""
-    from mvsearch.report.figures.interactive import PIXELS
 
     if not panel.published:
         return []
-    size = 2 * PUBLISHED_RADIUS * PIXELS / 1.3  # plotly's diamond is wider than its size
+    size = 2 * PUBLISHED_RADIUS * interactive.PIXELS / 1.3  # plotly's diamond is wider than its size
     marker = {"symbol": "diamond-open", "size": size, "color": theme.ink, "line": {"width": 1.5}}
     places = {"x": [point.x for point in panel.published], "y": [point.y for point in panel.published]}
     trace = {"type": "scatter", "mode": "markers", "name": "published", "hoverinfo": "skip", "cliponaxis": False}
@@ -171,10 +161,8 @@ def _published_trace(panel: Panel, theme: Theme) -> list[dict[str, Any]]:
 
 
 def _text_annotations(figure: ComparisonFigure, theme: Theme) -> list[dict[str, Any]]:
-    from mvsearch.report.figures.interactive import MARGIN
-
     place = {"xref": "paper", "yref": "paper", "x": 0, "y": 1, "xanchor": "left", "yanchor": "bottom"}
-    place |= {"xshift": 16 - MARGIN["l"], "showarrow": False}
+    place |= {"xshift": 16 - interactive.MARGIN["l"], "showarrow": False}
     texts = _texts(figure, theme, 120)
     return [
         place | {"text": escape(line), "font": {"size": 12, "color": colour}, "yshift": 8 + _LINE_PX * (len(texts) - i)}
@@ -183,14 +171,12 @@ def _text_annotations(figure: ComparisonFigure, theme: Theme) -> list[dict[str, 
 
 
 def _curves(figure: ComparisonFigure, styles: list[SeriesStyle], theme: Theme) -> dict[str, Any]:
-    from mvsearch.report.figures.interactive import MARGIN, axis, base_layout
-
-    layout = base_layout("", "", _CURVE_PX, theme) | {"margin": MARGIN | {"t": 45, "b": 55}}
+    layout = interactive.base_layout("", "", _CURVE_PX, theme) | {"margin": interactive.MARGIN | {"t": 45, "b": 55}}
     data = []
     for number, (panel, domain) in enumerate(zip(figure.curves, ([0, 0.46], [0.56, 1]), strict=True), 1):
         across = {"domain": domain, "anchor": f"y{number}"}
-        layout[f"xaxis{number}"] = axis(panel.x_label, panel.x_limits, theme) | across
-        layout[f"yaxis{number}"] = axis(panel.y_label, panel.y_limits, theme) | {"anchor": f"x{number}"}
+        layout[f"xaxis{number}"] = interactive.axis(panel.x_label, panel.x_limits, theme) | across
+        layout[f"yaxis{number}"] = interactive.axis(panel.y_label, panel.y_limits, theme) | {"anchor": f"x{number}"}
         data += _traces(panel, styles, str(number), legend=False)
     return {"data": data, "layout": layout}
 
@@ -228,15 +214,15 @@ def _line(series: Series, style: SeriesStyle) -> dict[str, Any]:
 
 
 def _members(dots: tuple[ComparisonDot, ...], style: SeriesStyle, size: float) -> dict[str, Any]:
-    from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS, error_bars, hover
-
+    size_px = interactive.PIXELS * size
+    marker = {"symbol": style.shape.plotly, "size": size_px, "color": style.colour, "opacity": 0.9}
     return {
         "x": [dot.x for dot in dots],
         "y": [dot.y for dot in dots],
-        "error_x": error_bars([dot.x_error for dot in dots], style.colour),
-        "error_y": error_bars([dot.y_error for dot in dots], style.colour),
+        "error_x": interactive.error_bars([dot.x_error for dot in dots], style.colour),
+        "error_y": interactive.error_bars([dot.y_error for dot in dots], style.colour),
         "mode": "markers",
-        "marker": {"symbol": style.shape.plotly, "size": PIXELS * size, "color": style.colour, "opacity": 0.9},
-        "text": [hover(dot.lines) for dot in dots],
+        "marker": marker,
+        "text": [interactive.hover(dot.lines) for dot in dots],
         "showlegend": False,
-    } | HOVER_TEXT
+    } | interactive.HOVER_TEXT

@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mvsearch.report.figures import interactive, static
 from mvsearch.report.figures.front import FrontFigure, Point, Shade
 from mvsearch.report.figures.front_families import legend_handles, legend_styles, legend_traces, marker_groups
 from mvsearch.report.figures.layout import SMALLEST_SHARE, Mark, NameLayout
@@ -97,17 +98,15 @@ _LARGEST = 8.0
 
 
 def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
-    from mvsearch.report.figures.static import LEFT, RIGHT, TITLE, blank, frame, title, write_names
-
     legend = _foot(figures[0])
-    height = TITLE + len(figures) * (_PLOT + legend + _GAP) - _GAP
-    fig = blank(height)
-    title(fig, figures[0].title, figures[0].subtitle, theme)
+    height = static.TITLE + len(figures) * (_PLOT + legend + _GAP) - _GAP
+    fig = static.blank(height)
+    static.title(fig, figures[0].title, figures[0].subtitle, theme)
     for place, figure in enumerate(figures):
-        bottom = height - TITLE - place * (_PLOT + legend + _GAP) - _PLOT
-        axes = fig.add_axes((LEFT, bottom / height, RIGHT - LEFT, _PLOT / height))
+        bottom = height - static.TITLE - place * (_PLOT + legend + _GAP) - _PLOT
+        axes = fig.add_axes((static.LEFT, bottom / height, static.RIGHT - static.LEFT, _PLOT / height))
         axes.set(xlabel=figure.x.title, ylabel=figure.y.title, xlim=figure.x.limits, ylim=figure.y.limits)
-        frame(axes)
+        static.frame(axes)
         for shade in figure.shades:
             _draw_shade(axes, shade, theme)
         axes.plot(*zip(*figure.staircase, strict=True), color=theme.primary, linewidth=1.3, alpha=0.55, zorder=1.5)
@@ -119,7 +118,7 @@ def _draw(figures: Sequence[FrontFigure], theme: Theme) -> "Figure":
         _draw_legend(fig, axes, figure, theme)
         if figure.area is not None:
             _draw_size_legend(fig, axes, figure, theme)
-        write_names(axes, _names(figure, _LARGEST), theme.secondary, theme)
+        static.write_names(axes, _names(figure, _LARGEST), theme.secondary, theme)
     return fig
 
 
@@ -145,9 +144,7 @@ def _draw_shade(axes: "Axes", shade: Shade, theme: Theme) -> None:
 
 
 def _draw_points(axes: "Axes", figure: FrontFigure, style: MarkerStyle, group: Sequence[Point], zorder: float) -> None:
-    from mvsearch.report.figures.static import error_bars
-
-    error_bars(axes, group, style.bar, zorder)
+    static.error_bars(axes, group, style.bar, zorder)
     axes.scatter(
         [point.x for point in group],
         [point.y for point in group],
@@ -209,10 +206,8 @@ def _draw_size_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: T
 
 
 def _legend_below(fig: "Figure", axes: "Axes", height: float, corner: str, **legend: Any) -> None:
-    from mvsearch.report.figures.static import LEGEND
-
     foot = axes.get_position().y0 - (height - 0.03) / fig.get_size_inches()[1]
-    fig.legend(loc=corner, bbox_to_anchor=(0.01 if "left" in corner else 0.985, foot), **legend, **LEGEND)
+    fig.legend(loc=corner, bbox_to_anchor=(0.01 if "left" in corner else 0.985, foot), **legend, **static.LEGEND)
 
 
 # ---- HTML
@@ -247,10 +242,8 @@ class Format:
 
 
 def _html(figures: Sequence[FrontFigure], theme: Theme) -> bytes:
-    from mvsearch.report.figures.interactive import page
-
     parts = [{"data": traces(figure, theme), "layout": layout(figure, theme)} for figure in figures]
-    return page(figures[0].title, parts, theme)
+    return interactive.page(figures[0].title, parts, theme)
 
 
 def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
@@ -273,11 +266,9 @@ def traces(figure: FrontFigure, theme: Theme) -> list[dict[str, Any]]:
 
 
 def _cross_trace(figure: FrontFigure, kind: str, look: CrossStyle) -> dict[str, Any]:
-    from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS, hover
-
     points = [point for point in figure.left_out if point.kind == kind]
     x, y = _places(figure, kind)
-    marker = {"symbol": look.plotly, "size": _CROSS * PIXELS, "color": look.colour}
+    marker = {"symbol": look.plotly, "size": _CROSS * interactive.PIXELS, "color": look.colour}
     return {
         "type": "scatter",
         "mode": "markers",
@@ -286,14 +277,12 @@ def _cross_trace(figure: FrontFigure, kind: str, look: CrossStyle) -> dict[str, 
         "x": x,
         "y": y,
         "marker": marker | {"line": {"width": 1.5, "color": look.colour}},
-        "text": [hover(point.lines) for point in points],
-    } | HOVER_TEXT
+        "text": [interactive.hover(point.lines) for point in points],
+    } | interactive.HOVER_TEXT
 
 
 def _ring_trace(figure: FrontFigure, theme: Theme) -> dict[str, Any]:
-    from mvsearch.report.figures.interactive import PIXELS
-
-    sizes = [2 * (_LARGEST_PX * _share(figure, p.area) ** 0.5 + _RING * PIXELS) for p in figure.validated]
+    sizes = [2 * (_LARGEST_PX * _share(figure, p.area) ** 0.5 + _RING * interactive.PIXELS) for p in figure.validated]
     return {
         "type": "scatter",
         "mode": "markers",
@@ -306,8 +295,6 @@ def _ring_trace(figure: FrontFigure, theme: Theme) -> dict[str, Any]:
 
 
 def _trace(figure: FrontFigure, style: MarkerStyle, group: Sequence[Point]) -> dict[str, Any]:
-    from mvsearch.report.figures.interactive import HOVER_TEXT, error_bars, hover
-
     marker = {
         "symbol": style.shape.plotly,
         "size": [2 * _LARGEST_PX * _share(figure, point.area) ** 0.5 for point in group],
@@ -324,30 +311,28 @@ def _trace(figure: FrontFigure, style: MarkerStyle, group: Sequence[Point]) -> d
         "x": [point.x for point in group],
         "y": [point.y for point in group],
         "marker": marker,
-        "error_x": error_bars([point.x_error for point in group], style.bar),
-        "error_y": error_bars([point.y_error for point in group], style.bar),
-        "text": [hover(point.lines) for point in group],
-    } | HOVER_TEXT
+        "error_x": interactive.error_bars([point.x_error for point in group], style.bar),
+        "error_y": interactive.error_bars([point.y_error for point in group], style.bar),
+        "text": [interactive.hover(point.lines) for point in group],
+    } | interactive.HOVER_TEXT
 
 
 def layout(figure: FrontFigure, theme: Theme, form: Format | None = None) -> dict[str, Any]:
     """Axes, names, limits and the legend of sizes."""
-    from mvsearch.report.figures.interactive import MARGIN, PIXELS, axis, base_layout, plot_box, write_names
-
     families = len(legend_styles(figure, theme)) - len(theme.markers) if figure.has_families else 0
     form = (form or Format()).with_lines(len({point.kind for point in figure.left_out}) + max(0, families))
-    margin = MARGIN | {"t": form.top, "b": form.bottom}
-    names = _names(figure, _LARGEST_PX / PIXELS)
+    margin = interactive.MARGIN | {"t": form.top, "b": form.bottom}
+    names = _names(figure, _LARGEST_PX / interactive.PIXELS)
     shades = [part for shade in figure.shades for part in _shade_shapes(shade, theme)]
     texts = [_shade_text(shade, theme) for shade in figure.shades]
-    return base_layout(figure.title, figure.subtitle, form.height, theme) | {
+    return interactive.base_layout(figure.title, figure.subtitle, form.height, theme) | {
         "margin": margin,
-        "xaxis": axis(figure.x.title, figure.x.limits, theme),
-        "yaxis": axis(figure.y.title, figure.y.limits, theme),
+        "xaxis": interactive.axis(figure.x.title, figure.x.limits, theme),
+        "yaxis": interactive.axis(figure.y.title, figure.y.limits, theme),
         "legend": LEGEND_LEFT,
         "shapes": [*shades, *_size_key(figure, theme, form)],
         "annotations": [
-            *write_names(names, plot_box(form.height, margin, form.width), theme.secondary),
+            *interactive.write_names(names, interactive.plot_box(form.height, margin, form.width), theme.secondary),
             *texts,
             *_size_texts(figure, form),
         ],

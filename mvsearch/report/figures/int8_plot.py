@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mvsearch.report.figures import static
 from mvsearch.report.figures.palette import LIGHT, Theme
 from mvsearch.report.figures.plot import write_figure
 
@@ -22,14 +23,12 @@ def plot_int8(analysis: "Int8Analysis", name: str, path: Path, theme: Theme = LI
 
 
 def _draw(analysis: "Int8Analysis", name: str, theme: Theme) -> "Figure":
-    from mvsearch.report.figures.static import LEGEND, TITLE, blank, title
-
     rows = len(analysis.stages)
     plot = max(1.2, _ROW * rows)
-    height = TITLE + plot + _FOOT + _LEGEND
-    figure = blank(height)
+    height = static.TITLE + plot + _FOOT + _LEGEND
+    figure = static.blank(height)
     words = f"scheme {analysis.stages_scheme}, {analysis.runtime}, {analysis.images} images of {analysis.data}"
-    title(figure, f"What each stage of {name} costs in int8", words, theme)
+    static.title(figure, f"What each stage of {name} costs in int8", words, theme)
     panels = [(0.15, "error of the outputs, of their deviation", True)]
     panels += [(0.59, "change of top-1, in points", False)] if analysis.top1_float32 is not None else []
     width = 0.38 if len(panels) > 1 else 0.82
@@ -42,13 +41,11 @@ def _draw(analysis: "Int8Analysis", name: str, theme: Theme) -> "Figure":
         axes.set_xlabel(label)
     figure.axes[-1].tick_params(labelleft=len(panels) == 1)
     handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=3, **LEGEND)
+    figure.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=3, **static.LEGEND)
     return figure
 
 
 def _draw_panel(axes: "Axes", stages: "tuple[StageLoss, ...]", theme: Theme, *, error: bool) -> None:
-    from mvsearch.report.figures.static import frame
-
     for losses, label, colour, shift in (
         ([stage.alone for stage in stages], "this stage alone in int8", theme.primary, -0.16),
         ([stage.others for stage in stages], "all stages but this one in int8", theme.secondary, 0.16),
@@ -62,5 +59,5 @@ def _draw_panel(axes: "Axes", stages: "tuple[StageLoss, ...]", theme: Theme, *, 
             axes.barh(places, values, height=0.3, xerr=errors, color=colour, ecolor=theme.ink, capsize=1.5, label=label)
     axes.set_yticks(range(len(stages)), [stage.stage for stage in stages])
     axes.invert_yaxis()
-    frame(axes)
+    static.frame(axes)
     axes.grid(visible=False, axis="y")

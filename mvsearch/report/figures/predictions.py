@@ -6,6 +6,7 @@ from itertools import cycle, islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mvsearch.report.figures import static
 from mvsearch.report.figures.palette import LIGHT
 from mvsearch.report.figures.plot import write_figure
 
@@ -47,25 +48,23 @@ def plot_predictions(figure: PredictionsFigure, path: Path) -> None:
 def _draw(figure: PredictionsFigure) -> "Figure":
     from matplotlib.patches import Patch
 
-    from mvsearch.report.figures.static import LEGEND, TITLE, WIDTH, blank, title
-
-    side, left, gap, foot = (WIDTH - 0.75) / COLUMNS, 0.6, 0.04, 0.4  # in inches
+    side, left, gap, foot = (static.WIDTH - 0.75) / COLUMNS, 0.6, 0.04, 0.4  # in inches
     rows = -(-len(figure.images) // COLUMNS)
     colours = list(islice(cycle(LIGHT.hues), len(figure.classes)))
-    height = TITLE + rows * (2 * side + 0.1) + foot
-    fig = blank(height)
-    title(fig, figure.title, figure.subtitle, LIGHT)
+    height = static.TITLE + rows * (2 * side + 0.1) + foot
+    fig = static.blank(height)
+    static.title(fig, figure.title, figure.subtitle, LIGHT)
     for i, image in enumerate(figure.images):
         row, column = divmod(i, COLUMNS)
         for below, (words, scenes) in enumerate((("label", figure.labels), ("prediction", figure.predictions))):
-            bottom = height - TITLE - row * (2 * side + 0.1) - (below + 1) * side
-            place = (left + column * side) / WIDTH, bottom / height, (side - gap) / WIDTH, (side - gap) / height
-            axes = fig.add_axes(place)
+            bottom = height - static.TITLE - row * (2 * side + 0.1) - (below + 1) * side
+            width, tall = (side - gap) / static.WIDTH, (side - gap) / height
+            axes = fig.add_axes(((left + column * side) / static.WIDTH, bottom / height, width, tall))
             _show(axes, image, scenes[i], colours)
             if column == 0:
                 axes.set_ylabel(words, fontsize=9, color=LIGHT.ink)
     handles = [Patch(color=colours[i], label=figure.classes[i]) for i in figure.occurring()]
-    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(left / WIDTH, 0.0), ncols=10, **LEGEND)
+    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(left / static.WIDTH, 0.0), ncols=10, **static.LEGEND)
     return fig
 
 

@@ -5,6 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mvsearch.report.figures import interactive, static
 from mvsearch.report.figures.layout import Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SeriesStyle, Theme
 from mvsearch.report.figures.plot import write_figure
@@ -45,41 +46,37 @@ _HEAD, _PLOT, _FOOT = 0.42, 2.9, 0.62
 
 
 def _draw(figure: ProxyScoresFigure, theme: Theme) -> "Figure":
-    from mvsearch.report.figures.static import LEGEND, TITLE, blank, title
-
     step = _HEAD + _PLOT + _FOOT
-    height = TITLE + _rows(figure) * step + 0.3
-    fig = blank(height)
-    title(fig, figure.title, figure.subtitle, theme)
+    height = static.TITLE + _rows(figure) * step + 0.3
+    fig = static.blank(height)
+    static.title(fig, figure.title, figure.subtitle, theme)
     for place, panel in enumerate(figure.panels):
         row, column = divmod(place, 2)
-        bottom = height - TITLE - (row + 1) * step + _FOOT
+        bottom = height - static.TITLE - (row + 1) * step + _FOOT
         axes = fig.add_axes((0.07 + 0.5 * column, bottom / height, 0.415, _PLOT / height))
         _draw_panel(axes, panel, _styles(figure, theme), theme)
     handles = [
         fig.axes[0].plot([], [], linestyle="", marker=style.shape.matplotlib, color=style.colour, label=group)[0]
         for group, style in _styles(figure, theme).items()
     ]
-    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(handles), **LEGEND)
+    fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=len(handles), **static.LEGEND)
     return fig
 
 
 def _draw_panel(axes: "Axes", panel: ScorePanel, styles: Mapping[str, SeriesStyle], theme: Theme) -> None:
-    from mvsearch.report.figures.static import frame, write_names
-
     axes.set(xlabel=panel.x_label, xlim=panel.x_limits, ylim=panel.y_limits)
     axes.locator_params(axis="x", nbins=5)  # long numbers would touch
     axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", parse_math=False, pad=17)
     above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(panel.subtitle, (0, 1), (0, 6), fontsize=8, color=theme.faint, **above)
-    frame(axes)
+    static.frame(axes)
     for dot in panel.dots:
         style = styles[dot.group]
         if dot.error:
             axes.errorbar(dot.x, dot.y, xerr=dot.error, ecolor=style.colour, elinewidth=1.0, capsize=2.0, zorder=2)
         marker: dict[str, Any] = {"marker": style.shape.matplotlib, "markersize": _MARKER, "linestyle": ""}
         axes.plot(dot.x, dot.y, color=style.colour, zorder=3, **marker)
-    write_names(axes, _names(panel), theme.grey, theme)
+    static.write_names(axes, _names(panel), theme.grey, theme)
 
 
 # ---- HTML
@@ -89,26 +86,25 @@ _TOP_PX, _PLOT_PX, _GAP_PX, _LEFT_PX, _WIDTH_PX = 120, 330, 110, 50, 330
 
 
 def _html(figure: ProxyScoresFigure, theme: Theme) -> bytes:
-    from mvsearch.report.figures.interactive import LEGEND_BELOW, WIDTH, axis, base_layout, page, write_names
-
     height = _TOP_PX + _rows(figure) * (_PLOT_PX + _GAP_PX)
-    layout = base_layout(figure.title, figure.subtitle, height, theme)
-    layout |= {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "annotations": [], "legend": LEGEND_BELOW | {"x": 0.01}}
+    layout = interactive.base_layout(figure.title, figure.subtitle, height, theme)
+    layout |= {"margin": {"l": 0, "r": 0, "t": 0, "b": 0}, "annotations": []}
+    layout |= {"legend": interactive.LEGEND_BELOW | {"x": 0.01}}
     data = []
     for place, panel in enumerate(figure.panels):
         row, column = divmod(place, 2)
         number = str(place + 1) if place else ""
-        left, top = _LEFT_PX + column * WIDTH / 2, height - _TOP_PX - row * (_PLOT_PX + _GAP_PX)
+        left, top = _LEFT_PX + column * interactive.WIDTH / 2, height - _TOP_PX - row * (_PLOT_PX + _GAP_PX)
         right, bottom = left + _WIDTH_PX, top - _PLOT_PX
-        across = {"domain": [left / WIDTH, right / WIDTH], "anchor": f"y{number}"}
+        across = {"domain": [left / interactive.WIDTH, right / interactive.WIDTH], "anchor": f"y{number}"}
         up = {"domain": [bottom / height, top / height], "anchor": f"x{number}"}
-        layout[f"xaxis{number}"] = axis(panel.x_label, panel.x_limits, theme) | across
-        layout[f"yaxis{number}"] = axis("", panel.y_limits, theme) | up
+        layout[f"xaxis{number}"] = interactive.axis(panel.x_label, panel.x_limits, theme) | across
+        layout[f"yaxis{number}"] = interactive.axis("", panel.y_limits, theme) | up
         refs = {"xref": f"x{number}", "yref": f"y{number}", "axref": "pixel", "ayref": "pixel"}
-        names = write_names(_names(panel), (left, bottom, right, top), theme.grey)
+        names = interactive.write_names(_names(panel), (left, bottom, right, top), theme.grey)
         layout["annotations"] += [*(name | refs for name in names), *_titles(panel, number, theme)]
         data += _traces(panel, number, _styles(figure, theme))
-    return page(figure.title, [{"data": data, "layout": layout}], theme)
+    return interactive.page(figure.title, [{"data": data, "layout": layout}], theme)
 
 
 def _titles(panel: ScorePanel, number: str, theme: Theme) -> list[dict[str, Any]]:
@@ -120,18 +116,16 @@ def _titles(panel: ScorePanel, number: str, theme: Theme) -> list[dict[str, Any]
 
 
 def _traces(panel: ScorePanel, number: str, styles: Mapping[str, SeriesStyle]) -> list[dict[str, Any]]:
-    from mvsearch.report.figures.interactive import HOVER_TEXT, PIXELS
-
     traces = []
     for group, style in styles.items():
         dots = [dot for dot in panel.dots if dot.group == group]
         bars = {"array": [dot.error for dot in dots], "visible": any(dot.error for dot in dots), "thickness": 1}
-        marker = {"symbol": style.shape.plotly, "color": style.colour, "size": _MARKER * PIXELS + 1}
+        marker = {"symbol": style.shape.plotly, "color": style.colour, "size": _MARKER * interactive.PIXELS + 1}
         traces.append(
             {"type": "scatter", "mode": "markers", "name": group, "legendgroup": group, "showlegend": not number}
             | {"xaxis": f"x{number}", "yaxis": f"y{number}", "marker": marker, "error_x": bars}
             | {"x": [dot.x for dot in dots], "y": [dot.y for dot in dots]}
             | {"text": [escape(dot.words) for dot in dots]}
-            | HOVER_TEXT
+            | interactive.HOVER_TEXT
         )
     return traces

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mvsearch.metrics.formatting import pretty
+from mvsearch.report.figures import interactive, static
 from mvsearch.report.figures.palette import DASHES, LIGHT, Theme
 from mvsearch.report.figures.plot import write_figure
 from mvsearch.report.figures.scaling import COSTS, Line, ScalingFigure
@@ -37,23 +38,19 @@ def _points(figure: ScalingFigure, name: str) -> list[tuple[float, float]]:
 
 
 def _draw(figure: ScalingFigure, theme: Theme) -> "Figure":
-    from mvsearch.report.figures.static import LEGEND, blank, title
-
-    fig = blank(4.6)
-    title(fig, figure.title, figure.subtitle, theme)
+    fig = static.blank(4.6)
+    static.title(fig, figure.title, figure.subtitle, theme)
     for i, name in enumerate(COSTS):
         _draw_panel(fig.add_axes((0.075 + 0.495 * i, 0.2, 0.415, 0.62)), figure, name, theme)
     handles, labels = fig.axes[0].get_legend_handles_labels()
-    fig.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=4, **LEGEND)
+    fig.legend(handles, labels, loc="lower left", bbox_to_anchor=(0.01, 0.005), ncols=4, **static.LEGEND)
     return fig
 
 
 def _draw_panel(axes: "Axes", figure: ScalingFigure, name: str, theme: Theme) -> None:
-    from mvsearch.report.figures.static import frame
-
     label, size = figure.axis(name)
     axes.set(xlabel=figure.x_label, ylabel=label)
-    frame(axes)
+    static.frame(axes)
     for line in figure.lines:
         colour, dashes = _style(line, theme)
         style: dict[str, Any] = {"color": colour, "linestyle": DASHES[dashes], "linewidth": 1.6, "label": line.words}
@@ -67,17 +64,17 @@ def _draw_panel(axes: "Axes", figure: ScalingFigure, name: str, theme: Theme) ->
 
 
 def _html(figure: ScalingFigure, theme: Theme) -> bytes:
-    from mvsearch.report.figures.interactive import axis, base_layout, page
-
-    layout = base_layout(figure.title, figure.subtitle, 480, theme) | {"legend": {"orientation": "h", "y": -0.18}}
+    layout = interactive.base_layout(figure.title, figure.subtitle, 480, theme)
+    layout |= {"legend": {"orientation": "h", "y": -0.18}}
     traces = []
     for i, name in enumerate(COSTS):
         number = "2" if i else ""
         label, size = figure.axis(name)
-        layout[f"xaxis{number}"] = axis(figure.x_label, None, theme) | {"domain": [0.55 * i, 0.45 + 0.55 * i]}
-        layout[f"yaxis{number}"] = axis(label, None, theme) | {"rangemode": "tozero", "anchor": f"x{number}"}
+        across, up = {"domain": [0.55 * i, 0.45 + 0.55 * i]}, {"rangemode": "tozero", "anchor": f"x{number}"}
+        layout[f"xaxis{number}"] = interactive.axis(figure.x_label, None, theme) | across
+        layout[f"yaxis{number}"] = interactive.axis(label, None, theme) | up
         traces += _traces(figure, name, size, number, theme)
-    return page(figure.title, [{"data": traces, "layout": layout}], theme)
+    return interactive.page(figure.title, [{"data": traces, "layout": layout}], theme)
 
 
 def _traces(figure: ScalingFigure, name: str, size: float, number: str, theme: Theme) -> list[dict[str, Any]]:

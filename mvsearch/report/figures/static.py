@@ -1,19 +1,20 @@
-"""What all PNG and SVG figures share, with matplotlib's object interface: no pyplot, no global state."""
+"""What all PNG and SVG figures share, with matplotlib's object interface: no pyplot, no global state.
+
+Matplotlib is imported when the first figure is drawn.
+"""
 
 import io
 from collections.abc import Callable
-from typing import Any
-
-import matplotlib
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-from matplotlib.patheffects import withStroke
-from matplotlib.text import Text
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.report.figures.layout import NameLayout
 from mvsearch.report.figures.palette import Theme
 from mvsearch.utils.text import two_lines
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.text import Text
 
 WIDTH, TITLE = 8.0, 0.66
 """The width of a figure and the height of its title, in inches."""
@@ -28,8 +29,10 @@ PIXELS = DPI / 72
 LEGEND = {"frameon": False, "fontsize": 8.5, "handletextpad": 0.4, "columnspacing": 1.4}
 
 
-def render(draw: Callable[[], Figure], kind: str, theme: Theme) -> bytes:
+def render(draw: "Callable[[], Figure]", kind: str, theme: Theme) -> bytes:
     """The content of a `png` or `svg` file, in a theme's colours; the same figure gives the same bytes."""
+    import matplotlib
+
     content = io.BytesIO()
     with matplotlib.rc_context(_style(theme)):
         metadata = {"Date": None} if kind == "svg" else {"Software": None}
@@ -51,14 +54,17 @@ def _style(theme: Theme) -> dict[str, Any]:
     }
 
 
-def blank(height: float, width: float = WIDTH) -> Figure:
+def blank(height: float, width: float = WIDTH) -> "Figure":
     """An empty figure, in inches."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
     figure = Figure(figsize=(width, height), dpi=DPI)
     FigureCanvasAgg(figure)
     return figure
 
 
-def title(figure: Figure, text: str, subtitle: str, theme: Theme) -> None:
+def title(figure: "Figure", text: str, subtitle: str, theme: Theme) -> None:
     """A title and an explanation at the top; a long one is in smaller letters, so that nothing is cut off."""
     height = figure.get_size_inches()[1]
     shared: dict[str, Any] = {"va": "center", "parse_math": False}
@@ -70,25 +76,25 @@ def title(figure: Figure, text: str, subtitle: str, theme: Theme) -> None:
     _fit(figure, explanation)
 
 
-def _excess(figure: Figure, text: Text) -> float:
+def _excess(figure: "Figure", text: "Text") -> float:
     """The width of a text as a share of the figure's width between its margins."""
     return float(text.get_window_extent().width / (0.96 * figure.get_size_inches()[0] * figure.dpi))
 
 
-def _fit(figure: Figure, text: Text) -> None:
+def _fit(figure: "Figure", text: "Text") -> None:
     """Smaller letters until the text fits; hinting makes the width of a size uncertain by some percent."""
     while (excess := _excess(figure, text)) > 1:
         text.set_fontsize(0.97 * float(text.get_fontsize()) / excess)
 
 
-def frame(axes: Axes) -> None:
+def frame(axes: "Axes") -> None:
     """Two lines, and a grid behind everything."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(linewidth=0.8)
     axes.set_axisbelow(True)
 
 
-def error_bars(axes: Axes, points: Any, colour: str, zorder: float) -> None:
+def error_bars(axes: "Axes", points: Any, colour: str, zorder: float) -> None:
     """The standard errors of points with `x`, `y`, `x_error` and `y_error`, where there are any."""
     uncertain = [point for point in points if point.x_error or point.y_error]
     axes.errorbar(
@@ -104,8 +110,10 @@ def error_bars(axes: Axes, points: Any, colour: str, zorder: float) -> None:
     )
 
 
-def write_names(axes: Axes, layout: NameLayout, line: str, theme: Theme) -> None:
+def write_names(axes: "Axes", layout: NameLayout, line: str, theme: Theme) -> None:
     """Names in their places, each with a line to its mark unless it is near; those without a place are left out."""
+    from matplotlib.patheffects import withStroke
+
     texts = [axes.text(0, 0, name, fontsize=8, ha="center", va="center", parse_math=False) for name in layout.names]
     extents = [text.get_window_extent() for text in texts]
     sizes = [(extent.width + 4, extent.height + 2) for extent in extents]

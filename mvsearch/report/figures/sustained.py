@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mvsearch.report.figures import static
 from mvsearch.report.figures.palette import LIGHT, Theme
 from mvsearch.report.figures.plot import write_figure
 
@@ -18,8 +19,6 @@ def plot_sustained(latency: "SustainedLatency", path: Path, *, title: str, subti
 
 
 def _draw(latency: "SustainedLatency", text: str, subtitle: str, theme: Theme) -> "Figure":
-    from mvsearch.report.figures import static
-
     series: dict[str, list[float | None]] = {
         "ms a call": [window.median_ms for window in latency.windows],
         "clock, MHz": [window.clock_mhz for window in latency.windows],

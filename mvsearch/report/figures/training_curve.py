@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import TEST, metric
+from mvsearch.report.figures import static
 from mvsearch.report.figures.palette import LIGHT
 from mvsearch.report.figures.plot import write_figure
 
@@ -49,15 +50,13 @@ def plot_training_curve(curve: TrainingCurve, path: Path) -> None:
 
 
 def _draw(curve: TrainingCurve) -> "Figure":
-    from mvsearch.report.figures.static import blank, frame, title
-
-    fig = blank(3.9)
-    title(fig, curve.title, curve.subtitle, LIGHT)
+    fig = static.blank(3.9)
+    static.title(fig, curve.title, curve.subtitle, LIGHT)
     left, right = (fig.add_axes((0.075 + 0.5 * i, 0.15, 0.41, 0.66)) for i in range(2))
     score_label = f"{metric(curve.kind).label_on(curve.part)} of the averaged weights, %"
     for axes, label in ((left, "training loss"), (right, score_label)):
         axes.set(xlabel="step", ylabel=label)
-        frame(axes)
+        static.frame(axes)
     losses = zip(*curve.loss, strict=True) if curve.loss else ((), ())
     left.plot(*losses, color=LIGHT.primary, linewidth=1.4, marker="o" if len(curve.loss) == 1 else "")
     steps, scores = zip(*curve.scores, strict=True)

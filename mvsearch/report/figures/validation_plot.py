@@ -4,6 +4,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mvsearch.report.figures import interactive, static
 from mvsearch.report.figures.layout import Mark, NameLayout
 from mvsearch.report.figures.palette import LIGHT, SHAPES, Marker, Theme
 from mvsearch.report.figures.plot import write_figure
@@ -39,10 +40,8 @@ _CHARACTER = 0.0088
 
 
 def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
-    from mvsearch.report.figures.static import blank, frame, title
-
-    fig = blank(_HEIGHT)
-    title(fig, figure.title, figure.subtitle, theme)
+    fig = static.blank(_HEIGHT)
+    static.title(fig, figure.title, figure.subtitle, theme)
     bottom, height = _BOTTOM / _HEIGHT, (_HEIGHT - _BOTTOM - _TOP) / _HEIGHT
     names = max((len(bar.label) for bar in figure.bars), default=0)
     width = max(0.3, 0.63 - _CHARACTER * names)
@@ -51,7 +50,7 @@ def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
     left.set(xlabel=figure.x_label, ylabel=figure.y_label, xlim=figure.x_limits, ylim=figure.y_limits)
     right.set(xlabel=figure.bars_label, xlim=figure.bar_limits, ylim=(max(1, len(figure.bars)) - 0.5, -0.5))
     for axes in (left, right):
-        frame(axes)
+        static.frame(axes)
     _draw_dots(left, figure, theme)
     right.set_yticks(range(len(figure.bars)), [bar.label for bar in figure.bars], parse_math=False)
     right.axvline(0, color=theme.ink, linewidth=1.0)
@@ -62,8 +61,6 @@ def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
 
 
 def _draw_dots(axes: "Axes", figure: ValidationFigure, theme: Theme) -> None:
-    from mvsearch.report.figures.static import write_names
-
     for dots in figure.dots:
         colour, shape = _style(dots, theme)
         seeds: dict[str, Any] = {"linestyle": "", "marker": "o", "markersize": _SEED, "zorder": 3.5}
@@ -77,7 +74,7 @@ def _draw_dots(axes: "Axes", figure: ValidationFigure, theme: Theme) -> None:
         )
         mean: dict[str, Any] = {"marker": shape.matplotlib, "markersize": _MEAN, "zorder": 3}
         axes.plot([dots.x], [dots.mean], color=colour, markeredgecolor=theme.paper, **mean)
-    write_names(axes, _names(figure), theme.grey, theme)
+    static.write_names(axes, _names(figure), theme.grey, theme)
 
 
 def _names(figure: ValidationFigure) -> NameLayout:
@@ -95,27 +92,24 @@ _PANELS = {False: (((0, 0.56), (0, 1)), ((0.74, 1), (0, 1))), True: (((0, 1), (0
 
 
 def _html(figure: ValidationFigure, theme: Theme) -> bytes:
-    from mvsearch.report.figures.interactive import page
-
-    return page(figure.title, [{"data": traces(figure, theme), "layout": layout(figure, theme)}], theme)
+    return interactive.page(figure.title, [{"data": traces(figure, theme), "layout": layout(figure, theme)}], theme)
 
 
 def layout(figure: ValidationFigure, theme: Theme, *, narrow: bool = False) -> dict[str, Any]:
     """The layout of plotly."""
-    from mvsearch.report.figures.interactive import axis, base_layout
-
-    base = base_layout(figure.title, figure.subtitle, _NARROW_HEIGHT_PX if narrow else _HEIGHT_PX, theme)
+    base = interactive.base_layout(figure.title, figure.subtitle, _NARROW_HEIGHT_PX if narrow else _HEIGHT_PX, theme)
     (x, y), (x2, y2) = _PANELS[narrow]
+    across = {"domain": x2, "anchor": "y2", "zeroline": True, "zerolinecolor": theme.ink}
     ticks = {"tickvals": list(range(len(figure.bars))), "ticktext": [escape(bar.label) for bar in figure.bars]}
+    up = ticks | {"domain": y2, "anchor": "x2"}
     return base | {
         "margin": {"l": 60, "r": 20, "t": 90, "b": 60},
         "showlegend": False,
         "hovermode": "closest",
-        "xaxis": axis(figure.x_label, figure.x_limits, theme) | {"domain": x},
-        "yaxis": axis(figure.y_label, figure.y_limits, theme) | {"domain": y},
-        "xaxis2": axis(figure.bars_label.replace("\n", "<br>"), figure.bar_limits, theme)
-        | {"domain": x2, "anchor": "y2", "zeroline": True, "zerolinecolor": theme.ink},
-        "yaxis2": axis("", (max(1, len(figure.bars)) - 0.5, -0.5), theme) | ticks | {"domain": y2, "anchor": "x2"},
+        "xaxis": interactive.axis(figure.x_label, figure.x_limits, theme) | {"domain": x},
+        "yaxis": interactive.axis(figure.y_label, figure.y_limits, theme) | {"domain": y},
+        "xaxis2": interactive.axis(figure.bars_label.replace("\n", "<br>"), figure.bar_limits, theme) | across,
+        "yaxis2": interactive.axis("", (max(1, len(figure.bars)) - 0.5, -0.5), theme) | up,
     }
 
 
@@ -127,15 +121,14 @@ def traces(figure: ValidationFigure, theme: Theme) -> list[dict[str, Any]]:
 
 
 def _dot_traces(dots: NetworkDots, figure: ValidationFigure, theme: Theme) -> list[dict[str, Any]]:
-    from mvsearch.report.figures.interactive import PIXELS, hover
-
     colour, shape = _style(dots, theme)
     seeds = {"x": [dots.x] * len(dots.scores), "y": list(dots.scores), "hoverinfo": "skip", "mode": "markers"}
-    small = {"color": colour, "size": _SEED * PIXELS + 1, "line": {"color": theme.paper, "width": 0.6}}
+    small = {"color": colour, "size": _SEED * interactive.PIXELS + 1, "line": {"color": theme.paper, "width": 0.6}}
     mean = {"x": [dots.x], "y": [dots.mean], "mode": "markers+text", "cliponaxis": False}
     side = "left" if dots.x > sum(figure.x_limits) / 2 else "right"  # a name stays inside the axes
-    large = {"color": colour, "size": _MEAN * PIXELS + 1, "symbol": shape.plotly}
-    text = {"textposition": f"middle {side}", "text": [f" {escape(dots.name)} "], "hovertext": [hover(dots.lines)]}
+    large = {"color": colour, "size": _MEAN * interactive.PIXELS + 1, "symbol": shape.plotly}
+    hover = [interactive.hover(dots.lines)]
+    text = {"textposition": f"middle {side}", "text": [f" {escape(dots.name)} "], "hovertext": hover}
     return [
         {"type": "scatter", "marker": large} | mean | text | {"hovertemplate": "%{hovertext}<extra></extra>"},
         {"type": "scatter", "marker": small} | seeds,
@@ -143,12 +136,10 @@ def _dot_traces(dots: NetworkDots, figure: ValidationFigure, theme: Theme) -> li
 
 
 def _bar_trace(place: int, bar: DifferenceBar, theme: Theme) -> dict[str, Any]:
-    from mvsearch.report.figures.interactive import HOVER_TEXT
-
     ends = {"array": [bar.high - bar.difference], "arrayminus": [bar.difference - bar.low], "symmetric": False}
     return {
         **{"type": "scatter", "mode": "markers", "xaxis": "x2", "yaxis": "y2", "x": [bar.difference], "y": [place]},
         "marker": {"color": _colour(bar, theme), "size": 8},
         "error_x": ends | {"thickness": 1.5, "color": _colour(bar, theme)},
         "text": [escape(bar.words)],
-    } | HOVER_TEXT
+    } | interactive.HOVER_TEXT
