@@ -162,7 +162,8 @@ def check(
     progress: Progress | None = None,
 ) -> tuple[DataSet, tuple[str, ...]]:
     """The images of a source and the checks that passed; the raw files and the decoded images are read in full."""
-    from mvsearch.data._cache import cache_dir, digest_of
+    from mvsearch.data._cache import cache_dir
+    from mvsearch.data._decoded import digest_of
 
     facts = load_source(source).check(path, progress)
     data = load(source, path=path, size=size, task=task, progress=progress)

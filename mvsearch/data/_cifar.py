@@ -10,7 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, cache_dir, files_identity, load_or_decode
+from mvsearch.data._cache import cache_dir
+from mvsearch.data._decoded import Decoding, files_identity, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._pickles import read_pickle
 from mvsearch.data._source import GIVE_PATH, DataSource

@@ -14,8 +14,8 @@ from typing import Protocol
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding
 from mvsearch.data._decode import fault_reason, to_rgb
+from mvsearch.data._decoded import Decoding
 from mvsearch.data._duplicates import find_duplicates
 from mvsearch.data._encoded import EncodedImages
 from mvsearch.data._images import IGNORED, DecodedImage, Request, Scene, stratified_split

@@ -32,7 +32,7 @@ GetFiles = Callable[[Path | None, Progress | None], Path]
 DataError says what to do by hand."""
 
 LoadImages = Callable[[Request, Progress | None], DataSet]
-"""Decodes the images into the cache once (`_cache.load_or_decode`), where they are memory-mapped afterwards."""
+"""Decodes the images into the cache once (`_decoded.load_or_decode`), where they are memory-mapped afterwards."""
 
 CheckFiles = Callable[[Path | None, Progress | None], tuple[str, ...]]
 """Reads the raw files in full. One sentence for each check that passed; raises DataError if one fails."""

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import files_identity, load_or_decode
 from mvsearch.data._coco_file import CocoFile, CocoImage, CocoObject, class_numbers, images_of, read_coco
+from mvsearch.data._decoded import files_identity, load_or_decode
 from mvsearch.data._image_names import ImageFinder
 from mvsearch.data._images import IGNORED, DataSet, Request
 from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, size_of, split

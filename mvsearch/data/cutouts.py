@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, cache_dir, cache_faults, load_or_decode
+from mvsearch.data._cache import cache_dir, cache_faults
 from mvsearch.data._debian import reason, unpack_package
+from mvsearch.data._decoded import Decoding, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request, Scene, stratified_split
 from mvsearch.data._source import DataSource
 from mvsearch.data.photos import PHOTOS, photograph, pixels_of

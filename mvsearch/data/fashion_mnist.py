@@ -15,8 +15,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, cache_dir, cache_faults, load_or_decode
+from mvsearch.data._cache import cache_dir, cache_faults
 from mvsearch.data._debian import reason, unpack_package
+from mvsearch.data._decoded import Decoding, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._source import GIVE_PATH, DataSource
 from mvsearch.errors import DataError

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, files_identity, load_or_decode
 from mvsearch.data._decode import UnreadableImage, read_image
+from mvsearch.data._decoded import Decoding, files_identity, load_or_decode
 from mvsearch.data._duplicates import find_duplicates
 from mvsearch.data._encoded import EncodedImages, listing_checksum
 from mvsearch.data._files import find_encoded

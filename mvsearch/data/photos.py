@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data._cache import Decoding, load_or_decode
+from mvsearch.data._decoded import Decoding, load_or_decode
 from mvsearch.data._images import DataSet, DecodedImage, Request
 from mvsearch.data._source import DataSource
 from mvsearch.errors import DataError, EnvironmentFault

@@ -12,7 +12,7 @@ from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 
-from mvsearch.data._cache import Decoding, files_identity, load_or_decode
+from mvsearch.data._decoded import Decoding, files_identity, load_or_decode
 from mvsearch.data._images import DataSet, Request
 from mvsearch.data._labelled import Labelled, SceneDecoder, check_class_limit, size_of, split
 from mvsearch.data._source import DataSource, user_folder

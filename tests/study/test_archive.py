@@ -521,7 +521,7 @@ def test_keep_is_refused_for_measurements(study, mvsearch):
 
 
 def test_a_limit_on_decoded_images_drops_what_was_longest_unused(tmp_path, monkeypatch):
-    from mvsearch.data import DecodedImage, _cache
+    from mvsearch.data import DecodedImage, _cache, _decoded
 
     monkeypatch.setenv("MVSEARCH_CACHE", str(tmp_path))
     monkeypatch.setenv("MVSEARCH_CACHE_GIB", str(5000 / 2**30))
@@ -529,10 +529,10 @@ def test_a_limit_on_decoded_images_drops_what_was_longest_unused(tmp_path, monke
 
     def decoding():
         stream = [DecodedImage(image, i % 2) for i, image in enumerate(images)]
-        return _cache.Decoding(("a", "b"), stream, stream)
+        return _decoded.Decoding(("a", "b"), stream, stream)
 
     for name in ("one", "two", "three", "four"):
-        _cache.load_or_decode(name, name, decoding, source="here", licence="none")
+        _decoded.load_or_decode(name, name, decoding, source="here", licence="none")
         time.sleep(0.02)
     kept = [each.name for each in _cache.list_cached()]
     assert kept == ["four", "three", "two"][: len(kept)]
