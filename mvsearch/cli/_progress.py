@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from mvsearch.proxy_eval.benchmark import ScoreCallback
     from mvsearch.study.executors.progress import StudyProgress
     from mvsearch.study.plan import Plan
-    from mvsearch.study.trial_time import TimeLeft
+    from mvsearch.study.time_left import TimeLeft
     from mvsearch.training.trainer import EpochResult, StepResult
 
 _LEFT = (TextColumn("left:"), TimeRemainingColumn())

@@ -170,7 +170,8 @@ def _show_time(plan: "Plan", reader: "Reader", progress: "SearchProgress", devic
     """Print how long a trial takes before the first one, unless trials only compute costs; whether it was printed."""
     from mvsearch.cli._trial_conditions import time_words
     from mvsearch.study.evaluator import load_data
-    from mvsearch.study.trial_time import TimeLeft, estimate
+    from mvsearch.study.time_left import TimeLeft
+    from mvsearch.study.trial_time import estimate
 
     finished = reader.count()
     progress.show_step("timing a trial")

@@ -1,13 +1,11 @@
-"""How long a trial takes, told before the first one, and how long a study still takes, told by measuring it.
+"""How long a trial takes, estimated before the first one.
 
 two networks of the space, a few steps each, or the finished trials of the study
-→ seconds = base + slope * MACs → the mean over the space → what is left
-What trials take replaces it, from their first steps on.
+→ seconds = base + slope * MACs → the mean over the space; `time_left` estimates from it what is left of a study
 """
 
-import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -17,7 +15,7 @@ from numpy.typing import NDArray
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet
-from mvsearch.metrics.record import EvaluationFailed, Record
+from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.profiling.measurements import Measurement, load_measurement
 from mvsearch.profiling.measurements.latency import KNOWN_NETWORKS
 from mvsearch.proxies import ScoreTime, load_proxy
@@ -230,76 +228,3 @@ def _predicting_seconds(plan: Plan, arch: Architecture, latency_s: float) -> flo
     latency, settings = load_measurement(LATENCY), plan.measurements[LATENCY]
     known_s = sum(latency.seconds(arch, known_settings(name, settings)) or 0.0 for name in settings.known)
     return float(settings.predict * (latency_s + KNOWN_NETWORKS * known_s))
-
-
-class TimeLeft:
-    """How long a study still takes: what was estimated, and the more is measured, what that shows."""
-
-    def __init__(
-        self,
-        trial: TrialTime,
-        plan: Plan,
-        reader: Reader,
-        workers: int,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.trial, self.total = trial, plan.search.trials
-        self.workers = max(1, min(workers, os.cpu_count() or 1))
-        self.done = reader.count()
-        self._pending = {name: trial.seconds(macs) for name, macs in _pending_published(plan, reader).items()}
-        self._estimated = 0.5 * trial.mean_s
-        self._seconds = self._estimated * trial.stretch
-        """The estimated seconds of what was measured, and the measured: the estimate counts as half a trial."""
-        self._finished = {record.number for record in reader.records()}
-        self._running: dict[str, tuple[int, float, float]] = {}
-        """For each worker its trial, when that was first seen to progress, and its share of the trial then."""
-        self._clock = clock
-
-    def update(self, done: int, new: Sequence[Record], statuses: Sequence[Mapping[str, Any]]) -> float:
-        """The seconds that are left, after these trials finished, while workers do this."""
-        self.done = done
-        self._finished |= {record.number for record in new}
-        for record in new:
-            self._pending.pop(record.published or "", None)
-            if not record.cached:
-                self._estimated += self.trial.seconds(record.metrics.get("macs"))
-                self._seconds += record.seconds
-        running = {
-            str(status["worker"]): (int(status["number"]), float(status["share"]), self._of_status(status))
-            for status in statuses
-            if status.get("share") and status.get("number") not in {None, *self._finished}
-        }
-        left = self._unstarted_s() - sum(share * seconds for _, share, seconds in running.values())
-        return max(0.0, left) * self._pace(running) / self.workers
-
-    def _of_status(self, status: Mapping[str, Any]) -> float:
-        return self._pending.get(status["name"], self.trial.mean_s)
-
-    def _unstarted_s(self) -> float:
-        """The estimated seconds of all trials that are not finished."""
-        left = max(0, self.total - self.done)
-        published = list(self._pending.values())[:left]
-        return sum(published) + (left - len(published)) * self.trial.mean_s
-
-    def _pace(self, running: Mapping[str, tuple[int, float, float]]) -> float:
-        """The seconds of a worker for each that was estimated."""
-        now, estimated, seconds = self._clock(), self._estimated, self._seconds
-        for worker, (number, share, trial_s) in running.items():
-            trial, start, first = self._running.get(worker, (number, now, share))
-            if trial != number:
-                start, first = now, share
-            self._running[worker] = number, start, first
-            estimated += (share - first) * trial_s
-            seconds += now - start
-        return seconds / estimated
-
-
-def _pending_published(plan: Plan, reader: Reader) -> dict[str, float]:
-    """The MACs of the published models that a study still evaluates first, by name."""
-    finished = {record.published for record in reader.records()}
-    points = [(name, point) for name, point in plan.space.published_points() if name not in finished]
-    if not points:
-        return {}
-    codes = np.array([plan.space.codes(point) for _, point in points])
-    within, macs = plan.admissible(codes), plan.space.costs(codes).macs
-    return {name: float(macs[i]) for i, (name, _) in enumerate(points) if within[i]}

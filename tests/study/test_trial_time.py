@@ -10,7 +10,8 @@ from mvsearch.metrics.record import EvaluationFailed, Record
 from mvsearch.profiling.measurements import load_measurement
 from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
-from mvsearch.study.trial_time import TimeLeft, TrialTime, estimate
+from mvsearch.study.time_left import TimeLeft
+from mvsearch.study.trial_time import TrialTime, estimate
 
 SCORED = TOY + "proxy: {name: train, steps: 2, seeds: 1}\n"
 
