@@ -1,7 +1,7 @@
 """The figure of a study's front as data: points, axes and the line of the front."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
 from types import MappingProxyType
@@ -169,11 +169,7 @@ def front_figure(
         third,
         round_values([third.of(record) for record in measured]) if third else (),
         tuple(
-            _annotate(
-                _point(record, across, up, third, record.number in members, objectives),
-                marks.get(record.number, ""),
-                validated.get(record.number),
-            )
+            _point(record, across, up, third, objectives, record.number in members, marks, validated)
             for record in measured
         ),
         _staircase(measured, across, up),
@@ -184,27 +180,29 @@ def front_figure(
 
 
 def _point(
-    record: Record, x: Axis, y: Axis, area: Axis | None, on_front: bool, objectives: Sequence[Objective]
+    record: Record,
+    x: Axis,
+    y: Axis,
+    area: Axis | None,
+    objectives: Sequence[Objective],
+    on_front: bool,
+    marks: Mapping[int, str],
+    validated: Mapping[int, ValidatedTrial],
 ) -> Point:
+    trial = validated.get(record.number)
     return Point(
-        x.of(record),
-        y.of(record),
-        x.error(record),
-        y.error(record),
-        area.of(record) if area else None,
-        on_front,
-        short_name(record.published) if record.published else None,
-        describe(record, objectives),
-        record.number,
+        x=x.of(record),
+        y=y.of(record),
+        x_error=x.error(record),
+        y_error=y.error(record),
+        area=area.of(record) if area else None,
+        on_front=on_front,
+        label=short_name(record.published) if record.published else None,
+        lines=(*describe(record, objectives), *([trial.words] if trial else [])),
+        number=record.number,
+        mark=", ".join(filter(None, (marks.get(record.number), trial.mark if trial else ""))),
+        validated=trial is not None,
     )
-
-
-def _annotate(point: Point, mark: str, trial: ValidatedTrial | None) -> Point:
-    """The point with a text beside it, and with what validation says of it."""
-    if trial is None:
-        return replace(point, mark=mark)
-    texts = filter(None, (mark, trial.mark))
-    return replace(point, mark=", ".join(texts), validated=True, lines=(*point.lines, trial.words))
 
 
 def _objective(name: str) -> Objective:

@@ -134,32 +134,28 @@ def choices(findings: Findings) -> Figure:
 def _lines(findings: Findings, group: Sequence[Record], ranked: Sequence[Record], colour: str) -> dict[str, Any]:
     """The lines of one colour as one trace with gaps. An offset by rank separates lines of equal choices."""
     ranks = {record.number: i for i, record in enumerate(ranked)}
-    x: list[float | None] = []
-    y: list[float | None] = []
-    text: list[str] = []
-    score = findings.score.name
+    points: list[tuple[float | None, float | None, str]] = []
+    gap, score, axes = (None, None, ""), findings.score.name, findings.space.choices
     for record in group:
         offset = 0.05 * (ranks[record.number] / max(1, len(ranked) - 1) - 0.5)
-        for place, choice in enumerate(findings.space.choices):
-            if choice.name not in record.choices:  # it has no effect there: a gap
-                x, y, text = [*x, None], [*y, None], [*text, ""]
+        for place, choice in enumerate(axes):
+            if choice.name not in record.choices:  # it has no effect there
+                points.append(gap)
                 continue
-            alone = not any(other.name in record.choices for other in _neighbours(findings.space.choices, place))
+            x = _position(choice, record.choices[choice.name]) + offset
             value = escape(f"{choice.name}: {record.choices[choice.name]}")
             words = f"trial {record.number}, {pretty(score, record.metrics[score])}<br>{value}"
-            for height in (place - _STROKE, place + _STROKE) if alone else (place,):
-                x.append(_position(choice, record.choices[choice.name]) + offset)
-                y.append(height)
-                text.append(words)
-        x, y, text = [*x, None], [*y, None], [*text, ""]
+            alone = not any(other.name in record.choices for other in _neighbours(axes, place))
+            points += [(x, y, words) for y in ((place - _STROKE, place + _STROKE) if alone else (place,))]
+        points.append(gap)
     values = sorted(record.metrics[score] for record in group)
     ends = dict.fromkeys(pretty(score, value) for value in (*values[:1], *values[-1:]))  # one where they look the same
     return {
         "type": "scatter",
         "mode": "lines",
-        "x": x,
-        "y": y,
-        "text": text,
+        "x": [x for x, _, _ in points],
+        "y": [y for _, y, _ in points],
+        "text": [words for _, _, words in points],
         "hovertemplate": "%{text}<extra></extra>",
         "line": {"color": colour, "width": 1.4},
         "name": f"{metric(score).label} {' to '.join(ends)}",
