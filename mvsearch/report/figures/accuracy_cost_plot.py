@@ -104,11 +104,10 @@ def _draw(figure: AccuracyCostFigure, theme: Theme) -> "Figure":
 
 def _draw_legends(fig: "Figure", axes: "Axes", figure: AccuracyCostFigure, theme: Theme) -> None:
     """The groups on the left, and on the right what the areas mean."""
-    from matplotlib.lines import Line2D
-
-    style: dict[str, Any] = {"linestyle": "", "markersize": 6.5}
     handles = [
-        Line2D([], [], marker=_shape(group).matplotlib, color=_colour(group, theme), label=_words(group), **style)
+        static.legend_line(
+            _words(group), linestyle="", marker=_shape(group).matplotlib, markersize=6.5, color=_colour(group, theme)
+        )
         for group in figure.groups
     ]
     left: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0.01, 0.0), "ncols": 3}

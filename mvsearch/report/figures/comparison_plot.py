@@ -105,21 +105,14 @@ def _published_style(theme: Theme) -> dict[str, Any]:
 
 
 def _draw_legend(fig: "Figure", figure: ComparisonFigure, styles: list[SeriesStyle], theme: Theme) -> None:
-    from matplotlib.lines import Line2D
-
     handles = [
-        Line2D(
-            [],
-            [],
-            color=style.colour,
-            linestyle=DASHES[style.dashes],
-            marker=style.shape.matplotlib,
-            label=series.name,
+        static.legend_line(
+            series.name, color=style.colour, linestyle=DASHES[style.dashes], marker=style.shape.matplotlib
         )
         for series, style in zip(figure.fronts[0].series, styles, strict=True)
     ]
     if any(panel.published for panel in figure.fronts):
-        handles.append(Line2D([], [], label="published", **_published_style(theme)))
+        handles.append(static.legend_line("published", **_published_style(theme)))
     legend = static.LEGEND | {"handlelength": 3.2}
     fig.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.01, 0.0), ncols=4, **legend)
 

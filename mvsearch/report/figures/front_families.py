@@ -13,6 +13,7 @@ from typing import Any
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.metrics.record import Record
+from mvsearch.report.figures import static
 from mvsearch.report.figures.front import Family, FrontFigure, Point
 from mvsearch.report.figures.palette import MarkerStyle, Theme
 from mvsearch.utils import plugins
@@ -77,18 +78,14 @@ def legend_styles(figure: FrontFigure, theme: Theme) -> list[MarkerStyle]:
 
 def legend_handles(figure: FrontFigure, theme: Theme) -> list[Any]:
     """Matplotlib's legend of the markers."""
-    from matplotlib.lines import Line2D
-
     return [
-        Line2D(
-            [],
-            [],
+        static.legend_line(
+            style.words,
             linestyle="",
             marker=style.shape.matplotlib,
             markersize=9 if style.marker == "star" else 6 if style.published else 7,
             markerfacecolor=style.fill or "none",
             markeredgecolor=style.edge,
-            label=style.words,
         )
         for style in legend_styles(figure, theme)
     ]

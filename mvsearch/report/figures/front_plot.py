@@ -173,20 +173,19 @@ def _draw_rings(axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
 
 def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
     """The kinds of markers, below the plot on the left."""
-    from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
     handles: list[Any] = legend_handles(figure, theme)
     if figure.validated:
-        ring: dict[str, Any] = {"marker": "o", "markersize": 10, "markerfacecolor": "none"}
-        handles.append(Line2D([], [], linestyle="", markeredgecolor=theme.ink, label=RING_LABEL, **ring))
+        ring = {"marker": "o", "markersize": 10, "markerfacecolor": "none", "markeredgecolor": theme.ink}
+        handles.append(static.legend_line(RING_LABEL, linestyle="", **ring))
     handles += [
-        Line2D([], [], linestyle="", marker=look.matplotlib, markersize=_CROSS, color=look.colour, label=kind)
+        static.legend_line(kind, linestyle="", marker=look.matplotlib, markersize=_CROSS, color=look.colour)
         for kind, look in _cross_styles(theme).items()
         if any(point.kind == kind for point in figure.left_out)
     ]
     if len(figure.staircase) > 1:
-        handles.append(Line2D([], [], color=theme.primary, alpha=0.55, label=LINE_LABEL))
+        handles.append(static.legend_line(LINE_LABEL, color=theme.primary, alpha=0.55))
     if figure.shades:
         handles.append(Patch(facecolor=theme.grey, alpha=SHADE_OPACITY, label=figure.shade_label))
     columns = 2 if figure.has_families else 3

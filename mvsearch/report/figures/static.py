@@ -14,6 +14,7 @@ from mvsearch.utils.text import two_lines
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
     from matplotlib.text import Text
 
 WIDTH, TITLE = 8.0, 0.66
@@ -85,6 +86,13 @@ def _fit(figure: "Figure", text: "Text") -> None:
     """Smaller letters until the text fits; hinting makes the width of a size uncertain by some percent."""
     while (excess := _excess(figure, text)) > 1:
         text.set_fontsize(0.97 * float(text.get_fontsize()) / excess)
+
+
+def legend_line(label: str, **look: Any) -> "Line2D":
+    """An entry of a legend for lines or markers that look like this."""
+    from matplotlib.lines import Line2D
+
+    return Line2D([], [], label=label, **look)
 
 
 def frame(axes: "Axes") -> None:
