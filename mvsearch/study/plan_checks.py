@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mvsearch.arch.cost import Cost
+from mvsearch.arch.parsing import MIN_IMAGE_SIZE
 from mvsearch.data import check_task
 from mvsearch.errors import Location, PlanError, SpaceError
 from mvsearch.metrics.constraints import Constraint, check_limits
@@ -28,7 +29,6 @@ _FEW = 1_000
 """Samples that show at once that most limits can be satisfied."""
 
 _MIN_MEMORY_GIB = 0.25  # what Python and torch need alone
-_MIN_IMAGE_SIZE = 32  # as for an architecture
 
 
 def check_plan(plan: "Plan") -> None:
@@ -122,9 +122,9 @@ def _check_measurements(plan: "Plan") -> None:
         for name in measurement.positive:
             if getattr(settings, name) < 1:
                 raise PlanError("found 0; use 1 or more.", at=plan.space.document.where(section, name))
-        if not measurement.trained and (size := settings.image_size) is not None and size < _MIN_IMAGE_SIZE:
+        if not measurement.trained and (size := settings.image_size) is not None and size < MIN_IMAGE_SIZE:
             where = plan.space.document.where(section, "image_size")
-            raise PlanError(f"found {size}; use {_MIN_IMAGE_SIZE} or more, or leave it out for the space's.", at=where)
+            raise PlanError(f"found {size}; use {MIN_IMAGE_SIZE} or more, or leave it out for the space's.", at=where)
         try:
             measurement.check(settings)
         except PlanError as error:

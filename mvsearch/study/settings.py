@@ -21,9 +21,6 @@ from mvsearch.utils import plugins
 from mvsearch.utils.settings import from_mapping
 from mvsearch.utils.yaml_document import Document
 
-_LEAST_SIDE = 8
-"""The smallest images of a proxy."""
-
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -246,4 +243,4 @@ def in_proportion(space: SearchSpace, image_size: int, settings: Any) -> Any:
     if len(space.image_sizes) == 1 or not hasattr(settings, "image_size"):
         return settings
     side = 4 * round(settings.image_size * image_size / space.image_size / 4)
-    return replace(settings, image_size=max(_LEAST_SIDE, side))
+    return replace(settings, image_size=max(MIN_SIZE, side))

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mvsearch.arch.parsing import MIN_IMAGE_SIZE
 from mvsearch.data import DataSettings
 from mvsearch.errors import DataError, StudyError
 from mvsearch.study.facts import StudyFacts
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from mvsearch.nn.weight_transfer import WeightTransfer
     from mvsearch.training.job import TrainingData
     from mvsearch.utils.progress import Progress
-
-_MIN_IMAGE_SIZE = 32
 
 
 @dataclass(frozen=True)
@@ -116,7 +115,7 @@ def choose_recipe(
     name = name or (trained if init and trained else random)
     recipe, own = load(name, settings), facts.settings.get("proxy", {}).get("image_size")
     replaced = {text.partition("=")[0] for text in settings}
-    if name not in (random, trained) or "image_size" in replaced or own is None or own < _MIN_IMAGE_SIZE:
+    if name not in (random, trained) or "image_size" in replaced or own is None or own < MIN_IMAGE_SIZE:
         return name, recipe, (*notes, f"images of {recipe.image_size} px, as the recipe has them")
     return name, replace(recipe, image_size=own), (*notes, f"images of {own} px, as the study's proxy had them")
 

@@ -36,11 +36,6 @@ def make_evaluator(plan: Plan, device: str, report: Report) -> Evaluator:
     return Evaluator(plan, device=device, report=report)
 
 
-def trial_timeout_error(timeout_s: float) -> EvaluationFailed:
-    """The error of a trial that exceeded its time limit."""
-    return EvaluationFailed(f"took longer than {timeout_s:g} s, the limit of a trial (timeout_s)")
-
-
 class Isolated:
     """Measures architectures as `Evaluator` does, in a child process, within the plan's limits on time and memory.
 
@@ -68,7 +63,8 @@ class Isolated:
             self.report()  # raises if the command that started this worker is gone
             if wait_start is None and time.monotonic() > deadline:
                 self.close()
-                raise trial_timeout_error(self.plan.search.timeout_s)
+                limit_s = self.plan.search.timeout_s
+                raise EvaluationFailed(f"took longer than {limit_s:g} s, the limit of a trial (timeout_s)")
             if not pipe.poll(min(_POLL_INTERVAL_S, max(0.0, deadline - time.monotonic()))):
                 continue
             try:

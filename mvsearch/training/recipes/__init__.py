@@ -10,13 +10,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from mvsearch.arch.parsing import MIN_IMAGE_SIZE
 from mvsearch.errors import Location, PlanError, YamlError
 from mvsearch.training.recipe import Recipe
 from mvsearch.utils import plugins, yaml_document
 from mvsearch.utils.settings import from_mapping
 
 _FOLDER = Path(__file__).parent
-_MIN_IMAGE_SIZE = 32
 _LOG = logging.getLogger(__name__)
 
 
@@ -60,8 +60,8 @@ def load(name: str, settings: Iterable[str] = ()) -> Recipe:
         return f"--set {key}" if key in replaced else document.where(key)
 
     recipe: Recipe = from_mapping(Recipe, _upgrade(values, where), where)
-    if recipe.image_size < _MIN_IMAGE_SIZE:
-        raise PlanError(f"found {recipe.image_size}; use {_MIN_IMAGE_SIZE} or more.", at=where("image_size"))
+    if recipe.image_size < MIN_IMAGE_SIZE:
+        raise PlanError(f"found {recipe.image_size}; use {MIN_IMAGE_SIZE} or more.", at=where("image_size"))
     return recipe
 
 
