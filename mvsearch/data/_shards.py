@@ -14,7 +14,6 @@ import tarfile
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from posixpath import normpath
 
@@ -181,11 +180,9 @@ def _by_label(images: Iterable[str], labels: Mapping[str, str], shard: Path) -> 
         if not labels.get(key):
             raise DataError(f"{printable(name)} has no class; write it to {printable(stem)}.cls beside it.", at=shard)
         by_label[key].append(name)
-    return {key: sorted(names, key=partial(_is_not_of, key)) for key, names in by_label.items()}
-
-
-def _is_not_of(key: str, name: str) -> bool:
-    return split_suffix(name)[0] != key
+    for key, names in by_label.items():
+        names.sort(key=lambda name: split_suffix(name)[0] != key)
+    return by_label
 
 
 def _classes(root: Path, members: Sequence[_Member]) -> tuple[tuple[str, ...], dict[str, int], tuple[str, ...]]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mvsearch.arch.blocks import Block, block_class
+from mvsearch.arch.blocks import block_class
 from mvsearch.arch.schema import field_text
 
 _FORMATS = {"repeat": "{} times"}
@@ -28,14 +28,11 @@ def _line(row: Mapping[str, Any]) -> str:
     return ", ".join([f"{row['name']}: {row['block']} {row['out']}", *texts])
 
 
-def _variant_fields(block: type[Block]) -> dict[str, None]:
-    """The fields in which the versions of a family differ: how attention and convolution are fused."""
-    return dict.fromkeys(name for values in block.variants.values() for name in values)
-
-
 def _fusion_line(rows: list[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The fields of the fusion: one value where all rows agree, else every value."""
-    names = dict.fromkeys(name for row in rows for name in _variant_fields(block_class(row["block"])))
+    """The fields of the fusion, in which the versions of a family differ: one value where all rows agree, else every
+    value."""
+    variants = (fields for row in rows for fields in block_class(row["block"]).variants.values())
+    names = dict.fromkeys(name for fields in variants for name in fields)
     values = {name: dict.fromkeys(field_text(row[name]) for row in rows if name in row) for name in names}
     texts = [f"{name} {' / '.join(found)}" for name, found in values.items() if found]
     return (", ".join(texts),) if texts else ()

@@ -82,10 +82,6 @@ def _common_columns() -> tuple[str, ...]:
     return (*STATIC_COSTS, TOP1.name, *measured)
 
 
-def _has_error(record: Record) -> bool:
-    return any(name.endswith("_sem") for name in record.metrics)
-
-
 def complete_beyond(records: Sequence[Record], limits: Sequence[Constraint]) -> list[Record]:
     """The complete trials that break a limit, which an earlier run did not have."""
     return [
@@ -118,7 +114,8 @@ def tally(records: Sequence[Record], front: Sequence[Record], limits: Sequence[C
     complete = count["complete"] - beyond
     within = f" within {join_limits(limits)}" if limits else ""
     members = f"front: {len(front)} of {plural(complete, 'complete trial')}{within}"
-    noise = "± is the standard error of a mean over seeds" if any(map(_has_error, front)) else ""
+    has_errors = any(name.endswith("_sem") for record in front for name in record.metrics)
+    noise = "± is the standard error of a mean over seeds" if has_errors else ""
     reasons = {record.number: record.metrics.get("unconfirmed") for record in front}
     failures = ", ".join(f"{number} ({reason})" for number, reason in reasons.items() if reason)
     reevaluation = f"could not be measured again: {failures}" if failures else ""

@@ -122,14 +122,13 @@ class Evaluator:
         """A measurement, which is repeated while a limit is within its noise: the repetition with the least noise."""
         measurement, settings = self._measurements[name], self.plan.measurements[name]
         repetitions: list[Metrics] = []
-        while not repetitions or (len(repetitions) < MAX_REPETITIONS and self._undecided(repetitions[-1])):
+        while not repetitions or (
+            len(repetitions) < MAX_REPETITIONS and undecided_limits(self.plan.limits, repetitions[-1])
+        ):
             again = f", repetition {len(repetitions)}" if repetitions else ""
             self.report(doing=f"{name}{again}")
             repetitions.append(measurement.measure(arch, settings, self.plan.required_metrics))
         return min(repetitions, key=self._noise)
-
-    def _undecided(self, metrics: Metrics) -> bool:
-        return bool(undecided_limits(self.plan.limits, metrics))
 
     def _noise(self, metrics: Metrics) -> float:
         """The largest interval of a limited metric, as a share of the metric."""

@@ -263,13 +263,8 @@ def spread_out(features: NDArray[np.float64], count: int) -> list[int]:
     deviation = features.std(0)
     standard = (features - features.mean(0)) / np.where(deviation > 0, deviation, np.inf)
     chosen = [int(np.square(standard).sum(1).argmin())]
-    distance = partial(_distances, standard)
-    nearest = distance(chosen[0])
+    nearest = np.square(standard - standard[chosen[0]]).sum(1)
     while len(chosen) < min(count, len(features)) and nearest.max() > 0:
         chosen.append(int(nearest.argmax()))
-        nearest = np.minimum(nearest, distance(chosen[-1]))
+        nearest = np.minimum(nearest, np.square(standard - standard[chosen[-1]]).sum(1))
     return chosen
-
-
-def _distances(standard: NDArray[np.float64], row: int) -> NDArray[np.float64]:
-    return np.asarray(np.square(standard - standard[row]).sum(1))

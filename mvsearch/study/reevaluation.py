@@ -55,7 +55,8 @@ def _uncertainty(
         if competes_with(member, other, noisy, objectives):
             reducible = [member, other] if other.number in members else [member]
             error = noise * math.sqrt(sum(1 / len(replicates(row)) for row in reducible))
-            ratios.append(error / max(_gap(member, other, noisy), 1e-12))
+            gap = abs(float(member.metrics[noisy.name]) - float(other.metrics[noisy.name]))
+            ratios.append(error / max(gap, 1e-12))
     return max(ratios)
 
 
@@ -63,10 +64,6 @@ def _pooled_noise(rows: Sequence[Record], noisy: Objective) -> float:
     """The standard deviation of one measurement, pooled over replicated candidates; infinite if there are none."""
     variance = pooled_variance([[scores[noisy.name] for scores in replicates(row)] for row in rows])
     return math.inf if variance is None else math.sqrt(variance)
-
-
-def _gap(one: Record, other: Record, noisy: Objective) -> float:
-    return abs(float(one.metrics[noisy.name]) - float(other.metrics[noisy.name]))
 
 
 def competes_with(one: Record, other: Record, noisy: Objective, objectives: Sequence[Objective]) -> bool:

@@ -157,13 +157,15 @@ def front_figure(
         for name in (x_name, y_name)
     )
     crosses = tuple(left_out_point(record, across, up, describe(record, objectives)) for record in placed)
-    others = left_out_words(crosses, metric(y_name).label, len(left_out) - len(placed)) if left_out else ""
+    others = f"{beyond} beyond the limits not drawn" if beyond else ""
+    if left_out:
+        others = left_out_words(crosses, metric(y_name).label, len(left_out) - len(placed))
     third = Axis.over(area_name, measured, image_size=sizes.get(area_name, "")) if area_name else None
     shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _visible(axis, edges))
     hidden = [limit for limit in limits if limit not in (*_visible(across, limits), *_visible(up, limits))]
     return FrontFigure(
         title,
-        _subtitle(len(records), len(measured), members, objectives, hidden, others or _not_drawn(beyond)),
+        _subtitle(len(records), len(measured), members, objectives, hidden, others),
         across,
         up,
         third,
@@ -265,7 +267,3 @@ def _subtitle(
 def _is_numbered(members: Collection[int]) -> bool:
     """Whether the members of a front have their numbers beside them: of many they would only be clutter."""
     return len(members) <= _MOST_NUMBERED
-
-
-def _not_drawn(beyond: int) -> str:
-    return f"{beyond} beyond the limits not drawn" if beyond else ""

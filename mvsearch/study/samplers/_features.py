@@ -75,7 +75,10 @@ class Features:
 
     def of(self, codes: Codes, cost: Cost | None = None) -> Points:
         """The features of codes (n, choices), of which `cost` is the static cost."""
-        near, additive, counts = ([table[codes[:, i]] for i, table in enumerate(t)] for t in self._tables)
+        near, additive, counts = (
+            [table[codes[:, i]] for i, table in enumerate(tables)]
+            for tables in (self._near, self._additive, self._counts)
+        )
         if self.space.activity:
             idle = ~self.space.is_active(codes)
             for i in np.flatnonzero(idle.any(0)):
@@ -84,10 +87,6 @@ class Features:
         stacked = np.hstack(near)
         sizes = (_sizes(self.costs.of(codes) if cost is None else cost) - self._low) / self._range
         return Points(stacked, np.hstack(additive), np.hstack((stacked, sizes)), np.sum(counts, axis=0))
-
-    @property
-    def _tables(self) -> tuple[list[Array], list[Array], list[Array]]:
-        return self._near, self._additive, self._counts
 
 
 class StaticCosts:
