@@ -12,6 +12,7 @@ from markupsafe import Markup
 from mvsearch.arch.schema import field_text
 from mvsearch.metrics.formatting import pretty, volume, with_error
 from mvsearch.metrics.registry import metric
+from mvsearch.report.figures.interactive import CONFIG
 from mvsearch.report.figures.palette import DARK, LIGHT, Theme
 from mvsearch.report.findings import Findings
 from mvsearch.report.importance import Importance
@@ -64,8 +65,6 @@ def _variables(theme: Theme) -> str:
 
 def _data(report: Report) -> str:
     """The figures as JSON. `<` is escaped because it could end the script that holds them."""
-    from mvsearch.report.figures.interactive import CONFIG
-
     data = {"darkColours": charts.dark_colours(), "figures": report.figures, "config": CONFIG}
     return json.dumps(data, allow_nan=False).replace("<", "\\u003c")
 
