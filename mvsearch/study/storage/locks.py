@@ -4,9 +4,9 @@ Both are released however their process ends: by the operating system, or by the
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -14,13 +14,6 @@ from sqlalchemy.exc import DBAPIError
 
 from mvsearch.study.storage.faults import retry_while_unavailable, translate_db_errors
 from mvsearch.study.storage.url import is_file
-
-
-class Locks(Protocol):
-    """Mutual exclusion between the processes that use a database, on whatever machine."""
-
-    def hold(self, name: str, *, temporary: bool = False) -> AbstractContextManager[None]:
-        """Wait for the lock of that name, and hold it. A temporary one leaves no file behind."""
 
 
 class FileLocks:
@@ -31,7 +24,7 @@ class FileLocks:
 
     @contextmanager
     def hold(self, name: str, *, temporary: bool = False) -> Iterator[None]:
-        """Wait for the file's lock, and hold it."""
+        """Wait for the file's lock, and hold it. A temporary one leaves no file behind."""
         from filelock import FileLock
 
         self.folder.mkdir(exist_ok=True)
@@ -74,7 +67,7 @@ class AdvisoryLocks:
             return connection
 
 
-def locks_of(engine: Engine) -> Locks:
+def locks_of(engine: Engine) -> FileLocks | AdvisoryLocks:
     """The locks that fit the kind of database."""
     if not is_file(engine.url):
         return AdvisoryLocks(engine)
