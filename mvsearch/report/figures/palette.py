@@ -66,12 +66,7 @@ class SeriesStyle:
 
     colour: str
     dashes: str
-    marker: str
-
-    @property
-    def shape(self) -> Marker:
-        """The marker."""
-        return SHAPES[self.marker]
+    shape: Marker
 
 
 @dataclass(frozen=True)
@@ -100,10 +95,9 @@ class Theme:
 
     def series(self, count: int) -> list[SeriesStyle]:
         """A style for each series; colours repeat after seven, dashes and markers at other intervals."""
-        markers = cycle(("circle", "square", "triangle", "cross", "star", "hexagon"))
-        return [
-            SeriesStyle(*style) for style in islice(zip(cycle(self.hues), cycle(DASHES), markers, strict=False), count)
-        ]
+        shapes = cycle(SHAPES[name] for name in ("circle", "square", "triangle", "cross", "star", "hexagon"))
+        styles = zip(cycle(self.hues), cycle(DASHES), shapes, strict=False)
+        return [SeriesStyle(*style) for style in islice(styles, count)]
 
 
 SHADE_OPACITY = 0.16
