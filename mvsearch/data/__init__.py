@@ -13,7 +13,7 @@ from mvsearch.data._scene_folders import scene_source
 from mvsearch.data._settings import MIN_SIZE, DataSettings
 from mvsearch.data._skipped import Skipped, broken, count_broken, merge_skipped
 from mvsearch.data._source import DataSource, not_a_folder
-from mvsearch.errors import DataError
+from mvsearch.errors import DataError, Location
 from mvsearch.utils import plugins
 from mvsearch.utils.progress import Progress
 
@@ -141,11 +141,11 @@ def tasks(source: str) -> tuple[str, ...]:
     return load_source(source).tasks
 
 
-def check_task(source: str, task: str) -> None:
+def check_task(source: str, task: str, *, at: Location | str = "data") -> None:
     """Raises DataError, naming other sources, if the images of a source are not for a task."""
     if task not in tasks(source):
         suitable = " or ".join(name for name in plugins.names("data_source") if task in tasks(name))
-        raise DataError(f"{source} is for {' and '.join(tasks(source))}, not for {task}; use {suitable}.", at="data")
+        raise DataError(f"{source} is for {' and '.join(tasks(source))}, not for {task}; use {suitable}.", at=at)
 
 
 def default_source(task: str) -> str:

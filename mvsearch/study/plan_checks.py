@@ -16,7 +16,7 @@ from mvsearch.profiling.latency import backend_names, load_backend
 from mvsearch.profiling.measurements import measurements
 from mvsearch.profiling.prediction import LEAST_MEASURED
 from mvsearch.proxies import load_proxy
-from mvsearch.study.settings import in_proportion, read_search
+from mvsearch.study.settings import SearchSettings, in_proportion, read_search
 from mvsearch.utils import plugins
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ def check_plan(plan: "Plan") -> None:
         raise PlanError("no value is open, so there is nothing to search; see `choose:`.", at=plan.space.document.file)
     _check_rungs(plan)
     _check_measurements(plan)
-    plugins.check("data_source", plan.data.source, error=PlanError, at=plan.space.document.where("data", "source"))
+    where = plan.space.document.where("data", "source")
+    plugins.check("data_source", plan.data.source, error=PlanError, at=where)
     if plan.needs_proxy:
-        check_task(plan.data.source, plan.space.head.task)
+        check_task(plan.data.source, plan.space.head.task, at=where)
         _check_image_sizes(plan)
     _check_static_limits(plan)
 
@@ -50,14 +51,15 @@ def check_plan(plan: "Plan") -> None:
 def _check_objectives(plan: "Plan") -> None:
     names = plan.search.objectives
     if not plan.objectives or len(set(names)) < len(names):
-        raise PlanError(f"objectives {', '.join(names) or 'none'}: name one or more, each once.")
+        raise PlanError(f"found {', '.join(names) or 'none'}; name one or more, each once.", at=_at(plan, "objectives"))
     task, proxy_scores = plan.space.head.task, plan.proxy.metrics(plan.space.head.task)
     check_costs((*names, *(limit.name for limit in plan.limits)), task)
     of_trained = _check_trained(plan)
     for name in plan.required_metrics & scores().keys() - {*proxy_scores, *of_trained}:
         networks = "" if task == "classification" else f" of networks for {task}"
         raise PlanError(
-            f"{name} is no score of the proxy {plan.proxy.name}{networks}; it has {', '.join(proxy_scores)}."
+            f"{name} is no score of the proxy {plan.proxy.name}{networks}; it has {', '.join(proxy_scores)}.",
+            at=_place_of(plan, name),
         )
 
 
@@ -67,23 +69,27 @@ def _check_trained(plan: "Plan") -> set[str]:
     names = {name for measurement in trained for name in measurement.names} & plan.required_metrics
     for name in sorted(names):
         if (task := plan.space.head.task) not in metric(name).tasks:
-            raise PlanError(f"{name} is known for {' and '.join(metric(name).tasks)} only, not for {task}; remove it.")
+            known = " and ".join(metric(name).tasks)
+            raise PlanError(f"{name} is known for {known} only, not for {task}; remove it.", at=_place_of(plan, name))
         if load_proxy(plan.proxy.name).train is None:
             raise PlanError(
-                f"{name} is measured of a trained network, and the proxy {plan.proxy.name} trains none; use train."
+                f"{name} is measured of a trained network, and the proxy {plan.proxy.name} trains none; use train.",
+                at=_place_of(plan, name),
             )
     return names
 
 
 def _check_search(plan: "Plan") -> None:
     search = plan.search
-    plugins.check("sampler", search.sampler, error=PlanError)
-    if search.trials < 1 or search.workers < 0:
-        raise PlanError(f"trials={search.trials}, workers={search.workers}: use 1 or more (workers from 0).")
+    plugins.check("sampler", search.sampler, error=PlanError, at=_at(plan, "sampler"))
+    for name, least in (("trials", 1), ("workers", 0)):
+        if (number := getattr(search, name)) < least:
+            raise PlanError(f"found {number}; use {least} or more.", at=_at(plan, name))
     for name, minimum in (("timeout_s", 0.0), ("memory_gib", _MIN_MEMORY_GIB)):
         limit = getattr(search, name)
         if limit != 0 and not minimum <= limit < math.inf:  # false for NaN
-            raise PlanError(f"{name}={limit}: use 0 for no limit, or a finite number from {minimum:g} up.")
+            wanted = f"use 0 for no limit, or a finite number from {minimum:g} up"
+            raise PlanError(f"found {limit}; {wanted}.", at=_at(plan, name))
 
 
 def _check_rungs(plan: "Plan") -> None:
@@ -183,11 +189,30 @@ def _check_limits(plan: "Plan") -> None:
 
 def _place(plan: "Plan", limits: Sequence[Constraint]) -> Location | str:
     """Where limits are written: in the file, or on the command line if one of them is only there or the target's."""
-    document = plan.space.document
-    in_file, texts = read_search(document, plan.proxy, plan.space.head.task).limits, {limit.text for limit in limits}
+    texts = {limit.text for limit in limits}
     if plan.target and texts & {*plan.target.limits}:
-        return f"--beat {plan.target.name}"
-    return document.where("search", "limits") if texts <= {*in_file} else "--limit"
+        return _at(plan, "beat")
+    in_file = texts <= {*_settings_in_file(plan).limits}
+    return plan.space.document.where("search", "limits") if in_file else "--limit"
+
+
+def _place_of(plan: "Plan", name: str) -> Location | str:
+    """Where a metric is an objective or limited."""
+    if name in plan.search.objectives:
+        return _at(plan, "objectives")
+    return _place(plan, [limit for limit in plan.limits if limit.name == name])
+
+
+def _at(plan: "Plan", key: str) -> Location | str:
+    """Where a setting of the search is written: in the file, or on the command line if it differs there."""
+    if getattr(_settings_in_file(plan), key) == getattr(plan.search, key):
+        return plan.space.document.where("search", key)
+    flag = {"objectives": "objective", "timeout_s": "timeout", "memory_gib": "memory"}.get(key, key)
+    return f"--{flag} {plan.target.name}" if key == "beat" and plan.target else f"--{flag}"
+
+
+def _settings_in_file(plan: "Plan") -> SearchSettings:
+    return read_search(plan.space.document, plan.proxy, plan.space.head.task)
 
 
 def _check_static_limits(plan: "Plan") -> None:
@@ -218,8 +243,9 @@ def _check_target(plan: "Plan") -> None:
     own, costs = plan.target.arch.metrics(), plan.space.costs(MAX_LISTED)
     if all(own[name] > getattr(costs, name).max() for name in SIZE):
         most = ", ".join(f"{name} up to about {getattr(costs, name).max():,}" for name in SIZE)
-        where = f"--beat {plan.target.name}"
-        raise PlanError(f"costs more than every network of the space ({most}); use a smaller one.", at=where)
+        raise PlanError(
+            f"costs more than every network of the space ({most}); use a smaller one.", at=_at(plan, "beat")
+        )
 
 
 def _check_feasible(plan: "Plan", costs: Cost, limits: tuple[Constraint, ...]) -> None:

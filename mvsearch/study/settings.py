@@ -81,7 +81,12 @@ class ProxySettings:
     def parse_settings(self, document: Document, task: str) -> Any:
         """The proxy's own settings as its dataclass; raises PlanError for a field that it does not have."""
         proxy = load_proxy(self.name)
-        return _parse(document, "proxy", proxy.settings, {**proxy.task_defaults.get(task, {}), **self.settings})
+        try:
+            return _parse(document, "proxy", proxy.settings, {**proxy.task_defaults.get(task, {}), **self.settings})
+        except PlanError as error:
+            if error.file != "proxy":
+                raise
+            raise PlanError(str(error).removeprefix("proxy: "), at=document.where("proxy")) from None
 
     def metrics(self, task: str) -> tuple[str, ...]:
         """The names of the scores that the proxy has for a task; raises PlanError if it has none."""

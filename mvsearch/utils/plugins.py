@@ -65,7 +65,9 @@ def load(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError) -
     return import_module(f"{KINDS[kind]}.{name}")
 
 
-def check(kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError, at: Location | None = None) -> None:
+def check(
+    kind: Kind, name: str, *, error: type[MvsearchError] = MvsearchError, at: Location | str | None = None
+) -> None:
     """Raise `error`, with a suggestion, if there is no file of a kind and name; imports none of them."""
     known = names(kind)
     if name not in known:
