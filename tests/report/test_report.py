@@ -351,6 +351,20 @@ def test_the_area_key_spans_the_areas_in_round_values(records):
     assert front_figure(records, OBJECTIVES, title="v3", x="macs").area_key == (1.0, 2.0, 5.0)
     alike = [candidate(i, 10**6, macs, 0.7) for i, macs in enumerate((210_000_000, 330_000_000, 410_000_000))]
     assert front_figure(alike, OBJECTIVES, title="v3").area_key == (150.0, 250.0, 400.0)
+    near = [candidate(i, 10**6, macs, 0.7) for i, macs in enumerate((145_000_000, 180_000_000))]
+    assert front_figure(near, OBJECTIVES, title="v3").area_key == (125.0, 150.0, 175.0)
+
+
+@pytest.mark.parametrize("areas", [(10**9, 10**9), (10**9, 2 * 10**9)])
+def test_a_figure_has_a_size_legend_if_its_areas_differ(areas, tmp_path, monkeypatch):
+    records = [candidate(i, (i + 1) * 10**6, macs, 0.7 + i / 10) for i, macs in enumerate(areas)]
+    figure, drawn = front_figure(records, OBJECTIVES, title="v3"), []
+    monkeypatch.setattr("matplotlib.figure.Figure.legend", lambda _, **look: drawn.append(str(look.get("title"))))
+    plot_fronts([figure], tmp_path / "front.png")
+
+    differ = len(set(areas)) > 1
+    assert any("area: " in title for title in drawn) == differ
+    assert ("area: " in str(layout(figure, LIGHT))) == differ
 
 
 def test_a_study_without_the_metric_cannot_be_drawn_and_says_which(records):

@@ -125,10 +125,12 @@ def limits_around(values: Sequence[float], margin: float) -> tuple[float, float]
 
 
 def round_values(values: Sequence[float]) -> tuple[float, ...]:
-    """Two or three round values that span the others, for a size legend."""
-    for digits in ((1, 2, 5), (1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9)):
+    """Two or three round values that span the others, for a size legend; none where the others are equal."""
+    if min(values) == max(values):
+        return ()
+    for digits in ((1, 2, 5), (1, 1.25, 1.5, 1.75, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)):
         steps = [float(f"{digit}e{power}") for power in range(-6, 7) for digit in digits]
         near = [step for step in steps if 0.7 * min(values) <= step <= 1.1 * max(values)]
         if len(near) > 1:
             return tuple(dict.fromkeys((near[0], near[len(near) // 2], near[-1])))
-    return (max(values),)
+    return ()

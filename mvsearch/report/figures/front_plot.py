@@ -193,14 +193,20 @@ def _draw_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme)
 
 
 def _draw_size_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: Theme) -> None:
-    """The areas of markers, below the plot on the right."""
+    """The areas of markers, below the plot on the right, if they differ."""
+    if figure.area is None or not figure.area_key:
+        return
     colours: dict[str, Any] = {"color": theme.pale, "edgecolor": theme.grey}
     sizes = [
         axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), label=f"{value:g}", **colours)
         for value in figure.area_key
     ]
-    words = f"area: {figure.area.label}" if figure.area else ""
-    look: dict[str, Any] = {"title": words, "title_fontsize": 8.5, "labelspacing": 0.7, "ncols": 3}
+    look: dict[str, Any] = {
+        "title": f"area: {figure.area.label}",
+        "title_fontsize": 8.5,
+        "labelspacing": 0.7,
+        "ncols": 3,
+    }
     _legend_below(fig, axes, _foot(figure), "lower right", handles=sizes, **look)
 
 
@@ -371,7 +377,7 @@ def _size_key(figure: FrontFigure, theme: Theme, form: Format) -> list[dict[str,
 
 
 def _size_texts(figure: FrontFigure, form: Format) -> list[dict[str, Any]]:
-    if figure.area is None:
+    if figure.area is None or not figure.area_key:
         return []
     place = {"xref": "paper", "yref": "paper", "x": form.key_from, "y": 0, "showarrow": False, "xanchor": "left"}
     head = {"text": f"area: {figure.area.label}", "xshift": -_LARGEST_PX, "yshift": -form.key_down + 30}
