@@ -124,9 +124,17 @@ def _assign(point: Point, target: FieldTarget, choice: Choice) -> None:
     name, spelled = target.name, target.spelled
     matching = [value for value in choice.values if target.matches(value)]
     if not matching:
-        raise SpaceError(f"{name} is {spelled}, the space offers {', '.join(map(str, choice.values))}")
+        raise SpaceError(f"{name} is {spelled}, the space offers {_offer(choice, spelled)}")
     if point.setdefault(choice.name, matching[0]) != matching[0]:
         raise SpaceError(f"{name} is {spelled}, but it equals {choice.name}, which is {point[choice.name]} elsewhere")
+
+
+def _offer(choice: Choice, value: Any) -> str:
+    """The values of a choice, with the nearest if they are numbers."""
+    offered = ", ".join(map(str, choice.values))
+    if not choice.ordered or type(value) not in (int, float):
+        return offered
+    return f"{offered} (the nearest is {min(choice.values, key=lambda other: abs(other - value))})"
 
 
 def _solve(variables: dict[str, Variable], point: Point, computed: list[FieldTarget]) -> Point:

@@ -258,6 +258,7 @@ def _check_contains(space: "SearchSpace") -> None:
         try:
             space.find_point(space.adapt(arch))
         except SpaceError as error:
-            raise SpaceError(f"the space does not contain {name}: {error}.", at=where) from None
+            todo = "change the space or the network, or remove it from `contains`"
+            raise SpaceError(f"the space does not contain {name}: {error}; {todo}.", at=where) from None
         except ArchitectureError as error:
             raise SpaceError(f"the space does not contain {error}", at=where) from None

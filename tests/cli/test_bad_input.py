@@ -105,6 +105,17 @@ MISTAKES = {
     ),
     "no objectives": ("[scaled_loss, params, macs]", "[]", "objectives"),
     "a word for the objectives": ("[scaled_loss, params, macs]", "top1", "search.objectives: "),
+    "a network outside the space": (
+        "- mobilevitv3_xxs_l2",
+        "- mobilevitv3_xs",
+        "layer1.out is 32, the space requires 16; change the space or the network, or remove it from `contains`.",
+    ),
+    "a value outside the space": ("[48, 80, 16]", "[48, 56, 8]", "the space offers 48, 56 (the nearest is 56); change"),
+    "a network in place of its name": (
+        "- mobilevitv3_xxs_l2",
+        "- {name: x, blocks: [{name: a, block: conv, out: 8}]}",
+        "found a mapping; save the network as a file of its own, and use its path.",
+    ),
     "a score of another proxy": (
         "[scaled_loss, params, macs]",
         "[naswot, params]",
