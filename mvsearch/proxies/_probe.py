@@ -36,7 +36,7 @@ class Settings:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
-                raise PlanError(f"{name}={getattr(self, name)} is too small; use {least} or more.", at="proxy")
+                raise PlanError(f"{name}={getattr(self, name)} is too small; use {least} or more.")
 
 
 @dataclass(frozen=True)

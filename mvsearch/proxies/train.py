@@ -109,14 +109,11 @@ class Settings:
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
             if getattr(self, name) < least:
-                raise PlanError(f"{name}={getattr(self, name)} is too small; use {least} or more.", at="proxy")
+                raise PlanError(f"{name}={getattr(self, name)} is too small; use {least} or more.")
         for name in ("warmup", "ema", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
-                raise PlanError(f"{name}={getattr(self, name)}: use a share from 0 to below 1.", at="proxy")
-        try:
-            self.distillation()
-        except PlanError as error:
-            raise PlanError(f"{error}", at="proxy") from None
+                raise PlanError(f"{name}={getattr(self, name)}: use a share from 0 to below 1.")
+        self.distillation()  # checks its values
 
     def distillation(self) -> Distillation:
         """How the networks learn from a teacher."""

@@ -84,9 +84,9 @@ class ProxySettings:
         try:
             return _parse(document, "proxy", proxy.settings, {**proxy.task_defaults.get(task, {}), **self.settings})
         except PlanError as error:
-            if error.file != "proxy":
+            if error.file or error.key:
                 raise
-            raise PlanError(str(error).removeprefix("proxy: "), at=document.where("proxy")) from None
+            raise PlanError(str(error), at=document.where("proxy")) from None
 
     def metrics(self, task: str) -> tuple[str, ...]:
         """The names of the scores that the proxy has for a task; raises PlanError if it has none."""
