@@ -3,7 +3,7 @@
     python benchmarks/ground_truth/powers.py                     prints the table
     python benchmarks/ground_truth/powers.py --write             also writes it into docs/evidence/proxies.md
     python benchmarks/ground_truth/powers.py --extract FILE      adds the JSON of `mvsearch proxies --proxy train
-        --set train.steps=600 --data folder --path /my/cifar10 --json` to published_short_trainings.csv
+        --set train.steps=600 --data /my/cifar10 --json` to published_short_trainings.csv
 
 A power must keep the order of published models (top-1 on ImageNet) and of groups of different cost, and leave the order
 at equal cost to the loss. The networks of the ground truth have their short trainings in short_trainings.csv.
