@@ -89,11 +89,8 @@ class Source:
             notes += ("The source was trained on these images, also on those held out: scores on them are too high.",)
         return replace(source, notes=notes)
 
-    def check_networks(self, archs: Sequence[Architecture]) -> tuple[str, ...]:
-        """The notes, and one if some of these networks have kinds of blocks that it lacks, or work in another way.
-
-        Raises CheckpointError if the source has none of the blocks that distinguish the family of any of them.
-        """
+    def check_family(self, archs: Sequence[Architecture]) -> None:
+        """Raises CheckpointError if the source has none of the blocks that distinguish the family of any of these."""
         ours, theirs = (set().union(*map(_family, each)) for each in (archs, [self.arch]))
         if all(_family(arch) and not _family(arch) & theirs for arch in archs):
             raise CheckpointError(
@@ -101,6 +98,14 @@ class Source:
                 "same family.",
                 at=self.place,
             )
+
+    def check_networks(self, archs: Sequence[Architecture]) -> tuple[str, ...]:
+        """The notes, and one if some of these networks have kinds of blocks that it lacks, or work in another way.
+
+        Raises what `check_family` does.
+        """
+        self.check_family(archs)
+        theirs = _family(self.arch)
         own = {field: _values(self.arch, field) for field in _FUSION}
         differing = [
             ["block"] * bool(_family(arch) - theirs) + [f for f in _FUSION if own[f] and _values(arch, f) - own[f]]
@@ -154,14 +159,17 @@ def warm_start(
 
     `place` is what `Source.load` takes; a checkpoint may also be one of `arch` without a description. Of a folder of
     several trainings the one is used that most weights can be taken from. `classes` are those of the images, by default
-    as many without names. Raises what `read_single` does, and CheckpointError if no weights match.
+    as many without names. Raises what `read_single` does, and CheckpointError if no weights match or the source is of
+    another family.
     """
     classes = classes or tuple(map(str, range(arch.num_classes)))
     best, best_state, errors = None, model.state_dict(), []
     for read in _readers(str(place), arch):
         target = copy.deepcopy(model)
         try:
-            transfer = Source.of(read(), str(place), classes, arch.task).transfer(target)
+            source = Source.of(read(), str(place), classes, arch.task)
+            source.check_family([arch])
+            transfer = source.transfer(target)
         except CheckpointError as error:
             errors.append(error)
             continue

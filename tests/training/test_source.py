@@ -146,6 +146,8 @@ def test_a_source_of_another_family_is_refused(tmp_path):
     with pytest.raises(CheckpointError) as error:
         load_proxy("train").check([ARCH], settings, data)
     assert {"mobilevit", "mobilevitv2"} <= set(str(error.value).replace(",", "").split())
+    with pytest.raises(CheckpointError, match="same family"):
+        warm_start(settings.init, build(ARCH, seed=0), ARCH, CLASSES)
     other = Architecture.from_dict(SEPARABLE)
     [note] = load_proxy("train").check([ARCH, other], settings, data)  # a space of both families
     assert "1 of 2" in note
