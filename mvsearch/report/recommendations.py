@@ -39,11 +39,10 @@ def recommend(front: Sequence[Record], objectives: Sequence[Objective]) -> tuple
     if score is None or not costs or not own:
         return ()
     reasons: dict[int, list[tuple[str, str]]] = {}
-    for record, label, reason in (
-        *_instead_of_published(front, own, score, costs),
-        _knee(front, own, objectives),
-        *_sizes(front, own, score, costs[0]),
-    ):
+    found = [*_instead_of_published(front, own, score, costs)]
+    if len(own) >= len(SIZES):  # fewer leave nothing to choose from
+        found += [_knee(front, own, objectives), *_sizes(front, own, score, costs[0])]
+    for record, label, reason in found:
         reasons.setdefault(record.number, []).append((label, reason))
     by_number = {record.number: record for record in own}
     return tuple(

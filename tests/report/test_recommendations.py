@@ -86,3 +86,11 @@ def test_the_study_in_git_has_its_recommendations_first_and_the_whole_front_on_d
     assert mvsearch("front", "v3", "--plot", "gain.svg", "--y", "gain").code == 0
     assert "beyond size" in Path("gain.svg").read_text(encoding="utf-8")
     assert mvsearch("front", "v3", "--objective", "params", "--plot", "no.svg", "--y", "gain").code == 1
+
+
+@pytest.mark.parametrize(("members", "knees"), [(2, 0), (3, 1)])
+def test_a_front_of_one_or_two_candidates_has_no_knee_and_no_sizes(members, knees):
+    records = [record(n, 1e6 * 2**n, 3e8 * 2**n, loss=2.0 - 0.1 * n) for n in range(members)]
+    labels = [label for each in recommend(records, [LOSS, *COSTS]) for label in each.labels]
+    assert labels.count("knee") == knees
+    assert len(set(labels) & {"S", "M", "L"}) == 3 * knees
