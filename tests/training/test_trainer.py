@@ -635,11 +635,10 @@ def test_statistics_are_averaged_and_weight_decay_skips_norms_unless_it_is_for_a
 
 
 def test_a_single_loss_is_drawn_as_a_point():
-    from mvsearch.report.figures.palette import LIGHT
     from mvsearch.report.figures.training_curve import _draw
 
     curve = TrainingCurve("a", "b", ((10, 1.2),), ((10, 0.5),))
-    assert _draw(curve, LIGHT).axes[0].lines[0].get_marker() == "o"
+    assert _draw(curve).axes[0].lines[0].get_marker() == "o"
 
 
 def test_the_curve_averages_neighbouring_losses():
