@@ -6,7 +6,6 @@ tensorboard/        the same, where it is installed        result.json, curve.pn
 """
 
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,14 +156,14 @@ class TrainingJob:
 
     def chance_note(self, training: StartedTraining) -> tuple[str, ...]:
         """A sentence if a classifier is within two standard errors of naming the most frequent class of all images."""
-        from mvsearch.training.sampler import ENOUGH_STEPS, settings_for
+        from mvsearch.training.sampler import ENOUGH_STEPS, is_guessing, settings_for
 
         data, evaluation = training.data, training.run.evaluation
         assert evaluation is not None
         if data.task.has_scenes:
             return ()
         chance = np.bincount(data.held_out.labels).max() / len(data.held_out.labels)
-        if evaluation.score > chance + 2 * math.sqrt(chance * (1 - chance) / evaluation.images):
+        if not is_guessing(evaluation.score, chance, evaluation.images):
             return ()
         share = f"the largest of {data.classes} classes has {pretty(data.metric, chance)} of the images"
         more = settings_for(max(ENOUGH_STEPS, 2 * data.steps), self.recipe, len(data.train.labels))

@@ -43,6 +43,11 @@ def few_steps_note(recipe: Recipe, images: int) -> tuple[str, ...]:
     return (f"{few}; {settings_for(ENOUGH_STEPS, recipe, images)} takes at least {ENOUGH_STEPS}",)
 
 
+def is_guessing(accuracy: float, chance: float, images: int) -> bool:
+    """Whether an accuracy on so many images is within two standard errors of that of naming one class for all."""
+    return accuracy <= chance + 2 * math.sqrt(chance * (1 - chance) / images)
+
+
 def settings_for(steps: int, recipe: Recipe, images: int) -> str:
     """The options for at least so many steps on so many images, with a smaller batch where images are few."""
     batch = min(recipe.batch, 1 << max(3, (images // 16).bit_length() - 1))

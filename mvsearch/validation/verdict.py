@@ -1,6 +1,10 @@
 """The outcome of a validation in sentences."""
 
+import math
+
+from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import TEST, metric
+from mvsearch.training.sampler import ENOUGH_STEPS, is_guessing
 from mvsearch.utils.text import join_words, plural
 from mvsearch.validation.comparison import CONFIDENCE
 from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
@@ -11,19 +15,76 @@ _SAME = 0.005
 
 
 def verdict(validation: Validation) -> str:
-    """One sentence about the leading candidate, after one that says so if no candidate is better."""
-    comparisons = validation.comparisons
-    if not comparisons:
+    """One sentence about the leading candidate and each of its baselines, after one that says so if none is better.
+
+    It leads whose least favourable comparison is the best, by which the front counts a trial too.
+    """
+    if not validation.comparisons:
         return "Nothing is trained yet that could be compared."
-    leader = max(comparisons, key=lambda each: (each.difference.mean, each.difference.seeds))
-    sentence = comparison_sentence(validation, leader)
     unfinished = f" The validation is not finished: {validation.open} trainings are open." if validation.open else ""
-    decided = {each.verdict for each in comparisons}
-    if len(comparisons) == 1 or "better" in decided or decided == {"one seed"}:
-        return sentence + unfinished
-    baselines = list(dict.fromkeys(each.baseline for each in comparisons))
-    names = baselines[0] if len(baselines) == 1 else "its baseline"
-    return f"No candidate is better than {names} beyond noise. {sentence}{unfinished}"
+    if _nothing_learned(validation):
+        return f"{_guessing_text(validation)}; more steps are needed, e.g. {_more_epochs(validation)}.{unfinished}"
+    by_candidate: dict[str, list[Comparison]] = {}
+    for each in validation.comparisons:
+        by_candidate.setdefault(each.candidate, []).append(each)
+    first, *others = max(by_candidate.values(), key=_least_favourable)
+    sentence = "; ".join([comparison_sentence(validation, first)[:-1], *map(_short, others)]) + "."
+    return f"{_no_winner(list(by_candidate.values()))}{sentence}{unfinished}"
+
+
+def _least_favourable(comparisons: list[Comparison]) -> tuple[float, int]:
+    return min((each.difference.mean, each.difference.seeds) for each in comparisons)
+
+
+def _no_winner(candidates: list[list[Comparison]]) -> str:
+    """A sentence if none of several candidates is better than all of its baselines; empty if one is."""
+    outcomes = [{each.verdict for each in comparisons} for comparisons in candidates]
+    if len(candidates) == 1 or {"better"} in outcomes or set.union(*outcomes) == {"one seed"}:
+        return ""
+    baselines = {each.baseline for comparisons in candidates for each in comparisons}
+    several = any(len(comparisons) > 1 for comparisons in candidates)
+    names = "every one of its baselines" if several else "its baseline" if len(baselines) > 1 else baselines.pop()
+    return f"No candidate is better than {names} beyond noise. "
+
+
+def _short(comparison: Comparison) -> str:
+    """A further comparison of the same candidate, e.g. `worse than mobilevitv3_xs (-1.4 points, -1.9 to -0.9)`."""
+    difference, other = comparison.difference, comparison.baseline
+    points = f"{'+' if difference.mean >= 0 else ''}{_points(difference.mean)} points"
+    if difference.low is None or difference.high is None:
+        return f"{points} against {other}"
+    interval = f"({points}, {_points(difference.low)} to {_points(difference.high)})"
+    if comparison.verdict == "no difference":
+        return f"no difference beyond noise to {other} {interval}"
+    return f"{comparison.verdict} than {other} {interval}"
+
+
+def _guessing(validation: Validation) -> list[str]:
+    """The classifiers that learned nothing: as right as one that names the same class for every image."""
+    classes = validation.conditions.get("classes")
+    if validation.metric != "top1" or not classes:
+        return []
+    images = validation.conditions.get("test_images", 0)
+    means = {each.name: each.mean for each in validation.networks}
+    return [name for name, mean in means.items() if mean is not None and is_guessing(mean, 1 / classes, images)]
+
+
+def _nothing_learned(validation: Validation) -> bool:
+    """Whether all networks that were trained learned nothing."""
+    trained = [each.name for each in validation.networks if each.scores]
+    return bool(trained) and _guessing(validation) == trained
+
+
+def _guessing_text(validation: Validation) -> str:
+    classes, label = validation.conditions["classes"], metric(validation.metric).label_on(TEST)
+    share = pretty(validation.metric, 1 / classes)
+    guess = f"the {label} is about what guessing among {classes} classes gives ({share})"
+    return f"{join_words(_guessing(validation))} learned nothing, {guess}"
+
+
+def _more_epochs(validation: Validation) -> str:
+    epochs, steps = validation.conditions["epochs"], validation.conditions["steps"]
+    return f"--epochs {math.ceil(epochs * max(ENOUGH_STEPS, 2 * steps) / steps)}"
 
 
 def comparison_sentence(validation: Validation, comparison: Comparison) -> str:
@@ -71,16 +132,19 @@ def compare_costs(one: ValidatedNetwork, other: ValidatedNetwork) -> str:
 def notes(validation: Validation) -> list[str]:
     """What a reader of the intervals has to know, in sentences."""
     sentences = []
-    comparisons, noise = validation.comparisons, validation.noise
+    comparisons, noise = validation.comparisons, None if _nothing_learned(validation) else validation.noise
     if noise and len(comparisons) > 1:
         sentences.append(f"The {100 * CONFIDENCE:.0f} % hold for all {len(comparisons)} intervals together.")
-    if noise:
-        images = validation.conditions.get("test_images")
+    if noise and comparisons:
+        say = "The interval says" if len(comparisons) == 1 else "The intervals say"
+        images = validation.conditions.get("test_images", 0)
         deviation = 100 * noise.deviation
         sentences.append(
-            f"They say what other seeds would change (a standard deviation of {deviation:.2f} points a training), not "
+            f"{say} what other seeds would change (a standard deviation of {deviation:.2f} points a training), not "
             f"what other test images than these {images:,} would."
         )
+    if _guessing(validation) and not _nothing_learned(validation):
+        sentences.append(f"{_guessing_text(validation)}.")
     for network in validation.networks:
         if network.failure:
             sentences.append(f"{network.name} is left out: its training failed ({network.failure}).")

@@ -16,7 +16,7 @@ from mvsearch.validation.verdict import compare_costs, notes, verdict
 
 CONDITIONS = {
     **{"name": "short_0", "recipe": "short", "epochs": 10, "image_size": 32, "data": "cifar10", "init": None},
-    **{"train_images": 50_000, "test_images": 10_000},
+    **{"train_images": 50_000, "test_images": 10_000, "classes": 10, "steps": 3900},
 }
 BASE = ValidatedNetwork("mobilevitv3_xxs", "b", {"params": 1_000_000, "macs": 400}, {0: 0.700, 1: 0.704, 2: 0.699})
 
@@ -57,6 +57,53 @@ def test_no_winner_is_said_first():
     assert verdict(validation(EQUAL, WORSE)).startswith("No candidate is better")
     assert "no difference" in verdict(validation(EQUAL))
     assert "2 seeds" in verdict(validation(WORSE))
+
+
+XS = ValidatedNetwork("xs", "c", {"params": 950_000, "macs": 420}, {0: 0.720, 1: 0.724, 2: 0.719})
+
+
+def against_both(number: int, *scores: float) -> ValidatedNetwork:
+    return replace(candidate(number, *scores), against=("mobilevitv3_xxs", "xs"))
+
+
+def test_the_verdict_names_every_baseline_and_the_candidate_whose_worst_comparison_is_best():
+    found = validation(against_both(17, 0.724, 0.729, 0.719), WORSE, XS)
+    sentence, gap = verdict(found), found.comparisons[1].difference
+
+    assert sentence.startswith(
+        "No candidate is better than every one of its baselines beyond noise. v3:17 is better than mob"
+    )
+    interval = f"{100 * gap.low:.1f} to {100 * gap.high:.1f}"
+    assert sentence.endswith(f"; no difference beyond noise to xs (+0.3 points, {interval}).")
+    worse = verdict(validation(against_both(17, 0.710, 0.714, 0.709), XS))
+    assert worse.startswith("v3:17 is better than mobilevitv3_xxs by 1.0 points")
+    assert "; worse than xs (-1.0 points, -1.0 to -1.0)" in worse
+    far = replace(candidate(18, 0.712, 0.716, 0.711), against=("mobilevitv3_xxs",))
+    assert "v3:18 is better" in verdict(validation(against_both(17, 0.725, 0.729, 0.724), far, XS))
+    one = replace(
+        validation(), networks=tuple(replace(n, scores={0: n.scores[0]}) for n in (against_both(17, 0.7), XS, BASE))
+    )
+    assert "; -2.0 points against xs." in verdict(one)
+
+
+def test_networks_that_learned_nothing_get_no_verdict():
+    base = replace(BASE, scores={0: 0.1, 1: 0.1, 2: 0.104})
+    guessed = replace(validation(), networks=(candidate(17, 0.1, 0.1, 0.1), base))
+    guessed = replace(guessed, conditions=CONDITIONS | {"epochs": 1, "steps": 12}, open=2)
+
+    assert verdict(guessed) == (
+        "v3:17 and mobilevitv3_xxs learned nothing, the top-1 (test) is about what guessing among 10 classes gives "
+        "(10.0 %); more steps are needed, e.g. --epochs 25. The validation is not finished: 2 trainings are open."
+    )
+    assert notes(guessed) == []
+    some = validation(BETTER, candidate(18, 0.1, 0.1, 0.1))
+    assert "v3:17 is better than mobilevitv3_xxs" in verdict(some)
+    assert notes(some)[-1].startswith("v3:18 learned nothing, the top-1 (test)")
+
+
+def test_the_notes_say_what_the_intervals_say():
+    assert notes(validation(BETTER))[0].startswith("The interval says what other seeds would change")
+    assert notes(validation(BETTER, EQUAL))[1].startswith("The intervals say what other seeds would change")
 
 
 def test_one_seed_has_no_interval():
