@@ -51,6 +51,7 @@ def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
     right.set(xlabel=figure.bars_label, xlim=figure.bar_limits, ylim=(max(1, len(figure.bars)) - 0.5, -0.5))
     for axes in (left, right):
         static.frame(axes)
+    left.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])  # quarters would need one more digit
     _draw_dots(left, figure, theme)
     right.set_yticks(range(len(figure.bars)), [bar.label for bar in figure.bars], parse_math=False)
     right.axvline(0, color=theme.ink, linewidth=1.0)
