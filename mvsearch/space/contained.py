@@ -39,9 +39,9 @@ def contained(document: Document) -> Iterator[tuple[str, Architecture]]:
 
 def _read(document: Document, i: int, entry: Any, task: str) -> Any:
     where = document.where("contains", i)
-    if document.file is None and isinstance(entry, dict):
-        return entry  # of a stored study, which has the content already
     if isinstance(entry, dict):
+        if document.file is None:
+            return entry  # of a stored study, which has the content already
         raise SpaceError("found a mapping; save the network as a file of its own, and use its path.", at=where)
     if not isinstance(entry, str):
         raise SpaceError(f"found {entry!r}; use the name of a published model or the path of a file.", at=where)

@@ -28,7 +28,7 @@ def verdict(validation: Validation) -> str:
     for each in validation.comparisons:
         by_candidate.setdefault(each.candidate, []).append(each)
     first, *others = max(by_candidate.values(), key=_least_favourable)
-    sentence = "; ".join([comparison_sentence(validation, first)[:-1], *map(_short, others)]) + "."
+    sentence = "; ".join([comparison_clause(validation, first), *map(_short, others)]) + "."
     return f"{_no_winner(list(by_candidate.values()))}{sentence}{unfinished}"
 
 
@@ -61,10 +61,9 @@ def _short(comparison: Comparison) -> str:
 
 def _guessing(validation: Validation) -> list[str]:
     """The classifiers that learned nothing: as right as one that names the same class for every image."""
-    classes = validation.conditions.get("classes")
-    if validation.metric != "top1" or not classes:
+    classes, images = (validation.conditions.get(key) for key in ("classes", "test_images"))
+    if validation.metric != "top1" or not classes or not images:
         return []
-    images = validation.conditions.get("test_images", 0)
     means = {each.name: each.mean for each in validation.networks}
     return [name for name, mean in means.items() if mean is not None and is_guessing(mean, 1 / classes, images)]
 
@@ -87,9 +86,11 @@ def _more_epochs(validation: Validation) -> str:
     return f"--epochs {math.ceil(epochs * max(ENOUGH_STEPS, 2 * steps) / steps)}"
 
 
-def comparison_sentence(validation: Validation, comparison: Comparison) -> str:
-    """One sentence, e.g. `v3:17 is better than mobilevitv3_xxs by 1.4 points of top-1 (test) (95 % interval 0.9 to
-    1.9, 3 seeds) at 4 % fewer parameters and 2 % fewer MACs.`
+def comparison_clause(validation: Validation, comparison: Comparison) -> str:
+    """A sentence without its full stop.
+
+    E.g. `v3:17 is better than mobilevitv3_xxs by 1.4 points of top-1 (test) (95 % interval 0.9 to 1.9, 3 seeds) at 4 %
+    fewer parameters and 2 % fewer MACs`.
     """
     networks, difference = validation.by_name, comparison.difference
     one, other = networks[comparison.candidate], networks[comparison.baseline]
@@ -101,13 +102,13 @@ def comparison_sentence(validation: Validation, comparison: Comparison) -> str:
     if difference.low is None or difference.high is None:
         more = "higher" if difference.mean >= 0 else "lower"
         noise = "which says nothing about noise; use two or more --seeds"
-        return f"{one.name} is {points} {more} than {other.name}{at} with {seeds}, {noise}."
+        return f"{one.name} is {points} {more} than {other.name}{at} with {seeds}, {noise}"
     ends = f"{_points(difference.low)} to {_points(difference.high)}"
     interval = f"({100 * CONFIDENCE:.0f} % interval {ends}, {seeds}{stopped})"
     if comparison.verdict == "no difference":
         direction = "above" if difference.mean >= 0 else "below"
-        return f"{one.name} shows no difference to {other.name} beyond noise: {points} {direction} {interval}{at}."
-    return f"{one.name} is {comparison.verdict} than {other.name} by {points} {interval}{at}."
+        return f"{one.name} shows no difference to {other.name} beyond noise: {points} {direction} {interval}{at}"
+    return f"{one.name} is {comparison.verdict} than {other.name} by {points} {interval}{at}"
 
 
 def _points(share: float) -> str:

@@ -12,7 +12,7 @@ from mvsearch.report.page.content import Cell, Report, Table, Values, cells, pai
 from mvsearch.report.short_list_table import caution, short_list_rows, short_list_sentence
 from mvsearch.report.table import metric_columns
 from mvsearch.report.validation_table import validation_rows
-from mvsearch.validation.verdict import comparison_sentence, describe_conditions, notes, verdict
+from mvsearch.validation.verdict import comparison_clause, describe_conditions, notes, verdict
 
 
 def beat(report: Report) -> Values | None:
@@ -111,7 +111,7 @@ def _validated(report: Report, place: int) -> Values:
         "verdict": verdict(validation),
         "conditions": describe_conditions(validation),
         "table": Table(heads, cells(rows)),
-        "sentences": [comparison_sentence(validation, comparison) for comparison in validation.comparisons],
+        "sentences": [f"{comparison_clause(validation, comparison)}." for comparison in validation.comparisons],
         "notes": notes(validation),
         "figure": name if name in report.figures else None,
     }
