@@ -64,7 +64,7 @@ def validation_figure(validation: Validation) -> ValidationFigure:
     dots = tuple(_dots(validation, network, size) for network in trained)
     baselines = {comparison.baseline for comparison in validation.comparisons}
     bars = tuple(_bar(validation, each, several=len(baselines) > 1) for each in validation.comparisons)
-    against = f" to {_short(validation.study, next(iter(baselines)))}" if len(baselines) == 1 else ""
+    against = f" from {_short(validation.study, next(iter(baselines)))}" if len(baselines) == 1 else ""
     interval = f" ({100 * CONFIDENCE:.0f} % interval)" if validation.noise else ""
     return ValidationFigure(
         title=f"{validation.study}: validation",
@@ -93,7 +93,7 @@ def _bar(validation: Validation, comparison: Comparison, *, several: bool) -> Di
     difference = comparison.difference
     low, high = (difference.mean if end is None else end for end in (difference.low, difference.high))
     names = (_short(validation.study, name) for name in (comparison.candidate, comparison.baseline))
-    label = " to ".join(names) if several else next(names)
+    label = " above ".join(names) if several else next(names)
     words = f"{comparison.candidate}: {100 * difference.mean:+.2f} points, {comparison.verdict}"
     return DifferenceBar(label, comparison.verdict, 100 * difference.mean, 100 * low, 100 * high, words)
 
@@ -113,4 +113,4 @@ def _subtitle(validation: Validation) -> str:
     about = validation.conditions
     images = f"{about['test_images']:,} test images of " if "test_images" in about else ""
     recipe = f"recipe {_stem(about['recipe'])}, {epochs_text(validation)} at {about['image_size']} px"
-    return f"{images}{about['data']}; {recipe}; small dots are seeds, large ones their means"
+    return f"{images}{about['data']}; {recipe}; diamonds: baselines, small dots: seeds"
