@@ -222,14 +222,14 @@ def _members_table(findings: "Findings", columns: "Mapping[str, Callable[[int], 
     from mvsearch.report.table import front_table
     from mvsearch.report.validated import HEAD
 
-    recommended, heads = findings.recommendations, dict(columns)
+    recommended = findings.recommendations
     short = bool(recommended) and not whole and len(recommended) < len(findings.front)
     members = [each.record for each in recommended] if short else findings.front
+    texts = {head: [text(record.number) for record in members] for head, text in columns.items()}
     if gains := findings.gains:
-        heads["gain beyond size"] = lambda number: f"{gains.gains[number]:+.3f}"
+        texts["gain beyond size"] = [gains.text(record) for record in members]
     if validated := findings.validated:
-        heads[HEAD] = lambda number: validated[number].text if number in validated else ""
-    texts = {head: [text(record.number) for record in members] for head, text in heads.items()}
+        texts[HEAD] = [validated[record.number].text if record.number in validated else "" for record in members]
     hidden = f"; --all shows all {len(findings.front)} members" if short else ""
     title = f"{'Recommended members of the' if short else 'Pareto'} front of {findings.name}"
     caption = f"{findings.tally}{hidden}"

@@ -39,6 +39,11 @@ class SizeGain:
             if record.number in self.gains
         ]
 
+    def text(self, record: Record) -> str:
+        """The gain of a record, with the standard error of its score if that is known, e.g. `+0.046 ± 0.0038`."""
+        error = record.metrics.get(f"{self.score}_sem")
+        return f"{self.gains[record.number]:+.3f}" + ("" if error is None else f" ± {error:.2g}")
+
     def _metrics(self, record: Record) -> dict[str, float]:
         error = record.metrics.get(f"{self.score}_sem")
         gain = {GAIN.name: self.gains[record.number]}

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mvsearch.arch.published import short_name
-from mvsearch.metrics.formatting import pretty
+from mvsearch.metrics.formatting import pretty, with_error
 from mvsearch.metrics.pareto import Objective, spans
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric, scores
@@ -62,9 +62,10 @@ def _instead_of_published(
         if cheaper:
             best = _best(cheaper, score)
             gap = score.cost(best.metrics[score.name]) - score.cost(model.metrics[score.name])
-            verdict = "better than" if gap < 0 else "worse than" if gap > 0 else "equal to"
-            name = short_name(str(model.published))
-            yield best, name, f"the best candidate at no more cost than {name}; its score is {verdict} that of {name}"
+            relation = "better than" if gap < 0 else "worse than" if gap > 0 else "equal to"
+            name, theirs = short_name(str(model.published)), with_error(score.name, model.metrics)
+            verdict = f"its score is {relation} that of {name} ({theirs})"
+            yield best, name, f"the best candidate at no more cost than {name}; {verdict}"
 
 
 def _knee(front: Sequence[Record], own: Sequence[Record], objectives: Sequence[Objective]) -> tuple[Record, str, str]:

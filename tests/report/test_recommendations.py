@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,15 @@ def test_the_gain_is_the_distance_from_the_line_in_the_direction_that_is_better(
     one_is_better = gain_beyond_size(sized([0.0] * 40 + [0.1], name=score.name), score)
     assert max(one_is_better.gains, key=one_is_better.gains.get) == 40
     assert one_is_better.gains[40] == pytest.approx(0.1, abs=0.02)
+
+
+def test_a_gain_is_shown_with_the_noise_of_its_score():
+    once, *rows = sized([0.0] * 12 + [0.1])
+    *rows, again = (replace(row, metrics=row.metrics | {"loss_sem": 0.0123}) for row in rows)
+    gains = gain_beyond_size([once, *rows, again], LOSS)
+
+    assert gains.text(again) == f"{gains.gains[12]:+.3f} ± 0.012"
+    assert gains.text(once) == f"{gains.gains[0]:+.3f}"
 
 
 def test_a_line_through_few_trials_or_over_a_cost_says_nothing():
