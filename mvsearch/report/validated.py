@@ -48,9 +48,14 @@ class ValidatedTrial:
 
 
 def validated_trials(validations: "Sequence[Validation]", target: Target | None) -> dict[int, ValidatedTrial]:
-    """The validated trials by number. `validations` are those of a study, the last written first."""
+    """The validated trials by number. `validations` are those of a study, the last written first.
+
+    One where nothing was learned says nothing of its trials.
+    """
     trials: dict[int, ValidatedTrial] = {}
     for validation in validations:
+        if validation.nothing_learned:
+            continue
         networks, by_trial = validation.by_name, dict[int, list[Any]]()
         for comparison in validation.comparisons:
             if (number := networks[comparison.candidate].number) is not None:

@@ -6,6 +6,7 @@ from statistics import fmean
 from typing import Any, Self
 
 from mvsearch.metrics.registry import TEST, measurements, with_devices
+from mvsearch.training.sampler import is_guessing
 from mvsearch.validation.comparison import CONFIDENCE, Difference, Noise, Scores, difference, pooled_noise
 from mvsearch.validation.conditions import Conditions
 from mvsearch.validation.job import ValidationJob
@@ -149,6 +150,21 @@ class Validation:
     def noise(self) -> Noise | None:
         """How much a score changes with the seed, besides what all networks share."""
         return pooled_noise(self.scores)
+
+    @property
+    def guessing(self) -> list[str]:
+        """The classifiers that learned nothing: as right as one that names the same class for every image."""
+        classes, images = (self.conditions.get(key) for key in ("classes", "test_images"))
+        if self.metric != "top1" or not classes or not images:
+            return []
+        means = {each.name: each.mean for each in self.networks}
+        return [name for name, mean in means.items() if mean is not None and is_guessing(mean, 1 / classes, images)]
+
+    @property
+    def nothing_learned(self) -> bool:
+        """Whether all networks that were trained learned nothing."""
+        trained = [each.name for each in self.networks if each.scores]
+        return bool(trained) and self.guessing == trained
 
     @property
     def comparisons(self) -> tuple[Comparison, ...]:

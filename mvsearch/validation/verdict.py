@@ -4,7 +4,7 @@ import math
 
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.registry import TEST, metric
-from mvsearch.training.sampler import ENOUGH_STEPS, is_guessing
+from mvsearch.training.sampler import ENOUGH_STEPS
 from mvsearch.utils.text import join_words, plural
 from mvsearch.validation.comparison import CONFIDENCE
 from mvsearch.validation.outcome import Comparison, ValidatedNetwork, Validation
@@ -22,7 +22,7 @@ def verdict(validation: Validation) -> str:
     if not validation.comparisons:
         return "Nothing is trained yet that could be compared."
     unfinished = f" The validation is not finished: {validation.open} trainings are open." if validation.open else ""
-    if _nothing_learned(validation):
+    if validation.nothing_learned:
         return f"{_guessing_text(validation)}; more steps are needed, e.g. {_more_epochs(validation)}.{unfinished}"
     by_candidate: dict[str, list[Comparison]] = {}
     for each in validation.comparisons:
@@ -59,26 +59,11 @@ def _short(comparison: Comparison) -> str:
     return f"{comparison.verdict} than {other} {interval}"
 
 
-def _guessing(validation: Validation) -> list[str]:
-    """The classifiers that learned nothing: as right as one that names the same class for every image."""
-    classes, images = (validation.conditions.get(key) for key in ("classes", "test_images"))
-    if validation.metric != "top1" or not classes or not images:
-        return []
-    means = {each.name: each.mean for each in validation.networks}
-    return [name for name, mean in means.items() if mean is not None and is_guessing(mean, 1 / classes, images)]
-
-
-def _nothing_learned(validation: Validation) -> bool:
-    """Whether all networks that were trained learned nothing."""
-    trained = [each.name for each in validation.networks if each.scores]
-    return bool(trained) and _guessing(validation) == trained
-
-
 def _guessing_text(validation: Validation) -> str:
     classes, label = validation.conditions["classes"], metric(validation.metric).label_on(TEST)
     share = pretty(validation.metric, 1 / classes)
     guess = f"the {label} is about what guessing among {classes} classes gives ({share})"
-    return f"{join_words(_guessing(validation))} learned nothing, {guess}"
+    return f"{join_words(validation.guessing)} learned nothing, {guess}"
 
 
 def _more_epochs(validation: Validation) -> str:
@@ -133,7 +118,7 @@ def compare_costs(one: ValidatedNetwork, other: ValidatedNetwork) -> str:
 def notes(validation: Validation) -> list[str]:
     """What a reader of the intervals has to know, in sentences."""
     sentences = []
-    comparisons, noise = validation.comparisons, None if _nothing_learned(validation) else validation.noise
+    comparisons, noise = validation.comparisons, None if validation.nothing_learned else validation.noise
     if noise and len(comparisons) > 1:
         sentences.append(f"The {100 * CONFIDENCE:.0f} % hold for all {len(comparisons)} intervals together.")
     if noise and comparisons:
@@ -144,7 +129,7 @@ def notes(validation: Validation) -> list[str]:
             f"{say} what other seeds would change (a standard deviation of {deviation:.2f} points a training), not "
             f"what other test images than these {images:,} would."
         )
-    if _guessing(validation) and not _nothing_learned(validation):
+    if validation.guessing and not validation.nothing_learned:
         sentences.append(f"{_guessing_text(validation)}.")
     for network in validation.networks:
         if network.failure:

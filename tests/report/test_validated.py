@@ -48,6 +48,15 @@ def study(tmp_path_factory) -> Findings:
     return compute_findings(Study.read(plan))
 
 
+def test_a_validation_where_nothing_was_learned_says_nothing_of_its_trials(study):
+    found = validation(study, {1: "better"})
+    guessed = replace(found, networks=tuple(replace(n, scores=dict.fromkeys(n.scores, 0.1)) for n in found.networks))
+
+    assert list(validated_trials([found], None)) == [1]
+    assert validated_trials([guessed], None) == {}
+    assert validated_trials([guessed, found], None)[1].outcome == "better"
+
+
 def test_candidates_whose_scores_look_the_same_are_named_beside_the_suggestion(study):
     first, second, *_ = study._by_score
     equal = replace(second, metrics=second.metrics | {study.score.name: first.metrics[study.score.name] * (1 + 1e-9)})
