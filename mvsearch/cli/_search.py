@@ -41,8 +41,7 @@ def prepare(plan: "Plan") -> list[str]:
         data = load_data(plan, progress)
     print_data_notes(data)
     held_out = _held_out(plan, data)
-    notes = [f"{data.name}: {note}" for note in _training_notes(plan, data, held_out)]
-    return [*notes, *trial_conditions(plan, data, held_out)]
+    return [*_training_notes(plan, data, held_out), *trial_conditions(plan, data, held_out)]
 
 
 def _held_out(plan: "Plan", data: "DataSet") -> "HeldOut | None":
@@ -179,5 +178,6 @@ def _show_time(plan: "Plan", reader: "Reader", progress: "SearchProgress", devic
     if trial is None:
         return False
     left = TimeLeft(trial, plan, reader, workers)
-    progress.show_time(left, time_words(trial, plan.search.trials - finished, left.update(finished, (), ()), workers))
+    trials, left_s = plan.search.trials - finished, left.update(finished, (), ())
+    progress.show_time(left, time_words(trial, trials, left_s, workers, left.measurements))
     return True

@@ -52,14 +52,18 @@ def classes_note(plan: "Plan", classes: Sequence[str]) -> tuple[str, ...]:
     return (f"the images have {len(classes):,} classes; {costs} (`num_classes` of the space).",)
 
 
-def time_words(trial: "TrialTime", left: int, left_s: float, workers: int) -> str:
-    """E.g. `about 25 CPU seconds a trial (12 to 60 by size; timed on 2 networks of the space): 4 min for 9 trials`."""
+def time_words(trial: "TrialTime", left: int, left_s: float, workers: int, measurements: int = 0) -> str:
+    """E.g. `about 25 CPU seconds a trial (12 to 60 by size; timed on 2 networks of the space): 4 min for 9 trials`.
+
+    So many `measurements` of the network to beat and of the short list are among what is left.
+    """
     spread = f"{_seconds(trial.low_s)} to {_seconds(trial.high_s)} by size; "
     spread = "" if _seconds(trial.low_s) == _seconds(trial.high_s) else spread
     measured = "".join(f", with {_seconds(s)} for {name}" for name, s in trial.measured_s.items())
     unknown = f", without {' and '.join(trial.unknown)}" if trial.unknown else ""
     busy = f", each {trial.stretch:.1f} s by the clock beside other work" if trial.stretch >= _BUSY else ""
-    trials = f"{plural(left, 'trial')} with {plural(workers, 'worker')}"
+    more = f" and {measurements} measurements of the network to beat and of the short list" if measurements else ""
+    trials = f"{plural(left, 'trial')}{more} with {plural(workers, 'worker')}"
     return (
         f"about {_seconds(trial.mean_s)} {trial.unit} a trial ({spread}{trial.source}{measured}{unknown}){busy}: "
         f"{duration(left_s)} for {trials}.{_predicting_words(trial)}"

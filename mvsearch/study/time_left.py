@@ -10,6 +10,8 @@ import numpy as np
 from mvsearch.metrics.record import Record
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
+from mvsearch.study.short_list import REPLICATES, SHORT_LIST
+from mvsearch.study.target import TARGET_REPLICATES
 from mvsearch.study.trial_time import TrialTime
 
 
@@ -31,10 +33,17 @@ class TimeLeft:
         self._estimated = 0.5 * trial.mean_s
         self._seconds = self._estimated * trial.stretch
         """The estimated seconds of what was measured, and the measured: the estimate counts as half a trial."""
+        self._target_first = TARGET_REPLICATES if plan.target else 0
+        self._short_list_last = SHORT_LIST * (REPLICATES - 1) if plan.target and plan.search.confirm else 0
         self._finished = {record.number for record in reader.records()}
         self._running: dict[str, tuple[int, float, float]] = {}
         """For each worker its trial, when that was first seen to progress, and its share of the trial then."""
         self._clock = clock
+
+    @property
+    def measurements(self) -> int:
+        """How often the network to beat, before the trials, and the short list, after them, are still measured."""
+        return self._short_list_last + (0 if self.done else self._target_first)
 
     def update(self, done: int, new: Sequence[Record], statuses: Sequence[Mapping[str, Any]]) -> float:
         """The seconds that are left, after these trials finished, while workers do this."""
@@ -57,10 +66,10 @@ class TimeLeft:
         return self._pending.get(status["name"], self.trial.mean_s)
 
     def _unstarted_s(self) -> float:
-        """The estimated seconds of all trials that are not finished."""
+        """The estimated seconds of all trials that are not finished, and of the measurements beside them."""
         left = max(0, self.total - self.done)
         published = list(self._pending.values())[:left]
-        return sum(published) + (left - len(published)) * self.trial.mean_s
+        return sum(published) + (left - len(published) + self.measurements) * self.trial.mean_s
 
     def _pace(self, running: Mapping[str, tuple[int, float, float]]) -> float:
         """The seconds of a worker for each that was estimated."""

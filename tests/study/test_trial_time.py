@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from toy import TOY, arithmetic, toy_plan
 
+from mvsearch import published
 from mvsearch.metrics.record import EvaluationFailed, Record
 from mvsearch.profiling.measurements import load_measurement
 from mvsearch.study.plan import Plan
+from mvsearch.study.short_list import REPLICATES, SHORT_LIST
 from mvsearch.study.study import Study
+from mvsearch.study.target import TARGET_REPLICATES, Target
 from mvsearch.study.time_left import TimeLeft
 from mvsearch.study.trial_time import TrialTime, estimate
 
@@ -56,6 +59,18 @@ def test_what_is_left_is_the_estimate_until_trials_progress_and_then_what_they_s
     assert done == pytest.approx(40 * (5 + 40) / (5 + 20) / 2)
     assert left.update(3, [record(2, 0.0, cached=True)], []) == pytest.approx(done * 3 / 4)  # it says nothing of speed
     assert left.update(6, [], []) == 0
+
+
+def test_the_network_to_beat_and_the_short_list_are_measured_in_what_is_left(tmp_path):
+    plan = replace(toy_plan(tmp_path, trials=6), target=Target("xxs", published("mobilevitv3_xxs")))
+    Study.join(plan)
+    for confirm, again in ((False, 0), (True, SHORT_LIST * (REPLICATES - 1))):
+        searched = replace(plan, search=replace(plan.search, confirm=confirm))
+        left = TimeLeft(line(plan), searched, Study.read(plan), 1)
+
+        assert left.update(0, [], []) == pytest.approx(10 * (TARGET_REPLICATES + 6 + again))
+        assert left.measurements == TARGET_REPLICATES + again
+        assert left.update(1, [record(0, 10.0)], []) == pytest.approx(10 * (5 + again))
 
 
 def test_the_time_of_a_finished_trial_is_not_counted_again_with_the_next_one_of_its_worker(tmp_path):
