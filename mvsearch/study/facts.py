@@ -145,8 +145,8 @@ class StudyFacts:
         for name, value in environment.items():
             if (pinned := self.environment.get(name, value)) != value:
                 raise StudyError(
-                    f"the study was measured with {name} {pinned}, this machine has {value}; the numbers are "
-                    "not comparable: create a new study with --name."
+                    f"the study was measured with {name} {pinned}, this run has {value}; the numbers are not "
+                    "comparable: create a new study with --name."
                 )
         return replace(self, environment={**self.environment, **environment})
 
