@@ -64,7 +64,7 @@ def real_images(count: int = 24, training: int = 0) -> tuple[ImageSample, ImageS
 
 def small_model(document=SOFTMAX, seed: int = 0) -> ExportModel:
     arch = Architecture.from_dict(document)
-    return ExportModel(arch, build(arch, seed=seed).eval(), f"fresh, seed {seed}")
+    return ExportModel(arch, build(arch, seed=seed).eval(), f"random, seed {seed}")
 
 
 def require_format(name: str) -> None:

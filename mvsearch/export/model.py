@@ -27,8 +27,8 @@ class ExportModel:
     """What is exported.
 
     `arch` is without the parts that only training needs. `model` is in eval mode and has its weights; `weights` says
-    where they come from ("fresh, seed 0", or the file's name). With `features` the model returns a list of feature maps
-    at strides 4 to 64 instead of logits.
+    where they come from ("random, seed 0", or the file's name). With `features` the model returns a list of feature
+    maps at strides 4 to 64 instead of logits.
     `output_names` are the names of the tensors that it returns.
     `preparation` is how images are prepared for the weights: None where that is unknown, or where nothing is `trained`;
     `head_trained` says whether the head's weights are from the file too.
@@ -59,12 +59,12 @@ class ExportModel:
         image_size: int | None = None,
         features: bool = False,
     ) -> Self:
-        """The network of an architecture with the weights of a checkpoint, or with fresh ones.
+        """The network of an architecture with the weights of a checkpoint, or with random ones.
 
-        With `num_classes`, weights for other classes are accepted; the classifier is then fresh. With `features` there
-        is no classifier. Raises CheckpointError for weights that do not fit, EnvironmentFault for a file that cannot be
-        read, PlanError for `num_classes` without a classifier, ArchitectureError for a network that has no map at any
-        of the strides.
+        With `num_classes`, weights for other classes are accepted; those of the classifier are then random. With
+        `features` there is no classifier. Raises CheckpointError for weights that do not fit, EnvironmentFault for a
+        file that cannot be read, PlanError for `num_classes` without a classifier, ArchitectureError for a network that
+        has no map at any of the strides.
         """
         from mvsearch.nn import build
         from mvsearch.nn.weights_io import load_weights
@@ -75,14 +75,14 @@ class ExportModel:
         arch = whole.deploy()
         model = build(arch, seed=seed).eval()
         if weights is None:
-            return cls._wrap(arch, model, f"fresh, seed {seed}", features=features)
+            return cls._wrap(arch, model, f"random, seed {seed}", features=features)
         part = "classifier" if arch.task == "classification" else "head"
-        advice = f"use --num-classes {{0}}, or any other number for a fresh {part}"
+        advice = f"use --num-classes {{0}}, or any other number for a {part} with random weights"
         any_classes = features or num_classes is not None
         loaded = load_weights(model, weights, whole, any_classes=any_classes, other_classes=advice)
         source, with_head = loaded.checkpoint.describe(weights.name), loaded.with_head and not features
         if not loaded.with_head and not features:
-            source += f"; the {part} for {arch.num_classes} classes is fresh, seed {seed}"
+            source += f"; the {part} for {arch.num_classes} classes is random, seed {seed}"
         preparation, random = preparation_of(weights, loaded.checkpoint, whole), random_part(loaded.checkpoint)
         if preparation and not with_head:
             preparation = replace(preparation, classes=())

@@ -107,7 +107,7 @@ def test_exported_files_alone_have_the_same_keys_and_the_same_outputs_bit_for_bi
     expected = {}
     for i, (name, arch) in enumerate(some_architectures().items()):
         model = build(arch, seed=i).eval()
-        exporter.export(ExportModel(arch, model, f"fresh, seed {i}"), tmp_path / f"{name}.py")
+        exporter.export(ExportModel(arch, model, f"random, seed {i}"), tmp_path / f"{name}.py")
         images = torch.randn(1, 3, *(((64, 64), (96, 96), (96, 64))[i % 3]))
         save_file({"x": images}, tmp_path / f"{name}.images")
         if name == "mixed":

@@ -43,7 +43,7 @@ def weights(tmp_path):
 
 def test_without_weights_the_seed_is_named_and_the_network_is_in_eval_mode():
     export_model = ExportModel.of(SMALL, seed=3)
-    assert export_model.weights == "fresh, seed 3"
+    assert export_model.weights == "random, seed 3"
     assert not export_model.model.training
     assert equal(export_model.model.state_dict(), build(SMALL, seed=3).state_dict())
 
@@ -95,7 +95,7 @@ def test_the_classifier_of_as_many_classes_is_kept(weights):
 
 def test_the_classifier_for_other_classes_is_fresh_and_the_rest_is_kept(weights):
     export_model = ExportModel.of(SMALL, weights=weights.path, num_classes=3, seed=5)
-    assert export_model.weights == "trained.safetensors; the classifier for 3 classes is fresh, seed 5"
+    assert export_model.weights == "trained.safetensors; the classifier for 3 classes is random, seed 5"
     state = export_model.model.state_dict()
     assert export_model.arch.num_classes == 3
     assert equal({name: state[name] for name in state if "head" not in name}, without_head(weights.state))
@@ -202,7 +202,7 @@ def run(mvsearch):
 def test_the_terminal_says_that_the_classifier_is_fresh(run, weights):
     finished = run("-o", "net.py", "--weights", "trained.safetensors", "--num-classes", "3", "--no-verify")
     assert finished.code == 0, finished.err
-    assert "weights: trained.safetensors; the classifier for 3 classes is fresh, seed 0" in finished.out
+    assert "weights: trained.safetensors; the classifier for 3 classes is random, seed 0" in finished.out
     assert load_file("net.safetensors")["head.linear.bias"].shape == (3,)
 
 

@@ -188,7 +188,7 @@ def test_the_change_of_accuracy_has_its_standard_error():
     labels = np.arange(4)
     sample = ImageSample(np.empty(0), labels, ("a", "b", "c", "d"), "toy")
     right, half = np.eye(4), np.eye(4)[[0, 1, 3, 2]]
-    model = ExportModel(Architecture.from_dict(SOFTMAX).at(num_classes=4), nn.Identity(), "fresh")
+    model = ExportModel(Architecture.from_dict(SOFTMAX).at(num_classes=4), nn.Identity(), "random")
     accuracy = comparison.compare_accuracy(right, half, sample, model)
     assert (accuracy.eager, accuracy.file, accuracy.change, accuracy.change_sem) == (1, 0.5, -0.5, 0.25)
     assert comparison.compare_accuracy(np.eye(5), np.eye(5), sample, model) is None
@@ -218,7 +218,7 @@ def test_the_command_verifies_reports_and_keeps_what_is_there(tmp_path, run):
     forced = run("--to", "torch", "-o", "net.py", "--force", "--no-verify")
     assert forced.code == 0
     assert forced.out == (
-        "wrote net.py\nweights: fresh, seed 0\nbatch: any number of images\nnot verified: --no-verify\n"
+        "wrote net.py\nweights: random, seed 0\nbatch: any number of images\nnot verified: --no-verify\n"
     )
     assert not (tmp_path / "net.py.report.json").exists()
 

@@ -498,7 +498,7 @@ def test_the_folder_of_a_training_is_an_architecture_with_weights(unbroken, tmp_
     given = ["--weights", str(unbroken / "weights.safetensors"), "-o", "given.py", "--to", "torch"]
     assert exported["weights"] == printed("export", str(unbroken), *given, "--no-verify")["weights"]
     fresh = printed("export", str(unbroken), "--weights", "random", "-o", "r.py", "--to", "torch", "--no-verify")
-    assert fresh["weights"] == "fresh, seed 0"
+    assert fresh["weights"] == "random, seed 0"
 
 
 @pytest.fixture

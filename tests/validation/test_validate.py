@@ -170,7 +170,7 @@ def test_a_candidate_and_a_baseline_are_trained_and_compared(study):
     fresh = study(
         "export", f"toy:{number}", "--to", "torch", "-o", "fresh.py", "--no-verify", "--weights", "random", "--json"
     )
-    assert (fresh.json["num_classes"], fresh.json["weights"]) == (10, "fresh, seed 0")
+    assert (fresh.json["num_classes"], fresh.json["weights"]) == (10, "random, seed 0")
 
     # The report page shows it.
     page = study("report", "toy", "-o", "report.html", "--json")

@@ -110,8 +110,8 @@ def _readme(export_model: ExportModel, sample: "ImageSample", name: str) -> str:
     else:
         variables = ", ".join(export_model.output_names)
         shapes = arch.head.output_shapes(arch.features, arch.num_classes)
-    fresh = export_model.weights.startswith("fresh")
-    weights = f"F{export_model.weights[1:]}: not trained" if fresh else f"From {export_model.weights}"
+    random = export_model.weights.startswith("random,")
+    weights = f"R{export_model.weights[1:]}: not trained" if random else f"From {export_model.weights}"
     return f"""# {title(arch)}
 
 ```python

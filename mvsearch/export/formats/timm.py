@@ -192,7 +192,7 @@ def _methods(arch: Architecture, classifier: Head, rows: list[str]) -> str:
         return self.head.linear
 
     def reset_classifier(self, num_classes: int) -> None:
-        """Replace the last layer by a fresh one; by none where `num_classes` is 0."""
+        """Replace the last layer by one with random weights; by none where `num_classes` is 0."""
         self.num_classes = num_classes
         self.head.linear = nn.Linear({features}, num_classes) if num_classes else nn.Identity()
         self.head.linear.apply(initialise)'''
