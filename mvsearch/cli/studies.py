@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -154,11 +154,35 @@ def copy_command(study: str, name: str, to: str | None, storage: str | None) -> 
 
 
 def _copy(reader: "Reader", name: str, to: str | None) -> "Reader":
-    from mvsearch.study.archive import lines, restore
-
-    text = list(lines(reader))
+    text = _lines(reader)
     with _target(name, to) as url:
-        return restore(text, url, name=name, source=reader.name)
+        return _restore(text, url, name, reader.name)
+
+
+def _lines(reader: "Reader") -> list[str]:
+    """The lines of a study with its validations, whose weights are not in it."""
+    from mvsearch.study.archive import lines
+    from mvsearch.validation.folder import validation_documents
+
+    if not validation_documents(reader):
+        return list(lines(reader))
+    from mvsearch.validation.document import stored_documents
+
+    return list(lines(reader, stored_documents(reader)))
+
+
+def _restore(text: "Sequence[str]", url: str, name: str, source: str) -> "Reader":
+    from mvsearch.study.archive import read_validations, restore
+
+    validations = read_validations(text, source)
+    if not validations:
+        return restore(text, url, name=name, source=source)
+    from mvsearch.validation.document import check_documents, restore_documents
+
+    check_documents(validations, source)
+    reader = restore(text, url, name=name, source=source)
+    restore_documents(reader, validations)
+    return reader
 
 
 @contextmanager
@@ -246,7 +270,9 @@ def _remove_files(reader: "Reader") -> Path | None:
 @force_option
 @storage_option
 def export_command(study: str, output: Path | None, force: bool, storage: str | None) -> None:
-    """Write STUDY to one file: .jsonl is complete and can be imported; .csv and .parquet are tables of trials."""
+    """Write STUDY to one file: .jsonl is complete, with the results of validations, and can be imported; .csv and
+    .parquet are tables of trials.
+    """
     from mvsearch.errors import StudyError
     from mvsearch.study.reader import open_study
     from mvsearch.utils import plugins
@@ -263,9 +289,7 @@ def export_command(study: str, output: Path | None, force: bool, storage: str | 
 
 def _content(reader: "Reader", suffix: str) -> bytes:
     if suffix == ".jsonl":
-        from mvsearch.study.archive import lines
-
-        return "".join(f"{line}\n" for line in lines(reader)).encode()
+        return "".join(f"{line}\n" for line in _lines(reader)).encode()
     from mvsearch.report.trials_table import csv, parquet
 
     records = reader.records()
@@ -280,7 +304,7 @@ def _content(reader: "Reader", suffix: str) -> bytes:
 def import_command(file: Path, name: str | None, storage: str | None) -> None:
     """Import a study from a .jsonl FILE that `export` wrote; it can be plotted and resumed as any other."""
     from mvsearch.errors import StudyError
-    from mvsearch.study.archive import read_name, restore
+    from mvsearch.study.archive import read_name
 
     try:
         text = file.read_text(encoding="utf-8").splitlines()
@@ -289,5 +313,5 @@ def import_command(file: Path, name: str | None, storage: str | None) -> None:
         raise StudyError(f"cannot be read ({reason}); give a .jsonl file that `export` wrote.", at=file) from None
     new_name = name or read_name(text, str(file))
     with _target(new_name, storage) as url:
-        imported = restore(text, url, name=new_name, source=str(file))
+        imported = _restore(text, url, new_name, str(file))
     click.echo(f"imported {imported.count()} trials into {imported.store.display_url}.", err=True)

@@ -3,12 +3,13 @@
 {"format": 1, "study": "v3", "lines": 122, "facts": {}}   the first line; `lines` counts it too
 {"table": "records", "row": {...}}                        a row of our tables
 {"trial": {"number": 0, "params": {...}, ...}}            a trial of Optuna, in the order of their numbers
+{"validation": {...}}                                     the document of a validation
 {"notes": {...}}                                          the state of the sampler
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -39,20 +40,25 @@ from mvsearch.study.workers.heartbeat import worker_registry
 FORMAT = 1
 
 
-def lines(study: Reader) -> Iterator[str]:
-    """The lines of a study, each without its line break. Raises StudyError while a worker of it is alive."""
+def lines(study: Reader, validations: Sequence[Mapping[str, Any]] = ()) -> Iterator[str]:
+    """The lines of a study and its validations, each without its line break.
+
+    Raises StudyError while a worker of it is alive.
+    """
     check_no_live_worker(study)
     plan, tables = Plan.of_study(study, workers=0), study.store.export_rows(study.name)
     with translate_optuna_errors(plan.url):
         store = OptunaTrialStore.open(plan)
         trials, notes = store.all(), store.sampler_state
-    count = 1 + sum(map(len, tables.values())) + len(trials) + 1
+    count = 1 + sum(map(len, tables.values())) + len(trials) + len(validations) + 1
     yield _line(format=FORMAT, mvsearch=__version__, study=study.name, lines=count, facts=study.facts.to_json())
     for table, rows in tables.items():
         for row in rows:
             yield _line(table=table, row=row)
     for trial in trials:
         yield _line(trial=_trial_to_json(trial))
+    for validation in validations:
+        yield _line(validation=validation)
     yield _line(notes=notes)
 
 
@@ -148,6 +154,12 @@ def _find_defects(
             yield f"record {row['number']} has not a number for each objective"
         if not all(isinstance(metrics.get(name, 0), int | float) for name in plan.required_metrics):
             yield f"record {row['number']} has text instead of numbers"
+
+
+def read_validations(text: Iterable[str], source: str) -> list[Any]:
+    """The documents of the validations in a file, as they are stored."""
+    parsed = (_parse(line, f"{source}:{i}") for i, line in enumerate(text, 1) if line.startswith('{"validation"'))
+    return [line["validation"] for line in parsed]
 
 
 def read_name(text: Sequence[str], source: str) -> str:

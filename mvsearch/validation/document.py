@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,6 +72,28 @@ def read_validations(reader: Reader) -> list[Validation]:
             _LOG.warning("%s is of another study that had this name; it is left out.", path)
     own = _place(reader.facts.settings.get("data", {}))
     return sorted(validations, key=lambda validation: _place(validation.conditions["images"]) != own)
+
+
+def stored_documents(reader: Reader) -> list[Mapping[str, Any]]:
+    """The validations of a study as they are written into the study's own file."""
+    return [to_document(validation) for validation in read_validations(reader)]
+
+
+def check_documents(documents: Sequence[Any], source: str) -> None:
+    """Raises StudyError if one is no validation."""
+    for document in documents:
+        try:
+            Path(to_document(Validation.from_json(document))["conditions"]["name"])
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise StudyError("one of its validations is damaged; export the study again.", at=source) from None
+
+
+def restore_documents(reader: Reader, documents: Sequence[Mapping[str, Any]]) -> None:
+    """Write validations that `stored_documents` returned into the folder of an imported study, the newest last."""
+    for document in reversed(documents):
+        folder = validation_folder(reader) / Path(document["conditions"]["name"]).name
+        folder.mkdir(parents=True, exist_ok=True)
+        write_whole(folder / DOCUMENT, (json.dumps(document, indent=2) + "\n").encode())
 
 
 def _place(images: Mapping[str, Any]) -> tuple[str | None, str | None]:

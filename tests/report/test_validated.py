@@ -95,6 +95,31 @@ def test_the_suggestion_follows_the_verdict(study):
     assert {trial["validated"]["verdict"] for trial in document["trials"]} == {"worse"}
 
 
+def test_a_study_keeps_its_validations_when_it_is_exported_imported_and_copied(mvsearch):
+    plan = toy_plan(Path("studies"), trials=4)
+    Study.join(plan).run(arithmetic)
+    own = compute_findings(open_study("toy"))
+    number = own.front[0].number
+    for name, outcome in (("short_0", "worse"), ("long_0", "better")):
+        made = validation(own, {number: outcome})
+        made = replace(made, conditions=CONDITIONS | {"name": name})
+        folder = Path("studies/toy/validation", name)
+        folder.mkdir(parents=True)
+        (folder / "validation.json").write_text(json.dumps(to_document(made)), encoding="utf-8")
+
+    assert mvsearch("studies", "export", "toy").code == 0
+    assert mvsearch("studies", "import", "toy.jsonl", "--name", "again").code == 0
+    assert mvsearch("studies", "copy", "again", "third").code == 0
+    first, third = (compute_findings(open_study(name)).validations for name in ("toy", "third"))
+    assert [each.conditions["name"] for each in third] == ["long_0", "short_0"]
+    assert third == tuple(each.of_study("third") for each in first)
+
+    damaged = Path("toy.jsonl").read_text(encoding="utf-8").replace('"networks":[{', '"networks":[7,{')
+    Path("damaged.jsonl").write_text(damaged, encoding="utf-8")
+    assert mvsearch("studies", "import", "damaged.jsonl", "--name", "none").code == 1
+    assert not Path("studies/none").exists()
+
+
 def test_the_last_validation_counts_and_in_it_the_least_favourable_baseline(study):
     number = study.front[0].number
     last = validation(study, {number: "worse"}, against=("weak", "base"))
