@@ -64,6 +64,8 @@ def test_a_device_alone_has_all_its_precisions():
     [
         ("galaxy_s22", "'galaxy_s22_5g'"),
         ("rb3", "'dragonwing_rb3_gen_2_vision_kit'"),
+        ("galaxy", "one of: galaxy_s22_5g, galaxy_s24, galaxy_s25, galaxy_s26.$"),
+        ("galaxy_s2_5", "did you mean 'galaxy_s25'. All: arduino"),
         ("iphone_12", "galaxy_s26"),
         ("", "galaxy_s26"),
         ("galaxy_s25:w8a4", "'w8a8'"),
