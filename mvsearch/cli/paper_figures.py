@@ -87,10 +87,12 @@ def paper_figures(
     """
     from mvsearch.baselines.published_latencies import latencies_in
     from mvsearch.cli._progress import Steps
+    from mvsearch.errors import PlanError
     from mvsearch.report.dominance import baseline_networks, dominances, family_networks, speed_comparison
     from mvsearch.report.figures.accuracy_cost import FIGURES, accuracy_cost_figure
     from mvsearch.report.figures.accuracy_cost_plot import plot_accuracy_cost
     from mvsearch.report.figures.palette import THEMES
+    from mvsearch.report.published_latencies import latency_sentences
 
     suffix = "" if x == "params" else f"_{re.sub(r'[@:]', '_', x)}"
     paths = {name: folder / f"{name}{suffix}.{kind}" for name in FIGURES}
@@ -107,19 +109,28 @@ def paper_figures(
     family, others = family_networks(times_ms), baseline_networks(times_ms)
     axis = x if published is None else "latency_ms"
     shown = times if axis == "latency_ms" else None
+    figures, reasons = {}, list[PlanError]()
+    for name in FIGURES:
+        try:
+            figures[name] = accuracy_cost_figure(name, [*family, *others], axis, times=shown)
+        except PlanError as error:  # e.g. a device in int8, on which no transformer was timed
+            reasons.append(error)
+    if not figures:
+        raise reasons[0]
     folder.mkdir(exist_ok=True)
     with Steps() as steps:
-        for name, path in paths.items():
-            steps.show(f"drawing {path}")
-            figure = accuracy_cost_figure(name, [*family, *others], axis, times=shown)
-            plot_accuracy_cost(figure, path, THEMES[theme])
+        for name, figure in figures.items():
+            steps.show(f"drawing {paths[name]}")
+            plot_accuracy_cost(figure, paths[name], THEMES[theme])
+    for reason in reasons:
+        click.echo(f"not drawn: {reason}", err=True)
     results = dominances(family, others)
     if as_json:
         networks = [network.facts() for network in (*family, *others)]
-        files = {"files": [str(path) for path in paths.values()], "device": times.device if times else None}
+        files = {"files": [str(paths[name]) for name in figures], "device": times.device if times else None}
         print_json(files | {"networks": networks, "standings": [result.facts() for result in results]})
     else:
-        compared = speed_comparison(family, others, measured.runtimes if measured else None)
+        compared = latency_sentences(measured) if measured else speed_comparison(family, others)
         for sentence in compared if times else (result.words for result in results):
             console().print(sentence)
 

@@ -200,6 +200,18 @@ def test_a_figure_without_any_timed_network_is_an_error():
         accuracy_cost_figure("figure1", NETWORKS, "latency_ms")
 
 
+def test_a_figure_without_two_timed_networks_is_left_out_and_named(run, tmp_path):
+    done = run("--x", "latency@galaxy_s25:w8a8", "--format", "svg")  # no transformer was timed in int8
+    assert done.code == 0
+    assert "not drawn: figure1 needs two networks with a latency on Samsung Galaxy S25" in done.err
+    assert "No network of the family has a published latency" in done.out
+    assert [file.name for file in (tmp_path / "figures").iterdir()] == ["figure3_latency_galaxy_s25_w8a8.svg"]
+    neither = run("--x", "latency@galaxy_s25:w8a8_mixed_int16", "-o", "others")  # LeViT alone
+    assert neither.code == 1
+    assert "there is one" in neither.err
+    assert not (tmp_path / "others").exists()
+
+
 def test_the_published_members_of_a_front_stand_among_the_baselines():
     front = [SimpleNamespace(published="mobilevitv3_xs"), SimpleNamespace(published=None)]
     [found] = _compare_with_baselines(SimpleNamespace(front=front))

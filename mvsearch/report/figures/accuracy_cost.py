@@ -73,13 +73,14 @@ def accuracy_cost_figure(
 ) -> AccuracyCostFigure:
     """The figure of that number; networks without a number for `x` are left out, and counted in the subtitle.
 
-    `times` are the latencies along x, if it is latency. Raises PlanError if no network has a number.
+    `times` are the latencies along x, if it is latency. Raises PlanError if fewer than two networks have a number.
     """
     kinds, title = FIGURES[figure]
     members = [network for network in networks if network.series in _DRAWN or network.kind in kinds]
     measured = [network for network in members if getattr(network, x) is not None]
-    if not measured:
-        raise PlanError(f"{figure}: none of its networks has a number for {x}; give times of some, or another --x.")
+    if len(measured) < 2:
+        number = f"latency on {times.device.partition(': ')[2]}" if times else f"number for {x}"
+        raise PlanError(f"{figure} needs two networks with a {number}; there {'is one' if measured else 'are none'}.")
     label, size = scale(x, [getattr(network, x) for network in measured])
     labels = Counter(network.label for network in measured)
     bubbles = [_bubble(n, x, size, n.label if labels[n.label] == 1 else n.full_label) for n in measured]
@@ -132,7 +133,8 @@ def _subtitle(left_out: int, times: DeviceLatencies | None, networks: Sequence[N
     if times.image_size is None:
         missing = f"; {left_out} could not be timed" if left_out else ""
         return f"one image on {device}{missing}{own}"
-    missing = f"; {left_out} have no published latency" if left_out else ""
+    among = "" if any(network.kind is None for network in networks) else ", all of the family among them"
+    missing = f"; {left_out} have no published latency{among}" if left_out else ""
     return f"one image of {times.image_size} px on {device}{other_sizes(networks, times.image_size)}{missing}"
 
 
