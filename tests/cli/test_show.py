@@ -100,6 +100,14 @@ def test_two_architectures_differ_where_a_field_does_and_costs_add_up():
     assert sum(change.costs[1].macs for change in changes) == second.cost().macs
 
 
+def test_a_row_that_is_repeated_in_one_of_two_architectures_differs_in_words():
+    first = published("repvit_m0_9")
+    second = replace(first, blocks=tuple(replace(block, repeat=1) for block in first.blocks))
+
+    words = {change.name: change.words() for change in difference(first, second) if change.mark}
+    assert words == {"layer1": "repeat 2→1", "layer2": "repeat 2→1", "layer3": "repeat 14→1", "layer4": "repeat 2→1"}
+
+
 def test_rows_that_only_one_has_are_marked_and_so_are_image_and_head():
     first = published("mobilevitv1_s")
     second = replace(published("mobilevitv2_1.0"), image_size=384, head=Head(linear=False))

@@ -11,6 +11,10 @@ from mvsearch.arch.cost import Cost, Shape
 from mvsearch.arch.schema import field_text
 
 
+_NOT_WRITTEN = {"stride": 1, "repeat": 1}
+"""Fields that a row has without a line in the file."""
+
+
 @dataclass(frozen=True)
 class ArchitecturePart:
     """The image, a row, or the head: its fields as a file spells them, in words, its output and its cost.
@@ -51,7 +55,7 @@ class Change:
         """The first's and the second's value of each field that differs; empty for a part of only one of them."""
         if self.first is None or self.second is None:
             return {}
-        first, second = self.first.fields, self.second.fields
+        first, second = ({**_NOT_WRITTEN, **part.fields} for part in (self.first, self.second))
         pairs = {name: (first.get(name), second.get(name)) for name in {**first, **second}}
         return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 
