@@ -1,6 +1,7 @@
 """Read the rows and the head of an architecture file; every error names the file, the line and the key."""
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from mvsearch.arch.blocks import Block, block_class
@@ -23,6 +24,23 @@ def check_keys(document: Document, place: Place, value: Any, known: tuple[str, .
         if key not in known:
             hint = plugins.suggest(key, known)
             raise ArchitectureError(f"unknown field {key!r}; {hint}", at=document.where(*place, key))
+
+
+def check_fields(
+    document: Document, place: Place, value: Any, kinds: Iterable[type[Block]], others: tuple[str, ...] = ()
+) -> None:
+    """Like `check_keys`, for the fields of some kinds of block and for other keys; a field of other kinds is named."""
+    kinds = tuple(kinds)
+    fields = tuple(dict.fromkeys(name for cls in kinds for name in cls.domains()))
+    for key in value if isinstance(value, dict) else ():
+        owners = [kind for kind in plugins.names("block") if key in block_class(kind).domains()]
+        if owners and key not in fields:
+            own = " or ".join(cls.kind() for cls in kinds)
+            raise ArchitectureError(
+                f"{key!r} is a field of {', '.join(owners)}, not of {own}; choose one of: {', '.join(fields)}.",
+                at=document.where(*place, key),
+            )
+    check_keys(document, place, value, (*others, *fields))
 
 
 def parse_number(document: Document, key: str, default: int, low: int) -> int:
@@ -92,7 +110,7 @@ def row_class(document: Document, i: int) -> type[Block]:
             at=document.where("blocks", i, "block"),
         )
     cls = known_block(document, raw["block"], ("blocks", i, "block"))
-    check_keys(document, ("blocks", i), raw, ("name", "block", *cls.domains()))
+    check_fields(document, ("blocks", i), raw, [cls], ("name", "block"))
     for key in cls.required():
         if key not in raw:
             raise ArchitectureError(f"`{key}` is missing; {cls.kind()} requires it.", at=document.where("blocks", i))

@@ -66,7 +66,8 @@ def _most(document: Document, i: int, repeat: Any) -> int:
         values = (raw[:2] if list(repeat) == ["range"] else raw) if isinstance(raw, list) and raw else [repeat]
     if any(type(value) is not int or not 1 <= value <= MAX_REPETITIONS for value in values):
         raise SpaceError(
-            f"found {repeat!r}; use a whole number from 1 to {MAX_REPETITIONS}, or {{choose: [...]}} of several.",
+            f"found {repeat!r}; use a whole number from 1 to {MAX_REPETITIONS}, or {{choose: [...]}} of several; "
+            "a row is left out by its own `repeat: 0`.",
             at=document.where("blocks", i, "repeat"),
         )
     return int(max(values))

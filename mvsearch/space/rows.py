@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mvsearch.arch.blocks import MAX_LAYERS, Block
-from mvsearch.arch.parsing import check_keys, known_block, read_row
+from mvsearch.arch.parsing import check_fields, known_block, read_row
 from mvsearch.arch.schema import Domain
 from mvsearch.errors import SpaceError
 from mvsearch.space.row_groups import may_be_zero
@@ -110,8 +110,8 @@ def _read_row(document: Document, i: int) -> SpaceRow:
                 f"this row is never {kind} but {' or '.join(kinds)}; remove these fields, or add {kind} to `block`.",
                 at=document.where("blocks", i, kind),
             )
-        check_keys(document, ("blocks", i, kind), raw[kind], tuple(kinds[kind].domains()))
-    check_keys(document, ("blocks", i), raw, ("name", "block", *shared, *kinds))
+        check_fields(document, ("blocks", i, kind), raw[kind], [kinds[kind]])
+    check_fields(document, ("blocks", i), raw, kinds.values(), ("name", "block", *kinds))
     fields = {kind: _fields(document, i, cls, kinds) for kind, cls in kinds.items()}
     read = {field.place for each in fields.values() for field in each.values()}
     for name in shared:
@@ -130,10 +130,8 @@ def _kinds(document: Document, i: int, block: Any) -> list[str]:
     named = {**document.data.get("vars", {}), **{f"{row['name']}.block": row["block"] for row in rows}}
     while isinstance(block, str) and block not in plugins.names("block") and block in named:
         block = named.pop(block)
-    if isinstance(block, dict) and list(block) == ["choose"] and isinstance(block["choose"], list):
-        block = block["choose"]
-    kinds = block if isinstance(block, list) and block else [block]
-    if any(not isinstance(kind, str) for kind in kinds):
+    kinds = block["choose"] if isinstance(block, dict) and list(block) == ["choose"] else [block]
+    if not isinstance(kinds, list) or not kinds or any(not isinstance(kind, str) for kind in kinds):
         names = ", ".join(plugins.names("block"))
         raise SpaceError(
             f"found {block!r}; use one of {names}, or {{choose: [...]}} of several.",

@@ -158,21 +158,38 @@ def _read_expression(
         raise SpaceError(f"{error}.", at=where) from None
     owners = list(document.steps(*place))[1:-1] if place[0] == "blocks" else []
     prefixes = [".".join([*owners[:n], ""]) for n in range(len(owners), 0, -1)]
-    meanings = {}
+    meanings, offered = {}, _words(document.data)
     for name in expression.names:
         fields = [prefix + name for prefix in prefixes if prefix + name in names and name != place[-1]]
         meanings[name] = next(iter(fields), name)
         if meanings[name] not in names:
-            known = sorted(names)
             if values and expression.alias and "." not in name:
-                known = [*values, *document.data.get("vars", {})]
-            raise SpaceError(f"unknown name {name!r}; {plugins.suggest(name, known)}", at=where)
-    offered = _words(document.data) if expression.words else set()
+                hint = plugins.suggest(name, [*values, *document.data.get("vars", {})])
+            elif _is_known(name, offered):
+                hint = f"a word in an expression has quotes: '{name}'."
+            else:
+                hint = _similar_names(name, names, prefixes)
+            raise SpaceError(f"unknown name {name!r}; {hint}", at=where)
     for word in expression.words:
         if not _is_known(word, offered):
             known = sorted({*plugins.names("block"), *ACTIVATIONS, *offered})
             raise SpaceError(f"no value can be {word!r}; {plugins.suggest(word, known)}", at=where)
     return expression.bind(where, meanings)
+
+
+def _similar_names(name: str, names: set[str], prefixes: Sequence[str]) -> str:
+    """A hint for an unknown name: fields of its row that are called so, those of its kind, or similar names."""
+    owner, _, field = name.rpartition(".")
+    if not owner and prefixes:
+        own = {known.removeprefix(prefix) for prefix in prefixes for known in names if known.startswith(prefix)}
+        return plugins.suggest(name, sorted(known for known in own | names if "." not in known))
+    row = f"{owner.partition('.')[0]}." if owner else ""
+    if called_so := [known for known in names if known.startswith(row) and known.endswith(f".{field}")]:
+        return f"did you mean {' or '.join(sorted(called_so))}?"
+    owned = sorted(known for known in names if owner and known.rpartition(".")[0] == owner)
+    if owned and not plugins.nearest(field, [known.rpartition(".")[2] for known in owned]):
+        return f"choose one of: {', '.join(owned)}."
+    return plugins.suggest(name, sorted(names))
 
 
 def _is_known(word: str, offered: set[str]) -> bool:

@@ -184,10 +184,17 @@ def test_a_kind_of_a_row_is_a_word_for_the_sampler(space):
 WRONG = {
     "a misspelt kind": ("[mv2, conv]", "[mv2, conf]", 8, "blocks.a.block", "'conv'"),
     "a kind that is a number": ("[mv2, conv]", "[mv2, 3]", 8, "blocks.a.block", "3"),
+    "kinds in a list without choose": ("{choose: [mv2, conv]}", "[mv2, conv]", 8, "blocks.a.block", "{choose: [...]}"),
     "a misspelt field of a kind": ("expand: {choose: [2, 4]}", "expnd: 2", 12, "blocks.a.mv2.expnd", "'expand'"),
-    "a field of another kind": ("expand: {choose: [2, 4]}", "dim: 2", 12, "blocks.a.mv2.dim", "'dim'"),
+    "a field of another kind": (
+        "expand: {choose: [2, 4]}",
+        "dim: 2",
+        12,
+        "blocks.a.mv2.dim",
+        "mobilevit, mobilevitv2, shsa",
+    ),
     "fields of a kind that the row is not": ("    mv2: {", "    mobilevit: {", 12, "blocks.a.mobilevit", "mv2 or conv"),
-    "a field that no kind has": ("    kernel:", "    patch:", 11, "blocks.a.patch", "'patch'"),
+    "a field that no kind has": ("    kernel:", "    patch:", 11, "blocks.a.patch", "not of mv2 or conv;"),
     "a missing field of one kind": ("dim: {choose: [16, 32]}, ", "", 13, "blocks.b", "`dim`"),
     "an output by row and by kind": ("mv2: {", "mv2: {out: 16, ", 12, "blocks.a.mv2.out", "`out`"),
     "an illegal value of one kind": (
@@ -247,8 +254,18 @@ WRONG = {
         "a.conv.expand == 3",
         21,
         "where.0",
-        "'a.conv.expand'",
+        "did you mean a.mv2.expand?",
     ),
+    "a condition on a field of a kind": (
+        "a.mv2.expand <=",
+        "a.expand <=",
+        21,
+        "where.0",
+        "a.mv2.expand?",
+    ),
+    "a condition on a field of no kind of the row": ("a.mv2.expand <=", "a.mv2.dim <=", 21, "where.0", "a.mv2.repeat."),
+    "a kind without quotes in a condition": ("a.block != 'mv2'", "a.block != mv2", 21, "where.0", "quotes: 'mv2'"),
+    "a misspelt field of the same row": ("ffn: 2*dim", "ffn: 2*dimm", 18, "blocks.b.mobilevit.ffn", "'dim'"),
 }
 
 

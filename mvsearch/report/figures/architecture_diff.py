@@ -10,7 +10,6 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.cost import Cost, Shape
 from mvsearch.arch.schema import field_text
 
-
 _NOT_WRITTEN = {"stride": 1, "repeat": 1}
 """Fields that a row has without a line in the file."""
 
