@@ -146,7 +146,7 @@ def _predicted_note(name: str, records: Sequence[Record], objectives: Sequence[O
 
 def _spaces(studies: Mapping[str, Reader]) -> dict[str, str]:
     """The names of spaces with other choices; with what identifies the choices where spaces of one name differ."""
-    names = {name: str(reader.facts.document["name"]) for name, reader in studies.items()}
+    names = {name: str(reader.facts.document.get("name") or name) for name, reader in studies.items()}
     digests = {name: reader.facts.space_digest for name, reader in studies.items()}
     if len(set(digests.values())) == 1:
         return {}

@@ -350,6 +350,13 @@ def test_spaces_of_other_names_and_the_same_choices_do_not_differ():
     assert "the space is toy in a, b in c" in compared("a", "c").notes
 
 
+def test_a_space_without_a_name_has_that_of_its_study():
+    study("a", A, file={"name": None})
+    study("b", B, file={"name": None}, space="def")
+
+    assert "the space is a in a, b in b" in compared("a", "b").notes
+
+
 @pytest.mark.parametrize(("trials", "advice"), [(None, "choose wider limits"), (9, "let it continue")])
 def test_only_a_study_that_can_continue_is_advised_to(mvsearch, trials, advice):
     study("dear", A, limits=("params <= 10k",), trials=trials)
