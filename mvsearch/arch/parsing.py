@@ -10,6 +10,7 @@ from mvsearch.arch.heads import DEFAULT_KIND, BaseHead, head_class
 from mvsearch.arch.schema import Domain
 from mvsearch.errors import ArchitectureError
 from mvsearch.utils import plugins
+from mvsearch.utils.text import join_words
 from mvsearch.utils.yaml_document import Document, Place
 
 MIN_IMAGE_SIZE = 32
@@ -35,7 +36,7 @@ def check_fields(
     for key in value if isinstance(value, dict) else ():
         owners = [kind for kind in plugins.names("block") if key in block_class(kind).domains()]
         if owners and key not in fields:
-            own = " or ".join(cls.kind() for cls in kinds)
+            own = join_words((cls.kind() for cls in kinds), "or")
             raise ArchitectureError(
                 f"{key!r} is a field of {', '.join(owners)}, not of {own}; choose one of: {', '.join(fields)}.",
                 at=document.where(*place, key),

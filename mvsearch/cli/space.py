@@ -274,6 +274,7 @@ def _print(summary: dict[str, Any]) -> None:
     from rich.text import Text
 
     from mvsearch.metrics.formatting import pretty
+    from mvsearch.utils.text import join_words
     from mvsearch.utils.units import significant
 
     screen = console()
@@ -291,7 +292,8 @@ def _print(summary: dict[str, Any]) -> None:
     screen.print(choices)
     for line in summary["conditions"]:
         screen.print(f"where {line}", style="dim")
-    costs = table(f"cost at {' or '.join(map(str, summary['image_sizes']))} px", "min", "10 %", "median", "90 %", "max")
+    sizes = join_words(map(str, summary["image_sizes"]), "or")
+    costs = table(f"cost at {sizes} px", "min", "10 %", "median", "90 %", "max")
     for name, spread in summary["costs"].items():
         costs.add_row(name, *(pretty(name, spread[part]) for part in ("min", "p10", "median", "p90", "max")))
     screen.print(costs)

@@ -6,6 +6,7 @@ from typing import Any
 
 from mvsearch.metrics.record import Record
 from mvsearch.metrics.registry import metric
+from mvsearch.utils.text import join_words
 from mvsearch.utils.units import significant
 
 
@@ -43,7 +44,7 @@ def image_sizes(names: Iterable[str], records: Sequence[Record]) -> dict[str, st
     found = {name: {size for record in records if (size := _image_size(name, record))} for name in names}
     if len({size for sizes in found.values() for size in sizes}) < 2:
         return {}
-    return {name: f"{' or '.join(map(str, sorted(sizes)))} px" for name, sizes in found.items() if sizes}
+    return {name: f"{join_words(map(str, sorted(sizes)), 'or')} px" for name, sizes in found.items() if sizes}
 
 
 def own_sizes(records: Sequence[Record]) -> list[int]:

@@ -19,6 +19,7 @@ from mvsearch.arch.schema import Domain
 from mvsearch.errors import SpaceError
 from mvsearch.space.row_groups import may_be_zero
 from mvsearch.utils import plugins
+from mvsearch.utils.text import join_words
 from mvsearch.utils.yaml_document import Document, Place
 
 SHAPE_FIELDS = ("out", "stride", "repeat")
@@ -107,7 +108,7 @@ def _read_row(document: Document, i: int) -> SpaceRow:
     for kind in own:
         if kind not in kinds:
             raise SpaceError(
-                f"this row is never {kind} but {' or '.join(kinds)}; remove these fields, or add {kind} to `block`.",
+                f"this row is {join_words(kinds, 'or')}, never {kind}; remove these fields, or add {kind} to `block`.",
                 at=document.where("blocks", i, kind),
             )
         check_fields(document, ("blocks", i, kind), raw[kind], [kinds[kind]])

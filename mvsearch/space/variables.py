@@ -22,6 +22,7 @@ from mvsearch.errors import Location, SpaceError
 from mvsearch.space.expressions import CONSTANTS, MAX_NUMBER, Expression
 from mvsearch.space.rows import SHAPE_FIELDS, SpaceRow
 from mvsearch.utils import plugins
+from mvsearch.utils.text import join_words
 from mvsearch.utils.yaml_document import Document, Place
 
 MAX_CHAIN = 20
@@ -185,7 +186,7 @@ def _similar_names(name: str, names: set[str], prefixes: Sequence[str]) -> str:
         return plugins.suggest(name, sorted(known for known in own | names if "." not in known))
     row = f"{owner.partition('.')[0]}." if owner else ""
     if called_so := [known for known in names if known.startswith(row) and known.endswith(f".{field}")]:
-        return f"did you mean {' or '.join(sorted(called_so))}?"
+        return f"did you mean {join_words(sorted(called_so), 'or')}?"
     owned = sorted(known for known in names if owner and known.rpartition(".")[0] == owner)
     if owned and not plugins.nearest(field, [known.rpartition(".")[2] for known in owned]):
         return f"choose one of: {', '.join(owned)}."

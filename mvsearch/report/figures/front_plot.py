@@ -30,6 +30,9 @@ def plot_fronts(figures: Sequence[FrontFigure], path: Path, theme: Theme = LIGHT
     write_figure(path, theme, draw=lambda: _draw(figures, theme), html=lambda: _html(figures, theme))
 
 
+_SMALLEST_SHAPE = 0.1
+"""The share of the largest area from which shapes can be told apart."""
+
 _CROSS = 6.0
 """The size of the cross of a trial that is pruned, failed or beyond a limit, in points."""
 
@@ -57,8 +60,8 @@ def _places(figure: FrontFigure, kind: str) -> tuple[list[float], list[float]]:
 
 
 def _share(figure: FrontFigure, area: float | None) -> float:
-    """A marker's area as a share of the largest, but never too small to be seen."""
-    return max(figure.share(area), SMALLEST_SHARE)
+    """A marker's area as a share of the largest, but never too small to be seen, or to have a shape."""
+    return max(figure.share(area), _SMALLEST_SHAPE if figure.has_families else SMALLEST_SHARE)
 
 
 def _names(figure: FrontFigure, largest: float) -> NameLayout:
@@ -198,7 +201,7 @@ def _draw_size_legend(fig: "Figure", axes: "Axes", figure: FrontFigure, theme: T
         return
     colours: dict[str, Any] = {"color": theme.pale, "edgecolor": theme.grey}
     sizes = [
-        axes.scatter([], [], s=(2 * _LARGEST) ** 2 * figure.share(value), label=f"{value:g}", **colours)
+        axes.scatter([], [], s=(2 * _LARGEST) ** 2 * _share(figure, value), label=f"{value:g}", **colours)
         for value in figure.area_key
     ]
     look: dict[str, Any] = {
@@ -370,7 +373,7 @@ def _size_key(figure: FrontFigure, theme: Theme, form: Format) -> list[dict[str,
     look = {"fillcolor": theme.pale, "line": {"color": theme.grey, "width": 1}, "xanchor": form.key_from, "yanchor": 0}
     circles = []
     for i, value in enumerate(figure.area_key):
-        radius = _LARGEST_PX * max(figure.share(value), 0) ** 0.5
+        radius = _LARGEST_PX * _share(figure, value) ** 0.5
         x, y = i * _KEY_STEP, -form.key_down
         circles.append(place | look | {"x0": x - radius, "x1": x + radius, "y0": y - radius, "y1": y + radius})
     return circles
