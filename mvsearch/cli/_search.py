@@ -117,8 +117,14 @@ def check_weights(plan: "Plan") -> None:
 
 def search(plan: "Plan") -> None:
     """Run an existing study to its end with worker processes on this machine."""
+    from mvsearch.study.evaluator import measured_devices
     from mvsearch.study.executors import local
+    from mvsearch.study.facts import device_fact
+    from mvsearch.study.study import Study
 
+    reader = Study.read(plan)
+    if reader.count() < plan.search.trials:  # the workers refuse another device too, but after a trial was timed
+        reader.facts.pin({device_fact(name): device for name, device in measured_devices(plan).items()})
     _run(plan, local.run, local.workers_for(plan), local.device_for(plan))
 
 

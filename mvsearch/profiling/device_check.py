@@ -19,6 +19,7 @@ from itertools import pairwise
 from mvsearch.errors import DeviceUnavailable
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.profiling.device_command import CommandFailed, Reading
+from mvsearch.profiling.reference import times_file
 
 Run = Callable[[], Reading]
 """One run of the command on one file; raises CommandFailed."""
@@ -32,6 +33,8 @@ SLOWDOWN = 1.25
 CHECK_INTERVAL_S = 300.0
 """After so long without, the reference is measured again, though nothing is odd: a device that gets hot is slow in all
 runs alike."""
+
+_CHECK = "check the command, or run this again when the device answers"
 
 PAUSE_S = 5.0
 """How long a device that is away or slow is left alone before the next attempt; twice as long each time."""
@@ -47,14 +50,14 @@ def closest_pair(readings: Sequence[Reading]) -> tuple[Reading, Reading] | None:
 class CheckedDevice:
     """A device whose readings are trusted only while its reference takes as long as it is known to.
 
-    `learn` receives each latency of the reference, and returns the fastest known one.
+    `learn` receives each reading of the reference, and returns the fastest known latency.
     """
 
     def __init__(
         self,
         name: str,
         reference: Run,
-        learn: Callable[[float], float],
+        learn: Callable[[Reading], float],
         *,
         retries: int,
         pause: Callable[[float], object] = time.sleep,
@@ -66,7 +69,10 @@ class CheckedDevice:
         self._checked = -float("inf")
 
     def probe(self) -> Reading:
-        """The first readings of the reference. Raises DeviceUnavailable if it fails, or if no two readings agree."""
+        """The first reading of the reference.
+
+        Raises DeviceUnavailable if it fails, if no two readings agree, or if it is slower than in an earlier process.
+        """
         readings: list[Reading] = []
         reason = ""
         for _ in range(2 + self.retries):
@@ -75,9 +81,11 @@ class CheckedDevice:
             except CommandFailed as error:
                 reason = str(error)
             if pair := closest_pair(readings):
-                self._learn(pair[0].latency_ms)
+                self._learn(pair[0])
+                if self._slow(pair[0]):
+                    self._is_as_before()
                 return pair[0]
-        raise self._unavailable(reason or f"its runs differ: {_values(readings)}")
+        raise self._unavailable(f"the reference network: {reason or f'its runs differ: {_values(readings)}'}")
 
     def measure(self, candidate: Run) -> tuple[Reading, Reading]:
         """Two readings of a candidate that agree, the faster one first.
@@ -122,20 +130,25 @@ class CheckedDevice:
 
         Raises DeviceUnavailable if it does not after the last pause either.
         """
-        reason = ""
+        reason, cure = "", _CHECK
         for attempt in range(self.retries + 1):
             if attempt:
                 self._pause(PAUSE_S * 2 ** (attempt - 1))
             try:
-                ms = (self.reference() if attempt else self._reference_at_once()).latency_ms
+                reading = self.reference() if attempt else self._reference_at_once()
             except CommandFailed as error:
-                reason = str(error)
+                reason, cure = f"the reference network: {error}", _CHECK
                 continue
-            if ms <= SLOWDOWN * self.reference_ms:
-                self._learn(ms)
+            if not self._slow(reading):
+                self._learn(reading)
                 return attempt == 0
-            reason = f"it takes {ms:.4g} ms, and took {self.reference_ms:.4g} ms when it was fast"
-        raise self._unavailable(reason)
+            fast = f"and took {self.reference_ms:.4g} ms when the device was fast"
+            reason = f"the reference network takes {reading.latency_ms:.4g} ms, {fast}"
+            cure = f"wait until it is, or remove {times_file()} if it stays slower"
+        raise self._unavailable(reason, cure)
+
+    def _slow(self, reading: Reading) -> bool:
+        return reading.latency_ms > SLOWDOWN * self.reference_ms
 
     def _reference_at_once(self) -> Reading:
         """A reading of the reference; where a run fails alone, that of the next one."""
@@ -143,14 +156,12 @@ class CheckedDevice:
             return self.reference()
         return self.reference()
 
-    def _learn(self, ms: float) -> None:
-        self.reference_ms, self._checked = self.learn(ms), self._clock()
+    def _learn(self, reading: Reading) -> None:
+        self.reference_ms, self._checked = self.learn(reading), self._clock()
 
-    def _unavailable(self, reason: str) -> DeviceUnavailable:
-        return DeviceUnavailable(
-            f"{reason} (with the reference network); check the command, or run this again when the device answers.",
-            at=f"the device {self.name}" if self.name else "the device of the command",
-        )
+    def _unavailable(self, reason: str, cure: str = _CHECK) -> DeviceUnavailable:
+        at = f"the device {self.name}" if self.name else "the device of the command"
+        return DeviceUnavailable(f"{reason}; {cure}.", at=at)
 
 
 def _values(readings: Sequence[Reading]) -> str:

@@ -81,7 +81,7 @@ def known_time(conditions: str, measured_ms: float, *, quiet: bool) -> KnownTime
 
     A file that cannot be read or written is ignored: the measurement then stands alone.
     """
-    path, key = _path(), f"{TITLE}; {conditions}"
+    path, key = times_file(), f"{TITLE}; {conditions}"
     times = _read(path)
     before = times.get(key)
     after = before.update(measured_ms, quiet=quiet) if before else KnownTime(measured_ms, quiet)
@@ -102,5 +102,6 @@ def _read(path: Path) -> dict[str, KnownTime]:
         return {}
 
 
-def _path() -> Path:
+def times_file() -> Path:
+    """The file of the fastest known times."""
     return Path(tempfile.gettempdir(), f"mvsearch-{user_name()}-reference.json")

@@ -10,7 +10,8 @@ import pytest
 from torch import nn
 from toy import TOY, toy_plan
 
-from mvsearch.errors import DeviceUnavailable, PlanError
+from mvsearch.cli._search import search
+from mvsearch.errors import DeviceUnavailable, PlanError, StudyError
 from mvsearch.export.formats import load_format
 from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import EvaluationFailed
@@ -134,11 +135,11 @@ class Script:
         return Reading(float(value))
 
 
-def checked(reference, retries=2, **kwargs):
-    known = []
+def checked(reference, retries=2, known=(), **kwargs):
+    known = [*known]
 
-    def learn(ms):
-        known.append(ms)
+    def learn(reading):
+        known.append(reading.latency_ms)
         return min(known)
 
     pauses = []
@@ -171,7 +172,7 @@ def test_a_candidate_is_measured_on_a_device_where_every_second_run_fails(runs):
         return lambda: Script(next(outcomes) or ms)()
 
     known = []
-    device = CheckedDevice("pixel", on_device(10), lambda ms: known.append(ms) or 10.0, retries=2)
+    device = CheckedDevice("pixel", on_device(10), lambda reading: known.append(reading) or 10.0, retries=2)
     device.probe()
     for _ in range(2):
         assert [reading.latency_ms for reading in device.measure(on_device(5))] == [5, 5]
@@ -189,7 +190,7 @@ def test_a_candidate_that_alone_is_odd_fails_with_its_reason(values, reason):
 
 def test_a_device_that_is_away_is_waited_for_and_then_named():
     device, pauses = checked(Script(10, 10, "offline"))
-    with pytest.raises(DeviceUnavailable, match="the device pixel: offline"):
+    with pytest.raises(DeviceUnavailable, match="the device pixel: the reference network: offline"):
         device.measure(Script(5, "offline"))
     assert pauses == [5, 10]
 
@@ -208,6 +209,13 @@ def test_a_hot_device_is_noticed_although_its_runs_agree():
     now = iter([CHECK_INTERVAL_S + 2, *repeat(CHECK_INTERVAL_S + 3, 20)])
     assert [reading.latency_ms for reading in device.measure(Script(15, 15, 5, 5))] == [5, 5]
     assert pauses == [5]
+
+
+def test_a_device_that_is_slower_than_in_an_earlier_process_is_waited_for_before_anything_is_measured():
+    _, pauses = checked(Script(20, 20, 20, 10), known=[10])
+    assert pauses == [5]
+    with pytest.raises(DeviceUnavailable, match=r"takes 20 ms, and took 10 ms .* remove .*reference.json if"):
+        checked(Script(20), known=[10])
 
 
 @pytest.mark.parametrize(("values", "reason"), [(("refused",), "refused"), ((1, 2, 4, 8), "1, 2, 4, 8 ms")])
@@ -300,6 +308,15 @@ def test_the_latency_of_another_device_is_not_taken_for_this_ones(board):
         BACKEND.measure(nn.Linear(9, 100), 32, options(board))
 
 
+def test_another_phone_has_a_reference_of_its_own(board):
+    BACKEND.device(options(board))
+    command._bench.cache_clear()
+    slower = SCRIPT.format(folder=board.path).replace("Board", "Phone").replace("size *", "2 * size *")
+    (board.path / "measure.sh").write_text(slower)
+    assert "Phone" in BACKEND.device(options(board))  # not a board that became slow
+    assert BACKEND.measure(nn.Linear(9, 100), 32, options(board)).ratio == pytest.approx(20.5 / 200.5)
+
+
 @pytest.mark.parametrize(
     ("changed", "value"),
     [
@@ -378,6 +395,17 @@ def test_scale_meets_a_latency_that_the_command_measures(board, printed):
     report = json.loads(printed("scale", "mobilevitv3_xxs_l2", "--image-size", "64", *budget, "--json"))
     assert report["after"]["latency_ms"] == pytest.approx(900, rel=0.1)
     assert "Board s25" in report["after"]["latency_device"]
+
+
+def test_a_study_is_not_resumed_on_another_device_and_nothing_is_timed_before(board):
+    run_study(board_plan(board, 2))
+    command._bench.cache_clear()
+    (board.path / "measure.sh").write_text(SCRIPT.format(folder=board.path).replace("Board", "Phone"))
+    plan, before = board_plan(board, 4), len(board.log())
+    with pytest.raises(StudyError, match=r"measured with device command: Board .*, this run has command: Phone"):
+        search(plan)
+    assert len(board.log()) == before + 2  # the reference alone
+    search(board_plan(board, 2))  # a finished study needs no device
 
 
 def test_a_device_that_vanishes_ends_the_study_with_a_sentence_and_the_same_command_resumes(board):

@@ -200,7 +200,7 @@ def test_the_known_time_is_shared_by_processes_and_kept_by_conditions():
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"a": 1}', '{"a": [-1, true]}', "\xff"])
 def test_a_damaged_file_of_known_times_is_ignored(content):
-    path = Path(tempfile.gettempdir(), reference._path().name)
+    path = Path(tempfile.gettempdir(), reference.times_file().name)
     path.write_bytes(content.encode("latin-1"))
     assert known_time("a", 4.0, quiet=True) == KnownTime(4.0, quiet=True)
     assert [4.0, True] in json.loads(path.read_text(encoding="utf-8")).values()

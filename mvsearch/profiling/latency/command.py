@@ -119,13 +119,19 @@ class _Bench:
         self.device = _describe(self.names.values(), self.format.name, self.format.packages_used)
 
     def _checked(self, name: str) -> CheckedDevice:
-        command = self.command(name, image_size=reference.IMAGE_SIZE, repeats=REPEATS)
-        run = _describe([f"{name}, {self.options.run}"], self.format.name, self.format.packages_used)
-        key = f"{run}, {self.options.threads} threads"
+        command, run = self.command(name, image_size=reference.IMAGE_SIZE, repeats=REPEATS), self.options.run
+
+        def learn(reading: Reading) -> float:
+            """The fastest known time of the reference on the device that answered: another phone has its own."""
+            device = f"{reading.describe_device(name, run)}, {run}"
+            described = _describe([device], self.format.name, self.format.packages_used)
+            conditions = f"{described}, {self.options.threads} threads"
+            return reference.known_time(conditions, reading.latency_ms, quiet=True).ms
+
         return CheckedDevice(
             name,
             lambda: command(self._reference, self.stop),
-            lambda ms: reference.known_time(key, ms, quiet=True).ms,
+            learn,
             retries=self.options.retries,
             pause=self.stop.wait,
         )
