@@ -19,10 +19,11 @@ from tempfile import TemporaryFile
 from threading import Event
 from typing import IO, Any
 
-from mvsearch.errors import PlanError
+from mvsearch.errors import Location, PlanError
 
 _NUMBER = re.compile(r"([-+]?(?:(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?|nan|inf(?:inity)?))\s*(?:ms)?", re.IGNORECASE)
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
+_RUN = Location(key="latency.run")
 _MAX_SHOWN = 160  # characters of what a command printed, in an error
 _MAX_OUTPUT = 16 << 20
 _POLL_S = 0.2
@@ -118,19 +119,20 @@ def check_command(run: str, devices: tuple[str, ...], *, threads: int = 1, batch
     try:
         words = shlex.split(run)
     except ValueError as error:
-        raise PlanError(f"found {run!r}, which cannot be split into words ({error}).", at="latency: run") from None
+        raise PlanError(f"found {run!r}, which cannot be split into words ({error}).", at=_RUN) from None
     used = {name for word in words for name in _PLACEHOLDER.findall(word)}
     if "file" not in used:
         found = f"found {run!r} without {{file}}" if run else "the command that measures a file is missing"
-        raise PlanError(f"{found}; use e.g. './measure.sh {{file}}'.", at="latency: run")
+        raise PlanError(f"{found}; use e.g. './measure.sh {{file}}'.", at=_RUN)
     if len(set(devices)) < len(devices) or not all(re.fullmatch(r"[\w.:@-]+", name) for name in devices):
         raise PlanError(
-            f"found {', '.join(devices)}; use different names of letters, digits, _ . : @ and -.", at="latency: devices"
+            f"found {', '.join(devices)}; use different names of letters, digits, _ . : @ and -.",
+            at=Location(key="latency.devices"),
         )
     needs = {"device": len(devices) > 1, "threads": threads > 1, "batch": batch > 1}
     for name, needed in needs.items():
         if needed and name not in used:
-            raise PlanError(f"{run!r} has no {{{name}}}, so {name} cannot be set; add it.", at="latency: run")
+            raise PlanError(f"{run!r} has no {{{name}}}, so {name} cannot be set; add it.", at=_RUN)
 
 
 def uses(run: str, name: str) -> bool:

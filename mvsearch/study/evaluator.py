@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import DataSet, load
+from mvsearch.errors import PlanError
 from mvsearch.metrics.constraints import noise_interval, undecided_limits
 from mvsearch.metrics.record import FULL, Metrics, mean_metrics
 from mvsearch.proxies import load_proxy
@@ -191,9 +192,13 @@ def measured_devices(plan: Plan) -> dict[str, str]:
 
     Raises EnvironmentFault for a device that is not available, PlanError for a setting that it does not have.
     """
-    devices = {
-        name: measurement.device(plan.measurements[name]) for name, measurement in plan.required_measurements().items()
-    }
+    devices = {}
+    for name, measurement in plan.required_measurements().items():
+        try:
+            devices[name] = measurement.device(plan.measurements[name])
+        except PlanError as error:
+            place, reason = (error.key or name).split("."), str(error).removeprefix(f"{error.key}: ")
+            raise PlanError(reason, at=plan.space.document.where(*place)) from None
     return {name: device for name, device in devices.items() if device is not None}
 
 

@@ -22,7 +22,7 @@ from mvsearch.profiling.latency import TimingOptions, command, load_backend
 from mvsearch.profiling.measurements.latency import LatencySettings
 from mvsearch.report.figures.axes import choose_axes, known_metrics
 from mvsearch.report.table import front_table
-from mvsearch.study.evaluator import Evaluator
+from mvsearch.study.evaluator import Evaluator, measured_devices
 from mvsearch.study.study import Study
 
 BACKEND = load_backend("command")
@@ -115,7 +115,7 @@ def test_a_command_that_cannot_be_right_is_refused_before_it_runs(run, options, 
     with pytest.raises(PlanError) as error:
         check_command(run, options.pop("devices", ()), **options)
     assert value in str(error.value)
-    assert str(error.value).startswith("latency: ")
+    assert str(error.value).startswith("latency.")
 
 
 # A flaky device and a bad candidate, on a script of latencies: a text is a failure
@@ -374,6 +374,20 @@ def test_the_latency_on_one_device_is_an_objective_and_that_on_another_is_limite
     heads = [str(column.header) for column in shown.columns]
     assert [head for head in heads if "latency" in head] == ["latency (1)", "latency", "latency (3)"]
     assert choose_axes(plan.objectives, "latency_ms@3", known=known_metrics(records))[0] == "latency_ms@3"
+
+
+@pytest.mark.parametrize(
+    ("settings", "key", "value"),
+    [
+        (", fused: true", "latency.fused", r"command has no such setting; .* the backend torch_cpu or torch_cuda"),
+        (", threads: 2", "latency.run", "has no {threads}"),
+    ],
+)
+def test_a_setting_that_cannot_be_measured_is_refused_with_its_line(board, settings, key, value):
+    with pytest.raises(PlanError, match=value) as error:
+        measured_devices(board_plan(board, 8, settings))
+    assert (error.value.line, error.value.key) == (1 + TOY.count("\n"), key)
+    assert str(error.value).count("latency.") == 1
 
 
 @pytest.mark.parametrize(

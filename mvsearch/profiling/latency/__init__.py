@@ -18,7 +18,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Protocol
 
-from mvsearch.errors import PlanError
+from mvsearch.errors import Location, PlanError
 from mvsearch.utils import plugins
 
 if TYPE_CHECKING:
@@ -136,4 +136,6 @@ def check_options(backend: LatencyBackend, options: TimingOptions) -> None:
     for field in fields(TimingOptions):
         changed = getattr(options, field.name) != field.default
         if changed and field.name not in ("batch", "threads", *backend.supports):
-            raise PlanError(f"{backend.name} has no setting {field.name!r}; remove it.", at="latency")
+            others = [name for name in backend_names() if field.name in load_backend(name).supports]
+            cure = f"remove it, or use the backend {' or '.join(others)}"
+            raise PlanError(f"{backend.name} has no such setting; {cure}.", at=Location(key=f"latency.{field.name}"))

@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from threading import Event
 from typing import TYPE_CHECKING, TypeVar
 
-from mvsearch.errors import DeviceUnavailable, EnvironmentFault, PlanError, VerificationError
+from mvsearch.errors import DeviceUnavailable, EnvironmentFault, Location, PlanError, VerificationError
 from mvsearch.export.formats import ExportFormat, format_names, load_format
 from mvsearch.metrics.record import EvaluationFailed, Latency, is_number
 from mvsearch.profiling import reference
@@ -47,9 +47,11 @@ class Command(LatencyBackend):
         super().check(options)
         check_command(options.run, options.devices, threads=options.threads, batch=options.batch)
         if options.timeout_s <= 0:
-            raise PlanError("found 0; use the seconds that one run of the command may take.", at="latency: timeout_s")
+            raise PlanError(
+                "found 0; use the seconds that one run of the command may take.", at=Location(key="latency.timeout_s")
+            )
         if not options.format:
-            raise PlanError("is missing; use e.g. `format: executorch`.", at="latency: format")
+            raise PlanError("is missing; use e.g. `format: executorch`.", at=Location(key="latency.format"))
         plugins.check("export_format", options.format, error=PlanError)
 
     def device(self, options: TimingOptions = DEFAULT_OPTIONS) -> str:
@@ -104,14 +106,14 @@ class _Bench:
         if self.format.runtime is None or not self.format.exports_stages:  # described or printed, not compiled
             raise PlanError(
                 f"no runtime of a device reads a {options.format} file; use one of: {', '.join(_formats())}.",
-                at="latency: format",
+                at=Location(key="latency.format"),
             )
         self._folder = TemporaryDirectory(prefix="mvsearch-reference-")  # removed with the process
         self._reference = Path(self._folder.name, f"reference{self.format.suffix}")
         try:
             _write(reference.network(), reference.IMAGE_SIZE, self.format, self._reference)
         except EvaluationFailed as error:
-            raise VerificationError(str(error), at="latency: format") from error
+            raise VerificationError(str(error), at=Location(key="latency.format")) from error
         self.devices = {name: self._checked(name) for name in options.devices or ("",)}
         probed = self.run(CheckedDevice.probe)
         self.names = {name: reading.describe_device(name, options.run) for name, reading in probed.items()}

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mvsearch.errors import EnvironmentFault, PlanError
+from mvsearch.errors import EnvironmentFault, Location, PlanError
 from mvsearch.metrics.record import Latency
 from mvsearch.profiling import reference
 from mvsearch.profiling.estimate import estimate
@@ -118,7 +118,8 @@ BACKEND: LatencyBackend = TorchCuda()
 
 def _copy_to_gpu(model: nn.Module, image_size: int, options: TimingOptions) -> tuple[nn.Module, torch.Tensor]:
     if options.precision not in DTYPES:
-        raise PlanError(f"precision={options.precision!r} is unknown; use one of: {', '.join(DTYPES)}.", at="latency")
+        known = f"use one of: {', '.join(DTYPES)}"
+        raise PlanError(f"unknown precision {options.precision!r}; {known}.", at=Location(key="latency.precision"))
     # Tensor cores need channels last; convolutions in full fp32 do not use them.
     layout = torch.contiguous_format if options.precision == "fp32" else torch.channels_last
     dtype = DTYPES[options.precision]
