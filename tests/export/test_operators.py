@@ -46,6 +46,7 @@ def architectures(draw: st.DrawFn) -> Architecture:
     return Architecture(tuple(blocks), head, image_size=draw(st.integers(32, 70)), num_classes=3)
 
 
+@pytest.mark.timeout(1200)  # fifty exports of --all
 @settings(
     max_examples=examples(1, 50),
     deadline=None,

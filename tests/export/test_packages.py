@@ -109,7 +109,7 @@ def test_the_package_s_image_is_real_and_its_readme_has_the_numbers(tmp_path, sa
     for text_part in (
         f"{cost.params:,} parameters",
         f"{cost.macs:,} multiply",
-        "Fresh, seed 0: not trained",
+        "Random, seed 0: not trained",
         export_model.arch.key,
     ):
         assert text_part in text
