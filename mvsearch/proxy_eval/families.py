@@ -25,7 +25,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.blocks import PLAIN_BLOCKS
 from mvsearch.arch.cost import Cost
 from mvsearch.proxies import load_proxy, settings_used
-from mvsearch.proxy_eval.rank_correlation import Estimate, concordance, estimate, published, reference_families
+from mvsearch.proxy_eval.rank_correlation import FEWEST, Estimate, concordance, estimate, published, reference_families
 
 Values = NDArray[np.float64]
 
@@ -88,7 +88,7 @@ def _family_model(name: str) -> FamilyModel:
 class FamilyRanking:
     """How a score orders pairs of `models` of several families: agreements less reversals, over all pairs of a kind.
 
-    `pairs` counts the pairs of each estimate, by its name.
+    `pairs` counts the pairs of each estimate, by its name; one of fewer pairs than `FEWEST` models form is not defined.
     """
 
     models: int
@@ -105,11 +105,13 @@ def rank_families(scores: Mapping[str, float]) -> FamilyRanking:
     known = [each for each in family_models() if np.isfinite(scores.get(each.name, np.nan))]
     x, y = [scores[each.name] for each in known], [each.top1 for each in known]
     kinds = {name: _pairs(known, kind) for name, kind in _KINDS.items()}
+    pairs = {name: int(np.triu(table, 1).sum()) for name, table in kinds.items()}
     estimates = {
         name: estimate(lambda weights, table=table: concordance(x, y, table, weights), len(known))  # type: ignore[misc]
+        if pairs[name] >= math.comb(FEWEST, 2)
+        else Estimate()
         for name, table in kinds.items()
     }
-    pairs = {name: int(np.triu(table, 1).sum()) for name, table in kinds.items()}
     return FamilyRanking(models=len(known), pairs=pairs, **estimates)
 
 

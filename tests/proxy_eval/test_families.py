@@ -67,6 +67,14 @@ def test_models_without_a_finite_score_are_left_out():
     assert ranking.all.value == 1.0
 
 
+def test_the_order_of_fewer_than_six_pairs_is_not_stated():
+    names = ("mobilevitv3_xxs", "mobilevitv2_0.5", "mobilenetv4_conv_s", "repvit_m0_9", "shvit_s1", "starnet_s1")
+
+    ranking = rank_families({name: TOP1[name] for name in names})
+    assert (ranking.pairs["within_size"], ranking.within_size.value) == (1, None)
+    assert (ranking.pairs["across_families"], ranking.across_families.value) == (15, 1.0)
+
+
 def test_every_line_of_the_table_is_of_a_model_once():
     lines = [(row.network, row.data, row.steps, row.seed) for row in families.recorded()]
 
