@@ -115,7 +115,7 @@ def _write_template(name: str, limits: tuple[str, ...], output: Path | None, *, 
 
     if output:
         refuse_existing(output, force=force)
-    budgets = [read_budget(name, option="--template")] if "=" in name else []
+    budgets = [read_budget(name, option="--template", more="--limit")] if "=" in name else []
     own_name = study_name(output.stem) if output else None
     text = template(BUDGET if budgets else name, [*budgets, *map(Constraint.parse, limits)], study=own_name)
     if output:

@@ -58,8 +58,10 @@ class Photographs:
         return f"{place}: {self.classes:,} classes, {self.training:,} training images, median {self.side:,.0f} px"
 
 
-def read_budget(text: str, *, option: str = "--budget") -> Constraint:
+def read_budget(text: str, *, option: str = "--budget", more: str = "--budget") -> Constraint:
     """The limit that a budget `NAME=VALUE` sets; raises PlanError for another text, or for a score.
+
+    `more` is the option for further budgets.
 
     >>> read_budget("params=1.5M").text, read_budget("latency_ms<=10").text
     ('params <= 1.5M', 'latency_ms <= 10')
@@ -67,6 +69,8 @@ def read_budget(text: str, *, option: str = "--budget") -> Constraint:
     where, match = f"{option} {text}", _BUDGET.fullmatch(text)
     if match is None:
         raise PlanError("write NAME=VALUE, e.g. params=1.5M, macs=300M or latency_ms=10.", at=where)
+    if "," in match[2]:
+        raise PlanError(f"found several budgets; write one, and the others with {more}.", at=where)
     costs = [name for name in searchable() if not is_score(name)]
     if match[1] in scores():
         raise PlanError(f"{match[1]} is a score, and a budget is a cost; use {', '.join(costs)}.", at=where)

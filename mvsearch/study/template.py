@@ -20,6 +20,7 @@ from mvsearch.space.exact_front import exact_front
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.space.shipped import find_space, shipped_spaces
 from mvsearch.study.plan import Plan
+from mvsearch.utils import plugins
 from mvsearch.utils.units import COUNT
 from mvsearch.utils.yaml_document import dump_flow, parse
 
@@ -72,11 +73,10 @@ def template(name: str, limits: Sequence[Constraint] = (), *, study: str | None 
     elif name in model_names():
         text = _around(name, known.get(family(name) or "", [name]))
     else:
-        raise PlanError(
-            f"unknown template; use a family or a space ({', '.join(template_names())}), a published model "
-            f"(`mvsearch models`), or a budget such as params=1.5M.",
-            at=f"--template {name}",
-        )
+        near = plugins.nearest(name.lower(), (*template_names(), *model_names()))
+        every = f"a family or a space ({', '.join(template_names())}), a published model (`mvsearch models`)"
+        hint = f"did you mean {near!r}?" if near else f"use {every}, or a budget such as params=1.5M."
+        raise PlanError(f"unknown template; {hint}", at=f"--template {name}")
     text = re.sub(r"(?m)^name: [\w.-]+", f"name: {study}", text, count=1) if study else text
     text = _limited(text, limits) if limits else text
     document = replace(parse(text), file="--template", lines={})  # nobody has seen its lines

@@ -72,7 +72,9 @@ def test_the_command_prints_or_writes_the_file(mvsearch):
 @pytest.mark.parametrize(
     ("arguments", "decisive"),
     [
-        (("mixd",), ["mobilenetv4, mobilevitv1"]),
+        (("mixd",), ["did you mean 'mixed'?"]),
+        (("StarNet",), ["did you mean 'starnet'?"]),
+        (("params=3M,macs=200M",), ["write one, and the others with --limit"]),
         (("params=10k",), ["mvsearch: --template: search.limits: no point satisfies", "382,392"]),
         (("latency=3",), ["latency_ms"]),
         (("v2", "--limit", "params <= 1M", "--limit", "params >= 2M"), ["contradict"]),
