@@ -25,7 +25,7 @@ def validated_weights_of(
     reader = open_study(arch.rpartition(":")[0], storage=storage)
     validated = validated_weights(reader, trial.record.key)
     if validated:
-        click.echo(f"{arch}: takes {validated.words}; --weights {RANDOM} or FILE takes others.", err=True)
+        click.echo(f"{arch}: takes {validated.words}; --weights takes others.", err=True)
     return validated
 
 
@@ -36,7 +36,7 @@ def training_weights(arch: str, weights: Path | None) -> Path | None:
     path = Path(arch) / WEIGHTS
     if weights is not None or not path.is_file():
         return None
-    click.echo(f"{arch}: takes the weights of this training; --weights {RANDOM} or FILE takes others.", err=True)
+    click.echo(f"{arch}: takes the weights of this training; --weights takes others.", err=True)
     return path
 
 

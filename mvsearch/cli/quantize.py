@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=Command,
     examples=[
-        "mvsearch quantize trained --plot stages.png",
+        "mvsearch quantize trained --data photographs --plot stages.png",
         "mvsearch quantize v3:17 --scheme percentile --float layer5 -o net_int8.onnx",
     ],
 )
