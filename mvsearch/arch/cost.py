@@ -68,9 +68,18 @@ def conv(
     channels: Num, out: Num, pixels: Num, *, kernel: Num = 1, groups: Num = 1, bias: bool = False, norm: bool = True
 ) -> Cost:
     """A convolution with `pixels` outputs per channel, and the affine norm after it."""
-    weights = kernel * kernel * channels // groups * out
+    weights = kernel * kernel * _divide(channels, groups) * out
     macs = weights * pixels
+    if bias is False:  # a column of zeros takes as long as any other
+        return Cost(weights + norm * 2 * out, macs, macs, 1)
     return Cost(weights + bias * out + norm * 2 * out, macs, macs + bias * out * pixels, 1)
+
+
+def _divide(channels: Num, groups: Num) -> Num:
+    """The input channels of a group; a division of columns is slow."""
+    if groups is channels:
+        return 1
+    return channels if isinstance(groups, int) and groups == 1 else channels // groups
 
 
 def linear(channels: Num, out: Num, rows: Num) -> Cost:
