@@ -75,8 +75,7 @@ def main(context: click.Context, device: str, folder: Path, quick: bool) -> None
 def environment(given: tuple[str, Path, bool]) -> None:
     """What the numbers depend on."""
     if given[0] == "cuda" and not torch.cuda.is_available():
-        print("torch sees no CUDA device.")
-        return
+        sys.exit("torch sees no CUDA device; --device cpu --quick is a dry run of the same steps.")
     print(load_backend(f"torch_{given[0]}").device())
     print(json.dumps(machine.describe()))
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Every check of the project on an NVIDIA GPU, with time limits of 9 minutes in all. Needs torch with CUDA; timm, onnx and
-# pytest for the steps that use them. What fails or is skipped is in the summary, and the exit code is 1 if a step failed.
+# pytest for the steps that use them. What fails or is skipped is in the summary, and the exit code is 1 if a step failed,
+# or at once if there is no GPU.
 #
 #   benchmarks/gpu.sh results                          on a GPU
 #   benchmarks/gpu.sh results --device cpu --quick     a dry run of the same steps, in minutes
@@ -38,10 +39,9 @@ step() {
     printf '| %s | %s | %s |\n' "$name" "$result" "$((SECONDS - begin))" | tee -a "$out/summary.md"
 }
 
+environment=$("${checks[@]}" environment) || exit 1 # e.g. without a GPU
 {
-    echo "# Checks on ${device}${quick:+ (quick)}"
-    echo
-    "${checks[@]}" environment
+    printf '# Checks on %s\n\n%s\n' "${device}${quick:+ (quick)}" "$environment"
     printf '\n| step | result | seconds |\n| --- | --- | --- |\n'
 } | tee "$out/summary.md"
 step tests 100 "${checks[@]}" tests
