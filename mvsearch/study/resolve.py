@@ -31,6 +31,10 @@ def find_architecture(name: str, *, storage: str | None = None) -> Architecture:
         return _of_training(Path(name))
     if Path(name).suffix in (".yaml", ".yml") or Path(name).is_file():
         return Architecture.load(name)
+    from mvsearch.study.reader import STUDIES
+
+    if (STUDIES / name / "study.db").is_file():
+        raise ArchitectureError(f"is a study; name one of its trials: {name}:NUMBER.", at=name)
     near = get_close_matches(name, all_names(), n=1)
     hint = f"; did you mean {near[0]!r}?" if near else "; `mvsearch models` lists the published ones."
     raise ArchitectureError(

@@ -110,6 +110,7 @@ def test_a_file_that_was_exported_is_imported_whole(study, mvsearch):
     assert "there is a study 'toy' already" in mvsearch("studies", "import", "toy.jsonl", code=1)
     mvsearch("studies", "import", "toy.jsonl", "--name", "two")
     assert open_study("two").count() == 20
+    assert "name one of its trials: two:NUMBER" in mvsearch("show", "two", code=1)
 
 
 def test_a_study_with_choices_that_have_no_effect_in_some_trials_is_imported_whole():
