@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, fields, replace
-from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.architecture import Architecture
@@ -145,13 +144,13 @@ class Timing(Measurement):
 
 
 def _seconds_remote(backend: LatencyBackend, model: "nn.Module", size: int, settings: LatencySettings) -> float:
-    """The time to write the file and of two runs of the command."""
+    """The processor time to write the file, and the time of two runs of the command."""
     from mvsearch.profiling.timing import seconds_of
 
-    start = perf_counter()
+    clock = machine.clock_for("cpu")
+    start = clock()
     with backend.prepare(model, size, settings.options) as call:
-        call()
-        return perf_counter() - start + seconds_of(call)
+        return clock() - start + 2 * seconds_of(call)
 
 
 MEASUREMENT: Measurement = Timing()
