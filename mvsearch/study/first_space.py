@@ -69,7 +69,7 @@ def read_budget(text: str, *, option: str = "--budget", more: str = "--budget") 
     where, match = f"{option} {text}", _BUDGET.fullmatch(text)
     if match is None:
         raise PlanError("write NAME=VALUE, e.g. params=1.5M, macs=300M or latency_ms=10.", at=where)
-    if "," in match[2]:
+    if "=" in match[2]:
         raise PlanError(f"found several budgets; write one, and the others with {more}.", at=where)
     costs = [name for name in searchable() if not is_score(name)]
     if match[1] in scores():

@@ -75,6 +75,7 @@ def test_the_command_prints_or_writes_the_file(mvsearch):
         (("mixd",), ["did you mean 'mixed'?"]),
         (("StarNet",), ["did you mean 'starnet'?"]),
         (("params=3M,macs=200M",), ["write one, and the others with --limit"]),
+        (("params=1,5M",), ["did you mean 'params <= 1.5M'"]),
         (("params=10k",), ["mvsearch: --template: search.limits: no point satisfies", "382,392"]),
         (("latency=3",), ["latency_ms"]),
         (("v2", "--limit", "params <= 1M", "--limit", "params >= 2M"), ["contradict"]),
