@@ -43,7 +43,10 @@ _SCALED_LOSS = Metric(
 INHERITED = Metric(
     "inherited", "measurement", "inherited", "share of inherited parameters", PERCENT, searchable=False, column=True
 )
-_SCOPE = Scope("MobileViT v1, v2 and v3", ("mobilevit", "mobilevitv2"), (1.1e6, 6e6))
+_SCOPES = {
+    _SCALED_LOSS.name: Scope("MobileViT v1, v2 and v3", ("mobilevit", "mobilevitv2"), (1.1e6, 6e6)),
+    LOSS.name: Scope("MobileViTv3", ("mobilevit",), (0.54e6, 1.25e6)),
+}
 _SCENES = {"batch": 16, "crop_padding": 8, "held_out": 200}
 TASK_DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "segmentation": {"steps": 150, "image_size": 96, **_SCENES},
@@ -306,5 +309,5 @@ PROXY = Proxy(
     time=time,
     train=train,
     measures=(INHERITED,),
-    scopes={_SCALED_LOSS.name: _SCOPE},
+    scopes=_SCOPES,
 )

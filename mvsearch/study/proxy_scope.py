@@ -23,8 +23,7 @@ def scope_note(plan: "Plan") -> str | None:
             least, most = (COUNT.format(value) for value in scopes[name].params)
             return (
                 f"{name} was compared with full trainings of {scopes[name].words} with {least} to {most} parameters "
-                f"only; {reason}: how well it orders such networks is unknown. How well it orders published models "
-                "across families is in docs/evidence/families.md."
+                f"only; {reason}: how well it orders such networks is unknown."
             )
     return None
 
@@ -33,7 +32,8 @@ def _outside(plan: "Plan", scope: Scope) -> str | None:
     """What is unlike the networks of a scope: the kind of blocks, or the size of networks within the limits."""
     kinds = {kind for row in plan.space.rows for kind in row.kinds} - PLAIN_BLOCKS
     if len(kinds) != 1 or not kinds <= set(scope.blocks):
-        return f"this space has {join_words(sorted(kinds) or ['no transformer'])} blocks"
+        blocks = join_words(sorted(kinds) or ["no transformer"])
+        return f"this space has {blocks} blocks (docs/evidence/families.md has published models across families)"
     costs = plan.space.costs(MAX_LISTED)
     params = costs.params[plan.within_limits(costs)]
     if not len(params):

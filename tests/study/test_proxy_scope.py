@@ -23,6 +23,13 @@ def test_the_spaces_of_the_family_within_the_compared_sizes_are_silent():
         assert scope_note(Plan.load(name)) is None
 
 
+def test_the_loss_is_known_at_the_costs_of_the_networks_that_were_trained_in_full():
+    loss = {"objectives": ("loss", "params", "macs")}
+    assert scope_note(Plan.load("v3_small")) is None
+    assert "% are larger" in scope_note(Plan.load("v3", **loss))
+    assert "mobilevitv2 blocks" in scope_note(Plan.load("v2", **loss))
+
+
 def test_sizes_that_were_never_compared_are_counted():
     assert "28.5% are smaller" in note()
     assert note(limits=("params >= 1.1M",)) is None
