@@ -8,7 +8,6 @@ again as the tables grow; it says what is missing.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 import click
@@ -58,11 +57,6 @@ class Curves:
         """Tau between the order after an epoch, counted from 1, and at the end: over all, and within groups."""
         return order_agreement(self.top1[:, epoch - 1], self.top1[:, -1], self.groups)
 
-    @cached_property
-    def ends(self) -> dict[str, float]:
-        """The top-1 at the end, by name."""
-        return dict(zip(self.names, self.top1[:, -1].tolist(), strict=True))
-
 
 def order_agreement(x: np.ndarray, y: np.ndarray, groups: Sequence[str]) -> tuple[Estimate, Estimate]:
     """Tau over all pairs, and within groups, with intervals over networks."""
@@ -83,7 +77,7 @@ def missing_words(truth: GroundTruth) -> str:
 
 
 def without_curves_words(curves: Curves, truth: GroundTruth) -> str:
-    """How many networks the last table and the picture lack; empty if they have all."""
+    """How many networks the table of epochs and the picture lack; empty if they have all."""
     missing = len(truth.networks) - len(curves.names)
     words = f"{missing} of {len(truth.networks)} networks were taken over from a validation, without top-1 by epoch"
     return f"{words}: the table below and the picture lack them." if missing else ""
@@ -112,19 +106,24 @@ def results_table(truth: GroundTruth) -> str:
     return markdown_table(heads, lines, texts=4)
 
 
+def longer_table() -> str:
+    """The networks that were trained longer, beside their usual training with the same seed, the best first."""
+    usual = {(row["network"], row["seed"]): row for row in read_table(TABLE)}
+    pairs = [(row, usual[row["network"], row["seed"]]) for row in read_table(LONGER)]
+    lines = [
+        [longer["network"], longer["seed"], *(f"{100 * float(row['top1']):.2f}" for row in (short, longer))]
+        for longer, short in sorted(pairs, key=lambda pair: -float(pair[0]["top1"]))
+    ]
+    heads = ("network", "seed", *(f"top-1 after {row['epochs']} epochs (%)" for row in reversed(pairs[0])))
+    return markdown_table(heads, lines)
+
+
 def curve_table(curves: Curves, truth: GroundTruth) -> str:
-    """How well the order after each epoch agrees with that at the end, and that with a longer training's."""
+    """How well the order after each epoch agrees with that at the end."""
     lines = [
         [f"epoch {epoch} of {curves.epochs}", *(each.words for each in curves.agreement(epoch))]
         for epoch in range(1, curves.epochs)
     ]
-    if LONGER.exists():
-        longer = Curves.of(LONGER)
-        both = [name for name in longer.names if name in curves.ends]
-        groups = [curves.groups[curves.names.index(name)] for name in both]
-        ends = [np.array([each.ends[name] for name in both]) for each in (curves, longer)]
-        words = f"end of {curves.epochs} epochs, against the end of {longer.epochs} ({len(both)} networks)"
-        lines.append([words, *(each.words for each in order_agreement(*ends, groups))])
     if truth.ceiling:
         seeds = f"{truth.ceiling.seed_tau:.2f}", f"{truth.ceiling.seed_within:.2f}"
         lines.append([f"one seed against another: noise alone ({truth.ceiling.networks} networks)", *seeds])
@@ -169,7 +168,7 @@ def main() -> None:
     """Write the section of the page and the picture."""
     truth, curves = load_ground_truth(TABLE), Curves.of(TABLE)
     parts = (missing_words(truth), truth.noise_words, results_table(truth))
-    parts += (without_curves_words(curves, truth), curve_table(curves, truth))
+    parts += (without_curves_words(curves, truth), curve_table(curves, truth), longer_table())
     write_section(README, "results", "\n\n".join(filter(None, parts)))
     write_whole(PLOT, picture(curves))
     print(missing_words(truth))
