@@ -34,8 +34,10 @@ def check_fields(
     kinds = tuple(kinds)
     fields = tuple(dict.fromkeys(name for cls in kinds for name in cls.domains()))
     for key in value if isinstance(value, dict) else ():
+        if key in fields or key in others:
+            continue
         owners = [kind for kind in plugins.names("block") if key in block_class(kind).domains()]
-        if owners and key not in fields:
+        if owners:
             own = join_words((cls.kind() for cls in kinds), "or")
             raise ArchitectureError(
                 f"{key!r} is a field of {', '.join(owners)}, not of {own}; choose one of: {', '.join(fields)}.",
