@@ -174,14 +174,14 @@ def _lines(reader: "Reader") -> list[str]:
 def _restore(text: "Sequence[str]", url: str, name: str, source: str) -> "Reader":
     from mvsearch.study.archive import read_validations, restore
 
-    validations = read_validations(text, source)
-    if not validations:
+    documents = read_validations(text, source)
+    if not documents:
         return restore(text, url, name=name, source=source)
-    from mvsearch.validation.document import check_documents, restore_documents
+    from mvsearch.validation.document import parse_documents, restore_validations
 
-    check_documents(validations, source)
+    validations = parse_documents(documents, source)
     reader = restore(text, url, name=name, source=source)
-    restore_documents(reader, validations)
+    restore_validations(reader, validations)
     return reader
 
 

@@ -158,8 +158,8 @@ def _find_defects(
 
 def read_validations(text: Iterable[str], source: str) -> list[Any]:
     """The documents of the validations in a file, as they are stored."""
-    parsed = (_parse(line, f"{source}:{i}") for i, line in enumerate(text, 1) if line.startswith('{"validation"'))
-    return [line["validation"] for line in parsed]
+    parsed = (_parse(line, f"{source}:{i}") for i, line in enumerate(text, 1) if '"validation"' in line)
+    return [line["validation"] for line in parsed if "validation" in line]
 
 
 def read_name(text: Sequence[str], source: str) -> str:

@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,8 +37,7 @@ def to_document(validation: Validation) -> dict[str, Any]:
 
 def write_validation(validation: Validation, job: ValidationJob) -> None:
     """Write validation.json and results.csv into the folder of the job."""
-    job.folder.mkdir(parents=True, exist_ok=True)
-    write_whole(job.folder / DOCUMENT, (json.dumps(to_document(validation), indent=2) + "\n").encode())
+    _write_document(validation, job.folder)
     write_whole(job.folder / TABLE, _table(job).encode())
 
 
@@ -79,21 +79,21 @@ def stored_documents(reader: Reader) -> list[Mapping[str, Any]]:
     return [to_document(validation) for validation in read_validations(reader)]
 
 
-def check_documents(documents: Sequence[Any], source: str) -> None:
-    """Raises StudyError if one is no validation."""
-    for document in documents:
-        try:
-            Path(to_document(Validation.from_json(document))["conditions"]["name"])
-        except (ValueError, LookupError, TypeError, AttributeError):
-            raise StudyError("one of its validations is damaged; export the study again.", at=source) from None
+def parse_documents(documents: Sequence[Any], source: str) -> list[Validation]:
+    """The validations that `stored_documents` returned; raises StudyError if one is damaged."""
+    with _explain_damage("one of its validations is damaged; export the study again.", source):
+        return [Validation.from_json(document) for document in documents]
 
 
-def restore_documents(reader: Reader, documents: Sequence[Mapping[str, Any]]) -> None:
-    """Write validations that `stored_documents` returned into the folder of an imported study, the newest last."""
-    for document in reversed(documents):
-        folder = validation_folder(reader) / Path(document["conditions"]["name"]).name
-        folder.mkdir(parents=True, exist_ok=True)
-        write_whole(folder / DOCUMENT, (json.dumps(document, indent=2) + "\n").encode())
+def restore_validations(reader: Reader, validations: Sequence[Validation]) -> None:
+    """Write validations into the folder of an imported study, the newest, which are first, last."""
+    for validation in reversed(validations):
+        _write_document(validation, validation_folder(reader) / Path(validation.conditions["name"]).name)
+
+
+def _write_document(validation: Validation, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / DOCUMENT, (json.dumps(to_document(validation), indent=2) + "\n").encode())
 
 
 def _place(images: Mapping[str, Any]) -> tuple[str | None, str | None]:
@@ -106,10 +106,17 @@ def _is_trial(reader: Reader, network: ValidatedNetwork) -> bool:
 
 
 def _read(path: Path) -> Validation:
-    try:
+    with _explain_damage("is damaged; `mvsearch validate` writes it again.", path):
         return Validation.from_json(json.loads(path.read_text("utf-8")))
+
+
+@contextmanager
+def _explain_damage(message: str, at: Path | str) -> Iterator[None]:
+    """Turns the errors that a damaged document causes into one sentence."""
+    try:
+        yield
     except (ValueError, LookupError, TypeError, AttributeError):
-        raise StudyError("is damaged; `mvsearch validate` writes it again.", at=path) from None
+        raise StudyError(message, at=at) from None
 
 
 @dataclass(frozen=True)
