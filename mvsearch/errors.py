@@ -46,11 +46,12 @@ class MvsearchError(Exception):
     """Anything the user can correct; printed as one sentence, exit code 1.
 
     `at` is the place of the mistake, which opens the sentence: a file alone, or a Location. Its parts are in the
-    attributes `file`, `line` and `key`, each None where it is not known.
+    attributes `file`, `line` and `key`, each None where it is not known; `reason` is the sentence without it.
     """
 
     def __init__(self, message: str, *, at: Location | Path | str | None = None) -> None:
         super().__init__(_escape(f"{at}: {message}" if at is not None and str(at) else message))
+        self.reason = _escape(message)
         location = at if isinstance(at, Location) else Location(None if at is None else str(at))
         self.file, self.line, self.key = location.file, location.line, location.key
 

@@ -197,7 +197,7 @@ def measured_devices(plan: Plan) -> dict[str, str]:
         try:
             devices[name] = measurement.device(plan.measurements[name])
         except PlanError as error:
-            place, reason = (error.key or name).split("."), str(error).removeprefix(f"{error.key}: ")
+            place, reason = (error.key or name).split("."), error.reason if error.key else str(error)
             raise PlanError(reason, at=plan.space.document.where(*place)) from None
     return {name: device for name, device in devices.items() if device is not None}
 

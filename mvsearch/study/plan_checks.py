@@ -105,7 +105,7 @@ def _check_rungs(plan: "Plan") -> None:
         try:
             replace(settings, steps=rung)  # each rung is a training, with the checks of a training
         except PlanError as error:
-            raise PlanError(str(error).removeprefix("proxy: "), at=where) from None
+            raise PlanError(error.reason, at=where) from None
 
 
 def _check_image_sizes(plan: "Plan") -> None:
@@ -115,7 +115,7 @@ def _check_image_sizes(plan: "Plan") -> None:
         try:
             in_proportion(plan.space, image_size, settings)
         except PlanError as error:
-            reason = str(error).removeprefix("proxy: ")
+            reason = error.reason
             raise PlanError(
                 f"networks at {image_size} px have smaller images, in proportion: {reason}",
                 at=plan.space.document.where("proxy", "image_size"),
