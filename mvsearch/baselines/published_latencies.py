@@ -110,14 +110,14 @@ def device_name(title: str) -> str:
 
 def rows_of(device: str) -> list[PublishedLatency]:
     """The rows of a device by its name; raises PlanError, which lists devices, if there are none."""
-    known, name = list(devices()), device_name(device)
+    known, name = devices(), device_name(device)
     if name not in known:
         near = [other for other in known if name and name in other]  # four of "galaxy"
         guess = near[0] if len(near) == 1 else plugins.nearest(name, [] if near else known)
         hint = f"did you mean {guess!r}? All" if guess else "choose one of"
         listed = ", ".join(near if len(near) > 1 else known)
         raise PlanError(f"no published latencies of the device {device!r}; {hint}: {listed}.")
-    return [row for row in published_latencies() if row.device == devices()[name]]
+    return [row for row in published_latencies() if row.device == known[name]]
 
 
 def latencies_on(text: str) -> list[PublishedLatencies]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mvsearch.errors import Location, PlanError
 from mvsearch.utils import plugins
+from mvsearch.utils.text import join_words
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,5 +138,5 @@ def check_options(backend: LatencyBackend, options: TimingOptions) -> None:
         changed = getattr(options, field.name) != field.default
         if changed and field.name not in ("batch", "threads", *backend.supports):
             others = [name for name in backend_names() if field.name in load_backend(name).supports]
-            cure = f"remove it, or use the backend {' or '.join(others)}"
+            cure = f"remove it, or use the backend {join_words(others, 'or')}"
             raise PlanError(f"{backend.name} has no such setting; {cure}.", at=Location(key=f"latency.{field.name}"))
