@@ -77,3 +77,11 @@ def _text(guard: Guard) -> str:
 def first_where_inactive(choice: Choice, active: Expression) -> Expression:
     """The condition that a choice has its first value where it has no effect."""
     return Expression.derived(f"{active} or {choice.name} == {choice.values[0]!r}")
+
+
+def legality(
+    choices: Iterable[Choice], conditions: Iterable[Expression], activity: dict[str, Expression]
+) -> tuple[Expression, ...]:
+    """Conditions, and for every choice in `activity` that it has its first value where it has no effect."""
+    inactive = (first_where_inactive(choice, activity[choice.name]) for choice in choices if choice.name in activity)
+    return (*conditions, *inactive)

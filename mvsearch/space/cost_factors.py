@@ -12,15 +12,19 @@ found by trying all values.
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mvsearch.arch.cost import IMAGE_CHANNELS, Cost, Shape
 from mvsearch.errors import SpaceError
-from mvsearch.space.condition_groups import Codes
-from mvsearch.space.search_space import SearchSpace
+from mvsearch.space.activity import legality
+from mvsearch.space.condition_groups import Codes, legal_codes
+from mvsearch.space.expressions import Expression
+
+if TYPE_CHECKING:
+    from mvsearch.space.search_space import SearchSpace
 
 Ints = NDArray[np.int64]
 
@@ -48,16 +52,24 @@ class Factor:
         return Factor(self.columns, self.codes[entries], self.costs[entries], self.counts[entries])
 
 
-def build_factors(space: SearchSpace, names: Sequence[str]) -> list[Factor]:
+def build_factors(space: "SearchSpace", names: Sequence[str]) -> list[Factor]:
     """The factors whose sums are the named costs of all points; the first one is empty and costs nothing.
 
     Raises SpaceError where a factor would be too large.
     """
-    builder = _FactorBuilder(space, names)
+    builder = _FactorBuilder(space, names, space.legality, _MAX_COMBINATIONS)
     return [builder.free(()), *builder.rows(), *builder.conditions(), *builder.choices()]
 
 
-def group_keys(space: SearchSpace, codes: Codes, columns: Iterable[int]) -> Ints:
+def row_factors(space: "SearchSpace", names: Sequence[str], limit: int) -> Iterator[Factor]:
+    """The factors of rows and head, also for points that violate the conditions of the file.
+
+    Raises SpaceError where one has more than `limit` combinations.
+    """
+    return _FactorBuilder(space, names, legality(space.choices, (), space.activity), limit).rows()
+
+
+def group_keys(space: "SearchSpace", codes: Codes, columns: Iterable[int]) -> Ints:
     """(n,): a number for each row of codes, equal where the values in some columns are equal."""
     keys = np.zeros(len(codes), dtype=np.int64)
     for column in columns:
@@ -66,9 +78,13 @@ def group_keys(space: SearchSpace, codes: Codes, columns: Iterable[int]) -> Ints
 
 
 class _FactorBuilder:
-    def __init__(self, space: SearchSpace, names: Sequence[str]) -> None:
-        self.space, self.names = space, names
-        self.conjuncts = [part for condition in space.legality for part in condition.conjuncts]
+    """`conditions` are those that combinations satisfy; `limit` is the most combinations of a factor."""
+
+    def __init__(
+        self, space: "SearchSpace", names: Sequence[str], conditions: Sequence[Expression], limit: int
+    ) -> None:
+        self.space, self.names, self.limit = space, names, limit
+        self.conjuncts = [part for condition in conditions for part in condition.conjuncts]
         self.scopes = [space.columns(conjunct.names) for conjunct in self.conjuncts]
         points = math.prod(len(choice.values) for choice in space.choices)
         self.count_type = np.int64 if points < 2**62 else object  # Python ints beyond 64 bits
@@ -112,10 +128,10 @@ class _FactorBuilder:
 
     def _combinations(self, columns: tuple[int, ...], source: str) -> Codes:
         """The combinations of some choices that satisfy the conditions on these choices alone."""
-        codes = self.space.legal_codes(columns, _MAX_COMBINATIONS)
+        codes = legal_codes(self.space.variables, self.space.choices, columns, self.conjuncts, self.limit)
         if codes is None:
             raise SpaceError(
-                f"{source} depends on {len(columns)} choices with too many combinations (limit {_MAX_COMBINATIONS:,}); "
+                f"{source} depends on {len(columns)} choices with too many combinations (limit {self.limit:,}); "
                 "leave fewer of them open.",
                 at=self.space.document.file,
             )
@@ -133,7 +149,7 @@ class _FactorBuilder:
 class _Shapes:
     """Channels, height and width (entries, 3) of the maps between two rows, by the choices that they depend on."""
 
-    space: SearchSpace
+    space: "SearchSpace"
     columns: tuple[int, ...]
     codes: Codes
     values: Ints
@@ -147,7 +163,7 @@ class _Shapes:
 
 
 def _drop_irrelevant(
-    space: SearchSpace, columns: tuple[int, ...], codes: Codes, values: Ints
+    space: "SearchSpace", columns: tuple[int, ...], codes: Codes, values: Ints
 ) -> tuple[tuple[int, ...], Codes, Ints]:
     """The same values by only those columns that they depend on."""
     for column in columns:

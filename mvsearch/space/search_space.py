@@ -24,7 +24,8 @@ from mvsearch.arch.heads import BaseHead
 from mvsearch.arch.parsing import parse_head
 from mvsearch.arch.strides import reductions, row_strides
 from mvsearch.errors import SpaceError
-from mvsearch.space.activity import first_where_inactive, read_activity
+from mvsearch.space.activity import legality, read_activity
+from mvsearch.space.bulk_costs import BulkCosts
 from mvsearch.space.bulk_rows import BulkRow
 from mvsearch.space.condition_groups import SAMPLE_SIZE, Codes, Group, evaluate_conditions, group_choices, legal_codes
 from mvsearch.space.contained import contained, read_files
@@ -329,9 +330,11 @@ class SearchSpace:
 
     def costs(self, points: int | Codes, *, seed: int = 0) -> Cost:
         """Parameters and MACs of many points at once, as arrays; a number means that many samples."""
-        codes = self.sample(points, seed) if isinstance(points, int) else points
-        cost = self.cost_of(self.scope(codes), len(codes))
-        return Cost(*(np.broadcast_to(np.asarray(part), len(codes)) for part in vars(cost).values()))
+        return self._bulk_costs.of(self.sample(points, seed) if isinstance(points, int) else points)
+
+    @cached_property
+    def _bulk_costs(self) -> BulkCosts:
+        return BulkCosts(self)
 
     def cost_of(self, scope: Scope, size: int) -> Cost:
         """The cost of the network with the values of a scope, which are columns of `size` values, or of one network."""
@@ -352,11 +355,3 @@ class SearchSpace:
         max_stride = self.head.max_stride
         stride = None if max_stride is None else row_strides(self.strides, max_stride)[i].stride
         return BulkRow.of(self.rows[i], scope, size, stride)
-
-
-def legality(
-    choices: Iterable[Choice], conditions: Iterable[Expression], activity: dict[str, Expression]
-) -> tuple[Expression, ...]:
-    """Conditions, and for every choice in `activity` that it has its first value where it has no effect."""
-    inactive = (first_where_inactive(choice, activity[choice.name]) for choice in choices if choice.name in activity)
-    return (*conditions, *inactive)

@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.cost import Cost
 from mvsearch.arch.published import FOLDER, model_names, published
 from mvsearch.errors import ArchitectureError, MvsearchError, SpaceError
-from mvsearch.space import condition_groups
+from mvsearch.space import bulk_costs, condition_groups
 from mvsearch.space.search_space import SearchSpace
 from mvsearch.study.plan import Plan
 from mvsearch.utils.yaml_document import Document, parse
@@ -116,6 +117,35 @@ def test_a_hundred_thousand_candidates_cost_exactly_what_each_costs_alone(loaded
     for i in np.random.default_rng(0).integers(100_000, size=300):
         alone = space.architecture(space.point(codes[i])).cost()
         assert (bulk.params[i], bulk.macs[i], bulk.macs_paper[i]) == (alone.params, alone.macs, alone.macs_paper)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_costs_that_are_looked_up_are_those_that_are_computed(name, monkeypatch):
+    space = SearchSpace.load(SPACES / f"{name}.yaml")
+    legal, rng = space.sample(2000, 1), np.random.default_rng(0)
+    anywhere = rng.integers([len(choice.values) for choice in space.choices], size=legal.shape)
+    computed = [space.costs(codes) for codes in (anywhere, legal)]
+    space.costs(100_000)
+
+    assert_same_costs(space.costs(anywhere), computed[0])  # also of points that violate conditions
+    monkeypatch.setattr(SearchSpace, "cost_of", None)
+    assert_same_costs(space.costs(legal), computed[1])
+
+
+@pytest.mark.parametrize("most", [1, 20])
+def test_costs_are_computed_where_a_row_has_too_many_choices_to_be_looked_up(most, monkeypatch):
+    monkeypatch.setattr(bulk_costs, "_MAX_ENTRIES", most)
+    space = SearchSpace.load(SPACES / "quick.yaml")
+    codes = space.sample(1000, 0)
+    computed = space.costs(codes)
+    space.costs(100_000)
+
+    assert_same_costs(space.costs(codes), computed)
+
+
+def assert_same_costs(one: Cost, other: Cost) -> None:
+    for name, values in vars(one).items():
+        assert np.array_equal(values, getattr(other, name)), name
 
 
 @pytest.mark.parametrize("name", FILES)

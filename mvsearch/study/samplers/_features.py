@@ -25,7 +25,6 @@ Array = NDArray[np.float64]
 _JITTER = 1e-6
 _REACH = 0.3  # length scale of the effect of one choice, as a share of its range
 _COUNTS = 2.0  # length scale of how often a word is chosen
-_TABLE = 20_000  # the costs of so many combinations are computed once
 
 
 @dataclass(frozen=True)
@@ -69,8 +68,7 @@ class Features:
         self.words = _shared_words(space)
         self.lengths = _lengths(space, self.words)
         self._counts = [_indicators(choice, self.words) / _COUNTS for choice in space.choices]
-        self.costs = StaticCosts(space)
-        sizes = _sizes(self.costs.of(space.sample(2000, 0)))
+        sizes = _sizes(self.space.costs(space.sample(2000, 0)))
         self._low, self._range = sizes.min(0), np.maximum(np.ptp(sizes, axis=0), 1e-9)
 
     def of(self, codes: Codes, cost: Cost | None = None) -> Points:
@@ -85,27 +83,8 @@ class Features:
                 near[i][idle[:, i]] = self._near[i].mean(0)
                 additive[i][idle[:, i]] = counts[i][idle[:, i]] = 0
         stacked = np.hstack(near)
-        sizes = (_sizes(self.costs.of(codes) if cost is None else cost) - self._low) / self._range
+        sizes = (_sizes(self.space.costs(codes) if cost is None else cost) - self._low) / self._range
         return Points(stacked, np.hstack(additive), np.hstack((stacked, sizes)), np.sum(counts, axis=0))
-
-
-class StaticCosts:
-    """The static costs of codes; in a small space, each computed once."""
-
-    def __init__(self, space: SearchSpace) -> None:
-        self.space = space
-        self._sizes = tuple(len(choice.values) for choice in space.choices)
-        self._table: Cost | None = None
-
-    def of(self, codes: Codes) -> Cost:
-        """The costs of codes (n, choices)."""
-        if np.prod(self._sizes, dtype=float) > _TABLE:
-            return self.space.costs(codes)
-        if self._table is None:
-            every = np.indices(self._sizes).reshape(len(self._sizes), -1).T
-            self._table = self.space.costs(every)
-        rows = np.ravel_multi_index(tuple(codes.T), self._sizes)
-        return Cost(*(np.asarray(part)[rows] for part in vars(self._table).values()))
 
 
 def _sizes(cost: Cost) -> Array:

@@ -88,7 +88,7 @@ class SurrogateModel:
 
     def of(self, codes: Codes, *, deviations: bool = True) -> Prediction:
         """The prediction for codes (n, choices); without `deviations`, which take longer than means, they are zero."""
-        expensive, cost = {}, self.features.costs.of(codes)
+        expensive, cost = {}, self.features.space.costs(codes)
         if self.models:
             points = self.features.of(codes, cost)
             for name, (scale, model) in self.models.items():

@@ -139,7 +139,7 @@ class Surrogate(optuna.samplers.BaseSampler):
         codes = self._new(anywhere) if len(self._new(anywhere)) else anywhere
         feasibility = surrogate.of(codes).feasibility()
         codes = codes[feasibility >= min(0.5, feasibility.max())]
-        size = np.log(self._features.costs.of(codes).macs)
+        size = np.log(self._features.space.costs(codes).macs)
         target = rng.uniform(size.min(), size.max())
         near = codes[np.argsort(np.abs(size - target), kind="stable")[: max(1, int(_NEAR_COST * len(codes)))]]
         unordered = [i for i, choice in enumerate(self.space.choices) if not choice.ordered]
