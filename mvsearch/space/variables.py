@@ -159,21 +159,21 @@ def _read_expression(
         raise SpaceError(f"{error}.", at=where) from None
     owners = list(document.steps(*place))[1:-1] if place[0] == "blocks" else []
     prefixes = [".".join([*owners[:n], ""]) for n in range(len(owners), 0, -1)]
-    meanings, offered = {}, _words(document.data)
+    meanings = {}
     for name in expression.names:
         fields = [prefix + name for prefix in prefixes if prefix + name in names and name != place[-1]]
         meanings[name] = next(iter(fields), name)
         if meanings[name] not in names:
             if values and expression.alias and "." not in name:
                 hint = plugins.suggest(name, [*values, *document.data.get("vars", {})])
-            elif _is_known(name, offered):
+            elif _is_known(name, document):
                 hint = f"a word in an expression has quotes: '{name}'."
             else:
                 hint = _similar_names(name, names, prefixes)
             raise SpaceError(f"unknown name {name!r}; {hint}", at=where)
     for word in expression.words:
-        if not _is_known(word, offered):
-            known = sorted({*plugins.names("block"), *ACTIVATIONS, *offered})
+        if not _is_known(word, document):
+            known = sorted({*plugins.names("block"), *ACTIVATIONS, *_words(document.data)})
             raise SpaceError(f"no value can be {word!r}; {plugins.suggest(word, known)}", at=where)
     return expression.bind(where, meanings)
 
@@ -193,14 +193,14 @@ def _similar_names(name: str, names: set[str], prefixes: Sequence[str]) -> str:
     return plugins.suggest(name, sorted(names))
 
 
-def _is_known(word: str, offered: set[str]) -> bool:
+def _is_known(word: str, document: Document) -> bool:
     """Whether a word is offered by the file, is a kind of block or a value of a field: else a comparison is in vain."""
     kinds = plugins.names("block")
     domains = (domain for kind in kinds for domain in block_class(kind).domains().values())
     return (
-        word in offered
-        or word in (*kinds, *CONSTANTS.values())
+        word in (*kinds, *CONSTANTS.values())
         or any(word in domain.spelling or domain.accepts(word) for domain in domains)
+        or word in _words(document.data)
     )
 
 
