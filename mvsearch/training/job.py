@@ -127,9 +127,9 @@ class TrainingJob:
 
         evaluated, task = round(self.recipe.judged_side * self.recipe.image_size), load_task(self.arch.task)
         path = Path(self.data.path) if self.data.path else None
+        fraction, seed = self.data.test_fraction, self.data.seed
         in_folder = path is not None and not task.has_scenes and self.data.source == "folder"
         if path and in_folder and (self.streamed or sources.in_shards(path)):
-            fraction, seed = self.data.test_fraction, self.data.seed
             files = sources.find_encoded(path, test_fraction=fraction, seed=seed, progress=progress)
             both = files.train, files.test
             streams = [StreamLoader(part, self.data.size or evaluated, self.decoders) for part in both]
@@ -140,7 +140,15 @@ class TrainingJob:
                 f"--stream needs a folder of images by class; the source {self.data.source} is decoded once."
             )
         size = self.data.size or (max(evaluated, *self.recipe.sizes) if path or task.has_scenes else None)
-        data = sources.load(self.data.source, path=path, size=size, task=self.arch.task, progress=progress)
+        data = sources.load(
+            self.data.source,
+            path=path,
+            size=size,
+            test_fraction=fraction,
+            seed=seed,
+            task=self.arch.task,
+            progress=progress,
+        )
         task.check(data)
         name = printable(path) if path and not task.has_scenes else data.name
         train, test = (

@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image, ImageOps
 
-from mvsearch.data import Images, decode_image, find_encoded, load
+from mvsearch.arch.published import published
+from mvsearch.data import DataSettings, Images, decode_image, find_encoded, load
 from mvsearch.errors import DataError
 from mvsearch.training.distributed import ProcessGroup
+from mvsearch.training.job import TrainingJob
 from mvsearch.training.loader_set import LoaderSet
 from mvsearch.training.loaders import CropPlan, DecodedLoader, StreamLoader
 from mvsearch.training.recipe import Recipe
@@ -295,6 +297,20 @@ def test_evaluation_uses_the_centre_of_an_image():
         images = LoaderSet.of(load_task("classification"), source, source, Recipe(judged_side=side))
         evaluation = images.evaluate(Brightness())
         assert (evaluation.scores["top1"], evaluation.images) == (top1, 4)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_images_without_a_test_part_are_split_as_the_settings_say(tmp_path, streamed):
+    for i in range(30):
+        file = tmp_path / "set" / CLASSES[i % 3] / f"{i:02}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        numbered_image(i).save(file)
+    settings = DataSettings("folder", str(tmp_path / "set"), size=16, test_fraction=0.4, seed=3)
+    job = TrainingJob(published("mobilevitv3_xxs"), Recipe(image_size=16), settings, tmp_path, streamed=streamed)
+    test, split = job.load_data().test, load("folder", path=tmp_path / "set", size=16, test_fraction=0.4, seed=3)
+    assert numbers(test.load([np.arange(12)], fill_broken=False)) == numbers(
+        DecodedLoader(split.test).load([np.arange(12)], fill_broken=False)
+    )
 
 
 def test_decoded_batches_come_in_their_order_each_once():
