@@ -30,13 +30,14 @@ class Channels:
     Channels of one `group` belong together wherever they occur in a network: another order of them in all these places
     is the same function. The groups `in` and `out` are those of the block's input and output. `name` is what the range
     is called in another network, by default the group. With `heads` it consists of as many equal parts, whose order is
-    shared by all groups with the same text before the last dot.
+    shared by all groups with the same text before the last dot. A group in which a range is `fixed` keeps its order.
     """
 
     group: str
     size: int
     name: str = ""
     heads: int = 1
+    fixed: bool = False
 
     @property
     def axis(self) -> Axis:

@@ -109,7 +109,8 @@ def _groups(model: nn.Sequential) -> dict[str, list[Use]]:
     else:
         names: tuple[str, ...] = getattr(model, "read", (next(reversed(reached)),))
         kept |= {reached[row] for row in names}
-    return {group: uses for group, uses in groups.items() if group not in kept}
+    fixed = {group for group, uses in groups.items() if any(use.channels.fixed for use in uses)}
+    return {group: uses for group, uses in groups.items() if group not in kept | fixed}
 
 
 def _blocks(model: nn.Sequential) -> Iterator[tuple[str, nn.Module, str]]:

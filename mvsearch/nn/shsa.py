@@ -1,6 +1,7 @@
 """The block of SHViT (arXiv 2401.16456, section 3), attention of one head on a part of the channels: `shsa`."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -151,7 +152,10 @@ def _residual_norms(block: Any) -> Sequence[nn.Module]:
 
 
 def channels(block: Any) -> ChannelTable:
-    """The residual stream, which keeps its order where a part of it attends; what is inside each part."""
+    """The residual stream, which keeps its order where a part of it attends; what is inside each part.
+
+    The channels that attend become the values, at their own places.
+    """
     width = block.local[0].conv.out_channels
     read = out = (Channels("in", width),)
     table: dict[str, tuple[Dimension, Dimension]] = {}
@@ -164,6 +168,13 @@ def channels(block: Any) -> ChannelTable:
         table |= {"down.0": (merging, read), "down.1": (merging, ()), "down.3": (out, merging)}
         table |= {"down.2.reduce": (se, merging), "down.2.restore": (merging, se)}
     table |= {"local.0": (out, ()), **_feed_forward("ffn.0", block.ffn[0], out)}
+    if not isinstance(block.attention, nn.Identity):
+        qk, _, dim = block.attention[0].sizes
+        query, key = (Channels("qk", qk, name) for name in ("query", "key"))
+        table |= {
+            "attention.0.qkv": ((query, key, Channels("value", dim, fixed=True)), ()),
+            "attention.0.project": ((replace(out[0], fixed=True),), ()),
+        }
     return table
 
 

@@ -82,10 +82,25 @@ def test_another_order_is_the_same_function(kind):
     assert same == {"head.linear.bias"}
 
 
-@pytest.mark.parametrize("name", ["mobilevitv1_xxs", "mobilevitv2_0.5", "mobilevitv3_xxs", "mobilevitv3_0.5"])
+@pytest.mark.parametrize(
+    "name", ["mobilevitv1_xxs", "mobilevitv2_0.5", "mobilevitv3_xxs", "mobilevitv3_0.5", "shvit_s1"]
+)
 def test_published_networks_stay_the_same_functions(name):
     model = with_scales(build(published(name).at(image_size=32, num_classes=4), seed=1))
     assert torch.allclose(outputs(model), outputs(sort_channels(model)), rtol=1e-3, atol=1e-4)
+
+
+def test_channels_of_which_a_part_attends_keep_their_order():
+    model = network(row("shsa", name="body", out=12, stride=2, repeat=2, dim=5, qk=4))
+    ordered = sort_channels(model)
+    assert torch.allclose(outputs(model), outputs(ordered), rtol=1e-4, atol=1e-5)
+    assert torch.equal(model.body[1].local[0].conv.weight, ordered.body[1].local[0].conv.weight)
+    query, key, value = model.body[1].attention[0].qkv.norm.weight.split((4, 4, 5))
+    new_query, new_key, new_value = ordered.body[1].attention[0].qkv.norm.weight.split((4, 4, 5))
+    order = [query.tolist().index(scale) for scale in new_query.tolist()]
+    assert order != [0, 1, 2, 3]
+    assert torch.equal(key[order], new_key)
+    assert torch.equal(value, new_value)
 
 
 @pytest.mark.parametrize("head", [DeepLabV3(), SSDLite()])

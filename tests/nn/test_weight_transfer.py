@@ -171,6 +171,13 @@ def test_separable_queries_keys_and_values_are_sliced_each_in_its_own_range():
     assert torch.equal(model.body.layers[0].attention.qkv.weight, expected)
 
 
+def test_queries_keys_and_values_of_a_single_head_are_sliced_each_in_its_own_range():
+    source, model = (network(row("shsa", name="body", out=8, dim=dim, qk=qk), seed=dim) for dim, qk in ((6, 4), (5, 3)))
+    transfer_weights(model, source, name="source")
+    query, key, value = source.body.attention[0].qkv.conv.weight.split((4, 4, 6))
+    assert torch.equal(model.body.attention[0].qkv.conv.weight, torch.cat([query[:3], key[:3], value[:5]])[:, :5])
+
+
 @pytest.mark.parametrize("body", [mobilevit, mobilevitv2])
 def test_norms_of_another_kind_are_not_transferred_and_everything_else_is(body):
     source, model = network(body(norm="layer"), seed=1), network(body(norm="batch"), seed=2)
