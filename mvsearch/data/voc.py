@@ -43,7 +43,8 @@ def load(request: Request, progress: Progress | None) -> DataSet:
     parts = _parts(folder, request)
     labels = [folder.labels[comparable_name(item.file.stem)] for item in chain(*parts)]
     files = [[item.file for item in part] for part in parts]
-    identity = [task, size, folder.classes, *(files_identity(root, paths) for paths in (*files, labels))]
+    colours = [folder.class_list.background, *folder.class_list.colours.items()]
+    identity = [task, size, colours, *(files_identity(root, paths) for paths in (*files, labels))]
     classes = ("background", *folder.classes)
     decoder = SceneDecoder(root, classes, parts, size=size, masks=masks, progress=progress)
 

@@ -470,6 +470,15 @@ def test_colours_of_a_label_map_are_its_classes_in_any_order(root):
     assert any("colours of the classes" in sentence for sentence in found.assumptions)
 
 
+def test_masks_are_read_anew_once_the_colours_of_the_label_map_change(root):
+    save_masks(root, coloured({0: (9, 9, 9), 1: (1, 2, 3), 2: (4, 5, 6)}))
+    for colours in (("4,5,6", "1,2,3"), ("1,2,3", "4,5,6")):
+        (root / "labelmap.txt").write_text("background:9,9,9::\ncat:{}::\ndog:{}::\n".format(*colours))
+        found = load_voc(root, "segmentation")
+
+    assert agrees(found)
+
+
 @pytest.mark.parametrize(
     ("change", "value"),
     [
