@@ -78,7 +78,8 @@ class ImageLoader(ABC, Generic[_Part]):
         """Pixels, uint8 (B, C, H, W), and labels (B, ...) of each of these batches of image indices, in order.
 
         A broken image is left out, or with `fill_broken` replaced by another one of its batch. A loader that crops
-        whole images yields crops if it gets a CropPlan for each batch. Raises DataError if a whole batch is broken.
+        whole images yields crops if it gets a CropPlan for each batch. Raises DataError if a whole batch that
+        is to be filled is broken, or if all batches are.
         """
 
 
@@ -153,16 +154,20 @@ class StreamLoader(ImageLoader[EncodedImages]):
             worker_init_fn=_ignore_ctrl_c,
             generator=torch.Generator(),  # by default it draws from torch's global generator, as dropout does
         )
+        usable = len(batches)
         for pixels, labels, faults in loader:
             self.broken.update({self.part.name(i): fault for i, fault in faults.items()})
-            if not len(labels):
+            if len(labels):
+                yield pixels, labels
+                continue
+            usable -= 1
+            if fill_broken or not usable:
                 name, fault = next(iter(self.broken.items()))
                 raise DataError(
                     f"a whole batch cannot be decoded; {len(self.broken)} images are broken so far, "
                     f"the first is {name} ({fault}); replace or remove them.",
                     at=self.part.root,
                 )
-            yield pixels, labels
 
 
 def _ignore_ctrl_c(_worker: int) -> None:

@@ -341,6 +341,14 @@ def test_broken_images_are_not_judged(folder):
     assert list(stream.broken) == ["test/bee/25.png"]
 
 
+def test_a_broken_image_alone_in_a_batch_is_not_judged_and_ends_nothing(folder):
+    (folder / "test" / "cat" / "29.png").write_bytes(b"no image")
+    stream = StreamLoader(find_encoded(folder).test, 16)
+    assert images(numbers(stream.load([np.arange(5), np.array([5])], fill_broken=False))) == [24, 25, 26, 27, 28]
+    with pytest.raises(DataError, match="29"):
+        list(stream.load([np.array([5])], fill_broken=False))
+
+
 def test_torchs_global_generator_is_unchanged(folder):
     before = torch.get_rng_state()
     for workers in (0, 1):
