@@ -10,7 +10,7 @@ found by trying all values.
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,16 +57,22 @@ def build_factors(space: "SearchSpace", names: Sequence[str]) -> list[Factor]:
 
     Raises SpaceError where a factor would be too large.
     """
-    builder = _FactorBuilder(space, names, space.legality, _MAX_COMBINATIONS)
+    builder = _FactorBuilder(space, names, space.legality, {}, _MAX_COMBINATIONS)
     return [builder.free(()), *builder.rows(), *builder.conditions(), *builder.choices()]
 
 
 def row_factors(space: "SearchSpace", names: Sequence[str], limit: int) -> Iterator[Factor]:
     """The factors of rows and head, also for points that violate the conditions of the file.
 
-    Raises SpaceError where one has more than `limit` combinations.
+    A factor with a choice has those that decide about its effect as well, so no entry is that of a point where a choice
+    without effect has another value than its first one. Raises SpaceError where one has more than `limit` combinations.
     """
-    return _FactorBuilder(space, names, legality(space.choices, (), space.activity), limit).rows()
+    deciding = {
+        i: space.columns(space.activity[choice.name].names)
+        for i, choice in enumerate(space.choices)
+        if choice.name in space.activity
+    }
+    return _FactorBuilder(space, names, legality(space.choices, (), space.activity), deciding, limit).rows()
 
 
 def group_keys(space: "SearchSpace", codes: Codes, columns: Iterable[int]) -> Ints:
@@ -78,12 +84,20 @@ def group_keys(space: "SearchSpace", codes: Codes, columns: Iterable[int]) -> In
 
 
 class _FactorBuilder:
-    """`conditions` are those that combinations satisfy; `limit` is the most combinations of a factor."""
+    """`conditions` are those that combinations satisfy; `limit` is the most combinations of a factor.
+
+    A factor that has a choice keeps those that are `deciding` for it, even if costs do not depend on them.
+    """
 
     def __init__(
-        self, space: "SearchSpace", names: Sequence[str], conditions: Sequence[Expression], limit: int
+        self,
+        space: "SearchSpace",
+        names: Sequence[str],
+        conditions: Sequence[Expression],
+        deciding: Mapping[int, Collection[int]],
+        limit: int,
     ) -> None:
-        self.space, self.names, self.limit = space, names, limit
+        self.space, self.names, self.deciding, self.limit = space, names, deciding, limit
         self.conjuncts = [part for condition in conditions for part in condition.conjuncts]
         self.scopes = [space.columns(conjunct.names) for conjunct in self.conjuncts]
         points = math.prod(len(choice.values) for choice in space.choices)
@@ -98,7 +112,7 @@ class _FactorBuilder:
             cost, y = self.space.row(i, codes).cost(x)
             yield self._factor(columns, codes, cost)
             outputs = _stack(len(codes), y.channels, y.height, y.width)
-            shapes = _Shapes(self.space, *_drop_irrelevant(self.space, columns, codes, outputs))
+            shapes = _Shapes(self.space, *self._drop_irrelevant(columns, codes, outputs))
             for index in (index for index, row_number in enumerate(inputs) if row_number == i):
                 image = Shape(IMAGE_CHANNELS, self.space.image_size, self.space.image_size)
                 parts = self.space.head.parts(index, Shape(*shapes.values.T), self.space.num_classes, image)
@@ -139,7 +153,21 @@ class _FactorBuilder:
 
     def _factor(self, columns: tuple[int, ...], codes: Codes, cost: Cost) -> Factor:
         values = _stack(len(codes), *(getattr(cost, name) for name in self.names))
-        return self._new(*_drop_irrelevant(self.space, columns, codes, values))
+        return self._new(*self._drop_irrelevant(columns, codes, values))
+
+    def _drop_irrelevant(
+        self, columns: tuple[int, ...], codes: Codes, values: Ints
+    ) -> tuple[tuple[int, ...], Codes, Ints]:
+        """The same values by only those columns that they depend on, and those that are deciding for these."""
+        for column in columns:
+            others = tuple(c for c in columns if c != column)
+            if any(column in self.deciding.get(c, ()) for c in others):
+                continue
+            _, first, group = np.unique(group_keys(self.space, codes, others), return_index=True, return_inverse=True)
+            if (values == values[first[group]]).all():
+                columns, codes, values = others, codes[first], values[first]
+                codes[:, column] = 0
+        return columns, codes, values
 
     def _new(self, columns: tuple[int, ...], codes: Codes, costs: Ints) -> Factor:
         return Factor(columns, codes, costs, np.ones(len(codes), dtype=self.count_type))
@@ -160,19 +188,6 @@ class _Shapes:
         order = np.argsort(keys)
         codes, wanted_keys = (values[np.isin(wanted_keys, keys)] for values in (codes, wanted_keys))
         return codes, Shape(*self.values[order[np.searchsorted(keys, wanted_keys, sorter=order)]].T)
-
-
-def _drop_irrelevant(
-    space: "SearchSpace", columns: tuple[int, ...], codes: Codes, values: Ints
-) -> tuple[tuple[int, ...], Codes, Ints]:
-    """The same values by only those columns that they depend on."""
-    for column in columns:
-        others = tuple(c for c in columns if c != column)
-        _, first, group = np.unique(group_keys(space, codes, others), return_index=True, return_inverse=True)
-        if (values == values[first[group]]).all():
-            columns, codes, values = others, codes[first], values[first]
-            codes[:, column] = 0
-    return columns, codes, values
 
 
 def _stack(n: int, *values: Any) -> Ints:

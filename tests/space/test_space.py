@@ -132,6 +132,18 @@ def test_costs_that_are_looked_up_are_those_that_are_computed(name, monkeypatch)
     assert_same_costs(space.costs(legal), computed[1])
 
 
+def test_costs_that_are_looked_up_are_those_that_are_computed_where_a_choice_has_no_effect():
+    text = BASE.replace("vars:", "vars:\n  wide: {choose: [false, true]}")
+    space = space_of(text.replace("out: width", "out: width if wide else 16"))
+    codes = all_codes(space)
+    computed = space.costs(codes)
+    space.costs(100_000)
+
+    for one, alone in zip(codes, np.column_stack([computed.params, computed.macs]).tolist(), strict=True):
+        looked_up = space.costs(one[None])
+        assert [looked_up.params[0], looked_up.macs[0]] == alone
+
+
 @pytest.mark.parametrize("most", [1, 20])
 def test_costs_are_computed_where_a_row_has_too_many_choices_to_be_looked_up(most, monkeypatch):
     monkeypatch.setattr(bulk_costs, "_MAX_ENTRIES", most)
