@@ -51,7 +51,7 @@ class BulkCosts:
 
     @cached_property
     def _tables(self) -> list[Table]:
-        """None at all where rows depend on too many choices."""
+        """None at all where rows depend on too many choices, or only conditions exclude values that no row can have."""
         tables: list[Table] = []
         entries = 0
         try:
@@ -63,6 +63,6 @@ class BulkCosts:
                 costs = np.full((size, factor.costs.shape[1]), _UNKNOWN)
                 costs[group_keys(self.space, factor.codes, factor.columns)] = factor.costs
                 tables.append((factor, costs))
-        except SpaceError:
+        except (SpaceError, ValueError):
             return []
         return tables

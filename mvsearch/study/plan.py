@@ -173,8 +173,10 @@ class Plan:
 
     def admissible(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points satisfy the conditions of the space and the constraints on static costs."""
-        legal = self.space.is_legal(codes)
-        return legal & self.within_limits(self.space.costs(codes)) if self.static_limits else legal
+        admissible = self.space.is_legal(codes)
+        if self.static_limits:  # only legal points have a cost for certain
+            admissible[admissible] = self.within_limits(self.space.costs(codes[admissible]))
+        return admissible
 
     def check_constraints(self, metrics: Metrics) -> None:
         """Raises ConstraintViolated, which names the limit, if one of these metrics violates a constraint.

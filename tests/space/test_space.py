@@ -144,6 +144,16 @@ def test_costs_that_are_looked_up_are_those_that_are_computed_where_a_choice_has
         assert [looked_up.params[0], looked_up.macs[0]] == alone
 
 
+def test_values_that_conditions_exclude_are_not_looked_up_either():
+    uib = "block: uib, out: body.out, stride: 2, middle: {choose: [none, 3, 4]}}"
+    text = BASE.replace("block: mv2, out: body.out, stride: 2, expand: 2}", uib)
+    space = space_of(text + "  - down.middle == 3\n")
+    computed = space.costs(1000)
+    space.costs(100_000)
+
+    assert_same_costs(space.costs(1000), computed)
+
+
 @pytest.mark.parametrize("most", [1, 20])
 def test_costs_are_computed_where_a_row_has_too_many_choices_to_be_looked_up(most, monkeypatch):
     monkeypatch.setattr(bulk_costs, "_MAX_ENTRIES", most)

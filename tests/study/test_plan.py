@@ -111,6 +111,18 @@ def test_limits_are_checked_in_bulk_as_they_are_one_by_one(tmp_path):
         assert kept == (metrics["params"] <= 40_000 and metrics["macs"] >= 1_000_000)
 
 
+def test_points_with_a_value_that_only_conditions_exclude_are_not_admissible(tmp_path):
+    mixer = "uib, out: body.out, stride: 2, middle: {choose: [none, 3, 4]}}"
+    text = TOY.replace("mv2, out: body.out, stride: 2, expand: 2}", mixer)
+    text = text.replace("where: stem.out <= body.out", "where: ['down.middle == 3']")
+    plan = toy_plan(tmp_path, text, limits=("params <= 40k",))
+    codes = plan.space.enumerate_codes(range(len(plan.space.choices)))
+    for row, admissible in zip(codes[::97], plan.admissible(codes)[::97], strict=True):
+        point = plan.space.point(row)
+        legal = point["down.middle"] == 3
+        assert admissible == (legal and plan.space.architecture(point).cost().params <= 40_000)
+
+
 def test_a_proposal_is_moved_no_farther_than_it_must(tmp_path):
     plan = toy_plan(tmp_path, limits=("params <= 60k",))
     rng = np.random.default_rng(0)
