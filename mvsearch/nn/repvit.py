@@ -140,7 +140,7 @@ def _is_token_mixer(state: Mapping[str, Tensor]) -> bool:
 def channels(block: Any) -> ChannelTable:
     """Without downsampling, the input's channels throughout; the hidden channels of each pair of 1x1."""
     width = block.channel.widen.conv.in_channels
-    read = out = (Channels("in", width),)
+    read, out = (Channels("in", width),), (Channels("in", width, "out"),)
     if isinstance(block.down, nn.Sequential):
         read, out = (Channels("in", block.before.widen.conv.in_channels),), (Channels("out", width),)
     table: dict[str, tuple[Dimension, Dimension]] = {"mixer": (read, ())}

@@ -157,7 +157,7 @@ def channels(block: Any) -> ChannelTable:
     The channels that attend become the values, at their own places.
     """
     width = block.local[0].conv.out_channels
-    read = out = (Channels("in", width),)
+    read, out = (Channels("in", width),), (Channels("in", width, "out"),)
     table: dict[str, tuple[Dimension, Dimension]] = {}
     if not isinstance(block.down, nn.Identity):
         first = block.down[0].conv

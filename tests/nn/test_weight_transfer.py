@@ -178,6 +178,15 @@ def test_queries_keys_and_values_of_a_single_head_are_sliced_each_in_its_own_ran
     assert torch.equal(model.body.attention[0].qkv.conv.weight, torch.cat([query[:3], key[:3], value[:5]])[:, :5])
 
 
+@pytest.mark.parametrize(("block", "last"), [("repvit", "channel"), ("shsa", "ffn.0")])
+def test_a_block_that_downsamples_inherits_from_one_that_does_not(block, last):
+    source, model = (network(row(block, name="body", out=out), seed=out) for out in (8, 12))
+    transfer_weights(model, source, name="source")
+    wide, thin = (each.body.get_submodule(f"{last}.widen.conv").weight for each in (model, source))
+    assert torch.equal(wide[:16, :8], thin)
+    assert not wide[:16, 8:].any()
+
+
 @pytest.mark.parametrize("body", [mobilevit, mobilevitv2])
 def test_norms_of_another_kind_are_not_transferred_and_everything_else_is(body):
     source, model = network(body(norm="layer"), seed=1), network(body(norm="batch"), seed=2)
