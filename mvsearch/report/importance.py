@@ -109,7 +109,7 @@ def _of_trials(
 ) -> Importance:
     known, rng = comparable(records, [objective]), np.random.default_rng(0)
     rows = [known[i] for i in sorted(rng.permutation(len(known))[:MOST])]
-    values = np.array([float(row.metrics[objective.name]) for row in rows])
+    values = np.array([objective.cost(row.metrics[objective.name]) for row in rows])  # PED-ANOVA: low is good
     if len(rows) < FEWEST:
         return _unknown(objective.name, len(rows), f"{len(rows)} measured trials are too few; {FEWEST} are needed.")
     if not np.ptp(values):

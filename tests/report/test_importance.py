@@ -1,5 +1,7 @@
 """The importance of choices for each objective."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from report_records import TOP1, measured
@@ -31,6 +33,24 @@ def test_the_choice_that_decides_alone_is_the_most_important(monkeypatch, method
     assert sum(share.share for share in result.shares.values()) == pytest.approx(1)
     assert all(share.low <= share.share <= share.high for share in result.shares.values())
     assert (result.method, result.points, result.priced) == (method, 60, False)
+
+
+@pytest.mark.parametrize("name", ["top1", "loss"])
+def test_what_makes_the_best_trials_is_important_whether_the_score_is_to_be_high_or_low(monkeypatch, name):
+    """Without scikit-learn: PED-ANOVA looks at the best tenth alone."""
+    monkeypatch.setattr(importance, "method", lambda: "PED-ANOVA")
+    space = toy_space()
+
+    def score(point: dict) -> float:
+        return 0.5 + 0.3 * (point["body.depth"] == 3) - 0.3 * (point["dim"] == 16)
+
+    records = [
+        replace(record, metrics=record.metrics | {"loss": 1 - record.metrics["top1"]})
+        for record in sample_records(space, 200, score)
+    ]
+    (result,) = importances(space, records, [Objective.named(name)])
+
+    assert max(result.shares, key=lambda choice: result.shares[choice].share) == "body.depth"
 
 
 def test_an_interaction_of_two_choices_is_attributed_to_neither():
