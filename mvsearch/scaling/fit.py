@@ -42,7 +42,8 @@ def _logs(front: Sequence[Architecture], dimension: str) -> Logs:
     rows = list(zip(*(arch.blocks for arch in front), strict=True))
     if dimension == "width":
         numbers = [[row.out for row in same] for same in rows]
-        numbers += [[getattr(row, name) for row in same] for same in rows for name in same[0].width_fields]
+        inside = ([getattr(row, name) for row in same] for same in rows for name in same[0].width_fields)
+        numbers += [widths for widths in inside if all(widths)]  # 0: a row without attention
     else:
         numbers = [[row.layer_count for row in same] for same in rows if any(row.scales_in_depth for row in same)]
     return np.log(numbers).mean(axis=0) if numbers else np.zeros(len(front))

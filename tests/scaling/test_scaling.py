@@ -496,6 +496,16 @@ def test_coefficients_are_fitted_to_networks_of_different_rows():
     assert coefficients.depth * coefficients.width**2 * coefficients.resolution**2 == pytest.approx(2)
 
 
+def test_coefficients_are_fitted_to_the_widths_of_networks_with_rows_without_attention():
+    arch = published("shvit_s1")
+    assert 0 in [getattr(row, "dim", None) for row in arch.blocks]
+    wider = [Scaling(arch, "width").at(scale) for scale in (0.5, 1, 1.5, 2)]
+    coefficients = fit_coefficients(wider)
+
+    assert (coefficients.depth, coefficients.resolution) == (1, 1)
+    assert coefficients.width**2 == pytest.approx(2)
+
+
 def test_coefficients_are_fitted_to_the_front_of_a_study_and_said(printed, tmp_path):
     Study.join(toy_plan(tmp_path / "studies")).run(arithmetic, trials=30)
     report = json.loads(
