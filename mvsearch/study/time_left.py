@@ -60,16 +60,20 @@ class TimeLeft:
             if status.get("share") and status.get("number") not in {None, *self._finished}
         }
         left = self._unstarted_s() - sum(share * seconds for _, share, seconds in running.values())
-        return max(0.0, left) * self._pace(running) / self.workers
+        return max(0.0, left) * self._pace(running) / max(1, min(self.workers, self._unfinished))
 
     def _of_status(self, status: Mapping[str, Any]) -> float:
         return self._pending.get(status["name"], self.trial.mean_s)
 
+    @property
+    def _unfinished(self) -> int:
+        """The trials that are not finished, and the measurements beside them: each occupies one worker."""
+        return max(0, self.total - self.done) + self.measurements
+
     def _unstarted_s(self) -> float:
-        """The estimated seconds of all trials that are not finished, and of the measurements beside them."""
-        left = max(0, self.total - self.done)
-        published = list(self._pending.values())[:left]
-        return sum(published) + (left - len(published) + self.measurements) * self.trial.mean_s
+        """Their estimated seconds."""
+        published = list(self._pending.values())[: max(0, self.total - self.done)]
+        return sum(published) + (self._unfinished - len(published)) * self.trial.mean_s
 
     def _pace(self, running: Mapping[str, tuple[int, float, float]]) -> float:
         """The seconds of a worker for each that was estimated."""

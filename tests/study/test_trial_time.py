@@ -61,6 +61,18 @@ def test_what_is_left_is_the_estimate_until_trials_progress_and_then_what_they_s
     assert left.update(6, [], []) == 0
 
 
+def test_more_workers_than_trials_do_not_make_the_last_trial_shorter(tmp_path):
+    plan = toy_plan(tmp_path, trials=6)
+    Study.join(plan)
+    left = TimeLeft(line(plan), plan, Study.read(plan), 4)
+    left.workers = 4  # however many cores there are
+
+    last = [{"worker": "a", "number": 5, "name": "x", "share": 0.4}]
+    assert left.update(5, [], []) == pytest.approx(10)
+    assert left.update(5, [], last) == pytest.approx(10 - 4)
+    assert left.update(4, [], []) == pytest.approx(10)  # by two of the four
+
+
 def test_the_network_to_beat_and_the_short_list_are_measured_in_what_is_left(tmp_path):
     plan = replace(toy_plan(tmp_path, trials=6), target=Target("xxs", published("mobilevitv3_xxs")))
     Study.join(plan)
