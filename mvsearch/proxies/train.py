@@ -213,11 +213,15 @@ def time(arch: Architecture, settings: Settings, data: DataSet, device: str) -> 
     It takes no account of a teacher, whose outputs are computed once for all networks.
     """
     from mvsearch.training.in_memory import TrainedInMemory, time_preparation, time_training
+    from mvsearch.training.tasks import load_task
 
     size, part = settings.image_size, data.train
     macs = arch.at(image_size=size, num_classes=len(part.classes)).cost().macs
     batch = min(settings.batch, max(2, round(_TIMED_MACS / (_STEP_FORWARDS * macs))))
-    some = np.unique(np.linspace(0, len(part.labels) - 1, _TIMED_IMAGES).round().astype(int))
+    spread = np.linspace(0, len(part.labels) - 1, _TIMED_IMAGES).round().astype(int)
+    strata = load_task(arch.task).strata(part)
+    pairs = [np.flatnonzero(strata == each)[:2] for each in np.unique(strata)]  # of a rare class too, to be split
+    some = np.unique(np.concatenate((spread, *pairs)))
     timed = replace(settings, steps=_TIMED_STEPS, batch=batch)
     fewer, clock = replace(data, train=part.subset(some)), clock_for(device)
     prepare = partial(_images, arch.task, timed, fewer, device)

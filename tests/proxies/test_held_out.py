@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from small import SOFTMAX
 
+from mvsearch.arch.architecture import Architecture
 from mvsearch.cli._search import prepare
 from mvsearch.data import DataSet, Images
 from mvsearch.proxies import load_proxy
@@ -56,6 +58,18 @@ def test_what_is_held_out_is_what_is_counted_and_named(asked, used, reduced):
     assert (len(images.held_labels), len(images.train_labels)) == (used, 100 - used)
     assert held_out.words.startswith(f"{used} of 100 training images")
     assert (f"{asked:,} were asked for" in held_out.words) == reduced
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_a_training_on_many_images_of_which_few_are_of_one_class_is_timed():
+    labels = np.repeat([0, 1, 2], [4000, 4000, 3])
+    pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 8, 8, 1), dtype=np.uint8)
+    part = Images(pixels, labels, ("ant", "bee", "cat"))
+    arch = Architecture.from_dict({**SOFTMAX, "num_classes": 3})
+
+    time = PROXY.time(arch, Settings(batch=4), DataSet("rare", part, part, "1234", (), "here", "none"), "cpu")
+
+    assert time.step_s > 0
 
 
 def test_scores_are_kept_apart_only_where_fewer_images_are_held_out_than_asked_for():
