@@ -151,8 +151,9 @@ def test_what_is_not_asked_for_is_not_measured(tmp_path):
 
 @pytest.fixture
 def powercap(tmp_path, monkeypatch):
-    """Two packages, one with a part, whose counters advance by 300 and 200 microjoules a call."""
-    for folder, name in (("intel-rapl:0", "package-0"), ("intel-rapl:0:0", "core"), ("intel-rapl:1", "package-1")):
+    """Two packages, of which one has a part, and the machine as a whole, which includes them."""
+    names = {"intel-rapl:0": "package-0", "intel-rapl:0:0": "core", "intel-rapl:1": "package-1", "intel-rapl:2": "psys"}
+    for folder, name in names.items():
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "name").write_text(f"{name}\n")
         (tmp_path / folder / "energy_uj").write_text("999900\n")
@@ -171,6 +172,7 @@ def test_energy_is_the_sum_over_packages_and_calls_past_the_end_of_a_counter(pow
         advance(powercap / "intel-rapl:0" / "energy_uj", 300)
         advance(powercap / "intel-rapl:0:0" / "energy_uj", 300)
         advance(powercap / "intel-rapl:1" / "energy_uj", 200)
+        advance(powercap / "intel-rapl:2" / "energy_uj", 900)
 
     counters = energy.read_counters()
     assert [counter.name for counter in counters] == ["package-0", "package-1"]

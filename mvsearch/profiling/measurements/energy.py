@@ -115,10 +115,10 @@ def read_counters() -> list[Counter]:
         if folder.name.count(":") > 1:  # a part of a package, which the package's counter includes
             continue
         try:
-            name, maximum = (
-                (folder / "name").read_text(encoding="utf-8").strip(),
-                int((folder / "max_energy_range_uj").read_text(encoding="utf-8")),
-            )
+            name = (folder / "name").read_text(encoding="utf-8").strip()
+            if not name.startswith("package"):  # `psys`: a laptop as a whole, which includes its package
+                continue
+            maximum = int((folder / "max_energy_range_uj").read_text(encoding="utf-8"))
             counter = Counter(name, folder / "energy_uj", maximum)
             counter.read()
         except PermissionError as error:
