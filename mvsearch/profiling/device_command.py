@@ -141,10 +141,10 @@ def uses(run: str, name: str) -> bool:
 
 
 def parse(output: str) -> Reading:
-    """The latency in the output of a command: `latency_ms` of its JSON, or the number that is its last line.
+    """The latency in the output of a command: the number that is its last line, or `latency_ms` of its JSON.
 
-    The JSON is the whole output, or the last line that is an object. Raises CommandFailed for anything else, and for a
-    latency that is not a positive number.
+    The JSON is the whole output, or what follows from the last line that begins with a brace, or the last line that is
+    an object. Raises CommandFailed for anything else, and for a latency that is not a positive number.
 
     >>> parse('warm up\\n{"latency_ms": 12.5, "device": "Pixel 8"}').latency_ms, parse("done\\n12.5 ms\\n").latency_ms
     (12.5, 12.5)
@@ -152,14 +152,15 @@ def parse(output: str) -> Reading:
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     if not lines:
         raise CommandFailed("the command printed nothing; its last line must be the milliseconds, or JSON")
-    found = next((value for text in (output, *reversed(lines)) if isinstance(value := _json(text), dict)), None)
-    if found is not None:
-        if "latency_ms" not in found:
-            raise CommandFailed(f"the JSON of the command has no latency_ms; it has {', '.join(found) or 'nothing'}")
-        return Reading(_positive(found["latency_ms"]), {k: v for k, v in found.items() if k != "latency_ms"})
-    if (match := _NUMBER.fullmatch(lines[-1])) is None:
+    if match := _NUMBER.fullmatch(lines[-1]):
+        return Reading(_positive(match[1]))
+    texts = (output, output[output.rfind("\n{") + 1 :], *reversed(lines))
+    found = next((value for text in texts if isinstance(value := _json(text), dict)), None)
+    if found is None:
         raise CommandFailed(f"the last line of the command is not a number of milliseconds: {_short(lines[-1])!r}")
-    return Reading(_positive(match[1]))
+    if "latency_ms" not in found:
+        raise CommandFailed(f"the JSON of the command has no latency_ms; it has {', '.join(found) or 'nothing'}")
+    return Reading(_positive(found["latency_ms"]), {k: v for k, v in found.items() if k != "latency_ms"})
 
 
 def _json(text: str) -> Any:

@@ -45,6 +45,8 @@ def test_a_path_with_blanks_stays_one_word_and_other_braces_stay_as_they_are():
         ('{"latency_ms": 3}', 3.0),
         ('{\n "latency_ms": 3.25,\n "device": "x"\n}\n', 3.25),
         ('log {"a": 1}\n{"latency_ms": 4}\nbye', 4.0),
+        ('{"latency_ms": 30, "phase": "warm-up"}\n12.5 ms', 12.5),
+        ('warm\n{\n "latency_ms": 5,\n "runs": [\n  {"latency_ms": 6},\n  {"latency_ms": 7}\n ]\n}\n', 5.0),
     ],
 )
 def test_the_milliseconds_are_those_of_the_json_or_the_last_line(output, ms):
