@@ -104,8 +104,9 @@ class CheckedDevice:
                 odd = in_a_row > 1 or not left
             else:
                 pair, in_a_row = closest_pair(readings), 0
-                odd = pair is None and len(readings) > 1
-                reason = f"its runs differ: {_values(readings)}" if odd else reason
+                differ = pair is None and len(readings) > 1
+                odd = differ or not (pair or left)
+                reason = f"its runs differ: {_values(readings)}" if differ else reason
             if not odd and not (pair and (unchecked or self._overdue())):
                 if pair:
                     return pair

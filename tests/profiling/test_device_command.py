@@ -190,6 +190,12 @@ def test_a_candidate_that_alone_is_odd_fails_with_its_reason(values, reason):
     assert candidate.count == 4
 
 
+def test_a_candidate_that_ran_once_only_is_not_blamed_for_a_device_that_is_away():
+    device, _ = checked(Script(10, 10, "offline"), retries=0)
+    with pytest.raises(DeviceUnavailable, match="offline"):
+        device.measure(Script("crash", 5))
+
+
 def test_a_device_that_is_away_is_waited_for_and_then_named():
     device, pauses = checked(Script(10, 10, "offline"))
     with pytest.raises(DeviceUnavailable, match="the device pixel: the reference network: offline"):
