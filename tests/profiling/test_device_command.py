@@ -316,6 +316,13 @@ def test_the_latency_of_another_device_is_not_taken_for_this_ones(board):
         BACKEND.measure(nn.Linear(9, 100), 32, options(board))
 
 
+def test_two_runs_on_two_devices_are_not_a_latency(board):
+    BACKEND.device(options(board))
+    board.fail(f"[ -e {board.path}/again ] && set -- $1 2; touch {board.path}/again")
+    with pytest.raises(DeviceUnavailable, match=r"Board 2, .* so far it was Board , "):
+        BACKEND.measure(nn.Linear(9, 100), 32, options(board))
+
+
 def test_another_phone_has_a_reference_of_its_own(board):
     BACKEND.device(options(board))
     command._bench.cache_clear()

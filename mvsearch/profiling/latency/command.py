@@ -148,9 +148,10 @@ class _Bench:
         """Two readings of a file on a device. Raises DeviceUnavailable if another device answers."""
         command = self.command(device, image_size=image_size, repeats=repeats)
         pair = device.measure(lambda: command(path, self.stop))
-        now = pair[0].describe_device(device.name, self.options.run)
-        if now != (before := self.names[device.name]):
-            raise DeviceUnavailable(f"the command measures on {now}; so far it was {before}. Choose one of them.")
+        before = self.names[device.name]
+        for reading in pair:
+            if (now := reading.describe_device(device.name, self.options.run)) != before:
+                raise DeviceUnavailable(f"the command measures on {now}; so far it was {before}. Choose one of them.")
         return pair
 
     def once(self, command: DeviceCommand, path: Path) -> Reading:
