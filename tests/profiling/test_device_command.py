@@ -323,6 +323,13 @@ def test_two_runs_on_two_devices_are_not_a_latency(board):
         BACKEND.measure(nn.Linear(9, 100), 32, options(board))
 
 
+def test_every_batch_has_a_reference_of_its_own(board):
+    run = f"sh {board.path / 'measure.sh'} {{file}} x {{batch}}"
+    for batch in (1, 4):  # as `throughput_batch` does in one study
+        latency = BACKEND.measure(nn.Linear(9, 100), 32, options(board, run=run, batch=batch))
+        assert latency.ratio == pytest.approx((10 * batch + 0.5) / (100 * batch + 0.5))
+
+
 def test_another_phone_has_a_reference_of_its_own(board):
     BACKEND.device(options(board))
     command._bench.cache_clear()

@@ -127,7 +127,8 @@ class _Bench:
             """The fastest known time of the reference on the device that answered: another phone has its own."""
             device = f"{reading.describe_device(name, run)}, {run}"
             described = _describe([device], self.format.name, self.format.packages_used)
-            conditions = f"{described}, {self.options.threads} threads"
+            batch = f", batch {self.options.batch}" if self.options.batch > 1 else ""
+            conditions = f"{described}, {self.options.threads} threads{batch}"
             return reference.known_time(conditions, reading.latency_ms, quiet=True).ms
 
         return CheckedDevice(
