@@ -87,8 +87,10 @@ class InMemorySet:
         return replace(self, held_pixels=pixels.to(self.device), held_labels=labels.to(self.device))
 
     def few_held_out(self, count: int) -> Self:
-        """The same set with the first of its held-out images."""
-        return replace(self, held_pixels=self.held_pixels[:count], held_labels=self.held_labels[:count])
+        """The same set with some of its held-out images, those with objects first: without one there is no score."""
+        shows = self.held_labels.reshape(len(self.held_labels), -1).gt(0).any(1)
+        some = shows.argsort(descending=True, stable=True)[:count]
+        return replace(self, held_pixels=self.held_pixels[some], held_labels=self.held_labels[some])
 
     def prepared(self, preparation: Preparation) -> Self:
         """The same set with pixels prepared for given weights."""

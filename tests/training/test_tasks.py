@@ -539,6 +539,15 @@ def test_images_for_another_task_are_refused_with_suitable_sources(scenes):
         in_memory("detection", replace(scenes, name="satellite", train=replace(scenes.train, boxes=None)), SHORT)
 
 
+def test_few_scenes_to_evaluate_on_contain_objects_where_some_do():
+    pixels, boxes = np.zeros((100, 8, 8, 3), np.uint8), [[image, 1, 0.1, 0.1, 0.9, 0.9] for image in range(80, 100)]
+    part = data.Images(pixels, np.zeros(100, np.int64), ("background", "cat"), boxes=np.array(boxes))
+    found = in_memory("detection", data.DataSet("sparse", part, part, "1234", (), "here", "none"), SHORT)
+
+    assert not found.held_labels[:2].any()
+    assert found.few_held_out(2).held_labels[..., 0].tolist() == [[1], [1]]
+
+
 # Searching
 
 
