@@ -28,15 +28,15 @@ def find_point(
 ) -> Point:
     """The values of all choices; raises SpaceError with the field that does not match.
 
-    Where optional rows leave several ways to assign the architecture's rows, the first is taken that fits and whose
-    point `check` accepts: it raises SpaceError for others.
+    Where optional rows leave several ways to assign the architecture's rows, or several values of choices make a
+    computed field, the first point is taken that fits and that `check` accepts: it raises SpaceError for others.
     """
     problem: SpaceError | None = None
+    tries = iter(range(_MAX_TRIES))  # of all assignments together
     for assigned in islice(_assignments(rows, arch.blocks), _MAX_TRIES):
+        targets = [*_image_size(variables, arch), *_field_targets(rows, assigned)]
         try:
-            point = _point(variables, [*_image_size(variables, arch), *_field_targets(rows, assigned)])
-            check(point)
-            return point
+            return _first_accepted((point for point, _ in zip(_points(variables, targets), tries, strict=False)), check)
         except SpaceError as error:
             problem = problem or error
     if problem is None:
@@ -58,7 +58,19 @@ def _assignments(rows: Sequence[SpaceRow], blocks: Sequence[Block]) -> Iterator[
         yield from ([None, *rest] for rest in _assignments(rows[1:], blocks))
 
 
-def _point(variables: dict[str, Variable], targets: Iterable["FieldTarget"]) -> Point:
+def _first_accepted(points: Iterable[Point], check: Callable[[Point], None]) -> Point:
+    problem = SpaceError("it lies at too many points to try all of them")
+    for i, point in enumerate(points):
+        try:
+            check(point)
+            return point
+        except SpaceError as error:
+            problem = problem if i else error
+    raise problem
+
+
+def _points(variables: dict[str, Variable], targets: Iterable["FieldTarget"]) -> Iterator[Point]:
+    """The points at which all targets have their values; raises SpaceError if there is none."""
     point: Point = {}
     computed: list[FieldTarget] = []
     for target in targets:
@@ -69,9 +81,9 @@ def _point(variables: dict[str, Variable], targets: Iterable["FieldTarget"]) -> 
             computed.append(target)
         elif not target.matches(variable):
             raise SpaceError(f"{target.name} is {target.spelled}, the space requires {variable}")
-    point = _solve(variables, point, computed)
     first_values = {choice.name: choice.values[0] for choice in variables.values() if isinstance(choice, Choice)}
-    return {**first_values, **point}
+    for solution in _solutions(variables, point, computed):
+        yield {**first_values, **solution}
 
 
 @dataclass(frozen=True)
@@ -137,10 +149,14 @@ def _offer(choice: Choice, value: Any) -> str:
     return f"{offered} (the nearest is {min(choice.values, key=lambda other: abs(other - value))})"
 
 
-def _solve(variables: dict[str, Variable], point: Point, computed: list[FieldTarget]) -> Point:
-    """Values for the choices that are not in `point` yet, such that every computed field has its target value."""
+def _solutions(variables: dict[str, Variable], point: Point, computed: list[FieldTarget]) -> Iterator[Point]:
+    """Values for the choices that are not in `point` yet, such that every computed field has its target value.
+
+    Raises SpaceError if there are none.
+    """
     if not computed:
-        return point
+        yield point
+        return
     undecided = {t.name: [c for c in choices_of(variables, [t.name]) if c.name not in point] for t in computed}
     target = min(computed, key=lambda t: math.prod(len(choice.values) for choice in undecided[t.name]))
     choices = undecided[target.name]
@@ -148,15 +164,17 @@ def _solve(variables: dict[str, Variable], point: Point, computed: list[FieldTar
         names = ", ".join(choice.name for choice in choices)
         raise SpaceError(f"{target.name} depends on choices with more than {_MAX_TRIES:,} combinations ({names})")
     others = [other for other in computed if other is not target]
-    problem = f"no values of its choices make {target.name} {target.spelled}"
+    found, problem = False, f"no values of its choices make {target.name} {target.spelled}"
     for values in product(*(choice.values for choice in choices)):
         candidate = {**point, **{c.name: v for c, v in zip(choices, values, strict=True)}}
         result = Scope(variables, candidate).value(target.name)
         if target.matches(result):
             try:
-                return _solve(variables, candidate, others)
+                yield from _solutions(variables, candidate, others)
+                found = True
             except SpaceError as error:
                 problem = str(error)
         elif not choices:
             problem = f"{target.name} is {target.spelled}, the space computes {result}"
-    raise SpaceError(problem)
+    if not found:
+        raise SpaceError(problem)

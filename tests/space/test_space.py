@@ -444,6 +444,16 @@ def test_hidden_choices_are_found_from_what_follows_from_them():
     assert space.architecture(space.find_point(arch)).key == arch.key
 
 
+def test_of_hidden_choices_with_the_same_result_those_are_found_that_satisfy_the_conditions():
+    hidden = "  width: 4*a + b\n  a: {range: [2, 8]}\n  b: {choose: [0, 8]}\n"
+    space = space_of(BASE.replace("  width: {choose: [16, 32]}\n", hidden) + "  - a > 6\n")
+    point = {"a": 8, "b": 0, "stem.out": 8, "body.dim": 32, "body.depth": 1}
+
+    assert space.find_point(space.architecture(point)) == point
+    with pytest.raises(SpaceError, match="where:"):
+        space.find_point(space.architecture(point | {"a": 4, "b": 8}))
+
+
 # ---- what a file can get wrong
 
 WRONG = {
