@@ -194,10 +194,11 @@ class ProxyProgress(Display):
 class SearchProgress(Display):
     """A search: trials, what the workers do, and the front. Called with the study's progress as often as you like.
 
-    Where `time_left` is set, the time that is left is shown from the first trial on.
+    Where `time_left` is set, the time that is left is shown from the first trial on. `whole`: no point within the
+    limits is left after it.
     """
 
-    def __init__(self, plan: "Plan", location: str, finished: int, workers: int) -> None:
+    def __init__(self, plan: "Plan", location: str, finished: int, workers: int, *, whole: bool = False) -> None:
         columns = (MofNCompleteColumn(), TextColumn("{task.fields[tally]}"), TimeElapsedColumn())
         self.time_left: TimeLeft | None = None
         self.waiting_calls = 0
@@ -209,7 +210,7 @@ class SearchProgress(Display):
             (plan.name, "bold"),
             f" in {location}: {plural(plan.search.trials, 'trial')}"
             f"{f', {finished} of them finished' if finished else ''}"
-            f"{', every point of the space within its limits' if _is_whole(plan) else ''}, "
+            f"{', every point of the space within its limits' if whole else ''}, "
             f"sampler {plan.search.sampler}, objectives {', '.join(o.name for o in plan.objectives)}, "
             f"limits {join_limits(plan.limits)}, "
             f"{plural(workers, 'worker')}. Ctrl-C stops; run the same command to resume.",
@@ -278,11 +279,6 @@ class SearchProgress(Display):
         if len(front) > _FRONT_ROWS:
             parts.append(Text(f"... and {len(front) - _FRONT_ROWS} more on the front", style="dim"))
         return parts
-
-
-def _is_whole(plan: "Plan") -> bool:
-    """Whether the number of trials is that of all points, however many were asked for."""
-    return plan.all_points is not None and plan.search.trials >= len(plan.all_points)
 
 
 def _status_line(status: dict[str, Any]) -> str:

@@ -143,7 +143,9 @@ def _run(plan: "Plan", run: Callable[..., bool], workers: int, trial_device: str
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that ends a job acts as Ctrl-C does
     reader = Study.read(plan)
     location = str(plan.folder) if plan.storage is None else reader.store.display_url
-    with SearchProgress(plan, location, reader.count(), workers) as progress:
+    finished, untried = reader.count(), plan.untried(reader.records())
+    whole = untried is not None and plan.search.trials >= finished + untried
+    with SearchProgress(plan, location, finished, workers, whole=whole) as progress:
         if trial_device is None or not _show_time(plan, reader, progress, trial_device, workers):
             progress.guess_time()
         with _answer_interrupts():

@@ -3,7 +3,7 @@
 No torch. The settings are read in `settings`, and checked against each other in `plan_checks`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +16,7 @@ from mvsearch.arch.cost import Cost
 from mvsearch.data import DataSettings
 from mvsearch.metrics.constraints import Constraint, tighten_limits
 from mvsearch.metrics.pareto import Objective
-from mvsearch.metrics.record import ConstraintViolated, Metrics
+from mvsearch.metrics.record import ConstraintViolated, Metrics, Record
 from mvsearch.metrics.registry import STATIC_COSTS, scores
 from mvsearch.profiling.measurements import Measurement, measurements
 from mvsearch.proxies import settings_used
@@ -45,7 +45,7 @@ class Plan:
     """What a study searches, for what, and how. `measurements` are the settings of every measurement by its name.
 
     With a `target`, candidates cost no more than it, and are compared with it; its measured costs are limits once they
-    are known.
+    are known. `asked` are the trials that were asked for, where there are fewer points within the limits.
     """
 
     name: str
@@ -57,6 +57,7 @@ class Plan:
     storage: str | None = None
     studies: Path = Path("studies")
     target: Target | None = None
+    asked: int | None = None
 
     @classmethod
     def load(cls, path: str | Path, *, name: str | None = None, storage: str | None = None, **flags: Any) -> Self:
@@ -75,7 +76,11 @@ class Plan:
             Target.find(search.beat, space, costs=search.beat_on, storage=storage, at=place) if search.beat else None
         )
         default = f"{space.name}_beat_{target.slug}" if target else space.name
-        return cls._of(space, search, name=name or default, storage=storage, target=target)
+        plan = cls._of(space, search, name=name or default, storage=storage, target=target)
+        points = plan.untried(())
+        if points is None or points >= search.trials:
+            return plan
+        return replace(plan, search=replace(plan.search, trials=points), asked=search.trials)
 
     @classmethod
     def _of(
@@ -95,9 +100,7 @@ class Plan:
             target=target,
         )
         check_plan(plan)
-        if plan.all_points is None:
-            return plan
-        return replace(plan, search=replace(plan.search, trials=min(plan.search.trials, len(plan.all_points))))
+        return plan
 
     @classmethod
     def of_study(cls, study: "Reader", *, workers: int) -> Self:
@@ -170,6 +173,13 @@ class Plan:
         """All points that satisfy the conditions and the constraints on static costs; None if there are too many."""
         codes = self.space.legal_codes(range(len(self.space.choices)), MAX_LISTED)
         return None if codes is None else np.asarray(codes[self.within_limits(self.space.costs(codes))])
+
+    def untried(self, records: Iterable[Record]) -> int | None:
+        """The number of points within the limits that none of these records has; None if there are too many to list."""
+        if self.all_points is None:
+            return None
+        tried = {self.space.canonical(self.space.codes(record.choices)[None]).tobytes() for record in records}
+        return sum(point.tobytes() not in tried for point in self.all_points)
 
     def admissible(self, codes: Codes) -> NDArray[np.bool_]:
         """Which points satisfy the conditions of the space and the constraints on static costs."""

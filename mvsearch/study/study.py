@@ -197,11 +197,17 @@ def store_proxy_check(plan: Plan, metrics: Mapping[str, Metrics]) -> None:
 
 
 def _adopt(plan: Plan, store: Store, facts: StudyFacts) -> tuple[Plan, tuple[str, ...]]:
-    """Store the plan's settings with its existing study; the plan, with at least the finished trials, and changes."""
+    """Store the plan's settings with its existing study; the plan, and what changes.
+
+    Its trials are at least those that are finished, and at most those and the points within the limits without one.
+    """
     changes: tuple[str, ...] = ()
-    if (finished := store.count(plan.name)) > plan.search.trials:
-        changes = (f"trials = {finished}, as so many are finished (asked for: {plan.search.trials})",)
-        plan = replace(plan, search=replace(plan.search, trials=finished))
+    finished, asked = store.count(plan.name), plan.asked or plan.search.trials
+    untried = plan.untried(store.records(plan.name)) if plan.asked else None
+    total = max(finished, asked if untried is None else min(asked, finished + untried))
+    plan = replace(plan, search=replace(plan.search, trials=total))
+    if finished > asked:
+        changes = (f"trials = {finished}, as so many are finished (asked for: {asked})",)
     adopted = facts.for_run(plan)
     store.update_study(plan.name, adopted.to_json())
     return plan, (*changes, *describe_changes(facts, adopted))

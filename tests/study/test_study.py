@@ -355,6 +355,21 @@ def test_a_space_smaller_than_the_number_of_trials_is_searched_once(tmp_path):
     assert Plan.load("spaces/fusion.yaml", trials=99).search.trials == 16
 
 
+def test_limits_that_leave_fewer_points_than_are_finished_do_not_end_a_study_before_they_are_tried(tmp_path):
+    Study.join(toy_plan(tmp_path, trials=30)).run(arithmetic)
+    plan = toy_plan(tmp_path, trials=100, limits=("params <= 9k",))
+    study = Study.join(plan)
+    study.run(arithmetic)
+
+    within = study.within_limits(study.records())
+    assert len(within) == len(plan.all_points) < 30
+    assert plan.untried(study.records()) == 0
+    assert study.count() == study.plan.search.trials == study.facts.search.trials
+    assert (study.progress, Plan.of_study(study, workers=1).search.trials) == ("", study.count())
+    again = Study.join(toy_plan(tmp_path, trials=3, limits=("params <= 9k",)))
+    assert again.changes == (f"trials = {study.count()}, as so many are finished (asked for: 3)",)
+
+
 def test_a_study_has_numbers_of_one_device(tmp_path):
     study = Study.join(toy_plan(tmp_path))
     study.pin_environment(device="cpu: one")
