@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from mvsearch.errors import StudyError
+from mvsearch.metrics.constraints import Constraint
 from mvsearch.metrics.record import FULL, Metrics
+from mvsearch.profiling.measurements import measurements
 from mvsearch.study.settings import SearchSettings
 from mvsearch.study.target import Target
 from mvsearch.utils.hashing import digest
@@ -206,7 +208,17 @@ def describe_mismatch(plan: "Plan", facts: StudyFacts) -> str | None:
         return "from a space with other choices"
     if facts.settings_digest != plan.settings_digest:
         return f"under other settings ({_describe_difference(facts.settings, plan.settings())})"
+    if new := _measured(plan) - _measured(facts):
+        return f"without {' and '.join(sorted(new))}"
     return None
+
+
+def _measured(study: "StudyFacts | Plan") -> set[str]:
+    """The metrics of measurements that are objectives or limited: of some measurements only these are taken."""
+    search, costs = study.search, study.target.costs if study.target else ()
+    names = (*search.objectives, *(Constraint.parse(text).name for text in search.limits), *costs)
+    declared = {name for measurement in measurements().values() for name in measurement.names}
+    return declared & {name.partition("@")[0] for name in names}
 
 
 def _target_key(study: "StudyFacts | Plan") -> tuple[str, frozenset[str]] | None:
@@ -225,6 +237,8 @@ def suggest_match(plan: "Plan", facts: StudyFacts) -> str:
         return " ".join((f"give --beat {facts.target.name}", *(f"--beat-on {name}" for name in facts.search.beat_on)))
     if facts.objectives != plan.search.objectives:
         return f"give {' '.join(f'--objective {name}' for name in facts.objectives)}"
+    if facts.settings_digest == plan.settings_digest and (new := _measured(plan) - _measured(facts)):
+        return f"leave out the limit on {' and '.join(sorted(new))}"
     return "restore the file as it was"
 
 

@@ -45,7 +45,7 @@ class JoinedStudy(Reader):
     def target_measurement(self, repeat: int) -> Metrics | None:
         """What was measured of the target with the seeds of a repeat; None if that was not done yet."""
         assert self.plan.target is not None
-        return self.store.evaluation(self.plan.target.arch.key, self.evaluation_key(repeat=repeat))
+        return self.known_metrics(self.plan.target.arch.key, repeat=repeat)
 
     def update_target(self) -> None:
         """Store the mean of what was measured of the target so far."""
@@ -61,6 +61,17 @@ class JoinedStudy(Reader):
             settings = self.plan.settings(rung=rung, repeat=repeat)
             self._evaluation_keys[rung, repeat] = self.facts.settings_key(settings)
         return self._evaluation_keys[rung, repeat]
+
+    def known_metrics(self, key: str, *, rung: int | None = None, repeat: int = 0) -> Metrics | None:
+        """What was measured of an architecture before; None if that lacks something that this study needs.
+
+        Another study may have needed other metrics of one measurement, or only a prediction of the latency.
+        """
+        metrics = self.store.evaluation(key, self.evaluation_key(rung=rung, repeat=repeat))
+        if metrics is None or repeat:  # a repeat has scores alone
+            return metrics
+        predicted = rung is None and metrics.get("latency_predicted")
+        return metrics if self.plan.required_metrics <= metrics.keys() and not predicted else None
 
     def make_candidate(self, number: int, point: Point) -> Candidate:
         """The candidate of a trial, whose architecture is parsed here and nowhere else."""

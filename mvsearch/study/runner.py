@@ -88,9 +88,7 @@ class Runner:
         """The candidate's record, whatever the outcome."""
         self.worker.report(number=candidate.number, name=candidate.name, doing="", done=0, of=0)
         start, record = self.worker.clock(), candidate.record()
-        cached = self.store.evaluation(candidate.key, self.study.evaluation_key())
-        if cached is not None and cached.get("latency_predicted"):  # by another study, on whose front it was not
-            cached = None
+        cached = self.study.known_metrics(candidate.key)
         rungs: dict[str, Metrics] = {}
         try:
             metrics = cached if cached is not None else self._measure(candidate, rungs)
@@ -132,7 +130,7 @@ class Runner:
     ) -> Metrics:
         """The metrics of a rung or a replicate, from the cache if they were measured before."""
         settings, start = self.study.evaluation_key(**kwargs), self.worker.clock()
-        metrics = self.store.evaluation(key, settings)
+        metrics = self.study.known_metrics(key, **kwargs)
         if metrics is None:
             metrics = dict(self.evaluate(arch, **kwargs, **self._known, **(known or {})))
             self.store.cache_evaluation(key, settings, metrics, self.worker.clock() - start, machine.describe())

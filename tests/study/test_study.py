@@ -370,6 +370,34 @@ def test_limits_that_leave_fewer_points_than_are_finished_do_not_end_a_study_bef
     assert again.changes == (f"trials = {study.count()}, as so many are finished (asked for: 3)",)
 
 
+def weighed(name: str):
+    """An evaluation that measures one of the two metrics of `memory:`, as each is counted only where it is needed."""
+    return lambda arch: {**arch.metrics(), name: arch.cost().params / 1e3}
+
+
+def test_a_limit_on_what_finished_trials_were_not_measured_for_is_refused(tmp_path):
+    Study.join(toy_plan(tmp_path, objectives=("params", "memory_mib"), trials=3)).run(weighed("memory_mib"))
+    limits = ("train_memory_mib <= 40",)
+    plan = toy_plan(tmp_path, objectives=("params", "memory_mib"), trials=6, limits=limits)
+    with pytest.raises(StudyError, match=r"created without train_memory_mib; .* leave out the limit"):
+        Study.join(plan)
+    other = replace(plan, name="other")
+    Study.join(other).run(lambda arch: weighed("memory_mib")(arch) | weighed("train_memory_mib")(arch))
+    assert len(Study.read(other).records()) == 6
+    assert Study.join(replace(other, search=replace(other.search, limits=()))).changes
+
+
+def test_a_measurement_without_a_metric_that_another_study_needs_is_made_again(tmp_path):
+    url = f"sqlite:///{tmp_path / 'shared.db'}"
+    for name in ("memory_mib", "train_memory_mib"):
+        plan = replace(toy_plan(tmp_path, objectives=("params", name), trials=4), name=name, storage=url)
+        for copy in (plan, replace(plan, name=f"{name}_again")):
+            Study.join(copy).run(weighed(name))
+            records = Study.read(copy).records()
+            assert [record.state for record in records] == ["complete"] * 4
+            assert {record.cached for record in records} == {copy is not plan}
+
+
 def test_a_study_has_numbers_of_one_device(tmp_path):
     study = Study.join(toy_plan(tmp_path))
     study.pin_environment(device="cpu: one")

@@ -24,10 +24,10 @@ class EvaluationCache(Database):
     def cache_evaluation(
         self, key: str, settings: str, metrics: Metrics, seconds: float, machine: dict[str, Any]
     ) -> None:
-        """Add a measurement that is not the whole of a trial: a rung, or a replicate."""
+        """Add a measurement that is not the whole of a trial: a rung, or a replicate. It replaces an earlier one."""
         with self._write() as connection:
             measured = {"metrics": metrics, "seconds": seconds, **self._origin(connection, machine)}
-            self._insert_new(connection, evaluations, key=key, settings=settings, **measured)
+            self._replace(connection, evaluations, key=key, settings=settings, **measured)
 
     @with_retries
     def cache_summary(self) -> list[dict[str, Any]]:

@@ -141,6 +141,11 @@ class Database:
         # another has written.
         connection.execute(self._insert(table).values(**row).on_conflict_do_nothing())
 
+    def _replace(self, connection: sa.Connection, table: sa.Table, **row: Any) -> None:
+        """Insert a row in place of the one with its primary key."""
+        keys = [column.name for column in table.primary_key]
+        connection.execute(self._insert(table).values(**row).on_conflict_do_update(index_elements=keys, set_=row))
+
     def _origin(self, connection: sa.Connection, machine: dict[str, Any]) -> dict[str, Any]:
         """The columns that say where and when a row was measured; a new machine is added to its table."""
         from mvsearch.utils.machine import machine_id

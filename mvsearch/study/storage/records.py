@@ -32,7 +32,7 @@ class Records(Database):
             origin = self._origin(connection, machine)
             if record.state == "complete" and not record.cached:
                 measured = {"metrics": record.metrics, "seconds": record.seconds, **origin}
-                self._insert_new(connection, evaluations, key=record.key, settings=settings, **measured)
+                self._replace(connection, evaluations, key=record.key, settings=settings, **measured)
             row = {column: getattr(record, column) for column in _COLUMNS}
             self._insert_new(connection, records, study=study, **row, **origin)
             stored = connection.execute(sa.select(records.c.key).where(*_is(study, record.number))).scalar_one()
