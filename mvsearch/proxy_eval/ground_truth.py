@@ -203,7 +203,8 @@ def halve(networks: Iterable[Network]) -> dict[str, str]:
     """The half of each network by name: every other one of each group is for fitting; lone networks are one group.
 
     Within a group published networks come first, then random, then proposed ones, each in the order of a hash of their
-    names. So the split needs no memory, and proposed networks that are added later change no other's half.
+    names. So the split needs no memory. A proposed network that is added later may change the halves of other proposed
+    ones of its group, and of one that was alone in it.
     """
     groups: dict[str, list[Network]] = {}
     for network in networks:
