@@ -46,7 +46,8 @@ def lines(study: Reader, validations: Sequence[Mapping[str, Any]] = ()) -> Itera
     Raises StudyError while a worker of it is alive.
     """
     check_no_live_worker(study)
-    plan, tables = Plan.of_study(study, workers=0), study.store.export_rows(study.name)
+    plan, target = Plan.of_study(study, workers=0), study.facts.target
+    tables = study.store.export_rows(study.name, target.arch.key if target else None)
     with translate_optuna_errors(plan.url):
         store = OptunaTrialStore.open(plan)
         trials, notes = store.all(), store.sampler_state

@@ -17,6 +17,7 @@ from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record, mean_metrics
 from mvsearch.report.findings import compute_findings
 from mvsearch.report.short_list_table import short_list_rows, short_list_sentence
+from mvsearch.study.archive import lines, restore
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import open_study
 from mvsearch.study.short_list import (
@@ -149,6 +150,14 @@ def test_a_noisy_target_is_measured_again_at_the_end_of_a_study():
     target = open_study("toy_beat_middle").facts.target
     expected = [noisy(target.arch, repeat=repeat)["loss"] for repeat in range(MOST_TARGET_REPLICATES)]
     assert [scores["loss"] for scores in target.metrics["repeats"]] == expected
+
+
+def test_a_study_that_is_imported_has_the_measurements_of_its_target():
+    Study.join(plan_to_beat(trials=4)).run(shallow_is_better)
+    study = open_study("toy_beat_middle")
+    copy = restore(list(lines(study)), "sqlite:///copy.db")
+    Study.join(Plan.of_study(copy, workers=1)).run(lambda arch, **_: pytest.fail(f"{arch.key} is measured again"))
+    assert open_study("toy_beat_middle", storage="sqlite:///copy.db").facts.target == study.facts.target
 
 
 def metrics_of(losses: list[float]) -> dict:

@@ -19,15 +19,19 @@ class Transfer(Studies):
     """Studies with all that belongs to them."""
 
     @with_retries
-    def export_rows(self, study: str) -> Rows:
-        """The records of a study, and the architectures, machines and evaluations that they refer to, by table."""
+    def export_rows(self, study: str, target: str | None = None) -> Rows:
+        """The records of a study, and the architectures, machines and evaluations that they refer to, by table.
+
+        Those of the network to beat too, whose key is `target`: it need not be a trial.
+        """
         keys = sa.select(records.c.key).where(records.c.study == study)
         used = sa.select(records.c.machine).where(records.c.study == study)
-        measured = sa.select(evaluations.c.machine).where(evaluations.c.key.in_(keys))
+        known = evaluations.c.key.in_(keys) | (evaluations.c.key == target)
+        measured = sa.select(evaluations.c.machine).where(known)
         queries = {
             "architectures": sa.select(architectures).where(architectures.c.key.in_(keys)).order_by("key"),
             "machines": sa.select(machines).where(machines.c.id.in_(used) | machines.c.id.in_(measured)).order_by("id"),
-            "evaluations": sa.select(evaluations).where(evaluations.c.key.in_(keys)).order_by("key", "settings"),
+            "evaluations": sa.select(evaluations).where(known).order_by("key", "settings"),
             "records": sa.select(*(column for column in records.c if column.name != "study"))
             .where(records.c.study == study)
             .order_by("number"),
