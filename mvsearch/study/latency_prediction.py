@@ -80,7 +80,7 @@ class LatencyPredictor:
         self._known: list[LinearModel] = []
         self._measured: dict[str, tuple[NetworkFeatures, Metrics]] = {}
         self._model: tuple[int, LatencyModel] | None = None
-        self._last = 0
+        self._read: set[int] = set()
 
     def measure_design(self) -> None:
         """Measure the networks of the design, and those of each known backend, unless another worker or study did."""
@@ -179,9 +179,9 @@ class LatencyPredictor:
         return Prediction(found, undecided if predicted.half_width[0] <= WIDEST else _WIDE)
 
     def _read_measured(self) -> None:
-        """Add the candidates that were measured since the last time."""
-        for record in self.study.records(self._last):
-            self._last = max(self._last, record.number + 1)
+        """Add the candidates that were measured since the last time; workers do not finish in the order of numbers."""
+        for record in (each for each in self.study.records() if each.number not in self._read):
+            self._read.add(record.number)
             if "latency_ms" in record.metrics and not record.metrics.get("latency_predicted"):
                 arch = Architecture.from_dict(record.architecture)
                 self._measured[record.key] = (self._features(arch, record.choices), record.metrics)
@@ -199,7 +199,8 @@ class LatencyPredictor:
             latency = {"latency_ms": row[end]} if row.get("latency_predicted") else {}
             return [objective.cost({**row, **latency}[objective.name]) for objective in objectives]
 
-        others = [record.metrics for record in comparable(self.study.records(), objectives)]
+        within = self.study.within_limits(self.study.records())  # an earlier run may have had wider limits
+        others = [record.metrics for record in comparable(within, objectives)]
         if not others:
             return True
         rows = np.array([costs(row, "latency_high_ms") for row in others])

@@ -1,5 +1,7 @@
 """A study that predicts latency: what is measured, what is predicted, and that the front is measured."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from toy import TOY, toy_plan
@@ -8,7 +10,7 @@ from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.latency_text import predicted_note
 from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import EvaluationFailed
-from mvsearch.study.latency_prediction import design, spread_out
+from mvsearch.study.latency_prediction import LatencyPredictor, design, spread_out
 from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
 
@@ -89,6 +91,31 @@ def test_the_networks_to_predict_from_are_measured_once_for_all_workers_and_runs
     Study.join(plan).run(bench)
     assert len(bench.measured) <= first + 1
     assert len({str(point) for point in design(plan, 8)}) == 8
+
+
+def test_what_another_worker_finishes_late_is_learned_from_too(tmp_path):
+    bench, plan = Bench(), toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, trials=9)
+    one, two = Study.join(plan), Study.join(plan)
+    predictor = LatencyPredictor(one, bench.latency)
+    predictor.measure_design()
+    known = set(bench.measured)
+    with one.worker.running(), two.worker.running():
+        early, late = two.scheduler.next(9), one.scheduler.next(9)
+        for study, candidate in ((one, late), (two, early)):  # the larger number is finished first
+            study.save(replace(candidate.record(), metrics=bench(candidate.architecture)))
+            known.add(candidate.key)
+            assert predictor.predict(late).metrics["latency_measured_networks"] == len(known)
+
+
+def test_the_front_is_that_within_the_limits_of_this_run(tmp_path):
+    Study.join(toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, trials=9)).run(
+        lambda arch, **options: Bench()(arch, **options) | {"loss": 0.0, "latency_ms": 0.1}
+    )
+    metrics = {"loss": 1.0, "latency_ms": 1.0, "latency_low_ms": 0.9, "latency_high_ms": 1.1, "latency_predicted": True}
+    for limits, reached in ((), False), (("params <= 5k",), True):
+        study = Study.join(toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, trials=9, limits=limits))
+        assert LatencyPredictor(study, Bench().latency).reaches_front(metrics) == reached
+        assert bool(study.within_limits(study.records())) != reached
 
 
 def test_a_known_backend_measures_four_times_as_many_networks_and_more_is_predicted(tmp_path, monkeypatch):
