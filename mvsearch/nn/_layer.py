@@ -108,10 +108,10 @@ class HeadLayer:
     """The module of a head, as `HEAD` in its file.
 
     `count_classes` is the number of classes of a head with the given parameters, None if they are of another head.
-    Its weights are transferred to a head of the same class whose shapes are equal; with `any_width`, to one whose
-    numbers of outputs are equal. With `initialises_itself`, the module has a method `initialise_weights`, which is
-    called after the initialisation that all networks have. `channels` is that of a block; None if the head's
-    input has to keep its order.
+    Its weights are transferred to a head of the same class whose shapes are equal; with `any_width`, to one of
+    another width with as many classes. With `initialises_itself`, the module has a method `initialise_weights`, which
+    is called after the initialisation that all networks have. `channels` is that of a block; None if the head's input
+    has to keep its order.
     """
 
     module: type[nn.Module]
@@ -122,12 +122,11 @@ class HeadLayer:
 
     def fits(self, target: nn.Module, source: nn.Module) -> bool:
         """Whether the source's weights can be transferred."""
-        dimensions = 1 if self.any_width else None
-        shapes = [
-            {name: tensor.shape[:dimensions] for name, tensor in module.state_dict().items()}
-            for module in (target, source)
-        ]
-        return type(target) is type(source) and shapes[0] == shapes[1]
+        own, given = ({name: tensor.shape for name, tensor in m.state_dict().items()} for m in (target, source))
+        if type(target) is not type(source) or own.keys() != given.keys():
+            return False
+        classes = [self.count_classes(dict(module.named_parameters())) for module in (target, source)]
+        return classes[0] == classes[1] if self.any_width else own == given
 
 
 def count_rows(name: str) -> Callable[[Mapping[str, Tensor]], int | None]:

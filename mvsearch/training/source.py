@@ -30,9 +30,6 @@ _FUSION = ("add_input", "concat")
 _TRANSFER_VERSION = 2
 """Another number says that equal sources start networks with other weights, so that scores are computed anew."""
 
-_NEWER_TRANSFERS = {"shsa": 3}
-"""The number of sources with a block whose transfer alone has changed since."""
-
 _LOG = logging.getLogger(__name__)
 
 
@@ -199,8 +196,9 @@ def _shapes(model: nn.Module) -> dict[str, tuple[int, ...]]:
 def _digest(network: TrainedNetwork) -> str:
     preparation = network.preparation.to_json() if network.preparation else {}
     facts = {"weights": checksum(network.model.state_dict()), "preparation": preparation | {"source": ""}}
-    version = max(_NEWER_TRANSFERS.get(row.kind(), _TRANSFER_VERSION) for row in network.arch.blocks)
-    return digest(facts | {"transfer": version})
+    arch = network.arch
+    changed = getattr(arch.head, "norm", "none") != "none" or any(row.kind() == "shsa" for row in arch.blocks)
+    return digest(facts | {"transfer": _TRANSFER_VERSION + changed})  # of others the transfer is what it was
 
 
 def _family(arch: Architecture) -> set[str]:

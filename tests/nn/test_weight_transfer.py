@@ -8,6 +8,7 @@ from rich.console import Console
 from rows import row
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.heads.classification import Head
 from mvsearch.arch.heads.deeplabv3 import Head as DeepLabV3
 from mvsearch.arch.published import published
 from mvsearch.errors import CheckpointError
@@ -254,6 +255,18 @@ def test_a_classifier_of_other_classes_starts_afresh():
     transfer = transfer_weights(model, source, name="source")
     assert torch.equal(model.head.linear.weight, before)
     assert (transfer.rows[-1].name, transfer.rows[-1].transferred, transfer.rows[-1].source) == ("head", 0, None)
+
+
+@pytest.mark.parametrize("head", [Head(norm="map"), Head(norm="pooled"), Head(hidden=6), Head(norm="map", hidden=6)])
+def test_a_classifier_is_cut_with_its_norm_to_the_width_of_its_input(head):
+    arch = Architecture(blocks=(STEM,), head=head, image_size=32, num_classes=5)
+    wide = replace(arch, blocks=(replace(STEM, out=12),))
+    source, model = with_statistics(build(wide, seed=1)), build(arch, seed=2)
+    transfer = transfer_weights(model, source, name="source").rows[-1]
+
+    assert (transfer.name, transfer.transferred) == ("head", transfer.params)
+    first = {name: tensor[:8] for name, tensor in source.head.norm.state_dict().items() if tensor.ndim}
+    assert all(torch.equal(tensor, first[name]) for name, tensor in model.head.norm.state_dict().items() if tensor.ndim)
 
 
 def test_a_backbone_is_transferred_under_another_head():
