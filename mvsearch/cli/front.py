@@ -193,7 +193,7 @@ def print_front(
     if target:
         screen.print(short_list_table(findings.listed, target, findings.score, findings.validated))
         screen.print(findings.tally, style="dim")
-        screen.print(short_list_sentence(findings.listed, target), style="bold")
+        screen.print(short_list_sentence(findings.short_list, target), style="bold")
         screen.print(caution(findings.validated), style="dim")
     else:
         screen.print(_members_table(findings, columns or {}, whole=whole))

@@ -28,7 +28,7 @@ def caution(validated: Mapping[int, ValidatedTrial]) -> str:
 
 
 def short_list_sentence(entries: Sequence[ShortListEntry], target: Target) -> str:
-    """Whether something better was found among these candidates by their score, and how sure that is."""
+    """Whether something better was found among all candidates by their score, and how sure that is."""
     if not entries:
         state = "no candidate is complete" if target.metrics else "it is not measured"
         return f"Nothing is compared with {target.name} yet: {state}."

@@ -84,6 +84,14 @@ def test_candidates_cost_no_more_than_the_target_which_is_measured_several_times
     assert best[0].probability > 0.999
 
 
+def test_all_candidates_that_are_clearly_better_are_counted_also_those_that_are_not_listed(mvsearch):
+    Study.join(plan_to_beat(trials=20)).run(shallow_is_better)
+    entries = compute_findings(open_study("toy_beat_middle")).short_list
+    clear = sum(entry.probability >= CLEAR for entry in entries)
+    assert clear > SHORT_LIST
+    assert f"{clear} candidates are better than middle" in " ".join(mvsearch("front", "toy_beat_middle").out.split())
+
+
 def test_where_depth_alone_counts_nothing_is_better_than_a_shallow_network():
     Path("shallow.yaml").write_text(yaml_document.dump(network(depth=1)), encoding="utf-8")
     Study.join(plan_to_beat("shallow.yaml", trials=15)).run(shallow_is_better)

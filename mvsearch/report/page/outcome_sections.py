@@ -21,7 +21,7 @@ def beat(report: Report) -> Values | None:
     if findings.target is None:
         return None
     heads, rows = short_list_rows(findings.listed, findings.target, findings.score, findings.validated)
-    sentence = short_list_sentence(findings.listed, findings.target)
+    sentence = short_list_sentence(findings.short_list, findings.target)
     table = Table(heads, cells(rows), text_columns=2)
     return {"table": table, "sentence": sentence, "caution": caution(findings.validated)}
 
