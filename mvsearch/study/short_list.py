@@ -139,6 +139,8 @@ def _pull(noise: float, spread: float, count: int) -> float:
 
 def _above(gap: float, error: float, freedom: int) -> float:
     """The probability that a value with this mean and estimated deviation is above zero."""
+    if not freedom:  # nothing was measured twice, so nothing is known of the noise
+        return 0.5
     if error == 0:
         return 0.5 if gap == 0 else float(gap > 0)
     from scipy.special import stdtr

@@ -200,6 +200,13 @@ def test_a_single_candidate_has_the_error_of_its_measurements():
     assert entry.probability == pytest.approx(0.5)
 
 
+def test_where_nothing_was_measured_twice_nothing_is_better_beyond_noise():
+    entries = short_list_of([[1.0], [1.1], [0.9]], [1.05])
+    assert [entry.record.number for entry in entries] == [2, 0, 1]
+    assert {entry.probability for entry in entries} == {0.5}
+    assert "Nothing found" in short_list_sentence(entries, target_of([1.05]))
+
+
 def test_where_noise_hides_the_differences_the_best_measured_is_still_first():
     losses = [0.3, 0.2, 0.1, 0.5, 0.4, 0.0]
     entries = short_list_of([[loss] for loss in losses], [-2.0, 2.0, -2.0, 2.0])
