@@ -105,7 +105,7 @@ def _print(comparison: "Comparison") -> None:
 
 
 def _to_json(comparison: "Comparison") -> dict[str, Any]:
-    from mvsearch.report.figures.axes import pairs
+    from mvsearch.report.comparison_text import trade_offs
 
     return {
         "objectives": [objective.name for objective in comparison.objectives],
@@ -118,7 +118,7 @@ def _to_json(comparison: "Comparison") -> dict[str, Any]:
         "pairs": [vars(pair) for pair in comparison.pairs],
         "ahead": [
             {"cost": cost, "gain": gain, "stretches": list(map(_stretch_facts, comparison.stretches(cost, gain)))}
-            for cost, gain in pairs(comparison.objectives)
+            for cost, gain in trade_offs(comparison)
         ],
         "repeats": [_repeat_facts(side, comparison) for side in comparison.repeats],
     }

@@ -38,11 +38,16 @@ def comparison_sentences(comparison: Comparison) -> list[str]:
     """The leader overall, by cost and at equal budgets; the coverage; and the spread of repeats."""
     return [
         _overall(comparison),
-        *(_where(comparison, cost, gain) for cost, gain in pairs(comparison.objectives)),
+        *(_where(comparison, cost, gain) for cost, gain in trade_offs(comparison)),
         *(_at_equal_budgets(comparison)),
         *(_coverage(comparison)),
         *(_spread(comparison)),
     ]
+
+
+def trade_offs(comparison: Comparison) -> list[tuple[str, str]]:
+    """The pairs of a cost and a gain for which the leader at each cost is given; two scores to be high have no cost."""
+    return [(cost, gain) for cost, gain in pairs(comparison.objectives) if not metric(cost).maximise]
 
 
 def _overall(comparison: Comparison) -> str:

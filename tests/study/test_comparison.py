@@ -12,7 +12,7 @@ from PIL import Image
 from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.pareto import Objective
 from mvsearch.metrics.record import Record
-from mvsearch.report.comparison_text import comparison_sentences
+from mvsearch.report.comparison_text import comparison_sentences, trade_offs
 from mvsearch.report.figures.comparison import comparison_figure
 from mvsearch.report.figures.comparison_plot import plot_comparison
 from mvsearch.study.comparison import Comparison, Pair, Stretch, compare
@@ -138,6 +138,14 @@ def test_who_is_ahead_is_told_cost_by_cost():
         "top-1 (held-out) for params: only a below 2.00 M, b is ahead (by up to 5 points) from 2.00 M to 3.00 M, "
         "a is ahead (by up to 5 points) from 3.00 M to 4.00 M, b is ahead (by up to 10 points) from 4.00 M on."
     )
+
+
+def test_of_two_scores_that_are_both_to_be_high_neither_is_a_cost():
+    for name, points in (("a", A), ("b", B)):
+        study(name, points, objectives=("top1", "top1_int8"), top1_int8=0.5)
+    found = compared("a", "b")
+    assert trade_offs(found) == []
+    assert not any("ahead" in sentence for sentence in comparison_sentences(found))
 
 
 def test_equals_are_level_and_a_lead_that_goes_on_is_one_stretch():
