@@ -8,12 +8,15 @@ from small import PLAIN
 from toy import toy_plan
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.published import published
 from mvsearch.errors import EnvironmentFault, PlanError, StudyError
 from mvsearch.metrics.formatting import pretty
 from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, score_values
 from mvsearch.metrics.registry import metric
+from mvsearch.profiling.latency import load_backend
 from mvsearch.profiling.measurements import _resident, energy, load_measurement, measurements, rss
 from mvsearch.profiling.measurements.energy import EnergySettings
+from mvsearch.profiling.measurements.latency import LatencySettings
 from mvsearch.profiling.measurements.rss import RssSettings
 from mvsearch.study.comparison import compare
 from mvsearch.study.evaluator import Evaluator
@@ -144,6 +147,19 @@ def test_a_constraint_on_a_measurement_is_checked(tmp_path):
 
 def test_what_is_not_asked_for_is_not_measured(tmp_path):
     assert not toy_plan(tmp_path).required_measurements()
+
+
+def test_the_time_of_a_latency_follows_from_the_network_that_is_measured(monkeypatch):
+    backend, arch, prepared = load_backend("torch_cpu"), published("repvit_m0_9").at(image_size=32), []
+    prepare = backend.prepare
+    monkeypatch.setattr(backend, "prepare", lambda model, *rest: prepared.append(model) or prepare(model, *rest))
+    timing = load_measurement("latency")
+    timing.seconds(arch, LatencySettings(repeats=3))
+    timing.measure(arch, LatencySettings(repeats=3), {"latency_ms"})
+
+    sizes = [sum(parameter.numel() for parameter in model.parameters()) for model in prepared]
+    assert sizes[:2] == sizes[2:]
+    assert arch.cost().params in sizes
 
 
 # Energy

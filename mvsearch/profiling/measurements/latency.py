@@ -104,8 +104,9 @@ class Timing(Measurement):
         from mvsearch.profiling.timing import seconds_of_rounds
 
         backend, size = load_backend(settings.backend), settings.image_size or arch.image_size
+        arch = arch.deploy()
         if backend.remote:
-            return _seconds_remote(backend, build(arch.deploy(), seed=0), size, settings)
+            return _seconds_remote(backend, build(arch, seed=0), size, settings)
         clock = machine.clock_for("cpu" if backend.conditions(size, settings.options).on_cpu else "cuda")
         start = clock()
         batches, total = [settings.batch, *([settings.throughput_batch] if settings.throughput_batch else [])], 0.0
