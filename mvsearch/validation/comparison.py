@@ -38,8 +38,10 @@ class Difference:
     high: float | None = None
 
 
-def pooled_noise(scores: Scores) -> Noise | None:
+def pooled_noise(scores: Scores, images: int | None = None) -> Noise | None:
     """The noise over all networks; None where there are too few scores to estimate it.
+
+    Shares of a number of `images` are rounded to one image: their noise is not taken to be less than that of rounding.
 
     >>> pooled_noise({"a": {0: 0.50, 1: 0.52}, "b": {0: 0.60, 1: 0.60}})
     Noise(deviation=0.01, freedom=1)
@@ -53,7 +55,8 @@ def pooled_noise(scores: Scores) -> Noise | None:
     if not rows or (freedom := len(rows) - int(np.linalg.matrix_rank(design))) == 0:
         return None
     residuals = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
-    return Noise(round(math.sqrt(float(residuals @ residuals) / freedom), 12), freedom)
+    rounding = 1 / (images * math.sqrt(12)) if images else 0.0
+    return Noise(max(rounding, round(math.sqrt(float(residuals @ residuals) / freedom), 12)), freedom)
 
 
 def difference(scores: Scores, one: str, other: str, noise: Noise | None, *, error: float) -> Difference:

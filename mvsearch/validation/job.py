@@ -121,7 +121,8 @@ class ValidationJob:
             name: {seed: float(result[self.metric]) for seed, result in by_seed.items()}
             for name, by_seed in results.items()
         }
-        return schedule(scores, against, self.rounds)
+        images = next((result["images"] for by_seed in results.values() for result in by_seed.values()), None)
+        return schedule(scores, against, self.rounds, images if self.metric == TOP1.name else None)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

@@ -149,7 +149,7 @@ class Validation:
     @property
     def noise(self) -> Noise | None:
         """How much a score changes with the seed, besides what all networks share."""
-        return pooled_noise(self.scores)
+        return pooled_noise(self.scores, self.conditions.get("test_images") if self.metric == "top1" else None)
 
     @property
     def guessing(self) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from mvsearch.validation.comparison import Scores, is_behind, pooled_noise
+from mvsearch.validation.comparison import Noise, Scores, is_behind, pooled_noise
 
 STOPPING_ERROR = 0.02
 """How probable it is by the t test that a candidate which is behind none of the others stops early."""
@@ -44,8 +44,11 @@ class Schedule:
     used: Scores
 
 
-def schedule(scores: Scores, against: Mapping[str, Sequence[str]], rounds: int) -> Schedule:
-    """The state after these scores. `against` are the candidates with the baselines that each is compared with."""
+def schedule(scores: Scores, against: Mapping[str, Sequence[str]], rounds: int, images: int | None = None) -> Schedule:
+    """The state after these scores. `against` are the candidates with the baselines that each is compared with.
+
+    `images` is that of `pooled_noise`.
+    """
     stops: dict[str, Stop] = {}
     used: dict[str, dict[int, float]] = {name: {} for name in _names(against)}
     looks = [*range(min(FIRST_LOOK, rounds), rounds), rounds]
@@ -59,7 +62,7 @@ def schedule(scores: Scores, against: Mapping[str, Sequence[str]], rounds: int) 
             ]
             return Schedule(tuple(missing), tuple(later), stops, used)
         if end < rounds:
-            stops |= _stops(used, against, stops, end, rounds)
+            stops |= _stops(used, pooled_noise(used, images), against, stops, end, rounds)
     return Schedule((), (), stops, used)
 
 
@@ -74,10 +77,14 @@ def _running(against: Mapping[str, Sequence[str]], stops: Mapping[str, Stop]) ->
 
 
 def _stops(
-    scores: Scores, against: Mapping[str, Sequence[str]], stops: Mapping[str, Stop], end: int, rounds: int
+    scores: Scores,
+    noise: Noise | None,
+    against: Mapping[str, Sequence[str]],
+    stops: Mapping[str, Stop],
+    end: int,
+    rounds: int,
 ) -> dict[str, Stop]:
     """The candidates that stop after a round."""
-    noise = pooled_noise(scores)
     if noise is None:
         return {}
     means = {name: fmean(values.values()) for name, values in scores.items() if values}

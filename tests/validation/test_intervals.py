@@ -38,6 +38,17 @@ def test_a_single_seed_has_no_noise_and_no_interval():
     assert difference(scores, "a", "b", noise, error=ERROR).low is None
 
 
+def test_two_equal_gaps_in_shares_of_few_images_are_no_certainty():
+    rng, missed = np.random.default_rng(0), 0
+    for _ in range(2000):
+        right = rng.binomial(50, rng.normal(0.8, 0.01, (2, 2))) / 50
+        scores = {name: dict(enumerate(values)) for name, values in zip("ab", right.tolist(), strict=True)}
+        found = difference(scores, "a", "b", pooled_noise(scores, images=50), error=ERROR)
+        missed += not found.low <= 0 <= found.high
+
+    assert missed / 2000 < ERROR
+
+
 def test_a_network_that_stopped_is_compared_on_the_seeds_that_both_have():
     scores = {"a": {0: 0.5, 1: 0.6}, "b": {0: 0.4, 1: 0.5, 2: 0.9, 3: 0.9}}
     found = difference(scores, "a", "b", pooled_noise(scores), error=ERROR)
