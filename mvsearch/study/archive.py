@@ -18,10 +18,12 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mvsearch._version import __version__
+from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import StudyError
 from mvsearch.metrics.record import is_number
 from mvsearch.study.distributions import distributions
 from mvsearch.study.facts import StudyFacts
+from mvsearch.study.latency_prediction import study_design
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.settings import check_study_name
@@ -46,8 +48,8 @@ def lines(study: Reader, validations: Sequence[Mapping[str, Any]] = ()) -> Itera
     Raises StudyError while a worker of it is alive.
     """
     check_no_live_worker(study)
-    plan, target = Plan.of_study(study, workers=0), study.facts.target
-    tables = study.store.export_rows(study.name, target.arch.key if target else None)
+    plan = Plan.of_study(study, workers=0)
+    tables = study.store.export_rows(study.name, [arch.key for arch in _others(plan)])
     with translate_optuna_errors(plan.url):
         store = OptunaTrialStore.open(plan)
         trials, notes = store.all(), store.sampler_state
@@ -61,6 +63,14 @@ def lines(study: Reader, validations: Sequence[Mapping[str, Any]] = ()) -> Itera
     for validation in validations:
         yield _line(validation=validation)
     yield _line(notes=notes)
+
+
+def _others(plan: Plan) -> Iterator[Architecture]:
+    """The networks that a study measures besides its candidates."""
+    if plan.target:
+        yield plan.target.arch
+    if plan.predicts_latency:
+        yield from map(plan.space.architecture, study_design(plan))
 
 
 def restore(text: Iterable[str], url: str, *, name: str | None = None, source: str = "lines") -> Reader:

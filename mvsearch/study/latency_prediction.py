@@ -85,7 +85,7 @@ class LatencyPredictor:
     def measure_design(self) -> None:
         """Measure the networks of the design, and those of each known backend, unless another worker or study did."""
         settings = self.plan.measurements[LATENCY]
-        points = design(self.plan, self.networks * (KNOWN_NETWORKS if settings.known else 1))
+        points = study_design(self.plan)
         own = points[: self.networks]  # each point is far from those before it, however many follow
         self._measured = self._measure_all(own, self.measure, self._settings_key(), settings.backend)
         for backend in settings.known:
@@ -228,6 +228,12 @@ def device_of(backend: str, settings: LatencySettings) -> str | None:
 def measure_on(backend: str, settings: LatencySettings, arch: Architecture) -> Metrics:
     """The latency of a network on another backend of this machine."""
     return load_measurement(LATENCY).measure(arch, known_settings(backend, settings), ())
+
+
+def study_design(plan: Plan) -> list[Point]:
+    """The design of a study, and after it the further networks that each known backend measures."""
+    settings = plan.measurements[LATENCY]
+    return design(plan, settings.predict * (KNOWN_NETWORKS if settings.known else 1))
 
 
 def design(plan: Plan, networks: int) -> list[Point]:

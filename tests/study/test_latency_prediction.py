@@ -10,6 +10,7 @@ from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.latency_text import predicted_note
 from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import EvaluationFailed
+from mvsearch.study.archive import lines, restore
 from mvsearch.study.latency_prediction import LatencyPredictor, design, spread_out
 from mvsearch.study.plan import Plan
 from mvsearch.study.study import Study
@@ -116,6 +117,16 @@ def test_the_front_is_that_within_the_limits_of_this_run(tmp_path):
         study = Study.join(toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, trials=9, limits=limits))
         assert LatencyPredictor(study, Bench().latency).reaches_front(metrics) == reached
         assert bool(study.within_limits(study.records())) != reached
+
+
+def test_a_study_that_is_imported_has_the_measurements_to_predict_from(tmp_path):
+    study = run(tmp_path, bench := Bench(), trials=9)
+    designed = set(bench.measured[:8])
+    copy = restore(list(lines(study)), f"sqlite:///{tmp_path / 'copy.db'}")
+    plan = Plan.of_study(copy, workers=1)
+    Study.join(replace(plan, search=replace(plan.search, trials=10))).run(bench := Bench())
+    assert Study.read(plan).count() == 10
+    assert not designed & set(bench.measured)
 
 
 def test_a_known_backend_measures_four_times_as_many_networks_and_more_is_predicted(tmp_path, monkeypatch):

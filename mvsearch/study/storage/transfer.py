@@ -1,5 +1,6 @@
 """The rows of a whole study, to be sent to another database."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,14 +20,14 @@ class Transfer(Studies):
     """Studies with all that belongs to them."""
 
     @with_retries
-    def export_rows(self, study: str, target: str | None = None) -> Rows:
+    def export_rows(self, study: str, others: Sequence[str] = ()) -> Rows:
         """The records of a study, and the architectures, machines and evaluations that they refer to, by table.
 
-        Those of the network to beat too, whose key is `target`: it need not be a trial.
+        `others` are the keys of networks that need not be trials, whose evaluations belong to the study too.
         """
         keys = sa.select(records.c.key).where(records.c.study == study)
         used = sa.select(records.c.machine).where(records.c.study == study)
-        known = evaluations.c.key.in_(keys) | (evaluations.c.key == target)
+        known = evaluations.c.key.in_(keys) | evaluations.c.key.in_(others)
         measured = sa.select(evaluations.c.machine).where(known)
         queries = {
             "architectures": sa.select(architectures).where(architectures.c.key.in_(keys)).order_by("key"),
