@@ -26,7 +26,8 @@ from mvsearch.utils.cpu_usage import CpuMeter, core_count
 from mvsearch.utils.progress import Progress, no_progress
 from mvsearch.utils.sensors import SensorReading, read_sensors
 
-WINDOWS, PARTS, MIN_WINDOWS = 100, 5, 10
+WINDOWS, PARTS = 100, 5
+MIN_WINDOWS = 6 * PARTS  # with two in a part, a quarter of steady latencies that scatter by 2 % would drift
 STEADY, MAX_NOISE, MAX_BUSY = 0.03, 0.10, 0.10
 
 Verdict = Literal["steady", "drifts", "not to be trusted"]
