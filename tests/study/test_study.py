@@ -18,6 +18,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import StudyError
 from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed
 from mvsearch.study.archive import remove
+from mvsearch.study.executors.progress import StudyProgress
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader, open_study
 from mvsearch.study.storage.store import Store
@@ -368,6 +369,17 @@ def test_limits_that_leave_fewer_points_than_are_finished_do_not_end_a_study_bef
     assert (study.progress, Plan.of_study(study, workers=1).search.trials) == ("", study.count())
     again = Study.join(toy_plan(tmp_path, trials=3, limits=("params <= 9k",)))
     assert again.changes == (f"trials = {study.count()}, as so many are finished (asked for: 3)",)
+
+
+def test_the_front_that_a_search_shows_is_within_its_limits_whatever_earlier_runs_had(tmp_path):
+    Study.join(toy_plan(tmp_path, trials=12)).run(arithmetic)
+    plan = toy_plan(tmp_path, trials=13, limits=("params <= 20k",))
+    study = Study.join(plan)
+    progress = StudyProgress(plan, Study.read(plan))
+
+    assert progress.count == 12
+    assert {member.number for member in progress.front} == {r.number for r in study.within_limits(study.records())}
+    assert 0 < len(progress.front) < 12
 
 
 def weighed(name: str):

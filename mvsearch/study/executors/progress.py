@@ -11,7 +11,7 @@ from mvsearch.study.reevaluation import replicates
 
 
 class StudyProgress:
-    """How many trials ended in which state (`states`), and the `front` of all of them, as of the last `poll`.
+    """How many trials ended in which state (`states`), and the `front` within the limits, as of the last `poll`.
 
     Apart from the front nothing is kept that grows with the study: records here have neither rows nor choices.
     """
@@ -41,7 +41,7 @@ class StudyProgress:
         records = [record for record in self.reader.records(self._first) if record.number not in self._counted]
         new = [_without_rows(record) for record in records]
         self.states.update(record.state for record in new)
-        self.front = front([*self.front, *new], self.plan.objectives)
+        self.front = front([*self.front, *self.reader.within_limits(new)], self.plan.objectives)
         self._replicates |= _count_replicates(new)
         self._counted |= {record.number for record in new}
         while self._first in self._counted:
@@ -53,7 +53,7 @@ class StudyProgress:
         """Trials that were measured again. They may leave the front, and others may return to it."""
         records = self.reader.records()
         self.states = Counter(record.state for record in records)
-        members = front(records, self.plan.objectives)
+        members = front(self.reader.within_limits(records), self.plan.objectives)
         self.front = [_without_rows(member) for member in members]
         before, self._replicates = self._replicates, _count_replicates(records)
         return [r for r in records if self._replicates.get(r.number, 1) > before.get(r.number, 1)]
