@@ -12,6 +12,7 @@ from mvsearch.errors import PlanError, StudyError
 from mvsearch.metrics.pareto import Objective, front, hypervolume, places
 from mvsearch.metrics.record import EvaluationFailed, Record
 from mvsearch.report.table import tally
+from mvsearch.study.executors.progress import check_finished
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.reevaluation import MAX_REPLICATES, needs_reevaluation, replicates
@@ -305,3 +306,14 @@ def test_the_noise_of_both_counts_where_both_are_on_the_front():
     near = [record(0, 100, 1.031, 1.031, 1.031), record(1, 200, 1.05, 0.95)]
     assert deviation / math.sqrt(2) < 0.031 < deviation * math.sqrt(1 / 2 + 1 / 3)
     assert [r.number for r in needs_reevaluation(near, (LOSS, PARAMS))] == [0, 1]
+
+
+def test_an_error_of_a_re_evaluation_is_told_unless_another_worker_ended_it(tmp_path):
+    """All trials are finished, so their number does not show it."""
+    plan = toy_plan(tmp_path, confirm=True, trials=5)
+    Study.join(plan).run(Trainings())
+    reader = Study.read(plan)
+
+    check_finished(plan, reader, ["gone"], succeeded=True)
+    with pytest.raises(StudyError, match="gone"):
+        check_finished(plan, reader, ["gone"], succeeded=False)

@@ -1,18 +1,17 @@
 """Worker processes on this machine. The parent reads their progress from the study's database."""
 
-import logging
 import multiprocessing
 import multiprocessing.connection
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from mvsearch.errors import MvsearchError, StudyError
+from mvsearch.errors import MvsearchError
 from mvsearch.metrics.record import Record
-from mvsearch.study.executors.progress import StudyProgress
+from mvsearch.study.executors.progress import StudyProgress, check_finished
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.retry import RESTART_BUDGET, STOP_WAIT_S
@@ -27,8 +26,6 @@ StudyCallback = Callable[[StudyProgress, list[Record], list[Status]], None]
 """Called with the progress of a study, the trials that finished since the last call, and the workers' statuses."""
 
 _POLL_INTERVAL_S = 0.4
-
-_LOG = logging.getLogger(__name__)
 
 
 def workers_for(plan: Plan) -> int:
@@ -66,7 +63,10 @@ def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int) ->
     finally:
         pool.stop()
     callback(progress, [*new, *progress.poll()], [])
-    _check_finished(plan, reader, pool.processes)
+    statuses = worker_registry(reader.store, plan.name).statuses()
+    errors = [str(status["error"]) for status in statuses if "error" in status]
+    codes = [process.exitcode for process in pool.processes]
+    check_finished(plan, reader, errors, succeeded=0 in codes, end=f" (exit codes {', '.join(map(str, codes))})")
     return reader.exhausted
 
 
@@ -132,25 +132,6 @@ class WorkerPool:
         for process in started:
             process.join(STOP_WAIT_S)
             process.kill()
-
-
-def _check_finished(plan: Plan, reader: Reader, processes: Sequence[BaseProcess]) -> None:
-    """Raises StudyError if all workers ended before the study was finished."""
-    succeeded = any(process.exitcode == 0 for process in processes)
-    complete = reader.count() >= plan.search.trials
-    statuses = worker_registry(reader.store, plan.name).statuses()
-    errors = [status["error"] for status in statuses if "error" in status]
-    if (complete and (succeeded or not plan.search.confirm)) or (reader.exhausted and succeeded):
-        for error in errors:
-            _LOG.warning("%s", error)
-        return
-    if errors:
-        raise StudyError(errors[0])
-    codes = ", ".join(str(process.exitcode) for process in processes)
-    raise StudyError(
-        f"the workers ended (exit codes {codes}) with {reader.count()} of {plan.search.trials} trials done; finished "
-        "trials are kept: run the same command to resume."
-    )
 
 
 class _Interrupts:

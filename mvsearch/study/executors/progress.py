@@ -1,13 +1,18 @@
-"""The progress of a study, for the process that started its workers: counts of trials and the Pareto front."""
+"""How a study goes, for the process that started its workers: counts of trials, the Pareto front, and the end."""
 
+import logging
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 
+from mvsearch.errors import StudyError
 from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import Record
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.reevaluation import replicates
+
+_LOG = logging.getLogger(__name__)
 
 
 class StudyProgress:
@@ -57,6 +62,24 @@ class StudyProgress:
         self.front = [_without_rows(member) for member in members]
         before, self._replicates = self._replicates, _count_replicates(records)
         return [r for r in records if self._replicates.get(r.number, 1) > before.get(r.number, 1)]
+
+
+def check_finished(plan: Plan, reader: Reader, errors: Sequence[str], *, succeeded: bool, end: str = "") -> None:
+    """Raises StudyError if all workers ended before the study was finished; else the errors of some are logged.
+
+    `errors` are those of workers, `succeeded` whether one ended without, `end` a word about how they ended.
+    """
+    complete = reader.count() >= plan.search.trials
+    if (complete and (succeeded or not plan.search.confirm)) or (reader.exhausted and succeeded):
+        for error in errors:
+            _LOG.warning("%s", error)
+        return
+    if errors:
+        raise StudyError(errors[0])
+    raise StudyError(
+        f"the workers ended{end} with {reader.count()} of {plan.search.trials} trials done; finished trials are kept: "
+        "run the same command to resume."
+    )
 
 
 def _without_rows(record: Record) -> Record:

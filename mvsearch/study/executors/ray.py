@@ -19,12 +19,12 @@ from functools import partial
 from typing import Any
 
 from mvsearch.arch.architecture import Architecture
-from mvsearch.errors import EnvironmentFault, MvsearchError, StudyError
+from mvsearch.errors import EnvironmentFault, StudyError
 from mvsearch.metrics.record import EvaluationFailed, Metrics
 from mvsearch.study.evaluator import Evaluator, Report
 from mvsearch.study.executors.isolated import Isolated
 from mvsearch.study.executors.local import StudyCallback
-from mvsearch.study.executors.progress import StudyProgress
+from mvsearch.study.executors.progress import StudyProgress, check_finished
 from mvsearch.study.plan import Plan
 from mvsearch.study.reader import Reader
 from mvsearch.study.retry import RAY_TASK_RETRIES
@@ -114,11 +114,8 @@ def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int, sh
         finally:
             stop.set()
     callback(progress, progress.poll(), [])
-    errors = [error for thread in threads if isinstance(error := thread.exception(), MvsearchError)]
-    if reader.count() < plan.search.trials and not reader.exhausted:
-        if errors:
-            raise errors[0]
-        raise StudyError(f"{reader.count()} of {plan.search.trials} trials are done; run the same command to resume.")
+    found = [thread.exception() for thread in threads]
+    check_finished(plan, reader, [str(error) for error in found if error], succeeded=None in found)
     return reader.exhausted
 
 
