@@ -11,7 +11,7 @@ from importlib.util import find_spec
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small import DENSE, SEPARABLE, SOFTMAX, job, real_images, small_model
+from small import DENSE, PLAIN, SEPARABLE, SOFTMAX, job, real_images, small_model
 
 from mvsearch.arch.architecture import Architecture, Head
 from mvsearch.arch.published import published
@@ -77,6 +77,13 @@ def test_a_package_is_verified_and_its_own_test_passes_in_a_fresh_interpreter(fe
     assert {path.name for path in export_job.path.iterdir()} == files
     run = run_isolated("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=export_job.path)
     assert run.returncode == 0, run.stdout
+    assert "2 passed" in run.stdout
+
+
+def test_the_package_s_test_passes_for_a_network_of_one_class(tmp_path, sample):
+    export_job = job("package", tmp_path, replace(small_model({**PLAIN, "num_classes": 1}), sample=sample))
+    export_unverified(export_job)
+    run = run_isolated("import pytest; sys.exit(pytest.main(['-q', '-p', 'no:cacheprovider']))", cwd=export_job.path)
     assert "2 passed" in run.stdout
 
 
