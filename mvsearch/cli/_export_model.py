@@ -62,6 +62,7 @@ class NamedModel:
         num_classes: int | None = None,
         image_size: int | None = None,
         features: bool = False,
+        deploy: bool = True,
     ) -> "ExportModel":
         """The network with its weights, and how its images are prepared."""
         from mvsearch.data import state_preparation
@@ -74,6 +75,7 @@ class NamedModel:
             num_classes=num_classes,
             image_size=image_size,
             features=features,
+            deploy=deploy,
         )
         preparation = state_preparation(
             model.preparation, image_size=model.arch.image_size, normalise=normalise, channel_order=channel_order

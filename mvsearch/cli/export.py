@@ -154,6 +154,7 @@ def export(
         features=features,
         normalise=normalise,
         channel_order=channel_order,
+        deploy=export_format.runtime is not None,  # rows are trained too
     )
     if int8:
         named.check_int8(export_model)

@@ -26,9 +26,9 @@ UNKNOWN_PREPARATION = (
 class ExportModel:
     """What is exported.
 
-    `arch` is without the parts that only training needs. `model` is in eval mode and has its weights; `weights` says
-    where they come from ("random, seed 0", or the file's name). With `features` the model returns a list of feature
-    maps at strides 4 to 64 instead of logits.
+    `arch` is without the parts that only training needs, except for a file of its rows. `model` is in eval mode and has
+    its weights; `weights` says where they come from ("random, seed 0", or the file's name). With `features` the model
+    returns a list of feature maps at strides 4 to 64 instead of logits.
     `output_names` are the names of the tensors that it returns.
     `preparation` is how images are prepared for the weights: None where that is unknown, or where nothing is `trained`;
     `head_trained` says whether the head's weights are from the file too.
@@ -58,13 +58,14 @@ class ExportModel:
         num_classes: int | None = None,
         image_size: int | None = None,
         features: bool = False,
+        deploy: bool = True,
     ) -> Self:
         """The network of an architecture with the weights of a checkpoint, or with random ones.
 
         With `num_classes`, weights for other classes are accepted; those of the classifier are then random. With
-        `features` there is no classifier. Raises CheckpointError for weights that do not fit, EnvironmentFault for a
-        file that cannot be read, PlanError for `num_classes` without a classifier, ArchitectureError for a network that
-        has no map at any of the strides.
+        `features` there is no classifier. Without `deploy` the network keeps the parts that only training needs. Raises
+        CheckpointError for weights that do not fit, EnvironmentFault for a file that cannot be read, PlanError for
+        `num_classes` without a classifier, ArchitectureError for a network that has no map at any of the strides.
         """
         from mvsearch.nn import build
         from mvsearch.nn.weights_io import load_weights
@@ -72,7 +73,7 @@ class ExportModel:
 
         _check_classes(arch, num_classes, features=features)
         whole = arch.at(num_classes=num_classes, image_size=image_size)
-        arch = whole.deploy()
+        arch = whole.deploy() if deploy else whole
         model = build(arch, seed=seed).eval()
         if weights is None:
             return cls._wrap(arch, model, f"random, seed {seed}", features=features)

@@ -250,6 +250,15 @@ def test_a_file_of_rows_states_no_weights(run):
     assert json.loads(run("--to", "yaml", "-o", "net.yaml", "--force", "--json").out)["weights"] is None
 
 
+def test_a_file_of_rows_keeps_what_only_training_needs(run):
+    rows = [PLAIN["blocks"][0], {"name": "branches", "block": "repvit", "out": 16}]
+    rows.append({"name": "body", "block": "mobilevit", "out": 16, "dim": 16, "depth": 1, "norm": "batch"})
+    arch = Architecture.from_dict({**PLAIN, "blocks": rows})
+    arch.save("small.yaml")
+    report = json.loads(run("--to", "yaml", "-o", "net.yaml", "--json").out)
+    assert report["key"] == Architecture.load("net.yaml").key == arch.key != arch.deploy().key
+
+
 def test_another_image_size_is_that_of_the_file(run):
     Path("small.yaml").write_text(yaml_document.dump(PLAIN), encoding="utf-8")
     report = json.loads(run("-o", "net.py", "--image-size", "64", "--no-verify", "--json").out)
