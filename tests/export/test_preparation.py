@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import re
 import shutil
 from argparse import Namespace
@@ -157,6 +158,14 @@ def test_timm_is_told_everything_it_has_a_place_for():
     ):
         assert part in text
     compile(text, "net.py", "exec")
+
+
+@pytest.mark.parametrize("side", [288, 268, 290, 293])
+def test_timm_resizes_images_to_the_side_of_the_training(side):
+    prepared = Preparation((0.0,), (1.0,), 256, crop=256 / side)
+    model = replace(small_model({**PLAIN, "image_size": 256}), preparation=prepared, trained=True)
+    crop = float(re.search('"crop_pct": (.*),', timm.source(model, module="net"))[1])
+    assert math.floor(256 / crop) == prepared.resized_side == side  # as timm computes it
 
 
 @pytest.mark.slow

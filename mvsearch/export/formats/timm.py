@@ -6,6 +6,7 @@ builds the network from the classes that were trained. Feature maps begin at str
 
 import json
 import keyword
+import math
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -209,6 +210,7 @@ def _settings(export_model: ExportModel, name: str) -> str:
     labels = f'\n            "label_names": ({labels}\n            ),' if labels else ""
     notes = "".join(f"\n                {json.dumps(note)}," for note in export_model.notes)
     notes = f'\n            "notes": ({notes}\n            ),' if notes else ""
+    crop = math.floor(1e6 * images.crop) / 1e6  # timm rounds size / crop down: of a larger share it would lose a pixel
     crop_mode = '\n            "crop_mode": "squash",' if images.fit == "stretch" else ""
     classifier = '\n            "classifier": "head.linear",' if arch.head.classifies else ""
     return f"""default_cfgs = generate_default_cfgs(
@@ -218,7 +220,7 @@ def _settings(export_model: ExportModel, name: str) -> str:
             "num_classes": {arch.num_classes if arch.head.classifies else 0},
             "input_size": (3, {arch.image_size}, {arch.image_size}),
             "interpolation": "{images.interpolation}",
-            "crop_pct": {round(images.crop, 6)},{crop_mode}
+            "crop_pct": {crop},{crop_mode}
             "mean": ({mean}),
             "std": ({std}),
             "first_conv": "{first}",{classifier}{labels}{notes}
