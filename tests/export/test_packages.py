@@ -144,6 +144,11 @@ def test_the_readme_of_a_trial_has_what_the_search_measured_of_it(tmp_path, samp
         "  steps": "300",
     }.items():
         assert f"{name:<32}{value}\n" in text
+    metrics["latency_predicted"] = True
+    export_unverified(export_job)
+    text = (export_job.path / "README.md").read_text()
+    assert f"{'latency':<32}~12.3 ms\n{'predicted for':<32}onnxruntime on cpu" in text
+    assert "measured by" not in text
     export_unverified(replace(export_job, export_model=replace(export_model, trial=None)))
     assert "In the search" not in (export_job.path / "README.md").read_text()
 

@@ -167,7 +167,8 @@ def _search_results(trial: Trial) -> str:
     lines = [f"{metric(name).description:<32}{with_error(name, metrics)}" for name in measured]
     if "latency_ms" in metrics:
         backend = "{latency_backend} on {latency_device}, {latency_image_size} px".format(**metrics)
-        lines.append(f"{'measured by':<32}{backend}")
+        how = "predicted for" if metrics.get("latency_predicted") else "measured by"
+        lines.append(f"{how:<32}{backend}")
     proxy = dict(settings.get("proxy", {}))
     proxy |= {"held_out": trial.held_out} if trial.held_out else {}
     lines.append(f"{'proxy':<32}{proxy.pop('name', 'none')} on {settings.get('data', {}).get('source', 'no images')}")
