@@ -280,6 +280,19 @@ def test_more_is_found_than_by_chance():
     assert min(ours) > max(feasibility)
 
 
+def test_random_search_draws_evenly_from_the_points_within_the_limits():
+    limits = ("params <= 1.3M",)
+    plan = Plan.load("spaces/v3_small.yaml", objectives=("params", "macs"), limits=limits, sampler="random")
+    anywhere = plan.space.sample(20_000, 0)
+    within = plan.space.costs(anywhere[plan.admissible(anywhere)]).params
+    study = study_of(plan)
+    found = [study.ask(distributions(plan.space)).params for _ in range(150)]
+    params = plan.space.costs(np.array([plan.space.codes(point) for point in found])).params
+
+    assert len(within) < 0.1 * len(anywhere)
+    assert abs(params.mean() - within.mean()) < 4 * within.std() / 150**0.5
+
+
 def test_static_limits_hold_even_where_few_points_satisfy_them():
     plan = Plan.load("spaces/v3.yaml", limits=("params <= 1M", "macs >= 0.3G"), sampler="surrogate")
     study = study_of(plan)
