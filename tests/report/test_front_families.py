@@ -1,6 +1,10 @@
 """Markers that tell families of networks apart."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from matplotlib.markers import MarkerStyle
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.published import published
@@ -9,7 +13,7 @@ from mvsearch.metrics.record import Record
 from mvsearch.report.figures.front import Family, front_figure
 from mvsearch.report.figures.front_families import PLAIN, family, legend_styles, marker_groups, with_families
 from mvsearch.report.figures.front_plot import plot_fronts, traces
-from mvsearch.report.figures.palette import THEMES
+from mvsearch.report.figures.palette import SHAPES, THEMES
 
 STEM = {"name": "stem", "block": "conv", "out": 16, "stride": 2}
 STAR = {"name": "layer1", "block": "star", "out": 16}
@@ -65,6 +69,29 @@ def test_each_candidate_is_drawn_once_and_families_differ_by_shape_and_colour(fi
     assert len({style.bar for style in pure.values()}) == len(pure)
     mixed = [style for style, points in groups if points[0].family.mixed]
     assert [(style.marker, style.bar) for style in mixed] == [("circle", pure["repvit"].bar)]
+
+
+def area(corners):
+    x, y = np.transpose(corners)
+    return abs(x @ np.roll(y, 1) - y @ np.roll(x, 1)) / 2
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_the_area_of_a_marker_is_what_matplotlib_draws(name):
+    marker = MarkerStyle(SHAPES[name].matplotlib)
+    [corners] = marker.get_path().transformed(marker.get_transform()).to_polygons()
+
+    assert SHAPES[name].of_s == pytest.approx(area(corners), rel=0.01)
+
+
+def test_equal_costs_have_equal_areas_in_html_whatever_the_family(figure):
+    same = replace(figure, points=tuple(replace(point, area=1.0) for point in figure.points))
+    of_square = {shape.plotly: shape.of_square for shape in SHAPES.values()}
+    markers = [trace["marker"] for trace in traces(same, THEMES["light"]) if trace.get("showlegend") is False]
+    areas = {marker["symbol"]: of_square[marker["symbol"]] * marker["size"][0] ** 2 for marker in markers}
+
+    assert len(areas) > 3
+    assert list(areas.values()) == pytest.approx([areas["circle"]] * len(areas))
 
 
 def test_the_legend_has_each_kind_once_and_hovering_names_the_family(figure):

@@ -159,7 +159,7 @@ def _trace(figure: AccuracyCostFigure, theme: Theme) -> dict[str, Any]:
     marker = {
         "color": [_colour(bubble.group, theme) for bubble in bubbles],
         "symbol": [shape.plotly for shape in shapes],
-        "size": [2 * r * math.sqrt(math.pi / shape.of_square) for r, shape in zip(radii, shapes, strict=True)],
+        "size": [shape.plotly_size(radius) for radius, shape in zip(radii, shapes, strict=True)],
         "opacity": [_opacity(bubble.group) for bubble in bubbles],
         "line": {"color": theme.paper, "width": 1},
     }

@@ -305,7 +305,7 @@ def _ring_trace(figure: FrontFigure, theme: Theme) -> dict[str, Any]:
 def _trace(figure: FrontFigure, style: MarkerStyle, group: Sequence[Point]) -> dict[str, Any]:
     marker = {
         "symbol": style.shape.plotly,
-        "size": [2 * _LARGEST_PX * _share(figure, point.area) ** 0.5 for point in group],
+        "size": [style.shape.plotly_size(_LARGEST_PX * _share(figure, point.area) ** 0.5) for point in group],
         "color": style.fill or "rgba(0,0,0,0)",
         "line": {"color": style.edge, "width": 1 if style.fill else 2},
         "opacity": style.opacity,

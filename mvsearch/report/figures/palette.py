@@ -19,16 +19,20 @@ class Marker:
     of_s: float = 1.0
     of_square: float = 4.0
 
+    def plotly_size(self, radius: float) -> float:
+        """The size in plotly at which it has the area of a circle of this radius."""
+        return 2 * radius * math.sqrt(math.pi / self.of_square)
+
 
 SHAPES = {
     "circle": Marker("o", "circle", math.pi / 4, math.pi),
     "square": Marker("s", "square"),
     "triangle": Marker("^", "triangle-up", 0.5, math.sqrt(3)),
     "diamond": Marker("D", "diamond", 1.0, 3.38),
-    "cross": Marker("X", "x"),
-    "star": Marker("*", "star", 0.4, 2.4),
-    "hexagon": Marker("h", "hexagon"),
-    "pentagon": Marker("p", "pentagon"),
+    "cross": Marker("X", "x", 0.625, 3.2),
+    "star": Marker("*", "star", 0.281, 2.2),
+    "hexagon": Marker("h", "hexagon", 0.65, 2.6),
+    "pentagon": Marker("p", "pentagon", 0.594, 2.38),
 }
 
 DASHES: dict[str, Any] = {
