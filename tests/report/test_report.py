@@ -301,6 +301,17 @@ def test_an_optional_label_without_room_is_left_out():
     ]
 
 
+def test_what_lacks_the_metric_of_an_axis_still_dominates_and_is_counted():
+    trials = [candidate(i, params, 10**9, top1) for i, params, top1 in ((0, 10**6, 0.9), (1, 2 * 10**6, 0.8))]
+    trials += [candidate(2, 3 * 10**6, 10**9, 0.95)]
+    trials[1:] = [replace(trial, metrics=trial.metrics | {"memory_mib": 5.0}) for trial in trials[1:]]
+    figure = front_figure(trials, OBJECTIVES, title="v3", x="memory_mib")
+
+    assert {point.number: point.on_front for point in figure.points} == {1: False, 2: True}
+    assert figure.subtitle.startswith("3 trials, 2 on the front")
+    assert figure.subtitle.endswith("; 1 without memory not drawn")
+
+
 def test_solid_points_are_the_front_of_all_objectives(records):
     figure = front_figure(records, OBJECTIVES, title="v3")
     members = {f"trial {record.number}" for record in front(records, OBJECTIVES)}

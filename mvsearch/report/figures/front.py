@@ -143,12 +143,11 @@ def front_figure(
 
     Raises PlanError for an unknown metric, StudyError for one that no record has.
     """
-    x_name, y_name, area_name = choose_axes(
-        objectives, x, y, area, known=known_metrics(some_comparable(records, objectives))
-    )
+    complete = some_comparable(records, objectives)
+    x_name, y_name, area_name = choose_axes(objectives, x, y, area, known=known_metrics(complete))
     names = [name for name in (x_name, y_name, area_name) if name]
-    measured = some_comparable(records, list(dict.fromkeys([*objectives, *map(_objective, names)])))
-    members = {record.number for record in front(measured, objectives)}
+    measured = some_comparable(complete, [*map(_objective, names)])
+    members = {record.number for record in front(complete, objectives)}
     sizes = image_sizes(names, measured)
     edges = (*limits, goal) if goal else limits
     placed = [record for record in left_out if has(record, x_name)]
@@ -157,15 +156,18 @@ def front_figure(
         for name in (x_name, y_name)
     )
     crosses = tuple(left_out_point(record, across, up, describe(record, objectives)) for record in placed)
-    others = f"{beyond} beyond the limits not drawn" if beyond else ""
+    others = [f"{beyond} beyond the limits not drawn"] if beyond else []
     if left_out:
-        others = left_out_words(crosses, metric(y_name).label, len(left_out) - len(placed))
+        others = [left_out_words(crosses, metric(y_name).label, len(left_out) - len(placed))]
+    if unmeasured := len(complete) - len(measured):
+        lacking = [metric(name).label for name in names if not all(has(record, name) for record in complete)]
+        others.append(f"{unmeasured} without {join_words(lacking, 'or')} not drawn")
     third = Axis.over(area_name, measured, image_size=sizes.get(area_name, "")) if area_name else None
     shades = tuple(_shade(limit, axis, axis is across) for axis in (across, up) for limit in _visible(axis, edges))
     hidden = [limit for limit in limits if limit not in (*_visible(across, limits), *_visible(up, limits))]
     return FrontFigure(
         title,
-        _subtitle(len(records), len(measured), members, objectives, hidden, others),
+        _subtitle(len(records), len(complete), members, objectives, hidden, "; ".join(others)),
         across,
         up,
         third,
@@ -251,14 +253,14 @@ def outline(members: Sequence[tuple[float, float]], x: Objective) -> list[tuple[
 
 def _subtitle(
     trials: int,
-    measured: int,
+    complete: int,
     members: Collection[int],
     objectives: Sequence[Objective],
     hidden: Sequence[Constraint],
     others: str,
 ) -> str:
     names = join_words(metric(objective.name).label for objective in objectives)
-    count = f"{measured} of {trials} trials complete" if measured < trials else plural(trials, "trial")
+    count = f"{complete} of {trials} trials complete" if complete < trials else plural(trials, "trial")
     limits = f"; limited to {', '.join(map(_limit_text, hidden))}" if hidden else ""
     numbers, others = " (numbers are trials)" * _is_numbered(members), f"; {others}" if others else ""
     return f"{count}, {len(members)} on the front of {names}{numbers}{limits}{others}"
