@@ -21,8 +21,8 @@ class Preparation:
 
     `mean` and `std` are for pixels from 0 to 1, one of each a channel in the order that the network reads: `rgb` or
     `bgr`; one number stands for all three. `image_size` is the side in pixels. With `fit` "crop" the shorter side of an
-    image is resized and the centre cut out, of which `crop` is the share of that side; with "stretch" both sides are
-    resized. `classes` are the names of the outputs, empty where they are unknown. `source` says in words where all this
+    image is resized, with "stretch" both sides are; then the centre is cut out, of which `crop` is the share of that
+    side. `classes` are the names of the outputs, empty where they are unknown. `source` says in words where all this
     is known from. Raises DataError for values that no image can be prepared by.
     """
 
@@ -85,10 +85,11 @@ class Preparation:
 
     def describe_framing(self) -> str:
         """How an image becomes a square, in words."""
-        if self.fit == "stretch":
-            return f"both sides are resized to {self.image_size} px ({self.interpolation})"
-        centre = f"the centre of {self.image_size} x {self.image_size} px is cut out"
-        return f"the shorter side is resized to {self.resized_side} px ({self.interpolation}), then {centre}"
+        sides = "both sides are" if self.fit == "stretch" else "the shorter side is"
+        resized = f"{sides} resized to {self.resized_side} px ({self.interpolation})"
+        if self.fit == "stretch" and self.crop == 1:
+            return resized
+        return f"{resized}, then the centre of {self.image_size} x {self.image_size} px is cut out"
 
     def in_order(self, channel_order: str) -> Self:
         """The same preparation for a network that reads the channels in this order."""

@@ -63,7 +63,7 @@ def prepare_pixels(pixels_BHWC: np.ndarray, preparation: Preparation, size: int)
 def crop_centre(pixels_BHWC: np.ndarray, preparation: Preparation) -> np.ndarray:
     """The centre of square images that a preparation keeps."""
     side = pixels_BHWC.shape[1]
-    kept = round(side * preparation.crop) if preparation.fit == "crop" else side
+    kept = round(side * preparation.crop)
     start = (side - kept) // 2
     return pixels_BHWC[:, start : start + kept, start : start + kept]
 

@@ -160,6 +160,14 @@ def test_timm_is_told_everything_it_has_a_place_for():
     compile(text, "net.py", "exec")
 
 
+def test_the_framing_says_both_sides_and_the_centre():
+    stretched = replace(BGR, fit="stretch")
+    assert stretched.describe_framing() == (
+        "both sides are resized to 37 px (bicubic), then the centre of 32 x 32 px is cut out"
+    )
+    assert replace(stretched, crop=1.0).describe_framing() == "both sides are resized to 32 px (bicubic)"
+
+
 @pytest.mark.parametrize("side", [288, 268, 290, 293])
 def test_timm_resizes_images_to_the_side_of_the_training(side):
     prepared = Preparation((0.0,), (1.0,), 256, crop=256 / side)
