@@ -75,11 +75,13 @@ class PictureSource:
     settings: DataSettings | None = None
     files: tuple[Path, ...] = ()
 
-    def load(self, size: int) -> Pictures:
-        """The images at `size` pixels."""
-        return (
-            read_pictures(self.files, self.name, size) if self.settings is None else load_pictures(self.settings, size)
-        )
+    def load(self, preparation: Preparation) -> Pictures:
+        """The images as they are resized before their centre is cut out; those of a data set are squares already."""
+        if self.settings is None:
+            return read_pictures(self.files, self.name, preparation)
+        if preparation.fit == "stretch":
+            click.echo(f"{self.name}: cut to squares, while the weights expect both sides to be resized.", err=True)
+        return load_pictures(self.settings, preparation.resized_side)
 
 
 def select_pictures(
@@ -132,11 +134,13 @@ def unlabelled_files(name: str | None) -> list[Path]:
     return entries if entries and all(entry.is_file() for entry in entries) else []
 
 
-def read_pictures(files: Sequence[Path], name: str, size: int) -> Pictures:
+def read_pictures(files: Sequence[Path], name: str, preparation: Preparation) -> Pictures:
     """Images without labels; what cannot be read is counted. Raises DataError if there are none."""
     pixels, names, faults = [], [], []
     for file in files:
-        image, fault = decode_image(file, size)
+        image, fault = decode_image(
+            file, preparation.resized_side, fit=preparation.fit, interpolation=preparation.interpolation
+        )
         if image is None:
             faults.append(f"{file.name}: {fault}")
         else:
@@ -202,8 +206,7 @@ def predict_classes(
     model, preparation = load_model(
         arch, weights, image_size=image_size, normalise=normalise, channel_order=channel_order
     )
-    size = round(model.arch.image_size / preparation.crop)
-    pictures = source.load(size)
+    pictures = source.load(replace(preparation, image_size=model.arch.image_size))
     result, note = match(pictures, classify(model, preparation, pictures), preparation)
     shown = _draw(name, pictures, result, images, output)
     if as_json:

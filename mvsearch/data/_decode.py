@@ -40,25 +40,31 @@ class UnreadableImage(ValueError):
     """An image that cannot be decoded; the text is the reason, which names no file."""
 
 
-def decode_image(file: Path | BinaryIO, size: int) -> tuple[np.ndarray | None, str]:
+def decode_image(
+    file: Path | BinaryIO, size: int, *, fit: str = "crop", interpolation: str = "bilinear"
+) -> tuple[np.ndarray | None, str]:
     """The centre of the upright image, its shorter side at `size`: uint8 (size, size, 3). None and the error if broken.
 
-    A JPEG is decoded at an eighth, a quarter or half of its sides where that leaves twice the size.
+    With `fit` "stretch" it is all of the image, both sides at `size`. `interpolation` is one of Pillow's, else
+    bilinear. A JPEG is decoded at an eighth, a quarter or half of its sides where that leaves twice the size.
     """
     try:
-        return read_image(file, size).pixels, ""
+        return read_image(file, size, fit=fit, interpolation=interpolation).pixels, ""
     except UnreadableImage as fault:
         return None, str(fault)
 
 
-def read_image(file: Path | BinaryIO, size: int, label: int = 0) -> DecodedImage:
+def read_image(
+    file: Path | BinaryIO, size: int, label: int = 0, *, fit: str = "crop", interpolation: str = "bilinear"
+) -> DecodedImage:
     """As `decode_image`, with the size and encoding of the file; raises UnreadableImage."""
     from PIL import Image, ImageOps
 
     def centre(image: "Pixels") -> "tuple[Pixels, str]":
         image.draft("RGB", (2 * size, 2 * size))
         rgb, encoding = to_rgb(image)
-        return ImageOps.fit(rgb, (size, size), Image.Resampling.BILINEAR), encoding
+        kind, square = getattr(Image.Resampling, interpolation.upper(), Image.Resampling.BILINEAR), (size, size)
+        return rgb.resize(square, kind) if fit == "stretch" else ImageOps.fit(rgb, square, kind), encoding
 
     return _read(file, centre, label)
 

@@ -102,6 +102,16 @@ def test_every_orientation_is_upright_in_the_centre_and_in_crops(kind, orientati
     assert seen == [upright.size]
 
 
+def test_an_image_is_stretched_by_the_interpolation_that_is_asked_for():
+    image = Image.fromarray(COLOURS[:, :20])
+    found, _ = decode_image(encode(image), 12, fit="stretch", interpolation="bicubic")
+    assert np.array_equal(found, image.resize((12, 12), Image.Resampling.BICUBIC))
+    found, _ = decode_image(encode(image), 12, interpolation="bicubic")
+    assert np.array_equal(found, ImageOps.fit(image, (12, 12), Image.Resampling.BICUBIC))
+    found, _ = decode_image(encode(image), 12, interpolation="random")  # one of timm's
+    assert np.array_equal(found, ImageOps.fit(image, (12, 12), Image.Resampling.BILINEAR))
+
+
 def test_of_several_frames_the_first_is_read_and_the_others_are_noted():
     frames = [Image.new("RGB", (SIDE, SIDE), colour) for colour in ("red", "blue")]
     for kind in ("GIF", "TIFF"):

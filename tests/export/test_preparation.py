@@ -276,6 +276,18 @@ def test_random_weights_stay_random_in_a_second_export(given, random, trained, t
     assert second.notes == ()
 
 
+@pytest.mark.parametrize(("fit", "found"), [("crop", "low"), ("stretch", "high")])
+def test_predict_frames_an_image_as_its_weights_expect(fit, found, trained, tmp_path, mvsearch):
+    model = ExportModel.of(SMALL, weights=weights_of(trained))
+    write_weights(model.model, SMALL.key, tmp_path / "net.safetensors", replace(model.expected, fit=fit))
+    SMALL.save(tmp_path / "net.yaml")
+    pixels = np.full((32, 128, 3), 170, np.uint8)
+    pixels[:, 48:80] = 60  # dark in the centre
+    Image.fromarray(pixels).save(tmp_path / "wide.png")
+    words = ("net.yaml", "--weights", "net.safetensors", "--data", "wide.png", "--json")
+    assert mvsearch("predict", *words).json["predictions"][0]["predicted"][0]["class"] == found
+
+
 # Classes
 
 
