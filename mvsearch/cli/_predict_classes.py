@@ -55,10 +55,16 @@ def load_model(
     normalise: str | None,
     channel_order: str | None,
 ) -> "tuple[ExportModel, Preparation]":
-    """The network with its weights, and how they expect their images; raises PlanError if that is unknown."""
+    """The network with its weights, and how they expect their images.
+
+    Raises PlanError if that is unknown, CheckpointError for weights that were never trained.
+    """
     from mvsearch.export.model import ExportModel
+    from mvsearch.training.preparation import check_trained
 
     model = ExportModel.of(arch, weights=weights, image_size=image_size)
+    assert model.checkpoint is not None
+    check_trained(weights, model.checkpoint)
     preparation = state_preparation(
         model.preparation, image_size=model.arch.image_size, normalise=normalise, channel_order=channel_order
     )

@@ -77,11 +77,13 @@ def predict_scenes(
 def _preparation(
     arch: "Architecture", weights: Path, image_size: int | None, *, normalise: str | None, channel_order: str | None
 ) -> Preparation | None:
-    """How the weights expect their images, as far as it is known or stated."""
+    """How the weights expect their images, as far as it is known or stated; CheckpointError for random weights."""
     from mvsearch.nn.weights_io import read_checkpoint
-    from mvsearch.training.preparation import preparation_of
+    from mvsearch.training.preparation import check_trained, preparation_of
 
-    known = preparation_of(weights, read_checkpoint(weights), arch)
+    checkpoint = read_checkpoint(weights)
+    check_trained(weights, checkpoint)
+    known = preparation_of(weights, checkpoint, arch)
     size = image_size or arch.image_size
     return state_preparation(known, image_size=size, normalise=normalise, channel_order=channel_order)
 

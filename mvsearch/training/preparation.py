@@ -8,7 +8,7 @@ from typing import Any
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.data import Preparation
-from mvsearch.errors import DataError
+from mvsearch.errors import CheckpointError, DataError
 from mvsearch.nn.weights_io import METADATA, Checkpoint
 from mvsearch.training.trained_network import RESULT, WEIGHTS
 
@@ -73,6 +73,13 @@ def preparation_of(path: Path, checkpoint: Checkpoint, arch: Architecture) -> Pr
 def random_part(checkpoint: Checkpoint) -> str:
     """Which of the weights were never trained, as `write_weights` states it: "all", "head", or none."""
     return str(_parse(checkpoint.metadata.get(METADATA, "")).get("random", ""))
+
+
+def check_trained(path: Path, checkpoint: Checkpoint) -> None:
+    """Raises CheckpointError if the file states that some of its weights were never trained."""
+    if random := random_part(checkpoint):
+        found = "its head has random weights" if random == "head" else "its weights are random"
+        raise CheckpointError(f"{found}, so the network predicts nothing; train it first.", at=path)
 
 
 def _from_metadata(metadata: Mapping[str, str]) -> Preparation | None:

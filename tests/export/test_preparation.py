@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from small import PLAIN, broken_format, job, require_format, small_model
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.arch.heads import head_class
 from mvsearch.arch.published import published
 from mvsearch.data import DataSettings, Preparation
 from mvsearch.errors import DataError
@@ -274,6 +275,17 @@ def test_random_weights_stay_random_in_a_second_export(given, random, trained, t
     assert first.random == second.random == random
     assert (second.trained, second.head_trained) == (random != "all", not random)
     assert second.notes == ()
+
+
+@pytest.mark.parametrize(("random", "found"), [("all", "its weights are random"), ("head", "its head has random")])
+@pytest.mark.parametrize("head", ["", "+deeplabv3"])
+def test_predict_refuses_weights_that_were_never_trained(random, found, head, tmp_path, mvsearch):
+    arch = SMALL.with_head(head_class(head[1:])()) if head else SMALL
+    write_weights(build(arch), arch.key, tmp_path / "net.safetensors", BGR, random=random)
+    SMALL.save(tmp_path / "net.yaml")
+    done = mvsearch("predict", f"net.yaml{head}", "--weights", "net.safetensors", "--data", "cutouts")
+    assert done.code == 1
+    assert found in done.err
 
 
 @pytest.mark.parametrize(("fit", "found"), [("crop", "low"), ("stretch", "high")])
