@@ -365,6 +365,14 @@ def test_unknown_pixels_are_neither_trained_on_nor_evaluated():
     assert segmentation.confusion(logits.argmax(1), masks, 3).sum() == 16
 
 
+def test_images_without_a_known_pixel_do_not_end_a_training():
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    loss = segmentation.TASK.loss((logits, logits), torch.full((1, 4, 4), IGNORED, dtype=torch.uint8))
+    loss.backward()
+    assert float(loss) == 0
+    assert not logits.grad.any()
+
+
 def test_the_mean_iou_is_that_of_the_classes_that_occur():
     true = torch.tensor([[[0, 0, 1, 1]]], dtype=torch.uint8)
     found = torch.tensor([[[0, 1, 1, 1]]])

@@ -67,7 +67,7 @@ class Segmentation(SceneTask):
         for x, masks in batches:
             logits = model(x).float()
             known = int((masks != IGNORED).sum())
-            loss, pixels = loss + known * float(cross_entropy(logits, masks)) if known else loss, pixels + known
+            loss, pixels = loss + known * float(cross_entropy(logits, masks)), pixels + known
             table += confusion(logits.argmax(1), masks, classes).cpu()
         return {"miou": mean_iou(table), "loss": loss / max(pixels, 1)}
 
@@ -84,7 +84,9 @@ TASK: Task = Segmentation()
 
 
 def cross_entropy(logits: Tensor, masks: Tensor) -> Tensor:
-    """Of logits (B, classes, H, W) and masks (B, H, W), the mean over all pixels whose class is known."""
+    """Of logits (B, classes, H, W) and masks (B, H, W), the mean over all pixels whose class is known; 0 if none is."""
+    if bool((masks == IGNORED).all()):  # torch's mean of no pixel is NaN, which would end the training
+        return 0 * logits.float().sum()
     return F.cross_entropy(logits.float(), masks.long(), ignore_index=IGNORED)
 
 
