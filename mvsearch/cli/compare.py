@@ -127,7 +127,7 @@ def _to_json(comparison: "Comparison") -> dict[str, Any]:
 def _run_facts(run: "Run") -> dict[str, Any]:
     return {
         "study": run.name,
-        "trials": len(run.records),
+        "trials": run.evaluations,
         "hypervolume": run.hypervolume,
         "hypervolumes": run.hypervolumes,
         "seconds": run.seconds,

@@ -22,7 +22,7 @@ def studies_table(comparison: Comparison) -> Table:
     table = plain_table("study", "trials", "front", "hypervolume", "seconds", wrap=True)
     for run in comparison.runs:
         seconds = three_digits(run.seconds[-1])
-        table.add_row(run.name, str(len(run.records)), str(len(run.front)), volume(run.hypervolume), seconds)
+        table.add_row(run.name, str(run.evaluations), str(len(run.front)), volume(run.hypervolume), seconds)
     return table
 
 
@@ -114,8 +114,8 @@ def _shares(stretches: Sequence[Stretch], cost: str, gain: str, sides: int) -> s
 def _at_equal_budgets(comparison: Comparison) -> list[str]:
     """Hypervolumes after as many evaluations, and as many seconds, as every study has; none if these are equal."""
     runs = comparison.runs
-    evaluations, seconds = min(len(run.records) for run in runs), min(run.seconds[-1] for run in runs)
-    if all(len(run.records) == evaluations and run.seconds[-1] == seconds for run in runs):
+    evaluations, seconds = min(run.evaluations for run in runs), min(run.seconds[-1] for run in runs)
+    if all(run.evaluations == evaluations and run.seconds[-1] == seconds for run in runs):
         return []
     return [
         f"hypervolume after {evaluations} evaluations each: {_hypervolumes(comparison, evaluations=evaluations)}; "

@@ -10,7 +10,7 @@ Every number is about the front of the whole study within its own limits.
 import math
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, pairwise, takewhile
 from statistics import median
@@ -41,9 +41,10 @@ from mvsearch.study.reader import Reader
 
 @dataclass(frozen=True)
 class Run:
-    """One study: its candidates within its limits, its front, and how its hypervolume grew with each candidate.
+    """One study: its candidates within its limits, its front, and how its hypervolume grew with each evaluation.
 
-    `seconds` is the cumulative time of the evaluations, those of all workers one after the other.
+    Trials beyond the limits are evaluations too: they took their time and add nothing. `seconds` is the cumulative time
+    of the evaluations, those of all workers one after the other.
     """
 
     name: str
@@ -56,6 +57,11 @@ class Run:
     def hypervolume(self) -> float:
         """The hypervolume of the whole study."""
         return self.hypervolumes[-1]
+
+    @property
+    def evaluations(self) -> int:
+        """The number of finished trials."""
+        return len(self.hypervolumes)
 
     def within(self, *, evaluations: float = math.inf, seconds: float = math.inf) -> float:
         """The hypervolume of the evaluations that are among the first so many and within so many seconds."""
@@ -190,7 +196,7 @@ def compare(
             f"these studies may not be compared: {'; '.join(warnings)}. Use --allow-mismatch to compare them anyway."
         )
     point = reference_point([record for members in records.values() for record in members], compared)
-    runs = {name: _run(name, members, compared, point) for name, members in records.items()}
+    runs = {name: _run(name, reader.records(), records[name], compared, point) for name, reader in studies.items()}
     plans = group_by_plan(studies)
     sides = tuple(_side(names, runs, studies) for names in plans)
     single = tuple(Side(name, (run,)) for name, run in runs.items())
@@ -205,13 +211,21 @@ def compare(
     )
 
 
-def _run(name: str, records: Sequence[Record], objectives: Sequence[Objective], point: Mapping[str, float]) -> Run:
+def _run(
+    name: str,
+    finished: Sequence[Record],
+    within: Sequence[Record],
+    objectives: Sequence[Objective],
+    point: Mapping[str, float],
+) -> Run:
+    kept = {record.number for record in within}
+    counted = [record if record.number in kept else replace(record, metrics={}) for record in finished]
     return Run(
         name,
-        tuple(records),
-        tuple(front(records, objectives)),
-        tuple(running_hypervolume(records, objectives, point)),
-        tuple(accumulate(record.seconds for record in records)),
+        tuple(within),
+        tuple(front(within, objectives)),
+        tuple(running_hypervolume(counted, objectives, point)),
+        tuple(accumulate(record.seconds for record in finished)),
     )
 
 

@@ -379,6 +379,17 @@ def test_trials_beyond_the_limits_are_counted():
     assert "1 of 2 complete trials of a are beyond its limits and left out" in compared("a", "b").notes
 
 
+def test_trials_beyond_the_limits_are_evaluations_that_add_nothing():
+    beyond = [(0.95, 9_000_000)] * 2
+    found = compared(study("a", [*beyond, *A], limits=("params <= 5M",)), study("b", B))
+    one, two = found.runs[0].hypervolumes[2:]
+
+    assert found.runs[0].hypervolumes[:2] == (0, 0)
+    assert 0 < one < two
+    assert found.runs[0].seconds == (1, 2, 3, 4)
+    assert found.runs[0].within(evaluations=2) == found.runs[0].within(seconds=2) == 0
+
+
 def test_studies_with_other_rungs_are_no_repeats():
     study("a-0", A, seed=0)
     study("a-1", A, seed=1, file={"proxy": {"rungs": [60]}})

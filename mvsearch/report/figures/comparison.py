@@ -97,7 +97,7 @@ def comparison_figure(
     Raises PlanError for an unknown metric, StudyError for one that some member of a front lacks.
     """
     axes = (pairs(comparison.objectives) if all_pairs else []) or [_axes(comparison, x, y)]
-    evaluations = [[range(1, len(run.records) + 1) for run in side.runs] for side in comparison.sides]
+    evaluations = [[range(1, run.evaluations + 1) for run in side.runs] for side in comparison.sides]
     seconds = [[run.seconds for run in side.runs] for side in comparison.sides]
     return ComparisonFigure(
         _title(comparison),
