@@ -641,6 +641,14 @@ def test_a_single_loss_is_drawn_as_a_point():
     assert _draw(curve).axes[0].lines[0].get_marker() == "o"
 
 
+def test_scores_that_fall_at_the_end_are_within_the_axes():
+    from mvsearch.report.figures.training_curve import _draw
+
+    scores = [*np.linspace(0.2, 0.7, 15), 0.1]
+    curve = TrainingCurve("a", "b", ((10, 1.2),), tuple(enumerate(scores)))
+    assert _draw(curve).axes[1].get_ylim()[0] < 10
+
+
 def test_the_curve_averages_neighbouring_losses():
     lines = [{"step": i, "loss": float(i % 2)} for i in range(1, 1201)] + [{"step": 1200, "top1": 0.5}]
     curve = TrainingCurve.of(lines, "a", "b")
