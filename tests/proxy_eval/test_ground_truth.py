@@ -13,8 +13,9 @@ from mvsearch.errors import DataError, PlanError
 from mvsearch.proxies.train import Settings
 from mvsearch.proxy_eval.agreement import agreement, chance, difference, partial_rho
 from mvsearch.proxy_eval.benchmark import ProxyScores
-from mvsearch.proxy_eval.comparison import Score, scores_of
+from mvsearch.proxy_eval.comparison import Comparison, Score, scores_of
 from mvsearch.proxy_eval.ground_truth import FIT, JUDGED, Network, TrainedNetwork, halve, load_ground_truth
+from mvsearch.report.figures.proxy_scores import comparison_figure
 
 NETWORKS = Path(__file__).parents[2] / "benchmarks" / "ground_truth" / "networks.yaml"
 LINES = """network,group,origin,seed,epochs,top1
@@ -206,6 +207,18 @@ def test_changed_settings_are_named_and_are_not_the_default():
     assert [(score.words, score.is_default) for score in scores] == [("loss", True), ("top1", False)]
     (changed, _) = scores_of(replace(results, settings=usual | {"steps": 150}))
     assert (changed.words, changed.changes, changed.is_default) == ("loss, as set", {"steps": 150}, False)
+
+
+def test_the_figure_says_what_its_error_bars_are(table):
+    truth = load_ground_truth(table)
+
+    def subtitle(*losses):
+        rows = {each.name: [{"loss": loss} for loss in losses] for each in truth.networks}
+        score = Score(ProxyScores("train", "loss", False, metrics=rows), "loss")
+        compared = Comparison(truth, truth.architectures, (score,), "toy", len(losses), "cpu")
+        return comparison_figure(compared).subtitle
+
+    assert subtitle(1.0, 2.0) == f"{subtitle(1.0)}; bars are the standard deviation over seeds"
 
 
 # ---- the command

@@ -56,9 +56,7 @@ class ProxyScoresFigure:
 
 def proxy_scores_figure(panels: Sequence[ScorePanel], data: str) -> ProxyScoresFigure:
     """Panels under one title."""
-    has_errors = any(dot.error for panel in panels for dot in panel.dots)
-    bars = "; bars are the standard deviation over seeds" if has_errors else ""
-    subtitle = f"x: score on {data}; y: published ImageNet-1k Top-1 (%){bars}"
+    subtitle = f"x: score on {data}; y: published ImageNet-1k Top-1 (%){_bars_words(panels)}"
     groups = tuple(dict.fromkeys(reference.series for reference in published()))
     return ProxyScoresFigure("Proxy scores against ImageNet Top-1", subtitle, tuple(panels), groups)
 
@@ -71,12 +69,19 @@ def comparison_figure(comparison: Comparison) -> ProxyScoresFigure:
         estimates = {"all": agreements[ALL].tau, "equal cost": agreements[ALL].within}
         panels.append(points_panel(score.words, score.metric, score.rows, score.maximise, estimates, points))
     changes = "".join(f"; {proxy} as set: {words}" for proxy, words in comparison.changes.items())
+    changes += _bars_words(panels)
     return ProxyScoresFigure(
         "Scores against top-1 after full training",
         f"x: score on {comparison.data}; y: test top-1 (%) in {comparison.truth.table.name}{changes}",
         tuple(panel for panel in panels if panel.dots),
         tuple(dict.fromkeys(point.series for point in points)),
     )
+
+
+def _bars_words(panels: Sequence[ScorePanel]) -> str:
+    """What the error bars are; empty without any."""
+    has_errors = any(dot.error for panel in panels for dot in panel.dots)
+    return "; bars are the standard deviation over seeds" if has_errors else ""
 
 
 def score_panel(
