@@ -85,7 +85,7 @@ def _open(studies: tuple[str, ...], storage: str | None) -> "dict[str, Reader]":
         reader.name if names.count(reader.name) == 1 else word: reader
         for word, reader in zip(studies, readers, strict=True)
     }
-    if len({(reader.store.url, reader.name) for reader in readers}) < len(studies):
+    if len({(reader.store.location, reader.name) for reader in readers}) < len(studies):
         raise StudyError(f"{' '.join(studies)}: a study is named twice; name each once.")
     return by_name
 

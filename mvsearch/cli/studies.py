@@ -62,25 +62,41 @@ def _list(storage: str | None, as_json: bool) -> None:
         cells = (row["study"], ", ".join(row["objectives"]), row["trials"], row["of"], row["front"], row["last"] or "-")
         listing.add_row(*map(str, cells), row["database"])
     listing.columns[-1].justify, listing.columns[1].no_wrap = "left", False
-    console().print(listing if listing.row_count else "There are no studies here; `mvsearch run SPACE` creates one.")
+    if listing.row_count:
+        console().print(listing)
+    elif not rows:
+        console().print("There are no studies here; `mvsearch run SPACE` creates one.")
 
 
 def _rows(storage: str | None) -> Iterator[dict[str, Any]]:
     """A row for each study; for a study that cannot be read, the reason."""
     from mvsearch.errors import MvsearchError
-    from mvsearch.study.reader import STUDIES, Reader, open_study
+    from mvsearch.study.reader import STUDIES, Reader
     from mvsearch.study.storage.store import Store
 
     if storage is not None:
         store = Store(storage, create=False)
         openers = [(name, partial(Reader, name, store)) for name in store.names()]
     else:
-        openers = [(path.parent.name, partial(open_study, path.parent)) for path in sorted(STUDIES.glob("*/study.db"))]
+        openers = [opener for path in sorted(STUDIES.glob("*/study.db")) for opener in _openers(path)]
     for name, open_reader in openers:
         try:
             yield _summary(open_reader())
         except MvsearchError as error:
             yield {"study": name, "error": str(error)}
+
+
+def _openers(database: Path) -> "list[tuple[str, partial[Reader]]]":
+    """What opens each study of studies/*/study.db, by name; of one without studies, what raises the reason."""
+    from mvsearch.errors import MvsearchError
+    from mvsearch.study.reader import Reader, open_study
+    from mvsearch.study.storage.store import Store
+
+    with suppress(MvsearchError):
+        store = Store(f"sqlite:///{database}", create=False)
+        if names := store.names():
+            return [(name, partial(Reader, name, store)) for name in names]
+    return [(database.parent.name, partial(open_study, database.parent))]
 
 
 def _summary(reader: "Reader") -> dict[str, Any]:

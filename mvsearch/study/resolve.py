@@ -63,7 +63,7 @@ def _of_training(folder: Path) -> Architecture:
 def find_trial(name: str, *, storage: str | None = None) -> Trial | None:
     """The candidate that `STUDY:NUMBER` names; None for a name of another kind. StudyError if there is none."""
     study, colon, number = name.rpartition(":")
-    if not (colon and number.isdigit()):
+    if not (colon and number.isdecimal()):
         return None
     from mvsearch.study.reader import open_study
 

@@ -43,6 +43,7 @@ COMMANDS = (
     ("front", "quick", "--plot", "quick.yaml"),
     ("front", "quick", "--plot", "old.png"),
     ("profile", "mobilevitv3_xxss"),
+    ("profile", "quick:²"),
     ("profile", "quick:77"),
     ("export", "mobilevitv3_xxs", "--to", "tensorflow"),
     ("scale", "mobilevitv3_xxs", "--to", "params=much"),

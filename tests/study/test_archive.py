@@ -178,6 +178,20 @@ def test_a_neighbour_in_the_same_database_outlives_a_study_that_is_renamed_or_de
     assert study.store.names() == ["neighbour"]
 
 
+def test_a_study_that_is_deleted_twice_takes_no_neighbour_with_it(study, mvsearch):
+    neighbour = beside(study)
+    mvsearch("studies", "delete", "toy", "--yes")
+    for command in (("studies", "delete", "toy", "--yes"), ("front", "toy"), ("show", "toy:0")):
+        assert "there is no study 'toy'; it has neighbour: `studies/toy` takes it." in mvsearch(*command, code=1)
+    assert neighbour.count() == open_study("studies/toy").count() == 3
+
+
+def test_every_study_of_a_database_is_listed(study, mvsearch):
+    beside(study)
+    rows = {row["study"]: row["trials"] for row in json.loads(mvsearch("studies", "--json"))}
+    assert rows == {"neighbour": 3, "toy": 20}
+
+
 def test_somebodys_own_files_move_with_a_study_and_outlive_it(study, mvsearch):
     Path("studies/toy/net.safetensors").write_text("weights", encoding="utf-8")
     before = whole(study)
@@ -423,6 +437,12 @@ def test_studies_are_listed_beside_what_cannot_be_read(study, mvsearch):
     rows = {row["study"]: row for row in json.loads(mvsearch("studies", "--json"))}
     assert rows["toy"]["trials"] == 20
     assert [name for name, row in rows.items() if "error" in row] == ["emptied", "empty", "garbage"]
+
+
+def test_a_study_that_cannot_be_read_is_a_study(mvsearch):
+    Path("studies/garbage").mkdir(parents=True)
+    Path("studies/garbage/study.db").write_bytes(b"\x00garbage" * 1000)
+    assert "There are no studies here" not in mvsearch("studies")
 
 
 def test_a_database_of_a_newer_schema_is_listed_as_unreadable_and_hides_no_other(study, mvsearch):

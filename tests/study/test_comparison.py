@@ -590,6 +590,12 @@ def test_studies_of_one_name_are_told_apart_by_their_folders(mvsearch):
     assert [side["name"] for side in found["sides"]] == ["mine/a", "yours/a"]
 
 
+def test_a_study_is_not_compared_with_itself_by_another_path(mvsearch):
+    study("a", A)
+
+    assert "a study is named twice" in refused(mvsearch, "compare", "a", str(Path("studies/a").resolve()))
+
+
 def cases(table: dict[str, tuple]) -> list:
     return [pytest.param(*line, id=name) for name, line in table.items()]
 

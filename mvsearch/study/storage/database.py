@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import sqlalchemy as sa
+from sqlalchemy.engine import URL
 
 from mvsearch.errors import StudyError
 from mvsearch.study.storage import migrations
@@ -84,6 +85,11 @@ class Database:
     def display_url(self) -> str:
         """The URL without a password; only the path for a file."""
         return self.url.database or "" if is_file(self.url) else display_url(self.url)
+
+    @property
+    def location(self) -> URL | Path:
+        """The database, the same however the path of its file is written."""
+        return Path(self.url.database or "").resolve() if is_file(self.url) else self.url
 
     # ---- locks
 
