@@ -176,7 +176,11 @@ def _print(sessions: "dict[str, BenchmarkResult]") -> None:
         screen.print(_times(what, session))
         if ratios := _ratios(session):
             screen.print(_ratio_table(what, ratios))
-    for device in dict.fromkeys(row.latency.device for session in sessions.values() for row in session.timings):
+    timings = [row for session in sessions.values() for row in session.timings]
+    if any(_paper_figure(row.network, "latency") is not None for row in timings):
+        batch = ", throughput at a batch of 100" if "throughput" in sessions else ""
+        screen.print(f"printed: at the published image size{batch}.", style="dim")
+    for device in dict.fromkeys(row.latency.device for row in timings):
         screen.print(device)
     for what, session in sessions.items():
         if note := busy_note([row.latency.metrics() for row in session.timings]):
