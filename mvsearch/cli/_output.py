@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -94,6 +95,14 @@ def preparation_options(command: Callback) -> Callback:
 def drawing_options(command: Callback) -> Callback:
     """Add the options `--plot FILE --theme light|dark --force`: arguments `plot`, `theme` and `force`."""
     return _plot(theme_option(force_option(command)))
+
+
+def refuse_without(needed: str, *names: str) -> None:
+    """Raise UsageError if one of these options was given: each has an effect with another alone, which is missing."""
+    context = click.get_current_context()
+    for option in context.command.params:
+        if option.name in names and context.get_parameter_source(option.name) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"{option.opts[0]} needs {needed}; add it, or leave {option.opts[0]} out.")
 
 
 def print_json(value: Any) -> None:

@@ -31,10 +31,11 @@ def validated_weights_of(
 
 def training_weights(arch: str, weights: Path | None) -> Path | None:
     """The weights of a training folder, printed on stderr; None if others are given, or for another ARCH."""
+    from mvsearch.arch.published import is_published
     from mvsearch.training.trained_network import WEIGHTS
 
     path = Path(arch) / WEIGHTS
-    if weights is not None or not path.is_file():
+    if weights is not None or is_published(arch) or not path.is_file():  # a published name is never a folder
         return None
     click.echo(f"{arch}: takes the weights of this training; --weights takes others.", err=True)
     return path

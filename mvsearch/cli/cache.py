@@ -7,7 +7,15 @@ import click
 
 from mvsearch.cli._completion import complete_study
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import Amount, console, json_option, print_json, storage_option, table
+from mvsearch.cli._output import (
+    Amount,
+    console,
+    json_option,
+    print_json,
+    refuse_without,
+    storage_option,
+    table,
+)
 
 if TYPE_CHECKING:
     from mvsearch.study.storage.store import Store
@@ -17,7 +25,13 @@ if TYPE_CHECKING:
 @click.argument("study", required=False, shell_complete=complete_study)
 @storage_option
 @click.option("--prune", is_flag=True, help="Delete the entries that --older-than and --keep select; default: all.")
-@click.option("--older-than", "days", type=Amount(), default=0.0, help="Delete entries unused for this many days.")
+@click.option(
+    "--older-than",
+    "days",
+    type=Amount(),
+    default=0.0,
+    help="Delete images unused for this many days, or measurements of that age.",
+)
 @click.option("--keep", "keep_gib", type=Amount(), help="GiB of decoded images to keep, the last used first.")
 @json_option
 def cache(
@@ -28,6 +42,8 @@ def cache(
     By default these are decoded images; with STUDY or --storage, the measurements in that database. What is deleted is
     decoded or measured again when it is next needed. Finished trials are never deleted.
     """
+    if not prune:
+        refuse_without("--prune", "days", "keep_gib")
     if (study or storage) and keep_gib is not None:
         from mvsearch.errors import StudyError
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 @click.option("--size", help="Metric that the area of the markers shows; default: macs.")
 @click.option("--pairs", is_flag=True, help="Draw every score against every cost, one below the other.")
 @click.option("--show-failed", is_flag=True, help="Draw the trials that are pruned, failed or beyond a limit too.")
-@click.option("--all", "whole", is_flag=True, help="List the whole front, not only the recommended members.")
+@click.option("--all", "whole", is_flag=True, help="List the whole front, or with --beat the whole short list.")
 @click.option("--calibrate", is_flag=True, help="Add the expected ImageNet top-1, calibrated on the published models.")
 @click.option(
     "--baselines",
@@ -191,7 +191,8 @@ def print_front(
 
     screen, target = console(), findings.target
     if target:
-        screen.print(short_list_table(findings.listed, target, findings.score, findings.validated))
+        entries = findings.short_list if whole else findings.listed
+        screen.print(short_list_table(entries, target, findings.score, findings.validated))
         screen.print(findings.tally, style="dim")
         screen.print(short_list_sentence(findings.short_list, target), style="bold")
         screen.print(caution(findings.validated), style="dim")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, force_option, json_option, print_json, theme_option
+from mvsearch.cli._output import console, force_option, json_option, print_json, refuse_without, theme_option
 
 if TYPE_CHECKING:
     from mvsearch.baselines.latencies import DeviceLatencies
@@ -100,6 +100,8 @@ def paper_figures(
     if published is not None and times_file:
         raise click.UsageError(f"--x {x} is published; leave out --times.")
     measuring = x == "latency_ms" and times_file is None
+    if not measuring:
+        refuse_without("--x latency_ms without --times", "device", "threads", "repeats")
     measured = None if published is None else latencies_in(published)
     times = measured.times if measured else None
     _check_writable(folder, [*paths.values(), *([folder / _TIMES] if measuring else [])], force=force)

@@ -108,6 +108,10 @@ def predict(
         raise PlanError(f"{arch}: is a classifier, which `mvsearch train` trains; remove --steps, --batch and --lr.")
     found = None if trained_here else validated_weights_of(arch, trial, weights, storage=storage)
     weights = found.path if found else given_weights(weights or training_weights(arch, weights))
+    if trained_here and weights:
+        raise PlanError(
+            f"{weights}: are not trained further; remove --steps, --batch and --lr, or use --weights random."
+        )
     options: dict[str, Any] = {"image_size": image_size, "normalise": normalise, "channel_order": channel_order}
     options |= {"images": images, "output": output, "as_json": as_json}
     if classifies:

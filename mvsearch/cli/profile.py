@@ -7,7 +7,15 @@ import click
 from mvsearch.cli._completion import complete_architecture, plugin_names
 from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, image_size_option, json_option, print_json, storage_option, table
+from mvsearch.cli._output import (
+    console,
+    image_size_option,
+    json_option,
+    print_json,
+    refuse_without,
+    storage_option,
+    table,
+)
 from mvsearch.utils.plugins import names
 
 if TYPE_CHECKING:
@@ -71,6 +79,13 @@ def profile(
     ARCH is a published name, a YAML file, STUDY:NUMBER or the folder of a training; ARCH+HEAD has another head:
     deeplabv3, pspnet or ssdlite.
     """
+    timing = bool(latency or backend or device["run"])
+    if not timing:
+        refuse_without("--latency", "threads", "precision", "graph", "fused", *device)
+    if not memory:
+        refuse_without("--memory", "train_batch")
+    if not timing and not memory:
+        refuse_without("--latency or --memory", "batch")
     from mvsearch.profiling.counters import load_counter
     from mvsearch.study.resolve import find_architecture
 
@@ -78,7 +93,7 @@ def profile(
     count = load_counter(counter)(network) if counter else None
     peaks = _peaks(network, batch, train_batch) if memory else {}
     timed = None
-    if latency or backend or device["run"]:
+    if timing:
         from mvsearch.nn import build
         from mvsearch.profiling.latency import TimingOptions, load_backend
 

@@ -76,7 +76,11 @@ if TYPE_CHECKING:
     type=click.FloatRange(min=0),
     help="Limit on the memory of a trial in GiB; implies --isolate.",
 )
-@click.option("--workers", type=click.IntRange(min=0), help="Number of worker processes; 0: one per core.")
+@click.option(
+    "--workers",
+    type=click.IntRange(min=0),
+    help="Number of worker processes; 0: one per GPU, or one per core up to 16.",
+)
 @click.option(
     "--check-proxy",
     is_flag=True,

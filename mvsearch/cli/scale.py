@@ -11,7 +11,15 @@ import click
 from mvsearch.cli._completion import complete_architecture, complete_study, plugin_names
 from mvsearch.cli._device_options import device_options, device_settings
 from mvsearch.cli._help import Command
-from mvsearch.cli._output import console, force_option, json_option, print_json, storage_option, theme_option
+from mvsearch.cli._output import (
+    console,
+    force_option,
+    json_option,
+    print_json,
+    refuse_without,
+    storage_option,
+    theme_option,
+)
 from mvsearch.errors import EnvironmentFault
 
 if TYPE_CHECKING:
@@ -104,6 +112,8 @@ def scale(
         raise click.UsageError("--coefficients and --fit need --by compound; add it.")
     if coefficients and fit:
         raise click.UsageError("use either --coefficients or --fit.")
+    if not any(text.strip().startswith("latency_ms") for text in (*budgets, grid or "")):
+        refuse_without("a budget of latency_ms", "backend", "threads", *device)
     from mvsearch.report.figures.plot import refuse_to_draw
     from mvsearch.scaling import Scaling
     from mvsearch.study.resolve import find_architecture

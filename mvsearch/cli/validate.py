@@ -64,7 +64,9 @@ _FIGURE = "validation.png"
     "--teacher",
     help="All networks learn from this classifier too: a checkpoint, the folder of a training, or timm:NAME.",
 )
-@click.option("--workers", type=click.IntRange(1), help="Trainings at a time; default: one per GPU, or one per core.")
+@click.option(
+    "--workers", type=click.IntRange(1), help="Trainings at a time; default: one per GPU, or one per core up to 16."
+)
 @click.option("--device", help="cpu, cuda or cuda:1; default: a GPU if there is one.")
 @drawing_options
 @storage_option

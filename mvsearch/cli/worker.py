@@ -13,7 +13,7 @@ from mvsearch.cli._help import Command
     "--workers",
     type=click.IntRange(min=0),
     default=0,
-    help="Number of worker processes; 0: one per GPU, or one per core.",
+    help="Number of worker processes; 0: one per GPU, or one per core up to 16.",
 )
 def worker(study: str, storage: str | None, workers: int) -> None:
     """Add workers to a study.

@@ -132,3 +132,40 @@ def test_images_after_the_network_are_refused_with_the_option_that_takes_them(mv
     assert done.code == 2
     assert "photo.jpg" in done.err
     assert "--data" in done.err
+
+
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (("profile", "mobilevitv3_xxs", "--precision", "fp16"), "--precision needs --latency"),
+        (("profile", "mobilevitv3_xxs", "--threads", "4"), "--threads needs --latency"),
+        (("profile", "mobilevitv3_xxs", "--format", "onnx"), "--format needs --latency"),
+        (("profile", "mobilevitv3_xxs", "--train-batch", "8"), "--train-batch needs --memory"),
+        (("profile", "mobilevitv3_xxs", "--batch", "8"), "--batch needs --latency or --memory"),
+        (
+            ("scale", "mobilevitv3_xxs", "--to", "params=1M", "--backend", "no"),
+            "--backend needs a budget of latency_ms",
+        ),
+        (("paper-figures", "--device", "cuda"), "--device needs --x latency_ms"),
+        (("cache", "--older-than", "30"), "--older-than needs --prune"),
+        (("cache", "--keep", "1"), "--keep needs --prune"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_an_option_that_would_have_no_effect_is_refused(mvsearch, args, hint):
+    done = mvsearch(*args)
+    assert (done.code, done.out) == (2, "")
+    assert hint in done.err
+
+
+def test_weights_are_not_trained_further_by_predict(mvsearch):
+    args = ("predict", "mobilevitv3_xxs+deeplabv3", "--weights", "net.pt", "--steps", "3")
+    assert "net.pt: are not trained further" in assert_refused(mvsearch, *args)
+
+
+def test_a_published_name_is_not_the_folder_of_a_training(mvsearch):
+    Path("mobilevitv3_xxs").mkdir()
+    Path("mobilevitv3_xxs/weights.safetensors").write_bytes(b"of a training of another network")
+    done = mvsearch("export", "mobilevitv3_xxs", "--no-verify", "-o", "net.py")
+    assert done.code == 0, done.err
+    assert "weights: random" in done.out
