@@ -227,10 +227,15 @@ def delete_command(study: str, yes: bool, storage: str | None) -> None:
 
     Other files, the weights of a validation and the cache of a shared database stay.
     """
+    from mvsearch.errors import StudyError
     from mvsearch.study.archive import check_no_live_worker, remove
-    from mvsearch.study.reader import open_study
+    from mvsearch.study.reader import STUDIES, open_study
 
     reader = open_study(study, storage=storage)
+    if Path(study).name == study != reader.name:  # the folder may be that of a study that was deleted before
+        raise StudyError(
+            f"there is no study {study!r}; {STUDIES / study} has {reader.name}: give that path to delete it."
+        )
     check_no_live_worker(reader)
     if not yes and not _ask(f"delete {reader.name} with {reader.count()} finished trials?"):
         click.echo(f"{reader.name} is not deleted.", err=True)

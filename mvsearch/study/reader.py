@@ -135,8 +135,8 @@ def open_study(study: str | Path, *, storage: str | None = None) -> Reader:
     if storage is not None:
         return Reader(str(study), Store(storage, create=False))
     path = Path(study)
-    # A name stays in its folder, and names the study itself; a path goes anywhere, and takes what it finds.
-    by_name = [] if path.is_absolute() or ".." in path.parts else [STUDIES / path / "study.db"]
+    # A name stays in its folder; a path goes anywhere.
+    by_name = [] if ".." in path.parts else [STUDIES / path / "study.db"]
     database = next((file for file in (path, path / "study.db", *by_name) if file.is_file()), None)
     if database is None:
         known = sorted(file.parent.name for file in STUDIES.glob("*/study.db"))
@@ -148,8 +148,5 @@ def open_study(study: str | Path, *, storage: str | None = None) -> Reader:
         raise StudyError(f"there is no study {str(study)!r} here; {hint}")
     store = Store(f"sqlite:///{database}", create=False)
     names, folder = store.names(), database.absolute().parent.name
-    if database in by_name and names and folder not in names:
-        hint = f"`{database.parent}` takes it" if len(names) == 1 else "--storage takes one of them"
-        raise StudyError(f"there is no study {folder!r}; it has {', '.join(names)}: {hint}.", at=database)
     name = folder if folder in names or len(names) != 1 else names[0]
     return Reader(name, store, path=str(study))
