@@ -71,8 +71,8 @@ def missing_words(truth: GroundTruth) -> str:
     trainings = sum(len(network.top1) for network in truth.networks)
     networks = len(truth.networks) + len(truth.untrained)
     return (
-        f"{trainings} of {SEEDS * networks} trainings are finished: {len(truth.networks)} of {networks} networks, "
-        f"{sum(len(network.top1) >= SEEDS for network in truth.networks)} with {SEEDS} seeds."
+        f"{trainings} trainings are finished: {len(truth.networks)} of {networks} networks, "
+        f"{sum(len(network.top1) >= SEEDS for network in truth.networks)} with {SEEDS} seeds or more."
     )
 
 
