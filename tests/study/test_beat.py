@@ -93,11 +93,17 @@ def test_all_candidates_that_are_clearly_better_are_counted_also_those_that_are_
 
 
 def test_where_depth_alone_counts_nothing_is_better_than_a_shallow_network():
+    """A network whose noise is lucky in all measurements may pass for better, in one study of some."""
     Path("shallow.yaml").write_text(yaml_document.dump(network(depth=1)), encoding="utf-8")
-    Study.join(plan_to_beat("shallow.yaml", trials=15)).run(shallow_is_better)
-    findings = compute_findings(open_study("toy_beat_shallow"))
-    assert all(entry.probability < 0.95 for entry in findings.short_list)
-    assert "Nothing found" in short_list_sentence(findings.short_list, findings.target)
+    found = 0
+    for seed in range(6):
+        plan = replace(plan_to_beat("shallow.yaml", trials=15, seed=seed), name=f"seed_{seed}")
+        Study.join(plan).run(shallow_is_better)
+        findings = compute_findings(open_study(plan.name))
+        clear = any(entry.probability >= CLEAR for entry in findings.short_list)
+        assert clear != ("Nothing found" in short_list_sentence(findings.short_list, findings.target))
+        found += clear
+    assert found <= 1
 
 
 def test_of_candidates_with_a_stated_probability_such_a_share_is_better():
