@@ -143,8 +143,9 @@ def _run(plan: "Plan", run: Callable[..., bool], workers: int, trial_device: str
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system that ends a job acts as Ctrl-C does
     reader = Study.read(plan)
     location = str(plan.folder) if plan.storage is None else reader.store.display_url
-    finished, untried = reader.count(), plan.untried(reader.records())
-    whole = untried is not None and plan.search.trials >= finished + untried
+    finished, whole = reader.count(), False
+    if plan.all_points is not None:  # records are read only where points can be counted
+        whole = plan.search.trials >= finished + (plan.untried(reader.records()) or 0)
     with SearchProgress(plan, location, finished, workers, whole=whole) as progress:
         if trial_device is None or not _show_time(plan, reader, progress, trial_device, workers):
             progress.guess_time()
