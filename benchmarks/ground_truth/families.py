@@ -26,6 +26,7 @@ from mvsearch.proxy_eval.families import recorded_scores as scores_of
 from mvsearch.proxy_eval.rank_correlation import between_seeds
 from mvsearch.study.storage.store import Store
 
+DATABASE = Path("studies/proxies/scores.db")
 PAGE = FOLDER.parent.parent / "docs" / "evidence" / "families.md"
 UNTRAINED = ("naswot", "synflow", "snip", "grad_norm", "zico", "jacob_cov")
 TRAINED = ("train_loss", "loss", "top1")
@@ -34,13 +35,14 @@ POWERS = (0.15, 0.2, 0.5)
 KINDS = ("all", "within_size", "within_family", "across_families", "across_plain")
 
 
-def record(data: DataSet, name: str, steps: int | None, seeds: int, storage: str) -> None:
+def record(data: DataSet, name: str, steps: int | None, seeds: int, database: Path) -> None:
     """Compute the scores that the store lacks; write each one as soon as it is there."""
     archs = {model.name: model.architecture for model in family_models()}
     settings: dict[str, Any] = (
         {"train": Settings(steps=steps)} if steps else {proxy: load_proxy(proxy).settings() for proxy in UNTRAINED}
     )
-    store = Store(storage, create=True)
+    database.parent.mkdir(parents=True, exist_ok=True)
+    store = Store(f"sqlite:///{database}", create=True)
     for seed in range(seeds):
         for network, arch in sorted(archs.items(), key=lambda item: item[1].cost().macs):
             row: dict[str, Any] = {"data": name, "steps": steps or "", "seed": seed, "network": network}
@@ -136,7 +138,7 @@ def _key(training: Training) -> tuple[str, int]:
 @click.option("--steps", type=int, help="Train for so many steps.")
 @click.option("--untrained", is_flag=True, help="Score untrained networks.")
 @click.option("--seeds", default=1, show_default=True)
-@click.option("--storage", default="sqlite:///studies/proxies/scores.db", show_default=True)
+@click.option("--database", type=click.Path(dir_okay=False, path_type=Path), default=DATABASE, show_default=True)
 @click.option("--write", is_flag=True, help="Write the tables into docs/evidence/families.md.")
 def main(
     data: str,
@@ -145,12 +147,12 @@ def main(
     steps: int | None,
     untrained: bool,
     seeds: int,
-    storage: str,
+    database: Path,
     write: bool,
 ) -> None:
     """Record scores, or print the tables."""
     if steps or untrained:
-        record(load(data, path=path, task="classification"), name or data, steps, seeds, storage)
+        record(load(data, path=path, task="classification"), name or data, steps, seeds, database)
         return
     text = report()
     print(text)
