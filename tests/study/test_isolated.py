@@ -77,6 +77,14 @@ def make_shared(plan, device, report):
     return evaluate
 
 
+def make_echo(plan, device, report):
+    def evaluate(arch, **_):
+        report(doing=arch.name)
+        return {"name": arch.name}
+
+    return evaluate
+
+
 def isolated(plan: Plan, factory=make_evaluator) -> Isolated:
     return Isolated(plan, device="cpu", report=lambda **_: None, factory=factory)
 
@@ -147,6 +155,21 @@ def test_a_wait_for_the_machine_lock_does_not_count_as_the_candidates_time(tmp_p
             metrics = pool.submit(evaluate, published("mobilevitv3_xxs"))
             time.sleep(1.5)
         assert metrics.result()["process"]
+    evaluate.close()
+
+
+def test_an_answer_that_was_not_waited_for_is_not_taken_for_that_to_the_next_candidate(tmp_path):
+    evaluate, failed = isolated(toy_plan(tmp_path, objectives=COSTS, isolate=True), make_echo), []
+
+    def report(**status):
+        if status and not failed:  # the status of the worker cannot be written
+            failed.append(status)
+            raise OSError("no space left on device")
+
+    evaluate.report = report
+    with pytest.raises(OSError, match="no space"):
+        evaluate(published("mobilevitv3_xxs"))
+    assert evaluate(published("mobilevitv3_s"))["name"] == "mobilevitv3_s"
     evaluate.close()
 
 

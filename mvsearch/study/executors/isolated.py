@@ -54,15 +54,26 @@ class Isolated:
             pipe.send((arch, options))
         except OSError:
             raise EvaluationFailed(self._describe_crash()) from None
-        return self._receive(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
+        outcome = self._receive(pipe, time.monotonic() + (self.plan.search.timeout_s or float("inf")))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
-    def _receive(self, pipe: Connection, deadline: float) -> Metrics:
-        """The child's result. The time that it waits for the machine lock does not count as the candidate's."""
+    def _receive(self, pipe: Connection, deadline: float) -> Metrics | Exception:
+        """The child's answer. A child that is not waited for to the end is stopped: its answer would be taken for that
+        to the next candidate."""
+        try:
+            return self._wait_for_answer(pipe, deadline)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait_for_answer(self, pipe: Connection, deadline: float) -> Metrics | Exception:
+        """The child's answer. The time that it waits for the machine lock does not count as the candidate's."""
         wait_start: float | None = None
         while True:
             self.report()  # raises if the command that started this worker is gone
             if wait_start is None and time.monotonic() > deadline:
-                self.close()
                 limit_s = self.plan.search.timeout_s
                 raise EvaluationFailed(f"took longer than {limit_s:g} s, the limit of a trial (timeout_s)")
             if not pipe.poll(min(_POLL_INTERVAL_S, max(0.0, deadline - time.monotonic()))):
@@ -83,7 +94,7 @@ class Isolated:
                 wait_start = None
                 self.report(waiting=False)
             else:
-                raise self._handle_error(kind, content)
+                return self._handle_error(kind, content)
 
     def _handle_error(self, kind: str, error: Exception | None) -> Exception:
         """The exception to raise for an error in the child, which ends where it cannot be used any more."""
