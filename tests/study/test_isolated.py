@@ -147,14 +147,16 @@ def test_without_a_limit_a_lack_of_memory_is_a_fault_of_the_machine(tmp_path):
         evaluate(published("mobilevitv3_xxs"))
 
 
-def test_a_wait_for_the_machine_lock_does_not_count_as_the_candidates_time(tmp_path):
-    evaluate = isolated(toy_plan(tmp_path, objectives=COSTS, timeout_s=1.0), make_shared)
+def test_a_wait_for_the_machine_lock_does_not_count_as_the_candidates_time_and_keeps_no_core_busy(tmp_path):
+    evaluate, reports = isolated(toy_plan(tmp_path, objectives=COSTS, timeout_s=1.0), make_shared), []
     evaluate(published("mobilevitv3_xxs"))  # starts the child
+    evaluate.report = lambda **status: reports.append(status)
     with ThreadPoolExecutor(1) as pool:
         with machine_lock.exclusive():
             metrics = pool.submit(evaluate, published("mobilevitv3_xxs"))
             time.sleep(1.5)
         assert metrics.result()["process"]
+    assert len(reports) < 20
     evaluate.close()
 
 

@@ -73,10 +73,11 @@ class Isolated:
         wait_start: float | None = None
         while True:
             self.report()  # raises if the command that started this worker is gone
-            if wait_start is None and time.monotonic() > deadline:
+            left_s = deadline - time.monotonic() if wait_start is None else _POLL_INTERVAL_S
+            if left_s < 0:
                 limit_s = self.plan.search.timeout_s
                 raise EvaluationFailed(f"took longer than {limit_s:g} s, the limit of a trial (timeout_s)")
-            if not pipe.poll(min(_POLL_INTERVAL_S, max(0.0, deadline - time.monotonic()))):
+            if not pipe.poll(min(_POLL_INTERVAL_S, left_s)):
                 continue
             try:
                 kind, content = pipe.recv()
