@@ -47,7 +47,7 @@ def list_command(as_json: bool) -> None:
     console().print(rows_table)
 
 
-@data.command("get", examples=["mvsearch data get cifar10"])
+@data.command("get", examples=["mvsearch data get fashion_mnist"])
 @click.argument("name", shell_complete=complete_data)
 @path_option
 def get_command(name: str, path: Path | None) -> None:
