@@ -73,7 +73,7 @@ def test_networks_that_were_not_timed_are_omitted_and_counted():
     result = accuracy_cost_figure("figure1", all_networks(times_ms), "latency_ms", times=times)
     assert "T2T-ViT-7" not in {bubble.label for bubble in result.bubbles}
     sizes = "each at its own image size, 224 to 256 px"
-    assert result.subtitle == f"one image on a machine, 1 thread; 3 could not be timed; {sizes}"
+    assert result.subtitle == f"one image on a machine, 1 thread; 3 not timed; {sizes}"
 
 
 @pytest.mark.parametrize(("kind", "theme"), [("png", DARK), ("svg", LIGHT), ("html", LIGHT)], ids=FIRST_BYTES)

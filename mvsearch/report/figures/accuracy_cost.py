@@ -131,7 +131,7 @@ def _subtitle(left_out: int, times: DeviceLatencies | None, networks: Sequence[N
         return f"Top-1 as published; baselines are marked by how they were trained{own}"
     device = times.device.partition(": ")[2]
     if times.image_size is None:
-        missing = f"; {left_out} could not be timed" if left_out else ""
+        missing = f"; {left_out} not timed" if left_out else ""
         return f"one image on {device}{missing}{own}"
     among = "" if any(network.kind is None for network in networks) else ", all of the family among them"
     missing = f"; {left_out} have no published latency{among}" if left_out else ""
