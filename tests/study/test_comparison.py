@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -548,6 +549,16 @@ def test_every_kind_of_file_is_drawn_the_same_each_time_with_its_warning(name):
         assert content.count(b"Plotly.newPlot(") == 2
     if name.endswith("png"):
         assert Image.open(Path("one", name)).width == 1040
+
+
+def test_names_of_studies_are_not_read_as_markup():
+    found = comparison_figure(compared(study("costs $5$", A), study("<i>b</i> $\\frac$", B)))
+    for name in ("a.svg", "a.html"):
+        plot_comparison(found, Path(name))
+
+    assert "<!-- costs $5$ -->" in Path("a.svg").read_text(encoding="utf-8")  # matplotlib's comment beside the letters
+    names = re.findall('"name":("[^"]*")', Path("a.html").read_text(encoding="utf-8"))
+    assert {"costs $5$", "&lt;i&gt;b&lt;/i&gt; $\\frac$"} <= {json.loads(name) for name in names}
 
 
 # ---- the command

@@ -104,7 +104,7 @@ def _draw_boxes(axes: Axes, rows: Sequence[_Row], image: str, theme: Theme) -> N
         axes.text(0.03, i + 0.48, f"{row.mark} {row.name}".strip(), fontsize=9, fontweight="bold", va="center")
         words = fill(row.words, _LETTERS, max_lines=3, placeholder=" …")
         size = 7.0 if words.count("\n") < 2 else 6.2
-        axes.text(0.335, i + 0.48, words, fontsize=size, va="center", linespacing=1.15, parse_math=False)
+        axes.text(0.335, i + 0.48, words, fontsize=size, va="center", linespacing=1.15)
         if i + 1 < len(rows):
             axes.annotate("", (0.1, i + 1.19), (0.1, i + 0.77), arrowprops={"arrowstyle": "->", "color": theme.grey})
         axes.text(0.14, i + 0.98, row.size, fontsize=8, color=theme.faint, ha="left", va="center")

@@ -52,5 +52,5 @@ def _draw(figure: ClassifiedFigure) -> "Figure":
             y = (bottom + side + 0.09 + below * line) / height
             ink = LIGHT.faint if below == 0 and len(lines) > 1 else LIGHT.ink
             words = shorten(text, _LONGEST)
-            fig.text(left / static.WIDTH, y, words, fontsize=7.5, color=ink, va="center", parse_math=False)
+            fig.text(left / static.WIDTH, y, words, fontsize=7.5, color=ink, va="center")
     return fig

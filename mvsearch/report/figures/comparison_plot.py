@@ -60,7 +60,7 @@ def _draw(figure: ComparisonFigure, theme: Theme) -> "Figure":
     fig = static.blank(height)
     static.title(fig, figure.title, figure.remarks[0], theme)
     for place, (line, colour) in enumerate(texts, 1):
-        fig.text(0.02, 1 - (0.475 + place * _LINE) / height, line, color=colour, va="center", parse_math=False)
+        fig.text(0.02, 1 - (0.475 + place * _LINE) / height, line, color=colour, va="center")
     styles = theme.series(len(figure.fronts[0].series))
     for place, panel in enumerate(figure.fronts, 1):
         foot = height - head - place * _PLOT - (place - 1) * _LABEL
@@ -178,7 +178,7 @@ def _traces(panel: Panel, styles: list[SeriesStyle], number: str, *, legend: boo
     traces = []
     for place, (series, style) in enumerate(zip(panel.series, styles, strict=True)):
         shared = {"xaxis": f"x{number}", "yaxis": f"y{number}", "type": "scatter"}
-        shared |= {"legendgroup": series.name, "name": series.name}
+        shared |= {"legendgroup": series.name, "name": escape(series.name)}
         if series.band:
             traces.append(shared | _band(series, style))
         traces.append(shared | _line(series, style) | {"showlegend": legend})

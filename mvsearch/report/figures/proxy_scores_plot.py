@@ -66,7 +66,7 @@ def _draw(figure: ProxyScoresFigure, theme: Theme) -> "Figure":
 def _draw_panel(axes: "Axes", panel: ScorePanel, styles: Mapping[str, SeriesStyle], theme: Theme) -> None:
     axes.set(xlabel=panel.x_label, xlim=panel.x_limits, ylim=panel.y_limits)
     axes.locator_params(axis="x", nbins=5)  # long numbers would touch
-    axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", parse_math=False, pad=17)
+    axes.set_title(panel.title, loc="left", fontsize=10, fontweight="bold", pad=17)
     above: dict[str, Any] = {"xycoords": "axes fraction", "textcoords": "offset points"}
     axes.annotate(panel.subtitle, (0, 1), (0, 6), fontsize=8, color=theme.faint, **above)
     static.frame(axes)
@@ -122,8 +122,14 @@ def _traces(panel: ScorePanel, number: str, styles: Mapping[str, SeriesStyle]) -
         bars = {"array": [dot.error for dot in dots], "visible": any(dot.error for dot in dots), "thickness": 1}
         marker = {"symbol": style.shape.plotly, "color": style.colour, "size": _MARKER * interactive.PIXELS + 1}
         traces.append(
-            {"type": "scatter", "mode": "markers", "name": group, "legendgroup": group, "showlegend": not number}
-            | {"xaxis": f"x{number}", "yaxis": f"y{number}", "marker": marker, "error_x": bars}
+            {"type": "scatter", "mode": "markers", "name": escape(group), "legendgroup": group}
+            | {
+                "showlegend": not number,
+                "xaxis": f"x{number}",
+                "yaxis": f"y{number}",
+                "marker": marker,
+                "error_x": bars,
+            }
             | {"x": [dot.x for dot in dots], "y": [dot.y for dot in dots]}
             | {"text": [escape(dot.words) for dot in dots]}
             | interactive.HOVER_TEXT

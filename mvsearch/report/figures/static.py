@@ -50,6 +50,7 @@ def _style(theme: Theme) -> dict[str, Any]:
         "axes.facecolor": theme.paper,
         "axes.edgecolor": theme.grey,
         "grid.color": theme.grid,
+        "text.parse_math": False,  # a dollar in the name of a study or a network is a dollar
         "svg.hashsalt": "mvsearch",
         **dict.fromkeys(ink, theme.ink),
     }
@@ -68,9 +69,8 @@ def blank(height: float, width: float = WIDTH) -> "Figure":
 def title(figure: "Figure", text: str, subtitle: str, theme: Theme) -> None:
     """A title and an explanation at the top; a long one is in smaller letters, so that nothing is cut off."""
     height = figure.get_size_inches()[1]
-    shared: dict[str, Any] = {"va": "center", "parse_math": False}
-    _fit(figure, figure.text(0.02, 1 - 0.23 / height, text, fontsize=13, fontweight="bold", **shared))
-    explanation = figure.text(0.02, 1 - 0.475 / height, subtitle, fontsize=9, color=theme.faint, **shared)
+    _fit(figure, figure.text(0.02, 1 - 0.23 / height, text, fontsize=13, fontweight="bold", va="center"))
+    explanation = figure.text(0.02, 1 - 0.475 / height, subtitle, fontsize=9, color=theme.faint, va="center")
     if _excess(figure, explanation) > 1:
         explanation.set_text(two_lines(subtitle))
         explanation.set_fontsize(7.5)
@@ -122,7 +122,7 @@ def write_names(axes: "Axes", layout: NameLayout, line: str, theme: Theme) -> No
     """Names in their places, each with a line to its mark unless it is near; those without a place are left out."""
     from matplotlib.patheffects import withStroke
 
-    texts = [axes.text(0, 0, name, fontsize=8, ha="center", va="center", parse_math=False) for name in layout.names]
+    texts = [axes.text(0, 0, name, fontsize=8, ha="center", va="center") for name in layout.names]
     extents = [text.get_window_extent() for text in texts]
     sizes = [(extent.width + 4, extent.height + 2) for extent in extents]
     for text, name in zip(texts, layout.place(axes.get_window_extent().extents, sizes, PIXELS), strict=True):

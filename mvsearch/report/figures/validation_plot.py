@@ -53,7 +53,7 @@ def _draw(figure: ValidationFigure, theme: Theme) -> "Figure":
         static.frame(axes)
     left.locator_params(axis="y", nbins=6, steps=[1, 2, 5, 10])  # quarters would need one more digit
     _draw_dots(left, figure, theme)
-    right.set_yticks(range(len(figure.bars)), [bar.label for bar in figure.bars], parse_math=False)
+    right.set_yticks(range(len(figure.bars)), [bar.label for bar in figure.bars])
     right.axvline(0, color=theme.ink, linewidth=1.0)
     for place, bar in enumerate(figure.bars):
         ends = [[bar.difference - bar.low], [bar.high - bar.difference]]
