@@ -12,6 +12,7 @@ from mvsearch.profiling.measurements import measurements
 from mvsearch.study.settings import SearchSettings
 from mvsearch.study.target import Target
 from mvsearch.utils.hashing import digest
+from mvsearch.utils.machine import described_before
 from mvsearch.utils.settings import flatten
 
 if TYPE_CHECKING:
@@ -143,14 +144,14 @@ class StudyFacts:
         return replace(self, search=new.search, document=new.document, published=new.published, exhausted=False)
 
     def pin(self, environment: Mapping[str, str]) -> Self:
-        """The facts with these values pinned; raises StudyError if another value is pinned already."""
+        """The facts with these values pinned, or as an earlier version pinned them; StudyError for another value."""
         for name, value in environment.items():
-            if (pinned := self.environment.get(name, value)) != value:
+            if (pinned := self.environment.get(name, value)) not in (value, described_before(value)):
                 raise StudyError(
                     f"the study was measured with {name} {pinned}, this run has {value}; the numbers are not "
                     "comparable: create a new study with --name."
                 )
-        return replace(self, environment={**self.environment, **environment})
+        return replace(self, environment={**environment, **self.environment})
 
 
 def device_fact(measurement: str) -> str:

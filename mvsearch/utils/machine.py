@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 import subprocess
 import sys
 import time
@@ -39,6 +40,11 @@ def describe_cpu(software: str, threads: int) -> str:
     return f"cpu: {cpu_name()}, {software}, {plural(threads, 'thread')}"
 
 
+def described_before(device: str) -> str:
+    """A device as earlier versions named it: a processor that Linux does not name by its instruction set alone."""
+    return device.replace(cpu_name(), platform.machine())
+
+
 def clock_for(device: str) -> Callable[[], float]:
     """The seconds of work on a device: processor time of this process, or the time on the wall for a GPU."""
     return time.process_time if device == "cpu" else time.perf_counter
@@ -46,7 +52,7 @@ def clock_for(device: str) -> Callable[[], float]:
 
 @cache
 def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The vendor's name of the processor; the family where a virtual machine hides the model."""
+    """The vendor's name of the processor; the family where a virtual machine hides the model, numbers for ARM's."""
     if cpuinfo.exists():
         return _linux_cpu_name(cpuinfo.read_text(encoding="utf-8", errors="replace")) or platform.machine()
     if platform.system() == "Darwin":  # platform.processor() is "arm" on every Mac
@@ -62,6 +68,8 @@ def _linux_cpu_name(cpuinfo: str) -> str:
     name = first.get("model name", "")
     if name and not any(letter.isdigit() for letter in name):
         return f"{name} (family {first.get('cpu family')} model {first.get('model')})"
+    if not name and (parts := dict.fromkeys(re.findall(r"^CPU part\s*: (\S+)", cpuinfo, flags=re.MULTILINE))):
+        return f"{platform.machine()} (implementer {first.get('CPU implementer')} part {' and '.join(parts)})"
     return name
 
 

@@ -1,6 +1,7 @@
 """A study from joining to its records: claims, retries, the cache, samplers."""
 
 import os
+import platform
 import signal
 import sqlite3
 import subprocess
@@ -24,7 +25,7 @@ from mvsearch.study.reader import Reader, open_study
 from mvsearch.study.storage.store import Store
 from mvsearch.study.study import Study
 from mvsearch.study.workers.heartbeat import worker_registry
-from mvsearch.utils import plugins
+from mvsearch.utils import machine, plugins
 
 
 def test_a_worker_is_found_by_every_spelling_of_the_path_to_its_study(tmp_path, monkeypatch):
@@ -60,6 +61,17 @@ def test_a_study_has_scores_of_one_precision(tmp_path):
     assert study.evaluation_key() == before
     with pytest.raises(StudyError, match="precision float32"):
         Study.join(toy_plan(tmp_path)).pin_environment(precision="bfloat16")
+
+
+def test_a_study_whose_device_an_earlier_version_named_by_its_instruction_set_alone_resumes(tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "cpu_name", lambda: f"{platform.machine()} (implementer 0x41 part 0xd0c)")
+    study = Study.join(toy_plan(tmp_path))
+    study.pin_environment(device=f"cpu: {platform.machine()}, torch 2.13.0, 1 thread")
+    before = study.evaluation_key()
+    study.pin_environment(device=machine.describe_cpu("torch 2.13.0", 1))
+    assert study.evaluation_key() == before
+    with pytest.raises(StudyError, match="device"):
+        study.pin_environment(device=machine.describe_cpu("torch 2.14.0", 1))
 
 
 def test_a_worker_that_joins_late_stops_at_the_same_total(tmp_path):

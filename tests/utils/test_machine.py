@@ -44,9 +44,13 @@ def test_the_description_names_what_a_time_depends_on():
         ("processor : 0\nmodel name\t: AMD EPYC 9R14\ncpu family: 25\n\nprocessor: 1\n", "AMD EPYC 9R14"),
         ("model name\t: AMD EPYC\ncpu family\t: 25\nmodel\t\t: 17\n", "AMD EPYC (family 25 model 17)"),
         ("processor : 0\nBogoMIPS : 243.75\n", platform.machine()),
+        (
+            "CPU implementer\t: 0x41\nCPU part\t: 0xd05\n\nCPU implementer\t: 0x41\nCPU part\t: 0xd0a\n",
+            f"{platform.machine()} (implementer 0x41 part 0xd05 and 0xd0a)",
+        ),
     ],
 )
-def test_the_cpu_name_falls_back_to_its_family_where_a_virtual_machine_hides_the_model(tmp_path, cpuinfo, name):
+def test_the_cpu_name_tells_processors_apart_that_linux_does_not_name(tmp_path, cpuinfo, name):
     (tmp_path / "cpuinfo").write_text(cpuinfo)
 
     assert machine.cpu_name(tmp_path / "cpuinfo") == name
