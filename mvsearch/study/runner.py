@@ -12,6 +12,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import MvsearchError, StudyError, is_machine_fault
 from mvsearch.metrics.pareto import places
 from mvsearch.metrics.record import ConstraintViolated, EvaluationFailed, Metrics, Record, mean_metrics, score_values
+from mvsearch.metrics.registry import is_score
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.latency_prediction import LATENCY, LatencyPredictor
@@ -142,8 +143,7 @@ class Runner:
         Jamieson and Talwalkar 2016, section 3, decided for each candidate on arrival (Li et al. 2020, ASHA), by
         hypervolume gain instead of one score. No candidate waits: the front only moves away from those stopped.
         """
-        others = self.store.rung_scores(self.study.name, steps).values()
-        rows = [metrics, *(other for other in others if other.keys() >= set(self.plan.search.objectives))]
+        rows = [metrics, *self._others_at(steps)]
         place, limit = places(rows, self.plan.objectives)[0], math.ceil(self.plan.proxy.keep * len(rows))
         if place > limit:
             costs = {name: value for name, value in metrics.items() if name not in score_values(metrics)}
@@ -151,6 +151,17 @@ class Runner:
                 f"stopped after {steps} of {self._total_steps} steps: number {place} of {len(rows)} by hypervolume gain"
             )
             raise ConstraintViolated(f"{reason}, the best {limit} continue", costs)
+
+    def _others_at(self, steps: int) -> list[Metrics]:
+        """The finished candidates with a score at a rung that are within the limits on costs, which earlier runs may
+        not have had."""
+        found, objectives = self.store.rung_scores(self.study.name, steps).values(), set(self.plan.search.objectives)
+        limits = [limit for limit in self.plan.limits if not is_score(limit.name)]
+        return [
+            other
+            for other in found
+            if other.keys() >= objectives and not any(limit.violated(other) for limit in limits)
+        ]
 
     def _check_objectives(self, metrics: Metrics) -> None:
         for name in self.plan.search.objectives:

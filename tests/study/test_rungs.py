@@ -82,6 +82,17 @@ def test_rungs_halve_whatever_the_number_of_objectives(tmp_path, objectives):
     assert train.counts[300, 0] == states["complete"] < train.counts[30, 0] == 24
 
 
+def test_candidates_beyond_the_limits_of_this_run_do_not_count_at_a_rung(tmp_path):
+    """The larger networks of an earlier run have better scores than all that are within the limits now."""
+    train = Trainings()
+    for trials, limits in ((20, ()), (40, ("params <= 15k",))):
+        study = Study.join(toy_plan(tmp_path, RUNGS, objectives=("loss",), trials=trials, limits=limits))
+        study.run(train)
+
+    states = Counter(record.state for record in study.records()[20:])
+    assert states["complete"] >= 5
+
+
 def test_places_by_a_single_objective_are_its_order():
     rows = [{"loss": 2.0}, {"loss": 1.0}, {"loss": 3.0}]
     assert places(rows, (LOSS,)) == [2, 1, 3]
