@@ -93,7 +93,7 @@ class Runner:
         rungs: dict[str, Metrics] = {}
         try:
             metrics = cached if cached is not None else self._measure(candidate, rungs)
-            self._check_objectives(metrics)
+            self._check_numbers(metrics)
             self.plan.check_constraints(metrics)
             record = replace(record, metrics=metrics, cached=cached is not None)
         except ConstraintViolated as error:
@@ -120,7 +120,7 @@ class Runner:
         """As `_measure`, with further arguments of the evaluation."""
         for steps in self.plan.proxy.rungs if self.plan.needs_proxy else ():
             metrics = self._measure_cached(candidate.architecture, candidate.key, known, rung=steps)
-            self._check_objectives(metrics)
+            self._check_numbers(metrics, rung=True)
             rungs[str(steps)] = score_values(metrics)
             if candidate.published is None:  # published models are measured in full, to validate the rungs' scores
                 self._stop_unless_promising(metrics, steps)
@@ -163,11 +163,17 @@ class Runner:
             if other.keys() >= objectives and not any(limit.violated(other) for limit in limits)
         ]
 
-    def _check_objectives(self, metrics: Metrics) -> None:
-        for name in self.plan.search.objectives:
+    def _check_numbers(self, metrics: Metrics, *, rung: bool = False) -> None:
+        """Raises EvaluationFailed for an objective, or a limited metric, that is not a number: it satisfies no limit.
+
+        A rung need not have what is limited.
+        """
+        limited = () if rung else (limit.name for limit in self.plan.measured_limits)
+        for name in (*self.plan.search.objectives, *limited):
             value = metrics.get(name)
             if not isinstance(value, int | float) or not math.isfinite(value):
-                raise EvaluationFailed(f"the objective {name} is {value}")
+                kind = "objective" if name in self.plan.search.objectives else "limited metric"
+                raise EvaluationFailed(f"the {kind} {name} is {value}")
 
     def _record(self, record: Record) -> Record:
         """Store a record. A worker that was considered dead has lost its trial: it stores the measurement alone, for

@@ -275,6 +275,15 @@ def test_an_objective_that_is_not_a_number_fails_the_trial(tmp_path):
     assert Study.read(plan).records()[0].reason == "the objective loss is nan"
 
 
+@pytest.mark.parametrize(("more", "value"), [({"loss": float("nan")}, "nan"), ({}, "None")])
+def test_a_limited_metric_that_is_not_a_number_fails_the_trial(tmp_path, more, value):
+    study = Study.join(toy_plan(tmp_path, objectives=("params", "macs"), limits=("loss <= 0.5",)))
+    study.run(lambda arch: arch.metrics() | more, trials=1)
+
+    (record,) = study.records()
+    assert (record.state, record.reason) == ("failed", f"the limited metric loss is {value}")
+
+
 @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2", "surrogate"])
 def test_the_same_seed_and_one_worker_give_the_same_candidates_even_if_interrupted(tmp_path, sampler):
     whole = toy_plan(tmp_path / "whole", sampler=sampler, seed=3)
