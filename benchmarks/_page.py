@@ -222,15 +222,9 @@ def _earlier(board: Board) -> str:
     kept = [task.title for task in TASKS if task.name in rows and board.curves[task.name]]
     words = []
     if ours:
-        words.append(
-            "The rows of mvsearch in these tables are kept from earlier runs, of the sampler as it was then: "
-            f"{'; '.join(ours)}."
-        )
+        words.append(f"The row of mvsearch is of an earlier version of the sampler in: {'; '.join(ours)}.")
     if kept:
-        words.append(
-            "In these tables some rows are kept, others were measured again and are not in the figure: "
-            f"{'; '.join(kept)}."
-        )
+        words.append(f"Rows of the table are newer than the figure in: {'; '.join(kept)}.")
     return "".join(f"\n{textwrap.fill(each, 120)}\n" for each in words)
 
 
