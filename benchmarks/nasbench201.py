@@ -157,7 +157,7 @@ def section(by_sampler: dict[str, Array], results: list[dict[str, Any]], key: tu
     lines = [
         f"{HEADING}: trained networks and a measured latency",
         "",
-        f"Error on {data} by latency on `{key[1]}`: both are bought, nothing is exact, and the six choices of five",
+        f"Error on {data} by latency on `{key[1]}`: both are measured, nothing is exact, and the six choices of five",
         "operations have no order. Share of the hypervolume of all 15,625 networks by mean error (error < 65 %,",
         "latency < 40 ms; higher is better), medians over seeds. An evaluation is one training, drawn by chance.",
         "`benchmarks/nasbench201.py` writes this section and names the source and licence of the table, which is not",
