@@ -12,14 +12,10 @@ from mvsearch.utils.atomic_write import write_whole
 
 @dataclass(frozen=True)
 class DeviceLatencies:
-    """Milliseconds per batch by the name of the network, and the device they were measured on.
-
-    `image_size` is the side of the images in pixels where it was the same for all, None where each had its own.
-    """
+    """Milliseconds per batch by the name of the network, each at its own image size, and the device."""
 
     device: str
     latency_ms: dict[str, float]
-    image_size: int | None = None
 
 
 def median_latencies(measured: Mapping[str, Latency]) -> DeviceLatencies:

@@ -19,23 +19,21 @@ FILE = Path(__file__).parent / "published_latencies.csv"
 
 SOURCE = "qai-hub-models 0.65.0 (October 2026, BSD-3-Clause)"
 
-IMAGE_SIZE = 224
-"""The side of the images of every row, in pixels."""
-
 FLOAT = "float"
 
 
 @dataclass(frozen=True)
 class PublishedLatency:
-    """Milliseconds for one image of a network by name; `operators` are those of the timed file, most or all `on_npu`.
+    """Milliseconds for one image of `image_size` pixels of a network by name.
 
-    `tools` names the versions of what made and ran the file.
+    `operators` are those of the timed file, most or all `on_npu`; `tools` are the versions of what made and ran it.
     """
 
     network: str
     device: str
     precision: str
     runtime: str
+    image_size: int
     latency_ms: float
     operators: int
     on_npu: int
@@ -43,7 +41,7 @@ class PublishedLatency:
 
     def facts(self) -> dict[str, Any]:
         """Raw values, for `--json`."""
-        return {**asdict(self), "image_size": IMAGE_SIZE, "source": SOURCE}
+        return {**asdict(self), "source": SOURCE}
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,7 @@ class PublishedLatencies:
     @property
     def times(self) -> DeviceLatencies:
         """The milliseconds alone."""
-        return DeviceLatencies(f"npu: {self.words}", {n: row.latency_ms for n, row in self.rows.items()}, IMAGE_SIZE)
+        return DeviceLatencies(f"npu: {self.words}", {n: row.latency_ms for n, row in self.rows.items()})
 
 
 @cache
@@ -88,8 +86,9 @@ def published_latencies() -> tuple[PublishedLatency, ...]:
     return tuple(_row(**row) for row in rows)
 
 
-def _row(*, latency_ms: str, operators: str, on_npu: str, **words: str) -> PublishedLatency:
-    return PublishedLatency(latency_ms=float(latency_ms), operators=int(operators), on_npu=int(on_npu), **words)
+def _row(*, image_size: str, latency_ms: str, operators: str, on_npu: str, **words: str) -> PublishedLatency:
+    counts = {"image_size": int(image_size), "operators": int(operators), "on_npu": int(on_npu)}
+    return PublishedLatency(latency_ms=float(latency_ms), **counts, **words)
 
 
 @cache

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
-from mvsearch.baselines.published_latencies import IMAGE_SIZE, SOURCE, PublishedLatencies
+from mvsearch.baselines.published_latencies import SOURCE, PublishedLatencies
 from mvsearch.report.dominance import Network, baseline_networks, family_networks, speed_comparison
-from mvsearch.report.figures.accuracy_cost import other_sizes
 from mvsearch.utils.fitted_table import FittedTable, plain_table
 from mvsearch.utils.units import three_digits
 
-_HEADS = ("network", "name", "top-1 %", "latency", "runtime", "operators", "on the NPU")
+_HEADS = ("network", "name", "px", "top-1 %", "latency", "runtime", "operators", "on the NPU")
 
 
 def timed_networks(measured: PublishedLatencies) -> tuple[list[Network], list[Network]]:
@@ -24,16 +23,15 @@ def _timed(networks: Sequence[Network], times_ms: dict[str, float]) -> list[Netw
 
 def latency_table(measured: PublishedLatencies) -> FittedTable:
     """A row for each network with a latency, the fastest first; the caption names all that they depend on."""
-    title = f"{measured.device} (NPU), {measured.precision}, one image of {IMAGE_SIZE} px"
+    title = f"{measured.device} (NPU), {measured.precision}, one image"
     table = plain_table(*_HEADS, title=title, numbers_from=2)
     family, others = timed_networks(measured)
     networks = {network.name: network for network in (*family, *others)}
     for name, row in measured.rows.items():
         network = networks[name]
-        numbers = [f"{network.top1:.1f}", f"{three_digits(row.latency_ms)} ms", row.runtime]
+        numbers = [str(row.image_size), f"{network.top1:.1f}", f"{three_digits(row.latency_ms)} ms", row.runtime]
         table.add_row(network.full_label, name, *numbers, str(row.operators), str(row.on_npu))
-    sizes = other_sizes([*family, *others], IMAGE_SIZE)
-    table.caption = f"measured with {measured.tools}; Top-1 of the weights in float{sizes}"
+    table.caption = f"measured with {measured.tools}; Top-1 of the weights in float"
     return table
 
 

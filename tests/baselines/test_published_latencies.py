@@ -5,7 +5,6 @@ import pytest
 from mvsearch.arch.published import published
 from mvsearch.baselines import baselines
 from mvsearch.baselines.published_latencies import (
-    IMAGE_SIZE,
     devices,
     latencies_in,
     latencies_on,
@@ -18,7 +17,8 @@ from mvsearch.report.figures.accuracy_cost import accuracy_cost_figure
 
 
 def test_every_row_names_a_network_of_ours_its_device_precision_runtime_and_tools():
-    sizes = {entry.name: entry.image_size for entry in baselines()}
+    family = {"mobilevitv1_s": published("mobilevitv1_s").image_size}
+    sizes = {entry.name: entry.image_size for entry in baselines()} | family
     for row in published_latencies():
         assert 0.05 < row.latency_ms < 200
         assert 0 < row.on_npu <= row.operators
@@ -31,8 +31,7 @@ def test_every_row_names_a_network_of_ours_its_device_precision_runtime_and_tool
         assert row.tools.startswith(runtimes[row.runtime])
         assert row.precision == "float" or row.precision.startswith(("w8a8", "w8a16"))
         assert row.runtime in ("onnx", "qnn_dlc", "tflite")
-        assert sizes.get(row.network) == IMAGE_SIZE or row.network == "mobilevitv1_s"
-    assert published("mobilevitv1_s").image_size == 256
+        assert row.image_size == sizes[row.network]  # that of its Top-1
     assert len({(row.network, row.device, row.precision, row.runtime) for row in published_latencies()}) == 932
 
 
@@ -88,11 +87,11 @@ def test_every_device_has_a_name_that_finds_its_rows():
 def test_the_table_shows_what_each_number_depends_on(mvsearch):
     shown = mvsearch("baselines", "--device", "galaxy_s25:float:qnn_dlc")
     assert shown.code == 0
-    for value in ("Samsung Galaxy S25 (NPU), float", "2.23 ms", "457", "QAIRT 2.50", "v1-S 256 px", "qai-hub-models"):
+    for value in ("Samsung Galaxy S25 (NPU), float", " 256 ", "2.23 ms", "457", "QAIRT 2.50", "qai-hub-models"):
         assert value in shown.out
     [row] = [row for row in mvsearch("baselines", "--device", "galaxy_s25:w8a16", "--json").json["latencies"]
              if row["network"] == "mobilevitv1_s"]  # fmt: skip
-    assert (row["latency_ms"], row["runtime"], row["image_size"]) == (2.025, "onnx", 224)
+    assert (row["latency_ms"], row["runtime"], row["image_size"]) == (2.025, "onnx", 256)
     assert mvsearch("baselines", "--device", "galaxy").code == 1
     assert mvsearch("baselines", "--device", "galaxy_s25", "--sources").code == 2
 
@@ -102,7 +101,7 @@ def test_a_figure_against_a_phone_shows_the_networks_with_a_latency_and_counts_t
     networks = [*family_networks(times.latency_ms), *baseline_networks(times.latency_ms)]
     figure = accuracy_cost_figure("figure3", networks, "latency_ms", times=times)
     assert {"v1-S", "MobileNetV4-conv-M", "ResNet-50"} <= {bubble.label for bubble in figure.bubbles}
-    for value in ("224 px", "Samsung Galaxy S25 (NPU), float", "v1-S 256 px", "29 have no published latency"):
+    for value in ("own image size, 224 to 256 px", "Samsung Galaxy S25 (NPU), float", "29 have no published latency"):
         assert value in figure.subtitle
 
 

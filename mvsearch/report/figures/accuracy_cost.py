@@ -129,16 +129,9 @@ def _subtitle(left_out: int, times: DeviceLatencies | None, networks: Sequence[N
     own = f"; each at its own image size, {sizes[0]} to {sizes[-1]} px" if sizes[0] < sizes[-1] else ""
     if times is None:
         return f"Top-1 as published; baselines are marked by how they were trained{own}"
-    device = times.device.partition(": ")[2]
-    if times.image_size is None:
-        missing = f"; {left_out} not timed" if left_out else ""
-        return f"one image on {device}{missing}{own}"
+    kind, _, device = times.device.partition(": ")
+    size = "" if own else f" of {sizes[0]} px"
+    why = "have no published latency" if kind == "npu" else "not timed"
     among = "" if any(network.kind is None for network in networks) else ", all of the family among them"
-    missing = f"; {left_out} have no published latency{among}" if left_out else ""
-    return f"one image of {times.image_size} px on {device}{other_sizes(networks, times.image_size)}{missing}"
-
-
-def other_sizes(networks: Sequence[Network], image_size: int) -> str:
-    """The networks whose Top-1 is that at another image size than they were timed at; else nothing."""
-    others = [f"{network.label} {network.image_size} px" for network in networks if network.image_size != image_size]
-    return f"; Top-1 at another size: {', '.join(others)}" if others else ""
+    missing = f"; {left_out} {why}{among}" if left_out else ""
+    return f"one image{size} on {device}{missing}{own}"
