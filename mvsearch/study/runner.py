@@ -120,11 +120,14 @@ class Runner:
         """As `_measure`, with further arguments of the evaluation."""
         for steps in self.plan.proxy.rungs if self.plan.needs_proxy else ():
             metrics = self._measure_cached(candidate.architecture, candidate.key, known, rung=steps)
-            self._check_numbers(metrics, rung=True)
             rungs[str(steps)] = score_values(metrics)
             if candidate.published is None:  # published models are measured in full, to validate the rungs' scores
                 self._stop_unless_promising(metrics, steps)
-        return dict(self.evaluate(candidate.architecture, **self._known, **known))
+        return self._call(candidate.architecture, **known)
+
+    def _call(self, arch: Architecture, **kwargs: Any) -> Metrics:
+        """What the evaluation returns, with the costs in closed form."""
+        return {**arch.metrics(), **self.evaluate(arch, **kwargs, **self._known)}
 
     def _measure_cached(
         self, arch: Architecture, key: str, known: Mapping[str, Any] | None = None, **kwargs: int
@@ -133,7 +136,8 @@ class Runner:
         settings, start = self.study.evaluation_key(**kwargs), self.worker.clock()
         metrics = self.study.known_metrics(key, **kwargs)
         if metrics is None:
-            metrics = dict(self.evaluate(arch, **kwargs, **self._known, **(known or {})))
+            metrics = self._call(arch, **kwargs, **(known or {}))
+            self._check_numbers(metrics, **kwargs)
             self.store.cache_evaluation(key, settings, metrics, self.worker.clock() - start, machine.describe())
         return metrics
 
@@ -163,17 +167,19 @@ class Runner:
             if other.keys() >= objectives and not any(limit.violated(other) for limit in limits)
         ]
 
-    def _check_numbers(self, metrics: Metrics, *, rung: bool = False) -> None:
+    def _check_numbers(self, metrics: Metrics, *, rung: int | None = None, repeat: int = 0) -> None:
         """Raises EvaluationFailed for an objective, or a limited metric, that is not a number: it satisfies no limit.
 
-        A rung need not have what is limited.
+        A rung need not have what is limited, and a repeat has scores alone.
         """
-        limited = () if rung else (limit.name for limit in self.plan.measured_limits)
-        for name in (*self.plan.search.objectives, *limited):
+        objectives = [name for name in self.plan.search.objectives if not repeat or is_score(name)]
+        limited = [] if rung or repeat else [limit.name for limit in self.plan.measured_limits]
+        for name in (*objectives, *limited):
             value = metrics.get(name)
             if not isinstance(value, int | float) or not math.isfinite(value):
-                kind = "objective" if name in self.plan.search.objectives else "limited metric"
-                raise EvaluationFailed(f"the {kind} {name} is {value}")
+                raise EvaluationFailed(
+                    f"the {'objective' if name in objectives else 'limited metric'} {name} is {value}"
+                )
 
     def _record(self, record: Record) -> Record:
         """Store a record. A worker that was considered dead has lost its trial: it stores the measurement alone, for

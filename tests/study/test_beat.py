@@ -1,9 +1,11 @@
 """A study that is to beat a network: its limits, the measurements of the target, and the short list."""
 
 import json
+import math
 import random
 import threading
 import time
+from collections import Counter
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -172,6 +174,24 @@ def test_a_study_that_is_imported_has_the_measurements_of_its_target():
     copy = restore(list(lines(study)), "sqlite:///copy.db")
     Study.join(Plan.of_study(copy, workers=1)).run(lambda arch, **_: pytest.fail(f"{arch.key} is measured again"))
     assert open_study("toy_beat_middle", storage="sqlite:///copy.db").facts.target == study.facts.target
+
+
+def test_an_evaluation_may_return_the_score_alone():
+    calls = Counter()
+
+    def evaluate(arch: Architecture, *, repeat: int = 0) -> dict:
+        calls[arch.key, repeat] += 1
+        assert max(calls.values()) == 1
+        return {"loss": shallow_is_better(arch, repeat=repeat)["loss"]}
+
+    Study.join(plan_to_beat(trials=4)).run(evaluate)
+    assert all(record.metrics["params"] > 0 for record in open_study("toy_beat_middle").records())
+
+
+@pytest.mark.parametrize(("loss", "value"), [({"loss": math.nan}, "nan"), ({}, "None")])
+def test_a_target_without_a_number_is_an_error(loss, value):
+    with pytest.raises(StudyError, match=f"cannot be measured: the objective loss is {value}"):
+        Study.join(plan_to_beat(trials=4)).run(lambda arch, *, repeat=0: arch.metrics() | loss)
 
 
 def metrics_of(losses: list[float]) -> dict:

@@ -284,6 +284,15 @@ def test_a_failed_reevaluation_is_recorded_and_tried_again_by_the_next_run(tmp_p
     assert all(len(replicates(record)) == 2 for record in members)
 
 
+def test_a_reevaluation_without_a_number_leaves_the_score_as_it_was(tmp_path):
+    plan = toy_plan(tmp_path, confirm=True)
+    Study.join(plan).run(lambda arch, *, repeat=0: Trainings()(arch) | ({"loss": math.nan} if repeat else {}), trials=8)
+
+    members = front(Study.read(plan).records(), plan.objectives)
+    assert {record.metrics["unconfirmed"] for record in members} == {"the objective loss is nan"}
+    assert all(len(replicates(record)) == 1 for record in members)
+
+
 @pytest.mark.parametrize(("more", "name"), [("", "repeat"), ("proxy: {rungs: [30]}", "rung")])
 def test_an_evaluation_without_a_needed_argument_is_an_error_before_it_is_called(tmp_path, more, name):
     plan = toy_plan(tmp_path, f"{TOY}{more}\n", confirm=not more)
