@@ -87,8 +87,13 @@ def published_latencies() -> tuple[PublishedLatency, ...]:
 
 
 def _row(*, image_size: str, latency_ms: str, operators: str, on_npu: str, **words: str) -> PublishedLatency:
-    counts = {"image_size": int(image_size), "operators": int(operators), "on_npu": int(on_npu)}
-    return PublishedLatency(latency_ms=float(latency_ms), **counts, **words)
+    return PublishedLatency(
+        image_size=int(image_size),
+        latency_ms=float(latency_ms),
+        operators=int(operators),
+        on_npu=int(on_npu),
+        **words,
+    )
 
 
 @cache
