@@ -37,7 +37,7 @@ class SearchSettings:
     seed: int = 0
     """With one worker, the same seed proposes the same candidates."""
     workers: int = 0
-    """Worker processes; 0 is one for each core, or for each GPU."""
+    """Worker processes; 0 is one per GPU, or one per core up to 16."""
     confirm: bool = False
     """Re-evaluate the members of the front with further seeds at the end."""
     isolate: bool = False
