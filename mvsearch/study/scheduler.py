@@ -31,6 +31,8 @@ class Scheduler:
     def __init__(self, study: JoinedStudy) -> None:
         self.study, self.plan, self.store, self.trials = study, study.plan, study.store, study.trials
         self.sampler = SamplerStudy(study.plan, study.trials.sampler_state)
+        self._exhausted = False
+        """Whether the sampler found no new candidate: only lost trials are evaluated after that."""
 
     # ---- claims
 
@@ -55,7 +57,8 @@ class Scheduler:
                 for number in own[1:]:
                     self.trials.mark_lost(number, released=True)
                 return self.study.make_candidate(own[0], trials[own[0]].params)
-            if self.sampler.n_trials - self.sampler.n_lost >= total:
+            enough = self.sampler.n_trials - self.sampler.n_lost >= total
+            if enough or (self._exhausted and not self.sampler.due):
                 return None
             state, candidate = self.sampler.state, None
             try:
@@ -64,6 +67,8 @@ class Scheduler:
                 if candidate is None:  # the sampler knows a trial that the database does not have
                     self.sampler = SamplerStudy(self.plan, state)
             if candidate is None:
+                self._exhausted = True
+                self._sync()  # with the trials that other workers hold
                 self.study.update_facts(lambda facts: replace(facts, exhausted=True))
             return candidate
 

@@ -9,6 +9,7 @@ import sys
 import textwrap
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -375,6 +376,25 @@ def test_a_claimed_candidate_has_all_its_values_from_the_first_moment(tmp_path):
 
 def test_a_space_smaller_than_the_number_of_trials_is_searched_once(tmp_path):
     assert Plan.load("spaces/fusion.yaml", trials=99).search.trials == 16
+
+
+def test_a_worker_that_finds_no_new_candidate_waits_for_those_of_others(tmp_path):
+    plan = toy_plan(tmp_path, limits=("params <= 6000",))
+    points = len(plan.all_points)
+    one, two = Study.join(plan), Study.join(plan)
+    with ThreadPoolExecutor(1) as pool:
+        with one.worker.running():
+            held = one.scheduler.next(100)
+            run = pool.submit(two.run, arithmetic, 100)
+            deadline = time.monotonic() + 60
+            while not Study.read(plan).exhausted and time.monotonic() < deadline:
+                time.sleep(0.05)
+            time.sleep(0.2)
+            assert not run.done()
+        run.result(60)  # once the other worker has ended
+    records = Study.read(plan).records()
+    assert len(records) == points
+    assert held.key in {record.key for record in records}
 
 
 def test_limits_that_leave_fewer_points_than_are_finished_do_not_end_a_study_before_they_are_tried(tmp_path):
