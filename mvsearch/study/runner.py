@@ -4,6 +4,7 @@ import inspect
 import logging
 import math
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -76,8 +77,9 @@ class Runner:
 
     def evaluate_and_record(self, candidate: Candidate) -> Record:
         """The candidate's record, which is stored. No other worker measures the same architecture meanwhile."""
-        with self.store.evaluation_lock(candidate.key, self.study.evaluation_key()):
+        with ExitStack() as lock:
             try:
+                lock.enter_context(self.store.evaluation_lock(candidate.key, self.study.evaluation_key()))
                 record = self._evaluate(candidate)
             except BaseException:  # Ctrl-C, or an error that ends this worker: not the candidate's fault
                 self.scheduler.release(candidate.number)

@@ -257,6 +257,20 @@ def test_a_trial_that_meets_a_fault_in_three_attempts_fails(tmp_path):
     assert {record.choices["stem.out"] for record in records if record.state == "complete"}.isdisjoint({16})
 
 
+def test_a_worker_that_is_stopped_while_another_study_measures_its_candidate_releases_it(tmp_path, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    plan = toy_plan(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Store, "evaluation_lock", interrupt)
+        for _ in range(3):  # as often as a candidate is tried
+            with pytest.raises(KeyboardInterrupt):
+                Study.join(plan).run(arithmetic, trials=1)
+    Study.join(plan).run(arithmetic, trials=1)
+    assert [record.state for record in Study.read(plan).records()] == ["complete"]
+
+
 def test_a_candidate_that_violates_a_constraint_is_pruned_and_has_its_cost(tmp_path):
     def evaluate(arch):
         raise ConstraintViolated("params 9,999 breaks the limit params <= 1k")
