@@ -29,8 +29,6 @@ _IMAGES, _INT8_IMAGES, _CALIBRATION = 64, 500, 100
 _SCENES = 4
 """Images for networks of other tasks than classification, whose outputs for every pixel fill the memory."""
 
-_UNTIMED = "int8 was not timed; it may be slower than float32."
-
 
 @click.command(
     cls=Command,
@@ -127,7 +125,7 @@ def export(
     from mvsearch.export.formats import load_format
     from mvsearch.export.int8 import find_scheme
     from mvsearch.export.job import ExportJob, check_writable
-    from mvsearch.export.verify import export_unverified, export_verified, write_report
+    from mvsearch.export.verify import export_unverified, export_verified
     from mvsearch.profiling.benchmark import time_exported
 
     export_format = load_format(kind)
@@ -174,16 +172,7 @@ def export(
             report = export_verified(job, sample, max_drop=drop, progress=steps, timer=time_exported).to_dict()
         else:
             steps.show(f"exporting to {kind}")
-            export_unverified(job)
-            reason = "--no-verify" if no_verify else f"{kind} has no runtime of its own"
-            report = {"file": file.name, "format": kind, "verified": None, "reason": f"not verified: {reason}"}
-            sample_notes = job.export_model.sample.notes if int8 and job.export_model.sample else ()
-            int8_notes = (*job.int8_notes(job.runtime.facts(file)), _UNTIMED) if int8 else ()
-            report |= {"notes": export_model.notes + sample_notes + int8_notes, **export_model.facts()}
-            report |= {"written_by": export_format.written_by}
-            report |= {"takes": job.runtime.batch_support} if export_format.runtime else {"weights": None}
-            if export_model.preparation:  # some formats have no place for it
-                write_report(job, report)
+            report = export_unverified(job)
     if as_json:
         print_json(report)
     else:

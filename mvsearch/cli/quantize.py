@@ -1,5 +1,6 @@
 """`mvsearch quantize ARCH`: what int8 costs a trained network, by scheme and by stage."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -96,6 +97,7 @@ def quantize(
     from mvsearch.export.int8_analysis import Int8Analyser
     from mvsearch.export.job import ExportJob, check_writable
     from mvsearch.export.publish import publish, staging_folder
+    from mvsearch.export.verify import report_unverified
     from mvsearch.report.figures.int8_plot import plot_int8
     from mvsearch.report.figures.palette import THEMES
     from mvsearch.report.figures.plot import PICTURES, refuse_to_draw
@@ -121,6 +123,7 @@ def quantize(
     with Steps("file") as steps, TemporaryDirectory() as folder:
         steps.show("reading images")
         sample, training = named.draw(model, images, calibration)
+        model = replace(model, sample=sample)
         job = ExportJob(export_format, model, output or Path(folder, "net"), calibration=training, scheme=chosen)
         analyser = Int8Analyser(job, sample, Path(folder), steps)
         schemes = [SCHEMES[name] for name in export_format.int8_schemes]
@@ -130,19 +133,22 @@ def quantize(
             with staging_folder(output) as staged:
                 analyser.quantiser.write(staged / output.name, chosen)
                 publish(staged, output.parent)
+            report_unverified(job, "`mvsearch quantize` compares int8 with float32 and does not verify the file")
     name = model.arch.name or arch
     if plot:
         plot_int8(analysis, name, plot, THEMES[theme])
+    notes = (*model.notes, *sample.notes)
     written = {"file": str(output)} if output else {}
     if as_json:
-        print_json({"name": name, "key": model.arch.key, "weights": model.weights, **analysis.to_dict(), **written})
+        own = {"name": name, "key": model.arch.key, "weights": model.weights, "notes": notes}
+        print_json({**own, **analysis.to_dict(), **written})
         return
-    _print(analysis, [*model.notes, *sample.notes])
+    _print(analysis, notes)
     for file in filter(None, (output, plot)):
         click.echo(f"wrote {file}")
 
 
-def _print(analysis: "Int8Analysis", notes: list[str]) -> None:
+def _print(analysis: "Int8Analysis", notes: tuple[str, ...]) -> None:
     from mvsearch.metrics.formatting import pretty
     from mvsearch.utils.units import three_digits
 

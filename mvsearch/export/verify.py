@@ -44,6 +44,7 @@ Timer = Callable[[ExportJob, Runner, Runner | None, np.ndarray], Speed]
 """Times one image in the file, in the float32 file beside an int8 one, and in the model itself."""
 
 _STAGE_IMAGES = 8
+_UNTIMED = "int8 was not timed; it may be slower than float32."
 
 
 @dataclass(frozen=True)
@@ -86,15 +87,38 @@ class VerificationReport:
         return values
 
 
-def export_unverified(job: ExportJob) -> None:
-    """Write the file to its place and remove an earlier report of it."""
+def export_unverified(job: ExportJob) -> dict[str, Any]:
+    """Write the file to its place; returns its report (see `report_unverified`)."""
     with staging_folder(job.path) as folder:
         try:
             job.write(folder / job.path.name)
         except VerificationError as error:
             raise VerificationError(f"{error}; try another format.", at=job.path) from error
         publish(folder, job.path.parent)
-    job.report_path.unlink(missing_ok=True)
+    return report_unverified(
+        job, "--no-verify" if job.format.runtime else f"{job.format.name} has no runtime of its own"
+    )
+
+
+def report_unverified(job: ExportJob, reason: str) -> dict[str, Any]:
+    """The report of a file in its place that was not verified, with the reason.
+
+    It is written where the preparation of images is known, for which some formats have no place. An earlier report is
+    removed in any case.
+    """
+    model = job.export_model
+    report: dict[str, Any] = {"file": job.path.name, "format": job.format.name}
+    report |= {"verified": None, "reason": f"not verified: {reason}", "notes": model.notes}
+    report |= model.facts() | {"written_by": job.format.written_by}
+    report |= {"takes": job.runtime.batch_support} if job.format.runtime else {"weights": None}
+    if job.calibration:
+        own = (*(model.sample.notes if model.sample else ()), *job.int8_notes(job.runtime.facts(job.path)), _UNTIMED)
+        report |= {"notes": model.notes + own, "calibration": _describe_calibration(job)}
+    if model.preparation:
+        write_report(job, report)
+    else:
+        job.report_path.unlink(missing_ok=True)
+    return report
 
 
 def export_verified(

@@ -1,5 +1,6 @@
 """What int8 costs a network, by scheme and by stage: the analysis, and what the command refuses."""
 
+import json
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,31 +32,40 @@ class ShiftedStages:
         self.logits = logits
 
     def write_float32(self, path) -> None:
-        np.save(path, self.logits)
+        path.write_bytes(self.logits.tobytes())
 
     def write(self, path, scheme) -> None:
         costs = {"stem": 1.0, "body": 10.0}
         shift = sum(costs.get(name, 0.1) for name in STAGES if name not in scheme.float_stages)
         shifted = self.logits.copy()
         shifted[:, 0] += shift if scheme.per_channel else 2 * shift
-        np.save(path, shifted)
+        path.write_bytes(shifted.tobytes())
+
+
+LOGITS = np.random.default_rng(0).standard_normal((16, 10))
+
+
+def load_logits(path: Path, *, threads: int = 1):
+    return lambda images: [np.frombuffer(path.read_bytes()).reshape(LOGITS.shape)[: len(images)]]
+
+
+SHIFTED = ExportFormat(
+    name="shifted",
+    suffix=".logits",
+    export=lambda *_: None,
+    runtime=Runtime(package="numpy", load_runtime=load_logits),
+    quantiser=lambda _model, _images, _folder: ShiftedStages(LOGITS),
+    int8_schemes=("channel", "tensor"),
+)
+"""A file holds the logits of all images."""
 
 
 @pytest.fixture
 def analyser(tmp_path):
     """Ten classes; all images are of the class that float32 predicts, and class 0 is the one that int8 prefers."""
-    logits = np.random.default_rng(0).standard_normal((16, 10))
-    shifted = ExportFormat(
-        name="shifted",
-        suffix=".npy",
-        export=lambda *_: None,
-        runtime=Runtime(package="numpy", load_runtime=lambda path, threads=1: lambda _images: [np.load(path)]),
-        quantiser=lambda _model, _images, _folder: ShiftedStages(logits),
-        int8_schemes=("channel", "tensor"),
-    )
     images = np.zeros((16, 3, 4, 4), np.float32)
-    sample = ImageSample(images, logits.argmax(1), tuple("abcdefghij"), "images, test part")
-    job = ExportJob(shifted, small_model(), tmp_path / "net.npy", calibration=sample)
+    sample = ImageSample(images, LOGITS.argmax(1), tuple("abcdefghij"), "images, test part")
+    job = ExportJob(SHIFTED, small_model(), tmp_path / "net.logits", calibration=sample)
     return Int8Analyser(job, sample, tmp_path)
 
 
@@ -165,6 +175,20 @@ def test_without_training_images_nothing_is_quantised(mvsearch, tmp_path):
     assert done.code == 1
     assert "set: has test, but no train" in done.err
     assert not list(tmp_path.glob("net*"))
+
+
+def test_the_file_replaces_the_report_of_an_earlier_one(mvsearch, tmp_path, monkeypatch):
+    monkeypatch.setattr("mvsearch.export.formats.onnx.FORMAT", replace(SHIFTED, name="onnx", suffix=".onnx"))
+    draw_images(tmp_path / "set", "train", "test")
+    report = tmp_path / "net.onnx.report.json"
+    for name in ("net.onnx", report.name):
+        (tmp_path / name).write_text('{"verified": true}', encoding="utf-8")
+    done = mvsearch("quantize", *_TRAINED, "--data", "set", "-o", "net.onnx", "--force", "--json")
+    assert done.code == 0, done.err
+    stored = json.loads(report.read_text(encoding="utf-8"))
+    assert (stored["verified"], stored["calibration"]["scheme"]) == (None, "channel")
+    assert stored["preparation"]["mean"] == [0, 0, 0]
+    assert done.json["notes"] == []
 
 
 @pytest.mark.slow
