@@ -57,10 +57,8 @@ SCHEMES = {
     scheme.name: scheme
     for scheme in (
         Int8Scheme(name="fast", words="what onnxruntime computes faster in int8 than in float32", everything=False),
-        Int8Scheme(name="channel", words="all operators, weights per channel, ranges from minimum to maximum"),
-        Int8Scheme(
-            name="tensor", words="all operators, weights per tensor, ranges from minimum to maximum", per_channel=False
-        ),
+        Int8Scheme(name="channel", words="all operators, weights per channel"),
+        Int8Scheme(name="tensor", words="all operators, weights per tensor", per_channel=False),
         Int8Scheme(
             name="percentile",
             words="all operators, weights per channel, ranges without the 0.01 % most extreme values",
