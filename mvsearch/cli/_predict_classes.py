@@ -209,6 +209,8 @@ def predict_classes(
     """Classify images, print the result, and draw the worst mistakes, or without labels the images themselves."""
     if weights is None:
         raise PlanError(f"{name}: a classifier needs weights; use --weights, or the folder of a training as ARCH.")
+    if not arch.head.classifies:
+        raise PlanError(f"{name}: returns features and no classes; use a network whose head has `linear: true`.")
     model, preparation = load_model(
         arch, weights, image_size=image_size, normalise=normalise, channel_order=channel_order
     )

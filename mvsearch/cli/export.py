@@ -163,8 +163,8 @@ def export(
     with Steps() as steps:
         if runtime or int8 or export_format.needs_sample:
             steps.show("reading images")
-            default = _IMAGES if architecture.task == "classification" else _SCENES
-            held_out = images or (_INT8_IMAGES if int8 else default)
+            several = _INT8_IMAGES if int8 else _IMAGES
+            held_out = images or (several if architecture.task == "classification" else _SCENES)
             sample, calibration = named.draw(export_model, held_out, _CALIBRATION if int8 else 0)
             job = replace(job, export_model=replace(export_model, sample=sample), calibration=calibration)
         if runtime:

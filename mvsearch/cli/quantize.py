@@ -110,8 +110,10 @@ def quantize(
     if output:
         check_writable(export_format, output, force=force)
     named = NamedModel.find(arch, weights=weights, data=data, path=path, storage=storage)
-    if named.architecture.task != "classification":
-        raise PlanError(f"is for {named.architecture.task}; int8 is compared for classification only.", at=arch)
+    head = named.architecture.head
+    if head.task != "classification" or not head.classifies:
+        found = f"is for {head.task}" if head.classifies else "returns features and no classes"
+        raise PlanError(f"{found}; int8 is compared for classification only.", at=arch)
     model = named.load(normalise=normalise, channel_order=channel_order)
     if model.random:
         reason = "has random weights" if model.random == "all" else "has a random classifier"

@@ -65,7 +65,7 @@ def compare(
 ) -> OutputComparison:
     """Compare a file's outputs with the expected ones. NaN, inf and other shapes are infinitely far away.
 
-    `classes` is the axis of the first output that holds the classes, if there is one.
+    `classes` is the axis of the first output that holds the classes (see `ExportModel.class_axis`).
     """
     if [array.shape for array in expected] != [array.shape for array in outputs]:
         return OutputComparison(batch, math.inf, math.inf, None)
@@ -112,7 +112,7 @@ def assess_int8(
         change = f"int8 changes top-1 by {100 * top1.change:+.1f} ± {100 * top1.change_sem:.1f} points"
         return -top1.change <= max_drop, f"{change} {allowed}"
     if worst.top1_agreement is None:
-        return None, "int8 is not assessed: that needs predicted classes, and this network returns features"
+        return None, "int8 is not assessed: that needs a class for each image or pixel and no other output"
     # A network that does not know these classes has no accuracy to lose, but its predictions must stay the same.
     return (
         1 - worst.top1_agreement <= max_drop,

@@ -148,8 +148,12 @@ class ExportModel:
 
     @property
     def class_axis(self) -> int | None:
-        """The axis of the first output that holds the classes, or None."""
-        return None if self.features else self.arch.head.class_axis
+        """The axis that holds the classes of an image or of its pixels.
+
+        None where the network does not return these alone: of most boxes the class is the background, whatever the
+        image, so that it says little about a file.
+        """
+        return self.arch.head.class_axis if self.arch.head.classifies and not self.returns_several else None
 
     @property
     def returns_several(self) -> bool:

@@ -303,6 +303,17 @@ def test_predict_frames_an_image_as_its_weights_expect(fit, found, trained, tmp_
 # Classes
 
 
+def test_predict_refuses_a_network_that_returns_features(mvsearch):
+    features = Architecture.from_dict({**PLAIN, "head": {"linear": False}})
+    features.save(Path("net.yaml"))
+    write_weights(build(features), features.key, Path("net.safetensors"), BGR)
+    done = mvsearch(
+        "predict", "net.yaml", "--weights", "net.safetensors", "--data", str(draw_set(Path("set"), {"a": 9}))
+    )
+    assert done.code == 1
+    assert "net.yaml: returns features and no classes" in done.err
+
+
 @pytest.mark.parametrize(
     ("images", "labels"),
     [(("döner", "apple"), [0, 1]), (("apple", "döner"), [1, 0]), (("apple",), [1]), (("apple", "pear"), None)],

@@ -121,6 +121,7 @@ def mvsearch(tmp_path, mvsearch):
     export_model = small_model(SOFTMAX)
     (tmp_path / "small.yaml").write_text(yaml_document.dump(export_model.arch.to_dict()), encoding="utf-8")
     write_weights(export_model.model, export_model.arch.key, tmp_path / "small.safetensors")
+    (tmp_path / "features.yaml").write_text(yaml_document.dump({**SOFTMAX, "head": {"linear": False}}), "utf-8")
     return mvsearch
 
 
@@ -131,6 +132,7 @@ _TRAINED = ("small.yaml", "--weights", "small.safetensors", "--normalise", "none
     ("args", "message"),
     [
         (("small.yaml",), "has random weights"),
+        (("features.yaml",), "returns features and no classes; int8 is compared for classification only"),
         (("mobilevitv3_xxs+deeplabv3",), "is for segmentation; int8 is compared for classification only"),
         (("small.yaml", "--scheme", "chanel"), "did you mean 'channel'"),
         (("small.yaml", "--to", "executorch", "--scheme", "entropy"), "it has channel, tensor"),

@@ -11,6 +11,7 @@ import torch
 from small import SOFTMAX, real_images, small_model
 
 from mvsearch.arch.architecture import Architecture
+from mvsearch.errors import PlanError
 from mvsearch.export import comparison
 from mvsearch.export.formats import ExportFormat, Runtime
 from mvsearch.export.int8 import Int8Scheme
@@ -140,6 +141,16 @@ def test_the_command_says_that_nothing_is_computed_in_int8(mvsearch, monkeypatch
     out = " ".join(finished.out.split())
     assert ("nothing of this network is computed in int8: scheme fast" in out) is noted
     assert ("--scheme channel computes products of any size" in out) is noted
+
+
+def test_int8_of_a_scene_network_is_compared_on_few_images(mvsearch, monkeypatch):
+    def draw(_self, _model, held_out: int, _calibration: int) -> None:
+        raise PlanError(f"{held_out} images")
+
+    monkeypatch.setattr("mvsearch.export.formats.onnx.FORMAT", replace(toy_format(), name="onnx", suffix=".onnx"))
+    monkeypatch.setattr("mvsearch.cli._export_model.NamedModel.draw", draw)
+    command = ("export", "mobilevitv3_xxs+deeplabv3", "--to", "onnx", "--int8", "--image-size", "64")
+    assert mvsearch(*command).err.endswith("mvsearch: 4 images\n")
 
 
 def test_the_command_says_in_words_that_int8_is_slower(tmp_path, mvsearch, monkeypatch):

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ from mvsearch.export.formats import ExportFormat
 from mvsearch.export.images import select_images
 from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
-from mvsearch.export.verify import export_unverified, export_verified
+from mvsearch.export.verify import export_unverified, export_verified, verify
 from mvsearch.nn.weights_io import write_weights
 from mvsearch.training.image_samples import ImageSample
 from mvsearch.utils import yaml_document
@@ -163,6 +164,21 @@ def test_an_interpreter_that_ends_without_a_message_is_one_sentence_too(tmp_path
 
 # int8
 
+DETECTION = {
+    **{"name": "small_detection", "image_size": 32, "num_classes": 4, "head": {"kind": "ssdlite"}},
+    "blocks": [{"name": f"layer{i}", "block": "conv", "out": 8, "stride": 2} for i in range(1, 6)],
+}
+FEATURES = {**PLAIN, "head": {"linear": False}}
+
+
+class Untouched:
+    """Writes an empty int8 file."""
+
+    stages = ()
+
+    def write(self, path: Path, _scheme) -> None:
+        path.touch()
+
 
 def test_int8_is_assessed_by_the_accuracy_that_it_costs_where_the_network_knows_the_classes():
     compared = [comparison.OutputComparison(1, 0.2, 0.5, 0.97)]
@@ -174,6 +190,30 @@ def test_int8_is_assessed_by_the_accuracy_that_it_costs_where_the_network_knows_
     assert assess(chance, max_drop=0.05) == (True, "int8 keeps eager's prediction on 97.0% (5 points may be lost)")
     assert assess(chance, max_drop=0.02)[0] is False
     assert assess(None, max_drop=0.02)[0] is False
+
+
+@pytest.mark.parametrize("document", [DETECTION, FEATURES], ids=["detection", "features"])
+def test_int8_of_a_network_without_predicted_classes_alone_is_not_assessed(document, tmp_path, sample):
+    """A file that finds no object at all keeps the background, which is the class of nearly all boxes."""
+    model = ExportModel.of(Architecture.from_dict(document))
+    with torch.no_grad():
+        for name, bias in model.model.named_parameters():
+            if "pointwise.bias" in name:
+                bias.view(-1, 4 + model.arch.num_classes)[:, 4] += 1
+
+    def load_runtime(_path: Path, *, threads: int = 1):
+        def run(images: np.ndarray) -> list[np.ndarray]:
+            first, *others = comparison.run_eager(model.model, images)
+            constant = np.zeros_like(first)
+            constant[..., 0] = 1
+            return [constant, *others]
+
+        return run
+
+    toy = replace(toy_format(save, load_runtime), quantiser=lambda *_: Untouched(), int8_schemes=("channel",))
+    report, _ = verify(ExportJob(toy, model, tmp_path / "net.toy", calibration=sample), tmp_path / "net.toy", sample)
+    assert report.verified is None
+    assert "int8 is not assessed" in report.reason
 
 
 def test_int8_of_feature_maps_is_not_assessed_and_nan_never_passes():
