@@ -249,7 +249,7 @@ def _compare_batches(
     progress: Progress,
 ) -> VerificationReport:
     comparisons, outputs = [], expected
-    for batch in job.runtime.batch_sizes:
+    for batch in sorted({min(size, len(sample.images)) for size in job.runtime.batch_sizes}):
         progress(0, None, f"comparing {len(sample.images)} images, {batch} at a time")
         outputs = run_batches(run, sample.images, batch)
         comparisons.append(compare(expected, outputs, batch, classes=job.export_model.class_axis))

@@ -105,6 +105,11 @@ def test_weights_that_produce_nan_are_not_a_fault_of_the_file(tmp_path, sample):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_batch_is_not_larger_than_the_sample(tmp_path):
+    report = export_verified(job("torch", tmp_path), real_images(4)[0])
+    assert [compared.batch for compared in report.comparisons] == [1, 3, 4]
+
+
 def test_a_file_without_numbers_or_of_another_shape_is_infinitely_far():
     ours = [np.ones((2, 3), dtype=np.float32)]
     assert comparison.compare(ours, [np.full((2, 3), np.nan)], 1, classes=1).ratio == math.inf
