@@ -40,18 +40,18 @@ class NamedModel:
         has_weights: bool = True,
     ) -> Self:
         """The network and the weights of a trial, a training or a file; none for a format without weights."""
-        from mvsearch.export.images import select_images
+        from mvsearch.export.images import known_images, select_images
         from mvsearch.study.resolve import find_architecture, find_trial
 
         trial = find_trial(arch, storage=storage)
         architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
-        settings = select_images(data, trial)
-        settings = replace(settings, path=str(path)) if path else settings
-        if has_weights and (validated := validated_weights_of(arch, trial, weights, storage=storage)):
-            weights, settings = validated.path, settings if data or path else validated.images
+        validated = validated_weights_of(arch, trial, weights, storage=storage) if has_weights else None
+        if validated:
+            weights = validated.path
             architecture = architecture.at(num_classes=validated.classes, image_size=validated.image_size)
         weights = given_weights(weights or (training_weights(arch, weights) if has_weights else None))
-        return cls(architecture, trial, weights, settings, bool(data or path))
+        known = validated.images if validated else known_images(trial, weights)
+        return cls(architecture, trial, weights, select_images(data, path, known=known), bool(data or path))
 
     def load(
         self,

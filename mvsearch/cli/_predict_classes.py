@@ -91,17 +91,17 @@ class PictureSource:
 
 
 def select_pictures(
-    name: str | None, path: Path | None, validated: DataSettings | None, trial: "Trial | None"
+    name: str | None, path: Path | None, validated: DataSettings | None, trial: "Trial | None", weights: Path | None
 ) -> PictureSource:
     """The images of `--data`, else those of the validation or the study; PlanError if neither is known."""
-    from mvsearch.export.images import select_images
+    from mvsearch.export.images import known_images, select_images
 
-    if files := unlabelled_files(name):
+    if not path and (files := unlabelled_files(name)):
         return PictureSource(str(name), files=tuple(files))
     if name is None and validated is None and trial is None:
         raise PlanError("predict does not know which images to classify; name a source or a folder.", at="--data")
-    settings = select_images(name, trial) if name or validated is None else validated
-    return PictureSource(settings.source, replace(settings, path=str(path)) if path else settings)
+    settings = select_images(name, path, known=validated or known_images(trial, weights))
+    return PictureSource(settings.source, settings)
 
 
 def load_pictures(settings: DataSettings, size: int) -> Pictures:

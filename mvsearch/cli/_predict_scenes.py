@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from mvsearch.arch.architecture import Architecture
+    from mvsearch.metrics.trial import Trial
     from mvsearch.nn.weights_io import Checkpoint
     from mvsearch.proxies.train import Settings
     from mvsearch.training.in_memory import InMemorySet
@@ -27,7 +28,7 @@ def predict_scenes(
     name: str,
     arch: "Architecture",
     weights: Path | None,
-    stored: Mapping[str, Any],
+    trial: "Trial | None",
     source: tuple[str | None, Path | None],
     *,
     training: Mapping[str, Any],
@@ -40,14 +41,13 @@ def predict_scenes(
 ) -> None:
     """Draw the predictions for some test images, and print the score on all.
 
-    `stored` are the settings of the study that the network is from, which the options in `source` and `training`
-    override.
+    The options in `source` and `training` override the settings of the study that the network is a `trial` of.
     """
     stated = {"normalise": normalise, "channel_order": channel_order}
     preparation = _preparation(arch, weights, image_size, **stated) if weights else None
     side = image_size or (preparation.image_size if preparation else None)
-    settings = _settings(arch.task, stored.get("proxy", {}), {**training, "image_size": side})
-    data = _load_images(arch.task, stored.get("data", {}), *source, settings.image_size)
+    settings = _settings(arch.task, trial.settings.get("proxy", {}) if trial else {}, {**training, "image_size": side})
+    data = _load_images(arch.task, trial, weights, *source, settings.image_size)
     print_data_notes(data)
     if preparation and preparation.classes:
         data = _match_classes(data, preparation, weights)
@@ -132,13 +132,22 @@ def _settings(task: str, own: Mapping[str, Any], overrides: Mapping[str, Any]) -
     return Settings(**{field.name: values[field.name] for field in fields(Settings) if field.name in values})
 
 
-def _load_images(task: str, own: Mapping[str, Any], source: str | None, path: Path | None, size: int) -> DataSet:
-    if source is None and own:
-        folder = path or (Path(own["path"]) if own["path"] else None)
-        part, seed = own["test_fraction"], own["seed"]
-        return load(own["source"], path=folder, size=own["size"], test_fraction=part, seed=seed, task=task)
-    source = source or default_source(task)
-    return load(source, path=path, size=None if source == "satellite" else size, task=task)
+def _load_images(
+    task: str, trial: "Trial | None", weights: Path | None, source: str | None, path: Path | None, size: int
+) -> DataSet:
+    """The images of a source, else those of the study as they are, or else the default ones of the task."""
+    from mvsearch.export.images import known_images, select_images
+
+    own = trial is not None and source is None and bool(trial.settings.get("data"))
+    images = select_images(None if own else source or default_source(task), path, known=known_images(trial, weights))
+    return load(
+        images.source,
+        path=Path(images.path) if images.path else None,
+        size=images.size if own or images.source == "satellite" else size,
+        test_fraction=images.test_fraction,
+        seed=images.seed,
+        task=task,
+    )
 
 
 def _match_classes(data: DataSet, preparation: Preparation, weights: Path | None) -> DataSet:

@@ -119,11 +119,10 @@ def predict(
 
         if found:
             architecture = architecture.at(num_classes=found.classes, image_size=found.image_size)
-        pictures = select_pictures(data, path, found.images if found else None, trial)
+        pictures = select_pictures(data, path, found.images if found else None, trial, weights)
         predict_classes(arch, architecture, weights, pictures, **options)
     else:
         from mvsearch.cli._predict_scenes import predict_scenes
 
-        stored = trial.settings if trial else {}
         training = {"steps": steps, "batch": batch, "lr": lr, "seed": seed}
-        predict_scenes(arch, architecture, weights, stored, (data, path), training=training, **options)
+        predict_scenes(arch, architecture, weights, trial, (data, path), training=training, **options)

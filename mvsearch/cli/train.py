@@ -124,7 +124,7 @@ def train(
 
     from mvsearch.cli._progress import progress_bar
     from mvsearch.data import default_source
-    from mvsearch.export.images import select_images
+    from mvsearch.export.images import known_images, select_images
     from mvsearch.metrics.formatting import pretty
     from mvsearch.metrics.registry import metric
     from mvsearch.study.resolve import find_architecture, find_trial
@@ -134,11 +134,11 @@ def train(
 
     trial = find_trial(arch, storage=storage)
     architecture = trial.architecture if trial else find_architecture(arch, storage=storage)
-    images = select_images(data or (None if trial else default_source(architecture.task)), trial)
+    source = data or (None if trial else default_source(architecture.task))
     job = TrainingJob(
         arch=architecture,
         recipe=load(recipe or default_recipe(architecture.task), settings),
-        data=replace(images, path=str(path)) if path else images,
+        data=select_images(source, path, known=known_images(trial, None)),
         folder=output,
         init=init,
         teacher=teacher or "",

@@ -149,8 +149,7 @@ def _prepare(
     facts, arch = reader.facts, selection.networks[0].arch
     source = study_init(facts) if init is None else None if init == "random" else init
     name, recipe, notes = choose_recipe(facts, arch.task, recipe_name, settings, init=source)
-    images = select_images(data) if data else study_images(facts, arch.task)
-    images = replace(images, path=str(path)) if path else images
+    images = select_images(data, path, known=study_images(facts, arch.task))
     with process_group(device) as group:
         used = group.device
     with progress_bar() as bar:

@@ -7,18 +7,36 @@ from pathlib import Path
 import numpy as np
 
 from mvsearch.data import DataSettings, Preparation, class_positions, find_source, load, load_source, tasks
+from mvsearch.errors import DataError
 from mvsearch.export.model import ExportModel
 from mvsearch.metrics.trial import Trial
 from mvsearch.training.image_samples import ImageSample, sample_images
+from mvsearch.training.trained_network import split_of
 
 PIXELS = Preparation((0.0,), (1.0,), 32, source="pixels from 0 to 1")
 
 
-def select_images(name: str | None, trial: Trial | None = None) -> DataSettings:
-    """The data source or folder of a name; by default that of the trial's study, or else fashion_mnist."""
+def select_images(name: str | None, path: Path | None = None, *, known: DataSettings | None = None) -> DataSettings:
+    """The data source or folder of a name, else the images that are `known`, or else fashion_mnist.
+
+    Images without a test part of their own are split as those that are known, so that none that a network was trained
+    or selected on is tested on. `path` is the folder of a source.
+    """
     if name is None:
-        return DataSettings(**trial.settings.get("data", {})) if trial else DataSettings()
-    return find_source(name)
+        images = known or DataSettings()
+    else:
+        images = find_source(name)
+        if path and images.source == "folder":
+            raise DataError("is a folder of images already; remove --path.", at=f"--data {name}")
+        images = replace(images, test_fraction=known.test_fraction, seed=known.seed) if known else images
+    return replace(images, path=str(path)) if path else images
+
+
+def known_images(trial: Trial | None, weights: Path | None) -> DataSettings | None:
+    """The images of a trial's study, split as by the training of the weights; None if neither is known."""
+    images = DataSettings(**trial.settings.get("data", {})) if trial else None
+    split = split_of(weights) if weights else {}
+    return replace(images or DataSettings(), **split) if split else images
 
 
 def draw_samples(

@@ -233,6 +233,7 @@ class TrainingJob:
             "broken": count_broken(skipped),
             "skipped": [asdict(entry) for entry in skipped],
             "assumptions": data.assumptions,
+            "split": {"test_fraction": self.data.test_fraction, "seed": self.data.seed},
             "num_classes": arch.num_classes,
             "params": cost.params,
             "macs": cost.macs,

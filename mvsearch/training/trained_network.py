@@ -6,7 +6,7 @@ A place is a checkpoint, the folder of a training of `mvsearch train`, or a name
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mvsearch.arch.architecture import FILE_NAME, Architecture
 from mvsearch.arch.published import all_names
@@ -79,10 +79,25 @@ def trained_on(place: str) -> str | None:
     """The checksum of the images of a training of `mvsearch train`; None if nothing beside the weights says it."""
     path = Path(place)
     try:
-        result = json.loads((path / RESULT if path.is_dir() else path.with_name(RESULT)).read_text(encoding="utf-8"))
-        return str(result["settings"]["data"])
+        return str(_read_result(path / WEIGHTS if path.is_dir() else path)["settings"]["data"])
     except (OSError, ValueError, LookupError, TypeError):
         return None
+
+
+def split_of(weights: Path) -> dict[str, Any]:
+    """How a training of `mvsearch train` split images without a test part: `test_fraction` and `seed`.
+
+    Empty if nothing beside the weights says it.
+    """
+    try:
+        split = _read_result(weights)["split"]
+        return {"test_fraction": float(split["test_fraction"]), "seed": int(split["seed"])}
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
+
+
+def _read_result(weights: Path) -> Any:
+    return json.loads(weights.with_name(RESULT).read_text(encoding="utf-8"))
 
 
 def _identify(

@@ -20,7 +20,7 @@ from small import PLAIN, broken_format, job, require_format, small_model
 from mvsearch.arch.architecture import Architecture
 from mvsearch.arch.heads import head_class
 from mvsearch.arch.published import published
-from mvsearch.data import DataSettings, Preparation
+from mvsearch.data import DataSettings, Preparation, find_encoded
 from mvsearch.errors import DataError
 from mvsearch.export.formats import timm
 from mvsearch.export.images import draw_samples, has_other_classes, match_labels
@@ -298,6 +298,20 @@ def test_predict_frames_an_image_as_its_weights_expect(fit, found, trained, tmp_
     Image.fromarray(pixels).save(tmp_path / "wide.png")
     words = ("net.yaml", "--weights", "net.safetensors", "--data", "wide.png", "--json")
     assert mvsearch("predict", *words).json["predictions"][0]["predicted"][0]["class"] == found
+
+
+def test_images_without_a_test_part_are_split_as_the_training_split_them(trained, tmp_path, mvsearch):
+    for file in ("weights.safetensors", "architecture.yaml"):
+        shutil.copy(trained.folder / file, tmp_path / file)
+    result = json.loads((trained.folder / "result.json").read_text(encoding="utf-8"))
+    assert result["split"] == {"test_fraction": 0.1, "seed": 0}
+    result["split"] = {"test_fraction": 0.5, "seed": 3}
+    (tmp_path / "result.json").write_text(json.dumps(result), encoding="utf-8")
+    images = draw_set(tmp_path / "set", {"low": 60, "high": 110}) / "train"
+
+    done = mvsearch("predict", str(tmp_path), "--data", str(images), "--json")
+    own = find_encoded(images, test_fraction=0.5, seed=3).test
+    assert [each["image"] for each in done.json["predictions"]] == [own.name(i) for i in range(len(own))]
 
 
 # Classes

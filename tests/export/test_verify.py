@@ -17,7 +17,7 @@ from mvsearch.arch.architecture import Architecture
 from mvsearch.errors import CheckpointError, DataError, EnvironmentFault, VerificationError
 from mvsearch.export import comparison, stages
 from mvsearch.export.formats import ExportFormat
-from mvsearch.export.images import select_images
+from mvsearch.export.images import known_images, select_images
 from mvsearch.export.job import ExportJob
 from mvsearch.export.model import ExportModel
 from mvsearch.export.verify import export_unverified, export_verified, verify
@@ -294,8 +294,13 @@ def test_the_images_are_those_chosen_else_the_study_s_own(tmp_path):
             select_images(name)
 
     data = {"source": "photos", "path": None, "size": None, "test_fraction": 0.2, "seed": 1}
-    settings = select_images(None, SimpleNamespace(settings={"data": data}))
+    study = known_images(SimpleNamespace(settings={"data": data}), None)
+    settings = select_images(None, known=study)
     assert (settings.source, settings.test_fraction) == ("photos", 0.2)
+    named = select_images(str(tmp_path / "mine"), known=study)
+    assert (named.source, named.test_fraction, named.seed) == ("folder", 0.2, 1)
+    with pytest.raises(DataError, match="remove --path"):
+        select_images(str(tmp_path / "mine"), tmp_path)
 
 
 def test_ctrl_c_during_the_timing_keeps_the_file_and_its_report(tmp_path, sample):
