@@ -9,7 +9,7 @@ import click
 COMMAND_GROUPS = {
     "Search": ("init", "space", "run", "worker", "validate"),
     "Look": ("front", "report", "compare", "show", "models", "baselines", "paper-figures"),
-    "Take away": ("export", "quantize", "predict"),
+    "Use": ("export", "quantize", "predict"),
     "Measure": ("profile", "latency", "bench", "proxies"),
     "Train": ("train", "scale"),
     "Manage": ("studies", "data", "cache", "doctor"),
