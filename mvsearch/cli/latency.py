@@ -42,7 +42,9 @@ _PAIRS = (
 )
 @image_size_option
 @click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True, help="CPU threads.")
-@click.option("--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True)
+@click.option(
+    "--device", type=click.Choice(["cpu", "cuda"]), default="cpu", show_default=True, help="Device of the measurement."
+)
 @storage_option
 @json_option
 def latency(
