@@ -30,7 +30,7 @@ from mvsearch.study.latency_prediction import WIDEST
 
 PHONES = ("samsung_a50", "samsung_s7", "pixel2")
 HELD_OUT = ("essential_ph_1", "pixel3", "raspi4", "eyeriss", "fpga")
-"""Not read: other judges' devices, and sums of look-up tables."""
+"""Not read: kept for other comparisons, or sums of look-up tables."""
 
 HEADS = ("device", "measured", "known", "within 10 %", "in interval", "known to 10 %", "of these within", "rho")
 
