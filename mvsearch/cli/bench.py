@@ -55,7 +55,7 @@ _BACKENDS = "torch_cpu,onnxruntime,executorch,openvino"
     "--sustained",
     type=Duration(),
     metavar="DURATION",
-    help="Run one network on one backend for so long, e.g. 10m or 90s: does its latency stay, or does it drift?",
+    help="Run one network on one backend for this long, e.g. 10m or 90s, to see whether its latency stays or drifts.",
 )
 @click.option("--plot", type=click.Path(path_type=Path), help="With --sustained: draw a figure, .png or .svg.")
 @theme_option

@@ -88,7 +88,7 @@ def predict(
     Masks and boxes are drawn beside the ground truth of test images, and the score of the network is printed. A trial
     is trained as its study trained it, unless it has weights.
 
-    With weights, images are prepared as these weights expect, or as --normalise tells. The score is computed on the
+    With weights, images are prepared as these weights expect, or as --normalise states. The score is computed on the
     whole test part, which no search and no training uses. On cutouts it is lower than in a study, whose held-out scenes
     contain cut-outs of the training part.
     """
