@@ -28,7 +28,7 @@ def worker(study: str, storage: str | None, workers: int) -> None:
 
     reader = open_study(study, storage=storage)
     plan = Plan.of_study(reader, workers=workers)
-    if reader.count() < plan.search.trials or plan.search.confirm:
+    if reader.count() < plan.search.trials or plan.remeasures:
         for note in prepare(plan):
             click.echo(note, err=True)
         search(plan)

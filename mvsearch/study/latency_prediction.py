@@ -5,8 +5,10 @@
     candidate ── predicted, with an interval ◀──── model ◀─────────────┴── every candidate that was measured
         │ measured instead, if the interval is wider than 10 %, or contains a limit
         └ after its score: measured if with the lower end of the interval it is on the front
+    end of the study: the members of the front are measured that are still predicted
 
-So a member of the front is always measured. Other candidates keep `latency_predicted` beside their latency, and those
+So a member of the front is always measured, also where latency is only limited, and where a re-evaluation or other
+limits change the front. Other candidates keep `latency_predicted` beside their latency, and those
 that were measured the reason and the interval that was expected, so that predictions are judged by the study itself.
 """
 
@@ -48,6 +50,10 @@ limits."""
 
 _CONDITIONS = ("backend", "device", "batch", "threads", "precision", "reference")
 """What a predicted latency has in common with the measured ones."""
+
+_NUMBERS = ("ms", "low_ms", "high_ms", "image_size", "predicted", "measured_networks")
+_PREDICTED = {f"latency_{name}" for name in (*_CONDITIONS, *_NUMBERS)}
+"""The metrics of a prediction."""
 
 _WIDE = f"the interval is wider than {100 * WIDEST:.0f} %"
 _LIMIT = "a limit is within the interval"
@@ -153,8 +159,12 @@ class LatencyPredictor:
         metrics = evaluate({"known": {LATENCY: prediction.metrics}})
         if not self.reaches_front(metrics):
             return metrics
-        others = {name: value for name, value in metrics.items() if name not in prediction.metrics}
-        return others | self.measure(candidate.architecture) | prediction.beside(_FRONT)
+        return self.measure_predicted(candidate.architecture, metrics)
+
+    def measure_predicted(self, arch: Architecture, metrics: Metrics) -> Metrics:
+        """The metrics of a candidate on the front, with its latency in place of the predicted one."""
+        others = {name: value for name, value in metrics.items() if name not in _PREDICTED}
+        return others | self.measure(arch) | Prediction(metrics, None).beside(_FRONT)
 
     def predict(self, candidate: Candidate) -> Prediction | None:
         """The latency with its interval; None while too few networks are measured."""

@@ -155,6 +155,11 @@ class Plan:
         """Whether the latency of candidates is predicted where that suffices."""
         return self.measurements["latency"].predict is not None
 
+    @property
+    def remeasures(self) -> bool:
+        """Whether members of the front are measured again at the end: their scores, or a latency that was predicted."""
+        return self.search.confirm or self.predicts_latency
+
     def required_measurements(self) -> dict[str, Measurement]:
         """The measurements with a metric that is an objective or constrained, those with exclusive access last."""
         return {

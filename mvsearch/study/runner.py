@@ -211,15 +211,11 @@ class Runner:
             self.store.release_replicate(self.study.name, -1 - repeat)
 
     def reevaluate(self, record: Record) -> bool:
-        """Measure a claimed trial with the next seeds; its scores become the mean of all. Whether that succeeded."""
-        before = replicates(record)
+        """Measure a claimed trial again. Whether that succeeded."""
         name = record.published or record.key
         self.worker.report(number=record.number, name=name, doing="re-evaluation", done=0, of=0)
-        arch = Architecture.from_dict(record.architecture)
         try:
-            measured = self._measure_cached(arch, record.key, repeat=len(before))
-            after = [*before, {name: score_values(measured)[name] for name in before[0]}]
-            metrics = record.metrics | mean_metrics(after) | {"repeats": after}
+            metrics = self._measure_again(record, Architecture.from_dict(record.architecture))
             metrics.pop("unconfirmed", None)
         except MvsearchError:
             raise
@@ -229,6 +225,15 @@ class Runner:
         self.store.update_metrics(self.study.name, record.number, metrics)
         self.store.release_replicate(self.study.name, record.number)
         return "unconfirmed" not in metrics
+
+    def _measure_again(self, record: Record, arch: Architecture) -> Metrics:
+        """The metrics of a trial with its latency, if that was predicted; else with the means over further seeds."""
+        if self._predictor is not None and record.metrics.get("latency_predicted"):
+            return self._predictor.measure_predicted(arch, record.metrics)
+        before = replicates(record)
+        measured = self._measure_cached(arch, record.key, repeat=len(before))
+        after = [*before, {name: score_values(measured)[name] for name in before[0]}]
+        return record.metrics | mean_metrics(after) | {"repeats": after}
 
 
 def _describe_error(error: Exception) -> str:

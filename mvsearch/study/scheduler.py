@@ -14,12 +14,13 @@ from typing import Any
 from optuna.trial import FrozenTrial
 
 from mvsearch.errors import MvsearchError
+from mvsearch.metrics.pareto import front
 from mvsearch.metrics.record import Record
 from mvsearch.study.candidate import Candidate
 from mvsearch.study.joined_study import JoinedStudy
 from mvsearch.study.reevaluation import needs_reevaluation
 from mvsearch.study.retry import CLAIM_INTERVAL_S, TRIAL_ATTEMPTS
-from mvsearch.study.short_list import needs_measurement, target_replicates
+from mvsearch.study.short_list import SHORT_LIST, needs_measurement, short_list, target_replicates
 from mvsearch.study.storage.faults import retry_while_unavailable
 from mvsearch.study.storage.sampler_study import SamplerStudy
 from mvsearch.study.storage.trials import OptunaTrialStore, translate_optuna_errors
@@ -110,10 +111,15 @@ class Scheduler:
         return {number for number, name in claims.items() if name not in stale}
 
     def _needs_reevaluation(self) -> list[Record]:
-        records = self.study.within_limits(self.study.records())
+        """The members of the front, or of the short list, that need another measurement: first of their latency."""
+        records, objectives = self.study.within_limits(self.study.records()), self.plan.objectives
         if target := self.study.current_facts().target:
-            return needs_measurement(records, target, self.plan.objectives[0])
-        return needs_reevaluation(records, self.plan.objectives)
+            members = [entry.record for entry in short_list(records, target, objectives[0])[:SHORT_LIST]]
+            noisy = needs_measurement(records, target, objectives[0])
+        else:
+            members, noisy = front(records, objectives), needs_reevaluation(records, objectives)
+        predicted = [member for member in members if member.metrics.get("latency_predicted")]
+        return [*predicted, *(noisy if self.plan.search.confirm else [])]
 
     def target_replicates(self) -> int:
         """How often the target should be measured, once the candidates are."""

@@ -121,10 +121,10 @@ class Study(JoinedStudy):
                 failures += record.state == "failed"
                 self._stop_if_nothing_succeeds(record, failures)
                 self.stop_if_unhealthy(record)
-            if self.plan.search.confirm:
+            if self.plan.remeasures:
                 self._reevaluate(runner)
-                if self.plan.target:
-                    self._measure_target(runner, retry_while_unavailable(self.scheduler.target_replicates))
+            if self.plan.search.confirm and self.plan.target:
+                self._measure_target(runner, retry_while_unavailable(self.scheduler.target_replicates))
 
     def _measure_target(self, runner: Runner, replicates: int) -> None:
         """Measure the network to beat until it was measured so often."""

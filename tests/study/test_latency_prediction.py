@@ -1,5 +1,6 @@
 """A study that predicts latency: what is measured, what is predicted, and that the front is measured."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
@@ -13,6 +14,7 @@ from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.study.archive import lines, restore
 from mvsearch.study.latency_prediction import LatencyPredictor, design, spread_out
 from mvsearch.study.plan import Plan
+from mvsearch.study.reevaluation import replicates
 from mvsearch.study.study import Study
 
 PREDICT = TOY + "latency: {predict: 8}\n"
@@ -76,6 +78,7 @@ def test_a_latency_that_the_costs_do_not_explain_is_measured(tmp_path):
 def test_a_limit_prunes_by_prediction_only_if_the_whole_interval_is_beyond_it(tmp_path):
     bench = Bench()
     study = run(tmp_path, bench, limits=("latency_ms <= 8",), objectives=("loss", "params"))
+    assert not any(member.metrics.get("latency_predicted") for member in front(study.records(), study.objectives))
     for record in study.records():
         low, high = (record.metrics[f"latency_{end}_ms"] for end in ("low", "high"))
         assert (record.state == "pruned") == (bench.law(record.metrics) > 8)
@@ -117,6 +120,43 @@ def test_the_front_is_that_within_the_limits_of_this_run(tmp_path):
         study = Study.join(toy_plan(tmp_path, PREDICT, objectives=OBJECTIVES, trials=9, limits=limits))
         assert LatencyPredictor(study, Bench().latency).reaches_front(metrics) == reached
         assert bool(study.within_limits(study.records())) != reached
+
+
+def test_members_of_the_front_are_measured_whatever_the_limits_of_an_earlier_run(tmp_path):
+    run(tmp_path, Bench())
+    before = {r.number: bool(r.metrics.get("latency_predicted")) for r in run(tmp_path, Bench()).records()}
+    study = run(tmp_path, bench := Bench(), limits=("params <= 20k",))
+    members = front(study.within_limits(study.records()), study.objectives)
+    assert not any(member.metrics.get("latency_predicted") for member in members)
+    new = [member for member in members if before[member.number]]
+    assert sorted(member.key for member in new) == sorted(bench.measured) != []
+    assert {member.metrics["latency_measured_because"] for member in new} == {"it could be on the front"}
+
+
+def test_members_of_the_front_are_measured_also_after_re_evaluations(tmp_path):
+    class Noisy(Bench):
+        def __call__(self, arch, *, repeat=0, **options):
+            metrics = super().__call__(arch, repeat=repeat, **options)
+            noise = random.Random(f"{arch.key} {repeat}").gauss(0, 20)
+            return metrics | {"loss": metrics["loss"] + noise} if "loss" in metrics else metrics
+
+    study = run(tmp_path, Noisy(), trials=40, confirm=True)
+    members = front(study.records(), study.objectives)
+    assert not any(member.metrics.get("latency_predicted") for member in members)
+    assert all(len(replicates(member)) > 1 for member in members)
+    assert any(record.metrics.get("latency_predicted") for record in study.records())
+
+
+def test_a_predicted_member_that_cannot_be_measured_is_told(tmp_path):
+    class Broken(Bench):
+        def latency(self, arch):
+            if len(self.measured) >= 8:
+                raise EvaluationFailed("the phone refuses it")
+            return super().latency(arch)
+
+    study = run(tmp_path, Broken(), limits=("latency_ms <= 100",), objectives=("loss", "params"))
+    members = front(study.records(), study.objectives)
+    assert {member.metrics.get("unconfirmed") for member in members} == {"the phone refuses it"}
 
 
 def test_a_study_that_is_imported_has_the_measurements_to_predict_from(tmp_path):

@@ -51,7 +51,7 @@ def run(plan: Plan, reader: Reader, callback: StudyCallback, *, workers: int) ->
     """
     registry = worker_registry(reader.store, plan.name)
     registry.clear_errors()
-    missing = workers if plan.search.confirm else max(0, min(workers, plan.search.trials - reader.count()))
+    missing = workers if plan.remeasures else max(0, min(workers, plan.search.trials - reader.count()))
     pool = WorkerPool(plan, missing)
     progress, new = StudyProgress(plan, reader), list[Record]()
     try:
@@ -111,7 +111,7 @@ class WorkerPool:
         if successes > self._successes:
             self._successes, self._restarts_left = successes, RESTART_BUDGET * len(self.processes)
         codes = [process.exitcode for process in self.processes]
-        unfinished = self.plan.search.confirm or progress.count < self.plan.search.trials
+        unfinished = self.plan.remeasures or progress.count < self.plan.search.trials
         killed = [i for i, code in enumerate(codes) if code is not None and code < 0 and unfinished]
         killed = killed[: self._restarts_left]
         for i in killed:

@@ -39,7 +39,7 @@ class StudyProgress:
 
     def poll(self) -> list[Record]:
         """The trials that finished or were re-evaluated since the last call."""
-        if self.plan.search.confirm and self.count >= self.plan.search.trials:
+        if self.plan.remeasures and self.count >= self.plan.search.trials:
             return self._poll_reevaluations()
         if self.reader.count() == self.count:
             return []
@@ -70,7 +70,7 @@ def check_finished(plan: Plan, reader: Reader, errors: Sequence[str], *, succeed
     `errors` are those of workers, `succeeded` whether one ended without, `end` a word about how they ended.
     """
     complete = reader.count() >= plan.search.trials
-    if (complete and (succeeded or not plan.search.confirm)) or (reader.exhausted and succeeded):
+    if (complete and (succeeded or not plan.remeasures)) or (reader.exhausted and succeeded):
         for error in errors:
             _LOG.warning("%s", error)
         return
