@@ -118,7 +118,7 @@ def quantize(
     if model.random:
         reason = "has random weights" if model.random == "all" else "has a random classifier"
         raise PlanError(
-            f"{reason}, so int8 has no accuracy to cost; use --weights or the folder of a training.", at=arch
+            f"{reason}, so there is no accuracy to lose in int8; use --weights or the folder of a training.", at=arch
         )
     named.check_int8(model)
     chosen = chosen.with_float(float_stages, [stage for stage, _ in model.model.named_children()])
