@@ -15,6 +15,7 @@ from mvsearch.data import (
     Preparation,
     class_positions,
     decode_image,
+    decoded_size,
     find_encoded,
     load,
     state_preparation,
@@ -105,9 +106,9 @@ def select_pictures(
 
 
 def load_pictures(settings: DataSettings, size: int) -> Pictures:
-    """The test part of a source or of a folder of classes, at `size` pixels."""
+    """The test part of a source or of a folder of classes, at `size` pixels or more."""
     path = Path(settings.path) if settings.path else None
-    own = settings.size or (size if path else None)
+    own = decoded_size(settings, size if path else 0)
     part, seed = settings.test_fraction, settings.seed
     data = load(settings.source, path=path, size=own, test_fraction=part, seed=seed, task="classification")
     print_data_notes(data)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mvsearch.cli._output import console, print_data_notes, print_json, print_weights_notes
-from mvsearch.data import DataSet, Preparation, class_positions, default_source, load, state_preparation
+from mvsearch.data import DataSet, Preparation, class_positions, decoded_size, default_source, load, state_preparation
 from mvsearch.errors import PlanError
 from mvsearch.metrics.registry import TEST
 from mvsearch.report.figures.predictions import PredictionsFigure, plot_predictions
@@ -47,7 +47,7 @@ def predict_scenes(
     preparation = _preparation(arch, weights, image_size, **stated) if weights else None
     side = image_size or (preparation.image_size if preparation else None)
     settings = _settings(arch.task, trial.settings.get("proxy", {}) if trial else {}, {**training, "image_size": side})
-    data = _load_images(arch.task, trial, weights, *source, settings.image_size)
+    data = _load_images(arch.task, trial, weights, *source, settings.image_size, least=side or 0)
     print_data_notes(data)
     if preparation and preparation.classes:
         data = _match_classes(data, preparation, weights)
@@ -133,17 +133,26 @@ def _settings(task: str, own: Mapping[str, Any], overrides: Mapping[str, Any]) -
 
 
 def _load_images(
-    task: str, trial: "Trial | None", weights: Path | None, source: str | None, path: Path | None, size: int
+    task: str,
+    trial: "Trial | None",
+    weights: Path | None,
+    source: str | None,
+    path: Path | None,
+    size: int | None,
+    *,
+    least: int,
 ) -> DataSet:
-    """The images of a source, else those of the study as they are, or else the default ones of the task."""
+    """The images of a source, else those of the study (files at `least` pixels or more), else the task's defaults."""
     from mvsearch.export.images import known_images, select_images
 
     own = trial is not None and source is None and bool(trial.settings.get("data"))
     images = select_images(None if own else source or default_source(task), path, known=known_images(trial, weights))
+    if own:
+        size = decoded_size(images, least if images.path else 0)
     return load(
         images.source,
         path=Path(images.path) if images.path else None,
-        size=images.size if own or images.source == "satellite" else size,
+        size=size if own or images.source != "satellite" else None,
         test_fraction=images.test_fraction,
         seed=images.seed,
         task=task,

@@ -54,6 +54,7 @@ def _held_out(plan: "Plan", data: "DataSet") -> "HeldOut | None":
 def _training_notes(plan: "Plan", data: "DataSet", held_out: "HeldOut | None") -> list[str]:
     """How the images differ from what the file says of them, and which trained networks are used."""
     from mvsearch.cli._trial_conditions import classes_note
+    from mvsearch.data import load_source
     from mvsearch.proxies import load_proxy
 
     notes, proxy, space, settings = [], load_proxy(plan.proxy.name), plan.space, plan.proxy_settings()
@@ -62,6 +63,10 @@ def _training_notes(plan: "Plan", data: "DataSet", held_out: "HeldOut | None") -
     if proxy.check:
         drawn = [space.architecture(space.point(codes)) for codes in space.sample(_DRAWN, 0)]
         notes += proxy.check(drawn, settings, data)
+    side, wanted = data.train.pixels.shape[1], getattr(settings, "image_size", 0)
+    if side < wanted and load_source(plan.data.source).size is None:
+        advice = f"data: {{size: {wanted}}} decodes them at that size"
+        notes.append(f"images are decoded at {side} px and enlarged to the {wanted} px of the proxy; {advice}.")
     if held_out and held_out.reduced:
         notes.append(f"{held_out.words} are held out to compute scores on.")
     return [*notes, *classes_note(plan, data.train.classes)]

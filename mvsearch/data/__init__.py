@@ -49,6 +49,7 @@ __all__ = [
     "count_broken",
     "decode_crop",
     "decode_image",
+    "decoded_size",
     "default_source",
     "find_classes",
     "find_encoded",
@@ -106,6 +107,14 @@ def load(
     if task:
         check_task(source, task)
     return load_source(source).load(Request(path, size, test_fraction, seed, task), progress)
+
+
+def decoded_size(settings: DataSettings, least: int) -> int | None:
+    """The size to decode images at where at least so many pixels are needed: that of the settings, unless it is less.
+
+    Images of a source that has them in one size cannot be decoded at another.
+    """
+    return settings.size if load_source(settings.source).size else max(settings.size or 0, least) or None
 
 
 def load_source(name: str) -> DataSource:

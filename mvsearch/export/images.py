@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mvsearch.data import DataSettings, Preparation, class_positions, find_source, load, load_source, tasks
+from mvsearch.data import DataSettings, Preparation, class_positions, decoded_size, find_source, load, tasks
 from mvsearch.errors import DataError
 from mvsearch.export.model import ExportModel
 from mvsearch.metrics.trial import Trial
@@ -49,12 +49,11 @@ def draw_samples(
 ) -> tuple[ImageSample, ImageSample]:
     """As many images of the test part and of the training part as asked for, at `size` pixels, prepared for a network.
 
-    Those that are decoded are so at the size that the preparation resizes them to. They are those for the `task` of the
-    network, if the source has any.
+    Those in files are decoded at the size that the preparation resizes them to, or more. They are those for the `task`
+    of the network, if the source has any.
     """
     path = Path(settings.path) if settings.path else None
-    chosen = path and load_source(settings.source).size is None
-    decoded = settings.size or (round(size / preparation.crop) if chosen else None)
+    decoded = decoded_size(settings, round(size / preparation.crop) if path else 0)
     part, seed = settings.test_fraction, settings.seed
     own = task if task in tasks(settings.source) else None
     data = load(settings.source, path=path, size=decoded, test_fraction=part, seed=seed, task=own)

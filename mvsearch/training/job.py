@@ -120,7 +120,7 @@ class TrainingJob:
     def load_data(self, progress: "Progress | None" = None) -> TrainingData:
         """The images.
 
-        Those of a folder are decoded once at the recipe's largest size, or streamed; other sources are decoded.
+        Those of a folder are decoded once at the recipe's largest size or more, or streamed; other sources are decoded.
         """
         from mvsearch.training.loaders import DecodedLoader, SceneLoader, StreamLoader
         from mvsearch.training.tasks import load_task
@@ -132,18 +132,18 @@ class TrainingJob:
         if path and in_folder and (self.streamed or sources.in_shards(path)):
             files = sources.find_encoded(path, test_fraction=fraction, seed=seed, progress=progress)
             both = files.train, files.test
-            streams = [StreamLoader(part, self.data.size or evaluated, self.decoders) for part in both]
+            streams = [StreamLoader(part, max(self.data.size or 0, evaluated), self.decoders) for part in both]
             checksum, notes = sources.listing_checksum(*both), (files.skipped, files.assumptions)
             return TrainingData(printable(path), checksum, task, streams[0], streams[1], *notes)
         if self.streamed:
             raise PlanError(
                 f"--stream needs a folder of images by class; the source {self.data.source} is decoded once."
             )
-        size = self.data.size or (max(evaluated, *self.recipe.sizes) if path or task.has_scenes else None)
+        largest = max(evaluated, *self.recipe.sizes) if path or task.has_scenes else 0
         data = sources.load(
             self.data.source,
             path=path,
-            size=size,
+            size=sources.decoded_size(self.data, largest),
             test_fraction=fraction,
             seed=seed,
             task=self.arch.task,

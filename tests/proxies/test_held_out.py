@@ -1,6 +1,7 @@
 """How many training images a short training holds out: at most a fifth, and what was used is what is shown."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from small import SOFTMAX
 
 from mvsearch.arch.architecture import Architecture
 from mvsearch.cli._search import prepare
-from mvsearch.data import DataSet, Images
+from mvsearch.data import DataSet, DataSettings, Images
 from mvsearch.proxies import load_proxy
 from mvsearch.proxies.train import Settings
 from mvsearch.proxy_eval.benchmark import ProxyBenchmark
@@ -116,6 +117,16 @@ def test_a_run_begins_with_what_was_reduced_and_assumed(mvsearch, monkeypatch):
 
     assert [line for line in notes if "20 of 100 training images (1,000 were asked for" in line]
     assert [line for line in notes if "4 classes" in line and "1,000 (`num_classes`" in line]
+
+
+def test_a_run_says_where_images_are_decoded_smaller_than_they_are_scored(mvsearch, monkeypatch):
+    monkeypatch.setattr(evaluator, "load_data", lambda plan, progress=None: data(100))
+    plan = Plan.load("quick.yaml")
+    assert "enlarged" not in " ".join(prepare(plan))  # Fashion-MNIST has one size
+    note = (
+        "images are decoded at 8 px and enlarged to the 32 px of the proxy; data: {size: 32} decodes them at that size."
+    )
+    assert note in prepare(replace(plan, data=DataSettings("folder", "set")))
 
 
 def test_the_proxy_benchmark_counts_what_it_holds_out(tmp_path):

@@ -11,7 +11,7 @@ import torch
 from PIL import Image, ImageOps
 
 from mvsearch.arch.published import published
-from mvsearch.data import DataSettings, Images, decode_image, find_encoded, load
+from mvsearch.data import DataSettings, Images, decode_image, decoded_size, find_encoded, load
 from mvsearch.errors import DataError
 from mvsearch.training.distributed import ProcessGroup
 from mvsearch.training.job import TrainingJob
@@ -311,6 +311,19 @@ def test_images_without_a_test_part_are_split_as_the_settings_say(tmp_path, stre
     assert numbers(test.load([np.arange(12)], fill_broken=False)) == numbers(
         DecodedLoader(split.test).load([np.arange(12)], fill_broken=False)
     )
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+@pytest.mark.parametrize(("given", "decoded"), [(16, 32), (48, 48), (None, 32)])
+def test_images_are_decoded_at_the_size_of_the_recipe_or_more(folder, tmp_path, streamed, given, decoded):
+    settings = DataSettings("folder", str(folder), size=given)
+    job = TrainingJob(published("mobilevitv3_xxs"), Recipe(image_size=32), settings, tmp_path, streamed=streamed)
+    [(pixels, _)] = job.load_data().test.load([np.arange(6)], fill_broken=False)
+    assert pixels.shape == (6, 3, decoded, decoded)
+
+
+def test_images_of_one_size_are_not_decoded_at_another():
+    assert decoded_size(DataSettings("cifar10", "archive"), 64) is None
 
 
 def test_decoded_batches_come_in_their_order_each_once():
