@@ -75,7 +75,8 @@ class Scheduler:
 
     def _create_trial(self, number: int, state: dict[str, Any]) -> Candidate | None:
         """A new trial, suggested and written; None if no new candidate is left. `state` is the sampler's before it."""
-        lost = [record.choices for record in self.study.recent_failures if record.state == "lost"]
+        space, failures = self.plan.space, self.study.recent_failures
+        lost = [space.point(space.codes(record.choices)) for record in failures if record.state == "lost"]
         suggested = self.sampler.suggest(exclude=lost)
         if suggested is None and lost:
             self.sampler = SamplerStudy(self.plan, state)

@@ -239,6 +239,19 @@ def test_a_temporary_fault_loses_no_trial(tmp_path):
     assert not study.exhausted
 
 
+def test_a_worker_whose_machine_has_a_fault_tries_another_trial_each_time_also_where_choices_have_no_effect(tmp_path):
+    row = "  - {name: more, block: mv2, out: body.out, repeat: {choose: [0, 1]}, expand: {choose: [2, 4]}}\n"
+    plan, tried = toy_plan(tmp_path, TOY.replace("where:", f"{row}where:")), []
+
+    def evaluate(arch):
+        tried.append(arch.key)
+        raise OSError("no route to host")
+
+    with pytest.raises(StudyError, match="no route to host"):
+        Study.join(plan).run(evaluate, trials=20)
+    assert len(set(tried)) == len(tried) == 5
+
+
 def test_a_trial_that_meets_a_fault_in_three_attempts_fails(tmp_path):
     plan, calls = toy_plan(tmp_path), Counter()
 
