@@ -107,7 +107,8 @@ def proxies(
     settings = _settings(names, changes)
     source = find_source(data or ("cifar10" if against == GROUND_TRUTH else "fashion_mnist"))
     path = path or (Path(source.path) if source.path else None)
-    images = _images(source.source, path)
+    sizes = [getattr(each, "image_size", 0) for each in settings.values()]
+    images = _images(source.source, path, max(sizes, default=0))
     device = detect_device() if settings else "cpu"
     benchmarks = _benchmarks(settings, images, storage, device)
     held_out = {benchmark.proxy: benchmark.held_out.words for benchmark in benchmarks if benchmark.held_out}
@@ -212,12 +213,15 @@ def _parse_setting(text: str, proxies: Sequence[str]) -> tuple[str, str, Any]:
     return proxy, key, yaml_document.parse(f"value: {value}", "--set").data["value"]
 
 
-def _images(source: str, path: Path | None) -> "DataSet":
+def _images(source: str, path: Path | None, size: int) -> "DataSet":
+    """The images of a source, files at `size` pixels where the source would decode them smaller."""
     from mvsearch.cli._progress import progress_bar
-    from mvsearch.data import load
+    from mvsearch.data import load, load_source
 
     with progress_bar() as progress:
         images = load(source, path=path, task="classification", progress=progress)
+        if path and images.train.pixels.shape[1] < size and load_source(source).size is None:
+            images = load(source, path=path, size=size, task="classification", progress=progress)
     print_data_notes(images)
     return images
 

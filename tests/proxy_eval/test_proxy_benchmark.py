@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from PIL import Image
 
 from mvsearch.metrics.record import EvaluationFailed
 from mvsearch.proxies import naswot
@@ -42,6 +43,23 @@ def spied(monkeypatch):
 
     monkeypatch.setattr(naswot, "PROXY", replace(naswot.PROXY, score=score))
     return spy
+
+
+@pytest.mark.parametrize(("image_size", "decoded"), [(32, 64), (96, 96)])
+def test_a_folder_is_decoded_at_the_size_of_the_proxies_or_more(run, monkeypatch, image_size, decoded):
+    for i in range(4):
+        file = Path("set", "ab"[i % 2], f"{i}.png")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (100, 100), (i, i, i)).save(file)
+    sides = []
+
+    def score(arch, settings, data, **_):
+        sides.append(data.train.pixels.shape[1])
+        return {"naswot": 1.0}
+
+    monkeypatch.setattr(naswot, "PROXY", replace(naswot.PROXY, score=score))
+    run("proxies", "--proxy", "naswot", "--set", f"naswot.image_size={image_size}", *SOME, "--data", "set")
+    assert set(sides) == {decoded}
 
 
 def test_scores_are_told_with_their_statistics_and_never_taken_twice(run, spied):
