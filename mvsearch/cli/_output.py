@@ -65,12 +65,6 @@ device_option = click.option(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of tables.")
 
 
-_scheme = click.option(
-    "--scheme",
-    shell_complete=lambda _context, _parameter, typed: [name for name in _schemes() if name.startswith(typed)],
-    help="What is computed in int8, and from which ranges: fast (what is faster; onnx alone), channel, tensor, "
-    "percentile, entropy; default: the first of these that the format has.",
-)
 _float = click.option(
     "--float", "float_stages", multiple=True, metavar="STAGE", help="Leave this stage in float32. Repeatable."
 )
@@ -82,9 +76,15 @@ def _schemes() -> tuple[str, ...]:
     return tuple(SCHEMES)
 
 
-def int8_options(command: Callback) -> Callback:
-    """Add the options `--scheme NAME --float STAGE`: arguments `scheme` and `float_stages`."""
-    return _scheme(_float(command))
+def int8_options(default: str) -> Callable[[Callback], Callback]:
+    """Add the options `--scheme NAME --float STAGE`: arguments `scheme` and `float_stages`; the help has `default`."""
+    scheme = click.option(
+        "--scheme",
+        shell_complete=lambda _context, _parameter, typed: [name for name in _schemes() if name.startswith(typed)],
+        help="What is computed in int8, and from which ranges: fast (what is faster; onnx alone), channel, tensor, "
+        f"percentile, entropy; default: {default}.",
+    )
+    return lambda command: scheme(_float(command))
 
 
 def preparation_options(command: Callback) -> Callback:

@@ -78,7 +78,7 @@ _SCENES = 4
 )
 @click.option("--no-verify", is_flag=True, help="Write the file without running it.")
 @click.option("--int8", is_flag=True, help="Quantise to int8 (onnx, executorch), calibrated on training images.")
-@int8_options
+@int8_options("the first of these that the format has")
 @click.option("--max-drop", type=Amount(100), help="Largest accepted loss of top-1 by int8, in points; default: 5.")
 @force_option
 @storage_option

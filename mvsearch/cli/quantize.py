@@ -11,7 +11,7 @@ from mvsearch.cli._export_model import NamedModel
 from mvsearch.cli._help import Command
 from mvsearch.cli._output import (
     console,
-    drawing_options,
+    force_option,
     int8_options,
     json_option,
     path_option,
@@ -19,6 +19,7 @@ from mvsearch.cli._output import (
     print_json,
     storage_option,
     table,
+    theme_option,
 )
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 )
 @click.argument("arch", shell_complete=complete_architecture)
 @click.option("--to", "kind", default="onnx", show_default=True, help="Format: onnx or executorch.")
-@int8_options
+@int8_options("channel")
 @click.option("--output", "-o", type=click.Path(path_type=Path), help="Write the int8 file of --scheme and --float.")
 @click.option(
     "--weights",
@@ -54,7 +55,9 @@ if TYPE_CHECKING:
     show_default=True,
     help="Training images that ranges are taken from.",
 )
-@drawing_options
+@click.option("--plot", type=click.Path(path_type=Path), help="Draw a figure to this file: .png or .svg.")
+@theme_option
+@force_option
 @storage_option
 @json_option
 def quantize(
@@ -82,7 +85,7 @@ def quantize(
     of the format is compared with the float32 file of the same runtime on test images; then, by --scheme, each stage
     alone in int8 and all stages but one. Top-1 changes by whole images, so the error of the outputs stands beside it.
 
-    Without --scheme the stages are those of channel, in which everything is int8. Latencies: mvsearch export --int8.
+    The scheme channel computes everything in int8. Latencies: mvsearch export --int8.
     """
     from tempfile import TemporaryDirectory
 

@@ -50,3 +50,10 @@ def test_a_command_ends_with_examples_that_parse(path, command):
         assert tuple(words[: len(path) + 1]) == ("mvsearch", *path)
         assert len(line) <= 78
         command.make_context(path[-1], words[len(path) + 1 :])
+
+
+def test_quantize_names_its_own_default_scheme_and_the_figures_that_it_draws():
+    command = cli.get_command(_CONTEXT, "quantize")
+    texts = {option.name: option.help for option in command.params if isinstance(option, click.Option)}
+    assert texts["scheme"].endswith("default: channel.")
+    assert texts["plot"].endswith("file: .png or .svg.")
